@@ -1,0 +1,94 @@
+/**
+ * A command in a machine, over a WebSocket, from the caller's terminal to the guest's
+ * process and back. Served at `/v1/exec`, subprotocol "banger.exec.v1".
+ *
+ * The client opens with one text message, an `ExecOpen`. After that
+ *   client → daemon  binary: stdin bytes
+ *                    text:   ExecClientMessage
+ *   daemon → client  binary: first byte 1 (stdout) or 2 (stderr), then the bytes
+ *                    text:   ExecServerMessage, of which `exit` or `error` is the last
+ *
+ * Both ways are governed by credit: a side sends no more data bytes than the other has
+ * granted with `grant`, so that a slow reader stalls the guest's process and nothing
+ * piles up in between. The daemon starts with INITIAL_CREDIT_BYTES for output; the
+ * client waits for the first `grant` before it sends stdin.
+ */
+import { z } from "zod";
+import { environment, vmCreate, vmRef } from "./vm.ts";
+
+export const EXEC_PATH = "/v1/exec";
+export const EXEC_PROTOCOL = "banger.exec.v1";
+export const INITIAL_CREDIT_BYTES = 256 * 1024;
+/** The largest message either side may send. */
+export const EXEC_MESSAGE_MAX_BYTES = 1024 * 1024;
+export const STDOUT_TAG = 1;
+export const STDERR_TAG = 2;
+
+const terminalSize = z.object({
+  columns: z.int().min(1).max(10_000),
+  rows: z.int().min(1).max(10_000),
+});
+export type TerminalSize = z.infer<typeof terminalSize>;
+
+export const execRequest = z.object({
+  /** Empty: the image's own command. No shell is involved. */
+  argv: z.array(z.string().max(128 * 1024)).max(1024),
+  /** Added to the image's environment. */
+  env: environment.optional(),
+  cwd: z.string().max(4096).optional(),
+  /** A name or number from the guest's passwd, with an optional ":group". */
+  user: z.string().max(256).optional(),
+  /** Present: the command gets a terminal of this size. */
+  terminal: terminalSize.optional(),
+  /** Whether the client will send stdin; otherwise it is empty. */
+  stdin: z.boolean().optional(),
+});
+export type ExecRequest = z.infer<typeof execRequest>;
+
+export const execOpen = z.discriminatedUnion("kind", [
+  /** A command in a machine that runs. */
+  z.object({ kind: z.literal("exec"), vm: vmRef, exec: execRequest }),
+  /** A command in a new machine that is removed with the last message, or kept and stopped. */
+  z.object({
+    kind: z.literal("run"),
+    create: vmCreate,
+    exec: execRequest,
+    /** Replaces the image's entrypoint; [] for none. */
+    entrypoint: z.array(z.string().max(4096)).max(64).optional(),
+    keep: z.boolean().optional(),
+  }),
+  /** A TCP port or unix socket inside the machine; its bytes are "stdin" and "stdout". */
+  z.object({
+    kind: z.literal("connect"),
+    vm: vmRef,
+    target: z.union([
+      z.object({ host: z.string().min(1).max(255), port: z.int().min(1).max(65_535) }),
+      z.object({ path: z.string().min(1).max(107) }),
+    ]),
+  }),
+]);
+export type ExecOpen = z.infer<typeof execOpen>;
+
+export const execClientMessage = z.union([
+  z.object({
+    grant: z
+      .int()
+      .min(1)
+      .max(1 << 30),
+  }),
+  z.object({ eof: z.literal(true) }),
+  z.object({ resize: terminalSize }),
+  /** A signal's name without "SIG", such as "INT". */
+  z.object({ signal: z.string().regex(/^[A-Z][A-Z0-9+]{1,9}$/) }),
+]);
+export type ExecClientMessage = z.infer<typeof execClientMessage>;
+
+export type ExecExit = { code: number } | { signal: string };
+
+export type ExecServerMessage =
+  | { progress: { step: string; message: string; done?: number; total?: number; unit?: string } }
+  /** The command runs (or the connection stands) from here on. */
+  | { started: { vm: string } }
+  | { grant: number }
+  | { exit: ExecExit }
+  | { error: { code: string; message: string; hint?: string } };

@@ -1,0 +1,102 @@
+/** Machines, as every client sees them. */
+import { z } from "zod";
+
+export const VM_NAME_MAX_LENGTH = 63;
+
+/** A DNS label, since a machine is reached as `<name>.vm`. */
+export const vmName = z
+  .string()
+  .max(VM_NAME_MAX_LENGTH)
+  .regex(/^[a-z]([a-z0-9-]*[a-z0-9])?$/, {
+    error: "a machine's name has lower-case letters, digits and dashes, and starts with a letter",
+  });
+
+export const vmState = z.enum([
+  "creating",
+  "stopped",
+  "starting",
+  "running",
+  "stopping",
+  "removing",
+]);
+export type VmState = z.infer<typeof vmState>;
+
+export const networkMode = z.enum(["nat", "host", "user", "none"]);
+export type NetworkMode = z.infer<typeof networkMode>;
+
+/** `systemd`: the image's own init, installed if it has none; `direct`: the agent stays PID 1. */
+export const bootMode = z.enum(["direct", "systemd"]);
+export type BootMode = z.infer<typeof bootMode>;
+
+export const vmExit = z.object({
+  reason: z.enum(["poweroff", "reboot", "panic", "killed", "crashed", "unknown"]),
+  /** The monitor's last words, or the console's last lines after a panic. */
+  detail: z.string().optional(),
+  at: z.iso.datetime(),
+});
+export type VmExit = z.infer<typeof vmExit>;
+
+export const vm = z.object({
+  id: z.string(),
+  name: vmName,
+  state: vmState,
+  /** The image's name when the machine was made. */
+  image: z.string(),
+  kernel: z.string(),
+  mode: bootMode,
+  cpus: z.int(),
+  memory_mib: z.int(),
+  /** Apparent size of the writable layer; it is sparse. */
+  disk_bytes: z.int(),
+  network: z.object({
+    mode: networkMode,
+    /** With prefix length, such as "10.241.0.2/16". */
+    address: z.string().optional(),
+    mac: z.string().optional(),
+  }),
+  vmm: z.object({ driver: z.string(), accelerator: z.string(), pid: z.int() }).optional(),
+  createdAt: z.iso.datetime(),
+  startedAt: z.iso.datetime().optional(),
+  /** How the last run ended. */
+  exit: vmExit.optional(),
+  /** What the machine has to say of its last boot when it is not what was asked for. */
+  warning: z.string().optional(),
+});
+export type Vm = z.infer<typeof vm>;
+
+export const VM_CPUS_MAX = 64;
+export const VM_MEMORY_MIN_MIB = 64;
+export const VM_MEMORY_MAX_MIB = 1024 * 1024;
+export const VM_DISK_MIN_BYTES = 16 * 1024 * 1024;
+export const VM_DISK_MAX_BYTES = 16 * 1024 ** 4;
+
+export const environment = z.record(
+  z
+    .string()
+    .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, { error: "not the name of a variable" })
+    .max(256),
+  z.string().max(128 * 1024),
+);
+
+export const vmCreate = z.object({
+  /** Made up when it is not given. */
+  name: vmName.optional(),
+  /** An image's name or any reference; pulled when it is not here. Default: `default_image_name`. */
+  image: z.string().min(1).max(1024).optional(),
+  /** Default: the image's kernel, then `default_kernel`. */
+  kernel: z.string().min(1).max(255).optional(),
+  mode: bootMode.optional(),
+  cpus: z.int().min(1).max(VM_CPUS_MAX).optional(),
+  memory_mib: z.int().min(VM_MEMORY_MIN_MIB).max(VM_MEMORY_MAX_MIB).optional(),
+  disk_bytes: z.int().min(VM_DISK_MIN_BYTES).max(VM_DISK_MAX_BYTES).optional(),
+  network: networkMode.optional(),
+  env: environment.optional(),
+  /** Boot it as well; default true. */
+  start: z.boolean().optional(),
+});
+export type VmCreate = z.infer<typeof vmCreate>;
+
+/** A machine by its name, its id, or an unambiguous beginning of the id. */
+export const vmRef = z.string().min(1).max(VM_NAME_MAX_LENGTH);
+
+export const logChunk = z.object({ text: z.string() });

@@ -1,0 +1,18 @@
+/**
+ * One line of what long work is doing. The same `step` is reported again and again
+ * while its numbers grow; a new step means that the one before is over.
+ */
+export interface Progress {
+  /** Stable name of the step, such as "layer 4f3a…" or "boot". */
+  step: string;
+  /** What happens, for people: "Downloading 4f3a…". */
+  message: string;
+  /** How much is done, in `unit`. */
+  done?: number;
+  /** How much there is, in `unit`, where that is known. */
+  total?: number;
+  unit?: "bytes" | "items";
+}
+
+/** Called often: it must be cheap, and it must not throw. */
+export type OnProgress = (progress: Progress) => void;

@@ -1,0 +1,60 @@
+/**
+ * Every name that banger has on disk, once. docs/home.md describes each of them.
+ * Nothing else in the project joins a path below these roots by itself.
+ */
+import { join } from "node:path";
+
+export interface Roots {
+  config: string;
+  state: string;
+  cache: string;
+  runtime: string;
+}
+
+/** XDG folders, each with "banger" appended. Without XDG_RUNTIME_DIR sockets live below the state folder. */
+export function resolveRoots(env: Record<string, string | undefined>, home: string): Roots {
+  const state = join(env["XDG_STATE_HOME"] || join(home, ".local/state"), "banger");
+  return {
+    config: join(env["XDG_CONFIG_HOME"] || join(home, ".config"), "banger"),
+    state,
+    cache: join(env["XDG_CACHE_HOME"] || join(home, ".cache"), "banger"),
+    runtime: env["XDG_RUNTIME_DIR"] ? join(env["XDG_RUNTIME_DIR"], "banger") : join(state, "run"),
+  };
+}
+
+export type Paths = ReturnType<typeof makePaths>;
+
+export function makePaths(roots: Roots) {
+  const vms = join(roots.state, "vms");
+  return {
+    roots,
+    configFile: join(roots.config, "config.toml"),
+    sshKey: join(roots.config, "ssh", "id_ed25519"),
+    knownHosts: join(roots.state, "ssh", "known_hosts"),
+    database: join(roots.state, "banger.db"),
+    daemonLog: join(roots.state, "daemon.log"),
+    kernels: join(roots.state, "kernels"),
+    images: join(roots.state, "images"),
+    vms,
+    blobs: join(roots.cache, "blobs"),
+    downloads: join(roots.cache, "downloads"),
+    socket: join(roots.runtime, "daemon.sock"),
+    daemonLock: join(roots.runtime, "daemon.lock"),
+    image: (id: string) => {
+      const folder = join(roots.state, "images", id);
+      return { folder, rootfs: join(folder, "rootfs.ext4") };
+    },
+    vm: (id: string) => {
+      const folder = join(vms, id);
+      return {
+        folder,
+        disk: join(folder, "disk.ext4"),
+        initrd: join(folder, "initrd.img"),
+        console: join(folder, "console.log"),
+        vmmLog: join(folder, "vmm.log"),
+        hostKey: join(folder, "ssh_host_ed25519_key"),
+        runtime: join(roots.runtime, "vm", id),
+      };
+    },
+  };
+}

@@ -1,0 +1,94 @@
+/**
+ * The contract between banger and a virtual machine monitor. A driver boots a machine
+ * from a plain description, hands out the guest agent's byte stream, and tells when
+ * and why the machine ended. It knows nothing of images, records or networks.
+ */
+import type { Duplex } from "node:stream";
+import type { Check } from "#base/check.ts";
+
+export type DriverName = "firecracker" | "qemu";
+export type Accelerator = "kvm" | "tcg";
+
+export interface Drive {
+  /** Absolute path of a raw file. Drives become /dev/vda, /dev/vdb, … in order. */
+  path: string;
+  readOnly: boolean;
+}
+
+export type NetworkDevice =
+  | { kind: "tap"; tap: string; mac: string }
+  /** The driver's own user-mode stack; the guest is 10.0.2.15/24, gateway 10.0.2.2, DNS 10.0.2.3. */
+  | { kind: "user"; mac: string };
+
+export interface BootSpec {
+  /** Names the process and the sockets; `[a-z0-9-]`. */
+  id: string;
+  /** Existing private folder for the driver's sockets; its path is at most 80 bytes. */
+  runtimeDir: string;
+  /** File that the guest's console is appended to. */
+  consolePath: string;
+  /** File that the monitor's own stderr is appended to. */
+  logPath: string;
+  cpus: number;
+  memory_mib: number;
+  /** Uncompressed ELF (vmlinux) or bzImage. */
+  kernelPath: string;
+  initrdPath: string;
+  /** Kernel parameters of the caller; the driver adds those that it needs itself. */
+  kernelArgs: string[];
+  drives: Drive[];
+  network: NetworkDevice | undefined;
+}
+
+/** What must be kept on disk to find a running machine again. JSON-safe. */
+export interface MachineHandle {
+  driver: DriverName;
+  accelerator: Accelerator;
+  pid: number;
+  /** Field 22 of /proc/PID/stat, clock ticks since boot: tells a reused pid from ours. */
+  startTime_ticks: number;
+  runtimeDir: string;
+}
+
+export type ExitReason =
+  | { kind: "poweroff" }
+  | { kind: "reboot" }
+  | { kind: "panic" }
+  | { kind: "killed" }
+  /** The monitor failed by itself; `detail` holds the end of its stderr. */
+  | { kind: "crashed"; detail: string }
+  /** An adopted machine ended and nothing tells how. */
+  | { kind: "unknown" };
+
+export interface Machine {
+  readonly handle: MachineHandle;
+  /** Resolves once the process is gone. Never rejects. */
+  readonly exited: Promise<ExitReason>;
+  /** Opens the agent's byte stream. There is one at a time; a second call ends the first. */
+  connectAgent(signal?: AbortSignal): Promise<Duplex>;
+  /** Ends the process at once and waits until it is gone. Idempotent. */
+  kill(): Promise<void>;
+  /** Stops and continues the virtual CPUs; undefined where the driver cannot. */
+  readonly pause?: () => Promise<void>;
+  readonly resume?: () => Promise<void>;
+  /** Lets go of the machine without touching it: the process goes on. */
+  release(): void;
+}
+
+/** What a driver can do, as values: callers adapt, drivers never pretend. */
+export interface DriverFeatures {
+  userNetwork: boolean;
+  pause: boolean;
+  snapshot: boolean;
+}
+
+export interface Driver {
+  readonly name: DriverName;
+  readonly features: DriverFeatures;
+  /** What doctor reports of this driver on this host. */
+  checks(): Promise<Check[]>;
+  /** Starts a machine. On failure or abort nothing is left: no process, no socket. */
+  boot(spec: BootSpec, signal?: AbortSignal): Promise<Machine>;
+  /** Takes over a machine that an earlier process started; undefined if it no longer runs. */
+  adopt(handle: MachineHandle): Promise<Machine | undefined>;
+}
