@@ -39,7 +39,8 @@ export function makePaths(roots: Roots) {
     blobs: join(roots.cache, "blobs"),
     downloads: join(roots.cache, "downloads"),
     socket: join(roots.runtime, "daemon.sock"),
-    daemonLock: join(roots.runtime, "daemon.lock"),
+    /** Beside the state, since it is the state that only one daemon may touch. */
+    daemonLock: join(roots.state, "daemon.lock"),
     image: (id: string) => {
       const folder = join(roots.state, "images", id);
       return { folder, rootfs: join(folder, "rootfs.ext4") };

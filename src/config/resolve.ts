@@ -1,0 +1,109 @@
+/** Reads the configuration once: default, then config.toml, then BANGER_… of the environment. */
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { homedir } from "node:os";
+import { BangerError, messageOf } from "#base/error.ts";
+import { didYouMean } from "#base/similar.ts";
+import { KiB } from "#base/size.ts";
+import { makePaths, type Paths, resolveRoots } from "./paths.ts";
+import { type ConfigKey, type ConfigValues, schema } from "./schema.ts";
+
+const CONFIG_MAX_BYTES = 256 * KiB;
+
+export interface Config {
+  values: ConfigValues;
+  /** "default", the file's path, or the variable's name. */
+  origins: Record<ConfigKey, string>;
+  paths: Paths;
+}
+
+/** The folders of this user, from HOME and the XDG variables. */
+export function currentPaths(): Paths {
+  return makePaths(resolveRoots(process.env, process.env["HOME"] || homedir()));
+}
+
+/** Docker's own configuration, where registry credentials are kept. */
+export function dockerConfigPath(): string {
+  const home = process.env["HOME"] || homedir();
+  return `${process.env["DOCKER_CONFIG"] || `${home}/.docker`}/config.json`;
+}
+
+/** `invalid_argument` names the file or variable, the key and what it must be. */
+export async function resolveConfig(
+  env: Record<string, string | undefined> = process.env,
+  paths: Paths = currentPaths(),
+): Promise<Config> {
+  const keys = Object.keys(schema) as ConfigKey[];
+  const fromFile = await readFile(paths.configFile);
+  const unknown = [...fromFile.keys()].find((key) => !Object.hasOwn(schema, key));
+  if (unknown !== undefined) {
+    throw new BangerError(
+      "invalid_argument",
+      `Cannot use ${paths.configFile}: unknown key "${unknown}"`,
+      { hint: didYouMean(unknown, keys, "See the known keys with: banger config show") },
+    );
+  }
+  const values: Record<string, unknown> = {};
+  const origins: Record<string, string> = {};
+  for (const key of keys) {
+    const variable = variableOf(key);
+    const fromEnv = env[variable];
+    const origin = fromEnv ? variable : fromFile.has(key) ? paths.configFile : "default";
+    origins[key] = origin;
+    values[key] =
+      origin === "default"
+        ? schema[key].fallback
+        : parseAt(key, fromEnv || fromFile.get(key), origin);
+  }
+  return {
+    values: values as ConfigValues,
+    origins: origins as Record<ConfigKey, string>,
+    paths,
+  };
+}
+
+/** "vm.stop_grace" is set by BANGER_VM_STOP_GRACE. */
+export function variableOf(key: ConfigKey): string {
+  return `BANGER_${key.replaceAll(".", "_").toUpperCase()}`;
+}
+
+function parseAt(key: ConfigKey, value: unknown, origin: string): unknown {
+  try {
+    return schema[key].parse(value);
+  } catch (error) {
+    throw new BangerError(
+      "invalid_argument",
+      `Cannot use "${key}" of ${origin}: ${messageOf(error)}`,
+      {
+        hint: schema[key].about,
+      },
+    );
+  }
+}
+
+/** The file's keys with tables joined by dots; empty without a file. */
+async function readFile(path: string): Promise<Map<string, unknown>> {
+  const found = new Map<string, unknown>();
+  if (!existsSync(path)) return found;
+  if (statSync(path).size > CONFIG_MAX_BYTES) {
+    throw new BangerError(
+      "limit_exceeded",
+      `Cannot read ${path}: larger than ${CONFIG_MAX_BYTES} bytes`,
+    );
+  }
+  // The parser is loaded only where there is a file, which keeps the start of the CLI short.
+  const { parse } = await import("smol-toml");
+  try {
+    flatten(parse(readFileSync(path, "utf8")), "", found);
+  } catch (error) {
+    throw new BangerError("invalid_argument", `Cannot parse ${path}: ${messageOf(error)}`);
+  }
+  return found;
+}
+
+function flatten(table: object, prefix: string, into: Map<string, unknown>): void {
+  for (const [name, value] of Object.entries(table)) {
+    const isTable = typeof value === "object" && value !== null && !Array.isArray(value);
+    if (isTable) flatten(value, `${prefix}${name}.`, into);
+    else into.set(`${prefix}${name}`, value);
+  }
+}

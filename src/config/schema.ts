@@ -1,0 +1,81 @@
+/** What ~/.config/banger/config.toml may say: each key with its type, default and meaning. */
+import { parseDuration } from "#base/duration.ts";
+import { BangerError } from "#base/error.ts";
+import { MiB, parseSize } from "#base/size.ts";
+
+/** A key's parser takes TOML's value, or the text of its environment variable. */
+interface Key<T> {
+  fallback: T;
+  about: string;
+  parse: (value: unknown) => T;
+}
+
+function key<T>(fallback: T, about: string, parse: (value: unknown) => T): Key<T> {
+  return { fallback, about, parse };
+}
+
+export const schema = {
+  default_image_name: key("debian-bookworm", "Image of a machine made without --image", text),
+  default_kernel: key("debian-6.12", "Kernel where neither image nor command names one", text),
+  "vm.cpus": key(2, "Virtual CPUs of a new machine", integer(1, 64)),
+  "vm.memory": key(1024 * MiB, "Memory of a new machine, such as 1G", size),
+  "vm.disk": key(20 * 1024 * MiB, "Writable layer of a new machine; sparse", size),
+  "vm.boot_timeout": key(600_000, "How long a machine may take until it is ready", duration),
+  "vm.stop_grace": key(30_000, "How long stop waits before it insists", duration),
+  "network.mode": key(
+    "auto",
+    "nat, host, user, none; auto: nat with the rights for it, user without",
+    oneOf("auto", "nat", "host", "user", "none"),
+  ),
+  "network.bridge": key("banger0", "Bridge of the machines", text),
+  "network.subnet": key("10.241.0.0/16", "Addresses of the machines", text),
+  vmm: key("auto", "auto, firecracker, qemu", oneOf("auto", "firecracker", "qemu")),
+  qemu_bin: key("qemu-system-x86_64", "QEMU, a name on PATH or a path", text),
+  firecracker_bin: key("firecracker", "Firecracker, a name on PATH or a path", text),
+  "registry.insecure": key<string[]>([], "Registries spoken to without TLS, host[:port]", textList),
+  "registry.mirrors": key<string[]>([], "Asked before docker.io, host[:port]", textList),
+  "log.level": key(
+    "info",
+    "debug, info, warning, error",
+    oneOf("debug", "info", "warning", "error"),
+  ),
+};
+
+export type ConfigKey = keyof typeof schema;
+export type ConfigValues = { [K in ConfigKey]: (typeof schema)[K]["fallback"] };
+
+function text(value: unknown): string {
+  if (typeof value === "string" && value !== "" && value.length <= 4096) return value;
+  throw new BangerError("invalid_argument", "must be a text");
+}
+
+function textList(value: unknown): string[] {
+  if (typeof value === "string") return value.split(",").filter((part) => part !== "");
+  if (Array.isArray(value) && value.every((part) => typeof part === "string")) return value;
+  throw new BangerError("invalid_argument", 'must be a list of texts, such as ["a", "b"]');
+}
+
+function oneOf(...choices: string[]): (value: unknown) => string {
+  return (value) => {
+    if (typeof value === "string" && choices.includes(value)) return value;
+    throw new BangerError("invalid_argument", `must be one of ${choices.join(", ")}`);
+  };
+}
+
+function integer(min: number, max: number): (value: unknown) => number {
+  return (value) => {
+    const number = typeof value === "string" ? Number(value) : value;
+    if (typeof number === "number" && Number.isInteger(number) && number >= min && number <= max) {
+      return number;
+    }
+    throw new BangerError("invalid_argument", `must be a whole number from ${min} to ${max}`);
+  };
+}
+
+function size(value: unknown): number {
+  return parseSize(typeof value === "number" ? String(value) : text(value));
+}
+
+function duration(value: unknown): number {
+  return parseDuration(typeof value === "number" ? String(value) : text(value));
+}
