@@ -1,0 +1,118 @@
+/** What `banger doctor` says of the network: what this computer lets machines have, and how to get more. */
+import type { Check } from "#base/check.ts";
+import { BangerError, messageOf } from "#base/error.ts";
+import { type Cidr, parseCidr } from "./address.ts";
+import { parseBridgeAlias, readDevice } from "./devices.ts";
+import { findBlockingFirewall, hasLegacyIptables } from "./firewall.ts";
+import { isForwarding } from "./link.ts";
+import { tableName } from "./names.ts";
+import { assertTableIsOurs } from "./nft.ts";
+import { checkSubnet } from "./pool.ts";
+import { hostResolvers } from "./resolvers.ts";
+import { readRights, tapObstacle } from "./rights.ts";
+import { findOverlap, overlapError, readRoutes } from "./routes.ts";
+
+export interface CheckOptions {
+  bridge: string;
+  subnet: string;
+}
+
+/** Without rights only what can be known without them. */
+export async function checks(options: CheckOptions): Promise<Check[]> {
+  const rights = readRights();
+  const obstacle = tapObstacle(rights);
+  const found = [
+    tapCheck(obstacle),
+    await subnetCheck(options, rights.missing),
+    resolverCheck(),
+    forwardingCheck(obstacle === undefined),
+  ];
+  if (!obstacle) found.push(await namesCheck(options.bridge), await firewallCheck(options.bridge));
+  return found;
+}
+
+function tapCheck(obstacle: BangerError | undefined): Check {
+  const base = { id: "net.tap", title: "Taps and NAT" };
+  if (!obstacle) return { ...base, status: "ok", detail: "can be made" };
+  const detail = `${obstacle.message}; machines get user-mode networking`;
+  return { ...base, status: "warn", detail, ...(obstacle.hint ? { fix: obstacle.hint } : {}) };
+}
+
+async function subnetCheck(options: CheckOptions, missing: readonly string[]): Promise<Check> {
+  const base = { id: "net.subnet", title: "Machines' subnet" };
+  return await judged(base, async () => {
+    const subnet: Cidr = checkSubnet(parseCidr(options.subnet));
+    if (missing.includes("ip")) return `${subnet}, not compared with the routes: ip is missing`;
+    const overlap = findOverlap(subnet, { bridge: options.bridge, routes: await readRoutes() });
+    if (overlap) throw overlapError(subnet, overlap);
+    return `${subnet} is free`;
+  });
+}
+
+async function namesCheck(bridge: string): Promise<Check> {
+  const base = { id: "net.bridge", title: "Bridge and rules" };
+  return await judged(base, async () => {
+    await assertTableIsOurs(tableName(bridge));
+    const device = readDevice(bridge);
+    if (!device) return `"${bridge}" is made with the first machine`;
+    if (parseBridgeAlias(device.alias)) return `"${bridge}" is up`;
+    throw new BangerError("conflict", `There is a device "${bridge}" that banger did not make`, {
+      hint: `Set network.bridge to another name, or if nobody needs it: sudo ip link del ${bridge}`,
+    });
+  });
+}
+
+function resolverCheck(): Check {
+  const base = { id: "net.dns", title: "DNS servers for machines" };
+  const { servers, warning } = hostResolvers();
+  if (!warning) return { ...base, status: "ok", detail: servers.join(", ") };
+  return { ...base, status: "warn", detail: warning, fix: "Add a nameserver to /etc/resolv.conf" };
+}
+
+function forwardingCheck(hasRights: boolean): Check {
+  const base = { id: "net.forwarding", title: "Packet forwarding" };
+  if (isForwarding()) return { ...base, status: "ok", detail: "net.ipv4.ip_forward is on" };
+  if (hasRights) {
+    const detail = "off; turned on with the first machine behind NAT, and left on";
+    return { ...base, status: "ok", detail };
+  }
+  return {
+    ...base,
+    status: "warn",
+    detail: "net.ipv4.ip_forward is off, which NAT needs",
+    fix: "sudo sysctl -w net.ipv4.ip_forward=1",
+  };
+}
+
+async function firewallCheck(bridge: string): Promise<Check> {
+  const base = { id: "net.firewall", title: "Other firewalls" };
+  const firewall = await findBlockingFirewall(bridge, tableName(bridge));
+  if (firewall) {
+    const who = firewall.name === "unknown" ? "A firewall" : firewall.name;
+    const detail = `${who} drops the machines' packets in ${firewall.place}`;
+    return { ...base, status: "warn", detail, fix: firewall.fix };
+  }
+  if (hasLegacyIptables()) {
+    const detail = "rules of iptables-legacy are in use, which cannot be looked into";
+    return {
+      ...base,
+      status: "warn",
+      detail,
+      fix: "See them with: sudo iptables-legacy -S FORWARD",
+    };
+  }
+  return { ...base, status: "ok", detail: "none that drops the machines' packets" };
+}
+
+/** `ok` with the text that `work` gives, `warn` with the error that it throws. */
+async function judged(
+  base: Pick<Check, "id" | "title">,
+  work: () => Promise<string>,
+): Promise<Check> {
+  try {
+    return { ...base, status: "ok", detail: await work() };
+  } catch (error) {
+    const hint = error instanceof BangerError ? error.hint : undefined;
+    return { ...base, status: "warn", detail: messageOf(error), ...(hint ? { fix: hint } : {}) };
+  }
+}

@@ -1,0 +1,53 @@
+import { expect, test } from "bun:test";
+import { judgeRuleset, parseRuleset } from "./firewall.ts";
+
+type Item = Record<string, unknown>;
+
+const own = { bridge: "banger0", table: "banger" };
+const forward = { name: "FORWARD", hook: "forward", type: "filter", prio: 0 };
+
+function judge(items: Item[]) {
+  return judgeRuleset(parseRuleset(JSON.stringify({ nftables: items })), own);
+}
+
+function chain(fields: Item): Item {
+  return { chain: { family: "ip", table: "filter", ...fields } };
+}
+
+function ruleOn(table: string, device: string): Item {
+  const left = { meta: { key: "iifname" } };
+  const expr = [{ match: { op: "==", left, right: device } }, { accept: null }];
+  return { rule: { family: table === "banger" ? "inet" : "ip", table, chain: "c", expr } };
+}
+
+test("judgeRuleset() finds a forward chain that drops, and whose it is", () => {
+  const drop = chain({ ...forward, policy: "drop" });
+  expect(judge([drop])).toMatchObject({
+    name: "unknown",
+    place: 'chain "FORWARD" of table "ip filter"',
+  });
+  expect(judge([drop, chain({ name: "DOCKER-USER" })])?.fix).toContain(
+    "iptables -I DOCKER-USER -i banger0",
+  );
+  expect(judge([drop, chain({ name: "ufw-user-forward" })])?.fix).toBe(
+    "sudo ufw route allow in on banger0",
+  );
+  const firewalld = { family: "inet", table: "firewalld", name: "filter_FORWARD" };
+  expect(judge([chain({ ...forward, ...firewalld, policy: "accept" })])?.name).toBe("firewalld");
+});
+
+test("judgeRuleset() minds neither chains that accept nor our own table", () => {
+  expect(judge([])).toBeUndefined();
+  expect(judge([chain({ ...forward, policy: "accept" })])).toBeUndefined();
+  expect(judge([chain({ ...forward, policy: "drop", family: "ip6" })])).toBeUndefined();
+  expect(judge([chain({ name: "INPUT", hook: "input", policy: "drop" })])).toBeUndefined();
+  const ours = chain({ ...forward, policy: "drop", family: "inet", table: "banger" });
+  expect(judge([ours])).toBeUndefined();
+});
+
+test("judgeRuleset() is content once another table names the bridge", () => {
+  const drop = chain({ ...forward, policy: "drop" });
+  expect(judge([drop, ruleOn("filter", "banger0")])).toBeUndefined();
+  expect(judge([drop, ruleOn("banger", "banger0")])).toBeDefined();
+  expect(judge([drop, ruleOn("filter", "banger01")])).toBeDefined();
+});

@@ -1,0 +1,105 @@
+/** Makes and removes the bridge and the taps: one `ip` process for all commands of one change. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { BangerError, errnoOf } from "#base/error.ts";
+import { run } from "#base/run.ts";
+import type { Cidr } from "./address.ts";
+import { bridgeAlias, type MachineTap, tapAlias } from "./devices.ts";
+import { macAddress } from "./names.ts";
+import { changeDenied } from "./rights.ts";
+
+const LINK_TIMEOUT_MS = 10_000;
+const FORWARDING = "/proc/sys/net/ipv4/ip_forward";
+
+export interface BridgePlan {
+  bridge: string;
+  /** The host's address on it, with the prefix of the subnet. */
+  gateway: Cidr;
+  mtu: number;
+}
+
+export interface TapPlan extends MachineTap {
+  bridge: string;
+  mtu: number;
+  /** Who may open the tap without further rights. */
+  user_uid: number;
+}
+
+/**
+ * The hardware address is given, because a bridge without one takes that of a port and changes
+ * it when the port goes, which guests would notice as a gateway that stops answering.
+ */
+export function bridgeCommands({ bridge, gateway, mtu }: BridgePlan): string[] {
+  return [
+    `link add name ${bridge} address ${macAddress(bridge)} mtu ${mtu} type bridge`,
+    `link set dev ${bridge} alias ${bridgeAlias(gateway)}`,
+    `addr add ${gateway} dev ${bridge}`,
+    `link set dev ${bridge} addrgenmode none up`,
+  ];
+}
+
+/** Isolated ports reach the bridge itself and no other isolated port. */
+export function tapCommands(plan: TapPlan): string[] {
+  const { tap, bridge, mtu, user_uid } = plan;
+  return [
+    `tuntap add dev ${tap} mode tap user ${user_uid}`,
+    `link set dev ${tap} alias ${tapAlias(plan)} mtu ${mtu} addrgenmode none master ${bridge}`,
+    `link set dev ${tap} type bridge_slave isolated on`,
+    `link set dev ${tap} up`,
+  ];
+}
+
+export function removeCommand(device: string): string {
+  return `link del dev ${device}`;
+}
+
+/** Runs the commands in order and stops at the first that does not work. */
+export async function applyLinks(commands: readonly string[]): Promise<void> {
+  if (commands.length === 0) return;
+  const { exitCode, stderr } = await run(["ip", "-batch", "-"], {
+    stdin: `${commands.join("\n")}\n`,
+    timeout_ms: LINK_TIMEOUT_MS,
+  });
+  if (exitCode === 0) return;
+  const line = Number(/Command failed -:(\d+)/.exec(stderr)?.[1] ?? 0);
+  const reason = stderr.replace(/\s*Command failed -:\d+\s*/, "").trim();
+  if (/not permitted|permission denied/i.test(reason)) throw changeDenied(reason);
+  throw new BangerError(
+    "internal",
+    `Cannot change the network devices: "ip ${commands[line - 1] ?? "-batch -"}": ${reason}`,
+    { hint: "See what is missing with: banger doctor" },
+  );
+}
+
+/**
+ * Keeps the host deaf to IPv6 on a device that guests talk to: a hostile router advertisement
+ * would otherwise give the host a default route through the guest.
+ */
+export function disableIpv6(device: string): void {
+  try {
+    writeFileSync(`/proc/sys/net/ipv6/conf/${device}/disable_ipv6`, "1\n");
+  } catch (error) {
+    // A kernel without IPv6 has nothing to switch off.
+    if (errnoOf(error) !== "ENOENT") throw error;
+  }
+}
+
+export function isForwarding(): boolean {
+  return readFileSync(FORWARDING, "utf8").trim() === "1";
+}
+
+/**
+ * Lets the kernel route between devices. It stays on when the last machine goes: by then other
+ * programs may rely on it, and nothing tells.
+ */
+export function enableForwarding(): void {
+  if (isForwarding()) return;
+  try {
+    writeFileSync(FORWARDING, "1\n");
+  } catch (error) {
+    throw new BangerError(
+      "permission_denied",
+      "Cannot let machines out: this computer does not forward packets (net.ipv4.ip_forward is 0)",
+      { hint: "sudo sysctl -w net.ipv4.ip_forward=1", cause: error },
+    );
+  }
+}

@@ -1,0 +1,71 @@
+/** Keeps two daemons from changing the host's network at the same time. */
+import { dlopen, FFIType } from "bun:ffi";
+import { closeSync, openSync } from "node:fs";
+import { BangerError, throwIfAborted } from "#base/error.ts";
+import { KeyedQueue } from "#base/queue.ts";
+
+/** On a file system that is empty after boot; the kernel drops the lock with the process. */
+const LOCK_PATH = "/run/banger-net.lock";
+const LOCK_EX = 2;
+const LOCK_NB = 4;
+const LOCK_TIMEOUT_MS = 30_000;
+const LOCK_RETRY_MS = 5;
+
+const queue = new KeyedQueue();
+
+/** One `work` at a time, in this process and among all that may write to /run. */
+export async function exclusive<T>(
+  work: () => Promise<T>,
+  options: { signal?: AbortSignal | undefined } = {},
+): Promise<T> {
+  return await queue.run("network", async () => {
+    throwIfAborted(options.signal);
+    const fd = await takeLock(options.signal);
+    try {
+      return await work();
+    } finally {
+      if (fd !== undefined) closeSync(fd);
+    }
+  });
+}
+
+/** Undefined where there is no place for a lock: then there is no other daemon with rights either. */
+async function takeLock(signal: AbortSignal | undefined): Promise<number | undefined> {
+  const fd = openLock();
+  if (fd === undefined) return undefined;
+  try {
+    const deadline_ms = performance.now() + LOCK_TIMEOUT_MS;
+    while (flock(fd, LOCK_EX | LOCK_NB) !== 0) {
+      throwIfAborted(signal);
+      if (performance.now() > deadline_ms) {
+        throw new BangerError(
+          "timeout",
+          `Cannot change the network: another process has held ${LOCK_PATH} for too long`,
+          { hint: `See which: sudo fuser -v ${LOCK_PATH}` },
+        );
+      }
+      await Bun.sleep(LOCK_RETRY_MS);
+    }
+    return fd;
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
+function openLock(): number | undefined {
+  try {
+    return openSync(LOCK_PATH, "a", 0o600);
+  } catch {
+    return undefined;
+  }
+}
+
+let libc: { symbols: { flock: (fd: number, operation: number) => number } } | undefined;
+
+function flock(fd: number, operation: number): number {
+  libc ??= dlopen("libc.so.6", {
+    flock: { args: [FFIType.i32, FFIType.i32], returns: FFIType.i32 },
+  });
+  return libc.symbols.flock(fd, operation);
+}

@@ -1,0 +1,73 @@
+/** Whether this process may make taps, bridges and rules on this computer. */
+import { closeSync, openSync, readFileSync } from "node:fs";
+import { BangerError, errnoOf } from "#base/error.ts";
+import { which } from "#base/run.ts";
+
+const TUN = "/dev/net/tun";
+/** Number of CAP_NET_ADMIN (linux/capability.h). */
+const CAP_NET_ADMIN = 12n;
+
+const WAY_OUT = "Use --net user, or run the daemon as root";
+
+export interface NetworkRights {
+  isAdmin: boolean;
+  /** Errno of opening /dev/net/tun, undefined when it opens. */
+  tunErrno: string | undefined;
+  /** Programs of ours that are not installed. */
+  missing: string[];
+}
+
+export function readRights(): NetworkRights {
+  return {
+    isAdmin: hasCapability(readFileSync("/proc/self/status", "utf8"), CAP_NET_ADMIN),
+    tunErrno: tunErrno(),
+    missing: ["ip", "nft"].filter((program) => which(program) === undefined),
+  };
+}
+
+/** Reads the effective set in the text of /proc/PID/status. */
+export function hasCapability(status: string, capability: bigint): boolean {
+  const digits = /^CapEff:\s*([0-9a-f]{1,16})$/m.exec(status)?.[1] ?? "0";
+  return ((BigInt(`0x${digits}`) >> capability) & 1n) === 1n;
+}
+
+/** Why taps cannot be made here, undefined when they can. */
+export function tapObstacle(rights: NetworkRights = readRights()): BangerError | undefined {
+  if (!rights.isAdmin) {
+    return new BangerError(
+      "permission_denied",
+      "Cannot make a network device: that takes root, or CAP_NET_ADMIN",
+      { hint: WAY_OUT },
+    );
+  }
+  if (rights.missing.length > 0) {
+    return new BangerError(
+      "unsupported",
+      `Cannot make a network device: not installed: ${rights.missing.join(", ")}`,
+      { hint: "sudo apt-get install iproute2 nftables" },
+    );
+  }
+  if (rights.tunErrno === undefined) return undefined;
+  const isThere = rights.tunErrno !== "ENOENT" && rights.tunErrno !== "ENODEV";
+  return new BangerError(
+    isThere ? "permission_denied" : "unsupported",
+    `Cannot make a network device: "${TUN}" does not open (${rights.tunErrno})`,
+    { hint: isThere ? WAY_OUT : "sudo modprobe tun" },
+  );
+}
+
+/** For the kernel's refusal in spite of the capability, as in a container. */
+export function changeDenied(reason: string): BangerError {
+  return new BangerError("permission_denied", `Cannot change the network: ${reason}`, {
+    hint: WAY_OUT,
+  });
+}
+
+function tunErrno(): string | undefined {
+  try {
+    closeSync(openSync(TUN, "r+"));
+    return undefined;
+  } catch (error) {
+    return errnoOf(error) ?? "EIO";
+  }
+}

@@ -1,0 +1,60 @@
+/**
+ * A program that stands in for a monitor and its guest: `bun tap-cable.ts TAP NETNS MAC` opens
+ * TAP as a monitor does, makes the device eth0 in the network namespace NETNS, and carries
+ * frames between the two. Prints "ready" and runs until it is killed.
+ */
+import { dlopen, FFIType, ptr } from "bun:ffi";
+import { openSync, readSync, writeSync } from "node:fs";
+
+const TUNSETIFF = 0x400454ca;
+const IFF_TAP = 2;
+const IFF_NO_PI = 0x1000;
+const CLONE_NEWNET = 0x40000000;
+const POLLIN = 1;
+const MAX_FRAME_BYTES = 65_536;
+
+const libc = dlopen("libc.so.6", {
+  ioctl: { args: [FFIType.i32, FFIType.u64, FFIType.ptr], returns: FFIType.i32 },
+  setns: { args: [FFIType.i32, FFIType.i32], returns: FFIType.i32 },
+  poll: { args: [FFIType.ptr, FFIType.u64, FFIType.i32], returns: FFIType.i32 },
+}).symbols;
+
+const [tap = "", netns = "", mac = ""] = process.argv.slice(2);
+const outer = openTap(tap);
+if (libc.setns(openSync(netns, "r"), CLONE_NEWNET) !== 0) throw new Error(`cannot enter ${netns}`);
+const inner = openTap("eth0");
+const up = Bun.spawnSync(["ip", "link", "set", "dev", "eth0", "address", mac, "up"]);
+if (up.exitCode !== 0) throw new Error(up.stderr.toString());
+process.stdout.write("ready\n");
+for (;;) carry();
+
+/** struct ifreq of net/if.h: 16 bytes of name, then the flags. */
+function openTap(name: string): number {
+  const fd = openSync("/dev/net/tun", "r+");
+  const request = Buffer.alloc(40);
+  request.write(name, 0, "latin1");
+  request.writeUInt16LE(IFF_TAP | IFF_NO_PI, 16);
+  if (libc.ioctl(fd, TUNSETIFF, ptr(request)) !== 0) throw new Error(`cannot open tap "${name}"`);
+  return fd;
+}
+
+/** Waits for a frame on either side and writes it to the other. */
+function carry(): void {
+  const pairs = [outer, inner];
+  const waiting = Buffer.alloc(16);
+  for (const [index, fd] of pairs.entries()) {
+    waiting.writeInt32LE(fd, index * 8);
+    waiting.writeInt16LE(POLLIN, index * 8 + 4);
+  }
+  libc.poll(ptr(waiting), 2, -1);
+  const frame = Buffer.alloc(MAX_FRAME_BYTES);
+  for (const [index, fd] of pairs.entries()) {
+    if ((waiting.readInt16LE(index * 8 + 6) & POLLIN) === 0) continue;
+    const size_bytes = readSync(fd, frame);
+    try {
+      writeSync(pairs[1 - index] ?? outer, frame, 0, size_bytes);
+    } catch {
+      // The other side is not up: the frame is lost, as on a real wire.
+    }
+  }
+}
