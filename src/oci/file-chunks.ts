@@ -1,0 +1,46 @@
+import { type FileHandle, open } from "node:fs/promises";
+import { throwIfAborted } from "#base/error.ts";
+import { MiB } from "#base/size.ts";
+
+const CHUNK_BYTES = 1 * MiB;
+
+export interface ChunkOptions {
+  /** Default: the start of the file. */
+  start?: number;
+  /** At most this many bytes. Default: to the end of the file. */
+  length?: number | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/** A file, or a part of one, in chunks that the reader may keep. Ends early when the file does. */
+export async function* readChunks(
+  path: string,
+  options: ChunkOptions = {},
+): AsyncGenerator<Uint8Array> {
+  const file = await open(path, "r");
+  try {
+    let offset = options.start ?? 0;
+    let left = options.length ?? (await file.stat()).size - offset;
+    while (left > 0) {
+      throwIfAborted(options.signal);
+      const chunk = await readAt(file, offset, Math.min(CHUNK_BYTES, left));
+      if (chunk.length === 0) return;
+      offset += chunk.length;
+      left -= chunk.length;
+      yield chunk;
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+/** Up to `length` bytes; fewer at the end of the file. */
+export async function readAt(
+  file: FileHandle,
+  offset: number,
+  length: number,
+): Promise<Uint8Array> {
+  const buffer = Buffer.allocUnsafeSlow(length);
+  const { bytesRead } = await file.read(buffer, 0, length, offset);
+  return buffer.subarray(0, bytesRead);
+}

@@ -1,0 +1,132 @@
+/** The image config: OCI image specification 1.1, config.md. Docker writes `null` where it has nothing. */
+import { z } from "zod";
+import { type Digest, isDigest } from "#base/digest.ts";
+import { BangerError } from "#base/error.ts";
+import { parseDocument } from "./document.ts";
+import { normalize, type Platform } from "./platform.ts";
+
+const MAX_DIFF_IDS = 512;
+const MAX_HISTORY_ENTRIES = 10_000;
+
+export interface ImageConfig {
+  /** Undefined when the config does not say. */
+  platform: Platform | undefined;
+  entrypoint: string[];
+  cmd: string[];
+  /** "NAME=value". */
+  env: string[];
+  /** "" when not set. */
+  workdir: string;
+  /** "user", "uid", "user:group" or "uid:gid"; "" when not set. */
+  user: string;
+  /** "80/tcp", "53/udp". */
+  exposedPorts: string[];
+  labels: Record<string, string>;
+  /** "SIGTERM" or a number; "" when not set. */
+  stopSignal: string;
+  /** RFC 3339, as the builder wrote it; "" when not set. */
+  created: string;
+  history: HistoryEntry[];
+  /** Of the uncompressed layers, lowest first. */
+  diffIds: Digest[];
+}
+
+export interface HistoryEntry {
+  created: string;
+  createdBy: string;
+  comment: string;
+  /** The step changed no file and has no layer. */
+  isEmptyLayer: boolean;
+}
+
+// A NUL would cut the string short in the guest, where it becomes an argument of execve.
+const text = z.string().refine((value) => !value.includes("\0"), "a text holds a NUL byte");
+const optionalText = text.nullish().transform((value) => value ?? "");
+const texts = z
+  .array(text)
+  .nullish()
+  .transform((value) => value ?? []);
+
+const configSchema = z.object({
+  os: optionalText,
+  architecture: optionalText,
+  variant: optionalText,
+  created: optionalText,
+  config: z
+    .object({
+      Entrypoint: texts,
+      Cmd: texts,
+      Env: texts,
+      WorkingDir: optionalText,
+      User: optionalText,
+      ExposedPorts: z.record(text, z.unknown()).nullish(),
+      Labels: z.record(text, text).nullish(),
+      StopSignal: optionalText,
+    })
+    .nullish(),
+  history: z
+    .array(
+      z.object({
+        created: optionalText,
+        created_by: optionalText,
+        comment: optionalText,
+        empty_layer: z.boolean().nullish(),
+      }),
+    )
+    .max(MAX_HISTORY_ENTRIES)
+    .nullish(),
+  rootfs: z.object({
+    type: optionalText,
+    diff_ids: z.array(z.string()).max(MAX_DIFF_IDS).nullish(),
+  }),
+});
+
+/** Throws `integrity` when malformed, or when it does not list exactly `layerCount` layers. */
+export function parseImageConfig(
+  bytes: Uint8Array,
+  options: { what: string; layerCount: number },
+): ImageConfig {
+  const { what, layerCount } = options;
+  const parsed = parseDocument(bytes, configSchema, what);
+  const diffIds = (parsed.rootfs.diff_ids ?? []).map((id) => checkDiffId(id, what));
+  if (diffIds.length !== layerCount) {
+    throw new BangerError(
+      "integrity",
+      `Cannot use ${what}: it lists ${diffIds.length} layers where the manifest has ${layerCount}`,
+    );
+  }
+  const config = parsed.config;
+  return {
+    platform: platformOf(parsed),
+    entrypoint: config?.Entrypoint ?? [],
+    cmd: config?.Cmd ?? [],
+    env: config?.Env ?? [],
+    workdir: config?.WorkingDir ?? "",
+    user: config?.User ?? "",
+    exposedPorts: Object.keys(config?.ExposedPorts ?? {}),
+    labels: config?.Labels ?? {},
+    stopSignal: config?.StopSignal ?? "",
+    created: parsed.created,
+    history: (parsed.history ?? []).map((entry) => ({
+      created: entry.created,
+      createdBy: entry.created_by,
+      comment: entry.comment,
+      isEmptyLayer: entry.empty_layer ?? false,
+    })),
+    diffIds,
+  };
+}
+
+function platformOf(parsed: z.output<typeof configSchema>): Platform | undefined {
+  const { os, architecture, variant } = parsed;
+  if (!os || !architecture) return undefined;
+  return normalize(variant ? { os, architecture, variant } : { os, architecture });
+}
+
+function checkDiffId(id: string, what: string): Digest {
+  if (isDigest(id)) return id;
+  throw new BangerError(
+    "integrity",
+    `Cannot use ${what}: "${id.slice(0, 100)}" is not a sha256 digest`,
+  );
+}

@@ -1,0 +1,174 @@
+/** An image that is ready to be read, wherever it comes from, and the steps that all sources share. */
+import { type Digest, shortDigest } from "#base/digest.ts";
+import { BangerError } from "#base/error.ts";
+import type { OnProgress } from "#base/progress.ts";
+import type { ImageConfig } from "./image-config.ts";
+import type { Layer } from "./layer.ts";
+import { type Descriptor, type ImageIndex, type ImageManifest, parseManifest } from "./manifest.ts";
+import { choosePlatform, formatPlatform, isSameMachine, type Platform } from "./platform.ts";
+
+/** An index may hold an index, but hardly ever does. */
+const MAX_INDEX_DEPTH = 3;
+
+export interface OpenedImage extends AsyncDisposable {
+  /** Canonical: "docker.io/library/debian:bookworm", "oci:/srv/layout:tag". */
+  reference: string;
+  /** Of the manifest of this platform; of the config for a docker-archive, which has no manifest. */
+  manifestDigest: Digest;
+  platform: Platform;
+  config: ImageConfig;
+  configDigest: Digest;
+  /** Lowest first. */
+  layers: Layer[];
+  /** Compressed bytes of all layers. */
+  totalSize_bytes: number;
+}
+
+export interface FoundManifest {
+  manifest: ImageManifest;
+  digest: Digest;
+}
+
+export interface ManifestSource {
+  /** "docker.io/library/debian:bookworm"; for messages. */
+  name: string;
+  platform: Platform;
+  /** The verified bytes of a manifest that an index names. */
+  readManifest(descriptor: Descriptor): Promise<Uint8Array>;
+}
+
+/** Follows indexes down to the manifest for the platform. */
+export async function findImageManifest(
+  root: { bytes: Uint8Array; digest: Digest; mediaType?: string | undefined },
+  source: ManifestSource,
+): Promise<FoundManifest> {
+  const { bytes, digest, mediaType } = root;
+  const parsed = parseManifest(bytes, { what: `the manifest of ${source.name}`, mediaType });
+  return parsed.kind === "image" ? { manifest: parsed, digest } : findInIndex(parsed, source);
+}
+
+/** The manifest for the platform, from an index that is parsed already. */
+export async function findInIndex(
+  index: ImageIndex,
+  source: ManifestSource,
+): Promise<FoundManifest> {
+  const what = `the manifest of ${source.name}`;
+  let current = index;
+  for (let depth = 0; depth < MAX_INDEX_DEPTH; depth++) {
+    const chosen = chooseFromIndex(current, source);
+    const bytes = await source.readManifest(chosen);
+    const parsed = parseManifest(bytes, { what, mediaType: chosen.mediaType });
+    if (parsed.kind === "image") return { manifest: parsed, digest: chosen.digest };
+    current = parsed;
+  }
+  throw new BangerError("limit_exceeded", `Cannot use ${what}: its indexes do not end`);
+}
+
+/** Throws `unsupported` with the platforms that there are. */
+function chooseFromIndex(index: ImageIndex, source: ManifestSource): Descriptor {
+  const candidates = index.manifests.filter((entry) => !isAttestation(entry));
+  const only = candidates.length === 1 ? candidates[0] : undefined;
+  if (only && !only.platform) return only;
+  const chosen = choosePlatform(source.platform, candidates);
+  if (chosen) return chosen;
+  const offered = candidates.flatMap(({ platform }) =>
+    platform ? [formatPlatform(platform)] : [],
+  );
+  throw missingPlatform(source, [...new Set(offered)]);
+}
+
+/** Build records that buildx puts beside the images of an index. */
+function isAttestation({ annotations, platform }: Descriptor): boolean {
+  return (
+    annotations["vnd.docker.reference.type"] === "attestation-manifest" ||
+    (platform?.os === "unknown" && platform.architecture === "unknown")
+  );
+}
+
+/** The platform of the image, which its config has the last word on. Throws `unsupported` when it is the wrong one. */
+export function checkPlatform(
+  config: ImageConfig,
+  wanted: { name: string; platform: Platform },
+): Platform {
+  if (!config.platform) return wanted.platform;
+  if (isSameMachine(config.platform, wanted.platform)) return config.platform;
+  throw missingPlatform(wanted, [formatPlatform(config.platform)]);
+}
+
+function missingPlatform(
+  wanted: { name: string; platform: Platform },
+  offered: string[],
+): BangerError {
+  const list = offered.slice(0, 20).join(", ") || "no platform at all";
+  return new BangerError(
+    "unsupported",
+    `Cannot use ${wanted.name} on ${formatPlatform(wanted.platform)}: it is made for ${list}`,
+    { hint: offered[0] && `Choose one with "--platform ${offered[0]}"` },
+  );
+}
+
+/** Joins descriptors and diff ids, which the parsers have found to be equally many. */
+export function toLayers(
+  descriptors: readonly Descriptor[],
+  options: {
+    diffIds: readonly Digest[];
+    open: (layer: Descriptor, signal: AbortSignal | undefined) => AsyncIterable<Uint8Array>;
+  },
+): Layer[] {
+  return descriptors.map((descriptor, index) => {
+    const diffId = options.diffIds[index];
+    if (!diffId) throw new Error("Assertion failed: a layer has no diff id");
+    const { digest, size, mediaType } = descriptor;
+    return {
+      digest,
+      diffId,
+      size,
+      mediaType,
+      compressed: (signal) => options.open(descriptor, signal),
+    };
+  });
+}
+
+export function totalSizeOf(layers: readonly Layer[]): number {
+  return layers.reduce((sum, { size }) => sum + size, 0);
+}
+
+/** A listener that reports how much of one layer is there. */
+export function layerProgress(
+  onProgress: OnProgress | undefined,
+  options: { verb: string; digest: Digest; size: number },
+): ((done_bytes: number) => void) | undefined {
+  if (!onProgress) return undefined;
+  const { verb, digest, size: total } = options;
+  const short = shortDigest(digest);
+  return (done) =>
+    onProgress({
+      step: `layer ${short}`,
+      message: `${verb} ${short}`,
+      done,
+      total,
+      unit: "bytes",
+    });
+}
+
+/** Passes the bytes on and tells how many have gone by. */
+export async function* counted(
+  stream: AsyncIterable<Uint8Array>,
+  onAdvance: ((done_bytes: number) => void) | undefined,
+): AsyncGenerator<Uint8Array> {
+  let done = 0;
+  onAdvance?.(done);
+  for await (const chunk of stream) {
+    done += chunk.length;
+    onAdvance?.(done);
+    yield chunk;
+  }
+}
+
+/** Fires when either does. */
+export function anySignal<T extends AbortSignal | undefined>(
+  signal: T,
+  other: AbortSignal | undefined,
+): T | AbortSignal {
+  return signal && other ? AbortSignal.any([signal, other]) : (signal ?? other ?? signal);
+}

@@ -1,0 +1,55 @@
+/** The one door to images: whatever kind of source, the same opened image comes out. */
+
+import { throwIfAborted } from "#base/error.ts";
+import type { OnProgress } from "#base/progress.ts";
+import { openArchive } from "./archive.ts";
+import { openDockerArchive } from "./docker-archive.ts";
+import { openFolder } from "./file-tree.ts";
+import type { OpenedImage } from "./image.ts";
+import { openLayout } from "./layout.ts";
+import { formatLocation, type Location, parseLocation } from "./location.ts";
+import { hostPlatform, parsePlatform } from "./platform.ts";
+import type { RegistryOptions } from "./registry.ts";
+import { openRemoteImage } from "./remote-image.ts";
+
+export interface OpenOptions extends RegistryOptions {
+  /** "linux/arm64". Default: Linux on the architecture of this host. */
+  platform?: string | undefined;
+  /** Folder of the blob cache; blobs lie in `<cacheDir>/sha256/`. Images from files do not use it. */
+  cacheDir: string;
+  /** Where relative paths of `oci:DIR` and its like start. */
+  cwd?: string | undefined;
+  /** Ends everything that this image does, also while its layers are read. */
+  signal?: AbortSignal | undefined;
+  /** One step for each layer: "layer <12 hex digits>", in bytes. */
+  onProgress?: OnProgress | undefined;
+}
+
+/**
+ * Resolves a reference ("debian:bookworm", "oci:DIR:TAG", "docker-archive:FILE") down to
+ * config and layers; layers are transferred when they are read. Dispose of the image when
+ * done: that stops transfers which nobody waits for.
+ *
+ * Errors: `invalid_argument` (the reference), `not_found`, `unauthorized`, `unavailable`
+ * (the registry), `unsupported` (platform, format), `integrity`, `limit_exceeded`, `cancelled`.
+ */
+export async function openImage(text: string, options: OpenOptions): Promise<OpenedImage> {
+  throwIfAborted(options.signal);
+  const location = parseLocation(text, { cwd: options.cwd });
+  const platform = options.platform ? parsePlatform(options.platform) : hostPlatform();
+  if (location.kind === "registry") {
+    return openRemoteImage(location.reference, { ...options, platform });
+  }
+  return openLocalImage(location, { ...options, platform });
+}
+
+async function openLocalImage(
+  location: Exclude<Location, { kind: "registry" }>,
+  options: Omit<OpenOptions, "platform"> & { platform: ReturnType<typeof hostPlatform> },
+): Promise<OpenedImage> {
+  const { platform, signal, onProgress } = options;
+  const { kind, path, name } = location;
+  const local = { reference: formatLocation(location), name, platform, signal, onProgress };
+  const tree = await (kind === "oci" ? openFolder(path) : openArchive(path, signal));
+  return kind === "docker-archive" ? openDockerArchive(tree, local) : openLayout(tree, local);
+}

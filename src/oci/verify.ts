@@ -1,0 +1,55 @@
+import { createHash } from "node:crypto";
+import { type Digest, sha256, shortDigest } from "#base/digest.ts";
+import { BangerError } from "#base/error.ts";
+
+export interface Expected {
+  digest: Digest;
+  /** Bytes. */
+  size: number;
+}
+
+/** Passes the bytes on; never more than `size`, and ends with `integrity` unless they are what was promised. */
+export async function* verified(
+  stream: AsyncIterable<Uint8Array>,
+  expected: Expected,
+): AsyncGenerator<Uint8Array> {
+  const hash = createHash("sha256");
+  let done = 0;
+  for await (const chunk of stream) {
+    done += chunk.length;
+    if (done > expected.size) throw tooLong(expected);
+    hash.update(chunk);
+    yield chunk;
+  }
+  if (done < expected.size) throw tooShort(expected, done);
+  checkDigest(`sha256:${hash.digest("hex")}`, expected);
+}
+
+/** Throws `integrity` unless `bytes` is exactly what was promised. */
+export function verifyBytes(bytes: Uint8Array, expected: Expected): void {
+  if (bytes.length > expected.size) throw tooLong(expected);
+  if (bytes.length < expected.size) throw tooShort(expected, bytes.length);
+  checkDigest(sha256(bytes), expected);
+}
+
+export function checkDigest(actual: string, expected: Expected): void {
+  if (actual === expected.digest) return;
+  throw new BangerError(
+    "integrity",
+    `Cannot use blob ${shortDigest(expected.digest)}: its bytes do not match its digest, they hash to ${actual}`,
+  );
+}
+
+export function tooLong(expected: Expected): BangerError {
+  return new BangerError(
+    "integrity",
+    `Cannot use blob ${shortDigest(expected.digest)}: it is longer than the ${expected.size} bytes that its manifest promises`,
+  );
+}
+
+export function tooShort(expected: Expected, actual_bytes: number): BangerError {
+  return new BangerError(
+    "integrity",
+    `Cannot use blob ${shortDigest(expected.digest)}: it has ${actual_bytes} bytes where its manifest promises ${expected.size}`,
+  );
+}
