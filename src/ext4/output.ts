@@ -1,0 +1,154 @@
+/**
+ * Sequential block output to a file: small pieces are gathered into large writes that run in the
+ * thread pool, while the next buffer fills. Holds at most a few buffers, if its owner awaits
+ * `drain()` between the pieces of its input.
+ */
+import { fstatSync, ftruncateSync, write, writeSync } from "node:fs";
+import { assert } from "#base/assert.ts";
+import { MiB } from "#base/size.ts";
+import { BLOCK_BYTES } from "./format.ts";
+
+const BUFFER_BYTES = 2 * MiB;
+/** Buffers being written before `drain()` waits. */
+const IN_FLIGHT_MAX = 2;
+
+export class BlockOutput {
+  readonly #fd: number;
+  readonly #spare: Uint8Array<ArrayBuffer>[] = [];
+  #inFlight = 0;
+  #wake: (() => void) | undefined;
+  #failure: unknown;
+  #buffer = new Uint8Array(BUFFER_BYTES);
+  #fill = 0;
+  /** Byte offset in the file of the start of the buffer. */
+  #start: number;
+
+  /** `fd` stays the caller's. Output begins at block `firstBlock`; nothing before it is written. */
+  constructor(fd: number, firstBlock: number) {
+    this.#fd = fd;
+    this.#start = firstBlock * BLOCK_BYTES;
+  }
+
+  /** Bytes from the start of the file to where the next byte goes. */
+  get position(): number {
+    return this.#start + this.#fill;
+  }
+
+  /** The block that begins here; the output must stand at a block's start. */
+  get block(): number {
+    assert(this.#fill % BLOCK_BYTES === 0, "output stands at the start of a block");
+    return this.position / BLOCK_BYTES;
+  }
+
+  write(bytes: Uint8Array): void {
+    let from = 0;
+    while (from < bytes.length) {
+      const count = Math.min(bytes.length - from, BUFFER_BYTES - this.#fill);
+      this.#buffer.set(
+        from === 0 && count === bytes.length ? bytes : bytes.subarray(from, from + count),
+        this.#fill,
+      );
+      this.#advance(count);
+      from += count;
+    }
+  }
+
+  zeros(count: number): void {
+    let left = count;
+    while (left > 0) {
+      const part = Math.min(left, BUFFER_BYTES - this.#fill);
+      this.#buffer.fill(0, this.#fill, this.#fill + part);
+      this.#advance(part);
+      left -= part;
+    }
+  }
+
+  padToBlock(): void {
+    const over = this.#fill % BLOCK_BYTES;
+    if (over !== 0) this.zeros(BLOCK_BYTES - over);
+  }
+
+  /** A zeroed view of the next block, which counts as written: fill it at once. */
+  nextBlock(): Uint8Array {
+    assert(this.#fill % BLOCK_BYTES === 0, "output stands at the start of a block");
+    if (this.#fill === BUFFER_BYTES) this.#send();
+    const view = this.#buffer.subarray(this.#fill, this.#fill + BLOCK_BYTES).fill(0);
+    this.#fill += BLOCK_BYTES;
+    return view;
+  }
+
+  /** Leaves `count` blocks as they are in the file: a hole, if nothing wrote them. */
+  skipBlocks(count: number): void {
+    assert(this.#fill % BLOCK_BYTES === 0, "output stands at the start of a block");
+    if (this.#fill > 0) this.#send();
+    this.#start += count * BLOCK_BYTES;
+  }
+
+  /** Waits until few buffers are left to be written; throws what any write before has met. */
+  async drain(left = IN_FLIGHT_MAX): Promise<void> {
+    while (this.#inFlight > left && this.#failure === undefined) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** Everything is in the file when this returns, also the failed writes' buffers are free. */
+  async finish(): Promise<void> {
+    if (this.#fill > 0) this.#send();
+    await this.drain(0);
+  }
+
+  /** Waits for the writes under way whatever comes of them, so that the caller can close the file. */
+  async settle(): Promise<void> {
+    while (this.#inFlight > 0) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+
+  #advance(count: number): void {
+    this.#fill += count;
+    if (this.#fill === BUFFER_BYTES) this.#send();
+  }
+
+  #send(): void {
+    const buffer = this.#buffer;
+    const length = this.#fill;
+    const start = this.#start;
+    this.#start += length;
+    this.#fill = 0;
+    this.#buffer = this.#spare.pop() ?? new Uint8Array(BUFFER_BYTES);
+    this.#inFlight++;
+    this.#writeAll(buffer, 0, length, start);
+  }
+
+  #writeAll(buffer: Uint8Array<ArrayBuffer>, from: number, end: number, at: number): void {
+    write(this.#fd, buffer, from, end - from, at, (error, written) => {
+      if (!error && written > 0 && from + written < end && this.#failure === undefined) {
+        this.#writeAll(buffer, from + written, end, at + written);
+        return;
+      }
+      if (error) this.#failure ??= error;
+      this.#inFlight--;
+      if (this.#spare.length <= IN_FLIGHT_MAX) this.#spare.push(buffer);
+      this.#wake?.();
+    });
+  }
+}
+
+/** Writes all of `bytes` at a byte offset, at once. */
+export function writeAt(fd: number, bytes: Uint8Array, position: number): void {
+  let from = 0;
+  while (from < bytes.length) {
+    from += writeSync(fd, bytes, from, bytes.length - from, position + from);
+  }
+}
+
+/** Sets the file's size, as a hole where it grows; gives the bytes that it takes on disk. */
+export function setFileSize(fd: number, size_bytes: number): number {
+  ftruncateSync(fd, size_bytes);
+  return fstatSync(fd).blocks * 512;
+}

@@ -1,0 +1,161 @@
+/** The tar inside a layer, decompressed by what its first bytes are and verified against its diffId. */
+import { createHash } from "node:crypto";
+import { createGunzip, createZstdDecompress } from "node:zlib";
+import { shortDigest } from "#base/digest.ts";
+import { BangerError, messageOf, throwIfAborted } from "#base/error.ts";
+import { MiB } from "#base/size.ts";
+import type { Layer } from "#oci/layer.ts";
+
+/** In Bun, and not yet in the Node types that it is checked with. */
+declare module "node:zlib" {
+  function createZstdDecompress(options?: ZlibOptions): Gunzip;
+}
+
+const CHUNK_BYTES = MiB;
+
+export interface InflateOptions {
+  signal?: AbortSignal | undefined;
+  /** Called with how many compressed bytes were taken so far. */
+  onTaken?: (bytes: number) => void;
+}
+
+/**
+ * Chunks of about 1 MiB. Ends with `integrity` when the compressed stream is damaged, or when the
+ * bytes given do not hash to `diffId`.
+ */
+export async function* inflate(
+  layer: Layer,
+  options: InflateOptions = {},
+): AsyncGenerator<Uint8Array> {
+  const hash = createHash("sha256");
+  for await (const chunk of decompressed(layer, options)) {
+    throwIfAborted(options.signal);
+    hash.update(chunk);
+    yield chunk;
+  }
+  const actual = `sha256:${hash.digest("hex")}`;
+  if (actual === layer.diffId) return;
+  throw new BangerError(
+    "integrity",
+    `Cannot use layer ${shortDigest(layer.digest)}: its content does not match the image's config, it hashes to ${actual}`,
+    { hint: "The image is damaged or was tampered with: pull it again, or from another registry" },
+  );
+}
+
+async function* decompressed(layer: Layer, options: InflateOptions): AsyncGenerator<Uint8Array> {
+  const source = counted(layer.compressed(options.signal), options.onTaken);
+  const { head, rest } = await peek(source);
+  const kind = compressionOf(head);
+  if (kind === "none") {
+    yield* rest;
+    return;
+  }
+  if (kind === "unsupported") {
+    await source.return(undefined);
+    throw new BangerError(
+      "unsupported",
+      `Cannot unpack layer ${shortDigest(layer.digest)}: it is compressed by bzip2 or xz`,
+      { hint: "Push the image again with gzip or zstd layers" },
+    );
+  }
+  yield* through(kind, rest, layer);
+}
+
+async function* counted(
+  source: AsyncIterable<Uint8Array>,
+  onTaken: InflateOptions["onTaken"],
+): AsyncGenerator<Uint8Array, undefined> {
+  let taken = 0;
+  for await (const chunk of source) {
+    taken += chunk.length;
+    onTaken?.(taken);
+    yield chunk;
+  }
+}
+
+/** Feeds the decompressor from `source` while its output is read; ends it whatever happens. */
+async function* through(
+  kind: "gzip" | "zstd",
+  source: AsyncIterable<Uint8Array>,
+  layer: Layer,
+): AsyncGenerator<Uint8Array> {
+  const stream =
+    kind === "gzip"
+      ? createGunzip({ chunkSize: CHUNK_BYTES })
+      : createZstdDecompress({ chunkSize: CHUNK_BYTES });
+  let sourceFailure: unknown;
+  const fed = feed(stream, source).catch((error: unknown) => {
+    sourceFailure = error;
+    stream.destroy(error instanceof Error ? error : new Error(messageOf(error)));
+  });
+  try {
+    for await (const chunk of stream) yield chunk as Uint8Array;
+    await fed;
+  } catch (error) {
+    if (sourceFailure !== undefined) throw sourceFailure;
+    if (error instanceof BangerError || !isZlibError(error)) throw error;
+    throw new BangerError(
+      "integrity",
+      `Cannot unpack layer ${shortDigest(layer.digest)}: its compressed data is damaged: ${messageOf(error)}`,
+      { cause: error },
+    );
+  } finally {
+    stream.destroy();
+    await fed;
+  }
+}
+
+async function feed(
+  stream: ReturnType<typeof createGunzip>,
+  source: AsyncIterable<Uint8Array>,
+): Promise<void> {
+  for await (const chunk of source) {
+    if (stream.destroyed) return;
+    if (!stream.write(chunk)) await drained(stream);
+  }
+  stream.end();
+}
+
+/** Until the stream takes more, or never will. */
+function drained(stream: ReturnType<typeof createGunzip>): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      stream.off("drain", done);
+      stream.off("close", done);
+      resolve();
+    };
+    stream.on("drain", done);
+    stream.on("close", done);
+    if (stream.destroyed) done();
+  });
+}
+
+function isZlibError(error: unknown): boolean {
+  return error instanceof Error && "code" in error && /^(Z_|ZSTD_|ERR_)/.test(String(error.code));
+}
+
+const HEAD_BYTES = 6;
+
+async function peek(
+  source: AsyncGenerator<Uint8Array, undefined>,
+): Promise<{ head: Uint8Array; rest: AsyncIterable<Uint8Array> }> {
+  let head: Uint8Array = new Uint8Array(0);
+  while (head.length < HEAD_BYTES) {
+    const next = await source.next();
+    if (next.done) break;
+    head = head.length === 0 ? next.value : Buffer.concat([head, next.value]);
+  }
+  async function* rest(): AsyncGenerator<Uint8Array> {
+    if (head.length > 0) yield head;
+    yield* source;
+  }
+  return { head, rest: rest() };
+}
+
+function compressionOf(head: Uint8Array): "gzip" | "zstd" | "none" | "unsupported" {
+  const hex = Buffer.from(head.subarray(0, HEAD_BYTES)).toString("hex");
+  if (hex.startsWith("1f8b")) return "gzip";
+  if (hex.startsWith("28b52ffd") || /^5.2a4d18/.test(hex)) return "zstd";
+  if (hex.startsWith("425a68") || hex.startsWith("fd377a585a00")) return "unsupported";
+  return "none";
+}

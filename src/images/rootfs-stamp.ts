@@ -1,0 +1,17 @@
+/** Which layer a node comes from, and whether that layer names it or only needs it as a parent. */
+
+export type StampKind = "implicit" | "explicit";
+
+/** `layer` counts from 1. */
+export function stampOf(layer: number, kind: StampKind): number {
+  return layer * 2 + (kind === "explicit" ? 1 : 0);
+}
+
+/** Whether a stamp was set by a layer below `layer`. */
+export function isOlder(stamp: number, layer: number): boolean {
+  return stamp >>> 1 < layer;
+}
+
+export function isImplicit(stamp: number): boolean {
+  return (stamp & 1) === 0;
+}
