@@ -71,7 +71,7 @@ export interface Machine {
   /** Stops and continues the virtual CPUs; undefined where the driver cannot. */
   readonly pause?: () => Promise<void>;
   readonly resume?: () => Promise<void>;
-  /** Lets go of the machine without touching it: the process goes on. */
+  /** Lets go of the machine without touching it: the process goes on, `exited` never resolves. */
   release(): void;
 }
 
@@ -91,4 +91,9 @@ export interface Driver {
   boot(spec: BootSpec, signal?: AbortSignal): Promise<Machine>;
   /** Takes over a machine that an earlier process started; undefined if it no longer runs. */
   adopt(handle: MachineHandle): Promise<Machine | undefined>;
+  /**
+   * Ends whatever runs on `runtimeDir` when its handle was never written down, and removes its
+   * sockets. True if there was one.
+   */
+  killStray(runtimeDir: string): Promise<boolean>;
 }

@@ -1,0 +1,232 @@
+/**
+ * Debian packages by this computer's own apt, which knows the mirrors, proxies and keys. The
+ * digest of a package comes from apt's signed index, and is checked again on what was fetched.
+ */
+import { createReadStream, existsSync, readdirSync, statSync } from "node:fs";
+import { copyFile, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { STAGING_MARK } from "#base/atomic.ts";
+import { type Digest, isDigest } from "#base/digest.ts";
+import { BangerError, throwIfAborted } from "#base/error.ts";
+import type { OnProgress } from "#base/progress.ts";
+import { type RunResult, run, which } from "#base/run.ts";
+import { GiB } from "#base/size.ts";
+
+const DOWNLOAD_TIMEOUT_MS = 60 * 60_000;
+const LOOK_MS = 200;
+const MAX_PACKAGE_BYTES = 2 * GiB;
+/** A meta-package names the image package, or another meta-package. */
+const MAX_META_DEPTH = 3;
+/** Every package that this file deals with begins so. */
+export const PACKAGE_PREFIX = "linux-image-";
+/** Packages that the cache keeps; a new patch version makes an old one useless. */
+const CACHED_MAX = 3;
+const AUTHENTIC = ["-o", "APT::Get::AllowUnauthenticated=false"];
+/** apt's own download user cannot write into a private folder, and says so on every run. */
+const UNSANDBOXED = ["-o", "APT::Sandbox::User=root"];
+
+export interface AptPackage {
+  name: string;
+  version: string;
+  arch: string;
+  /** Name of the file in the archive. */
+  file: string;
+  size_bytes: number;
+  sha256: Digest;
+}
+
+interface Work {
+  signal?: AbortSignal | undefined;
+  onProgress?: OnProgress | undefined;
+}
+
+/** Follows a meta-package to the kernel's own package, at the version that apt would install. */
+export async function resolveKernelPackage(
+  name: string,
+  arch: string,
+  work: Work = {},
+): Promise<AptPackage> {
+  if (!which("apt-get") || !which("apt-cache")) {
+    throw new BangerError("unsupported", `Cannot get package "${name}": this computer has no apt`, {
+      hint: "Take a kernel from elsewhere: banger kernel import --from DIR",
+    });
+  }
+  let current = name;
+  for (let depth = 0; depth < MAX_META_DEPTH; depth++) {
+    const stanza = await show(current, arch, work);
+    const image = imageDependency(stanza.get("Depends") ?? "");
+    if (image === undefined) return packageOf(stanza);
+    current = image;
+  }
+  throw new BangerError(
+    "integrity",
+    `Cannot get package "${name}": its dependencies go in circles`,
+  );
+}
+
+/**
+ * Puts the package's file into `folder` and gives its path. `cache`, where given, is looked into
+ * first and keeps what was fetched.
+ */
+export async function downloadPackage(
+  wanted: AptPackage,
+  folder: string,
+  work: Work & { cache?: string | undefined } = {},
+): Promise<string> {
+  const cached = work.cache === undefined ? undefined : join(work.cache, wanted.file);
+  if (cached !== undefined && (await matches(cached, wanted, work.signal))) return cached;
+  const path = await fetchWithProgress(wanted, folder, work);
+  if (!(await matches(path, wanted, work.signal))) {
+    throw new BangerError(
+      "integrity",
+      `Cannot use "${wanted.file}": it is not what the signed index says`,
+      { hint: "sudo apt-get update" },
+    );
+  }
+  if (work.cache !== undefined && existsSync(work.cache)) {
+    await keepInCache(path, work.cache, wanted.file);
+  }
+  return path;
+}
+
+async function keepInCache(path: string, cache: string, file: string): Promise<void> {
+  const staging = join(cache, `${STAGING_MARK}${PACKAGE_PREFIX}${process.pid}`);
+  try {
+    await copyFile(path, staging);
+    await rename(staging, join(cache, file));
+  } finally {
+    await rm(staging, { force: true });
+  }
+  const kept = readdirSync(cache)
+    .filter((name) => name.startsWith(PACKAGE_PREFIX))
+    .map((name) => ({ name, age: statSync(join(cache, name)).mtimeMs }))
+    .sort((a, b) => b.age - a.age);
+  for (const { name } of kept.slice(CACHED_MAX)) await rm(join(cache, name), { force: true });
+}
+
+/** Whether apt has lists of packages at all, which is not so on a fresh system. */
+export async function hasPackageLists(signal?: AbortSignal): Promise<boolean> {
+  const format = ["--format", "$(FILENAME)", "Created-By: Packages"];
+  const { stdout } = await run(["apt-get", "indextargets", ...format], { signal });
+  return stdout.split("\n").some((path) => path !== "" && existsSync(path));
+}
+
+/** The first "linux-image-…" of a Depends field. */
+export function imageDependency(depends: string): string | undefined {
+  return depends
+    .split(/[,|]/)
+    .map((part) => part.trim().split(/[\s:(]/)[0] ?? "")
+    .find((name) => name.startsWith(PACKAGE_PREFIX));
+}
+
+/** What the index says of a package: the fields of its stanza in apt's Packages file. */
+export function packageOf(stanza: ReadonlyMap<string, string>): AptPackage {
+  const field = (name: string): string => stanza.get(name) ?? "";
+  const file = field("Filename").split("/").at(-1) ?? "";
+  const sha256 = `sha256:${field("SHA256")}`;
+  const size_bytes = Number(field("Size"));
+  if (!isDigest(sha256) || !/^[a-z0-9][^/\s]*\.deb$/.test(file) || !(size_bytes > 0)) {
+    throw new BangerError(
+      "integrity",
+      `Cannot get package "${field("Package")}": apt's index has no file, size or SHA256 for it`,
+      { hint: "sudo apt-get update" },
+    );
+  }
+  if (size_bytes > MAX_PACKAGE_BYTES) {
+    throw new BangerError("limit_exceeded", `Cannot get "${file}": it has ${size_bytes} bytes`);
+  }
+  const [name, version, arch] = [field("Package"), field("Version"), field("Architecture")];
+  return { name, version, arch, file, size_bytes, sha256 };
+}
+
+/** First stanza of a Debian control file; a line that starts with a blank goes on with the field before. */
+export function parseStanza(text: string): Map<string, string> {
+  const fields = new Map<string, string>();
+  let last = "";
+  for (const line of text.split("\n")) {
+    if (line.trim() === "") {
+      if (fields.size > 0) break;
+      continue;
+    }
+    const match = /^([A-Za-z0-9-]+):\s*(.*)$/.exec(line);
+    if (match?.[1]) {
+      last = match[1];
+      fields.set(last, match[2] ?? "");
+    } else if (/^\s/.test(line)) fields.set(last, `${fields.get(last) ?? ""}\n${line.trim()}`);
+  }
+  return fields;
+}
+
+async function show(name: string, arch: string, work: Work): Promise<Map<string, string>> {
+  const argv = ["apt-cache", "show", "--no-all-versions", `${name}:${arch}`];
+  const result = await run(argv, { signal: work.signal });
+  const stanza = parseStanza(result.stdout);
+  if (result.exitCode === 0 && stanza.get("Package") === name) return stanza;
+  if (!(await hasPackageLists(work.signal))) {
+    throw new BangerError("unavailable", `Cannot get package "${name}": apt has no package lists`, {
+      hint: "sudo apt-get update",
+    });
+  }
+  throw new BangerError(
+    "not_found",
+    `Cannot get package "${name}": this computer's package sources do not have it for ${arch}`,
+    { hint: "sudo apt-get update, or take another kernel: banger kernel list --available" },
+  );
+}
+
+/** The name that apt gives the file has the version's ":" escaped: it is the only one in the folder. */
+async function fetchWithProgress(wanted: AptPackage, folder: string, work: Work): Promise<string> {
+  const target = `${wanted.name}:${wanted.arch}=${wanted.version}`;
+  const report = (): void =>
+    work.onProgress?.({
+      step: "download",
+      message: `Downloading ${wanted.name} ${wanted.version}`,
+      done: Math.min(largestFile(folder), wanted.size_bytes),
+      total: wanted.size_bytes,
+      unit: "bytes",
+    });
+  report();
+  const timer = setInterval(report, LOOK_MS);
+  try {
+    const argv = ["apt-get", ...AUTHENTIC, ...UNSANDBOXED, "-q", "download", target];
+    const options = { cwd: folder, timeout_ms: DOWNLOAD_TIMEOUT_MS, signal: work.signal };
+    const result = await run(argv, options);
+    if (result.exitCode !== 0) throw aptFailure(wanted.name, result);
+    report();
+    return join(folder, readdirSync(folder).find((name) => name.endsWith(".deb")) ?? wanted.file);
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+function aptFailure(name: string, result: RunResult): BangerError {
+  const lines = result.stderr.split("\n").filter((line) => /^[EW]: /.test(line));
+  const why = (lines.map((line) => line.slice(3)).join("; ") || result.stderr.trim()).slice(-1000);
+  if (/No space left on device/.test(why)) {
+    return new BangerError("no_space", `Cannot get package "${name}": the disk is full`);
+  }
+  return new BangerError("unavailable", `Cannot get package "${name}": ${why}`, {
+    hint: /404|no longer|Size mismatch|Hash Sum/.test(why)
+      ? "sudo apt-get update"
+      : "Check the network and apt's sources, then try again",
+  });
+}
+
+async function matches(path: string, wanted: AptPackage, signal?: AbortSignal): Promise<boolean> {
+  if (!existsSync(path) || statSync(path).size !== wanted.size_bytes) return false;
+  const hasher = new Bun.CryptoHasher("sha256");
+  for await (const chunk of createReadStream(path)) {
+    throwIfAborted(signal);
+    hasher.update(chunk);
+  }
+  return `sha256:${hasher.digest("hex")}` === wanted.sha256;
+}
+
+/** apt writes the one file of the folder under its final name as it comes. */
+function largestFile(folder: string): number {
+  try {
+    return Math.max(0, ...readdirSync(folder).map((name) => statSync(join(folder, name)).size));
+  } catch {
+    return 0;
+  }
+}

@@ -1,0 +1,33 @@
+/** What doctor says of getting kernels on this computer. */
+import type { Check } from "#base/check.ts";
+import { which } from "#base/run.ts";
+import { hasPackageLists } from "./apt.ts";
+
+const programs = [
+  { name: "dpkg-deb", package: "dpkg", why: "unpacks Debian's kernels" },
+  { name: "xz", package: "xz-utils", why: "unpacks kernel modules" },
+  { name: "depmod", package: "kmod", why: "lets machines load further modules" },
+];
+
+export async function checks(): Promise<Check[]> {
+  return [await aptCheck(), ...programs.map(programCheck)];
+}
+
+async function aptCheck(): Promise<Check> {
+  const base = { id: "kernels.apt", title: "apt" };
+  if (!which("apt-get")) {
+    const detail = "not installed: kernels of Debian packages cannot be pulled, only imported";
+    return { ...base, status: "warn", detail };
+  }
+  if (await hasPackageLists()) return { ...base, status: "ok", detail: "package lists are there" };
+  const detail = "there are no package lists: kernels of Debian packages cannot be pulled";
+  return { ...base, status: "warn", detail, fix: "sudo apt-get update" };
+}
+
+function programCheck(wanted: (typeof programs)[number]): Check {
+  const path = which(wanted.name);
+  const base = { id: `kernels.${wanted.name}`, title: wanted.name };
+  if (path) return { ...base, status: "ok", detail: path };
+  const fix = `sudo apt-get install ${wanted.package}`;
+  return { ...base, status: "warn", detail: `not installed: it ${wanted.why}`, fix };
+}

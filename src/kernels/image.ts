@@ -1,0 +1,87 @@
+/** The kernel itself: taken in whatever form it comes, kept in the form that boots fastest. */
+import { readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { type Digest, sha256 } from "#base/digest.ts";
+import { BangerError } from "#base/error.ts";
+import { formatSize } from "#base/size.ts";
+import { kernelFile } from "./bundle.ts";
+import { isBzImage, MAX_KERNEL_BYTES, parseBzImage, unpackBzImage } from "./bzimage.ts";
+import { elfArch, hasPvhEntry, isElf } from "./elf.ts";
+import { embeddedConfig } from "./features.ts";
+import type { Arch } from "./manifest.ts";
+import { writeSparse } from "./sparse.ts";
+
+export interface KernelImage {
+  format: "elf" | "bzImage";
+  bytes: Uint8Array;
+  arch: Arch;
+  /** What `uname -r` prints. */
+  version: string;
+  /** The build configuration that it carries inside. */
+  config: string | undefined;
+}
+
+/**
+ * Reads a vmlinux, vmlinuz or bzImage. A bzImage becomes the ELF file inside, which saves each
+ * boot the decompression (a second when the CPU is emulated), unless that ELF file has no entry
+ * for a direct boot. `integrity` for anything that is no kernel.
+ */
+export async function readKernelImage(path: string, signal?: AbortSignal): Promise<KernelImage> {
+  const size = statSync(path).size;
+  if (size > MAX_KERNEL_BYTES) {
+    const text = `Cannot use "${path}" as a kernel: it has ${formatSize(size)}`;
+    throw new BangerError("limit_exceeded", text);
+  }
+  const bytes = readFileSync(path);
+  if (isBzImage(bytes)) return await fromBzImage(bytes, path, signal);
+  if (isElf(bytes)) {
+    const version = bannerVersion(bytes);
+    if (version) return { ...elfParts(bytes, path), version };
+    throw new BangerError("integrity", `Cannot use "${path}": it is an ELF file, but no Linux`);
+  }
+  throw new BangerError(
+    "integrity",
+    `Cannot use "${path}": it is neither a vmlinux nor a bzImage`,
+    {
+      hint: "banger takes an uncompressed ELF kernel (vmlinux) or a bzImage (vmlinuz)",
+    },
+  );
+}
+
+/** Writes the kernel under its name into `bundle` and gives its digest. */
+export function keepKernelImage(image: KernelImage, bundle: string): Digest {
+  writeSparse(join(bundle, kernelFile(image.format)), image.bytes);
+  return sha256(image.bytes);
+}
+
+/** "6.12.117-generic" of the "Linux version …" text in a kernel. */
+export function bannerVersion(elf: Uint8Array): string | undefined {
+  const data = Buffer.from(elf.buffer, elf.byteOffset, elf.length);
+  const mark = "Linux version ";
+  for (let at = data.indexOf(mark); at >= 0; at = data.indexOf(mark, at + 1)) {
+    const text = data.toString("latin1", at + mark.length, at + mark.length + 200);
+    const version = /^\d+\.\d+[\w.+~-]*(?= )/.exec(text)?.[0];
+    if (version) return version;
+  }
+  return undefined;
+}
+
+async function fromBzImage(
+  bytes: Uint8Array,
+  path: string,
+  signal: AbortSignal | undefined,
+): Promise<KernelImage> {
+  const elf = await unpackBzImage(bytes, signal);
+  const version = bannerVersion(elf) ?? parseBzImage(bytes).version;
+  if (version === "") {
+    throw new BangerError("integrity", `Cannot use "${path}": it does not say its version`);
+  }
+  const parts = elfParts(elf, path);
+  if (hasPvhEntry(elf)) return { ...parts, version };
+  return { ...parts, version, format: "bzImage", bytes };
+}
+
+function elfParts(bytes: Uint8Array, path: string) {
+  const arch = elfArch(bytes, path);
+  return { format: "elf" as const, bytes, arch, config: embeddedConfig(bytes) };
+}

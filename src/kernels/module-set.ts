@@ -1,0 +1,107 @@
+/** Which of a kernel's modules a bundle keeps, and putting them there. */
+import { copyFileSync, existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { throwIfAborted } from "#base/error.ts";
+import { runOk, which } from "#base/run.ts";
+import type { BootModule } from "./manifest.ts";
+import { loadOrder, type ModuleTree, readModule } from "./modules.ts";
+
+/** What a machine cannot start without: its disks, its network, its agent's port, its root. */
+const BOOT_MODULES = [
+  "virtio_mmio",
+  "virtio_blk",
+  "virtio_net",
+  "virtio_console",
+  "ext4",
+  "overlay",
+];
+const VSOCK_MODULES = ["vmw_vsock_virtio_transport"];
+
+/** What programs inside a machine commonly ask for, as paths below the tree's kernel/ folder. */
+const COMMON_MODULES: readonly RegExp[] = [
+  /^fs\/(9p|autofs|binfmt_misc|btrfs|configfs|erofs|exfat|fat|fuse|isofs|netfs|overlayfs|squashfs|xfs)\b/,
+  /^fs\/(nfs|nfs_common|lockd|nls)\//,
+  /^net\/(8021q|9p|bridge|dns_resolver|ipv4|ipv6|llc|netfilter|netlink|packet|sched|sunrpc|tls|unix|vmw_vsock|xdp|xfrm)\//,
+  /^drivers\/net\/(bonding|ipvlan|team|wireguard)\//,
+  /^drivers\/net\/(bareudp|dummy|geneve|ifb|macsec|macvlan|macvtap|nlmon|tap|tun|veth|virtio_net|vrf|vxlan|wireguard)\.ko/,
+  /^drivers\/block\/(brd|loop|nbd|null_blk|virtio_blk|zram)\b/,
+  /^drivers\/md\/(dm-(crypt|integrity|log|mirror|mod|multipath|raid|snapshot|thin-pool|verity|zero)|raid\d+|md-mod)\b/,
+  /^drivers\/(virtio|char\/hw_random)\/virtio/,
+  /^drivers\/vhost\//,
+  /^(crypto|lib)\//,
+  /^arch\/x86\/(crypto|kvm)\//,
+];
+
+export interface ModuleWork {
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * Copies the modules of a boot, uncompressed, to `bundle`/boot/, so that a guest neither needs a
+ * decompressor nor spends time in it. Gives them in load order.
+ */
+export async function keepBootModules(
+  tree: ModuleTree,
+  bundle: string,
+  work: ModuleWork = {},
+): Promise<BootModule[]> {
+  const always = await loadOrder(tree, BOOT_MODULES, work);
+  const all = await loadOrder(tree, [...always, ...VSOCK_MODULES], work);
+  const kept: BootModule[] = [];
+  for (const name of all) {
+    const path = join(tree.root, tree.files.get(name) ?? "");
+    const file = `boot/${name}.ko`;
+    mkdirSync(join(bundle, "boot"), { recursive: true });
+    writeFileSync(join(bundle, file), await readModule(path, work.signal));
+    kept.push({ name, file, ...(always.includes(name) ? {} : { only: "vsock" as const }) });
+  }
+  return kept;
+}
+
+/**
+ * Copies the commonly wanted modules (or, with `all`, every one) to `bundle`/modules/`release`,
+ * with the files that modprobe reads where this computer has depmod. Gives how many there are.
+ */
+export async function keepCommonModules(
+  tree: ModuleTree,
+  bundle: string,
+  options: ModuleWork & { release: string; all?: boolean },
+): Promise<number> {
+  const paths = [...tree.files.values()];
+  const isCommon = (path: string): boolean =>
+    COMMON_MODULES.some((pattern) => pattern.test(path.slice("kernel/".length)));
+  const names = [...tree.files.keys()];
+  const chosen = options.all
+    ? names
+    : await loadOrder(
+        tree,
+        names.filter((_, index) => isCommon(paths[index] ?? "")),
+        options,
+      );
+  const target = join(bundle, "modules", options.release);
+  for (const name of chosen) {
+    throwIfAborted(options.signal);
+    const path = tree.files.get(name) ?? "";
+    mkdirSync(dirname(join(target, path)), { recursive: true });
+    copyFileSync(join(tree.root, path), join(target, path));
+  }
+  for (const file of ["modules.builtin", "modules.builtin.modinfo", "modules.order"]) {
+    const from = join(tree.root, file);
+    if (existsSync(from)) copyFileSync(from, join(target, file));
+  }
+  if (existsSync(target)) await depmod(bundle, options);
+  return chosen.length;
+}
+
+/** depmod wants its folder below lib/modules: a link shows it the bundle's. */
+async function depmod(bundle: string, options: ModuleWork & { release: string }): Promise<void> {
+  if (!which("depmod")) return;
+  const base = join(bundle, ".depmod");
+  mkdirSync(join(base, "lib"), { recursive: true });
+  try {
+    symlinkSync("../../modules", join(base, "lib", "modules"));
+    await runOk(["depmod", "-b", base, options.release], { signal: options.signal });
+  } finally {
+    rmSync(base, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,151 @@
+/** A kernel's tree of modules (/lib/modules/RELEASE): what is in it and what needs what. */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { readFile, stat } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { gunzipSync } from "node:zlib";
+import { BangerError, throwIfAborted } from "#base/error.ts";
+import { MiB } from "#base/size.ts";
+import { elfSection } from "./elf.ts";
+import { filterBytes, unzstd } from "./filter.ts";
+
+const MAX_MODULES = 20_000;
+const MAX_MODULE_BYTES = 64 * MiB;
+const READERS = 4;
+
+export interface ModuleTree {
+  root: string;
+  /** Name, with "_" for "-", to the path below `root`. */
+  files: ReadonlyMap<string, string>;
+  /** Names of what is part of the kernel itself. */
+  builtin: ReadonlySet<string>;
+}
+
+export interface ModuleInfo {
+  /** Must be loaded before. */
+  depends: string[];
+  /** Should be loaded before, where it exists. */
+  softDepends: string[];
+}
+
+export function openModuleTree(root: string): ModuleTree {
+  const files = new Map<string, string>();
+  const top = join(root, "kernel");
+  const entries = existsSync(top) ? readdirSync(top, { recursive: true, withFileTypes: true }) : [];
+  for (const entry of entries) {
+    if (!entry.isFile() || !/\.ko(\.(xz|zst|gz))?$/.test(entry.name)) continue;
+    if (files.size >= MAX_MODULES) {
+      throw new BangerError("limit_exceeded", `Cannot read "${top}": over ${MAX_MODULES} modules`);
+    }
+    const path = join(entry.parentPath, entry.name).slice(root.length + 1);
+    files.set(moduleName(entry.name), path);
+  }
+  const builtinPath = join(root, "modules.builtin");
+  const builtin = existsSync(builtinPath) ? readFileSync(builtinPath, "utf8").split("\n") : [];
+  return { root, files, builtin: new Set(builtin.filter(Boolean).map(moduleName)) };
+}
+
+/** "…/virtio-rng.ko.xz" is module "virtio_rng". */
+export function moduleName(path: string): string {
+  return normalize(basename(path).replace(/\.ko(\.\w+)?$/, ""));
+}
+
+/** The uncompressed module. */
+export async function readModule(path: string, signal?: AbortSignal): Promise<Uint8Array> {
+  if ((await stat(path)).size > MAX_MODULE_BYTES) {
+    throw new BangerError("limit_exceeded", `Cannot read "${path}": it is too large`);
+  }
+  const bytes = await readFile(path);
+  const limit = { max_bytes: MAX_MODULE_BYTES, signal };
+  if (path.endsWith(".gz")) return gunzipSync(bytes, { maxOutputLength: MAX_MODULE_BYTES });
+  if (path.endsWith(".zst")) return await unzstd(bytes, limit);
+  if (!path.endsWith(".xz")) return bytes;
+  return await filterBytes(["xz", "-dc"], bytes, limit);
+}
+
+/** What a module says of itself in its .modinfo section: zero-terminated "key=value" texts. */
+export function parseModuleInfo(elf: Uint8Array): ModuleInfo {
+  const section = elfSection(elf, ".modinfo");
+  if (!section) throw new BangerError("integrity", "Cannot read the module: it has no .modinfo");
+  const texts = new TextDecoder("latin1").decode(section).split("\0");
+  const valuesOf = (key: string): string[] =>
+    texts.filter((text) => text.startsWith(`${key}=`)).map((text) => text.slice(key.length + 1));
+  const names = (list: string, separator: string): string[] =>
+    list.split(separator).filter(Boolean).map(normalize);
+  return {
+    depends: valuesOf("depends").flatMap((list) => names(list, ",")),
+    softDepends: valuesOf("softdep").flatMap((text) =>
+      names(/\bpre:\s*((?:(?!post:).)*)/.exec(text)?.[1]?.trim() ?? "", " "),
+    ),
+  };
+}
+
+/**
+ * `wanted` and all that they need, each after what it needs, without what the kernel has built in.
+ * Names that the tree does not know are left out, and given to `onMissing`; a missing dependency
+ * of a module that exists is an `integrity` error.
+ */
+export async function loadOrder(
+  tree: ModuleTree,
+  wanted: readonly string[],
+  options: { signal?: AbortSignal | undefined; onMissing?: (name: string) => void } = {},
+): Promise<string[]> {
+  const infos = new Map<string, ModuleInfo>();
+  let round = wanted.map(normalize).filter((name) => {
+    if (tree.files.has(name)) return true;
+    if (!tree.builtin.has(name)) options.onMissing?.(name);
+    return false;
+  });
+  while (round.length > 0) {
+    throwIfAborted(options.signal);
+    await readInfos(tree, round, { infos, signal: options.signal });
+    const needed = round.flatMap((name) => {
+      const info = infos.get(name);
+      return [...(info?.depends ?? []), ...(info?.softDepends ?? [])];
+    });
+    round = [...new Set(needed)].filter((name) => tree.files.has(name) && !infos.has(name));
+  }
+  return sortByNeed(tree, infos, wanted.map(normalize));
+}
+
+async function readInfos(
+  tree: ModuleTree,
+  names: readonly string[],
+  options: { infos: Map<string, ModuleInfo>; signal: AbortSignal | undefined },
+): Promise<void> {
+  const queue = [...names];
+  const read = async (): Promise<void> => {
+    for (let name = queue.pop(); name !== undefined; name = queue.pop()) {
+      const path = join(tree.root, tree.files.get(name) ?? "");
+      options.infos.set(name, parseModuleInfo(await readModule(path, options.signal)));
+    }
+  };
+  await Promise.all(Array.from({ length: READERS }, read));
+}
+
+function sortByNeed(
+  tree: ModuleTree,
+  infos: ReadonlyMap<string, ModuleInfo>,
+  wanted: readonly string[],
+): string[] {
+  const order: string[] = [];
+  const seen = new Set<string>();
+  const visit = (name: string): void => {
+    const info = infos.get(name);
+    if (!info || seen.has(name)) return;
+    seen.add(name);
+    for (const need of info.depends) {
+      if (!infos.has(need) && !tree.builtin.has(need)) {
+        const text = `Cannot use module "${name}": it needs "${need}", which is not there`;
+        throw new BangerError("integrity", text);
+      }
+    }
+    for (const need of [...info.depends, ...info.softDepends]) visit(need);
+    order.push(name);
+  };
+  for (const name of wanted) visit(name);
+  return order;
+}
+
+function normalize(name: string): string {
+  return name.replaceAll("-", "_");
+}

@@ -1,0 +1,81 @@
+/** The guest's console log: untrusted text in a file that the guest can make as long as it likes. */
+import { closeSync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from "node:fs";
+import { KiB, MiB } from "#base/size.ts";
+
+/** How much of the end of a log is looked at. */
+const TAIL_MAX_BYTES = 64 * KiB;
+const LINE_MAX_CHARS = 1000;
+/** What the kernel prints when it gives up. */
+export const PANIC = "Kernel panic - not syncing";
+/** A log beyond this size loses its beginning. */
+export const LOG_MAX_BYTES = 16 * MiB;
+const LOG_KEPT_BYTES = 1 * MiB;
+
+/**
+ * The last `lines` non-empty lines of a console log, fit to print: no control characters,
+ * no line over 1,000 characters; after a panic those up to the panic's own line, since what
+ * follows are registers and addresses. Empty when there is no such file. `start_bytes` leaves
+ * out what the file held before.
+ */
+export function consoleTail(path: string, lines: number, start_bytes = 0): string[] {
+  const all = readTail(path, start_bytes)
+    .split(/\r?\n|\r/)
+    .map((line) => printable(line).trimEnd().slice(0, LINE_MAX_CHARS))
+    .filter((line) => line !== "");
+  const panic = all.findLastIndex((line) => line.includes(PANIC));
+  const end = panic < 0 ? all.length : panic + 1;
+  return all.slice(Math.max(0, end - lines), end);
+}
+
+/** The last 64 KiB of a file after `start_bytes`, as it is; empty when there is no such file. */
+export function readTail(path: string, start_bytes = 0): string {
+  let fd: number;
+  try {
+    fd = openSync(path, "r");
+  } catch {
+    return "";
+  }
+  try {
+    const size = fstatSync(fd).size;
+    // A log that was cut is shorter than it was: then all of it is new.
+    const from = Math.max(start_bytes <= size ? start_bytes : 0, size - TAIL_MAX_BYTES);
+    const buffer = Buffer.alloc(Math.max(0, size - from));
+    return buffer.toString("utf8", 0, readSync(fd, buffer, 0, buffer.length, from));
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/**
+ * Cuts a log that has grown beyond LOG_MAX_BYTES to its last MiB. Its writer must have opened
+ * it for appending; what it writes during the cut may be lost.
+ */
+export function boundLog(path: string): void {
+  let fd: number;
+  try {
+    fd = openSync(path, "r+");
+  } catch {
+    return;
+  }
+  try {
+    const size = fstatSync(fd).size;
+    if (size <= LOG_MAX_BYTES) return;
+    const kept = Buffer.alloc(LOG_KEPT_BYTES);
+    const length = readSync(fd, kept, 0, kept.length, size - kept.length);
+    ftruncateSync(fd, 0);
+    writeSync(fd, kept, 0, length, 0);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Control sequences (colours, cursor moves, titles) as a whole, then every other control character. */
+const SEQUENCES =
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out
+  /(?:\u001b\[|\u009b)[0-?]*[ -/]*[@-~]|\u001b\][^\u0007\u001b]*(?:\u0007|\u001b\\)?/g;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out
+const CONTROLS = /[\u0000-\u0008\u000a-\u001f\u007f-\u009f]/g;
+
+function printable(line: string): string {
+  return line.replace(SEQUENCES, "").replace(CONTROLS, "");
+}

@@ -1,0 +1,75 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type HostFiles, hostTsc_khz, kvmState } from "./host.ts";
+
+let folder: string;
+let host: HostFiles;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "banger-host-"));
+  const at = (name: string): string => join(folder, name);
+  host = { kvm: at("kvm"), cpuinfo: at("cpuinfo"), group: at("group"), cpu0: at("cpu0") };
+  mkdirSync(host.cpu0);
+  writeFileSync(host.cpuinfo, "flags\t\t: fpu svm sse\ncpu MHz\t\t: 2596.144\n");
+});
+
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+describe.if(process.arch === "x64")("kvmState", () => {
+  test("a device that opens on a CPU that virtualizes is usable", () => {
+    writeFileSync(host.kvm, "");
+    for (const flag of ["svm", "vmx"]) {
+      writeFileSync(host.cpuinfo, `flags : fpu ${flag} sse\n`);
+      expect(kvmState(host)).toEqual({ usable: true, reason: "KVM is usable" });
+    }
+  });
+
+  test("a device without the CPU's flags is a para-virtual one", () => {
+    writeFileSync(host.kvm, "");
+    // "svm_lock" and a flag elsewhere are not the flag.
+    writeFileSync(host.cpuinfo, "flags : fpu svm_lock sse\nbugs : vmx\n");
+    const { usable, reason } = kvmState(host);
+    expect(usable).toBe(false);
+    expect(reason).toContain("para-virtual");
+  });
+
+  test("a missing device is told from a missing module", () => {
+    expect(kvmState(host).fix).toContain("modprobe");
+    writeFileSync(host.cpuinfo, "flags : fpu sse\n");
+    expect(kvmState(host).fix).toContain("firmware");
+  });
+
+  test.skipIf(process.getuid?.() === 0)("a forbidden device names its group [not as root]", () => {
+    writeFileSync(host.kvm, "", { mode: 0o000 });
+    writeFileSync(host.group, `root:x:0:\nvirt:x:${statSync(host.kvm).gid}:\n`);
+    const { usable, reason, fix } = kvmState(host);
+    expect([usable, reason]).toEqual([false, expect.stringContaining('group "virt"')]);
+    expect(fix).toContain("usermod -aG virt");
+  });
+});
+
+describe("hostTsc_khz", () => {
+  test("takes the CPU's rate where no scaling is at work", () => {
+    expect(hostTsc_khz(host)).toBe(2_596_144);
+  });
+
+  test("prefers the base frequency, then the nominal one, where scaling is at work", () => {
+    mkdirSync(join(host.cpu0, "cpufreq"));
+    writeFileSync(
+      host.cpuinfo,
+      "model name : Some CPU E5-2680 v4 @ 2.40GHz\ncpu MHz : 1200.000\nflags : fpu\n",
+    );
+    expect(hostTsc_khz(host)).toBe(2_400_000);
+    writeFileSync(join(host.cpu0, "cpufreq", "base_frequency"), "2300000\n");
+    expect(hostTsc_khz(host)).toBe(2_300_000);
+    writeFileSync(join(host.cpu0, "tsc_freq_khz"), "2399998\n");
+    expect(hostTsc_khz(host)).toBe(2_399_998);
+  });
+
+  test("is undefined where nothing tells", () => {
+    writeFileSync(host.cpuinfo, "");
+    expect(hostTsc_khz(host)).toBeUndefined();
+  });
+});

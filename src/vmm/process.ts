@@ -1,0 +1,65 @@
+/** Monitors outlive the process that starts them: starting one so, finding it again, ending it. */
+import { closeSync, openSync, readdirSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { BangerError } from "#base/error.ts";
+import { argumentsOf, identify, isRunning, type ProcessIdentity } from "./identity.ts";
+
+const GONE_TIMEOUT_MS = 10_000;
+
+export type Child = Bun.Subprocess<"ignore", number, number>;
+
+export interface OutputPaths {
+  stdout: string;
+  stderr: string;
+}
+
+/** Starts a program in a session of its own, with its output appended to the two files. */
+export function startDetached(argv: readonly string[], paths: OutputPaths): Child {
+  const stdout = openSync(paths.stdout, "a", 0o600);
+  try {
+    const stderr = openSync(paths.stderr, "a", 0o600);
+    try {
+      return Bun.spawn([...argv], {
+        stdio: ["ignore", stdout, stderr],
+        detached: true,
+        cwd: "/",
+        env: { LC_ALL: "C", PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
+      });
+    } finally {
+      closeSync(stderr);
+    }
+  } finally {
+    closeSync(stdout);
+  }
+}
+
+/** Every process whose arguments satisfy `belongs`. */
+export function findProcesses(belongs: (argv: string[]) => boolean): ProcessIdentity[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => belongs(argumentsOf(pid)))
+    .flatMap((pid) => identify(pid) ?? []);
+}
+
+/** Resolves when the process is gone; looks every 5 ms at first, later once a second. */
+export async function untilGone(process: ProcessIdentity, signal?: AbortSignal): Promise<void> {
+  for (let pause_ms = 5; isRunning(process) && !signal?.aborted; pause_ms *= 2) {
+    await sleep(Math.min(pause_ms, 1000), undefined, { ref: false });
+  }
+}
+
+/** SIGKILL, and waits until the process is gone. */
+export async function killProcess(target: ProcessIdentity): Promise<void> {
+  if (!isRunning(target)) return;
+  try {
+    process.kill(target.pid, "SIGKILL");
+  } catch (cause) {
+    if (!isRunning(target)) return;
+    throw new BangerError("permission_denied", `Cannot end process ${target.pid}`, { cause });
+  }
+  await untilGone(target, AbortSignal.timeout(GONE_TIMEOUT_MS));
+  if (isRunning(target)) {
+    throw new BangerError("timeout", `Cannot end process ${target.pid}: it does not go away`);
+  }
+}

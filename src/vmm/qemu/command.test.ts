@@ -1,0 +1,88 @@
+import { describe, expect, test } from "bun:test";
+import type { BootSpec } from "#vmm/driver.ts";
+import { type CommandOptions, kernelCommandLine, qemuArguments } from "./command.ts";
+
+const spec: BootSpec = {
+  id: "web",
+  runtimeDir: "/run/banger/web",
+  consolePath: "/state/console",
+  logPath: "/state/log",
+  cpus: 2,
+  memory_mib: 512,
+  kernelPath: "/kernels/k/vmlinux",
+  initrdPath: "/state/initrd",
+  kernelArgs: ["rdinit=/init"],
+  drives: [
+    { path: "/images/root.ext4", readOnly: true },
+    { path: "/state/a,b=c.img", readOnly: false },
+  ],
+  network: { kind: "tap", tap: "bgr0", mac: "52:54:00:00:00:01" },
+};
+const tcg: CommandOptions = { accelerator: "tcg", sandbox: true, tsc_khz: 2_596_144 };
+
+/** The values that follow each occurrence of an option. */
+function valuesOf(argv: readonly string[], name: string): string[] {
+  return argv.flatMap((argument, index) => (argument === name ? [argv[index + 1] ?? ""] : []));
+}
+
+describe("qemuArguments", () => {
+  test("describes the whole machine", () => {
+    const argv = qemuArguments(spec, tcg);
+    expect(valuesOf(argv, "-M")).toEqual(["microvm,accel=tcg,dump-guest-core=off"]);
+    expect(valuesOf(argv, "-cpu")).toEqual(["max"]);
+    expect(valuesOf(argv, "-smp")).toEqual(["2"]);
+    expect(valuesOf(argv, "-m")).toEqual(["512M"]);
+    expect(valuesOf(argv, "-sandbox")[0]).toContain("spawn=deny");
+    expect(valuesOf(argv, "-qmp")).toEqual(["unix:/run/banger/web/qmp.sock,server=on,wait=off"]);
+    expect(valuesOf(argv, "-chardev")).toEqual([
+      "file,id=console,path=/state/console,append=on",
+      "socket,id=agent,path=/run/banger/web/agent.sock,server=on,wait=off",
+    ]);
+    expect(valuesOf(argv, "-device")).toEqual([
+      "virtio-rng-device",
+      "virtio-serial-device,id=serial",
+      "virtserialport,bus=serial.0,chardev=agent,name=org.banger.agent",
+      "virtio-blk-device,drive=disk0",
+      "virtio-blk-device,drive=disk1",
+      "virtio-net-device,netdev=net,mac=52:54:00:00:00:01",
+    ]);
+    for (const flag of ["-no-reboot", "-nodefaults", "-no-user-config"])
+      expect(argv).toContain(flag);
+  });
+
+  test("drives keep their order, their mode, and commas in their paths", () => {
+    const [root, own] = valuesOf(qemuArguments(spec, tcg), "-blockdev");
+    expect(root).toContain("read-only=on");
+    expect(root).toContain("file.filename=/images/root.ext4,");
+    expect(root).not.toContain("discard");
+    expect(own).toContain("read-only=off,discard=unmap");
+    expect(own).toContain("file.filename=/state/a,,b=c.img,");
+  });
+
+  test("networks: a tap without scripts, QEMU's own stack, none", () => {
+    const netdev = (network: BootSpec["network"]) =>
+      valuesOf(qemuArguments({ ...spec, network }, tcg), "-netdev");
+    expect(netdev(spec.network)).toEqual(["tap,id=net,ifname=bgr0,script=no,downscript=no"]);
+    expect(netdev({ kind: "user", mac: "52:54:00:00:00:01" })[0]).toStartWith("user,id=net");
+    expect(netdev(undefined)).toEqual([]);
+  });
+
+  test("with KVM takes the host's CPU and leaves the clock alone", () => {
+    const argv = qemuArguments(spec, { accelerator: "kvm", sandbox: false, tsc_khz: 1 });
+    expect(valuesOf(argv, "-M")).toEqual(["microvm,accel=kvm,dump-guest-core=off"]);
+    expect(valuesOf(argv, "-cpu")).toEqual(["host"]);
+    expect(argv).not.toContain("-sandbox");
+    expect(valuesOf(argv, "-append")[0]).not.toContain("tsc_early_khz");
+  });
+});
+
+test("the caller's kernel parameters come last, where they win", () => {
+  const line = kernelCommandLine({ ...spec, kernelArgs: ["panic=5", "a=b"] }, tcg);
+  expect(line).toContain("tsc_early_khz=2596144 ");
+  expect(line.endsWith(" panic=5 a=b")).toBe(true);
+  expect(line.split(" ")).toContain("panic=-1");
+});
+
+test("an unknown clock rate still gets a value: without one a boot may hang", () => {
+  expect(kernelCommandLine(spec, { ...tcg, tsc_khz: undefined })).toMatch(/tsc_early_khz=\d{6,}/);
+});

@@ -1,0 +1,123 @@
+/** The command line of one QEMU machine, as a pure function of what it shall be. */
+import { join } from "node:path";
+import type { Accelerator, BootSpec, Drive, NetworkDevice } from "#vmm/driver.ts";
+
+/** Name of the virtio-serial port that the guest agent opens. */
+export const AGENT_PORT = "org.banger.agent";
+
+/**
+ * Transports of a microvm with ACPI are 24; without its second interrupt controller 8. Eight are
+ * what every QEMU version gives: serial, random and network take three.
+ */
+export const DRIVES_MAX = 16;
+
+export interface CommandOptions {
+  accelerator: Accelerator;
+  /** Whether this QEMU was built with seccomp. */
+  sandbox: boolean;
+  /** Rate of the host's time stamp counter. */
+  tsc_khz: number | undefined;
+}
+
+export interface SocketPaths {
+  /** The control socket. */
+  qmp: string;
+  /** Where the guest agent's byte stream comes out. */
+  agent: string;
+}
+
+export function socketPaths(runtimeDir: string): SocketPaths {
+  return { qmp: join(runtimeDir, "qmp.sock"), agent: join(runtimeDir, "agent.sock") };
+}
+
+/** The arguments after the program name. */
+export function qemuArguments(spec: BootSpec, options: CommandOptions): string[] {
+  const sockets = socketPaths(spec.runtimeDir);
+  return [
+    ...["-name", spec.id, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"],
+    ...(options.sandbox ? ["-sandbox", SANDBOX] : []),
+    ...["-M", `microvm,accel=${options.accelerator},dump-guest-core=off`],
+    ...["-cpu", options.accelerator === "kvm" ? "host" : "max"],
+    ...["-smp", String(spec.cpus), "-m", `${spec.memory_mib}M`],
+    ...["-kernel", spec.kernelPath, "-initrd", spec.initrdPath],
+    ...["-append", kernelCommandLine(spec, options)],
+    ...["-chardev", option("file", { id: "console", path: spec.consolePath, append: "on" })],
+    ...["-serial", "chardev:console"],
+    ...["-qmp", option(`unix:${escapeValue(sockets.qmp)}`, { server: "on", wait: "off" })],
+    ...device("virtio-rng-device", {}),
+    ...device("virtio-serial-device", { id: "serial" }),
+    "-chardev",
+    option("socket", { id: "agent", path: sockets.agent, server: "on", wait: "off" }),
+    ...device("virtserialport", { bus: "serial.0", chardev: "agent", name: AGENT_PORT }),
+    ...spec.drives.flatMap(driveArguments),
+    ...(spec.network ? networkArguments(spec.network) : []),
+  ];
+}
+
+/** The kernel's self-tests of its ciphers are a tenth of an emulated boot. */
+const NO_SELFTESTS = "cryptomgr.notests";
+
+export const SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
+
+/**
+ * `panic=-1 reboot=t` turn a panic into a reset at once, and -no-reboot turns that into the end of
+ * QEMU. Without `tsc_early_khz` the emulated timers make the kernel's own calibration of the
+ * counter fail now and then, and the boot hangs for ever; a rough value is good enough.
+ */
+export function kernelCommandLine(spec: BootSpec, options: CommandOptions): string {
+  const tsc =
+    options.accelerator === "tcg" ? [`tsc_early_khz=${options.tsc_khz ?? 2_000_000}`] : [];
+  const own = [
+    "console=ttyS0",
+    "quiet",
+    "panic=-1",
+    "reboot=t",
+    "net.ifnames=0",
+    NO_SELFTESTS,
+    ...tsc,
+  ];
+  return [...own, ...spec.kernelArgs].join(" ");
+}
+
+function driveArguments(drive: Drive, index: number): string[] {
+  const node = `disk${index}`;
+  const mode = drive.readOnly
+    ? { "read-only": "on" }
+    : { "read-only": "off", discard: "unmap", "detect-zeroes": "unmap" };
+  const blockdev = {
+    driver: "raw",
+    "node-name": node,
+    ...mode,
+    "file.driver": "file",
+    "file.filename": drive.path,
+    "file.aio": "threads",
+  };
+  return [
+    "-blockdev",
+    option(undefined, blockdev),
+    ...device("virtio-blk-device", { drive: node }),
+  ];
+}
+
+function networkArguments(network: NetworkDevice): string[] {
+  const netdev =
+    network.kind === "tap"
+      ? option("tap", { id: "net", ifname: network.tap, script: "no", downscript: "no" })
+      : option("user", { id: "net", ipv6: "off" });
+  return ["-netdev", netdev, ...device("virtio-net-device", { netdev: "net", mac: network.mac })];
+}
+
+function device(driver: string, properties: Record<string, string>): string[] {
+  return ["-device", option(driver, properties)];
+}
+
+/** "head,key=value,…". */
+function option(head: string | undefined, properties: Record<string, string>): string {
+  const parts = Object.entries(properties).map(([key, value]) => `${key}=${escapeValue(value)}`);
+  return [...(head === undefined ? [] : [head]), ...parts].join(",");
+}
+
+/** A comma ends a value, and two commas stand for one. */
+function escapeValue(value: string): string {
+  return value.replaceAll(",", ",,");
+}

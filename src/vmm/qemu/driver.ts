@@ -1,0 +1,183 @@
+/** QEMU's microvm machine, with KVM where it is usable and emulated where not. */
+import { accessSync, closeSync, constants, existsSync, fstatSync, openSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { BangerError, errnoOf, throwIfAborted } from "#base/error.ts";
+import { readTail } from "#vmm/console.ts";
+import type { Accelerator, BootSpec, Driver, Machine, MachineHandle } from "#vmm/driver.ts";
+import { hostTsc_khz, kvmState } from "#vmm/host.ts";
+import { identify, isRunning } from "#vmm/identity.ts";
+import { DRIVES_MAX, qemuArguments, socketPaths } from "./command.ts";
+import { startFailure } from "./failure.ts";
+import { type Events, QemuMachine } from "./machine.ts";
+import { clearRuntime, type Notes, readNotes, writeNotes } from "./notes.ts";
+import { belongsTo, type Child, findStrays, killProcess, startDetached } from "./process.ts";
+import { findQemu, qemuChecks } from "./program.ts";
+import { openQmp, type Qmp } from "./qmp.ts";
+
+const START_TIMEOUT_MS = 30_000;
+/** How long an adopted QEMU may take to greet. */
+const ADOPT_TIMEOUT_MS = 5_000;
+const RETRY_MS = 5;
+const RUNTIME_DIR_MAX_BYTES = 80;
+
+export interface QemuOptions {
+  /** Name or path of the program; default "qemu-system-x86_64". */
+  program?: string;
+  /** Default: KVM when it is usable. */
+  accelerator?: Accelerator;
+}
+
+export function createQemuDriver(options: QemuOptions = {}): Driver {
+  return {
+    name: "qemu",
+    features: { userNetwork: true, pause: true, snapshot: false },
+    checks: () => qemuChecks(options.program),
+    boot: (spec, signal) => boot(spec, options, signal),
+    adopt,
+    killStray,
+  };
+}
+
+async function boot(spec: BootSpec, options: QemuOptions, signal?: AbortSignal): Promise<Machine> {
+  throwIfAborted(signal);
+  checkSpec(spec);
+  const qemu = await findQemu(options.program);
+  throwIfAborted(signal);
+  const accelerator = options.accelerator ?? (kvmState().usable ? "kvm" : "tcg");
+  const settings = { accelerator, sandbox: qemu.sandbox, tsc_khz: hostTsc_khz() };
+  clearRuntime(spec.runtimeDir);
+  const notes = openLogs(spec);
+  writeNotes(spec.runtimeDir, notes);
+  const child = startDetached([qemu.path, ...qemuArguments(spec, settings)], spec.logPath);
+  const identity = identify(child.pid);
+  const events: Events = {};
+  try {
+    const qmp = await greetedBy(child, spec, { events, notes, signal });
+    if (!identity) throw new Error("Assertion failed: a QEMU that answers has an identity");
+    const { runtimeDir } = spec;
+    const handle: MachineHandle = { driver: "qemu", accelerator, ...identity, runtimeDir };
+    return new QemuMachine({ handle, qmp, events, notes, child });
+  } catch (error) {
+    child.kill("SIGKILL");
+    await child.exited;
+    clearRuntime(spec.runtimeDir);
+    throw error;
+  }
+}
+
+async function adopt(handle: MachineHandle): Promise<Machine | undefined> {
+  if (handle.driver !== "qemu" || !isRunning(handle)) return undefined;
+  if (!belongsTo(handle.pid, handle.runtimeDir)) return undefined;
+  const events: Events = {};
+  const signal = AbortSignal.timeout(ADOPT_TIMEOUT_MS);
+  const qmp = await openQmp(socketPaths(handle.runtimeDir).qmp, {
+    onEvent: recorder(events),
+    signal,
+  }).catch(() => undefined);
+  if (!isRunning(handle)) {
+    qmp?.close();
+    clearRuntime(handle.runtimeDir);
+    return undefined;
+  }
+  const notes = readNotes(handle.runtimeDir);
+  return new QemuMachine({ handle, qmp, events, notes, child: undefined });
+}
+
+async function killStray(runtimeDir: string): Promise<boolean> {
+  const strays = findStrays(runtimeDir);
+  for (const stray of strays) await killProcess(stray);
+  clearRuntime(runtimeDir);
+  return strays.length > 0;
+}
+
+/** The control connection, once QEMU is up. Fails when it ends before, takes too long, or on abort. */
+async function greetedBy(
+  child: Child,
+  spec: BootSpec,
+  context: { events: Events; notes: Notes; signal: AbortSignal | undefined },
+): Promise<Qmp> {
+  const limit = AbortSignal.timeout(START_TIMEOUT_MS);
+  const signal = context.signal ? AbortSignal.any([limit, context.signal]) : limit;
+  const path = socketPaths(spec.runtimeDir).qmp;
+  const exited = child.exited.then(() => undefined);
+  while (true) {
+    throwIfAborted(context.signal);
+    if (child.exitCode !== null || child.signalCode !== null) {
+      const stderr = readTail(spec.logPath, context.notes.logStart_bytes);
+      throw startFailure(stderr, String(child.signalCode ?? `status ${child.exitCode}`));
+    }
+    if (limit.aborted) {
+      const text = `Cannot start the machine: QEMU is not up after ${START_TIMEOUT_MS} ms`;
+      throw new BangerError("timeout", text);
+    }
+    try {
+      return await openQmp(path, { onEvent: recorder(context.events), signal });
+    } catch {
+      await Promise.race([exited, sleep(RETRY_MS)]);
+    }
+  }
+}
+
+function recorder(events: Events): (event: string, data: Record<string, unknown>) => void {
+  return (event, data) => {
+    if (event === "SHUTDOWN" && typeof data["reason"] === "string") {
+      events.shutdown = data["reason"];
+    }
+  };
+}
+
+/** Makes the two log files, readable by this user only, and notes where their new part begins. */
+function openLogs(spec: BootSpec): Notes {
+  return {
+    consolePath: spec.consolePath,
+    logPath: spec.logPath,
+    consoleStart_bytes: touch(spec.consolePath),
+    logStart_bytes: touch(spec.logPath),
+  };
+}
+
+function touch(path: string): number {
+  const fd = openSync(path, "a", 0o600);
+  try {
+    return fstatSync(fd).size;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function checkSpec(spec: BootSpec): void {
+  const complain = (why: string): never => {
+    throw new BangerError("invalid_argument", `Cannot start machine "${spec.id}": ${why}`);
+  };
+  if (!/^[a-z0-9][a-z0-9-]{0,62}$/.test(spec.id)) complain("its id is not a name");
+  if (Buffer.byteLength(spec.runtimeDir) > RUNTIME_DIR_MAX_BYTES) {
+    complain(`the path of its runtime folder is longer than ${RUNTIME_DIR_MAX_BYTES} bytes`);
+  }
+  if (!Number.isSafeInteger(spec.cpus) || spec.cpus < 1) complain(`it has ${spec.cpus} CPUs`);
+  if (!Number.isSafeInteger(spec.memory_mib) || spec.memory_mib < 16) {
+    complain(`${spec.memory_mib} MiB of memory are not enough`);
+  }
+  if (spec.drives.length > DRIVES_MAX) complain(`more than ${DRIVES_MAX} drives`);
+  if (spec.network?.kind === "tap") requireTap(spec.network.tap);
+  for (const path of [spec.kernelPath, spec.initrdPath]) requireFile(path);
+  for (const { path, readOnly } of spec.drives) requireFile(path, readOnly ? 0 : constants.W_OK);
+}
+
+/** QEMU would make a tap that is not there, one that leads nowhere. */
+function requireTap(tap: string): void {
+  if (/^[\w.-]{1,15}$/.test(tap) && existsSync(`/sys/class/net/${tap}`)) return;
+  throw new BangerError("unavailable", `Cannot start the machine: there is no interface "${tap}"`, {
+    hint: "Stop the machine and start it again",
+  });
+}
+
+function requireFile(path: string, alsoMode = 0): void {
+  try {
+    accessSync(path, constants.R_OK | alsoMode);
+  } catch (cause) {
+    const isMissing = errnoOf(cause) === "ENOENT";
+    const why = isMissing ? "there is no such file" : (errnoOf(cause) ?? "it does not open");
+    const code = isMissing ? "not_found" : "permission_denied";
+    throw new BangerError(code, `Cannot use "${path}": ${why}`, { cause });
+  }
+}

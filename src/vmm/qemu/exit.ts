@@ -1,0 +1,51 @@
+/** Why a QEMU process ended, from what it said, how it ended, and what the guest's console shows. */
+import { PANIC } from "#vmm/console.ts";
+import type { ExitReason } from "#vmm/driver.ts";
+
+export interface ExitFacts {
+  /** `reason` of the SHUTDOWN event, where one came. */
+  shutdown: string | undefined;
+  /** We ended it ourselves. */
+  killed: boolean;
+  /** Exit status and signal; undefined for a process that is not our child. */
+  status: { code: number | null; signal: string | number | null } | undefined;
+  /** End of the guest's console. */
+  consoleText: string;
+  /** End of QEMU's stderr. */
+  stderr: string;
+}
+
+/** Signals by which someone ends a process, as opposed to those by which it fails. */
+const ENDING_SIGNALS = new Set(["SIGKILL", "SIGTERM", "SIGINT", "SIGHUP"]);
+
+export function exitReason(facts: ExitFacts): ExitReason {
+  if (facts.killed) return { kind: "killed" };
+  switch (facts.shutdown) {
+    case "guest-shutdown":
+      return { kind: "poweroff" };
+    case "guest-reset":
+    case "subsystem-reset":
+      // A panic ends in a reset as well; only the console tells the two apart.
+      return hasPanic(facts.consoleText) ? { kind: "panic" } : { kind: "reboot" };
+    case "guest-panic":
+      return { kind: "panic" };
+    case "host-signal":
+    case "host-qmp-quit":
+      return { kind: "killed" };
+    default:
+      return withoutEvent(facts);
+  }
+}
+
+function withoutEvent({ status, consoleText, stderr }: ExitFacts): ExitReason {
+  if (!status) return hasPanic(consoleText) ? { kind: "panic" } : { kind: "unknown" };
+  if (typeof status.signal === "string" && ENDING_SIGNALS.has(status.signal))
+    return { kind: "killed" };
+  if (status.code === 0) return hasPanic(consoleText) ? { kind: "panic" } : { kind: "unknown" };
+  const how = status.signal === null ? `status ${status.code}` : status.signal;
+  return { kind: "crashed", detail: stderr.trim() || `QEMU ended with ${how}` };
+}
+
+function hasPanic(consoleText: string): boolean {
+  return consoleText.includes(PANIC);
+}

@@ -1,0 +1,58 @@
+/** What it means when QEMU ends at once: its stderr, told as one of our errors. */
+import { BangerError, type ErrorCode } from "#base/error.ts";
+
+const STDERR_MAX_CHARS = 1500;
+
+interface Known {
+  pattern: RegExp;
+  code: ErrorCode;
+  hint: string;
+}
+
+const known: readonly Known[] = [
+  {
+    pattern: /Failed to get "?(write|shared|consistent read)/,
+    code: "conflict",
+    hint: "Another process holds this disk: stop the machine that uses it",
+  },
+  {
+    pattern: /could not configure .*tun.*(Operation not permitted|Permission denied)/,
+    code: "permission_denied",
+    hint: "sudo banger setup, or use --net user",
+  },
+  {
+    pattern: /could not configure .*tun.*busy/i,
+    code: "conflict",
+    hint: "Another process holds this tap: stop the machine that uses it",
+  },
+  {
+    pattern: /could not open \/dev\/net\/tun/,
+    code: "unavailable",
+    hint: "sudo modprobe tun, or use --net user",
+  },
+  {
+    pattern: /(KVM|kvm).*(Permission denied|No such file|failed)|failed to set MSR/,
+    code: "unavailable",
+    hint: "banger doctor",
+  },
+  {
+    pattern: /[Cc]annot allocate memory|cannot set up guest memory/,
+    code: "limit_exceeded",
+    hint: "Give the machine less memory, or stop another one",
+  },
+  {
+    pattern: /Could not open|could not open|No such file or directory/,
+    code: "not_found",
+    hint: "A file of the machine is missing: create the machine again",
+  },
+];
+
+/** The error for a QEMU that ended before it was up. `how`: "status 1", "SIGSEGV". */
+export function startFailure(stderr: string, how: string): BangerError {
+  const text = stderr.trim().replace(/^qemu-system-\w+: /gm, "");
+  const shown = text.slice(-STDERR_MAX_CHARS) || `QEMU ended with ${how}`;
+  const match = known.find(({ pattern }) => pattern.test(text));
+  return new BangerError(match?.code ?? "internal", `Cannot start the machine: ${shown}`, {
+    hint: match?.hint,
+  });
+}

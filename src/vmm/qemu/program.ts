@@ -1,0 +1,86 @@
+/** The QEMU program on this computer: where it is, which version, and what doctor says of it. */
+import { statSync } from "node:fs";
+import type { Check } from "#base/check.ts";
+import { BangerError } from "#base/error.ts";
+import { run, which } from "#base/run.ts";
+import { kvmState } from "#vmm/host.ts";
+import { SANDBOX } from "./command.ts";
+
+const PROGRAM = "qemu-system-x86_64";
+export const INSTALL_HINT = "sudo apt-get install qemu-system-x86";
+/** microvm became complete (ACPI, so that a guest can power off) in this version. */
+const VERSION_MIN_MAJOR = 6;
+const PROBE_TIMEOUT_MS = 10_000;
+
+export interface QemuProgram {
+  path: string;
+  /** Such as "7.2.22". */
+  version: string;
+  /** Whether it was built with seccomp. */
+  sandbox: boolean;
+}
+
+const probed = new Map<string, QemuProgram>();
+
+/** Finds QEMU and asks for its version, once for each file. `not_found` or `unsupported` with a hint. */
+export async function findQemu(program: string = PROGRAM): Promise<QemuProgram> {
+  const path = which(program);
+  if (!path) {
+    throw new BangerError("not_found", `Cannot start a machine: no program "${program}"`, {
+      hint: INSTALL_HINT,
+    });
+  }
+  const { mtimeMs, ino } = statSync(path);
+  const key = `${path} ${ino} ${mtimeMs}`;
+  const known = probed.get(key) ?? (await probe(path));
+  probed.set(key, known);
+  return known;
+}
+
+export async function qemuChecks(program?: string): Promise<Check[]> {
+  return [await programCheck(program), kvmCheck()];
+}
+
+async function programCheck(program: string | undefined): Promise<Check> {
+  const base = { id: "qemu", title: "QEMU" };
+  try {
+    const { path, version } = await findQemu(program);
+    const machines = await run([path, "-M", "help"], { timeout_ms: PROBE_TIMEOUT_MS });
+    if (!/^microvm\b/m.test(machines.stdout)) {
+      const detail = `${path} ${version} has no "microvm" machine`;
+      return { ...base, status: "fail", detail, fix: INSTALL_HINT };
+    }
+    return { ...base, status: "ok", detail: `${path} ${version}` };
+  } catch (error) {
+    const detail = error instanceof Error ? error.message : String(error);
+    return { ...base, status: "fail", detail, fix: INSTALL_HINT };
+  }
+}
+
+function kvmCheck(): Check {
+  const { usable, reason, fix } = kvmState();
+  const base = { id: "kvm", title: "KVM" };
+  if (usable) return { ...base, status: "ok", detail: reason };
+  const detail = `${reason}; machines are emulated and run slower`;
+  return { ...base, status: "warn", detail, ...(fix ? { fix } : {}) };
+}
+
+async function probe(path: string): Promise<QemuProgram> {
+  const probeOptions = { timeout_ms: PROBE_TIMEOUT_MS };
+  // A QEMU built without seccomp refuses -sandbox before it gets to -version.
+  const sandboxed = await run([path, "-sandbox", SANDBOX, "-version"], probeOptions);
+  const sandbox = sandboxed.exitCode === 0;
+  const { stdout, stderr } = sandbox ? sandboxed : await run([path, "-version"], probeOptions);
+  const version = /version (\d+\.\d+(?:\.\d+)?)/.exec(stdout)?.[1];
+  if (!version) {
+    const text = `Cannot use "${path}": it prints no version: ${stderr.trim().slice(0, 300)}`;
+    throw new BangerError("unsupported", text, { hint: INSTALL_HINT });
+  }
+  if (Number.parseInt(version, 10) < VERSION_MIN_MAJOR) {
+    const text = `Cannot use "${path}": version ${version} is too old`;
+    throw new BangerError("unsupported", text, {
+      hint: `Install QEMU ${VERSION_MIN_MAJOR} or newer`,
+    });
+  }
+  return { path, version, sandbox };
+}

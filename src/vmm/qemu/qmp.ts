@@ -1,0 +1,154 @@
+/** A connection to QEMU's control socket. */
+import { connect, type Socket } from "node:net";
+import { BangerError, messageOf } from "#base/error.ts";
+import { encodeCommand, QmpDecoder, type QmpMessage } from "./qmp-codec.ts";
+
+const COMMAND_TIMEOUT_MS = 10_000;
+
+interface Pending {
+  command: string;
+  resolve: (value: unknown) => void;
+  reject: (error: BangerError) => void;
+}
+
+export interface QmpOptions {
+  /** Called with every event, also with those that arrive before `openQmp` resolves. */
+  onEvent: (event: string, data: Record<string, unknown>) => void;
+  signal?: AbortSignal | undefined;
+}
+
+/** One client; QEMU serves one at a time. */
+export class Qmp {
+  /** Resolves when the connection has ended, by whichever side. Never rejects. */
+  readonly closed: Promise<void>;
+  readonly #socket: Socket;
+  readonly #pending = new Map<number, Pending>();
+  #nextId = 1;
+
+  constructor(socket: Socket, onMessage: (message: QmpMessage) => void) {
+    this.#socket = socket;
+    const decoder = new QmpDecoder();
+    socket.on("data", (chunk) => {
+      try {
+        for (const message of decoder.push(Buffer.from(chunk))) {
+          this.#settle(message);
+          onMessage(message);
+        }
+      } catch (error) {
+        socket.destroy(error instanceof Error ? error : undefined);
+      }
+    });
+    // A failure of the socket always ends in its close, where it is dealt with.
+    socket.on("error", () => {});
+    this.closed = new Promise((resolve) => {
+      socket.once("close", () => {
+        this.#rejectAll();
+        resolve();
+      });
+    });
+  }
+
+  /** Runs one command and gives what it returns. `internal` when QEMU refuses, `timeout` after 10 s. */
+  execute(command: string, parameters?: Record<string, unknown>): Promise<unknown> {
+    const id = this.#nextId++;
+    return new Promise((resolve, reject) => {
+      if (this.#socket.destroyed) return reject(gone(command));
+      const timer = setTimeout(() => {
+        this.#pending.delete(id);
+        reject(new BangerError("timeout", `Cannot run "${command}" in QEMU: it does not answer`));
+      }, COMMAND_TIMEOUT_MS);
+      const settled =
+        <T>(settle: (value: T) => void) =>
+        (value: T): void => {
+          clearTimeout(timer);
+          settle(value);
+        };
+      this.#pending.set(id, { command, resolve: settled(resolve), reject: settled(reject) });
+      this.#socket.write(encodeCommand(id, command, parameters));
+    });
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  #settle(message: QmpMessage): void {
+    if (message.kind !== "return" && message.kind !== "error") return;
+    const pending = this.#pending.get(message.id ?? -1);
+    if (!pending) return;
+    this.#pending.delete(message.id ?? -1);
+    if (message.kind === "return") {
+      pending.resolve(message.value);
+      return;
+    }
+    const text = `Cannot run "${pending.command}" in QEMU: ${message.message}`;
+    pending.reject(new BangerError("internal", text));
+  }
+
+  #rejectAll(): void {
+    for (const { command, reject } of this.#pending.values()) reject(gone(command));
+    this.#pending.clear();
+  }
+}
+
+/**
+ * Connects and does the handshake: once it resolves, QEMU has made all its devices and sockets.
+ * Rejects with `unavailable` when there is nobody at the socket.
+ */
+export async function openQmp(path: string, options: QmpOptions): Promise<Qmp> {
+  const socket = await openSocket(path, options.signal);
+  let greeted: () => void = () => {};
+  const greeting = new Promise<void>((resolve) => {
+    greeted = resolve;
+  });
+  const qmp = new Qmp(socket, (message) => {
+    if (message.kind === "greeting") greeted();
+    if (message.kind === "event") options.onEvent(message.event, message.data);
+  });
+  const onAbort = (): void => qmp.close();
+  options.signal?.addEventListener("abort", onAbort, { once: true });
+  try {
+    const ended = await Promise.race([greeting, qmp.closed.then(() => "ended" as const)]);
+    if (ended) throw gone("qmp_capabilities");
+    await qmp.execute("qmp_capabilities");
+    return qmp;
+  } catch (error) {
+    qmp.close();
+    throw error;
+  } finally {
+    options.signal?.removeEventListener("abort", onAbort);
+  }
+}
+
+/** A connected unix socket. Rejects with `unavailable`, and with `cancelled` on abort. */
+export function openSocket(path: string, signal?: AbortSignal): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ path });
+    const settle = (act: () => void): void => {
+      signal?.removeEventListener("abort", onAbort);
+      socket.removeAllListeners("connect");
+      socket.removeAllListeners("error");
+      act();
+    };
+    const onAbort = (): void =>
+      settle(() => {
+        socket.on("error", () => {});
+        socket.destroy();
+        reject(new BangerError("cancelled", `Cancelled while connecting to "${path}"`));
+      });
+    socket.once("connect", () => settle(() => resolve(socket)));
+    socket.once("error", (cause) =>
+      settle(() => {
+        socket.on("error", () => {});
+        const text = `Cannot connect to "${path}": ${messageOf(cause)}`;
+        reject(new BangerError("unavailable", text, { cause }));
+      }),
+    );
+    if (signal?.aborted) return onAbort();
+    signal?.addEventListener("abort", onAbort, { once: true });
+  });
+}
+
+function gone(command: string): BangerError {
+  return new BangerError("unavailable", `Cannot run "${command}" in QEMU: it has ended`);
+}

@@ -1,0 +1,317 @@
+import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout } from "bun:test";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { run, runOk, which } from "#base/run.ts";
+import { downloadPackage, resolveKernelPackage } from "#kernels/apt.ts";
+import type { BootKernel } from "#kernels/service.ts";
+import { bangerErrorOf } from "#test/expect-error.ts";
+import { testNeeding } from "#test/needs.ts";
+import {
+  buildTinyInitrd,
+  GuestLines,
+  isGone,
+  pullTestKernel,
+  testCache,
+} from "#test/tiny-guest.ts";
+import { consoleTail } from "#vmm/console.ts";
+import type { BootSpec, Machine, MachineHandle } from "#vmm/driver.ts";
+import { createQemuDriver } from "#vmm/qemu/driver.ts";
+import { findStrays } from "#vmm/qemu/process.ts";
+
+const needs = ["qemu-system-x86_64", "gcc", "apt-get", "dpkg-deb", "xz"];
+const test = testNeeding(...needs);
+const testAsRoot = testNeeding("root", "ip", ...needs);
+
+setDefaultTimeout(60_000);
+
+const MAC = "52:54:00:12:34:56";
+
+describe("QEMU driver", () => {
+  const driver = createQemuDriver();
+  const machines: Machine[] = [];
+  let folder: string;
+  let kernel: BootKernel;
+  let initrd: string;
+  let counter = 0;
+
+  beforeAll(async () => {
+    folder = mkdtempSync("/tmp/banger-qemu-");
+    if (needs.some((program) => !which(program))) return;
+    kernel = await pullTestKernel(join(folder, "kernels"));
+    initrd = await buildTinyInitrd(folder, kernel);
+  }, 300_000);
+
+  afterEach(async () => {
+    for (const machine of machines.splice(0)) await machine.kill();
+  });
+
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  function makeSpec(changes: Partial<BootSpec> = {}): BootSpec {
+    const runtimeDir = join(folder, `m${counter++}`);
+    mkdirSync(runtimeDir);
+    return {
+      id: `test-${counter}`,
+      runtimeDir,
+      consolePath: `${runtimeDir}.console`,
+      logPath: `${runtimeDir}.log`,
+      cpus: 1,
+      memory_mib: 192,
+      kernelPath: kernel.path,
+      initrdPath: initrd,
+      kernelArgs: [],
+      drives: [],
+      network: undefined,
+      ...changes,
+    };
+  }
+
+  async function boot(spec: BootSpec): Promise<{ machine: Machine; guest: GuestLines }> {
+    const machine = await driver.boot(spec);
+    machines.push(machine);
+    const guest = new GuestLines(await machine.connectAgent());
+    expect(await guest.next()).toBe("hello");
+    return { machine, guest };
+  }
+
+  function makeDisk(name: string, size_bytes: number): string {
+    const path = join(folder, name);
+    writeFileSync(path, "");
+    truncateSync(path, size_bytes);
+    return path;
+  }
+
+  /** Everything that a machine has outside its logs. */
+  function remains(spec: BootSpec): string[] {
+    const files = existsSync(spec.runtimeDir) ? readdirSync(spec.runtimeDir) : [];
+    return [...files, ...findStrays(spec.runtimeDir).map(({ pid }) => `pid ${pid}`)];
+  }
+
+  test("boots with drives in order, network and agent port, and powers off", async () => {
+    const drives = [
+      { path: makeDisk("root,a.img", 8 << 20), readOnly: true },
+      { path: makeDisk("b.img", 16 << 20), readOnly: false },
+      { path: makeDisk("c.img", 24 << 20), readOnly: false },
+    ];
+    const network = { kind: "user", mac: MAC } as const;
+    const spec = makeSpec({ drives, network, kernelArgs: ["banger.test=1"] });
+    const { machine, guest } = await boot(spec);
+    expect(await guest.ask("disks")).toBe("vda 16384 1;vdb 32768 0;vdc 49152 0");
+    expect(await guest.ask("net")).toContain("eth0");
+    expect(await guest.ask("cmdline")).toMatch(/panic=-1 .*banger\.test=1$/);
+    expect(await guest.ask("äöü 123")).toBe("äöü 123");
+    guest.send("poweroff");
+    expect(await machine.exited).toEqual({ kind: "poweroff" });
+    expect(isGone(machine.handle.pid)).toBe(true);
+    expect(remains(spec)).toEqual([]);
+    expect((await bangerErrorOf(machine.connectAgent())).code).toBe("invalid_state");
+    await machine.kill();
+  });
+
+  testAsRoot("uses a tap that is there, and does not make one", async () => {
+    const tap = `bgr-${process.pid % 100_000}`;
+    await runOk(["ip", "tuntap", "add", tap, "mode", "tap"]);
+    try {
+      await runOk(["ip", "link", "set", tap, "up"]);
+      const spec = makeSpec({ network: { kind: "tap", tap, mac: MAC } });
+      const { guest } = await boot(spec);
+      expect(await guest.ask("net")).toContain("eth0");
+      expect(readFileSync(`/sys/class/net/${tap}/carrier`, "utf8").trim()).toBe("1");
+      const second = await bangerErrorOf(driver.boot(makeSpec({ network: spec.network })));
+      expect(second.code).toBe("conflict");
+    } finally {
+      await run(["ip", "link", "delete", tap]);
+    }
+  });
+
+  test("carries a megabyte to the guest and back", async () => {
+    const { guest } = await boot(makeSpec());
+    const line = "0123456789abcdef".repeat(120);
+    for (let round = 0; round < 550; round++) expect(await guest.ask(line)).toBe(line);
+  });
+
+  test("a second agent stream ends the first", async () => {
+    const { machine, guest } = await boot(makeSpec());
+    const second = new GuestLines(await machine.connectAgent());
+    expect(guest.next()).rejects.toThrow("ended");
+    expect(await second.ask("again")).toBe("again");
+  });
+
+  test("tells a panic from a reboot, and shows the console's end", async () => {
+    const panicking = makeSpec();
+    const first = await boot(panicking);
+    first.guest.send("panic");
+    expect(await first.machine.exited).toEqual({ kind: "panic" });
+    const tail = consoleTail(panicking.consolePath, 20).join("\n");
+    expect(tail).toContain("Kernel panic - not syncing: Attempted to kill init!");
+    // The same console file: the panic in it is that of the boot before.
+    const second = await boot({ ...makeSpec(), consolePath: panicking.consolePath });
+    second.guest.send("reboot");
+    expect(await second.machine.exited).toEqual({ kind: "reboot" });
+  });
+
+  test("tells an end by us, an end by others, and a crash", async () => {
+    const spec = makeSpec();
+    const mine = await boot(spec);
+    await Promise.all([mine.machine.kill(), mine.machine.kill()]);
+    expect(await mine.machine.exited).toEqual({ kind: "killed" });
+    expect(remains(spec)).toEqual([]);
+    for (const signal of ["SIGKILL", "SIGTERM"] as const) {
+      const { machine } = await boot(makeSpec());
+      process.kill(machine.handle.pid, signal);
+      expect(await machine.exited).toEqual({ kind: "killed" });
+    }
+    const crashing = await boot(makeSpec());
+    process.kill(crashing.machine.handle.pid, "SIGSEGV");
+    expect((await crashing.machine.exited).kind).toBe("crashed");
+  });
+
+  test("pauses and resumes", async () => {
+    const { machine, guest } = await boot(makeSpec());
+    await machine.pause?.();
+    let isResumed = false;
+    const answer = guest.ask("while paused").then((line) => ({ line, isResumed }));
+    await sleep(300);
+    isResumed = true;
+    await machine.resume?.();
+    expect(await answer).toEqual({ line: "while paused", isResumed: true });
+  });
+
+  test("a machine outlives the process that started it, and is adopted", async () => {
+    const spec = makeSpec();
+    const script = `
+      import { createQemuDriver } from "#vmm/qemu/driver.ts";
+      const machine = await createQemuDriver().boot(JSON.parse(process.argv[2]));
+      console.log(JSON.stringify(machine.handle));
+      await new Promise(() => setInterval(() => {}, 1000));
+    `;
+    const file = join(import.meta.dir, `.starter-${process.pid}.ts`);
+    writeFileSync(file, script);
+    try {
+      const starter = Bun.spawn([process.execPath, file, JSON.stringify(spec)], {
+        stdout: "pipe",
+        stderr: "inherit",
+      });
+      const reader = starter.stdout.getReader();
+      const handle = JSON.parse(new TextDecoder().decode((await reader.read()).value));
+      starter.kill("SIGKILL");
+      await starter.exited;
+      const machine = await driver.adopt(handle);
+      if (!machine) throw new Error("the machine is gone");
+      machines.push(machine);
+      const guest = new GuestLines(await machine.connectAgent());
+      while ((await guest.ask("are you there")) !== "are you there");
+      await machine.pause?.();
+      await machine.resume?.();
+      guest.send("panic");
+      expect(await machine.exited).toEqual({ kind: "panic" });
+      expect(remains(spec)).toEqual([]);
+      expect(await driver.adopt(handle)).toBeUndefined();
+    } finally {
+      rmSync(file, { force: true });
+    }
+  });
+
+  test("adopts after release, kills what it adopted, and knows a reused pid", async () => {
+    const { machine } = await boot(makeSpec());
+    const { handle } = machine;
+    machine.release();
+    machines.length = 0;
+    const other: MachineHandle = { ...handle, startTime_ticks: handle.startTime_ticks + 1 };
+    expect(await driver.adopt(other)).toBeUndefined();
+    expect(await driver.adopt({ ...handle, runtimeDir: folder })).toBeUndefined();
+    const adopted = await createQemuDriver().adopt(handle);
+    if (!adopted) throw new Error("the machine is gone");
+    const guest = new GuestLines(await adopted.connectAgent());
+    expect(await guest.ask("still here")).toBe("still here");
+    await adopted.kill();
+    expect(await adopted.exited).toEqual({ kind: "killed" });
+    expect(isGone(handle.pid)).toBe(true);
+  });
+
+  test("ends a machine whose handle was lost", async () => {
+    const spec = makeSpec();
+    const { machine } = await boot(spec);
+    machine.release();
+    machines.length = 0;
+    expect(await driver.killStray(spec.runtimeDir)).toBe(true);
+    expect(isGone(machine.handle.pid)).toBe(true);
+    expect(remains(spec)).toEqual([]);
+    expect(await driver.killStray(spec.runtimeDir)).toBe(false);
+  });
+
+  test("a boot that fails says why and leaves nothing", async () => {
+    const disk = makeDisk("shared.img", 1 << 20);
+    const missing = makeSpec({ drives: [{ path: join(folder, "none"), readOnly: true }] });
+    expect((await bangerErrorOf(driver.boot(missing))).code).toBe("not_found");
+    const badDrive = makeSpec({ drives: [{ path: folder, readOnly: true }] });
+    expect((await bangerErrorOf(driver.boot(badDrive))).message).toMatch(/regular file|directory/);
+    expect(remains(badDrive)).toEqual([]);
+    const badKernel = makeSpec({ kernelPath: disk });
+    expect((await bangerErrorOf(driver.boot(badKernel))).message).toContain("Cannot start");
+    expect(remains(badKernel)).toEqual([]);
+    const noTap = makeSpec({ network: { kind: "tap", tap: "bgr-none", mac: MAC } });
+    expect((await bangerErrorOf(driver.boot(noTap))).message).toContain('no interface "bgr-none"');
+    await boot(makeSpec({ drives: [{ path: disk, readOnly: false }] }));
+    const locked = makeSpec({ drives: [{ path: disk, readOnly: false }] });
+    const conflict = await bangerErrorOf(driver.boot(locked));
+    expect(conflict.code).toBe("conflict");
+    expect(conflict.hint).toContain("holds this disk");
+    expect(remains(locked)).toEqual([]);
+  });
+
+  test("a read-only drive serves several machines at once", async () => {
+    const drives = [{ path: makeDisk("image.img", 1 << 20), readOnly: true }];
+    const guests = [await boot(makeSpec({ drives })), await boot(makeSpec({ drives }))];
+    for (const { guest } of guests) expect(await guest.ask("disks")).toBe("vda 2048 1");
+  });
+
+  test("boots the bzImage as well as the ELF file inside it", async () => {
+    const root = join(folder, "package");
+    const wanted = await resolveKernelPackage("linux-image-6.12-cloud-amd64", "amd64");
+    const deb = await downloadPackage(wanted, folder, { cache: testCache() });
+    await runOk(["dpkg-deb", "-x", deb, root]);
+    const vmlinuz = readdirSync(join(root, "boot")).find((name) => name.startsWith("vmlinuz"));
+    const kernels = { elf: kernel.path, bzImage: join(root, "boot", vmlinuz ?? "") };
+    for (const [form, kernelPath] of Object.entries(kernels)) {
+      const times: string[] = [];
+      for (let round = 0; round < 3; round++) {
+        const start = performance.now();
+        const { machine } = await boot(makeSpec({ kernelPath, memory_mib: 512 }));
+        times.push(`${Math.round(performance.now() - start)} ms`);
+        await machine.kill();
+      }
+      console.log(`${form}: start to the guest's first byte in ${times.join(", ")}`);
+    }
+  });
+
+  test("a cancelled boot leaves nothing", async () => {
+    for (const delay_ms of [0, 5, 40]) {
+      const spec = makeSpec();
+      const failure = await bangerErrorOf(driver.boot(spec, AbortSignal.timeout(delay_ms)));
+      expect(failure.code).toBe("cancelled");
+      expect(remains(spec)).toEqual([]);
+    }
+  });
+
+  test("a missing or unfit QEMU is said with the package that mends it", async () => {
+    const none = await bangerErrorOf(createQemuDriver({ program: "qemu-none" }).boot(makeSpec()));
+    expect([none.code, none.hint]).toEqual(["not_found", "sudo apt-get install qemu-system-x86"]);
+    const unfit = await bangerErrorOf(createQemuDriver({ program: "true" }).boot(makeSpec()));
+    expect(unfit.code).toBe("unsupported");
+    const [check] = await createQemuDriver({ program: "qemu-none" }).checks();
+    expect(check?.status).toBe("fail");
+    const found = await driver.checks();
+    expect(found.map(({ id, status }) => [id, status])).toContainEqual(["qemu", "ok"]);
+  });
+});
