@@ -10,19 +10,21 @@
  *
  * Both ways are governed by credit: a side sends no more data bytes than the other has
  * granted with `grant`, so that a slow reader stalls the guest's process and nothing
- * piles up in between. The daemon starts with INITIAL_CREDIT_BYTES for output; the
+ * piles up in between. Data bytes are those of the streams; a message's first byte that
+ * names its stream is not counted. The daemon starts with INITIAL_CREDIT_BYTES for output; the
  * client waits for the first `grant` before it sends stdin.
  */
 import { z } from "zod";
 import { environment, vmCreate, vmRef } from "./vm.ts";
 
-export const EXEC_PATH = "/v1/exec";
-export const EXEC_PROTOCOL = "banger.exec.v1";
-export const INITIAL_CREDIT_BYTES = 256 * 1024;
-/** The largest message either side may send. */
-export const EXEC_MESSAGE_MAX_BYTES = 1024 * 1024;
-export const STDOUT_TAG = 1;
-export const STDERR_TAG = 2;
+export {
+  EXEC_MESSAGE_MAX_BYTES,
+  EXEC_PATH,
+  EXEC_PROTOCOL,
+  INITIAL_CREDIT_BYTES,
+  STDERR_TAG,
+  STDOUT_TAG,
+} from "./exec-constants.ts";
 
 const terminalSize = z.object({
   columns: z.int().min(1).max(10_000),

@@ -50,7 +50,7 @@ export const vm = z.object({
   disk_bytes: z.int(),
   network: z.object({
     mode: networkMode,
-    /** With prefix length, such as "10.241.0.2/16". */
+    /** Such as "10.241.0.2"; absent where the monitor has a network of its own. */
     address: z.string().optional(),
     mac: z.string().optional(),
   }),

@@ -1,0 +1,49 @@
+/**
+ * A typed client of the daemon, derived from the contract by its types alone: no schema
+ * is loaded, so that a program that uses it starts fast.
+ */
+import { type ClientLink, createORPCClient, mapEventIterator } from "@orpc/client";
+import { RPCLink } from "@orpc/client/fetch";
+import type { ContractRouterClient } from "@orpc/contract";
+import type { contract } from "#api/contract.ts";
+import { fromRpc } from "./errors.ts";
+
+/** Every procedure takes `(input, { signal })`; aborting the signal cancels the work in the daemon. */
+export type Client = ContractRouterClient<typeof contract>;
+
+export interface ConnectOptions {
+  /** Path of the daemon's unix socket. */
+  socket: string;
+}
+
+type Context = Record<never, never>;
+
+/** Opens nothing by itself; a call throws `unavailable` when no daemon answers, and BangerErrors only. */
+export function connect({ socket }: ConnectOptions): Client {
+  // A call may be silent for as long as a machine runs: the time limit is the caller's signal.
+  const transport = { unix: socket, timeout: false };
+  const rpc = new RPCLink<Context>({
+    url: "http://banger/rpc",
+    fetch: (request, init) => fetch(request, { ...init, ...transport }),
+  });
+  const link: ClientLink<Context> = {
+    async call(path, input, options) {
+      const fail = (error: unknown) => fromRpc(error, { socket, signal: options.signal });
+      try {
+        const output = await rpc.call(path, input, options);
+        if (!isAsyncIterator(output)) return output;
+        return mapEventIterator(output, {
+          value: async (value: unknown) => value,
+          error: async (error) => fail(error),
+        });
+      } catch (error) {
+        throw fail(error);
+      }
+    },
+  };
+  return createORPCClient(link);
+}
+
+function isAsyncIterator(value: unknown): value is AsyncIterator<unknown, unknown, unknown> {
+  return typeof value === "object" && value !== null && Symbol.asyncIterator in value;
+}

@@ -1,0 +1,70 @@
+/** What a call can fail with, as the one error type that callers know. */
+import { ORPCError } from "@orpc/client";
+import {
+  BangerError,
+  type ErrorCode,
+  errnoOf,
+  errorCodes,
+  isErrorCode,
+  messageOf,
+} from "#base/error.ts";
+
+interface Situation {
+  socket: string;
+  signal?: AbortSignal | undefined;
+}
+
+export function fromRpc(error: unknown, { socket, signal }: Situation): BangerError {
+  if (error instanceof BangerError) return error;
+  if (signal?.aborted) {
+    if (signal.reason instanceof BangerError) return signal.reason;
+    return new BangerError("cancelled", "The operation was cancelled", { cause: error });
+  }
+  if (error instanceof ORPCError) return fromAnswer(error);
+  return fromSocket(error, socket);
+}
+
+/** The daemon's own answer: one of our codes, or one of the RPC layer's. */
+function fromAnswer(error: ORPCError<string, unknown>): BangerError {
+  const { code, message, status } = error;
+  const options = { hint: textOf(error.data, "hint"), cause: error };
+  if (isErrorCode(code)) return new BangerError(code, message, options);
+  if (code === "NOT_FOUND") {
+    return new BangerError("unsupported", "Cannot call the daemon: it does not know this command", {
+      hint: "It may be of an older version; restart it with: banger daemon restart",
+      cause: error,
+    });
+  }
+  const same = Object.entries(errorCodes).find(([, { http }]) => http === status)?.[0];
+  return new BangerError(isErrorCode(same) ? same : "internal", message, options);
+}
+
+/** An answer to a call that never came. */
+export function fromSocket(error: unknown, socket: string): BangerError {
+  const errno = errnoOf(error);
+  if (errno === "ENOENT" || errno === "ECONNREFUSED") return notRunning(socket, error);
+  if (errno === "EACCES" || errno === "EPERM") {
+    return new BangerError("permission_denied", `Cannot reach the daemon: no right to ${socket}`, {
+      hint: "The socket belongs to the user who started the daemon",
+      cause: error,
+    });
+  }
+  const code: ErrorCode = error instanceof TypeError ? "internal" : "unavailable";
+  return new BangerError(code, `Cannot reach the daemon: ${messageOf(error)}`, {
+    hint: "See what it says with: banger daemon logs",
+    cause: error,
+  });
+}
+
+export function notRunning(socket: string, cause?: unknown): BangerError {
+  return new BangerError("unavailable", `Cannot reach the daemon: nothing listens on ${socket}`, {
+    hint: "Start it with: banger daemon start",
+    cause,
+  });
+}
+
+function textOf(data: unknown, key: string): string | undefined {
+  if (typeof data !== "object" || data === null) return undefined;
+  const value: unknown = Reflect.get(data, key);
+  return typeof value === "string" ? value : undefined;
+}

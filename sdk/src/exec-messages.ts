@@ -1,0 +1,71 @@
+/** The daemon's text messages on an exec WebSocket, read without a validator. */
+import type { ExecExit } from "#api/exec.ts";
+import { BangerError, isErrorCode } from "#base/error.ts";
+import type { Progress } from "#base/progress.ts";
+
+export type ServerMessage =
+  | { progress: Progress }
+  | { started: { vm: string } }
+  | { grant: number }
+  | { exit: ExecExit }
+  | { error: BangerError };
+
+type Fields = Record<string, unknown>;
+
+/** Throws `internal` on a message that the specification does not have. */
+export function readServerMessage(text: string): ServerMessage {
+  const message = fieldsOf(parseJson(text));
+  const grant = message["grant"];
+  if (typeof grant === "number" && Number.isSafeInteger(grant) && grant > 0) return { grant };
+  if (message["started"]) return { started: { vm: textOf(fieldsOf(message["started"])["vm"]) } };
+  if (message["exit"]) return { exit: readExit(fieldsOf(message["exit"])) };
+  if (message["error"]) return { error: readError(fieldsOf(message["error"])) };
+  if (message["progress"]) return { progress: readProgress(fieldsOf(message["progress"])) };
+  throw unreadable();
+}
+
+function readExit({ code, signal }: Fields): ExecExit {
+  if (typeof code === "number" && Number.isInteger(code)) return { code };
+  if (typeof signal === "string") return { signal };
+  throw unreadable();
+}
+
+function readError({ code, message, hint }: Fields): BangerError {
+  return new BangerError(isErrorCode(code) ? code : "internal", textOf(message), {
+    hint: typeof hint === "string" ? hint : undefined,
+  });
+}
+
+function readProgress({ step, message, done, total, unit }: Fields): Progress {
+  return {
+    step: textOf(step),
+    message: textOf(message),
+    ...(typeof done === "number" ? { done } : {}),
+    ...(typeof total === "number" ? { total } : {}),
+    ...(unit === "bytes" || unit === "items" ? { unit } : {}),
+  };
+}
+
+function fieldsOf(value: unknown): Fields {
+  if (typeof value !== "object" || value === null) throw unreadable();
+  return value as Fields;
+}
+
+function textOf(value: unknown): string {
+  if (typeof value !== "string") throw unreadable();
+  return value;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw unreadable();
+  }
+}
+
+function unreadable(): BangerError {
+  return new BangerError("internal", "Cannot read the daemon's message: not one of its kinds", {
+    hint: "The daemon may be of another version; restart it with: banger daemon restart",
+  });
+}

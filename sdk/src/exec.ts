@@ -1,0 +1,245 @@
+/**
+ * The client's side of an exec WebSocket (src/api/exec.ts is the specification): a command
+ * in a machine, or a connection into one, with back-pressure in both directions.
+ */
+import type { ExecClientMessage, ExecExit, ExecOpen, TerminalSize } from "#api/exec.ts";
+import {
+  EXEC_PATH,
+  EXEC_PROTOCOL,
+  INITIAL_CREDIT_BYTES,
+  STDERR_TAG,
+  STDOUT_TAG,
+} from "#api/exec-constants.ts";
+import { BangerError } from "#base/error.ts";
+import type { OnProgress } from "#base/progress.ts";
+import { readServerMessage } from "./exec-messages.ts";
+
+/** Of one message with stdin. */
+const STDIN_CHUNK_MAX_BYTES = 64 * 1024;
+/** Consumed output is granted again in portions of this size, or when none follows for a moment. */
+const GRANT_BYTES = INITIAL_CREDIT_BYTES / 4;
+const GRANT_DELAY_MS = 5;
+
+/** Called with each chunk in order; while the promise is pending no further chunk comes, and the guest stalls. */
+export type OnOutput = (bytes: Uint8Array) => void | Promise<void>;
+
+export interface ExecOptions {
+  onStdout?: OnOutput;
+  onStderr?: OnOutput;
+  /** Of the time before the command runs: a pull, a boot. */
+  onProgress?: OnProgress;
+  /** Ends the connection; the daemon ends the command and, after `run`, removes the machine. */
+  signal?: AbortSignal | undefined;
+}
+
+export interface ExecConnection {
+  /** The machine's name, once the command runs; rejects with what kept it from running. */
+  readonly started: Promise<string>;
+  /** How the command ended, after all of its output was taken. */
+  readonly exited: Promise<ExecExit>;
+  /** Resolves when the bytes are on their way; false when nobody takes them any more. */
+  writeStdin(bytes: Uint8Array): Promise<boolean>;
+  /** Ends stdin, after what was written before. */
+  endStdin(): void;
+  resize(size: TerminalSize): void;
+  /** `name` without "SIG", such as "INT". */
+  signal(name: string): void;
+  close(): void;
+}
+
+export function openExec(
+  socket: string,
+  open: ExecOpen,
+  options: ExecOptions = {},
+): ExecConnection {
+  const started = Promise.withResolvers<string>();
+  const exited = Promise.withResolvers<ExecExit>();
+  started.promise.catch(() => {});
+  exited.promise.catch(() => {});
+
+  const web = new WebSocket(`ws+unix://${socket}:${EXEC_PATH}`, EXEC_PROTOCOL);
+  web.binaryType = "arraybuffer";
+  const stdin = makeStdin(web);
+  let isOver = false;
+
+  function over(): void {
+    isOver = true;
+    stdin.close();
+    options.signal?.removeEventListener("abort", onAbort);
+    if (web.readyState < WebSocket.CLOSING) web.close(1000);
+  }
+  function fail(error: unknown): void {
+    if (isOver) return;
+    over();
+    started.reject(error);
+    exited.reject(error);
+  }
+  function onAbort(): void {
+    const { reason } = options.signal ?? {};
+    fail(
+      reason instanceof BangerError
+        ? reason
+        : new BangerError("cancelled", "The operation was cancelled"),
+    );
+  }
+
+  const output = makeOutput(options, {
+    grant: (bytes) => send(web, { grant: bytes }),
+    fail,
+  });
+
+  function control(text: string): void {
+    const message = readServerMessage(text);
+    if ("progress" in message) options.onProgress?.(message.progress);
+    else if ("started" in message) started.resolve(message.started.vm);
+    else if ("grant" in message) stdin.grant(message.grant);
+    else if ("error" in message) output.whenTaken(() => fail(message.error));
+    else {
+      output.whenTaken(() => {
+        if (isOver) return;
+        over();
+        exited.resolve(message.exit);
+      });
+    }
+  }
+
+  web.onopen = () => web.send(JSON.stringify(open));
+  web.onmessage = ({ data }: MessageEvent<string | ArrayBuffer>) => {
+    if (isOver) return;
+    try {
+      if (typeof data === "string") control(data);
+      else output.take(new Uint8Array(data));
+    } catch (error) {
+      fail(error);
+    }
+  };
+  web.onclose = ({ reason }) => {
+    const cause = reason ? `: ${reason}` : "";
+    output.whenTaken(() =>
+      fail(
+        new BangerError("unavailable", `The daemon closed the connection${cause}`, {
+          hint: "See why with: banger daemon logs",
+        }),
+      ),
+    );
+  };
+  options.signal?.addEventListener("abort", onAbort, { once: true });
+  if (options.signal?.aborted) onAbort();
+
+  return {
+    started: started.promise,
+    exited: exited.promise,
+    writeStdin: stdin.write,
+    endStdin: stdin.end,
+    resize: (size) => send(web, { resize: size }),
+    signal: (name) => send(web, { signal: name }),
+    close: () => fail(new BangerError("cancelled", "The connection was closed")),
+  };
+}
+
+function send(web: WebSocket, message: ExecClientMessage): void {
+  if (web.readyState === WebSocket.OPEN) web.send(JSON.stringify(message));
+}
+
+/** Stdin under the daemon's credit; without credit nothing is sent. */
+function makeStdin(web: WebSocket) {
+  let credit = 0;
+  let isClosed = false;
+  let more = Promise.withResolvers<void>();
+  let queue: Promise<boolean> = Promise.resolve(true);
+
+  async function push(bytes: Uint8Array): Promise<boolean> {
+    for (let at = 0; at < bytes.length; ) {
+      while (credit === 0 && !isClosed) await more.promise;
+      if (isClosed) return false;
+      const length = Math.min(credit, bytes.length - at, STDIN_CHUNK_MAX_BYTES);
+      web.send(bytes.slice(at, at + length));
+      credit -= length;
+      at += length;
+    }
+    return !isClosed;
+  }
+  function wake(): void {
+    more.resolve();
+    more = Promise.withResolvers();
+  }
+  return {
+    grant(bytes: number): void {
+      credit += bytes;
+      wake();
+    },
+    write(bytes: Uint8Array): Promise<boolean> {
+      queue = queue.then(() => push(bytes));
+      return queue;
+    },
+    end(): void {
+      queue = queue.then((isOpen) => {
+        if (isOpen) send(web, { eof: true });
+        return isOpen;
+      });
+    },
+    close(): void {
+      isClosed = true;
+      wake();
+    },
+  };
+}
+
+interface OutputEvents {
+  grant: (bytes: number) => void;
+  fail: (error: unknown) => void;
+}
+
+/** Hands output on, one chunk at a time, and grants what was taken. */
+function makeOutput({ onStdout, onStderr }: ExecOptions, { grant, fail }: OutputEvents) {
+  const queue: Uint8Array[] = [];
+  let afterwards: (() => void) | undefined;
+  let isBusy = false;
+  let taken = 0;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+
+  function grantTaken(): void {
+    clearTimeout(timer);
+    timer = undefined;
+    if (taken > 0) grant(taken);
+    taken = 0;
+  }
+  async function drain(): Promise<void> {
+    isBusy = true;
+    try {
+      for (let message = queue.shift(); message; message = queue.shift()) {
+        const bytes = message.subarray(1);
+        const done = (message[0] === STDOUT_TAG ? onStdout : onStderr)?.(bytes);
+        if (done) await done;
+        taken += bytes.length;
+        if (taken >= GRANT_BYTES) grantTaken();
+        else timer ??= setTimeout(grantTaken, GRANT_DELAY_MS);
+      }
+    } catch (error) {
+      queue.length = 0;
+      fail(error);
+    } finally {
+      isBusy = false;
+    }
+    afterwards?.();
+  }
+  return {
+    take(message: Uint8Array): void {
+      const tag = message[0];
+      if (tag !== STDOUT_TAG && tag !== STDERR_TAG) {
+        throw new BangerError("internal", "Cannot read the daemon's message: no such stream");
+      }
+      queue.push(message);
+      if (!isBusy) void drain();
+    },
+    /** Calls `work` once everything that came so far was taken; the first call counts. */
+    whenTaken(work: () => void): void {
+      const finish = (): void => {
+        clearTimeout(timer);
+        work();
+      };
+      afterwards ??= finish;
+      if (!isBusy) afterwards();
+    },
+  };
+}

@@ -1,0 +1,47 @@
+/** What the machine flags say, as the API takes it. */
+import type { VmCreate } from "#api/vm.ts";
+import { BangerError } from "#base/error.ts";
+import type { Input } from "#cli/spec/types.ts";
+import type { vmCommands } from "#cli/spec/vm.ts";
+import { readEnvironment } from "./env.ts";
+import { absoluteReference } from "./reference.ts";
+
+type CreateFlags = Input<typeof vmCommands.commands.create>["flags"];
+type MachineFlags = Omit<CreateFlags, "image" | "noStart">;
+
+export function createRequest(
+  image: string | undefined,
+  flags: Omit<MachineFlags, "env" | "envFile">,
+  environment: Pick<MachineFlags, "env" | "envFile">,
+): VmCreate {
+  const { name, mode, cpus, memory, disk } = flags;
+  const kernel = kernelOf(flags);
+  const network = networkOf(flags);
+  const env = readEnvironment(environment);
+  return {
+    ...(image === undefined ? {} : { image: absoluteReference(image) }),
+    ...(name === undefined ? {} : { name }),
+    ...(kernel === undefined ? {} : { kernel }),
+    ...(mode === undefined ? {} : { mode }),
+    ...(cpus === undefined ? {} : { cpus }),
+    ...(memory === undefined ? {} : { memory_mib: memory }),
+    ...(disk === undefined ? {} : { disk_bytes: disk }),
+    ...(network === undefined ? {} : { network }),
+    ...(env === undefined ? {} : { env }),
+  };
+}
+
+/** `--kernel` and `--kernel-ref` are two names of one flag. */
+export function kernelOf(flags: {
+  kernel: string | undefined;
+  kernelRef: string | undefined;
+}): string | undefined {
+  return flags.kernelRef ?? flags.kernel;
+}
+
+function networkOf({ net, nat }: Pick<MachineFlags, "net" | "nat">) {
+  if (nat && net !== undefined && net !== "nat") {
+    throw new BangerError("invalid_argument", `Cannot use --nat: --net ${net} says otherwise`);
+  }
+  return nat ? "nat" : net;
+}

@@ -1,0 +1,51 @@
+/** Environment for a machine or a command, from `-e` and `--env-file`, as docker takes it. */
+import { readFileSync, statSync } from "node:fs";
+import { BangerError, messageOf } from "#base/error.ts";
+import { MiB } from "#base/size.ts";
+import { variable } from "#config/environment.ts";
+
+const ENV_FILE_MAX_BYTES = MiB;
+
+interface EnvFlags {
+  env: readonly string[];
+  envFile: readonly string[];
+}
+
+/** Undefined when nothing was given. Later files win over earlier ones, `-e` over files. */
+export function readEnvironment({ env, envFile }: EnvFlags): Record<string, string> | undefined {
+  const found: Record<string, string> = {};
+  for (const path of envFile) {
+    for (const line of readLines(path)) add(found, line, path);
+  }
+  for (const text of env) add(found, text, "-e");
+  return Object.keys(found).length > 0 ? found : undefined;
+}
+
+/** "NAME=value", or "NAME" for the caller's own value, which may be absent. */
+function add(found: Record<string, string>, text: string, origin: string): void {
+  const at = text.indexOf("=");
+  const name = at < 0 ? text : text.slice(0, at);
+  if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) {
+    throw new BangerError(
+      "invalid_argument",
+      `Cannot use "${text.slice(0, 100)}" of ${origin}: "${name.slice(0, 100)}" is not the name of a variable`,
+      { hint: "Write NAME=value, or NAME to pass on your own" },
+    );
+  }
+  const value = at < 0 ? variable(name) : text.slice(at + 1);
+  if (value !== undefined) found[name] = value;
+}
+
+function readLines(path: string): string[] {
+  try {
+    if (statSync(path).size > ENV_FILE_MAX_BYTES) {
+      throw new BangerError("limit_exceeded", `Cannot read "${path}": larger than 1 MiB`);
+    }
+    return readFileSync(path, "utf8")
+      .split(/\r?\n/)
+      .filter((line) => line.trim() !== "" && !line.startsWith("#"));
+  } catch (error) {
+    if (error instanceof BangerError) throw error;
+    throw new BangerError("invalid_argument", `Cannot read "${path}": ${messageOf(error)}`);
+  }
+}

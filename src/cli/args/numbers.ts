@@ -1,0 +1,30 @@
+/** Values of flags that are numbers of something. */
+import { parseDuration } from "#base/duration.ts";
+import { BangerError } from "#base/error.ts";
+import { GiB, MiB, parseSize } from "#base/size.ts";
+
+/** Whole MiB of "512M", "2G" or "512". */
+export function memoryArg(text: string): number {
+  return Math.round(parseSize(text, MiB) / MiB);
+}
+
+/** Bytes of "10G", "512M" or "10", which counts GiB. */
+export function diskArg(text: string): number {
+  return parseSize(text, GiB);
+}
+
+export function durationArg(text: string): number {
+  return parseDuration(text);
+}
+
+export function countArg(text: string): number {
+  const count = Number(text);
+  if (/^\d+$/.test(text) && Number.isSafeInteger(count)) return count;
+  throw new BangerError("invalid_argument", `Cannot parse number "${text}"`, {
+    hint: "Write a whole number",
+  });
+}
+
+export function textArg(text: string): string {
+  return text;
+}

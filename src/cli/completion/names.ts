@@ -1,0 +1,40 @@
+/** Names for completion, from a daemon that runs: none is started for a key press. */
+import { type Client, connect } from "#sdk/client.ts";
+import type { Candidate, Completion } from "./complete.ts";
+
+/** A person waits for it at the prompt. */
+const TIMEOUT_MS = 500;
+
+type Kind = NonNullable<Completion["names"]>;
+
+/** Empty when there is no daemon or it takes too long. */
+export async function namesOf(kind: Kind, socket: string): Promise<Candidate[]> {
+  try {
+    const candidates = await ask(kind, connect({ socket }), AbortSignal.timeout(TIMEOUT_MS));
+    // The shell takes these words apart, so that none but plain ones are offered.
+    return candidates.filter(({ value }) => /^[\w@:./+-]+$/.test(value));
+  } catch {
+    return [];
+  }
+}
+
+async function ask(kind: Kind, client: Client, signal: AbortSignal): Promise<Candidate[]> {
+  switch (kind) {
+    case "vm": {
+      const vms = await client.vm.list(undefined, { signal });
+      return vms.map((vm) => ({ value: vm.name, description: `${vm.state}, ${vm.image}` }));
+    }
+    case "image": {
+      const images = await client.image.list(undefined, { signal });
+      return images.map((image) => ({ value: image.name, description: image.reference }));
+    }
+    case "kernel": {
+      const kernels = await client.kernel.list(undefined, { signal });
+      return kernels.map((kernel) => ({ value: kernel.name, description: kernel.version }));
+    }
+    case "catalog": {
+      const entries = await client.kernel.available(undefined, { signal });
+      return entries.map((entry) => ({ value: entry.name, description: entry.description }));
+    }
+  }
+}

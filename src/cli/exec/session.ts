@@ -1,0 +1,102 @@
+/** A command in a machine, joined to this process: its streams, its terminal, its signals, its exit status. */
+import type { ExecOpen, ExecRequest } from "#api/exec.ts";
+import { BangerError } from "#base/error.ts";
+import type { Context } from "#cli/context.ts";
+import { exitStatusOf, type ForwardedSignal } from "#cli/interrupt.ts";
+import { writeTo } from "#cli/print/stdio.ts";
+import { variable } from "#config/environment.ts";
+import { type ExecConnection, openExec } from "#sdk/exec.ts";
+import { makeRaw, onResize, terminalSize } from "./terminal.ts";
+
+/** A command that does not end at this many ^C is left alone; the daemon then ends it. */
+const PATIENCE = 3;
+
+export interface CommandFlags {
+  interactive: boolean;
+  tty: boolean;
+  workdir: string | undefined;
+  user: string | undefined;
+}
+
+/** What the flags say of the command, whatever machine it runs in. */
+export function execRequest(
+  argv: string[],
+  flags: CommandFlags,
+  env: Record<string, string> | undefined,
+): ExecRequest {
+  if (flags.tty && flags.interactive && !process.stdin.isTTY) {
+    throw new BangerError("invalid_argument", "Cannot use -t: standard input is no terminal", {
+      hint: "Leave -t out, or run it in a terminal",
+    });
+  }
+  const term = { TERM: variable("TERM") ?? "xterm" };
+  const environment = flags.tty ? { ...term, ...env } : env;
+  return {
+    argv,
+    ...(environment ? { env: environment } : {}),
+    ...(flags.workdir === undefined ? {} : { cwd: flags.workdir }),
+    ...(flags.user === undefined ? {} : { user: flags.user }),
+    ...(flags.tty ? { terminal: terminalSize() } : {}),
+    ...(flags.interactive ? { stdin: true } : {}),
+  };
+}
+
+/** Runs until the command has ended, and gives the exit status that this process should have. */
+export async function runSession(
+  context: Context,
+  open: Exclude<ExecOpen, { kind: "connect" }>,
+): Promise<number> {
+  const { interrupt, paths, output } = context;
+  // The connection has no answer to give when there is no daemon, so one is made sure of first.
+  await context.daemon();
+  using progress = await context.progress();
+  const connection = openExec(paths.socket, open, {
+    onStdout: (bytes) => writeTo(process.stdout, bytes),
+    onStderr: (bytes) => writeTo(process.stderr, bytes),
+    onProgress: progress.report,
+    signal: interrupt.signal,
+  });
+  try {
+    const vm = await connection.started;
+    progress.finish();
+    progress[Symbol.dispose]();
+    if (open.kind === "run" && open.keep) output.note(`machine: ${vm}`);
+    return await attach(context, connection, open.exec);
+  } finally {
+    connection.close();
+  }
+}
+
+async function attach(
+  { interrupt, output }: Context,
+  connection: ExecConnection,
+  { terminal, stdin }: ExecRequest,
+): Promise<number> {
+  let asked = 0;
+  const gaveUp = Promise.withResolvers<never>();
+  using _signals = interrupt.takeOver((signal: ForwardedSignal) => {
+    connection.signal(signal.slice("SIG".length));
+    if (signal !== "SIGINT" || ++asked < PATIENCE) return;
+    output.note("The command did not end; leaving it to the daemon");
+    gaveUp.reject(new BangerError("cancelled", "Cancelled"));
+  });
+  using _raw = terminal && stdin ? makeRaw() : undefined;
+  using _resize = terminal ? onResize(connection.resize) : undefined;
+  // It may have changed while the machine came up.
+  if (terminal) connection.resize(terminalSize());
+  if (stdin) void pump(connection);
+  const exit = await Promise.race([connection.exited, gaveUp.promise]);
+  return "code" in exit ? exit.code : exitStatusOf(exit.signal);
+}
+
+/** Reads no faster than the machine takes it. */
+async function pump(connection: ExecConnection): Promise<void> {
+  try {
+    for await (const chunk of process.stdin.iterator({ destroyOnReturn: false })) {
+      if (!(await connection.writeStdin(chunk))) return;
+    }
+  } catch {
+    // A terminal that is gone ends the input like its end does.
+  }
+  connection.endStdin();
+}

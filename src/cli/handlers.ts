@@ -1,0 +1,70 @@
+/** Which file does what the command tree says. Each is loaded only when its command is given. */
+import type { Handler } from "./context.ts";
+import type { root } from "./spec/root.ts";
+import type { CommandSpec, GroupSpec, Node } from "./spec/types.ts";
+
+type Loader<C extends CommandSpec> = () => Promise<{ run: Handler<C> }>;
+/** A command without a handler, and a handler that takes another input, are compile errors. */
+type Handlers<N extends Node> =
+  N extends GroupSpec<infer C>
+    ? { [K in keyof C]: Handlers<C[K]> }
+    : N extends CommandSpec
+      ? Loader<N>
+      : never;
+
+export const handlers: Handlers<typeof root> = {
+  vm: {
+    create: () => import("./handlers/vm/create.ts"),
+    run: () => import("./handlers/vm/run.ts"),
+    start: () => import("./handlers/vm/start.ts"),
+    stop: () => import("./handlers/vm/stop.ts"),
+    restart: () => import("./handlers/vm/restart.ts"),
+    kill: () => import("./handlers/vm/kill.ts"),
+    rm: () => import("./handlers/vm/rm.ts"),
+    list: () => import("./handlers/vm/list.ts"),
+    show: () => import("./handlers/vm/show.ts"),
+    exec: () => import("./handlers/vm/exec.ts"),
+    ssh: () => import("./handlers/vm/ssh.ts"),
+    logs: () => import("./handlers/vm/logs.ts"),
+    wait: () => import("./handlers/vm/wait.ts"),
+  },
+  image: {
+    pull: () => import("./handlers/image/pull.ts"),
+    bootstrap: () => import("./handlers/image/bootstrap.ts"),
+    list: () => import("./handlers/image/list.ts"),
+    show: () => import("./handlers/image/show.ts"),
+    rm: () => import("./handlers/image/rm.ts"),
+  },
+  kernel: {
+    list: () => import("./handlers/kernel/list.ts"),
+    show: () => import("./handlers/kernel/show.ts"),
+    pull: () => import("./handlers/kernel/pull.ts"),
+    import: () => import("./handlers/kernel/import.ts"),
+    rm: () => import("./handlers/kernel/rm.ts"),
+  },
+  daemon: {
+    start: () => import("./handlers/daemon/start.ts"),
+    stop: () => import("./handlers/daemon/stop.ts"),
+    restart: () => import("./handlers/daemon/restart.ts"),
+    status: () => import("./handlers/daemon/status.ts"),
+    logs: () => import("./handlers/daemon/logs.ts"),
+    run: () => import("./handlers/daemon/run.ts"),
+  },
+  config: {
+    show: () => import("./handlers/config/show.ts"),
+    path: () => import("./handlers/config/path.ts"),
+  },
+  doctor: () => import("./handlers/doctor.ts"),
+  "ssh-config": () => import("./handlers/ssh-config.ts"),
+  "ssh-proxy": () => import("./handlers/ssh-proxy.ts"),
+  completion: () => import("./handlers/completion.ts"),
+  complete: () => import("./handlers/complete.ts"),
+  version: () => import("./handlers/version.ts"),
+};
+
+/** The loader of the command at `path`, whose input the parser has made after its description. */
+export function loaderOf(path: readonly string[]): Loader<CommandSpec> {
+  let found: unknown = handlers;
+  for (const name of path) found = Reflect.get(Object(found), name);
+  return found as Loader<CommandSpec>;
+}

@@ -1,0 +1,24 @@
+import { complete } from "#cli/completion/complete.ts";
+import { namesOf } from "#cli/completion/names.ts";
+import type { Handler } from "#cli/context.ts";
+import { writeTo } from "#cli/print/stdio.ts";
+import { safeLine } from "#cli/print/text.ts";
+import type { root } from "#cli/spec/root.ts";
+
+/** What the scripts understand: complete files where there is no candidate, or nothing. */
+const FILES = 0;
+const NO_FILES = 4;
+
+export const run: Handler<typeof root.commands.complete> = async ({ args }, { paths }) => {
+  const { words } = args;
+  const current = words.at(-1) ?? "";
+  const { candidates, names, isPath } = complete(words.slice(0, -1), current);
+  const found = names ? await namesOf(names, paths.socket) : [];
+  const typed =
+    current.startsWith("-") && current.includes("=") ? current.replace(/^[^=]*=/, "") : current;
+  const lines = [...candidates, ...found]
+    .filter(({ value }) => value.startsWith(typed))
+    .map(({ value, description }) => `${value}\t${safeLine(description)}`);
+  lines.push(`:${isPath ? FILES : NO_FILES}`);
+  await writeTo(process.stdout, `${lines.join("\n")}\n`);
+};

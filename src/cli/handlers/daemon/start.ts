@@ -1,0 +1,15 @@
+import type { Handler } from "#cli/context.ts";
+import { startDaemon } from "#cli/daemon/start.ts";
+import { daemonStatus } from "#cli/daemon/status.ts";
+import type { root } from "#cli/spec/root.ts";
+
+type Spec = typeof root.commands.daemon.commands.start;
+
+export const run: Handler<Spec> = async (_, { paths, output }) => {
+  const before = await daemonStatus(paths);
+  if (!before) await startDaemon(paths);
+  const status = before ?? (await daemonStatus(paths));
+  await output.document(status, () =>
+    output.quiet ? "" : `The daemon ${before ? "runs already" : "runs"}, pid ${status?.pid}`,
+  );
+};

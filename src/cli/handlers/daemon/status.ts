@@ -1,0 +1,26 @@
+import { formatSize } from "#base/size.ts";
+import type { Handler } from "#cli/context.ts";
+import { daemonStatus } from "#cli/daemon/status.ts";
+import { ago } from "#cli/print/nouns.ts";
+import { pairs } from "#cli/print/table.ts";
+import type { root } from "#cli/spec/root.ts";
+import { notRunning } from "#sdk/errors.ts";
+
+type Spec = typeof root.commands.daemon.commands.status;
+
+export const run: Handler<Spec> = async (_, { paths, output }) => {
+  const status = await daemonStatus(paths);
+  if (!status) throw notRunning(paths.socket);
+  await output.document(status, () =>
+    pairs([
+      ["Pid", String(status.pid)],
+      ["Version", `${status.version} (commit ${status.commit}, built ${status.builtAt})`],
+      ["Started", `${status.startedAt} (${ago(status.startedAt)})`],
+      ["Machines", `${status.machinesRunning} running`],
+      ["Memory", formatSize(status.rss_bytes)],
+      ["State", status.stateDir],
+      ["Socket", paths.socket],
+      ["Log", paths.daemonLog],
+    ]),
+  );
+};

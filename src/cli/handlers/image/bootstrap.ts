@@ -1,0 +1,27 @@
+import { kernelOf } from "#cli/args/create.ts";
+import type { Handler } from "#cli/context.ts";
+import { follow } from "#cli/progress/follow.ts";
+import type { imageCommands } from "#cli/spec/image.ts";
+
+export const run: Handler<typeof imageCommands.commands.bootstrap> = async (
+  { args, flags },
+  context,
+) => {
+  const { name, variant, include } = flags;
+  const kernel = kernelOf(flags);
+  const client = await context.daemon();
+  const image = await follow(context, () =>
+    client.image.bootstrap(
+      {
+        suite: args.suite,
+        ...(name === undefined ? {} : { name }),
+        ...(variant === undefined ? {} : { variant }),
+        // As with mmdebstrap's own --include, several may stand together.
+        ...(include.length === 0 ? {} : { packages: include.flatMap((each) => each.split(",")) }),
+        ...(kernel === undefined ? {} : { kernel }),
+      },
+      { signal: context.interrupt.signal },
+    ),
+  );
+  await context.output.document(image, () => image.name);
+};

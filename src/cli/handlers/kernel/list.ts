@@ -1,0 +1,19 @@
+import type { Handler } from "#cli/context.ts";
+import { catalogTable, kernelTable } from "#cli/print/nouns.ts";
+import type { kernelCommands } from "#cli/spec/kernel.ts";
+
+export const run: Handler<typeof kernelCommands.commands.list> = async ({ flags }, context) => {
+  const { output, interrupt } = context;
+  const client = await context.daemon();
+  const options = { signal: interrupt.signal };
+  const names = (list: readonly { name: string }[]) => list.map(({ name }) => name).join("\n");
+  if (flags.available) {
+    const entries = await client.kernel.available(undefined, options);
+    await output.document(entries, () => (output.quiet ? names(entries) : catalogTable(entries)));
+    return;
+  }
+  const kernels = await client.kernel.list(undefined, options);
+  await output.document(kernels, () => (output.quiet ? names(kernels) : kernelTable(kernels)));
+  if (kernels.length === 0)
+    output.note("See what can be pulled with: banger kernel list --available");
+};

@@ -1,0 +1,40 @@
+import { BangerError } from "#base/error.ts";
+import type { Handler } from "#cli/context.ts";
+import { exitStatusOf } from "#cli/interrupt.ts";
+import type { vmCommands } from "#cli/spec/vm.ts";
+import { hostAlias, sshOptions, vmOfHost } from "#cli/ssh/options.ts";
+import { assertRunning } from "#cli/ssh/running.ts";
+
+const USER_DEFAULT = "root";
+
+export const run: Handler<typeof vmCommands.commands.ssh> = async ({ args, flags }, context) => {
+  const at = args.vm.lastIndexOf("@");
+  const user = flags.user ?? (at > 0 ? args.vm.slice(0, at) : USER_DEFAULT);
+  const client = await context.daemon();
+  const vm = await client.vm.show({ name: vmOfHost(args.vm.slice(at + 1)) });
+  assertRunning(vm);
+  const program = Bun.which("ssh");
+  if (!program) {
+    throw new BangerError("not_found", "Cannot run ssh: it is not installed", {
+      hint: "Install it with: sudo apt-get install openssh-client",
+    });
+  }
+  const options = [...sshOptions(context.paths), ["HostKeyAlias", hostAlias(vm.name)]];
+  const child = Bun.spawn(
+    [
+      program,
+      ...options.flatMap(([name, value]) => ["-o", `${name}=${value}`]),
+      "-l",
+      user,
+      hostAlias(vm.name),
+      ...args.rest,
+    ],
+    { stdin: "inherit", stdout: "inherit", stderr: "inherit" },
+  );
+  // What is typed reaches ssh by itself, being of the same terminal.
+  using _ = context.interrupt.takeOver((signal) => {
+    if (signal === "SIGTERM" || signal === "SIGHUP") child.kill(signal);
+  });
+  await child.exited;
+  return child.exitCode ?? exitStatusOf(String(child.signalCode ?? "SIGKILL"));
+};

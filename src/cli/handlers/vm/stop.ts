@@ -1,0 +1,13 @@
+import type { Handler } from "#cli/context.ts";
+import { forEach } from "#cli/handlers/each.ts";
+import type { vmCommands } from "#cli/spec/vm.ts";
+
+export const run: Handler<typeof vmCommands.commands.stop> = async ({ args, flags }, context) => {
+  const client = await context.daemon();
+  const { signal } = context.interrupt;
+  const grace = flags.grace === undefined ? {} : { grace_ms: flags.grace };
+  await forEach(args.vms, async (name) => {
+    const vm = await client.vm.stop({ name, ...grace }, { signal });
+    await context.output.item(vm, vm.name);
+  });
+};

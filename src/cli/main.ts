@@ -1,0 +1,102 @@
+/** The command line: parses it, runs one handler, and shows whatever goes wrong, once. */
+import { type Command, CommanderError } from "commander";
+import { errorCodes } from "#base/error.ts";
+import { forbidsColor } from "#config/environment.ts";
+import { currentPaths } from "#config/resolve.ts";
+import type { Context } from "./context.ts";
+import { loaderOf } from "./handlers.ts";
+import { exitStatusOf, type Interrupt, watchInterrupts } from "./interrupt.ts";
+import { makeOutput, type Output } from "./print/output.ts";
+import { reportError } from "./print/report.ts";
+import { writeTo } from "./print/stdio.ts";
+import { type Invocation, makeProgram } from "./program.ts";
+import { fromCommander } from "./usage.ts";
+
+/** `words` are those after the program's name. Gives the exit status. */
+export async function runCli(words: readonly string[]): Promise<number> {
+  const interrupt = watchInterrupts();
+  // Until the flags are known, an error is printed as they would most likely have it.
+  let output = makeOutput({
+    json: words.includes("--json"),
+    quiet: false,
+    color: wantsColor(words.includes("--no-color")),
+  });
+  try {
+    // Whoever reads standard output may go away at any time; the write that fails tells of it.
+    process.stdout.on("error", () => {});
+    process.stderr.on("error", () => {});
+    const invocation = await parse(words);
+    if (invocation === undefined) return 0;
+    const { json, quiet, noColor } = invocation;
+    output = makeOutput({ json, quiet, color: wantsColor(noColor) });
+    const { run } = await loaderOf(invocation.path)();
+    const status = await run(invocation, makeContext(output, interrupt));
+    return status ?? 0;
+  } catch (error) {
+    const status = reportError(error, output);
+    if (interrupt.received && status === errorCodes.cancelled.exit) {
+      return exitStatusOf(interrupt.received);
+    }
+    return status;
+  }
+}
+
+/** Undefined when help was printed instead. */
+async function parse(words: readonly string[]): Promise<Invocation | undefined> {
+  let invocation: Invocation | undefined;
+  let written = "";
+  const write = (text: string): void => {
+    written += text;
+  };
+  const meant = rewrite(words);
+  const program = makeProgram(meant, (found) => {
+    invocation = found;
+  });
+  prepare(program, write);
+  try {
+    program.parse(meant, { from: "user" });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+  }
+  if (written) await writeTo(process.stdout, written);
+  return invocation;
+}
+
+/** What other programs have taught: "help vm run" is "vm run --help", "--version" is "version". */
+function rewrite(words: readonly string[]): readonly string[] {
+  const [first, ...rest] = words;
+  if (first === "help") return [...rest, "--help"];
+  if (first === "--version" || first === "-V") return ["version", ...rest];
+  return words;
+}
+
+/** On every command, since those that are added ready-made inherit nothing. */
+function prepare(command: Command, write: (text: string) => void): void {
+  command.configureOutput({ writeOut: write, writeErr: write, outputError() {} });
+  command.exitOverride((error) => {
+    // Help that was asked for has been written; it ends the parsing like a mistake does.
+    throw error.code.startsWith("commander.help") ? error : fromCommander(error, command);
+  });
+  for (const child of command.commands) prepare(child, write);
+}
+
+function wantsColor(noColor: boolean): boolean {
+  return !noColor && process.stderr.isTTY === true && !forbidsColor();
+}
+
+function makeContext(output: Output, interrupt: Interrupt): Context {
+  const paths = currentPaths();
+  return {
+    paths,
+    output,
+    interrupt,
+    async daemon() {
+      const { ensureDaemon } = await import("./daemon/ensure.ts");
+      return await ensureDaemon(paths, output);
+    },
+    async progress() {
+      const { makeProgress } = await import("./progress/view.ts");
+      return makeProgress(process.stderr, output);
+    },
+  };
+}

@@ -1,0 +1,137 @@
+/** How the nouns of the API look as text. */
+import type { Image } from "#api/image.ts";
+import type { CatalogEntry, Kernel } from "#api/kernel.ts";
+import type { Vm } from "#api/vm.ts";
+import { formatDuration } from "#base/duration.ts";
+import { formatSize, MiB } from "#base/size.ts";
+import { pairs, table } from "./table.ts";
+
+/** "5m12s ago"; a clock that went back counts as now. */
+export function ago(time: string, now_ms = Date.now()): string {
+  const elapsed_s = Math.round(Math.max(0, now_ms - Date.parse(time)) / 1000);
+  return elapsed_s === 0 ? "now" : `${formatDuration(elapsed_s * 1000).replace(".0s", "s")} ago`;
+}
+
+export function vmTable(vms: readonly Vm[]): string {
+  return table(
+    ["NAME", "STATE", "IMAGE", "CPUS", "MEMORY", "NET", "ADDRESS", "CREATED"],
+    vms.map((vm) => [
+      vm.name,
+      vm.state,
+      vm.image,
+      String(vm.cpus),
+      formatSize(vm.memory_mib * MiB),
+      vm.network.mode,
+      vm.network.address ?? "-",
+      ago(vm.createdAt),
+    ]),
+  );
+}
+
+export function vmText(vm: Vm): string {
+  return pairs([
+    ["Name", vm.name],
+    ["Id", vm.id],
+    ["State", vm.state],
+    ["Image", vm.image],
+    ["Kernel", vm.kernel],
+    ["Mode", vm.mode],
+    ["CPUs", String(vm.cpus)],
+    ["Memory", formatSize(vm.memory_mib * MiB)],
+    ["Disk", formatSize(vm.disk_bytes)],
+    ["Network", vm.network.mode],
+    ["Address", vm.network.address],
+    ["MAC", vm.network.mac],
+    ["Monitor", vm.vmm && `${vm.vmm.driver} (${vm.vmm.accelerator}), pid ${vm.vmm.pid}`],
+    ["Created", `${vm.createdAt} (${ago(vm.createdAt)})`],
+    ["Started", vm.startedAt && `${vm.startedAt} (${ago(vm.startedAt)})`],
+    ["Last exit", vm.exit && `${vm.exit.reason} at ${vm.exit.at}`],
+    ["Exit detail", vm.exit?.detail],
+    ["Warning", vm.warning],
+  ]);
+}
+
+export function imageTable(images: readonly Image[]): string {
+  return table(
+    ["NAME", "REFERENCE", "PLATFORM", "KERNEL", "SIZE", "ON DISK", "CREATED"],
+    images.map((image) => [
+      image.name,
+      image.reference,
+      image.platform,
+      image.kernel ?? "-",
+      formatSize(image.size_bytes),
+      formatSize(image.allocated_bytes),
+      ago(image.createdAt),
+    ]),
+  );
+}
+
+export function imageText(image: Image): string {
+  const { config } = image;
+  return pairs([
+    ["Name", image.name],
+    ["Id", image.id],
+    ["Reference", image.reference],
+    ["Digest", image.digest],
+    ["Platform", image.platform],
+    ["Kernel", image.kernel],
+    ["Layers", String(image.layers)],
+    ["Size", `${formatSize(image.size_bytes)}, ${formatSize(image.allocated_bytes)} on disk`],
+    ["Rootfs", image.rootfs],
+    ["Created", `${image.createdAt} (${ago(image.createdAt)})`],
+    ["Entrypoint", words(config.entrypoint)],
+    ["Command", words(config.cmd)],
+    ["Environment", words(config.env)],
+    ["Folder", config.workdir],
+    ["User", config.user],
+    ["Ports", config.exposedPorts?.join(" ")],
+    ["Stop signal", config.stopSignal],
+  ]);
+}
+
+export function kernelTable(kernels: readonly Kernel[]): string {
+  return table(
+    ["NAME", "VERSION", "ARCH", "SIZE", "SOURCE", "IMPORTED"],
+    kernels.map((kernel) => [
+      kernel.name,
+      kernel.version,
+      kernel.arch,
+      formatSize(kernel.size_bytes),
+      kernel.source,
+      ago(kernel.importedAt),
+    ]),
+  );
+}
+
+export function catalogTable(entries: readonly CatalogEntry[]): string {
+  return table(
+    ["NAME", "ARCH", "SOURCE", "PULLED", "DESCRIPTION"],
+    entries.map((entry) => [
+      entry.name,
+      entry.arch,
+      entry.source,
+      entry.pulled ? "yes" : "no",
+      entry.description,
+    ]),
+  );
+}
+
+export function kernelText(kernel: Kernel): string {
+  return pairs([
+    ["Name", kernel.name],
+    ["Version", kernel.version],
+    ["Distribution", kernel.distro],
+    ["Arch", kernel.arch],
+    ["Digest", kernel.digest],
+    ["Source", kernel.source],
+    ["Features", kernel.features.join(" ")],
+    ["Size", formatSize(kernel.size_bytes)],
+    ["Imported", `${kernel.importedAt} (${ago(kernel.importedAt)})`],
+    ["Path", kernel.path],
+  ]);
+}
+
+/** An argument vector, unambiguously. */
+function words(list: readonly string[] | undefined): string | undefined {
+  return list && list.length > 0 ? list.map((word) => JSON.stringify(word)).join(" ") : undefined;
+}

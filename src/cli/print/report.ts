@@ -1,0 +1,42 @@
+/** The one place where an error is shown. */
+import { BangerError, errnoOf, errorCodes, toBangerError } from "#base/error.ts";
+import { exitStatusOf } from "#cli/interrupt.ts";
+import { safeLine, safeText } from "./text.ts";
+
+export interface ReportOptions {
+  json: boolean;
+  style: (format: "red" | "bold" | "dim", text: string) => string;
+}
+
+/** Several failures of one command, each already a BangerError. */
+export class Failures extends Error {
+  readonly errors: readonly BangerError[];
+
+  constructor(errors: readonly BangerError[]) {
+    super(`${errors.length} failed`);
+    this.errors = errors;
+  }
+}
+
+/** Prints to standard error, and gives the exit status that belongs to the error's kind. */
+export function reportError(thrown: unknown, options: ReportOptions): number {
+  if (errnoOf(thrown) === "EPIPE") return exitStatusOf("SIGPIPE");
+  const errors = thrown instanceof Failures ? thrown.errors : [toBangerError(thrown)];
+  for (const error of errors) process.stderr.write(render(error, thrown, options));
+  const codes = new Set(errors.map(({ code }) => code));
+  const [first] = codes;
+  return codes.size === 1 && first ? errorCodes[first].exit : errorCodes.internal.exit;
+}
+
+function render(error: BangerError, thrown: unknown, { json, style }: ReportOptions): string {
+  const { code, message, hint } = error;
+  if (json)
+    return `${JSON.stringify({ error: hint ? { code, message, hint } : { code, message } })}\n`;
+  if (code === "cancelled") return `${safeLine(message)}\n`;
+  let text = `${style("red", "error:")} ${safeText(message)}\n`;
+  if (hint) text += `${style("bold", "hint:")} ${safeText(hint)}\n`;
+  // What is no BangerError is a mistake of ours, and the trace is what a report of it needs.
+  const isOurs = code === "internal" && !(thrown instanceof BangerError);
+  if (isOurs && thrown instanceof Error && thrown.stack) text += `${style("dim", thrown.stack)}\n`;
+  return text;
+}

@@ -1,0 +1,54 @@
+/** Flags that several commands share. */
+import { countArg, diskArg, memoryArg, textArg } from "#cli/args/numbers.ts";
+import { choice, list, toggle, value } from "./types.ts";
+
+/** On every command. */
+export const globalFlags = {
+  json: toggle("--json", "Print JSON, as the API has it; a stream is one document a line"),
+  quiet: toggle("-q, --quiet", "Print names only, and no progress"),
+  noColor: toggle("--no-color", "Print without colors (as with NO_COLOR)"),
+};
+
+export const kernelFlags = {
+  kernelRef: value("--kernel-ref <name>", "Kernel that its machines boot", textArg, {
+    completes: "kernel",
+  }),
+  kernel: value("--kernel <name>", "Same as --kernel-ref", textArg, {
+    completes: "kernel",
+    isHidden: true,
+  }),
+};
+
+export const environmentFlags = {
+  env: list("-e, --env <name=value>", "Set a variable; NAME alone passes on your own"),
+  envFile: list("--env-file <file>", "Set variables from a file of NAME=value lines", {
+    completes: "path",
+  }),
+};
+
+/** What a new machine is made of. */
+export const machineFlags = {
+  name: value("--name <name>", "Name of the machine; made up when not given", textArg),
+  ...kernelFlags,
+  mode: choice("--mode <mode>", "Boot the image's init, or nothing but the command", [
+    "direct",
+    "systemd",
+  ]),
+  cpus: value("--cpus <count>", "Virtual CPUs", countArg),
+  memory: value("-m, --memory <size>", "Memory, such as 512M or 2G", memoryArg),
+  disk: value("--disk <size>", "Size of the writable layer, which is sparse, such as 10G", diskArg),
+  net: choice("--net <mode>", "Network", ["nat", "host", "user", "none"]),
+  nat: toggle("--nat", "Same as --net nat"),
+  ...environmentFlags,
+};
+
+export const commandFlags = {
+  interactive: toggle("-i, --interactive", "Pass on standard input"),
+  tty: toggle("-t, --tty", "Give the command a terminal"),
+  workdir: value("-w, --workdir <dir>", "Folder to start in", textArg),
+  user: value(
+    "-u, --user <user>",
+    "User to run as: name or number, with an optional :group",
+    textArg,
+  ),
+};

@@ -1,0 +1,140 @@
+import { countArg, durationArg, textArg } from "#cli/args/numbers.ts";
+import { commandFlags, environmentFlags, machineFlags } from "./flags.ts";
+import { any, command, group, one, optional, some, toggle, value } from "./types.ts";
+
+const machine = one("Name or id of the machine", { completes: "vm" });
+const machines = some("Names or ids of machines", { completes: "vm" });
+const grace = value("-t, --grace <duration>", "How long to wait before insisting", durationArg);
+
+export const vmCommands = group("Machines: make, run, enter, stop", {
+  create: command({
+    brief: "Make a machine of an image and start it",
+    args: { image: optional("Same as --image", { completes: "image" }) },
+    flags: {
+      image: value("--image <image>", "Image by name, or a reference to pull", textArg, {
+        completes: "image",
+      }),
+      ...machineFlags,
+      noStart: toggle("--no-start", "Leave it stopped"),
+    },
+    examples: [
+      "banger vm create --image debian-bookworm --name testbox --nat",
+      "banger vm create --image debian:bookworm --cpus 4 --memory 4G --disk 40G",
+      "banger vm create --image alpine --mode direct --net none",
+    ],
+  }),
+  run: command({
+    brief: "Run a command in a new machine and remove the machine afterwards",
+    details:
+      "The exit status is the command's own, 128 + n if signal n ended it. Signals are passed on.",
+    args: {
+      image: one("Image by name, or a reference to pull", { completes: "image" }),
+      command: any("Command and its arguments; default: the image's own"),
+    },
+    flags: {
+      ...commandFlags,
+      rm: toggle("--rm", "Remove the machine afterwards (the default)"),
+      keep: toggle("--keep", "Keep the machine, stopped, afterwards"),
+      entrypoint: value("--entrypoint <program>", "Replace the image's entrypoint", textArg),
+      ...machineFlags,
+    },
+    isPassThrough: true,
+    examples: [
+      "banger vm run debian:bookworm -- uname -a",
+      "banger vm run -it alpine sh",
+      "echo hello | banger vm run -i debian:bookworm tr a-z A-Z",
+      "banger vm run --memory 4G -e DEBUG=1 ghcr.io/example/tool:1.2 --help",
+    ],
+  }),
+  start: command({
+    brief: "Start machines",
+    args: { vms: machines },
+    examples: ["banger vm start testbox"],
+  }),
+  stop: command({
+    brief: "Stop machines: ask, wait, then insist",
+    args: { vms: machines },
+    flags: { grace },
+    examples: ["banger vm stop testbox", "banger vm stop --grace 5s testbox other"],
+  }),
+  restart: command({
+    brief: "Stop machines, then start them",
+    args: { vms: machines },
+    flags: { grace },
+    examples: ["banger vm restart testbox"],
+  }),
+  kill: command({
+    brief: "End machines at once",
+    args: { vms: machines },
+    examples: ["banger vm kill testbox"],
+  }),
+  rm: command({
+    brief: "Remove machines and their disks",
+    aliases: ["remove", "delete"],
+    args: { vms: machines },
+    flags: { force: toggle("-f, --force", "Also if it runs") },
+    examples: ["banger vm rm testbox", "banger vm rm --force testbox other"],
+  }),
+  list: command({
+    brief: "List machines",
+    aliases: ["ls", "ps"],
+    flags: {
+      running: toggle("--running", "Only those that run"),
+      all: toggle("-a, --all", "All of them (the default)", { isHidden: true }),
+    },
+    examples: [
+      "banger vm list",
+      "banger vm list --json",
+      "banger vm rm --force $(banger vm list -q)",
+    ],
+  }),
+  show: command({
+    brief: "Show one machine",
+    aliases: ["inspect"],
+    args: { vm: machine },
+    examples: ["banger vm show testbox", "banger vm show --json testbox"],
+  }),
+  exec: command({
+    brief: "Run a command in a running machine",
+    details:
+      "No shell is involved. The exit status is the command's own, 128 + n if signal n ended it.",
+    args: { vm: machine, command: some("Command and its arguments") },
+    flags: { ...commandFlags, ...environmentFlags },
+    isPassThrough: true,
+    examples: [
+      "banger vm exec testbox -- uname -r",
+      "banger vm exec -it testbox bash",
+      "banger vm exec -u nobody -w /tmp testbox -- sh -c 'id; pwd'",
+    ],
+  }),
+  ssh: command({
+    brief: "Open a shell in a machine, or run a command, through ssh",
+    details:
+      "Runs your own ssh; what follows the machine is handed to it. No sshd in the guest is needed.",
+    args: {
+      vm: one("Name or id of the machine, with an optional user@", { completes: "vm" }),
+      rest: any("Options of ssh, and a command", { isVerbatim: true }),
+    },
+    flags: { user: value("-l, --login <user>", "User to log in as (default: root)", textArg) },
+    isPassThrough: true,
+    examples: [
+      "banger vm ssh testbox",
+      'banger vm ssh testbox -- "id; uname -r"',
+      "banger vm ssh testbox -L 8080:localhost:80 -N",
+    ],
+  }),
+  logs: command({
+    brief: "Print what a machine's console said",
+    args: { vm: machine },
+    flags: {
+      follow: toggle("-f, --follow", "Go on printing what is added"),
+      tail: value("-n, --tail <lines>", "Only the last lines", countArg),
+    },
+    examples: ["banger vm logs testbox", "banger vm logs -f -n 50 testbox"],
+  }),
+  wait: command({
+    brief: "Wait until machines have ended, and print how",
+    args: { vms: machines },
+    examples: ["banger vm wait testbox"],
+  }),
+});

@@ -1,0 +1,47 @@
+/**
+ * What an ssh session runs in the guest: what sshd would, as far as the image has it. All
+ * of it is POSIX sh, given the user and the command as arguments, never as text of the script.
+ */
+import type { ExecRequest } from "#api/exec.ts";
+
+/** $1 the user, $2 the command; without $2 a login shell. The user's shell and home are those of passwd. */
+const LOGIN = `
+user=\${1%%:*} name= home= shell=
+if [ -r /etc/passwd ]; then
+  while IFS=: read -r name _ uid _ _ home shell || [ -n "$name" ]; do
+    [ "$name" = "$user" ] || [ "$uid" = "$user" ] && break
+    name= home= shell=
+  done < /etc/passwd
+fi
+[ -n "$shell" ] && [ -x "$shell" ] || shell=/bin/sh
+export USER="\${name:-$user}" LOGNAME="\${name:-$user}" HOME="\${home:-/}" SHELL="$shell"
+cd "$HOME" 2>/dev/null || cd /
+if [ $# -gt 1 ]; then exec "$shell" -c "$2"; fi
+exec "$shell" -l
+`;
+
+/** Where distributions keep the program; $1 the user, whose home is the session's folder. */
+const SFTP = `
+for program in /usr/lib/openssh/sftp-server /usr/lib/ssh/sftp-server \\
+  /usr/libexec/openssh/sftp-server /usr/libexec/sftp-server /usr/lib/sftp-server; do
+  [ -x "$program" ] && exec "$program"
+done
+echo "banger: this image has no sftp-server; copy with scp -O, or install openssh-sftp-server in it" >&2
+exit 127
+`;
+
+export function loginRequest(user: string, command: string | undefined): ExecRequest {
+  const words = command === undefined ? [user] : [user, command];
+  return { argv: ["/bin/sh", "-c", LOGIN, "sh", ...words], user, cwd: "/", stdin: true };
+}
+
+export function sftpRequest(user: string): ExecRequest {
+  return { argv: ["/bin/sh", "-c", SFTP, "sh", user], user, cwd: "/", stdin: true };
+}
+
+/** For an image without a shell: the command's words, when no shell is needed to tell them apart. */
+export function plainRequest(user: string, command: string): ExecRequest | undefined {
+  if (!/^[\w@%+=:,./ -]+$/.test(command)) return undefined;
+  const argv = command.split(" ").filter(Boolean);
+  return argv.length > 0 ? { argv, user, cwd: "/", stdin: true } : undefined;
+}

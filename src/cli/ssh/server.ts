@@ -1,0 +1,102 @@
+/**
+ * The server's side of ssh for one machine and one client, over a stream. Who may log in is
+ * decided by the machine's authorised keys; everything else is a stream of the guest.
+ */
+import type { Duplex } from "node:stream";
+import { type AuthContext, type Connection, type ParsedKey, Server, utils } from "ssh2";
+import type { ExecOpen } from "#api/exec.ts";
+import { BangerError } from "#base/error.ts";
+import { version } from "#base/version.ts";
+import { openExec } from "#sdk/exec.ts";
+import { type Guest, pump, writeChannel } from "./channel.ts";
+import { serveSession } from "./session.ts";
+
+export interface SshIdentity {
+  /** Private host key, OpenSSH format. */
+  hostKey: string;
+  /** One authorized_keys line each. */
+  authorizedKeys: readonly string[];
+}
+
+/** Resolves when the client has left. */
+export function serveSsh(transport: Duplex, guest: Guest, identity: SshIdentity): Promise<void> {
+  const keys = identity.authorizedKeys.map(parseKey).filter((key) => key !== undefined);
+  const ended = Promise.withResolvers<void>();
+  const server = new Server({ hostKeys: [identity.hostKey], ident: `banger_${version.version}` });
+  server.on("connection", (client) => {
+    let user = "";
+    client.on("authentication", (context) => {
+      if (!isAuthorised(context, keys)) return context.reject(["publickey"]);
+      user = context.username;
+      context.accept();
+    });
+    client.on("session", (accept) => serveSession(accept(), guest, user));
+    serveForwarding(client, guest);
+    client.on("close", () => ended.resolve());
+    // The client is told by ssh itself; a client that goes away is no failure.
+    client.on("error", () => {});
+  });
+  // What is asked of the socket is there, see the transport.
+  server.injectSocket(transport as unknown as Parameters<typeof server.injectSocket>[0]);
+  transport.on("close", () => ended.resolve());
+  return ended.promise;
+}
+
+/** "ssh-ed25519 AAAA…" of a private key in OpenSSH format. Throws `internal` for anything else. */
+export function publicKeyOf(privateKey: string): string {
+  const key = parseKey(privateKey);
+  if (!key) throw new BangerError("internal", "Cannot read the machine's host key");
+  return `${key.type} ${key.getPublicSSH().toString("base64")}`;
+}
+
+/** The line's key; undefined for one that this server does not know how to check. */
+function parseKey(line: string): ParsedKey | undefined {
+  const parsed = utils.parseKey(line);
+  if (parsed instanceof Error) return undefined;
+  return Array.isArray(parsed) ? parsed[0] : parsed;
+}
+
+/** Without a signature the client only asks whether the key would do. */
+function isAuthorised(context: AuthContext, keys: readonly ParsedKey[]): boolean {
+  if (context.method !== "publickey") return false;
+  const { key, signature, blob, hashAlgo } = context;
+  const known = keys.find((each) => each.getPublicSSH().equals(key.data));
+  if (!known) return false;
+  if (!signature) return true;
+  return blob !== undefined && known.verify(blob, signature, hashAlgo) === true;
+}
+
+/** `ssh -L`: connections of the client's come out inside the machine. */
+function serveForwarding(client: Connection, guest: Guest): void {
+  client.on("tcpip", (accept, reject, { destIP, destPort }) => {
+    void forward({ host: destIP, port: destPort }, accept, reject);
+  });
+  client.on("openssh.streamlocal", (accept, reject, { socketPath }) => {
+    void forward({ path: socketPath }, accept, reject);
+  });
+  client.on("request", (_accept, reject) => reject?.());
+
+  async function forward(
+    target: Extract<ExecOpen, { kind: "connect" }>["target"],
+    accept: () => Duplex,
+    reject: () => void,
+  ): Promise<void> {
+    const accepted = Promise.withResolvers<Duplex>();
+    const connection = openExec(
+      guest.socket,
+      { kind: "connect", vm: guest.vm, target },
+      { onStdout: async (bytes) => await writeChannel(await accepted.promise, bytes) },
+    );
+    try {
+      await connection.started;
+    } catch {
+      return reject();
+    }
+    const channel = accept();
+    accepted.resolve(channel);
+    channel.on("close", connection.close);
+    void pump(channel, connection);
+    await connection.exited.catch(() => {});
+    channel.end();
+  }
+}

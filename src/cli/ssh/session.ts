@@ -1,0 +1,84 @@
+/** An ssh session: what the client asks before it runs something, and then the one thing it runs. */
+import type { PseudoTtyInfo, ServerChannel, Session } from "ssh2";
+import type { ExecRequest, TerminalSize } from "#api/exec.ts";
+import { BangerError } from "#base/error.ts";
+import type { ExecConnection } from "#sdk/exec.ts";
+import { execInGuest, finishCommand, type Guest, pump } from "./channel.ts";
+import { loginRequest, plainRequest, sftpRequest } from "./login.ts";
+
+/** Of the variables that a client sends. */
+const ENV_MAX = 256;
+const COLUMNS_DEFAULT = 80;
+const ROWS_DEFAULT = 24;
+const CELLS_MAX = 10_000;
+
+/** A client that wants no answer gives no way to answer. */
+type Answer = (() => unknown) | undefined;
+
+export function serveSession(session: Session, guest: Guest, user: string): void {
+  const env: Record<string, string> = {};
+  let size: TerminalSize | undefined;
+  let connection: ExecConnection | undefined;
+
+  session.on("pty", (accept: Answer, _reject: Answer, info: PseudoTtyInfo & { term?: string }) => {
+    size = sizeOf(info);
+    if (info.term) env["TERM"] = info.term;
+    accept?.();
+  });
+  session.on("window-change", (accept: Answer, _reject: Answer, info) => {
+    size = sizeOf(info);
+    connection?.resize(size);
+    accept?.();
+  });
+  session.on(
+    "env",
+    (accept: Answer, reject: Answer, { key, val }: { key: string; val: string }) => {
+      const isTaken = /^[A-Za-z_]\w*$/.test(key) && Object.keys(env).length < ENV_MAX;
+      if (isTaken) env[key] = val;
+      (isTaken ? accept : reject)?.();
+    },
+  );
+  session.on("signal", (accept: Answer, _reject: Answer, { name }: { name: string }) => {
+    if (/^[A-Z][A-Z0-9+]{1,9}$/.test(name)) connection?.signal(name);
+    accept?.();
+  });
+  session.on("exec", (accept, _reject, { command }) => {
+    void start(accept(), loginRequest(user, command), plainRequest(user, command));
+  });
+  session.on("shell", (accept) => void start(accept(), loginRequest(user, undefined)));
+  session.on("subsystem", (accept, reject, { name }) => {
+    if (name === "sftp") void start(accept(), sftpRequest(user));
+    else reject?.();
+  });
+
+  /** `fallback` is run where the image has no shell. */
+  async function start(
+    channel: ServerChannel,
+    request: ExecRequest,
+    fallback?: ExecRequest,
+  ): Promise<void> {
+    const open = (exec: ExecRequest): ExecConnection => {
+      const terminal = size ? { terminal: size } : {};
+      const environment = Object.keys(env).length > 0 ? { env } : {};
+      return execInGuest(guest, { ...exec, ...environment, ...terminal }, channel);
+    };
+    connection = open(request);
+    channel.on("close", () => connection?.close());
+    try {
+      await connection.started;
+    } catch (error) {
+      const isShellMissing = error instanceof BangerError && error.code === "not_found";
+      if (isShellMissing && fallback) connection = open(fallback);
+    }
+    void pump(channel, connection);
+    await finishCommand(channel, connection.exited, size);
+  }
+}
+
+/** A client may know its terminal's size in pixels only, or not at all. */
+function sizeOf({ cols, rows }: { cols: number; rows: number }): TerminalSize {
+  return {
+    columns: Math.min(cols || COLUMNS_DEFAULT, CELLS_MAX),
+    rows: Math.min(rows || ROWS_DEFAULT, CELLS_MAX),
+  };
+}

@@ -1,0 +1,191 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { MiB } from "#base/size.ts";
+import { makePaths, resolveRoots } from "#config/paths.ts";
+import { ensureSshKey, generateHostKey } from "#config/ssh-key.ts";
+import { cliCommand, cliEnvironment, runCli } from "#test/cli.ts";
+import { type LocalDaemon, makeVm, startLocalDaemon } from "#test/local-daemon.ts";
+
+const STRANGER = generateHostKey("stranger").publicLine;
+
+let daemon: LocalDaemon;
+let paths: ReturnType<typeof makePaths>;
+
+beforeAll(async () => {
+  daemon = await startLocalDaemon();
+  paths = makePaths(resolveRoots(daemon.env, daemon.folder));
+  daemon.authorizedKeys.push(ensureSshKey(paths.sshKey).publicLine);
+});
+afterAll(async () => {
+  expect(daemon.violations).toEqual([]);
+  await daemon[Symbol.asyncDispose]();
+});
+
+const ssh = (words: string[], stdin?: string | Uint8Array) =>
+  runCli(["vm", "ssh", ...words], { env: daemon.env, ...(stdin === undefined ? {} : { stdin }) });
+
+/** The user's own ssh, with the block that `banger ssh-config` prints. */
+async function plainSsh(program: string, ...words: string[]) {
+  const config = join(daemon.folder, "ssh_config");
+  const block = await runCli(["ssh-config"], { env: daemon.env });
+  writeFileSync(config, block.stdout);
+  const child = Bun.spawn([program, "-F", config, ...words], {
+    env: cliEnvironment(daemon.env),
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const [stdout, stderr, exitCode] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ]);
+  return { stdout, stderr, exitCode };
+}
+
+test("vm ssh runs a command through the user's shell, without a word of its own", async () => {
+  const result = await ssh([
+    "testbox",
+    "--",
+    'echo "$USER $HOME $((20 + 3))"; echo err >&2; exit 7',
+  ]);
+  expect(result).toEqual({ exitCode: 7, stdout: "root /root 23\n", stderr: "err\n" });
+});
+
+test("vm ssh hands its options to ssh and takes a user", async () => {
+  const result = await ssh(["someone@testbox", "-T", "echo", "$USER"]);
+  expect(result).toEqual({ exitCode: 0, stdout: "someone\n", stderr: "" });
+  const open = daemon.opened.at(-1);
+  expect(open?.kind === "exec" && open.exec.user).toBe("someone");
+});
+
+test("vm ssh carries stdin and stdout whole", async () => {
+  const sent = Buffer.alloc(3 * MiB + 5, "0123456789abcde\n");
+  const { exitCode, stdout } = await ssh(["testbox", "--", "cat; echo end"], sent);
+  expect(exitCode).toBe(0);
+  expect(stdout === `${sent.toString()}end\n`).toBe(true);
+});
+
+test("vm ssh gives a terminal with the size and type of the caller's", async () => {
+  let screen = "";
+  const child = Bun.spawn(cliCommand(["vm", "ssh", "testbox"]), {
+    env: { ...cliEnvironment(daemon.env), TERM: "xterm-256color" },
+    terminal: {
+      cols: 101,
+      rows: 31,
+      data(_, bytes) {
+        screen += new TextDecoder().decode(bytes);
+      },
+    },
+  });
+  child.terminal?.write("echo size $(stty size) $TERM; exit 3\n");
+  await child.exited;
+  expect(screen).toContain("size 31 101 xterm-256color");
+  expect(child.exitCode).toBe(3);
+});
+
+test("a machine that does not run is said at once, with what to do", async () => {
+  daemon.vms.set("asleep", makeVm("asleep", "stopped"));
+  const { exitCode, stderr } = await ssh(["asleep", "--", "true"]);
+  expect(exitCode).toBe(6);
+  expect(stderr).toBe(
+    'error: Cannot log in to "asleep": it is stopped\nhint: Start it with: banger vm start asleep\n',
+  );
+});
+
+test("the block of ssh-config makes plain ssh work, also with a new host key", async () => {
+  for (let round = 0; round < 2; round++) {
+    const result = await plainSsh("ssh", "testbox.vm", "echo", "hello");
+    expect(result).toEqual({ exitCode: 0, stdout: "hello\n", stderr: "" });
+    daemon.hostKey = generateHostKey("another");
+  }
+  const lines = readFileSync(paths.knownHosts, "utf8").trim().split("\n");
+  expect(lines.filter((line) => line.startsWith("testbox.vm "))).toHaveLength(1);
+});
+
+test("many logins at once leave one line for each host", async () => {
+  const names = ["one", "two", "three", "four"];
+  for (const name of names) daemon.vms.set(name, makeVm(name));
+  const results = await Promise.all(names.map((name) => ssh([name, "--", "echo", name])));
+  expect(results.map(({ stdout }) => stdout.trim())).toEqual(names);
+  const hosts = readFileSync(paths.knownHosts, "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => line.split(" ")[0]);
+  expect(hosts.filter((host) => names.includes(host?.slice(0, -3) ?? "")).sort()).toEqual(
+    names.map((name) => `${name}.vm`).sort(),
+  );
+});
+
+test("a key that is not the machine's is refused", async () => {
+  const saved = daemon.authorizedKeys.splice(0, Number.POSITIVE_INFINITY, STRANGER);
+  try {
+    const { exitCode, stderr } = await ssh(["testbox", "--", "true"]);
+    expect(exitCode).toBe(255);
+    expect(stderr).toContain("Permission denied (publickey)");
+  } finally {
+    daemon.authorizedKeys.splice(0, Number.POSITIVE_INFINITY, ...saved);
+  }
+});
+
+test("ssh -W reaches a TCP port of the machine, and says when there is none", async () => {
+  const server = createServer((socket) => socket.end("from inside")).listen(0, "127.0.0.1");
+  await new Promise((resolve) => server.once("listening", resolve));
+  const address = server.address();
+  const port = typeof address === "object" ? address?.port : 0;
+  const reached = await plainSsh("ssh", "-W", `127.0.0.1:${port}`, "testbox.vm");
+  expect(reached.stdout).toBe("from inside");
+  server.close();
+  const refused = await plainSsh("ssh", "-W", `127.0.0.1:${port}`, "testbox.vm");
+  expect(refused.exitCode).not.toBe(0);
+  expect(refused.stdout).toBe("");
+});
+
+test("ssh -L reaches a unix socket of the machine", async () => {
+  const inside = join(daemon.folder, "inside.sock");
+  const outside = join(daemon.folder, "outside.sock");
+  const server = createServer((socket) => socket.pipe(socket)).listen(inside);
+  await new Promise((resolve) => server.once("listening", resolve));
+  const child = Bun.spawn(
+    cliCommand(["vm", "ssh", "testbox", "-N", "-L", `${outside}:${inside}`]),
+    { env: cliEnvironment(daemon.env), stdin: "ignore", stdout: "ignore", stderr: "ignore" },
+  );
+  try {
+    for (let tries = 0; !existsSync(outside) && tries < 1000; tries++) await Bun.sleep(10);
+    const answer = Promise.withResolvers<string>();
+    const socket = await Bun.connect({
+      unix: outside,
+      socket: { data: (_, bytes) => answer.resolve(bytes.toString()) },
+    });
+    socket.write("ping");
+    expect(await answer.promise).toBe("ping");
+    socket.end();
+  } finally {
+    child.kill();
+    await child.exited;
+    server.close();
+  }
+});
+
+test("scp copies where there is an sftp-server, and is told clearly where there is none", async () => {
+  const source = join(daemon.folder, "source");
+  const target = join(daemon.folder, "target");
+  writeFileSync(source, "x".repeat(200_000));
+  const { exitCode, stderr } = await plainSsh("scp", "-q", source, `testbox.vm:${target}`);
+  if (existsSync("/usr/lib/openssh/sftp-server")) {
+    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
+  } else {
+    expect(exitCode).not.toBe(0);
+    expect(stderr).toContain("banger: this image has no sftp-server; copy with scp -O");
+    const old = await plainSsh("scp", "-q", "-O", source, `testbox.vm:${target}`);
+    expect(old).toEqual({ exitCode: 0, stdout: "", stderr: "" });
+  }
+  expect(readFileSync(target, "utf8")).toHaveLength(200_000);
+});
+
+test("a command that a signal ended is a failure", async () => {
+  const { exitCode } = await ssh(["testbox", "--", "kill -TERM $$"]);
+  expect(exitCode).not.toBe(0);
+});

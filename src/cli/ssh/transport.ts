@@ -1,0 +1,26 @@
+import { Duplex } from "node:stream";
+
+/** Standard input and output as the one stream that an ssh server takes for its socket. */
+export function stdioTransport(): Duplex {
+  const { stdin, stdout } = process;
+  const transport = new Duplex({
+    read() {
+      stdin.resume();
+    },
+    write(chunk, _encoding, done) {
+      stdout.write(chunk, (error) => done(error));
+    },
+    destroy(error, done) {
+      stdin.pause();
+      done(error);
+    },
+  });
+  stdin.on("data", (chunk) => {
+    if (!transport.push(chunk)) stdin.pause();
+  });
+  stdin.on("end", () => transport.push(null));
+  stdin.on("error", () => transport.destroy());
+  stdout.on("error", () => transport.destroy());
+  // A server asks these of a TCP socket.
+  return Object.assign(transport, { setNoDelay: () => transport, setKeepAlive: () => transport });
+}

@@ -1,0 +1,35 @@
+/** Mistakes in a command line, in our grammar and with a hint. */
+import type { Command, CommanderError } from "commander";
+import { BangerError } from "#base/error.ts";
+import { didYouMean } from "#base/similar.ts";
+
+/** `command` is the one whose words could not be understood. */
+export function fromCommander({ code, message }: CommanderError, command: Command): BangerError {
+  const problem = message
+    .replace(/^error: /, "")
+    .replace(/\s*\(Did you mean .*$/s, "")
+    .replace(/\.$/, "")
+    .replace(/'([^']*)'/g, '"$1"');
+  return new BangerError("invalid_argument", `Cannot understand the command: ${problem}`, {
+    hint: didYouMean(
+      /"([^"]*)"/.exec(problem)?.[1] ?? "",
+      knownWords(code, command),
+      `See how it is used with: ${pathOf(command)} --help`,
+    ),
+  });
+}
+
+/** What could have been meant. */
+function knownWords(code: string, command: Command): string[] {
+  if (code === "commander.unknownCommand") {
+    return command.commands.flatMap((each) => [each.name(), ...each.aliases()]);
+  }
+  if (code !== "commander.unknownOption") return [];
+  const lineage = [command, command.parent].filter((each) => each !== null);
+  return [...new Set(lineage.flatMap((each) => each.options.flatMap(({ long }) => long ?? [])))];
+}
+
+function pathOf(command: Command): string {
+  const parent = command.parent ? `${pathOf(command.parent)} ` : "";
+  return `${parent}${command.name()}`;
+}

@@ -1,0 +1,92 @@
+/** `banger doctor`: every domain's checks, and those of this computer. Works with the daemon down. */
+import { mkdirSync, statfsSync } from "node:fs";
+import type { Check } from "#base/check.ts";
+import { messageOf } from "#base/error.ts";
+import { which } from "#base/run.ts";
+import { formatSize, GiB } from "#base/size.ts";
+import { resolveConfig } from "#config/resolve.ts";
+import { checks as bootstrapChecks } from "#images/bootstrap.ts";
+import { checks as kernelChecks } from "#kernels/checks.ts";
+import { checks as networkChecks } from "#net/checks.ts";
+import { createQemuDriver } from "#vmm/qemu/driver.ts";
+import { reflinkWorks } from "./reflink.ts";
+
+const SPACE_WARN_BYTES = 5 * GiB;
+const SPACE_FAIL_BYTES = GiB / 2;
+/** A clock before this build's year makes every certificate invalid. */
+const YEAR_MIN = 2026;
+
+export async function runDoctor(): Promise<Check[]> {
+  const config = await resolveConfig();
+  const state = config.paths.roots.state;
+  mkdirSync(state, { recursive: true, mode: 0o700 });
+  const groups: (() => Check[] | Promise<Check[]>)[] = [
+    () => createQemuDriver({ program: config.values.qemu_bin }).checks(),
+    () => firecrackerCheck(config.values.firecracker_bin),
+    () =>
+      networkChecks({
+        bridge: config.values["network.bridge"],
+        subnet: config.values["network.subnet"],
+      }),
+    () => kernelChecks(),
+    () => bootstrapChecks(),
+    () => programs(),
+    () => [space(state), reflink(state), clock()],
+  ];
+  const found = await Promise.all(
+    groups.map(async (group, index): Promise<Check[]> => {
+      try {
+        return await group();
+      } catch (error) {
+        const title = "Check failed";
+        return [{ id: `check.${index}`, title, status: "warn", detail: messageOf(error) }];
+      }
+    }),
+  );
+  return found.flat();
+}
+
+function firecrackerCheck(binary: string): Check[] {
+  const path = which(binary);
+  const base = { id: "firecracker", title: "Firecracker" };
+  if (path) return [{ ...base, status: "ok", detail: `${path}; machines use QEMU for now` }];
+  return [{ ...base, status: "warn", detail: "not installed; QEMU runs the machines" }];
+}
+
+function programs(): Check[] {
+  const wanted = [
+    { id: "e2fsprogs", title: "e2fsck (checks of disks)", program: "e2fsck", package: "e2fsprogs" },
+    { id: "ssh", title: "ssh (banger vm ssh)", program: "ssh", package: "openssh-client" },
+  ];
+  return wanted.map((want): Check => {
+    const path = which(want.program);
+    const { id, title } = want;
+    if (path) return { id, title, status: "ok", detail: path };
+    const fix = `sudo apt-get install ${want.package}`;
+    return { id, title, status: "warn", detail: "not installed", fix };
+  });
+}
+
+function space(folder: string): Check {
+  const { bavail, bsize } = statfsSync(folder);
+  const free = bavail * bsize;
+  const base = { id: "disk", title: "Disk space", detail: `${formatSize(free)} free in ${folder}` };
+  if (free >= SPACE_WARN_BYTES) return { ...base, status: "ok" };
+  const fix = "Free some space, or move the state with XDG_STATE_HOME";
+  return { ...base, status: free < SPACE_FAIL_BYTES ? "fail" : "warn", fix };
+}
+
+function reflink(folder: string): Check {
+  const works = reflinkWorks(folder);
+  const detail = works
+    ? "the file system shares blocks between copies"
+    : "not on this file system; sparse layers are used";
+  return { id: "reflink", title: "Reflink", status: "ok", detail };
+}
+
+function clock(): Check {
+  const now = new Date();
+  const base = { id: "time", title: "Clock", detail: now.toISOString() };
+  if (now.getUTCFullYear() >= YEAR_MIN) return { ...base, status: "ok" };
+  return { ...base, status: "fail", fix: "Set the clock: sudo timedatectl set-ntp true" };
+}

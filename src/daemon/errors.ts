@@ -1,0 +1,37 @@
+/** The one place where our errors become the contract's, and a bad input becomes ours. */
+import { getLogger } from "@logtape/logtape";
+import { ORPCError, ValidationError } from "@orpc/server";
+import { BangerError, errorCodes, toBangerError } from "#base/error.ts";
+
+const log = getLogger(["banger", "daemon"]);
+
+export function toOrpcError(thrown: unknown): ORPCError<string, { hint?: string }> {
+  const error = fromInput(thrown) ?? toBangerError(thrown);
+  if (error.code === "internal") {
+    log.error("request failed: {message}", { message: error.message, stack: stackOf(thrown) });
+  }
+  return new ORPCError(error.code, {
+    status: errorCodes[error.code].http,
+    message: error.message,
+    data: error.hint ? { hint: error.hint } : {},
+    cause: thrown,
+  });
+}
+
+/** Names the field and what it must be when the input does not fit the contract. */
+function fromInput(thrown: unknown): BangerError | undefined {
+  if (!(thrown instanceof ORPCError) || thrown.code !== "BAD_REQUEST") return undefined;
+  const issues = thrown.cause instanceof ValidationError ? thrown.cause.issues : [];
+  const first = issues[0];
+  if (!first) return new BangerError("invalid_argument", thrown.message);
+  const path = (first.path ?? [])
+    .map((part) => String(typeof part === "object" ? part.key : part))
+    .join(".");
+  return new BangerError("invalid_argument", `Cannot take "${path}": ${first.message}`);
+}
+
+function stackOf(thrown: unknown): string | undefined {
+  if (!(thrown instanceof Error)) return undefined;
+  const cause = thrown.cause instanceof Error ? `\ncaused by ${thrown.cause.stack}` : "";
+  return `${thrown.stack}${cause}`;
+}

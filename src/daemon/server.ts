@@ -1,0 +1,119 @@
+/** HTTP on the unix socket: RPC for our own clients, REST and its OpenAPI document for everybody. */
+import { chmodSync, existsSync, mkdirSync, rmSync } from "node:fs";
+import { connect } from "node:net";
+import { dirname } from "node:path";
+import { OpenAPIGenerator } from "@orpc/openapi";
+import { OpenAPIHandler } from "@orpc/openapi/fetch";
+import { RPCHandler } from "@orpc/server/fetch";
+import { ZodToJsonSchemaConverter } from "@orpc/zod/zod4";
+import { contract } from "#api/contract.ts";
+import { EXEC_MESSAGE_MAX_BYTES, EXEC_PATH, EXEC_PROTOCOL } from "#api/exec.ts";
+import { BangerError } from "#base/error.ts";
+import { MiB } from "#base/size.ts";
+import { version } from "#base/version.ts";
+import type { VmService } from "#vm/service.ts";
+import { type ExecSession, openSession } from "./exec-session.ts";
+import type { makeRouter } from "./handlers.ts";
+
+const REQUEST_MAX_BYTES = 4 * MiB;
+
+/**
+ * A stream may be silent for as long as a machine is. The declared options lack the time-out
+ * of a unix socket, which is there all the same.
+ */
+const withoutTimeout: object = { idleTimeout: 0 };
+
+interface ServerOptions {
+  socket: string;
+  router: ReturnType<typeof makeRouter>;
+  vms: VmService;
+}
+
+export interface RunningServer {
+  stop(): Promise<void>;
+}
+
+/** A socket file that nobody answers on is left from a dead daemon and replaced. */
+export async function serve({ socket, router, vms }: ServerOptions): Promise<RunningServer> {
+  mkdirSync(dirname(socket), { recursive: true, mode: 0o700 });
+  await removeStale(socket);
+  const rpc = new RPCHandler(router);
+  const rest = new OpenAPIHandler(router);
+  const umask = process.umask(0o177);
+  const server = Bun.serve<{ session?: ExecSession }>({
+    unix: socket,
+    ...withoutTimeout,
+    maxRequestBodySize: REQUEST_MAX_BYTES,
+    async fetch(request, server) {
+      const { pathname } = new URL(request.url);
+      if (pathname === EXEC_PATH) {
+        const headers = { "Sec-WebSocket-Protocol": EXEC_PROTOCOL };
+        if (server.upgrade(request, { data: {}, headers })) return undefined;
+        return new Response(`This is a WebSocket, subprotocol ${EXEC_PROTOCOL}\n`, { status: 426 });
+      }
+      if (pathname === "/openapi.json") return Response.json(await openApiDocument());
+      const handler = pathname.startsWith("/rpc/") ? rpc : rest;
+      const prefix = pathname.startsWith("/rpc/") ? "/rpc" : "/v1";
+      const { matched, response } = await handler.handle(request, { prefix, context: {} });
+      if (matched) return response;
+      return Response.json(
+        { code: "not_found", message: `No such path: ${pathname}` },
+        { status: 404 },
+      );
+    },
+    websocket: {
+      maxPayloadLength: EXEC_MESSAGE_MAX_BYTES,
+      backpressureLimit: 16 * MiB,
+      idleTimeout: 0,
+      open(socket) {
+        socket.data.session = openSession(socket, vms);
+      },
+      message(socket, message) {
+        socket.data.session?.receive(message);
+      },
+      close(socket) {
+        socket.data.session?.clientLeft();
+      },
+    },
+  });
+  process.umask(umask);
+  chmodSync(socket, 0o600);
+  return {
+    async stop() {
+      await server.stop(true);
+      rmSync(socket, { force: true });
+    },
+  };
+}
+
+let document: Promise<unknown> | undefined;
+
+/** The contract as OpenAPI 3.1. */
+export function openApiDocument(): Promise<unknown> {
+  const generator = new OpenAPIGenerator({ schemaConverters: [new ZodToJsonSchemaConverter()] });
+  document ??= generator.generate(contract, {
+    info: {
+      title: "banger",
+      version: version.version,
+      description:
+        "The daemon's API on its unix socket. Streams are server-sent events whose last event is the result. " +
+        `Commands in machines run over a WebSocket at ${EXEC_PATH} (subprotocol ${EXEC_PROTOCOL}).`,
+    },
+    servers: [{ url: "http://localhost/v1" }],
+  });
+  return document;
+}
+
+async function removeStale(path: string): Promise<void> {
+  if (!existsSync(path)) return;
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const probe = connect(path, () => resolve(true)).on("error", () => resolve(false));
+  const isAlive = await promise;
+  probe.destroy();
+  if (isAlive) {
+    throw new BangerError("conflict", `Cannot listen on ${path}: another daemon answers there`, {
+      hint: "See it with: banger daemon status",
+    });
+  }
+  rmSync(path, { force: true });
+}

@@ -1,0 +1,53 @@
+import { expect, test } from "bun:test";
+import { withProgress } from "./stream.ts";
+
+test("withProgress() gives each step's newest report, then the result", async () => {
+  const iterator = withProgress(undefined, async ({ onProgress }) => {
+    onProgress({ step: "a", message: "A", done: 1 });
+    onProgress({ step: "a", message: "A", done: 2 });
+    onProgress({ step: "b", message: "B" });
+    return 42;
+  });
+  const seen: unknown[] = [];
+  let next = await iterator.next();
+  for (; !next.done; next = await iterator.next()) seen.push(next.value);
+  expect(seen).toEqual([
+    { step: "a", message: "A", done: 2 },
+    { step: "b", message: "B" },
+  ]);
+  expect(next.value).toBe(42);
+});
+
+test("withProgress() aborts the work when the reader leaves, and waits until it has undone itself", async () => {
+  const events: string[] = [];
+  const iterator = withProgress(undefined, async ({ signal, onProgress }) => {
+    onProgress({ step: "a", message: "A" });
+    const aborted = Promise.withResolvers<void>();
+    signal.addEventListener("abort", () => aborted.resolve());
+    await aborted.promise;
+    await Bun.sleep(1);
+    events.push("undone");
+  });
+  await iterator.next();
+  await iterator.return(undefined);
+  expect(events).toEqual(["undone"]);
+});
+
+test("withProgress() passes a failure on", async () => {
+  const iterator = withProgress(undefined, async () => {
+    throw new Error("broken");
+  });
+  await expect(iterator.next()).rejects.toThrow("broken");
+});
+
+test("withProgress() aborts when the request does", async () => {
+  const request = new AbortController();
+  const iterator = withProgress(request.signal, async ({ signal }) => {
+    const aborted = Promise.withResolvers<string>();
+    signal.addEventListener("abort", () => aborted.resolve("stopped"));
+    return await aborted.promise;
+  });
+  const next = iterator.next();
+  request.abort();
+  expect(await next).toEqual({ done: true, value: "stopped" });
+});

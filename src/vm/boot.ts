@@ -1,0 +1,169 @@
+/** Starts a machine: network, initrd, monitor, agent, in this order, and undoes them in the other. */
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import type { Image } from "#api/image.ts";
+import { BangerError } from "#base/error.ts";
+import type { OnProgress } from "#base/progress.ts";
+import { KiB } from "#base/size.ts";
+import type { BootRecord } from "#guest/boot.ts";
+import { readAgentBinary, readFirstBoot } from "#guest/embedded.ts";
+import type { AgentEvent } from "#guest/event.ts";
+import { buildInitrd, buildStaticInitrd, moduleInitrdPath } from "#guest/initrd.ts";
+import type { BootKernel } from "#kernels/service.ts";
+import type { Attachment } from "#net/network.ts";
+import { chooseDriver } from "#vmm/choose.ts";
+import type { BootSpec, Machine } from "#vmm/driver.ts";
+import type { VmDeps } from "./deps.ts";
+import { imageEnvironment } from "./exec.ts";
+import type { VmRecord } from "./records.ts";
+import type { RunningVm } from "./running.ts";
+
+const ENTROPY_SEED_BYTES = 64;
+const DNS_SEARCH_DOMAIN = "vm";
+
+export interface BootOptions {
+  signal?: AbortSignal | undefined;
+  onProgress?: OnProgress | undefined;
+}
+
+/** From a description to a process. Whatever was made is unmade when a later step fails. */
+export async function launch(deps: VmDeps, vm: VmRecord, options: BootOptions): Promise<Machine> {
+  const paths = deps.config.paths.vm(vm.id);
+  const { driver, reason } = chooseDriver(
+    deps.drivers,
+    deps.config.values.vmm as "auto" | "qemu" | "firecracker",
+  );
+  const image = deps.images.show(vm.imageId);
+  assertPresent(image.rootfs, `banger image pull --force ${image.reference}`);
+  assertPresent(paths.disk, `banger vm rm ${vm.name}`);
+  const kernel = await deps.kernels.boot(vm.kernel);
+  options.onProgress?.({ step: "boot", message: `Booting ${vm.name} (${reason})` });
+  mkdirSync(paths.runtime, { recursive: true, mode: 0o700 });
+  try {
+    const attachment = await deps.network.attach(
+      { machineId: vm.id, mode: vm.spec.network, address: vm.spec.address, mac: vm.spec.mac },
+      options.signal,
+    );
+    for (const message of "warnings" in attachment ? attachment.warnings : []) {
+      options.onProgress?.({ step: `warning: ${message}`, message: `warning: ${message}` });
+    }
+    writeFileSync(paths.initrd, makeInitrd(deps, vm, { image, kernel, attachment }), {
+      mode: 0o600,
+    });
+    const spec: BootSpec = {
+      id: vm.id,
+      runtimeDir: paths.runtime,
+      consolePath: paths.console,
+      logPath: paths.vmmLog,
+      cpus: vm.spec.cpus,
+      memory_mib: vm.spec.memory_mib,
+      kernelPath: kernel.path,
+      initrdPath: paths.initrd,
+      kernelArgs: ["console=ttyS0", "quiet", "panic=-1", "net.ifnames=0", "rdinit=/init"],
+      drives: [
+        { path: image.rootfs, readOnly: true },
+        { path: paths.disk, readOnly: false },
+      ],
+      network: deviceOf(attachment, vm.spec.mac),
+    };
+    return await driver.boot(spec, options.signal);
+  } catch (error) {
+    await unlaunch(deps, vm);
+    throw error;
+  }
+}
+
+/** Gives back what a machine held outside its folder. Safe to repeat. */
+export async function unlaunch(deps: VmDeps, vm: VmRecord): Promise<void> {
+  const paths = deps.config.paths.vm(vm.id);
+  await deps.network.detach({ machineId: vm.id, mode: vm.spec.network });
+  rmSync(paths.runtime, { recursive: true, force: true });
+  rmSync(paths.initrd, { force: true });
+}
+
+/** Waits until the guest says that it is ready, and reports what it does on the way. */
+export async function awaitReady(
+  running: RunningVm,
+  options: BootOptions & { timeout_ms: number },
+) {
+  const agent = await running.agent(options.signal);
+  const stopListening = agent.onEvent((event) => options.onProgress?.(progressOf(event)));
+  try {
+    await running.whileAlive(
+      agent.waitReady({
+        timeout_ms: options.timeout_ms,
+        ...(options.signal ? { signal: options.signal } : {}),
+      }),
+    );
+  } finally {
+    stopListening();
+  }
+}
+
+const phaseTexts: Partial<Record<AgentEvent["phase"], string>> = {
+  mounted: "Disks are mounted",
+  network: "Network is up",
+  ready: "Ready",
+};
+
+/** The guest's own words where it has some to say, as during an installation. */
+function progressOf({ phase, text }: AgentEvent) {
+  return { step: `guest ${phase}`, message: phaseTexts[phase] ?? (text || phase) };
+}
+
+/** The same for all machines of one kernel, so it is put together once. */
+const staticParts = new Map<string, Uint8Array>();
+
+function makeInitrd(
+  deps: VmDeps,
+  vm: VmRecord,
+  parts: { image: Image; kernel: BootKernel; attachment: Attachment },
+): Uint8Array {
+  const { image, kernel, attachment } = parts;
+  const fixed =
+    staticParts.get(kernel.digest) ??
+    buildStaticInitrd({
+      agent: readAgentBinary(),
+      firstBoot: readFirstBoot(),
+      modules: kernel.modules.map(({ name, path }) => ({ name, data: readFileSync(path) })),
+    });
+  staticParts.set(kernel.digest, fixed);
+  const record: BootRecord = {
+    mode: vm.spec.mode,
+    hostname: vm.name,
+    rootfs: { kind: "overlay" },
+    ...(attachment.address
+      ? {
+          network: {
+            mac: vm.spec.mac,
+            address: attachment.address,
+            ...(attachment.gateway ? { gateway: attachment.gateway } : {}),
+            dns: attachment.dns,
+            ...(attachment.mtu ? { mtu: attachment.mtu } : {}),
+          },
+        }
+      : {}),
+    searchDomain: DNS_SEARCH_DOMAIN,
+    authorizedKeys: [deps.sshKey.publicLine],
+    sshHostKey: readFileSync(deps.config.paths.vm(vm.id).hostKey, "utf8"),
+    machineId: vm.spec.machineId,
+    modules: kernel.modules.map(({ name }) => moduleInitrdPath(name)),
+    env: { ...imageEnvironment(image.config), ...vm.spec.env },
+    time_unix_ns: BigInt(Date.now()) * 1_000_000n,
+    entropySeed: randomBytes(ENTROPY_SEED_BYTES),
+  };
+  return buildInitrd(fixed, record);
+}
+
+function deviceOf(attachment: Attachment, mac: string): BootSpec["network"] {
+  if (attachment.mode === "none") return undefined;
+  if (attachment.mode === "user") return { kind: "user", mac };
+  return { kind: "tap", tap: attachment.tap, mac };
+}
+
+function assertPresent(path: string, mend: string): void {
+  if (existsSync(path) && statSync(path).size > KiB) return;
+  throw new BangerError("invalid_state", `Cannot boot: ${path} is missing`, {
+    hint: `Try: ${mend}`,
+  });
+}

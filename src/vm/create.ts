@@ -1,0 +1,111 @@
+/** From what a user asked for to a machine's full description: names looked up, defaults filled in. */
+import { randomBytes } from "node:crypto";
+import type { Image } from "#api/image.ts";
+import type { NetworkMode, VmCreate } from "#api/vm.ts";
+import { BangerError } from "#base/error.ts";
+import { newId } from "#base/id.ts";
+import { similarNames } from "#base/similar.ts";
+import { MiB } from "#base/size.ts";
+import type { ConfigValues } from "#config/schema.ts";
+import type { WorkOptions } from "#images/service.ts";
+import { parseCidr, tryParseAddress } from "#net/address.ts";
+import { macAddress } from "#net/names.ts";
+import { allocateAddress } from "#net/pool.ts";
+import type { VmDeps } from "./deps.ts";
+import { makeName } from "./names.ts";
+import { findVm, insertVm, listVms, type NewVm } from "./records.ts";
+
+/** Resolves, reserves the name and the address, and enters the machine as `creating`. */
+export async function enterVm(
+  deps: VmDeps,
+  request: VmCreate & { ephemeral?: boolean },
+  work: WorkOptions,
+): Promise<NewVm> {
+  const { db, config } = deps;
+  if (request.name && findVm(db, request.name)?.name === request.name) {
+    throw new BangerError(
+      "already_exists",
+      `Cannot create machine "${request.name}": the name is taken`,
+      {
+        hint: `Choose another name, or remove it first: banger vm rm ${request.name}`,
+      },
+    );
+  }
+  const network = chooseNetwork(deps, request.network ?? config.values["network.mode"]);
+  const image = await resolveImage(deps, request.image ?? config.values.default_image_name, work);
+  const kernel = await resolveKernel(deps, request, image, work);
+  const id = newId();
+  return db
+    .transaction(() => {
+      const vm: NewVm = {
+        id,
+        name: request.name ?? makeName((name) => findVm(db, name) !== undefined),
+        imageId: image.id,
+        kernel,
+        spec: {
+          mode: request.mode ?? "systemd",
+          ...sizesOf(request, config.values),
+          network,
+          ...addressOf(deps, network),
+          mac: macAddress(id),
+          machineId: randomBytes(16).toString("hex"),
+          env: request.env ?? {},
+          ...(request.ephemeral ? { ephemeral: true } : {}),
+        },
+      };
+      insertVm(db, vm);
+      return vm;
+    })
+    .immediate();
+}
+
+function sizesOf(request: VmCreate, values: ConfigValues) {
+  return {
+    cpus: request.cpus ?? values["vm.cpus"],
+    memory_mib: request.memory_mib ?? Math.floor(values["vm.memory"] / MiB),
+    disk_bytes: request.disk_bytes ?? values["vm.disk"],
+  };
+}
+
+function addressOf(deps: VmDeps, network: NetworkMode): { address?: string } {
+  if (network !== "nat" && network !== "host") return {};
+  const inUse = new Set([
+    ...listVms(deps.db).flatMap(({ spec }) => tryParseAddress(spec.address ?? "") ?? []),
+    // Machines of another user's daemon may be on the same bridge.
+    ...deps.network.addressesInUse(),
+  ]);
+  return { address: allocateAddress(parseCidr(deps.config.values["network.subnet"]), { inUse }) };
+}
+
+/** "auto" is nat where this process may make taps and rules, the user-mode stack elsewhere. */
+function chooseNetwork(deps: VmDeps, wanted: string): NetworkMode {
+  if (wanted !== "auto") {
+    deps.network.assertUsable(wanted as NetworkMode);
+    return wanted as NetworkMode;
+  }
+  return deps.network.canUse("nat") ? "nat" : "user";
+}
+
+/** An image that is not here is pulled, unless the name looks like a slip of one that is. */
+async function resolveImage(deps: VmDeps, ref: string, work: WorkOptions): Promise<Image> {
+  const found = deps.images.find(ref);
+  if (found) return found;
+  const names = deps.images.list().map(({ name }) => name);
+  const isPlainName = !/[/:@]/.test(ref);
+  if (isPlainName && similarNames(ref, names).length > 0) return deps.images.show(ref);
+  return await deps.images.pull({ reference: ref }, work);
+}
+
+/** A kernel that was asked for by name must be here; the default one is pulled. */
+async function resolveKernel(
+  deps: VmDeps,
+  request: VmCreate,
+  image: Image,
+  work: WorkOptions,
+): Promise<string> {
+  if (request.kernel) return (await deps.kernels.show(request.kernel)).name;
+  if (image.kernel) return (await deps.kernels.show(image.kernel)).name;
+  const name = deps.config.values.default_kernel;
+  const isHere = (await deps.kernels.list()).some((kernel) => kernel.name === name);
+  return isHere ? name : (await deps.kernels.pull(name, work)).name;
+}

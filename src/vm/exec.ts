@@ -1,0 +1,53 @@
+/** What a command in a machine really is: the image's defaults filled in as container runtimes do. */
+import type { ExecRequest } from "#api/exec.ts";
+import type { ImageConfig } from "#api/image.ts";
+import type { BootMode } from "#api/vm.ts";
+import { BangerError } from "#base/error.ts";
+import type { ExecRequest as GuestExecRequest } from "#guest/exec.ts";
+
+/** The command of `vm run`: entrypoint and arguments, either replaceable. `invalid_argument` when there is none. */
+export function commandOf(
+  config: ImageConfig,
+  argv: readonly string[],
+  entrypoint: readonly string[] | undefined,
+): string[] {
+  const first = entrypoint ?? config.entrypoint ?? [];
+  // A replaced entrypoint makes the image's own arguments meaningless.
+  const rest = argv.length > 0 || entrypoint ? argv : (config.cmd ?? []);
+  const command = [...first, ...rest];
+  if (command.length > 0) return command;
+  throw new BangerError(
+    "invalid_argument",
+    "Cannot run the image: it names no command and none was given",
+    {
+      hint: "Give one after the image: banger vm run IMAGE -- COMMAND",
+    },
+  );
+}
+
+/** In direct mode the image's user and folder are the default; a machine with an init starts at root's. */
+export function toGuestRequest(
+  request: ExecRequest,
+  config: ImageConfig,
+  mode: BootMode,
+): GuestExecRequest {
+  const cwd = request.cwd ?? (mode === "direct" ? config.workdir : undefined);
+  const user = request.user ?? (mode === "direct" ? config.user : undefined);
+  return {
+    argv: request.argv,
+    stdin: request.stdin ?? false,
+    ...(request.env ? { env: request.env } : {}),
+    ...(cwd ? { cwd } : {}),
+    ...(user ? { user } : {}),
+    ...(request.terminal ? { tty: request.terminal } : {}),
+  };
+}
+
+/** "NAME=value" lines of an image as a record; lines without a name are left out. */
+export function imageEnvironment(config: ImageConfig): Record<string, string> {
+  const pairs = (config.env ?? []).map((line): [string, string] => {
+    const at = line.indexOf("=");
+    return at < 0 ? [line, ""] : [line.slice(0, at), line.slice(at + 1)];
+  });
+  return Object.fromEntries(pairs.filter(([name]) => name !== ""));
+}

@@ -1,0 +1,44 @@
+/**
+ * The life of a machine: its states, and which one may follow which. Every change of a
+ * machine's state goes through `assertTransition`; nothing else decides what is legal.
+ */
+import type { VmState } from "#api/vm.ts";
+import { assert } from "#base/assert.ts";
+import { BangerError } from "#base/error.ts";
+
+const transitions: Record<VmState, readonly VmState[]> = {
+  /** Its folder and disk are being made; a crash here undoes the machine. */
+  creating: ["stopped", "removing"],
+  /** Holds nothing but its folder. */
+  stopped: ["starting", "removing"],
+  /** Network, initrd and monitor are being made; failure leads back to stopped. */
+  starting: ["running", "stopping", "stopped"],
+  /** The monitor runs and the guest has said that it is ready. */
+  running: ["stopping", "stopped"],
+  /** The guest was asked to power off, or the monitor is being ended. */
+  stopping: ["stopped"],
+  /** On its way out; only removal can follow, however often it is interrupted. */
+  removing: [],
+};
+
+export function assertTransition(from: VmState, to: VmState): void {
+  assert(transitions[from].includes(to), `a machine cannot go from ${from} to ${to}`);
+}
+
+/** What a user may do in which state, with the sentence for when they may not. */
+export function requireState(
+  vm: { name: string; state: VmState },
+  verb: string,
+  allowed: readonly VmState[],
+): void {
+  if (allowed.includes(vm.state)) return;
+  throw new BangerError("invalid_state", `Cannot ${verb} machine "${vm.name}": it is ${vm.state}`, {
+    hint: hintFor(vm),
+  });
+}
+
+function hintFor({ name, state }: { name: string; state: VmState }): string | undefined {
+  if (state === "stopped") return `Start it with: banger vm start ${name}`;
+  if (state === "running") return `Stop it with: banger vm stop ${name}`;
+  return `Wait a moment, and see: banger vm show ${name}`;
+}

@@ -1,0 +1,214 @@
+/** Machine rows of the store. The only place that writes the `vms` table. */
+import type { Database } from "bun:sqlite";
+import {
+  type BootMode,
+  type NetworkMode,
+  type Vm,
+  type VmExit,
+  type VmState,
+  vmName,
+} from "#api/vm.ts";
+import { BangerError } from "#base/error.ts";
+import { didYouMean } from "#base/similar.ts";
+import type { MachineHandle } from "#vmm/driver.ts";
+import { assertTransition } from "./machine.ts";
+
+/** What was asked for when the machine was made, with every default filled in. */
+export interface VmSpec {
+  mode: BootMode;
+  cpus: number;
+  memory_mib: number;
+  disk_bytes: number;
+  network: NetworkMode;
+  /** For the modes that use the pool; the machine's own for life. */
+  address?: string;
+  mac: string;
+  machineId: string;
+  env: Record<string, string>;
+  /** Lives as long as the command it was made for, and is removed with it. */
+  ephemeral?: boolean;
+}
+
+/** What a started machine holds outside the store. */
+export interface VmRuntime {
+  /** Kernel's boot id: after a reboot of the host none of this exists any more. */
+  hostBootId: string;
+  /** Absent until the monitor runs. */
+  handle?: MachineHandle;
+}
+
+export interface VmRecord {
+  id: string;
+  name: string;
+  state: VmState;
+  imageId: string;
+  /** The image's name now. */
+  image: string;
+  kernel: string;
+  spec: VmSpec;
+  runtime: VmRuntime | undefined;
+  exit: VmExit | undefined;
+  warning: string | undefined;
+  createdAt: string;
+  startedAt: string | undefined;
+}
+
+interface Row {
+  id: string;
+  name: string;
+  state: VmState;
+  image_id: string;
+  image: string;
+  kernel: string;
+  spec: string;
+  runtime: string | null;
+  exit: string | null;
+  warning: string | null;
+  created_at: string;
+  started_at: string | null;
+}
+
+const SELECT =
+  "SELECT vms.*, images.name AS image FROM vms JOIN images ON images.id = vms.image_id";
+
+export function listVms(db: Database): VmRecord[] {
+  return (db.query(`${SELECT} ORDER BY vms.created_at, vms.id`).all() as Row[]).map(fromRow);
+}
+
+export function findVm(db: Database, ref: string): VmRecord | undefined {
+  const row = db.query(`${SELECT} WHERE vms.name = $ref OR vms.id = $ref`).get({ ref });
+  if (row) return fromRow(row as Row);
+  const byPrefix = db.query(`${SELECT} WHERE substr(vms.id, 1, $length) = $ref LIMIT 2`);
+  const rows = ref.length < 4 ? [] : (byPrefix.all({ ref, length: ref.length }) as Row[]);
+  return rows.length === 1 && rows[0] ? fromRow(rows[0]) : undefined;
+}
+
+export function getVm(db: Database, ref: string): VmRecord {
+  const found = findVm(db, ref);
+  if (found) return found;
+  const names = (db.query("SELECT name FROM vms").all() as { name: string }[]).map(
+    ({ name }) => name,
+  );
+  throw new BangerError("not_found", `Cannot find machine "${ref}": there is none of that name`, {
+    hint: didYouMean(ref, names, "See all machines with: banger vm list"),
+  });
+}
+
+export interface NewVm {
+  id: string;
+  name: string;
+  imageId: string;
+  kernel: string;
+  spec: VmSpec;
+}
+
+/** `already_exists` when the name is taken, also by a machine that another call is making. */
+export function insertVm(db: Database, vm: NewVm): void {
+  const name = vmName.parse(vm.name);
+  try {
+    db.query(
+      `INSERT INTO vms (id, name, state, image_id, kernel, spec, created_at)
+       VALUES ($id, $name, 'creating', $imageId, $kernel, $spec, $createdAt)`,
+    ).run({
+      id: vm.id,
+      name,
+      imageId: vm.imageId,
+      kernel: vm.kernel,
+      spec: JSON.stringify(vm.spec),
+      createdAt: new Date().toISOString(),
+    });
+  } catch (error) {
+    const isTaken = error instanceof Error && error.message.includes("vms.name");
+    if (!isTaken) throw error;
+    throw new BangerError("already_exists", `Cannot create machine "${name}": the name is taken`, {
+      hint: `Choose another name, or remove it first: banger vm rm ${name}`,
+    });
+  }
+}
+
+export interface VmChange {
+  state?: VmState;
+  runtime?: VmRuntime | null;
+  exit?: VmExit | null;
+  warning?: string | null;
+  startedAt?: string;
+}
+
+/** Changes a row; a change of state must be a legal one. */
+export function updateVm(db: Database, vm: VmRecord, change: VmChange): VmRecord {
+  if (change.state) assertTransition(vm.state, change.state);
+  const next: VmRecord = {
+    ...vm,
+    state: change.state ?? vm.state,
+    runtime: change.runtime === undefined ? vm.runtime : (change.runtime ?? undefined),
+    exit: change.exit === undefined ? vm.exit : (change.exit ?? undefined),
+    warning: change.warning === undefined ? vm.warning : (change.warning ?? undefined),
+    startedAt: change.startedAt ?? vm.startedAt,
+  };
+  db.query(
+    `UPDATE vms SET state = $state, runtime = $runtime, exit = $exit, warning = $warning, started_at = $startedAt
+     WHERE id = $id`,
+  ).run({
+    id: next.id,
+    state: next.state,
+    runtime: next.runtime ? JSON.stringify(next.runtime) : null,
+    exit: next.exit ? JSON.stringify(next.exit) : null,
+    warning: next.warning ?? null,
+    startedAt: next.startedAt ?? null,
+  });
+  return next;
+}
+
+export function deleteVm(db: Database, id: string): void {
+  db.query("DELETE FROM vms WHERE id = $id").run({ id });
+}
+
+export function toApi(vm: VmRecord): Vm {
+  const { spec, runtime } = vm;
+  return {
+    id: vm.id,
+    name: vm.name,
+    state: vm.state,
+    image: vm.image,
+    kernel: vm.kernel,
+    mode: spec.mode,
+    cpus: spec.cpus,
+    memory_mib: spec.memory_mib,
+    disk_bytes: spec.disk_bytes,
+    network: {
+      mode: spec.network,
+      ...(spec.address ? { address: spec.address } : {}),
+      ...(spec.network === "none" ? {} : { mac: spec.mac }),
+    },
+    ...(runtime?.handle
+      ? {
+          vmm: {
+            driver: runtime.handle.driver,
+            accelerator: runtime.handle.accelerator,
+            pid: runtime.handle.pid,
+          },
+        }
+      : {}),
+    createdAt: vm.createdAt,
+    ...(vm.startedAt ? { startedAt: vm.startedAt } : {}),
+    ...(vm.exit ? { exit: vm.exit } : {}),
+    ...(vm.warning ? { warning: vm.warning } : {}),
+  };
+}
+
+function fromRow(row: Row): VmRecord {
+  return {
+    id: row.id,
+    name: row.name,
+    state: row.state,
+    imageId: row.image_id,
+    image: row.image,
+    kernel: row.kernel,
+    spec: JSON.parse(row.spec) as VmSpec,
+    runtime: row.runtime ? (JSON.parse(row.runtime) as VmRuntime) : undefined,
+    exit: row.exit ? (JSON.parse(row.exit) as VmExit) : undefined,
+    warning: row.warning ?? undefined,
+    createdAt: row.created_at,
+    startedAt: row.started_at ?? undefined,
+  };
+}

@@ -1,0 +1,67 @@
+/** One machine that runs: its monitor's process and the connection to the agent inside. */
+import { getLogger } from "@logtape/logtape";
+import { BangerError, messageOf } from "#base/error.ts";
+import { type Agent, connectAgent } from "#guest/agent.ts";
+import type { ExitReason, Machine } from "#vmm/driver.ts";
+
+const log = getLogger(["banger", "vm"]);
+
+const CONNECT_TIMEOUT_MS = 120_000;
+
+export class RunningVm {
+  readonly machine: Machine;
+  #agent: Promise<Agent> | undefined;
+
+  constructor(machine: Machine) {
+    this.machine = machine;
+  }
+
+  get exited(): Promise<ExitReason> {
+    return this.machine.exited;
+  }
+
+  /** The agent's connection, made anew when it was lost; ends early when the machine does. */
+  async agent(signal?: AbortSignal): Promise<Agent> {
+    this.#agent ??= this.#connect(signal);
+    const agent = this.#agent;
+    const forget = (): void => {
+      if (this.#agent === agent) this.#agent = undefined;
+    };
+    agent.then(({ closed }) => closed.then(forget), forget);
+    return await agent;
+  }
+
+  /** Waits for `work`, but no longer than the machine lives. */
+  async whileAlive<T>(work: Promise<T>): Promise<T> {
+    const ended = this.machine.exited.then((reason) => {
+      throw new EndedEarly(reason);
+    });
+    ended.catch(() => {});
+    return await Promise.race([work, ended]);
+  }
+
+  async #connect(signal: AbortSignal | undefined): Promise<Agent> {
+    const pipe = await this.whileAlive(this.machine.connectAgent(signal));
+    const connecting = connectAgent(pipe, {
+      timeout_ms: CONNECT_TIMEOUT_MS,
+      ...(signal ? { signal } : {}),
+    });
+    try {
+      return await this.whileAlive(connecting);
+    } catch (error) {
+      connecting.catch((late) => log.debug("agent: {message}", { message: messageOf(late) }));
+      pipe.destroy();
+      throw error;
+    }
+  }
+}
+
+/** The machine ended before it was of use. */
+export class EndedEarly extends BangerError {
+  readonly reason: ExitReason;
+
+  constructor(reason: ExitReason) {
+    super("guest", `The machine ended: ${reason.kind}`);
+    this.reason = reason;
+  }
+}
