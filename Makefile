@@ -1,0 +1,66 @@
+# make help says what there is. Everything that a step needs and this computer lacks is
+# installed by scripts/bootstrap.sh before it.
+
+BUN ?= $(CURDIR)/build/toolchain/bun
+PREFIX ?= /usr/local
+INSTALL ?= install
+BIN := build/bin
+VERSION := $(shell sed -n 's/^  "version": "\(.*\)",$$/\1/p' package.json)
+
+.PHONY: help build guest test lint format demo bench install uninstall clean
+
+help:
+	@printf '%s\n' \
+	  'make build      $(BIN)/banger, bangerd and banger-vsock-agent' \
+	  'make test       lint, then every test there is, real boots included' \
+	  'make lint       format, types, dead code and the rules of the tree' \
+	  'make format     rewrite the sources in the one format' \
+	  'make demo       the main job from kernel to ssh, on this computer' \
+	  'make bench      the benchmarks, each as a ratio within one run' \
+	  'make install    copy the programs to PREFIX (default /usr/local)' \
+	  'make uninstall  remove them from there' \
+	  'make clean      remove what was built (build/cache and build/toolchain stay)'
+
+build:
+	@sh scripts/bootstrap.sh build
+	@$(MAKE) --no-print-directory guest
+	@$(BUN) scripts/build.ts
+
+# The program embeds the guest's binary, so this comes first.
+guest:
+	@mkdir -p $(BIN)
+	@$(MAKE) -s --no-print-directory -C guest OUT=$(CURDIR)/$(BIN) VERSION=$(VERSION)
+
+test:
+	@sh scripts/bootstrap.sh build run test
+	@$(MAKE) --no-print-directory build
+	@$(BUN) scripts/test.ts
+
+lint:
+	@sh scripts/bootstrap.sh build
+	@$(BUN) run --silent lint
+
+format:
+	@sh scripts/bootstrap.sh build
+	@$(BUN) run --silent format
+
+demo:
+	@sh scripts/bootstrap.sh build run demo
+	@$(BUN) scripts/demo.ts
+
+bench:
+	@sh scripts/bootstrap.sh build run test
+	@$(MAKE) --no-print-directory build
+	@$(BUN) bench/run.ts
+
+# Never stripped: what strip takes for waste at the end of the file is the program.
+install: build
+	$(INSTALL) -d $(DESTDIR)$(PREFIX)/bin
+	$(INSTALL) -m 755 $(BIN)/banger $(DESTDIR)$(PREFIX)/bin/banger
+	ln -sf banger $(DESTDIR)$(PREFIX)/bin/bangerd
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/banger $(DESTDIR)$(PREFIX)/bin/bangerd
+
+clean:
+	rm -rf build/bin build/guest build/test

@@ -1,0 +1,72 @@
+/**
+ * A Debian root file system as an OCI layout, made once with mmdebstrap from the package
+ * sources of this computer and kept in build/cache, which the demo and all tests share.
+ */
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { makeLayout } from "./oci-layout.ts";
+
+const CACHE = join(import.meta.dir, "../../build/cache");
+const AGE_MAX_MS = 7 * 24 * 3600 * 1000;
+
+/** The minbase variant, tagged with the suite. Gives the layout's folder. */
+export async function debianLayout(
+  options: { suite?: string; signal?: AbortSignal } = {},
+): Promise<string> {
+  const suite = options.suite ?? "bookworm";
+  const layout = join(CACHE, `debian-${suite}-minbase`);
+  if (existsSync(layout) && Date.now() - statSync(layout).mtimeMs < AGE_MAX_MS) return layout;
+  mkdirSync(CACHE, { recursive: true });
+  const scratch = mkdtempSync(`${layout}-`);
+  try {
+    const tar = join(scratch, "rootfs.tar");
+    await mmdebstrap(suite, tar, options.signal);
+    await makeLayout(join(scratch, "layout"), [tar], {
+      config: {
+        Cmd: ["bash"],
+        Env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+      },
+      tag: suite,
+    });
+    rmSync(layout, { recursive: true, force: true });
+    renameSync(join(scratch, "layout"), layout);
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+  return layout;
+}
+
+async function mmdebstrap(suite: string, tar: string, signal?: AbortSignal): Promise<void> {
+  const sudo = process.getuid?.() === 0 ? [] : ["sudo", "-n"];
+  // The tar comes through a pipe so that it is ours whoever runs mmdebstrap.
+  const child = Bun.spawn(
+    [...sudo, "mmdebstrap", "--mode=root", "--variant=minbase", "--format=tar", suite, "-", "-"],
+    {
+      stdin: new Blob([await hostSources(suite)]),
+      stdout: Bun.file(tar),
+      stderr: "pipe",
+      ...(signal ? { signal } : {}),
+    },
+  );
+  const [log, status] = await Promise.all([new Response(child.stderr).text(), child.exited]);
+  if (status !== 0) throw new Error(`mmdebstrap failed:\n${log.slice(-3000)}`);
+}
+
+/** Host name of a package server of this computer: a name that its resolver knows. */
+export async function packageHost(suite = "bookworm"): Promise<string> {
+  const [, uri = ""] = (await hostSources(suite)).split(" ");
+  return new URL(uri).hostname;
+}
+
+/** This computer's own package sources for a suite, as lines of a sources.list. */
+async function hostSources(suite: string): Promise<string> {
+  const format = "$(CREATED_BY) $(REPO_URI) $(RELEASE) $(COMPONENT)";
+  const child = Bun.spawn(["apt-get", "indextargets", "--format", format], { stderr: "inherit" });
+  const lines = (await new Response(child.stdout).text()).split("\n").flatMap((line) => {
+    const [kind, uri, release, component] = line.split(" ");
+    const isOurs = kind === "Packages" && component === "main";
+    return isOurs && release?.split("-")[0] === suite ? [`deb ${uri} ${release} main`] : [];
+  });
+  if (lines.length > 0) return `${[...new Set(lines)].join("\n")}\n`;
+  throw new Error(`apt on this computer has no sources for Debian "${suite}"`);
+}

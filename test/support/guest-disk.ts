@@ -1,0 +1,65 @@
+/** Disks for guests: ext4 files made by mke2fs of folders. */
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { runOk } from "#base/run.ts";
+import { cached } from "./guest-kernel.ts";
+
+export async function makeDisk(
+  path: string,
+  options: { size: string; from?: string },
+): Promise<void> {
+  const from = options.from ? ["-d", options.from] : [];
+  await runOk(
+    ["mke2fs", "-q", "-F", "-t", "ext4", "-E", "root_owner=0:0", ...from, path, options.size],
+    { timeout_ms: 120_000 },
+  );
+}
+
+/** A folder with busybox and little else: no libc, resolv.conf a symlink that leads nowhere. */
+export async function busyboxRoot(): Promise<string> {
+  return cached("guest-busybox-root", async (root) => {
+    const unpacked = mkdtempSync(join(tmpdir(), "banger-busybox-"));
+    try {
+      await runOk(["apt-get", "download", "busybox-static"], { cwd: unpacked });
+      const file = readdirSync(unpacked).find((entry) => entry.endsWith(".deb"));
+      await runOk(["dpkg-deb", "-x", join(unpacked, file ?? ""), unpacked]);
+      for (const folder of ["bin", "etc", "root", "home/ann", "tmp"]) {
+        mkdirSync(join(root, folder), { recursive: true });
+      }
+      copyFileSync(join(unpacked, "bin/busybox"), join(root, "bin/busybox"));
+      chmodSync(join(root, "bin/busybox"), 0o755);
+    } finally {
+      rmSync(unpacked, { recursive: true, force: true });
+    }
+    const applets = await runOk([join(root, "bin/busybox"), "--list"]);
+    for (const applet of applets.trim().split("\n")) {
+      if (applet !== "busybox") symlinkSync("busybox", join(root, "bin", applet));
+    }
+    writeFileSync(
+      join(root, "etc/passwd"),
+      "root:x:0:0:root:/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n",
+    );
+    writeFileSync(join(root, "etc/group"), "root:x:0:\nann:x:1000:\nwheel:x:27:ann\n");
+    symlinkSync("../run/nowhere/resolv.conf", join(root, "etc/resolv.conf"));
+  });
+}
+
+/** Debian with systemd and an ssh server. */
+export async function systemdRoot(): Promise<string> {
+  return cached("guest-systemd-root", async (root) => {
+    const packages = "systemd-sysv,openssh-server,iproute2,dbus,udev";
+    await runOk(["mmdebstrap", "--variant=minbase", `--include=${packages}`, "bookworm", root], {
+      timeout_ms: 600_000,
+    });
+  });
+}

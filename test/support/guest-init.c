@@ -1,0 +1,136 @@
+/*
+ * PID 1 of the test guests: loads the modules in /modules/order, opens the agent's port and
+ * obeys one-line commands from the host. Whatever it does not know, it sends back.
+ *
+ *   disks     "NAME SECTORS RO" of each /dev/vd*, one line, ";" between them
+ *   cmdline   /proc/cmdline
+ *   net       names of the network interfaces
+ *   poweroff  reboot  panic
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define MODULE_INIT_COMPRESSED_FILE 4
+
+static size_t read_text(const char *path, char *text, size_t size) {
+  int fd = open(path, O_RDONLY);
+  ssize_t length = fd < 0 ? -1 : read(fd, text, size - 1);
+  if (fd >= 0) close(fd);
+  if (length < 0) length = 0;
+  while (length > 0 && text[length - 1] == '\n') length--;
+  text[length] = 0;
+  return (size_t)length;
+}
+
+static void load_modules(void) {
+  static char order[8192];
+  read_text("/modules/order", order, sizeof order);
+  for (char *file = strtok(order, "\n"); file; file = strtok(NULL, "\n")) {
+    char path[300];
+    snprintf(path, sizeof path, "/modules/%s", file);
+    int fd = open(path, O_RDONLY);
+    int flags = strstr(file, ".ko.") ? MODULE_INIT_COMPRESSED_FILE : 0;
+    if (syscall(SYS_finit_module, fd, "", flags)) printf("TEST cannot load %s: %m\n", file);
+    close(fd);
+  }
+}
+
+static int open_agent_port(void) {
+  for (int attempt = 0; attempt < 500; attempt++, usleep(10000)) {
+    DIR *folder = opendir("/sys/class/virtio-ports");
+    struct dirent *entry;
+    while (folder && (entry = readdir(folder))) {
+      char path[400], name[100];
+      snprintf(path, sizeof path, "/sys/class/virtio-ports/%s/name", entry->d_name);
+      read_text(path, name, sizeof name);
+      if (strcmp(name, "org.banger.agent")) continue;
+      snprintf(path, sizeof path, "/dev/%s", entry->d_name);
+      closedir(folder);
+      return open(path, O_RDWR);
+    }
+    if (folder) closedir(folder);
+  }
+  return -1;
+}
+
+static void list(const char *folder_path, const char *prefix, char *out, size_t size) {
+  char names[16][32];
+  int count = 0;
+  DIR *folder = opendir(folder_path);
+  struct dirent *entry;
+  while (folder && count < 16 && (entry = readdir(folder)))
+    if (entry->d_name[0] != '.' && !strncmp(entry->d_name, prefix, strlen(prefix)))
+      snprintf(names[count++], 32, "%.31s", entry->d_name);
+  if (folder) closedir(folder);
+  qsort(names, count, 32, (int (*)(const void *, const void *))strcmp);
+  out[0] = 0;
+  for (int i = 0; i < count; i++) {
+    char path[600], sectors[32] = "", readonly[8] = "";
+    snprintf(path, sizeof path, "%s/%s/size", folder_path, names[i]);
+    read_text(path, sectors, sizeof sectors);
+    snprintf(path, sizeof path, "%s/%s/ro", folder_path, names[i]);
+    read_text(path, readonly, sizeof readonly);
+    size_t used = strlen(out);
+    snprintf(out + used, size - used, "%s%s %s %s", i ? ";" : "", names[i], sectors, readonly);
+  }
+}
+
+static void obey(int port, char *line) {
+  static char answer[8192];
+  snprintf(answer, sizeof answer - 1, "%s", line);
+  if (!strcmp(line, "disks")) list("/sys/block", "vd", answer, sizeof answer - 1);
+  if (!strcmp(line, "net")) list("/sys/class/net", "", answer, sizeof answer - 1);
+  if (!strcmp(line, "cmdline")) read_text("/proc/cmdline", answer, sizeof answer - 1);
+  if (!strcmp(line, "poweroff")) reboot(RB_POWER_OFF);
+  if (!strcmp(line, "reboot")) reboot(RB_AUTOBOOT);
+  if (!strcmp(line, "panic")) exit(3);
+  strcat(answer, "\n");
+  if (write(port, answer, strlen(answer)) < 0) printf("TEST cannot write: %m\n");
+}
+
+int main(void) {
+  static char buffer[4096];
+  size_t used = 0;
+  mkdir("/proc", 0755);
+  mkdir("/sys", 0755);
+  mkdir("/dev", 0755);
+  mount("proc", "/proc", "proc", 0, NULL);
+  mount("sysfs", "/sys", "sysfs", 0, NULL);
+  mount("devtmpfs", "/dev", "devtmpfs", 0, NULL);
+  int console = open("/dev/console", O_RDWR);
+  for (int fd = 0; console >= 0 && fd < 3; fd++) dup2(console, fd);
+  setvbuf(stdout, NULL, _IONBF, 0);
+  char uptime[100];
+  read_text("/proc/uptime", uptime, sizeof uptime);
+  printf("TEST init at %s\n", strtok(uptime, " "));
+  load_modules();
+  int port = open_agent_port();
+  read_text("/proc/uptime", uptime, sizeof uptime);
+  printf("TEST up at %s\n", strtok(uptime, " "));
+  if (write(port, "hello\n", 6) != 6) printf("TEST cannot greet: %m\n");
+  while (1) {
+    ssize_t length = read(port, buffer + used, sizeof buffer - 1 - used);
+    if (length <= 0) {
+      /* Nobody is connected on the host. */
+      usleep(20000);
+      continue;
+    }
+    used += length;
+    buffer[used] = 0;
+    for (char *end; (end = strchr(buffer, '\n'));) {
+      *end = 0;
+      obey(port, buffer);
+      used -= end + 1 - buffer;
+      memmove(buffer, end + 1, used + 1);
+    }
+    if (used == sizeof buffer - 1) used = 0;
+  }
+}

@@ -1,0 +1,107 @@
+/** A QEMU microvm with the agent in it, started by a plain command line. */
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Duplex } from "node:stream";
+import type { BootRecord } from "#guest/boot.ts";
+import { readAgentBinary, readFirstBoot } from "#guest/embedded.ts";
+import { buildInitrd, buildStaticInitrd, moduleInitrdPath } from "#guest/initrd.ts";
+import { PORT_NAME } from "#guest/protocol.ts";
+import { connectOnce } from "./guest-agent.ts";
+import type { GuestKernel } from "./guest-kernel.ts";
+
+const KILL_WAIT_MS = 5000;
+const MAC = "52:54:00:12:34:56";
+
+export interface GuestMachineOptions {
+  kernel: GuestKernel;
+  /** Raw files, in order; the first of an overlay is read-only. */
+  disks: readonly { path: string; readOnly: boolean }[];
+  record: Partial<BootRecord>;
+  memory_mib?: number;
+  /** Further arguments for QEMU. */
+  qemuArgs?: readonly string[];
+}
+
+export interface GuestMachine extends AsyncDisposable {
+  readonly folder: string;
+  connect(): Promise<Duplex>;
+  console(): string;
+  readonly exited: Promise<number>;
+}
+
+export function startGuestMachine(options: GuestMachineOptions): GuestMachine {
+  const folder = mkdtempSync(join(tmpdir(), "banger-guest-"));
+  const socket = join(folder, "agent.sock");
+  const consolePath = join(folder, "console.log");
+  writeFileSync(join(folder, "initrd"), initrdOf(options));
+  const child = Bun.spawn(
+    [
+      "qemu-system-x86_64",
+      ...["-M", "microvm,accel=tcg", "-cpu", "max", "-smp", "2"],
+      ...["-m", String(options.memory_mib ?? 512), "-nodefaults", "-no-user-config", "-no-reboot"],
+      ...["-display", "none", "-serial", `file:${consolePath}`],
+      ...["-kernel", options.kernel.path, "-initrd", join(folder, "initrd"), "-append"],
+      `console=ttyS0 quiet panic=-1 reboot=t net.ifnames=0 tsc_early_khz=2000000`,
+      ...options.disks.flatMap(({ path, readOnly }, index) => [
+        ...[
+          "-drive",
+          `id=d${index},file=${path},format=raw,if=none,readonly=${readOnly ? "on" : "off"}`,
+        ],
+        ...["-device", `virtio-blk-device,drive=d${index}`],
+      ]),
+      ...["-netdev", "user,id=n0", "-device", `virtio-net-device,netdev=n0,mac=${MAC}`],
+      ...["-device", "virtio-rng-device", "-device", "virtio-serial-device"],
+      ...["-chardev", `socket,id=agent,path=${socket},server=on,wait=off`],
+      ...["-device", `virtserialport,chardev=agent,name=${PORT_NAME}`],
+      ...(options.qemuArgs ?? []),
+    ],
+    { stdin: "ignore", stdout: "ignore", stderr: Bun.file(join(folder, "qemu.log")) },
+  );
+  return {
+    folder,
+    exited: child.exited,
+    console: () => (existsSync(consolePath) ? readFileSync(consolePath, "utf8") : ""),
+    connect: () => connectWhenThere(socket, child.exited),
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGKILL");
+      await Promise.race([child.exited, Bun.sleep(KILL_WAIT_MS)]);
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+function initrdOf({ kernel, record }: GuestMachineOptions): Uint8Array {
+  const staticPart = buildStaticInitrd({
+    agent: readAgentBinary(),
+    firstBoot: readFirstBoot(),
+    modules: kernel.modules,
+  });
+  return buildInitrd(staticPart, {
+    mode: "direct",
+    hostname: "testbox",
+    rootfs: { kind: "overlay" },
+    network: { mac: MAC, address: "10.0.2.15/24", gateway: "10.0.2.2", dns: ["10.0.2.3"] },
+    authorizedKeys: [],
+    machineId: "0123456789abcdef0123456789abcdef",
+    modules: kernel.modules.map(({ name }) => moduleInitrdPath(name)),
+    env: { BANGER_TEST: "from the record" },
+    time_unix_ns: BigInt(Date.now()) * 1_000_000n,
+    entropySeed: crypto.getRandomValues(new Uint8Array(64)),
+    ...record,
+  });
+}
+
+/** QEMU makes its socket before it boots, a moment after it was started. */
+async function connectWhenThere(path: string, exited: Promise<number>): Promise<Duplex> {
+  let isOver = false;
+  void exited.then(() => {
+    isOver = true;
+  });
+  for (;;) {
+    const socket = await connectOnce(path);
+    if (socket) return socket;
+    if (isOver) throw new Error("QEMU has ended");
+    await Bun.sleep(10);
+  }
+}

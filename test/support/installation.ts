@@ -1,0 +1,174 @@
+/**
+ * A banger of its own for one test file: build/bin/banger with a home folder nobody else has.
+ * Disposing of it ends its machines and its daemon, then fails when anything is left of them.
+ */
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+
+const PROGRAM = join(import.meta.dir, "../../build/bin/banger");
+const TIMEOUT_DEFAULT_MS = 180_000;
+const OUTPUT_MAX_BYTES = 16 * 1024 * 1024;
+
+export interface Result {
+  /** Exit status, 128 + N after signal N. */
+  status: number;
+  stdout: string;
+  stderr: string;
+}
+
+export interface CallOptions {
+  stdin?: string;
+  timeout_ms?: number;
+  env?: Record<string, string>;
+}
+
+export interface Installation extends AsyncDisposable {
+  readonly home: string;
+  readonly env: Record<string, string>;
+  /** Runs `banger ARGS` and gives what it did, whatever its exit status. */
+  call(args: string[], options?: CallOptions): Promise<Result>;
+  /** Runs `banger ARGS`, which must succeed, and gives its stdout. */
+  ok(...args: string[]): Promise<string>;
+  /** As `ok`, with --json, and parsed. */
+  json<T>(...args: string[]): Promise<T>;
+  /** Starts `banger ARGS` with pipes, for tests that send signals or read along. */
+  spawn(args: string[]): Bun.Subprocess<"pipe", "pipe", "pipe">;
+  /** Processes of this installation: its daemon, monitors and helpers, without the caller's own. */
+  processes(): { pid: number; command: string }[];
+}
+
+export function install(): Installation {
+  if (!existsSync(PROGRAM)) throw new Error("build/bin/banger is not there: run make build");
+  const linksBefore = networkLinks();
+  // Short, since the path of a unix socket below it has at most 107 bytes.
+  const home = mkdtempSync("/tmp/bgr-");
+  const env = environment(home);
+  mkdirSync(join(home, "run"), { mode: 0o700 });
+
+  const spawn = (args: string[], extra: Record<string, string> = {}) =>
+    Bun.spawn([PROGRAM, ...args], {
+      cwd: home,
+      env: { ...env, ...extra },
+      stdin: "pipe",
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+
+  const call = async (args: string[], options: CallOptions = {}): Promise<Result> => {
+    const child = spawn(args, options.env);
+    const timeout_ms = options.timeout_ms ?? TIMEOUT_DEFAULT_MS;
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      child.kill("SIGKILL");
+    }, timeout_ms);
+    child.stdin.write(options.stdin ?? "");
+    await Promise.resolve(child.stdin.end()).catch(() => {});
+    const [stdout, stderr, status] = await Promise.all([
+      textOf(child.stdout),
+      textOf(child.stderr),
+      child.exited,
+    ]);
+    clearTimeout(timer);
+    if (!late) return { status, stdout, stderr };
+    const output = `${stdout.slice(-2000)}${stderr.slice(-2000)}`;
+    throw new Error(`banger ${args.join(" ")} did not end in ${timeout_ms} ms: ${output}`);
+  };
+
+  const ok = async (...args: string[]): Promise<string> => {
+    const { status, stdout, stderr } = await call(args, { timeout_ms: 400_000 });
+    if (status === 0) return stdout;
+    throw new Error(`banger ${args.join(" ")}: status ${status}\n${stdout}${stderr}`);
+  };
+
+  const processes = () => processesOf(home);
+  const dispose = async () => {
+    const failure = await endEverything(call).catch((error: unknown) => String(error));
+    const left = [...(failure ? [failure] : []), ...leftovers(home, linksBefore)];
+    for (const { pid } of processes()) process.kill(pid, "SIGKILL");
+    rmSync(home, { recursive: true, force: true });
+    if (left.length > 0) throw new Error(`left behind:\n  ${left.join("\n  ")}`);
+  };
+  return {
+    home,
+    env,
+    call,
+    ok,
+    json: async <T>(...args: string[]) => JSON.parse(await ok(...args, "--json")) as T,
+    spawn: (args) => spawn(args),
+    processes,
+    [Symbol.asyncDispose]: dispose,
+  };
+}
+
+/** Nothing of the caller's own banger, ssh or registry settings gets through. */
+function environment(home: string): Record<string, string> {
+  return {
+    PATH: process.env["PATH"] ?? "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin",
+    LANG: "C.UTF-8",
+    TERM: "dumb",
+    HOME: home,
+    XDG_CONFIG_HOME: join(home, "config"),
+    XDG_STATE_HOME: join(home, "state"),
+    XDG_CACHE_HOME: join(home, "cache"),
+    XDG_RUNTIME_DIR: join(home, "run"),
+  };
+}
+
+type Call = (args: string[], options?: CallOptions) => Promise<Result>;
+
+async function endEverything(call: Call): Promise<undefined> {
+  const { status, stdout } = await call(["vm", "list", "--json"]);
+  const machines = status === 0 ? (JSON.parse(stdout) as { name: string }[]) : [];
+  for (const { name } of machines) await call(["vm", "rm", "--force", name]);
+  await call(["daemon", "stop"]);
+}
+
+/** What must not be there any more, in words. */
+function leftovers(home: string, linksBefore: Set<string>): string[] {
+  const processes = processesOf(home).map(({ pid, command }) => `process ${pid}: ${command}`);
+  const links = [...networkLinks()].filter((name) => !linksBefore.has(name));
+  const mounts = readFileSync("/proc/self/mounts", "utf8")
+    .split("\n")
+    .filter((line) => line.includes(`${home}/`));
+  const vms = join(home, "state/banger/vms");
+  const folders = existsSync(vms) ? readdirSync(vms) : [];
+  return [
+    ...processes,
+    ...links.map((name) => `network link ${name}`),
+    ...mounts.map((line) => `mount ${line}`),
+    ...folders.map((name) => `folder ${join(vms, name)}`),
+  ];
+}
+
+/** Taps of banger; its bridge is the host's, and stays for the next machine. */
+function networkLinks(): Set<string> {
+  return new Set(readdirSync("/sys/class/net").filter((name) => name.startsWith("bgr")));
+}
+
+/** By environment and command line, so that a helper which cleared its environment is seen as well. */
+function processesOf(home: string): { pid: number; command: string }[] {
+  const found: { pid: number; command: string }[] = [];
+  for (const entry of readdirSync("/proc")) {
+    const pid = Number(entry);
+    if (!Number.isInteger(pid) || pid === process.pid) continue;
+    try {
+      const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim();
+      const environ = readFileSync(`/proc/${pid}/environ`, "utf8");
+      if (command === "" || !`${command}\0${environ}`.includes(home)) continue;
+      found.push({ pid, command: command.slice(0, 200) });
+    } catch {
+      // It has ended, or is somebody else's.
+    }
+  }
+  return found;
+}
+
+async function textOf(stream: ReadableStream<Uint8Array>): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const chunk of stream) {
+    if (text.length < OUTPUT_MAX_BYTES) text += decoder.decode(chunk, { stream: true });
+  }
+  return text;
+}

@@ -1,0 +1,290 @@
+/** The rules of the tree that no linter knows. Every message says what to do instead. */
+import { expect, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { dirname, join, normalize } from "node:path";
+import {
+  grep,
+  imports,
+  isTest,
+  listFiles,
+  ROOT,
+  readSource,
+  resolveImport,
+  targetOf,
+} from "#test/tree.ts";
+
+const CLIENT = [
+  "api",
+  "sdk",
+  "base",
+  "config/paths.ts",
+  "config/environment.ts",
+  "config/resolve.ts",
+];
+const STATE = ["base", "config", "store"];
+const EVERYTHING =
+  "base api config store oci ext4 guest vmm net kernels images vm daemon sdk cli mcp web".split(
+    " ",
+  );
+
+/**
+ * Which folder may import which, as docs/architecture.md draws it. "x/y.ts" lets in one file
+ * only. Every folder may import itself.
+ */
+const MAY_IMPORT: Record<string, readonly string[]> = {
+  base: [],
+  api: ["base"],
+  config: ["base"],
+  store: ["base", "config"],
+  oci: ["base"],
+  ext4: ["base"],
+  guest: ["base"],
+  vmm: ["base"],
+  net: [...STATE, "api"],
+  kernels: [...STATE, "oci", "api"],
+  images: [...STATE, "oci", "ext4", "api"],
+  vm: [...STATE, "oci", "ext4", "guest", "vmm", "net", "kernels", "images", "api"],
+  daemon: EVERYTHING.filter((folder) => !["cli", "mcp"].includes(folder)),
+  sdk: ["api", "base"],
+  cli: CLIENT,
+  mcp: CLIENT,
+  web: ["api", "sdk"],
+  // The one file that knows every program which the binary can be.
+  "main.ts": ["base", "cli", "daemon", "mcp", "config/paths.ts"],
+};
+
+/** `banger daemon run` is the daemon, and doctor works with the daemon down. */
+const FILE_EXCEPTIONS: Record<string, readonly string[]> = {
+  "src/cli/handlers/daemon/run.ts": ["src/daemon/main.ts"],
+  "src/cli/handlers/doctor.ts": ["src/daemon/doctor.ts"],
+};
+
+/** Files that take in what is not source: the guest's binary and its first script. */
+const EMBEDDING = ["src/guest/embedded.ts"];
+
+/** The contract holds schemas and procedures: who only wants a noun takes the noun's file. */
+const CONTRACT_READERS = ["daemon", "sdk", "api", "cli", "mcp", "web"];
+
+const LINES_MAX = 350;
+/** One state machine or one on-disk format each; the figure only ever goes down. */
+const LINES_EXCEPTIONS: Record<string, number> = {};
+
+const tracked = listFiles();
+const sources = tracked.filter((path) => /\.tsx?$/.test(path)).map(readSource);
+const product = sources.filter(({ path }) => /^(src|sdk)\//.test(path) && !isTest(path));
+
+test("imports go in the direction of docs/architecture.md", () => {
+  const wrong: string[] = [];
+  for (const file of product) {
+    const from = folderOf(file.path);
+    for (const { specifier, line } of imports(file)) {
+      const target = targetOf(specifier);
+      if (!target) continue;
+      const to = folderOf(target);
+      if (to === from || mayImport(from, target)) continue;
+      if (FILE_EXCEPTIONS[file.path]?.includes(target)) continue;
+      wrong.push(`${file.path}:${line}: ${from} must not import ${to} ("${specifier}")`);
+    }
+  }
+  expectNone(wrong, "The table is MAY_IMPORT in test/tidy.test.ts; docs/architecture.md says why");
+});
+
+test("the table of folders has every folder under src", () => {
+  const folders = new Set(product.map(({ path }) => folderOf(path)));
+  const unknown = [...folders].filter((folder) => !(folder in MAY_IMPORT));
+  expectNone(unknown, "Give each a row in MAY_IMPORT in test/tidy.test.ts");
+});
+
+test("vmm drivers do not know of each other", () => {
+  const wrong: string[] = [];
+  for (const file of product) {
+    const driver = /^src\/vmm\/(\w+)\//.exec(file.path)?.[1];
+    for (const { specifier, line } of driver ? imports(file) : []) {
+      const other = /^#vmm\/(\w+)\//.exec(specifier)?.[1];
+      if (other && other !== driver) wrong.push(`${file.path}:${line}: ${specifier}`);
+    }
+  }
+  expectNone(wrong, "What two drivers share belongs in src/vmm");
+});
+
+test("only the daemon and the clients read the contract", () => {
+  const wrong = product
+    .filter(({ path }) => !CONTRACT_READERS.includes(folderOf(path)))
+    .flatMap((file) =>
+      imports(file)
+        .filter(({ specifier }) => specifier === "#api/contract.ts")
+        .map(({ line }) => `${file.path}:${line}`),
+    );
+  expectNone(wrong, "Take the noun's own file in src/api");
+});
+
+test('imports are "#folder/file.ts" across folders and "./file.ts" inside one', () => {
+  const wrong: string[] = [];
+  for (const file of sources) {
+    for (const { specifier, line } of imports(file)) {
+      const place = `${file.path}:${line}: "${specifier}"`;
+      if (EMBEDDING.includes(file.path) && !/\.tsx?$/.test(specifier)) continue;
+      if (specifier.startsWith("../")) wrong.push(`${place} climbs`);
+      if (/^[.#]/.test(specifier) && !/\.\w+$/.test(specifier)) {
+        wrong.push(`${place} has no suffix`);
+      }
+      const target = targetOf(specifier);
+      const own = target && dirname(target) === dirname(file.path) && !isTest(file.path);
+      if (own) wrong.push(`${place} is in the same folder`);
+    }
+  }
+  expectNone(wrong, 'Write "#folder/file.ts" or "./file.ts"');
+});
+
+test("every file is imported by somebody", () => {
+  const reached = new Set(
+    sources.flatMap((file) => imports(file).map((each) => resolveImport(file, each.specifier))),
+  );
+  const isEntry = (path: string) =>
+    isTest(path) || /\.d\.ts$|^src\/main\.ts$|^sdk\/src\/client\.ts$/.test(path);
+  const orphans = product
+    .map(({ path }) => path)
+    .filter((path) => !isEntry(path) && !reached.has(path));
+  expectNone(orphans, "Use it or remove it");
+});
+
+test("nothing is named util or helpers, and there are no barrels", () => {
+  const wrong = sources
+    .map(({ path }) => path)
+    .filter((path) => /(^|\/)(utils?|helpers?|common|misc|index)(\/|\.tsx?$)/.test(path));
+  expectNone(wrong, "Name a file by what it owns");
+});
+
+test("the environment is read in src/config and src/base/run.ts only", () => {
+  const wrong = grep(product, /\b(process|Bun)\.env\b/).filter(
+    (hit) => !/^src\/(config\/|base\/run\.ts)/.test(hit),
+  );
+  expectNone(wrong, "Put the value into the Config that src/config resolves");
+});
+
+test(`files have at most ${LINES_MAX} lines`, () => {
+  const wrong: string[] = [];
+  for (const { path, lines } of sources) {
+    const limit = LINES_EXCEPTIONS[path] ?? LINES_MAX;
+    if (lines.length > limit) wrong.push(`${path}: ${lines.length} lines, limit ${limit}`);
+  }
+  const gone = Object.keys(LINES_EXCEPTIONS).filter((path) => !existsSync(join(ROOT, path)));
+  expectNone(
+    [...wrong, ...gone.map((path) => `${path}: excepted, and not there`)],
+    "Split it by what it owns",
+  );
+});
+
+test('errors say "Cannot <verb> <object>: <what is the case>"', () => {
+  const wrong: string[] = [];
+  for (const { path, text } of product) {
+    for (const match of text.matchAll(
+      /new BangerError\(\s*(?:"[a-z_]+"|\w+),\s*(["`])((?:\\.|(?!\1)[^\\])*)\1/g,
+    )) {
+      const message = match[2] ?? "";
+      const line = text.slice(0, match.index).split("\n").length;
+      const place = `${path}:${line}: ${message}`;
+      // What a value of the configuration must be; the resolver says whose value it is.
+      if (message.startsWith("must be ")) continue;
+      if (!/^(["A-Z]|\$\{)/.test(message)) wrong.push(`${place} (starts in lower case)`);
+      if (/\.$/.test(message)) wrong.push(`${place} (ends with a period)`);
+      if (/\b(can't|couldn't|doesn't|isn't|won't|failed to)\b/i.test(message)) {
+        wrong.push(`${place} (contraction, or "failed to")`);
+      }
+    }
+  }
+  expectNone(wrong, "src/base/error.ts has the grammar");
+});
+
+test("nothing unfinished and nothing of one machine is in the tree", () => {
+  const hosts = [
+    ["registry", "npmjs", "org"],
+    ["registry", "yarnpkg", "com"],
+    ["deb", "debian", "org"],
+    ["security", "debian", "org"],
+    ["snapshot", "debian", "org"],
+    ["dl-cdn", "alpinelinux", "org"],
+  ].map((parts) => parts.join("."));
+  const words = ["TO" + "DO", "FIX" + "ME", "X" + "XX"];
+  const folders = ["work", "farm"].map((folder) => `/${folder}/`);
+  const banned = new RegExp(
+    [
+      ...hosts.map((host) => host.replaceAll(".", "\\.")),
+      ...words.map((word) => `\\b${word}\\b`),
+      ...folders,
+    ].join("|"),
+  );
+  const texts = tracked
+    .filter((path) => !/^LICENSE$|\.(png|gz|zst|bin)$/.test(path))
+    .map(readSource);
+  expectNone(
+    grep(texts, banned),
+    "Say it in an issue, take it from the configuration, or finish it",
+  );
+});
+
+test("each page of documentation has one title, and its links lead somewhere", () => {
+  const wrong: string[] = [];
+  for (const { path, text } of tracked.filter((each) => each.endsWith(".md")).map(readSource)) {
+    const prose = text.replaceAll(/^```[\s\S]*?^```/gm, "");
+    const titles = prose.match(/^# .+$/gm) ?? [];
+    if (titles.length !== 1) wrong.push(`${path}: ${titles.length} titles`);
+    for (const [, target = ""] of prose.matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^[a-z]+:/.test(target)) continue;
+      const [file = "", anchor] = target.split("#");
+      const resolved = file ? normalize(join(dirname(path), file)) : path;
+      if (!existsSync(join(ROOT, resolved))) wrong.push(`${path}: no "${target}"`);
+      else if (anchor && !anchors(resolved).has(anchor))
+        wrong.push(`${path}: no "#${anchor}" in ${resolved}`);
+    }
+  }
+  expectNone(wrong, "Mend the page");
+});
+
+test("the rules above see what they are meant to see", () => {
+  const file = (path: string, text: string) => ({ path, text, lines: text.split("\n") });
+  const code =
+    'import type { A } from "#vm/a.ts";\nexport { b }\n  from "./b.ts";\nconst c = await import("#cli/c.ts");\n';
+  const seen = imports(file("src/oci/x.ts", code));
+  expect(seen).toEqual([
+    { specifier: "#vm/a.ts", line: 1 },
+    { specifier: "./b.ts", line: 3 },
+    { specifier: "#cli/c.ts", line: 4 },
+  ]);
+  expect(mayImport("oci", "src/vm/a.ts")).toBe(false);
+  expect(mayImport("cli", "src/config/paths.ts")).toBe(true);
+  expect(mayImport("cli", "src/config/schema.ts")).toBe(false);
+  expect(mayImport("cli", "sdk/src/client.ts")).toBe(true);
+});
+
+function mayImport(from: string, target: string): boolean {
+  const allowed = MAY_IMPORT[from] ?? [];
+  return allowed.some((each) =>
+    each.endsWith(".ts") ? target === `src/${each}` : folderOf(target) === each,
+  );
+}
+
+/** "oci" for src/oci/…, "sdk" for sdk/…, "main.ts" for src/main.ts. */
+function folderOf(path: string): string {
+  const [top = "", second = ""] = path.split("/");
+  return top === "src" ? second : top;
+}
+
+/** As GitHub makes them of headings. */
+function anchors(path: string): Set<string> {
+  const headings = readSource(path).text.match(/^#+ .+$/gm) ?? [];
+  return new Set(
+    headings.map((heading) =>
+      heading
+        .replace(/^#+ /, "")
+        .toLowerCase()
+        .replaceAll(/[^\w\- ]/g, "")
+        .replaceAll(" ", "-"),
+    ),
+  );
+}
+
+function expectNone(wrong: string[], advice: string): void {
+  if (wrong.length > 0) throw new Error(`${advice}\n  ${wrong.join("\n  ")}`);
+  expect(wrong).toEqual([]);
+}
