@@ -1,0 +1,25 @@
+/* Users and groups as the guest's own /etc/passwd and /etc/group name them. */
+#ifndef BANGER_ACCOUNT_H
+#define BANGER_ACCOUNT_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#define MAX_GROUPS 64
+
+struct account {
+	uid_t uid;
+	gid_t gid;
+	char name[64];
+	char home[256];
+	gid_t groups[MAX_GROUPS];
+	int group_count;
+};
+
+/*
+ * Finds "name", "1000", "name:group", "1000:1000"; an empty text is root. A number needs no entry.
+ * False if a name is unknown.
+ */
+bool account_find(const char *user, struct account *account);
+
+#endif

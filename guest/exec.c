@@ -1,0 +1,378 @@
+#include "exec.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "account.h"
+#include "fields.h"
+#include "io.h"
+#include "process.h"
+
+#define MAX_ARGUMENTS 4096
+#define MAX_ENV 1024
+#define MAX_DEFAULT_ENV_BYTES (64 * 1024)
+#define OPEN_FILES_SOFT 1024
+#define OPEN_FILES_HARD 524288
+#define HIGHEST_SIGNAL 64
+#define PIPE_BYTES (256 * 1024)
+#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+#ifndef TIOCGPTPEER
+#define TIOCGPTPEER _IO('T', 0x41)
+#endif
+
+static char *arguments[MAX_ARGUMENTS + 1];
+static char *environment[MAX_ENV + 1];
+static size_t argument_count;
+static size_t environment_count;
+
+/* Texts one behind the other, each ended by NUL. */
+static char default_env[MAX_DEFAULT_ENV_BYTES];
+static size_t default_env_length;
+
+/* What the child needs to know. */
+struct launch {
+	struct account account;
+	const char *cwd;
+	int fds[CHANNELS];
+	bool is_terminal;
+};
+
+/* How far the child came, for the message. */
+enum stage { STAGE_SESSION, STAGE_USER, STAGE_CWD, STAGE_EXEC };
+
+struct failure {
+	enum stage stage;
+	int error;
+};
+
+void exec_add_default_env(const uint8_t *text, size_t length)
+{
+	if (length + 1 > sizeof default_env - default_env_length || memchr(text, 0, length) || !memchr(text, '=', length))
+		return;
+	memcpy(default_env + default_env_length, text, length);
+	default_env[default_env_length + length] = 0;
+	default_env_length += length + 1;
+}
+
+/* Adds "NAME=value" unless NAME is there already. */
+static void add_env(char *text)
+{
+	size_t name = strcspn(text, "=");
+	for (size_t i = 0; i < environment_count; i++) {
+		if (strncmp(environment[i], text, name + 1) == 0)
+			return;
+	}
+	if (environment_count < MAX_ENV)
+		environment[environment_count++] = text;
+}
+
+static const char *find_env(const char *name)
+{
+	size_t length = strlen(name);
+	for (size_t i = 0; i < environment_count; i++) {
+		if (strncmp(environment[i], name, length) == 0 && environment[i][length] == '=')
+			return environment[i] + length + 1;
+	}
+	return NULL;
+}
+
+/* Ends each text with NUL once the field behind it is read, and collects them. */
+static bool collect_texts(struct stream *stream, uint8_t *bytes, size_t length)
+{
+	struct field_reader reader = { .at = bytes, .left = length };
+	struct field field, previous = { .value = NULL };
+	argument_count = environment_count = 0;
+	while (field_next(&reader, &field)) {
+		if (previous.value)
+			previous.value[previous.length] = 0;
+		previous = field;
+		bool is_argument = field.tag == TAG_ARGUMENT;
+		if (!is_argument && field.tag != TAG_ENV)
+			continue;
+		if (!field_is_text(&field)) {
+			stream_fail(stream, "invalid_argument", "An argument or variable holds a NUL byte");
+			return false;
+		}
+		if (is_argument ? argument_count == MAX_ARGUMENTS : environment_count == MAX_ENV) {
+			stream_fail(stream, "limit_exceeded", "More than %d arguments or %d variables", MAX_ARGUMENTS, MAX_ENV);
+			return false;
+		}
+		if (is_argument)
+			arguments[argument_count++] = (char *)field.value;
+		else if (memchr(field.value, '=', field.length))
+			environment[environment_count++] = (char *)field.value;
+	}
+	if (previous.value)
+		previous.value[previous.length] = 0;
+	if (argument_count == 0 || !arguments[0][0]) {
+		stream_fail(stream, "invalid_argument", "No program is named");
+		return false;
+	}
+	arguments[argument_count] = NULL;
+	return true;
+}
+
+static void complete_env(const struct launch *launch)
+{
+	static char home[272], user[80], logname[80];
+	static char path[] = "PATH=" DEFAULT_PATH;
+	static char term[] = "TERM=xterm-256color";
+	for (size_t at = 0; at < default_env_length; at += strlen(default_env + at) + 1)
+		add_env(default_env + at);
+	snprintf(home, sizeof home, "HOME=%s", launch->account.home);
+	snprintf(user, sizeof user, "USER=%s", launch->account.name);
+	snprintf(logname, sizeof logname, "LOGNAME=%s", launch->account.name);
+	add_env(path);
+	add_env(home);
+	add_env(user);
+	add_env(logname);
+	if (launch->is_terminal)
+		add_env(term);
+	environment[environment_count < MAX_ENV ? environment_count : MAX_ENV] = NULL;
+}
+
+static bool become(const struct account *account)
+{
+	if (geteuid() != 0 && account->uid == geteuid())
+		return true;
+	return setgroups((size_t)account->group_count, account->groups) == 0 && setgid(account->gid) == 0 &&
+	       setuid(account->uid) == 0;
+}
+
+/* Tries the folders of PATH as the shell does: a file that may not be run counts only if no other is found. */
+static void execute(void)
+{
+	const char *name = arguments[0];
+	if (strchr(name, '/')) {
+		execve(name, arguments, environment);
+		return;
+	}
+	int error = ENOENT;
+	const char *path = find_env("PATH");
+	for (const char *at = path ? path : DEFAULT_PATH; at;) {
+		char file[4096];
+		size_t length = strcspn(at, ":");
+		int size = snprintf(file, sizeof file, "%.*s/%s", (int)length, length ? at : ".", name);
+		if (length == 0)
+			size = snprintf(file, sizeof file, "./%s", name);
+		if (size > 0 && (size_t)size < sizeof file) {
+			execve(file, arguments, environment);
+			if (errno != ENOENT && errno != ENOTDIR)
+				error = errno;
+			if (errno != ENOENT && errno != ENOTDIR && errno != EACCES)
+				break;
+		}
+		at = at[length] ? at + length + 1 : NULL;
+	}
+	errno = error;
+}
+
+static _Noreturn void give_up(int report, enum stage stage)
+{
+	struct failure failure = { .stage = stage, .error = errno };
+	write_all(report, &failure, sizeof failure);
+	_exit(127);
+}
+
+static void reset_signals(void)
+{
+	sigset_t none;
+	for (int number = 1; number <= HIGHEST_SIGNAL; number++)
+		signal(number, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static _Noreturn void run_child(const struct launch *launch, int report)
+{
+	reset_signals();
+	if (setsid() < 0 || (launch->is_terminal && ioctl(launch->fds[CHANNEL_IN], TIOCSCTTY, 0) < 0))
+		give_up(report, STAGE_SESSION);
+	for (int channel = 0; channel < CHANNELS; channel++) {
+		if (dup2(launch->fds[channel], channel) < 0)
+			give_up(report, STAGE_SESSION);
+	}
+	struct rlimit files = { .rlim_cur = OPEN_FILES_SOFT, .rlim_max = OPEN_FILES_HARD };
+	setrlimit(RLIMIT_NOFILE, &files);
+	write_knob("/proc/self/oom_score_adj", "0");
+	umask(022);
+	if (!become(&launch->account))
+		give_up(report, STAGE_USER);
+	if (chdir(launch->cwd) < 0)
+		give_up(report, STAGE_CWD);
+	execute();
+	give_up(report, STAGE_EXEC);
+}
+
+static void fail_launch(struct stream *stream, const struct launch *launch, const struct failure *failure)
+{
+	const char *code = failure->error == ENOENT || failure->error == ENOTDIR ? "not_found"
+			 : failure->error == EACCES || failure->error == EPERM	  ? "permission_denied"
+			 : failure->error == ENOEXEC				  ? "invalid_argument"
+										  : "internal";
+	const char *text = failure->error == ENOEXEC ? "it is no program for this machine" : strerror(failure->error);
+	switch (failure->stage) {
+	case STAGE_CWD:
+		stream_fail(stream, code, "Cannot enter folder \"%.100s\": %s", launch->cwd, text);
+		break;
+	case STAGE_USER:
+		stream_fail(stream, code, "Cannot become user \"%s\": %s", launch->account.name, text);
+		break;
+	case STAGE_EXEC:
+		stream_fail(stream, code, "Cannot run \"%.100s\": %s", arguments[0], text);
+		break;
+	case STAGE_SESSION:
+		stream_fail(stream, code, "Cannot set up the process: %s", text);
+		break;
+	}
+}
+
+/* Forks, and waits until the child runs its program or has said why it cannot. */
+static void launch(struct stream *stream, struct launch *launch)
+{
+	int report[2];
+	struct failure failure = { .stage = STAGE_SESSION };
+	if (pipe2(report, O_CLOEXEC) < 0) {
+		failure.error = errno;
+		fail_launch(stream, launch, &failure);
+		return;
+	}
+	pid_t pid = fork();
+	if (pid == 0)
+		run_child(launch, report[1]);
+	failure.error = errno;
+	close(report[1]);
+	ssize_t count = pid < 0 ? (ssize_t)sizeof failure : 0;
+	while (pid > 0 && (count = read(report[0], &failure, sizeof failure)) < 0 && errno == EINTR) {
+	}
+	close(report[0]);
+	/* A child that failed is reaped like any other. */
+	if (count == (ssize_t)sizeof failure) {
+		fail_launch(stream, launch, &failure);
+		return;
+	}
+	stream->pid = stream->pid_told = pid;
+	stream->opened_due = true;
+	if (!process_add(pid, stream->id)) {
+		kill(-pid, SIGKILL);
+		stream->pid = 0;
+		stream_fail(stream, "limit_exceeded", "Too many processes of this agent are still ending");
+	}
+}
+
+static void set_size(int terminal, const struct field *field)
+{
+	if (field->length < 4)
+		return;
+	struct winsize size = { .ws_col = load16(field->value), .ws_row = load16(field->value + 2) };
+	ioctl(terminal, TIOCSWINSZ, &size);
+}
+
+static bool make_terminal(struct stream *stream, struct launch *launch, const struct field *size)
+{
+	int master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
+	int unlock = 0;
+	if (master < 0 || ioctl(master, TIOCSPTLCK, &unlock) < 0) {
+		stream_fail(stream, "unavailable", "Cannot make a terminal: %s", strerror(errno));
+		if (master >= 0)
+			close(master);
+		return false;
+	}
+	set_size(master, size);
+	/* Two descriptors of the one terminal: each direction is watched and closed for itself. */
+	int input = fcntl(master, F_DUPFD_CLOEXEC, 3);
+	bool is_watched = stream_set_output(stream, CHANNEL_OUT, master) && input >= 0 && stream_set_input(stream, input);
+	int slave = is_watched ? ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC) : -1;
+	if (slave < 0) {
+		stream_fail(stream, "unavailable", "Cannot make a terminal: %s", strerror(errno));
+		return false;
+	}
+	if (fchown(slave, launch->account.uid, (gid_t)-1) < 0 || fchmod(slave, 0620) < 0)
+		say("Cannot give the terminal to its user");
+	for (int channel = 0; channel < CHANNELS; channel++)
+		launch->fds[channel] = slave;
+	stream->is_terminal = launch->is_terminal = true;
+	return true;
+}
+
+/* Fewer changes between the process and the agent. As it is where the guest limits it. */
+static void widen(int fd)
+{
+	fcntl(fd, F_SETPIPE_SZ, PIPE_BYTES);
+}
+
+static bool make_pipes(struct stream *stream, struct launch *launch, bool wants_input)
+{
+	int pair[2];
+	if (!wants_input) {
+		launch->fds[CHANNEL_IN] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	} else if (pipe2(pair, O_CLOEXEC) == 0) {
+		launch->fds[CHANNEL_IN] = pair[0];
+		widen(pair[0]);
+		stream_set_input(stream, pair[1]);
+	}
+	for (enum channel channel = CHANNEL_OUT; channel < CHANNELS; channel++) {
+		if (pipe2(pair, O_CLOEXEC) < 0)
+			break;
+		launch->fds[channel] = pair[1];
+		widen(pair[1]);
+		stream_set_output(stream, channel, pair[0]);
+	}
+	if (launch->fds[CHANNEL_IN] >= 0 && launch->fds[CHANNEL_OUT] >= 0 && launch->fds[CHANNEL_ERR] >= 0)
+		return true;
+	stream_fail(stream, "unavailable", "Cannot make the pipes: %s", strerror(errno));
+	return false;
+}
+
+void exec_start(struct stream *stream, uint8_t *bytes, size_t length)
+{
+	char user[256] = "", cwd[4096] = "/";
+	struct field terminal;
+	struct launch plan = { .cwd = cwd, .fds = { -1, -1, -1 } };
+	bool wants_terminal = field_find(bytes, length, TAG_TERMINAL, &terminal);
+	bool wants_input = field_number_of(bytes, length, TAG_STDIN, 0) != 0;
+	field_text_of(bytes, length, TAG_USER, user, sizeof user);
+	field_text_of(bytes, length, TAG_CWD, cwd, sizeof cwd);
+	if (!account_find(user, &plan.account)) {
+		stream_fail(stream, "not_found", "There is no user or group \"%.100s\"", user);
+		return;
+	}
+	if (strcmp(cwd, "~") == 0)
+		plan.cwd = plan.account.home;
+	if (wants_terminal ? !make_terminal(stream, &plan, &terminal) : !make_pipes(stream, &plan, wants_input))
+		goto done;
+	if (!collect_texts(stream, bytes, length))
+		goto done;
+	complete_env(&plan);
+	launch(stream, &plan);
+done:
+	for (int channel = 0; channel < CHANNELS; channel++) {
+		if (plan.fds[channel] >= 0 && (channel == 0 || plan.fds[channel] != plan.fds[0]))
+			close(plan.fds[channel]);
+	}
+}
+
+void exec_control(struct stream *stream, const uint8_t *bytes, size_t length)
+{
+	struct field size;
+	if (stream->is_terminal && stream->in_fd >= 0 && field_find(bytes, length, TAG_TERMINAL, &size))
+		set_size(stream->in_fd, &size);
+	uint64_t number = field_number_of(bytes, length, TAG_SIGNAL, 0);
+	if (number == 0 || number > HIGHEST_SIGNAL || stream->pid <= 0)
+		return;
+	/* In a terminal the job in front may be in a group of its own. */
+	pid_t front = 0;
+	if (stream->is_terminal && stream->in_fd >= 0 && ioctl(stream->in_fd, TIOCGPGRP, &front) == 0 && front > 0 && front != stream->pid)
+		kill(-front, (int)number);
+	kill(-stream->pid, (int)number);
+}

@@ -1,0 +1,243 @@
+#!/bin/sh
+# Makes a machine with an init system of an image that has none.
+#
+# As PID 1: mounts what is missing; runs the systemd that is there; otherwise installs one, and an ssh
+# server, with the image's own package manager, and runs that. As a systemd oneshot it only looks
+# after the ssh server. Progress and failure go to the guest agent; after a failure the machine stays
+# up and can be reached through it.
+set -u
+umask 022
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export PATH
+
+state=/run/banger
+agent=$state/banger-vsock-agent
+log=$state/first-boot.log
+# There while an installation is not finished: after a power cut it is done again.
+unfinished=/var/lib/banger/installing
+
+main() {
+	mount_missing
+	if [ "$$" -ne 1 ]; then
+		configure_ssh
+		exit 0
+	fi
+	if [ -e "$unfinished" ] || ! init=$(find_init); then
+		install_init
+		init=$(find_init) || fail "The packages are installed, but there is no init system among them"
+	fi
+	start "$init"
+}
+
+mount_missing() {
+	[ -e /proc/self/status ] || mount -t proc proc /proc
+	[ -e /sys/kernel ] || mount -t sysfs sysfs /sys
+	[ -c /dev/null ] || mount -t devtmpfs devtmpfs /dev
+	[ -e /dev/ptmx ] || { mkdir -p /dev/pts && mount -t devpts devpts /dev/pts; }
+	is_mounted /run || mount -t tmpfs -o mode=0755,nosuid,nodev tmpfs /run
+	mkdir -p "$state"
+}
+
+is_mounted() {
+	while read -r _ target _; do
+		[ "$target" = "$1" ] && return 0
+	done </proc/mounts
+	return 1
+}
+
+# Prints the program that becomes PID 1.
+find_init() {
+	for program in /usr/lib/systemd/systemd /lib/systemd/systemd; do
+		[ -x "$program" ] && echo "$program" && return 0
+	done
+	# OpenRC is run by the init that its inittab is made for.
+	[ -x /sbin/openrc ] && [ -x /sbin/init ] && [ -e /etc/inittab ] && echo /sbin/init
+}
+
+start() {
+	show_units
+	case $1 in
+	*/systemd) notify starting systemd ;;
+	# Nothing in OpenRC tells that it is up; the agent needs none of it.
+	*) notify starting openrc && notify ready openrc ;;
+	esac
+	exec "$1"
+}
+
+# -------------------------------------------------------------------- reporting
+
+notify() {
+	[ ! -x "$agent" ] || "$agent" notify "$@"
+}
+
+say() {
+	echo "banger: $1"
+	notify installing "$1"
+}
+
+fail() {
+	show_units
+	echo "banger: $1"
+	notify --log "$log" failed "$1"
+	[ "$$" -eq 1 ] || exit 1
+	[ ! -x "$agent" ] || exec "$agent" idle
+	while :; do sleep 3600; done
+}
+
+lines() {
+	if [ -x "$agent" ]; then "$agent" notify --lines; else tee -a "$log"; fi
+}
+
+# Runs a command with its output as progress, and gives its status.
+run() {
+	echo "+ $*" >>"$log"
+	{
+		"$@" 2>&1 </dev/null
+		echo "$?" >"$state/status"
+	} | lines
+	return "$(cat "$state/status")"
+}
+
+must() {
+	run "$@" || fail "\"$*\" failed with status $(cat "$state/status"): the last lines of its output follow"
+}
+
+# ----------------------------------------------------------------- installation
+
+install_init() {
+	family=$(find_family) || fail "Cannot install an init system: the distribution \"$(os_release ID)\" is not known; use direct mode for this image"
+	mkdir -p "${unfinished%/*}"
+	: >"$unfinished"
+	hide_units
+	SYSTEMD_OFFLINE=1
+	export SYSTEMD_OFFLINE
+	"install_$family"
+	configure_ssh
+	show_units
+	unset SYSTEMD_OFFLINE
+	rm -f "$unfinished"
+	rmdir "${unfinished%/*}" 2>/dev/null
+}
+
+# One value of os-release. The file is read, not executed.
+os_release() {
+	for file in /etc/os-release /usr/lib/os-release; do
+		[ -r "$file" ] || continue
+		while IFS='=' read -r name value; do
+			[ "$name" = "$1" ] || continue
+			value=${value#[\"\']}
+			echo "${value%[\"\']}"
+			return 0
+		done <"$file"
+	done
+}
+
+# By the distribution's own name first, then by those that it says it is like.
+find_family() {
+	for name in $(os_release ID) $(os_release ID_LIKE); do
+		case $name in
+		debian | ubuntu) echo debian && return 0 ;;
+		alpine) echo alpine && return 0 ;;
+		fedora | rhel | centos) echo fedora && return 0 ;;
+		arch) echo arch && return 0 ;;
+		opensuse* | suse | sles) echo opensuse && return 0 ;;
+		esac
+	done
+	return 1
+}
+
+has() {
+	command -v "$1" >/dev/null 2>&1
+}
+
+install_debian() {
+	export DEBIAN_FRONTEND=noninteractive
+	policy=/usr/sbin/policy-rc.d
+	ours=
+	if [ ! -e "$policy" ]; then
+		ours=1
+		printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 0755 "$policy"
+	fi
+	say "Reading the package lists"
+	must apt-get -q update
+	say "Installing systemd and openssh-server"
+	must apt-get -q -y --no-install-recommends -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold install \
+		systemd systemd-sysv udev dbus openssh-server iproute2
+	run apt-get -q clean
+	[ -z "$ours" ] || rm -f "$policy"
+}
+
+install_fedora() {
+	packages="systemd systemd-udev dbus openssh-server iproute"
+	say "Installing systemd and openssh-server"
+	for manager in dnf5 dnf microdnf yum; do
+		has "$manager" || continue
+		# shellcheck disable=SC2086
+		must "$manager" -y --setopt=install_weak_deps=0 install $packages
+		run "$manager" clean all
+		return 0
+	done
+	fail "Cannot install an init system: the image has neither dnf nor microdnf"
+}
+
+install_arch() {
+	say "Updating, and installing systemd and openssh"
+	must pacman -Syu --noconfirm --needed systemd-sysvcompat dbus openssh iproute2
+}
+
+install_opensuse() {
+	say "Installing systemd and openssh"
+	must zypper --non-interactive --gpg-auto-import-keys refresh
+	must zypper --non-interactive install --no-recommends systemd udev dbus-1 openssh iproute2
+	run zypper clean --all
+}
+
+# Alpine has no systemd: OpenRC takes its place.
+install_alpine() {
+	say "Alpine has no systemd: installing OpenRC and openssh"
+	must apk add --no-cache alpine-base openssh
+	# A machine without a screen has no tty1.
+	[ ! -e /etc/inittab ] || run sed -i 's/^tty[0-9]/#&/' /etc/inittab
+	run rc-update add sshd default
+}
+
+# While programs are installed nobody may take systemd for running because of the agent's unit.
+hide_units() {
+	[ ! -d /run/systemd/system ] || mv /run/systemd/system "$state/units"
+}
+
+show_units() {
+	[ -d "$state/units" ] || return 0
+	mkdir -p /run/systemd
+	rm -rf /run/systemd/system
+	mv "$state/units" /run/systemd/system
+}
+
+# ------------------------------------------------------------------- ssh server
+
+configure_ssh() {
+	has sshd || return 0
+	if [ -d /etc/ssh/sshd_config.d ]; then
+		echo "PermitRootLogin prohibit-password" >/etc/ssh/sshd_config.d/50-banger.conf
+	elif [ -e /etc/ssh/sshd_config ]; then
+		prepend_ssh_option "PermitRootLogin prohibit-password"
+	fi
+	has ssh-keygen && run ssh-keygen -A
+	if has systemctl; then
+		run systemctl enable ssh.service || run systemctl enable sshd.service
+	fi
+	return 0
+}
+
+# sshd takes the first value that it finds.
+prepend_ssh_option() {
+	config=/etc/ssh/sshd_config
+	grep -qxF "$1" "$config" && return 0
+	{
+		echo "$1"
+		cat "$config"
+	} >"$config.banger" && cat "$config.banger" >"$config"
+	rm -f "$config.banger"
+}
+
+main "$@"

@@ -1,0 +1,189 @@
+#include "link.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fields.h"
+
+void link_attach(struct link *link, int fd)
+{
+	link->fd = fd;
+	link->readable = true;
+	link->writable = true;
+	link->synced = false;
+	link->lost = false;
+	link->in_start = link->in_end = 0;
+	link->out_start = link->out_end = 0;
+	/* Tells a host in the middle of a connection that this agent knows nothing of it. */
+	link_send(link, FRAME_BEACON, 0, 0, NULL, 0);
+}
+
+void link_detach(struct link *link)
+{
+	if (link->fd >= 0)
+		close(link->fd);
+	link->fd = -1;
+	link->synced = false;
+	link->in_start = link->in_end = 0;
+	link->out_start = link->out_end = 0;
+}
+
+void link_drop_output(struct link *link)
+{
+	link->out_start = link->out_end = 0;
+}
+
+bool link_read(struct link *link)
+{
+	if (link->in_start > 0) {
+		memmove(link->in, link->in + link->in_start, link->in_end - link->in_start);
+		link->in_end -= link->in_start;
+		link->in_start = 0;
+	}
+	while (link->in_end < LINK_IN_BYTES) {
+		ssize_t count = read(link->fd, link->in + link->in_end, LINK_IN_BYTES - link->in_end);
+		if (count > 0) {
+			link->in_end += (size_t)count;
+			continue;
+		}
+		if (count < 0 && errno == EINTR)
+			continue;
+		link->readable = false;
+		return count < 0 && errno == EAGAIN;
+	}
+	return true;
+}
+
+static void out_of_step(struct link *link)
+{
+	link->lost = link->synced;
+	link->synced = false;
+	link_drop_output(link);
+	link_send(link, FRAME_BEACON, 0, 0, NULL, 0);
+}
+
+/* Moves to the next sync frame, past everything else; false if there is none yet. */
+static bool hunt(struct link *link)
+{
+	uint8_t *start = link->in + link->in_start;
+	size_t left = link->in_end - link->in_start;
+	while (left >= HEADER_BYTES + SYNC_MAGIC_BYTES) {
+		uint8_t *found = memmem(start + HEADER_BYTES, left - HEADER_BYTES, SYNC_MAGIC, SYNC_MAGIC_BYTES);
+		if (!found)
+			break;
+		uint8_t *header = found - HEADER_BYTES;
+		left -= (size_t)(header - start);
+		start = header;
+		size_t length = load16(header + 2);
+		if (header[0] == FRAME_SYNC && length <= MAX_PAYLOAD_BYTES && length >= SYNC_MAGIC_BYTES + NONCE_BYTES) {
+			link->in_start = (size_t)(start - link->in);
+			return true;
+		}
+		start++;
+		left--;
+	}
+	size_t keep = HEADER_BYTES + SYNC_MAGIC_BYTES - 1;
+	if (link->in_end - link->in_start > keep)
+		link->in_start = link->in_end - keep;
+	return false;
+}
+
+bool link_next(struct link *link, struct frame *frame)
+{
+	for (;;) {
+		if (!link->synced && !hunt(link))
+			return false;
+		while (link->in_start < link->in_end && link->in[link->in_start] == 0)
+			link->in_start++;
+		size_t left = link->in_end - link->in_start;
+		if (left < HEADER_BYTES)
+			return false;
+		uint8_t *header = link->in + link->in_start;
+		size_t length = load16(header + 2);
+		size_t size = HEADER_BYTES + length + 1;
+		if (length <= MAX_PAYLOAD_BYTES && left < size)
+			return false;
+		if (length > MAX_PAYLOAD_BYTES || header[size - 1] != TRAILER) {
+			/* In the hunt this was no sync frame but a text like one: go on behind it. */
+			link->in_start++;
+			if (link->synced)
+				out_of_step(link);
+			continue;
+		}
+		link->in_start += size;
+		*frame = (struct frame){
+			.type = header[0],
+			.flags = header[1],
+			.stream = load32(header + 4),
+			.payload = header + HEADER_BYTES,
+			.length = length,
+		};
+		return true;
+	}
+}
+
+void link_flush(struct link *link)
+{
+	while (link->writable && link->out_start < link->out_end) {
+		ssize_t count = write(link->fd, link->out + link->out_start, link->out_end - link->out_start);
+		if (count >= 0) {
+			link->out_start += (size_t)count;
+			continue;
+		}
+		if (errno == EINTR)
+			continue;
+		link->writable = false;
+		/* A pipe that is broken for good is found out by reading it. */
+		if (errno != EAGAIN)
+			link->readable = true;
+	}
+	if (link->out_start == link->out_end)
+		link->out_start = link->out_end = 0;
+}
+
+/* Makes the free room one piece; gives its size. */
+static size_t compact(struct link *link, size_t wanted)
+{
+	if (LINK_OUT_BYTES - link->out_end < wanted && link->out_start > 0) {
+		memmove(link->out, link->out + link->out_start, link->out_end - link->out_start);
+		link->out_end -= link->out_start;
+		link->out_start = 0;
+	}
+	return LINK_OUT_BYTES - link->out_end;
+}
+
+bool link_has_room(struct link *link, size_t payload)
+{
+	size_t size = HEADER_BYTES + payload + 1;
+	return link->fd >= 0 && compact(link, size) >= size;
+}
+
+bool link_send(struct link *link, uint8_t type, uint8_t flags, uint32_t stream, const void *payload, size_t length)
+{
+	if (length > MAX_PAYLOAD_BYTES || !link_has_room(link, length))
+		return false;
+	if (length > 0)
+		memcpy(link->out + link->out_end + HEADER_BYTES, payload, length);
+	link_commit(link, type, flags, stream, length);
+	return true;
+}
+
+uint8_t *link_reserve(struct link *link, size_t *room)
+{
+	if (link->fd < 0 || !link->synced || compact(link, MAX_FRAME_BYTES + LINK_RESERVE_BYTES) < MAX_FRAME_BYTES + LINK_RESERVE_BYTES)
+		return NULL;
+	*room = MAX_PAYLOAD_BYTES;
+	return link->out + link->out_end + HEADER_BYTES;
+}
+
+void link_commit(struct link *link, uint8_t type, uint8_t flags, uint32_t stream, size_t length)
+{
+	uint8_t *header = link->out + link->out_end;
+	header[0] = type;
+	header[1] = flags;
+	store16(header + 2, (uint16_t)length);
+	store32(header + 4, stream);
+	header[HEADER_BYTES + length] = TRAILER;
+	link->out_end += HEADER_BYTES + length + 1;
+}

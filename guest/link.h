@@ -1,0 +1,73 @@
+/*
+ * The byte pipe to the host: bytes in, cut into frames; frames out, through one buffer of fixed
+ * size. Never blocks. Keeps in step with a host that comes anew on a pipe with stale bytes.
+ */
+#ifndef BANGER_LINK_H
+#define BANGER_LINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "protocol.h"
+
+#define LINK_IN_BYTES (64 * 1024)
+#define LINK_OUT_BYTES (160 * 1024)
+/* Data frames leave this much for control frames. */
+#define LINK_RESERVE_BYTES (16 * 1024)
+
+struct frame {
+	uint8_t type;
+	uint8_t flags;
+	uint32_t stream;
+	uint8_t *payload;
+	size_t length;
+};
+
+struct link {
+	/* -1 while there is no pipe. */
+	int fd;
+	/* Bytes may be there to read, or room to write: kept by edge-triggered events. */
+	bool readable;
+	bool writable;
+	/* False until a sync has come, and while out of step. */
+	bool synced;
+	/* Set when the pipe was lost in the middle; the owner ends every stream and clears it. */
+	bool lost;
+	size_t in_start;
+	size_t in_end;
+	size_t out_start;
+	size_t out_end;
+	uint8_t in[LINK_IN_BYTES];
+	uint8_t out[LINK_OUT_BYTES];
+};
+
+void link_attach(struct link *link, int fd);
+void link_detach(struct link *link);
+
+/* Drops everything that waits in either direction. */
+void link_drop_output(struct link *link);
+
+/* Reads what there is. False when the host is gone. */
+bool link_read(struct link *link);
+
+/* The next whole frame in the input, valid until the next call of link_read. False if there is none. */
+bool link_next(struct link *link, struct frame *frame);
+
+/* Writes what the pipe takes. */
+void link_flush(struct link *link);
+
+/* Room for a control frame of this payload. */
+bool link_has_room(struct link *link, size_t payload);
+
+/* Queues a frame; false, and nothing done, if there is no room. */
+bool link_send(struct link *link, uint8_t type, uint8_t flags, uint32_t stream, const void *payload, size_t length);
+
+/*
+ * Where the payload of a data frame may be written straight into the output, and how much at the
+ * most; NULL if there is no room beside the reserve. link_commit makes it a frame.
+ */
+uint8_t *link_reserve(struct link *link, size_t *room);
+void link_commit(struct link *link, uint8_t type, uint8_t flags, uint32_t stream, size_t length);
+
+#endif

@@ -1,0 +1,56 @@
+/* banger-vsock-agent: init of the initrd, then the agent of the machine. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "init.h"
+#include "io.h"
+#include "notify.h"
+#include "power.h"
+#include "serve.h"
+#include "systemd.h"
+
+static const char usage[] =
+	"usage: banger-vsock-agent --version\n"
+	"       banger-vsock-agent serve [--unix PATH]   serve the host\n"
+	"       banger-vsock-agent join                  become the service that systemd starts\n"
+	"       banger-vsock-agent notify ...            report from the first boot\n"
+	"       banger-vsock-agent idle                  reap, as PID 1\n";
+
+/* Descriptors 0 to 2 are taken in any case, so that none of ours is mistaken for them. */
+static void take_standard_fds(void)
+{
+	int fd;
+	while ((fd = open("/dev/null", O_RDWR)) >= 0 && fd <= 2) {
+	}
+	if (fd > 2)
+		close(fd);
+}
+
+int main(int count, char **arguments)
+{
+	const char *command = count > 1 ? arguments[1] : "";
+	if (getpid() == 1 && access("/banger/boot", F_OK) == 0)
+		init_run();
+	take_standard_fds();
+	if (getpid() == 1 && strcmp(arguments[0], "/shutdown") == 0)
+		power_finish(command);
+	if (strcmp(command, "--version") == 0) {
+		puts(BANGER_VERSION);
+		return 0;
+	}
+	if (strcmp(command, "serve") == 0 && count == 2)
+		serve(NULL);
+	if (strcmp(command, "serve") == 0 && count == 4 && strcmp(arguments[2], "--unix") == 0)
+		serve(arguments[3]);
+	if (strcmp(command, "join") == 0 && count == 2)
+		return systemd_join();
+	if (strcmp(command, "notify") == 0 && count > 2)
+		return notify_run(count - 2, arguments + 2);
+	if (strcmp(command, "idle") == 0 && count == 2)
+		init_idle();
+	fputs(usage, stderr);
+	return 2;
+}

@@ -1,0 +1,16 @@
+/* Where the host is reached: a named virtio-serial port, vsock, or a unix socket. */
+#ifndef BANGER_PORT_H
+#define BANGER_PORT_H
+
+#include <stdbool.h>
+
+/* Opens the machine's port; -1 if it is not there (yet). */
+int port_open(void);
+
+/* A socket that listens on the agent's vsock port; -1 where there is no vsock. */
+int port_listen_vsock(void);
+
+/* A socket that listens at a path. */
+int port_listen_unix(const char *path);
+
+#endif

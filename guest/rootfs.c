@@ -1,0 +1,180 @@
+#include "rootfs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bootrecord.h"
+#include "device.h"
+#include "io.h"
+#include "paths.h"
+
+#define FIRST_DISK "/dev/vda"
+#define SECOND_DISK "/dev/vdb"
+#define DISK_WAIT_MS 15000
+#define LOWER "/lower"
+#define MAX_DEPTH 64
+
+static void mount_or_die(const char *source, const char *target, const char *type, unsigned long flags, const char *data)
+{
+	make_dirs(target, 0755);
+	if (mount(source, target, type, flags, data) < 0)
+		die("Cannot mount %s \"%s\" at \"%s\"", type, source, target);
+}
+
+/* Where a kernel or an image lacks something that not every machine needs. */
+static void try_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)
+{
+	make_dirs(target, 0755);
+	if (mount(source, target, type, flags, data) < 0)
+		say("Cannot mount %s at \"%s\": %s", type, target, strerror(errno));
+}
+
+void rootfs_mount_kernel(void)
+{
+	mount_or_die("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+	mount_or_die("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+	mount_or_die("devtmpfs", "/dev", "devtmpfs", MS_NOSUID, "mode=0755");
+	mount_or_die("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755");
+	make_dirs(STATE_FOLDER, 0700);
+	chmod(STATE_FOLDER, 0700);
+}
+
+static void need_disk(const char *path)
+{
+	errno = 0;
+	if (!device_wait(path, DISK_WAIT_MS))
+		die("Cannot find the disk %s: is its driver among the modules?", path);
+}
+
+static bool is_empty(const char *path)
+{
+	DIR *folder = opendir(path);
+	struct dirent *entry;
+	bool empty = true;
+	while (folder && empty && (entry = readdir(folder)))
+		empty = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+	if (folder)
+		closedir(folder);
+	return empty;
+}
+
+/*
+ * Container engines put overlays of their own here, which cannot lie on an overlay. A folder that the
+ * image has filled is left as it is. Called in the machine's root, where no symlink leads out.
+ */
+static void mount_engine_folders(void)
+{
+	static const char *const names[] = { "docker", "containerd", "containers" };
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		char target[64], source[64];
+		format_path(target, sizeof target, "/var/lib/%s", names[i]);
+		format_path(source, sizeof source, DISK_PATH "/volumes/%s", names[i]);
+		make_dirs(source, 0711);
+		if (!make_dirs(target, 0711) || !is_empty(target))
+			continue;
+		if (mount(source, target, NULL, MS_BIND, NULL) < 0)
+			say("Cannot mount \"%s\": %s", target, strerror(errno));
+	}
+}
+
+static void mount_overlay(void)
+{
+	need_disk(FIRST_DISK);
+	need_disk(SECOND_DISK);
+	mount_or_die(FIRST_DISK, LOWER, "ext4", MS_RDONLY, NULL);
+	mount_or_die(SECOND_DISK, DISK_PATH, "ext4", MS_NOATIME, NULL);
+	make_dirs(DISK_PATH "/upper", 0755);
+	make_dirs(DISK_PATH "/work", 0755);
+	mount_or_die("overlay", NEW_ROOT, "overlay", 0,
+		     "lowerdir=" LOWER ",upperdir=" DISK_PATH "/upper,workdir=" DISK_PATH "/work");
+}
+
+void rootfs_mount(void)
+{
+	char kind[16] = "plain";
+	boot_record_text(TAG_BOOT_ROOTFS, kind, sizeof kind);
+	if (strcmp(kind, "overlay") == 0) {
+		mount_overlay();
+		return;
+	}
+	need_disk(FIRST_DISK);
+	mount_or_die(FIRST_DISK, NEW_ROOT, "ext4", MS_NOATIME, NULL);
+}
+
+static void remove_tree(int folder_fd, dev_t device, int depth)
+{
+	DIR *folder = fdopendir(folder_fd);
+	struct dirent *entry;
+	struct stat info;
+	if (!folder) {
+		close(folder_fd);
+		return;
+	}
+	while ((entry = readdir(folder))) {
+		const char *name = entry->d_name;
+		if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+			continue;
+		if (fstatat(dirfd(folder), name, &info, AT_SYMLINK_NOFOLLOW) < 0 || info.st_dev != device)
+			continue;
+		if (S_ISDIR(info.st_mode) && depth < MAX_DEPTH) {
+			int child = openat(dirfd(folder), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+			if (child >= 0)
+				remove_tree(child, device, depth + 1);
+		}
+		unlinkat(dirfd(folder), name, S_ISDIR(info.st_mode) ? AT_REMOVEDIR : 0);
+	}
+	closedir(folder);
+}
+
+/* An image may have anything in these places; a folder is what we need. */
+static void carry_mount(const char *name)
+{
+	char target[64];
+	struct stat info;
+	format_path(target, sizeof target, NEW_ROOT "%s", name);
+	if (lstat(target, &info) == 0 && !S_ISDIR(info.st_mode))
+		unlink(target);
+	mkdir(target, 0755);
+	if (mount(name, target, NULL, MS_MOVE, NULL) < 0)
+		die("Cannot move \"%s\" into the root", name);
+}
+
+static void mount_the_rest(void)
+{
+	try_mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "gid=5,mode=0620,ptmxmode=0666");
+	try_mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777");
+	mkdir("/tmp", 0777);
+	chmod("/tmp", 01777);
+	if (symlink("/proc/self/fd", "/dev/fd") == 0) {
+		(void)!symlink("/proc/self/fd/0", "/dev/stdin");
+		(void)!symlink("/proc/self/fd/1", "/dev/stdout");
+		(void)!symlink("/proc/self/fd/2", "/dev/stderr");
+	}
+	char mode[16] = "";
+	boot_record_text(TAG_BOOT_MODE, mode, sizeof mode);
+	if (strcmp(mode, "direct") == 0)
+		try_mount("cgroup2", "/sys/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, "nsdelegate");
+	if (access(DISK_PATH "/upper", F_OK) == 0)
+		mount_engine_folders();
+}
+
+void rootfs_switch(void)
+{
+	struct stat old_root;
+	int old = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	carry_mount("/dev");
+	carry_mount("/proc");
+	carry_mount("/sys");
+	carry_mount("/run");
+	if (old < 0 || fstat(old, &old_root) < 0 || chdir(NEW_ROOT) < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 ||
+	    chroot(".") < 0 || chdir("/") < 0)
+		die("Cannot switch to the machine's root");
+	remove_tree(old, old_root.st_dev, 0);
+	mount_the_rest();
+}

@@ -1,0 +1,171 @@
+#include "link.h"
+
+#include <fcntl.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "fields.h"
+
+#define PADDING_BYTES 32768
+
+static struct link link_under_test;
+static int host;
+
+static void connect_pair(void)
+{
+	int pair[2], size = 1 << 20;
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
+	setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+	host = pair[0];
+	link_attach(&link_under_test, pair[1]);
+}
+
+static void disconnect(void)
+{
+	link_detach(&link_under_test);
+	close(host);
+}
+
+static size_t make_frame(uint8_t *bytes, uint8_t type, uint32_t stream, const void *payload, size_t length)
+{
+	bytes[0] = type;
+	bytes[1] = 0;
+	store16(bytes + 2, (uint16_t)length);
+	store32(bytes + 4, stream);
+	memcpy(bytes + HEADER_BYTES, payload, length);
+	bytes[HEADER_BYTES + length] = TRAILER;
+	return HEADER_BYTES + length + 1;
+}
+
+static void feed(const void *bytes, size_t length)
+{
+	CHECK(write(host, bytes, length) == (ssize_t)length);
+	link_under_test.readable = true;
+}
+
+static void feed_sync(uint8_t nonce)
+{
+	static uint8_t bytes[PADDING_BYTES + 64];
+	uint8_t payload[SYNC_MAGIC_BYTES + NONCE_BYTES];
+	memcpy(payload, SYNC_MAGIC, SYNC_MAGIC_BYTES);
+	memset(payload + SYNC_MAGIC_BYTES, nonce, NONCE_BYTES);
+	memset(bytes, 0, sizeof bytes);
+	feed(bytes, PADDING_BYTES + make_frame(bytes + PADDING_BYTES, FRAME_SYNC, 0, payload, sizeof payload));
+}
+
+/* Reads until a frame comes or nothing is left. */
+static bool next(struct frame *frame)
+{
+	for (;;) {
+		if (link_next(&link_under_test, frame))
+			return true;
+		if (!link_under_test.readable)
+			return false;
+		CHECK(link_read(&link_under_test));
+	}
+}
+
+static void expect_sync(uint8_t nonce)
+{
+	struct frame frame;
+	CHECK(next(&frame));
+	CHECK(frame.type == FRAME_SYNC && frame.payload[SYNC_MAGIC_BYTES] == nonce);
+	link_under_test.synced = true;
+}
+
+/* A host that went away in the middle of a frame of any length is void; the next one is understood. */
+static void test_half_frames(void)
+{
+	static uint8_t bytes[MAX_FRAME_BYTES];
+	static uint8_t payload[MAX_PAYLOAD_BYTES];
+	struct frame frame;
+	memset(payload, 'x', sizeof payload);
+	for (int round = 0; round < 200; round++) {
+		connect_pair();
+		feed_sync(1);
+		expect_sync(1);
+		size_t size = make_frame(bytes, FRAME_OPEN, 1, payload, next_random() % (MAX_PAYLOAD_BYTES + 1));
+		feed(bytes, next_random() % size);
+		CHECK(!next(&frame));
+		feed_sync(2);
+		expect_sync(2);
+		disconnect();
+	}
+}
+
+/* The text of a sync within data is data. */
+static void test_sync_in_data(void)
+{
+	uint8_t bytes[256], inner[128];
+	struct frame frame;
+	uint8_t payload[SYNC_MAGIC_BYTES + NONCE_BYTES] = SYNC_MAGIC;
+	connect_pair();
+	feed_sync(1);
+	expect_sync(1);
+	size_t inner_size = make_frame(inner, FRAME_SYNC, 0, payload, sizeof payload);
+	feed(bytes, make_frame(bytes, FRAME_DATA, 5, inner, inner_size));
+	CHECK(next(&frame) && frame.type == FRAME_DATA && frame.length == inner_size);
+	CHECK(!next(&frame));
+	disconnect();
+}
+
+/* Before the first sync, and after a frame that is none, everything is passed over. */
+static void test_noise(void)
+{
+	static uint8_t noise[50000];
+	struct frame frame;
+	for (int round = 0; round < 200; round++) {
+		connect_pair();
+		size_t length = next_random() % sizeof noise;
+		for (size_t i = 0; i < length; i++)
+			noise[i] = (uint8_t)(round % 2 ? next_random() : next_random() % 3);
+		feed(noise, length);
+		while (next(&frame) && frame.type != FRAME_SYNC) {
+		}
+		feed_sync(7);
+		expect_sync(7);
+		/* Now in step: noise loses the pace, and says so. */
+		noise[0] = 200;
+		store16(noise + 2, 4);
+		memset(noise + 4, 0, 60);
+		feed(noise, 64);
+		CHECK(!next(&frame));
+		CHECK(link_under_test.lost && !link_under_test.synced);
+		link_under_test.lost = false;
+		feed_sync(8);
+		expect_sync(8);
+		disconnect();
+	}
+}
+
+/* The output never runs over, and a full one leaves room for control frames. */
+static void test_output(void)
+{
+	size_t room;
+	int frames = 0;
+	connect_pair();
+	link_under_test.synced = true;
+	link_under_test.writable = false;
+	uint8_t *payload;
+	while ((payload = link_reserve(&link_under_test, &room))) {
+		memset(payload, 1, room);
+		link_commit(&link_under_test, FRAME_DATA, 0, 1, room);
+		CHECK(++frames < 100);
+	}
+	CHECK(link_has_room(&link_under_test, 1000));
+	while (link_send(&link_under_test, FRAME_EOF, 0, 1, NULL, 0)) {
+	}
+	CHECK(link_under_test.out_end <= LINK_OUT_BYTES && link_under_test.out_end > LINK_OUT_BYTES - 16);
+	disconnect();
+}
+
+void test_link(void)
+{
+	test_half_frames();
+	test_sync_in_data();
+	test_noise();
+	test_output();
+}

@@ -1,0 +1,37 @@
+/* The one epoll instance. Everything is watched edge-triggered: owners remember what is ready. */
+#ifndef BANGER_WATCH_H
+#define BANGER_WATCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum watch_role {
+	WATCH_LINK,
+	WATCH_LISTENER,
+	WATCH_UEVENT,
+	WATCH_SIGNAL,
+	WATCH_NOTIFY,
+	WATCH_STREAM_IN,
+	WATCH_STREAM_OUT,
+	WATCH_STREAM_ERR,
+};
+
+/* What an event belongs to; `stream` tells a late event of an ended stream from one of its successor. */
+struct watch {
+	enum watch_role role;
+	uint8_t slot;
+	uint32_t stream;
+};
+
+struct watch_event {
+	struct watch watch;
+	uint32_t events;
+};
+
+void watch_init(void);
+bool watch_add(int fd, uint32_t events, struct watch watch);
+
+/* Waits; timeout -1 for ever. Gives how many events there are. */
+int watch_wait(struct watch_event *events, int max, int timeout_ms);
+
+#endif

@@ -1,0 +1,197 @@
+/** The guest agent as the host uses it: one connection over one pipe, many streams. */
+import type { Duplex } from "node:stream";
+import { BangerError, throwIfAborted } from "#base/error.ts";
+import { type ConnectTarget, openConnection } from "./connect.ts";
+import { Connection } from "./connection.ts";
+import type { AgentEvent, EventListener } from "./event.ts";
+import { type ExecRequest, type ExecStream, openExec } from "./exec.ts";
+import { type Fields, FieldWriter } from "./fields.ts";
+import type { AgentHello } from "./hello.ts";
+import { Kind, type KindCode, Tag } from "./protocol.ts";
+import { type GuestRunResult, type RunInGuestOptions, runInGuest } from "./run.ts";
+
+const CONNECT_TIMEOUT_DEFAULT_MS = 30_000;
+const CALL_TIMEOUT_DEFAULT_MS = 10_000;
+const READY_TIMEOUT_DEFAULT_MS = 600_000;
+
+export interface CallOptions {
+  signal?: AbortSignal | undefined;
+  timeout_ms?: number | undefined;
+}
+
+export interface Health {
+  uptime_ms: number;
+  /** The guest's clock. */
+  time_unix_ns: bigint;
+  memoryTotal_bytes: number;
+  memoryAvailable_bytes: number;
+  /** Of the last minute, times 1000. */
+  load_milli: number;
+  processes: number;
+  /** Streams that are open beside this request. */
+  streams: number;
+}
+
+export interface Agent {
+  readonly hello: AgentHello;
+  /** Resolves when the connection has ended, for whatever reason. Never rejects. */
+  readonly closed: Promise<void>;
+  /** Why it has ended. */
+  readonly failure: BangerError | undefined;
+  exec(request: ExecRequest, options?: { signal?: AbortSignal | undefined }): Promise<ExecStream>;
+  /** Runs a command and collects its output. */
+  run(argv: readonly string[], options?: RunInGuestOptions): Promise<GuestRunResult>;
+  connect(target: ConnectTarget, options?: { signal?: AbortSignal | undefined }): Promise<Duplex>;
+  health(options?: CallOptions): Promise<Health>;
+  setTime(unix_ns: bigint, options?: CallOptions): Promise<void>;
+  /** Resolves when the guest has agreed; then it ends what runs and turns itself off. */
+  shutdown(options?: CallOptions & { reboot?: boolean }): Promise<void>;
+  /** Calls with the phases so far and then with each event; the result stops it. */
+  onEvent(listener: EventListener): () => void;
+  /** Resolves when the machine can be used; rejects with a `guest` error when its first boot failed. */
+  waitReady(options?: CallOptions): Promise<void>;
+  /** Ends the connection; what runs for it in the guest is hung up. */
+  close(): void;
+}
+
+/**
+ * Shakes hands with the agent at the other end of `pipe`, waiting for a machine that still boots.
+ * The pipe belongs to the agent from here on, and is destroyed if that fails. Default 30,000 ms.
+ */
+export async function connectAgent(pipe: Duplex, options: CallOptions = {}): Promise<Agent> {
+  const connection = new Connection(pipe);
+  const timeout_ms = options.timeout_ms ?? CONNECT_TIMEOUT_DEFAULT_MS;
+  const hello = await withTimeout(options, {
+    timeout_ms,
+    message: `The guest agent did not answer within ${timeout_ms} ms`,
+    work: (signal) => connection.shakeHands(signal),
+  });
+  return agentOf(connection, hello);
+}
+
+function agentOf(connection: Connection, hello: AgentHello): Agent {
+  return {
+    hello,
+    closed: connection.closed,
+    get failure() {
+      return connection.failure;
+    },
+    exec: (request, options) => openExec(connection, request, options),
+    run: (argv, options) => runInGuest(connection, { argv, ...options }),
+    connect: (target, options) => openConnection(connection, target, options),
+    async health(options) {
+      return decodeHealth(await ask(connection, Kind.health, options));
+    },
+    async setTime(unix_ns, options) {
+      const fields = new FieldWriter().number(Tag.time_ns, unix_ns);
+      await ask(connection, Kind.time, { ...options, fields });
+    },
+    async shutdown(options) {
+      const fields = new FieldWriter().number(Tag.reboot, options?.reboot ? 1 : 0);
+      await ask(connection, Kind.shutdown, { ...options, fields });
+    },
+    onEvent: (listener) => connection.events.listen(listener),
+    waitReady: (options) => waitReady(connection, options),
+    close: () =>
+      connection.fail(new BangerError("cancelled", "The connection to the guest agent was closed")),
+  };
+}
+
+/** A request whose answer is the end of its stream. */
+function ask(
+  connection: Connection,
+  kind: KindCode,
+  options: CallOptions & { fields?: FieldWriter } = {},
+): Promise<Fields> {
+  const timeout_ms = options.timeout_ms ?? CALL_TIMEOUT_DEFAULT_MS;
+  return withTimeout(options, {
+    timeout_ms,
+    message: `The guest agent did not answer within ${timeout_ms} ms`,
+    work: async (signal) => {
+      const fields = (options.fields ?? new FieldWriter()).number(Tag.kind, kind).finish();
+      const stream = connection.open(fields, 0);
+      const onAbort = (): void => stream.close(reasonOf(signal));
+      signal.addEventListener("abort", onAbort, { once: true });
+      try {
+        return await stream.ended;
+      } finally {
+        signal.removeEventListener("abort", onAbort);
+      }
+    },
+  });
+}
+
+function waitReady(connection: Connection, options: CallOptions = {}): Promise<void> {
+  const timeout_ms = options.timeout_ms ?? READY_TIMEOUT_DEFAULT_MS;
+  return withTimeout(options, {
+    timeout_ms,
+    message: `The machine was not ready within ${timeout_ms} ms`,
+    work: async (signal) => {
+      const { promise, resolve, reject } = Promise.withResolvers<void>();
+      const onAbort = (): void => reject(reasonOf(signal));
+      const stop = connection.events.listen((event: AgentEvent) => {
+        if (event.kind !== "phase") return;
+        if (event.phase === "ready") resolve();
+        if (event.phase === "failed") reject(bootFailure(event));
+      });
+      signal.addEventListener("abort", onAbort, { once: true });
+      try {
+        await Promise.race([promise, connection.closed]);
+        if (connection.failure) throw connection.failure;
+      } finally {
+        stop();
+        signal.removeEventListener("abort", onAbort);
+      }
+    },
+  });
+}
+
+function bootFailure(event: AgentEvent): BangerError {
+  return new BangerError("guest", `The first boot failed: ${event.text || "no reason is given"}`, {
+    hint: "The machine still runs: look into it with exec",
+  });
+}
+
+interface TimedWork<T> {
+  timeout_ms: number;
+  message: string;
+  work: (signal: AbortSignal) => Promise<T>;
+}
+
+/** Gives `work` a signal that fires with a BangerError at the timeout or when the caller's does. */
+async function withTimeout<T>(options: CallOptions, timed: TimedWork<T>): Promise<T> {
+  throwIfAborted(options.signal);
+  const ending = new AbortController();
+  const onAbort = (): void =>
+    ending.abort(new BangerError("cancelled", "The operation was cancelled"));
+  const timer = setTimeout(
+    () => ending.abort(new BangerError("timeout", timed.message)),
+    timed.timeout_ms,
+  );
+  options.signal?.addEventListener("abort", onAbort, { once: true });
+  try {
+    return await timed.work(ending.signal);
+  } finally {
+    clearTimeout(timer);
+    options.signal?.removeEventListener("abort", onAbort);
+  }
+}
+
+function reasonOf(signal: AbortSignal): BangerError {
+  const reason: unknown = signal.reason;
+  return reason instanceof BangerError
+    ? reason
+    : new BangerError("cancelled", "The operation was cancelled");
+}
+
+function decodeHealth(fields: Fields): Health {
+  return {
+    uptime_ms: fields.number(Tag.uptime_ms) ?? 0,
+    time_unix_ns: fields.big(Tag.time_ns) ?? 0n,
+    memoryTotal_bytes: fields.number(Tag.memoryTotal_bytes) ?? 0,
+    memoryAvailable_bytes: fields.number(Tag.memoryAvailable_bytes) ?? 0,
+    load_milli: fields.number(Tag.load_milli) ?? 0,
+    processes: fields.number(Tag.processes) ?? 0,
+    streams: fields.number(Tag.streams) ?? 0,
+  };
+}

@@ -1,0 +1,168 @@
+/**
+ * The boot record: what the host decides about a machine, read by PID 1 out of the initrd as
+ * `/banger/boot`. It is a list of fields (fields.ts), so that PID 1 needs no other parser; tags are
+ * never reused, and an agent skips those that it does not know.
+ */
+import { assert } from "#base/assert.ts";
+import { BangerError } from "#base/error.ts";
+import { Fields, FieldWriter } from "./fields.ts";
+
+/** The agent reads no longer record. */
+const MAX_RECORD_BYTES = 256 * 1024 - 2;
+const MAX_ENTROPY_BYTES = 512;
+
+/** Mirrored in guest/protocol.h. */
+export const BootTag = {
+  mode: 256,
+  hostname: 257,
+  rootfs: 258,
+  machineId: 259,
+  module: 260,
+  env: 261,
+  time_unix_ns: 262,
+  entropySeed: 263,
+  authorizedKey: 264,
+  sshHostKey: 265,
+  mac: 266,
+  address: 267,
+  gateway: 268,
+  dns: 269,
+  mtu: 270,
+  searchDomain: 271,
+  hostEntry: 272,
+} as const;
+
+export type BootMode = "direct" | "systemd";
+
+export interface BootNetwork {
+  /** The interface is found by it: "52:54:00:…". */
+  mac: string;
+  /** With its prefix: "10.0.2.15/24". */
+  address: string;
+  gateway?: string | undefined;
+  /** Addresses for /etc/resolv.conf; none leaves the image's file. */
+  dns: readonly string[];
+  mtu?: number | undefined;
+}
+
+export interface BootRecord {
+  /** `direct`: the agent stays PID 1; `systemd`: the first-boot script, and then systemd, takes over. */
+  mode: BootMode;
+  hostname: string;
+  /** `overlay`: /dev/vda read-only below, /dev/vdb above; `plain`: /dev/vda, writable. Both are ext4. */
+  rootfs: { kind: "overlay" } | { kind: "plain" };
+  network?: BootNetwork | undefined;
+  searchDomain?: string | undefined;
+  /** Lines of /etc/hosts beside the machine's own. */
+  hosts?: readonly { address: string; name: string }[] | undefined;
+  /** Lines for root's authorized_keys; those that are there stay. */
+  authorizedKeys: readonly string[];
+  /** An ed25519 key in OpenSSH's own format. */
+  sshHostKey?: string | undefined;
+  /** 32 lower-case hex digits. */
+  machineId: string;
+  /** Paths within the initrd, in the order of loading. */
+  modules: readonly string[];
+  /** Of every command that is run through the agent. */
+  env: Readonly<Record<string, string>>;
+  time_unix_ns: bigint;
+  /** Random bytes, at most 512, that the guest counts as full entropy. */
+  entropySeed: Uint8Array;
+}
+
+export function encodeBootRecord(record: BootRecord): Uint8Array {
+  assert(/^[0-9a-f]{32}$/.test(record.machineId), "a machine-id has 32 hex digits");
+  assert(record.entropySeed.length <= MAX_ENTROPY_BYTES, "the seed is short");
+  const writer = new FieldWriter()
+    .text(BootTag.mode, record.mode)
+    .text(BootTag.hostname, line(record.hostname))
+    .text(BootTag.rootfs, record.rootfs.kind)
+    .text(BootTag.machineId, record.machineId)
+    .number(BootTag.time_unix_ns, record.time_unix_ns)
+    .bytes(BootTag.entropySeed, record.entropySeed);
+  for (const module of record.modules) writer.text(BootTag.module, line(module));
+  for (const [name, value] of Object.entries(record.env)) {
+    writer.text(BootTag.env, withoutNul(`${name}=${value}`));
+  }
+  for (const key of record.authorizedKeys) writer.text(BootTag.authorizedKey, line(key));
+  if (record.sshHostKey) writer.text(BootTag.sshHostKey, withoutNul(record.sshHostKey));
+  for (const { address, name } of record.hosts ?? []) {
+    writer.text(BootTag.hostEntry, line(`${address} ${name}`));
+  }
+  if (record.searchDomain) writer.text(BootTag.searchDomain, line(record.searchDomain));
+  if (record.network) encodeNetwork(writer, record.network);
+  const bytes = writer.finish();
+  if (bytes.length > MAX_RECORD_BYTES) {
+    throw new BangerError(
+      "limit_exceeded",
+      "Cannot start the machine: its boot record is too long",
+      {
+        hint: `Environment and keys may have ${MAX_RECORD_BYTES} bytes together`,
+      },
+    );
+  }
+  return bytes;
+}
+
+export function decodeBootRecord(bytes: Uint8Array): BootRecord {
+  const fields = Fields.parse(bytes);
+  const mac = fields.text(BootTag.mac);
+  const sshHostKey = fields.text(BootTag.sshHostKey);
+  const searchDomain = fields.text(BootTag.searchDomain);
+  const hosts = fields.texts(BootTag.hostEntry).map(splitAtFirst(" "));
+  return {
+    mode: fields.text(BootTag.mode) === "systemd" ? "systemd" : "direct",
+    hostname: fields.text(BootTag.hostname) ?? "",
+    rootfs: { kind: fields.text(BootTag.rootfs) === "overlay" ? "overlay" : "plain" },
+    machineId: fields.text(BootTag.machineId) ?? "",
+    modules: fields.texts(BootTag.module),
+    env: Object.fromEntries(fields.texts(BootTag.env).map(splitAtFirst("="))),
+    authorizedKeys: fields.texts(BootTag.authorizedKey),
+    time_unix_ns: fields.big(BootTag.time_unix_ns) ?? 0n,
+    entropySeed: fields.bytes(BootTag.entropySeed) ?? new Uint8Array(0),
+    ...(sshHostKey ? { sshHostKey } : {}),
+    ...(searchDomain ? { searchDomain } : {}),
+    ...(hosts.length > 0 ? { hosts: hosts.map(([address, name]) => ({ address, name })) } : {}),
+    ...(mac ? { network: decodeNetwork(fields, mac) } : {}),
+  };
+}
+
+function encodeNetwork(writer: FieldWriter, network: BootNetwork): void {
+  writer.text(BootTag.mac, line(network.mac)).text(BootTag.address, line(network.address));
+  if (network.gateway) writer.text(BootTag.gateway, line(network.gateway));
+  for (const address of network.dns) writer.text(BootTag.dns, line(address));
+  if (network.mtu) writer.number(BootTag.mtu, network.mtu);
+}
+
+function decodeNetwork(fields: Fields, mac: string): BootNetwork {
+  const gateway = fields.text(BootTag.gateway);
+  const mtu = fields.number(BootTag.mtu);
+  return {
+    mac,
+    address: fields.text(BootTag.address) ?? "",
+    dns: fields.texts(BootTag.dns),
+    ...(gateway ? { gateway } : {}),
+    ...(mtu ? { mtu } : {}),
+  };
+}
+
+function splitAtFirst(mark: string): (text: string) => [string, string] {
+  return (text) => {
+    const at = text.indexOf(mark);
+    return at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at + 1)];
+  };
+}
+
+/** A value that becomes one line of a file in the guest may not bring another. */
+function line(text: string): string {
+  if (!/[\n\r\0]/.test(text)) return text;
+  throw new BangerError(
+    "invalid_argument",
+    `Cannot start the machine: "${text.slice(0, 60)}" has more than one line`,
+  );
+}
+
+function withoutNul(text: string): string {
+  if (!text.includes("\0")) return text;
+  throw new BangerError("invalid_argument", "Cannot start the machine: a value holds a NUL byte");
+}

@@ -1,0 +1,153 @@
+/**
+ * The guest protocol: this comment is its specification. `guest/protocol.h` mirrors the
+ * numbers, `guest/golden.hex` holds frames that both sides must read and write alike.
+ *
+ * TRANSPORT. One reliable byte pipe per machine: the virtio-serial port "org.banger.agent", or a
+ * connection to vsock port 1024 of the guest. The pipe may hold stale bytes of an earlier host in
+ * both directions, and half a frame of them.
+ *
+ * FRAME. All numbers are little-endian.
+ *
+ *     offset 0  u8   type, never 0
+ *            1  u8   flags
+ *            2  u16  length of the payload, at most MAX_PAYLOAD_BYTES
+ *            4  u32  stream; 0 is the connection itself
+ *            8       payload
+ *       8+len  u8    TRAILER: a frame without it is dropped unread, and the pipe is out of step
+ *
+ * A zero byte where a frame would begin is padding and is skipped.
+ *
+ * FIELDS. The payload of every frame but data, credit, sync and hello's first 16 bytes is a list of
+ * fields: u16 tag, u32 length, value. Unknown tags are skipped, unknown frame types are skipped,
+ * tags and types are never reused: so an older side and a newer side do what both know. A tag may
+ * come several times where it is a list. A number is 1 to 8 bytes; text is UTF-8 without NUL.
+ *
+ * SYNC. The host speaks first. It sends SYNC_PADDING_BYTES zero bytes, which complete and thereby
+ * (for want of a trailer) void any frame that an earlier host left half sent, and then a sync frame:
+ * SYNC_MAGIC and a fresh nonce of 16 bytes. The guest ends every stream, drops what it had queued
+ * for the earlier host, and answers hello: the nonce, then fields. The host skips everything up to a
+ * hello with its nonce; a host that gets no answer sends another sync with another nonce and takes
+ * only the latest. A guest that starts afresh, or that is out of step, sends beacon; to a host in
+ * the middle of a connection that means that the connection is lost.
+ *
+ * STREAMS. The host opens streams, with odd numbers that never repeat within a connection (even
+ * ones are kept for streams that the guest may open one day).
+ *
+ *     host → guest   open     kind and its parameters; with FLAG_MORE the fields go on in the next
+ *                             frame, which must be an open of the same stream. MAX_OPEN_BYTES in all
+ *     guest → host   opened   it runs; credit for the host's data (and pid for exec)
+ *     both ways      data     flags carry the channel; takes credit
+ *     both ways      eof      no more data on this channel; from the guest on CHANNEL_IN: not wanted
+ *     both ways      credit   u32: so many bytes more may be sent; one account per stream and direction
+ *     host → guest   control  resize, signal
+ *     host → guest   close    give it up: the guest hangs up, then kills what belongs to the stream
+ *     guest → host   close    the end of the stream, exactly once for every open: result or error
+ *
+ * The guest's credit begins with the `window` field of open, the host's with that of opened. More
+ * data than credit is a violation. After its close the host ignores what still comes for the stream;
+ * the number is free when the guest's close arrives. Requests without data (health, time, shutdown)
+ * are streams that the guest closes at once with the answer.
+ *
+ * EVENTS. The guest sends event frames on stream 0: after hello every boot phase so far, later each
+ * new one, and log lines of a running installation.
+ */
+
+/** Grows only if a change cannot be expressed by a new tag, type or feature. */
+export const PROTOCOL = 1;
+
+export const PORT_NAME = "org.banger.agent";
+export const VSOCK_PORT = 1024;
+
+export const HEADER_BYTES = 8;
+export const MAX_PAYLOAD_BYTES = 32_752;
+export const TRAILER = 0xe7;
+/** Header, payload and trailer: the most that one frame takes. */
+export const MAX_FRAME_BYTES = HEADER_BYTES + MAX_PAYLOAD_BYTES + 1;
+export const SYNC_PADDING_BYTES = 32_768;
+export const SYNC_MAGIC = "BANGSYNC";
+export const NONCE_BYTES = 16;
+export const MAX_OPEN_BYTES = 256 * 1024;
+
+export const FrameType = {
+  sync: 1,
+  hello: 2,
+  beacon: 3,
+  event: 4,
+  open: 16,
+  opened: 17,
+  data: 18,
+  eof: 19,
+  credit: 20,
+  control: 21,
+  close: 22,
+} as const;
+
+/** The two low bits of `flags` on data and eof. */
+export const CHANNEL_MASK = 0x03;
+/** Host to guest: stdin, or what goes to the socket. */
+export const CHANNEL_IN = 0;
+/** Guest to host: stdout, terminal output, or what comes from the socket. */
+export const CHANNEL_OUT = 1;
+/** Guest to host: stderr. */
+export const CHANNEL_ERR = 2;
+/** On open: the fields go on in the next frame. */
+export const FLAG_MORE = 0x80;
+
+export const Kind = { exec: 1, connect: 2, health: 3, time: 4, shutdown: 5 } as const;
+export type KindCode = (typeof Kind)[keyof typeof Kind];
+
+/** Tags 1 to 255 belong to frames, 256 and above to the boot record (boot.ts). */
+export const Tag = {
+  // hello
+  protocol: 1,
+  version: 2,
+  bootId: 3,
+  feature: 4,
+  maxStreams: 5,
+  mode: 6,
+  // open, opened, control
+  kind: 16,
+  argument: 17,
+  env: 18,
+  cwd: 19,
+  user: 20,
+  /** u16 columns, u16 rows. */
+  terminal: 21,
+  stdin: 22,
+  window: 23,
+  signal: 24,
+  host: 25,
+  port: 26,
+  path: 27,
+  pid: 28,
+  time_ns: 29,
+  reboot: 30,
+  // close
+  exitCode: 40,
+  exitSignal: 41,
+  error: 42,
+  message: 43,
+  // event
+  phase: 50,
+  text: 51,
+  uptime_ms: 52,
+  // health
+  memoryTotal_bytes: 60,
+  memoryAvailable_bytes: 61,
+  load_milli: 62,
+  processes: 63,
+  streams: 64,
+} as const;
+
+/** Values of the `error` tag, a closed set on the guest's side; the host takes others as `internal`. */
+export const guestErrors = [
+  "not_found",
+  "permission_denied",
+  "invalid_argument",
+  "unsupported",
+  "limit_exceeded",
+  "unavailable",
+  "cancelled",
+  "internal",
+] as const;
+export type GuestErrorCode = (typeof guestErrors)[number];
