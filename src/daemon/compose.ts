@@ -7,6 +7,7 @@ import { KernelService } from "#kernels/service.ts";
 import { Network } from "#net/network.ts";
 import { openStore } from "#store/db.ts";
 import { VmService } from "#vm/service.ts";
+import { createFirecrackerDriver } from "#vmm/firecracker/driver.ts";
 import { createQemuDriver } from "#vmm/qemu/driver.ts";
 
 export interface Services {
@@ -42,7 +43,11 @@ export function compose(config: Config, shutdown: () => void): Services {
     images,
     kernels,
     network: new Network({ bridge: values["network.bridge"], subnet: values["network.subnet"] }),
-    drivers: [createQemuDriver({ program: values.qemu_bin })],
+    drivers: [
+      createQemuDriver({ program: values.qemu_bin }),
+      // The console is the only voice of a guest that dies before its agent speaks.
+      createFirecrackerDriver({ program: values.firecracker_bin, serial: true }),
+    ],
     sshKey: ensureSshKey(paths.sshKey),
   });
   return { config, kernels, images, vms, startedAt: new Date().toISOString(), shutdown };

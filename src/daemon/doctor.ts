@@ -8,6 +8,7 @@ import { resolveConfig } from "#config/resolve.ts";
 import { checks as bootstrapChecks } from "#images/bootstrap.ts";
 import { checks as kernelChecks } from "#kernels/checks.ts";
 import { checks as networkChecks } from "#net/checks.ts";
+import { createFirecrackerDriver } from "#vmm/firecracker/driver.ts";
 import { createQemuDriver } from "#vmm/qemu/driver.ts";
 import { reflinkWorks } from "./reflink.ts";
 
@@ -22,7 +23,7 @@ export async function runDoctor(): Promise<Check[]> {
   mkdirSync(state, { recursive: true, mode: 0o700 });
   const groups: (() => Check[] | Promise<Check[]>)[] = [
     () => createQemuDriver({ program: config.values.qemu_bin }).checks(),
-    () => firecrackerCheck(config.values.firecracker_bin),
+    () => createFirecrackerDriver({ program: config.values.firecracker_bin }).checks(),
     () =>
       networkChecks({
         bridge: config.values["network.bridge"],
@@ -44,13 +45,6 @@ export async function runDoctor(): Promise<Check[]> {
     }),
   );
   return found.flat();
-}
-
-function firecrackerCheck(binary: string): Check[] {
-  const path = which(binary);
-  const base = { id: "firecracker", title: "Firecracker" };
-  if (path) return [{ ...base, status: "ok", detail: `${path}; machines use QEMU for now` }];
-  return [{ ...base, status: "warn", detail: "not installed; QEMU runs the machines" }];
 }
 
 function programs(): Check[] {

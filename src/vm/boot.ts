@@ -29,14 +29,14 @@ export interface BootOptions {
 /** From a description to a process. Whatever was made is unmade when a later step fails. */
 export async function launch(deps: VmDeps, vm: VmRecord, options: BootOptions): Promise<Machine> {
   const paths = deps.config.paths.vm(vm.id);
-  const { driver, reason } = chooseDriver(
-    deps.drivers,
-    deps.config.values.vmm as "auto" | "qemu" | "firecracker",
-  );
+  const { driver, reason } = chooseDriver(deps.drivers, {
+    preference: deps.config.values.vmm as "auto" | "qemu" | "firecracker",
+    userNetwork: vm.spec.network === "user",
+  });
   const image = deps.images.show(vm.imageId);
   assertPresent(image.rootfs, `banger image pull --force ${image.reference}`);
   assertPresent(paths.disk, `banger vm rm ${vm.name}`);
-  const kernel = await deps.kernels.boot(vm.kernel);
+  const kernel = await deps.kernels.boot(vm.kernel, { vsock: driver.name === "firecracker" });
   options.onProgress?.({ step: "boot", message: `Booting ${vm.name} (${reason})` });
   mkdirSync(paths.runtime, { recursive: true, mode: 0o700 });
   try {
@@ -59,7 +59,7 @@ export async function launch(deps: VmDeps, vm: VmRecord, options: BootOptions): 
       memory_mib: vm.spec.memory_mib,
       kernelPath: kernel.path,
       initrdPath: paths.initrd,
-      kernelArgs: ["console=ttyS0", "quiet", "panic=-1", "net.ifnames=0", "rdinit=/init"],
+      kernelArgs: ["rdinit=/init"],
       drives: [
         { path: image.rootfs, readOnly: true },
         { path: paths.disk, readOnly: false },

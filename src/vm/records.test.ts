@@ -23,7 +23,7 @@ beforeEach(() => {
     platform: "linux/amd64",
     size_bytes: 1,
     allocated_bytes: 1,
-    layers: 1,
+    layers: [],
     config: {},
     createdAt: "2026-01-01T00:00:00.000Z",
   });

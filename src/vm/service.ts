@@ -335,7 +335,13 @@ export class VmService {
   async #askToPowerOff(live: Live): Promise<void> {
     try {
       const agent = await live.running.agent(AbortSignal.timeout(SHUTDOWN_REQUEST_TIMEOUT_MS));
-      await agent.shutdown({ timeout_ms: SHUTDOWN_REQUEST_TIMEOUT_MS });
+      const driver = this.#deps.drivers.find(
+        ({ name }) => name === live.running.machine.handle.driver,
+      );
+      await agent.shutdown({
+        timeout_ms: SHUTDOWN_REQUEST_TIMEOUT_MS,
+        reboot: driver?.features.endsOnPowerOff === false,
+      });
     } catch (error) {
       log.warn("the guest did not take the request to stop: {message}", {
         message: messageOf(error),

@@ -1,36 +1,40 @@
 import { expect, test } from "bun:test";
-import { BangerError } from "#base/error.ts";
-import { chooseDriver } from "./choose.ts";
+import { chooseDriver, type Needs } from "./choose.ts";
 import type { Driver } from "./driver.ts";
+import { createFirecrackerDriver } from "./firecracker/driver.ts";
 import { createQemuDriver } from "./qemu/driver.ts";
 
 const qemu = createQemuDriver();
-const firecracker: Driver = { ...qemu, name: "firecracker" };
+const missing = createFirecrackerDriver({ program: "/nonexistent/firecracker" });
+const firecracker: Driver = { ...missing, isInstalled: () => true };
 const kvm = { usable: true, reason: "KVM is usable" };
 const noKvm = { usable: false, reason: "/dev/kvm is missing", fix: "sudo modprobe kvm" };
-
-function codeOf(choose: () => unknown): string {
-  try {
-    choose();
-  } catch (error) {
-    if (error instanceof BangerError) return error.code;
-  }
-  return "none";
-}
+const auto: Needs = { preference: "auto", userNetwork: false };
 
 test("auto takes Firecracker with KVM, and QEMU elsewhere", () => {
   const both = [qemu, firecracker];
-  expect(chooseDriver(both, "auto", kvm).driver.name).toBe("firecracker");
-  expect(chooseDriver(both, "auto", noKvm).driver.name).toBe("qemu");
-  expect(chooseDriver([qemu], "auto", kvm).reason).toBe("QEMU, with KVM");
-  const { reason } = chooseDriver([qemu], "auto", noKvm);
-  expect(reason).toBe("QEMU, emulating the CPU, because /dev/kvm is missing");
+  expect(chooseDriver(both, auto, kvm).driver.name).toBe("firecracker");
+  expect(chooseDriver(both, auto, noKvm).driver.name).toBe("qemu");
+  expect(chooseDriver([qemu], auto, kvm).reason).toBe("QEMU, with KVM");
+  expect(chooseDriver(both, auto, noKvm).reason).toBe("QEMU, emulated: no usable KVM");
+});
+
+test("auto passes Firecracker by where it is not installed or lacks what the machine needs", () => {
+  expect(chooseDriver([qemu, missing], auto, kvm).driver.name).toBe("qemu");
+  const user = { ...auto, userNetwork: true };
+  expect(chooseDriver([qemu, firecracker], user, kvm).driver.name).toBe("qemu");
 });
 
 test("a driver that was asked for is taken, or refused with the reason", () => {
-  expect(chooseDriver([firecracker, qemu], "qemu", kvm).driver.name).toBe("qemu");
-  expect(chooseDriver([firecracker], "firecracker", kvm).driver.name).toBe("firecracker");
-  expect(codeOf(() => chooseDriver([firecracker], "firecracker", noKvm))).toBe("unsupported");
-  expect(codeOf(() => chooseDriver([qemu], "firecracker", kvm))).toBe("unsupported");
-  expect(codeOf(() => chooseDriver([], "auto", kvm))).toBe("unsupported");
+  const asked: Needs = { ...auto, preference: "firecracker" };
+  const asQemu: Needs = { ...auto, preference: "qemu" };
+  expect(chooseDriver([firecracker, qemu], asQemu, kvm).driver.name).toBe("qemu");
+  expect(chooseDriver([firecracker], asked, kvm).driver.name).toBe("firecracker");
+  expect(() => chooseDriver([firecracker], asked, noKvm)).toThrow("/dev/kvm is missing");
+  expect(() => chooseDriver([missing], asked, kvm)).toThrow("it is not installed");
+  expect(() => chooseDriver([firecracker], { ...asked, userNetwork: true }, kvm)).toThrow(
+    "no network of its own",
+  );
+  expect(() => chooseDriver([qemu], asked, kvm)).toThrow("no driver for it");
+  expect(() => chooseDriver([], auto, kvm)).toThrow("none can run here");
 });

@@ -9,20 +9,29 @@ export interface DriverChoice {
   reason: string;
 }
 
+/** What the machine asks of its monitor. */
+export interface Needs {
+  preference: DriverName | "auto";
+  /** A network of the monitor's own, without a tap. */
+  userNetwork: boolean;
+}
+
 /**
- * The driver for `preference`. "auto" takes the first that can run here: Firecracker needs
- * KVM, QEMU emulates without it. `unsupported` when the preferred one cannot run here.
+ * The driver for a machine. "auto" takes Firecracker where it is installed, KVM is usable
+ * and the machine needs nothing that it lacks, and QEMU, which can emulate, elsewhere.
+ * `unsupported` when the preferred one cannot run the machine here.
  */
 export function chooseDriver(
   drivers: readonly Driver[],
-  preference: DriverName | "auto",
+  needs: Needs,
   kvm: KvmState = kvmState(),
 ): DriverChoice {
   const firecracker = drivers.find(({ name }) => name === "firecracker");
   const qemu = drivers.find(({ name }) => name === "qemu");
-  if (preference === "firecracker")
-    return { driver: firecrackerOf(firecracker, kvm), reason: "Firecracker, as asked" };
-  if (preference === "auto" && firecracker && kvm.usable) {
+  if (needs.preference === "firecracker") {
+    return { driver: firecrackerFor(needs, firecracker, kvm), reason: "Firecracker, as asked" };
+  }
+  if (needs.preference === "auto" && firecracker && !obstacleTo(firecracker, needs, kvm)) {
     return { driver: firecracker, reason: "Firecracker, because KVM is usable" };
   }
   if (!qemu) {
@@ -34,17 +43,25 @@ export function chooseDriver(
       },
     );
   }
-  const why = preference === "qemu" ? "QEMU, as asked" : "QEMU";
-  if (kvm.usable) return { driver: qemu, reason: `${why}, with KVM` };
-  return { driver: qemu, reason: `${why}, emulating the CPU, because ${lowerFirst(kvm.reason)}` };
+  const why = needs.preference === "qemu" ? "QEMU, as asked" : "QEMU";
+  return {
+    driver: qemu,
+    reason: kvm.usable ? `${why}, with KVM` : `${why}, emulated: no usable KVM`,
+  };
 }
 
-function firecrackerOf(driver: Driver | undefined, kvm: KvmState): Driver {
-  if (driver && kvm.usable) return driver;
-  const why = driver ? lowerFirst(kvm.reason) : "this build has no driver for it";
-  throw new BangerError("unsupported", `Cannot use Firecracker: ${why}`, {
+function firecrackerFor(needs: Needs, driver: Driver | undefined, kvm: KvmState): Driver {
+  const obstacle = driver ? obstacleTo(driver, needs, kvm) : "this build has no driver for it";
+  if (driver && !obstacle) return driver;
+  throw new BangerError("unsupported", `Cannot use Firecracker: ${obstacle}`, {
     hint: kvm.usable || !kvm.fix ? 'Use "qemu" or "auto"' : kvm.fix,
   });
+}
+
+function obstacleTo(driver: Driver, needs: Needs, kvm: KvmState): string | undefined {
+  if (!kvm.usable) return lowerFirst(kvm.reason);
+  if (needs.userNetwork && !driver.features.userNetwork) return "it has no network of its own";
+  return driver.isInstalled() ? undefined : "it is not installed";
 }
 
 function lowerFirst(text: string): string {

@@ -78,6 +78,8 @@ export interface Machine {
 /** What a driver can do, as values: callers adapt, drivers never pretend. */
 export interface DriverFeatures {
   userNetwork: boolean;
+  /** The process ends when the guest powers off; false: only when it resets. */
+  endsOnPowerOff: boolean;
   pause: boolean;
   snapshot: boolean;
 }
@@ -85,6 +87,8 @@ export interface DriverFeatures {
 export interface Driver {
   readonly name: DriverName;
   readonly features: DriverFeatures;
+  /** Whether its program is on this computer; says nothing of whether it can run machines. */
+  isInstalled(): boolean;
   /** What doctor reports of this driver on this host. */
   checks(): Promise<Check[]>;
   /** Starts a machine. On failure or abort nothing is left: no process, no socket. */

@@ -11,7 +11,7 @@ import { startFailure } from "./failure.ts";
 import { type Events, QemuMachine } from "./machine.ts";
 import { clearRuntime, type Notes, readNotes, writeNotes } from "./notes.ts";
 import { belongsTo, type Child, findStrays, killProcess, startDetached } from "./process.ts";
-import { findQemu, qemuChecks } from "./program.ts";
+import { findQemu, isQemuInstalled, qemuChecks } from "./program.ts";
 import { openQmp, type Qmp } from "./qmp.ts";
 
 const START_TIMEOUT_MS = 30_000;
@@ -30,7 +30,8 @@ export interface QemuOptions {
 export function createQemuDriver(options: QemuOptions = {}): Driver {
   return {
     name: "qemu",
-    features: { userNetwork: true, pause: true, snapshot: false },
+    features: { userNetwork: true, endsOnPowerOff: true, pause: true, snapshot: false },
+    isInstalled: () => isQemuInstalled(options.program),
     checks: () => qemuChecks(options.program),
     boot: (spec, signal) => boot(spec, options, signal),
     adopt,

@@ -37,6 +37,10 @@ export async function findQemu(program: string = PROGRAM): Promise<QemuProgram> 
   return known;
 }
 
+export function isQemuInstalled(program: string = PROGRAM): boolean {
+  return which(program) !== undefined;
+}
+
 export async function qemuChecks(program?: string): Promise<Check[]> {
   return [await programCheck(program), kvmCheck()];
 }

@@ -1,0 +1,142 @@
+import { expect, test } from "bun:test";
+import fc from "fast-check";
+import { complaintAbout, endpoints, fieldsSince } from "#test/firecracker-description.ts";
+import type { BootSpec } from "#vmm/driver.ts";
+import { configuration, type MachineOptions } from "./configuration.ts";
+import { jailedPaths, plainPaths } from "./layout.ts";
+
+const base: BootSpec = {
+  id: "one",
+  runtimeDir: "/run/one",
+  consolePath: "/state/console",
+  logPath: "/state/log",
+  cpus: 2,
+  memory_mib: 512,
+  kernelPath: "/state/vmlinux",
+  initrdPath: "/state/initrd",
+  kernelArgs: [],
+  drives: [
+    { path: "/state/root.img", readOnly: true },
+    { path: "/state/data.img", readOnly: false },
+  ],
+  network: { kind: "tap", tap: "tap0", mac: "52:54:00:00:00:01" },
+};
+
+const NEWEST = "1.17.0";
+
+function requests(options: MachineOptions = {}, version = NEWEST, spec = base) {
+  return configuration(spec, { version, paths: plainPaths(spec), options });
+}
+
+function bodyOf(path: string, options: MachineOptions = {}, version = NEWEST) {
+  return requests(options, version).find((request) => request.path === path)?.body;
+}
+
+test("drives: order, mode, cache", () => {
+  expect(bodyOf("/drives/disk0")).toEqual({
+    drive_id: "disk0",
+    path_on_host: "/state/root.img",
+    is_root_device: false,
+    is_read_only: true,
+    cache_type: "Unsafe",
+    io_engine: "Sync",
+  });
+  expect(bodyOf("/drives/disk1")).toMatchObject({ is_read_only: false, cache_type: "Writeback" });
+  expect(bodyOf("/drives/disk1", { ioEngine: "Async" })).toMatchObject({ io_engine: "Async" });
+});
+
+test("rate limits become token buckets that fill once a second", () => {
+  const driveLimit = { bytes_per_s: 1e6, operations_per_s: 500 };
+  expect(bodyOf("/drives/disk0", { driveLimit })?.["rate_limiter"]).toEqual({
+    bandwidth: { size: 1_000_000, refill_time: 1000 },
+    ops: { size: 500, refill_time: 1000 },
+  });
+  const network = bodyOf("/network-interfaces/eth0", { networkLimit: { bytes_per_s: 10 } });
+  const bucket = { bandwidth: { size: 10, refill_time: 1000 } };
+  expect(network).toMatchObject({ rx_rate_limiter: bucket, tx_rate_limiter: bucket });
+});
+
+test("the network is a tap, with the machine's address", () => {
+  expect(bodyOf("/network-interfaces/eth0")).toEqual({
+    iface_id: "eth0",
+    host_dev_name: "tap0",
+    guest_mac: "52:54:00:00:00:01",
+  });
+  const none = requests({}, NEWEST, { ...base, network: undefined });
+  expect(none.some(({ path }) => path.startsWith("/network"))).toBe(false);
+});
+
+test("kernel, initrd, parameters and machine", () => {
+  expect(bodyOf("/boot-source")).toMatchObject({
+    kernel_image_path: "/state/vmlinux",
+    initrd_path: "/state/initrd",
+  });
+  expect(bodyOf("/machine-config")).toEqual({ vcpu_count: 2, mem_size_mib: 512, smt: false });
+});
+
+test("a balloon begins empty", () => {
+  expect(bodyOf("/balloon", { balloon: { deflateOnOom: true, statistics_s: 5 } })).toEqual({
+    amount_mib: 0,
+    deflate_on_oom: true,
+    stats_polling_interval_s: 5,
+  });
+});
+
+test("the console is limited where Firecracker can, and not configured when there is none", () => {
+  expect(bodyOf("/serial", { serial: true }, "1.16.0")).toBeDefined();
+  expect(bodyOf("/serial", { serial: true }, "1.15.2")).toBeUndefined();
+  expect(bodyOf("/serial", { serial: false })).toBeUndefined();
+});
+
+test("in a jail nothing outside of it is named", () => {
+  const paths = jailedPaths(base);
+  const all = configuration(base, { version: NEWEST, paths, options: {} });
+  const text = JSON.stringify(all);
+  expect(text).not.toContain("/state/");
+  expect(text).not.toContain("/run/");
+  expect(text).toContain('"path_on_host":"/disk1"');
+});
+
+test("every request for every machine follows the description of its version", () => {
+  const limit = fc.option(
+    fc.record({ bytes_per_s: fc.nat(), operations_per_s: fc.nat() }, { requiredKeys: [] }),
+    { nil: undefined },
+  );
+  const machine = fc.record({
+    cpus: fc.integer({ min: 1, max: 32 }),
+    memory_mib: fc.integer({ min: 16, max: 1 << 20 }),
+    modes: fc.array(fc.boolean(), { maxLength: 8 }),
+    hasNetwork: fc.boolean(),
+    minor: fc.integer({ min: 7, max: 17 }),
+    serial: fc.boolean(),
+    ioEngine: fc.constantFrom("Sync" as const, "Async" as const),
+    driveLimit: limit,
+    networkLimit: limit,
+    balloon: fc.option(fc.record({ deflateOnOom: fc.boolean(), statistics_s: fc.nat() }), {
+      nil: undefined,
+    }),
+  });
+  fc.assert(
+    fc.property(machine, ({ cpus, memory_mib, modes, hasNetwork, minor, ...rest }) => {
+      const drives = modes.map((readOnly, index) => ({ path: `/d${index}`, readOnly }));
+      const network = hasNetwork ? base.network : undefined;
+      const spec = { ...base, cpus, memory_mib, drives, network };
+      const options = Object.fromEntries(
+        Object.entries(rest).filter(([, value]) => value !== undefined),
+      ) as MachineOptions;
+      for (const { method, path, body } of requests(options, `1.${minor}.0`, spec)) {
+        const pattern = path.replace(/^\/(drives|network-interfaces)\/\w+$/, "/$1/*");
+        const endpoint = endpoints[`${method} ${pattern}`];
+        if (!endpoint?.body) throw new Error(`no such request: ${method} ${path}`);
+        const minorOf = (version = "1.0") => Number(version.split(".")[1]);
+        expect(endpoint.when).toBe("before");
+        expect(minorOf(endpoint.since)).toBeLessThanOrEqual(minor);
+        expect(complaintAbout(body, `@${endpoint.body}`)).toBeUndefined();
+        for (const field of Object.keys(body ?? {})) {
+          expect(minorOf(fieldsSince[`${endpoint.body}.${field}`])).toBeLessThanOrEqual(minor);
+        }
+      }
+    }),
+    { numRuns: 200 },
+  );
+});

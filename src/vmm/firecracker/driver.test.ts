@@ -1,0 +1,308 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { bangerErrorOf } from "#test/expect-error.ts";
+import type { Plan } from "#test/firecracker-api.ts";
+import { FirecrackerPeer } from "#test/firecracker-peer.ts";
+import type { BootSpec } from "#vmm/driver.ts";
+import { argumentsOf } from "#vmm/identity.ts";
+import { findProcesses } from "#vmm/process.ts";
+import { createFirecrackerDriver, type FirecrackerOptions } from "./driver.ts";
+import { belongsTo } from "./layout.ts";
+import type { FirecrackerMachine } from "./machine.ts";
+
+const NETWORK = { kind: "tap", tap: "bgr-fc0", mac: "52:54:00:12:34:56" } as const;
+
+/** The whole sequence for a machine with two drives and a tap. */
+const SEQUENCE = [
+  "PUT /logger",
+  "PUT /metrics",
+  "PUT /machine-config",
+  "PUT /boot-source",
+  "PUT /drives/disk0",
+  "PUT /drives/disk1",
+  "PUT /network-interfaces/eth0",
+  "PUT /vsock",
+  "PUT /entropy",
+  "PUT /actions",
+];
+
+let folder = "";
+const machines: FirecrackerMachine[] = [];
+
+beforeEach(() => {
+  folder = mkdtempSync("/tmp/banger-fc-");
+});
+afterEach(async () => {
+  for (const machine of machines.splice(0)) await machine.kill();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function setUp(plan: Plan = {}, options: FirecrackerOptions = {}) {
+  const peer = new FirecrackerPeer(folder, plan);
+  const driver = createFirecrackerDriver({ program: peer.program, jailer: false, ...options });
+  const boot = async (spec: BootSpec): Promise<FirecrackerMachine> => {
+    const machine = await driver.boot(spec);
+    machines.push(machine);
+    return machine;
+  };
+  return { peer, driver, boot };
+}
+
+/** Everything that a machine has outside its logs. */
+function remains({ runtimeDir }: BootSpec): string[] {
+  const processes = findProcesses((argv) => belongsTo(argv, runtimeDir));
+  return [...readdirSync(runtimeDir), ...processes.map(({ pid }) => `pid ${pid}`)];
+}
+
+describe("boot", () => {
+  test("sends everything in the legal order, and each request is accepted", async () => {
+    const { peer, boot } = setUp();
+    const spec = peer.spec({ network: NETWORK, cpus: 3, memory_mib: 777 });
+    const machine = await boot(spec);
+    const journal = peer.journal().filter(({ request }) => request !== "GET /");
+    expect(journal.map(({ request }) => request)).toEqual(SEQUENCE);
+    expect(journal.map(({ status }) => status)).toEqual(SEQUENCE.map(() => 204));
+    const body = (request: string) => journal.find((line) => line.request === request)?.body;
+    expect(body("PUT /machine-config")).toEqual({ vcpu_count: 3, mem_size_mib: 777, smt: false });
+    expect(body("PUT /actions")).toEqual({ action_type: "InstanceStart" });
+    expect(body("PUT /vsock")?.["uds_path"]).toBe(`${spec.runtimeDir}/vsock.sock`);
+    expect(machine.handle).toMatchObject({ driver: "firecracker", accelerator: "kvm" });
+    expect(argumentsOf(machine.handle.pid)).toContain("--api-sock");
+  });
+
+  test.each(SEQUENCE)("a refusal of %s is shown and leaves nothing", async (request) => {
+    const { peer, driver } = setUp({ refuse: request, fault: "no \u20ac today" });
+    const spec = peer.spec({ network: NETWORK });
+    const failure = await bangerErrorOf(driver.boot(spec));
+    expect(failure.message).toBe(
+      `Cannot control Firecracker: it answered ${request} with 400: no € today`,
+    );
+    expect(remains(spec)).toEqual([]);
+  });
+
+  test.each(["GET /", ...SEQUENCE])("a crash at %s is told and leaves nothing", async (request) => {
+    const { peer, driver } = setUp({ crash: request });
+    const spec = peer.spec({ network: NETWORK });
+    const { message } = await bangerErrorOf(driver.boot(spec));
+    expect(message).toContain("Cannot start the machine: Firecracker ended at ");
+    expect(message).toContain("status 1 (a failure of its own): thread 'fc_api' panicked");
+    expect(remains(spec)).toEqual([]);
+  });
+
+  test.each(["GET /", "PUT /drives/disk1"])(
+    "an API that hangs at %s runs into the limit",
+    async (hang) => {
+      const { peer, driver } = setUp({ hang }, { requestTimeout_ms: 800 });
+      const spec = peer.spec();
+      const failure = await bangerErrorOf(driver.boot(spec));
+      expect(failure.code).toBe("timeout");
+      if (hang !== "GET /") expect(failure.message).toContain(`no answer to ${hang} within 800 ms`);
+      expect(remains(spec)).toEqual([]);
+    },
+  );
+
+  test("a Firecracker without a socket runs into the limit", async () => {
+    const { peer, driver } = setUp({ noSocket: true }, { requestTimeout_ms: 500 });
+    const spec = peer.spec();
+    expect((await bangerErrorOf(driver.boot(spec))).code).toBe("timeout");
+    expect(remains(spec)).toEqual([]);
+  });
+
+  test("a Firecracker that ends at once is told with what it said", async () => {
+    const { peer, driver } = setUp({ crashAtStart: "Error: cannot open /dev/kvm" });
+    const spec = peer.spec();
+    const failure = await bangerErrorOf(driver.boot(spec));
+    expect([failure.code, failure.hint]).toEqual(["unavailable", "banger doctor"]);
+    expect(failure.message).toContain("Firecracker ended at its start");
+    expect(remains(spec)).toEqual([]);
+  });
+
+  test("can be cancelled at any time", async () => {
+    const { peer, driver } = setUp({ hang: "PUT /vsock" });
+    for (const delay_ms of [0, 30, 400]) {
+      const spec = peer.spec();
+      const failure = await bangerErrorOf(driver.boot(spec, AbortSignal.timeout(delay_ms)));
+      expect(failure.code).toBe("cancelled");
+      expect(remains(spec)).toEqual([]);
+    }
+  });
+
+  test.each([
+    ["Open tap device failed: Resource busy (os error 16)", "conflict"],
+    ["Open tap device failed: Operation not permitted (os error 1)", "permission_denied"],
+    ["Cannot create backing file: No such file or directory (os error 2)", "not_found"],
+    ["Cannot create guest memory: Cannot allocate memory (os error 12)", "limit_exceeded"],
+    ["Error creating KVM object: Permission denied (os error 13)", "permission_denied"],
+  ])("knows what %p means", async (fault, code) => {
+    const { peer, driver } = setUp({ refuse: "PUT /actions", fault });
+    const failure = await bangerErrorOf(driver.boot(peer.spec()));
+    expect(failure.code).toBe(code as never);
+    expect(failure.hint).toBeDefined();
+  });
+
+  test("says no to what Firecracker cannot do before it starts anything", async () => {
+    const { peer, driver } = setUp();
+    const user = { kind: "user", mac: NETWORK.mac } as const;
+    expect(await bangerErrorOf(driver.boot(peer.spec({ network: user })))).toMatchObject({
+      code: "unsupported",
+      message: expect.stringContaining("user-mode network"),
+    });
+    const bzImage = peer.file("bzImage", `MZ${"\0".repeat(0x200)}HdrS${"\0".repeat(600)}`);
+    const compressed = await bangerErrorOf(driver.boot(peer.spec({ kernelPath: bzImage })));
+    expect(compressed.message).toContain("compressed kernel (bzImage)");
+    expect(compressed.hint).toBeDefined();
+    for (const changes of [{ cpus: 33 }, { memory_mib: 1 }, { id: "a/b" }]) {
+      const failure = await bangerErrorOf(driver.boot(peer.spec(changes)));
+      expect(failure.code).toBe("invalid_argument");
+    }
+    expect((await bangerErrorOf(driver.boot(peer.spec({ initrdPath: "/none" })))).code).toBe(
+      "not_found",
+    );
+    expect(peer.journal()).toEqual([]);
+  });
+});
+
+describe("machine", () => {
+  test("pauses, resumes, and reads its metrics", async () => {
+    const { peer, boot } = setUp();
+    const machine = await boot(peer.spec());
+    await machine.pause();
+    await machine.resume();
+    const states = peer.journal().filter(({ request }) => request === "PATCH /vm");
+    expect(states.map(({ body, status }) => [body?.["state"], status])).toEqual([
+      ["Paused", 204],
+      ["Resumed", 204],
+    ]);
+    expect(await machine.metrics()).toMatchObject({
+      "block.read_bytes": 4096,
+      "vcpu.exit_io_in": 7,
+    });
+  });
+
+  test("has a balloon only when it was asked for", async () => {
+    const withBalloon = setUp({}, { balloon: { deflateOnOom: true, statistics_s: 5 } });
+    const machine = await withBalloon.boot(withBalloon.peer.spec());
+    await machine.setBalloon(64);
+    expect(withBalloon.peer.journal().at(-1)).toMatchObject({
+      status: 204,
+      body: { amount_mib: 64 },
+    });
+    const without = await setUp().boot(withBalloon.peer.spec());
+    expect((await bangerErrorOf(without.setBalloon(64))).message).toContain("PATCH /balloon");
+  });
+
+  test("a control that is refused or hangs is an error with its request", async () => {
+    const { peer, boot } = setUp({ refuse: "PATCH /vm", fault: "vcpu stuck" });
+    const machine = await boot(peer.spec());
+    expect((await bangerErrorOf(machine.pause())).message).toContain(
+      "PATCH /vm with 400: vcpu stuck",
+    );
+  });
+
+  test("ctrl-alt-del ends the guest, and only the console tells a panic", async () => {
+    const { peer, boot } = setUp({}, { serial: true });
+    const first = await boot(peer.spec());
+    await first.sendCtrlAltDel();
+    expect(await first.exited).toEqual({ kind: "poweroff" });
+    const spec = peer.spec();
+    const second = await boot(spec);
+    (await second.connectAgent()).write("panic\n");
+    expect(await second.exited).toEqual({ kind: "panic" });
+    expect(readFileSync(spec.consolePath, "utf8")).toStartWith("guest console\nKernel panic");
+    expect(remains(spec)).toEqual([]);
+  });
+
+  test("keeps the serial console off, and silent, unless asked", async () => {
+    const { peer, boot } = setUp();
+    const spec = peer.spec({ kernelArgs: ["console=ttyS0"] });
+    await boot(spec);
+    expect(readFileSync(spec.consolePath, "utf8")).toBe("");
+  });
+
+  test("says how Firecracker failed", async () => {
+    const { peer, boot } = setUp();
+    const machine = await boot(peer.spec());
+    (await machine.connectAgent()).write("crash\n");
+    const reason = await machine.exited;
+    expect(reason).toMatchObject({ kind: "crashed" });
+    expect(JSON.stringify(reason)).toContain("status 148 (a system call that its seccomp filter");
+    expect((await bangerErrorOf(machine.pause())).code).toBe("invalid_state");
+    expect((await bangerErrorOf(machine.connectAgent())).code).toBe("invalid_state");
+  });
+
+  test("asks for the agent until the guest listens", async () => {
+    const { peer, boot } = setUp({ deafConnections: 3 });
+    const machine = await boot(peer.spec());
+    const stream = await machine.connectAgent();
+    const first = await new Promise((resolve) =>
+      stream.once("data", (data) => resolve(String(data))),
+    );
+    expect(first).toBe("hello\n");
+  });
+
+  test("gives up on the agent when told, when another asks, and when the machine ends", async () => {
+    const { peer, boot } = setUp({ deafConnections: 1_000_000 });
+    const machine = await boot(peer.spec());
+    const cancelled = await bangerErrorOf(machine.connectAgent(AbortSignal.timeout(50)));
+    expect(cancelled.code).toBe("cancelled");
+    const first = bangerErrorOf(machine.connectAgent());
+    const second = bangerErrorOf(machine.connectAgent());
+    expect((await first).code).toBe("cancelled");
+    await machine.kill();
+    expect((await second).code).toBe("invalid_state");
+    expect(await machine.exited).toEqual({ kind: "killed" });
+  });
+
+  test("takes connections that the guest makes", async () => {
+    const { peer, boot } = setUp();
+    const spec = peer.spec();
+    const machine = await boot(spec);
+    const heard = Promise.withResolvers<string>();
+    await machine.listen(5000, (socket) =>
+      socket.on("data", (data) => heard.resolve(String(data))),
+    );
+    const path = `${spec.runtimeDir}/vsock.sock_5000`;
+    const guest = await Bun.connect({ unix: path, socket: { data() {} } });
+    guest.write("from the guest");
+    expect(await heard.promise).toBe("from the guest");
+    await machine.kill();
+    expect(existsSync(path)).toBe(false);
+    expect(remains(spec)).toEqual([]);
+  });
+});
+
+describe("adoption", () => {
+  test("takes over what runs, and nothing else", async () => {
+    const { peer, driver, boot } = setUp();
+    const spec = peer.spec();
+    const { handle } = await boot(spec);
+    machines.splice(0)[0]?.release();
+    expect(await driver.adopt({ ...handle, driver: "qemu" })).toBeUndefined();
+    expect(await driver.adopt({ ...handle, runtimeDir: folder })).toBeUndefined();
+    const reused = { ...handle, startTime_ticks: handle.startTime_ticks + 1 };
+    expect(await driver.adopt(reused)).toBeUndefined();
+    const adopted = await driver.adopt(handle);
+    if (!adopted) throw new Error("the machine is gone");
+    machines.push(adopted);
+    await adopted.pause();
+    await adopted.resume();
+    const stream = await adopted.connectAgent();
+    stream.write("poweroff\n");
+    // Nobody saw how it ended: it was not our child.
+    expect(await adopted.exited).toEqual({ kind: "unknown" });
+    expect(remains(spec)).toEqual([]);
+    expect(await driver.adopt(handle)).toBeUndefined();
+  });
+
+  test("ends a machine whose handle was lost", async () => {
+    const { peer, driver, boot } = setUp();
+    const spec = peer.spec();
+    await boot(spec);
+    machines.splice(0)[0]?.release();
+    expect(await driver.killStray(spec.runtimeDir)).toBe(true);
+    expect(remains(spec)).toEqual([]);
+    expect(await driver.killStray(spec.runtimeDir)).toBe(false);
+    await sleep(0);
+  });
+});

@@ -1,0 +1,188 @@
+/** Firecracker: started, configured through its API, and left to itself. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { BangerError, throwIfAborted } from "#base/error.ts";
+import type { BootSpec, Driver, MachineHandle } from "#vmm/driver.ts";
+import { argumentsOf, identify, isRunning } from "#vmm/identity.ts";
+import { type Child, findProcesses, killProcess, startDetached } from "#vmm/process.ts";
+import { type ApiRequest, callApi } from "./api.ts";
+import { firecrackerChecks } from "./checks.ts";
+import { configuration, type MachineOptions } from "./configuration.ts";
+import { startFailure } from "./exit.ts";
+import { type Launch, prepareLaunch } from "./launch.ts";
+import { belongsTo, type Sockets, socketsOf } from "./layout.ts";
+import { FirecrackerMachine, logOf } from "./machine.ts";
+import { clearRuntime, readNotes } from "./notes.ts";
+import { findFirecracker, isFirecrackerInstalled, type Program } from "./program.ts";
+import { checkSpec } from "./spec.ts";
+
+const UP_TIMEOUT_MS = 10_000;
+/** InstanceStart loads kernel and initrd, which takes long where the disk is slow. */
+const START_TIMEOUT_MS = 30_000;
+const REQUEST_TIMEOUT_MS = 10_000;
+const RETRY_MS = 5;
+/** How long a process whose API broke off may take to be gone. */
+const LAST_BREATH_MS = 1000;
+
+const DESCRIBE: ApiRequest = { method: "GET", path: "/" };
+const START: ApiRequest = {
+  method: "PUT",
+  path: "/actions",
+  body: { action_type: "InstanceStart" },
+};
+
+export interface FirecrackerOptions extends MachineOptions {
+  /** Name or path of the program; default "firecracker". */
+  program?: string;
+  /** Name or path of the jailer, which is used when this process is root; false: never. Default "jailer". */
+  jailer?: string | false;
+  /** For each request; default 10,000. */
+  requestTimeout_ms?: number;
+}
+
+/** As every driver, and its machines do what only Firecracker does. */
+export interface FirecrackerDriver extends Driver {
+  boot(spec: BootSpec, signal?: AbortSignal): Promise<FirecrackerMachine>;
+  adopt(handle: MachineHandle): Promise<FirecrackerMachine | undefined>;
+}
+
+export function createFirecrackerDriver(options: FirecrackerOptions = {}): FirecrackerDriver {
+  return {
+    name: "firecracker",
+    features: { userNetwork: false, endsOnPowerOff: false, pause: true, snapshot: false },
+    isInstalled: () => isFirecrackerInstalled(options.program),
+    checks: () => firecrackerChecks(options),
+    boot: (spec, signal) => boot(spec, options, signal),
+    adopt,
+    killStray,
+  };
+}
+
+async function boot(
+  spec: BootSpec,
+  options: FirecrackerOptions,
+  signal?: AbortSignal,
+): Promise<FirecrackerMachine> {
+  throwIfAborted(signal);
+  checkSpec(spec);
+  const firecracker = await findFirecracker(options.program);
+  throwIfAborted(signal);
+  clearRuntime(spec.runtimeDir);
+  let child: Child | undefined;
+  try {
+    const { serial = false, jailer } = options;
+    const launch = await prepareLaunch(spec, firecracker, { serial, jailer });
+    child = startDetached(launch.argv, launch.outputs);
+    const sockets = socketsOf(spec.runtimeDir, launch.notes.jail ? child.pid : undefined);
+    const identity = identify(child.pid);
+    await configure({ spec, options, firecracker, launch, child, sockets, signal });
+    if (!identity) throw new Error("Assertion failed: a process that answers has an identity");
+    const { runtimeDir } = spec;
+    const handle: MachineHandle = {
+      driver: "firecracker",
+      accelerator: "kvm",
+      ...identity,
+      runtimeDir,
+    };
+    return new FirecrackerMachine({ handle, sockets, notes: launch.notes, child });
+  } catch (error) {
+    child?.kill("SIGKILL");
+    await child?.exited;
+    clearRuntime(spec.runtimeDir);
+    throw error;
+  }
+}
+
+interface Configuring {
+  spec: BootSpec;
+  options: FirecrackerOptions;
+  firecracker: Program;
+  launch: Launch;
+  child: Child;
+  sockets: Sockets;
+  signal: AbortSignal | undefined;
+}
+
+/** From a fresh process to a running machine. */
+async function configure(context: Configuring): Promise<void> {
+  const { spec, options, firecracker, launch, signal } = context;
+  await untilUp(context);
+  const requests = configuration(spec, {
+    version: firecracker.version,
+    paths: launch.paths,
+    options,
+  });
+  for (const request of requests) await step(context, request);
+  throwIfAborted(signal);
+  await step(context, START, Math.max(START_TIMEOUT_MS, options.requestTimeout_ms ?? 0));
+}
+
+async function step(context: Configuring, request: ApiRequest, timeout_ms?: number): Promise<void> {
+  const { sockets, signal, options } = context;
+  throwIfAborted(signal);
+  const limit_ms = timeout_ms ?? options.requestTimeout_ms ?? REQUEST_TIMEOUT_MS;
+  try {
+    await callApi(sockets.api, request, { timeout_ms: limit_ms, signal });
+  } catch (error) {
+    await throwIfEnded(context, request, error);
+    throw error;
+  }
+}
+
+/** Waits until the API answers. Fails when the process ends before, takes too long, or on abort. */
+async function untilUp(context: Configuring): Promise<void> {
+  const { child, sockets, signal, options } = context;
+  const limit = AbortSignal.timeout(options.requestTimeout_ms ?? UP_TIMEOUT_MS);
+  const either = signal ? AbortSignal.any([limit, signal]) : limit;
+  while (true) {
+    throwIfAborted(signal);
+    if (hasEnded(child)) throw failureOf(context, "its start");
+    if (limit.aborted) {
+      throw new BangerError("timeout", "Cannot start the machine: Firecracker's API is not there");
+    }
+    try {
+      await callApi(sockets.api, DESCRIBE, { signal: either });
+      return;
+    } catch (error) {
+      const isEarly = error instanceof BangerError && error.code === "unavailable";
+      if (!isEarly && !either.aborted) throw error;
+      await Promise.race([child.exited, sleep(RETRY_MS)]);
+    }
+  }
+}
+
+/** A connection that broke says less than the end of the process that it went to. */
+async function throwIfEnded(
+  context: Configuring,
+  { method, path }: ApiRequest,
+  error: unknown,
+): Promise<void> {
+  if (!(error instanceof BangerError) || error.code !== "unavailable") return;
+  await Promise.race([context.child.exited, sleep(LAST_BREATH_MS, undefined, { ref: false })]);
+  if (hasEnded(context.child)) throw failureOf(context, `${method} ${path}`);
+}
+
+function hasEnded(child: Child): boolean {
+  return child.exitCode !== null || child.signalCode !== null;
+}
+
+function failureOf({ child, spec, launch }: Configuring, at: string): BangerError {
+  const status = { code: child.exitCode, signal: child.signalCode };
+  return startFailure(status, logOf(spec.runtimeDir, launch.notes), at);
+}
+
+async function adopt(handle: MachineHandle): Promise<FirecrackerMachine | undefined> {
+  if (handle.driver !== "firecracker") return undefined;
+  const { pid, runtimeDir } = handle;
+  if (!isRunning(handle)) return undefined;
+  if (!belongsTo(argumentsOf(pid), runtimeDir)) return undefined;
+  const notes = readNotes(runtimeDir);
+  const sockets = socketsOf(runtimeDir, notes?.jail ? pid : undefined);
+  return new FirecrackerMachine({ handle, sockets, notes, child: undefined });
+}
+
+async function killStray(runtimeDir: string): Promise<boolean> {
+  const strays = findProcesses((argv) => belongsTo(argv, runtimeDir));
+  for (const stray of strays) await killProcess(stray);
+  clearRuntime(runtimeDir);
+  return strays.length > 0;
+}

@@ -1,0 +1,53 @@
+import { expect, test } from "bun:test";
+import type { ExitReason } from "#vmm/driver.ts";
+import { exitReason, startFailure } from "./exit.ts";
+
+const PANIC = "[ 1.0] Kernel panic - not syncing: VFS: Unable to mount root fs\n";
+const facts = { killed: false, status: { code: 0, signal: null }, consoleText: "", log: "" };
+
+test.each([
+  ["an end by us", { ...facts, killed: true }, { kind: "killed" }],
+  ["the guest's end", facts, { kind: "poweroff" }],
+  ["a panic", { ...facts, consoleText: PANIC }, { kind: "panic" }],
+  [
+    "a signal of others",
+    { ...facts, status: { code: null, signal: "SIGTERM" } },
+    { kind: "killed" },
+  ],
+  ["an adopted machine", { ...facts, status: undefined }, { kind: "unknown" }],
+  [
+    "an adopted machine's panic",
+    { ...facts, status: undefined, consoleText: PANIC },
+    { kind: "panic" },
+  ],
+  [
+    "a crash by a signal",
+    { ...facts, status: { code: null, signal: "SIGSEGV" }, log: "why" },
+    { kind: "crashed", detail: "SIGSEGV: why" },
+  ],
+  [
+    "a forbidden system call",
+    { ...facts, status: { code: 148, signal: null } },
+    { kind: "crashed", detail: "status 148 (a system call that its seccomp filter forbids)" },
+  ],
+  [
+    "a status that means nothing",
+    { ...facts, status: { code: 77, signal: null } },
+    { kind: "crashed", detail: "status 77" },
+  ],
+] satisfies [string, Parameters<typeof exitReason>[0], ExitReason][])(
+  "exitReason() of %s",
+  (_, given, reason) => {
+    expect(exitReason(given)).toEqual(reason);
+  },
+);
+
+test("startFailure() shows the end of a long log", () => {
+  const log = `${"noise\n".repeat(1000)}the reason\n`;
+  const { message } = startFailure({ code: 1, signal: null }, log, "PUT /vsock");
+  expect(message).toStartWith(
+    "Cannot start the machine: Firecracker ended at PUT /vsock: status 1",
+  );
+  expect(message).toEndWith("the reason");
+  expect(message.length).toBeLessThan(1700);
+});

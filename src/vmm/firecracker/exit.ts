@@ -1,0 +1,71 @@
+/** Why a Firecracker ended, or did not come up, from how it ended and what was written. */
+import { BangerError } from "#base/error.ts";
+import type { ExitReason } from "#vmm/driver.ts";
+
+const DETAIL_MAX_CHARS = 1500;
+
+export interface ExitFacts {
+  /** We ended it ourselves. */
+  killed: boolean;
+  /** Undefined for a process that is not our child. */
+  status: ExitStatus | undefined;
+  /** End of the guest's console; empty where the guest has none. */
+  consoleText: string;
+  /** End of what Firecracker wrote. */
+  log: string;
+}
+
+export interface ExitStatus {
+  code: number | null;
+  signal: string | number | null;
+}
+
+/** Signals by which someone ends a process, as opposed to those by which it fails. */
+const ENDING_SIGNALS = new Set(["SIGKILL", "SIGTERM", "SIGINT", "SIGHUP"]);
+
+/** Exit codes of Firecracker that are no accident of ours. */
+const codes: Record<number, string> = {
+  1: "a failure of its own",
+  2: "a failure that it did not expect",
+  148: "a system call that its seccomp filter forbids",
+  149: "SIGBUS: the disk or the memory behind a mapping is gone",
+  150: "SIGSEGV",
+  151: "SIGXFSZ: a file became larger than allowed",
+  152: "a bad configuration",
+  153: "arguments that it does not know",
+  154: "SIGXCPU",
+  155: "SIGPIPE",
+  156: "SIGHUP",
+  157: "SIGILL: an instruction that this CPU does not have",
+};
+
+/**
+ * A guest that reboots and one that shuts down end Firecracker alike, with status 0, and so does
+ * a panic, which only the console tells.
+ */
+export function exitReason({ killed, status, consoleText, log }: ExitFacts): ExitReason {
+  if (killed) return { kind: "killed" };
+  const hasPanicked = consoleText.includes("Kernel panic - not syncing");
+  if (!status) return { kind: hasPanicked ? "panic" : "unknown" };
+  if (typeof status.signal === "string" && ENDING_SIGNALS.has(status.signal)) {
+    return { kind: "killed" };
+  }
+  if (status.code === 0) return { kind: hasPanicked ? "panic" : "poweroff" };
+  return { kind: "crashed", detail: describe(status, log) };
+}
+
+/** The error for a Firecracker that ended before its machine ran. `step`: the request it was at. */
+export function startFailure(status: ExitStatus, log: string, step: string): BangerError {
+  const isKvm = /\/dev\/kvm|KVM/.test(log);
+  const message = `Cannot start the machine: Firecracker ended at ${step}: ${describe(status, log)}`;
+  return new BangerError(isKvm ? "unavailable" : "internal", message, {
+    hint: isKvm ? "banger doctor" : undefined,
+  });
+}
+
+function describe({ code, signal }: ExitStatus, log: string): string {
+  const meaning = code === null ? undefined : codes[code];
+  const how = signal === null ? `status ${code}${meaning ? ` (${meaning})` : ""}` : String(signal);
+  const text = log.trim().slice(-DETAIL_MAX_CHARS);
+  return text === "" ? how : `${how}: ${text}`;
+}

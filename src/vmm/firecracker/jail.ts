@@ -1,0 +1,116 @@
+/**
+ * The command that starts Firecracker inside the jailer.
+ *
+ * The jail is a small tmpfs in a mount namespace of the process's own, with the machine's files
+ * bind-mounted into it (those to be read only, read-only). So files of every file system can be in
+ * it, a runtime folder that forbids devices or programs is no hindrance, and whenever and however the
+ * process ends, the kernel takes mounts, links and sockets away with it.
+ */
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, rmdirSync } from "node:fs";
+import { basename, join } from "node:path";
+import type { BootSpec } from "#vmm/driver.ts";
+import { hostFiles, jailedPaths } from "./layout.ts";
+
+/**
+ * One user id for each machine, from the range that systemd's list of user ids leaves unused; one
+ * group for all, by which they may read the files that they share.
+ */
+const UID_BASE = 0x7000_0000;
+export const JAIL_GID = 0x7100_0000;
+
+const CGROUP_ROOT = "/sys/fs/cgroup";
+const CGROUP_PARENT = "banger";
+/** Above one thread for each virtual CPU: API, monitor, and the workers of asynchronous I/O. */
+const EXTRA_THREADS = 64;
+
+export interface JailPlan {
+  spec: BootSpec;
+  /** Both absolute. */
+  firecracker: string;
+  jailer: string;
+  firecrackerArgs: string[];
+  uid: number;
+  gid: number;
+  /** Whether the host has the second version of cgroups, with the pids controller. */
+  cgroup: boolean;
+}
+
+export function jailUid(runtimeDir: string): number {
+  const digest = createHash("sha256").update(runtimeDir).digest();
+  return UID_BASE + digest.readUIntBE(0, 3);
+}
+
+/** Arguments: where the jail is mounted, its root, mode:source:name triples, "--", the command. */
+const SCRIPT = `set -eu
+mount -t tmpfs -o mode=0755,size=64m banger-jail "$1"
+root=$2
+mkdir -p "$root"
+shift 2
+while [ "$1" != -- ]; do
+  : > "$root$3"
+  mount -o "bind,$1" "$2" "$root$3"
+  shift 3
+done
+shift
+exec "$@"`;
+
+export function jailCommand(plan: JailPlan): string[] {
+  const base = hostFiles(plan.spec.runtimeDir).jail;
+  const root = join(base, basename(plan.firecracker), plan.spec.id, "root");
+  return [
+    ...["unshare", "--mount", "--propagation", "private", "--"],
+    ...["sh", "-c", SCRIPT, "banger-jail", base, root],
+    ...binds(plan.spec).flatMap(({ mode, source, name }) => [mode, source, name]),
+    ...["--", plan.jailer, "--id", plan.spec.id, "--exec-file", plan.firecracker],
+    ...["--uid", String(plan.uid), "--gid", String(plan.gid), "--chroot-base-dir", base],
+    ...(plan.cgroup ? cgroupArguments(plan.spec) : []),
+    ...["--", ...plan.firecrackerArgs],
+  ];
+}
+
+interface Bind {
+  mode: "ro" | "rw";
+  source: string;
+  /** Absolute inside the jail. */
+  name: string;
+}
+
+function binds(spec: BootSpec): Bind[] {
+  const inside = jailedPaths(spec);
+  const { metrics, log } = hostFiles(spec.runtimeDir);
+  return [
+    { mode: "ro", source: spec.kernelPath, name: inside.kernel },
+    { mode: "ro", source: spec.initrdPath, name: inside.initrd },
+    ...spec.drives.map(
+      ({ path, readOnly }, index): Bind => ({
+        mode: readOnly ? "ro" : "rw",
+        source: path,
+        name: inside.drives[index] ?? "",
+      }),
+    ),
+    { mode: "rw", source: metrics, name: inside.metrics },
+    { mode: "rw", source: log, name: inside.log },
+  ];
+}
+
+function cgroupArguments({ cpus }: BootSpec): string[] {
+  const pids = `pids.max=${cpus + EXTRA_THREADS}`;
+  return ["--cgroup-version", "2", "--parent-cgroup", CGROUP_PARENT, "--cgroup", pids];
+}
+
+export function hasCgroups(root: string = CGROUP_ROOT): boolean {
+  const path = join(root, "cgroup.controllers");
+  return existsSync(path) && readFileSync(path, "utf8").split(/\s+/).includes("pids");
+}
+
+/** The jailer leaves the machine's cgroup behind; it goes once nobody is in it. */
+export function removeCgroup(id: string, root: string = CGROUP_ROOT): void {
+  for (const path of [join(root, CGROUP_PARENT, id), join(root, CGROUP_PARENT)]) {
+    try {
+      rmdirSync(path);
+    } catch {
+      // It is not there, or other machines are in it.
+    }
+  }
+}

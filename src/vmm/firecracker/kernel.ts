@@ -1,0 +1,49 @@
+/** Firecracker boots an uncompressed ELF kernel on x86, and says little when it gets another one. */
+import { closeSync, openSync, readSync } from "node:fs";
+import { BangerError, errnoOf } from "#base/error.ts";
+
+const HEADER_BYTES = 1024;
+/** Where the boot protocol of x86 has its mark. */
+const BZIMAGE_MARK_AT = 0x202;
+/** Where the header of an arm64 "Image" has its mark. */
+const ARM_MARK_AT = 56;
+
+/** `unsupported` for a kernel that Firecracker cannot boot, with what to do about it. */
+export function checkKernel(path: string, arch: string = process.arch): void {
+  const header = readHeader(path);
+  const mark = (at: number): string => header.toString("latin1", at, at + 4);
+  const isGood = arch === "arm64" ? mark(ARM_MARK_AT) === "ARMd" : mark(0) === "\x7fELF";
+  if (isGood) return;
+  const refuse = (why: string, hint: string): never => {
+    throw new BangerError("unsupported", `Cannot boot "${path}" with Firecracker: ${why}`, {
+      hint,
+    });
+  };
+  if (mark(BZIMAGE_MARK_AT) === "HdrS") {
+    refuse(
+      "it is a compressed kernel (bzImage), and Firecracker takes an uncompressed one only",
+      "banger kernel import unpacks it, or use --vmm qemu",
+    );
+  }
+  const wanted = arch === "arm64" ? 'an arm64 "Image"' : "an ELF file (vmlinux)";
+  refuse(`it is not ${wanted}`, "Give the machine another kernel: banger kernel list");
+}
+
+function readHeader(path: string): Buffer {
+  let fd: number;
+  try {
+    fd = openSync(path, "r");
+  } catch (cause) {
+    const isMissing = errnoOf(cause) === "ENOENT";
+    const why = isMissing ? "there is no such file" : (errnoOf(cause) ?? "it does not open");
+    const code = isMissing ? "not_found" : "permission_denied";
+    throw new BangerError(code, `Cannot use "${path}": ${why}`, { cause });
+  }
+  try {
+    const buffer = Buffer.alloc(HEADER_BYTES);
+    readSync(fd, buffer, 0, buffer.length, 0);
+    return buffer;
+  } finally {
+    closeSync(fd);
+  }
+}

@@ -1,0 +1,184 @@
+/** One running Firecracker, started by us or adopted: its streams, its control, and its end. */
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
+import { BangerError } from "#base/error.ts";
+import { boundLog, readTail } from "#vmm/console.ts";
+import type { ExitReason, Machine, MachineHandle } from "#vmm/driver.ts";
+import { type Child, killProcess, untilGone } from "#vmm/process.ts";
+import { type ApiRequest, callApi } from "./api.ts";
+import { exitReason } from "./exit.ts";
+import { hostFiles, type Sockets } from "./layout.ts";
+import { emptyWhenLarge, type Metrics, readMetrics } from "./metrics.ts";
+import { clearRuntime, type Notes } from "./notes.ts";
+import { connectGuest, type GuestListener, listenToGuest } from "./vsock.ts";
+
+/** Where the guest's agent listens. */
+const AGENT_PORT = 1024;
+const RETRY_MIN_MS = 10;
+const RETRY_MAX_MS = 200;
+const LOG_LOOK_MS = 30_000;
+
+export interface MachineParts {
+  handle: MachineHandle;
+  sockets: Sockets;
+  notes: Notes | undefined;
+  /** Undefined for an adopted machine. */
+  child: Child | undefined;
+}
+
+export class FirecrackerMachine implements Machine {
+  readonly handle: MachineHandle;
+  readonly exited: Promise<ExitReason>;
+  readonly #parts: MachineParts;
+  readonly #released = new AbortController();
+  /** Fires when the machine has ended or is let go: nobody shall wait for it any longer. */
+  readonly #done = new AbortController();
+  readonly #logTimer: NodeJS.Timeout;
+  readonly #listeners = new Set<GuestListener>();
+  #agent: Socket | undefined;
+  #attempt: AbortController | undefined;
+  #killed = false;
+  #over = false;
+
+  constructor(parts: MachineParts) {
+    this.handle = parts.handle;
+    this.#parts = parts;
+    this.#logTimer = setInterval(() => this.#boundLogs(), LOG_LOOK_MS).unref();
+    this.exited = this.#watch();
+  }
+
+  /** Resolves once the guest's agent listens; until then it is asked again and again. */
+  async connectAgent(signal?: AbortSignal): Promise<Duplex> {
+    this.#attempt?.abort();
+    this.#agent?.destroy();
+    const attempt = new AbortController();
+    this.#attempt = attempt;
+    const signals = [attempt.signal, this.#done.signal, ...(signal ? [signal] : [])];
+    const socket = await this.#dial(AbortSignal.any(signals), signal);
+    this.#agent = socket;
+    return socket;
+  }
+
+  async kill(): Promise<void> {
+    if (this.#over) return;
+    this.#killed = true;
+    await killProcess(this.handle);
+    if (!this.#released.signal.aborted) await this.exited;
+  }
+
+  async pause(): Promise<void> {
+    await this.#call({ method: "PATCH", path: "/vm", body: { state: "Paused" } });
+  }
+
+  async resume(): Promise<void> {
+    await this.#call({ method: "PATCH", path: "/vm", body: { state: "Resumed" } });
+  }
+
+  /** Counters since the last time that Firecracker wrote them, which it does once a minute as well. */
+  async metrics(): Promise<Metrics> {
+    await this.#action("FlushMetrics");
+    return readMetrics(hostFiles(this.handle.runtimeDir).metrics);
+  }
+
+  /** Asks the guest to reboot, which ends the machine. Only x86, and a guest with a keyboard driver. */
+  async sendCtrlAltDel(): Promise<void> {
+    await this.#action("SendCtrlAltDel");
+  }
+
+  /** How much memory the guest shall give up; only where the driver was told to add a balloon. */
+  async setBalloon(amount_mib: number): Promise<void> {
+    await this.#call({ method: "PATCH", path: "/balloon", body: { amount_mib } });
+  }
+
+  /** Takes connections that the guest makes to `port` of the host, until the machine ends. */
+  async listen(port: number, onConnection: (socket: Socket) => void): Promise<GuestListener> {
+    if (this.#over) throw ended();
+    const listener = await listenToGuest(this.#parts.sockets.vsock, port, onConnection);
+    this.#listeners.add(listener);
+    return listener;
+  }
+
+  release(): void {
+    this.#released.abort();
+    this.#close();
+    this.#parts.child?.unref();
+  }
+
+  async #dial(any: AbortSignal, caller: AbortSignal | undefined): Promise<Socket> {
+    for (let pause_ms = RETRY_MIN_MS; ; pause_ms = Math.min(pause_ms * 2, RETRY_MAX_MS)) {
+      this.#throwIfDone(any, caller);
+      try {
+        return await connectGuest(this.#parts.sockets.vsock, AGENT_PORT, { signal: any });
+      } catch (error) {
+        this.#throwIfDone(any, caller);
+        const isEarly = error instanceof BangerError && error.code === "unavailable";
+        if (!isEarly) throw error;
+      }
+      await sleep(pause_ms, undefined, { ref: false });
+    }
+  }
+
+  #throwIfDone(any: AbortSignal, caller: AbortSignal | undefined): void {
+    if (this.#done.signal.aborted) throw ended();
+    if (caller?.aborted) throw new BangerError("cancelled", "The operation was cancelled");
+    if (any.aborted) {
+      throw new BangerError(
+        "cancelled",
+        "Cancelled: another connection to the agent was asked for",
+      );
+    }
+  }
+
+  async #action(action_type: "FlushMetrics" | "SendCtrlAltDel"): Promise<void> {
+    await this.#call({ method: "PUT", path: "/actions", body: { action_type } });
+  }
+
+  async #call(request: ApiRequest): Promise<void> {
+    if (this.#over) throw ended();
+    await callApi(this.#parts.sockets.api, request, { signal: this.#done.signal });
+  }
+
+  async #watch(): Promise<ExitReason> {
+    const { child, notes, handle } = this.#parts;
+    if (child) await child.exited;
+    else await untilGone(handle, this.#released.signal);
+    if (this.#released.signal.aborted) await new Promise<never>(() => {});
+    this.#over = true;
+    this.#close();
+    const reason = exitReason({
+      killed: this.#killed,
+      status: child ? { code: child.exitCode, signal: child.signalCode } : undefined,
+      consoleText: notes ? readTail(notes.consolePath, notes.consoleStart_bytes) : "",
+      log: notes ? logOf(handle.runtimeDir, notes) : "",
+    });
+    clearRuntime(handle.runtimeDir);
+    return reason;
+  }
+
+  #close(): void {
+    clearInterval(this.#logTimer);
+    this.#done.abort();
+    this.#agent?.destroy();
+    for (const listener of this.#listeners) void listener.close();
+  }
+
+  #boundLogs(): void {
+    const { metrics, log } = hostFiles(this.handle.runtimeDir);
+    for (const path of [metrics, log]) emptyWhenLarge(path);
+    const { notes } = this.#parts;
+    if (!notes) return;
+    boundLog(notes.consolePath);
+    boundLog(notes.logPath);
+  }
+}
+
+/** What Firecracker said of this boot: its output, and its log where that is a file of its own. */
+export function logOf(runtimeDir: string, notes: Notes): string {
+  const output = readTail(notes.logPath, notes.logStart_bytes);
+  return `${readTail(hostFiles(runtimeDir).log).replaceAll("\0", "")}${output}`;
+}
+
+function ended(): BangerError {
+  return new BangerError("invalid_state", "Cannot reach the machine: it has ended");
+}

@@ -1,0 +1,74 @@
+/** What the next daemon must know of a running Firecracker beyond its handle, kept beside its sockets. */
+import { readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
+import { basename, join } from "node:path";
+import { z } from "zod";
+import { writeFileAtomic } from "#base/atomic.ts";
+import { removeCgroup } from "./jail.ts";
+import { hostFiles } from "./layout.ts";
+import { takeBack } from "./lend.ts";
+
+const notesSchema = z.object({
+  id: z.string(),
+  consolePath: z.string(),
+  logPath: z.string(),
+  /** Sizes that the two files had when this machine started. */
+  consoleStart_bytes: z.number(),
+  logStart_bytes: z.number(),
+  /** Undefined when it runs plainly. */
+  jail: z
+    .object({
+      cgroup: z.boolean(),
+      loan: z.object({
+        files: z.array(z.object({ path: z.string(), uid: z.number(), gid: z.number() })),
+        tap: z.object({ name: z.string(), uid: z.number() }).optional(),
+      }),
+    })
+    .optional(),
+});
+
+export type Notes = z.infer<typeof notesSchema>;
+
+export function writeNotes(runtimeDir: string, notes: Notes): void {
+  writeFileAtomic(hostFiles(runtimeDir).notes, JSON.stringify(notes));
+}
+
+export function readNotes(runtimeDir: string): Notes | undefined {
+  try {
+    return notesSchema.parse(JSON.parse(readFileSync(hostFiles(runtimeDir).notes, "utf8")));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Undoes everything that a machine has outside its logs, once its process is gone. Safe to repeat. */
+export function clearRuntime(runtimeDir: string): void {
+  const files = hostFiles(runtimeDir);
+  const notes = readNotes(runtimeDir);
+  if (notes?.jail) {
+    const { loan, cgroup } = notes.jail;
+    takeBack({ files: loan.files, tap: loan.tap });
+    if (cgroup) removeCgroup(notes.id);
+  }
+  const { apiSocket, vsock, metrics, log } = files;
+  for (const path of [apiSocket, vsock, metrics, log, ...guestListeners(vsock), files.notes]) {
+    rmSync(path, { force: true });
+  }
+  try {
+    rmdirSync(files.jail);
+  } catch {
+    // There was none.
+  }
+}
+
+/** Sockets for connections from the guest, "vsock.sock_PORT", that nobody closed. */
+function guestListeners(vsock: string): string[] {
+  const folder = join(vsock, "..");
+  const start = `${basename(vsock)}_`;
+  try {
+    return readdirSync(folder)
+      .filter((name) => name.startsWith(start))
+      .map((name) => join(folder, name));
+  } catch {
+    return [];
+  }
+}

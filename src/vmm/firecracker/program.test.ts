@@ -1,0 +1,66 @@
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { bangerErrorOf } from "#test/expect-error.ts";
+import { firecrackerChecks } from "./checks.ts";
+import { findFirecracker, findJailer, isAtLeast } from "./program.ts";
+
+let folder = "";
+beforeEach(() => {
+  folder = mkdtempSync("/tmp/banger-fc-program-");
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+/** A program that says no more than its version, as both of them do. */
+function program(name: string, says: string): string {
+  const path = join(folder, name);
+  writeFileSync(path, `#!/bin/sh\nprintf '${says}\\n\\n'\n`, { mode: 0o755 });
+  return path;
+}
+
+test("versions are compared by their numbers", () => {
+  expect(isAtLeast("1.14.0", "1.7")).toBe(true);
+  expect(isAtLeast("1.7.0", "1.7")).toBe(true);
+  expect(isAtLeast("1.6.9", "1.7")).toBe(false);
+  expect(isAtLeast("2.0.0", "1.16")).toBe(true);
+});
+
+test("findFirecracker() gives path and version", async () => {
+  const path = program("firecracker", "Firecracker v1.12.1");
+  expect(await findFirecracker(path)).toEqual({ path, version: "1.12.1" });
+});
+
+test("findFirecracker() refuses none, an old one, and something else", async () => {
+  const none = await bangerErrorOf(findFirecracker(join(folder, "none")));
+  expect([none.code, none.hint?.includes("1.7")]).toEqual(["not_found", true]);
+  const old = await bangerErrorOf(findFirecracker(program("old", "Firecracker v1.4.1")));
+  expect(old.code).toBe("unsupported");
+  expect(old.message).toContain("version 1.4.1 is older than 1.7");
+  const other = await bangerErrorOf(findFirecracker(program("other", "Something v9.9.9")));
+  expect(other.message).toContain("prints no version");
+});
+
+test("the jailer lies beside Firecracker and is of the same version", async () => {
+  const firecracker = await findFirecracker(program("firecracker", "Firecracker v1.12.1"));
+  expect(await findJailer(firecracker, "no-such-jailer")).toBeUndefined();
+  const path = program("jailer", "Jailer v1.12.1");
+  expect((await findJailer(firecracker, "no-such-jailer"))?.path).toBe(path);
+  const wrong = program("wrong", "Jailer v1.12.0");
+  const failure = await bangerErrorOf(findJailer(firecracker, wrong));
+  expect(failure.message).toContain("it is version 1.12.0, and Firecracker is 1.12.1");
+});
+
+test("doctor is told what was found, and that machines run anyway", async () => {
+  const [missing] = await firecrackerChecks({ program: join(folder, "none") });
+  expect(missing).toMatchObject({
+    status: "warn",
+    detail: "not installed; QEMU runs the machines",
+  });
+  const old = program("old", "Firecracker v1.4.1");
+  expect((await firecrackerChecks({ program: old }))[0]?.detail).toContain("older than 1.7");
+  const path = program("firecracker", "Firecracker v1.12.1");
+  const [found, jailer] = await firecrackerChecks({ program: path, jailer: false });
+  expect(found?.detail).toContain(`${path} 1.12.1`);
+  expect(jailer).toMatchObject({ id: "firecracker.jailer", status: "ok" });
+  expect(jailer?.detail).toContain("turned off");
+});

@@ -1,0 +1,300 @@
+/**
+ * What every driver must do, whichever monitor it starts: one suite, run for each. The guest is
+ * guest-init.c or something that speaks its lines. A case that a driver cannot do by its features is
+ * not run; anything else that keeps the suite from running is printed as the reason of the skip.
+ */
+import {
+  afterAll,
+  afterEach,
+  beforeAll,
+  describe,
+  expect,
+  setDefaultTimeout,
+  test,
+} from "bun:test";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { BootSpec, Driver, ExitReason, Machine } from "#vmm/driver.ts";
+import { argumentsOf } from "#vmm/identity.ts";
+import { bangerErrorOf } from "./expect-error.ts";
+import { GuestLines, isGone } from "./tiny-guest.ts";
+
+export interface Bench {
+  driver: Driver;
+  /** What the guest boots from. */
+  kernelPath: string;
+  initrdPath: string;
+  /** A guest that reboots ends like one that powers off. */
+  rebootLooksLike: ExitReason["kind"];
+  /** Guests without a console panic like they power off. */
+  panicLooksLike: ExitReason["kind"];
+  /** How a guest is asked to end the machine; some monitors end by a reset only. */
+  endLine: "poweroff" | "reboot";
+  /** How an adopted machine's orderly end looks. */
+  adoptedEnd: ExitReason["kind"];
+}
+
+const BOOT_TIMEOUT_MS = 60_000;
+
+/** Declares the suite. `skip`: why it cannot run here. `setUp` gets a folder that is removed after. */
+export function testConformance(
+  name: string,
+  setUp: (folder: string) => Promise<Bench>,
+  skip?: string,
+): void {
+  if (skip !== undefined) {
+    test.skip(`${name} conforms to the driver contract [needs ${skip}]`, () => {});
+    return;
+  }
+  describe(`${name} conforms to the driver contract`, () => {
+    setDefaultTimeout(BOOT_TIMEOUT_MS);
+    const lab = new Lab();
+    beforeAll(async () => lab.open(setUp), 300_000);
+    afterEach(() => lab.killAll());
+    afterAll(() => lab.close());
+    boots(lab);
+    ends(lab);
+    survives(lab);
+    fails(lab);
+  });
+}
+
+/** Folder, machines and bench of one run. */
+class Lab {
+  #bench: Bench | undefined;
+  #folder = "";
+  #counter = 0;
+  readonly #machines = new Set<Machine>();
+
+  async open(setUp: (folder: string) => Promise<Bench>): Promise<void> {
+    this.#folder = mkdtempSync("/tmp/banger-vmm-");
+    this.#bench = await setUp(this.#folder);
+  }
+
+  close(): void {
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  get bench(): Bench {
+    if (!this.#bench) throw new Error("the bench is not set up");
+    return this.#bench;
+  }
+
+  spec(changes: Partial<BootSpec> = {}): BootSpec {
+    const runtimeDir = join(this.#folder, `run-${this.#counter++}`);
+    mkdirSync(runtimeDir, { mode: 0o700 });
+    return {
+      id: `conform-${this.#counter}`,
+      runtimeDir,
+      consolePath: `${runtimeDir}.console`,
+      logPath: `${runtimeDir}.log`,
+      cpus: 1,
+      memory_mib: 192,
+      kernelPath: this.bench.kernelPath,
+      initrdPath: this.bench.initrdPath,
+      kernelArgs: ["banger.test=1"],
+      drives: [],
+      network: undefined,
+      ...changes,
+    };
+  }
+
+  async boot(spec: BootSpec): Promise<{ machine: Machine; guest: GuestLines }> {
+    const machine = await this.bench.driver.boot(spec);
+    this.#machines.add(machine);
+    return { machine, guest: await this.greet(machine) };
+  }
+
+  async greet(machine: Machine): Promise<GuestLines> {
+    const guest = new GuestLines(await machine.connectAgent());
+    expect(await guest.next()).toBe("hello");
+    return guest;
+  }
+
+  letGo(machine: Machine): void {
+    machine.release();
+    this.#machines.delete(machine);
+  }
+
+  keep(machine: Machine | undefined): Machine {
+    if (!machine) throw new Error("the machine is gone");
+    this.#machines.add(machine);
+    return machine;
+  }
+
+  async killAll(): Promise<void> {
+    for (const machine of this.#machines) await machine.kill();
+    this.#machines.clear();
+  }
+
+  /** Everything that a machine has outside its logs; its processes name the runtime folder. */
+  remains({ runtimeDir }: BootSpec): string[] {
+    const files = existsSync(runtimeDir) ? readdirSync(runtimeDir) : [];
+    const processes = readdirSync("/proc")
+      .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+      .filter((pid) => argumentsOf(Number(pid)).some((text) => text.includes(`${runtimeDir}/`)));
+    return [...files, ...processes.map((pid) => `pid ${pid}`)];
+  }
+}
+
+function boots(lab: Lab): void {
+  test("its features are values, and methods are there when they are true", async () => {
+    const { machine } = await lab.boot(lab.spec());
+    const { pause } = lab.bench.driver.features;
+    expect([typeof machine.pause, typeof machine.resume]).toEqual(
+      pause ? ["function", "function"] : ["undefined", "undefined"],
+    );
+  });
+
+  test("the guest gets the caller's kernel parameters and speaks over the agent's stream", async () => {
+    const { guest, machine } = await lab.boot(lab.spec());
+    expect(await guest.ask("cmdline")).toContain("banger.test=1");
+    for (const text of ["äöü 123", "x".repeat(2000)]) expect(await guest.ask(text)).toBe(text);
+    const { handle } = machine;
+    expect(JSON.parse(JSON.stringify(handle))).toEqual(handle);
+    expect(handle.driver).toBe(lab.bench.driver.name);
+  });
+
+  test("a second agent stream ends the first", async () => {
+    const { machine, guest } = await lab.boot(lab.spec());
+    const second = new GuestLines(await machine.connectAgent());
+    await expect(guest.next()).rejects.toThrow("ended");
+    while ((await second.ask("again")) !== "again");
+  });
+
+  test("pauses and resumes where it can", async () => {
+    const { machine, guest } = await lab.boot(lab.spec());
+    if (!machine.pause) return;
+    await machine.pause();
+    let isResumed = false;
+    const answer = guest.ask("while paused").then((line) => ({ line, isResumed }));
+    await sleep(200);
+    isResumed = true;
+    await machine.resume?.();
+    expect(await answer).toEqual({ line: "while paused", isResumed: true });
+  });
+
+  test("the console is appended to", async () => {
+    const spec = lab.spec();
+    await Bun.write(spec.consolePath, "from before\n");
+    const { machine, guest } = await lab.boot(spec);
+    guest.send(lab.bench.endLine);
+    await machine.exited;
+    expect(readFileSync(spec.consolePath, "utf8")).toStartWith("from before\n");
+  });
+}
+
+function ends(lab: Lab): void {
+  test("the guest's own end is told, and leaves nothing", async () => {
+    const { endLine, rebootLooksLike } = lab.bench;
+    for (const line of new Set(["reboot", endLine])) {
+      const spec = lab.spec();
+      const { machine, guest } = await lab.boot(spec);
+      guest.send(line);
+      const kind = line === "poweroff" ? "poweroff" : rebootLooksLike;
+      expect(await machine.exited).toEqual({ kind } as ExitReason);
+      expect(isGone(machine.handle.pid)).toBe(true);
+      expect(lab.remains(spec)).toEqual([]);
+      expect((await bangerErrorOf(machine.connectAgent())).code).toBe("invalid_state");
+      await machine.kill();
+    }
+  });
+
+  test("a panic is told where it can be seen", async () => {
+    const { machine, guest } = await lab.boot(lab.spec());
+    guest.send("panic");
+    expect((await machine.exited).kind).toBe(lab.bench.panicLooksLike);
+  });
+
+  test("kill ends it at once, also twice", async () => {
+    const spec = lab.spec();
+    const { machine } = await lab.boot(spec);
+    await Promise.all([machine.kill(), machine.kill()]);
+    expect(await machine.exited).toEqual({ kind: "killed" });
+    expect(lab.remains(spec)).toEqual([]);
+  });
+
+  test("a signal from others is an end, a failure a crash", async () => {
+    const ended = await lab.boot(lab.spec());
+    process.kill(ended.machine.handle.pid, "SIGTERM");
+    expect(await ended.machine.exited).toEqual({ kind: "killed" });
+    const crashed = await lab.boot(lab.spec());
+    process.kill(crashed.machine.handle.pid, "SIGABRT");
+    expect((await crashed.machine.exited).kind).toBe("crashed");
+  });
+}
+
+function survives(lab: Lab): void {
+  test("is adopted after it was let go, once it is sure which process it is", async () => {
+    const spec = lab.spec();
+    const { machine } = await lab.boot(spec);
+    const { handle } = machine;
+    lab.letGo(machine);
+    const { driver } = lab.bench;
+    const reused = { ...handle, startTime_ticks: handle.startTime_ticks + 1 };
+    expect(await driver.adopt(reused)).toBeUndefined();
+    expect(await driver.adopt({ ...handle, runtimeDir: "/nowhere" })).toBeUndefined();
+    const other = driver.name === "qemu" ? "firecracker" : "qemu";
+    expect(await driver.adopt({ ...handle, driver: other })).toBeUndefined();
+    const adopted = lab.keep(await driver.adopt(handle));
+    const guest = new GuestLines(await adopted.connectAgent());
+    while ((await guest.ask("are you there")) !== "are you there");
+    await adopted.pause?.();
+    await adopted.resume?.();
+    guest.send(lab.bench.endLine);
+    expect((await adopted.exited).kind).toBe(lab.bench.adoptedEnd);
+    expect(lab.remains(spec)).toEqual([]);
+    expect(await driver.adopt(handle)).toBeUndefined();
+  });
+
+  test("is found and ended when its handle was lost", async () => {
+    const spec = lab.spec();
+    const { machine } = await lab.boot(spec);
+    lab.letGo(machine);
+    expect(await lab.bench.driver.killStray(spec.runtimeDir)).toBe(true);
+    expect(isGone(machine.handle.pid)).toBe(true);
+    expect(lab.remains(spec)).toEqual([]);
+    expect(await lab.bench.driver.killStray(spec.runtimeDir)).toBe(false);
+  });
+}
+
+function fails(lab: Lab): void {
+  test("what it cannot boot is refused with a reason, and leaves nothing", async () => {
+    const { driver } = lab.bench;
+    const broken: [Partial<BootSpec>, string][] = [
+      [{ drives: [{ path: "/nowhere/disk", readOnly: true }] }, "not_found"],
+      [{ initrdPath: "/nowhere/initrd" }, "not_found"],
+      [{ kernelPath: "/nowhere/kernel" }, "not_found"],
+      [{ id: "../x" }, "invalid_argument"],
+      [{ cpus: 0 }, "invalid_argument"],
+    ];
+    for (const [changes, code] of broken) {
+      const spec = lab.spec(changes);
+      expect((await bangerErrorOf(driver.boot(spec))).code).toBe(code as never);
+      expect(lab.remains(spec)).toEqual([]);
+    }
+    const network = { kind: "user", mac: "52:54:00:12:34:56" } as const;
+    if (!driver.features.userNetwork) {
+      const failure = await bangerErrorOf(driver.boot(lab.spec({ network })));
+      expect(failure.code).toBe("unsupported");
+    }
+  });
+
+  test("a cancelled boot leaves nothing", async () => {
+    for (const delay_ms of [0, 5, 40]) {
+      const spec = lab.spec();
+      const signal = AbortSignal.timeout(delay_ms);
+      const started = await lab.bench.driver.boot(spec, signal).catch((error) => error);
+      // A boot that was quicker than the signal is a machine like any other.
+      if (started instanceof Error) expect(started).toMatchObject({ code: "cancelled" });
+      else await lab.keep(started).kill();
+      expect(lab.remains(spec)).toEqual([]);
+    }
+  });
+
+  test("doctor gets checks with stable names", async () => {
+    const checks = await lab.bench.driver.checks();
+    expect(checks.map(({ id }) => id)).toContain(lab.bench.driver.name);
+  });
+}
