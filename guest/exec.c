@@ -2,13 +2,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,15 +14,12 @@
 #include "fields.h"
 #include "io.h"
 #include "process.h"
+#include "spawn.h"
 
 #define MAX_ARGUMENTS 4096
 #define MAX_ENV 1024
 #define MAX_DEFAULT_ENV_BYTES (64 * 1024)
-#define OPEN_FILES_SOFT 1024
-#define OPEN_FILES_HARD 524288
-#define HIGHEST_SIGNAL 64
 #define PIPE_BYTES (256 * 1024)
-#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 #ifndef TIOCGPTPEER
 #define TIOCGPTPEER _IO('T', 0x41)
@@ -38,22 +33,6 @@ static size_t environment_count;
 /* Texts one behind the other, each ended by NUL. */
 static char default_env[MAX_DEFAULT_ENV_BYTES];
 static size_t default_env_length;
-
-/* What the child needs to know. */
-struct launch {
-	struct account account;
-	const char *cwd;
-	int fds[CHANNELS];
-	bool is_terminal;
-};
-
-/* How far the child came, for the message. */
-enum stage { STAGE_SESSION, STAGE_USER, STAGE_CWD, STAGE_EXEC };
-
-struct failure {
-	enum stage stage;
-	int error;
-};
 
 void exec_add_default_env(const uint8_t *text, size_t length)
 {
@@ -74,16 +53,6 @@ static void add_env(char *text)
 	}
 	if (environment_count < MAX_ENV)
 		environment[environment_count++] = text;
-}
-
-static const char *find_env(const char *name)
-{
-	size_t length = strlen(name);
-	for (size_t i = 0; i < environment_count; i++) {
-		if (strncmp(environment[i], name, length) == 0 && environment[i][length] == '=')
-			return environment[i] + length + 1;
-	}
-	return NULL;
 }
 
 /* Ends each text with NUL once the field behind it is read, and collects them. */
@@ -141,79 +110,6 @@ static void complete_env(const struct launch *launch)
 	environment[environment_count < MAX_ENV ? environment_count : MAX_ENV] = NULL;
 }
 
-static bool become(const struct account *account)
-{
-	if (geteuid() != 0 && account->uid == geteuid())
-		return true;
-	return setgroups((size_t)account->group_count, account->groups) == 0 && setgid(account->gid) == 0 &&
-	       setuid(account->uid) == 0;
-}
-
-/* Tries the folders of PATH as the shell does: a file that may not be run counts only if no other is found. */
-static void execute(void)
-{
-	const char *name = arguments[0];
-	if (strchr(name, '/')) {
-		execve(name, arguments, environment);
-		return;
-	}
-	int error = ENOENT;
-	const char *path = find_env("PATH");
-	for (const char *at = path ? path : DEFAULT_PATH; at;) {
-		char file[4096];
-		size_t length = strcspn(at, ":");
-		int size = snprintf(file, sizeof file, "%.*s/%s", (int)length, length ? at : ".", name);
-		if (length == 0)
-			size = snprintf(file, sizeof file, "./%s", name);
-		if (size > 0 && (size_t)size < sizeof file) {
-			execve(file, arguments, environment);
-			if (errno != ENOENT && errno != ENOTDIR)
-				error = errno;
-			if (errno != ENOENT && errno != ENOTDIR && errno != EACCES)
-				break;
-		}
-		at = at[length] ? at + length + 1 : NULL;
-	}
-	errno = error;
-}
-
-static _Noreturn void give_up(int report, enum stage stage)
-{
-	struct failure failure = { .stage = stage, .error = errno };
-	write_all(report, &failure, sizeof failure);
-	_exit(127);
-}
-
-static void reset_signals(void)
-{
-	sigset_t none;
-	for (int number = 1; number <= HIGHEST_SIGNAL; number++)
-		signal(number, SIG_DFL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-static _Noreturn void run_child(const struct launch *launch, int report)
-{
-	reset_signals();
-	if (setsid() < 0 || (launch->is_terminal && ioctl(launch->fds[CHANNEL_IN], TIOCSCTTY, 0) < 0))
-		give_up(report, STAGE_SESSION);
-	for (int channel = 0; channel < CHANNELS; channel++) {
-		if (dup2(launch->fds[channel], channel) < 0)
-			give_up(report, STAGE_SESSION);
-	}
-	struct rlimit files = { .rlim_cur = OPEN_FILES_SOFT, .rlim_max = OPEN_FILES_HARD };
-	setrlimit(RLIMIT_NOFILE, &files);
-	write_knob("/proc/self/oom_score_adj", "0");
-	umask(022);
-	if (!become(&launch->account))
-		give_up(report, STAGE_USER);
-	if (chdir(launch->cwd) < 0)
-		give_up(report, STAGE_CWD);
-	execute();
-	give_up(report, STAGE_EXEC);
-}
-
 static void fail_launch(struct stream *stream, const struct launch *launch, const struct failure *failure)
 {
 	const char *code = failure->error == ENOENT || failure->error == ENOTDIR ? "not_found"
@@ -237,28 +133,14 @@ static void fail_launch(struct stream *stream, const struct launch *launch, cons
 	}
 }
 
-/* Forks, and waits until the child runs its program or has said why it cannot. */
-static void launch(struct stream *stream, struct launch *launch)
+static void launch(struct stream *stream, struct launch *plan)
 {
-	int report[2];
-	struct failure failure = { .stage = STAGE_SESSION };
-	if (pipe2(report, O_CLOEXEC) < 0) {
-		failure.error = errno;
-		fail_launch(stream, launch, &failure);
-		return;
-	}
-	pid_t pid = fork();
-	if (pid == 0)
-		run_child(launch, report[1]);
-	failure.error = errno;
-	close(report[1]);
-	ssize_t count = pid < 0 ? (ssize_t)sizeof failure : 0;
-	while (pid > 0 && (count = read(report[0], &failure, sizeof failure)) < 0 && errno == EINTR) {
-	}
-	close(report[0]);
-	/* A child that failed is reaped like any other. */
-	if (count == (ssize_t)sizeof failure) {
-		fail_launch(stream, launch, &failure);
+	struct failure failure;
+	plan->arguments = arguments;
+	plan->environment = environment;
+	pid_t pid = spawn(plan, &failure);
+	if (pid < 0) {
+		fail_launch(stream, plan, &failure);
 		return;
 	}
 	stream->pid = stream->pid_told = pid;

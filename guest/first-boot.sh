@@ -158,13 +158,32 @@ install_debian() {
 		ours=1
 		printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 0755 "$policy"
 	fi
+	hold_slow_keys
 	say "Reading the package lists"
-	must apt-get -q update
+	must apt-get -q -o Acquire::Languages=none update
 	say "Installing systemd and openssh-server"
-	must apt-get -q -y --no-install-recommends -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold install \
+	# The writable layer is new: there is nothing to be saved by waiting for the disk.
+	must apt-get -q -y --no-install-recommends -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold \
+		-o Dpkg::Options::=--force-unsafe-io install \
 		systemd systemd-sysv udev dbus openssh-server iproute2
 	run apt-get -q clean
+	release_slow_keys
 	[ -z "$ours" ] || rm -f "$policy"
+}
+
+# The package would make keys of every kind, RSA among them, which takes an emulated machine half a
+# minute. It makes none that is there.
+hold_slow_keys() {
+	mkdir -p /etc/ssh
+	for kind in rsa ecdsa; do
+		[ -e "/etc/ssh/ssh_host_${kind}_key" ] || : >"/etc/ssh/ssh_host_${kind}_key"
+	done
+}
+
+release_slow_keys() {
+	for kind in rsa ecdsa; do
+		[ -s "/etc/ssh/ssh_host_${kind}_key" ] || rm -f "/etc/ssh/ssh_host_${kind}_key"
+	done
 }
 
 install_fedora() {
@@ -217,27 +236,42 @@ show_units() {
 
 configure_ssh() {
 	has sshd || return 0
+	key=/etc/ssh/ssh_host_ed25519_key
+	[ -s "$key" ] || ! has ssh-keygen || run ssh-keygen -q -t ed25519 -N "" -f "$key"
 	if [ -d /etc/ssh/sshd_config.d ]; then
-		echo "PermitRootLogin prohibit-password" >/etc/ssh/sshd_config.d/50-banger.conf
+		ssh_options >/etc/ssh/sshd_config.d/50-banger.conf
 	elif [ -e /etc/ssh/sshd_config ]; then
-		prepend_ssh_option "PermitRootLogin prohibit-password"
+		prepend_ssh_options
 	fi
-	has ssh-keygen && run ssh-keygen -A
-	if has systemctl; then
-		run systemctl enable ssh.service || run systemctl enable sshd.service
-	fi
+	is_ssh_enabled || ! has systemctl || run systemctl enable ssh.service || run systemctl enable sshd.service
 	return 0
 }
 
+# Names the keys that there are, so that no other is asked for or made.
+ssh_options() {
+	echo "# banger"
+	echo "PermitRootLogin prohibit-password"
+	for key in /etc/ssh/ssh_host_*_key; do
+		[ ! -s "$key" ] || echo "HostKey $key"
+	done
+}
+
 # sshd takes the first value that it finds.
-prepend_ssh_option() {
+prepend_ssh_options() {
 	config=/etc/ssh/sshd_config
-	grep -qxF "$1" "$config" && return 0
+	grep -qxF "# banger" "$config" && return 0
 	{
-		echo "$1"
+		ssh_options
 		cat "$config"
 	} >"$config.banger" && cat "$config.banger" >"$config"
 	rm -f "$config.banger"
+}
+
+is_ssh_enabled() {
+	for unit in ssh sshd; do
+		[ ! -e "/etc/systemd/system/multi-user.target.wants/$unit.service" ] || return 0
+	done
+	return 1
 }
 
 main "$@"

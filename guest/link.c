@@ -6,6 +6,9 @@
 
 #include "fields.h"
 
+/* As much may be copied to make room for data. */
+#define MAX_MOVED_BYTES (16 * 1024)
+
 void link_attach(struct link *link, int fd)
 {
 	link->fd = fd;
@@ -36,7 +39,7 @@ void link_drop_output(struct link *link)
 
 bool link_read(struct link *link)
 {
-	if (link->in_start > 0) {
+	if (LINK_IN_BYTES - link->in_end < MAX_FRAME_BYTES) {
 		memmove(link->in, link->in + link->in_start, link->in_end - link->in_start);
 		link->in_end -= link->in_start;
 		link->in_start = 0;
@@ -142,10 +145,14 @@ void link_flush(struct link *link)
 		link->out_start = link->out_end = 0;
 }
 
-/* Makes the free room one piece; gives its size. */
-static size_t compact(struct link *link, size_t wanted)
+/*
+ * The free room behind what waits. What waits is moved to the front if that is needed and little, or
+ * if the frame must be sent: moving much again and again would cost more than sending it.
+ */
+static size_t compact(struct link *link, size_t wanted, bool is_urgent)
 {
-	if (LINK_OUT_BYTES - link->out_end < wanted && link->out_start > 0) {
+	bool is_short = LINK_OUT_BYTES - link->out_end < wanted && link->out_start > 0;
+	if (is_short && (is_urgent || link->out_end - link->out_start <= MAX_MOVED_BYTES)) {
 		memmove(link->out, link->out + link->out_start, link->out_end - link->out_start);
 		link->out_end -= link->out_start;
 		link->out_start = 0;
@@ -156,7 +163,7 @@ static size_t compact(struct link *link, size_t wanted)
 bool link_has_room(struct link *link, size_t payload)
 {
 	size_t size = HEADER_BYTES + payload + 1;
-	return link->fd >= 0 && compact(link, size) >= size;
+	return link->fd >= 0 && compact(link, size, true) >= size;
 }
 
 bool link_send(struct link *link, uint8_t type, uint8_t flags, uint32_t stream, const void *payload, size_t length)
@@ -171,7 +178,8 @@ bool link_send(struct link *link, uint8_t type, uint8_t flags, uint32_t stream, 
 
 uint8_t *link_reserve(struct link *link, size_t *room)
 {
-	if (link->fd < 0 || !link->synced || compact(link, MAX_FRAME_BYTES + LINK_RESERVE_BYTES) < MAX_FRAME_BYTES + LINK_RESERVE_BYTES)
+	size_t wanted = MAX_FRAME_BYTES + LINK_RESERVE_BYTES;
+	if (link->fd < 0 || !link->synced || compact(link, wanted, false) < wanted)
 		return NULL;
 	*room = MAX_PAYLOAD_BYTES;
 	return link->out + link->out_end + HEADER_BYTES;

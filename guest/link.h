@@ -11,8 +11,8 @@
 
 #include "protocol.h"
 
-#define LINK_IN_BYTES (64 * 1024)
-#define LINK_OUT_BYTES (160 * 1024)
+#define LINK_IN_BYTES (128 * 1024)
+#define LINK_OUT_BYTES (256 * 1024)
 /* Data frames leave this much for control frames. */
 #define LINK_RESERVE_BYTES (16 * 1024)
 

@@ -86,6 +86,12 @@ void streams_end_all(void);
 /* A process of a stream has ended; `status` as of waitpid. */
 void streams_process_ended(uint32_t id, int status);
 
+/* Frees the place in the table; what runs is hung up. */
+void stream_release(struct stream *stream);
+
+void stream_close_input(struct stream *stream);
+void stream_close_fd(int *fd);
+
 /* For the owners of a kind. They give their descriptors away. */
 bool stream_set_input(struct stream *stream, int fd);
 bool stream_set_output(struct stream *stream, enum channel channel, int fd);

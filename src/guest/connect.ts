@@ -54,6 +54,8 @@ class GuestSocket extends Duplex {
   constructor(stream: Stream) {
     super({ allowHalfOpen: true });
     this.#stream = stream;
+    // A guest that breaks off may not end this process, even while nobody listens yet.
+    this.on("error", () => {});
     stream.handle({
       onData: (_channel, chunk) => this.#take(chunk),
       onEof: () => this.push(null),

@@ -171,8 +171,8 @@ export class Connection implements StreamOwner {
     if (!stream) {
       throw new BangerError("guest", "Cannot follow the guest agent: it names an unknown stream");
     }
-    if (frame.type === FrameType.close) this.#streams.delete(frame.stream);
     stream.take(frame);
+    if (frame.type === FrameType.close) this.#streams.delete(frame.stream);
   }
 }
 

@@ -128,11 +128,22 @@ export class HelloHunter {
     let found = bytes.indexOf(this.#pattern);
     while (found !== -1) {
       const start = found - HEADER_BYTES;
-      if (start >= 0 && bytes[start] === FrameType.hello) return bytes.subarray(start);
+      if (start >= 0 && isHelloHeader(bytes, start)) return bytes.subarray(start);
       found = bytes.indexOf(this.#pattern, found + 1);
     }
     const keep = HEADER_BYTES + NONCE_BYTES - 1;
     this.#kept = Uint8Array.prototype.slice.call(bytes, Math.max(0, bytes.length - keep));
     return undefined;
   }
+}
+
+/** Type, no flags, a length that holds a nonce, and the connection itself as stream. */
+function isHelloHeader(bytes: Buffer, at: number): boolean {
+  const length = bytes.readUInt16LE(at + 2);
+  return (
+    bytes.readUInt16LE(at) === FrameType.hello &&
+    length >= NONCE_BYTES &&
+    length <= MAX_PAYLOAD_BYTES &&
+    bytes.readUInt32LE(at + 4) === 0
+  );
 }

@@ -56,7 +56,6 @@
 export const PROTOCOL = 1;
 
 export const PORT_NAME = "org.banger.agent";
-export const VSOCK_PORT = 1024;
 
 export const HEADER_BYTES = 8;
 export const MAX_PAYLOAD_BYTES = 32_752;

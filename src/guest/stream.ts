@@ -41,7 +41,10 @@ export class Stream {
   #handlers: StreamHandlers | undefined;
   /** What came before there were handlers: bounded by the window. */
   #early: Frame[] = [];
+  /** What the guest may still send, as far as it was told. */
   #receiveCredit: number;
+  readonly #lowCredit: number;
+  #ungranted = 0;
   #sendCredit = 0;
   #isOpened = false;
   #isOver = false;
@@ -54,6 +57,7 @@ export class Stream {
     this.#owner = owner;
     this.id = id;
     this.#receiveCredit = window_bytes;
+    this.#lowCredit = Math.floor(window_bytes / 2);
     this.opened = this.#opened.promise;
     this.ended = this.#ended.promise;
     this.opened.catch(() => {});
@@ -68,13 +72,11 @@ export class Stream {
     for (const frame of early) this.#deliver(frame, handlers);
   }
 
-  /** Allows the guest to send so many bytes more. */
+  /** Allows the guest to send so many bytes more. It is told once half of the window is used up. */
   grant(bytes: number): void {
-    if (this.#isOver || this.#isClosing || bytes <= 0) return;
-    this.#receiveCredit += bytes;
-    const payload = new Uint8Array(4);
-    new DataView(payload.buffer).setUint32(0, bytes, true);
-    this.#owner.send(encodeFrame(FrameType.credit, { stream: this.id, payload }));
+    if (bytes <= 0) return;
+    this.#ungranted += bytes;
+    this.#tellGranted();
   }
 
   /** Sends in order and under credit; resolves when all is on its way, or is not wanted any more. */
@@ -144,6 +146,7 @@ export class Stream {
       throw violation("it sends more than it was allowed to");
     }
     this.#receiveCredit -= frame.payload.length;
+    this.#tellGranted();
     if (this.#isClosing) return;
     const kept = { ...frame, payload: Uint8Array.prototype.slice.call(frame.payload) };
     if (this.#handlers) this.#deliver(kept, this.#handlers);
@@ -188,6 +191,17 @@ export class Stream {
     this.#ended.reject(reason);
     this.#early = [];
     this.#wakeWriter();
+  }
+
+  #tellGranted(): void {
+    const isDue = this.#ungranted > 0 && this.#receiveCredit <= this.#lowCredit;
+    if (!isDue || !this.#canControl()) return;
+    const bytes = Math.min(this.#ungranted, MAX_CREDIT_BYTES);
+    const payload = new Uint8Array(4);
+    new DataView(payload.buffer).setUint32(0, bytes, true);
+    this.#ungranted -= bytes;
+    this.#receiveCredit += bytes;
+    this.#owner.send(encodeFrame(FrameType.credit, { stream: this.id, payload }));
   }
 
   #addCredit(bytes: number): void {

@@ -42,7 +42,7 @@ export function startGuestMachine(options: GuestMachineOptions): GuestMachine {
       ...["-m", String(options.memory_mib ?? 512), "-nodefaults", "-no-user-config", "-no-reboot"],
       ...["-display", "none", "-serial", `file:${consolePath}`],
       ...["-kernel", options.kernel.path, "-initrd", join(folder, "initrd"), "-append"],
-      `console=ttyS0 quiet panic=-1 reboot=t net.ifnames=0 tsc_early_khz=2000000`,
+      `console=ttyS0 quiet panic=-1 reboot=t net.ifnames=0 tsc_early_khz=${tscKhz()}`,
       ...options.disks.flatMap(({ path, readOnly }, index) => [
         ...[
           "-drive",
@@ -69,6 +69,12 @@ export function startGuestMachine(options: GuestMachineOptions): GuestMachine {
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** The guest's clock goes wrong with another rate than the host's. */
+function tscKhz(): number {
+  const mhz = Number(/cpu MHz\s*:\s*([\d.]+)/.exec(readFileSync("/proc/cpuinfo", "utf8"))?.[1]);
+  return Math.round((mhz || 2000) * 1000);
 }
 
 function initrdOf({ kernel, record }: GuestMachineOptions): Uint8Array {

@@ -1,0 +1,36 @@
+/* From a plan to a process that runs a program, or to the reason why not. */
+#ifndef BANGER_SPAWN_H
+#define BANGER_SPAWN_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "account.h"
+#include "protocol.h"
+
+#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define HIGHEST_SIGNAL 64
+
+struct launch {
+	struct account account;
+	const char *cwd;
+	/* Become its descriptors 0, 1 and 2; of a terminal three times the same. */
+	int fds[CHANNELS];
+	bool is_terminal;
+	/* Both end with NULL. */
+	char **arguments;
+	char **environment;
+};
+
+/* How far the child came. */
+enum stage { STAGE_SESSION, STAGE_USER, STAGE_CWD, STAGE_EXEC };
+
+struct failure {
+	enum stage stage;
+	int error;
+};
+
+/* Gives the process, which leads a session of its own, once its program runs; -1 and why otherwise. */
+pid_t spawn(const struct launch *launch, struct failure *failure);
+
+#endif

@@ -1,0 +1,131 @@
+/** The ways in which a machine boots, or cannot: Debian's kernel under QEMU, busybox and Debian's systemd. */
+import { afterAll, beforeAll, describe, expect } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { BOOT_MS, connect, isClean, PREPARE_MS, shell } from "#test/guest-boot.ts";
+import { busyboxRoot, makeDisk, systemdRoot } from "#test/guest-disk.ts";
+import { codeOf } from "#test/guest-fixture.ts";
+import { type GuestKernel, guestKernel } from "#test/guest-kernel.ts";
+import { startGuestMachine } from "#test/guest-machine.ts";
+import { testNeeding } from "#test/needs.ts";
+
+const vmTest = testNeeding("qemu-system-x86_64", "mke2fs", "apt-get");
+const systemdTest = testNeeding("root", "qemu-system-x86_64", "mke2fs", "mmdebstrap");
+
+let folder: string;
+let kernel: GuestKernel;
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "banger-guest-e2e-"));
+  kernel = await guestKernel();
+}, PREPARE_MS);
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+describe("direct mode, without an overlay", () => {
+  vmTest(
+    "one writable disk keeps what is written",
+    async () => {
+      const disk = join(folder, "plain.img");
+      await makeDisk(disk, { size: "64M", from: await busyboxRoot() });
+      for (const expected of ["", "from the first boot\n"]) {
+        await using machine = startGuestMachine({
+          kernel,
+          disks: [{ path: disk, readOnly: false }],
+          record: { rootfs: { kind: "plain" } },
+        });
+        const agent = await connect(machine);
+        expect(await shell(agent, "cat /kept 2>/dev/null || true")).toBe(expected);
+        await shell(agent, "echo from the first boot >/kept");
+        await agent.shutdown();
+        expect(await machine.exited).toBe(0);
+        expect(await isClean(disk)).toBe(true);
+      }
+    },
+    BOOT_MS,
+  );
+
+  vmTest(
+    "a machine without its disk says so and panics",
+    async () => {
+      await using machine = startGuestMachine({ kernel, disks: [], record: {} });
+      expect(await machine.exited).toBe(0);
+      expect(machine.console()).toContain("banger: Cannot find the disk /dev/vda");
+      expect(machine.console()).toContain("Kernel panic - not syncing: Attempted to kill init");
+    },
+    BOOT_MS,
+  );
+});
+
+describe("systemd mode", () => {
+  vmTest(
+    "a first boot that cannot succeed is told, and the machine is there for exec",
+    async () => {
+      const root = join(folder, "unknown.img");
+      const writable = join(folder, "unknown-rw.img");
+      await makeDisk(root, { size: "64M", from: await busyboxRoot() });
+      await makeDisk(writable, { size: "64M" });
+      await using machine = startGuestMachine({
+        kernel,
+        disks: [
+          { path: root, readOnly: true },
+          { path: writable, readOnly: false },
+        ],
+        record: { mode: "systemd" },
+      });
+      const agent = await connect(machine);
+      expect(agent.hello.mode).toBe("systemd");
+      expect(await codeOf(agent.waitReady({ timeout_ms: BOOT_MS }))).toBe("guest");
+      expect(machine.console()).toContain("is not known; use direct mode for this image");
+      expect(await shell(agent, "cat /proc/1/cmdline | tr '\\0' ' '")).toContain("idle");
+      await agent.shutdown();
+      expect(await machine.exited).toBe(0);
+      expect(await isClean(writable)).toBe(true);
+    },
+    BOOT_MS,
+  );
+
+  systemdTest(
+    "the agent becomes a service, survives, and the machine shuts down clean",
+    async () => {
+      const root = join(folder, "debian.img");
+      const writable = join(folder, "systemd.img");
+      await makeDisk(root, { size: "700M", from: await systemdRoot() });
+      await makeDisk(writable, { size: "2G" });
+      await using machine = startGuestMachine({
+        kernel,
+        memory_mib: 768,
+        disks: [
+          { path: root, readOnly: true },
+          { path: writable, readOnly: false },
+        ],
+        record: { mode: "systemd" },
+      });
+      const agent = await connect(machine);
+      const phases: string[] = [];
+      agent.onEvent(({ phase }) => phases.push(phase));
+      await agent.waitReady({ timeout_ms: BOOT_MS });
+      expect(phases).toEqual(["mounted", "network", "starting", "ready"]);
+      expect(await shell(agent, "systemctl is-active banger-vsock-agent")).toBe("active\n");
+      expect(await shell(agent, "systemctl is-system-running --wait")).toBe("running\n");
+      expect(await shell(agent, "cat /proc/self/cgroup")).toContain("banger-vsock-agent.service");
+      const pid = /MainPID=(\d+)/.exec(
+        await shell(agent, "systemctl show -p MainPID banger-vsock-agent"),
+      )?.[1];
+      expect(await shell(agent, "cat /run/banger/agent.pid")).toBe(`${pid}\n`);
+
+      await agent.exec({ argv: ["kill", "-9", String(pid)] }).catch(() => {});
+      await agent.closed;
+      const next = await connect(machine);
+      await next.waitReady({ timeout_ms: BOOT_MS });
+      await shell(next, "until systemctl is-active -q banger-vsock-agent; do sleep 0.1; done");
+      expect(await shell(next, "cat /run/banger/agent.pid")).not.toBe(`${pid}\n`);
+
+      await next.shutdown();
+      expect(await machine.exited).toBe(0);
+      expect(await isClean(writable)).toBe(true);
+    },
+    PREPARE_MS,
+  );
+});

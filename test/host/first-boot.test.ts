@@ -1,0 +1,276 @@
+/**
+ * guest/first-boot.sh as PID 1 of a root of busybox, for every family of distributions. Package
+ * managers, systemd and the agent are scripts that write down how they were called.
+ */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import {
+  chmodSync,
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { run } from "#base/run.ts";
+import { busyboxRoot } from "#test/guest-disk.ts";
+import { testNeeding } from "#test/needs.ts";
+
+const SCRIPT = join(import.meta.dir, "../../guest/first-boot.sh");
+const SYSTEMD = 'echo "systemd as $$" >>/calls';
+/** Installs a systemd where the real packages have it. */
+const INSTALL = `[ "$1" = clean ] || { mkdir -p /usr/lib/systemd
+printf '#!/bin/sh\\n%s\\n' '${SYSTEMD}' >/usr/lib/systemd/systemd
+chmod 755 /usr/lib/systemd/systemd; }`;
+
+const hostTest = testNeeding("root", "unshare", "chroot");
+let root: string;
+
+beforeEach(async () => {
+  root = mkdtempSync(join(tmpdir(), "banger-first-boot-"));
+  cpSync(await busyboxRoot(), root, { recursive: true, verbatimSymlinks: true });
+  for (const folder of ["proc", "sys", "dev", "run", "sbin", "usr/sbin"]) {
+    mkdirSync(join(root, folder), { recursive: true });
+  }
+  copyFileSync(SCRIPT, join(root, "first-boot"));
+  chmodSync(join(root, "first-boot"), 0o755);
+});
+
+afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+/** A program of the guest: its call is written down, then `body` runs. */
+function program(path: string, body = ""): void {
+  const file = join(root, path);
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, `#!/bin/sh\necho "${path.replace(/.*\//, "")} $*" >>/calls\n${body}\n`);
+  chmodSync(file, 0o755);
+}
+
+function osRelease(text: string): void {
+  writeFileSync(join(root, "etc/os-release"), text);
+}
+
+interface Outcome {
+  exitCode: number;
+  output: string;
+  calls: string[];
+}
+
+/** Runs the script with an agent in /run, as PID 1 unless told otherwise. */
+async function boot(options: { isPid1?: boolean; isWithAgent?: boolean } = {}): Promise<Outcome> {
+  const { isPid1 = true, isWithAgent = true } = options;
+  program("agent", '[ "$2" != --lines ] || exec cat');
+  const setUp = [
+    `mount -t tmpfs tmpfs ${root}/run`,
+    `mkdir -p ${root}/run/banger ${root}/run/systemd/system`,
+    `touch ${root}/run/systemd/system/ours`,
+    isWithAgent ? `cp ${root}/agent ${root}/run/banger/banger-vsock-agent` : "true",
+    isPid1 ? `exec chroot ${root} /first-boot` : `chroot ${root} /first-boot`,
+  ];
+  const { exitCode, stdout, stderr } = await run(
+    ["unshare", "--mount", "--pid", "--fork", "sh", "-c", setUp.join("\n")],
+    { env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" } },
+  );
+  const calls = existsSync(join(root, "calls"))
+    ? readFileSync(join(root, "calls"), "utf8").trim().split("\n")
+    : [];
+  return { exitCode, output: stdout + stderr, calls };
+}
+
+/** The calls of programs other than the agent. */
+function withoutAgent(calls: string[]): string[] {
+  return calls.filter((call) => !call.startsWith("agent "));
+}
+
+const APT =
+  "apt-get -q -y --no-install-recommends -o Dpkg::Use-Pty=0 " +
+  "-o Dpkg::Options::=--force-confold -o Dpkg::Options::=--force-unsafe-io install " +
+  "systemd systemd-sysv udev dbus openssh-server iproute2";
+const APT_CALLS = ["apt-get -q -o Acquire::Languages=none update", APT, "apt-get -q clean"];
+const FEDORA_PACKAGES = "systemd systemd-udev dbus openssh-server iproute";
+
+const families: { name: string; os: string; manager: string; calls: string[] }[] = [
+  { name: "Debian", os: "ID=debian\n", manager: "apt-get", calls: APT_CALLS },
+  { name: "Ubuntu", os: 'ID=ubuntu\nID_LIKE="debian"\n', manager: "apt-get", calls: APT_CALLS },
+  {
+    name: "Fedora with dnf",
+    os: "ID=fedora\n",
+    manager: "dnf",
+    calls: [`dnf -y --setopt=install_weak_deps=0 install ${FEDORA_PACKAGES}`, "dnf clean all"],
+  },
+  {
+    name: "a minimal Fedora with microdnf",
+    os: "ID=fedora\n",
+    manager: "microdnf",
+    calls: [
+      `microdnf -y --setopt=install_weak_deps=0 install ${FEDORA_PACKAGES}`,
+      "microdnf clean all",
+    ],
+  },
+  {
+    name: "Rocky, by what it is like",
+    os: 'NAME="Rocky Linux"\nID="rocky"\nID_LIKE="rhel centos fedora"\n',
+    manager: "dnf",
+    calls: [`dnf -y --setopt=install_weak_deps=0 install ${FEDORA_PACKAGES}`, "dnf clean all"],
+  },
+  {
+    name: "Arch",
+    os: "ID=arch\n",
+    manager: "pacman",
+    calls: ["pacman -Syu --noconfirm --needed systemd-sysvcompat dbus openssh iproute2"],
+  },
+  {
+    name: "openSUSE",
+    os: 'ID="opensuse-tumbleweed"\nID_LIKE="opensuse suse"\n',
+    manager: "zypper",
+    calls: [
+      "zypper --non-interactive --gpg-auto-import-keys refresh",
+      "zypper --non-interactive install --no-recommends systemd udev dbus-1 openssh iproute2",
+      "zypper clean --all",
+    ],
+  },
+  {
+    name: "a distribution of tomorrow, like Debian",
+    os: "# comment\nID=tomorrow\nID_LIKE='something debian'\n",
+    manager: "apt-get",
+    calls: APT_CALLS,
+  },
+];
+
+for (const family of families) {
+  hostTest(`${family.name}: installs with its own manager and becomes systemd`, async () => {
+    osRelease(family.os);
+    program(`usr/bin/${family.manager}`, INSTALL);
+    const { calls, output } = await boot();
+    expect([...withoutAgent(calls), output]).toEqual([
+      ...family.calls,
+      "systemd as 1",
+      expect.stringContaining("banger: "),
+    ]);
+    expect(calls).toContain("agent notify starting systemd");
+    expect(calls.find((call) => call.startsWith("agent notify installing"))).toBeDefined();
+    expect(existsSync(join(root, "var/lib/banger"))).toBe(false);
+    expect(existsSync(join(root, "usr/sbin/policy-rc.d"))).toBe(false);
+  });
+}
+
+hostTest("Alpine gets OpenRC, is told so, and is ready at once", async () => {
+  osRelease("ID=alpine\n");
+  writeFileSync(join(root, "etc/inittab"), "::sysinit:/sbin/openrc sysinit\ntty1::respawn:getty\n");
+  const init = `printf '#!/bin/sh\\necho "init as $$" >>/calls\\n' >/sbin/init`;
+  program("usr/bin/apk", `touch /sbin/openrc; ${init}; chmod 755 /sbin/openrc /sbin/init`);
+  program("usr/bin/rc-update");
+  const { calls, output } = await boot();
+  expect(withoutAgent(calls)).toEqual([
+    "apk add --no-cache alpine-base openssh",
+    "rc-update add sshd default",
+    "init as 1",
+  ]);
+  expect(output).toContain("Alpine has no systemd");
+  expect(calls).toContain("agent notify ready openrc");
+  expect(readFileSync(join(root, "etc/inittab"), "utf8")).toContain("#tty1");
+});
+
+hostTest("a systemd that is there is run at once", async () => {
+  osRelease("ID=debian\n");
+  program("usr/bin/apt-get", INSTALL);
+  program("lib/systemd/systemd", SYSTEMD);
+  const { calls } = await boot();
+  expect(withoutAgent(calls)).toEqual(["systemd ", "systemd as 1"]);
+});
+
+hostTest(
+  "services do not start while they are installed, and systemd is not taken for running",
+  async () => {
+    osRelease("ID=debian\n");
+    program(
+      "usr/bin/apt-get",
+      `${INSTALL}
+/usr/sbin/policy-rc.d; echo "policy $?, offline \${SYSTEMD_OFFLINE-}" >>/calls
+[ ! -d /run/systemd/system ] || echo "systemd seems to run" >>/calls`,
+    );
+    const { calls } = await boot();
+    expect(calls).toContain("policy 101, offline 1");
+    expect(calls).not.toContain("systemd seems to run");
+  },
+);
+
+hostTest(
+  "the agent's units are back when systemd starts, and the ssh server takes keys",
+  async () => {
+    osRelease("ID=debian\n");
+    const systemd = "ls /run/systemd/system >>/calls";
+    program(
+      "usr/bin/apt-get",
+      `mkdir -p /usr/lib/systemd /etc/ssh/sshd_config.d /usr/sbin
+printf '#!/bin/sh\\n%s\\n' '${systemd}' >/usr/lib/systemd/systemd
+printf '#!/bin/sh\\necho made >/etc/ssh/ssh_host_ed25519_key\\n' >/usr/bin/ssh-keygen
+printf '#!/bin/sh\\n' >/usr/sbin/sshd
+chmod 755 /usr/lib/systemd/systemd /usr/bin/ssh-keygen /usr/sbin/sshd`,
+    );
+    program("usr/bin/systemctl");
+    const { calls } = await boot();
+    expect(withoutAgent(calls).slice(-2)).toEqual(["systemctl enable ssh.service", "ours"]);
+    expect(readFileSync(join(root, "etc/ssh/sshd_config.d/50-banger.conf"), "utf8")).toBe(
+      "# banger\nPermitRootLogin prohibit-password\nHostKey /etc/ssh/ssh_host_ed25519_key\n",
+    );
+    expect(existsSync(join(root, "etc/ssh/ssh_host_rsa_key"))).toBe(false);
+  },
+);
+
+hostTest("an unknown distribution is an error that names it, and the agent stays", async () => {
+  osRelease("ID=plan9\n");
+  const { calls, output } = await boot();
+  const message = 'the distribution "plan9" is not known; use direct mode for this image';
+  expect(output).toContain(message);
+  expect(calls.at(-2)).toContain("notify --log /run/banger/first-boot.log failed");
+  expect(calls.at(-2)).toContain(message);
+  expect(calls.at(-1)).toBe("agent idle");
+});
+
+hostTest(
+  "a package manager that fails is an error with its status, and is tried again later",
+  async () => {
+    osRelease("ID=debian\n");
+    program("usr/bin/apt-get", `echo "no route to the archive"; ${INSTALL}; exit 100`);
+    const first = await boot();
+    expect(first.output).toContain("no route to the archive");
+    expect(first.output).toContain("failed with status 100");
+    expect(first.calls.at(-1)).toBe("agent idle");
+    rmSync(join(root, "calls"));
+    program("usr/bin/apt-get", INSTALL);
+    const second = await boot();
+    expect(withoutAgent(second.calls)).toEqual([...APT_CALLS, "systemd as 1"]);
+  },
+);
+
+hostTest("packages without an init system are an error", async () => {
+  osRelease("ID=arch\n");
+  program("usr/bin/pacman");
+  const { output } = await boot();
+  expect(output).toContain("there is no init system among them");
+});
+
+hostTest("it works with no agent, and writes its log", async () => {
+  osRelease("ID=debian\n");
+  program("usr/bin/apt-get", `echo "line of apt"; ${INSTALL}`);
+  const { calls, output } = await boot({ isWithAgent: false });
+  expect(withoutAgent(calls)).toEqual([...APT_CALLS, "systemd as 1"]);
+  expect(output).toContain("line of apt");
+});
+
+hostTest("as a oneshot it installs nothing and ends", async () => {
+  osRelease("ID=debian\n");
+  program("usr/bin/apt-get", INSTALL);
+  program("lib/systemd/systemd", SYSTEMD);
+  const { calls, exitCode } = await boot({ isPid1: false });
+  expect([withoutAgent(calls), exitCode]).toEqual([[], 0]);
+});
+
+test("the script is one that every POSIX shell reads", async () => {
+  expect(await run(["sh", "-n", SCRIPT])).toMatchObject({ exitCode: 0, stderr: "" });
+});
