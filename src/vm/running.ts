@@ -7,6 +7,8 @@ import type { ExitReason, Machine } from "#vmm/driver.ts";
 const log = getLogger(["banger", "vm"]);
 
 const CONNECT_TIMEOUT_MS = 120_000;
+/** From the end of the agent's pipe to that of the process. */
+const EXIT_GRACE_MS = 3000;
 
 export class RunningVm {
   readonly machine: Machine;
@@ -31,13 +33,20 @@ export class RunningVm {
     return await agent;
   }
 
-  /** Waits for `work`, but no longer than the machine lives. */
+  /** Waits for `work`, but no longer than the machine lives; its end is then the error. */
   async whileAlive<T>(work: Promise<T>): Promise<T> {
     const ended = this.machine.exited.then((reason) => {
       throw new EndedEarly(reason);
     });
     ended.catch(() => {});
-    return await Promise.race([work, ended]);
+    try {
+      return await Promise.race([work, ended]);
+    } catch (error) {
+      // A dying machine breaks its pipe first; what the user needs to hear is why it died.
+      const isLostPipe = error instanceof BangerError && error.code === "unavailable";
+      if (isLostPipe) await Promise.race([ended, Bun.sleep(EXIT_GRACE_MS)]);
+      throw error;
+    }
   }
 
   async #connect(signal: AbortSignal | undefined): Promise<Agent> {
