@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, test } from "bun:test";
+import { afterEach, beforeEach, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import type { ExecOpen } from "#api/exec.ts";
 import { INITIAL_CREDIT_BYTES } from "#api/exec-constants.ts";
@@ -6,6 +6,9 @@ import { BangerError } from "#base/error.ts";
 import { MiB } from "#base/size.ts";
 import { type LocalDaemon, startLocalDaemon } from "#test/local-daemon.ts";
 import { openExec } from "./exec.ts";
+
+// Each starts programs, on computers that may be busy.
+setDefaultTimeout(60_000);
 
 let daemon: LocalDaemon;
 beforeEach(async () => {
@@ -126,7 +129,7 @@ test("a callback that fails ends the connection with its error", async () => {
 
 test("a terminal has the size that was asked for, and later ones", async () => {
   const out = collector();
-  const script = "stty size; trap 'stty size; exit' WINCH; while :; do sleep 0.05; done";
+  const script = "trap 'stty size; exit' WINCH; stty size; while :; do sleep 0.05; done";
   const terminal = { columns: 100, rows: 30 };
   const connection = openExec(daemon.socket, sh(script, { terminal, stdin: true }), {
     onStdout: out.take,

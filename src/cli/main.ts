@@ -1,14 +1,13 @@
 /** The command line: parses it, runs one handler, and shows whatever goes wrong, once. */
 import { type Command, CommanderError } from "commander";
 import { errorCodes } from "#base/error.ts";
-import { forbidsColor } from "#config/environment.ts";
 import { currentPaths } from "#config/resolve.ts";
 import type { Context } from "./context.ts";
 import { loaderOf } from "./handlers.ts";
 import { exitStatusOf, type Interrupt, watchInterrupts } from "./interrupt.ts";
 import { makeOutput, type Output } from "./print/output.ts";
 import { reportError } from "./print/report.ts";
-import { writeTo } from "./print/stdio.ts";
+import { writeOut } from "./print/stdio.ts";
 import { type Invocation, makeProgram } from "./program.ts";
 import { fromCommander } from "./usage.ts";
 
@@ -19,16 +18,12 @@ export async function runCli(words: readonly string[]): Promise<number> {
   let output = makeOutput({
     json: words.includes("--json"),
     quiet: false,
-    color: wantsColor(words.includes("--no-color")),
+    noColor: words.includes("--no-color"),
   });
   try {
-    // Whoever reads standard output may go away at any time; the write that fails tells of it.
-    process.stdout.on("error", () => {});
-    process.stderr.on("error", () => {});
     const invocation = await parse(words);
     if (invocation === undefined) return 0;
-    const { json, quiet, noColor } = invocation;
-    output = makeOutput({ json, quiet, color: wantsColor(noColor) });
+    output = makeOutput(invocation);
     const { run } = await loaderOf(invocation.path)();
     const status = await run(invocation, makeContext(output, interrupt));
     return status ?? 0;
@@ -58,7 +53,7 @@ async function parse(words: readonly string[]): Promise<Invocation | undefined> 
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
   }
-  if (written) await writeTo(process.stdout, written);
+  if (written) await writeOut(written);
   return invocation;
 }
 
@@ -80,10 +75,6 @@ function prepare(command: Command, write: (text: string) => void): void {
   for (const child of command.commands) prepare(child, write);
 }
 
-function wantsColor(noColor: boolean): boolean {
-  return !noColor && process.stderr.isTTY === true && !forbidsColor();
-}
-
 function makeContext(output: Output, interrupt: Interrupt): Context {
   const paths = currentPaths();
   return {
@@ -92,7 +83,7 @@ function makeContext(output: Output, interrupt: Interrupt): Context {
     interrupt,
     async daemon() {
       const { ensureDaemon } = await import("./daemon/ensure.ts");
-      return await ensureDaemon(paths, output);
+      return await ensureDaemon(paths, { note: output.note, signal: interrupt.signal });
     },
     async progress() {
       const { makeProgress } = await import("./progress/view.ts");

@@ -49,11 +49,8 @@ export function makeProgram(words: readonly string[], onInvoke: OnInvoke): Comma
     command.helpGroup(node.kind === "group" ? "Management:" : "Other:");
     program.addCommand(command, { hidden: isHidden(node) });
   }
-  // Hidden ones are added as well, since the suggestion for a misspelt command is made of them all.
-  for (const [name, path] of Object.entries(shortcuts)) {
-    const isWanted = shortcut !== undefined && name === wanted;
-    const node = isWanted ? commandAt(path) : { ...emptyCommand, brief: "" };
-    program.addCommand(make(name, node, path), { hidden: true });
+  if (wanted !== undefined && shortcut) {
+    program.addCommand(make(wanted, commandAt(shortcut), shortcut), { hidden: true });
   }
   const names = Object.keys(shortcuts).join(" ");
   const short = `\nShort for the most used, such as \`banger run\` for \`banger vm run\`:\n  ${names}\n`;
@@ -68,8 +65,6 @@ const EXAMPLES = [
   "banger vm ssh testbox",
   "banger run debian:bookworm -- uname -a",
 ];
-
-const emptyCommand: CommandSpec = { kind: "command", brief: "", args: {}, flags: {}, examples: [] };
 
 /** The description at `path`, which names one of the tree's commands. */
 export function commandAt(path: readonly string[]): CommandSpec {
@@ -103,7 +98,9 @@ function fill(command: Command, node: Node, filling: Filling): Command {
   command.description(node.brief).copyInheritedSettings(filling.program);
   if (!filling.isNeeded) return command;
   if (node.kind === "group") return fillGroup(command, node, filling);
-  if (node.aliases) command.aliases([...node.aliases]);
+  // A shortcut stands for itself alone.
+  const isShortcut = command.name() !== filling.path.at(-1);
+  if (node.aliases && !isShortcut) command.aliases([...node.aliases]);
   for (const [name, arg] of Object.entries(node.args)) command.addArgument(makeArgument(name, arg));
   addFlags(command, { ...node.flags, ...globalFlags });
   if (node.isPassThrough) command.passThroughOptions();

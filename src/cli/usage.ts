@@ -2,6 +2,7 @@
 import type { Command, CommanderError } from "commander";
 import { BangerError } from "#base/error.ts";
 import { didYouMean } from "#base/similar.ts";
+import { shortcuts } from "./spec/root.ts";
 
 /** `command` is the one whose words could not be understood. */
 export function fromCommander({ code, message }: CommanderError, command: Command): BangerError {
@@ -22,7 +23,8 @@ export function fromCommander({ code, message }: CommanderError, command: Comman
 /** What could have been meant. */
 function knownWords(code: string, command: Command): string[] {
   if (code === "commander.unknownCommand") {
-    return command.commands.flatMap((each) => [each.name(), ...each.aliases()]);
+    const own = command.commands.flatMap((each) => [each.name(), ...each.aliases()]);
+    return command.parent ? own : [...own, ...Object.keys(shortcuts)];
   }
   if (code !== "commander.unknownOption") return [];
   const lineage = [command, command.parent].filter((each) => each !== null);

@@ -20,7 +20,9 @@ export function cliCommand(words: readonly string[]): string[] {
 }
 
 export function cliEnvironment(env: Record<string, string>): Record<string, string | undefined> {
-  return { ...process.env, NO_COLOR: "1", ...env };
+  // The runtime's own cache would be written into the folders of the test.
+  const runtime = { BUN_RUNTIME_TRANSPILER_CACHE_PATH: "0" };
+  return { ...process.env, ...runtime, NO_COLOR: "1", ...env };
 }
 
 export async function runCli(words: readonly string[], options: CliOptions): Promise<CliResult> {

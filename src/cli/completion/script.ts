@@ -28,5 +28,5 @@ export function completionScript(shell: (typeof SHELLS)[number]): string {
 }
 
 const BASH_WORDS = `\${words[@]:1}`;
-const BASH_QUOTED = `$(printf '%q ' "\${words[@]:1:cword-1}")\${cur:+$(printf '%q' "$cur")}`;
+const BASH_QUOTED = `$(for word in "\${words[@]:1:cword-1}"; do printf '%q ' "$word"; done)\${cur:+$(printf '%q' "$cur")}`;
 const BASH_VALUE = `[[ "$cur" == -*=* ]] && cur="\${cur#*=}"`;

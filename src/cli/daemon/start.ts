@@ -1,41 +1,51 @@
 /** Starts the daemon as a process of its own, and waits until it answers. */
 import { closeSync, mkdirSync, openSync } from "node:fs";
 import { dirname } from "node:path";
+import type { DaemonStatus } from "#api/system.ts";
 import { BangerError, errorCodes } from "#base/error.ts";
 import { daemonEnvironment } from "#config/environment.ts";
 import type { Paths } from "#config/paths.ts";
 import { formatLogLine, lastLines, sizeOf } from "./log-lines.ts";
-import { isListening } from "./probe.ts";
 import { selfCommand } from "./self.ts";
+import { daemonStatus } from "./status.ts";
 
 /** Reconciling many machines takes a while; a daemon that is not there by then hangs. */
 const READY_TIMEOUT_MS = 60_000;
 const RETRY_MIN_MS = 4;
 const RETRY_MAX_MS = 50;
+const GIVE_WAY_MS = 100;
 const SHOWN_LINES = 10;
 
 /** Throws `unavailable` with the daemon's last words when it ends instead. */
-export async function startDaemon(paths: Paths): Promise<void> {
+export async function startDaemon(paths: Paths, signal: AbortSignal): Promise<DaemonStatus> {
   const logged = sizeOf(paths.daemonLog);
-  const child = spawnDaemon(paths);
   const deadline_ms = performance.now() + READY_TIMEOUT_MS;
+  let child = spawnDaemon(paths);
+  let giveWay_ms = GIVE_WAY_MS;
   for (let wait_ms = RETRY_MIN_MS; ; wait_ms = Math.min(wait_ms * 2, RETRY_MAX_MS)) {
-    if (await isListening(paths.socket)) break;
-    if (isDead(child.exitCode, child.signalCode)) throw died(paths, logged);
+    const hasEnded = child.exitCode !== null || child.signalCode !== null;
+    const status = await daemonStatus(paths, signal);
+    if (status) {
+      // Another one was first. Ours must not wait at its start for that one to end.
+      if (status.pid !== child.pid) child.kill("SIGKILL");
+      child.unref();
+      return status;
+    }
+    if (hasEnded && child.exitCode !== errorCodes.conflict.exit) throw died(paths, logged);
     if (performance.now() > deadline_ms) {
       throw new BangerError("timeout", "Cannot start the daemon: it runs and does not answer", {
         hint: "See what it says with: banger daemon logs",
       });
     }
+    if (hasEnded) {
+      // It gave way to another one, which either starts at the same time or is just ending.
+      await Bun.sleep(giveWay_ms);
+      giveWay_ms *= 2;
+      child = spawnDaemon(paths);
+      wait_ms = RETRY_MIN_MS;
+    }
     await Promise.race([Bun.sleep(wait_ms), child.exited]);
-    // Two that start at once: one of them gives way to the other, which is waited for.
-    if (child.exitCode === errorCodes.conflict.exit) await Bun.sleep(RETRY_MAX_MS);
   }
-  child.unref();
-}
-
-function isDead(exitCode: number | null, signal: unknown): boolean {
-  return signal !== null || (exitCode !== null && exitCode !== errorCodes.conflict.exit);
 }
 
 function spawnDaemon(paths: Paths) {

@@ -1,19 +1,22 @@
 /** The daemon's state, asked without starting it. */
+import { readFileSync } from "node:fs";
 import type { DaemonStatus } from "#api/system.ts";
 import { BangerError } from "#base/error.ts";
 import type { Paths } from "#config/paths.ts";
 import { connect } from "#sdk/client.ts";
-import { isDaemonDown, isListening } from "./probe.ts";
 
 const END_TIMEOUT_MS = 60_000;
 const RETRY_MS = 20;
 
-/** Undefined when no daemon runs. */
-export async function daemonStatus(paths: Paths): Promise<DaemonStatus | undefined> {
+/** Undefined when no daemon runs, or one that is ending. */
+export async function daemonStatus(
+  paths: Paths,
+  signal: AbortSignal,
+): Promise<DaemonStatus | undefined> {
   try {
-    return await connect({ socket: paths.socket }).system.status();
+    return await connect({ socket: paths.socket }).system.status(undefined, { signal });
   } catch (error) {
-    if (isDaemonDown(error)) return undefined;
+    if (error instanceof BangerError && error.code === "unavailable") return undefined;
     throw error;
   }
 }
@@ -23,11 +26,11 @@ export async function endDaemon(
   paths: Paths,
   signal: AbortSignal,
 ): Promise<DaemonStatus | undefined> {
-  const status = await daemonStatus(paths);
+  const status = await daemonStatus(paths, signal);
   if (!status) return undefined;
-  await connect({ socket: paths.socket }).system.shutdown();
+  await connect({ socket: paths.socket }).system.shutdown(undefined, { signal });
   const deadline_ms = performance.now() + END_TIMEOUT_MS;
-  while ((await isListening(paths.socket)) || isAlive(status.pid)) {
+  while (isAlive(status.pid)) {
     signal.throwIfAborted();
     if (performance.now() > deadline_ms) {
       throw new BangerError("timeout", `Cannot end the daemon: process ${status.pid} goes on`, {
@@ -39,10 +42,12 @@ export async function endDaemon(
   return status;
 }
 
+/** A process that has ended counts as gone, also while nobody has asked for its exit status. */
 function isAlive(pid: number): boolean {
   try {
-    process.kill(pid, 0);
-    return true;
+    // The state follows the name, which may hold anything, in parentheses.
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(")") + 2));
   } catch {
     return false;
   }

@@ -3,7 +3,7 @@ import type { ExecOpen, ExecRequest } from "#api/exec.ts";
 import { BangerError } from "#base/error.ts";
 import type { Context } from "#cli/context.ts";
 import { exitStatusOf, type ForwardedSignal } from "#cli/interrupt.ts";
-import { writeTo } from "#cli/print/stdio.ts";
+import { writeErr, writeOut } from "#cli/print/stdio.ts";
 import { variable } from "#config/environment.ts";
 import { type ExecConnection, openExec } from "#sdk/exec.ts";
 import { makeRaw, onResize, terminalSize } from "./terminal.ts";
@@ -51,8 +51,8 @@ export async function runSession(
   await context.daemon();
   using progress = await context.progress();
   const connection = openExec(paths.socket, open, {
-    onStdout: (bytes) => writeTo(process.stdout, bytes),
-    onStderr: (bytes) => writeTo(process.stderr, bytes),
+    onStdout: writeOut,
+    onStderr: writeErr,
     onProgress: progress.report,
     signal: interrupt.signal,
   });

@@ -1,7 +1,7 @@
 import { complete } from "#cli/completion/complete.ts";
 import { namesOf } from "#cli/completion/names.ts";
 import type { Handler } from "#cli/context.ts";
-import { writeTo } from "#cli/print/stdio.ts";
+import { writeOut } from "#cli/print/stdio.ts";
 import { safeLine } from "#cli/print/text.ts";
 import type { root } from "#cli/spec/root.ts";
 
@@ -20,5 +20,5 @@ export const run: Handler<typeof root.commands.complete> = async ({ args }, { pa
     .filter(({ value }) => value.startsWith(typed))
     .map(({ value, description }) => `${value}\t${safeLine(description)}`);
   lines.push(`:${isPath ? FILES : NO_FILES}`);
-  await writeTo(process.stdout, `${lines.join("\n")}\n`);
+  await writeOut(`${lines.join("\n")}\n`);
 };

@@ -23,8 +23,7 @@ function render(checks: readonly Check[], output: Output): string {
   return checks
     .map(({ status, title, detail, fix }) => {
       const [mark, color] = marks[status];
-      const shown = process.stdout.isTTY ? output.style(color, mark) : mark;
-      const line = `${shown} ${title.padEnd(width)}  ${safeLine(detail)}`;
+      const line = `${output.style(color, mark, "stdout")} ${title.padEnd(width)}  ${safeLine(detail)}`;
       return fix ? `${line}\n${indent}→ ${safeLine(fix)}` : line;
     })
     .join("\n");

@@ -7,7 +7,24 @@ export async function forEach(
   names: readonly string[],
   work: (name: string) => Promise<void>,
 ): Promise<void> {
-  const results = await Promise.allSettled([...new Set(names)].map(work));
+  throwFailures(await Promise.allSettled([...new Set(names)].map(work)));
+}
+
+/** One after another, for work that shows its progress. What comes after a cancellation is not begun. */
+export async function inTurn(
+  names: readonly string[],
+  work: (name: string) => Promise<void>,
+): Promise<void> {
+  const results: PromiseSettledResult<void>[] = [];
+  for (const name of new Set(names)) {
+    const [result] = await Promise.allSettled([work(name)]);
+    results.push(result);
+    if (result.status === "rejected" && toBangerError(result.reason).code === "cancelled") break;
+  }
+  throwFailures(results);
+}
+
+function throwFailures(results: readonly PromiseSettledResult<void>[]): void {
   const errors = results.flatMap((result): BangerError[] =>
     result.status === "rejected" ? [toBangerError(result.reason)] : [],
   );

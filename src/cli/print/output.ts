@@ -2,38 +2,47 @@
  * Results go to standard output, prose and progress to standard error. With --json a result
  * is what the API says, indented; a stream is one document a line.
  */
-import { styleText } from "node:util";
-import { writeTo } from "./stdio.ts";
+import { forbidsColor } from "#config/environment.ts";
+import { paint, type Style } from "./color.ts";
+import { writeOut } from "./stdio.ts";
 
 export interface OutputOptions {
   json: boolean;
   quiet: boolean;
-  color: boolean;
+  noColor: boolean;
 }
 
-export interface Output extends OutputOptions {
+export interface Output {
+  readonly json: boolean;
+  readonly quiet: boolean;
   /** A command's whole result: `value` with --json, otherwise what `text` gives, if it gives something. */
   document(value: unknown, text: () => string): Promise<void>;
   /** One of several results. */
   item(value: unknown, text: string): Promise<void>;
   /** Prose for people: neither with --json nor with --quiet. */
   note(text: string): void;
-  /** `text` in a style where colors are wanted. */
-  style(format: Parameters<typeof styleText>[0], text: string): string;
+  /** `text` in a style, where the stream that it is for shows colors. */
+  style(style: Style, text: string, stream?: "stdout" | "stderr"): string;
+  hasColor(stream?: "stdout" | "stderr"): boolean;
 }
 
 export function makeOutput(options: OutputOptions): Output {
   const print = async (text: string): Promise<void> => {
-    if (text !== "") await writeTo(process.stdout, `${text}\n`);
+    if (text !== "") await writeOut(`${text}\n`);
   };
+  // Asked when it is needed, since to know what a stream is takes longer than to write to it.
+  const hasColor = (stream: "stdout" | "stderr" = "stderr"): boolean =>
+    !options.noColor && !forbidsColor() && process[stream].isTTY === true;
+  const { json, quiet } = options;
   return {
-    ...options,
+    json,
+    quiet,
     document: (value, text) => print(options.json ? JSON.stringify(value, null, 2) : text()),
     item: (value, text) => print(options.json ? JSON.stringify(value) : text),
     note(text) {
-      if (!options.json && !options.quiet) process.stderr.write(`${text}\n`);
+      if (!options.json && !options.quiet) console.error(text);
     },
-    style: (format, text) =>
-      options.color ? styleText(format, text, { validateStream: false }) : text,
+    style: (style, text, stream) => (hasColor(stream) ? paint(style, text) : text),
+    hasColor,
   };
 }

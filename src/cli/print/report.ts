@@ -1,11 +1,12 @@
 /** The one place where an error is shown. */
 import { BangerError, errnoOf, errorCodes, toBangerError } from "#base/error.ts";
 import { exitStatusOf } from "#cli/interrupt.ts";
+import type { Style } from "./color.ts";
 import { safeLine, safeText } from "./text.ts";
 
 export interface ReportOptions {
   json: boolean;
-  style: (format: "red" | "bold" | "dim", text: string) => string;
+  style: (style: Style, text: string) => string;
 }
 
 /** Several failures of one command, each already a BangerError. */
@@ -22,7 +23,7 @@ export class Failures extends Error {
 export function reportError(thrown: unknown, options: ReportOptions): number {
   if (errnoOf(thrown) === "EPIPE") return exitStatusOf("SIGPIPE");
   const errors = thrown instanceof Failures ? thrown.errors : [toBangerError(thrown)];
-  for (const error of errors) process.stderr.write(render(error, thrown, options));
+  for (const error of errors) console.error(render(error, thrown, options));
   const codes = new Set(errors.map(({ code }) => code));
   const [first] = codes;
   return codes.size === 1 && first ? errorCodes[first].exit : errorCodes.internal.exit;
@@ -30,13 +31,12 @@ export function reportError(thrown: unknown, options: ReportOptions): number {
 
 function render(error: BangerError, thrown: unknown, { json, style }: ReportOptions): string {
   const { code, message, hint } = error;
-  if (json)
-    return `${JSON.stringify({ error: hint ? { code, message, hint } : { code, message } })}\n`;
-  if (code === "cancelled") return `${safeLine(message)}\n`;
-  let text = `${style("red", "error:")} ${safeText(message)}\n`;
-  if (hint) text += `${style("bold", "hint:")} ${safeText(hint)}\n`;
+  if (json) return JSON.stringify({ error: hint ? { code, message, hint } : { code, message } });
+  if (code === "cancelled") return safeLine(message);
+  let text = `${style("red", "error:")} ${safeText(message)}`;
+  if (hint) text += `\n${style("bold", "hint:")} ${safeText(hint)}`;
   // What is no BangerError is a mistake of ours, and the trace is what a report of it needs.
   const isOurs = code === "internal" && !(thrown instanceof BangerError);
-  if (isOurs && thrown instanceof Error && thrown.stack) text += `${style("dim", thrown.stack)}\n`;
+  if (isOurs && thrown instanceof Error && thrown.stack) text += `\n${style("dim", thrown.stack)}`;
   return text;
 }

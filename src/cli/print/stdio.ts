@@ -1,8 +1,20 @@
-/** Writing to standard output and standard error at the pace of whoever reads them. */
+/**
+ * Writing to standard output and standard error at the pace of whoever reads them. The
+ * streams of `process` would do as well, but take longer to set up than a short command runs.
+ */
 
 /** Resolves when the bytes were taken. Rejects with EPIPE when nobody reads any more. */
-export function writeTo(stream: NodeJS.WriteStream, data: string | Uint8Array): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  stream.write(data, (error) => (error ? reject(error) : resolve()));
-  return promise;
+export const writeOut = makeWriter(Bun.stdout);
+export const writeErr = makeWriter(Bun.stderr);
+
+type Writer = (data: string | Uint8Array) => Promise<void>;
+
+/** What is written at the same time comes out one after another. */
+function makeWriter(file: Bun.BunFile): Writer {
+  let tail: Promise<unknown> = Promise.resolve();
+  return async (data) => {
+    const turn = tail.then(() => Bun.write(file, data));
+    tail = turn.catch(() => {});
+    await turn;
+  };
 }

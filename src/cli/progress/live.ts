@@ -1,5 +1,5 @@
 /** Progress on a terminal: finished steps stay above, those under way are redrawn in place. */
-import { styleText } from "node:util";
+import type { Style } from "#cli/print/color.ts";
 import { activeLine, finishedLine } from "./line.ts";
 import { Steps } from "./steps.ts";
 import type { ProgressView } from "./view.ts";
@@ -12,10 +12,11 @@ const HIDE_CURSOR = "\x1b[?25l";
 const SHOW_CURSOR = "\x1b[?25h";
 const CLEAR_BELOW = "\r\x1b[J";
 
-export function makeLiveView(
-  stream: NodeJS.WriteStream,
-  { color }: { color: boolean },
-): ProgressView {
+interface LiveOptions {
+  style(style: Style, text: string): string;
+}
+
+export function makeLiveView(stream: NodeJS.WriteStream, { style }: LiveOptions): ProgressView {
   const steps = new Steps();
   let drawn = 0;
   let isHidden = false;
@@ -28,9 +29,6 @@ export function makeLiveView(
   process.on("exit", showCursor);
 
   const columns = (): number => (stream.columns || COLUMNS_DEFAULT) - 1;
-  const style = (format: "green" | "dim", text: string): string =>
-    color ? styleText(format, text, { validateStream: false }) : text;
-
   /** Replaces the lines that were drawn by `above`, which stays, and the steps under way. */
   function draw(above: readonly string[]): void {
     clearTimeout(timer);

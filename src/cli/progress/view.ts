@@ -4,6 +4,7 @@
  * --json each report as a document; with --quiet nothing.
  */
 import type { Progress } from "#base/progress.ts";
+import type { Style } from "#cli/print/color.ts";
 import { finishedLine, titleOf } from "./line.ts";
 import { makeLiveView } from "./live.ts";
 import { Steps } from "./steps.ts";
@@ -23,7 +24,7 @@ export interface ProgressView extends Disposable {
 interface ViewOptions {
   json: boolean;
   quiet: boolean;
-  color: boolean;
+  style(style: Style, text: string): string;
 }
 
 export function makeProgress(stream: NodeJS.WriteStream, options: ViewOptions): ProgressView {

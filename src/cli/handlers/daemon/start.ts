@@ -5,11 +5,10 @@ import type { root } from "#cli/spec/root.ts";
 
 type Spec = typeof root.commands.daemon.commands.start;
 
-export const run: Handler<Spec> = async (_, { paths, output }) => {
-  const before = await daemonStatus(paths);
-  if (!before) await startDaemon(paths);
-  const status = before ?? (await daemonStatus(paths));
+export const run: Handler<Spec> = async (_, { paths, output, interrupt }) => {
+  const before = await daemonStatus(paths, interrupt.signal);
+  const status = before ?? (await startDaemon(paths, interrupt.signal));
   await output.document(status, () =>
-    output.quiet ? "" : `The daemon ${before ? "runs already" : "runs"}, pid ${status?.pid}`,
+    output.quiet ? "" : `The daemon ${before ? "runs already" : "runs"}, pid ${status.pid}`,
   );
 };

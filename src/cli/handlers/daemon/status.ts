@@ -8,8 +8,8 @@ import { notRunning } from "#sdk/errors.ts";
 
 type Spec = typeof root.commands.daemon.commands.status;
 
-export const run: Handler<Spec> = async (_, { paths, output }) => {
-  const status = await daemonStatus(paths);
+export const run: Handler<Spec> = async (_, { paths, output, interrupt }) => {
+  const status = await daemonStatus(paths, interrupt.signal);
   if (!status) throw notRunning(paths.socket);
   await output.document(status, () =>
     pairs([

@@ -1,12 +1,12 @@
 import type { Handler } from "#cli/context.ts";
 import { makeConsoleFilter } from "#cli/print/console.ts";
-import { writeTo } from "#cli/print/stdio.ts";
+import { writeOut } from "#cli/print/stdio.ts";
 import type { vmCommands } from "#cli/spec/vm.ts";
 
 export const run: Handler<typeof vmCommands.commands.logs> = async ({ args, flags }, context) => {
   const { output, interrupt } = context;
   const client = await context.daemon();
-  const filter = makeConsoleFilter({ color: output.color && process.stdout.isTTY });
+  const filter = makeConsoleFilter({ color: output.hasColor("stdout") });
   const chunks = await client.vm.logs(
     {
       name: args.vm,
@@ -17,7 +17,7 @@ export const run: Handler<typeof vmCommands.commands.logs> = async ({ args, flag
   );
   for await (const chunk of chunks) {
     if (output.json) await output.item(chunk, "");
-    else await writeTo(process.stdout, filter.push(chunk.text));
+    else await writeOut(filter.push(chunk.text));
   }
-  if (!output.json) await writeTo(process.stdout, filter.end());
+  if (!output.json) await writeOut(filter.end());
 };

@@ -1,0 +1,57 @@
+import { afterAll, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { GiB, MiB } from "#base/size.ts";
+import { readEnvironment } from "./env.ts";
+import { countArg, diskArg, durationArg, memoryArg } from "./numbers.ts";
+import { absoluteReference } from "./reference.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "banger-args-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+test("sizes without a unit count what a person means", () => {
+  expect(memoryArg("512")).toBe(512);
+  expect(memoryArg("512M")).toBe(512);
+  expect(memoryArg("2G")).toBe(2048);
+  expect(diskArg("10")).toBe(10 * GiB);
+  expect(diskArg("512MiB")).toBe(512 * MiB);
+  expect(() => memoryArg("-1")).toThrow("Cannot parse size");
+});
+
+test("counts are whole numbers, durations have units", () => {
+  expect(countArg("4")).toBe(4);
+  for (const text of ["", "1.5", "-1", "4x", "1e3"]) expect(() => countArg(text)).toThrow();
+  expect(durationArg("1m30s")).toBe(90_000);
+  expect(durationArg("5")).toBe(5_000);
+});
+
+test("readEnvironment() takes pairs, names of one's own and files", () => {
+  const file = join(folder, "env");
+  writeFileSync(file, "# comment\nFROM_FILE=1\r\nBOTH=file\n\nWITH=a=b c\n");
+  expect(readEnvironment({ env: ["BOTH=flag", "EMPTY=", "HOME"], envFile: [file] })).toEqual({
+    FROM_FILE: "1",
+    BOTH: "flag",
+    WITH: "a=b c",
+    EMPTY: "",
+    HOME: process.env["HOME"] ?? "",
+  });
+  expect(readEnvironment({ env: ["SURELY_NOT_SET_ANYWHERE"], envFile: [] })).toBeUndefined();
+  expect(readEnvironment({ env: [], envFile: [] })).toBeUndefined();
+  expect(() => readEnvironment({ env: ["1A=x"], envFile: [] })).toThrow('"1A" is not the name');
+  expect(() => readEnvironment({ env: [], envFile: [join(folder, "none")] })).toThrow(
+    "Cannot read",
+  );
+});
+
+test("absoluteReference() completes the paths of files, and leaves registries alone", () => {
+  expect(absoluteReference("oci:dir:tag", "/home/me")).toBe("oci:/home/me/dir:tag");
+  expect(absoluteReference("oci:/dir", "/home/me")).toBe("oci:/dir");
+  expect(absoluteReference("docker-archive:../a.tar", "/home/me")).toBe(
+    "docker-archive:/home/a.tar",
+  );
+  expect(absoluteReference("oci-archive:./a.tar", "/x")).toBe("oci-archive:/x/a.tar");
+  for (const text of ["debian:bookworm", "127.0.0.1:5000/oci:latest", "oci"]) {
+    expect(absoluteReference(text, "/home/me")).toBe(text);
+  }
+});

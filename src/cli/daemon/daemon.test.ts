@@ -1,0 +1,109 @@
+import { afterEach, beforeEach, expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { cliCommand, cliEnvironment, runCli } from "#test/cli.ts";
+import { formatLogLine, lastLines } from "./log-lines.ts";
+
+// Each starts programs, on computers that may be busy.
+setDefaultTimeout(60_000);
+
+let folder: string;
+let env: Record<string, string>;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "banger-start-"));
+  env = {
+    HOME: folder,
+    XDG_RUNTIME_DIR: join(folder, "run"),
+    XDG_STATE_HOME: join(folder, "state"),
+    XDG_CONFIG_HOME: join(folder, "config"),
+    XDG_CACHE_HOME: join(folder, "cache"),
+  };
+});
+afterEach(async () => {
+  await banger("daemon", "stop");
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const banger = (...words: string[]) => runCli(words, { env });
+const pidOf = async () => JSON.parse((await banger("daemon", "status", "--json")).stdout).pid;
+
+test("a command starts the daemon, and only what asks for it ends it", async () => {
+  const before = await banger("daemon", "status");
+  expect(before.exitCode).toBe(7);
+  expect(before.stderr).toContain("hint: Start it with: banger daemon start");
+  expect(await banger("vm", "list", "--json")).toEqual({ exitCode: 0, stdout: "[]\n", stderr: "" });
+  const pid = await pidOf();
+  expect((await banger("daemon", "start")).stdout).toBe(`The daemon runs already, pid ${pid}\n`);
+  expect((await banger("daemon", "restart")).exitCode).toBe(0);
+  expect(await pidOf()).not.toBe(pid);
+  const logs = await banger("daemon", "logs");
+  expect(logs.stdout.match(/INFO banger .* listens on/g)).toHaveLength(2);
+  expect((await banger("daemon", "stop")).stdout).toBe("The daemon has ended\n");
+  expect((await banger("daemon", "status")).exitCode).toBe(7);
+  expect((await banger("daemon", "stop")).stdout).toBe("No daemon runs\n");
+});
+
+test("commands that come at once share one daemon", async () => {
+  const results = await Promise.all([1, 2, 3, 4].map(() => banger("vm", "list", "-q")));
+  expect(results).toEqual(results.map(() => ({ exitCode: 0, stdout: "", stderr: "" })));
+  const logs = await banger("daemon", "logs");
+  expect(logs.stdout.match(/listens on/g)).toHaveLength(1);
+});
+
+test("the socket of a daemon that was killed is no hindrance", async () => {
+  await banger("daemon", "start");
+  const pid = await pidOf();
+  process.kill(pid, "SIGKILL");
+  expect(existsSync(join(folder, "run/banger/daemon.sock"))).toBe(true);
+  expect((await banger("vm", "list", "-q")).exitCode).toBe(0);
+  expect(await pidOf()).not.toBe(pid);
+});
+
+test("a daemon that cannot start is shown with its last words", async () => {
+  mkdirSync(join(folder, "config/banger"), { recursive: true });
+  writeFileSync(join(folder, "config/banger/config.toml"), 'vmm = "nonsense"\n');
+  const { exitCode, stderr } = await banger("vm", "list");
+  expect(exitCode).toBe(7);
+  expect(stderr).toContain("error: Cannot start the daemon: it ended at once; it said:");
+  expect(stderr).toContain("must be one of auto, firecracker, qemu");
+});
+
+test("daemon logs -f goes on with what is added", async () => {
+  const log = join(folder, "state/banger/daemon.log");
+  mkdirSync(join(folder, "state/banger"), { recursive: true });
+  writeFileSync(log, "first\nsecond\n");
+  const child = Bun.spawn(cliCommand(["daemon", "logs", "-f", "-n", "1"]), {
+    env: cliEnvironment(env),
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  let text = "";
+  for await (const chunk of child.stdout) {
+    text += new TextDecoder().decode(chunk);
+    if (text === "second\n") writeFileSync(log, "first\nsecond\nthird\n");
+    if (text.includes("third")) child.kill("SIGINT");
+  }
+  await child.exited;
+  expect(text).toBe("second\nthird\n");
+  expect(child.exitCode).toBe(130);
+});
+
+test("formatLogLine() shows a record's time, level and message, and nothing that moves a cursor", () => {
+  const record = { "@timestamp": "T", level: "WARN", message: "m\u001b[2J", logger: "x" };
+  expect(formatLogLine(JSON.stringify(record))).toBe("T WARN m");
+  expect(formatLogLine("plain\u0007")).toBe("plain");
+  expect(formatLogLine("{broken")).toBe("{broken");
+});
+
+test("lastLines() begins where it is told", () => {
+  const path = join(folder, "log");
+  writeFileSync(path, "one\ntwo\nthree\n");
+  expect(lastLines(path, 2)).toEqual(["two", "three"]);
+  expect(lastLines(path, 9, 4)).toEqual(["two", "three"]);
+  expect(lastLines(path, 0)).toEqual([]);
+  expect(lastLines(join(folder, "none"), 5)).toEqual([]);
+  expect(readFileSync(path, "utf8")).toHaveLength(14);
+});

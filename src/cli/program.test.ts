@@ -1,0 +1,123 @@
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { BangerError } from "#base/error.ts";
+import { runCli } from "#test/cli.ts";
+import { loaderOf } from "./handlers.ts";
+import { commandAt, type Invocation, makeProgram } from "./program.ts";
+import { root, shortcuts } from "./spec/root.ts";
+import type { Node } from "./spec/types.ts";
+
+// Each starts programs, on computers that may be busy.
+setDefaultTimeout(60_000);
+
+/** The path of every command there is. */
+function leaves(node: Node = root, path: string[] = []): string[][] {
+  if (node.kind === "command") return [path];
+  return Object.entries(node.commands).flatMap(([name, each]) => leaves(each, [...path, name]));
+}
+
+function parse(...words: string[]): Invocation {
+  let found: Invocation | undefined;
+  makeProgram(words, (invocation) => {
+    found = invocation;
+  }).parse(words, { from: "user" });
+  if (!found) throw new Error("no command was found");
+  return found;
+}
+
+test("every command has a handler, examples and help that shows them", async () => {
+  for (const path of leaves()) {
+    const spec = commandAt(path);
+    expect(spec.examples.length).toBeGreaterThan(0);
+    const { run } = await loaderOf(path)();
+    expect(run).toBeFunction();
+    let help = "";
+    const program = makeProgram(path, () => {});
+    const command = path.reduce(
+      (parent, name) => parent.commands.find((each) => each.name() === name) ?? parent,
+      program,
+    );
+    const writeOut = (text: string): void => {
+      help += text;
+    };
+    command.configureOutput({ writeOut }).outputHelp();
+    expect(help).toContain(`Usage: banger ${path.join(" ")}`);
+    for (const example of spec.examples) expect(help).toContain(example);
+  }
+});
+
+test("every shortcut means a command", () => {
+  for (const [name, path] of Object.entries(shortcuts)) {
+    const spec = commandAt(path);
+    const words = Object.values(spec.args).some(({ count }) => count === "one" || count === "some")
+      ? [name, "x", "y"]
+      : [name];
+    if (Object.values(spec.args)[0]?.count === "one" && Object.keys(spec.args).length === 1) {
+      words.length = 2;
+    }
+    expect(parse(...words).path).toEqual([...path]);
+  }
+});
+
+test("flags become values, wherever the global ones stand", () => {
+  const { path, flags, json } = parse(
+    ...["--json", "vm", "create", "--image", "debian", "-m", "2G", "--disk", "10G"],
+    ...["--cpus", "4", "--nat", "-e", "A=1", "-e", "B=2", "--no-start"],
+  );
+  expect(path).toEqual(["vm", "create"]);
+  expect(json).toBe(true);
+  expect(flags).toMatchObject({
+    image: "debian",
+    memory: 2048,
+    disk: 10 * 1024 ** 3,
+    cpus: 4,
+    nat: true,
+    net: undefined,
+    env: ["A=1", "B=2"],
+    noStart: true,
+  });
+  expect(parse("vm", "create").flags).toMatchObject({ nat: false, noStart: false, env: [] });
+  expect(parse("vm", "--json", "list").json).toBe(true);
+  expect(parse("vm", "list", "-q", "--no-color")).toMatchObject({ quiet: true, noColor: true });
+});
+
+test("what follows the image or the machine is the command's own", () => {
+  expect(parse("run", "debian", "ls", "-la", "--json")).toMatchObject({
+    json: false,
+    args: { image: "debian", command: ["ls", "-la", "--json"] },
+  });
+  expect(parse("vm", "run", "-it", "debian", "--", "sh").args["command"]).toEqual(["sh"]);
+  expect(parse("vm", "exec", "box", "--", "--", "x").args["command"]).toEqual(["--", "x"]);
+  // ssh is told itself where its options end.
+  expect(parse("vm", "ssh", "box", "--", "-v").args["rest"]).toEqual(["--", "-v"]);
+  expect(parse("vm", "ssh", "box").args["rest"]).toEqual([]);
+});
+
+test("a value that cannot be read names its flag", () => {
+  const attempt = () => parse("vm", "create", "--memory", "lots");
+  expect(attempt).toThrow(BangerError);
+  expect(attempt).toThrow('Cannot use --memory: Cannot parse size "lots"');
+});
+
+test("mistakes are said in one sentence, with what was meant", async () => {
+  const said = async (...words: string[]) => (await runCli(words, { env: {} })).stderr;
+  expect(await said("vm", "crate")).toBe(
+    'error: Cannot understand the command: unknown command "crate"\nhint: Did you mean "create"?\n',
+  );
+  expect(await said("vm", "list", "--jsn")).toBe(
+    'error: Cannot understand the command: unknown option "--jsn"\nhint: Did you mean "--json"?\n',
+  );
+  expect(await said("vm", "rm")).toContain("hint: See how it is used with: banger vm rm --help\n");
+  const { exitCode, stderr } = await runCli(["nonsense", "--json"], { env: {} });
+  expect(exitCode).toBe(2);
+  expect(JSON.parse(stderr)).toMatchObject({ error: { code: "invalid_argument" } });
+});
+
+test("help and version are where other programs have them", async () => {
+  for (const words of [[], ["vm"], ["--help"], ["help", "vm", "run"], ["run", "--help"]]) {
+    const { exitCode, stdout, stderr } = await runCli(words, { env: {} });
+    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
+    expect(stdout).toStartWith("Usage: banger");
+  }
+  const { stdout } = await runCli(["--version"], { env: {} });
+  expect(stdout).toStartWith("banger 0.");
+});
