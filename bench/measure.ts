@@ -2,6 +2,8 @@
 
 export interface Contestant {
   name: string;
+  /** Before each run, and not part of its time. */
+  prepare?: () => Promise<unknown>;
   run: () => Promise<unknown>;
 }
 
@@ -9,7 +11,8 @@ export interface Contestant {
 export async function race(contestants: Contestant[], rounds: number): Promise<number[]> {
   const times = contestants.map((): number[] => []);
   for (let round = 0; round < rounds; round++) {
-    for (const [index, { run }] of contestants.entries()) {
+    for (const [index, { prepare, run }] of contestants.entries()) {
+      await prepare?.();
       const from_ms = performance.now();
       await run();
       times[index]?.push(performance.now() - from_ms);

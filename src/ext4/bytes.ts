@@ -24,3 +24,16 @@ export function get32(bytes: Uint8Array, offset: number): number {
 export function high32(value: number): number {
   return Math.floor(value / 2 ** 32);
 }
+
+/** Below this many bytes a loop is faster than the call of a native copy. */
+const SMALL_BYTES = 48;
+
+/** Copies all of `from` to `to` at `offset`, where it must fit. */
+export function putBytes(to: Uint8Array, offset: number, from: Uint8Array): void {
+  const { length } = from;
+  if (length > SMALL_BYTES) {
+    to.set(from, offset);
+    return;
+  }
+  for (let at = 0; at < length; at++) to[offset + at] = from[at] as number;
+}

@@ -4,7 +4,7 @@
  * Source: Documentation/filesystems/ext4 ("Directory Entries", "Hash Tree Directories").
  */
 import { BangerError } from "#base/error.ts";
-import { put16, put32 } from "./bytes.ts";
+import { put16, put32, putBytes } from "./bytes.ts";
 import { crc32c, crc32cWord } from "./crc32c.ts";
 import { directoryHash } from "./directory-hash.ts";
 import {
@@ -111,7 +111,7 @@ function putEntry(
   put16(block, at + 4, record);
   block[at + 6] = name.length;
   block[at + 7] = entryTypes[input.typeOf(index)] ?? 0;
-  block.set(name, at + ENTRY_BYTES);
+  putBytes(block, at + ENTRY_BYTES, name);
   return record;
 }
 

@@ -6,10 +6,10 @@
 import { closeSync, existsSync, openSync, renameSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { stagingPath } from "#base/atomic.ts";
-import { BangerError, toBangerError } from "#base/error.ts";
+import { BangerError, errnoOf, toBangerError } from "#base/error.ts";
 import { formatSize, GiB, KiB, MiB } from "#base/size.ts";
 import { writeDirectory, writeEmptyBlock } from "./directory.ts";
-import { type EmptyGeometry, leadBlocks, makeGroups } from "./empty-groups.ts";
+import { backupGroups, type EmptyGeometry, leadBlocks, makeGroups } from "./empty-groups.ts";
 import { putExtentTree } from "./extent-tree.ts";
 import {
   BLOCK_BYTES,
@@ -46,6 +46,8 @@ export const EMPTY_MAX_BYTES = 16 * 1024 * GiB;
 const LOST_FOUND_BLOCKS = 4;
 /** A last group smaller than its metadata and this many blocks is left out. */
 const LAST_GROUP_MIN_BLOCKS = 64;
+/** Of descriptors in the backup that is written: up to 1 TiB. */
+const BACKUP_MAX_BLOCKS = 128;
 /** File systems from this size on get fewer inodes, as they hold larger files. */
 const LARGE_BYTES = 1024 * GiB;
 const SMALL_BYTES = GiB;
@@ -86,6 +88,13 @@ export async function formatEmpty(path: string, options: EmptyOptions): Promise<
     renameSync(staging, path);
   } catch (error) {
     rmSync(staging, { force: true });
+    if (errnoOf(error) === "EFBIG") {
+      throw new BangerError(
+        "unsupported",
+        `Cannot make a disk of ${formatSize(options.size_bytes)}: the file system of "${path}" holds no file of that size`,
+        { hint: "Choose a smaller disk", cause: error },
+      );
+    }
     throw toBangerError(error);
   }
 }
@@ -129,9 +138,12 @@ function writeEmpty(fd: number, options: EmptyOptions): void {
   };
   writeAt(fd, groups.descriptors, BLOCK_BYTES);
   writeAt(fd, makeSuperblock(fields), superblock.OFFSET);
-  if (layout.groups > 1) {
-    // The one backup that a repair looks for first; the others' places are kept and stay holes.
-    writeAt(fd, makeSuperblock(fields, 1), BLOCKS_PER_GROUP * BLOCK_BYTES);
+  // Linux checks every copy of the superblock on the first mount for writing.
+  for (const group of backupGroups(layout.groups - 1)) {
+    writeAt(fd, makeSuperblock(fields, group), group * BLOCKS_PER_GROUP * BLOCK_BYTES);
+  }
+  if (layout.groups > 1 && layout.descriptorBlocks <= BACKUP_MAX_BLOCKS) {
+    // Descriptors only in the copy that a repair looks for first; those of the others stay holes.
     writeAt(fd, groups.descriptors, (BLOCKS_PER_GROUP + 1) * BLOCK_BYTES);
   }
 }

@@ -1,10 +1,11 @@
 /** Byte strings (names, link targets) kept back to back; a reference is one 32-bit number. */
 import { BangerError } from "#base/error.ts";
 import { MiB } from "#base/size.ts";
+import { putBytes } from "./bytes.ts";
 
 const SEGMENT_BYTES = MiB;
-/** Ten times what a file system of a million files has. */
-const NAMES_MAX_BYTES = 256 * MiB;
+/** Several times what a file system of a million files has. */
+const NAMES_MAX_BYTES = 128 * MiB;
 
 export class Names {
   readonly #segments: Uint8Array[] = [];
@@ -24,7 +25,7 @@ export class Names {
     }
     const index = this.#segments.length - 1;
     const reference = index * SEGMENT_BYTES + this.#used;
-    (this.#segments[index] as Uint8Array).set(bytes, this.#used);
+    putBytes(this.#segments[index] as Uint8Array, this.#used, bytes);
     this.#used += bytes.length;
     return reference;
   }

@@ -36,8 +36,8 @@ export interface FileStat {
   map: Uint8Array;
   /** The target of a symbolic link that needs no block. */
   fastTarget: Uint8Array | undefined;
-  /** Content that is kept in the inode itself. */
-  inlineData: Uint8Array | undefined;
+  /** Whether its content is kept in the inode itself, in `map` and beyond. */
+  isInline: boolean;
   /** The room for attributes behind the fields. */
   xattrRoom: Uint8Array;
   /** Block number of more attributes, 0 for none. */
@@ -93,19 +93,10 @@ export function parseInode(bytes: Uint8Array, number: number, blockSize: number)
     flags,
     map,
     fastTarget: isFast ? map.subarray(0, size) : undefined,
-    inlineData: isInline && !isFast ? inlineData(map, size, number) : undefined,
+    isInline,
     xattrRoom: bytes.subarray(INODE_BASE_BYTES + extra),
     xattrBlock,
   } as FileStat;
-}
-
-/** The part after the first 60 bytes would be in an attribute; banger writes no such files. */
-function inlineData(map: Uint8Array, size: number, number: number): Uint8Array {
-  if (size <= map.length) return map.subarray(0, size);
-  throw new BangerError(
-    "unsupported",
-    `Cannot read ext4 image: inode ${number} keeps more than ${map.length} bytes in itself`,
-  );
 }
 
 function time(

@@ -90,6 +90,7 @@ export class Ext4Reader implements Disposable {
     if (directory.type !== modes.DIRECTORY) {
       throw new BangerError("invalid_argument", "Cannot list a file that is no directory");
     }
+    if (directory.isInline) throw unsupportedInline(directory);
     if (directory.size > DIRECTORY_MAX_BYTES) throw this.#damaged("a directory is too large");
     const seed = inodeSeed(this.#volume.checksumSeed, directory.inode, directory.generation);
     const result: DirectoryEntry[] = [];
@@ -126,8 +127,8 @@ export class Ext4Reader implements Disposable {
   /** The data of a file, in chunks of at most 1 MiB; holes are left out. */
   *chunks(file: FileStat): Generator<{ offset: number; bytes: Uint8Array }> {
     const { blockSize } = this.#volume;
-    if (file.inlineData) {
-      yield { offset: 0, bytes: file.inlineData };
+    if (file.isInline) {
+      yield { offset: 0, bytes: inlineData(file) };
       return;
     }
     for (const run of this.runs(file)) {
@@ -257,4 +258,17 @@ function partsOf(path: Uint8Array): Uint8Array[] {
 function absent(path: string | Uint8Array): BangerError {
   const text = typeof path === "string" ? path : new TextDecoder().decode(path);
   return new BangerError("not_found", `Cannot find "${text}" in the image: no such file`);
+}
+
+/** The part after the first 60 bytes would be in an attribute; banger writes no such files. */
+function inlineData(file: FileStat): Uint8Array {
+  if (file.size > file.map.length) throw unsupportedInline(file);
+  return file.map.subarray(0, file.size);
+}
+
+function unsupportedInline(file: FileStat): BangerError {
+  return new BangerError(
+    "unsupported",
+    `Cannot read ext4 image: inode ${file.inode} keeps its content in itself`,
+  );
 }

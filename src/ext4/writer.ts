@@ -51,6 +51,8 @@ export interface WrittenImage {
 }
 
 const SIZE_MAX_DEFAULT_BYTES = 64 * GiB;
+/** Of all files together: they stay in memory to the end. */
+const SPARSE_RUNS_MAX = 1_000_000;
 
 export class Ext4Writer {
   readonly tree = new Tree();
@@ -62,6 +64,7 @@ export class Ext4Writer {
   readonly #output: BlockOutput;
   /** Runs of the files whose blocks are not one run. */
   readonly #sparse = new Map<number, Run[]>();
+  #sparseRuns = 0;
   readonly #freed: { start: number; blocks: number }[] = [];
   #file: FilePlacement | undefined;
 
@@ -117,6 +120,13 @@ export class Ext4Writer {
       this.tree.setRun(inode, only.physical, only.count);
     } else if (runs.length > 0) {
       this.#sparse.set(inode, runs);
+      this.#sparseRuns += runs.length;
+      if (this.#sparseRuns > SPARSE_RUNS_MAX) {
+        throw new BangerError(
+          "limit_exceeded",
+          `Cannot write the file system: its sparse files have more than ${SPARSE_RUNS_MAX} parts`,
+        );
+      }
     }
   }
 

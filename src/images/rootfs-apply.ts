@@ -4,6 +4,7 @@
  * a file of a lower layer mean what they mean when the layers are unpacked one over the other.
  */
 import { BangerError, toBangerError } from "#base/error.ts";
+import { formatSize, MiB } from "#base/size.ts";
 import { SYMLINK_MAX_BYTES } from "#ext4/format.ts";
 import { ROOT_NODE, type Tree } from "#ext4/tree.ts";
 import type { Ext4Writer } from "#ext4/writer.ts";
@@ -17,8 +18,12 @@ import { isOlder, stampOf } from "./rootfs-stamp.ts";
 export interface ApplyCounts {
   /** Entries of all layers so far. */
   entries: number;
+  /** Bytes of their extended attributes, which stay in memory to the end. */
+  xattrs_bytes: number;
 }
 
+/** Of all extended attributes together. */
+const XATTRS_MAX_BYTES = 64 * MiB;
 const MAJOR_MAX = 2 ** 12;
 const MINOR_MAX = 2 ** 20;
 
@@ -190,15 +195,27 @@ export class LayerApplier implements TarHandler {
       if (this.#opaque.has(top)) continue;
       this.#opaque.add(top);
       for (const child of this.#tree.children(top)) {
-        if (isOlder(this.#tree.stampOf(child), this.#layer)) this.#paths.remove(child);
-        else if (this.#tree.isDirectory(child)) stack.push(child);
+        if (isOlder(this.#tree.stampOf(child), this.#layer)) {
+          this.#paths.remove(child);
+        } else if (this.#tree.isDirectory(child)) {
+          this.#paths.forgetImplicit(child);
+          stack.push(child);
+        }
       }
-      if (top !== directory) this.#paths.forgetImplicit(top);
     }
   }
 
   #checkXattrs(entry: TarEntry): void {
     if (entry.xattrs.length === 0) return;
+    for (const { name, value } of entry.xattrs) {
+      this.#counts.xattrs_bytes += name.length + value.length;
+    }
+    if (this.#counts.xattrs_bytes > XATTRS_MAX_BYTES) {
+      throw new BangerError(
+        "limit_exceeded",
+        `Cannot unpack the image: its extended attributes take more than ${formatSize(XATTRS_MAX_BYTES)}`,
+      );
+    }
     try {
       checkXattrs(entry.xattrs);
     } catch (error) {

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import { shortDigest } from "#base/digest.ts";
 import { BangerError, messageOf, throwIfAborted } from "#base/error.ts";
-import { MiB } from "#base/size.ts";
+import { KiB } from "#base/size.ts";
 import type { Layer } from "#oci/layer.ts";
 
 /** In Bun, and not yet in the Node types that it is checked with. */
@@ -11,7 +11,7 @@ declare module "node:zlib" {
   function createZstdDecompress(options?: ZlibOptions): Gunzip;
 }
 
-const CHUNK_BYTES = MiB;
+const CHUNK_BYTES = 512 * KiB;
 
 export interface InflateOptions {
   signal?: AbortSignal | undefined;
@@ -20,7 +20,7 @@ export interface InflateOptions {
 }
 
 /**
- * Chunks of about 1 MiB. Ends with `integrity` when the compressed stream is damaged, or when the
+ * Chunks of at most 512 KiB. Ends with `integrity` when the compressed stream is damaged, or when the
  * bytes given do not hash to `diffId`.
  */
 export async function* inflate(

@@ -43,6 +43,8 @@ export interface Rootfs {
 
 const UNCOMPRESSED_MAX_BYTES = 64 * GiB;
 const ENTRIES_MAX = 2_000_000;
+/** Of a tar that is handled before the output may catch up: a few milliseconds. */
+const PIECE_BYTES = 512 * KiB;
 /** What an entry may take beside its data: padding, an attribute block, an inode, a directory block. */
 const ENTRY_COST_BYTES = 3 * BLOCK_BYTES + KiB;
 
@@ -85,7 +87,7 @@ async function build(
     seed: options.seed,
     sizeMax_bytes: max + entriesMax * ENTRY_COST_BYTES + freeSpace_bytes * 2,
   });
-  const counts = { entries: 0 };
+  const counts = { entries: 0, xattrs_bytes: 0 };
   let uncompressed_bytes = 0;
   try {
     for (const [index, layer] of layers.entries()) {
@@ -93,8 +95,10 @@ async function build(
       for await (const chunk of inflate(layer, inflateOptions(layers, index, options))) {
         uncompressed_bytes += chunk.length;
         if (uncompressed_bytes > max) throw tooLarge(max);
-        tar.push(chunk);
-        await writer.drain();
+        for (let at = 0; at < chunk.length; at += PIECE_BYTES) {
+          tar.push(chunk.subarray(at, at + PIECE_BYTES));
+          await writer.drain();
+        }
       }
       tar.finish();
     }

@@ -69,6 +69,8 @@ export class TarReader {
   #filled = 0;
   #state: State = { kind: "header" };
   #over: TarOverrides = { ...NO_OVERRIDES, pax: {}, global: {} };
+  /** An extended header came whose entry has not. */
+  #isPending = false;
   #file: OpenFile | undefined;
   #position = 0;
 
@@ -88,17 +90,9 @@ export class TarReader {
   /** The archive is over; throws when it was cut short. */
   finish(): void {
     const isBetween = this.#state.kind === "header" && this.#filled === 0;
-    if (isBetween && !this.#hasPending()) return;
+    if (isBetween && !this.#isPending) return;
     if (this.#state.kind === "done") return;
     throw tarError(`the archive ends early, after ${this.#position} bytes`);
-  }
-
-  #hasPending(): boolean {
-    return (
-      this.#over.longName !== undefined ||
-      this.#over.longLinkName !== undefined ||
-      Object.keys(this.#over.pax).length > 0
-    );
   }
 
   /** Handles some bytes of the chunk from `at` on and tells how many. */
@@ -158,7 +152,7 @@ export class TarReader {
   #onHeader(block: Uint8Array): void {
     if (block[0] === 0 && isZeroBlock(block)) {
       this.#state = { kind: "done" };
-      if (this.#hasPending()) throw tarError("the archive ends after an extended header");
+      if (this.#isPending) throw tarError("the archive ends after an extended header");
       return;
     }
     const header = parseHeader(block);
@@ -180,6 +174,7 @@ export class TarReader {
 
   #endMeta(state: State & { kind: "meta" }): void {
     const { body } = state;
+    this.#isPending ||= state.meta !== "global";
     if (state.meta === "pax") parsePax(body, this.#over.pax);
     else if (state.meta === "global") parsePax(body, this.#over.global, true);
     else if (state.meta === "name") this.#over.longName = untilZero(body);
@@ -195,6 +190,7 @@ export class TarReader {
     const entry = makeEntry(header, this.#over);
     const { size: stored, sparse } = this.#over.pax;
     this.#over = { ...NO_OVERRIDES, pax: {}, global: this.#over.global };
+    this.#isPending = false;
     if (entry.type !== "file") {
       this.#handler.entry(entry);
       // Only a dump directory has a body; a size on any other entry says nothing of what follows.
