@@ -2,14 +2,15 @@
 import type { Check } from "#base/check.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import { type Cidr, parseCidr } from "./address.ts";
-import { parseBridgeAlias, readDevice } from "./devices.ts";
+import { claimedTaps, hasPoolTap } from "./claims.ts";
+import { parseBridgeAlias, poolTaps, readDevice } from "./devices.ts";
 import { findBlockingFirewall, hasLegacyIptables } from "./firewall.ts";
 import { isForwarding } from "./link.ts";
 import { tableName } from "./names.ts";
-import { assertTableIsOurs } from "./nft.ts";
+import { assertTableIsOurs, isTableWhole } from "./nft.ts";
 import { checkSubnet } from "./pool.ts";
-import { hostResolvers } from "./resolvers.ts";
-import { readRights, tapObstacle } from "./rights.ts";
+import { daemonResolvers } from "./resolvers.ts";
+import { openObstacle, readRights, tapObstacle } from "./rights.ts";
 import { findOverlap, overlapError, readRoutes } from "./routes.ts";
 
 export interface CheckOptions {
@@ -22,7 +23,7 @@ export async function checks(options: CheckOptions): Promise<Check[]> {
   const rights = readRights();
   const obstacle = tapObstacle(rights);
   const found = [
-    tapCheck(obstacle),
+    tapCheck(obstacle, options.bridge),
     await subnetCheck(options, rights.missing),
     resolverCheck(),
     forwardingCheck(obstacle === undefined),
@@ -31,9 +32,18 @@ export async function checks(options: CheckOptions): Promise<Check[]> {
   return found;
 }
 
-function tapCheck(obstacle: BangerError | undefined): Check {
+function tapCheck(obstacle: BangerError | undefined, bridge: string): Check {
   const base = { id: "net.tap", title: "Taps and NAT" };
   if (!obstacle) return { ...base, status: "ok", detail: "can be made" };
+  const user_uid = process.getuid?.() ?? 0;
+  if (hasPoolTap({ bridge, user_uid }, "nat")) {
+    const closed = openObstacle();
+    const count = poolTaps(bridge).filter((tap) => tap.user_uid === user_uid).length;
+    const used = claimedTaps({ bridge, user_uid }).length;
+    const detail = `${used} of ${count} taps of banger setup are in use`;
+    if (!closed) return { ...base, status: "ok", detail };
+    return { ...base, status: "warn", detail: closed.message, fix: closed.hint ?? "" };
+  }
   const detail = `${obstacle.message}; machines get user-mode networking`;
   return { ...base, status: "warn", detail, ...(obstacle.hint ? { fix: obstacle.hint } : {}) };
 }
@@ -52,21 +62,29 @@ async function subnetCheck(options: CheckOptions, missing: readonly string[]): P
 async function namesCheck(bridge: string): Promise<Check> {
   const base = { id: "net.bridge", title: "Bridge and rules" };
   return await judged(base, async () => {
-    await assertTableIsOurs(tableName(bridge));
+    const table = tableName(bridge);
+    await assertTableIsOurs(table);
     const device = readDevice(bridge);
     if (!device) return `"${bridge}" is made with the first machine`;
-    if (parseBridgeAlias(device.alias)) return `"${bridge}" is up`;
+    if (parseBridgeAlias(device.alias)) {
+      if (await isTableWhole(table)) return `"${bridge}" is up`;
+      throw new BangerError("invalid_state", `The rules for "${bridge}" are gone`, {
+        hint: "Somebody has removed them, as a restart of a firewall does: banger daemon restart",
+      });
+    }
     throw new BangerError("conflict", `There is a device "${bridge}" that banger did not make`, {
       hint: `Set network.bridge to another name, or if nobody needs it: sudo ip link del ${bridge}`,
     });
   });
 }
 
+/** The daemon asks them for the machines, so they may be anywhere that the host itself reaches. */
 function resolverCheck(): Check {
   const base = { id: "net.dns", title: "DNS servers for machines" };
-  const { servers, warning } = hostResolvers();
-  if (!warning) return { ...base, status: "ok", detail: servers.join(", ") };
-  return { ...base, status: "warn", detail: warning, fix: "Add a nameserver to /etc/resolv.conf" };
+  const servers = daemonResolvers().map(({ address }) => address);
+  if (servers.length > 0) return { ...base, status: "ok", detail: servers.join(", ") };
+  const detail = "none: /etc/resolv.conf names no server";
+  return { ...base, status: "warn", detail, fix: "Name one in /etc/resolv.conf" };
 }
 
 function forwardingCheck(hasRights: boolean): Check {
@@ -89,7 +107,8 @@ async function firewallCheck(bridge: string): Promise<Check> {
   const firewall = await findBlockingFirewall(bridge, tableName(bridge));
   if (firewall) {
     const who = firewall.name === "unknown" ? "A firewall" : firewall.name;
-    const detail = `${who} drops the machines' packets in ${firewall.place}`;
+    const what = firewall.hook === "forward" ? "packets" : "DNS questions";
+    const detail = `${who} drops the machines' ${what} in ${firewall.place}`;
     return { ...base, status: "warn", detail, fix: firewall.fix };
   }
   if (hasLegacyIptables()) {

@@ -5,24 +5,57 @@ import {
   bridgeAlias,
   parseBridgeAlias,
   parseDefaultDevice,
+  parsePoolAlias,
   parseTapAlias,
+  poolAlias,
   readDevice,
   tapAlias,
 } from "./devices.ts";
+import { checkNetworks, macAddress } from "./names.ts";
+
+/** IFALIASZ in linux/if.h. */
+const MAX_ALIAS_LENGTH = 256;
 
 test("an alias tells everything that was put into it", () => {
   const tap = fc.record({
     machineId: fc.stringMatching(/^[a-z0-9-]{8,40}$/),
     mode: fc.constantFrom("nat" as const, "host" as const),
     address: fc.bigInt({ min: 0n, max: 0xffffffffn }).map((value) => addressFrom(4, value)),
+    mac: fc.string().map(macAddress),
+    networks: fc
+      .uniqueArray(fc.stringMatching(/^[a-z][a-z0-9]{0,30}$/), { maxLength: 4 })
+      .map(checkNetworks),
   });
   fc.assert(
     fc.property(tap, (each) => {
+      expect(tapAlias(each).length).toBeLessThan(MAX_ALIAS_LENGTH);
       expect(parseTapAlias("bgr-x", tapAlias(each))).toEqual({ tap: "bgr-x", ...each });
+      expect(parsePoolAlias("bgr-x", tapAlias(each))).toBeUndefined();
+      const pooled = { ...each, user_uid: 1000 };
+      expect(parsePoolAlias("bgr-x", poolAlias(pooled))).toEqual({
+        tap: "bgr-x",
+        mode: each.mode,
+        address: each.address,
+        mac: each.mac,
+        networks: [],
+        user_uid: 1000,
+      });
+      expect(parseTapAlias("bgr-x", poolAlias(pooled))).toBeUndefined();
     }),
   );
-  const gateway = parseCidr("10.241.0.1/16");
-  expect(parseBridgeAlias(bridgeAlias(gateway))).toBe(gateway);
+  for (const mark of [
+    { gateway: parseCidr("10.241.0.1/16") },
+    { gateway: parseCidr("10.241.0.1/16"), dnsPort: 15353 },
+  ]) {
+    expect(parseBridgeAlias(bridgeAlias(mark))).toEqual(mark);
+  }
+});
+
+test("a tap that names no hardware address has the one of its machine", () => {
+  expect(parseTapAlias("bgr-x", "banger:nat:abcdefgh1234:10.241.0.2")).toMatchObject({
+    mac: macAddress("abcdefgh1234"),
+    networks: [],
+  });
 });
 
 test("an alias of somebody else's tells nothing", () => {

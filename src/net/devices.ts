@@ -7,6 +7,7 @@ import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { basename } from "node:path";
 import { errnoOf } from "#base/error.ts";
 import { type Address, type Cidr, parseCidr, tryParseAddress } from "./address.ts";
+import { macAddress } from "./names.ts";
 
 const DEVICES = "/sys/class/net";
 const DEFAULT_MTU = 1500;
@@ -24,12 +25,32 @@ export interface Device {
 }
 
 /** A tap that banger made, as its alias tells. */
-export interface MachineTap {
+export interface BangerTap {
   tap: string;
-  machineId: string;
   /** `nat` reaches the outside; `host` only this computer. */
   mode: "nat" | "host";
+  /** With `mac` the only source that the rules let through. */
   address: Address;
+  mac: string;
+  /** Named networks, sorted; machines that share one reach each other. */
+  networks: readonly string[];
+}
+
+/** Made for one machine, and removed with it. */
+export interface MachineTap extends BangerTap {
+  machineId: string;
+}
+
+/** Made by `banger setup` for whichever machine of its owner comes. */
+export interface PoolTap extends BangerTap {
+  user_uid: number;
+}
+
+/** What the alias of a bridge tells. */
+export interface BridgeMark {
+  gateway: Cidr;
+  /** Where questions to port 53 of the gateway go instead, for a daemon that may not take that port. */
+  dnsPort?: number | undefined;
 }
 
 export function readDevice(name: string): Device | undefined {
@@ -53,34 +74,67 @@ export function portsOf(bridge: string): string[] {
   }
 }
 
-/** The machines connected to a bridge, by tap name. */
+/** The machines connected to a bridge by taps of their own, by tap name. */
 export function machineTaps(bridge: string): MachineTap[] {
   return portsOf(bridge)
     .sort()
-    .flatMap(
-      (tap) => parseTapAlias(tap, readText(`${DEVICES}/${tap}/ifalias`)?.trim() ?? "") ?? [],
-    );
+    .flatMap((tap) => parseTapAlias(tap, readAlias(tap)) ?? []);
+}
+
+/** The taps that `banger setup` left on a bridge, by tap name. */
+export function poolTaps(bridge: string): PoolTap[] {
+  return portsOf(bridge)
+    .sort()
+    .flatMap((tap) => parsePoolAlias(tap, readAlias(tap)) ?? []);
 }
 
 export function tapAlias(tap: Omit<MachineTap, "tap">): string {
-  return `banger:${tap.mode}:${tap.machineId}:${tap.address}`;
+  return [
+    `banger:${tap.mode}:${tap.machineId}:${tap.address}`,
+    `mac=${tap.mac}`,
+    ...(tap.networks.length > 0 ? [`net=${tap.networks.join("+")}`] : []),
+  ].join("/");
 }
 
+/** An alias without a hardware address has the one that is made from the machine's id. */
 export function parseTapAlias(tap: string, alias: string): MachineTap | undefined {
-  const match = /^banger:(nat|host):([a-z0-9-]+):([0-9a-f.:]+)$/.exec(alias);
+  const match = /^banger:(nat|host):([a-z0-9-]+):([0-9a-f.:]+)((?:\/[a-z]+=[^/]+)*)$/.exec(alias);
   const address = tryParseAddress(match?.[3] ?? "");
   if (!match || !address) return undefined;
-  return { tap, machineId: match[2] ?? "", mode: match[1] === "nat" ? "nat" : "host", address };
+  const machineId = match[2] ?? "";
+  const fields = parseFields(match[4] ?? "");
+  return {
+    tap,
+    machineId,
+    mode: match[1] === "nat" ? "nat" : "host",
+    address,
+    mac: fields.get("mac") ?? macAddress(machineId),
+    networks: fields.get("net")?.split("+") ?? [],
+  };
 }
 
-export function bridgeAlias(gateway: Cidr): string {
-  return `banger:bridge:${gateway}`;
+export function poolAlias(tap: Omit<PoolTap, "tap" | "networks">): string {
+  return `banger:pool-${tap.mode}:${tap.user_uid}:${tap.address}/mac=${tap.mac}`;
 }
 
-/** The bridge's own address, where banger made it. */
-export function parseBridgeAlias(alias: string): Cidr | undefined {
-  const match = /^banger:bridge:([0-9a-f.:]+\/\d+)$/.exec(alias);
-  return match?.[1] ? parseCidr(match[1]) : undefined;
+export function parsePoolAlias(tap: string, alias: string): PoolTap | undefined {
+  const match = /^banger:pool-(nat|host):(\d+):([0-9a-f.:]+)\/mac=([0-9a-f:]{17})$/.exec(alias);
+  const address = tryParseAddress(match?.[3] ?? "");
+  if (!match || !address) return undefined;
+  const [, mode, uid, , mac = ""] = match;
+  const shared = { tap, address, mac, networks: [], user_uid: Number(uid) };
+  return { ...shared, mode: mode === "nat" ? "nat" : "host" };
+}
+
+export function bridgeAlias({ gateway, dnsPort }: BridgeMark): string {
+  return `banger:bridge:${gateway}${dnsPort ? `,dns=${dnsPort}` : ""}`;
+}
+
+/** Undefined where banger did not make the bridge. */
+export function parseBridgeAlias(alias: string): BridgeMark | undefined {
+  const match = /^banger:bridge:([0-9a-f.:]+\/\d+)(?:,dns=(\d{1,5}))?$/.exec(alias);
+  if (!match?.[1]) return undefined;
+  return { gateway: parseCidr(match[1]), ...(match[2] ? { dnsPort: Number(match[2]) } : {}) };
 }
 
 /** The MTU of the device that the default route leads to, for no packet may need to be split there. */
@@ -88,6 +142,10 @@ export function uplinkMtu(): number {
   const device = parseDefaultDevice(readText("/proc/net/route") ?? "");
   const mtu = device ? Number(readText(`${DEVICES}/${device}/mtu`)) : Number.NaN;
   return Math.min(mtu || DEFAULT_MTU, MAX_TAP_MTU);
+}
+
+export function deviceMtu(name: string): number {
+  return Number(readText(`${DEVICES}/${name}/mtu`)) || DEFAULT_MTU;
 }
 
 /** Device of the default route with the lowest metric in the text of /proc/net/route. */
@@ -101,6 +159,21 @@ export function parseDefaultDevice(routes: string): string | undefined {
     if (!best || metric < best.metric) best = { device, metric };
   }
   return best?.device;
+}
+
+function readAlias(device: string): string {
+  return readText(`${DEVICES}/${device}/ifalias`)?.trim() ?? "";
+}
+
+/** "/mac=…/net=…" as it stands behind the address. */
+function parseFields(text: string): Map<string, string> {
+  const pairs = text.split("/").filter((part) => part !== "");
+  return new Map(pairs.map((part): [string, string] => splitPair(part)));
+}
+
+function splitPair(part: string): [string, string] {
+  const at = part.indexOf("=");
+  return [part.slice(0, at), part.slice(at + 1)];
 }
 
 function readMaster(folder: string): string | undefined {

@@ -14,10 +14,12 @@ function chain(fields: Item): Item {
   return { chain: { family: "ip", table: "filter", ...fields } };
 }
 
-function ruleOn(table: string, device: string): Item {
+function ruleOn(table: string, device: string, inChain = "c"): Item {
   const left = { meta: { key: "iifname" } };
   const expr = [{ match: { op: "==", left, right: device } }, { accept: null }];
-  return { rule: { family: table === "banger" ? "inet" : "ip", table, chain: "c", expr } };
+  return {
+    rule: { family: /^(banger|bgr-)/.test(table) ? "inet" : "ip", table, chain: inChain, expr },
+  };
 }
 
 test("judgeRuleset() finds a forward chain that drops, and whose it is", () => {
@@ -40,7 +42,7 @@ test("judgeRuleset() minds neither chains that accept nor our own table", () => 
   expect(judge([])).toBeUndefined();
   expect(judge([chain({ ...forward, policy: "accept" })])).toBeUndefined();
   expect(judge([chain({ ...forward, policy: "drop", family: "ip6" })])).toBeUndefined();
-  expect(judge([chain({ name: "INPUT", hook: "input", policy: "drop" })])).toBeUndefined();
+  expect(judge([chain({ name: "OUTPUT", hook: "output", policy: "drop" })])).toBeUndefined();
   const ours = chain({ ...forward, policy: "drop", family: "inet", table: "banger" });
   expect(judge([ours])).toBeUndefined();
 });
@@ -50,4 +52,20 @@ test("judgeRuleset() is content once another table names the bridge", () => {
   expect(judge([drop, ruleOn("filter", "banger0")])).toBeUndefined();
   expect(judge([drop, ruleOn("banger", "banger0")])).toBeDefined();
   expect(judge([drop, ruleOn("filter", "banger01")])).toBeDefined();
+});
+
+test("judgeRuleset() finds an input chain that keeps questions from the gateway", () => {
+  const drop = chain({ name: "INPUT", hook: "input", policy: "drop" });
+  expect(judge([drop])).toMatchObject({ hook: "input", name: "unknown" });
+  expect(judge([drop])?.fix).toContain("iptables -I INPUT -i banger0 -p udp --dport 53");
+  expect(judge([drop, chain({ name: "ufw-user-forward" })])?.fix).toBe(
+    "sudo ufw allow in on banger0 to any port 53",
+  );
+  expect(judge([drop, ruleOn("filter", "banger0", "ufw-user-input")])).toBeUndefined();
+  // One way in is no way out, and a policy of ours is no permission of theirs.
+  const forwardDrop = chain({ ...forward, policy: "drop" });
+  expect(judge([forwardDrop, ruleOn("filter", "banger0", "INPUT")])).toMatchObject({
+    hook: "forward",
+  });
+  expect(judge([forwardDrop, ruleOn("bgr-abcdefgh", "banger0", "forward")])).toBeDefined();
 });

@@ -1,12 +1,16 @@
-/** Finds other people's rules that stop forwarded packets, whatever our own table accepts. */
+/** Finds other people's rules that stop the machines' packets, whatever our own table accepts. */
 import { readFileSync } from "node:fs";
 import { run } from "#base/run.ts";
 
 const NFT_TIMEOUT_MS = 10_000;
 
+/** `forward`: on their way out; `input`: questions to the DNS server on the gateway. */
+export type FirewallHook = "forward" | "input";
+
 export type FirewallName = "docker" | "firewalld" | "ufw" | "unknown";
 
 export interface Firewall {
+  hook: FirewallHook;
   name: FirewallName;
   /** Such as 'chain "FORWARD" of table "ip filter"'. */
   place: string;
@@ -24,8 +28,8 @@ interface Chain {
 
 interface Ruleset {
   chains: Chain[];
-  /** JSON of each rule, with the table it is in. */
-  rules: { table: string; text: string }[];
+  /** JSON of each rule, with the table and the chain it is in. */
+  rules: { table: string; chain: string; text: string }[];
 }
 
 /** Undefined when nothing stops the packets of `bridge`, or when the rules cannot be read. */
@@ -44,39 +48,56 @@ export function parseRuleset(json: string): Ruleset {
   for (const { chain, rule } of nftables) {
     if (chain) ruleset.chains.push(chain as Chain);
     if (rule) {
-      const { family, table, expr } = rule as { family: string; table: string; expr: unknown };
-      ruleset.rules.push({ table: `${family} ${table}`, text: JSON.stringify(expr) });
+      const { family, table, chain: name, expr } = rule as Record<string, unknown>;
+      const text = JSON.stringify(expr);
+      ruleset.rules.push({ table: `${family} ${table}`, chain: String(name), text });
     }
   }
   return ruleset;
 }
 
 /**
- * A chain on the forward hook that drops by default stops us, unless some rule beside ours
- * names the bridge: then somebody has let it through already.
+ * A chain that drops by default stops us, unless some rule beside ours names the bridge: then
+ * somebody has let it through already. What stops packets on their way out is found first.
  */
 export function judgeRuleset(
+  ruleset: Ruleset,
+  own: { bridge: string; table: string },
+): Firewall | undefined {
+  return judgeHook(ruleset, own, "forward") ?? judgeHook(ruleset, own, "input");
+}
+
+function judgeHook(
   { chains, rules }: Ruleset,
   { bridge, table }: { bridge: string; table: string },
+  hook: FirewallHook,
 ): Firewall | undefined {
-  const own = `inet ${table}`;
-  if (rules.some((rule) => rule.table !== own && rule.text.includes(`"${bridge}"`)))
-    return undefined;
+  // Policies are in tables that have the names of taps.
+  const isOwn = (name: string): boolean => name === `inet ${table}` || name.startsWith("inet bgr-");
+  const isLetThrough = rules.some(
+    (rule) =>
+      !isOwn(rule.table) &&
+      rule.text.includes(`"${bridge}"`) &&
+      /input/i.test(rule.chain) === (hook === "input"),
+  );
+  if (isLetThrough) return undefined;
   const has = (name: string): boolean => chains.some((chain) => chain.name === name);
   for (const chain of chains) {
     const place = `${chain.family} ${chain.table}`;
-    if (chain.hook !== "forward" || place === own || !/^(ip|inet)$/.test(chain.family)) continue;
-    // Its chain accepts by policy and rejects with its last rule.
-    const isFirewalld = chain.table === "firewalld" && chain.name === "filter_FORWARD";
+    if (chain.hook !== hook || isOwn(place) || !/^(ip|inet)$/.test(chain.family)) continue;
+    // Its chains accept by policy and reject with their last rule.
+    const isFirewalld =
+      chain.table === "firewalld" && chain.name === `filter_${hook.toUpperCase()}`;
     if (chain.policy !== "drop" && !isFirewalld) continue;
     const name = isFirewalld
       ? "firewalld"
       : has("ufw-user-forward")
         ? "ufw"
-        : has("DOCKER-USER")
+        : has("DOCKER-USER") && hook === "forward"
           ? "docker"
           : "unknown";
-    return { name, place: `chain "${chain.name}" of table "${place}"`, fix: fixOf(name, bridge) };
+    const where = `chain "${chain.name}" of table "${place}"`;
+    return { hook, name, place: where, fix: fixOf(name, { bridge, hook }) };
   }
   return undefined;
 }
@@ -90,17 +111,28 @@ export function hasLegacyIptables(path = "/proc/net/ip_tables_names"): boolean {
   }
 }
 
-function fixOf(name: FirewallName, bridge: string): string {
+function fixOf(
+  name: FirewallName,
+  { bridge, hook }: { bridge: string; hook: FirewallHook },
+): string {
   switch (name) {
     case "docker":
       return acceptIn("DOCKER-USER", bridge);
     case "firewalld":
       return `sudo firewall-cmd --permanent --zone=trusted --add-interface=${bridge} && sudo firewall-cmd --reload`;
     case "ufw":
+      if (hook === "input") return `sudo ufw allow in on ${bridge} to any port 53`;
       return `sudo ufw route allow in on ${bridge}`;
     case "unknown":
+      if (hook === "input") return acceptQuestions(bridge);
       return acceptIn("FORWARD", bridge);
   }
+}
+
+function acceptQuestions(bridge: string): string {
+  const accept = (protocol: string): string =>
+    `sudo iptables -I INPUT -i ${bridge} -p ${protocol} --dport 53 -j ACCEPT`;
+  return `${accept("udp")} && ${accept("tcp")}`;
 }
 
 function acceptIn(chain: string, bridge: string): string {

@@ -2,23 +2,24 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { BangerError, errnoOf } from "#base/error.ts";
 import { run } from "#base/run.ts";
-import type { Cidr } from "./address.ts";
-import { bridgeAlias, type MachineTap, tapAlias } from "./devices.ts";
+import { type BridgeMark, bridgeAlias } from "./devices.ts";
 import { macAddress } from "./names.ts";
 import { changeDenied } from "./rights.ts";
 
 const LINK_TIMEOUT_MS = 10_000;
 const FORWARDING = "/proc/sys/net/ipv4/ip_forward";
 
-export interface BridgePlan {
+export interface BridgePlan extends BridgeMark {
   bridge: string;
-  /** The host's address on it, with the prefix of the subnet. */
-  gateway: Cidr;
   mtu: number;
 }
 
-export interface TapPlan extends MachineTap {
+export interface TapPlan {
+  tap: string;
+  alias: string;
   bridge: string;
+  /** Isolated ports reach the bridge itself and no other isolated port. */
+  isIsolated: boolean;
   mtu: number;
   /** Who may open the tap without further rights. */
   user_uid: number;
@@ -28,23 +29,30 @@ export interface TapPlan extends MachineTap {
  * The hardware address is given, because a bridge without one takes that of a port and changes
  * it when the port goes, which guests would notice as a gateway that stops answering.
  */
-export function bridgeCommands({ bridge, gateway, mtu }: BridgePlan): string[] {
+export function bridgeCommands({ bridge, mtu, ...mark }: BridgePlan): string[] {
   return [
     `link add name ${bridge} address ${macAddress(bridge)} mtu ${mtu} type bridge`,
-    `link set dev ${bridge} alias ${bridgeAlias(gateway)}`,
-    `addr add ${gateway} dev ${bridge}`,
+    `link set dev ${bridge} alias ${bridgeAlias(mark)}`,
+    `addr add ${mark.gateway} dev ${bridge}`,
     `link set dev ${bridge} addrgenmode none up`,
   ];
 }
 
-/** Isolated ports reach the bridge itself and no other isolated port. */
 export function tapCommands(plan: TapPlan): string[] {
-  const { tap, bridge, mtu, user_uid } = plan;
+  const { tap, alias, bridge, mtu, user_uid, isIsolated } = plan;
   return [
     `tuntap add dev ${tap} mode tap user ${user_uid}`,
-    `link set dev ${tap} alias ${tapAlias(plan)} mtu ${mtu} addrgenmode none master ${bridge}`,
-    `link set dev ${tap} type bridge_slave isolated on`,
+    `link set dev ${tap} alias ${alias} mtu ${mtu} addrgenmode none master ${bridge}`,
+    `link set dev ${tap} type bridge_slave isolated ${isIsolated ? "on" : "off"}`,
     `link set dev ${tap} up`,
+  ];
+}
+
+/** Changes what a tap says of itself, and whether it is isolated. */
+export function retagCommands(tap: Pick<TapPlan, "tap" | "alias" | "isIsolated">): string[] {
+  return [
+    `link set dev ${tap.tap} alias ${tap.alias}`,
+    `link set dev ${tap.tap} type bridge_slave isolated ${tap.isIsolated ? "on" : "off"}`,
   ];
 }
 

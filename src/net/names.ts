@@ -6,6 +6,9 @@ import { BangerError } from "#base/error.ts";
 const MAX_INTERFACE_LENGTH = 15;
 
 const TAP_PREFIX = "bgr-";
+/** As many letters and networks as fit beside the rest into a device's alias (IFALIASZ, 256 bytes). */
+const MAX_NETWORK_NAME_LENGTH = 31;
+const MAX_NETWORKS = 4;
 
 /** "bgr-" and the first 8 characters of the machine's id, which are random in every id. */
 export function tapName(machineId: string): string {
@@ -33,4 +36,33 @@ export function checkInterfaceName(name: string): void {
   throw new BangerError("invalid_argument", `Cannot use "${name}" as a network device name`, {
     hint: `Use letters, digits, "-" and "_", at most ${MAX_INTERFACE_LENGTH} of them`,
   });
+}
+
+/** `invalid_argument` for what is not a unicast hardware address in lower-case hexadecimal. */
+export function checkMac(mac: string): string {
+  if (/^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/.test(mac)) return mac;
+  throw new BangerError("invalid_argument", `Cannot use "${mac}" as a hardware address`, {
+    hint: 'Write six bytes of which the first is even, such as "02:00:00:00:00:07"',
+  });
+}
+
+/** `invalid_argument` for what cannot stand in a rule set and in a device's alias. */
+export function checkNetworkName(name: string): string {
+  if (name.length <= MAX_NETWORK_NAME_LENGTH && /^[a-z]([a-z0-9-]*[a-z0-9])?$/.test(name)) {
+    return name;
+  }
+  throw new BangerError("invalid_argument", `Cannot use "${name}" as the name of a network`, {
+    hint: `Use lower-case letters, digits and dashes, at most ${MAX_NETWORK_NAME_LENGTH}, a letter first`,
+  });
+}
+
+/** The networks of one machine, checked, sorted and each once. */
+export function checkNetworks(names: readonly string[]): string[] {
+  const sorted = [...new Set(names.map(checkNetworkName))].sort();
+  if (sorted.length <= MAX_NETWORKS) return sorted;
+  throw new BangerError(
+    "limit_exceeded",
+    `Cannot connect the machine to ${sorted.length} networks: at most ${MAX_NETWORKS}`,
+    { hint: "Connect it to fewer" },
+  );
 }

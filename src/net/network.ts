@@ -3,33 +3,58 @@
  * read from the devices themselves each time, so any daemon can go on where another stopped.
  */
 import { BangerError, throwIfAborted } from "#base/error.ts";
-import { type Address, type Cidr, joinCidr, parseAddress, parseCidr, prefixOf } from "./address.ts";
 import {
-  type Device,
+  type Address,
+  addressOf,
+  type Cidr,
+  joinCidr,
+  parseAddress,
+  parseCidr,
+  prefixOf,
+} from "./address.ts";
+import type { Attachment, AttachRequest, NetworkMode, TapAttachment } from "./attachment.ts";
+import { bridgeSteps, gatewayCidr, ownBridge, readBridgeMark } from "./bridge.ts";
+import { claimedTaps, hasPoolTap, type PoolOwner, releaseTap } from "./claims.ts";
+import {
+  type MachineTap,
   machineTaps,
-  parseBridgeAlias,
   parseTapAlias,
-  portsOf,
+  poolTaps,
   readDevice,
+  tapAlias,
   uplinkMtu,
 } from "./devices.ts";
+import type { GuestDns } from "./dns/server.ts";
+import { guestResolvers } from "./guest-dns.ts";
 import {
   applyLinks,
-  bridgeCommands,
   disableIpv6,
   enableForwarding,
   removeCommand,
+  retagCommands,
   tapCommands,
 } from "./link.ts";
 import { exclusive } from "./lock.ts";
-import { checkInterfaceName, macAddress, tableName, tapName } from "./names.ts";
-import { assertTableIsOurs, removeTable, replaceTable, tableOwner } from "./nft.ts";
-import { allocateAddress, checkMachineAddress, checkSubnet, gatewayOf } from "./pool.ts";
-import { hostResolvers } from "./resolvers.ts";
-import { tapObstacle } from "./rights.ts";
-import { findOverlap, overlapError, readRoutes } from "./routes.ts";
+import {
+  checkInterfaceName,
+  checkMac,
+  checkNetworks,
+  macAddress,
+  tableName,
+  tapName,
+} from "./names.ts";
+import { assertTableIsOurs, isTableWhole } from "./nft.ts";
+import { Policies } from "./policy/policies.ts";
+import { assertEnforceable, type Policy } from "./policy/policy.ts";
+import { emptyPolicy, type PolicyMachine, renderPolicy } from "./policy/table.ts";
+import { allocateAddress, checkMachineAddress, checkSubnet } from "./pool.ts";
+import { attachPoolTap } from "./pool-attach.ts";
+import { openObstacle, tapObstacle } from "./rights.ts";
+import { applyRules, settle } from "./settle.ts";
 
-export type NetworkMode = "nat" | "host" | "user" | "none";
+export type { Attachment, AttachRequest, NetworkMode } from "./attachment.ts";
+
+const DNS_PORT = 53;
 
 export interface NetworkOptions {
   bridge: string;
@@ -37,65 +62,66 @@ export interface NetworkOptions {
   subnet: string;
   /** Who may open the taps; default: the user of this process. */
   tapUser_uid?: number;
+  /** Answers the machines' questions on the gateway; without one they ask the host's resolvers. */
+  dns?: GuestDns | undefined;
+  /** The same that `dns` has for a filter; without it policies with names let nothing through. */
+  policies?: Policies | undefined;
 }
 
-export interface AttachRequest {
-  machineId: string;
-  mode: NetworkMode;
-  /** The machine's own address; default: the lowest that is neither connected nor in `inUse`. */
-  address?: string | undefined;
-  /** Addresses of machines that do not run, for choosing one. */
-  inUse?: Iterable<Address>;
-  /** Default: made from the machine's id. */
-  mac?: string | undefined;
-}
-
-/** What the monitor and the guest need to know. */
-export type Attachment =
-  | {
-      mode: "nat" | "host";
-      tap: string;
-      mac: string;
-      address: Cidr;
-      gateway: Address;
-      dns: Address[];
-      mtu: number;
-      /** What works less well than it should, for people. */
-      warnings: string[];
-    }
-  | { mode: "user"; mac: string; address: Cidr; gateway: Address; dns: Address[]; mtu?: undefined }
-  | { mode: "none"; address?: undefined; gateway?: undefined; dns: Address[]; mtu?: undefined };
-
-type TapAttachment = Extract<Attachment, { tap: string }>;
+type TapRequest = AttachRequest & { mode: "nat" | "host" };
 
 export class Network {
   readonly #bridge: string;
-  readonly #table: string;
   readonly #subnet: Cidr;
-  readonly #user_uid: number;
+  readonly #owner: PoolOwner;
+  readonly #dns: GuestDns | undefined;
+  readonly #policies: Policies;
 
   constructor(options: NetworkOptions) {
     checkInterfaceName(options.bridge);
     this.#bridge = options.bridge;
-    this.#table = tableName(options.bridge);
     this.#subnet = checkSubnet(parseCidr(options.subnet));
-    this.#user_uid = options.tapUser_uid ?? process.getuid?.() ?? 0;
+    const user_uid = options.tapUser_uid ?? process.getuid?.() ?? 0;
+    this.#owner = { bridge: options.bridge, user_uid };
+    this.#dns = options.dns;
+    this.#policies = options.policies ?? new Policies();
   }
 
-  /** Whether this process has the rights and programs that the mode takes. */
+  /** Whether this process has the rights and programs that the mode takes, or a tap of `banger setup`. */
   canUse(mode: NetworkMode): boolean {
-    return !isTapMode(mode) || tapObstacle() === undefined;
+    return !isTapMode(mode) || this.#obstacle(mode) === undefined;
   }
 
   /** Throws what `canUse` finds in the way: `permission_denied` or `unsupported`. */
   assertUsable(mode: NetworkMode): void {
-    const obstacle = isTapMode(mode) ? tapObstacle() : undefined;
+    const obstacle = isTapMode(mode) ? this.#obstacle(mode) : undefined;
     if (obstacle) throw obstacle;
   }
 
-  /** Addresses of the machines that are connected now, those of other daemons among them. */
+  #obstacle(mode: "nat" | "host"): BangerError | undefined {
+    const obstacle = tapObstacle();
+    if (obstacle && hasPoolTap(this.#owner, mode)) return openObstacle();
+    return obstacle;
+  }
+
+  /** Addresses that no other machine can have now, those of other daemons' machines among them. */
   addressesInUse(): Address[] {
-    return machineTaps(this.#bridge).map(({ address }) => address);
+    // Who may make taps leaves those of the pool to those who may not.
+    const pooled = tapObstacle() ? claimedTaps(this.#owner) : poolTaps(this.#bridge);
+    return [...machineTaps(this.#bridge), ...pooled].map(({ address }) => address);
+  }
+
+  /**
+   * An address for a new machine that is neither in use now nor in `reserved`; one of the pool
+   * where this process has to take its taps from there. `limit_exceeded` when there is none.
+   */
+  newAddress(reserved: Iterable<Address>): Address {
+    const inUse = new Set([...reserved, ...this.addressesInUse()]);
+    const pooled = tapObstacle() ? poolTaps(this.#bridge) : [];
+    const free = pooled.find(
+      ({ address, user_uid }) => user_uid === this.#owner.user_uid && !inUse.has(address),
+    );
+    return free?.address ?? allocateAddress(this.#subnet, { inUse });
   }
 
   /**
@@ -104,69 +130,135 @@ export class Network {
    */
   async attach(request: AttachRequest, signal?: AbortSignal): Promise<Attachment> {
     const { mode, machineId } = request;
-    if (mode === "none") return { mode, dns: [] };
-    const mac = request.mac ?? macAddress(machineId);
-    if (mode === "user") return { mode, mac, ...userNetwork() };
+    if (!isTapMode(mode)) {
+      assertPlain(request);
+      if (mode === "none") return { mode, dns: [] };
+      return { mode, mac: request.mac ?? macAddress(machineId), ...userNetwork() };
+    }
     this.assertUsable(mode);
-    return await exclusive(async () => await this.#attachTap({ ...request, mac, mode }, signal), {
-      signal,
-    });
+    const tapRequest = { ...request, mode };
+    if (!tapObstacle()) {
+      return await exclusive(() => this.#attachTap(tapRequest, signal), { signal });
+    }
+    throwIfAborted(signal);
+    return await attachPoolTap(tapRequest, { owner: this.#owner, dns: this.#dns });
   }
 
   /** Takes a machine off; with the last one the bridge and the rules go. Safe to repeat. */
   async detach(machine: { machineId: string; mode: NetworkMode }): Promise<void> {
     if (!isTapMode(machine.mode)) return;
-    const tap = tapName(machine.machineId);
-    // Without rights nothing can have been made, and nothing needs to be looked after.
-    if (!readDevice(tap) && (!this.#ownBridge() || tapObstacle())) return;
+    const { machineId } = machine;
+    const tap = tapName(machineId);
+    releaseTap({ ...this.#owner, machineId });
+    const isKnown = readDevice(tap) !== undefined || this.#policies.has(machineId);
+    // Without rights nothing else can have been made, and nothing needs to be looked after.
+    if (!isKnown && (!ownBridge(this.#bridge) || tapObstacle())) return;
     await exclusive(async () => {
       const device = readDevice(tap);
-      const isOurs = device && parseTapAlias(tap, device.alias)?.machineId === machine.machineId;
-      await this.#settle({ remove: isOurs ? [tap] : [] });
+      const isOurs = device && parseTapAlias(tap, device.alias)?.machineId === machineId;
+      await settle(this.#bridge, { remove: isOurs ? [tap] : [], more: emptyPolicy(tap) });
+      this.#policies.forget(machineId);
     });
   }
 
-  async #attachTap(
-    request: AttachRequest & { mode: "nat" | "host"; mac: string },
-    signal: AbortSignal | undefined,
-  ): Promise<TapAttachment> {
-    const { machineId, mode, mac } = request;
+  /**
+   * Puts a machine that is connected under another policy, or under none; no other machine
+   * notices. `not_found` when it is not connected by a tap of its own.
+   */
+  async setPolicy(machineId: string, policy: Policy | undefined): Promise<void> {
+    await exclusive(async () => {
+      const machine = this.#policyMachine(this.#connected(machineId));
+      if (policy) {
+        await this.#assertEnforceable(policy);
+        await this.#policies.apply(machine, policy);
+      } else {
+        await this.#policies.remove(machine.tap, machineId);
+      }
+    });
+  }
+
+  /** After a restart of the daemon: takes up the policy of a machine that has gone on running. */
+  async adoptPolicy(machineId: string, policy: Policy): Promise<void> {
+    await exclusive(async () => {
+      const machine = this.#policyMachine(this.#connected(machineId));
+      await this.#assertEnforceable(policy);
+      await this.#policies.adopt(machine, policy);
+    });
+  }
+
+  /** Puts a machine that is connected on other named networks. */
+  async setNetworks(machineId: string, networks: readonly string[]): Promise<void> {
+    const checked = checkNetworks(networks);
+    await exclusive(async () => {
+      const machine = { ...this.#connected(machineId), networks: checked };
+      const retag = { tap: machine.tap, alias: tapAlias(machine) };
+      await applyLinks(retagCommands({ ...retag, isIsolated: checked.length === 0 }));
+      await applyRules(this.#bridge);
+    });
+  }
+
+  /** The machines that are connected to a named network now. */
+  membersOf(network: string): string[] {
+    const members = machineTaps(this.#bridge).filter(({ networks }) => networks.includes(network));
+    return members.map(({ machineId }) => machineId);
+  }
+
+  /**
+   * After a restart of the daemon, for the machines that have gone on running: puts the rules
+   * back where somebody has removed them meanwhile, and answers DNS again.
+   */
+  async resume(): Promise<void> {
+    const mark = readBridgeMark(this.#bridge);
+    if (!mark) return;
+    if (!tapObstacle()) await exclusive(() => this.#restoreRules());
+    await guestResolvers(this.#dns, mark);
+  }
+
+  async #restoreRules(): Promise<void> {
+    if (await isTableWhole(tableName(this.#bridge))) return;
+    await assertTableIsOurs(tableName(this.#bridge));
+    await applyRules(this.#bridge, this.#policies.renderAll());
+  }
+
+  async #attachTap(request: TapRequest, signal: AbortSignal | undefined): Promise<TapAttachment> {
+    const { machineId, mode, policy } = request;
+    const mac = checkMac(request.mac ?? macAddress(machineId));
+    const networks = checkNetworks(request.networks ?? []);
     const tap = tapName(machineId);
     const staleTap = this.#staleTap(tap, machineId);
-    const bridgeSteps = await this.#bridgeSteps(signal);
-    const gateway = gatewayOf(this.#subnet);
+    const bridge = this.#bridge;
+    const steps = await bridgeSteps({ bridge, subnet: this.#subnet, signal });
     const address = this.#chooseAddress(request);
+    const machine: MachineTap = { tap, machineId, mode, address, mac, networks };
     const mtu = uplinkMtu();
-    const resolvers = hostResolvers();
     throwIfAborted(signal);
-    const plan = { tap, machineId, mode, address, mtu, bridge: this.#bridge };
+    const isIsolated = networks.length === 0;
+    const plan = { tap, alias: tapAlias(machine), bridge, isIsolated, mtu };
     try {
-      await applyLinks([
-        ...staleTap,
-        ...bridgeSteps,
-        ...tapCommands({ ...plan, user_uid: this.#user_uid }),
-      ]);
-      for (const device of [this.#bridge, tap]) disableIpv6(device);
+      const tapSteps = tapCommands({ ...plan, user_uid: this.#owner.user_uid });
+      await applyLinks([...staleTap, ...steps, ...tapSteps]);
+      for (const device of [bridge, tap]) disableIpv6(device);
       if (mode === "nat") enableForwarding();
       throwIfAborted(signal);
-      await this.#replaceTable();
+      const resolvers = await guestResolvers(this.#dns, this.#mark());
+      if (policy) assertEnforceable(policy, resolvers);
+      const ruled = this.#policyMachine(machine);
+      await applyRules(bridge, policy ? renderPolicy(ruled, policy) : emptyPolicy(tap));
+      if (policy) this.#policies.remember(ruled, policy);
       throwIfAborted(signal);
+      const { isOwn, warnings } = resolvers;
+      // A policy closes the way to any other server.
+      const dns = policy && !isOwn ? [] : resolvers.dns;
+      const prefix = prefixOf(this.#subnet);
+      const gateway = addressOf(gatewayCidr(this.#subnet));
+      return { mode, tap, mac, address: joinCidr(address, prefix), gateway, dns, mtu, warnings };
     } catch (error) {
-      const made = bridgeSteps.length > 0 ? [tap, this.#bridge] : [tap];
+      this.#policies.forget(machineId);
+      const made = steps.length > 0 ? [tap, bridge] : [tap];
       // The first failure tells more than one of undoing it; `detach` tries that again.
-      await this.#settle({ remove: made }).catch(() => {});
+      await settle(bridge, { remove: made, more: emptyPolicy(tap) }).catch(() => {});
       throw error;
     }
-    return {
-      mode,
-      tap,
-      mac,
-      address: joinCidr(address, prefixOf(this.#subnet)),
-      gateway,
-      dns: resolvers.servers,
-      mtu,
-      warnings: resolvers.warning ? [resolvers.warning] : [],
-    };
   }
 
   /** A tap of that name from an earlier run is made anew; anybody else's is left alone. */
@@ -181,88 +273,64 @@ export class Network {
     );
   }
 
-  /** What has to be done so that the bridge is there, after looking for others who would mind. */
-  async #bridgeSteps(signal: AbortSignal | undefined): Promise<string[]> {
-    const gateway = joinCidr(gatewayOf(this.#subnet), prefixOf(this.#subnet));
-    const existing = this.#ownBridge({ orThrow: true });
-    const current = existing && parseBridgeAlias(existing.alias);
-    if (current === gateway) return [];
-    if (current && portsOf(this.#bridge).length > 0) {
-      throw new BangerError(
-        "conflict",
-        `Cannot connect the machine: running machines use "${this.#bridge}" with "${current}", and network.subnet is "${this.#subnet}"`,
-        { hint: "Stop them, or set network.subnet and network.bridge apart from theirs" },
-      );
-    }
-    const [routes] = await Promise.all([readRoutes(signal), assertTableIsOurs(this.#table)]);
-    const overlap = findOverlap(this.#subnet, { bridge: this.#bridge, routes });
-    if (overlap) throw overlapError(this.#subnet, overlap);
-    const plan = { bridge: this.#bridge, gateway, mtu: uplinkMtu() };
-    return [...(current ? [removeCommand(this.#bridge)] : []), ...bridgeCommands(plan)];
-  }
-
   #chooseAddress({ address, inUse = [], machineId }: AttachRequest): Address {
     const connected = machineTaps(this.#bridge).filter((each) => each.machineId !== machineId);
+    const others = [
+      ...connected.map((each) => ({ ...each, holder: `machine "${each.machineId}"` })),
+      ...poolTaps(this.#bridge).map((each) => ({ ...each, holder: "the pool of banger setup" })),
+    ];
     if (address === undefined) {
-      const taken = new Set([...inUse, ...connected.map((each) => each.address)]);
+      const taken = new Set([...inUse, ...others.map((each) => each.address)]);
       return allocateAddress(this.#subnet, { inUse: taken });
     }
     const wanted = parseAddress(address);
     checkMachineAddress(this.#subnet, wanted);
-    const holder = connected.find((each) => each.address === wanted);
-    if (!holder) return wanted;
+    const taken = others.find((each) => each.address === wanted);
+    if (!taken) return wanted;
     throw new BangerError(
       "conflict",
-      `Cannot connect the machine: its address "${wanted}" is in use by machine "${holder.machineId}" on "${holder.tap}"`,
+      `Cannot connect the machine: its address "${wanted}" is in use by ${taken.holder} on "${taken.tap}"`,
       {
         hint: "Another daemon shares the subnet: give each its own network.subnet and network.bridge",
       },
     );
   }
 
-  /** The bridge where it is ours. With `orThrow`, `conflict` when it is somebody else's. */
-  #ownBridge(options: { orThrow?: boolean } = {}): Device | undefined {
-    const device = readDevice(this.#bridge);
-    if (!device || (device.isBridge && parseBridgeAlias(device.alias))) return device;
-    if (!options.orThrow) return undefined;
+  #connected(machineId: string): MachineTap {
+    const machine = machineTaps(this.#bridge).find((each) => each.machineId === machineId);
+    if (machine) return machine;
     throw new BangerError(
-      "conflict",
-      `Cannot use "${this.#bridge}" for machines: there is a device of that name that banger did not make`,
-      {
-        hint: `Set network.bridge to another name, or if nobody needs it: sudo ip link del ${this.#bridge}`,
-      },
+      "not_found",
+      `Cannot change the rules of machine "${machineId}": it is not connected by a tap of its own`,
+      { hint: "It has to run with --net nat or --net host, under a daemon that may make taps" },
     );
   }
 
-  /**
-   * Removes the named devices that are there, and the bridge and the table when no port is left.
-   * The table goes before the devices, so that after a crash in between they still tell of it.
-   */
-  async #settle({ remove }: { remove: readonly string[] }): Promise<void> {
-    const gone = new Set(remove.filter((name) => readDevice(name)));
-    const isLast = portsOf(this.#bridge).every((port) => gone.has(port));
-    if (isLast && this.#ownBridge()) gone.add(this.#bridge);
-    try {
-      if (isLast && (await this.#isTableOurs(gone))) await removeTable(this.#table);
-    } finally {
-      await applyLinks([...gone].map(removeCommand));
-    }
-    if (!isLast && this.#ownBridge()) await this.#replaceTable();
+  #policyMachine({ machineId, tap, address }: MachineTap): PolicyMachine {
+    const { gateway, dnsPort = DNS_PORT } = this.#mark();
+    return { machineId, tap, address, bridge: this.#bridge, gateway: addressOf(gateway), dnsPort };
   }
 
-  /** The table comes with the bridge; only where somebody took the bridge away has one to look. */
-  async #isTableOurs(gone: ReadonlySet<string>): Promise<boolean> {
-    return gone.has(this.#bridge) || (await tableOwner(this.#table)) === "banger";
+  async #assertEnforceable(policy: Policy): Promise<void> {
+    assertEnforceable(policy, await guestResolvers(this.#dns, this.#mark()));
   }
 
-  async #replaceTable(): Promise<void> {
-    const machines = machineTaps(this.#bridge);
-    await replaceTable({ table: this.#table, bridge: this.#bridge, machines });
+  #mark() {
+    return readBridgeMark(this.#bridge) ?? { gateway: gatewayCidr(this.#subnet) };
   }
 }
 
 function isTapMode(mode: NetworkMode): mode is "nat" | "host" {
   return mode === "nat" || mode === "host";
+}
+
+/** Networks and policies are the rules of a tap. */
+function assertPlain({ mode, policy, networks }: AttachRequest): void {
+  const what = policy ? "a policy" : networks?.length ? "named networks" : undefined;
+  if (!what) return;
+  throw new BangerError("unsupported", `Cannot give ${what} to a machine with --net ${mode}`, {
+    hint: "Use --net nat or --net host",
+  });
 }
 
 /** What QEMU's own stack gives its only guest. */

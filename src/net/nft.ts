@@ -1,93 +1,94 @@
-/** The nftables rules: one table, rendered whole from what is wanted and replaced in one transaction. */
+/** Runs nft: scripts that replace tables in one transaction, and who made the table of a name. */
 import { BangerError } from "#base/error.ts";
 import { run } from "#base/run.ts";
-import type { MachineTap } from "./devices.ts";
 import { changeDenied } from "./rights.ts";
 
 const NFT_TIMEOUT_MS = 10_000;
-/** Tells our table from one of the same name that somebody else made. */
-const OWNER_MARK = "made by banger";
 
-export interface RuleState {
-  table: string;
-  bridge: string;
-  machines: readonly MachineTap[];
+/** Tells our tables from those of the same name that somebody else made. */
+export const OWNER_MARK = "made by banger";
+
+export type TableFamily = "inet" | "bridge";
+
+/** The families of the tables that one bridge has. */
+const FAMILIES: readonly TableFamily[] = ["inet", "bridge"];
+
+/** Puts `rules` in the place of the tables of this name; nobody sees the moment between. */
+export async function replaceTables(table: string, rules: string): Promise<void> {
+  await runNft(replacement(table, rules));
 }
 
-/**
- * The whole table as nft prints it. Other tables can still drop what this one accepts: in
- * nftables an accept ends only its own chain.
- */
-export function renderTable({ table, bridge, machines }: RuleState): string {
-  const outward = machines.filter(({ mode }) => mode === "nat").map(({ address }) => address);
-  const elements = outward.length > 0 ? [`\t\telements = { ${outward.join(", ")} }`] : [];
-  return [
-    `table inet ${table} {`,
-    `\tcomment "${OWNER_MARK}"`,
-    "\tset nat_machines {",
-    "\t\ttype ipv4_addr",
-    ...elements,
-    "\t}",
-    "",
-    "\tchain forward {",
-    "\t\ttype filter hook forward priority filter; policy accept;",
-    `\t\tiifname "${bridge}" oifname "${bridge}" drop`,
-    `\t\tiifname "${bridge}" ip saddr @nat_machines accept`,
-    `\t\tiifname "${bridge}" drop`,
-    `\t\toifname "${bridge}" ct state established,related accept`,
-    `\t\toifname "${bridge}" drop`,
-    "\t}",
-    "",
-    "\tchain postrouting {",
-    "\t\ttype nat hook postrouting priority srcnat; policy accept;",
-    `\t\tip saddr @nat_machines oifname != "${bridge}" masquerade`,
-    "\t}",
-    "}",
-    "",
-  ].join("\n");
+/** The script that does it. */
+export function replacement(table: string, rules: string): string {
+  return `${FAMILIES.map((family) => emptied(family, table)).join("")}${rules}`;
 }
 
-/** Puts the table in the place of the one that is there, if any; nobody sees the moment between. */
-export async function replaceTable(state: RuleState): Promise<void> {
-  await nft(`${emptied(state.table)}${renderTable(state)}`);
+/** Together with `more` in one transaction. Idempotent. */
+export async function removeTables(table: string, more = ""): Promise<void> {
+  await replaceTables(table, more);
 }
 
-/** Idempotent. */
-export async function removeTable(table: string): Promise<void> {
-  await nft(emptied(table));
-}
-
-/** Who made the table of this name, if there is one. */
+/** Who made the tables of this name, if there are any. */
 export async function tableOwner(table: string): Promise<"nobody" | "banger" | "other"> {
-  const { exitCode, stdout, stderr } = await run(["nft", "-t", "list", "table", "inet", table], {
-    timeout_ms: NFT_TIMEOUT_MS,
-  });
-  if (exitCode !== 0 && /no such file/i.test(stderr)) return "nobody";
-  if (exitCode !== 0) throw failure(stderr);
-  return stdout.includes(`comment "${OWNER_MARK}"`) ? "banger" : "other";
+  const owners = await Promise.all(FAMILIES.map((family) => ownerIn(family, table)));
+  if (owners.includes("other")) return "other";
+  return owners.includes("banger") ? "banger" : "nobody";
+}
+
+/** Whether our tables of this name are there in all families. */
+export async function isTableWhole(table: string): Promise<boolean> {
+  const owners = await Promise.all(FAMILIES.map((family) => ownerIn(family, table)));
+  return owners.every((owner) => owner === "banger");
 }
 
 /** `conflict` when there is a table of this name that banger did not make. */
 export async function assertTableIsOurs(table: string): Promise<void> {
-  if ((await tableOwner(table)) !== "other") return;
+  const owners = await Promise.all(FAMILIES.map((family) => ownerIn(family, table)));
+  const family = FAMILIES.find((_, index) => owners[index] === "other");
+  if (!family) return;
   throw new BangerError(
     "conflict",
-    `Cannot set up the rules: there is an nftables table "inet ${table}" that banger did not make`,
-    { hint: `If nobody needs it: sudo nft delete table inet ${table}` },
+    `Cannot set up the rules: there is an nftables table "${family} ${table}" that banger did not make`,
+    { hint: `If nobody needs it: sudo nft delete table ${family} ${table}` },
   );
 }
 
 /** To delete what may not be there it is added first, since older versions have no "destroy". */
-function emptied(table: string): string {
-  return `add table inet ${table}\ndelete table inet ${table}\n`;
+export function emptied(family: TableFamily, table: string): string {
+  return `add table ${family} ${table}\ndelete table ${family} ${table}\n`;
 }
 
-async function nft(script: string): Promise<void> {
+/** Runs a script as one transaction: all of it takes effect, or nothing. */
+export async function runNft(script: string): Promise<void> {
   const { exitCode, stderr } = await run(["nft", "-f", "-"], {
     stdin: script,
     timeout_ms: NFT_TIMEOUT_MS,
   });
   if (exitCode !== 0) throw failure(stderr);
+}
+
+/** `nft -j ARGUMENTS`, parsed; undefined where the object that they name is not there. */
+export async function readNft(argv: readonly string[]): Promise<unknown[] | undefined> {
+  const { exitCode, stdout, stderr } = await run(["nft", "-j", ...argv], {
+    timeout_ms: NFT_TIMEOUT_MS,
+  });
+  if (exitCode !== 0 && isAbsent(stderr)) return undefined;
+  if (exitCode !== 0) throw failure(stderr);
+  const { nftables } = JSON.parse(stdout) as { nftables?: unknown };
+  return Array.isArray(nftables) ? nftables : [];
+}
+
+async function ownerIn(family: TableFamily, table: string): Promise<"nobody" | "banger" | "other"> {
+  const { exitCode, stdout, stderr } = await run(["nft", "-t", "list", "table", family, table], {
+    timeout_ms: NFT_TIMEOUT_MS,
+  });
+  if (exitCode !== 0 && isAbsent(stderr)) return "nobody";
+  if (exitCode !== 0) throw failure(stderr);
+  return stdout.includes(`comment "${OWNER_MARK}"`) ? "banger" : "other";
+}
+
+function isAbsent(stderr: string): boolean {
+  return /no such file/i.test(stderr);
 }
 
 function failure(stderr: string): BangerError {

@@ -2,7 +2,7 @@ import { afterAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { hostResolvers, parseResolvConf } from "./resolvers.ts";
+import { daemonResolvers, hostResolvers, parseResolvConf } from "./resolvers.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "banger-resolvers-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -48,6 +48,16 @@ test("hostResolvers() gives three servers at the most, and reads no endless file
   const many = Array.from({ length: 9 }, (_, index) => `nameserver 192.0.2.${index + 1}`);
   expect(servers(many.join("\n"))).toHaveLength(3);
   expect(servers(`${"#".repeat(70_000)}\nnameserver 192.0.2.1\n`)).toEqual([]);
+});
+
+test("daemonResolvers() takes those on loopback as well, but never the daemon itself", () => {
+  const text = "nameserver 127.0.0.53\nnameserver 10.241.0.1\nnameserver fd00::53\n";
+  const found = daemonResolvers((address) => address === "10.241.0.1", file(text));
+  expect(found as object[]).toEqual([
+    { address: "127.0.0.53", port: 53 },
+    { address: "fd00::53", port: 53 },
+  ]);
+  expect(daemonResolvers(undefined, join(folder, "missing"))).toEqual([]);
 });
 
 test("parseResolvConf() reads nameserver lines only", () => {

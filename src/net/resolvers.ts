@@ -31,6 +31,18 @@ export function hostResolvers(paths: readonly string[] = RESOLV_CONF_PATHS): Res
   };
 }
 
+/**
+ * The servers that programs of the host ask, also those on its own loopback and over IPv6, but
+ * not `own`, which would ask itself.
+ */
+export function daemonResolvers(
+  own: (address: Address) => boolean = () => false,
+  path = "/etc/resolv.conf",
+): { address: Address; port: number }[] {
+  const servers = parseResolvConf(readCapped(path)).filter((address) => !own(address));
+  return servers.slice(0, MAX_RESOLVERS).map((address) => ({ address, port: 53 }));
+}
+
 /** The `nameserver` lines that hold an address; zones and comments are left out. */
 export function parseResolvConf(text: string): Address[] {
   return text.split("\n").flatMap((line) => {

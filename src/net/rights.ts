@@ -56,6 +56,18 @@ export function tapObstacle(rights: NetworkRights = readRights()): BangerError |
   );
 }
 
+/** Why a tap that belongs to this user cannot be opened all the same, undefined when it can. */
+export function openObstacle(errno: string | undefined = tunErrno()): BangerError | undefined {
+  if (errno === undefined) return undefined;
+  const isDenied = errno === "EACCES" || errno === "EPERM";
+  return new BangerError(
+    isDenied ? "permission_denied" : "unsupported",
+    `Cannot use the taps of banger setup: "${TUN}" does not open (${errno})`,
+    // Harmless, and usual: the kernel lets nobody open a tap that belongs to somebody else.
+    { hint: isDenied ? `sudo chmod 0666 ${TUN}` : "sudo modprobe tun" },
+  );
+}
+
 /** For the kernel's refusal in spite of the capability, as in a container. */
 export function changeDenied(reason: string): BangerError {
   return new BangerError("permission_denied", `Cannot change the network: ${reason}`, {

@@ -6,43 +6,11 @@ import { join } from "node:path";
 import type { Check } from "#base/check.ts";
 import { newId } from "#base/id.ts";
 import { which } from "#base/run.ts";
-import type { Attachment } from "#net/network.ts";
 import { testNeeding } from "#test/needs.ts";
+import { attach, detach, NO_ANSWER_MS, refused } from "#test/net-calls.ts";
 import { HOST_OUTSIDE, type NetDaemon, NetLab, OUTSIDE, UPLINK_MTU } from "#test/net-lab.ts";
 
 const hostTest = testNeeding("root", "ip", "nft");
-/** Long enough for an answer within one computer, short enough to wait for one that must not come. */
-const NO_ANSWER_MS = 700;
-
-type TapAttachment = Extract<Attachment, { tap: string }>;
-
-async function attach(
-  daemon: NetDaemon,
-  machineId: string,
-  request: { mode?: "nat" | "host"; address?: string; abortAfter_ms?: number } = {},
-): Promise<TapAttachment> {
-  const { mode = "nat", address, abortAfter_ms } = request;
-  return await daemon.call<TapAttachment>({
-    op: "attach",
-    request: { machineId, mode, address },
-    ...(abortAfter_ms === undefined ? {} : { abortAfter_ms }),
-  });
-}
-
-async function detach(daemon: NetDaemon, machineId: string): Promise<void> {
-  await daemon.call({ op: "detach", machineId, mode: "nat" });
-}
-
-async function refused(
-  pending: Promise<unknown>,
-): Promise<{ code: string; message: string; hint: string }> {
-  try {
-    await pending;
-  } catch (error) {
-    return error as { code: string; message: string; hint: string };
-  }
-  throw new Error("Expected a refusal, and there was none");
-}
 
 hostTest(
   "machines behind NAT reach the outside and not each other; nothing is left of them",
@@ -76,7 +44,9 @@ hostTest(
     for (const { tap } of [first, second]) {
       await lab.ip("host", `link set dev ${tap} type bridge_slave isolated off`);
     }
-    await lab.run("host", ["nft", "flush", "chain", "inet", "banger", "forward"]);
+    for (const family of ["inet", "bridge"]) {
+      await lab.run("host", ["nft", "flush", "chain", family, "banger", "forward"]);
+    }
     expect(await lab.ask("a", "10.241.0.3")).toBe("10.241.0.2");
     expect(await lab.ask("outside", "10.241.0.2")).toBe(OUTSIDE);
 
@@ -233,6 +203,11 @@ hostTest("a bridge, table or tap that somebody else made is refused and left alo
       make: ["nft", 'add table inet banger { comment "theirs"; }'],
       remove: ["nft", "delete", "table", "inet", "banger"],
       names: "inet banger",
+    },
+    {
+      make: ["nft", 'add table bridge banger { comment "theirs"; }'],
+      remove: ["nft", "delete", "table", "bridge", "banger"],
+      names: "bridge banger",
     },
     {
       make: ["ip", "tuntap", "add", "dev", `bgr-${id.slice(0, 8)}`, "mode", "tap"],

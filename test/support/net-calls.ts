@@ -1,13 +1,14 @@
 /** What the tests ask of a NetDaemon, with the usual answers filled in. */
-import type { AttachRequest, Attachment } from "#net/network.ts";
+import type { Attachment } from "#net/network.ts";
 import type { NetDaemon } from "./net-lab.ts";
+import type { WorkerAttach } from "./net-worker.ts";
 
 /** Long enough for an answer within one computer, short enough to wait for one that must not come. */
 export const NO_ANSWER_MS = 700;
 
 export type TapAttachment = Extract<Attachment, { tap: string }>;
 
-export interface AttachOptions extends Omit<Partial<AttachRequest>, "mode"> {
+export interface AttachOptions extends Omit<Partial<WorkerAttach>, "mode"> {
   mode?: "nat" | "host";
   abortAfter_ms?: number;
 }

@@ -3,9 +3,12 @@
  * host, one that plays the outside world behind its default route, and one for each guest.
  */
 import { randomBytes } from "node:crypto";
+import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
-import type { NetAnswer, NetCall } from "./net-worker.ts";
+import type { NetAnswer, NetCall, WorkerConfig } from "./net-worker.ts";
 
 /** The host's address towards the outside, as the outside sees masqueraded packets. */
 export const HOST_OUTSIDE = "198.51.100.1";
@@ -21,6 +24,15 @@ const CLIENT = `const [host, ms] = process.argv.slice(1);
   await Bun.connect({ hostname: host, port: ${PORT}, socket: {
     data(s, d) { console.log(d.toString()); process.exit(0); }, error() {}, connectError() {} } });`;
 
+const UDP_SERVER = `const [port] = process.argv.slice(1);
+  await Bun.udpSocket({ hostname: "0.0.0.0", port: Number(port), socket: {
+    data(s, d, port, from) { s.send("heard " + d, port, from); } } }); console.log("ready");`;
+const UDP_CLIENT = `const [hostname, port] = process.argv.slice(1);
+  const socket = await Bun.udpSocket({ connect: { hostname, port: Number(port) }, socket: {
+    data(s, d) { console.log(d.toString()); process.exit(0); } } }); socket.send("hello");`;
+
+const HTTP_PROGRAM = new URL("./net-http.ts", import.meta.url).pathname;
+
 type Op = NetCall extends infer C ? (C extends NetCall ? Omit<C, "id"> : never) : never;
 
 /** A process with a Network of its own, as a daemon has one. */
@@ -29,16 +41,24 @@ export interface NetDaemon {
   stop(): Promise<void>;
 }
 
-export interface DaemonOptions {
-  bridge?: string;
-  subnet?: string;
+export interface DaemonOptions extends Partial<WorkerConfig> {
   env?: Record<string, string>;
+  /** A shell command that runs before it, with mounts of its own. */
+  before?: string;
+  /** Runs as another user without any rights. */
+  user_uid?: number;
+}
+
+/** Without groups and capabilities, as a daemon of an ordinary user is. */
+export function asUser(uid: number): string[] {
+  return ["setpriv", `--reuid=${uid}`, `--regid=${uid}`, "--clear-groups", "--bounding-set=-all"];
 }
 
 export class NetLab implements AsyncDisposable {
   readonly #prefix = `bgrlab${randomBytes(3).toString("hex")}`;
   readonly #namespaces: string[] = [];
   readonly #children: Bun.Subprocess[] = [];
+  #folder: string | undefined;
 
   static async create(): Promise<NetLab> {
     const lab = new NetLab();
@@ -93,13 +113,18 @@ export class NetLab implements AsyncDisposable {
     const names = links.map((link) => [link.ifname, link.addr_info.map(({ local }) => local)]);
     const routes = await this.run("host", ["ip", "route", "show", "table", "all"]);
     const rules = await this.run("host", ["nft", "list", "ruleset"]);
-    return [JSON.stringify(names), routes, rules].join("\n");
+    // Whether somebody is plugged in is not what is compared.
+    return [JSON.stringify(names), routes.replaceAll(" linkdown", ""), rules].join("\n");
   }
 
   daemon(options: DaemonOptions = {}): NetDaemon {
-    const { bridge = "banger0", subnet = "10.241.0.0/24" } = options;
+    const { env, before, user_uid, ...config } = options;
+    const whole: WorkerConfig = { bridge: "banger0", subnet: "10.241.0.0/24", ...config };
     const program = new URL("./net-worker.ts", import.meta.url).pathname;
-    const child = this.#spawn("host", [process.execPath, program, bridge, subnet], options.env);
+    const as = user_uid === undefined ? [] : [...this.withTun(), ...asUser(user_uid)];
+    const prepared = before ? ["sh", "-c", `${before} && exec "$@"`, "sh"] : [];
+    const argv = [...prepared, ...as, process.execPath, program, JSON.stringify(whole)];
+    const child = this.#spawn("host", argv, env);
     const waiting = new Map<number, PromiseWithResolvers<unknown>>();
     let next = 0;
     createInterface({ input: Readable.fromWeb(child.stdout as never) }).on("line", (line) => {
@@ -128,16 +153,37 @@ export class NetLab implements AsyncDisposable {
     };
   }
 
-  /** Plugs a guest with this network into a tap. It answers on every address that it has. */
+  /** A resolver in the outside; gives the names that it has been asked for. */
+  async resolver(port: number): Promise<string[]> {
+    const program = new URL("./dns-upstream.ts", import.meta.url).pathname;
+    const child = this.#spawn("outside", [process.execPath, program, OUTSIDE, String(port)]);
+    const asked: string[] = [];
+    const { promise, resolve } = Promise.withResolvers<void>();
+    createInterface({ input: Readable.fromWeb(child.stdout as never) }).on("line", (line) => {
+      if (line === "ready") resolve();
+      else asked.push(line);
+    });
+    await promise;
+    return asked;
+  }
+
+  /**
+   * Plugs a guest with this network into a tap, which is opened as a user without rights where
+   * there is one. It answers on every address that it has.
+   */
   async plug(
     name: string,
     attachment: { tap: string; mac: string; address: string; gateway: string },
+    user_uid?: number,
   ): Promise<void> {
     await this.#addNamespace(name);
     const cable = new URL("./tap-cable.ts", import.meta.url).pathname;
     const { tap, mac, address, gateway } = attachment;
     const netns = `/run/netns/${this.netns(name)}`;
-    await this.#untilReady(this.#spawn("host", [process.execPath, cable, tap, netns, mac]));
+    const opener = user_uid === undefined ? [] : [String(user_uid)];
+    const open = user_uid === undefined ? [] : this.withTun();
+    const argv = [...open, process.execPath, cable, tap, netns, mac, ...opener];
+    await this.#untilReady(this.#spawn("host", argv));
     await this.ip(name, `addr add ${address} dev eth0`, `route add default via ${gateway}`);
     await this.#serve(name);
   }
@@ -149,10 +195,50 @@ export class NetLab implements AsyncDisposable {
     return (await child.exited) === 0 ? stdout.trim() : undefined;
   }
 
+  /** Runs what follows where everybody may open /dev/net/tun, as udev has it; this computer's may differ. */
+  withTun(): string[] {
+    this.#folder ??= mkdtempSync(join(tmpdir(), "banger-tun-"));
+    chmodSync(this.#folder, 0o755);
+    const node = join(this.#folder, "tun");
+    const make = `[ -e ${node} ] || mknod -m 666 ${node} c 10 200`;
+    return ["sh", "-c", `${make}; mount --bind ${node} /dev/net/tun && exec "$@"`, "sh"];
+  }
+
+  /** A UDP server in a namespace that says what it has heard. */
+  async serveDatagrams(name: string, port: number): Promise<void> {
+    await this.#untilReady(this.#spawn(name, [process.execPath, "-e", UDP_SERVER, String(port)]));
+  }
+
+  /** A web server in a namespace; see net-http.ts. */
+  async serveHttp(name: string, port: number): Promise<void> {
+    await this.#untilReady(
+      this.#spawn(name, [process.execPath, HTTP_PROGRAM, "serve", String(port)]),
+    );
+  }
+
+  /** Fetches slowly; `outcome` is "whole", or "cut" when the rest does not come. */
+  download(from: string, host: string, port: number) {
+    const url = `http://${host}:${port}/slow`;
+    const child = this.#spawn(from, [process.execPath, HTTP_PROGRAM, "download", url]);
+    const started = Promise.withResolvers<void>();
+    const outcome = Promise.withResolvers<string>();
+    createInterface({ input: Readable.fromWeb(child.stdout as never) }).on("line", (line) => {
+      if (line === "started") started.resolve();
+      else outcome.resolve(line);
+    });
+    return { started: started.promise, outcome: outcome.promise };
+  }
+
+  async askDatagram(from: string, to: string, port: number): Promise<string> {
+    const argv = [process.execPath, "-e", UDP_CLIENT, to, String(port)];
+    return (await this.run(from, argv)).trim();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     for (const child of this.#children) child.kill("SIGKILL");
     await Promise.all(this.#children.map((child) => child.exited));
     for (const name of this.#namespaces) Bun.spawnSync(["ip", "netns", "del", name]);
+    if (this.#folder) rmSync(this.#folder, { recursive: true, force: true });
   }
 
   async #addNamespace(name: string): Promise<void> {

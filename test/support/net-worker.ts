@@ -1,43 +1,112 @@
 /**
- * A program that holds a Network: `bun net-worker.ts BRIDGE SUBNET`. Takes one JSON call per line
- * of stdin and answers each with one line, in the order in which they end. For tests that put it
- * into a network namespace, so that the host's own network is left alone.
+ * A program that holds a Network, as a daemon does: `bun net-worker.ts CONFIG-AS-JSON`. Takes one
+ * JSON call per line of stdin and answers each with one line, in the order in which they end. For
+ * tests that put it into a network namespace, so that the host's own network is left alone.
  */
 import { createInterface } from "node:readline";
 import { toBangerError } from "#base/error.ts";
+import { type Address, parseAddress } from "#net/address.ts";
 import { checks } from "#net/checks.ts";
+import { DnsServer } from "#net/dns/server.ts";
+import type { Resolver } from "#net/dns/upstream.ts";
 import { type AttachRequest, Network } from "#net/network.ts";
+import { Policies } from "#net/policy/policies.ts";
+import { parsePolicy } from "#net/policy/policy.ts";
+import { PortPublisher } from "#net/ports/publisher.ts";
+import type { PortRequest } from "#net/ports/spec.ts";
+
+export interface WorkerConfig {
+  bridge: string;
+  subnet: string;
+  /** Without it there is no DNS server. */
+  dns?: { resolvers: { address: string; port: number }[] };
+}
+
+/** `allow` is a policy as the user writes it. */
+export type WorkerAttach = Omit<AttachRequest, "policy"> & { allow?: string[] };
 
 export type NetCall =
-  | { id: number; op: "attach"; request: AttachRequest; abortAfter_ms?: number }
+  | { id: number; op: "attach"; request: WorkerAttach; abortAfter_ms?: number }
   | { id: number; op: "detach"; machineId: string; mode: "nat" | "host" }
-  | { id: number; op: "checks" };
+  | { id: number; op: "setPolicy" | "adoptPolicy"; machineId: string; allow?: string[] }
+  | { id: number; op: "policyLog"; machineId: string }
+  | { id: number; op: "setNetworks"; machineId: string; networks: string[] }
+  | { id: number; op: "membersOf"; network: string }
+  | { id: number; op: "names"; names: Record<string, string> }
+  | { id: number; op: "publish"; machineId: string; address: string; ports: PortRequest[] }
+  | { id: number; op: "resume" | "checks" | "addressesInUse" };
 
 export type NetAnswer =
   | { id: number; ok: unknown }
   | { id: number; error: { code: string; message: string; hint?: string | undefined } };
 
-const [bridge = "", subnet = ""] = process.argv.slice(2);
-const network = new Network({ bridge, subnet });
+const { dns, ...options } = JSON.parse(process.argv[2] ?? "") as WorkerConfig;
+const names = new Map<string, Address>();
+const policies = new Policies();
+const server = dns && new DnsServer({ names: namesOf(names), resolvers, filter: policies });
+const network = new Network({ ...options, dns: server, policies });
+const ports = new PortPublisher();
 
 async function answer(call: NetCall): Promise<unknown> {
   switch (call.op) {
     case "attach": {
       const { abortAfter_ms, request } = call;
+      const { allow, ...plain } = request;
       const signal = abortAfter_ms === undefined ? undefined : AbortSignal.timeout(abortAfter_ms);
-      return await network.attach(request, signal);
+      return await network.attach({ ...plain, policy: allow && parsePolicy(allow) }, signal);
     }
     case "detach":
-      return (await network.detach(call)) ?? null;
+      return await network.detach(call);
+    case "setPolicy":
+      return await network.setPolicy(call.machineId, call.allow && parsePolicy(call.allow));
+    case "adoptPolicy":
+      return await network.adoptPolicy(call.machineId, parsePolicy(call.allow ?? []));
+    case "policyLog":
+      return await policies.log(call.machineId);
+    case "setNetworks":
+      return await network.setNetworks(call.machineId, call.networks);
+    case "membersOf":
+      return network.membersOf(call.network);
+    case "names":
+      for (const [name, address] of Object.entries(call.names)) {
+        names.set(name, parseAddress(address));
+      }
+      return undefined;
+    case "publish": {
+      const connect = () => Promise.reject(new Error("there is no agent"));
+      const address = parseAddress(call.address);
+      return await ports.publish(call.machineId, call.ports, { connect, address });
+    }
+    case "resume":
+      return await network.resume();
     case "checks":
-      return await checks({ bridge, subnet });
+      return await checks(options);
+    case "addressesInUse":
+      return network.addressesInUse();
   }
+}
+
+function resolvers(): Resolver[] {
+  return (dns?.resolvers ?? []).map(({ address, port }) => ({
+    address: parseAddress(address),
+    port,
+  }));
+}
+
+function namesOf(known: ReadonlyMap<string, Address>) {
+  return {
+    addressesOf: (name: string) => {
+      const address = known.get(name);
+      return address && [address];
+    },
+    nameOf: (address: Address) => [...known].find(([, each]) => each === address)?.[0],
+  };
 }
 
 async function reply(call: NetCall): Promise<void> {
   const { id } = call;
   try {
-    print({ id, ok: await answer(call) });
+    print({ id, ok: (await answer(call)) ?? null });
   } catch (error) {
     const { code, message, hint } = toBangerError(error);
     print({ id, error: { code, message, hint } });

@@ -1,6 +1,6 @@
 /**
- * A program that stands in for a monitor and its guest: `bun tap-cable.ts TAP NETNS MAC` opens
- * TAP as a monitor does, makes the device eth0 in the network namespace NETNS, and carries
+ * A program that stands in for a monitor and its guest: `bun tap-cable.ts TAP NETNS MAC [UID]` opens
+ * TAP as a monitor does, as the user UID where one is given, makes the device eth0 in the network namespace NETNS, and carries
  * frames between the two. Prints "ready" and runs until it is killed.
  */
 import { dlopen, FFIType, ptr } from "bun:ffi";
@@ -19,8 +19,11 @@ const libc = dlopen("libc.so.6", {
   poll: { args: [FFIType.ptr, FFIType.u64, FFIType.i32], returns: FFIType.i32 },
 }).symbols;
 
-const [tap = "", netns = "", mac = ""] = process.argv.slice(2);
+const [tap = "", netns = "", mac = "", uid] = process.argv.slice(2);
+// The effective user is what the kernel looks at, and with it the capabilities go.
+if (uid !== undefined) process.seteuid?.(Number(uid));
 const outer = openTap(tap);
+if (uid !== undefined) process.seteuid?.(0);
 if (libc.setns(openSync(netns, "r"), CLONE_NEWNET) !== 0) throw new Error(`cannot enter ${netns}`);
 const inner = openTap("eth0");
 const up = Bun.spawnSync(["ip", "link", "set", "dev", "eth0", "address", mac, "up"]);

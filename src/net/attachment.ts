@@ -1,0 +1,41 @@
+/** What is asked of the network for a machine, and what the monitor and the guest get to know. */
+import type { Address, Cidr } from "./address.ts";
+import type { Policy } from "./policy/policy.ts";
+
+export type NetworkMode = "nat" | "host" | "user" | "none";
+
+export interface AttachRequest {
+  machineId: string;
+  mode: NetworkMode;
+  /** The machine's own address; default: the lowest that is neither connected nor in `inUse`. */
+  address?: string | undefined;
+  /** Addresses of machines that do not run, for choosing one. */
+  inUse?: Iterable<Address>;
+  /** Default: made from the machine's id. */
+  mac?: string | undefined;
+  /** Named networks; machines that share one reach each other. Default: none. */
+  networks?: readonly string[] | undefined;
+  /** What the machine may reach; default: everything that its mode lets it. */
+  policy?: Policy | undefined;
+}
+
+/**
+ * What the monitor and the guest need to know. `address` and `mac` can be others than those
+ * asked for: a tap from the pool of `banger setup` comes with its own.
+ */
+export type Attachment =
+  | {
+      mode: "nat" | "host";
+      tap: string;
+      mac: string;
+      address: Cidr;
+      gateway: Address;
+      dns: Address[];
+      mtu: number;
+      /** What works less well than it should, for people. */
+      warnings: string[];
+    }
+  | { mode: "user"; mac: string; address: Cidr; gateway: Address; dns: Address[]; mtu?: undefined }
+  | { mode: "none"; address?: undefined; gateway?: undefined; dns: Address[]; mtu?: undefined };
+
+export type TapAttachment = Extract<Attachment, { tap: string }>;

@@ -1,0 +1,78 @@
+/** The bridge that the machines of one daemon are connected to: whose it is, and what it takes to have it. */
+import { BangerError } from "#base/error.ts";
+import { type Cidr, joinCidr, networkOf, prefixOf } from "./address.ts";
+import {
+  type BridgeMark,
+  type Device,
+  parseBridgeAlias,
+  portsOf,
+  readDevice,
+  uplinkMtu,
+} from "./devices.ts";
+import { bridgeCommands, removeCommand } from "./link.ts";
+import { tableName } from "./names.ts";
+import { assertTableIsOurs } from "./nft.ts";
+import { gatewayOf } from "./pool.ts";
+import { tapObstacle } from "./rights.ts";
+import { findOverlap, overlapError, readRoutes } from "./routes.ts";
+
+/** The device where it is ours, undefined where there is none or somebody else's. */
+export function ownBridge(bridge: string): Device | undefined {
+  const device = readDevice(bridge);
+  return device?.isBridge && parseBridgeAlias(device.alias) ? device : undefined;
+}
+
+/** What our bridge says of itself. */
+export function readBridgeMark(bridge: string): BridgeMark | undefined {
+  return parseBridgeAlias(ownBridge(bridge)?.alias ?? "");
+}
+
+/** `conflict` when there is a device of this name that banger did not make. */
+export function assertBridgeIsOurs(bridge: string): void {
+  if (!readDevice(bridge) || ownBridge(bridge)) return;
+  throw new BangerError(
+    "conflict",
+    `Cannot use "${bridge}" for machines: there is a device of that name that banger did not make`,
+    {
+      hint: `Set network.bridge to another name, or if nobody needs it: sudo ip link del ${bridge}`,
+    },
+  );
+}
+
+/** The host's address on a bridge for this subnet, with its prefix. */
+export function gatewayCidr(subnet: Cidr): Cidr {
+  return joinCidr(gatewayOf(subnet), prefixOf(subnet));
+}
+
+export interface BridgeNeed {
+  bridge: string;
+  subnet: Cidr;
+  dnsPort?: number | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * The `ip` commands after which the bridge is there; none where it is already. `conflict` when
+ * it, its table or its subnet is somebody else's, or when machines use it with another subnet.
+ */
+export async function bridgeSteps(need: BridgeNeed): Promise<string[]> {
+  const { bridge, subnet, dnsPort, signal } = need;
+  const gateway = gatewayCidr(subnet);
+  assertBridgeIsOurs(bridge);
+  const current = readBridgeMark(bridge);
+  if (current?.gateway === gateway) return [];
+  if (current && portsOf(bridge).length > 0) {
+    throw new BangerError(
+      "conflict",
+      `Cannot use "${bridge}" with the subnet "${subnet}": it has ports that use "${networkOf(current.gateway)}"`,
+      { hint: "Stop those machines, or set network.subnet and network.bridge apart from theirs" },
+    );
+  }
+  // Without rights, as in a dry run, nobody can look into the rules.
+  const isTableChecked = tapObstacle() ? undefined : assertTableIsOurs(tableName(bridge));
+  const [routes] = await Promise.all([readRoutes(signal), isTableChecked]);
+  const overlap = findOverlap(subnet, { bridge, routes });
+  if (overlap) throw overlapError(subnet, overlap);
+  const made = bridgeCommands({ bridge, gateway, dnsPort, mtu: uplinkMtu() });
+  return [...(current ? [removeCommand(bridge)] : []), ...made];
+}

@@ -1,0 +1,200 @@
+/** The DNS server of the daemon: for machines on the bridge's address, for the host on loopback. */
+import { createServer, type Server, type Socket } from "node:net";
+import { BangerError, errnoOf, messageOf } from "#base/error.ts";
+import {
+  type Address,
+  addressOf,
+  type Cidr,
+  contains,
+  networkOf,
+  parseAddress,
+  tryParseAddress,
+} from "#net/address.ts";
+import { sendDatagram } from "#net/datagram.ts";
+import { Answerer, type AnswererOptions } from "./answerer.ts";
+import { MAX_QUERY_BYTES } from "./query.ts";
+
+const DNS_PORT = 53;
+const MAX_TCP_CLIENTS = 64;
+const MAX_TCP_OF_CLIENT = 8;
+/** Between two questions on one connection. */
+const TCP_IDLE_MS = 10_000;
+
+/** What the network needs of a DNS server for its machines. */
+export interface GuestDns {
+  /** Whether machines are answered at this gateway from now on; false when the port cannot be had. */
+  serve(gateway: Cidr, options?: { port?: number | undefined }): Promise<boolean>;
+}
+
+interface Listener {
+  address: Address;
+  port: number;
+  subnet: Cidr | undefined;
+  close(): void;
+}
+
+export class DnsServer implements GuestDns, AsyncDisposable {
+  readonly #answerer: Answerer;
+  readonly #listeners: Listener[] = [];
+
+  constructor(options: AnswererOptions) {
+    this.#answerer = new Answerer(options);
+  }
+
+  /** `gateway` is the host's address on the bridge, which has to be there, with its prefix. */
+  async serve(gateway: Cidr, options: { port?: number | undefined } = {}): Promise<boolean> {
+    const [address, subnet] = [addressOf(gateway), networkOf(gateway)];
+    const port = options.port ?? DNS_PORT;
+    const known = this.#listeners.find((each) => each.address === address && each.port === port);
+    if (known) {
+      known.subnet = subnet;
+      return true;
+    }
+    try {
+      await this.#listen({ address, port, subnet });
+      return true;
+    } catch (error) {
+      const errno = errnoOf(error);
+      if (errno === "EADDRINUSE" || errno === "EACCES" || errno === "EPERM") return false;
+      throw error;
+    }
+  }
+
+  /** Whether asking port 53 of this address would be asking itself. */
+  serves(address: Address): boolean {
+    return this.#listeners.some((each) => each.address === address && each.port === DNS_PORT);
+  }
+
+  /** For programs of the host: the machines' names and nothing else. Gives the port; 0 takes any. */
+  async listenLocal(port: number): Promise<number> {
+    try {
+      return await this.#listen({ address: parseAddress("127.0.0.1"), port, subnet: undefined });
+    } catch (error) {
+      const isTaken = errnoOf(error) === "EADDRINUSE";
+      throw new BangerError(
+        isTaken ? "conflict" : "unavailable",
+        `Cannot answer DNS on 127.0.0.1:${port}: ${isTaken ? "the port is taken" : messageOf(error)}`,
+        { hint: `See by whom: sudo ss -lunp "sport = :${port}"`, cause: error },
+      );
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#answerer.close();
+    for (const listener of this.#listeners.splice(0)) listener.close();
+  }
+
+  async #listen(wanted: Omit<Listener, "close">): Promise<number> {
+    const listener: Listener = { ...wanted, close: () => {} };
+    const udp = await this.#listenUdp(listener);
+    try {
+      // The same number for both, also where it was any that is free.
+      const tcp = await this.#listenTcp(listener, udp.port);
+      listener.port = udp.port;
+      listener.close = () => {
+        udp.close();
+        tcp.close();
+      };
+      this.#listeners.push(listener);
+      return udp.port;
+    } catch (error) {
+      udp.close();
+      throw error;
+    }
+  }
+
+  async #listenUdp(listener: Listener): Promise<Bun.udp.Socket<"buffer">> {
+    return await Bun.udpSocket({
+      hostname: listener.address,
+      port: listener.port,
+      socket: {
+        data: (socket, data, port, from) => {
+          const origin = originOf(listener, from);
+          if (!origin) return;
+          const message = Buffer.from(data);
+          void this.#answerer.answer(message, { ...origin, udp: true }).then((reply) => {
+            if (reply) sendDatagram(() => socket.send(reply, port, from));
+          });
+        },
+        error() {},
+      },
+    });
+  }
+
+  async #listenTcp(listener: Listener, port: number): Promise<{ close(): void }> {
+    const clients = new Map<Socket, Address>();
+    const server: Server = createServer((client) => {
+      const origin = originOf(listener, client.remoteAddress ?? "");
+      const ofSame = [...clients.values()].filter((address) => address === origin?.address);
+      if (!origin || ofSame.length >= MAX_TCP_OF_CLIENT) {
+        client.destroy();
+        return;
+      }
+      clients.set(client, origin.address);
+      client.once("close", () => clients.delete(client));
+      client.on("error", () => {});
+      client.setTimeout(TCP_IDLE_MS, () => client.destroy());
+      void serveConnection(client, async (message) =>
+        this.#answerer.answer(message, { ...origin, udp: false }),
+      );
+    });
+    server.maxConnections = MAX_TCP_CLIENTS;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    server.once("error", reject);
+    server.listen({ host: listener.address, port }, resolve);
+    await promise;
+    server.on("error", () => {});
+    return {
+      close: () => {
+        server.close();
+        for (const client of clients.keys()) client.destroy();
+      },
+    };
+  }
+}
+
+/** Undefined for whom there is no answer: neither a machine of this bridge nor the host. */
+function originOf(listener: Listener, from: string) {
+  const address = tryParseAddress(from);
+  if (!address) return undefined;
+  const { subnet } = listener;
+  const isHost = address === listener.address || address.startsWith("127.");
+  if (isHost) return { address, subnet: undefined };
+  return subnet && contains(subnet, address) ? { address, subnet } : undefined;
+}
+
+/** Messages with their length in front, one after another (RFC 7766), until either side has enough. */
+async function serveConnection(
+  client: Socket,
+  answer: (message: Buffer) => Promise<Buffer | undefined>,
+): Promise<void> {
+  let received = Buffer.alloc(0);
+  try {
+    for await (const chunk of client) {
+      received = Buffer.concat([received, chunk as Buffer]);
+      while (received.length >= 2) {
+        const size_bytes = received.readUInt16BE(0);
+        if (size_bytes > MAX_QUERY_BYTES) return;
+        if (received.length < 2 + size_bytes) break;
+        const reply = await answer(received.subarray(2, 2 + size_bytes));
+        received = received.subarray(2 + size_bytes);
+        if (!reply) return;
+        const length = Buffer.alloc(2);
+        length.writeUInt16BE(reply.length);
+        if (!client.write(Buffer.concat([length, reply]))) await drained(client);
+      }
+    }
+  } catch {
+    // The client has gone.
+  } finally {
+    client.destroySoon();
+  }
+}
+
+/** So that a client which asks and never reads does not fill memory. */
+async function drained(client: Socket): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  client.once("drain", resolve);
+  client.once("close", resolve);
+  await promise;
+}

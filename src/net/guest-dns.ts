@@ -1,0 +1,29 @@
+/** Which DNS servers a machine is told: the daemon's own where it answers, the host's otherwise. */
+import { type Address, addressOf } from "./address.ts";
+import type { BridgeMark } from "./devices.ts";
+import type { GuestDns } from "./dns/server.ts";
+import { hostResolvers } from "./resolvers.ts";
+
+export interface GuestResolvers {
+  dns: Address[];
+  /** Whether they are the daemon's own, which know the machines' names and policies. */
+  isOwn: boolean;
+  warnings: string[];
+}
+
+/** The bridge has to be there: the server listens on its address. */
+export async function guestResolvers(
+  server: GuestDns | undefined,
+  { gateway, dnsPort }: BridgeMark,
+): Promise<GuestResolvers> {
+  if (await server?.serve(gateway, { port: dnsPort })) {
+    return { dns: [addressOf(gateway)], isOwn: true, warnings: [] };
+  }
+  const { servers, warning } = hostResolvers();
+  const warnings = warning ? [warning] : [];
+  if (server) {
+    const at = `${addressOf(gateway)}:${dnsPort ?? 53}`;
+    warnings.push(`Machines' names do not resolve inside this machine: ${at} is taken`);
+  }
+  return { dns: servers, isOwn: false, warnings };
+}

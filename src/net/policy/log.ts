@@ -1,0 +1,138 @@
+/** Reads back from the kernel what a policy has let through and what it has not. */
+import type { Policy } from "./policy.ts";
+import { type KnownAddresses, ruleCounter, SEEN_TIMEOUT_S } from "./table.ts";
+
+export interface NameLogEntry {
+  name: string;
+  verdict: "allowed" | "denied";
+  /** ISO 8601. */
+  at: string;
+}
+
+export interface PolicyLog {
+  /** `connections` that the rule has let through since the policy was set. */
+  rules: { rule: string; connections: number }[];
+  /** Packets that no rule allowed. */
+  denied_packets: number;
+  /** Of the last day, the latest first. */
+  connections: ConnectionLogEntry[];
+  /** Questions, the oldest first. */
+  names: NameLogEntry[];
+}
+
+export interface ConnectionLogEntry {
+  verdict: "allowed" | "denied";
+  address: string;
+  /** Under which the machine asked for the address. */
+  name?: string;
+  /** "tcp", "udp", "icmp" or a number. */
+  protocol: string;
+  port?: number;
+  /** The first one of each connection that was allowed; every one that was denied. */
+  packets: number;
+  /** ISO 8601, to the second. */
+  lastAt: string;
+}
+
+export interface PolicyTable {
+  counters: Map<string, number>;
+  known: KnownAddresses;
+  seen: (Omit<ConnectionLogEntry, "lastAt" | "name"> & { left_s: number })[];
+}
+
+/** Reads `nft -j list table`; an empty table for undefined. What has another shape is left out. */
+export function parsePolicyTable(objects: readonly unknown[] = []): PolicyTable {
+  const known = new Map<string, { address: string; left_s: number }[]>();
+  const table: PolicyTable = { counters: new Map(), known, seen: [] };
+  for (const object of objects) {
+    const counter = field(object, "counter");
+    if (counter) table.counters.set(text(counter, "name"), number(counter, "packets"));
+    const set = field(object, "set");
+    if (!set) continue;
+    const name = text(set, "name");
+    const elements = list(set, "elem").flatMap((each) => field(each, "elem") ?? []);
+    const verdict = name.split("_")[0];
+    if (verdict === "allowed" || verdict === "denied") {
+      table.seen.push(...elements.flatMap((each) => parseSeen(each, verdict) ?? []));
+    } else if (verdict === "name") {
+      const addresses = elements.map((each) => ({
+        address: text(each, "val"),
+        left_s: number(each, "expires"),
+      }));
+      known.set(
+        name,
+        addresses.filter(({ address }) => address !== ""),
+      );
+    }
+  }
+  return table;
+}
+
+export function readLog(
+  table: PolicyTable,
+  state: {
+    policy: Policy;
+    names: readonly NameLogEntry[];
+    nameOf: ReadonlyMap<string, string>;
+    now_ms: number;
+  },
+): PolicyLog {
+  const connections = table.seen
+    .toSorted((a, b) => b.left_s - a.left_s)
+    .map(({ left_s, ...each }) => {
+      const name = state.nameOf.get(each.address);
+      const age_ms = (SEEN_TIMEOUT_S - left_s) * 1000;
+      const lastAt = new Date(state.now_ms - age_ms).toISOString();
+      return { ...each, ...(name ? { name } : {}), lastAt };
+    });
+  return {
+    rules: state.policy.rules.map(({ text: rule }, index) => ({
+      rule,
+      connections: table.counters.get(ruleCounter(index)) ?? 0,
+    })),
+    denied_packets: table.counters.get("denied") ?? 0,
+    connections,
+    names: [...state.names],
+  };
+}
+
+function parseSeen(element: object, verdict: "allowed" | "denied") {
+  const value = field(element, "val");
+  const [address, protocol, port] = value ? list(value, "concat") : [];
+  if (typeof address !== "string" || protocol === undefined) return undefined;
+  const counter = field(element, "counter");
+  return {
+    verdict,
+    address,
+    protocol: String(protocol),
+    ...(typeof port === "number" ? { port } : {}),
+    packets: counter ? number(counter, "packets") : 0,
+    left_s: number(element, "expires"),
+  };
+}
+
+function field(value: unknown, key: string): object | undefined {
+  const found = get(value, key);
+  return typeof found === "object" && found !== null ? found : undefined;
+}
+
+function list(value: unknown, key: string): unknown[] {
+  const found = get(value, key);
+  return Array.isArray(found) ? found : [];
+}
+
+function text(value: unknown, key: string): string {
+  const found = get(value, key);
+  return typeof found === "string" ? found : "";
+}
+
+function number(value: unknown, key: string): number {
+  const found = get(value, key);
+  return typeof found === "number" ? found : 0;
+}
+
+function get(value: unknown, key: string): unknown {
+  return typeof value === "object" && value !== null
+    ? (value as Record<string, unknown>)[key]
+    : undefined;
+}

@@ -1,0 +1,188 @@
+/**
+ * The policies of the machines that run: which names a machine may ask for, and its allowed
+ * addresses kept in step with the answers. Hung between the DNS server and the rules.
+ */
+
+import { KeyedQueue } from "#base/queue.ts";
+import type { Address } from "#net/address.ts";
+import { contains, familyOf, parseCidr } from "#net/address.ts";
+import type { DnsFilter, NameVerdict, ResolvedAddress } from "#net/dns/filter.ts";
+import { readNft, runNft } from "#net/nft.ts";
+import { type NameLogEntry, type PolicyLog, parsePolicyTable, readLog } from "./log.ts";
+import { allowsAnyName, matchesName, type Policy } from "./policy.ts";
+import { emptyPolicy, nameSet, type PolicyMachine, renderPolicy } from "./table.ts";
+
+/** A program may use an address for longer than its TTL says, and most TTLs are short. */
+const MIN_HOLD_S = 300;
+const MAX_HOLD_S = 86_400;
+/** Of one machine; older ones are forgotten. */
+const MAX_LOGGED_NAMES = 1000;
+
+/** A name can lead anywhere its owner likes: never to the host itself, nor to its neighbours on the wire. */
+const NEVER_BY_NAME = ["0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3"].map(parseCidr);
+
+interface Entry {
+  machine: PolicyMachine;
+  policy: Policy;
+  /** Milliseconds of `Date.now()` at which an element goes, by "set address". */
+  held: Map<string, number>;
+  /** The name under which an address was asked for last, for the log. */
+  nameOf: Map<string, string>;
+  names: NameLogEntry[];
+}
+
+export class Policies implements DnsFilter {
+  readonly #entries = new Map<string, Entry>();
+  readonly #byAddress = new Map<Address, Entry>();
+  /** Addresses that arrive while a policy is replaced go into the new one. */
+  readonly #queue = new KeyedQueue();
+
+  /** Puts a policy in the place of the one that the machine has, in one step. */
+  async apply(machine: PolicyMachine, policy: Policy): Promise<void> {
+    await this.#queue.run(machine.machineId, async () => {
+      const table = parsePolicyTable(await readNft(["list", "table", "inet", machine.tap]));
+      await runNft(renderPolicy(machine, policy, table.known));
+      this.remember(machine, policy);
+    });
+  }
+
+  /** Takes over what an earlier daemon has applied; connections go on. Applies it where it is gone. */
+  async adopt(machine: PolicyMachine, policy: Policy): Promise<void> {
+    const table = await readNft(["-t", "list", "table", "inet", machine.tap]);
+    if (!table) await this.apply(machine, policy);
+    else this.remember(machine, policy);
+  }
+
+  /** Lets the machine reach everything again. Safe to repeat. */
+  async remove(tap: string, machineId: string): Promise<void> {
+    await this.#queue.run(machineId, async () => {
+      await runNft(emptyPolicy(tap));
+      this.forget(machineId);
+    });
+  }
+
+  /** For whoever has put the rules in place by other means. */
+  remember(machine: PolicyMachine, policy: Policy): void {
+    const known = this.#entries.get(machine.machineId);
+    this.forget(machine.machineId);
+    const entry: Entry = {
+      machine,
+      policy,
+      held: new Map(),
+      nameOf: known?.nameOf ?? new Map(),
+      names: known?.names ?? [],
+    };
+    this.#entries.set(machine.machineId, entry);
+    this.#byAddress.set(machine.address, entry);
+  }
+
+  forget(machineId: string): void {
+    const entry = this.#entries.get(machineId);
+    this.#entries.delete(machineId);
+    if (entry && this.#byAddress.get(entry.machine.address) === entry) {
+      this.#byAddress.delete(entry.machine.address);
+    }
+  }
+
+  has(machineId: string): boolean {
+    return this.#entries.has(machineId);
+  }
+
+  judge(client: Address, name: string): NameVerdict {
+    const entry = this.#byAddress.get(client);
+    if (!entry) return "open";
+    if (entry.policy.rules.some(({ target }) => matchesName(target, name))) return "watched";
+    if (allowsAnyName(entry.policy)) return "open";
+    log(entry, name, "denied");
+    return "denied";
+  }
+
+  async onAnswer(
+    client: Address,
+    name: string,
+    addresses: readonly ResolvedAddress[],
+  ): Promise<void> {
+    const machineId = this.#byAddress.get(client)?.machine.machineId;
+    if (machineId === undefined) return;
+    await this.#queue.run(machineId, async () => {
+      const entry = this.#entries.get(machineId);
+      if (entry) await hold(entry, name, addresses);
+    });
+  }
+
+  /** All that are known, as rules, for when somebody has removed them; addresses of names come anew. */
+  renderAll(): string {
+    const entries = [...this.#entries.values()];
+    for (const { held } of entries) held.clear();
+    return entries.map(({ machine, policy }) => renderPolicy(machine, policy)).join("");
+  }
+
+  /** What the machine has asked for and reached for; undefined for one without a policy. */
+  async log(machineId: string): Promise<PolicyLog | undefined> {
+    const entry = this.#entries.get(machineId);
+    if (!entry) return undefined;
+    const table = parsePolicyTable(await readNft(["list", "table", "inet", entry.machine.tap]));
+    const { policy, names, nameOf } = entry;
+    return readLog(table, { policy, names, nameOf, now_ms: Date.now() });
+  }
+}
+
+/** Allows the addresses of a name for as long as a program may use them. */
+async function hold(
+  entry: Entry,
+  name: string,
+  addresses: readonly ResolvedAddress[],
+): Promise<void> {
+  log(entry, name, "allowed");
+  const sets = new Set(
+    entry.policy.rules.flatMap(({ target }) =>
+      target.kind === "name" && matchesName(target, name) ? nameSet(target) : [],
+    ),
+  );
+  const now_ms = Date.now();
+  const due = addresses.filter(({ address }) => mayBeNamed(address, entry.machine.gateway));
+  const changes = [...sets].flatMap((set) =>
+    due.flatMap(({ address, ttl_s }) => {
+      const held_ms = entry.held.get(`${set} ${address}`) ?? 0;
+      if (held_ms > now_ms + ttl_s * 1000) return [];
+      const hold_s = Math.min(Math.max(ttl_s * 2, MIN_HOLD_S), MAX_HOLD_S);
+      return [{ set, address, hold_s }];
+    }),
+  );
+  for (const { address } of due) keep(entry.nameOf, address, name);
+  if (changes.length === 0) return;
+  await runNft(changes.map((change) => renderHold(entry.machine.tap, change)).join(""));
+  for (const { set, address, hold_s } of changes) {
+    keep(entry.held, `${set} ${address}`, now_ms + hold_s * 1000);
+  }
+}
+
+/** An element's time is only set when it is added, so one that is there makes way for itself. */
+function renderHold(
+  tap: string,
+  { set, address, hold_s }: { set: string; address: Address; hold_s: number },
+): string {
+  const element = `element inet ${tap} ${set} { ${address}`;
+  const added = `add ${element} timeout ${hold_s}s }\n`;
+  return `${added}delete ${element} }\n${added}`;
+}
+
+function mayBeNamed(address: Address, gateway: Address): boolean {
+  if (familyOf(address) !== 4 || address === gateway) return false;
+  return !NEVER_BY_NAME.some((block) => contains(block, address));
+}
+
+function log(entry: Entry, name: string, verdict: NameLogEntry["verdict"]): void {
+  entry.names.push({ name, verdict, at: new Date().toISOString() });
+  if (entry.names.length > MAX_LOGGED_NAMES) entry.names.shift();
+}
+
+/** A guest decides how many there are: the oldest make room. */
+function keep<T>(map: Map<string, T>, key: string, value: T): void {
+  map.delete(key);
+  map.set(key, value);
+  for (const [oldest] of map) {
+    if (map.size <= MAX_LOGGED_NAMES) break;
+    map.delete(oldest);
+  }
+}

@@ -1,0 +1,118 @@
+import { expect, test } from "bun:test";
+import fc from "fast-check";
+import { BangerError } from "#base/error.ts";
+import { parseAddress } from "#net/address.ts";
+import { parsePolicyTable, readLog } from "./log.ts";
+import { allowsAnyName, matchesName, parsePolicy } from "./policy.ts";
+import { nameSet, renderPolicy } from "./table.ts";
+
+function targetOf(text: string) {
+  const [rule] = parsePolicy([text]).rules;
+  if (!rule) throw new Error("no rule");
+  return rule.target;
+}
+
+test("parsePolicy() takes names, suffixes, addresses and blocks, each with a port or without", () => {
+  expect(
+    parsePolicy(["Example.com.", "*.example.com:443", "192.0.2.7:80", "10.0.0.0/8"]) as object,
+  ).toEqual({
+    rules: [
+      { text: "Example.com.", target: { kind: "name", name: "example.com", isSuffix: false } },
+      {
+        text: "*.example.com:443",
+        target: { kind: "name", name: "example.com", isSuffix: true },
+        port: 443,
+      },
+      { text: "192.0.2.7:80", target: { kind: "block", block: "192.0.2.7/32" }, port: 80 },
+      { text: "10.0.0.0/8", target: { kind: "block", block: "10.0.0.0/8" } },
+    ],
+  });
+  expect(parsePolicy([])).toEqual({ rules: [] });
+});
+
+test("parsePolicy() refuses what could mean something else", () => {
+  const cases: [string, string][] = [
+    ["", "invalid_argument"],
+    ["example.com:0", "invalid_argument"],
+    ["example.com:65536", "invalid_argument"],
+    ["example.com:http", "invalid_argument"],
+    ["10.0.0", "invalid_argument"],
+    ["10.0.0.256", "invalid_argument"],
+    ["10.0.0.0/33", "invalid_argument"],
+    ["*", "invalid_argument"],
+    ["a.*.com", "invalid_argument"],
+    ["exa mple.com", "invalid_argument"],
+    ["a; accept", "invalid_argument"],
+    ["https://example.com", "invalid_argument"],
+    ["web.vm", "invalid_argument"],
+    ["fd00::1", "unsupported"],
+    ["[fd00::1]:443", "unsupported"],
+    ["x".repeat(400), "invalid_argument"],
+  ];
+  for (const [text, code] of cases) {
+    try {
+      parsePolicy([text]);
+      throw new Error(`"${text}" was taken`);
+    } catch (error) {
+      expect(error).toBeInstanceOf(BangerError);
+      expect({ text, code: (error as BangerError).code as string }).toEqual({ text, code });
+    }
+  }
+  const many = Array.from({ length: 65 }, () => "a.test");
+  expect(() => parsePolicy(many)).toThrow("at most 64");
+});
+
+test("whatever is taken can stand in a rule set", () => {
+  const machine = {
+    machineId: "m",
+    tap: "bgr-x",
+    address: parseAddress("10.241.0.2"),
+    bridge: "banger0",
+    gateway: parseAddress("10.241.0.1"),
+    dnsPort: 53,
+  };
+  fc.assert(
+    fc.property(fc.oneof(fc.string(), fc.domain(), fc.ipV4()), fc.nat(70_000), (text, port) => {
+      let policy: ReturnType<typeof parsePolicy>;
+      try {
+        policy = parsePolicy([`${text}:${port}`]);
+      } catch (error) {
+        expect(error).toBeInstanceOf(BangerError);
+        return;
+      }
+      const rendered = renderPolicy(machine, policy);
+      const rule = rendered.split("\n").find((line) => line.includes("goto allow")) ?? "";
+      expect(rule).toMatch(
+        /^ip daddr (@name_[0-9a-f]{12}|[\d.]+\/\d+) meta l4proto \{ tcp, udp \} th dport \d+ counter name rule_0 goto allow$/,
+      );
+    }),
+  );
+});
+
+test("a suffix matches what is below it, and a name itself only", () => {
+  const suffix = targetOf("*.example.com");
+  expect(matchesName(suffix, "a.b.example.com")).toBe(true);
+  expect(matchesName(suffix, "example.com")).toBe(false);
+  expect(matchesName(suffix, "badexample.com")).toBe(false);
+  expect(matchesName(targetOf("example.com"), "example.com")).toBe(true);
+  expect(matchesName(targetOf("example.com"), "a.example.com")).toBe(false);
+  expect(matchesName(targetOf("192.0.2.1"), "192.0.2.1")).toBe(false);
+  expect(allowsAnyName(parsePolicy(["0.0.0.0/0:443"]))).toBe(true);
+  expect(allowsAnyName(parsePolicy(["10.0.0.0/8", "a.test"]))).toBe(false);
+});
+
+test("a set of addresses keeps its name from one version of a policy to the next", () => {
+  const [a, b, c] = [targetOf("a.test"), targetOf("a.test:443"), targetOf("*.a.test")];
+  if (a.kind !== "name" || b.kind !== "name" || c.kind !== "name") throw new Error("no names");
+  expect(nameSet(a)).toBe(nameSet(b));
+  expect(nameSet(a)).not.toBe(nameSet(c));
+});
+
+test("parsePolicyTable() lives through whatever it is given", () => {
+  fc.assert(
+    fc.property(fc.array(fc.jsonValue()), (objects) => {
+      const table = parsePolicyTable(objects);
+      readLog(table, { policy: parsePolicy([]), names: [], nameOf: new Map(), now_ms: 0 });
+    }),
+  );
+});

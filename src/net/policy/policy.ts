@@ -1,0 +1,113 @@
+/** What a machine may reach: a list of names and address blocks, each with a port or without. */
+import { BangerError } from "#base/error.ts";
+import {
+  type Cidr,
+  familyOf,
+  joinCidr,
+  parseCidr,
+  prefixOf,
+  tryParseAddress,
+} from "#net/address.ts";
+import { ZONE } from "#net/dns/zone.ts";
+
+export const MAX_RULES = 64;
+const MAX_RULE_LENGTH = 300;
+const MAX_NAME_LENGTH = 253;
+const PORT_MAX = 65_535;
+
+/** Nothing but what a rule allows; no rules, nothing at all. Without a policy a machine may reach all. */
+export interface Policy {
+  rules: readonly PolicyRule[];
+}
+
+export interface PolicyRule {
+  /** As the user wrote it. */
+  text: string;
+  target: PolicyTarget;
+  /** TCP and UDP; without it every protocol. */
+  port?: number | undefined;
+}
+
+export type PolicyTarget =
+  | { kind: "block"; block: Cidr }
+  /** `isSuffix`: what ends in it ("*.example.com"), and not the name itself. */
+  | { kind: "name"; name: string; isSuffix: boolean };
+
+/**
+ * Takes rules as in `--allow HOST|CIDR[:PORT]`: "example.com", "*.example.com:443", "192.0.2.7",
+ * "192.0.2.0/24:80". An empty list denies everything. Errors: `invalid_argument`,
+ * `limit_exceeded`, and `unsupported` for IPv6, which machines do not have.
+ */
+export function parsePolicy(allow: readonly string[]): Policy {
+  if (allow.length > MAX_RULES) {
+    throw new BangerError(
+      "limit_exceeded",
+      `Cannot use a policy with ${allow.length} rules: at most ${MAX_RULES}`,
+      { hint: "Put addresses into blocks, and names behind a common *.domain" },
+    );
+  }
+  return { rules: allow.map(parseRule) };
+}
+
+export function matchesName(target: PolicyTarget, name: string): boolean {
+  if (target.kind !== "name") return false;
+  return target.isSuffix ? name.endsWith(`.${target.name}`) : name === target.name;
+}
+
+/** Whether the machine may ask for any name: it may reach addresses whatever their name. */
+export function allowsAnyName({ rules }: Policy): boolean {
+  return rules.some(({ target }) => target.kind === "block" && prefixOf(target.block) === 0);
+}
+
+/** `unavailable` for names in a policy where nobody would learn their addresses. */
+export function assertEnforceable({ rules }: Policy, { isOwn }: { isOwn: boolean }): void {
+  const rule = rules.find(({ target }) => target.kind === "name");
+  if (!rule || isOwn) return;
+  throw new BangerError(
+    "unavailable",
+    `Cannot allow "${rule.text}": names take banger's own DNS server, and its port on the bridge is taken`,
+    { hint: "See by whom: sudo ss -lunp 'sport = :53'; or allow addresses" },
+  );
+}
+
+function parseRule(text: string): PolicyRule {
+  if (text.length > MAX_RULE_LENGTH) throw wrong(text.slice(0, MAX_RULE_LENGTH));
+  if (/^\[|::|:.*:/.test(text)) {
+    throw new BangerError("unsupported", `Cannot allow "${text}": machines have no IPv6`, {
+      hint: "Allow the name, or an IPv4 address",
+    });
+  }
+  const match = /^([^:]+?)(?::(\d{1,5}))?$/.exec(text.trim());
+  const port = match?.[2] === undefined ? undefined : Number(match[2]);
+  const target = parseTarget(match?.[1] ?? "");
+  if (!target || (port !== undefined && (port < 1 || port > PORT_MAX))) throw wrong(text);
+  return { text: text.trim(), target, ...(port === undefined ? {} : { port }) };
+}
+
+function parseTarget(text: string): PolicyTarget | undefined {
+  if (text.includes("/")) return { kind: "block", block: parseCidr(text) };
+  const address = tryParseAddress(text);
+  if (address && familyOf(address) === 4) return { kind: "block", block: joinCidr(address, 32) };
+  const isSuffix = text.startsWith("*.");
+  const name = (isSuffix ? text.slice(2) : text).toLowerCase().replace(/\.$/, "");
+  const labels = name.split(".");
+  const isName = labels.every((label) => /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/.test(label));
+  // A last label of digits is an address with something missing.
+  if (!isName || name.length > MAX_NAME_LENGTH || /^\d+$/.test(labels.at(-1) ?? "")) return;
+  if (labels.at(-1) === ZONE) throw machineName(text);
+  return { kind: "name", name, isSuffix };
+}
+
+function wrong(text: string): BangerError {
+  return new BangerError("invalid_argument", `Cannot read the policy rule "${text}"`, {
+    hint: 'Write a name, "*.domain", an address or a block, and perhaps a port: "example.com:443"',
+  });
+}
+
+function machineName(text: string): BangerError {
+  return new BangerError(
+    "invalid_argument",
+    `Cannot allow "${text}": a policy is about what lies beyond the machines`,
+    { hint: "Connect machines by a network that they share: banger network create NAME" },
+  );
+}

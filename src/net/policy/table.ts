@@ -1,0 +1,132 @@
+/**
+ * One machine's policy as an nftables table of its own, so that it can be changed without
+ * touching any other machine's rules. What it lets through still has to pass the main table.
+ */
+import { randomInt } from "node:crypto";
+import { hexOf, sha256 } from "#base/digest.ts";
+import type { Address } from "#net/address.ts";
+import { emptied, OWNER_MARK } from "#net/nft.ts";
+import type { Policy, PolicyRule, PolicyTarget } from "./policy.ts";
+
+/** Addresses of one name that are allowed at a time. */
+const MAX_NAME_ADDRESSES = 4096;
+/** Remembered for the log; those that were seen first are forgotten with time. */
+const MAX_SEEN = 1024;
+export const SEEN_TIMEOUT_S = 86_400;
+
+/** What the rules are about. */
+export interface PolicyMachine {
+  machineId: string;
+  /** Its tap; the table has the same name. */
+  tap: string;
+  address: Address;
+  bridge: string;
+  gateway: Address;
+  /** Where the machines' questions arrive at the gateway. */
+  dnsPort: number;
+}
+
+/** Elements that a set of names has already, with the seconds that they have left. */
+export type KnownAddresses = ReadonlyMap<string, readonly { address: string; left_s: number }[]>;
+
+/** Replaces the table in one transaction. */
+export function renderPolicy(
+  machine: PolicyMachine,
+  policy: Policy,
+  known: KnownAddresses = new Map(),
+): string {
+  return `${emptyPolicy(machine.tap)}${renderTable(machine, policy, known)}`;
+}
+
+/** Removes the table if it is there. */
+export function emptyPolicy(tap: string): string {
+  return emptied("inet", tap);
+}
+
+/** The set that holds the addresses of a name, the same one in every version of a policy. */
+export function nameSet(target: Extract<PolicyTarget, { kind: "name" }>): string {
+  const text = `${target.isSuffix ? "*." : ""}${target.name}`;
+  return `name_${hexOf(sha256(text)).slice(0, 12)}`;
+}
+
+export function ruleCounter(index: number): string {
+  return `rule_${index}`;
+}
+
+function renderTable(machine: PolicyMachine, policy: Policy, known: KnownAddresses): string {
+  const { tap, address, bridge, gateway, dnsPort } = machine;
+  // Connections that an earlier version of the policy let through have another mark, and are judged anew.
+  const mark = `0x${randomInt(1, 0x7fff_ffff).toString(16)}`;
+  const targets = policy.rules.map(({ target }) => target);
+  const sets = new Set(targets.flatMap((each) => (each.kind === "name" ? nameSet(each) : [])));
+  const from = `iifname "${bridge}" ip saddr ${address}`;
+  const seen = ["size", String(MAX_SEEN), "; flags dynamic,timeout; timeout", `${SEEN_TIMEOUT_S}s`];
+  return [
+    `table inet ${tap} {`,
+    `comment "${OWNER_MARK}"`,
+    ...policy.rules.map((_, index) => `counter ${ruleCounter(index)} { }`),
+    "counter denied { }",
+    ...[...sets].map((set) => renderNameSet(set, known)),
+    ...["allowed", "denied"].flatMap((verdict) => [
+      `set ${verdict}_ports { typeof ip daddr . meta l4proto . th dport; ${seen.join(" ")}; }`,
+      `set ${verdict}_others { typeof ip daddr . meta l4proto; ${seen.join(" ")}; }`,
+    ]),
+    "chain allow {",
+    ...remember("allowed"),
+    `ct mark set ${mark}`,
+    "accept",
+    "}",
+    "chain deny {",
+    "counter name denied",
+    ...remember("denied"),
+    // The kernel sends only so many ICMP errors a second: a program would be left waiting.
+    "meta l4proto tcp reject with tcp reset",
+    "reject with icmpx admin-prohibited",
+    "}",
+    "chain judge {",
+    // What somebody else began, such as a published port, is not this machine's to be denied.
+    "ct direction reply accept",
+    `ct state established,related ct mark ${mark} accept`,
+    // Names are our own server's business, in the clear and encrypted.
+    "meta l4proto { tcp, udp } th dport { 53, 853 } goto deny",
+    ...policy.rules.map(
+      (rule, index) => `${condition(rule)} counter name ${ruleCounter(index)} goto allow`,
+    ),
+    "goto deny",
+    "}",
+    "chain forward {",
+    "type filter hook forward priority filter - 5; policy accept;",
+    // Machines that share a network are the main table's business.
+    `oifname != "${bridge}" ${from} goto judge`,
+    "}",
+    "chain input {",
+    "type filter hook input priority filter - 5; policy accept;",
+    `${from} ip daddr ${gateway} meta l4proto { tcp, udp } th dport ${dnsPort} accept`,
+    `${from} goto judge`,
+    "}",
+    "}",
+    "",
+  ].join("\n");
+}
+
+function renderNameSet(set: string, known: KnownAddresses): string {
+  const elements = (known.get(set) ?? []).map(
+    ({ address, left_s }) => `${address} timeout ${Math.max(1, Math.floor(left_s))}s`,
+  );
+  const list = elements.length > 0 ? `elements = { ${elements.join(", ")} }` : "";
+  return `set ${set} { type ipv4_addr; size ${MAX_NAME_ADDRESSES}; flags timeout; ${list}\n}`;
+}
+
+function remember(verdict: "allowed" | "denied"): string[] {
+  const ports = "meta l4proto { tcp, udp }";
+  return [
+    `${ports} update @${verdict}_ports { ip daddr . meta l4proto . th dport counter }`,
+    `meta l4proto != { tcp, udp } update @${verdict}_others { ip daddr . meta l4proto counter }`,
+  ];
+}
+
+function condition({ target, port }: PolicyRule): string {
+  const where = target.kind === "block" ? target.block : `@${nameSet(target)}`;
+  const what = port === undefined ? "" : ` meta l4proto { tcp, udp } th dport ${port}`;
+  return `ip daddr ${where}${what}`;
+}

@@ -1,0 +1,53 @@
+/** Connects a machine without any rights, by a tap that `banger setup` has left for its user. */
+import { BangerError } from "#base/error.ts";
+import { addressOf, joinCidr, prefixOf, tryParseAddress } from "./address.ts";
+import type { AttachRequest, TapAttachment } from "./attachment.ts";
+import { readBridgeMark } from "./bridge.ts";
+import { claimTap, type PoolOwner, releaseTap } from "./claims.ts";
+import { deviceMtu, uplinkMtu } from "./devices.ts";
+import type { GuestDns } from "./dns/server.ts";
+import { guestResolvers } from "./guest-dns.ts";
+import { enableForwarding } from "./link.ts";
+
+/** Nothing of the host is changed but the claim, which goes again on failure. */
+export async function attachPoolTap(
+  request: AttachRequest & { mode: "nat" | "host" },
+  { owner, dns }: { owner: PoolOwner; dns: GuestDns | undefined },
+): Promise<TapAttachment> {
+  const { machineId, mode } = request;
+  if (request.policy) throw takesRoot("give the machine a policy");
+  if (request.networks?.length) throw takesRoot(`connect it to "${request.networks.join('", "')}"`);
+  const mark = readBridgeMark(owner.bridge);
+  if (!mark) {
+    throw new BangerError("invalid_state", `Cannot use the taps of "${owner.bridge}": it is gone`, {
+      hint: "Make it again: sudo banger setup",
+    });
+  }
+  const address = tryParseAddress(request.address ?? "");
+  const tap = claimTap({ ...owner, machineId, mode, address });
+  try {
+    if (mode === "nat") enableForwarding();
+    const resolvers = await guestResolvers(dns, mark);
+    return {
+      mode,
+      tap: tap.tap,
+      mac: tap.mac,
+      address: joinCidr(tap.address, prefixOf(mark.gateway)),
+      gateway: addressOf(mark.gateway),
+      dns: resolvers.dns,
+      mtu: Math.min(uplinkMtu(), deviceMtu(tap.tap)),
+      warnings: resolvers.warnings,
+    };
+  } catch (error) {
+    releaseTap({ ...owner, machineId });
+    throw error;
+  }
+}
+
+function takesRoot(what: string): BangerError {
+  return new BangerError(
+    "permission_denied",
+    `Cannot ${what}: that changes the host's rules, which takes root, or CAP_NET_ADMIN`,
+    { hint: "Run the daemon as root, or make the machine without it" },
+  );
+}

@@ -1,0 +1,30 @@
+/** Why a port of the host cannot be listened on, in terms of what the user can do. */
+import { BangerError, errnoOf, messageOf } from "#base/error.ts";
+import { hostEnd, type PublishedPort } from "./spec.ts";
+
+/** `conflict` for a port that is taken; `permission_denied`, `invalid_argument` for the other usual reasons. */
+export function listenError(port: PublishedPort, cause: unknown): BangerError {
+  const what = `Cannot publish ${hostEnd(port)}`;
+  const flag = port.protocol === "tcp" ? "-ltnp" : "-lunp";
+  switch (errnoOf(cause)) {
+    case "EADDRINUSE":
+      return new BangerError("conflict", `${what}: the port is taken`, {
+        hint: `See by whom: sudo ss ${flag} "sport = :${port.hostPort}"`,
+        cause,
+      });
+    case "EACCES":
+    case "EPERM":
+      return new BangerError("permission_denied", `${what}: this port takes root`, {
+        hint: "Use a port from 1024 on",
+        cause,
+      });
+    case "EADDRNOTAVAIL":
+      return new BangerError(
+        "invalid_argument",
+        `${what}: this computer has no address "${port.hostAddress}"`,
+        { hint: "See its addresses: ip -br addr", cause },
+      );
+    default:
+      return new BangerError("internal", `${what}: ${messageOf(cause)}`, { cause });
+  }
+}

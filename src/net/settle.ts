@@ -1,0 +1,49 @@
+/** Brings the rules and the bridge into agreement with the taps that are left. */
+import { addressOf, type Cidr } from "./address.ts";
+import { ownBridge, readBridgeMark } from "./bridge.ts";
+import { machineTaps, poolTaps, portsOf, readDevice } from "./devices.ts";
+import { applyLinks, removeCommand } from "./link.ts";
+import { tableName } from "./names.ts";
+import { removeTables, replaceTables, tableOwner } from "./nft.ts";
+import { renderTables } from "./rules.ts";
+
+/** The rules for all that is connected to a bridge of ours now. */
+function rulesOf(bridge: string): string {
+  const { gateway, dnsPort } = readBridgeMark(bridge) ?? {};
+  const dnsRedirect = redirectOf(gateway, dnsPort);
+  const taps = [...machineTaps(bridge), ...poolTaps(bridge)];
+  return renderTables({ table: tableName(bridge), bridge, taps, dnsRedirect });
+}
+
+/** Puts them in place, together with `more` in one transaction. */
+export async function applyRules(bridge: string, more = ""): Promise<void> {
+  await replaceTables(tableName(bridge), `${rulesOf(bridge)}${more}`);
+}
+
+/**
+ * Removes the named devices that are there, and the bridge and the tables when no port is left;
+ * `more` goes with the rules. The tables go before the devices, so that after a crash in between
+ * the devices still tell of it.
+ */
+export async function settle(
+  bridge: string,
+  { remove, more = "" }: { remove: readonly string[]; more?: string },
+): Promise<void> {
+  const table = tableName(bridge);
+  const gone = new Set(remove.filter((name) => readDevice(name)));
+  const isLast = portsOf(bridge).every((port) => gone.has(port));
+  if (isLast && ownBridge(bridge)) gone.add(bridge);
+  // The tables come with the bridge; only where somebody took the bridge away has one to look.
+  const isTableOurs = async (): Promise<boolean> =>
+    gone.has(bridge) || (await tableOwner(table)) === "banger";
+  try {
+    if (isLast && (await isTableOurs())) await removeTables(table, more);
+  } finally {
+    await applyLinks([...gone].map(removeCommand));
+  }
+  if (!isLast && ownBridge(bridge)) await applyRules(bridge, more);
+}
+
+function redirectOf(gateway: Cidr | undefined, port: number | undefined) {
+  return gateway && port ? { gateway: addressOf(gateway), port } : undefined;
+}

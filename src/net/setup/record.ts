@@ -1,0 +1,84 @@
+/** What `banger setup` was asked for, kept so that it can be restored at boot and undone. */
+import { readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { writeFileAtomic } from "#base/atomic.ts";
+import { BangerError, errnoOf } from "#base/error.ts";
+import { KiB } from "#base/size.ts";
+import { type Cidr, parseCidr } from "#net/address.ts";
+import { checkInterfaceName } from "#net/names.ts";
+import { checkSubnet } from "#net/pool.ts";
+
+const RECORD_PATH = "etc/banger/setup.json";
+const MAX_RECORD_BYTES = 16 * KiB;
+const MAX_TAPS = 256;
+const UID_MAX = 0xffff_fffe;
+const PORT_MAX = 65_535;
+
+export interface SetupPlan {
+  bridge: string;
+  subnet: Cidr;
+  /** Whose machines may use the taps. */
+  user_uid: number;
+  /** How many machines with --net nat can run at a time. */
+  taps: number;
+  /** How many with --net host. */
+  hostTaps: number;
+  /** The user's daemon answers DNS here, since port 53 takes root; port 53 of the gateway leads to it. */
+  dnsPort: number;
+}
+
+/** `invalid_argument` for what cannot be set up; the subnet comes back without host bits. */
+export function checkPlan(plan: Omit<SetupPlan, "subnet"> & { subnet: string }): SetupPlan {
+  checkInterfaceName(plan.bridge);
+  assertNumber("taps", plan.taps, [1, MAX_TAPS]);
+  assertNumber("hostTaps", plan.hostTaps, [0, MAX_TAPS]);
+  assertNumber("dnsPort", plan.dnsPort, [1, PORT_MAX]);
+  assertNumber("user_uid", plan.user_uid, [0, UID_MAX]);
+  const { bridge, user_uid, taps, hostTaps, dnsPort } = plan;
+  const subnet = checkSubnet(parseCidr(plan.subnet));
+  return { bridge, subnet, user_uid, taps, hostTaps, dnsPort };
+}
+
+export function recordPath(root: string): string {
+  return join(root, RECORD_PATH);
+}
+
+export function recordText(plan: SetupPlan): string {
+  return `${JSON.stringify(plan, undefined, 2)}\n`;
+}
+
+export function writeRecord(root: string, plan: SetupPlan): void {
+  writeFileAtomic(recordPath(root), recordText(plan), { mode: 0o644 });
+}
+
+export function removeRecord(root: string): void {
+  rmSync(recordPath(root), { force: true });
+}
+
+/** Undefined where nothing is set up; `integrity` for a file that is not as it was written. */
+export function readRecord(root: string): SetupPlan | undefined {
+  const path = recordPath(root);
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return undefined;
+    throw error;
+  }
+  try {
+    if (text.length > MAX_RECORD_BYTES) throw new Error("too long");
+    return checkPlan(JSON.parse(text) as SetupPlan);
+  } catch (error) {
+    throw new BangerError("integrity", `Cannot read "${path}": it is not as banger wrote it`, {
+      hint: `Remove it and set up again: sudo rm ${path} && sudo banger setup`,
+      cause: error,
+    });
+  }
+}
+
+function assertNumber(name: string, value: number, [min, max]: [number, number]): void {
+  if (Number.isInteger(value) && value >= min && value <= max) return;
+  throw new BangerError("invalid_argument", `Cannot set up the network: ${name} is "${value}"`, {
+    hint: `Give a whole number from ${min} to ${max}`,
+  });
+}

@@ -1,0 +1,207 @@
+/**
+ * Root once: leaves a bridge, taps that belong to a user, rules and forwarding behind, so that
+ * the user's daemon connects machines without any rights. The same again changes nothing.
+ */
+import { chownSync } from "node:fs";
+import { BangerError } from "#base/error.ts";
+import { run } from "#base/run.ts";
+import { addressOf } from "#net/address.ts";
+import { bridgeSteps, gatewayCidr, ownBridge, readBridgeMark } from "#net/bridge.ts";
+import { claimsFolder, makeClaimsFolder, removeClaimsFolder } from "#net/claims.ts";
+import { bridgeAlias, machineTaps, poolTaps } from "#net/devices.ts";
+import { resolvedCommands } from "#net/dns/resolved.ts";
+import { applyLinks, disableIpv6, enableForwarding, isForwarding } from "#net/link.ts";
+import { exclusive } from "#net/lock.ts";
+import { tableName } from "#net/names.ts";
+import { replacement } from "#net/nft.ts";
+import { tapObstacle } from "#net/rights.ts";
+import { renderTables } from "#net/rules.ts";
+import { applyRules, settle } from "#net/settle.ts";
+import { assertFree, poolChange } from "./pool-taps.ts";
+import {
+  readRecord,
+  recordPath,
+  recordText,
+  removeRecord,
+  type SetupPlan,
+  writeRecord,
+} from "./record.ts";
+import { installUnit, removeUnit, unitCommands, unitPath, unitText } from "./unit.ts";
+
+export interface SetupOptions {
+  /** What the files in /etc are below; default "/". */
+  root?: string;
+}
+
+/** One thing that is done, as a command that somebody could type or as a file. */
+export type SetupStep =
+  /** `input` is what the command reads. */
+  | { kind: "command"; command: string; input?: string }
+  | { kind: "file"; path: string; content: string }
+  | { kind: "remove"; path: string };
+
+/** What `setUp` would do now, without doing any of it; needs no rights. Errors as `setUp`. */
+export async function planSetup(
+  plan: SetupPlan,
+  options: SetupOptions & { program: string },
+): Promise<SetupStep[]> {
+  const { root = "/", program } = options;
+  assertSameOwner(plan, root);
+  const { bridge, subnet, dnsPort } = plan;
+  const { commands, taps } = poolChange(plan);
+  const table = tableName(bridge);
+  const rules = renderTables({
+    table,
+    bridge,
+    taps: [...machineTaps(bridge), ...taps],
+    dnsRedirect: { gateway: addressOf(gatewayCidr(subnet)), port: dnsPort },
+  });
+  return [
+    ...[...(await bridgeCommandsFor(plan)), ...commands].map((each) => command(`ip ${each}`)),
+    ...(isForwarding() ? [] : [command("sysctl -w net.ipv4.ip_forward=1")]),
+    command("nft -f -", replacement(table, rules)),
+    command(`install -d -o ${plan.user_uid} ${claimsFolder(plan)}`),
+    { kind: "file", path: recordPath(root), content: recordText(plan) },
+    { kind: "file", path: unitPath(root), content: unitText(program) },
+    ...unitCommands(root, "enable").map((argv) => command(argv.join(" "))),
+    ...resolvedCommandsFor(plan).map((argv) => command(argv.join(" "))),
+  ];
+}
+
+/** `program` is this program's path, for the unit. When it fails nothing is left. */
+export async function setUp(
+  plan: SetupPlan,
+  options: SetupOptions & { program: string },
+): Promise<void> {
+  const { root = "/", program } = options;
+  assertRights();
+  assertSameOwner(plan, root);
+  const isNew = readRecord(root) === undefined;
+  await bringUp(plan);
+  try {
+    writeRecord(root, plan);
+    await installUnit(root, program);
+  } catch (error) {
+    // The first failure tells more than one of undoing it.
+    if (isNew) await undoSetup({ root }).catch(() => {});
+    throw error;
+  }
+}
+
+/** At boot: what was set up, again. `not_found` where nothing was. */
+export async function restoreSetup({ root = "/" }: SetupOptions = {}): Promise<void> {
+  assertRights();
+  await bringUp(recorded(root));
+}
+
+/** What `undoSetup` would do now. */
+export function planUndo({ root = "/" }: SetupOptions = {}): SetupStep[] {
+  const plan = recorded(root);
+  const { bridge } = plan;
+  const table = tableName(bridge);
+  const others = machineTaps(bridge);
+  const rules = renderTables({ table, bridge, taps: others });
+  return [
+    ...poolTaps(bridge).map(({ tap }) => command(`ip link del dev ${tap}`)),
+    ...(others.length > 0
+      ? [command("nft -f -", replacement(table, rules))]
+      : [
+          command(`nft delete table inet ${table}`),
+          command(`nft delete table bridge ${table}`),
+          command(`ip link del dev ${bridge}`),
+        ]),
+    ...unitCommands(root, "disable").map((argv) => command(argv.join(" "))),
+    ...[claimsFolder(plan), unitPath(root), recordPath(root)].map(
+      (path): SetupStep => ({ kind: "remove", path }),
+    ),
+  ];
+}
+
+/**
+ * Takes everything away again but forwarding, which others may rely on by now. `conflict` while a
+ * machine uses one of the taps. Machines with taps of their own go on.
+ */
+export async function undoSetup({ root = "/" }: SetupOptions = {}): Promise<void> {
+  assertRights();
+  const plan = recorded(root);
+  const { bridge } = plan;
+  await exclusive(async () => {
+    const taps = poolTaps(bridge).filter(({ user_uid }) => user_uid === plan.user_uid);
+    assertFree(plan, taps);
+    if (ownBridge(bridge)) {
+      const alias = bridgeAlias({ gateway: gatewayCidr(plan.subnet) });
+      await applyLinks([`link set dev ${bridge} alias ${alias}`]);
+    }
+    await settle(bridge, { remove: taps.map(({ tap }) => tap) });
+  });
+  removeClaimsFolder(plan);
+  await removeUnit(root);
+  removeRecord(root);
+}
+
+async function bringUp(plan: SetupPlan): Promise<void> {
+  const { bridge } = plan;
+  await exclusive(async () => {
+    const isNewBridge = ownBridge(bridge) === undefined;
+    const links = await bridgeCommandsFor(plan);
+    const { commands, made, taps } = poolChange(plan);
+    try {
+      await applyLinks([...links, ...commands]);
+      for (const device of [bridge, ...taps.map(({ tap }) => tap)]) disableIpv6(device);
+      enableForwarding();
+      await applyRules(bridge);
+      chownSync(makeClaimsFolder(plan), plan.user_uid, -1);
+    } catch (error) {
+      const remove = isNewBridge ? [...made, bridge] : made;
+      await settle(bridge, { remove }).catch(() => {});
+      throw error;
+    }
+  });
+  // Where this fails, names of machines do not resolve on the host, and all else works.
+  for (const argv of resolvedCommandsFor(plan)) await run(argv).catch(() => {});
+}
+
+/** Also for a bridge that is there for machines of root, and leads no questions anywhere yet. */
+async function bridgeCommandsFor({ bridge, subnet, dnsPort }: SetupPlan): Promise<string[]> {
+  const steps = await bridgeSteps({ bridge, subnet, dnsPort });
+  const mark = readBridgeMark(bridge);
+  if (steps.length > 0 || !mark || mark.dnsPort === dnsPort) return steps;
+  return [`link set dev ${bridge} alias ${bridgeAlias({ ...mark, dnsPort })}`];
+}
+
+function resolvedCommandsFor({ bridge, subnet, dnsPort }: SetupPlan): string[][] {
+  const server = { address: addressOf(gatewayCidr(subnet)), port: dnsPort };
+  return resolvedCommands({ bridge, server });
+}
+
+function recorded(root: string): SetupPlan {
+  const plan = readRecord(root);
+  if (plan) return plan;
+  throw new BangerError("not_found", "Cannot find what was set up: there was no banger setup", {
+    hint: "sudo banger setup",
+  });
+}
+
+function assertRights(): void {
+  const obstacle = tapObstacle();
+  if (!obstacle && process.getuid?.() === 0) return;
+  throw new BangerError("permission_denied", "Cannot set up the network: that takes root", {
+    hint: "sudo banger setup",
+    cause: obstacle,
+  });
+}
+
+/** One user and one bridge at a time: another one's machines may be running. */
+function assertSameOwner(plan: SetupPlan, root: string): void {
+  const old = readRecord(root);
+  if (!old || (old.user_uid === plan.user_uid && old.bridge === plan.bridge)) return;
+  throw new BangerError(
+    "conflict",
+    `Cannot set up "${plan.bridge}" for user ${plan.user_uid}: "${old.bridge}" is set up for user ${old.user_uid}`,
+    { hint: "Undo that first: sudo banger setup --undo" },
+  );
+}
+
+function command(text: string, input?: string): SetupStep {
+  return { kind: "command", command: text, ...(input === undefined ? {} : { input }) };
+}

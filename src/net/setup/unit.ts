@@ -1,0 +1,59 @@
+/** The systemd unit that brings the network back at boot. */
+import { existsSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { writeFileAtomic } from "#base/atomic.ts";
+import { runOk, which } from "#base/run.ts";
+
+const UNIT_NAME = "banger-network.service";
+const UNIT_FOLDER = "etc/systemd/system";
+const SYSTEMD_RUNS = "/run/systemd/system";
+
+export function unitPath(root: string): string {
+  return join(root, UNIT_FOLDER, UNIT_NAME);
+}
+
+/**
+ * After the network is up, because the machines' MTU is that of the default route. Together with
+ * nftables.service, because that one begins with removing everybody's rules.
+ */
+export function unitText(program: string): string {
+  return `[Unit]
+Description=Network for the machines of banger
+Wants=network-online.target
+After=network-online.target nftables.service
+PartOf=nftables.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=${quoteForUnit(program)} setup --restore
+
+[Install]
+WantedBy=multi-user.target
+`;
+}
+
+/** The commands that follow when the file is there, or before it goes; none where systemd does not run. */
+export function unitCommands(root: string, verb: "enable" | "disable"): string[][] {
+  const isSystemd = root === "/" && existsSync(SYSTEMD_RUNS) && which("systemctl") !== undefined;
+  if (!isSystemd) return [];
+  const change = ["systemctl", verb, UNIT_NAME];
+  return verb === "enable" ? [["systemctl", "daemon-reload"], change] : [change];
+}
+
+export async function installUnit(root: string, program: string): Promise<void> {
+  writeFileAtomic(unitPath(root), unitText(program), { mode: 0o644 });
+  for (const argv of unitCommands(root, "enable")) await runOk(argv);
+}
+
+export async function removeUnit(root: string): Promise<void> {
+  if (!existsSync(unitPath(root))) return;
+  for (const argv of unitCommands(root, "disable")) await runOk(argv);
+  rmSync(unitPath(root), { force: true });
+}
+
+/** As systemd.syntax(7) and systemd.service(5) take a path with anything in it. */
+function quoteForUnit(path: string): string {
+  const escaped = path.replaceAll(/["\\]/g, "\\$&").replaceAll("%", "%%").replaceAll("$", "$$$$");
+  return `"${escaped}"`;
+}

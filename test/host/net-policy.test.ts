@@ -1,0 +1,190 @@
+/** Egress policies as a guest meets them, with real servers and a real resolver behind. */
+import { expect } from "bun:test";
+import { newId } from "#base/id.ts";
+import type { PolicyLog } from "#net/policy/log.ts";
+import { testNeeding } from "#test/needs.ts";
+import { attach, detach, NO_ANSWER_MS, refused } from "#test/net-calls.ts";
+import { NetLab, OUTSIDE } from "#test/net-lab.ts";
+
+const hostTest = testNeeding("root", "ip", "nft", "dig", "curl");
+const GATEWAY = "10.241.0.1";
+const RESOLVER_PORT = 5300;
+/** In the outside: shop.test, api.shop.test, evil.test. */
+const [SHOP, API, EVIL] = [OUTSIDE, "198.51.100.3", "198.51.100.4"];
+const [HTTP_PORT, OTHER_PORT] = [8080, 8081];
+
+async function policyLab() {
+  const lab = await NetLab.create();
+  try {
+    for (const address of [API, EVIL]) await lab.ip("outside", `addr add ${address}/24 dev eth0`);
+    for (const port of [HTTP_PORT, OTHER_PORT]) await lab.serveHttp("outside", port);
+    const asked = await lab.resolver(RESOLVER_PORT);
+    const dns = { resolvers: [{ address: OUTSIDE, port: RESOLVER_PORT }] };
+    return { lab, dns, asked, [Symbol.asyncDispose]: () => lab[Symbol.asyncDispose]() };
+  } catch (error) {
+    await lab[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** What a guest gets that looks a name up and asks for a page there; curl's reason when it gets none. */
+async function get(lab: NetLab, guest: string, host: string, port = HTTP_PORT): Promise<string> {
+  const isAddress = /^[\d.]+$/.test(host);
+  const address = isAddress ? host : await resolve(lab, guest, host);
+  if (address === "") return "no such name";
+  const script = `curl -s -m 2 http://${address}:${port}/ || echo "curl $?"`;
+  return (await lab.run(guest, ["sh", "-c", script])).trim();
+}
+
+async function resolve(lab: NetLab, guest: string, name: string): Promise<string> {
+  const argv = ["dig", "+tries=1", "+time=5", `@${GATEWAY}`, "+short", name];
+  const lines = (await lab.run(guest, argv)).trim().split("\n");
+  return lines.find((line) => /^[\d.]+$/.test(line)) ?? "";
+}
+
+/** curl's status when the connection is refused or turned away at once. */
+const REFUSED = "curl 7";
+
+hostTest(
+  "a policy lets through what it names, and turns everything else away at once",
+  async () => {
+    await using all = await policyLab();
+    const { lab, dns, asked } = all;
+    const daemon = lab.daemon({ dns });
+    const before = await lab.snapshot();
+    const id = newId();
+    const allow = [`shop.test:${HTTP_PORT}`, "*.shop.test"];
+    await lab.plug("a", await attach(daemon, id, { allow }));
+
+    // Its address alone opens nothing: the name has to be asked for.
+    expect(await get(lab, "a", SHOP)).toBe(REFUSED);
+    expect(await get(lab, "a", "shop.test")).toBe("hello");
+    expect(await get(lab, "a", "shop.test", OTHER_PORT)).toBe(REFUSED);
+    expect(await get(lab, "a", "api.shop.test", OTHER_PORT)).toBe("hello");
+    expect(await get(lab, "a", "evil.test")).toBe("no such name");
+    expect(await get(lab, "a", EVIL)).toBe(REFUSED);
+    // What must not be reached is not asked for either: a question can carry secrets out.
+    expect(asked).toEqual(["shop.test", "shop.test", "api.shop.test"]);
+    const elsewhere = await lab.run("a", [
+      "sh",
+      "-c",
+      `dig +tries=1 +time=1 @${OUTSIDE} -p 53 evil.test; true`,
+    ]);
+    expect(elsewhere).not.toContain("status:");
+    // The host is no way round: neither its services nor another of its addresses.
+    expect(await lab.ask("a", GATEWAY, NO_ANSWER_MS)).toBeUndefined();
+    // But the host may ask the machine.
+    expect(await lab.ask("host", "10.241.0.2")).toBe(GATEWAY);
+
+    const log = await daemon.call<PolicyLog>({ op: "policyLog", machineId: id });
+    expect(log.rules).toEqual([
+      { rule: `shop.test:${HTTP_PORT}`, connections: 1 },
+      { rule: "*.shop.test", connections: 1 },
+    ]);
+    expect(log.denied_packets).toBeGreaterThan(3);
+    const seen = log.connections.map(({ verdict, address, name, protocol, port }) =>
+      [verdict, address, name, protocol, port].join(" "),
+    );
+    expect(seen).toContain(`allowed ${SHOP} shop.test tcp ${HTTP_PORT}`);
+    expect(seen).toContain(`allowed ${API} api.shop.test tcp ${OTHER_PORT}`);
+    expect(seen).toContain(`denied ${SHOP} shop.test tcp ${OTHER_PORT}`);
+    expect(seen).toContain(`denied ${EVIL}  tcp ${HTTP_PORT}`);
+    expect(seen).toContain(`denied ${OUTSIDE} shop.test udp 53`);
+    expect(log.names.map(({ name, verdict }) => `${verdict} ${name}`)).toContain(
+      "denied evil.test",
+    );
+
+    await detach(daemon, id);
+    expect(await lab.snapshot()).toBe(before);
+  },
+);
+
+hostTest("a policy changes while the machine runs, and no other machine notices", async () => {
+  await using all = await policyLab();
+  const { lab, dns } = all;
+  const daemon = lab.daemon({ dns });
+  const [a, b] = [newId(), newId()];
+  await lab.plug("a", await attach(daemon, a));
+  await lab.plug("b", await attach(daemon, b, { allow: ["198.51.100.0/24:8080"] }));
+  expect(await get(lab, "a", EVIL)).toBe("hello");
+  expect(await get(lab, "b", EVIL)).toBe("hello");
+
+  // A connection that is open when the policy changes is judged by the new one.
+  const download = lab.download("a", EVIL, HTTP_PORT);
+  await download.started;
+  await daemon.call({ op: "setPolicy", machineId: a, allow: ["shop.test"] });
+  expect(await download.outcome).toBe("cut");
+  expect(await get(lab, "a", EVIL)).toBe(REFUSED);
+  expect(await get(lab, "b", EVIL)).toBe("hello");
+
+  // One whose rule is still there goes on, and so does what its name had led to.
+  expect(await get(lab, "a", "shop.test")).toBe("hello");
+  const kept = lab.download("a", SHOP, HTTP_PORT);
+  await kept.started;
+  await daemon.call({ op: "setPolicy", machineId: a, allow: ["shop.test:8080", "192.0.2.0/24"] });
+  expect(await get(lab, "a", SHOP)).toBe("hello");
+  expect(await kept.outcome).toBe("whole");
+
+  await daemon.call({ op: "setPolicy", machineId: a, allow: [] });
+  expect(await get(lab, "a", "shop.test")).toBe("no such name");
+  expect(await get(lab, "a", SHOP)).toBe(REFUSED);
+  await daemon.call({ op: "setPolicy", machineId: a });
+  expect(await get(lab, "a", "evil.test")).toBe("hello");
+});
+
+hostTest("a policy stands while no daemon runs, and the next one takes it up", async () => {
+  await using all = await policyLab();
+  const { lab, dns } = all;
+  const killed = lab.daemon({ dns });
+  const before = await lab.snapshot();
+  const id = newId();
+  await lab.plug("a", await attach(killed, id, { allow: ["shop.test"] }));
+  expect(await get(lab, "a", "shop.test")).toBe("hello");
+  const download = lab.download("a", SHOP, HTTP_PORT);
+  await download.started;
+  await killed.stop();
+  expect(await get(lab, "a", SHOP)).toBe("hello");
+  expect(await get(lab, "a", EVIL)).toBe(REFUSED);
+  const daemon = lab.daemon({ dns });
+  await daemon.call({ op: "resume" });
+  await daemon.call({ op: "adoptPolicy", machineId: id, allow: ["shop.test"] });
+  expect(await download.outcome).toBe("whole");
+  expect(await get(lab, "a", "evil.test")).toBe("no such name");
+  expect(await get(lab, "a", "shop.test")).toBe("hello");
+  await detach(daemon, id);
+  expect(await lab.snapshot()).toBe(before);
+});
+
+hostTest("a name that leads to the host itself opens nothing", async () => {
+  await using all = await policyLab();
+  const { lab, dns } = all;
+  const daemon = lab.daemon({ dns });
+  const id = newId();
+  await lab.plug("a", await attach(daemon, id, { allow: ["home.test"] }));
+  expect(await resolve(lab, "a", "home.test")).toBe("127.0.0.1");
+  const table = await lab.run("host", ["nft", "list", "table", "inet", `bgr-${id.slice(0, 8)}`]);
+  expect(table).not.toContain("127.0.0.1");
+});
+
+hostTest("a policy that cannot be kept is refused, and nothing is made", async () => {
+  await using lab = await NetLab.create();
+  const daemon = lab.daemon();
+  const before = await lab.snapshot();
+  expect(await refused(attach(daemon, newId(), { allow: ["shop.test"] }))).toMatchObject({
+    code: "unavailable",
+    message: expect.stringContaining("shop.test"),
+  });
+  expect(await lab.snapshot()).toBe(before);
+  const id = newId();
+  expect(await refused(daemon.call({ op: "setPolicy", machineId: id, allow: [] }))).toMatchObject({
+    code: "not_found",
+  });
+  const user = daemon.call({
+    op: "attach",
+    request: { machineId: id, mode: "user", allow: [] },
+  });
+  expect(await refused(user)).toMatchObject({ code: "unsupported" });
+  // Addresses need no names.
+  await lab.plug("a", await attach(daemon, id, { allow: [`${OUTSIDE}:7777`] }));
+  expect(await lab.ask("a", OUTSIDE)).toBe("198.51.100.1");
+});

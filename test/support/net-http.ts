@@ -1,0 +1,46 @@
+/**
+ * A web server and a client for it, as programs: `bun net-http.ts serve PORT` says "hello", and at
+ * /slow sends a byte at a time for two seconds.
+ * `bun net-http.ts download URL` prints "started" at the first byte, then "whole" or "cut".
+ */
+const [verb = "", target = ""] = process.argv.slice(2);
+const CUT_AFTER_MS = 3_000;
+
+if (verb === "serve") {
+  Bun.serve({
+    hostname: "0.0.0.0",
+    port: Number(target),
+    idleTimeout: 60,
+    fetch: (request) =>
+      request.url.endsWith("/slow") ? new Response(slowly()) : new Response("hello\n"),
+  });
+  console.log("ready");
+} else {
+  await download(target);
+}
+
+function slowly(): ReadableStream<Uint8Array> {
+  return new ReadableStream({
+    async start(controller) {
+      for (let count = 0; count < 20; count++) {
+        controller.enqueue(new Uint8Array(1));
+        await Bun.sleep(100);
+      }
+      controller.close();
+    },
+  });
+}
+
+async function download(url: string): Promise<void> {
+  let isStarted = false;
+  try {
+    const { body } = await fetch(url, { signal: AbortSignal.timeout(CUT_AFTER_MS) });
+    for await (const _ of body ?? []) {
+      if (!isStarted) console.log("started");
+      isStarted = true;
+    }
+    console.log("whole");
+  } catch {
+    console.log("cut");
+  }
+}
