@@ -3,11 +3,11 @@
  * same kernel, initrd and disks started by hand and ended as soon as its guest has greeted. What
  * is in between is ours: finding the daemon, making the machine, the command, taking it down.
  */
-import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { busyboxLayout } from "#test/busybox.ts";
 import { type Installation, install } from "#test/installation.ts";
-import { printRatio, race } from "./measure.ts";
+import { printRatio, program, race } from "./measure.ts";
 
 const ROUNDS = 7;
 const PROBE = "probe";
@@ -22,50 +22,45 @@ await banger.ok(...run);
 const [ours = 0, qemu = 1] = await race(
   [
     { name: "banger vm run busybox -- true", run: () => banger.ok(...run) },
-    { name: "QEMU by hand, until its guest greets", run: byHand },
+    { name: "QEMU by hand, until its guest greets", ...byHand },
   ],
   ROUNDS,
 );
 printRatio("vm run / QEMU by hand", ours / qemu, "1.25");
 
-/** Takes the command line of a machine that banger runs, with copies of what it writes to. */
-async function handMade({ home, ok, processes }: Installation): Promise<() => Promise<void>> {
-  await ok(
-    "vm",
-    "create",
-    "--image",
-    "busybox",
-    "--name",
-    PROBE,
-    "--mode",
-    "direct",
-    "--net",
-    "none",
-  );
-  const pid = processes().find(({ command }) => /qemu-system/.test(command))?.pid;
+/** The command line of a machine that banger runs, with copies of all that it writes to. */
+async function handMade({ home, ok, processes }: Installation) {
+  const flags = ["--image", "busybox", "--name", PROBE, "--mode", "direct", "--net", "none"];
+  await ok("vm", "create", ...flags);
+  const pid = processes().find(({ command }) => command.includes("qemu-system"))?.pid;
   if (!pid) throw new Error("the machine has no QEMU process");
   const argv = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(0, -1);
+  const hand = join(home, "hand");
+  mkdirSync(hand);
+  const moved = ["disk.ext4", "initrd.img", "console.log", "qmp.sock", "agent.sock"].map((name) => {
+    const from = new RegExp(`${home}/[^,:\n]*/${name}`).exec(argv.join("\n"))?.[0] ?? "";
+    return { from, to: join(hand, name), kept: join(home, name) };
+  });
+  const [disk, initrd] = moved;
+  if (!disk?.from || !initrd?.from) throw new Error(`no disk or initrd in ${argv.join(" ")}`);
+  await copy(initrd.from, initrd.kept);
   await ok("vm", "stop", PROBE);
-  const scratch = join(home, "hand");
-  mkdirSync(scratch);
-  const original = (name: string) =>
-    argv.join("\n").match(new RegExp(`${home}/[^,:\n]*/${name}`))?.[0];
-  const moved = ["disk.ext4", "initrd.img", "console.log", "qmp.sock", "agent.sock"].flatMap(
-    (name) => {
-      const from = original(name);
-      return from ? [{ from, to: join(scratch, name) }] : [];
-    },
-  );
+  await copy(disk.from, disk.kept);
+  await ok("vm", "rm", PROBE);
   const command = argv.map((word) =>
-    moved.reduce((text, { from, to }) => text.replaceAll(from, to), word),
+    moved.reduce((text, { from, to }) => (from ? text.replaceAll(from, to) : text), word),
   );
-  return async () => {
-    for (const { from, to } of moved) {
-      rmSync(to, { force: true });
-      if (/\.(ext4|img)$/.test(to)) copyFileSync(from, to);
-    }
-    await bootByHand(command, join(dirname(scratch), "hand/agent.sock"));
+  return {
+    prepare: async () => {
+      for (const { to } of moved) rmSync(to, { force: true });
+      for (const { kept, to } of [disk, initrd]) await copy(kept, to);
+    },
+    run: () => bootByHand(command, join(hand, "agent.sock")),
   };
+}
+
+function copy(from: string, to: string): Promise<void> {
+  return program("cp", "--sparse=always", from, to);
 }
 
 async function bootByHand(argv: string[], socket: string): Promise<void> {

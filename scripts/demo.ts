@@ -81,7 +81,7 @@ async function demo(): Promise<void> {
 async function banger(...args: string[]): Promise<void> {
   const shown = args.map((arg) => (/^[\w@%+=:,./-]+$/.test(arg) ? arg : `"${arg}"`)).join(" ");
   console.log(`\n$ ${isRoot ? "" : "sudo "}banger ${shown}`);
-  await timed(`banger ${shown}`, () => command(...bangerArgv(args)));
+  await timed(`banger ${shown}`, () => run(`banger ${shown}`, bangerArgv(args)));
 }
 
 function bangerArgv(args: string[]): string[] {
@@ -93,13 +93,17 @@ function bangerArgv(args: string[]): string[] {
   return [...sudo, "env", `HOME=${home}`, ...environment, "build/bin/banger", ...args];
 }
 
-async function command(...argv: string[]): Promise<void> {
+function command(...argv: string[]): Promise<void> {
+  return run(argv.join(" "), argv);
+}
+
+async function run(shown: string, argv: string[]): Promise<void> {
   if (interrupt.signal.aborted) throw new Error("interrupted");
   child = Bun.spawn(argv, { stdin: "inherit", stdout: "inherit", stderr: "inherit" });
   const status = await child.exited;
   child = undefined;
   if (interrupt.signal.aborted) throw new Error("interrupted");
-  if (status !== 0) throw new Error(`"${argv.join(" ")}" ended with status ${status}`);
+  if (status !== 0) throw new Error(`"${shown}" ended with status ${status}`);
 }
 
 async function cleanUp(): Promise<void> {

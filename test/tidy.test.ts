@@ -66,6 +66,8 @@ const EMBEDDING = ["src/guest/embedded.ts"];
 const CONTRACT_READERS = ["daemon", "sdk", "api", "cli", "mcp", "web"];
 
 const LINES_MAX = 350;
+/** Tests are lists of cases. */
+const TEST_LINES_MAX = 500;
 /** One state machine or one on-disk format each; the figure only ever goes down. */
 const LINES_EXCEPTIONS: Record<string, number> = {};
 
@@ -165,7 +167,7 @@ test("the environment is read in src/config and src/base/run.ts only", () => {
 test(`files have at most ${LINES_MAX} lines`, () => {
   const wrong: string[] = [];
   for (const { path, lines } of sources) {
-    const limit = LINES_EXCEPTIONS[path] ?? LINES_MAX;
+    const limit = LINES_EXCEPTIONS[path] ?? (isTest(path) ? TEST_LINES_MAX : LINES_MAX);
     if (lines.length > limit) wrong.push(`${path}: ${lines.length} lines, limit ${limit}`);
   }
   const gone = Object.keys(LINES_EXCEPTIONS).filter((path) => !existsSync(join(ROOT, path)));

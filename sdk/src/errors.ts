@@ -43,13 +43,19 @@ function fromAnswer(error: ORPCError<string, unknown>): BangerError {
 export function fromSocket(error: unknown, socket: string): BangerError {
   const errno = errnoOf(error);
   if (errno === "ENOENT" || errno === "ECONNREFUSED") return notRunning(socket, error);
+  if (errno === "ECONNRESET" || errno === "EPIPE") {
+    return new BangerError("unavailable", "Cannot reach the daemon: it ended before it answered", {
+      hint: "Try again: the next command starts it anew",
+      cause: error,
+    });
+  }
   if (errno === "EACCES" || errno === "EPERM") {
     return new BangerError("permission_denied", `Cannot reach the daemon: no right to ${socket}`, {
       hint: "The socket belongs to the user who started the daemon",
       cause: error,
     });
   }
-  const code: ErrorCode = error instanceof TypeError ? "internal" : "unavailable";
+  const code: ErrorCode = error instanceof TypeError && !errno ? "internal" : "unavailable";
   return new BangerError(code, `Cannot reach the daemon: ${messageOf(error)}`, {
     hint: "See what it says with: banger daemon logs",
     cause: error,

@@ -14,12 +14,16 @@ import {
   STDERR_TAG,
   STDOUT_TAG,
 } from "#api/exec.ts";
+import type { VmExit } from "#api/vm.ts";
 import { BangerError, messageOf, toBangerError } from "#base/error.ts";
 import type { ExecStream } from "#guest/exec.ts";
+import { endedError } from "#vm/ended.ts";
 import type { VmService } from "#vm/service.ts";
 
 /** Stdin that the client may have under way at once. */
 const STDIN_WINDOW_BYTES = 256 * 1024;
+/** From the end of a machine's connection to that of its process. */
+const EXIT_GRACE_MS = 3000;
 /** Of one WebSocket message with output. */
 const OUTPUT_CHUNK_MAX_BYTES = 256 * 1024;
 
@@ -70,8 +74,10 @@ export function openSession(socket: Socket, vms: VmService): ExecSession {
   async function open(request: ExecOpen): Promise<void> {
     if (request.kind === "connect") return await relayConnection(request);
     if (request.kind === "exec") {
-      const stream = await vms.exec(request.vm, request.exec, { signal: abort.signal });
-      return await relay(stream, request.vm);
+      const { name } = vms.show(request.vm);
+      const ended = watch(vms.wait(name, abort.signal));
+      const stream = await vms.exec(name, request.exec, { signal: abort.signal });
+      return await relay(stream, { name, ended });
     }
     const vm = await vms.create(
       { mode: "direct", ...request.create, ephemeral: !request.keep, start: true },
@@ -90,12 +96,13 @@ export function openSession(socket: Socket, vms: VmService): ExecSession {
       },
     );
     try {
+      const ended = watch(vms.wait(vm.id, abort.signal));
       const stream = await vms.exec(vm.id, request.exec, {
         entrypoint: request.entrypoint,
         asImage: true,
         signal: abort.signal,
       });
-      await relay(stream, vm.name, async () => {
+      await relay(stream, { name: vm.name, ended }, async () => {
         // The machine is gone before the client hears of the exit, so nothing outlives `vm run`.
         if (request.keep) await vms.stop(vm.id);
         else await vms.remove(vm.id, { force: true });
@@ -108,7 +115,7 @@ export function openSession(socket: Socket, vms: VmService): ExecSession {
 
   async function relay(
     stream: ExecStream,
-    vm: string,
+    vm: { name: string; ended: Promise<VmExit> },
     before_exit?: () => Promise<void>,
   ): Promise<void> {
     target = {
@@ -120,13 +127,17 @@ export function openSession(socket: Socket, vms: VmService): ExecSession {
       close: () => stream.close(),
     };
     if (isLeft) stream.close();
-    say({ started: { vm } });
+    say({ started: { vm: vm.name } });
     say({ grant: STDIN_WINDOW_BYTES });
     stream.onStdout((chunk) => sendOutput(STDOUT_TAG, chunk));
     stream.onStderr((chunk) => sendOutput(STDERR_TAG, chunk));
     let exit: ExecExit;
     try {
       exit = await stream.exited;
+    } catch (error) {
+      // A machine that dies takes the connection along; its end is what the user needs to hear.
+      const end = await Promise.race([vm.ended, Bun.sleep(EXIT_GRACE_MS)]).catch(() => undefined);
+      throw end && !isLeft ? endedError(vm.name, end, "ran the command") : error;
     } finally {
       target = undefined;
       await before_exit?.();
@@ -210,6 +221,12 @@ function duplexTarget(guest: Duplex, credit: ReturnType<typeof makeCredit>): Tar
     grant: credit.add,
     close: () => guest.destroy(),
   };
+}
+
+/** For a promise that is looked at later, or never: its failure alone is no error. */
+function watch<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {});
+  return promise;
 }
 
 /** Bytes that may still be sent, and a wait for more of them. */

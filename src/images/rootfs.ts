@@ -92,15 +92,19 @@ async function build(
   try {
     for (const [index, layer] of layers.entries()) {
       const tar = new TarReader(new LayerApplier(writer, index + 1, { counts, entriesMax }));
-      for await (const chunk of inflate(layer, inflateOptions(layers, index, options))) {
-        uncompressed_bytes += chunk.length;
-        if (uncompressed_bytes > max) throw tooLarge(max);
-        for (let at = 0; at < chunk.length; at += PIECE_BYTES) {
-          tar.push(chunk.subarray(at, at + PIECE_BYTES));
-          await writer.drain();
+      try {
+        for await (const chunk of inflate(layer, inflateOptions(layers, index, options))) {
+          uncompressed_bytes += chunk.length;
+          if (uncompressed_bytes > max) throw tooLarge(max);
+          for (let at = 0; at < chunk.length; at += PIECE_BYTES) {
+            tar.push(chunk.subarray(at, at + PIECE_BYTES));
+            await writer.drain();
+          }
         }
+        tar.finish();
+      } catch (error) {
+        throw await rootCause(error, layer, options.signal);
       }
-      tar.finish();
     }
     options.onProgress?.({ step: "metadata", message: "Writing the file system" });
     const written = await writer.finish({ freeSpace_bytes, signal: options.signal });
@@ -113,6 +117,21 @@ async function build(
     };
   } finally {
     await writer.settle();
+  }
+}
+
+/** Bytes that were damaged on their way break the unpacking before their digest has been compared. */
+async function rootCause(
+  error: unknown,
+  layer: Layer,
+  signal: AbortSignal | undefined,
+): Promise<unknown> {
+  if (!(error instanceof BangerError) || error.code !== "integrity") return error;
+  try {
+    for await (const _ of layer.compressed(signal)) throwIfAborted(signal);
+    return error;
+  } catch (damaged) {
+    return damaged;
   }
 }
 

@@ -64,7 +64,7 @@ export async function launch(deps: VmDeps, vm: VmRecord, options: BootOptions): 
         { path: image.rootfs, readOnly: true },
         { path: paths.disk, readOnly: false },
       ],
-      network: deviceOf(attachment, vm.spec.mac),
+      network: deviceOf(attachment),
     };
     return await driver.boot(spec, options.signal);
   } catch (error) {
@@ -135,7 +135,7 @@ function makeInitrd(
     ...(attachment.address
       ? {
           network: {
-            mac: vm.spec.mac,
+            mac: attachment.mac,
             address: attachment.address,
             ...(attachment.gateway ? { gateway: attachment.gateway } : {}),
             dns: attachment.dns,
@@ -155,10 +155,10 @@ function makeInitrd(
   return buildInitrd(fixed, record);
 }
 
-function deviceOf(attachment: Attachment, mac: string): BootSpec["network"] {
+function deviceOf(attachment: Attachment): BootSpec["network"] {
   if (attachment.mode === "none") return undefined;
-  if (attachment.mode === "user") return { kind: "user", mac };
-  return { kind: "tap", tap: attachment.tap, mac };
+  if (attachment.mode === "user") return { kind: "user", mac: attachment.mac };
+  return { kind: "tap", tap: attachment.tap, mac: attachment.mac };
 }
 
 function assertPresent(path: string, mend: string): void {

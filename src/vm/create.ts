@@ -3,14 +3,13 @@ import { randomBytes } from "node:crypto";
 import type { Image } from "#api/image.ts";
 import type { NetworkMode, VmCreate } from "#api/vm.ts";
 import { BangerError } from "#base/error.ts";
-import { newId } from "#base/id.ts";
 import { similarNames } from "#base/similar.ts";
 import { MiB } from "#base/size.ts";
-import type { ConfigValues } from "#config/schema.ts";
+import type { Config } from "#config/resolve.ts";
 import type { WorkOptions } from "#images/service.ts";
-import { parseCidr, tryParseAddress } from "#net/address.ts";
+import { tryParseAddress } from "#net/address.ts";
 import { macAddress } from "#net/names.ts";
-import { allocateAddress } from "#net/pool.ts";
+import { kvmState } from "#vmm/host.ts";
 import type { VmDeps } from "./deps.ts";
 import { makeName } from "./names.ts";
 import { findVm, insertVm, listVms, type NewVm } from "./records.ts";
@@ -18,7 +17,7 @@ import { findVm, insertVm, listVms, type NewVm } from "./records.ts";
 /** Resolves, reserves the name and the address, and enters the machine as `creating`. */
 export async function enterVm(
   deps: VmDeps,
-  request: VmCreate & { ephemeral?: boolean },
+  request: VmCreate & { id: string; ephemeral?: boolean },
   work: WorkOptions,
 ): Promise<NewVm> {
   const { db, config } = deps;
@@ -34,7 +33,7 @@ export async function enterVm(
   const network = chooseNetwork(deps, request.network ?? config.values["network.mode"]);
   const image = await resolveImage(deps, request.image ?? config.values.default_image_name, work);
   const kernel = await resolveKernel(deps, request, image, work);
-  const id = newId();
+  const { id } = request;
   return db
     .transaction(() => {
       const vm: NewVm = {
@@ -44,12 +43,14 @@ export async function enterVm(
         kernel,
         spec: {
           mode: request.mode ?? "systemd",
-          ...sizesOf(request, config.values),
+          ...sizesOf(request, config),
           network,
           ...addressOf(deps, network),
           mac: macAddress(id),
           machineId: randomBytes(16).toString("hex"),
           env: request.env ?? {},
+          ...(request.restart && request.restart !== "no" ? { restart: request.restart } : {}),
+          ...(request.ttl_ms ? { ttl_ms: request.ttl_ms } : {}),
           ...(request.ephemeral ? { ephemeral: true } : {}),
         },
       };
@@ -59,9 +60,12 @@ export async function enterVm(
     .immediate();
 }
 
-function sizesOf(request: VmCreate, values: ConfigValues) {
+function sizesOf(request: VmCreate, { values, origins }: Config) {
+  // Emulated processors that run at the same time can fail to see each other's code change while
+  // the kernel patches itself, which ends in a panic now and then: one unless more are asked for.
+  const isEmulated = origins["vm.cpus"] === "default" && !kvmState().usable;
   return {
-    cpus: request.cpus ?? values["vm.cpus"],
+    cpus: request.cpus ?? (isEmulated ? 1 : values["vm.cpus"]),
     memory_mib: request.memory_mib ?? Math.floor(values["vm.memory"] / MiB),
     disk_bytes: request.disk_bytes ?? values["vm.disk"],
   };
@@ -69,12 +73,10 @@ function sizesOf(request: VmCreate, values: ConfigValues) {
 
 function addressOf(deps: VmDeps, network: NetworkMode): { address?: string } {
   if (network !== "nat" && network !== "host") return {};
-  const inUse = new Set([
-    ...listVms(deps.db).flatMap(({ spec }) => tryParseAddress(spec.address ?? "") ?? []),
-    // Machines of another user's daemon may be on the same bridge.
-    ...deps.network.addressesInUse(),
-  ]);
-  return { address: allocateAddress(parseCidr(deps.config.values["network.subnet"]), { inUse }) };
+  const reserved = listVms(deps.db).flatMap(
+    ({ spec }) => tryParseAddress(spec.address ?? "") ?? [],
+  );
+  return { address: deps.network.newAddress(reserved) };
 }
 
 /** "auto" is nat where this process may make taps and rules, the user-mode stack elsewhere. */

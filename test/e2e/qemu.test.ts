@@ -306,7 +306,7 @@ describe("QEMU driver", () => {
 
   test("a missing or unfit QEMU is said with the package that mends it", async () => {
     const none = await bangerErrorOf(createQemuDriver({ program: "qemu-none" }).boot(makeSpec()));
-    expect([none.code, none.hint]).toEqual(["not_found", "sudo apt-get install qemu-system-x86"]);
+    expect([none.code, none.hint]).toEqual(["unsupported", "sudo apt-get install qemu-system-x86"]);
     const unfit = await bangerErrorOf(createQemuDriver({ program: "true" }).boot(makeSpec()));
     expect(unfit.code).toBe("unsupported");
     const [check] = await createQemuDriver({ program: "qemu-none" }).checks();

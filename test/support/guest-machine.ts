@@ -19,6 +19,8 @@ export interface GuestMachineOptions {
   disks: readonly { path: string; readOnly: boolean }[];
   record: Partial<BootRecord>;
   memory_mib?: number;
+  /** Further words of the kernel's command line. */
+  append?: string;
   /** Further arguments for QEMU. */
   qemuArgs?: readonly string[];
 }
@@ -38,11 +40,11 @@ export function startGuestMachine(options: GuestMachineOptions): GuestMachine {
   const child = Bun.spawn(
     [
       "qemu-system-x86_64",
-      ...["-M", "microvm,accel=tcg", "-cpu", "max", "-smp", "2"],
+      ...["-M", "microvm,accel=tcg", "-cpu", "max,-erms", "-smp", "2"],
       ...["-m", String(options.memory_mib ?? 512), "-nodefaults", "-no-user-config", "-no-reboot"],
       ...["-display", "none", "-serial", `file:${consolePath}`],
       ...["-kernel", options.kernel.path, "-initrd", join(folder, "initrd"), "-append"],
-      `console=ttyS0 quiet panic=-1 reboot=t net.ifnames=0 tsc_early_khz=${tscKhz()}`,
+      `console=ttyS0 quiet panic=-1 reboot=t net.ifnames=0 tsc_early_khz=${tscKhz()} ${options.append ?? ""}`,
       ...options.disks.flatMap(({ path, readOnly }, index) => [
         ...[
           "-drive",

@@ -2,10 +2,21 @@
  * A banger of its own for one test file: build/bin/banger with a home folder nobody else has.
  * Disposing of it ends its machines and its daemon, then fails when anything is left of them.
  */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { randomInt } from "node:crypto";
+import {
+  copyFileSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
 
-const PROGRAM = join(import.meta.dir, "../../build/bin/banger");
+const BUILT = join(import.meta.dir, "../../build/bin/banger");
 const TIMEOUT_DEFAULT_MS = 180_000;
 const OUTPUT_MAX_BYTES = 16 * 1024 * 1024;
 
@@ -38,15 +49,18 @@ export interface Installation extends AsyncDisposable {
 }
 
 export function install(): Installation {
-  if (!existsSync(PROGRAM)) throw new Error("build/bin/banger is not there: run make build");
-  const linksBefore = networkLinks();
+  if (!existsSync(BUILT)) throw new Error("build/bin/banger is not there: run make build");
   // Short, since the path of a unix socket below it has at most 107 bytes.
   const home = mkdtempSync("/tmp/bgr-");
+  const program = ownProgram(home);
   const env = environment(home);
+  const bridge = home.slice("/tmp/".length);
   mkdirSync(join(home, "run"), { mode: 0o700 });
+  mkdirSync(join(home, "config/banger"), { recursive: true });
+  writeFileSync(join(home, "config/banger/config.toml"), networkConfig(bridge));
 
   const spawn = (args: string[], extra: Record<string, string> = {}) =>
-    Bun.spawn([PROGRAM, ...args], {
+    Bun.spawn([program, ...args], {
       cwd: home,
       env: { ...env, ...extra },
       stdin: "pipe",
@@ -84,7 +98,7 @@ export function install(): Installation {
   const processes = () => processesOf(home);
   const dispose = async () => {
     const failure = await endEverything(call).catch((error: unknown) => String(error));
-    const left = [...(failure ? [failure] : []), ...leftovers(home, linksBefore)];
+    const left = [...(failure ? [failure] : []), ...leftovers(home, bridge)];
     for (const { pid } of processes()) process.kill(pid, "SIGKILL");
     rmSync(home, { recursive: true, force: true });
     if (left.length > 0) throw new Error(`left behind:\n  ${left.join("\n  ")}`);
@@ -101,10 +115,22 @@ export function install(): Installation {
   };
 }
 
+/** The program by another name, which stays what it is when somebody builds meanwhile. */
+function ownProgram(home: string): string {
+  const program = join(home, "bin/banger");
+  mkdirSync(dirname(program));
+  try {
+    linkSync(BUILT, program);
+  } catch {
+    copyFileSync(BUILT, program);
+  }
+  return program;
+}
+
 /** Nothing of the caller's own banger, ssh or registry settings gets through. */
 function environment(home: string): Record<string, string> {
   return {
-    PATH: process.env["PATH"] ?? "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin",
+    PATH: `${home}/bin:${process.env["PATH"] ?? ""}`,
     LANG: "C.UTF-8",
     TERM: "dumb",
     HOME: home,
@@ -113,6 +139,12 @@ function environment(home: string): Record<string, string> {
     XDG_CACHE_HOME: join(home, "cache"),
     XDG_RUNTIME_DIR: join(home, "run"),
   };
+}
+
+/** A bridge and a subnet of its own, so that tests and the user's machines do not meet. */
+function networkConfig(bridge: string): string {
+  const subnet = `10.${randomInt(100, 200)}.${randomInt(0, 256)}.0/24`;
+  return `[network]\nbridge = "${bridge}"\nsubnet = "${subnet}"\n`;
 }
 
 type Call = (args: string[], options?: CallOptions) => Promise<Result>;
@@ -125,9 +157,11 @@ async function endEverything(call: Call): Promise<undefined> {
 }
 
 /** What must not be there any more, in words. */
-function leftovers(home: string, linksBefore: Set<string>): string[] {
+function leftovers(home: string, bridge: string): string[] {
   const processes = processesOf(home).map(({ pid, command }) => `process ${pid}: ${command}`);
-  const links = [...networkLinks()].filter((name) => !linksBefore.has(name));
+  const links = readdirSync("/sys/class/net").includes(bridge) ? [`bridge ${bridge}`] : [];
+  const tables = process.getuid?.() === 0 ? Bun.spawnSync(["nft", "list", "tables"]).stdout : "";
+  const table = `banger_${bridge}`;
   const mounts = readFileSync("/proc/self/mounts", "utf8")
     .split("\n")
     .filter((line) => line.includes(`${home}/`));
@@ -135,15 +169,11 @@ function leftovers(home: string, linksBefore: Set<string>): string[] {
   const folders = existsSync(vms) ? readdirSync(vms) : [];
   return [
     ...processes,
-    ...links.map((name) => `network link ${name}`),
+    ...links,
+    ...(tables.toString().includes(table) ? [`nftables table ${table}`] : []),
     ...mounts.map((line) => `mount ${line}`),
     ...folders.map((name) => `folder ${join(vms, name)}`),
   ];
-}
-
-/** Taps of banger; its bridge is the host's, and stays for the next machine. */
-function networkLinks(): Set<string> {
-  return new Set(readdirSync("/sys/class/net").filter((name) => name.startsWith("bgr")));
 }
 
 /** By environment and command line, so that a helper which cleared its environment is seen as well. */

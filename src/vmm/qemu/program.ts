@@ -22,11 +22,11 @@ export interface QemuProgram {
 
 const probed = new Map<string, QemuProgram>();
 
-/** Finds QEMU and asks for its version, once for each file. `not_found` or `unsupported` with a hint. */
+/** Finds QEMU and asks for its version, once for each file. `unsupported` with a hint. */
 export async function findQemu(program: string = PROGRAM): Promise<QemuProgram> {
   const path = which(program);
   if (!path) {
-    throw new BangerError("not_found", `Cannot start a machine: no program "${program}"`, {
+    throw new BangerError("unsupported", `Cannot start a machine: no program "${program}"`, {
       hint: INSTALL_HINT,
     });
   }

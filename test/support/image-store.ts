@@ -1,0 +1,137 @@
+/** An image store with its folders in a temporary place, and kernels that are there by name only. */
+import type { Database } from "bun:sqlite";
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { sha256 } from "#base/digest.ts";
+import { BangerError } from "#base/error.ts";
+import { makePaths, type Paths } from "#config/paths.ts";
+import { buildRootfs } from "#images/rootfs.ts";
+import { ImageService, type ImageSettings } from "#images/service.ts";
+import { readKernelImage } from "#kernels/image.ts";
+import { openStore } from "#store/db.ts";
+import { makeElf } from "#test/elf.ts";
+import { layoutFiles, type MadeImage, makeImage, writeFiles } from "#test/oci-image.ts";
+import { dir, file, makeLayer, makeTar } from "#test/tar-build.ts";
+
+export interface TestStore extends Disposable {
+  db: Database;
+  paths: Paths;
+  /** Everything is below it. */
+  folder: string;
+  images: ImageService;
+  /** Another service on the same folders and rows, as after a restart. */
+  reopen(settings?: Partial<ImageSettings>): ImageService;
+  /** Names of kernels that `ensure` was asked for. */
+  ensured: string[];
+}
+
+/** `roots`: other places for some of the folders. */
+export function openTestStore(
+  settings: Partial<ImageSettings> = {},
+  roots: { state?: string; cache?: string } = {},
+): TestStore {
+  return openStoreAt(mkdtempSync(join(tmpdir(), "banger-images-")), settings, roots);
+}
+
+/** The same in a folder that may have been one before. Disposing of it removes the folder. */
+export function openStoreAt(
+  folder: string,
+  settings: Partial<ImageSettings> = {},
+  roots: { state?: string; cache?: string } = {},
+): TestStore {
+  const paths = makePaths({
+    config: join(folder, "config"),
+    state: roots.state ?? join(folder, "state"),
+    cache: roots.cache ?? join(folder, "cache"),
+    runtime: join(folder, "run"),
+  });
+  const db = openStore(join(folder, "banger.db"));
+  const ensured: string[] = [];
+  const reopen = (more: Partial<ImageSettings> = {}): ImageService =>
+    new ImageService(db, paths, {
+      insecureRegistries: [],
+      mirrors: {},
+      dockerConfigPath: join(folder, "docker.json"),
+      retryDelay_ms: 1,
+      kernels: {
+        async require(name) {
+          if (name !== "debian-6.12") throw new BangerError("not_found", `No kernel "${name}"`);
+        },
+        async ensure(name) {
+          ensured.push(name);
+        },
+        inspect: (path, signal) => readKernelImage(path, signal),
+      },
+      ...settings,
+      ...more,
+    });
+  return {
+    db,
+    paths,
+    folder,
+    images: reopen(),
+    reopen,
+    ensured,
+    [Symbol.dispose]() {
+      db.close();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** An OCI layout of one layer, tagged "latest", below the store's folder. */
+export async function makeLayout(
+  store: TestStore,
+  name: string,
+  files: Record<string, string>,
+): Promise<MadeImage> {
+  const image = await makeImage({ layers: [files], architecture: "amd64" });
+  writeFiles(join(store.folder, name), layoutFiles([image], { latest: image.manifest }));
+  return image;
+}
+
+/** The reference of such a layout. */
+export function refOf(store: TestStore, name: string): string {
+  return `oci:${join(store.folder, name)}:latest`;
+}
+
+/** An ext4 file whose /bin/sh is a link to `program`. */
+export async function makeRootfs(
+  store: TestStore,
+  name: string,
+  program?: Uint8Array,
+): Promise<string> {
+  const entries = [dir("bin"), file("bin/real-sh", program ?? "#!/bin/true")];
+  const tar = makeTar([...entries, { name: "bin/sh", type: "2", linkName: "real-sh" }]);
+  const place = join(store.folder, name);
+  await buildRootfs([makeLayer(tar)], { path: place, seed: sha256(name) });
+  return place;
+}
+
+/** As much of a vmlinux as is looked at. */
+export function makeKernel(store: TestStore, machine = 62): string {
+  const path = join(store.folder, `vmlinux-${machine}`);
+  const banner = Buffer.from("Linux version 6.12.1-test (x@y) #1\0");
+  writeFileSync(path, makeElf({ machine, sections: { ".rodata": banner } }));
+  return path;
+}
+
+/** Enters a machine that stands on an image. */
+export function insertMachine(db: Database, name: string, imageId: string): void {
+  db.query(
+    `INSERT INTO vms (id, name, state, image_id, kernel, spec, created_at)
+     VALUES ($name, $name, 'stopped', $imageId, 'debian-6.12', '{}', '2026-01-01T00:00:00.000Z')`,
+  ).run({ name, imageId });
+}
+
+/** Names of what lies in the images' folder and, half-made, in the cache. */
+export function leftovers({ paths }: { paths: Paths }): string[] {
+  const list = (folder: string) => (existsSync(folder) ? readdirSync(folder) : []);
+  return [
+    ...list(paths.images),
+    ...[paths.blobs, paths.downloads, join(paths.blobs, "sha256")].flatMap((folder) =>
+      list(folder).filter((name) => name.startsWith(".staging-")),
+    ),
+  ];
+}

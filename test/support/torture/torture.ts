@@ -1,0 +1,138 @@
+/**
+ * Kills the daemon at random moments of everything it does, starts another one, and looks whether
+ * anything was lost or left: the records against the host, the machines by asking them.
+ */
+import { join } from "node:path";
+import { busyboxLayout } from "#test/busybox.ts";
+import { type Installation, install } from "#test/installation.ts";
+import { contradictions, daemonPid, settledRecords } from "./inventory.ts";
+import { IMAGE, KERNEL, type Operation, operations, STEADY, tidyUp } from "./operations.ts";
+
+/** A client whose daemon is killed must say so and end. */
+const CLIENT_TIMEOUT_MS = 60_000;
+/** A little past its end, so that the moments right after it are among the chosen. */
+const LATEST = 1.1;
+
+export interface Tally {
+  operation: string;
+  kills: number;
+  /** Rounds after which it was found done, or undone. */
+  done: number;
+  undone: number;
+  /** Killed only after the client had its answer. */
+  late: number;
+  failures: string[];
+}
+
+export interface TortureOptions {
+  kills: number;
+  /** The same seed chooses the same operations and moments. */
+  seed: number;
+  onRound?: (text: string) => void;
+}
+
+export async function torture({ kills, seed, onRound }: TortureOptions): Promise<Tally[]> {
+  const random = generator(seed);
+  await using banger = install();
+  await prepare(banger);
+  const all = operations(process.getuid?.() === 0 ? "nat" : "none");
+  const tallies = all.map(
+    ({ name }): Tally => ({
+      operation: name,
+      kills: 0,
+      done: 0,
+      undone: 0,
+      late: 0,
+      failures: [],
+    }),
+  );
+  const usual_ms: number[] = [];
+  for (let round = 0; round < kills; round++) {
+    // Each in its turn first, so that a short run meets as many as it can.
+    const index = round < all.length ? round : Math.floor(random() * all.length);
+    const operation = all[index];
+    const tally = tallies[index];
+    if (!operation || !tally) break;
+    usual_ms[index] ??= await timeOf(banger, operation, `t${index}`);
+    const after_ms = random() * LATEST * usual_ms[index];
+    const result = await killDuring(banger, operation, { name: `r${round}`, after_ms });
+    tally.kills++;
+    if (result.outcome) tally[result.outcome]++;
+    if (result.isLate) tally.late++;
+    const where = `round ${round}, killed after ${after_ms.toFixed(0)} ms`;
+    tally.failures.push(...result.failures.map((failure) => `${where}: ${failure}`));
+    const said = result.failures.join("; ") || result.outcome;
+    onRound?.(`${where} of ${operation.name}: ${said}`);
+  }
+  return tallies.filter((tally) => tally.kills > 0);
+}
+
+async function prepare(banger: Installation): Promise<void> {
+  await busyboxLayout(join(banger.home, "layout"));
+  await banger.ok("kernel", "pull", KERNEL);
+  const source = `oci:${banger.home}/layout`;
+  await banger.ok("image", "pull", source, "--name", IMAGE, "--kernel-ref", KERNEL);
+  const machine = ["--name", STEADY, "--image", IMAGE, "--mode", "direct", "--memory", "256M"];
+  await banger.ok("vm", "create", ...machine, "--net", "none");
+}
+
+/** How long it takes when nobody disturbs it. */
+async function timeOf(banger: Installation, operation: Operation, name: string): Promise<number> {
+  await operation.prepare?.(banger, name);
+  const start_ms = performance.now();
+  await banger.ok(...operation.args(banger, name));
+  const elapsed_ms = performance.now() - start_ms;
+  await tidyUp(banger, await settledRecords(banger), name);
+  return elapsed_ms;
+}
+
+interface RoundResult {
+  outcome: "done" | "undone" | undefined;
+  isLate: boolean;
+  failures: string[];
+}
+
+async function killDuring(
+  banger: Installation,
+  operation: Operation,
+  { name, after_ms }: { name: string; after_ms: number },
+): Promise<RoundResult> {
+  await operation.prepare?.(banger, name);
+  const pid = daemonPid(banger);
+  const call = banger.call(operation.args(banger, name), { timeout_ms: CLIENT_TIMEOUT_MS });
+  await Bun.sleep(after_ms);
+  const isLate = (await Promise.race([call, Bun.sleep(0)])) !== undefined;
+  process.kill(pid, "SIGKILL");
+  const failures: string[] = [];
+  const { status, stderr } = await call.catch((error) => ({ status: -1, stderr: String(error) }));
+  if (status < 0) failures.push(`the client hangs: ${stderr}`);
+  const records = await settledRecords(banger);
+  failures.push(...(await contradictions(banger, records)));
+  const outcome = operation.outcome(records, name);
+  if (!outcome) {
+    const found = records.machines.find((vm) => vm.name === name);
+    failures.push(`neither done nor undone: ${JSON.stringify(found)}`);
+  }
+  if (status === 0 && outcome === "undone") failures.push("the client was told that it is done");
+  for (const vm of records.machines.filter(({ state }) => state === "running")) {
+    const answer = await banger.call(["vm", "exec", vm.name, "--", "echo", "alive"]);
+    if (answer.stdout !== "alive\n") failures.push(`${vm.name} does not answer: ${answer.stderr}`);
+  }
+  if (!records.machines.some((vm) => vm.name === STEADY && vm.state === "running")) {
+    failures.push("the machine that was not touched does not run");
+  }
+  await tidyUp(banger, records, name);
+  failures.push(...(await contradictions(banger, await settledRecords(banger))));
+  return { outcome, isLate, failures };
+}
+
+/** Mulberry32: small, and the same everywhere. */
+function generator(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
