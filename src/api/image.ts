@@ -8,6 +8,20 @@ export const imageName = z
     error: "an image's name has lower-case letters, digits, dots, dashes and underscores",
   });
 
+/** An image's name, its reference, or its digest. */
+export const imageRef = z.string().min(1).max(4096);
+
+const hostPath = z
+  .string()
+  .min(1)
+  .max(4096)
+  .regex(/^\/[^\0]*$/, { error: "a path is absolute" });
+
+const kernelName = z.string().max(255);
+
+/** Such as "linux/arm64"; default: this computer's. */
+const platform = z.string().max(64);
+
 /** What banger keeps of an OCI image's configuration. */
 export const imageConfig = z.object({
   entrypoint: z.array(z.string()).optional(),
@@ -23,36 +37,53 @@ export const imageConfig = z.object({
 });
 export type ImageConfig = z.infer<typeof imageConfig>;
 
+/** Absolute paths of what an image has beside its rootfs. */
+export const imageFiles = z.object({
+  /** A vmlinux or bzImage that its machines boot, where no kernel is named. */
+  kernel: z.string().optional(),
+  initrd: z.string().optional(),
+  /** Folder with the modules of that kernel. */
+  modules: z.string().optional(),
+  /** A read-only ext4 whose "/root" is the start of "/root" in new machines. */
+  workSeed: z.string().optional(),
+});
+export type ImageFiles = z.infer<typeof imageFiles>;
+
 export const image = z.object({
   id: z.string(),
   name: imageName,
+  /** Whether its files are banger's own. Those of an unmanaged image are the user's and stay where they are. */
+  managed: z.boolean(),
   /** Canonical text of where it came from. */
   reference: z.string(),
-  /** Digest of the platform's manifest. */
+  /** Digest of the platform's manifest; of an unmanaged image, of its rootfs. */
   digest: z.string(),
   /** Such as "linux/amd64". */
   platform: z.string(),
   /** The kernel that its machines boot unless told otherwise. */
   kernel: z.string().optional(),
-  /** Apparent size of rootfs.ext4. */
+  files: imageFiles,
+  /** Apparent size of the rootfs. */
   size_bytes: z.int(),
-  /** What rootfs.ext4 takes on disk. */
+  /** What the rootfs takes on disk. */
   allocated_bytes: z.int(),
   layers: z.int(),
   config: imageConfig,
+  /** When its maker built it, by its own account: RFC 3339. */
+  builtAt: z.string().optional(),
+  /** When it came here. */
   createdAt: z.iso.datetime(),
-  /** Absolute path of rootfs.ext4. */
+  /** Absolute path of the rootfs, an ext4 file system. */
   rootfs: z.string(),
 });
 export type Image = z.infer<typeof image>;
 
 export const imagePull = z.object({
-  /** A registry reference, oci:DIR[:TAG], oci-archive:FILE or docker-archive:FILE. */
+  /** A name of the catalog, a registry reference, oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE, docker-daemon:REF or containers-storage:REF. */
   reference: z.string().min(1).max(4096),
   name: imageName.optional(),
-  kernel: z.string().max(255).optional(),
-  /** Such as "linux/arm64"; default: this computer's. */
-  platform: z.string().max(64).optional(),
+  kernel: kernelName.optional(),
+  platform: platform.optional(),
   /** Pull again although the digest is already here. */
   force: z.boolean().optional(),
 });
@@ -75,9 +106,149 @@ export const imageBootstrap = z.object({
     )
     .max(512)
     .optional(),
-  kernel: z.string().max(255).optional(),
+  kernel: kernelName.optional(),
 });
 export type ImageBootstrap = z.infer<typeof imageBootstrap>;
 
-/** An image's name, its reference, or its digest. */
-export const imageRef = z.string().min(1).max(4096);
+export const imageRegister = z.object({
+  name: imageName,
+  /** An ext4 file system in a file. */
+  rootfs: hostPath,
+  /** Name of a kernel that is here; not together with `kernelFile`. */
+  kernel: kernelName.optional(),
+  /** A vmlinux or bzImage. */
+  kernelFile: hostPath.optional(),
+  initrd: hostPath.optional(),
+  modules: hostPath.optional(),
+  /** A folder, a tar (plain, gzip or zstd) or an ext4 file: the start of "/root" in new machines. */
+  workSeed: hostPath.optional(),
+});
+export type ImageRegister = z.infer<typeof imageRegister>;
+
+export const imageTag = z.object({ name: imageRef, to: imageName });
+
+export const imagePush = z.object({
+  name: imageRef,
+  /** Where to: a registry reference with a tag. */
+  reference: z.string().min(1).max(1024),
+});
+
+export const imageSave = z.object({
+  name: imageRef,
+  /** "oci" makes a layout: a folder, or a tar when `path` ends with ".tar". "docker": a tar for `docker load`. */
+  format: z.enum(["oci", "docker"]),
+  path: hostPath,
+  /** Replaces a file; a folder is never replaced. */
+  force: z.boolean().optional(),
+});
+export type ImageSave = z.infer<typeof imageSave>;
+
+/** An image that has left. */
+export const imageExport = z.object({
+  /** Where it went: a reference or a path. */
+  target: z.string(),
+  /** Of the manifest there. */
+  digest: z.string(),
+  /** Compressed bytes of its one layer. */
+  size_bytes: z.int(),
+});
+export type ImageExport = z.infer<typeof imageExport>;
+
+/** One step of an image's making, oldest first, as its maker recorded it. */
+export const imageStep = z.object({
+  created: z.string(),
+  createdBy: z.string(),
+  comment: z.string(),
+  /** The layer that the step made, where it made one. */
+  layer: z.object({ digest: z.string(), size_bytes: z.int(), mediaType: z.string() }).optional(),
+});
+export type ImageStep = z.infer<typeof imageStep>;
+
+export const imageGc = z.object({
+  /** Also the cached layers of images that are here; they are only needed for another image. */
+  all: z.boolean().optional(),
+  /** Removes nothing, and says what would be. */
+  dryRun: z.boolean().optional(),
+});
+export type ImageGc = z.infer<typeof imageGc>;
+
+/** What gc has removed. */
+export const imageGcResult = z.object({
+  /** Images that a newer one of their name has replaced, once no machine stands on them. */
+  images: z.int(),
+  /** Cached blobs that no image refers to. */
+  blobs: z.int(),
+  /** Transfers that nobody goes on with. */
+  partials: z.int(),
+  /** Half-made files and folders. */
+  strays: z.int(),
+  freed_bytes: z.int(),
+});
+export type ImageGcResult = z.infer<typeof imageGcResult>;
+
+/** What images take on disk, blocks that two of them share counted once. */
+export const imageUsage = z.object({
+  images: z.array(
+    z.object({
+      name: imageName,
+      managed: z.boolean(),
+      /** Of the rootfs, as its machines see it. */
+      size_bytes: z.int(),
+      /** Of all its files, on disk. */
+      allocated_bytes: z.int(),
+      /** The part of it that other images share. */
+      shared_bytes: z.int(),
+      machines: z.int(),
+    }),
+  ),
+  /** All managed images together. */
+  images_bytes: z.int(),
+  /** Cached layers and manifests. */
+  cache_bytes: z.int(),
+  /** The part of the disk that gc would free. */
+  reclaimable_bytes: z.int(),
+});
+export type ImageUsage = z.infer<typeof imageUsage>;
+
+export const imageOutdated = z.object({
+  name: imageName,
+  reference: z.string(),
+  /**
+   * "pinned": pulled by digest, which cannot change. "local": from a file or from packages.
+   * "unknown": its source could not be asked; `problem` says why.
+   */
+  state: z.enum(["current", "outdated", "pinned", "local", "unknown"]),
+  digest: z.string(),
+  /** What its reference means now. */
+  latest: z.string().optional(),
+  problem: z.string().optional(),
+});
+export type ImageOutdated = z.infer<typeof imageOutdated>;
+
+export const imageUpdated = z.object({
+  image,
+  /** Whether its reference meant something newer. */
+  changed: z.boolean(),
+});
+export type ImageUpdated = z.infer<typeof imageUpdated>;
+
+export const imagePromote = z.object({
+  name: imageRef,
+  /** Gives the rootfs a second name where that can be, in place of a copy: whoever writes to it then writes to both. */
+  link: z.boolean().optional(),
+});
+
+/** An image that can be pulled by name. */
+export const imageCatalogEntry = z.object({
+  name: imageName,
+  aliases: z.array(z.string()),
+  description: z.string(),
+  /** Architectures that it is made for: "amd64", "arm64". */
+  arch: z.array(z.string()),
+  /** Where it comes from: a reference, an address, or "recipe NAME". */
+  source: z.string(),
+  kernel: z.string().optional(),
+  /** Whether it is already here. */
+  pulled: z.boolean(),
+});
+export type ImageCatalogEntry = z.infer<typeof imageCatalogEntry>;

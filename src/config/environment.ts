@@ -1,4 +1,5 @@
 /** What the command line asks of the environment besides the configuration. */
+import { makePaths, type Paths, resolveRoots } from "./paths.ts";
 
 /** Undefined when the variable is not set. */
 export function variable(name: string): string | undefined {
@@ -14,4 +15,15 @@ export function forbidsColor(): boolean {
 export function daemonEnvironment(): Record<string, string | undefined> {
   const { BUN_OPTIONS: _options, BUN_BE_BUN: _beBun, ...rest } = process.env;
   return rest;
+}
+
+/** Who has called this program by way of sudo; undefined without sudo. */
+export function sudoUser_uid(): number | undefined {
+  const text = process.env["SUDO_UID"] ?? "";
+  return /^\d{1,10}$/.test(text) ? Number(text) : undefined;
+}
+
+/** The folders of a user that this process may not run as. HOME is root's under sudo, the XDG variables are not. */
+export function pathsOfUser({ user_uid, home }: { user_uid: number; home: string }): Paths {
+  return makePaths(resolveRoots(user_uid === sudoUser_uid() ? process.env : {}, home));
 }

@@ -29,6 +29,8 @@ export function makePaths(roots: Roots) {
   return {
     roots,
     configFile: join(roots.config, "config.toml"),
+    imageCatalog: join(roots.config, "images.json"),
+    kernelChoices: join(roots.config, "kernels"),
     sshKey: join(roots.config, "ssh", "id_ed25519"),
     knownHosts: join(roots.state, "ssh", "known_hosts"),
     database: join(roots.state, "banger.db"),
@@ -38,12 +40,20 @@ export function makePaths(roots: Roots) {
     vms,
     blobs: join(roots.cache, "blobs"),
     downloads: join(roots.cache, "downloads"),
+    kernelBuilds: join(roots.cache, "kernel-builds"),
     socket: join(roots.runtime, "daemon.sock"),
     /** Beside the state, since it is the state that only one daemon may touch. */
     daemonLock: join(roots.state, "daemon.lock"),
     image: (id: string) => {
       const folder = join(roots.state, "images", id);
-      return { folder, rootfs: join(folder, "rootfs.ext4") };
+      return {
+        folder,
+        rootfs: join(folder, "rootfs.ext4"),
+        kernel: join(folder, "kernel"),
+        initrd: join(folder, "initrd.img"),
+        modules: join(folder, "modules"),
+        workSeed: join(folder, "work-seed.ext4"),
+      };
     },
     vm: (id: string) => {
       const folder = join(vms, id);

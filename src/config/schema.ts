@@ -1,27 +1,43 @@
 /** What ~/.config/banger/config.toml may say: each key with its type, default and meaning. */
-import { parseDuration } from "#base/duration.ts";
+import { formatDuration, parseDuration } from "#base/duration.ts";
 import { BangerError } from "#base/error.ts";
-import { MiB, parseSize } from "#base/size.ts";
+import { formatSize, MiB, parseSize } from "#base/size.ts";
 
 /** A key's parser takes TOML's value, or the text of its environment variable. */
 interface Key<T> {
   fallback: T;
   about: string;
   parse: (value: unknown) => T;
+  /** The value as a person would write it. */
+  show: (value: T) => string;
 }
 
-function key<T>(fallback: T, about: string, parse: (value: unknown) => T): Key<T> {
-  return { fallback, about, parse };
+function key<T>(
+  fallback: T,
+  about: string,
+  parse: (value: unknown) => T,
+  show: (value: T) => string = String,
+): Key<T> {
+  return { fallback, about, parse, show };
 }
 
 export const schema = {
   default_image_name: key("debian-bookworm", "Image of a machine made without --image", text),
   default_kernel: key("debian-6.12", "Kernel where neither image nor command names one", text),
-  "vm.cpus": key(2, "Virtual CPUs of a new machine", integer(1, 64)),
-  "vm.memory": key(1024 * MiB, "Memory of a new machine, such as 1G", size),
-  "vm.disk": key(20 * 1024 * MiB, "Writable layer of a new machine; sparse", size),
-  "vm.boot_timeout": key(600_000, "How long a machine may take until it is ready", duration),
-  "vm.stop_grace": key(30_000, "How long stop waits before it insists", duration),
+  "vm.cpus": key(
+    2,
+    "Virtual CPUs of a new machine; where it is emulated, 1 unless set",
+    integer(1, 64),
+  ),
+  "vm.memory": key(1024 * MiB, "Memory of a new machine, such as 1G", size, formatSize),
+  "vm.disk": key(20 * 1024 * MiB, "Writable layer of a new machine; sparse", size, formatSize),
+  "vm.boot_timeout": key(
+    600_000,
+    "How long a machine may take until it is ready",
+    duration,
+    formatDuration,
+  ),
+  "vm.stop_grace": key(30_000, "How long stop waits before it insists", duration, formatDuration),
   "network.mode": key(
     "auto",
     "nat, host, user, none; auto: nat with the rights for it, user without",
@@ -32,8 +48,18 @@ export const schema = {
   vmm: key("auto", "auto, firecracker, qemu", oneOf("auto", "firecracker", "qemu")),
   qemu_bin: key("qemu-system-x86_64", "QEMU, a name on PATH or a path", text),
   firecracker_bin: key("firecracker", "Firecracker, a name on PATH or a path", text),
-  "registry.insecure": key<string[]>([], "Registries spoken to without TLS, host[:port]", textList),
-  "registry.mirrors": key<string[]>([], "Asked before docker.io, host[:port]", textList),
+  "registry.insecure": key<string[]>(
+    [],
+    "Registries spoken to without TLS, host[:port]",
+    textList,
+    JSON.stringify,
+  ),
+  "registry.mirrors": key<string[]>(
+    [],
+    "Asked before docker.io: MIRROR; or before another: REGISTRY=MIRROR",
+    textList,
+    JSON.stringify,
+  ),
   "log.level": key(
     "info",
     "debug, info, warning, error",
@@ -43,6 +69,12 @@ export const schema = {
 
 export type ConfigKey = keyof typeof schema;
 export type ConfigValues = { [K in ConfigKey]: (typeof schema)[K]["fallback"] };
+
+/** A key's value as a person would write it. */
+export function showValue<K extends ConfigKey>(key: K, value: ConfigValues[K]): string {
+  const { show } = schema[key] as unknown as Key<ConfigValues[K]>;
+  return show(value);
+}
 
 function text(value: unknown): string {
   if (typeof value === "string" && value !== "" && value.length <= 4096) return value;

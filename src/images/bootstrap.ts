@@ -1,50 +1,81 @@
 /** A Debian root file system from packages, made by mmdebstrap, as one uncompressed layer. */
-import { mkdirSync, rmSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { join } from "node:path";
 import type { ImageBootstrap } from "#api/image.ts";
 import type { Check } from "#base/check.ts";
-import type { Digest } from "#base/digest.ts";
-import { BangerError, throwIfAborted } from "#base/error.ts";
-import { newId } from "#base/id.ts";
+import { BangerError } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { run, runOk, which } from "#base/run.ts";
+import { readChunks } from "#oci/file-chunks.ts";
 import type { Layer } from "#oci/layer.ts";
+import { hashFile } from "./copy-file.ts";
+import type { WorkOptions } from "./pull.ts";
+import { type ImageRecord, ROOTFS_NAME } from "./records.ts";
+import { buildRootfs } from "./rootfs.ts";
+import { assertFree, type ImageStore } from "./store.ts";
 
 const BOOTSTRAP_TIMEOUT_MS = 1_800_000;
 
-export type BootstrapLayer = Layer & { platform: string } & AsyncDisposable;
-
-/** The tar lies in `workDir` until the layer is disposed of. */
-export async function bootstrapLayer(
+/** `already_exists` when the name is taken, `unsupported` without mmdebstrap, `unavailable` when it fails. */
+export async function bootstrapImage(
+  store: ImageStore,
   request: ImageBootstrap,
-  workDir: string,
+  options: WorkOptions = {},
+): Promise<ImageRecord> {
+  const name = request.name ?? `debian-${request.suite}`;
+  const make = (path: string): Promise<ImageRecord> => {
+    assertFree(store, name);
+    return store.create(name, async (folder) => {
+      const layer = await bootstrapLayer(request, path, options);
+      const { digest, diffId, size, mediaType, platform } = layer;
+      const built = await buildRootfs([layer], {
+        path: join(folder, ROOTFS_NAME),
+        seed: digest,
+        ...options,
+      });
+      return {
+        reference: `mmdebstrap:${request.suite}`,
+        digest,
+        platform,
+        ...(request.kernel ? { kernel: request.kernel } : {}),
+        size_bytes: built.size_bytes,
+        allocated_bytes: built.allocated_bytes,
+        layers: [{ digest, diffId, size_bytes: size, mediaType }],
+        config: {
+          cmd: ["bash"],
+          env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+        },
+      };
+    });
+  };
+  return await store.inTurn(
+    name,
+    () => store.withScratch(store.paths.downloads, "image-bootstrap.tar", make),
+    options.signal,
+  );
+}
+
+/** Makes the tar at `path`, where it lies until the caller removes it. */
+async function bootstrapLayer(
+  request: ImageBootstrap,
+  path: string,
   options: { signal?: AbortSignal | undefined; onProgress?: OnProgress | undefined } = {},
-): Promise<BootstrapLayer> {
+): Promise<Layer & { platform: string }> {
   if (!which("mmdebstrap")) {
     throw new BangerError("unsupported", "Cannot bootstrap an image: mmdebstrap is not installed", {
       hint: "sudo apt-get install mmdebstrap",
     });
   }
-  mkdirSync(workDir, { recursive: true, mode: 0o700 });
-  const path = join(workDir, `bootstrap-${newId()}.tar`);
-  try {
-    await makeTar(request, path, options);
-    const digest = await hashFile(path, options.signal);
-    return {
-      digest,
-      diffId: digest,
-      size: statSync(path).size,
-      mediaType: "application/vnd.oci.image.layer.v1.tar",
-      platform: `linux/${(await runOk(["dpkg", "--print-architecture"])).trim()}`,
-      compressed: (signal) => chunksOf(path, signal),
-      async [Symbol.asyncDispose]() {
-        rmSync(path, { force: true });
-      },
-    };
-  } catch (error) {
-    rmSync(path, { force: true });
-    throw error;
-  }
+  await makeTar(request, path, options);
+  const digest = await hashFile(path, { signal: options.signal });
+  return {
+    digest,
+    diffId: digest,
+    size: statSync(path).size,
+    mediaType: "application/vnd.oci.image.layer.v1.tar",
+    platform: `linux/${(await runOk(["dpkg", "--print-architecture"])).trim()}`,
+    compressed: (signal) => readChunks(path, { signal }),
+  };
 }
 
 export function checks(): Check[] {
@@ -94,17 +125,4 @@ async function makeTar(
     `Cannot bootstrap Debian "${request.suite}": ${stderr.trim().split("\n").slice(-5).join("; ")}`,
     { hint: "See that the release and the packages exist, and that apt-get update works here" },
   );
-}
-
-async function hashFile(path: string, signal: AbortSignal | undefined): Promise<Digest> {
-  const hasher = new Bun.CryptoHasher("sha256");
-  for await (const chunk of chunksOf(path, signal)) hasher.update(chunk);
-  return `sha256:${hasher.digest("hex")}` as Digest;
-}
-
-async function* chunksOf(path: string, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
-  for await (const chunk of Bun.file(path).stream()) {
-    throwIfAborted(signal);
-    yield chunk;
-  }
 }

@@ -1,24 +1,64 @@
 /** Image rows of the store, and which of them a user means by a name. */
 import type { Database } from "bun:sqlite";
-import type { Image, ImageConfig } from "#api/image.ts";
+import { resolve } from "node:path";
+import type { Image, ImageConfig, ImageFiles } from "#api/image.ts";
 import { BangerError } from "#base/error.ts";
 import { didYouMean } from "#base/similar.ts";
 import type { Paths } from "#config/paths.ts";
 
+/** One layer that the image was made of. */
+export interface ImageLayer {
+  /** Of the bytes as they were transferred. */
+  digest: string;
+  /** Of the tar inside. */
+  diffId: string;
+  /** Compressed. */
+  size_bytes: number;
+  mediaType: string;
+}
+
+export interface HistoryEntry {
+  created: string;
+  createdBy: string;
+  comment: string;
+  isEmptyLayer: boolean;
+}
+
+/** Paths; relative ones start at the image's folder. `rootfs` is there always. */
+export type RecordFiles = ImageFiles & { rootfs: string };
+
 /** An image as it is kept: the API noun without what follows from its id. */
-export type ImageRecord = Omit<Image, "rootfs">;
+export interface ImageRecord extends Omit<Image, "rootfs" | "files" | "layers"> {
+  files: RecordFiles;
+  layers: readonly ImageLayer[];
+  history: readonly HistoryEntry[];
+  /** What the reference meant when it was pulled, if that was an index. */
+  rootDigest?: string;
+  configDigest?: string;
+}
+
+type Optional = "managed" | "files" | "history";
+export type NewImage = Omit<ImageRecord, Optional> & Partial<Pick<ImageRecord, Optional>>;
+
+export const ROOTFS_NAME = "rootfs.ext4";
 
 interface Row {
   id: string;
   name: string;
+  managed: number;
   reference: string;
   digest: string;
+  root_digest: string | null;
+  config_digest: string | null;
   platform: string;
   kernel: string | null;
+  files: string;
   size_bytes: number;
   allocated_bytes: number;
-  layers: number;
+  layers: string;
   config: string;
+  history: string;
+  built_at: string | null;
   created_at: string;
 }
 
@@ -26,19 +66,33 @@ export function listImages(db: Database): ImageRecord[] {
   return (db.query("SELECT * FROM images ORDER BY name").all() as Row[]).map(fromRow);
 }
 
-export function insertImage(db: Database, image: ImageRecord): void {
+export function insertImage(db: Database, image: NewImage): void {
   db.query(
-    `INSERT INTO images (id, name, reference, digest, platform, kernel, size_bytes, allocated_bytes, layers, config, created_at)
-     VALUES ($id, $name, $reference, $digest, $platform, $kernel, $size_bytes, $allocated_bytes, $layers, $config, $createdAt)`,
-  ).run({ ...image, kernel: image.kernel ?? null, config: JSON.stringify(image.config) });
+    `INSERT INTO images (id, name, managed, reference, digest, root_digest, config_digest, platform, kernel, files,
+       size_bytes, allocated_bytes, layers, config, history, built_at, created_at)
+     VALUES ($id, $name, $managed, $reference, $digest, $rootDigest, $configDigest, $platform, $kernel, $files,
+       $size_bytes, $allocated_bytes, $layers, $config, $history, $builtAt, $createdAt)`,
+  ).run(toRow(image));
 }
 
-export function renameImage(db: Database, id: string, name: string): void {
-  db.query("UPDATE images SET name = $name WHERE id = $id").run({ id, name });
+/** Changes fields of a record; false when it is not there any more. */
+export function patchImage(
+  db: Database,
+  id: string,
+  patch: Partial<Omit<ImageRecord, "id">>,
+): boolean {
+  const image = listImages(db).find((each) => each.id === id);
+  if (image) writeImage(db, { ...image, ...patch });
+  return image !== undefined;
 }
 
-export function setImageKernel(db: Database, id: string, kernel: string): void {
-  db.query("UPDATE images SET kernel = $kernel WHERE id = $id").run({ id, kernel });
+function writeImage(db: Database, image: ImageRecord): void {
+  db.query(
+    `UPDATE images SET name = $name, managed = $managed, reference = $reference, digest = $digest,
+       root_digest = $rootDigest, config_digest = $configDigest, platform = $platform, kernel = $kernel, files = $files,
+       size_bytes = $size_bytes, allocated_bytes = $allocated_bytes, layers = $layers, config = $config,
+       history = $history, built_at = $builtAt, created_at = $createdAt WHERE id = $id`,
+  ).run(toRow(image));
 }
 
 export function deleteImage(db: Database, id: string): void {
@@ -76,7 +130,10 @@ export function getImage(db: Database, ref: string): ImageRecord {
 
 /** "127.0.0.1:5000/library/debian:bookworm" becomes "debian-bookworm"; a digest keeps 12 digits. */
 export function nameFromReference(reference: string): string {
-  const base = reference.replace(/^(oci|oci-archive|docker-archive):/, "");
+  const base = reference.replace(
+    /^(oci|oci-archive|docker-archive|docker-daemon|containers-storage):/,
+    "",
+  );
   const last = base.split("/").at(-1) ?? base;
   const [withoutDigest = "", digest] = last.split("@sha256:");
   const name = withoutDigest
@@ -87,22 +144,61 @@ export function nameFromReference(reference: string): string {
   return full.replace(/^[^a-z0-9]+|[^a-z0-9]+$/g, "").slice(0, 127) || "image";
 }
 
+/** Where the files of an image are. */
+export function filesOf(image: ImageRecord, paths: Paths): RecordFiles {
+  const { folder } = paths.image(image.id);
+  const entries = Object.entries(image.files) as [string, string][];
+  return Object.fromEntries(
+    entries.map(([kind, path]) => [kind, resolve(folder, path)]),
+  ) as unknown as RecordFiles;
+}
+
 export function toApi(image: ImageRecord, paths: Paths): Image {
-  return { ...image, rootfs: paths.image(image.id).rootfs };
+  const { rootfs, ...files } = filesOf(image, paths);
+  const { history: _history, rootDigest: _root, configDigest: _config, ...rest } = image;
+  return { ...rest, layers: image.layers.length, files, rootfs };
+}
+
+function toRow(image: NewImage) {
+  return {
+    id: image.id,
+    name: image.name,
+    managed: (image.managed ?? true) ? 1 : 0,
+    reference: image.reference,
+    digest: image.digest,
+    rootDigest: image.rootDigest ?? null,
+    configDigest: image.configDigest ?? null,
+    platform: image.platform,
+    kernel: image.kernel ?? null,
+    files: JSON.stringify(image.files ?? { rootfs: ROOTFS_NAME }),
+    size_bytes: image.size_bytes,
+    allocated_bytes: image.allocated_bytes,
+    layers: JSON.stringify(image.layers),
+    config: JSON.stringify(image.config),
+    history: JSON.stringify(image.history ?? []),
+    builtAt: image.builtAt ?? null,
+    createdAt: image.createdAt,
+  };
 }
 
 function fromRow(row: Row): ImageRecord {
   return {
     id: row.id,
     name: row.name,
+    managed: row.managed === 1,
     reference: row.reference,
     digest: row.digest,
+    ...(row.root_digest === null ? {} : { rootDigest: row.root_digest }),
+    ...(row.config_digest === null ? {} : { configDigest: row.config_digest }),
     platform: row.platform,
     ...(row.kernel === null ? {} : { kernel: row.kernel }),
+    files: JSON.parse(row.files) as RecordFiles,
     size_bytes: row.size_bytes,
     allocated_bytes: row.allocated_bytes,
-    layers: row.layers,
+    layers: JSON.parse(row.layers) as ImageLayer[],
     config: JSON.parse(row.config) as ImageConfig,
+    history: JSON.parse(row.history) as HistoryEntry[],
+    ...(row.built_at === null ? {} : { builtAt: row.built_at }),
     createdAt: row.created_at,
   };
 }

@@ -1,218 +1,293 @@
-/**
- * The image store as the daemon uses it. An image is a row and a folder; the folder is
- * in place before the row exists and goes after it, so a crash leaves at most a folder
- * that nothing names, which `sweep` removes.
- */
+/** The image store as the daemon uses it: each operation is one call, safe beside any other. */
 import type { Database } from "bun:sqlite";
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
-import { join } from "node:path";
-import type { Image, ImageBootstrap, ImagePull } from "#api/image.ts";
-import { STAGING_MARK, stagingPath } from "#base/atomic.ts";
-import type { Digest } from "#base/digest.ts";
+import { existsSync, rmSync } from "node:fs";
+import type {
+  Image,
+  ImageBootstrap,
+  ImageCatalogEntry,
+  ImageExport,
+  ImageGc,
+  ImageGcResult,
+  ImageOutdated,
+  ImagePull,
+  ImageRegister,
+  ImageSave,
+  ImageStep,
+  ImageUpdated,
+  ImageUsage,
+} from "#api/image.ts";
 import { BangerError } from "#base/error.ts";
-import { newId } from "#base/id.ts";
-import type { OnProgress } from "#base/progress.ts";
 import type { Paths } from "#config/paths.ts";
-import type { Layer } from "#oci/layer.ts";
-import { formatPlatform } from "#oci/platform.ts";
-import { openImage } from "#oci/source.ts";
-import { bootstrapLayer } from "./bootstrap.ts";
-import { keptConfig } from "./config.ts";
-import {
-  deleteImage,
-  findImage,
-  getImage,
-  type ImageRecord,
-  insertImage,
-  listImages,
-  machinesOf,
-  nameFromReference,
-  renameImage,
-  setImageKernel,
-  toApi,
-} from "./records.ts";
-import { buildRootfs } from "./rootfs.ts";
+import { readChunks } from "#oci/file-chunks.ts";
+import { hostPlatform } from "#oci/platform.ts";
+import { pushToRegistry } from "#oci/push.ts";
+import { canonicalName, parseReference } from "#oci/reference.ts";
+import { bootstrapImage } from "./bootstrap.ts";
+import { describeSource, findInCatalog, loadCatalog } from "./catalog.ts";
+import { collectGarbage } from "./gc.ts";
+import { stepsOf } from "./history.ts";
+import { checkOutdated, registryReference } from "./outdated.ts";
+import { assertManaged, type PackedImage, packImage } from "./pack.ts";
+import { type PullOptions, pullImage, type WorkOptions } from "./pull.ts";
+import { filesOf, findImage, getImage, type ImageRecord, listImages, toApi } from "./records.ts";
+import { type PromoteOptions, promoteImage, registerImage, tagImage } from "./register.ts";
+import { assertSavable, saveDockerArchive, saveOciLayout } from "./save.ts";
+import { ImageStore } from "./store.ts";
+import { measureUsage } from "./usage.ts";
 
-export interface WorkOptions {
-  signal?: AbortSignal | undefined;
-  onProgress?: OnProgress | undefined;
+export type { WorkOptions } from "./pull.ts";
+
+const OUTDATED_CHECKS_MAX = 4;
+
+/** The kernels, as far as images have to do with them. */
+export interface KernelPort {
+  /** Throws unless there is a kernel of that name. */
+  require(name: string): Promise<unknown>;
+  /** Pulls it if it is not here. */
+  ensure(name: string, work: WorkOptions): Promise<void>;
+  /** Throws unless the file is a kernel. */
+  inspect(path: string, signal?: AbortSignal): Promise<{ arch: string }>;
 }
 
 export interface ImageSettings {
-  insecureRegistries: string[];
+  insecureRegistries: readonly string[];
   /** By registry: hosts that are asked first. */
-  mirrors: Record<string, readonly string[]>;
+  mirrors: Readonly<Record<string, readonly string[]>>;
   dockerConfigPath: string;
-}
-
-/** What an image is made of, once its source is known. */
-interface Recipe {
-  name: string;
-  reference: string;
-  digest: Digest;
-  platform: string;
-  kernel: string | undefined;
-  layers: readonly Layer[];
-  config: Image["config"];
+  kernels: KernelPort;
+  /** Of a registry's requests; for tests. */
+  retryDelay_ms?: number;
+  stallTimeout_ms?: number;
 }
 
 export class ImageService {
-  readonly #db: Database;
-  readonly #paths: Paths;
+  readonly #store: ImageStore;
   readonly #settings: ImageSettings;
 
   constructor(db: Database, paths: Paths, settings: ImageSettings) {
-    this.#db = db;
-    this.#paths = paths;
+    this.#store = new ImageStore(db, paths);
     this.#settings = settings;
   }
 
   list(): Image[] {
-    return listImages(this.#db).map((image) => toApi(image, this.#paths));
+    return listImages(this.#store.db).map((image) => this.#toApi(image));
   }
 
   show(ref: string): Image {
-    return toApi(getImage(this.#db, ref), this.#paths);
+    return this.#toApi(this.#get(ref));
   }
 
+  /** By name, id, digest or reference, or by a name that the catalog has for it. */
   find(ref: string): Image | undefined {
-    const image = findImage(this.#db, ref);
-    return image && toApi(image, this.#paths);
+    const image = findImage(this.#store.db, ref) ?? this.#findByAlias(ref);
+    return image && this.#toApi(image);
+  }
+
+  /** `invalid_state` when a file of the user's, which the image is made of, is gone. */
+  assertUsable(ref: string): void {
+    const image = this.#get(ref);
+    for (const path of Object.values(filesOf(image, this.#store.paths))) {
+      if (!path || existsSync(path)) continue;
+      throw new BangerError(
+        "invalid_state",
+        `Cannot use image "${image.name}": "${path}" is not there any more`,
+        {
+          hint: image.managed
+            ? `Pull it again: banger image pull --force ${image.reference}`
+            : `Put the file back, or remove the image: banger image rm ${image.name}`,
+        },
+      );
+    }
+  }
+
+  /** Keeps an image from being removed until disposed of: for a machine that has no row yet. */
+  hold(id: string): Disposable {
+    return this.#store.hold(id);
+  }
+
+  /** What the catalogs have for this computer. */
+  available(): ImageCatalogEntry[] {
+    const names = new Set(listImages(this.#store.db).map(({ name }) => name));
+    return this.#catalog().map((entry) => ({
+      name: entry.name,
+      aliases: entry.aliases,
+      description: entry.description,
+      arch: entry.arch,
+      source: describeSource(entry),
+      ...(entry.kernel ? { kernel: entry.kernel } : {}),
+      pulled: names.has(entry.name),
+    }));
   }
 
   /** Pulling a digest that is already here under this name costs one manifest request. */
   async pull(request: ImagePull, options: WorkOptions = {}): Promise<Image> {
-    await using source = await openImage(request.reference, {
-      ...this.#settings,
-      cacheDir: this.#paths.blobs,
-      ...(request.platform ? { platform: request.platform } : {}),
-      ...options,
-    });
-    const name = request.name ?? nameFromReference(source.reference);
-    const present = findImage(this.#db, name);
-    if (present && present.digest === source.manifestDigest && !request.force) {
-      if (request.kernel) setImageKernel(this.#db, present.id, request.kernel);
-      options.onProgress?.({ step: "done", message: `Image ${name} is up to date` });
-      return this.show(present.id);
-    }
-    return await this.#make(
-      {
-        name,
-        reference: source.reference,
-        digest: source.manifestDigest,
-        platform: formatPlatform(source.platform),
-        kernel: request.kernel ?? present?.kernel,
-        layers: source.layers,
-        config: keptConfig(source.config),
-      },
-      options,
-    );
+    return this.#toApi(await pullImage(this.#store, request, this.#pullOptions(options)));
   }
 
   /** A Debian image made from packages with mmdebstrap, for places with no registry. */
   async bootstrap(request: ImageBootstrap, options: WorkOptions = {}): Promise<Image> {
-    const name = request.name ?? `debian-${request.suite}`;
-    if (findImage(this.#db, name)?.name === name) {
-      throw new BangerError("already_exists", `Cannot make image "${name}": the name is taken`, {
-        hint: `Choose another with --name, or remove it: banger image rm ${name}`,
-      });
-    }
-    await using layer = await bootstrapLayer(request, this.#paths.downloads, options);
-    return await this.#make(
-      {
-        name,
-        reference: `mmdebstrap:${request.suite}`,
-        digest: layer.digest,
-        platform: layer.platform,
-        kernel: request.kernel,
-        layers: [layer],
-        config: {
-          cmd: ["bash"],
-          env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
-        },
-      },
-      options,
+    return this.#toApi(await bootstrapImage(this.#store, request, options));
+  }
+
+  /** An image of files that stay the user's. */
+  async register(request: ImageRegister, options: WorkOptions = {}): Promise<Image> {
+    const { kernels } = this.#settings;
+    return this.#toApi(
+      await registerImage(this.#store, request, {
+        ...options,
+        requireKernel: (name) => kernels.require(name),
+        inspectKernel: (path, signal) => kernels.inspect(path, signal),
+      }),
     );
   }
 
-  /** `invalid_state` while a machine stands on it. */
-  remove(ref: string): void {
-    const image = getImage(this.#db, ref);
-    const machines = machinesOf(this.#db, image.id);
-    if (machines.length > 0) {
-      throw new BangerError(
-        "invalid_state",
-        `Cannot remove image "${image.name}": used by ${machines.join(", ")}`,
-        { hint: `Remove the machines first: banger vm rm ${machines.join(" ")}` },
-      );
-    }
-    this.#drop(image);
+  /** Takes the files of a registered image in. */
+  async promote(ref: string, options: PromoteOptions = {}): Promise<Image> {
+    return this.#toApi(await promoteImage(this.#store, this.#get(ref).id, options));
   }
 
-  /** Removes folders that no row names: what a crash left behind. Gives their paths. */
+  /** The same image under a second name. */
+  async tag(ref: string, to: string): Promise<Image> {
+    return this.#toApi(await tagImage(this.#store, this.#get(ref).id, to));
+  }
+
+  /** How it was made, oldest step first. Layers stand at the steps that made them. */
+  history(ref: string): ImageStep[] {
+    return stepsOf(this.#get(ref));
+  }
+
+  /** `invalid_state` while a machine stands on it. Files of the user's stay. */
+  remove(ref: string): void {
+    this.#store.remove(this.#get(ref).id);
+  }
+
+  async gc(request: ImageGc = {}, options: WorkOptions = {}): Promise<ImageGcResult> {
+    return await collectGarbage(this.#store, request, options);
+  }
+
+  usage(): ImageUsage {
+    return measureUsage(this.#store);
+  }
+
+  /** Every image, or the named ones. */
+  async outdated(
+    refs: readonly string[] = [],
+    options: WorkOptions = {},
+  ): Promise<ImageOutdated[]> {
+    const { db } = this.#store;
+    const images = refs.length > 0 ? refs.map((ref) => this.#get(ref)) : listImages(db);
+    const results: ImageOutdated[] = [];
+    const queue = [...images.entries()];
+    const work = async (): Promise<void> => {
+      for (let next = queue.shift(); next; next = queue.shift()) {
+        const [index, image] = next;
+        results[index] = await checkOutdated(this.#store, image, {
+          ...this.#pullOptions(options),
+          cacheDir: this.#store.paths.blobs,
+        });
+      }
+    };
+    await Promise.all(Array.from({ length: OUTDATED_CHECKS_MAX }, work));
+    return results;
+  }
+
+  /** Pulls what the image's reference means now. One that was pulled by digest stays what it is. */
+  async update(ref: string, options: WorkOptions = {}): Promise<ImageUpdated> {
+    const image = this.#get(ref);
+    const reference = registryReference(image);
+    if (!reference) {
+      throw new BangerError(
+        "invalid_state",
+        `Cannot update image "${image.name}": it does not come from a registry`,
+        { hint: "See which can be updated with: banger image outdated" },
+      );
+    }
+    if (reference.digest) return { image: this.#toApi(image), changed: false };
+    const { name, platform } = image;
+    const pulled = await this.pull({ reference: image.reference, name, platform }, options);
+    return { image: pulled, changed: pulled.digest !== image.digest };
+  }
+
+  /** Sends a managed image to a registry as one layer. The same image gives the same digests. */
+  async push(ref: string, target: string, options: WorkOptions = {}): Promise<ImageExport> {
+    const reference = parseReference(target);
+    return await this.#packed(ref, "push", options, async ({ manifest, config, layer }) => {
+      const { digest, size } = layer;
+      await pushToRegistry(reference, {
+        ...this.#pullOptions(options),
+        manifest,
+        blobs: [
+          { digest, size, read: (signal) => readChunks(layer.path, { signal }) },
+          { digest: config.digest, size: config.bytes.length, read: () => once(config.bytes) },
+        ],
+      });
+      return { target: canonicalName(reference), digest: manifest.digest, size_bytes: size };
+    });
+  }
+
+  /** Writes a managed image to a folder or file, as one layer. */
+  async save(request: ImageSave, options: WorkOptions = {}): Promise<ImageExport> {
+    const { name: ref, path, format, force } = request;
+    const { name } = this.#get(ref);
+    assertSavable(path, { format, force });
+    return await this.#packed(ref, "save", options, async (packed) => {
+      const save = format === "oci" ? saveOciLayout : saveDockerArchive;
+      options.onProgress?.({ step: "save", message: `Writing ${path}` });
+      await save(packed, { path, name, signal: options.signal });
+      const { manifest, layer } = packed;
+      return { target: path, digest: manifest.digest, size_bytes: layer.size };
+    });
+  }
+
+  /** Removes what a crash left behind; for the start of the daemon. Gives the paths. */
   sweep(): string[] {
-    if (!existsSync(this.#paths.images)) return [];
-    const known = new Set(listImages(this.#db).map(({ id }) => id));
-    const stray = readdirSync(this.#paths.images)
-      .filter((entry) => entry.startsWith(STAGING_MARK) || !known.has(entry))
-      .map((entry) => join(this.#paths.images, entry));
+    const stray = this.#store.strays();
     for (const path of stray) rmSync(path, { recursive: true, force: true });
     return stray;
   }
 
-  async #make(recipe: Recipe, options: WorkOptions): Promise<Image> {
-    const id = newId();
-    const target = this.#paths.image(id).folder;
-    const staging = stagingPath(target);
-    mkdirSync(staging, { recursive: true, mode: 0o700 });
-    try {
-      const built = await buildRootfs(recipe.layers, {
-        path: join(staging, "rootfs.ext4"),
-        seed: recipe.digest,
-        ...options,
-      });
-      renameSync(staging, target);
-      this.#adopt({
-        id,
-        name: recipe.name,
-        reference: recipe.reference,
-        digest: recipe.digest,
-        platform: recipe.platform,
-        ...(recipe.kernel ? { kernel: recipe.kernel } : {}),
-        size_bytes: built.size_bytes,
-        allocated_bytes: built.allocated_bytes,
-        layers: recipe.layers.length,
-        config: recipe.config,
-        createdAt: new Date().toISOString(),
-      });
-      return this.show(id);
-    } catch (error) {
-      rmSync(staging, { recursive: true, force: true });
-      rmSync(target, { recursive: true, force: true });
-      throw error;
-    }
+  async #packed<T>(
+    ref: string,
+    action: string,
+    options: WorkOptions,
+    use: (packed: PackedImage) => Promise<T>,
+  ): Promise<T> {
+    const store = this.#store;
+    const image = this.#get(ref);
+    assertManaged(image, action);
+    const { rootfs } = filesOf(image, store.paths);
+    return await store.withScratch(store.paths.downloads, "image-layer.tar.gz", async (path) =>
+      use(await packImage(image, { ...options, rootfs, path })),
+    );
   }
 
-  /** Enters a new image; an older one of that name keeps its machines under its digest. */
-  #adopt(image: ImageRecord): void {
-    const older = listImages(this.#db).find(({ name }) => name === image.name);
-    const isUsed = older !== undefined && machinesOf(this.#db, older.id).length > 0;
-    this.#db
-      .transaction(() => {
-        if (older && isUsed) renameImage(this.#db, older.id, `${older.name}-${older.id}`);
-        if (older && !isUsed) deleteImage(this.#db, older.id);
-        insertImage(this.#db, image);
-      })
-      .immediate();
-    if (older && !isUsed) this.#removeFolder(older.id);
+  /** A name that the catalog has for an image does as well as its own. */
+  #get(ref: string): ImageRecord {
+    return (
+      findImage(this.#store.db, ref) ?? this.#findByAlias(ref) ?? getImage(this.#store.db, ref)
+    );
   }
 
-  #drop(image: ImageRecord): void {
-    deleteImage(this.#db, image.id);
-    this.#removeFolder(image.id);
+  #findByAlias(ref: string): ImageRecord | undefined {
+    const entry = /[/:@]/.test(ref) ? undefined : findInCatalog(this.#catalog(), ref);
+    const image = entry && findImage(this.#store.db, entry.name);
+    return image?.name === entry?.name ? image : undefined;
   }
 
-  #removeFolder(id: string): void {
-    rmSync(this.#paths.image(id).folder, { recursive: true, force: true });
+  #catalog() {
+    return loadCatalog(this.#store.paths.imageCatalog, hostPlatform().architecture);
   }
+
+  #pullOptions(options: WorkOptions): PullOptions {
+    const { kernels, ...registry } = this.#settings;
+    return { ...registry, ...options, ensureKernel: (name, work) => kernels.ensure(name, work) };
+  }
+
+  #toApi(image: ImageRecord): Image {
+    return toApi(image, this.#store.paths);
+  }
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
 }

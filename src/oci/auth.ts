@@ -19,6 +19,8 @@ const CLIENT_ID = "banger";
 
 export interface AuthorizerOptions {
   repository: string;
+  /** What a token must be good for. Default "pull". */
+  actions?: "pull" | "pull,push" | undefined;
   dockerConfigPath?: string | undefined;
 }
 
@@ -41,11 +43,11 @@ export function createAuthorizer(endpoint: Endpoint, options: AuthorizerOptions)
     const bearer = challenges.find(({ scheme }) => scheme === "bearer");
     const basic = challenges.find(({ scheme }) => scheme === "basic");
     if (!bearer && !basic) return undefined;
-    const { dockerConfigPath, repository } = options;
+    const { dockerConfigPath, repository, actions = "pull" } = options;
     const found = await findCredential(endpoint.host, { dockerConfigPath, signal });
     problem = found.problem;
     isLoggedIn = found.credential !== undefined;
-    if (bearer) return bearerHeader(bearer, { endpoint, repository, signal, ...found });
+    if (bearer) return bearerHeader(bearer, { endpoint, repository, actions, signal, ...found });
     return found.credential?.kind === "password" ? basicHeader(found.credential) : undefined;
   }
 
@@ -67,7 +69,7 @@ export function createAuthorizer(endpoint: Endpoint, options: AuthorizerOptions)
     hint() {
       const login = `docker login${endpoint.host === "docker.io" ? "" : ` ${endpoint.host}`}`;
       const advice = isLoggedIn
-        ? `Check the name, and that your login may pull it; to log in anew: "${login}"`
+        ? `Check the name, and that your login may ${options.actions ? "push" : "pull"} it; to log in anew: "${login}"`
         : `Check the name, or log in with "${login}" (banger reads docker's config.json)`;
       return problem ? `${advice}. ${problem}` : advice;
     },
@@ -77,6 +79,7 @@ export function createAuthorizer(endpoint: Endpoint, options: AuthorizerOptions)
 interface TokenOptions {
   endpoint: Endpoint;
   repository: string;
+  actions: string;
   credential?: Credential;
   signal: AbortSignal;
 }
@@ -98,7 +101,7 @@ async function bearerHeader(challenge: Challenge, options: TokenOptions): Promis
 async function fetchToken(challenge: Challenge, options: TokenOptions): Promise<string> {
   const { endpoint, credential, signal } = options;
   const realm = checkRealm(challenge.params.get("realm"), endpoint);
-  const query = new URLSearchParams({ scope: scopeOf(challenge, options.repository) });
+  const query = new URLSearchParams({ scope: scopeOf(challenge, options) });
   const service = challenge.params.get("service");
   if (service !== undefined) query.set("service", service);
   const { response } = await send(tokenRequest(realm, { query, credential, signal }));
@@ -158,12 +161,11 @@ function checkRealm(realm: string | undefined, endpoint: Endpoint): URL {
   );
 }
 
-/** What the registry asks for if that is a pull and no more, else the pull that we need. */
-function scopeOf(challenge: Challenge, repository: string): string {
-  const asked = challenge.params.get("scope");
-  return asked !== undefined && /^repository:\S+:pull$/.test(asked)
-    ? asked
-    : `repository:${repository}:pull`;
+/** What the registry asks for if that is what we need and no more, else what we need. */
+function scopeOf(challenge: Challenge, { repository, actions }: TokenOptions): string {
+  const asked = challenge.params.get("scope") ?? "";
+  const isEnough = /^repository:\S+:pull$/.test(asked) && actions === "pull";
+  return isEnough ? asked : `repository:${repository}:${actions}`;
 }
 
 function basicHeader(credential: Extract<Credential, { kind: "password" }>): string {

@@ -15,6 +15,8 @@ export interface OpenedImage extends AsyncDisposable {
   reference: string;
   /** Of the manifest of this platform; of the config for a docker-archive, which has no manifest. */
   manifestDigest: Digest;
+  /** What the reference means: an index, or the manifest itself. Only a registry has it. */
+  rootDigest?: Digest;
   platform: Platform;
   config: ImageConfig;
   configDigest: Digest;

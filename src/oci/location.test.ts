@@ -10,6 +10,9 @@ test.each([
   ["oci:../layout:docker.io/library/debian:12", "oci:/home/layout:docker.io/library/debian:12"],
   ["oci-archive:a.tar", "oci-archive:/home/me/a.tar"],
   ["docker-archive:a.tar:debian:12", "docker-archive:/home/me/a.tar:debian:12"],
+  ["docker-daemon:app", "docker-daemon:app"],
+  ["docker-daemon:0123456789ab", "docker-daemon:0123456789ab"],
+  ["containers-storage:localhost/app:v1", "containers-storage:localhost/app:v1"],
   ["docker-archive:a.tar:@1", "docker-archive:/home/me/a.tar:@1"],
 ])("parseLocation(%j)", (text, canonical) => {
   const location = parseLocation(text, { cwd: "/home/me" });
@@ -21,9 +24,14 @@ test.each([
   );
 });
 
-test.each(["oci:", "oci::tag", "docker-archive:", "oci:a\0b"])(
-  "parseLocation(%j) is refused",
-  (text) => {
-    expect(() => parseLocation(text)).toThrow(BangerError);
-  },
-);
+test.each([
+  "oci:",
+  "oci::tag",
+  "docker-archive:",
+  "oci:a\0b",
+  "docker-daemon:",
+  "docker-daemon:--output=x",
+  "containers-storage:a b",
+])("parseLocation(%j) is refused", (text) => {
+  expect(() => parseLocation(text)).toThrow(BangerError);
+});

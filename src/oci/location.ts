@@ -1,4 +1,4 @@
-/** Where an image comes from: a registry, or a folder or file on this host. */
+/** Where an image comes from: a registry, a folder or file on this host, or another engine's store. */
 import { resolve } from "node:path";
 import { BangerError } from "#base/error.ts";
 import { canonicalName, parseReference, type Reference } from "./reference.ts";
@@ -8,6 +8,8 @@ const MAX_NAME_CHARS = 1024;
 
 const fileKinds = ["oci", "oci-archive", "docker-archive"] as const;
 
+const engineKinds = ["docker-daemon", "containers-storage"] as const;
+
 export type Location =
   | { kind: "registry"; reference: Reference }
   | {
@@ -16,6 +18,11 @@ export type Location =
       path: string;
       /** Which image of several: a tag or reference name; "@N" is the N-th of a docker-archive. */
       name: string | undefined;
+    }
+  | {
+      kind: (typeof engineKinds)[number];
+      /** As that engine knows the image: a reference or an id. */
+      name: string;
     };
 
 export interface LocationOptions {
@@ -23,8 +30,13 @@ export interface LocationOptions {
   cwd?: string | undefined;
 }
 
-/** `REFERENCE`, `docker://REFERENCE`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]` or `docker-archive:FILE[:REF]`. */
+/**
+ * `REFERENCE`, `docker://REFERENCE`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:REF]`,
+ * `docker-daemon:REF` or `containers-storage:REF`.
+ */
 export function parseLocation(text: string, options: LocationOptions = {}): Location {
+  const engine = engineKinds.find((candidate) => text.startsWith(`${candidate}:`));
+  if (engine) return { kind: engine, name: checkEngineName(text, text.slice(engine.length + 1)) };
   const kind = fileKinds.find((candidate) => text.startsWith(`${candidate}:`));
   if (!kind)
     return { kind: "registry", reference: parseReference(text.replace(/^docker:\/\//, "")) };
@@ -50,8 +62,20 @@ export function parseLocation(text: string, options: LocationOptions = {}): Loca
   return { kind, path: resolve(options.cwd ?? ".", path), name: name || undefined };
 }
 
+/** What goes to another program as an argument is an id or a reference, and nothing else. */
+function checkEngineName(text: string, name: string): string {
+  if (/^(sha256:)?[0-9a-f]{12,64}$/.test(name)) return name;
+  if (/^[\w[]/.test(name)) return parseReference(name).original;
+  throw new BangerError(
+    "invalid_argument",
+    `Cannot parse "${text.slice(0, 200)}": it names no image`,
+    { hint: 'Write it as "docker-daemon:NAME:TAG" or "containers-storage:NAME:TAG"' },
+  );
+}
+
 /** The one way to write a location, for records and messages. */
 export function formatLocation(location: Location): string {
   if (location.kind === "registry") return canonicalName(location.reference);
+  if (!("path" in location)) return `${location.kind}:${location.name}`;
   return `${location.kind}:${location.path}${location.name ? `:${location.name}` : ""}`;
 }

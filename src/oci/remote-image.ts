@@ -70,6 +70,7 @@ export async function openRemoteImage(
   return {
     reference: name,
     manifestDigest: digest,
+    rootDigest: root.digest,
     platform: checkPlatform(config, { name, platform }),
     config,
     configDigest: manifest.config.digest,

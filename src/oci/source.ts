@@ -4,6 +4,7 @@ import { throwIfAborted } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { openArchive } from "./archive.ts";
 import { openDockerArchive } from "./docker-archive.ts";
+import { exportFromEngine } from "./engine.ts";
 import { openFolder } from "./file-tree.ts";
 import type { OpenedImage } from "./image.ts";
 import { openLayout } from "./layout.ts";
@@ -17,6 +18,8 @@ export interface OpenOptions extends RegistryOptions {
   platform?: string | undefined;
   /** Folder of the blob cache; blobs lie in `<cacheDir>/sha256/`. Images from files do not use it. */
   cacheDir: string;
+  /** Folder, which need not exist, for what another engine gives out. Default: one below the system's. */
+  scratchDir?: string | undefined;
   /** Where relative paths of `oci:DIR` and its like start. */
   cwd?: string | undefined;
   /** Ends everything that this image does, also while its layers are read. */
@@ -48,6 +51,9 @@ async function openLocalImage(
   options: Omit<OpenOptions, "platform"> & { platform: ReturnType<typeof hostPlatform> },
 ): Promise<OpenedImage> {
   const { platform, signal, onProgress } = options;
+  if (!("path" in location)) {
+    return exportFromEngine(location, { ...options, reference: formatLocation(location) });
+  }
   const { kind, path, name } = location;
   const local = { reference: formatLocation(location), name, platform, signal, onProgress };
   const tree = await (kind === "oci" ? openFolder(path) : openArchive(path, signal));

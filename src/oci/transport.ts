@@ -8,11 +8,11 @@ const USER_AGENT = "banger";
 
 export interface Request {
   url: URL;
-  method?: "GET" | "HEAD" | "POST";
+  method?: "GET" | "HEAD" | "POST" | "PUT";
   headers?: Record<string, string>;
   /** Sent to the origin of `url` only, never to where a redirect leads. */
   authorization?: string | undefined;
-  body?: string;
+  body?: string | Uint8Array | ReadableStream<Uint8Array>;
   signal: AbortSignal;
 }
 
@@ -30,7 +30,8 @@ export async function send(request: Request): Promise<Answer> {
     const response = await sendOnce(request, url, isHome);
     const location = response.headers.get("location");
     const isRedirect = [301, 302, 303, 307, 308].includes(response.status) && location !== null;
-    if (!isRedirect || request.method === "POST") return { response, isRedirected: !isHome };
+    const isSent = request.method === "POST" || request.method === "PUT";
+    if (!isRedirect || isSent) return { response, isRedirected: !isHome };
     await discard(response);
     url = checkTarget(location, url);
   }
@@ -79,7 +80,7 @@ async function sendOnce(request: Request, url: URL, isHome: boolean): Promise<Re
     // A digest speaks of the bytes as they are sent, and fetch undoes only the first member of a gzip file.
     decompress: false,
     signal,
-    ...(body === undefined ? {} : { body }),
+    ...(body === undefined ? {} : { body: body as BodyInit }),
   };
   try {
     return await fetch(url, init);

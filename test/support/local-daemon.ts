@@ -163,6 +163,9 @@ function makeRouter(daemon: Daemon, state: { streams: number }) {
         rss_bytes: 1,
       })),
       shutdown: os.system.shutdown.handler(nowhere),
+      repair: os.system.repair.handler(() => []),
+      events: os.system.events.handler(nowhere),
+      debug: os.system.debug.handler(nowhere),
     },
     kernel: {
       list: os.kernel.list.handler(() => []),
@@ -185,6 +188,20 @@ function makeRouter(daemon: Daemon, state: { streams: number }) {
         return work(input.name === "endless" ? Number.MAX_SAFE_INTEGER : 50, kernel, signal);
       }),
       import: os.kernel.import.handler(nowhere),
+      build: os.kernel.build.handler(nowhere),
+      publish: os.kernel.publish.handler(nowhere),
+      unpublish: os.kernel.unpublish.handler(nowhere),
+      default: os.kernel.default.handler(() => ({})),
+      setDefault: os.kernel.setDefault.handler(nowhere),
+      catalog: {
+        list: os.kernel.catalog.list.handler(() => []),
+        add: os.kernel.catalog.add.handler(nowhere),
+        remove: os.kernel.catalog.remove.handler(nowhere),
+        update: os.kernel.catalog.update.handler(nowhere),
+        schema: os.kernel.catalog.schema.handler(() => ({})),
+        keygen: os.kernel.catalog.keygen.handler(nowhere),
+        sign: os.kernel.catalog.sign.handler(nowhere),
+      },
       remove: os.kernel.remove.handler(nowhere),
     },
     image: {
@@ -216,6 +233,7 @@ function makeRouter(daemon: Daemon, state: { streams: number }) {
       stop: os.vm.stop.handler(({ input }) => ({ ...find(input.name), state: "stopped" as const })),
       restart: os.vm.restart.handler(nowhere),
       kill: os.vm.kill.handler(nowhere),
+      prune: os.vm.prune.handler(() => []),
       remove: os.vm.remove.handler(({ input }) => {
         daemon.vms.delete(find(input.name).name);
         return {};

@@ -6,7 +6,7 @@ import { toBangerError } from "#base/error.ts";
 import { checkPlan } from "#net/setup/record.ts";
 import { planSetup, planUndo, restoreSetup, setUp, undoSetup } from "#net/setup/setup.ts";
 
-const PROGRAM = "/usr/local/bin/banger";
+const PROGRAM = ["/usr/local/bin/banger"];
 const [verb, root = "", json = "{}"] = process.argv.slice(2);
 
 async function work(): Promise<unknown> {

@@ -1,6 +1,6 @@
 /** How the nouns of the API look as text. */
 import type { Image } from "#api/image.ts";
-import type { CatalogEntry, Kernel } from "#api/kernel.ts";
+import type { Kernel } from "#api/kernel.ts";
 import type { Vm } from "#api/vm.ts";
 import { formatDuration } from "#base/duration.ts";
 import { formatSize, MiB } from "#base/size.ts";
@@ -78,6 +78,12 @@ export function imageText(image: Image): string {
     ["Layers", String(image.layers)],
     ["Size", `${formatSize(image.size_bytes)}, ${formatSize(image.allocated_bytes)} on disk`],
     ["Rootfs", image.rootfs],
+    ["Files", image.managed ? undefined : "the user's own"],
+    ["Kernel file", image.files.kernel],
+    ["Initrd", image.files.initrd],
+    ["Modules", image.files.modules],
+    ["Work seed", image.files.workSeed],
+    ["Built", image.builtAt],
     ["Created", `${image.createdAt} (${ago(image.createdAt)})`],
     ["Entrypoint", words(config.entrypoint)],
     ["Command", words(config.cmd)],
@@ -99,19 +105,6 @@ export function kernelTable(kernels: readonly Kernel[]): string {
       formatSize(kernel.size_bytes),
       kernel.source,
       ago(kernel.importedAt),
-    ]),
-  );
-}
-
-export function catalogTable(entries: readonly CatalogEntry[]): string {
-  return table(
-    ["NAME", "ARCH", "SOURCE", "PULLED", "DESCRIPTION"],
-    entries.map((entry) => [
-      entry.name,
-      entry.arch,
-      entry.source,
-      entry.pulled ? "yes" : "no",
-      entry.description,
     ]),
   );
 }

@@ -1,15 +1,19 @@
 import { textArg } from "#cli/args/numbers.ts";
 import { kernelFlags } from "./flags.ts";
-import { choice, command, group, list, one, some, toggle, value } from "./types.ts";
+import { any, choice, command, group, list, one, some, toggle, value } from "./types.ts";
 
-export const imageCommands = group("Images: pull, make, list", {
+const imageArg = "Name, reference or digest of the image";
+
+export const imageCommands = group("Images: pull, make, list, share", {
   pull: command({
     brief: "Make an image of an OCI image",
     args: {
-      reference: one("Reference, oci:DIR[:TAG], oci-archive:FILE or docker-archive:FILE", {
+      reference: one("Name of the catalog, reference, or a source such as oci:DIR[:TAG]", {
         completes: "path",
       }),
     },
+    details:
+      "Sources: REGISTRY/NAME:TAG or @DIGEST, oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:REF], docker-daemon:REF and containers-storage:REF.",
     flags: {
       name: value("--name <name>", "Name of the image; default: from the reference", textArg),
       ...kernelFlags,
@@ -23,7 +27,9 @@ export const imageCommands = group("Images: pull, make, list", {
     examples: [
       "banger image pull docker.io/library/debian:bookworm --kernel-ref debian-6.12",
       "banger image pull 127.0.0.1:5000/team/app@sha256:…",
+      "banger image pull debian",
       "banger image pull oci:./build/image:latest --name app",
+      "banger image pull docker-daemon:app:latest",
     ],
   }),
   bootstrap: command({
@@ -48,13 +54,122 @@ export const imageCommands = group("Images: pull, make, list", {
   list: command({
     brief: "List images",
     aliases: ["ls"],
-    examples: ["banger image list", "banger image list --json"],
+    flags: { available: toggle("--available", "Those of the catalog, which can be pulled") },
+    examples: ["banger image list", "banger image list --available"],
   }),
   show: command({
     brief: "Show one image",
     aliases: ["inspect"],
-    args: { image: one("Name, reference or digest of the image", { completes: "image" }) },
+    args: { image: one(imageArg, { completes: "image" }) },
     examples: ["banger image show debian-bookworm"],
+  }),
+  history: command({
+    brief: "Show how an image was made, and its layers",
+    args: { image: one(imageArg, { completes: "image" }) },
+    examples: ["banger image history debian-bookworm"],
+  }),
+  tag: command({
+    brief: "Give an image a second name",
+    details: "Both names live on their own, and the files are there once.",
+    args: { image: one(imageArg, { completes: "image" }), name: one("The second name") },
+    examples: ["banger image tag debian-bookworm stable"],
+  }),
+  register: command({
+    brief: "Make an image of files of your own, which stay where they are",
+    args: { name: one("Name of the image") },
+    flags: {
+      rootfs: value("--rootfs <file>", "Its root file system: ext4", textArg, {
+        completes: "path",
+      }),
+      kernel: value("--kernel <file>", "A vmlinux or bzImage that its machines boot", textArg, {
+        completes: "path",
+      }),
+      kernelRef: value(
+        "--kernel-ref <name>",
+        "A kernel that is here, in place of a file",
+        textArg,
+        {
+          completes: "kernel",
+        },
+      ),
+      initrd: value("--initrd <file>", "An initrd that goes with the kernel file", textArg, {
+        completes: "path",
+      }),
+      modules: value("--modules <dir>", "The kernel file's modules", textArg, {
+        completes: "path",
+      }),
+      workSeed: value(
+        "--work-seed <path>",
+        "Folder, tar or ext4: the start of /root in new machines",
+        textArg,
+        { completes: "path" },
+      ),
+    },
+    examples: [
+      "banger image register mine --rootfs ./rootfs.ext4 --kernel-ref debian-6.12",
+      "banger image register mine --rootfs ./rootfs.ext4 --kernel ./vmlinux --work-seed ./home",
+    ],
+  }),
+  promote: command({
+    brief: "Take in the files of images that were registered",
+    args: { images: some("Names of images", { completes: "image" }) },
+    flags: {
+      link: toggle(
+        "--link",
+        "Give the rootfs a second name in place of a copy; do not write to it any more then",
+      ),
+    },
+    examples: ["banger image promote mine"],
+  }),
+  outdated: command({
+    brief: "Show which images have something newer in their registry",
+    args: { images: any("Names of images; default: all", { completes: "image" }) },
+    examples: ["banger image outdated", "banger image outdated debian-bookworm"],
+  }),
+  update: command({
+    brief: "Pull images anew where their registry has something newer",
+    details:
+      "An image that was pulled by digest stays what it is. Machines stay on what they were made of.",
+    args: { images: any("Names of images", { completes: "image" }) },
+    flags: { all: toggle("--all", "Every image that is outdated") },
+    examples: ["banger image update debian-bookworm", "banger image update --all"],
+  }),
+  push: command({
+    brief: "Send an image to a registry, as one layer",
+    args: {
+      image: one(imageArg, { completes: "image" }),
+      reference: one("Where to: REGISTRY/NAME:TAG"),
+    },
+    examples: ["banger image push mine registry.example/team/mine:v1"],
+  }),
+  save: command({
+    brief: "Write an image to a folder or file, as one layer",
+    args: { image: one(imageArg, { completes: "image" }) },
+    flags: {
+      oci: value(
+        "--oci <path>",
+        "An OCI layout: a folder, or a tar when it ends with .tar",
+        textArg,
+        {
+          completes: "path",
+        },
+      ),
+      docker: value("--docker <file>", "A tar for docker load", textArg, { completes: "path" }),
+      force: toggle("-f, --force", "Replace a file that is there"),
+    },
+    examples: ["banger image save mine --oci mine.tar", "banger image save mine --docker mine.tar"],
+  }),
+  du: command({
+    brief: "Show what images take on disk",
+    examples: ["banger image du", "banger image du --json"],
+  }),
+  gc: command({
+    brief: "Free what no image refers to",
+    flags: {
+      all: toggle("--all", "Also the cached layers of images that are here"),
+      dryRun: toggle("-n, --dry-run", "Remove nothing, and say what would be"),
+    },
+    examples: ["banger image gc", "banger image gc --dry-run"],
   }),
   rm: command({
     brief: "Remove images",

@@ -93,7 +93,7 @@ export function operations(net: "nat" | "none"): Operation[] {
     {
       name: "kernel import",
       args: ({ home }, name) => {
-        const from = join(home, "state/banger/kernels", KERNEL, "vmlinuz");
+        const from = join(home, "state/banger/kernels", KERNEL);
         return ["kernel", "import", "--from", from, "--name", name];
       },
       outcome: ({ kernels }, name) =>

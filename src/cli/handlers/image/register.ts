@@ -1,0 +1,33 @@
+import { resolve } from "node:path";
+import { BangerError } from "#base/error.ts";
+import type { Handler } from "#cli/context.ts";
+import { follow } from "#cli/progress/follow.ts";
+import type { imageCommands } from "#cli/spec/image.ts";
+
+export const run: Handler<typeof imageCommands.commands.register> = async (
+  { args, flags },
+  context,
+) => {
+  const { rootfs, kernel, kernelRef, initrd, modules, workSeed } = flags;
+  if (rootfs === undefined) {
+    throw new BangerError("invalid_argument", "Cannot register an image: --rootfs was not given", {
+      hint: `Name its ext4 file with it: banger image register ${args.name} --rootfs FILE`,
+    });
+  }
+  const client = await context.daemon();
+  const image = await follow(context, () =>
+    client.image.register(
+      {
+        name: args.name,
+        rootfs: resolve(rootfs),
+        ...(kernel === undefined ? {} : { kernelFile: resolve(kernel) }),
+        ...(kernelRef === undefined ? {} : { kernel: kernelRef }),
+        ...(initrd === undefined ? {} : { initrd: resolve(initrd) }),
+        ...(modules === undefined ? {} : { modules: resolve(modules) }),
+        ...(workSeed === undefined ? {} : { workSeed: resolve(workSeed) }),
+      },
+      { signal: context.interrupt.signal },
+    ),
+  );
+  await context.output.document(image, () => image.name);
+};

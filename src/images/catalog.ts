@@ -1,0 +1,112 @@
+/** The catalog: which images can be had by a name of ours, where each comes from, and the kernel that it pairs with. */
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { z } from "zod";
+import { imageName } from "#api/image.ts";
+import { isDigest } from "#base/digest.ts";
+import { BangerError, messageOf } from "#base/error.ts";
+import { GiB, MiB } from "#base/size.ts";
+import embedded from "./catalog.json" with { type: "json" };
+
+export const architectures = ["amd64", "arm64"] as const;
+
+const MAX_ENTRIES = 10_000;
+const MAX_FILE_BYTES = 4 * MiB;
+const MAX_BUNDLE_BYTES = 64 * GiB;
+
+const sourceSchema = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("registry"), reference: z.string().min(1).max(1024) }),
+  /** An OCI archive at an address: a tar with an image layout at its root. */
+  z.object({
+    kind: z.literal("bundle"),
+    url: z.url({ protocol: /^https?$/ }),
+    sha256: z.string().refine(isDigest),
+    size_bytes: z.int().min(1).max(MAX_BUNDLE_BYTES),
+  }),
+  /** Built here, by the recipe of that name. */
+  z.object({ kind: z.literal("recipe"), recipe: imageName }),
+]);
+
+const entrySchema = z.object({
+  name: imageName,
+  /** Other names for it. */
+  aliases: z.array(imageName).max(16).default([]),
+  arch: z.array(z.enum(architectures)).min(1),
+  description: z.string().max(300),
+  /** Name of a kernel in the catalog of kernels. */
+  kernel: z.string().max(255).optional(),
+  source: sourceSchema,
+});
+export type CatalogImage = z.infer<typeof entrySchema>;
+
+export const imageCatalogSchema = z.object({
+  schema: z.literal(1),
+  images: z
+    .array(entrySchema)
+    .max(MAX_ENTRIES)
+    .refine(hasNoTwins, { error: "a name stands twice for one architecture" }),
+});
+
+export function embeddedCatalog(): CatalogImage[] {
+  return imageCatalogSchema.parse(embedded).images;
+}
+
+/**
+ * The entries for an architecture ("amd64"): those of the user's file at `path`, if there is one,
+ * before the embedded ones. `invalid_argument` says what is wrong with the file.
+ */
+export function loadCatalog(path: string, arch: string): CatalogImage[] {
+  const own = readOwn(path).filter((entry) => isFor(entry, arch));
+  const taken = new Set(own.flatMap(namesOf));
+  const others = embeddedCatalog().filter((entry) => isFor(entry, arch) && !taken.has(entry.name));
+  return [...own, ...others];
+}
+
+/** By name, else by alias. References that are more than a name are none of the catalog's. */
+export function findInCatalog(
+  catalog: readonly CatalogImage[],
+  name: string,
+): CatalogImage | undefined {
+  return (
+    catalog.find((entry) => entry.name === name) ??
+    catalog.find(({ aliases }) => aliases.includes(name))
+  );
+}
+
+/** For people: where an entry comes from. */
+export function describeSource({ source }: CatalogImage): string {
+  if (source.kind === "registry") return source.reference;
+  return source.kind === "bundle" ? source.url : `recipe ${source.recipe}`;
+}
+
+function readOwn(path: string): CatalogImage[] {
+  if (!existsSync(path)) return [];
+  const { size } = statSync(path);
+  if (size > MAX_FILE_BYTES) {
+    throw new BangerError("limit_exceeded", `Cannot read ${path}: it has ${size} bytes`);
+  }
+  try {
+    return imageCatalogSchema.parse(JSON.parse(readFileSync(path, "utf8"))).images;
+  } catch (error) {
+    const issue = error instanceof z.ZodError ? error.issues[0] : undefined;
+    const place = issue?.path.length ? ` at "${issue.path.join(".")}"` : "";
+    throw new BangerError(
+      "invalid_argument",
+      `Cannot use the catalog ${path}: ${issue?.message ?? messageOf(error)}${place}`,
+    );
+  }
+}
+
+function isFor(entry: CatalogImage, arch: string): boolean {
+  return (entry.arch as readonly string[]).includes(arch);
+}
+
+function namesOf({ name, aliases }: CatalogImage): string[] {
+  return [name, ...aliases];
+}
+
+function hasNoTwins(images: readonly CatalogImage[]): boolean {
+  const keys = images.flatMap((entry) =>
+    entry.arch.flatMap((arch) => namesOf(entry).map((name) => `${name} ${arch}`)),
+  );
+  return new Set(keys).size === keys.length;
+}

@@ -1,0 +1,178 @@
+/** What nothing refers to: cached blobs, transfers that were given up, and what a crash left half-made. */
+import {
+  closeSync,
+  constants,
+  existsSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  type Stats,
+} from "node:fs";
+import { basename, join } from "node:path";
+import type { ImageGc, ImageGcResult } from "#api/image.ts";
+import { STAGING_MARK } from "#base/atomic.ts";
+import { tryLock } from "#oci/file-lock.ts";
+import { type ImageRecord, listImages } from "./records.ts";
+import { type ImageStore, isReplacedName } from "./store.ts";
+
+/** What has arrived of a blob is of use to the next attempt, which is not likely to come after this. */
+const PARTIAL_KEPT_MS = 24 * 3_600_000;
+const PARTIAL_SUFFIX = ".partial";
+
+type Kind = "images" | "blobs" | "partials" | "strays";
+
+interface Garbage {
+  kind: Kind;
+  path: string;
+  /** Bytes on disk that go with it. */
+  size_bytes: number;
+}
+
+/** Waits for images that are just being opened, so that what they are about to read is not taken away. */
+export async function collectGarbage(
+  store: ImageStore,
+  request: ImageGc,
+  options: { signal?: AbortSignal | undefined; now_ms?: number } = {},
+): Promise<ImageGcResult> {
+  return await store.blobs.sweep(() => {
+    const found = findGarbage(store, { all: request.all ?? false, now_ms: options.now_ms });
+    const gone = request.dryRun ? found : found.filter((each) => removeOne(store, each));
+    const count = (kind: Kind): number => gone.filter((each) => each.kind === kind).length;
+    return {
+      images: count("images"),
+      blobs: count("blobs"),
+      partials: count("partials"),
+      strays: count("strays"),
+      freed_bytes: gone.reduce((sum, { size_bytes }) => sum + size_bytes, 0),
+    };
+  }, options.signal);
+}
+
+/** Removes what has arrived of these blobs, unless somebody transfers them now. */
+export function dropPartials(store: ImageStore, digests: readonly string[]): void {
+  for (const digest of digests) {
+    const name = `${digest.replace("sha256:", "")}${PARTIAL_SUFFIX}`;
+    const path = join(store.paths.blobs, "sha256", name);
+    removeOne(store, { kind: "partials", path, size_bytes: 0 });
+  }
+}
+
+/** Changes nothing. */
+export function findGarbage(
+  store: ImageStore,
+  options: { all: boolean; now_ms?: number | undefined },
+): Garbage[] {
+  const strays = [...store.strays(), ...scratchOf(store, store.paths.downloads)];
+  const replaced = listImages(store.db).filter((image) => isReplaced(store, image));
+  return [
+    ...replaced.map(({ id }) => {
+      const path = store.paths.image(id).folder;
+      return { kind: "images" as const, path, size_bytes: diskUsage(path) };
+    }),
+    ...strays.map((path) => ({ kind: "strays" as const, path, size_bytes: diskUsage(path) })),
+    ...findBlobs(store, options),
+  ];
+}
+
+/** One that kept its row only for machines that are gone. */
+function isReplaced(store: ImageStore, image: ImageRecord): boolean {
+  return isReplacedName(image) && !store.isUsed(image.id);
+}
+
+/** Bytes on disk of a file, or of a folder and all that is in it. */
+export function diskUsage(path: string, seen: Set<string> = new Set()): number {
+  const stat = statOf(path);
+  if (!stat) return 0;
+  // Other names of the same file keep its blocks.
+  const key = `${stat.dev}:${stat.ino}`;
+  const own = seen.has(key) ? 0 : stat.blocks * 512;
+  seen.add(key);
+  if (!stat.isDirectory()) return own;
+  return readdirSync(path).reduce((sum, name) => sum + diskUsage(join(path, name), seen), own);
+}
+
+function findBlobs(
+  store: ImageStore,
+  { all, now_ms = Date.now() }: { all: boolean; now_ms?: number | undefined },
+): Garbage[] {
+  const folder = join(store.paths.blobs, "sha256");
+  if (!existsSync(folder)) return scratchGarbage(store);
+  const referenced = all ? new Set<string>() : referencedDigests(store);
+  const found = readdirSync(folder).flatMap((name): Garbage[] => {
+    const path = join(folder, name);
+    const stat = statOf(path);
+    if (!stat || store.isActive(path)) return [];
+    const size_bytes = stat.blocks * 512;
+    if (name.startsWith(STAGING_MARK)) return [{ kind: "strays", path, size_bytes }];
+    if (name.endsWith(PARTIAL_SUFFIX)) {
+      const isOld = all || now_ms - stat.mtimeMs > PARTIAL_KEPT_MS;
+      return isOld && !isLocked(path) ? [{ kind: "partials", path, size_bytes }] : [];
+    }
+    const digest = `sha256:${name}`;
+    if (referenced.has(digest) || store.blobs.isHeld(digest)) return [];
+    return [{ kind: "blobs", path, size_bytes }];
+  });
+  return [...found, ...scratchGarbage(store)];
+}
+
+function scratchGarbage(store: ImageStore): Garbage[] {
+  return scratchOf(store, store.paths.blobs).map((path) => ({
+    kind: "strays",
+    path,
+    size_bytes: diskUsage(path),
+  }));
+}
+
+function referencedDigests(store: ImageStore): Set<string> {
+  return new Set(
+    listImages(store.db)
+      .filter((image) => !isReplaced(store, image))
+      .flatMap(({ digest, rootDigest, configDigest, layers }) => [
+        digest,
+        ...(rootDigest ? [rootDigest] : []),
+        ...(configDigest ? [configDigest] : []),
+        ...layers.map((layer) => layer.digest),
+      ]),
+  );
+}
+
+/** Half-made files of ours in a folder of the cache, which the kernels use as well. */
+function scratchOf(store: ImageStore, folder: string): string[] {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder)
+    .filter((name) => name.startsWith(`${STAGING_MARK}image-`))
+    .map((name) => join(folder, name))
+    .filter((path) => !store.isActive(path));
+}
+
+/** Whether somebody transfers it now. Without the right to open it, nobody of ours does. */
+function isLocked(path: string): boolean {
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDWR | constants.O_NOFOLLOW);
+  } catch {
+    return false;
+  }
+  try {
+    return !tryLock(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** A partial is removed under its lock, as those who write it do. */
+function removeOne(store: ImageStore, { kind, path }: Garbage): boolean {
+  if (kind === "partials" && isLocked(path)) return false;
+  try {
+    if (kind === "images") store.remove(basename(path));
+    else rmSync(path, { recursive: true });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function statOf(path: string): Stats | undefined {
+  return lstatSync(path, { throwIfNoEntry: false });
+}

@@ -1,0 +1,21 @@
+/** The steps of an image's making, with the layers that they made. */
+import type { ImageStep } from "#api/image.ts";
+import type { ImageLayer, ImageRecord } from "./records.ts";
+
+/** Oldest first. A history may say less than there is: layers that are left over stand at its end. */
+export function stepsOf(image: ImageRecord): ImageStep[] {
+  const layers = [...image.layers];
+  const steps = image.history.map(({ created, createdBy, comment, isEmptyLayer }) =>
+    step({ created, createdBy, comment }, isEmptyLayer ? undefined : layers.shift()),
+  );
+  return [
+    ...steps,
+    ...layers.map((layer) => step({ created: "", createdBy: "", comment: "" }, layer)),
+  ];
+}
+
+function step(text: Omit<ImageStep, "layer">, layer: ImageLayer | undefined): ImageStep {
+  if (!layer) return text;
+  const { digest, size_bytes, mediaType } = layer;
+  return { ...text, layer: { digest, size_bytes, mediaType } };
+}

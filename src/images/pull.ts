@@ -1,0 +1,202 @@
+/** From a reference, or a name of the catalog, to an image: nothing is fetched that is here already. */
+
+import { join } from "node:path";
+import type { ImagePull } from "#api/image.ts";
+import { BangerError } from "#base/error.ts";
+import type { OnProgress } from "#base/progress.ts";
+import type { OpenedImage } from "#oci/image.ts";
+import { formatLocation, parseLocation } from "#oci/location.ts";
+import { formatPlatform, hostPlatform, parsePlatform } from "#oci/platform.ts";
+import type { RegistryOptions } from "#oci/registry.ts";
+import { openImage } from "#oci/source.ts";
+import { fetchBundle } from "./bundle.ts";
+import { architectures, type CatalogImage, findInCatalog, loadCatalog } from "./catalog.ts";
+import { keptConfig } from "./config.ts";
+import { dropPartials } from "./gc.ts";
+import {
+  findImage,
+  type ImageRecord,
+  nameFromReference,
+  patchImage,
+  ROOTFS_NAME,
+} from "./records.ts";
+import { buildRootfs } from "./rootfs.ts";
+import type { ImageStore, MadeImage } from "./store.ts";
+
+export interface WorkOptions {
+  signal?: AbortSignal | undefined;
+  onProgress?: OnProgress | undefined;
+}
+
+export interface PullOptions extends WorkOptions, RegistryOptions {
+  /** Gets the kernel that a catalog entry pairs with, if it is not here. */
+  ensureKernel: (name: string, work: WorkOptions) => Promise<void>;
+}
+
+/** What is pulled, from where, and what it is called. */
+interface Wanted {
+  /** For `openImage`. */
+  location: string;
+  /** For the record; default: what `openImage` says. */
+  reference?: string;
+  name: string;
+  kernel: string | undefined;
+  platform: string | undefined;
+  force: boolean;
+}
+
+export async function pullImage(
+  store: ImageStore,
+  request: ImagePull,
+  options: PullOptions,
+): Promise<ImageRecord> {
+  const entry = catalogEntryOf(store, request);
+  const platform = request.platform;
+  const force = request.force ?? false;
+  if (!entry) {
+    const { reference, kernel } = request;
+    const name = request.name ?? nameFromReference(formatLocation(parseLocation(reference)));
+    return await pullFrom(store, { location: reference, name, kernel, platform, force }, options);
+  }
+  const name = request.name ?? entry.name;
+  const kernel = request.kernel ?? entry.kernel;
+  const { source } = entry;
+  if (source.kind === "recipe") throw notBuilt(entry);
+  if (!request.kernel && entry.kernel) await options.ensureKernel(entry.kernel, options);
+  const wanted = { name, kernel, platform, force };
+  if (source.kind === "registry") {
+    return await pullFrom(store, { ...wanted, location: source.reference }, options);
+  }
+  return await store.withScratch(store.paths.downloads, "image-bundle.tar", async (path) => {
+    await fetchBundle(source, { ...options, path });
+    const location = `oci-archive:${path}`;
+    return await pullFrom(store, { ...wanted, location, reference: source.url }, options);
+  });
+}
+
+/** The entry that a bare name means. `unsupported` when it is there for another architecture only. */
+function catalogEntryOf(
+  store: ImageStore,
+  request: Pick<ImagePull, "reference" | "platform">,
+): CatalogImage | undefined {
+  if (/[/:@]/.test(request.reference)) return undefined;
+  const { architecture } = request.platform ? parsePlatform(request.platform) : hostPlatform();
+  const { reference } = request;
+  const entryFor = (arch: string) =>
+    findInCatalog(loadCatalog(store.paths.imageCatalog, arch), reference);
+  const entry = entryFor(architecture);
+  const other = entry ?? architectures.map(entryFor).find(Boolean);
+  if (entry || !other) return entry;
+  const { source, arch } = other;
+  throw new BangerError(
+    "unsupported",
+    `Cannot pull image "${reference}" for ${architecture}: the catalog has it for ${arch.join(", ")} only`,
+    {
+      hint:
+        source.kind === "registry"
+          ? `Pull it by its reference, without a kernel: banger image pull ${source.reference}`
+          : "See the others with: banger image list --available",
+    },
+  );
+}
+
+async function pullFrom(
+  store: ImageStore,
+  wanted: Wanted,
+  options: PullOptions,
+): Promise<ImageRecord> {
+  const { signal } = options;
+  let digests: readonly string[] = [];
+  try {
+    return await store.withScratch(store.paths.downloads, "image-export", async (scratchDir) => {
+      using held = await store.blobs.hold(
+        () =>
+          openImage(wanted.location, {
+            ...options,
+            cacheDir: store.paths.blobs,
+            scratchDir,
+            ...(wanted.platform ? { platform: wanted.platform } : {}),
+          }),
+        { digestsOf, signal },
+      );
+      await using source = held.value;
+      digests = digestsOf(source);
+      return await store.inTurn(
+        wanted.name,
+        async () => {
+          const present = upToDate(store, wanted, source);
+          if (!present) return await make(store, wanted, source, options);
+          options.onProgress?.({ step: "done", message: `Image ${present.name} is up to date` });
+          return present;
+        },
+        signal,
+      );
+    });
+  } catch (error) {
+    // What has arrived is kept for the next attempt, but not where it takes the room for that.
+    if (error instanceof BangerError && error.code === "no_space") dropPartials(store, digests);
+    throw error;
+  }
+}
+
+function digestsOf(source: OpenedImage): string[] {
+  return [source.manifestDigest, source.configDigest, ...source.layers.map(({ digest }) => digest)];
+}
+
+/** The image that is here, when it is what the source has. */
+function upToDate(store: ImageStore, wanted: Wanted, source: OpenedImage): ImageRecord | undefined {
+  const present = findImage(store.db, wanted.name);
+  const isCurrent =
+    present?.name === wanted.name && present.managed && present.digest === source.manifestDigest;
+  if (!present || !isCurrent || wanted.force) return undefined;
+  patchImage(store.db, present.id, {
+    ...(wanted.kernel ? { kernel: wanted.kernel } : {}),
+    ...(source.rootDigest ? { rootDigest: source.rootDigest } : {}),
+  });
+  return findImage(store.db, present.id);
+}
+
+async function make(
+  store: ImageStore,
+  wanted: Wanted,
+  source: OpenedImage,
+  options: WorkOptions,
+): Promise<ImageRecord> {
+  const present = findImage(store.db, wanted.name);
+  const kernel = wanted.kernel ?? (present?.name === wanted.name ? present.kernel : undefined);
+  return await store.create(wanted.name, async (folder): Promise<MadeImage> => {
+    const built = await buildRootfs(source.layers, {
+      path: join(folder, ROOTFS_NAME),
+      seed: source.manifestDigest,
+      ...options,
+    });
+    const { config, rootDigest } = source;
+    return {
+      reference: wanted.reference ?? source.reference,
+      digest: source.manifestDigest,
+      ...(rootDigest ? { rootDigest } : {}),
+      configDigest: source.configDigest,
+      platform: formatPlatform(source.platform),
+      ...(kernel ? { kernel } : {}),
+      size_bytes: built.size_bytes,
+      allocated_bytes: built.allocated_bytes,
+      layers: source.layers.map(({ digest, diffId, size, mediaType }) => ({
+        digest,
+        diffId,
+        size_bytes: size,
+        mediaType,
+      })),
+      config: keptConfig(config),
+      history: config.history,
+      ...(config.created ? { builtAt: config.created } : {}),
+    };
+  });
+}
+
+function notBuilt(entry: CatalogImage): BangerError {
+  return new BangerError(
+    "unsupported",
+    `Cannot pull image "${entry.name}": it is built from a recipe, which this version of banger does not do`,
+    { hint: "See the others with: banger image list --available" },
+  );
+}

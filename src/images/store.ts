@@ -1,0 +1,217 @@
+/**
+ * Rows and folders of images, kept in step. A folder is in place before its row and goes after
+ * it, so a crash leaves at most a folder that nothing names, which `strays` finds. Everything
+ * that decides about a row and changes it does so without waiting in between.
+ */
+import type { Database } from "bun:sqlite";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { STAGING_MARK, stagingPath } from "#base/atomic.ts";
+import { BangerError, throwIfAborted, toBangerError } from "#base/error.ts";
+import { newId } from "#base/id.ts";
+import { KeyedQueue } from "#base/queue.ts";
+import type { Paths } from "#config/paths.ts";
+import { BlobGuard } from "./blob-guard.ts";
+import {
+  deleteImage,
+  filesOf,
+  findImage,
+  getImage,
+  type ImageRecord,
+  insertImage,
+  listImages,
+  machinesOf,
+  type NewImage,
+  patchImage,
+} from "./records.ts";
+
+/** Of a name, so that "NAME-ID" is one as well. */
+const NAME_KEPT_CHARS = 114;
+
+export type MadeImage = Omit<NewImage, "id" | "name" | "createdAt">;
+
+export class ImageStore {
+  readonly db: Database;
+  readonly paths: Paths;
+  readonly blobs = new BlobGuard();
+  readonly #turns = new KeyedQueue();
+  /** Folders and files that are being made. */
+  readonly #active = new Set<string>();
+  /** By image id: how many machines are being made of it that have no row yet. */
+  readonly #holds = new Map<string, number>();
+
+  constructor(db: Database, paths: Paths) {
+    this.db = db;
+    this.paths = paths;
+  }
+
+  /** What changes the image of one name happens one after another. Leaves the queue when `signal` fires. */
+  async inTurn<T>(
+    name: string,
+    work: () => Promise<T>,
+    signal: AbortSignal | undefined,
+  ): Promise<T> {
+    throwIfAborted(signal);
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    let isRunning = false;
+    const onAbort = (): void => {
+      if (!isRunning) reject(new BangerError("cancelled", "The operation was cancelled"));
+    };
+    signal?.addEventListener("abort", onAbort, { once: true });
+    this.#turns
+      .run(name, async () => {
+        throwIfAborted(signal);
+        isRunning = true;
+        return await work();
+      })
+      .then(resolve, reject);
+    try {
+      return await promise;
+    } finally {
+      signal?.removeEventListener("abort", onAbort);
+    }
+  }
+
+  /**
+   * Enters what `fill` makes in a new folder under `name`. An older image of that name goes; one
+   * that machines stand on stays with them, as "NAME-ID". Nothing is left when `fill` fails.
+   */
+  async create(name: string, fill: (folder: string) => Promise<MadeImage>): Promise<ImageRecord> {
+    const id = newId();
+    const target = this.paths.image(id).folder;
+    const staging = stagingPath(target);
+    this.#active.add(staging);
+    try {
+      mkdirSync(staging, { recursive: true, mode: 0o700 });
+      const made = await fill(staging);
+      renameSync(staging, target);
+      this.#adopt({ ...made, id, name, createdAt: new Date().toISOString() });
+      return getImage(this.db, id);
+    } catch (error) {
+      rmSync(staging, { recursive: true, force: true });
+      rmSync(target, { recursive: true, force: true });
+      throw toBangerError(error);
+    } finally {
+      this.#active.delete(staging);
+    }
+  }
+
+  /** A name of `folder` for a file under way, which gc leaves alone until `use` is over; it is removed then. */
+  async withScratch<T>(
+    folder: string,
+    name: string,
+    use: (path: string) => Promise<T>,
+  ): Promise<T> {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    const path = stagingPath(join(folder, name));
+    this.#active.add(path);
+    try {
+      return await use(path);
+    } catch (error) {
+      throw toBangerError(error);
+    } finally {
+      rmSync(path, { recursive: true, force: true });
+      this.#active.delete(path);
+    }
+  }
+
+  /** `invalid_state` while a machine stands on it. Files of the user's stay. */
+  remove(ref: string): ImageRecord {
+    const image = getImage(this.db, ref);
+    const machines = machinesOf(this.db, image.id);
+    if (machines.length > 0) {
+      throw new BangerError(
+        "invalid_state",
+        `Cannot remove image "${image.name}": used by ${machines.join(", ")}`,
+        { hint: `Remove the machines first: banger vm rm ${machines.join(" ")}` },
+      );
+    }
+    if (this.#holds.has(image.id)) {
+      throw new BangerError(
+        "conflict",
+        `Cannot remove image "${image.name}": a machine is being made of it`,
+      );
+    }
+    deleteImage(this.db, image.id);
+    this.#removeFolder(image.id);
+    return image;
+  }
+
+  /** Until disposed of, the image is not removed: for a machine that has no row yet. */
+  hold(id: string): Disposable {
+    this.#holds.set(id, (this.#holds.get(id) ?? 0) + 1);
+    let isHeld = true;
+    return {
+      [Symbol.dispose]: () => {
+        if (!isHeld) return;
+        isHeld = false;
+        const left = (this.#holds.get(id) ?? 1) - 1;
+        if (left === 0) this.#holds.delete(id);
+        else this.#holds.set(id, left);
+      },
+    };
+  }
+
+  isUsed(id: string): boolean {
+    return this.#holds.has(id) || machinesOf(this.db, id).length > 0;
+  }
+
+  isActive(path: string): boolean {
+    return this.#active.has(path);
+  }
+
+  /** Folders and files among the images that no row names and nobody is making. */
+  strays(): string[] {
+    const root = this.paths.images;
+    if (!existsSync(root)) return [];
+    const known = new Map(listImages(this.db).map((image) => [image.id, image]));
+    return readdirSync(root).flatMap((entry) => {
+      const path = join(root, entry);
+      if (this.#active.has(path)) return [];
+      const image = entry.startsWith(STAGING_MARK) ? undefined : known.get(entry);
+      return image ? this.#straysOf(image) : [path];
+    });
+  }
+
+  #straysOf(image: ImageRecord): string[] {
+    const { folder } = this.paths.image(image.id);
+    const own = new Set(Object.values(filesOf(image, this.paths)));
+    return readdirSync(folder)
+      .map((entry) => join(folder, entry))
+      .filter((path) => !own.has(path) && !this.#active.has(path));
+  }
+
+  #adopt(image: NewImage): void {
+    const older = listImages(this.db).find(({ name }) => name === image.name);
+    const isUsed = older !== undefined && this.isUsed(older.id);
+    this.db
+      .transaction(() => {
+        if (older && isUsed) patchImage(this.db, older.id, { name: replacedName(older) });
+        if (older && !isUsed) deleteImage(this.db, older.id);
+        insertImage(this.db, image);
+      })
+      .immediate();
+    if (older && !isUsed) this.#removeFolder(older.id);
+  }
+
+  #removeFolder(id: string): void {
+    rmSync(this.paths.image(id).folder, { recursive: true, force: true });
+  }
+}
+
+function replacedName({ name, id }: ImageRecord): string {
+  return `${name.slice(0, NAME_KEPT_CHARS)}-${id}`;
+}
+
+/** Whether a newer image has taken this one's name. */
+export function isReplacedName({ name, id }: ImageRecord): boolean {
+  return name.endsWith(`-${id}`);
+}
+
+/** `already_exists` when an image has the name. */
+export function assertFree(store: ImageStore, name: string): void {
+  if (findImage(store.db, name)?.name !== name) return;
+  throw new BangerError("already_exists", `Cannot make image "${name}": the name is taken`, {
+    hint: `Choose another name, or remove it first: banger image rm ${name}`,
+  });
+}

@@ -1,0 +1,179 @@
+/** The push half of the OCI distribution specification 1.1: blobs that are missing there, then the manifest. */
+import { type Digest, shortDigest } from "#base/digest.ts";
+import { BangerError } from "#base/error.ts";
+import type { OnProgress } from "#base/progress.ts";
+import { createAuthorizer } from "./auth.ts";
+import { discard } from "./body.ts";
+import { endpointsOf } from "./endpoint.ts";
+import { statusFailure, TransferError } from "./failure.ts";
+import { counted } from "./image.ts";
+import { canonicalName, type Reference } from "./reference.ts";
+import type { RegistryOptions } from "./registry.ts";
+import { withRetries } from "./retry.ts";
+import { type Answer, networkFailure, type Request, send } from "./transport.ts";
+import { startWatchdog, type Watchdog } from "./watchdog.ts";
+
+/** A registry may hash a whole layer again before it answers. */
+const STALL_TIMEOUT_DEFAULT_MS = 120_000;
+
+export interface PushedBlob {
+  digest: Digest;
+  size: number;
+  /** The bytes from the start; called once for each attempt. */
+  read(signal: AbortSignal): AsyncIterable<Uint8Array>;
+}
+
+export interface PushOptions extends RegistryOptions {
+  blobs: readonly PushedBlob[];
+  manifest: { bytes: Uint8Array; digest: Digest; mediaType: string };
+  signal?: AbortSignal | undefined;
+  /** One step for each blob: "push <12 hex digits>", in bytes. */
+  onProgress?: OnProgress | undefined;
+}
+
+/**
+ * Mirrors are not asked: what is pushed goes to the registry itself. Errors: `invalid_argument` for a
+ * reference by digest, `unauthorized`, `not_found`, `unavailable`, `cancelled`.
+ */
+export async function pushToRegistry(reference: Reference, options: PushOptions): Promise<void> {
+  const name = canonicalName(reference);
+  if (reference.digest !== undefined) {
+    throw new BangerError("invalid_argument", `Cannot push to ${name}: it is named by a digest`, {
+      hint: 'Name a tag: "registry.example/team/name:tag"',
+    });
+  }
+  const server = openServer(reference, options);
+  for (const blob of options.blobs) {
+    await withRetries(() => server.pushBlob(blob), server.retry);
+  }
+  await withRetries(() => server.pushManifest(options.manifest), server.retry);
+}
+
+function openServer(reference: Reference, options: PushOptions) {
+  const name = canonicalName(reference);
+  const { repository } = reference;
+  const [endpoint] = endpointsOf(reference.registry, { ...options, mirrors: {} });
+  if (!endpoint) throw new Error("Assertion failed: a registry has a server");
+  const { base, host } = endpoint;
+  const authorizer = createAuthorizer(endpoint, {
+    repository,
+    actions: "pull,push",
+    dockerConfigPath: options.dockerConfigPath,
+  });
+  const never = new AbortController().signal;
+  const outer = options.signal ?? never;
+
+  function watch(): Watchdog {
+    const timeout_ms = options.stallTimeout_ms ?? STALL_TIMEOUT_DEFAULT_MS;
+    return startWatchdog(timeout_ms, { what: `from "${host}"`, signal: outer });
+  }
+
+  /** Where a registry sends an upload to may be another host, which gets no credentials. */
+  function sendTo(request: Request): Promise<Answer> {
+    return request.url.origin === base.origin ? authorizer.send(request) : send(request);
+  }
+
+  async function expect(answer: Answer, statuses: readonly number[]): Promise<Response> {
+    const { response } = answer;
+    if (statuses.includes(response.status)) return response;
+    throw await statusFailure(response, {
+      action: `push ${name}`,
+      host,
+      hint: [401, 403].includes(response.status) ? authorizer.hint() : undefined,
+    });
+  }
+
+  async function has(digest: Digest): Promise<boolean> {
+    using watchdog = watch();
+    const url = new URL(`${repository}/blobs/${digest}`, base);
+    const { response } = await authorizer.send({ url, method: "HEAD", signal: watchdog.signal });
+    await discard(response);
+    return response.ok;
+  }
+
+  async function startUpload(): Promise<URL> {
+    using watchdog = watch();
+    const url = new URL(`${repository}/blobs/uploads/`, base);
+    const response = await expect(
+      await authorizer.send({ url, method: "POST", signal: watchdog.signal }),
+      [202],
+    );
+    const location = response.headers.get("location");
+    await discard(response);
+    const target = location && URL.canParse(location, url) ? new URL(location, url) : undefined;
+    const isSafe = target?.protocol === "https:" || target?.protocol === base.protocol;
+    if (target && isSafe) return target;
+    throw new TransferError(
+      "unavailable",
+      `Cannot push ${name}: "${host}" names no place for the upload`,
+    );
+  }
+
+  return {
+    retry: { signal: outer, delay_ms: options.retryDelay_ms },
+    async pushBlob(blob: PushedBlob): Promise<void> {
+      const step = `push ${shortDigest(blob.digest)}`;
+      const report = (done: number, message: string): void =>
+        options.onProgress?.({ step, message, done, total: blob.size, unit: "bytes" });
+      report(0, `Pushing ${shortDigest(blob.digest)}`);
+      if (await has(blob.digest)) {
+        report(blob.size, `${shortDigest(blob.digest)} is there already`);
+        return;
+      }
+      const url = await startUpload();
+      url.searchParams.set("digest", blob.digest);
+      using watchdog = watch();
+      let sent = 0;
+      const body = toStream(
+        counted(blob.read(watchdog.signal), (done) => {
+          watchdog.progress(done - sent);
+          sent = done;
+          report(done, `Pushing ${shortDigest(blob.digest)}`);
+        }),
+      );
+      const headers = {
+        "content-type": "application/octet-stream",
+        "content-length": String(blob.size),
+      };
+      try {
+        const answer = await sendTo({
+          url,
+          method: "PUT",
+          headers,
+          body,
+          signal: watchdog.signal,
+        });
+        await discard(await expect(answer, [201]));
+      } catch (error) {
+        throw networkFailure(error, url, watchdog.signal);
+      }
+    },
+    async pushManifest({ bytes, mediaType }: PushOptions["manifest"]): Promise<void> {
+      using watchdog = watch();
+      const url = new URL(`${repository}/manifests/${reference.tag ?? "latest"}`, base);
+      const headers = { "content-type": mediaType };
+      const answer = await authorizer.send({
+        url,
+        method: "PUT",
+        headers,
+        body: bytes,
+        signal: watchdog.signal,
+      });
+      await discard(await expect(answer, [201]));
+    },
+  };
+}
+
+function toStream(chunks: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
+  const iterator = chunks[Symbol.asyncIterator]();
+  return new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const next = await iterator.next();
+      if (next.done) controller.close();
+      else controller.enqueue(next.value);
+    },
+    async cancel() {
+      await iterator.return?.();
+    },
+  });
+}
