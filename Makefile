@@ -7,7 +7,7 @@ INSTALL ?= install
 BIN := build/bin
 VERSION := $(shell sed -n 's/^  "version": "\(.*\)",$$/\1/p' package.json)
 
-.PHONY: help build guest test lint format demo bench install uninstall clean
+.PHONY: help build guest test lint format demo bench install uninstall clean torture
 
 help:
 	@printf '%s\n' \
@@ -15,6 +15,7 @@ help:
 	  'make test       lint, then every test there is, real boots included' \
 	  'make lint       format, types, dead code and the rules of the tree' \
 	  'make format     rewrite the sources in the one format' \
+	  'make torture    kills the daemon in the middle of its work, KILLS=500 times' \
 	  'make demo       the main job from kernel to ssh, on this computer' \
 	  'make bench      the benchmarks, each as a ratio within one run' \
 	  'make install    copy the programs to PREFIX (default /usr/local)' \
@@ -43,6 +44,11 @@ lint:
 format:
 	@sh scripts/bootstrap.sh build
 	@$(BUN) run --silent format
+
+torture:
+	@sh scripts/bootstrap.sh build run test
+	@$(MAKE) --no-print-directory build
+	@$(BUN) test/torture/kill-daemon.ts $(or $(KILLS),500) $(SEED)
 
 demo:
 	@sh scripts/bootstrap.sh build run demo

@@ -6,57 +6,62 @@
 
 import { eventIterator, oc } from "@orpc/contract";
 import { z } from "zod";
-import { type ErrorCode, errorCodes } from "#base/error.ts";
-import { image, imageBootstrap, imagePull, imageRef } from "./image.ts";
-import { catalogEntry, kernel, kernelImport, kernelPull, kernelRef } from "./kernel.ts";
-import { daemonStatus } from "./system.ts";
-import { logChunk, vm, vmCreate, vmExit, vmRef } from "./vm.ts";
+import { systemContract } from "./contract-system.ts";
+import { vmContract } from "./contract-vm.ts";
+import {
+  image,
+  imageBootstrap,
+  imageCatalogEntry,
+  imageExport,
+  imageGc,
+  imageGcResult,
+  imageOutdated,
+  imagePromote,
+  imagePull,
+  imagePush,
+  imageRef,
+  imageRegister,
+  imageSave,
+  imageStep,
+  imageTag,
+  imageUpdated,
+  imageUsage,
+} from "./image.ts";
+import {
+  catalogEntry,
+  kernel,
+  kernelBuild,
+  kernelCatalog,
+  kernelCatalogAdd,
+  kernelDefault,
+  kernelImport,
+  kernelKeyPair,
+  kernelPublish,
+  kernelPublished,
+  kernelPull,
+  kernelRef,
+  kernelUnpublish,
+} from "./kernel.ts";
+import { fails, nothing, progress } from "./procedure.ts";
 
-/** One report of long work; its numbers grow while `step` stays the same. */
-const progress = z.object({
-  step: z.string(),
-  message: z.string(),
-  done: z.number().optional(),
-  total: z.number().optional(),
-  unit: z.enum(["bytes", "items"]).optional(),
-});
-
-const errorData = z.object({ hint: z.string().optional() });
-
-/** Declares errors that a procedure gives besides `internal` and `cancelled`. */
-function fails<const C extends ErrorCode>(...codes: C[]) {
-  type Entry = { status: number; data: typeof errorData };
-  return oc.errors(
-    Object.fromEntries(
-      codes.map((code) => [code, { status: errorCodes[code].http, data: errorData }]),
-    ) as Record<C, Entry>,
-  );
-}
-
-const nothing = z.object({});
-const byName = z.object({ name: vmRef });
+const byImage = z.object({ name: imageRef });
 
 export const contract = {
-  system: {
-    status: oc
-      .route({ method: "GET", path: "/system/status", summary: "What the daemon is and does" })
-      .output(daemonStatus),
-    shutdown: oc
-      .route({
-        method: "POST",
-        path: "/system/shutdown",
-        summary: "End the daemon; machines run on",
-      })
-      .output(nothing),
-  },
+  system: systemContract,
   kernel: {
     list: oc
       .route({ method: "GET", path: "/kernels", summary: "Kernels that are here" })
       .output(z.array(kernel)),
     available: oc
-      .route({ method: "GET", path: "/kernels/catalog", summary: "Kernels that can be pulled" })
+      .route({ method: "GET", path: "/kernels/available", summary: "Kernels that can be had" })
+      .input(
+        z.object({
+          /** Those for other architectures as well. */
+          all: z.coerce.boolean().optional(),
+        }),
+      )
       .output(z.array(catalogEntry)),
-    show: fails("not_found")
+    show: fails("not_found", "integrity")
       .route({ method: "GET", path: "/kernels/{name}", summary: "One kernel" })
       .input(z.object({ name: kernelRef }))
       .output(kernel),
@@ -64,7 +69,97 @@ export const contract = {
       .route({ method: "POST", path: "/kernels/pull", summary: "Fetch a kernel of the catalog" })
       .input(kernelPull)
       .output(eventIterator(progress, kernel)),
-    import: fails("not_found", "already_exists", "invalid_argument", "no_space")
+    build: fails(
+      "not_found",
+      "conflict",
+      "invalid_argument",
+      "unsupported",
+      "unavailable",
+      "integrity",
+      "no_space",
+    )
+      .route({ method: "POST", path: "/kernels/build", summary: "Compile a kernel by a recipe" })
+      .input(kernelBuild)
+      .output(eventIterator(progress, kernel)),
+    publish: fails(
+      "not_found",
+      "conflict",
+      "invalid_argument",
+      "unsupported",
+      "unavailable",
+      "integrity",
+      "no_space",
+    )
+      .route({
+        method: "POST",
+        path: "/kernels/{name}/publish",
+        summary: "Upload a kernel, and enter it in a catalog",
+      })
+      .input(kernelPublish)
+      .output(eventIterator(progress, kernelPublished)),
+    unpublish: fails("not_found", "invalid_argument", "invalid_state", "unavailable")
+      .route({
+        method: "POST",
+        path: "/kernels/{name}/unpublish",
+        summary: "Take a kernel out of a catalog, and its file away",
+      })
+      .input(kernelUnpublish)
+      .output(eventIterator(progress, kernelPublished)),
+    default: oc
+      .route({
+        method: "GET",
+        path: "/kernels/default",
+        summary: "The kernel of machines that name none",
+      })
+      .output(kernelDefault),
+    setDefault: fails("not_found")
+      .route({ method: "PUT", path: "/kernels/default", summary: "Choose that kernel" })
+      .input(z.object({ name: kernelRef }))
+      .output(kernel),
+    catalog: {
+      list: oc
+        .route({ method: "GET", path: "/kernels/catalogs", summary: "Catalogs of kernels" })
+        .output(z.array(kernelCatalog)),
+      add: fails("already_exists", "not_found", "invalid_argument", "unavailable", "integrity")
+        .route({ method: "POST", path: "/kernels/catalogs", summary: "Add a catalog" })
+        .input(kernelCatalogAdd)
+        .output(kernelCatalog),
+      remove: fails("not_found", "invalid_argument")
+        .route({ method: "DELETE", path: "/kernels/catalogs/{name}", summary: "Remove a catalog" })
+        .input(z.object({ name: kernelRef }))
+        .output(nothing),
+      update: fails("not_found", "invalid_argument", "unavailable", "integrity")
+        .route({
+          method: "POST",
+          path: "/kernels/catalogs/{name}/update",
+          summary: "Fetch a catalog again",
+        })
+        .input(z.object({ name: kernelRef }))
+        .output(kernelCatalog),
+      schema: oc
+        .route({
+          method: "GET",
+          path: "/kernels/catalog-schema",
+          summary: "JSON Schema of a catalog",
+        })
+        .output(z.record(z.string(), z.unknown())),
+      keygen: fails("already_exists", "permission_denied")
+        .route({ method: "POST", path: "/kernels/catalog-key", summary: "Make a pair of keys" })
+        .input(z.object({ path: z.string().min(1).max(4096) }))
+        .output(kernelKeyPair),
+      sign: fails("not_found", "invalid_argument", "unsupported", "integrity")
+        .route({ method: "POST", path: "/kernels/catalog-signature", summary: "Sign a catalog" })
+        .input(z.object({ catalog: z.string().max(4096), key: z.string().max(4096) }))
+        .output(z.object({ signature: z.string() })),
+    },
+    import: fails(
+      "not_found",
+      "already_exists",
+      "conflict",
+      "invalid_argument",
+      "integrity",
+      "no_space",
+    )
       .route({
         method: "POST",
         path: "/kernels/import",
@@ -81,15 +176,26 @@ export const contract = {
     list: oc
       .route({ method: "GET", path: "/images", summary: "Images that are here" })
       .output(z.array(image)),
+    available: fails("invalid_argument")
+      .route({ method: "GET", path: "/images/catalog", summary: "Images that have a short name" })
+      .output(z.array(imageCatalogEntry)),
+    usage: oc
+      .route({ method: "GET", path: "/images/usage", summary: "What images take on disk" })
+      .output(imageUsage),
     show: fails("not_found")
       .route({ method: "GET", path: "/images/{name}", summary: "One image" })
-      .input(z.object({ name: imageRef }))
+      .input(byImage)
       .output(image),
+    history: fails("not_found")
+      .route({ method: "GET", path: "/images/{name}/history", summary: "How it was made" })
+      .input(byImage)
+      .output(z.array(imageStep)),
     pull: fails(
       "not_found",
       "already_exists",
       "unavailable",
       "unauthorized",
+      "unsupported",
       "integrity",
       "no_space",
     )
@@ -100,68 +206,50 @@ export const contract = {
       .route({ method: "POST", path: "/images/bootstrap", summary: "Make an image of packages" })
       .input(imageBootstrap)
       .output(eventIterator(progress, image)),
-    remove: fails("not_found", "invalid_state")
+    register: fails("already_exists", "not_found", "invalid_argument", "invalid_state", "integrity")
+      .route({ method: "POST", path: "/images/register", summary: "Enter files of the user's" })
+      .input(imageRegister)
+      .output(eventIterator(progress, image)),
+    promote: fails("not_found", "invalid_state", "conflict", "no_space")
+      .route({ method: "POST", path: "/images/{name}/promote", summary: "Take the files in" })
+      .input(imagePromote)
+      .output(eventIterator(progress, image)),
+    tag: fails("not_found", "already_exists")
+      .route({ method: "POST", path: "/images/{name}/tag", summary: "Give it a second name" })
+      .input(imageTag)
+      .output(image),
+    outdated: fails("not_found")
+      .route({ method: "POST", path: "/images/outdated", summary: "What its registry has newer" })
+      .input(z.object({ names: z.array(imageRef).max(1000).optional() }))
+      .output(z.array(imageOutdated)),
+    update: fails("not_found", "invalid_state", "unavailable", "unauthorized", "no_space")
+      .route({
+        method: "POST",
+        path: "/images/{name}/update",
+        summary: "Pull it anew if it changed",
+      })
+      .input(byImage)
+      .output(eventIterator(progress, imageUpdated)),
+    push: fails("not_found", "invalid_argument", "invalid_state", "unavailable", "unauthorized")
+      .route({ method: "POST", path: "/images/{name}/push", summary: "Send it to a registry" })
+      .input(imagePush)
+      .output(eventIterator(progress, imageExport)),
+    save: fails("not_found", "already_exists", "invalid_state", "no_space")
+      .route({
+        method: "POST",
+        path: "/images/{name}/save",
+        summary: "Write it to a file or folder",
+      })
+      .input(imageSave)
+      .output(eventIterator(progress, imageExport)),
+    gc: oc
+      .route({ method: "POST", path: "/images/gc", summary: "Free what no image refers to" })
+      .input(imageGc)
+      .output(imageGcResult),
+    remove: fails("not_found", "invalid_state", "conflict")
       .route({ method: "DELETE", path: "/images/{name}", summary: "Remove an image" })
-      .input(z.object({ name: imageRef }))
+      .input(byImage)
       .output(nothing),
   },
-  vm: {
-    list: oc.route({ method: "GET", path: "/vms", summary: "All machines" }).output(z.array(vm)),
-    show: fails("not_found")
-      .route({ method: "GET", path: "/vms/{name}", summary: "One machine" })
-      .input(byName)
-      .output(vm),
-    create: fails("not_found", "already_exists", "invalid_state", "permission_denied", "guest")
-      .route({ method: "POST", path: "/vms", summary: "Make a machine and start it" })
-      .input(vmCreate)
-      .output(eventIterator(progress, vm)),
-    start: fails("not_found", "invalid_state", "permission_denied", "guest", "timeout")
-      .route({ method: "POST", path: "/vms/{name}/start", summary: "Start a machine" })
-      .input(byName)
-      .output(eventIterator(progress, vm)),
-    stop: fails("not_found", "invalid_state")
-      .route({ method: "POST", path: "/vms/{name}/stop", summary: "Ask, wait, then insist" })
-      .input(z.object({ name: vmRef, grace_ms: z.int().min(0).max(3_600_000).optional() }))
-      .output(vm),
-    restart: fails("not_found", "invalid_state", "guest", "timeout")
-      .route({ method: "POST", path: "/vms/{name}/restart", summary: "Stop, then start" })
-      .input(z.object({ name: vmRef, grace_ms: z.int().min(0).max(3_600_000).optional() }))
-      .output(eventIterator(progress, vm)),
-    kill: fails("not_found", "invalid_state")
-      .route({ method: "POST", path: "/vms/{name}/kill", summary: "End a machine at once" })
-      .input(byName)
-      .output(vm),
-    remove: fails("not_found", "invalid_state")
-      .route({ method: "DELETE", path: "/vms/{name}", summary: "Remove a machine and its disk" })
-      .input(z.object({ name: vmRef, force: z.boolean().optional() }))
-      .output(nothing),
-    wait: fails("not_found")
-      .route({ method: "GET", path: "/vms/{name}/wait", summary: "Wait until a machine has ended" })
-      .input(byName)
-      .output(vmExit),
-    logs: fails("not_found")
-      .route({ method: "GET", path: "/vms/{name}/logs", summary: "What its console printed" })
-      .input(
-        z.object({
-          name: vmRef,
-          follow: z.coerce.boolean().optional(),
-          /** The last lines only. */
-          tail: z.coerce.number().int().min(0).max(1_000_000).optional(),
-        }),
-      )
-      .output(eventIterator(logChunk)),
-    /** What `vm ssh` needs to speak for a machine: its host key and who may log in. */
-    sshIdentity: fails("not_found")
-      .route({ method: "GET", path: "/vms/{name}/ssh", summary: "The machine's ssh identity" })
-      .input(byName)
-      .output(
-        z.object({
-          name: z.string(),
-          /** Private host key, OpenSSH format. */
-          hostKey: z.string(),
-          /** Public keys that may log in, one authorized_keys line each. */
-          authorizedKeys: z.array(z.string()),
-        }),
-      ),
-  },
+  vm: vmContract,
 };

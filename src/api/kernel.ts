@@ -33,10 +33,19 @@ export const catalogEntry = z.object({
   distro: z.string(),
   arch: z.string(),
   description: z.string(),
-  /** "debian", "tarball" or "recipe". */
+  /** "debian", "tarball" or "recipe", which is built where it is wanted. */
   source: z.string(),
+  /** Name of the catalog that has it. */
+  catalog: z.string(),
+  /** What is to be had now, where that is known. */
+  version: z.string().optional(),
+  /** Of the download. */
+  size_bytes: z.int().optional(),
+  features: z.array(z.string()),
   /** Whether it is already here. */
   pulled: z.boolean(),
+  /** Whether what is here is not what is to be had now. */
+  outdated: z.boolean(),
 });
 export type CatalogEntry = z.infer<typeof catalogEntry>;
 
@@ -53,3 +62,78 @@ export const kernelImport = z.object({
 });
 
 export const kernelRef = z.string().min(1).max(255);
+
+const path = z.string().min(1).max(4096);
+const arch = z.enum(["amd64", "arm64"]);
+
+export const kernelBuild = z.object({
+  /** Name of a recipe, or the absolute path of one, which ends with ".toml". */
+  recipe: path,
+  arch: arch.optional(),
+  /** Default: the recipe's. */
+  name: kernelName.optional(),
+  force: z.boolean().optional(),
+  /** Compilers at a time. */
+  jobs: z.int().min(1).max(1024).optional(),
+});
+
+export const kernelPublish = z.object({
+  name: kernelRef,
+  /** Absolute path of a folder, REMOTE:PATH of rclone, or s3://BUCKET/PREFIX. */
+  to: path,
+  /** Public address of `to`. */
+  url: z.url(),
+  /** Absolute path of the catalog file that gets the entry. */
+  catalog: path,
+  /** Absolute path of the secret key that the catalog is signed with afterwards. */
+  key: path.optional(),
+  description: z.string().max(300).optional(),
+});
+
+export const kernelUnpublish = kernelPublish
+  .pick({ name: true, to: true, catalog: true, key: true })
+  .extend({ arch: arch.optional() });
+
+export const kernelPublished = z.object({
+  name: kernelName,
+  arch: z.string(),
+  version: z.string().optional(),
+  url: z.string(),
+  sha256: z.string(),
+  size_bytes: z.int(),
+  /** Of the changed catalog. */
+  catalog: z.string(),
+});
+export type KernelPublished = z.infer<typeof kernelPublished>;
+
+export const kernelCatalog = z.object({
+  name: z.string(),
+  /** A path or an address. */
+  from: z.string(),
+  /** Of the key that it must be signed with. */
+  keyId: z.string().optional(),
+  updatedAt: z.string().optional(),
+  kernels: z.int(),
+  /** Why it cannot be used now. */
+  problem: z.string().optional(),
+});
+export type KernelCatalog = z.infer<typeof kernelCatalog>;
+
+export const kernelCatalogAdd = z.object({
+  /** Absolute path of a file, or an https URL. */
+  from: path,
+  /** Default: made from the file's or the server's name. */
+  name: kernelName.optional(),
+  /** minisign public key; a URL must have one. */
+  key: z.string().max(1000).optional(),
+});
+
+export const kernelKeyPair = z.object({
+  /** Paths of the two files. */
+  secret: z.string(),
+  public: z.string(),
+  /** The public key itself. */
+  key: z.string(),
+});
+
+export const kernelDefault = z.object({ name: kernelName.optional() });

@@ -28,6 +28,13 @@ export type NetworkMode = z.infer<typeof networkMode>;
 export const bootMode = z.enum(["direct", "systemd"]);
 export type BootMode = z.infer<typeof bootMode>;
 
+/** When a machine that ended by itself is started again; one that a user ended never is. */
+export const restartPolicy = z.enum(["no", "on-failure", "always"]);
+export type RestartPolicy = z.infer<typeof restartPolicy>;
+
+export const VM_TTL_MIN_MS = 1000;
+export const VM_TTL_MAX_MS = 10 * 365 * 24 * 3600 * 1000;
+
 export const vmExit = z.object({
   reason: z.enum(["poweroff", "reboot", "panic", "killed", "crashed", "unknown"]),
   /** The monitor's last words, or the console's last lines after a panic. */
@@ -56,6 +63,9 @@ export const vm = z.object({
   }),
   vmm: z.object({ driver: z.string(), accelerator: z.string(), pid: z.int() }).optional(),
   createdAt: z.iso.datetime(),
+  restart: restartPolicy.optional(),
+  /** When it is removed, running or not. */
+  expiresAt: z.iso.datetime().optional(),
   startedAt: z.iso.datetime().optional(),
   /** How the last run ended. */
   exit: vmExit.optional(),
@@ -91,6 +101,9 @@ export const vmCreate = z.object({
   disk_bytes: z.int().min(VM_DISK_MIN_BYTES).max(VM_DISK_MAX_BYTES).optional(),
   network: networkMode.optional(),
   env: environment.optional(),
+  restart: restartPolicy.optional(),
+  /** Remove it, running or not, this long after it was made. */
+  ttl_ms: z.int().min(VM_TTL_MIN_MS).max(VM_TTL_MAX_MS).optional(),
   /** Boot it as well; default true. */
   start: z.boolean().optional(),
 });

@@ -3,19 +3,28 @@ import { mkdirSync } from "node:fs";
 import { type Config, dockerConfigPath } from "#config/resolve.ts";
 import { ensureSshKey } from "#config/ssh-key.ts";
 import { ImageService } from "#images/service.ts";
+import { readKernelImage } from "#kernels/image.ts";
 import { KernelService } from "#kernels/service.ts";
+import { DnsServer } from "#net/dns/server.ts";
 import { Network } from "#net/network.ts";
+import { Policies } from "#net/policy/policies.ts";
+import { daemonResolvers } from "#net/resolvers.ts";
+import { parseMirrors } from "#oci/mirrors.ts";
 import { openStore } from "#store/db.ts";
+import { machineNames } from "#vm/resolve-names.ts";
 import { VmService } from "#vm/service.ts";
 import { createFirecrackerDriver } from "#vmm/firecracker/driver.ts";
 import { createQemuDriver } from "#vmm/qemu/driver.ts";
+import { CallCounts } from "./metrics.ts";
 
 export interface Services {
   config: Config;
   kernels: KernelService;
   images: ImageService;
   vms: VmService;
+  network: Network;
   startedAt: string;
+  calls: CallCounts;
   /** Ends the daemon; machines go on. */
   shutdown: () => void;
 }
@@ -31,18 +40,43 @@ export function compose(config: Config, shutdown: () => void): Services {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
   }
   const db = openStore(paths.database);
-  const kernels = new KernelService({ dir: paths.kernels, downloads: paths.downloads });
+  const kernels = new KernelService({
+    dir: paths.kernels,
+    downloads: paths.downloads,
+    builds: paths.kernelBuilds,
+    config: paths.kernelChoices,
+  });
   const images = new ImageService(db, paths, {
     insecureRegistries: values["registry.insecure"],
-    mirrors: { "docker.io": values["registry.mirrors"] },
+    mirrors: parseMirrors(values["registry.mirrors"]),
     dockerConfigPath: dockerConfigPath(),
+    kernels: {
+      require: (name) => kernels.require(name),
+      async ensure(name, work) {
+        const isHere = (await kernels.list()).some((kernel) => kernel.name === name);
+        if (!isHere) await kernels.pull(name, work);
+      },
+      inspect: (path, signal) => readKernelImage(path, signal),
+    },
+  });
+  const policies = new Policies();
+  const dns: DnsServer = new DnsServer({
+    names: machineNames(db),
+    filter: policies,
+    resolvers: () => daemonResolvers((address) => dns.serves(address)),
+  });
+  const network = new Network({
+    bridge: values["network.bridge"],
+    subnet: values["network.subnet"],
+    dns,
+    policies,
   });
   const vms = new VmService({
     db,
     config,
     images,
     kernels,
-    network: new Network({ bridge: values["network.bridge"], subnet: values["network.subnet"] }),
+    network,
     drivers: [
       createQemuDriver({ program: values.qemu_bin }),
       // The console is the only voice of a guest that dies before its agent speaks.
@@ -50,5 +84,14 @@ export function compose(config: Config, shutdown: () => void): Services {
     ],
     sshKey: ensureSshKey(paths.sshKey),
   });
-  return { config, kernels, images, vms, startedAt: new Date().toISOString(), shutdown };
+  return {
+    config,
+    kernels,
+    images,
+    vms,
+    network,
+    startedAt: new Date().toISOString(),
+    calls: new CallCounts(),
+    shutdown,
+  };
 }

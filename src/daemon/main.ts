@@ -1,12 +1,17 @@
 /** The daemon's process: lock, log, store, reconcile, socket; then it waits for a signal. */
 import { getLogger } from "@logtape/logtape";
+import { messageOf } from "#base/error.ts";
 import { version } from "#base/version.ts";
 import { resolveConfig } from "#config/resolve.ts";
+import { sweepStaging } from "#kernels/bundle.ts";
 import { compose } from "./compose.ts";
 import { makeRouter } from "./handlers.ts";
 import { takeDaemonLock } from "./lock.ts";
 import { startLog } from "./log.ts";
 import { serve } from "./server.ts";
+
+/** Machines that take longer to take over are awaited by the calls that are about them. */
+const RECOVERY_WAIT_MS = 500;
 
 const log = getLogger(["banger", "daemon"]);
 
@@ -27,11 +32,24 @@ export async function runDaemon(): Promise<void> {
     });
   });
   for (const path of services.images.sweep()) log.info("removed stray {path}", { path });
-  await services.vms.reconcile();
+  // Nothing is under way yet: whatever is half made was left by a daemon that was killed.
+  await Promise.all([config.paths.kernels, config.paths.downloads].map((dir) => sweepStaging(dir)));
+  await services.network
+    .resume()
+    .catch((error) =>
+      log.error("cannot put the network back: {message}", { message: messageOf(error) }),
+    );
+  const repair = services.vms
+    .repair()
+    .catch((error) =>
+      log.error("cannot repair everything: {message}", { message: messageOf(error) }),
+    );
+  await Promise.race([repair, Bun.sleep(RECOVERY_WAIT_MS)]);
   const server = await serve({
     socket: config.paths.socket,
     router: makeRouter(services),
     vms: services.vms,
+    calls: services.calls,
   });
   log.info("banger {version} listens on {socket}", {
     version: version.version,

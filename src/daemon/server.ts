@@ -14,6 +14,7 @@ import { version } from "#base/version.ts";
 import type { VmService } from "#vm/service.ts";
 import { type ExecSession, openSession } from "./exec-session.ts";
 import type { makeRouter } from "./handlers.ts";
+import { type CallCounts, METRICS_TYPE, metricsText } from "./metrics.ts";
 
 const REQUEST_MAX_BYTES = 4 * MiB;
 
@@ -27,6 +28,7 @@ interface ServerOptions {
   socket: string;
   router: ReturnType<typeof makeRouter>;
   vms: VmService;
+  calls: CallCounts;
 }
 
 export interface RunningServer {
@@ -34,7 +36,7 @@ export interface RunningServer {
 }
 
 /** A socket file that nobody answers on is left from a dead daemon and replaced. */
-export async function serve({ socket, router, vms }: ServerOptions): Promise<RunningServer> {
+export async function serve({ socket, router, vms, calls }: ServerOptions): Promise<RunningServer> {
   mkdirSync(dirname(socket), { recursive: true, mode: 0o700 });
   await removeStale(socket);
   const rpc = new RPCHandler(router);
@@ -50,6 +52,10 @@ export async function serve({ socket, router, vms }: ServerOptions): Promise<Run
         const headers = { "Sec-WebSocket-Protocol": EXEC_PROTOCOL };
         if (server.upgrade(request, { data: {}, headers })) return undefined;
         return new Response(`This is a WebSocket, subprotocol ${EXEC_PROTOCOL}\n`, { status: 426 });
+      }
+      if (pathname === "/metrics") {
+        const text = metricsText(vms.list(), calls);
+        return new Response(text, { headers: { "Content-Type": METRICS_TYPE } });
       }
       if (pathname === "/openapi.json") return Response.json(await openApiDocument());
       const handler = pathname.startsWith("/rpc/") ? rpc : rest;

@@ -30,6 +30,21 @@ test("openStore() refuses a newer store and leaves it alone", () => {
   expect(() => openStore(path)).toThrow("it has version 999");
 });
 
+test("openStore() keeps an older store beside the one that it brings up to date", () => {
+  const path = join(folder, "banger.db");
+  const older = new Database(path, { create: true });
+  older.run(migrations[0] ?? "");
+  older.run("PRAGMA user_version = 1");
+  older.close();
+  openStore(path).close();
+  const kept = new Database(`${path}.v1`, { readonly: true });
+  expect(kept.query("PRAGMA user_version").get()).toEqual({ user_version: 1 });
+  expect(kept.query("SELECT count(*) AS machines FROM vms").get()).toEqual({ machines: 0 });
+  kept.close();
+  expect(statSync(`${path}.v1`).mode & 0o777).toBe(0o600);
+  openStore(path).close();
+});
+
 test("openStore() says what to do with a damaged store", () => {
   const path = join(folder, "banger.db");
   writeFileSync(path, "this is no database, and it is long enough to be read as one".repeat(50));

@@ -1,7 +1,8 @@
 /** The SQLite handle: WAL, foreign keys, and migrations that run in one transaction each. */
 import { Database } from "bun:sqlite";
-import { chmodSync, mkdirSync } from "node:fs";
+import { chmodSync, mkdirSync, renameSync } from "node:fs";
 import { dirname } from "node:path";
+import { stagingPath } from "#base/atomic.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import { migrations } from "./migrations.ts";
 
@@ -41,6 +42,15 @@ function unusable(path: string, cause: unknown): BangerError {
   });
 }
 
+/** The store as the older banger wrote it, for who wants to go back. */
+function backUp(db: Database, { path, version }: { path: string; version: number }): void {
+  const target = `${path}.v${version}`;
+  const staging = stagingPath(target);
+  db.query("VACUUM INTO $staging").run({ staging });
+  chmodSync(staging, 0o600);
+  renameSync(staging, target);
+}
+
 function migrate(db: Database, path: string): void {
   const row = db.query("PRAGMA user_version").get() as { user_version: number };
   const current = row.user_version;
@@ -51,6 +61,7 @@ function migrate(db: Database, path: string): void {
       { hint: "Install the newer banger again; it is the one that wrote this store" },
     );
   }
+  if (current > 0 && current < migrations.length) backUp(db, { path, version: current });
   migrations.slice(current).forEach((sql, index) => {
     db.transaction(() => {
       db.run(sql);

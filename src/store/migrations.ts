@@ -7,14 +7,24 @@ export const migrations: readonly string[] = [
   CREATE TABLE images (
     id TEXT PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
+    -- 0: its files are the user's and stay where they are.
+    managed INTEGER NOT NULL,
     reference TEXT NOT NULL,
     digest TEXT NOT NULL,
+    -- What the reference meant when it was pulled: the digest of an index, or of the manifest.
+    root_digest TEXT,
+    config_digest TEXT,
     platform TEXT NOT NULL,
     kernel TEXT,
+    -- JSON: paths of rootfs, kernel, initrd, modules, workSeed; those of banger's own are below the image's folder.
+    files TEXT NOT NULL,
     size_bytes INTEGER NOT NULL,
     allocated_bytes INTEGER NOT NULL,
-    layers INTEGER NOT NULL,
+    -- JSON, lowest first: digest, diffId, size_bytes, mediaType.
+    layers TEXT NOT NULL,
     config TEXT NOT NULL,
+    history TEXT NOT NULL,
+    built_at TEXT,
     created_at TEXT NOT NULL
   ) STRICT;
 
@@ -33,5 +43,10 @@ export const migrations: readonly string[] = [
     started_at TEXT
   ) STRICT;
   CREATE INDEX vms_image ON vms (image_id);
+  `,
+  `
+  -- What is wanted of the machine: 'create' until it has been made whole, 'run' while it is to
+  -- run, NULL otherwise. It decides what becomes of it after a crash.
+  ALTER TABLE vms ADD COLUMN intent TEXT;
   `,
 ];

@@ -4,28 +4,36 @@
  * machine's operations run one after another, those of different machines side by side;
  * `kill` alone does not wait its turn.
  */
-import { mkdirSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { getLogger } from "@logtape/logtape";
 import type { VmExit } from "#api/vm.ts";
-import { writeFileAtomic } from "#base/atomic.ts";
-import { sha256 } from "#base/digest.ts";
 import { BangerError, messageOf, throwIfAborted, toBangerError } from "#base/error.ts";
-import { KeyedQueue } from "#base/queue.ts";
-import { generateHostKey } from "#config/ssh-key.ts";
-import { formatEmpty } from "#ext4/empty.ts";
-import { consoleTail } from "#vmm/console.ts";
 import type { ExitReason, Machine } from "#vmm/driver.ts";
+import { assertFits } from "./admission.ts";
 import { awaitReady, type BootOptions, launch, unlaunch } from "./boot.ts";
 import type { VmDeps } from "./deps.ts";
+import { endedError } from "./ended.ts";
+import { askToPowerOff, detailOf } from "./ending.ts";
+import type { Events } from "./events.ts";
+import { makeFolder } from "./folder.ts";
 import { hostBootId } from "./host.ts";
-import { requireState } from "./machine.ts";
-import { deleteVm, findVm, getVm, listVms, updateVm, type VmRecord } from "./records.ts";
+import { assertNotRunning, requireState } from "./machine.ts";
+import {
+  deleteVm,
+  expiryOf,
+  findVm,
+  getVm,
+  listVms,
+  updateVm,
+  type VmChange,
+  type VmRecord,
+} from "./records.ts";
+import { isToRestart, Pauses } from "./restart.ts";
 import { EndedEarly, RunningVm } from "./running.ts";
+import { Timers } from "./timers.ts";
+import { Turns } from "./turns.ts";
 
 const log = getLogger(["banger", "vm"]);
-
-const SHUTDOWN_REQUEST_TIMEOUT_MS = 5000;
-const CONSOLE_LINES_SHOWN = 12;
 
 /** A machine whose process lives, and the promise that it has been cleaned up after. */
 export interface Live {
@@ -38,12 +46,18 @@ export interface Live {
 
 export class Lifecycle {
   readonly #deps: VmDeps;
+  readonly #events: Events;
   readonly #live = new Map<string, Live>();
   readonly #starting = new Map<string, AbortController>();
-  readonly #queue = new KeyedQueue();
+  /** Whoever works on a machine without the lifecycle's own calls takes part in it. */
+  readonly turns = new Turns();
+  readonly #expiries = new Timers();
+  readonly #restarts = new Timers();
+  readonly #pauses = new Pauses();
 
-  constructor(deps: VmDeps) {
+  constructor(deps: VmDeps, events: Events) {
     this.#deps = deps;
+    this.#events = events;
   }
 
   /** The machine's process, undefined when there is none. */
@@ -51,13 +65,33 @@ export class Lifecycle {
     return this.#live.get(id);
   }
 
+  /** Changes the record, and tells of a new state. */
+  set(id: string, change: VmChange): VmRecord {
+    const vm = updateVm(this.#deps.db, getVm(this.#deps.db, id), change);
+    if (change.state) {
+      const exit = change.exit ? { exit: change.exit } : {};
+      this.#events.publish({ id, name: vm.name, state: change.state, ...exit });
+    }
+    return vm;
+  }
+
   /** The folder and disk of a machine that has just been entered. */
   async make(id: string): Promise<void> {
-    await this.#queue.run(id, async () => await this.#makeFolder(getVm(this.#deps.db, id)));
+    await this.turns.run(id, async () => {
+      await makeFolder(this.#deps, getVm(this.#deps.db, id));
+      this.set(id, { state: "stopped" });
+    });
+    this.watchExpiry(id);
+  }
+
+  /** From now on a crash leaves the machine as it is. */
+  keep(id: string): void {
+    this.set(id, { intent: null });
   }
 
   async start(id: string, options: BootOptions): Promise<void> {
-    await this.#queue.run(id, async () => {
+    this.#restarts.cancel(id);
+    await this.turns.run(id, async () => {
       const vm = getVm(this.#deps.db, id);
       requireState(vm, "start", ["stopped"]);
       throwIfAborted(options.signal);
@@ -76,65 +110,59 @@ export class Lifecycle {
 
   /** Asks the guest to power off, waits `grace_ms`, then ends the process. A stopped machine stays stopped. */
   async stop(id: string, grace_ms: number): Promise<void> {
-    await this.#queue.run(id, async () => {
-      const vm = getVm(this.#deps.db, id);
+    this.#restarts.cancel(id);
+    await this.turns.run(id, async () => {
+      const { state } = this.set(id, { intent: null });
       const live = this.#live.get(id);
       if (!live) return;
-      if (vm.state === "running") updateVm(this.#deps.db, vm, { state: "stopping" });
-      await Promise.race([this.#askToPowerOff(live), Bun.sleep(grace_ms)]);
+      if (state === "running") this.set(id, { state: "stopping" });
+      await Promise.race([this.#powerOff(live), Bun.sleep(grace_ms)]);
       const isOver = await Promise.race([live.finished.then(() => true), Bun.sleep(0)]);
-      if (!isOver) await this.#end(live);
+      if (!isOver) await this.end(live);
     });
   }
 
   /** Ends the process at once, also of a machine that is still starting. */
   async kill(id: string): Promise<void> {
+    this.#restarts.cancel(id);
     const live = this.#live.get(id);
     const starting = this.#starting.get(id);
     if (!live && !starting) {
       requireState(getVm(this.#deps.db, id), "kill", ["running", "starting", "stopping"]);
     }
+    this.set(id, { intent: null });
     starting?.abort();
-    if (live) await this.#end(live);
+    if (live) await this.end(live);
   }
 
   /** Removes a machine with its disk. `force` ends it first when it runs. */
   async remove(id: string, options: { force?: boolean } = {}): Promise<void> {
-    if (options.force) {
+    if (options.force && findVm(this.#deps.db, id)) {
+      this.#restarts.cancel(id);
+      if (getVm(this.#deps.db, id).intent === "run") this.set(id, { intent: null });
       this.#starting.get(id)?.abort();
       const live = this.#live.get(id);
-      if (live) await this.#end(live);
+      if (live) await this.end(live);
     }
-    await this.#queue.run(id, async () => {
+    await this.turns.run(id, async () => {
       const vm = findVm(this.#deps.db, id);
       if (!vm) return;
-      if (vm.state === "running") {
-        throw new BangerError(
-          "invalid_state",
-          `Cannot remove machine "${vm.name}": it is running`,
-          {
-            hint: `Stop it first (banger vm stop ${vm.name}), or use: banger vm rm --force ${vm.name}`,
-          },
-        );
-      }
+      assertNotRunning(vm);
       requireState(vm, "remove", ["stopped", "creating", "removing"]);
-      await this.#remove(vm);
+      await this.removeNow(vm);
     });
-  }
-
-  /** Takes over what an earlier daemon left: running machines go on, half-made ones are undone. */
-  async reconcile(): Promise<void> {
-    await Promise.all(listVms(this.#deps.db).map((vm) => this.#reconcile(vm)));
   }
 
   /** Lets go of every machine without ending it, for the next daemon to adopt. */
   release(): void {
+    this.#expiries.clear();
+    this.#restarts.clear();
     for (const { running } of this.#live.values()) running.machine.release();
   }
 
   async #start(vm: VmRecord, options: BootOptions & { signal: AbortSignal }): Promise<void> {
-    const { db, config } = this.#deps;
-    let current = updateVm(db, vm, {
+    const { id } = vm;
+    const starting = this.set(id, {
       state: "starting",
       runtime: { hostBootId: hostBootId() },
       exit: null,
@@ -142,21 +170,32 @@ export class Lifecycle {
     });
     let machine: Machine;
     try {
-      machine = await launch(this.#deps, current, options);
+      assertFits(listVms(this.#deps.db), { vm: starting, folder: this.#deps.config.paths.vms });
+      machine = await launch(this.#deps, starting, options);
     } catch (error) {
-      updateVm(db, current, { state: "stopped", runtime: null });
+      this.set(id, { state: "stopped", runtime: null });
       throw toBangerError(error);
     }
-    current = updateVm(db, current, {
+    this.set(id, {
       runtime: { hostBootId: hostBootId(), handle: machine.handle },
       startedAt: new Date().toISOString(),
     });
-    const live = this.#track(vm.id, machine);
+    await this.#untilReady(id, this.#track(id, machine), options);
+  }
+
+  async #untilReady(
+    id: string,
+    live: Live,
+    options: BootOptions & { signal: AbortSignal },
+  ): Promise<void> {
+    const timeout_ms = this.#deps.config.values["vm.boot_timeout"];
     try {
-      await awaitReady(live.running, { ...options, timeout_ms: config.values["vm.boot_timeout"] });
-      updateVm(db, getVm(db, vm.id), { state: "running" });
+      await awaitReady(live.running, { ...options, timeout_ms });
+      // It may be on its way out already.
+      const { state } = getVm(this.#deps.db, id);
+      if (state === "starting") this.set(id, { state: "running", intent: "run" });
     } catch (error) {
-      await this.#bootFailed(vm.id, live, { error, signal: options.signal });
+      await this.#bootFailed(id, live, { error, signal: options.signal });
     }
   }
 
@@ -170,26 +209,18 @@ export class Lifecycle {
     const vm = getVm(db, id);
     const isAlive = vm.state === "starting" && !(error instanceof EndedEarly) && !signal.aborted;
     if (isAlive && error instanceof BangerError && error.code === "guest") {
-      updateVm(db, vm, { state: "running", warning: error.message });
+      this.set(id, { state: "running", warning: error.message, intent: "run" });
       throw new BangerError("guest", error.message, {
         hint: `The machine runs and can be looked into: banger vm exec ${vm.name} -- sh`,
         cause: error,
       });
     }
-    if (!(error instanceof EndedEarly)) await this.#end(live);
+    if (!(error instanceof EndedEarly)) await this.end(live);
     const exit = await live.finished;
     if (signal.aborted)
       throw new BangerError("cancelled", `The start of "${vm.name}" was cancelled`);
     if (!(error instanceof EndedEarly)) throw toBangerError(error);
-    const detail = exit.detail ? `\n${exit.detail}` : "";
-    throw new BangerError(
-      "guest",
-      `Machine "${vm.name}" ended while it booted: ${exit.reason}${detail}`,
-      {
-        hint: hintFor(detail),
-        cause: error,
-      },
-    );
+    throw endedError(vm.name, exit, "booted");
   }
 
   #track(id: string, machine: Machine): Live {
@@ -220,88 +251,94 @@ export class Lifecycle {
       }),
     );
     this.#live.delete(id);
-    updateVm(db, vm, { state: "stopped", runtime: null, exit });
+    const isAgain = isToRestart(getVm(db, id), exit.reason);
+    const intent = isAgain || vm.intent === "create" ? {} : { intent: null };
+    this.set(id, { state: "stopped", runtime: null, exit, ...intent });
+    if (isAgain) this.startAgain(vm);
     if (vm.spec.ephemeral) queueMicrotask(() => void this.remove(id).catch(() => {}));
     return exit;
   }
 
-  async #end(live: Live): Promise<void> {
+  async #powerOff(live: Live): Promise<void> {
+    if (await askToPowerOff(this.#deps.drivers, live.running)) await live.finished;
+  }
+
+  /** Ends the process at once and cleans up after it. */
+  async end(live: Live): Promise<void> {
     live.isKilled = true;
     await live.running.machine.kill();
     await live.finished;
   }
 
-  async #askToPowerOff(live: Live): Promise<void> {
-    try {
-      const agent = await live.running.agent(AbortSignal.timeout(SHUTDOWN_REQUEST_TIMEOUT_MS));
-      const driver = this.#deps.drivers.find(
-        ({ name }) => name === live.running.machine.handle.driver,
-      );
-      await agent.shutdown({
-        timeout_ms: SHUTDOWN_REQUEST_TIMEOUT_MS,
-        reboot: driver?.features.endsOnPowerOff === false,
-      });
-    } catch (error) {
-      log.warn("the guest did not take the request to stop: {message}", {
-        message: messageOf(error),
-      });
-      return;
-    }
-    await live.finished;
-  }
-
-  async #makeFolder(vm: VmRecord): Promise<void> {
-    const paths = this.#deps.config.paths.vm(vm.id);
-    mkdirSync(paths.folder, { recursive: true, mode: 0o700 });
-    await formatEmpty(paths.disk, {
-      size_bytes: vm.spec.disk_bytes,
-      seed: sha256(vm.id),
-      label: "banger",
-    });
-    writeFileAtomic(paths.hostKey, generateHostKey(vm.name).private);
-    updateVm(this.#deps.db, vm, { state: "stopped" });
-  }
-
-  async #remove(vm: VmRecord): Promise<void> {
+  /** For whoever has the machine's turn. */
+  async removeNow({ id, name, state }: VmRecord): Promise<void> {
     const { db, config } = this.#deps;
-    if (vm.state !== "removing") updateVm(db, vm, { state: "removing" });
+    const vm = state === "removing" ? getVm(db, id) : this.set(id, { state: "removing" });
     await unlaunch(this.#deps, vm);
-    rmSync(config.paths.vm(vm.id).folder, { recursive: true, force: true });
-    deleteVm(db, vm.id);
+    rmSync(config.paths.vm(id).folder, { recursive: true, force: true });
+    deleteVm(db, id);
+    this.#expiries.cancel(id);
+    this.#restarts.cancel(id);
+    this.#pauses.forget(id);
+    this.#events.publish({ id, name, state: "removed" });
   }
 
-  async #reconcile(vm: VmRecord): Promise<void> {
-    const { db, drivers } = this.#deps;
-    if (vm.state === "stopped" && !vm.spec.ephemeral) return;
-    if (vm.state === "creating" || vm.state === "removing") return await this.#remove(vm);
-    const handle = vm.runtime?.hostBootId === hostBootId() ? vm.runtime.handle : undefined;
-    const driver = drivers.find(({ name }) => name === handle?.driver);
-    const machine = handle && (await driver?.adopt(handle));
-    if (!machine) {
-      const { runtime } = this.#deps.config.paths.vm(vm.id);
-      await Promise.all(drivers.map((each) => each.killStray(runtime)));
-      await unlaunch(this.#deps, vm);
-      const exit: VmExit = { reason: "unknown", at: new Date().toISOString() };
-      const stopped =
-        vm.state === "stopped" ? vm : updateVm(db, vm, { state: "stopped", runtime: null, exit });
-      if (vm.spec.ephemeral) await this.#remove(stopped);
-      return;
+  /** Removes the machine when it has reached its age. */
+  watchExpiry(id: string): void {
+    const expiry = expiryOf(getVm(this.#deps.db, id));
+    if (!expiry) return;
+    this.#expiries.set(id, Date.parse(expiry), () => {
+      log.info("{id} has reached its age and is removed", { id });
+      this.#inBackground(id, this.remove(id, { force: true }));
+    });
+  }
+
+  /** After a pause, and again when that fails. */
+  startAgain({ id, name, startedAt }: VmRecord): void {
+    const pause_ms = this.#pauses.next_ms(id, startedAt);
+    log.info("{name} is started again in {pause_ms} ms", { name, pause_ms });
+    this.#restarts.set(id, Date.now() + pause_ms, () =>
+      this.#inBackground(
+        id,
+        this.start(id, {}).catch(async (error) => {
+          const vm = findVm(this.#deps.db, id);
+          if (vm?.state === "stopped" && vm.intent === "run") this.startAgain(vm);
+          throw error;
+        }),
+      ),
+    );
+  }
+
+  /** For work that no client waits for. */
+  #inBackground(id: string, work: Promise<unknown>): void {
+    work.catch((error) => log.warn("{id}: {message}", { id, message: messageOf(error) }));
+  }
+
+  /** Takes over a process of an earlier daemon; a boot that it was in the middle of goes on. */
+  adopt({ id, state }: VmRecord, machine: Machine): Live {
+    const live = this.#track(id, machine);
+    if (state === "running") this.set(id, { intent: "run" });
+    if (state === "starting") this.#inBackground(id, this.#resumeBoot(id, live));
+    return live;
+  }
+
+  /** Whether somebody works on it, or it runs or waits for its next try. */
+  isAttended(id: string): boolean {
+    return this.#live.has(id) || this.turns.isBusy(id) || this.#restarts.has(id);
+  }
+
+  /** The guest tells its phases again to every host that connects. */
+  async #resumeBoot(id: string, live: Live): Promise<void> {
+    const abort = new AbortController();
+    this.#starting.set(id, abort);
+    try {
+      await this.#untilReady(id, live, { signal: abort.signal });
+    } catch (error) {
+      const vm = findVm(this.#deps.db, id);
+      if (vm?.intent === "create" && !this.#live.has(id)) await this.remove(id);
+      throw error;
+    } finally {
+      this.#starting.delete(id);
     }
-    const live = this.#track(vm.id, machine);
-    log.info("adopted {name}, pid {pid}", { name: vm.name, pid: machine.handle.pid });
-    // The command that it was made for lost its client with the earlier daemon.
-    if (vm.spec.ephemeral) return void (await this.#end(live));
-    if (vm.state === "starting") updateVm(db, vm, { state: "running" });
-    if (vm.state === "stopping") await this.#end(live);
   }
-}
-function detailOf(reason: ExitReason, consolePath: string): { detail?: string } {
-  if (reason.kind === "crashed") return { detail: reason.detail };
-  if (reason.kind !== "panic") return {};
-  return { detail: consoleTail(consolePath, CONSOLE_LINES_SHOWN).join("\n") };
-}
-
-function hintFor(detail: string): string {
-  if (/out of memory|deadlocked on memory/i.test(detail)) return "Give it more with --memory";
-  return "Try another kernel with --kernel, or see: banger doctor";
 }

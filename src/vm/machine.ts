@@ -37,6 +37,13 @@ export function requireState(
   });
 }
 
+export function assertNotRunning({ name, state }: { name: string; state: VmState }): void {
+  if (state !== "running") return;
+  throw new BangerError("invalid_state", `Cannot remove machine "${name}": it is running`, {
+    hint: `Stop it first (banger vm stop ${name}), or use: banger vm rm --force ${name}`,
+  });
+}
+
 function hintFor({ name, state }: { name: string; state: VmState }): string | undefined {
   if (state === "stopped") return `Start it with: banger vm start ${name}`;
   if (state === "running") return `Stop it with: banger vm stop ${name}`;

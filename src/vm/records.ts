@@ -3,6 +3,7 @@ import type { Database } from "bun:sqlite";
 import {
   type BootMode,
   type NetworkMode,
+  type RestartPolicy,
   type Vm,
   type VmExit,
   type VmState,
@@ -27,7 +28,14 @@ export interface VmSpec {
   env: Record<string, string>;
   /** Lives as long as the command it was made for, and is removed with it. */
   ephemeral?: boolean;
+  /** It is removed, running or not, this long after it was made. */
+  ttl_ms?: number;
+  /** Absent: no. */
+  restart?: RestartPolicy;
 }
+
+/** What is wanted of a machine, whatever it does now; see the schema. */
+export type VmIntent = "create" | "run";
 
 /** What a started machine holds outside the store. */
 export interface VmRuntime {
@@ -49,6 +57,7 @@ export interface VmRecord {
   runtime: VmRuntime | undefined;
   exit: VmExit | undefined;
   warning: string | undefined;
+  intent: VmIntent | undefined;
   createdAt: string;
   startedAt: string | undefined;
 }
@@ -64,6 +73,7 @@ interface Row {
   runtime: string | null;
   exit: string | null;
   warning: string | null;
+  intent: VmIntent | null;
   created_at: string;
   started_at: string | null;
 }
@@ -107,8 +117,8 @@ export function insertVm(db: Database, vm: NewVm): void {
   const name = vmName.parse(vm.name);
   try {
     db.query(
-      `INSERT INTO vms (id, name, state, image_id, kernel, spec, created_at)
-       VALUES ($id, $name, 'creating', $imageId, $kernel, $spec, $createdAt)`,
+      `INSERT INTO vms (id, name, state, image_id, kernel, spec, intent, created_at)
+       VALUES ($id, $name, 'creating', $imageId, $kernel, $spec, 'create', $createdAt)`,
     ).run({
       id: vm.id,
       name,
@@ -131,6 +141,7 @@ export interface VmChange {
   runtime?: VmRuntime | null;
   exit?: VmExit | null;
   warning?: string | null;
+  intent?: VmIntent | null;
   startedAt?: string;
 }
 
@@ -143,10 +154,12 @@ export function updateVm(db: Database, vm: VmRecord, change: VmChange): VmRecord
     runtime: change.runtime === undefined ? vm.runtime : (change.runtime ?? undefined),
     exit: change.exit === undefined ? vm.exit : (change.exit ?? undefined),
     warning: change.warning === undefined ? vm.warning : (change.warning ?? undefined),
+    intent: change.intent === undefined ? vm.intent : (change.intent ?? undefined),
     startedAt: change.startedAt ?? vm.startedAt,
   };
   db.query(
-    `UPDATE vms SET state = $state, runtime = $runtime, exit = $exit, warning = $warning, started_at = $startedAt
+    `UPDATE vms SET state = $state, runtime = $runtime, exit = $exit, warning = $warning,
+       intent = $intent, started_at = $startedAt
      WHERE id = $id`,
   ).run({
     id: next.id,
@@ -154,6 +167,7 @@ export function updateVm(db: Database, vm: VmRecord, change: VmChange): VmRecord
     runtime: next.runtime ? JSON.stringify(next.runtime) : null,
     exit: next.exit ? JSON.stringify(next.exit) : null,
     warning: next.warning ?? null,
+    intent: next.intent ?? null,
     startedAt: next.startedAt ?? null,
   });
   return next;
@@ -161,6 +175,12 @@ export function updateVm(db: Database, vm: VmRecord, change: VmChange): VmRecord
 
 export function deleteVm(db: Database, id: string): void {
   db.query("DELETE FROM vms WHERE id = $id").run({ id });
+}
+
+/** When the machine is to be removed; undefined when it stays. */
+export function expiryOf({ spec, createdAt }: VmRecord): string | undefined {
+  if (spec.ttl_ms === undefined) return undefined;
+  return new Date(Date.parse(createdAt) + spec.ttl_ms).toISOString();
 }
 
 export function toApi(vm: VmRecord): Vm {
@@ -190,6 +210,8 @@ export function toApi(vm: VmRecord): Vm {
         }
       : {}),
     createdAt: vm.createdAt,
+    ...(spec.restart ? { restart: spec.restart } : {}),
+    ...(expiryOf(vm) ? { expiresAt: expiryOf(vm) } : {}),
     ...(vm.startedAt ? { startedAt: vm.startedAt } : {}),
     ...(vm.exit ? { exit: vm.exit } : {}),
     ...(vm.warning ? { warning: vm.warning } : {}),
@@ -208,6 +230,7 @@ function fromRow(row: Row): VmRecord {
     runtime: row.runtime ? (JSON.parse(row.runtime) as VmRuntime) : undefined,
     exit: row.exit ? (JSON.parse(row.exit) as VmExit) : undefined,
     warning: row.warning ?? undefined,
+    intent: row.intent ?? undefined,
     createdAt: row.created_at,
     startedAt: row.started_at ?? undefined,
   };

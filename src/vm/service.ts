@@ -2,28 +2,36 @@
 import { readFileSync } from "node:fs";
 import { getLogger } from "@logtape/logtape";
 import type { ExecRequest } from "#api/exec.ts";
+import type { MachineEvent, RepairStep } from "#api/system.ts";
 import type { Vm, VmCreate, VmExit } from "#api/vm.ts";
 import { BangerError, messageOf } from "#base/error.ts";
+import { newId } from "#base/id.ts";
 import type { ConnectTarget } from "#guest/connect.ts";
 import type { ExecStream } from "#guest/exec.ts";
 import type { BootOptions } from "./boot.ts";
 import { enterVm } from "./create.ts";
 import type { VmDeps } from "./deps.ts";
+import { Events } from "./events.ts";
 import { commandOf, toGuestRequest } from "./exec.ts";
 import { Lifecycle, type Live } from "./lifecycle.ts";
 import { readLog } from "./logs.ts";
 import { requireState } from "./machine.ts";
 import { getVm, listVms, toApi, type VmRecord } from "./records.ts";
+import { Recoverer } from "./recover.ts";
+import { sweepStrays } from "./strays.ts";
 
 const log = getLogger(["banger", "vm"]);
 
 export class VmService {
   readonly #deps: VmDeps;
+  readonly #events = new Events();
   readonly #lifecycle: Lifecycle;
+  readonly #recoverer: Recoverer;
 
   constructor(deps: VmDeps) {
     this.#deps = deps;
-    this.#lifecycle = new Lifecycle(deps);
+    this.#lifecycle = new Lifecycle(deps, this.#events);
+    this.#recoverer = new Recoverer(deps, this.#lifecycle);
   }
 
   list(): Vm[] {
@@ -39,11 +47,20 @@ export class VmService {
     request: VmCreate & { ephemeral?: boolean },
     options: BootOptions = {},
   ): Promise<Vm> {
+    const id = newId();
+    return await this.#lifecycle.turns.hold(id, () => this.#create({ ...request, id }, options));
+  }
+
+  async #create(
+    request: VmCreate & { id: string; ephemeral?: boolean },
+    options: BootOptions,
+  ): Promise<Vm> {
     const entered = await enterVm(this.#deps, request, options);
     try {
       await this.#lifecycle.make(entered.id);
-      if (request.start === false) return this.show(entered.id);
-      return await this.start(entered.id, options);
+      if (request.start !== false) return await this.start(entered.id, options);
+      this.#lifecycle.keep(entered.id);
+      return this.show(entered.id);
     } catch (error) {
       // A machine that runs but could not be set up is kept: it can be looked into.
       if (this.#lifecycle.live(entered.id) && !options.signal?.aborted) throw error;
@@ -70,18 +87,40 @@ export class VmService {
   /** Ends the process at once, also of a machine that is still starting. */
   async kill(ref: string): Promise<Vm> {
     const { id } = getVm(this.#deps.db, ref);
+    await this.#recoverer.done(id);
     await this.#lifecycle.kill(id);
     return this.show(id);
   }
 
   /** Removes a machine with its disk. `force` ends it first when it runs. */
   async remove(ref: string, options: { force?: boolean } = {}): Promise<void> {
-    await this.#lifecycle.remove(getVm(this.#deps.db, ref).id, options);
+    const { id } = getVm(this.#deps.db, ref);
+    await this.#recoverer.done(id);
+    await this.#lifecycle.remove(id, options);
   }
 
-  /** Takes over what an earlier daemon left. */
-  async reconcile(): Promise<void> {
-    await this.#lifecycle.reconcile();
+  /**
+   * Takes over what an earlier daemon left, undoes what it left half done, and removes what
+   * belongs to no machine; `isDryRun` only says what that would be. Machines that this daemon
+   * works on are left alone.
+   */
+  async repair(options: { isDryRun?: boolean } = {}): Promise<RepairStep[]> {
+    const steps = await this.#recoverer.all({ isDryRun: options.isDryRun ?? false });
+    const strays = await sweepStrays(this.#deps, { isDryRun: options.isDryRun ?? false });
+    return [...steps, ...strays];
+  }
+
+  /** Machines that are stopped and not about to be started again; gives the names of those removed. */
+  async prune(): Promise<string[]> {
+    const idle = listVms(this.#deps.db).filter(
+      ({ state, intent }) => state === "stopped" && intent === undefined,
+    );
+    await Promise.all(idle.map(({ id }) => this.#lifecycle.remove(id)));
+    return idle.map(({ name }) => name);
+  }
+
+  events(signal: AbortSignal | undefined): AsyncGenerator<MachineEvent, void> {
+    return this.#events.listen(signal);
   }
 
   /** Lets go of every machine without ending it, for the next daemon to adopt. */
@@ -91,6 +130,7 @@ export class VmService {
 
   /** Resolves when the machine has ended; at once for one that does not run. */
   async wait(ref: string, signal?: AbortSignal): Promise<VmExit> {
+    await this.#recoverer.done(getVm(this.#deps.db, ref).id);
     const vm = getVm(this.#deps.db, ref);
     const live = this.#lifecycle.live(vm.id);
     if (live) {
@@ -140,6 +180,7 @@ export class VmService {
       signal?: AbortSignal;
     } = {},
   ): Promise<ExecStream> {
+    await this.#recoverer.done(getVm(this.#deps.db, ref).id);
     const vm = getVm(this.#deps.db, ref);
     const live = this.#requireLive(vm, "run a command in");
     const image = this.#deps.images.show(vm.imageId);
@@ -160,6 +201,7 @@ export class VmService {
 
   /** Opens a TCP port or unix socket inside the machine. */
   async connect(ref: string, target: ConnectTarget, signal?: AbortSignal) {
+    await this.#recoverer.done(getVm(this.#deps.db, ref).id);
     const vm = getVm(this.#deps.db, ref);
     const agent = await this.#requireLive(vm, "connect to").running.agent(signal);
     return await agent.connect(target, signal ? { signal } : {});

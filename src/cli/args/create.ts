@@ -14,7 +14,7 @@ export function createRequest(
   flags: Omit<MachineFlags, "env" | "envFile">,
   environment: Pick<MachineFlags, "env" | "envFile">,
 ): VmCreate {
-  const { name, mode, cpus, memory, disk } = flags;
+  const { name, mode, cpus, memory, disk, restart, ttl } = flags;
   const kernel = kernelOf(flags);
   const network = networkOf(flags);
   const env = readEnvironment(environment);
@@ -27,6 +27,8 @@ export function createRequest(
     ...(memory === undefined ? {} : { memory_mib: memory }),
     ...(disk === undefined ? {} : { disk_bytes: disk }),
     ...(network === undefined ? {} : { network }),
+    ...(restart === undefined ? {} : { restart }),
+    ...(ttl === undefined ? {} : { ttl_ms: ttl }),
     ...(env === undefined ? {} : { env }),
   };
 }

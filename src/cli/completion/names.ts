@@ -33,7 +33,7 @@ async function ask(kind: Kind, client: Client, signal: AbortSignal): Promise<Can
       return kernels.map((kernel) => ({ value: kernel.name, description: kernel.version }));
     }
     case "catalog": {
-      const entries = await client.kernel.available(undefined, { signal });
+      const entries = await client.kernel.available({}, { signal });
       return entries.map((entry) => ({ value: entry.name, description: entry.description }));
     }
   }

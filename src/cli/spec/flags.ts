@@ -1,5 +1,5 @@
 /** Flags that several commands share. */
-import { countArg, diskArg, memoryArg, textArg } from "#cli/args/numbers.ts";
+import { countArg, diskArg, durationArg, memoryArg, textArg } from "#cli/args/numbers.ts";
 import { choice, list, toggle, value } from "./types.ts";
 
 /** On every command. */
@@ -39,6 +39,12 @@ export const machineFlags = {
   disk: value("--disk <size>", "Size of the writable layer, which is sparse, such as 10G", diskArg),
   net: choice("--net <mode>", "Network", ["nat", "host", "user", "none"]),
   nat: toggle("--nat", "Same as --net nat"),
+  restart: choice("--restart <policy>", "Start it again when it ends by itself", [
+    "no",
+    "on-failure",
+    "always",
+  ]),
+  ttl: value("--ttl <duration>", "Remove it, running or not, when it is this old", durationArg),
   ...environmentFlags,
 };
 

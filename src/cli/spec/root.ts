@@ -1,38 +1,10 @@
 /** The command tree: every command with its arguments, flags and examples, and nothing that runs. */
-import { countArg } from "#cli/args/numbers.ts";
+import { daemonCommands, debugCommands, eventsCommand, repairCommand } from "./daemon.ts";
 import { imageCommands } from "./image.ts";
 import { kernelCommands } from "./kernel.ts";
-import { any, command, group, one, toggle, value } from "./types.ts";
+import { dnsCommands, setupCommand } from "./setup.ts";
+import { any, command, group, one } from "./types.ts";
 import { vmCommands } from "./vm.ts";
-
-const daemonCommands = group("The background service, started when it is needed", {
-  start: command({ brief: "Start the daemon", examples: ["banger daemon start"] }),
-  stop: command({
-    brief: "End the daemon; machines run on",
-    examples: ["banger daemon stop"],
-  }),
-  restart: command({
-    brief: "End the daemon and start it again; machines run on",
-    examples: ["banger daemon restart"],
-  }),
-  status: command({
-    brief: "Show whether the daemon runs",
-    examples: ["banger daemon status", "banger daemon status --json"],
-  }),
-  logs: command({
-    brief: "Print the daemon's log",
-    flags: {
-      follow: toggle("-f, --follow", "Go on printing what is added"),
-      tail: value("-n, --tail <lines>", "Only the last lines", countArg),
-    },
-    examples: ["banger daemon logs -f"],
-  }),
-  run: command({
-    brief: "Be the daemon, in the foreground",
-    details: "For service managers: the log goes to standard error.",
-    examples: ["banger daemon run"],
-  }),
-});
 
 const configCommands = group("Settings and where they come from", {
   show: command({
@@ -51,11 +23,16 @@ export const root = group("Real virtual machines from OCI images on your own Lin
   kernel: kernelCommands,
   daemon: daemonCommands,
   config: configCommands,
+  dns: dnsCommands,
+  repair: repairCommand,
+  events: eventsCommand,
+  debug: debugCommands,
   doctor: command({
     brief: "Check what this computer has for running machines, and how to mend what is missing",
     details: "The exit status is 0 when machines can run. Works with the daemon down.",
     examples: ["banger doctor", "banger doctor --json"],
   }),
+  setup: setupCommand,
   "ssh-config": command({
     brief: "Print the lines for ~/.ssh/config that make `ssh NAME.vm` work",
     examples: ["banger ssh-config >> ~/.ssh/config"],

@@ -75,6 +75,11 @@ export const vmCommands = group("Machines: make, run, enter, stop", {
     flags: { force: toggle("-f, --force", "Also if it runs") },
     examples: ["banger vm rm testbox", "banger vm rm --force testbox other"],
   }),
+  prune: command({
+    brief: "Remove the machines that are stopped, with their disks",
+    flags: { force: toggle("-f, --force", "Do it without showing them first") },
+    examples: ["banger vm prune", "banger vm prune --force"],
+  }),
   list: command({
     brief: "List machines",
     aliases: ["ls", "ps"],

@@ -1,0 +1,86 @@
+/** The part of the contract that is about machines. */
+import { eventIterator, oc } from "@orpc/contract";
+import { z } from "zod";
+import { fails, nothing, progress } from "./procedure.ts";
+import { logChunk, vm, vmCreate, vmExit, vmRef } from "./vm.ts";
+
+const byName = z.object({ name: vmRef });
+
+export const vmContract = {
+  list: oc.route({ method: "GET", path: "/vms", summary: "All machines" }).output(z.array(vm)),
+  show: fails("not_found")
+    .route({ method: "GET", path: "/vms/{name}", summary: "One machine" })
+    .input(byName)
+    .output(vm),
+  create: fails(
+    "not_found",
+    "already_exists",
+    "invalid_state",
+    "permission_denied",
+    "guest",
+    "limit_exceeded",
+    "no_space",
+  )
+    .route({ method: "POST", path: "/vms", summary: "Make a machine and start it" })
+    .input(vmCreate)
+    .output(eventIterator(progress, vm)),
+  start: fails(
+    "not_found",
+    "invalid_state",
+    "permission_denied",
+    "guest",
+    "limit_exceeded",
+    "no_space",
+    "timeout",
+  )
+    .route({ method: "POST", path: "/vms/{name}/start", summary: "Start a machine" })
+    .input(byName)
+    .output(eventIterator(progress, vm)),
+  stop: fails("not_found", "invalid_state")
+    .route({ method: "POST", path: "/vms/{name}/stop", summary: "Ask, wait, then insist" })
+    .input(z.object({ name: vmRef, grace_ms: z.int().min(0).max(3_600_000).optional() }))
+    .output(vm),
+  restart: fails("not_found", "invalid_state", "guest", "timeout")
+    .route({ method: "POST", path: "/vms/{name}/restart", summary: "Stop, then start" })
+    .input(z.object({ name: vmRef, grace_ms: z.int().min(0).max(3_600_000).optional() }))
+    .output(eventIterator(progress, vm)),
+  kill: fails("not_found", "invalid_state")
+    .route({ method: "POST", path: "/vms/{name}/kill", summary: "End a machine at once" })
+    .input(byName)
+    .output(vm),
+  remove: fails("not_found", "invalid_state")
+    .route({ method: "DELETE", path: "/vms/{name}", summary: "Remove a machine and its disk" })
+    .input(z.object({ name: vmRef, force: z.boolean().optional() }))
+    .output(nothing),
+  prune: oc
+    .route({ method: "POST", path: "/vms/prune", summary: "Remove the stopped machines" })
+    .output(z.array(z.string())),
+  wait: fails("not_found")
+    .route({ method: "GET", path: "/vms/{name}/wait", summary: "Wait until a machine has ended" })
+    .input(byName)
+    .output(vmExit),
+  logs: fails("not_found")
+    .route({ method: "GET", path: "/vms/{name}/logs", summary: "What its console printed" })
+    .input(
+      z.object({
+        name: vmRef,
+        follow: z.coerce.boolean().optional(),
+        /** The last lines only. */
+        tail: z.coerce.number().int().min(0).max(1_000_000).optional(),
+      }),
+    )
+    .output(eventIterator(logChunk)),
+  /** What `vm ssh` needs to speak for a machine: its host key and who may log in. */
+  sshIdentity: fails("not_found")
+    .route({ method: "GET", path: "/vms/{name}/ssh", summary: "The machine's ssh identity" })
+    .input(byName)
+    .output(
+      z.object({
+        name: z.string(),
+        /** Private host key, OpenSSH format. */
+        hostKey: z.string(),
+        /** Public keys that may log in, one authorized_keys line each. */
+        authorizedKeys: z.array(z.string()),
+      }),
+    ),
+};

@@ -1,0 +1,27 @@
+/** What every part of the contract is declared with. */
+import { oc } from "@orpc/contract";
+import { z } from "zod";
+import { type ErrorCode, errorCodes } from "#base/error.ts";
+
+/** One report of long work; its numbers grow while `step` stays the same. */
+export const progress = z.object({
+  step: z.string(),
+  message: z.string(),
+  done: z.number().optional(),
+  total: z.number().optional(),
+  unit: z.enum(["bytes", "items"]).optional(),
+});
+
+const errorData = z.object({ hint: z.string().optional() });
+
+/** Declares errors that a procedure gives besides `internal` and `cancelled`. */
+export function fails<const C extends ErrorCode>(...codes: C[]) {
+  type Entry = { status: number; data: typeof errorData };
+  return oc.errors(
+    Object.fromEntries(
+      codes.map((code) => [code, { status: errorCodes[code].http, data: errorData }]),
+    ) as Record<C, Entry>,
+  );
+}
+
+export const nothing = z.object({});

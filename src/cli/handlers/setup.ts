@@ -1,0 +1,65 @@
+import { statSync } from "node:fs";
+import { BangerError } from "#base/error.ts";
+import type { Handler } from "#cli/context.ts";
+import { selfCommand } from "#cli/daemon/self.ts";
+import { table } from "#cli/print/table.ts";
+import { safeText } from "#cli/print/text.ts";
+import type { setupCommand } from "#cli/spec/setup.ts";
+import type { SetupAction, SetupStep } from "#daemon/setup.ts";
+
+type Flags = Parameters<Handler<typeof setupCommand>>[0]["flags"];
+
+export const run: Handler<typeof setupCommand> = async ({ flags }, { output }) => {
+  const action = actionOf(flags);
+  const { taps, hostTaps, user, dryRun } = flags;
+  const program = selfCommand();
+  const { runSetup } = await import("#daemon/setup.ts");
+  const steps = await runSetup({ action, program, isDryRun: dryRun, taps, hostTaps, user });
+  await output.document(steps, () => render(steps, dryRun));
+  if (dryRun) return output.note("Nothing was done.");
+  if (action !== "set up") return;
+  const changeable = program.find(isChangeable);
+  if (changeable !== undefined) {
+    output.note(
+      `At boot root runs "${changeable}", which others than root can change: better keep it where only root can write.`,
+    );
+  }
+  output.note("Machines are connected without root from now on. Undo: sudo banger setup --undo");
+};
+
+/** `invalid_argument` for flags that do not go together. */
+function actionOf(flags: Flags): SetupAction {
+  const action = flags.restore ? "restore" : flags.undo ? "undo" : "set up";
+  const others = {
+    "--undo": flags.undo && flags.restore,
+    "--dry-run": flags.dryRun && flags.restore,
+    "--taps": flags.taps !== undefined,
+    "--host-taps": flags.hostTaps !== undefined,
+    "--user": flags.user !== undefined,
+  };
+  const given = Object.entries(others).find(([, isGiven]) => isGiven)?.[0];
+  if (action === "set up" || given === undefined) return action;
+  throw new BangerError("invalid_argument", `Cannot use ${given} with --${action}`, {
+    hint: `sudo banger setup --${action}`,
+  });
+}
+
+const verbs = { command: "run", file: "write", remove: "remove" } as const;
+
+/** `isWhole`: with what commands read and files hold. */
+function render(steps: readonly SetupStep[], isWhole: boolean): string {
+  if (steps.length === 0) return "";
+  const nameOf = (step: SetupStep) => (step.kind === "command" ? step.command : step.path);
+  const rows = steps.map((step) => [verbs[step.kind], nameOf(step)]);
+  const texts = steps.flatMap((step) => {
+    const text =
+      step.kind === "command" ? step.input : step.kind === "file" ? step.content : undefined;
+    return text === undefined ? [] : [`\n${nameOf(step)}:\n${safeText(text).trimEnd()}`];
+  });
+  return [table(["STEP", "WHAT"], rows), ...(isWhole ? texts : [])].join("\n");
+}
+
+function isChangeable(path: string): boolean {
+  const { uid, mode } = statSync(path);
+  return uid !== 0 || (mode & 0o022) !== 0;
+}

@@ -1,0 +1,23 @@
+import { BangerError } from "#base/error.ts";
+import type { Handler } from "#cli/context.ts";
+import type { vmCommands } from "#cli/spec/vm.ts";
+
+export const run: Handler<typeof vmCommands.commands.prune> = async ({ flags }, context) => {
+  const { output, interrupt } = context;
+  const client = await context.daemon();
+  const { signal } = interrupt;
+  if (!flags.force) {
+    const vms = await client.vm.list(undefined, { signal });
+    const stopped = vms.filter(({ state }) => state === "stopped").map(({ name }) => name);
+    if (stopped.length > 0) {
+      throw new BangerError(
+        "invalid_argument",
+        `Cannot remove ${stopped.join(", ")}: the disks would be lost, and --force was not given`,
+        { hint: "If that is meant: banger vm prune --force" },
+      );
+    }
+  }
+  for (const name of await client.vm.prune(undefined, { signal })) {
+    await output.item({ removed: name }, name);
+  }
+};

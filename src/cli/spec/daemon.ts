@@ -1,0 +1,56 @@
+import { countArg, textArg } from "#cli/args/numbers.ts";
+import { command, group, toggle, value } from "./types.ts";
+
+export const daemonCommands = group("The background service, started when it is needed", {
+  start: command({ brief: "Start the daemon", examples: ["banger daemon start"] }),
+  stop: command({
+    brief: "End the daemon; machines run on",
+    examples: ["banger daemon stop"],
+  }),
+  restart: command({
+    brief: "End the daemon and start it again; machines run on",
+    examples: ["banger daemon restart"],
+  }),
+  status: command({
+    brief: "Show whether the daemon runs",
+    examples: ["banger daemon status", "banger daemon status --json"],
+  }),
+  logs: command({
+    brief: "Print the daemon's log",
+    flags: {
+      follow: toggle("-f, --follow", "Go on printing what is added"),
+      tail: value("-n, --tail <lines>", "Only the last lines", countArg),
+    },
+    examples: ["banger daemon logs -f"],
+  }),
+  run: command({
+    brief: "Be the daemon, in the foreground",
+    details: "For service managers: the log goes to standard error.",
+    examples: ["banger daemon run"],
+  }),
+});
+
+export const repairCommand = command({
+  brief: "Make the records and this computer agree, and print what was done",
+  details:
+    "A daemon does the same when it starts. Only what banger has made is ever changed or removed.",
+  flags: { dryRun: toggle("--dry-run", "Only print what would be done") },
+  examples: ["banger repair --dry-run", "banger repair --json"],
+});
+
+export const eventsCommand = command({
+  brief: "Print what happens to machines, as it happens",
+  examples: ["banger events", "banger events --json"],
+});
+
+export const debugCommands = group("For reports of trouble", {
+  bundle: command({
+    brief: "Write logs, records and checks to a tar file, without keys and environments",
+    flags: {
+      output: value("-o, --output <file>", "Where; default: banger-debug.tar", textArg, {
+        completes: "path",
+      }),
+    },
+    examples: ["banger debug bundle", "banger debug bundle -o /tmp/banger.tar"],
+  }),
+});

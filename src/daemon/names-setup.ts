@@ -1,0 +1,34 @@
+/** `banger dns setup`: which server this computer is to ask. Works with the daemon down. */
+import { BangerError } from "#base/error.ts";
+import { addressOf, parseCidr } from "#net/address.ts";
+import { gatewayCidr, readBridgeMark } from "#net/bridge.ts";
+import { applyNamesSetup, type NamesSetup, namesSetup } from "#net/dns/resolved.ts";
+import { checkSubnet } from "#net/pool.ts";
+import { callerUid, configOf } from "./account.ts";
+
+const DNS_PORT = 53;
+
+/** Gives what was done, or what a person has to do; the latter needs no rights. */
+export async function runNamesSetup(): Promise<NamesSetup> {
+  const { values } = await configOf(callerUid());
+  const bridge = values["network.bridge"];
+  const mark = readBridgeMark(bridge);
+  const gateway = mark?.gateway ?? gatewayCidr(checkSubnet(parseCidr(values["network.subnet"])));
+  const server = { address: addressOf(gateway), port: mark?.dnsPort ?? DNS_PORT };
+  const setup = namesSetup({ bridge, server });
+  if (setup.kind === "by hand") return setup;
+  if (process.getuid?.() !== 0) {
+    throw new BangerError("permission_denied", "Cannot tell systemd-resolved: that takes root", {
+      hint: "sudo banger dns setup",
+    });
+  }
+  if (!mark) {
+    throw new BangerError(
+      "invalid_state",
+      `Cannot tell systemd-resolved of "${bridge}": it is not there yet`,
+      { hint: "Start a machine with --net nat first, or for good: sudo banger setup" },
+    );
+  }
+  await applyNamesSetup(setup.commands);
+  return setup;
+}

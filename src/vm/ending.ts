@@ -1,0 +1,44 @@
+/** How a machine is asked to end, and how its end is told. */
+import { getLogger } from "@logtape/logtape";
+import { messageOf } from "#base/error.ts";
+import { consoleTail } from "#vmm/console.ts";
+import type { Driver, ExitReason } from "#vmm/driver.ts";
+import type { RunningVm } from "./running.ts";
+
+const log = getLogger(["banger", "vm"]);
+
+const SHUTDOWN_REQUEST_TIMEOUT_MS = 5000;
+const CONSOLE_LINES_SHOWN = 12;
+
+/** Asks the guest to power off; false when it did not take the request. */
+export async function askToPowerOff(
+  drivers: readonly Driver[],
+  running: RunningVm,
+): Promise<boolean> {
+  try {
+    const agent = await running.agent(AbortSignal.timeout(SHUTDOWN_REQUEST_TIMEOUT_MS));
+    const driver = drivers.find(({ name }) => name === running.machine.handle.driver);
+    await agent.shutdown({
+      timeout_ms: SHUTDOWN_REQUEST_TIMEOUT_MS,
+      reboot: driver?.features.endsOnPowerOff === false,
+    });
+    return true;
+  } catch (error) {
+    log.warn("the guest did not take the request to stop: {message}", {
+      message: messageOf(error),
+    });
+    return false;
+  }
+}
+
+/** The monitor's last words, or the console's last lines after a panic. */
+export function detailOf(reason: ExitReason, consolePath: string): { detail?: string } {
+  if (reason.kind === "crashed") return { detail: reason.detail };
+  if (reason.kind !== "panic") return {};
+  return { detail: consoleTail(consolePath, CONSOLE_LINES_SHOWN).join("\n") };
+}
+
+export function hintFor(detail: string): string {
+  if (/out of memory|deadlocked on memory/i.test(detail)) return "Give it more with --memory";
+  return "Try another kernel with --kernel, or see: banger doctor";
+}

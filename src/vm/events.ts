@@ -1,0 +1,46 @@
+/** What happens to machines, told to whoever listens; nothing is kept for those who come later. */
+import type { MachineEvent } from "#api/system.ts";
+
+/** A listener that does not read loses its oldest events, never the daemon's memory. */
+const PENDING_EVENTS_MAX = 1000;
+
+type Listener = (event: MachineEvent) => void;
+
+export class Events {
+  readonly #listeners = new Set<Listener>();
+
+  publish(event: Omit<MachineEvent, "at">): void {
+    const told = { at: new Date().toISOString(), ...event };
+    for (const listener of this.#listeners) listener(told);
+  }
+
+  /** Ends when `signal` fires. What happens from this call on is in it. */
+  listen(signal: AbortSignal | undefined): AsyncGenerator<MachineEvent, void> {
+    const pending: MachineEvent[] = [];
+    let wake = Promise.withResolvers<void>();
+    const listener: Listener = (event) => {
+      if (pending.length >= PENDING_EVENTS_MAX) pending.shift();
+      pending.push(event);
+      wake.resolve();
+    };
+    const onAbort = (): void => wake.resolve();
+    this.#listeners.add(listener);
+    signal?.addEventListener("abort", onAbort, { once: true });
+    const forget = (): void => {
+      this.#listeners.delete(listener);
+      signal?.removeEventListener("abort", onAbort);
+    };
+    return (async function* () {
+      try {
+        while (!signal?.aborted) {
+          yield* pending.splice(0);
+          if (pending.length > 0) continue;
+          await wake.promise;
+          wake = Promise.withResolvers();
+        }
+      } finally {
+        forget();
+      }
+    })();
+  }
+}

@@ -1,0 +1,19 @@
+/** What a machine owns on disk from its first moment: its folder, writable layer and host key. */
+import { mkdirSync } from "node:fs";
+import { writeFileAtomic } from "#base/atomic.ts";
+import { sha256 } from "#base/digest.ts";
+import { generateHostKey } from "#config/ssh-key.ts";
+import { formatEmpty } from "#ext4/empty.ts";
+import type { VmDeps } from "./deps.ts";
+import type { VmRecord } from "./records.ts";
+
+export async function makeFolder({ config }: VmDeps, { id, name, spec }: VmRecord): Promise<void> {
+  const paths = config.paths.vm(id);
+  mkdirSync(paths.folder, { recursive: true, mode: 0o700 });
+  await formatEmpty(paths.disk, {
+    size_bytes: spec.disk_bytes,
+    seed: sha256(id),
+    label: "banger",
+  });
+  writeFileAtomic(paths.hostKey, generateHostKey(name).private);
+}

@@ -1,0 +1,103 @@
+/** Admission, restarts, timers and events: what the lifecycle decides without a machine. */
+import { expect, test } from "bun:test";
+import { GiB, MiB } from "#base/size.ts";
+import { assertRoom, RESERVE_BYTES, SPACE_MIN_BYTES } from "./admission.ts";
+import { Events } from "./events.ts";
+import type { VmRecord, VmSpec } from "./records.ts";
+import { isToRestart, Pauses } from "./restart.ts";
+import { Timers } from "./timers.ts";
+
+const spec: VmSpec = {
+  mode: "direct",
+  cpus: 1,
+  memory_mib: 1024,
+  disk_bytes: 1,
+  network: "none",
+  mac: "02:00:00:00:00:01",
+  machineId: "0",
+  env: {},
+};
+const vm = { name: "box", spec };
+
+test("a machine fits when memory is left for it, its monitor, the promised and the host", () => {
+  const room = { memory_bytes: 2 * GiB, promised_bytes: 0, disk_bytes: GiB };
+  assertRoom(vm, room);
+  const rest_bytes = 2 * GiB - RESERVE_BYTES - GiB;
+  expect(() => assertRoom(vm, { ...room, promised_bytes: rest_bytes })).toThrow(
+    "promised to running machines",
+  );
+  expect(() => assertRoom(vm, { ...room, memory_bytes: 512 * MiB })).toThrow(
+    "Cannot start machine",
+  );
+});
+
+test("a machine does not fit on a full disk", () => {
+  const room = { memory_bytes: 8 * GiB, promised_bytes: 0, disk_bytes: SPACE_MIN_BYTES - 1 };
+  expect(() => assertRoom(vm, room)).toThrow("of disk are free");
+});
+
+test("only a machine that is meant to run is started again, and as its policy says", () => {
+  const record = (restart: "no" | "on-failure" | "always", intent?: "run") =>
+    ({ spec: { ...spec, restart }, intent }) as VmRecord;
+  expect(isToRestart(record("always", "run"), "poweroff")).toBe(true);
+  expect(isToRestart(record("on-failure", "run"), "poweroff")).toBe(false);
+  expect(isToRestart(record("on-failure", "run"), "panic")).toBe(true);
+  expect(isToRestart(record("no", "run"), "crashed")).toBe(false);
+  expect(isToRestart(record("always"), "crashed")).toBe(false);
+});
+
+test("pauses double up to a minute, and start afresh after a good run", () => {
+  const pauses = new Pauses();
+  const now_ms = Date.parse("2026-01-01T01:00:00.000Z");
+  const next = (ran_ms: number) =>
+    pauses.next_ms("a", new Date(now_ms - ran_ms).toISOString(), now_ms);
+  const row = Array.from({ length: 8 }, () => next(10));
+  expect(row).toEqual([1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]);
+  expect(next(120_000)).toBe(1000);
+});
+
+test("a timer is replaced by a newer one of the same machine, and can be cancelled", async () => {
+  const timers = new Timers();
+  const fired: string[] = [];
+  const { promise, resolve } = Promise.withResolvers<void>();
+  timers.set("a", Date.now(), () => fired.push("old"));
+  timers.set("b", Date.now(), () => fired.push("cancelled"));
+  timers.cancel("b");
+  timers.set("a", Date.now() + 5, () => {
+    fired.push("new");
+    resolve();
+  });
+  expect(timers.has("a")).toBe(true);
+  // Timers keep no program running, so something else has to.
+  const alive = setInterval(() => {}, 1000);
+  await promise;
+  clearInterval(alive);
+  expect(fired).toEqual(["new"]);
+  expect(timers.has("a")).toBe(false);
+});
+
+test("a listener hears what happens after it began, until it stops", async () => {
+  const events = new Events();
+  const abort = new AbortController();
+  events.publish({ id: "a", name: "early", state: "stopped" });
+  const heard = events.listen(abort.signal);
+  events.publish({ id: "a", name: "box", state: "starting" });
+  events.publish({ id: "a", name: "box", state: "running" });
+  expect((await heard.next()).value).toMatchObject({ name: "box", state: "starting" });
+  expect((await heard.next()).value).toMatchObject({ name: "box", state: "running" });
+  const last = heard.next();
+  abort.abort();
+  expect((await last).done).toBe(true);
+});
+
+test("a listener that does not read costs no more than its newest thousand events", async () => {
+  const events = new Events();
+  const abort = new AbortController();
+  const heard = events.listen(abort.signal);
+  for (let at = 0; at < 1500; at++) {
+    events.publish({ id: String(at), name: "box", state: "stopped" });
+  }
+  expect((await heard.next()).value).toMatchObject({ id: "500" });
+  abort.abort();
+  await heard.return();
+});

@@ -1,0 +1,95 @@
+/** Carries out what src/vm/recovery.ts decides, for every machine that an earlier daemon left. */
+import { getLogger } from "@logtape/logtape";
+import type { RepairStep } from "#api/system.ts";
+import type { VmExit } from "#api/vm.ts";
+import { messageOf } from "#base/error.ts";
+import { unlaunch } from "./boot.ts";
+import type { VmDeps } from "./deps.ts";
+import type { Lifecycle } from "./lifecycle.ts";
+import { findVm, listVms, type VmRecord } from "./records.ts";
+import { type Recovery, recoveryOf, stepOf } from "./recovery.ts";
+import { isToRestart } from "./restart.ts";
+
+const log = getLogger(["banger", "vm"]);
+
+export class Recoverer {
+  readonly #deps: VmDeps;
+  readonly #lifecycle: Lifecycle;
+  readonly #underWay = new Map<string, Promise<unknown>>();
+
+  constructor(deps: VmDeps, lifecycle: Lifecycle) {
+    this.#deps = deps;
+    this.#lifecycle = lifecycle;
+  }
+
+  /** Waits for what was left of one machine to be dealt with. */
+  async done(id: string): Promise<void> {
+    await this.#underWay.get(id);
+  }
+
+  /**
+   * Deals with every machine that nobody works on: running ones go on, half-made ones are undone.
+   * Side by side, so that one that hangs delays no other.
+   */
+  async all({ isDryRun }: { isDryRun: boolean }): Promise<RepairStep[]> {
+    const left = listVms(this.#deps.db).filter(({ id }) => !this.#lifecycle.isAttended(id));
+    if (isDryRun) {
+      return left.flatMap((vm) => {
+        const recovery = recoveryOf(vm);
+        return recovery ? [stepOf(vm, recovery)] : [];
+      });
+    }
+    const steps = left.map(async ({ id }) => {
+      const work = this.#lifecycle.turns.run(id, () => this.#recover(id));
+      this.#underWay.set(id, work);
+      return await work.finally(() => this.#underWay.delete(id));
+    });
+    return (await Promise.all(steps)).flat();
+  }
+
+  async #recover(id: string): Promise<RepairStep[]> {
+    const vm = findVm(this.#deps.db, id);
+    if (!vm) return [];
+    const recovery = recoveryOf(vm);
+    this.#lifecycle.watchExpiry(id);
+    if (!recovery) return [];
+    const step = stepOf(vm, recovery);
+    log.info("{machine}: {action}, since {detail}", { ...step });
+    try {
+      return [step, ...(await this.#carryOut(vm, recovery))];
+    } catch (error) {
+      const failure = messageOf(error);
+      log.error("cannot recover {name}: {failure}", { name: vm.name, failure });
+      return [{ ...step, failure }];
+    }
+  }
+
+  /** What comes of it may need to be dealt with in turn. */
+  async #carryOut(vm: VmRecord, { action }: Recovery): Promise<RepairStep[]> {
+    if (action === "remove") await this.#lifecycle.removeNow(vm);
+    if (action === "start") this.#lifecycle.startAgain(vm);
+    if (action === "remove" || action === "start") return [];
+    const handle = action === "stop" ? undefined : vm.runtime?.handle;
+    const driver = this.#deps.drivers.find(({ name }) => name === handle?.driver);
+    const machine = handle && (await driver?.adopt(handle));
+    if (!machine) {
+      await this.#giveBack(vm);
+      return await this.#recover(vm.id);
+    }
+    const live = this.#lifecycle.adopt(vm, machine);
+    if (action === "adopt") return [];
+    await this.#lifecycle.end(live);
+    // One that was made for a command goes with its end.
+    return vm.spec.ephemeral ? [] : await this.#recover(vm.id);
+  }
+
+  async #giveBack(vm: VmRecord): Promise<void> {
+    const { runtime } = this.#deps.config.paths.vm(vm.id);
+    await Promise.all(this.#deps.drivers.map((driver) => driver.killStray(runtime)));
+    await unlaunch(this.#deps, vm);
+    const exit: VmExit = { reason: "unknown", at: new Date().toISOString() };
+    const isAgain = isToRestart(vm, exit.reason);
+    const intent = isAgain || vm.intent === "create" ? {} : { intent: null };
+    this.#lifecycle.set(vm.id, { state: "stopped", runtime: null, exit, ...intent });
+  }
+}

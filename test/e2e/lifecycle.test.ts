@@ -1,0 +1,200 @@
+/** What becomes of machines when the daemon, their monitor or their time ends, and what a user sees of it. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { DaemonStatus, MachineEvent, RepairStep } from "#api/system.ts";
+import type { Vm } from "#api/vm.ts";
+import { busyboxLayout } from "#test/busybox.ts";
+import { type Installation, install } from "#test/installation.ts";
+
+const KERNEL = "debian-6.12";
+const DIRECT = ["--image", "busybox", "--mode", "direct", "--net", "none", "--memory", "256M"];
+
+let banger: Installation;
+
+beforeAll(async () => {
+  banger = install();
+  await banger.ok("kernel", "pull", KERNEL);
+  await busyboxLayout(join(banger.home, "busybox"));
+  const source = `oci:${banger.home}/busybox`;
+  await banger.ok("image", "pull", source, "--name", "busybox", "--kernel-ref", KERNEL);
+  await banger.ok("vm", "create", "--name", "steady", ...DIRECT);
+}, 300_000);
+
+afterAll(async () => {
+  await banger?.[Symbol.asyncDispose]();
+}, 120_000);
+
+describe("the daemon ends", () => {
+  test("restart leaves machines running, and they answer the next daemon", async () => {
+    await banger.ok("vm", "exec", "steady", "--", "sh", "-c", "echo kept > /tmp/note");
+    const before = await show("steady");
+    await banger.ok("daemon", "restart");
+    expect(await show("steady")).toEqual(before);
+    expect(await banger.ok("vm", "exec", "steady", "--", "cat", "/tmp/note")).toBe("kept\n");
+  }, 120_000);
+
+  test("a monitor that hangs does not delay the next daemon", async () => {
+    const { vmm } = await show("steady");
+    const pid = vmm?.pid ?? 0;
+    await killDaemon();
+    process.kill(pid, "SIGSTOP");
+    try {
+      const status = await banger.json<DaemonStatus>("daemon", "start");
+      expect((await show("steady")).state).toBe("running");
+      const log = readFileSync(join(banger.home, "state/banger/daemon.log"), "utf8");
+      expect(log).toContain("listens on");
+      expect(status.machinesRunning).toBe(1);
+    } finally {
+      process.kill(pid, "SIGCONT");
+    }
+    expect(await banger.ok("vm", "exec", "steady", "--", "echo", "alive")).toBe("alive\n");
+  }, 120_000);
+
+  test("repair --dry-run says what is to be done, and repair does it", async () => {
+    const stray = join(banger.home, "state/banger/vms/a00000000000");
+    const notOurs = join(banger.home, "state/banger/vms/README");
+    mkdirSync(stray);
+    mkdirSync(notOurs);
+    const wanted: RepairStep[] = [{ action: "clean", detail: `${stray} belongs to no machine` }];
+    expect(await banger.json<RepairStep[]>("repair", "--dry-run")).toEqual(wanted);
+    expect(existsSync(stray)).toBe(true);
+    expect(await banger.json<RepairStep[]>("repair")).toEqual(wanted);
+    expect(existsSync(stray)).toBe(false);
+    expect(existsSync(notOurs)).toBe(true);
+    expect(await banger.json<RepairStep[]>("repair")).toEqual([]);
+    Bun.spawnSync(["rmdir", notOurs]);
+  }, 120_000);
+
+  test("a machine whose monitor ended meanwhile is found stopped", async () => {
+    await banger.ok("vm", "create", "--name", "lost", ...DIRECT);
+    const { vmm } = await show("lost");
+    await killDaemon();
+    process.kill(vmm?.pid ?? 0, "SIGKILL");
+    expect(await show("lost")).toMatchObject({ state: "stopped", exit: { reason: "unknown" } });
+    await banger.ok("vm", "start", "lost");
+    await banger.ok("vm", "rm", "--force", "lost");
+  }, 120_000);
+});
+
+describe("policies", () => {
+  test("--restart on-failure starts a machine again whose monitor was killed, and not one that was stopped", async () => {
+    await banger.ok("vm", "create", "--name", "again", "--restart", "on-failure", ...DIRECT);
+    const first = await show("again");
+    process.kill(first.vmm?.pid ?? 0, "SIGKILL");
+    const second = await until("again", (vm) => vm.startedAt !== first.startedAt);
+    expect(second.vmm?.pid).not.toBe(first.vmm?.pid);
+    await until("again", ({ state }) => state === "running");
+    await banger.ok("vm", "kill", "again");
+    await banger.ok("daemon", "restart");
+    expect((await show("again")).state).toBe("stopped");
+    await banger.ok("vm", "rm", "again");
+  }, 180_000);
+
+  test("--ttl removes a machine at its age, also one that a new daemon found", async () => {
+    await banger.ok("vm", "create", "--name", "short", "--ttl", "5s", "--no-start", ...DIRECT);
+    expect((await show("short")).expiresAt).toMatch(/^\d{4}-/);
+    await banger.ok("daemon", "restart");
+    await untilGone("short");
+  }, 120_000);
+
+  test("a machine that cannot fit is refused with the numbers, and is not made", async () => {
+    const args = ["--name", "huge", "--image", "busybox", "--net", "none", "--memory", "900G"];
+    const { status, stderr } = await banger.call(["vm", "create", ...args]);
+    expect(status).not.toBe(0);
+    expect(stderr).toMatch(
+      /Cannot start machine "huge": it takes 900 GiB of memory, and .+ are free/,
+    );
+    expect((await banger.json<Vm[]>("vm", "list")).map(({ name }) => name)).toEqual(["steady"]);
+  }, 120_000);
+
+  test("prune removes stopped machines only, and only when that is meant", async () => {
+    await banger.ok("vm", "create", "--name", "idle", "--no-start", ...DIRECT);
+    const refused = await banger.call(["vm", "prune"]);
+    expect(refused.stderr).toContain("idle");
+    expect(refused.status).not.toBe(0);
+    expect(await banger.ok("vm", "prune", "--force")).toBe("idle\n");
+    expect((await banger.json<Vm[]>("vm", "list")).map(({ name }) => name)).toEqual(["steady"]);
+  }, 120_000);
+});
+
+describe("what can be watched", () => {
+  test("events tells of each state, in order", async () => {
+    const child = banger.spawn(["events", "--json"]);
+    const seen: string[] = [];
+    const reading = (async () => {
+      let text = "";
+      for await (const chunk of child.stdout) {
+        text += new TextDecoder().decode(chunk);
+        const lines = text.split("\n");
+        text = lines.pop() ?? "";
+        const events = lines.map((line) => JSON.parse(line) as MachineEvent);
+        seen.push(...events.filter(({ name }) => name === "seen").map(({ state }) => state));
+        if (seen.includes("removed")) break;
+      }
+    })();
+    // It is connected once it has been told of a machine.
+    for (let at = 0; seen.length === 0 && at < 50; at++) {
+      await banger.ok("vm", "create", "--name", "seen", "--no-start", ...DIRECT);
+      await banger.ok("vm", "rm", "seen");
+    }
+    await reading;
+    child.kill("SIGINT");
+    await child.exited;
+    expect(seen.slice(-2)).toEqual(["removing", "removed"]);
+  }, 120_000);
+
+  test("metrics are on the socket", async () => {
+    const unix = join(banger.home, "run/banger/daemon.sock");
+    const text = await (await fetch("http://localhost/metrics", { unix })).text();
+    expect(text).toContain('banger_machines{state="running"} 1\n');
+    expect(text).toMatch(/banger_calls_total\{procedure="vm.list",outcome="ok"\} \d+\n/);
+  });
+
+  test("debug bundle has logs and records, and no key and no variable", async () => {
+    await banger.ok(
+      "vm",
+      "create",
+      "--name",
+      "told",
+      "-e",
+      "API=hush-hush",
+      "--no-start",
+      ...DIRECT,
+    );
+    const path = join(banger.home, "bundle.tar");
+    expect(await banger.ok("debug", "bundle", "-o", path)).toBe(`${path}\n`);
+    const text = readFileSync(path, "utf8");
+    for (const part of ["doctor.json", "daemon.log", "vms/steady/console.log", "told"]) {
+      expect(text).toContain(part);
+    }
+    expect(text).not.toContain("hush-hush");
+    expect(text).not.toContain("PRIVATE KEY");
+    const names = Bun.spawnSync(["tar", "-tf", path]).stdout.toString();
+    expect(names).toContain("banger-debug/vms.json\n");
+    await banger.ok("vm", "rm", "told");
+  }, 120_000);
+});
+
+async function show(name: string): Promise<Vm> {
+  return await banger.json<Vm>("vm", "show", name);
+}
+
+async function until(name: string, isSo: (vm: Vm) => boolean): Promise<Vm> {
+  for (;;) {
+    const vm = await show(name);
+    if (isSo(vm)) return vm;
+    await Bun.sleep(100);
+  }
+}
+
+async function untilGone(name: string): Promise<void> {
+  while ((await banger.json<Vm[]>("vm", "list")).some((vm) => vm.name === name)) {
+    await Bun.sleep(100);
+  }
+}
+
+async function killDaemon(): Promise<void> {
+  const lock = join(banger.home, "state/banger/daemon.lock");
+  process.kill(Number(readFileSync(lock, "utf8")), "SIGKILL");
+}

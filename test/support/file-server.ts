@@ -1,0 +1,56 @@
+/** Real servers of files on free ports of 127.0.0.1. */
+import { createServer } from "node:net";
+
+const START_TRIES = 200;
+
+export interface FileServer extends AsyncDisposable {
+  /** "http://127.0.0.1:PORT". */
+  readonly url: string;
+}
+
+/** busybox's httpd, which knows HEAD and Range. */
+export async function serveFiles(folder: string): Promise<FileServer> {
+  const port = await freePort();
+  const address = `127.0.0.1:${port}`;
+  return await start(["/bin/busybox", "httpd", "-f", "-p", address, "-h", folder], address);
+}
+
+/** rclone's WebDAV server, which takes uploads. */
+export async function serveWebdav(folder: string): Promise<FileServer> {
+  const address = `127.0.0.1:${await freePort()}`;
+  const argv = ["rclone", "--config", "/dev/null", "serve", "webdav", folder, "--addr", address];
+  return await start(argv, address);
+}
+
+async function start(argv: string[], address: string): Promise<FileServer> {
+  const child = Bun.spawn(argv, { stdin: "ignore", stdout: "ignore", stderr: "ignore" });
+  const url = `http://${address}`;
+  const stop = async (): Promise<void> => {
+    child.kill("SIGKILL");
+    await child.exited;
+  };
+  for (let attempt = 0; attempt < START_TRIES && child.exitCode === null; attempt++) {
+    const isThere = await fetch(`${url}/`).then(
+      () => true,
+      () => false,
+    );
+    if (isThere) return { url, [Symbol.asyncDispose]: stop };
+    await Bun.sleep(25);
+  }
+  await stop();
+  throw new Error(`${argv[0]} did not start`);
+}
+
+/** Free a moment ago: the servers here cannot choose one by themselves. */
+async function freePort(): Promise<number> {
+  const server = createServer();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  server.listen(0, "127.0.0.1", resolve);
+  await promise;
+  const address = server.address();
+  const closed = Promise.withResolvers<void>();
+  server.close(() => closed.resolve());
+  await closed.promise;
+  if (address === null || typeof address === "string") throw new Error("there is no free port");
+  return address.port;
+}
