@@ -15,6 +15,8 @@ agent=$state/banger-vsock-agent
 log=$state/first-boot.log
 # There while an installation is not finished: after a power cut it is done again.
 unfinished=/var/lib/banger/installing
+journal=/var/lib/dpkg/updates
+are_writes_held=
 
 main() {
 	mount_missing
@@ -77,6 +79,7 @@ say() {
 
 fail() {
 	show_units
+	release_writes
 	echo "banger: $1"
 	notify --log "$log" failed "$1"
 	[ "$$" -eq 1 ] || exit 1
@@ -159,16 +162,61 @@ install_debian() {
 		printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 0755 "$policy"
 	fi
 	hold_slow_keys
+	hold_writes
+	hold_hwdb
 	say "Reading the package lists"
-	must apt-get -q -o Acquire::Languages=none update
+	must apt_get update
 	say "Installing systemd and openssh-server"
-	# The writable layer is new: there is nothing to be saved by waiting for the disk.
-	must apt-get -q -y --no-install-recommends -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold \
-		-o Dpkg::Options::=--force-unsafe-io install \
+	must apt_get -y --no-install-recommends -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold \
+		-o Dpkg::Options::=--force-unsafe-io -o "DPkg::Path=$PATH" install \
 		systemd systemd-sysv udev dbus openssh-server iproute2
-	run apt-get -q clean
+	run apt_get clean
+	release_hwdb
+	release_writes
 	release_slow_keys
 	[ -z "$ours" ] || rm -f "$policy"
+}
+
+# What an emulated machine does slowly: lists in xz and in more than one language, lists that are kept
+# compressed, differences to older lists. The cache is made once, whatever the image says of it.
+apt_get() {
+	apt-get -q -o Acquire::Languages=none -o Acquire::PDiffs=false -o Acquire::GzipIndexes=false \
+		-o Acquire::CompressionTypes::Order::=gz -o Dir::Cache::pkgcache=pkgcache.bin \
+		-o Dir::Cache::srcpkgcache=srcpkgcache.bin "$@"
+}
+
+# Until the installation is finished there is nothing to be saved by waiting for the disk: after a power
+# cut it is done again. dpkg waits several times for each package, for its journal most of all.
+hold_writes() {
+	are_writes_held=1
+	barrier 0
+	[ ! -d "$journal" ] || mount -t tmpfs -o mode=0755 tmpfs "$journal" || journal=
+}
+
+release_writes() {
+	[ -n "$are_writes_held" ] || return 0
+	are_writes_held=
+	[ -z "$journal" ] || ! is_mounted "$journal" || umount "$journal"
+	sync
+	barrier 1
+}
+
+barrier() {
+	for place in "$state/disk" /; do
+		! is_mounted "$place" || ! mount -o "remount,barrier=$1" "$place" 2>/dev/null || return 0
+	done
+}
+
+# The database of keyboards, mice and their like takes long to build, and a machine has none of them.
+hold_hwdb() {
+	mkdir -p "$state/bin"
+	printf '#!/bin/sh\n' >"$state/bin/systemd-hwdb" && chmod 0755 "$state/bin/systemd-hwdb"
+	PATH=$state/bin:$PATH
+}
+
+release_hwdb() {
+	PATH=${PATH#"$state/bin:"}
+	rm -rf "$state/bin"
 }
 
 # The package would make keys of every kind, RSA among them, which takes an emulated machine half a

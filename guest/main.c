@@ -9,6 +9,7 @@
 #include "io.h"
 #include "notify.h"
 #include "power.h"
+#include "program.h"
 #include "serve.h"
 #include "systemd.h"
 
@@ -17,7 +18,8 @@ static const char usage[] =
 	"       banger-vsock-agent serve [--unix PATH]   serve the host\n"
 	"       banger-vsock-agent join                  become the service that systemd starts\n"
 	"       banger-vsock-agent notify ...            report from the first boot\n"
-	"       banger-vsock-agent idle                  reap, as PID 1\n";
+	"       banger-vsock-agent idle                  reap, as PID 1\n"
+	"       banger-vsock-agent tar-in|tar-out|stat|list|read|write|mkdir|remove ...   files, for the host\n";
 
 /* Descriptors 0 to 2 are taken in any case, so that none of ours is mistaken for them. */
 static void take_standard_fds(void)
@@ -51,6 +53,9 @@ int main(int count, char **arguments)
 		return notify_run(count - 2, arguments + 2);
 	if (strcmp(command, "idle") == 0 && count == 2)
 		init_idle();
+	int status = program_run(count - 1, arguments + 1);
+	if (status >= 0)
+		return status;
 	fputs(usage, stderr);
 	return 2;
 }

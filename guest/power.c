@@ -26,6 +26,8 @@
 static bool enabled;
 static bool requested;
 static bool wants_reboot;
+/* Known before the last act, in which /proc may be gone. */
+static bool wants_reset;
 
 void power_enable(void)
 {
@@ -142,22 +144,43 @@ static void rest_mounts(void)
 	mount(NULL, DISK_PATH, NULL, MS_REMOUNT | MS_RDONLY, NULL);
 }
 
+/* Some monitors have no power switch and end when the machine is reset. */
+static bool ends_by_reset(void)
+{
+	char line[4096];
+	if (read_file("/proc/cmdline", line, sizeof line) <= 0)
+		return false;
+	char *rest = line;
+	for (char *word = strsep(&rest, " \n"); word; word = strsep(&rest, " \n")) {
+		if (strcmp(word, "banger.poweroff=reset") == 0)
+			return true;
+	}
+	return false;
+}
+
+static void turn_off(bool reboot_after)
+{
+	reboot(reboot_after || wants_reset ? RB_AUTOBOOT : RB_POWER_OFF);
+}
+
 void power_down(bool reboot_after)
 {
+	wants_reset = ends_by_reset();
 	end_processes();
 	sync();
 	if (chdir("/") == 0)
 		rest_mounts();
 	sync();
-	reboot(reboot_after ? RB_AUTOBOOT : RB_POWER_OFF);
+	turn_off(reboot_after);
 	die("Cannot turn the machine off");
 }
 
 _Noreturn void power_finish(const char *verb)
 {
+	wants_reset = ends_by_reset();
 	sync();
 	rest_mounts();
 	sync();
-	reboot(strcmp(verb, "reboot") == 0 ? RB_AUTOBOOT : RB_POWER_OFF);
+	turn_off(strcmp(verb, "reboot") == 0);
 	die("Cannot turn the machine off");
 }

@@ -3,10 +3,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "bootrecord.h"
@@ -15,10 +18,15 @@
 #include "paths.h"
 
 #define FIRST_DISK "/dev/vda"
-#define SECOND_DISK "/dev/vdb"
 #define DISK_WAIT_MS 15000
-#define LOWER "/lower"
+/* Disks between the image and the writable one. */
+#define MAX_LOWERS 8
 #define MAX_DEPTH 64
+
+/* The kernel gives it to programs in no header. */
+#ifndef EXT4_IOC_RESIZE_FS
+#define EXT4_IOC_RESIZE_FS _IOW('f', 16, uint64_t)
+#endif
 
 static void mount_or_die(const char *source, const char *target, const char *type, unsigned long flags, const char *data)
 {
@@ -52,6 +60,25 @@ static void need_disk(const char *path)
 		die("Cannot find the disk %s: is its driver among the modules?", path);
 }
 
+/* The host may have made the disk larger since the last boot; the mounted file system follows. */
+static void grow(const char *disk, const char *place)
+{
+	struct statfs info;
+	uint64_t size = 0;
+	int disk_fd = open(disk, O_RDONLY | O_CLOEXEC);
+	int place_fd = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (disk_fd >= 0 && place_fd >= 0 && ioctl(disk_fd, BLKGETSIZE64, &size) == 0 && fstatfs(place_fd, &info) == 0) {
+		uint64_t blocks = size / (uint64_t)info.f_bsize;
+		/* A file system that fills its disk is left as it is. */
+		if (ioctl(place_fd, EXT4_IOC_RESIZE_FS, &blocks) < 0)
+			say("Cannot grow the file system of %s: %s", disk, strerror(errno));
+	}
+	if (disk_fd >= 0)
+		close(disk_fd);
+	if (place_fd >= 0)
+		close(place_fd);
+}
+
 static bool is_empty(const char *path)
 {
 	DIR *folder = opendir(path);
@@ -83,28 +110,55 @@ static void mount_engine_folders(void)
 	}
 }
 
+static unsigned lower_count(void)
+{
+	uint64_t count = boot_record_number(TAG_BOOT_LOWERS, 0);
+	return count < MAX_LOWERS ? (unsigned)count : MAX_LOWERS;
+}
+
+static bool is_overlay(void)
+{
+	char kind[16] = "plain";
+	boot_record_text(TAG_BOOT_ROOTFS, kind, sizeof kind);
+	return strcmp(kind, "overlay") == 0;
+}
+
+char rootfs_writable_disk(void)
+{
+	return (char)('a' + (is_overlay() ? 1 + lower_count() : 0));
+}
+
+/* The layers in the order of the disks, where the kernel wants the uppermost first. */
 static void mount_overlay(void)
 {
-	need_disk(FIRST_DISK);
-	need_disk(SECOND_DISK);
-	mount_or_die(FIRST_DISK, LOWER, "ext4", MS_RDONLY, NULL);
-	mount_or_die(SECOND_DISK, DISK_PATH, "ext4", MS_NOATIME, NULL);
+	char layers[16 * (MAX_LOWERS + 1)] = "", disk[] = FIRST_DISK, place[16], options[512];
+	char *letter = &disk[sizeof FIRST_DISK - 2];
+	for (*letter = 'a'; *letter < rootfs_writable_disk(); (*letter)++) {
+		char above[sizeof layers];
+		need_disk(disk);
+		format_path(place, sizeof place, "/lower-%c", *letter);
+		mount_or_die(disk, place, "ext4", MS_RDONLY, NULL);
+		memcpy(above, layers, sizeof above);
+		format_path(layers, sizeof layers, "%s%s%s", place, above[0] ? ":" : "", above);
+	}
+	need_disk(disk);
+	mount_or_die(disk, DISK_PATH, "ext4", MS_NOATIME, NULL);
+	grow(disk, DISK_PATH);
 	make_dirs(DISK_PATH "/upper", 0755);
 	make_dirs(DISK_PATH "/work", 0755);
-	mount_or_die("overlay", NEW_ROOT, "overlay", 0,
-		     "lowerdir=" LOWER ",upperdir=" DISK_PATH "/upper,workdir=" DISK_PATH "/work");
+	format_path(options, sizeof options, "lowerdir=%s,upperdir=" DISK_PATH "/upper,workdir=" DISK_PATH "/work", layers);
+	mount_or_die("overlay", NEW_ROOT, "overlay", 0, options);
 }
 
 void rootfs_mount(void)
 {
-	char kind[16] = "plain";
-	boot_record_text(TAG_BOOT_ROOTFS, kind, sizeof kind);
-	if (strcmp(kind, "overlay") == 0) {
+	if (is_overlay()) {
 		mount_overlay();
 		return;
 	}
 	need_disk(FIRST_DISK);
 	mount_or_die(FIRST_DISK, NEW_ROOT, "ext4", MS_NOATIME, NULL);
+	grow(FIRST_DISK, NEW_ROOT);
 }
 
 static void remove_tree(int folder_fd, dev_t device, int depth)

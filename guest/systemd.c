@@ -12,6 +12,7 @@
 #include "event.h"
 #include "io.h"
 #include "paths.h"
+#include "rootfs.h"
 #include "serve.h"
 
 #define UNIT_FOLDER "/run/systemd/system"
@@ -27,6 +28,7 @@ static const char unit[] =
 	"[Unit]\n"
 	"Description=banger guest agent\n"
 	"DefaultDependencies=no\n"
+	"After=sysinit.target\n"
 	"\n"
 	"[Service]\n"
 	"Type=forking\n"
@@ -40,7 +42,9 @@ static const char unit[] =
 
 void systemd_prepare(void)
 {
-	static const char *const masked[] = { "dev-ttyS0.device", "dev-vdb.device", "serial-getty@ttyS0.service" };
+	char disk[] = "dev-vdX.device";
+	const char *const masked[] = { "dev-ttyS0.device", disk, "serial-getty@ttyS0.service", "systemd-hwdb-update.service" };
+	*strchr(disk, 'X') = rootfs_writable_disk();
 	make_dirs(SHUTDOWN_FOLDER, 0755);
 	if (link(AGENT_PATH, SHUTDOWN_PATH) < 0)
 		say("Cannot prepare the shutdown: %s", strerror(errno));

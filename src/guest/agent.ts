@@ -6,9 +6,12 @@ import { Connection } from "./connection.ts";
 import type { AgentEvent, EventListener } from "./event.ts";
 import { type ExecRequest, type ExecStream, openExec } from "./exec.ts";
 import { type Fields, FieldWriter } from "./fields.ts";
+import { type GuestFiles, guestFiles } from "./files.ts";
 import type { AgentHello } from "./hello.ts";
+import type { ProgramOptions } from "./program.ts";
 import { Kind, type KindCode, Tag } from "./protocol.ts";
 import { type GuestRunResult, type RunInGuestOptions, runInGuest } from "./run.ts";
+import { type GuestStats, type ListeningSocket, readPorts, readStats } from "./usage.ts";
 
 const CONNECT_TIMEOUT_DEFAULT_MS = 30_000;
 const CALL_TIMEOUT_DEFAULT_MS = 10_000;
@@ -42,7 +45,11 @@ export interface Agent {
   /** Runs a command and collects its output. */
   run(argv: readonly string[], options?: RunInGuestOptions): Promise<GuestRunResult>;
   connect(target: ConnectTarget, options?: { signal?: AbortSignal | undefined }): Promise<Duplex>;
+  readonly files: GuestFiles;
   health(options?: CallOptions): Promise<Health>;
+  /** Who listens in the machine. */
+  ports(options?: ProgramOptions): Promise<ListeningSocket[]>;
+  stats(options?: ProgramOptions): Promise<GuestStats>;
   setTime(unix_ns: bigint, options?: CallOptions): Promise<void>;
   /** Resolves when the guest has agreed; then it ends what runs and turns itself off. */
   shutdown(options?: CallOptions & { reboot?: boolean }): Promise<void>;
@@ -79,9 +86,12 @@ function agentOf(connection: Connection, hello: AgentHello): Agent {
     exec: (request, options) => openExec(connection, request, options),
     run: (argv, options) => runInGuest(connection, { argv, ...options }),
     connect: (target, options) => openConnection(connection, target, options),
+    files: guestFiles(connection),
     async health(options) {
       return decodeHealth(await ask(connection, Kind.health, options));
     },
+    ports: (options) => readPorts(connection, options),
+    stats: (options) => readStats(connection, options),
     async setTime(unix_ns, options) {
       const fields = new FieldWriter().number(Tag.time_ns, unix_ns);
       await ask(connection, Kind.time, { ...options, fields });

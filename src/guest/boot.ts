@@ -10,6 +10,8 @@ import { Fields, FieldWriter } from "./fields.ts";
 /** The agent reads no longer record. */
 const MAX_RECORD_BYTES = 256 * 1024 - 2;
 const MAX_ENTROPY_BYTES = 512;
+/** Disks between the image and the writable one: the agent takes no more. */
+export const MAX_LOWERS = 8;
 
 /** Mirrored in guest/protocol.h. */
 export const BootTag = {
@@ -30,6 +32,7 @@ export const BootTag = {
   mtu: 270,
   searchDomain: 271,
   hostEntry: 272,
+  lowers: 273,
 } as const;
 
 export type BootMode = "direct" | "systemd";
@@ -49,8 +52,11 @@ export interface BootRecord {
   /** `direct`: the agent stays PID 1; `systemd`: the first-boot script, and then systemd, takes over. */
   mode: BootMode;
   hostname: string;
-  /** `overlay`: /dev/vda read-only below, /dev/vdb above; `plain`: /dev/vda, writable. Both are ext4. */
-  rootfs: { kind: "overlay" } | { kind: "plain" };
+  /**
+   * `overlay`: /dev/vda read-only below, then `lowers` further read-only disks, each above the one
+   * before (default 0), and the next disk, writable, on top; `plain`: /dev/vda, writable. All are ext4.
+   */
+  rootfs: { kind: "overlay"; lowers?: number | undefined } | { kind: "plain" };
   network?: BootNetwork | undefined;
   searchDomain?: string | undefined;
   /** Lines of /etc/hosts beside the machine's own. */
@@ -91,6 +97,7 @@ export function encodeBootRecord(record: BootRecord): Uint8Array {
   }
   if (record.searchDomain) writer.text(BootTag.searchDomain, line(record.searchDomain));
   if (record.network) encodeNetwork(writer, record.network);
+  encodeLowers(writer, record.rootfs);
   const bytes = writer.finish();
   if (bytes.length > MAX_RECORD_BYTES) {
     throw new BangerError(
@@ -113,7 +120,7 @@ export function decodeBootRecord(bytes: Uint8Array): BootRecord {
   return {
     mode: fields.text(BootTag.mode) === "systemd" ? "systemd" : "direct",
     hostname: fields.text(BootTag.hostname) ?? "",
-    rootfs: { kind: fields.text(BootTag.rootfs) === "overlay" ? "overlay" : "plain" },
+    rootfs: decodeRootfs(fields),
     machineId: fields.text(BootTag.machineId) ?? "",
     modules: fields.texts(BootTag.module),
     env: Object.fromEntries(fields.texts(BootTag.env).map(splitAtFirst("="))),
@@ -125,6 +132,18 @@ export function decodeBootRecord(bytes: Uint8Array): BootRecord {
     ...(hosts.length > 0 ? { hosts: hosts.map(([address, name]) => ({ address, name })) } : {}),
     ...(mac ? { network: decodeNetwork(fields, mac) } : {}),
   };
+}
+
+function encodeLowers(writer: FieldWriter, rootfs: BootRecord["rootfs"]): void {
+  if (rootfs.kind !== "overlay" || !rootfs.lowers) return;
+  assert(rootfs.lowers <= MAX_LOWERS, "there are few layers");
+  writer.number(BootTag.lowers, rootfs.lowers);
+}
+
+function decodeRootfs(fields: Fields): BootRecord["rootfs"] {
+  if (fields.text(BootTag.rootfs) !== "overlay") return { kind: "plain" };
+  const lowers = fields.number(BootTag.lowers);
+  return lowers ? { kind: "overlay", lowers } : { kind: "overlay" };
 }
 
 function encodeNetwork(writer: FieldWriter, network: BootNetwork): void {

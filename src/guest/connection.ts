@@ -47,6 +47,11 @@ export class Connection implements StreamOwner {
     return this.#failure;
   }
 
+  /** What the agent can do; empty before it has answered. */
+  get features(): readonly string[] {
+    return this.#hello?.features ?? [];
+  }
+
   /** Asks until the guest answers, the connection fails, or `signal` fires. */
   async shakeHands(signal: AbortSignal): Promise<AgentHello> {
     const { promise, resolve } = Promise.withResolvers<AgentHello>();

@@ -49,12 +49,12 @@ export class Fields {
   readonly #values = new Map<number, Uint8Array[]>();
 
   /** Fails with a `guest` error on a list that does not end where its bytes end. Values are views. */
-  static parse(payload: Uint8Array): Fields {
+  static parse(payload: Uint8Array, fieldsMax = MAX_FIELDS): Fields {
     const fields = new Fields();
     const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
     let count = 0;
     for (let at = 0; at < payload.length; ) {
-      if (payload.length - at < FIELD_HEADER_BYTES || ++count > MAX_FIELDS) throw malformed();
+      if (payload.length - at < FIELD_HEADER_BYTES || ++count > fieldsMax) throw malformed();
       const tag = view.getUint16(at, true);
       const length = view.getUint32(at + 2, true);
       at += FIELD_HEADER_BYTES;

@@ -48,6 +48,12 @@
  * the number is free when the guest's close arrives. Requests without data (health, time, shutdown)
  * are streams that the guest closes at once with the answer.
  *
+ * PROGRAMS. An exec whose first argument is AGENT_PATH runs a program of the agent itself, in a process
+ * of its own, wherever the agent's file is and whoever the user is: `tar-out PATH NAME`, `tar-in PATH
+ * OWNER`, `stat PATH`, `list PATH`, `read PATH OFFSET LENGTH`, `write PATH MODE`, `mkdir PATH MODE
+ * PARENTS`, `remove PATH RECURSIVE` (feature "files"); `ports`; `stats` (features of these names). They answer on stdout, in raw bytes or in
+ * fields; one that fails writes the fields error and message on stderr and ends with status 1.
+ *
  * EVENTS. The guest sends event frames on stream 0: after hello every boot phase so far, later each
  * new one, and log lines of a running installation.
  */
@@ -56,6 +62,8 @@
 export const PROTOCOL = 1;
 
 export const PORT_NAME = "org.banger.agent";
+/** The agent's own file in the machine, and the name of its programs. */
+export const AGENT_PATH = "/run/banger/banger-vsock-agent";
 
 export const HEADER_BYTES = 8;
 export const MAX_PAYLOAD_BYTES = 32_752;
@@ -136,6 +144,38 @@ export const Tag = {
   load_milli: 62,
   processes: 63,
   streams: 64,
+  // what the agent's programs print
+  entry: 80,
+  fileName: 81,
+  fileMode: 82,
+  fileSize_bytes: 83,
+  fileUid: 84,
+  fileGid: 85,
+  fileLinks: 86,
+  fileTarget: 87,
+  count: 88,
+  protocolName: 89,
+  cpuUser_ms: 90,
+  cpuSystem_ms: 91,
+  cpuIdle_ms: 92,
+  cpuIowait_ms: 93,
+  cpuSteal_ms: 94,
+  cpuCount: 95,
+  memoryFree_bytes: 96,
+  memoryCached_bytes: 97,
+  swapTotal_bytes: 98,
+  swapFree_bytes: 99,
+  spaceTotal_bytes: 100,
+  spaceUsed_bytes: 101,
+  spaceAvailable_bytes: 102,
+  disk: 103,
+  interface: 104,
+  read_bytes: 105,
+  readCount: 106,
+  readLost: 107,
+  write_bytes: 108,
+  writeCount: 109,
+  writeLost: 110,
 } as const;
 
 /** Values of the `error` tag, a closed set on the guest's side; the host takes others as `internal`. */

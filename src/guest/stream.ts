@@ -258,8 +258,8 @@ function decodeCredit(payload: Uint8Array): number {
   return new DataView(payload.buffer, payload.byteOffset, payload.byteLength).getUint32(0, true);
 }
 
-/** The guest's own words, with a code that it cannot choose freely. */
-function decodeError(fields: Fields): BangerError | undefined {
+/** The guest's own words, with a code that it cannot choose freely; undefined where it names no error. */
+export function decodeError(fields: Fields): BangerError | undefined {
   const name = fields.text(Tag.error, 64);
   if (name === undefined) return undefined;
   const code: GuestErrorCode = guestErrors.find((known) => known === name) ?? "internal";

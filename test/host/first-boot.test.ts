@@ -23,7 +23,8 @@ import { testNeeding } from "#test/needs.ts";
 const SCRIPT = join(import.meta.dir, "../../guest/first-boot.sh");
 const SYSTEMD = 'echo "systemd as $$" >>/calls';
 /** Installs a systemd where the real packages have it. */
-const INSTALL = `[ "$1" = clean ] || { mkdir -p /usr/lib/systemd
+const INSTALL = `case " $* " in *" clean "*) exit ;; esac
+{ mkdir -p /usr/lib/systemd
 printf '#!/bin/sh\\n%s\\n' '${SYSTEMD}' >/usr/lib/systemd/systemd
 chmod 755 /usr/lib/systemd/systemd; }`;
 
@@ -87,10 +88,17 @@ function withoutAgent(calls: string[]): string[] {
 }
 
 const APT =
-  "apt-get -q -y --no-install-recommends -o Dpkg::Use-Pty=0 " +
-  "-o Dpkg::Options::=--force-confold -o Dpkg::Options::=--force-unsafe-io install " +
-  "systemd systemd-sysv udev dbus openssh-server iproute2";
-const APT_CALLS = ["apt-get -q -o Acquire::Languages=none update", APT, "apt-get -q clean"];
+  "apt-get -q -o Acquire::Languages=none -o Acquire::PDiffs=false -o Acquire::GzipIndexes=false " +
+  "-o Acquire::CompressionTypes::Order::=gz -o Dir::Cache::pkgcache=pkgcache.bin " +
+  "-o Dir::Cache::srcpkgcache=srcpkgcache.bin";
+const APT_CALLS = [
+  `${APT} update`,
+  `${APT} -y --no-install-recommends -o Dpkg::Use-Pty=0 ` +
+    "-o Dpkg::Options::=--force-confold -o Dpkg::Options::=--force-unsafe-io " +
+    "-o DPkg::Path=/run/banger/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin install " +
+    "systemd systemd-sysv udev dbus openssh-server iproute2",
+  `${APT} clean`,
+];
 const FEDORA_PACKAGES = "systemd systemd-udev dbus openssh-server iproute";
 
 const families: { name: string; os: string; manager: string; calls: string[] }[] = [
@@ -219,6 +227,26 @@ chmod 755 /usr/lib/systemd/systemd /usr/bin/ssh-keygen /usr/sbin/sshd`,
       "# banger\nPermitRootLogin prohibit-password\nHostKey /etc/ssh/ssh_host_ed25519_key\n",
     );
     expect(existsSync(join(root, "etc/ssh/ssh_host_rsa_key"))).toBe(false);
+  },
+);
+
+hostTest(
+  "while dpkg works its journal is in memory, and nothing builds a hardware database",
+  async () => {
+    osRelease("ID=debian\n");
+    mkdirSync(join(root, "var/lib/dpkg/updates"), { recursive: true });
+    program(
+      "usr/bin/apt-get",
+      `${INSTALL}
+grep -q "^tmpfs /var/lib/dpkg/updates " /proc/mounts && echo "journal in memory" >>/calls
+systemd-hwdb update`,
+    );
+    program("usr/bin/systemd-hwdb");
+    const { calls } = await boot();
+    expect(calls).toContain("journal in memory");
+    expect(calls.filter((call) => call.startsWith("systemd-hwdb"))).toEqual([]);
+    expect(calls.at(-1)).toBe("systemd as 1");
+    expect(existsSync(join(root, "run/banger/bin"))).toBe(false);
   },
 );
 
