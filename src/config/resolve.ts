@@ -5,7 +5,7 @@ import { BangerError, messageOf } from "#base/error.ts";
 import { didYouMean } from "#base/similar.ts";
 import { KiB } from "#base/size.ts";
 import { makePaths, type Paths, resolveRoots } from "./paths.ts";
-import { type ConfigKey, type ConfigValues, schema } from "./schema.ts";
+import { type ConfigKey, type ConfigValues, schema, showValue } from "./schema.ts";
 
 const CONFIG_MAX_BYTES = 256 * KiB;
 
@@ -59,6 +59,16 @@ export async function resolveConfig(
     origins: origins as Record<ConfigKey, string>,
     paths,
   };
+}
+
+/** Every key in the schema's order, its value also as a person would write it. */
+export function describeConfig({ values, origins }: Config) {
+  return (Object.keys(schema) as ConfigKey[]).map((key) => ({
+    key,
+    value: values[key],
+    shown: showValue(key, values[key]),
+    origin: origins[key],
+  }));
 }
 
 /** "vm.stop_grace" is set by BANGER_VM_STOP_GRACE. */

@@ -17,10 +17,12 @@ const LOOK_MS = 200;
 const MAX_PACKAGE_BYTES = 2 * GiB;
 /** A meta-package names the image package, or another meta-package. */
 const MAX_META_DEPTH = 3;
-/** Every package that this file deals with begins so. */
-export const PACKAGE_PREFIX = "linux-image-";
-/** Packages that the cache keeps; a new patch version makes an old one useless. */
+/** Packages of kernels, and of their sources. */
+const PACKAGE_PREFIXES: readonly string[] = ["linux-image-", "linux-source-"];
+/** Packages of each kind that the cache keeps; a new patch version makes an old one useless. */
 const CACHED_MAX = 3;
+/** Of a package on its way into the cache. */
+export const STAGING_NAME = "kernel-package-";
 const AUTHENTIC = ["-o", "APT::Get::AllowUnauthenticated=false"];
 /** apt's own download user cannot write into a private folder, and says so on every run. */
 const UNSANDBOXED = ["-o", "APT::Sandbox::User=root"];
@@ -40,7 +42,7 @@ interface Work {
   onProgress?: OnProgress | undefined;
 }
 
-/** Follows a meta-package to the kernel's own package, at the version that apt would install. */
+/** Follows a meta-package to the kernel's (or the source's) own, at the version that apt would install. */
 export async function resolveKernelPackage(
   name: string,
   arch: string,
@@ -90,15 +92,16 @@ export async function downloadPackage(
 }
 
 async function keepInCache(path: string, cache: string, file: string): Promise<void> {
-  const staging = join(cache, `${STAGING_MARK}${PACKAGE_PREFIX}${process.pid}`);
+  const staging = join(cache, `${STAGING_MARK}${STAGING_NAME}${process.pid}`);
   try {
     await copyFile(path, staging);
     await rename(staging, join(cache, file));
   } finally {
     await rm(staging, { force: true });
   }
+  const prefix = PACKAGE_PREFIXES.find((each) => file.startsWith(each)) ?? file;
   const kept = readdirSync(cache)
-    .filter((name) => name.startsWith(PACKAGE_PREFIX))
+    .filter((name) => name.startsWith(prefix))
     .map((name) => ({ name, age: statSync(join(cache, name)).mtimeMs }))
     .sort((a, b) => b.age - a.age);
   for (const { name } of kept.slice(CACHED_MAX)) await rm(join(cache, name), { force: true });
@@ -116,7 +119,7 @@ export function imageDependency(depends: string): string | undefined {
   return depends
     .split(/[,|]/)
     .map((part) => part.trim().split(/[\s:(]/)[0] ?? "")
-    .find((name) => name.startsWith(PACKAGE_PREFIX));
+    .find((name) => name.startsWith("linux-image-"));
 }
 
 /** What the index says of a package: the fields of its stanza in apt's Packages file. */
@@ -176,7 +179,8 @@ async function show(name: string, arch: string, work: Work): Promise<Map<string,
 
 /** The name that apt gives the file has the version's ":" escaped: it is the only one in the folder. */
 async function fetchWithProgress(wanted: AptPackage, folder: string, work: Work): Promise<string> {
-  const target = `${wanted.name}:${wanted.arch}=${wanted.version}`;
+  const arch = wanted.arch === "all" ? "" : `:${wanted.arch}`;
+  const target = `${wanted.name}${arch}=${wanted.version}`;
   const report = (): void =>
     work.onProgress?.({
       step: "download",

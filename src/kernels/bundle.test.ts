@@ -127,7 +127,8 @@ describe("the service", () => {
     expect((await bangerErrorOf(service.pull("../x"))).code).toBe("not_found");
     expect(await service.list()).toEqual([]);
     expect((await service.available()).every((entry) => !entry.pulled)).toBe(true);
-  });
+    expect(await hintOf("generic-6.12")).toBe("banger kernel build generic-6.12");
+  }, 30_000);
 
   test("imports an ELF file, and a bzImage by the ELF file inside it", async () => {
     const service = new KernelService({ dir, downloads: join(folder, "downloads") });

@@ -1,7 +1,7 @@
 /**
  * Kernel bundles on disk: one folder for each, named after the kernel.
  *
- *     vmlinux | vmlinuz   the kernel, as the manifest's `format` says
+ *     vmlinux | vmlinuz | Image   the kernel, as the manifest's `format` says
  *     manifest.json
  *     config              the configuration that it was built with, where that is known
  *     boot/NAME.ko        modules that a boot needs, uncompressed
@@ -16,6 +16,7 @@ import { BangerError } from "#base/error.ts";
 import { didYouMean } from "#base/similar.ts";
 import { exchange } from "./exchange.ts";
 import { MAX_MANIFEST_BYTES, type Manifest, manifestSchema, nameSchema } from "./manifest.ts";
+import { walk } from "./walk.ts";
 
 export interface Bundle {
   /** Absolute path of its folder. */
@@ -23,9 +24,15 @@ export interface Bundle {
   manifest: Manifest;
 }
 
+const kernelFiles: Record<Manifest["format"], string> = {
+  elf: "vmlinux",
+  bzImage: "vmlinuz",
+  Image: "Image",
+};
+
 /** File of the kernel inside a bundle. */
 export function kernelFile(format: Manifest["format"]): string {
-  return format === "elf" ? "vmlinux" : "vmlinuz";
+  return kernelFiles[format];
 }
 
 /** Refuses a name that is no kernel name, and so whatever would leave the folder. */
@@ -118,8 +125,8 @@ export async function sweepStaging(dir: string, prefix = ""): Promise<void> {
 /** What all files below `path` take on disk. */
 export function diskUsage(path: string): number {
   let sum = 0;
-  for (const entry of readdirSync(path, { recursive: true, withFileTypes: true })) {
-    if (entry.isFile()) sum += statSync(join(entry.parentPath, entry.name)).blocks * 512;
+  for (const found of walk(path)) {
+    if (found.entry.isFile()) sum += statSync(join(path, found.path)).blocks * 512;
   }
   return sum;
 }

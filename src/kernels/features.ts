@@ -11,6 +11,7 @@ export const MAX_CONFIG_BYTES = 4 * MiB;
 const options: Record<string, readonly string[]> = {
   "9p": ["9P_FS", "NET_9P_VIRTIO"],
   acpi: ["ACPI"],
+  autofs: ["AUTOFS_FS"],
   balloon: ["VIRTIO_BALLOON"],
   bpf: ["BPF_SYSCALL", "CGROUP_BPF"],
   bridge: ["BRIDGE"],
@@ -31,8 +32,11 @@ const options: Record<string, readonly string[]> = {
   fuse: ["FUSE_FS"],
   ip_pnp: ["IP_PNP"],
   iptables: ["IP_NF_IPTABLES"],
+  "iptables-nft": ["NF_TABLES", "NFT_COMPAT", "NETFILTER_XTABLES"],
+  ipvs: ["IP_VS"],
   ipv6: ["IPV6"],
   kvm: ["KVM"],
+  landlock: ["SECURITY_LANDLOCK"],
   loop: ["BLK_DEV_LOOP"],
   "module-decompress": ["MODULE_DECOMPRESS"],
   nftables: ["NF_TABLES"],
@@ -57,6 +61,11 @@ const options: Record<string, readonly string[]> = {
   wireguard: ["WIREGUARD"],
   xfs: ["XFS_FS"],
 };
+
+/** Every feature that there is, by name. */
+export function featureNames(): string[] {
+  return Object.keys(options);
+}
 
 /** The features of a `.config`, sorted by name. */
 export function featuresOf(config: string): Feature[] {

@@ -8,11 +8,11 @@ import { kernelFile } from "./bundle.ts";
 import { isBzImage, MAX_KERNEL_BYTES, parseBzImage, unpackBzImage } from "./bzimage.ts";
 import { elfArch, hasPvhEntry, isElf } from "./elf.ts";
 import { embeddedConfig } from "./features.ts";
-import type { Arch } from "./manifest.ts";
+import type { Arch, Manifest } from "./manifest.ts";
 import { writeSparse } from "./sparse.ts";
 
 export interface KernelImage {
-  format: "elf" | "bzImage";
+  format: Manifest["format"];
   bytes: Uint8Array;
   arch: Arch;
   /** What `uname -r` prints. */
@@ -22,7 +22,7 @@ export interface KernelImage {
 }
 
 /**
- * Reads a vmlinux, vmlinuz or bzImage. A bzImage becomes the ELF file inside, which saves each
+ * Reads a vmlinux, vmlinuz or bzImage, or arm64's Image. A bzImage becomes the ELF file inside, which saves each
  * boot the decompression (a second when the CPU is emulated), unless that ELF file has no entry
  * for a direct boot. `integrity` for anything that is no kernel.
  */
@@ -38,6 +38,11 @@ export async function readKernelImage(path: string, signal?: AbortSignal): Promi
     const version = bannerVersion(bytes);
     if (version) return { ...elfParts(bytes, path), version };
     throw new BangerError("integrity", `Cannot use "${path}": it is an ELF file, but no Linux`);
+  }
+  if (isArm64Image(bytes)) {
+    const version = bannerVersion(bytes);
+    const config = embeddedConfig(bytes);
+    if (version) return { format: "Image", bytes, arch: "arm64", version, config };
   }
   throw new BangerError(
     "integrity",
@@ -64,6 +69,11 @@ export function bannerVersion(elf: Uint8Array): string | undefined {
     if (version) return version;
   }
   return undefined;
+}
+
+/** Magic of the header in the kernel's Documentation/arch/arm64/booting.rst. */
+function isArm64Image(bytes: Uint8Array): boolean {
+  return Buffer.from(bytes.subarray(0x38, 0x3c)).toString("latin1") === "ARM\x64";
 }
 
 async function fromBzImage(

@@ -48,7 +48,14 @@ export const sourceSchema = z.discriminatedUnion("kind", [
   }),
   z.object({ kind: z.literal("import"), from: z.string() }),
   z.object({ kind: z.literal("tarball"), url: z.string(), sha256: digestSchema }),
-  z.object({ kind: z.literal("recipe"), recipe: z.string() }),
+  z.object({
+    kind: z.literal("recipe"),
+    recipe: z.string(),
+    /** Of recipe, source and toolchain: the same key, the same kernel. */
+    key: digestSchema,
+    /** The source's name and version. */
+    from: z.string(),
+  }),
 ]);
 export type ManifestSource = z.infer<typeof sourceSchema>;
 
@@ -59,8 +66,8 @@ export const manifestSchema = z.object({
   arch: archSchema,
   /** The kernel's own release, what `uname -r` prints. */
   version: z.string().min(1).max(200),
-  /** "elf": the kernel file is `vmlinux`; "bzImage": it is `vmlinuz`. */
-  format: z.enum(["elf", "bzImage"]),
+  /** "elf": the kernel file is `vmlinux`; "bzImage": `vmlinuz`; "Image", arm64's flat one: `Image`. */
+  format: z.enum(["elf", "bzImage", "Image"]),
   /** Of the kernel file. */
   sha256: digestSchema,
   source: sourceSchema,
@@ -84,6 +91,6 @@ export function describeSource(source: ManifestSource): string {
     case "tarball":
       return `tarball: ${source.url}`;
     case "recipe":
-      return `recipe: ${source.recipe}`;
+      return `recipe: ${source.recipe}, ${source.from}`;
   }
 }

@@ -1,5 +1,5 @@
 /** A kernel's tree of modules (/lib/modules/RELEASE): what is in it and what needs what. */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { gunzipSync } from "node:zlib";
@@ -7,6 +7,7 @@ import { BangerError, throwIfAborted } from "#base/error.ts";
 import { MiB } from "#base/size.ts";
 import { elfSection } from "./elf.ts";
 import { filterBytes, unzstd } from "./filter.ts";
+import { walk } from "./walk.ts";
 
 const MAX_MODULES = 20_000;
 const MAX_MODULE_BYTES = 64 * MiB;
@@ -30,14 +31,12 @@ export interface ModuleInfo {
 export function openModuleTree(root: string): ModuleTree {
   const files = new Map<string, string>();
   const top = join(root, "kernel");
-  const entries = existsSync(top) ? readdirSync(top, { recursive: true, withFileTypes: true }) : [];
-  for (const entry of entries) {
+  for (const { path: below, entry } of existsSync(top) ? walk(top) : []) {
     if (!entry.isFile() || !/\.ko(\.(xz|zst|gz))?$/.test(entry.name)) continue;
     if (files.size >= MAX_MODULES) {
       throw new BangerError("limit_exceeded", `Cannot read "${top}": over ${MAX_MODULES} modules`);
     }
-    const path = join(entry.parentPath, entry.name).slice(root.length + 1);
-    files.set(moduleName(entry.name), path);
+    files.set(moduleName(entry.name), join("kernel", below));
   }
   const builtinPath = join(root, "modules.builtin");
   const builtin = existsSync(builtinPath) ? readFileSync(builtinPath, "utf8").split("\n") : [];

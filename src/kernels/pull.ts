@@ -1,25 +1,30 @@
-/** Pulling a kernel of the catalog: from its source to a bundle, whole or not at all. */
+/** Pulling a kernel of a catalog: from its source to a bundle, whole or not at all. */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
 import { BangerError } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { resolveKernelPackage } from "./apt.ts";
 import { type Bundle, placeBundle, tryRead } from "./bundle.ts";
-import { type Catalog, type Entry, embeddedCatalog, findEntry, hostArch } from "./catalog.ts";
+import { type Entry, type EntrySource, embeddedCatalog, findEntry, hostArch } from "./catalog.ts";
 import { fillFromDebian } from "./debian.ts";
 import type { Arch } from "./manifest.ts";
+import { fillFromTarball } from "./tarball/fill.ts";
 
 export interface PullOptions {
   /** Folder of the bundles. */
   dir: string;
-  /** Folder that keeps downloaded packages, where it exists. */
+  /** Folder that keeps downloads. Default: one beside the bundles. */
   cache?: string | undefined;
   /** Pulls again what is here and current. */
   force?: boolean | undefined;
   /** Default: the embedded one. */
-  catalog?: Catalog;
+  catalog?: { kernels: readonly Entry[] };
   /** Default: that of this computer. */
-  arch?: Arch;
+  arch?: Arch | undefined;
   signal?: AbortSignal | undefined;
   onProgress?: OnProgress | undefined;
+  /** Wait before a second attempt to download. Default 250. */
+  retryDelay_ms?: number | undefined;
 }
 
 export interface Pulled {
@@ -32,12 +37,18 @@ export async function pullKernel(name: string, options: PullOptions): Promise<Pu
   const arch = options.arch ?? hostArch();
   const entry = findEntry(options.catalog ?? embeddedCatalog(), name, arch);
   const { source } = entry;
-  if (source.kind === "debian") return await pullDebian(entry, source.package, options);
-  throw new BangerError(
-    "unsupported",
-    `Cannot pull kernel "${name}": this version of banger takes no kernels from a ${source.kind}`,
-    { hint: "banger kernel list --available" },
-  );
+  switch (source.kind) {
+    case "debian":
+      return await pullDebian(entry, source.package, options);
+    case "tarball":
+      return await pullTarball(entry, source, options);
+    case "recipe":
+      throw new BangerError(
+        "unsupported",
+        `Cannot pull kernel "${name}": it is built on this computer, which takes minutes`,
+        { hint: `banger kernel build ${source.recipe}` },
+      );
+  }
 }
 
 async function pullDebian(
@@ -53,6 +64,25 @@ async function pullDebian(
   if (here && isCurrent && !options.force) return { bundle: here, changed: false };
   const bundle = await placeBundle(options.dir, entry.name, (staging) =>
     fillFromDebian(wanted, staging, { ...options, name: entry.name, distro: entry.distro }),
+  );
+  return { bundle, changed: true };
+}
+
+async function pullTarball(
+  entry: Entry,
+  source: EntrySource & { kind: "tarball" },
+  options: PullOptions,
+): Promise<Pulled> {
+  const here = tryRead(options.dir, entry.name);
+  const was = here?.manifest.source;
+  const isCurrent = was?.kind === "tarball" && was.sha256 === source.sha256;
+  if (here && isCurrent && here.manifest.arch === entry.arch && !options.force) {
+    return { bundle: here, changed: false };
+  }
+  const cache = join(options.cache ?? join(options.dir, ".downloads"), "kernels");
+  mkdirSync(cache, { recursive: true, mode: 0o700 });
+  const bundle = await placeBundle(options.dir, entry.name, (staging) =>
+    fillFromTarball({ ...entry, source }, staging, { ...options, cache }),
   );
   return { bundle, changed: true };
 }

@@ -1,12 +1,13 @@
 /** The kernels of one installation, as the daemon serves them. */
-import { mkdirSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import type { CatalogEntry, Kernel } from "#api/kernel.ts";
+import { writeFileAtomic } from "#base/atomic.ts";
 import { type Digest, sha256 } from "#base/digest.ts";
 import { BangerError } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { didYouMean } from "#base/similar.ts";
-import { PACKAGE_PREFIX } from "./apt.ts";
+import { STAGING_NAME } from "./apt.ts";
 import {
   type Bundle,
   bundleNames,
@@ -16,12 +17,17 @@ import {
   readBundle,
   removeBundle,
   sweepStaging,
-  tryRead,
 } from "./bundle.ts";
-import { embeddedCatalog, entriesFor, hostArch } from "./catalog.ts";
+import { type Entry, entriesFor, hostArch } from "./catalog.ts";
+import { CatalogStore } from "./catalogs/store.ts";
 import { importKernel } from "./import.ts";
-import { describeSource } from "./manifest.ts";
+import { type Arch, describeSource } from "./manifest.ts";
+import { offersOf } from "./offers.ts";
+import { type PublishOptions, publishKernel, unpublishKernel } from "./publish/publish.ts";
 import { pullKernel } from "./pull.ts";
+import { buildKernel, kernelNameOf } from "./recipe/build.ts";
+import { loadRecipe } from "./recipe/recipe.ts";
+import { selectKernel } from "./select.ts";
 
 export interface Work {
   signal?: AbortSignal | undefined;
@@ -45,33 +51,48 @@ export interface KernelServiceOptions {
   dir: string;
   /** Folder that keeps downloaded packages. */
   downloads: string;
+  /** Folder of what was built by recipes. Default: one beside `downloads`. */
+  builds?: string | undefined;
+  /** Folder of what the user chose: catalogs, and the default kernel. Default: one inside `dir`. */
+  config?: string | undefined;
+}
+
+export interface BuildRequest {
+  /** Name of a recipe, or the absolute path of one. */
+  recipe: string;
+  arch?: Arch | undefined;
+  name?: string | undefined;
+  force?: boolean | undefined;
+  jobs?: number | undefined;
 }
 
 export class KernelService {
+  readonly catalogs: CatalogStore;
   readonly #dir: string;
   readonly #downloads: string;
+  readonly #builds: string;
+  readonly #defaultFile: string;
   /** Names that are being written. */
   readonly #busy = new Set<string>();
 
-  constructor({ dir, downloads }: KernelServiceOptions) {
+  constructor({ dir, downloads, builds, config }: KernelServiceOptions) {
+    const choices = config ?? join(dir, ".config");
     this.#dir = dir;
     this.#downloads = downloads;
+    this.#builds = builds ?? join(dirname(downloads), "kernel-builds");
+    this.#defaultFile = join(choices, "default");
+    this.catalogs = new CatalogStore(join(choices, "catalogs"));
   }
 
   async list(): Promise<Kernel[]> {
     return listBundles(this.#dir).map(toKernel);
   }
 
-  /** What the catalog has for this computer. */
-  async available(): Promise<CatalogEntry[]> {
-    return entriesFor(embeddedCatalog(), hostArch()).map((entry) => ({
-      name: entry.name,
-      distro: entry.distro,
-      arch: entry.arch,
-      description: entry.description,
-      source: entry.source.kind,
-      pulled: tryRead(this.#dir, entry.name) !== undefined,
-    }));
+  /** What the catalogs have for this computer, or, with `all`, for every one. */
+  async available({ all }: { all?: boolean | undefined } = {}): Promise<CatalogEntry[]> {
+    const catalog = this.catalogs.entries();
+    const entries = all ? catalog.kernels : entriesFor(catalog, hostArch());
+    return await offersOf(entries, this.#folders());
   }
 
   /** `not_found` with the command that gets it, or with the nearest names. */
@@ -84,16 +105,33 @@ export class KernelService {
     return await this.show(name);
   }
 
-  /** Fetches a kernel of the catalog. One that is here and current is left as it is, unless `force`. */
+  /** Fetches a kernel of the catalogs. One that is here and current is left as it is, unless `force`. */
   async pull(name: string, options: Work & { force?: boolean } = {}): Promise<Kernel> {
     return await this.#exclusively(name, async () => {
       mkdirSync(this.#downloads, { recursive: true, mode: 0o700 });
-      const folders = { dir: this.#dir, cache: this.#downloads };
-      const { bundle, changed } = await pullKernel(name, { ...options, ...folders });
-      const { version } = bundle.manifest;
-      const message = changed ? `${name} is ${version}` : `${name} is already here (${version})`;
-      options.onProgress?.({ step: "done", message });
-      return toKernel(bundle);
+      const { kernels, problems } = this.catalogs.entries();
+      const [problem] = problems;
+      // The name may be in the catalog that cannot be read.
+      if (problem && !kernels.some((entry) => entry.name === name)) throw problem;
+      const { bundle, changed } = await pullKernel(name, {
+        ...options,
+        dir: this.#dir,
+        cache: this.#downloads,
+        catalog: { kernels },
+      });
+      return this.#done(bundle, changed, options);
+    });
+  }
+
+  /** Compiles a kernel by its recipe; what was built of the same recipe and source is taken as it is. */
+  async build(request: BuildRequest, work: Work = {}): Promise<Kernel> {
+    const recipe = loadRecipe(request.recipe);
+    const name = parseKernelName(request.name ?? kernelNameOf(recipe, request.arch ?? hostArch()));
+    return await this.#exclusively(name, async () => {
+      mkdirSync(this.#downloads, { recursive: true, mode: 0o700 });
+      const options = { ...request, ...work, ...this.#folders(), name };
+      const { bundle, changed } = await buildKernel(request.recipe, options);
+      return this.#done(bundle, changed, work);
     });
   }
 
@@ -106,13 +144,55 @@ export class KernelService {
     );
   }
 
+  async publish(name: string, options: Omit<PublishOptions, "dir">): Promise<Entry> {
+    this.#read(name);
+    return await this.#exclusively(name, () => publishKernel(name, { ...options, dir: this.#dir }));
+  }
+
+  async unpublish(
+    name: string,
+    options: Omit<Parameters<typeof unpublishKernel>[1], "arch"> & { arch?: Arch | undefined },
+  ): Promise<Entry> {
+    return await unpublishKernel(name, { ...options, arch: options.arch ?? hostArch() });
+  }
+
   async remove(name: string): Promise<void> {
     await this.#exclusively(name, () => removeBundle(this.#dir, name));
+  }
+
+  /** The kernel that the user chose for machines that name none; undefined before that. */
+  defaultName(): string | undefined {
+    if (!existsSync(this.#defaultFile)) return undefined;
+    return parseKernelName(readFileSync(this.#defaultFile, "utf8").slice(0, 100).trim());
+  }
+
+  /** Makes a kernel that is here the default. */
+  async setDefault(name: string): Promise<Kernel> {
+    const kernel = await this.show(name);
+    writeFileAtomic(this.#defaultFile, `${name}\n`);
+    return kernel;
+  }
+
+  /** A kernel that is here and has all the features; `preferred` goes before others that fit. */
+  async select(needs: readonly string[], preferred: readonly string[] = []): Promise<Kernel> {
+    const isForHere = ({ manifest }: Bundle): boolean => manifest.arch === hostArch();
+    const bundle = selectKernel(needs, {
+      bundles: listBundles(this.#dir).filter(isForHere),
+      entries: entriesFor(this.catalogs.entries(), hostArch()),
+      preferred,
+    });
+    return toKernel(bundle);
   }
 
   /** What to boot it with. `vsock` adds the modules for a monitor that talks over vsock. */
   async boot(name: string, options: { vsock?: boolean } = {}): Promise<BootKernel> {
     const { path, manifest } = this.#read(name);
+    if (manifest.arch !== hostArch()) {
+      throw new BangerError(
+        "unsupported",
+        `Cannot boot kernel "${name}": it is for ${manifest.arch}, this computer is ${hostArch()}`,
+      );
+    }
     const wanted = manifest.modules.filter(({ only }) => only !== "vsock" || options.vsock);
     const hasTree = manifest.modules.length > 0;
     return {
@@ -123,24 +203,42 @@ export class KernelService {
     };
   }
 
+  #folders() {
+    return { dir: this.#dir, builds: this.#builds, downloads: this.#downloads };
+  }
+
+  #done(bundle: Bundle, changed: boolean, { onProgress }: Work): Kernel {
+    const { name, version } = bundle.manifest;
+    const message = changed ? `${name} is ${version}` : `${name} is already here (${version})`;
+    onProgress?.({ step: "done", message });
+    return toKernel(bundle);
+  }
+
   #read(name: string): Bundle {
     const here = bundleNames(this.#dir);
     if (here.includes(parseKernelName(name))) return readBundle(this.#dir, name);
-    const inCatalog = entriesFor(embeddedCatalog(), hostArch()).map((entry) => entry.name);
-    if (inCatalog.includes(name)) {
-      throw new BangerError("not_found", `Cannot find kernel "${name}": it is not pulled yet`, {
-        hint: `banger kernel pull ${name}`,
+    const offered = entriesFor(this.catalogs.entries(), hostArch());
+    const offer = offered.find((entry) => entry.name === name);
+    if (offer) {
+      const isBuilt = offer.source.kind === "recipe";
+      const why = isBuilt ? "it is not built yet" : "it is not pulled yet";
+      throw new BangerError("not_found", `Cannot find kernel "${name}": ${why}`, {
+        hint: `banger kernel ${isBuilt ? "build" : "pull"} ${name}`,
       });
     }
-    const known = [...new Set([...here, ...inCatalog])];
+    const known = [...new Set([...here, ...offered.map((entry) => entry.name)])];
     throw new BangerError("not_found", `Cannot find kernel "${name}": it is not here`, {
       hint: didYouMean(name, known, "banger kernel list --available"),
     });
   }
 
   async #sweep(): Promise<void> {
-    // Both look before the first await, so that nothing newer is taken for a left-over.
-    await Promise.all([sweepStaging(this.#dir), sweepStaging(this.#downloads, PACKAGE_PREFIX)]);
+    // All look before the first await, so that nothing newer is taken for a left-over.
+    await Promise.all([
+      sweepStaging(this.#dir),
+      sweepStaging(this.#downloads, STAGING_NAME),
+      sweepStaging(this.#builds),
+    ]);
   }
 
   async #exclusively<T>(name: string, work: () => Promise<T>): Promise<T> {

@@ -74,10 +74,13 @@ export function claimTap(request: ClaimRequest): PoolTap {
     (a, b) => Number(b.address === address) - Number(a.address === address),
   );
   for (const tap of preferred) if (tryClaim(request, tap.tap)) return tap;
+  const flag = mode === "nat" ? "--taps" : "--host-taps";
   throw new BangerError(
     "limit_exceeded",
     `Cannot connect the machine: all ${taps.length} taps of the pool are in use`,
-    { hint: `Stop a machine, or make more taps: sudo banger setup --taps ${taps.length * 2}` },
+    {
+      hint: `Stop a machine, or make more taps: sudo banger setup ${flag} ${Math.max(taps.length * 2, 1)}`,
+    },
   );
 }
 

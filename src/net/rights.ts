@@ -8,6 +8,7 @@ const TUN = "/dev/net/tun";
 const CAP_NET_ADMIN = 12n;
 
 const WAY_OUT = "Use --net user, or run the daemon as root";
+const WAY_OUT_OF_USER = "Use --net user, or once: sudo banger setup";
 
 export interface NetworkRights {
   isAdmin: boolean;
@@ -37,7 +38,8 @@ export function tapObstacle(rights: NetworkRights = readRights()): BangerError |
     return new BangerError(
       "permission_denied",
       "Cannot make a network device: that takes root, or CAP_NET_ADMIN",
-      { hint: WAY_OUT },
+      // Root without the capability, as in a container, has no more of it by sudo.
+      { hint: process.getuid?.() === 0 ? WAY_OUT : WAY_OUT_OF_USER },
     );
   }
   if (rights.missing.length > 0) {

@@ -108,6 +108,6 @@ function machineName(text: string): BangerError {
   return new BangerError(
     "invalid_argument",
     `Cannot allow "${text}": a policy is about what lies beyond the machines`,
-    { hint: "Connect machines by a network that they share: banger network create NAME" },
+    { hint: "Machines reach each other on a named network that they share" },
   );
 }

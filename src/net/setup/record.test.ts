@@ -76,7 +76,7 @@ test("wantedTaps() refuses more taps than the subnet has addresses for", () => {
 });
 
 test("the unit takes a path with anything in it", () => {
-  expect(unitText('/opt/my "tools"/100%/banger')).toContain(
+  expect(unitText(['/opt/my "tools"/100%/banger'])).toContain(
     'ExecStart="/opt/my \\"tools\\"/100%%/banger" setup --restore',
   );
 });

@@ -1,6 +1,6 @@
 /** What `banger setup` was asked for, kept so that it can be restored at boot and undone. */
-import { readFileSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { writeFileAtomic } from "#base/atomic.ts";
 import { BangerError, errnoOf } from "#base/error.ts";
 import { KiB } from "#base/size.ts";
@@ -48,11 +48,18 @@ export function recordText(plan: SetupPlan): string {
 }
 
 export function writeRecord(root: string, plan: SetupPlan): void {
+  // For everybody to read, as a dry run takes no rights.
+  mkdirSync(dirname(recordPath(root)), { recursive: true, mode: 0o755 });
   writeFileAtomic(recordPath(root), recordText(plan), { mode: 0o644 });
 }
 
 export function removeRecord(root: string): void {
   rmSync(recordPath(root), { force: true });
+  try {
+    rmdirSync(dirname(recordPath(root)));
+  } catch {
+    // Somebody keeps something of their own there, or there was none.
+  }
 }
 
 /** Undefined where nothing is set up; `integrity` for a file that is not as it was written. */

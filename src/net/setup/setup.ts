@@ -43,7 +43,7 @@ export type SetupStep =
 /** What `setUp` would do now, without doing any of it; needs no rights. Errors as `setUp`. */
 export async function planSetup(
   plan: SetupPlan,
-  options: SetupOptions & { program: string },
+  options: SetupOptions & { program: readonly string[] },
 ): Promise<SetupStep[]> {
   const { root = "/", program } = options;
   assertSameOwner(plan, root);
@@ -68,13 +68,13 @@ export async function planSetup(
   ];
 }
 
-/** `program` is this program's path, for the unit. When it fails nothing is left. */
+/** `program` has the words that start this program, for the unit. When it fails nothing is left. */
 export async function setUp(
   plan: SetupPlan,
-  options: SetupOptions & { program: string },
+  options: SetupOptions & { program: readonly string[] },
 ): Promise<void> {
   const { root = "/", program } = options;
-  assertRights();
+  assertSetupRights();
   assertSameOwner(plan, root);
   const isNew = readRecord(root) === undefined;
   await bringUp(plan);
@@ -90,7 +90,7 @@ export async function setUp(
 
 /** At boot: what was set up, again. `not_found` where nothing was. */
 export async function restoreSetup({ root = "/" }: SetupOptions = {}): Promise<void> {
-  assertRights();
+  assertSetupRights();
   await bringUp(recorded(root));
 }
 
@@ -122,7 +122,7 @@ export function planUndo({ root = "/" }: SetupOptions = {}): SetupStep[] {
  * machine uses one of the taps. Machines with taps of their own go on.
  */
 export async function undoSetup({ root = "/" }: SetupOptions = {}): Promise<void> {
-  assertRights();
+  assertSetupRights();
   const plan = recorded(root);
   const { bridge } = plan;
   await exclusive(async () => {
@@ -182,11 +182,15 @@ function recorded(root: string): SetupPlan {
   });
 }
 
-function assertRights(): void {
+/** `permission_denied` without root; root is told what else is in the way. */
+export function assertSetupRights(hint = "sudo banger setup"): void {
   const obstacle = tapObstacle();
-  if (!obstacle && process.getuid?.() === 0) return;
+  if (process.getuid?.() === 0) {
+    if (obstacle) throw obstacle;
+    return;
+  }
   throw new BangerError("permission_denied", "Cannot set up the network: that takes root", {
-    hint: "sudo banger setup",
+    hint,
     cause: obstacle,
   });
 }

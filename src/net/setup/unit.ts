@@ -1,6 +1,6 @@
 /** The systemd unit that brings the network back at boot. */
-import { existsSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { writeFileAtomic } from "#base/atomic.ts";
 import { runOk, which } from "#base/run.ts";
 
@@ -14,9 +14,10 @@ export function unitPath(root: string): string {
 
 /**
  * After the network is up, because the machines' MTU is that of the default route. Together with
- * nftables.service, because that one begins with removing everybody's rules.
+ * nftables.service, because that one begins with removing everybody's rules. `program`: the words
+ * that start this one.
  */
-export function unitText(program: string): string {
+export function unitText(program: readonly string[]): string {
   return `[Unit]
 Description=Network for the machines of banger
 Wants=network-online.target
@@ -26,7 +27,7 @@ PartOf=nftables.service
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=${quoteForUnit(program)} setup --restore
+ExecStart=${program.map(quoteForUnit).join(" ")} setup --restore
 
 [Install]
 WantedBy=multi-user.target
@@ -41,7 +42,8 @@ export function unitCommands(root: string, verb: "enable" | "disable"): string[]
   return verb === "enable" ? [["systemctl", "daemon-reload"], change] : [change];
 }
 
-export async function installUnit(root: string, program: string): Promise<void> {
+export async function installUnit(root: string, program: readonly string[]): Promise<void> {
+  mkdirSync(dirname(unitPath(root)), { recursive: true, mode: 0o755 });
   writeFileAtomic(unitPath(root), unitText(program), { mode: 0o644 });
   for (const argv of unitCommands(root, "enable")) await runOk(argv);
 }

@@ -1,5 +1,6 @@
 import type { Handler } from "#cli/context.ts";
-import { catalogTable, kernelTable } from "#cli/print/nouns.ts";
+import { catalogTable } from "#cli/print/kernels.ts";
+import { kernelTable } from "#cli/print/nouns.ts";
 import type { kernelCommands } from "#cli/spec/kernel.ts";
 
 export const run: Handler<typeof kernelCommands.commands.list> = async ({ flags }, context) => {
@@ -8,7 +9,7 @@ export const run: Handler<typeof kernelCommands.commands.list> = async ({ flags 
   const options = { signal: interrupt.signal };
   const names = (list: readonly { name: string }[]) => list.map(({ name }) => name).join("\n");
   if (flags.available) {
-    const entries = await client.kernel.available(undefined, options);
+    const entries = await client.kernel.available(flags.all ? { all: true } : {}, options);
     await output.document(entries, () => (output.quiet ? names(entries) : catalogTable(entries)));
     return;
   }

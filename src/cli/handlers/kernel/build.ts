@@ -1,0 +1,25 @@
+import { resolve } from "node:path";
+import type { Handler } from "#cli/context.ts";
+import { follow } from "#cli/progress/follow.ts";
+import type { kernelCommands } from "#cli/spec/kernel.ts";
+
+export const run: Handler<typeof kernelCommands.commands.build> = async (
+  { args, flags },
+  context,
+) => {
+  const { arch, name, jobs, force } = flags;
+  const client = await context.daemon();
+  const kernel = await follow(context, () =>
+    client.kernel.build(
+      {
+        recipe: args.recipe.endsWith(".toml") ? resolve(args.recipe) : args.recipe,
+        ...(arch === undefined ? {} : { arch }),
+        ...(name === undefined ? {} : { name }),
+        ...(jobs === undefined ? {} : { jobs }),
+        ...(force ? { force } : {}),
+      },
+      { signal: context.interrupt.signal },
+    ),
+  );
+  await context.output.document(kernel, () => kernel.name);
+};

@@ -1,0 +1,18 @@
+import type { Handler } from "#cli/context.ts";
+import type { kernelCommands } from "#cli/spec/kernel.ts";
+
+export const run: Handler<typeof kernelCommands.commands.default> = async ({ args }, context) => {
+  const { output, interrupt } = context;
+  const options = { signal: interrupt.signal };
+  const client = await context.daemon();
+  if (args.kernel !== undefined) {
+    const { name } = await client.kernel.setDefault({ name: args.kernel }, options);
+    await output.document({ name }, () => name);
+    return;
+  }
+  const chosen = await client.kernel.default(undefined, options);
+  await output.document(chosen, () => chosen.name ?? "");
+  if (chosen.name === undefined) {
+    output.note("None was chosen: it is default_kernel of the configuration");
+  }
+};

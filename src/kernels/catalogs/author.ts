@@ -1,0 +1,86 @@
+/** For who publishes a catalog: keys, signatures, and entries in the file. */
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { basename } from "node:path";
+import { writeFileAtomic } from "#base/atomic.ts";
+import { BangerError } from "#base/error.ts";
+import { type Catalog, type Entry, parseCatalog } from "#kernels/catalog.ts";
+import { generateKeyPair, parseSecretKey, sign } from "./minisign.ts";
+import { MAX_CATALOG_BYTES } from "./remote.ts";
+
+const MAX_KEY_BYTES = 4096;
+
+export interface KeyFiles {
+  /** The secret key: whoever has it can sign in your name. */
+  secret: string;
+  public: string;
+  /** Base64, what users give to "catalog add --key". */
+  key: string;
+}
+
+/** Writes PATH and PATH.pub; neither may be there. */
+export function writeKeyPair(path: string): KeyFiles {
+  const files = { secret: path, public: `${path}.pub` };
+  for (const file of Object.values(files)) {
+    if (!existsSync(file)) continue;
+    throw new BangerError("already_exists", `Cannot make a key: "${file}" is there already`, {
+      hint: "Name another file, or move this one away: what is signed with it needs it",
+    });
+  }
+  const pair = generateKeyPair();
+  writeFileSync(files.secret, pair.secretFile, { mode: 0o600, flag: "wx" });
+  writeFileSync(files.public, pair.publicFile, { mode: 0o644, flag: "wx" });
+  return { ...files, key: pair.publicKey.text };
+}
+
+/** Writes CATALOG.minisig and gives its path. The catalog must be valid. */
+export function signCatalog(catalog: string, keyPath: string, now = new Date()): string {
+  const bytes = readSmall(catalog, MAX_CATALOG_BYTES);
+  parseCatalog(bytes.toString(), `catalog "${catalog}"`);
+  const secret = parseSecretKey(readSmall(keyPath, MAX_KEY_BYTES).toString());
+  const comment = `timestamp:${Math.floor(now.getTime() / 1000)}\tfile:${basename(catalog)}\thashed`;
+  const path = `${catalog}.minisig`;
+  writeFileAtomic(path, sign(bytes, secret, comment), { mode: 0o644 });
+  return path;
+}
+
+/** Puts the entry into the file, in the place of one of its name and architecture; makes the file if need be. */
+export function putEntry(path: string, entry: Entry): void {
+  const catalog = existsSync(path) ? readCatalogFile(path) : { schema: 1 as const, kernels: [] };
+  const at = indexOf(catalog, entry);
+  if (at < 0) catalog.kernels.push(entry);
+  else catalog.kernels[at] = entry;
+  writeCatalogFile(path, catalog);
+}
+
+/** Takes the entry out of the file and gives it; undefined when it is not there. */
+export function takeEntry(path: string, wanted: { name: string; arch: string }): Entry | undefined {
+  const catalog = readCatalogFile(path);
+  const at = indexOf(catalog, wanted);
+  if (at < 0) return undefined;
+  const [entry] = catalog.kernels.splice(at, 1);
+  writeCatalogFile(path, catalog);
+  return entry;
+}
+
+export function readCatalogFile(path: string): Catalog {
+  return parseCatalog(readSmall(path, MAX_CATALOG_BYTES).toString(), `catalog "${path}"`);
+}
+
+function indexOf(catalog: Catalog, { name, arch }: { name: string; arch: string }): number {
+  return catalog.kernels.findIndex((entry) => entry.name === name && entry.arch === arch);
+}
+
+function writeCatalogFile(path: string, catalog: Catalog): void {
+  const text = `${JSON.stringify(catalog, undefined, 2)}\n`;
+  parseCatalog(text, `catalog "${path}"`);
+  const mode = existsSync(path) ? statSync(path).mode & 0o777 : 0o644;
+  writeFileAtomic(path, text, { mode });
+}
+
+function readSmall(path: string, max_bytes: number): Buffer {
+  if (!existsSync(path)) {
+    throw new BangerError("not_found", `Cannot read "${path}": there is no such file`);
+  }
+  if (statSync(path).size <= max_bytes) return readFileSync(path);
+  throw new BangerError("limit_exceeded", `Cannot read "${path}": it is too large`);
+}

@@ -1,0 +1,60 @@
+/** Fetching a catalog and its signature; nothing of it is looked at before the signature fits. */
+import { BangerError } from "#base/error.ts";
+import { MiB } from "#base/size.ts";
+import { parseHttpUrl } from "#kernels/http-file.ts";
+import { readCapped } from "#oci/body.ts";
+import { statusFailure } from "#oci/failure.ts";
+import { withRetries } from "#oci/retry.ts";
+import { networkFailure, send } from "#oci/transport.ts";
+import { startWatchdog } from "#oci/watchdog.ts";
+import { MAX_SIGNATURE_BYTES, type PublicKey, verify } from "./minisign.ts";
+
+export const MAX_CATALOG_BYTES = 8 * MiB;
+const STALL_TIMEOUT_MS = 30_000;
+/** On this computer a secure connection protects from nothing. */
+const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
+
+export interface SignedText {
+  text: string;
+  signature: string;
+}
+
+/** An https URL, or an http one of this computer. */
+export function parseCatalogUrl(text: string): URL {
+  const url = parseHttpUrl(text);
+  if (url.protocol === "https:" || LOOPBACK.test(url.hostname)) return url;
+  throw new BangerError("invalid_argument", `Cannot use "${text}" as a catalog: it is not https`);
+}
+
+/** `integrity` when the signature, at the same address with ".minisig", does not fit. */
+export async function fetchCatalog(
+  address: string,
+  { key, signal }: { key: PublicKey; signal: AbortSignal },
+): Promise<SignedText> {
+  const url = parseCatalogUrl(address);
+  const signatureUrl = new URL(url);
+  signatureUrl.pathname += ".minisig";
+  const signature = await fetchSmall(signatureUrl, MAX_SIGNATURE_BYTES, signal);
+  const bytes = await fetchSmall(url, MAX_CATALOG_BYTES, signal);
+  const text = Buffer.from(signature).toString();
+  verify(bytes, text, { key, what: `catalog "${address}"` });
+  return { text: Buffer.from(bytes).toString(), signature: text };
+}
+
+async function fetchSmall(url: URL, max_bytes: number, signal: AbortSignal): Promise<Uint8Array> {
+  return await withRetries(
+    async () => {
+      using watchdog = startWatchdog(STALL_TIMEOUT_MS, { what: `from "${url.host}"`, signal });
+      const { response } = await send({ url, signal: watchdog.signal });
+      if (!response.ok) {
+        throw await statusFailure(response, { action: `get "${url.href}"`, host: url.host });
+      }
+      try {
+        return await readCapped(response, max_bytes);
+      } catch (error) {
+        throw networkFailure(error, url, watchdog.signal);
+      }
+    },
+    { signal },
+  );
+}

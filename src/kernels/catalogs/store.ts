@@ -1,0 +1,323 @@
+/**
+ * The catalogs that a user added, in a folder of the configuration:
+ *
+ *     <dir>/NAME/source.json            where it is from, and the key that it must be signed with
+ *     <dir>/NAME/catalog.json           of a remote one: what was fetched last
+ *     <dir>/NAME/catalog.json.minisig
+ *
+ * A catalog in a file is read where it is. What was fetched is checked again at every use, so
+ * that a change on disk is noticed as well.
+ */
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, isAbsolute, join } from "node:path";
+import { z } from "zod";
+import { makeFolderAtomic, STAGING_MARK, stagingPath } from "#base/atomic.ts";
+import { BangerError, toBangerError } from "#base/error.ts";
+import { didYouMean } from "#base/similar.ts";
+import { type Catalog, type Entry, embeddedCatalog, parseCatalog } from "#kernels/catalog.ts";
+import { exchange } from "#kernels/exchange.ts";
+import { nameSchema } from "#kernels/manifest.ts";
+import { parsePublicKey, verify } from "./minisign.ts";
+import { fetchCatalog, MAX_CATALOG_BYTES, parseCatalogUrl, type SignedText } from "./remote.ts";
+
+/** Name of the catalog that comes with the program. */
+export const BUILT_IN = "banger";
+const MAX_CATALOGS = 100;
+
+const recordSchema = z.object({
+  schema: z.literal(1),
+  /** An absolute path, or a URL. */
+  from: z.string().min(1).max(4096),
+  /** minisign's, one line. */
+  key: z.string().max(100).optional(),
+  updatedAt: z.iso.datetime(),
+});
+type CatalogRecord = z.infer<typeof recordSchema>;
+
+/** An entry, and the catalog that has it. */
+export type NamedEntry = Entry & { catalog: string };
+
+export interface CatalogInfo {
+  name: string;
+  from: string;
+  /** Of the key that it is signed with. */
+  keyId: string | undefined;
+  updatedAt: string | undefined;
+  kernels: number;
+  /** Why it cannot be used now. */
+  problem: string | undefined;
+}
+
+export interface AddRequest {
+  from: string;
+  /** Default: the host's or the file's name. */
+  name?: string | undefined;
+  key?: string | undefined;
+}
+
+export class CatalogStore {
+  readonly #dir: string;
+
+  constructor(dir: string) {
+    this.#dir = dir;
+  }
+
+  list(): CatalogInfo[] {
+    const builtIn = {
+      name: BUILT_IN,
+      from: "the program",
+      keyId: undefined,
+      updatedAt: undefined,
+      kernels: embeddedCatalog().kernels.length,
+      problem: undefined,
+    };
+    return [builtIn, ...this.#names().map((name) => this.#info(name))];
+  }
+
+  /** Entries of all catalogs: the program's own first, so that no other takes a name from it. */
+  entries(): { kernels: NamedEntry[]; problems: BangerError[] } {
+    const kernels = embeddedCatalog().kernels.map((entry) => ({ ...entry, catalog: BUILT_IN }));
+    const problems: BangerError[] = [];
+    const taken = new Set(kernels.map(({ name, arch }) => `${name} ${arch}`));
+    for (const catalog of this.#names()) {
+      try {
+        for (const entry of this.#load(catalog).kernels) {
+          if (taken.has(`${entry.name} ${entry.arch}`)) continue;
+          taken.add(`${entry.name} ${entry.arch}`);
+          kernels.push({ ...entry, catalog });
+        }
+      } catch (error) {
+        problems.push(toBangerError(error));
+      }
+    }
+    return { kernels, problems };
+  }
+
+  async add(request: AddRequest, signal?: AbortSignal): Promise<CatalogInfo> {
+    const name = checkName(request.name ?? defaultName(request.from));
+    const place = join(this.#dir, name);
+    if (name === BUILT_IN || existsSync(place)) {
+      throw new BangerError("already_exists", `Cannot add catalog "${name}": it is there already`, {
+        hint: "Give it another name with --name",
+      });
+    }
+    if (this.#names().length >= MAX_CATALOGS) {
+      throw new BangerError("limit_exceeded", `Cannot add catalog "${name}": there are too many`);
+    }
+    const record = newRecord(request);
+    const fetched = await fetchIfRemote(record, signal);
+    if (!fetched) readFileCatalog(record, name);
+    await makeFolderAtomic(place, async (staging) => write(staging, record, fetched));
+    return this.#info(name);
+  }
+
+  /** Fetches remote ones again; a file is only looked at. */
+  async update(name: string, signal?: AbortSignal): Promise<CatalogInfo> {
+    const record = this.#record(name);
+    const place = join(this.#dir, name);
+    const fetched = await fetchIfRemote(record, signal);
+    if (!fetched) return this.#info(name);
+    assertNotOlder(name, fetched, readFetched(place), record);
+    const staging = stagingPath(place);
+    try {
+      await makeFolderAtomic(staging, async (folder) =>
+        write(folder, { ...record, updatedAt: new Date().toISOString() }, fetched),
+      );
+      exchange(staging, place);
+    } finally {
+      rmSync(staging, { recursive: true, force: true });
+    }
+    return this.#info(name);
+  }
+
+  remove(name: string): void {
+    this.#record(name);
+    const doomed = stagingPath(join(this.#dir, name));
+    renameSync(join(this.#dir, name), doomed);
+    rmSync(doomed, { recursive: true, force: true });
+  }
+
+  names(): string[] {
+    return this.#names();
+  }
+
+  #names(): string[] {
+    if (!existsSync(this.#dir)) return [];
+    return readdirSync(this.#dir)
+      .filter((name) => !name.startsWith(STAGING_MARK) && nameSchema.safeParse(name).success)
+      .sort();
+  }
+
+  #record(name: string): CatalogRecord {
+    const path = join(this.#dir, checkName(name), "source.json");
+    if (name === BUILT_IN) {
+      throw new BangerError(
+        "invalid_argument",
+        `Cannot change catalog "${name}": it is the program's`,
+      );
+    }
+    if (!existsSync(path)) {
+      throw new BangerError("not_found", `Cannot find catalog "${name}"`, {
+        hint: didYouMean(name, this.#names(), "banger kernel catalog list"),
+      });
+    }
+    const result = recordSchema.safeParse(tryJson(readFileSync(path, "utf8")));
+    if (result.success) return result.data;
+    throw new BangerError("integrity", `Cannot use catalog "${name}": "${path}" is damaged`, {
+      hint: `banger kernel catalog rm ${name}, then add it again`,
+    });
+  }
+
+  #load(name: string): Catalog {
+    const record = this.#record(name);
+    if (!isRemote(record.from)) return readFileCatalog(record, name);
+    const { text, signature } = readFetched(join(this.#dir, name));
+    const key = parsePublicKey(record.key ?? "");
+    verify(Buffer.from(text), signature, { key, what: `catalog "${name}"` });
+    return parseCatalog(text, `catalog "${name}"`);
+  }
+
+  #info(name: string): CatalogInfo {
+    const base = { name, from: "", keyId: undefined, updatedAt: undefined, kernels: 0 };
+    try {
+      const { from, key, updatedAt } = this.#record(name);
+      const known = { ...base, from, keyId: key && parsePublicKey(key).id, updatedAt };
+      try {
+        return { ...known, kernels: this.#load(name).kernels.length, problem: undefined };
+      } catch (error) {
+        return { ...known, problem: toBangerError(error).message };
+      }
+    } catch (error) {
+      return { ...base, problem: toBangerError(error).message };
+    }
+  }
+}
+
+function newRecord({ from, key }: AddRequest): CatalogRecord {
+  const updatedAt = new Date().toISOString();
+  const text = key === undefined ? {} : { key: parsePublicKey(key).text };
+  if (!isRemote(from)) {
+    if (!isAbsolute(from)) throw new Error("Assertion failed: the path of a catalog is absolute");
+    return { schema: 1, from, ...text, updatedAt };
+  }
+  if (key !== undefined) return { schema: 1, from: parseCatalogUrl(from).href, ...text, updatedAt };
+  throw new BangerError("invalid_argument", "Cannot add a remote catalog without its key", {
+    hint: "Ask its author for the public key, and give it with --key",
+  });
+}
+
+async function fetchIfRemote(
+  record: CatalogRecord,
+  signal: AbortSignal | undefined,
+): Promise<SignedText | undefined> {
+  if (!isRemote(record.from)) return undefined;
+  const fetched = await fetchCatalog(record.from, {
+    key: parsePublicKey(record.key ?? ""),
+    signal: signal ?? new AbortController().signal,
+  });
+  parseCatalog(fetched.text, `catalog "${record.from}"`);
+  return fetched;
+}
+
+/** Who can only replay an old catalog must not bring back kernels that were replaced since. */
+function assertNotOlder(
+  name: string,
+  fetched: SignedText,
+  here: SignedText,
+  record: CatalogRecord,
+): void {
+  const key = parsePublicKey(record.key ?? "");
+  const timeOf = ({ text, signature }: SignedText): number => {
+    try {
+      const what = `catalog "${name}"`;
+      return verify(Buffer.from(text), signature, { key, what }).timestamp_s ?? 0;
+    } catch {
+      return 0;
+    }
+  };
+  if (timeOf(fetched) >= timeOf(here)) return;
+  throw new BangerError(
+    "integrity",
+    `Cannot update catalog "${name}": what the server has was signed before what is here`,
+    {
+      hint: `If its author went back on purpose: banger kernel catalog rm ${name}, then add it again`,
+    },
+  );
+}
+
+function readFileCatalog({ from, key }: CatalogRecord, name: string): Catalog {
+  const what = `catalog "${name}"`;
+  const text = readCapped(from, what);
+  if (key !== undefined) {
+    const signature = readCapped(`${from}.minisig`, what);
+    verify(Buffer.from(text), signature, { key: parsePublicKey(key), what });
+  }
+  return parseCatalog(text, what);
+}
+
+function readFetched(place: string): SignedText {
+  const path = join(place, "catalog.json");
+  const what = `catalog "${basename(place)}"`;
+  return { text: readCapped(path, what), signature: readCapped(`${path}.minisig`, what) };
+}
+
+function readCapped(path: string, what: string): string {
+  if (!existsSync(path)) {
+    throw new BangerError("not_found", `Cannot read ${what}: there is no file "${path}"`);
+  }
+  if (statSync(path).size <= MAX_CATALOG_BYTES) return readFileSync(path, "utf8");
+  throw new BangerError("limit_exceeded", `Cannot read ${what}: "${path}" is too large`);
+}
+
+function write(folder: string, record: CatalogRecord, fetched: SignedText | undefined): void {
+  const put = (name: string, text: string): void =>
+    writeFileSync(join(folder, name), text, { mode: 0o600 });
+  put("source.json", `${JSON.stringify(record, undefined, 2)}\n`);
+  if (!fetched) return;
+  put("catalog.json", fetched.text);
+  put("catalog.json.minisig", fetched.signature);
+}
+
+function isRemote(from: string): boolean {
+  return /^[a-z]+:\/\//i.test(from);
+}
+
+function defaultName(from: string): string {
+  const last = isRemote(from)
+    ? URL.canParse(from)
+      ? new URL(from).hostname
+      : from
+    : basename(from);
+  return last
+    .toLowerCase()
+    .replace(/\.json$/, "")
+    .replaceAll(/[^a-z0-9.-]+/g, "-")
+    .replaceAll(/^[.-]+|[.-]+$/g, "");
+}
+
+function checkName(name: string): string {
+  if (nameSchema.safeParse(name).success) return name;
+  throw new BangerError(
+    "invalid_argument",
+    `Cannot use ${JSON.stringify(name)} as a catalog's name`,
+    {
+      hint: "Give it one with --name, of lower-case letters, digits, dots and dashes",
+    },
+  );
+}
+
+function tryJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

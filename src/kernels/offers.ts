@@ -1,0 +1,105 @@
+/** What the catalogs offer this computer, beside what is here. */
+import type { CatalogEntry } from "#api/kernel.ts";
+import { resolveKernelPackage } from "./apt.ts";
+import { tryRead } from "./bundle.ts";
+import { hostArch } from "./catalog.ts";
+import type { NamedEntry } from "./catalogs/store.ts";
+import { featuresOf } from "./features.ts";
+import type { Arch, Manifest } from "./manifest.ts";
+import { recipeKey } from "./recipe/build.ts";
+import { choicesOf, fragmentOf, loadRecipe } from "./recipe/recipe.ts";
+
+/** A list must come, whatever apt is doing. */
+const ASK_TIMEOUT_MS = 10_000;
+
+export interface OfferFolders {
+  /** Folder of the bundles. */
+  dir: string;
+  builds: string;
+  downloads: string;
+}
+
+/** What an entry's source has now, as far as that can be told without fetching it. */
+interface Current {
+  version?: string;
+  size_bytes?: number;
+  /** Whether a bundle is of exactly that. */
+  isOf: (manifest: Manifest) => boolean;
+}
+
+/** Asks apt's index for the entries that come from there. A source that cannot be asked counts as current. */
+export async function offersOf(
+  entries: readonly NamedEntry[],
+  folders: OfferFolders,
+): Promise<CatalogEntry[]> {
+  return await Promise.all(entries.map((entry) => offerOf(entry, folders)));
+}
+
+/** What a kernel of the entry can do, undefined where nobody says. */
+export function featuresOfEntry(entry: {
+  arch: Arch;
+  source: NamedEntry["source"];
+  features?: readonly string[] | undefined;
+}): readonly string[] | undefined {
+  if (entry.features || entry.source.kind !== "recipe") return entry.features;
+  try {
+    const config = fragmentOf(choicesOf(loadRecipe(entry.source.recipe), entry.arch));
+    return featuresOf(config).map(({ name }) => name);
+  } catch {
+    return undefined;
+  }
+}
+
+async function offerOf(entry: NamedEntry, folders: OfferFolders): Promise<CatalogEntry> {
+  const here = entry.arch === hostArch() ? tryRead(folders.dir, entry.name) : undefined;
+  const current = await currentOf(entry, folders, here !== undefined).catch(() => undefined);
+  const version = current?.version ?? entry.version;
+  return {
+    name: entry.name,
+    distro: entry.distro,
+    arch: entry.arch,
+    description: entry.description,
+    source: entry.source.kind,
+    catalog: entry.catalog,
+    ...(version === undefined ? {} : { version }),
+    ...(current?.size_bytes === undefined ? {} : { size_bytes: current.size_bytes }),
+    features: [...(featuresOfEntry(entry) ?? [])],
+    pulled: here !== undefined,
+    outdated: here !== undefined && current !== undefined && !current.isOf(here.manifest),
+  };
+}
+
+async function currentOf(
+  entry: NamedEntry,
+  folders: OfferFolders,
+  isHere: boolean,
+): Promise<Current> {
+  const { source } = entry;
+  const signal = AbortSignal.timeout(ASK_TIMEOUT_MS);
+  switch (source.kind) {
+    case "debian": {
+      const wanted = await resolveKernelPackage(source.package, entry.arch, { signal });
+      const version = /(\d+\.\d+\.\d+[^_]*?)-(?:amd64|arm64|cloud)/.exec(wanted.name)?.[1];
+      return {
+        version: version ?? wanted.version,
+        size_bytes: wanted.size_bytes,
+        isOf: ({ source: from }) => from.kind === "debian" && from.sha256 === wanted.sha256,
+      };
+    }
+    case "tarball":
+      return {
+        size_bytes: source.size_bytes,
+        isOf: ({ source: from }) => from.kind === "tarball" && from.sha256 === source.sha256,
+      };
+    case "recipe": {
+      const { recipe } = source;
+      const options = { ...folders, arch: entry.arch, signal };
+      const key = isHere ? await recipeKey(recipe, options).catch(() => undefined) : undefined;
+      return {
+        version: loadRecipe(recipe).version,
+        isOf: ({ source: from }) =>
+          key === undefined || (from.kind === "recipe" && from.key === key),
+      };
+    }
+  }
+}

@@ -1,0 +1,75 @@
+/** What the world gets at the address of a published file. */
+import { createHash } from "node:crypto";
+import type { Digest } from "#base/digest.ts";
+import { BangerError } from "#base/error.ts";
+import { type HttpFile, parseHttpUrl } from "#kernels/http-file.ts";
+import { discard } from "#oci/body.ts";
+import { statusFailure } from "#oci/failure.ts";
+import { networkFailure, send } from "#oci/transport.ts";
+import { startWatchdog } from "#oci/watchdog.ts";
+import type { TransferWork } from "./destination.ts";
+
+const STALL_TIMEOUT_MS = 60_000;
+
+/** Asks for the size first, then fetches the whole and hashes it. `integrity` when it is another file. */
+export async function checkPublicFile(file: HttpFile, work: TransferWork): Promise<void> {
+  const url = parseHttpUrl(file.url);
+  const size = await publicSize(url, work.signal);
+  if (size !== undefined && size !== file.size_bytes) {
+    throw wrong(file.url, `it has ${size} bytes, ${file.size_bytes} were uploaded`);
+  }
+  const digest = await publicDigest(file, work);
+  if (digest !== file.sha256) throw wrong(file.url, "what comes from there has another digest");
+}
+
+/** Undefined when the server does not say; `not_found` when there is no such file. */
+export async function publicSize(
+  url: URL,
+  signal: AbortSignal | undefined,
+): Promise<number | undefined> {
+  using watchdog = startWatchdog(STALL_TIMEOUT_MS, { what: `from "${url.host}"`, signal });
+  const { response } = await send({ url, method: "HEAD", signal: watchdog.signal });
+  await discard(response);
+  if (!response.ok) {
+    throw await statusFailure(response, { action: `find "${url.href}"`, host: url.host });
+  }
+  const length = response.headers.get("content-length");
+  return length === null ? undefined : Number(length);
+}
+
+async function publicDigest(file: HttpFile, work: TransferWork): Promise<Digest> {
+  const url = parseHttpUrl(file.url);
+  const what = `from "${url.host}"`;
+  using watchdog = startWatchdog(STALL_TIMEOUT_MS, { what, signal: work.signal });
+  const headers = { "cache-control": "no-cache" };
+  const { response } = await send({ url, headers, signal: watchdog.signal });
+  if (!response.ok) {
+    throw await statusFailure(response, { action: `get "${url.href}"`, host: url.host });
+  }
+  const hash = createHash("sha256");
+  let done = 0;
+  try {
+    for await (const chunk of response.body ?? []) {
+      watchdog.progress(chunk.length);
+      hash.update(chunk);
+      done += chunk.length;
+      if (done > file.size_bytes) throw wrong(file.url, "it is longer than what was uploaded");
+      work.onProgress?.({
+        step: "check",
+        message: `Fetching ${url.href} to check it`,
+        done,
+        total: file.size_bytes,
+        unit: "bytes",
+      });
+    }
+  } catch (error) {
+    throw networkFailure(error, url, watchdog.signal);
+  }
+  return `sha256:${hash.digest("hex")}` as Digest;
+}
+
+function wrong(url: string, why: string): BangerError {
+  return new BangerError("integrity", `Cannot publish at "${url}": ${why}`, {
+    hint: "Check that --url is the public address of --to, and that no cache has an older file",
+  });
+}

@@ -1,0 +1,122 @@
+/** Publishing a kernel: pack, upload, look at what the world gets, and only then say so in the catalog. */
+import { mkdtempSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { BangerError } from "#base/error.ts";
+import { type Bundle, readBundle } from "#kernels/bundle.ts";
+import type { Entry } from "#kernels/catalog.ts";
+import { putEntry, readCatalogFile, signCatalog, takeEntry } from "#kernels/catalogs/author.ts";
+import { parseHttpUrl } from "#kernels/http-file.ts";
+import type { Arch } from "#kernels/manifest.ts";
+import { packBundle } from "#kernels/tarball/pack.ts";
+import { openDestination, type TransferWork } from "./destination.ts";
+import { checkPublicFile, publicSize } from "./public-file.ts";
+
+export interface PublishOptions extends TransferWork {
+  /** Folder of the bundles. */
+  dir: string;
+  /** See destination.ts. */
+  to: string;
+  /** Public address of `to`. */
+  url: string;
+  /** Catalog file that gets the entry; made if need be. */
+  catalog: string;
+  /** Secret key to sign the catalog with afterwards. */
+  key?: string | undefined;
+  description?: string | undefined;
+}
+
+export interface UnpublishOptions extends TransferWork {
+  arch: Arch;
+  to: string;
+  catalog: string;
+  key?: string | undefined;
+}
+
+/** The entry as it stands in the catalog now. When anything fails, the catalog stays as it was. */
+export async function publishKernel(name: string, options: PublishOptions): Promise<Entry> {
+  const { signal, onProgress, catalog } = options;
+  const bundle = readBundle(options.dir, name);
+  const destination = openDestination(options.to);
+  const file = tarballName(name, bundle.manifest.arch);
+  const url = publicUrl(options.url, file);
+  const scratch = mkdtempSync(join(tmpdir(), "banger-publish-"));
+  try {
+    onProgress?.({ step: "pack", message: `Packing ${name}` });
+    const path = join(scratch, file);
+    const packed = await packBundle(bundle, path, { signal, onProgress });
+    onProgress?.({ step: "upload", message: `Uploading ${file}` });
+    await destination.put(path, file, { signal, onProgress });
+    await checkPublicFile({ ...packed, url }, { signal, onProgress });
+    const entry = entryOf(bundle, { kind: "tarball", url, ...packed }, options.description);
+    putEntry(catalog, entry);
+    if (options.key !== undefined) signCatalog(catalog, options.key);
+    return entry;
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+/** First the entry, then the file: nobody is sent to where nothing is. */
+export async function unpublishKernel(name: string, options: UnpublishOptions): Promise<Entry> {
+  const { arch, catalog, key, signal, onProgress } = options;
+  const destination = openDestination(options.to);
+  const here = readCatalogFile(catalog).kernels.find(
+    (entry) => entry.name === name && entry.arch === arch,
+  );
+  if (here?.source.kind !== "tarball") {
+    const why = here ? "its entry names no file" : `"${catalog}" does not have it for ${arch}`;
+    throw new BangerError("not_found", `Cannot unpublish kernel "${name}": ${why}`);
+  }
+  takeEntry(catalog, { name, arch });
+  if (key !== undefined) signCatalog(catalog, key);
+  const { url } = here.source;
+  const file = decodeURIComponent(new URL(url).pathname.split("/").at(-1) ?? "");
+  onProgress?.({ step: "remove", message: `Removing ${file}` });
+  await destination.remove(file, { signal, onProgress });
+  await assertGone(url, signal);
+  return here;
+}
+
+/** "generic-6.12-amd64.tar.zst". */
+export function tarballName(name: string, arch: Arch): string {
+  return `${name}-${arch}.tar.zst`;
+}
+
+async function assertGone(url: string, signal: AbortSignal | undefined): Promise<void> {
+  try {
+    await publicSize(new URL(url), signal);
+  } catch (error) {
+    // A bucket that nobody may list does not say that a file is missing.
+    const isGone =
+      error instanceof BangerError && ["not_found", "unauthorized"].includes(error.code);
+    if (isGone) return;
+    throw error;
+  }
+  throw new BangerError("invalid_state", `Cannot unpublish: "${url}" is still there`, {
+    hint: "The catalog no longer names it; a cache in between may keep it for a while",
+  });
+}
+
+function publicUrl(base: string, file: string): string {
+  const url = parseHttpUrl(base);
+  if (!url.pathname.endsWith("/")) url.pathname += "/";
+  return new URL(encodeURIComponent(file), url).href;
+}
+
+function entryOf(
+  { manifest }: Bundle,
+  source: Entry["source"],
+  description: string | undefined,
+): Entry {
+  return {
+    name: manifest.name,
+    distro: manifest.distro,
+    arch: manifest.arch,
+    description: description ?? `Linux ${manifest.version}`,
+    version: manifest.version,
+    features: manifest.features.map((feature) => feature.name),
+    source,
+  };
+}

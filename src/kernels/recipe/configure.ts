@@ -1,0 +1,56 @@
+/** The configuration of a kernel: made from a recipe's choices, then held against them. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { BangerError } from "#base/error.ts";
+import { parseConfig } from "#kernels/features.ts";
+import { readOptions, whyOff } from "./kconfig.ts";
+import { type MakeOptions, make } from "./make.ts";
+import { type Choices, fragmentOf } from "./recipe.ts";
+
+/** Problems that an error names; the log has the rest. */
+const MAX_SHOWN = 10;
+
+/**
+ * Writes `.config` into `objects`: the recipe's choices, and "no" to everything that it does not
+ * name. `invalid_argument` with each option that did not come out as wanted, and why.
+ */
+export async function configure(choices: Choices, options: MakeOptions): Promise<string> {
+  const fragment = join(options.objects, "recipe.fragment");
+  writeFileSync(fragment, fragmentOf(choices));
+  const variables = [`KCONFIG_ALLCONFIG=${fragment}`];
+  await make("allnoconfig", { ...options, jobs: 1, variables });
+  await make("olddefconfig", { ...options, jobs: 1 });
+  const config = readFileSync(join(options.objects, ".config"), "utf8");
+  const problems = problemsOf(choices, config, options);
+  if (problems.length === 0) return config;
+  const shown = problems.slice(0, MAX_SHOWN).join("; ");
+  const more = problems.length > MAX_SHOWN ? `; and ${problems.length - MAX_SHOWN} more` : "";
+  throw new BangerError(
+    "invalid_argument",
+    `Cannot build the kernel: its configuration did not take what the recipe wants: ${shown}${more}`,
+    { hint: "Mend the recipe or its features: what an option needs must be there as well" },
+  );
+}
+
+function problemsOf(
+  { on, off, set }: Choices,
+  config: string,
+  { tree, toolchain }: MakeOptions,
+): string[] {
+  const values = parseConfig(config);
+  const lookUp = (option: string): string | undefined => values.get(option);
+  const missing = on.filter((option) => lookUp(option) !== "y");
+  const unwanted = off.filter((option) => ["y", "m"].includes(lookUp(option) ?? ""));
+  const different = Array.from(set).filter(
+    ([option, value]) => lookUp(option)?.replaceAll('"', "") !== String(value),
+  );
+  if (missing.length + unwanted.length + different.length === 0) return [];
+  const table = readOptions(tree, toolchain.srcArch);
+  return [
+    ...missing.map((option) => `${option} is off: ${whyOff(option, table, lookUp)}`),
+    ...unwanted.map((option) => `${option} is on: another option selects it`),
+    ...different.map(
+      ([option, value]) => `${option} is ${lookUp(option) ?? "not set"}, not ${value}`,
+    ),
+  ];
+}

@@ -1,0 +1,126 @@
+/**
+ * Runs the kernel's own makefiles: in an environment of our making, so that nothing of the
+ * user's changes the result, and in a process group of its own, so that it ends as a whole.
+ */
+import { closeSync, openSync, writeSync } from "node:fs";
+import { BangerError } from "#base/error.ts";
+import { MiB } from "#base/size.ts";
+import type { Toolchain } from "./toolchain.ts";
+
+const MAX_LOG_BYTES = 64 * MiB;
+const TAIL_LINES = 40;
+const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/** What the kernel says of when, where and by whom it was built. */
+const STAMP = [
+  "KBUILD_BUILD_TIMESTAMP=Thu Jan  1 00:00:00 UTC 1970",
+  "KBUILD_BUILD_USER=banger",
+  "KBUILD_BUILD_HOST=banger",
+  "KBUILD_BUILD_VERSION=1",
+  "LOCALVERSION=",
+];
+
+export interface MakeOptions {
+  /** The kernel's source, and the folder for all that is made of it. */
+  tree: string;
+  objects: string;
+  toolchain: Toolchain;
+  /** Appended to. */
+  log: string;
+  /** Default 1. */
+  jobs?: number;
+  /** Further `NAME=VALUE`. */
+  variables?: readonly string[];
+  signal?: AbortSignal | undefined;
+  onLine?: ((line: string) => void) | undefined;
+}
+
+/** `internal` with what the compiler said last when it fails, `cancelled` when the signal fires. */
+export async function make(target: string, options: MakeOptions): Promise<void> {
+  const { signal, log } = options;
+  if (signal?.aborted) throw cancelled();
+  const child = Bun.spawn(argvOf(target, options), {
+    detached: true,
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const endGroup = (): void => killGroup(child.pid);
+  signal?.addEventListener("abort", endGroup, { once: true });
+  const fd = openSync(log, "a", 0o600);
+  const tail: string[] = [];
+  try {
+    let logged = 0;
+    const take = (line: string): void => {
+      if (logged < MAX_LOG_BYTES) logged += writeSync(fd, `${line}\n`);
+      options.onLine?.(line);
+      if (!/^ {2}[A-Z]/.test(line)) tail.push(line);
+      if (tail.length > TAIL_LINES) tail.shift();
+    };
+    await Promise.all([eachLine(child.stdout, take), eachLine(child.stderr, take)]);
+    const status = await child.exited;
+    if (signal?.aborted) throw cancelled();
+    if (status === 0) return;
+    throw failure(target, tail, log);
+  } finally {
+    signal?.removeEventListener("abort", endGroup);
+    // Nothing of it may write into the folders that the caller removes now.
+    endGroup();
+    await child.exited;
+    closeSync(fd);
+  }
+}
+
+function argvOf(target: string, options: MakeOptions): string[] {
+  const { tree, objects, toolchain } = options;
+  const paths = `-ffile-prefix-map=${tree}/= -ffile-prefix-map=${objects}/=`;
+  return [
+    ...["/usr/bin/env", "-i", `PATH=${PATH}`, "LC_ALL=C", "HOME=/nonexistent"],
+    ...["nice", "-n", "10", "make", "-C", tree, `O=${objects}`, `-j${options.jobs ?? 1}`],
+    `ARCH=${toolchain.makeArch}`,
+    `CROSS_COMPILE=${toolchain.prefix}`,
+    `KCFLAGS=${paths}`,
+    `KAFLAGS=${paths}`,
+    ...STAMP,
+    ...(options.variables ?? []),
+    target,
+  ];
+}
+
+async function eachLine(
+  stream: ReadableStream<Uint8Array>,
+  take: (line: string) => void,
+): Promise<void> {
+  const decoder = new TextDecoder();
+  let rest = "";
+  for await (const chunk of stream) {
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
+    rest = (lines.pop() ?? "").slice(-10_000);
+    for (const line of lines) take(line);
+  }
+  if (rest !== "") take(rest);
+}
+
+function failure(target: string, tail: readonly string[], log: string): BangerError {
+  const lines = tail.filter((line) => line.trim() !== "" && !/^make(\[\d+\])?: /.test(line));
+  const errors = lines.filter((line) => /error|undefined reference|No space left/i.test(line));
+  const shown = (errors.length > 0 ? errors : lines).slice(-5).join("; ").slice(-1000);
+  if (/No space left on device/.test(shown)) {
+    return new BangerError("no_space", "Cannot build the kernel: the disk is full", {
+      hint: "It takes about 4 GiB while it runs; move the cache with XDG_CACHE_HOME",
+    });
+  }
+  const text = `Cannot build the kernel: "make ${target}" failed: ${shown}`;
+  return new BangerError("internal", text, { hint: `Its whole output is in ${log}` });
+}
+
+function cancelled(): BangerError {
+  return new BangerError("cancelled", "The operation was cancelled");
+}
+
+function killGroup(pid: number): void {
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch {
+    // It has ended, and all that it started.
+  }
+}

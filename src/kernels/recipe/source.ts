@@ -1,0 +1,122 @@
+/** The source of a kernel: found, fetched, checked and unpacked. */
+import { createWriteStream, existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { type Digest, isDigest } from "#base/digest.ts";
+import { BangerError } from "#base/error.ts";
+import type { OnProgress } from "#base/progress.ts";
+import { runOk } from "#base/run.ts";
+import { downloadPackage, resolveKernelPackage } from "#kernels/apt.ts";
+import { hostArch } from "#kernels/catalog.ts";
+import { parseHttpUrl, streamHttpFile } from "#kernels/http-file.ts";
+import type { RecipeSource } from "./recipe.ts";
+
+const UNPACK_TIMEOUT_MS = 30 * 60_000;
+/** A quarter of the whole: tables for graphics processors, which no machine has. */
+const LEFT_OUT = ["*/drivers/gpu/drm/amd/include/asic_reg"];
+
+export interface SourceWork {
+  /** Keeps what was fetched. */
+  downloads: string;
+  signal?: AbortSignal | undefined;
+  onProgress?: OnProgress | undefined;
+}
+
+export interface KernelSource {
+  /** "linux-source-6.12 6.12.117-1", "linux-6.12.1.tar.xz". */
+  label: string;
+  digest: Digest;
+  /** Fetches it and unpacks it into the new folder `tree`. `scratch` is for what is in between. */
+  unpack(tree: string, scratch: string): Promise<void>;
+}
+
+/** Asks apt's index, where it is a package: nothing is fetched yet. */
+export async function findSource(source: RecipeSource, work: SourceWork): Promise<KernelSource> {
+  return "package" in source
+    ? await debianSource(source.package, work)
+    : tarballSource(source, work);
+}
+
+/** "6.12.117" of the makefile at the top of the source. */
+export function sourceVersion(tree: string): string {
+  const path = join(tree, "Makefile");
+  const text = existsSync(path) ? readFileSync(path, "utf8").slice(0, 1000) : "";
+  const field = (name: string): string =>
+    new RegExp(`^${name} = (\\d+)$`, "m").exec(text)?.[1] ?? "";
+  const version = [field("VERSION"), field("PATCHLEVEL"), field("SUBLEVEL")].join(".");
+  if (/^\d+\.\d+\.\d+$/.test(version)) return version;
+  throw new BangerError("integrity", "Cannot build a kernel: what was unpacked is no Linux source");
+}
+
+async function debianSource(name: string, work: SourceWork): Promise<KernelSource> {
+  const wanted = await resolveKernelPackage(name, hostArch(), work);
+  return {
+    label: `${name} ${wanted.version}`,
+    digest: wanted.sha256,
+    async unpack(tree, scratch) {
+      const deb = await downloadPackage(wanted, scratch, { ...work, cache: work.downloads });
+      const root = join(scratch, "package");
+      work.onProgress?.({ step: "unpack", message: `Unpacking ${wanted.file}` });
+      const options = { signal: work.signal, timeout_ms: UNPACK_TIMEOUT_MS };
+      await runOk(["dpkg-deb", "-x", deb, root], options);
+      const folder = join(root, "usr/src");
+      const found = existsSync(folder)
+        ? readdirSync(folder).filter((file) => /^linux-source-[\d.]+\.tar\.xz$/.test(file))
+        : [];
+      if (found.length !== 1) {
+        throw new BangerError(
+          "integrity",
+          `Cannot use package "${name}": no kernel source is in it`,
+        );
+      }
+      await untar(join(folder, found[0] ?? ""), tree, work);
+      await rm(root, { recursive: true });
+    },
+  };
+}
+
+function tarballSource(
+  source: { url: string; sha256: string; size_bytes: number },
+  work: SourceWork,
+): KernelSource {
+  const { url, sha256, size_bytes } = source;
+  if (!isDigest(sha256)) throw new Error("Assertion failed: the schema has checked the digest");
+  const file = parseHttpUrl(url).pathname.split("/").at(-1) ?? "";
+  return {
+    label: file,
+    digest: sha256,
+    async unpack(tree, scratch) {
+      const stream = streamHttpFile(
+        { url, sha256, size_bytes },
+        {
+          cache: join(work.downloads, "sources"),
+          signal: work.signal,
+          onAdvance: (done) =>
+            work.onProgress?.({
+              step: "download",
+              message: `Downloading ${file}`,
+              done,
+              total: size_bytes,
+              unit: "bytes",
+            }),
+        },
+      );
+      const path = join(scratch, "source.tar");
+      await pipeline(stream, createWriteStream(path, { mode: 0o600 }));
+      await untar(path, tree, work);
+      await rm(path);
+    },
+  };
+}
+
+async function untar(archive: string, tree: string, work: SourceWork): Promise<void> {
+  work.onProgress?.({ step: "unpack", message: "Unpacking the kernel's source" });
+  mkdirSync(tree, { recursive: true });
+  const exclude = LEFT_OUT.map((pattern) => `--exclude=${pattern}`);
+  const flags = ["--strip-components=1", "--no-same-owner", "--no-same-permissions"];
+  await runOk(["tar", "-C", tree, ...flags, ...exclude, "-xf", archive], {
+    signal: work.signal,
+    timeout_ms: UNPACK_TIMEOUT_MS,
+  });
+}

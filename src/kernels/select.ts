@@ -1,0 +1,85 @@
+/** Which kernel a machine gets: one that can do what is needed, else the words to get one. */
+import { BangerError } from "#base/error.ts";
+import { didYouMean } from "#base/similar.ts";
+import type { Bundle } from "./bundle.ts";
+import type { NamedEntry } from "./catalogs/store.ts";
+import { featureNames } from "./features.ts";
+import { featuresOfEntry } from "./offers.ts";
+
+const MAX_NEEDS = 50;
+
+export interface SelectFrom {
+  /** Those that are here, for this computer's architecture. */
+  bundles: readonly Bundle[];
+  /** Those that can be had. */
+  entries: readonly NamedEntry[];
+  /** Taken before others that fit, in this order. */
+  preferred: readonly string[];
+}
+
+/** Features as `--needs` gives them, "containers,wireguard". `invalid_argument` for unknown ones. */
+export function parseNeeds(text: string): string[] {
+  const needs = [...new Set(text.split(",").map((word) => word.trim()))].filter(Boolean);
+  if (needs.length > MAX_NEEDS) throw new BangerError("invalid_argument", "Cannot need so much");
+  assertKnown(needs);
+  return needs;
+}
+
+/** `not_found` with the kernel to pull or build when none that is here has all of `needs`. */
+export function selectKernel(needs: readonly string[], from: SelectFrom): Bundle {
+  assertKnown(needs);
+  const fitting = from.bundles.filter(({ manifest }) =>
+    hasAll(
+      manifest.features.map(({ name }) => name),
+      needs,
+    ),
+  );
+  const rank = (bundle: Bundle): number => {
+    const place = from.preferred.indexOf(bundle.manifest.name);
+    return place < 0 ? from.preferred.length : place;
+  };
+  const [best] = fitting.toSorted((a, b) => rank(a) - rank(b) || newerFirst(a, b));
+  if (best) return best;
+  const list = needs.join(", ");
+  const offers = from.entries.filter((entry) => hasAll(featuresOfEntry(entry) ?? [], needs));
+  const [offer] = offers.toSorted((a, b) => effort(a) - effort(b));
+  if (offer) {
+    const verb = offer.source.kind === "recipe" ? "build" : "pull";
+    throw new BangerError(
+      "not_found",
+      `Cannot find a kernel with ${list}: none that is here has it`,
+      {
+        hint: `banger kernel ${verb} ${offer.name}`,
+      },
+    );
+  }
+  throw new BangerError("not_found", `Cannot find a kernel with ${list}: there is none anywhere`, {
+    hint: "banger kernel list --available shows what each can do",
+  });
+}
+
+function assertKnown(needs: readonly string[]): void {
+  const known = featureNames();
+  const unknown = needs.find((need) => !known.includes(need));
+  if (unknown === undefined) return;
+  throw new BangerError(
+    "invalid_argument",
+    `Cannot need "${unknown.slice(0, 100)}": no such feature`,
+    {
+      hint: didYouMean(unknown, known, `There are: ${known.join(", ")}`),
+    },
+  );
+}
+
+function hasAll(features: readonly string[], needs: readonly string[]): boolean {
+  return needs.every((need) => features.includes(need));
+}
+
+/** What is downloaded is had sooner than what is built. */
+function effort({ source }: NamedEntry): number {
+  return source.kind === "recipe" ? 1 : 0;
+}
+
+function newerFirst(a: Bundle, b: Bundle): number {
+  return b.manifest.version.localeCompare(a.manifest.version, "en", { numeric: true });
+}

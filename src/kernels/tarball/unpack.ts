@@ -1,0 +1,192 @@
+/**
+ * Unpacks the archive of a kernel, a zstd-compressed tar, as it streams by. Everything in it is
+ * taken for hostile; what is refused, and why, is in entry-rules.ts.
+ */
+import { closeSync, linkSync, mkdirSync, openSync, symlinkSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { constants, createZstdDecompress } from "node:zlib";
+import { BangerError, messageOf } from "#base/error.ts";
+import { formatSize, GiB, KiB, MiB } from "#base/size.ts";
+import { TarReader } from "#oci/tar.ts";
+import { shown, type TarEntry } from "#oci/tar-entry.ts";
+import { TAR_BLOCK_BYTES } from "#oci/tar-header.ts";
+import { EntryRules, refused } from "./entry-rules.ts";
+
+const MAX_ENTRIES = 20_000;
+export const MAX_UNPACKED_BYTES = 4 * GiB;
+/** Where the catalog does not say how much it becomes: kernels do not shrink to less than this part. */
+const RATIO_MAX = 30;
+/** Headers, padding and the end of an archive, beside the files that the catalog counts. */
+const OVERHEAD_BYTES = 64 * MiB;
+/** Of zstd's window, as a power of two: 64 MiB of memory. */
+const WINDOW_LOG_MAX = 26;
+const CHUNK_BYTES = 512 * KiB;
+
+export interface UnpackOptions {
+  /** Compressed bytes of the whole archive. */
+  size_bytes: number;
+  /** Bytes of its files, where that is known. */
+  unpacked_bytes?: number | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/** Writes the files below `folder`, which is empty. `integrity` with the name of what is refused. */
+export async function unpackArchive(
+  source: AsyncIterable<Uint8Array>,
+  folder: string,
+  options: UnpackOptions,
+): Promise<void> {
+  const unpacker = new Unpacker(folder, options);
+  const zstd = createZstdDecompress({
+    chunkSize: CHUNK_BYTES,
+    params: { [constants.ZSTD_d_windowLogMax]: WINDOW_LOG_MAX },
+  });
+  try {
+    const take = async (chunks: AsyncIterable<Uint8Array>): Promise<void> => {
+      for await (const chunk of chunks) unpacker.push(chunk);
+    };
+    await pipeline(source, zstd, take, options.signal ? { signal: options.signal } : {});
+    unpacker.finish();
+    if (zstd.bytesWritten !== options.size_bytes) {
+      const rest = options.size_bytes - zstd.bytesWritten;
+      throw new BangerError(
+        "integrity",
+        `Cannot unpack the archive: ${rest} bytes stand behind it`,
+      );
+    }
+  } catch (error) {
+    if (error instanceof BangerError) throw error;
+    if (options.signal?.aborted) {
+      throw new BangerError("cancelled", "The operation was cancelled", { cause: error });
+    }
+    if (isZstdError(error)) {
+      const text = `Cannot unpack the archive: it is not whole zstd: ${messageOf(error)}`;
+      throw new BangerError("integrity", text, { cause: error });
+    }
+    throw error;
+  } finally {
+    unpacker.close();
+  }
+}
+
+function isZstdError(error: unknown): boolean {
+  return error instanceof Error && "code" in error && /^Z(STD)?_/.test(String(error.code));
+}
+
+/** Cuts the stream at the end of the archive, which the reader of tar files does not care about. */
+class Unpacker {
+  readonly #folder: string;
+  readonly #rules = new EntryRules();
+  readonly #reader = new TarReader({
+    entry: (entry) => this.#entry(entry),
+    data: (bytes, offset) => this.#data(bytes, offset),
+    end: () => this.#end(),
+  });
+  readonly #max_bytes: number;
+  #block = Buffer.alloc(TAR_BLOCK_BYTES);
+  #filled = 0;
+  #file: { fd: number; name: string; size: number; done: number } | undefined;
+  #padding = 0;
+  #isOver = false;
+  #entries = 0;
+  #unpacked = 0;
+  #seen = 0;
+
+  constructor(folder: string, { size_bytes, unpacked_bytes }: UnpackOptions) {
+    this.#folder = folder;
+    const promised = unpacked_bytes ?? size_bytes * RATIO_MAX + OVERHEAD_BYTES;
+    this.#max_bytes = Math.min(promised, MAX_UNPACKED_BYTES);
+  }
+
+  push(chunk: Uint8Array): void {
+    this.#seen += chunk.length;
+    if (this.#seen > this.#max_bytes + OVERHEAD_BYTES) throw this.#tooLarge();
+    for (let at = 0; at < chunk.length; ) at += this.#take(chunk, at);
+  }
+
+  finish(): void {
+    // A reader that has seen only the beginning of a block has not seen the end.
+    if (this.#filled > 0) this.#reader.push(this.#block.subarray(0, this.#filled));
+    this.#reader.finish();
+    if (!this.#isOver) {
+      throw new BangerError("integrity", "Cannot unpack the archive: it ends early");
+    }
+  }
+
+  close(): void {
+    if (this.#file) closeSync(this.#file.fd);
+    this.#file = undefined;
+  }
+
+  #take(chunk: Uint8Array, at: number): number {
+    const available = chunk.length - at;
+    if (this.#isOver) {
+      if (!isZero(chunk.subarray(at))) {
+        throw new BangerError("integrity", "Cannot unpack the archive: data stands behind its end");
+      }
+      return available;
+    }
+    if (this.#file) {
+      const count = Math.min(this.#file.size - this.#file.done, available);
+      this.#reader.push(chunk.subarray(at, at + count));
+      return count;
+    }
+    if (this.#padding > 0) {
+      const count = Math.min(this.#padding, available);
+      this.#reader.push(chunk.subarray(at, at + count));
+      this.#padding -= count;
+      return count;
+    }
+    const count = Math.min(TAR_BLOCK_BYTES - this.#filled, available);
+    this.#block.set(chunk.subarray(at, at + count), this.#filled);
+    this.#filled += count;
+    if (this.#filled === TAR_BLOCK_BYTES) {
+      this.#filled = 0;
+      this.#isOver = isZero(this.#block);
+      this.#reader.push(this.#block);
+    }
+    return count;
+  }
+
+  #entry(entry: TarEntry): void {
+    const name = shown(entry.name);
+    if (++this.#entries > MAX_ENTRIES) {
+      throw refused(name, `it is one of more than ${MAX_ENTRIES} entries`, "limit_exceeded");
+    }
+    const { kind, path, implied, target } = this.#rules.check(entry);
+    this.#unpacked += entry.size;
+    if (this.#unpacked > this.#max_bytes) throw this.#tooLarge(name);
+    for (const parent of implied) mkdirSync(join(this.#folder, parent), { mode: 0o755 });
+    const place = join(this.#folder, path);
+    if (kind === "directory") mkdirSync(place, { recursive: true, mode: 0o755 });
+    else if (kind === "symlink") symlinkSync(target, place);
+    else if (kind === "link") linkSync(join(this.#folder, target), place);
+    else this.#file = { fd: openSync(place, "wx", 0o644), name, size: entry.size, done: 0 };
+  }
+
+  #data(bytes: Uint8Array, offset: number): void {
+    const file = this.#file;
+    if (!file || offset !== file.done) throw refused(file?.name ?? "a file", "it has holes");
+    for (let at = 0; at < bytes.length; ) at += writeSync(file.fd, bytes, at);
+    file.done += bytes.length;
+  }
+
+  #end(): void {
+    const file = this.#file;
+    if (!file) return;
+    this.close();
+    if (file.done !== file.size) throw refused(file.name, "it has holes");
+    this.#padding = (TAR_BLOCK_BYTES - (file.size % TAR_BLOCK_BYTES)) % TAR_BLOCK_BYTES;
+  }
+
+  #tooLarge(name = "the archive"): BangerError {
+    const limit = formatSize(this.#max_bytes);
+    return refused(name, `it becomes more than the ${limit} that it may`, "limit_exceeded");
+  }
+}
+
+function isZero(bytes: Uint8Array): boolean {
+  for (const byte of bytes) if (byte !== 0) return false;
+  return true;
+}
