@@ -2,8 +2,3 @@
 export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new Error(`Assertion failed: ${message}`);
 }
-
-/** Makes a switch total: a case that was forgotten is a compile error. */
-export function unreachable(value: never): never {
-  throw new Error(`Assertion failed: unreachable value ${JSON.stringify(value)}`);
-}

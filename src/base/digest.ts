@@ -1,5 +1,3 @@
-import { BangerError } from "./error.ts";
-
 /** "sha256:" and 64 lower-case hex digits; the only algorithm that banger takes. */
 export type Digest = string & { readonly __brand: "Digest" };
 
@@ -7,13 +5,6 @@ const pattern = /^sha256:[0-9a-f]{64}$/;
 
 export function isDigest(text: string): text is Digest {
   return pattern.test(text);
-}
-
-export function parseDigest(text: string): Digest {
-  if (isDigest(text)) return text;
-  throw new BangerError("invalid_argument", `Cannot parse digest "${text.slice(0, 100)}"`, {
-    hint: 'A digest is "sha256:" and 64 lower-case hexadecimal digits',
-  });
 }
 
 /** The 64 hex digits. */

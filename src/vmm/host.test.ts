@@ -41,13 +41,16 @@ describe.if(process.arch === "x64")("kvmState", () => {
     expect(kvmState(host).fix).toContain("firmware");
   });
 
-  test.skipIf(process.getuid?.() === 0)("a forbidden device names its group [not as root]", () => {
-    writeFileSync(host.kvm, "", { mode: 0o000 });
-    writeFileSync(host.group, `root:x:0:\nvirt:x:${statSync(host.kvm).gid}:\n`);
-    const { usable, reason, fix } = kvmState(host);
-    expect([usable, reason]).toEqual([false, expect.stringContaining('group "virt"')]);
-    expect(fix).toContain("usermod -aG virt");
-  });
+  test.skipIf(process.getuid?.() === 0)(
+    "a forbidden device names its group [needs a user without rights]",
+    () => {
+      writeFileSync(host.kvm, "", { mode: 0o000 });
+      writeFileSync(host.group, `root:x:0:\nvirt:x:${statSync(host.kvm).gid}:\n`);
+      const { usable, reason, fix } = kvmState(host);
+      expect([usable, reason]).toEqual([false, expect.stringContaining('group "virt"')]);
+      expect(fix).toContain("usermod -aG virt");
+    },
+  );
 });
 
 describe("hostTsc_khz", () => {

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { bangerErrorOf } from "#test/expect-error.ts";
@@ -89,7 +89,10 @@ describe("the peer", () => {
     const { kernelPath, initrdPath, drives } = peer.spec();
     const child = Bun.spawn([peer.program, "--id", "x", "--api-sock", socketPath]);
     try {
-      while (!existsSync(socketPath)) await Bun.sleep(5);
+      // The socket is there before anybody listens on it.
+      const isUp = () =>
+        callApi(socketPath, { method: "GET", path: "/" }).then(Boolean, () => false);
+      while (!(await isUp())) await Bun.sleep(5);
       const send = async (method: ApiRequest["method"], path: string, body: object) => {
         const request = { method, path, body: { ...body } };
         return await callApi(socketPath, request).then(
