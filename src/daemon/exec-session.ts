@@ -105,7 +105,7 @@ export function openSession(socket: Socket, vms: VmService): ExecSession {
       await relay(stream, { name: vm.name, ended }, async () => {
         // The machine is gone before the client hears of the exit, so nothing outlives `vm run`.
         if (request.keep) await vms.stop(vm.id);
-        else await vms.remove(vm.id, { force: true });
+        else await vms.discard(vm.id);
       });
     } catch (error) {
       await vms.remove(vm.id, { force: true }).catch(() => {});

@@ -8,6 +8,7 @@ import { compose } from "./compose.ts";
 import { makeRouter } from "./handlers.ts";
 import { takeDaemonLock } from "./lock.ts";
 import { startLog } from "./log.ts";
+import { endOrphans } from "./orphans.ts";
 import { serve } from "./server.ts";
 
 /** Machines that take longer to take over are awaited by the calls that are about them. */
@@ -31,6 +32,8 @@ export async function runDaemon(): Promise<void> {
       stack: (error as Error)?.stack,
     });
   });
+  for (const command of await endOrphans(config.paths.roots))
+    log.info("ended {command}", { command });
   for (const path of services.images.sweep()) log.info("removed stray {path}", { path });
   // Nothing is under way yet: whatever is half made was left by a daemon that was killed.
   await Promise.all([config.paths.kernels, config.paths.downloads].map((dir) => sweepStaging(dir)));
@@ -58,6 +61,8 @@ export async function runDaemon(): Promise<void> {
   const why = await ending.promise;
   log.info("ending: {why}", { why });
   await server.stop();
+  // Calls that were under way are over with their connections; the programs that they ran need not be.
+  await endOrphans(config.paths.roots);
   services.vms.release();
   process.exit(0);
 }

@@ -33,8 +33,8 @@ export async function launch(deps: VmDeps, vm: VmRecord, options: BootOptions): 
     preference: deps.config.values.vmm as "auto" | "qemu" | "firecracker",
     userNetwork: vm.spec.network === "user",
   });
+  deps.images.assertUsable(vm.imageId);
   const image = deps.images.show(vm.imageId);
-  assertPresent(image.rootfs, `banger image pull --force ${image.reference}`);
   assertPresent(paths.disk, `banger vm rm ${vm.name}`);
   const kernel = await deps.kernels.boot(vm.kernel, { vsock: driver.name === "firecracker" });
   options.onProgress?.({ step: "boot", message: `Booting ${vm.name} (${reason})` });

@@ -32,6 +32,8 @@ export async function enterVm(
   }
   const network = chooseNetwork(deps, request.network ?? config.values["network.mode"]);
   const image = await resolveImage(deps, request.image ?? config.values.default_image_name, work);
+  // Until the machine's row names the image, nothing else keeps it from being removed.
+  using _held = deps.images.hold(image.id);
   const kernel = await resolveKernel(deps, request, image, work);
   const { id } = request;
   return db

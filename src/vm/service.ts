@@ -16,7 +16,7 @@ import { commandOf, toGuestRequest } from "./exec.ts";
 import { Lifecycle, type Live } from "./lifecycle.ts";
 import { readLog } from "./logs.ts";
 import { requireState } from "./machine.ts";
-import { getVm, listVms, toApi, type VmRecord } from "./records.ts";
+import { findVm, getVm, listVms, toApi, type VmRecord } from "./records.ts";
 import { Recoverer } from "./recover.ts";
 import { sweepStrays } from "./strays.ts";
 
@@ -90,6 +90,11 @@ export class VmService {
     await this.#recoverer.done(id);
     await this.#lifecycle.kill(id);
     return this.show(id);
+  }
+
+  /** Ends and removes a machine that may have ended and removed itself meanwhile. */
+  async discard(id: string): Promise<void> {
+    if (findVm(this.#deps.db, id)) await this.remove(id, { force: true });
   }
 
   /** Removes a machine with its disk. `force` ends it first when it runs. */

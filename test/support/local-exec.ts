@@ -1,5 +1,6 @@
 /** Exec sessions of the daemon for tests: commands are processes of this computer. */
 import { connect, type Socket } from "node:net";
+import { join } from "node:path";
 import type { ServerWebSocket, Subprocess } from "bun";
 import {
   type ExecClientMessage,
@@ -12,7 +13,10 @@ import {
   STDOUT_TAG,
 } from "#api/exec.ts";
 import type { Vm } from "#api/vm.ts";
+import { AGENT_PATH } from "#guest/protocol.ts";
 
+/** A program of the guest's agent is run by the agent that was built. */
+const AGENT = join(import.meta.dir, "../../build/bin/banger-vsock-agent");
 /** Stdin that a client may have under way. */
 const STDIN_WINDOW_BYTES = 32 * 1024;
 
@@ -75,7 +79,8 @@ export class LocalSession {
     if (open.kind === "connect") return await this.#connect(open);
     if (open.kind === "exec") this.#assertRunning(open.vm);
     else this.#say({ progress: { step: "boot", message: "Booting" } });
-    const { argv, cwd, env, terminal, stdin } = open.exec;
+    const { cwd, env, terminal, stdin } = open.exec;
+    const argv = open.exec.argv.map((word) => (word === AGENT_PATH ? AGENT : word));
     const common = { cwd: cwd ?? "/", env: { ...process.env, ...env } };
     const output = Promise.withResolvers<void>();
     let pending = Promise.resolve();

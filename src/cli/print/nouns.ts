@@ -44,6 +44,8 @@ export function vmText(vm: Vm): string {
     ["MAC", vm.network.mac],
     ["Monitor", vm.vmm && `${vm.vmm.driver} (${vm.vmm.accelerator}), pid ${vm.vmm.pid}`],
     ["Created", `${vm.createdAt} (${ago(vm.createdAt)})`],
+    ["Restart", vm.restart],
+    ["Expires", vm.expiresAt],
     ["Started", vm.startedAt && `${vm.startedAt} (${ago(vm.startedAt)})`],
     ["Last exit", vm.exit && `${vm.exit.reason} at ${vm.exit.at}`],
     ["Exit detail", vm.exit?.detail],

@@ -100,6 +100,11 @@ export function operations(net: "nat" | "none"): Operation[] {
         kernels.some((each) => each.name === name) ? "done" : "undone",
     },
     {
+      name: "kernel pull --force",
+      args: () => ["kernel", "pull", "--force", KERNEL],
+      outcome: ({ kernels }) => (kernels.some(({ name }) => name === KERNEL) ? "done" : undefined),
+    },
+    {
       name: "image gc",
       args: () => ["image", "gc"],
       outcome: ({ images }) => (images.some((each) => each.name === IMAGE) ? "done" : undefined),
