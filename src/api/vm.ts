@@ -95,6 +95,8 @@ export const vmCreate = z.object({
   image: z.string().min(1).max(1024).optional(),
   /** Default: the image's kernel, then `default_kernel`. */
   kernel: z.string().min(1).max(255).optional(),
+  /** Features that its kernel must have, "containers,wireguard"; a kernel that is here is chosen by them. */
+  needs: z.string().min(1).max(1000).optional(),
   mode: bootMode.optional(),
   cpus: z.int().min(1).max(VM_CPUS_MAX).optional(),
   memory_mib: z.int().min(VM_MEMORY_MIN_MIB).max(VM_MEMORY_MAX_MIB).optional(),

@@ -7,6 +7,7 @@ import { similarNames } from "#base/similar.ts";
 import { MiB } from "#base/size.ts";
 import type { Config } from "#config/resolve.ts";
 import type { WorkOptions } from "#images/service.ts";
+import { parseNeeds } from "#kernels/select.ts";
 import { tryParseAddress } from "#net/address.ts";
 import { macAddress } from "#net/names.ts";
 import { kvmState } from "#vmm/host.ts";
@@ -108,8 +109,12 @@ async function resolveKernel(
   work: WorkOptions,
 ): Promise<string> {
   if (request.kernel) return (await deps.kernels.show(request.kernel)).name;
+  const name = deps.kernels.defaultName() ?? deps.config.values.default_kernel;
+  if (request.needs) {
+    const preferred = [image.kernel ?? name, name];
+    return (await deps.kernels.select(parseNeeds(request.needs), preferred)).name;
+  }
   if (image.kernel) return (await deps.kernels.show(image.kernel)).name;
-  const name = deps.config.values.default_kernel;
   const isHere = (await deps.kernels.list()).some((kernel) => kernel.name === name);
   return isHere ? name : (await deps.kernels.pull(name, work)).name;
 }

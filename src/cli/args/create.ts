@@ -14,7 +14,7 @@ export function createRequest(
   flags: Omit<MachineFlags, "env" | "envFile">,
   environment: Pick<MachineFlags, "env" | "envFile">,
 ): VmCreate {
-  const { name, mode, cpus, memory, disk, restart, ttl } = flags;
+  const { name, needs, mode, cpus, memory, disk, restart, ttl } = flags;
   const kernel = kernelOf(flags);
   const network = networkOf(flags);
   const env = readEnvironment(environment);
@@ -22,6 +22,7 @@ export function createRequest(
     ...(image === undefined ? {} : { image: absoluteReference(image) }),
     ...(name === undefined ? {} : { name }),
     ...(kernel === undefined ? {} : { kernel }),
+    ...(needs === undefined ? {} : { needs }),
     ...(mode === undefined ? {} : { mode }),
     ...(cpus === undefined ? {} : { cpus }),
     ...(memory === undefined ? {} : { memory_mib: memory }),

@@ -30,6 +30,11 @@ export const environmentFlags = {
 export const machineFlags = {
   name: value("--name <name>", "Name of the machine; made up when not given", textArg),
   ...kernelFlags,
+  needs: value(
+    "--needs <features>",
+    "Choose a kernel by what it has, such as containers,fuse",
+    textArg,
+  ),
   mode: choice("--mode <mode>", "Boot the image's init, or nothing but the command", [
     "direct",
     "systemd",
