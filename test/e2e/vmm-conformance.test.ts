@@ -45,7 +45,7 @@ testConformance(
       adoptedEnd: "unknown",
     };
   },
-  missing("firecracker") ?? missingKvm(),
+  which("firecracker") ? (missing("firecracker") ?? missingKvm()) : "Firecracker",
 );
 
 function missing(monitor: string): string | undefined {
@@ -55,5 +55,7 @@ function missing(monitor: string): string | undefined {
 
 function missingKvm(): string | undefined {
   const { usable, reason } = kvmState();
-  return usable ? undefined : `KVM: ${reason}`;
+  if (usable) return undefined;
+  console.log(`no usable KVM: ${reason}`);
+  return "KVM";
 }
