@@ -166,26 +166,7 @@ bool link_has_room(struct link *link, size_t payload)
 	return link->fd >= 0 && compact(link, size, true) >= size;
 }
 
-bool link_send(struct link *link, uint8_t type, uint8_t flags, uint32_t stream, const void *payload, size_t length)
-{
-	if (length > MAX_PAYLOAD_BYTES || !link_has_room(link, length))
-		return false;
-	if (length > 0)
-		memcpy(link->out + link->out_end + HEADER_BYTES, payload, length);
-	link_commit(link, type, flags, stream, length);
-	return true;
-}
-
-uint8_t *link_reserve(struct link *link, size_t *room)
-{
-	size_t wanted = MAX_FRAME_BYTES + LINK_RESERVE_BYTES;
-	if (link->fd < 0 || !link->synced || compact(link, wanted, false) < wanted)
-		return NULL;
-	*room = MAX_PAYLOAD_BYTES;
-	return link->out + link->out_end + HEADER_BYTES;
-}
-
-void link_commit(struct link *link, uint8_t type, uint8_t flags, uint32_t stream, size_t length)
+static void commit(struct link *link, uint8_t type, uint8_t flags, uint32_t stream, size_t length)
 {
 	uint8_t *header = link->out + link->out_end;
 	header[0] = type;
@@ -194,4 +175,42 @@ void link_commit(struct link *link, uint8_t type, uint8_t flags, uint32_t stream
 	store32(header + 4, stream);
 	header[HEADER_BYTES + length] = TRAILER;
 	link->out_end += HEADER_BYTES + length + 1;
+}
+
+bool link_send(struct link *link, uint8_t type, uint8_t flags, uint32_t stream, const void *payload, size_t length)
+{
+	if (length > MAX_PAYLOAD_BYTES || !link_has_room(link, length))
+		return false;
+	if (length > 0)
+		memcpy(link->out + link->out_end + HEADER_BYTES, payload, length);
+	commit(link, type, flags, stream, length);
+	return true;
+}
+
+int link_reserve(struct link *link, uint64_t wanted, struct iovec places[LINK_MAX_BATCH])
+{
+	size_t least = MAX_FRAME_BYTES + LINK_RESERVE_BYTES;
+	if (link->fd < 0 || !link->synced)
+		return 0;
+	size_t room = compact(link, least, false);
+	uint8_t *at = link->out + link->out_end;
+	int count = 0;
+	for (; count < LINK_MAX_BATCH && wanted > 0 && room >= least; count++) {
+		size_t length = wanted < MAX_PAYLOAD_BYTES ? (size_t)wanted : MAX_PAYLOAD_BYTES;
+		places[count] = (struct iovec){ .iov_base = at + HEADER_BYTES, .iov_len = length };
+		at += HEADER_BYTES + length + 1;
+		room -= HEADER_BYTES + length + 1;
+		wanted -= length;
+	}
+	return count;
+}
+
+/* All frames but the last are full, as the places are. */
+void link_commit_batch(struct link *link, uint8_t flags, uint32_t stream, size_t length)
+{
+	while (length > 0) {
+		size_t piece = length < MAX_PAYLOAD_BYTES ? length : MAX_PAYLOAD_BYTES;
+		commit(link, FRAME_DATA, flags, stream, piece);
+		length -= piece;
+	}
 }

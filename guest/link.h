@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "protocol.h"
 
@@ -63,11 +64,14 @@ bool link_has_room(struct link *link, size_t payload);
 /* Queues a frame; false, and nothing done, if there is no room. */
 bool link_send(struct link *link, uint8_t type, uint8_t flags, uint32_t stream, const void *payload, size_t length);
 
+#define LINK_MAX_BATCH 8
+
 /*
- * Where the payload of a data frame may be written straight into the output, and how much at the
- * most; NULL if there is no room beside the reserve. link_commit makes it a frame.
+ * Where the payloads of data frames that follow on one another may be written straight into the output:
+ * places for at most `wanted` bytes, as one read fills them. 0 if there is no room beside the reserve.
+ * link_commit_batch makes frames of as many bytes as came.
  */
-uint8_t *link_reserve(struct link *link, size_t *room);
-void link_commit(struct link *link, uint8_t type, uint8_t flags, uint32_t stream, size_t length);
+int link_reserve(struct link *link, uint64_t wanted, struct iovec places[LINK_MAX_BATCH]);
+void link_commit_batch(struct link *link, uint8_t flags, uint32_t stream, size_t length);
 
 #endif

@@ -9,7 +9,10 @@
 
 #include "files.h"
 #include "io.h"
+#include "listen.h"
 #include "protocol.h"
+#include "session.h"
+#include "sftp.h"
 #include "sockets.h"
 #include "stats.h"
 #include "tarin.h"
@@ -30,7 +33,14 @@ static const struct program {
 	{ "mkdir", 3, files_mkdir },
 	{ "remove", 2, files_remove },
 	{ "ports", 0, sockets_list },
+	{ "sftp", 0, sftp_serve },
+	{ "listen", 3, listen_serve },
 	{ "stats", 0, stats_print },
+	{ "session-start", 2, session_start },
+	{ "session-list", 1, session_list },
+	{ "session-attach", 3, session_attach },
+	{ "session-send", 3, session_send },
+	{ "session-control", 4, session_control },
 };
 
 int program_run(int count, char **arguments)

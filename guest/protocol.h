@@ -106,6 +106,10 @@ enum tag {
 	TAG_WRITE_BYTES = 108,
 	TAG_WRITE_COUNT = 109,
 	TAG_WRITE_LOST = 110,
+	/* Of a session's output: the first and the last that is kept. */
+	TAG_OFFSET = 111,
+	TAG_OFFSET_END = 112,
+	TAG_INPUT_OFFSET = 113,
 
 	/* The boot record: src/guest/boot.ts. */
 	TAG_BOOT_MODE = 256,

@@ -128,16 +128,15 @@ static bool pump_output(struct stream *stream, enum channel channel, struct link
 		return false;
 	if (stream->send_credit == 0)
 		return is_over(stream, out) && end_output(out);
-	size_t room;
-	uint8_t *payload = link_reserve(link, &room);
-	if (!payload)
+	/* Much at once: every wake-up of the writer costs more than the bytes do. */
+	struct iovec places[LINK_MAX_BATCH];
+	int place_count = link_reserve(link, stream->send_credit, places);
+	if (place_count == 0)
 		return false;
-	if (room > stream->send_credit)
-		room = (size_t)stream->send_credit;
-	ssize_t count = read(out->fd, payload, room);
+	ssize_t count = readv(out->fd, places, place_count);
 	if (count > 0) {
 		stream->send_credit -= (uint64_t)count;
-		link_commit(link, FRAME_DATA, (uint8_t)channel, stream->id, (size_t)count);
+		link_commit_batch(link, (uint8_t)channel, stream->id, (size_t)count);
 		return true;
 	}
 	if (count < 0 && errno == EINTR)

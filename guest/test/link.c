@@ -144,17 +144,44 @@ static void test_noise(void)
 /* The output never runs over, and a full one leaves room for control frames. */
 static void test_output(void)
 {
-	size_t room;
-	int frames = 0;
+	struct iovec places[LINK_MAX_BATCH];
+	int batches = 0, count;
+	uint64_t total = 0;
 	connect_pair();
 	link_under_test.synced = true;
 	link_under_test.writable = false;
-	uint8_t *payload;
-	while ((payload = link_reserve(&link_under_test, &room))) {
-		memset(payload, 1, room);
-		link_commit(&link_under_test, FRAME_DATA, 0, 1, room);
-		CHECK(++frames < 100);
+	link_drop_output(&link_under_test);
+	while ((count = link_reserve(&link_under_test, 100000, places)) > 0) {
+		size_t length = 0;
+		for (int i = 0; i < count; i++) {
+			memset(places[i].iov_base, 1 + i, places[i].iov_len);
+			length += places[i].iov_len;
+		}
+		CHECK(length <= 100000);
+		/* The last place is not filled. */
+		length -= places[count - 1].iov_len / 2;
+		link_commit_batch(&link_under_test, 1, 1, length);
+		total += length;
+		CHECK(++batches < 100);
 	}
+	/* Read as frames, they hold what was put into the places, in their order. */
+	memset(link_under_test.in, 0, sizeof link_under_test.in);
+	uint64_t found = 0;
+	for (size_t at = 0; at < link_under_test.out_end;) {
+		struct frame frame;
+		size_t piece = link_under_test.out_end - at < LINK_IN_BYTES ? link_under_test.out_end - at : LINK_IN_BYTES;
+		memcpy(link_under_test.in, link_under_test.out + at, piece);
+		link_under_test.in_start = 0;
+		link_under_test.in_end = piece;
+		CHECK(link_next(&link_under_test, &frame));
+		CHECK(frame.type == FRAME_DATA && frame.flags == 1 && frame.stream == 1 && frame.length > 0);
+		CHECK(frame.payload[0] == frame.payload[frame.length - 1]);
+		CHECK(frame.payload[0] >= 1 && frame.payload[0] <= LINK_MAX_BATCH);
+		found += frame.length;
+		at += link_under_test.in_start;
+	}
+	CHECK(found == total && batches > 1);
+	link_under_test.in_start = link_under_test.in_end = 0;
 	CHECK(link_has_room(&link_under_test, 1000));
 	while (link_send(&link_under_test, FRAME_EOF, 0, 1, NULL, 0)) {
 	}

@@ -11,6 +11,7 @@ import type { AgentHello } from "./hello.ts";
 import type { ProgramOptions } from "./program.ts";
 import { Kind, type KindCode, Tag } from "./protocol.ts";
 import { type GuestRunResult, type RunInGuestOptions, runInGuest } from "./run.ts";
+import { type GuestSessions, guestSessions } from "./session.ts";
 import { type GuestStats, type ListeningSocket, readPorts, readStats } from "./usage.ts";
 
 const CONNECT_TIMEOUT_DEFAULT_MS = 30_000;
@@ -46,12 +47,13 @@ export interface Agent {
   run(argv: readonly string[], options?: RunInGuestOptions): Promise<GuestRunResult>;
   connect(target: ConnectTarget, options?: { signal?: AbortSignal | undefined }): Promise<Duplex>;
   readonly files: GuestFiles;
+  readonly sessions: GuestSessions;
   health(options?: CallOptions): Promise<Health>;
   /** Who listens in the machine. */
   ports(options?: ProgramOptions): Promise<ListeningSocket[]>;
   stats(options?: ProgramOptions): Promise<GuestStats>;
   setTime(unix_ns: bigint, options?: CallOptions): Promise<void>;
-  /** Resolves when the guest has agreed; then it ends what runs and turns itself off. */
+  /** Resolves when the guest has agreed, or is gone; it ends what runs and turns itself off. */
   shutdown(options?: CallOptions & { reboot?: boolean }): Promise<void>;
   /** Calls with the phases so far and then with each event; the result stops it. */
   onEvent(listener: EventListener): () => void;
@@ -87,6 +89,7 @@ function agentOf(connection: Connection, hello: AgentHello): Agent {
     run: (argv, options) => runInGuest(connection, { argv, ...options }),
     connect: (target, options) => openConnection(connection, target, options),
     files: guestFiles(connection),
+    sessions: guestSessions(connection),
     async health(options) {
       return decodeHealth(await ask(connection, Kind.health, options));
     },
@@ -98,7 +101,13 @@ function agentOf(connection: Connection, hello: AgentHello): Agent {
     },
     async shutdown(options) {
       const fields = new FieldWriter().number(Tag.reboot, options?.reboot ? 1 : 0);
-      await ask(connection, Kind.shutdown, { ...options, fields });
+      try {
+        await ask(connection, Kind.shutdown, { ...options, fields });
+      } catch (error) {
+        // A machine that is off before its answer was read has done what it was asked to.
+        const isGone = error instanceof BangerError && error.code === "unavailable";
+        if (!isGone || error !== connection.failure) throw error;
+      }
     },
     onEvent: (listener) => connection.events.listen(listener),
     waitReady: (options) => waitReady(connection, options),

@@ -75,7 +75,7 @@ const violations: { name: string; attack: (guest: HostileGuest, stream: number) 
     attack: (guest, stream) => {
       guest.send(FrameType.opened, { stream, payload: opened });
       const payload = new Uint8Array(30_000);
-      for (let sent = 0; sent < 300_000; sent += payload.length) {
+      for (let sent = 0; sent < 3_000_000; sent += payload.length) {
         guest.send(FrameType.data, { stream, flags: CHANNEL_OUT, payload });
       }
     },

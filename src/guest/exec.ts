@@ -1,13 +1,13 @@
 /** A process in the guest, as a stream of the host. */
 import { constants } from "node:os";
 import { BangerError, throwIfAborted } from "#base/error.ts";
-import { KiB } from "#base/size.ts";
+import { MiB } from "#base/size.ts";
 import type { Connection } from "./connection.ts";
 import { type Fields, FieldWriter } from "./fields.ts";
 import { CHANNEL_ERR, Kind, Tag } from "./protocol.ts";
 import type { Stream } from "./stream.ts";
 
-const WINDOW_DEFAULT_BYTES = 256 * KiB;
+const WINDOW_DEFAULT_BYTES = MiB;
 const MAX_TERMINAL_SIDE = 0xffff;
 
 export interface TerminalSize {
@@ -28,7 +28,7 @@ export interface ExecRequest {
   tty?: TerminalSize | undefined;
   /** Default false: stdin is /dev/null. A terminal always has input. */
   stdin?: boolean | undefined;
-  /** How much output may come before the first grant. Default 256 KiB. */
+  /** How much output may come before the first grant. Default 1 MiB. */
   window_bytes?: number | undefined;
 }
 
@@ -65,7 +65,7 @@ export async function openExec(
 ): Promise<ExecStream> {
   throwIfAborted(options.signal);
   const window_bytes = request.window_bytes ?? WINDOW_DEFAULT_BYTES;
-  const stream = connection.open(encodeRequest(request, window_bytes), window_bytes);
+  const stream = connection.open(encodeExecRequest(request, window_bytes), window_bytes);
   const onAbort = (): void => stream.close(cancelled());
   options.signal?.addEventListener("abort", onAbort, { once: true });
   const forget = (): void => options.signal?.removeEventListener("abort", onAbort);
@@ -118,7 +118,8 @@ class Output {
   }
 }
 
-function encodeRequest(request: ExecRequest, window_bytes: number): Uint8Array {
+/** The fields of open. */
+export function encodeExecRequest(request: ExecRequest, window_bytes: number): Uint8Array {
   const writer = new FieldWriter().number(Tag.kind, Kind.exec).number(Tag.window, window_bytes);
   if (request.argv.length === 0) {
     throw new BangerError("invalid_argument", "Cannot run a command in the guest: it is empty");
@@ -153,7 +154,8 @@ function clamp(side: number): number {
 
 const signalNumbers: Readonly<Record<string, number>> = constants.signals;
 
-function signalNumber(name: string): number {
+/** Fails with `invalid_argument` for an unknown name. */
+export function signalNumber(name: string): number {
   const full = name.startsWith("SIG") ? name : `SIG${name}`;
   const number = Object.hasOwn(signalNumbers, full) ? signalNumbers[full] : undefined;
   if (number !== undefined) return number;
@@ -163,7 +165,7 @@ function signalNumber(name: string): number {
   );
 }
 
-function decodeExit(fields: Fields): ExitStatus {
+export function decodeExit(fields: Fields): ExitStatus {
   const signal = fields.number(Tag.exitSignal);
   if (signal === undefined) return { code: (fields.number(Tag.exitCode) ?? 255) & 0xff };
   const name = Object.entries(signalNumbers).find(([, number]) => number === signal)?.[0];

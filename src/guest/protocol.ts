@@ -51,7 +51,11 @@
  * PROGRAMS. An exec whose first argument is AGENT_PATH runs a program of the agent itself, in a process
  * of its own, wherever the agent's file is and whoever the user is: `tar-out PATH NAME`, `tar-in PATH
  * OWNER`, `stat PATH`, `list PATH`, `read PATH OFFSET LENGTH`, `write PATH MODE`, `mkdir PATH MODE
- * PARENTS`, `remove PATH RECURSIVE` (feature "files"); `ports`; `stats` (features of these names). They answer on stdout, in raw bytes or in
+ * PARENTS`, `remove PATH RECURSIVE` (feature "files"); `ports`; `stats` (features of these names);
+ * `session-start FOLDER NAME`, `session-list FOLDER`, `session-attach FOLDER NAME OFFSET`, `session-send
+ * FOLDER NAME OFFSET`, `session-control FOLDER NAME VERB VALUE` (feature "sessions", see session.ts);
+ * `sftp`, the server of SFTP version 3 (feature "sftp"); `listen KIND
+ * ADDRESS PORT` (feature "listen", see guest/listen.h). They answer on stdout, in raw bytes or in
  * fields; one that fails writes the fields error and message on stderr and ends with status 1.
  *
  * EVENTS. The guest sends event frames on stream 0: after hello every boot phase so far, later each
@@ -176,6 +180,9 @@ export const Tag = {
   write_bytes: 108,
   writeCount: 109,
   writeLost: 110,
+  offset: 111,
+  offsetEnd: 112,
+  inputOffset: 113,
 } as const;
 
 /** Values of the `error` tag, a closed set on the guest's side; the host takes others as `internal`. */
@@ -188,5 +195,7 @@ export const guestErrors = [
   "unavailable",
   "cancelled",
   "internal",
+  "already_exists",
+  "invalid_state",
 ] as const;
 export type GuestErrorCode = (typeof guestErrors)[number];

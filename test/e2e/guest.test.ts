@@ -100,7 +100,7 @@ describe("direct mode, on an overlay of busybox", () => {
   vmTest("the clock is the host's, and can be set", async () => {
     const drift_ms = async () =>
       Math.abs(Number((await agent.health()).time_unix_ns / 1_000_000n) - Date.now());
-    expect(await drift_ms()).toBeLessThan(10_000);
+    expect(await drift_ms()).toBeLessThan(60_000);
     await agent.setTime(BigInt(Date.now() - 86_400_000) * 1_000_000n);
     expect(await drift_ms()).toBeGreaterThan(80_000_000);
     await agent.setTime(BigInt(Date.now()) * 1_000_000n);

@@ -14,12 +14,19 @@ export interface AgentFixture {
   /** Of the test that runs. */
   readonly local: LocalAgent;
   readonly agent: Agent;
+  /** Another agent in the place of one that a test has ended. */
+  restart(): Promise<void>;
 }
 
 /** Gives each test of a file an agent of its own, and fails those in which a sanitizer finds something. */
 export function agentFixture(): AgentFixture {
   const fixture = {} as { -readonly [Name in keyof AgentFixture]: AgentFixture[Name] };
   let program: string;
+  fixture.restart = async () => {
+    await fixture.local[Symbol.asyncDispose]();
+    fixture.local = startLocalAgent(program);
+    fixture.agent = await connectAgent(await fixture.local.connect());
+  };
   beforeAll(async () => {
     fixture.folder = mkdtempSync(join(tmpdir(), "banger-agent-test-"));
     program = await buildSanitizedAgent(fixture.folder);

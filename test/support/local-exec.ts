@@ -70,7 +70,7 @@ export class LocalSession {
   }
 
   close(): void {
-    this.#child?.kill("SIGKILL");
+    this.#child?.kill("SIGHUP");
     this.#tcp?.destroy();
     this.#grantOutput(Number.POSITIVE_INFINITY);
   }

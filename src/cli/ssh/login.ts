@@ -20,15 +20,8 @@ if [ $# -gt 1 ]; then exec "$shell" -c "$2"; fi
 exec "$shell" -l
 `;
 
-/** Where distributions keep the program; $1 the user, whose home is the session's folder. */
-const SFTP = `
-for program in /usr/lib/openssh/sftp-server /usr/lib/ssh/sftp-server \\
-  /usr/libexec/openssh/sftp-server /usr/libexec/sftp-server /usr/lib/sftp-server; do
-  [ -x "$program" ] && exec "$program"
-done
-echo "banger: this image has no sftp-server; copy with scp -O, or install openssh-sftp-server in it" >&2
-exit 127
-`;
+/** The agent's own server, which needs nothing of the image: see "PROGRAMS" in src/guest/protocol.ts. */
+const SFTP = ["/run/banger/banger-vsock-agent", "sftp"];
 
 export function loginRequest(user: string, command: string | undefined): ExecRequest {
   const words = command === undefined ? [user] : [user, command];
@@ -36,7 +29,7 @@ export function loginRequest(user: string, command: string | undefined): ExecReq
 }
 
 export function sftpRequest(user: string): ExecRequest {
-  return { argv: ["/bin/sh", "-c", SFTP, "sh", user], user, cwd: "/", stdin: true };
+  return { argv: SFTP, user, cwd: "/", stdin: true };
 }
 
 /** For an image without a shell: the command's words, when no shell is needed to tell them apart. */

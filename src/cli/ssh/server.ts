@@ -9,6 +9,7 @@ import { BangerError } from "#base/error.ts";
 import { version } from "#base/version.ts";
 import { openExec } from "#sdk/exec.ts";
 import { type Guest, pump, writeChannel } from "./channel.ts";
+import { serveReverse } from "./reverse.ts";
 import { serveSession } from "./session.ts";
 
 export interface SshIdentity {
@@ -30,8 +31,9 @@ export function serveSsh(transport: Duplex, guest: Guest, identity: SshIdentity)
       user = context.username;
       context.accept();
     });
-    client.on("session", (accept) => serveSession(accept(), guest, user));
+    client.on("session", (accept) => serveSession(accept(), { client, guest, user }));
     serveForwarding(client, guest);
+    serveReverse(client, guest, () => user);
     client.on("close", () => ended.resolve());
     // The client is told by ssh itself; a client that goes away is no failure.
     client.on("error", () => {});
@@ -74,8 +76,6 @@ function serveForwarding(client: Connection, guest: Guest): void {
   client.on("openssh.streamlocal", (accept, reject, { socketPath }) => {
     void forward({ path: socketPath }, accept, reject);
   });
-  client.on("request", (_accept, reject) => reject?.());
-
   async function forward(
     target: Extract<ExecOpen, { kind: "connect" }>["target"],
     accept: () => Duplex,

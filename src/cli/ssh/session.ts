@@ -1,10 +1,11 @@
 /** An ssh session: what the client asks before it runs something, and then the one thing it runs. */
-import type { PseudoTtyInfo, ServerChannel, Session } from "ssh2";
+import type { Connection, PseudoTtyInfo, ServerChannel, Session } from "ssh2";
 import type { ExecRequest, TerminalSize } from "#api/exec.ts";
 import { BangerError } from "#base/error.ts";
 import type { ExecConnection } from "#sdk/exec.ts";
 import { execInGuest, finishCommand, type Guest, pump } from "./channel.ts";
 import { loginRequest, plainRequest, sftpRequest } from "./login.ts";
+import { forwardAgent } from "./reverse.ts";
 
 /** Of the variables that a client sends. */
 const ENV_MAX = 256;
@@ -15,10 +16,18 @@ const CELLS_MAX = 10_000;
 /** A client that wants no answer gives no way to answer. */
 type Answer = (() => unknown) | undefined;
 
-export function serveSession(session: Session, guest: Guest, user: string): void {
+/** Who asks, and of which machine. */
+export interface SessionContext {
+  client: Connection;
+  guest: Guest;
+  user: string;
+}
+
+export function serveSession(session: Session, { client, guest, user }: SessionContext): void {
   const env: Record<string, string> = {};
   let size: TerminalSize | undefined;
   let connection: ExecConnection | undefined;
+  let agent: ReturnType<typeof forwardAgent> | undefined;
 
   session.on("pty", (accept: Answer, _reject: Answer, info: PseudoTtyInfo & { term?: string }) => {
     size = sizeOf(info);
@@ -38,6 +47,11 @@ export function serveSession(session: Session, guest: Guest, user: string): void
       (isTaken ? accept : reject)?.();
     },
   );
+  session.on("auth-agent", (accept: Answer) => {
+    agent ??= forwardAgent(client, guest, user);
+    accept?.();
+  });
+  session.on("close", () => agent?.close());
   session.on("signal", (accept: Answer, _reject: Answer, { name }: { name: string }) => {
     if (/^[A-Z][A-Z0-9+]{1,9}$/.test(name)) connection?.signal(name);
     accept?.();
@@ -57,6 +71,8 @@ export function serveSession(session: Session, guest: Guest, user: string): void
     request: ExecRequest,
     fallback?: ExecRequest,
   ): Promise<void> {
+    const socket = await agent?.path.catch(() => undefined);
+    if (socket) env["SSH_AUTH_SOCK"] = socket;
     const open = (exec: ExecRequest): ExecConnection => {
       const terminal = size ? { terminal: size } : {};
       const environment = Object.keys(env).length > 0 ? { env } : {};

@@ -29,7 +29,7 @@ describe("qemuArguments", () => {
   test("describes the whole machine", () => {
     const argv = qemuArguments(spec, tcg);
     expect(valuesOf(argv, "-M")).toEqual(["microvm,accel=tcg,dump-guest-core=off"]);
-    expect(valuesOf(argv, "-cpu")).toEqual(["max"]);
+    expect(valuesOf(argv, "-cpu")).toEqual(["max,-erms"]);
     expect(valuesOf(argv, "-smp")).toEqual(["2"]);
     expect(valuesOf(argv, "-m")).toEqual(["512M"]);
     expect(valuesOf(argv, "-sandbox")[0]).toContain("spawn=deny");
