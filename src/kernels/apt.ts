@@ -66,6 +66,38 @@ export async function resolveKernelPackage(
   );
 }
 
+/** As `resolveKernelPackage` for several at once; those that this computer cannot have are left out. */
+export async function resolveKernelPackages(
+  wanted: readonly { name: string; arch: string }[],
+  work: Work = {},
+): Promise<Map<string, AptPackage>> {
+  const found = new Map<string, AptPackage>();
+  if (!which("apt-cache")) return found;
+  let round = wanted.map((each) => ({ ...each, key: packageKey(each) }));
+  for (let depth = 0; depth < MAX_META_DEPTH && round.length > 0; depth++) {
+    const names = round.map(({ name, arch }) => `${name}:${arch}`);
+    const argv = ["apt-cache", "show", "--no-all-versions", ...new Set(names)];
+    const { stdout } = await run(argv, { signal: work.signal });
+    const stanzas = stdout.split(/\n\s*\n/).map(parseStanza);
+    round = round.flatMap(({ name, arch, key }) => {
+      const stanza = stanzas.find(
+        (each) =>
+          each.get("Package") === name && ["all", arch].includes(each.get("Architecture") ?? ""),
+      );
+      const image = stanza && imageDependency(stanza.get("Depends") ?? "");
+      if (image !== undefined) return [{ name: image, arch, key }];
+      if (stanza) found.set(key, packageOf(stanza));
+      return [];
+    });
+  }
+  return found;
+}
+
+/** Key of the map that `resolveKernelPackages` gives. */
+export function packageKey({ name, arch }: { name: string; arch: string }): string {
+  return `${name}:${arch}`;
+}
+
 /**
  * Puts the package's file into `folder` and gives its path. `cache`, where given, is looked into
  * first and keeps what was fetched.

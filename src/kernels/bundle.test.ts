@@ -6,6 +6,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  truncateSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -101,6 +102,13 @@ describe("bundles", () => {
     }
     const escaping = { ...manifest, modules: [{ name: "a", file: "../../a.ko" }] };
     writeFileSync(join(dir, "local-6.12", "manifest.json"), JSON.stringify(escaping));
+    expect(() => readBundle(dir, "local-6.12")).toThrow("damaged");
+  });
+
+  test("a kernel that a power cut has shortened is noticed", async () => {
+    await place("local-6.12");
+    expect(readBundle(dir, "local-6.12").manifest.kernel_bytes).toBe("kernel".length);
+    truncateSync(join(dir, "local-6.12", "vmlinux"), 0);
     expect(() => readBundle(dir, "local-6.12")).toThrow("damaged");
   });
 

@@ -8,10 +8,18 @@
  *     modules/RELEASE/    what a guest finds as /lib/modules/RELEASE, where there are modules
  *     initrd.img          the user's own, where one was imported
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { STAGING_MARK, stagingPath, writeFileAtomic } from "#base/atomic.ts";
+import { STAGING_MARK, stagingPath } from "#base/atomic.ts";
 import { BangerError } from "#base/error.ts";
 import { didYouMean } from "#base/similar.ts";
 import { exchange } from "./exchange.ts";
@@ -60,7 +68,8 @@ export function readBundle(dir: string, name: string): Bundle {
   }
   try {
     const manifest = readManifest(path);
-    statSync(join(path, kernelFile(manifest.format)));
+    const { size } = statSync(join(path, kernelFile(manifest.format)));
+    if (size !== (manifest.kernel_bytes ?? size)) throw new Error(`its kernel has ${size} bytes`);
     return { path, manifest };
   } catch (cause) {
     throw new BangerError("integrity", `Cannot read kernel "${name}": its bundle is damaged`, {
@@ -93,11 +102,14 @@ export async function placeBundle(
   mkdirSync(staging, { recursive: true, mode: 0o700 });
   try {
     const manifest = manifestSchema.parse(await fill(staging));
-    const text = `${JSON.stringify(manifest, undefined, 2)}\n`;
-    writeFileAtomic(join(staging, "manifest.json"), text, { mode: 0o644 });
+    const kernel = join(staging, kernelFile(manifest.format));
+    const whole = { ...manifest, kernel_bytes: statSync(kernel).size };
+    const text = `${JSON.stringify(whole, undefined, 2)}\n`;
+    // Nothing is synced: a kernel can be had again, and readBundle sees what is not whole.
+    writeFileSync(join(staging, "manifest.json"), text, { mode: 0o644 });
     if (existsSync(path)) exchange(staging, path);
     else renameSync(staging, path);
-    return { path, manifest };
+    return { path, manifest: whole };
   } finally {
     // The half-made bundle after a failure, the old one after an exchange.
     await rm(staging, { recursive: true, force: true });

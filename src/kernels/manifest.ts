@@ -70,6 +70,8 @@ export const manifestSchema = z.object({
   format: z.enum(["elf", "bzImage", "Image"]),
   /** Of the kernel file. */
   sha256: digestSchema,
+  /** Length of the kernel file: one that a power cut has shortened is noticed by it. */
+  kernel_bytes: z.int().min(1).optional(),
   source: sourceSchema,
   importedAt: z.iso.datetime(),
   features: z.array(featureSchema).max(MAX_FEATURES),

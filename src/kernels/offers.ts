@@ -1,6 +1,6 @@
 /** What the catalogs offer this computer, beside what is here. */
 import type { CatalogEntry } from "#api/kernel.ts";
-import { resolveKernelPackage } from "./apt.ts";
+import { type AptPackage, packageKey, resolveKernelPackages } from "./apt.ts";
 import { tryRead } from "./bundle.ts";
 import { hostArch } from "./catalog.ts";
 import type { NamedEntry } from "./catalogs/store.ts";
@@ -19,6 +19,8 @@ export interface OfferFolders {
   downloads: string;
 }
 
+type Packages = ReadonlyMap<string, AptPackage>;
+
 /** What an entry's source has now, as far as that can be told without fetching it. */
 interface Current {
   version?: string;
@@ -32,7 +34,12 @@ export async function offersOf(
   entries: readonly NamedEntry[],
   folders: OfferFolders,
 ): Promise<CatalogEntry[]> {
-  return await Promise.all(entries.map((entry) => offerOf(entry, folders)));
+  const wanted = entries.flatMap(({ source, arch }) =>
+    source.kind === "debian" ? [{ name: source.package, arch }] : [],
+  );
+  const signal = AbortSignal.timeout(ASK_TIMEOUT_MS);
+  const packages = await resolveKernelPackages(wanted, { signal }).catch(() => new Map());
+  return await Promise.all(entries.map((entry) => offerOf(entry, packages, folders)));
 }
 
 /** What a kernel of the entry can do, undefined where nobody says. */
@@ -50,9 +57,14 @@ export function featuresOfEntry(entry: {
   }
 }
 
-async function offerOf(entry: NamedEntry, folders: OfferFolders): Promise<CatalogEntry> {
+async function offerOf(
+  entry: NamedEntry,
+  packages: Packages,
+  folders: OfferFolders,
+): Promise<CatalogEntry> {
   const here = entry.arch === hostArch() ? tryRead(folders.dir, entry.name) : undefined;
-  const current = await currentOf(entry, folders, here !== undefined).catch(() => undefined);
+  const options = { packages, folders, isHere: here !== undefined };
+  const current = await currentOf(entry, options).catch(() => undefined);
   const version = current?.version ?? entry.version;
   return {
     name: entry.name,
@@ -71,14 +83,13 @@ async function offerOf(entry: NamedEntry, folders: OfferFolders): Promise<Catalo
 
 async function currentOf(
   entry: NamedEntry,
-  folders: OfferFolders,
-  isHere: boolean,
-): Promise<Current> {
+  { packages, folders, isHere }: { packages: Packages; folders: OfferFolders; isHere: boolean },
+): Promise<Current | undefined> {
   const { source } = entry;
-  const signal = AbortSignal.timeout(ASK_TIMEOUT_MS);
   switch (source.kind) {
     case "debian": {
-      const wanted = await resolveKernelPackage(source.package, entry.arch, { signal });
+      const wanted = packages.get(packageKey({ name: source.package, arch: entry.arch }));
+      if (!wanted) return undefined;
       const version = /(\d+\.\d+\.\d+[^_]*?)-(?:amd64|arm64|cloud)/.exec(wanted.name)?.[1];
       return {
         version: version ?? wanted.version,
@@ -93,7 +104,7 @@ async function currentOf(
       };
     case "recipe": {
       const { recipe } = source;
-      const options = { ...folders, arch: entry.arch, signal };
+      const options = { ...folders, arch: entry.arch, signal: AbortSignal.timeout(ASK_TIMEOUT_MS) };
       const key = isHere ? await recipeKey(recipe, options).catch(() => undefined) : undefined;
       return {
         version: loadRecipe(recipe).version,

@@ -27,6 +27,7 @@ import { type PublishOptions, publishKernel, unpublishKernel } from "./publish/p
 import { pullKernel } from "./pull.ts";
 import { buildKernel, kernelNameOf } from "./recipe/build.ts";
 import { loadRecipe } from "./recipe/recipe.ts";
+import { sweepScratch } from "./recipe/scratch.ts";
 import { selectKernel } from "./select.ts";
 
 export interface Work {
@@ -237,7 +238,7 @@ export class KernelService {
     await Promise.all([
       sweepStaging(this.#dir),
       sweepStaging(this.#downloads, STAGING_NAME),
-      sweepStaging(this.#builds),
+      sweepScratch(this.#builds),
     ]);
   }
 

@@ -1,5 +1,5 @@
 /** Files without the blocks that hold only zeros. */
-import { closeSync, fsyncSync, ftruncateSync, openSync, writeSync } from "node:fs";
+import { closeSync, ftruncateSync, openSync, writeSync } from "node:fs";
 
 const BLOCK_BYTES = 4096;
 
@@ -15,7 +15,6 @@ export function writeSparse(path: string, bytes: Uint8Array): void {
       if (!isZero) writeAll(fd, bytes.subarray(start, end), start);
       start = end;
     }
-    fsyncSync(fd);
   } finally {
     closeSync(fd);
   }

@@ -20,7 +20,7 @@ import {
 import { rm } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { makeFolderAtomic, stagingPath } from "#base/atomic.ts";
+import { makeFolderAtomic } from "#base/atomic.ts";
 import { type Digest, hexOf, sha256 } from "#base/digest.ts";
 import { BangerError } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
@@ -34,6 +34,7 @@ import { configure } from "./configure.ts";
 import { type MakeOptions, make } from "./make.ts";
 import { countObjects } from "./objects.ts";
 import { type Choices, choicesOf, fragmentOf, loadRecipe, type Recipe } from "./recipe.ts";
+import { makeScratch } from "./scratch.ts";
 import { findSource, type KernelSource, sourceVersion } from "./source.ts";
 import { findToolchain, type Toolchain } from "./toolchain.ts";
 
@@ -120,7 +121,8 @@ async function compile(plan: Plan, result: string, options: BuildOptions): Promi
   const { recipe, toolchain, source } = plan;
   const { signal, onProgress, builds } = options;
   mkdirSync(builds, { recursive: true, mode: 0o700 });
-  const scratch = stagingPath(result);
+  await using folder = makeScratch(result);
+  const scratch = folder.path;
   const work: MakeOptions = {
     tree: join(scratch, "source"),
     objects: join(scratch, "objects"),
@@ -130,20 +132,16 @@ async function compile(plan: Plan, result: string, options: BuildOptions): Promi
     signal,
   };
   mkdirSync(work.objects, { recursive: true, mode: 0o700 });
-  try {
-    writeFileSync(work.log, `${recipe.name} for ${toolchain.arch} from ${source.label}\n`);
-    await source.unpack(work.tree, scratch);
-    checkVersion(recipe, sourceVersion(work.tree));
-    onProgress?.({ step: "configure", message: `Configuring ${recipe.name}` });
-    const config = await configure(plan.choices, work);
-    await compileObjects(config, work, onProgress);
-    await makeFolderAtomic(result, async (folder) => {
-      await keepImage(work, folder, signal);
-      writeFileSync(join(folder, "config"), config);
-    });
-  } finally {
-    await rm(scratch, { recursive: true, force: true });
-  }
+  writeFileSync(work.log, `${recipe.name} for ${toolchain.arch} from ${source.label}\n`);
+  await source.unpack(work.tree, scratch);
+  checkVersion(recipe, sourceVersion(work.tree));
+  onProgress?.({ step: "configure", message: `Configuring ${recipe.name}` });
+  const config = await configure(plan.choices, work);
+  await compileObjects(config, work, onProgress);
+  await makeFolderAtomic(result, async (staging) => {
+    await keepImage(work, staging, signal);
+    writeFileSync(join(staging, "config"), config);
+  });
 }
 
 async function compileObjects(

@@ -9,6 +9,8 @@ import { shown, type TarEntry } from "#oci/tar-entry.ts";
 const MAX_PATH_BYTES = 1000;
 const MAX_NAME_BYTES = 255;
 const SPECIAL_BITS = 0o7000;
+/** Linux has modules whose names differ in nothing else, such as xt_mark and xt_MARK. */
+const MODULE = /^modules\/.+\.ko(\.\w+)?$/;
 
 export type Placed = "directory" | "implied" | "file" | "link" | "symlink";
 
@@ -80,6 +82,7 @@ export class EntryRules {
 
   /** File systems without the difference would have one file of the two. */
   #fold(path: string, name: string): void {
+    if (MODULE.test(path)) return;
     const folded = path.normalize("NFC").toLowerCase();
     const other = this.#folded.get(folded);
     if (other !== undefined && other !== path) {

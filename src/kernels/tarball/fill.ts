@@ -1,13 +1,15 @@
 /** A kernel bundle from an archive of the catalog. */
-import { existsSync, lstatSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, lstatSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { hexOf, sha256 } from "#base/digest.ts";
+import { hexOf } from "#base/digest.ts";
 import { BangerError } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
-import { diskUsage, kernelFile } from "#kernels/bundle.ts";
-import { featuresOf, keepConfig, MAX_CONFIG_BYTES } from "#kernels/features.ts";
+import { diskUsage } from "#kernels/bundle.ts";
+import { MAX_KERNEL_BYTES } from "#kernels/bzimage.ts";
+import { embeddedConfig, featuresOf, keepConfig, MAX_CONFIG_BYTES } from "#kernels/features.ts";
 import { type HttpFile, streamHttpFile } from "#kernels/http-file.ts";
-import { type KernelImage, keepKernelImage, readKernelImage } from "#kernels/image.ts";
+import { keepKernelImage, readKernelImage } from "#kernels/image.ts";
+import { inspectElfKernel } from "#kernels/kernel-file.ts";
 import {
   type Arch,
   type BootModule,
@@ -18,6 +20,13 @@ import {
 import { keepBootModules } from "#kernels/module-set.ts";
 import { openModuleTree } from "#kernels/modules.ts";
 import { unpackArchive } from "./unpack.ts";
+
+const KERNEL_FILES = ["vmlinux", "vmlinuz", "bzImage", "Image"];
+
+type KeptKernel = Pick<Manifest, "arch" | "version" | "format" | "sha256"> & {
+  /** The configuration that the kernel carries inside, where no file has it. */
+  config: string | undefined;
+};
 
 export interface TarballEntry {
   name: string;
@@ -54,13 +63,12 @@ export async function fillFromTarball(
   rmSync(join(options.cache, "sha256", hexOf(source.sha256)), { force: true });
   onProgress?.({ step: "check", message: `Checking ${name}` });
   const packed = readPackedManifest(staging);
-  const image = await readOnlyKernel(entry, staging, signal);
-  const modules = await bootModules(packed, image, staging, signal);
-  const config = readConfig(staging) ?? image.config ?? "";
+  const kernel = await keepOnlyKernel(entry, staging, signal);
+  const modules = await bootModules(packed, kernel.version, staging, signal);
+  const config = readConfig(staging) ?? kernel.config ?? "";
   rmSync(join(staging, "config"), { force: true });
   keepConfig(config, staging);
-  const digest = replaceKernel(image, staging);
-  if (packed && packed.sha256 !== digest) {
+  if (packed && packed.sha256 !== kernel.sha256) {
     const text = `Cannot use kernel "${name}": its archive's manifest is for another kernel file`;
     throw new BangerError("integrity", text);
   }
@@ -68,10 +76,10 @@ export async function fillFromTarball(
     schema: 1,
     name,
     distro,
-    arch: image.arch,
-    version: image.version,
-    format: image.format,
-    sha256: digest,
+    arch: kernel.arch,
+    version: kernel.version,
+    format: kernel.format,
+    sha256: kernel.sha256,
     source: { kind: "tarball", url: source.url, sha256: source.sha256 },
     importedAt: new Date().toISOString(),
     features: featuresOf(config),
@@ -96,49 +104,56 @@ function readPackedManifest(staging: string): Manifest | undefined {
   }
 }
 
-async function readOnlyKernel(
+/** The one kernel file of the archive, kept in the form that boots fastest. */
+async function keepOnlyKernel(
   { name, arch }: TarballEntry,
   staging: string,
   signal: AbortSignal | undefined,
-): Promise<KernelImage> {
-  const files = ["vmlinux", "vmlinuz", "bzImage", "Image"];
-  const found = files.filter((file) => isFile(join(staging, file)));
+): Promise<KeptKernel> {
+  const found = KERNEL_FILES.filter((file) => isFile(join(staging, file)));
   const [file] = found;
   if (file === undefined || found.length > 1) {
-    const what = file === undefined ? "no vmlinux" : `${found.join(" and ")}`;
+    const what = file === undefined ? "no vmlinux" : found.join(" and ");
     throw new BangerError("integrity", `Cannot use kernel "${name}": its archive has ${what}`);
   }
-  const image = await readKernelImage(join(staging, file), signal).catch((cause) => {
+  const kept = await keepKernel(file, staging, signal).catch((cause) => {
     if (!(cause instanceof BangerError)) throw cause;
     const why = cause.message.split(": ").slice(1).join(": ");
     throw new BangerError(cause.code, `Cannot use "${file}" of kernel "${name}": ${why}`, {
       cause,
     });
   });
-  if (image.arch === arch) return image;
+  if (kept.arch === arch) return kept;
   throw new BangerError(
     "integrity",
-    `Cannot use "${file}" of kernel "${name}": it is for ${image.arch}, the catalog says ${arch}`,
+    `Cannot use "${file}" of kernel "${name}": it is for ${kept.arch}, the catalog says ${arch}`,
   );
 }
 
-/** The file stays as it was unpacked, unless it is kept in another form. */
-function replaceKernel(image: KernelImage, staging: string): Manifest["sha256"] {
-  for (const file of ["vmlinux", "vmlinuz", "bzImage", "Image"]) {
-    if (file !== kernelFile(image.format)) rmSync(join(staging, file), { force: true });
+async function keepKernel(
+  file: string,
+  staging: string,
+  signal: AbortSignal | undefined,
+): Promise<KeptKernel> {
+  const path = join(staging, file);
+  const elf = file === "vmlinux" ? inspectElfKernel(path) : undefined;
+  if (elf) {
+    const config = existsSync(join(staging, "config")) ? undefined : configInside(path);
+    return { ...elf, format: "elf", config };
   }
-  if (existsSync(join(staging, kernelFile(image.format)))) return sha256(image.bytes);
-  return keepKernelImage(image, staging);
+  const image = await readKernelImage(path, signal);
+  rmSync(path);
+  return { ...image, sha256: keepKernelImage(image, staging) };
 }
 
 async function bootModules(
   packed: Manifest | undefined,
-  image: KernelImage,
+  version: string,
   staging: string,
   signal: AbortSignal | undefined,
 ): Promise<BootModule[]> {
   if (!packed) {
-    const tree = openModuleTree(join(staging, "modules", image.version));
+    const tree = openModuleTree(join(staging, "modules", version));
     return await keepBootModules(tree, staging, { signal });
   }
   for (const { name, file } of packed.modules) {
@@ -158,4 +173,8 @@ function readConfig(staging: string): string | undefined {
 /** Not what a link leads to. */
 function isFile(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
+}
+
+function configInside(path: string): string | undefined {
+  return statSync(path).size <= MAX_KERNEL_BYTES ? embeddedConfig(readFileSync(path)) : undefined;
 }

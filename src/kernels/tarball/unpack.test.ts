@@ -159,6 +159,12 @@ describe("an archive of the catalog", () => {
     });
   }
 
+  test("may hold the modules of Linux whose names differ in case only", async () => {
+    const names = ["modules/6.12/kernel/xt_mark.ko.xz", "modules/6.12/kernel/xt_MARK.ko.xz"];
+    await unpack(packed(names.map((name) => file(name))));
+    for (const name of names) expect(readFileSync(join(folder, name), "utf8")).toBe(name);
+  });
+
   test("is refused when it is a bomb, by what the catalog says or by its own size", async () => {
     const bomb = packed([file("zeros", Buffer.alloc(100 << 20))]);
     const promised = await bangerErrorOf(unpack(bomb, { unpacked_bytes: 1 << 20 }));

@@ -1,0 +1,147 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { sha256 } from "#base/digest.ts";
+import { makeBzImage } from "#test/elf.ts";
+import { bangerErrorOf } from "#test/expect-error.ts";
+import { kernelBytes, writeKernelFolder } from "#test/kernel-fixture.ts";
+import { importKernel } from "./import.ts";
+
+let folder: string;
+let dir: string;
+let from: string;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "banger-import-"));
+  dir = join(folder, "kernels");
+  from = join(folder, "from");
+  mkdirSync(from);
+});
+
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+function put(name: string, content: string | Uint8Array): void {
+  mkdirSync(join(from, name, ".."), { recursive: true });
+  writeFileSync(join(from, name), content);
+}
+
+const run = async (options: { from?: string; name?: string } = {}) =>
+  (await importKernel({ dir, from, ...options })).manifest;
+
+describe("by the names of files", () => {
+  test("an ELF file goes before a compressed one, with what is of its release beside it", async () => {
+    put("vmlinux-6.12.1-fixture", kernelBytes());
+    put("vmlinuz-6.12.1-fixture", makeBzImage(kernelBytes({ version: "6.1.1" })));
+    put("initrd.img-6.12.1-fixture", "right");
+    put("initrd.img-5.10", "wrong");
+    put("config-6.12.1-fixture", "CONFIG_TUN=y\n");
+    put("config", "CONFIG_VETH=y\n");
+    const manifest = await run();
+    expect(manifest).toMatchObject({
+      name: "local-6.12",
+      distro: "local",
+      version: "6.12.1-fixture",
+      features: [{ name: "tun", kind: "built-in" }],
+      initrd: true,
+    });
+    expect(readFileSync(join(dir, "local-6.12/initrd.img"), "utf8")).toBe("right");
+  });
+
+  test("a file alone, or a boot/ folder", async () => {
+    put("boot/vmlinuz", makeBzImage(kernelBytes()));
+    expect((await run({ name: "a-1.0" })).sha256).toBe(sha256(kernelBytes()));
+    put("elsewhere/my-kernel", kernelBytes());
+    const alone = await run({ from: join(from, "elsewhere/my-kernel"), name: "b-1.0" });
+    expect(alone.version).toBe("6.12.1-fixture");
+  });
+
+  test("several that fit are an error that names them", async () => {
+    put("vmlinux-1", kernelBytes());
+    put("vmlinux-2", kernelBytes());
+    const error = await bangerErrorOf(run());
+    expect([error.code, error.message]).toEqual([
+      "conflict",
+      expect.stringContaining("vmlinux-1, vmlinux-2 all fit"),
+    ]);
+    rmSync(join(from, "vmlinux-2"));
+    put("initrd.img", "a");
+    put("initramfs-x", "b");
+    expect((await bangerErrorOf(run())).message).toContain("initramfs-x, initrd.img all fit");
+    expect(readdirSync(folder)).toEqual(["from"]);
+  });
+
+  test("the configuration inside the kernel serves where there is no file", async () => {
+    const inside = Buffer.concat([
+      Buffer.from("IKCFG_ST"),
+      Bun.gzipSync("CONFIG_FUSE_FS=y\nCONFIG_WIREGUARD=m\n"),
+      Buffer.from("IKCFG_ED"),
+    ]);
+    put("vmlinux", Buffer.concat([kernelBytes(), inside]));
+    expect((await run()).features).toEqual([
+      { name: "fuse", kind: "built-in" },
+      { name: "wireguard", kind: "module" },
+    ]);
+    expect(readFileSync(join(dir, "local-6.12/config"), "utf8")).toContain("CONFIG_FUSE_FS=y");
+  });
+
+  test("arm64's flat image is one", async () => {
+    const image = Buffer.alloc(4096);
+    image.write("ARM\x64", 0x38, "latin1");
+    image.write("Linux version 6.12.9-arm (a@b) #1\n", 512);
+    put("Image", image);
+    expect(await run()).toMatchObject({ arch: "arm64", format: "Image", version: "6.12.9-arm" });
+  });
+});
+
+describe("by metadata.json", () => {
+  test("names every part, and says name and distribution", async () => {
+    put("out/kernel.elf", kernelBytes());
+    put("out/ramdisk", "initrd");
+    put("out/settings", "CONFIG_EXT4_FS=y\n");
+    put("vmlinux", "not this one");
+    const metadata = {
+      kernel: "out/kernel.elf",
+      initrd: "out/ramdisk",
+      config: "out/settings",
+      name: "mine-6.12",
+      distro: "mine",
+    };
+    put("metadata.json", JSON.stringify(metadata));
+    expect(await run()).toMatchObject({
+      name: "mine-6.12",
+      distro: "mine",
+      initrd: true,
+      features: [{ name: "ext4", kind: "built-in" }],
+    });
+    expect((await run({ name: "other-1.0" })).name).toBe("other-1.0");
+  });
+
+  test("leads nowhere else, and is refused when it is wrong", async () => {
+    put("vmlinux", kernelBytes());
+    writeKernelFolder(join(folder, "outside"));
+    symlinkSync(join(folder, "outside"), join(from, "link"));
+    for (const [metadata, code] of [
+      ["{", "invalid_argument"],
+      ["{}", "invalid_argument"],
+      ['{"kernel":"../outside/vmlinux"}', "invalid_argument"],
+      ['{"kernel":"/etc/passwd"}', "invalid_argument"],
+      ['{"kernel":"vmlinux","name":"../x"}', "invalid_argument"],
+      ['{"kernel":"link/vmlinux"}', "not_found"],
+      ['{"kernel":"none"}', "not_found"],
+    ] as const) {
+      put("metadata.json", metadata);
+      const error = await bangerErrorOf(run());
+      expect([metadata, error.code]).toEqual([metadata, code]);
+      expect(error.message).toContain("metadata.json");
+    }
+  });
+});
