@@ -58,10 +58,10 @@ export function openBlobStore(dir: string): BlobStore {
     try {
       if (!(await download.isElsewhere(options.signal))) return download;
     } catch (error) {
-      download.leave();
+      await download.leave();
       throw error;
     }
-    download.leave();
+    await download.leave();
     return undefined;
   }
 
@@ -93,7 +93,7 @@ export function openBlobStore(dir: string): BlobStore {
           return yield* download.read(signal);
         } finally {
           stop?.();
-          download.leave();
+          await download.leave();
         }
       }
       onAdvance?.(blob.size);
@@ -108,7 +108,7 @@ export function openBlobStore(dir: string): BlobStore {
         await download.waitUntilEnded(options.signal);
       } finally {
         stop?.();
-        download.leave();
+        await download.leave();
       }
     },
     async readBytes(digest, max_bytes) {

@@ -82,9 +82,12 @@ export class Download {
     return true;
   }
 
-  leave(): void {
+  /** The last one to leave waits until the transfer has stopped: nobody finds files of it after that. */
+  async leave(): Promise<void> {
     this.#users--;
-    if (this.#users === 0 && !this.#outcome) this.#controller.abort();
+    if (this.#users > 0) return;
+    if (!this.#outcome) this.#controller.abort();
+    await this.ended;
     this.#close();
   }
 
