@@ -5,7 +5,7 @@ import { version } from "#base/version.ts";
 import { resolveConfig } from "#config/resolve.ts";
 import { sweepStaging } from "#kernels/bundle.ts";
 import { compose } from "./compose.ts";
-import { makeRouter } from "./handlers.ts";
+import { makeRouter } from "./handlers/router.ts";
 import { takeDaemonLock } from "./lock.ts";
 import { startLog } from "./log.ts";
 import { endOrphans } from "./orphans.ts";

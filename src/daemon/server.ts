@@ -13,7 +13,7 @@ import { MiB } from "#base/size.ts";
 import { version } from "#base/version.ts";
 import type { VmService } from "#vm/service.ts";
 import { type ExecSession, openSession } from "./exec-session.ts";
-import type { makeRouter } from "./handlers.ts";
+import type { makeRouter } from "./handlers/router.ts";
 import { type CallCounts, METRICS_TYPE, metricsText } from "./metrics.ts";
 
 const REQUEST_MAX_BYTES = 4 * MiB;

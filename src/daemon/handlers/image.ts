@@ -1,0 +1,50 @@
+/** What is asked of images. */
+import type { Base } from "./base.ts";
+
+export function imageHandlers({ os, stream, services }: Base) {
+  const { kernels, images } = services;
+  return {
+    list: os.image.list.handler(() => images.list()),
+    available: os.image.available.handler(() => images.available()),
+    usage: os.image.usage.handler(() => images.usage()),
+    show: os.image.show.handler(({ input }) => images.show(input.name)),
+    history: os.image.history.handler(({ input }) => images.history(input.name)),
+    pull: os.image.pull.handler(({ input, signal }) =>
+      stream(signal, async (work) => {
+        // A kernel that is not to be had is said before megabytes are fetched for it.
+        if (input.kernel) await kernels.require(input.kernel);
+        return await images.pull(input, work);
+      }),
+    ),
+    bootstrap: os.image.bootstrap.handler(({ input, signal }) =>
+      stream(signal, async (work) => {
+        if (input.kernel) await kernels.require(input.kernel);
+        return await images.bootstrap(input, work);
+      }),
+    ),
+    register: os.image.register.handler(({ input, signal }) =>
+      stream(signal, (work) => images.register(input, work)),
+    ),
+    promote: os.image.promote.handler(({ input, signal }) =>
+      stream(signal, (work) => images.promote(input.name, { ...work, link: input.link })),
+    ),
+    tag: os.image.tag.handler(({ input }) => images.tag(input.name, input.to)),
+    outdated: os.image.outdated.handler(({ input, signal }) =>
+      images.outdated(input.names, { signal }),
+    ),
+    update: os.image.update.handler(({ input, signal }) =>
+      stream(signal, (work) => images.update(input.name, work)),
+    ),
+    push: os.image.push.handler(({ input, signal }) =>
+      stream(signal, (work) => images.push(input.name, input.reference, work)),
+    ),
+    save: os.image.save.handler(({ input, signal }) =>
+      stream(signal, (work) => images.save(input, work)),
+    ),
+    gc: os.image.gc.handler(({ input, signal }) => images.gc(input, { signal })),
+    remove: os.image.remove.handler(({ input }) => {
+      images.remove(input.name);
+      return {};
+    }),
+  };
+}

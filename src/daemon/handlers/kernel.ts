@@ -1,0 +1,62 @@
+/** What is asked of kernels and their catalogs. */
+import { knownCatalog, publishedKernel } from "#daemon/kernel-answers.ts";
+import { assertUnused } from "#daemon/kernel-use.ts";
+import { catalogJsonSchema } from "#kernels/catalog.ts";
+import { signCatalog, writeKeyPair } from "#kernels/catalogs/author.ts";
+import type { Base } from "./base.ts";
+
+export function kernelHandlers({ os, stream, services }: Base) {
+  const { kernels, images, vms } = services;
+  return {
+    list: os.kernel.list.handler(() => kernels.list()),
+    available: os.kernel.available.handler(({ input }) => kernels.available(input)),
+    show: os.kernel.show.handler(({ input }) => kernels.show(input.name)),
+    pull: os.kernel.pull.handler(({ input, signal }) =>
+      stream(signal, (work) => kernels.pull(input.name, { force: input.force ?? false, ...work })),
+    ),
+    build: os.kernel.build.handler(({ input, signal }) =>
+      stream(signal, (work) => kernels.build(input, work)),
+    ),
+    publish: os.kernel.publish.handler(({ input, signal }) =>
+      stream(signal, async (work) =>
+        publishedKernel(await kernels.publish(input.name, { ...input, ...work }), input.catalog),
+      ),
+    ),
+    unpublish: os.kernel.unpublish.handler(({ input, signal }) =>
+      stream(signal, async (work) =>
+        publishedKernel(await kernels.unpublish(input.name, { ...input, ...work }), input.catalog),
+      ),
+    ),
+    default: os.kernel.default.handler(() => {
+      const name = kernels.defaultName();
+      return name === undefined ? {} : { name };
+    }),
+    setDefault: os.kernel.setDefault.handler(({ input }) => kernels.setDefault(input.name)),
+    catalog: {
+      list: os.kernel.catalog.list.handler(() => kernels.catalogs.list().map(knownCatalog)),
+      add: os.kernel.catalog.add.handler(async ({ input, signal }) =>
+        knownCatalog(await kernels.catalogs.add(input, signal)),
+      ),
+      remove: os.kernel.catalog.remove.handler(({ input }) => {
+        kernels.catalogs.remove(input.name);
+        return {};
+      }),
+      update: os.kernel.catalog.update.handler(async ({ input, signal }) =>
+        knownCatalog(await kernels.catalogs.update(input.name, signal)),
+      ),
+      schema: os.kernel.catalog.schema.handler(() => catalogJsonSchema()),
+      keygen: os.kernel.catalog.keygen.handler(({ input }) => writeKeyPair(input.path)),
+      sign: os.kernel.catalog.sign.handler(({ input }) => ({
+        signature: signCatalog(input.catalog, input.key),
+      })),
+    },
+    import: os.kernel.import.handler(({ input, signal }) =>
+      kernels.import(input, signal ? { signal } : {}),
+    ),
+    remove: os.kernel.remove.handler(async ({ input }) => {
+      if (!input.force) assertUnused(input.name, images.list(), vms.list());
+      await kernels.remove(input.name);
+      return {};
+    }),
+  };
+}

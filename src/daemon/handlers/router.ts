@@ -1,0 +1,17 @@
+/** The contract, implemented: each procedure is one call into a domain. */
+import type { Services } from "#daemon/compose.ts";
+import { handlerBase } from "./base.ts";
+import { imageHandlers } from "./image.ts";
+import { kernelHandlers } from "./kernel.ts";
+import { systemHandlers } from "./system.ts";
+import { vmHandlers } from "./vm.ts";
+
+export function makeRouter(services: Services) {
+  const base = handlerBase(services);
+  return base.os.router({
+    system: systemHandlers(base),
+    kernel: kernelHandlers(base),
+    image: imageHandlers(base),
+    vm: vmHandlers(base),
+  });
+}

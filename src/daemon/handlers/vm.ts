@@ -1,0 +1,42 @@
+/** What is asked of machines. */
+import { BangerError } from "#base/error.ts";
+import { toOrpcError } from "#daemon/errors.ts";
+import type { Base } from "./base.ts";
+
+export function vmHandlers({ os, stream, services }: Base) {
+  const { vms } = services;
+  return {
+    list: os.vm.list.handler(() => vms.list()),
+    show: os.vm.show.handler(({ input }) => vms.show(input.name)),
+    create: os.vm.create.handler(({ input, signal }) =>
+      stream(signal, (work) => vms.create(input, work)),
+    ),
+    start: os.vm.start.handler(({ input, signal }) =>
+      stream(signal, (work) => vms.start(input.name, work)),
+    ),
+    stop: os.vm.stop.handler(({ input }) => vms.stop(input.name, input.grace_ms)),
+    restart: os.vm.restart.handler(({ input, signal }) =>
+      stream(signal, async (work) => {
+        work.onProgress({ step: "stop", message: `Stopping ${input.name}` });
+        await vms.stop(input.name, input.grace_ms);
+        return await vms.start(input.name, work);
+      }),
+    ),
+    kill: os.vm.kill.handler(({ input }) => vms.kill(input.name)),
+    remove: os.vm.remove.handler(async ({ input }) => {
+      await vms.remove(input.name, { force: input.force ?? false });
+      return {};
+    }),
+    prune: os.vm.prune.handler(() => vms.prune()),
+    wait: os.vm.wait.handler(async ({ input, signal }) => await vms.wait(input.name, signal)),
+    logs: os.vm.logs.handler(async function* ({ input, signal }) {
+      try {
+        yield* vms.logs(input.name, { ...input, signal });
+      } catch (error) {
+        if (signal?.aborted && !(error instanceof BangerError)) return;
+        throw toOrpcError(error);
+      }
+    }),
+    sshIdentity: os.vm.sshIdentity.handler(({ input }) => vms.sshIdentity(input.name)),
+  };
+}
