@@ -14,7 +14,7 @@ PACKAGES_build="gcc make libc6-dev=/usr/include/stdio.h musl-tools=musl-gcc"
 PACKAGES_run="qemu-system-x86=qemu-system-x86_64 iproute2=ip nftables=nft e2fsprogs=mke2fs
   openssh-client=ssh xz-utils=xz kmod=modinfo zstd ca-certificates=/etc/ssl/certs/ca-certificates.crt"
 PACKAGES_demo="mmdebstrap docker-registry isal=igzip"
-PACKAGES_test="$PACKAGES_demo skopeo umoci busybox-static=/bin/busybox dnsutils=dig procps=ps rsync"
+PACKAGES_test="$PACKAGES_demo skopeo umoci busybox-static=/bin/busybox dnsutils=dig procps=ps rsync cpio curl"
 
 # Debian's way to keep the services of new packages from being started.
 POLICY=/usr/sbin/policy-rc.d
