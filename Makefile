@@ -39,7 +39,7 @@ test:
 
 lint:
 	@sh scripts/bootstrap.sh build
-	@$(BUN) run --silent lint
+	@$(BUN) scripts/test.ts lint
 
 format:
 	@sh scripts/bootstrap.sh build
