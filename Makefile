@@ -7,13 +7,14 @@ INSTALL ?= install
 BIN := build/bin
 VERSION := $(shell sed -n 's/^  "version": "\(.*\)",$$/\1/p' package.json)
 
-.PHONY: help build guest test lint format demo bench install uninstall clean torture
+.PHONY: help build guest test test-kernels lint format demo bench install uninstall clean torture
 
 help:
 	@printf '%s\n' \
 	  'make build      $(BIN)/banger, bangerd and banger-vsock-agent' \
 	  'make test       lint, then every test there is, real boots included' \
-	  'make lint       format, types, dead code and the rules of the tree' \
+	  'make test-kernels  compiles Linux by every recipe, which takes an hour, and boots it' \
+  'make lint       format, types, dead code and the rules of the tree' \
 	  'make format     rewrite the sources in the one format' \
 	  'make torture    kills the daemon in the middle of its work, KILLS=500 times' \
 	  'make demo       the main job from kernel to ssh, on this computer' \
@@ -36,6 +37,11 @@ test:
 	@sh scripts/bootstrap.sh build run test
 	@$(MAKE) --no-print-directory build
 	@$(BUN) scripts/test.ts
+
+test-kernels:
+	@sh scripts/bootstrap.sh build run test cross
+	@$(MAKE) --no-print-directory build
+	@BANGER_TEST_KERNELS=1 $(BUN) test ./test/host/kernel-recipes.test.ts ./test/e2e/kernel-round-trip.test.ts
 
 lint:
 	@sh scripts/bootstrap.sh build

@@ -3,7 +3,7 @@
 # Bun with the JavaScript dependencies from npm into the checkout. Run it as often as you
 # like: with nothing missing it needs neither root nor the network.
 #
-#   scripts/bootstrap.sh [build] [run] [demo] [test]      default: build
+#   scripts/bootstrap.sh [build] [run] [demo] [kernel] [cross] [test]      default: build
 #
 # BANGER_BOOTSTRAP=check only says what is missing, and fails if anything is.
 set -eu
@@ -14,7 +14,10 @@ PACKAGES_build="gcc make libc6-dev=/usr/include/stdio.h musl-tools=musl-gcc"
 PACKAGES_run="qemu-system-x86=qemu-system-x86_64 iproute2=ip nftables=nft e2fsprogs=mke2fs
   openssh-client=ssh xz-utils=xz kmod=modinfo zstd ca-certificates=/etc/ssl/certs/ca-certificates.crt"
 PACKAGES_demo="mmdebstrap docker-registry isal=igzip"
-PACKAGES_test="$PACKAGES_demo skopeo umoci busybox-static=/bin/busybox dnsutils=dig procps=ps rsync cpio curl"
+PACKAGES_kernel="flex bison bc perl libelf-dev=/usr/include/libelf.h"
+PACKAGES_cross="gcc-aarch64-linux-gnu=aarch64-linux-gnu-gcc"
+PACKAGES_test="$PACKAGES_demo skopeo umoci busybox-static=/bin/busybox dnsutils=dig procps=ps rsync cpio curl
+  $PACKAGES_kernel rclone minisign lz4 bzip2"
 
 # Debian's way to keep the services of new packages from being started.
 POLICY=/usr/sbin/policy-rc.d
@@ -42,7 +45,7 @@ find_missing() {
   missing=
   for group in "$@"; do
     eval "packages=\${PACKAGES_$group-}"
-    [ -n "$packages" ] || fail "\"$group\" is not a group of packages: use build, run, demo or test"
+    [ -n "$packages" ] || fail "\"$group\" is not a group of packages: use build, run, demo, kernel, cross or test"
     for entry in $packages; do
       package=${entry%%=*}
       case " $missing " in *" $package "*) continue ;; esac
