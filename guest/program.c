@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "datagrams.h"
 #include "files.h"
 #include "io.h"
 #include "listen.h"
@@ -35,6 +36,7 @@ static const struct program {
 	{ "ports", 0, sockets_list },
 	{ "sftp", 0, sftp_serve },
 	{ "listen", 3, listen_serve },
+	{ "datagrams", 2, datagrams_carry },
 	{ "stats", 0, stats_print },
 	{ "session-start", 2, session_start },
 	{ "session-list", 1, session_list },

@@ -6,6 +6,7 @@
 
 import { eventIterator, oc } from "@orpc/contract";
 import { z } from "zod";
+import { vmNetworkContract } from "./contract-network.ts";
 import { systemContract } from "./contract-system.ts";
 import { vmContract } from "./contract-vm.ts";
 import {
@@ -251,5 +252,5 @@ export const contract = {
       .input(byImage)
       .output(nothing),
   },
-  vm: vmContract,
+  vm: { ...vmContract, ...vmNetworkContract },
 };

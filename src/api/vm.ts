@@ -1,5 +1,6 @@
 /** Machines, as every client sees them. */
 import { z } from "zod";
+import { portRequest, publishedPort, VM_PORTS_MAX } from "./network.ts";
 
 export const VM_NAME_MAX_LENGTH = 63;
 
@@ -60,6 +61,8 @@ export const vm = z.object({
     /** Such as "10.241.0.2"; absent where the monitor has a network of its own. */
     address: z.string().optional(),
     mac: z.string().optional(),
+    /** Open while it runs. */
+    ports: z.array(publishedPort).optional(),
   }),
   vmm: z.object({ driver: z.string(), accelerator: z.string(), pid: z.int() }).optional(),
   createdAt: z.iso.datetime(),
@@ -102,6 +105,7 @@ export const vmCreate = z.object({
   memory_mib: z.int().min(VM_MEMORY_MIN_MIB).max(VM_MEMORY_MAX_MIB).optional(),
   disk_bytes: z.int().min(VM_DISK_MIN_BYTES).max(VM_DISK_MAX_BYTES).optional(),
   network: networkMode.optional(),
+  ports: z.array(portRequest).max(VM_PORTS_MAX).optional(),
   env: environment.optional(),
   restart: restartPolicy.optional(),
   /** Remove it, running or not, this long after it was made. */

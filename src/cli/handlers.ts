@@ -26,6 +26,11 @@ export const handlers: Handlers<typeof root> = {
     show: () => import("./handlers/vm/show.ts"),
     exec: () => import("./handlers/vm/exec.ts"),
     ssh: () => import("./handlers/vm/ssh.ts"),
+    port: {
+      list: () => import("./handlers/vm/port/list.ts"),
+      add: () => import("./handlers/vm/port/add.ts"),
+      rm: () => import("./handlers/vm/port/rm.ts"),
+    },
     logs: () => import("./handlers/vm/logs.ts"),
     wait: () => import("./handlers/vm/wait.ts"),
   },

@@ -3,6 +3,7 @@ import type { Duplex } from "node:stream";
 import { BangerError, throwIfAborted } from "#base/error.ts";
 import { type ConnectTarget, openConnection } from "./connect.ts";
 import { Connection } from "./connection.ts";
+import { type Datagrams, openDatagrams } from "./datagrams.ts";
 import type { AgentEvent, EventListener } from "./event.ts";
 import { type ExecRequest, type ExecStream, openExec } from "./exec.ts";
 import { type Fields, FieldWriter } from "./fields.ts";
@@ -46,6 +47,11 @@ export interface Agent {
   /** Runs a command and collects its output. */
   run(argv: readonly string[], options?: RunInGuestOptions): Promise<GuestRunResult>;
   connect(target: ConnectTarget, options?: { signal?: AbortSignal | undefined }): Promise<Duplex>;
+  /** A UDP port inside the guest; `onDatagram` gets what comes from there. */
+  datagrams(
+    target: { host: string; port: number },
+    options: { onDatagram: (data: Uint8Array) => void; signal?: AbortSignal | undefined },
+  ): Promise<Datagrams>;
   readonly files: GuestFiles;
   readonly sessions: GuestSessions;
   health(options?: CallOptions): Promise<Health>;
@@ -88,6 +94,7 @@ function agentOf(connection: Connection, hello: AgentHello): Agent {
     exec: (request, options) => openExec(connection, request, options),
     run: (argv, options) => runInGuest(connection, { argv, ...options }),
     connect: (target, options) => openConnection(connection, target, options),
+    datagrams: (target, options) => openDatagrams(connection, target, options),
     files: guestFiles(connection),
     sessions: guestSessions(connection),
     async health(options) {

@@ -55,7 +55,8 @@
  * `session-start FOLDER NAME`, `session-list FOLDER`, `session-attach FOLDER NAME OFFSET`, `session-send
  * FOLDER NAME OFFSET`, `session-control FOLDER NAME VERB VALUE` (feature "sessions", see session.ts);
  * `sftp`, the server of SFTP version 3 (feature "sftp"); `listen KIND
- * ADDRESS PORT` (feature "listen", see guest/listen.h). They answer on stdout, in raw bytes or in
+ * ADDRESS PORT` (feature "listen", see guest/listen.h); `datagrams ADDRESS PORT` (feature "datagrams", see
+ * guest/datagrams.h). They answer on stdout, in raw bytes or in
  * fields; one that fails writes the fields error and message on stderr and ends with status 1.
  *
  * EVENTS. The guest sends event frames on stream 0: after hello every boot phase so far, later each

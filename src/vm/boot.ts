@@ -10,12 +10,14 @@ import { readAgentBinary, readFirstBoot } from "#guest/embedded.ts";
 import type { AgentEvent } from "#guest/event.ts";
 import { buildInitrd, buildStaticInitrd, moduleInitrdPath } from "#guest/initrd.ts";
 import type { BootKernel } from "#kernels/service.ts";
+import { addressOf } from "#net/address.ts";
 import type { Attachment } from "#net/network.ts";
 import { chooseDriver } from "#vmm/choose.ts";
 import type { BootSpec, Machine } from "#vmm/driver.ts";
 import type { VmDeps } from "./deps.ts";
 import { imageEnvironment } from "./exec.ts";
-import type { VmRecord } from "./records.ts";
+import { hostBootId } from "./host.ts";
+import type { VmRecord, VmRuntime } from "./records.ts";
 import type { RunningVm } from "./running.ts";
 
 const ENTROPY_SEED_BYTES = 64;
@@ -26,8 +28,14 @@ export interface BootOptions {
   onProgress?: OnProgress | undefined;
 }
 
+export interface Launched {
+  machine: Machine;
+  /** What it holds from now on. */
+  runtime: VmRuntime;
+}
+
 /** From a description to a process. Whatever was made is unmade when a later step fails. */
-export async function launch(deps: VmDeps, vm: VmRecord, options: BootOptions): Promise<Machine> {
+export async function launch(deps: VmDeps, vm: VmRecord, options: BootOptions): Promise<Launched> {
   const paths = deps.config.paths.vm(vm.id);
   const { driver, reason } = chooseDriver(deps.drivers, {
     preference: deps.config.values.vmm as "auto" | "qemu" | "firecracker",
@@ -66,7 +74,8 @@ export async function launch(deps: VmDeps, vm: VmRecord, options: BootOptions): 
       ],
       network: deviceOf(attachment),
     };
-    return await driver.boot(spec, options.signal);
+    const machine = await driver.boot(spec, options.signal);
+    return { machine, runtime: runtimeOf(machine, attachment) };
   } catch (error) {
     await unlaunch(deps, vm);
     throw error;
@@ -153,6 +162,11 @@ function makeInitrd(
     entropySeed: randomBytes(ENTROPY_SEED_BYTES),
   };
   return buildInitrd(fixed, record);
+}
+
+function runtimeOf({ handle }: Machine, attachment: Attachment): VmRuntime {
+  const address = "tap" in attachment ? { address: addressOf(attachment.address) } : {};
+  return { hostBootId: hostBootId(), handle, ...address };
 }
 
 function deviceOf(attachment: Attachment): BootSpec["network"] {

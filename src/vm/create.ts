@@ -10,6 +10,7 @@ import type { WorkOptions } from "#images/service.ts";
 import { parseNeeds } from "#kernels/select.ts";
 import { tryParseAddress } from "#net/address.ts";
 import { macAddress } from "#net/names.ts";
+import { checkPorts } from "#net/ports/spec.ts";
 import { kvmState } from "#vmm/host.ts";
 import type { VmDeps } from "./deps.ts";
 import { makeName } from "./names.ts";
@@ -50,6 +51,7 @@ export async function enterVm(
           network,
           ...addressOf(deps, network),
           mac: macAddress(id),
+          ...(request.ports?.length ? { ports: checkPorts(request.ports) } : {}),
           machineId: randomBytes(16).toString("hex"),
           env: request.env ?? {},
           ...(request.restart && request.restart !== "no" ? { restart: request.restart } : {}),

@@ -10,7 +10,7 @@ import type { VmExit } from "#api/vm.ts";
 import { BangerError, messageOf, throwIfAborted, toBangerError } from "#base/error.ts";
 import type { ExitReason, Machine } from "#vmm/driver.ts";
 import { assertFits } from "./admission.ts";
-import { awaitReady, type BootOptions, launch, unlaunch } from "./boot.ts";
+import { awaitReady, type BootOptions, type Launched, launch, unlaunch } from "./boot.ts";
 import type { VmDeps } from "./deps.ts";
 import { endedError } from "./ended.ts";
 import { askToPowerOff, detailOf } from "./ending.ts";
@@ -18,6 +18,7 @@ import type { Events } from "./events.ts";
 import { makeFolder } from "./folder.ts";
 import { hostBootId } from "./host.ts";
 import { assertNotRunning, requireState } from "./machine.ts";
+import { MachinePorts } from "./ports.ts";
 import {
   deleteVm,
   expiryOf,
@@ -51,6 +52,7 @@ export class Lifecycle {
   readonly #starting = new Map<string, AbortController>();
   /** Whoever works on a machine without the lifecycle's own calls takes part in it. */
   readonly turns = new Turns();
+  readonly ports: MachinePorts;
   readonly #expiries = new Timers();
   readonly #restarts = new Timers();
   readonly #pauses = new Pauses();
@@ -58,6 +60,7 @@ export class Lifecycle {
   constructor(deps: VmDeps, events: Events) {
     this.#deps = deps;
     this.#events = events;
+    this.ports = new MachinePorts(deps.db, (id) => this.#live.get(id)?.running);
   }
 
   /** The machine's process, undefined when there is none. */
@@ -168,18 +171,18 @@ export class Lifecycle {
       exit: null,
       warning: null,
     });
-    let machine: Machine;
+    let launched: Launched;
     try {
+      await this.ports.open(id);
       assertFits(listVms(this.#deps.db), { vm: starting, folder: this.#deps.config.paths.vms });
-      machine = await launch(this.#deps, starting, options);
+      launched = await launch(this.#deps, starting, options);
     } catch (error) {
+      await this.ports.close(id);
       this.set(id, { state: "stopped", runtime: null });
       throw toBangerError(error);
     }
-    this.set(id, {
-      runtime: { hostBootId: hostBootId(), handle: machine.handle },
-      startedAt: new Date().toISOString(),
-    });
+    const { machine, runtime } = launched;
+    this.set(id, { runtime, startedAt: new Date().toISOString() });
     await this.#untilReady(id, this.#track(id, machine), options);
   }
 
@@ -244,6 +247,7 @@ export class Lifecycle {
       ...detailOf(reason, config.paths.vm(id).console),
     };
     log.info("{name} ended: {reason}", { name: vm.name, reason: exit.reason });
+    await this.ports.close(id);
     await unlaunch(this.#deps, vm).catch((error) =>
       log.error("cannot clean up after {name}: {message}", {
         name: vm.name,
@@ -317,6 +321,7 @@ export class Lifecycle {
   /** Takes over a process of an earlier daemon; a boot that it was in the middle of goes on. */
   adopt({ id, state }: VmRecord, machine: Machine): Live {
     const live = this.#track(id, machine);
+    void this.ports.reopen(id);
     if (state === "running") this.set(id, { intent: "run" });
     if (state === "starting") this.#inBackground(id, this.#resumeBoot(id, live));
     return live;

@@ -11,6 +11,8 @@ import {
 } from "#api/vm.ts";
 import { BangerError } from "#base/error.ts";
 import { didYouMean } from "#base/similar.ts";
+import { type Address, tryParseAddress } from "#net/address.ts";
+import type { PublishedPort } from "#net/ports/spec.ts";
 import type { MachineHandle } from "#vmm/driver.ts";
 import { assertTransition } from "./machine.ts";
 
@@ -24,6 +26,8 @@ export interface VmSpec {
   /** For the modes that use the pool; the machine's own for life. */
   address?: string;
   mac: string;
+  /** Absent: none. */
+  ports?: readonly PublishedPort[];
   machineId: string;
   env: Record<string, string>;
   /** Lives as long as the command it was made for, and is removed with it. */
@@ -43,6 +47,8 @@ export interface VmRuntime {
   hostBootId: string;
   /** Absent until the monitor runs. */
   handle?: MachineHandle;
+  /** What it was given, where that is not what it was made with: a tap comes with its own address. */
+  address?: string;
 }
 
 export interface VmRecord {
@@ -138,6 +144,7 @@ export function insertVm(db: Database, vm: NewVm): void {
 
 export interface VmChange {
   state?: VmState;
+  spec?: VmSpec;
   runtime?: VmRuntime | null;
   exit?: VmExit | null;
   warning?: string | null;
@@ -151,6 +158,7 @@ export function updateVm(db: Database, vm: VmRecord, change: VmChange): VmRecord
   const next: VmRecord = {
     ...vm,
     state: change.state ?? vm.state,
+    spec: change.spec ?? vm.spec,
     runtime: change.runtime === undefined ? vm.runtime : (change.runtime ?? undefined),
     exit: change.exit === undefined ? vm.exit : (change.exit ?? undefined),
     warning: change.warning === undefined ? vm.warning : (change.warning ?? undefined),
@@ -158,12 +166,13 @@ export function updateVm(db: Database, vm: VmRecord, change: VmChange): VmRecord
     startedAt: change.startedAt ?? vm.startedAt,
   };
   db.query(
-    `UPDATE vms SET state = $state, runtime = $runtime, exit = $exit, warning = $warning,
+    `UPDATE vms SET state = $state, spec = $spec, runtime = $runtime, exit = $exit, warning = $warning,
        intent = $intent, started_at = $startedAt
      WHERE id = $id`,
   ).run({
     id: next.id,
     state: next.state,
+    spec: JSON.stringify(next.spec),
     runtime: next.runtime ? JSON.stringify(next.runtime) : null,
     exit: next.exit ? JSON.stringify(next.exit) : null,
     warning: next.warning ?? null,
@@ -175,6 +184,11 @@ export function updateVm(db: Database, vm: VmRecord, change: VmChange): VmRecord
 
 export function deleteVm(db: Database, id: string): void {
   db.query("DELETE FROM vms WHERE id = $id").run({ id });
+}
+
+/** Where the host and other machines reach it; undefined in the modes without an address of its own. */
+export function machineAddress({ spec, runtime }: VmRecord): Address | undefined {
+  return tryParseAddress(runtime?.address ?? spec.address ?? "");
 }
 
 /** When the machine is to be removed; undefined when it stays. */
@@ -197,8 +211,9 @@ export function toApi(vm: VmRecord): Vm {
     disk_bytes: spec.disk_bytes,
     network: {
       mode: spec.network,
-      ...(spec.address ? { address: spec.address } : {}),
+      ...(machineAddress(vm) ? { address: machineAddress(vm) } : {}),
       ...(spec.network === "none" ? {} : { mac: spec.mac }),
+      ...(spec.ports ? { ports: [...spec.ports] } : {}),
     },
     ...(runtime?.handle
       ? {

@@ -1,8 +1,8 @@
 /** The machines' names as the DNS server sees them, straight from the store. */
 import type { Database } from "bun:sqlite";
-import { type Address, tryParseAddress } from "#net/address.ts";
+import type { Address } from "#net/address.ts";
 import type { Names } from "#net/dns/zone.ts";
-import { findVm, listVms } from "./records.ts";
+import { findVm, listVms, machineAddress } from "./records.ts";
 
 /** The host sees all machines; a machine, which cannot reach the others, sees itself alone. */
 export function machineNames(db: Database): Names {
@@ -10,14 +10,14 @@ export function machineNames(db: Database): Names {
     addressesOf(name, client) {
       const vm = findVm(db, name);
       if (!vm || vm.name !== name) return undefined;
-      const address = tryParseAddress(vm.spec.address ?? "");
+      const address = machineAddress(vm);
       const isVisible = client === undefined || client === address;
       if (!isVisible) return undefined;
       return address ? [address] : [];
     },
     nameOf(address: Address, client) {
       if (client !== undefined && client !== address) return undefined;
-      return listVms(db).find(({ spec }) => spec.address === address)?.name;
+      return listVms(db).find((vm) => machineAddress(vm) === address)?.name;
     },
   };
 }

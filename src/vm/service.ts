@@ -16,6 +16,7 @@ import { commandOf, toGuestRequest } from "./exec.ts";
 import { Lifecycle, type Live } from "./lifecycle.ts";
 import { readLog } from "./logs.ts";
 import { requireState } from "./machine.ts";
+import { VmNetworking } from "./networking.ts";
 import { findVm, getVm, listVms, toApi, type VmRecord } from "./records.ts";
 import { Recoverer } from "./recover.ts";
 import { sweepStrays } from "./strays.ts";
@@ -27,11 +28,13 @@ export class VmService {
   readonly #events = new Events();
   readonly #lifecycle: Lifecycle;
   readonly #recoverer: Recoverer;
+  readonly networking: VmNetworking;
 
   constructor(deps: VmDeps) {
     this.#deps = deps;
     this.#lifecycle = new Lifecycle(deps, this.#events);
     this.#recoverer = new Recoverer(deps, this.#lifecycle);
+    this.networking = new VmNetworking(deps, this.#lifecycle);
   }
 
   list(): Vm[] {

@@ -234,6 +234,8 @@ function makeRouter(daemon: Daemon, state: { streams: number }) {
       restart: os.vm.restart.handler(nowhere),
       kill: os.vm.kill.handler(nowhere),
       prune: os.vm.prune.handler(() => []),
+      publish: os.vm.publish.handler(nowhere),
+      unpublish: os.vm.unpublish.handler(nowhere),
       remove: os.vm.remove.handler(({ input }) => {
         daemon.vms.delete(find(input.name).name);
         return {};

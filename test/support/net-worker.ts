@@ -14,6 +14,7 @@ import { Policies } from "#net/policy/policies.ts";
 import { parsePolicy } from "#net/policy/policy.ts";
 import { PortPublisher } from "#net/ports/publisher.ts";
 import type { PortRequest } from "#net/ports/spec.ts";
+import { udpFlowTo } from "#net/ports/udp.ts";
 
 export interface WorkerConfig {
   bridge: string;
@@ -74,8 +75,8 @@ async function answer(call: NetCall): Promise<unknown> {
       return undefined;
     case "publish": {
       const connect = () => Promise.reject(new Error("there is no agent"));
-      const address = parseAddress(call.address);
-      return await ports.publish(call.machineId, call.ports, { connect, address });
+      const openFlow = udpFlowTo(parseAddress(call.address));
+      return await ports.publish(call.machineId, call.ports, { connect, openFlow });
     }
     case "resume":
       return await network.resume();

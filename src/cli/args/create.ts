@@ -4,6 +4,7 @@ import { BangerError } from "#base/error.ts";
 import type { Input } from "#cli/spec/types.ts";
 import type { vmCommands } from "#cli/spec/vm.ts";
 import { readEnvironment } from "./env.ts";
+import { parsePort } from "./ports.ts";
 import { absoluteReference } from "./reference.ts";
 
 type CreateFlags = Input<typeof vmCommands.commands.create>["flags"];
@@ -18,6 +19,7 @@ export function createRequest(
   const kernel = kernelOf(flags);
   const network = networkOf(flags);
   const env = readEnvironment(environment);
+  const ports = flags.publish.map(parsePort);
   return {
     ...(image === undefined ? {} : { image: absoluteReference(image) }),
     ...(name === undefined ? {} : { name }),
@@ -28,6 +30,7 @@ export function createRequest(
     ...(memory === undefined ? {} : { memory_mib: memory }),
     ...(disk === undefined ? {} : { disk_bytes: disk }),
     ...(network === undefined ? {} : { network }),
+    ...(ports.length === 0 ? {} : { ports }),
     ...(restart === undefined ? {} : { restart }),
     ...(ttl === undefined ? {} : { ttl_ms: ttl }),
     ...(env === undefined ? {} : { env }),

@@ -4,6 +4,7 @@ import type { Kernel } from "#api/kernel.ts";
 import type { Vm } from "#api/vm.ts";
 import { formatDuration } from "#base/duration.ts";
 import { formatSize, MiB } from "#base/size.ts";
+import { portText } from "./network.ts";
 import { pairs, table } from "./table.ts";
 
 /** "5m12s ago"; a clock that went back counts as now. */
@@ -14,7 +15,7 @@ export function ago(time: string, now_ms = Date.now()): string {
 
 export function vmTable(vms: readonly Vm[]): string {
   return table(
-    ["NAME", "STATE", "IMAGE", "CPUS", "MEMORY", "NET", "ADDRESS", "CREATED"],
+    ["NAME", "STATE", "IMAGE", "CPUS", "MEMORY", "NET", "ADDRESS", "PORTS", "CREATED"],
     vms.map((vm) => [
       vm.name,
       vm.state,
@@ -23,6 +24,7 @@ export function vmTable(vms: readonly Vm[]): string {
       formatSize(vm.memory_mib * MiB),
       vm.network.mode,
       vm.network.address ?? "-",
+      vm.network.ports?.map(portText).join(" ") ?? "-",
       ago(vm.createdAt),
     ]),
   );
@@ -42,6 +44,7 @@ export function vmText(vm: Vm): string {
     ["Network", vm.network.mode],
     ["Address", vm.network.address],
     ["MAC", vm.network.mac],
+    ["Ports", vm.network.ports?.map(portText).join(", ")],
     ["Monitor", vm.vmm && `${vm.vmm.driver} (${vm.vmm.accelerator}), pid ${vm.vmm.pid}`],
     ["Created", `${vm.createdAt} (${ago(vm.createdAt)})`],
     ["Restart", vm.restart],

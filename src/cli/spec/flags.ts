@@ -44,6 +44,10 @@ export const machineFlags = {
   disk: value("--disk <size>", "Size of the writable layer, which is sparse, such as 10G", diskArg),
   net: choice("--net <mode>", "Network", ["nat", "host", "user", "none"]),
   nat: toggle("--nat", "Same as --net nat"),
+  publish: list(
+    "-p, --publish <port>",
+    "Open a port of this computer to it: [ADDRESS:][HOST:]GUEST[/tcp|udp]",
+  ),
   restart: choice("--restart <policy>", "Start it again when it ends by itself", [
     "no",
     "on-failure",

@@ -1,6 +1,7 @@
 import { countArg, durationArg, textArg } from "#cli/args/numbers.ts";
 import { commandFlags, environmentFlags, machineFlags } from "./flags.ts";
 import { any, command, group, one, optional, some, toggle, value } from "./types.ts";
+import { portCommands } from "./vm-network.ts";
 
 const machine = one("Name or id of the machine", { completes: "vm" });
 const machines = some("Names or ids of machines", { completes: "vm" });
@@ -21,6 +22,7 @@ export const vmCommands = group("Machines: make, run, enter, stop", {
       "banger vm create --image debian-bookworm --name testbox --nat",
       "banger vm create --image debian:bookworm --cpus 4 --memory 4G --disk 40G",
       "banger vm create --image alpine --mode direct --net none",
+      "banger vm create --image nginx --mode direct -p 8080:80",
     ],
   }),
   run: command({
@@ -128,6 +130,7 @@ export const vmCommands = group("Machines: make, run, enter, stop", {
       "banger vm ssh testbox -L 8080:localhost:80 -N",
     ],
   }),
+  port: portCommands,
   logs: command({
     brief: "Print what a machine's console said",
     args: { vm: machine },

@@ -5,6 +5,7 @@ import { imageHandlers } from "./image.ts";
 import { kernelHandlers } from "./kernel.ts";
 import { systemHandlers } from "./system.ts";
 import { vmHandlers } from "./vm.ts";
+import { vmNetworkHandlers } from "./vm-network.ts";
 
 export function makeRouter(services: Services) {
   const base = handlerBase(services);
@@ -12,6 +13,6 @@ export function makeRouter(services: Services) {
     system: systemHandlers(base),
     kernel: kernelHandlers(base),
     image: imageHandlers(base),
-    vm: vmHandlers(base),
+    vm: { ...vmHandlers(base), ...vmNetworkHandlers(base) },
   });
 }

@@ -1,17 +1,13 @@
 /** Which ports of the host lead into which machine: what is wanted for a machine, brought about. */
-import { BangerError } from "#base/error.ts";
 import { KeyedQueue } from "#base/queue.ts";
-import type { Address } from "#net/address.ts";
 import { checkPorts, hostEnd, isSamePort, type PortRequest, type PublishedPort } from "./spec.ts";
 import { type Dial, type OpenPort, openTcpPort } from "./tcp.ts";
-import { openUdpPort } from "./udp.ts";
+import { type OpenUdpFlow, openUdpPort } from "./udp.ts";
 
 /** How the daemon reaches a machine. */
 export interface PortTarget {
-  /** For TCP, in every network mode. */
   connect: Dial;
-  /** For UDP: the machine's own address, where the host can reach it. */
-  address?: Address | undefined;
+  openFlow: OpenUdpFlow;
 }
 
 export class PortPublisher implements AsyncDisposable {
@@ -26,7 +22,7 @@ export class PortPublisher implements AsyncDisposable {
   /**
    * Opens what is wanted and is not open, and closes what is open and is not wanted; connections
    * through the others go on. When one cannot be opened nothing has changed. `conflict`: the
-   * port is taken; `unsupported`: UDP to a machine without an address of its own.
+   * port is taken.
    */
   async publish(
     machineId: string,
@@ -82,12 +78,7 @@ export class PortPublisher implements AsyncDisposable {
 
 async function openPort(port: PublishedPort, target: PortTarget): Promise<OpenPort> {
   if (port.protocol === "tcp") return await openTcpPort(port, target.connect);
-  if (target.address !== undefined) return await openUdpPort(port, target.address);
-  throw new BangerError(
-    "unsupported",
-    `Cannot publish ${hostEnd(port)}: UDP needs a machine with an address of its own`,
-    { hint: "Give the machine --net nat or --net host, or publish a TCP port" },
-  );
+  return await openUdpPort(port, target.openFlow);
 }
 
 /** Puts back what had to give way to something that then failed; what is gone meanwhile stays gone. */

@@ -9,16 +9,42 @@ import type { OpenPort } from "./tcp.ts";
 const MAX_FLOWS = 256;
 const IDLE_MS = 60_000;
 
+/** The machine's end of what one client says. */
+export interface UdpFlow {
+  /** Never fails: what cannot be sent is lost. */
+  send(data: Uint8Array): void;
+  close(): void;
+}
+
+/** Opens a UDP port inside the machine; `onDatagram` gets what comes from there. */
+export type OpenUdpFlow = (
+  guestPort: number,
+  onDatagram: (data: Uint8Array) => void,
+) => Promise<UdpFlow>;
+
 interface Flow {
-  guest: Promise<GuestSocket | undefined>;
+  guest: Promise<UdpFlow | undefined>;
   /** `performance.now()` of the last datagram, either way. */
   used_ms: number;
 }
 
-type GuestSocket = Bun.udp.ConnectedSocket<"buffer">;
+/** To a machine that has an address of its own. */
+export function udpFlowTo(hostname: Address): OpenUdpFlow {
+  return async (port, onDatagram) => {
+    const socket = await Bun.udpSocket({
+      connect: { hostname, port },
+      socket: {
+        data: (_socket, data) => onDatagram(data),
+        // The machine refuses the port: to the client that is silence, as from a closed port.
+        error() {},
+      },
+    });
+    return { send: (data) => sendDatagram(() => socket.send(data)), close: () => socket.close() };
+  };
+}
 
 /** `hostPort` of the result is the one that was taken. Errors as in `listenError`. */
-export async function openUdpPort(port: PublishedPort, guest: Address): Promise<OpenPort> {
+export async function openUdpPort(port: PublishedPort, open: OpenUdpFlow): Promise<OpenPort> {
   const flows = new Map<string, Flow>();
   let host: Bun.udp.Socket<"buffer">;
   try {
@@ -54,17 +80,10 @@ export async function openUdpPort(port: PublishedPort, guest: Address): Promise<
 
   async function openGuest(client: { address: string; port: number }) {
     try {
-      return await Bun.udpSocket({
-        connect: { hostname: guest, port: port.guestPort },
-        socket: {
-          data: (_socket, data) => {
-            const flow = flows.get(`${client.address} ${client.port}`);
-            if (flow) flow.used_ms = performance.now();
-            sendDatagram(() => host.send(data, client.port, client.address));
-          },
-          // The machine refuses the port: to the client that is silence, as from a closed port.
-          error() {},
-        },
+      return await open(port.guestPort, (data) => {
+        const flow = flows.get(`${client.address} ${client.port}`);
+        if (flow) flow.used_ms = performance.now();
+        sendDatagram(() => host.send(data, client.port, client.address));
       });
     } catch {
       return undefined;
@@ -97,5 +116,5 @@ export async function openUdpPort(port: PublishedPort, guest: Address): Promise<
 
 async function forward(data: Buffer, flow: Flow): Promise<void> {
   const guest = await flow.guest;
-  if (guest) sendDatagram(() => guest.send(data));
+  guest?.send(data);
 }
