@@ -50,6 +50,7 @@ export const vm = z.object({
   state: vmState,
   /** The image's name when the machine was made. */
   image: z.string(),
+  /** Its name, or "image:NAME" where the file that came with an image is booted. */
   kernel: z.string(),
   mode: bootMode,
   cpus: z.int(),

@@ -5,10 +5,12 @@ import {
   fsyncSync,
   mkdirSync,
   openSync,
+  readdirSync,
   renameSync,
   rmSync,
   writeFileSync,
 } from "node:fs";
+import { open } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 
 /** Every half-made file or folder carries this mark, so that whatever a crash left can be swept. */
@@ -68,7 +70,26 @@ function writeSynced(path: string, data: string | Uint8Array, mode: number): voi
   }
 }
 
-function syncFolder(path: string): void {
+/** Has everything below a folder, and the folder itself, on the disk: what is recorded after it survives a power cut. */
+export async function syncTree(path: string): Promise<void> {
+  for (const entry of readdirSync(path, { withFileTypes: true })) {
+    const child = join(path, entry.name);
+    if (entry.isDirectory()) await syncTree(child);
+    else if (entry.isFile()) await syncFile(child);
+  }
+  syncFolder(path);
+}
+
+async function syncFile(path: string): Promise<void> {
+  const file = await open(path, "r");
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+export function syncFolder(path: string): void {
   const fd = openSync(path, "r");
   try {
     fsyncSync(fd);

@@ -3,6 +3,7 @@ import { cpSync, linkSync, mkdirSync, renameSync, rmSync, statSync } from "node:
 import { cp } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { ImageRegister } from "#api/image.ts";
+import { syncFolder, syncTree } from "#base/atomic.ts";
 import { BangerError, throwIfAborted } from "#base/error.ts";
 import { hostPlatform } from "#oci/platform.ts";
 import { copyLarge, hashFile, tryLink } from "./copy-file.ts";
@@ -148,6 +149,7 @@ async function copyIn(
       throwIfAborted(options.signal);
       await cp(from[kind] ?? "", join(staging, kind), { recursive: true });
     }
+    await syncTree(staging);
     // From here on nothing waits: gc and rm see either the old record or the new one.
     const current = getImage(store.db, image.id);
     const places = store.paths.image(image.id);
@@ -156,6 +158,7 @@ async function copyIn(
       renameSync(join(staging, kind), places[kind]);
       files[kind] = basename(places[kind]);
     }
+    syncFolder(folder);
     const allocated_bytes = statSync(places.rootfs).blocks * 512;
     patchImage(store.db, image.id, { managed: true, files, allocated_bytes });
     return getImage(store.db, image.id);

@@ -1,12 +1,12 @@
 /**
- * Rows and folders of images, kept in step. A folder is in place before its row and goes after
- * it, so a crash leaves at most a folder that nothing names, which `strays` finds. Everything
+ * Rows and folders of images, kept in step. A folder is in place and on the disk before its row and
+ * goes after it, so a crash leaves at most a folder that nothing names, which `strays` finds. Everything
  * that decides about a row and changes it does so without waiting in between.
  */
 import type { Database } from "bun:sqlite";
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { STAGING_MARK, stagingPath } from "#base/atomic.ts";
+import { STAGING_MARK, stagingPath, syncFolder, syncTree } from "#base/atomic.ts";
 import { BangerError, throwIfAborted, toBangerError } from "#base/error.ts";
 import { newId } from "#base/id.ts";
 import { KeyedQueue } from "#base/queue.ts";
@@ -84,7 +84,10 @@ export class ImageStore {
     try {
       mkdirSync(staging, { recursive: true, mode: 0o700 });
       const made = await fill(staging);
+      // A record that outlives a power cut must not point at files that have not.
+      await syncTree(staging);
       renameSync(staging, target);
+      syncFolder(this.paths.images);
       this.#adopt({ ...made, id, name, createdAt: new Date().toISOString() });
       return getImage(this.db, id);
     } catch (error) {

@@ -19,6 +19,8 @@ export interface KernelImage {
   version: string;
   /** The build configuration that it carries inside. */
   config: string | undefined;
+  /** Whether `bytes` are those of the file that was read. */
+  isAsInFile: boolean;
 }
 
 /**
@@ -36,13 +38,15 @@ export async function readKernelImage(path: string, signal?: AbortSignal): Promi
   if (isBzImage(bytes)) return await fromBzImage(bytes, path, signal);
   if (isElf(bytes)) {
     const version = bannerVersion(bytes);
-    if (version) return { ...elfParts(bytes, path), version };
+    if (version) return { ...elfParts(bytes, path), version, isAsInFile: true };
     throw new BangerError("integrity", `Cannot use "${path}": it is an ELF file, but no Linux`);
   }
   if (isArm64Image(bytes)) {
     const version = bannerVersion(bytes);
     const config = embeddedConfig(bytes);
-    if (version) return { format: "Image", bytes, arch: "arm64", version, config };
+    if (version) {
+      return { format: "Image", bytes, arch: "arm64", version, config, isAsInFile: true };
+    }
   }
   throw new BangerError(
     "integrity",
@@ -87,8 +91,8 @@ async function fromBzImage(
     throw new BangerError("integrity", `Cannot use "${path}": it does not say its version`);
   }
   const parts = elfParts(elf, path);
-  if (hasPvhEntry(elf)) return { ...parts, version };
-  return { ...parts, version, format: "bzImage", bytes };
+  if (hasPvhEntry(elf)) return { ...parts, version, isAsInFile: false };
+  return { ...parts, version, format: "bzImage", bytes, isAsInFile: true };
 }
 
 function elfParts(bytes: Uint8Array, path: string) {

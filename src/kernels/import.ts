@@ -81,7 +81,7 @@ function keepInitrd(path: string, staging: string): void {
 }
 
 /** The modules for exactly this kernel: others would not load. */
-function findModules(places: readonly string[], image: KernelImage): string | undefined {
+export function findModules(places: readonly string[], image: KernelImage): string | undefined {
   for (const top of places.filter((path) => existsSync(path))) {
     if (existsSync(join(top, image.version))) return join(top, image.version);
     if (existsSync(join(top, "kernel"))) return top;
@@ -89,7 +89,7 @@ function findModules(places: readonly string[], image: KernelImage): string | un
     if (others.length === 0) continue;
     throw new BangerError(
       "invalid_argument",
-      `Cannot import the modules in "${top}": they are for ${others.slice(0, 3).join(", ")}, the kernel is ${image.version}`,
+      `Cannot use the modules in "${top}": they are for ${others.slice(0, 3).join(", ")}, the kernel is ${image.version}`,
     );
   }
   return undefined;

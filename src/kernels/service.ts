@@ -45,6 +45,8 @@ export interface BootKernel {
   modules: { name: string; path: string }[];
   /** Folder to be found as /lib/modules inside the guest; undefined for a kernel without modules. */
   modulesDir: string | undefined;
+  /** An initrd of the user's, to be unpacked before the machine's own. */
+  initrd?: string;
 }
 
 export interface KernelServiceOptions {

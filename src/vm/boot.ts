@@ -17,6 +17,7 @@ import type { BootSpec, Machine } from "#vmm/driver.ts";
 import type { VmDeps } from "./deps.ts";
 import { imageEnvironment } from "./exec.ts";
 import { hostBootId } from "./host.ts";
+import { bootKernel, inFrontOf, lowersOf } from "./image-boot.ts";
 import type { VmRecord, VmRuntime } from "./records.ts";
 import type { RunningVm } from "./running.ts";
 
@@ -44,10 +45,12 @@ export async function launch(deps: VmDeps, vm: VmRecord, options: BootOptions): 
   deps.images.assertUsable(vm.imageId);
   const image = deps.images.show(vm.imageId);
   assertPresent(paths.disk, `banger vm rm ${vm.name}`);
-  const kernel = await deps.kernels.boot(vm.kernel, { vsock: driver.name === "firecracker" });
   options.onProgress?.({ step: "boot", message: `Booting ${vm.name} (${reason})` });
   mkdirSync(paths.runtime, { recursive: true, mode: 0o700 });
   try {
+    const vsock = driver.name === "firecracker";
+    const kernel = await bootKernel(deps, vm, { image, vsock, signal: options.signal });
+    const lowers = lowersOf(image);
     const attachment = await deps.network.attach(
       { machineId: vm.id, mode: vm.spec.network, address: vm.spec.address, mac: vm.spec.mac },
       options.signal,
@@ -55,9 +58,8 @@ export async function launch(deps: VmDeps, vm: VmRecord, options: BootOptions): 
     for (const message of "warnings" in attachment ? attachment.warnings : []) {
       options.onProgress?.({ step: `warning: ${message}`, message: `warning: ${message}` });
     }
-    writeFileSync(paths.initrd, makeInitrd(deps, vm, { image, kernel, attachment }), {
-      mode: 0o600,
-    });
+    const initrd = makeInitrd(deps, vm, { image, kernel, attachment, lowers: lowers.length });
+    writeFileSync(paths.initrd, inFrontOf(kernel.initrd, initrd), { mode: 0o600 });
     const spec: BootSpec = {
       id: vm.id,
       runtimeDir: paths.runtime,
@@ -70,6 +72,7 @@ export async function launch(deps: VmDeps, vm: VmRecord, options: BootOptions): 
       kernelArgs: ["rdinit=/init"],
       drives: [
         { path: image.rootfs, readOnly: true },
+        ...lowers.map((path) => ({ path, readOnly: true })),
         { path: paths.disk, readOnly: false },
       ],
       network: deviceOf(attachment),
@@ -126,9 +129,9 @@ const staticParts = new Map<string, Uint8Array>();
 function makeInitrd(
   deps: VmDeps,
   vm: VmRecord,
-  parts: { image: Image; kernel: BootKernel; attachment: Attachment },
+  parts: { image: Image; kernel: BootKernel; attachment: Attachment; lowers: number },
 ): Uint8Array {
-  const { image, kernel, attachment } = parts;
+  const { image, kernel, attachment, lowers } = parts;
   const fixed =
     staticParts.get(kernel.digest) ??
     buildStaticInitrd({
@@ -140,7 +143,7 @@ function makeInitrd(
   const record: BootRecord = {
     mode: vm.spec.mode,
     hostname: vm.name,
-    rootfs: { kind: "overlay" },
+    rootfs: { kind: "overlay", lowers },
     ...(attachment.address
       ? {
           network: {

@@ -13,6 +13,7 @@ import { macAddress } from "#net/names.ts";
 import { checkPorts } from "#net/ports/spec.ts";
 import { kvmState } from "#vmm/host.ts";
 import type { VmDeps } from "./deps.ts";
+import { imageKernelName } from "./image-boot.ts";
 import { makeName } from "./names.ts";
 import { findVm, insertVm, listVms, type NewVm } from "./records.ts";
 
@@ -116,6 +117,8 @@ async function resolveKernel(
     const preferred = [image.kernel ?? name, name];
     return (await deps.kernels.select(parseNeeds(request.needs), preferred)).name;
   }
+  const own = imageKernelName(image);
+  if (own) return own;
   if (image.kernel) return (await deps.kernels.show(image.kernel)).name;
   const isHere = (await deps.kernels.list()).some((kernel) => kernel.name === name);
   return isHere ? name : (await deps.kernels.pull(name, work)).name;

@@ -1,0 +1,77 @@
+/** A kernel in files of the user's, made ready for one boot: nothing of it is kept. */
+import { existsSync, mkdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { type Digest, sha256 } from "#base/digest.ts";
+import { kernelFile } from "./bundle.ts";
+import { type KernelImage, keepKernelImage, readKernelImage } from "./image.ts";
+import { findModules } from "./import.ts";
+import { unpackInitrdModules } from "./initrd-modules.ts";
+import { keepBootModules } from "./module-set.ts";
+import { openModuleTree } from "./modules.ts";
+import type { BootKernel } from "./service.ts";
+
+export interface LooseKernel {
+  /** A vmlinux or bzImage. */
+  kernel: string;
+  initrd?: string | undefined;
+  /** "/lib/modules", or the folder of one release in it. */
+  modules?: string | undefined;
+}
+
+export interface LooseOptions {
+  /** Where what has to be unpacked goes; it is the caller's to remove. */
+  folder: string;
+  vsock: boolean;
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * The kernel file as it is where a monitor can load it, with the modules of a boot out of the modules
+ * folder or, without one, out of the initrd. `integrity` when they are for another kernel.
+ */
+export async function looseBoot(files: LooseKernel, options: LooseOptions): Promise<BootKernel> {
+  const { folder, vsock, signal } = options;
+  const image = await readKernelImage(files.kernel, signal);
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const root = await moduleRoot(files, image, options);
+  const kept = await keepBootModules(openModuleTree(root ?? join(folder, "none")), folder, {
+    signal,
+  });
+  const modules = kept.filter(({ only }) => only !== "vsock" || vsock);
+  return {
+    path: pathOf(files.kernel, image, folder),
+    digest: digestOf(files, vsock),
+    modules: modules.map(({ name, file }) => ({ name, path: join(folder, file) })),
+    modulesDir: files.modules && root ? files.modules : undefined,
+    ...(files.initrd ? { initrd: files.initrd } : {}),
+  };
+}
+
+/** A bzImage whose kernel starts faster, or at all, without its wrapping is unpacked. */
+function pathOf(path: string, image: KernelImage, folder: string): string {
+  if (image.isAsInFile) return path;
+  keepKernelImage(image, folder);
+  return join(folder, kernelFile(image.format));
+}
+
+async function moduleRoot(
+  { modules, initrd }: LooseKernel,
+  image: KernelImage,
+  { folder, signal }: LooseOptions,
+): Promise<string | undefined> {
+  if (modules) return findModules([modules], image);
+  if (!initrd) return undefined;
+  const target = join(folder, "initrd-modules");
+  await unpackInitrdModules(initrd, { target, signal });
+  return existsSync(target) ? findModules([target], image) : undefined;
+}
+
+/** Changes when a file does, as far as its date and size tell. */
+function digestOf(files: LooseKernel, vsock: boolean): Digest {
+  const parts = [files.kernel, files.initrd, files.modules].map((path) => {
+    if (!path) return "";
+    const { mtimeMs, size, ino } = statSync(path);
+    return `${path} ${mtimeMs} ${size} ${ino}`;
+  });
+  return sha256(JSON.stringify([parts, vsock]));
+}
