@@ -167,7 +167,7 @@ export const contract = {
         summary: "Take in a kernel built elsewhere",
       })
       .input(kernelImport)
-      .output(kernel),
+      .output(eventIterator(progress, kernel)),
     remove: fails("not_found", "invalid_state")
       .route({ method: "DELETE", path: "/kernels/{name}", summary: "Remove a kernel" })
       .input(z.object({ name: kernelRef, force: z.boolean().optional() }))

@@ -24,6 +24,12 @@ function key<T>(
 export const schema = {
   default_image_name: key("debian-bookworm", "Image of a machine made without --image", text),
   default_kernel: key("debian-6.12", "Kernel where neither image nor command names one", text),
+  "kernel.catalogs": key<string[]>(
+    [],
+    "Catalogs of kernels: NAME=FILE, or NAME=URL KEY",
+    textList,
+    JSON.stringify,
+  ),
   "vm.cpus": key(
     2,
     "Virtual CPUs of a new machine; where it is emulated, 1 unless set",

@@ -45,6 +45,7 @@ export function compose(config: Config, shutdown: () => void): Services {
     downloads: paths.downloads,
     builds: paths.kernelBuilds,
     config: paths.kernelChoices,
+    catalogs: values["kernel.catalogs"],
   });
   const images = new ImageService(db, paths, {
     insecureRegistries: values["registry.insecure"],

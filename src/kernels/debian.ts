@@ -51,7 +51,7 @@ export async function fillFromDebian(
   onProgress?.({ step: "modules", message: `Choosing modules for ${image.version}` });
   const tree = openModuleTree(moduleRoot(root, image.version));
   const modules = await keepBootModules(tree, staging, { signal });
-  await keepCommonModules(tree, staging, { signal, release: image.version });
+  await keepCommonModules(tree, staging, { signal, onProgress, release: image.version });
   const config = readConfig(join(root, "boot", `config-${image.version}`)) ?? image.config ?? "";
   keepConfig(config, staging);
   rmSync(scratch, { recursive: true, force: true });

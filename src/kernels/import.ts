@@ -28,7 +28,8 @@ export interface ImportOptions {
 }
 
 /**
- * Takes in what `findLayout` finds, with version and features read off the kernel itself. `already_exists` when the name is taken and `force` is not given.
+ * Takes in what `findLayout` finds, with version and features read off the kernel itself.
+ * `already_exists` when the name is taken and `force` is not given.
  */
 export async function importKernel(options: ImportOptions): Promise<Bundle> {
   const { signal, onProgress } = options;
@@ -46,12 +47,12 @@ export async function importKernel(options: ImportOptions): Promise<Bundle> {
     const sha256 = keepKernelImage(image, staging);
     const { initrd } = layout;
     if (initrd) keepInitrd(initrd, staging);
-    onProgress?.({ step: "modules", message: "Copying modules" });
     const root = findModules(layout.modules, image);
     const tree = openModuleTree(root ?? join(staging, "none"));
     const modules = await keepBootModules(tree, staging, { signal });
     if (root) {
-      await keepCommonModules(tree, staging, { signal, release: image.version, all: true });
+      const release = image.version;
+      await keepCommonModules(tree, staging, { signal, onProgress, release, all: true });
     }
     const config = readConfig(layout.configs, image);
     keepConfig(config, staging);

@@ -1,7 +1,9 @@
 /** Which of a kernel's modules a bundle keeps, and putting them there. */
 import { copyFileSync, existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { copyFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { throwIfAborted } from "#base/error.ts";
+import type { OnProgress } from "#base/progress.ts";
 import { runOk, which } from "#base/run.ts";
 import type { BootModule } from "./manifest.ts";
 import { loadOrder, type ModuleTree, readModule } from "./modules.ts";
@@ -65,7 +67,7 @@ export async function keepBootModules(
 export async function keepCommonModules(
   tree: ModuleTree,
   bundle: string,
-  options: ModuleWork & { release: string; all?: boolean },
+  options: ModuleWork & { release: string; all?: boolean; onProgress?: OnProgress | undefined },
 ): Promise<number> {
   const paths = [...tree.files.values()];
   const isCommon = (path: string): boolean =>
@@ -79,11 +81,14 @@ export async function keepCommonModules(
         options,
       );
   const target = join(bundle, "modules", options.release);
-  for (const name of chosen) {
+  const total = chosen.length;
+  for (const [done, name] of chosen.entries()) {
     throwIfAborted(options.signal);
+    const message = `Copying modules for ${options.release}`;
+    options.onProgress?.({ step: "modules", message, done, total, unit: "items" });
     const path = tree.files.get(name) ?? "";
     mkdirSync(dirname(join(target, path)), { recursive: true });
-    copyFileSync(join(tree.root, path), join(target, path));
+    await copyFile(join(tree.root, path), join(target, path));
   }
   for (const file of ["modules.builtin", "modules.builtin.modinfo", "modules.order"]) {
     const from = join(tree.root, file);

@@ -19,6 +19,7 @@ import {
   sweepStaging,
 } from "./bundle.ts";
 import { type Entry, entriesFor, hostArch } from "./catalog.ts";
+import { parseConfiguredCatalogs } from "./catalogs/configured.ts";
 import { CatalogStore } from "./catalogs/store.ts";
 import { importKernel } from "./import.ts";
 import { type Arch, describeSource } from "./manifest.ts";
@@ -58,6 +59,8 @@ export interface KernelServiceOptions {
   builds?: string | undefined;
   /** Folder of what the user chose: catalogs, and the default kernel. Default: one inside `dir`. */
   config?: string | undefined;
+  /** `kernel.catalogs` of the configuration. */
+  catalogs?: readonly string[] | undefined;
 }
 
 export interface BuildRequest {
@@ -78,13 +81,14 @@ export class KernelService {
   /** Names that are being written. */
   readonly #busy = new Set<string>();
 
-  constructor({ dir, downloads, builds, config }: KernelServiceOptions) {
+  constructor({ dir, downloads, builds, config, catalogs = [] }: KernelServiceOptions) {
     const choices = config ?? join(dir, ".config");
     this.#dir = dir;
     this.#downloads = downloads;
     this.#builds = builds ?? join(dirname(downloads), "kernel-builds");
     this.#defaultFile = join(choices, "default");
-    this.catalogs = new CatalogStore(join(choices, "catalogs"));
+    const configured = parseConfiguredCatalogs(catalogs);
+    this.catalogs = new CatalogStore(join(choices, "catalogs"), configured);
   }
 
   async list(): Promise<Kernel[]> {

@@ -50,9 +50,10 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-function service(name: string): KernelService {
+function service(name: string, catalogs: readonly string[] = []): KernelService {
   const home = join(folder, name);
   return new KernelService({
+    catalogs,
     dir: join(home, "kernels"),
     downloads: join(home, "downloads"),
     config: join(home, "config"),
@@ -369,6 +370,22 @@ describe("a remote catalog", () => {
     writeFileSync(join(served, "c.json"), text);
     await user.catalogs.update("theirs");
     expect((await user.pull("mine-6.12")).name).toBe("mine-6.12");
+  });
+
+  test("that the configuration names is fetched when that is asked for, and again at a new address", async () => {
+    const { from, key } = await serveCatalog("2026-01-01");
+    const line = key.trim().split("\n").at(-1);
+    const user = service("user", [`team=${from} ${line}`]);
+    const early = await bangerErrorOf(user.pull("mine-6.12"));
+    expect([early.code, early.hint]).toEqual(["not_found", "banger kernel catalog update team"]);
+    expect(await user.catalogs.update("team")).toMatchObject({ name: "team", kernels: 1 });
+    expect((await user.catalogs.update("team")).problem).toBeUndefined();
+    expect((await user.pull("mine-6.12")).name).toBe("mine-6.12");
+    const moved = service("user", [`team=${from}?moved ${line}`]);
+    expect(moved.catalogs.list()[1]?.problem).toContain("not fetched yet");
+    await moved.catalogs.update("team");
+    expect(moved.catalogs.list()[1]).toMatchObject({ kernels: 1, problem: undefined });
+    expect(service("user").catalogs.names()).toEqual([]);
   });
 
   test("is not taken back to an older state", async () => {

@@ -51,7 +51,7 @@ export function kernelHandlers({ os, stream, services }: Base) {
       })),
     },
     import: os.kernel.import.handler(({ input, signal }) =>
-      kernels.import(input, signal ? { signal } : {}),
+      stream(signal, (work) => kernels.import(input, work)),
     ),
     remove: os.kernel.remove.handler(async ({ input }) => {
       if (!input.force) assertUnused(input.name, images.list(), vms.list());

@@ -7,6 +7,7 @@ import { BangerError } from "#base/error.ts";
 import { catalogJsonSchema, embeddedCatalog } from "#kernels/catalog.ts";
 import { bangerErrorOf } from "#test/expect-error.ts";
 import { putEntry, readCatalogFile, signCatalog, takeEntry, writeKeyPair } from "./author.ts";
+import { parseConfiguredCatalogs } from "./configured.ts";
 import { generateKeyPair, parsePublicKey, parseSecretKey, sign, verify } from "./minisign.ts";
 import { parseCatalogUrl } from "./remote.ts";
 import { BUILT_IN, CatalogStore } from "./store.ts";
@@ -171,6 +172,45 @@ describe("catalogs of the user", () => {
     expect(codeOf(() => store.remove("b"))).toBe("not_found");
     expect(codeOf(() => store.remove(BUILT_IN))).toBe("invalid_argument");
     expect(readdirSync(join(folder, "catalogs"))).toEqual(["a"]);
+  });
+});
+
+describe("catalogs of the configuration", () => {
+  const configured = (...entries: string[]): CatalogStore =>
+    new CatalogStore(join(folder, "catalogs"), parseConfiguredCatalogs(entries));
+
+  test("are used like those that were added, and are not removed by a command", async () => {
+    const from = write("c.json", [entry("mine-6.12")]);
+    const { key, secret } = writeKeyPair(join(folder, "key"));
+    const url = "https://catalog.invalid/c.json";
+    const both = configured(`mine=${from}`, `team=${url} ${key}`);
+    expect(both.list().map(({ name, kernels }) => [name, kernels])).toEqual([
+      [BUILT_IN, embeddedCatalog().kernels.length],
+      ["mine", 1],
+      ["team", 0],
+    ]);
+    expect(both.entries().kernels.at(-1)).toMatchObject({ name: "mine-6.12", catalog: "mine" });
+    expect(both.entries().problems.map(({ hint }) => hint)).toEqual([
+      "banger kernel catalog update team",
+    ]);
+    expect(codeOf(() => both.remove("mine"))).toBe("invalid_argument");
+    expect((await bangerErrorOf(both.add({ from, name: "mine" }))).code).toBe("already_exists");
+    expect(store.list()).toHaveLength(1);
+    const signed = configured(`mine=${from} ${key}`);
+    expect(signed.entries().problems).toHaveLength(1);
+    signCatalog(from, secret);
+    expect(signed.entries().problems).toEqual([]);
+  });
+
+  test("are refused when they are no name and address", () => {
+    for (const bad of ["mine", "=/x", "Mine=/x", "mine=x.json", "a=/x b c", "a=/x /y/z "]) {
+      const isRead = codeOf(() => configured(bad)) === "none";
+      // What could be a key is looked at where the catalog is.
+      expect([bad, isRead]).toEqual([bad, bad.endsWith("/z ")]);
+    }
+    expect(codeOf(() => configured("a=/x", "a=/y"))).toBe("invalid_argument");
+    expect(configured("a=/x no-key").list()[1]?.problem).toContain("public key");
+    expect(configured("a=https://x.invalid/c").list()[1]?.problem).toContain("without its key");
   });
 });
 

@@ -4,6 +4,7 @@
  *     <dir>/NAME/source.json            where it is from, and the key that it must be signed with
  *     <dir>/NAME/catalog.json           of a remote one: what was fetched last
  *     <dir>/NAME/catalog.json.minisig
+ *     <dir>/.configured/NAME/           the same, of one that config.toml names
  *
  * A catalog in a file is read where it is. What was fetched is checked again at every use, so
  * that a change on disk is noticed as well.
@@ -17,8 +18,7 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { basename, isAbsolute, join } from "node:path";
-import { z } from "zod";
+import { basename, join } from "node:path";
 import { makeFolderAtomic, STAGING_MARK, stagingPath } from "#base/atomic.ts";
 import { BangerError, toBangerError } from "#base/error.ts";
 import { didYouMean } from "#base/similar.ts";
@@ -26,21 +26,21 @@ import { type Catalog, type Entry, embeddedCatalog, parseCatalog } from "#kernel
 import { exchange } from "#kernels/exchange.ts";
 import { nameSchema } from "#kernels/manifest.ts";
 import { parsePublicKey, verify } from "./minisign.ts";
-import { fetchCatalog, MAX_CATALOG_BYTES, parseCatalogUrl, type SignedText } from "./remote.ts";
+import {
+  type CatalogAddress,
+  type CatalogRecord,
+  configuredRecord,
+  isRemote,
+  newRecord,
+  readRecord,
+} from "./record.ts";
+import { fetchCatalog, MAX_CATALOG_BYTES, type SignedText } from "./remote.ts";
 
 /** Name of the catalog that comes with the program. */
 export const BUILT_IN = "banger";
 const MAX_CATALOGS = 100;
-
-const recordSchema = z.object({
-  schema: z.literal(1),
-  /** An absolute path, or a URL. */
-  from: z.string().min(1).max(4096),
-  /** minisign's, one line. */
-  key: z.string().max(100).optional(),
-  updatedAt: z.iso.datetime(),
-});
-type CatalogRecord = z.infer<typeof recordSchema>;
+/** No catalog can have this name. */
+const CONFIGURED = ".configured";
 
 /** An entry, and the catalog that has it. */
 export type NamedEntry = Entry & { catalog: string };
@@ -56,18 +56,18 @@ export interface CatalogInfo {
   problem: string | undefined;
 }
 
-export interface AddRequest {
-  from: string;
+export interface AddRequest extends CatalogAddress {
   /** Default: the host's or the file's name. */
   name?: string | undefined;
-  key?: string | undefined;
 }
 
 export class CatalogStore {
   readonly #dir: string;
+  readonly #configured: ReadonlyMap<string, CatalogAddress>;
 
-  constructor(dir: string) {
+  constructor(dir: string, configured: ReadonlyMap<string, CatalogAddress> = new Map()) {
     this.#dir = dir;
+    this.#configured = configured;
   }
 
   list(): CatalogInfo[] {
@@ -104,7 +104,7 @@ export class CatalogStore {
   async add(request: AddRequest, signal?: AbortSignal): Promise<CatalogInfo> {
     const name = checkName(request.name ?? defaultName(request.from));
     const place = join(this.#dir, name);
-    if (name === BUILT_IN || existsSync(place)) {
+    if (name === BUILT_IN || this.#configured.has(name) || existsSync(place)) {
       throw new BangerError("already_exists", `Cannot add catalog "${name}": it is there already`, {
         hint: "Give it another name with --name",
       });
@@ -122,15 +122,18 @@ export class CatalogStore {
   /** Fetches remote ones again; a file is only looked at. */
   async update(name: string, signal?: AbortSignal): Promise<CatalogInfo> {
     const record = this.#record(name);
-    const place = join(this.#dir, name);
+    const place = this.#place(name);
     const fetched = await fetchIfRemote(record, signal);
     if (!fetched) return this.#info(name);
-    assertNotOlder(name, fetched, readFetched(place), record);
+    const fresh = { ...record, updatedAt: new Date().toISOString() };
+    if (!existsSync(place)) {
+      await makeFolderAtomic(place, async (folder) => write(folder, fresh, fetched));
+      return this.#info(name);
+    }
+    if (record.updatedAt) assertNotOlder(name, fetched, readFetched(place), record);
     const staging = stagingPath(place);
     try {
-      await makeFolderAtomic(staging, async (folder) =>
-        write(folder, { ...record, updatedAt: new Date().toISOString() }, fetched),
-      );
+      await makeFolderAtomic(staging, async (folder) => write(folder, fresh, fetched));
       exchange(staging, place);
     } finally {
       rmSync(staging, { recursive: true, force: true });
@@ -139,6 +142,12 @@ export class CatalogStore {
   }
 
   remove(name: string): void {
+    if (this.#configured.has(name)) {
+      const text = `Cannot remove catalog "${name}": the configuration names it`;
+      throw new BangerError("invalid_argument", text, {
+        hint: "Take it out of kernel.catalogs in config.toml",
+      });
+    }
     this.#record(name);
     const doomed = stagingPath(join(this.#dir, name));
     renameSync(join(this.#dir, name), doomed);
@@ -150,27 +159,35 @@ export class CatalogStore {
   }
 
   #names(): string[] {
-    if (!existsSync(this.#dir)) return [];
-    return readdirSync(this.#dir)
-      .filter((name) => !name.startsWith(STAGING_MARK) && nameSchema.safeParse(name).success)
-      .sort();
+    const added = existsSync(this.#dir) ? readdirSync(this.#dir) : [];
+    const names = added.filter(
+      (name) => !name.startsWith(STAGING_MARK) && nameSchema.safeParse(name).success,
+    );
+    return [...new Set([...this.#configured.keys(), ...names])].sort();
+  }
+
+  #place(name: string): string {
+    const folder = this.#configured.has(name) ? join(this.#dir, CONFIGURED) : this.#dir;
+    return join(folder, name);
   }
 
   #record(name: string): CatalogRecord {
-    const path = join(this.#dir, checkName(name), "source.json");
+    const path = join(this.#place(checkName(name)), "source.json");
     if (name === BUILT_IN) {
       throw new BangerError(
         "invalid_argument",
         `Cannot change catalog "${name}": it is the program's`,
       );
     }
+    const configured = this.#configured.get(name);
+    if (configured) return configuredRecord(configured, path);
     if (!existsSync(path)) {
       throw new BangerError("not_found", `Cannot find catalog "${name}"`, {
         hint: didYouMean(name, this.#names(), "banger kernel catalog list"),
       });
     }
-    const result = recordSchema.safeParse(tryJson(readFileSync(path, "utf8")));
-    if (result.success) return result.data;
+    const record = readRecord(path);
+    if (record) return record;
     throw new BangerError("integrity", `Cannot use catalog "${name}": "${path}" is damaged`, {
       hint: `banger kernel catalog rm ${name}, then add it again`,
     });
@@ -179,7 +196,12 @@ export class CatalogStore {
   #load(name: string): Catalog {
     const record = this.#record(name);
     if (!isRemote(record.from)) return readFileCatalog(record, name);
-    const { text, signature } = readFetched(join(this.#dir, name));
+    if (record.updatedAt === undefined) {
+      throw new BangerError("not_found", `Cannot use catalog "${name}": it was not fetched yet`, {
+        hint: `banger kernel catalog update ${name}`,
+      });
+    }
+    const { text, signature } = readFetched(this.#place(name));
     const key = parsePublicKey(record.key ?? "");
     verify(Buffer.from(text), signature, { key, what: `catalog "${name}"` });
     return parseCatalog(text, `catalog "${name}"`);
@@ -199,19 +221,6 @@ export class CatalogStore {
       return { ...base, problem: toBangerError(error).message };
     }
   }
-}
-
-function newRecord({ from, key }: AddRequest): CatalogRecord {
-  const updatedAt = new Date().toISOString();
-  const text = key === undefined ? {} : { key: parsePublicKey(key).text };
-  if (!isRemote(from)) {
-    if (!isAbsolute(from)) throw new Error("Assertion failed: the path of a catalog is absolute");
-    return { schema: 1, from, ...text, updatedAt };
-  }
-  if (key !== undefined) return { schema: 1, from: parseCatalogUrl(from).href, ...text, updatedAt };
-  throw new BangerError("invalid_argument", "Cannot add a remote catalog without its key", {
-    hint: "Ask its author for the public key, and give it with --key",
-  });
 }
 
 async function fetchIfRemote(
@@ -286,10 +295,6 @@ function write(folder: string, record: CatalogRecord, fetched: SignedText | unde
   put("catalog.json.minisig", fetched.signature);
 }
 
-function isRemote(from: string): boolean {
-  return /^[a-z]+:\/\//i.test(from);
-}
-
 function defaultName(from: string): string {
   const last = isRemote(from)
     ? URL.canParse(from)
@@ -312,12 +317,4 @@ function checkName(name: string): string {
       hint: "Give it one with --name, of lower-case letters, digits, dots and dashes",
     },
   );
-}
-
-function tryJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { BangerError } from "#base/error.ts";
 import type { Handler } from "#cli/context.ts";
+import { follow } from "#cli/progress/follow.ts";
 import type { kernelCommands } from "#cli/spec/kernel.ts";
 
 export const run: Handler<typeof kernelCommands.commands.import> = async ({ flags }, context) => {
@@ -11,13 +12,13 @@ export const run: Handler<typeof kernelCommands.commands.import> = async ({ flag
     });
   }
   const client = await context.daemon();
-  const kernel = await client.kernel.import(
-    {
-      from: resolve(from),
-      ...(name === undefined ? {} : { name }),
-      ...(force ? { force } : {}),
-    },
-    { signal: context.interrupt.signal },
+  const request = {
+    from: resolve(from),
+    ...(name === undefined ? {} : { name }),
+    ...(force ? { force } : {}),
+  };
+  const kernel = await follow(context, () =>
+    client.kernel.import(request, { signal: context.interrupt.signal }),
   );
   await context.output.document(kernel, () => kernel.name);
 };

@@ -11,6 +11,9 @@ export const run: Handler<typeof kernelCommands.commands.list> = async ({ flags 
   if (flags.available) {
     const entries = await client.kernel.available(flags.all ? { all: true } : {}, options);
     await output.document(entries, () => (output.quiet ? names(entries) : catalogTable(entries)));
+    for (const { name, problem } of await client.kernel.catalog.list(undefined, options)) {
+      if (problem !== undefined) output.note(`Catalog "${name}" is left out: ${problem}`);
+    }
     return;
   }
   const kernels = await client.kernel.list(undefined, options);
