@@ -16,6 +16,7 @@ log=$state/first-boot.log
 # There while an installation is not finished: after a power cut it is done again.
 unfinished=/var/lib/banger/installing
 journal=/var/lib/dpkg/updates
+lists=/var/lib/apt/lists
 are_writes_held=
 
 main() {
@@ -26,6 +27,7 @@ main() {
 	fi
 	if [ -e "$unfinished" ] || ! init=$(find_init); then
 		install_init
+		hand_over
 		init=$(find_init) || fail "The packages are installed, but there is no init system among them"
 	fi
 	start "$init"
@@ -45,6 +47,18 @@ is_mounted() {
 		[ "$target" = "$1" ] && return 0
 	done </proc/mounts
 	return 1
+}
+
+# Lets the host copy the writable layer, while nothing but the installation is on it.
+hand_over() {
+	case " $(cat /proc/cmdline) " in
+	*" banger.first-boot=keep "*) ;;
+	*) return 0 ;;
+	esac
+	[ -x "$agent" ] && mkfifo "$state/kept" || return 0
+	notify installed
+	read -r _ <"$state/kept"
+	rm -f "$state/kept"
 }
 
 # Prints the program that becomes PID 1.
@@ -161,6 +175,7 @@ install_debian() {
 		ours=1
 		printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 0755 "$policy"
 	fi
+	had_lists=$(ls -A "$lists" 2>/dev/null)
 	hold_slow_keys
 	hold_writes
 	hold_hwdb
@@ -171,6 +186,8 @@ install_debian() {
 		-o Dpkg::Options::=--force-unsafe-io -o "DPkg::Path=$PATH" install \
 		systemd systemd-sysv udev dbus openssh-server iproute2
 	run apt_get clean
+	# Lists that are kept grow old, and whoever installs from them then is told that packages are gone.
+	[ -n "$had_lists" ] || rm -rf "$lists"/* /var/cache/apt/*.bin
 	release_hwdb
 	release_writes
 	release_slow_keys

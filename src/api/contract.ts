@@ -18,6 +18,7 @@ import {
   imageGcResult,
   imageOutdated,
   imagePromote,
+  imageProvision,
   imagePull,
   imagePush,
   imageRef,
@@ -243,6 +244,29 @@ export const contract = {
       })
       .input(imageSave)
       .output(eventIterator(progress, imageExport)),
+    provision: fails(
+      "not_found",
+      "invalid_state",
+      "unavailable",
+      "unsupported",
+      "guest",
+      "no_space",
+    )
+      .route({
+        method: "POST",
+        path: "/images/{name}/provision",
+        summary: "Install an init system for its machines ahead of them",
+      })
+      .input(imageProvision)
+      .output(eventIterator(progress, image)),
+    unprovision: fails("not_found")
+      .route({
+        method: "DELETE",
+        path: "/images/{name}/provision",
+        summary: "Let its next machine install anew",
+      })
+      .input(byImage)
+      .output(nothing),
     gc: oc
       .route({ method: "POST", path: "/images/gc", summary: "Free what no image refers to" })
       .input(imageGc)

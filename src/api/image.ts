@@ -49,6 +49,16 @@ export const imageFiles = z.object({
 });
 export type ImageFiles = z.infer<typeof imageFiles>;
 
+/** An init system and an ssh server that lie on an image as a read-only layer of their own. */
+export const provisionedLayer = z.object({
+  /** Absolute path of an ext4 file system. */
+  path: z.string(),
+  size_bytes: z.int(),
+  /** What it takes on disk. */
+  allocated_bytes: z.int(),
+  createdAt: z.iso.datetime(),
+});
+
 export const image = z.object({
   id: z.string(),
   name: imageName,
@@ -75,6 +85,8 @@ export const image = z.object({
   createdAt: z.iso.datetime(),
   /** Absolute path of the rootfs, an ext4 file system. */
   rootfs: z.string(),
+  /** What its first machine installed, and new ones have from the start. */
+  provisioned: provisionedLayer.optional(),
 });
 export type Image = z.infer<typeof image>;
 
@@ -176,6 +188,8 @@ export type ImageGc = z.infer<typeof imageGc>;
 export const imageGcResult = z.object({
   /** Images that a newer one of their name has replaced, once no machine stands on them. */
   images: z.int(),
+  /** Provisioned layers that no machine stands on and no new one would take. */
+  layers: z.int(),
   /** Cached blobs that no image refers to. */
   blobs: z.int(),
   /** Transfers that nobody goes on with. */
@@ -237,6 +251,13 @@ export const imagePromote = z.object({
   /** Gives the rootfs a second name where that can be, in place of a copy: whoever writes to it then writes to both. */
   link: z.boolean().optional(),
 });
+
+export const imageProvision = z.object({
+  name: imageRef,
+  /** Anew, although it has been done; machines stay on what they were made with. */
+  force: z.boolean().optional(),
+});
+export type ImageProvision = z.infer<typeof imageProvision>;
 
 /** An image that can be pulled by name. */
 export const imageCatalogEntry = z.object({

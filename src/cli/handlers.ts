@@ -39,6 +39,7 @@ export const handlers: Handlers<typeof root> = {
     bootstrap: () => import("./handlers/image/bootstrap.ts"),
     list: () => import("./handlers/image/list.ts"),
     show: () => import("./handlers/image/show.ts"),
+    provision: () => import("./handlers/image/provision.ts"),
     rm: () => import("./handlers/image/rm.ts"),
     history: () => import("./handlers/image/history.ts"),
     tag: () => import("./handlers/image/tag.ts"),

@@ -1,7 +1,9 @@
 /** The composition root: builds every part once and hands it what it stands on. */
 import { mkdirSync } from "node:fs";
+import { sha256 } from "#base/digest.ts";
 import { type Config, dockerConfigPath } from "#config/resolve.ts";
 import { ensureSshKey } from "#config/ssh-key.ts";
+import { readFirstBoot } from "#guest/embedded.ts";
 import { ImageService } from "#images/service.ts";
 import { readKernelImage } from "#kernels/image.ts";
 import { KernelService } from "#kernels/service.ts";
@@ -51,6 +53,7 @@ export function compose(config: Config, shutdown: () => void): Services {
     insecureRegistries: values["registry.insecure"],
     mirrors: parseMirrors(values["registry.mirrors"]),
     dockerConfigPath: dockerConfigPath(),
+    firstBoot: sha256(readFirstBoot()),
     kernels: {
       require: (name) => kernels.require(name),
       async ensure(name, work) {

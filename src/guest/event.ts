@@ -10,7 +10,15 @@ const MAX_PHASES = 32;
  * installs packages; `starting`: the machine's own init takes over; `ready`: the machine can be
  * used; `failed`: first boot could not make it so, exec works all the same.
  */
-export const phases = ["mounted", "network", "installing", "starting", "ready", "failed"] as const;
+export const phases = [
+  "mounted",
+  "network",
+  "installing",
+  "installed",
+  "starting",
+  "ready",
+  "failed",
+] as const;
 export type Phase = (typeof phases)[number];
 
 export interface AgentEvent {

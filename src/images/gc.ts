@@ -13,6 +13,8 @@ import { basename, join } from "node:path";
 import type { ImageGc, ImageGcResult } from "#api/image.ts";
 import { STAGING_MARK } from "#base/atomic.ts";
 import { tryLock } from "#oci/file-lock.ts";
+import { dropLayer, unusedLayers } from "./provisioned.ts";
+import { layerPath, type ProvisionedLayer } from "./provisioned-records.ts";
 import { type ImageRecord, listImages } from "./records.ts";
 import { type ImageStore, isReplacedName } from "./store.ts";
 
@@ -20,10 +22,12 @@ import { type ImageStore, isReplacedName } from "./store.ts";
 const PARTIAL_KEPT_MS = 24 * 3_600_000;
 const PARTIAL_SUFFIX = ".partial";
 
-type Kind = "images" | "blobs" | "partials" | "strays";
+type Kind = "images" | "layers" | "blobs" | "partials" | "strays";
 
 interface Garbage {
   kind: Kind;
+  /** Of a layer. */
+  layer?: ProvisionedLayer;
   path: string;
   /** Bytes on disk that go with it. */
   size_bytes: number;
@@ -41,6 +45,7 @@ export async function collectGarbage(
     const count = (kind: Kind): number => gone.filter((each) => each.kind === kind).length;
     return {
       images: count("images"),
+      layers: count("layers"),
       blobs: count("blobs"),
       partials: count("partials"),
       strays: count("strays"),
@@ -64,8 +69,13 @@ export function findGarbage(
   options: { all: boolean; now_ms?: number | undefined },
 ): Garbage[] {
   const strays = [...store.strays(), ...scratchOf(store, store.paths.downloads)];
-  const replaced = listImages(store.db).filter((image) => isReplaced(store, image));
+  const [replaced, kept] = partition(listImages(store.db), (image) => isReplaced(store, image));
+  const layers = kept.flatMap(({ id }) => unusedLayers(store, id));
   return [
+    ...layers.map((layer) => {
+      const path = layerPath(store.paths, layer);
+      return { kind: "layers" as const, layer, path, size_bytes: diskUsage(path) };
+    }),
     ...replaced.map(({ id }) => {
       const path = store.paths.image(id).folder;
       return { kind: "images" as const, path, size_bytes: diskUsage(path) };
@@ -73,6 +83,10 @@ export function findGarbage(
     ...strays.map((path) => ({ kind: "strays" as const, path, size_bytes: diskUsage(path) })),
     ...findBlobs(store, options),
   ];
+}
+
+function partition<T>(all: readonly T[], isFirst: (each: T) => boolean): [T[], T[]] {
+  return [all.filter(isFirst), all.filter((each) => !isFirst(each))];
 }
 
 /** One that kept its row only for machines that are gone. */
@@ -162,10 +176,11 @@ function isLocked(path: string): boolean {
 }
 
 /** A partial is removed under its lock, as those who write it do. */
-function removeOne(store: ImageStore, { kind, path }: Garbage): boolean {
+function removeOne(store: ImageStore, { kind, layer, path }: Garbage): boolean {
   if (kind === "partials" && isLocked(path)) return false;
   try {
     if (kind === "images") store.remove(basename(path));
+    else if (layer) dropLayer(store, layer);
     else rmSync(path, { recursive: true });
     return true;
   } catch {

@@ -28,7 +28,7 @@ export interface HistoryEntry {
 export type RecordFiles = ImageFiles & { rootfs: string };
 
 /** An image as it is kept: the API noun without what follows from its id. */
-export interface ImageRecord extends Omit<Image, "rootfs" | "files" | "layers"> {
+export interface ImageRecord extends Omit<Image, "rootfs" | "files" | "layers" | "provisioned"> {
   files: RecordFiles;
   layers: readonly ImageLayer[];
   history: readonly HistoryEntry[];

@@ -168,6 +168,7 @@ test("gc() frees blobs that no image refers to, old transfers and half-made file
   expect(readdirSync(store.paths.downloads)).toEqual([".staging-package"]);
   expect(await images.gc()).toEqual({
     images: 0,
+    layers: 0,
     blobs: 0,
     partials: 0,
     strays: 0,

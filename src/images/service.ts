@@ -28,6 +28,8 @@ import { collectGarbage } from "./gc.ts";
 import { stepsOf } from "./history.ts";
 import { checkOutdated, registryReference } from "./outdated.ts";
 import { assertManaged, type PackedImage, packImage } from "./pack.ts";
+import { type ProvisionedLayers, provisionedLayers } from "./provisioned.ts";
+import { layerPath } from "./provisioned-records.ts";
 import { type PullOptions, pullImage, type WorkOptions } from "./pull.ts";
 import { filesOf, findImage, getImage, type ImageRecord, listImages, toApi } from "./records.ts";
 import { type PromoteOptions, promoteImage, registerImage, tagImage } from "./register.ts";
@@ -55,17 +57,22 @@ export interface ImageSettings {
   mirrors: Readonly<Record<string, readonly string[]>>;
   dockerConfigPath: string;
   kernels: KernelPort;
+  /** Digest of what installs on the first boot of a machine. */
+  firstBoot?: string;
   /** Of a registry's requests; for tests. */
   retryDelay_ms?: number;
   stallTimeout_ms?: number;
 }
 
 export class ImageService {
+  /** What first boots have installed. */
+  readonly provisioned: ProvisionedLayers;
   readonly #store: ImageStore;
   readonly #settings: ImageSettings;
 
   constructor(db: Database, paths: Paths, settings: ImageSettings) {
-    this.#store = new ImageStore(db, paths);
+    this.#store = new ImageStore(db, paths, settings.firstBoot ?? "");
+    this.provisioned = provisionedLayers(this.#store);
     this.#settings = settings;
   }
 
@@ -159,6 +166,11 @@ export class ImageService {
   /** `invalid_state` while a machine stands on it. Files of the user's stay. */
   remove(ref: string): void {
     this.#store.remove(this.#get(ref).id);
+  }
+
+  /** The image's next machine installs its init system anew. */
+  unprovision(ref: string): void {
+    this.provisioned.retire(this.#get(ref).id);
   }
 
   async gc(request: ImageGc = {}, options: WorkOptions = {}): Promise<ImageGcResult> {
@@ -279,12 +291,19 @@ export class ImageService {
   }
 
   #pullOptions(options: WorkOptions): PullOptions {
-    const { kernels, ...registry } = this.#settings;
+    const { kernels, firstBoot: _, ...registry } = this.#settings;
     return { ...registry, ...options, ensureKernel: (name, work) => kernels.ensure(name, work) };
   }
 
   #toApi(image: ImageRecord): Image {
-    return toApi(image, this.#store.paths);
+    const layer = this.provisioned.current(image.id);
+    if (!layer) return toApi(image, this.#store.paths);
+    const { size_bytes, allocated_bytes, createdAt } = layer;
+    const path = layerPath(this.#store.paths, layer);
+    return {
+      ...toApi(image, this.#store.paths),
+      provisioned: { path, size_bytes, allocated_bytes, createdAt },
+    };
   }
 }
 

@@ -12,6 +12,7 @@ import { newId } from "#base/id.ts";
 import { KeyedQueue } from "#base/queue.ts";
 import type { Paths } from "#config/paths.ts";
 import { BlobGuard } from "./blob-guard.ts";
+import { layerPath, layersOf } from "./provisioned-records.ts";
 import {
   deleteImage,
   filesOf,
@@ -33,6 +34,8 @@ export type MadeImage = Omit<NewImage, "id" | "name" | "createdAt">;
 export class ImageStore {
   readonly db: Database;
   readonly paths: Paths;
+  /** Digest of what installs on the first boot of a machine: which provisioned layers are for new ones. */
+  readonly firstBoot: string;
   readonly blobs = new BlobGuard();
   readonly #turns = new KeyedQueue();
   /** Folders and files that are being made. */
@@ -40,9 +43,10 @@ export class ImageStore {
   /** By image id: how many machines are being made of it that have no row yet. */
   readonly #holds = new Map<string, number>();
 
-  constructor(db: Database, paths: Paths) {
+  constructor(db: Database, paths: Paths, firstBoot: string) {
     this.db = db;
     this.paths = paths;
+    this.firstBoot = firstBoot;
   }
 
   /** What changes the image of one name happens one after another. Leaves the queue when `signal` fires. */
@@ -178,7 +182,8 @@ export class ImageStore {
 
   #straysOf(image: ImageRecord): string[] {
     const { folder } = this.paths.image(image.id);
-    const own = new Set(Object.values(filesOf(image, this.paths)));
+    const layers = layersOf(this.db, image.id).map((layer) => layerPath(this.paths, layer));
+    const own = new Set([...Object.values(filesOf(image, this.paths)), ...layers]);
     return readdirSync(folder)
       .map((entry) => join(folder, entry))
       .filter((path) => !own.has(path) && !this.#active.has(path));

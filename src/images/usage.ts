@@ -3,6 +3,7 @@ import { existsSync, lstatSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { ImageUsage } from "#api/image.ts";
 import { diskUsage, findGarbage } from "./gc.ts";
+import { layerPath, layersOf } from "./provisioned-records.ts";
 import { filesOf, type ImageRecord, listImages, machinesOf } from "./records.ts";
 import type { ImageStore } from "./store.ts";
 
@@ -44,7 +45,8 @@ function ownFiles(store: ImageStore, image: ImageRecord): OwnFile[] {
     found.set(key, { key, size_bytes: stat.blocks * 512 });
     if (stat.isDirectory()) for (const name of readdirSync(path)) visit(join(path, name));
   };
-  for (const path of Object.values(filesOf(image, store.paths))) {
+  const layers = layersOf(store.db, image.id).map((layer) => layerPath(store.paths, layer));
+  for (const path of [...Object.values(filesOf(image, store.paths)), ...layers]) {
     if (path?.startsWith(`${folder}/`)) visit(path);
   }
   return [...found.values()];

@@ -49,4 +49,18 @@ export const migrations: readonly string[] = [
   -- run, NULL otherwise. It decides what becomes of it after a crash.
   ALTER TABLE vms ADD COLUMN intent TEXT;
   `,
+  `
+  -- Read-only layers with what a first boot installed on an image. The newest one whose first_boot is
+  -- that of this program is for new machines; the spec of a machine that stands on one has its id.
+  CREATE TABLE provisioned_layers (
+    id TEXT PRIMARY KEY,
+    image_id TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+    -- What made it: the digest of the first-boot script.
+    first_boot TEXT NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    allocated_bytes INTEGER NOT NULL,
+    created_at TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX provisioned_layers_image ON provisioned_layers (image_id);
+  `,
 ];

@@ -18,6 +18,7 @@ import type { VmDeps } from "./deps.ts";
 import { imageEnvironment } from "./exec.ts";
 import { hostBootId } from "./host.ts";
 import { bootKernel, inFrontOf, lowersOf } from "./image-boot.ts";
+import { isToKeep, KEEP_ARGUMENT, keepInstalled } from "./provision.ts";
 import type { VmRecord, VmRuntime } from "./records.ts";
 import type { RunningVm } from "./running.ts";
 
@@ -50,7 +51,7 @@ export async function launch(deps: VmDeps, vm: VmRecord, options: BootOptions): 
   try {
     const vsock = driver.name === "firecracker";
     const kernel = await bootKernel(deps, vm, { image, vsock, signal: options.signal });
-    const lowers = lowersOf(image);
+    const lowers = lowersOf(deps, vm, image);
     const attachment = await deps.network.attach(
       { machineId: vm.id, mode: vm.spec.network, address: vm.spec.address, mac: vm.spec.mac },
       options.signal,
@@ -69,7 +70,7 @@ export async function launch(deps: VmDeps, vm: VmRecord, options: BootOptions): 
       memory_mib: vm.spec.memory_mib,
       kernelPath: kernel.path,
       initrdPath: paths.initrd,
-      kernelArgs: ["rdinit=/init"],
+      kernelArgs: ["rdinit=/init", ...(isToKeep(deps, vm) ? [KEEP_ARGUMENT] : [])],
       drives: [
         { path: image.rootfs, readOnly: true },
         ...lowers.map((path) => ({ path, readOnly: true })),
@@ -93,34 +94,54 @@ export async function unlaunch(deps: VmDeps, vm: VmRecord): Promise<void> {
   rmSync(paths.initrd, { force: true });
 }
 
-/** Waits until the guest says that it is ready, and reports what it does on the way. */
+/**
+ * Waits until the guest says that it is ready, and reports what it does on the way. `vm` is as it was
+ * before it started.
+ */
 export async function awaitReady(
-  running: RunningVm,
-  options: BootOptions & { timeout_ms: number },
-) {
-  const agent = await running.agent(options.signal);
-  const stopListening = agent.onEvent((event) => options.onProgress?.(progressOf(event)));
+  deps: VmDeps,
+  vm: VmRecord,
+  options: BootOptions & { running: RunningVm },
+): Promise<void> {
+  const { running, signal, onProgress } = options;
+  const agent = await running.agent(signal);
+  const report = onProgress && guestProgress(onProgress);
+  let isInstalled = false;
+  const stopListening = agent.onEvent((event) => {
+    report?.(event);
+    if (event.kind !== "phase" || event.phase !== "installed" || isInstalled) return;
+    isInstalled = true;
+    void keepInstalled(deps, vm, { ...options, agent });
+  });
   try {
-    await running.whileAlive(
-      agent.waitReady({
-        timeout_ms: options.timeout_ms,
-        ...(options.signal ? { signal: options.signal } : {}),
-      }),
-    );
+    const timeout_ms = deps.config.values["vm.boot_timeout"];
+    await running.whileAlive(agent.waitReady({ timeout_ms, ...(signal ? { signal } : {}) }));
   } finally {
     stopListening();
   }
 }
 
-const phaseTexts: Partial<Record<AgentEvent["phase"], string>> = {
-  mounted: "Disks are mounted",
-  network: "Network is up",
-  ready: "Ready",
+const phaseTexts: Partial<Record<AgentEvent["phase"], (text: string) => string>> = {
+  mounted: () => "Disks are mounted",
+  network: () => "Network is up",
+  installed: () => "Installed",
+  starting: (text) => `Starting ${text}`,
+  ready: () => "Ready",
 };
 
-/** The guest's own words where it has some to say, as during an installation. */
-function progressOf({ phase, text }: AgentEvent) {
-  return { step: `guest ${phase}`, message: phaseTexts[phase] ?? (text || phase) };
+/** What a guest's events are as steps: those of an installation in its own words, its output behind them. */
+function guestProgress(onProgress: OnProgress): (event: AgentEvent) => void {
+  let title = "";
+  return ({ kind, phase, text }) => {
+    if (kind === "log") {
+      onProgress({ step: `guest ${title}`, message: `${title}: ${text}` });
+      return;
+    }
+    // What a step said last is not what it is called when it is over.
+    if (title) onProgress({ step: `guest ${title}`, message: title });
+    title = phaseTexts[phase]?.(text) ?? (text.split("\n")[0] || phase);
+    onProgress({ step: `guest ${title}`, message: title });
+  };
 }
 
 /** The same for all machines of one kernel, so it is put together once. */

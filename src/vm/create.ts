@@ -39,15 +39,18 @@ export async function enterVm(
   using _held = deps.images.hold(image.id);
   const kernel = await resolveKernel(deps, request, image, work);
   const { id } = request;
+  const mode = request.mode ?? "systemd";
   return db
     .transaction(() => {
+      const layer = mode === "systemd" ? deps.images.provisioned.current(image.id) : undefined;
       const vm: NewVm = {
         id,
         name: request.name ?? makeName((name) => findVm(db, name) !== undefined),
         imageId: image.id,
         kernel,
         spec: {
-          mode: request.mode ?? "systemd",
+          mode,
+          ...(layer ? { provisioned: layer.id } : {}),
           ...sizesOf(request, config),
           network,
           ...addressOf(deps, network),

@@ -33,8 +33,12 @@ export async function bootKernel(
 }
 
 /** Read-only disks over the rootfs, each above the one before. */
-export function lowersOf(image: Image): string[] {
-  return image.files.workSeed ? [image.files.workSeed] : [];
+export function lowersOf({ images }: VmDeps, { spec }: VmRecord, image: Image): string[] {
+  const { workSeed } = image.files;
+  return [
+    ...(spec.provisioned ? [images.provisioned.pathOf(image.id, spec.provisioned)] : []),
+    ...(workSeed ? [workSeed] : []),
+  ];
 }
 
 /** Archives that follow each other start at multiples of 4 bytes; later files take the place of earlier ones. */

@@ -183,17 +183,18 @@ export class Lifecycle {
     }
     const { machine, runtime } = launched;
     this.set(id, { runtime, startedAt: new Date().toISOString() });
-    await this.#untilReady(id, this.#track(id, machine), options);
+    await this.#untilReady(starting, this.#track(id, machine), options);
   }
 
+  /** `vm` is as it was before it started. */
   async #untilReady(
-    id: string,
+    vm: VmRecord,
     live: Live,
     options: BootOptions & { signal: AbortSignal },
   ): Promise<void> {
-    const timeout_ms = this.#deps.config.values["vm.boot_timeout"];
+    const { id } = vm;
     try {
-      await awaitReady(live.running, { ...options, timeout_ms });
+      await awaitReady(this.#deps, vm, { ...options, running: live.running });
       // It may be on its way out already.
       const { state } = getVm(this.#deps.db, id);
       if (state === "starting") this.set(id, { state: "running", intent: "run" });
@@ -337,7 +338,7 @@ export class Lifecycle {
     const abort = new AbortController();
     this.#starting.set(id, abort);
     try {
-      await this.#untilReady(id, live, { signal: abort.signal });
+      await this.#untilReady(getVm(this.#deps.db, id), live, { signal: abort.signal });
     } catch (error) {
       const vm = findVm(this.#deps.db, id);
       if (vm?.intent === "create" && !this.#live.has(id)) await this.remove(id);

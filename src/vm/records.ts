@@ -30,6 +30,8 @@ export interface VmSpec {
   ports?: readonly PublishedPort[];
   machineId: string;
   env: Record<string, string>;
+  /** Id of the provisioned layer of its image that it stands on, for life. */
+  provisioned?: string;
   /** Lives as long as the command it was made for, and is removed with it. */
   ephemeral?: boolean;
   /** It is removed, running or not, this long after it was made. */

@@ -12,6 +12,8 @@ const EXIT_GRACE_MS = 3000;
 
 export class RunningVm {
   readonly machine: Machine;
+  /** Set as soon as a user does something inside. */
+  isVisited = false;
   #agent: Promise<Agent> | undefined;
 
   constructor(machine: Machine) {

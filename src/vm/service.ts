@@ -219,6 +219,7 @@ export class VmService {
     const live = this.#lifecycle.live(vm.id);
     if (!live) requireState(vm, verb, []);
     if (!live) throw new BangerError("invalid_state", `Machine "${vm.name}" does not run`);
+    live.running.isVisited = true;
     return live;
   }
 }

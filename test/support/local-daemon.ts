@@ -219,6 +219,8 @@ function makeRouter(daemon: Daemon, state: { streams: number }) {
       update: os.image.update.handler(nowhere),
       push: os.image.push.handler(nowhere),
       save: os.image.save.handler(nowhere),
+      provision: os.image.provision.handler(nowhere),
+      unprovision: os.image.unprovision.handler(nowhere),
       gc: os.image.gc.handler(nowhere),
       remove: os.image.remove.handler(nowhere),
     },

@@ -69,9 +69,9 @@ export function usageText(usage: ImageUsage): string {
 }
 
 export function gcText(result: ImageGcResult, isDryRun: boolean): string {
-  const { images, blobs, partials, strays, freed_bytes } = result;
+  const { images, layers, blobs, partials, strays, freed_bytes } = result;
   const verb = isDryRun ? "Would free" : "Freed";
-  return `${verb} ${formatSize(freed_bytes)}: ${images} replaced images, ${blobs} blobs, ${partials} unfinished transfers, ${strays} left-overs`;
+  return `${verb} ${formatSize(freed_bytes)}: ${images} replaced images, ${layers} provisioned layers, ${blobs} blobs, ${partials} unfinished transfers, ${strays} left-overs`;
 }
 
 function shorten(digest: string): string {

@@ -83,6 +83,7 @@ export function imageText(image: Image): string {
     ["Layers", String(image.layers)],
     ["Size", `${formatSize(image.size_bytes)}, ${formatSize(image.allocated_bytes)} on disk`],
     ["Rootfs", image.rootfs],
+    ["Provisioned", provisionedText(image)],
     ["Files", image.managed ? undefined : "the user's own"],
     ["Kernel file", image.files.kernel],
     ["Initrd", image.files.initrd],
@@ -98,6 +99,12 @@ export function imageText(image: Image): string {
     ["Ports", config.exposedPorts?.join(" ")],
     ["Stop signal", config.stopSignal],
   ]);
+}
+
+function provisionedText({ provisioned }: Image): string | undefined {
+  if (!provisioned) return undefined;
+  const { size_bytes, allocated_bytes, createdAt } = provisioned;
+  return `${formatSize(size_bytes)}, ${formatSize(allocated_bytes)} on disk, ${ago(createdAt)}`;
 }
 
 export function kernelTable(kernels: readonly Kernel[]): string {

@@ -159,6 +159,14 @@ export const imageCommands = group("Images: pull, make, list, share", {
     },
     examples: ["banger image save mine --oci mine.tar", "banger image save mine --docker mine.tar"],
   }),
+  provision: command({
+    brief: "Install an init system and an ssh server for the machines of images",
+    details:
+      "The first machine of an image that brings no systemd does that as well; machines that are made later start without installing. It is kept beside the image, which stays as it was pulled.",
+    args: { images: some(imageArg, { completes: "image" }) },
+    flags: { force: toggle("-f, --force", "Do it anew, for newer packages") },
+    examples: ["banger image provision debian-bookworm"],
+  }),
   du: command({
     brief: "Show what images take on disk",
     examples: ["banger image du", "banger image du --json"],
@@ -175,6 +183,9 @@ export const imageCommands = group("Images: pull, make, list, share", {
     brief: "Remove images",
     aliases: ["remove", "delete"],
     args: { images: some("Names, references or digests of images", { completes: "image" }) },
-    examples: ["banger image rm debian-bookworm"],
+    flags: {
+      provisioned: toggle("--provisioned", "Only what was installed on them, and not the images"),
+    },
+    examples: ["banger image rm debian-bookworm", "banger image rm --provisioned debian-bookworm"],
   }),
 });

@@ -1,4 +1,5 @@
 /** What is asked of images. */
+import { provisionImage } from "#daemon/provision.ts";
 import type { Base } from "./base.ts";
 
 export function imageHandlers({ os, stream, services }: Base) {
@@ -41,6 +42,13 @@ export function imageHandlers({ os, stream, services }: Base) {
     save: os.image.save.handler(({ input, signal }) =>
       stream(signal, (work) => images.save(input, work)),
     ),
+    provision: os.image.provision.handler(({ input, signal }) =>
+      stream(signal, (work) => provisionImage(services, { ...input, work })),
+    ),
+    unprovision: os.image.unprovision.handler(({ input }) => {
+      images.unprovision(input.name);
+      return {};
+    }),
     gc: os.image.gc.handler(({ input, signal }) => images.gc(input, { signal })),
     remove: os.image.remove.handler(({ input }) => {
       images.remove(input.name);

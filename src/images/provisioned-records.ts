@@ -1,0 +1,68 @@
+/** Rows of the layers that first boots have made, and which machines stand on them. */
+import type { Database } from "bun:sqlite";
+import { join } from "node:path";
+import type { Paths } from "#config/paths.ts";
+
+export interface ProvisionedLayer {
+  id: string;
+  imageId: string;
+  /** What made it; another first boot makes another layer. */
+  firstBoot: string;
+  /** Length of the file. */
+  size_bytes: number;
+  /** What it takes on disk. */
+  allocated_bytes: number;
+  createdAt: string;
+}
+
+interface Row {
+  id: string;
+  image_id: string;
+  first_boot: string;
+  size_bytes: number;
+  allocated_bytes: number;
+  created_at: string;
+}
+
+/** Those of one image, oldest first. */
+export function layersOf(db: Database, imageId: string): ProvisionedLayer[] {
+  const rows = db
+    .query("SELECT * FROM provisioned_layers WHERE image_id = $imageId ORDER BY rowid")
+    .all({ imageId }) as Row[];
+  return rows.map((row) => ({
+    id: row.id,
+    imageId: row.image_id,
+    firstBoot: row.first_boot,
+    size_bytes: row.size_bytes,
+    allocated_bytes: row.allocated_bytes,
+    createdAt: row.created_at,
+  }));
+}
+
+export function insertLayer(db: Database, layer: ProvisionedLayer): void {
+  db.query(
+    `INSERT INTO provisioned_layers (id, image_id, first_boot, size_bytes, allocated_bytes, created_at)
+     VALUES ($id, $imageId, $firstBoot, $size_bytes, $allocated_bytes, $createdAt)`,
+  ).run({ ...layer });
+}
+
+export function deleteLayer(db: Database, id: string): void {
+  db.query("DELETE FROM provisioned_layers WHERE id = $id").run({ id });
+}
+
+/** It is for no new machine any more. */
+export function retireLayer(db: Database, id: string): void {
+  db.query("UPDATE provisioned_layers SET first_boot = '' WHERE id = $id").run({ id });
+}
+
+/** Names of the machines that stand on a layer. */
+export function machinesOnLayer(db: Database, id: string): string[] {
+  const rows = db
+    .query("SELECT name FROM vms WHERE spec ->> '$.provisioned' = $id ORDER BY name")
+    .all({ id });
+  return (rows as { name: string }[]).map(({ name }) => name);
+}
+
+export function layerPath(paths: Paths, layer: Pick<ProvisionedLayer, "id" | "imageId">): string {
+  return join(paths.image(layer.imageId).folder, `provisioned-${layer.id}.ext4`);
+}
