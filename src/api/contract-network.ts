@@ -1,6 +1,6 @@
 /** The part of the contract that is about how machines are connected. */
 import { z } from "zod";
-import { portEnd, portRequest, VM_PORTS_MAX } from "./network.ts";
+import { policyLog, policyRules, portEnd, portRequest, VM_PORTS_MAX } from "./network.ts";
 import { fails } from "./procedure.ts";
 import { vm, vmRef } from "./vm.ts";
 
@@ -18,4 +18,45 @@ export const vmNetworkContract = {
     })
     .input(z.object({ name: vmRef, ports: z.array(portEnd).max(VM_PORTS_MAX) }))
     .output(vm),
+  setPolicy: fails(
+    "not_found",
+    "invalid_argument",
+    "invalid_state",
+    "unsupported",
+    "unavailable",
+    "permission_denied",
+  )
+    .route({ method: "PUT", path: "/vms/{name}/policy", summary: "What a machine may reach" })
+    .input(
+      z.object({
+        name: vmRef,
+        /** null lets it reach everything. */
+        allow: policyRules.nullable(),
+      }),
+    )
+    .output(vm),
+  changePolicy: fails(
+    "not_found",
+    "invalid_argument",
+    "invalid_state",
+    "unsupported",
+    "unavailable",
+    "permission_denied",
+    "limit_exceeded",
+  )
+    .route({
+      method: "POST",
+      path: "/vms/{name}/policy/rules",
+      summary: "Add rules of a machine's policy, or take some away",
+    })
+    .input(z.object({ name: vmRef, add: policyRules.optional(), remove: policyRules.optional() }))
+    .output(vm),
+  policyLog: fails("not_found", "invalid_state")
+    .route({
+      method: "GET",
+      path: "/vms/{name}/policy/log",
+      summary: "What a policy has let through and what not",
+    })
+    .input(z.object({ name: vmRef }))
+    .output(policyLog),
 };

@@ -23,3 +23,46 @@ export type PublishedPort = z.infer<typeof publishedPort>;
 /** The host's end of a published port. */
 export const portEnd = portRequest.omit({ guestPort: true });
 export type PortEnd = z.infer<typeof portEnd>;
+
+export const POLICY_RULES_MAX = 64;
+const RULE_LENGTH_MAX = 300;
+
+/** "example.com", "*.example.com:443", "192.0.2.0/24:80". */
+const policyRule = z.string().min(1).max(RULE_LENGTH_MAX);
+export const policyRules = z.array(policyRule).max(POLICY_RULES_MAX);
+
+/** Nothing but what a rule allows; no rules, nothing at all. Without a policy a machine may reach all. */
+export const policy = z.object({ allow: policyRules });
+export type Policy = z.infer<typeof policy>;
+
+const verdict = z.enum(["allowed", "denied"]);
+
+export const nameLogEntry = z.object({ name: z.string(), verdict, at: z.iso.datetime() });
+export type NameLogEntry = z.infer<typeof nameLogEntry>;
+
+export const connectionLogEntry = z.object({
+  verdict,
+  address: z.string(),
+  /** Under which the machine asked for the address. */
+  name: z.string().optional(),
+  /** "tcp", "udp", "icmp" or a number. */
+  protocol: z.string(),
+  port: z.int().optional(),
+  /** The first one of each connection that was allowed; every one that was denied. */
+  packets: z.int(),
+  /** To the second. */
+  lastAt: z.iso.datetime(),
+});
+export type ConnectionLogEntry = z.infer<typeof connectionLogEntry>;
+
+export const policyLog = z.object({
+  /** `connections` that the rule has let through since the policy was set. */
+  rules: z.array(z.object({ rule: z.string(), connections: z.int() })),
+  /** Packets that no rule allowed. */
+  denied_packets: z.int(),
+  /** Of the last day, the latest first. */
+  connections: z.array(connectionLogEntry),
+  /** Questions, the oldest first. */
+  names: z.array(nameLogEntry),
+});
+export type PolicyLog = z.infer<typeof policyLog>;

@@ -1,6 +1,6 @@
 /** Machines, as every client sees them. */
 import { z } from "zod";
-import { portRequest, publishedPort, VM_PORTS_MAX } from "./network.ts";
+import { policy, portRequest, publishedPort, VM_PORTS_MAX } from "./network.ts";
 
 export const VM_NAME_MAX_LENGTH = 63;
 
@@ -64,6 +64,8 @@ export const vm = z.object({
     mac: z.string().optional(),
     /** Open while it runs. */
     ports: z.array(publishedPort).optional(),
+    /** Absent: it may reach everything that its mode lets it. */
+    policy: policy.optional(),
   }),
   vmm: z.object({ driver: z.string(), accelerator: z.string(), pid: z.int() }).optional(),
   createdAt: z.iso.datetime(),
@@ -107,6 +109,7 @@ export const vmCreate = z.object({
   disk_bytes: z.int().min(VM_DISK_MIN_BYTES).max(VM_DISK_MAX_BYTES).optional(),
   network: networkMode.optional(),
   ports: z.array(portRequest).max(VM_PORTS_MAX).optional(),
+  policy: policy.optional(),
   env: environment.optional(),
   restart: restartPolicy.optional(),
   /** Remove it, running or not, this long after it was made. */

@@ -31,6 +31,13 @@ export const handlers: Handlers<typeof root> = {
       add: () => import("./handlers/vm/port/add.ts"),
       rm: () => import("./handlers/vm/port/rm.ts"),
     },
+    policy: {
+      show: () => import("./handlers/vm/policy/show.ts"),
+      set: () => import("./handlers/vm/policy/set.ts"),
+      allow: () => import("./handlers/vm/policy/allow.ts"),
+      deny: () => import("./handlers/vm/policy/deny.ts"),
+      log: () => import("./handlers/vm/policy/log.ts"),
+    },
     logs: () => import("./handlers/vm/logs.ts"),
     wait: () => import("./handlers/vm/wait.ts"),
   },

@@ -38,7 +38,7 @@ export async function runDaemon(): Promise<void> {
   // Nothing is under way yet: whatever is half made was left by a daemon that was killed.
   await Promise.all([config.paths.kernels, config.paths.downloads].map((dir) => sweepStaging(dir)));
   await services.network
-    .resume()
+    .resume((id) => services.vms.networking.policyOf(id))
     .catch((error) =>
       log.error("cannot put the network back: {message}", { message: messageOf(error) }),
     );

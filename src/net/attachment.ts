@@ -1,5 +1,6 @@
 /** What is asked of the network for a machine, and what the monitor and the guest get to know. */
-import type { Address, Cidr } from "./address.ts";
+import { BangerError } from "#base/error.ts";
+import { type Address, type Cidr, parseAddress, parseCidr } from "./address.ts";
 import type { Policy } from "./policy/policy.ts";
 
 export type NetworkMode = "nat" | "host" | "user" | "none";
@@ -39,3 +40,25 @@ export type Attachment =
   | { mode: "none"; address?: undefined; gateway?: undefined; dns: Address[]; mtu?: undefined };
 
 export type TapAttachment = Extract<Attachment, { tap: string }>;
+
+export function isTapMode(mode: NetworkMode): mode is "nat" | "host" {
+  return mode === "nat" || mode === "host";
+}
+
+/** Networks and policies are the rules of a tap. */
+export function assertPlain({ mode, policy, networks }: AttachRequest): void {
+  const what = policy ? "a policy" : networks?.length ? "named networks" : undefined;
+  if (!what) return;
+  throw new BangerError("unsupported", `Cannot give ${what} to a machine with --net ${mode}`, {
+    hint: "Use --net nat or --net host",
+  });
+}
+
+/** What QEMU's own stack gives its only guest. */
+export function userNetwork(): { address: Cidr; gateway: Address; dns: Address[] } {
+  return {
+    address: parseCidr("10.0.2.15/24"),
+    gateway: parseAddress("10.0.2.2"),
+    dns: [parseAddress("10.0.2.3")],
+  };
+}

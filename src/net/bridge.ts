@@ -44,6 +44,11 @@ export function gatewayCidr(subnet: Cidr): Cidr {
   return joinCidr(gatewayOf(subnet), prefixOf(subnet));
 }
 
+/** What our bridge says of itself, or will once it is made. */
+export function bridgeMark(bridge: string, subnet: Cidr): BridgeMark {
+  return readBridgeMark(bridge) ?? { gateway: gatewayCidr(subnet) };
+}
+
 export interface BridgeNeed {
   bridge: string;
   subnet: Cidr;

@@ -2,59 +2,45 @@
  * Connects machines to the host's network and takes them off again. What is connected is
  * read from the devices themselves each time, so any daemon can go on where another stopped.
  */
+
+import type { PolicyLog } from "#api/network.ts";
 import { BangerError, throwIfAborted } from "#base/error.ts";
+import { type Address, type Cidr, parseCidr } from "./address.ts";
 import {
-  type Address,
-  addressOf,
-  type Cidr,
-  joinCidr,
-  parseAddress,
-  parseCidr,
-  prefixOf,
-} from "./address.ts";
-import type { Attachment, AttachRequest, NetworkMode, TapAttachment } from "./attachment.ts";
-import { bridgeSteps, gatewayCidr, ownBridge, readBridgeMark } from "./bridge.ts";
+  type Attachment,
+  type AttachRequest,
+  assertPlain,
+  isTapMode,
+  type NetworkMode,
+  userNetwork,
+} from "./attachment.ts";
+import { bridgeMark, ownBridge, readBridgeMark } from "./bridge.ts";
 import { claimedTaps, hasPoolTap, type PoolOwner, releaseTap } from "./claims.ts";
 import {
+  type BridgeMark,
   type MachineTap,
   machineTaps,
   parseTapAlias,
   poolTaps,
   readDevice,
   tapAlias,
-  uplinkMtu,
 } from "./devices.ts";
 import type { GuestDns } from "./dns/server.ts";
 import { guestResolvers } from "./guest-dns.ts";
-import {
-  applyLinks,
-  disableIpv6,
-  enableForwarding,
-  removeCommand,
-  retagCommands,
-  tapCommands,
-} from "./link.ts";
+import { applyLinks, retagCommands } from "./link.ts";
 import { exclusive } from "./lock.ts";
-import {
-  checkInterfaceName,
-  checkMac,
-  checkNetworks,
-  macAddress,
-  tableName,
-  tapName,
-} from "./names.ts";
+import { checkInterfaceName, checkNetworks, macAddress, tableName, tapName } from "./names.ts";
 import { assertTableIsOurs, isTableWhole } from "./nft.ts";
 import { Policies } from "./policy/policies.ts";
 import { assertEnforceable, type Policy } from "./policy/policy.ts";
-import { emptyPolicy, type PolicyMachine, renderPolicy } from "./policy/table.ts";
-import { allocateAddress, checkMachineAddress, checkSubnet } from "./pool.ts";
+import { emptyPolicy, type PolicyMachine } from "./policy/table.ts";
+import { allocateAddress, checkSubnet } from "./pool.ts";
 import { attachPoolTap } from "./pool-attach.ts";
 import { openObstacle, tapObstacle } from "./rights.ts";
 import { applyRules, settle } from "./settle.ts";
+import { attachTap, policyMachine, type TapContext } from "./tap-attach.ts";
 
 export type { Attachment, AttachRequest, NetworkMode } from "./attachment.ts";
-
-const DNS_PORT = 53;
 
 export interface NetworkOptions {
   bridge: string;
@@ -67,8 +53,6 @@ export interface NetworkOptions {
   /** The same that `dns` has for a filter; without it policies with names let nothing through. */
   policies?: Policies | undefined;
 }
-
-type TapRequest = AttachRequest & { mode: "nat" | "host" };
 
 export class Network {
   readonly #bridge: string;
@@ -138,7 +122,7 @@ export class Network {
     this.assertUsable(mode);
     const tapRequest = { ...request, mode };
     if (!tapObstacle()) {
-      return await exclusive(() => this.#attachTap(tapRequest, signal), { signal });
+      return await exclusive(() => attachTap(tapRequest, this.#tapContext(signal)), { signal });
     }
     throwIfAborted(signal);
     return await attachPoolTap(tapRequest, { owner: this.#owner, dns: this.#dns });
@@ -177,15 +161,6 @@ export class Network {
     });
   }
 
-  /** After a restart of the daemon: takes up the policy of a machine that has gone on running. */
-  async adoptPolicy(machineId: string, policy: Policy): Promise<void> {
-    await exclusive(async () => {
-      const machine = this.#policyMachine(this.#connected(machineId));
-      await this.#assertEnforceable(policy);
-      await this.#policies.adopt(machine, policy);
-    });
-  }
-
   /** Puts a machine that is connected on other named networks. */
   async setNetworks(machineId: string, networks: readonly string[]): Promise<void> {
     const checked = checkNetworks(networks);
@@ -203,97 +178,39 @@ export class Network {
     return members.map(({ machineId }) => machineId);
   }
 
+  /** What a policy has let through and what not; undefined for a machine without one. */
+  async policyLog(machineId: string): Promise<PolicyLog | undefined> {
+    return await this.#policies.log(machineId);
+  }
+
   /**
-   * After a restart of the daemon, for the machines that have gone on running: puts the rules
-   * back where somebody has removed them meanwhile, and answers DNS again.
+   * After a restart of the daemon, for the machines that have gone on running: takes up their
+   * policies, puts the rules back where somebody has removed them meanwhile, and answers DNS again,
+   * in this order: no question may be answered that a policy forbids.
    */
-  async resume(): Promise<void> {
+  async resume(policyOf: (machineId: string) => Policy | undefined): Promise<void> {
     const mark = readBridgeMark(this.#bridge);
     if (!mark) return;
-    if (!tapObstacle()) await exclusive(() => this.#restoreRules());
+    if (!tapObstacle()) {
+      await exclusive(async () => {
+        await this.#restorePolicies(policyOf);
+        await this.#restoreRules();
+      });
+    }
     await guestResolvers(this.#dns, mark);
+  }
+
+  async #restorePolicies(policyOf: (machineId: string) => Policy | undefined): Promise<void> {
+    for (const machine of machineTaps(this.#bridge)) {
+      const policy = policyOf(machine.machineId);
+      if (policy) await this.#policies.adopt(this.#policyMachine(machine), policy);
+    }
   }
 
   async #restoreRules(): Promise<void> {
     if (await isTableWhole(tableName(this.#bridge))) return;
     await assertTableIsOurs(tableName(this.#bridge));
     await applyRules(this.#bridge, this.#policies.renderAll());
-  }
-
-  async #attachTap(request: TapRequest, signal: AbortSignal | undefined): Promise<TapAttachment> {
-    const { machineId, mode, policy } = request;
-    const mac = checkMac(request.mac ?? macAddress(machineId));
-    const networks = checkNetworks(request.networks ?? []);
-    const tap = tapName(machineId);
-    const staleTap = this.#staleTap(tap, machineId);
-    const bridge = this.#bridge;
-    const steps = await bridgeSteps({ bridge, subnet: this.#subnet, signal });
-    const address = this.#chooseAddress(request);
-    const machine: MachineTap = { tap, machineId, mode, address, mac, networks };
-    const mtu = uplinkMtu();
-    throwIfAborted(signal);
-    const isIsolated = networks.length === 0;
-    const plan = { tap, alias: tapAlias(machine), bridge, isIsolated, mtu };
-    try {
-      const tapSteps = tapCommands({ ...plan, user_uid: this.#owner.user_uid });
-      await applyLinks([...staleTap, ...steps, ...tapSteps]);
-      for (const device of [bridge, tap]) disableIpv6(device);
-      if (mode === "nat") enableForwarding();
-      throwIfAborted(signal);
-      const resolvers = await guestResolvers(this.#dns, this.#mark());
-      if (policy) assertEnforceable(policy, resolvers);
-      const ruled = this.#policyMachine(machine);
-      await applyRules(bridge, policy ? renderPolicy(ruled, policy) : emptyPolicy(tap));
-      if (policy) this.#policies.remember(ruled, policy);
-      throwIfAborted(signal);
-      const { isOwn, warnings } = resolvers;
-      // A policy closes the way to any other server.
-      const dns = policy && !isOwn ? [] : resolvers.dns;
-      const prefix = prefixOf(this.#subnet);
-      const gateway = addressOf(gatewayCidr(this.#subnet));
-      return { mode, tap, mac, address: joinCidr(address, prefix), gateway, dns, mtu, warnings };
-    } catch (error) {
-      this.#policies.forget(machineId);
-      const made = steps.length > 0 ? [tap, bridge] : [tap];
-      // The first failure tells more than one of undoing it; `detach` tries that again.
-      await settle(bridge, { remove: made, more: emptyPolicy(tap) }).catch(() => {});
-      throw error;
-    }
-  }
-
-  /** A tap of that name from an earlier run is made anew; anybody else's is left alone. */
-  #staleTap(tap: string, machineId: string): string[] {
-    const device = readDevice(tap);
-    if (!device) return [];
-    if (parseTapAlias(tap, device.alias)?.machineId === machineId) return [removeCommand(tap)];
-    throw new BangerError(
-      "conflict",
-      `Cannot connect the machine: there is a device "${tap}" that banger did not make for it`,
-      { hint: `If nobody needs it: sudo ip link del ${tap}` },
-    );
-  }
-
-  #chooseAddress({ address, inUse = [], machineId }: AttachRequest): Address {
-    const connected = machineTaps(this.#bridge).filter((each) => each.machineId !== machineId);
-    const others = [
-      ...connected.map((each) => ({ ...each, holder: `machine "${each.machineId}"` })),
-      ...poolTaps(this.#bridge).map((each) => ({ ...each, holder: "the pool of banger setup" })),
-    ];
-    if (address === undefined) {
-      const taken = new Set([...inUse, ...others.map((each) => each.address)]);
-      return allocateAddress(this.#subnet, { inUse: taken });
-    }
-    const wanted = parseAddress(address);
-    checkMachineAddress(this.#subnet, wanted);
-    const taken = others.find((each) => each.address === wanted);
-    if (!taken) return wanted;
-    throw new BangerError(
-      "conflict",
-      `Cannot connect the machine: its address "${wanted}" is in use by ${taken.holder} on "${taken.tap}"`,
-      {
-        hint: "Another daemon shares the subnet: give each its own network.subnet and network.bridge",
-      },
-    );
   }
 
   #connected(machineId: string): MachineTap {
@@ -306,38 +223,21 @@ export class Network {
     );
   }
 
-  #policyMachine({ machineId, tap, address }: MachineTap): PolicyMachine {
-    const { gateway, dnsPort = DNS_PORT } = this.#mark();
-    return { machineId, tap, address, bridge: this.#bridge, gateway: addressOf(gateway), dnsPort };
+  #policyMachine(machine: MachineTap): PolicyMachine {
+    return policyMachine(machine, { bridge: this.#bridge, mark: this.#mark() });
+  }
+
+  #tapContext(signal: AbortSignal | undefined): TapContext {
+    const [bridge, subnet, dns] = [this.#bridge, this.#subnet, this.#dns];
+    const { user_uid } = this.#owner;
+    return { bridge, subnet, user_uid, dns, policies: this.#policies, signal };
   }
 
   async #assertEnforceable(policy: Policy): Promise<void> {
     assertEnforceable(policy, await guestResolvers(this.#dns, this.#mark()));
   }
 
-  #mark() {
-    return readBridgeMark(this.#bridge) ?? { gateway: gatewayCidr(this.#subnet) };
+  #mark(): BridgeMark {
+    return bridgeMark(this.#bridge, this.#subnet);
   }
-}
-
-function isTapMode(mode: NetworkMode): mode is "nat" | "host" {
-  return mode === "nat" || mode === "host";
-}
-
-/** Networks and policies are the rules of a tap. */
-function assertPlain({ mode, policy, networks }: AttachRequest): void {
-  const what = policy ? "a policy" : networks?.length ? "named networks" : undefined;
-  if (!what) return;
-  throw new BangerError("unsupported", `Cannot give ${what} to a machine with --net ${mode}`, {
-    hint: "Use --net nat or --net host",
-  });
-}
-
-/** What QEMU's own stack gives its only guest. */
-function userNetwork(): { address: Cidr; gateway: Address; dns: Address[] } {
-  return {
-    address: parseCidr("10.0.2.15/24"),
-    gateway: parseAddress("10.0.2.2"),
-    dns: [parseAddress("10.0.2.3")],
-  };
 }

@@ -12,6 +12,7 @@ import { buildInitrd, buildStaticInitrd, moduleInitrdPath } from "#guest/initrd.
 import type { BootKernel } from "#kernels/service.ts";
 import { addressOf } from "#net/address.ts";
 import type { Attachment } from "#net/network.ts";
+import { parsePolicy } from "#net/policy/policy.ts";
 import { chooseDriver } from "#vmm/choose.ts";
 import type { BootSpec, Machine } from "#vmm/driver.ts";
 import type { VmDeps } from "./deps.ts";
@@ -53,7 +54,13 @@ export async function launch(deps: VmDeps, vm: VmRecord, options: BootOptions): 
     const kernel = await bootKernel(deps, vm, { image, vsock, signal: options.signal });
     const lowers = lowersOf(deps, vm, image);
     const attachment = await deps.network.attach(
-      { machineId: vm.id, mode: vm.spec.network, address: vm.spec.address, mac: vm.spec.mac },
+      {
+        machineId: vm.id,
+        mode: vm.spec.network,
+        address: vm.spec.address,
+        mac: vm.spec.mac,
+        policy: vm.spec.allow && parsePolicy(vm.spec.allow),
+      },
       options.signal,
     );
     for (const message of "warnings" in attachment ? attachment.warnings : []) {

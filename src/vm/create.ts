@@ -10,6 +10,7 @@ import type { WorkOptions } from "#images/service.ts";
 import { parseNeeds } from "#kernels/select.ts";
 import { tryParseAddress } from "#net/address.ts";
 import { macAddress } from "#net/names.ts";
+import { checkPolicy } from "#net/policy/policy.ts";
 import { checkPorts } from "#net/ports/spec.ts";
 import { kvmState } from "#vmm/host.ts";
 import type { VmDeps } from "./deps.ts";
@@ -55,6 +56,7 @@ export async function enterVm(
           network,
           ...addressOf(deps, network),
           mac: macAddress(id),
+          ...policyOf(request, network),
           ...(request.ports?.length ? { ports: checkPorts(request.ports) } : {}),
           machineId: randomBytes(16).toString("hex"),
           env: request.env ?? {},
@@ -78,6 +80,10 @@ function sizesOf(request: VmCreate, { values, origins }: Config) {
     memory_mib: request.memory_mib ?? Math.floor(values["vm.memory"] / MiB),
     disk_bytes: request.disk_bytes ?? values["vm.disk"],
   };
+}
+
+function policyOf({ policy }: VmCreate, network: NetworkMode): { allow?: string[] } {
+  return policy ? { allow: checkPolicy(policy.allow, network) } : {};
 }
 
 function addressOf(deps: VmDeps, network: NetworkMode): { address?: string } {

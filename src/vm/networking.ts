@@ -1,11 +1,12 @@
 /** What of a machine's network can be changed, whether it runs or not. */
-import type { PortEnd, PortRequest } from "#api/network.ts";
+import type { PolicyLog, PortEnd, PortRequest } from "#api/network.ts";
 import type { Vm } from "#api/vm.ts";
 import { BangerError } from "#base/error.ts";
+import { checkPolicy, type Policy, parsePolicy } from "#net/policy/policy.ts";
 import { checkPorts, hostEnd, isSamePort, type PublishedPort } from "#net/ports/spec.ts";
 import type { VmDeps } from "./deps.ts";
 import type { Lifecycle } from "./lifecycle.ts";
-import { getVm, toApi, type VmRecord } from "./records.ts";
+import { findVm, getVm, toApi, updateVm, type VmRecord, type VmSpec } from "./records.ts";
 
 export class VmNetworking {
   readonly #deps: VmDeps;
@@ -43,6 +44,68 @@ export class VmNetworking {
     });
   }
 
+  /** What the machine may reach from now on; null is everything. */
+  async setPolicy(ref: string, allow: readonly string[] | null): Promise<Vm> {
+    return await this.#inTurn(ref, (vm) => this.#setAllow(vm, allow ?? undefined));
+  }
+
+  /** `invalid_state` for a machine without a policy, `not_found` for a rule that is not there. */
+  async changePolicy(
+    ref: string,
+    { add = [], remove = [] }: { add?: string[] | undefined; remove?: string[] | undefined },
+  ): Promise<Vm> {
+    return await this.#inTurn(ref, async (vm) => {
+      const rules = new Set(requirePolicy(vm));
+      for (const rule of remove) {
+        if (rules.delete(rule.trim())) continue;
+        throw new BangerError(
+          "not_found",
+          `Cannot deny "${rule}": no rule of machine "${vm.name}" says just that`,
+          { hint: `See its rules: banger vm policy show ${vm.name}` },
+        );
+      }
+      await this.#setAllow(vm, [...rules, ...add]);
+    });
+  }
+
+  async policyLog(ref: string): Promise<PolicyLog> {
+    const vm = getVm(this.#deps.db, ref);
+    requirePolicy(vm);
+    const log = await this.#deps.network.policyLog(vm.id);
+    if (log) return log;
+    throw new BangerError(
+      "invalid_state",
+      `Cannot read the log of "${vm.name}": it is not running`,
+      {
+        hint: "What a policy did is counted by the kernel for as long as the machine runs",
+      },
+    );
+  }
+
+  /** For a daemon that takes up the machines of an earlier one. */
+  policyOf(id: string): Policy | undefined {
+    const allow = findVm(this.#deps.db, id)?.spec.allow;
+    return allow && parsePolicy(allow);
+  }
+
+  async #setAllow(vm: VmRecord, wanted: readonly string[] | undefined): Promise<void> {
+    const { allow: _, ...spec } = vm.spec;
+    const allow = wanted && checkPolicy(wanted, spec.network);
+    // First, since a daemon that takes up the machine goes by what is recorded.
+    this.#record(vm, { ...spec, ...(allow ? { allow } : {}) });
+    if (!this.#lifecycle.live(vm.id) || !(allow || vm.spec.allow)) return;
+    try {
+      await this.#deps.network.setPolicy(vm.id, allow && parsePolicy(allow));
+    } catch (error) {
+      this.#record(vm, vm.spec);
+      throw error;
+    }
+  }
+
+  #record({ id }: VmRecord, spec: VmSpec): void {
+    updateVm(this.#deps.db, getVm(this.#deps.db, id), { spec });
+  }
+
   async #setPorts(vm: VmRecord, wanted: readonly PublishedPort[]): Promise<void> {
     const { ports } = this.#lifecycle;
     if (this.#lifecycle.live(vm.id)) await ports.set(vm, wanted);
@@ -56,4 +119,13 @@ export class VmNetworking {
     await this.#lifecycle.turns.run(id, () => change(getVm(db, id)));
     return toApi(getVm(db, id));
   }
+}
+
+function requirePolicy({ name, spec }: VmRecord): readonly string[] {
+  if (spec.allow) return spec.allow;
+  throw new BangerError(
+    "invalid_state",
+    `Cannot change the policy of "${name}": it has none, and may reach everything`,
+    { hint: `Give it one that allows nothing: banger vm policy set ${name} --deny-all` },
+  );
 }

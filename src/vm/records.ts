@@ -28,6 +28,8 @@ export interface VmSpec {
   mac: string;
   /** Absent: none. */
   ports?: readonly PublishedPort[];
+  /** Rules as the user wrote them; absent: no policy. */
+  allow?: readonly string[];
   machineId: string;
   env: Record<string, string>;
   /** Id of the provisioned layer of its image that it stands on, for life. */
@@ -216,6 +218,7 @@ export function toApi(vm: VmRecord): Vm {
       ...(machineAddress(vm) ? { address: machineAddress(vm) } : {}),
       ...(spec.network === "none" ? {} : { mac: spec.mac }),
       ...(spec.ports ? { ports: [...spec.ports] } : {}),
+      ...(spec.allow ? { policy: { allow: [...spec.allow] } } : {}),
     },
     ...(runtime?.handle
       ? {

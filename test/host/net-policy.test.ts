@@ -1,7 +1,7 @@
 /** Egress policies as a guest meets them, with real servers and a real resolver behind. */
 import { expect } from "bun:test";
+import type { PolicyLog } from "#api/network.ts";
 import { newId } from "#base/id.ts";
-import type { PolicyLog } from "#net/policy/log.ts";
 import { testNeeding } from "#test/needs.ts";
 import { attach, detach, NO_ANSWER_MS, refused } from "#test/net-calls.ts";
 import { NetLab, OUTSIDE } from "#test/net-lab.ts";
@@ -146,8 +146,7 @@ hostTest("a policy stands while no daemon runs, and the next one takes it up", a
   expect(await get(lab, "a", SHOP)).toBe("hello");
   expect(await get(lab, "a", EVIL)).toBe(REFUSED);
   const daemon = lab.daemon({ dns });
-  await daemon.call({ op: "resume" });
-  await daemon.call({ op: "adoptPolicy", machineId: id, allow: ["shop.test"] });
+  await daemon.call({ op: "resume", policies: { [id]: ["shop.test"] } });
   expect(await download.outcome).toBe("whole");
   expect(await get(lab, "a", "evil.test")).toBe("no such name");
   expect(await get(lab, "a", "shop.test")).toBe("hello");

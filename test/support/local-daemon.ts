@@ -238,6 +238,9 @@ function makeRouter(daemon: Daemon, state: { streams: number }) {
       prune: os.vm.prune.handler(() => []),
       publish: os.vm.publish.handler(nowhere),
       unpublish: os.vm.unpublish.handler(nowhere),
+      setPolicy: os.vm.setPolicy.handler(nowhere),
+      changePolicy: os.vm.changePolicy.handler(nowhere),
+      policyLog: os.vm.policyLog.handler(nowhere),
       remove: os.vm.remove.handler(({ input }) => {
         daemon.vms.delete(find(input.name).name);
         return {};

@@ -29,13 +29,15 @@ export type WorkerAttach = Omit<AttachRequest, "policy"> & { allow?: string[] };
 export type NetCall =
   | { id: number; op: "attach"; request: WorkerAttach; abortAfter_ms?: number }
   | { id: number; op: "detach"; machineId: string; mode: "nat" | "host" }
-  | { id: number; op: "setPolicy" | "adoptPolicy"; machineId: string; allow?: string[] }
+  | { id: number; op: "setPolicy"; machineId: string; allow?: string[] }
   | { id: number; op: "policyLog"; machineId: string }
   | { id: number; op: "setNetworks"; machineId: string; networks: string[] }
   | { id: number; op: "membersOf"; network: string }
   | { id: number; op: "names"; names: Record<string, string> }
   | { id: number; op: "publish"; machineId: string; address: string; ports: PortRequest[] }
-  | { id: number; op: "resume" | "checks" | "addressesInUse" };
+  /** Policies by machine, as the records say. */
+  | { id: number; op: "resume"; policies?: Record<string, string[]> }
+  | { id: number; op: "checks" | "addressesInUse" };
 
 export type NetAnswer =
   | { id: number; ok: unknown }
@@ -60,10 +62,8 @@ async function answer(call: NetCall): Promise<unknown> {
       return await network.detach(call);
     case "setPolicy":
       return await network.setPolicy(call.machineId, call.allow && parsePolicy(call.allow));
-    case "adoptPolicy":
-      return await network.adoptPolicy(call.machineId, parsePolicy(call.allow ?? []));
     case "policyLog":
-      return await policies.log(call.machineId);
+      return await network.policyLog(call.machineId);
     case "setNetworks":
       return await network.setNetworks(call.machineId, call.networks);
     case "membersOf":
@@ -79,7 +79,10 @@ async function answer(call: NetCall): Promise<unknown> {
       return await ports.publish(call.machineId, call.ports, { connect, openFlow });
     }
     case "resume":
-      return await network.resume();
+      return await network.resume((id) => {
+        const allow = call.policies?.[id];
+        return allow && parsePolicy(allow);
+      });
     case "checks":
       return await checks(options);
     case "addressesInUse":

@@ -1,5 +1,5 @@
 /** How what belongs to machines' networks looks as text. */
-import type { PublishedPort } from "#api/network.ts";
+import type { Policy, PolicyLog, PublishedPort } from "#api/network.ts";
 import { table } from "./table.ts";
 
 /** "127.0.0.1:8080->80/tcp". */
@@ -18,4 +18,34 @@ export function portTable(ports: readonly PublishedPort[]): string {
       protocol,
     ]),
   );
+}
+
+/** One line: what a machine may reach. */
+export function policyText(policy: Policy | undefined): string {
+  if (!policy) return "everything";
+  return policy.allow.length > 0 ? policy.allow.join(", ") : "nothing";
+}
+
+export function policyLogText(log: PolicyLog): string {
+  const rules = table(
+    ["RULE", "CONNECTIONS"],
+    log.rules.map(({ rule, connections }) => [rule, String(connections)]),
+  );
+  const connections = table(
+    ["LAST", "VERDICT", "ADDRESS", "NAME", "PROTOCOL", "PORT", "PACKETS"],
+    log.connections.map((each) => [
+      each.lastAt,
+      each.verdict,
+      each.address,
+      each.name ?? "-",
+      each.protocol,
+      String(each.port ?? "-"),
+      String(each.packets),
+    ]),
+  );
+  const names = table(
+    ["ASKED", "VERDICT", "NAME"],
+    log.names.map(({ at, verdict, name }) => [at, verdict, name]),
+  );
+  return [rules, connections, names].join("\n\n");
 }

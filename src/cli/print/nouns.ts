@@ -4,7 +4,7 @@ import type { Kernel } from "#api/kernel.ts";
 import type { Vm } from "#api/vm.ts";
 import { formatDuration } from "#base/duration.ts";
 import { formatSize, MiB } from "#base/size.ts";
-import { portText } from "./network.ts";
+import { policyText, portText } from "./network.ts";
 import { pairs, table } from "./table.ts";
 
 /** "5m12s ago"; a clock that went back counts as now. */
@@ -44,6 +44,7 @@ export function vmText(vm: Vm): string {
     ["Network", vm.network.mode],
     ["Address", vm.network.address],
     ["MAC", vm.network.mac],
+    ["May reach", vm.network.policy && policyText(vm.network.policy)],
     ["Ports", vm.network.ports?.map(portText).join(", ")],
     ["Monitor", vm.vmm && `${vm.vmm.driver} (${vm.vmm.accelerator}), pid ${vm.vmm.pid}`],
     ["Created", `${vm.createdAt} (${ago(vm.createdAt)})`],

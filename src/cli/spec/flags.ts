@@ -48,6 +48,11 @@ export const machineFlags = {
     "-p, --publish <port>",
     "Open a port of this computer to it: [ADDRESS:][HOST:]GUEST[/tcp|udp]",
   ),
+  allow: list(
+    "--allow <rule>",
+    "Let it reach this and nothing else: NAME, *.NAME, ADDRESS or BLOCK, each with an optional :PORT",
+  ),
+  denyAll: toggle("--deny-all", "Let it reach nothing, or only what --allow says"),
   restart: choice("--restart <policy>", "Start it again when it ends by itself", [
     "no",
     "on-failure",

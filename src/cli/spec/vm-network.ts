@@ -1,5 +1,5 @@
 /** What of a machine's network can be changed while it runs. */
-import { command, group, one, some } from "./types.ts";
+import { any, command, group, one, some, toggle } from "./types.ts";
 
 const machine = one("Name or id of the machine", { completes: "vm" });
 
@@ -25,5 +25,46 @@ export const portCommands = group("Published ports of a machine", {
     aliases: ["remove"],
     args: { vm: machine, ports: some("Ports of this computer, such as 8080") },
     examples: ["banger vm port rm testbox 8080", "banger vm port rm testbox 0.0.0.0:5353/udp"],
+  }),
+});
+
+const ruleDetails =
+  "A rule is a name, *.NAME, an address or a block, each with an optional :PORT: example.com:443, *.example.com, 192.0.2.0/24.";
+
+export const policyCommands = group("What a machine may reach", {
+  show: command({
+    brief: "Show what a machine may reach",
+    args: { vm: machine },
+    examples: ["banger vm policy show testbox"],
+  }),
+  set: command({
+    brief: "Let a machine reach what the rules say, and nothing else",
+    details: ruleDetails,
+    args: { vm: machine, rules: any("Rules, such as example.com:443") },
+    flags: {
+      denyAll: toggle("--deny-all", "No rules: it reaches nothing"),
+      allowAll: toggle("--allow-all", "No policy: it reaches everything"),
+    },
+    examples: [
+      "banger vm policy set testbox example.org '*.example.com:443'",
+      "banger vm policy set testbox --deny-all",
+      "banger vm policy set testbox --allow-all",
+    ],
+  }),
+  allow: command({
+    brief: "Add rules to the policy of a machine",
+    details: ruleDetails,
+    args: { vm: machine, rules: some("Rules, such as example.com:443") },
+    examples: ["banger vm policy allow testbox api.example.com:443"],
+  }),
+  deny: command({
+    brief: "Take rules out of the policy of a machine",
+    args: { vm: machine, rules: some("Rules as `vm policy show` prints them") },
+    examples: ["banger vm policy deny testbox api.example.com:443"],
+  }),
+  log: command({
+    brief: "Show what the policy of a running machine has let through and what not",
+    args: { vm: machine },
+    examples: ["banger vm policy log testbox", "banger vm policy log --json testbox"],
   }),
 });

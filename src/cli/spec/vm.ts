@@ -1,7 +1,7 @@
 import { countArg, durationArg, textArg } from "#cli/args/numbers.ts";
 import { commandFlags, environmentFlags, machineFlags } from "./flags.ts";
 import { any, command, group, one, optional, some, toggle, value } from "./types.ts";
-import { portCommands } from "./vm-network.ts";
+import { policyCommands, portCommands } from "./vm-network.ts";
 
 const machine = one("Name or id of the machine", { completes: "vm" });
 const machines = some("Names or ids of machines", { completes: "vm" });
@@ -131,6 +131,7 @@ export const vmCommands = group("Machines: make, run, enter, stop", {
     ],
   }),
   port: portCommands,
+  policy: policyCommands,
   logs: command({
     brief: "Print what a machine's console said",
     args: { vm: machine },

@@ -20,7 +20,7 @@ export function systemHandlers({ os, services }: Base) {
     }),
     repair: os.system.repair.handler(async ({ input }) => {
       const isDryRun = input.dryRun ?? false;
-      if (!isDryRun) await services.network.resume();
+      if (!isDryRun) await services.network.resume((id) => vms.networking.policyOf(id));
       return await vms.repair({ isDryRun });
     }),
     events: os.system.events.handler(({ signal }) => vms.events(signal)),

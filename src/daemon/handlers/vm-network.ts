@@ -8,5 +8,12 @@ export function vmNetworkHandlers({ os, services }: Base) {
     unpublish: os.vm.unpublish.handler(({ input }) =>
       networking.unpublish(input.name, input.ports),
     ),
+    setPolicy: os.vm.setPolicy.handler(({ input }) =>
+      networking.setPolicy(input.name, input.allow),
+    ),
+    changePolicy: os.vm.changePolicy.handler(({ input }) =>
+      networking.changePolicy(input.name, input),
+    ),
+    policyLog: os.vm.policyLog.handler(({ input }) => networking.policyLog(input.name)),
   };
 }

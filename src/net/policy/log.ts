@@ -1,38 +1,7 @@
 /** Reads back from the kernel what a policy has let through and what it has not. */
+import type { ConnectionLogEntry, NameLogEntry, PolicyLog } from "#api/network.ts";
 import type { Policy } from "./policy.ts";
 import { type KnownAddresses, ruleCounter, SEEN_TIMEOUT_S } from "./table.ts";
-
-export interface NameLogEntry {
-  name: string;
-  verdict: "allowed" | "denied";
-  /** ISO 8601. */
-  at: string;
-}
-
-export interface PolicyLog {
-  /** `connections` that the rule has let through since the policy was set. */
-  rules: { rule: string; connections: number }[];
-  /** Packets that no rule allowed. */
-  denied_packets: number;
-  /** Of the last day, the latest first. */
-  connections: ConnectionLogEntry[];
-  /** Questions, the oldest first. */
-  names: NameLogEntry[];
-}
-
-export interface ConnectionLogEntry {
-  verdict: "allowed" | "denied";
-  address: string;
-  /** Under which the machine asked for the address. */
-  name?: string;
-  /** "tcp", "udp", "icmp" or a number. */
-  protocol: string;
-  port?: number;
-  /** The first one of each connection that was allowed; every one that was denied. */
-  packets: number;
-  /** ISO 8601, to the second. */
-  lastAt: string;
-}
 
 export interface PolicyTable {
   counters: Map<string, number>;

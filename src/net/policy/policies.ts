@@ -3,14 +3,15 @@
  * addresses kept in step with the answers. Hung between the DNS server and the rules.
  */
 
+import type { NameLogEntry, PolicyLog } from "#api/network.ts";
 import { KeyedQueue } from "#base/queue.ts";
 import type { Address } from "#net/address.ts";
 import { contains, familyOf, parseCidr } from "#net/address.ts";
 import type { DnsFilter, NameVerdict, ResolvedAddress } from "#net/dns/filter.ts";
 import { readNft, runNft } from "#net/nft.ts";
-import { type NameLogEntry, type PolicyLog, parsePolicyTable, readLog } from "./log.ts";
+import { parsePolicyTable, readLog } from "./log.ts";
 import { allowsAnyName, matchesName, type Policy } from "./policy.ts";
-import { emptyPolicy, nameSet, type PolicyMachine, renderPolicy } from "./table.ts";
+import { emptyPolicy, nameSet, type PolicyMachine, policyMark, renderPolicy } from "./table.ts";
 
 /** A program may use an address for longer than its TTL says, and most TTLs are short. */
 const MIN_HOLD_S = 300;
@@ -46,11 +47,15 @@ export class Policies implements DnsFilter {
     });
   }
 
-  /** Takes over what an earlier daemon has applied; connections go on. Applies it where it is gone. */
+  /**
+   * Takes over what an earlier daemon has applied; connections go on. Applies it where it is gone,
+   * and where another policy is in its place.
+   */
   async adopt(machine: PolicyMachine, policy: Policy): Promise<void> {
     const table = await readNft(["-t", "list", "table", "inet", machine.tap]);
-    if (!table) await this.apply(machine, policy);
-    else this.remember(machine, policy);
+    const isApplied = parsePolicyTable(table).counters.has(policyMark(policy));
+    if (isApplied) this.remember(machine, policy);
+    else await this.apply(machine, policy);
   }
 
   /** Lets the machine reach everything again. Safe to repeat. */

@@ -8,6 +8,7 @@ import {
   prefixOf,
   tryParseAddress,
 } from "#net/address.ts";
+import type { NetworkMode } from "#net/attachment.ts";
 import { ZONE } from "#net/dns/zone.ts";
 
 export const MAX_RULES = 64;
@@ -47,6 +48,18 @@ export function parsePolicy(allow: readonly string[]): Policy {
     );
   }
   return { rules: allow.map(parseRule) };
+}
+
+/**
+ * The rules as they are kept: each once. Errors as `parsePolicy`, and `unsupported` in a mode
+ * where machines have no tap of their own.
+ */
+export function checkPolicy(allow: readonly string[], mode: NetworkMode): string[] {
+  const { rules } = parsePolicy(allow);
+  if (mode === "nat" || mode === "host") return [...new Set(rules.map(({ text }) => text))];
+  throw new BangerError("unsupported", `Cannot give a policy to a machine with --net ${mode}`, {
+    hint: "Use --net nat or --net host",
+  });
 }
 
 export function matchesName(target: PolicyTarget, name: string): boolean {

@@ -53,6 +53,11 @@ export function ruleCounter(index: number): string {
   return `rule_${index}`;
 }
 
+/** A counter that counts nothing, whose name says of which policy the table is. */
+export function policyMark({ rules }: Policy): string {
+  return `policy_${hexOf(sha256(JSON.stringify(rules))).slice(0, 12)}`;
+}
+
 function renderTable(machine: PolicyMachine, policy: Policy, known: KnownAddresses): string {
   const { tap, address, bridge, gateway, dnsPort } = machine;
   // Connections that an earlier version of the policy let through have another mark, and are judged anew.
@@ -66,6 +71,7 @@ function renderTable(machine: PolicyMachine, policy: Policy, known: KnownAddress
     `comment "${OWNER_MARK}"`,
     ...policy.rules.map((_, index) => `counter ${ruleCounter(index)} { }`),
     "counter denied { }",
+    `counter ${policyMark(policy)} { }`,
     ...[...sets].map((set) => renderNameSet(set, known)),
     ...["allowed", "denied"].flatMap((verdict) => [
       `set ${verdict}_ports { typeof ip daddr . meta l4proto . th dport; ${seen.join(" ")}; }`,

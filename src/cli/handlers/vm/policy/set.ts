@@ -1,0 +1,23 @@
+import { BangerError } from "#base/error.ts";
+import type { Handler } from "#cli/context.ts";
+import { policyText } from "#cli/print/network.ts";
+import type { policyCommands } from "#cli/spec/vm-network.ts";
+
+export const run: Handler<typeof policyCommands.commands.set> = async (
+  { args, flags },
+  context,
+) => {
+  const isGiven = [args.rules.length > 0, flags.denyAll, flags.allowAll].filter(Boolean);
+  if (isGiven.length !== 1) {
+    throw new BangerError(
+      "invalid_argument",
+      "Cannot set the policy: give either rules, or --deny-all, or --allow-all",
+    );
+  }
+  const client = await context.daemon();
+  const vm = await client.vm.setPolicy(
+    { name: args.vm, allow: flags.allowAll ? null : args.rules },
+    { signal: context.interrupt.signal },
+  );
+  await context.output.document(vm, () => policyText(vm.network.policy));
+};

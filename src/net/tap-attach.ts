@@ -1,0 +1,127 @@
+/** Connects a machine by a tap of its own, which takes rights on this computer. */
+import { BangerError, throwIfAborted } from "#base/error.ts";
+import { type Address, addressOf, type Cidr, joinCidr, parseAddress, prefixOf } from "./address.ts";
+import type { AttachRequest, TapAttachment } from "./attachment.ts";
+import { bridgeMark, bridgeSteps, gatewayCidr } from "./bridge.ts";
+import {
+  type BridgeMark,
+  type MachineTap,
+  machineTaps,
+  parseTapAlias,
+  poolTaps,
+  readDevice,
+  tapAlias,
+  uplinkMtu,
+} from "./devices.ts";
+import type { GuestDns } from "./dns/server.ts";
+import { guestResolvers } from "./guest-dns.ts";
+import { applyLinks, disableIpv6, enableForwarding, removeCommand, tapCommands } from "./link.ts";
+import { checkMac, checkNetworks, macAddress, tapName } from "./names.ts";
+import type { Policies } from "./policy/policies.ts";
+import { assertEnforceable } from "./policy/policy.ts";
+import { emptyPolicy, type PolicyMachine, renderPolicy } from "./policy/table.ts";
+import { allocateAddress, checkMachineAddress } from "./pool.ts";
+import { applyRules, settle } from "./settle.ts";
+
+const DNS_PORT = 53;
+
+export type TapRequest = AttachRequest & { mode: "nat" | "host" };
+
+export interface TapContext {
+  bridge: string;
+  subnet: Cidr;
+  /** Who may open the tap. */
+  user_uid: number;
+  dns: GuestDns | undefined;
+  policies: Policies;
+  signal: AbortSignal | undefined;
+}
+
+/** What the rules of a policy are about. */
+export function policyMachine(
+  { machineId, tap, address }: MachineTap,
+  { bridge, mark }: { bridge: string; mark: BridgeMark },
+): PolicyMachine {
+  const { gateway, dnsPort = DNS_PORT } = mark;
+  return { machineId, tap, address, bridge, gateway: addressOf(gateway), dnsPort };
+}
+
+/** For whoever has the network to themselves. On failure or abort all that was made is undone. */
+export async function attachTap(request: TapRequest, context: TapContext): Promise<TapAttachment> {
+  const { bridge, subnet, dns: server, policies, signal } = context;
+  const { machineId, mode, policy } = request;
+  const mac = checkMac(request.mac ?? macAddress(machineId));
+  const networks = checkNetworks(request.networks ?? []);
+  const tap = tapName(machineId);
+  const staleTap = staleTapCommands(tap, machineId);
+  const steps = await bridgeSteps({ bridge, subnet, signal });
+  const address = chooseAddress(request, context);
+  const machine: MachineTap = { tap, machineId, mode, address, mac, networks };
+  const mtu = uplinkMtu();
+  throwIfAborted(signal);
+  const isIsolated = networks.length === 0;
+  const plan = { tap, alias: tapAlias(machine), bridge, isIsolated, mtu };
+  try {
+    const tapSteps = tapCommands({ ...plan, user_uid: context.user_uid });
+    await applyLinks([...staleTap, ...steps, ...tapSteps]);
+    for (const device of [bridge, tap]) disableIpv6(device);
+    if (mode === "nat") enableForwarding();
+    throwIfAborted(signal);
+    const resolvers = await guestResolvers(server, bridgeMark(bridge, subnet));
+    if (policy) assertEnforceable(policy, resolvers);
+    const ruled = policyMachine(machine, { bridge, mark: bridgeMark(bridge, subnet) });
+    await applyRules(bridge, policy ? renderPolicy(ruled, policy) : emptyPolicy(tap));
+    if (policy) policies.remember(ruled, policy);
+    throwIfAborted(signal);
+    const { isOwn, warnings } = resolvers;
+    // A policy closes the way to any other server.
+    const dns = policy && !isOwn ? [] : resolvers.dns;
+    const prefix = prefixOf(subnet);
+    const gateway = addressOf(gatewayCidr(subnet));
+    return { mode, tap, mac, address: joinCidr(address, prefix), gateway, dns, mtu, warnings };
+  } catch (error) {
+    policies.forget(machineId);
+    const made = steps.length > 0 ? [tap, bridge] : [tap];
+    // The first failure tells more than one of undoing it; `detach` tries that again.
+    await settle(bridge, { remove: made, more: emptyPolicy(tap) }).catch(() => {});
+    throw error;
+  }
+}
+
+/** A tap of that name from an earlier run is made anew; anybody else's is left alone. */
+function staleTapCommands(tap: string, machineId: string): string[] {
+  const device = readDevice(tap);
+  if (!device) return [];
+  if (parseTapAlias(tap, device.alias)?.machineId === machineId) return [removeCommand(tap)];
+  throw new BangerError(
+    "conflict",
+    `Cannot connect the machine: there is a device "${tap}" that banger did not make for it`,
+    { hint: `If nobody needs it: sudo ip link del ${tap}` },
+  );
+}
+
+function chooseAddress(
+  { address, inUse = [], machineId }: AttachRequest,
+  { bridge, subnet }: TapContext,
+): Address {
+  const connected = machineTaps(bridge).filter((each) => each.machineId !== machineId);
+  const others = [
+    ...connected.map((each) => ({ ...each, holder: `machine "${each.machineId}"` })),
+    ...poolTaps(bridge).map((each) => ({ ...each, holder: "the pool of banger setup" })),
+  ];
+  if (address === undefined) {
+    const taken = new Set([...inUse, ...others.map((each) => each.address)]);
+    return allocateAddress(subnet, { inUse: taken });
+  }
+  const wanted = parseAddress(address);
+  checkMachineAddress(subnet, wanted);
+  const taken = others.find((each) => each.address === wanted);
+  if (!taken) return wanted;
+  throw new BangerError(
+    "conflict",
+    `Cannot connect the machine: its address "${wanted}" is in use by ${taken.holder} on "${taken.tap}"`,
+    {
+      hint: "Another daemon shares the subnet: give each its own network.subnet and network.bridge",
+    },
+  );
+}
