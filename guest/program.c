@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "changes.h"
 #include "datagrams.h"
 #include "files.h"
 #include "io.h"
@@ -33,6 +34,7 @@ static const struct program {
 	{ "write", 2, files_write },
 	{ "mkdir", 3, files_mkdir },
 	{ "remove", 2, files_remove },
+	{ "watch", 2, changes_watch },
 	{ "ports", 0, sockets_list },
 	{ "sftp", 0, sftp_serve },
 	{ "listen", 3, listen_serve },

@@ -6,6 +6,7 @@
 
 import { eventIterator, oc } from "@orpc/contract";
 import { z } from "zod";
+import { fileContract } from "./contract-file.ts";
 import { vmNetworkContract } from "./contract-network.ts";
 import { systemContract } from "./contract-system.ts";
 import { vmContract } from "./contract-vm.ts";
@@ -277,4 +278,5 @@ export const contract = {
       .output(nothing),
   },
   vm: { ...vmContract, ...vmNetworkContract },
+  file: fileContract,
 };

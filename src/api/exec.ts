@@ -1,6 +1,6 @@
 /**
- * A command in a machine, over a WebSocket, from the caller's terminal to the guest's
- * process and back. Served at `/v1/exec`, subprotocol "banger.exec.v1".
+ * A stream of a machine over a WebSocket: a command, from the caller's terminal to the guest's
+ * process and back, or a connection, a file, a session. Served at `/v1/exec`, subprotocol "banger.exec.v1".
  *
  * The client opens with one text message, an `ExecOpen`. After that
  *   client → daemon  binary: stdin bytes
@@ -15,6 +15,7 @@
  * client waits for the first `grant` before it sends stdin.
  */
 import { z } from "zod";
+import { guestPath, guestUser } from "./file.ts";
 import { environment, vmCreate, vmRef } from "./vm.ts";
 
 export {
@@ -26,7 +27,10 @@ export {
   STDOUT_TAG,
 } from "./exec-constants.ts";
 
-const terminalSize = z.object({
+/** Timers count no further. */
+export const EXEC_TIMEOUT_MAX_MS = 2 ** 31 - 1;
+
+export const terminalSize = z.object({
   columns: z.int().min(1).max(10_000),
   rows: z.int().min(1).max(10_000),
 });
@@ -44,8 +48,14 @@ export const execRequest = z.object({
   terminal: terminalSize.optional(),
   /** Whether the client will send stdin; otherwise it is empty. */
   stdin: z.boolean().optional(),
+  /** Then it is asked to end, and ended a moment later; the stream fails with `timeout`. */
+  timeout_ms: z.int().min(1).max(EXEC_TIMEOUT_MAX_MS).optional(),
+  /** Of stdout and stderr together; what prints more is ended, and the stream fails with `limit_exceeded`. */
+  outputMax_bytes: z.int().min(0).optional(),
 });
 export type ExecRequest = z.infer<typeof execRequest>;
+
+const fileOfVm = { vm: vmRef, path: guestPath, user: guestUser.optional() };
 
 export const execOpen = z.discriminatedUnion("kind", [
   /** A command in a machine that runs. */
@@ -68,6 +78,12 @@ export const execOpen = z.discriminatedUnion("kind", [
       z.object({ path: z.string().min(1).max(107) }),
     ]),
   }),
+  /** A file of the machine, as "stdout". */
+  z.object({ kind: z.literal("read"), ...fileOfVm }),
+  /** A file or tree of the machine as a tar archive, as "stdout". */
+  z.object({ kind: z.literal("archive"), ...fileOfVm }),
+  /** A tar archive, as "stdin", that is taken apart below a folder of the machine, which is made if it is missing. */
+  z.object({ kind: z.literal("extract"), ...fileOfVm }),
 ]);
 export type ExecOpen = z.infer<typeof execOpen>;
 

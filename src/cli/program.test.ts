@@ -100,8 +100,8 @@ test("a value that cannot be read names its flag", () => {
 
 test("mistakes are said in one sentence, with what was meant", async () => {
   const said = async (...words: string[]) => (await runCli(words, { env: {} })).stderr;
-  expect(await said("vm", "crate")).toBe(
-    'error: Cannot understand the command: unknown command "crate"\nhint: Did you mean "create"?\n',
+  expect(await said("vm", "craete")).toBe(
+    'error: Cannot understand the command: unknown command "craete"\nhint: Did you mean "create"?\n',
   );
   expect(await said("vm", "list", "--jsn")).toBe(
     'error: Cannot understand the command: unknown option "--jsn"\nhint: Did you mean "--json"?\n',

@@ -13,6 +13,7 @@ import { Policies } from "#net/policy/policies.ts";
 import { daemonResolvers } from "#net/resolvers.ts";
 import { parseMirrors } from "#oci/mirrors.ts";
 import { openStore } from "#store/db.ts";
+import { VmFiles } from "#vm/files.ts";
 import { machineNames } from "#vm/resolve-names.ts";
 import { VmService } from "#vm/service.ts";
 import { createFirecrackerDriver } from "#vmm/firecracker/driver.ts";
@@ -24,6 +25,7 @@ export interface Services {
   kernels: KernelService;
   images: ImageService;
   vms: VmService;
+  files: VmFiles;
   network: Network;
   startedAt: string;
   calls: CallCounts;
@@ -93,6 +95,7 @@ export function compose(config: Config, shutdown: () => void): Services {
     kernels,
     images,
     vms,
+    files: new VmFiles(vms),
     network,
     startedAt: new Date().toISOString(),
     calls: new CallCounts(),

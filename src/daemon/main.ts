@@ -51,7 +51,7 @@ export async function runDaemon(): Promise<void> {
   const server = await serve({
     socket: config.paths.socket,
     router: makeRouter(services),
-    vms: services.vms,
+    services,
     calls: services.calls,
   });
   log.info("banger {version} listens on {socket}", {

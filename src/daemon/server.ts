@@ -11,8 +11,8 @@ import { EXEC_MESSAGE_MAX_BYTES, EXEC_PATH, EXEC_PROTOCOL } from "#api/exec.ts";
 import { BangerError } from "#base/error.ts";
 import { MiB } from "#base/size.ts";
 import { version } from "#base/version.ts";
-import type { VmService } from "#vm/service.ts";
 import { type ExecSession, openSession } from "./exec-session.ts";
+import type { StreamServices } from "./exec-streams.ts";
 import type { makeRouter } from "./handlers/router.ts";
 import { type CallCounts, METRICS_TYPE, metricsText } from "./metrics.ts";
 
@@ -27,7 +27,7 @@ const withoutTimeout: object = { idleTimeout: 0 };
 interface ServerOptions {
   socket: string;
   router: ReturnType<typeof makeRouter>;
-  vms: VmService;
+  services: StreamServices;
   calls: CallCounts;
 }
 
@@ -36,7 +36,12 @@ export interface RunningServer {
 }
 
 /** A socket file that nobody answers on is left from a dead daemon and replaced. */
-export async function serve({ socket, router, vms, calls }: ServerOptions): Promise<RunningServer> {
+export async function serve({
+  socket,
+  router,
+  services,
+  calls,
+}: ServerOptions): Promise<RunningServer> {
   mkdirSync(dirname(socket), { recursive: true, mode: 0o700 });
   await removeStale(socket);
   const rpc = new RPCHandler(router);
@@ -54,7 +59,7 @@ export async function serve({ socket, router, vms, calls }: ServerOptions): Prom
         return new Response(`This is a WebSocket, subprotocol ${EXEC_PROTOCOL}\n`, { status: 426 });
       }
       if (pathname === "/metrics") {
-        const text = metricsText(vms.list(), calls);
+        const text = metricsText(services.vms.list(), calls);
         return new Response(text, { headers: { "Content-Type": METRICS_TYPE } });
       }
       if (pathname === "/openapi.json") return Response.json(await openApiDocument());
@@ -72,7 +77,7 @@ export async function serve({ socket, router, vms, calls }: ServerOptions): Prom
       backpressureLimit: 16 * MiB,
       idleTimeout: 0,
       open(socket) {
-        socket.data.session = openSession(socket, vms);
+        socket.data.session = openSession(socket, services);
       },
       message(socket, message) {
         socket.data.session?.receive(message);

@@ -1,6 +1,7 @@
 /** The guest agent as the host uses it: one connection over one pipe, many streams. */
 import type { Duplex } from "node:stream";
 import { BangerError, throwIfAborted } from "#base/error.ts";
+import { type PathChange, watchPath } from "./changes.ts";
 import { type ConnectTarget, openConnection } from "./connect.ts";
 import { Connection } from "./connection.ts";
 import { type Datagrams, openDatagrams } from "./datagrams.ts";
@@ -53,6 +54,11 @@ export interface Agent {
     options: { onDatagram: (data: Uint8Array) => void; signal?: AbortSignal | undefined },
   ): Promise<Datagrams>;
   readonly files: GuestFiles;
+  /** Ends when the path is gone; `recursive`: with all that is below it. */
+  watch(
+    path: string,
+    options?: ProgramOptions & { recursive?: boolean },
+  ): AsyncGenerator<PathChange>;
   readonly sessions: GuestSessions;
   health(options?: CallOptions): Promise<Health>;
   /** Who listens in the machine. */
@@ -96,6 +102,7 @@ function agentOf(connection: Connection, hello: AgentHello): Agent {
     connect: (target, options) => openConnection(connection, target, options),
     datagrams: (target, options) => openDatagrams(connection, target, options),
     files: guestFiles(connection),
+    watch: (path, options) => watchPath(connection, path, options),
     sessions: guestSessions(connection),
     async health(options) {
       return decodeHealth(await ask(connection, Kind.health, options));

@@ -6,6 +6,7 @@ import type { MachineEvent, RepairStep } from "#api/system.ts";
 import type { Vm, VmCreate, VmExit } from "#api/vm.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import { newId } from "#base/id.ts";
+import type { Agent } from "#guest/agent.ts";
 import type { ConnectTarget } from "#guest/connect.ts";
 import type { ExecStream } from "#guest/exec.ts";
 import type { BootOptions } from "./boot.ts";
@@ -188,9 +189,7 @@ export class VmService {
       signal?: AbortSignal;
     } = {},
   ): Promise<ExecStream> {
-    await this.#recoverer.done(getVm(this.#deps.db, ref).id);
-    const vm = getVm(this.#deps.db, ref);
-    const live = this.#requireLive(vm, "run a command in");
+    const { vm, live } = await this.#reach(ref, "run a command in");
     const image = this.#deps.images.show(vm.imageId);
     const argv = options.asImage
       ? commandOf(image.config, request.argv, options.entrypoint)
@@ -209,10 +208,19 @@ export class VmService {
 
   /** Opens a TCP port or unix socket inside the machine. */
   async connect(ref: string, target: ConnectTarget, signal?: AbortSignal) {
+    const agent = await this.agent(ref, "connect to", signal);
+    return await agent.connect(target, signal ? { signal } : {});
+  }
+
+  /** The agent of a machine that runs; `verb` says what for, in the error of one that does not. */
+  async agent(ref: string, verb: string, signal?: AbortSignal): Promise<Agent> {
+    return await (await this.#reach(ref, verb)).live.running.agent(signal);
+  }
+
+  async #reach(ref: string, verb: string): Promise<{ vm: VmRecord; live: Live }> {
     await this.#recoverer.done(getVm(this.#deps.db, ref).id);
     const vm = getVm(this.#deps.db, ref);
-    const agent = await this.#requireLive(vm, "connect to").running.agent(signal);
-    return await agent.connect(target, signal ? { signal } : {});
+    return { vm, live: this.#requireLive(vm, verb) };
   }
 
   #requireLive(vm: VmRecord, verb: string): Live {

@@ -77,6 +77,7 @@ export class LocalSession {
 
   async #run(open: ExecOpen): Promise<void> {
     if (open.kind === "connect") return await this.#connect(open);
+    if (open.kind !== "exec" && open.kind !== "run") throw new Error("not part of this daemon");
     if (open.kind === "exec") this.#assertRunning(open.vm);
     else this.#say({ progress: { step: "boot", message: "Booting" } });
     const { cwd, env, terminal, stdin } = open.exec;

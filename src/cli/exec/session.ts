@@ -7,6 +7,7 @@ import { writeErr, writeOut } from "#cli/print/stdio.ts";
 import { variable } from "#config/environment.ts";
 import { type ExecConnection, openExec } from "#sdk/exec.ts";
 import { makeRaw, onResize, terminalSize } from "./terminal.ts";
+import { pumpStdin } from "./transfer.ts";
 
 /** A command that does not end at this many ^C is left alone; the daemon then ends it. */
 const PATIENCE = 3;
@@ -44,7 +45,7 @@ export function execRequest(
 /** Runs until the command has ended, and gives the exit status that this process should have. */
 export async function runSession(
   context: Context,
-  open: Exclude<ExecOpen, { kind: "connect" }>,
+  open: Extract<ExecOpen, { kind: "exec" | "run" }>,
 ): Promise<number> {
   const { interrupt, paths, output } = context;
   // The connection has no answer to give when there is no daemon, so one is made sure of first.
@@ -84,19 +85,7 @@ async function attach(
   using _resize = terminal ? onResize(connection.resize) : undefined;
   // It may have changed while the machine came up.
   if (terminal) connection.resize(terminalSize());
-  if (stdin) void pump(connection);
+  if (stdin) void pumpStdin(connection);
   const exit = await Promise.race([connection.exited, gaveUp.promise]);
   return "code" in exit ? exit.code : exitStatusOf(exit.signal);
-}
-
-/** Reads no faster than the machine takes it. */
-async function pump(connection: ExecConnection): Promise<void> {
-  try {
-    for await (const chunk of process.stdin.iterator({ destroyOnReturn: false })) {
-      if (!(await connection.writeStdin(chunk))) return;
-    }
-  } catch {
-    // A terminal that is gone ends the input like its end does.
-  }
-  connection.endStdin();
 }

@@ -1,6 +1,7 @@
 import { countArg, durationArg, textArg } from "#cli/args/numbers.ts";
 import { commandFlags, environmentFlags, machineFlags } from "./flags.ts";
 import { any, command, group, one, optional, some, toggle, value } from "./types.ts";
+import { vmFileCommands } from "./vm-files.ts";
 import { policyCommands, portCommands } from "./vm-network.ts";
 
 const machine = one("Name or id of the machine", { completes: "vm" });
@@ -71,11 +72,18 @@ export const vmCommands = group("Machines: make, run, enter, stop", {
     examples: ["banger vm kill testbox"],
   }),
   rm: command({
-    brief: "Remove machines and their disks",
+    brief: "Remove machines and their disks, or files of machines",
     aliases: ["remove", "delete"],
-    args: { vms: machines },
-    flags: { force: toggle("-f, --force", "Also if it runs") },
-    examples: ["banger vm rm testbox", "banger vm rm --force testbox other"],
+    args: { vms: some("Names or ids of machines, or files as testbox:/path", { completes: "vm" }) },
+    flags: {
+      force: toggle("-f, --force", "Also if it runs; no error for a file that is not there"),
+      recursive: toggle("-r, --recursive", "Folders of a machine with all that is in them"),
+    },
+    examples: [
+      "banger vm rm testbox",
+      "banger vm rm --force testbox other",
+      "banger vm rm -r testbox:/srv/old",
+    ],
   }),
   prune: command({
     brief: "Remove the machines that are stopped, with their disks",
@@ -83,8 +91,9 @@ export const vmCommands = group("Machines: make, run, enter, stop", {
     examples: ["banger vm prune", "banger vm prune --force"],
   }),
   list: command({
-    brief: "List machines",
+    brief: "List machines, or a folder of a machine",
     aliases: ["ls", "ps"],
+    args: { path: optional("Folder of a machine, as testbox:/path", { completes: "vm" }) },
     flags: {
       running: toggle("--running", "Only those that run"),
       all: toggle("-a, --all", "All of them (the default)", { isHidden: true }),
@@ -92,6 +101,7 @@ export const vmCommands = group("Machines: make, run, enter, stop", {
     examples: [
       "banger vm list",
       "banger vm list --json",
+      "banger vm ls testbox:/etc",
       "banger vm rm --force $(banger vm list -q)",
     ],
   }),
@@ -132,6 +142,7 @@ export const vmCommands = group("Machines: make, run, enter, stop", {
   }),
   port: portCommands,
   policy: policyCommands,
+  ...vmFileCommands,
   logs: command({
     brief: "Print what a machine's console said",
     args: { vm: machine },

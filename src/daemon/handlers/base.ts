@@ -46,5 +46,15 @@ export function handlerBase(services: Services) {
     })();
   }
 
-  return { os, stream, services };
+  /** What comes until the client leaves, which is no failure. */
+  async function* events<T>(signal: AbortSignal | undefined, source: AsyncIterable<T>) {
+    const inThisCall = AsyncLocalStorage.snapshot();
+    try {
+      yield* source;
+    } catch (error) {
+      if (!signal?.aborted) throw inThisCall(failed, error);
+    }
+  }
+
+  return { os, stream, events, services };
 }

@@ -1,6 +1,7 @@
 /** The contract, implemented: each procedure is one call into a domain. */
 import type { Services } from "#daemon/compose.ts";
 import { handlerBase } from "./base.ts";
+import { fileHandlers } from "./file.ts";
 import { imageHandlers } from "./image.ts";
 import { kernelHandlers } from "./kernel.ts";
 import { systemHandlers } from "./system.ts";
@@ -14,5 +15,6 @@ export function makeRouter(services: Services) {
     kernel: kernelHandlers(base),
     image: imageHandlers(base),
     vm: { ...vmHandlers(base), ...vmNetworkHandlers(base) },
+    file: fileHandlers(base),
   });
 }

@@ -1,8 +1,12 @@
-import type { Handler } from "#cli/context.ts";
+import { guestPathArg } from "#cli/args/guest-path.ts";
+import type { Context, Handler } from "#cli/context.ts";
+import { fileTable } from "#cli/print/files.ts";
 import { vmTable } from "#cli/print/nouns.ts";
+import { safeLine } from "#cli/print/text.ts";
 import type { vmCommands } from "#cli/spec/vm.ts";
 
-export const run: Handler<typeof vmCommands.commands.list> = async ({ flags }, context) => {
+export const run: Handler<typeof vmCommands.commands.list> = async ({ args, flags }, context) => {
+  if (args.path !== undefined) return await listFolder(args.path, context);
   const { output, interrupt } = context;
   const client = await context.daemon();
   const all = await client.vm.list(undefined, { signal: interrupt.signal });
@@ -11,3 +15,12 @@ export const run: Handler<typeof vmCommands.commands.list> = async ({ flags }, c
     output.quiet ? vms.map(({ name }) => name).join("\n") : vmTable(vms),
   );
 };
+
+async function listFolder(text: string, { output, interrupt, daemon }: Context): Promise<void> {
+  const path = guestPathArg(text);
+  const client = await daemon();
+  const entries = await client.file.list(path, { signal: interrupt.signal });
+  await output.document(entries, () =>
+    output.quiet ? entries.map(({ name }) => safeLine(name)).join("\n") : fileTable(entries),
+  );
+}

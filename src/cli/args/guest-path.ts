@@ -1,0 +1,30 @@
+/** Paths of machines on the command line, as scp has them: "testbox:/etc/hosts". */
+import { BangerError } from "#base/error.ts";
+
+export interface GuestPath {
+  name: string;
+  path: string;
+}
+
+/** Undefined for what names no machine: a colon after a slash belongs to the path of a file. */
+export function asGuestPath(text: string): GuestPath | undefined {
+  const match = /^([^:/]+):(.*)$/s.exec(text);
+  if (!match) return undefined;
+  return { name: match[1] ?? "", path: match[2] || "/" };
+}
+
+export function guestPathArg(text: string): GuestPath {
+  const found = asGuestPath(text);
+  if (found) return found;
+  throw new BangerError("invalid_argument", `Cannot use "${text}": it names no machine`, {
+    hint: "Write the machine before the path, such as testbox:/etc/hosts",
+  });
+}
+
+/** Permissions as chmod has them, such as 755. */
+export function modeArg(text: string): number {
+  if (/^[0-7]{1,4}$/.test(text)) return Number.parseInt(text, 8);
+  throw new BangerError("invalid_argument", `Cannot parse mode "${text}"`, {
+    hint: "Write it in octal digits, such as 755",
+  });
+}

@@ -1,0 +1,41 @@
+/** Bytes of a machine to standard output, or of standard input to a machine. */
+import type { ExecOpen } from "#api/exec.ts";
+import type { Context } from "#cli/context.ts";
+import { writeOut } from "#cli/print/stdio.ts";
+import { type ExecConnection, openExec } from "#sdk/exec.ts";
+
+type Download = Extract<ExecOpen, { kind: "read" | "archive" }>;
+type Upload = Extract<ExecOpen, { kind: "extract" }>;
+
+/** Resolves when all of it was written. */
+export async function download(context: Context, open: Download): Promise<void> {
+  await context.daemon();
+  const { paths, interrupt } = context;
+  const connection = openExec(paths.socket, open, {
+    onStdout: writeOut,
+    signal: interrupt.signal,
+  });
+  await connection.exited;
+}
+
+/** Resolves when the machine has taken all of it. */
+export async function upload(context: Context, open: Upload): Promise<void> {
+  await context.daemon();
+  const { paths, interrupt } = context;
+  const connection = openExec(paths.socket, open, { signal: interrupt.signal });
+  await connection.started;
+  void pumpStdin(connection);
+  await connection.exited;
+}
+
+/** Reads no faster than the machine takes it. */
+export async function pumpStdin(connection: ExecConnection): Promise<void> {
+  try {
+    for await (const chunk of process.stdin.iterator({ destroyOnReturn: false })) {
+      if (!(await connection.writeStdin(chunk))) return;
+    }
+  } catch {
+    // A terminal that is gone ends the input like its end does.
+  }
+  connection.endStdin();
+}

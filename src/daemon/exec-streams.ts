@@ -1,0 +1,197 @@
+/** What an exec WebSocket can be opened for: each kind joins the client to one stream of a machine. */
+import type { Duplex, Writable } from "node:stream";
+import { type ExecExit, type ExecOpen, STDERR_TAG, STDOUT_TAG } from "#api/exec.ts";
+import type { VmExit } from "#api/vm.ts";
+import type { ExecStream } from "#guest/exec.ts";
+import { endedError } from "#vm/ended.ts";
+import type { VmFiles } from "#vm/files.ts";
+import type { VmService } from "#vm/service.ts";
+import { limitExec } from "./exec-limits.ts";
+import type { Wire } from "./exec-session.ts";
+
+/** From the end of a machine's connection to that of its process. */
+const EXIT_GRACE_MS = 3000;
+const DONE: ExecExit = { code: 0 };
+
+export interface StreamServices {
+  vms: VmService;
+  files: VmFiles;
+}
+
+type Open<K extends ExecOpen["kind"]> = Extract<ExecOpen, { kind: K }>;
+
+/** Resolves when the stream has ended; the client leaves by the wire's signal. */
+export async function openStream(
+  wire: Wire,
+  request: ExecOpen,
+  services: StreamServices,
+): Promise<ExecExit> {
+  switch (request.kind) {
+    case "exec":
+      return await openExec(wire, request, services);
+    case "run":
+      return await openRun(wire, request, services);
+    case "connect":
+      return await openConnection(wire, request, services);
+    case "extract":
+      return await openExtraction(wire, request, services);
+    case "archive":
+      return await openReadable(wire, request.vm, (signal) =>
+        services.files.archive({ name: request.vm, ...request }, signal),
+      );
+    case "read":
+      return await openReadable(wire, request.vm, (signal) =>
+        services.files.readStream({ name: request.vm, ...request }, signal),
+      );
+  }
+}
+
+async function openExec(
+  wire: Wire,
+  request: Open<"exec">,
+  { vms }: StreamServices,
+): Promise<ExecExit> {
+  const { name } = vms.show(request.vm);
+  const ended = watch(vms.wait(name, wire.signal));
+  const stream = await vms.exec(name, request.exec, { signal: wire.signal });
+  return await relay(wire, stream, { name, ended, exec: request.exec });
+}
+
+async function openRun(
+  wire: Wire,
+  request: Open<"run">,
+  { vms }: StreamServices,
+): Promise<ExecExit> {
+  const vm = await vms.create(
+    { mode: "direct", ...request.create, ephemeral: !request.keep, start: true },
+    {
+      signal: wire.signal,
+      onProgress: ({ step, message, done, total, unit }) =>
+        wire.say({
+          progress: {
+            step,
+            message,
+            ...(done === undefined ? {} : { done }),
+            ...(total === undefined ? {} : { total }),
+            ...(unit === undefined ? {} : { unit }),
+          },
+        }),
+    },
+  );
+  try {
+    const ended = watch(vms.wait(vm.id, wire.signal));
+    const stream = await vms.exec(vm.id, request.exec, {
+      entrypoint: request.entrypoint,
+      asImage: true,
+      signal: wire.signal,
+    });
+    const command = { name: vm.name, ended, exec: request.exec };
+    return await relay(wire, stream, command, async () => {
+      // The machine is gone before the client hears of the exit, so nothing outlives `vm run`.
+      if (request.keep) await vms.stop(vm.id);
+      else await vms.discard(vm.id);
+    });
+  } catch (error) {
+    await vms.remove(vm.id, { force: true }).catch(() => {});
+    throw error;
+  }
+}
+
+interface Command {
+  /** The machine's. */
+  name: string;
+  ended: Promise<VmExit>;
+  exec: Open<"exec">["exec"];
+}
+
+async function relay(
+  wire: Wire,
+  stream: ExecStream,
+  { name, ended, exec }: Command,
+  beforeExit?: () => Promise<void>,
+): Promise<ExecExit> {
+  wire.join(
+    {
+      write: (bytes) => stream.writeStdin(bytes),
+      end: () => stream.closeStdin(),
+      grant: (bytes) => stream.grant(bytes),
+      resize: (size) => stream.resize(size),
+      signal: (signal) => stream.signal(signal),
+      close: () => stream.close(),
+    },
+    name,
+  );
+  using limits = limitExec(stream, exec);
+  stream.onStdout((chunk) => wire.sendOutput(STDOUT_TAG, limits.pass(chunk)));
+  stream.onStderr((chunk) => wire.sendOutput(STDERR_TAG, limits.pass(chunk)));
+  try {
+    const exit = await stream.exited;
+    if (limits.failure) throw limits.failure;
+    return exit;
+  } catch (error) {
+    if (limits.failure) throw limits.failure;
+    // A machine that dies takes the connection along; its end is what the user needs to hear.
+    const end = await Promise.race([ended, Bun.sleep(EXIT_GRACE_MS)]).catch(() => undefined);
+    throw end && !wire.signal.aborted ? endedError(name, end, "ran the command") : error;
+  } finally {
+    wire.leave();
+    await beforeExit?.();
+  }
+}
+
+async function openConnection(
+  wire: Wire,
+  { vm, target }: Open<"connect">,
+  { vms }: StreamServices,
+): Promise<ExecExit> {
+  const guest: Duplex = await vms.connect(
+    vm,
+    "path" in target ? { kind: "unix", ...target } : { kind: "tcp", ...target },
+    wire.signal,
+  );
+  wire.join({ ...writableTarget(guest), close: () => guest.destroy() }, vm);
+  await wire.pipe(guest as AsyncIterable<Uint8Array>);
+  return DONE;
+}
+
+async function openReadable(
+  wire: Wire,
+  vm: string,
+  open: (signal: AbortSignal) => Promise<AsyncIterable<Uint8Array> & { destroy(): unknown }>,
+): Promise<ExecExit> {
+  const source = await open(wire.signal);
+  wire.join({ close: () => source.destroy() }, vm);
+  await wire.pipe(source);
+  return DONE;
+}
+
+async function openExtraction(
+  wire: Wire,
+  request: Open<"extract">,
+  { files }: StreamServices,
+): Promise<ExecExit> {
+  const { writable, finished } = await files.extract({ name: request.vm, ...request }, wire.signal);
+  const close = (): unknown => writable.destroy(new Error("the client has left"));
+  wire.join({ ...writableTarget(writable), close }, request.vm);
+  await finished;
+  return DONE;
+}
+
+function writableTarget(writable: Writable) {
+  return {
+    write(bytes: Uint8Array): Promise<void> {
+      const { promise, resolve, reject } = Promise.withResolvers<void>();
+      writable.write(bytes, (error) => (error ? reject(error) : resolve()));
+      return promise;
+    },
+    async end(): Promise<void> {
+      writable.end();
+    },
+  };
+}
+
+/** For a promise that is looked at later, or never: its failure alone is no error. */
+function watch<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {});
+  return promise;
+}

@@ -1,0 +1,70 @@
+/** What changes below a path of the machine; guest/changes.h says what the agent prints. */
+import { BangerError } from "#base/error.ts";
+import type { Connection } from "./connection.ts";
+import { Fields } from "./fields.ts";
+import { openProgram, type ProgramOptions, programOutput } from "./program.ts";
+import { Tag } from "./protocol.ts";
+
+const FIELD_HEADER_BYTES = 6;
+/** The guest's own are shorter: a path, a name and two numbers. */
+const MAX_ENTRY_BYTES = 8192;
+const MAX_PATH_BYTES = 4096 + 256;
+
+/** `ready`: from here on nothing is missed; `overflow`: something was. */
+export const changeKinds = [
+  "ready",
+  "created",
+  "changed",
+  "attributes",
+  "removed",
+  "overflow",
+] as const;
+
+export interface PathChange {
+  kind: (typeof changeKinds)[number];
+  path: string;
+  isFolder: boolean;
+}
+
+export async function* watchPath(
+  connection: Connection,
+  path: string,
+  options: ProgramOptions & { recursive?: boolean } = {},
+): AsyncGenerator<PathChange> {
+  const argv = ["watch", path, options.recursive ? "recursive" : ""];
+  const output = programOutput(
+    await openProgram(connection, argv, { ...options, feature: "watch" }),
+  );
+  let kept = Buffer.alloc(0);
+  try {
+    for await (const chunk of output) {
+      kept = Buffer.concat([kept, chunk as Uint8Array]);
+      let at = 0;
+      while (kept.length - at >= FIELD_HEADER_BYTES) {
+        const length = kept.readUInt32LE(at + 2);
+        if (kept.readUInt16LE(at) !== Tag.entry || length > MAX_ENTRY_BYTES) throw malformed();
+        if (kept.length - at < FIELD_HEADER_BYTES + length) break;
+        const entry = kept.subarray(at + FIELD_HEADER_BYTES, at + FIELD_HEADER_BYTES + length);
+        at += FIELD_HEADER_BYTES + length;
+        yield decodeChange(Fields.parse(entry));
+      }
+      kept = kept.subarray(at);
+    }
+  } finally {
+    output.destroy();
+  }
+}
+
+function decodeChange(fields: Fields): PathChange {
+  const kind = changeKinds[fields.number(Tag.kind) ?? -1];
+  if (!kind) throw malformed();
+  return {
+    kind,
+    path: fields.text(Tag.path, MAX_PATH_BYTES) ?? "",
+    isFolder: fields.has(Tag.fileMode),
+  };
+}
+
+function malformed(): BangerError {
+  return new BangerError("guest", "Cannot follow the guest's changes: its answer is malformed");
+}

@@ -1,0 +1,136 @@
+/** Files and trees between the host and a machine, as `cp -a` would have it. */
+import { mkdir, stat } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import type { FileCopied } from "#api/file.ts";
+import { BangerError, errnoOf, throwIfAborted } from "#base/error.ts";
+import type { GuestFiles } from "#guest/files.ts";
+import type { FileRequest, WorkOptions } from "./files.ts";
+import { extractTar } from "./files-extract.ts";
+import { packTree } from "./files-pack.ts";
+
+/** Where what is copied goes: `name` in `folder`; "." is the folder itself. */
+interface Place {
+  folder: string;
+  name: string;
+}
+
+/** `from` is a path of the host. Without `user` the owners are kept, with it they are that user. */
+export async function copyIn(
+  files: GuestFiles,
+  request: FileRequest & { from: string },
+  { signal, onProgress }: WorkOptions,
+): Promise<FileCopied> {
+  const { from, path, user } = request;
+  const isTree = await isHostFolder(from);
+  if (isTree === undefined) {
+    throw new BangerError("not_found", `Cannot copy "${from}": there is no such file`);
+  }
+  const isFolder = await isGuestFolder(files, path, { user, signal });
+  const place = placeOf({ source: from, target: path, isTree, isFolder });
+  const sink = await files.writeTar(place.folder, {
+    user,
+    signal,
+    owner: user === undefined ? "keep" : "self",
+  });
+  const packed = packTree(from, {
+    name: place.name,
+    signal,
+    onProgress: (done) =>
+      onProgress?.({ step: "copy", message: `Copying ${basename(from)}`, done, unit: "bytes" }),
+  });
+  try {
+    await pipeline(Readable.from(packed.chunks), sink.writable);
+  } catch (error) {
+    throwIfAborted(signal);
+    // What the extraction fails with says more than that its input was not taken.
+    await sink.finished;
+    throw error;
+  }
+  await sink.finished;
+  return packed.result;
+}
+
+/** `to` is a path of the host. Owners are the caller's own; what comes is taken for hostile. */
+export async function copyOut(
+  files: GuestFiles,
+  request: FileRequest & { to: string },
+  { signal, onProgress }: WorkOptions,
+): Promise<FileCopied> {
+  const { path, to, user } = request;
+  const isTree = await isGuestFolder(files, path, { user, signal });
+  // A link is copied as the link that it is.
+  if (!isTree) await files.stat(path, { user, signal });
+  const isFolder = (await isHostFolder(to)) ?? false;
+  const place = placeOf({ source: path, target: to, isTree, isFolder });
+  await makeParent(place, { target: to, isTree });
+  const archive = await files.readTar(path, { user, signal, name: place.name });
+  const message = `Copying ${basename(path) || path}`;
+  try {
+    return await extractTar(archive, place.folder, {
+      signal,
+      onProgress: (done) => onProgress?.({ step: "copy", message, done, unit: "bytes" }),
+    });
+  } finally {
+    archive.destroy();
+  }
+}
+
+function placeOf(copy: {
+  source: string;
+  target: string;
+  isTree: boolean;
+  isFolder: boolean;
+}): Place {
+  const { source, target, isTree, isFolder } = copy;
+  const isContents = isTree && /(^|\/)\.\/?$/.test(source);
+  if (isContents) return { folder: target, name: "." };
+  if (isFolder) return { folder: target, name: basename(source) || "." };
+  if (!isTree && target.endsWith("/")) {
+    throw new BangerError("not_found", `Cannot copy to "${target}": there is no such folder`);
+  }
+  return { folder: dirname(target), name: basename(target) };
+}
+
+/** Only the last part of a path is made; a mistyped one must not grow a tree. */
+async function makeParent(
+  { folder, name }: Place,
+  { target, isTree }: { target: string; isTree: boolean },
+): Promise<void> {
+  try {
+    if (name === "." && isTree) await mkdir(folder).catch(ignoreExisting);
+    if ((await stat(folder)).isDirectory()) return;
+  } catch (error) {
+    if (errnoOf(error) !== "ENOENT" && errnoOf(error) !== "ENOTDIR") throw error;
+  }
+  throw new BangerError("not_found", `Cannot copy to "${target}": there is no folder "${folder}"`);
+}
+
+function ignoreExisting(error: unknown): void {
+  if (errnoOf(error) !== "EEXIST") throw error;
+}
+
+/** Undefined where there is nothing. */
+async function isHostFolder(path: string): Promise<boolean | undefined> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return undefined;
+    throw error;
+  }
+}
+
+/** A link that leads to a folder counts as one. */
+async function isGuestFolder(
+  files: GuestFiles,
+  path: string,
+  options: { user: string | undefined; signal: AbortSignal | undefined },
+): Promise<boolean> {
+  try {
+    return (await files.stat(join(path, "."), options)).kind === "directory";
+  } catch (error) {
+    if (error instanceof BangerError && error.code === "not_found") return false;
+    throw error;
+  }
+}

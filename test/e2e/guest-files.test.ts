@@ -1,0 +1,147 @@
+/** Files of a machine through the built program, on an image of busybox and nothing else. */
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import {
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import type { DirectoryEntry, FileInfo } from "#api/file.ts";
+import { runOk } from "#base/run.ts";
+import { MiB } from "#base/size.ts";
+import { busyboxLayout } from "#test/busybox.ts";
+import { type Installation, install } from "#test/installation.ts";
+
+setDefaultTimeout(120_000);
+
+const VM = "small";
+let banger: Installation;
+
+beforeAll(async () => {
+  banger = install();
+  await banger.ok("kernel", "pull", "debian-6.12");
+  await busyboxLayout(join(banger.home, "busybox"));
+  await banger.ok("image", "pull", `oci:${banger.home}/busybox`, "--name", "busybox");
+  const flags = ["--image", "busybox", "--name", VM, "--mode", "direct", "--net", "none"];
+  await banger.ok("vm", "create", ...flags);
+}, 400_000);
+
+afterAll(async () => {
+  await banger?.[Symbol.asyncDispose]();
+});
+
+const exec = (...argv: string[]) => banger.ok("vm", "exec", VM, "--", ...argv);
+const host = (name: string) => join(banger.home, name);
+
+test("cp takes a tree in and out, with modes, times, links and holes", async () => {
+  const tree = host("tree");
+  mkdirSync(join(tree, "sub"), { recursive: true });
+  writeFileSync(join(tree, "one"), "one", { mode: 0o750 });
+  writeFileSync(join(tree, "sub/data"), crypto.getRandomValues(new Uint8Array(60_000)));
+  linkSync(join(tree, "one"), join(tree, "sub/again"));
+  symlinkSync("../one", join(tree, "sub/link"));
+  writeFileSync(join(tree, "holes"), "begin");
+  truncateSync(join(tree, "holes"), 40 * MiB);
+  await banger.ok("vm", "cp", "tree", `${VM}:/srv`);
+  expect(await exec("sh", "-c", "du -k /srv/holes; stat -c %a:%h /srv/one")).toMatch(
+    /^[0-8]\t\/srv\/holes\n750:2\n$/,
+  );
+  // A folder that is there is what a copy goes into.
+  await banger.ok("vm", "cp", "tree/sub", `${VM}:/tmp`);
+  expect(await exec("ls", "/tmp/sub")).toBe("again\ndata\nlink\n");
+  await banger.ok("vm", "cp", `${VM}:/srv/.`, "back");
+  const same = ["rsync", "-rlptHcni", "--modify-window=1", "--omit-dir-times", "--delete"];
+  expect(await runOk([...same, `${tree}/`, host("back")])).toBe("");
+  expect(statSync(host("back/holes")).blocks).toBeLessThan(64);
+});
+
+test("cp keeps owners into a machine, or gives them to a user", async () => {
+  writeFileSync(host("file"), "text");
+  if (process.getuid?.() === 0) await runOk(["chown", "1234:5678", host("file")]);
+  await banger.ok("vm", "cp", "file", `${VM}:/tmp/kept`);
+  await banger.ok("vm", "cp", "-u", "bob", "file", `${VM}:/tmp/bobs`);
+  const { uid } = statSync(host("file"));
+  expect(await exec("stat", "-c", "%u", "/tmp/kept", "/tmp/bobs")).toBe(`${uid}\n1000\n`);
+});
+
+test("cp passes archives on standard input and output", async () => {
+  const archive = await banger.ok("vm", "cp", `${VM}:/etc`, "-");
+  const names = (await runOk(["tar", "-t"], { stdin: archive })).split("\n");
+  expect(names).toContain("etc/passwd");
+  const { status } = await banger.call(["vm", "cp", "-", `${VM}:/opt/from-tar`], {
+    stdin: archive,
+  });
+  expect(status).toBe(0);
+  expect(await exec("cat", "/opt/from-tar/etc/passwd")).toBe(await exec("cat", "/etc/passwd"));
+  const broken = await banger.call(["vm", "cp", "-", `${VM}:/opt`], { stdin: "no archive" });
+  expect(broken.status).toBe(2);
+  expect(broken.stderr).toMatch(/error: The archive/);
+});
+
+test("cp says what is not there, and what it cannot do", async () => {
+  const failing = async (...args: string[]) => {
+    const { status, stderr } = await banger.call(["vm", "cp", ...args]);
+    return `${status} ${stderr.split("\n")[0]}`;
+  };
+  expect(await failing("nothing", `${VM}:/tmp`)).toMatch(/^4 error: Cannot copy ".*nothing"/);
+  expect(await failing(`${VM}:/nothing`, "x")).toMatch(/^4 error: .*\/nothing/);
+  expect(await failing(`${VM}:/etc/passwd`, "no/such/folder/x")).toMatch(/^4 .*no folder/);
+  expect(await failing(`${VM}:/a`, `${VM}:/b`)).toStartWith("2 ");
+  expect(await failing("a", "b")).toStartWith("2 ");
+  expect(await failing("file", "nobody:/tmp")).toMatch(/^4 .*nobody/);
+  expect(existsSync(host("x"))).toBe(false);
+});
+
+test("ls, stat, cat, mkdir and rm do what they do at home", async () => {
+  const list = await banger.json<DirectoryEntry[]>("vm", "ls", `${VM}:/etc`);
+  expect(list.map(({ name }) => name)).toContain("passwd");
+  expect(await banger.ok("vm", "ls", `${VM}:/bin`)).toMatch(/lrwxrwxrwx .* sh -> busybox/);
+  const info = await banger.json<FileInfo>("vm", "stat", `${VM}:/etc/passwd`);
+  expect(info).toMatchObject({ kind: "file", uid: 0, mode: 0o644, links: 1 });
+  expect(await banger.ok("vm", "cat", `${VM}:/etc/group`, `${VM}:etc/os-release`)).toMatch(
+    /^root:x:0:\nbob:x:1000:\nID=busybox\n/,
+  );
+  await banger.ok("vm", "mkdir", "-p", "-m", "700", `${VM}:/data/deep`);
+  expect((await banger.json<FileInfo>("vm", "stat", `${VM}:/data/deep`)).mode).toBe(0o700);
+  expect((await banger.call(["vm", "mkdir", `${VM}:/data`])).status).toBe(2);
+  expect((await banger.call(["vm", "rm", `${VM}:/data`])).status).toBe(2);
+  await banger.ok("vm", "rm", "-r", `${VM}:/data`);
+  expect((await banger.call(["vm", "rm", `${VM}:/data`])).status).toBe(4);
+  await banger.ok("vm", "rm", "-f", `${VM}:/data`);
+  expect((await banger.call(["vm", "stat", `${VM}:/data`])).status).toBe(4);
+});
+
+test("watch prints changes as they come, until it is interrupted", async () => {
+  const watching = banger.spawn(["vm", "watch", "-r", `${VM}:/tmp`]);
+  const errors = watching.stderr.getReader();
+  let said = "";
+  while (!said.includes("Watching /tmp")) {
+    said += new TextDecoder().decode((await errors.read()).value);
+  }
+  await exec("sh", "-c", "mkdir /tmp/new; echo hi > /tmp/new/file; rm /tmp/new/file");
+  let seen = "";
+  for await (const chunk of watching.stdout) {
+    seen += new TextDecoder().decode(chunk);
+    if (seen.includes("removed /tmp/new/file")) watching.kill("SIGINT");
+  }
+  expect(seen).toContain("created /tmp/new/\n");
+  expect(seen).toContain("created /tmp/new/file\n");
+  expect(await watching.exited).toBe(130);
+});
+
+test("a big file comes out as it is, and a copy that is interrupted leaves the machine well", async () => {
+  await exec("sh", "-c", "head -c 20000000 /dev/urandom > /tmp/big");
+  const sum = (await exec("md5sum", "/tmp/big")).slice(0, 32);
+  await banger.ok("vm", "cp", `${VM}:/tmp/big`, "big");
+  expect(new Bun.CryptoHasher("md5").update(readFileSync(host("big"))).digest("hex")).toBe(sum);
+  const endless = banger.spawn(["vm", "cat", `${VM}:/dev/zero`]);
+  await endless.stdout.getReader().read();
+  endless.kill("SIGINT");
+  expect(await endless.exited).toBe(130);
+  expect(await exec("echo", "well")).toBe("well\n");
+});
