@@ -1,8 +1,54 @@
 /** The part of the contract that is about how machines are connected. */
+import { oc } from "@orpc/contract";
 import { z } from "zod";
-import { policyLog, policyRules, portEnd, portRequest, VM_PORTS_MAX } from "./network.ts";
-import { fails } from "./procedure.ts";
+import {
+  namedNetwork,
+  networkName,
+  policyLog,
+  policyRules,
+  portEnd,
+  portRequest,
+  VM_PORTS_MAX,
+} from "./network.ts";
+import { fails, nothing } from "./procedure.ts";
 import { vm, vmRef } from "./vm.ts";
+
+const byName = z.object({ name: networkName });
+const ofMachine = byName.extend({ vm: vmRef });
+
+export const networkContract = {
+  list: oc
+    .route({ method: "GET", path: "/networks", summary: "Named networks" })
+    .output(z.array(namedNetwork)),
+  create: fails("already_exists", "invalid_argument")
+    .route({ method: "POST", path: "/networks", summary: "Make a named network" })
+    .input(byName)
+    .output(namedNetwork),
+  show: fails("not_found")
+    .route({ method: "GET", path: "/networks/{name}", summary: "One named network" })
+    .input(byName)
+    .output(namedNetwork),
+  remove: fails("not_found", "invalid_state")
+    .route({ method: "DELETE", path: "/networks/{name}", summary: "Remove a named network" })
+    .input(byName)
+    .output(nothing),
+  connect: fails("not_found", "unsupported", "limit_exceeded", "permission_denied")
+    .route({
+      method: "PUT",
+      path: "/networks/{name}/machines/{vm}",
+      summary: "Put a machine on a named network, also while it runs",
+    })
+    .input(ofMachine)
+    .output(vm),
+  disconnect: fails("not_found", "permission_denied")
+    .route({
+      method: "DELETE",
+      path: "/networks/{name}/machines/{vm}",
+      summary: "Take a machine off a named network, also while it runs",
+    })
+    .input(ofMachine)
+    .output(vm),
+};
 
 /** What of a machine's network can be changed while it runs. */
 export const vmNetworkContract = {

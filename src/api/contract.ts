@@ -7,7 +7,7 @@
 import { eventIterator, oc } from "@orpc/contract";
 import { z } from "zod";
 import { fileContract } from "./contract-file.ts";
-import { vmNetworkContract } from "./contract-network.ts";
+import { networkContract, vmNetworkContract } from "./contract-network.ts";
 import { systemContract } from "./contract-system.ts";
 import { vmContract } from "./contract-vm.ts";
 import {
@@ -277,6 +277,7 @@ export const contract = {
       .input(byImage)
       .output(nothing),
   },
+  network: networkContract,
   vm: { ...vmContract, ...vmNetworkContract },
   file: fileContract,
 };

@@ -66,3 +66,22 @@ export const policyLog = z.object({
   names: z.array(nameLogEntry),
 });
 export type PolicyLog = z.infer<typeof policyLog>;
+
+export const MACHINE_NETWORKS_MAX = 4;
+
+/** Also what a firewall's set and a device's alias can hold. */
+export const networkName = z
+  .string()
+  .max(31)
+  .regex(/^[a-z]([a-z0-9-]*[a-z0-9])?$/, {
+    error: "a network's name has lower-case letters, digits and dashes, and starts with a letter",
+  });
+
+/** Machines that are on one network reach each other, and each other's names. */
+export const namedNetwork = z.object({
+  name: networkName,
+  /** Names of the machines that are on it, whether they run or not. */
+  machines: z.array(z.string()),
+  createdAt: z.iso.datetime(),
+});
+export type NamedNetwork = z.infer<typeof namedNetwork>;

@@ -1,6 +1,13 @@
 /** Machines, as every client sees them. */
 import { z } from "zod";
-import { policy, portRequest, publishedPort, VM_PORTS_MAX } from "./network.ts";
+import {
+  MACHINE_NETWORKS_MAX,
+  networkName,
+  policy,
+  portRequest,
+  publishedPort,
+  VM_PORTS_MAX,
+} from "./network.ts";
 
 export const VM_NAME_MAX_LENGTH = 63;
 
@@ -64,6 +71,8 @@ export const vm = z.object({
     mac: z.string().optional(),
     /** Open while it runs. */
     ports: z.array(publishedPort).optional(),
+    /** Named networks: the machines on one reach each other. */
+    networks: z.array(networkName).optional(),
     /** Absent: it may reach everything that its mode lets it. */
     policy: policy.optional(),
   }),
@@ -110,6 +119,7 @@ export const vmCreate = z.object({
   network: networkMode.optional(),
   ports: z.array(portRequest).max(VM_PORTS_MAX).optional(),
   policy: policy.optional(),
+  networks: z.array(networkName).max(MACHINE_NETWORKS_MAX).optional(),
   env: environment.optional(),
   restart: restartPolicy.optional(),
   /** Remove it, running or not, this long after it was made. */

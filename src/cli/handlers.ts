@@ -84,6 +84,14 @@ export const handlers: Handlers<typeof root> = {
       sign: () => import("./handlers/kernel/catalog/sign.ts"),
     },
   },
+  network: {
+    create: () => import("./handlers/network/create.ts"),
+    list: () => import("./handlers/network/list.ts"),
+    show: () => import("./handlers/network/show.ts"),
+    rm: () => import("./handlers/network/rm.ts"),
+    connect: () => import("./handlers/network/connect.ts"),
+    disconnect: () => import("./handlers/network/disconnect.ts"),
+  },
   daemon: {
     start: () => import("./handlers/daemon/start.ts"),
     stop: () => import("./handlers/daemon/stop.ts"),

@@ -63,4 +63,11 @@ export const migrations: readonly string[] = [
   ) STRICT;
   CREATE INDEX provisioned_layers_image ON provisioned_layers (image_id);
   `,
+  `
+  -- Named networks. The machines that are on one say so in their specs.
+  CREATE TABLE networks (
+    name TEXT PRIMARY KEY,
+    created_at TEXT NOT NULL
+  ) STRICT;
+  `,
 ];

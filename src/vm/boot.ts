@@ -59,6 +59,7 @@ export async function launch(deps: VmDeps, vm: VmRecord, options: BootOptions): 
         mode: vm.spec.network,
         address: vm.spec.address,
         mac: vm.spec.mac,
+        networks: vm.spec.networks,
         policy: vm.spec.allow && parsePolicy(vm.spec.allow),
       },
       options.signal,

@@ -16,6 +16,7 @@ import { kvmState } from "#vmm/host.ts";
 import type { VmDeps } from "./deps.ts";
 import { imageKernelName } from "./image-boot.ts";
 import { makeName } from "./names.ts";
+import { requireNetworks } from "./networks.ts";
 import { findVm, insertVm, listVms, type NewVm } from "./records.ts";
 
 /** Resolves, reserves the name and the address, and enters the machine as `creating`. */
@@ -57,6 +58,7 @@ export async function enterVm(
           ...addressOf(deps, network),
           mac: macAddress(id),
           ...policyOf(request, network),
+          ...networksOf(deps, request, network),
           ...(request.ports?.length ? { ports: checkPorts(request.ports) } : {}),
           machineId: randomBytes(16).toString("hex"),
           env: request.env ?? {},
@@ -80,6 +82,11 @@ function sizesOf(request: VmCreate, { values, origins }: Config) {
     memory_mib: request.memory_mib ?? Math.floor(values["vm.memory"] / MiB),
     disk_bytes: request.disk_bytes ?? values["vm.disk"],
   };
+}
+
+function networksOf(deps: VmDeps, { networks = [] }: VmCreate, mode: NetworkMode) {
+  const names = requireNetworks(deps.db, { names: networks, mode });
+  return names.length > 0 ? { networks: names } : {};
 }
 
 function policyOf({ policy }: VmCreate, network: NetworkMode): { allow?: string[] } {

@@ -1,11 +1,18 @@
 /** What of a machine's network can be changed, whether it runs or not. */
-import type { PolicyLog, PortEnd, PortRequest } from "#api/network.ts";
+import type { NamedNetwork, PolicyLog, PortEnd, PortRequest } from "#api/network.ts";
 import type { Vm } from "#api/vm.ts";
 import { BangerError } from "#base/error.ts";
 import { checkPolicy, type Policy, parsePolicy } from "#net/policy/policy.ts";
 import { checkPorts, hostEnd, isSamePort, type PublishedPort } from "#net/ports/spec.ts";
 import type { VmDeps } from "./deps.ts";
 import type { Lifecycle } from "./lifecycle.ts";
+import {
+  createNetwork,
+  getNetwork,
+  listNetworks,
+  removeNetwork,
+  requireNetworks,
+} from "./networks.ts";
 import { findVm, getVm, toApi, updateVm, type VmRecord, type VmSpec } from "./records.ts";
 
 export class VmNetworking {
@@ -86,6 +93,61 @@ export class VmNetworking {
   policyOf(id: string): Policy | undefined {
     const allow = findVm(this.#deps.db, id)?.spec.allow;
     return allow && parsePolicy(allow);
+  }
+
+  networks(): NamedNetwork[] {
+    return listNetworks(this.#deps.db);
+  }
+
+  network(name: string): NamedNetwork {
+    return getNetwork(this.#deps.db, name);
+  }
+
+  createNetwork(name: string): NamedNetwork {
+    return createNetwork(this.#deps.db, name);
+  }
+
+  removeNetwork(name: string): void {
+    removeNetwork(this.#deps.db, name);
+  }
+
+  /** Safe to repeat. */
+  async connect(network: string, ref: string): Promise<Vm> {
+    return await this.#inTurn(ref, (vm) =>
+      this.#setNetworks(vm, [...(vm.spec.networks ?? []), network]),
+    );
+  }
+
+  /** `not_found` for a machine that is not on it. */
+  async disconnect(network: string, ref: string): Promise<Vm> {
+    return await this.#inTurn(ref, async (vm) => {
+      const networks = vm.spec.networks ?? [];
+      if (!networks.includes(network)) {
+        throw new BangerError(
+          "not_found",
+          `Cannot take machine "${vm.name}" off network "${network}": it is not on it`,
+          { hint: "See who is on which: banger network list" },
+        );
+      }
+      await this.#setNetworks(
+        vm,
+        networks.filter((name) => name !== network),
+      );
+    });
+  }
+
+  async #setNetworks(vm: VmRecord, wanted: readonly string[]): Promise<void> {
+    const { db, network } = this.#deps;
+    const { networks: _, ...spec } = vm.spec;
+    const names = requireNetworks(db, { names: wanted, mode: spec.network });
+    this.#record(vm, { ...spec, ...(names.length > 0 ? { networks: names } : {}) });
+    if (!this.#lifecycle.live(vm.id)) return;
+    try {
+      await network.setNetworks(vm.id, names);
+    } catch (error) {
+      this.#record(vm, vm.spec);
+      throw error;
+    }
   }
 
   async #setAllow(vm: VmRecord, wanted: readonly string[] | undefined): Promise<void> {

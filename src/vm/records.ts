@@ -30,6 +30,8 @@ export interface VmSpec {
   ports?: readonly PublishedPort[];
   /** Rules as the user wrote them; absent: no policy. */
   allow?: readonly string[];
+  /** Named networks that it is on; absent: none. */
+  networks?: readonly string[];
   machineId: string;
   env: Record<string, string>;
   /** Id of the provisioned layer of its image that it stands on, for life. */
@@ -218,6 +220,7 @@ export function toApi(vm: VmRecord): Vm {
       ...(machineAddress(vm) ? { address: machineAddress(vm) } : {}),
       ...(spec.network === "none" ? {} : { mac: spec.mac }),
       ...(spec.ports ? { ports: [...spec.ports] } : {}),
+      ...(spec.networks ? { networks: [...spec.networks] } : {}),
       ...(spec.allow ? { policy: { allow: [...spec.allow] } } : {}),
     },
     ...(runtime?.handle

@@ -2,22 +2,33 @@
 import type { Database } from "bun:sqlite";
 import type { Address } from "#net/address.ts";
 import type { Names } from "#net/dns/zone.ts";
-import { findVm, listVms, machineAddress } from "./records.ts";
+import { findVm, listVms, machineAddress, type VmRecord } from "./records.ts";
 
-/** The host sees all machines; a machine, which cannot reach the others, sees itself alone. */
+/** The host sees all machines; a machine sees itself, and those that it can reach. */
 export function machineNames(db: Database): Names {
   return {
     addressesOf(name, client) {
       const vm = findVm(db, name);
       if (!vm || vm.name !== name) return undefined;
       const address = machineAddress(vm);
-      const isVisible = client === undefined || client === address;
-      if (!isVisible) return undefined;
+      if (!isVisible(db, vm, client)) return undefined;
       return address ? [address] : [];
     },
     nameOf(address: Address, client) {
-      if (client !== undefined && client !== address) return undefined;
-      return listVms(db).find((vm) => machineAddress(vm) === address)?.name;
+      const vm = machineAt(db, address);
+      return vm && isVisible(db, vm, client) ? vm.name : undefined;
     },
   };
+}
+
+/** Whether the two share a network. */
+function isVisible(db: Database, vm: VmRecord, client: Address | undefined): boolean {
+  if (client === undefined || client === machineAddress(vm)) return true;
+  const shared = vm.spec.networks ?? [];
+  if (shared.length === 0) return false;
+  return machineAt(db, client)?.spec.networks?.some((name) => shared.includes(name)) ?? false;
+}
+
+function machineAt(db: Database, address: Address): VmRecord | undefined {
+  return listVms(db).find((vm) => machineAddress(vm) === address);
 }

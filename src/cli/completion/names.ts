@@ -32,6 +32,13 @@ async function ask(kind: Kind, client: Client, signal: AbortSignal): Promise<Can
       const kernels = await client.kernel.list(undefined, { signal });
       return kernels.map((kernel) => ({ value: kernel.name, description: kernel.version }));
     }
+    case "network": {
+      const networks = await client.network.list(undefined, { signal });
+      return networks.map(({ name, machines }) => ({
+        value: name,
+        description: machines.join(" "),
+      }));
+    }
     case "catalog": {
       const entries = await client.kernel.available({}, { signal });
       return entries.map((entry) => ({ value: entry.name, description: entry.description }));

@@ -1,7 +1,7 @@
 /** How what is said of catalogs and their kernels looks as text. */
 import type { CatalogEntry, KernelCatalog } from "#api/kernel.ts";
 import { formatSize } from "#base/size.ts";
-import { ago } from "./nouns.ts";
+import { ago } from "./ago.ts";
 import { table } from "./table.ts";
 
 const sources: Record<string, string> = {

@@ -1,6 +1,7 @@
 /** How what belongs to machines' networks looks as text. */
-import type { Policy, PolicyLog, PublishedPort } from "#api/network.ts";
-import { table } from "./table.ts";
+import type { NamedNetwork, Policy, PolicyLog, PublishedPort } from "#api/network.ts";
+import { ago } from "./ago.ts";
+import { pairs, table } from "./table.ts";
 
 /** "127.0.0.1:8080->80/tcp". */
 export function portText({ hostAddress, hostPort, guestPort, protocol }: PublishedPort): string {
@@ -48,4 +49,23 @@ export function policyLogText(log: PolicyLog): string {
     log.names.map(({ at, verdict, name }) => [at, verdict, name]),
   );
   return [rules, connections, names].join("\n\n");
+}
+
+export function networkTable(networks: readonly NamedNetwork[]): string {
+  return table(
+    ["NAME", "MACHINES", "CREATED"],
+    networks.map(({ name, machines, createdAt }) => [
+      name,
+      machines.join(", ") || "-",
+      ago(createdAt),
+    ]),
+  );
+}
+
+export function networkText({ name, machines, createdAt }: NamedNetwork): string {
+  return pairs([
+    ["Name", name],
+    ["Machines", machines.join(", ") || "none"],
+    ["Created", `${createdAt} (${ago(createdAt)})`],
+  ]);
 }

@@ -2,16 +2,10 @@
 import type { Image } from "#api/image.ts";
 import type { Kernel } from "#api/kernel.ts";
 import type { Vm } from "#api/vm.ts";
-import { formatDuration } from "#base/duration.ts";
 import { formatSize, MiB } from "#base/size.ts";
+import { ago } from "./ago.ts";
 import { policyText, portText } from "./network.ts";
 import { pairs, table } from "./table.ts";
-
-/** "5m12s ago"; a clock that went back counts as now. */
-export function ago(time: string, now_ms = Date.now()): string {
-  const elapsed_s = Math.round(Math.max(0, now_ms - Date.parse(time)) / 1000);
-  return elapsed_s === 0 ? "now" : `${formatDuration(elapsed_s * 1000).replace(".0s", "s")} ago`;
-}
 
 export function vmTable(vms: readonly Vm[]): string {
   return table(
@@ -44,6 +38,7 @@ export function vmText(vm: Vm): string {
     ["Network", vm.network.mode],
     ["Address", vm.network.address],
     ["MAC", vm.network.mac],
+    ["Networks", vm.network.networks?.join(", ")],
     ["May reach", vm.network.policy && policyText(vm.network.policy)],
     ["Ports", vm.network.ports?.map(portText).join(", ")],
     ["Monitor", vm.vmm && `${vm.vmm.driver} (${vm.vmm.accelerator}), pid ${vm.vmm.pid}`],

@@ -48,6 +48,9 @@ export const machineFlags = {
     "-p, --publish <port>",
     "Open a port of this computer to it: [ADDRESS:][HOST:]GUEST[/tcp|udp]",
   ),
+  network: list("--network <name>", "Put it on a named network, whose machines reach each other", {
+    completes: "network",
+  }),
   allow: list(
     "--allow <rule>",
     "Let it reach this and nothing else: NAME, *.NAME, ADDRESS or BLOCK, each with an optional :PORT",

@@ -5,6 +5,7 @@ import { kernelCommands } from "./kernel.ts";
 import { dnsCommands, setupCommand } from "./setup.ts";
 import { any, command, group, one } from "./types.ts";
 import { vmCommands } from "./vm.ts";
+import { networkCommands } from "./vm-network.ts";
 
 const configCommands = group("Settings and where they come from", {
   show: command({
@@ -21,6 +22,7 @@ export const root = group("Real virtual machines from OCI images on your own Lin
   vm: vmCommands,
   image: imageCommands,
   kernel: kernelCommands,
+  network: networkCommands,
   daemon: daemonCommands,
   config: configCommands,
   dns: dnsCommands,

@@ -68,3 +68,40 @@ export const policyCommands = group("What a machine may reach", {
     examples: ["banger vm policy log testbox", "banger vm policy log --json testbox"],
   }),
 });
+
+const network = one("Name of the network", { completes: "network" });
+
+export const networkCommands = group("Named networks, whose machines reach each other", {
+  create: command({
+    brief: "Make a named network",
+    args: { name: one("Its name: lower-case letters, digits and dashes") },
+    examples: ["banger network create backend", "banger vm create --nat --network backend alpine"],
+  }),
+  list: command({
+    brief: "List named networks and the machines on them",
+    aliases: ["ls"],
+    examples: ["banger network list"],
+  }),
+  show: command({
+    brief: "Show one named network",
+    aliases: ["inspect"],
+    args: { network },
+    examples: ["banger network show backend"],
+  }),
+  rm: command({
+    brief: "Remove named networks that no machine is on",
+    aliases: ["remove", "delete"],
+    args: { networks: some("Names of networks", { completes: "network" }) },
+    examples: ["banger network rm backend"],
+  }),
+  connect: command({
+    brief: "Put machines on a named network, those that run at once",
+    args: { network, vms: some("Names or ids of machines", { completes: "vm" }) },
+    examples: ["banger network connect backend web db"],
+  }),
+  disconnect: command({
+    brief: "Take machines off a named network, those that run at once",
+    args: { network, vms: some("Names or ids of machines", { completes: "vm" }) },
+    examples: ["banger network disconnect backend web"],
+  }),
+});

@@ -6,7 +6,7 @@ import { imageHandlers } from "./image.ts";
 import { kernelHandlers } from "./kernel.ts";
 import { systemHandlers } from "./system.ts";
 import { vmHandlers } from "./vm.ts";
-import { vmNetworkHandlers } from "./vm-network.ts";
+import { networkHandlers, vmNetworkHandlers } from "./vm-network.ts";
 
 export function makeRouter(services: Services) {
   const base = handlerBase(services);
@@ -14,6 +14,7 @@ export function makeRouter(services: Services) {
     system: systemHandlers(base),
     kernel: kernelHandlers(base),
     image: imageHandlers(base),
+    network: networkHandlers(base),
     vm: { ...vmHandlers(base), ...vmNetworkHandlers(base) },
     file: fileHandlers(base),
   });

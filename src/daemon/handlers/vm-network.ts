@@ -17,3 +17,20 @@ export function vmNetworkHandlers({ os, services }: Base) {
     policyLog: os.vm.policyLog.handler(({ input }) => networking.policyLog(input.name)),
   };
 }
+
+export function networkHandlers({ os, services }: Base) {
+  const { networking } = services.vms;
+  return {
+    list: os.network.list.handler(() => networking.networks()),
+    create: os.network.create.handler(({ input }) => networking.createNetwork(input.name)),
+    show: os.network.show.handler(({ input }) => networking.network(input.name)),
+    remove: os.network.remove.handler(({ input }) => {
+      networking.removeNetwork(input.name);
+      return {};
+    }),
+    connect: os.network.connect.handler(({ input }) => networking.connect(input.name, input.vm)),
+    disconnect: os.network.disconnect.handler(({ input }) =>
+      networking.disconnect(input.name, input.vm),
+    ),
+  };
+}

@@ -1,7 +1,7 @@
 import { formatSize } from "#base/size.ts";
 import type { Handler } from "#cli/context.ts";
 import { daemonStatus } from "#cli/daemon/status.ts";
-import { ago } from "#cli/print/nouns.ts";
+import { ago } from "#cli/print/ago.ts";
 import { pairs } from "#cli/print/table.ts";
 import type { root } from "#cli/spec/root.ts";
 import { notRunning } from "#sdk/errors.ts";

@@ -1,0 +1,9 @@
+import type { Handler } from "#cli/context.ts";
+import type { networkCommands } from "#cli/spec/vm-network.ts";
+
+export const run: Handler<typeof networkCommands.commands.create> = async ({ args }, context) => {
+  const client = await context.daemon();
+  const { signal } = context.interrupt;
+  const network = await client.network.create({ name: args.name }, { signal });
+  await context.output.document(network, () => network.name);
+};
