@@ -13,6 +13,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { sha256 } from "#base/digest.ts";
+import { buildCpio } from "#guest/initrd.ts";
 import { makeBzImage, makeElf, xenNote } from "#test/elf.ts";
 import { bangerErrorOf } from "#test/expect-error.ts";
 import { listBundles, placeBundle, readBundle, removeBundle, sweepStaging } from "./bundle.ts";
@@ -146,7 +147,8 @@ describe("the service", () => {
     mkdirSync(from);
     expect((await bangerErrorOf(service.import({ from }))).code).toBe("not_found");
     writeFileSync(join(from, "bzImage"), makeBzImage(elf));
-    writeFileSync(join(from, "initrd.img"), "initrd");
+    const initrd = buildCpio([{ path: "etc/x", data: Buffer.from("x") }]);
+    writeFileSync(join(from, "initrd.img"), initrd);
     writeFileSync(
       join(from, "config"),
       "CONFIG_EXT4_FS=y\nCONFIG_OVERLAY_FS=m\n# CONFIG_XFS_FS is not set\n",
@@ -161,8 +163,9 @@ describe("the service", () => {
       source: `import: ${from}`,
     });
     expect(readFileSync(join(kernel.path, "vmlinux")).equals(elf)).toBe(true);
-    expect(readFileSync(join(kernel.path, "initrd.img"), "utf8")).toBe("initrd");
-    expect((await service.boot("local-6.9")).modules).toEqual([]);
+    expect(readFileSync(join(kernel.path, "initrd.img")).equals(initrd)).toBe(true);
+    const boot = await service.boot("local-6.9");
+    expect([boot.modules, boot.initrd]).toEqual([[], join(kernel.path, "initrd.img")]);
 
     writeFileSync(join(from, "vmlinuz-2"), makeBzImage(elf));
     const several = await bangerErrorOf(importKernel({ dir, from, name: "x" }));

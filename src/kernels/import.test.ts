@@ -10,8 +10,10 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { sha256 } from "#base/digest.ts";
-import { makeBzImage } from "#test/elf.ts";
+import { buildCpio } from "#guest/initrd.ts";
+import { makeBzImage, makeModule } from "#test/elf.ts";
 import { bangerErrorOf } from "#test/expect-error.ts";
 import { kernelBytes, writeKernelFolder } from "#test/kernel-fixture.ts";
 import { importKernel } from "./import.ts";
@@ -41,7 +43,8 @@ describe("by the names of files", () => {
   test("an ELF file goes before a compressed one, with what is of its release beside it", async () => {
     put("vmlinux-6.12.1-fixture", kernelBytes());
     put("vmlinuz-6.12.1-fixture", makeBzImage(kernelBytes({ version: "6.1.1" })));
-    put("initrd.img-6.12.1-fixture", "right");
+    const initrd = buildCpio([{ path: "etc/right", data: Buffer.from("x") }]);
+    put("initrd.img-6.12.1-fixture", initrd);
     put("initrd.img-5.10", "wrong");
     put("config-6.12.1-fixture", "CONFIG_TUN=y\n");
     put("config", "CONFIG_VETH=y\n");
@@ -53,7 +56,29 @@ describe("by the names of files", () => {
       features: [{ name: "tun", kind: "built-in" }],
       initrd: true,
     });
-    expect(readFileSync(join(dir, "local-6.12/initrd.img"), "utf8")).toBe("right");
+    expect(readFileSync(join(dir, "local-6.12/initrd.img")).equals(initrd)).toBe(true);
+  });
+
+  test("an initrd gives the modules where no folder has them, and must be one", async () => {
+    put("vmlinux", kernelBytes());
+    const tree = "usr/lib/modules/6.12.1-fixture/kernel";
+    const initrd = buildCpio([
+      { path: `${tree}/virtio_blk.ko`, data: makeModule("depends=virtio") },
+      { path: `${tree}/virtio.ko`, data: makeModule("depends=") },
+    ]);
+    put("initrd.img", gzipSync(initrd));
+    const manifest = await run();
+    expect(manifest.modules.map(({ name }) => name)).toEqual(["virtio", "virtio_blk"]);
+    expect(readdirSync(join(dir, "local-6.12")).sort()).toEqual([
+      "boot",
+      "initrd.img",
+      "manifest.json",
+      "modules",
+      "vmlinux",
+    ]);
+    put("initrd.img", "no archive");
+    expect((await bangerErrorOf(run({ name: "other-6.12" }))).code).toBe("unsupported");
+    expect(readdirSync(dir)).toEqual(["local-6.12"]);
   });
 
   test("a file alone, or a boot/ folder", async () => {
@@ -105,7 +130,7 @@ describe("by the names of files", () => {
 describe("by metadata.json", () => {
   test("names every part, and says name and distribution", async () => {
     put("out/kernel.elf", kernelBytes());
-    put("out/ramdisk", "initrd");
+    put("out/ramdisk", buildCpio([{ path: "etc/x", data: Buffer.from("x") }]));
     put("out/settings", "CONFIG_EXT4_FS=y\n");
     put("vmlinux", "not this one");
     const metadata = {

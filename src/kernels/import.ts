@@ -1,5 +1,6 @@
 /** A kernel bundle from files that the user built or got elsewhere. */
 import { copyFileSync, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { BangerError } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
@@ -8,6 +9,7 @@ import { type Bundle, diskUsage, placeBundle, tryRead } from "./bundle.ts";
 import { featuresOf, keepConfig, MAX_CONFIG_BYTES } from "./features.ts";
 import { type KernelImage, keepKernelImage, readKernelImage } from "./image.ts";
 import { findLayout } from "./import-layout.ts";
+import { unpackInitrdModules } from "./initrd-modules.ts";
 import type { Manifest } from "./manifest.ts";
 import { keepBootModules, keepCommonModules } from "./module-set.ts";
 import { openModuleTree } from "./modules.ts";
@@ -47,13 +49,17 @@ export async function importKernel(options: ImportOptions): Promise<Bundle> {
     const sha256 = keepKernelImage(image, staging);
     const { initrd } = layout;
     if (initrd) keepInitrd(initrd, staging);
-    const root = findModules(layout.modules, image);
+    const scratch = join(staging, ".initrd-modules");
+    const beside = findModules(layout.modules, image);
+    if (initrd && !beside) await unpackInitrdModules(initrd, { target: scratch, signal });
+    const root = beside ?? findModules([scratch], image);
     const tree = openModuleTree(root ?? join(staging, "none"));
     const modules = await keepBootModules(tree, staging, { signal });
     if (root) {
       const release = image.version;
       await keepCommonModules(tree, staging, { signal, onProgress, release, all: true });
     }
+    await rm(scratch, { recursive: true, force: true });
     const config = readConfig(layout.configs, image);
     keepConfig(config, staging);
     return {

@@ -33,7 +33,7 @@ export async function unpackInitrdModules(
   const { size } = statSync(initrd);
   if (size > INITRD_MAX_BYTES) {
     throw new BangerError("limit_exceeded", `Cannot read initrd "${initrd}": it is too large`, {
-      hint: "Name the folder with the kernel's modules instead, with --modules",
+      hint: "Give the folder with the kernel's modules as well",
     });
   }
   let rest: Uint8Array = readFileSync(initrd);
@@ -135,6 +135,6 @@ async function decompressed(
   throw new BangerError(
     "unsupported",
     `Cannot read the modules in initrd "${initrd}": its compression is not known`,
-    { hint: "Name the folder with the kernel's modules, with --modules" },
+    { hint: "Give the folder with the kernel's modules as well" },
   );
 }

@@ -80,21 +80,24 @@ export async function keepCommonModules(
         names.filter((_, index) => isCommon(paths[index] ?? "")),
         options,
       );
-  const target = join(bundle, "modules", options.release);
-  const total = chosen.length;
-  for (const [done, name] of chosen.entries()) {
+  const { release, onProgress } = options;
+  const target = join(bundle, "modules", release);
+  const message = `Copying modules for ${release}`;
+  for (const [index, name] of chosen.entries()) {
     throwIfAborted(options.signal);
-    const message = `Copying modules for ${options.release}`;
-    options.onProgress?.({ step: "modules", message, done, total, unit: "items" });
     const path = tree.files.get(name) ?? "";
     mkdirSync(dirname(join(target, path)), { recursive: true });
     await copyFile(join(tree.root, path), join(target, path));
+    const [done, total] = [index + 1, chosen.length];
+    onProgress?.({ step: "modules", message, done, total, unit: "items" });
   }
   for (const file of ["modules.builtin", "modules.builtin.modinfo", "modules.order"]) {
     const from = join(tree.root, file);
     if (existsSync(from)) copyFileSync(from, join(target, file));
   }
-  if (existsSync(target)) await depmod(bundle, options);
+  if (!existsSync(target)) return chosen.length;
+  onProgress?.({ step: "depmod", message: `Listing what the modules of ${release} need` });
+  await depmod(bundle, options);
   return chosen.length;
 }
 

@@ -21,4 +21,9 @@ export const run: Handler<typeof kernelCommands.commands.import> = async ({ flag
     client.kernel.import(request, { signal: context.interrupt.signal }),
   );
   await context.output.document(kernel, () => kernel.name);
+  if (kernel.features.length === 0) {
+    context.output.note(
+      "What it can do is not known: there is no configuration, neither beside it nor inside (IKCONFIG)",
+    );
+  }
 };
