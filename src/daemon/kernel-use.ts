@@ -3,8 +3,16 @@ import type { Image } from "#api/image.ts";
 import type { Vm } from "#api/vm.ts";
 import { BangerError } from "#base/error.ts";
 
-export function assertUnused(kernel: string, images: readonly Image[], vms: readonly Vm[]): void {
+export interface KernelUsers {
+  images: readonly Image[];
+  vms: readonly Vm[];
+  /** Name of the kernel that new machines get. */
+  fallback: string | undefined;
+}
+
+export function assertUnused(kernel: string, { images, vms, fallback }: KernelUsers): void {
   const users = [
+    ...(fallback === kernel ? ["every new machine, as the default"] : []),
     ...images.filter((image) => image.kernel === kernel).map(({ name }) => `image ${name}`),
     ...vms.filter((vm) => vm.kernel === kernel).map(({ name }) => `machine ${name}`),
   ];

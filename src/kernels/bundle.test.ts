@@ -166,6 +166,9 @@ describe("the service", () => {
     expect(readFileSync(join(kernel.path, "initrd.img")).equals(initrd)).toBe(true);
     const boot = await service.boot("local-6.9");
     expect([boot.modules, boot.initrd]).toEqual([[], join(kernel.path, "initrd.img")]);
+    expect(service.defaultName()).toBeUndefined();
+    await service.setDefault("local-6.9");
+    expect(service.defaultName()).toBe("local-6.9");
 
     writeFileSync(join(from, "vmlinuz-2"), makeBzImage(elf));
     const several = await bangerErrorOf(importKernel({ dir, from, name: "x" }));
@@ -183,7 +186,11 @@ describe("the service", () => {
       const error = await bangerErrorOf(service.import({ from: join(from, name), name: "no" }));
       expect(error.code).toBe("integrity");
     }
-    expect(readdirSync(dir).sort()).toEqual(["kept-6.9", "local-6.9"]);
+    expect(readdirSync(dir).sort()).toEqual([".config", "kept-6.9", "local-6.9"]);
+    await service.remove("kept-6.9");
+    expect(service.defaultName()).toBe("local-6.9");
+    await service.remove("local-6.9");
+    expect(service.defaultName()).toBeUndefined();
   });
 
   test("one kernel is changed by one command at a time", async () => {

@@ -1,5 +1,5 @@
 /** The kernels of one installation, as the daemon serves them. */
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { CatalogEntry, Kernel } from "#api/kernel.ts";
 import { writeFileAtomic } from "#base/atomic.ts";
@@ -163,8 +163,10 @@ export class KernelService {
     return await unpublishKernel(name, { ...options, arch: options.arch ?? hostArch() });
   }
 
+  /** Where it was the default, there is none then. */
   async remove(name: string): Promise<void> {
     await this.#exclusively(name, () => removeBundle(this.#dir, name));
+    if (this.defaultName() === name) rmSync(this.#defaultFile, { force: true });
   }
 
   /** The kernel that the user chose for machines that name none; undefined before that. */

@@ -158,8 +158,10 @@ describe("a kernel", () => {
     const said = await user.ok("vm", "run", "--net", "none", "busybox", "--", "uname", "-r");
     expect(said.trim()).toBe(original.version);
 
+    await user.ok("kernel", "default", NAME);
     const inUse = await user.call(["kernel", "rm", NAME]);
     expect([inUse.status, inUse.stderr]).toEqual([6, expect.stringContaining("image busybox")]);
+    expect(inUse.stderr).toContain("every new machine, as the default");
     await author.ok(
       ...["kernel", "unpublish", NAME, "--to", served, "--catalog", "catalog.json", "--key", "key"],
     );

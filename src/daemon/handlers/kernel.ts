@@ -54,7 +54,8 @@ export function kernelHandlers({ os, stream, services }: Base) {
       stream(signal, (work) => kernels.import(input, work)),
     ),
     remove: os.kernel.remove.handler(async ({ input }) => {
-      if (!input.force) assertUnused(input.name, images.list(), vms.list());
+      const users = { images: images.list(), vms: vms.list(), fallback: kernels.defaultName() };
+      if (!input.force) assertUnused(input.name, users);
       await kernels.remove(input.name);
       return {};
     }),

@@ -109,6 +109,8 @@ function rcloneFailure(action: string, stderr: string): BangerError {
   });
   const why = (messages.at(-1) ?? stderr.trim()).slice(-500);
   return new BangerError("unavailable", `Cannot ${action}: rclone says: ${why}`, {
-    hint: 'Check the remote with "rclone lsf REMOTE:", and its login',
+    hint: /credential/i.test(why)
+      ? "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, then: banger daemon restart"
+      : 'Check the remote with "rclone lsf REMOTE:", and its login',
   });
 }

@@ -1,7 +1,7 @@
 /** What the world gets at the address of a published file. */
 import { createHash } from "node:crypto";
 import type { Digest } from "#base/digest.ts";
-import { BangerError } from "#base/error.ts";
+import { BangerError, type ErrorCode } from "#base/error.ts";
 import { type HttpFile, parseHttpUrl } from "#kernels/http-file.ts";
 import { discard } from "#oci/body.ts";
 import { statusFailure } from "#oci/failure.ts";
@@ -14,7 +14,10 @@ const STALL_TIMEOUT_MS = 60_000;
 /** Asks for the size first, then fetches the whole and hashes it. `integrity` when it is another file. */
 export async function checkPublicFile(file: HttpFile, work: TransferWork): Promise<void> {
   const url = parseHttpUrl(file.url);
-  const size = await publicSize(url, work.signal);
+  const size = await publicSize(url, work.signal).catch((cause) => {
+    if (!(cause instanceof BangerError) || cause.code !== "not_found") throw cause;
+    throw wrong(file.url, "it was uploaded, and is not there", { code: cause.code, cause });
+  });
   if (size !== undefined && size !== file.size_bytes) {
     throw wrong(file.url, `it has ${size} bytes, ${file.size_bytes} were uploaded`);
   }
@@ -68,8 +71,13 @@ async function publicDigest(file: HttpFile, work: TransferWork): Promise<Digest>
   return `sha256:${hash.digest("hex")}` as Digest;
 }
 
-function wrong(url: string, why: string): BangerError {
-  return new BangerError("integrity", `Cannot publish at "${url}": ${why}`, {
+function wrong(
+  url: string,
+  why: string,
+  { code = "integrity", cause }: { code?: ErrorCode; cause?: unknown } = {},
+): BangerError {
+  return new BangerError(code, `Cannot publish at "${url}": ${why}`, {
+    cause,
     hint: "Check that --url is the public address of --to, and that no cache has an older file",
   });
 }

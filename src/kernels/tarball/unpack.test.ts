@@ -35,6 +35,8 @@ async function unpack(
 
 const packed = (specs: readonly TarSpec[]): Buffer => zstdCompressSync(makeTar(specs));
 const big = Buffer.alloc(300_000, "kernel ");
+/** Zeros from within a block to within another. */
+const holey = Buffer.concat([Buffer.alloc(5000, "a"), Buffer.alloc(40_000), Buffer.alloc(99, "b")]);
 
 /** Each is refused, and the error names the entry that is the cause. */
 const hostile: Record<string, { specs: TarSpec[]; name: string; why: RegExp }> = {
@@ -127,6 +129,7 @@ describe("an archive of the catalog", () => {
       symlink("modules/link", "../boot/a.ko"),
       hardLink("copy", "vmlinux"),
       file("empty", ""),
+      file("holey", holey),
     ];
     for (const step of [1, 7, 512, 100_000]) {
       const into = join(top, `s${step}`);
@@ -137,12 +140,14 @@ describe("an archive of the catalog", () => {
         "boot/a.ko",
         "copy",
         "empty",
+        "holey",
         "manifest.json",
         "modules",
         "modules/link",
         "vmlinux",
       ]);
       expect(readFileSync(join(into, "vmlinux")).equals(big)).toBe(true);
+      expect(readFileSync(join(into, "holey")).equals(holey)).toBe(true);
       expect(readFileSync(join(into, "modules/link"), "utf8")).toBe("a");
       expect(lstatSync(join(into, "vmlinux")).mode & 0o7777).toBe(0o644);
     }

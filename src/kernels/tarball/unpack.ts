@@ -2,12 +2,13 @@
  * Unpacks the archive of a kernel, a zstd-compressed tar, as it streams by. Everything in it is
  * taken for hostile; what is refused, and why, is in entry-rules.ts.
  */
-import { closeSync, linkSync, mkdirSync, openSync, symlinkSync, writeSync } from "node:fs";
+import { closeSync, ftruncateSync, linkSync, mkdirSync, openSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { constants, createZstdDecompress } from "node:zlib";
 import { BangerError, messageOf } from "#base/error.ts";
 import { formatSize, GiB, KiB, MiB } from "#base/size.ts";
+import { writeSparseAt } from "#kernels/sparse.ts";
 import { TarReader } from "#oci/tar.ts";
 import { shown, type TarEntry } from "#oci/tar-entry.ts";
 import { TAR_BLOCK_BYTES } from "#oci/tar-header.ts";
@@ -162,13 +163,19 @@ class Unpacker {
     if (kind === "directory") mkdirSync(place, { recursive: true, mode: 0o755 });
     else if (kind === "symlink") symlinkSync(target, place);
     else if (kind === "link") linkSync(join(this.#folder, target), place);
-    else this.#file = { fd: openSync(place, "wx", 0o644), name, size: entry.size, done: 0 };
+    else this.#open(place, name, entry.size);
+  }
+
+  #open(place: string, name: string, size: number): void {
+    const fd = openSync(place, "wx", 0o644);
+    this.#file = { fd, name, size, done: 0 };
+    ftruncateSync(fd, size);
   }
 
   #data(bytes: Uint8Array, offset: number): void {
     const file = this.#file;
     if (!file || offset !== file.done) throw refused(file?.name ?? "a file", "it has holes");
-    for (let at = 0; at < bytes.length; ) at += writeSync(file.fd, bytes, at);
+    writeSparseAt(file.fd, bytes, file.done);
     file.done += bytes.length;
   }
 

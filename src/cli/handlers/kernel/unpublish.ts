@@ -24,4 +24,7 @@ export const run: Handler<typeof kernelCommands.commands.unpublish> = async (
     client.kernel.unpublish(request, { signal: context.interrupt.signal }),
   );
   await context.output.document(removed, () => removed.url);
+  if (key === undefined) {
+    context.output.note("The catalog has changed: banger kernel catalog sign makes its signature");
+  }
 };

@@ -12,6 +12,9 @@ export const run: Handler<Command> = async ({ args }, { daemon, output, interrup
   const names = args.catalog === undefined ? all.slice(1).map(({ name }) => name) : [args.catalog];
   await forEach(names, async (name) => {
     const catalog = await client.kernel.catalog.update({ name }, options);
-    await output.item(catalog, `${name}: ${catalog.kernels} kernels`);
+    await output.item(
+      catalog,
+      `${name}: ${catalog.kernels} kernel${catalog.kernels === 1 ? "" : "s"}`,
+    );
   });
 };
