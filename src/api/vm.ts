@@ -81,6 +81,8 @@ export const vm = z.object({
   restart: restartPolicy.optional(),
   /** When it is removed, running or not. */
   expiresAt: z.iso.datetime().optional(),
+  /** It is stopped when nobody has used it for this long. */
+  idleStop_ms: z.int().optional(),
   startedAt: z.iso.datetime().optional(),
   /** How the last run ended. */
   exit: vmExit.optional(),
@@ -124,6 +126,11 @@ export const vmCreate = z.object({
   restart: restartPolicy.optional(),
   /** Remove it, running or not, this long after it was made. */
   ttl_ms: z.int().min(VM_TTL_MIN_MS).max(VM_TTL_MAX_MS).optional(),
+  /**
+   * Stop it when no command, ssh, session or forwarded connection has been in it for this long;
+   * 0, the default: never.
+   */
+  idleStop_ms: z.int().min(0).max(VM_TTL_MAX_MS).optional(),
   /** Boot it as well; default true. */
   start: z.boolean().optional(),
 });

@@ -7,14 +7,27 @@ import type { ConfigValues } from "#config/schema.ts";
 /** Gives every line that is logged within a call the call's id. */
 const callContext = new AsyncLocalStorage<Record<string, unknown>>();
 
-/** Runs `work` as a call of its own. */
-export function inCall<T>(procedure: string, work: () => T): T {
-  return callContext.run({ call: newId(), procedure }, work);
+/** One request of a client, from its arrival to the end of its answer. */
+export interface Call {
+  procedure: string;
+  /** It changes nothing. */
+  isRead: boolean;
+  began_ms: number;
 }
 
-/** The procedure that is being called. */
-export function currentCall(): string {
-  return String(callContext.getStore()?.["procedure"] ?? "none");
+const currentCalls = new AsyncLocalStorage<Call>();
+
+/** Runs `work` as a call of its own. */
+export function inCall<T>(call: Pick<Call, "procedure" | "isRead">, work: () => T): T {
+  const { procedure } = call;
+  return callContext.run({ call: newId(), procedure }, () =>
+    currentCalls.run({ ...call, began_ms: performance.now() }, work),
+  );
+}
+
+/** Undefined outside of every call. */
+export function currentCall(): Call | undefined {
+  return currentCalls.getStore();
 }
 
 export async function startLog(level: ConfigValues["log.level"]): Promise<void> {

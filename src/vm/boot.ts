@@ -25,6 +25,8 @@ import type { RunningVm } from "./running.ts";
 
 const ENTROPY_SEED_BYTES = 64;
 const DNS_SEARCH_DOMAIN = "vm";
+/** The longest that a timer takes. */
+const NEVER_MS = 2 ** 31 - 1;
 
 export interface BootOptions {
   signal?: AbortSignal | undefined;
@@ -122,8 +124,8 @@ export async function awaitReady(
     void keepInstalled(deps, vm, { ...options, agent });
   });
   try {
-    const timeout_ms = deps.config.values["vm.boot_timeout"];
-    await running.whileAlive(agent.waitReady({ timeout_ms, ...(signal ? { signal } : {}) }));
+    // Whoever waits has set a deadline, and has it in the signal.
+    await running.whileAlive(agent.waitReady({ timeout_ms: NEVER_MS, signal }));
   } finally {
     stopListening();
   }

@@ -169,8 +169,9 @@ export class VmNetworking {
   }
 
   async #setPorts(vm: VmRecord, wanted: readonly PublishedPort[]): Promise<void> {
-    const { ports } = this.#lifecycle;
-    if (this.#lifecycle.live(vm.id)) await ports.set(vm, wanted);
+    const { lives } = this.#lifecycle;
+    const { ports } = lives;
+    if (lives.get(vm.id)) await ports.set(vm, wanted);
     else ports.record(vm, wanted);
   }
 

@@ -40,6 +40,8 @@ export interface VmSpec {
   ephemeral?: boolean;
   /** It is removed, running or not, this long after it was made. */
   ttl_ms?: number;
+  /** It is stopped when nobody has used it for this long. */
+  idleStop_ms?: number;
   /** Absent: no. */
   restart?: RestartPolicy;
 }
@@ -235,6 +237,7 @@ export function toApi(vm: VmRecord): Vm {
     createdAt: vm.createdAt,
     ...(spec.restart ? { restart: spec.restart } : {}),
     ...(expiryOf(vm) ? { expiresAt: expiryOf(vm) } : {}),
+    ...(spec.idleStop_ms ? { idleStop_ms: spec.idleStop_ms } : {}),
     ...(vm.startedAt ? { startedAt: vm.startedAt } : {}),
     ...(vm.exit ? { exit: vm.exit } : {}),
     ...(vm.warning ? { warning: vm.warning } : {}),

@@ -51,7 +51,7 @@ export class Recoverer {
     const vm = findVm(this.#deps.db, id);
     if (!vm) return [];
     const recovery = recoveryOf(vm);
-    this.#lifecycle.watchExpiry(id);
+    this.#lifecycle.schedule.watchAge(id);
     if (!recovery) return [];
     const step = stepOf(vm, recovery);
     log.info("{machine}: {action}, since {detail}", { ...step });
@@ -67,7 +67,7 @@ export class Recoverer {
   /** What comes of it may need to be dealt with in turn. */
   async #carryOut(vm: VmRecord, { action }: Recovery): Promise<RepairStep[]> {
     if (action === "remove") await this.#lifecycle.removeNow(vm);
-    if (action === "start") this.#lifecycle.startAgain(vm);
+    if (action === "start") this.#lifecycle.schedule.startAgain(vm);
     if (action === "remove" || action === "start") return [];
     const handle = action === "stop" ? undefined : vm.runtime?.handle;
     const driver = this.#deps.drivers.find(({ name }) => name === handle?.driver);
@@ -78,7 +78,7 @@ export class Recoverer {
     }
     const live = this.#lifecycle.adopt(vm, machine);
     if (action === "adopt") return [];
-    await this.#lifecycle.end(live);
+    await this.#lifecycle.lives.end(live);
     // One that was made for a command goes with its end.
     return vm.spec.ephemeral ? [] : await this.#recover(vm.id);
   }
@@ -90,6 +90,6 @@ export class Recoverer {
     const exit: VmExit = { reason: "unknown", at: new Date().toISOString() };
     const isAgain = isToRestart(vm, exit.reason);
     const intent = isAgain || vm.intent === "create" ? {} : { intent: null };
-    this.#lifecycle.set(vm.id, { state: "stopped", runtime: null, exit, ...intent });
+    this.#lifecycle.states.set(vm.id, { state: "stopped", runtime: null, exit, ...intent });
   }
 }

@@ -94,6 +94,8 @@ test("daemon logs -f goes on with what is added", async () => {
 test("formatLogLine() shows a record's time, level and message, and nothing that moves a cursor", () => {
   const record = { "@timestamp": "T", level: "WARN", message: "m\u001b[2J", logger: "x" };
   expect(formatLogLine(JSON.stringify(record))).toBe("T WARN m");
+  const called = { ...record, message: "done", properties: { call: "a1b2" } };
+  expect(formatLogLine(JSON.stringify(called))).toBe("T WARN [a1b2] done");
   expect(formatLogLine("plain\u0007")).toBe("plain");
   expect(formatLogLine("{broken")).toBe("{broken");
 });

@@ -45,6 +45,7 @@ export function vmText(vm: Vm): string {
     ["Created", `${vm.createdAt} (${ago(vm.createdAt)})`],
     ["Restart", vm.restart],
     ["Expires", vm.expiresAt],
+    ["Idle stop", vm.idleStop_ms ? `after ${formatDuration(vm.idleStop_ms)}` : undefined],
     ["Started", vm.startedAt && `${vm.startedAt} (${ago(vm.startedAt)})`],
     ["Last exit", vm.exit && `${vm.exit.reason} at ${vm.exit.at}`],
     ["Exit detail", vm.exit?.detail],
