@@ -44,6 +44,11 @@ export const schema = {
     formatDuration,
   ),
   "vm.stop_grace": key(30_000, "How long stop waits before it insists", duration, formatDuration),
+  "vm.limits": key(
+    "auto",
+    "auto, off: whether the host holds machines to their memory and processors",
+    oneOf("auto", "off"),
+  ),
   "network.mode": key(
     "auto",
     "nat, host, user, none; auto: nat with the rights for it, user without",

@@ -1,5 +1,6 @@
 /** The composition root: builds every part once and hands it what it stands on. */
 import { mkdirSync } from "node:fs";
+import { getLogger } from "@logtape/logtape";
 import { sha256 } from "#base/digest.ts";
 import { type Config, dockerConfigPath } from "#config/resolve.ts";
 import { ensureSshKey } from "#config/ssh-key.ts";
@@ -16,9 +17,12 @@ import { openStore } from "#store/db.ts";
 import { VmFiles } from "#vm/files.ts";
 import { machineNames } from "#vm/resolve-names.ts";
 import { VmService } from "#vm/service.ts";
+import { openCgroups } from "#vmm/cgroup.ts";
 import { createFirecrackerDriver } from "#vmm/firecracker/driver.ts";
 import { createQemuDriver } from "#vmm/qemu/driver.ts";
 import { CallCounts } from "./metrics.ts";
+
+const log = getLogger(["banger", "daemon"]);
 
 export interface Services {
   config: Config;
@@ -88,6 +92,7 @@ export function compose(config: Config, shutdown: () => void): Services {
       // The console is the only voice of a guest that dies before its agent speaks.
       createFirecrackerDriver({ program: values.firecracker_bin, serial: true }),
     ],
+    cgroups: openLimits(values["vm.limits"]),
     sshKey: ensureSshKey(paths.sshKey),
   });
   return {
@@ -101,4 +106,11 @@ export function compose(config: Config, shutdown: () => void): Services {
     calls: new CallCounts(),
     shutdown,
   };
+}
+
+function openLimits(wanted: string): string | undefined {
+  const cgroups = wanted === "off" ? { obstacle: "vm.limits is off" } : openCgroups();
+  if ("path" in cgroups) return cgroups.path;
+  log.info("machines have no control groups: {obstacle}", cgroups);
+  return undefined;
 }

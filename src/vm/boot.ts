@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } 
 import type { Image } from "#api/image.ts";
 import { BangerError } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
-import { KiB } from "#base/size.ts";
+import { KiB, MiB } from "#base/size.ts";
 import type { BootRecord } from "#guest/boot.ts";
 import { readAgentBinary, readFirstBoot } from "#guest/embedded.ts";
 import type { AgentEvent } from "#guest/event.ts";
@@ -13,6 +13,7 @@ import type { BootKernel } from "#kernels/service.ts";
 import { addressOf } from "#net/address.ts";
 import type { Attachment } from "#net/network.ts";
 import { parsePolicy } from "#net/policy/policy.ts";
+import { makeCgroup, removeCgroup } from "#vmm/cgroup.ts";
 import { chooseDriver } from "#vmm/choose.ts";
 import type { BootSpec, Machine } from "#vmm/driver.ts";
 import type { VmDeps } from "./deps.ts";
@@ -71,6 +72,10 @@ export async function launch(deps: VmDeps, vm: VmRecord, options: BootOptions): 
     }
     const initrd = makeInitrd(deps, vm, { image, kernel, attachment, lowers: lowers.length });
     writeFileSync(paths.initrd, inFrontOf(kernel.initrd, initrd), { mode: 0o600 });
+    const cgroup = vm.runtime?.cgroup;
+    if (cgroup) {
+      makeCgroup(cgroup, { cpus: vm.spec.cpus, memory_bytes: vm.spec.memory_mib * MiB });
+    }
     const spec: BootSpec = {
       id: vm.id,
       runtimeDir: paths.runtime,
@@ -87,6 +92,8 @@ export async function launch(deps: VmDeps, vm: VmRecord, options: BootOptions): 
         { path: paths.disk, readOnly: false },
       ],
       network: deviceOf(attachment),
+      cgroup,
+      endsWithUs: deps.endsWithUs,
     };
     const machine = await driver.boot(spec, options.signal);
     return { machine, runtime: runtimeOf(machine, attachment) };
@@ -102,6 +109,7 @@ export async function unlaunch(deps: VmDeps, vm: VmRecord): Promise<void> {
   await deps.network.detach({ machineId: vm.id, mode: vm.spec.network });
   rmSync(paths.runtime, { recursive: true, force: true });
   rmSync(paths.initrd, { force: true });
+  if (vm.runtime?.cgroup) await removeCgroup(vm.runtime.cgroup);
 }
 
 /**

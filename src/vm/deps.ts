@@ -14,6 +14,10 @@ export interface VmDeps {
   kernels: KernelService;
   network: Network;
   drivers: readonly Driver[];
+  /** Folder that machines' control groups are made in; undefined where this process may not. */
+  cgroups: string | undefined;
+  /** Machines end when this process does; otherwise they run on, for another one to adopt. */
+  endsWithUs?: boolean;
   /** The managed key that may log in to every machine. */
   sshKey: SshKey;
 }

@@ -2,6 +2,7 @@
  * The machines whose process lives, from the boot to the clean-up after the end: started here, or
  * taken over from an earlier daemon. Who may start or end one, and when, is the lifecycle's.
  */
+import { join } from "node:path";
 import { getLogger } from "@logtape/logtape";
 import type { VmExit } from "#api/vm.ts";
 import { BangerError, messageOf, toBangerError } from "#base/error.ts";
@@ -122,10 +123,11 @@ export class Lives {
     starting: Starting,
     { onProgress }: BootOptions,
   ): Promise<Live> {
-    const { db, config } = this.#deps;
+    const { db, config, cgroups } = this.#deps;
+    const held = { hostBootId: hostBootId(), ...(cgroups ? { cgroup: join(cgroups, id) } : {}) };
     const vm = this.#states.set(id, {
       state: "starting",
-      runtime: { hostBootId: hostBootId() },
+      runtime: held,
       exit: null,
       warning: null,
     });
@@ -140,7 +142,7 @@ export class Lives {
       throw starting.reason(name) ?? toBangerError(error);
     }
     const { machine, runtime } = launched;
-    this.#states.set(id, { runtime, startedAt: new Date().toISOString() });
+    this.#states.set(id, { runtime: { ...held, ...runtime }, startedAt: new Date().toISOString() });
     return this.#track(id, machine);
   }
 

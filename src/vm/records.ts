@@ -53,6 +53,8 @@ export type VmIntent = "create" | "run";
 export interface VmRuntime {
   /** Kernel's boot id: after a reboot of the host none of this exists any more. */
   hostBootId: string;
+  /** Folder of its control group. */
+  cgroup?: string;
   /** Absent until the monitor runs. */
   handle?: MachineHandle;
   /** What it was given, where that is not what it was made with: a tap comes with its own address. */

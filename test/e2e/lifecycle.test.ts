@@ -113,7 +113,7 @@ describe("policies", () => {
     const cpus = await banger.call([...args, "--cpus", "64"]);
     expect(cpus.stderr).toMatch(/it takes 64 CPUs, and this computer has \d+/);
     const disk = await banger.call([...args, "--disk", "16000G"]);
-    expect(disk.stderr).toMatch(/its disk takes up to 15.6 TiB, and the file system has .+ in all/);
+    expect(disk.stderr).toMatch(/its disk takes up to 16 TiB, and the file system has .+ in all/);
     expect((await banger.json<Vm[]>("vm", "list")).map(({ name }) => name)).toEqual(["steady"]);
   }, 60_000);
 
