@@ -98,6 +98,8 @@ export const handlers: Handlers<typeof root> = {
     restart: () => import("./handlers/daemon/restart.ts"),
     status: () => import("./handlers/daemon/status.ts"),
     logs: () => import("./handlers/daemon/logs.ts"),
+    enable: () => import("./handlers/daemon/enable.ts"),
+    disable: () => import("./handlers/daemon/disable.ts"),
     run: () => import("./handlers/daemon/run.ts"),
   },
   config: {

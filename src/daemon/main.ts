@@ -8,6 +8,7 @@ import { compose } from "./compose.ts";
 import { makeRouter } from "./handlers/router.ts";
 import { takeDaemonLock } from "./lock.ts";
 import { startLog } from "./log.ts";
+import { makeNotifier } from "./notify.ts";
 import { endOrphans } from "./orphans.ts";
 import { serve } from "./server.ts";
 
@@ -21,6 +22,7 @@ export async function runDaemon(): Promise<void> {
   const config = await resolveConfig();
   takeDaemonLock(config.paths.daemonLock);
   await startLog(config.values["log.level"]);
+  const notifier = makeNotifier();
   const ending = Promise.withResolvers<string>();
   const services = compose(config, () => ending.resolve("asked to"));
   process.on("SIGTERM", () => ending.resolve("SIGTERM"));
@@ -58,7 +60,9 @@ export async function runDaemon(): Promise<void> {
     version: version.version,
     socket: config.paths.socket,
   });
+  notifier.ready(`Answers on ${config.paths.socket}`);
   const why = await ending.promise;
+  notifier.stopping("Machines run on");
   log.info("ending: {why}", { why });
   await server.stop();
   // Calls that were under way are over with their connections; the programs that they ran need not be.
