@@ -155,7 +155,7 @@ export class VmNetworking {
     const allow = wanted && checkPolicy(wanted, spec.network);
     // First, since a daemon that takes up the machine goes by what is recorded.
     this.#record(vm, { ...spec, ...(allow ? { allow } : {}) });
-    if (!this.#lifecycle.live(vm.id) || !(allow || vm.spec.allow)) return;
+    if (!this.#lifecycle.lives.get(vm.id) || !(allow || vm.spec.allow)) return;
     try {
       await this.#deps.network.setPolicy(vm.id, allow && parsePolicy(allow));
     } catch (error) {
