@@ -141,7 +141,7 @@ export class VmNetworking {
     const { networks: _, ...spec } = vm.spec;
     const names = requireNetworks(db, { names: wanted, mode: spec.network });
     this.#record(vm, { ...spec, ...(names.length > 0 ? { networks: names } : {}) });
-    if (!this.#lifecycle.live(vm.id)) return;
+    if (!this.#lifecycle.lives.get(vm.id)) return;
     try {
       await network.setNetworks(vm.id, names);
     } catch (error) {

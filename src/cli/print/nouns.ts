@@ -2,6 +2,7 @@
 import type { Image } from "#api/image.ts";
 import type { Kernel } from "#api/kernel.ts";
 import type { Vm } from "#api/vm.ts";
+import { formatDuration } from "#base/duration.ts";
 import { formatSize, MiB } from "#base/size.ts";
 import { ago } from "./ago.ts";
 import { policyText, portText } from "./network.ts";
