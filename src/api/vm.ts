@@ -68,6 +68,8 @@ export const vm = z.object({
     mode: networkMode,
     /** Such as "10.241.0.2"; absent where the monitor has a network of its own. */
     address: z.string().optional(),
+    /** While it runs, where it has IPv6. */
+    address6: z.string().optional(),
     mac: z.string().optional(),
     /** Open while it runs. */
     ports: z.array(publishedPort).optional(),

@@ -56,6 +56,11 @@ export const schema = {
   ),
   "network.bridge": key("banger0", "Bridge of the machines", text),
   "network.subnet": key("10.241.0.0/16", "Addresses of the machines", text),
+  "network.subnet6": key(
+    "auto",
+    "Their IPv6 block, a /64; auto: a private one of this computer's; off",
+    text,
+  ),
   vmm: key("auto", "auto, firecracker, qemu", oneOf("auto", "firecracker", "qemu")),
   qemu_bin: key("qemu-system-x86_64", "QEMU, a name on PATH or a path", text),
   firecracker_bin: key("firecracker", "Firecracker, a name on PATH or a path", text),

@@ -78,6 +78,7 @@ export function compose(config: Config, shutdown: () => void): Services {
   const network = new Network({
     bridge: values["network.bridge"],
     subnet: values["network.subnet"],
+    subnet6: values["network.subnet6"],
     dns,
     policies,
   });

@@ -29,6 +29,7 @@ export async function runDoctor(): Promise<Check[]> {
       networkChecks({
         bridge: config.values["network.bridge"],
         subnet: config.values["network.subnet"],
+        subnet6: config.values["network.subnet6"],
       }),
     () => cgroupChecks(processOf(config.paths.daemonLock)),
     () => kernelChecks(),

@@ -11,6 +11,7 @@ import type { AgentEvent } from "#guest/event.ts";
 import { buildInitrd, buildStaticInitrd, moduleInitrdPath } from "#guest/initrd.ts";
 import type { BootKernel } from "#kernels/service.ts";
 import { addressOf } from "#net/address.ts";
+import type { TapAttachment } from "#net/attachment.ts";
 import type { Attachment } from "#net/network.ts";
 import { parsePolicy } from "#net/policy/policy.ts";
 import { makeCgroup, removeCgroup } from "#vmm/cgroup.ts";
@@ -189,6 +190,7 @@ function makeInitrd(
             mac: attachment.mac,
             address: attachment.address,
             ...(attachment.gateway ? { gateway: attachment.gateway } : {}),
+            ...("tap" in attachment ? ipv6Of(attachment) : {}),
             dns: attachment.dns,
             ...(attachment.mtu ? { mtu: attachment.mtu } : {}),
           },
@@ -206,9 +208,19 @@ function makeInitrd(
   return buildInitrd(fixed, record);
 }
 
+function ipv6Of({ address6, gateway6 }: Pick<TapAttachment, "address6" | "gateway6">) {
+  return { ...(address6 ? { address6 } : {}), ...(gateway6 ? { gateway6 } : {}) };
+}
+
 function runtimeOf({ handle }: Machine, attachment: Attachment): VmRuntime {
-  const address = "tap" in attachment ? { address: addressOf(attachment.address) } : {};
-  return { hostBootId: hostBootId(), handle, ...address };
+  const own = { hostBootId: hostBootId(), handle };
+  if (!("tap" in attachment)) return own;
+  const { address, address6 } = attachment;
+  return {
+    ...own,
+    address: addressOf(address),
+    ...(address6 ? { address6: addressOf(address6) } : {}),
+  };
 }
 
 function deviceOf(attachment: Attachment): BootSpec["network"] {

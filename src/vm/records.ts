@@ -59,6 +59,7 @@ export interface VmRuntime {
   handle?: MachineHandle;
   /** What it was given, where that is not what it was made with: a tap comes with its own address. */
   address?: string;
+  address6?: string;
 }
 
 export interface VmRecord {
@@ -196,6 +197,11 @@ export function deleteVm(db: Database, id: string): void {
   db.query("DELETE FROM vms WHERE id = $id").run({ id });
 }
 
+/** Of a machine that runs, where it has IPv6. */
+export function machineAddress6({ runtime }: VmRecord): Address | undefined {
+  return tryParseAddress(runtime?.address6 ?? "");
+}
+
 /** Where the host and other machines reach it; undefined in the modes without an address of its own. */
 export function machineAddress({ spec, runtime }: VmRecord): Address | undefined {
   return tryParseAddress(runtime?.address ?? spec.address ?? "");
@@ -222,6 +228,7 @@ export function toApi(vm: VmRecord): Vm {
     network: {
       mode: spec.network,
       ...(machineAddress(vm) ? { address: machineAddress(vm) } : {}),
+      ...(machineAddress6(vm) ? { address6: machineAddress6(vm) } : {}),
       ...(spec.network === "none" ? {} : { mac: spec.mac }),
       ...(spec.ports ? { ports: [...spec.ports] } : {}),
       ...(spec.networks ? { networks: [...spec.networks] } : {}),

@@ -38,6 +38,7 @@ export function vmText(vm: Vm): string {
     ["Disk", formatSize(vm.disk_bytes)],
     ["Network", vm.network.mode],
     ["Address", vm.network.address],
+    ["IPv6 address", vm.network.address6],
     ["MAC", vm.network.mac],
     ["Networks", vm.network.networks?.join(", ")],
     ["May reach", vm.network.policy && policyText(vm.network.policy)],
