@@ -19,6 +19,8 @@ import { type GuestStats, type ListeningSocket, readPorts, readStats } from "./u
 const CONNECT_TIMEOUT_DEFAULT_MS = 30_000;
 const CALL_TIMEOUT_DEFAULT_MS = 10_000;
 const READY_TIMEOUT_DEFAULT_MS = 600_000;
+/** Of what a failed installation has printed. */
+const SHOWN_LOG_LINES = 20;
 
 export interface CallOptions {
   signal?: AbortSignal | undefined;
@@ -180,7 +182,9 @@ function waitReady(connection: Connection, options: CallOptions = {}): Promise<v
 }
 
 function bootFailure(event: AgentEvent): BangerError {
-  return new BangerError("guest", `The first boot failed: ${event.text || "no reason is given"}`, {
+  const [reason = "", ...log] = event.text.split("\n");
+  const text = [reason || "no reason is given", ...log.slice(-SHOWN_LOG_LINES)].join("\n");
+  return new BangerError("guest", `The first boot failed: ${text}`, {
     hint: "The machine still runs: look into it with exec",
   });
 }
