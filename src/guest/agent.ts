@@ -46,6 +46,8 @@ export interface Agent {
   readonly closed: Promise<void>;
   /** Why it has ended. */
   readonly failure: BangerError | undefined;
+  /** How many commands, connections and requests are under way. */
+  readonly streams: number;
   exec(request: ExecRequest, options?: { signal?: AbortSignal | undefined }): Promise<ExecStream>;
   /** Runs a command and collects its output. */
   run(argv: readonly string[], options?: RunInGuestOptions): Promise<GuestRunResult>;
@@ -98,6 +100,9 @@ function agentOf(connection: Connection, hello: AgentHello): Agent {
     closed: connection.closed,
     get failure() {
       return connection.failure;
+    },
+    get streams() {
+      return connection.streams;
     },
     exec: (request, options) => openExec(connection, request, options),
     run: (argv, options) => runInGuest(connection, { argv, ...options }),

@@ -17,7 +17,7 @@ import { findVm, getVm, type VmRecord } from "./records.ts";
 import { inBackground, Schedule } from "./schedule.ts";
 import { States } from "./states.ts";
 import { Turns } from "./turns.ts";
-import { hasSessions } from "./use.ts";
+import { isBusyInside } from "./use.ts";
 
 export interface StopOptions {
   grace_ms: number;
@@ -55,9 +55,9 @@ export class Lifecycle {
       startAgain: (id) => this.#startAgain(id),
       stopIdle: (id) => this.stop(id, { grace_ms: deps.config.values["vm.stop_grace"] }),
       idle_ms: (id) => this.lives.get(id)?.use.idle_ms(),
-      hasSessions: async (id) => {
+      isBusyInside: async (id) => {
         const live = this.lives.get(id);
-        return live !== undefined && (await hasSessions(live.running));
+        return live !== undefined && (await isBusyInside(live.running));
       },
     });
   }

@@ -15,8 +15,8 @@ export interface Chores {
   startAgain(id: string): Promise<void>;
   /** How long nobody has used it, undefined when it does not run. */
   idle_ms(id: string): number | undefined;
-  /** Whether commands go on inside that nobody is connected to. */
-  hasSessions(id: string): Promise<boolean>;
+  /** Whether something goes on inside that nobody is counted for. */
+  isBusyInside(id: string): Promise<boolean>;
   stopIdle(id: string): Promise<void>;
 }
 
@@ -57,7 +57,7 @@ export class Schedule {
       const idle_ms = this.#chores.idle_ms(id);
       if (idle_ms === undefined) return;
       if (idle_ms < limit_ms) return this.watchIdle(id, limit_ms - idle_ms);
-      if (await this.#chores.hasSessions(id)) return this.watchIdle(id);
+      if (await this.#chores.isBusyInside(id)) return this.watchIdle(id);
       log.info("{name} is stopped: nobody has used it for {idle}", {
         name,
         idle: formatDuration(idle_ms),

@@ -222,7 +222,9 @@ export class VmService {
 
   /** The agent of a machine that runs; `verb` says what for, in the error of one that does not. */
   async agent(ref: string, verb: string, signal?: AbortSignal): Promise<Agent> {
-    return await (await this.#reach(ref, verb)).live.running.agent(signal);
+    const { live } = await this.#reach(ref, verb);
+    live.use.touch();
+    return await live.running.agent(signal);
   }
 
   async #reach(ref: string, verb: string): Promise<{ vm: VmRecord; live: Live }> {

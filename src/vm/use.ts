@@ -19,9 +19,14 @@ export class Use {
         if (!isHeld) return;
         isHeld = false;
         this.#holders--;
-        this.#idleSince_ms = now_ms();
+        this.touch();
       },
     };
+  }
+
+  /** Something short was done with it now. */
+  touch(): void {
+    this.#idleSince_ms = now_ms();
   }
 
   /** Holds it until `over` settles. */
@@ -37,11 +42,12 @@ export class Use {
   }
 }
 
-/** Whether the guest keeps a session whose command goes on, with or without somebody watching it. */
-export async function hasSessions(running: RunningVm): Promise<boolean> {
+/** Whether something goes on inside: a transfer, or a session, with or without somebody watching it. */
+export async function isBusyInside(running: RunningVm): Promise<boolean> {
   try {
     const signal = AbortSignal.timeout(ASK_TIMEOUT_MS);
     const agent = await running.agent(signal);
+    if (agent.streams > 0) return true;
     const sessions = await agent.sessions.list({ signal });
     return sessions.some(({ status }) => status === undefined);
   } catch {
