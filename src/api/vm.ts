@@ -79,6 +79,8 @@ export const vm = z.object({
     policy: policy.optional(),
   }),
   vmm: z.object({ driver: z.string(), accelerator: z.string(), pid: z.int() }).optional(),
+  /** The process that runs it in place of the daemon. */
+  foreground: z.object({ pid: z.int() }).optional(),
   createdAt: z.iso.datetime(),
   restart: restartPolicy.optional(),
   /** When it is removed, running or not. */

@@ -46,6 +46,8 @@ export function makePaths(roots: Roots) {
     socket: join(roots.runtime, "daemon.sock"),
     /** Beside the state, since it is the state that only one daemon may touch. */
     daemonLock: join(roots.state, "daemon.lock"),
+    /** Shared by processes that may have something half-made, without the daemon. */
+    workLock: join(roots.state, "work.lock"),
     image: (id: string) => {
       const folder = join(roots.state, "images", id);
       return {

@@ -15,6 +15,7 @@ import { daemonResolvers } from "#net/resolvers.ts";
 import { parseMirrors } from "#oci/mirrors.ts";
 import { openStore } from "#store/db.ts";
 import { VmFiles } from "#vm/files.ts";
+import type { Owner } from "#vm/owner.ts";
 import { machineNames } from "#vm/resolve-names.ts";
 import { VmService } from "#vm/service.ts";
 import { openCgroups } from "#vmm/cgroup.ts";
@@ -37,7 +38,13 @@ export interface Services {
   shutdown: () => void;
 }
 
-export function compose(config: Config, shutdown: () => void): Services {
+export interface ComposeOptions {
+  shutdown: () => void;
+  /** This process, when it is not the daemon. */
+  owner?: Owner;
+}
+
+export function compose(config: Config, { shutdown, owner }: ComposeOptions): Services {
   const { paths, values } = config;
   for (const folder of [
     paths.roots.state,
@@ -79,7 +86,8 @@ export function compose(config: Config, shutdown: () => void): Services {
     bridge: values["network.bridge"],
     subnet: values["network.subnet"],
     subnet6: values["network.subnet6"],
-    dns,
+    // One that ends with a machine is of no use to the others on its bridge.
+    dns: owner ? undefined : dns,
     policies,
   });
   const vms = new VmService({
@@ -93,7 +101,9 @@ export function compose(config: Config, shutdown: () => void): Services {
       // The console is the only voice of a guest that dies before its agent speaks.
       createFirecrackerDriver({ program: values.firecracker_bin, serial: true }),
     ],
-    cgroups: openLimits(values["vm.limits"]),
+    owner,
+    // Whoever has started a process in the foreground has put it where it wants it.
+    cgroups: owner ? undefined : openLimits(values["vm.limits"]),
     sshKey: ensureSshKey(paths.sshKey),
   });
   return {

@@ -1,6 +1,6 @@
 /** The daemon's log: one JSON object a line on stderr, which the starter sends to a file. */
 import { AsyncLocalStorage } from "node:async_hooks";
-import { configure, jsonLinesFormatter } from "@logtape/logtape";
+import { configure, defaultTextFormatter, jsonLinesFormatter } from "@logtape/logtape";
 import { newId } from "#base/id.ts";
 import type { ConfigValues } from "#config/schema.ts";
 
@@ -30,10 +30,12 @@ export function currentCall(): Call | undefined {
   return currentCalls.getStore();
 }
 
+/** JSON lines, or text where somebody looks on. */
 export async function startLog(level: ConfigValues["log.level"]): Promise<void> {
+  const format = process.stderr.isTTY ? defaultTextFormatter : jsonLinesFormatter;
   await configure({
     contextLocalStorage: callContext,
-    sinks: { stderr: (record) => void process.stderr.write(jsonLinesFormatter(record)) },
+    sinks: { stderr: (record) => void process.stderr.write(format(record)) },
     loggers: [
       {
         category: "banger",

@@ -94,7 +94,7 @@ export async function launch(deps: VmDeps, vm: VmRecord, options: BootOptions): 
       ],
       network: deviceOf(attachment),
       cgroup,
-      endsWithUs: deps.endsWithUs,
+      endsWithUs: deps.owner !== undefined,
     };
     const machine = await driver.boot(spec, options.signal);
     return { machine, runtime: runtimeOf(machine, attachment) };

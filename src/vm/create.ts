@@ -52,6 +52,7 @@ export async function enterVm(
         name: request.name ?? makeName((name) => findVm(db, name) !== undefined),
         imageId: image.id,
         kernel,
+        owner: deps.owner,
         spec: {
           mode,
           ...(layer ? { provisioned: layer.id } : {}),

@@ -6,6 +6,7 @@ import type { ImageService } from "#images/service.ts";
 import type { KernelService } from "#kernels/service.ts";
 import type { Network } from "#net/network.ts";
 import type { Driver } from "#vmm/driver.ts";
+import type { Owner } from "./owner.ts";
 
 export interface VmDeps {
   db: Database;
@@ -16,8 +17,8 @@ export interface VmDeps {
   drivers: readonly Driver[];
   /** Folder that machines' control groups are made in; undefined where this process may not. */
   cgroups: string | undefined;
-  /** Machines end when this process does; otherwise they run on, for another one to adopt. */
-  endsWithUs?: boolean;
+  /** This process, when it runs its machines in the foreground: they end with it. Absent in the daemon. */
+  owner?: Owner | undefined;
   /** The managed key that may log in to every machine. */
   sshKey: SshKey;
 }

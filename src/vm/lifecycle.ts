@@ -13,6 +13,7 @@ import type { Events } from "./events.ts";
 import { makeFolder } from "./folder.ts";
 import { type Live, Lives } from "./lives.ts";
 import { assertNotRunning, requireState } from "./machine.ts";
+import { endElsewhere, isElsewhere } from "./owner.ts";
 import { findVm, getVm, type VmRecord } from "./records.ts";
 import { inBackground, Schedule } from "./schedule.ts";
 import { States } from "./states.ts";
@@ -40,7 +41,7 @@ export class Lifecycle {
 
   constructor(deps: VmDeps, events: Events) {
     this.#deps = deps;
-    this.states = new States(deps.db, events);
+    this.states = new States(deps, events);
     this.lives = new Lives(deps, this.states, {
       onRunning: (id) => this.schedule.watchIdle(id),
       onEnded: (vm, { isToRunAgain }) => {
@@ -103,6 +104,7 @@ export class Lifecycle {
   async stop(id: string, { grace_ms, signal }: StopOptions): Promise<void> {
     await this.turns.run(id, async () => {
       throwIfAborted(signal);
+      if (await this.#endElsewhere(id, { isAtOnce: false, signal })) return;
       this.schedule.cancelStart(id);
       const { state } = this.states.set(id, { intent: null });
       const live = this.lives.get(id);
@@ -117,12 +119,30 @@ export class Lifecycle {
     });
   }
 
+  /** Ends a machine that another process runs; false when none does. */
+  async #endElsewhere(
+    id: string,
+    options: { isAtOnce: boolean; signal?: AbortSignal | undefined },
+  ): Promise<boolean> {
+    const vm = getVm(this.#deps.db, id);
+    if (!isElsewhere(vm, this.#deps.owner)) return false;
+    await endElsewhere(vm, options);
+    return true;
+  }
+
+  /** From now on this process runs the machine, which does not run. */
+  claim(id: string): void {
+    requireState(getVm(this.#deps.db, id), "start", ["stopped"]);
+    if (this.#deps.owner) this.states.set(id, { owner: this.#deps.owner });
+  }
+
   async #powerOff(live: Live): Promise<void> {
     if (await askToPowerOff(this.#deps.drivers, live.running)) await live.finished;
   }
 
   /** Ends the process at once, also of a machine that is still starting. */
   async kill(id: string): Promise<void> {
+    if (await this.#endElsewhere(id, { isAtOnce: true })) return;
     this.schedule.cancelStart(id);
     const live = this.lives.get(id);
     const starting = this.lives.starting(id);
@@ -137,6 +157,9 @@ export class Lifecycle {
   /** Removes a machine with its disk; once begun it is not called off. */
   async remove(id: string, { force, signal }: RemoveOptions = {}): Promise<void> {
     throwIfAborted(signal);
+    if (force && findVm(this.#deps.db, id)) {
+      await this.#endElsewhere(id, { isAtOnce: true, signal });
+    }
     if (force && findVm(this.#deps.db, id)) {
       this.schedule.cancelStart(id);
       if (getVm(this.#deps.db, id).intent === "run") this.states.set(id, { intent: null });

@@ -219,9 +219,12 @@ export class Lives {
       }),
     );
     this.#lives.delete(id);
-    const isToRunAgain = isToRestart(getVm(db, id), exit.reason);
+    // Whoever has started a process in the foreground starts it again.
+    const isToRunAgain = !vm.owner && isToRestart(getVm(db, id), exit.reason);
     const intent = isToRunAgain || vm.intent === "create" ? {} : { intent: null };
-    this.#states.set(id, { state: "stopped", runtime: null, exit, ...intent });
+    // One that was made for a command goes at once, and is nobody else's until then.
+    const owner = vm.spec.ephemeral ? {} : { owner: null };
+    this.#states.set(id, { state: "stopped", runtime: null, exit, ...intent, ...owner });
     this.#listener.onEnded(vm, { isToRunAgain });
     return exit;
   }

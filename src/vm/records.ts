@@ -15,6 +15,7 @@ import { type Address, tryParseAddress } from "#net/address.ts";
 import type { PublishedPort } from "#net/ports/spec.ts";
 import type { MachineHandle } from "#vmm/driver.ts";
 import { assertTransition } from "./machine.ts";
+import type { Owner } from "./owner.ts";
 
 /** What was asked for when the machine was made, with every default filled in. */
 export interface VmSpec {
@@ -75,6 +76,8 @@ export interface VmRecord {
   exit: VmExit | undefined;
   warning: string | undefined;
   intent: VmIntent | undefined;
+  /** Undefined: the daemon. */
+  owner: Owner | undefined;
   createdAt: string;
   startedAt: string | undefined;
 }
@@ -91,6 +94,7 @@ interface Row {
   exit: string | null;
   warning: string | null;
   intent: VmIntent | null;
+  owner: string | null;
   created_at: string;
   started_at: string | null;
 }
@@ -127,6 +131,7 @@ export interface NewVm {
   imageId: string;
   kernel: string;
   spec: VmSpec;
+  owner?: Owner | undefined;
 }
 
 /** `already_exists` when the name is taken, also by a machine that another call is making. */
@@ -134,14 +139,15 @@ export function insertVm(db: Database, vm: NewVm): void {
   const name = vmName.parse(vm.name);
   try {
     db.query(
-      `INSERT INTO vms (id, name, state, image_id, kernel, spec, intent, created_at)
-       VALUES ($id, $name, 'creating', $imageId, $kernel, $spec, 'create', $createdAt)`,
+      `INSERT INTO vms (id, name, state, image_id, kernel, spec, intent, owner, created_at)
+       VALUES ($id, $name, 'creating', $imageId, $kernel, $spec, 'create', $owner, $createdAt)`,
     ).run({
       id: vm.id,
       name,
       imageId: vm.imageId,
       kernel: vm.kernel,
       spec: JSON.stringify(vm.spec),
+      owner: vm.owner ? JSON.stringify(vm.owner) : null,
       createdAt: new Date().toISOString(),
     });
   } catch (error) {
@@ -160,6 +166,7 @@ export interface VmChange {
   exit?: VmExit | null;
   warning?: string | null;
   intent?: VmIntent | null;
+  owner?: Owner | null;
   startedAt?: string;
 }
 
@@ -174,11 +181,12 @@ export function updateVm(db: Database, vm: VmRecord, change: VmChange): VmRecord
     exit: change.exit === undefined ? vm.exit : (change.exit ?? undefined),
     warning: change.warning === undefined ? vm.warning : (change.warning ?? undefined),
     intent: change.intent === undefined ? vm.intent : (change.intent ?? undefined),
+    owner: change.owner === undefined ? vm.owner : (change.owner ?? undefined),
     startedAt: change.startedAt ?? vm.startedAt,
   };
   db.query(
     `UPDATE vms SET state = $state, spec = $spec, runtime = $runtime, exit = $exit, warning = $warning,
-       intent = $intent, started_at = $startedAt
+       intent = $intent, owner = $owner, started_at = $startedAt
      WHERE id = $id`,
   ).run({
     id: next.id,
@@ -188,6 +196,7 @@ export function updateVm(db: Database, vm: VmRecord, change: VmChange): VmRecord
     exit: next.exit ? JSON.stringify(next.exit) : null,
     warning: next.warning ?? null,
     intent: next.intent ?? null,
+    owner: next.owner ? JSON.stringify(next.owner) : null,
     startedAt: next.startedAt ?? null,
   });
   return next;
@@ -243,6 +252,7 @@ export function toApi(vm: VmRecord): Vm {
           },
         }
       : {}),
+    ...(vm.owner ? { foreground: { pid: vm.owner.pid } } : {}),
     createdAt: vm.createdAt,
     ...(spec.restart ? { restart: spec.restart } : {}),
     ...(expiryOf(vm) ? { expiresAt: expiryOf(vm) } : {}),
@@ -266,6 +276,7 @@ function fromRow(row: Row): VmRecord {
     exit: row.exit ? (JSON.parse(row.exit) as VmExit) : undefined,
     warning: row.warning ?? undefined,
     intent: row.intent ?? undefined,
+    owner: row.owner ? (JSON.parse(row.owner) as Owner) : undefined,
     createdAt: row.created_at,
     startedAt: row.started_at ?? undefined,
   };

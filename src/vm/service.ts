@@ -19,6 +19,7 @@ import type { Live } from "./lives.ts";
 import { readLog } from "./logs.ts";
 import { requireState } from "./machine.ts";
 import { VmNetworking } from "./networking.ts";
+import { assertHere } from "./owner.ts";
 import { findVm, getVm, listVms, toApi, type VmRecord } from "./records.ts";
 import { Recoverer } from "./recover.ts";
 import { sweepStrays } from "./strays.ts";
@@ -80,6 +81,23 @@ export class VmService {
     const { id } = getVm(this.#deps.db, ref);
     await this.#lifecycle.start(id, options);
     return this.show(id);
+  }
+
+  /**
+   * Makes this process the one that runs the machine, which must not run; what an earlier process
+   * has left of it is dealt with first.
+   */
+  async claim(ref: string): Promise<void> {
+    const vm = getVm(this.#deps.db, ref);
+    assertHere(vm, "start", this.#deps.owner);
+    await this.#recoverer.foreground(vm.id);
+    this.#lifecycle.claim(vm.id);
+  }
+
+  /** Undefined when there is no machine of that name. */
+  find(name: string): Vm | undefined {
+    const vm = findVm(this.#deps.db, name);
+    return vm?.name === name ? toApi(vm) : undefined;
   }
 
   /** Asks the guest to power off, waits `grace_ms`, then ends the process. A stopped machine stays stopped. */
@@ -235,6 +253,7 @@ export class VmService {
 
   #requireLive(vm: VmRecord, verb: string): Live {
     const live = this.#lifecycle.lives.get(vm.id);
+    if (!live) assertHere(vm, verb, this.#deps.owner);
     if (!live) requireState(vm, verb, []);
     if (!live) throw new BangerError("invalid_state", `Machine "${vm.name}" does not run`);
     live.running.isVisited = true;

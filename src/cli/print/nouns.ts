@@ -44,6 +44,7 @@ export function vmText(vm: Vm): string {
     ["May reach", vm.network.policy && policyText(vm.network.policy)],
     ["Ports", vm.network.ports?.map(portText).join(", ")],
     ["Monitor", vm.vmm && `${vm.vmm.driver} (${vm.vmm.accelerator}), pid ${vm.vmm.pid}`],
+    ["Foreground", vm.foreground && `pid ${vm.foreground.pid}`],
     ["Created", `${vm.createdAt} (${ago(vm.createdAt)})`],
     ["Restart", vm.restart],
     ["Expires", vm.expiresAt],
