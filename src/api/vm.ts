@@ -1,5 +1,6 @@
 /** Machines, as every client sees them. */
 import { z } from "zod";
+import { serviceCheck } from "./health.ts";
 import {
   MACHINE_NETWORKS_MAX,
   networkName,
@@ -81,6 +82,8 @@ export const vm = z.object({
   vmm: z.object({ driver: z.string(), accelerator: z.string(), pid: z.int() }).optional(),
   /** The process that runs it in place of the daemon. */
   foreground: z.object({ pid: z.int() }).optional(),
+  /** Services that its image, or the configuration, says to look for; as they were last. */
+  checks: z.array(serviceCheck).optional(),
   createdAt: z.iso.datetime(),
   restart: restartPolicy.optional(),
   /** When it is removed, running or not. */

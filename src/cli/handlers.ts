@@ -24,6 +24,7 @@ export const handlers: Handlers<typeof root> = {
     prune: () => import("./handlers/vm/prune.ts"),
     list: () => import("./handlers/vm/list.ts"),
     show: () => import("./handlers/vm/show.ts"),
+    health: () => import("./handlers/vm/health.ts"),
     exec: () => import("./handlers/vm/exec.ts"),
     ssh: () => import("./handlers/vm/ssh.ts"),
     port: {

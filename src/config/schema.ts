@@ -49,6 +49,12 @@ export const schema = {
     "auto, off: whether the host holds machines to their memory and processors",
     oneOf("auto", "off"),
   ),
+  "vm.checks": key<string[]>(
+    ["opencode=4096"],
+    "Services that any machine may have: NAME=PORT; shown where they answer",
+    textList,
+    JSON.stringify,
+  ),
   "network.mode": key(
     "auto",
     "nat, host, user, none; auto: nat with the rights for it, user without",

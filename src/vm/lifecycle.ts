@@ -7,6 +7,7 @@ import { rmSync } from "node:fs";
 import { throwIfAborted } from "#base/error.ts";
 import type { Machine } from "#vmm/driver.ts";
 import { type BootOptions, unlaunch } from "./boot.ts";
+import { Checks } from "./checks.ts";
 import type { VmDeps } from "./deps.ts";
 import { askToPowerOff } from "./ending.ts";
 import type { Events } from "./events.ts";
@@ -36,6 +37,7 @@ export class Lifecycle {
   readonly states: States;
   readonly lives: Lives;
   readonly schedule: Schedule;
+  readonly checks: Checks;
   /** Whoever works on a machine without the lifecycle's own calls takes part in it. */
   readonly turns = new Turns();
 
@@ -43,7 +45,10 @@ export class Lifecycle {
     this.#deps = deps;
     this.states = new States(deps, events);
     this.lives = new Lives(deps, this.states, {
-      onRunning: (id) => this.schedule.watchIdle(id),
+      onRunning: (id) => {
+        this.schedule.watchIdle(id);
+        this.checks.watch(id);
+      },
       onEnded: (vm, { isToRunAgain }) => {
         this.schedule.ended(vm.id);
         if (isToRunAgain) this.schedule.startAgain(vm);
@@ -51,6 +56,7 @@ export class Lifecycle {
         if (vm.spec.ephemeral) queueMicrotask(() => inBackground(vm.id, this.remove(vm.id)));
       },
     });
+    this.checks = new Checks(deps, this.states, this.lives);
     this.schedule = new Schedule(deps.db, {
       removeOld: (id) => this.remove(id, { force: true }),
       startAgain: (id) => this.#startAgain(id),

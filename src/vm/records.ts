@@ -1,5 +1,6 @@
 /** Machine rows of the store. The only place that writes the `vms` table. */
 import type { Database } from "bun:sqlite";
+import type { ServiceCheck } from "#api/health.ts";
 import {
   type BootMode,
   type NetworkMode,
@@ -61,6 +62,8 @@ export interface VmRuntime {
   /** What it was given, where that is not what it was made with: a tap comes with its own address. */
   address?: string;
   address6?: string;
+  /** Services that were looked for in it, as they were last. */
+  checks?: ServiceCheck[];
 }
 
 export interface VmRecord {
@@ -253,6 +256,7 @@ export function toApi(vm: VmRecord): Vm {
         }
       : {}),
     ...(vm.owner ? { foreground: { pid: vm.owner.pid } } : {}),
+    ...(runtime?.checks?.length ? { checks: runtime.checks } : {}),
     createdAt: vm.createdAt,
     ...(spec.restart ? { restart: spec.restart } : {}),
     ...(expiryOf(vm) ? { expiresAt: expiryOf(vm) } : {}),

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { getLogger } from "@logtape/logtape";
 import type { ExecRequest } from "#api/exec.ts";
+import type { VmHealth } from "#api/health.ts";
 import type { MachineEvent, RepairStep } from "#api/system.ts";
 import type { Vm, VmCreate, VmExit } from "#api/vm.ts";
 import { BangerError, messageOf } from "#base/error.ts";
@@ -236,6 +237,13 @@ export class VmService {
     const held = live.use.hold();
     connection.once("close", () => held[Symbol.dispose]());
     return connection;
+  }
+
+  /** How a machine is that runs, asked now. */
+  async health(ref: string, signal?: AbortSignal): Promise<VmHealth> {
+    const vm = getVm(this.#deps.db, ref);
+    await this.#recoverer.done(vm.id);
+    return await this.#lifecycle.checks.health(vm.id, signal);
   }
 
   /** The agent of a machine that runs; `verb` says what for, in the error of one that does not. */

@@ -1,9 +1,10 @@
 /** First boots that install nothing: of an image that brings all of it, and of one that cannot have it. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
+import type { VmHealth } from "#api/health.ts";
 import type { Image } from "#api/image.ts";
 import type { Vm } from "#api/vm.ts";
-import { busyboxLayout } from "#test/busybox.ts";
+import { BUSYBOX_CONFIG, busyboxLayout } from "#test/busybox.ts";
 import { debianLayout } from "#test/debian.ts";
 import { type Installation, install } from "#test/installation.ts";
 import { testNeeding } from "#test/needs.ts";
@@ -54,6 +55,53 @@ describe("without a network", () => {
     expect(stderr).toContain('the distribution "busybox" is not known; use direct mode');
     await banger.ok("vm", "rm", "--force", "odd");
   });
+});
+
+describe("services that an image, or the configuration, says to look for", () => {
+  const LABEL = "web=8080, db=5432";
+
+  test("are shown as they are, and hold nothing up", async () => {
+    const config = { ...BUSYBOX_CONFIG, Labels: { "banger.checks": LABEL } };
+    await busyboxLayout(join(banger.home, "services"), { config });
+    await banger.ok("image", "pull", `oci:${banger.home}/services`, "--name", "services");
+    const args = ["--image", "services", "--name", "served", "--mode", "direct", "--net", "none"];
+    await banger.ok("vm", "create", ...args);
+    const health = () => banger.json<VmHealth>("vm", "health", "served");
+    const [web, db] = [
+      { name: "web", port: 8080, answers: false },
+      { name: "db", port: 5432, answers: false },
+    ];
+    expect(await health()).toMatchObject({ name: "served", checks: [web, db] });
+    // What the configuration looks for in any machine is shown only where it is.
+    await exec("served", "httpd -p 8080; httpd -p 4096");
+    const there = [{ ...web, answers: true }, db, { name: "opencode", port: 4096, answers: true }];
+    const after = await health();
+    expect(after.checks).toEqual(there);
+    expect(after.memoryTotal_bytes).toBeGreaterThan(after.memoryAvailable_bytes);
+    expect(Math.abs(after.clockAhead_ms)).toBeLessThan(60_000);
+    expect((await banger.json<Vm>("vm", "show", "served")).checks).toEqual(there);
+    expect(await banger.ok("vm", "show", "served")).toContain(
+      "web on 8080 answers, db on 5432 does not, opencode on 4096 answers",
+    );
+    await banger.ok("vm", "stop", "served");
+    expect((await banger.json<Vm>("vm", "show", "served")).checks).toBeUndefined();
+    expect((await banger.call(["vm", "health", "served"])).stderr).toContain("served");
+    await banger.ok("vm", "rm", "served");
+  }, 120_000);
+
+  test("are found when they come up later, with nobody asking", async () => {
+    const start = "(sleep 2; httpd -p 8080) & sleep 1000";
+    const config = { ...BUSYBOX_CONFIG, Labels: { "banger.checks": "web=8080" } };
+    await busyboxLayout(join(banger.home, "late"), { config });
+    await banger.ok("image", "pull", `oci:${banger.home}/late`, "--name", "late");
+    const args = ["--image", "late", "--name", "late", "--mode", "direct", "--net", "none"];
+    await banger.ok("vm", "create", ...args);
+    const running = banger.spawn(["vm", "exec", "late", "--", "sh", "-c", start]);
+    const answers = async () => (await banger.json<Vm>("vm", "show", "late")).checks?.[0]?.answers;
+    while (!(await answers())) await Bun.sleep(100);
+    await banger.ok("vm", "rm", "--force", "late");
+    await running.exited;
+  }, 120_000);
 });
 
 testNeeding("root", "mmdebstrap")(

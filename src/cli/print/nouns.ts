@@ -5,6 +5,7 @@ import type { Vm } from "#api/vm.ts";
 import { formatDuration } from "#base/duration.ts";
 import { formatSize, MiB } from "#base/size.ts";
 import { ago } from "./ago.ts";
+import { checksText } from "./health.ts";
 import { policyText, portText } from "./network.ts";
 import { pairs, table } from "./table.ts";
 
@@ -45,6 +46,7 @@ export function vmText(vm: Vm): string {
     ["Ports", vm.network.ports?.map(portText).join(", ")],
     ["Monitor", vm.vmm && `${vm.vmm.driver} (${vm.vmm.accelerator}), pid ${vm.vmm.pid}`],
     ["Foreground", vm.foreground && `pid ${vm.foreground.pid}`],
+    ["Checks", checksText(vm.checks)],
     ["Created", `${vm.createdAt} (${ago(vm.createdAt)})`],
     ["Restart", vm.restart],
     ["Expires", vm.expiresAt],

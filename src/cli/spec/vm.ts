@@ -116,6 +116,13 @@ export const vmCommands = group("Machines: make, run, enter, stop", {
     args: { vm: machine },
     examples: ["banger vm show testbox", "banger vm show --json testbox"],
   }),
+  health: command({
+    brief: "Ask a machine that runs how it is",
+    details:
+      'Services are looked for on ports of the guest: those of the image\'s label banger.checks ("web=8080,db=5432"), and those of the key vm.checks that answer.',
+    args: { vm: machine },
+    examples: ["banger vm health testbox", "banger vm health --json testbox"],
+  }),
   exec: command({
     brief: "Run a command in a running machine",
     details:

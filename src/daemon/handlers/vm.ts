@@ -8,6 +8,7 @@ export function vmHandlers({ os, stream, services }: Base) {
   return {
     list: os.vm.list.handler(() => vms.list()),
     show: os.vm.show.handler(({ input }) => vms.show(input.name)),
+    health: os.vm.health.handler(({ input, signal }) => vms.health(input.name, signal)),
     create: os.vm.create.handler(({ input, signal }) =>
       stream(signal, (work) => vms.create(input, work)),
     ),
