@@ -87,7 +87,7 @@ static bool is_alone(void)
 	return alone;
 }
 
-static void end_processes(void)
+void power_end_processes(void)
 {
 	kill(-1, SIGTERM);
 	kill(-1, SIGCONT);
@@ -166,7 +166,7 @@ static void turn_off(bool reboot_after)
 void power_down(bool reboot_after)
 {
 	wants_reset = ends_by_reset();
-	end_processes();
+	power_end_processes();
 	sync();
 	if (chdir("/") == 0)
 		rest_mounts();

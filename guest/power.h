@@ -15,6 +15,9 @@ bool power_is_requested(void);
 /* Does what was requested: asks systemd, or ends everything, unmounts and turns off. */
 void power_perform(void);
 
+/* Ends every process but PID 1 and the caller, first kindly. */
+void power_end_processes(void);
+
 /* Ends every process, puts the file systems to rest and turns off. As PID 1 it does not return. */
 void power_down(bool reboot);
 

@@ -10,6 +10,7 @@
 #include "changes.h"
 #include "datagrams.h"
 #include "files.h"
+#include "freeze.h"
 #include "io.h"
 #include "listen.h"
 #include "protocol.h"
@@ -35,6 +36,7 @@ static const struct program {
 	{ "mkdir", 3, files_mkdir },
 	{ "remove", 2, files_remove },
 	{ "watch", 2, changes_watch },
+	{ "freeze", 0, freeze_disk },
 	{ "ports", 0, sockets_list },
 	{ "sftp", 0, sftp_serve },
 	{ "listen", 3, listen_serve },

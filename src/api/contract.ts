@@ -13,6 +13,7 @@ import { vmContract } from "./contract-vm.ts";
 import {
   image,
   imageBootstrap,
+  imageBuild,
   imageCatalogEntry,
   imageExport,
   imageGc,
@@ -204,6 +205,10 @@ export const contract = {
     )
       .route({ method: "POST", path: "/images/pull", summary: "Make an image of an OCI image" })
       .input(imagePull)
+      .output(eventIterator(progress, image)),
+    build: fails("not_found", "guest", "unavailable", "unsupported", "no_space")
+      .route({ method: "POST", path: "/images/build", summary: "Build an image" })
+      .input(imageBuild)
       .output(eventIterator(progress, image)),
     bootstrap: fails("already_exists", "unavailable", "unsupported", "no_space")
       .route({ method: "POST", path: "/images/bootstrap", summary: "Make an image of packages" })

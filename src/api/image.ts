@@ -1,5 +1,6 @@
 /** Images, as every client sees them. */
 import { z } from "zod";
+import { vmCreate } from "./vm.ts";
 
 export const imageName = z
   .string()
@@ -137,6 +138,50 @@ export const imageRegister = z.object({
 });
 export type ImageRegister = z.infer<typeof imageRegister>;
 
+const buildArg = z.record(z.string().max(255), z.string().max(65_536));
+
+/** Either a Dockerfile, or an image and a script that is run in a machine of it. */
+export const imageBuild = z
+  .object({
+    name: imageName,
+    /** The text of a Dockerfile. */
+    dockerfile: z
+      .string()
+      .max(1 << 20)
+      .optional(),
+    /** Folder that COPY and ADD take files from. */
+    context: hostPath.optional(),
+    /** The text of .dockerignore. */
+    ignore: z
+      .string()
+      .max(1 << 20)
+      .optional(),
+    fromImage: imageRef.optional(),
+    script: z.object({ name: z.string().max(255), text: z.string().max(1 << 20) }).optional(),
+    /** The stage to stop at; default: the last. */
+    target: z.string().max(255).optional(),
+    /** Of ARG instructions. */
+    args: buildArg.optional(),
+    kernel: kernelName.optional(),
+    /** Of the machines that commands run in. */
+    network: vmCreate.shape.network,
+    cpus: vmCreate.shape.cpus,
+    memory_mib: vmCreate.shape.memory_mib,
+    disk_bytes: vmCreate.shape.disk_bytes,
+    /** Runs every step again. */
+    noCache: z.boolean().optional(),
+    /** Pulls the images that stages begin with although they are here. */
+    pull: z.boolean().optional(),
+  })
+  .refine(
+    ({ dockerfile, fromImage, script }) =>
+      (dockerfile === undefined) === (fromImage !== undefined && script !== undefined),
+    {
+      error: "a build takes a Dockerfile, or an image and a script",
+    },
+  );
+export type ImageBuild = z.infer<typeof imageBuild>;
+
 export const imageTag = z.object({ name: imageRef, to: imageName });
 
 export const imagePush = z.object({
@@ -192,6 +237,8 @@ export const imageGcResult = z.object({
   layers: z.int(),
   /** Cached blobs that no image refers to. */
   blobs: z.int(),
+  /** Steps of builds that no build has used for a while. */
+  steps: z.int(),
   /** Transfers that nobody goes on with. */
   partials: z.int(),
   /** Half-made files and folders. */
@@ -219,6 +266,8 @@ export const imageUsage = z.object({
   images_bytes: z.int(),
   /** Cached layers and manifests. */
   cache_bytes: z.int(),
+  /** Cached steps of builds. */
+  builds_bytes: z.int(),
   /** The part of the disk that gc would free. */
   reclaimable_bytes: z.int(),
 });

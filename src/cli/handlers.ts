@@ -24,7 +24,6 @@ export const handlers: Handlers<typeof root> = {
     prune: () => import("./handlers/vm/prune.ts"),
     list: () => import("./handlers/vm/list.ts"),
     show: () => import("./handlers/vm/show.ts"),
-    health: () => import("./handlers/vm/health.ts"),
     exec: () => import("./handlers/vm/exec.ts"),
     ssh: () => import("./handlers/vm/ssh.ts"),
     port: {
@@ -49,6 +48,7 @@ export const handlers: Handlers<typeof root> = {
   },
   image: {
     pull: () => import("./handlers/image/pull.ts"),
+    build: () => import("./handlers/image/build.ts"),
     bootstrap: () => import("./handlers/image/bootstrap.ts"),
     list: () => import("./handlers/image/list.ts"),
     show: () => import("./handlers/image/show.ts"),
@@ -99,8 +99,6 @@ export const handlers: Handlers<typeof root> = {
     restart: () => import("./handlers/daemon/restart.ts"),
     status: () => import("./handlers/daemon/status.ts"),
     logs: () => import("./handlers/daemon/logs.ts"),
-    enable: () => import("./handlers/daemon/enable.ts"),
-    disable: () => import("./handlers/daemon/disable.ts"),
     run: () => import("./handlers/daemon/run.ts"),
   },
   config: {

@@ -1,6 +1,5 @@
 /** The composition root: builds every part once and hands it what it stands on. */
 import { mkdirSync } from "node:fs";
-import { getLogger } from "@logtape/logtape";
 import { sha256 } from "#base/digest.ts";
 import { type Config, dockerConfigPath } from "#config/resolve.ts";
 import { ensureSshKey } from "#config/ssh-key.ts";
@@ -14,16 +13,13 @@ import { Policies } from "#net/policy/policies.ts";
 import { daemonResolvers } from "#net/resolvers.ts";
 import { parseMirrors } from "#oci/mirrors.ts";
 import { openStore } from "#store/db.ts";
+import { buildMachines } from "#vm/build-machine.ts";
 import { VmFiles } from "#vm/files.ts";
-import type { Owner } from "#vm/owner.ts";
 import { machineNames } from "#vm/resolve-names.ts";
 import { VmService } from "#vm/service.ts";
-import { openCgroups } from "#vmm/cgroup.ts";
 import { createFirecrackerDriver } from "#vmm/firecracker/driver.ts";
 import { createQemuDriver } from "#vmm/qemu/driver.ts";
 import { CallCounts } from "./metrics.ts";
-
-const log = getLogger(["banger", "daemon"]);
 
 export interface Services {
   config: Config;
@@ -38,13 +34,7 @@ export interface Services {
   shutdown: () => void;
 }
 
-export interface ComposeOptions {
-  shutdown: () => void;
-  /** This process, when it is not the daemon. */
-  owner?: Owner;
-}
-
-export function compose(config: Config, { shutdown, owner }: ComposeOptions): Services {
+export function compose(config: Config, shutdown: () => void): Services {
   const { paths, values } = config;
   for (const folder of [
     paths.roots.state,
@@ -85,9 +75,7 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
   const network = new Network({
     bridge: values["network.bridge"],
     subnet: values["network.subnet"],
-    subnet6: values["network.subnet6"],
-    // One that ends with a machine is of no use to the others on its bridge.
-    dns: owner ? undefined : dns,
+    dns,
     policies,
   });
   const vms = new VmService({
@@ -101,11 +89,9 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
       // The console is the only voice of a guest that dies before its agent speaks.
       createFirecrackerDriver({ program: values.firecracker_bin, serial: true }),
     ],
-    owner,
-    // Whoever has started a process in the foreground has put it where it wants it.
-    cgroups: owner ? undefined : openLimits(values["vm.limits"]),
     sshKey: ensureSshKey(paths.sshKey),
   });
+  images.useMachines(buildMachines(vms, (id) => paths.vm(id).disk));
   return {
     config,
     kernels,
@@ -117,11 +103,4 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
     calls: new CallCounts(),
     shutdown,
   };
-}
-
-function openLimits(wanted: string): string | undefined {
-  const cgroups = wanted === "off" ? { obstacle: "vm.limits is off" } : openCgroups();
-  if ("path" in cgroups) return cgroups.path;
-  log.info("machines have no control groups: {obstacle}", cgroups);
-  return undefined;
 }

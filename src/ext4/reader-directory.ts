@@ -10,6 +10,8 @@ export interface DirectoryEntry {
 }
 
 const ENTRIES_MAX = 10_000_000;
+/** Of the entry "." */
+const DOT_BYTES = 12;
 
 /** Adds the entries to `result`, "." and ".." left out. `seed`: to verify the checksum of a leaf with. */
 export function parseDirectoryBlock(
@@ -19,6 +21,7 @@ export function parseDirectoryBlock(
 ): void {
   const tail = block.length - ENTRY_TAIL_BYTES;
   const hasTail =
+    !isIndexBlock(block) &&
     get32(block, tail) === 0 &&
     get16(block, tail + 4) === ENTRY_TAIL_BYTES &&
     block[tail + 7] === ENTRY_TYPE_CHECKSUM;
@@ -41,6 +44,16 @@ export function parseDirectoryBlock(
     }
     at += length;
   }
+}
+
+/**
+ * An index block has one empty entry, or "." and a ".." that go to its end; a leaf with a checksum ends
+ * before that. Linux makes index blocks of leaves without clearing where the leaf's checksum was.
+ */
+function isIndexBlock(block: Uint8Array): boolean {
+  const first = recordLength(get16(block, 4), block.length);
+  if (first === block.length) return true;
+  return first === DOT_BYTES && get16(block, DOT_BYTES + 4) === block.length - DOT_BYTES;
 }
 
 /** 65,536 does not fit 16 bits: it is written as 0 or 65,535. */

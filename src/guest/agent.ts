@@ -9,6 +9,7 @@ import type { AgentEvent, EventListener } from "./event.ts";
 import { type ExecRequest, type ExecStream, openExec } from "./exec.ts";
 import { type Fields, FieldWriter } from "./fields.ts";
 import { type GuestFiles, guestFiles } from "./files.ts";
+import { whileFrozen } from "./freeze.ts";
 import type { AgentHello } from "./hello.ts";
 import type { ProgramOptions } from "./program.ts";
 import { Kind, type KindCode, Tag } from "./protocol.ts";
@@ -19,8 +20,6 @@ import { type GuestStats, type ListeningSocket, readPorts, readStats } from "./u
 const CONNECT_TIMEOUT_DEFAULT_MS = 30_000;
 const CALL_TIMEOUT_DEFAULT_MS = 10_000;
 const READY_TIMEOUT_DEFAULT_MS = 600_000;
-/** Of what a failed installation has printed. */
-const SHOWN_LOG_LINES = 20;
 
 export interface CallOptions {
   signal?: AbortSignal | undefined;
@@ -46,8 +45,6 @@ export interface Agent {
   readonly closed: Promise<void>;
   /** Why it has ended. */
   readonly failure: BangerError | undefined;
-  /** How many commands, connections and requests are under way. */
-  readonly streams: number;
   exec(request: ExecRequest, options?: { signal?: AbortSignal | undefined }): Promise<ExecStream>;
   /** Runs a command and collects its output. */
   run(argv: readonly string[], options?: RunInGuestOptions): Promise<GuestRunResult>;
@@ -64,6 +61,8 @@ export interface Agent {
     options?: ProgramOptions & { recursive?: boolean },
   ): AsyncGenerator<PathChange>;
   readonly sessions: GuestSessions;
+  /** Ends what runs and calls `use` while the writable layer's disk is clean; only in direct mode. */
+  whileFrozen<T>(use: () => Promise<T>, options?: ProgramOptions): Promise<T>;
   health(options?: CallOptions): Promise<Health>;
   /** Who listens in the machine. */
   ports(options?: ProgramOptions): Promise<ListeningSocket[]>;
@@ -101,9 +100,6 @@ function agentOf(connection: Connection, hello: AgentHello): Agent {
     get failure() {
       return connection.failure;
     },
-    get streams() {
-      return connection.streams;
-    },
     exec: (request, options) => openExec(connection, request, options),
     run: (argv, options) => runInGuest(connection, { argv, ...options }),
     connect: (target, options) => openConnection(connection, target, options),
@@ -111,6 +107,7 @@ function agentOf(connection: Connection, hello: AgentHello): Agent {
     files: guestFiles(connection),
     watch: (path, options) => watchPath(connection, path, options),
     sessions: guestSessions(connection),
+    whileFrozen: (use, options) => whileFrozen(connection, use, options),
     async health(options) {
       return decodeHealth(await ask(connection, Kind.health, options));
     },
@@ -187,9 +184,7 @@ function waitReady(connection: Connection, options: CallOptions = {}): Promise<v
 }
 
 function bootFailure(event: AgentEvent): BangerError {
-  const [reason = "", ...log] = event.text.split("\n");
-  const text = [reason || "no reason is given", ...log.slice(-SHOWN_LOG_LINES)].join("\n");
-  return new BangerError("guest", `The first boot failed: ${text}`, {
+  return new BangerError("guest", `The first boot failed: ${event.text || "no reason is given"}`, {
     hint: "The machine still runs: look into it with exec",
   });
 }

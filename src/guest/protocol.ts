@@ -52,7 +52,7 @@
  * of its own, wherever the agent's file is and whoever the user is: `tar-out PATH NAME`, `tar-in PATH
  * OWNER`, `stat PATH`, `list PATH`, `read PATH OFFSET LENGTH`, `write PATH MODE`, `mkdir PATH MODE
  * PARENTS`, `remove PATH RECURSIVE` (feature "files"); `watch PATH RECURSIVE` (feature "watch", see
- * guest/changes.h); `ports`; `stats` (features of these names);
+ * guest/changes.h); `freeze`; `ports`; `stats` (features of these names);
  * `session-start FOLDER NAME`, `session-list FOLDER`, `session-attach FOLDER NAME OFFSET`, `session-send
  * FOLDER NAME OFFSET`, `session-control FOLDER NAME VERB VALUE` (feature "sessions", see session.ts);
  * `sftp`, the server of SFTP version 3 (feature "sftp"); `listen KIND

@@ -4,6 +4,7 @@
  */
 import { BangerError, throwIfAborted } from "#base/error.ts";
 import { KiB } from "#base/size.ts";
+import type { Xattr } from "#ext4/attributes.ts";
 import { modes } from "#ext4/format.ts";
 import type { Ext4Reader } from "#ext4/reader.ts";
 import type { FileStat } from "#ext4/reader-inode.ts";
@@ -28,7 +29,7 @@ interface Pending {
   inode: number;
 }
 
-const types: Record<number, TarEntryType> = {
+export const tarTypes: Record<number, TarEntryType> = {
   [modes.DIRECTORY]: "directory",
   [modes.REGULAR]: "file",
   [modes.SYMLINK]: "symlink",
@@ -72,19 +73,19 @@ export async function* exportTar(
       for (const child of children) stack.push(child);
       continue;
     }
-    if (!types[file.type]) continue;
+    if (!tarTypes[file.type]) continue;
     if (file.links > 1) names.set(next.inode, path);
     yield* entryOf(reader, { path, file });
   }
   yield TAR_END;
 }
 
-/** The entry's header and, of a regular file, its data. */
-function* entryOf(
+/** The entry's header and, of a regular file, its data. `xattrs`: in place of the file's own. */
+export function* entryOf(
   reader: Ext4Reader,
-  { path, file }: { path: Uint8Array; file: FileStat },
+  { path, file, xattrs }: { path: Uint8Array; file: FileStat; xattrs?: readonly Xattr[] },
 ): Generator<Uint8Array> {
-  const type = types[file.type];
+  const type = tarTypes[file.type];
   if (!type) throw new Error("Assertion failed: a tar can hold this type");
   const parts = type === "file" ? partsOf(reader, file) : undefined;
   yield tarHeader({
@@ -93,7 +94,7 @@ function* entryOf(
     name: path,
     ...(type === "symlink" ? { linkName: reader.targetOf(file) } : {}),
     size: type === "file" ? file.size : 0,
-    xattrs: reader.xattrs(file),
+    xattrs: xattrs ?? reader.xattrs(file),
     ...(parts ? { parts } : {}),
   });
   if (type !== "file") return;
@@ -138,7 +139,7 @@ function childrenOf(reader: Ext4Reader, folder: FileStat, path: Uint8Array): Pen
   return entries.map(({ name, inode }) => ({ path: joinName(path, name), inode }));
 }
 
-function joinName(folder: Uint8Array, name: Uint8Array): Uint8Array {
+export function joinName(folder: Uint8Array, name: Uint8Array): Uint8Array {
   if (parseWhiteout(name).kind !== "none") {
     throw new BangerError(
       "unsupported",
@@ -151,7 +152,7 @@ function joinName(folder: Uint8Array, name: Uint8Array): Uint8Array {
   throw new BangerError("unsupported", `Cannot write ${shown(path)}… into a layer: it is too long`);
 }
 
-function attributes({ mode, uid, gid, mtime_s, mtime_ns, major, minor }: FileStat) {
+export function attributes({ mode, uid, gid, mtime_s, mtime_ns, major, minor }: FileStat) {
   return { mode, uid, gid, mtime_s, mtime_ns, major, minor };
 }
 

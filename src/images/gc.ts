@@ -15,14 +15,14 @@ import { STAGING_MARK } from "#base/atomic.ts";
 import { tryLock } from "#oci/file-lock.ts";
 import { dropLayer, unusedLayers } from "./provisioned.ts";
 import { layerPath, type ProvisionedLayer } from "./provisioned-records.ts";
-import { type ImageRecord, listImages } from "./records.ts";
+import { type ImageRecord, INTERMEDIATE_REFERENCE, listImages } from "./records.ts";
 import { type ImageStore, isReplacedName } from "./store.ts";
 
 /** What has arrived of a blob is of use to the next attempt, which is not likely to come after this. */
 const PARTIAL_KEPT_MS = 24 * 3_600_000;
 const PARTIAL_SUFFIX = ".partial";
 
-type Kind = "images" | "layers" | "blobs" | "partials" | "strays";
+type Kind = "images" | "layers" | "blobs" | "steps" | "partials" | "strays";
 
 interface Garbage {
   kind: Kind;
@@ -47,11 +47,23 @@ export async function collectGarbage(
       images: count("images"),
       layers: count("layers"),
       blobs: count("blobs"),
+      steps: count("steps"),
       partials: count("partials"),
       strays: count("strays"),
       freed_bytes: gone.reduce((sum, { size_bytes }) => sum + size_bytes, 0),
     };
   }, options.signal);
+}
+
+/** Removes what a crash left behind, and gives the paths. */
+export function sweepLeftovers(store: ImageStore): string[] {
+  const stray = store.strays();
+  for (const path of stray) rmSync(path, { recursive: true, force: true });
+  for (const { reference, id } of listImages(store.db)) {
+    // A machine that still stands on one is about to be removed, and gc takes the image then.
+    if (reference === INTERMEDIATE_REFERENCE && !store.isUsed(id)) store.remove(id);
+  }
+  return stray;
 }
 
 /** Removes what has arrived of these blobs, unless somebody transfers them now. */
@@ -81,6 +93,9 @@ export function findGarbage(
       return { kind: "images" as const, path, size_bytes: diskUsage(path) };
     }),
     ...strays.map((path) => ({ kind: "strays" as const, path, size_bytes: diskUsage(path) })),
+    ...store.builds.garbage(options).map((path) => {
+      return { kind: "steps" as const, path, size_bytes: diskUsage(path) };
+    }),
     ...findBlobs(store, options),
   ];
 }
@@ -89,9 +104,10 @@ function partition<T>(all: readonly T[], isFirst: (each: T) => boolean): [T[], T
   return [all.filter(isFirst), all.filter((each) => !isFirst(each))];
 }
 
-/** One that kept its row only for machines that are gone. */
+/** One that kept its row only for machines that are gone, or for a build that is. */
 function isReplaced(store: ImageStore, image: ImageRecord): boolean {
-  return isReplacedName(image) && !store.isUsed(image.id);
+  const isLeft = isReplacedName(image) || image.reference === INTERMEDIATE_REFERENCE;
+  return isLeft && !store.isUsed(image.id);
 }
 
 /** Bytes on disk of a file, or of a folder and all that is in it. */

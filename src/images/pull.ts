@@ -1,7 +1,7 @@
 /** From a reference, or a name of the catalog, to an image: nothing is fetched that is here already. */
 
 import { join } from "node:path";
-import type { ImagePull } from "#api/image.ts";
+import type { ImageBuild, ImagePull } from "#api/image.ts";
 import { BangerError } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
 import type { OpenedImage } from "#oci/image.ts";
@@ -13,6 +13,7 @@ import { fetchBundle } from "./bundle.ts";
 import { architectures, type CatalogImage, findInCatalog, loadCatalog } from "./catalog.ts";
 import { keptConfig } from "./config.ts";
 import { dropPartials } from "./gc.ts";
+import { recipeOf } from "./recipes.ts";
 import {
   findImage,
   type ImageRecord,
@@ -31,6 +32,8 @@ export interface WorkOptions {
 export interface PullOptions extends WorkOptions, RegistryOptions {
   /** Gets the kernel that a catalog entry pairs with, if it is not here. */
   ensureKernel: (name: string, work: WorkOptions) => Promise<void>;
+  /** Builds the image of a catalog entry that is a recipe. */
+  build: (request: ImageBuild, work: WorkOptions) => Promise<ImageRecord>;
 }
 
 /** What is pulled, from where, and what it is called. */
@@ -61,8 +64,14 @@ export async function pullImage(
   const name = request.name ?? entry.name;
   const kernel = request.kernel ?? entry.kernel;
   const { source } = entry;
-  if (source.kind === "recipe") throw notBuilt(entry);
+  if (source.kind === "recipe") assertBuildsHere(name, request.platform);
   if (!request.kernel && entry.kernel) await options.ensureKernel(entry.kernel, options);
+  if (source.kind === "recipe") {
+    const dockerfile = recipeOf(source.recipe);
+    const present = findImage(store.db, name);
+    if (present?.name === name && !force) return present;
+    return await options.build({ name, dockerfile, ...(kernel ? { kernel } : {}) }, options);
+  }
   const wanted = { name, kernel, platform, force };
   if (source.kind === "registry") {
     return await pullFrom(store, { ...wanted, location: source.reference }, options);
@@ -193,10 +202,11 @@ async function make(
   });
 }
 
-function notBuilt(entry: CatalogImage): BangerError {
-  return new BangerError(
+function assertBuildsHere(name: string, platform: string | undefined): void {
+  const own = formatPlatform(hostPlatform());
+  if (!platform || formatPlatform(parsePlatform(platform)) === own) return;
+  throw new BangerError(
     "unsupported",
-    `Cannot pull image "${entry.name}": it is built from a recipe, which this version of banger does not do`,
-    { hint: "See the others with: banger image list --available" },
+    `Cannot build image "${name}" for ${platform}: the commands of its recipe run on ${own}`,
   );
 }

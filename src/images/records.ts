@@ -1,5 +1,6 @@
 /** Image rows of the store, and which of them a user means by a name. */
 import type { Database } from "bun:sqlite";
+import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import type { Image, ImageConfig, ImageFiles } from "#api/image.ts";
 import { BangerError } from "#base/error.ts";
@@ -41,6 +42,8 @@ type Optional = "managed" | "files" | "history";
 export type NewImage = Omit<ImageRecord, Optional> & Partial<Pick<ImageRecord, Optional>>;
 
 export const ROOTFS_NAME = "rootfs.ext4";
+/** Of images that a build makes on its way: nobody sees them, and they go with it. */
+export const INTERMEDIATE_REFERENCE = "build:intermediate";
 
 interface Row {
   id: string;
@@ -201,4 +204,19 @@ function fromRow(row: Row): ImageRecord {
     ...(row.built_at === null ? {} : { builtAt: row.built_at }),
     createdAt: row.created_at,
   };
+}
+
+/** `invalid_state` when a file that the image is made of is gone. */
+export function assertFilesPresent(image: ImageRecord, paths: Paths): void {
+  const missing = Object.values(filesOf(image, paths)).find((path) => path && !existsSync(path));
+  if (!missing) return;
+  throw new BangerError(
+    "invalid_state",
+    `Cannot use image "${image.name}": "${missing}" is not there any more`,
+    {
+      hint: image.managed
+        ? `Pull it again: banger image pull --force ${image.reference}`
+        : `Put the file back, or remove the image: banger image rm ${image.name}`,
+    },
+  );
 }

@@ -27,6 +27,10 @@ export async function* inflate(
   layer: Layer,
   options: InflateOptions = {},
 ): AsyncGenerator<Uint8Array> {
+  if (layer.isOwn) {
+    yield* decompressed(layer, options);
+    return;
+  }
   const hash = createHash("sha256");
   for await (const chunk of decompressed(layer, options)) {
     throwIfAborted(options.signal);

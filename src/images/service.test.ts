@@ -170,6 +170,7 @@ test("gc() frees blobs that no image refers to, old transfers and half-made file
     images: 0,
     layers: 0,
     blobs: 0,
+    steps: 0,
     partials: 0,
     strays: 0,
     freed_bytes: 0,

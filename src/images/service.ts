@@ -1,9 +1,9 @@
 /** The image store as the daemon uses it: each operation is one call, safe beside any other. */
 import type { Database } from "bun:sqlite";
-import { existsSync, rmSync } from "node:fs";
 import type {
   Image,
   ImageBootstrap,
+  ImageBuild,
   ImageCatalogEntry,
   ImageExport,
   ImageGc,
@@ -16,6 +16,7 @@ import type {
   ImageUpdated,
   ImageUsage,
 } from "#api/image.ts";
+import { assert } from "#base/assert.ts";
 import { BangerError } from "#base/error.ts";
 import type { Paths } from "#config/paths.ts";
 import { readChunks } from "#oci/file-chunks.ts";
@@ -23,15 +24,26 @@ import { hostPlatform } from "#oci/platform.ts";
 import { pushToRegistry } from "#oci/push.ts";
 import { canonicalName, parseReference } from "#oci/reference.ts";
 import { bootstrapImage } from "./bootstrap.ts";
+import { buildImage } from "./builds/build.ts";
+import type { BuildMachines } from "./builds/machines.ts";
 import { describeSource, findInCatalog, loadCatalog } from "./catalog.ts";
-import { collectGarbage } from "./gc.ts";
+import { collectGarbage, sweepLeftovers } from "./gc.ts";
 import { stepsOf } from "./history.ts";
 import { checkOutdated, registryReference } from "./outdated.ts";
 import { assertManaged, type PackedImage, packImage } from "./pack.ts";
 import { type ProvisionedLayers, provisionedLayers } from "./provisioned.ts";
 import { layerPath } from "./provisioned-records.ts";
 import { type PullOptions, pullImage, type WorkOptions } from "./pull.ts";
-import { filesOf, findImage, getImage, type ImageRecord, listImages, toApi } from "./records.ts";
+import {
+  assertFilesPresent,
+  filesOf,
+  findImage,
+  getImage,
+  type ImageRecord,
+  INTERMEDIATE_REFERENCE,
+  listImages,
+  toApi,
+} from "./records.ts";
 import { type PromoteOptions, promoteImage, registerImage, tagImage } from "./register.ts";
 import { assertSavable, saveDockerArchive, saveOciLayout } from "./save.ts";
 import { ImageStore } from "./store.ts";
@@ -69,6 +81,7 @@ export class ImageService {
   readonly provisioned: ProvisionedLayers;
   readonly #store: ImageStore;
   readonly #settings: ImageSettings;
+  #machines: BuildMachines | undefined;
 
   constructor(db: Database, paths: Paths, settings: ImageSettings) {
     this.#store = new ImageStore(db, paths, settings.firstBoot ?? "");
@@ -77,7 +90,9 @@ export class ImageService {
   }
 
   list(): Image[] {
-    return listImages(this.#store.db).map((image) => this.#toApi(image));
+    return listImages(this.#store.db)
+      .filter(({ reference }) => reference !== INTERMEDIATE_REFERENCE)
+      .map((image) => this.#toApi(image));
   }
 
   show(ref: string): Image {
@@ -92,19 +107,7 @@ export class ImageService {
 
   /** `invalid_state` when a file of the user's, which the image is made of, is gone. */
   assertUsable(ref: string): void {
-    const image = this.#get(ref);
-    for (const path of Object.values(filesOf(image, this.#store.paths))) {
-      if (!path || existsSync(path)) continue;
-      throw new BangerError(
-        "invalid_state",
-        `Cannot use image "${image.name}": "${path}" is not there any more`,
-        {
-          hint: image.managed
-            ? `Pull it again: banger image pull --force ${image.reference}`
-            : `Put the file back, or remove the image: banger image rm ${image.name}`,
-        },
-      );
-    }
+    assertFilesPresent(this.#get(ref), this.#store.paths);
   }
 
   /** Keeps an image from being removed until disposed of: for a machine that has no row yet. */
@@ -129,6 +132,16 @@ export class ImageService {
   /** Pulling a digest that is already here under this name costs one manifest request. */
   async pull(request: ImagePull, options: WorkOptions = {}): Promise<Image> {
     return this.#toApi(await pullImage(this.#store, request, this.#pullOptions(options)));
+  }
+
+  /** From now on images can be built: machines stand on images, and so come after them. */
+  useMachines(machines: BuildMachines): void {
+    this.#machines = machines;
+  }
+
+  /** From a Dockerfile, or from an image and a script. An image of that name is replaced. */
+  async build(request: ImageBuild, options: WorkOptions = {}): Promise<Image> {
+    return this.#toApi(await this.#build(request, options));
   }
 
   /** A Debian image made from packages with mmdebstrap, for places with no registry. */
@@ -253,9 +266,7 @@ export class ImageService {
 
   /** Removes what a crash left behind; for the start of the daemon. Gives the paths. */
   sweep(): string[] {
-    const stray = this.#store.strays();
-    for (const path of stray) rmSync(path, { recursive: true, force: true });
-    return stray;
+    return sweepLeftovers(this.#store);
   }
 
   async #packed<T>(
@@ -292,7 +303,29 @@ export class ImageService {
 
   #pullOptions(options: WorkOptions): PullOptions {
     const { kernels, firstBoot: _, ...registry } = this.#settings;
-    return { ...registry, ...options, ensureKernel: (name, work) => kernels.ensure(name, work) };
+    return {
+      ...registry,
+      ...options,
+      ensureKernel: (name, work) => kernels.ensure(name, work),
+      build: (request, work) => this.#build(request, work),
+    };
+  }
+
+  async #build(request: ImageBuild, work: WorkOptions): Promise<ImageRecord> {
+    assert(this.#machines, "the daemon has given the images their machines");
+    return await buildImage(
+      {
+        store: this.#store,
+        machines: this.#machines,
+        find: async (reference, { pulls, ...rest }) => {
+          const here = findImage(this.#store.db, reference) ?? this.#findByAlias(reference);
+          if (here && !(pulls && registryReference(here))) return here;
+          return await pullImage(this.#store, { reference }, this.#pullOptions(rest));
+        },
+      },
+      request,
+      work,
+    );
   }
 
   #toApi(image: ImageRecord): Image {

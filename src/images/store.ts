@@ -12,6 +12,7 @@ import { newId } from "#base/id.ts";
 import { KeyedQueue } from "#base/queue.ts";
 import type { Paths } from "#config/paths.ts";
 import { BlobGuard } from "./blob-guard.ts";
+import { BuildCache } from "./builds/cache.ts";
 import { layerPath, layersOf } from "./provisioned-records.ts";
 import {
   deleteImage,
@@ -37,6 +38,7 @@ export class ImageStore {
   /** Digest of what installs on the first boot of a machine: which provisioned layers are for new ones. */
   readonly firstBoot: string;
   readonly blobs = new BlobGuard();
+  readonly builds: BuildCache;
   readonly #turns = new KeyedQueue();
   /** Folders and files that are being made. */
   readonly #active = new Set<string>();
@@ -46,6 +48,7 @@ export class ImageStore {
   constructor(db: Database, paths: Paths, firstBoot: string) {
     this.db = db;
     this.paths = paths;
+    this.builds = new BuildCache(paths.builds);
     this.firstBoot = firstBoot;
   }
 

@@ -1,5 +1,5 @@
 /** What images take on disk. Files that several images share by hard links are counted once. */
-import { existsSync, lstatSync, readdirSync } from "node:fs";
+import { lstatSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { ImageUsage } from "#api/image.ts";
 import { diskUsage, findGarbage } from "./gc.ts";
@@ -29,7 +29,8 @@ export function measureUsage(store: ImageStore): ImageUsage {
       machines: machinesOf(store.db, image.id).length,
     })),
     images_bytes: sum([...all.values()]),
-    cache_bytes: existsSync(store.paths.blobs) ? diskUsage(store.paths.blobs) : 0,
+    cache_bytes: diskUsage(store.paths.blobs),
+    builds_bytes: diskUsage(store.paths.builds),
     reclaimable_bytes: sum(findGarbage(store, { all: false })),
   };
 }

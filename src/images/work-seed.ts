@@ -14,7 +14,7 @@ import {
 import { open } from "node:fs/promises";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import { sha256 } from "#base/digest.ts";
-import { BangerError, messageOf, throwIfAborted, toBangerError } from "#base/error.ts";
+import { BangerError, throwIfAborted, toBangerError } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { formatSize, GiB, MiB } from "#base/size.ts";
 import { superblock } from "#ext4/format.ts";
@@ -25,6 +25,7 @@ import { readAt, readChunks } from "#oci/file-chunks.ts";
 import { type TarHandler, TarReader } from "#oci/tar.ts";
 import { shown, type TarEntry } from "#oci/tar-entry.ts";
 import { TAR_END, tarHeader, tarPadding } from "#oci/tar-write.ts";
+import { through } from "./decompress.ts";
 import { exportTar } from "./export.ts";
 import { readStart, statFile } from "./inspect.ts";
 import { LayerApplier } from "./rootfs-apply.ts";
@@ -142,34 +143,6 @@ async function* tarOf(source: string, signal: AbortSignal | undefined): AsyncGen
   if (start.startsWith("1f8b")) yield* through(createGunzip(), raw);
   else if (start === "28b52ffd") yield* through(createZstdDecompress(), raw);
   else yield* raw;
-}
-
-async function* through(
-  stream: ReturnType<typeof createGunzip>,
-  source: AsyncIterable<Uint8Array>,
-): AsyncGenerator<Uint8Array> {
-  const feeding = (async () => {
-    for await (const chunk of source) {
-      if (stream.destroyed) return;
-      if (!stream.write(chunk)) {
-        await new Promise<void>((resolve) => {
-          stream.once("drain", resolve).once("close", resolve);
-        });
-      }
-    }
-    stream.end();
-  })().catch((error: unknown) => {
-    stream.destroy(error instanceof Error ? error : new Error(messageOf(error)));
-  });
-  try {
-    for await (const chunk of stream) yield chunk as Uint8Array;
-  } catch (error) {
-    if (error instanceof BangerError) throw error;
-    throw new BangerError("integrity", `It is damaged: ${messageOf(error)}`, { cause: error });
-  } finally {
-    stream.destroy();
-    await feeding;
-  }
 }
 
 /** Files, folders and symbolic links, in the order of their names; hard links as such. */

@@ -10,6 +10,8 @@ export interface Layer {
   digest: Digest;
   /** Of the uncompressed tar, from `rootfs.diff_ids` of the image config. */
   diffId: Digest;
+  /** Its bytes come from this program itself, in this run, and are not compared with `diffId`. */
+  isOwn?: boolean;
   /** Compressed size in bytes, from the descriptor. */
   size: number;
   /** Such as "application/vnd.oci.image.layer.v1.tar+gzip". */

@@ -1,4 +1,4 @@
-/** Machines of images that are the user's own files, booted for real. */
+/** Machines of images that are the user's own files, and images that are built in machines: both for real. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -6,6 +6,7 @@ import { gzipSync } from "node:zlib";
 import type { Image } from "#api/image.ts";
 import type { Kernel } from "#api/kernel.ts";
 import type { Vm } from "#api/vm.ts";
+import { openExt4 } from "#ext4/reader.ts";
 import { buildCpio } from "#guest/initrd.ts";
 import { busyboxLayout } from "#test/busybox.ts";
 import { type Installation, install } from "#test/installation.ts";
@@ -112,4 +113,179 @@ describe("images of the user's own files", () => {
     },
     TIMEOUT_MS,
   );
+});
+
+const DOCKERFILE = `ARG BASE
+FROM \${BASE} AS build
+WORKDIR /built
+ENV GREETING="hello world"
+RUN echo "$GREETING $PASSED" > out && ln out hard && mknod null c 1 3 && touch gone
+RUN cat /proc/sys/kernel/random/uuid > first
+COPY --chown=bob src ./src/
+RUN rm gone && rm -r /home && mkdir -p /home/new && cat /proc/sys/kernel/random/uuid src/a > second
+RUN <<EOT
+set -e
+id -un > who
+sleep 1000 &
+EOT
+FROM build
+USER bob
+RUN id -un > /tmp/who-2
+LABEL made=here
+ENTRYPOINT ["/bin/cat"]
+CMD ["/built/out"]
+`;
+
+describe("image build", () => {
+  const build = (...more: string[]) =>
+    banger.ok(
+      "image",
+      "build",
+      at("context"),
+      "--build-arg",
+      "BASE=busybox",
+      "--net",
+      "none",
+      "--memory",
+      "256M",
+      ...more,
+    );
+  const read = async (path: string): Promise<string> => {
+    const { rootfs } = await banger.json<Image>("image", "show", "built");
+    using reader = openExt4(rootfs);
+    return Buffer.from(reader.readFile(path)).toString();
+  };
+
+  test(
+    "runs the commands of a Dockerfile in machines, keeps what they changed, and takes up cached steps",
+    async () => {
+      mkdirSync(at("context/src"), { recursive: true });
+      writeFileSync(at("context/Dockerfile"), DOCKERFILE);
+      writeFileSync(at("context/src/a"), "one\n");
+      writeFileSync(at("context/src/a.log"), "left out");
+      writeFileSync(at("context/.dockerignore"), "**/*.log\nDockerfile\n");
+      expect(await build("--name", "built")).toBe("built\n");
+      const image = await banger.json<Image>("image", "show", "built");
+      expect(image.config).toMatchObject({
+        cmd: ["/built/out"],
+        entrypoint: ["/bin/cat"],
+        labels: { made: "here" },
+        user: "bob",
+        workdir: "/built",
+      });
+      using reader = openExt4(image.rootfs);
+      expect(
+        reader
+          .list("/built")
+          .map(({ name }) => Buffer.from(name).toString())
+          .sort(),
+      ).toEqual(["first", "hard", "null", "out", "second", "src", "who"]);
+      expect(reader.stat("/built/out").links).toBe(2);
+      expect(reader.stat("/built/null")).toMatchObject({ major: 1, minor: 3 });
+      expect(reader.stat("/built/src/a")).toMatchObject({ uid: 1000, gid: 1000 });
+      expect(reader.list("/home").map(({ name }) => Buffer.from(name).toString())).toEqual(["new"]);
+      expect(await read("/built/who")).toBe("root\n");
+      expect(await read("/tmp/who-2")).toBe("bob\n");
+      // Nothing that the machines wrote for themselves is in it.
+      expect(() => reader.stat("/etc/machine-id")).toThrow("no such file");
+      expect(() => reader.stat("/root/.ssh")).toThrow("no such file");
+      expect(() => reader.stat("/etc/ssh")).toThrow("no such file");
+      const first = await read("/built/first");
+      const second = await read("/built/second");
+      const fsck = Bun.spawnSync(["/sbin/e2fsck", "-fn", image.rootfs]);
+      expect([fsck.exitCode, fsck.stdout.toString()]).toMatchObject([
+        0,
+        expect.stringContaining("blocks"),
+      ]);
+
+      await build("--name", "built");
+      expect((await banger.json<Image>("image", "show", "built")).digest).toBe(image.digest);
+      writeFileSync(at("context/src/a"), "two\n");
+      await build("--name", "built");
+      expect(await read("/built/first")).toBe(first);
+      expect(await read("/built/second")).not.toBe(second);
+      expect(await read("/built/second")).toEndWith("two\n");
+      expect(await banger.ok("vm", "run", "--net", "none", "--memory", "256M", "built")).toBe(
+        "hello world \n",
+      );
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    "a command that fails shows what it printed and how it ended, and leaves nothing",
+    async () => {
+      writeFileSync(
+        at("context/Bad"),
+        "FROM busybox\nRUN echo made > /made\nRUN echo to-out; echo to-err >&2; exit 3\n",
+      );
+      const args = ["image", "build", "-f", at("context/Bad"), "--name", "bad", "--net", "none"];
+      const { status, stderr } = await banger.call(args);
+      expect(status).toBe(14);
+      expect(stderr).toContain("line 3 of the Dockerfile: the command ended with exit status 3:");
+      expect(stderr).toContain("to-out");
+      expect(stderr).toContain("to-err");
+      await expectNothingLeft("bad");
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    "^C ends the command, its machine and the build",
+    async () => {
+      writeFileSync(at("context/Slow"), "FROM busybox\nRUN echo begun; sleep 1000\n");
+      const args = [
+        "image",
+        "build",
+        "-f",
+        at("context/Slow"),
+        "--name",
+        "slow",
+        "--net",
+        "none",
+        "--json",
+      ];
+      const child = banger.spawn(args);
+      let text = "";
+      for await (const chunk of child.stderr) {
+        text += Buffer.from(chunk).toString();
+        if (text.includes(": begun")) break;
+      }
+      child.kill("SIGINT");
+      expect(await child.exited).toBe(130);
+      await expectNothingLeft("slow");
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    "a script makes an image of another one",
+    async () => {
+      writeFileSync(at("setup.sh"), 'set -e\necho "$PASSED" > /scripted\nchmod 600 /scripted\n');
+      const args = [
+        "--from-image",
+        "busybox",
+        "--script",
+        at("setup.sh"),
+        "--name",
+        "built",
+        "--net",
+        "none",
+      ];
+      await banger.ok("image", "build", ...args);
+      expect(await read("/scripted")).toBe("\n");
+      const { config } = await banger.json<Image>("image", "show", "built");
+      expect(config.cmd).toEqual(["sh"]);
+    },
+    TIMEOUT_MS,
+  );
+
+  async function expectNothingLeft(name: string): Promise<void> {
+    const images = await banger.json<Image[]>("image", "list");
+    expect(images.map((image) => image.name)).not.toContain(name);
+    expect(await banger.json<Vm[]>("vm", "list")).toEqual([]);
+    expect(readdirSync(at("state/banger/images"))).toHaveLength(images.length);
+    const steps = readdirSync(at("cache/banger/builds"));
+    expect(steps.filter((step) => step.startsWith("."))).toEqual([]);
+  }
 });

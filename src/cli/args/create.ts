@@ -15,7 +15,7 @@ export function createRequest(
   flags: Omit<MachineFlags, "env" | "envFile">,
   environment: Pick<MachineFlags, "env" | "envFile">,
 ): VmCreate {
-  const { name, needs, mode, cpus, memory, disk, restart, ttl, idleStop } = flags;
+  const { name, needs, mode, cpus, memory, disk, restart, ttl } = flags;
   const kernel = kernelOf(flags);
   const network = networkOf(flags);
   const env = readEnvironment(environment);
@@ -35,7 +35,6 @@ export function createRequest(
     ...(flags.allow.length > 0 || flags.denyAll ? { policy: { allow: flags.allow } } : {}),
     ...(restart === undefined ? {} : { restart }),
     ...(ttl === undefined ? {} : { ttl_ms: ttl }),
-    ...(idleStop === undefined ? {} : { idleStop_ms: idleStop }),
     ...(env === undefined ? {} : { env }),
   };
 }
@@ -48,7 +47,7 @@ export function kernelOf(flags: {
   return flags.kernelRef ?? flags.kernel;
 }
 
-function networkOf({ net, nat }: Pick<MachineFlags, "net" | "nat">) {
+export function networkOf({ net, nat }: Pick<MachineFlags, "net" | "nat">) {
   if (nat && net !== undefined && net !== "nat") {
     throw new BangerError("invalid_argument", `Cannot use --nat: --net ${net} says otherwise`);
   }

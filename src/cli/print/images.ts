@@ -62,6 +62,7 @@ export function usageText(usage: ImageUsage): string {
   const totals = pairs([
     ["Images", formatSize(usage.images_bytes)],
     ["Cache", formatSize(usage.cache_bytes)],
+    ["Build cache", formatSize(usage.builds_bytes)],
     ["Reclaimable", formatSize(usage.reclaimable_bytes)],
   ]);
   if (rows.length === 0) return totals;
@@ -69,9 +70,9 @@ export function usageText(usage: ImageUsage): string {
 }
 
 export function gcText(result: ImageGcResult, isDryRun: boolean): string {
-  const { images, layers, blobs, partials, strays, freed_bytes } = result;
+  const { images, layers, blobs, steps, partials, strays, freed_bytes } = result;
   const verb = isDryRun ? "Would free" : "Freed";
-  return `${verb} ${formatSize(freed_bytes)}: ${images} replaced images, ${layers} provisioned layers, ${blobs} blobs, ${partials} unfinished transfers, ${strays} left-overs`;
+  return `${verb} ${formatSize(freed_bytes)}: ${images} replaced images, ${layers} provisioned layers, ${blobs} blobs, ${steps} steps of builds, ${partials} unfinished transfers, ${strays} left-overs`;
 }
 
 function shorten(digest: string): string {

@@ -1,12 +1,5 @@
 /** Flags that several commands share. */
-import {
-  countArg,
-  diskArg,
-  durationArg,
-  durationOrNeverArg,
-  memoryArg,
-  textArg,
-} from "#cli/args/numbers.ts";
+import { countArg, diskArg, durationArg, memoryArg, textArg } from "#cli/args/numbers.ts";
 import { choice, list, toggle, value } from "./types.ts";
 
 /** On every command. */
@@ -68,13 +61,17 @@ export const machineFlags = {
     "on-failure",
     "always",
   ]),
-  idleStop: value(
-    "--idle-stop <duration>",
-    "Stop it when nobody has used it for so long, such as 30m; default: never",
-    durationOrNeverArg,
-  ),
   ttl: value("--ttl <duration>", "Remove it, running or not, when it is this old", durationArg),
   ...environmentFlags,
+};
+
+/** Of the machines that an image build runs commands in. */
+export const buildMachineFlags = {
+  cpus: machineFlags.cpus,
+  memory: machineFlags.memory,
+  disk: machineFlags.disk,
+  net: machineFlags.net,
+  nat: machineFlags.nat,
 };
 
 export const commandFlags = {

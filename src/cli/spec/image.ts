@@ -1,6 +1,6 @@
 import { textArg } from "#cli/args/numbers.ts";
-import { kernelFlags } from "./flags.ts";
-import { any, choice, command, group, list, one, some, toggle, value } from "./types.ts";
+import { buildMachineFlags, kernelFlags } from "./flags.ts";
+import { any, choice, command, group, list, one, optional, some, toggle, value } from "./types.ts";
 
 const imageArg = "Name, reference or digest of the image";
 
@@ -30,6 +30,40 @@ export const imageCommands = group("Images: pull, make, list, share", {
       "banger image pull debian",
       "banger image pull oci:./build/image:latest --name app",
       "banger image pull docker-daemon:app:latest",
+    ],
+  }),
+  build: command({
+    brief: "Build an image from a Dockerfile, or from an image and a script",
+    details:
+      "Commands run in a machine that is thrown away. Steps that were built before are taken from the cache. FROM takes the name of an image that is here, a name of the catalog, or a reference.",
+    args: {
+      context: optional("Folder that COPY and ADD take files from", { completes: "path" }),
+    },
+    flags: {
+      name: value("-t, --name <name>", "Name of the image; default: that of the folder", textArg),
+      file: value(
+        "-f, --file <file>",
+        "The Dockerfile, or - for standard input; default: that of the folder",
+        textArg,
+        { completes: "path" },
+      ),
+      fromImage: value("--from-image <image>", "Begin with this image, and run a script", textArg, {
+        completes: "image",
+      }),
+      script: value("--script <file>", "The script that is run in it", textArg, {
+        completes: "path",
+      }),
+      target: value("--target <stage>", "Stop at this stage of the Dockerfile", textArg),
+      buildArg: list("--build-arg <name=value>", "Value of an ARG; may be repeated"),
+      ...kernelFlags,
+      ...buildMachineFlags,
+      noCache: toggle("--no-cache", "Run every step again"),
+      pull: toggle("--pull", "Look for newer images to begin with"),
+    },
+    examples: [
+      "banger image build . --name app",
+      "banger image build -f app.Dockerfile --target test --build-arg VERSION=2 ./src",
+      "banger image build --from-image debian-bookworm --script ./setup.sh --name work",
     ],
   }),
   bootstrap: command({

@@ -14,38 +14,22 @@ export type Base = ReturnType<typeof handlerBase>;
 
 export function handlerBase(services: Services) {
   const { calls } = services;
-  const os = implement(contract).use(({ next, path, procedure }) => {
-    const isRead = procedure["~orpc"].route.method === "GET";
-    return inCall({ procedure: path.join("."), isRead }, async () => {
+  const os = implement(contract).use(({ next, path }) =>
+    inCall(path.join("."), async () => {
       try {
         const result = await next();
-        // A stream has only begun.
-        if (!isStream(result.output)) ended("ok");
+        calls.add(path.join("."), "ok");
         return result;
       } catch (error) {
         throw failed(error);
       }
-    });
-  });
-
-  /** Counts the call and logs it with its id; what changes nothing is of no interest to most. */
-  function ended(outcome: string, message?: string): void {
-    const call = currentCall();
-    if (!call) return;
-    calls.add(call.procedure, outcome);
-    const elapsed_ms = Math.round(performance.now() - call.began_ms);
-    const told = { procedure: call.procedure, elapsed_ms, outcome, message };
-    const text =
-      message === undefined
-        ? "{procedure} took {elapsed_ms} ms"
-        : "{procedure} failed after {elapsed_ms} ms, {outcome}: {message}";
-    if (call.isRead) log.debug(text, told);
-    else log.info(text, told);
-  }
+    }),
+  );
 
   function failed(error: unknown) {
     const mapped = toOrpcError(error);
-    ended(mapped.code, mapped.message);
+    calls.add(currentCall(), mapped.code);
+    log.debug("call failed: {code}, {message}", { code: mapped.code, message: mapped.message });
     return mapped;
   }
 
@@ -55,9 +39,7 @@ export function handlerBase(services: Services) {
     const inThisCall = AsyncLocalStorage.snapshot();
     return (async function* () {
       try {
-        const result = yield* withProgress(signal, (options) => inThisCall(work, options));
-        inThisCall(ended, "ok");
-        return result;
+        return yield* withProgress(signal, (options) => inThisCall(work, options));
       } catch (error) {
         throw inThisCall(failed, error);
       }
@@ -75,8 +57,4 @@ export function handlerBase(services: Services) {
   }
 
   return { os, stream, events, services };
-}
-
-function isStream(output: unknown): boolean {
-  return typeof output === "object" && output !== null && Symbol.asyncIterator in output;
 }

@@ -1,7 +1,4 @@
 /** What is asked of images. */
-
-import { BangerError } from "#base/error.ts";
-import { tryStopWork } from "#daemon/lock.ts";
 import { provisionImage } from "#daemon/provision.ts";
 import type { Base } from "./base.ts";
 
@@ -18,6 +15,12 @@ export function imageHandlers({ os, stream, services }: Base) {
         // A kernel that is not to be had is said before megabytes are fetched for it.
         if (input.kernel) await kernels.require(input.kernel);
         return await images.pull(input, work);
+      }),
+    ),
+    build: os.image.build.handler(({ input, signal }) =>
+      stream(signal, async (work) => {
+        if (input.kernel) await kernels.require(input.kernel);
+        return await images.build(input, work);
       }),
     ),
     bootstrap: os.image.bootstrap.handler(({ input, signal }) =>
@@ -52,17 +55,7 @@ export function imageHandlers({ os, stream, services }: Base) {
       images.unprovision(input.name);
       return {};
     }),
-    gc: os.image.gc.handler(async ({ input, signal }) => {
-      using alone = tryStopWork(services.config.paths.workLock);
-      if (alone) return await images.gc(input, { signal });
-      throw new BangerError(
-        "conflict",
-        "Cannot free anything: a machine is being made in the foreground",
-        {
-          hint: "Try again in a moment",
-        },
-      );
-    }),
+    gc: os.image.gc.handler(({ input, signal }) => images.gc(input, { signal })),
     remove: os.image.remove.handler(({ input }) => {
       images.remove(input.name);
       return {};

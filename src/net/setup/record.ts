@@ -5,7 +5,6 @@ import { writeFileAtomic } from "#base/atomic.ts";
 import { BangerError, errnoOf } from "#base/error.ts";
 import { KiB } from "#base/size.ts";
 import { type Cidr, parseCidr } from "#net/address.ts";
-import { chooseSubnet6 } from "#net/ipv6.ts";
 import { checkInterfaceName } from "#net/names.ts";
 import { checkSubnet } from "#net/pool.ts";
 
@@ -18,8 +17,6 @@ const PORT_MAX = 65_535;
 export interface SetupPlan {
   bridge: string;
   subnet: Cidr;
-  /** Absent for IPv4 only. */
-  subnet6?: Cidr | undefined;
   /** Whose machines may use the taps. */
   user_uid: number;
   /** How many machines with --net nat can run at a time. */
@@ -31,9 +28,7 @@ export interface SetupPlan {
 }
 
 /** `invalid_argument` for what cannot be set up; the subnet comes back without host bits. */
-export function checkPlan(
-  plan: Omit<SetupPlan, "subnet" | "subnet6"> & { subnet: string; subnet6?: string | undefined },
-): SetupPlan {
+export function checkPlan(plan: Omit<SetupPlan, "subnet"> & { subnet: string }): SetupPlan {
   checkInterfaceName(plan.bridge);
   assertNumber("taps", plan.taps, [1, MAX_TAPS]);
   assertNumber("hostTaps", plan.hostTaps, [0, MAX_TAPS]);
@@ -41,8 +36,7 @@ export function checkPlan(
   assertNumber("user_uid", plan.user_uid, [0, UID_MAX]);
   const { bridge, user_uid, taps, hostTaps, dnsPort } = plan;
   const subnet = checkSubnet(parseCidr(plan.subnet));
-  const subnet6 = plan.subnet6 ? chooseSubnet6(plan.subnet6, bridge) : undefined;
-  return { bridge, subnet, ...(subnet6 ? { subnet6 } : {}), user_uid, taps, hostTaps, dnsPort };
+  return { bridge, subnet, user_uid, taps, hostTaps, dnsPort };
 }
 
 export function recordPath(root: string): string {

@@ -1,0 +1,125 @@
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { basename, join, resolve } from "node:path";
+import type { ImageBuild } from "#api/image.ts";
+import { BangerError, messageOf } from "#base/error.ts";
+import { formatSize, MiB } from "#base/size.ts";
+import { kernelOf, networkOf } from "#cli/args/create.ts";
+import { readEnvironment } from "#cli/args/env.ts";
+import { absoluteReference } from "#cli/args/reference.ts";
+import type { Handler } from "#cli/context.ts";
+import { follow } from "#cli/progress/follow.ts";
+import type { imageCommands } from "#cli/spec/image.ts";
+import type { Input } from "#cli/spec/types.ts";
+
+const TEXT_MAX_BYTES = MiB;
+
+type BuildInput = Input<typeof imageCommands.commands.build>;
+
+export const run: Handler<typeof imageCommands.commands.build> = async (input, context) => {
+  const { flags } = input;
+  const { cpus, memory, disk, noCache, pull, target } = flags;
+  const source = flags.fromImage === undefined ? fromDockerfile(input) : fromImage(input);
+  const args = readEnvironment({ env: flags.buildArg, envFile: [] });
+  const kernel = kernelOf(flags);
+  const network = networkOf(flags);
+  const client = await context.daemon();
+  const image = await follow(context, () =>
+    client.image.build(
+      {
+        ...source,
+        ...(target === undefined ? {} : { target }),
+        ...(args === undefined ? {} : { args }),
+        ...(kernel === undefined ? {} : { kernel }),
+        ...(network === undefined ? {} : { network }),
+        ...(cpus === undefined ? {} : { cpus }),
+        ...(memory === undefined ? {} : { memory_mib: memory }),
+        ...(disk === undefined ? {} : { disk_bytes: disk }),
+        ...(noCache ? { noCache } : {}),
+        ...(pull ? { pull } : {}),
+      },
+      { signal: context.interrupt.signal },
+    ),
+  );
+  await context.output.document(image, () => image.name);
+};
+
+function fromDockerfile({ args, flags }: BuildInput): ImageBuild {
+  const { file, script, name } = flags;
+  if (script !== undefined) {
+    throw new BangerError("invalid_argument", "Cannot build: --script goes with --from-image", {
+      hint: "Write: banger image build --from-image IMAGE --script FILE --name NAME",
+    });
+  }
+  if (args.context === undefined && file === undefined) {
+    throw new BangerError("invalid_argument", "Cannot build: there is no Dockerfile given", {
+      hint: "Name the folder that it is in (banger image build .), or the file itself with --file",
+    });
+  }
+  const folder = args.context === undefined ? undefined : resolve(args.context);
+  if (folder !== undefined && !isFolder(folder)) {
+    throw new BangerError("not_found", `Cannot build: "${args.context}" is no folder`);
+  }
+  const path = file ?? join(folder ?? "", "Dockerfile");
+  const ignore = [`${path}.dockerignore`, folder && join(folder, ".dockerignore")].find(
+    (each) => each && existsSync(each),
+  );
+  return {
+    name: name ?? nameOf(folder),
+    dockerfile: readText(path === "-" ? "/dev/stdin" : path),
+    ...(folder === undefined ? {} : { context: folder }),
+    ...(ignore ? { ignore: readText(ignore) } : {}),
+  };
+}
+
+function fromImage({ args, flags }: BuildInput): ImageBuild {
+  const { fromImage = "", script, name, file, target } = flags;
+  if (script === undefined || name === undefined) {
+    throw new BangerError(
+      "invalid_argument",
+      `Cannot build from image "${fromImage}": ${script === undefined ? "--script" : "--name"} was not given`,
+      { hint: `Write: banger image build --from-image ${fromImage} --script FILE --name NAME` },
+    );
+  }
+  if (args.context !== undefined || file !== undefined || target !== undefined) {
+    throw new BangerError(
+      "invalid_argument",
+      "Cannot build: --from-image takes neither a Dockerfile nor a folder",
+    );
+  }
+  const text = readText(script === "-" ? "/dev/stdin" : script);
+  return {
+    name,
+    fromImage: absoluteReference(fromImage),
+    script: { name: basename(script), text },
+  };
+}
+
+/** "My App" becomes "my-app". */
+function nameOf(folder: string | undefined): string {
+  const name = basename(folder ?? "")
+    .toLowerCase()
+    .replace(/[^a-z0-9._]+/g, "-")
+    .replace(/^[^a-z0-9]+|[^a-z0-9]+$/g, "");
+  if (name !== "") return name;
+  throw new BangerError("invalid_argument", "Cannot build: the image has no name", {
+    hint: "Give it one with --name",
+  });
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+}
+
+function readText(path: string): string {
+  try {
+    const bytes = readFileSync(path);
+    if (bytes.length <= TEXT_MAX_BYTES) return bytes.toString("utf8");
+  } catch (error) {
+    throw new BangerError(
+      "not_found",
+      `Cannot build: "${path}" cannot be read: ${messageOf(error)}`,
+    );
+  }
+  const max = formatSize(TEXT_MAX_BYTES);
+  throw new BangerError("limit_exceeded", `Cannot build: "${path}" is larger than ${max}`);
+}

@@ -1,0 +1,286 @@
+/**
+ * Images from a Dockerfile, or from an image and a script. Each stage is a list of layers over an image
+ * that is here; commands run in a machine of the stage, and what they changed is read off its disk.
+ * The result is an image like any other. Nothing but cached steps is left when it fails.
+ */
+import { rmSync } from "node:fs";
+import type { ImageBuild } from "#api/image.ts";
+import { type Digest, sha256 } from "#base/digest.ts";
+import { BangerError } from "#base/error.ts";
+import { newId } from "#base/id.ts";
+import { type Ext4Reader, openExt4 } from "#ext4/reader.ts";
+import type { WorkOptions } from "#images/pull.ts";
+import { filesOf, type ImageRecord, INTERMEDIATE_REFERENCE } from "#images/records.ts";
+import type { ImageStore } from "#images/store.ts";
+import { formatPlatform, hostPlatform } from "#oci/platform.ts";
+import { type BuildArgs, StageConfig } from "./config.ts";
+import { atLine, type Dockerfile, type Stage } from "./dockerfile.ts";
+import { argsOf, contextOf, fileOf } from "./inputs.ts";
+import type { BuildMachines } from "./machines.ts";
+import { makeImage, takeIn, withoutEmpty } from "./result.ts";
+import { imageSource, type Source } from "./source.ts";
+import { StageRun } from "./stage.ts";
+import { StageView } from "./view.ts";
+import { expandWord } from "./words.ts";
+
+const SCRATCH = "scratch";
+
+export interface BuildDeps {
+  store: ImageStore;
+  machines: BuildMachines;
+  /** The image that a reference or name means, pulled if it is not here, or in any case. */
+  find(reference: string, options: WorkOptions & { pulls: boolean }): Promise<ImageRecord>;
+}
+
+/** A stage that is over: what a later one, or the image, is made of. */
+interface Finished {
+  run: StageRun;
+  base: ImageRecord | undefined;
+}
+
+export async function buildImage(
+  deps: BuildDeps,
+  request: ImageBuild,
+  work: WorkOptions,
+): Promise<ImageRecord> {
+  await using build = new Build(deps, request, work);
+  return await build.run();
+}
+
+class Build implements AsyncDisposable {
+  readonly #deps: BuildDeps;
+  readonly #request: ImageBuild;
+  readonly #work: WorkOptions;
+  readonly #file: Dockerfile;
+  readonly #args: BuildArgs;
+  readonly #scratch: string;
+  readonly #held: string[] = [];
+  readonly #stages = new Map<Stage, Finished>();
+  readonly #readers = new Map<string, Ext4Reader>();
+  /** By the key of a stage's files. */
+  readonly #intermediates = new Map<string, ImageRecord>();
+  readonly #holds: Disposable[] = [];
+  #context: Source | undefined;
+  #done = 0;
+  #total = 0;
+
+  constructor(deps: BuildDeps, request: ImageBuild, work: WorkOptions) {
+    this.#deps = deps;
+    this.#request = request;
+    this.#work = work;
+    this.#file = fileOf(request);
+    this.#args = argsOf(request, this.#file);
+    this.#scratch = deps.store.builds.scratch();
+    this.#held.push(this.#scratch);
+  }
+
+  async run(): Promise<ImageRecord> {
+    const target = this.#target();
+    const needed = this.#needed(target);
+    this.#total = needed.reduce((sum, each) => sum + each.instructions.length + 1, 0);
+    // What is copied from comes first, so that one machine runs at a time.
+    for (const stage of needed) await this.#stage(stage);
+    const finished = await this.#stage(target);
+    const unused = Object.keys(this.#args.given).filter((name) => !this.#args.used.has(name));
+    if (unused.length > 0) {
+      const message = `warning: no step used the build argument ${unused.join(", ")}`;
+      this.#work.onProgress?.({ step: message, message });
+    }
+    return await this.#image(finished);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const { run } of this.#stages.values()) await run[Symbol.asyncDispose]();
+    for (const reader of this.#readers.values()) reader.close();
+    for (const hold of this.#holds) hold[Symbol.dispose]();
+    for (const { id } of this.#intermediates.values()) this.#deps.store.remove(id);
+    rmSync(this.#scratch, { recursive: true, force: true });
+    this.#deps.store.builds.release(this.#held);
+  }
+
+  #target(): Stage {
+    const { stages } = this.#file;
+    const { target } = this.#request;
+    const stage = target === undefined ? stages.at(-1) : findStage(stages, target);
+    if (stage) return stage;
+    const names = stages.flatMap(({ name }) => name ?? []);
+    throw new BangerError("not_found", `Cannot build: the Dockerfile has no stage "${target}"`, {
+      hint: names.length > 0 ? `Its stages: ${names.join(", ")}` : "None of its stages has a name",
+    });
+  }
+
+  /** A stage and all that it is made of, each once. */
+  #needed(stage: Stage, seen = new Set<Stage>()): Stage[] {
+    if (seen.has(stage)) return [];
+    seen.add(stage);
+    const froms = stage.instructions.flatMap(({ keyword, flags }) =>
+      keyword === "COPY" ? (flags.get("from") ?? []) : [],
+    );
+    const below = [this.#word(stage, stage.base), ...froms].flatMap(
+      (name) => this.#earlier(stage, name) ?? [],
+    );
+    return [...below.flatMap((each) => this.#needed(each, seen)), stage];
+  }
+
+  #earlier(stage: Stage, name: string): Stage | undefined {
+    const { stages } = this.#file;
+    return findStage(stages.slice(0, stages.indexOf(stage)), name);
+  }
+
+  /** Carries a stage out, if that was not done yet. */
+  async #stage(stage: Stage): Promise<Finished> {
+    const known = this.#stages.get(stage);
+    if (known) return known;
+    const name = this.#word(stage, stage.base);
+    const label = (): string => `[${++this.#done}/${this.#total}]`;
+    const below = this.#earlier(stage, name);
+    const from = below ? await this.#stage(below) : undefined;
+    await from?.run[Symbol.asyncDispose]();
+    const title = `${label()} FROM ${name}`;
+    this.#work.onProgress?.({ step: title, message: title });
+    const base = from ? from.base : await this.#base(stage, name);
+    const run = this.#begin(stage, { from, base });
+    const finished = { run, base };
+    this.#stages.set(stage, finished);
+    for (const instruction of stage.instructions) {
+      await run.step(instruction, label());
+    }
+    await run[Symbol.asyncDispose]();
+    return finished;
+  }
+
+  #begin(
+    stage: Stage,
+    { from, base }: { from: Finished | undefined; base: ImageRecord | undefined },
+  ) {
+    const config = from?.run.config.config ?? base?.config ?? {};
+    const options = { escapeChar: this.#file.escapeChar, build: this.#args };
+    const view = new StageView(base && this.#reader(base), from?.run.view);
+    const start = {
+      name: stage.name ?? String(this.#file.stages.indexOf(stage)),
+      key: from?.run.key ?? sha256(`${base?.digest ?? SCRATCH}`),
+      config: new StageConfig(config, options),
+      view,
+      layers: from?.run.layers ?? [],
+      history: from?.run.history ?? [],
+    };
+    return new StageRun(start, {
+      ...this.#work,
+      cache: this.#deps.store.builds,
+      scratch: this.#scratch,
+      usesCache: !this.#request.noCache,
+      held: this.#held,
+      startMachine: (run, work) => this.#startMachine({ run, base }, work),
+      sourceOf: (name) => this.#source(stage, name),
+    });
+  }
+
+  async #startMachine(finished: Finished, work: WorkOptions) {
+    const { network, cpus, memory_mib, disk_bytes, kernel } = this.#request;
+    const image = await this.#materialized(finished);
+    const name = `build-${newId()}`;
+    const sizes = { network, cpus, memory_mib, disk_bytes };
+    return await this.#deps.machines.start({ imageId: image.id, name, kernel, ...sizes }, work);
+  }
+
+  async #source(stage: Stage, from: string | undefined): Promise<Source> {
+    if (from === undefined) {
+      this.#context ??= contextOf(this.#request);
+      return this.#context;
+    }
+    const earlier = this.#earlier(stage, from);
+    const image = earlier
+      ? await this.#materialized(await this.#stage(earlier))
+      : await this.#find(from);
+    return imageSource(this.#reader(image), earlier ? `Stage "${from}"` : `Image "${from}"`);
+  }
+
+  async #base(stage: Stage, name: string): Promise<ImageRecord | undefined> {
+    if (name === SCRATCH) return undefined;
+    const platform = stage.platform && this.#word(stage, stage.platform);
+    const own = formatPlatform(hostPlatform());
+    if (platform && platform !== own) {
+      throw atLine(stage, `its commands would run on ${own}, not on ${platform}`, {
+        code: "unsupported",
+      });
+    }
+    return await this.#find(name);
+  }
+
+  async #find(reference: string): Promise<ImageRecord> {
+    const pulls = this.#request.pull ?? false;
+    const image = await this.#deps.find(reference, { ...this.#work, pulls });
+    this.#holds.push(this.#deps.store.hold(image.id));
+    return image;
+  }
+
+  #reader(image: ImageRecord): Ext4Reader {
+    const { rootfs } = filesOf(image, this.#deps.store.paths);
+    const reader = this.#readers.get(rootfs) ?? openExt4(rootfs);
+    this.#readers.set(rootfs, reader);
+    return reader;
+  }
+
+  /** A word of a FROM, which sees only the arguments before the first one. */
+  #word({ line }: { line: number }, word: string): string {
+    const { globals, automatic } = this.#args;
+    const lookup = (name: string) => globals.get(name) ?? automatic[name];
+    try {
+      return expandWord(word, { escapeChar: this.#file.escapeChar, lookup });
+    } catch (error) {
+      throw error instanceof BangerError
+        ? atLine({ line }, error.message, { code: error.code })
+        : error;
+    }
+  }
+
+  /** The files of a stage as an image: the base itself where the stage has changed nothing. */
+  async #materialized({ run, base }: Finished): Promise<ImageRecord> {
+    if (base && run.layers.length === 0) return base;
+    const key = `${run.key} ${run.layers.at(-1)?.diffId}`;
+    const known = this.#intermediates.get(key);
+    if (known) return known;
+    const { store } = this.#deps;
+    const image = await store.create(`build-${newId()}`, (folder) =>
+      this.#make({ run, base }, { folder, reference: INTERMEDIATE_REFERENCE, seed: sha256(key) }),
+    );
+    this.#holds.push(store.hold(image.id));
+    this.#intermediates.set(key, image);
+    return image;
+  }
+
+  async #image(finished: Finished): Promise<ImageRecord> {
+    const { run, base } = finished;
+    const { store } = this.#deps;
+    const { name } = this.#request;
+    const config = withoutEmpty(run.config.config);
+    const diffIds = run.layers.map(({ diffId }) => diffId);
+    const seed = sha256(JSON.stringify([base?.digest ?? SCRATCH, diffIds, config]));
+    this.#work.onProgress?.({ step: "image", message: `Making image ${name}` });
+    return await store.inTurn(
+      name,
+      () =>
+        store.create(name, async (folder) => {
+          const made = await this.#make(finished, { folder, reference: `build:${name}`, seed });
+          return { ...made, config, files: takeIn(made.files, folder) };
+        }),
+      this.#work.signal,
+    );
+  }
+
+  #make(
+    { run, base }: Finished,
+    options: { folder: string; reference: string; seed: Digest },
+  ): ReturnType<typeof makeImage> {
+    const { layers, history } = run;
+    const { kernel } = this.#request;
+    const { store } = this.#deps;
+    return makeImage(store, { base, layers, history }, { ...options, ...this.#work, kernel });
+  }
+}
+
+function findStage(stages: readonly Stage[], name: string): Stage | undefined {
+  const key = name.toLowerCase();
+  const byName = stages.findLast((stage) => stage.name === key);
+  return byName ?? (/^\d+$/.test(name) ? stages[Number(name)] : undefined);
+}

@@ -1,0 +1,181 @@
+/** Where COPY takes files from: a folder of the user's, or the root of an image. Names are bytes in strings. */
+import { constants, lstatSync, readdirSync, readlinkSync } from "node:fs";
+import { open } from "node:fs/promises";
+import { BangerError } from "#base/error.ts";
+import { MiB } from "#base/size.ts";
+import type { Xattr } from "#ext4/attributes.ts";
+import { modes } from "#ext4/format.ts";
+import type { Ext4Reader } from "#ext4/reader.ts";
+import { tarTypes } from "#images/export.ts";
+import { readAt } from "#oci/file-chunks.ts";
+import type { TarEntryType } from "#oci/tar-entry.ts";
+import type { Ignore } from "./patterns.ts";
+
+export interface SourceFile {
+  type: TarEntryType;
+  mode: number;
+  uid: number;
+  gid: number;
+  size: number;
+  mtime_s: number;
+  mtime_ns: number;
+  major: number;
+  minor: number;
+  xattrs: readonly Xattr[];
+  /** Of a symbolic link. */
+  target: string;
+  data(): AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+}
+
+export interface Source {
+  /** For messages. */
+  what: string;
+  /** Paths are relative to the source's root. Undefined for what is not there or is no file of a layer. */
+  stat(path: string): SourceFile | undefined;
+  /** Names in a folder, in the order of their bytes. */
+  list(path: string): string[];
+  /** A path that .dockerignore hides is not there. */
+  isIgnored(path: string): boolean;
+}
+
+const CHUNK_BYTES = MiB;
+const SECOND_NS = 1_000_000_000n;
+const LINKS_FOLLOWED_MAX = 40;
+
+/** A folder of this computer; what it holds belongs to root in the image. */
+export function folderSource(root: string, ignore: Ignore): Source {
+  const at = (path: string): Buffer => Buffer.concat([Buffer.from(`${root}/`), bytesOf(path)]);
+  return {
+    what: "The build context",
+    isIgnored: (path) => path !== "" && ignore.isIgnored(path),
+    list(path) {
+      const names = readdirSync(at(path), { encoding: "buffer" }) as Buffer[];
+      return names.sort(Buffer.compare).map((name) => name.toString("latin1"));
+    },
+    stat(path) {
+      const stat = lstatSync(at(path), { bigint: true, throwIfNoEntry: false });
+      if (!stat) return undefined;
+      const type = stat.isDirectory()
+        ? "directory"
+        : stat.isSymbolicLink()
+          ? "symlink"
+          : stat.isFile()
+            ? "file"
+            : undefined;
+      if (!type) return undefined;
+      const size = type === "file" ? Number(stat.size) : 0;
+      const mtime_ns = ((stat.mtimeNs % SECOND_NS) + SECOND_NS) % SECOND_NS;
+      return {
+        type,
+        mode: Number(stat.mode) & 0o7777,
+        uid: 0,
+        gid: 0,
+        size,
+        mtime_s: Number((stat.mtimeNs - mtime_ns) / SECOND_NS),
+        mtime_ns: Number(mtime_ns),
+        major: 0,
+        minor: 0,
+        xattrs: [],
+        target: type === "symlink" ? readlinkSync(at(path), "latin1") : "",
+        data: () => fileData(at(path), size),
+      };
+    },
+  };
+}
+
+/** The root of an image or of an earlier stage; owners and attributes are kept. */
+export function imageSource(reader: Ext4Reader, what: string): Source {
+  const find = (path: string) => {
+    try {
+      return reader.stat(bytesOf(path));
+    } catch (error) {
+      if (error instanceof BangerError && error.code === "not_found") return undefined;
+      throw error;
+    }
+  };
+  return {
+    what,
+    isIgnored: () => false,
+    list(path) {
+      const names = reader.list(bytesOf(path)).map(({ name }) => Buffer.from(name));
+      return names.sort(Buffer.compare).map((name) => name.toString("latin1"));
+    },
+    stat(path) {
+      const file = find(path);
+      const type = file && tarTypes[file.type];
+      if (!file || !type) return undefined;
+      const { mode, uid, gid, mtime_s, mtime_ns, major, minor } = file;
+      const size = file.type === modes.REGULAR ? file.size : 0;
+      const target =
+        type === "symlink" ? Buffer.from(reader.targetOf(file)).toString("latin1") : "";
+      const xattrs = reader.xattrs(file);
+      const said = { mode, uid, gid, mtime_s, mtime_ns, major, minor, size, target, xattrs };
+      return { type, ...said, data: () => wholeData(reader, path) };
+    },
+  };
+}
+
+/** Follows symbolic links inside of the source; undefined for what leads nowhere. */
+export function resolveSource(source: Source, path: string): string | undefined {
+  const queue = path.split("/").reverse();
+  const trail: string[] = [];
+  for (let followed = 0; queue.length > 0; ) {
+    const name = queue.pop() as string;
+    if (name === "" || name === ".") continue;
+    if (name === "..") {
+      trail.pop();
+      continue;
+    }
+    const here = [...trail, name].join("/");
+    const file = source.isIgnored(here) && queue.length === 0 ? undefined : source.stat(here);
+    if (!file) return undefined;
+    if (file.type !== "symlink") {
+      trail.push(name);
+      continue;
+    }
+    if (++followed > LINKS_FOLLOWED_MAX) return undefined;
+    if (file.target.startsWith("/")) trail.length = 0;
+    queue.push(...file.target.split("/").reverse());
+  }
+  return trail.join("/");
+}
+
+export function bytesOf(path: string): Buffer {
+  return Buffer.from(path, "latin1");
+}
+
+/** Text of a Dockerfile as such a path. */
+export function pathOf(text: string): string {
+  return Buffer.from(text, "utf8").toString("latin1");
+}
+
+async function* fileData(path: Buffer, size: number): AsyncGenerator<Uint8Array> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  try {
+    for (let offset = 0; offset < size; ) {
+      const chunk = await readAt(file, offset, Math.min(size - offset, CHUNK_BYTES));
+      if (chunk.length === 0) return;
+      offset += chunk.length;
+      yield chunk;
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+function* wholeData(reader: Ext4Reader, path: string): Generator<Uint8Array> {
+  const file = reader.stat(bytesOf(path));
+  let position = 0;
+  for (const { offset, bytes } of reader.chunks(file)) {
+    yield* zeros(offset - position);
+    yield bytes;
+    position = offset + bytes.length;
+  }
+  yield* zeros(file.size - position);
+}
+
+function* zeros(count: number): Generator<Uint8Array> {
+  for (let left = count; left > 0; left -= CHUNK_BYTES) {
+    yield new Uint8Array(Math.min(left, CHUNK_BYTES));
+  }
+}

@@ -1,0 +1,347 @@
+/** One stage of a build: what its instructions have made so far, and how each goes on from there. */
+import { rmSync } from "node:fs";
+import { join, posix } from "node:path";
+import { sha256 } from "#base/digest.ts";
+import { BangerError, throwIfAborted } from "#base/error.ts";
+import type { WorkOptions } from "#images/pull.ts";
+import type { HistoryEntry } from "#images/records.ts";
+import type { BuildCache } from "./cache.ts";
+import type { StageConfig } from "./config.ts";
+import { wrapped } from "./config.ts";
+import { copyInto, makeFolders } from "./copy.ts";
+import { atLine, execForm, type Instruction } from "./dockerfile.ts";
+import { download } from "./download.ts";
+import { type BuiltLayer, LayerFile } from "./layer-file.ts";
+import { StageMachine } from "./machine-of-stage.ts";
+import type { BuildMachine, RunRequest, RunStatus } from "./machines.ts";
+import { OutputTail } from "./output.ts";
+import { ownerOf, permissionsOf } from "./owner.ts";
+import { pathOf, type Source, type SourceFile } from "./source.ts";
+import type { StageView } from "./view.ts";
+import { expandWord, splitWords } from "./words.ts";
+
+/** On a file system of the machine's memory. */
+const SCRIPT_PATH = "/run/banger-build";
+const CREATED_BY_MAX_CHARS = 4096;
+const LABEL_CHARS = 60;
+
+export interface StageDeps extends WorkOptions {
+  cache: BuildCache;
+  /** For files on their way; removed with all that is in it. */
+  scratch: string;
+  usesCache: boolean;
+  /** A machine of the files that the stage has now. */
+  startMachine: (stage: StageRun, work: WorkOptions) => Promise<BuildMachine>;
+  /** The context, or what COPY --from names. */
+  sourceOf: (from: string | undefined) => Promise<Source>;
+  /** Steps of this build that were taken or kept, to be released at its end. */
+  held: string[];
+}
+
+export interface StageStart {
+  name: string;
+  /** What the files of the stage follow from. */
+  key: string;
+  config: StageConfig;
+  view: StageView;
+  layers: readonly BuiltLayer[];
+  history: readonly HistoryEntry[];
+}
+
+export class StageRun implements AsyncDisposable {
+  readonly name: string;
+  readonly config: StageConfig;
+  readonly view: StageView;
+  readonly layers: BuiltLayer[];
+  readonly history: HistoryEntry[];
+  key: string;
+  readonly #deps: StageDeps;
+  #machine: StageMachine | undefined;
+
+  constructor(start: StageStart, deps: StageDeps) {
+    this.name = start.name;
+    this.key = start.key;
+    this.config = start.config;
+    this.view = start.view;
+    this.layers = [...start.layers];
+    this.history = [...start.history];
+    this.#deps = deps;
+  }
+
+  /** `label` tells people which step it is. */
+  async step(instruction: Instruction, label: string): Promise<void> {
+    throwIfAborted(this.#deps.signal);
+    const title = `${label} ${instruction.keyword} ${instruction.rest}`.slice(0, LABEL_CHARS);
+    this.#report(title);
+    try {
+      await this.#carryOut(instruction, title);
+    } catch (error) {
+      throw wrapped(instruction, error);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#machine?.[Symbol.asyncDispose]();
+    this.#machine = undefined;
+  }
+
+  async #carryOut(instruction: Instruction, title: string): Promise<void> {
+    const { keyword } = instruction;
+    if (this.config.apply(instruction)) {
+      this.key = sha256(JSON.stringify([this.key, keyword, instruction.rest]));
+      this.#remember(`${keyword} ${instruction.rest}`, true);
+    } else if (keyword === "RUN") await this.#run(instruction, title);
+    else if (keyword === "SCRIPT") await this.#script(instruction, title);
+    else if (keyword === "COPY" || keyword === "ADD") await this.#copy(instruction);
+    else if (keyword === "WORKDIR") await this.#workdir(instruction);
+    else if (keyword === "ONBUILD") {
+      throw atLine(instruction, "ONBUILD is kept of no image", { code: "unsupported" });
+    } else {
+      // Of these, nothing is kept of any image.
+      this.#report(`warning: ${title} means nothing for a machine`);
+      this.#remember(`${keyword} ${instruction.rest}`, true);
+    }
+  }
+
+  async #run(instruction: Instruction, title: string): Promise<void> {
+    refuseFlags(instruction, { network: ["default"], security: ["sandbox"] });
+    const { rest, heredocs, body } = instruction;
+    const [document] = heredocs;
+    const isScript = document !== undefined && /^<<-?(["']?)\w+\1$/.test(rest);
+    if (isScript && document.content.startsWith("#!")) {
+      const input = { argv: [SCRIPT_PATH], script: document.content };
+      await this.#execute(input, { title, createdBy: `RUN ${document.content}` });
+      return;
+    }
+    const command = isScript ? document.content : [rest, body].filter(Boolean).join("\n");
+    const argv = (isScript ? undefined : execForm(rest)) ?? [...this.config.shell, command];
+    await this.#execute({ argv }, { title, createdBy: `RUN ${argv.join(" ")}` });
+  }
+
+  async #script(instruction: Instruction, title: string): Promise<void> {
+    const script = instruction.body;
+    const argv = script.startsWith("#!") ? [SCRIPT_PATH] : ["/bin/sh", SCRIPT_PATH];
+    await this.#execute({ argv, script }, { title, createdBy: `script ${instruction.rest}` });
+  }
+
+  async #execute(
+    command: { argv: readonly string[]; script?: string },
+    { title, createdBy }: { title: string; createdBy: string },
+  ): Promise<void> {
+    const { workdir } = this.config;
+    const user = this.config.config.user || undefined;
+    const request: RunRequest = {
+      argv: command.argv,
+      env: this.config.environment(),
+      cwd: workdir,
+      user,
+    };
+    const key = this.#stepKey(["RUN", request, command.script ?? ""]);
+    const cached = this.#machine || !this.#deps.usesCache ? undefined : this.#taken(key);
+    if (cached) {
+      this.#report(`${title} (cached)`);
+      await this.#add(cached, { key, createdBy });
+      return;
+    }
+    const machine = await this.#ready();
+    const { signal } = this.#deps;
+    if (command.script !== undefined) {
+      await machine.place(SCRIPT_PATH, new TextEncoder().encode(command.script), signal);
+    }
+    const output = new OutputTail();
+    const status = await machine.run(request, {
+      signal,
+      onOutput: (bytes) => {
+        output.add(bytes);
+        this.#report(`${title}: ${output.lastLine()}`, title);
+      },
+    });
+    if (!("code" in status) || status.code !== 0) throw failed(status, output);
+    const layer = await machine.changes(this.#deps.scratch, signal);
+    await this.#add(this.#kept(key, layer, createdBy), { key, createdBy });
+  }
+
+  async #workdir(instruction: Instruction): Promise<void> {
+    const path = this.config.setWorkdir(instruction);
+    this.key = sha256(JSON.stringify([this.key, "WORKDIR", path]));
+    const createdBy = `WORKDIR ${path}`;
+    const place = this.view.resolve(pathOf(path));
+    if (place.kind === "directory") {
+      this.#remember(createdBy, true);
+      return;
+    }
+    using file = new LayerFile(this.#scratchFile());
+    makeFolders(file, this.view, { path: place.path, made: new Set(), owner: undefined });
+    await this.#addFiles(file, createdBy);
+  }
+
+  async #copy(instruction: Instruction): Promise<void> {
+    const { keyword, flags } = instruction;
+    const isAdd = keyword === "ADD";
+    const known = isAdd
+      ? ["chown", "chmod", "link", "checksum"]
+      : ["chown", "chmod", "link", "from"];
+    refuseFlags(instruction, Object.fromEntries(known.map((name) => [name, undefined])));
+    const words = this.#copyWords(instruction);
+    const target = words.pop();
+    if (target === undefined || words.length === 0) {
+      throw new BangerError(
+        "invalid_argument",
+        `${keyword} takes at least one source, and a target`,
+      );
+    }
+    const chown = flags.get("chown");
+    const chmod = flags.get("chmod");
+    const from = flags.get("from");
+    const { files, paths } = await this.#inputs(instruction, words);
+    const source = await this.#deps.sourceOf(from && this.config.expand(instruction, from));
+    using file = new LayerFile(this.#scratchFile());
+    await copyInto(file, this.view, {
+      source,
+      from: paths,
+      files,
+      to: absolute(this.config.workdir, target),
+      owner:
+        chown === undefined
+          ? undefined
+          : ownerOf(this.config.expand(instruction, chown), this.view),
+      mode: chmod === undefined ? undefined : permissionsOf(this.config.expand(instruction, chmod)),
+      unpacks: isAdd,
+      signal: this.#deps.signal,
+    });
+    await this.#addFiles(file, `${keyword} ${instruction.rest}`);
+  }
+
+  #copyWords(instruction: Instruction): string[] {
+    const strings = execForm(instruction.rest);
+    const { words } = this.config;
+    const raw = strings ?? splitWords(instruction.rest, words.escapeChar);
+    return raw.map((word) => pathOf(strings ? word : expandWord(word, words)));
+  }
+
+  /** Sources that are no paths: here-documents, and addresses. */
+  async #inputs(instruction: Instruction, words: readonly string[]) {
+    const files: { name: string; file: SourceFile }[] = [];
+    const paths: string[] = [];
+    for (const word of words) {
+      const mark = /^<<-?["']?(\w+)["']?$/.exec(word)?.[1];
+      const document = instruction.heredocs.find(({ name }) => name === mark);
+      if (document) {
+        const { content, isExpanded } = document;
+        const text = isExpanded ? this.#expandDocument(content) : content;
+        files.push({ name: document.name, file: textFile(text) });
+      } else if (/^https?:\/\//.test(word) && instruction.keyword === "ADD") {
+        const checksum = instruction.flags.get("checksum");
+        const folder = this.#deps.scratch;
+        const { signal, onProgress } = this.#deps;
+        files.push(await download(word, { folder, checksum, signal, onProgress }));
+      } else if (/^(git@|git:\/\/)|\.git(#|$)/.test(word) && instruction.keyword === "ADD") {
+        throw new BangerError("unsupported", `"${word}" is a repository, which ADD does not fetch`);
+      } else paths.push(word);
+    }
+    return { files, paths };
+  }
+
+  /** Quotes mean nothing in a here-document. */
+  #expandDocument(content: string): string {
+    const { escapeChar } = this.config.words;
+    const quoted = content.replace(/["']/g, (quote) => `${escapeChar}${quote}`);
+    return expandWord(quoted, this.config.words);
+  }
+
+  /** Ends the layer of a step that needed no machine, and tells the machine if there is one. */
+  async #addFiles(file: LayerFile, createdBy: string): Promise<void> {
+    const key = this.#stepKey(["FILES", file.contentKey()]);
+    const made = file.finish();
+    const cached = this.#deps.usesCache ? this.#taken(key) : undefined;
+    // The same files with other times are the same step: what follows from it stays valid.
+    if (cached) rmSync(made.path);
+    const layer = cached ?? this.#kept(key, made, createdBy);
+    await this.#machine?.take(layer, this.#deps.signal);
+    await this.#add(layer, { key, createdBy });
+  }
+
+  async #add(layer: BuiltLayer, step: { key: string; createdBy: string }): Promise<void> {
+    await this.view.add(layer);
+    this.layers.push(layer);
+    this.key = step.key;
+    this.#remember(step.createdBy, false);
+  }
+
+  async #ready(): Promise<StageMachine> {
+    const { signal } = this.#deps;
+    this.#machine ??= await StageMachine.start(
+      () => this.#deps.startMachine(this, this.#deps),
+      signal,
+    );
+    return this.#machine;
+  }
+
+  #stepKey(parts: readonly unknown[]): string {
+    return sha256(JSON.stringify([this.key, this.layers.at(-1)?.diffId ?? "", ...parts]));
+  }
+
+  #taken(key: string): BuiltLayer | undefined {
+    const layer = this.#deps.cache.take(nameOf(key));
+    if (layer) this.#deps.held.push(nameOf(key));
+    return layer;
+  }
+
+  #kept(key: string, layer: BuiltLayer, createdBy: string): BuiltLayer {
+    const kept = this.#deps.cache.keep(nameOf(key), layer, createdBy);
+    this.#deps.held.push(kept.hold);
+    return kept.layer;
+  }
+
+  #scratchFile(): string {
+    return join(this.#deps.scratch, `${crypto.randomUUID()}.tar`);
+  }
+
+  #remember(createdBy: string, isEmptyLayer: boolean): void {
+    const created = new Date().toISOString();
+    const text = createdBy.slice(0, CREATED_BY_MAX_CHARS);
+    this.history.push({ created, createdBy: text, comment: "banger image build", isEmptyLayer });
+  }
+
+  #report(message: string, step = message): void {
+    this.#deps.onProgress?.({ step, message });
+  }
+}
+
+/** A digest as a folder's name. */
+function nameOf(key: string): string {
+  return key.replace(/^sha256:/, "");
+}
+
+function failed(status: RunStatus, output: OutputTail): BangerError {
+  const how = "code" in status ? `exit status ${status.code}` : `signal ${status.signal}`;
+  const said = output.end();
+  const message = `the command ended with ${how}`;
+  return new BangerError("guest", said ? `${message}:\n${said}` : `${message} and printed nothing`);
+}
+
+function refuseFlags(
+  { flags, keyword }: Instruction,
+  known: Readonly<Record<string, readonly string[] | undefined>>,
+): void {
+  for (const [name, value] of flags) {
+    const isKnown = Object.hasOwn(known, name) && (known[name]?.includes(value) ?? true);
+    if (isKnown) continue;
+    const hint =
+      name === "mount" ? "Without the mount, the step does the same work, only slower" : undefined;
+    throw new BangerError("unsupported", `${keyword} --${name}=${value} is not known`, { hint });
+  }
+}
+
+/** Keeps the "/" at the end, which says that it is a folder. */
+function absolute(workdir: string, target: string): string {
+  const path = posix.resolve(pathOf(workdir), target);
+  const isFolder = /(^|\/)\.{0,2}$/.test(target) && path !== "/";
+  return isFolder ? `${path}/` : path;
+}
+
+function textFile(text: string): SourceFile {
+  const bytes = new TextEncoder().encode(text);
+  const said = { mode: 0o644, uid: 0, gid: 0, mtime_s: 0, mtime_ns: 0, major: 0, minor: 0 };
+  return { type: "file", ...said, size: bytes.length, xattrs: [], target: "", data: () => [bytes] };
+}

@@ -1,0 +1,182 @@
+/**
+ * The files of a stage by name, as far as COPY has to know them: what there is at a path, through all
+ * layers down to the base image, without laying them over each other.
+ */
+import { posix } from "node:path";
+import { BangerError } from "#base/error.ts";
+import { MiB } from "#base/size.ts";
+import { modes } from "#ext4/format.ts";
+import type { Ext4Reader } from "#ext4/reader.ts";
+import { readChunks } from "#oci/file-chunks.ts";
+import { TarReader } from "#oci/tar.ts";
+import type { TarEntry } from "#oci/tar-entry.ts";
+import { parseWhiteout } from "#oci/whiteout.ts";
+import type { BuiltLayer } from "./layer-file.ts";
+
+type Kind = "directory" | "symlink" | "other";
+
+interface Node {
+  kind: Kind;
+  /** Of a symbolic link. */
+  target?: string;
+  content?: Uint8Array;
+}
+
+interface LayerIndex {
+  nodes: Map<string, Node>;
+  removed: Set<string>;
+  opaque: Set<string>;
+}
+
+/** Files that are read for the names of users. */
+const KEPT = new Set(["etc/passwd", "etc/group"]);
+const KEPT_MAX_BYTES = MiB;
+const LINKS_FOLLOWED_MAX = 40;
+
+export interface Place {
+  /** Without symbolic links, relative to the root; "" is the root. */
+  path: string;
+  kind: Kind | undefined;
+}
+
+/** Paths are bytes in strings, relative to the root and normal. */
+export class StageView {
+  readonly #base: Ext4Reader | undefined;
+  readonly #layers: LayerIndex[] = [];
+
+  constructor(base: Ext4Reader | undefined, below?: StageView) {
+    this.#base = base;
+    if (below) this.#layers.push(...below.#layers);
+  }
+
+  async add(layer: BuiltLayer): Promise<void> {
+    const index: LayerIndex = { nodes: new Map(), removed: new Set(), opaque: new Set() };
+    const reader = new TarReader(indexer(index));
+    for await (const chunk of readChunks(layer.path)) reader.push(chunk);
+    reader.finish();
+    this.#layers.push(index);
+  }
+
+  /** Where `path` leads; what is missing has no kind and ends the walk. */
+  resolve(path: string): Place {
+    const queue = partsOf(path).reverse();
+    const trail: string[] = [];
+    let kind: Kind | undefined = "directory";
+    for (let followed = 0; queue.length > 0; ) {
+      const name = queue.pop() as string;
+      if (name === "..") {
+        trail.pop();
+        continue;
+      }
+      const here = [...trail, name].join("/");
+      const node = this.#node(here);
+      kind = node?.kind;
+      if (node?.target === undefined || kind !== "symlink") {
+        trail.push(name);
+        continue;
+      }
+      if (++followed > LINKS_FOLLOWED_MAX) {
+        throw new BangerError("invalid_argument", `"${path}" has too many symbolic links in it`);
+      }
+      if (node.target.startsWith("/")) trail.length = 0;
+      queue.push(...partsOf(node.target).reverse());
+      kind = "directory";
+    }
+    return { path: trail.join("/"), kind };
+  }
+
+  /** Of /etc/passwd or /etc/group. */
+  read(path: "etc/passwd" | "etc/group"): Uint8Array | undefined {
+    for (const layer of this.#layers.toReversed()) {
+      const node = layer.nodes.get(path);
+      if (node) return node.content;
+      if (isHidden(layer, path)) return undefined;
+    }
+    try {
+      return this.#base?.readFile(path, KEPT_MAX_BYTES);
+    } catch (error) {
+      if (error instanceof BangerError && error.code === "not_found") return undefined;
+      throw error;
+    }
+  }
+
+  #node(path: string): Node | undefined {
+    for (const layer of this.#layers.toReversed()) {
+      const node = layer.nodes.get(path);
+      if (node) return node;
+      if (isHidden(layer, path)) return undefined;
+    }
+    return this.#baseNode(path);
+  }
+
+  #baseNode(path: string): Node | undefined {
+    if (!this.#base) return undefined;
+    try {
+      const file = this.#base.stat(Buffer.from(path, "latin1"));
+      if (file.type === modes.DIRECTORY) return { kind: "directory" };
+      if (file.type !== modes.SYMLINK) return { kind: "other" };
+      const target = Buffer.from(this.#base.targetOf(file)).toString("latin1");
+      return { kind: "symlink", target };
+    } catch (error) {
+      if (error instanceof BangerError && error.code === "not_found") return undefined;
+      throw error;
+    }
+  }
+}
+
+/** Whether a layer, which does not have `path` itself, takes it away from those below. */
+function isHidden(layer: LayerIndex, path: string): boolean {
+  if (layer.removed.has(path)) return true;
+  for (let parent = posix.dirname(path); parent !== "."; parent = posix.dirname(parent)) {
+    if (layer.removed.has(parent) || layer.opaque.has(parent)) return true;
+    const node = layer.nodes.get(parent);
+    if (node && node.kind !== "directory") return true;
+  }
+  return layer.opaque.has("");
+}
+
+function indexer(index: LayerIndex) {
+  let kept: { node: Node; parts: Uint8Array[] } | undefined;
+  return {
+    entry(entry: TarEntry): void {
+      kept = undefined;
+      const path = partsOf(Buffer.from(entry.name).toString("latin1")).join("/");
+      if (path === "") return;
+      const parent = posix.dirname(path) === "." ? "" : posix.dirname(path);
+      const whiteout = parseWhiteout(Buffer.from(posix.basename(path), "latin1"));
+      if (whiteout.kind === "opaque") index.opaque.add(parent);
+      if (whiteout.kind === "remove") {
+        const name = Buffer.from(whiteout.name).toString("latin1");
+        index.removed.add(parent === "" ? name : `${parent}/${name}`);
+      }
+      if (whiteout.kind !== "none") return;
+      const node = nodeOf(entry, index);
+      for (let above = parent; above !== ""; above = posix.dirname(above)) {
+        if (above === "." || index.nodes.has(above)) break;
+        index.nodes.set(above, { kind: "directory" });
+      }
+      index.nodes.set(path, node);
+      if (KEPT.has(path) && entry.type === "file") kept = { node, parts: [] };
+    },
+    data(bytes: Uint8Array): void {
+      kept?.parts.push(bytes.slice());
+    },
+    end(): void {
+      if (kept) kept.node.content = Buffer.concat(kept.parts).subarray(0, KEPT_MAX_BYTES);
+    },
+  };
+}
+
+function nodeOf(entry: TarEntry, index: LayerIndex): Node {
+  if (entry.type === "directory") return { kind: "directory" };
+  if (entry.type === "link") {
+    const target = partsOf(Buffer.from(entry.linkName).toString("latin1")).join("/");
+    return index.nodes.get(target) ?? { kind: "other" };
+  }
+  if (entry.type !== "symlink") return { kind: "other" };
+  return { kind: "symlink", target: Buffer.from(entry.linkName).toString("latin1") };
+}
+
+function partsOf(path: string): string[] {
+  return path.split("/").filter((part) => part !== "" && part !== ".");
+}

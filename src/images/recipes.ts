@@ -1,0 +1,14 @@
+/** Images that are built here: Dockerfiles that come with the program. */
+import { BangerError } from "#base/error.ts";
+import { readRecipes } from "./recipe-files.ts" with { type: "macro" };
+
+const recipes: Record<string, string> = readRecipes();
+
+/** The text of a recipe's Dockerfile. `not_found`. */
+export function recipeOf(name: string): string {
+  const text = Object.hasOwn(recipes, name) ? recipes[name] : undefined;
+  if (text !== undefined) return text;
+  throw new BangerError("not_found", `Cannot build recipe "${name}": there is none of that name`, {
+    hint: `There are: ${Object.keys(recipes).join(", ")}`,
+  });
+}
