@@ -87,6 +87,7 @@ notify() {
 }
 
 say() {
+	doing=$1
 	echo "banger: $1"
 	notify installing "$1"
 }
@@ -116,8 +117,22 @@ run() {
 }
 
 must() {
-	run "$@" || fail "\"$*\" failed with status $(cat "$state/status"): the last lines of its output follow"
+	run "$@" && return 0
+	status=$(cat "$state/status")
+	has_route || fail "This machine has no network, and no init system: $doing failed with status $status"
+	fail "$doing failed with status $status"
 }
+
+# A default route, of either version.
+has_route() {
+	while read -r _ target _; do
+		[ "$target" = 00000000 ] && return 0
+	done </proc/net/route
+	while read -r target prefix _ _ _ _ _ _ _ interface; do
+		[ "$target$prefix" = 0000000000000000000000000000000000 ] && [ "$interface" != lo ] && return 0
+	done </proc/net/ipv6_route
+	return 1
+} 2>/dev/null
 
 # ----------------------------------------------------------------- installation
 

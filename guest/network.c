@@ -169,9 +169,17 @@ static unsigned wait_for_interface(const char *mac)
 	return index;
 }
 
-static void configure_interface(int fd, const char *mac)
+static void configure_family(int fd, unsigned index, uint16_t address_tag, uint16_t gateway_tag)
 {
 	char text[64];
+	if (boot_record_text(address_tag, text, sizeof text) && !add_address(fd, index, text))
+		say("Cannot set the address \"%s\": %s", text, strerror(errno));
+	if (boot_record_text(gateway_tag, text, sizeof text) && !add_gateway(fd, index, text))
+		say("Cannot set the gateway \"%s\": %s", text, strerror(errno));
+}
+
+static void configure_interface(int fd, const char *mac)
+{
 	unsigned index = wait_for_interface(mac);
 	if (!index) {
 		say("Cannot find the network interface with address %s", mac);
@@ -179,10 +187,8 @@ static void configure_interface(int fd, const char *mac)
 	}
 	if (!set_up(fd, index, (unsigned)boot_record_number(TAG_BOOT_MTU, 0)))
 		say("Cannot bring up the network interface: %s", strerror(errno));
-	if (boot_record_text(TAG_BOOT_ADDRESS, text, sizeof text) && !add_address(fd, index, text))
-		say("Cannot set the address \"%s\": %s", text, strerror(errno));
-	if (boot_record_text(TAG_BOOT_GATEWAY, text, sizeof text) && !add_gateway(fd, index, text))
-		say("Cannot set the gateway \"%s\": %s", text, strerror(errno));
+	configure_family(fd, index, TAG_BOOT_ADDRESS, TAG_BOOT_GATEWAY);
+	configure_family(fd, index, TAG_BOOT_ADDRESS6, TAG_BOOT_GATEWAY6);
 }
 
 void network_configure(void)

@@ -22,13 +22,14 @@
 
 /*
  * No default dependencies: the agent is there before the first unit and stays until the last process
- * is ended. Stopping it ends the agent alone and not what it has started.
+ * is ended. Stopping it ends the agent alone and not what it has started. Its start means that the
+ * machine can be used: after the ssh server's, where one starts at boot, however that ends.
  */
 static const char unit[] =
 	"[Unit]\n"
 	"Description=banger guest agent\n"
 	"DefaultDependencies=no\n"
-	"After=sysinit.target\n"
+	"After=sysinit.target ssh.service ssh.socket sshd.service sshd.socket\n"
 	"\n"
 	"[Service]\n"
 	"Type=forking\n"

@@ -10,6 +10,7 @@ import { debianLayout } from "#test/debian.ts";
 import { pushLayout, type Registry, startRegistry } from "#test/registry.ts";
 
 const VM = "testbox";
+const SECOND_VM = "second";
 
 process.chdir(join(import.meta.dir, ".."));
 const isRoot = process.getuid?.() === 0;
@@ -35,7 +36,7 @@ try {
   failure = error;
 }
 const wasInterrupted = interrupt.signal.aborted;
-say("Cleaning up: the machine, the daemon, the registry and their folder");
+say("Cleaning up: the machines, the daemon, the registry and their folder");
 await timed("clean up", cleanUp).catch((error: unknown) => {
   failure ??= error;
 });
@@ -75,6 +76,9 @@ async function demo(): Promise<void> {
   await banger("vm", "create", "--image", "debian-bookworm", "--name", VM, "--nat");
   await banger("vm", "ssh", VM, "--", "id; uname -r; systemctl is-active banger-vsock-agent");
   await banger("vm", "run", "debian:bookworm", "--", "uname", "-a");
+
+  say("A second machine of the image has from the start what the first one installed");
+  await banger("vm", "create", "--image", "debian-bookworm", "--name", SECOND_VM, "--nat");
 }
 
 /** Shows a command and runs it, with its output going where ours goes. */
@@ -112,6 +116,7 @@ async function cleanUp(): Promise<void> {
   const quiet = { stdin: "ignore", stdout: "ignore", stderr: "ignore", detached: true } as const;
   for (const args of [
     ["vm", "rm", "--force", VM],
+    ["vm", "rm", "--force", SECOND_VM],
     ["daemon", "stop"],
   ]) {
     await Bun.spawn(bangerArgv(args), quiet).exited;

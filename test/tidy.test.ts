@@ -56,6 +56,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 /** `banger daemon run` is the daemon; doctor and what takes root work with the daemon down. */
 const FILE_EXCEPTIONS: Record<string, readonly string[]> = {
   "src/cli/handlers/daemon/run.ts": ["src/daemon/main.ts"],
+  "src/cli/handlers/vm/run.ts": ["src/daemon/foreground.ts"],
   "src/cli/handlers/doctor.ts": ["src/daemon/doctor.ts"],
   "src/cli/handlers/setup.ts": ["src/daemon/setup.ts"],
   "src/cli/handlers/dns/setup.ts": ["src/daemon/names-setup.ts"],

@@ -1,6 +1,7 @@
 /** The part of the contract that is about machines. */
 import { eventIterator, oc } from "@orpc/contract";
 import { z } from "zod";
+import { vmHealth } from "./health.ts";
 import { fails, nothing, progress } from "./procedure.ts";
 import { logChunk, vm, vmCreate, vmExit, vmRef } from "./vm.ts";
 
@@ -12,6 +13,10 @@ export const vmContract = {
     .route({ method: "GET", path: "/vms/{name}", summary: "One machine" })
     .input(byName)
     .output(vm),
+  health: fails("not_found", "invalid_state", "unavailable", "timeout")
+    .route({ method: "GET", path: "/vms/{name}/health", summary: "How it is, from inside" })
+    .input(byName)
+    .output(vmHealth),
   create: fails(
     "not_found",
     "already_exists",

@@ -1,5 +1,6 @@
 /** Machines, as every client sees them. */
 import { z } from "zod";
+import { serviceCheck } from "./health.ts";
 import {
   MACHINE_NETWORKS_MAX,
   networkName,
@@ -68,6 +69,8 @@ export const vm = z.object({
     mode: networkMode,
     /** Such as "10.241.0.2"; absent where the monitor has a network of its own. */
     address: z.string().optional(),
+    /** While it runs, where it has IPv6. */
+    address6: z.string().optional(),
     mac: z.string().optional(),
     /** Open while it runs. */
     ports: z.array(publishedPort).optional(),
@@ -77,10 +80,16 @@ export const vm = z.object({
     policy: policy.optional(),
   }),
   vmm: z.object({ driver: z.string(), accelerator: z.string(), pid: z.int() }).optional(),
+  /** The process that runs it in place of the daemon. */
+  foreground: z.object({ pid: z.int() }).optional(),
+  /** Services that its image, or the configuration, says to look for; as they were last. */
+  checks: z.array(serviceCheck).optional(),
   createdAt: z.iso.datetime(),
   restart: restartPolicy.optional(),
   /** When it is removed, running or not. */
   expiresAt: z.iso.datetime().optional(),
+  /** It is stopped when nobody has used it for this long. */
+  idleStop_ms: z.int().optional(),
   startedAt: z.iso.datetime().optional(),
   /** How the last run ended. */
   exit: vmExit.optional(),
@@ -124,6 +133,11 @@ export const vmCreate = z.object({
   restart: restartPolicy.optional(),
   /** Remove it, running or not, this long after it was made. */
   ttl_ms: z.int().min(VM_TTL_MIN_MS).max(VM_TTL_MAX_MS).optional(),
+  /**
+   * Stop it when no command, ssh, session or forwarded connection has been in it for this long;
+   * 0, the default: never.
+   */
+  idleStop_ms: z.int().min(0).max(VM_TTL_MAX_MS).optional(),
   /** Boot it as well; default true. */
   start: z.boolean().optional(),
 });

@@ -24,6 +24,7 @@ export const handlers: Handlers<typeof root> = {
     prune: () => import("./handlers/vm/prune.ts"),
     list: () => import("./handlers/vm/list.ts"),
     show: () => import("./handlers/vm/show.ts"),
+    health: () => import("./handlers/vm/health.ts"),
     exec: () => import("./handlers/vm/exec.ts"),
     ssh: () => import("./handlers/vm/ssh.ts"),
     port: {
@@ -99,6 +100,8 @@ export const handlers: Handlers<typeof root> = {
     restart: () => import("./handlers/daemon/restart.ts"),
     status: () => import("./handlers/daemon/status.ts"),
     logs: () => import("./handlers/daemon/logs.ts"),
+    enable: () => import("./handlers/daemon/enable.ts"),
+    disable: () => import("./handlers/daemon/disable.ts"),
     run: () => import("./handlers/daemon/run.ts"),
   },
   config: {

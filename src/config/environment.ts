@@ -1,6 +1,17 @@
 /** What the command line asks of the environment besides the configuration. */
 import { makePaths, type Paths, resolveRoots } from "./paths.ts";
 
+/** Those that decide where banger's folders are, as far as they are set. */
+export function folderVariables(): Record<string, string> {
+  const names = ["HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR"];
+  return Object.fromEntries(
+    names.flatMap((name): [string, string][] => {
+      const value = process.env[name];
+      return value ? [[name, value]] : [];
+    }),
+  );
+}
+
 /** Undefined when the variable is not set. */
 export function variable(name: string): string | undefined {
   return process.env[name];
@@ -13,8 +24,20 @@ export function forbidsColor(): boolean {
 
 /** The environment for another process of banger, without what would make its runtime load something else. */
 export function daemonEnvironment(): Record<string, string | undefined> {
-  const { BUN_OPTIONS: _options, BUN_BE_BUN: _beBun, ...rest } = process.env;
+  const {
+    BUN_OPTIONS: _options,
+    BUN_BE_BUN: _beBun,
+    NOTIFY_SOCKET: _notifySocket,
+    ...rest
+  } = process.env;
   return rest;
+}
+
+/** Where a service manager listens; undefined without one. No program that this one starts is told of it. */
+export function takeNotifySocket(): string | undefined {
+  const path = process.env["NOTIFY_SOCKET"];
+  delete process.env["NOTIFY_SOCKET"];
+  return path || undefined;
 }
 
 /** Who has called this program by way of sudo; undefined without sudo. */

@@ -2,7 +2,7 @@
  * Every name that banger has on disk, once. docs/home.md describes each of them.
  * Nothing else in the project joins a path below these roots by itself.
  */
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 
 export interface Roots {
   config: string;
@@ -31,6 +31,8 @@ export function makePaths(roots: Roots) {
     configFile: join(roots.config, "config.toml"),
     imageCatalog: join(roots.config, "images.json"),
     kernelChoices: join(roots.config, "kernels"),
+    /** Of systemd, which reads a user's units beside banger's folder. */
+    userUnits: join(dirname(roots.config), "systemd", "user"),
     sshKey: join(roots.config, "ssh", "id_ed25519"),
     knownHosts: join(roots.state, "ssh", "known_hosts"),
     database: join(roots.state, "banger.db"),
@@ -46,6 +48,8 @@ export function makePaths(roots: Roots) {
     socket: join(roots.runtime, "daemon.sock"),
     /** Beside the state, since it is the state that only one daemon may touch. */
     daemonLock: join(roots.state, "daemon.lock"),
+    /** Shared by processes that may have something half-made, without the daemon. */
+    workLock: join(roots.state, "work.lock"),
     image: (id: string) => {
       const folder = join(roots.state, "images", id);
       return {

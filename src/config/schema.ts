@@ -44,6 +44,17 @@ export const schema = {
     formatDuration,
   ),
   "vm.stop_grace": key(30_000, "How long stop waits before it insists", duration, formatDuration),
+  "vm.limits": key(
+    "auto",
+    "auto, off: whether the host holds machines to their memory and processors",
+    oneOf("auto", "off"),
+  ),
+  "vm.checks": key<string[]>(
+    ["opencode=4096"],
+    "Services that any machine may have: NAME=PORT; shown where they answer",
+    textList,
+    JSON.stringify,
+  ),
   "network.mode": key(
     "auto",
     "nat, host, user, none; auto: nat with the rights for it, user without",
@@ -51,6 +62,11 @@ export const schema = {
   ),
   "network.bridge": key("banger0", "Bridge of the machines", text),
   "network.subnet": key("10.241.0.0/16", "Addresses of the machines", text),
+  "network.subnet6": key(
+    "auto",
+    "Their IPv6 block, a /64; auto: a private one of this computer's; off",
+    text,
+  ),
   vmm: key("auto", "auto, firecracker, qemu", oneOf("auto", "firecracker", "qemu")),
   qemu_bin: key("qemu-system-x86_64", "QEMU, a name on PATH or a path", text),
   firecracker_bin: key("firecracker", "Firecracker, a name on PATH or a path", text),

@@ -1,5 +1,6 @@
 /** The composition root: builds every part once and hands it what it stands on. */
 import { mkdirSync } from "node:fs";
+import { getLogger } from "@logtape/logtape";
 import { sha256 } from "#base/digest.ts";
 import { type Config, dockerConfigPath } from "#config/resolve.ts";
 import { ensureSshKey } from "#config/ssh-key.ts";
@@ -15,11 +16,15 @@ import { parseMirrors } from "#oci/mirrors.ts";
 import { openStore } from "#store/db.ts";
 import { buildMachines } from "#vm/build-machine.ts";
 import { VmFiles } from "#vm/files.ts";
+import type { Owner } from "#vm/owner.ts";
 import { machineNames } from "#vm/resolve-names.ts";
 import { VmService } from "#vm/service.ts";
+import { openCgroups } from "#vmm/cgroup.ts";
 import { createFirecrackerDriver } from "#vmm/firecracker/driver.ts";
 import { createQemuDriver } from "#vmm/qemu/driver.ts";
 import { CallCounts } from "./metrics.ts";
+
+const log = getLogger(["banger", "daemon"]);
 
 export interface Services {
   config: Config;
@@ -34,7 +39,13 @@ export interface Services {
   shutdown: () => void;
 }
 
-export function compose(config: Config, shutdown: () => void): Services {
+export interface ComposeOptions {
+  shutdown: () => void;
+  /** This process, when it is not the daemon. */
+  owner?: Owner;
+}
+
+export function compose(config: Config, { shutdown, owner }: ComposeOptions): Services {
   const { paths, values } = config;
   for (const folder of [
     paths.roots.state,
@@ -75,7 +86,9 @@ export function compose(config: Config, shutdown: () => void): Services {
   const network = new Network({
     bridge: values["network.bridge"],
     subnet: values["network.subnet"],
-    dns,
+    subnet6: values["network.subnet6"],
+    // One that ends with a machine is of no use to the others on its bridge.
+    dns: owner ? undefined : dns,
     policies,
   });
   const vms = new VmService({
@@ -89,6 +102,9 @@ export function compose(config: Config, shutdown: () => void): Services {
       // The console is the only voice of a guest that dies before its agent speaks.
       createFirecrackerDriver({ program: values.firecracker_bin, serial: true }),
     ],
+    owner,
+    // Whoever has started a process in the foreground has put it where it wants it.
+    cgroups: owner ? undefined : openLimits(values["vm.limits"]),
     sshKey: ensureSshKey(paths.sshKey),
   });
   images.useMachines(buildMachines(vms, (id) => paths.vm(id).disk));
@@ -103,4 +119,11 @@ export function compose(config: Config, shutdown: () => void): Services {
     calls: new CallCounts(),
     shutdown,
   };
+}
+
+function openLimits(wanted: string): string | undefined {
+  const cgroups = wanted === "off" ? { obstacle: "vm.limits is off" } : openCgroups();
+  if ("path" in cgroups) return cgroups.path;
+  log.info("machines have no control groups: {obstacle}", cgroups);
+  return undefined;
 }

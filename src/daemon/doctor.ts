@@ -1,5 +1,5 @@
 /** `banger doctor`: every domain's checks, and those of this computer. Works with the daemon down. */
-import { mkdirSync, statfsSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, statfsSync } from "node:fs";
 import type { Check } from "#base/check.ts";
 import { messageOf } from "#base/error.ts";
 import { which } from "#base/run.ts";
@@ -8,6 +8,7 @@ import { resolveConfig } from "#config/resolve.ts";
 import { checks as bootstrapChecks } from "#images/bootstrap.ts";
 import { checks as kernelChecks } from "#kernels/checks.ts";
 import { checks as networkChecks } from "#net/checks.ts";
+import { cgroupChecks } from "#vmm/cgroup.ts";
 import { createFirecrackerDriver } from "#vmm/firecracker/driver.ts";
 import { createQemuDriver } from "#vmm/qemu/driver.ts";
 import { reflinkWorks } from "./reflink.ts";
@@ -28,7 +29,9 @@ export async function runDoctor(): Promise<Check[]> {
       networkChecks({
         bridge: config.values["network.bridge"],
         subnet: config.values["network.subnet"],
+        subnet6: config.values["network.subnet6"],
       }),
+    () => cgroupChecks(processOf(config.paths.daemonLock)),
     () => kernelChecks(),
     () => bootstrapChecks(),
     () => programs(),
@@ -45,6 +48,12 @@ export async function runDoctor(): Promise<Check[]> {
     }),
   );
   return found.flat();
+}
+
+/** Of the daemon that runs, or of this process: where one that it starts will be. */
+function processOf(lock: string): string {
+  const pid = existsSync(lock) ? readFileSync(lock, "utf8").trim() : "";
+  return /^\d+$/.test(pid) && existsSync(`/proc/${pid}`) ? `/proc/${pid}` : "/proc/self";
 }
 
 function programs(): Check[] {

@@ -1,20 +1,19 @@
-/** One daemon for one state folder: an flock that the kernel drops with the process, however it ends. */
+/** Locks of a state folder: flocks that the kernel drops with the process, however it ends. */
 import { dlopen, FFIType } from "bun:ffi";
 import { closeSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
-import { BangerError } from "#base/error.ts";
+import { BangerError, throwIfAborted } from "#base/error.ts";
 
+const LOCK_SH = 1;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
+/** Sweeping takes milliseconds. */
+const RETRY_MS = 10;
 
-/** Throws `conflict` with the other daemon's pid when there is one. The lock is held until the process ends. */
+/** One daemon for one state folder. Throws `conflict` with the other's pid when there is one. The lock is held until the process ends. */
 export function takeDaemonLock(path: string): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  const fd = openSync(path, "a+", 0o600);
-  const libc = dlopen("libc.so.6", {
-    flock: { args: [FFIType.i32, FFIType.i32], returns: FFIType.i32 },
-  });
-  if (libc.symbols.flock(fd, LOCK_EX | LOCK_NB) !== 0) {
+  const fd = openLock(path);
+  if (!tryFlock(fd, LOCK_EX)) {
     const pid = readFileSync(path, "utf8").trim().slice(0, 20);
     closeSync(fd);
     throw new BangerError(
@@ -27,4 +26,37 @@ export function takeDaemonLock(path: string): void {
   }
   ftruncateSync(fd, 0);
   writeSync(fd, `${process.pid}\n`);
+}
+
+/** Until disposed of, nobody takes what is half-made for left behind. Waits while somebody sweeps. */
+export async function holdWork(path: string, signal?: AbortSignal): Promise<Disposable> {
+  const fd = openLock(path);
+  while (!tryFlock(fd, LOCK_SH)) {
+    if (signal?.aborted) closeSync(fd);
+    throwIfAborted(signal);
+    await Bun.sleep(RETRY_MS);
+  }
+  return { [Symbol.dispose]: () => closeSync(fd) };
+}
+
+/** Until disposed of, no other process begins work; undefined when one is at work now. */
+export function tryStopWork(path: string): Disposable | undefined {
+  const fd = openLock(path);
+  if (tryFlock(fd, LOCK_EX)) return { [Symbol.dispose]: () => closeSync(fd) };
+  closeSync(fd);
+  return undefined;
+}
+
+function openLock(path: string): number {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  return openSync(path, "a+", 0o600);
+}
+
+let libc: { symbols: { flock: (fd: number, operation: number) => number } } | undefined;
+
+function tryFlock(fd: number, operation: number): boolean {
+  libc ??= dlopen("libc.so.6", {
+    flock: { args: [FFIType.i32, FFIType.i32], returns: FFIType.i32 },
+  });
+  return libc.symbols.flock(fd, operation | LOCK_NB) === 0;
 }

@@ -1,26 +1,41 @@
 /** The daemon's log: one JSON object a line on stderr, which the starter sends to a file. */
 import { AsyncLocalStorage } from "node:async_hooks";
-import { configure, jsonLinesFormatter } from "@logtape/logtape";
+import { configure, defaultTextFormatter, jsonLinesFormatter } from "@logtape/logtape";
 import { newId } from "#base/id.ts";
 import type { ConfigValues } from "#config/schema.ts";
 
 /** Gives every line that is logged within a call the call's id. */
 const callContext = new AsyncLocalStorage<Record<string, unknown>>();
 
+/** One request of a client, from its arrival to the end of its answer. */
+export interface Call {
+  procedure: string;
+  /** It changes nothing. */
+  isRead: boolean;
+  began_ms: number;
+}
+
+const currentCalls = new AsyncLocalStorage<Call>();
+
 /** Runs `work` as a call of its own. */
-export function inCall<T>(procedure: string, work: () => T): T {
-  return callContext.run({ call: newId(), procedure }, work);
+export function inCall<T>(call: Pick<Call, "procedure" | "isRead">, work: () => T): T {
+  const { procedure } = call;
+  return callContext.run({ call: newId(), procedure }, () =>
+    currentCalls.run({ ...call, began_ms: performance.now() }, work),
+  );
 }
 
-/** The procedure that is being called. */
-export function currentCall(): string {
-  return String(callContext.getStore()?.["procedure"] ?? "none");
+/** Undefined outside of every call. */
+export function currentCall(): Call | undefined {
+  return currentCalls.getStore();
 }
 
+/** JSON lines, or text where somebody looks on. */
 export async function startLog(level: ConfigValues["log.level"]): Promise<void> {
+  const format = process.stderr.isTTY ? defaultTextFormatter : jsonLinesFormatter;
   await configure({
     contextLocalStorage: callContext,
-    sinks: { stderr: (record) => void process.stderr.write(jsonLinesFormatter(record)) },
+    sinks: { stderr: (record) => void process.stderr.write(format(record)) },
     loggers: [
       {
         category: "banger",

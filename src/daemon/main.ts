@@ -4,10 +4,11 @@ import { messageOf } from "#base/error.ts";
 import { version } from "#base/version.ts";
 import { resolveConfig } from "#config/resolve.ts";
 import { sweepStaging } from "#kernels/bundle.ts";
-import { compose } from "./compose.ts";
+import { compose, type Services } from "./compose.ts";
 import { makeRouter } from "./handlers/router.ts";
-import { takeDaemonLock } from "./lock.ts";
+import { takeDaemonLock, tryStopWork } from "./lock.ts";
 import { startLog } from "./log.ts";
+import { makeNotifier } from "./notify.ts";
 import { endOrphans } from "./orphans.ts";
 import { serve } from "./server.ts";
 
@@ -21,8 +22,9 @@ export async function runDaemon(): Promise<void> {
   const config = await resolveConfig();
   takeDaemonLock(config.paths.daemonLock);
   await startLog(config.values["log.level"]);
+  const notifier = makeNotifier();
   const ending = Promise.withResolvers<string>();
-  const services = compose(config, () => ending.resolve("asked to"));
+  const services = compose(config, { shutdown: () => ending.resolve("asked to") });
   process.on("SIGTERM", () => ending.resolve("SIGTERM"));
   process.on("SIGINT", () => ending.resolve("SIGINT"));
   process.on("SIGHUP", () => {});
@@ -32,11 +34,7 @@ export async function runDaemon(): Promise<void> {
       stack: (error as Error)?.stack,
     });
   });
-  for (const command of await endOrphans(config.paths.roots))
-    log.info("ended {command}", { command });
-  for (const path of services.images.sweep()) log.info("removed stray {path}", { path });
-  // Nothing is under way yet: whatever is half made was left by a daemon that was killed.
-  await Promise.all([config.paths.kernels, config.paths.downloads].map((dir) => sweepStaging(dir)));
+  await sweep(services);
   await services.network
     .resume((id) => services.vms.networking.policyOf(id))
     .catch((error) =>
@@ -58,11 +56,27 @@ export async function runDaemon(): Promise<void> {
     version: version.version,
     socket: config.paths.socket,
   });
+  notifier.ready(`Answers on ${config.paths.socket}`);
   const why = await ending.promise;
+  notifier.stopping("Machines run on");
   log.info("ending: {why}", { why });
   await server.stop();
   // Calls that were under way are over with their connections; the programs that they ran need not be.
-  await endOrphans(config.paths.roots);
+  using alone = tryStopWork(config.paths.workLock);
+  if (alone) await endOrphans(config.paths.roots);
   services.vms.release();
   process.exit(0);
+}
+
+/** Before anything is under way: whatever is half made was left by a process that was killed. */
+async function sweep({ config, images }: Services): Promise<void> {
+  const { roots, kernels, downloads, workLock } = config.paths;
+  using alone = tryStopWork(workLock);
+  if (!alone) {
+    log.info("a machine is being made in the foreground: what is half-made stays for now");
+    return;
+  }
+  for (const command of await endOrphans(roots)) log.info("ended {command}", { command });
+  for (const path of images.sweep()) log.info("removed stray {path}", { path });
+  await Promise.all([kernels, downloads].map((dir) => sweepStaging(dir)));
 }

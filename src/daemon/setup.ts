@@ -65,6 +65,7 @@ async function planOf({ user, taps, hostTaps }: RunSetupOptions): Promise<SetupP
   return checkPlan({
     bridge: values["network.bridge"],
     subnet: values["network.subnet"],
+    subnet6: values["network.subnet6"],
     user_uid,
     taps: taps ?? old?.taps ?? TAPS_DEFAULT,
     hostTaps: hostTaps ?? old?.hostTaps ?? 0,

@@ -20,6 +20,8 @@ import { type GuestStats, type ListeningSocket, readPorts, readStats } from "./u
 const CONNECT_TIMEOUT_DEFAULT_MS = 30_000;
 const CALL_TIMEOUT_DEFAULT_MS = 10_000;
 const READY_TIMEOUT_DEFAULT_MS = 600_000;
+/** Of what a failed installation has printed. */
+const SHOWN_LOG_LINES = 20;
 
 export interface CallOptions {
   signal?: AbortSignal | undefined;
@@ -45,6 +47,8 @@ export interface Agent {
   readonly closed: Promise<void>;
   /** Why it has ended. */
   readonly failure: BangerError | undefined;
+  /** How many commands, connections and requests are under way. */
+  readonly streams: number;
   exec(request: ExecRequest, options?: { signal?: AbortSignal | undefined }): Promise<ExecStream>;
   /** Runs a command and collects its output. */
   run(argv: readonly string[], options?: RunInGuestOptions): Promise<GuestRunResult>;
@@ -99,6 +103,9 @@ function agentOf(connection: Connection, hello: AgentHello): Agent {
     closed: connection.closed,
     get failure() {
       return connection.failure;
+    },
+    get streams() {
+      return connection.streams;
     },
     exec: (request, options) => openExec(connection, request, options),
     run: (argv, options) => runInGuest(connection, { argv, ...options }),
@@ -184,7 +191,9 @@ function waitReady(connection: Connection, options: CallOptions = {}): Promise<v
 }
 
 function bootFailure(event: AgentEvent): BangerError {
-  return new BangerError("guest", `The first boot failed: ${event.text || "no reason is given"}`, {
+  const [reason = "", ...log] = event.text.split("\n");
+  const text = [reason || "no reason is given", ...log.slice(-SHOWN_LOG_LINES)].join("\n");
+  return new BangerError("guest", `The first boot failed: ${text}`, {
     hint: "The machine still runs: look into it with exec",
   });
 }

@@ -33,6 +33,8 @@ export const BootTag = {
   searchDomain: 271,
   hostEntry: 272,
   lowers: 273,
+  address6: 274,
+  gateway6: 275,
 } as const;
 
 export type BootMode = "direct" | "systemd";
@@ -43,6 +45,8 @@ export interface BootNetwork {
   /** With its prefix: "10.0.2.15/24". */
   address: string;
   gateway?: string | undefined;
+  address6?: string | undefined;
+  gateway6?: string | undefined;
   /** Addresses for /etc/resolv.conf; none leaves the image's file. */
   dns: readonly string[];
   mtu?: number | undefined;
@@ -149,6 +153,8 @@ function decodeRootfs(fields: Fields): BootRecord["rootfs"] {
 function encodeNetwork(writer: FieldWriter, network: BootNetwork): void {
   writer.text(BootTag.mac, line(network.mac)).text(BootTag.address, line(network.address));
   if (network.gateway) writer.text(BootTag.gateway, line(network.gateway));
+  if (network.address6) writer.text(BootTag.address6, line(network.address6));
+  if (network.gateway6) writer.text(BootTag.gateway6, line(network.gateway6));
   for (const address of network.dns) writer.text(BootTag.dns, line(address));
   if (network.mtu) writer.number(BootTag.mtu, network.mtu);
 }
@@ -156,11 +162,15 @@ function encodeNetwork(writer: FieldWriter, network: BootNetwork): void {
 function decodeNetwork(fields: Fields, mac: string): BootNetwork {
   const gateway = fields.text(BootTag.gateway);
   const mtu = fields.number(BootTag.mtu);
+  const address6 = fields.text(BootTag.address6);
+  const gateway6 = fields.text(BootTag.gateway6);
   return {
     mac,
     address: fields.text(BootTag.address) ?? "",
     dns: fields.texts(BootTag.dns),
     ...(gateway ? { gateway } : {}),
+    ...(address6 ? { address6 } : {}),
+    ...(gateway6 ? { gateway6 } : {}),
     ...(mtu ? { mtu } : {}),
   };
 }

@@ -52,6 +52,11 @@ export class Connection implements StreamOwner {
     return this.#hello?.features ?? [];
   }
 
+  /** How many are open now. */
+  get streams(): number {
+    return this.#streams.size;
+  }
+
   /** Asks until the guest answers, the connection fails, or `signal` fires. */
   async shakeHands(signal: AbortSignal): Promise<AgentHello> {
     const { promise, resolve } = Promise.withResolvers<AgentHello>();

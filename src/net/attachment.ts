@@ -31,6 +31,10 @@ export type Attachment =
       mac: string;
       address: Cidr;
       gateway: Address;
+      /** Absent where the bridge has no IPv6. */
+      address6?: Cidr;
+      /** Absent where IPv6 leads no further than this computer. */
+      gateway6?: Address;
       dns: Address[];
       mtu: number;
       /** What works less well than it should, for people. */

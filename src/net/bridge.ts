@@ -9,6 +9,7 @@ import {
   readDevice,
   uplinkMtu,
 } from "./devices.ts";
+import { hasIpv6 } from "./ipv6.ts";
 import { bridgeCommands, removeCommand } from "./link.ts";
 import { tableName } from "./names.ts";
 import { assertTableIsOurs } from "./nft.ts";
@@ -45,13 +46,15 @@ export function gatewayCidr(subnet: Cidr): Cidr {
 }
 
 /** What our bridge says of itself, or will once it is made. */
-export function bridgeMark(bridge: string, subnet: Cidr): BridgeMark {
-  return readBridgeMark(bridge) ?? { gateway: gatewayCidr(subnet) };
+export function bridgeMark({ bridge, subnet, subnet6 }: BridgeNeed): BridgeMark {
+  return readBridgeMark(bridge) ?? { gateway: gatewayCidr(subnet), subnet6 };
 }
 
 export interface BridgeNeed {
   bridge: string;
   subnet: Cidr;
+  /** Undefined for IPv4 only. */
+  subnet6: Cidr | undefined;
   dnsPort?: number | undefined;
   signal?: AbortSignal | undefined;
 }
@@ -62,11 +65,14 @@ export interface BridgeNeed {
  */
 export async function bridgeSteps(need: BridgeNeed): Promise<string[]> {
   const { bridge, subnet, dnsPort, signal } = need;
+  const subnet6 = hasIpv6() ? need.subnet6 : undefined;
   const gateway = gatewayCidr(subnet);
   assertBridgeIsOurs(bridge);
   const current = readBridgeMark(bridge);
-  if (current?.gateway === gateway) return [];
-  if (current && portsOf(bridge).length > 0) {
+  const hasPorts = portsOf(bridge).length > 0;
+  // Machines that run keep the IPv6 block that they have, or have none.
+  if (current?.gateway === gateway && (hasPorts || current.subnet6 === subnet6)) return [];
+  if (current && hasPorts) {
     throw new BangerError(
       "conflict",
       `Cannot use "${bridge}" with the subnet "${subnet}": it has ports that use "${networkOf(current.gateway)}"`,
@@ -76,8 +82,10 @@ export async function bridgeSteps(need: BridgeNeed): Promise<string[]> {
   // Without rights, as in a dry run, nobody can look into the rules.
   const isTableChecked = tapObstacle() ? undefined : assertTableIsOurs(tableName(bridge));
   const [routes] = await Promise.all([readRoutes(signal), isTableChecked]);
-  const overlap = findOverlap(subnet, { bridge, routes });
-  if (overlap) throw overlapError(subnet, overlap);
-  const made = bridgeCommands({ bridge, gateway, dnsPort, mtu: uplinkMtu() });
+  for (const block of [subnet, ...(subnet6 ? [subnet6] : [])]) {
+    const overlap = findOverlap(block, { bridge, routes });
+    if (overlap) throw overlapError(block, overlap);
+  }
+  const made = bridgeCommands({ bridge, gateway, subnet6, dnsPort, mtu: uplinkMtu() });
   return [...(current ? [removeCommand(bridge)] : []), ...made];
 }

@@ -2,9 +2,11 @@
 import type { Check } from "#base/check.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import { type Cidr, parseCidr } from "./address.ts";
+import { readBridgeMark } from "./bridge.ts";
 import { claimedTaps, hasPoolTap } from "./claims.ts";
 import { parseBridgeAlias, poolTaps, readDevice } from "./devices.ts";
 import { findBlockingFirewall, hasLegacyIptables } from "./firewall.ts";
+import { chooseSubnet6, hasIpv6, hasUplink6, isForwarding6 } from "./ipv6.ts";
 import { isForwarding } from "./link.ts";
 import { tableName } from "./names.ts";
 import { assertTableIsOurs, isTableWhole } from "./nft.ts";
@@ -16,6 +18,8 @@ import { findOverlap, overlapError, readRoutes } from "./routes.ts";
 export interface CheckOptions {
   bridge: string;
   subnet: string;
+  /** As in `chooseSubnet6`; default "auto". */
+  subnet6?: string | undefined;
 }
 
 /** Without rights only what can be known without them. */
@@ -27,6 +31,7 @@ export async function checks(options: CheckOptions): Promise<Check[]> {
     await subnetCheck(options, rights.missing),
     resolverCheck(),
     forwardingCheck(obstacle === undefined),
+    await ipv6Check(options),
   ];
   if (!obstacle) found.push(await namesCheck(options.bridge), await firewallCheck(options.bridge));
   return found;
@@ -100,6 +105,24 @@ function forwardingCheck(hasRights: boolean): Check {
     detail: "net.ipv4.ip_forward is off, which NAT needs",
     fix: "sudo sysctl -w net.ipv4.ip_forward=1",
   };
+}
+
+async function ipv6Check({ bridge, subnet6: setting = "auto" }: CheckOptions): Promise<Check> {
+  const base = { id: "net.ipv6", title: "IPv6 of machines" };
+  return await judged(base, async () => {
+    const subnet6 = chooseSubnet6(setting, bridge);
+    if (!subnet6) return "turned off; machines have IPv4 only";
+    if (!hasIpv6())
+      return "off on this computer (net.ipv6.conf.*.disable_ipv6); machines have IPv4 only";
+    const mark = readBridgeMark(bridge);
+    if (mark && mark.subnet6 !== subnet6) {
+      const now = mark.subnet6 ?? "IPv4 only";
+      return `"${bridge}" has ${now}; ${subnet6} from when its last machine stops, or after banger setup --undo`;
+    }
+    if (!hasUplink6()) return `${subnet6}, as far as this computer: it has no way out itself`;
+    if (isForwarding6()) return `${subnet6}, masqueraded`;
+    return `${subnet6}; forwarding is turned on with the first machine behind NAT, and left on`;
+  });
 }
 
 async function firewallCheck(bridge: string): Promise<Check> {

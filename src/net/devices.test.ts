@@ -46,6 +46,12 @@ test("an alias tells everything that was put into it", () => {
   for (const mark of [
     { gateway: parseCidr("10.241.0.1/16") },
     { gateway: parseCidr("10.241.0.1/16"), dnsPort: 15353 },
+    { gateway: parseCidr("10.241.0.1/16"), subnet6: parseCidr("fd12:3456:789a::/64") },
+    {
+      gateway: parseCidr("10.241.0.1/16"),
+      subnet6: parseCidr("fd12:3456:789a::/64"),
+      dnsPort: 15353,
+    },
   ]) {
     expect(parseBridgeAlias(bridgeAlias(mark))).toEqual(mark);
   }

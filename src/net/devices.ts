@@ -49,6 +49,8 @@ export interface PoolTap extends BangerTap {
 /** What the alias of a bridge tells. */
 export interface BridgeMark {
   gateway: Cidr;
+  /** The machines' IPv6 block; absent where they have IPv4 only. */
+  subnet6?: Cidr | undefined;
   /** Where questions to port 53 of the gateway go instead, for a daemon that may not take that port. */
   dnsPort?: number | undefined;
 }
@@ -126,15 +128,22 @@ export function parsePoolAlias(tap: string, alias: string): PoolTap | undefined 
   return { ...shared, mode: mode === "nat" ? "nat" : "host" };
 }
 
-export function bridgeAlias({ gateway, dnsPort }: BridgeMark): string {
-  return `banger:bridge:${gateway}${dnsPort ? `,dns=${dnsPort}` : ""}`;
+export function bridgeAlias({ gateway, subnet6, dnsPort }: BridgeMark): string {
+  const fields = [...(subnet6 ? [`,ip6=${subnet6}`] : []), ...(dnsPort ? [`,dns=${dnsPort}`] : [])];
+  return `banger:bridge:${gateway}${fields.join("")}`;
 }
 
 /** Undefined where banger did not make the bridge. */
 export function parseBridgeAlias(alias: string): BridgeMark | undefined {
-  const match = /^banger:bridge:([0-9a-f.:]+\/\d+)(?:,dns=(\d{1,5}))?$/.exec(alias);
-  if (!match?.[1]) return undefined;
-  return { gateway: parseCidr(match[1]), ...(match[2] ? { dnsPort: Number(match[2]) } : {}) };
+  const block = "([0-9a-f.:]+/\\d+)";
+  const form = new RegExp(`^banger:bridge:${block}(?:,ip6=${block})?(?:,dns=(\\d{1,5}))?$`);
+  const [, gateway, subnet6, dnsPort] = form.exec(alias) ?? [];
+  if (!gateway) return undefined;
+  return {
+    gateway: parseCidr(gateway),
+    ...(subnet6 ? { subnet6: parseCidr(subnet6) } : {}),
+    ...(dnsPort ? { dnsPort: Number(dnsPort) } : {}),
+  };
 }
 
 /** The MTU of the device that the default route leads to, for no packet may need to be split there. */

@@ -14,9 +14,9 @@ export interface GuestResolvers {
 /** The bridge has to be there: the server listens on its address. */
 export async function guestResolvers(
   server: GuestDns | undefined,
-  { gateway, dnsPort }: BridgeMark,
+  { gateway, subnet6, dnsPort }: BridgeMark,
 ): Promise<GuestResolvers> {
-  if (await server?.serve(gateway, { port: dnsPort })) {
+  if (await server?.serve(gateway, { port: dnsPort, subnet6 })) {
     return { dns: [addressOf(gateway)], isOwn: true, warnings: [] };
   }
   const { servers, warning } = hostResolvers();

@@ -1,8 +1,10 @@
 /** Makes and removes the bridge and the taps: one `ip` process for all commands of one change. */
 import { readFileSync, writeFileSync } from "node:fs";
-import { BangerError, errnoOf } from "#base/error.ts";
+import { BangerError } from "#base/error.ts";
 import { run } from "#base/run.ts";
+import { addressOf, type Cidr, joinCidr, prefixOf } from "./address.ts";
 import { type BridgeMark, bridgeAlias } from "./devices.ts";
+import { address6Of, LINK_LOCAL_GATEWAY } from "./ipv6.ts";
 import { macAddress } from "./names.ts";
 import { changeDenied } from "./rights.ts";
 
@@ -35,7 +37,14 @@ export function bridgeCommands({ bridge, mtu, ...mark }: BridgePlan): string[] {
     `link set dev ${bridge} alias ${bridgeAlias(mark)}`,
     `addr add ${mark.gateway} dev ${bridge}`,
     `link set dev ${bridge} addrgenmode none up`,
+    ...(mark.subnet6 ? address6Commands(bridge, mark.gateway, mark.subnet6) : []),
   ];
+}
+
+/** Nobody else on the bridge can have them, so nobody is asked. */
+function address6Commands(bridge: string, gateway: Cidr, subnet6: Cidr): string[] {
+  const own = joinCidr(address6Of(subnet6, addressOf(gateway)), prefixOf(subnet6));
+  return [own, `${LINK_LOCAL_GATEWAY}/64`].map((each) => `addr add ${each} dev ${bridge} nodad`);
 }
 
 export function tapCommands(plan: TapPlan): string[] {
@@ -76,19 +85,6 @@ export async function applyLinks(commands: readonly string[]): Promise<void> {
     `Cannot change the network devices: "ip ${commands[line - 1] ?? "-batch -"}": ${reason}`,
     { hint: "See what is missing with: banger doctor" },
   );
-}
-
-/**
- * Keeps the host deaf to IPv6 on a device that guests talk to: a hostile router advertisement
- * would otherwise give the host a default route through the guest.
- */
-export function disableIpv6(device: string): void {
-  try {
-    writeFileSync(`/proc/sys/net/ipv6/conf/${device}/disable_ipv6`, "1\n");
-  } catch (error) {
-    // A kernel without IPv6 has nothing to switch off.
-    if (errnoOf(error) !== "ENOENT") throw error;
-  }
 }
 
 export function isForwarding(): boolean {

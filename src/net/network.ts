@@ -27,6 +27,7 @@ import {
 } from "./devices.ts";
 import type { GuestDns } from "./dns/server.ts";
 import { guestResolvers } from "./guest-dns.ts";
+import { chooseSubnet6 } from "./ipv6.ts";
 import { applyLinks, retagCommands } from "./link.ts";
 import { exclusive } from "./lock.ts";
 import { checkInterfaceName, checkNetworks, macAddress, tableName, tapName } from "./names.ts";
@@ -46,6 +47,8 @@ export interface NetworkOptions {
   bridge: string;
   /** IPv4 block; its first address is the host's. */
   subnet: string;
+  /** "auto", "off" or a block; see `chooseSubnet6`. Default "auto". */
+  subnet6?: string | undefined;
   /** Who may open the taps; default: the user of this process. */
   tapUser_uid?: number;
   /** Answers the machines' questions on the gateway; without one they ask the host's resolvers. */
@@ -57,6 +60,7 @@ export interface NetworkOptions {
 export class Network {
   readonly #bridge: string;
   readonly #subnet: Cidr;
+  readonly #subnet6: Cidr | undefined;
   readonly #owner: PoolOwner;
   readonly #dns: GuestDns | undefined;
   readonly #policies: Policies;
@@ -65,6 +69,7 @@ export class Network {
     checkInterfaceName(options.bridge);
     this.#bridge = options.bridge;
     this.#subnet = checkSubnet(parseCidr(options.subnet));
+    this.#subnet6 = chooseSubnet6(options.subnet6 ?? "auto", options.bridge);
     const user_uid = options.tapUser_uid ?? process.getuid?.() ?? 0;
     this.#owner = { bridge: options.bridge, user_uid };
     this.#dns = options.dns;
@@ -228,9 +233,15 @@ export class Network {
   }
 
   #tapContext(signal: AbortSignal | undefined): TapContext {
-    const [bridge, subnet, dns] = [this.#bridge, this.#subnet, this.#dns];
-    const { user_uid } = this.#owner;
-    return { bridge, subnet, user_uid, dns, policies: this.#policies, signal };
+    return {
+      bridge: this.#bridge,
+      subnet: this.#subnet,
+      subnet6: this.#subnet6,
+      user_uid: this.#owner.user_uid,
+      dns: this.#dns,
+      policies: this.#policies,
+      signal,
+    };
   }
 
   async #assertEnforceable(policy: Policy): Promise<void> {
@@ -238,6 +249,7 @@ export class Network {
   }
 
   #mark(): BridgeMark {
-    return bridgeMark(this.#bridge, this.#subnet);
+    const [bridge, subnet, subnet6] = [this.#bridge, this.#subnet, this.#subnet6];
+    return bridgeMark({ bridge, subnet, subnet6 });
   }
 }

@@ -1,6 +1,7 @@
 /** Connects a machine without any rights, by a tap that `banger setup` has left for its user. */
 import { BangerError } from "#base/error.ts";
 import { addressOf, joinCidr, prefixOf, tryParseAddress } from "./address.ts";
+import { attach6 } from "./attach6.ts";
 import type { AttachRequest, TapAttachment } from "./attachment.ts";
 import { readBridgeMark } from "./bridge.ts";
 import { claimTap, type PoolOwner, releaseTap } from "./claims.ts";
@@ -27,6 +28,7 @@ export async function attachPoolTap(
   const tap = claimTap({ ...owner, machineId, mode, address });
   try {
     if (mode === "nat") enableForwarding();
+    const six = attach6(mark, { address: tap.address, mode });
     const resolvers = await guestResolvers(dns, mark);
     return {
       mode,
@@ -34,9 +36,10 @@ export async function attachPoolTap(
       mac: tap.mac,
       address: joinCidr(tap.address, prefixOf(mark.gateway)),
       gateway: addressOf(mark.gateway),
+      ...six,
       dns: resolvers.dns,
       mtu: Math.min(uplinkMtu(), deviceMtu(tap.tap)),
-      warnings: resolvers.warnings,
+      warnings: [...six.warnings, ...resolvers.warnings],
     };
   } catch (error) {
     releaseTap({ ...owner, machineId });

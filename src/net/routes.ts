@@ -1,7 +1,7 @@
 /** Finds out whether somebody else uses the machines' subnet already: a VPN, Docker, the LAN. */
 import { BangerError } from "#base/error.ts";
 import { runOk } from "#base/run.ts";
-import { type Cidr, overlaps, parseCidr, prefixOf } from "./address.ts";
+import { type Cidr, familyOf, overlaps, parseCidr, prefixOf } from "./address.ts";
 
 const ROUTE_TIMEOUT_MS = 10_000;
 /** Wider routes are default routes in disguise, such as the two /1 of a VPN that takes everything. */
@@ -13,10 +13,13 @@ export interface Route {
   device: string | undefined;
 }
 
-/** The IPv4 routes of all tables. */
+/** The routes of all tables, of both families. */
 export async function readRoutes(signal?: AbortSignal): Promise<Route[]> {
-  const argv = ["ip", "-4", "-json", "route", "show", "table", "all"];
-  return parseRoutes(await runOk(argv, { timeout_ms: ROUTE_TIMEOUT_MS, signal }));
+  const found = ["-4", "-6"].map((family) => {
+    const argv = ["ip", family, "-json", "route", "show", "table", "all"];
+    return runOk(argv, { timeout_ms: ROUTE_TIMEOUT_MS, signal });
+  });
+  return (await Promise.all(found)).flatMap(parseRoutes);
 }
 
 /** Reads `ip -json route`; entries without a plain destination, such as "default", are left out. */
@@ -24,8 +27,8 @@ export function parseRoutes(json: string): Route[] {
   const entries: unknown = json.trim() === "" ? [] : JSON.parse(json);
   return (Array.isArray(entries) ? entries : []).flatMap((entry: unknown): Route[] => {
     const { dst, dev } = (entry ?? {}) as { dst?: unknown; dev?: unknown };
-    if (typeof dst !== "string" || !/^[\d.]+(\/\d+)?$/.test(dst)) return [];
-    const target = parseCidr(dst.includes("/") ? dst : `${dst}/32`);
+    if (typeof dst !== "string" || !/^([\d.]+|[\da-f:.]+:[\da-f:.]*)(\/\d+)?$/.test(dst)) return [];
+    const target = parseCidr(dst.includes("/") ? dst : `${dst}/${dst.includes(":") ? 128 : 32}`);
     return [{ target, device: typeof dev === "string" ? dev : undefined }];
   });
 }
@@ -47,6 +50,8 @@ export function overlapError(subnet: Cidr, { target, device }: Route): BangerErr
   return new BangerError(
     "conflict",
     `Cannot use the subnet "${subnet}" for machines: it overlaps ${owner}`,
-    { hint: "Set network.subnet to another block in the configuration" },
+    {
+      hint: `Set network.${familyOf(subnet) === 4 ? "subnet" : "subnet6"} to another block in the configuration`,
+    },
   );
 }

@@ -9,10 +9,10 @@ import { renderTables } from "./rules.ts";
 
 /** The rules for all that is connected to a bridge of ours now. */
 function rulesOf(bridge: string): string {
-  const { gateway, dnsPort } = readBridgeMark(bridge) ?? {};
+  const { gateway, subnet6, dnsPort } = readBridgeMark(bridge) ?? {};
   const dnsRedirect = redirectOf(gateway, dnsPort);
   const taps = [...machineTaps(bridge), ...poolTaps(bridge)];
-  return renderTables({ table: tableName(bridge), bridge, taps, dnsRedirect });
+  return renderTables({ table: tableName(bridge), bridge, taps, subnet6, dnsRedirect });
 }
 
 /** Puts them in place, together with `more` in one transaction. */

@@ -1,6 +1,7 @@
 /** Connects a machine by a tap of its own, which takes rights on this computer. */
 import { BangerError, throwIfAborted } from "#base/error.ts";
 import { type Address, addressOf, type Cidr, joinCidr, parseAddress, prefixOf } from "./address.ts";
+import { attach6 } from "./attach6.ts";
 import type { AttachRequest, TapAttachment } from "./attachment.ts";
 import { bridgeMark, bridgeSteps, gatewayCidr } from "./bridge.ts";
 import {
@@ -15,7 +16,8 @@ import {
 } from "./devices.ts";
 import type { GuestDns } from "./dns/server.ts";
 import { guestResolvers } from "./guest-dns.ts";
-import { applyLinks, disableIpv6, enableForwarding, removeCommand, tapCommands } from "./link.ts";
+import { address6Of, disableIpv6, hardenBridge6, linkLocalOf } from "./ipv6.ts";
+import { applyLinks, enableForwarding, removeCommand, tapCommands } from "./link.ts";
 import { checkMac, checkNetworks, macAddress, tapName } from "./names.ts";
 import type { Policies } from "./policy/policies.ts";
 import { assertEnforceable } from "./policy/policy.ts";
@@ -30,6 +32,7 @@ export type TapRequest = AttachRequest & { mode: "nat" | "host" };
 export interface TapContext {
   bridge: string;
   subnet: Cidr;
+  subnet6: Cidr | undefined;
   /** Who may open the tap. */
   user_uid: number;
   dns: GuestDns | undefined;
@@ -39,22 +42,31 @@ export interface TapContext {
 
 /** What the rules of a policy are about. */
 export function policyMachine(
-  { machineId, tap, address }: MachineTap,
+  { machineId, tap, address, mac }: MachineTap,
   { bridge, mark }: { bridge: string; mark: BridgeMark },
 ): PolicyMachine {
-  const { gateway, dnsPort = DNS_PORT } = mark;
-  return { machineId, tap, address, bridge, gateway: addressOf(gateway), dnsPort };
+  const { subnet6, dnsPort = DNS_PORT } = mark;
+  const gateway = addressOf(mark.gateway);
+  return {
+    machineId,
+    tap,
+    bridge,
+    dnsPort,
+    gateways: [gateway, ...(subnet6 ? [address6Of(subnet6, gateway)] : [])],
+    address,
+    addresses6: subnet6 ? [address6Of(subnet6, address), linkLocalOf(mac)] : [],
+  };
 }
 
 /** For whoever has the network to themselves. On failure or abort all that was made is undone. */
 export async function attachTap(request: TapRequest, context: TapContext): Promise<TapAttachment> {
-  const { bridge, subnet, dns: server, policies, signal } = context;
+  const { bridge, subnet, subnet6, dns: server, policies, signal } = context;
   const { machineId, mode, policy } = request;
   const mac = checkMac(request.mac ?? macAddress(machineId));
   const networks = checkNetworks(request.networks ?? []);
   const tap = tapName(machineId);
   const staleTap = staleTapCommands(tap, machineId);
-  const steps = await bridgeSteps({ bridge, subnet, signal });
+  const steps = await bridgeSteps({ bridge, subnet, subnet6, signal });
   const address = chooseAddress(request, context);
   const machine: MachineTap = { tap, machineId, mode, address, mac, networks };
   const mtu = uplinkMtu();
@@ -64,21 +76,30 @@ export async function attachTap(request: TapRequest, context: TapContext): Promi
   try {
     const tapSteps = tapCommands({ ...plan, user_uid: context.user_uid });
     await applyLinks([...staleTap, ...steps, ...tapSteps]);
-    for (const device of [bridge, tap]) disableIpv6(device);
+    hardenBridge6(bridge);
+    disableIpv6(tap);
     if (mode === "nat") enableForwarding();
     throwIfAborted(signal);
-    const resolvers = await guestResolvers(server, bridgeMark(bridge, subnet));
+    const mark = bridgeMark({ bridge, subnet, subnet6 });
+    const six = attach6(mark, { address, mode });
+    const resolvers = await guestResolvers(server, mark);
     if (policy) assertEnforceable(policy, resolvers);
-    const ruled = policyMachine(machine, { bridge, mark: bridgeMark(bridge, subnet) });
+    const ruled = policyMachine(machine, { bridge, mark });
     await applyRules(bridge, policy ? renderPolicy(ruled, policy) : emptyPolicy(tap));
     if (policy) policies.remember(ruled, policy);
     throwIfAborted(signal);
-    const { isOwn, warnings } = resolvers;
-    // A policy closes the way to any other server.
-    const dns = policy && !isOwn ? [] : resolvers.dns;
-    const prefix = prefixOf(subnet);
-    const gateway = addressOf(gatewayCidr(subnet));
-    return { mode, tap, mac, address: joinCidr(address, prefix), gateway, dns, mtu, warnings };
+    return {
+      mode,
+      tap,
+      mac,
+      mtu,
+      address: joinCidr(address, prefixOf(subnet)),
+      gateway: addressOf(gatewayCidr(subnet)),
+      ...six,
+      // A policy closes the way to any other server.
+      dns: policy && !resolvers.isOwn ? [] : resolvers.dns,
+      warnings: [...six.warnings, ...resolvers.warnings],
+    };
   } catch (error) {
     policies.forget(machineId);
     const made = steps.length > 0 ? [tap, bridge] : [tap];

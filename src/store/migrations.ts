@@ -70,4 +70,8 @@ export const migrations: readonly string[] = [
     created_at TEXT NOT NULL
   ) STRICT;
   `,
+  `
+  -- JSON: the process that runs the machine in the foreground; NULL where the daemon does.
+  ALTER TABLE vms ADD COLUMN owner TEXT;
+  `,
 ];

@@ -1,5 +1,6 @@
 /** Whether the host has room for one more machine: refused with the numbers, before anything is made. */
 import { mkdirSync, readFileSync, statfsSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { BangerError } from "#base/error.ts";
 import { formatSize, KiB, MiB } from "#base/size.ts";
 import type { VmRecord } from "./records.ts";
@@ -17,6 +18,39 @@ export interface HostRoom {
   /** What running machines were promised and have not touched yet. */
   promised_bytes: number;
   disk_bytes: number;
+}
+
+export interface HostSize {
+  cpus: number;
+  /** Of the file system that holds the machines. */
+  disk_bytes: number;
+}
+
+export function hostSize(folder: string): HostSize {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const { blocks, bsize } = statfsSync(folder);
+  return { cpus: availableParallelism(), disk_bytes: blocks * bsize };
+}
+
+/** `limit_exceeded` for what this computer could not give even if nothing else ran on it. */
+export function assertPossible(
+  wanted: { cpus?: number | undefined; disk_bytes?: number | undefined },
+  host: HostSize,
+): void {
+  if ((wanted.cpus ?? 0) > host.cpus) {
+    throw new BangerError(
+      "limit_exceeded",
+      `Cannot create the machine: it takes ${wanted.cpus} CPUs, and this computer has ${host.cpus}`,
+      { hint: "Give it fewer with --cpus" },
+    );
+  }
+  if ((wanted.disk_bytes ?? 0) > host.disk_bytes) {
+    throw new BangerError(
+      "limit_exceeded",
+      `Cannot create the machine: its disk takes up to ${formatSize(wanted.disk_bytes ?? 0)}, and the file system has ${formatSize(host.disk_bytes)} in all`,
+      { hint: "Give it less with --disk, or move the state folder with XDG_STATE_HOME" },
+    );
+  }
 }
 
 /** `limit_exceeded` or `no_space`. */

@@ -4,15 +4,17 @@ import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } 
 import type { Image } from "#api/image.ts";
 import { BangerError } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
-import { KiB } from "#base/size.ts";
+import { KiB, MiB } from "#base/size.ts";
 import type { BootRecord } from "#guest/boot.ts";
 import { readAgentBinary, readFirstBoot } from "#guest/embedded.ts";
 import type { AgentEvent } from "#guest/event.ts";
 import { buildInitrd, buildStaticInitrd, moduleInitrdPath } from "#guest/initrd.ts";
 import type { BootKernel } from "#kernels/service.ts";
 import { addressOf } from "#net/address.ts";
+import type { TapAttachment } from "#net/attachment.ts";
 import type { Attachment } from "#net/network.ts";
 import { parsePolicy } from "#net/policy/policy.ts";
+import { makeCgroup, removeCgroup } from "#vmm/cgroup.ts";
 import { chooseDriver } from "#vmm/choose.ts";
 import type { BootSpec, Machine } from "#vmm/driver.ts";
 import type { VmDeps } from "./deps.ts";
@@ -25,6 +27,8 @@ import type { RunningVm } from "./running.ts";
 
 const ENTROPY_SEED_BYTES = 64;
 const DNS_SEARCH_DOMAIN = "vm";
+/** The longest that a timer takes. */
+const NEVER_MS = 2 ** 31 - 1;
 
 export interface BootOptions {
   signal?: AbortSignal | undefined;
@@ -69,6 +73,10 @@ export async function launch(deps: VmDeps, vm: VmRecord, options: BootOptions): 
     }
     const initrd = makeInitrd(deps, vm, { image, kernel, attachment, lowers: lowers.length });
     writeFileSync(paths.initrd, inFrontOf(kernel.initrd, initrd), { mode: 0o600 });
+    const cgroup = vm.runtime?.cgroup;
+    if (cgroup) {
+      makeCgroup(cgroup, { cpus: vm.spec.cpus, memory_bytes: vm.spec.memory_mib * MiB });
+    }
     const spec: BootSpec = {
       id: vm.id,
       runtimeDir: paths.runtime,
@@ -85,6 +93,8 @@ export async function launch(deps: VmDeps, vm: VmRecord, options: BootOptions): 
         { path: paths.disk, readOnly: false },
       ],
       network: deviceOf(attachment),
+      cgroup,
+      endsWithUs: deps.owner !== undefined,
     };
     const machine = await driver.boot(spec, options.signal);
     return { machine, runtime: runtimeOf(machine, attachment) };
@@ -100,6 +110,7 @@ export async function unlaunch(deps: VmDeps, vm: VmRecord): Promise<void> {
   await deps.network.detach({ machineId: vm.id, mode: vm.spec.network });
   rmSync(paths.runtime, { recursive: true, force: true });
   rmSync(paths.initrd, { force: true });
+  if (vm.runtime?.cgroup) await removeCgroup(vm.runtime.cgroup);
 }
 
 /**
@@ -122,8 +133,8 @@ export async function awaitReady(
     void keepInstalled(deps, vm, { ...options, agent });
   });
   try {
-    const timeout_ms = deps.config.values["vm.boot_timeout"];
-    await running.whileAlive(agent.waitReady({ timeout_ms, ...(signal ? { signal } : {}) }));
+    // Whoever waits has set a deadline, and has it in the signal.
+    await running.whileAlive(agent.waitReady({ timeout_ms: NEVER_MS, signal }));
   } finally {
     stopListening();
   }
@@ -179,6 +190,7 @@ function makeInitrd(
             mac: attachment.mac,
             address: attachment.address,
             ...(attachment.gateway ? { gateway: attachment.gateway } : {}),
+            ...("tap" in attachment ? ipv6Of(attachment) : {}),
             dns: attachment.dns,
             ...(attachment.mtu ? { mtu: attachment.mtu } : {}),
           },
@@ -198,9 +210,19 @@ function makeInitrd(
   return buildInitrd(fixed, record);
 }
 
+function ipv6Of({ address6, gateway6 }: Pick<TapAttachment, "address6" | "gateway6">) {
+  return { ...(address6 ? { address6 } : {}), ...(gateway6 ? { gateway6 } : {}) };
+}
+
 function runtimeOf({ handle }: Machine, attachment: Attachment): VmRuntime {
-  const address = "tap" in attachment ? { address: addressOf(attachment.address) } : {};
-  return { hostBootId: hostBootId(), handle, ...address };
+  const own = { hostBootId: hostBootId(), handle };
+  if (!("tap" in attachment)) return own;
+  const { address, address6 } = attachment;
+  return {
+    ...own,
+    address: addressOf(address),
+    ...(address6 ? { address6: addressOf(address6) } : {}),
+  };
 }
 
 function deviceOf(attachment: Attachment): BootSpec["network"] {

@@ -13,6 +13,7 @@ import { macAddress } from "#net/names.ts";
 import { checkPolicy } from "#net/policy/policy.ts";
 import { checkPorts } from "#net/ports/spec.ts";
 import { kvmState } from "#vmm/host.ts";
+import { assertPossible, hostSize } from "./admission.ts";
 import type { VmDeps } from "./deps.ts";
 import { imageKernelName } from "./image-boot.ts";
 import { makeName } from "./names.ts";
@@ -35,6 +36,7 @@ export async function enterVm(
       },
     );
   }
+  assertPossible(request, hostSize(config.paths.vms));
   const network = chooseNetwork(deps, request.network ?? config.values["network.mode"]);
   const image = await resolveImage(deps, request.image ?? config.values.default_image_name, work);
   // Until the machine's row names the image, nothing else keeps it from being removed.
@@ -50,6 +52,7 @@ export async function enterVm(
         name: request.name ?? makeName((name) => findVm(db, name) !== undefined),
         imageId: image.id,
         kernel,
+        owner: deps.owner,
         spec: {
           mode,
           ...(layer ? { provisioned: layer.id } : {}),
@@ -64,6 +67,7 @@ export async function enterVm(
           env: request.env ?? {},
           ...(request.restart && request.restart !== "no" ? { restart: request.restart } : {}),
           ...(request.ttl_ms ? { ttl_ms: request.ttl_ms } : {}),
+          ...(request.idleStop_ms ? { idleStop_ms: request.idleStop_ms } : {}),
           ...(request.ephemeral ? { ephemeral: true } : {}),
           ...(request.isBuild ? { isBuild: true } : {}),
         },

@@ -6,6 +6,7 @@ import type { ImageService } from "#images/service.ts";
 import type { KernelService } from "#kernels/service.ts";
 import type { Network } from "#net/network.ts";
 import type { Driver } from "#vmm/driver.ts";
+import type { Owner } from "./owner.ts";
 
 export interface VmDeps {
   db: Database;
@@ -14,6 +15,10 @@ export interface VmDeps {
   kernels: KernelService;
   network: Network;
   drivers: readonly Driver[];
+  /** Folder that machines' control groups are made in; undefined where this process may not. */
+  cgroups: string | undefined;
+  /** This process, when it runs its machines in the foreground: they end with it. Absent in the daemon. */
+  owner?: Owner | undefined;
   /** The managed key that may log in to every machine. */
   sshKey: SshKey;
 }

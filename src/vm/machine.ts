@@ -15,8 +15,8 @@ const transitions: Record<VmState, readonly VmState[]> = {
   starting: ["running", "stopping", "stopped"],
   /** The monitor runs and the guest has said that it is ready. */
   running: ["stopping", "stopped"],
-  /** The guest was asked to power off, or the monitor is being ended. */
-  stopping: ["stopped"],
+  /** The guest was asked to power off, or the monitor is being ended; called off, it runs on. */
+  stopping: ["stopped", "running"],
   /** On its way out; only removal can follow, however often it is interrupted. */
   removing: [],
 };

@@ -141,7 +141,7 @@ export class VmNetworking {
     const { networks: _, ...spec } = vm.spec;
     const names = requireNetworks(db, { names: wanted, mode: spec.network });
     this.#record(vm, { ...spec, ...(names.length > 0 ? { networks: names } : {}) });
-    if (!this.#lifecycle.live(vm.id)) return;
+    if (!this.#lifecycle.lives.get(vm.id)) return;
     try {
       await network.setNetworks(vm.id, names);
     } catch (error) {
@@ -155,7 +155,7 @@ export class VmNetworking {
     const allow = wanted && checkPolicy(wanted, spec.network);
     // First, since a daemon that takes up the machine goes by what is recorded.
     this.#record(vm, { ...spec, ...(allow ? { allow } : {}) });
-    if (!this.#lifecycle.live(vm.id) || !(allow || vm.spec.allow)) return;
+    if (!this.#lifecycle.lives.get(vm.id) || !(allow || vm.spec.allow)) return;
     try {
       await this.#deps.network.setPolicy(vm.id, allow && parsePolicy(allow));
     } catch (error) {
@@ -169,8 +169,9 @@ export class VmNetworking {
   }
 
   async #setPorts(vm: VmRecord, wanted: readonly PublishedPort[]): Promise<void> {
-    const { ports } = this.#lifecycle;
-    if (this.#lifecycle.live(vm.id)) await ports.set(vm, wanted);
+    const { lives } = this.#lifecycle;
+    const { ports } = lives;
+    if (lives.get(vm.id)) await ports.set(vm, wanted);
     else ports.record(vm, wanted);
   }
 

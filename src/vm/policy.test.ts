@@ -1,11 +1,13 @@
 /** Admission, restarts, timers and events: what the lifecycle decides without a machine. */
 import { expect, test } from "bun:test";
 import { GiB, MiB } from "#base/size.ts";
-import { assertRoom, RESERVE_BYTES, SPACE_MIN_BYTES } from "./admission.ts";
+import { assertPossible, assertRoom, RESERVE_BYTES, SPACE_MIN_BYTES } from "./admission.ts";
 import { Events } from "./events.ts";
 import type { VmRecord, VmSpec } from "./records.ts";
 import { isToRestart, Pauses } from "./restart.ts";
+import { Starting } from "./starting.ts";
 import { Timers } from "./timers.ts";
+import { Use } from "./use.ts";
 
 const spec: VmSpec = {
   mode: "direct",
@@ -28,6 +30,16 @@ test("a machine fits when memory is left for it, its monitor, the promised and t
   );
   expect(() => assertRoom(vm, { ...room, memory_bytes: 512 * MiB })).toThrow(
     "Cannot start machine",
+  );
+});
+
+test("a machine that this computer could never hold is refused with the numbers", () => {
+  const host = { cpus: 2, disk_bytes: 100 * GiB };
+  assertPossible({ cpus: 2, disk_bytes: 100 * GiB }, host);
+  assertPossible({}, host);
+  expect(() => assertPossible({ cpus: 3 }, host)).toThrow("3 CPUs, and this computer has 2");
+  expect(() => assertPossible({ disk_bytes: 101 * GiB }, host)).toThrow(
+    "up to 101 GiB, and the file system has 100 GiB in all",
   );
 });
 
@@ -74,6 +86,49 @@ test("a timer is replaced by a newer one of the same machine, and can be cancell
   clearInterval(alive);
   expect(fired).toEqual(["new"]);
   expect(timers.has("a")).toBe(false);
+});
+
+test("a pause is as long as it is, however the clock is set meanwhile", async () => {
+  let clock_ms = 1000;
+  const timers = new Timers(() => clock_ms);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  timers.setIn("a", 10, resolve);
+  clock_ms += 10;
+  const alive = setInterval(() => {}, 1000);
+  await promise;
+  clearInterval(alive);
+});
+
+test("a machine is idle when nobody holds it, from the last one on", async () => {
+  const use = new Use();
+  const [one, two] = [use.hold(), use.hold()];
+  one[Symbol.dispose]();
+  one[Symbol.dispose]();
+  expect(use.idle_ms()).toBe(0);
+  two[Symbol.dispose]();
+  expect(use.idle_ms()).toBeGreaterThan(0);
+  const { promise, reject } = Promise.withResolvers<void>();
+  use.holdUntil(promise);
+  expect(use.idle_ms()).toBe(0);
+  reject(new Error("it failed"));
+  await promise.catch(() => {});
+  expect(use.idle_ms()).toBeGreaterThan(0);
+});
+
+test("a start is called off by who asked for it, by a kill, or by its deadline, and says which", async () => {
+  const client = new AbortController();
+  const byClient = new Starting({ timeout_ms: 60_000, signal: client.signal });
+  expect(byClient.reason("box")).toBeUndefined();
+  client.abort();
+  expect(byClient.signal.aborted).toBe(true);
+  expect(byClient.reason("box")?.code).toBe("cancelled");
+  const byKill = new Starting({ timeout_ms: 60_000 });
+  byKill.abort();
+  expect(byKill.reason("box")?.code).toBe("cancelled");
+  const late = new Starting({ timeout_ms: 1 });
+  await new Promise((resolve) => late.signal.addEventListener("abort", resolve));
+  expect(late.reason("box")).toMatchObject({ code: "timeout" });
+  expect(late.reason("box")?.message).toBe('Cannot start "box": it was not ready within 1ms');
 });
 
 test("a listener hears what happens after it began, until it stops", async () => {

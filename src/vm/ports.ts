@@ -8,22 +8,28 @@ import type { Agent } from "#guest/agent.ts";
 import type { Address } from "#net/address.ts";
 import { PortPublisher, type PortTarget } from "#net/ports/publisher.ts";
 import { checkPorts, hostEnd, type PortRequest, type PublishedPort } from "#net/ports/spec.ts";
-import { udpFlowTo } from "#net/ports/udp.ts";
+import { type UdpFlow, udpFlowTo } from "#net/ports/udp.ts";
 import { getVm, listVms, machineAddress, updateVm, type VmRecord } from "./records.ts";
 import type { RunningVm } from "./running.ts";
+import type { Use } from "./use.ts";
 
 const log = getLogger(["banger", "vm"]);
 
 const LOOPBACK = "127.0.0.1";
 
+interface Reachable {
+  readonly running: RunningVm;
+  readonly use: Use;
+}
+
 export class MachinePorts {
   readonly #db: Database;
-  readonly #runningOf: (id: string) => RunningVm | undefined;
+  readonly #liveOf: (id: string) => Reachable | undefined;
   readonly #publisher = new PortPublisher();
 
-  constructor(db: Database, runningOf: (id: string) => RunningVm | undefined) {
+  constructor(db: Database, liveOf: (id: string) => Reachable | undefined) {
     this.#db = db;
-    this.#runningOf = runningOf;
+    this.#liveOf = liveOf;
   }
 
   /** Those that the record wants. `conflict` for one that is taken; then none is open. */
@@ -71,24 +77,47 @@ export class MachinePorts {
   #target(id: string): PortTarget {
     return {
       connect: async (port, signal) => {
-        const direct = machineAddress(getVm(this.#db, id));
-        const stream = direct && (await dial(direct, port, signal).catch(() => undefined));
-        if (stream) return stream;
-        // Over the agent a program is reached that listens on the machine's loopback only.
-        const agent = await this.#agent(id, signal);
-        return await agent.connect({ kind: "tcp", host: LOOPBACK, port }, { signal });
+        const stream = await this.#connect(id, port, signal);
+        const held = this.#liveOf(id)?.use.hold();
+        stream.once("close", () => held?.[Symbol.dispose]());
+        return stream;
       },
       openFlow: async (port, onDatagram) => {
-        const direct = machineAddress(getVm(this.#db, id));
-        if (direct) return await udpFlowTo(direct)(port, onDatagram);
-        const agent = await this.#agent(id);
-        return await agent.datagrams({ host: LOOPBACK, port }, { onDatagram });
+        const flow = await this.#openFlow(id, port, onDatagram);
+        const held = this.#liveOf(id)?.use.hold();
+        return {
+          send: (data) => flow.send(data),
+          close() {
+            held?.[Symbol.dispose]();
+            flow.close();
+          },
+        };
       },
     };
   }
 
+  async #connect(id: string, port: number, signal: AbortSignal): Promise<Duplex> {
+    const direct = machineAddress(getVm(this.#db, id));
+    const stream = direct && (await dial(direct, port, signal).catch(() => undefined));
+    if (stream) return stream;
+    // Over the agent a program is reached that listens on the machine's loopback only.
+    const agent = await this.#agent(id, signal);
+    return await agent.connect({ kind: "tcp", host: LOOPBACK, port }, { signal });
+  }
+
+  async #openFlow(
+    id: string,
+    port: number,
+    onDatagram: (data: Uint8Array) => void,
+  ): Promise<UdpFlow> {
+    const direct = machineAddress(getVm(this.#db, id));
+    if (direct) return await udpFlowTo(direct)(port, onDatagram);
+    const agent = await this.#agent(id);
+    return await agent.datagrams({ host: LOOPBACK, port }, { onDatagram });
+  }
+
   async #agent(id: string, signal?: AbortSignal): Promise<Agent> {
-    const running = this.#runningOf(id);
+    const running = this.#liveOf(id)?.running;
     if (running) return await running.agent(signal);
     throw new BangerError("unavailable", "Cannot reach the machine: it is not up yet");
   }

@@ -1,5 +1,6 @@
 /** Machine rows of the store. The only place that writes the `vms` table. */
 import type { Database } from "bun:sqlite";
+import type { ServiceCheck } from "#api/health.ts";
 import {
   type BootMode,
   type NetworkMode,
@@ -15,6 +16,7 @@ import { type Address, tryParseAddress } from "#net/address.ts";
 import type { PublishedPort } from "#net/ports/spec.ts";
 import type { MachineHandle } from "#vmm/driver.ts";
 import { assertTransition } from "./machine.ts";
+import type { Owner } from "./owner.ts";
 
 /** What was asked for when the machine was made, with every default filled in. */
 export interface VmSpec {
@@ -42,6 +44,8 @@ export interface VmSpec {
   isBuild?: boolean;
   /** It is removed, running or not, this long after it was made. */
   ttl_ms?: number;
+  /** It is stopped when nobody has used it for this long. */
+  idleStop_ms?: number;
   /** Absent: no. */
   restart?: RestartPolicy;
 }
@@ -53,10 +57,15 @@ export type VmIntent = "create" | "run";
 export interface VmRuntime {
   /** Kernel's boot id: after a reboot of the host none of this exists any more. */
   hostBootId: string;
+  /** Folder of its control group. */
+  cgroup?: string;
   /** Absent until the monitor runs. */
   handle?: MachineHandle;
   /** What it was given, where that is not what it was made with: a tap comes with its own address. */
   address?: string;
+  address6?: string;
+  /** Services that were looked for in it, as they were last. */
+  checks?: ServiceCheck[];
 }
 
 export interface VmRecord {
@@ -72,6 +81,8 @@ export interface VmRecord {
   exit: VmExit | undefined;
   warning: string | undefined;
   intent: VmIntent | undefined;
+  /** Undefined: the daemon. */
+  owner: Owner | undefined;
   createdAt: string;
   startedAt: string | undefined;
 }
@@ -88,6 +99,7 @@ interface Row {
   exit: string | null;
   warning: string | null;
   intent: VmIntent | null;
+  owner: string | null;
   created_at: string;
   started_at: string | null;
 }
@@ -124,6 +136,7 @@ export interface NewVm {
   imageId: string;
   kernel: string;
   spec: VmSpec;
+  owner?: Owner | undefined;
 }
 
 /** `already_exists` when the name is taken, also by a machine that another call is making. */
@@ -131,14 +144,15 @@ export function insertVm(db: Database, vm: NewVm): void {
   const name = vmName.parse(vm.name);
   try {
     db.query(
-      `INSERT INTO vms (id, name, state, image_id, kernel, spec, intent, created_at)
-       VALUES ($id, $name, 'creating', $imageId, $kernel, $spec, 'create', $createdAt)`,
+      `INSERT INTO vms (id, name, state, image_id, kernel, spec, intent, owner, created_at)
+       VALUES ($id, $name, 'creating', $imageId, $kernel, $spec, 'create', $owner, $createdAt)`,
     ).run({
       id: vm.id,
       name,
       imageId: vm.imageId,
       kernel: vm.kernel,
       spec: JSON.stringify(vm.spec),
+      owner: vm.owner ? JSON.stringify(vm.owner) : null,
       createdAt: new Date().toISOString(),
     });
   } catch (error) {
@@ -157,6 +171,7 @@ export interface VmChange {
   exit?: VmExit | null;
   warning?: string | null;
   intent?: VmIntent | null;
+  owner?: Owner | null;
   startedAt?: string;
 }
 
@@ -171,11 +186,12 @@ export function updateVm(db: Database, vm: VmRecord, change: VmChange): VmRecord
     exit: change.exit === undefined ? vm.exit : (change.exit ?? undefined),
     warning: change.warning === undefined ? vm.warning : (change.warning ?? undefined),
     intent: change.intent === undefined ? vm.intent : (change.intent ?? undefined),
+    owner: change.owner === undefined ? vm.owner : (change.owner ?? undefined),
     startedAt: change.startedAt ?? vm.startedAt,
   };
   db.query(
     `UPDATE vms SET state = $state, spec = $spec, runtime = $runtime, exit = $exit, warning = $warning,
-       intent = $intent, started_at = $startedAt
+       intent = $intent, owner = $owner, started_at = $startedAt
      WHERE id = $id`,
   ).run({
     id: next.id,
@@ -185,6 +201,7 @@ export function updateVm(db: Database, vm: VmRecord, change: VmChange): VmRecord
     exit: next.exit ? JSON.stringify(next.exit) : null,
     warning: next.warning ?? null,
     intent: next.intent ?? null,
+    owner: next.owner ? JSON.stringify(next.owner) : null,
     startedAt: next.startedAt ?? null,
   });
   return next;
@@ -192,6 +209,11 @@ export function updateVm(db: Database, vm: VmRecord, change: VmChange): VmRecord
 
 export function deleteVm(db: Database, id: string): void {
   db.query("DELETE FROM vms WHERE id = $id").run({ id });
+}
+
+/** Of a machine that runs, where it has IPv6. */
+export function machineAddress6({ runtime }: VmRecord): Address | undefined {
+  return tryParseAddress(runtime?.address6 ?? "");
 }
 
 /** Where the host and other machines reach it; undefined in the modes without an address of its own. */
@@ -220,6 +242,7 @@ export function toApi(vm: VmRecord): Vm {
     network: {
       mode: spec.network,
       ...(machineAddress(vm) ? { address: machineAddress(vm) } : {}),
+      ...(machineAddress6(vm) ? { address6: machineAddress6(vm) } : {}),
       ...(spec.network === "none" ? {} : { mac: spec.mac }),
       ...(spec.ports ? { ports: [...spec.ports] } : {}),
       ...(spec.networks ? { networks: [...spec.networks] } : {}),
@@ -234,9 +257,12 @@ export function toApi(vm: VmRecord): Vm {
           },
         }
       : {}),
+    ...(vm.owner ? { foreground: { pid: vm.owner.pid } } : {}),
+    ...(runtime?.checks?.length ? { checks: runtime.checks } : {}),
     createdAt: vm.createdAt,
     ...(spec.restart ? { restart: spec.restart } : {}),
     ...(expiryOf(vm) ? { expiresAt: expiryOf(vm) } : {}),
+    ...(spec.idleStop_ms ? { idleStop_ms: spec.idleStop_ms } : {}),
     ...(vm.startedAt ? { startedAt: vm.startedAt } : {}),
     ...(vm.exit ? { exit: vm.exit } : {}),
     ...(vm.warning ? { warning: vm.warning } : {}),
@@ -256,6 +282,7 @@ function fromRow(row: Row): VmRecord {
     exit: row.exit ? (JSON.parse(row.exit) as VmExit) : undefined,
     warning: row.warning ?? undefined,
     intent: row.intent ?? undefined,
+    owner: row.owner ? (JSON.parse(row.owner) as Owner) : undefined,
     createdAt: row.created_at,
     startedAt: row.started_at ?? undefined,
   };

@@ -5,8 +5,10 @@ import type { VmExit } from "#api/vm.ts";
 import { messageOf } from "#base/error.ts";
 import { unlaunch } from "./boot.ts";
 import type { VmDeps } from "./deps.ts";
+import { hostBootId } from "./host.ts";
 import type { Lifecycle } from "./lifecycle.ts";
-import { findVm, listVms, type VmRecord } from "./records.ts";
+import { isElsewhere } from "./owner.ts";
+import { findVm, getVm, listVms, type VmRecord } from "./records.ts";
 import { type Recovery, recoveryOf, stepOf } from "./recovery.ts";
 import { isToRestart } from "./restart.ts";
 
@@ -32,7 +34,9 @@ export class Recoverer {
    * Side by side, so that one that hangs delays no other.
    */
   async all({ isDryRun }: { isDryRun: boolean }): Promise<RepairStep[]> {
-    const left = listVms(this.#deps.db).filter(({ id }) => !this.#lifecycle.isAttended(id));
+    const left = listVms(this.#deps.db).filter(
+      (vm) => !this.#lifecycle.isAttended(vm.id) && !isElsewhere(vm, this.#deps.owner),
+    );
     if (isDryRun) {
       return left.flatMap((vm) => {
         const recovery = recoveryOf(vm);
@@ -47,11 +51,18 @@ export class Recoverer {
     return (await Promise.all(steps)).flat();
   }
 
+  /** Deals with what an earlier process has left of one machine that it ran in the foreground. */
+  async foreground(id: string): Promise<void> {
+    const { owner, runtime } = getVm(this.#deps.db, id);
+    const isOld = runtime !== undefined && runtime.hostBootId !== hostBootId();
+    if (owner || isOld) await this.#lifecycle.turns.run(id, () => this.#recover(id));
+  }
+
   async #recover(id: string): Promise<RepairStep[]> {
     const vm = findVm(this.#deps.db, id);
     if (!vm) return [];
     const recovery = recoveryOf(vm);
-    this.#lifecycle.watchExpiry(id);
+    this.#lifecycle.schedule.watchAge(id);
     if (!recovery) return [];
     const step = stepOf(vm, recovery);
     log.info("{machine}: {action}, since {detail}", { ...step });
@@ -67,7 +78,7 @@ export class Recoverer {
   /** What comes of it may need to be dealt with in turn. */
   async #carryOut(vm: VmRecord, { action }: Recovery): Promise<RepairStep[]> {
     if (action === "remove") await this.#lifecycle.removeNow(vm);
-    if (action === "start") this.#lifecycle.startAgain(vm);
+    if (action === "start") this.#lifecycle.schedule.startAgain(vm);
     if (action === "remove" || action === "start") return [];
     const handle = action === "stop" ? undefined : vm.runtime?.handle;
     const driver = this.#deps.drivers.find(({ name }) => name === handle?.driver);
@@ -78,7 +89,8 @@ export class Recoverer {
     }
     const live = this.#lifecycle.adopt(vm, machine);
     if (action === "adopt") return [];
-    await this.#lifecycle.end(live);
+    if (vm.owner) this.#lifecycle.states.set(vm.id, { intent: null, owner: null });
+    await this.#lifecycle.lives.end(live);
     // One that was made for a command goes with its end.
     return vm.spec.ephemeral ? [] : await this.#recover(vm.id);
   }
@@ -88,8 +100,9 @@ export class Recoverer {
     await Promise.all(this.#deps.drivers.map((driver) => driver.killStray(runtime)));
     await unlaunch(this.#deps, vm);
     const exit: VmExit = { reason: "unknown", at: new Date().toISOString() };
-    const isAgain = isToRestart(vm, exit.reason);
+    const isAgain = !vm.owner && isToRestart(vm, exit.reason);
     const intent = isAgain || vm.intent === "create" ? {} : { intent: null };
-    this.#lifecycle.set(vm.id, { state: "stopped", runtime: null, exit, ...intent });
+    const change = { runtime: null, exit, owner: null, ...intent };
+    this.#lifecycle.states.set(vm.id, { state: "stopped", ...change });
   }
 }

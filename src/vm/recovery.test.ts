@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import type { VmState } from "#api/vm.ts";
 import { hostBootId } from "./host.ts";
+import { assertHere, isElsewhere, thisProcess } from "./owner.ts";
 import type { VmRecord } from "./records.ts";
 import { recoveryOf, stepOf } from "./recovery.ts";
 
@@ -33,6 +34,27 @@ test("one that was made for a command goes with the daemon that ran the command"
   expect(actionOf({ state: "stopped", ephemeral: true })).toBe("remove");
 });
 
+test("one whose process in front of it is gone is ended, and not started again", () => {
+  const owner = { pid: 1, startTime_ticks: 0, hostBootId: hostBootId() };
+  expect(actionOf({ state: "running", isAlive: true, owner })).toBe("end");
+  expect(actionOf({ state: "running", isAlive: false, owner })).toBe("stop");
+  expect(actionOf({ state: "stopped", intent: "run", owner })).toBeUndefined();
+  expect(actionOf({ state: "stopped", ephemeral: true, owner })).toBe("remove");
+});
+
+test("a machine is another process's while that one lives, by pid, start time and boot", () => {
+  const here = thisProcess();
+  const vm = (owner: VmRecord["owner"]) => machine({ state: "running", owner });
+  expect(isElsewhere(vm(undefined), undefined)).toBe(false);
+  expect(isElsewhere(vm(here), here)).toBe(false);
+  expect(isElsewhere(vm(here), undefined)).toBe(true);
+  expect(isElsewhere(vm({ ...here, startTime_ticks: 1 }), undefined)).toBe(false);
+  expect(isElsewhere(vm({ ...here, hostBootId: "another" }), undefined)).toBe(false);
+  expect(() => assertHere(vm(here), "start", undefined)).toThrow(
+    `process ${process.pid} runs it in the foreground`,
+  );
+});
+
 test("a pid counts only with its start time, and only in this boot of the host", () => {
   const handle = {
     driver: "qemu" as const,
@@ -63,13 +85,14 @@ interface Case {
   intent?: VmRecord["intent"];
   isAlive?: boolean;
   ephemeral?: boolean;
+  owner?: VmRecord["owner"];
 }
 
 function actionOf(given: Case): string | undefined {
   return recoveryOf(machine(given), { isAlive: given.isAlive ?? false })?.action;
 }
 
-function machine({ state, intent, ephemeral }: Case): VmRecord {
+function machine({ state, intent, ephemeral, owner }: Case): VmRecord {
   return {
     id: "abcd",
     name: "box",
@@ -92,6 +115,7 @@ function machine({ state, intent, ephemeral }: Case): VmRecord {
     exit: undefined,
     warning: undefined,
     intent,
+    owner,
     createdAt: "2026-01-01T00:00:00.000Z",
     startedAt: undefined,
   };

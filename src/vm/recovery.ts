@@ -19,12 +19,15 @@ export function recoveryOf(vm: VmRecord, options = { isAlive: isAlive(vm) }): Re
   if (vm.state === "stopped") {
     if (vm.spec.ephemeral) return { action: "remove", why: "its command is over" };
     if (vm.intent === "create") return { action: "remove", why: "its creation was cut short" };
+    // Whoever has started it in the foreground does so again.
+    if (vm.owner) return undefined;
     if (vm.intent === "run") return { action: "start", why: "it is to run" };
     return undefined;
   }
   if (!options.isAlive) return { action: "stop", why: goneBecause(vm) };
   // The command that it was made for lost its client with the earlier daemon.
   if (vm.spec.ephemeral) return { action: "end", why: "its command lost its client" };
+  if (vm.owner) return { action: "end", why: `its process ${vm.owner.pid} in front of it is gone` };
   if (vm.state === "stopping") return { action: "end", why: "it was being stopped" };
   return { action: "adopt", why: `its process ${vm.runtime?.handle?.pid} goes on` };
 }

@@ -2,7 +2,7 @@
 import type { Database } from "bun:sqlite";
 import type { Address } from "#net/address.ts";
 import type { Names } from "#net/dns/zone.ts";
-import { findVm, listVms, machineAddress, type VmRecord } from "./records.ts";
+import { findVm, listVms, machineAddress, machineAddress6, type VmRecord } from "./records.ts";
 
 /** The host sees all machines; a machine sees itself, and those that it can reach. */
 export function machineNames(db: Database): Names {
@@ -10,9 +10,8 @@ export function machineNames(db: Database): Names {
     addressesOf(name, client) {
       const vm = findVm(db, name);
       if (!vm || vm.name !== name) return undefined;
-      const address = machineAddress(vm);
       if (!isVisible(db, vm, client)) return undefined;
-      return address ? [address] : [];
+      return addressesOf(vm);
     },
     nameOf(address: Address, client) {
       const vm = machineAt(db, address);
@@ -30,5 +29,9 @@ function isVisible(db: Database, vm: VmRecord, client: Address | undefined): boo
 }
 
 function machineAt(db: Database, address: Address): VmRecord | undefined {
-  return listVms(db).find((vm) => machineAddress(vm) === address);
+  return listVms(db).find((vm) => addressesOf(vm).includes(address));
+}
+
+function addressesOf(vm: VmRecord): Address[] {
+  return [machineAddress(vm), machineAddress6(vm)].filter((address) => address !== undefined);
 }

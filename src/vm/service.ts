@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { getLogger } from "@logtape/logtape";
 import type { ExecRequest } from "#api/exec.ts";
+import type { VmHealth } from "#api/health.ts";
 import type { MachineEvent, RepairStep } from "#api/system.ts";
 import type { Vm, VmCreate, VmExit } from "#api/vm.ts";
 import { BangerError, messageOf } from "#base/error.ts";
@@ -14,10 +15,12 @@ import { enterVm } from "./create.ts";
 import type { VmDeps } from "./deps.ts";
 import { Events } from "./events.ts";
 import { commandOf, toGuestRequest } from "./exec.ts";
-import { Lifecycle, type Live } from "./lifecycle.ts";
+import { Lifecycle, type RemoveOptions, type StopOptions } from "./lifecycle.ts";
+import type { Live } from "./lives.ts";
 import { readLog } from "./logs.ts";
 import { requireState } from "./machine.ts";
 import { VmNetworking } from "./networking.ts";
+import { assertHere } from "./owner.ts";
 import { findVm, getVm, listVms, toApi, type VmRecord } from "./records.ts";
 import { Recoverer } from "./recover.ts";
 import { sweepStrays } from "./strays.ts";
@@ -67,7 +70,7 @@ export class VmService {
       return this.show(entered.id);
     } catch (error) {
       // A machine that runs but could not be set up is kept: it can be looked into.
-      if (this.#lifecycle.live(entered.id) && !options.signal?.aborted) throw error;
+      if (this.#lifecycle.lives.get(entered.id) && !options.signal?.aborted) throw error;
       await this.remove(entered.id, { force: true }).catch((failure) =>
         log.error("cannot undo {id}: {message}", { id: entered.id, message: messageOf(failure) }),
       );
@@ -81,10 +84,28 @@ export class VmService {
     return this.show(id);
   }
 
+  /**
+   * Makes this process the one that runs the machine, which must not run; what an earlier process
+   * has left of it is dealt with first.
+   */
+  async claim(ref: string): Promise<void> {
+    const vm = getVm(this.#deps.db, ref);
+    assertHere(vm, "start", this.#deps.owner);
+    await this.#recoverer.foreground(vm.id);
+    this.#lifecycle.claim(vm.id);
+  }
+
+  /** Undefined when there is no machine of that name. */
+  find(name: string): Vm | undefined {
+    const vm = findVm(this.#deps.db, name);
+    return vm?.name === name ? toApi(vm) : undefined;
+  }
+
   /** Asks the guest to power off, waits `grace_ms`, then ends the process. A stopped machine stays stopped. */
-  async stop(ref: string, grace_ms = this.#deps.config.values["vm.stop_grace"]): Promise<Vm> {
+  async stop(ref: string, options: Partial<StopOptions> = {}): Promise<Vm> {
     const { id } = getVm(this.#deps.db, ref);
-    await this.#lifecycle.stop(id, grace_ms);
+    const grace_ms = options.grace_ms ?? this.#deps.config.values["vm.stop_grace"];
+    await this.#lifecycle.stop(id, { ...options, grace_ms });
     return this.show(id);
   }
 
@@ -101,8 +122,8 @@ export class VmService {
     if (findVm(this.#deps.db, id)) await this.remove(id, { force: true });
   }
 
-  /** Removes a machine with its disk. `force` ends it first when it runs. */
-  async remove(ref: string, options: { force?: boolean } = {}): Promise<void> {
+  /** Removes a machine with its disk. */
+  async remove(ref: string, options: RemoveOptions = {}): Promise<void> {
     const { id } = getVm(this.#deps.db, ref);
     await this.#recoverer.done(id);
     await this.#lifecycle.remove(id, options);
@@ -141,7 +162,7 @@ export class VmService {
   async wait(ref: string, signal?: AbortSignal): Promise<VmExit> {
     await this.#recoverer.done(getVm(this.#deps.db, ref).id);
     const vm = getVm(this.#deps.db, ref);
-    const live = this.#lifecycle.live(vm.id);
+    const live = this.#lifecycle.lives.get(vm.id);
     if (live) {
       const aborted = Promise.withResolvers<never>();
       const onAbort = (): void =>
@@ -165,7 +186,7 @@ export class VmService {
     },
   ) {
     const vm = getVm(this.#deps.db, ref);
-    const live = this.#lifecycle.live(vm.id);
+    const live = this.#lifecycle.lives.get(vm.id);
     const ended = live?.finished ?? Promise.resolve();
     yield* readLog(this.#deps.config.paths.vm(vm.id).console, { ...options, ended });
   }
@@ -200,21 +221,36 @@ export class VmService {
       });
     }
     const agent = await live.running.agent(options.signal);
-    return await agent.exec(
+    const stream = await agent.exec(
       toGuestRequest({ ...request, argv: [...argv] }, image.config, vm.spec.mode),
       options.signal ? { signal: options.signal } : {},
     );
+    live.use.holdUntil(stream.exited);
+    return stream;
   }
 
   /** Opens a TCP port or unix socket inside the machine. */
   async connect(ref: string, target: ConnectTarget, signal?: AbortSignal) {
-    const agent = await this.agent(ref, "connect to", signal);
-    return await agent.connect(target, signal ? { signal } : {});
+    const { live } = await this.#reach(ref, "connect to");
+    const agent = await live.running.agent(signal);
+    const connection = await agent.connect(target, signal ? { signal } : {});
+    const held = live.use.hold();
+    connection.once("close", () => held[Symbol.dispose]());
+    return connection;
+  }
+
+  /** How a machine is that runs, asked now. */
+  async health(ref: string, signal?: AbortSignal): Promise<VmHealth> {
+    const vm = getVm(this.#deps.db, ref);
+    await this.#recoverer.done(vm.id);
+    return await this.#lifecycle.checks.health(vm.id, signal);
   }
 
   /** The agent of a machine that runs; `verb` says what for, in the error of one that does not. */
   async agent(ref: string, verb: string, signal?: AbortSignal): Promise<Agent> {
-    return await (await this.#reach(ref, verb)).live.running.agent(signal);
+    const { live } = await this.#reach(ref, verb);
+    live.use.touch();
+    return await live.running.agent(signal);
   }
 
   async #reach(ref: string, verb: string): Promise<{ vm: VmRecord; live: Live }> {
@@ -224,7 +260,8 @@ export class VmService {
   }
 
   #requireLive(vm: VmRecord, verb: string): Live {
-    const live = this.#lifecycle.live(vm.id);
+    const live = this.#lifecycle.lives.get(vm.id);
+    if (!live) assertHere(vm, verb, this.#deps.owner);
     if (!live) requireState(vm, verb, []);
     if (!live) throw new BangerError("invalid_state", `Machine "${vm.name}" does not run`);
     live.running.isVisited = true;

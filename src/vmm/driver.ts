@@ -38,6 +38,10 @@ export interface BootSpec {
   kernelArgs: string[];
   drives: Drive[];
   network: NetworkDevice | undefined;
+  /** Folder of an existing control group for the process. */
+  cgroup?: string | undefined;
+  /** The machine ends when this process does, however that ends; otherwise it runs on. */
+  endsWithUs?: boolean | undefined;
 }
 
 /** What must be kept on disk to find a running machine again. JSON-safe. */

@@ -5,6 +5,8 @@ import { BangerError } from "#base/error.ts";
 import { argumentsOf, identify, isRunning, type ProcessIdentity } from "./identity.ts";
 
 const GONE_TIMEOUT_MS = 10_000;
+/** Of util-linux; it becomes the program that follows, so that pid and arguments are the program's own. */
+const TIE = ["setpriv", "--pdeathsig", "KILL", "--"];
 
 export type Child = Bun.Subprocess<"ignore", number, number>;
 
@@ -13,17 +15,29 @@ export interface OutputPaths {
   stderr: string;
 }
 
+export interface StartOptions {
+  /** Folder of an existing control group that it is started in. */
+  cgroup?: string | undefined;
+  /** It is killed when this process ends, however that ends. */
+  endsWithUs?: boolean | undefined;
+}
+
 /** Starts a program in a session of its own, with its output appended to the two files. */
-export function startDetached(argv: readonly string[], paths: OutputPaths): Child {
+export function startDetached(
+  argv: readonly string[],
+  paths: OutputPaths,
+  { cgroup, endsWithUs }: StartOptions = {},
+): Child {
   const stdout = openSync(paths.stdout, "a", 0o600);
   try {
     const stderr = openSync(paths.stderr, "a", 0o600);
     try {
-      return Bun.spawn([...argv], {
+      return Bun.spawn([...(endsWithUs ? TIE : []), ...argv], {
         stdio: ["ignore", stdout, stderr],
         detached: true,
         cwd: "/",
         env: { LC_ALL: "C", PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
+        ...(cgroup === undefined ? {} : { cgroup }),
       });
     } finally {
       closeSync(stderr);

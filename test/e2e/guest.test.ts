@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { MiB } from "#base/size.ts";
 import { type Agent, connectAgent } from "#guest/agent.ts";
+import { readAgentBinary } from "#guest/embedded.ts";
 import type { AgentEvent } from "#guest/event.ts";
 import { BOOT_MS, connect, isClean, PREPARE_MS, shell } from "#test/guest-boot.ts";
 import { busyboxRoot, makeDisk } from "#test/guest-disk.ts";
@@ -227,6 +228,7 @@ describe("direct mode, on an overlay of busybox", () => {
     const resident_kib = Number(/VmHWM:\s+(\d+)/.exec(status)?.[1]);
     expect(resident_kib).toBeGreaterThan(0);
     expect(resident_kib).toBeLessThan(1536);
+    expect(readAgentBinary().length).toBeLessThanOrEqual(150_000);
   });
 
   vmTest(

@@ -36,6 +36,19 @@ describe("a machine", () => {
     await banger.ok("vm", "rm", "silent");
   }, 120_000);
 
+  test("whose stop is called off by ^C runs on, and can be stopped again", async () => {
+    await banger.ok("vm", "create", "--name", "kept", "--net", "none", ...DIRECT);
+    const pid = await pidOf("kept");
+    process.kill(pid, "SIGSTOP");
+    const child = banger.spawn(["vm", "stop", "--grace", "10m", "kept"]);
+    await until("kept", ({ state }) => state === "stopping");
+    child.kill("SIGINT");
+    expect(await child.exited).toBe(130);
+    await until("kept", ({ state }) => state === "running");
+    await banger.ok("vm", "kill", "kept");
+    await banger.ok("vm", "rm", "kept");
+  }, 120_000);
+
   test("whose monitor is killed is stopped, with the reason", async () => {
     await banger.ok("vm", "create", "--name", "shot", "--net", "none", ...DIRECT);
     process.kill(await pidOf("shot"), "SIGKILL");
@@ -127,6 +140,10 @@ describe("what is on disk", () => {
 
 async function show(name: string): Promise<Vm> {
   return await banger.json<Vm>("vm", "show", name);
+}
+
+async function until(name: string, isSo: (vm: Vm) => boolean): Promise<void> {
+  while (!isSo(await show(name))) await Bun.sleep(50);
 }
 
 async function pidOf(name: string): Promise<number> {

@@ -98,6 +98,25 @@ describe("policies", () => {
     await untilGone("short");
   }, 120_000);
 
+  test("--idle-stop stops a machine that nobody uses, and no machine that runs a command", async () => {
+    await banger.ok("vm", "create", "--name", "idle", "--idle-stop", "3s", ...DIRECT);
+    expect((await show("idle")).idleStop_ms).toBe(3000);
+    const used = ["vm", "exec", "idle", "--", "sh", "-c", "sleep 7; echo still here"];
+    expect(await banger.ok(...used)).toBe("still here\n");
+    const stopped = await until("idle", ({ state }) => state === "stopped");
+    expect(stopped.exit?.reason).toBe("poweroff");
+    await banger.ok("vm", "rm", "idle");
+  }, 120_000);
+
+  test("a machine with more processors or disk than there are is refused with the numbers", async () => {
+    const args = ["vm", "create", "--name", "wide", "--image", "busybox", "--no-start"];
+    const cpus = await banger.call([...args, "--cpus", "64"]);
+    expect(cpus.stderr).toMatch(/it takes 64 CPUs, and this computer has \d+/);
+    const disk = await banger.call([...args, "--disk", "16000G"]);
+    expect(disk.stderr).toMatch(/its disk takes up to 16 TiB, and the file system has .+ in all/);
+    expect((await banger.json<Vm[]>("vm", "list")).map(({ name }) => name)).toEqual(["steady"]);
+  }, 60_000);
+
   test("a machine that cannot fit is refused with the numbers, and is not made", async () => {
     const args = ["--name", "huge", "--image", "busybox", "--net", "none", "--memory", "900G"];
     const { status, stderr } = await banger.call(["vm", "create", ...args]);

@@ -175,6 +175,15 @@ describe("vm run with a network", () => {
 
 describe("a machine with systemd", () => {
   const VM = "testbox";
+  const exec = (...argv: string[]) => banger.ok("vm", "exec", VM, "--", ...argv);
+  let first: string[] = [];
+
+  /** A line for each thing that no two machines may have in common. */
+  async function identity(): Promise<string[]> {
+    const files = ["/etc/machine-id", "/etc/ssh/ssh_host_ed25519_key"];
+    const sums = await exec("sha256sum", ...files);
+    return sums.trim().split("\n");
+  }
 
   test("is made of an image that has none", async () => {
     const args = ["--image", "debian-bookworm", "--name", VM, "--net", BEST_NETWORK];
@@ -189,6 +198,31 @@ describe("a machine with systemd", () => {
     expect(vm.network.mode).toBe(BEST_NETWORK);
     expect(vm.warning).toBeUndefined();
   }, 600_000);
+
+  testNeeding("root")(
+    "has an ssh server of its own that answers from the first moment",
+    async () => {
+      const { network } = await banger.json<Vm>("vm", "show", VM);
+      const options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "BatchMode=yes"];
+      const ssh = Bun.spawnSync(
+        [
+          ...["ssh", "-i", join(banger.home, "config/banger/ssh/id_ed25519")],
+          ...options.flatMap((option) => ["-o", option]),
+          ...[`root@${network.address}`, "hostname; systemctl is-active ssh"],
+        ],
+        { env: banger.env },
+      );
+      expect([ssh.stdout.toString(), ssh.exitCode]).toEqual([`${VM}\nactive\n`, 0]);
+    },
+  );
+
+  test("leaves what was installed to the machines after it", async () => {
+    const { provisioned } = await banger.json<Image>("image", "show", "debian-bookworm");
+    const fsck = Bun.spawnSync(["/sbin/e2fsck", "-fn", provisioned?.path ?? ""]);
+    expect(fsck.exitCode).toBe(0);
+    expect(await banger.ok("image", "show", "debian-bookworm")).toMatch(/Provisioned: .* on disk/);
+    first = await identity();
+  });
 
   // What comes before it makes devices, and empties /tmp.
   test("is past the beginning of its boot when it counts as made", async () => {
@@ -278,13 +312,24 @@ describe("a machine with systemd", () => {
     expect(await banger.json<Vm[]>("vm", "list")).toEqual([]);
   });
 
-  test("boots on user-mode networking as well", async () => {
-    await banger.ok("vm", "create", "--image", "debian-bookworm", "--name", VM, "--net", "user");
-    expect(await banger.ok("vm", "ssh", VM, "--", "systemctl is-active banger-vsock-agent")).toBe(
-      "active\n",
+  test("is there without installing the second time, also on user-mode networking", async () => {
+    const args = ["--image", "debian-bookworm", "--name", VM, "--net", "user"];
+    const { status, stderr } = await banger.call(["vm", "create", ...args]);
+    expect([status, stderr]).toEqual([0, expect.stringContaining("Starting systemd ...")]);
+    expect(stderr).not.toContain("Installing");
+    const units = "systemctl is-active banger-vsock-agent ssh; systemctl --failed --no-legend";
+    expect(await banger.ok("vm", "ssh", VM, "--", units)).toBe("active\nactive\n");
+    expect(await exec("cat", "/proc/mounts")).toMatch(/^\/dev\/vdc \/run\/banger\/disk ext4 rw/m);
+  }, 600_000);
+
+  test("shares nothing with the first that is a machine's own", async () => {
+    const second = await identity();
+    expect(second.map((line, index) => line === first[index])).not.toContain(true);
+    expect(await exec("ls", "/var/log/dpkg.log", "/var/lib/banger").catch(() => "none")).toBe(
+      "none",
     );
     await banger.ok("vm", "rm", "--force", VM);
-  }, 600_000);
+  });
 });
 
 describe("a machine in direct mode that stays", () => {

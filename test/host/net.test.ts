@@ -72,7 +72,7 @@ hostTest("a machine in host mode reaches the host and not the outside", async ()
 });
 
 hostTest(
-  "the host is deaf to IPv6 of its guests, and the bridge keeps its hardware address",
+  "the host configures nothing by what guests say, and the bridge keeps its hardware address",
   async () => {
     await using lab = await NetLab.create();
     const daemon = lab.daemon();
@@ -81,9 +81,14 @@ hostTest(
     const before = await hardware();
     await attach(daemon, newId());
     expect(await hardware()).toBe(before);
-    for (const device of ["banger0", tap]) {
-      const key = `/proc/sys/net/ipv6/conf/${device}/disable_ipv6`;
-      expect((await lab.run("host", ["cat", key])).trim()).toBe("1");
+    for (const [setting, value] of [
+      [`${tap}/disable_ipv6`, "1"],
+      ["banger0/accept_ra", "0"],
+      ["banger0/autoconf", "0"],
+      ["banger0/accept_redirects", "0"],
+    ]) {
+      const path = `/proc/sys/net/ipv6/conf/${setting}`;
+      expect((await lab.run("host", ["cat", path])).trim()).toBe(value ?? "");
     }
   },
 );

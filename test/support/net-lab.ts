@@ -8,17 +8,21 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
+import type { TapAttachment } from "#net/attachment.ts";
 import type { NetAnswer, NetCall, WorkerConfig } from "./net-worker.ts";
 
 /** The host's address towards the outside, as the outside sees masqueraded packets. */
 export const HOST_OUTSIDE = "198.51.100.1";
 export const OUTSIDE = "198.51.100.2";
+export const HOST_OUTSIDE6 = "2001:db8:ff::1";
+export const OUTSIDE6 = "2001:db8:ff::2";
 export const UPLINK_MTU = 1400;
 const PORT = 7777;
 
 /** A TCP server that tells each client its address, and a client that prints what it is told. */
-const SERVER = `Bun.listen({ hostname: "0.0.0.0", port: ${PORT},
-  socket: { open(s) { s.end(s.remoteAddress); }, data() {} } }); console.log("ready");`;
+const SERVER = `for (const host of ["0.0.0.0", "::"]) await new Promise((done) =>
+  require("node:net").createServer((s) => { s.on("error", () => {}); s.end(s.remoteAddress); })
+    .listen({ host, port: ${PORT}, ipv6Only: true }, done)); console.log("ready");`;
 const CLIENT = `const [host, ms] = process.argv.slice(1);
   setTimeout(() => process.exit(1), Number(ms));
   await Bun.connect({ hostname: host, port: ${PORT}, socket: {
@@ -54,13 +58,22 @@ export function asUser(uid: number): string[] {
   return ["setpriv", `--reuid=${uid}`, `--regid=${uid}`, "--clear-groups", "--bounding-set=-all"];
 }
 
+function uplink6(outside: string): string[] {
+  return [
+    `addr add ${HOST_OUTSIDE6}/64 dev uplink0 nodad`,
+    `-n ${outside} addr add ${OUTSIDE6}/64 dev eth0 nodad`,
+    `route add default via ${OUTSIDE6}`,
+  ];
+}
+
 export class NetLab implements AsyncDisposable {
   readonly #prefix = `bgrlab${randomBytes(3).toString("hex")}`;
   readonly #namespaces: string[] = [];
   readonly #children: Bun.Subprocess[] = [];
   #folder: string | undefined;
 
-  static async create(): Promise<NetLab> {
+  /** `uplink6`: the outside is there over IPv6 as well. */
+  static async create(options: { uplink6?: boolean } = {}): Promise<NetLab> {
     const lab = new NetLab();
     try {
       await lab.#addNamespace("host");
@@ -74,6 +87,7 @@ export class NetLab implements AsyncDisposable {
         `-n ${lab.netns("outside")} addr add ${OUTSIDE}/24 dev eth0`,
         `-n ${lab.netns("outside")} link set dev eth0 up`,
         `route add default via ${OUTSIDE}`,
+        ...(options.uplink6 ? uplink6(lab.netns("outside")) : []),
       );
       await lab.#serve("host");
       await lab.#serve("outside");
@@ -113,8 +127,9 @@ export class NetLab implements AsyncDisposable {
     const names = links.map((link) => [link.ifname, link.addr_info.map(({ local }) => local)]);
     const routes = await this.run("host", ["ip", "route", "show", "table", "all"]);
     const rules = await this.run("host", ["nft", "list", "ruleset"]);
-    // Whether somebody is plugged in is not what is compared.
-    return [JSON.stringify(names), routes.replaceAll(" linkdown", ""), rules].join("\n");
+    // Whether somebody is plugged in is not what is compared, nor whether this computer routes IPv6.
+    const kept = routes.replaceAll(" linkdown", "").replaceAll(/^(multicast|anycast) .*\n/gm, "");
+    return [JSON.stringify(names), kept, rules].join("\n");
   }
 
   daemon(options: DaemonOptions = {}): NetDaemon {
@@ -173,18 +188,23 @@ export class NetLab implements AsyncDisposable {
    */
   async plug(
     name: string,
-    attachment: { tap: string; mac: string; address: string; gateway: string },
+    attachment: Pick<
+      TapAttachment,
+      "tap" | "mac" | "address" | "gateway" | "address6" | "gateway6"
+    >,
     user_uid?: number,
   ): Promise<void> {
     await this.#addNamespace(name);
     const cable = new URL("./tap-cable.ts", import.meta.url).pathname;
-    const { tap, mac, address, gateway } = attachment;
+    const { tap, mac, address, gateway, address6, gateway6 } = attachment;
     const netns = `/run/netns/${this.netns(name)}`;
     const opener = user_uid === undefined ? [] : [String(user_uid)];
     const open = user_uid === undefined ? [] : this.withTun();
     const argv = [...open, process.execPath, cable, tap, netns, mac, ...opener];
     await this.#untilReady(this.#spawn("host", argv));
     await this.ip(name, `addr add ${address} dev eth0`, `route add default via ${gateway}`);
+    if (address6) await this.ip(name, `addr add ${address6} dev eth0 nodad`);
+    if (gateway6) await this.ip(name, `route add default via ${gateway6}`);
     await this.#serve(name);
   }
 

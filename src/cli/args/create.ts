@@ -15,7 +15,7 @@ export function createRequest(
   flags: Omit<MachineFlags, "env" | "envFile">,
   environment: Pick<MachineFlags, "env" | "envFile">,
 ): VmCreate {
-  const { name, needs, mode, cpus, memory, disk, restart, ttl } = flags;
+  const { name, needs, mode, cpus, memory, disk, restart, ttl, idleStop } = flags;
   const kernel = kernelOf(flags);
   const network = networkOf(flags);
   const env = readEnvironment(environment);
@@ -35,6 +35,7 @@ export function createRequest(
     ...(flags.allow.length > 0 || flags.denyAll ? { policy: { allow: flags.allow } } : {}),
     ...(restart === undefined ? {} : { restart }),
     ...(ttl === undefined ? {} : { ttl_ms: ttl }),
+    ...(idleStop === undefined ? {} : { idleStop_ms: idleStop }),
     ...(env === undefined ? {} : { env }),
   };
 }

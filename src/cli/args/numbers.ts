@@ -17,6 +17,11 @@ export function durationArg(text: string): number {
   return parseDuration(text);
 }
 
+/** 0 for "never". */
+export function durationOrNeverArg(text: string): number {
+  return text === "never" ? 0 : parseDuration(text);
+}
+
 export function countArg(text: string): number {
   const count = Number(text);
   if (/^\d+$/.test(text) && Number.isSafeInteger(count)) return count;

@@ -91,9 +91,20 @@ test("daemon logs -f goes on with what is added", async () => {
   expect(child.exitCode).toBe(130);
 });
 
+test("daemon enable --print prints a unit that systemd takes, with the folders of now", async () => {
+  const { stdout, exitCode } = await banger("daemon", "enable", "--print");
+  expect(exitCode).toBe(0);
+  expect(stdout).toContain(`Environment="XDG_STATE_HOME=${folder}/state"\n`);
+  expect(stdout).toMatch(/^Type=notify\nExecStart=".+" "daemon" "run"$/m);
+  // Without it a stop of the unit would take the machines along.
+  expect(stdout).toContain("KillMode=process\nDelegate=yes\n");
+});
+
 test("formatLogLine() shows a record's time, level and message, and nothing that moves a cursor", () => {
   const record = { "@timestamp": "T", level: "WARN", message: "m\u001b[2J", logger: "x" };
   expect(formatLogLine(JSON.stringify(record))).toBe("T WARN m");
+  const called = { ...record, message: "done", properties: { call: "a1b2" } };
+  expect(formatLogLine(JSON.stringify(called))).toBe("T WARN [a1b2] done");
   expect(formatLogLine("plain\u0007")).toBe("plain");
   expect(formatLogLine("{broken")).toBe("{broken");
 });

@@ -7,15 +7,16 @@ import { safeLine } from "#cli/print/text.ts";
 /** Of the end of the log, where the lines asked for are looked for. */
 const TAIL_MAX_BYTES = 4 * MiB;
 
-/** "2026-11-20T10:00:00.000Z INFO message" of a JSON line; any other line as it is. */
+/** "2026-11-20T10:00:00.000Z INFO [call] message" of a JSON line; any other line as it is. */
 export function formatLogLine(line: string): string {
   const record = parse(line);
   if (!record) return safeLine(line);
   const { "@timestamp": time, level, message, properties } = record;
-  const stack = (properties as { stack?: unknown } | undefined)?.stack;
+  const { stack, call } = (properties ?? {}) as { stack?: unknown; call?: unknown };
+  const id = typeof call === "string" ? ` [${call}]` : "";
   const trace =
     typeof stack === "string" ? `\n${stack.split("\n").slice(1).map(safeLine).join("\n")}` : "";
-  return `${safeLine(`${time} ${String(level).toUpperCase()} ${message}`)}${trace}`;
+  return `${safeLine(`${time} ${String(level).toUpperCase()}${id} ${message}`)}${trace}`;
 }
 
 /** The last `count` lines after the byte `from`; none when there is no such file. */

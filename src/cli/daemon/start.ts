@@ -8,6 +8,7 @@ import type { Paths } from "#config/paths.ts";
 import { formatLogLine, lastLines, sizeOf } from "./log-lines.ts";
 import { selfCommand } from "./self.ts";
 import { daemonStatus } from "./status.ts";
+import { startUnit } from "./unit.ts";
 
 /** Reconciling many machines takes a while; a daemon that is not there by then hangs. */
 const READY_TIMEOUT_MS = 60_000;
@@ -18,6 +19,10 @@ const SHOWN_LINES = 10;
 
 /** Throws `unavailable` with the daemon's last words when it ends instead. */
 export async function startDaemon(paths: Paths, signal: AbortSignal): Promise<DaemonStatus> {
+  if (await startUnit(paths, signal)) {
+    const status = await daemonStatus(paths, signal);
+    if (status) return status;
+  }
   const logged = sizeOf(paths.daemonLog);
   const deadline_ms = performance.now() + READY_TIMEOUT_MS;
   let child = spawnDaemon(paths);

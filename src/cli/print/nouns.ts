@@ -2,8 +2,10 @@
 import type { Image } from "#api/image.ts";
 import type { Kernel } from "#api/kernel.ts";
 import type { Vm } from "#api/vm.ts";
+import { formatDuration } from "#base/duration.ts";
 import { formatSize, MiB } from "#base/size.ts";
 import { ago } from "./ago.ts";
+import { checksText } from "./health.ts";
 import { policyText, portText } from "./network.ts";
 import { pairs, table } from "./table.ts";
 
@@ -37,14 +39,18 @@ export function vmText(vm: Vm): string {
     ["Disk", formatSize(vm.disk_bytes)],
     ["Network", vm.network.mode],
     ["Address", vm.network.address],
+    ["IPv6 address", vm.network.address6],
     ["MAC", vm.network.mac],
     ["Networks", vm.network.networks?.join(", ")],
     ["May reach", vm.network.policy && policyText(vm.network.policy)],
     ["Ports", vm.network.ports?.map(portText).join(", ")],
     ["Monitor", vm.vmm && `${vm.vmm.driver} (${vm.vmm.accelerator}), pid ${vm.vmm.pid}`],
+    ["Foreground", vm.foreground && `pid ${vm.foreground.pid}`],
+    ["Checks", checksText(vm.checks)],
     ["Created", `${vm.createdAt} (${ago(vm.createdAt)})`],
     ["Restart", vm.restart],
     ["Expires", vm.expiresAt],
+    ["Idle stop", vm.idleStop_ms ? `after ${formatDuration(vm.idleStop_ms)}` : undefined],
     ["Started", vm.startedAt && `${vm.startedAt} (${ago(vm.startedAt)})`],
     ["Last exit", vm.exit && `${vm.exit.reason} at ${vm.exit.at}`],
     ["Exit detail", vm.exit?.detail],

@@ -23,6 +23,17 @@ export const daemonCommands = group("The background service, started when it is 
     },
     examples: ["banger daemon logs -f"],
   }),
+  enable: command({
+    brief: "Let systemd start the daemon at boot, and with it the machines that are to run",
+    details:
+      "Writes and starts a unit of yours. It also gives the daemon a control group, in which it can hold each machine to its memory and processors.",
+    flags: { print: toggle("--print", "Only print the unit") },
+    examples: ["banger daemon enable", "banger daemon enable --print"],
+  }),
+  disable: command({
+    brief: "Take that back; machines run on",
+    examples: ["banger daemon disable"],
+  }),
   run: command({
     brief: "Be the daemon, in the foreground",
     details: "For service managers: the log goes to standard error.",

@@ -1,5 +1,12 @@
 /** Flags that several commands share. */
-import { countArg, diskArg, durationArg, memoryArg, textArg } from "#cli/args/numbers.ts";
+import {
+  countArg,
+  diskArg,
+  durationArg,
+  durationOrNeverArg,
+  memoryArg,
+  textArg,
+} from "#cli/args/numbers.ts";
 import { choice, list, toggle, value } from "./types.ts";
 
 /** On every command. */
@@ -61,6 +68,11 @@ export const machineFlags = {
     "on-failure",
     "always",
   ]),
+  idleStop: value(
+    "--idle-stop <duration>",
+    "Stop it when nobody has used it for so long, such as 30m; default: never",
+    durationOrNeverArg,
+  ),
   ttl: value("--ttl <duration>", "Remove it, running or not, when it is this old", durationArg),
   ...environmentFlags,
 };

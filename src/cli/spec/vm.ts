@@ -29,7 +29,7 @@ export const vmCommands = group("Machines: make, run, enter, stop", {
   run: command({
     brief: "Run a command in a new machine and remove the machine afterwards",
     details:
-      "The exit status is the command's own, 128 + n if signal n ended it. Signals are passed on.",
+      "The exit status is the command's own, 128 + n if signal n ended it. Signals are passed on.\nWith --foreground it may be the name of a machine, which is started, and stopped by SIGTERM.",
     args: {
       image: one("Image by name, or a reference to pull", { completes: "image" }),
       command: any("Command and its arguments; default: the image's own"),
@@ -38,6 +38,10 @@ export const vmCommands = group("Machines: make, run, enter, stop", {
       ...commandFlags,
       rm: toggle("--rm", "Remove the machine afterwards (the default)"),
       keep: toggle("--keep", "Keep the machine, stopped, afterwards"),
+      foreground: toggle(
+        "--foreground",
+        "Be the machine: no daemon, signals, readiness and logs as a service manager wants them",
+      ),
       entrypoint: value("--entrypoint <program>", "Replace the image's entrypoint", textArg),
       ...machineFlags,
     },
@@ -46,6 +50,7 @@ export const vmCommands = group("Machines: make, run, enter, stop", {
       "banger vm run debian:bookworm -- uname -a",
       "banger vm run -it alpine sh",
       "echo hello | banger vm run -i debian:bookworm tr a-z A-Z",
+      "banger vm run --foreground web",
       "banger vm run --memory 4G -e DEBUG=1 ghcr.io/example/tool:1.2 --help",
     ],
   }),
@@ -110,6 +115,13 @@ export const vmCommands = group("Machines: make, run, enter, stop", {
     aliases: ["inspect"],
     args: { vm: machine },
     examples: ["banger vm show testbox", "banger vm show --json testbox"],
+  }),
+  health: command({
+    brief: "Ask a machine that runs how it is",
+    details:
+      'Services are looked for on ports of the guest: those of the image\'s label banger.checks ("web=8080,db=5432"), and those of the key vm.checks that answer.',
+    args: { vm: machine },
+    examples: ["banger vm health testbox", "banger vm health --json testbox"],
   }),
   exec: command({
     brief: "Run a command in a running machine",

@@ -14,22 +14,38 @@ export type Base = ReturnType<typeof handlerBase>;
 
 export function handlerBase(services: Services) {
   const { calls } = services;
-  const os = implement(contract).use(({ next, path }) =>
-    inCall(path.join("."), async () => {
+  const os = implement(contract).use(({ next, path, procedure }) => {
+    const isRead = procedure["~orpc"].route.method === "GET";
+    return inCall({ procedure: path.join("."), isRead }, async () => {
       try {
         const result = await next();
-        calls.add(path.join("."), "ok");
+        // A stream has only begun.
+        if (!isStream(result.output)) ended("ok");
         return result;
       } catch (error) {
         throw failed(error);
       }
-    }),
-  );
+    });
+  });
+
+  /** Counts the call and logs it with its id; what changes nothing is of no interest to most. */
+  function ended(outcome: string, message?: string): void {
+    const call = currentCall();
+    if (!call) return;
+    calls.add(call.procedure, outcome);
+    const elapsed_ms = Math.round(performance.now() - call.began_ms);
+    const told = { procedure: call.procedure, elapsed_ms, outcome, message };
+    const text =
+      message === undefined
+        ? "{procedure} took {elapsed_ms} ms"
+        : "{procedure} failed after {elapsed_ms} ms, {outcome}: {message}";
+    if (call.isRead) log.debug(text, told);
+    else log.info(text, told);
+  }
 
   function failed(error: unknown) {
     const mapped = toOrpcError(error);
-    calls.add(currentCall(), mapped.code);
-    log.debug("call failed: {code}, {message}", { code: mapped.code, message: mapped.message });
+    ended(mapped.code, mapped.message);
     return mapped;
   }
 
@@ -39,7 +55,9 @@ export function handlerBase(services: Services) {
     const inThisCall = AsyncLocalStorage.snapshot();
     return (async function* () {
       try {
-        return yield* withProgress(signal, (options) => inThisCall(work, options));
+        const result = yield* withProgress(signal, (options) => inThisCall(work, options));
+        inThisCall(ended, "ok");
+        return result;
       } catch (error) {
         throw inThisCall(failed, error);
       }
@@ -57,4 +75,8 @@ export function handlerBase(services: Services) {
   }
 
   return { os, stream, events, services };
+}
+
+function isStream(output: unknown): boolean {
+  return typeof output === "object" && output !== null && Symbol.asyncIterator in output;
 }

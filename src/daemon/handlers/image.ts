@@ -1,4 +1,7 @@
 /** What is asked of images. */
+
+import { BangerError } from "#base/error.ts";
+import { tryStopWork } from "#daemon/lock.ts";
 import { provisionImage } from "#daemon/provision.ts";
 import type { Base } from "./base.ts";
 
@@ -55,7 +58,17 @@ export function imageHandlers({ os, stream, services }: Base) {
       images.unprovision(input.name);
       return {};
     }),
-    gc: os.image.gc.handler(({ input, signal }) => images.gc(input, { signal })),
+    gc: os.image.gc.handler(async ({ input, signal }) => {
+      using alone = tryStopWork(services.config.paths.workLock);
+      if (alone) return await images.gc(input, { signal });
+      throw new BangerError(
+        "conflict",
+        "Cannot free anything: a machine is being made in the foreground",
+        {
+          hint: "Try again in a moment",
+        },
+      );
+    }),
     remove: os.image.remove.handler(({ input }) => {
       images.remove(input.name);
       return {};

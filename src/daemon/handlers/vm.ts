@@ -8,23 +8,26 @@ export function vmHandlers({ os, stream, services }: Base) {
   return {
     list: os.vm.list.handler(() => vms.list()),
     show: os.vm.show.handler(({ input }) => vms.show(input.name)),
+    health: os.vm.health.handler(({ input, signal }) => vms.health(input.name, signal)),
     create: os.vm.create.handler(({ input, signal }) =>
       stream(signal, (work) => vms.create(input, work)),
     ),
     start: os.vm.start.handler(({ input, signal }) =>
       stream(signal, (work) => vms.start(input.name, work)),
     ),
-    stop: os.vm.stop.handler(({ input }) => vms.stop(input.name, input.grace_ms)),
+    stop: os.vm.stop.handler(({ input, signal }) =>
+      vms.stop(input.name, { ...graceOf(input), signal }),
+    ),
     restart: os.vm.restart.handler(({ input, signal }) =>
       stream(signal, async (work) => {
         work.onProgress({ step: "stop", message: `Stopping ${input.name}` });
-        await vms.stop(input.name, input.grace_ms);
+        await vms.stop(input.name, { ...graceOf(input), signal: work.signal });
         return await vms.start(input.name, work);
       }),
     ),
     kill: os.vm.kill.handler(({ input }) => vms.kill(input.name)),
-    remove: os.vm.remove.handler(async ({ input }) => {
-      await vms.remove(input.name, { force: input.force ?? false });
+    remove: os.vm.remove.handler(async ({ input, signal }) => {
+      await vms.remove(input.name, { force: input.force, signal });
       return {};
     }),
     prune: os.vm.prune.handler(() => vms.prune()),
@@ -39,4 +42,9 @@ export function vmHandlers({ os, stream, services }: Base) {
     }),
     sshIdentity: os.vm.sshIdentity.handler(({ input }) => vms.sshIdentity(input.name)),
   };
+}
+
+/** Without one, the configuration's. */
+function graceOf({ grace_ms }: { grace_ms?: number | undefined }): { grace_ms?: number } {
+  return grace_ms === undefined ? {} : { grace_ms };
 }

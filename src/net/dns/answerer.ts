@@ -23,6 +23,7 @@ export interface Origin {
   address: Address;
   /** The subnet that the server listens for; undefined for the host's own programs. */
   subnet: Cidr | undefined;
+  subnet6?: Cidr | undefined;
   udp: boolean;
 }
 
@@ -62,7 +63,7 @@ export class Answerer {
     const own = answerFromZone(query, {
       names: this.#options.names,
       client: isMachine ? origin.address : undefined,
-      subnets: origin.subnet ? [origin.subnet] : [],
+      subnets: [origin.subnet, origin.subnet6].filter((each) => each !== undefined),
     });
     if (own) return own;
     const isTransfer = query.type === RecordType.AXFR || query.type === RecordType.IXFR;

@@ -20,16 +20,24 @@ const MAX_TCP_OF_CLIENT = 8;
 /** Between two questions on one connection. */
 const TCP_IDLE_MS = 10_000;
 
+export interface ServeOptions {
+  /** Default 53. */
+  port?: number | undefined;
+  /** The machines' IPv6 block, whose addresses are nobody else's to name. */
+  subnet6?: Cidr | undefined;
+}
+
 /** What the network needs of a DNS server for its machines. */
 export interface GuestDns {
   /** Whether machines are answered at this gateway from now on; false when the port cannot be had. */
-  serve(gateway: Cidr, options?: { port?: number | undefined }): Promise<boolean>;
+  serve(gateway: Cidr, options?: ServeOptions): Promise<boolean>;
 }
 
 interface Listener {
   address: Address;
   port: number;
   subnet: Cidr | undefined;
+  subnet6: Cidr | undefined;
   close(): void;
 }
 
@@ -42,16 +50,17 @@ export class DnsServer implements GuestDns, AsyncDisposable {
   }
 
   /** `gateway` is the host's address on the bridge, which has to be there, with its prefix. */
-  async serve(gateway: Cidr, options: { port?: number | undefined } = {}): Promise<boolean> {
+  async serve(gateway: Cidr, options: ServeOptions = {}): Promise<boolean> {
     const [address, subnet] = [addressOf(gateway), networkOf(gateway)];
-    const port = options.port ?? DNS_PORT;
+    const { port = DNS_PORT, subnet6 } = options;
     const known = this.#listeners.find((each) => each.address === address && each.port === port);
     if (known) {
       known.subnet = subnet;
+      known.subnet6 = subnet6;
       return true;
     }
     try {
-      await this.#listen({ address, port, subnet });
+      await this.#listen({ address, port, subnet, subnet6 });
       return true;
     } catch (error) {
       const errno = errnoOf(error);
@@ -68,7 +77,12 @@ export class DnsServer implements GuestDns, AsyncDisposable {
   /** For programs of the host: the machines' names and nothing else. Gives the port; 0 takes any. */
   async listenLocal(port: number): Promise<number> {
     try {
-      return await this.#listen({ address: parseAddress("127.0.0.1"), port, subnet: undefined });
+      return await this.#listen({
+        address: parseAddress("127.0.0.1"),
+        port,
+        subnet: undefined,
+        subnet6: undefined,
+      });
     } catch (error) {
       const isTaken = errnoOf(error) === "EADDRINUSE";
       throw new BangerError(
@@ -157,10 +171,10 @@ export class DnsServer implements GuestDns, AsyncDisposable {
 function originOf(listener: Listener, from: string) {
   const address = tryParseAddress(from);
   if (!address) return undefined;
-  const { subnet } = listener;
+  const { subnet, subnet6 } = listener;
   const isHost = address === listener.address || address.startsWith("127.");
-  if (isHost) return { address, subnet: undefined };
-  return subnet && contains(subnet, address) ? { address, subnet } : undefined;
+  if (isHost) return { address, subnet: undefined, subnet6 };
+  return subnet && contains(subnet, address) ? { address, subnet, subnet6 } : undefined;
 }
 
 /** Messages with their length in front, one after another (RFC 7766), until either side has enough. */

@@ -23,7 +23,7 @@ export function parsePolicyTable(objects: readonly unknown[] = []): PolicyTable 
     const verdict = name.split("_")[0];
     if (verdict === "allowed" || verdict === "denied") {
       table.seen.push(...elements.flatMap((each) => parseSeen(each, verdict) ?? []));
-    } else if (verdict === "name") {
+    } else if (verdict === "name" || verdict === "name6") {
       const addresses = elements.map((each) => ({
         address: text(each, "val"),
         left_s: number(each, "expires"),

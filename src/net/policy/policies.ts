@@ -20,7 +20,11 @@ const MAX_HOLD_S = 86_400;
 const MAX_LOGGED_NAMES = 1000;
 
 /** A name can lead anywhere its owner likes: never to the host itself, nor to its neighbours on the wire. */
-const NEVER_BY_NAME = ["0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3"].map(parseCidr);
+const NEVER_BY_NAME = [
+  ...["0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3"],
+  // Unspecified, loopback, IPv4 in disguise; link-local; multicast.
+  ...["::/96", "::ffff:0:0/96", "64:ff9b::/96", "fe80::/10", "ff00::/8"],
+].map(parseCidr);
 
 interface Entry {
   machine: PolicyMachine;
@@ -139,15 +143,13 @@ async function hold(
   addresses: readonly ResolvedAddress[],
 ): Promise<void> {
   log(entry, name, "allowed");
-  const sets = new Set(
-    entry.policy.rules.flatMap(({ target }) =>
-      target.kind === "name" && matchesName(target, name) ? nameSet(target) : [],
-    ),
+  const targets = entry.policy.rules.flatMap(({ target }) =>
+    target.kind === "name" && matchesName(target, name) ? target : [],
   );
   const now_ms = Date.now();
-  const due = addresses.filter(({ address }) => mayBeNamed(address, entry.machine.gateway));
-  const changes = [...sets].flatMap((set) =>
-    due.flatMap(({ address, ttl_s }) => {
+  const due = addresses.filter(({ address }) => mayBeNamed(address, entry.machine.gateways));
+  const changes = due.flatMap(({ address, ttl_s }) =>
+    [...new Set(targets.map((each) => nameSet(each, familyOf(address))))].flatMap((set) => {
       const held_ms = entry.held.get(`${set} ${address}`) ?? 0;
       if (held_ms > now_ms + ttl_s * 1000) return [];
       const hold_s = Math.min(Math.max(ttl_s * 2, MIN_HOLD_S), MAX_HOLD_S);
@@ -172,8 +174,8 @@ function renderHold(
   return `${added}delete ${element} }\n${added}`;
 }
 
-function mayBeNamed(address: Address, gateway: Address): boolean {
-  if (familyOf(address) !== 4 || address === gateway) return false;
+function mayBeNamed(address: Address, gateways: readonly Address[]): boolean {
+  if (gateways.includes(address)) return false;
   return !NEVER_BY_NAME.some((block) => contains(block, address));
 }
 

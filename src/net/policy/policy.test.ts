@@ -28,6 +28,14 @@ test("parsePolicy() takes names, suffixes, addresses and blocks, each with a por
     ],
   });
   expect(parsePolicy([])).toEqual({ rules: [] });
+  const six = ["2001:DB8::7", "[2001:db8::7]:443", "[2001:db8::7]", "fd00::/8", "[fd00::/8]:80"];
+  expect(parsePolicy(six).rules.map(({ target, port }) => ({ target, port })) as object).toEqual([
+    { target: { kind: "block", block: "2001:db8::7/128" }, port: undefined },
+    { target: { kind: "block", block: "2001:db8::7/128" }, port: 443 },
+    { target: { kind: "block", block: "2001:db8::7/128" }, port: undefined },
+    { target: { kind: "block", block: "fd00::/8" }, port: undefined },
+    { target: { kind: "block", block: "fd00::/8" }, port: 80 },
+  ]);
 });
 
 test("parsePolicy() refuses what could mean something else", () => {
@@ -45,8 +53,12 @@ test("parsePolicy() refuses what could mean something else", () => {
     ["a; accept", "invalid_argument"],
     ["https://example.com", "invalid_argument"],
     ["web.vm", "invalid_argument"],
-    ["fd00::1", "unsupported"],
-    ["[fd00::1]:443", "unsupported"],
+    ["fd00::1:443:", "invalid_argument"],
+    ["[fd00::1", "invalid_argument"],
+    ["[fd00::1]443", "invalid_argument"],
+    ["[fd00::1]:0", "invalid_argument"],
+    ["[example.com]:443", "invalid_argument"],
+    ["fd00::/129", "invalid_argument"],
     ["x".repeat(400), "invalid_argument"],
   ];
   for (const [text, code] of cases) {
@@ -67,25 +79,31 @@ test("whatever is taken can stand in a rule set", () => {
     machineId: "m",
     tap: "bgr-x",
     address: parseAddress("10.241.0.2"),
+    addresses6: [parseAddress("fd00::2")],
     bridge: "banger0",
-    gateway: parseAddress("10.241.0.1"),
+    gateways: [parseAddress("10.241.0.1")],
     dnsPort: 53,
   };
+  const ipV6 = fc.ipV6().map((address) => `[${address}]`);
   fc.assert(
-    fc.property(fc.oneof(fc.string(), fc.domain(), fc.ipV4()), fc.nat(70_000), (text, port) => {
-      let policy: ReturnType<typeof parsePolicy>;
-      try {
-        policy = parsePolicy([`${text}:${port}`]);
-      } catch (error) {
-        expect(error).toBeInstanceOf(BangerError);
-        return;
-      }
-      const rendered = renderPolicy(machine, policy);
-      const rule = rendered.split("\n").find((line) => line.includes("goto allow")) ?? "";
-      expect(rule).toMatch(
-        /^ip daddr (@name_[0-9a-f]{12}|[\d.]+\/\d+) meta l4proto \{ tcp, udp \} th dport \d+ counter name rule_0 goto allow$/,
-      );
-    }),
+    fc.property(
+      fc.oneof(fc.string(), fc.domain(), fc.ipV4(), ipV6),
+      fc.nat(70_000),
+      (text, port) => {
+        let policy: ReturnType<typeof parsePolicy>;
+        try {
+          policy = parsePolicy([`${text}:${port}`]);
+        } catch (error) {
+          expect(error).toBeInstanceOf(BangerError);
+          return;
+        }
+        const rendered = renderPolicy(machine, policy);
+        const rule = rendered.split("\n").find((line) => line.includes("goto allow")) ?? "";
+        expect(rule).toMatch(
+          /^(ip daddr (@name_[0-9a-f]{12}|[\d.]+\/\d+)|ip6 daddr [\da-f:.]+\/\d+) meta l4proto \{ tcp, udp \} th dport \d+ counter name rule_0 goto allow$/,
+        );
+      },
+    ),
   );
 });
 
@@ -104,8 +122,9 @@ test("a suffix matches what is below it, and a name itself only", () => {
 test("a set of addresses keeps its name from one version of a policy to the next", () => {
   const [a, b, c] = [targetOf("a.test"), targetOf("a.test:443"), targetOf("*.a.test")];
   if (a.kind !== "name" || b.kind !== "name" || c.kind !== "name") throw new Error("no names");
-  expect(nameSet(a)).toBe(nameSet(b));
-  expect(nameSet(a)).not.toBe(nameSet(c));
+  expect(nameSet(a, 4)).toBe(nameSet(b, 4));
+  expect(nameSet(a, 4)).not.toBe(nameSet(c, 4));
+  expect(nameSet(a, 4)).not.toBe(nameSet(a, 6));
 });
 
 test("parsePolicyTable() lives through whatever it is given", () => {

@@ -1,6 +1,7 @@
 /** What a machine may reach: a list of names and address blocks, each with a port or without. */
 import { BangerError } from "#base/error.ts";
 import {
+  bitsOf,
   type Cidr,
   familyOf,
   joinCidr,
@@ -36,8 +37,8 @@ export type PolicyTarget =
 
 /**
  * Takes rules as in `--allow HOST|CIDR[:PORT]`: "example.com", "*.example.com:443", "192.0.2.7",
- * "192.0.2.0/24:80". An empty list denies everything. Errors: `invalid_argument`,
- * `limit_exceeded`, and `unsupported` for IPv6, which machines do not have.
+ * "192.0.2.0/24:80", "[2001:db8::7]:443". An empty list denies everything. Errors: `invalid_argument`,
+ * `limit_exceeded`.
  */
 export function parsePolicy(allow: readonly string[]): Policy {
   if (allow.length > MAX_RULES) {
@@ -85,22 +86,26 @@ export function assertEnforceable({ rules }: Policy, { isOwn }: { isOwn: boolean
 
 function parseRule(text: string): PolicyRule {
   if (text.length > MAX_RULE_LENGTH) throw wrong(text.slice(0, MAX_RULE_LENGTH));
-  if (/^\[|::|:.*:/.test(text)) {
-    throw new BangerError("unsupported", `Cannot allow "${text}": machines have no IPv6`, {
-      hint: "Allow the name, or an IPv4 address",
-    });
-  }
-  const match = /^([^:]+?)(?::(\d{1,5}))?$/.exec(text.trim());
-  const port = match?.[2] === undefined ? undefined : Number(match[2]);
-  const target = parseTarget(match?.[1] ?? "");
+  const { where, port: portText } = splitRule(text.trim());
+  const port = portText === undefined ? undefined : Number(portText);
+  const target = parseTarget(where);
   if (!target || (port !== undefined && (port < 1 || port > PORT_MAX))) throw wrong(text);
   return { text: text.trim(), target, ...(port === undefined ? {} : { port }) };
+}
+
+/** The colons of an IPv6 address and that of a port are told apart by brackets, or by how many there are. */
+function splitRule(text: string): { where: string; port?: string | undefined } {
+  const [, inside, , bracketPort] = /^\[([^\]]+:[^\]]*)\](:(\d{1,5}))?$/.exec(text) ?? [];
+  if (inside) return { where: inside, port: bracketPort };
+  if (/^[^[\]]*:[^[\]]*:/.test(text)) return { where: text };
+  const [, where = "", port] = /^([^:]+?)(?::(\d{1,5}))?$/.exec(text) ?? [];
+  return { where, port };
 }
 
 function parseTarget(text: string): PolicyTarget | undefined {
   if (text.includes("/")) return { kind: "block", block: parseCidr(text) };
   const address = tryParseAddress(text);
-  if (address && familyOf(address) === 4) return { kind: "block", block: joinCidr(address, 32) };
+  if (address) return { kind: "block", block: joinCidr(address, bitsOf(familyOf(address))) };
   const isSuffix = text.startsWith("*.");
   const name = (isSuffix ? text.slice(2) : text).toLowerCase().replace(/\.$/, "");
   const labels = name.split(".");

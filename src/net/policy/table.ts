@@ -4,7 +4,7 @@
  */
 import { randomInt } from "node:crypto";
 import { hexOf, sha256 } from "#base/digest.ts";
-import type { Address } from "#net/address.ts";
+import { type Address, type Family, familyOf } from "#net/address.ts";
 import { emptied, OWNER_MARK } from "#net/nft.ts";
 import type { Policy, PolicyRule, PolicyTarget } from "./policy.ts";
 
@@ -12,6 +12,7 @@ import type { Policy, PolicyRule, PolicyTarget } from "./policy.ts";
 const MAX_NAME_ADDRESSES = 4096;
 /** Remembered for the log; those that were seen first are forgotten with time. */
 const MAX_SEEN = 1024;
+const FAMILIES = [4, 6] as const;
 export const SEEN_TIMEOUT_S = 86_400;
 
 /** What the rules are about. */
@@ -20,8 +21,11 @@ export interface PolicyMachine {
   /** Its tap; the table has the same name. */
   tap: string;
   address: Address;
+  /** All that it can send from over IPv6; none where the bridge has no IPv6. */
+  addresses6: readonly Address[];
   bridge: string;
-  gateway: Address;
+  /** The host's own addresses on the bridge. */
+  gateways: readonly Address[];
   /** Where the machines' questions arrive at the gateway. */
   dnsPort: number;
 }
@@ -44,9 +48,9 @@ export function emptyPolicy(tap: string): string {
 }
 
 /** The set that holds the addresses of a name, the same one in every version of a policy. */
-export function nameSet(target: Extract<PolicyTarget, { kind: "name" }>): string {
+export function nameSet(target: Extract<PolicyTarget, { kind: "name" }>, family: Family): string {
   const text = `${target.isSuffix ? "*." : ""}${target.name}`;
-  return `name_${hexOf(sha256(text)).slice(0, 12)}`;
+  return `name${family === 6 ? "6" : ""}_${hexOf(sha256(text)).slice(0, 12)}`;
 }
 
 export function ruleCounter(index: number): string {
@@ -59,12 +63,18 @@ export function policyMark({ rules }: Policy): string {
 }
 
 function renderTable(machine: PolicyMachine, policy: Policy, known: KnownAddresses): string {
-  const { tap, address, bridge, gateway, dnsPort } = machine;
+  const { tap, address, addresses6, bridge, gateways, dnsPort } = machine;
   // Connections that an earlier version of the policy let through have another mark, and are judged anew.
   const mark = `0x${randomInt(1, 0x7fff_ffff).toString(16)}`;
   const targets = policy.rules.map(({ target }) => target);
-  const sets = new Set(targets.flatMap((each) => (each.kind === "name" ? nameSet(each) : [])));
-  const from = `iifname "${bridge}" ip saddr ${address}`;
+  const names = targets.filter((each) => each.kind === "name");
+  const sets = new Map(
+    FAMILIES.flatMap((family) => names.map((each) => [nameSet(each, family), family] as const)),
+  );
+  const from = [
+    `iifname "${bridge}" ip saddr ${address}`,
+    ...addresses6.map((each) => `iifname "${bridge}" ip6 saddr ${each}`),
+  ];
   const seen = ["size", String(MAX_SEEN), "; flags dynamic,timeout; timeout", `${SEEN_TIMEOUT_S}s`];
   return [
     `table inet ${tap} {`,
@@ -72,11 +82,13 @@ function renderTable(machine: PolicyMachine, policy: Policy, known: KnownAddress
     ...policy.rules.map((_, index) => `counter ${ruleCounter(index)} { }`),
     "counter denied { }",
     `counter ${policyMark(policy)} { }`,
-    ...[...sets].map((set) => renderNameSet(set, known)),
-    ...["allowed", "denied"].flatMap((verdict) => [
-      `set ${verdict}_ports { typeof ip daddr . meta l4proto . th dport; ${seen.join(" ")}; }`,
-      `set ${verdict}_others { typeof ip daddr . meta l4proto; ${seen.join(" ")}; }`,
-    ]),
+    ...[...sets].map(([set, family]) => renderNameSet(set, { family, known })),
+    ...["allowed", "denied"].flatMap((verdict) =>
+      FAMILIES.flatMap((family) => [
+        `set ${verdict}_ports${family} { typeof ${ip(family)} daddr . meta l4proto . th dport; ${seen.join(" ")}; }`,
+        `set ${verdict}_others${family} { typeof ${ip(family)} daddr . meta l4proto; ${seen.join(" ")}; }`,
+      ]),
+    ),
     "chain allow {",
     ...remember("allowed"),
     `ct mark set ${mark}`,
@@ -95,44 +107,57 @@ function renderTable(machine: PolicyMachine, policy: Policy, known: KnownAddress
     `ct state established,related ct mark ${mark} accept`,
     // Names are our own server's business, in the clear and encrypted.
     "meta l4proto { tcp, udp } th dport { 53, 853 } goto deny",
-    ...policy.rules.map(
-      (rule, index) => `${condition(rule)} counter name ${ruleCounter(index)} goto allow`,
+    ...policy.rules.flatMap((rule, index) =>
+      conditions(rule).map((each) => `${each} counter name ${ruleCounter(index)} goto allow`),
     ),
     "goto deny",
     "}",
     "chain forward {",
     "type filter hook forward priority filter - 5; policy accept;",
     // Machines that share a network are the main table's business.
-    `oifname != "${bridge}" ${from} goto judge`,
+    ...from.map((each) => `oifname != "${bridge}" ${each} goto judge`),
     "}",
     "chain input {",
     "type filter hook input priority filter - 5; policy accept;",
-    `${from} ip daddr ${gateway} meta l4proto { tcp, udp } th dport ${dnsPort} accept`,
-    `${from} goto judge`,
+    ...gateways.map(
+      (gateway) =>
+        `iifname "${bridge}" ${ip(familyOf(gateway))} daddr ${gateway} meta l4proto { tcp, udp } th dport ${dnsPort} accept`,
+    ),
+    // How the two find each other; nothing of it goes further than the wire.
+    `iifname "${bridge}" icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert, mld2-listener-report } accept`,
+    ...from.map((each) => `${each} goto judge`),
     "}",
     "}",
     "",
   ].join("\n");
 }
 
-function renderNameSet(set: string, known: KnownAddresses): string {
+function ip(family: Family): "ip" | "ip6" {
+  return family === 4 ? "ip" : "ip6";
+}
+
+function renderNameSet(
+  set: string,
+  { family, known }: { family: Family; known: KnownAddresses },
+): string {
   const elements = (known.get(set) ?? []).map(
     ({ address, left_s }) => `${address} timeout ${Math.max(1, Math.floor(left_s))}s`,
   );
   const list = elements.length > 0 ? `elements = { ${elements.join(", ")} }` : "";
-  return `set ${set} { type ipv4_addr; size ${MAX_NAME_ADDRESSES}; flags timeout; ${list}\n}`;
+  return `set ${set} { type ipv${family}_addr; size ${MAX_NAME_ADDRESSES}; flags timeout; ${list}\n}`;
 }
 
 function remember(verdict: "allowed" | "denied"): string[] {
   const ports = "meta l4proto { tcp, udp }";
-  return [
-    `${ports} update @${verdict}_ports { ip daddr . meta l4proto . th dport counter }`,
-    `meta l4proto != { tcp, udp } update @${verdict}_others { ip daddr . meta l4proto counter }`,
-  ];
+  return FAMILIES.flatMap((family) => [
+    `${ports} update @${verdict}_ports${family} { ${ip(family)} daddr . meta l4proto . th dport counter }`,
+    `meta l4proto != { tcp, udp } update @${verdict}_others${family} { ${ip(family)} daddr . meta l4proto counter }`,
+  ]);
 }
 
-function condition({ target, port }: PolicyRule): string {
-  const where = target.kind === "block" ? target.block : `@${nameSet(target)}`;
+function conditions({ target, port }: PolicyRule): string[] {
   const what = port === undefined ? "" : ` meta l4proto { tcp, udp } th dport ${port}`;
-  return `ip daddr ${where}${what}`;
+  if (target.kind === "block")
+    return [`${ip(familyOf(target.block))} daddr ${target.block}${what}`];
+  return FAMILIES.map((family) => `${ip(family)} daddr @${nameSet(target, family)}${what}`);
 }

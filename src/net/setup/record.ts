@@ -5,6 +5,7 @@ import { writeFileAtomic } from "#base/atomic.ts";
 import { BangerError, errnoOf } from "#base/error.ts";
 import { KiB } from "#base/size.ts";
 import { type Cidr, parseCidr } from "#net/address.ts";
+import { chooseSubnet6 } from "#net/ipv6.ts";
 import { checkInterfaceName } from "#net/names.ts";
 import { checkSubnet } from "#net/pool.ts";
 
@@ -17,6 +18,8 @@ const PORT_MAX = 65_535;
 export interface SetupPlan {
   bridge: string;
   subnet: Cidr;
+  /** Absent for IPv4 only. */
+  subnet6?: Cidr | undefined;
   /** Whose machines may use the taps. */
   user_uid: number;
   /** How many machines with --net nat can run at a time. */
@@ -28,7 +31,9 @@ export interface SetupPlan {
 }
 
 /** `invalid_argument` for what cannot be set up; the subnet comes back without host bits. */
-export function checkPlan(plan: Omit<SetupPlan, "subnet"> & { subnet: string }): SetupPlan {
+export function checkPlan(
+  plan: Omit<SetupPlan, "subnet" | "subnet6"> & { subnet: string; subnet6?: string | undefined },
+): SetupPlan {
   checkInterfaceName(plan.bridge);
   assertNumber("taps", plan.taps, [1, MAX_TAPS]);
   assertNumber("hostTaps", plan.hostTaps, [0, MAX_TAPS]);
@@ -36,7 +41,8 @@ export function checkPlan(plan: Omit<SetupPlan, "subnet"> & { subnet: string }):
   assertNumber("user_uid", plan.user_uid, [0, UID_MAX]);
   const { bridge, user_uid, taps, hostTaps, dnsPort } = plan;
   const subnet = checkSubnet(parseCidr(plan.subnet));
-  return { bridge, subnet, user_uid, taps, hostTaps, dnsPort };
+  const subnet6 = plan.subnet6 ? chooseSubnet6(plan.subnet6, bridge) : undefined;
+  return { bridge, subnet, ...(subnet6 ? { subnet6 } : {}), user_uid, taps, hostTaps, dnsPort };
 }
 
 export function recordPath(root: string): string {

@@ -6,11 +6,19 @@ import { chownSync } from "node:fs";
 import { BangerError } from "#base/error.ts";
 import { run } from "#base/run.ts";
 import { addressOf } from "#net/address.ts";
-import { bridgeSteps, gatewayCidr, ownBridge, readBridgeMark } from "#net/bridge.ts";
+import { bridgeMark, bridgeSteps, gatewayCidr, ownBridge, readBridgeMark } from "#net/bridge.ts";
 import { claimsFolder, makeClaimsFolder, removeClaimsFolder } from "#net/claims.ts";
 import { bridgeAlias, machineTaps, poolTaps } from "#net/devices.ts";
 import { resolvedCommands } from "#net/dns/resolved.ts";
-import { applyLinks, disableIpv6, enableForwarding, isForwarding } from "#net/link.ts";
+import {
+  disableIpv6,
+  enableForwarding6,
+  hardenBridge6,
+  hasIpv6,
+  hasUplink6,
+  isForwarding6,
+} from "#net/ipv6.ts";
+import { applyLinks, enableForwarding, isForwarding } from "#net/link.ts";
 import { exclusive } from "#net/lock.ts";
 import { tableName } from "#net/names.ts";
 import { replacement } from "#net/nft.ts";
@@ -47,18 +55,22 @@ export async function planSetup(
 ): Promise<SetupStep[]> {
   const { root = "/", program } = options;
   assertSameOwner(plan, root);
-  const { bridge, subnet, dnsPort } = plan;
+  const { bridge, subnet, subnet6, dnsPort } = plan;
   const { commands, taps } = poolChange(plan);
   const table = tableName(bridge);
   const rules = renderTables({
     table,
     bridge,
     taps: [...machineTaps(bridge), ...taps],
+    subnet6: bridgeMark({ bridge, subnet, subnet6: hasIpv6() ? subnet6 : undefined }).subnet6,
     dnsRedirect: { gateway: addressOf(gatewayCidr(subnet)), port: dnsPort },
   });
   return [
     ...[...(await bridgeCommandsFor(plan)), ...commands].map((each) => command(`ip ${each}`)),
     ...(isForwarding() ? [] : [command("sysctl -w net.ipv4.ip_forward=1")]),
+    ...(isToForward6(plan) && !isForwarding6()
+      ? [command("sysctl -w net.ipv6.conf.all.forwarding=1")]
+      : []),
     command("nft -f -", replacement(table, rules)),
     command(`install -d -o ${plan.user_uid} ${claimsFolder(plan)}`),
     { kind: "file", path: recordPath(root), content: recordText(plan) },
@@ -100,7 +112,8 @@ export function planUndo({ root = "/" }: SetupOptions = {}): SetupStep[] {
   const { bridge } = plan;
   const table = tableName(bridge);
   const others = machineTaps(bridge);
-  const rules = renderTables({ table, bridge, taps: others });
+  const { subnet6 } = readBridgeMark(bridge) ?? {};
+  const rules = renderTables({ table, bridge, taps: others, subnet6 });
   return [
     ...poolTaps(bridge).map(({ tap }) => command(`ip link del dev ${tap}`)),
     ...(others.length > 0
@@ -129,7 +142,8 @@ export async function undoSetup({ root = "/" }: SetupOptions = {}): Promise<void
     const taps = poolTaps(bridge).filter(({ user_uid }) => user_uid === plan.user_uid);
     assertFree(plan, taps);
     if (ownBridge(bridge)) {
-      const alias = bridgeAlias({ gateway: gatewayCidr(plan.subnet) });
+      const { subnet6 } = readBridgeMark(bridge) ?? {};
+      const alias = bridgeAlias({ gateway: gatewayCidr(plan.subnet), subnet6 });
       await applyLinks([`link set dev ${bridge} alias ${alias}`]);
     }
     await settle(bridge, { remove: taps.map(({ tap }) => tap) });
@@ -147,8 +161,10 @@ async function bringUp(plan: SetupPlan): Promise<void> {
     const { commands, made, taps } = poolChange(plan);
     try {
       await applyLinks([...links, ...commands]);
-      for (const device of [bridge, ...taps.map(({ tap }) => tap)]) disableIpv6(device);
+      hardenBridge6(bridge);
+      for (const { tap } of taps) disableIpv6(tap);
       enableForwarding();
+      if (isToForward6(plan)) enableForwarding6();
       await applyRules(bridge);
       chownSync(makeClaimsFolder(plan), plan.user_uid, -1);
     } catch (error) {
@@ -162,11 +178,17 @@ async function bringUp(plan: SetupPlan): Promise<void> {
 }
 
 /** Also for a bridge that is there for machines of root, and leads no questions anywhere yet. */
-async function bridgeCommandsFor({ bridge, subnet, dnsPort }: SetupPlan): Promise<string[]> {
-  const steps = await bridgeSteps({ bridge, subnet, dnsPort });
+async function bridgeCommandsFor(plan: SetupPlan): Promise<string[]> {
+  const { bridge, subnet, subnet6, dnsPort } = plan;
+  const steps = await bridgeSteps({ bridge, subnet, subnet6, dnsPort });
   const mark = readBridgeMark(bridge);
   if (steps.length > 0 || !mark || mark.dnsPort === dnsPort) return steps;
   return [`link set dev ${bridge} alias ${bridgeAlias({ ...mark, dnsPort })}`];
+}
+
+/** Where this computer has a way out itself. */
+function isToForward6({ subnet6 }: SetupPlan): boolean {
+  return subnet6 !== undefined && hasIpv6() && hasUplink6();
 }
 
 function resolvedCommandsFor({ bridge, subnet, dnsPort }: SetupPlan): string[][] {

@@ -71,7 +71,7 @@ async function boot(
   try {
     const { serial = false, jailer } = options;
     const launch = await prepareLaunch(spec, firecracker, { serial, jailer });
-    child = startDetached(launch.argv, launch.outputs);
+    child = startDetached(launch.argv, launch.outputs, spec);
     const sockets = socketsOf(spec.runtimeDir, launch.notes.jail ? child.pid : undefined);
     const identity = identify(child.pid);
     await configure({ spec, options, firecracker, launch, child, sockets, signal });

@@ -6,11 +6,12 @@ import { readTail } from "#vmm/console.ts";
 import type { Accelerator, BootSpec, Driver, Machine, MachineHandle } from "#vmm/driver.ts";
 import { hostTsc_khz, kvmState } from "#vmm/host.ts";
 import { identify, isRunning } from "#vmm/identity.ts";
+import { type Child, killProcess, startDetached } from "#vmm/process.ts";
 import { DRIVES_MAX, qemuArguments, socketPaths } from "./command.ts";
 import { startFailure } from "./failure.ts";
 import { type Events, QemuMachine } from "./machine.ts";
 import { clearRuntime, type Notes, readNotes, writeNotes } from "./notes.ts";
-import { belongsTo, type Child, findStrays, killProcess, startDetached } from "./process.ts";
+import { belongsTo, findStrays } from "./process.ts";
 import { findQemu, isQemuInstalled, qemuChecks } from "./program.ts";
 import { openQmp, type Qmp } from "./qmp.ts";
 
@@ -49,7 +50,8 @@ async function boot(spec: BootSpec, options: QemuOptions, signal?: AbortSignal):
   clearRuntime(spec.runtimeDir);
   const notes = openLogs(spec);
   writeNotes(spec.runtimeDir, notes);
-  const child = startDetached([qemu.path, ...qemuArguments(spec, settings)], spec.logPath);
+  const outputs = { stdout: spec.logPath, stderr: spec.logPath };
+  const child = startDetached([qemu.path, ...qemuArguments(spec, settings)], outputs, spec);
   const identity = identify(child.pid);
   const events: Events = {};
   try {

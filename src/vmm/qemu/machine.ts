@@ -5,10 +5,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { BangerError } from "#base/error.ts";
 import { boundLog, readTail } from "#vmm/console.ts";
 import type { ExitReason, Machine, MachineHandle } from "#vmm/driver.ts";
+import { type Child, killProcess, untilGone } from "#vmm/process.ts";
 import { socketPaths } from "./command.ts";
 import { exitReason } from "./exit.ts";
 import { clearRuntime, type Notes } from "./notes.ts";
-import { type Child, killProcess, untilGone } from "./process.ts";
 import { openSocket, type Qmp } from "./qmp.ts";
 
 /** The last events of a QEMU that is gone are still in the socket: how long to wait for them. */

@@ -3,16 +3,30 @@ import { createRequest } from "#cli/args/create.ts";
 import { readEnvironment } from "#cli/args/env.ts";
 import type { Handler } from "#cli/context.ts";
 import { execRequest, runSession } from "#cli/exec/session.ts";
+import { FORWARDED_SIGNALS } from "#cli/interrupt.ts";
+import { writeErr, writeOut } from "#cli/print/stdio.ts";
 import type { vmCommands } from "#cli/spec/vm.ts";
+import type { ForegroundRequest } from "#daemon/foreground.ts";
 
 export const run: Handler<typeof vmCommands.commands.run> = async ({ args, flags }, context) => {
   if (flags.rm && flags.keep) {
     throw new BangerError("invalid_argument", "Cannot use --rm: --keep says otherwise");
   }
+  if (flags.foreground && (flags.keep || flags.tty)) {
+    const flag = flags.keep ? "--keep" : "--tty";
+    throw new BangerError(
+      "invalid_argument",
+      `Cannot use --foreground: ${flag} does not go with it`,
+    );
+  }
   const { entrypoint } = flags;
   // The command's own environment; the machine's would outlive it.
   const exec = execRequest(args.command, flags, readEnvironment(flags));
   const create = createRequest(args.image, flags, { env: [], envFile: [] });
+  if (flags.foreground) {
+    const request = { create, exec, ...(entrypoint ? { entrypoint: [entrypoint] } : {}) };
+    return await runInForeground({ name: args.image, ...request });
+  }
   return await runSession(context, {
     kind: "run",
     create,
@@ -21,3 +35,13 @@ export const run: Handler<typeof vmCommands.commands.run> = async ({ args, flags
     ...(flags.keep ? { keep: true } : {}),
   });
 };
+
+async function runInForeground(
+  request: Omit<ForegroundRequest, "writeOut" | "writeErr" | "stdin">,
+): Promise<number> {
+  // It answers to signals in its own way.
+  for (const signal of FORWARDED_SIGNALS) process.removeAllListeners(signal);
+  const { runForeground } = await import("#daemon/foreground.ts");
+  const stdin = request.exec.stdin ? process.stdin : undefined;
+  return await runForeground({ ...request, writeOut, writeErr, stdin });
+}

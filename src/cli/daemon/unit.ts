@@ -1,0 +1,102 @@
+/** The systemd unit of the daemon: a user's own, or root's among those of the computer. */
+import { existsSync, mkdirSync, rmSync } from "node:fs";
+import { userInfo } from "node:os";
+import { dirname, join } from "node:path";
+import { writeFileAtomic } from "#base/atomic.ts";
+import { BangerError } from "#base/error.ts";
+import { run, runOk, which } from "#base/run.ts";
+import { folderVariables } from "#config/environment.ts";
+import type { Paths } from "#config/paths.ts";
+
+const UNIT = "banger.service";
+const SYSTEM_UNITS = "/etc/systemd/system";
+const SYSTEMD_RUNS = "/run/systemd/system";
+/** The daemon says when it is ready, which takes as long as the machines do that it takes over. */
+const START_TIMEOUT_MS = 90_000;
+
+export interface Unit {
+  path: string;
+  /** systemctl, with what says whose units are meant. */
+  systemctl: readonly string[];
+}
+
+export function unitOf(paths: Paths): Unit {
+  const isRoot = process.getuid?.() === 0;
+  return {
+    path: join(isRoot ? SYSTEM_UNITS : paths.userUnits, UNIT),
+    systemctl: isRoot ? ["systemctl"] : ["systemctl", "--user"],
+  };
+}
+
+/**
+ * `program`: the words that start this one. Only the daemon itself is ended with its unit, since
+ * machines run on. The folders are those of now, because systemd knows nothing of a shell's variables.
+ */
+export function unitText(program: readonly string[]): string {
+  const folders = Object.entries(folderVariables());
+  return `[Unit]
+Description=banger, virtual machines of OCI images
+
+[Service]
+Type=notify
+ExecStart=${[...program, "daemon", "run"].map(quote).join(" ")}
+${folders.map(([name, value]) => `Environment=${quote(`${name}=${value}`)}`).join("\n")}
+Restart=on-failure
+KillMode=process
+Delegate=yes
+TimeoutStartSec=${START_TIMEOUT_MS / 1000}
+
+[Install]
+WantedBy=${process.getuid?.() === 0 ? "multi-user.target" : "default.target"}
+`;
+}
+
+/** Writes the unit and has systemd start it, now and at boot. Gives what did not work, in words. */
+export async function enableUnit(paths: Paths, program: readonly string[]): Promise<string[]> {
+  const { path, systemctl } = unitOf(paths);
+  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+  writeFileAtomic(path, unitText(program), { mode: 0o644 });
+  await runOk([...systemctl, "daemon-reload"]);
+  await runOk([...systemctl, "enable", "--now", UNIT], { timeout_ms: START_TIMEOUT_MS });
+  // Without it a user's units begin when the user logs in, and end with the last session.
+  const { exitCode, stderr } = await run(["loginctl", "enable-linger", userInfo().username]);
+  if (exitCode === 0) return [];
+  return [
+    `It starts when you log in, not at boot: loginctl enable-linger failed: ${stderr.trim()}`,
+  ];
+}
+
+/** False when there was none. */
+export async function disableUnit(paths: Paths): Promise<boolean> {
+  const { path, systemctl } = unitOf(paths);
+  if (!existsSync(path)) return false;
+  if (existsSync(SYSTEMD_RUNS)) await runOk([...systemctl, "disable", "--now", UNIT]);
+  rmSync(path, { force: true });
+  if (existsSync(SYSTEMD_RUNS)) await runOk([...systemctl, "daemon-reload"]);
+  return true;
+}
+
+/** Lets systemd start the daemon where the unit is there; false when it is not, or that failed. */
+export async function startUnit(paths: Paths, signal: AbortSignal): Promise<boolean> {
+  const { path, systemctl } = unitOf(paths);
+  if (!existsSync(path) || !existsSync(SYSTEMD_RUNS) || !which("systemctl")) return false;
+  const started = await run([...systemctl, "start", UNIT], {
+    timeout_ms: START_TIMEOUT_MS,
+    signal,
+  });
+  return started.exitCode === 0;
+}
+
+/** `unsupported` where another program looks after services. */
+export function assertSystemd(): void {
+  if (existsSync(SYSTEMD_RUNS) && which("systemctl")) return;
+  throw new BangerError("unsupported", "Cannot enable the daemon: systemd does not run here", {
+    hint: "Have your own service manager run: banger daemon run",
+  });
+}
+
+/** As systemd.syntax(7) and systemd.service(5) take a word with anything in it. */
+function quote(word: string): string {
+  const escaped = word.replaceAll(/["\\]/g, "\\$&").replaceAll("%", "%%").replaceAll("$", "$$$$");
+  return `"${escaped}"`;
+}

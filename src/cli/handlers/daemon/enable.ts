@@ -1,0 +1,21 @@
+import type { Handler } from "#cli/context.ts";
+import { selfCommand } from "#cli/daemon/self.ts";
+import { endDaemon } from "#cli/daemon/status.ts";
+import { assertSystemd, enableUnit, unitOf, unitText } from "#cli/daemon/unit.ts";
+import { writeOut } from "#cli/print/stdio.ts";
+import type { root } from "#cli/spec/root.ts";
+
+type Spec = typeof root.commands.daemon.commands.enable;
+
+export const run: Handler<Spec> = async ({ flags }, { paths, output, interrupt }) => {
+  const program = selfCommand();
+  if (flags.print) return await writeOut(unitText(program));
+  assertSystemd();
+  // One that was started by hand would be in the way of systemd's.
+  await endDaemon(paths, interrupt.signal);
+  for (const note of await enableUnit(paths, program)) output.note(note);
+  const { path } = unitOf(paths);
+  await output.document({ unit: path }, () =>
+    output.quiet ? "" : `The daemon runs, and starts at boot: ${path}`,
+  );
+};

@@ -1,0 +1,206 @@
+/**
+ * One machine as one ordinary process, for service managers: no daemon takes part, the machine ends
+ * with the process and the process with the machine. It works on the same store and images as the
+ * daemon, which leaves the machine alone for as long as this process lives.
+ */
+import { constants } from "node:os";
+import { getLogger } from "@logtape/logtape";
+import type { ExecRequest } from "#api/exec.ts";
+import type { VmCreate } from "#api/vm.ts";
+import { BangerError, messageOf } from "#base/error.ts";
+import type { OnProgress } from "#base/progress.ts";
+import { type Config, resolveConfig } from "#config/resolve.ts";
+import type { ExecStream } from "#guest/exec.ts";
+import { endedError } from "#vm/ended.ts";
+import { thisProcess } from "#vm/owner.ts";
+import type { VmService } from "#vm/service.ts";
+import { compose } from "./compose.ts";
+import { holdWork } from "./lock.ts";
+import { startLog } from "./log.ts";
+import { makeNotifier, type Notifier } from "./notify.ts";
+
+const log = getLogger(["banger", "foreground"]);
+
+export interface ForegroundRequest {
+  /** A machine, which is started and stopped; or an image, of which one is made for the command and removed. */
+  name: string;
+  create: VmCreate;
+  exec: ExecRequest;
+  entrypoint?: readonly string[] | undefined;
+  /** Takes bytes at the pace of whoever reads them. */
+  writeOut: (bytes: string | Uint8Array) => Promise<void>;
+  writeErr: (bytes: string | Uint8Array) => Promise<void>;
+  /** What the command reads, where it is to read anything. */
+  stdin?: AsyncIterable<Uint8Array> | undefined;
+}
+
+interface Front {
+  request: ForegroundRequest;
+  config: Config;
+  vms: VmService;
+  notifier: Notifier;
+  /** Fires when the process is to end before the machine is up. */
+  signal: AbortSignal;
+  /** From now on `handler` gets what comes in: at most one at a time is of use. */
+  onSignal(handler: (signal: NodeJS.Signals) => void): void;
+}
+
+/** Gives the exit status: the command's own, or 0 for a machine that was shut down. */
+export async function runForeground(request: ForegroundRequest): Promise<number> {
+  const config = await resolveConfig();
+  await startLog(config.values["log.level"]);
+  const notifier = makeNotifier();
+  const abort = new AbortController();
+  let handler = (signal: NodeJS.Signals): void => {
+    log.info("ending: {signal}", { signal });
+    abort.abort();
+  };
+  for (const signal of ["SIGTERM", "SIGINT", "SIGQUIT"] as const) {
+    process.on(signal, () => {
+      // Before it ends what it has begun: a service manager is to know that this is no failure.
+      if (signal !== "SIGINT") notifier.stopping(`Ending after ${signal}`);
+      handler(signal);
+    });
+  }
+  process.on("SIGHUP", () => {});
+  const { vms } = compose(config, { shutdown() {}, owner: thisProcess() });
+  const onSignal: Front["onSignal"] = (next) => {
+    handler = next;
+  };
+  const front: Front = { request, config, vms, notifier, signal: abort.signal, onSignal };
+  if (vms.find(request.name)) return await runMachine(front);
+  return await runCommand(front);
+}
+
+/** Progress as lines of the log: each step once. */
+function logSteps(): OnProgress {
+  const seen = new Set<string>();
+  return ({ step, message }) => {
+    if (seen.has(step)) return;
+    seen.add(step);
+    log.info("{message}", { message });
+  };
+}
+
+async function runMachine(front: Front): Promise<number> {
+  const { request, vms, notifier, signal, onSignal } = front;
+  const { name } = request;
+  assertPlain(request);
+  let isEnding = false;
+  for (;;) {
+    await vms.claim(name);
+    const printing = new AbortController();
+    try {
+      await vms.start(name, { signal, onProgress: logSteps() });
+    } catch (error) {
+      // It was asked to end, and has ended.
+      if (signal.aborted || isEnding) return 0;
+      throw error;
+    }
+    const ended = vms.wait(name);
+    const end = (received: NodeJS.Signals): void => {
+      const isAtOnce = isEnding || received === "SIGQUIT";
+      isEnding = true;
+      log.info("{name} is ended: {received}", { name, received });
+      const ending = isAtOnce ? vms.kill(name) : vms.stop(name);
+      ending.catch((error) => log.error("{message}", { message: messageOf(error) }));
+    };
+    onSignal(end);
+    // It came too late to call the start off.
+    if (signal.aborted) end("SIGTERM");
+    notifier.ready(`${name} runs`);
+    void printConsole(front, printing.signal);
+    const exit = await ended;
+    printing.abort();
+    // Like a computer that is turned off, and is on again after it was told to restart.
+    if (exit.reason === "reboot" && !isEnding) continue;
+    if (isEnding || exit.reason === "poweroff" || exit.reason === "reboot") return 0;
+    throw endedError(name, exit, "ran");
+  }
+}
+
+/** What is added to it from now on. */
+async function printConsole({ request, vms }: Front, signal: AbortSignal): Promise<void> {
+  try {
+    for await (const { text } of vms.logs(request.name, { follow: true, tail: 0, signal })) {
+      await request.writeOut(text);
+    }
+  } catch (error) {
+    log.warn("cannot print the console: {message}", { message: messageOf(error) });
+  }
+}
+
+async function runCommand(front: Front): Promise<number> {
+  const { request, config, vms, notifier, signal, onSignal } = front;
+  const vm = await (async () => {
+    // What is half-made by a pull has nobody's name on it.
+    using _working = await holdWork(config.paths.workLock, signal);
+    return await vms.create(
+      { mode: "direct", ...request.create, ephemeral: true, start: true },
+      { signal, onProgress: logSteps() },
+    );
+  })();
+  let isEnding = false;
+  try {
+    const ended = vms.wait(vm.id).catch(() => undefined);
+    const { entrypoint } = request;
+    const stream = await vms.exec(vm.id, request.exec, { entrypoint, asImage: true, signal });
+    onSignal((received) => {
+      const isAtOnce = (isEnding && received !== "SIGINT") || received === "SIGQUIT";
+      if (received !== "SIGINT") isEnding = true;
+      log.info("{name}: {received}", { name: vm.name, received });
+      if (isAtOnce) return void vms.kill(vm.id).catch(() => {});
+      stream.signal(received);
+    });
+    notifier.ready(`${vm.name} runs ${request.exec.argv[0] ?? "its command"}`);
+    join(stream, request);
+    const exit = await Promise.race([stream.exited, ended.then(() => stream.exited)]).catch(
+      async (error) => {
+        const end = await ended;
+        throw end && !isEnding ? endedError(vm.name, end, "ran the command") : error;
+      },
+    );
+    return "code" in exit ? exit.code : statusOf(exit.signal);
+  } finally {
+    await vms.discard(vm.id);
+  }
+}
+
+/** As a shell has it for a process that a signal ended; `name` without "SIG". */
+function statusOf(name: string): number {
+  const numbers: Record<string, number> = constants.signals;
+  return 128 + (numbers[`SIG${name}`] ?? 0);
+}
+
+/** The command's streams are this process's. */
+function join(stream: ExecStream, { writeOut, writeErr, stdin }: ForegroundRequest): void {
+  const pass = (write: ForegroundRequest["writeOut"]) => (chunk: Uint8Array) => {
+    // Output that nobody takes is dropped, as a pipe without a reader does.
+    const granted = (): void => stream.grant(chunk.length);
+    write(chunk).then(granted, granted);
+  };
+  stream.onStdout(pass(writeOut));
+  stream.onStderr(pass(writeErr));
+  if (stdin) void pump(stream, stdin);
+}
+
+async function pump(stream: ExecStream, stdin: AsyncIterable<Uint8Array>): Promise<void> {
+  try {
+    for await (const chunk of stdin) await stream.writeStdin(chunk);
+  } catch {
+    // A terminal that is gone ends the input like its end does.
+  }
+  await stream.closeStdin().catch(() => {});
+}
+
+/** A machine that is there is what it was made. */
+function assertPlain({ name, create, exec, entrypoint }: ForegroundRequest): void {
+  const { image: _, ...described } = create;
+  const given = [...Object.keys(described), ...(entrypoint ? ["entrypoint"] : []), ...exec.argv];
+  if (given.length === 0) return;
+  throw new BangerError(
+    "invalid_argument",
+    `Cannot give "${given[0]}" to machine "${name}": it has been made already`,
+    { hint: `Leave it out, or remove the machine first: banger vm rm ${name}` },
+  );
+}

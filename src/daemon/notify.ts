@@ -1,0 +1,61 @@
+/** Telling a service manager how far this process is. Source: sd_notify(3). */
+import { dlopen } from "bun:ffi";
+import { getLogger } from "@logtape/logtape";
+import { takeNotifySocket } from "#config/environment.ts";
+
+const AF_UNIX = 1;
+const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000;
+/** Of sockaddr_un: two bytes of family, then the path. */
+const PATH_MAX_BYTES = 108;
+
+const symbols = {
+  socket: { args: ["i32", "i32", "i32"], returns: "i32" },
+  sendto: { args: ["i32", "ptr", "u64", "i32", "ptr", "u32"], returns: "i64" },
+  close: { args: ["i32"], returns: "i32" },
+} as const;
+
+const log = getLogger(["banger", "daemon"]);
+
+export interface Notifier {
+  /** It can be used from now on. */
+  ready(status: string): void;
+  status(status: string): void;
+  stopping(status: string): void;
+}
+
+/** Says nothing where nobody listens. The programs that this process starts are not heard. */
+export function makeNotifier(): Notifier {
+  const path = takeNotifySocket();
+  const say = (...lines: string[]): void => {
+    if (path !== undefined && !send(path, lines.join("\n"))) {
+      log.warn("cannot tell the service manager at {path}", { path });
+    }
+  };
+  return {
+    ready: (status) => say("READY=1", `STATUS=${oneLine(status)}`),
+    status: (status) => say(`STATUS=${oneLine(status)}`),
+    stopping: (status) => say("STOPPING=1", `STATUS=${oneLine(status)}`),
+  };
+}
+
+/** False when nobody took it. A name that begins with "@" is in the abstract namespace. */
+export function send(path: string, message: string): boolean {
+  const name = Buffer.from(path.replace(/^@/, "\0"));
+  if (name.length > PATH_MAX_BYTES) return false;
+  const address = Buffer.concat([new Uint8Array(Uint16Array.of(AF_UNIX).buffer), name]);
+  const data = Buffer.from(message);
+  const libc = dlopen("libc.so.6", symbols);
+  try {
+    const fd = libc.symbols.socket(AF_UNIX, SOCK_DGRAM_CLOEXEC, 0);
+    if (fd < 0) return false;
+    const sent = libc.symbols.sendto(fd, data, data.length, 0, address, address.length);
+    libc.symbols.close(fd);
+    return Number(sent) === data.length;
+  } finally {
+    libc.close();
+  }
+}
+
+function oneLine(text: string): string {
+  return text.replaceAll(/\s+/g, " ");
+}

@@ -1,0 +1,35 @@
+/** What can end a start before the machine is ready: its client, a kill, or its deadline. */
+import { formatDuration } from "#base/duration.ts";
+import { BangerError } from "#base/error.ts";
+
+export class Starting {
+  /** Fires when the start is to be given up. */
+  readonly signal: AbortSignal;
+  readonly #timeout_ms: number;
+  readonly #deadline: AbortSignal;
+  readonly #abort = new AbortController();
+  readonly #wish: AbortSignal;
+
+  constructor(options: { timeout_ms: number; signal?: AbortSignal | undefined }) {
+    this.#timeout_ms = options.timeout_ms;
+    this.#deadline = AbortSignal.timeout(options.timeout_ms);
+    this.#wish = AbortSignal.any([this.#abort.signal, ...(options.signal ? [options.signal] : [])]);
+    this.signal = AbortSignal.any([this.#wish, this.#deadline]);
+  }
+
+  abort(): void {
+    this.#abort.abort();
+  }
+
+  /** Why it was given up; undefined when it was not. */
+  reason(name: string): BangerError | undefined {
+    if (this.#wish.aborted) {
+      return new BangerError("cancelled", `The start of "${name}" was cancelled`);
+    }
+    if (!this.#deadline.aborted) return undefined;
+    const limit = formatDuration(this.#timeout_ms);
+    return new BangerError("timeout", `Cannot start "${name}": it was not ready within ${limit}`, {
+      hint: `See what it says with: banger vm logs ${name}; the limit is vm.boot_timeout in the configuration`,
+    });
+  }
+}

@@ -1,0 +1,40 @@
+/** The one way in which a machine's record changes: along the table, and told to whoever listens. */
+import type { Database } from "bun:sqlite";
+import type { VmDeps } from "./deps.ts";
+import type { Events } from "./events.ts";
+import { assertHere, type Owner } from "./owner.ts";
+import { deleteVm, getVm, updateVm, type VmChange, type VmRecord } from "./records.ts";
+
+export class States {
+  readonly #db: Database;
+  readonly #events: Events;
+  readonly #self: Owner | undefined;
+
+  constructor({ db, owner }: Pick<VmDeps, "db" | "owner">, events: Events) {
+    this.#db = db;
+    this.#events = events;
+    this.#self = owner;
+  }
+
+  /** Looks and changes in one transaction, since other processes run machines of the same store. */
+  set(id: string, change: VmChange): VmRecord {
+    const vm = this.#db
+      .transaction(() => {
+        const before = getVm(this.#db, id);
+        assertHere(before, "change", this.#self);
+        return updateVm(this.#db, before, change);
+      })
+      .immediate();
+    if (change.state) {
+      const exit = change.exit ? { exit: change.exit } : {};
+      this.#events.publish({ id, name: vm.name, state: change.state, ...exit });
+    }
+    return vm;
+  }
+
+  /** When nothing is held any more. */
+  remove({ id, name }: VmRecord): void {
+    deleteVm(this.#db, id);
+    this.#events.publish({ id, name, state: "removed" });
+  }
+}

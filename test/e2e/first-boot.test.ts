@@ -1,0 +1,127 @@
+/** First boots that install nothing: of an image that brings all of it, and of one that cannot have it. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import type { VmHealth } from "#api/health.ts";
+import type { Image } from "#api/image.ts";
+import type { Vm } from "#api/vm.ts";
+import { BUSYBOX_CONFIG, busyboxLayout } from "#test/busybox.ts";
+import { debianLayout } from "#test/debian.ts";
+import { type Installation, install } from "#test/installation.ts";
+import { testNeeding } from "#test/needs.ts";
+
+const TIMEOUT_MS = 400_000;
+
+let banger: Installation;
+
+beforeAll(async () => {
+  banger = install();
+  await banger.ok("kernel", "pull", "debian-6.12");
+  await banger.ok("image", "pull", `oci:${await debianLayout()}:bookworm`, "--name", "debian");
+}, TIMEOUT_MS);
+
+afterAll(async () => {
+  await banger?.[Symbol.asyncDispose]();
+}, 120_000);
+
+const exec = async (vm: string, script: string) =>
+  (await banger.ok("vm", "exec", vm, "--", "sh", "-c", script)).trimEnd();
+
+describe("without a network", () => {
+  test(
+    "is an error with the package manager's last words, and the machine can be looked into",
+    async () => {
+      const args = ["vm", "create", "--image", "debian", "--name", "alone", "--net", "none"];
+      const { status, stdout, stderr } = await banger.call(args, { timeout_ms: TIMEOUT_MS });
+      expect(status).not.toBe(0);
+      expect(stdout).toBe("");
+      expect(stderr).toContain("This machine has no network, and no init system");
+      expect(stderr).toMatch(/E: (Unable to locate package|Package .* has no installation)/);
+      expect(stderr).toContain("banger vm exec alone -- sh");
+      expect(stderr.split("\n").length).toBeLessThan(60);
+      const vm = await banger.json<Vm>("vm", "show", "alone");
+      expect([vm.state, vm.warning]).toEqual(["running", expect.stringContaining("no network")]);
+      expect(await exec("alone", "cat /proc/1/cmdline | tr '\\0' ' '")).toContain("idle");
+      expect((await banger.json<Image>("image", "show", "debian")).provisioned).toBeUndefined();
+      await banger.ok("vm", "rm", "--force", "alone");
+    },
+    TIMEOUT_MS,
+  );
+
+  test("of a distribution that is not known is refused by its name", async () => {
+    await busyboxLayout(join(banger.home, "busybox"));
+    await banger.ok("image", "pull", `oci:${banger.home}/busybox`, "--name", "busybox");
+    const args = ["vm", "create", "--image", "busybox", "--name", "odd", "--net", "none"];
+    const { stderr } = await banger.call(args);
+    expect(stderr).toContain('the distribution "busybox" is not known; use direct mode');
+    await banger.ok("vm", "rm", "--force", "odd");
+  });
+});
+
+describe("services that an image, or the configuration, says to look for", () => {
+  const LABEL = "web=8080, db=5432";
+
+  test("are shown as they are, and hold nothing up", async () => {
+    const config = { ...BUSYBOX_CONFIG, Labels: { "banger.checks": LABEL } };
+    await busyboxLayout(join(banger.home, "services"), { config });
+    await banger.ok("image", "pull", `oci:${banger.home}/services`, "--name", "services");
+    const args = ["--image", "services", "--name", "served", "--mode", "direct", "--net", "none"];
+    await banger.ok("vm", "create", ...args);
+    const health = () => banger.json<VmHealth>("vm", "health", "served");
+    const [web, db] = [
+      { name: "web", port: 8080, answers: false },
+      { name: "db", port: 5432, answers: false },
+    ];
+    expect(await health()).toMatchObject({ name: "served", checks: [web, db] });
+    // What the configuration looks for in any machine is shown only where it is.
+    await exec("served", "httpd -p 8080; httpd -p 4096");
+    const there = [{ ...web, answers: true }, db, { name: "opencode", port: 4096, answers: true }];
+    const after = await health();
+    expect(after.checks).toEqual(there);
+    expect(after.memoryTotal_bytes).toBeGreaterThan(after.memoryAvailable_bytes);
+    expect(Math.abs(after.clockAhead_ms)).toBeLessThan(60_000);
+    expect((await banger.json<Vm>("vm", "show", "served")).checks).toEqual(there);
+    expect(await banger.ok("vm", "show", "served")).toContain(
+      "web on 8080 answers, db on 5432 does not, opencode on 4096 answers",
+    );
+    await banger.ok("vm", "stop", "served");
+    expect((await banger.json<Vm>("vm", "show", "served")).checks).toBeUndefined();
+    expect((await banger.call(["vm", "health", "served"])).stderr).toContain("served");
+    await banger.ok("vm", "rm", "served");
+  }, 120_000);
+
+  test("are found when they come up later, with nobody asking", async () => {
+    const start = "(sleep 2; httpd -p 8080) & sleep 1000";
+    const config = { ...BUSYBOX_CONFIG, Labels: { "banger.checks": "web=8080" } };
+    await busyboxLayout(join(banger.home, "late"), { config });
+    await banger.ok("image", "pull", `oci:${banger.home}/late`, "--name", "late");
+    const args = ["--image", "late", "--name", "late", "--mode", "direct", "--net", "none"];
+    await banger.ok("vm", "create", ...args);
+    const running = banger.spawn(["vm", "exec", "late", "--", "sh", "-c", start]);
+    const answers = async () => (await banger.json<Vm>("vm", "show", "late")).checks?.[0]?.answers;
+    while (!(await answers())) await Bun.sleep(100);
+    await banger.ok("vm", "rm", "--force", "late");
+    await running.exited;
+  }, 120_000);
+});
+
+testNeeding("root", "mmdebstrap")(
+  "an image of packages with an init system and an ssh server starts as it is",
+  async () => {
+    const include = ["systemd-sysv", "dbus", "openssh-server", "iproute2"];
+    const packages = include.flatMap((name) => ["--include", name]);
+    await banger.ok("image", "bootstrap", "bookworm", "--name", "whole", ...packages);
+    const args = ["vm", "create", "--image", "whole", "--name", "own", "--nat"];
+    const { status, stderr } = await banger.call(args, { timeout_ms: TIMEOUT_MS });
+    expect([status, stderr]).toEqual([0, expect.stringContaining("Starting systemd")]);
+    expect(stderr).not.toContain("Installing");
+    const { network } = await banger.json<Vm>("vm", "show", "own");
+    const key = join(banger.home, "config/banger/ssh/id_ed25519");
+    const trust = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"];
+    const command = "hostname; systemctl is-active ssh banger-vsock-agent";
+    const ssh = Bun.spawnSync(["ssh", "-i", key, ...trust, `root@${network.address}`, command]);
+    expect([ssh.stdout.toString(), ssh.exitCode]).toEqual(["own\nactive\nactive\n", 0]);
+    expect((await banger.json<Image>("image", "show", "whole")).provisioned).toBeUndefined();
+    await banger.ok("vm", "rm", "--force", "own");
+  },
+  TIMEOUT_MS,
+);

@@ -1,0 +1,167 @@
+/** A machine as an ordinary process: alone, beside a daemon, and under s6 as a real service manager. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { chmodSync, cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Vm } from "#api/vm.ts";
+import { busyboxLayout } from "#test/busybox.ts";
+import { type Installation, install } from "#test/installation.ts";
+import { testNeeding } from "#test/needs.ts";
+import { listenForNotices } from "#test/notify-listener.ts";
+
+const KERNEL = "debian-6.12";
+const SMALL = ["--net", "none", "--memory", "256M"];
+
+let banger: Installation;
+
+beforeAll(async () => {
+  banger = install();
+  await banger.ok("kernel", "pull", KERNEL);
+  await busyboxLayout(join(banger.home, "busybox"));
+  const source = `oci:${banger.home}/busybox`;
+  await banger.ok("image", "pull", source, "--name", "busybox", "--kernel-ref", KERNEL);
+  const machine = ["--image", "busybox", "--mode", "direct", ...SMALL];
+  await banger.ok("vm", "create", "--name", "web", "--no-start", ...machine);
+  await banger.ok("daemon", "stop");
+}, 300_000);
+
+afterAll(async () => {
+  await banger?.[Symbol.asyncDispose]();
+}, 120_000);
+
+describe("a command in the foreground", () => {
+  test("has its streams and status, starts no daemon, and leaves nothing", async () => {
+    const script = 'read line; echo "got $line"; echo aside >&2; exit 42';
+    const run = ["vm", "run", "--foreground", "-i", ...SMALL, "busybox", "--", "sh", "-c", script];
+    const { status, stdout, stderr } = await banger.call(run, { stdin: "words\n" });
+    expect(stdout).toBe("got words\n");
+    expect(status).toBe(42);
+    const lines = stderr.trim().split("\n");
+    expect(lines).toContain("aside");
+    const logged = lines.filter((line) => line !== "aside").map((line) => JSON.parse(line));
+    expect(logged.map(({ message }) => String(message))).toContainEqual(
+      expect.stringContaining("Booting"),
+    );
+    expect((await banger.call(["daemon", "status"])).status).toBe(7);
+    expect(banger.processes()).toEqual([]);
+    expect((await banger.json<Vm[]>("vm", "list")).map(({ name }) => name)).toEqual(["web"]);
+    await banger.ok("daemon", "stop");
+  }, 120_000);
+
+  test("gets SIGTERM, and its end is the process's", async () => {
+    const script = 'trap "echo bye; exit 3" TERM; echo up; while :; do sleep 0.1; done';
+    const run = ["vm", "run", "--foreground", ...SMALL, "busybox", "--", "sh", "-c", script];
+    const child = banger.spawn(run);
+    let text = "";
+    for await (const chunk of child.stdout) {
+      text += new TextDecoder().decode(chunk);
+      if (text === "up\n") child.kill("SIGTERM");
+    }
+    expect(text).toBe("up\nbye\n");
+    expect(await child.exited).toBe(3);
+  }, 120_000);
+});
+
+describe("a machine in the foreground", () => {
+  test("says when it is ready, is left alone by a daemon, and powers off at SIGTERM", async () => {
+    using notices = listenForNotices(banger.home);
+    const child = foreground({ NOTIFY_SOCKET: notices.path });
+    await notices.heard("READY=1");
+    await banger.ok("daemon", "start");
+    expect(await show()).toMatchObject({ state: "running", foreground: { pid: child.pid } });
+    expect(JSON.parse(await banger.ok("repair", "--json"))).toEqual([]);
+    const { status, stderr } = await banger.call(["vm", "exec", "web", "--", "true"]);
+    expect(status).toBe(13);
+    expect(stderr).toContain(`process ${child.pid} runs it in the foreground`);
+    child.kill("SIGTERM");
+    expect(await child.exited).toBe(0);
+    await notices.heard("STOPPING=1");
+    expect(await show()).toMatchObject({ state: "stopped", exit: { reason: "poweroff" } });
+    expect((await show()).foreground).toBeUndefined();
+  }, 120_000);
+
+  test("ends with its process, however that ends, and the next start gives back what is left", async () => {
+    using notices = listenForNotices(join(banger.home, "run"));
+    const child = foreground({ NOTIFY_SOCKET: notices.path });
+    await notices.heard("READY=1");
+    const monitor = (await show()).vmm?.pid ?? 0;
+    child.kill("SIGKILL");
+    await child.exited;
+    while (processRuns(monitor)) await Bun.sleep(20);
+    using again = listenForNotices(join(banger.home, "cache"));
+    const second = foreground({ NOTIFY_SOCKET: again.path });
+    await again.heard("READY=1");
+    // Stopped from outside, through its process.
+    await banger.ok("vm", "stop", "web");
+    expect(await second.exited).toBe(0);
+    expect((await show()).state).toBe("stopped");
+  }, 120_000);
+
+  test("that panics says so, with a status that is a failure", async () => {
+    using notices = listenForNotices(join(banger.home, "config"));
+    const child = foreground({ NOTIFY_SOCKET: notices.path });
+    await notices.heard("READY=1");
+    const monitor = (await show()).vmm?.pid ?? 0;
+    process.kill(monitor, "SIGKILL");
+    const stderr = await new Response(child.stderr).text();
+    expect(await child.exited).toBe(14);
+    expect(stderr).toMatch(/error: Machine "web" ended while it ran: (crashed|killed)/);
+  }, 120_000);
+});
+
+testNeeding("s6-supervise")(
+  "under s6 it is up, comes back when it is killed, and goes down when it is told to",
+  async () => {
+    const service = join(banger.home, "services/web");
+    mkdirSync(service, { recursive: true });
+    cpSync(join(import.meta.dir, "../../recipes/supervise/s6/run"), join(service, "run"));
+    chmodSync(join(service, "run"), 0o755);
+    writeFileSync(join(service, "timeout-kill"), "60000");
+    const supervisor = Bun.spawn(["s6-supervise", service], {
+      cwd: service,
+      env: banger.env,
+      stdin: "ignore",
+      stdout: Bun.file(join(service, "output")),
+      stderr: "inherit",
+    });
+    try {
+      const first = await untilUp(undefined);
+      process.kill(first, "SIGKILL");
+      const second = await untilUp(first);
+      expect(second).not.toBe(first);
+      expect(Bun.spawnSync(["s6-svc", "-wD", "-d", service]).exitCode).toBe(0);
+      expect(await show()).toMatchObject({ state: "stopped", exit: { reason: "poweroff" } });
+      expect(readFileSync(join(service, "output"), "utf8")).toContain("Booting web");
+    } finally {
+      Bun.spawnSync(["s6-svc", "-xd", service]);
+      await supervisor.exited;
+    }
+  },
+  180_000,
+);
+
+/** The process that has the machine up, another one than before. */
+async function untilUp(before: number | undefined): Promise<number> {
+  for (;;) {
+    const { state, foreground } = await show();
+    if (state === "running" && foreground && foreground.pid !== before) return foreground.pid;
+    await Bun.sleep(100);
+  }
+}
+
+function foreground(env: Record<string, string>) {
+  return Bun.spawn([join(banger.home, "bin/banger"), "vm", "run", "--foreground", "web"], {
+    cwd: banger.home,
+    env: { ...banger.env, ...env },
+    stdin: "ignore",
+    stdout: "ignore",
+    stderr: "pipe",
+  });
+}
+
+async function show(): Promise<Vm> {
+  return await banger.json<Vm>("vm", "show", "web");
+}
+
+function processRuns(pid: number): boolean {
+  return banger.processes().some((each) => each.pid === pid);
+}

@@ -1,0 +1,28 @@
+/** The banger after this one: the same source with a higher version and one more step of the store's schema. */
+import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { ROOT } from "./tree.ts";
+
+export const NEWER_VERSION = "999.0.0";
+
+/** Makes it in an empty `folder`, and gives the words that start it. */
+export function makeNewerBanger(folder: string): string[] {
+  mkdirSync(join(folder, "build/bin"), { recursive: true });
+  for (const path of ["src", "sdk", "guest", "recipes", "tsconfig.json"]) {
+    cpSync(join(ROOT, path), join(folder, path), { recursive: true });
+  }
+  const agent = "build/bin/banger-vsock-agent";
+  cpSync(join(ROOT, agent), join(folder, agent));
+  symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"));
+  const manifest = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as object;
+  writeFileSync(
+    join(folder, "package.json"),
+    JSON.stringify({ ...manifest, version: NEWER_VERSION }),
+  );
+  const steps = join(folder, "src/store/migrations.ts");
+  const text = readFileSync(steps, "utf8");
+  const end = text.lastIndexOf("];");
+  if (end < 0) throw new Error("the migrations do not end as they did");
+  writeFileSync(steps, `${text.slice(0, end)}"ALTER TABLE vms ADD COLUMN later TEXT",\n];\n`);
+  return [process.execPath, join(folder, "src/main.ts")];
+}
