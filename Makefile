@@ -16,7 +16,7 @@ help:
 	  'make test-kernels  compiles Linux by every recipe, which takes an hour, and boots it' \
   'make lint       format, types, dead code and the rules of the tree' \
 	  'make format     rewrite the sources in the one format' \
-	  'make torture    kills the daemon in the middle of its work, KILLS=500 times' \
+	  'make torture    kills the daemon KILLS=500 times, cuts the power CUTS=50 times, makes and removes CYCLES=200 machines' \
 	  'make demo       the main job from kernel to ssh, on this computer' \
 	  'make bench      the benchmarks, each as a ratio within one run' \
 	  'make install    copy the programs to PREFIX (default /usr/local)' \
@@ -55,6 +55,8 @@ torture:
 	@sh scripts/bootstrap.sh build run test
 	@$(MAKE) --no-print-directory build
 	@$(BUN) test/torture/kill-daemon.ts $(or $(KILLS),500) $(SEED)
+	@$(BUN) test/torture/power-loss.ts $(or $(CUTS),50) $(SEED)
+	@$(BUN) test/torture/cycles.ts $(or $(CYCLES),200)
 
 demo:
 	@sh scripts/bootstrap.sh build run demo

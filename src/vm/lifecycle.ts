@@ -120,7 +120,9 @@ export class Lifecycle {
       const isOver = await Promise.race([live.finished.then(() => true), Bun.sleep(0)]);
       if (isOver) return;
       if (!signal?.aborted) return await this.lives.end(live);
-      if (state === "running") this.states.set(id, { state: "running", intent: "run" });
+      if (state === "running" && !live.isKilled) {
+        this.states.set(id, { state: "running", intent: "run" });
+      }
       throwIfAborted(signal);
     });
   }
@@ -163,16 +165,7 @@ export class Lifecycle {
   /** Removes a machine with its disk; once begun it is not called off. */
   async remove(id: string, { force, signal }: RemoveOptions = {}): Promise<void> {
     throwIfAborted(signal);
-    if (force && findVm(this.#deps.db, id)) {
-      await this.#endElsewhere(id, { isAtOnce: true, signal });
-    }
-    if (force && findVm(this.#deps.db, id)) {
-      this.schedule.cancelStart(id);
-      if (getVm(this.#deps.db, id).intent === "run") this.states.set(id, { intent: null });
-      this.lives.starting(id)?.abort();
-      const live = this.lives.get(id);
-      if (live) await this.lives.end(live);
-    }
+    if (force) await this.#endForRemoval(id, signal);
     await this.turns.run(id, async () => {
       throwIfAborted(signal);
       const vm = findVm(this.#deps.db, id);
@@ -181,6 +174,17 @@ export class Lifecycle {
       requireState(vm, "remove", ["stopped", "creating", "removing"]);
       await this.removeNow(vm);
     });
+  }
+
+  /** Ends it wherever it runs; a start that is under way is called off. */
+  async #endForRemoval(id: string, signal: AbortSignal | undefined): Promise<void> {
+    const vm = findVm(this.#deps.db, id);
+    if (!vm || (await this.#endElsewhere(id, { isAtOnce: true, signal }))) return;
+    this.schedule.cancelStart(id);
+    if (vm.intent === "run") this.states.set(id, { intent: null });
+    this.lives.starting(id)?.abort();
+    const live = this.lives.get(id);
+    if (live) await this.lives.end(live);
   }
 
   /** For whoever has the machine's turn. */

@@ -20,17 +20,21 @@ export interface StartOptions {
   cgroup?: string | undefined;
   /** It is killed when this process ends, however that ends. */
   endsWithUs?: boolean | undefined;
+  /** What it makes is for this user alone. */
+  makesSockets?: boolean;
 }
 
 /** Starts a program in a session of its own, with its output appended to the two files. */
 export function startDetached(
   argv: readonly string[],
   paths: OutputPaths,
-  { cgroup, endsWithUs }: StartOptions = {},
+  { cgroup, endsWithUs, makesSockets }: StartOptions = {},
 ): Child {
   const stdout = openSync(paths.stdout, "a", 0o600);
   try {
     const stderr = openSync(paths.stderr, "a", 0o600);
+    const umask = process.umask();
+    if (makesSockets) process.umask(0o077);
     try {
       return Bun.spawn([...(endsWithUs ? TIE : []), ...argv], {
         stdio: ["ignore", stdout, stderr],
@@ -40,6 +44,7 @@ export function startDetached(
         ...(cgroup === undefined ? {} : { cgroup }),
       });
     } finally {
+      process.umask(umask);
       closeSync(stderr);
     }
   } finally {

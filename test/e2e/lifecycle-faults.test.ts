@@ -2,7 +2,7 @@
 
 import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { lstatSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Vm } from "#api/vm.ts";
 import { busyboxLayout } from "#test/busybox.ts";
@@ -75,7 +75,108 @@ describe("a machine", () => {
   );
 });
 
+describe("a machine", () => {
+  test("whose guest panics is stopped, with the kernel's last words", async () => {
+    await banger.ok("vm", "create", "--name", "fell", "--net", "none", ...DIRECT);
+    const crash = ["vm", "exec", "fell", "--", "sh", "-c", "echo c > /proc/sysrq-trigger"];
+    const { status, stderr } = await banger.call(crash);
+    expect(status).toBe(14);
+    expect(stderr).toContain('Machine "fell" ended while it ran the command: panic');
+    expect((await show("fell")).exit).toMatchObject({
+      reason: "panic",
+      detail: expect.stringContaining("sysrq"),
+    });
+    await banger.ok("vm", "rm", "fell");
+  }, 120_000);
+
+  test("that was made and started by a clock that was ahead is started again all the same", async () => {
+    await banger.ok(
+      ...["vm", "create", "--name", "ahead", "--net", "none", "--restart", "on-failure"],
+      ...DIRECT,
+    );
+    await banger.ok("daemon", "stop");
+    const db = new Database(join(banger.home, "state/banger/banger.db"));
+    const later = "2199-01-01T00:00:00.000Z";
+    db.query("UPDATE vms SET created_at = $later, started_at = $later").run({ $later: later });
+    db.close();
+    expect(await banger.ok("vm", "list")).toMatch(/ahead .* now$/m);
+    process.kill(await pidOf("ahead"), "SIGKILL");
+    await until("ahead", ({ state, startedAt }) => state === "running" && startedAt !== later);
+    await banger.ok("vm", "rm", "--force", "ahead");
+  }, 120_000);
+});
+
+describe("the host", () => {
+  testNeeding("root")(
+    "whose disk is full refuses a machine, and nothing of it is left",
+    async () => {
+      const vms = join(banger.home, "state/banger/vms");
+      mount("-t", "tmpfs", "-o", "size=8m", "none", vms);
+      try {
+        const create = ["vm", "create", "--name", "full", "--net", "none", ...DIRECT];
+        const little = await banger.call(create);
+        expect(little.stderr).toMatch(
+          /[78](\.\d)? MiB of disk are free, it takes 64 MiB to begin with/,
+        );
+        expect(little.status).toBe(16);
+        Bun.spawnSync(["dd", "if=/dev/zero", `of=${vms}/fill`, "bs=64k"]);
+        const none = await banger.call([...create, "--no-start"]);
+        expect(none.stderr).toContain("error: The disk is full");
+        expect(none.status).toBe(16);
+        expect(readdirSync(vms)).toEqual(["fill"]);
+        expect(await banger.json<Vm[]>("vm", "list")).toEqual([]);
+      } finally {
+        unmount(vms);
+      }
+    },
+    60_000,
+  );
+
+  testNeeding("root")(
+    "whose state folder is read-only says so, and is served again when it is not",
+    async () => {
+      await banger.ok("daemon", "stop");
+      const state = join(banger.home, "state/banger");
+      mount("--bind", state, state);
+      mount("-o", "remount,bind,ro", state);
+      try {
+        const { status, stderr } = await banger.call(["vm", "list"]);
+        expect(stderr).toContain("The file system is read-only");
+        expect(status).toBe(9);
+      } finally {
+        unmount(state);
+      }
+      expect(await banger.json<Vm[]>("vm", "list")).toEqual([]);
+    },
+    60_000,
+  );
+});
+
+describe("a second daemon", () => {
+  test("is told which one runs, and changes nothing", async () => {
+    const { status, stderr } = await banger.call(["daemon", "run"]);
+    const { pid } = await banger.json<{ pid: number }>("daemon", "status");
+    expect(stderr).toContain(`one is running already (pid ${pid})`);
+    expect(status).toBe(13);
+  }, 60_000);
+});
+
 describe("the store", () => {
+  test("that another program has locked is named; what only reads goes on", async () => {
+    const db = new Database(join(banger.home, "state/banger/banger.db"));
+    db.run("BEGIN IMMEDIATE");
+    try {
+      const create = ["vm", "create", "--name", "shut", "--net", "none", "--no-start", ...DIRECT];
+      const { status, stderr } = await banger.call(create);
+      expect(stderr).toContain("The store is locked by another program");
+      expect(status).toBe(7);
+      expect(await banger.json<Vm[]>("vm", "list")).toEqual([]);
+    } finally {
+      db.run("ROLLBACK");
+      db.close();
+    }
+  }, 60_000);
+
   test("that is damaged is named, with what to do, and left alone", async () => {
     await banger.ok("daemon", "stop");
     const path = join(banger.home, "state/banger/banger.db");
@@ -108,21 +209,20 @@ describe("the store", () => {
 describe("what is on disk", () => {
   test("is nobody else's", async () => {
     await banger.ok("vm", "create", "--name", "own", "--net", "none", ...DIRECT);
-    const roots = ["state", "cache", "run", "config"].map((root) =>
-      join(banger.home, root, "banger"),
-    );
-    for (const root of roots.filter((each) => !each.includes("config"))) {
+    const roots = ["state", "cache", "run"].map((root) => join(banger.home, root, "banger"));
+    for (const root of roots) {
       expect(`${root} ${(statSync(root).mode & 0o777).toString(8)}`).toBe(`${root} 700`);
     }
-    const { id } = await show("own");
-    for (const folder of [join(roots[0] ?? "", "vms", id), join(roots[2] ?? "", "vm", id)]) {
-      for (const name of readdirSync(folder)) {
-        const path = join(folder, name);
-        if (statSync(path).isFile()) {
-          expect(`${path} ${(statSync(path).mode & 0o077).toString(8)}`).toBe(`${path} 0`);
-        }
-      }
-    }
+    // Kernels and what they are fetched as are anybody's; all the rest, sockets among it, is not.
+    const open = [...roots, join(banger.home, "config/banger/ssh")]
+      .flatMap((root) =>
+        (readdirSync(root, { recursive: true }) as string[]).map((path) => join(root, path)),
+      )
+      .filter((path) => !/\/(kernels|kernel-builds|downloads)\//.test(path))
+      .filter((path) => !path.endsWith(".pub") && (lstatSync(path).mode & 0o077) !== 0);
+    expect(open).toEqual([]);
+    const socket = join(banger.home, "run/banger/daemon.sock");
+    expect((statSync(socket).mode & 0o777).toString(8)).toBe("600");
     await banger.ok("vm", "rm", "--force", "own");
   }, 60_000);
 
@@ -137,6 +237,14 @@ describe("what is on disk", () => {
     expect(log).not.toContain("hush-hush");
   }, 60_000);
 });
+
+function mount(...args: string[]): void {
+  expect(Bun.spawnSync(["mount", ...args]).exitCode).toBe(0);
+}
+
+function unmount(path: string): void {
+  expect(Bun.spawnSync(["umount", "--lazy", path]).exitCode).toBe(0);
+}
 
 async function show(name: string): Promise<Vm> {
   return await banger.json<Vm>("vm", "show", name);

@@ -1,8 +1,10 @@
-/** A short run of what `make torture` does at length: the daemon is killed in the middle of its work. */
+/** A short run of what `make torture` does at length: the daemon is killed, and the power cut, in the middle of work. */
 import { expect, test } from "bun:test";
+import { powerLoss } from "#test/torture/power-loss.ts";
 import { torture } from "#test/torture/torture.ts";
 
 const KILLS = 6;
+const CUTS = 3;
 /** Chosen for nothing: any seed must do. */
 const SEED = 7;
 
@@ -11,4 +13,10 @@ test("a daemon that is killed loses nothing and leaves nothing", async () => {
   const tallies = await torture({ kills: KILLS, seed: SEED, onRound: (text) => rounds.push(text) });
   const failures = tallies.flatMap((tally) => tally.failures);
   expect({ failures, rounds }).toEqual({ failures: [], rounds });
+}, 600_000);
+
+test("a state folder of any moment is a consistent one", async () => {
+  const cuts = await powerLoss({ cuts: CUTS, seed: SEED });
+  expect(cuts.filter(({ failures }) => failures.length > 0)).toEqual([]);
+  expect(cuts).toHaveLength(CUTS);
 }, 600_000);

@@ -51,7 +51,8 @@ async function boot(spec: BootSpec, options: QemuOptions, signal?: AbortSignal):
   const notes = openLogs(spec);
   writeNotes(spec.runtimeDir, notes);
   const outputs = { stdout: spec.logPath, stderr: spec.logPath };
-  const child = startDetached([qemu.path, ...qemuArguments(spec, settings)], outputs, spec);
+  const argv = [qemu.path, ...qemuArguments(spec, settings)];
+  const child = startDetached(argv, outputs, { ...spec, makesSockets: true });
   const identity = identify(child.pid);
   const events: Events = {};
   try {

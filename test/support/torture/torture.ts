@@ -67,7 +67,7 @@ export async function torture({ kills, seed, onRound }: TortureOptions): Promise
   return tallies.filter((tally) => tally.kills > 0);
 }
 
-async function prepare(banger: Installation): Promise<void> {
+export async function prepare(banger: Installation): Promise<void> {
   await busyboxLayout(join(banger.home, "layout"));
   await banger.ok("kernel", "pull", KERNEL);
   const source = `oci:${banger.home}/layout`;
@@ -77,7 +77,11 @@ async function prepare(banger: Installation): Promise<void> {
 }
 
 /** How long it takes when nobody disturbs it. */
-async function timeOf(banger: Installation, operation: Operation, name: string): Promise<number> {
+export async function timeOf(
+  banger: Installation,
+  operation: Operation,
+  name: string,
+): Promise<number> {
   await operation.prepare?.(banger, name);
   const start_ms = performance.now();
   await banger.ok(...operation.args(banger, name));
@@ -127,7 +131,7 @@ async function killDuring(
 }
 
 /** Mulberry32: small, and the same everywhere. */
-function generator(seed: number): () => number {
+export function generator(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;
