@@ -1,7 +1,7 @@
 /**
  * Kernels: a pull beside `zstd -d` and `sha256sum` of the same archive, with what it takes of
  * memory; and how soon kernels reach PID 1, by the guest's own clock. The generic kernel is
- * measured where it was compiled before (BANGER_TEST_KERNELS=1, or `make test-kernels`).
+ * measured where it was compiled before, as by `make test-kernels`.
  */
 import {
   existsSync,

@@ -1,4 +1,4 @@
-/** What a pull must know of an ELF kernel, read in small pieces: a kernel need not fit into memory twice. */
+/** What a pull must know of an ELF kernel, read as it passes by: a kernel need not fit into memory twice. */
 import { closeSync, openSync, readSync } from "node:fs";
 import type { Digest } from "#base/digest.ts";
 import { BangerError } from "#base/error.ts";
@@ -8,7 +8,7 @@ import { bannerVersion } from "./image.ts";
 import type { Arch } from "./manifest.ts";
 
 const PIECE_BYTES = MiB;
-/** No text that is looked for is longer. */
+/** No text that is looked for is longer, and the header that tells the machine is shorter. */
 const OVERLAP_BYTES = 512;
 
 export interface KernelFile {
@@ -16,37 +16,56 @@ export interface KernelFile {
   /** What `uname -r` prints. */
   version: string;
   sha256: Digest;
-  size_bytes: number;
 }
 
-/** Undefined when it is no ELF file; `integrity` when it is one, and no Linux for a machine that we know. */
-export function inspectElfKernel(path: string): KernelFile | undefined {
-  const fd = openSync(path, "r");
-  try {
-    // The end of the piece before stands in front of each piece.
-    const buffer = Buffer.alloc(OVERLAP_BYTES + PIECE_BYTES);
-    const hasher = new Bun.CryptoHasher("sha256");
-    let arch: Arch | undefined;
-    let version: string | undefined;
-    let size_bytes = 0;
-    for (;;) {
-      const count = readSync(fd, buffer, OVERLAP_BYTES, PIECE_BYTES, size_bytes);
-      if (count === 0) break;
-      const piece = buffer.subarray(OVERLAP_BYTES, OVERLAP_BYTES + count);
-      if (size_bytes === 0) {
-        if (!isElf(piece)) return undefined;
-        arch = elfArch(piece, path);
-      }
-      hasher.update(piece);
-      version ??= bannerVersion(buffer.subarray(0, OVERLAP_BYTES + count));
-      size_bytes += count;
-      buffer.copyWithin(0, count, OVERLAP_BYTES + count);
+/** Takes the pieces of a file in their order. */
+export class ElfInspector {
+  readonly #hasher = new Bun.CryptoHasher("sha256");
+  #start = Buffer.alloc(0);
+  /** The end of what has passed, for a text that two pieces share. */
+  #tail = Buffer.alloc(0);
+  #version: string | undefined;
+  #size_bytes = 0;
+
+  get size_bytes(): number {
+    return this.#size_bytes;
+  }
+
+  take(piece: Uint8Array): void {
+    this.#hasher.update(piece);
+    this.#size_bytes += piece.length;
+    const { length } = this.#start;
+    if (length < OVERLAP_BYTES) {
+      this.#start = Buffer.concat([this.#start, piece.subarray(0, OVERLAP_BYTES - length)]);
     }
-    if (arch === undefined) return undefined;
+    const seam = Buffer.concat([this.#tail, piece.subarray(0, OVERLAP_BYTES)]);
+    this.#version ??= bannerVersion(seam) ?? bannerVersion(piece);
+    const end = piece.subarray(-OVERLAP_BYTES);
+    this.#tail = Buffer.concat([this.#tail, end]).subarray(-OVERLAP_BYTES);
+  }
+
+  /** Undefined when it is no ELF file; `integrity` when it is one, and no Linux for a machine that we know. */
+  result(path: string): KernelFile | undefined {
+    if (!isElf(this.#start)) return undefined;
+    const arch = elfArch(this.#start, path);
+    const version = this.#version;
     if (version === undefined) {
       throw new BangerError("integrity", `Cannot use "${path}": it is an ELF file, but no Linux`);
     }
-    return { arch, version, sha256: `sha256:${hasher.digest("hex")}` as Digest, size_bytes };
+    return { arch, version, sha256: `sha256:${this.#hasher.digest("hex")}` as Digest };
+  }
+}
+
+export function inspectFile(path: string): ElfInspector {
+  const inspector = new ElfInspector();
+  const buffer = Buffer.alloc(PIECE_BYTES);
+  const fd = openSync(path, "r");
+  try {
+    for (;;) {
+      const count = readSync(fd, buffer, 0, PIECE_BYTES, inspector.size_bytes);
+      if (count === 0) return inspector;
+      inspector.take(buffer.subarray(0, count));
+    }
   } finally {
     closeSync(fd);
   }

@@ -26,7 +26,7 @@ import { bangerErrorOf } from "#test/expect-error.ts";
 import { type FileServer, serveFiles, serveWebdav } from "#test/file-server.ts";
 import { kernelBytes, writeKernelFolder } from "#test/kernel-fixture.ts";
 import { testNeeding } from "#test/needs.ts";
-import { dir, file, makeTar, type TarSpec } from "#test/tar-build.ts";
+import { dir, file, hardLink, makeTar, type TarSpec } from "#test/tar-build.ts";
 
 setDefaultTimeout(60_000);
 
@@ -120,6 +120,12 @@ describe("pulling an archive", () => {
     expect(inode()).not.toBe(before);
     const newer = offer([file("vmlinux", kernelBytes({ version: "6.12.2-fixture" }))]);
     expect((await pull(newer)).bundle.manifest.version).toBe("6.12.2-fixture");
+  });
+
+  test("takes a kernel that is a link to another file of the archive", async () => {
+    const linked = offer([file("kernel", kernelBytes()), hardLink("vmlinux", "kernel")]);
+    const { manifest } = (await pull(linked)).bundle;
+    expect(manifest.sha256).toBe(sha256(kernelBytes()));
   });
 
   test("says what is outdated, and keeps a kernel whose entry is gone", async () => {

@@ -92,7 +92,11 @@ export const kernelCommands = group("Kernels: pull, build, import, publish", {
     flags: {
       arch: choice("--arch <arch>", "Architecture; default: this computer's", arches),
       name: value("--name <name>", "Name of the kernel; default: the recipe's", textArg),
-      jobs: value("-j, --jobs <count>", "Compilers at a time; default: one a processor", countArg),
+      jobs: value(
+        "-j, --jobs <count>",
+        "Compilers at a time; default: one more than processors",
+        countArg,
+      ),
       force: toggle("-f, --force", "Compile although the result is here"),
     },
     examples: ["banger kernel build generic-6.12", "banger kernel build ./mine.toml --arch arm64"],

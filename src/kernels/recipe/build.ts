@@ -57,7 +57,7 @@ export interface BuildOptions {
   name?: string | undefined;
   /** Compiles although the result is here. */
   force?: boolean | undefined;
-  /** Compilers at a time; default: one for each processor. */
+  /** Compilers at a time; default: one more than there are processors. */
   jobs?: number | undefined;
   signal?: AbortSignal | undefined;
   onProgress?: OnProgress | undefined;
@@ -128,7 +128,8 @@ async function compile(plan: Plan, result: string, options: BuildOptions): Promi
     objects: join(scratch, "objects"),
     toolchain,
     log: join(builds, `${recipe.name}-${toolchain.arch}.log`),
-    jobs: options.jobs ?? availableParallelism(),
+    // One more than there are processors, for those that wait for the disk.
+    jobs: options.jobs ?? availableParallelism() + 1,
     signal,
   };
   mkdirSync(work.objects, { recursive: true, mode: 0o700 });

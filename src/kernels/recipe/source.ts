@@ -13,8 +13,12 @@ import { parseHttpUrl, streamHttpFile } from "#kernels/http-file.ts";
 import type { RecipeSource } from "./recipe.ts";
 
 const UNPACK_TIMEOUT_MS = 30 * 60_000;
-/** A quarter of the whole: tables for graphics processors, which no machine has. */
-const LEFT_OUT = ["*/drivers/gpu/drm/amd/include/asic_reg"];
+/** A third of the whole: tables for graphics processors, which no machine has, and what no build reads. */
+const LEFT_OUT = [
+  "*/drivers/gpu/drm/amd/include/asic_reg",
+  "linux*/Documentation/*/*",
+  "linux*/tools/testing/*",
+];
 
 export interface SourceWork {
   /** Keeps what was fetched. */
@@ -116,6 +120,8 @@ async function untar(archive: string, tree: string, work: SourceWork): Promise<v
   const exclude = LEFT_OUT.map((pattern) => `--exclude=${pattern}`);
   const flags = ["--strip-components=1", "--no-same-owner", "--no-same-permissions"];
   await runOk(["tar", "-C", tree, ...flags, ...exclude, "-xf", archive], {
+    // xz takes one thread unless it is told.
+    env: { XZ_OPT: "-T0" },
     signal: work.signal,
     timeout_ms: UNPACK_TIMEOUT_MS,
   });

@@ -9,7 +9,7 @@ import { MAX_KERNEL_BYTES } from "#kernels/bzimage.ts";
 import { embeddedConfig, featuresOf, keepConfig, MAX_CONFIG_BYTES } from "#kernels/features.ts";
 import { type HttpFile, streamHttpFile } from "#kernels/http-file.ts";
 import { keepKernelImage, readKernelImage } from "#kernels/image.ts";
-import { inspectElfKernel } from "#kernels/kernel-file.ts";
+import { ElfInspector, inspectFile } from "#kernels/kernel-file.ts";
 import {
   type Arch,
   type BootModule,
@@ -58,12 +58,14 @@ export async function fillFromTarball(
       onProgress?.({ step: "download", message, done, total: source.size_bytes, unit: "bytes" });
     },
   });
-  await unpackArchive(stream, staging, { ...source, signal });
+  const inspector = new ElfInspector();
+  const watch = { path: "vmlinux", take: (bytes: Uint8Array) => inspector.take(bytes) };
+  await unpackArchive(stream, staging, { ...source, watch, signal });
   // Its files are what is kept of it.
   rmSync(join(options.cache, "sha256", hexOf(source.sha256)), { force: true });
   onProgress?.({ step: "check", message: `Checking ${name}` });
   const packed = readPackedManifest(staging);
-  const kernel = await keepOnlyKernel(entry, staging, signal);
+  const kernel = await keepOnlyKernel(entry, staging, { inspector, signal });
   const modules = await bootModules(packed, kernel.version, staging, signal);
   const config = readConfig(staging) ?? kernel.config ?? "";
   rmSync(join(staging, "config"), { force: true });
@@ -104,11 +106,17 @@ function readPackedManifest(staging: string): Manifest | undefined {
   }
 }
 
+interface KeepOptions {
+  /** Has seen the bytes of "vmlinux". */
+  inspector: ElfInspector;
+  signal: AbortSignal | undefined;
+}
+
 /** The one kernel file of the archive, kept in the form that boots fastest. */
 async function keepOnlyKernel(
   { name, arch }: TarballEntry,
   staging: string,
-  signal: AbortSignal | undefined,
+  options: KeepOptions,
 ): Promise<KeptKernel> {
   const found = KERNEL_FILES.filter((file) => isFile(join(staging, file)));
   const [file] = found;
@@ -116,7 +124,7 @@ async function keepOnlyKernel(
     const what = file === undefined ? "no vmlinux" : found.join(" and ");
     throw new BangerError("integrity", `Cannot use kernel "${name}": its archive has ${what}`);
   }
-  const kept = await keepKernel(file, staging, signal).catch((cause) => {
+  const kept = await keepKernel(file, staging, options).catch((cause) => {
     if (!(cause instanceof BangerError)) throw cause;
     const why = cause.message.split(": ").slice(1).join(": ");
     throw new BangerError(cause.code, `Cannot use "${file}" of kernel "${name}": ${why}`, {
@@ -133,13 +141,15 @@ async function keepOnlyKernel(
 async function keepKernel(
   file: string,
   staging: string,
-  signal: AbortSignal | undefined,
+  { inspector, signal }: KeepOptions,
 ): Promise<KeptKernel> {
   const path = join(staging, file);
-  const elf = file === "vmlinux" ? inspectElfKernel(path) : undefined;
-  if (elf) {
+  if (file === "vmlinux") {
+    // A hard link has no bytes of its own that could have passed.
+    const hasPassed = inspector.size_bytes === statSync(path).size;
+    const elf = (hasPassed ? inspector : inspectFile(path)).result(path);
     const config = existsSync(join(staging, "config")) ? undefined : configInside(path);
-    return { ...elf, format: "elf", config };
+    if (elf) return { ...elf, format: "elf", config };
   }
   const image = await readKernelImage(path, signal);
   rmSync(path);

@@ -29,6 +29,8 @@ export interface UnpackOptions {
   size_bytes: number;
   /** Bytes of its files, where that is known. */
   unpacked_bytes?: number | undefined;
+  /** Sees the bytes of the one file of that path as they pass. */
+  watch?: { path: string; take: (bytes: Uint8Array) => void } | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -85,17 +87,19 @@ class Unpacker {
     end: () => this.#end(),
   });
   readonly #max_bytes: number;
+  readonly #watch: UnpackOptions["watch"];
   #block = Buffer.alloc(TAR_BLOCK_BYTES);
   #filled = 0;
-  #file: { fd: number; name: string; size: number; done: number } | undefined;
+  #file: { fd: number; path: string; name: string; size: number; done: number } | undefined;
   #padding = 0;
   #isOver = false;
   #entries = 0;
   #unpacked = 0;
   #seen = 0;
 
-  constructor(folder: string, { size_bytes, unpacked_bytes }: UnpackOptions) {
+  constructor(folder: string, { size_bytes, unpacked_bytes, watch }: UnpackOptions) {
     this.#folder = folder;
+    this.#watch = watch;
     const promised = unpacked_bytes ?? size_bytes * RATIO_MAX + OVERHEAD_BYTES;
     this.#max_bytes = Math.min(promised, MAX_UNPACKED_BYTES);
   }
@@ -163,12 +167,12 @@ class Unpacker {
     if (kind === "directory") mkdirSync(place, { recursive: true, mode: 0o755 });
     else if (kind === "symlink") symlinkSync(target, place);
     else if (kind === "link") linkSync(join(this.#folder, target), place);
-    else this.#open(place, name, entry.size);
+    else this.#open(path, name, entry.size);
   }
 
-  #open(place: string, name: string, size: number): void {
-    const fd = openSync(place, "wx", 0o644);
-    this.#file = { fd, name, size, done: 0 };
+  #open(path: string, name: string, size: number): void {
+    const fd = openSync(join(this.#folder, path), "wx", 0o644);
+    this.#file = { fd, path, name, size, done: 0 };
     ftruncateSync(fd, size);
   }
 
@@ -176,6 +180,7 @@ class Unpacker {
     const file = this.#file;
     if (!file || offset !== file.done) throw refused(file?.name ?? "a file", "it has holes");
     writeSparseAt(file.fd, bytes, file.done);
+    if (file.path === this.#watch?.path) this.#watch.take(bytes);
     file.done += bytes.length;
   }
 
