@@ -8,6 +8,9 @@ const GONE_TIMEOUT_MS = 10_000;
 /** Of util-linux; it becomes the program that follows, so that pid and arguments are the program's own. */
 const TIE = ["setpriv", "--pdeathsig", "KILL", "--"];
 
+/** The first one after the standard streams. */
+export const INHERITED_FD = 3;
+
 export type Child = Bun.Subprocess<"ignore", number, number>;
 
 export interface OutputPaths {
@@ -22,13 +25,15 @@ export interface StartOptions {
   endsWithUs?: boolean | undefined;
   /** What it makes is for this user alone. */
   makesSockets?: boolean;
+  /** Of this process; the program finds it as its descriptor INHERITED_FD. */
+  fd?: number | undefined;
 }
 
 /** Starts a program in a session of its own, with its output appended to the two files. */
 export function startDetached(
   argv: readonly string[],
   paths: OutputPaths,
-  { cgroup, endsWithUs, makesSockets }: StartOptions = {},
+  { cgroup, endsWithUs, makesSockets, fd }: StartOptions = {},
 ): Child {
   const stdout = openSync(paths.stdout, "a", 0o600);
   try {
@@ -37,7 +42,7 @@ export function startDetached(
     if (makesSockets) process.umask(0o077);
     try {
       return Bun.spawn([...(endsWithUs ? TIE : []), ...argv], {
-        stdio: ["ignore", stdout, stderr],
+        stdio: ["ignore", stdout, stderr, ...(fd === undefined ? [] : [fd])],
         detached: true,
         cwd: "/",
         env: { LC_ALL: "C", PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },

@@ -63,7 +63,10 @@ describe("qemuArguments", () => {
     const netdev = (network: BootSpec["network"]) =>
       valuesOf(qemuArguments({ ...spec, network }, tcg), "-netdev");
     expect(netdev(spec.network)).toEqual(["tap,id=net,ifname=bgr0,script=no,downscript=no"]);
-    expect(netdev({ kind: "user", mac: "52:54:00:00:00:01" })[0]).toStartWith("user,id=net");
+    const user = { kind: "user", mac: "52:54:00:00:00:01" } as const;
+    expect(netdev(user)[0]).toStartWith("user,id=net");
+    const cabled = qemuArguments({ ...spec, network: user }, { ...tcg, cableFd: 3 });
+    expect(cabled).toContain("stream,id=net,server=off,addr.type=fd,addr.str=3");
     expect(netdev(undefined)).toEqual([]);
   });
 

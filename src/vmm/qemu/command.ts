@@ -17,6 +17,8 @@ export interface CommandOptions {
   sandbox: boolean;
   /** Rate of the host's time stamp counter. */
   tsc_khz: number | undefined;
+  /** Where passt holds the other end of the user-mode network; undefined for QEMU's own. */
+  cableFd?: number | undefined;
 }
 
 export interface SocketPaths {
@@ -51,7 +53,7 @@ export function qemuArguments(spec: BootSpec, options: CommandOptions): string[]
     option("socket", { id: "agent", path: sockets.agent, server: "on", wait: "off" }),
     ...device("virtserialport", { bus: "serial.0", chardev: "agent", name: AGENT_PORT }),
     ...spec.drives.flatMap(driveArguments),
-    ...(spec.network ? networkArguments(spec.network) : []),
+    ...(spec.network ? networkArguments(spec.network, options) : []),
   ];
 }
 
@@ -100,11 +102,20 @@ function driveArguments(drive: Drive, index: number): string[] {
   ];
 }
 
-function networkArguments(network: NetworkDevice): string[] {
+function networkArguments(network: NetworkDevice, { cableFd }: CommandOptions): string[] {
+  const user =
+    cableFd === undefined
+      ? option("user", { id: "net", ipv6: "off" })
+      : option("stream", {
+          id: "net",
+          server: "off",
+          "addr.type": "fd",
+          "addr.str": String(cableFd),
+        });
   const netdev =
     network.kind === "tap"
       ? option("tap", { id: "net", ifname: network.tap, script: "no", downscript: "no" })
-      : option("user", { id: "net", ipv6: "off" });
+      : user;
   return ["-netdev", netdev, ...device("virtio-net-device", { netdev: "net", mac: network.mac })];
 }
 

@@ -6,11 +6,12 @@ import { readTail } from "#vmm/console.ts";
 import type { Accelerator, BootSpec, Driver, Machine, MachineHandle } from "#vmm/driver.ts";
 import { hostTsc_khz, kvmState } from "#vmm/host.ts";
 import { identify, isRunning } from "#vmm/identity.ts";
-import { type Child, killProcess, startDetached } from "#vmm/process.ts";
+import { type Child, INHERITED_FD, killProcess, startDetached } from "#vmm/process.ts";
 import { DRIVES_MAX, qemuArguments, socketPaths } from "./command.ts";
 import { startFailure } from "./failure.ts";
 import { type Events, QemuMachine } from "./machine.ts";
 import { clearRuntime, type Notes, readNotes, writeNotes } from "./notes.ts";
+import { findPasst, startPasst } from "./passt.ts";
 import { belongsTo, findStrays } from "./process.ts";
 import { findQemu, isQemuInstalled, qemuChecks } from "./program.ts";
 import { openQmp, type Qmp } from "./qmp.ts";
@@ -46,13 +47,22 @@ async function boot(spec: BootSpec, options: QemuOptions, signal?: AbortSignal):
   const qemu = await findQemu(options.program);
   throwIfAborted(signal);
   const accelerator = options.accelerator ?? (kvmState().usable ? "kvm" : "tcg");
-  const settings = { accelerator, sandbox: qemu.sandbox, tsc_khz: hostTsc_khz() };
+  const passt = spec.network?.kind === "user" ? await findPasst(qemu) : undefined;
+  const settings = {
+    accelerator,
+    sandbox: qemu.sandbox,
+    tsc_khz: hostTsc_khz(),
+    cableFd: passt ? INHERITED_FD : undefined,
+  };
+  throwIfAborted(signal);
   clearRuntime(spec.runtimeDir);
   const notes = openLogs(spec);
   writeNotes(spec.runtimeDir, notes);
   const outputs = { stdout: spec.logPath, stderr: spec.logPath };
+  // Once it is started QEMU alone holds its end, and passt ends with QEMU.
+  using cable = passt ? startPasst(passt, outputs) : undefined;
   const argv = [qemu.path, ...qemuArguments(spec, settings)];
-  const child = startDetached(argv, outputs, { ...spec, makesSockets: true });
+  const child = startDetached(argv, outputs, { ...spec, makesSockets: true, fd: cable?.fd });
   const identity = identify(child.pid);
   const events: Events = {};
   try {

@@ -5,6 +5,7 @@ import { BangerError } from "#base/error.ts";
 import { run, which } from "#base/run.ts";
 import { kvmState } from "#vmm/host.ts";
 import { SANDBOX } from "./command.ts";
+import { findPasst, PASST_INSTALL_HINT } from "./passt.ts";
 
 const PROGRAM = "qemu-system-x86_64";
 export const INSTALL_HINT = "sudo apt-get install qemu-system-x86";
@@ -42,7 +43,7 @@ export function isQemuInstalled(program: string = PROGRAM): boolean {
 }
 
 export async function qemuChecks(program?: string): Promise<Check[]> {
-  return [await programCheck(program), kvmCheck()];
+  return [await programCheck(program), kvmCheck(), await userNetworkCheck(program)];
 }
 
 async function programCheck(program: string | undefined): Promise<Check> {
@@ -59,6 +60,17 @@ async function programCheck(program: string | undefined): Promise<Check> {
     const detail = error instanceof Error ? error.message : String(error);
     return { ...base, status: "fail", detail, fix: INSTALL_HINT };
   }
+}
+
+/** What machines with --net user are connected by. */
+async function userNetworkCheck(program: string | undefined): Promise<Check> {
+  const base = { id: "net.user", title: "User-mode network" };
+  const qemu = await findQemu(program).catch(() => undefined);
+  const passt = qemu && (await findPasst(qemu));
+  if (passt) return { ...base, status: "ok", detail: passt };
+  const detail =
+    "QEMU's own stack, on which 10.0.2.2 is what listens on 127.0.0.1 of this computer; with passt it is not";
+  return { ...base, status: "warn", detail, fix: PASST_INSTALL_HINT };
 }
 
 function kvmCheck(): Check {
