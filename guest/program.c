@@ -13,6 +13,7 @@
 #include "freeze.h"
 #include "io.h"
 #include "listen.h"
+#include "processes.h"
 #include "protocol.h"
 #include "session.h"
 #include "sftp.h"
@@ -38,6 +39,7 @@ static const struct program {
 	{ "watch", 2, changes_watch },
 	{ "freeze", 0, freeze_disk },
 	{ "ports", 0, sockets_list },
+	{ "processes", 0, processes_list },
 	{ "sftp", 0, sftp_serve },
 	{ "listen", 3, listen_serve },
 	{ "datagrams", 2, datagrams_carry },

@@ -110,6 +110,9 @@ enum tag {
 	TAG_OFFSET = 111,
 	TAG_OFFSET_END = 112,
 	TAG_INPUT_OFFSET = 113,
+	TAG_PARENT = 114,
+	TAG_STATE = 115,
+	TAG_RESIDENT = 116,
 
 	/* The boot record: src/guest/boot.ts. */
 	TAG_BOOT_MODE = 256,

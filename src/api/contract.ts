@@ -7,7 +7,9 @@
 import { eventIterator, oc } from "@orpc/contract";
 import { z } from "zod";
 import { fileContract } from "./contract-file.ts";
+import { insideContract } from "./contract-inside.ts";
 import { networkContract, vmNetworkContract } from "./contract-network.ts";
+import { sessionContract } from "./contract-session.ts";
 import { systemContract } from "./contract-system.ts";
 import { vmContract } from "./contract-vm.ts";
 import {
@@ -285,4 +287,6 @@ export const contract = {
   network: networkContract,
   vm: { ...vmContract, ...vmNetworkContract },
   file: fileContract,
+  session: sessionContract,
+  inside: insideContract,
 };

@@ -36,6 +36,9 @@ export const terminalSize = z.object({
 });
 export type TerminalSize = z.infer<typeof terminalSize>;
 
+/** A signal's name without "SIG", such as "INT". */
+export const signalName = z.string().regex(/^[A-Z][A-Z0-9+]{1,9}$/);
+
 export const execRequest = z.object({
   /** Empty: the image's own command. No shell is involved. */
   argv: z.array(z.string().max(128 * 1024)).max(1024),
@@ -82,6 +85,22 @@ export const execOpen = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("read"), ...fileOfVm }),
   /** A file or tree of the machine as a tar archive, as "stdout". */
   z.object({ kind: z.literal("archive"), ...fileOfVm }),
+  /**
+   * The output of a session, as "stdout", from its log and then as it comes, until the session has ended; how,
+   * is the exit. What the log lacks is said on "stderr". Without `follow` it ends with what there is.
+   */
+  z.object({
+    kind: z.literal("session"),
+    vm: vmRef,
+    session: z.string().min(1).max(64),
+    /** Output from this byte on; default: all that is kept. */
+    offset: z.int().min(0).optional(),
+    /** Only the last of it. */
+    tail_bytes: z.int().min(0).optional(),
+    follow: z.boolean().optional(),
+    /** Whether the client will send input; the end of it is not the session's. */
+    stdin: z.boolean().optional(),
+  }),
   /** A tar archive, as "stdin", that is taken apart below a folder of the machine, which is made if it is missing. */
   z.object({ kind: z.literal("extract"), ...fileOfVm }),
 ]);
@@ -96,12 +115,12 @@ export const execClientMessage = z.union([
   }),
   z.object({ eof: z.literal(true) }),
   z.object({ resize: terminalSize }),
-  /** A signal's name without "SIG", such as "INT". */
-  z.object({ signal: z.string().regex(/^[A-Z][A-Z0-9+]{1,9}$/) }),
+  z.object({ signal: signalName }),
 ]);
 export type ExecClientMessage = z.infer<typeof execClientMessage>;
 
-export type ExecExit = { code: number } | { signal: string };
+export const execExit = z.union([z.object({ code: z.int() }), z.object({ signal: z.string() })]);
+export type ExecExit = z.infer<typeof execExit>;
 
 export type ExecServerMessage =
   | { progress: { step: string; message: string; done?: number; total?: number; unit?: string } }

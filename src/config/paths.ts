@@ -34,6 +34,7 @@ export function makePaths(roots: Roots) {
     /** Of systemd, which reads a user's units beside banger's folder. */
     userUnits: join(dirname(roots.config), "systemd", "user"),
     sshKey: join(roots.config, "ssh", "id_ed25519"),
+    sshConfig: join(roots.config, "ssh", "config"),
     knownHosts: join(roots.state, "ssh", "known_hosts"),
     database: join(roots.state, "banger.db"),
     daemonLog: join(roots.state, "daemon.log"),
@@ -70,6 +71,7 @@ export function makePaths(roots: Roots) {
         console: join(folder, "console.log"),
         vmmLog: join(folder, "vmm.log"),
         hostKey: join(folder, "ssh_host_ed25519_key"),
+        sessions: join(folder, "sessions"),
         runtime: join(roots.runtime, "vm", id),
       };
     },

@@ -16,9 +16,11 @@ import { parseMirrors } from "#oci/mirrors.ts";
 import { openStore } from "#store/db.ts";
 import { buildMachines } from "#vm/build-machine.ts";
 import { VmFiles } from "#vm/files.ts";
+import { Inside } from "#vm/inside.ts";
 import type { Owner } from "#vm/owner.ts";
 import { machineNames } from "#vm/resolve-names.ts";
 import { VmService } from "#vm/service.ts";
+import { Sessions } from "#vm/sessions/sessions.ts";
 import { openCgroups } from "#vmm/cgroup.ts";
 import { createFirecrackerDriver } from "#vmm/firecracker/driver.ts";
 import { createQemuDriver } from "#vmm/qemu/driver.ts";
@@ -32,6 +34,8 @@ export interface Services {
   images: ImageService;
   vms: VmService;
   files: VmFiles;
+  sessions: Sessions;
+  inside: Inside;
   network: Network;
   startedAt: string;
   calls: CallCounts;
@@ -114,6 +118,8 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
     images,
     vms,
     files: new VmFiles(vms),
+    sessions: new Sessions(vms, (id) => paths.vm(id).sessions),
+    inside: new Inside(vms, (id) => paths.vm(id).disk),
     network,
     startedAt: new Date().toISOString(),
     calls: new CallCounts(),

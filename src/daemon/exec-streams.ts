@@ -2,10 +2,12 @@
 import type { Duplex, Writable } from "node:stream";
 import { type ExecExit, type ExecOpen, STDERR_TAG, STDOUT_TAG } from "#api/exec.ts";
 import type { VmExit } from "#api/vm.ts";
+import { BangerError } from "#base/error.ts";
 import type { ExecStream } from "#guest/exec.ts";
 import { endedError } from "#vm/ended.ts";
 import type { VmFiles } from "#vm/files.ts";
 import type { VmService } from "#vm/service.ts";
+import type { Sessions } from "#vm/sessions/sessions.ts";
 import { limitExec } from "./exec-limits.ts";
 import type { Wire } from "./exec-session.ts";
 
@@ -16,6 +18,7 @@ const DONE: ExecExit = { code: 0 };
 export interface StreamServices {
   vms: VmService;
   files: VmFiles;
+  sessions: Sessions;
 }
 
 type Open<K extends ExecOpen["kind"]> = Extract<ExecOpen, { kind: K }>;
@@ -33,6 +36,8 @@ export async function openStream(
       return await openRun(wire, request, services);
     case "connect":
       return await openConnection(wire, request, services);
+    case "session":
+      return await openSessionStream(wire, request, services);
     case "extract":
       return await openExtraction(wire, request, services);
     case "archive":
@@ -175,6 +180,50 @@ async function openExtraction(
   wire.join({ ...writableTarget(writable), close }, request.vm);
   await finished;
   return DONE;
+}
+
+async function openSessionStream(
+  wire: Wire,
+  request: Open<"session">,
+  { sessions }: StreamServices,
+): Promise<ExecExit> {
+  const session = sessions.find(request.vm, request.session);
+  const { log } = session;
+  const { tail_bytes, follow = false } = request;
+  const offset = tail_bytes === undefined ? (request.offset ?? 0) : log.end - tail_bytes;
+  const ignore = (work: Promise<void>): void => void work.catch(() => {});
+  wire.join(
+    {
+      ...(request.stdin ? { write: (bytes) => session.send(bytes, wire.signal) } : {}),
+      resize: (size) => ignore(session.resize(size)),
+      signal: (name) => ignore(session.signal(name)),
+      close() {},
+    },
+    request.vm,
+  );
+  const output = session.read({ offset, follow, signal: wire.signal });
+  await wire.pipe(withoutGaps(wire, output, Math.max(offset, 0)));
+  if (follow && session.toApi().state === "lost") {
+    throw new BangerError("guest", `Session "${request.session}" ended with its machine`);
+  }
+  return session.exit ?? DONE;
+}
+
+/** Says on stderr where output is missing. */
+async function* withoutGaps(
+  wire: Wire,
+  chunks: AsyncIterable<{ offset: number; bytes: Uint8Array }>,
+  from: number,
+): AsyncGenerator<Uint8Array> {
+  let at = from;
+  for await (const { offset, bytes } of chunks) {
+    if (offset > at) {
+      const text = `\n[banger: ${offset - at} bytes of output are not kept]\n`;
+      wire.sendOutput(STDERR_TAG, new TextEncoder().encode(text));
+    }
+    yield bytes;
+    at = offset + bytes.length;
+  }
 }
 
 function writableTarget(writable: Writable) {

@@ -4,6 +4,7 @@ import { messageOf } from "#base/error.ts";
 import { version } from "#base/version.ts";
 import { resolveConfig } from "#config/resolve.ts";
 import { sweepStaging } from "#kernels/bundle.ts";
+import { syncClocks, watchClock } from "#vm/clock.ts";
 import { compose, type Services } from "./compose.ts";
 import { makeRouter } from "./handlers/router.ts";
 import { takeDaemonLock, tryStopWork } from "./lock.ts";
@@ -45,6 +46,7 @@ export async function runDaemon(): Promise<void> {
     .catch((error) =>
       log.error("cannot repair everything: {message}", { message: messageOf(error) }),
     );
+  void repair.then(() => services.sessions.resume());
   await Promise.race([repair, Bun.sleep(RECOVERY_WAIT_MS)]);
   const server = await serve({
     socket: config.paths.socket,
@@ -57,6 +59,7 @@ export async function runDaemon(): Promise<void> {
     socket: config.paths.socket,
   });
   notifier.ready(`Answers on ${config.paths.socket}`);
+  using _clock = watchClock(() => void syncClocks(services.vms));
   const why = await ending.promise;
   notifier.stopping("Machines run on");
   log.info("ending: {why}", { why });
@@ -64,6 +67,7 @@ export async function runDaemon(): Promise<void> {
   // Calls that were under way are over with their connections; the programs that they ran need not be.
   using alone = tryStopWork(config.paths.workLock);
   if (alone) await endOrphans(config.paths.roots);
+  services.sessions.release();
   services.vms.release();
   process.exit(0);
 }

@@ -15,7 +15,14 @@ import type { ProgramOptions } from "./program.ts";
 import { Kind, type KindCode, Tag } from "./protocol.ts";
 import { type GuestRunResult, type RunInGuestOptions, runInGuest } from "./run.ts";
 import { type GuestSessions, guestSessions } from "./session.ts";
-import { type GuestStats, type ListeningSocket, readPorts, readStats } from "./usage.ts";
+import {
+  type GuestProcess,
+  type GuestStats,
+  type ListeningSocket,
+  readPorts,
+  readProcesses,
+  readStats,
+} from "./usage.ts";
 
 const CONNECT_TIMEOUT_DEFAULT_MS = 30_000;
 const CALL_TIMEOUT_DEFAULT_MS = 10_000;
@@ -71,6 +78,8 @@ export interface Agent {
   /** Who listens in the machine. */
   ports(options?: ProgramOptions): Promise<ListeningSocket[]>;
   stats(options?: ProgramOptions): Promise<GuestStats>;
+  /** At most 4096. */
+  processes(options?: ProgramOptions): Promise<GuestProcess[]>;
   setTime(unix_ns: bigint, options?: CallOptions): Promise<void>;
   /** Resolves when the guest has agreed, or is gone; it ends what runs and turns itself off. */
   shutdown(options?: CallOptions & { reboot?: boolean }): Promise<void>;
@@ -120,6 +129,7 @@ function agentOf(connection: Connection, hello: AgentHello): Agent {
     },
     ports: (options) => readPorts(connection, options),
     stats: (options) => readStats(connection, options),
+    processes: (options) => readProcesses(connection, options),
     async setTime(unix_ns, options) {
       const fields = new FieldWriter().number(Tag.time_ns, unix_ns);
       await ask(connection, Kind.time, { ...options, fields });

@@ -52,7 +52,7 @@
  * of its own, wherever the agent's file is and whoever the user is: `tar-out PATH NAME`, `tar-in PATH
  * OWNER`, `stat PATH`, `list PATH`, `read PATH OFFSET LENGTH`, `write PATH MODE`, `mkdir PATH MODE
  * PARENTS`, `remove PATH RECURSIVE` (feature "files"); `watch PATH RECURSIVE` (feature "watch", see
- * guest/changes.h); `freeze`; `ports`; `stats` (features of these names);
+ * guest/changes.h); `freeze`; `processes`; `ports`; `stats` (features of these names);
  * `session-start FOLDER NAME`, `session-list FOLDER`, `session-attach FOLDER NAME OFFSET`, `session-send
  * FOLDER NAME OFFSET`, `session-control FOLDER NAME VERB VALUE` (feature "sessions", see session.ts);
  * `sftp`, the server of SFTP version 3 (feature "sftp"); `listen KIND
@@ -185,6 +185,9 @@ export const Tag = {
   offset: 111,
   offsetEnd: 112,
   inputOffset: 113,
+  parent: 114,
+  state: 115,
+  resident_bytes: 116,
 } as const;
 
 /** Values of the `error` tag, a closed set on the guest's side; the host takes others as `internal`. */

@@ -1,4 +1,5 @@
 /** What the machine uses, and who listens in it. */
+import { MiB } from "#base/size.ts";
 import type { Connection } from "./connection.ts";
 import { Fields } from "./fields.ts";
 import { callProgram, type ProgramOptions } from "./program.ts";
@@ -6,6 +7,7 @@ import { Tag } from "./protocol.ts";
 
 const MAX_ANSWER_BYTES = 512 * 1024;
 const MAX_NAME_BYTES = 64;
+const MAX_COMMAND_BYTES = 512;
 
 export interface ListeningSocket {
   protocol: "tcp" | "udp";
@@ -27,6 +29,23 @@ export interface TrafficCounters {
   /** Packets that were dropped or broken; 0 for a disk. */
   readLost: number;
   writeLost: number;
+}
+
+/** One that is no thread of the kernel's. */
+export interface GuestProcess {
+  pid: number;
+  parent: number;
+  uid: number;
+  /** As /proc has it: "R" runs, "S" sleeps, "D" waits for a disk, "Z" has ended. */
+  state: string;
+  /** Since it began, in user and kernel mode. */
+  cpu_ms: number;
+  resident_bytes: number;
+  /** When it began, since the machine's boot. */
+  started_uptime_ms: number;
+  name: string;
+  /** Its words joined by spaces, cut where it is long. */
+  command: string;
 }
 
 /** Counters count since the machine's boot: a rate is the difference of two, by `uptime_ms`. */
@@ -103,9 +122,37 @@ export async function readStats(
   };
 }
 
-function call(connection: Connection, name: string, options: ProgramOptions): Promise<Uint8Array> {
-  const rest = { feature: name, outputMax_bytes: MAX_ANSWER_BYTES };
-  return callProgram(connection, [name], { ...options, ...rest });
+export async function readProcesses(
+  connection: Connection,
+  options: ProgramOptions = {},
+): Promise<GuestProcess[]> {
+  const bytes = await call(connection, "processes", { ...options, outputMax_bytes: 4 * MiB });
+  return Fields.parse(bytes).list(Tag.entry).map(decodeProcess);
+}
+
+function call(
+  connection: Connection,
+  name: string,
+  options: ProgramOptions & { outputMax_bytes?: number },
+): Promise<Uint8Array> {
+  const { outputMax_bytes = MAX_ANSWER_BYTES } = options;
+  return callProgram(connection, [name], { ...options, feature: name, outputMax_bytes });
+}
+
+function decodeProcess(bytes: Uint8Array): GuestProcess {
+  const fields = Fields.parse(bytes);
+  const name = fields.text(Tag.fileName, MAX_NAME_BYTES) ?? "";
+  return {
+    pid: fields.number(Tag.pid) ?? 0,
+    parent: fields.number(Tag.parent) ?? 0,
+    uid: fields.number(Tag.fileUid) ?? 0,
+    state: fields.text(Tag.state, 1) ?? "?",
+    cpu_ms: (fields.number(Tag.cpuUser_ms) ?? 0) + (fields.number(Tag.cpuSystem_ms) ?? 0),
+    resident_bytes: fields.number(Tag.resident_bytes) ?? 0,
+    started_uptime_ms: fields.number(Tag.uptime_ms) ?? 0,
+    name,
+    command: fields.text(Tag.text, MAX_COMMAND_BYTES) ?? `[${name}]`,
+  };
 }
 
 function decodeSocket(bytes: Uint8Array): ListeningSocket {

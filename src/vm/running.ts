@@ -3,6 +3,7 @@ import { getLogger } from "@logtape/logtape";
 import { BangerError, messageOf } from "#base/error.ts";
 import { type Agent, connectAgent } from "#guest/agent.ts";
 import type { ExitReason, Machine } from "#vmm/driver.ts";
+import { syncClock } from "./clock.ts";
 
 const log = getLogger(["banger", "vm"]);
 
@@ -58,7 +59,10 @@ export class RunningVm {
       ...(signal ? { signal } : {}),
     });
     try {
-      return await this.whileAlive(connecting);
+      const agent = await this.whileAlive(connecting);
+      // It may have been away for longer than the connection: the host slept, or the machine was kept.
+      syncClock(agent).catch((late) => log.debug("clock: {message}", { message: messageOf(late) }));
+      return agent;
     } catch (error) {
       connecting.catch((late) => log.debug("agent: {message}", { message: messageOf(late) }));
       pipe.destroy();

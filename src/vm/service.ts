@@ -9,7 +9,7 @@ import { BangerError, messageOf } from "#base/error.ts";
 import { newId } from "#base/id.ts";
 import type { Agent } from "#guest/agent.ts";
 import type { ConnectTarget } from "#guest/connect.ts";
-import type { ExecStream } from "#guest/exec.ts";
+import type { ExecStream, ExecRequest as GuestExecRequest } from "#guest/exec.ts";
 import type { BootOptions } from "./boot.ts";
 import { enterVm } from "./create.ts";
 import type { VmDeps } from "./deps.ts";
@@ -24,6 +24,7 @@ import { assertHere } from "./owner.ts";
 import { findVm, getVm, listVms, toApi, type VmRecord } from "./records.ts";
 import { Recoverer } from "./recover.ts";
 import { sweepStrays } from "./strays.ts";
+import type { Use } from "./use.ts";
 
 const log = getLogger(["banger", "vm"]);
 
@@ -210,6 +211,22 @@ export class VmService {
       signal?: AbortSignal;
     } = {},
   ): Promise<ExecStream> {
+    const { agent, command, use } = await this.prepareExec(ref, request, options);
+    const stream = await agent.exec(command, options.signal ? { signal: options.signal } : {});
+    use.holdUntil(stream.exited);
+    return stream;
+  }
+
+  /** The command as it is to be run, with the image's defaults, and the agent that runs it. */
+  async prepareExec(
+    ref: string,
+    request: ExecRequest,
+    options: {
+      entrypoint?: readonly string[] | undefined;
+      asImage?: boolean;
+      signal?: AbortSignal | undefined;
+    } = {},
+  ): Promise<{ agent: Agent; command: GuestExecRequest; use: Use }> {
     const { vm, live } = await this.#reach(ref, "run a command in");
     const image = this.#deps.images.show(vm.imageId);
     const argv = options.asImage
@@ -221,12 +238,11 @@ export class VmService {
       });
     }
     const agent = await live.running.agent(options.signal);
-    const stream = await agent.exec(
-      toGuestRequest({ ...request, argv: [...argv] }, image.config, vm.spec.mode),
-      options.signal ? { signal: options.signal } : {},
-    );
-    live.use.holdUntil(stream.exited);
-    return stream;
+    return {
+      agent,
+      use: live.use,
+      command: toGuestRequest({ ...request, argv: [...argv] }, image.config, vm.spec.mode),
+    };
   }
 
   /** Opens a TCP port or unix socket inside the machine. */

@@ -33,3 +33,8 @@ export function countArg(text: string): number {
 export function textArg(text: string): string {
   return text;
 }
+
+/** Bytes of "4K", "1M" or "512". */
+export function sizeArg(text: string): number {
+  return parseSize(text);
+}

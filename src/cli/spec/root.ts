@@ -1,9 +1,10 @@
 /** The command tree: every command with its arguments, flags and examples, and nothing that runs. */
+import { textArg } from "#cli/args/numbers.ts";
 import { daemonCommands, debugCommands, eventsCommand, repairCommand } from "./daemon.ts";
 import { imageCommands } from "./image.ts";
 import { kernelCommands } from "./kernel.ts";
 import { dnsCommands, setupCommand } from "./setup.ts";
-import { any, command, group, one } from "./types.ts";
+import { any, command, group, one, toggle, value } from "./types.ts";
 import { vmCommands } from "./vm.ts";
 import { networkCommands } from "./vm-network.ts";
 
@@ -36,8 +37,17 @@ export const root = group("Real virtual machines from OCI images on your own Lin
   }),
   setup: setupCommand,
   "ssh-config": command({
-    brief: "Print the lines for ~/.ssh/config that make `ssh NAME.vm` work",
-    examples: ["banger ssh-config >> ~/.ssh/config"],
+    brief: "Make `ssh NAME.vm` work: print the lines for ~/.ssh/config, or put them there",
+    details:
+      "With them scp, sftp, rsync, git and editors reach machines by name, without an address and without a question.",
+    flags: {
+      install: toggle("--install", "Add one Include line to ~/.ssh/config"),
+      uninstall: toggle("--uninstall", "Take it out again"),
+      file: value("--file <file>", "Another file than ~/.ssh/config", textArg, {
+        completes: "path",
+      }),
+    },
+    examples: ["banger ssh-config --install", "banger ssh-config >> ~/.ssh/config"],
   }),
   completion: command({
     brief: "Print the completion script for a shell",

@@ -1,8 +1,10 @@
-import { countArg, durationArg, textArg } from "#cli/args/numbers.ts";
+import { countArg, durationArg, sizeArg, textArg } from "#cli/args/numbers.ts";
 import { commandFlags, environmentFlags, machineFlags } from "./flags.ts";
 import { any, command, group, one, optional, some, toggle, value } from "./types.ts";
 import { vmFileCommands } from "./vm-files.ts";
+import { vmInsideCommands } from "./vm-inside.ts";
 import { policyCommands, portCommands } from "./vm-network.ts";
+import { sessionCommands } from "./vm-session.ts";
 
 const machine = one("Name or id of the machine", { completes: "vm" });
 const machines = some("Names or ids of machines", { completes: "vm" });
@@ -125,14 +127,23 @@ export const vmCommands = group("Machines: make, run, enter, stop", {
   }),
   exec: command({
     brief: "Run a command in a running machine",
-    details:
-      "No shell is involved. The exit status is the command's own, 128 + n if signal n ended it.",
+    details: `No shell is involved. The exit status is the command's own, 128 + n if signal n ended it; that of a
+command that was ended for its time or its output is banger's own, 8 or 11. With -d it runs as a
+session, whose name is printed: see \`banger vm session\`.`,
     args: { vm: machine, command: some("Command and its arguments") },
-    flags: { ...commandFlags, ...environmentFlags },
+    flags: {
+      ...commandFlags,
+      detach: toggle("-d, --detach", "Leave it running, as a session"),
+      timeout: value("--timeout <duration>", "End it after this time", durationArg),
+      maxOutput: value("--max-output <size>", "End it when it prints more, such as 10M", sizeArg),
+      ...environmentFlags,
+    },
     isPassThrough: true,
     examples: [
       "banger vm exec testbox -- uname -r",
       "banger vm exec -it testbox bash",
+      "banger vm exec -d testbox -- sleep 1000",
+      "banger vm exec --timeout 10s testbox -- make check",
       "banger vm exec -u nobody -w /tmp testbox -- sh -c 'id; pwd'",
     ],
   }),
@@ -155,6 +166,8 @@ export const vmCommands = group("Machines: make, run, enter, stop", {
   port: portCommands,
   policy: policyCommands,
   ...vmFileCommands,
+  session: sessionCommands,
+  ...vmInsideCommands,
   logs: command({
     brief: "Print what a machine's console said",
     args: { vm: machine },

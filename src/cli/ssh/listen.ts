@@ -1,8 +1,8 @@
 /**
- * Sockets that listen in the machine, for `ssh -R` and the forwarded agent: the agent's program "listen"
+ * Sockets that listen in the machine, for `ssh -R`, the forwarded agent and `vm forward -R`: the agent's program "listen"
  * sends each connection to them as records, whose format guest/listen.h specifies.
  */
-import type { ServerChannel } from "ssh2";
+import type { Duplex } from "node:stream";
 import { BangerError } from "#base/error.ts";
 import { type ExecConnection, openExec } from "#sdk/exec.ts";
 import { type Guest, writeChannel } from "./channel.ts";
@@ -24,9 +24,14 @@ export type ListenTarget =
   /** A new path that only the user can reach. */
   | { kind: "agent" };
 
+/** What a connection comes out at; `eof` ends what is written to it and no more. */
+export type ReverseChannel = Duplex & { eof(): unknown };
+
 export interface GuestListener {
   /** The port, or the path of the socket. */
   readonly ready: Promise<{ port: number; path: string }>;
+  /** Resolves when nobody listens any more. */
+  readonly ended: Promise<void>;
   close(): void;
 }
 
@@ -39,13 +44,14 @@ export interface Peer {
 export function listenInGuest(
   guest: Guest,
   listen: { user: string; target: ListenTarget },
-  connect: (peer: Peer) => Promise<ServerChannel>,
+  connect: (peer: Peer) => Promise<ReverseChannel>,
 ): GuestListener {
   const ready = Promise.withResolvers<{ port: number; path: string }>();
   ready.promise.catch(() => {});
   const links = new Map<number, Link>();
   let kept = Buffer.alloc(0);
   let words = Buffer.alloc(0);
+  const ended = Promise.withResolvers<void>();
   const exec = openExec(
     guest.socket,
     {
@@ -69,6 +75,7 @@ export function listenInGuest(
     ready.reject(reason);
     for (const link of links.values()) link.end();
     links.clear();
+    ended.resolve();
   }
 
   function keepWords(bytes: Uint8Array): void {
@@ -115,7 +122,7 @@ export function listenInGuest(
     );
   }
 
-  return { ready: ready.promise, close: () => exec.close() };
+  return { ready: ready.promise, ended: ended.promise, close: () => exec.close() };
 }
 
 /** One connection: records of the guest on one side, the client's channel on the other. */
@@ -128,7 +135,7 @@ class Link {
   #more = Promise.withResolvers<void>();
   #isOver = false;
   #lastWrite: Promise<void> = Promise.resolve();
-  readonly #channel = Promise.withResolvers<ServerChannel>();
+  readonly #channel = Promise.withResolvers<ReverseChannel>();
 
   constructor(id: number, exec: ExecConnection) {
     this.#id = id;
@@ -159,7 +166,7 @@ class Link {
     }
   }
 
-  join(channel: ServerChannel): void {
+  join(channel: ReverseChannel): void {
     this.#channel.resolve(channel);
     channel.on("error", () => {});
     // What the client has sent before it closed still has to go in.
@@ -190,13 +197,13 @@ class Link {
   }
 
   /** In the order of the calls, once there is a channel; without one it is left out. */
-  #afterWrites(work: (channel: ServerChannel) => unknown): void {
+  #afterWrites(work: (channel: ReverseChannel) => unknown): void {
     this.#lastWrite = this.#lastWrite
       .then(async () => void (await work(await this.#channel.promise)))
       .catch(() => {});
   }
 
-  async #feed(channel: ServerChannel): Promise<void> {
+  async #feed(channel: ReverseChannel): Promise<void> {
     try {
       for await (const chunk of channel.iterator({ destroyOnReturn: false })) {
         for (let at = 0; at < chunk.length; ) {

@@ -2,6 +2,8 @@
 import { selfCommand } from "#cli/daemon/self.ts";
 import type { Paths } from "#config/paths.ts";
 
+const WEAK_CRYPTO = "WarnWeakCrypto";
+
 /** The name that a machine's host key is known by, and that ssh is told to go to. */
 export function hostAlias(vm: string): string {
   return `${vm}.vm`;
@@ -16,9 +18,9 @@ export function vmOfHost(host: string): string {
 export function sshOptions(paths: Paths): readonly (readonly [string, string])[] {
   return [
     // The next one is new in OpenSSH 10; an older one would refuse it.
-    ["IgnoreUnknown", "WarnWeakCrypto"],
+    ["IgnoreUnknown", WEAK_CRYPTO],
     // Nothing leaves this computer, so that no key exchange needs to last for decades.
-    ["WarnWeakCrypto", "no"],
+    [WEAK_CRYPTO, "no"],
     ["ProxyCommand", proxyCommand(selfCommand())],
     ["UserKnownHostsFile", quotePath(paths.knownHosts)],
     ["GlobalKnownHostsFile", "/dev/null"],
@@ -35,8 +37,18 @@ export function sshOptions(paths: Paths): readonly (readonly [string, string])[]
 
 /** The block of ~/.ssh/config after which `ssh NAME.vm` works. */
 export function configBlock(paths: Paths): string {
-  const lines = [["User", "root"] as const, ["Port", "22"] as const, ...sshOptions(paths)];
+  const options = sshOptions(paths).filter(([name]) => name !== "IgnoreUnknown");
+  // An option that ssh does not know is an error for every host, not only for those of the block.
+  const known = options.filter(([name, value]) => name !== WEAK_CRYPTO || doesSshKnow(name, value));
+  const lines = [["User", "root"] as const, ["Port", "22"] as const, ...known];
   return ["Host *.vm", ...lines.map(([name, value]) => `    ${name} ${value}`)].join("\n");
+}
+
+function doesSshKnow(name: string, value: string): boolean {
+  const ssh = Bun.which("ssh");
+  if (!ssh) return false;
+  const argv = [ssh, "-F", "none", "-o", `${name}=${value}`, "-G", "localhost"];
+  return Bun.spawnSync(argv, { stdout: "ignore", stderr: "ignore" }).success;
 }
 
 /** Run by the user's shell, after ssh has replaced what begins with a percent sign. */
@@ -51,7 +63,7 @@ function quoteWord(word: string): string {
 }
 
 /** In ssh's own configuration, where a percent sign begins a token. */
-function quotePath(path: string): string {
+export function quotePath(path: string): string {
   const escaped = path.replaceAll("%", "%%");
   return /\s/.test(escaped) ? `"${escaped}"` : escaped;
 }

@@ -3,7 +3,9 @@ import type { Services } from "#daemon/compose.ts";
 import { handlerBase } from "./base.ts";
 import { fileHandlers } from "./file.ts";
 import { imageHandlers } from "./image.ts";
+import { insideHandlers } from "./inside.ts";
 import { kernelHandlers } from "./kernel.ts";
+import { sessionHandlers } from "./session.ts";
 import { systemHandlers } from "./system.ts";
 import { vmHandlers } from "./vm.ts";
 import { networkHandlers, vmNetworkHandlers } from "./vm-network.ts";
@@ -17,5 +19,7 @@ export function makeRouter(services: Services) {
     network: networkHandlers(base),
     vm: { ...vmHandlers(base), ...vmNetworkHandlers(base) },
     file: fileHandlers(base),
+    session: sessionHandlers(base),
+    inside: insideHandlers(base),
   });
 }

@@ -1,4 +1,4 @@
-/** Files of a machine through the built program, on an image of busybox and nothing else. */
+/** Files, ports and what goes on inside, through the built program, on an image of busybox and nothing else. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import {
   existsSync,
@@ -10,8 +10,11 @@ import {
   truncateSync,
   writeFileSync,
 } from "node:fs";
+import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import type { DirectoryEntry, FileInfo } from "#api/file.ts";
+import type { VmHealth } from "#api/health.ts";
+import type { ListeningSocket, VmProcess, VmStats } from "#api/inside.ts";
 import { runOk } from "#base/run.ts";
 import { MiB } from "#base/size.ts";
 import { busyboxLayout } from "#test/busybox.ts";
@@ -144,4 +147,106 @@ test("a big file comes out as it is, and a copy that is interrupted leaves the m
   endless.kill("SIGINT");
   expect(await endless.exited).toBe(130);
   expect(await exec("echo", "well")).toBe("well\n");
+});
+
+/** A server in the machine that answers each connection in capitals; gives the name of its session. */
+async function startServer(port: number): Promise<string> {
+  const serve = ["nc", "-lk", "-p", String(port), "-e", "tr", "a-z", "A-Z"];
+  const name = (await banger.ok("vm", "exec", "-d", VM, "--", ...serve)).trim();
+  await exec("sh", "-c", `until netstat -ltn | grep -q :${port}; do sleep 0.05; done`);
+  return name;
+}
+
+/** Says something and ends; gives the answer. */
+async function ask(to: { port: number } | { path: string }, text: string): Promise<string> {
+  const socket = connect({ ...to, host: "127.0.0.1", allowHalfOpen: true });
+  socket.end(text);
+  return Buffer.concat(await Array.fromAsync(socket as AsyncIterable<Buffer>)).toString();
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await new Promise((resolve) => server.once("listening", resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return typeof address === "object" && address ? address.port : 0;
+}
+
+/** Starts it, and resolves with its first line of output. */
+async function startForward(...args: string[]) {
+  const child = banger.spawn(["vm", "forward", ...args]);
+  const { value } = await child.stdout.getReader().read();
+  return { child, line: new TextDecoder().decode(value).trim() };
+}
+
+test("ports lists who listens, and forward brings connections there", async () => {
+  const name = await startServer(4096);
+  const ports = await banger.json<ListeningSocket[]>("vm", "ports", VM);
+  expect(ports).toContainEqual(
+    expect.objectContaining({
+      protocol: "tcp",
+      port: 4096,
+      process: { pid: expect.any(Number), name: "nc" },
+    }),
+  );
+  const [port, path] = [await freePort(), host("forward.sock")];
+  const { child, line } = await startForward(VM, `${port}:4096`, `${path}:127.0.0.1:4096`);
+  expect(line.split("\n")[0]).toBe(`127.0.0.1:${port} -> ${VM}:4096`);
+  expect(await ask({ port }, "hello")).toBe("HELLO");
+  while (!existsSync(path)) await Bun.sleep(10);
+  const long = "many words ".repeat(20_000);
+  const answers = await Promise.all([ask({ path }, long), ask({ port }, long)]);
+  expect(answers.map((answer) => answer === long.toUpperCase())).toEqual([true, true]);
+  // The daemon may come and go.
+  const { pid } = await banger.json<{ pid: number }>("daemon", "status");
+  process.kill(pid, "SIGKILL");
+  await banger.ok("vm", "health", VM);
+  expect(await ask({ port }, "again")).toBe("AGAIN");
+  const taken = await banger.call(["vm", "forward", VM, `${port}:4096`]);
+  expect(taken).toMatchObject({ status: 13 });
+  child.kill("SIGINT");
+  expect(await child.exited).toBe(130);
+  expect(existsSync(path)).toBe(false);
+  await banger.ok("vm", "session", "rm", "--force", VM, name);
+});
+
+test("forward -R brings connections out of the machine", async () => {
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    socket.on("data", (data) => socket.write(data.toString().toUpperCase()));
+    socket.on("end", () => socket.end());
+  }).listen(0, "127.0.0.1");
+  await new Promise((resolve) => server.once("listening", resolve));
+  const address = server.address();
+  const port = typeof address === "object" && address ? address.port : 0;
+  const { child, line } = await startForward("-R", VM, `${port}:5050`);
+  expect(line).toBe(`${VM}:127.0.0.1:5050 -> 127.0.0.1:${port}`);
+  expect(await exec("sh", "-c", "echo out | nc 127.0.0.1 5050")).toBe("OUT\n");
+  child.kill("SIGINT");
+  expect(await child.exited).toBe(130);
+  server.close();
+});
+
+test("stats and top look inside, and tell what the host pays", async () => {
+  const [stats] = await banger.json<VmStats[]>("vm", "stats", "--no-stream", VM);
+  expect(stats?.host.resident_bytes).toBeGreaterThan(32 * MiB);
+  expect(stats?.host.cpu_ms).toBeGreaterThan(0);
+  expect(stats?.space.used_bytes).toBeGreaterThan(20_000_000);
+  expect(await banger.ok("vm", "stats", "--no-stream")).toMatch(
+    new RegExp(`HOST MEMORY.*\n${VM} +\\d+\\.\\d %`),
+  );
+  const processes = await banger.json<VmProcess[]>("vm", "top", "--no-stream", VM);
+  expect(processes.find(({ pid }) => pid === 1)).toMatchObject({ uid: 0, parent: 0 });
+  expect(await banger.ok("vm", "top", "--no-stream", VM)).toMatch(/^PID +USER .*\n\d+ +0 /);
+});
+
+test("a clock that is wrong is right again when the daemon finds the machine", async () => {
+  await exec("date", "-s", "2001-02-03 04:05:06");
+  expect((await banger.json<VmHealth>("vm", "health", VM)).clockAhead_ms).toBeLessThan(-1e9);
+  const { pid } = await banger.json<{ pid: number }>("daemon", "status");
+  process.kill(pid, "SIGKILL");
+  for (;;) {
+    const { clockAhead_ms } = await banger.json<VmHealth>("vm", "health", VM);
+    if (Math.abs(clockAhead_ms) < 5000) break;
+    await Bun.sleep(50);
+  }
 });

@@ -1,0 +1,77 @@
+#include "processes.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "io.h"
+#include "program.h"
+#include "protocol.h"
+
+#define MAX_PROCESSES 4096
+#define MAX_COMMAND_BYTES 512
+/* USER_HZ, the unit of /proc/PID/stat, is the same on every machine. */
+#define MS_PER_TICK 10
+#define KERNEL_THREADS_PARENT 2
+
+/* The name stands in parentheses and may hold any character, so that what follows is looked for from the end. */
+static void put_process(const char *pid, long page_bytes)
+{
+	char path[64], stat_text[1024], command[MAX_COMMAND_BYTES];
+	struct stat info;
+	uint8_t bytes[MAX_COMMAND_BYTES + 512], outer[sizeof bytes + 8];
+	struct field_writer one = { .bytes = bytes, .size = sizeof bytes };
+	struct field_writer all = { .bytes = outer, .size = sizeof outer };
+	unsigned long long user, system, started, resident;
+	unsigned parent;
+	char state;
+	snprintf(path, sizeof path, "/proc/%.20s/stat", pid);
+	if (read_file(path, stat_text, sizeof stat_text) <= 0 || stat(path, &info) < 0)
+		return;
+	char *begin = strchr(stat_text, '('), *end = strrchr(stat_text, ')');
+	if (!begin || !end ||
+	    sscanf(end + 1, " %c %u %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d %*d %llu %*u %llu", &state, &parent, &user,
+		   &system, &started, &resident) != 6 ||
+	    parent == KERNEL_THREADS_PARENT || atoi(pid) == KERNEL_THREADS_PARENT)
+		return;
+	*end = 0;
+	field_put_number(&one, TAG_PID, strtoull(pid, NULL, 10));
+	field_put_number(&one, TAG_PARENT, parent);
+	field_put_text(&one, TAG_FILE_NAME, begin + 1);
+	field_put(&one, TAG_STATE, &state, 1);
+	field_put_number(&one, TAG_FILE_UID, info.st_uid);
+	field_put_number(&one, TAG_CPU_USER_MS, user * MS_PER_TICK);
+	field_put_number(&one, TAG_CPU_SYSTEM_MS, system * MS_PER_TICK);
+	field_put_number(&one, TAG_RESIDENT, resident * (unsigned long long)page_bytes);
+	field_put_number(&one, TAG_UPTIME_MS, started * MS_PER_TICK);
+	snprintf(path, sizeof path, "/proc/%.20s/cmdline", pid);
+	ssize_t length = read_file(path, command, sizeof command);
+	for (ssize_t i = 0; i + 1 < length; i++)
+		command[i] = command[i] ? command[i] : ' ';
+	if (length > 0)
+		field_put_text(&one, TAG_TEXT, command);
+	field_put(&all, TAG_ENTRY, one.bytes, one.length);
+	program_put_fields(&all);
+}
+
+int processes_list(char **arguments)
+{
+	struct dirent *entry;
+	long page_bytes = sysconf(_SC_PAGESIZE);
+	DIR *folder = opendir("/proc");
+	(void)arguments;
+	if (!folder)
+		program_fail_errno("Cannot list the processes");
+	for (int count = 0; count < MAX_PROCESSES && (entry = readdir(folder));) {
+		if (!isdigit((unsigned char)entry->d_name[0]))
+			continue;
+		put_process(entry->d_name, page_bytes);
+		count++;
+	}
+	closedir(folder);
+	return 0;
+}

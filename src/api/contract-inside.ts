@@ -1,0 +1,30 @@
+/** The part of the contract that is about what goes on inside a machine. */
+import { z } from "zod";
+import { listeningSocket, vmProcess, vmStats } from "./inside.ts";
+import { fails } from "./procedure.ts";
+import { vmRef } from "./vm.ts";
+
+const byName = z.object({ name: vmRef });
+const inside = fails(
+  "not_found",
+  "invalid_state",
+  "unavailable",
+  "timeout",
+  "unsupported",
+  "guest",
+);
+
+export const insideContract = {
+  ports: inside
+    .route({ method: "GET", path: "/vms/{name}/listening", summary: "Who listens in a machine" })
+    .input(byName)
+    .output(z.array(listeningSocket)),
+  stats: inside
+    .route({ method: "GET", path: "/vms/{name}/stats", summary: "What a machine uses" })
+    .input(byName)
+    .output(vmStats),
+  processes: inside
+    .route({ method: "GET", path: "/vms/{name}/processes", summary: "What runs in a machine" })
+    .input(byName)
+    .output(z.array(vmProcess)),
+};

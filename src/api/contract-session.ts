@@ -1,0 +1,69 @@
+/** The part of the contract that is about sessions; their output and input stream over the WebSocket of exec.ts. */
+import { z } from "zod";
+import { signalName, terminalSize } from "./exec.ts";
+import { fails, nothing } from "./procedure.ts";
+import { session, sessionRef, sessionSend, sessionStart, sessionWait } from "./session.ts";
+import { vmRef } from "./vm.ts";
+
+const reach = fails("not_found", "invalid_state", "unavailable", "unsupported", "guest");
+
+export const sessionContract = {
+  list: fails("not_found")
+    .route({ method: "GET", path: "/sessions", summary: "Sessions, of all machines or of one" })
+    .input(z.object({ vm: vmRef.optional() }))
+    .output(z.array(session)),
+  show: fails("not_found")
+    .route({ method: "GET", path: "/vms/{vm}/sessions/{session}", summary: "One session" })
+    .input(sessionRef)
+    .output(session),
+  start: fails(
+    "not_found",
+    "already_exists",
+    "invalid_argument",
+    "invalid_state",
+    "limit_exceeded",
+    "unavailable",
+    "unsupported",
+    "guest",
+  )
+    .route({ method: "POST", path: "/vms/{vm}/sessions", summary: "Start a session" })
+    .input(sessionStart)
+    .output(session),
+  send: reach
+    .route({ method: "POST", path: "/vms/{vm}/sessions/{session}/send", summary: "Give it input" })
+    .input(sessionSend)
+    .output(nothing),
+  signal: reach
+    .route({
+      method: "POST",
+      path: "/vms/{vm}/sessions/{session}/signal",
+      summary: "Send its processes a signal",
+    })
+    .input(sessionRef.extend({ signal: signalName }))
+    .output(nothing),
+  resize: reach
+    .route({
+      method: "POST",
+      path: "/vms/{vm}/sessions/{session}/resize",
+      summary: "Give its terminal another size",
+    })
+    .input(sessionRef.extend({ size: terminalSize }))
+    .output(nothing),
+  wait: fails("not_found", "timeout")
+    .route({
+      method: "GET",
+      path: "/vms/{vm}/sessions/{session}/wait",
+      summary: "Wait until it has ended",
+    })
+    .input(sessionWait)
+    .output(session),
+  remove: fails("not_found", "invalid_state", "unavailable")
+    .route({
+      method: "DELETE",
+      path: "/vms/{vm}/sessions/{session}",
+      summary: "Remove a session that has ended, with its log",
+    })
+    /** `force`: kill it first when it runs. */
+    .input(sessionRef.extend({ force: z.boolean().optional() }))
+    .output(nothing),
+};

@@ -1,0 +1,61 @@
+/** Machines' clocks after the host has slept: a monitor that was stopped counts no time. */
+import { getLogger } from "@logtape/logtape";
+import { messageOf } from "#base/error.ts";
+import type { Agent } from "#guest/agent.ts";
+import type { VmService } from "./service.ts";
+
+const log = getLogger(["banger", "vm"]);
+
+const LOOK_INTERVAL_MS = 5000;
+/** The time of day is set by less than this without anybody having slept. */
+const JUMP_MS = 1000;
+/** A guest whose clock is off by less keeps it: it may have a better source of its own. */
+const TOLERANCE_MS = 1000;
+const NS_PER_MS = 1_000_000n;
+
+/** Gives the guest the host's time where it has another. */
+export async function syncClock(agent: Agent): Promise<void> {
+  const { time_unix_ns } = await agent.health();
+  const ahead_ms = Number(time_unix_ns / NS_PER_MS) - Date.now();
+  if (Math.abs(ahead_ms) < TOLERANCE_MS) return;
+  await agent.setTime(BigInt(Date.now()) * NS_PER_MS);
+  log.info("a guest's clock was {ahead_ms} ms ahead and is set", { ahead_ms });
+}
+
+/** Those of all machines that run, each for itself. */
+export async function syncClocks(vms: Pick<VmService, "list" | "agent">): Promise<void> {
+  const running = vms.list().filter(({ state }) => state === "running");
+  await Promise.all(
+    running.map(async ({ id, name }) => {
+      try {
+        await syncClock(await vms.agent(id, "set the clock of"));
+      } catch (error) {
+        log.warn("cannot set the clock of {name}: {message}", { name, message: messageOf(error) });
+      }
+    }),
+  );
+}
+
+interface Clocks {
+  /** The time of day. */
+  now_ms: () => number;
+  /** One that stands still while the host sleeps, and that nobody sets. */
+  steady_ms: () => number;
+}
+
+const hostClocks: Clocks = { now_ms: () => Date.now(), steady_ms: () => performance.now() };
+
+/** Calls when the time of day has gone on without the steady clock: after a sleep, or when it was set. */
+export function watchClock(
+  onJump: () => void,
+  { now_ms, steady_ms }: Clocks = hostClocks,
+  interval_ms = LOOK_INTERVAL_MS,
+): Disposable {
+  let offset_ms = now_ms() - steady_ms();
+  const timer = setInterval(() => {
+    const now_offset_ms = now_ms() - steady_ms();
+    if (Math.abs(now_offset_ms - offset_ms) > JUMP_MS) onJump();
+    offset_ms = now_offset_ms;
+  }, interval_ms);
+  return { [Symbol.dispose]: () => clearInterval(timer) };
+}

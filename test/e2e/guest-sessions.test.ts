@@ -1,0 +1,174 @@
+/** Sessions and limits of commands through the built program, on an image of busybox and nothing else. */
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Session } from "#api/session.ts";
+import type { Vm } from "#api/vm.ts";
+import { busyboxLayout } from "#test/busybox.ts";
+import { type Installation, install } from "#test/installation.ts";
+
+setDefaultTimeout(120_000);
+
+const VM = "small";
+let banger: Installation;
+
+beforeAll(async () => {
+  banger = install();
+  await banger.ok("kernel", "pull", "debian-6.12");
+  await busyboxLayout(join(banger.home, "busybox"));
+  await banger.ok("image", "pull", `oci:${banger.home}/busybox`, "--name", "busybox");
+  const flags = ["--image", "busybox", "--name", VM, "--mode", "direct", "--net", "none"];
+  await banger.ok("vm", "create", ...flags);
+}, 400_000);
+
+afterAll(async () => {
+  await banger?.[Symbol.asyncDispose]();
+});
+
+const exec = (...argv: string[]) => banger.ok("vm", "exec", VM, "--", ...argv);
+const session = (verb: string, ...rest: string[]) => banger.ok("vm", "session", verb, VM, ...rest);
+const show = (name: string) => banger.json<Session>("vm", "session", "show", VM, name);
+
+async function killDaemon(): Promise<void> {
+  const { pid } = await banger.json<{ pid: number }>("daemon", "status");
+  process.kill(pid, "SIGKILL");
+}
+
+/** Reads until it has said `text`. */
+async function until(name: string, text: string): Promise<string> {
+  for (;;) {
+    const said = await session("logs", name);
+    if (said.includes(text)) return said;
+    await Bun.sleep(50);
+  }
+}
+
+test("a session outlives a killed daemon, and no byte of it is lost or comes twice", async () => {
+  const script =
+    "i=0; while [ $i -lt 4000 ]; do echo line $i; i=$((i+1)); done; read x; echo got $x $MINE";
+  await banger.ok(
+    ...["vm", "session", "start", "-e", "MINE=1", VM, "work"],
+    ...["--", "sh", "-c", script],
+  );
+  expect((await banger.call(["vm", "session", "start", VM, "work", "--", "true"])).status).toBe(5);
+  await killDaemon();
+  await until("work", "line 2000\n");
+  await killDaemon();
+  await session("send", "work", "the", "-k", "space");
+  await killDaemon();
+  await session("send", "work", "end\n");
+  expect((await banger.call(["vm", "session", "wait", VM, "work"])).status).toBe(0);
+  const lines = Array.from({ length: 4000 }, (_, index) => `line ${index}\n`).join("");
+  expect(await session("logs", "work")).toBe(`${lines}got the end 1\n`);
+  expect(await show("work")).toMatchObject({ state: "ended", exit: { code: 0 }, lost_bytes: 0 });
+  // The guest keeps nothing of what has ended.
+  expect(await exec("ls", "/run/banger/sessions")).toBe("");
+});
+
+test("terminals come and go, several at once, and the keys to leave are theirs", async () => {
+  await banger.ok("vm", "session", "start", "-t", VM, "shell", "--", "sh");
+  const attach = () => {
+    // "script" gives each a terminal of its own.
+    const command = `banger vm session attach ${VM} shell`;
+    return Bun.spawn(["script", "-qec", command, "/dev/null"], {
+      env: banger.env,
+      stdin: "pipe",
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+  };
+  const [one, two] = [attach(), attach()];
+  const [first, second] = [lookFor(one.stdout), lookFor(two.stdout)];
+  await Promise.all([first("# "), second("# ")]);
+  one.stdin.write("echo $((40 + 2))\r");
+  await Promise.all([first("42\r"), second("42\r")]);
+  one.stdin.write("\u0010\u0011");
+  one.stdin.flush();
+  await first("goes on");
+  expect(await one.exited).toBe(0);
+  await session("send", "shell", "exit 7", "-k", "enter");
+  expect(await two.exited).toBe(7);
+  expect((await show("shell")).exit).toEqual({ code: 7 });
+});
+
+function lookFor(stream: ReadableStream<Uint8Array>): (text: string) => Promise<void> {
+  const reader = stream.getReader();
+  let seen = "";
+  return async (text) => {
+    while (!seen.includes(text)) {
+      const { value, done } = await reader.read();
+      if (done) throw new Error(`it has ended with ${JSON.stringify(seen)}`);
+      seen += new TextDecoder().decode(value);
+    }
+  };
+}
+
+test("send takes a file, to its end", async () => {
+  const text = "a line of a file\n".repeat(100_000);
+  writeFileSync(join(banger.home, "input"), text);
+  await session("start", "count", "--", "sh", "-c", "cat | md5sum");
+  await session("send", "count", "--file", "input", "--eof");
+  await session("wait", "count");
+  const sum = new Bun.CryptoHasher("md5").update(text).digest("hex");
+  expect(await session("logs", "count")).toBe(`${sum}  -\n`);
+  expect((await banger.call(["vm", "session", "send", VM, "count", "more"])).status).toBe(6);
+});
+
+test("signals, kill, list and rm", async () => {
+  const trap = "trap 'echo caught' USR1; echo up; while :; do sleep 0.1; done";
+  await session("start", "loop", "--", "sh", "-c", trap);
+  await until("loop", "up\n");
+  await session("signal", "loop", "usr1");
+  await until("loop", "caught\n");
+  expect((await banger.call(["vm", "session", "rm", VM, "loop"])).status).toBe(6);
+  expect(
+    (await banger.call(["vm", "session", "wait", VM, "loop", "--timeout", "10ms"])).status,
+  ).toBe(8);
+  await session("kill", "loop");
+  expect((await banger.call(["vm", "session", "wait", VM, "loop"])).status).toBe(137);
+  expect(await banger.ok("vm", "session", "list", "-q")).toBe("count\nloop\nshell\nwork\n");
+  await session("rm", "work", "shell", "count", "loop");
+  expect(await banger.json<Session[]>("vm", "session", "list", VM)).toEqual([]);
+  expect((await banger.call(["vm", "session", "show", VM, "loop"])).status).toBe(4);
+});
+
+test("exec -d leaves a command running as a session", async () => {
+  const name = (
+    await banger.ok("vm", "exec", "-d", VM, "--", "sh", "-c", "echo on; sleep 600")
+  ).trim();
+  await until(name, "on\n");
+  expect((await show(name)).state).toBe("running");
+  await session("rm", "--force", name);
+});
+
+test("exec ends what takes too long or prints too much", async () => {
+  const late = await banger.call(["vm", "exec", "--timeout", "300ms", VM, "--", "sleep", "600"]);
+  expect(late).toMatchObject({ status: 8 });
+  expect(late.stderr).toMatch(/"sleep" did not end within/);
+  const args = ["vm", "exec", "--max-output", "1000", VM, "--", "sh", "-c", "exec yes"];
+  const much = await banger.call(args);
+  expect({ status: much.status, length: much.stdout.length }).toEqual({ status: 11, length: 1000 });
+  expect(await exec("sh", "-c", "ps | grep -c '[s]leep 600\\|[y]es' || true")).toBe("0\n");
+});
+
+test("exec takes users by name and number, with a group", async () => {
+  const id = async (user: string) =>
+    await banger.ok("vm", "exec", "-u", user, VM, "--", "sh", "-c", "id -u; id -g; pwd");
+  expect(await id("bob")).toBe("1000\n1000\n/\n");
+  expect(await id("1000")).toBe("1000\n1000\n/\n");
+  expect(await id("4321:7")).toBe("4321\n7\n/\n");
+  expect((await banger.call(["vm", "exec", "-u", "nobody-there", VM, "--", "id"])).status).toBe(4);
+});
+
+test("sessions end with their machine, and their logs stay until it is removed", async () => {
+  await session("start", "last", "--", "sh", "-c", "echo here; sleep 600");
+  await until("last", "here\n");
+  await banger.ok("vm", "stop", VM);
+  expect(await session("logs", "last")).toBe("here\n");
+  expect((await banger.call(["vm", "session", "wait", VM, "last"])).status).toBe(14);
+  expect((await show("last")).state).toBe("lost");
+  const { id } = await banger.json<Vm>("vm", "show", VM);
+  const folder = join(banger.home, "state/banger/vms", id, "sessions/last");
+  expect(readdirSync(folder).sort()).toEqual(["output.0000000000000000", "session.json"]);
+  expect((await banger.call(["vm", "session", "start", VM, "x", "--", "true"])).status).toBe(6);
+});
