@@ -33,6 +33,10 @@ export type VmState = z.infer<typeof vmState>;
 export const networkMode = z.enum(["nat", "host", "user", "none"]);
 export type NetworkMode = z.infer<typeof networkMode>;
 
+/** Which monitor runs a machine; `auto`: Firecracker where it can, QEMU elsewhere. */
+export const monitor = z.enum(["auto", "firecracker", "qemu"]);
+export type Monitor = z.infer<typeof monitor>;
+
 /** `systemd`: the image's own init, installed if it has none; `direct`: the agent stays PID 1. */
 export const bootMode = z.enum(["direct", "systemd"]);
 export type BootMode = z.infer<typeof bootMode>;
@@ -79,6 +83,8 @@ export const vm = z.object({
     /** Absent: it may reach everything that its mode lets it. */
     policy: policy.optional(),
   }),
+  /** Absent: as the configuration says. */
+  monitor: monitor.optional(),
   vmm: z.object({ driver: z.string(), accelerator: z.string(), pid: z.int() }).optional(),
   /** The process that runs it in place of the daemon. */
   foreground: z.object({ pid: z.int() }).optional(),
@@ -126,6 +132,7 @@ export const vmCreate = z.object({
   memory_mib: z.int().min(VM_MEMORY_MIN_MIB).max(VM_MEMORY_MAX_MIB).optional(),
   disk_bytes: z.int().min(VM_DISK_MIN_BYTES).max(VM_DISK_MAX_BYTES).optional(),
   network: networkMode.optional(),
+  monitor: monitor.optional(),
   ports: z.array(portRequest).max(VM_PORTS_MAX).optional(),
   policy: policy.optional(),
   networks: z.array(networkName).max(MACHINE_NETWORKS_MAX).optional(),

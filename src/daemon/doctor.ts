@@ -1,7 +1,8 @@
 /** `banger doctor`: every domain's checks, and those of this computer. Works with the daemon down. */
 import { existsSync, mkdirSync, readFileSync, statfsSync } from "node:fs";
+import type { Monitor } from "#api/vm.ts";
 import type { Check } from "#base/check.ts";
-import { messageOf } from "#base/error.ts";
+import { messageOf, toBangerError } from "#base/error.ts";
 import { which } from "#base/run.ts";
 import { formatSize, GiB } from "#base/size.ts";
 import { resolveConfig } from "#config/resolve.ts";
@@ -9,6 +10,8 @@ import { checks as bootstrapChecks } from "#images/bootstrap.ts";
 import { checks as kernelChecks } from "#kernels/checks.ts";
 import { checks as networkChecks } from "#net/checks.ts";
 import { cgroupChecks } from "#vmm/cgroup.ts";
+import { chooseDriver } from "#vmm/choose.ts";
+import type { Driver } from "#vmm/driver.ts";
 import { createFirecrackerDriver } from "#vmm/firecracker/driver.ts";
 import { createQemuDriver } from "#vmm/qemu/driver.ts";
 import { reflinkWorks } from "./reflink.ts";
@@ -22,9 +25,12 @@ export async function runDoctor(): Promise<Check[]> {
   const config = await resolveConfig();
   const state = config.paths.roots.state;
   mkdirSync(state, { recursive: true, mode: 0o700 });
+  const qemu = createQemuDriver({ program: config.values.qemu_bin });
+  const firecracker = createFirecrackerDriver({ program: config.values.firecracker_bin });
   const groups: (() => Check[] | Promise<Check[]>)[] = [
-    () => createQemuDriver({ program: config.values.qemu_bin }).checks(),
-    () => createFirecrackerDriver({ program: config.values.firecracker_bin }).checks(),
+    () => qemu.checks(),
+    () => firecracker.checks(),
+    () => monitor([qemu, firecracker], config.values.vmm as Monitor),
     () =>
       networkChecks({
         bridge: config.values["network.bridge"],
@@ -54,6 +60,18 @@ export async function runDoctor(): Promise<Check[]> {
 function processOf(lock: string): string {
   const pid = existsSync(lock) ? readFileSync(lock, "utf8").trim() : "";
   return /^\d+$/.test(pid) && existsSync(`/proc/${pid}`) ? `/proc/${pid}` : "/proc/self";
+}
+
+/** What a machine made without --vmm is run by. */
+function monitor(drivers: readonly Driver[], preference: Monitor): Check[] {
+  const base = { id: "vmm", title: "Machines run on" };
+  try {
+    const { reason } = chooseDriver(drivers, { preference, userNetwork: false });
+    return [{ ...base, status: "ok", detail: reason }];
+  } catch (error) {
+    const { message, hint } = toBangerError(error);
+    return [{ ...base, status: "fail", detail: message, ...(hint ? { fix: hint } : {}) }];
+  }
 }
 
 function programs(): Check[] {

@@ -15,12 +15,12 @@ import type { TapAttachment } from "#net/attachment.ts";
 import type { Attachment } from "#net/network.ts";
 import { parsePolicy } from "#net/policy/policy.ts";
 import { makeCgroup, removeCgroup } from "#vmm/cgroup.ts";
-import { chooseDriver } from "#vmm/choose.ts";
 import type { BootSpec, Machine } from "#vmm/driver.ts";
 import type { VmDeps } from "./deps.ts";
 import { imageEnvironment } from "./exec.ts";
 import { hostBootId } from "./host.ts";
 import { bootKernel, inFrontOf, lowersOf } from "./image-boot.ts";
+import { monitorFor } from "./monitor.ts";
 import { isToKeep, KEEP_ARGUMENT, keepInstalled } from "./provision.ts";
 import type { VmRecord, VmRuntime } from "./records.ts";
 import type { RunningVm } from "./running.ts";
@@ -44,10 +44,7 @@ export interface Launched {
 /** From a description to a process. Whatever was made is unmade when a later step fails. */
 export async function launch(deps: VmDeps, vm: VmRecord, options: BootOptions): Promise<Launched> {
   const paths = deps.config.paths.vm(vm.id);
-  const { driver, reason } = chooseDriver(deps.drivers, {
-    preference: deps.config.values.vmm as "auto" | "qemu" | "firecracker",
-    userNetwork: vm.spec.network === "user",
-  });
+  const { driver, reason } = monitorFor(deps, vm.spec);
   deps.images.assertUsable(vm.imageId);
   const image = deps.images.show(vm.imageId);
   assertPresent(paths.disk, `banger vm rm ${vm.name}`);

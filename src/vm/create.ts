@@ -16,6 +16,7 @@ import { kvmState } from "#vmm/host.ts";
 import { assertPossible, hostSize } from "./admission.ts";
 import type { VmDeps } from "./deps.ts";
 import { imageKernelName } from "./image-boot.ts";
+import { monitorFor } from "./monitor.ts";
 import { makeName } from "./names.ts";
 import { requireNetworks } from "./networks.ts";
 import { findVm, insertVm, listVms, type NewVm } from "./records.ts";
@@ -38,6 +39,8 @@ export async function enterVm(
   }
   assertPossible(request, hostSize(config.paths.vms));
   const network = chooseNetwork(deps, request.network ?? config.values["network.mode"]);
+  // What cannot run here is said before megabytes are fetched for it.
+  monitorFor(deps, { monitor: request.monitor, network });
   const image = await resolveImage(deps, request.image ?? config.values.default_image_name, work);
   // Until the machine's row names the image, nothing else keeps it from being removed.
   using _held = deps.images.hold(image.id);
@@ -60,6 +63,7 @@ export async function enterVm(
           network,
           ...addressOf(deps, network),
           mac: macAddress(id),
+          ...(request.monitor ? { monitor: request.monitor } : {}),
           ...policyOf(request, network),
           ...networksOf(deps, request, network),
           ...(request.ports?.length ? { ports: checkPorts(request.ports) } : {}),

@@ -3,6 +3,7 @@ import type { Database } from "bun:sqlite";
 import type { ServiceCheck } from "#api/health.ts";
 import {
   type BootMode,
+  type Monitor,
   type NetworkMode,
   type RestartPolicy,
   type Vm,
@@ -28,6 +29,8 @@ export interface VmSpec {
   /** For the modes that use the pool; the machine's own for life. */
   address?: string;
   mac: string;
+  /** Absent: as the configuration says. */
+  monitor?: Monitor;
   /** Absent: none. */
   ports?: readonly PublishedPort[];
   /** Rules as the user wrote them; absent: no policy. */
@@ -248,6 +251,7 @@ export function toApi(vm: VmRecord): Vm {
       ...(spec.networks ? { networks: [...spec.networks] } : {}),
       ...(spec.allow ? { policy: { allow: [...spec.allow] } } : {}),
     },
+    ...(spec.monitor ? { monitor: spec.monitor } : {}),
     ...(runtime?.handle
       ? {
           vmm: {

@@ -20,9 +20,15 @@ test("auto takes Firecracker with KVM, and QEMU elsewhere", () => {
 });
 
 test("auto passes Firecracker by where it is not installed or lacks what the machine needs", () => {
-  expect(chooseDriver([qemu, missing], auto, kvm).driver.name).toBe("qemu");
+  expect(chooseDriver([qemu, missing], auto, kvm)).toEqual({
+    driver: qemu,
+    reason: "QEMU, with KVM: Firecracker is not installed",
+  });
   const user = { ...auto, userNetwork: true };
-  expect(chooseDriver([qemu, firecracker], user, kvm).driver.name).toBe("qemu");
+  expect(chooseDriver([qemu, firecracker], user, kvm)).toEqual({
+    driver: qemu,
+    reason: "QEMU, with KVM: Firecracker has no network of its own",
+  });
 });
 
 test("a driver that was asked for is taken, or refused with the reason", () => {

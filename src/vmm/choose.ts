@@ -44,10 +44,10 @@ export function chooseDriver(
     );
   }
   const why = needs.preference === "qemu" ? "QEMU, as asked" : "QEMU";
-  return {
-    driver: qemu,
-    reason: kvm.usable ? `${why}, with KVM` : `${why}, emulated: no usable KVM`,
-  };
+  if (!kvm.usable) return { driver: qemu, reason: `${why}, emulated: no usable KVM` };
+  const lack = needs.preference === "auto" && firecracker && obstacleTo(firecracker, needs, kvm);
+  const rather = lack ? `: Firecracker ${lack.replace(/^it /, "")}` : "";
+  return { driver: qemu, reason: `${why}, with KVM${rather}` };
 }
 
 function firecrackerFor(needs: Needs, driver: Driver | undefined, kvm: KvmState): Driver {

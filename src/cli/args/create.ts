@@ -31,6 +31,7 @@ export function createRequest(
     ...(disk === undefined ? {} : { disk_bytes: disk }),
     ...(network === undefined ? {} : { network }),
     ...(ports.length === 0 ? {} : { ports }),
+    ...(flags.vmm === undefined ? {} : { monitor: flags.vmm }),
     ...(flags.network.length === 0 ? {} : { networks: flags.network }),
     ...(flags.allow.length > 0 || flags.denyAll ? { policy: { allow: flags.allow } } : {}),
     ...(restart === undefined ? {} : { restart }),

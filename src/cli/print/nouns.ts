@@ -44,6 +44,7 @@ export function vmText(vm: Vm): string {
     ["Networks", vm.network.networks?.join(", ")],
     ["May reach", vm.network.policy && policyText(vm.network.policy)],
     ["Ports", vm.network.ports?.map(portText).join(", ")],
+    ["Asked to run on", vm.monitor],
     ["Monitor", vm.vmm && `${vm.vmm.driver} (${vm.vmm.accelerator}), pid ${vm.vmm.pid}`],
     ["Foreground", vm.foreground && `pid ${vm.foreground.pid}`],
     ["Checks", checksText(vm.checks)],

@@ -51,6 +51,11 @@ export const machineFlags = {
   disk: value("--disk <size>", "Size of the writable layer, which is sparse, such as 10G", diskArg),
   net: choice("--net <mode>", "Network", ["nat", "host", "user", "none"]),
   nat: toggle("--nat", "Same as --net nat"),
+  vmm: choice("--vmm <monitor>", "Monitor that runs it; auto takes the best that works here", [
+    "auto",
+    "firecracker",
+    "qemu",
+  ]),
   publish: list(
     "-p, --publish <port>",
     "Open a port of this computer to it: [ADDRESS:][HOST:]GUEST[/tcp|udp]",

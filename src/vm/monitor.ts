@@ -1,0 +1,15 @@
+/** Which monitor a machine gets, by what was asked for it and by what works here. */
+import type { Monitor, NetworkMode } from "#api/vm.ts";
+import { chooseDriver, type DriverChoice } from "#vmm/choose.ts";
+import type { VmDeps } from "./deps.ts";
+
+/** `unsupported`, with the reason, for one that was asked for and cannot run it. */
+export function monitorFor(
+  { drivers, config }: Pick<VmDeps, "drivers" | "config">,
+  { monitor, network }: { monitor?: Monitor | undefined; network: NetworkMode },
+): DriverChoice {
+  return chooseDriver(drivers, {
+    preference: monitor ?? (config.values.vmm as Monitor),
+    userNetwork: network === "user",
+  });
+}
