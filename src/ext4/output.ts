@@ -5,12 +5,15 @@
  */
 import { fstatSync, ftruncateSync, write, writeSync } from "node:fs";
 import { assert } from "#base/assert.ts";
-import { KiB } from "#base/size.ts";
+import { KiB, MiB } from "#base/size.ts";
 import { putBytes } from "./bytes.ts";
 import { BLOCK_BYTES } from "./format.ts";
+import { startWriteback } from "./writeback.ts";
 
 /** Small enough to be in the processor's cache still when the kernel copies it: 2 MiB takes twice its time. */
 const BUFFER_BYTES = 256 * KiB;
+/** How much is written before the kernel is told to put it on the disk. */
+const WRITEBACK_BYTES = 8 * MiB;
 /** Buffers being written before `drain()` waits. */
 const IN_FLIGHT_MAX = 4;
 /** Buffers being written before a write blocks: input that grows a thousandfold must not fill the memory. */
@@ -26,11 +29,14 @@ export class BlockOutput {
   #fill = 0;
   /** Byte offset in the file of the start of the buffer. */
   #start: number;
+  /** Up to where the kernel was told to put the file on the disk. */
+  #flushed: number;
 
   /** `fd` stays the caller's. Output begins at block `firstBlock`; nothing before it is written. */
   constructor(fd: number, firstBlock: number) {
     this.#fd = fd;
     this.#start = firstBlock * BLOCK_BYTES;
+    this.#flushed = this.#start;
   }
 
   /** Bytes from the start of the file to where the next byte goes. */
@@ -97,6 +103,10 @@ export class BlockOutput {
       });
     }
     if (this.#failure !== undefined) throw this.#failure;
+    // One piece behind, since the buffers in flight may not be in the file yet.
+    if (this.#start - this.#flushed < 2 * WRITEBACK_BYTES) return;
+    startWriteback(this.#fd, this.#flushed, WRITEBACK_BYTES);
+    this.#flushed += WRITEBACK_BYTES;
   }
 
   /** Everything is in the file when this returns, also the failed writes' buffers are free. */
