@@ -190,7 +190,7 @@ install_debian() {
 		ours=1
 		printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 0755 "$policy"
 	fi
-	had_lists=$(ls -A "$lists" 2>/dev/null)
+	had_lists=$(ls "$lists"/*_*Release 2>/dev/null)
 	hold_slow_keys
 	hold_writes
 	hold_hwdb
@@ -202,7 +202,7 @@ install_debian() {
 		systemd systemd-sysv udev dbus openssh-server iproute2
 	run apt_get clean
 	# Lists that are kept grow old, and whoever installs from them then is told that packages are gone.
-	[ -n "$had_lists" ] || rm -rf "$lists"/* /var/cache/apt/*.bin
+	[ -n "$had_lists" ] || rm -f "$lists"/*_* /var/cache/apt/*.bin
 	release_hwdb
 	release_writes
 	release_slow_keys

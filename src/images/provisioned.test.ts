@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Image } from "#api/image.ts";
 import { STAGING_MARK } from "#base/atomic.ts";
@@ -155,6 +155,18 @@ test("a guest that breaks off, and one who no longer waits, leave nothing", asyn
   expect(files()).toEqual(before);
 });
 
+test("a guest that never ends its archive is cut off", async () => {
+  const before = files();
+  async function* endless(): AsyncGenerator<Uint8Array> {
+    yield makeTar([{ ...file("./a", ""), size: 2 ** 33 - 1 }], false);
+    const zeros = new Uint8Array(2 ** 20);
+    for (;;) yield zeros;
+  }
+  const keeping = images.provisioned.keep(image.id, { tar: endless(), max_bytes: 2 ** 24 });
+  expect((await bangerErrorOf(keeping)).code).toBe("limit_exceeded");
+  expect(files()).toEqual(before);
+});
+
 test("du counts it, gc leaves it, and it goes with its image", async () => {
   const before = images.usage().images_bytes;
   await keep(file("./big", Buffer.alloc(300_000, "x")));
@@ -180,6 +192,20 @@ test("one that is given up stays while a machine stands on it, and is garbage th
   expect(reclaimable).toBeGreaterThan(0);
   expect(await images.gc()).toMatchObject({ layers: 1, strays: 0, freed_bytes: reclaimable });
   expect(files()).toEqual(["rootfs.ext4"]);
+});
+
+test("an image's second name comes with it, and takes no room", async () => {
+  await keep(file("./big", Buffer.alloc(300_000, "x")));
+  const before = images.usage().images_bytes;
+  await images.tag("base", "other");
+  const [one, other] = [images.show("base"), images.show("other")];
+  expect(statSync(other.provisioned?.path ?? "").ino).toBe(
+    statSync(one.provisioned?.path ?? "").ino,
+  );
+  expect(images.usage().images_bytes).toBe(before);
+  images.remove("base");
+  expect(existsSync(other.provisioned?.path ?? "")).toBe(true);
+  expect(images.sweep()).toEqual([]);
 });
 
 test("what a crash left of one is removed at the next start", async () => {

@@ -3,7 +3,8 @@
  * machines that are made later have it below their own writable one, and install nothing. A layer
  * stays as long as a machine stands on it; the newest that this program's first boot made is for new ones.
  */
-import { closeSync, existsSync, openSync, renameSync, rmSync } from "node:fs";
+import { closeSync, existsSync, linkSync, openSync, renameSync, rmSync, statfsSync } from "node:fs";
+import { dirname } from "node:path";
 import { sha256 } from "#base/digest.ts";
 import { BangerError, throwIfAborted, toBangerError } from "#base/error.ts";
 import { newId } from "#base/id.ts";
@@ -25,10 +26,15 @@ import { getImage, type ImageRecord } from "./records.ts";
 import { LayerApplier } from "./rootfs-apply.ts";
 import type { ImageStore } from "./store.ts";
 
-/** Of the archive that a guest sends. */
-const TAR_MAX_BYTES = 8 * GiB;
+const TAR_MAX_BYTES = 4 * GiB;
 const ENTRIES_MAX = 1_000_000;
 const LABEL = "provisioned";
+
+export interface KeepOptions extends WorkOptions {
+  tar: AsyncIterable<Uint8Array>;
+  /** Of the archive. Default 4 GiB, and never more than half of what is free. */
+  max_bytes?: number;
+}
 
 /** The layers of a store, as machines use them. */
 export interface ProvisionedLayers {
@@ -36,10 +42,7 @@ export interface ProvisionedLayers {
   current(imageId: string): ProvisionedLayer | undefined;
   /** Whether the next installation is to be kept. */
   isWanted(imageId: string): boolean;
-  keep(
-    imageId: string,
-    options: WorkOptions & { tar: AsyncIterable<Uint8Array> },
-  ): Promise<ProvisionedLayer | undefined>;
+  keep(imageId: string, options: KeepOptions): Promise<ProvisionedLayer | undefined>;
   /** `invalid_state` when the layer of a machine is gone. */
   pathOf(imageId: string, id: string): string;
   retire(imageId: string): void;
@@ -76,7 +79,7 @@ function isLayerWanted(store: ImageStore, image: ImageRecord): boolean {
 async function keepLayer(
   store: ImageStore,
   imageId: string,
-  options: WorkOptions & { tar: AsyncIterable<Uint8Array> },
+  options: KeepOptions,
 ): Promise<ProvisionedLayer | undefined> {
   const image = getImage(store.db, imageId);
   const layer = { id: newId(), imageId, firstBoot: store.firstBoot };
@@ -97,21 +100,19 @@ async function keepLayer(
   });
 }
 
-async function writeLayer(
-  path: string,
-  seed: string,
-  options: WorkOptions & { tar: AsyncIterable<Uint8Array> },
-): Promise<WrittenImage> {
+async function writeLayer(path: string, seed: string, options: KeepOptions): Promise<WrittenImage> {
   const fd = openSync(path, "wx", 0o600);
   const writer = new Ext4Writer(fd, { seed: sha256(seed), label: LABEL });
   const limits = { counts: { entries: 0, xattrs_bytes: 0 }, entriesMax: ENTRIES_MAX };
   const reader = new TarReader(withoutIdentity(new LayerApplier(writer, 1, limits)));
+  const { bavail, bsize } = statfsSync(dirname(path));
+  const max = Math.min(options.max_bytes ?? TAR_MAX_BYTES, Math.floor((bavail * bsize) / 2));
   let done = 0;
   try {
     for await (const chunk of options.tar) {
       throwIfAborted(options.signal);
       done += chunk.length;
-      if (done > TAR_MAX_BYTES) throw tooLarge();
+      if (done > max) throw tooLarge(max);
       reader.push(chunk);
       await writer.drain();
       options.onProgress?.({
@@ -131,8 +132,22 @@ async function writeLayer(
   }
 }
 
-function tooLarge(): BangerError {
-  return new BangerError("limit_exceeded", `It holds more than ${formatSize(TAR_MAX_BYTES)}`);
+function tooLarge(max: number): BangerError {
+  return new BangerError("limit_exceeded", `It holds more than ${formatSize(max)}`);
+}
+
+/** The layer of an image under the name of another one of the same content: it takes no room. */
+export function shareLayer(store: ImageStore, imageId: string, withId: string): void {
+  const layer = currentLayer(store, imageId);
+  if (!layer) return;
+  const shared = { ...layer, id: newId(), imageId: withId };
+  try {
+    linkSync(layerPath(store.paths, layer), layerPath(store.paths, shared));
+  } catch {
+    // Without it the first machine of the other image installs.
+    return;
+  }
+  insertLayer(store.db, shared);
 }
 
 /** Layers that no new machine would take and none stands on. */

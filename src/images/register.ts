@@ -8,6 +8,7 @@ import { BangerError, throwIfAborted } from "#base/error.ts";
 import { hostPlatform } from "#oci/platform.ts";
 import { copyLarge, hashFile, tryLink } from "./copy-file.ts";
 import { inspectInitrd, inspectModules, inspectRootfs } from "./inspect.ts";
+import { shareLayer } from "./provisioned.ts";
 import type { WorkOptions } from "./pull.ts";
 import { filesOf, getImage, type ImageRecord, patchImage, type RecordFiles } from "./records.ts";
 import { assertFree, type ImageStore } from "./store.ts";
@@ -122,13 +123,15 @@ export async function tagImage(store: ImageStore, ref: string, to: string): Prom
       assertFree(store, to);
       const { folder: from } = store.paths.image(image.id);
       const { id: _id, name: _name, createdAt: _createdAt, ...rest } = image;
-      return await store.create(to, async (folder) => {
+      const tagged = await store.create(to, async (folder) => {
         for (const path of Object.values(image.files)) {
           // The user's own files are named by absolute paths, which both records share.
           if (path && !path.startsWith("/")) linkTree(join(from, path), join(folder, path));
         }
         return rest;
       });
+      shareLayer(store, image.id, tagged.id);
+      return tagged;
     },
     undefined,
   );

@@ -195,6 +195,7 @@ describe("systemd mode", () => {
         await shell(agent, "systemctl show -p MainPID banger-vsock-agent"),
       )?.[1];
       expect(await shell(agent, "cat /run/banger/agent.pid")).toBe(`${pid}\n`);
+      expect(await shell(agent, `cat /proc/${pid}/oom_score_adj`)).toBe("-1000\n");
 
       await agent.exec({ argv: ["kill", "-9", String(pid)] }).catch(() => {});
       await agent.closed;

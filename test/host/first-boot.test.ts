@@ -290,15 +290,16 @@ hostTest(
   async () => {
     osRelease("ID=debian\n");
     const lists = join(root, "var/lib/apt/lists");
-    mkdirSync(lists, { recursive: true });
-    const fetch = "mkdir -p /var/lib/apt/lists/partial; echo x >/var/lib/apt/lists/Packages\n";
+    mkdirSync(join(lists, "partial"), { recursive: true });
+    const fetch = "cd /var/lib/apt/lists; touch a_dists_b_InRelease a_dists_b_Packages; cd /\n";
     program("usr/bin/apt-get", fetch + INSTALL);
     await boot();
-    expect(readdirSync(lists)).toEqual([]);
+    expect(readdirSync(lists)).toEqual(["partial"]);
     rmSync(join(root, "usr/lib/systemd"), { recursive: true });
-    writeFileSync(join(lists, "ours"), "");
+    writeFileSync(join(lists, "mine_Release"), "");
     await boot();
-    expect(readdirSync(lists).sort()).toEqual(["Packages", "ours", "partial"]);
+    const all = ["a_dists_b_InRelease", "a_dists_b_Packages", "mine_Release", "partial"];
+    expect(readdirSync(lists).sort()).toEqual(all);
   },
 );
 
