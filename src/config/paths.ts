@@ -73,6 +73,8 @@ export function makePaths(roots: Roots) {
         hostKey: join(folder, "ssh_host_ed25519_key"),
         sessions: join(folder, "sessions"),
         runtime: join(roots.runtime, "vm", id),
+        /** Of the process that runs it in the foreground. */
+        socket: join(roots.runtime, "vm", id, "api.sock"),
       };
     },
   };

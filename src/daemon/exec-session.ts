@@ -11,6 +11,7 @@ import {
   STDOUT_TAG,
 } from "#api/exec.ts";
 import { BangerError, messageOf, toBangerError } from "#base/error.ts";
+import { openElsewhere } from "./exec-elsewhere.ts";
 import { openStream, type StreamServices } from "./exec-streams.ts";
 
 /** Stdin that the client may have under way at once. */
@@ -57,6 +58,8 @@ export function openSession(socket: Socket, services: StreamServices): ExecSessi
   const credit = makeCredit();
   let target: Target | undefined;
   let isOpened = false;
+  /** Has the session when another process has the machine. */
+  let delegate: ExecSession | undefined;
   /** Stdin in order: each write waits for the one before it. */
   let writing: Promise<unknown> = Promise.resolve();
 
@@ -101,6 +104,13 @@ export function openSession(socket: Socket, services: StreamServices): ExecSessi
   function open(message: string): void {
     const request = execOpen.safeParse(parseJson(message));
     if (!request.success) throw fromIssues(request.error.issues);
+    const elsewhere =
+      "vm" in request.data ? services.vms.socketElsewhere(request.data.vm) : undefined;
+    if (elsewhere !== undefined) {
+      delegate = openElsewhere(socket, { socket: elsewhere, fail });
+      delegate.receive(message);
+      return;
+    }
     openStream(wire, request.data, services).then((exit) => {
       wire.say({ exit });
       socket.close(1000);
@@ -122,7 +132,9 @@ export function openSession(socket: Socket, services: StreamServices): ExecSessi
   return {
     receive(message) {
       try {
-        if (typeof message !== "string") {
+        if (delegate) {
+          delegate.receive(message);
+        } else if (typeof message !== "string") {
           const bytes = new Uint8Array(message);
           writing = writing
             .then(() => target?.write?.(bytes))
@@ -143,6 +155,7 @@ export function openSession(socket: Socket, services: StreamServices): ExecSessi
       // Whoever waits for credit is to see that the source has ended.
       credit.add(Number.MAX_SAFE_INTEGER);
       target?.close();
+      delegate?.clientLeft();
     },
   };
 }

@@ -14,10 +14,12 @@ import type { ExecStream } from "#guest/exec.ts";
 import { endedError } from "#vm/ended.ts";
 import { thisProcess } from "#vm/owner.ts";
 import type { VmService } from "#vm/service.ts";
-import { compose } from "./compose.ts";
+import { compose, type Services } from "./compose.ts";
+import { makeRouter } from "./handlers/router.ts";
 import { holdWork } from "./lock.ts";
 import { startLog } from "./log.ts";
 import { makeNotifier, type Notifier } from "./notify.ts";
+import { type RunningServer, serve } from "./server.ts";
 
 const log = getLogger(["banger", "foreground"]);
 
@@ -37,6 +39,7 @@ export interface ForegroundRequest {
 interface Front {
   request: ForegroundRequest;
   config: Config;
+  services: Services;
   vms: VmService;
   notifier: Notifier;
   /** Fires when the process is to end before the machine is up. */
@@ -63,11 +66,21 @@ export async function runForeground(request: ForegroundRequest): Promise<number>
     });
   }
   process.on("SIGHUP", () => {});
-  const { vms } = compose(config, { shutdown() {}, owner: thisProcess() });
+  const services = compose(config, { shutdown() {}, owner: thisProcess() });
+  const { vms } = services;
+  await vms.recoverForeground();
   const onSignal: Front["onSignal"] = (next) => {
     handler = next;
   };
-  const front: Front = { request, config, vms, notifier, signal: abort.signal, onSignal };
+  const front: Front = {
+    request,
+    config,
+    services,
+    vms,
+    notifier,
+    signal: abort.signal,
+    onSignal,
+  };
   if (vms.find(request.name)) return await runMachine(front);
   return await runCommand(front);
 }
@@ -108,15 +121,23 @@ async function runMachine(front: Front): Promise<number> {
     onSignal(end);
     // It came too late to call the start off.
     if (signal.aborted) end("SIGTERM");
+    const server = await answer(front, vms.show(name).id);
     notifier.ready(`${name} runs`);
     void printConsole(front, printing.signal);
     const exit = await ended;
+    await server.stop();
     printing.abort();
     // Like a computer that is turned off, and is on again after it was told to restart.
     if (exit.reason === "reboot" && !isEnding) continue;
     if (isEnding || exit.reason === "poweroff" || exit.reason === "reboot") return 0;
     throw endedError(name, exit, "ran");
   }
+}
+
+/** The API, for the commands that go into the machine: a daemon hands them on. */
+async function answer({ config, services }: Front, id: string): Promise<RunningServer> {
+  const { socket } = config.paths.vm(id);
+  return await serve({ socket, router: makeRouter(services), services, calls: services.calls });
 }
 
 /** What is added to it from now on. */
@@ -141,6 +162,7 @@ async function runCommand(front: Front): Promise<number> {
     );
   })();
   let isEnding = false;
+  let server: RunningServer | undefined;
   try {
     const ended = vms.wait(vm.id).catch(() => undefined);
     const { entrypoint } = request;
@@ -152,6 +174,7 @@ async function runCommand(front: Front): Promise<number> {
       if (isAtOnce) return void vms.kill(vm.id).catch(() => {});
       stream.signal(received);
     });
+    server = await answer(front, vm.id);
     notifier.ready(`${vm.name} runs ${request.exec.argv[0] ?? "its command"}`);
     join(stream, request);
     const exit = await Promise.race([stream.exited, ended.then(() => stream.exited)]).catch(
@@ -162,6 +185,7 @@ async function runCommand(front: Front): Promise<number> {
     );
     return "code" in exit ? exit.code : statusOf(exit.signal);
   } finally {
+    await server?.stop();
     await vms.discard(vm.id);
   }
 }

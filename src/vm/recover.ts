@@ -8,7 +8,7 @@ import type { VmDeps } from "./deps.ts";
 import { hostBootId } from "./host.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import { isElsewhere } from "./owner.ts";
-import { findVm, getVm, listVms, type VmRecord } from "./records.ts";
+import { findVm, listVms, type VmRecord } from "./records.ts";
 import { type Recovery, recoveryOf, stepOf } from "./recovery.ts";
 import { isToRestart } from "./restart.ts";
 
@@ -51,11 +51,21 @@ export class Recoverer {
     return (await Promise.all(steps)).flat();
   }
 
-  /** Deals with what an earlier process has left of one machine that it ran in the foreground. */
-  async foreground(id: string): Promise<void> {
-    const { owner, runtime } = getVm(this.#deps.db, id);
-    const isOld = runtime !== undefined && runtime.hostBootId !== hostBootId();
-    if (owner || isOld) await this.#lifecycle.turns.run(id, () => this.#recover(id));
+  /**
+   * Deals with what is left of machines whose process in the foreground is gone; the daemon's are
+   * the daemon's, but for one that ran before the host was started anew.
+   */
+  async foreground(id?: string): Promise<void> {
+    const isOld = ({ runtime }: VmRecord): boolean =>
+      runtime !== undefined && runtime.hostBootId !== hostBootId();
+    const left = listVms(this.#deps.db).filter(
+      (vm) =>
+        !isElsewhere(vm, this.#deps.owner) &&
+        (vm.owner !== undefined || (vm.id === id && isOld(vm))),
+    );
+    await Promise.all(
+      left.map((vm) => this.#lifecycle.turns.run(vm.id, () => this.#recover(vm.id))),
+    );
   }
 
   async #recover(id: string): Promise<RepairStep[]> {

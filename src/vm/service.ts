@@ -20,7 +20,7 @@ import type { Live } from "./lives.ts";
 import { readLog } from "./logs.ts";
 import { requireState } from "./machine.ts";
 import { VmNetworking } from "./networking.ts";
-import { assertHere } from "./owner.ts";
+import { assertHere, isElsewhere } from "./owner.ts";
 import { findVm, getVm, listVms, toApi, type VmRecord } from "./records.ts";
 import { Recoverer } from "./recover.ts";
 import { sweepStrays } from "./strays.ts";
@@ -94,6 +94,17 @@ export class VmService {
     assertHere(vm, "start", this.#deps.owner);
     await this.#recoverer.foreground(vm.id);
     this.#lifecycle.claim(vm.id);
+  }
+
+  /** Gives back what processes that ran machines in the foreground, and are gone, have left. */
+  async recoverForeground(): Promise<void> {
+    await this.#recoverer.foreground();
+  }
+
+  /** Where the process answers that runs the machine in the foreground; undefined for one of our own. */
+  socketElsewhere(ref: string): string | undefined {
+    const vm = getVm(this.#deps.db, ref);
+    return isElsewhere(vm, this.#deps.owner) ? this.#deps.config.paths.vm(vm.id).socket : undefined;
   }
 
   /** Undefined when there is no machine of that name. */

@@ -61,6 +61,16 @@ describe("a command in the foreground", () => {
   }, 120_000);
 });
 
+test("a command whose process was killed can be run again under its name", async () => {
+  const run = ["vm", "run", "--foreground", "--name", "job", ...SMALL, "busybox", "--"];
+  const child = banger.spawn([...run, "sh", "-c", "echo up; sleep 1000"]);
+  for await (const _ of child.stdout) child.kill("SIGKILL");
+  await child.exited;
+  const { status, stdout, stderr } = await banger.call([...run, "echo", "again"]);
+  expect({ status, stdout, stderr }).toMatchObject({ status: 0, stdout: "again\n" });
+  expect((await banger.json<Vm[]>("vm", "list")).map(({ name }) => name)).toEqual(["web"]);
+}, 120_000);
+
 describe("a machine in the foreground", () => {
   test("says when it is ready, is left alone by a daemon, and powers off at SIGTERM", async () => {
     using notices = listenForNotices(banger.home);
@@ -69,9 +79,14 @@ describe("a machine in the foreground", () => {
     await banger.ok("daemon", "start");
     expect(await show()).toMatchObject({ state: "running", foreground: { pid: child.pid } });
     expect(JSON.parse(await banger.ok("repair", "--json"))).toEqual([]);
-    const { status, stderr } = await banger.call(["vm", "exec", "web", "--", "true"]);
-    expect(status).toBe(13);
-    expect(stderr).toContain(`process ${child.pid} runs it in the foreground`);
+    const inside = ["vm", "exec", "-i", "web", "--", "sh", "-c", "cat; exit 5"];
+    expect(await banger.call(inside, { stdin: "through it\n" })).toMatchObject({
+      status: 5,
+      stdout: "through it\n",
+    });
+    const { status, stderr } = await banger.call(["vm", "start", "web"]);
+    expect(status).toBe(6);
+    expect(stderr).toContain('Cannot start machine "web": it is running');
     child.kill("SIGTERM");
     expect(await child.exited).toBe(0);
     await notices.heard("STOPPING=1");

@@ -4,6 +4,7 @@ import { powerLoss } from "#test/torture/power-loss.ts";
 import { torture } from "#test/torture/torture.ts";
 
 const KILLS = 6;
+const INTERRUPTS = 5;
 const CUTS = 2;
 /** Chosen for nothing: any seed must do. */
 const SEED = 7;
@@ -11,6 +12,14 @@ const SEED = 7;
 test("a daemon that is killed loses nothing and leaves nothing", async () => {
   const rounds: string[] = [];
   const tallies = await torture({ kills: KILLS, seed: SEED, onRound: (text) => rounds.push(text) });
+  const failures = tallies.flatMap((tally) => tally.failures);
+  expect({ failures, rounds }).toEqual({ failures: [], rounds });
+}, 600_000);
+
+test("a client that is interrupted undoes what it began, or finds it done", async () => {
+  const rounds: string[] = [];
+  const onRound = (text: string): number => rounds.push(text);
+  const tallies = await torture({ kills: INTERRUPTS, seed: SEED, victim: "client", onRound });
   const failures = tallies.flatMap((tally) => tally.failures);
   expect({ failures, rounds }).toEqual({ failures: [], rounds });
 }, 600_000);

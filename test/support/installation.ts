@@ -30,6 +30,8 @@ export interface Result {
 export interface CallOptions {
   stdin?: string;
   timeout_ms?: number;
+  /** Sends SIGINT, as ^C does. */
+  interrupt?: AbortSignal;
   env?: Record<string, string>;
 }
 
@@ -76,6 +78,7 @@ export function install(): Installation {
       late = true;
       child.kill("SIGKILL");
     }, timeout_ms);
+    options.interrupt?.addEventListener("abort", () => child.kill("SIGINT"), { once: true });
     child.stdin.write(options.stdin ?? "");
     await Promise.resolve(child.stdin.end()).catch(() => {});
     const [stdout, stderr, status] = await Promise.all([

@@ -3,12 +3,23 @@ import { randomInt } from "node:crypto";
 import { type Tally, torture } from "#test/torture/torture.ts";
 
 const KILLS_DEFAULT = 500;
+/** One interrupted client for so many killed daemons. */
+const INTERRUPTED_PART = 5;
 
 const kills = Number(process.argv[2] ?? KILLS_DEFAULT);
 const seed = Number(process.argv[3] ?? randomInt(2 ** 31));
 console.log(`${kills} kills, seed ${seed}`);
-const tallies = await torture({ kills, seed, onRound: (text) => console.log(text) });
-console.log(`\n${tableOf(tallies)}`);
+const onRound = (text: string): void => console.log(text);
+const killed = await torture({ kills, seed, onRound });
+console.log(`\nThe daemon killed:\n${tableOf(killed)}\n`);
+const interrupted = await torture({
+  kills: Math.ceil(kills / INTERRUPTED_PART),
+  seed,
+  victim: "client",
+  onRound,
+});
+console.log(`\nThe client interrupted:\n${tableOf(interrupted)}`);
+const tallies = [...killed, ...interrupted];
 process.exit(tallies.some(({ failures }) => failures.length > 0) ? 1 : 0);
 
 function tableOf(tallies: readonly Tally[]): string {

@@ -1,5 +1,5 @@
 /** The systemd unit of the daemon: a user's own, or root's among those of the computer. */
-import { existsSync, mkdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { userInfo } from "node:os";
 import { dirname, join } from "node:path";
 import { writeFileAtomic } from "#base/atomic.ts";
@@ -33,14 +33,13 @@ export function unitOf(paths: Paths): Unit {
  * machines run on. The folders are those of now, because systemd knows nothing of a shell's variables.
  */
 export function unitText(program: readonly string[]): string {
-  const folders = Object.entries(folderVariables());
   return `[Unit]
 Description=banger, virtual machines of OCI images
 
 [Service]
 Type=notify
 ExecStart=${[...program, "daemon", "run"].map(quote).join(" ")}
-${folders.map(([name, value]) => `Environment=${quote(`${name}=${value}`)}`).join("\n")}
+${environmentLines().join("\n")}
 Restart=on-failure
 KillMode=process
 Delegate=yes
@@ -49,6 +48,12 @@ TimeoutStartSec=${START_TIMEOUT_MS / 1000}
 [Install]
 WantedBy=${process.getuid?.() === 0 ? "multi-user.target" : "default.target"}
 `;
+}
+
+function environmentLines(): string[] {
+  return Object.entries(folderVariables()).map(
+    ([name, value]) => `Environment=${quote(`${name}=${value}`)}`,
+  );
 }
 
 /** Writes the unit and has systemd start it, now and at boot. Gives what did not work, in words. */
@@ -76,10 +81,13 @@ export async function disableUnit(paths: Paths): Promise<boolean> {
   return true;
 }
 
-/** Lets systemd start the daemon where the unit is there; false when it is not, or that failed. */
+/** Lets systemd start the daemon where the unit is there for it; false when it is not, or that failed. */
 export async function startUnit(paths: Paths, signal: AbortSignal): Promise<boolean> {
   const { path, systemctl } = unitOf(paths);
   if (!existsSync(path) || !existsSync(SYSTEMD_RUNS) || !which("systemctl")) return false;
+  // The unit's daemon may be one for other folders.
+  const text = readFileSync(path, "utf8");
+  if (!environmentLines().every((line) => text.includes(`${line}\n`))) return false;
   const started = await run([...systemctl, "start", UNIT], {
     timeout_ms: START_TIMEOUT_MS,
     signal,

@@ -1,6 +1,7 @@
 /**
- * Kills the daemon at random moments of everything it does, starts another one, and looks whether
- * anything was lost or left: the records against the host, the machines by asking them.
+ * Kills the daemon at random moments of everything it does and starts another one, or interrupts the
+ * client, and looks whether anything was lost or left: the records against the host, the machines by
+ * asking them.
  */
 import { join } from "node:path";
 import { busyboxLayout } from "#test/busybox.ts";
@@ -10,6 +11,8 @@ import { IMAGE, KERNEL, type Operation, operations, STEADY, tidyUp } from "./ope
 
 /** A client whose daemon is killed must say so and end. */
 const CLIENT_TIMEOUT_MS = 60_000;
+/** 128 + SIGINT. */
+const INTERRUPTED = 130;
 /** A little past its end, so that the moments right after it are among the chosen. */
 const LATEST = 1.1;
 
@@ -28,10 +31,19 @@ export interface TortureOptions {
   kills: number;
   /** The same seed chooses the same operations and moments. */
   seed: number;
+  /** Who is ended: the daemon by SIGKILL (the default), or the client by SIGINT, as with ^C. */
+  victim?: Victim;
   onRound?: (text: string) => void;
 }
 
-export async function torture({ kills, seed, onRound }: TortureOptions): Promise<Tally[]> {
+type Victim = "daemon" | "client";
+
+export async function torture({
+  kills,
+  seed,
+  victim = "daemon",
+  onRound,
+}: TortureOptions): Promise<Tally[]> {
   const random = generator(seed);
   await using banger = install();
   await prepare(banger);
@@ -55,11 +67,15 @@ export async function torture({ kills, seed, onRound }: TortureOptions): Promise
     if (!operation || !tally) break;
     usual_ms[index] ??= await timeOf(banger, operation, `t${index}`);
     const after_ms = random() * LATEST * usual_ms[index];
-    const result = await killDuring(banger, operation, { name: `r${round}`, after_ms });
+    const result = await killDuring(banger, operation, {
+      name: `r${round}`,
+      after_ms,
+      victim,
+    });
     tally.kills++;
     if (result.outcome) tally[result.outcome]++;
     if (result.isLate) tally.late++;
-    const where = `round ${round}, killed after ${after_ms.toFixed(0)} ms`;
+    const where = `round ${round}, ${victim} ended after ${after_ms.toFixed(0)} ms`;
     tally.failures.push(...result.failures.map((failure) => `${where}: ${failure}`));
     const said = result.failures.join("; ") || result.outcome;
     onRound?.(`${where} of ${operation.name}: ${said}`);
@@ -99,17 +115,25 @@ interface RoundResult {
 async function killDuring(
   banger: Installation,
   operation: Operation,
-  { name, after_ms }: { name: string; after_ms: number },
+  { name, after_ms, victim }: { name: string; after_ms: number; victim: Victim },
 ): Promise<RoundResult> {
   await operation.prepare?.(banger, name);
   const pid = daemonPid(banger);
-  const call = banger.call(operation.args(banger, name), { timeout_ms: CLIENT_TIMEOUT_MS });
+  const interrupt = new AbortController();
+  const call = banger.call(operation.args(banger, name), {
+    timeout_ms: CLIENT_TIMEOUT_MS,
+    interrupt: interrupt.signal,
+  });
   await Bun.sleep(after_ms);
   const isLate = (await Promise.race([call, Bun.sleep(0)])) !== undefined;
-  process.kill(pid, "SIGKILL");
+  if (victim === "daemon") process.kill(pid, "SIGKILL");
+  else interrupt.abort();
   const failures: string[] = [];
   const { status, stderr } = await call.catch((error) => ({ status: -1, stderr: String(error) }));
   if (status < 0) failures.push(`the client hangs: ${stderr}`);
+  if (victim === "client" && status !== 0 && status !== INTERRUPTED) {
+    failures.push(`the client ends with ${status}: ${stderr}`);
+  }
   const records = await settledRecords(banger);
   failures.push(...(await contradictions(banger, records)));
   const outcome = operation.outcome(records, name);
