@@ -126,10 +126,15 @@ test("watch prints changes as they come, until it is interrupted", async () => {
   while (!said.includes("Watching /tmp")) {
     said += new TextDecoder().decode((await errors.read()).value);
   }
-  await exec("sh", "-c", "mkdir /tmp/new; echo hi > /tmp/new/file; rm /tmp/new/file");
+  await exec("mkdir", "/tmp/new");
   let seen = "";
+  let isMade = false;
   for await (const chunk of watching.stdout) {
     seen += new TextDecoder().decode(chunk);
+    if (seen.includes("created /tmp/new/") && !isMade) {
+      isMade = true;
+      await exec("sh", "-c", "echo hi > /tmp/new/file; rm /tmp/new/file");
+    }
     if (seen.includes("removed /tmp/new/file")) watching.kill("SIGINT");
   }
   expect(seen).toContain("created /tmp/new/\n");
@@ -151,7 +156,7 @@ test("a big file comes out as it is, and a copy that is interrupted leaves the m
 
 /** A server in the machine that answers each connection in capitals; gives the name of its session. */
 async function startServer(port: number): Promise<string> {
-  const serve = ["nc", "-lk", "-p", String(port), "-e", "tr", "a-z", "A-Z"];
+  const serve = ["nc", "-ll", "-p", String(port), "-e", "tr", "a-z", "A-Z"];
   const name = (await banger.ok("vm", "exec", "-d", VM, "--", ...serve)).trim();
   await exec("sh", "-c", `until netstat -ltn | grep -q :${port}; do sleep 0.05; done`);
   return name;
