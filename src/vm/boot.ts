@@ -155,6 +155,8 @@ function guestProgress(onProgress: OnProgress): (event: AgentEvent) => void {
     }
     // What a step said last is not what it is called when it is over.
     if (title) onProgress({ step: `guest ${title}`, message: title });
+    // It is the error, and no step.
+    if (phase === "failed") return;
     title = phaseTexts[phase]?.(text) ?? (text.split("\n")[0] || phase);
     onProgress({ step: `guest ${title}`, message: title });
   };
