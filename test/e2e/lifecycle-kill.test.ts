@@ -4,7 +4,7 @@ import { powerLoss } from "#test/torture/power-loss.ts";
 import { torture } from "#test/torture/torture.ts";
 
 const KILLS = 6;
-const INTERRUPTS = 5;
+const INTERRUPTS = 6;
 const CUTS = 2;
 /** Chosen for nothing: any seed must do. */
 const SEED = 7;

@@ -36,12 +36,17 @@ export async function settledRecords(banger: Installation): Promise<Records> {
   }
 }
 
-/** What contradicts the records, in words; looks again for a while before it complains. */
-export async function contradictions(banger: Installation, records: Records): Promise<string[]> {
+/** The settled records, and what contradicts them, in words; looks again at both for a while before it complains. */
+export async function inspect(
+  banger: Installation,
+): Promise<{ records: Records; contradictions: string[] }> {
   const deadline_ms = performance.now() + GRACE_MS;
   for (;;) {
-    const found = look(banger, records);
-    if (found.length === 0 || performance.now() > deadline_ms) return found;
+    const records = await settledRecords(banger);
+    const contradictions = look(banger, records);
+    if (contradictions.length === 0 || performance.now() > deadline_ms) {
+      return { records, contradictions };
+    }
     await Bun.sleep(100);
   }
 }

@@ -7,7 +7,7 @@ import { Database } from "bun:sqlite";
 import { cpSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type Installation, install } from "#test/installation.ts";
-import { contradictions, settledRecords } from "./inventory.ts";
+import { inspect, settledRecords } from "./inventory.ts";
 import { type Operation, operations, STEADY, tidyUp } from "./operations.ts";
 import { generator, prepare, timeOf } from "./torture.ts";
 
@@ -114,8 +114,8 @@ function pretendReboot({ home }: Installation): void {
 
 async function judge(copy: Installation, operation: Operation, name: string) {
   const failures: string[] = [];
-  const records = await settledRecords(copy);
-  failures.push(...(await contradictions(copy, records)));
+  const { records, contradictions } = await inspect(copy);
+  failures.push(...contradictions);
   // No machine runs after a reboot; what was running is down, and nothing else is different.
   const asRunning = {
     ...records,

@@ -4,9 +4,10 @@
  * asking them.
  */
 import { join } from "node:path";
+import type { Vm } from "#api/vm.ts";
 import { busyboxLayout } from "#test/busybox.ts";
 import { type Installation, install } from "#test/installation.ts";
-import { contradictions, daemonPid, settledRecords } from "./inventory.ts";
+import { daemonPid, inspect, settledRecords } from "./inventory.ts";
 import { IMAGE, KERNEL, type Operation, operations, STEADY, tidyUp } from "./operations.ts";
 
 /** A client whose daemon is killed must say so and end. */
@@ -134,23 +135,27 @@ async function killDuring(
   if (victim === "client" && status !== 0 && status !== INTERRUPTED) {
     failures.push(`the client ends with ${status}: ${stderr}`);
   }
+  const first = await inspect(banger);
+  failures.push(...first.contradictions);
+  for (const vm of first.records.machines.filter(({ state }) => state === "running")) {
+    const answer = await banger.call(["vm", "exec", vm.name, "--", "echo", "alive"]);
+    if (answer.stdout === "alive\n") continue;
+    // A guest that was asked to power off does so, although the stop was called off meanwhile.
+    const { state } = await banger.json<Vm>("vm", "show", vm.name);
+    if (state === "running") failures.push(`${vm.name} does not answer: ${answer.stderr}`);
+  }
   const records = await settledRecords(banger);
-  failures.push(...(await contradictions(banger, records)));
   const outcome = operation.outcome(records, name);
   if (!outcome) {
     const found = records.machines.find((vm) => vm.name === name);
     failures.push(`neither done nor undone: ${JSON.stringify(found)}`);
   }
   if (status === 0 && outcome === "undone") failures.push("the client was told that it is done");
-  for (const vm of records.machines.filter(({ state }) => state === "running")) {
-    const answer = await banger.call(["vm", "exec", vm.name, "--", "echo", "alive"]);
-    if (answer.stdout !== "alive\n") failures.push(`${vm.name} does not answer: ${answer.stderr}`);
-  }
   if (!records.machines.some((vm) => vm.name === STEADY && vm.state === "running")) {
     failures.push("the machine that was not touched does not run");
   }
   await tidyUp(banger, records, name);
-  failures.push(...(await contradictions(banger, await settledRecords(banger))));
+  failures.push(...(await inspect(banger)).contradictions);
   return { outcome, isLate, failures };
 }
 
