@@ -15,7 +15,7 @@ console.log(`\nThe daemon killed:\n${tableOf(killed)}\n`);
 const interrupted = await torture({
   kills: Math.ceil(kills / INTERRUPTED_PART),
   seed,
-  victim: "client",
+  victims: ["client"],
   onRound,
 });
 console.log(`\nThe client interrupted:\n${tableOf(interrupted)}`);

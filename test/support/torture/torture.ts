@@ -32,8 +32,8 @@ export interface TortureOptions {
   kills: number;
   /** The same seed chooses the same operations and moments. */
   seed: number;
-  /** Who is ended: the daemon by SIGKILL (the default), or the client by SIGINT, as with ^C. */
-  victim?: Victim;
+  /** Who is ended in each round in turn: the daemon by SIGKILL (the default), the client by SIGINT, as with ^C. */
+  victims?: readonly Victim[];
   onRound?: (text: string) => void;
 }
 
@@ -42,7 +42,7 @@ type Victim = "daemon" | "client";
 export async function torture({
   kills,
   seed,
-  victim = "daemon",
+  victims = ["daemon"],
   onRound,
 }: TortureOptions): Promise<Tally[]> {
   const random = generator(seed);
@@ -65,7 +65,8 @@ export async function torture({
     const index = round < all.length ? round : Math.floor(random() * all.length);
     const operation = all[index];
     const tally = tallies[index];
-    if (!operation || !tally) break;
+    const victim = victims[round % victims.length];
+    if (!operation || !tally || !victim) break;
     usual_ms[index] ??= await timeOf(banger, operation, `t${index}`);
     const after_ms = random() * LATEST * usual_ms[index];
     const result = await killDuring(banger, operation, {
