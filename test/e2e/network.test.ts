@@ -1,0 +1,249 @@
+/** Real machines on a real network: each other, the outside under a policy, and ports served from inside. */
+import { afterAll, beforeAll, describe, expect } from "bun:test";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import type { NamedNetwork, PolicyLog } from "#api/network.ts";
+import type { Vm } from "#api/vm.ts";
+import { runOk } from "#base/run.ts";
+import { busyboxLayout } from "#test/busybox.ts";
+import { type Installation, install } from "#test/installation.ts";
+import { testNeeding } from "#test/needs.ts";
+import { HTTP_PORT, type Outside, SHOP, startOutside } from "#test/outside.ts";
+
+const KERNEL = "debian-6.12";
+const SMALL = ["--image", "busybox", "--mode", "direct", "--memory", "192M"];
+const needs = ["root", "ip", "nft", "curl", "dig", "unshare"];
+const networkTest = testNeeding(...needs);
+const UDP_TIMEOUT_MS = 200;
+
+let banger: Installation;
+let outside: Outside;
+
+beforeAll(async () => {
+  banger = install();
+  if (process.getuid?.() !== 0) return;
+  outside = await startOutside();
+  // The packages are where the host's own resolver says.
+  await banger.ok("kernel", "pull", KERNEL);
+  await banger.ok("daemon", "stop");
+  await startDaemon();
+  const udpEcho = join(banger.home, "udp-echo");
+  const source = new URL("../support/udp-echo.c", import.meta.url).pathname;
+  await runOk(["gcc", "-O1", "-static", "-s", "-o", udpEcho, source], { timeout_ms: 60_000 });
+  const extra = { name: "bin/udp-echo", mode: 0o755, body: readFileSync(udpEcho) };
+  await busyboxLayout(join(banger.home, "busybox"), { more: [[extra]] });
+  const layout = `oci:${banger.home}/busybox`;
+  await banger.ok("image", "pull", layout, "--name", "busybox", "--kernel-ref", KERNEL);
+  await banger.ok("network", "create", "back");
+}, 300_000);
+
+afterAll(async () => {
+  await banger?.[Symbol.asyncDispose]();
+  await outside?.[Symbol.asyncDispose]();
+}, 120_000);
+
+describe("machines", () => {
+  networkTest(
+    "on a shared network find and reach each other, until one leaves it",
+    async () => {
+      const allow = ["--allow", `shop.test:${HTTP_PORT}`];
+      await banger.ok("vm", "create", "--name", "web", "--nat", ...SMALL);
+      await banger.ok(
+        "vm",
+        "create",
+        "--name",
+        "db",
+        "--nat",
+        "--network",
+        "back",
+        ...allow,
+        ...SMALL,
+      );
+      expect(await inside("web", "ping -c 1 -W 1 db.vm")).not.toContain("1 packets received");
+      await banger.ok("network", "connect", "back", "web");
+      const [network] = await banger.json<NamedNetwork[]>("network", "list");
+      expect(network?.machines.sort()).toEqual(["db", "web"]);
+      const [web, db] = [await show("web"), await show("db")];
+      for (const [from, to] of [
+        ["web", "db"],
+        ["db", "web"],
+      ] as const) {
+        // The search domain makes the short name do.
+        expect(await inside(from, `ping -c 1 -W 5 ${to}`)).toContain("1 packets received");
+      }
+      expect(await inside("web", `ping -6 -c 1 -W 5 db.vm`)).toContain("1 packets received");
+      expect(await dig(web, "db.vm", "a")).toBe(db.network.address ?? "");
+      expect(await dig(web, "db.vm", "aaaa")).toBe(db.network.address6 ?? "");
+      expect(await dig(web, "-x", db.network.address ?? "")).toBe("db.vm.");
+
+      await banger.ok("network", "disconnect", "back", "web");
+      const { address } = db.network;
+      expect(await inside("web", `ping -c 1 -W 1 ${address}`)).toContain("0 packets received");
+      expect((await banger.call(["network", "rm", "back"])).stderr).toContain("on it is db");
+    },
+    180_000,
+  );
+
+  networkTest(
+    "reach what their policy names and nothing else, also while it changes",
+    async () => {
+      expect(await get("db", "shop.test")).toContain("hello");
+      expect(await get("db", "evil.test")).toContain("bad address");
+      expect(await get("web", "evil.test")).toContain("hello");
+      const log = await banger.json<PolicyLog>("vm", "policy", "log", "db");
+      expect(log.rules).toEqual([{ rule: `shop.test:${HTTP_PORT}`, connections: 1 }]);
+      const denied = log.names.filter(({ verdict }) => verdict === "denied");
+      expect(denied.map(({ name }) => name)).toContain("evil.test");
+      const reached = log.connections.find(({ address }) => address === SHOP);
+      expect(reached).toMatchObject({ verdict: "allowed", name: "shop.test", port: HTTP_PORT });
+
+      await banger.ok("vm", "policy", "allow", "db", "evil.test");
+      expect(await get("db", "evil.test")).toContain("hello");
+      await banger.ok("vm", "policy", "set", "db", "--deny-all");
+      expect(await get("db", SHOP)).toContain("refused");
+      // It is the machine's, and not the daemon's.
+      await banger.ok("daemon", "stop");
+      await startDaemon();
+      expect(await get("db", SHOP)).toContain("refused");
+      expect(await get("db", "shop.test")).toContain("bad address");
+      await banger.ok("vm", "policy", "set", "db", "--allow-all");
+      expect(await get("db", "shop.test")).toContain("hello");
+    },
+    180_000,
+  );
+
+  networkTest(
+    "serve published ports over TCP and UDP, with a network and without, over a restart of the daemon",
+    async () => {
+      await banger.ok(
+        "vm",
+        "create",
+        "--name",
+        "alone",
+        "--net",
+        "none",
+        ...SMALL,
+        "-p",
+        "80",
+        "-p",
+        "53/udp",
+      );
+      await banger.ok("vm", "port", "add", "web", "80", "53/udp");
+      for (const name of ["web", "alone"]) {
+        const server = `mkdir -p /www; echo ${name} > /www/index.html; httpd -p 80 -h /www`;
+        await inside(name, `${server}; udp-echo 53 < /dev/null > /dev/null 2>&1 &`);
+        await expectServed(name);
+      }
+      await banger.ok("daemon", "stop");
+      await startDaemon();
+      for (const name of ["web", "alone"]) await expectServed(name);
+
+      const { tcp } = await portsOf("web");
+      expect(await banger.ok("vm", "list")).toContain(`127.0.0.1:${tcp}->80/tcp`);
+      await banger.ok("vm", "port", "rm", "web", String(tcp));
+      expect(await curl(tcp, { waits: false })).toBe("");
+      await banger.ok("vm", "stop", "alone", "--grace", "1s");
+      expect(await curl((await portsOf("alone")).tcp, { waits: false })).toBe("");
+    },
+    180_000,
+  );
+
+  networkTest("are not booted for a port that somebody has", async () => {
+    const server = createServer();
+    const listening = Promise.withResolvers<void>();
+    server.listen(0, "127.0.0.1", () => listening.resolve());
+    await listening.promise;
+    const address = server.address();
+    const taken = typeof address === "object" && address ? address.port : 0;
+    try {
+      const create = ["vm", "create", "--name", "late", "--nat", ...SMALL, "-p", `${taken}:80`];
+      const { status, stderr } = await banger.call(create);
+      expect(status).toBe(13);
+      expect(stderr).toContain(`Cannot publish 127.0.0.1:${taken}/tcp: the port is taken`);
+      expect(stderr).not.toContain("Booting");
+      expect(await banger.ok("vm", "list", "-q")).not.toContain("late");
+    } finally {
+      server.close();
+    }
+  });
+});
+
+/** With a resolver of the test's own, which the daemon asks for its machines. */
+async function startDaemon(): Promise<void> {
+  const conf = join(banger.home, "resolv.conf");
+  if (!existsSync(conf)) writeFileSync(conf, outside.resolvConf);
+  const mounted = `mount --bind ${conf} "$(readlink -f /etc/resolv.conf)" && exec banger daemon start`;
+  const argv = ["unshare", "--mount", "sh", "-c", mounted];
+  const child = Bun.spawn(argv, {
+    env: banger.env,
+    cwd: banger.home,
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  if ((await child.exited) !== 0) throw new Error(await new Response(child.stderr).text());
+}
+
+/** Output and errors of a shell in a machine, whatever its status. */
+async function inside(name: string, script: string): Promise<string> {
+  const { stdout, stderr } = await banger.call(["vm", "exec", name, "--", "sh", "-c", script]);
+  return stdout + stderr;
+}
+
+async function get(name: string, host: string): Promise<string> {
+  return await inside(
+    name,
+    `printf 'GET / HTTP/1.0\\r\\n\\r\\n' | timeout 10 nc ${host} ${HTTP_PORT}`,
+  );
+}
+
+async function show(name: string): Promise<Vm> {
+  return await banger.json<Vm>("vm", "show", name);
+}
+
+/** What the daemon answers to a question that comes from the host. */
+async function dig({ network }: Vm, ...question: string[]): Promise<string> {
+  const gateway = (network.address ?? "").replace(/\.\d+$/, ".1");
+  return (
+    await runOk(["dig", `@${gateway}`, "+short", ...question], { timeout_ms: 20_000 })
+  ).trim();
+}
+
+async function portsOf(name: string): Promise<{ tcp: number; udp: number }> {
+  const ports = (await show(name)).network.ports ?? [];
+  const of = (protocol: string) => ports.find((port) => port.protocol === protocol)?.hostPort ?? 0;
+  return { tcp: of("tcp"), udp: of("udp") };
+}
+
+async function expectServed(name: string): Promise<void> {
+  const { tcp, udp } = await portsOf(name);
+  expect(await curl(tcp)).toBe(`${name}\n`);
+  expect(await sayTo(udp, name)).toBe(`heard ${name}`);
+}
+
+/** The page at a published port; empty when there is none, or when it cannot be had at once and is not waited for. */
+async function curl(port: number, options: { waits: boolean } = { waits: true }): Promise<string> {
+  const retry = options.waits ? ["--retry", "5", "--retry-all-errors"] : [];
+  const argv = ["curl", "-s", "-m", "20", ...retry, `http://127.0.0.1:${port}/`];
+  const child = Bun.spawn(argv, { stdin: "ignore", stdout: "pipe", stderr: "ignore" });
+  return await new Response(child.stdout).text();
+}
+
+/** Says it again until there is an answer: datagrams may be lost. */
+async function sayTo(port: number, text: string): Promise<string> {
+  const answer = Promise.withResolvers<string>();
+  const socket = await Bun.udpSocket({
+    connect: { hostname: "127.0.0.1", port },
+    socket: { data: (_socket, data) => answer.resolve(data.toString()), error() {} },
+  });
+  const say = (): void => {
+    socket.send(text);
+  };
+  say();
+  const again = setInterval(say, UDP_TIMEOUT_MS);
+  try {
+    return await answer.promise;
+  } finally {
+    clearInterval(again);
+    socket.close();
+  }
+}

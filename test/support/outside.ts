@@ -1,0 +1,56 @@
+/**
+ * A piece of the outside world on this computer: a network namespace behind a cable, with web servers on
+ * 198.51.100.2 (shop.test) and .4 (evil.test), and a resolver that knows these names on port 53.
+ */
+import { randomBytes } from "node:crypto";
+import { createInterface } from "node:readline";
+import { Readable } from "node:stream";
+import { runOk } from "#base/run.ts";
+
+const HOST = "198.51.100.1";
+export const SHOP = "198.51.100.2";
+const EVIL = "198.51.100.4";
+export const HTTP_PORT = 8080;
+
+export interface Outside extends AsyncDisposable {
+  /** To be the daemon's own, so that machines' questions end up here. */
+  readonly resolvConf: string;
+}
+
+export async function startOutside(): Promise<Outside> {
+  const name = `bgrout${randomBytes(3).toString("hex")}`;
+  const children: Bun.Subprocess[] = [];
+  const dispose = async () => {
+    for (const child of children) child.kill("SIGKILL");
+    await Promise.all(children.map((child) => child.exited));
+    Bun.spawnSync(["ip", "link", "del", name]);
+    Bun.spawnSync(["ip", "netns", "del", name]);
+  };
+  const ip = (command: string) => runOk(["ip", ...command.split(" ")], { timeout_ms: 10_000 });
+  const serve = async (program: string, ...words: string[]) => {
+    const path = new URL(program, import.meta.url).pathname;
+    const argv = ["ip", "netns", "exec", name, process.execPath, path, ...words];
+    const child = Bun.spawn(argv, { stdin: "ignore", stdout: "pipe", stderr: "inherit" });
+    children.push(child);
+    // What it says later is read on, or it would end of having nobody to say it to.
+    const lines = createInterface({ input: Readable.fromWeb(child.stdout as never) });
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    lines.on("line", (line) => line === "ready" && resolve());
+    lines.on("close", () => reject(new Error(`${program} has ended`)));
+    await promise;
+  };
+  try {
+    await ip(`netns add ${name}`);
+    await ip(`link add ${name} type veth peer name eth0 netns ${name}`);
+    await ip(`addr add ${HOST}/24 dev ${name}`);
+    await ip(`link set dev ${name} up`);
+    for (const address of [SHOP, EVIL]) await ip(`-n ${name} addr add ${address}/24 dev eth0`);
+    for (const device of ["lo", "eth0"]) await ip(`-n ${name} link set dev ${device} up`);
+    await serve("./net-http.ts", "serve", String(HTTP_PORT));
+    await serve("./dns-upstream.ts", SHOP, "53");
+    return { resolvConf: `nameserver ${SHOP}\n`, [Symbol.asyncDispose]: dispose };
+  } catch (error) {
+    await dispose();
+    throw error;
+  }
+}
