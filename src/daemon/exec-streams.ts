@@ -135,6 +135,8 @@ async function relay(
     return exit;
   } catch (error) {
     if (limits.failure) throw limits.failure;
+    // A guest that breaks the protocol is there all the same.
+    if (!(error instanceof BangerError && error.code === "unavailable")) throw error;
     // A machine that dies takes the connection along; its end is what the user needs to hear.
     const end = await Promise.race([ended, Bun.sleep(EXIT_GRACE_MS)]).catch(() => undefined);
     throw end && !wire.signal.aborted ? endedError(name, end, "ran the command") : error;

@@ -61,6 +61,7 @@ export class RunningVm {
     try {
       const agent = await this.whileAlive(connecting);
       // It may have been away for longer than the connection: the host slept, or the machine was kept.
+      void agent.closed.then(() => tellWrongdoing(agent));
       syncClock(agent).catch((late) => log.debug("clock: {message}", { message: messageOf(late) }));
       return agent;
     } catch (error) {
@@ -69,6 +70,11 @@ export class RunningVm {
       throw error;
     }
   }
+}
+
+/** A connection that is lost is ordinary; a guest that breaks the protocol is worth a look. */
+function tellWrongdoing({ failure }: Agent): void {
+  if (failure?.code === "guest") log.warn("{message}", { message: failure.message });
 }
 
 /** The machine ended before it was of use. */

@@ -1,12 +1,14 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
+import { runOk } from "#base/run.ts";
 import { MiB } from "#base/size.ts";
 import { makePaths, resolveRoots } from "#config/paths.ts";
 import { ensureSshKey, generateHostKey } from "#config/ssh-key.ts";
 import { cliCommand, cliEnvironment, runCli } from "#test/cli.ts";
 import { type LocalDaemon, makeVm, startLocalDaemon } from "#test/local-daemon.ts";
+import { testNeeding } from "#test/needs.ts";
 
 // Each starts programs, on computers that may be busy.
 setDefaultTimeout(60_000);
@@ -267,4 +269,40 @@ test("scp and sftp copy both ways, with a server that is the agent's own", async
 test("a command that a signal ended is a failure", async () => {
   const { exitCode } = await ssh(["testbox", "--", "kill -TERM $$"]);
   expect(exitCode).not.toBe(0);
+});
+
+testNeeding("rsync", "git")("rsync and git take the way of ssh-config, by name alone", async () => {
+  const place = join(daemon.folder, "sources");
+  mkdirSync(place);
+  writeFileSync(join(place, "file"), "text of a file\n".repeat(1000));
+  const config = join(daemon.folder, "installed");
+  const installed = await runCli(["ssh-config", "--install", "--file", config], {
+    env: daemon.env,
+  });
+  expect(installed.exitCode).toBe(0);
+  const env = { ...daemon.env, GIT_SSH_COMMAND: `ssh -F ${config}` };
+  const command = (argv: string[]) => runOk(argv, { env });
+  await command([
+    "rsync",
+    "-a",
+    "-e",
+    `ssh -F ${config}`,
+    `${place}/`,
+    `testbox.vm:${place}-there/`,
+  ]);
+  await command([
+    "rsync",
+    "-a",
+    "-e",
+    `ssh -F ${config}`,
+    `testbox.vm:${place}-there/`,
+    `${place}-back`,
+  ]);
+  expect(readFileSync(`${place}-back/file`, "utf8")).toBe(readFileSync(`${place}/file`, "utf8"));
+  await command(["git", "init", "-q", "-b", "main", place]);
+  await command(["git", "-C", place, "add", "file"]);
+  const author = ["-c", "user.name=test", "-c", "user.email=test@example.com"];
+  await command(["git", "-C", place, ...author, "commit", "-q", "-m", "first"]);
+  await command(["git", "clone", "-q", `testbox.vm:${place}`, `${place}-clone`]);
+  expect(readFileSync(`${place}-clone/file`, "utf8")).toBe(readFileSync(`${place}/file`, "utf8"));
 });

@@ -1,0 +1,211 @@
+/**
+ * A machine whose agent is played by this test: the daemon stays up, within a memory bound, and says
+ * what is wrong. The other machine of the same daemon is an honest one.
+ */
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { MiB } from "#base/size.ts";
+import { FieldWriter } from "#guest/fields.ts";
+import { FrameType, Tag } from "#guest/protocol.ts";
+import { busyboxLayout } from "#test/busybox.ts";
+import { HostileAgent, type Opening, WAITING, writeQemuWrapper } from "#test/hostile-agent.ts";
+import { type Installation, install } from "#test/installation.ts";
+import { file, hardLink, makeTar, symlink } from "#test/tar-build.ts";
+
+setDefaultTimeout(120_000);
+
+const VM = "hostile";
+const MEMORY_MAX_BYTES = 400 * MiB;
+const WINDOW = new FieldWriter().number(Tag.window, 1000).finish();
+/** What it says of a path that is a folder. */
+const FOLDER = new FieldWriter().number(Tag.fileMode, 0o040755).finish();
+let banger: Installation;
+let agent: HostileAgent;
+
+beforeAll(async () => {
+  banger = install();
+  writeQemuWrapper(join(banger.home, "qemu"));
+  await banger.ok("kernel", "pull", "debian-6.12");
+  await busyboxLayout(join(banger.home, "busybox"));
+  await banger.ok("image", "pull", `oci:${banger.home}/busybox`, "--name", "busybox");
+  await banger.ok("daemon", "stop");
+  const config = join(banger.home, "config/banger/config.toml");
+  const settings = readFileSync(config, "utf8");
+  await Bun.write(config, `qemu_bin = "${banger.home}/qemu"\nvmm = "qemu"\n${settings}`);
+  const flags = ["--image", "busybox", "--name", VM, "--mode", "direct", "--net", "none"];
+  const creating = banger.ok("vm", "create", ...flags);
+  agent = new HostileAgent(join(await runtimeFolder(), "agent.sock"));
+  await creating;
+}, 400_000);
+
+afterAll(async () => {
+  await banger?.[Symbol.asyncDispose]();
+  agent?.close();
+});
+
+/** Of the one machine, as soon as its monitor waits for the agent. */
+async function runtimeFolder(): Promise<string> {
+  const parent = join(banger.home, "run/banger/vm");
+  for (;;) {
+    const [id] = existsSync(parent) ? readdirSync(parent) : [];
+    if (id && existsSync(join(parent, id, WAITING))) return join(parent, id);
+    await Bun.sleep(1);
+  }
+}
+
+async function daemonPid(): Promise<number> {
+  return (await banger.json<{ pid: number }>("daemon", "status")).pid;
+}
+
+/** The most that the daemon has ever taken. */
+async function assertWell(pid: number): Promise<void> {
+  expect(await daemonPid()).toBe(pid);
+  const status = readFileSync(`/proc/${pid}/status`, "utf8");
+  const peak_bytes = Number(/^VmHWM:\s*(\d+)/m.exec(status)?.[1]) * 1024;
+  expect(peak_bytes).toBeLessThan(MEMORY_MAX_BYTES);
+}
+
+const attacks: { name: string; says: RegExp; attack: (opening: Opening) => void }[] = [
+  {
+    name: "a frame that is too long",
+    says: /a frame is longer than allowed/,
+    attack: ({ raw }) => raw(Uint8Array.from([18, 0, 255, 255, 1, 0, 0, 0])),
+  },
+  {
+    name: "a stream that nobody opened",
+    says: /it names an unknown stream/,
+    attack: ({ send, raw }) => {
+      send(FrameType.opened, WINDOW);
+      raw(Uint8Array.from([18, 1, 1, 0, 99, 0, 0, 0, 7, 0xe7]));
+    },
+  },
+  {
+    name: "half a frame, and then another one",
+    says: /a frame has no trailer/,
+    attack: ({ send, raw }) => {
+      raw(Uint8Array.from([18, 1, 200, 0, 1, 0, 0, 0, 1, 2, 3]));
+      send(FrameType.data, new Uint8Array(1000), 1);
+    },
+  },
+  {
+    name: "frames without bytes, and without end",
+    says: /it sends empty frames|The command in the guest/,
+    attack: ({ send }) => {
+      for (let count = 0; count < 20_000; count++) send(FrameType.data, undefined, 1);
+    },
+  },
+];
+
+for (const { name, says, attack } of attacks) {
+  test(`${name}: the call fails with what is wrong, and the next one is served`, async () => {
+    const pid = await daemonPid();
+    agent.onOpen = attack;
+    const { status, stderr } = await banger.call(["vm", "exec", VM, "--", "true"]);
+    expect({ status, stderr }).toMatchObject({ status: 14, stderr: expect.stringMatching(says) });
+    agent.onOpen = (opening) => opening.answer(new TextEncoder().encode("well\n"));
+    expect(await banger.ok("vm", "exec", VM, "--", "true")).toBe("well\n");
+    expect(await banger.ok("daemon", "logs")).toMatch(says);
+    await assertWell(pid);
+  });
+}
+
+test("more than was granted ends the connection, whatever reads it", async () => {
+  const pid = await daemonPid();
+  agent.onOpen = (opening) => {
+    if (!opening.argv.includes("tar-in")) return opening.answer(FOLDER);
+    // An extraction has an answer of a few bytes: no more is ever granted.
+    opening.send(FrameType.opened, WINDOW);
+    opening.send(FrameType.data, new Uint8Array(2 * MiB), 1);
+  };
+  const { status, stderr } = await banger.call(["vm", "cp", "qemu", `${VM}:/x`]);
+  expect({ status, stderr }).toMatchObject({
+    status: 14,
+    stderr: expect.stringMatching(/it sends more than it was allowed to/),
+  });
+  await assertWell(pid);
+});
+
+test("answers of programs that are too long or malformed are refused", async () => {
+  const pid = await daemonPid();
+  const call = async (output: Uint8Array, ...args: string[]) => {
+    agent.onOpen = (opening) => opening.answer(output);
+    const { status, stderr } = await banger.call(args);
+    return `${status} ${stderr.split("\n")[0]}`;
+  };
+  const nonsense = new Uint8Array(300).fill(0xff);
+  expect(await call(nonsense, "vm", "stat", `${VM}:/etc`)).toMatch(/^14 .*malformed/);
+  expect(await call(nonsense, "vm", "ls", `${VM}:/etc`)).toMatch(/^14 .*malformed/);
+  expect(await call(nonsense, "vm", "ports", VM)).toMatch(/^14 .*malformed/);
+  expect(await call(nonsense, "vm", "watch", `${VM}:/etc`)).toMatch(/^14 .*malformed/);
+  const long = new Uint8Array(400 * 1024);
+  expect(await call(long, "vm", "stat", `${VM}:/etc`)).toMatch(/^11 .*longer than/);
+  await assertWell(pid);
+});
+
+test("names in a machine cannot steer the terminal", async () => {
+  const entry = new FieldWriter()
+    .text(Tag.fileName, "a\u001b[2Jb\nc")
+    .number(Tag.fileMode, 0o100644);
+  const list = new FieldWriter().bytes(Tag.entry, entry.finish()).finish();
+  agent.onOpen = (opening) => opening.answer(list);
+  const output = await banger.ok("vm", "ls", `${VM}:/`);
+  expect(output).not.toContain("\u001b");
+  expect(output.trimEnd().split("\n").length).toBe(2);
+});
+
+test("archives that lead out of the folder write nothing there", async () => {
+  const pid = await daemonPid();
+  const copy = async (archive: Uint8Array) => {
+    agent.onOpen = (opening) => opening.answer(opening.argv.includes("tar-out") ? archive : FOLDER);
+    const { status, stderr } = await banger.call(["vm", "cp", `${VM}:/x/.`, "out/in"]);
+    return `${status} ${stderr.split("\n")[0]}`;
+  };
+  mkdirSync(join(banger.home, "out"));
+  const passwd = readFileSync("/etc/passwd", "utf8");
+  expect(await copy(makeTar([file("../escaped", "x")]))).toMatch(/^2 .*leads out of the folder/);
+  expect(await copy(makeTar([symlink("link", ".."), file("link/escaped", "x")]))).toMatch(
+    /^2 .*symlinks are not followed/,
+  );
+  expect(await copy(makeTar([hardLink("own", "../../etc/passwd")]))).toMatch(/^2 .*leads out/);
+  expect(await copy(makeTar([symlink("abs", "/etc"), file("abs/passwd", "x")]))).toStartWith("2 ");
+  await copy(makeTar([file("/absolute", "inside", { mode: 0o4755, uid: 0 })]));
+  expect(readFileSync(join(banger.home, "out/in/absolute"), "utf8")).toBe("inside");
+  expect(readdirSync(join(banger.home, "out")).sort()).toEqual(["in"]);
+  expect(readFileSync("/etc/passwd", "utf8")).toBe(passwd);
+  await assertWell(pid);
+});
+
+test("output without end reaches whoever reads it, at their pace, and piles up nowhere", async () => {
+  const pid = await daemonPid();
+  const block = new Uint8Array(30_000);
+  agent.onOpen = ({ send }) => {
+    send(FrameType.opened, WINDOW);
+    // As much as is granted at first: who reads slowly must not be drowned.
+    for (let sent = 0; sent + block.length < MiB; sent += block.length)
+      send(FrameType.data, block, 1);
+  };
+  const endless = banger.spawn(["vm", "exec", VM, "--", "yes"]);
+  const { value } = await endless.stdout.getReader().read();
+  expect(value?.length).toBeGreaterThan(0);
+  endless.kill("SIGKILL");
+  await endless.exited;
+  await assertWell(pid);
+});
+
+test("an agent that never answers is given up after a time, and others are served meanwhile", async () => {
+  const pid = await daemonPid();
+  agent.onOpen = () => {};
+  agent.isSilent = true;
+  const waiting = banger.call(["vm", "exec", "--timeout", "1s", VM, "--", "true"], {
+    timeout_ms: 100_000,
+  });
+  const health = banger.call(["vm", "health", VM]);
+  expect((await banger.call(["vm", "list"])).status).toBe(0);
+  expect((await health).status).toBe(8);
+  agent.isSilent = false;
+  agent.onOpen = ({ raw }) => raw(Uint8Array.from([18, 0, 255, 255, 1, 0, 0, 0]));
+  await banger.call(["vm", "exec", VM, "--", "true"]);
+  expect((await waiting).status).toBe(14);
+  await assertWell(pid);
+});
