@@ -8,6 +8,7 @@ interface Report {
   done?: number | undefined;
   total?: number | undefined;
   unit?: "bytes" | "items" | undefined;
+  lines?: string[] | undefined;
 }
 
 /** What a procedure that streams its progress gives. */
@@ -19,13 +20,14 @@ export async function finish<T>(work: Work<T>, onProgress: OnProgress = () => {}
   for (;;) {
     const { done: isOver, value } = await stream.next();
     if (isOver) return value;
-    const { step, message, done, total, unit } = value;
+    const { step, message, done, total, unit, lines } = value;
     onProgress({
       step,
       message,
       ...(done === undefined ? {} : { done }),
       ...(total === undefined ? {} : { total }),
       ...(unit === undefined ? {} : { unit }),
+      ...(lines === undefined ? {} : { lines }),
     });
   }
 }

@@ -10,6 +10,8 @@ export const progress = z.object({
   done: z.number().optional(),
   total: z.number().optional(),
   unit: z.enum(["bytes", "items"]).optional(),
+  /** What a command of the step has printed since the last report. */
+  lines: z.array(z.string()).optional(),
 });
 
 const errorData = z.object({ hint: z.string().optional() });

@@ -12,6 +12,8 @@ export interface Progress {
   /** How much there is, in `unit`, where that is known. */
   total?: number;
   unit?: "bytes" | "items";
+  /** What a command of the step has printed since the last report. */
+  lines?: string[];
 }
 
 /** Called often: it must be cheap, and it must not throw. */

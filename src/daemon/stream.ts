@@ -3,6 +3,8 @@ import type { OnProgress, Progress } from "#base/progress.ts";
 
 /** Reports of steps that nobody has read yet; a step's newest report replaces its older one. */
 const PENDING_STEPS_MAX = 1000;
+/** Lines of one step that nobody has read yet; older ones are dropped. */
+const PENDING_LINES_MAX = 1000;
 
 export interface Work {
   signal: AbortSignal;
@@ -26,7 +28,9 @@ export async function* withProgress<T>(
   let wake = Promise.withResolvers<void>();
   const onProgress: OnProgress = (progress) => {
     if (pending.size >= PENDING_STEPS_MAX && !pending.has(progress.step)) return;
-    pending.set(progress.step, progress);
+    const unread = pending.get(progress.step)?.lines ?? [];
+    const lines = [...unread, ...(progress.lines ?? [])].slice(-PENDING_LINES_MAX);
+    pending.set(progress.step, lines.length > 0 ? { ...progress, lines } : progress);
     wake.resolve();
   };
   let isOver = false;

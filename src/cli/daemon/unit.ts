@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { writeFileAtomic } from "#base/atomic.ts";
 import { BangerError } from "#base/error.ts";
 import { run, runOk, which } from "#base/run.ts";
-import { folderVariables } from "#config/environment.ts";
+import { folderVariables, RUNTIME_MEMORY } from "#config/environment.ts";
 import type { Paths } from "#config/paths.ts";
 
 const UNIT = "banger.service";
@@ -39,7 +39,7 @@ Description=banger, virtual machines of OCI images
 [Service]
 Type=notify
 ExecStart=${[...program, "daemon", "run"].map(quote).join(" ")}
-${environmentLines().join("\n")}
+${environmentLines({ ...folderVariables(), ...RUNTIME_MEMORY }).join("\n")}
 Restart=on-failure
 KillMode=process
 Delegate=yes
@@ -50,8 +50,8 @@ WantedBy=${process.getuid?.() === 0 ? "multi-user.target" : "default.target"}
 `;
 }
 
-function environmentLines(): string[] {
-  return Object.entries(folderVariables()).map(
+function environmentLines(variables: Record<string, string>): string[] {
+  return Object.entries(variables).map(
     ([name, value]) => `Environment=${quote(`${name}=${value}`)}`,
   );
 }
@@ -87,7 +87,8 @@ export async function startUnit(paths: Paths, signal: AbortSignal): Promise<bool
   if (!existsSync(path) || !existsSync(SYSTEMD_RUNS) || !which("systemctl")) return false;
   // The unit's daemon may be one for other folders.
   const text = readFileSync(path, "utf8");
-  if (!environmentLines().every((line) => text.includes(`${line}\n`))) return false;
+  if (!environmentLines(folderVariables()).every((line) => text.includes(`${line}\n`)))
+    return false;
   const started = await run([...systemctl, "start", UNIT], {
     timeout_ms: START_TIMEOUT_MS,
     signal,

@@ -5,6 +5,7 @@
  */
 import type { Progress } from "#base/progress.ts";
 import type { Style } from "#cli/print/color.ts";
+import { safeLine } from "#cli/print/text.ts";
 import { finishedLine, titleOf } from "./line.ts";
 import { makeLiveView } from "./live.ts";
 import { Steps } from "./steps.ts";
@@ -43,7 +44,7 @@ function jsonView(stream: NodeJS.WriteStream): ProgressView {
     const { begun, finished } = steps.report(progress, now_ms, lane);
     const key = `${lane}\0${progress.step}`;
     const isDue = now_ms - (shown.get(key) ?? 0) >= JSON_INTERVAL_MS;
-    if (begun.length + finished.length === 0 && !isDue) return;
+    if (begun.length + finished.length === 0 && !isDue && !progress.lines) return;
     shown.set(key, now_ms);
     stream.write(`${JSON.stringify(lane ? { name: lane, progress } : { progress })}\n`);
   };
@@ -57,6 +58,7 @@ function plainView(stream: NodeJS.WriteStream): ProgressView {
     report(progress, lane) {
       const { begun, finished } = steps.report(progress, performance.now(), lane);
       for (const step of begun) line(`${titleOf(step)} ...`);
+      for (const text of progress.lines ?? []) line(`  ${safeLine(text)}`);
       for (const step of finished) line(`done: ${finishedLine(step)}`);
     },
     finish(lane) {

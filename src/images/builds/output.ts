@@ -8,12 +8,20 @@ const LINE_CHARS = 200;
 export class OutputTail {
   readonly #decoder = new TextDecoder();
   #text = "";
+  /** Behind the last newline. */
+  #open = "";
 
-  add(bytes: Uint8Array): void {
-    this.#text = (this.#text + this.#decoder.decode(bytes, { stream: true })).slice(-KEPT_CHARS);
+  /** Gives the lines that are whole now. */
+  add(bytes: Uint8Array): string[] {
+    const text = this.#decoder.decode(bytes, { stream: true });
+    this.#text = (this.#text + text).slice(-KEPT_CHARS);
+    this.#open = (this.#open + text).slice(-KEPT_CHARS);
+    const end = this.#open.lastIndexOf("\n") + 1;
+    const whole = linesOf(this.#open.slice(0, end));
+    this.#open = this.#open.slice(end);
+    return whole.map((line) => line.slice(0, LINE_CHARS));
   }
 
-  /** Without what would move the cursor. */
   lastLine(): string {
     return this.#lines().at(-1)?.slice(0, LINE_CHARS) ?? "";
   }
@@ -27,10 +35,15 @@ export class OutputTail {
   }
 
   #lines(): string[] {
-    return this.#text
-      .split(/\n/)
-      .map((line) => Bun.stripANSI(line.trimEnd().split("\r").at(-1) ?? ""))
-      .map((line) => line.replace(/[^\P{Cc}\t]/gu, ""))
-      .filter((line) => line.trim() !== "");
+    return linesOf(this.#text);
   }
+}
+
+/** Without empty lines, and without what would move the cursor. */
+function linesOf(text: string): string[] {
+  return text
+    .split("\n")
+    .map((line) => Bun.stripANSI(line.trimEnd().split("\r").at(-1) ?? ""))
+    .map((line) => line.replace(/[^\P{Cc}\t]/gu, ""))
+    .filter((line) => line.trim() !== "");
 }

@@ -115,6 +115,13 @@ export function imageSource(reader: Ext4Reader, what: string): Source {
   };
 }
 
+/** A file of the Dockerfile's own. */
+export function textFile(text: string): SourceFile {
+  const bytes = new TextEncoder().encode(text);
+  const said = { mode: 0o644, uid: 0, gid: 0, mtime_s: 0, mtime_ns: 0, major: 0, minor: 0 };
+  return { type: "file", ...said, size: bytes.length, xattrs: [], target: "", data: () => [bytes] };
+}
+
 /** Follows symbolic links inside of the source; undefined for what leads nowhere. */
 export function resolveSource(source: Source, path: string): string | undefined {
   const queue = path.split("/").reverse();

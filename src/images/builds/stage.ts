@@ -16,7 +16,7 @@ import { StageMachine } from "./machine-of-stage.ts";
 import type { BuildMachine, RunRequest, RunStatus } from "./machines.ts";
 import { OutputTail } from "./output.ts";
 import { ownerOf, permissionsOf } from "./owner.ts";
-import { pathOf, type Source, type SourceFile } from "./source.ts";
+import { pathOf, type Source, type SourceFile, textFile } from "./source.ts";
 import type { StageView } from "./view.ts";
 import { expandWord, splitWords } from "./words.ts";
 
@@ -144,16 +144,20 @@ export class StageRun implements AsyncDisposable {
       return;
     }
     const machine = await this.#ready();
-    const { signal } = this.#deps;
+    const { signal, onProgress } = this.#deps;
     if (command.script !== undefined) {
       await machine.place(SCRIPT_PATH, new TextEncoder().encode(command.script), signal);
     }
     const output = new OutputTail();
+    // The step of its name was over when the machine's first one began.
+    const step = `${title} runs`;
+    this.#report(title, step);
     const status = await machine.run(request, {
       signal,
       onOutput: (bytes) => {
-        output.add(bytes);
-        this.#report(`${title}: ${output.lastLine()}`, title);
+        const lines = output.add(bytes);
+        const message = `${title}: ${output.lastLine()}`;
+        onProgress?.({ step, message, ...(lines.length > 0 ? { lines } : {}) });
       },
     });
     if (!("code" in status) || status.code !== 0) throw failed(status, output);
@@ -338,10 +342,4 @@ function absolute(workdir: string, target: string): string {
   const path = posix.resolve(pathOf(workdir), target);
   const isFolder = /(^|\/)\.{0,2}$/.test(target) && path !== "/";
   return isFolder ? `${path}/` : path;
-}
-
-function textFile(text: string): SourceFile {
-  const bytes = new TextEncoder().encode(text);
-  const said = { mode: 0o644, uid: 0, gid: 0, mtime_s: 0, mtime_ns: 0, major: 0, minor: 0 };
-  return { type: "file", ...said, size: bytes.length, xattrs: [], target: "", data: () => [bytes] };
 }
