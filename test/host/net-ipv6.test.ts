@@ -8,6 +8,7 @@ import {
   attach,
   detach,
   NO_ANSWER_MS,
+  refused,
   type TapAttachment,
 } from "#test/net-calls.ts";
 import { HOST_OUTSIDE6, type NetDaemon, NetLab, OUTSIDE, OUTSIDE6 } from "#test/net-lab.ts";
@@ -154,6 +155,22 @@ hostTest("without a way out a machine gets no route, and without IPv6 no address
     detail: expect.stringContaining("off on this computer") as never,
   });
 });
+
+hostTest(
+  "an IPv6 block that the host reaches elsewhere is refused, and nothing is made",
+  async () => {
+    await using lab = await NetLab.create({ uplink6: true });
+    const before = await lab.snapshot();
+    const daemon = lab.daemon({ subnet6: "2001:db8:ff::/64" });
+    const error = await refused(attach(daemon, newId()));
+    expect(error.code).toBe("conflict");
+    expect(error.message).toContain('it overlaps "2001:db8:ff::/64" on "uplink0"');
+    expect(error.hint).toContain("network.subnet6");
+    expect(await lab.snapshot()).toBe(before);
+    const without = lab.daemon({ subnet6: "off" });
+    expect((await attach(without, newId())).address6).toBeUndefined();
+  },
+);
 
 /** The test's own time limit ends the wait. */
 async function until(holds: () => Promise<boolean>): Promise<void> {

@@ -19,6 +19,7 @@ import { udpFlowTo } from "#net/ports/udp.ts";
 export interface WorkerConfig {
   bridge: string;
   subnet: string;
+  subnet6?: string;
   /** Without it there is no DNS server. */
   dns?: { resolvers: { address: string; port: number }[] };
 }
