@@ -47,6 +47,8 @@ export async function runDaemon(): Promise<void> {
       log.error("cannot repair everything: {message}", { message: messageOf(error) }),
     );
   void repair.then(() => services.sessions.resume());
+  // What builds were in the middle of stood on images that only they knew of.
+  void repair.then(() => services.images.sweep());
   await Promise.race([repair, Bun.sleep(RECOVERY_WAIT_MS)]);
   const server = await serve({
     socket: config.paths.socket,

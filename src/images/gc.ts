@@ -57,7 +57,7 @@ export async function collectGarbage(
 
 /** Removes what a crash left behind, and gives the paths. */
 export function sweepLeftovers(store: ImageStore): string[] {
-  const stray = store.strays();
+  const stray = [...store.strays(), ...store.builds.leftovers()];
   for (const path of stray) rmSync(path, { recursive: true, force: true });
   for (const { reference, id } of listImages(store.db)) {
     // A machine that still stands on one is about to be removed, and gc takes the image then.

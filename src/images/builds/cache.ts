@@ -10,7 +10,7 @@ import {
   utimesSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { z } from "zod";
 import { STAGING_MARK, stagingPath } from "#base/atomic.ts";
 import { type Digest, isDigest } from "#base/digest.ts";
@@ -86,6 +86,12 @@ export class BuildCache {
       else this.#held.delete(key);
       if (left <= 0 && key.includes(STAGING_MARK)) rmSync(key, { recursive: true, force: true });
     }
+  }
+
+  /** What a crash has left of builds. */
+  leftovers(): string[] {
+    const garbage = this.garbage({ all: false });
+    return garbage.filter((path) => basename(path).startsWith(STAGING_MARK));
   }
 
   /** Folders that no build uses: with `all` every one, else such as were not used for a week, and left-overs. */
