@@ -33,7 +33,7 @@ export async function checks(options: CheckOptions): Promise<Check[]> {
     forwardingCheck(obstacle === undefined),
     await ipv6Check(options),
   ];
-  if (!obstacle) found.push(await namesCheck(options.bridge), await firewallCheck(options.bridge));
+  if (!obstacle) found.push(await namesCheck(options.bridge), await firewallCheck(options));
   return found;
 }
 
@@ -125,12 +125,15 @@ async function ipv6Check({ bridge, subnet6: setting = "auto" }: CheckOptions): P
   });
 }
 
-async function firewallCheck(bridge: string): Promise<Check> {
+async function firewallCheck(options: CheckOptions): Promise<Check> {
+  const { bridge, subnet6 = "auto" } = options;
   const base = { id: "net.firewall", title: "Other firewalls" };
-  const firewall = await findBlockingFirewall(bridge, tableName(bridge));
+  const hasIpv6 = subnet6 !== "off" && hasUplink6();
+  const firewall = await findBlockingFirewall({ bridge, table: tableName(bridge), hasIpv6 });
   if (firewall) {
     const who = firewall.name === "unknown" ? "A firewall" : firewall.name;
-    const what = firewall.hook === "forward" ? "packets" : "DNS questions";
+    const packets = firewall.family === 4 ? "packets" : "IPv6 packets";
+    const what = firewall.hook === "forward" ? packets : "DNS questions";
     const detail = `${who} drops the machines' ${what} in ${firewall.place}`;
     return { ...base, status: "warn", detail, fix: firewall.fix };
   }

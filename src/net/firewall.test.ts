@@ -38,6 +38,25 @@ test("judgeRuleset() finds a forward chain that drops, and whose it is", () => {
   expect(judge([chain({ ...forward, ...firewalld, policy: "accept" })])?.name).toBe("firewalld");
 });
 
+test("judgeRuleset() looks at IPv6 where machines have a way out over it", () => {
+  const drop = chain({ ...forward, policy: "drop", family: "ip6" });
+  const judge6 = (items: Item[]) =>
+    judgeRuleset(parseRuleset(JSON.stringify({ nftables: items })), { ...own, hasIpv6: true });
+  expect(judge6([drop])).toMatchObject({
+    family: 6,
+    place: 'chain "FORWARD" of table "ip6 filter"',
+  });
+  expect(judge6([drop, chain({ name: "DOCKER-USER", family: "ip6" })])?.fix).toContain(
+    "sudo ip6tables -I DOCKER-USER -i banger0",
+  );
+  expect(judge6([drop, chain({ name: "ufw6-user-forward", family: "ip6" })])?.name).toBe("ufw");
+  // A permission for the other kind of packets is none.
+  expect(judge6([drop, ruleOn("filter", "banger0")])).toBeDefined();
+  const accept = ruleOn("filter", "banger0");
+  Object.assign(accept["rule"] as Item, { family: "ip6" });
+  expect(judge6([drop, accept])).toBeUndefined();
+});
+
 test("judgeRuleset() minds neither chains that accept nor our own table", () => {
   expect(judge([])).toBeUndefined();
   expect(judge([chain({ ...forward, policy: "accept" })])).toBeUndefined();

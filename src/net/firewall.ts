@@ -1,6 +1,7 @@
 /** Finds other people's rules that stop the machines' packets, whatever our own table accepts. */
 import { readFileSync } from "node:fs";
 import { run } from "#base/run.ts";
+import type { Family } from "./address.ts";
 
 const NFT_TIMEOUT_MS = 10_000;
 
@@ -11,11 +12,20 @@ export type FirewallName = "docker" | "firewalld" | "ufw" | "unknown";
 
 export interface Firewall {
   hook: FirewallHook;
+  family: Family;
   name: FirewallName;
   /** Such as 'chain "FORWARD" of table "ip filter"'. */
   place: string;
   /** The commands that let the machines' packets through. */
   fix: string;
+}
+
+/** Whose rules are looked for, and for what. */
+export interface Judged {
+  bridge: string;
+  table: string;
+  /** Whether machines have a way out over IPv6 that could be closed. */
+  hasIpv6?: boolean;
 }
 
 interface Chain {
@@ -33,12 +43,12 @@ interface Ruleset {
 }
 
 /** Undefined when nothing stops the packets of `bridge`, or when the rules cannot be read. */
-export async function findBlockingFirewall(bridge: string, table: string) {
+export async function findBlockingFirewall(own: Judged): Promise<Firewall | undefined> {
   const { exitCode, stdout } = await run(["nft", "-j", "list", "ruleset"], {
     timeout_ms: NFT_TIMEOUT_MS,
   });
   if (exitCode !== 0) return undefined;
-  return judgeRuleset(parseRuleset(stdout), { bridge, table });
+  return judgeRuleset(parseRuleset(stdout), own);
 }
 
 /** Reads `nft -j list ruleset`. */
@@ -60,23 +70,26 @@ export function parseRuleset(json: string): Ruleset {
  * A chain that drops by default stops us, unless some rule beside ours names the bridge: then
  * somebody has let it through already. What stops packets on their way out is found first.
  */
-export function judgeRuleset(
-  ruleset: Ruleset,
-  own: { bridge: string; table: string },
-): Firewall | undefined {
-  return judgeHook(ruleset, own, "forward") ?? judgeHook(ruleset, own, "input");
+export function judgeRuleset(ruleset: Ruleset, own: Judged): Firewall | undefined {
+  const judge = (hook: FirewallHook, family: Family) => judgeHook(ruleset, own, { hook, family });
+  // Names are asked for over IPv4.
+  return (
+    judge("forward", 4) ?? judge("input", 4) ?? (own.hasIpv6 ? judge("forward", 6) : undefined)
+  );
 }
 
 function judgeHook(
   { chains, rules }: Ruleset,
-  { bridge, table }: { bridge: string; table: string },
-  hook: FirewallHook,
+  { bridge, table }: Judged,
+  { hook, family }: { hook: FirewallHook; family: Family },
 ): Firewall | undefined {
+  const families = family === 4 ? /^(ip|inet)$/ : /^(ip6|inet)$/;
   // Policies are in tables that have the names of taps.
   const isOwn = (name: string): boolean => name === `inet ${table}` || name.startsWith("inet bgr-");
   const isLetThrough = rules.some(
     (rule) =>
       !isOwn(rule.table) &&
+      families.test(rule.table.split(" ")[0] ?? "") &&
       rule.text.includes(`"${bridge}"`) &&
       /input/i.test(rule.chain) === (hook === "input"),
   );
@@ -84,20 +97,20 @@ function judgeHook(
   const has = (name: string): boolean => chains.some((chain) => chain.name === name);
   for (const chain of chains) {
     const place = `${chain.family} ${chain.table}`;
-    if (chain.hook !== hook || isOwn(place) || !/^(ip|inet)$/.test(chain.family)) continue;
+    if (chain.hook !== hook || isOwn(place) || !families.test(chain.family)) continue;
     // Its chains accept by policy and reject with their last rule.
     const isFirewalld =
       chain.table === "firewalld" && chain.name === `filter_${hook.toUpperCase()}`;
     if (chain.policy !== "drop" && !isFirewalld) continue;
     const name = isFirewalld
       ? "firewalld"
-      : has("ufw-user-forward")
+      : has(family === 4 ? "ufw-user-forward" : "ufw6-user-forward")
         ? "ufw"
         : has("DOCKER-USER") && hook === "forward"
           ? "docker"
           : "unknown";
     const where = `chain "${chain.name}" of table "${place}"`;
-    return { hook, name, place: where, fix: fixOf(name, { bridge, hook }) };
+    return { hook, family, name, place: where, fix: fixOf(name, { bridge, hook, family }) };
   }
   return undefined;
 }
@@ -113,11 +126,12 @@ export function hasLegacyIptables(path = "/proc/net/ip_tables_names"): boolean {
 
 function fixOf(
   name: FirewallName,
-  { bridge, hook }: { bridge: string; hook: FirewallHook },
+  { bridge, hook, family }: { bridge: string; hook: FirewallHook; family: Family },
 ): string {
+  const iptables = family === 4 ? "iptables" : "ip6tables";
   switch (name) {
     case "docker":
-      return acceptIn("DOCKER-USER", bridge);
+      return acceptIn(iptables, { chain: "DOCKER-USER", bridge });
     case "firewalld":
       return `sudo firewall-cmd --permanent --zone=trusted --add-interface=${bridge} && sudo firewall-cmd --reload`;
     case "ufw":
@@ -125,7 +139,7 @@ function fixOf(
       return `sudo ufw route allow in on ${bridge}`;
     case "unknown":
       if (hook === "input") return acceptQuestions(bridge);
-      return acceptIn("FORWARD", bridge);
+      return acceptIn(iptables, { chain: "FORWARD", bridge });
   }
 }
 
@@ -135,7 +149,7 @@ function acceptQuestions(bridge: string): string {
   return `${accept("udp")} && ${accept("tcp")}`;
 }
 
-function acceptIn(chain: string, bridge: string): string {
+function acceptIn(iptables: string, { chain, bridge }: { chain: string; bridge: string }): string {
   const back = "-m conntrack --ctstate RELATED,ESTABLISHED";
-  return `sudo iptables -I ${chain} -i ${bridge} -j ACCEPT && sudo iptables -I ${chain} -o ${bridge} ${back} -j ACCEPT`;
+  return `sudo ${iptables} -I ${chain} -i ${bridge} -j ACCEPT && sudo ${iptables} -I ${chain} -o ${bridge} ${back} -j ACCEPT`;
 }
