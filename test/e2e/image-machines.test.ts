@@ -282,6 +282,30 @@ describe("image build", () => {
     TIMEOUT_MS,
   );
 
+  test(
+    "a daemon that is killed in the middle of a build leaves nothing that the next one does not remove",
+    async () => {
+      // The folder makes the stage one of its own, so that its machine stands on an image in between.
+      const text = "FROM busybox\nWORKDIR /own\nRUN echo begun; sleep 1000\n";
+      writeFileSync(at("context/Killed"), text);
+      const args = ["-f", at("context/Killed"), "--name", "killed", "--net", "none", "--json"];
+      const child = banger.spawn(["image", "build", ...args]);
+      let said = "";
+      for await (const chunk of child.stderr) {
+        said += Buffer.from(chunk).toString();
+        if (said.includes(": begun")) break;
+      }
+      const daemon = banger.processes().find(({ command }) => command.includes("daemon run"));
+      process.kill(daemon?.pid ?? 0, "SIGKILL");
+      expect(await child.exited).not.toBe(0);
+      const images = at("state/banger/images");
+      const kept = (await banger.json<Image[]>("image", "list")).length;
+      while (readdirSync(images).length > kept) await Bun.sleep(50);
+      await expectNothingLeft("killed");
+    },
+    TIMEOUT_MS,
+  );
+
   async function expectNothingLeft(name: string): Promise<void> {
     const images = await banger.json<Image[]>("image", "list");
     expect(images.map((image) => image.name)).not.toContain(name);
