@@ -38,16 +38,20 @@ export class VmNetworking {
   /** Connections through them are cut. `not_found` for one that is not published. */
   async unpublish(ref: string, ends: readonly PortEnd[]): Promise<Vm> {
     return await this.#inTurn(ref, async (vm) => {
-      const left = new Map((vm.spec.ports ?? []).map((port) => [hostEnd(port), port]));
+      const left = [...(vm.spec.ports ?? [])];
       for (const port of checkPorts(ends.map((end) => ({ ...end, guestPort: 1 })))) {
-        if (left.delete(hostEnd(port))) continue;
+        const at = left.findIndex((each) => hostEnd(each) === hostEnd(port));
+        if (at >= 0) {
+          left.splice(at, 1);
+          continue;
+        }
         throw new BangerError(
           "not_found",
           `Cannot close ${hostEnd(port)}: machine "${vm.name}" does not publish it`,
           { hint: `See what it does: banger vm port list ${vm.name}` },
         );
       }
-      await this.#setPorts(vm, [...left.values()]);
+      await this.#setPorts(vm, left);
     });
   }
 

@@ -24,7 +24,7 @@ export function parsePort(text: string): PortRequest {
 /** The host's end: "[ADDRESS:]HOST[/tcp|udp]". What `parsePort` takes is taken as well. */
 export function parsePortEnd(text: string): PortEnd {
   const match = FORM.exec(text.trim());
-  const hostPort = numberOf(match?.[2] ?? match?.[3], 1);
+  const hostPort = numberOf(match?.[2] ?? match?.[3], 0);
   if (!match || hostPort === undefined) {
     throw new BangerError("invalid_argument", `Cannot close "${text}": not a port`, {
       hint: 'Write the port of this computer: "8080", "0.0.0.0:8080", "5353/udp"',
