@@ -12,7 +12,8 @@ import type {
 } from "#images/builds/machines.ts";
 import type { VmService } from "./service.ts";
 
-const SCRIPT_MODE = 0o700;
+/** Whoever the build's user is may run it. */
+const SCRIPT_MODE = 0o755;
 
 /** `diskOf`: the writable disk of a machine, by its id. */
 export function buildMachines(vms: VmService, diskOf: (id: string) => string): BuildMachines {

@@ -121,15 +121,19 @@ export class StageRun implements AsyncDisposable {
   async #script(instruction: Instruction, title: string): Promise<void> {
     const script = instruction.body;
     const argv = script.startsWith("#!") ? [SCRIPT_PATH] : ["/bin/sh", SCRIPT_PATH];
-    await this.#execute({ argv, script }, { title, createdBy: `script ${instruction.rest}` });
+    // It sets a machine up, whoever the image's own command runs as.
+    await this.#execute(
+      { argv, script, user: "0:0" },
+      { title, createdBy: `script ${instruction.rest}` },
+    );
   }
 
   async #execute(
-    command: { argv: readonly string[]; script?: string },
+    command: { argv: readonly string[]; script?: string; user?: string },
     { title, createdBy }: { title: string; createdBy: string },
   ): Promise<void> {
     const { workdir } = this.config;
-    const user = this.config.config.user || undefined;
+    const user = command.user ?? (this.config.config.user || undefined);
     const request: RunRequest = {
       argv: command.argv,
       env: this.config.environment(),
