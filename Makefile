@@ -63,7 +63,7 @@ demo:
 	@$(BUN) scripts/demo.ts
 
 bench:
-	@sh scripts/bootstrap.sh build run test
+	@sh scripts/bootstrap.sh build run test bench
 	@$(MAKE) --no-print-directory build
 	@$(BUN) bench/run.ts
 

@@ -18,6 +18,7 @@ PACKAGES_kernel="flex bison bc perl libelf-dev=/usr/include/libelf.h"
 PACKAGES_cross="gcc-aarch64-linux-gnu=aarch64-linux-gnu-gcc"
 PACKAGES_test="$PACKAGES_demo skopeo umoci busybox-static=/bin/busybox dnsutils=dig procps=ps rsync git cpio curl
   $PACKAGES_kernel rclone minisign lz4 bzip2 s6=s6-supervise"
+PACKAGES_bench="podman"
 
 # Debian's way to keep the services of new packages from being started.
 POLICY=/usr/sbin/policy-rc.d
@@ -45,7 +46,7 @@ find_missing() {
   missing=
   for group in "$@"; do
     eval "packages=\${PACKAGES_$group-}"
-    [ -n "$packages" ] || fail "\"$group\" is not a group of packages: use build, run, demo, kernel, cross or test"
+    [ -n "$packages" ] || fail "\"$group\" is not a group of packages: use build, run, demo, kernel, cross, test or bench"
     for entry in $packages; do
       package=${entry%%=*}
       case " $missing " in *" $package "*) continue ;; esac
