@@ -24,8 +24,11 @@ beforeAll(async () => {
   const source = `oci:${banger.home}/busybox`;
   await banger.ok("image", "pull", source, "--name", "busybox", "--kernel-ref", KERNEL);
   const machine = ["--image", "busybox", "--mode", "direct", "--net", "none", "--memory", "256M"];
-  await banger.ok("vm", "create", "--name", "steady", ...machine);
-  await banger.ok("vm", "exec", "steady", "--", "sh", "-c", "echo kept > /tmp/note");
+  const port = ["--publish", "127.0.0.1:0:8080"];
+  await banger.ok("vm", "create", "--name", "steady", ...port, ...machine);
+  const serve =
+    "mkdir /tmp/www; echo kept > /tmp/note; echo served > /tmp/www/page; httpd -p 8080 -h /tmp/www";
+  await banger.ok("vm", "exec", "steady", "--", "sh", "-c", serve);
 }, 300_000);
 
 afterAll(async () => {
@@ -33,6 +36,7 @@ afterAll(async () => {
 }, 120_000);
 
 test("a newer banger says that the daemon is older, and takes the machines over after a restart", async () => {
+  await answers();
   const before = await show();
   const { stderr } = await callNewer("vm", "list");
   expect(stderr).toMatch(/the daemon is banger .+, this is 999\.0\.0 .+banger daemon restart/);
@@ -95,7 +99,11 @@ async function show(): Promise<Vm> {
   return await banger.json<Vm>("vm", "show", "steady");
 }
 
+/** Through a command and through the published port, which stays the same one. */
 async function answers(): Promise<void> {
+  const [port] = (await show()).network.ports ?? [];
+  const page = await fetch(`http://127.0.0.1:${port?.hostPort}/page`);
+  expect(await page.text()).toBe("served\n");
   expect(await banger.ok("vm", "exec", "steady", "--", "cat", "/tmp/note")).toBe("kept\n");
 }
 
