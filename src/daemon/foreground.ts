@@ -10,7 +10,7 @@ import type { VmCreate } from "#api/vm.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { type Config, resolveConfig } from "#config/resolve.ts";
-import type { ExecStream } from "#guest/exec.ts";
+import type { ExecStream, ExitStatus } from "#guest/exec.ts";
 import { endedError } from "#vm/ended.ts";
 import { thisProcess } from "#vm/owner.ts";
 import type { VmService } from "#vm/service.ts";
@@ -161,28 +161,31 @@ async function runCommand(front: Front): Promise<number> {
       { signal, onProgress: logSteps() },
     );
   })();
-  let isEnding = false;
+  let endedBy: NodeJS.Signals | undefined;
   let server: RunningServer | undefined;
   try {
     const ended = vms.wait(vm.id).catch(() => undefined);
     const { entrypoint } = request;
     const stream = await vms.exec(vm.id, request.exec, { entrypoint, asImage: true, signal });
     onSignal((received) => {
-      const isAtOnce = (isEnding && received !== "SIGINT") || received === "SIGQUIT";
-      if (received !== "SIGINT") isEnding = true;
       log.info("{name}: {received}", { name: vm.name, received });
-      if (isAtOnce) return void vms.kill(vm.id).catch(() => {});
+      const kill = (): void => void vms.kill(vm.id).catch(() => {});
+      const isAtOnce = received === "SIGQUIT" || (endedBy !== undefined && received !== "SIGINT");
+      if (received !== "SIGINT") endedBy = received;
+      if (isAtOnce) return kill();
       stream.signal(received);
+      // A command that pays no heed to it is ended with its machine.
+      if (endedBy) setTimeout(kill, config.values["vm.stop_grace"]).unref();
     });
     server = await answer(front, vm.id);
     notifier.ready(`${vm.name} runs ${request.exec.argv[0] ?? "its command"}`);
     join(stream, request);
-    const exit = await Promise.race([stream.exited, ended.then(() => stream.exited)]).catch(
-      async (error) => {
-        const end = await ended;
-        throw end && !isEnding ? endedError(vm.name, end, "ran the command") : error;
-      },
-    );
+    const exit = await stream.exited.catch(async (error): Promise<ExitStatus> => {
+      // A machine that dies takes the connection along; its end is what is of interest.
+      const end = await ended;
+      if (endedBy) return { signal: endedBy.slice("SIG".length) };
+      throw end ? endedError(vm.name, end, "ran the command") : error;
+    });
     return "code" in exit ? exit.code : statusOf(exit.signal);
   } finally {
     await server?.stop();

@@ -109,7 +109,7 @@ export class Lives {
     work: (starting: Starting) => Promise<void>,
   ): Promise<void> {
     const timeout_ms = this.#deps.config.values["vm.boot_timeout"];
-    const starting = new Starting({ timeout_ms, signal });
+    using starting = new Starting({ timeout_ms, signal });
     this.#starting.set(id, starting);
     try {
       await work(starting);

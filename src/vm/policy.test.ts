@@ -117,15 +117,15 @@ test("a machine is idle when nobody holds it, from the last one on", async () =>
 
 test("a start is called off by who asked for it, by a kill, or by its deadline, and says which", async () => {
   const client = new AbortController();
-  const byClient = new Starting({ timeout_ms: 60_000, signal: client.signal });
+  using byClient = new Starting({ timeout_ms: 60_000, signal: client.signal });
   expect(byClient.reason("box")).toBeUndefined();
   client.abort();
   expect(byClient.signal.aborted).toBe(true);
   expect(byClient.reason("box")?.code).toBe("cancelled");
-  const byKill = new Starting({ timeout_ms: 60_000 });
+  using byKill = new Starting({ timeout_ms: 60_000 });
   byKill.abort();
   expect(byKill.reason("box")?.code).toBe("cancelled");
-  const late = new Starting({ timeout_ms: 1 });
+  using late = new Starting({ timeout_ms: 1 });
   await new Promise((resolve) => late.signal.addEventListener("abort", resolve));
   expect(late.reason("box")).toMatchObject({ code: "timeout" });
   expect(late.reason("box")?.message).toBe('Cannot start "box": it was not ready within 1ms');

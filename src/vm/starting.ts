@@ -2,19 +2,25 @@
 import { formatDuration } from "#base/duration.ts";
 import { BangerError } from "#base/error.ts";
 
-export class Starting {
+/** To be disposed of when the start is over: until then the deadline keeps what listens to it. */
+export class Starting implements Disposable {
   /** Fires when the start is to be given up. */
   readonly signal: AbortSignal;
   readonly #timeout_ms: number;
-  readonly #deadline: AbortSignal;
+  readonly #deadline = new AbortController();
+  readonly #timer: NodeJS.Timeout;
   readonly #abort = new AbortController();
   readonly #wish: AbortSignal;
 
   constructor(options: { timeout_ms: number; signal?: AbortSignal | undefined }) {
     this.#timeout_ms = options.timeout_ms;
-    this.#deadline = AbortSignal.timeout(options.timeout_ms);
+    this.#timer = setTimeout(() => this.#deadline.abort(), options.timeout_ms);
     this.#wish = AbortSignal.any([this.#abort.signal, ...(options.signal ? [options.signal] : [])]);
-    this.signal = AbortSignal.any([this.#wish, this.#deadline]);
+    this.signal = AbortSignal.any([this.#wish, this.#deadline.signal]);
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#timer);
   }
 
   abort(): void {
@@ -26,7 +32,7 @@ export class Starting {
     if (this.#wish.aborted) {
       return new BangerError("cancelled", `The start of "${name}" was cancelled`);
     }
-    if (!this.#deadline.aborted) return undefined;
+    if (!this.#deadline.signal.aborted) return undefined;
     const limit = formatDuration(this.#timeout_ms);
     return new BangerError("timeout", `Cannot start "${name}": it was not ready within ${limit}`, {
       hint: `See what it says with: banger vm logs ${name}; the limit is vm.boot_timeout in the configuration`,

@@ -61,6 +61,24 @@ describe("a command in the foreground", () => {
   }, 120_000);
 });
 
+test("a command that does not heed SIGTERM is ended by the second one", async () => {
+  const script = "trap : TERM; echo up; while :; do sleep 0.1; done";
+  const child = banger.spawn([
+    ...["vm", "run", "--foreground", ...SMALL, "busybox", "--", "sh", "-c", script],
+  ]);
+  let text = "";
+  for await (const chunk of child.stdout) {
+    text += new TextDecoder().decode(chunk);
+    if (text !== "up\n") continue;
+    child.kill("SIGTERM");
+    child.kill("SIGTERM");
+    // Two that come at once can be one.
+    setTimeout(() => child.kill("SIGTERM"), 500);
+  }
+  expect(await child.exited).toBe(128 + 15);
+  expect((await banger.json<Vm[]>("vm", "list")).map(({ name }) => name)).toEqual(["web"]);
+}, 120_000);
+
 test("a command whose process was killed can be run again under its name", async () => {
   const run = ["vm", "run", "--foreground", "--name", "job", ...SMALL, "busybox", "--"];
   const child = banger.spawn([...run, "sh", "-c", "echo up; sleep 1000"]);
