@@ -119,7 +119,9 @@ function allTiers(): Tier[] {
     // Machines with a processor each; the longest file first, so that it does not end alone.
     {
       name: "e2e",
-      jobs: [LONGEST, ...e2e.filter((path) => path !== LONGEST)].map((path) => testFile(path, 900)),
+      jobs: [LONGEST, ...e2e.filter((path) => path !== LONGEST)].map((path) =>
+        testFile(path, 1800),
+      ),
       width: Math.min(2, cpus().length),
       wantsRoot: true,
     },

@@ -197,7 +197,7 @@ describe("a machine with systemd", () => {
     });
     expect(vm.network.mode).toBe(BEST_NETWORK);
     expect(vm.warning).toBeUndefined();
-  }, 600_000);
+  }, 900_000);
 
   testNeeding("root")(
     "has an ssh server of its own that answers from the first moment",
@@ -320,7 +320,7 @@ describe("a machine with systemd", () => {
     const units = "systemctl is-active banger-vsock-agent ssh; systemctl --failed --no-legend";
     expect(await banger.ok("vm", "ssh", VM, "--", units)).toBe("active\nactive\n");
     expect(await exec("cat", "/proc/mounts")).toMatch(/^\/dev\/vdc \/run\/banger\/disk ext4 rw/m);
-  }, 600_000);
+  }, 900_000);
 
   test("shares nothing with the first that is a machine's own", async () => {
     const second = await identity();

@@ -93,7 +93,7 @@ export function install(): Installation {
   };
 
   const ok = async (...args: string[]): Promise<string> => {
-    const { status, stdout, stderr } = await call(args, { timeout_ms: 400_000 });
+    const { status, stdout, stderr } = await call(args, { timeout_ms: 800_000 });
     if (status === 0) return stdout;
     throw new Error(`banger ${args.join(" ")}: status ${status}\n${stdout}${stderr}`);
   };
