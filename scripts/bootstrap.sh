@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 
 # package=what shows that it is there: a program, or the path of a file
 PACKAGES_build="gcc make libc6-dev=/usr/include/stdio.h musl-tools=musl-gcc"
-PACKAGES_run="qemu-system-x86=qemu-system-x86_64 iproute2=ip nftables=nft e2fsprogs=mke2fs
+PACKAGES_run="qemu-system-x86=qemu-system-x86_64 passt iproute2=ip nftables=nft e2fsprogs=mke2fs
   openssh-client=ssh xz-utils=xz kmod=modinfo zstd ca-certificates=/etc/ssl/certs/ca-certificates.crt"
 PACKAGES_demo="mmdebstrap docker-registry isal=igzip"
 PACKAGES_kernel="flex bison bc perl libelf-dev=/usr/include/libelf.h"
