@@ -16,7 +16,7 @@
 
 #define MAX_STREAMS 64
 /* How much of the host's data is held for a stream: the credit that it begins with. */
-#define STREAM_WINDOW_BYTES (64 * 1024)
+#define STREAM_WINDOW_BYTES (256 * 1024)
 #define MAX_MESSAGE_BYTES 200
 
 struct stream_output {
