@@ -137,28 +137,26 @@ export async function awaitReady(
   }
 }
 
-const phaseTexts: Partial<Record<AgentEvent["phase"], (text: string) => string>> = {
-  mounted: () => "Disks are mounted",
-  network: () => "Network is up",
-  installed: () => "Installed",
-  starting: (text) => `Starting ${text}`,
-  ready: () => "Ready",
-};
+/** What is being done from a phase on; where nothing is, it ends no step. */
+function workAfter(phase: AgentEvent["phase"], text: string): string | undefined {
+  if (phase === "mounted") return "Setting up the machine";
+  if (phase === "installing") return text.split("\n")[0] || "Installing";
+  if (phase === "starting") return `Starting ${text}`;
+  return undefined;
+}
 
 /** What a guest's events are as steps: those of an installation in its own words, its output behind them. */
 function guestProgress(onProgress: OnProgress): (event: AgentEvent) => void {
   let title = "";
   return ({ kind, phase, text }) => {
     if (kind === "log") {
-      onProgress({ step: `guest ${title}`, message: `${title}: ${text}` });
+      if (title) onProgress({ step: `guest ${title}`, message: `${title}: ${text}` });
       return;
     }
     // What a step said last is not what it is called when it is over.
     if (title) onProgress({ step: `guest ${title}`, message: title });
-    // It is the error, and no step.
-    if (phase === "failed") return;
-    title = phaseTexts[phase]?.(text) ?? (text.split("\n")[0] || phase);
-    onProgress({ step: `guest ${title}`, message: title });
+    title = workAfter(phase, text) ?? title;
+    if (title) onProgress({ step: `guest ${title}`, message: title });
   };
 }
 
