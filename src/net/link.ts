@@ -8,7 +8,8 @@ import { address6Of, LINK_LOCAL_GATEWAY } from "./ipv6.ts";
 import { macAddress } from "./names.ts";
 import { changeDenied } from "./rights.ts";
 
-const LINK_TIMEOUT_MS = 10_000;
+/** The kernel removes an interface once nothing refers to it any more, which takes long at times. */
+const LINK_TIMEOUT_MS = 60_000;
 const FORWARDING = "/proc/sys/net/ipv4/ip_forward";
 
 export interface BridgePlan extends BridgeMark {
