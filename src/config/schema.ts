@@ -70,6 +70,11 @@ export const schema = {
   vmm: key("auto", "auto, firecracker, qemu", oneOf("auto", "firecracker", "qemu")),
   qemu_bin: key("qemu-system-x86_64", "QEMU, a name on PATH or a path", text),
   firecracker_bin: key("firecracker", "Firecracker, a name on PATH or a path", text),
+  firecracker_console: key(
+    "off",
+    "off, on: a serial console for machines on Firecracker, which slows them; vm logs shows it",
+    oneOf("off", "on"),
+  ),
   "registry.insecure": key<string[]>(
     [],
     "Registries spoken to without TLS, host[:port]",

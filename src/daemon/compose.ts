@@ -103,8 +103,10 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
     network,
     drivers: [
       createQemuDriver({ program: values.qemu_bin }),
-      // The console is the only voice of a guest that dies before its agent speaks.
-      createFirecrackerDriver({ program: values.firecracker_bin, serial: true }),
+      createFirecrackerDriver({
+        program: values.firecracker_bin,
+        serial: values.firecracker_console === "on",
+      }),
     ],
     owner,
     // Whoever has started a process in the foreground has put it where it wants it.

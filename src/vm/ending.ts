@@ -10,16 +10,20 @@ const log = getLogger(["banger", "vm"]);
 const SHUTDOWN_REQUEST_TIMEOUT_MS = 5000;
 const CONSOLE_LINES_SHOWN = 12;
 
-/** Asks the guest to power off; false when it did not take the request. */
+/**
+ * Asks the guest to power off: its agent, which answers, and when that is silent the guest's kernel,
+ * by its keyboard. False when neither took the request.
+ */
 export async function askToPowerOff(
   drivers: readonly Driver[],
   running: RunningVm,
+  { timeout_ms = SHUTDOWN_REQUEST_TIMEOUT_MS } = {},
 ): Promise<boolean> {
   try {
-    const agent = await running.agent(AbortSignal.timeout(SHUTDOWN_REQUEST_TIMEOUT_MS));
+    const agent = await running.agent(AbortSignal.timeout(timeout_ms));
     const driver = drivers.find(({ name }) => name === running.machine.handle.driver);
     await agent.shutdown({
-      timeout_ms: SHUTDOWN_REQUEST_TIMEOUT_MS,
+      timeout_ms,
       reboot: driver?.features.endsOnPowerOff === false,
     });
     return true;
@@ -27,6 +31,17 @@ export async function askToPowerOff(
     log.warn("the guest did not take the request to stop: {message}", {
       message: messageOf(error),
     });
+    return await pressCtrlAltDel(running);
+  }
+}
+
+async function pressCtrlAltDel({ machine }: RunningVm): Promise<boolean> {
+  if (!machine.sendCtrlAltDel) return false;
+  try {
+    await machine.sendCtrlAltDel();
+    return true;
+  } catch (error) {
+    log.warn("the guest's keyboard does not answer: {message}", { message: messageOf(error) });
     return false;
   }
 }
@@ -38,7 +53,11 @@ export function detailOf(reason: ExitReason, consolePath: string): { detail?: st
   return { detail: consoleTail(consolePath, CONSOLE_LINES_SHOWN).join("\n") };
 }
 
+/** `detail`: its last words, empty when there are none. */
 export function hintFor(detail: string): string {
   if (/out of memory|deadlocked on memory/i.test(detail)) return "Give it more with --memory";
+  if (detail === "") {
+    return 'See: banger vm logs; on Firecracker it takes firecracker_console = "on", and another start';
+  }
   return "Try another kernel with --kernel, or see: banger doctor";
 }

@@ -75,6 +75,11 @@ export interface Machine {
   /** Stops and continues the virtual CPUs; undefined where the driver cannot. */
   readonly pause?: () => Promise<void>;
   readonly resume?: () => Promise<void>;
+  /**
+   * Presses the keys by which a guest reboots, for one whose agent is silent; undefined where there
+   * is no keyboard. Nothing tells whether the guest heard it.
+   */
+  readonly sendCtrlAltDel?: (() => Promise<void>) | undefined;
   /** Lets go of the machine without touching it: the process goes on, `exited` never resolves. */
   release(): void;
 }

@@ -24,7 +24,7 @@ import { complaintAbout, endpoints, fieldsSince, objects } from "./firecracker-d
 export interface Plan {
   /** Default "1.14.1". */
   version?: string;
-  /** "METHOD /path" of the request that … */
+  /** "METHOD /path" of the request that …; of one action also "PUT /actions:ACTION" */
   refuse?: string;
   /** … with this message. */
   fault?: string;
@@ -271,7 +271,7 @@ async function serve(request: Request): Promise<Response> {
   const text = await request.text();
   const name = `${request.method} ${pathname}`;
   const body = text === "" ? undefined : JSON.parse(text);
-  const answer = misbehave(name) ?? answerTo(request.method, pathname, body);
+  const answer = misbehave(name, body) ?? answerTo(request.method, pathname, body);
   const journal = process.env["FAKE_JOURNAL"];
   if (journal) {
     const line = { request: name, body, status: answer.status, answer: answer.body };
@@ -282,12 +282,14 @@ async function serve(request: Request): Promise<Response> {
   return Response.json(answer.body, { status: answer.status });
 }
 
-function misbehave(name: string): Answer | undefined {
+function misbehave(name: string, body: unknown): Answer | undefined {
   if (plan.crash === name) {
     console.error("thread 'fc_api' panicked at the request");
     process.exit(1);
   }
-  return plan.refuse === name ? fault(plan.fault ?? "refused as planned") : undefined;
+  const action = (body as Record<string, unknown> | undefined)?.["action_type"];
+  const isMeant = plan.refuse === name || plan.refuse === `${name}:${action}`;
+  return isMeant ? fault(plan.fault ?? "refused as planned") : undefined;
 }
 
 function main(): void {

@@ -8,6 +8,8 @@ import { findFirecracker, findJailer, INSTALL_HINT, type Program } from "./progr
 export interface CheckOptions {
   program?: string;
   jailer?: string | false;
+  /** Whose machines they are; default: of this process. */
+  uid?: number | undefined;
 }
 
 /** Without Firecracker machines run on QEMU, so nothing here is worse than a warning. */
@@ -33,17 +35,17 @@ export async function firecrackerChecks(options: CheckOptions): Promise<Check[]>
         detail: `${detail}, which needs KVM: ${reason}; QEMU runs the machines`,
         ...(fix ? { fix } : {}),
       };
-  return [found, await jailerCheck(firecracker, options.jailer)];
+  return [found, await jailerCheck(firecracker, options)];
 }
 
 async function jailerCheck(
   firecracker: Program,
-  jailer: string | false | undefined,
+  { jailer, uid = process.getuid?.() }: CheckOptions,
 ): Promise<Check> {
   const base = { id: "firecracker.jailer", title: "Firecracker's jailer" };
   const plain = "Firecracker runs with its seccomp filters alone";
   if (jailer === false) return { ...base, status: "ok", detail: `turned off; ${plain}` };
-  if (process.getuid?.() !== 0) {
+  if (uid !== 0) {
     return { ...base, status: "ok", detail: `only root can use it; ${plain}, as this user` };
   }
   try {

@@ -70,7 +70,10 @@ test("kernel, initrd, parameters and machine", () => {
   expect(bodyOf("/boot-source")).toMatchObject({
     kernel_image_path: "/state/vmlinux",
     initrd_path: "/state/initrd",
+    boot_args: expect.stringMatching(/^8250\.nr_uarts=0 .*\bpci=off .*random\.trust_cpu=on/),
   });
+  const withConsole = bodyOf("/boot-source", { serial: true })?.["boot_args"];
+  expect(withConsole).toStartWith("console=ttyS0 ");
   expect(bodyOf("/machine-config")).toEqual({ vcpu_count: 2, mem_size_mib: 512, smt: false });
 });
 
@@ -82,10 +85,18 @@ test("a balloon begins empty", () => {
   });
 });
 
-test("the console is limited where Firecracker can, and not configured when there is none", () => {
-  expect(bodyOf("/serial", { serial: true }, "1.16.0")).toBeDefined();
+test("what a guest writes to its serial port is limited where Firecracker can, console or not", () => {
+  const limit = { rate_limiter: { size: 1024 * 1024, refill_time: 1000 } };
+  expect(bodyOf("/serial", { serial: true }, "1.16.0")).toEqual(limit);
+  expect(bodyOf("/serial", { serial: false }, "1.16.0")).toEqual(limit);
   expect(bodyOf("/serial", { serial: true }, "1.15.2")).toBeUndefined();
-  expect(bodyOf("/serial", { serial: false })).toBeUndefined();
+});
+
+test("log, metrics, random numbers, and no metadata service", () => {
+  expect(bodyOf("/logger")).toEqual({ level: "Info", show_level: true });
+  expect(bodyOf("/metrics")).toEqual({ metrics_path: "/run/one/metrics" });
+  expect(bodyOf("/entropy")).toEqual({});
+  expect(requests().filter(({ path }) => path.startsWith("/mmds"))).toEqual([]);
 });
 
 test("in a jail nothing outside of it is named", () => {

@@ -7,7 +7,10 @@ import { isAtLeast } from "./program.ts";
 
 /** The host side never sees this number, so all machines have the same. */
 const GUEST_CID = 3;
-/** Since this version a guest can be kept from filling the disk through its console. */
+/**
+ * Since this version a guest can be kept from filling the disk through its serial port, which is
+ * there, and writes to Firecracker's output, also when no kernel parameter names it.
+ */
 const SERIAL_LIMIT_SINCE = "1.16";
 const SERIAL_BYTES_PER_SECOND = 1024 * 1024;
 
@@ -68,7 +71,7 @@ export function configuration(spec: BootSpec, context: ConfigurationContext): Ap
     put("/vsock", { guest_cid: GUEST_CID, uds_path: paths.vsock }),
     put("/entropy", {}),
     ...(balloon ? [balloonRequest(balloon)] : []),
-    ...(serial && isAtLeast(version, SERIAL_LIMIT_SINCE)
+    ...(isAtLeast(version, SERIAL_LIMIT_SINCE)
       ? [put("/serial", { rate_limiter: bucket(SERIAL_BYTES_PER_SECOND) })]
       : []),
   ];

@@ -11,7 +11,8 @@ import { createFirecrackerDriver, type FirecrackerOptions } from "./driver.ts";
 import { belongsTo } from "./layout.ts";
 import type { FirecrackerMachine } from "./machine.ts";
 
-const NETWORK = { kind: "tap", tap: "bgr-fc0", mac: "52:54:00:12:34:56" } as const;
+/** A link that every computer has; the peer opens none. */
+const NETWORK = { kind: "tap", tap: "lo", mac: "52:54:00:12:34:56" } as const;
 
 /** The whole sequence for a machine with two drives and a tap. */
 const SEQUENCE = [
@@ -66,9 +67,15 @@ describe("boot", () => {
     const body = (request: string) => journal.find((line) => line.request === request)?.body;
     expect(body("PUT /machine-config")).toEqual({ vcpu_count: 3, mem_size_mib: 777, smt: false });
     expect(body("PUT /actions")).toEqual({ action_type: "InstanceStart" });
-    expect(body("PUT /vsock")?.["uds_path"]).toBe(`${spec.runtimeDir}/vsock.sock`);
+    expect(body("PUT /vsock")).toEqual({
+      guest_cid: 3,
+      uds_path: `${spec.runtimeDir}/vsock.sock`,
+    });
     expect(machine.handle).toMatchObject({ driver: "firecracker", accelerator: "kvm" });
-    expect(argumentsOf(machine.handle.pid)).toContain("--api-sock");
+    // Nothing turns its seccomp filters off.
+    expect(argumentsOf(machine.handle.pid).slice(-4)).toEqual([
+      ...["--id", spec.id, "--api-sock", `${spec.runtimeDir}/api.sock`],
+    ]);
   });
 
   test.each(SEQUENCE)("a refusal of %s is shown and leaves nothing", async (request) => {
@@ -152,7 +159,14 @@ describe("boot", () => {
     const compressed = await bangerErrorOf(driver.boot(peer.spec({ kernelPath: bzImage })));
     expect(compressed.message).toContain("compressed kernel (bzImage)");
     expect(compressed.hint).toBeDefined();
-    for (const changes of [{ cpus: 33 }, { memory_mib: 1 }, { id: "a/b" }]) {
+    const gone = { ...NETWORK, tap: "bgr-none" };
+    expect(await bangerErrorOf(driver.boot(peer.spec({ network: gone })))).toMatchObject({
+      code: "not_found",
+      message: expect.stringContaining('tap "bgr-none" is not there'),
+      hint: "banger doctor",
+    });
+    const tooLong = { runtimeDir: `/tmp/${"r".repeat(76)}` };
+    for (const changes of [{ cpus: 33 }, { memory_mib: 1 }, { id: "a/b" }, tooLong]) {
       const failure = await bangerErrorOf(driver.boot(peer.spec(changes)));
       expect(failure.code).toBe("invalid_argument");
     }
@@ -193,16 +207,23 @@ describe("machine", () => {
   });
 
   test("a control that is refused or hangs is an error with its request", async () => {
-    const { peer, boot } = setUp({ refuse: "PATCH /vm", fault: "vcpu stuck" });
-    const machine = await boot(peer.spec());
+    const refusing = setUp({ refuse: "PATCH /vm", fault: "vcpu stuck" });
+    const machine = await refusing.boot(refusing.peer.spec());
     expect((await bangerErrorOf(machine.pause())).message).toContain(
       "PATCH /vm with 400: vcpu stuck",
     );
+    const hanging = setUp({ hang: "PATCH /vm" }, { requestTimeout_ms: 2000 });
+    const silent = await hanging.boot(hanging.peer.spec());
+    expect(await bangerErrorOf(silent.pause())).toMatchObject({
+      code: "timeout",
+      message: "Cannot control Firecracker: no answer to PATCH /vm within 2000 ms",
+    });
   });
 
   test("ctrl-alt-del ends the guest, and only the console tells a panic", async () => {
     const { peer, boot } = setUp({}, { serial: true });
     const first = await boot(peer.spec());
+    if (!first.sendCtrlAltDel) throw new Error("there is a keyboard on x86");
     await first.sendCtrlAltDel();
     expect(await first.exited).toEqual({ kind: "poweroff" });
     const spec = peer.spec();

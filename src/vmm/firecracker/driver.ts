@@ -52,7 +52,7 @@ export function createFirecrackerDriver(options: FirecrackerOptions = {}): Firec
     isInstalled: () => isFirecrackerInstalled(options.program),
     checks: () => firecrackerChecks(options),
     boot: (spec, signal) => boot(spec, options, signal),
-    adopt,
+    adopt: (handle) => adopt(handle, options),
     killStray,
   };
 }
@@ -69,7 +69,7 @@ async function boot(
   clearRuntime(spec.runtimeDir);
   let child: Child | undefined;
   try {
-    const { serial = false, jailer } = options;
+    const { serial = false, jailer, requestTimeout_ms } = options;
     const launch = await prepareLaunch(spec, firecracker, { serial, jailer });
     child = startDetached(launch.argv, launch.outputs, spec);
     const sockets = socketsOf(spec.runtimeDir, launch.notes.jail ? child.pid : undefined);
@@ -83,7 +83,8 @@ async function boot(
       ...identity,
       runtimeDir,
     };
-    return new FirecrackerMachine({ handle, sockets, notes: launch.notes, child });
+    const { notes } = launch;
+    return new FirecrackerMachine({ handle, sockets, notes, child, requestTimeout_ms });
   } catch (error) {
     child?.kill("SIGKILL");
     await child?.exited;
@@ -170,14 +171,17 @@ function failureOf({ child, spec, launch }: Configuring, at: string): BangerErro
   return startFailure(status, logOf(spec.runtimeDir, launch.notes), at);
 }
 
-async function adopt(handle: MachineHandle): Promise<FirecrackerMachine | undefined> {
+async function adopt(
+  handle: MachineHandle,
+  { requestTimeout_ms }: FirecrackerOptions,
+): Promise<FirecrackerMachine | undefined> {
   if (handle.driver !== "firecracker") return undefined;
   const { pid, runtimeDir } = handle;
   if (!isRunning(handle)) return undefined;
   if (!belongsTo(argumentsOf(pid), runtimeDir)) return undefined;
   const notes = readNotes(runtimeDir);
   const sockets = socketsOf(runtimeDir, notes?.jail ? pid : undefined);
-  return new FirecrackerMachine({ handle, sockets, notes, child: undefined });
+  return new FirecrackerMachine({ handle, sockets, notes, child: undefined, requestTimeout_ms });
 }
 
 async function killStray(runtimeDir: string): Promise<boolean> {

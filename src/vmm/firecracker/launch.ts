@@ -22,12 +22,13 @@ export interface Launch {
   notes: Notes;
 }
 
-/** The jailer that a machine of this process gets: as root the one that is installed, else none. */
+/** The jailer that the machines of a user (default: this process's) get: as root the one that is installed, else none. */
 export async function jailerFor(
   firecracker: Program,
   jailer: string | false | undefined,
+  { uid = process.getuid?.() }: { uid?: number | undefined } = {},
 ): Promise<Program | undefined> {
-  if (jailer === false || process.getuid?.() !== 0) return undefined;
+  if (jailer === false || uid !== 0) return undefined;
   return await findJailer(firecracker, jailer);
 }
 

@@ -25,11 +25,16 @@ export interface MachineParts {
   notes: Notes | undefined;
   /** Undefined for an adopted machine. */
   child: Child | undefined;
+  /** For each request; default 10,000. */
+  requestTimeout_ms?: number | undefined;
 }
 
 export class FirecrackerMachine implements Machine {
   readonly handle: MachineHandle;
   readonly exited: Promise<ExitReason>;
+  /** Firecracker has a keyboard on x86 only; it is heard where the guest has a driver for it. */
+  readonly sendCtrlAltDel =
+    process.arch === "x64" ? () => this.#action("SendCtrlAltDel") : undefined;
   readonly #parts: MachineParts;
   readonly #released = new AbortController();
   /** Fires when the machine has ended or is let go: nobody shall wait for it any longer. */
@@ -79,11 +84,6 @@ export class FirecrackerMachine implements Machine {
   async metrics(): Promise<Metrics> {
     await this.#action("FlushMetrics");
     return readMetrics(hostFiles(this.handle.runtimeDir).metrics);
-  }
-
-  /** Asks the guest to reboot, which ends the machine. Only x86, and a guest with a keyboard driver. */
-  async sendCtrlAltDel(): Promise<void> {
-    await this.#action("SendCtrlAltDel");
   }
 
   /** How much memory the guest shall give up; only where the driver was told to add a balloon. */
@@ -136,7 +136,11 @@ export class FirecrackerMachine implements Machine {
 
   async #call(request: ApiRequest): Promise<void> {
     if (this.#over) throw ended();
-    await callApi(this.#parts.sockets.api, request, { signal: this.#done.signal });
+    const { sockets, requestTimeout_ms } = this.#parts;
+    await callApi(sockets.api, request, {
+      signal: this.#done.signal,
+      ...(requestTimeout_ms === undefined ? {} : { timeout_ms: requestTimeout_ms }),
+    });
   }
 
   async #watch(): Promise<ExitReason> {

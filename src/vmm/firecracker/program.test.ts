@@ -2,8 +2,9 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { bangerErrorOf } from "#test/expect-error.ts";
-import { firecrackerChecks } from "./checks.ts";
-import { findFirecracker, findJailer, isAtLeast } from "./program.ts";
+import { type CheckOptions, firecrackerChecks } from "./checks.ts";
+import { jailerFor } from "./launch.ts";
+import { findFirecracker, findJailer, isAtLeast, isFirecrackerInstalled } from "./program.ts";
 
 let folder = "";
 beforeEach(() => {
@@ -28,6 +29,19 @@ test("versions are compared by their numbers", () => {
 test("findFirecracker() gives path and version", async () => {
   const path = program("firecracker", "Firecracker v1.12.1");
   expect(await findFirecracker(path)).toEqual({ path, version: "1.12.1" });
+});
+
+test("without a path it is looked for on PATH", async () => {
+  const before = process.env["PATH"];
+  const path = program("firecracker", "Firecracker v1.7.0");
+  try {
+    process.env["PATH"] = `${folder}:${before}`;
+    expect(await findFirecracker()).toEqual({ path, version: "1.7.0" });
+    expect(isFirecrackerInstalled()).toBe(true);
+    expect(isFirecrackerInstalled(join(folder, "none"))).toBe(false);
+  } finally {
+    process.env["PATH"] = before;
+  }
 });
 
 test("findFirecracker() refuses none, an old one, and something else", async () => {
@@ -63,4 +77,37 @@ test("doctor is told what was found, and that machines run anyway", async () => 
   expect(found?.detail).toContain(`${path} 1.12.1`);
   expect(jailer).toMatchObject({ id: "firecracker.jailer", status: "ok" });
   expect(jailer?.detail).toContain("turned off");
+});
+
+test("root's machines are jailed by default, and those of others never", async () => {
+  const firecracker = await findFirecracker(program("firecracker", "Firecracker v1.12.1"));
+  const path = program("jailer", "Jailer v1.12.1");
+  expect(await jailerFor(firecracker, undefined, { uid: 0 })).toEqual({ path, version: "1.12.1" });
+  expect(await jailerFor(firecracker, undefined, { uid: 1000 })).toBeUndefined();
+  expect(await jailerFor(firecracker, false, { uid: 0 })).toBeUndefined();
+});
+
+test("doctor explains when machines are jailed", async () => {
+  const firecracker = program("firecracker", "Firecracker v1.12.1");
+  const jailerCheck = async (options: CheckOptions) =>
+    (await firecrackerChecks({ program: firecracker, ...options }))[1];
+  const jailer = join(folder, "jailer");
+  expect(await jailerCheck({ jailer, uid: 0 })).toMatchObject({
+    status: "warn",
+    detail: "not installed; Firecracker runs with its seccomp filters alone, as root",
+    fix: expect.stringContaining("beside firecracker"),
+  });
+  program("jailer", "Jailer v1.12.0");
+  expect(await jailerCheck({ jailer, uid: 0 })).toMatchObject({
+    status: "fail",
+    detail: expect.stringContaining("it is version 1.12.0"),
+    fix: expect.stringContaining("from one release"),
+  });
+  expect((await jailerCheck({ jailer, uid: 1000 }))?.detail).toContain("only root can use it");
+  rmSync(jailer);
+  program("jailer", "Jailer v1.12.1");
+  expect(await jailerCheck({ jailer, uid: 0 })).toMatchObject({
+    status: "ok",
+    detail: `${jailer} 1.12.1`,
+  });
 });

@@ -19,11 +19,11 @@ export interface Program {
 
 const probed = new Map<string, Program>();
 
-/** Finds Firecracker and asks for its version, once for each file. `not_found` or `unsupported` with a hint. */
 export function isFirecrackerInstalled(program: string = PROGRAM): boolean {
   return which(program) !== undefined;
 }
 
+/** Finds Firecracker and asks for its version, once for each file. `not_found` or `unsupported` with a hint. */
 export async function findFirecracker(program: string = PROGRAM): Promise<Program> {
   const path = which(program);
   if (!path) {

@@ -1,5 +1,5 @@
 /** Whether Firecracker can run what a BootSpec describes, before anything is started. */
-import { accessSync, constants } from "node:fs";
+import { accessSync, constants, existsSync } from "node:fs";
 import { BangerError, errnoOf } from "#base/error.ts";
 import type { BootSpec } from "#vmm/driver.ts";
 import { checkKernel } from "./kernel.ts";
@@ -30,6 +30,14 @@ export function checkSpec(spec: BootSpec): void {
       "unsupported",
       `Cannot start machine "${spec.id}": Firecracker has no user-mode network`,
       { hint: "Use --net nat, or --vmm qemu" },
+    );
+  }
+  // As root Firecracker would make one of that name, which is on no bridge and goes with the process.
+  if (spec.network && !existsSync(`/sys/class/net/${spec.network.tap}`)) {
+    throw new BangerError(
+      "not_found",
+      `Cannot start machine "${spec.id}": its tap "${spec.network.tap}" is not there`,
+      { hint: "banger doctor" },
     );
   }
   checkKernel(spec.kernelPath);
