@@ -22,9 +22,8 @@ import { machineNames } from "#vm/resolve-names.ts";
 import { VmService } from "#vm/service.ts";
 import { Sessions } from "#vm/sessions/sessions.ts";
 import { openCgroups } from "#vmm/cgroup.ts";
-import { createFirecrackerDriver } from "#vmm/firecracker/driver.ts";
-import { createQemuDriver } from "#vmm/qemu/driver.ts";
 import { CallCounts } from "./metrics.ts";
+import { createDrivers } from "./monitors.ts";
 
 const log = getLogger(["banger", "daemon"]);
 
@@ -101,13 +100,7 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
     images,
     kernels,
     network,
-    drivers: [
-      createQemuDriver({ program: values.qemu_bin }),
-      createFirecrackerDriver({
-        program: values.firecracker_bin,
-        serial: values.firecracker_console === "on",
-      }),
-    ],
+    drivers: createDrivers(values),
     owner,
     // Whoever has started a process in the foreground has put it where it wants it.
     cgroups: owner ? undefined : openLimits(values["vm.limits"]),

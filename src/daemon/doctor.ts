@@ -12,8 +12,7 @@ import { checks as networkChecks } from "#net/checks.ts";
 import { cgroupChecks } from "#vmm/cgroup.ts";
 import { chooseDriver } from "#vmm/choose.ts";
 import type { Driver } from "#vmm/driver.ts";
-import { createFirecrackerDriver } from "#vmm/firecracker/driver.ts";
-import { createQemuDriver } from "#vmm/qemu/driver.ts";
+import { createDrivers } from "./monitors.ts";
 import { reflinkWorks } from "./reflink.ts";
 
 const SPACE_WARN_BYTES = 5 * GiB;
@@ -25,12 +24,10 @@ export async function runDoctor(): Promise<Check[]> {
   const config = await resolveConfig();
   const state = config.paths.roots.state;
   mkdirSync(state, { recursive: true, mode: 0o700 });
-  const qemu = createQemuDriver({ program: config.values.qemu_bin });
-  const firecracker = createFirecrackerDriver({ program: config.values.firecracker_bin });
+  const drivers = createDrivers(config.values);
   const groups: (() => Check[] | Promise<Check[]>)[] = [
-    () => qemu.checks(),
-    () => firecracker.checks(),
-    () => monitor([qemu, firecracker], config.values.vmm as Monitor),
+    ...drivers.map((driver) => () => driver.checks()),
+    () => monitor(drivers, config.values.vmm as Monitor),
     () =>
       networkChecks({
         bridge: config.values["network.bridge"],

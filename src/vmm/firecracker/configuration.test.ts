@@ -92,10 +92,11 @@ test("what a guest writes to its serial port is limited where Firecracker can, c
   expect(bodyOf("/serial", { serial: true }, "1.15.2")).toBeUndefined();
 });
 
-test("log, metrics, random numbers, and no metadata service", () => {
+test("log, metrics, random numbers, vsock, and no metadata service", () => {
   expect(bodyOf("/logger")).toEqual({ level: "Info", show_level: true });
   expect(bodyOf("/metrics")).toEqual({ metrics_path: "/run/one/metrics" });
   expect(bodyOf("/entropy")).toEqual({});
+  expect(bodyOf("/vsock")).toEqual({ guest_cid: 3, uds_path: "/run/one/vsock.sock" });
   expect(requests().filter(({ path }) => path.startsWith("/mmds"))).toEqual([]);
 });
 

@@ -1,0 +1,16 @@
+/** The monitors that machines can run on, as the configuration wants them. */
+import type { ConfigValues } from "#config/schema.ts";
+import type { Driver } from "#vmm/driver.ts";
+import { createFirecrackerDriver, type FirecrackerOptions } from "#vmm/firecracker/driver.ts";
+import { createQemuDriver } from "#vmm/qemu/driver.ts";
+
+export function createDrivers(values: ConfigValues): Driver[] {
+  return [
+    createQemuDriver({ program: values.qemu_bin }),
+    createFirecrackerDriver(firecrackerOptions(values)),
+  ];
+}
+
+export function firecrackerOptions(values: ConfigValues): FirecrackerOptions {
+  return { program: values.firecracker_bin, serial: values.firecracker_console === "on" };
+}
