@@ -57,7 +57,7 @@ describe.if(process.arch === "x64")("kvmState", () => {
   test("a forbidden device names its group", () => {
     chmodSync(folder, 0o755);
     writeFileSync(host.kvm, "", { mode: 0o000 });
-    writeFileSync(host.group, `root:x:0:\nvirt:x:${statSync(host.kvm).gid}:\n`);
+    writeFileSync(host.group, `other:x:99999:\nvirt:x:${statSync(host.kvm).gid}:\n`);
     const { usable, reason, fix } = withoutRights(() => kvmState(host));
     expect([usable, reason]).toEqual([false, expect.stringContaining('group "virt"')]);
     expect(fix).toContain("usermod -aG virt");
