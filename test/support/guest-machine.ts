@@ -40,7 +40,8 @@ export function startGuestMachine(options: GuestMachineOptions): GuestMachine {
   const child = Bun.spawn(
     [
       "qemu-system-x86_64",
-      ...["-M", "microvm,accel=tcg", "-cpu", "max,-erms", "-smp", "2"],
+      // With a second processor, Linux panics now and then while it patches itself under emulation.
+      ...["-M", "microvm,accel=tcg", "-cpu", "max,-erms", "-smp", "1"],
       ...["-m", String(options.memory_mib ?? 512), "-nodefaults", "-no-user-config", "-no-reboot"],
       ...["-display", "none", "-serial", `file:${consolePath}`],
       ...["-kernel", options.kernel.path, "-initrd", join(folder, "initrd"), "-append"],
