@@ -1,6 +1,6 @@
 /** The user-mode network in a process of its own: it starts here, and ends with the machine's end of the cable. */
 import { expect } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { testNeeding } from "#test/needs.ts";
@@ -13,9 +13,18 @@ const hostTest = testNeeding("passt", "qemu-system-x86_64");
 
 /** Those that this process has started. */
 function ours(): number[] {
-  const isPasst = (argv: string[]): boolean =>
-    (argv[0] ?? "").endsWith("/passt") && argv.includes("--no-map-gw");
-  return findProcesses(isPasst).map(({ pid }) => pid);
+  return findProcesses((argv) => argv.includes("--no-map-gw"))
+    .map(({ pid }) => pid)
+    .filter((pid) => parentOf(pid) === process.pid);
+}
+
+/** The fourth field of proc_pid_stat(5), after a name in parentheses; undefined once it has ended. */
+function parentOf(pid: number): number | undefined {
+  try {
+    return Number(readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)?.split(" ")[1]);
+  } catch {
+    return undefined;
+  }
 }
 
 hostTest("passt is found, and lives as long as somebody holds the cable", async () => {
@@ -24,13 +33,13 @@ hostTest("passt is found, and lives as long as somebody holds the cable", async 
   const folder = mkdtempSync(join(tmpdir(), "banger-passt-"));
   const log = join(folder, "log");
   try {
-    const before = ours();
     const cable = startPasst(path ?? "", { stdout: log, stderr: log });
-    const [pid = 0] = ours().filter((each) => !before.includes(each));
+    // The test's own time limit ends both waits.
+    while (ours().length === 0) await Bun.sleep(5);
+    const [pid = 0] = ours();
     const argv = argumentsOf(pid);
     expect(argv[argv.indexOf("--dns-forward") + 1]).toBe("10.0.2.3");
     cable[Symbol.dispose]();
-    // The test's own time limit ends the wait.
     while (ours().includes(pid)) await Bun.sleep(10);
   } finally {
     rmSync(folder, { recursive: true, force: true });
