@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Agent, connectAgent } from "#guest/agent.ts";
-import { busyboxLayout } from "#test/busybox.ts";
+import { pullBusybox } from "#test/busybox.ts";
 import { connectOnce } from "#test/guest-agent.ts";
 import { busyboxRoot, makeDisk } from "#test/guest-disk.ts";
 import { guestKernel } from "#test/guest-kernel.ts";
@@ -24,9 +24,7 @@ await throughput();
 
 async function latency(): Promise<void> {
   await using banger = install();
-  await banger.ok("kernel", "pull", "debian-6.12");
-  await busyboxLayout(join(banger.home, "busybox"));
-  await banger.ok("image", "pull", `oci:${banger.home}/busybox`, "--name", "busybox");
+  await pullBusybox(banger);
   const flags = ["--image", "busybox", "--name", VM, "--mode", "direct", "--net", "none"];
   await banger.ok("vm", "create", ...flags);
   const exec = (...argv: string[]) => banger.ok("vm", "exec", VM, "--", ...argv);

@@ -155,8 +155,10 @@ function guestProgress(onProgress: OnProgress): (event: AgentEvent) => void {
     }
     // What a step said last is not what it is called when it is over.
     if (title) onProgress({ step: `guest ${title}`, message: title });
-    title = workAfter(phase, text) ?? title;
-    if (title) onProgress({ step: `guest ${title}`, message: title });
+    const next = workAfter(phase, text);
+    if (!next) return;
+    title = next;
+    onProgress({ step: `guest ${title}`, message: title });
   };
 }
 

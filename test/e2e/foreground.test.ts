@@ -3,22 +3,18 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { chmodSync, cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Vm } from "#api/vm.ts";
-import { busyboxLayout } from "#test/busybox.ts";
+import { pullBusybox } from "#test/busybox.ts";
 import { type Installation, install } from "#test/installation.ts";
 import { testNeeding } from "#test/needs.ts";
 import { listenForNotices } from "#test/notify-listener.ts";
 
-const KERNEL = "debian-6.12";
 const SMALL = ["--net", "none", "--memory", "256M"];
 
 let banger: Installation;
 
 beforeAll(async () => {
   banger = install();
-  await banger.ok("kernel", "pull", KERNEL);
-  await busyboxLayout(join(banger.home, "busybox"));
-  const source = `oci:${banger.home}/busybox`;
-  await banger.ok("image", "pull", source, "--name", "busybox", "--kernel-ref", KERNEL);
+  await pullBusybox(banger);
   const machine = ["--image", "busybox", "--mode", "direct", ...SMALL];
   await banger.ok("vm", "create", "--name", "web", "--no-start", ...machine);
   await banger.ok("daemon", "stop");

@@ -17,7 +17,7 @@ import type { VmHealth } from "#api/health.ts";
 import type { ListeningSocket, VmProcess, VmStats } from "#api/inside.ts";
 import { runOk } from "#base/run.ts";
 import { MiB } from "#base/size.ts";
-import { busyboxLayout } from "#test/busybox.ts";
+import { pullBusybox } from "#test/busybox.ts";
 import { type Installation, install } from "#test/installation.ts";
 
 setDefaultTimeout(120_000);
@@ -27,9 +27,7 @@ let banger: Installation;
 
 beforeAll(async () => {
   banger = install();
-  await banger.ok("kernel", "pull", "debian-6.12");
-  await busyboxLayout(join(banger.home, "busybox"));
-  await banger.ok("image", "pull", `oci:${banger.home}/busybox`, "--name", "busybox");
+  await pullBusybox(banger);
   const flags = ["--image", "busybox", "--name", VM, "--mode", "direct", "--net", "none"];
   await banger.ok("vm", "create", ...flags);
 }, 400_000);

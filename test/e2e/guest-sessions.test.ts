@@ -4,7 +4,7 @@ import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Session } from "#api/session.ts";
 import type { Vm } from "#api/vm.ts";
-import { busyboxLayout } from "#test/busybox.ts";
+import { pullBusybox } from "#test/busybox.ts";
 import { type Installation, install } from "#test/installation.ts";
 
 setDefaultTimeout(120_000);
@@ -14,9 +14,7 @@ let banger: Installation;
 
 beforeAll(async () => {
   banger = install();
-  await banger.ok("kernel", "pull", "debian-6.12");
-  await busyboxLayout(join(banger.home, "busybox"));
-  await banger.ok("image", "pull", `oci:${banger.home}/busybox`, "--name", "busybox");
+  await pullBusybox(banger);
   const flags = ["--image", "busybox", "--name", VM, "--mode", "direct", "--net", "none"];
   await banger.ok("vm", "create", ...flags);
 }, 400_000);

@@ -5,21 +5,17 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { lstatSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Vm } from "#api/vm.ts";
-import { busyboxLayout } from "#test/busybox.ts";
+import { pullBusybox } from "#test/busybox.ts";
 import { type Installation, install } from "#test/installation.ts";
 import { testNeeding } from "#test/needs.ts";
 
-const KERNEL = "debian-6.12";
 const DIRECT = ["--image", "busybox", "--mode", "direct", "--memory", "256M"];
 
 let banger: Installation;
 
 beforeAll(async () => {
   banger = install();
-  await banger.ok("kernel", "pull", KERNEL);
-  await busyboxLayout(join(banger.home, "busybox"));
-  const source = `oci:${banger.home}/busybox`;
-  await banger.ok("image", "pull", source, "--name", "busybox", "--kernel-ref", KERNEL);
+  await pullBusybox(banger);
 }, 300_000);
 
 afterAll(async () => {

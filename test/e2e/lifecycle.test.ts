@@ -4,20 +4,16 @@ import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { DaemonStatus, MachineEvent, RepairStep } from "#api/system.ts";
 import type { Vm } from "#api/vm.ts";
-import { busyboxLayout } from "#test/busybox.ts";
+import { pullBusybox } from "#test/busybox.ts";
 import { type Installation, install } from "#test/installation.ts";
 
-const KERNEL = "debian-6.12";
 const DIRECT = ["--image", "busybox", "--mode", "direct", "--net", "none", "--memory", "256M"];
 
 let banger: Installation;
 
 beforeAll(async () => {
   banger = install();
-  await banger.ok("kernel", "pull", KERNEL);
-  await busyboxLayout(join(banger.home, "busybox"));
-  const source = `oci:${banger.home}/busybox`;
-  await banger.ok("image", "pull", source, "--name", "busybox", "--kernel-ref", KERNEL);
+  await pullBusybox(banger);
   await banger.ok("vm", "create", "--name", "steady", ...DIRECT);
 }, 300_000);
 

@@ -6,11 +6,9 @@ import { join } from "node:path";
 import type { DaemonStatus } from "#api/system.ts";
 import type { Vm } from "#api/vm.ts";
 import { migrations } from "#store/migrations.ts";
-import { busyboxLayout } from "#test/busybox.ts";
+import { pullBusybox } from "#test/busybox.ts";
 import { type Installation, install } from "#test/installation.ts";
 import { makeNewerBanger, NEWER_VERSION } from "#test/newer-banger.ts";
-
-const KERNEL = "debian-6.12";
 
 let banger: Installation;
 let newer: string[];
@@ -19,10 +17,7 @@ beforeAll(async () => {
   banger = install();
   mkdirSync(join(banger.home, "newer"));
   newer = makeNewerBanger(join(banger.home, "newer"));
-  await banger.ok("kernel", "pull", KERNEL);
-  await busyboxLayout(join(banger.home, "busybox"));
-  const source = `oci:${banger.home}/busybox`;
-  await banger.ok("image", "pull", source, "--name", "busybox", "--kernel-ref", KERNEL);
+  await pullBusybox(banger);
   const machine = ["--image", "busybox", "--mode", "direct", "--net", "none", "--memory", "256M"];
   const port = ["--publish", "127.0.0.1:0:8080"];
   await banger.ok("vm", "create", "--name", "steady", ...port, ...machine);

@@ -3,7 +3,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Header, pack } from "tar-stream";
+import type { Installation } from "./installation.ts";
 import { type LayoutOptions, makeLayout } from "./oci-layout.ts";
+
+const KERNEL = "debian-6.12";
 
 export const BUSYBOX_CONFIG = {
   Cmd: ["sh"],
@@ -12,6 +15,14 @@ export const BUSYBOX_CONFIG = {
 
 /** One entry of a layer. */
 export type TarEntry = Partial<Header> & { name: string; body?: string | Uint8Array };
+
+/** Debian's kernel, and an image called "busybox" that boots it. */
+export async function pullBusybox(banger: Installation): Promise<void> {
+  await banger.ok("kernel", "pull", KERNEL);
+  const layout = join(banger.home, "busybox");
+  await busyboxLayout(layout);
+  await banger.ok("image", "pull", `oci:${layout}`, "--name", "busybox", "--kernel-ref", KERNEL);
+}
 
 /** A layout of busybox in one layer, and one more layer for each of `more`. */
 export async function busyboxLayout(
