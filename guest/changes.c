@@ -90,12 +90,18 @@ static bool watch_one(const char *path)
 	return true;
 }
 
-/* What is in a new folder before it is watched is told as new: it may have come before the watch did. */
+/*
+ * A new folder is told of once it is watched: who then writes into it finds it told. What is in it by then is
+ * told as new, since it may have come before the watch did.
+ */
 static void watch_tree(const char *path, bool tells, int depth)
 {
 	struct dirent *entry;
 	DIR *folder;
-	if (!watch_one(path)) {
+	bool is_watched = watch_one(path);
+	if (tells)
+		tell(CHANGE_CREATED, path, "", true);
+	if (!is_watched) {
 		tell(CHANGE_OVERFLOW, path, "", true);
 		return;
 	}
@@ -109,10 +115,10 @@ static void watch_tree(const char *path, bool tells, int depth)
 		    snprintf(below, sizeof below, "%s%s%s", path, strcmp(path, "/") == 0 ? "" : "/", name) >= (int)sizeof below ||
 		    fstatat(dirfd(folder), name, &info, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
-		if (tells)
-			tell(CHANGE_CREATED, path, name, S_ISDIR(info.st_mode));
 		if (S_ISDIR(info.st_mode))
 			watch_tree(below, tells, depth + 1);
+		else if (tells)
+			tell(CHANGE_CREATED, path, name, false);
 	}
 	closedir(folder);
 }
@@ -146,13 +152,15 @@ static bool take(const struct inotify_event *event, const char *root)
 		tell(CHANGE_ATTRIBUTES, path, name, is_folder);
 	if (event->mask & (IN_DELETE | IN_MOVED_FROM))
 		tell(CHANGE_REMOVED, path, name, is_folder);
-	if (event->mask & (IN_CREATE | IN_MOVED_TO))
+	if (event->mask & (IN_CREATE | IN_MOVED_TO) && !(is_recursive && is_folder))
 		tell(CHANGE_CREATED, path, name, is_folder);
 	if (!is_recursive || !is_folder)
 		return true;
 	size_t length = strlen(path);
-	if (snprintf(path + length, sizeof path - length, "%s%s", strcmp(path, "/") == 0 ? "" : "/", name) >= (int)(sizeof path - length))
+	if (snprintf(path + length, sizeof path - length, "%s%s", strcmp(path, "/") == 0 ? "" : "/", name) >= (int)(sizeof path - length)) {
+		tell(CHANGE_OVERFLOW, folder->path, "", true);
 		return true;
+	}
 	if (event->mask & IN_MOVED_FROM)
 		forget_tree(path);
 	if (event->mask & (IN_CREATE | IN_MOVED_TO))
