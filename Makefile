@@ -41,7 +41,7 @@ test:
 test-kernels:
 	@sh scripts/bootstrap.sh build run test cross
 	@$(MAKE) --no-print-directory build
-	@BANGER_TEST_KERNELS=1 $(BUN) test ./test/host/kernel-recipes.test.ts ./test/e2e/kernel-round-trip.test.ts
+	@BANGER_TEST_KERNELS=all $(BUN) scripts/test.ts test/host/kernel-recipes.test.ts test/e2e/kernel-round-trip.test.ts
 
 lint:
 	@sh scripts/bootstrap.sh build

@@ -1,7 +1,7 @@
 /**
  * Kernels: a pull beside `zstd -d` and `sha256sum` of the same archive, with what it takes of
  * memory; and how soon kernels reach PID 1, by the guest's own clock. The generic kernel is
- * measured where it was compiled before, as by `make test-kernels`.
+ * measured where it was compiled before, as by `make test`.
  */
 import {
   existsSync,
@@ -113,7 +113,7 @@ async function benchBoot(debian: Bundle, generic: Bundle | undefined): Promise<v
     );
   }
   console.log(`          budget of the generic kernel ${PID1_BUDGET_S} s`);
-  if (!generic) console.log("          the generic kernel is not compiled here: make test-kernels");
+  if (!generic) console.log("          the generic kernel is not compiled here: make test");
 }
 
 /** Whether a compile would only take what an earlier one left. */

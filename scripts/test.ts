@@ -41,6 +41,8 @@ const WANTED_IN_VAIN = [
 ];
 const LOGS = "build/test";
 const LONGEST = "test/e2e/main-job.test.ts";
+/** Compiles Linux, once; every recipe of it when asked to. */
+const KERNELS = "test/host/kernel-recipes.test.ts";
 
 interface Job {
   /** What it is called in the output: a path, or a command. */
@@ -115,7 +117,12 @@ function allTiers(): Tier[] {
       width: 1,
     },
     { name: "unit", jobs: unit.map((path) => testFile(path, 120)), width: cpus().length },
-    { name: "host", jobs: host.map((path) => testFile(path, 300)), width: 1, wantsRoot: true },
+    {
+      name: "host",
+      jobs: host.map((path) => testFile(path, path === KERNELS ? 3 * 3600 : 300)),
+      width: 1,
+      wantsRoot: true,
+    },
     // Machines with a processor each; the longest file first, so that it does not end alone.
     {
       name: "e2e",
@@ -152,7 +159,9 @@ async function runAsRoot(files: string[]): Promise<void> {
   // What is kept in build/cache stays ours.
   await debianLayout();
   console.log("---- the tests that want root run through sudo");
-  const environment = ["PATH", "CI"].map((name) => `${name}=${process.env[name] ?? ""}`);
+  const environment = ["PATH", "CI", "BANGER_TEST_KERNELS"].map(
+    (name) => `${name}=${process.env[name] ?? ""}`,
+  );
   const child = Bun.spawn(
     ["sudo", "env", ...environment, process.execPath, "scripts/test.ts", ...files],
     { stdin: "inherit", stdout: "pipe", stderr: "inherit" },

@@ -1,7 +1,10 @@
 /**
- * Linux itself, compiled: only where BANGER_TEST_KERNELS=1 asks for it, since that takes minutes.
- * What was compiled is kept in build/cache, and compiled again only when its recipe, its source or
- * the compiler changed.
+ * Linux itself, compiled, which takes minutes: what was compiled is kept in build/cache, and compiled
+ * again only when its recipe, its source or the compiler changed. BANGER_TEST_KERNELS says how much:
+ *
+ *     (unset)  generic-6.12, for this computer
+ *     0        none
+ *     all      every recipe for each of its architectures, one of them twice
  */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -10,8 +13,15 @@ import { ROOT } from "./tree.ts";
 
 export const COMPILE_TIMEOUT_MS = 3 * 60 * 60_000;
 
+const wanted = process.env["BANGER_TEST_KERNELS"] ?? "";
+if (!["", "0", "all"].includes(wanted)) {
+  throw new Error(`BANGER_TEST_KERNELS is "${wanted}": use 0, all, or nothing`);
+}
+
 /** Whether kernels may be compiled in this run. */
-export const mayCompile = process.env["BANGER_TEST_KERNELS"] === "1";
+export const mayCompile = wanted !== "0";
+/** Whether all of them are. */
+export const compilesAll = wanted === "all";
 
 const CACHE = join(ROOT, "build/cache");
 

@@ -63,6 +63,15 @@ describe("the recipes of the program", () => {
     }
   });
 
+  test("have features that a recipe can take all together", () => {
+    const files = readdirSync(join(ROOT, "recipes/kernels/features"));
+    const features = files.map((file) => file.replace(".toml", ""));
+    const path = put("all.toml", `${HEAD}features = ${JSON.stringify(features)}\n${TAIL}`);
+    const config = fragmentOf(choicesOf(loadRecipe(path), "amd64"));
+    const names = featuresOf(config).map(({ name }) => name);
+    expect(names).toEqual(expect.arrayContaining(["9p", "ipvs", "squashfs", "verity"]));
+  });
+
   test("give a generic kernel what machines and containers need", () => {
     const config = fragmentOf(choicesOf(loadRecipe("generic-6.12"), "amd64"));
     const names = featuresOf(config).map(({ name }) => name);
