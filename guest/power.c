@@ -16,10 +16,13 @@
 #include "io.h"
 #include "paths.h"
 #include "systemd.h"
+#include "words.h"
 
 #define TERM_GRACE_MS 3000
 #define STEP_MS 20
 #define MAX_MOUNTS 256
+/* In a line of /proc/self/mountinfo. */
+#define MOUNT_POINT_WORD 4
 /* glibc's SIGRTMIN, in which systemd counts; that of musl is 35. */
 #define SIGRTMIN_SYSTEMD 34
 
@@ -102,12 +105,12 @@ static char mounts[MAX_MOUNTS][256];
 
 static int read_mounts(void)
 {
-	char line[4096];
+	char line[4096], *words[MOUNT_POINT_WORD + 1];
 	int count = 0;
 	FILE *file = fopen("/proc/self/mountinfo", "re");
 	while (file && count < MAX_MOUNTS && fgets(line, sizeof line, file)) {
-		if (sscanf(line, "%*s %*s %*s %*s %255s", mounts[count]) == 1)
-			count++;
+		if (words_split(line, " \n", words, MOUNT_POINT_WORD + 1) > MOUNT_POINT_WORD)
+			snprintf(mounts[count++], sizeof mounts[0], "%s", words[MOUNT_POINT_WORD]);
 	}
 	if (file)
 		fclose(file);

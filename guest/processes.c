@@ -3,7 +3,6 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,12 +10,16 @@
 #include "io.h"
 #include "program.h"
 #include "protocol.h"
+#include "words.h"
 
 #define MAX_PROCESSES 4096
 #define MAX_COMMAND_BYTES 512
 /* USER_HZ, the unit of /proc/PID/stat, is the same on every machine. */
 #define MS_PER_TICK 10
 #define KERNEL_THREADS_PARENT 2
+
+/* Words of /proc/PID/stat behind the name. */
+enum { STAT_STATE = 0, STAT_PARENT = 1, STAT_USER = 11, STAT_SYSTEM = 12, STAT_STARTED = 19, STAT_RESIDENT = 21, STAT_WORDS = 22 };
 
 /* The name stands in parentheses and may hold any character, so that what follows is looked for from the end. */
 static void put_process(const char *pid, long page_bytes)
@@ -26,28 +29,26 @@ static void put_process(const char *pid, long page_bytes)
 	uint8_t bytes[MAX_COMMAND_BYTES + 512], outer[sizeof bytes + 8];
 	struct field_writer one = { .bytes = bytes, .size = sizeof bytes };
 	struct field_writer all = { .bytes = outer, .size = sizeof outer };
-	unsigned long long user, system, started, resident;
-	unsigned parent;
-	char state;
+	char *words[STAT_WORDS];
 	snprintf(path, sizeof path, "/proc/%.20s/stat", pid);
 	if (read_file(path, stat_text, sizeof stat_text) <= 0 || stat(path, &info) < 0)
 		return;
 	char *begin = strchr(stat_text, '('), *end = strrchr(stat_text, ')');
-	if (!begin || !end ||
-	    sscanf(end + 1, " %c %u %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d %*d %llu %*u %llu", &state, &parent, &user,
-		   &system, &started, &resident) != 6 ||
-	    parent == KERNEL_THREADS_PARENT || atoi(pid) == KERNEL_THREADS_PARENT)
+	if (!begin || !end || words_split(end + 1, " \n", words, STAT_WORDS) < STAT_WORDS)
+		return;
+	uint64_t parent = words_number(words[STAT_PARENT]);
+	if (parent == KERNEL_THREADS_PARENT || words_number(pid) == KERNEL_THREADS_PARENT)
 		return;
 	*end = 0;
-	field_put_number(&one, TAG_PID, strtoull(pid, NULL, 10));
+	field_put_number(&one, TAG_PID, words_number(pid));
 	field_put_number(&one, TAG_PARENT, parent);
 	field_put_text(&one, TAG_FILE_NAME, begin + 1);
-	field_put(&one, TAG_STATE, &state, 1);
+	field_put(&one, TAG_STATE, words[STAT_STATE], 1);
 	field_put_number(&one, TAG_FILE_UID, info.st_uid);
-	field_put_number(&one, TAG_CPU_USER_MS, user * MS_PER_TICK);
-	field_put_number(&one, TAG_CPU_SYSTEM_MS, system * MS_PER_TICK);
-	field_put_number(&one, TAG_RESIDENT, resident * (unsigned long long)page_bytes);
-	field_put_number(&one, TAG_UPTIME_MS, started * MS_PER_TICK);
+	field_put_number(&one, TAG_CPU_USER_MS, words_number(words[STAT_USER]) * MS_PER_TICK);
+	field_put_number(&one, TAG_CPU_SYSTEM_MS, words_number(words[STAT_SYSTEM]) * MS_PER_TICK);
+	field_put_number(&one, TAG_RESIDENT, words_number(words[STAT_RESIDENT]) * (uint64_t)page_bytes);
+	field_put_number(&one, TAG_UPTIME_MS, words_number(words[STAT_STARTED]) * MS_PER_TICK);
 	snprintf(path, sizeof path, "/proc/%.20s/cmdline", pid);
 	ssize_t length = read_file(path, command, sizeof command);
 	for (ssize_t i = 0; i + 1 < length; i++)

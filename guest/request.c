@@ -1,6 +1,5 @@
 #include "request.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <sys/sysinfo.h>
 #include <time.h>
@@ -8,20 +7,17 @@
 #include "fields.h"
 #include "io.h"
 #include "power.h"
+#include "words.h"
 
 #define NS_PER_S 1000000000ULL
 #define LOAD_SCALE 65536
 
 static uint64_t available_memory(void)
 {
+	static const char name[] = "MemAvailable:";
 	char text[2048];
-	unsigned long long kib = 0;
-	if (read_file("/proc/meminfo", text, sizeof text) > 0) {
-		const char *line = strstr(text, "MemAvailable:");
-		if (line)
-			sscanf(line, "MemAvailable: %llu", &kib);
-	}
-	return kib * 1024;
+	const char *line = read_file("/proc/meminfo", text, sizeof text) > 0 ? strstr(text, name) : NULL;
+	return line ? words_number(line + strlen(name)) * 1024 : 0;
 }
 
 static void answer_health(struct field_writer *writer)

@@ -262,14 +262,16 @@ int session_send(char **arguments)
 
 int session_control(char **arguments)
 {
-	unsigned columns, rows;
 	const char *verb = arguments[2], *value = arguments[3];
+	char *rest;
+	/* "80x24", where it is a size. */
+	unsigned long columns = strtoul(value, &rest, 10), rows = *rest == 'x' ? strtoul(rest + 1, NULL, 10) : 0;
 	int fd = connect_session(arguments);
 	if (strcmp(verb, "info") == 0)
 		ask(fd, SESSION_INFO, 0, 0);
 	else if (strcmp(verb, "signal") == 0)
 		ask(fd, SESSION_SIGNAL, TAG_SIGNAL, strtoull(value, NULL, 10));
-	else if (strcmp(verb, "resize") == 0 && sscanf(value, "%5ux%5u", &columns, &rows) == 2)
+	else if (strcmp(verb, "resize") == 0 && rows > 0)
 		ask(fd, SESSION_RESIZE, TAG_TERMINAL, (columns & 0xffff) | (rows & 0xffff) << 16);
 	else if (strcmp(verb, "eof") == 0)
 		ask(fd, SESSION_EOF, 0, 0);

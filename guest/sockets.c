@@ -12,17 +12,21 @@
 #include "io.h"
 #include "program.h"
 #include "protocol.h"
+#include "words.h"
 
 #define MAX_SOCKETS 1024
 #define TCP_STATE_LISTEN 0x0a
 #define UDP_STATE_UNCONNECTED 0x07
+
+/* Words of a line of /proc/net/tcp and its like, addresses and ports apart. */
+enum { TABLE_ADDRESS = 1, TABLE_PORT = 2, TABLE_STATE = 5, TABLE_UID = 11, TABLE_INODE = 13, TABLE_WORDS = 14 };
 
 static struct socket {
 	const char *protocol;
 	char address[INET6_ADDRSTRLEN];
 	unsigned port;
 	unsigned uid;
-	unsigned long inode;
+	uint64_t inode;
 	/* 0: nobody that can be seen. */
 	int pid;
 	char process[64];
@@ -43,24 +47,26 @@ static bool parse_address(const char *hex, bool is_v6, char *text)
 
 static void read_table(const char *path, const char *protocol, unsigned wanted_state, bool is_v6)
 {
-	char line[512];
+	char line[512], *words[TABLE_WORDS];
 	FILE *file = fopen(path, "re");
 	while (file && socket_count < MAX_SOCKETS && fgets(line, sizeof line, file)) {
-		char hex[33] = "";
-		unsigned state;
 		struct socket *one = &sockets[socket_count];
-		if (sscanf(line, " %*d: %32[0-9A-F]:%x %*[0-9A-F]:%*x %x %*s %*s %*s %u %*s %lu", hex, &one->port, &state, &one->uid, &one->inode) != 5)
+		if (words_split(line, " :\n", words, TABLE_WORDS) < TABLE_WORDS || strtoul(words[TABLE_STATE], NULL, 16) != wanted_state)
 			continue;
-		if (state != wanted_state || strlen(hex) != (is_v6 ? 32 : 8) || !parse_address(hex, is_v6, one->address))
+		const char *hex = words[TABLE_ADDRESS];
+		if (strlen(hex) != (is_v6 ? 32 : 8) || !parse_address(hex, is_v6, one->address))
 			continue;
 		one->protocol = protocol;
+		one->port = (unsigned)strtoul(words[TABLE_PORT], NULL, 16);
+		one->uid = (unsigned)words_number(words[TABLE_UID]);
+		one->inode = words_number(words[TABLE_INODE]);
 		socket_count++;
 	}
 	if (file)
 		fclose(file);
 }
 
-static void note_owner(unsigned long inode, const char *pid)
+static void note_owner(uint64_t inode, const char *pid)
 {
 	char path[64];
 	for (int i = 0; i < socket_count; i++) {
@@ -78,7 +84,6 @@ static void note_owner(unsigned long inode, const char *pid)
 static void look_into(const char *pid)
 {
 	char path[320], target[64];
-	unsigned long inode;
 	struct dirent *entry;
 	format_path(path, sizeof path, "/proc/%.20s/fd", pid);
 	DIR *folder = opendir(path);
@@ -87,8 +92,8 @@ static void look_into(const char *pid)
 		if (length <= 0)
 			continue;
 		target[length] = 0;
-		if (sscanf(target, "socket:[%lu]", &inode) == 1)
-			note_owner(inode, pid);
+		if (strncmp(target, "socket:[", 8) == 0)
+			note_owner(words_number(target + 8), pid);
 	}
 	if (folder)
 		closedir(folder);

@@ -11,6 +11,7 @@
 #include "paths.h"
 #include "program.h"
 #include "protocol.h"
+#include "words.h"
 
 #define SECTOR_BYTES 512
 /* USER_HZ, the unit of /proc/stat, is the same on every machine. */
@@ -21,18 +22,22 @@
 static uint8_t bytes[32768];
 static struct field_writer writer = { .bytes = bytes, .size = sizeof bytes };
 
+static void put_time(uint16_t tag, uint64_t ticks)
+{
+	field_put_number(&writer, tag, ticks * MS_PER_TICK);
+}
+
 static void put_cpu(void)
 {
-	char line[512];
-	unsigned long long user, nice, system, idle, iowait, irq, softirq, steal;
+	enum { USER = 1, NICE, SYSTEM, IDLE, IOWAIT, IRQ, SOFTIRQ, STEAL, WORDS };
+	char line[512], *words[WORDS];
 	FILE *file = fopen("/proc/stat", "re");
-	if (file && fgets(line, sizeof line, file) &&
-	    sscanf(line, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &user, &nice, &system, &idle, &iowait, &irq, &softirq, &steal) == 8) {
-		field_put_number(&writer, TAG_CPU_USER_MS, (user + nice) * MS_PER_TICK);
-		field_put_number(&writer, TAG_CPU_SYSTEM_MS, (system + irq + softirq) * MS_PER_TICK);
-		field_put_number(&writer, TAG_CPU_IDLE_MS, idle * MS_PER_TICK);
-		field_put_number(&writer, TAG_CPU_IOWAIT_MS, iowait * MS_PER_TICK);
-		field_put_number(&writer, TAG_CPU_STEAL_MS, steal * MS_PER_TICK);
+	if (file && fgets(line, sizeof line, file) && words_split(line, " \n", words, WORDS) == WORDS) {
+		put_time(TAG_CPU_USER_MS, words_number(words[USER]) + words_number(words[NICE]));
+		put_time(TAG_CPU_SYSTEM_MS, words_number(words[SYSTEM]) + words_number(words[IRQ]) + words_number(words[SOFTIRQ]));
+		put_time(TAG_CPU_IDLE_MS, words_number(words[IDLE]));
+		put_time(TAG_CPU_IOWAIT_MS, words_number(words[IOWAIT]));
+		put_time(TAG_CPU_STEAL_MS, words_number(words[STEAL]));
 	}
 	if (file)
 		fclose(file);
@@ -48,15 +53,14 @@ static void put_memory(void)
 		{ "MemTotal:", TAG_MEMORY_TOTAL },	{ "MemAvailable:", TAG_MEMORY_AVAILABLE }, { "MemFree:", TAG_MEMORY_FREE },
 		{ "Cached:", TAG_MEMORY_CACHED },	{ "SwapTotal:", TAG_SWAP_TOTAL },	   { "SwapFree:", TAG_SWAP_FREE },
 	};
-	char line[256], name[64];
-	unsigned long long kib;
+	char line[256], *words[2];
 	FILE *file = fopen("/proc/meminfo", "re");
 	while (file && fgets(line, sizeof line, file)) {
-		if (sscanf(line, "%63s %llu", name, &kib) != 2)
+		if (words_split(line, " \n", words, 2) < 2)
 			continue;
 		for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
-			if (strcmp(name, wanted[i].name) == 0)
-				field_put_number(&writer, wanted[i].tag, kib * 1024);
+			if (strcmp(words[0], wanted[i].name) == 0)
+				field_put_number(&writer, wanted[i].tag, words_number(words[1]) * 1024);
 		}
 	}
 	if (file)
@@ -76,20 +80,19 @@ static void put_space(void)
 
 static void put_disks(void)
 {
-	char line[512], name[64];
-	unsigned long long reads, read_sectors, writes, written_sectors;
+	enum { NAME = 2, READS = 3, READ_SECTORS = 5, WRITES = 7, WRITTEN_SECTORS = 9, WORDS };
+	char line[512], *words[WORDS];
 	FILE *file = fopen("/proc/diskstats", "re");
 	for (int count = 0; file && count < MAX_ENTRIES && fgets(line, sizeof line, file);) {
 		uint8_t inner[256];
 		struct field_writer one = { .bytes = inner, .size = sizeof inner };
-		if (sscanf(line, "%*d %*d %63s %llu %*u %llu %*u %llu %*u %llu", name, &reads, &read_sectors, &writes, &written_sectors) != 5 ||
-		    strncmp(name, "loop", 4) == 0 || strncmp(name, "ram", 3) == 0)
+		if (words_split(line, " \n", words, WORDS) < WORDS || strncmp(words[NAME], "loop", 4) == 0 || strncmp(words[NAME], "ram", 3) == 0)
 			continue;
-		field_put_text(&one, TAG_FILE_NAME, name);
-		field_put_number(&one, TAG_READ_BYTES, read_sectors * SECTOR_BYTES);
-		field_put_number(&one, TAG_READ_COUNT, reads);
-		field_put_number(&one, TAG_WRITE_BYTES, written_sectors * SECTOR_BYTES);
-		field_put_number(&one, TAG_WRITE_COUNT, writes);
+		field_put_text(&one, TAG_FILE_NAME, words[NAME]);
+		field_put_number(&one, TAG_READ_BYTES, words_number(words[READ_SECTORS]) * SECTOR_BYTES);
+		field_put_number(&one, TAG_READ_COUNT, words_number(words[READS]));
+		field_put_number(&one, TAG_WRITE_BYTES, words_number(words[WRITTEN_SECTORS]) * SECTOR_BYTES);
+		field_put_number(&one, TAG_WRITE_COUNT, words_number(words[WRITES]));
 		field_put(&writer, TAG_DISK, inner, one.length);
 		count++;
 	}
@@ -99,22 +102,22 @@ static void put_disks(void)
 
 static void put_interfaces(void)
 {
-	char line[512], name[64];
-	unsigned long long in_bytes, in_packets, in_errors, in_dropped, out_bytes, out_packets, out_errors, out_dropped;
+	enum { NAME, IN_BYTES, IN_PACKETS, IN_ERRORS, IN_DROPPED, OUT_BYTES = 9, OUT_PACKETS, OUT_ERRORS, OUT_DROPPED, WORDS };
+	char line[512], *words[WORDS];
 	FILE *file = fopen("/proc/net/dev", "re");
 	for (int count = 0; file && count < MAX_ENTRIES && fgets(line, sizeof line, file);) {
 		uint8_t inner[256];
 		struct field_writer one = { .bytes = inner, .size = sizeof inner };
-		if (sscanf(line, " %63[^: ]: %llu %llu %llu %llu %*u %*u %*u %*u %llu %llu %llu %llu", name, &in_bytes, &in_packets, &in_errors,
-			   &in_dropped, &out_bytes, &out_packets, &out_errors, &out_dropped) != 9)
+		/* Two lines of titles come first. */
+		if (strchr(line, '|') || words_split(line, " :\n", words, WORDS) < WORDS)
 			continue;
-		field_put_text(&one, TAG_FILE_NAME, name);
-		field_put_number(&one, TAG_READ_BYTES, in_bytes);
-		field_put_number(&one, TAG_READ_COUNT, in_packets);
-		field_put_number(&one, TAG_READ_LOST, in_errors + in_dropped);
-		field_put_number(&one, TAG_WRITE_BYTES, out_bytes);
-		field_put_number(&one, TAG_WRITE_COUNT, out_packets);
-		field_put_number(&one, TAG_WRITE_LOST, out_errors + out_dropped);
+		field_put_text(&one, TAG_FILE_NAME, words[NAME]);
+		field_put_number(&one, TAG_READ_BYTES, words_number(words[IN_BYTES]));
+		field_put_number(&one, TAG_READ_COUNT, words_number(words[IN_PACKETS]));
+		field_put_number(&one, TAG_READ_LOST, words_number(words[IN_ERRORS]) + words_number(words[IN_DROPPED]));
+		field_put_number(&one, TAG_WRITE_BYTES, words_number(words[OUT_BYTES]));
+		field_put_number(&one, TAG_WRITE_COUNT, words_number(words[OUT_PACKETS]));
+		field_put_number(&one, TAG_WRITE_LOST, words_number(words[OUT_ERRORS]) + words_number(words[OUT_DROPPED]));
 		field_put(&writer, TAG_INTERFACE, inner, one.length);
 		count++;
 	}
