@@ -67,13 +67,6 @@ static void execute(const struct launch *launch)
 	errno = error;
 }
 
-static _Noreturn void give_up(int report, enum stage stage)
-{
-	struct failure failure = { .stage = stage, .error = errno };
-	write_all(report, &failure, sizeof failure);
-	_exit(127);
-}
-
 static void reset_signals(void)
 {
 	sigset_t none;
@@ -83,44 +76,42 @@ static void reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static _Noreturn void run_child(const struct launch *launch, int report)
+/* Gives where it failed, with errno; the program that runs instead gives nothing. */
+static enum stage run_child(const struct launch *launch)
 {
 	reset_signals();
 	if (setsid() < 0 || (launch->is_terminal && ioctl(launch->fds[CHANNEL_IN], TIOCSCTTY, 0) < 0))
-		give_up(report, STAGE_SESSION);
+		return STAGE_SESSION;
 	for (int channel = 0; channel < CHANNELS; channel++) {
 		if (dup2(launch->fds[channel], channel) < 0)
-			give_up(report, STAGE_SESSION);
+			return STAGE_SESSION;
 	}
 	struct rlimit files = { .rlim_cur = OPEN_FILES_SOFT, .rlim_max = OPEN_FILES_HARD };
 	setrlimit(RLIMIT_NOFILE, &files);
 	write_knob("/proc/self/oom_score_adj", "0");
 	umask(022);
 	if (!become(&launch->account))
-		give_up(report, STAGE_USER);
+		return STAGE_USER;
 	if (chdir(launch->cwd) < 0)
-		give_up(report, STAGE_CWD);
+		return STAGE_CWD;
 	execute(launch);
-	give_up(report, STAGE_EXEC);
+	return STAGE_EXEC;
 }
 
+/*
+ * The child has this memory to itself until its program runs or it ends: no page is copied, and what it
+ * writes into `failure` is read here. It is reaped like any other.
+ */
 pid_t spawn(const struct launch *launch, struct failure *failure)
 {
-	int report[2];
 	*failure = (struct failure){ .stage = STAGE_SESSION };
-	if (pipe2(report, O_CLOEXEC) < 0) {
+	pid_t pid = vfork();
+	if (pid == 0) {
+		failure->stage = run_child(launch);
 		failure->error = errno;
-		return -1;
+		_exit(127);
 	}
-	pid_t pid = fork();
-	if (pid == 0)
-		run_child(launch, report[1]);
-	failure->error = errno;
-	close(report[1]);
-	ssize_t count = 0;
-	while (pid > 0 && (count = read(report[0], failure, sizeof *failure)) < 0 && errno == EINTR) {
-	}
-	close(report[0]);
-	/* A child that failed is reaped like any other. */
-	return count == (ssize_t)sizeof *failure ? -1 : pid;
+	if (pid < 0)
+		failure->error = errno;
+	return failure->error ? -1 : pid;
 }
