@@ -2,7 +2,7 @@
  * Commands in a machine that runs: how much longer `banger vm exec VM -- true` takes than fork and exec
  * in the machine itself; many of them; and what of the raw virtio-serial port a command's output gets.
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Agent, connectAgent } from "#guest/agent.ts";
@@ -12,7 +12,7 @@ import { busyboxRoot, makeDisk } from "#test/guest-disk.ts";
 import { guestKernel } from "#test/guest-kernel.ts";
 import { startGuestMachine } from "#test/guest-machine.ts";
 import { install } from "#test/installation.ts";
-import { printRatio, race } from "./measure.ts";
+import { printRatio, program, race } from "./measure.ts";
 
 const ROUNDS = 15;
 const FORKS = 50;
@@ -87,30 +87,44 @@ async function throughput(): Promise<void> {
     if (wanted <= 0) arrived.resolve();
   });
   const dd = ["dd", "if=/dev/zero", "bs=64k", `count=${OUTPUT_BYTES / 65_536}`];
-  const quarter = [...dd.slice(0, -1), `count=${OUTPUT_BYTES / 4 / 65_536}`];
-  const [port_ms = 1, exec_ms = 1] = await race(
+  const throughPort = async (argv: string[]) => {
+    wanted = OUTPUT_BYTES;
+    arrived = Promise.withResolvers();
+    await Promise.all([agent.run(argv), arrived.promise]);
+  };
+  await agent.files.writeFile("/tmp/pipe-to-port", await buildPipeToPort(folder), { mode: 0o755 });
+  const [port_ms = 1, exec_ms = 1, most_ms = 1] = await race(
     [
       {
         name: "dd to the raw virtio-serial port",
-        run: async () => {
-          wanted = OUTPUT_BYTES;
-          arrived = Promise.withResolvers();
-          await Promise.all([agent.run([...dd, `of=/dev/${port}`]), arrived.promise]);
-        },
+        run: () => throughPort([...dd, `of=/dev/${port}`]),
       },
       { name: "dd to stdout, through exec", run: () => drain(agent, dd) },
       // What any capture of a command's output takes: under emulation a pipe costs more than the port.
       {
-        name: "a quarter of it through a pipe in the machine, for comparison",
-        run: () => agent.run(["sh", "-c", `${quarter.join(" ")} | dd of=/dev/null bs=64k`]),
+        name: "dd to a pipe, and from there to the raw port by a program that does nothing else",
+        run: () => throughPort(["/tmp/pipe-to-port", `/dev/${port}`, ...dd]),
+      },
+      {
+        name: "dd to a pipe whose reader throws it away",
+        run: () => agent.run(["sh", "-c", `${dd.join(" ")} | dd of=/dev/null bs=1M`]),
       },
     ],
-    5,
+    9,
   );
   printRatio("exec / raw port, in bytes per second", port_ms / exec_ms, "at least 0.6");
+  printRatio("the most that a pipe allows / raw port", port_ms / most_ms, "none");
+  printRatio("exec / the most that a pipe allows", most_ms / exec_ms, "none");
   agent.close();
   socket.destroy();
   rmSync(folder, { recursive: true, force: true });
+}
+
+async function buildPipeToPort(folder: string): Promise<Uint8Array> {
+  const file = join(folder, "pipe-to-port");
+  const source = join(import.meta.dir, "pipe-to-port.c");
+  await program("musl-gcc", "-std=c11", "-O2", "-static", "-s", source, "-o", file);
+  return readFileSync(file);
 }
 
 async function runIn(agent: Agent, script: string): Promise<string> {

@@ -19,7 +19,7 @@
 #define MAX_ARGUMENTS 4096
 #define MAX_ENV 1024
 #define MAX_DEFAULT_ENV_BYTES (64 * 1024)
-#define PIPE_BYTES (256 * 1024)
+#define PIPE_BYTES (1024 * 1024)
 
 #ifndef TIOCGPTPEER
 #define TIOCGPTPEER _IO('T', 0x41)

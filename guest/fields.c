@@ -127,3 +127,11 @@ void field_put_number(struct field_writer *writer, uint16_t tag, uint64_t number
 		bytes[i] = (uint8_t)(number >> (8 * i));
 	field_put(writer, tag, bytes, sizeof bytes);
 }
+
+void store_header(uint8_t *bytes, uint8_t type, uint8_t flags, uint32_t stream, size_t length)
+{
+	bytes[0] = type;
+	bytes[1] = flags;
+	store16(bytes + 2, (uint16_t)length);
+	store32(bytes + 4, stream);
+}

@@ -55,4 +55,7 @@ uint32_t load32(const uint8_t *bytes);
 void store16(uint8_t *bytes, uint16_t number);
 void store32(uint8_t *bytes, uint32_t number);
 
+/* The HEADER_BYTES that a frame begins with. */
+void store_header(uint8_t *bytes, uint8_t type, uint8_t flags, uint32_t stream, size_t length);
+
 #endif

@@ -17,7 +17,8 @@ void link_attach(struct link *link, int fd)
 	link->synced = false;
 	link->lost = false;
 	link->in_start = link->in_end = 0;
-	link->out_start = link->out_end = 0;
+	link_drop_output(link);
+	link->lane.is_refused = false;
 	/* Tells a host in the middle of a connection that this agent knows nothing of it. */
 	link_send(link, FRAME_BEACON, 0, 0, NULL, 0);
 }
@@ -29,12 +30,13 @@ void link_detach(struct link *link)
 	link->fd = -1;
 	link->synced = false;
 	link->in_start = link->in_end = 0;
-	link->out_start = link->out_end = 0;
+	link_drop_output(link);
 }
 
 void link_drop_output(struct link *link)
 {
 	link->out_start = link->out_end = 0;
+	lane_close(&link->lane);
 }
 
 bool link_read(struct link *link)
@@ -126,15 +128,23 @@ bool link_next(struct link *link, struct frame *frame)
 	}
 }
 
+/* What is before the lane, then the lane, then what came after it. */
+static ssize_t flush_some(struct link *link)
+{
+	size_t end = link->lane.length > 0 ? link->lane_at : link->out_end;
+	if (link->out_start == end)
+		return lane_send(&link->lane, link->fd);
+	ssize_t count = write(link->fd, link->out + link->out_start, end - link->out_start);
+	if (count > 0)
+		link->out_start += (size_t)count;
+	return count;
+}
+
 void link_flush(struct link *link)
 {
-	while (link->writable && link->out_start < link->out_end) {
-		ssize_t count = write(link->fd, link->out + link->out_start, link->out_end - link->out_start);
-		if (count >= 0) {
-			link->out_start += (size_t)count;
-			continue;
-		}
-		if (errno == EINTR)
+	while (link->writable && !link->lane.is_broken && link_has_output(link)) {
+		ssize_t count = flush_some(link);
+		if (count >= 0 || errno == EINTR)
 			continue;
 		link->writable = false;
 		/* A pipe that is broken for good is found out by reading it. */
@@ -142,7 +152,16 @@ void link_flush(struct link *link)
 			link->readable = true;
 	}
 	if (link->out_start == link->out_end)
-		link->out_start = link->out_end = 0;
+		link->out_start = link->out_end = link->lane_at = 0;
+	if (link->lane.is_broken) {
+		out_of_step(link);
+		link->readable = true;
+	}
+}
+
+bool link_has_output(const struct link *link)
+{
+	return link->out_start < link->out_end || link->lane.length > 0;
 }
 
 /*
@@ -155,6 +174,7 @@ static size_t compact(struct link *link, size_t wanted, bool is_urgent)
 	if (is_short && (is_urgent || link->out_end - link->out_start <= MAX_MOVED_BYTES)) {
 		memmove(link->out, link->out + link->out_start, link->out_end - link->out_start);
 		link->out_end -= link->out_start;
+		link->lane_at -= link->out_start;
 		link->out_start = 0;
 	}
 	return LINK_OUT_BYTES - link->out_end;
@@ -169,10 +189,7 @@ bool link_has_room(struct link *link, size_t payload)
 static void commit(struct link *link, uint8_t type, uint8_t flags, uint32_t stream, size_t length)
 {
 	uint8_t *header = link->out + link->out_end;
-	header[0] = type;
-	header[1] = flags;
-	store16(header + 2, (uint16_t)length);
-	store32(header + 4, stream);
+	store_header(header, type, flags, stream, length);
 	header[HEADER_BYTES + length] = TRAILER;
 	link->out_end += HEADER_BYTES + length + 1;
 }
@@ -213,4 +230,14 @@ void link_commit_batch(struct link *link, uint8_t flags, uint32_t stream, size_t
 		commit(link, FRAME_DATA, flags, stream, piece);
 		length -= piece;
 	}
+}
+
+size_t link_pass(struct link *link, uint8_t flags, uint32_t stream, int pipe, uint64_t wanted)
+{
+	if (link->fd < 0 || !link->synced || link->lane.length > 0)
+		return 0;
+	link->lane_at = link->out_end;
+	size_t passed = lane_fill(&link->lane, link->fd, pipe, wanted, flags, stream);
+	link->has_passed |= passed > 0;
+	return passed;
 }

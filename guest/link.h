@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "lane.h"
 #include "protocol.h"
 
 #define LINK_IN_BYTES (128 * 1024)
@@ -39,6 +40,11 @@ struct link {
 	size_t in_end;
 	size_t out_start;
 	size_t out_end;
+	/* Its frames go out once out_start is here. */
+	size_t lane_at;
+	struct lane lane;
+	/* Much was passed on since the owner looked last. */
+	bool has_passed;
 	uint8_t in[LINK_IN_BYTES];
 	uint8_t out[LINK_OUT_BYTES];
 };
@@ -55,7 +61,7 @@ bool link_read(struct link *link);
 /* The next whole frame in the input, valid until the next call of link_read. False if there is none. */
 bool link_next(struct link *link, struct frame *frame);
 
-/* Writes what the pipe takes. */
+/* Writes what the pipe takes. When that fails for good, `readable` is set: reading finds out. */
 void link_flush(struct link *link);
 
 /* Room for a control frame of this payload. */
@@ -73,5 +79,11 @@ bool link_send(struct link *link, uint8_t type, uint8_t flags, uint32_t stream, 
  */
 int link_reserve(struct link *link, uint64_t wanted, struct iovec places[LINK_MAX_BATCH]);
 void link_commit_batch(struct link *link, uint8_t flags, uint32_t stream, size_t length);
+
+/* Queues much of what waits in a pipe without copying it; gives how much. 0 where it has to be read. */
+size_t link_pass(struct link *link, uint8_t flags, uint32_t stream, int pipe, uint64_t wanted);
+
+/* Whether something waits to be written. */
+bool link_has_output(const struct link *link);
 
 #endif

@@ -128,6 +128,12 @@ static bool pump_output(struct stream *stream, enum channel channel, struct link
 		return false;
 	if (stream->send_credit == 0)
 		return is_over(stream, out) && end_output(out);
+	if (stream->kind == KIND_EXEC && !stream->is_terminal) {
+		size_t passed = link_pass(link, (uint8_t)channel, stream->id, out->fd, stream->send_credit);
+		stream->send_credit -= passed;
+		if (passed > 0)
+			return true;
+	}
 	/* Much at once: every wake-up of the writer costs more than the bytes do. */
 	struct iovec places[LINK_MAX_BATCH];
 	int place_count = link_reserve(link, stream->send_credit, places);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -119,8 +120,12 @@ static bool pump(void)
 		}
 		if (agent.link.fd >= 0)
 			link_flush(&agent.link);
-		if (!moved)
+		if (!moved && !agent.link.readable)
 			return false;
+		/* Who writes much is let to write more of it: each change between the two costs more than the bytes. */
+		if (agent.link.has_passed)
+			sched_yield();
+		agent.link.has_passed = false;
 	}
 	return moved;
 }
@@ -202,7 +207,7 @@ static void power_off_when_told(void)
 {
 	uint64_t until = uptime_ms() + FAREWELL_MS;
 	struct watch_event events[EVENTS_PER_WAIT];
-	while (agent.link.fd >= 0 && agent.link.synced && agent.link.out_start < agent.link.out_end && uptime_ms() < until) {
+	while (agent.link.fd >= 0 && agent.link.synced && link_has_output(&agent.link) && uptime_ms() < until) {
 		int count = watch_wait(events, EVENTS_PER_WAIT, 50);
 		for (int i = 0; i < count; i++) {
 			if (events[i].watch.role == WATCH_LINK && events[i].events & EPOLLOUT)

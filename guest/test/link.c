@@ -189,10 +189,82 @@ static void test_output(void)
 	disconnect();
 }
 
+/* The host's end as a link of its own, so that what it reads is cut into frames by the code under test. */
+static void expect_frames(uint64_t passed, uint64_t in_round)
+{
+	static struct link reader;
+	static uint8_t next_byte;
+	struct frame frame;
+	reader.fd = host;
+	reader.synced = true;
+	uint64_t found = 0;
+	bool has_begun = false, has_ended = false;
+	while (!has_ended) {
+		link_flush(&link_under_test);
+		link_under_test.writable = true;
+		CHECK(link_read(&reader));
+		while (link_next(&reader, &frame)) {
+			if (frame.type == FRAME_CREDIT) {
+				CHECK(!has_begun);
+				has_begun = true;
+			} else if (frame.type == FRAME_EOF) {
+				has_ended = true;
+			} else {
+				CHECK(frame.type == FRAME_DATA && frame.flags == 2 && frame.stream == in_round && has_begun && !has_ended);
+				for (size_t i = 0; i < frame.length; i++)
+					CHECK(frame.payload[i] == next_byte++);
+				found += frame.length;
+			}
+		}
+	}
+	CHECK(found == passed);
+	CHECK(!link_has_output(&link_under_test));
+}
+
+/* Much in a pipe comes out whole, in its order and between what was sent before and after it; little is left to be read. */
+static void test_pass(void)
+{
+	static uint8_t bytes[300000];
+	static uint8_t next_byte;
+	int pair[2];
+	CHECK(pipe2(pair, O_NONBLOCK) == 0 && fcntl(pair[1], F_SETPIPE_SZ, 1 << 20) >= 1 << 20);
+	connect_pair();
+	link_under_test.synced = true;
+	link_drop_output(&link_under_test);
+	for (uint32_t round = 1; round <= 50; round++) {
+		size_t length = 65536 + next_random() % (sizeof bytes - 65536);
+		for (size_t i = 0; i < length; i++)
+			bytes[i] = next_byte++;
+		/* Written in pieces, the pipe holds pages that are full and pages that are not. */
+		for (size_t at = 0, piece; at < length; at += piece) {
+			piece = 1 + next_random() % 20000;
+			piece = piece < length - at ? piece : length - at;
+			CHECK(write(pair[1], bytes + at, piece) == (ssize_t)piece);
+		}
+		size_t wanted = 65536 + next_random() % (2 * length);
+		CHECK(link_send(&link_under_test, FRAME_CREDIT, 0, 1, NULL, 0));
+		size_t passed = link_pass(&link_under_test, 2, round, pair[0], wanted);
+		CHECK(passed > 0 && passed <= length && passed <= wanted);
+		CHECK(link_pass(&link_under_test, 2, round, pair[0], wanted) == 0);
+		CHECK(link_send(&link_under_test, FRAME_EOF, 0, 1, NULL, 0));
+		expect_frames(passed, round);
+		ssize_t left = read(pair[0], bytes, sizeof bytes);
+		CHECK(passed == length ? left < 0 : left == (ssize_t)(length - passed));
+		for (ssize_t i = 0; i < left; i++)
+			next_byte--;
+	}
+	CHECK(write(pair[1], bytes, 65535) == 65535);
+	CHECK(link_pass(&link_under_test, 2, 1, pair[0], sizeof bytes) == 0);
+	close(pair[0]);
+	close(pair[1]);
+	disconnect();
+}
+
 void test_link(void)
 {
 	test_half_frames();
 	test_sync_in_data();
 	test_noise();
 	test_output();
+	test_pass();
 }

@@ -2,7 +2,7 @@
 
 export const EXEC_PATH = "/v1/exec";
 export const EXEC_PROTOCOL = "banger.exec.v1";
-export const INITIAL_CREDIT_BYTES = 256 * 1024;
+export const INITIAL_CREDIT_BYTES = 1024 * 1024;
 /** The largest message either side may send. */
 export const EXEC_MESSAGE_MAX_BYTES = 1024 * 1024;
 export const STDOUT_TAG = 1;

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { getLogger } from "@logtape/logtape";
 import type { ExecRequest } from "#api/exec.ts";
+import { INITIAL_CREDIT_BYTES } from "#api/exec-constants.ts";
 import type { VmHealth } from "#api/health.ts";
 import type { MachineEvent, RepairStep } from "#api/system.ts";
 import type { Vm, VmCreate, VmExit } from "#api/vm.ts";
@@ -223,7 +224,11 @@ export class VmService {
     } = {},
   ): Promise<ExecStream> {
     const { agent, command, use } = await this.prepareExec(ref, request, options);
-    const stream = await agent.exec(command, options.signal ? { signal: options.signal } : {});
+    const stream = await agent.exec(
+      // As much as a client takes before it grants more, and no more than that.
+      { ...command, window_bytes: INITIAL_CREDIT_BYTES },
+      options.signal ? { signal: options.signal } : {},
+    );
     use.holdUntil(stream.exited);
     return stream;
   }
