@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import { shortDigest } from "#base/digest.ts";
 import { BangerError, messageOf, throwIfAborted } from "#base/error.ts";
-import { KiB } from "#base/size.ts";
+import { KiB, MiB } from "#base/size.ts";
 import type { Layer } from "#oci/layer.ts";
 
 /** In Bun, and not yet in the Node types that it is checked with. */
@@ -12,6 +12,8 @@ declare module "node:zlib" {
 }
 
 const CHUNK_BYTES = 512 * KiB;
+/** Compressed bytes that lie ready: without them the decompressor stands still while more are read and hashed. */
+const AHEAD_BYTES = 4 * MiB;
 
 export interface InflateOptions {
   signal?: AbortSignal | undefined;
@@ -83,10 +85,8 @@ async function* through(
   source: AsyncIterable<Uint8Array>,
   layer: Layer,
 ): AsyncGenerator<Uint8Array> {
-  const stream =
-    kind === "gzip"
-      ? createGunzip({ chunkSize: CHUNK_BYTES })
-      : createZstdDecompress({ chunkSize: CHUNK_BYTES });
+  const options = { chunkSize: CHUNK_BYTES, writableHighWaterMark: AHEAD_BYTES };
+  const stream = kind === "gzip" ? createGunzip(options) : createZstdDecompress(options);
   let sourceFailure: unknown;
   const fed = feed(stream, source).catch((error: unknown) => {
     sourceFailure = error;
