@@ -1,11 +1,12 @@
 /** The daemon's text messages on an exec WebSocket, read without a validator. */
 import type { ExecExit } from "#api/exec.ts";
+import type { DaemonVersion } from "#api/exec-constants.ts";
 import { BangerError, isErrorCode } from "#base/error.ts";
 import type { Progress } from "#base/progress.ts";
 
 export type ServerMessage =
   | { progress: Progress }
-  | { started: { vm: string } }
+  | { started: { vm: string; daemon?: DaemonVersion } }
   | { grant: number }
   | { exit: ExecExit }
   | { error: BangerError };
@@ -17,11 +18,17 @@ export function readServerMessage(text: string): ServerMessage {
   const message = fieldsOf(parseJson(text));
   const grant = message["grant"];
   if (typeof grant === "number" && Number.isSafeInteger(grant) && grant > 0) return { grant };
-  if (message["started"]) return { started: { vm: textOf(fieldsOf(message["started"])["vm"]) } };
+  if (message["started"]) return { started: readStarted(fieldsOf(message["started"])) };
   if (message["exit"]) return { exit: readExit(fieldsOf(message["exit"])) };
   if (message["error"]) return { error: readError(fieldsOf(message["error"])) };
   if (message["progress"]) return { progress: readProgress(fieldsOf(message["progress"])) };
   throw unreadable();
+}
+
+function readStarted({ vm, daemon }: Fields): { vm: string; daemon?: DaemonVersion } {
+  if (daemon === undefined) return { vm: textOf(vm) };
+  const { version, commit } = fieldsOf(daemon);
+  return { vm: textOf(vm), daemon: { version: textOf(version), commit: textOf(commit) } };
 }
 
 function readExit({ code, signal }: Fields): ExecExit {

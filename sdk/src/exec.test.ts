@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, setDefaultTimeout, test } from "bun:test";
+import { symlinkSync } from "node:fs";
 import { join } from "node:path";
 import type { ExecOpen } from "#api/exec.ts";
 import { INITIAL_CREDIT_BYTES } from "#api/exec-constants.ts";
@@ -166,6 +167,23 @@ test("no daemon is unavailable", async () => {
   const connection = openExec(join(daemon.folder, "missing.sock"), sh("true"));
   const error = await connection.started.catch((thrown) => thrown);
   expect(error).toMatchObject({ code: "unavailable" });
+});
+
+test("where nobody answers, openExec() has a daemon started, once", async () => {
+  const socket = join(daemon.folder, "late.sock");
+  const connection = openExec(socket, sh("exit 3"), {
+    revive: async () => symlinkSync(daemon.socket, socket),
+  });
+  expect(await connection.exited).toEqual({ code: 3 });
+  expect(daemon.opened).toHaveLength(1);
+  let calls = 0;
+  const revive = async () => calls++;
+  const failing = openExec(join(daemon.folder, "missing.sock"), sh("true"), { revive });
+  expect(await failing.exited.catch((thrown) => thrown)).toMatchObject({
+    code: "unavailable",
+    hint: "Start it with: banger daemon start",
+  });
+  expect(calls).toBe(1);
 });
 
 test("aborting ends the session in the daemon", async () => {

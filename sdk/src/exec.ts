@@ -4,6 +4,7 @@
  */
 import type { ExecClientMessage, ExecExit, ExecOpen, TerminalSize } from "#api/exec.ts";
 import {
+  type DaemonVersion,
   EXEC_PATH,
   EXEC_PROTOCOL,
   INITIAL_CREDIT_BYTES,
@@ -13,6 +14,7 @@ import {
 import { BangerError } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { readServerMessage } from "./exec-messages.ts";
+import { notRunning } from "./unreachable.ts";
 
 /** Of one message with stdin. */
 const STDIN_CHUNK_MAX_BYTES = 64 * 1024;
@@ -28,6 +30,10 @@ export interface ExecOptions {
   onStderr?: OnOutput;
   /** Of the time before the command runs: a pull, a boot. */
   onProgress?: OnProgress;
+  /** What the daemon is, once the command runs; an older one does not tell. */
+  onDaemon?: ((daemon: DaemonVersion) => void) | undefined;
+  /** Called when nobody answers at the socket. Nothing was asked for yet: once it resolves, that is tried anew. */
+  revive?: (() => Promise<unknown>) | undefined;
   /** Ends the connection; the daemon ends the command and, after `run`, removes the machine. */
   signal?: AbortSignal | undefined;
 }
@@ -57,9 +63,9 @@ export function openExec(
   started.promise.catch(() => {});
   exited.promise.catch(() => {});
 
-  const web = new WebSocket(`ws+unix://${socket}:${EXEC_PATH}`, EXEC_PROTOCOL);
-  web.binaryType = "arraybuffer";
-  const stdin = makeStdin(web);
+  let { revive } = options;
+  let web = dial(socket);
+  const stdin = makeStdin((data) => web.send(data));
   let isOver = false;
 
   function over(): void {
@@ -84,15 +90,18 @@ export function openExec(
   }
 
   const output = makeOutput(options, {
-    grant: (bytes) => send(web, { grant: bytes }),
+    grant: (bytes) => tell({ grant: bytes }),
     fail,
   });
 
   function control(text: string): void {
     const message = readServerMessage(text);
     if ("progress" in message) options.onProgress?.(message.progress);
-    else if ("started" in message) started.resolve(message.started.vm);
-    else if ("grant" in message) stdin.grant(message.grant);
+    else if ("started" in message) {
+      const { vm, daemon } = message.started;
+      if (daemon) options.onDaemon?.(daemon);
+      started.resolve(vm);
+    } else if ("grant" in message) stdin.grant(message.grant);
     else if ("error" in message) output.whenTaken(() => fail(message.error));
     else {
       output.whenTaken(() => {
@@ -103,8 +112,10 @@ export function openExec(
     }
   }
 
-  web.onopen = () => web.send(JSON.stringify(open));
-  web.onmessage = ({ data }: MessageEvent<string | ArrayBuffer>) => {
+  function tell(message: ExecClientMessage): void {
+    if (web.readyState === WebSocket.OPEN) web.send(JSON.stringify(message));
+  }
+  function receive({ data }: MessageEvent<string | ArrayBuffer>): void {
     if (isOver) return;
     try {
       if (typeof data === "string") control(data);
@@ -112,8 +123,8 @@ export function openExec(
     } catch (error) {
       fail(error);
     }
-  };
-  web.onclose = ({ reason }) => {
+  }
+  function closed({ reason }: CloseEvent): void {
     const cause = reason ? `: ${reason}` : "";
     output.whenTaken(() =>
       fail(
@@ -122,7 +133,31 @@ export function openExec(
         }),
       ),
     );
-  };
+  }
+  async function unanswered(): Promise<void> {
+    if (isOver) return;
+    const wake = revive;
+    // A daemon that was just started and does not answer is not started again.
+    revive = undefined;
+    try {
+      if (!wake) throw notRunning(socket);
+      await wake();
+      if (isOver) return;
+      web = dial(socket);
+      listen();
+    } catch (error) {
+      fail(error);
+    }
+  }
+  function listen(): void {
+    web.onmessage = receive;
+    web.onclose = () => void unanswered();
+    web.onopen = () => {
+      web.onclose = closed;
+      web.send(JSON.stringify(open));
+    };
+  }
+  listen();
   options.signal?.addEventListener("abort", onAbort, { once: true });
   if (options.signal?.aborted) onAbort();
 
@@ -130,19 +165,21 @@ export function openExec(
     started: started.promise,
     exited: exited.promise,
     writeStdin: stdin.write,
-    endStdin: stdin.end,
-    resize: (size) => send(web, { resize: size }),
-    signal: (name) => send(web, { signal: name }),
+    endStdin: () => stdin.end(() => tell({ eof: true })),
+    resize: (size) => tell({ resize: size }),
+    signal: (name) => tell({ signal: name }),
     close: () => fail(new BangerError("cancelled", "The connection was closed")),
   };
 }
 
-function send(web: WebSocket, message: ExecClientMessage): void {
-  if (web.readyState === WebSocket.OPEN) web.send(JSON.stringify(message));
+function dial(socket: string): WebSocket {
+  const web = new WebSocket(`ws+unix://${socket}:${EXEC_PATH}`, EXEC_PROTOCOL);
+  web.binaryType = "arraybuffer";
+  return web;
 }
 
 /** Stdin under the daemon's credit; without credit nothing is sent. */
-function makeStdin(web: WebSocket) {
+function makeStdin(send: (bytes: Uint8Array<ArrayBuffer>) => void) {
   let credit = 0;
   let isClosed = false;
   let more = Promise.withResolvers<void>();
@@ -153,7 +190,7 @@ function makeStdin(web: WebSocket) {
       while (credit === 0 && !isClosed) await more.promise;
       if (isClosed) return false;
       const length = Math.min(credit, bytes.length - at, STDIN_CHUNK_MAX_BYTES);
-      web.send(bytes.slice(at, at + length));
+      send(bytes.slice(at, at + length));
       credit -= length;
       at += length;
     }
@@ -172,9 +209,9 @@ function makeStdin(web: WebSocket) {
       queue = queue.then(() => push(bytes));
       return queue;
     },
-    end(): void {
+    end(tell: () => void): void {
       queue = queue.then((isOpen) => {
-        if (isOpen) send(web, { eof: true });
+        if (isOpen) tell();
         return isOpen;
       });
     },

@@ -7,3 +7,12 @@ export const INITIAL_CREDIT_BYTES = 1024 * 1024;
 export const EXEC_MESSAGE_MAX_BYTES = 1024 * 1024;
 export const STDOUT_TAG = 1;
 export const STDERR_TAG = 2;
+
+/** Answers with the DaemonVersion, before any other question and at no cost. */
+export const VERSION_PATH = "/version";
+
+/** As `banger version` has it. */
+export interface DaemonVersion {
+  version: string;
+  commit: string;
+}

@@ -15,6 +15,7 @@
  * client waits for the first `grant` before it sends stdin.
  */
 import { z } from "zod";
+import type { DaemonVersion } from "./exec-constants.ts";
 import { guestPath, guestUser } from "./file.ts";
 import { environment, vmCreate, vmRef } from "./vm.ts";
 
@@ -125,7 +126,7 @@ export type ExecExit = z.infer<typeof execExit>;
 export type ExecServerMessage =
   | { progress: { step: string; message: string; done?: number; total?: number; unit?: string } }
   /** The command runs (or the connection stands) from here on. */
-  | { started: { vm: string } }
+  | { started: { vm: string; daemon?: DaemonVersion } }
   | { grant: number }
   | { exit: ExecExit }
   | { error: { code: string; message: string; hint?: string } };

@@ -138,6 +138,8 @@ test("another version of the daemon is named, but not with -q", async () => {
   expect(stderr).toContain("the daemon is banger 9.9.9");
   expect(stderr).toContain("banger daemon restart");
   expect((await banger("vm", "list", "-q")).stderr).toBe("");
+  const exec = await banger("vm", "exec", "testbox", "--", "true");
+  expect(exec.stderr).toContain("the daemon is banger 9.9.9");
 });
 
 test("exec keeps the streams apart and passes the exit status on", async () => {

@@ -1,7 +1,9 @@
 /** The composition root: builds every part once and hands it what it stands on. */
 import { mkdirSync } from "node:fs";
 import { getLogger } from "@logtape/logtape";
+import type { DaemonVersion } from "#api/exec-constants.ts";
 import { sha256 } from "#base/digest.ts";
+import { version } from "#base/version.ts";
 import { type Config, dockerConfigPath } from "#config/resolve.ts";
 import { ensureSshKey } from "#config/ssh-key.ts";
 import { readFirstBoot } from "#guest/embedded.ts";
@@ -36,6 +38,8 @@ export interface Services {
   sessions: Sessions;
   inside: Inside;
   network: Network;
+  /** Undefined for a process in the foreground. */
+  daemon: DaemonVersion | undefined;
   startedAt: string;
   calls: CallCounts;
   /** Ends the daemon; machines go on. */
@@ -116,6 +120,7 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
     sessions: new Sessions(vms, (id) => paths.vm(id).sessions),
     inside: new Inside(vms, (id) => paths.vm(id).disk),
     network,
+    daemon: owner ? undefined : { version: version.version, commit: version.commit },
     startedAt: new Date().toISOString(),
     calls: new CallCounts(),
     shutdown,

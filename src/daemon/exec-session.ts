@@ -87,7 +87,8 @@ export function openSession(socket: Socket, services: StreamServices): ExecSessi
     join(joined, vm) {
       target = joined;
       if (abort.signal.aborted) joined.close();
-      wire.say({ started: { vm } });
+      const { daemon } = services;
+      wire.say({ started: daemon ? { vm, daemon } : { vm } });
       if (joined.write) wire.say({ grant: STDIN_WINDOW_BYTES });
     },
     leave() {

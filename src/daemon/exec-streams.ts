@@ -1,6 +1,7 @@
 /** What an exec WebSocket can be opened for: each kind joins the client to one stream of a machine. */
 import type { Duplex, Writable } from "node:stream";
 import { type ExecExit, type ExecOpen, STDERR_TAG, STDOUT_TAG } from "#api/exec.ts";
+import type { DaemonVersion } from "#api/exec-constants.ts";
 import type { VmExit } from "#api/vm.ts";
 import { BangerError } from "#base/error.ts";
 import type { ExecStream } from "#guest/exec.ts";
@@ -19,6 +20,8 @@ export interface StreamServices {
   vms: VmService;
   files: VmFiles;
   sessions: Sessions;
+  /** What clients are told that this is; a process in the foreground is no daemon. */
+  daemon: DaemonVersion | undefined;
 }
 
 type Open<K extends ExecOpen["kind"]> = Extract<ExecOpen, { kind: K }>;

@@ -8,6 +8,7 @@ import { RPCHandler } from "@orpc/server/fetch";
 import { ZodToJsonSchemaConverter } from "@orpc/zod/zod4";
 import { contract } from "#api/contract.ts";
 import { EXEC_MESSAGE_MAX_BYTES, EXEC_PATH, EXEC_PROTOCOL } from "#api/exec.ts";
+import { VERSION_PATH } from "#api/exec-constants.ts";
 import { BangerError } from "#base/error.ts";
 import { MiB } from "#base/size.ts";
 import { version } from "#base/version.ts";
@@ -62,6 +63,7 @@ export async function serve({
         const text = metricsText(services.vms.list(), calls);
         return new Response(text, { headers: { "Content-Type": METRICS_TYPE } });
       }
+      if (pathname === VERSION_PATH) return Response.json(version);
       if (pathname === "/openapi.json") return Response.json(await openApiDocument());
       const handler = pathname.startsWith("/rpc/") ? rpc : rest;
       const prefix = pathname.startsWith("/rpc/") ? "/rpc" : "/v1";

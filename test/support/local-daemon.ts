@@ -10,6 +10,7 @@ import { implement, ORPCError } from "@orpc/server";
 import { RPCHandler } from "@orpc/server/fetch";
 import { contract } from "#api/contract.ts";
 import { EXEC_PATH, EXEC_PROTOCOL, type ExecOpen } from "#api/exec.ts";
+import { VERSION_PATH } from "#api/exec-constants.ts";
 import type { Vm } from "#api/vm.ts";
 import { version } from "#base/version.ts";
 import { generateHostKey, type SshKeyPair } from "#config/ssh-key.ts";
@@ -99,9 +100,13 @@ export async function startLocalDaemon(): Promise<LocalDaemon> {
     unix: socket,
     ...withoutTimeout,
     async fetch(request, server) {
-      if (new URL(request.url).pathname === EXEC_PATH) {
+      const { pathname } = new URL(request.url);
+      if (pathname === EXEC_PATH) {
         const headers = { "Sec-WebSocket-Protocol": EXEC_PROTOCOL };
         if (server.upgrade(request, { data: {}, headers })) return undefined;
+      }
+      if (pathname === VERSION_PATH) {
+        return Response.json({ ...version, version: daemon.version });
       }
       const { response } = await rpc.handle(request, { prefix: "/rpc", context: {} });
       return response ?? new Response("no such path", { status: 404 });

@@ -13,6 +13,7 @@ import {
   STDOUT_TAG,
 } from "#api/exec.ts";
 import type { Vm } from "#api/vm.ts";
+import { version } from "#base/version.ts";
 import { AGENT_PATH } from "#guest/protocol.ts";
 
 /** A program of the guest's agent is run by the agent that was built. */
@@ -25,6 +26,7 @@ export interface SessionData {
 }
 
 interface Daemon {
+  version: string;
   opened: ExecOpen[];
   violations: string[];
   vms: Map<string, Vm>;
@@ -100,7 +102,8 @@ export class LocalSession {
         })
       : Bun.spawn(argv, { ...common, stdin: "pipe", stdout: "pipe", stderr: "pipe" });
     this.#child = child;
-    this.#say({ started: { vm: open.kind === "exec" ? open.vm : "made-up" } });
+    const vm = open.kind === "exec" ? open.vm : "made-up";
+    this.#say({ started: { vm, daemon: { ...version, version: this.#daemon.version } } });
     if (stdin) this.#grantStdin(STDIN_WINDOW_BYTES);
     else if (!terminal) this.#stdinSink()?.end();
     if (!terminal) {

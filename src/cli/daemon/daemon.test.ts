@@ -58,7 +58,12 @@ test("the socket of a daemon that was killed is no hindrance", async () => {
   process.kill(pid, "SIGKILL");
   expect(existsSync(join(folder, "run/banger/daemon.sock"))).toBe(true);
   expect((await banger("vm", "list", "-q")).exitCode).toBe(0);
-  expect(await pidOf()).not.toBe(pid);
+  const next = await pidOf();
+  expect(next).not.toBe(pid);
+  process.kill(next, "SIGKILL");
+  const { exitCode, stderr } = await banger("vm", "exec", "nobody", "--", "true");
+  expect([exitCode, stderr]).toEqual([4, expect.stringContaining('"nobody"')]);
+  expect(await pidOf()).not.toBe(next);
 });
 
 test("a daemon that cannot start is shown with its last words", async () => {

@@ -5,7 +5,8 @@ import type { Context } from "#cli/context.ts";
 import { exitStatusOf, type ForwardedSignal } from "#cli/interrupt.ts";
 import { writeErr, writeOut } from "#cli/print/stdio.ts";
 import { variable } from "#config/environment.ts";
-import { type ExecConnection, openExec } from "#sdk/exec.ts";
+import type { ExecConnection } from "#sdk/exec.ts";
+import { openStream } from "./open.ts";
 import { makeRaw, onResize, terminalSize } from "./terminal.ts";
 import { pumpStdin } from "./transfer.ts";
 
@@ -47,21 +48,18 @@ export async function runSession(
   context: Context,
   open: Extract<ExecOpen, { kind: "exec" | "run" }>,
 ): Promise<number> {
-  const { interrupt, paths, output } = context;
-  // The connection has no answer to give when there is no daemon, so one is made sure of first.
-  await context.daemon();
-  using progress = await context.progress();
-  const connection = openExec(paths.socket, open, {
+  // A machine that runs has nothing to report of before the command does.
+  using progress = open.kind === "run" ? await context.progress() : undefined;
+  const connection = openStream(context, open, {
     onStdout: writeOut,
     onStderr: writeErr,
-    onProgress: progress.report,
-    signal: interrupt.signal,
+    ...(progress ? { onProgress: progress.report } : {}),
   });
   try {
     const vm = await connection.started;
-    progress.finish();
-    progress[Symbol.dispose]();
-    if (open.kind === "run" && open.keep) output.note(`machine: ${vm}`);
+    progress?.finish();
+    progress?.[Symbol.dispose]();
+    if (open.kind === "run" && open.keep) context.output.note(`machine: ${vm}`);
     return await attach(context, connection, open.exec);
   } finally {
     connection.close();

@@ -2,27 +2,20 @@
 import type { ExecOpen } from "#api/exec.ts";
 import type { Context } from "#cli/context.ts";
 import { writeOut } from "#cli/print/stdio.ts";
-import { type ExecConnection, openExec } from "#sdk/exec.ts";
+import type { ExecConnection } from "#sdk/exec.ts";
+import { openStream } from "./open.ts";
 
 type Download = Extract<ExecOpen, { kind: "read" | "archive" }>;
 type Upload = Extract<ExecOpen, { kind: "extract" }>;
 
 /** Resolves when all of it was written. */
 export async function download(context: Context, open: Download): Promise<void> {
-  await context.daemon();
-  const { paths, interrupt } = context;
-  const connection = openExec(paths.socket, open, {
-    onStdout: writeOut,
-    signal: interrupt.signal,
-  });
-  await connection.exited;
+  await openStream(context, open, { onStdout: writeOut }).exited;
 }
 
 /** Resolves when the machine has taken all of it. */
 export async function upload(context: Context, open: Upload): Promise<void> {
-  await context.daemon();
-  const { paths, interrupt } = context;
-  const connection = openExec(paths.socket, open, { signal: interrupt.signal });
+  const connection = openStream(context, open);
   await connection.started;
   void pumpStdin(connection);
   await connection.exited;

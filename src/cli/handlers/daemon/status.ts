@@ -4,7 +4,7 @@ import { daemonStatus } from "#cli/daemon/status.ts";
 import { ago } from "#cli/print/ago.ts";
 import { pairs } from "#cli/print/table.ts";
 import type { root } from "#cli/spec/root.ts";
-import { notRunning } from "#sdk/errors.ts";
+import { notRunning } from "#sdk/unreachable.ts";
 
 type Spec = typeof root.commands.daemon.commands.status;
 
