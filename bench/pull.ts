@@ -3,7 +3,7 @@
  * layers to nowhere, and beside the programs that one would use otherwise.
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { formatSize } from "#base/size.ts";
 import { debianLayout } from "#test/debian.ts";
@@ -72,6 +72,13 @@ async function comparePulls(image: {
   console.log(
     `${peak.padStart(12)}  peak resident memory of the daemon; budget ${BUDGET_MEMORY}\n`,
   );
+  await pinDaemon(banger, "0");
+  const [alone = 0] = await race(
+    [{ name: "the pull on one processor", prepare: forget, run: pull }],
+    rounds,
+  );
+  await pinDaemon(banger, `0-${cpus().length - 1}`);
+  printRatio("on one processor / on all", alone / ours, "more than 1");
   const [other = 0] = await race(
     [{ name: "skopeo copy + umoci unpack + mke2fs -d", run: () => otherWay(reference) }],
     otherRounds,
@@ -92,9 +99,18 @@ function layersOf(layout: string): string[] {
   return layers.map((layer) => blob(layer.digest));
 }
 
-function peakOf(installation: Installation): string {
+function daemonOf(installation: Installation): string {
   const daemon = installation.processes().find(({ command }) => command.includes("daemon run"));
-  const status = readFileSync(`/proc/${daemon?.pid}/status`, "utf8");
+  return `${daemon?.pid}`;
+}
+
+/** All threads of the daemon, and those that they start. */
+async function pinDaemon(installation: Installation, processors: string): Promise<void> {
+  await program("taskset", "-acp", processors, daemonOf(installation));
+}
+
+function peakOf(installation: Installation): string {
+  const status = readFileSync(`/proc/${daemonOf(installation)}/status`, "utf8");
   return formatSize(Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) * 1024);
 }
 

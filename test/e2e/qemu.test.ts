@@ -9,6 +9,7 @@ import {
   truncateSync,
   writeFileSync,
 } from "node:fs";
+import { getPriority } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { run, runOk, which } from "#base/run.ts";
@@ -134,8 +135,13 @@ describe("QEMU driver", () => {
     }
   });
 
-  test("carries a megabyte to the guest and back", async () => {
-    const { guest } = await boot(makeSpec());
+  test("carries a megabyte to the guest and back, all its threads behind other programs", async () => {
+    const { machine, guest } = await boot(makeSpec());
+    const { pid, accelerator } = machine.handle;
+    const wanted = accelerator === "tcg" ? 10 : 0;
+    for (const thread of readdirSync(`/proc/${pid}/task`)) {
+      expect(getPriority(Number(thread))).toBe(wanted);
+    }
     const line = "0123456789abcdef".repeat(120);
     for (let round = 0; round < 550; round++) expect(await guest.ask(line)).toBe(line);
   });

@@ -1,5 +1,6 @@
 /** QEMU's microvm machine, with KVM where it is usable and emulated where not. */
 import { accessSync, closeSync, constants, existsSync, fstatSync, openSync } from "node:fs";
+import { setPriority } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { BangerError, errnoOf, throwIfAborted } from "#base/error.ts";
 import { readTail } from "#vmm/console.ts";
@@ -17,6 +18,8 @@ import { findQemu, isQemuInstalled, qemuChecks } from "./program.ts";
 import { openQmp, type Qmp } from "./qmp.ts";
 
 const START_TIMEOUT_MS = 30_000;
+/** Of an emulated machine, which takes a whole processor for as long as its guest does anything. */
+const EMULATOR_NICENESS = 10;
 /** How long an adopted QEMU may take to greet. */
 const ADOPT_TIMEOUT_MS = 5_000;
 const RETRY_MS = 5;
@@ -63,6 +66,7 @@ async function boot(spec: BootSpec, options: QemuOptions, signal?: AbortSignal):
   using cable = passt ? startPasst(passt, outputs) : undefined;
   const argv = [qemu.path, ...qemuArguments(spec, settings)];
   const child = startDetached(argv, outputs, { ...spec, makesSockets: true, fd: cable?.fd });
+  if (accelerator === "tcg") makeNice(child.pid);
   const identity = identify(child.pid);
   const events: Events = {};
   try {
@@ -76,6 +80,15 @@ async function boot(spec: BootSpec, options: QemuOptions, signal?: AbortSignal):
     await child.exited;
     clearRuntime(spec.runtimeDir);
     throw error;
+  }
+}
+
+/** The computer's own programs, and this one, come first. Before QEMU has threads: each inherits it. */
+function makeNice(pid: number): void {
+  try {
+    setPriority(pid, EMULATOR_NICENESS);
+  } catch {
+    // It has ended already, which is told by whoever waits for it.
   }
 }
 
