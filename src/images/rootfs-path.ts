@@ -9,6 +9,8 @@ import { isImplicit, isOlder, stampOf } from "./rootfs-stamp.ts";
 
 /** As in Linux. */
 const LINKS_FOLLOWED_MAX = 40;
+/** Some hundred KiB of paths; entries of one folder are mostly near each other. */
+const KNOWN_MAX = 4096;
 const SLASH = 0x2f;
 const DOT = 0x2e;
 const DOTS = Buffer.from("..");
@@ -19,9 +21,8 @@ export class PathWalker {
   readonly #writer: Ext4Writer;
   readonly #tree: Tree;
   readonly #layer: number;
-  /** The last parent that was asked for: entries of one folder follow each other. */
-  #lastParent: Uint8Array | undefined;
-  #lastNode = 0;
+  /** Directories that entries of this layer were put into, by path as latin1: forgotten when anything is removed. */
+  readonly #known = new Map<string, number>();
 
   constructor(writer: Ext4Writer, layer: number) {
     this.#writer = writer;
@@ -49,11 +50,13 @@ export class PathWalker {
    * layer's. `entry` is for messages.
    */
   directory(parent: Uint8Array, entry: Uint8Array): number {
-    if (this.#lastParent && equal(this.#lastParent, parent)) return this.#lastNode;
+    const key = Buffer.from(parent.buffer, parent.byteOffset, parent.length).toString("latin1");
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
     this.#touch(ROOT_NODE);
     const node = this.#walk(parent, { makes: true, entry });
-    this.#lastParent = parent.slice();
-    this.#lastNode = node;
+    if (this.#known.size === KNOWN_MAX) this.#known.clear();
+    this.#known.set(key, node);
     return node;
   }
 
@@ -74,7 +77,7 @@ export class PathWalker {
   }
 
   remove(node: number): void {
-    this.#lastParent = undefined;
+    this.#known.clear();
     this.#writer.remove(node);
   }
 
@@ -103,7 +106,8 @@ export class PathWalker {
         queue.push(...targetComponents(target).reverse());
         continue;
       }
-      const step = this.#step(node, name, { next, isThroughLink: followed > 0, ...options });
+      const { makes, entry } = options;
+      const step = this.#step(node, name, { next, isThroughLink: followed > 0, makes, entry });
       if (step === 0) return 0;
       node = step;
     }

@@ -189,8 +189,10 @@ export class TarReader {
   #onEntry(header: TarHeader, block: Uint8Array): void {
     const entry = makeEntry(header, this.#over);
     const { size: stored, sparse } = this.#over.pax;
-    this.#over = { ...NO_OVERRIDES, pax: {}, global: this.#over.global };
-    this.#isPending = false;
+    if (this.#isPending) {
+      this.#over = { ...NO_OVERRIDES, pax: {}, global: this.#over.global };
+      this.#isPending = false;
+    }
     if (entry.type !== "file") {
       this.#handler.entry(entry);
       // Only a dump directory has a body; a size on any other entry says nothing of what follows.
