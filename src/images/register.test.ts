@@ -19,10 +19,9 @@ import { bangerErrorOf } from "#test/expect-error.ts";
 import {
   leftovers,
   makeKernel,
-  makeLayout,
   makeRootfs,
   openTestStore,
-  refOf,
+  pullLayout,
   type TestStore,
 } from "#test/image-store.ts";
 import { dir, file, makeLayer, makeTar } from "#test/tar-build.ts";
@@ -37,11 +36,7 @@ beforeEach(() => {
 });
 afterEach(() => store[Symbol.dispose]());
 
-/** Pulls a layout of its own, "amd64" whatever this computer is. */
-async function pull(name: string, files: Record<string, string> = { hello: name }) {
-  await makeLayout(store, name, files);
-  return await images.pull({ reference: refOf(store, name), name, platform: "linux/amd64" });
-}
+const pull = (name: string, files?: Record<string, string>) => pullLayout(store, name, files);
 
 test("register() points at the user's files, and promote() takes them in", async () => {
   const rootfs = await makeRootfs(store, "mine.ext4", makeElf());

@@ -9,6 +9,7 @@ import {
   makeLayout,
   makeRootfs,
   openTestStore,
+  pullLayout,
   refOf,
   type TestStore,
 } from "#test/image-store.ts";
@@ -23,11 +24,7 @@ beforeEach(() => {
 });
 afterEach(() => store[Symbol.dispose]());
 
-/** Pulls a layout of its own, "amd64" whatever this computer is. */
-async function pull(name: string, files: Record<string, string> = { hello: name }) {
-  await makeLayout(store, name, files);
-  return await images.pull({ reference: refOf(store, name), name, platform: "linux/amd64" });
-}
+const pull = (name: string, files?: Record<string, string>) => pullLayout(store, name, files);
 
 test("pull() keeps layers, their digests and the config's words on the record", async () => {
   const made = await makeLayout(store, "app", { hello: "world" });

@@ -1,11 +1,6 @@
-import type { Database } from "bun:sqlite";
-import { afterEach, beforeEach, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { insertImage } from "#images/records.ts";
+import { expect, test } from "bun:test";
 import { parseAddress } from "#net/address.ts";
-import { openStore } from "#store/db.ts";
+import { vmStore } from "#test/vm-store.ts";
 import {
   createNetwork,
   getNetwork,
@@ -16,31 +11,10 @@ import {
 import { getVm, insertVm, updateVm } from "./records.ts";
 import { machineNames } from "./resolve-names.ts";
 
-let folder = "";
-let db: Database;
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "banger-networks-"));
-  db = openStore(join(folder, "banger.db"));
-  insertImage(db, {
-    id: "img1",
-    name: "busybox",
-    reference: "busybox",
-    digest: "sha256:00",
-    platform: "linux/amd64",
-    size_bytes: 1,
-    allocated_bytes: 1,
-    layers: [],
-    config: {},
-    createdAt: "2026-01-01T00:00:00.000Z",
-  });
-});
-afterEach(() => {
-  db.close();
-  rmSync(folder, { recursive: true, force: true });
-});
+const store = vmStore();
 
 function addMachine(name: string, address: string, networks: string[] = []): void {
-  insertVm(db, {
+  insertVm(store.db, {
     id: `${name}-id000000`,
     name,
     imageId: "img1",
@@ -61,38 +35,40 @@ function addMachine(name: string, address: string, networks: string[] = []): voi
 }
 
 test("a network has a name of its own, and goes when nobody is on it", () => {
-  expect(createNetwork(db, "back")).toMatchObject({ name: "back", machines: [] });
-  expect(() => createNetwork(db, "back")).toThrow("there is one already");
-  expect(() => createNetwork(db, "Back end")).toThrow('Cannot use "Back end"');
+  expect(createNetwork(store.db, "back")).toMatchObject({ name: "back", machines: [] });
+  expect(() => createNetwork(store.db, "back")).toThrow("there is one already");
+  expect(() => createNetwork(store.db, "Back end")).toThrow('Cannot use "Back end"');
   addMachine("db", "10.0.0.2", ["back"]);
-  expect(listNetworks(db)).toMatchObject([{ name: "back", machines: ["db"] }]);
-  expect(() => removeNetwork(db, "back")).toThrow('Cannot remove network "back": on it is db');
-  const vm = getVm(db, "db");
+  expect(listNetworks(store.db)).toMatchObject([{ name: "back", machines: ["db"] }]);
+  expect(() => removeNetwork(store.db, "back")).toThrow(
+    'Cannot remove network "back": on it is db',
+  );
+  const vm = getVm(store.db, "db");
   const { networks: _, ...spec } = vm.spec;
-  updateVm(db, vm, { spec });
-  removeNetwork(db, "back");
-  expect(listNetworks(db)).toEqual([]);
-  expect(() => getNetwork(db, "back")).toThrow("there is none of that name");
+  updateVm(store.db, vm, { spec });
+  removeNetwork(store.db, "back");
+  expect(listNetworks(store.db)).toEqual([]);
+  expect(() => getNetwork(store.db, "back")).toThrow("there is none of that name");
 });
 
 test("a machine goes on networks that are there, in a mode with a tap", () => {
-  for (const name of ["a", "b", "c", "d", "e"]) createNetwork(db, name);
-  expect(requireNetworks(db, { names: ["b", "a", "b"], mode: "nat" })).toEqual(["a", "b"]);
-  expect(requireNetworks(db, { names: [], mode: "none" })).toEqual([]);
-  expect(() => requireNetworks(db, { names: ["none"], mode: "nat" })).toThrow(
+  for (const name of ["a", "b", "c", "d", "e"]) createNetwork(store.db, name);
+  expect(requireNetworks(store.db, { names: ["b", "a", "b"], mode: "nat" })).toEqual(["a", "b"]);
+  expect(requireNetworks(store.db, { names: [], mode: "none" })).toEqual([]);
+  expect(() => requireNetworks(store.db, { names: ["none"], mode: "nat" })).toThrow(
     "Cannot find network",
   );
-  expect(() => requireNetworks(db, { names: ["a"], mode: "user" })).toThrow("--net user");
+  expect(() => requireNetworks(store.db, { names: ["a"], mode: "user" })).toThrow("--net user");
   const many = ["a", "b", "c", "d", "e"];
-  expect(() => requireNetworks(db, { names: many, mode: "nat" })).toThrow("at most 4");
+  expect(() => requireNetworks(store.db, { names: many, mode: "nat" })).toThrow("at most 4");
 });
 
 test("a machine learns the names that it can reach, the host all of them", () => {
-  for (const name of ["back", "front"]) createNetwork(db, name);
+  for (const name of ["back", "front"]) createNetwork(store.db, name);
   addMachine("web", "10.0.0.2", ["front", "back"]);
   addMachine("db", "10.0.0.3", ["back"]);
   addMachine("alone", "10.0.0.4");
-  const names = machineNames(db);
+  const names = machineNames(store.db);
   const [web, dbAddress, alone] = ["10.0.0.2", "10.0.0.3", "10.0.0.4"].map(parseAddress);
   expect(names.addressesOf("db", web)).toEqual([parseAddress("10.0.0.3")]);
   expect(names.addressesOf("web", dbAddress)).toEqual([parseAddress("10.0.0.2")]);
@@ -106,9 +82,9 @@ test("a machine learns the names that it can reach, the host all of them", () =>
 
 test("the address that a tap came with counts, not the one that was meant", () => {
   addMachine("web", "10.0.0.2");
-  const vm = getVm(db, "web");
-  updateVm(db, vm, { runtime: { hostBootId: "b", address: "10.0.0.9" } });
-  const names = machineNames(db);
+  const vm = getVm(store.db, "web");
+  updateVm(store.db, vm, { runtime: { hostBootId: "b", address: "10.0.0.9" } });
+  const names = machineNames(store.db);
   expect(names.addressesOf("web", undefined)).toEqual([parseAddress("10.0.0.9")]);
   expect(names.nameOf(parseAddress("10.0.0.9"), undefined)).toBe("web");
 });

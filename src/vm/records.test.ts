@@ -1,37 +1,11 @@
-import type { Database } from "bun:sqlite";
-import { afterEach, beforeEach, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { expect, test } from "bun:test";
 import type { VmState } from "#api/vm.ts";
-import { insertImage } from "#images/records.ts";
-import { openStore } from "#store/db.ts";
+import { vmStore } from "#test/vm-store.ts";
 import { assertTransition, requireState } from "./machine.ts";
 import { makeName } from "./names.ts";
 import { findVm, getVm, insertVm, listVms, type NewVm, toApi, updateVm } from "./records.ts";
 
-let folder = "";
-let db: Database;
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "banger-records-"));
-  db = openStore(join(folder, "banger.db"));
-  insertImage(db, {
-    id: "img1",
-    name: "debian-bookworm",
-    reference: "docker.io/library/debian:bookworm",
-    digest: "sha256:00",
-    platform: "linux/amd64",
-    size_bytes: 1,
-    allocated_bytes: 1,
-    layers: [],
-    config: {},
-    createdAt: "2026-01-01T00:00:00.000Z",
-  });
-});
-afterEach(() => {
-  db.close();
-  rmSync(folder, { recursive: true, force: true });
-});
+const store = vmStore();
 
 function newVm(id: string, name: string): NewVm {
   return {
@@ -53,19 +27,19 @@ function newVm(id: string, name: string): NewVm {
 }
 
 test("a machine is found by name, by id and by a beginning of its id that is its alone", () => {
-  insertVm(db, newVm("abcd1111", "one"));
-  insertVm(db, newVm("abcd2222", "two"));
-  expect(getVm(db, "one").id).toBe("abcd1111");
-  expect(getVm(db, "abcd2222").name).toBe("two");
-  expect(getVm(db, "abcd2").name).toBe("two");
-  expect(findVm(db, "abcd")).toBeUndefined();
-  expect(findVm(db, "abc")).toBeUndefined();
+  insertVm(store.db, newVm("abcd1111", "one"));
+  insertVm(store.db, newVm("abcd2222", "two"));
+  expect(getVm(store.db, "one").id).toBe("abcd1111");
+  expect(getVm(store.db, "abcd2222").name).toBe("two");
+  expect(getVm(store.db, "abcd2").name).toBe("two");
+  expect(findVm(store.db, "abcd")).toBeUndefined();
+  expect(findVm(store.db, "abc")).toBeUndefined();
 });
 
 test("an unknown name is answered with the one that was meant", () => {
-  insertVm(db, newVm("abcd1111", "testbox"));
+  insertVm(store.db, newVm("abcd1111", "testbox"));
   try {
-    getVm(db, "tesbox");
+    getVm(store.db, "tesbox");
     expect.unreachable();
   } catch (error) {
     expect(error).toMatchObject({ code: "not_found", hint: 'Did you mean "testbox"?' });
@@ -73,27 +47,27 @@ test("an unknown name is answered with the one that was meant", () => {
 });
 
 test("a name is taken once", () => {
-  insertVm(db, newVm("abcd1111", "one"));
-  expect(() => insertVm(db, newVm("abcd2222", "one"))).toThrow("the name is taken");
+  insertVm(store.db, newVm("abcd1111", "one"));
+  expect(() => insertVm(store.db, newVm("abcd2222", "one"))).toThrow("the name is taken");
 });
 
 test("a change of state must be legal, and what is not named stays", () => {
-  insertVm(db, newVm("abcd1111", "one"));
-  const vm = updateVm(db, getVm(db, "one"), { state: "stopped", warning: "careful" });
-  updateVm(db, vm, { state: "starting", runtime: { hostBootId: "b" } });
-  const now = getVm(db, "one");
+  insertVm(store.db, newVm("abcd1111", "one"));
+  const vm = updateVm(store.db, getVm(store.db, "one"), { state: "stopped", warning: "careful" });
+  updateVm(store.db, vm, { state: "starting", runtime: { hostBootId: "b" } });
+  const now = getVm(store.db, "one");
   expect(now).toMatchObject({
     state: "starting",
     warning: "careful",
     runtime: { hostBootId: "b" },
   });
-  expect(() => updateVm(db, now, { state: "creating" })).toThrow("cannot go from starting");
-  expect(updateVm(db, now, { state: "stopped", runtime: null }).runtime).toBeUndefined();
+  expect(() => updateVm(store.db, now, { state: "creating" })).toThrow("cannot go from starting");
+  expect(updateVm(store.db, now, { state: "stopped", runtime: null }).runtime).toBeUndefined();
 });
 
 test("what clients see holds no address in a mode without one", () => {
-  insertVm(db, newVm("abcd1111", "one"));
-  const [vm] = listVms(db).map(toApi);
+  insertVm(store.db, newVm("abcd1111", "one"));
+  const [vm] = listVms(store.db).map(toApi);
   expect(vm?.network).toEqual({ mode: "none" });
   expect(vm?.vmm).toBeUndefined();
 });

@@ -91,6 +91,17 @@ export async function makeLayout(
   return image;
 }
 
+/** Pulls a layout of its own, "amd64" whatever this computer is. */
+export async function pullLayout(
+  store: TestStore,
+  name: string,
+  files: Record<string, string> = { hello: name },
+) {
+  await makeLayout(store, name, files);
+  const reference = refOf(store, name);
+  return await store.images.pull({ reference, name, platform: "linux/amd64" });
+}
+
 /** The reference of such a layout. */
 export function refOf(store: TestStore, name: string): string {
   return `oci:${join(store.folder, name)}:latest`;
