@@ -30,7 +30,7 @@ const options: Record<string, readonly string[]> = {
   erofs: ["EROFS_FS"],
   ext4: ["EXT4_FS"],
   fuse: ["FUSE_FS"],
-  ip_pnp: ["IP_PNP"],
+  "ip-pnp": ["IP_PNP"],
   iptables: ["IP_NF_IPTABLES"],
   "iptables-nft": ["NF_TABLES", "NFT_COMPAT", "NETFILTER_XTABLES"],
   ipvs: ["IP_VS"],

@@ -53,12 +53,12 @@ test("takes what is preferred, if it fits, and else the newest that does", () =>
 });
 
 test("says which kernel to get when none fits", () => {
-  expect(failure(["wireguard", "ip_pnp"], bundles)).toMatchObject({
+  expect(failure(["wireguard", "ip-pnp"], bundles)).toMatchObject({
     code: "not_found",
     hint: "banger kernel build generic-6.12",
   });
   expect(failure(["containers"]).hint).toBe("banger kernel pull debian-6.12");
-  expect(failure(["btrfs", "ip_pnp"]).message).toContain("there is none anywhere");
+  expect(failure(["btrfs", "ip-pnp"]).message).toContain("there is none anywhere");
 });
 
 test("knows a slip in a need", () => {

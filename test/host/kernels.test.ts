@@ -54,7 +54,7 @@ describe("kernels of Debian packages", () => {
     expect(kernel?.features).toEqual(
       expect.arrayContaining(["containers", "ext4", "nftables", "overlay", "pvh", "vsock"]),
     );
-    expect(kernel?.features).not.toContain("ip_pnp");
+    expect(kernel?.features).not.toContain("ip-pnp");
     const boot = await service.boot(NAME);
     expect(readFileSync(boot.path).toString("latin1", 0, 4)).toBe("\x7fELF");
     const names = boot.modules.map(({ name }) => name);

@@ -40,7 +40,7 @@ export function catalogsTable(catalogs: readonly KernelCatalog[]): string {
 }
 
 /** What tells kernels apart; `kernel show` and `--json` have all of it. */
-const TELLING = ["containers", "wireguard", "nftables", "fuse", "vsock", "ip_pnp"];
+const TELLING = ["containers", "wireguard", "nftables", "fuse", "vsock", "ip-pnp"];
 
 function featureText(features: readonly string[]): string {
   const shown = TELLING.filter((name) => features.includes(name));
