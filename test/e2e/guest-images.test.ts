@@ -1,6 +1,6 @@
 /** Images that have next to nothing: one static program and no shell, and a musl world around busybox. */
 import { afterAll, beforeAll, expect, setDefaultTimeout } from "bun:test";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { FileInfo } from "#api/file.ts";
 import { runOk } from "#base/run.ts";
@@ -125,4 +125,40 @@ imageTest("a machine with musl for its libc is one like others", async () => {
   });
   await banger.ok("vm", "cp", "musl:/bin/.", "bin");
   expect(await banger.ok("vm", "top", "--no-stream", "musl")).toMatch(/^PID .*\n/);
+});
+
+testNeeding(
+  "musl-gcc",
+  "ssh",
+  "rsync",
+  "git",
+  "ldd",
+)("rsync and git find their other half in it, by its name", async () => {
+  const [root, tree, cloned] = ["programs", "tree", "cloned"].map((name) =>
+    join(banger.home, name),
+  ) as [string, string, string];
+  for (const folder of [root, tree]) mkdirSync(folder);
+  const programs = ["/usr/bin/rsync", "/usr/bin/git"];
+  const libraries = (await runOk(["ldd", ...programs])).match(/\/\S+\.so\S*/g) ?? [];
+  await runOk(["cp", "-L", "--parents", ...programs, ...new Set(libraries), root]);
+  symlinkSync("git", join(root, "usr/bin/git-upload-pack"));
+  await banger.ok("vm", "cp", "programs/.", "musl:/");
+
+  const remote = `ssh -F ${config} -o BatchMode=yes`;
+  writeFileSync(join(tree, "file"), "as it was written");
+  symlinkSync("file", join(tree, "link"));
+  const env = { ...banger.env, GIT_SSH_COMMAND: remote };
+  const rsync = (...args: string[]) => runOk(["rsync", "-e", remote, ...args], { env });
+  await rsync("-a", `${tree}/`, "musl.vm:/tmp/tree");
+  expect(await banger.ok("vm", "exec", "musl", "--", "readlink", "/tmp/tree/link")).toBe("file\n");
+  expect(await rsync("-rlptcni", "--delete", "musl.vm:/tmp/tree/", tree)).toBe("");
+
+  const git = (...args: string[]) => runOk(["git", "-C", tree, ...args], { env });
+  await git("init", "-q");
+  await git("add", ".");
+  const author = ["-c", "user.name=test", "-c", "user.email=test@localhost"];
+  await git(...author, "commit", "-q", "-m", "one");
+  await banger.ok("vm", "cp", "-u", "root", "tree/.git", "musl:/srv/repo.git");
+  await git("clone", "-q", "musl.vm:/srv/repo.git", cloned);
+  expect(readFileSync(join(cloned, "link"), "utf8")).toBe("as it was written");
 });

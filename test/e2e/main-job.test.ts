@@ -1,6 +1,8 @@
 /** The main job through the built program: a kernel, images, machines in each mode and network, ssh. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { readFileSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
 import { join } from "node:path";
 import type { Image } from "#api/image.ts";
 import type { Kernel } from "#api/kernel.ts";
@@ -273,6 +275,46 @@ describe("a machine with systemd", () => {
     await scp(there, `root@${VM}.vm:/tmp/file`);
     await scp(`root@${VM}.vm:/tmp/file`, back);
     expect(readFileSync(back).equals(readFileSync(there))).toBe(true);
+  });
+
+  test("has sessions, copies, forwarded ports and watched folders like any other", async () => {
+    await banger.ok(
+      ...["vm", "session", "start", VM, "job"],
+      ...["--", "sh", "-c", "read word; echo got $word; cat /proc/1/comm"],
+    );
+    await banger.ok("vm", "session", "send", VM, "job", "it\n");
+    await banger.ok("vm", "session", "wait", VM, "job");
+    expect(await banger.ok("vm", "session", "logs", VM, "job")).toBe("got it\nsystemd\n");
+    await banger.ok("vm", "session", "rm", VM, "job");
+
+    const tree = join(banger.home, "tree");
+    mkdirSync(join(tree, "sub"), { recursive: true });
+    writeFileSync(join(tree, "sub/run"), "#!/bin/sh\n", { mode: 0o750 });
+    const watching = banger.spawn(["vm", "watch", "-r", `${VM}:/srv`]);
+    const said = watching.stderr.getReader();
+    for (let text = ""; !text.includes("Watching /srv"); ) {
+      text += new TextDecoder().decode((await said.read()).value);
+    }
+    await banger.ok("vm", "cp", "tree", `${VM}:/srv`);
+    await banger.ok("vm", "cp", `${VM}:/srv/tree`, "again");
+    const { mode } = statSync(join(banger.home, "again/sub/run"));
+    expect(mode & 0o777).toBe(0o750);
+    let seen = "";
+    for await (const chunk of watching.stdout) {
+      seen += new TextDecoder().decode(chunk);
+      if (seen.includes("created /srv/tree/sub/run\n")) watching.kill("SIGINT");
+    }
+    expect(await watching.exited).toBe(130);
+
+    const path = join(banger.home, "sshd.sock");
+    const forwarding = banger.spawn(["vm", "forward", VM, `${path}:22`]);
+    await forwarding.stdout.getReader().read();
+    const socket = connect(path);
+    const [greeting] = (await once(socket, "data")) as [Buffer];
+    expect(greeting.toString()).toStartWith("SSH-2.0-OpenSSH");
+    socket.destroy();
+    forwarding.kill("SIGINT");
+    expect(await forwarding.exited).toBe(130);
   });
 
   test("is in the list, for people and for programs", async () => {

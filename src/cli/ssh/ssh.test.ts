@@ -266,6 +266,22 @@ test("scp and sftp copy both ways, with a server that is the agent's own", async
   expect(readFileSync(`${source}2`, "utf8")).toHaveLength(200_000);
 });
 
+test("a client that is killed takes the proxy and its command along", async () => {
+  const config = join(daemon.folder, "ssh_config");
+  writeFileSync(config, (await runCli(["ssh-config"], { env: daemon.env })).stdout);
+  const child = Bun.spawn(["ssh", "-F", config, "testbox.vm", "echo up; exec cat"], {
+    env: cliEnvironment(daemon.env),
+    stdin: "pipe",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  await child.stdout.getReader().read();
+  child.kill("SIGKILL");
+  // The proxy has it as well, and whoever reads it would wait for the proxy.
+  await new Response(child.stderr).text();
+  while (daemon.sessions > 0) await Bun.sleep(5);
+});
+
 test("a command that a signal ended is a failure", async () => {
   const { exitCode } = await ssh(["testbox", "--", "kill -TERM $$"]);
   expect(exitCode).not.toBe(0);

@@ -4,6 +4,8 @@ import { Duplex } from "node:stream";
 export function stdioTransport(): Duplex {
   const { stdin, stdout } = process;
   const transport = new Duplex({
+    // ssh ends both directions or none: one that was killed is gone at the end of the input.
+    allowHalfOpen: false,
     read() {
       stdin.resume();
     },
