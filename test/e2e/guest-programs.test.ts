@@ -140,6 +140,33 @@ vmTest(
   BOOT_MS,
 );
 
+vmTest(
+  "commands that print much at once are each heard whole, one that is slow to be read too",
+  async () => {
+    await shell(agent, "head -c 4000000 /dev/urandom > /tmp/noise");
+    const md5 = async (argv: string[], pause_ms = 0): Promise<string> => {
+      const hash = new Bun.CryptoHasher("md5");
+      const stream = await agent.exec({ argv });
+      stream.onStdout((chunk) => {
+        hash.update(chunk);
+        setTimeout(() => stream.grant(chunk.length), pause_ms);
+      });
+      stream.onStderr((chunk) => stream.grant(chunk.length));
+      await stream.exited;
+      return hash.digest("hex");
+    };
+    // Of writes that fill whole pages, and of those that do not.
+    const sums = await Promise.all([
+      md5(["cat", "/tmp/noise"]),
+      md5(["cat", "/tmp/noise"], 5),
+      md5(["dd", "if=/tmp/noise", "bs=777"]),
+      md5(["dd", "if=/tmp/noise", "bs=70000"]),
+    ]);
+    const [sum] = (await shell(agent, "md5sum /tmp/noise; rm /tmp/noise")).split(" ");
+    expect(new Set(sums)).toEqual(new Set([sum ?? ""]));
+  },
+);
+
 vmTest("a user who cannot enter the agent's folder has SFTP all the same", async () => {
   const server = await agent.exec({ argv: [AGENT_PATH, "sftp"], user: "ann", stdin: true });
   const output = collectOutput(server);
