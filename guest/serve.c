@@ -111,8 +111,9 @@ static bool take_input(void)
 /* True if there is still something to do at once. */
 static bool pump(void)
 {
-	bool moved = false;
+	bool moved = false, was_passing = false;
 	for (int round = 0; round < ROUNDS_PER_WAIT; round++) {
+		agent.link.has_passed = false;
 		moved = agent.link.fd >= 0 && agent.link.readable && (take_input() || agent.link.readable);
 		if (agent.link.synced) {
 			moved |= events_pump(&agent.link);
@@ -120,12 +121,12 @@ static bool pump(void)
 		}
 		if (agent.link.fd >= 0)
 			link_flush(&agent.link);
+		/* Who writes much is let to write more of it: each change between the two costs more than the bytes. */
+		if (was_passing && !agent.link.has_passed)
+			sched_yield();
+		was_passing = agent.link.has_passed;
 		if (!moved && !agent.link.readable)
 			return false;
-		/* Who writes much is let to write more of it: each change between the two costs more than the bytes. */
-		if (agent.link.has_passed)
-			sched_yield();
-		agent.link.has_passed = false;
 	}
 	return moved;
 }
