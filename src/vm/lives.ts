@@ -3,12 +3,15 @@
  * taken over from an earlier daemon. Who may start or end one, and when, is the lifecycle's.
  */
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { getLogger } from "@logtape/logtape";
 import type { VmExit } from "#api/vm.ts";
 import { BangerError, messageOf, toBangerError } from "#base/error.ts";
 import type { ExitReason, Machine } from "#vmm/driver.ts";
+import { kvmState } from "#vmm/host.ts";
 import { assertFits } from "./admission.ts";
 import { awaitReady, type BootOptions, type Launched, launch, unlaunch } from "./boot.ts";
+import { BootSlots } from "./boot-slots.ts";
 import type { VmDeps } from "./deps.ts";
 import { endedError } from "./ended.ts";
 import { detailOf } from "./ending.ts";
@@ -22,6 +25,9 @@ import type { States } from "./states.ts";
 import { Use } from "./use.ts";
 
 const log = getLogger(["banger", "vm"]);
+
+/** A guest that has not greeted by then keeps no other one from booting. */
+const SLOT_MAX_MS = 30_000;
 
 /** A machine whose process lives, and the promise that it has been cleaned up after. */
 export interface Live {
@@ -48,6 +54,7 @@ export class Lives {
   readonly #lives = new Map<string, Live>();
   readonly ports: MachinePorts;
   readonly #starting = new Map<string, Starting>();
+  readonly #slots = new BootSlots();
 
   constructor(deps: VmDeps, states: States, listener: Listener) {
     this.#deps = deps;
@@ -132,18 +139,38 @@ export class Lives {
       warning: null,
     });
     let launched: Launched;
+    let leaveSlot = (): void => {};
     try {
+      leaveSlot = await this.#bootSlot(name, starting, onProgress);
       await this.ports.open(id);
       assertFits(listVms(db), { vm, folder: config.paths.vms });
       launched = await launch(this.#deps, vm, { onProgress, signal: starting.signal });
     } catch (error) {
+      leaveSlot();
       await this.ports.close(id);
       this.#states.set(id, { state: "stopped", runtime: null });
       throw starting.reason(name) ?? toBangerError(error);
     }
     const { machine, runtime } = launched;
     this.#states.set(id, { runtime: { ...held, ...runtime }, startedAt: new Date().toISOString() });
-    return this.#track(id, machine);
+    const live = this.#track(id, machine);
+    const greeting = live.running.agent(starting.signal).catch(() => {});
+    const isLate = sleep(SLOT_MAX_MS, undefined, { ref: false });
+    void Promise.race([greeting, live.finished, isLate]).then(leaveSlot);
+    return live;
+  }
+
+  /** Held until the guest's agent greets: what it installs and starts then mostly waits for something. */
+  async #bootSlot(
+    name: string,
+    { signal }: Starting,
+    onProgress: BootOptions["onProgress"],
+  ): Promise<() => void> {
+    if (kvmState().usable) return () => {};
+    return await this.#slots.take(signal, () => {
+      const message = `Waiting with ${name} until other emulated machines have booted`;
+      onProgress?.({ step: "wait", message });
+    });
   }
 
   /** `vm` is as it was before it started. */
