@@ -38,11 +38,11 @@ export function makeProgram(words: readonly string[], onInvoke: OnInvoke): Comma
     .configureHelp({ subcommandTerm: termOf })
     .helpCommand(false);
   addFlags(program, globalFlags);
-  const wanted = words.find((word) => !word.startsWith("-"));
+  const [wanted, ...rest] = words.filter((word) => !word.startsWith("-"));
   const shortcut = wanted === undefined ? undefined : shortcuts[wanted];
   const make = (name: string, node: Node, path: readonly string[]): Command => {
     const isNeeded = wanted === undefined || wanted === name;
-    return fill(new Command(name), node, { path, isNeeded, program, onInvoke });
+    return fill(new Command(name), node, { path, rest, isNeeded, program, onInvoke });
   };
   for (const [name, node] of Object.entries(root.commands)) {
     const command = make(name, node, [name]);
@@ -89,6 +89,8 @@ function examplesText(lines: readonly string[]): string {
 
 interface Filling {
   path: readonly string[];
+  /** Words behind it that are no flags: what is in a group is filled in if the first of them names it. */
+  rest: readonly string[];
   isNeeded: boolean;
   program: Command;
   onInvoke: OnInvoke;
@@ -96,11 +98,11 @@ interface Filling {
 
 function fill(command: Command, node: Node, filling: Filling): Command {
   command.description(node.brief).copyInheritedSettings(filling.program);
-  if (!filling.isNeeded) return command;
-  if (node.kind === "group") return fillGroup(command, node, filling);
   // A shortcut stands for itself alone.
   const isShortcut = command.name() !== filling.path.at(-1);
-  if (node.aliases && !isShortcut) command.aliases([...node.aliases]);
+  if (!isShortcut) command.aliases(aliasesOf(node));
+  if (!filling.isNeeded) return command;
+  if (node.kind === "group") return fillGroup(command, node, filling);
   for (const [name, arg] of Object.entries(node.args)) command.addArgument(makeArgument(name, arg));
   addFlags(command, { ...node.flags, ...globalFlags });
   if (node.isPassThrough) command.passThroughOptions();
@@ -112,12 +114,18 @@ function fill(command: Command, node: Node, filling: Filling): Command {
 function fillGroup(command: Command, node: GroupSpec, filling: Filling): Command {
   command.enablePositionalOptions().helpCommand(false);
   addFlags(command, globalFlags);
+  const [wanted, ...rest] = filling.rest;
   for (const [name, child] of Object.entries(node.commands)) {
     const path = [...filling.path, name];
-    const filled = fill(new Command(name), child, { ...filling, path });
+    const isNeeded = wanted === undefined || [name, ...aliasesOf(child)].includes(wanted);
+    const filled = fill(new Command(name), child, { ...filling, path, rest, isNeeded });
     command.addCommand(filled, { hidden: isHidden(child) });
   }
   return command;
+}
+
+function aliasesOf(node: Node): string[] {
+  return node.kind === "command" ? [...(node.aliases ?? [])] : [];
 }
 
 function isHidden(node: Node): boolean {
