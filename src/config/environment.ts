@@ -23,15 +23,10 @@ export function forbidsColor(): boolean {
 }
 
 /**
- * How the runtime deals with memory. It lets garbage lie until the computer's memory is scarce, as much as it
- * believes that there is: a pull of many files would otherwise keep a third more of it, and save no time by that.
- * What is freed goes back to the kernel after ten seconds: a pull, which would have it at once otherwise, takes
- * the same again a moment later, and the kernel would have to clear it anew.
+ * How much memory the runtime believes that the computer has. It lets garbage lie until that is scarce: a pull
+ * of many files would otherwise keep a third more of it, and save no time by that.
  */
-export const RUNTIME_MEMORY = {
-  BUN_JSC_forceRAMSize: String(256 * 1024 * 1024),
-  MIMALLOC_PURGE_DELAY: "10000",
-} as const;
+export const RUNTIME_MEMORY = { BUN_JSC_forceRAMSize: String(256 * 1024 * 1024) } as const;
 
 /** The environment for another process of banger, without what would make its runtime load something else. */
 export function daemonEnvironment(): Record<string, string | undefined> {

@@ -18,6 +18,20 @@ test("withProgress() gives each step's newest report, then the result", async ()
   expect(next.value).toBe(42);
 });
 
+test("withProgress() leaves out reports that come too fast to be seen", async () => {
+  const from_ms = performance.now();
+  const iterator = withProgress(undefined, async ({ onProgress }) => {
+    for (let done = 1; done <= 200; done++) {
+      onProgress({ step: "a", message: "A", done });
+      await Bun.sleep(1);
+    }
+  });
+  const seen: (number | undefined)[] = [];
+  for await (const { done } of iterator) seen.push(done);
+  expect(seen.at(-1)).toBe(200);
+  expect(seen.length).toBeLessThanOrEqual(2 + (performance.now() - from_ms) / 50);
+});
+
 test("withProgress() aborts the work when the reader leaves, and waits until it has undone itself", async () => {
   const events: string[] = [];
   const iterator = withProgress(undefined, async ({ signal, onProgress }) => {

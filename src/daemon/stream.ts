@@ -1,10 +1,13 @@
 /** Turns long work into the event iterator that a client reads, and a client that leaves into an abort. */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { OnProgress, Progress } from "#base/progress.ts";
 
 /** Reports of steps that nobody has read yet; a step's newest report replaces its older one. */
 const PENDING_STEPS_MAX = 1000;
 /** Lines of one step that nobody has read yet; older ones are dropped. */
 const PENDING_LINES_MAX = 1000;
+/** Between reports: a person sees no more of them, and each costs both sides as much as a piece of the work. */
+const PAUSE_MS = 50;
 
 export interface Work {
   signal: AbortSignal;
@@ -38,7 +41,10 @@ export async function* withProgress<T>(
     isOver = true;
     wake.resolve();
   });
-  result.catch(() => {});
+  const end = result.then(
+    () => {},
+    () => {},
+  );
   try {
     while (!isOver || pending.size > 0) {
       await wake.promise;
@@ -46,6 +52,7 @@ export async function* withProgress<T>(
       const batch = [...pending.values()];
       pending.clear();
       yield* batch;
+      await Promise.race([end, sleep(PAUSE_MS, undefined, { ref: false })]);
     }
     return await result;
   } finally {
