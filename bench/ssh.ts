@@ -90,7 +90,7 @@ async function sshConfig(): Promise<string> {
     "    User root",
     `    IdentityFile ${host("config/banger/ssh/id_ed25519")}`,
     "    IdentitiesOnly yes",
-    "    StrictHostKeyChecking no",
+    "    StrictHostKeyChecking accept-new",
     `    UserKnownHostsFile ${host("known")}`,
     "    LogLevel ERROR",
   ];

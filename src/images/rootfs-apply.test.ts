@@ -39,6 +39,14 @@ describe("layers over each other", () => {
     expect(reader.stat("p")).toMatchObject({ links: 3 });
   });
 
+  test("a folder that its own layer replaces takes nothing of what comes after", async () => {
+    const before = [dir("e"), dir("d"), file("d/x")];
+    const again = [...before, file("d"), dir("d"), file("d/y", "y")];
+    expect(await listingOf(again)).toEqual({ "/d": "dir", "/d/y": "= y", "/e": "dir" });
+    const through = [...before, symlink("d", "e"), file("d/y", "y")];
+    expect(await listingOf(through)).toEqual({ "/d": "-> e", "/e": "dir", "/e/y": "= y" });
+  });
+
   test("the last of several entries of one name in a layer counts", async () => {
     using reader = await build([file("a", "1"), hardLink("b", "a"), file("a", "22")]);
     expect(listing(reader)).toEqual({ "/a": "= 22", "/b": "= 1" });

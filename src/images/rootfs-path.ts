@@ -9,7 +9,7 @@ import { isImplicit, isOlder, stampOf } from "./rootfs-stamp.ts";
 
 /** As in Linux. */
 const LINKS_FOLLOWED_MAX = 40;
-/** Some hundred KiB of paths; entries of one folder are mostly near each other. */
+/** Mostly some hundred KiB of paths, 16 MiB at the most; entries of one folder are mostly near each other. */
 const KNOWN_MAX = 4096;
 const SLASH = 0x2f;
 const DOT = 0x2e;

@@ -5,18 +5,15 @@ import { type ExecConnection, type ExecOptions, openExec } from "#sdk/exec.ts";
 
 /** A stream of a machine, until it ends or is interrupted. The daemon is started when nobody answers. */
 export function openStream(
-  { paths, interrupt, output }: Context,
+  context: Context,
   open: ExecOpen,
   options: Pick<ExecOptions, "onStdout" | "onStderr" | "onProgress"> = {},
 ): ExecConnection {
-  const { signal } = interrupt;
-  return openExec(paths.socket, open, {
+  return openExec(context.paths.socket, open, {
     ...options,
-    signal,
-    onDaemon: (daemon) => noteOther(daemon, output.note),
-    async revive() {
-      const { startDaemon } = await import("#cli/daemon/start.ts");
-      await startDaemon(paths, signal);
-    },
+    signal: context.interrupt.signal,
+    onDaemon: (daemon) => noteOther(daemon, context.output.note),
+    // A WebSocket does not tell why nobody answers; this asks in a way that does, before it starts one.
+    revive: () => context.daemon(),
   });
 }
