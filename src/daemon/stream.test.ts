@@ -1,10 +1,10 @@
 import { expect, test } from "bun:test";
 import { withProgress } from "./stream.ts";
 
-test("withProgress() gives each step's newest report, then the result", async () => {
+test("withProgress() gives each step's first report and its newest, then the result", async () => {
   const iterator = withProgress(undefined, async ({ onProgress }) => {
-    onProgress({ step: "a", message: "A", done: 1 });
-    onProgress({ step: "a", message: "A", done: 2 });
+    onProgress({ step: "a", message: "A" });
+    for (let done = 1; done <= 3; done++) onProgress({ step: "a", message: "A", done });
     onProgress({ step: "b", message: "B" });
     return 42;
   });
@@ -12,7 +12,8 @@ test("withProgress() gives each step's newest report, then the result", async ()
   let next = await iterator.next();
   for (; !next.done; next = await iterator.next()) seen.push(next.value);
   expect(seen).toEqual([
-    { step: "a", message: "A", done: 2 },
+    { step: "a", message: "A" },
+    { step: "a", message: "A", done: 3 },
     { step: "b", message: "B" },
   ]);
   expect(next.value).toBe(42);

@@ -2,8 +2,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { OnProgress, Progress } from "#base/progress.ts";
 
-/** Reports of steps that nobody has read yet; a step's newest report replaces its older one. */
-const PENDING_STEPS_MAX = 1000;
+/** Reports that nobody has read yet, and steps whose first report is told for certain. */
+const PENDING_MAX = 1000;
 /** Lines of one step that nobody has read yet; older ones are dropped. */
 const PENDING_LINES_MAX = 1000;
 /** Between reports: a person sees no more of them, and each costs both sides as much as a piece of the work. */
@@ -27,13 +27,10 @@ export async function* withProgress<T>(
   const onAbort = (): void => abort.abort();
   signal?.addEventListener("abort", onAbort, { once: true });
   if (signal?.aborted) abort.abort();
-  const pending = new Map<string, Progress>();
+  const pending = new PendingReports();
   let wake = Promise.withResolvers<void>();
   const onProgress: OnProgress = (progress) => {
-    if (pending.size >= PENDING_STEPS_MAX && !pending.has(progress.step)) return;
-    const unread = pending.get(progress.step)?.lines ?? [];
-    const lines = [...unread, ...(progress.lines ?? [])].slice(-PENDING_LINES_MAX);
-    pending.set(progress.step, lines.length > 0 ? { ...progress, lines } : progress);
+    pending.add(progress);
     wake.resolve();
   };
   let isOver = false;
@@ -46,12 +43,10 @@ export async function* withProgress<T>(
     () => {},
   );
   try {
-    while (!isOver || pending.size > 0) {
+    while (!isOver || !pending.isEmpty) {
       await wake.promise;
       wake = Promise.withResolvers();
-      const batch = [...pending.values()];
-      pending.clear();
-      yield* batch;
+      yield* pending.take();
       await Promise.race([end, sleep(PAUSE_MS, undefined, { ref: false })]);
     }
     return await result;
@@ -59,5 +54,36 @@ export async function* withProgress<T>(
     signal?.removeEventListener("abort", onAbort);
     if (!isOver) abort.abort();
     await result.catch(() => {});
+  }
+}
+
+/** What is yet to be told, in order: that a step began, and the newest report of each. */
+class PendingReports {
+  #reports: Progress[] = [];
+  /** Of steps whose beginning is told of: where the report lies that a newer one replaces. */
+  readonly #newest = new Map<string, number>();
+  readonly #begun = new Set<string>();
+
+  get isEmpty(): boolean {
+    return this.#reports.length === 0;
+  }
+
+  add(progress: Progress): void {
+    const { step } = progress;
+    const at = this.#newest.get(step) ?? this.#reports.length;
+    if (at >= PENDING_MAX) return;
+    const isFirst = !this.#begun.has(step) && this.#begun.size < PENDING_MAX;
+    if (isFirst) this.#begun.add(step);
+    else this.#newest.set(step, at);
+    const unread = this.#reports[at]?.lines ?? [];
+    const lines = [...unread, ...(progress.lines ?? [])].slice(-PENDING_LINES_MAX);
+    this.#reports[at] = lines.length > 0 ? { ...progress, lines } : progress;
+  }
+
+  take(): Progress[] {
+    const reports = this.#reports;
+    this.#reports = [];
+    this.#newest.clear();
+    return reports;
   }
 }

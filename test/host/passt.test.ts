@@ -11,11 +11,11 @@ import { findQemu } from "#vmm/qemu/program.ts";
 
 const hostTest = testNeeding("passt", "qemu-system-x86_64");
 
-/** Those that this process has started. */
-function ours(): number[] {
+/** Those that this process has started; one that becomes another program has no arguments for a moment. */
+function ours(): { pid: number; argv: string[] }[] {
   return findProcesses((argv) => argv.includes("--no-map-gw"))
-    .map(({ pid }) => pid)
-    .filter((pid) => parentOf(pid) === process.pid);
+    .map(({ pid }) => ({ pid, argv: argumentsOf(pid) }))
+    .filter(({ pid, argv }) => argv.length > 0 && parentOf(pid) === process.pid);
 }
 
 /** The fourth field of proc_pid_stat(5), after a name in parentheses; undefined once it has ended. */
@@ -35,12 +35,12 @@ hostTest("passt is found, and lives as long as somebody holds the cable", async 
   try {
     const cable = startPasst(path ?? "", { stdout: log, stderr: log });
     // The test's own time limit ends both waits.
-    while (ours().length === 0) await Bun.sleep(5);
-    const [pid = 0] = ours();
-    const argv = argumentsOf(pid);
+    let found = ours();
+    for (; found.length === 0; found = ours()) await Bun.sleep(5);
+    const [{ pid, argv } = { pid: 0, argv: [] }] = found;
     expect(argv[argv.indexOf("--dns-forward") + 1]).toBe("10.0.2.3");
     cable[Symbol.dispose]();
-    while (ours().includes(pid)) await Bun.sleep(10);
+    while (ours().some((each) => each.pid === pid)) await Bun.sleep(10);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
