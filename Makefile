@@ -7,7 +7,7 @@ INSTALL ?= install
 BIN := build/bin
 VERSION := $(shell sed -n 's/^  "version": "\(.*\)",$$/\1/p' package.json)
 
-.PHONY: help build guest test test-kernels lint format demo bench install uninstall clean torture
+.PHONY: help build embedded test test-kernels lint format demo bench install uninstall clean torture
 
 help:
 	@printf '%s\n' \
@@ -25,13 +25,14 @@ help:
 
 build:
 	@sh scripts/bootstrap.sh build
-	@$(MAKE) --no-print-directory guest
+	@$(MAKE) --no-print-directory embedded
 	@$(BUN) scripts/build.ts
 
-# The program embeds the guest's binary, so this comes first.
-guest:
+# What the program has inside, so this comes first.
+embedded:
 	@mkdir -p $(BIN)
 	@$(MAKE) -s --no-print-directory -C guest OUT=$(CURDIR)/$(BIN) VERSION=$(VERSION)
+	@$(MAKE) -s --no-print-directory -C inflate OUT=$(CURDIR)/$(BIN)
 
 test:
 	@sh scripts/bootstrap.sh build run test

@@ -18,10 +18,14 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 
-const INPUTS = ["src", "sdk", "recipes", "guest", "scripts/build.ts", "package.json", "bun.lock"];
+const INPUTS = [
+  ..."src sdk recipes guest inflate".split(" "),
+  ..."scripts/build.ts package.json bun.lock".split(" "),
+];
 const BIN = "build/bin";
 const STAMP = `${BIN}/.stamp`;
-const AGENT = `${BIN}/banger-vsock-agent`;
+/** What the program has inside. */
+const EMBEDDED = [`${BIN}/banger-vsock-agent`, `${BIN}/banger-inflate`];
 
 process.chdir(join(import.meta.dir, ".."));
 mkdirSync(BIN, { recursive: true });
@@ -78,7 +82,7 @@ function isBuilt(wanted: string): boolean {
 /** Of everything that the program is made from, names and contents. */
 function inputDigest(seed: string): string {
   const hash = createHash("sha256").update(seed).update(Bun.version);
-  for (const path of [...INPUTS.flatMap(filesBelow), AGENT]) {
+  for (const path of [...INPUTS.flatMap(filesBelow), ...EMBEDDED]) {
     hash.update(`\0${path}\0`).update(readFileSync(path));
   }
   return hash.digest("hex");

@@ -5,7 +5,7 @@
  *
  * Tiers, in this order:
  *   lint   format, types, dead code, and the rules of the tree in test/tidy.test.ts
- *   guest  the C tests of guest/
+ *   c      the tests of guest/ and inflate/ in C
  *   unit   src and sdk: no root, no network, no machine
  *   host   test/host: root and the host's programs
  *   e2e    test/e2e: boots machines through build/bin/banger
@@ -112,8 +112,8 @@ function allTiers(): Tier[] {
   return [
     { name: "lint", jobs: [...lint.map((argv) => command(argv)), ...tidy], width: 1 },
     {
-      name: "guest",
-      jobs: existsSync("guest/Makefile") ? [command(["make", "-s", "-C", "guest", "test"])] : [],
+      name: "c",
+      jobs: ["guest", "inflate"].map((folder) => command(["make", "-s", "-C", folder, "test"])),
       width: 1,
     },
     { name: "unit", jobs: unit.map((path) => testFile(path, 120)), width: cpus().length },

@@ -62,8 +62,8 @@ const FILE_EXCEPTIONS: Record<string, readonly string[]> = {
   "src/cli/handlers/dns/setup.ts": ["src/daemon/names-setup.ts"],
 };
 
-/** Files that take in what is not source: the guest's binary and its first script. */
-const EMBEDDING = ["src/guest/embedded.ts"];
+/** Files that take in what is not source: programs in C, and the guest's first script. */
+const EMBEDDING = ["src/guest/embedded.ts", "src/images/inflate-program.ts"];
 
 /** The contract holds schemas and procedures: who only wants a noun takes the noun's file. */
 const CONTRACT_READERS = ["daemon", "sdk", "api", "cli", "mcp", "web"];

@@ -5,15 +5,22 @@
  */
 import { fstatSync, ftruncateSync, write, writeSync } from "node:fs";
 import { assert } from "#base/assert.ts";
+import { dropPages, startWriteback } from "#base/page-cache.ts";
 import { KiB, MiB } from "#base/size.ts";
 import { putBytes } from "./bytes.ts";
 import { BLOCK_BYTES } from "./format.ts";
-import { startWriteback } from "./writeback.ts";
 
 /** Small enough to be in the processor's cache still when the kernel copies it: 2 MiB takes twice its time. */
 const BUFFER_BYTES = 256 * KiB;
 /** How much is written before the kernel is told to put it on the disk. */
 const WRITEBACK_BYTES = 8 * MiB;
+/** How much later a part is on the disk, as a rule. */
+const WRITTEN_AFTER_BYTES = 16 * MiB;
+/**
+ * How much of the file stays in memory, where its next reader finds it. What is beyond goes as soon as it is on the
+ * disk, and its memory is used again: memory that was not used for long costs more than all the rest of a write.
+ */
+const CACHED_BYTES = 256 * MiB;
 /** Buffers being written before `drain()` waits. */
 const IN_FLIGHT_MAX = 4;
 /** Buffers being written before a write blocks: input that grows a thousandfold must not fill the memory. */
@@ -106,6 +113,8 @@ export class BlockOutput {
     // One piece behind, since the buffers in flight may not be in the file yet.
     if (this.#start - this.#flushed < 2 * WRITEBACK_BYTES) return;
     startWriteback(this.#fd, this.#flushed, WRITEBACK_BYTES);
+    const written = this.#flushed - WRITTEN_AFTER_BYTES;
+    if (written >= CACHED_BYTES) dropPages(this.#fd, written, WRITEBACK_BYTES);
     this.#flushed += WRITEBACK_BYTES;
   }
 

@@ -5,6 +5,7 @@ import { shortDigest } from "#base/digest.ts";
 import { BangerError, messageOf, throwIfAborted } from "#base/error.ts";
 import { KiB, MiB } from "#base/size.ts";
 import type { Layer } from "#oci/layer.ts";
+import type { Inflater } from "./inflate-process.ts";
 
 /** In Bun, and not yet in the Node types that it is checked with. */
 declare module "node:zlib" {
@@ -19,10 +20,12 @@ export interface InflateOptions {
   signal?: AbortSignal | undefined;
   /** Called with how many compressed bytes were taken so far. */
   onTaken?: (bytes: number) => void;
+  /** What decompresses gzip; where it gives nothing, the runtime does. */
+  inflater?: () => Promise<Inflater | undefined>;
 }
 
 /**
- * Chunks of at most 512 KiB. Ends with `integrity` when the compressed stream is damaged, or when the
+ * Chunks that are valid until the next is asked for. Ends with `integrity` when the compressed stream is damaged, or when the
  * bytes given do not hash to `diffId`.
  */
 export async function* inflate(
@@ -64,7 +67,9 @@ async function* decompressed(layer: Layer, options: InflateOptions): AsyncGenera
       { hint: "Push the image again with gzip or zstd layers" },
     );
   }
-  yield* through(kind, rest, layer);
+  const inflater = kind === "gzip" ? await options.inflater?.() : undefined;
+  if (inflater) yield* inflater.inflate(rest, `layer ${shortDigest(layer.digest)}`);
+  else yield* through(kind, rest, layer);
 }
 
 async function* counted(

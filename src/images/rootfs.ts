@@ -10,6 +10,7 @@ import { BLOCK_BYTES } from "#ext4/format.ts";
 import { Ext4Writer } from "#ext4/writer.ts";
 import type { Layer } from "#oci/layer.ts";
 import { TarReader } from "#oci/tar.ts";
+import { startInflater } from "./inflate-process.ts";
 import { LayerApplier } from "./rootfs-apply.ts";
 import { inflate } from "./rootfs-inflate.ts";
 
@@ -88,12 +89,17 @@ async function build(
     sizeMax_bytes: max + entriesMax * ENTRY_COST_BYTES + freeSpace_bytes * 2,
   });
   const counts = { entries: 0, xattrs_bytes: 0 };
+  let started: ReturnType<typeof startInflater> | undefined;
+  const inflater = () => (started ??= startInflater());
   let uncompressed_bytes = 0;
   try {
     for (const [index, layer] of layers.entries()) {
       const tar = new TarReader(new LayerApplier(writer, index + 1, { counts, entriesMax }));
       try {
-        for await (const chunk of inflate(layer, inflateOptions(layers, index, options))) {
+        for await (const chunk of inflate(layer, {
+          ...inflateOptions(layers, index, options),
+          inflater,
+        })) {
           uncompressed_bytes += chunk.length;
           if (uncompressed_bytes > max) throw tooLarge(max);
           for (let at = 0; at < chunk.length; at += PIECE_BYTES) {
@@ -116,6 +122,7 @@ async function build(
       droppedXattrs: written.droppedXattrs,
     };
   } finally {
+    await (await started)?.[Symbol.asyncDispose]();
     await writer.settle();
   }
 }

@@ -1,0 +1,26 @@
+#ifndef BITS_H
+#define BITS_H
+
+#include "inflate.h"
+
+/** Takes whole bytes of input until `count` bits are there; false when there are not so many, at most 56. */
+static inline bool need(struct inflate *s, unsigned count)
+{
+	while (s->count < count) {
+		if (s->in == s->in_end)
+			return false;
+		s->bits |= (uint64_t)*s->in++ << s->count;
+		s->count += 8;
+	}
+	return true;
+}
+
+static inline unsigned take(struct inflate *s, unsigned count)
+{
+	const unsigned value = (unsigned)(s->bits & ((1u << count) - 1));
+	s->bits >>= count;
+	s->count -= count;
+	return value;
+}
+
+#endif

@@ -1,0 +1,216 @@
+/**
+ * A process that decompresses gzip layers, by the protocol in inflate/main.c: beside this one, on another processor,
+ * and locked in, since what it reads is anybody's. Bytes go in and out through memory that both share.
+ */
+import { closeSync } from "node:fs";
+import { getLogger } from "@logtape/logtape";
+import { BangerError, messageOf } from "#base/error.ts";
+import { KiB, MiB } from "#base/size.ts";
+import { createMemory, inflateProgram } from "./inflate-program.ts";
+
+const log = getLogger(["banger", "images"]);
+
+/** Of each ring: enough that neither side waits for the other, and little enough to stay in a processor's cache. */
+const INPUT_BYTES = 2 * MiB;
+const OUTPUT_BYTES = 3 * MiB;
+/** Of the output's ring, what is not ours to read. */
+const RESERVED_BYTES = 64 * KiB;
+const MESSAGE_BYTES = 8;
+const to = { GIVEN: 1, FREED: 2, END: 3 };
+const from = { READY: 1, TAKEN: 2, MADE: 3, DONE: 4 };
+/** Its exit status when the input is damaged; the reason is what it wrote to its standard error. */
+const DAMAGED_STATUS = 1;
+const REASON_MAX_BYTES = 200;
+
+export interface Inflater extends AsyncDisposable {
+  readonly pid: number;
+  /**
+   * One gzip file, of any number of members; `name` is what messages call it. A chunk is valid until the next is
+   * asked for. Ends with `integrity` when the file is damaged, and with what `source` throws. One file after
+   * another; none after one that was not read to its end.
+   */
+  inflate(source: AsyncIterable<Uint8Array>, name: string): AsyncGenerator<Uint8Array>;
+}
+
+/** Sizes in bytes, whole pages. Undefined where it cannot run: without /proc, seccomp, or memory to execute. */
+export async function startInflater(
+  sizes = { input: INPUT_BYTES, output: OUTPUT_BYTES },
+): Promise<Inflater | undefined> {
+  let reason: string;
+  try {
+    const inflater = new InflateProcess(sizes);
+    if (await inflater.isReady()) return inflater;
+    reason = await inflater.reason();
+  } catch (error) {
+    reason = messageOf(error);
+  }
+  log.info("gzip layers are decompressed in this process: {reason}", { reason });
+  return undefined;
+}
+
+class InflateProcess implements Inflater {
+  readonly #child: Bun.Subprocess<"pipe", "pipe", "pipe">;
+  readonly #input: Uint8Array;
+  readonly #output: Uint8Array;
+  /** Where the next input goes, and the room for it. */
+  #inputAt = 0;
+  #room: number;
+  /** Where the next output is, and how much of it. */
+  #outputAt = 0;
+  #unread = 0;
+  #state: "starting" | "idle" | "busy" | "ended" = "starting";
+  /** What the source of the file under way has thrown. */
+  #sourceFailure: { error: unknown } | undefined;
+  #change = Promise.withResolvers<void>();
+  #reason: Promise<string> | undefined;
+
+  constructor({ input, output }: { input: number; output: number }) {
+    const fd = createMemory("banger-layer", input + output);
+    try {
+      const memory = Bun.mmap(`/proc/self/fd/${fd}`, { shared: true });
+      this.#input = memory.subarray(0, input);
+      this.#output = memory.subarray(input);
+      this.#room = input;
+      this.#child = Bun.spawn([inflateProgram(), `${input}`, `${output}`], {
+        stdio: ["pipe", "pipe", "pipe", fd],
+        env: {},
+      });
+    } finally {
+      closeSync(fd);
+    }
+    this.#listen()
+      .catch((error: unknown) => log.warn("{error}", { error: messageOf(error) }))
+      .finally(() => this.#end());
+  }
+
+  get pid(): number {
+    return this.#child.pid;
+  }
+
+  async isReady(): Promise<boolean> {
+    while (this.#state === "starting") await this.#change.promise;
+    return this.#state === "idle";
+  }
+
+  /** Why it ended, once it has. */
+  async reason(): Promise<string> {
+    this.#reason ??= this.#child.exited
+      .then(() => new Response(this.#child.stderr).text())
+      .then((text) => text.slice(0, REASON_MAX_BYTES));
+    const text = await this.#reason;
+    return text || `it ended by ${this.#child.signalCode ?? `status ${this.#child.exitCode}`}`;
+  }
+
+  async *inflate(source: AsyncIterable<Uint8Array>, name: string): AsyncGenerator<Uint8Array> {
+    if (this.#state !== "idle") throw await this.#failure(name);
+    this.#state = "busy";
+    const feeding = this.#feed(source).catch((error: unknown) => {
+      this.#sourceFailure = { error };
+      this.#end();
+    });
+    try {
+      while (this.#unread > 0 || this.#state === "busy") {
+        if (this.#unread === 0) {
+          await this.#change.promise;
+          continue;
+        }
+        const count = Math.min(this.#unread, this.#output.length - this.#outputAt);
+        yield this.#output.subarray(this.#outputAt, this.#outputAt + count);
+        this.#outputAt = (this.#outputAt + count) % this.#output.length;
+        this.#unread -= count;
+        this.#send(to.FREED, count);
+      }
+      if (this.#state !== "idle") throw await this.#failure(name);
+    } finally {
+      // Who stops early leaves bytes behind that are nobody's.
+      if (this.#state === "busy") this.#end();
+      await feeding;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#end();
+    await this.#child.exited;
+  }
+
+  async #failure(name: string): Promise<unknown> {
+    if (this.#sourceFailure) return this.#sourceFailure.error;
+    const reason = await this.reason();
+    const isDamaged = this.#child.exitCode === DAMAGED_STATUS;
+    return isDamaged
+      ? new BangerError(
+          "integrity",
+          `Cannot unpack ${name}: its compressed data is damaged: ${reason}`,
+        )
+      : new BangerError("internal", `Cannot unpack ${name}: its decompressor ended: ${reason}`);
+  }
+
+  async #feed(source: AsyncIterable<Uint8Array>): Promise<void> {
+    for await (const chunk of source) {
+      for (let at = 0; at < chunk.length; ) {
+        while (this.#room === 0 && this.#state === "busy") await this.#change.promise;
+        if (this.#state !== "busy") return;
+        const count = Math.min(chunk.length - at, this.#room, this.#input.length - this.#inputAt);
+        this.#input.set(chunk.subarray(at, at + count), this.#inputAt);
+        this.#inputAt = (this.#inputAt + count) % this.#input.length;
+        this.#room -= count;
+        at += count;
+        this.#send(to.GIVEN, count);
+      }
+    }
+    this.#send(to.END, 0);
+  }
+
+  /** One that has ended hears nothing; that it has is told by the end of what it says. */
+  #send(kind: number, count: number): void {
+    if (this.#state === "ended") return;
+    const { stdin } = this.#child;
+    try {
+      stdin.write(Uint32Array.of(kind, count));
+      Promise.resolve(stdin.flush()).catch(() => {});
+    } catch {
+      this.#end();
+    }
+  }
+
+  async #listen(): Promise<void> {
+    let rest: Uint8Array = new Uint8Array(0);
+    for await (const chunk of this.#child.stdout) {
+      const bytes = rest.length > 0 ? Buffer.concat([rest, chunk]) : chunk;
+      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+      let at = 0;
+      for (; at + MESSAGE_BYTES <= bytes.length; at += MESSAGE_BYTES) {
+        this.#hear(view.getUint32(at, true), view.getUint32(at + 4, true));
+      }
+      rest = bytes.subarray(at);
+      this.#announce();
+    }
+  }
+
+  /** What it says is checked: it may be in the hands of who made the layer. */
+  #hear(kind: number, count: number): void {
+    if (kind === from.MADE && count <= this.#output.length - RESERVED_BYTES - this.#unread) {
+      this.#unread += count;
+    } else if (kind === from.TAKEN && count <= this.#input.length - this.#room) {
+      this.#room += count;
+    } else if (kind === from.READY && this.#state === "starting") {
+      this.#state = "idle";
+    } else if (kind === from.DONE && this.#state === "busy") {
+      this.#state = "idle";
+    } else {
+      throw new Error("The decompressor of layers says what makes no sense");
+    }
+  }
+
+  #end(): void {
+    if (this.#state === "ended") return;
+    this.#state = "ended";
+    this.#child.kill("SIGKILL");
+    this.#announce();
+  }
+
+  #announce(): void {
+    this.#change.resolve();
+    this.#change = Promise.withResolvers<void>();
+  }
+}

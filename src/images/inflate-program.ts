@@ -1,0 +1,43 @@
+/** The program that decompresses gzip layers, in memory of its own: a program inside this one cannot be run from there. */
+import { dlopen, FFIType, ptr } from "bun:ffi";
+import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from "node:fs";
+import programPath from "../../build/bin/banger-inflate" with { type: "file" };
+
+const MFD_CLOEXEC = 1;
+
+let program: number | undefined;
+
+/** What to execute; the same for all of this process's life. Throws where the system has no such memory. */
+export function inflateProgram(): string {
+  program ??= writeProgram();
+  return `/proc/${process.pid}/fd/${program}`;
+}
+
+/** A descriptor of zeroed memory, which the caller closes. */
+export function createMemory(name: string, size_bytes: number): number {
+  const fd = memfdCreate()(ptr(Buffer.from(`${name}\0`)), MFD_CLOEXEC);
+  if (fd < 0) throw new Error("memfd_create() failed");
+  ftruncateSync(fd, size_bytes);
+  return fd;
+}
+
+/** Read only: what somebody may write to cannot be executed. */
+function writeProgram(): number {
+  const bytes = readFileSync(programPath);
+  const fd = createMemory("banger-inflate", 0);
+  try {
+    for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
+    return openSync(`/proc/self/fd/${fd}`, "r");
+  } finally {
+    closeSync(fd);
+  }
+}
+
+let opened: ((name: ReturnType<typeof ptr>, flags: number) => number) | undefined;
+
+function memfdCreate() {
+  opened ??= dlopen("libc.so.6", {
+    memfd_create: { args: [FFIType.ptr, FFIType.u32], returns: FFIType.i32 },
+  }).symbols.memfd_create;
+  return opened;
+}
