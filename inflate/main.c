@@ -77,7 +77,7 @@ static void advance(struct ring *ring, size_t count)
 static void tell(uint32_t kind, size_t count)
 {
 	const uint32_t message[2] = { kind, (uint32_t)count };
-	/* A pipe takes so little whole, or not at all. */
+	/* So little is taken whole, or not at all. */
 	if (write(1, message, sizeof message) != sizeof message)
 		_exit(2);
 }

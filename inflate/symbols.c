@@ -8,6 +8,8 @@
 #define FAST_INPUT 32
 #define CODE_MAX_BITS 15
 
+/* In the fast loop only the lowest six bits of `count` mean anything: an entry is subtracted as it is. */
+
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 #define REFILL()                                             \
@@ -30,28 +32,23 @@
 		bits >>= TAKES(entry);    \
 		count -= TAKES(entry);    \
 	} while (0)
-#define PUT(entry)                                      \
-	do {                                            \
-		const uint16_t two = (uint16_t)((entry) >> 16); \
-		memcpy(out, &two, 2);                   \
-		out += LITERALS(entry);                 \
-	} while (0)
+#define PUT(entry) (*out++ = (uint8_t)VALUE(entry))
 #define LOOK() (s->literal[bits & ((1 << LITERAL_BITS) - 1)])
 /** The value of a length or distance whose bits are at the bottom of `bits`. */
 #define EXTRACT(entry) \
 	(VALUE(entry) + (unsigned)((bits & ((1ull << TAKES(entry)) - 1)) >> CODE_BITS(entry)))
 
-/** A match: may write up to 31 bytes more than `length`. */
+/** A match: may write up to 40 bytes, or 7 more than `length`. */
 ALWAYS_INLINE uint8_t *copy(uint8_t *out, unsigned length, unsigned distance)
 {
 	const uint8_t *from = out - distance;
 	uint8_t *const end = out + length;
-	if (distance >= 16) {
-		memcpy(out, from, 16);
-		memcpy(out + 16, from + 16, 16);
-		if (length > 32)
-			for (out += 32, from += 32; out < end; out += 16, from += 16)
-				memcpy(out, from, 16);
+	if (distance >= 8) {
+		/* Few are longer than this. */
+		for (unsigned i = 0; i < 40; i += 8)
+			memcpy(out + i, from + i, 8);
+		for (unsigned i = 40; i < length; i += 8)
+			memcpy(out + i, from + i, 8);
 	} else if (distance == 1) {
 		memset(out, *from, length);
 	} else {
@@ -127,13 +124,15 @@ ALWAYS_INLINE enum end run_fast(struct inflate *s)
 		const unsigned length = EXTRACT(entry);
 		CONSUME(entry);
 		entry = s->distance[bits & ((1 << DISTANCE_BITS) - 1)];
-		if (entry & IS_SUBTABLE) {
-			CONSUME(entry);
-			entry = s->distance[VALUE(entry) + (bits & ((1 << DISTANCE_SUB_BITS) - 1))];
-		}
 		if (entry & IS_RARE) {
-			end = END_DAMAGED;
-			break;
+			if (entry & IS_SUBTABLE) {
+				CONSUME(entry);
+				entry = s->distance[VALUE(entry) + (bits & ((1 << DISTANCE_SUB_BITS) - 1))];
+			}
+			if (entry & IS_RARE) {
+				end = END_DAMAGED;
+				break;
+			}
 		}
 		const unsigned distance = EXTRACT(entry);
 		CONSUME(entry);

@@ -17,7 +17,7 @@ static uint32_t entry_of(enum kind kind, unsigned symbol, unsigned bits)
 	if (kind == KIND_DISTANCES)
 		return symbol < 30 ? (uint32_t)DISTANCE_BASE[symbol] << 16 | bits << 8 | (bits + DISTANCE_EXTRA[symbol]) : IS_RARE;
 	if (symbol < 256)
-		return symbol << 16 | IS_LITERAL | ONE | bits;
+		return symbol << 16 | IS_LITERAL | bits;
 	if (symbol == 256)
 		return IS_RARE | IS_END | bits;
 	if (symbol > 285)
@@ -86,24 +86,9 @@ static bool build(uint32_t *table, unsigned table_bits, enum kind kind, const ui
 	return true;
 }
 
-/** Where two literals are within the bits of one index, they become one entry. */
-static void pair_literals(uint32_t *table)
-{
-	for (unsigned i = 1u << LITERAL_BITS; i-- > 0;) {
-		const uint32_t first = table[i], second = table[i >> TAKES(first)];
-		if ((first & second & IS_LITERAL) == 0 || TAKES(first) + TAKES(second) > LITERAL_BITS)
-			continue;
-		/* The second is not a pair yet: its index is the smaller one. */
-		table[i] = (second & 0xff0000) << 8 | (first & 0xff0000) | IS_LITERAL | 2 * ONE | (TAKES(first) + TAKES(second));
-	}
-}
-
 bool build_literals(uint32_t table[LITERAL_ENTRIES], const uint8_t *lengths, unsigned symbols)
 {
-	if (!build(table, LITERAL_BITS, KIND_LITERALS, lengths, symbols))
-		return false;
-	pair_literals(table);
-	return true;
+	return build(table, LITERAL_BITS, KIND_LITERALS, lengths, symbols);
 }
 
 bool build_distances(uint32_t table[DISTANCE_ENTRIES], const uint8_t *lengths, unsigned symbols)

@@ -7,9 +7,8 @@
 /*
  * An entry of a decoding table:
  *   bits 0-7    how many bits it takes, those that follow the code included
- *   bits 8-11   of literals: how many, one or two
- *               of a length or distance: the bits of the code alone
- *   bit 12      one or two literals, in bits 16-23 and 24-31
+ *   bits 8-11   of a length or distance: the bits of the code alone
+ *   bit 12      a literal, which is in bits 16-23
  *   bit 13      none of what is common: a subtable, the end of the block, or no code
  *   bit 14      a subtable, which begins where bits 16-31 say
  *   bit 15      the end of the block
@@ -18,8 +17,6 @@
  */
 #define TAKES(entry) ((entry) & 63)
 #define CODE_BITS(entry) (((entry) >> 8) & 63)
-#define LITERALS(entry) (((entry) >> 8) & 3)
-#define ONE 0x100u
 #define IS_LITERAL 0x1000u
 #define IS_RARE 0x2000u
 #define IS_SUBTABLE 0x4000u
