@@ -148,6 +148,16 @@ test("ssh -W reaches a TCP port of the machine, and says when there is none", as
   expect(refused.stdout).toBe("");
 });
 
+/** A socket has a name a moment before anybody listens there. */
+async function untilListening(path: string): Promise<void> {
+  const isOpen = () =>
+    new Promise<boolean>((resolve) => {
+      const made = connect(path, () => resolve(true)).on("error", () => resolve(false));
+      made.on("connect", () => made.destroy());
+    });
+  for (let tries = 0; tries < 1000 && !(await isOpen()); tries++) await Bun.sleep(10);
+}
+
 test("ssh -L reaches a unix socket of the machine", async () => {
   const inside = join(daemon.folder, "inside.sock");
   const outside = join(daemon.folder, "outside.sock");
@@ -158,7 +168,7 @@ test("ssh -L reaches a unix socket of the machine", async () => {
     { env: cliEnvironment(daemon.env), stdin: "ignore", stdout: "ignore", stderr: "ignore" },
   );
   try {
-    for (let tries = 0; !existsSync(outside) && tries < 1000; tries++) await Bun.sleep(10);
+    await untilListening(outside);
     const answer = Promise.withResolvers<string>();
     const socket = await Bun.connect({
       unix: outside,
@@ -212,7 +222,7 @@ test("ssh -R brings connections to a port and to a socket of the machine out", a
       if (/Allocated port \d+/.test(words)) break;
     }
     const chosen = Number(/Allocated port (\d+)/.exec(words)?.[1]);
-    for (let tries = 0; !existsSync(inside) && tries < 1000; tries++) await Bun.sleep(10);
+    await untilListening(inside);
     const reached = await Promise.all([
       echoes({ hostname: "127.0.0.1", port: chosen }),
       echoes({ hostname: "127.0.0.1", port: chosen }),
@@ -232,7 +242,7 @@ test("ssh -A lends the client's agent to the machine for as long as the session 
   const socket = join(daemon.folder, "auth.sock");
   const keys = Bun.spawn(["ssh-agent", "-D", "-a", socket], { stdout: "ignore" });
   try {
-    for (let tries = 0; !existsSync(socket) && tries < 1000; tries++) await Bun.sleep(10);
+    await untilListening(socket);
     const file = join(daemon.folder, "lent");
     await Bun.spawn(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lent key", "-f", file])
       .exited;
