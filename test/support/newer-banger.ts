@@ -11,8 +11,9 @@ export function makeNewerBanger(folder: string): string[] {
   for (const path of ["src", "sdk", "guest", "recipes", "tsconfig.json"]) {
     cpSync(join(ROOT, path), join(folder, path), { recursive: true });
   }
-  const agent = "build/bin/banger-vsock-agent";
-  cpSync(join(ROOT, agent), join(folder, agent));
+  for (const embedded of ["build/bin/banger-vsock-agent", "build/bin/banger-inflate"]) {
+    cpSync(join(ROOT, embedded), join(folder, embedded));
+  }
   symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"));
   const manifest = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as object;
   writeFileSync(
