@@ -82,7 +82,7 @@ static void tell(uint32_t kind, size_t count)
 		_exit(2);
 }
 
-/** Waits for messages. False once the file is given whole. */
+/** Waits for messages, and takes note of what they say. */
 static void hear(struct ring *input, struct ring *output, bool *is_given)
 {
 	uint32_t messages[64][2];
