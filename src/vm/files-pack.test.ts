@@ -42,10 +42,9 @@ test("packTree() makes an archive of which GNU tar makes the same tree", async (
   mkdirSync(out);
   writeFileSync(join(folder, "packed.tar"), archive);
   await runOk(["tar", "-C", out, "-xpf", join(folder, "packed.tar")]);
-  rmSync(join(folder, "tree/pipe"));
   const differences = await runOk([
     "rsync",
-    ..."-rlptgoHcni --delete".split(" "),
+    ..."-rlptgoHcni --delete --exclude=/pipe".split(" "),
     `${folder}/tree/`,
     `${out}/copy`,
   ]);
