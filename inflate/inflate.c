@@ -202,7 +202,7 @@ static bool run_lengths(struct inflate *s, enum inflate_status *status)
 		*status = s->count < bits + extra ? INFLATE_NEEDS_INPUT : INFLATE_DAMAGED;
 		if (s->count < bits + extra)
 			return false;
-		if ((entry & IS_RARE) || (symbol == 16 && s->filled == 0))
+		if (symbol == 16 && s->filled == 0)
 			return damaged(s, "a block's lengths are none");
 		take(s, bits);
 		const unsigned more = take(s, extra);

@@ -13,7 +13,7 @@
 
 /** How far back a match may reach. These bytes before `out` must still be what they were. */
 #define INFLATE_WINDOW 32768
-/** Output is made while more than this is free: the longest match, and what a copy by vectors writes too much. */
+/** Output is made while more than this is free: the longest match, and what its copy writes too much. */
 #define INFLATE_MARGIN 320
 
 enum inflate_status {
@@ -55,7 +55,6 @@ struct inflate {
 	/** Of the description of a block's codes. */
 	unsigned literals, distances, code_lengths, filled;
 	uint8_t lengths[288 + 32 + 138];
-	bool is_fixed;
 	uint32_t literal[LITERAL_ENTRIES];
 	uint32_t distance[DISTANCE_ENTRIES];
 	uint32_t length[1 << LENGTH_BITS];

@@ -80,7 +80,7 @@ ALWAYS_INLINE enum end run_fast(struct inflate *s)
 	enum end end = END_ROOM;
 	REFILL();
 	uint32_t entry = LOOK();
-	for (;;) {
+	do {
 		if (entry & IS_LITERAL) {
 			CONSUME(entry);
 			PUT(entry);
@@ -92,8 +92,6 @@ ALWAYS_INLINE enum end run_fast(struct inflate *s)
 				if (entry & IS_LITERAL) {
 					CONSUME(entry);
 					PUT(entry);
-					if (in > in_last || out > out_last)
-						break;
 					REFILL();
 					entry = LOOK();
 					continue;
@@ -108,8 +106,6 @@ ALWAYS_INLINE enum end run_fast(struct inflate *s)
 				if (entry & IS_LITERAL) {
 					CONSUME(entry);
 					PUT(entry);
-					if (in > in_last || out > out_last)
-						break;
 					REFILL();
 					entry = LOOK();
 					continue;
@@ -143,9 +139,7 @@ ALWAYS_INLINE enum end run_fast(struct inflate *s)
 		REFILL();
 		entry = LOOK();
 		out = copy(out, length, distance);
-		if (in > in_last || out > out_last)
-			break;
-	}
+	} while (in <= in_last && out <= out_last);
 	/* Bytes of which no bit was used go back. */
 	in -= (count >> 3) & 7;
 	count &= 7;

@@ -169,7 +169,7 @@ test("a failure of the source is what the reader gets", async () => {
     yield gzipSync("content").subarray(0, 12);
     throw new Error("the network is gone");
   }
-  expect(readAll(inflater.inflate(failing(), "it"))).rejects.toThrow("the network is gone");
+  await expect(readAll(inflater.inflate(failing(), "it"))).rejects.toThrow("the network is gone");
 });
 
 test("one that is killed is told of, whatever was under way", async () => {

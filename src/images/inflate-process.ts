@@ -4,6 +4,7 @@
  */
 import { closeSync } from "node:fs";
 import { getLogger } from "@logtape/logtape";
+import { assert } from "#base/assert.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import { KiB, MiB } from "#base/size.ts";
 import { createMemory, inflateProgram } from "./inflate-program.ts";
@@ -102,6 +103,7 @@ class InflateProcess implements Inflater {
   }
 
   async *inflate(source: AsyncIterable<Uint8Array>, name: string): AsyncGenerator<Uint8Array> {
+    assert(this.#state !== "busy", "one file is decompressed after another");
     if (this.#state !== "idle") throw await this.#failure(name);
     this.#state = "busy";
     const feeding = this.#feed(source).catch((error: unknown) => {
@@ -136,13 +138,13 @@ class InflateProcess implements Inflater {
   async #failure(name: string): Promise<unknown> {
     if (this.#sourceFailure) return this.#sourceFailure.error;
     const reason = await this.reason();
-    const isDamaged = this.#child.exitCode === DAMAGED_STATUS;
-    return isDamaged
-      ? new BangerError(
-          "integrity",
-          `Cannot unpack ${name}: its compressed data is damaged: ${reason}`,
-        )
-      : new BangerError("internal", `Cannot unpack ${name}: its decompressor ended: ${reason}`);
+    if (this.#child.exitCode === DAMAGED_STATUS) {
+      const text = `Cannot unpack ${name}: its compressed data is damaged: ${reason}`;
+      return new BangerError("integrity", text);
+    }
+    return new BangerError("internal", `Cannot unpack ${name}: its decompressor ended: ${reason}`, {
+      hint: "Run the same command again: what has arrived is kept",
+    });
   }
 
   async #feed(source: AsyncIterable<Uint8Array>): Promise<void> {

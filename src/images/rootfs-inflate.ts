@@ -25,8 +25,8 @@ export interface InflateOptions {
 }
 
 /**
- * Chunks that are valid until the next is asked for. Ends with `integrity` when the compressed stream is damaged, or when the
- * bytes given do not hash to `diffId`.
+ * Chunks that are valid until the next is asked for. Ends with `integrity` when the compressed stream is
+ * damaged, or when the bytes given do not hash to `diffId`.
  */
 export async function* inflate(
   layer: Layer,
