@@ -1,6 +1,7 @@
 /** The part of the contract that is about the files of a machine. */
 import { eventIterator } from "@orpc/contract";
 import { z } from "zod";
+import { queryFlag } from "./fields.ts";
 import {
   directoryEntry,
   fileChange,
@@ -16,16 +17,7 @@ import {
 } from "./file.ts";
 import { fails, nothing, progress } from "./procedure.ts";
 
-const failures = [
-  "not_found",
-  "invalid_argument",
-  "invalid_state",
-  "permission_denied",
-  "limit_exceeded",
-  "unavailable",
-  "unsupported",
-  "guest",
-] as const;
+const failures = ["not_found", "invalid_state", "limit_exceeded", "unsupported", "guest"] as const;
 const file = fails(...failures);
 
 export const fileContract = {
@@ -53,7 +45,7 @@ export const fileContract = {
     .route({ method: "DELETE", path: "/vms/{name}/files", summary: "Remove a file or folder" })
     .input(fileRemove)
     .output(nothing),
-  copyIn: fails(...failures, "no_space")
+  copyIn: fails(...failures)
     .route({
       method: "POST",
       path: "/vms/{name}/files/copy-in",
@@ -61,7 +53,7 @@ export const fileContract = {
     })
     .input(fileCopyIn)
     .output(eventIterator(progress, fileCopied)),
-  copyOut: fails(...failures, "no_space")
+  copyOut: fails(...failures)
     .route({
       method: "POST",
       path: "/vms/{name}/files/copy-out",
@@ -71,6 +63,6 @@ export const fileContract = {
     .output(eventIterator(progress, fileCopied)),
   watch: file
     .route({ method: "GET", path: "/vms/{name}/files/watch", summary: "What changes below a path" })
-    .input(fileRef.extend({ recursive: z.coerce.boolean().optional() }))
+    .input(fileRef.extend({ recursive: queryFlag.optional() }))
     .output(eventIterator(fileChange)),
 };

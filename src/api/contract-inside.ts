@@ -5,14 +5,7 @@ import { fails } from "./procedure.ts";
 import { vmRef } from "./vm.ts";
 
 const byName = z.object({ name: vmRef });
-const inside = fails(
-  "not_found",
-  "invalid_state",
-  "unavailable",
-  "timeout",
-  "unsupported",
-  "guest",
-);
+const inside = fails("not_found", "invalid_state", "timeout", "unsupported", "guest");
 
 export const insideContract = {
   ports: inside

@@ -5,7 +5,7 @@ import { fails, nothing } from "./procedure.ts";
 import { session, sessionRef, sessionSend, sessionStart, sessionWait } from "./session.ts";
 import { vmRef } from "./vm.ts";
 
-const reach = fails("not_found", "invalid_state", "unavailable", "unsupported", "guest");
+const reach = fails("not_found", "invalid_state", "unsupported", "guest");
 
 export const sessionContract = {
   list: fails("not_found")
@@ -19,10 +19,8 @@ export const sessionContract = {
   start: fails(
     "not_found",
     "already_exists",
-    "invalid_argument",
     "invalid_state",
     "limit_exceeded",
-    "unavailable",
     "unsupported",
     "guest",
   )
@@ -57,7 +55,7 @@ export const sessionContract = {
     })
     .input(sessionWait)
     .output(session),
-  remove: fails("not_found", "invalid_state", "unavailable")
+  remove: fails("not_found", "invalid_state")
     .route({
       method: "DELETE",
       path: "/vms/{vm}/sessions/{session}",

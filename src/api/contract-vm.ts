@@ -1,6 +1,7 @@
 /** The part of the contract that is about machines. */
-import { eventIterator, oc } from "@orpc/contract";
+import { eventIterator } from "@orpc/contract";
 import { z } from "zod";
+import { queryFlag, queryInteger } from "./fields.ts";
 import { vmHealth } from "./health.ts";
 import { fails, nothing, progress } from "./procedure.ts";
 import { logChunk, vm, vmCreate, vmExit, vmRef } from "./vm.ts";
@@ -8,36 +9,20 @@ import { logChunk, vm, vmCreate, vmExit, vmRef } from "./vm.ts";
 const byName = z.object({ name: vmRef });
 
 export const vmContract = {
-  list: oc.route({ method: "GET", path: "/vms", summary: "All machines" }).output(z.array(vm)),
+  list: fails().route({ method: "GET", path: "/vms", summary: "All machines" }).output(z.array(vm)),
   show: fails("not_found")
     .route({ method: "GET", path: "/vms/{name}", summary: "One machine" })
     .input(byName)
     .output(vm),
-  health: fails("not_found", "invalid_state", "unavailable", "timeout")
+  health: fails("not_found", "invalid_state", "timeout")
     .route({ method: "GET", path: "/vms/{name}/health", summary: "How it is, from inside" })
     .input(byName)
     .output(vmHealth),
-  create: fails(
-    "not_found",
-    "already_exists",
-    "invalid_state",
-    "permission_denied",
-    "guest",
-    "limit_exceeded",
-    "no_space",
-  )
+  create: fails("not_found", "already_exists", "invalid_state", "guest", "limit_exceeded")
     .route({ method: "POST", path: "/vms", summary: "Make a machine and start it" })
     .input(vmCreate)
     .output(eventIterator(progress, vm)),
-  start: fails(
-    "not_found",
-    "invalid_state",
-    "permission_denied",
-    "guest",
-    "limit_exceeded",
-    "no_space",
-    "timeout",
-  )
+  start: fails("not_found", "invalid_state", "guest", "limit_exceeded", "timeout")
     .route({ method: "POST", path: "/vms/{name}/start", summary: "Start a machine" })
     .input(byName)
     .output(eventIterator(progress, vm)),
@@ -57,7 +42,7 @@ export const vmContract = {
     .route({ method: "DELETE", path: "/vms/{name}", summary: "Remove a machine and its disk" })
     .input(z.object({ name: vmRef, force: z.boolean().optional() }))
     .output(nothing),
-  prune: oc
+  prune: fails()
     .route({ method: "POST", path: "/vms/prune", summary: "Remove the stopped machines" })
     .output(z.array(z.string())),
   wait: fails("not_found")
@@ -69,9 +54,9 @@ export const vmContract = {
     .input(
       z.object({
         name: vmRef,
-        follow: z.coerce.boolean().optional(),
+        follow: queryFlag.optional(),
         /** The last lines only. */
-        tail: z.coerce.number().int().min(0).max(1_000_000).optional(),
+        tail: queryInteger(0, 1_000_000).optional(),
       }),
     )
     .output(eventIterator(logChunk)),

@@ -4,7 +4,7 @@
  * document is generated from it. It has no behaviour and does no I/O.
  */
 
-import { eventIterator, oc } from "@orpc/contract";
+import { eventIterator } from "@orpc/contract";
 import { z } from "zod";
 import { fileContract } from "./contract-file.ts";
 import { insideContract } from "./contract-inside.ts";
@@ -12,6 +12,7 @@ import { networkContract, vmNetworkContract } from "./contract-network.ts";
 import { sessionContract } from "./contract-session.ts";
 import { systemContract } from "./contract-system.ts";
 import { vmContract } from "./contract-vm.ts";
+import { hostPath, queryFlag } from "./fields.ts";
 import {
   image,
   imageBootstrap,
@@ -55,15 +56,15 @@ const byImage = z.object({ name: imageRef });
 export const contract = {
   system: systemContract,
   kernel: {
-    list: oc
+    list: fails()
       .route({ method: "GET", path: "/kernels", summary: "Kernels that are here" })
       .output(z.array(kernel)),
-    available: oc
+    available: fails()
       .route({ method: "GET", path: "/kernels/available", summary: "Kernels that can be had" })
       .input(
         z.object({
           /** Those for other architectures as well. */
-          all: z.coerce.boolean().optional(),
+          all: queryFlag.optional(),
         }),
       )
       .output(z.array(catalogEntry)),
@@ -71,31 +72,15 @@ export const contract = {
       .route({ method: "GET", path: "/kernels/{name}", summary: "One kernel" })
       .input(z.object({ name: kernelRef }))
       .output(kernel),
-    pull: fails("not_found", "unavailable", "integrity", "no_space", "unsupported")
+    pull: fails("not_found", "integrity", "unsupported")
       .route({ method: "POST", path: "/kernels/pull", summary: "Fetch a kernel of the catalog" })
       .input(kernelPull)
       .output(eventIterator(progress, kernel)),
-    build: fails(
-      "not_found",
-      "conflict",
-      "invalid_argument",
-      "unsupported",
-      "unavailable",
-      "integrity",
-      "no_space",
-    )
+    build: fails("not_found", "conflict", "unsupported", "integrity")
       .route({ method: "POST", path: "/kernels/build", summary: "Compile a kernel by a recipe" })
       .input(kernelBuild)
       .output(eventIterator(progress, kernel)),
-    publish: fails(
-      "not_found",
-      "conflict",
-      "invalid_argument",
-      "unsupported",
-      "unavailable",
-      "integrity",
-      "no_space",
-    )
+    publish: fails("not_found", "conflict", "unsupported", "integrity")
       .route({
         method: "POST",
         path: "/kernels/{name}/publish",
@@ -103,7 +88,7 @@ export const contract = {
       })
       .input(kernelPublish)
       .output(eventIterator(progress, kernelPublished)),
-    unpublish: fails("not_found", "invalid_argument", "invalid_state", "unavailable")
+    unpublish: fails("not_found", "invalid_state")
       .route({
         method: "POST",
         path: "/kernels/{name}/unpublish",
@@ -111,7 +96,7 @@ export const contract = {
       })
       .input(kernelUnpublish)
       .output(eventIterator(progress, kernelPublished)),
-    default: oc
+    default: fails()
       .route({
         method: "GET",
         path: "/kernels/default",
@@ -123,18 +108,18 @@ export const contract = {
       .input(z.object({ name: kernelRef }))
       .output(kernel),
     catalog: {
-      list: oc
+      list: fails()
         .route({ method: "GET", path: "/kernels/catalogs", summary: "Catalogs of kernels" })
         .output(z.array(kernelCatalog)),
-      add: fails("already_exists", "not_found", "invalid_argument", "unavailable", "integrity")
+      add: fails("already_exists", "not_found", "integrity")
         .route({ method: "POST", path: "/kernels/catalogs", summary: "Add a catalog" })
         .input(kernelCatalogAdd)
         .output(kernelCatalog),
-      remove: fails("not_found", "invalid_argument")
+      remove: fails("not_found")
         .route({ method: "DELETE", path: "/kernels/catalogs/{name}", summary: "Remove a catalog" })
         .input(z.object({ name: kernelRef }))
         .output(nothing),
-      update: fails("not_found", "invalid_argument", "unavailable", "integrity")
+      update: fails("not_found", "integrity")
         .route({
           method: "POST",
           path: "/kernels/catalogs/{name}/update",
@@ -142,30 +127,23 @@ export const contract = {
         })
         .input(z.object({ name: kernelRef }))
         .output(kernelCatalog),
-      schema: oc
+      schema: fails()
         .route({
           method: "GET",
           path: "/kernels/catalog-schema",
           summary: "JSON Schema of a catalog",
         })
         .output(z.record(z.string(), z.unknown())),
-      keygen: fails("already_exists", "permission_denied")
+      keygen: fails("already_exists")
         .route({ method: "POST", path: "/kernels/catalog-key", summary: "Make a pair of keys" })
-        .input(z.object({ path: z.string().min(1).max(4096) }))
+        .input(z.object({ path: hostPath }))
         .output(kernelKeyPair),
-      sign: fails("not_found", "invalid_argument", "unsupported", "integrity")
+      sign: fails("not_found", "unsupported", "integrity")
         .route({ method: "POST", path: "/kernels/catalog-signature", summary: "Sign a catalog" })
-        .input(z.object({ catalog: z.string().max(4096), key: z.string().max(4096) }))
+        .input(z.object({ catalog: hostPath, key: hostPath }))
         .output(z.object({ signature: z.string() })),
     },
-    import: fails(
-      "not_found",
-      "already_exists",
-      "conflict",
-      "invalid_argument",
-      "integrity",
-      "no_space",
-    )
+    import: fails("not_found", "already_exists", "conflict", "integrity")
       .route({
         method: "POST",
         path: "/kernels/import",
@@ -179,13 +157,13 @@ export const contract = {
       .output(nothing),
   },
   image: {
-    list: oc
+    list: fails()
       .route({ method: "GET", path: "/images", summary: "Images that are here" })
       .output(z.array(image)),
-    available: fails("invalid_argument")
+    available: fails()
       .route({ method: "GET", path: "/images/catalog", summary: "Images that have a short name" })
       .output(z.array(imageCatalogEntry)),
-    usage: oc
+    usage: fails()
       .route({ method: "GET", path: "/images/usage", summary: "What images take on disk" })
       .output(imageUsage),
     show: fails("not_found")
@@ -196,31 +174,23 @@ export const contract = {
       .route({ method: "GET", path: "/images/{name}/history", summary: "How it was made" })
       .input(byImage)
       .output(z.array(imageStep)),
-    pull: fails(
-      "not_found",
-      "already_exists",
-      "unavailable",
-      "unauthorized",
-      "unsupported",
-      "integrity",
-      "no_space",
-    )
+    pull: fails("not_found", "already_exists", "unauthorized", "unsupported", "integrity")
       .route({ method: "POST", path: "/images/pull", summary: "Make an image of an OCI image" })
       .input(imagePull)
       .output(eventIterator(progress, image)),
-    build: fails("not_found", "guest", "unavailable", "unsupported", "no_space")
+    build: fails("not_found", "guest", "unsupported")
       .route({ method: "POST", path: "/images/build", summary: "Build an image" })
       .input(imageBuild)
       .output(eventIterator(progress, image)),
-    bootstrap: fails("already_exists", "unavailable", "unsupported", "no_space")
+    bootstrap: fails("already_exists", "unsupported")
       .route({ method: "POST", path: "/images/bootstrap", summary: "Make an image of packages" })
       .input(imageBootstrap)
       .output(eventIterator(progress, image)),
-    register: fails("already_exists", "not_found", "invalid_argument", "invalid_state", "integrity")
+    register: fails("already_exists", "not_found", "invalid_state", "integrity")
       .route({ method: "POST", path: "/images/register", summary: "Enter files of the user's" })
       .input(imageRegister)
       .output(eventIterator(progress, image)),
-    promote: fails("not_found", "invalid_state", "conflict", "no_space")
+    promote: fails("not_found", "invalid_state", "conflict")
       .route({ method: "POST", path: "/images/{name}/promote", summary: "Take the files in" })
       .input(imagePromote)
       .output(eventIterator(progress, image)),
@@ -232,7 +202,7 @@ export const contract = {
       .route({ method: "POST", path: "/images/outdated", summary: "What its registry has newer" })
       .input(z.object({ names: z.array(imageRef).max(1000).optional() }))
       .output(z.array(imageOutdated)),
-    update: fails("not_found", "invalid_state", "unavailable", "unauthorized", "no_space")
+    update: fails("not_found", "invalid_state", "unauthorized")
       .route({
         method: "POST",
         path: "/images/{name}/update",
@@ -240,11 +210,11 @@ export const contract = {
       })
       .input(byImage)
       .output(eventIterator(progress, imageUpdated)),
-    push: fails("not_found", "invalid_argument", "invalid_state", "unavailable", "unauthorized")
+    push: fails("not_found", "invalid_state", "unauthorized")
       .route({ method: "POST", path: "/images/{name}/push", summary: "Send it to a registry" })
       .input(imagePush)
       .output(eventIterator(progress, imageExport)),
-    save: fails("not_found", "already_exists", "invalid_state", "no_space")
+    save: fails("not_found", "already_exists", "invalid_state")
       .route({
         method: "POST",
         path: "/images/{name}/save",
@@ -252,14 +222,7 @@ export const contract = {
       })
       .input(imageSave)
       .output(eventIterator(progress, imageExport)),
-    provision: fails(
-      "not_found",
-      "invalid_state",
-      "unavailable",
-      "unsupported",
-      "guest",
-      "no_space",
-    )
+    provision: fails("not_found", "invalid_state", "unsupported", "guest")
       .route({
         method: "POST",
         path: "/images/{name}/provision",
@@ -275,7 +238,7 @@ export const contract = {
       })
       .input(byImage)
       .output(nothing),
-    gc: oc
+    gc: fails()
       .route({ method: "POST", path: "/images/gc", summary: "Free what no image refers to" })
       .input(imageGc)
       .output(imageGcResult),

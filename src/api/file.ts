@@ -1,5 +1,6 @@
 /** Files of a machine, as every client sees them. */
 import { z } from "zod";
+import { hostPath, queryInteger } from "./fields.ts";
 import { vmRef } from "./vm.ts";
 
 /** Of one read or write by a call; longer files go over the WebSocket, or piece by piece. */
@@ -14,9 +15,6 @@ export const guestPath = z
 
 /** A user of the machine, by name or number, with an optional ":group". */
 export const guestUser = z.string().min(1).max(256);
-
-/** A path of the host's, absolute: the daemon is at home elsewhere. */
-const hostPath = z.string().min(1).max(4095).startsWith("/");
 
 export const fileInfo = z.object({
   kind: z.enum(["file", "directory", "symlink", "fifo", "socket", "character", "block", "unknown"]),
@@ -39,8 +37,8 @@ export type DirectoryEntry = z.infer<typeof directoryEntry>;
 export const fileRef = z.object({ name: vmRef, path: guestPath, user: guestUser.optional() });
 
 export const fileRead = fileRef.extend({
-  offset: z.coerce.number().int().min(0).optional(),
-  length_bytes: z.coerce.number().int().min(1).max(FILE_PIECE_MAX_BYTES).optional(),
+  offset: queryInteger(0, Number.MAX_SAFE_INTEGER).optional(),
+  length_bytes: queryInteger(1, FILE_PIECE_MAX_BYTES).optional(),
 });
 
 export const fileWrite = fileRef.extend({

@@ -1,5 +1,6 @@
 /** Images, as every client sees them. */
 import { z } from "zod";
+import { hostPath } from "./fields.ts";
 import { vmCreate } from "./vm.ts";
 
 export const imageName = z
@@ -11,12 +12,6 @@ export const imageName = z
 
 /** An image's name, its reference, or its digest. */
 export const imageRef = z.string().min(1).max(4096);
-
-const hostPath = z
-  .string()
-  .min(1)
-  .max(4096)
-  .regex(/^\/[^\0]*$/, { error: "a path is absolute" });
 
 const kernelName = z.string().max(255);
 

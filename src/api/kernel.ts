@@ -1,5 +1,6 @@
 /** Kernels, as every client sees them. */
 import { z } from "zod";
+import { hostPath, hostPathOrAddress } from "./fields.ts";
 
 export const kernelName = z
   .string()
@@ -56,19 +57,18 @@ export const kernelPull = z.object({
 
 export const kernelImport = z.object({
   /** Absolute path of a folder with vmlinux or vmlinuz, optional initrd* and modules/. */
-  from: z.string().min(1).max(4096),
+  from: hostPath,
   name: kernelName.optional(),
   force: z.boolean().optional(),
 });
 
 export const kernelRef = z.string().min(1).max(255);
 
-const path = z.string().min(1).max(4096);
 const arch = z.enum(["amd64", "arm64"]);
 
 export const kernelBuild = z.object({
   /** Name of a recipe, or the absolute path of one, which ends with ".toml". */
-  recipe: path,
+  recipe: hostPathOrAddress,
   arch: arch.optional(),
   /** Default: the recipe's. */
   name: kernelName.optional(),
@@ -80,13 +80,13 @@ export const kernelBuild = z.object({
 export const kernelPublish = z.object({
   name: kernelRef,
   /** Absolute path of a folder, REMOTE:PATH of rclone, or s3://BUCKET/PREFIX. */
-  to: path,
+  to: hostPathOrAddress,
   /** Public address of `to`. */
   url: z.url(),
   /** Absolute path of the catalog file that gets the entry. */
-  catalog: path,
+  catalog: hostPath,
   /** Absolute path of the secret key that the catalog is signed with afterwards. */
-  key: path.optional(),
+  key: hostPath.optional(),
   description: z.string().max(300).optional(),
 });
 
@@ -121,7 +121,7 @@ export type KernelCatalog = z.infer<typeof kernelCatalog>;
 
 export const kernelCatalogAdd = z.object({
   /** Absolute path of a file, or an https URL. */
-  from: path,
+  from: hostPathOrAddress,
   /** Default: made from the file's or the server's name. */
   name: kernelName.optional(),
   /** minisign public key; a URL must have one. */

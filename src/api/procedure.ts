@@ -16,13 +16,25 @@ export const progress = z.object({
 
 const errorData = z.object({ hint: z.string().optional() });
 
-/** Declares errors that a procedure gives besides `internal` and `cancelled`. */
+/** Every procedure refuses input that does not fit it, and may fail where the host does. */
+const ALWAYS = [
+  "invalid_argument",
+  "permission_denied",
+  "no_space",
+  "unavailable",
+  "internal",
+] as const;
+
+/** Declares errors that a procedure gives besides ALWAYS and `cancelled`, which no client is left to read. */
 export function fails<const C extends ErrorCode>(...codes: C[]) {
   type Entry = { status: number; data: typeof errorData };
   return oc.errors(
     Object.fromEntries(
-      codes.map((code) => [code, { status: errorCodes[code].http, data: errorData }]),
-    ) as Record<C, Entry>,
+      [...ALWAYS, ...codes].map((code) => [
+        code,
+        { status: errorCodes[code].http, data: errorData },
+      ]),
+    ) as Record<C | (typeof ALWAYS)[number], Entry>,
   );
 }
 

@@ -1,6 +1,7 @@
 /** Sessions: named commands in a machine that go on when whoever started them has left. */
 import { z } from "zod";
 import { EXEC_TIMEOUT_MAX_MS, execExit, execRequest } from "./exec.ts";
+import { queryInteger } from "./fields.ts";
 import { vmRef } from "./vm.ts";
 
 export const SESSION_NAME_MAX_LENGTH = 64;
@@ -60,5 +61,5 @@ export const sessionSend = sessionRef.extend({
 });
 
 export const sessionWait = sessionRef.extend({
-  timeout_ms: z.coerce.number().int().min(1).max(EXEC_TIMEOUT_MAX_MS).optional(),
+  timeout_ms: queryInteger(1, EXEC_TIMEOUT_MAX_MS).optional(),
 });

@@ -60,6 +60,9 @@ export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
+/** What a path that the file system refuses ends in. */
+const PATH_ERRNOS = ["ENAMETOOLONG", "ENOTDIR", "EISDIR", "ELOOP"];
+
 /** Gives an unexpected error a code, keeping BangerErrors as they are. */
 export function toBangerError(error: unknown): BangerError {
   if (error instanceof BangerError) return error;
@@ -75,6 +78,9 @@ export function toBangerError(error: unknown): BangerError {
   }
   if (errno === "EACCES" || errno === "EPERM") {
     return new BangerError("permission_denied", messageOf(error), { cause: error });
+  }
+  if (errno && PATH_ERRNOS.includes(errno)) {
+    return new BangerError("invalid_argument", messageOf(error), { cause: error });
   }
   if (errno === "EROFS") {
     return new BangerError(

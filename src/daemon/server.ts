@@ -2,20 +2,20 @@
 import { chmodSync, existsSync, mkdirSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { dirname } from "node:path";
-import { OpenAPIGenerator } from "@orpc/openapi";
 import { OpenAPIHandler } from "@orpc/openapi/fetch";
 import { RPCHandler } from "@orpc/server/fetch";
-import { ZodToJsonSchemaConverter } from "@orpc/zod/zod4";
-import { contract } from "#api/contract.ts";
 import { EXEC_MESSAGE_MAX_BYTES, EXEC_PATH, EXEC_PROTOCOL } from "#api/exec.ts";
 import { VERSION_PATH } from "#api/exec-constants.ts";
 import { BangerError } from "#base/error.ts";
 import { MiB } from "#base/size.ts";
 import { version } from "#base/version.ts";
+import { toOrpcError } from "./errors.ts";
 import { type ExecSession, openSession } from "./exec-session.ts";
 import type { StreamServices } from "./exec-streams.ts";
 import type { makeRouter } from "./handlers/router.ts";
 import { type CallCounts, METRICS_TYPE, metricsText } from "./metrics.ts";
+import { openApiDocument } from "./openapi.ts";
+import { checkBody } from "./request-body.ts";
 
 const REQUEST_MAX_BYTES = 4 * MiB;
 
@@ -65,14 +65,17 @@ export async function serve({
       }
       if (pathname === VERSION_PATH) return Response.json(version);
       if (pathname === "/openapi.json") return Response.json(await openApiDocument());
-      const handler = pathname.startsWith("/rpc/") ? rpc : rest;
-      const prefix = pathname.startsWith("/rpc/") ? "/rpc" : "/v1";
-      const { matched, response } = await handler.handle(request, { prefix, context: {} });
+      const isRpc = pathname.startsWith("/rpc/");
+      try {
+        if (!isRpc) await checkBody(request);
+      } catch (error) {
+        return errorResponse(error);
+      }
+      const { matched, response } = isRpc
+        ? await rpc.handle(request, { prefix: "/rpc", context: {} })
+        : await rest.handle(request, { prefix: "/v1", context: {} });
       if (matched) return response;
-      return Response.json(
-        { code: "not_found", message: `No such path: ${pathname}` },
-        { status: 404 },
-      );
+      return errorResponse(new BangerError("not_found", `No such path: ${pathname}`));
     },
     websocket: {
       maxPayloadLength: EXEC_MESSAGE_MAX_BYTES,
@@ -99,22 +102,9 @@ export async function serve({
   };
 }
 
-let document: Promise<unknown> | undefined;
-
-/** The contract as OpenAPI 3.1. */
-export function openApiDocument(): Promise<unknown> {
-  const generator = new OpenAPIGenerator({ schemaConverters: [new ZodToJsonSchemaConverter()] });
-  document ??= generator.generate(contract, {
-    info: {
-      title: "banger",
-      version: version.version,
-      description:
-        "The daemon's API on its unix socket. Streams are server-sent events whose last event is the result. " +
-        `Commands in machines run over a WebSocket at ${EXEC_PATH} (subprotocol ${EXEC_PROTOCOL}).`,
-    },
-    servers: [{ url: "http://localhost/v1" }],
-  });
-  return document;
+function errorResponse(thrown: unknown): Response {
+  const error = toOrpcError(thrown);
+  return Response.json(error.toJSON(), { status: error.status });
 }
 
 async function removeStale(path: string): Promise<void> {

@@ -49,13 +49,18 @@ export function handlerBase(services: Services) {
     return mapped;
   }
 
-  /** Long work as an event iterator, its errors mapped as those of any other procedure. */
-  function stream<T>(signal: AbortSignal | undefined, work: (options: Work) => Promise<T>) {
+  /**
+   * Long work as an event iterator, its errors mapped as those of any other procedure. It has begun
+   * when this returns: what fails before the first report is an ordinary error.
+   */
+  async function stream<T>(signal: AbortSignal | undefined, work: (options: Work) => Promise<T>) {
     // It is read when the call itself has returned already.
     const inThisCall = AsyncLocalStorage.snapshot();
+    const reports = withProgress(signal, (options) => inThisCall(work, options));
+    const first = await reports.next();
     return (async function* () {
       try {
-        const result = yield* withProgress(signal, (options) => inThisCall(work, options));
+        const result = yield* startingWith(first, reports);
         inThisCall(ended, "ok");
         return result;
       } catch (error) {
@@ -64,17 +69,31 @@ export function handlerBase(services: Services) {
     })();
   }
 
-  /** What comes until the client leaves, which is no failure. */
-  async function* events<T>(signal: AbortSignal | undefined, source: AsyncIterable<T>) {
+  /** What comes until the client leaves, which is no failure. The first is there when this returns. */
+  async function events<T>(signal: AbortSignal | undefined, source: AsyncGenerator<T, undefined>) {
     const inThisCall = AsyncLocalStorage.snapshot();
-    try {
-      yield* source;
-    } catch (error) {
-      if (!signal?.aborted) throw inThisCall(failed, error);
-    }
+    const first = await source.next();
+    return (async function* () {
+      try {
+        yield* startingWith(first, source);
+      } catch (error) {
+        if (!signal?.aborted) throw inThisCall(failed, error);
+      }
+    })();
   }
 
   return { os, stream, events, services };
+}
+
+/** The rest of a generator whose first result has been taken already. */
+async function* startingWith<T, R>(
+  first: IteratorResult<T, R>,
+  rest: AsyncGenerator<T, R>,
+): AsyncGenerator<T, R> {
+  if (first.done) return first.value;
+  await using remaining = rest;
+  yield first.value;
+  return yield* remaining;
 }
 
 function isStream(output: unknown): boolean {

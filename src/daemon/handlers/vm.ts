@@ -32,13 +32,17 @@ export function vmHandlers({ os, stream, services }: Base) {
     }),
     prune: os.vm.prune.handler(() => vms.prune()),
     wait: os.vm.wait.handler(async ({ input, signal }) => await vms.wait(input.name, signal)),
-    logs: os.vm.logs.handler(async function* ({ input, signal }) {
-      try {
-        yield* vms.logs(input.name, { ...input, signal });
-      } catch (error) {
-        if (signal?.aborted && !(error instanceof BangerError)) return;
-        throw toOrpcError(error);
-      }
+    logs: os.vm.logs.handler(({ input, signal }) => {
+      // A follower's first event may be long in coming: an unknown name is refused now.
+      const { id } = vms.show(input.name);
+      return (async function* () {
+        try {
+          yield* vms.logs(id, { ...input, signal });
+        } catch (error) {
+          if (signal?.aborted && !(error instanceof BangerError)) return;
+          throw toOrpcError(error);
+        }
+      })();
     }),
     sshIdentity: os.vm.sshIdentity.handler(({ input }) => vms.sshIdentity(input.name)),
   };

@@ -1,6 +1,6 @@
 /** For who publishes a catalog: keys, signatures, and entries in the file. */
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { basename } from "node:path";
+import { basename, dirname } from "node:path";
 import { writeFileAtomic } from "#base/atomic.ts";
 import { BangerError } from "#base/error.ts";
 import { type Catalog, type Entry, parseCatalog } from "#kernels/catalog.ts";
@@ -24,6 +24,11 @@ export function writeKeyPair(path: string): KeyFiles {
     if (!existsSync(file)) continue;
     throw new BangerError("already_exists", `Cannot make a key: "${file}" is there already`, {
       hint: "Name another file, or move this one away: what is signed with it needs it",
+    });
+  }
+  if (!existsSync(dirname(path))) {
+    throw new BangerError("not_found", `Cannot write "${path}": no such directory`, {
+      hint: `Create it with: mkdir -p ${dirname(path)}`,
     });
   }
   const pair = generateKeyPair();
@@ -81,6 +86,10 @@ function readSmall(path: string, max_bytes: number): Buffer {
   if (!existsSync(path)) {
     throw new BangerError("not_found", `Cannot read "${path}": there is no such file`);
   }
-  if (statSync(path).size <= max_bytes) return readFileSync(path);
+  const stat = statSync(path);
+  if (!stat.isFile()) {
+    throw new BangerError("invalid_argument", `Cannot read "${path}": not a regular file`);
+  }
+  if (stat.size <= max_bytes) return readFileSync(path);
   throw new BangerError("limit_exceeded", `Cannot read "${path}": it is too large`);
 }

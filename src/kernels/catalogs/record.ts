@@ -27,7 +27,12 @@ export function newRecord({ from, key }: CatalogAddress): CatalogRecord {
   const updatedAt = new Date().toISOString();
   const text = key === undefined ? {} : { key: parsePublicKey(key).text };
   if (!isRemote(from)) {
-    if (!isAbsolute(from)) throw new Error("Assertion failed: the path of a catalog is absolute");
+    if (!isAbsolute(from)) {
+      throw new BangerError(
+        "invalid_argument",
+        `Invalid catalog "${from}": expected an absolute path or an https URL`,
+      );
+    }
     return { schema: 1, from, ...text, updatedAt };
   }
   if (key !== undefined) return { schema: 1, from: parseCatalogUrl(from).href, ...text, updatedAt };
