@@ -1,6 +1,6 @@
 /** One stage of a build: what its instructions have made so far, and how each goes on from there. */
 import { rmSync } from "node:fs";
-import { join, posix } from "node:path";
+import { join } from "node:path";
 import { sha256 } from "#base/digest.ts";
 import { BangerError, throwIfAborted } from "#base/error.ts";
 import type { WorkOptions } from "#images/pull.ts";
@@ -8,17 +8,16 @@ import type { HistoryEntry } from "#images/records.ts";
 import type { BuildCache } from "./cache.ts";
 import type { StageConfig } from "./config.ts";
 import { wrapped } from "./config.ts";
-import { copyInto, makeFolders } from "./copy.ts";
+import { makeFolders } from "./copy.ts";
+import { copyStep } from "./copy-step.ts";
 import { atLine, execForm, type Instruction } from "./dockerfile.ts";
-import { download } from "./download.ts";
+import { refuseFlags } from "./flags.ts";
 import { type BuiltLayer, LayerFile } from "./layer-file.ts";
 import { StageMachine } from "./machine-of-stage.ts";
 import type { BuildMachine, RunRequest, RunStatus } from "./machines.ts";
 import { OutputTail } from "./output.ts";
-import { ownerOf, permissionsOf } from "./owner.ts";
-import { pathOf, type Source, type SourceFile, textFile } from "./source.ts";
+import { pathOf, type Source } from "./source.ts";
 import type { StageView } from "./view.ts";
-import { expandWord, splitWords } from "./words.ts";
 
 /** On a file system of the machine's memory. */
 const SCRIPT_PATH = "/run/banger-build";
@@ -184,77 +183,14 @@ export class StageRun implements AsyncDisposable {
   }
 
   async #copy(instruction: Instruction): Promise<void> {
-    const { keyword, flags } = instruction;
-    const isAdd = keyword === "ADD";
-    const known = isAdd
-      ? ["chown", "chmod", "link", "checksum"]
-      : ["chown", "chmod", "link", "from"];
-    refuseFlags(instruction, Object.fromEntries(known.map((name) => [name, undefined])));
-    const words = this.#copyWords(instruction);
-    const target = words.pop();
-    if (target === undefined || words.length === 0) {
-      throw new BangerError(
-        "invalid_argument",
-        `${keyword} takes at least one source, and a target`,
-      );
-    }
-    const chown = flags.get("chown");
-    const chmod = flags.get("chmod");
-    const from = flags.get("from");
-    const { files, paths } = await this.#inputs(instruction, words);
-    const source = await this.#deps.sourceOf(from && this.config.expand(instruction, from));
     using file = new LayerFile(this.#scratchFile());
-    await copyInto(file, this.view, {
-      source,
-      from: paths,
-      files,
-      to: absolute(this.config.workdir, target),
-      owner:
-        chown === undefined
-          ? undefined
-          : ownerOf(this.config.expand(instruction, chown), this.view),
-      mode: chmod === undefined ? undefined : permissionsOf(this.config.expand(instruction, chmod)),
-      unpacks: isAdd,
-      signal: this.#deps.signal,
+    await copyStep(instruction, {
+      ...this.#deps,
+      layer: file,
+      view: this.view,
+      config: this.config,
     });
-    await this.#addFiles(file, `${keyword} ${instruction.rest}`);
-  }
-
-  #copyWords(instruction: Instruction): string[] {
-    const strings = execForm(instruction.rest);
-    const { words } = this.config;
-    const raw = strings ?? splitWords(instruction.rest, words.escapeChar);
-    return raw.map((word) => pathOf(strings ? word : expandWord(word, words)));
-  }
-
-  /** Sources that are no paths: here-documents, and addresses. */
-  async #inputs(instruction: Instruction, words: readonly string[]) {
-    const files: { name: string; file: SourceFile }[] = [];
-    const paths: string[] = [];
-    for (const word of words) {
-      const mark = /^<<-?["']?(\w+)["']?$/.exec(word)?.[1];
-      const document = instruction.heredocs.find(({ name }) => name === mark);
-      if (document) {
-        const { content, isExpanded } = document;
-        const text = isExpanded ? this.#expandDocument(content) : content;
-        files.push({ name: document.name, file: textFile(text) });
-      } else if (/^https?:\/\//.test(word) && instruction.keyword === "ADD") {
-        const checksum = instruction.flags.get("checksum");
-        const folder = this.#deps.scratch;
-        const { signal, onProgress } = this.#deps;
-        files.push(await download(word, { folder, checksum, signal, onProgress }));
-      } else if (/^(git@|git:\/\/)|\.git(#|$)/.test(word) && instruction.keyword === "ADD") {
-        throw new BangerError("unsupported", `"${word}" is a repository, which ADD does not fetch`);
-      } else paths.push(word);
-    }
-    return { files, paths };
-  }
-
-  /** Quotes mean nothing in a here-document. */
-  #expandDocument(content: string): string {
-    const { escapeChar } = this.config.words;
-    const quoted = content.replace(/["']/g, (quote) => `${escapeChar}${quote}`);
-    return expandWord(quoted, this.config.words);
+    await this.#addFiles(file, `${instruction.keyword} ${instruction.rest}`);
   }
 
   /** Ends the layer of a step that needed no machine, and tells the machine if there is one. */
@@ -326,24 +262,4 @@ function failed(status: RunStatus, output: OutputTail): BangerError {
   const said = output.end();
   const message = `the command ended with ${how}`;
   return new BangerError("guest", said ? `${message}:\n${said}` : `${message} and printed nothing`);
-}
-
-function refuseFlags(
-  { flags, keyword }: Instruction,
-  known: Readonly<Record<string, readonly string[] | undefined>>,
-): void {
-  for (const [name, value] of flags) {
-    const isKnown = Object.hasOwn(known, name) && (known[name]?.includes(value) ?? true);
-    if (isKnown) continue;
-    const hint =
-      name === "mount" ? "Without the mount, the step does the same work, only slower" : undefined;
-    throw new BangerError("unsupported", `${keyword} --${name}=${value} is not known`, { hint });
-  }
-}
-
-/** Keeps the "/" at the end, which says that it is a folder. */
-function absolute(workdir: string, target: string): string {
-  const path = posix.resolve(pathOf(workdir), target);
-  const isFolder = /(^|\/)\.{0,2}$/.test(target) && path !== "/";
-  return isFolder ? `${path}/` : path;
 }
