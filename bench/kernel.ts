@@ -3,15 +3,7 @@
  * memory; and how soon kernels reach PID 1, by the guest's own clock. The generic kernel is
  * measured where it was compiled before, as by `make test`.
  */
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-} from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { formatSize, MiB } from "#base/size.ts";
@@ -20,7 +12,7 @@ import { type PullOptions, pullKernel } from "#kernels/pull.ts";
 import { packBundle } from "#kernels/tarball/pack.ts";
 import { serveFiles } from "#test/file-server.ts";
 import { guestUptime } from "#test/guest-uptime.ts";
-import { compiled, kernelCache } from "#test/kernel-builds.ts";
+import { compiled, isCompiled, kernelCache } from "#test/kernel-builds.ts";
 import { printRatio, program, race } from "./measure.ts";
 
 const ROUNDS = 7;
@@ -42,7 +34,9 @@ try {
   mkdirSync(kernelCache.downloads, { recursive: true });
   const dir = join(folder, "kernels");
   const debian = (await pullKernel("debian-6.12", { dir, cache: kernelCache.downloads })).bundle;
-  const generic = isCompiled() ? (await compiled("generic-6.12", { dir })).bundle : undefined;
+  const generic = isCompiled("generic")
+    ? (await compiled("generic-6.12", { dir })).bundle
+    : undefined;
   await benchPull(generic ?? debian);
   await benchBoot(debian, generic);
 } finally {
@@ -114,15 +108,4 @@ async function benchBoot(debian: Bundle, generic: Bundle | undefined): Promise<v
   }
   console.log(`          budget of the generic kernel ${PID1_BUDGET_S} s`);
   if (!generic) console.log("          the generic kernel is not compiled here: make test");
-}
-
-/** Whether a compile would only take what an earlier one left. */
-function isCompiled(): boolean {
-  if (!existsSync(kernelCache.builds)) return false;
-  return readdirSync(kernelCache.builds)
-    .filter((name) => /^[0-9a-f]{64}$/.test(name))
-    .some((name) => {
-      const config = join(kernelCache.builds, name, "config");
-      return existsSync(config) && /LOCALVERSION="-generic"/.test(readFileSync(config, "utf8"));
-    });
 }

@@ -83,8 +83,7 @@ export async function enterVm(
 }
 
 function sizesOf(request: VmCreate, { values, origins }: Config) {
-  // Emulated processors that run at the same time can fail to see each other's code change while
-  // the kernel patches itself, which ends in a panic now and then: one unless more are asked for.
+  // Emulated CPUs take turns in one thread of the host: more than one is only for who asks for them.
   const isEmulated = origins["vm.cpus"] === "default" && !kvmState().usable;
   return {
     cpus: request.cpus ?? (isEmulated ? 1 : values["vm.cpus"]),

@@ -6,10 +6,15 @@ import type { VmDeps } from "./deps.ts";
 /** `unsupported`, with the reason, for one that was asked for and cannot run it. */
 export function monitorFor(
   { drivers, config }: Pick<VmDeps, "drivers" | "config">,
-  { monitor, network }: { monitor?: Monitor | undefined; network: NetworkMode },
+  {
+    monitor,
+    network,
+    cpus,
+  }: { monitor?: Monitor | undefined; network: NetworkMode; cpus?: number | undefined },
 ): DriverChoice {
   return chooseDriver(drivers, {
     preference: monitor ?? (config.values.vmm as Monitor),
     userNetwork: network === "user",
+    ...(cpus === undefined ? {} : { cpus }),
   });
 }

@@ -17,6 +17,10 @@ test("auto takes Firecracker with KVM, and QEMU elsewhere", () => {
   expect(chooseDriver(both, auto, noKvm).driver.name).toBe("qemu");
   expect(chooseDriver([qemu], auto, kvm).reason).toBe("QEMU, with KVM");
   expect(chooseDriver(both, auto, noKvm).reason).toBe("QEMU, emulated: no usable KVM");
+  expect(chooseDriver(both, { ...auto, cpus: 4 }, noKvm).reason).toBe(
+    "QEMU, emulated: no usable KVM, so its 4 CPUs take turns on one of the host's",
+  );
+  expect(chooseDriver([qemu], { ...auto, cpus: 4 }, kvm).reason).toBe("QEMU, with KVM");
 });
 
 test("auto passes Firecracker by where it is not installed or lacks what the machine needs", () => {

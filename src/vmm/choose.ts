@@ -14,6 +14,8 @@ export interface Needs {
   preference: DriverName | "auto";
   /** A network of the monitor's own, without a tap. */
   userNetwork: boolean;
+  /** Default 1. */
+  cpus?: number;
 }
 
 /**
@@ -44,7 +46,11 @@ export function chooseDriver(
     );
   }
   const why = needs.preference === "qemu" ? "QEMU, as asked" : "QEMU";
-  if (!kvm.usable) return { driver: qemu, reason: `${why}, emulated: no usable KVM` };
+  if (!kvm.usable) {
+    const { cpus = 1 } = needs;
+    const shared = cpus > 1 ? `, so its ${cpus} CPUs take turns on one of the host's` : "";
+    return { driver: qemu, reason: `${why}, emulated: no usable KVM${shared}` };
+  }
   const lack = needs.preference === "auto" && firecracker && obstacleTo(firecracker, needs, kvm);
   const rather = lack ? `: Firecracker ${lack.replace(/^it /, "")}` : "";
   return { driver: qemu, reason: `${why}, with KVM${rather}` };

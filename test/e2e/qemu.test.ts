@@ -146,6 +146,12 @@ describe("QEMU driver", () => {
     for (let round = 0; round < 550; round++) expect(await guest.ask(line)).toBe(line);
   });
 
+  test("2 and 4 busy CPUs survive a kernel that patches its own code", async () => {
+    const guests = await Promise.all([2, 4].map((cpus) => boot(makeSpec({ cpus }))));
+    const answers = guests.map(({ guest }) => guest.ask("switch 500"));
+    expect(await Promise.all(answers)).toEqual(["switched 500", "switched 500"]);
+  }, 600_000);
+
   test("a second agent stream ends the first", async () => {
     const { machine, guest } = await boot(makeSpec());
     const second = new GuestLines(await machine.connectAgent());

@@ -5,10 +5,13 @@
  *   disks     "NAME SECTORS RO" of each /dev/vd*, one line, ";" between them
  *   cmdline   /proc/cmdline
  *   net       names of the network interfaces
+ *   switch N  turns a static key of the kernel on or off N times while every CPU is busy; "switched N"
  *   poweroff  reboot  panic
  */
 #include <dirent.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +19,7 @@
 #include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define MODULE_INIT_COMPRESSED_FILE 4
@@ -83,12 +87,33 @@ static void list(const char *folder_path, const char *prefix, char *out, size_t 
   }
 }
 
+/* The busy ones run the very code of the scheduler that is patched. */
+static void switch_static_key(int times, char *out, size_t size) {
+  enum { BUSY = 6 };
+  pid_t busy[BUSY];
+  int switched = 0;
+  for (int i = 0; i < BUSY; i++) {
+    busy[i] = fork();
+    while (busy[i] == 0) sched_yield();
+  }
+  for (int fd; switched < times; switched++, close(fd)) {
+    fd = open("/proc/sys/kernel/sched_schedstats", O_WRONLY);
+    if (fd < 0 || write(fd, switched % 2 ? "0" : "1", 1) != 1) break;
+  }
+  for (int i = 0; i < BUSY; i++) {
+    kill(busy[i], SIGKILL);
+    waitpid(busy[i], NULL, 0);
+  }
+  snprintf(out, size, "switched %d", switched);
+}
+
 static void obey(int port, char *line) {
   static char answer[8192];
   snprintf(answer, sizeof answer - 1, "%s", line);
   if (!strcmp(line, "disks")) list("/sys/block", "vd", answer, sizeof answer - 1);
   if (!strcmp(line, "net")) list("/sys/class/net", "", answer, sizeof answer - 1);
   if (!strcmp(line, "cmdline")) read_text("/proc/cmdline", answer, sizeof answer - 1);
+  if (!strncmp(line, "switch ", 7)) switch_static_key(atoi(line + 7), answer, sizeof answer - 1);
   if (!strcmp(line, "poweroff")) reboot(RB_POWER_OFF);
   if (!strcmp(line, "reboot")) reboot(RB_AUTOBOOT);
   if (!strcmp(line, "panic")) exit(3);

@@ -6,7 +6,7 @@
  *     0        none
  *     all      every recipe for each of its architectures, one of them twice
  */
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type BuildOptions, type Built, buildKernel } from "#kernels/recipe/build.ts";
 import { ROOT } from "./tree.ts";
@@ -37,4 +37,13 @@ export async function compiled(
 ): Promise<Built> {
   mkdirSync(kernelCache.downloads, { recursive: true });
   return await buildKernel(recipe, { ...kernelCache, ...options });
+}
+
+/** Whether compiling a kernel of this family would only take what an earlier run left. */
+export function isCompiled(family: string): boolean {
+  if (!existsSync(kernelCache.builds)) return false;
+  return readdirSync(kernelCache.builds)
+    .filter((name) => /^[0-9a-f]{64}$/.test(name))
+    .map((name) => join(kernelCache.builds, name, "config"))
+    .some((path) => existsSync(path) && readFileSync(path, "utf8").includes(`="-${family}"`));
 }

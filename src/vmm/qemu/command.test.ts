@@ -28,7 +28,8 @@ function valuesOf(argv: readonly string[], name: string): string[] {
 describe("qemuArguments", () => {
   test("describes the whole machine", () => {
     const argv = qemuArguments(spec, tcg);
-    expect(valuesOf(argv, "-M")).toEqual(["microvm,accel=tcg,dump-guest-core=off"]);
+    expect(valuesOf(argv, "-M")).toEqual(["microvm,dump-guest-core=off"]);
+    expect(valuesOf(argv, "-accel")).toEqual(["tcg,thread=single"]);
     expect(valuesOf(argv, "-cpu")).toEqual(["max,-erms"]);
     expect(valuesOf(argv, "-smp")).toEqual(["2"]);
     expect(valuesOf(argv, "-m")).toEqual(["512M"]);
@@ -72,7 +73,7 @@ describe("qemuArguments", () => {
 
   test("with KVM takes the host's CPU and leaves the clock alone", () => {
     const argv = qemuArguments(spec, { accelerator: "kvm", sandbox: false, tsc_khz: 1 });
-    expect(valuesOf(argv, "-M")).toEqual(["microvm,accel=kvm,dump-guest-core=off"]);
+    expect(valuesOf(argv, "-accel")).toEqual(["kvm"]);
     expect(valuesOf(argv, "-cpu")).toEqual(["host"]);
     expect(argv).not.toContain("-sandbox");
     expect(valuesOf(argv, "-append")[0]).not.toContain("tsc_early_khz");

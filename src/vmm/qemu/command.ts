@@ -38,7 +38,8 @@ export function qemuArguments(spec: BootSpec, options: CommandOptions): string[]
   return [
     ...["-name", spec.id, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"],
     ...(options.sandbox ? ["-sandbox", SANDBOX] : []),
-    ...["-M", `microvm,accel=${options.accelerator},dump-guest-core=off`],
+    ...["-M", "microvm,dump-guest-core=off"],
+    ...["-accel", options.accelerator === "kvm" ? "kvm" : TCG],
     // Emulated, `rep movsb` goes byte by byte; a kernel that sees no ERMS copies by words instead.
     ...["-cpu", options.accelerator === "kvm" ? "host" : "max,-erms"],
     ...["-smp", String(spec.cpus), "-m", `${spec.memory_mib}M`],
@@ -56,6 +57,13 @@ export function qemuArguments(spec: BootSpec, options: CommandOptions): string[]
     ...(spec.network ? networkArguments(spec.network, options) : []),
   ];
 }
+
+/**
+ * All virtual CPUs take turns in one thread. With a thread each, one of them can go on executing the
+ * breakpoint that another has just patched out of the kernel (static keys: JUMP_LABEL), and the guest
+ * panics with "Oops: int3". On a host with few cores threads are slower as well: bench/emulated-cpus.ts.
+ */
+const TCG = "tcg,thread=single";
 
 /** The kernel's self-tests of its ciphers are a tenth of an emulated boot. */
 const NO_SELFTESTS = "cryptomgr.notests";
