@@ -215,7 +215,7 @@ interface TimedWork<T> {
 }
 
 /** Gives `work` a signal that fires with a BangerError at the timeout or when the caller's does. */
-async function withTimeout<T>(options: CallOptions, timed: TimedWork<T>): Promise<T> {
+export async function withTimeout<T>(options: CallOptions, timed: TimedWork<T>): Promise<T> {
   throwIfAborted(options.signal);
   const ending = new AbortController();
   const onAbort = (): void =>

@@ -120,7 +120,7 @@ export async function awaitReady(
   options: BootOptions & { running: RunningVm },
 ): Promise<void> {
   const { running, signal, onProgress } = options;
-  const agent = await running.agent(signal);
+  const agent = await running.agent(signal, { isBooting: true });
   const report = onProgress && guestProgress(onProgress);
   let isInstalled = false;
   const stopListening = agent.onEvent((event) => {

@@ -154,7 +154,7 @@ export class Lives {
     const { machine, runtime } = launched;
     this.#states.set(id, { runtime: { ...held, ...runtime }, startedAt: new Date().toISOString() });
     const live = this.#track(id, machine);
-    const greeting = live.running.agent(starting.signal).catch(() => {});
+    const greeting = live.running.agent(starting.signal, { isBooting: true }).catch(() => {});
     const isLate = sleep(SLOT_MAX_MS, undefined, { ref: false });
     void Promise.race([greeting, live.finished, isLate]).then(leaveSlot);
     return live;

@@ -1,13 +1,17 @@
 /** One machine that runs: its monitor's process and the connection to the agent inside. */
+import type { Duplex } from "node:stream";
 import { getLogger } from "@logtape/logtape";
 import { BangerError, messageOf } from "#base/error.ts";
-import { type Agent, connectAgent } from "#guest/agent.ts";
+import { type Agent, connectAgent, withTimeout } from "#guest/agent.ts";
 import type { ExitReason, Machine } from "#vmm/driver.ts";
 import { syncClock } from "./clock.ts";
 
 const log = getLogger(["banger", "vm"]);
 
+/** Of a machine that is up. */
 const CONNECT_TIMEOUT_MS = 120_000;
+/** The longest that a timer takes. */
+const NEVER_MS = 2 ** 31 - 1;
 /** From the end of the agent's pipe to that of the process. */
 const EXIT_GRACE_MS = 3000;
 
@@ -25,9 +29,12 @@ export class RunningVm {
     return this.machine.exited;
   }
 
-  /** The agent's connection, made anew when it was lost; ends early when the machine does. */
-  async agent(signal?: AbortSignal): Promise<Agent> {
-    this.#agent ??= this.#connect(signal);
+  /**
+   * The agent's connection, made anew when it was lost; ends early when the machine does. While it
+   * boots the signal alone says how long that may take.
+   */
+  async agent(signal?: AbortSignal, { isBooting = false } = {}): Promise<Agent> {
+    this.#agent ??= this.#connect(signal, isBooting ? NEVER_MS : CONNECT_TIMEOUT_MS);
     const agent = this.#agent;
     const forget = (): void => {
       if (this.#agent === agent) this.#agent = undefined;
@@ -52,12 +59,9 @@ export class RunningVm {
     }
   }
 
-  async #connect(signal: AbortSignal | undefined): Promise<Agent> {
-    const pipe = await this.whileAlive(this.machine.connectAgent(signal));
-    const connecting = connectAgent(pipe, {
-      timeout_ms: CONNECT_TIMEOUT_MS,
-      ...(signal ? { signal } : {}),
-    });
+  async #connect(signal: AbortSignal | undefined, timeout_ms: number): Promise<Agent> {
+    const pipe = await this.whileAlive(this.#dial(signal, timeout_ms));
+    const connecting = connectAgent(pipe, { timeout_ms, ...(signal ? { signal } : {}) });
     try {
       const agent = await this.whileAlive(connecting);
       // It may have been away for longer than the connection: the host slept, or the machine was kept.
@@ -69,6 +73,18 @@ export class RunningVm {
       pipe.destroy();
       throw error;
     }
+  }
+
+  async #dial(signal: AbortSignal | undefined, timeout_ms: number): Promise<Duplex> {
+    const message = `The guest agent did not answer within ${timeout_ms} ms`;
+    const work = async (any: AbortSignal): Promise<Duplex> => {
+      try {
+        return await this.machine.connectAgent(any);
+      } catch (error) {
+        throw any.aborted ? any.reason : error;
+      }
+    };
+    return await withTimeout({ signal }, { timeout_ms, message, work });
   }
 }
 

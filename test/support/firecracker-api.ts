@@ -38,8 +38,8 @@ export interface Plan {
   deafConnections?: number;
   /** Sent in place of "OK NUMBER\n". */
   handshake?: string;
-  /** Connections to the guest are never answered. */
-  handshakeHangs?: boolean;
+  /** How many connections are taken and never answered, as before the guest has a vsock driver; default 1. */
+  silentConnections?: number;
 }
 
 interface Answer {
@@ -56,6 +56,7 @@ const state = {
   paused: false,
   bodies: new Map<string, Record<string, unknown>>(),
   deaf: plan.deafConnections ?? 0,
+  silent: plan.silentConnections ?? 1,
 };
 
 function parseArguments(argv: string[]): Map<string, string> {
@@ -204,7 +205,7 @@ function serveHost(socket: Socket): void {
 }
 
 function connectToGuest(socket: Socket, line: string): boolean {
-  if (plan.handshakeHangs) return false;
+  if (line === "CONNECT 1024" && state.silent-- > 0) return false;
   if (line !== "CONNECT 1024" || !state.started || state.deaf-- > 0) {
     socket.destroy();
     return false;

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { bangerErrorOf } from "#test/expect-error.ts";
 import type { Plan } from "#test/firecracker-api.ts";
 import { FirecrackerPeer } from "#test/firecracker-peer.ts";
+import { GuestLines } from "#test/tiny-guest.ts";
 import type { BootSpec } from "#vmm/driver.ts";
 import { argumentsOf } from "#vmm/identity.ts";
 import { findProcesses } from "#vmm/process.ts";
@@ -260,6 +261,23 @@ describe("machine", () => {
       stream.once("data", (data) => resolve(String(data))),
     );
     expect(first).toBe("hello\n");
+  });
+
+  test("asks on another connection where Firecracker stays silent", async () => {
+    const { peer, boot } = setUp({ silentConnections: 5, deafConnections: 2 });
+    const machine = await boot(peer.spec());
+    const lines = new GuestLines(await machine.connectAgent());
+    expect(await lines.next()).toBe("hello");
+  });
+
+  test("gives up on a silent Firecracker when told, and when the machine ends", async () => {
+    const { peer, boot } = setUp({ silentConnections: 1_000_000 });
+    const machine = await boot(peer.spec());
+    const cancelled = await bangerErrorOf(machine.connectAgent(AbortSignal.timeout(200)));
+    expect(cancelled.code).toBe("cancelled");
+    const waiting = bangerErrorOf(machine.connectAgent());
+    await machine.kill();
+    expect((await waiting).code).toBe("invalid_state");
   });
 
   test("gives up on the agent when told, when another asks, and when the machine ends", async () => {

@@ -17,6 +17,14 @@ import { connectGuest, type GuestListener, listenToGuest } from "./vsock.ts";
 const AGENT_PORT = 1024;
 const RETRY_MIN_MS = 10;
 const RETRY_MAX_MS = 200;
+/**
+ * Before the guest has a driver for its vsock, Firecracker takes a connection and its CONNECT, and stays
+ * silent for good: it answers neither then nor later. So one that is silent is given up for another, after
+ * a fifth of the time that has gone by, which is how much later than it could the agent is found.
+ */
+const SILENCE_MIN_MS = 50;
+const SILENCE_MAX_MS = 5000;
+const SILENCE_SHARE = 0.2;
 const LOG_LOOK_MS = 30_000;
 
 export interface MachineParts {
@@ -106,16 +114,22 @@ export class FirecrackerMachine implements Machine {
   }
 
   async #dial(any: AbortSignal, caller: AbortSignal | undefined): Promise<Socket> {
-    for (let pause_ms = RETRY_MIN_MS; ; pause_ms = Math.min(pause_ms * 2, RETRY_MAX_MS)) {
+    const from_ms = performance.now();
+    for (let pause_ms = RETRY_MIN_MS; ; ) {
       this.#throwIfDone(any, caller);
+      const share_ms = (performance.now() - from_ms) * SILENCE_SHARE;
+      const timeout_ms = Math.min(Math.max(share_ms, SILENCE_MIN_MS), SILENCE_MAX_MS);
+      const options = { signal: any, timeout_ms: Math.round(timeout_ms) };
       try {
-        return await connectGuest(this.#parts.sockets.vsock, AGENT_PORT, { signal: any });
+        return await connectGuest(this.#parts.sockets.vsock, AGENT_PORT, options);
       } catch (error) {
         this.#throwIfDone(any, caller);
-        const isEarly = error instanceof BangerError && error.code === "unavailable";
-        if (!isEarly) throw error;
+        const code = error instanceof BangerError ? error.code : undefined;
+        if (code !== "unavailable" && code !== "timeout") throw error;
+        if (code === "timeout") continue;
       }
       await sleep(pause_ms, undefined, { ref: false });
+      pause_ms = Math.min(pause_ms * 2, RETRY_MAX_MS);
     }
   }
 

@@ -10,13 +10,11 @@ import { openSocket } from "#vmm/socket.ts";
 
 /** "OK 4294967295\n" takes 14. */
 const ANSWER_MAX_BYTES = 32;
-/** Firecracker itself gives up on a guest that does not answer after two seconds. */
-const CONNECT_TIMEOUT_MS = 5_000;
 const NEWLINE = 10;
 
 export interface ConnectOptions {
   signal?: AbortSignal | undefined;
-  /** Default 5,000. */
+  /** Default: none. */
   timeout_ms?: number;
 }
 
@@ -29,9 +27,9 @@ export async function connectGuest(
   port: number,
   options: ConnectOptions = {},
 ): Promise<Socket> {
-  const timeout_ms = options.timeout_ms ?? CONNECT_TIMEOUT_MS;
-  const limit = AbortSignal.timeout(timeout_ms);
-  const signal = options.signal ? AbortSignal.any([limit, options.signal]) : limit;
+  const { timeout_ms } = options;
+  const limit = timeout_ms === undefined ? undefined : AbortSignal.timeout(timeout_ms);
+  const signal = AbortSignal.any([limit, options.signal].flatMap((each) => each ?? []));
   let socket: Socket | undefined;
   try {
     socket = await openSocket(path, signal);
@@ -49,7 +47,7 @@ export async function connectGuest(
     if (options.signal?.aborted) {
       throw new BangerError("cancelled", "The operation was cancelled", { cause: error });
     }
-    if (limit.aborted) {
+    if (limit?.aborted) {
       const text = `Cannot reach port ${port} of the guest: no answer within ${timeout_ms} ms`;
       throw new BangerError("timeout", text, { cause: error });
     }
