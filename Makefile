@@ -12,9 +12,9 @@ VERSION := $(shell sed -n 's/^  "version": "\(.*\)",$$/\1/p' package.json)
 help:
 	@printf '%s\n' \
 	  'make build      $(BIN)/banger, bangerd and banger-vsock-agent' \
-	  'make test       lint, then every test there is, real boots included' \
+	  'make test       lint, then all tests but those below, real boots included' \
 	  'make test-kernels  compiles Linux by every recipe, which takes an hour, and boots it' \
-  'make lint       format, types, dead code and the rules of the tree' \
+	  'make lint       format, types, dead code and the rules of the tree' \
 	  'make format     rewrite the sources in the one format' \
 	  'make torture    kills the daemon KILLS=500 times, cuts the power CUTS=50 times, makes and removes CYCLES=200 machines' \
 	  'make demo       the main job from kernel to ssh, on this computer' \

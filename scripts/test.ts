@@ -41,7 +41,7 @@ const WANTED_IN_VAIN = [
 ];
 const LOGS = "build/test";
 const LONGEST = "test/e2e/main-job.test.ts";
-/** Compiles Linux, once; every recipe of it when asked to. */
+/** Compiles Linux when asked to. */
 const KERNELS = "test/host/kernel-recipes.test.ts";
 
 interface Job {

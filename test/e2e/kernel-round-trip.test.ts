@@ -1,6 +1,6 @@
 /**
- * A kernel's way from one computer to another: built (or, with BANGER_TEST_KERNELS=0, taken
- * from Debian's package), imported, published to a server, and on another installation with an
+ * A kernel's way from one computer to another: built (or, unless BANGER_TEST_KERNELS
+ * is set, taken from Debian's package), imported, published to a server, and on another installation with an
  * empty home found in a signed catalog, pulled, and booted.
  */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout } from "bun:test";

@@ -1,4 +1,4 @@
-/** Linux, compiled by the recipes of the program: generic-6.12, or with BANGER_TEST_KERNELS=all each of them. */
+/** Linux, compiled by the recipes of the program, as far as BANGER_TEST_KERNELS asks for it. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
