@@ -48,9 +48,13 @@ function write(names: readonly string[], hashSeed = MD4_SEED): Uint8Array[] {
 }
 
 function namesIn(blocks: readonly Uint8Array[]): Map<string, number> {
-  const entries: { name: Uint8Array; inode: number }[] = [];
-  for (const block of blocks) parseDirectoryBlock(block, entries, CHECKSUM_SEED);
-  return new Map(entries.map(({ name, inode }) => [Buffer.from(name).toString(), inode]));
+  const entries = new Map<string, number>();
+  for (const block of blocks) {
+    parseDirectoryBlock(block, CHECKSUM_SEED, ({ name, inode }) => {
+      entries.set(Buffer.from(name).toString(), inode);
+    });
+  }
+  return entries;
 }
 
 function numbered(count: number, length: number): string[] {

@@ -1,5 +1,6 @@
 /** Which blocks of the disk hold a file: its extent tree, or the block lists of ext2 and ext3. */
 import { BangerError } from "#base/error.ts";
+import { BlockSet } from "./block-set.ts";
 import { get16, get32 } from "./bytes.ts";
 import { crc32c } from "./crc32c.ts";
 import type { Run } from "./extent-tree.ts";
@@ -13,12 +14,20 @@ const RUNS_MAX = 1_000_000;
 const NODES_MAX = 100_000;
 const DIRECT_BLOCKS = 12;
 
-/** Runs in the order of the file, without holes and unwritten extents. */
-export function mapBlocks(file: FileStat, volume: Volume): Run[] {
+/**
+ * Runs in the order of the file, without holes and unwritten extents. A block that belongs to the file
+ * twice, or to a file before it in `taken`, is damage: what is read stays within the size of the disk.
+ */
+export function mapBlocks(file: FileStat, volume: Volume, taken?: BlockSet): Run[] {
   const runs: Run[] = [];
-  const walk: Walk = { file, volume, runs, nodes: 0 };
+  const walk: Walk = { file, volume, runs, nodes: new Set() };
   if (file.flags & INODE_FLAG_EXTENTS) readExtents(file.map, walk, -1);
   else readLists(walk);
+  if (!taken && runs.length <= 1) return runs;
+  const blocks = taken ?? new BlockSet();
+  for (const { physical, count } of runs) {
+    if (!blocks.add(physical, count)) throw shared(file);
+  }
   return runs;
 }
 
@@ -27,7 +36,7 @@ interface Walk {
   volume: Volume;
   runs: Run[];
   /** Blocks of the map read so far. */
-  nodes: number;
+  nodes: Set<number>;
 }
 
 /** `level`: the depth that the node above promises; -1 for the root. */
@@ -51,6 +60,7 @@ function readExtents(node: Uint8Array, walk: Walk, level: number): void {
       continue;
     }
     const length = get16(node, at + 4);
+    if (length === 0) throw damaged(walk.file);
     if (length > extent.BLOCKS_MAX) continue;
     const physical = get32(node, at + 8) + get16(node, at + 6) * 2 ** 32;
     addRun(walk, { logical, physical, count: length });
@@ -58,7 +68,8 @@ function readExtents(node: Uint8Array, walk: Walk, level: number): void {
 }
 
 function nextNode(walk: Walk, number: number): Uint8Array {
-  if (++walk.nodes > NODES_MAX) throw damaged(walk.file);
+  if (walk.nodes.has(number)) throw shared(walk.file);
+  if (walk.nodes.add(number).size > NODES_MAX) throw damaged(walk.file);
   return walk.volume.block(number);
 }
 
@@ -111,6 +122,13 @@ function readLists(walk: Walk): void {
     read(get32(file.map, (DIRECT_BLOCKS + level - 1) * 4), level, logical);
     logical += perList ** level;
   }
+}
+
+function shared(file: FileStat): BangerError {
+  return new BangerError(
+    "integrity",
+    `Cannot read ext4 image: inode ${file.inode} has blocks that are in use already`,
+  );
 }
 
 function damaged(file: FileStat): BangerError {

@@ -28,6 +28,7 @@ export function parseXattrBlock(number: number, volume: Volume): Xattr[] {
 /** Values count from the start of `room`; entries from `start`, ended by four zero bytes. */
 function parseEntries(room: Uint8Array, start: number): Xattr[] {
   const result: Xattr[] = [];
+  let values_bytes = 0;
   let at = start;
   while (at + 4 <= room.length && get32(room, at) !== 0) {
     const nameBytes = room[at] as number;
@@ -37,6 +38,9 @@ function parseEntries(room: Uint8Array, start: number): Xattr[] {
     const size = get32(room, at + 8);
     if (get32(room, at + 4) !== 0) throw outside();
     if (size > 0 && valueAt + size > room.length) throw damaged();
+    // Entries that share a value would make much of little.
+    values_bytes += size;
+    if (values_bytes > room.length) throw damaged();
     const space = xattrNamespaces.find(({ index }) => index === room[at + 1]);
     const value = room.slice(valueAt, valueAt + size);
     if (space) {

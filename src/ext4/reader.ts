@@ -7,12 +7,19 @@ import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { BangerError } from "#base/error.ts";
 import { MiB } from "#base/size.ts";
 import type { Xattr } from "./attributes.ts";
+import type { BlockSet } from "./block-set.ts";
 import { get16, get32 } from "./bytes.ts";
 import type { Run } from "./extent-tree.ts";
 import { group as groupAt, modes, ROOT_INODE, superblock } from "./format.ts";
 import { groupChecksum } from "./group.ts";
-import { inodeSeed } from "./identity.ts";
-import { type DirectoryEntry, parseDirectoryBlock } from "./reader-directory.ts";
+import {
+  type Directory,
+  type DirectoryEntry,
+  findEntry,
+  hasEntries,
+  listEntries,
+  listSlowly,
+} from "./reader-directory.ts";
 import { checkInode, type FileStat, parseInode } from "./reader-inode.ts";
 import { mapBlocks } from "./reader-map.ts";
 import {
@@ -24,7 +31,6 @@ import {
 } from "./reader-superblock.ts";
 import { parseXattrBlock, parseXattrs } from "./reader-xattr.ts";
 
-const DIRECTORY_MAX_BYTES = 1024 * MiB;
 const FILE_MAX_DEFAULT_BYTES = 64 * MiB;
 const CHUNK_BYTES = MiB;
 const LINKS_FOLLOWED_MAX = 40;
@@ -83,25 +89,22 @@ export class Ext4Reader implements Disposable {
 
   /** The entries of a directory in the order on disk, without "." and "..". */
   list(path: string | Uint8Array): DirectoryEntry[] {
-    return this.entries(this.stat(path));
+    return listEntries(this.#directory(this.stat(path)));
   }
 
-  entries(directory: FileStat): DirectoryEntry[] {
-    if (directory.type !== modes.DIRECTORY) {
-      throw new BangerError("invalid_argument", "Cannot list a file that is no directory");
-    }
-    if (directory.isInline) throw unsupportedInline(directory);
-    if (directory.size > DIRECTORY_MAX_BYTES) throw this.#damaged("a directory is too large");
-    const seed = inodeSeed(this.#volume.checksumSeed, directory.inode, directory.generation);
-    const result: DirectoryEntry[] = [];
-    let left = directory.size / this.#volume.blockSize;
-    for (const run of this.runs(directory)) {
-      for (let index = 0; index < run.count && left > 0; index++, left--) {
-        const block = this.#volume.block(run.physical + index);
-        parseDirectoryBlock(block, result, this.#volume.hasChecksums ? seed : undefined);
-      }
-    }
-    return result;
+  isEmpty(path: string | Uint8Array): boolean {
+    return !hasEntries(this.#directory(this.stat(path)));
+  }
+
+  /**
+   * The same as `list`, with a turn for the event loop between slices. `runs`: of the directory.
+   * `limit_exceeded` when there are more than `max`, before they are kept.
+   */
+  async entries(
+    directory: FileStat,
+    options: { runs?: readonly Run[]; max?: number } = {},
+  ): Promise<DirectoryEntry[]> {
+    return await listSlowly(this.#directory(directory, options.runs), options.max);
   }
 
   inode(number: number): FileStat {
@@ -119,19 +122,22 @@ export class Ext4Reader implements Disposable {
     return parseInode(bytes, number, g.blockSize);
   }
 
-  /** Where the data of a file is, in order; holes are left out. */
-  runs(file: FileStat): Run[] {
-    return mapBlocks(file, this.#volume);
+  /**
+   * Where the data of a file is, in order; holes are left out. `taken`: the blocks of the files before it,
+   * to which its own are added; `integrity` when one is there already.
+   */
+  runs(file: FileStat, taken?: BlockSet): Run[] {
+    return mapBlocks(file, this.#volume, taken);
   }
 
   /** The data of a file, in chunks of at most 1 MiB; holes are left out. */
-  *chunks(file: FileStat): Generator<{ offset: number; bytes: Uint8Array }> {
+  *chunks(file: FileStat, runs?: readonly Run[]): Generator<{ offset: number; bytes: Uint8Array }> {
     const { blockSize } = this.#volume;
     if (file.isInline) {
       yield { offset: 0, bytes: inlineData(file) };
       return;
     }
-    for (const run of this.runs(file)) {
+    for (const run of runs ?? this.runs(file)) {
       const start = run.logical * blockSize;
       const end = Math.min(start + run.count * blockSize, file.size);
       for (let offset = start; offset < end; offset += CHUNK_BYTES) {
@@ -194,9 +200,9 @@ export class Ext4Reader implements Disposable {
       }
       const directory = this.inode(trail[trail.length - 1] as number);
       if (directory.type !== modes.DIRECTORY) throw absent(path);
-      const found = this.entries(directory).find((entry) => Buffer.compare(entry.name, name) === 0);
-      if (!found) throw absent(path);
-      const file = this.inode(found.inode);
+      const found = findEntry(this.#directory(directory), name);
+      if (found === undefined) throw absent(path);
+      const file = this.inode(found);
       if (file.type === modes.SYMLINK && queue.length > 0) {
         if (++followed > LINKS_FOLLOWED_MAX) throw absent(path);
         const target = this.targetOf(file);
@@ -204,9 +210,17 @@ export class Ext4Reader implements Disposable {
         queue.push(...partsOf(target).reverse());
         continue;
       }
-      trail.push(found.inode);
+      trail.push(found);
     }
     return trail[trail.length - 1] as number;
+  }
+
+  #directory(file: FileStat, runs?: readonly Run[]): Directory {
+    if (file.type !== modes.DIRECTORY) {
+      throw new BangerError("invalid_argument", "Cannot list a file that is no directory");
+    }
+    if (file.isInline) throw unsupportedInline(file);
+    return { file, runs: runs ?? this.runs(file), volume: this.#volume };
   }
 
   #inodeTable(group: number): number {

@@ -42,7 +42,7 @@ export function inspectRootfs(path: string): InspectedRootfs {
       { hint: `Unmount it if it is mounted, then: e2fsck -p ${path}` },
     );
   }
-  if (reader.list("/").length === 0) {
+  if (reader.isEmpty("/")) {
     throw new BangerError("invalid_argument", `Cannot use "${path}" as a rootfs: it is empty`);
   }
   const arch = PROGRAMS.map((program) => archOf(reader, program)).find(Boolean);

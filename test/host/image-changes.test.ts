@@ -97,7 +97,7 @@ async function layersOf(changes: ((root: string) => void)[]) {
     writeFileSync(join(root, "etc/hostname"), "machine");
     before = await whileFrozen(diskAt, async () => {
       using reader = openExt4(disk);
-      return indexUpper(reader);
+      return await indexUpper(reader);
     });
     for (const change of changes) {
       change(root);

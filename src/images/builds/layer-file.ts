@@ -4,6 +4,7 @@ import { closeSync, openSync, writeSync } from "node:fs";
 import type { Digest } from "#base/digest.ts";
 import { BangerError, throwIfAborted } from "#base/error.ts";
 import { formatSize, GiB, MiB } from "#base/size.ts";
+import { slices } from "#base/slices.ts";
 import { readChunks } from "#oci/file-chunks.ts";
 import type { Layer } from "#oci/layer.ts";
 import { TAR_END, tarHeader, tarPadding, type WrittenEntry } from "#oci/tar-write.ts";
@@ -36,6 +37,8 @@ export class LayerFile implements Disposable {
   readonly #hash = createHash("sha256");
   /** Of what the entries say, but for their times: what makes two copies the same step. */
   readonly #content = createHash("sha256");
+  /** Sources may give all they have without a wait. */
+  readonly #pause = slices();
   readonly #buffer = Buffer.allocUnsafe(BUFFER_BYTES);
   #fill = 0;
   #size = 0;
@@ -53,6 +56,7 @@ export class LayerFile implements Disposable {
     for await (const chunk of data ?? []) {
       this.data(chunk);
       done += chunk.length;
+      await this.#pause();
     }
     if (done !== entry.size) throw new BangerError("conflict", "A file changed while it was read");
     this.pad(done);
@@ -89,6 +93,7 @@ export class LayerFile implements Disposable {
     for await (const chunk of tar) {
       throwIfAborted(signal);
       this.#write(chunk);
+      await this.#pause();
     }
     return this.#end();
   }

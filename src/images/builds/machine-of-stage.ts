@@ -67,7 +67,7 @@ export class StageMachine implements AsyncDisposable {
   async #look(signal: AbortSignal | undefined): Promise<void> {
     this.#index = await this.#machine.whileStill(async (disk) => {
       using reader = openStill(disk);
-      return indexUpper(reader, signal);
+      return await indexUpper(reader, signal);
     }, signal);
   }
 }

@@ -3,12 +3,15 @@
  * holds still, as a layer of an image. Overlayfs keeps changed files whole, deletions as devices 0:0,
  * and marks directories that hide what is below them. Source: Linux, filesystems/overlayfs.rst.
  */
-import { BangerError, throwIfAborted } from "#base/error.ts";
+import { BangerError } from "#base/error.ts";
+import { MiB } from "#base/size.ts";
+import { slices } from "#base/slices.ts";
 import type { Xattr } from "#ext4/attributes.ts";
 import { modes } from "#ext4/format.ts";
 import type { Ext4Reader } from "#ext4/reader.ts";
 import type { FileStat } from "#ext4/reader-inode.ts";
-import { attributes, entryOf, joinName, tarTypes } from "#images/export.ts";
+import { attributes, entryOf, tarTypes } from "#images/export.ts";
+import { type WalkedFile, walkTree } from "#images/walk.ts";
 import { shown } from "#oci/tar-entry.ts";
 import { TAR_END, tarHeader } from "#oci/tar-write.ts";
 
@@ -17,6 +20,8 @@ export type UpperIndex = Map<string, string>;
 
 const UPPER = "/upper";
 const ENTRIES_MAX = 2_000_000;
+/** Of all paths together, which are kept from one command of a build to the next. */
+const PATHS_MAX_BYTES = 256 * MiB;
 const OVERLAY_PREFIX = "trusted.overlay.";
 const WHITEOUT_PREFIX = ".wh.";
 const OPAQUE_NAME = ".wh..wh..opq";
@@ -24,16 +29,14 @@ const OPAQUE_NAME = ".wh..wh..opq";
 /** What the machine itself writes when it starts: of each machine, and of no image. */
 const OF_THE_MACHINE = new Set(["etc/hostname", "etc/hosts", "etc/resolv.conf", "etc/machine-id"]);
 
-interface Found {
-  path: Uint8Array;
+interface Found extends WalkedFile {
   /** `path` as bytes in a string. */
   key: string;
-  file: FileStat;
 }
 
-export function indexUpper(reader: Ext4Reader, signal?: AbortSignal): UpperIndex {
+export async function indexUpper(reader: Ext4Reader, signal?: AbortSignal): Promise<UpperIndex> {
   const index: UpperIndex = new Map();
-  for (const { key, file } of walk(reader, signal)) index.set(key, markOf(file));
+  for await (const { key, file } of walk(reader, signal)) index.set(key, markOf(file));
   return index;
 }
 
@@ -48,8 +51,8 @@ export async function* changesTar(
   const { before, after, signal } = options;
   const names = new Map<number, Uint8Array>();
   const opaque = new Set<string>();
-  for (const found of walk(reader, signal)) {
-    const { path, key, file } = found;
+  for await (const found of walk(reader, signal)) {
+    const { path, key, file, runs } = found;
     const mark = markOf(file);
     const old = before.get(key);
     after.set(key, mark);
@@ -66,13 +69,15 @@ export async function* changesTar(
     if (!tarTypes[file.type]) continue;
     if (file.type !== modes.DIRECTORY && file.links > 1) names.set(file.inode, path);
     const { xattrs, isOpaque } = ownXattrs(reader, found);
-    yield* entryOf(reader, { path, file, xattrs });
+    yield* entryOf(reader, { path, file, runs, xattrs });
     const isNew = old === undefined || inodeOf(old) !== inodeOf(mark);
     if (file.type !== modes.DIRECTORY || !isNew || (!isOpaque && old === undefined)) continue;
     opaque.add(key);
     yield emptyHeader(Buffer.concat([path, Buffer.from(`/${OPAQUE_NAME}`)]));
   }
+  const pause = slices();
   for (const key of before.keys()) {
+    await pause();
     if (after.has(key) || OF_THE_MACHINE.has(key)) continue;
     // What is gone with the folder above it, or hidden by a new one, needs no word of its own.
     const parent = parentOf(key);
@@ -83,30 +88,19 @@ export async function* changesTar(
 }
 
 /** Everything below the upper directory, a folder before what is in it, in the order of names. */
-function* walk(reader: Ext4Reader, signal: AbortSignal | undefined): Generator<Found> {
-  const stack = childrenOf(reader, { path: new Uint8Array(0), file: reader.stat(UPPER) });
-  const folders = new Set<number>();
-  for (let count = 0; stack.length > 0; count++) {
-    throwIfAborted(signal);
-    if (count > ENTRIES_MAX) {
-      throw new BangerError("limit_exceeded", `The machine changed more than ${ENTRIES_MAX} files`);
+async function* walk(reader: Ext4Reader, signal: AbortSignal | undefined): AsyncGenerator<Found> {
+  let left = PATHS_MAX_BYTES;
+  const files = walkTree(reader, reader.stat(UPPER), { entriesMax: ENTRIES_MAX, signal });
+  for await (const found of files) {
+    left -= found.path.length;
+    if (left < 0) {
+      throw new BangerError(
+        "limit_exceeded",
+        `The names of the files that the machine changed take more than ${PATHS_MAX_BYTES} bytes`,
+      );
     }
-    const next = stack.pop() as { path: Uint8Array; inode: number };
-    const file = reader.inode(next.inode);
-    yield { path: next.path, key: Buffer.from(next.path).toString("latin1"), file };
-    if (file.type !== modes.DIRECTORY) continue;
-    if (folders.has(file.inode)) {
-      throw new BangerError("integrity", `The machine's disk is damaged at ${shown(next.path)}`);
-    }
-    folders.add(file.inode);
-    for (const child of childrenOf(reader, { path: next.path, file })) stack.push(child);
+    yield { ...found, key: Buffer.from(found.path).toString("latin1") };
   }
-}
-
-function childrenOf(reader: Ext4Reader, folder: { path: Uint8Array; file: FileStat }) {
-  const entries = reader.entries(folder.file);
-  entries.sort((a, b) => Buffer.compare(b.name, a.name));
-  return entries.map(({ name, inode }) => ({ path: joinName(folder.path, name), inode }));
 }
 
 /** Any change of a file or of what is said of it changes the time of change; a new file has another inode. */

@@ -136,7 +136,7 @@ function isHidden(layer: LayerIndex, path: string): boolean {
 }
 
 function indexer(index: LayerIndex) {
-  let kept: { node: Node; parts: Uint8Array[] } | undefined;
+  let kept: { node: Node; parts: Uint8Array[]; left: number } | undefined;
   return {
     entry(entry: TarEntry): void {
       kept = undefined;
@@ -156,13 +156,18 @@ function indexer(index: LayerIndex) {
         index.nodes.set(above, { kind: "directory" });
       }
       index.nodes.set(path, node);
-      if (KEPT.has(path) && entry.type === "file") kept = { node, parts: [] };
+      if (KEPT.has(path) && entry.type === "file") {
+        kept = { node, parts: [], left: KEPT_MAX_BYTES };
+      }
     },
     data(bytes: Uint8Array): void {
-      kept?.parts.push(bytes.slice());
+      const part = bytes.slice(0, kept?.left ?? 0);
+      if (!kept || part.length === 0) return;
+      kept.left -= part.length;
+      kept.parts.push(part);
     },
     end(): void {
-      if (kept) kept.node.content = Buffer.concat(kept.parts).subarray(0, KEPT_MAX_BYTES);
+      if (kept) kept.node.content = Buffer.concat(kept.parts);
     },
   };
 }
