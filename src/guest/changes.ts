@@ -46,7 +46,7 @@ export async function* watchPath(
         if (kept.length - at < FIELD_HEADER_BYTES + length) break;
         const entry = kept.subarray(at + FIELD_HEADER_BYTES, at + FIELD_HEADER_BYTES + length);
         at += FIELD_HEADER_BYTES + length;
-        yield decodeChange(Fields.parse(entry));
+        yield decodeChange(Fields.parse(entry), path);
       }
       kept = kept.subarray(at);
     }
@@ -55,14 +55,24 @@ export async function* watchPath(
   }
 }
 
-function decodeChange(fields: Fields): PathChange {
+function decodeChange(fields: Fields, watched: string): PathChange {
   const kind = changeKinds[fields.number(Tag.kind) ?? -1];
-  if (!kind) throw malformed();
+  if (!kind || !isBelow(fields.bytes(Tag.path) ?? new Uint8Array(0), watched)) throw malformed();
   return {
     kind,
     path: fields.text(Tag.path, MAX_PATH_BYTES) ?? "",
     isFolder: fields.has(Tag.fileMode),
   };
+}
+
+/** Clients act on what has changed: a guest names nothing but what they watch. */
+function isBelow(path: Uint8Array, watched: string): boolean {
+  const root = watched.replace(/\/+$/, "");
+  const text = Buffer.from(path).toString("latin1");
+  const prefix = Buffer.from(root).toString("latin1");
+  if (text.split("/").includes("..") && !watched.split("/").includes("..")) return false;
+  const rest = text.slice(prefix.length);
+  return text.startsWith(prefix) && (rest === "" || rest.startsWith("/"));
 }
 
 function malformed(): BangerError {

@@ -212,5 +212,10 @@ function decodeInfo(fields: Fields): FileInfo {
 
 function decodeEntry(bytes: Uint8Array): DirectoryEntry {
   const fields = Fields.parse(bytes);
-  return { name: fields.text(Tag.fileName, MAX_NAME_BYTES) ?? "", ...decodeInfo(fields) };
+  const name = fields.text(Tag.fileName, MAX_NAME_BYTES) ?? "";
+  // Clients join names to paths, and a name is one part of a path.
+  if (/^\.{0,2}$|\//.test(name)) {
+    throw new BangerError("guest", "Cannot list the guest's directory: an entry has no valid name");
+  }
+  return { name, ...decodeInfo(fields) };
 }

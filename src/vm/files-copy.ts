@@ -1,5 +1,5 @@
 /** Files and trees between the host and a machine, as `cp -a` would have it. */
-import { mkdir, stat } from "node:fs/promises";
+import { mkdir, rmdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -61,17 +61,23 @@ export async function copyOut(
   const { path, to, user } = request;
   const isTree = await isGuestFolder(files, path, { user, signal });
   // A link is copied as the link that it is.
-  if (!isTree) await files.stat(path, { user, signal });
+  const info = isTree ? undefined : await files.stat(path, { user, signal });
   const isFolder = (await isHostFolder(to)) ?? false;
   const place = placeOf({ source: path, target: to, isTree, isFolder });
-  await makeParent(place, { target: to, isTree });
+  const made = await makeParent(place, { target: to, isTree });
   const archive = await files.readTar(path, { user, signal, name: place.name });
   const message = `Copying ${basename(path) || path}`;
   try {
     return await extractTar(archive, place.folder, {
       signal,
+      expected: { name: place.name, kind: info?.kind ?? "directory" },
+      measure: info && (async () => (await files.stat(path, { user, signal })).size_bytes),
       onProgress: (done) => onProgress?.({ step: "copy", message, done, unit: "bytes" }),
     });
+  } catch (error) {
+    // Only while it is empty: what has come stays, as with `cp -a`.
+    if (made) await rmdir(made).catch(() => {});
+    throw error;
   } finally {
     archive.destroy();
   }
@@ -84,7 +90,7 @@ function placeOf(copy: {
   isFolder: boolean;
 }): Place {
   const { source, target, isTree, isFolder } = copy;
-  const isContents = isTree && /(^|\/)\.\/?$/.test(source);
+  const isContents = isTree && /(^|\/)\.{1,2}\/?$/.test(source);
   if (isContents) return { folder: target, name: "." };
   if (isFolder) return { folder: target, name: basename(source) || "." };
   if (!isTree && target.endsWith("/")) {
@@ -93,22 +99,29 @@ function placeOf(copy: {
   return { folder: dirname(target), name: basename(target) };
 }
 
-/** Only the last part of a path is made; a mistyped one must not grow a tree. */
+/** Only the last part of a path is made, and given; a mistyped one must not grow a tree. */
 async function makeParent(
   { folder, name }: Place,
   { target, isTree }: { target: string; isTree: boolean },
-): Promise<void> {
+): Promise<string | undefined> {
   try {
-    if (name === "." && isTree) await mkdir(folder).catch(ignoreExisting);
-    if ((await stat(folder)).isDirectory()) return;
+    const isMade = name === "." && isTree && (await makeFolder(folder));
+    if ((await stat(folder)).isDirectory()) return isMade ? folder : undefined;
   } catch (error) {
     if (errnoOf(error) !== "ENOENT" && errnoOf(error) !== "ENOTDIR") throw error;
   }
   throw new BangerError("not_found", `Cannot copy to "${target}": there is no folder "${folder}"`);
 }
 
-function ignoreExisting(error: unknown): void {
-  if (errnoOf(error) !== "EEXIST") throw error;
+/** False where there is something already. */
+async function makeFolder(path: string): Promise<boolean> {
+  try {
+    await mkdir(path);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === "EEXIST") return false;
+    throw error;
+  }
 }
 
 /** Undefined where there is nothing. */

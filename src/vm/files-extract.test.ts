@@ -5,6 +5,7 @@ import {
   lstatSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -20,7 +21,11 @@ import { type Header, pack } from "tar-stream";
 import { BangerError } from "#base/error.ts";
 import { runOk } from "#base/run.ts";
 import { MiB } from "#base/size.ts";
+import type { FileKind } from "#guest/files.ts";
 import { extractTar } from "./files-extract.ts";
+
+/** As for "vm:/folder/." */
+const CONTENTS = { expected: { name: ".", kind: "directory" } } as const;
 
 let place: string;
 let target: string;
@@ -65,7 +70,9 @@ test("a tree of GNU tar arrives with modes, times, links and holes", async () =>
   await runOk(["ln", join(tree, "sub/file"), join(tree, "hard")]);
   utimesSync(join(tree, "sub"), 1, 1000);
   await runOk(["tar", "--format=pax", "-S", "-C", place, "-cf", join(place, "a.tar"), "tree"]);
-  const result = await extractTar(chunks(readFileSync(join(place, "a.tar"))), target);
+  const result = await extractTar(chunks(readFileSync(join(place, "a.tar"))), target, {
+    expected: { name: "tree", kind: "directory" },
+  });
   expect(result).toMatchObject({ entries: 6, skipped: 0 });
   expect(
     await runOk([
@@ -138,7 +145,7 @@ const attacks: {
 for (const { name, entries, code } of attacks) {
   test(`${name} writes nothing outside`, async () => {
     writeFileSync(join(place, "secret"), "mine");
-    expect(await codeOf(extractTar(chunks(await tarOf(entries)), target))).toBe(code);
+    expect(await codeOf(extractTar(chunks(await tarOf(entries)), target, CONTENTS))).toBe(code);
     expect(existsSync(join(place, "escaped"))).toBe(false);
     expect(readFileSync(join(place, "secret"), "utf8")).toBe("mine");
     expect(lstatSync(join(place, "secret")).nlink).toBe(1);
@@ -151,18 +158,144 @@ test("devices and pipes are left out and named, set-id bits and owners are dropp
     { name: "pipe", type: "fifo" },
     { name: "su", mode: 0o6755, uid: 4711, gid: 4711, body: "#!" },
   ]);
-  const result = await extractTar(chunks(archive), target);
+  const result = await extractTar(chunks(archive), target, CONTENTS);
   expect(result).toMatchObject({ entries: 3, skipped: 2, skippedNames: ['"null"', '"pipe"'] });
   expect(existsSync(join(target, "null"))).toBe(false);
   const { mode, uid } = statSync(join(target, "su"));
   expect([mode & 0o7777, uid]).toEqual([0o755, process.getuid?.() ?? 0]);
 });
 
-test("more data than allowed is refused", async () => {
+/** What is there before, and what must be there after: name, content or kind, mode. */
+function treeOf(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, encoding: "utf8" })
+    .map((name) => {
+      const info = lstatSync(join(folder, name));
+      const content = info.isFile() ? readFileSync(join(folder, name), "utf8") : "";
+      return `${name} ${(info.mode & 0o777).toString(8)} ${content}`;
+    })
+    .sort();
+}
+
+type Entries = (Partial<Header> & { name: string } & { body?: string })[];
+
+const unasked: { name: string; kind: FileKind; entries: Entries }[] = [
+  { name: "another file", kind: "file", entries: [{ name: ".bashrc", body: "evil" }] },
+  {
+    name: "another file after the right one",
+    kind: "file",
+    entries: [
+      { name: "report", body: "ok" },
+      { name: ".bashrc", body: "evil" },
+    ],
+  },
+  {
+    name: "a file below a folder that exists",
+    kind: "file",
+    entries: [{ name: ".ssh/authorized_keys", body: "evil" }],
+  },
+  { name: "a folder's mode", kind: "file", entries: [{ name: ".ssh/", type: "directory" }] },
+  { name: "the file as a folder", kind: "file", entries: [{ name: "report/x", body: "evil" }] },
+  {
+    name: "a folder instead of the file",
+    kind: "file",
+    entries: [{ name: "report", type: "directory" }],
+  },
+  {
+    name: "the file twice",
+    kind: "file",
+    entries: [
+      { name: "report", body: "ok" },
+      { name: "report", body: "evil" },
+    ],
+  },
+  {
+    name: "a symlink instead of the file",
+    kind: "file",
+    entries: [{ name: "report", type: "symlink", linkname: ".ssh/authorized_keys" }],
+  },
+  {
+    name: "a hard link to what is beside the file",
+    kind: "file",
+    entries: [{ name: "report", type: "link", linkname: ".bashrc" }],
+  },
+  { name: "nothing", kind: "file", entries: [] },
+  { name: "a device beside the file", kind: "file", entries: [{ name: "x", type: "fifo" }] },
+  {
+    name: "a file beside the tree",
+    kind: "directory",
+    entries: [
+      { name: "report", type: "directory" },
+      { name: "report/a", type: "symlink", linkname: "x" },
+      { name: "x", body: "evil" },
+    ],
+  },
+  {
+    name: "a file instead of the tree",
+    kind: "directory",
+    entries: [{ name: "report", body: "evil" }],
+  },
+  {
+    name: "a hard link from the tree to what is beside it",
+    kind: "directory",
+    entries: [{ name: "report/x", type: "link", linkname: ".bashrc" }],
+  },
+];
+
+for (const { name, kind, entries } of unasked) {
+  test(`${name}, where a ${kind} was asked for, leaves everything beside it as it is`, async () => {
+    writeFileSync(join(target, ".bashrc"), "mine", { mode: 0o600 });
+    mkdirSync(join(target, ".ssh"), { mode: 0o700 });
+    writeFileSync(join(target, ".ssh/authorized_keys"), "my key", { mode: 0o600 });
+    const before = treeOf(target);
+    const expected = { name: "report", kind };
+    const archive = await tarOf(entries);
+    expect(await codeOf(extractTar(chunks(archive), target, { expected }))).toBe("guest");
+    const isLeft = (line: string): boolean => kind === "file" || !/^report( |\/)/.test(line);
+    expect(treeOf(target).filter(isLeft)).toEqual(before);
+    expect(lstatSync(join(target, ".bashrc")).nlink).toBe(1);
+  });
+}
+
+test("a file that is there is replaced when the new one is whole, and a link in its place is not followed", async () => {
+  const options = { expected: { name: "report", kind: "file" } } as const;
+  writeFileSync(join(place, "other"), "mine");
+  symlinkSync(join(place, "other"), join(target, "report"));
+  const archive = await tarOf([{ name: "report", mode: 0o640, body: "new ".repeat(1000) }]);
+  await expect(extractTar(chunks(archive.subarray(0, 3000)), target, options)).rejects.toThrow();
+  expect(lstatSync(join(target, "report")).isSymbolicLink()).toBe(true);
+  await extractTar(chunks(archive), target, options);
+  expect(treeOf(target)).toEqual([`report 640 ${"new ".repeat(1000)}`]);
+  expect(readFileSync(join(place, "other"), "utf8")).toBe("mine");
+});
+
+test("folders that exist keep their mode, new ones get theirs", async () => {
+  mkdirSync(join(target, "tree/old"), { recursive: true, mode: 0o700 });
+  const archive = await tarOf([
+    { name: "tree", type: "directory", mode: 0o777 },
+    { name: "tree/old", type: "directory", mode: 0o777 },
+    { name: "tree/old/file", body: "x", mode: 0o600 },
+    { name: "tree/new", type: "directory", mode: 0o750 },
+  ]);
+  await extractTar(chunks(archive), target, { expected: { name: "tree", kind: "directory" } });
+  expect(treeOf(target)).toEqual([
+    "tree 700 ",
+    "tree/new 750 ",
+    "tree/old 700 ",
+    "tree/old/file 600 x",
+  ]);
+});
+
+test("a file larger than the guest says it is now is refused, and leaves nothing", async () => {
   const archive = await tarOf([{ name: "big", body: "x".repeat(10_000) }]);
-  expect(await codeOf(extractTar(chunks(archive), target, { max_bytes: 5000 }))).toBe(
-    "limit_exceeded",
-  );
+  const copy = (sizes: number[]): Promise<string> => {
+    const measure = () => Promise.resolve(sizes.shift() ?? 5000);
+    const expected = { name: "big", kind: "file" } as const;
+    return codeOf(extractTar(chunks(archive, 100), target, { expected, measure }));
+  };
+  expect(await copy([5000])).toBe("limit_exceeded");
+  expect(readdirSync(target)).toEqual([]);
+  expect(await copy([10_001])).toBe("no error");
+  expect(statSync(join(target, "big")).size).toBe(10_000);
 });
 
 test("a broken archive is an error or a tree, and nothing else", async () => {
@@ -180,7 +313,7 @@ test("a broken archive is an error or a tree, and nothing else", async () => {
       async (changes) => {
         const broken = Uint8Array.from(archive);
         for (const [at, byte] of changes) broken[at] = byte;
-        await codeOf(extractTar(chunks(broken), target));
+        await codeOf(extractTar(chunks(broken), target, CONTENTS));
         expect(existsSync(join(place, "b"))).toBe(false);
       },
     ),

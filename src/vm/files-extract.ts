@@ -1,9 +1,11 @@
 /**
- * A tar archive of a guest onto the host's disk. The archive is hostile: nothing is written outside of
- * the folder, no symlink is followed, no device is made, owners, set-id bits and extended attributes
- * are not taken over. Every step goes through a folder that is already open, by way of /proc/self/fd,
- * so that nobody can put a symlink in the way meanwhile.
+ * A tar archive of a guest onto the host's disk. The archive is hostile: only what was asked for is
+ * written, no symlink is followed, no device is made, owners, set-id bits and extended attributes are
+ * not taken over, and directories that exist keep their mode. Every step goes through a directory that
+ * is already open, by way of /proc/self/fd, so that nobody can put a symlink in the way meanwhile. A
+ * file replaces the one that is there when it is whole.
  */
+import { randomBytes } from "node:crypto";
 import {
   closeSync,
   constants,
@@ -12,28 +14,32 @@ import {
   futimesSync,
   linkSync,
   lutimesSync,
-  mkdirSync,
   openSync,
+  renameSync,
+  statfsSync,
   symlinkSync,
   unlinkSync,
   writeSync,
 } from "node:fs";
-import { BangerError, type ErrorCode, errnoOf, throwIfAborted } from "#base/error.ts";
+import { BangerError, throwIfAborted } from "#base/error.ts";
 import { TarReader } from "#oci/tar.ts";
 import type { TarEntry } from "#oci/tar-entry.ts";
+import { attempt, partsOf, refused, shown, timeOf, tooMuch } from "./files-entry.ts";
+import { type Expected, ExpectedEntries } from "./files-expected.ts";
+import { below, OpenFolders } from "./files-folders.ts";
 
 const MAX_ENTRIES = 10_000_000;
-const MAX_DEPTH = 512;
 const MAX_SHOWN_SKIPPED = 100;
 const PERMISSIONS = 0o777;
-const OPEN_FOLDER = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 const CREATE_FILE =
   constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 
 export interface ExtractOptions {
   signal?: AbortSignal | undefined;
-  /** Data of all files together; more is `limit_exceeded`. Default: what the disk takes. */
-  max_bytes?: number | undefined;
+  /** What was asked for. */
+  expected: Expected;
+  /** Of a single file: the size that the guest says it has now. One that is larger is `limit_exceeded`. */
+  measure?: (() => Promise<number>) | undefined;
   onProgress?: ((done_bytes: number) => void) | undefined;
 }
 
@@ -45,45 +51,66 @@ export interface ExtractResult {
   skippedNames: string[];
 }
 
-/** Extracts below `folder`, which exists. Fails with `invalid_argument` for an archive that would leave it. */
+/**
+ * Extracts below `folder`, which exists. Fails with `invalid_argument` for an archive that would leave it, with
+ * `guest` for one with something else in it than `expected`, and with `no_space` for more than is free.
+ */
 export async function extractTar(
   source: AsyncIterable<Uint8Array>,
   folder: string,
-  options: ExtractOptions = {},
+  options: ExtractOptions,
 ): Promise<ExtractResult> {
-  const extractor = new Extractor(folder, options.max_bytes ?? Number.POSITIVE_INFINITY);
+  const { expected, measure, signal, onProgress } = options;
+  const extractor = new Extractor(folder, expected);
   const reader = new TarReader(extractor);
+  let allowed_bytes = measure ? 0 : Number.POSITIVE_INFINITY;
+  // Asked after the file was opened: one that grows has had this size, one that is lied about has not.
+  const limit = async (bytes: number): Promise<void> => {
+    if (bytes > allowed_bytes && measure) allowed_bytes = await measure();
+    if (bytes > allowed_bytes) throw tooMuch(`${bytes} bytes, and the file ${allowed_bytes}`);
+  };
   try {
     for await (const chunk of source) {
-      throwIfAborted(options.signal);
+      throwIfAborted(signal);
       reader.push(chunk);
-      options.onProgress?.(extractor.result.size_bytes);
+      await limit(extractor.keptSize_bytes);
+      onProgress?.(extractor.result.size_bytes);
     }
     reader.finish();
+    extractor.finish();
   } finally {
     extractor.close();
   }
   return extractor.result;
 }
 
-interface OpenFolder {
+interface OpenFile {
   fd: number;
-  name: string;
-  /** Set last, when nothing more comes into the folder. */
-  attributes?: { mode: number; mtime_s: number };
+  entry: TarEntry;
+  /** Of the file that becomes `base` in this directory when it is whole. */
+  path: Buffer;
+  target: Buffer;
 }
 
 /** Names are kept as latin1 text, one character for each byte, so that any bytes survive. */
 class Extractor {
   readonly result: ExtractResult = { entries: 0, size_bytes: 0, skipped: 0, skippedNames: [] };
-  readonly #max_bytes: number;
-  readonly #folders: OpenFolder[];
-  #file: { fd: number; entry: TarEntry } | undefined;
+  readonly #expected: ExpectedEntries;
+  readonly #free_bytes: number;
+  readonly #folders: OpenFolders;
+  /** What comes has this name first. */
+  readonly #temporary = `.banger-${randomBytes(8).toString("hex")}`;
+  #file: OpenFile | undefined;
 
-  constructor(folder: string, max_bytes: number) {
-    this.#max_bytes = max_bytes;
-    const fd = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY);
-    this.#folders = [{ fd, name: "" }];
+  constructor(folder: string, expected: Expected) {
+    this.#expected = new ExpectedEntries(expected);
+    this.#folders = new OpenFolders(folder);
+    this.#free_bytes = freeSpace_bytes(folder);
+  }
+
+  /** Of a single file, as the archive has it, until finish(). */
+  get keptSize_bytes(): number {
+    return this.#file?.entry.size ?? 0;
   }
 
   entry(entry: TarEntry): void {
@@ -92,12 +119,16 @@ class Extractor {
     const base = parts.at(-1);
     if (base === undefined) {
       // The folder itself is the user's: it stays as it is.
-      if (entry.type === "directory") return;
+      if (entry.type === "directory" && !this.#expected.isSingle) return;
       throw refused("an entry has no name");
     }
+    this.#expected.admit(entry.type, { parts, shown: shown(entry.name) });
     switch (entry.type) {
       case "directory":
-        this.#enter(parts, "make").attributes = attributesOf(entry);
+        this.#folders.enter(parts, "make", {
+          mode: entry.mode & PERMISSIONS,
+          mtime_s: timeOf(entry),
+        });
         return;
       case "file":
         this.#openFile(parts, base, entry);
@@ -120,8 +151,12 @@ class Extractor {
     const file = this.#file;
     if (!file) return;
     this.result.size_bytes += bytes.length;
-    if (this.result.size_bytes > this.#max_bytes)
-      throw tooMuch(`more than ${this.#max_bytes} bytes`);
+    if (this.result.size_bytes > this.#free_bytes) {
+      throw new BangerError(
+        "no_space",
+        `Cannot extract the guest's archive: it has more than the ${this.#free_bytes} bytes that are free`,
+      );
+    }
     attempt(file.entry, () => {
       for (let at = 0; at < bytes.length; ) {
         at += writeSync(file.fd, bytes, at, bytes.length - at, offset + at);
@@ -129,38 +164,52 @@ class Extractor {
     });
   }
 
+  /** A single file stays open until the whole archive was seen. */
   end(): void {
-    const file = this.#file;
-    if (!file) return;
-    this.#file = undefined;
-    try {
-      ftruncateSync(file.fd, file.entry.size);
-      fchmodSync(file.fd, file.entry.mode & PERMISSIONS);
-      futimesSync(file.fd, timeOf(file.entry), timeOf(file.entry));
-    } finally {
-      closeSync(file.fd);
-    }
+    if (!this.#expected.isSingle) this.#finishFile();
+  }
+
+  /** The archive is whole. */
+  finish(): void {
+    this.#expected.finish();
+    this.#finishFile();
   }
 
   close(): void {
-    if (this.#file) closeSync(this.#file.fd);
+    if (this.#file) discard(this.#file);
     this.#file = undefined;
-    while (this.#folders.length > 0) this.#leave();
+    this.#folders.close();
   }
 
   #openFile(parts: string[], base: string, entry: TarEntry): void {
-    const folder = this.#enter(parts.slice(0, -1), "make");
-    makeWay(folder, base, entry);
-    const fd = attempt(entry, () => openSync(below(folder, base), CREATE_FILE, 0o600));
-    this.#file = { fd, entry: { ...entry, name: Uint8Array.from(entry.name) } };
+    const folder = this.#folders.enter(parts.slice(0, -1), "make");
+    const path = below(folder, this.#temporary);
+    const fd = attempt(entry, () => openSync(path, CREATE_FILE, 0o600));
+    const kept = { ...entry, name: Uint8Array.from(entry.name) };
+    this.#file = { fd, entry: kept, path, target: below(folder, base) };
+  }
+
+  #finishFile(): void {
+    const file = this.#file;
+    if (!file) return;
+    const { fd, entry, path, target } = file;
+    attempt(entry, () => {
+      ftruncateSync(fd, entry.size);
+      fchmodSync(fd, entry.mode & PERMISSIONS);
+      futimesSync(fd, timeOf(entry), timeOf(entry));
+      renameSync(path, target);
+    });
+    this.#file = undefined;
+    closeSync(fd);
   }
 
   #makeSymlink(parts: string[], base: string, entry: TarEntry): void {
-    const folder = this.#enter(parts.slice(0, -1), "make");
-    makeWay(folder, base, entry);
-    const path = below(folder, base);
-    attempt(entry, () => symlinkSync(Buffer.from(entry.linkName), path));
-    lutimesSync(path, timeOf(entry), timeOf(entry));
+    const folder = this.#folders.enter(parts.slice(0, -1), "make");
+    const path = below(folder, this.#temporary);
+    place(entry, { path, target: below(folder, base) }, () => {
+      symlinkSync(Buffer.from(entry.linkName), path);
+      lutimesSync(path, timeOf(entry), timeOf(entry));
+    });
   }
 
   /** Another name for a file below the same folder; link(2) does not follow a symlink. */
@@ -168,140 +217,50 @@ class Extractor {
     const from = partsOf(entry.linkName);
     const first = from.at(-1);
     if (first === undefined) throw refused("a link has no target");
+    this.#expected.admitName(from, shown(entry.linkName));
     if (from.join("/") === parts.join("/")) return;
-    const source = this.#enter(from.slice(0, -1), "find");
+    const source = this.#folders.enter(from.slice(0, -1), "find");
     const fd = openSync(below(source, "."), constants.O_RDONLY | constants.O_DIRECTORY);
     try {
-      const folder = this.#enter(parts.slice(0, -1), "make");
-      makeWay(folder, base, entry);
-      attempt(entry, () => linkSync(below({ fd }, first), below(folder, base)));
+      const folder = this.#folders.enter(parts.slice(0, -1), "make");
+      const path = below(folder, this.#temporary);
+      place(entry, { path, target: below(folder, base) }, () =>
+        linkSync(below({ fd }, first), path),
+      );
     } finally {
       closeSync(fd);
     }
   }
-
-  /** The open folder of these parts; what is open and not on the way is left. */
-  #enter(parts: readonly string[], missing: "make" | "find"): OpenFolder {
-    if (parts.length > MAX_DEPTH) throw tooMuch(`more than ${MAX_DEPTH} folders in one another`);
-    let same = 0;
-    while (same < parts.length && this.#folders[same + 1]?.name === parts[same]) same++;
-    while (this.#folders.length > same + 1) this.#leave();
-    for (const name of parts.slice(same)) {
-      const above = this.#folders.at(-1);
-      if (!above) throw refused("there is no folder");
-      this.#folders.push({ fd: openFolder(above, name, missing), name });
-    }
-    const folder = this.#folders.at(-1);
-    if (!folder) throw refused("there is no folder");
-    return folder;
-  }
-
-  #leave(): void {
-    const folder = this.#folders.pop();
-    if (!folder) return;
-    try {
-      if (folder.attributes) {
-        fchmodSync(folder.fd, folder.attributes.mode);
-        futimesSync(folder.fd, folder.attributes.mtime_s, folder.attributes.mtime_s);
-      }
-    } catch {
-      // A folder that was there before may be another user's.
-    } finally {
-      closeSync(folder.fd);
-    }
-  }
 }
 
-function openFolder(above: OpenFolder, name: string, missing: "make" | "find"): number {
-  const path = below(above, name);
+/** `make` makes `path`, which then replaces what is at `target`, unless that is a directory. */
+function place(entry: TarEntry, at: { path: Buffer; target: Buffer }, make: () => void): void {
   try {
-    if (missing === "make") {
-      try {
-        mkdirSync(path, 0o755);
-      } catch (error) {
-        if (errnoOf(error) !== "EEXIST") throw error;
-      }
-    }
-    return openSync(path, OPEN_FOLDER);
-  } catch (error) {
-    const errno = errnoOf(error);
-    if (errno === "ELOOP" || errno === "ENOTDIR") {
-      throw refused(`"${printable(name)}" is no folder, and symlinks are not followed`);
-    }
-    throw failed(name, error);
+    attempt(entry, () => {
+      make();
+      renameSync(at.path, at.target);
+    });
+  } finally {
+    // Also where both are names of the same file already: rename(2) then leaves both.
+    removeQuietly(at.path);
   }
 }
 
-/** Takes away what is in the place of an entry, unless it is a folder. */
-function makeWay(folder: OpenFolder, base: string, entry: TarEntry): void {
+function discard({ fd, path }: OpenFile): void {
+  closeSync(fd);
+  removeQuietly(path);
+}
+
+function removeQuietly(path: Buffer): void {
   try {
-    unlinkSync(below(folder, base));
-  } catch (error) {
-    if (errnoOf(error) !== "ENOENT") throw failed(shown(entry.name), error);
+    unlinkSync(path);
+  } catch {
+    // Renamed, or never made.
   }
 }
 
-function attempt<T>(entry: TarEntry, work: () => T): T {
-  try {
-    return work();
-  } catch (error) {
-    throw failed(shown(entry.name), error);
-  }
-}
-
-function below(folder: { fd: number }, name: string): Buffer {
-  return Buffer.from(`/proc/self/fd/${folder.fd}/${name}`, "latin1");
-}
-
-/** Without what means nothing; ".." is refused, and a leading slash is the folder. */
-function partsOf(name: Uint8Array): string[] {
-  const parts = Buffer.from(name)
-    .toString("latin1")
-    .split("/")
-    .filter((part) => part !== "" && part !== ".");
-  if (parts.includes("..")) throw refused(`${shown(name)} leads out of the folder`);
-  if (parts.some((part) => part.includes("\0"))) throw refused("a name holds NUL");
-  return parts;
-}
-
-function attributesOf(entry: TarEntry): { mode: number; mtime_s: number } {
-  return { mode: entry.mode & PERMISSIONS, mtime_s: timeOf(entry) };
-}
-
-function timeOf(entry: TarEntry): number {
-  return entry.mtime_s + entry.mtime_ns / 1e9;
-}
-
-function shown(name: Uint8Array): string {
-  return `"${printable(Buffer.from(name).toString("utf8"))}"`;
-}
-
-function printable(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it takes out
-  return text.slice(0, 200).replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, "�");
-}
-
-function refused(detail: string): BangerError {
-  return new BangerError("invalid_argument", `Cannot extract the guest's archive: ${detail}`);
-}
-
-function tooMuch(detail: string): BangerError {
-  return new BangerError("limit_exceeded", `Cannot extract the guest's archive: it has ${detail}`);
-}
-
-const codes: Readonly<Record<string, ErrorCode>> = {
-  EACCES: "permission_denied",
-  EPERM: "permission_denied",
-  ENOENT: "not_found",
-  ENOSPC: "no_space",
-  EDQUOT: "no_space",
-};
-
-function failed(name: string, error: unknown): BangerError {
-  const errno = errnoOf(error) ?? "unknown";
-  return new BangerError(
-    codes[errno] ?? "internal",
-    `Cannot extract ${name} of the guest's archive: ${errno}`,
-    { cause: error },
-  );
+/** For ordinary users: what is kept for root stays free, whoever the daemon is. */
+function freeSpace_bytes(folder: string): number {
+  const { bavail, bsize } = statfsSync(folder);
+  return bavail * bsize;
 }

@@ -67,7 +67,9 @@ vmTest(
     ).toMatch(/^600 1234 5678\n[0-8]\t/);
     const out = join(folder, "out");
     mkdirSync(out);
-    const result = await extractTar(await agent.files.readTar("/srv/copy/tree"), out);
+    const result = await extractTar(await agent.files.readTar("/srv/copy/tree"), out, {
+      expected: { name: "tree", kind: "directory" },
+    });
     expect(result).toMatchObject({ entries: 8, skipped: 0 });
     expect(
       await runOk([

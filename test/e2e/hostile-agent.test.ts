@@ -3,66 +3,36 @@
  * what is wrong. The other machine of the same daemon is an honest one.
  */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { MiB } from "#base/size.ts";
 import { FieldWriter } from "#guest/fields.ts";
 import { FrameType, Tag } from "#guest/protocol.ts";
-import { pullBusybox } from "#test/busybox.ts";
-import { HostileAgent, type Opening, WAITING, writeQemuWrapper } from "#test/hostile-agent.ts";
-import { type Installation, install } from "#test/installation.ts";
-import { file, hardLink, makeTar, symlink } from "#test/tar-build.ts";
+import type { HostileAgent, Opening } from "#test/hostile-agent.ts";
+import { type HostileMachine, startHostileMachine } from "#test/hostile-machine.ts";
+import type { Installation } from "#test/installation.ts";
+import { dir, file, hardLink, makeTar, symlink } from "#test/tar-build.ts";
 
 setDefaultTimeout(120_000);
 
 const VM = "hostile";
-const MEMORY_MAX_BYTES = 400 * MiB;
+/** Less than is granted at first. */
+const BIG_BYTES = 400 * 1024;
 const WINDOW = new FieldWriter().number(Tag.window, 1000).finish();
 /** What it says of a path that is a folder. */
 const FOLDER = new FieldWriter().number(Tag.fileMode, 0o040755).finish();
+let machine: HostileMachine;
 let banger: Installation;
 let agent: HostileAgent;
 
 beforeAll(async () => {
-  banger = install();
-  writeQemuWrapper(join(banger.home, "qemu"));
-  await pullBusybox(banger);
-  await banger.ok("daemon", "stop");
-  const config = join(banger.home, "config/banger/config.toml");
-  const settings = readFileSync(config, "utf8");
-  await Bun.write(config, `qemu_bin = "${banger.home}/qemu"\nvmm = "qemu"\n${settings}`);
-  const flags = ["--image", "busybox", "--name", VM, "--mode", "direct", "--net", "none"];
-  const creating = banger.ok("vm", "create", ...flags);
-  agent = new HostileAgent(join(await runtimeFolder(), "agent.sock"));
-  await creating;
+  machine = await startHostileMachine(VM);
+  ({ banger, agent } = machine);
 }, 400_000);
 
 afterAll(async () => {
-  await banger?.[Symbol.asyncDispose]();
-  agent?.close();
+  await machine?.[Symbol.asyncDispose]();
 });
-
-/** Of the one machine, as soon as its monitor waits for the agent. */
-async function runtimeFolder(): Promise<string> {
-  const parent = join(banger.home, "run/banger/vm");
-  for (;;) {
-    const [id] = existsSync(parent) ? readdirSync(parent) : [];
-    if (id && existsSync(join(parent, id, WAITING))) return join(parent, id);
-    await Bun.sleep(1);
-  }
-}
-
-async function daemonPid(): Promise<number> {
-  return (await banger.json<{ pid: number }>("daemon", "status")).pid;
-}
-
-/** The most that the daemon has ever taken. */
-async function assertWell(pid: number): Promise<void> {
-  expect(await daemonPid()).toBe(pid);
-  const status = readFileSync(`/proc/${pid}/status`, "utf8");
-  const peak_bytes = Number(/^VmHWM:\s*(\d+)/m.exec(status)?.[1]) * 1024;
-  expect(peak_bytes).toBeLessThan(MEMORY_MAX_BYTES);
-}
 
 const attacks: { name: string; says: RegExp; attack: (opening: Opening) => void }[] = [
   {
@@ -97,19 +67,19 @@ const attacks: { name: string; says: RegExp; attack: (opening: Opening) => void 
 
 for (const { name, says, attack } of attacks) {
   test(`${name}: the call fails with what is wrong, and the next one is served`, async () => {
-    const pid = await daemonPid();
+    const pid = await machine.daemonPid();
     agent.onOpen = attack;
     const { status, stderr } = await banger.call(["vm", "exec", VM, "--", "true"]);
     expect({ status, stderr }).toMatchObject({ status: 14, stderr: expect.stringMatching(says) });
     agent.onOpen = (opening) => opening.answer(new TextEncoder().encode("well\n"));
     expect(await banger.ok("vm", "exec", VM, "--", "true")).toBe("well\n");
     expect(await banger.ok("daemon", "logs")).toMatch(says);
-    await assertWell(pid);
+    await machine.assertWell(pid);
   });
 }
 
 test("more than was granted ends the connection, whatever reads it", async () => {
-  const pid = await daemonPid();
+  const pid = await machine.daemonPid();
   agent.onOpen = (opening) => {
     if (!opening.argv.includes("tar-in")) return opening.answer(FOLDER);
     // An extraction has an answer of a few bytes: no more is ever granted.
@@ -121,16 +91,12 @@ test("more than was granted ends the connection, whatever reads it", async () =>
     status: 14,
     stderr: expect.stringMatching(/it sends more than it was allowed to/),
   });
-  await assertWell(pid);
+  await machine.assertWell(pid);
 });
 
 test("answers of programs that are too long or malformed are refused", async () => {
-  const pid = await daemonPid();
-  const call = async (output: Uint8Array, ...args: string[]) => {
-    agent.onOpen = (opening) => opening.answer(output);
-    const { status, stderr } = await banger.call(args);
-    return `${status} ${stderr.split("\n")[0]}`;
-  };
+  const pid = await machine.daemonPid();
+  const call = machine.answered;
   const nonsense = new Uint8Array(300).fill(0xff);
   expect(await call(nonsense, "vm", "stat", `${VM}:/etc`)).toMatch(/^14 .*malformed/);
   expect(await call(nonsense, "vm", "ls", `${VM}:/etc`)).toMatch(/^14 .*malformed/);
@@ -138,7 +104,7 @@ test("answers of programs that are too long or malformed are refused", async () 
   expect(await call(nonsense, "vm", "watch", `${VM}:/etc`)).toMatch(/^14 .*malformed/);
   const long = new Uint8Array(400 * 1024);
   expect(await call(long, "vm", "stat", `${VM}:/etc`)).toMatch(/^11 .*longer than/);
-  await assertWell(pid);
+  await machine.assertWell(pid);
 });
 
 test("names in a machine cannot steer the terminal", async () => {
@@ -153,7 +119,7 @@ test("names in a machine cannot steer the terminal", async () => {
 });
 
 test("archives that lead out of the folder write nothing there", async () => {
-  const pid = await daemonPid();
+  const pid = await machine.daemonPid();
   const copy = async (archive: Uint8Array) => {
     agent.onOpen = (opening) => opening.answer(opening.argv.includes("tar-out") ? archive : FOLDER);
     const { status, stderr } = await banger.call(["vm", "cp", `${VM}:/x/.`, "out/in"]);
@@ -171,11 +137,85 @@ test("archives that lead out of the folder write nothing there", async () => {
   expect(readFileSync(join(banger.home, "out/in/absolute"), "utf8")).toBe("inside");
   expect(readdirSync(join(banger.home, "out")).sort()).toEqual(["in"]);
   expect(readFileSync("/etc/passwd", "utf8")).toBe(passwd);
-  await assertWell(pid);
+  await machine.assertWell(pid);
+});
+
+/** Answers of `stat` and of the archive, as the machine would have them. */
+function tells(info: { mode: number; size_bytes?: number }, archive: Uint8Array): void {
+  const { mode, size_bytes = 0 } = info;
+  const fields = new FieldWriter()
+    .number(Tag.fileMode, mode)
+    .number(Tag.fileSize_bytes, size_bytes);
+  const isFolder = (mode & 0o170000) === 0o040000;
+  agent.onOpen = ({ argv, answer }) => {
+    if (argv.includes("tar-out")) return answer(archive);
+    // The first question is whether the path is a folder: "PATH/.".
+    if (isFolder || !argv.some((word) => word.endsWith("/."))) return answer(fields.finish());
+    answer(new FieldWriter().number(Tag.fileMode, 0o100644).finish());
+  };
+}
+
+test("cp takes what was asked for, and nothing beside it", async () => {
+  const pid = await machine.daemonPid();
+  const home = join(banger.home, "user");
+  mkdirSync(join(home, ".ssh"), { recursive: true, mode: 0o700 });
+  const key = join(home, ".ssh/authorized_keys");
+  writeFileSync(key, "my key", { mode: 0o600 });
+  writeFileSync(join(home, ".bashrc"), "mine");
+  const copy = async (path: string, target: string) => {
+    const { status, stderr } = await banger.call(["vm", "cp", `${VM}:${path}`, target]);
+    return `${status} ${stderr}`;
+  };
+  const ok = file("report.txt", "ok");
+  const inTheWay: [string, Buffer][] = [
+    ["another file", makeTar([file(".bashrc", "evil")])],
+    ["one more file", makeTar([ok, file(".ssh/authorized_keys", "evil")])],
+    ["a folder's mode", makeTar([dir(".ssh", { mode: 0o777 }), ok])],
+    ["a link to a key", makeTar([symlink("report.txt", ".ssh/authorized_keys")])],
+    ["a name of a key", makeTar([hardLink("report.txt", ".ssh/authorized_keys")])],
+    ["more than it said", makeTar([file("report.txt", "x".repeat(3000))])],
+    ["nothing", makeTar([])],
+  ];
+  for (const [name, archive] of inTheWay) {
+    tells({ mode: 0o100644, size_bytes: 2 }, archive);
+    expect([name, await copy("/root/report.txt", "user/report.txt")]).toEqual([
+      name,
+      expect.stringMatching(/^1[14] [\s\S]*Cannot extract the guest's archive/),
+    ]);
+  }
+  tells({ mode: 0o040755 }, makeTar([dir("app"), file("app/a", "a"), file(".bashrc", "evil")]));
+  expect(await copy("/srv/app", "user")).toMatch(/^14 [\s\S]*"\.bashrc" was not asked for/);
+  expect(readdirSync(home).sort()).toEqual([".bashrc", ".ssh", "app"]);
+  expect(readFileSync(join(home, ".bashrc"), "utf8")).toBe("mine");
+  expect(readFileSync(key, "utf8")).toBe("my key");
+  expect([statSync(key).nlink, statSync(join(home, ".ssh")).mode & 0o777]).toEqual([1, 0o700]);
+  tells({ mode: 0o100644, size_bytes: 2 }, makeTar([ok]));
+  expect(await copy("/root/report.txt", "user/report.txt")).toStartWith("0 ");
+  expect(readFileSync(join(home, "report.txt"), "utf8")).toBe("ok");
+  await machine.assertWell(pid);
+});
+
+test("cp takes no more than is free where it goes", async () => {
+  const small = join(banger.home, "small");
+  mkdirSync(small);
+  expect(Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", small]).exitCode).toBe(
+    0,
+  );
+  try {
+    tells(
+      { mode: 0o100644, size_bytes: BIG_BYTES },
+      makeTar([file("big", new Uint8Array(BIG_BYTES))]),
+    );
+    const { status, stderr } = await banger.call(["vm", "cp", `${VM}:/big`, "small/big"]);
+    expect({ status, stderr }).toMatchObject({ status: 16, stderr: expect.stringMatching(/free/) });
+    expect(readdirSync(small)).toEqual([]);
+  } finally {
+    Bun.spawnSync(["umount", small]);
+  }
 });
 
 test("output without end reaches whoever reads it, at their pace, and piles up nowhere", async () => {
-  const pid = await daemonPid();
+  const pid = await machine.daemonPid();
   const block = new Uint8Array(30_000);
   agent.onOpen = ({ send }) => {
     send(FrameType.opened, WINDOW);
@@ -188,11 +228,11 @@ test("output without end reaches whoever reads it, at their pace, and piles up n
   expect(value?.length).toBeGreaterThan(0);
   endless.kill("SIGKILL");
   await endless.exited;
-  await assertWell(pid);
+  await machine.assertWell(pid);
 });
 
 test("an agent that never answers is given up after a time, and others are served meanwhile", async () => {
-  const pid = await daemonPid();
+  const pid = await machine.daemonPid();
   agent.onOpen = () => {};
   agent.isSilent = true;
   const waiting = banger.call(["vm", "exec", "--timeout", "1s", VM, "--", "true"], {
@@ -205,5 +245,5 @@ test("an agent that never answers is given up after a time, and others are serve
   agent.onOpen = ({ raw }) => raw(Uint8Array.from([18, 0, 255, 255, 1, 0, 0, 0]));
   await banger.call(["vm", "exec", VM, "--", "true"]);
   expect((await waiting).status).toBe(14);
-  await assertWell(pid);
+  await machine.assertWell(pid);
 });
