@@ -167,6 +167,14 @@ test("the environment is read in src/config and src/base/run.ts only", () => {
   expectNone(wrong, "Put the value into the Config that src/config resolves");
 });
 
+test("standard output and standard error are written to in src/base/stdio.ts only", () => {
+  const wrong = grep(
+    product,
+    /\b(process\.)?std(out|err)\.write\(|\bconsole\.\w+\(|\bBun\.std(out|err)\b|writeSync\([12],/,
+  ).filter((hit) => !hit.startsWith("src/base/stdio.ts"));
+  expectNone(wrong, "Take writeOut(), writeErr() or tell() of src/base/stdio.ts");
+});
+
 test(`files have at most ${LINES_MAX} lines`, () => {
   const wrong: string[] = [];
   for (const { path, lines } of sources) {

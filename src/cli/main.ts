@@ -1,18 +1,24 @@
 /** The command line: parses it, runs one handler, and shows whatever goes wrong, once. */
 import { type Command, CommanderError } from "commander";
 import { errorCodes } from "#base/error.ts";
+import { settled, writeOut } from "#base/stdio.ts";
 import { currentPaths } from "#config/resolve.ts";
 import type { Context } from "./context.ts";
 import { loaderOf } from "./handlers.ts";
 import { exitStatusOf, type Interrupt, watchInterrupts } from "./interrupt.ts";
 import { makeOutput, type Output } from "./print/output.ts";
 import { reportError } from "./print/report.ts";
-import { writeOut } from "./print/stdio.ts";
 import { type Invocation, makeProgram } from "./program.ts";
 import { fromCommander } from "./usage.ts";
 
-/** `words` are those after the program's name. Gives the exit status. */
+/** `words` are those after the program's name. Gives the exit status, when all was written. */
 export async function runCli(words: readonly string[]): Promise<number> {
+  const status = await perform(words);
+  await settled();
+  return status;
+}
+
+async function perform(words: readonly string[]): Promise<number> {
   const interrupt = watchInterrupts();
   // Until the flags are known, an error is printed as they would most likely have it.
   let output = makeOutput({

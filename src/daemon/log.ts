@@ -2,6 +2,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { configure, defaultTextFormatter, jsonLinesFormatter } from "@logtape/logtape";
 import { newId } from "#base/id.ts";
+import { tell } from "#base/stdio.ts";
 import type { ConfigValues } from "#config/schema.ts";
 
 /** Gives every line that is logged within a call the call's id. */
@@ -35,7 +36,7 @@ export async function startLog(level: ConfigValues["log.level"]): Promise<void> 
   const format = process.stderr.isTTY ? defaultTextFormatter : jsonLinesFormatter;
   await configure({
     contextLocalStorage: callContext,
-    sinks: { stderr: (record) => void process.stderr.write(format(record)) },
+    sinks: { stderr: (record) => tell(format(record)) },
     loggers: [
       {
         category: "banger",

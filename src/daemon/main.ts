@@ -1,6 +1,7 @@
 /** The daemon's process: lock, log, store, reconcile, socket; then it waits for a signal. */
 import { getLogger } from "@logtape/logtape";
 import { messageOf } from "#base/error.ts";
+import { settled } from "#base/stdio.ts";
 import { version } from "#base/version.ts";
 import { resolveConfig } from "#config/resolve.ts";
 import { sweepStaging } from "#kernels/bundle.ts";
@@ -71,6 +72,7 @@ export async function runDaemon(): Promise<void> {
   if (alone) await endOrphans(config.paths.roots);
   services.sessions.release();
   services.vms.release();
+  await settled();
   process.exit(0);
 }
 

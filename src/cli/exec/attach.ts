@@ -1,9 +1,9 @@
 /** A session in a machine, joined to this terminal until it ends or is left. */
 import { KiB } from "#base/size.ts";
+import { writeErr, writeOut } from "#base/stdio.ts";
 import { keySequence } from "#cli/args/keys.ts";
 import type { Context } from "#cli/context.ts";
 import { exitStatusOf } from "#cli/interrupt.ts";
-import { writeErr, writeOut } from "#cli/print/stdio.ts";
 import { type ExecConnection, openExec } from "#sdk/exec.ts";
 import { makeDetachFilter } from "./detach.ts";
 import { makeRaw, onResize, terminalSize } from "./terminal.ts";

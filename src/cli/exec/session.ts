@@ -1,9 +1,9 @@
 /** A command in a machine, joined to this process: its streams, its terminal, its signals, its exit status. */
 import type { ExecOpen, ExecRequest } from "#api/exec.ts";
 import { BangerError } from "#base/error.ts";
+import { writeErr, writeOut } from "#base/stdio.ts";
 import type { Context } from "#cli/context.ts";
 import { exitStatusOf, type ForwardedSignal } from "#cli/interrupt.ts";
-import { writeErr, writeOut } from "#cli/print/stdio.ts";
 import { variable } from "#config/environment.ts";
 import type { ExecConnection } from "#sdk/exec.ts";
 import { openStream } from "./open.ts";

@@ -1,7 +1,7 @@
 /** Bytes of a machine to standard output, or of standard input to a machine. */
 import type { ExecOpen } from "#api/exec.ts";
+import { writeOut } from "#base/stdio.ts";
 import type { Context } from "#cli/context.ts";
-import { writeOut } from "#cli/print/stdio.ts";
 import type { ExecConnection } from "#sdk/exec.ts";
 import { openStream } from "./open.ts";
 

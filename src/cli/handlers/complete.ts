@@ -1,7 +1,7 @@
+import { writeOut } from "#base/stdio.ts";
 import { complete } from "#cli/completion/complete.ts";
 import { namesOf } from "#cli/completion/names.ts";
 import type { Handler } from "#cli/context.ts";
-import { writeOut } from "#cli/print/stdio.ts";
 import { safeLine } from "#cli/print/text.ts";
 import type { root } from "#cli/spec/root.ts";
 

@@ -2,9 +2,9 @@
  * Results go to standard output, prose and progress to standard error. With --json a result
  * is what the API says, indented; a stream is one document a line.
  */
+import { tell, writeOut } from "#base/stdio.ts";
 import { forbidsColor } from "#config/environment.ts";
 import { paint, type Style } from "./color.ts";
-import { writeOut } from "./stdio.ts";
 
 export interface OutputOptions {
   json: boolean;
@@ -40,7 +40,7 @@ export function makeOutput(options: OutputOptions): Output {
     document: (value, text) => print(options.json ? JSON.stringify(value, null, 2) : text()),
     item: (value, text) => print(options.json ? JSON.stringify(value) : text),
     note(text) {
-      if (!options.json && !options.quiet) console.error(text);
+      if (!options.json && !options.quiet) tell(`${text}\n`);
     },
     style: (style, text, stream) => (hasColor(stream) ? paint(style, text) : text),
     hasColor,

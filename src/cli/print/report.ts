@@ -1,5 +1,6 @@
 /** The one place where an error is shown. */
 import { BangerError, errnoOf, errorCodes, toBangerError } from "#base/error.ts";
+import { tell } from "#base/stdio.ts";
 import { exitStatusOf } from "#cli/interrupt.ts";
 import type { Style } from "./color.ts";
 import { safeLine, safeText } from "./text.ts";
@@ -23,7 +24,7 @@ export class Failures extends Error {
 export function reportError(thrown: unknown, options: ReportOptions): number {
   if (errnoOf(thrown) === "EPIPE") return exitStatusOf("SIGPIPE");
   const errors = thrown instanceof Failures ? thrown.errors : [toBangerError(thrown)];
-  for (const error of errors) console.error(render(error, thrown, options));
+  for (const error of errors) tell(`${render(error, thrown, options)}\n`);
   const codes = new Set(errors.map(({ code }) => code));
   const [first] = codes;
   return codes.size === 1 && first ? errorCodes[first].exit : errorCodes.internal.exit;

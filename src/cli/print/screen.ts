@@ -1,5 +1,5 @@
 /** A picture that is drawn again and again in its place, or one below the other where there is no terminal. */
-import { writeOut } from "./stdio.ts";
+import { writeLast, writeOut } from "#base/stdio.ts";
 
 const HIDE_AND_HOME = "\u001b[?25l\u001b[H";
 const CLEAR_LINE = "\u001b[K";
@@ -17,7 +17,7 @@ export function openScreen(): Screen {
     return { draw: (text) => writeOut(`${text}\n`), [Symbol.dispose]() {} };
   }
   let isFirst = true;
-  const restore = (): void => void stdout.write(SHOW);
+  const restore = (): void => writeLast("stdout", SHOW);
   process.on("exit", restore);
   return {
     async draw(text) {

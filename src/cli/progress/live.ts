@@ -1,4 +1,5 @@
 /** Progress on a terminal: finished steps stay above, those under way are redrawn in place. */
+import { tell, writeLast } from "#base/stdio.ts";
 import type { Style } from "#cli/print/color.ts";
 import { activeLine, finishedLine } from "./line.ts";
 import { Steps } from "./steps.ts";
@@ -23,10 +24,13 @@ export function makeLiveView(stream: NodeJS.WriteStream, { style }: LiveOptions)
   let isClosed = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
   const showCursor = (): void => {
-    if (isHidden) stream.write(SHOW_CURSOR);
+    if (isHidden) tell(SHOW_CURSOR);
     isHidden = false;
   };
-  process.on("exit", showCursor);
+  const showLast = (): void => {
+    if (isHidden) writeLast("stderr", SHOW_CURSOR);
+  };
+  process.on("exit", showLast);
 
   const columns = (): number => (stream.columns || COLUMNS_DEFAULT) - 1;
   /** Replaces the lines that were drawn by `above`, which stays, and the steps under way. */
@@ -42,7 +46,7 @@ export function makeLiveView(stream: NodeJS.WriteStream, { style }: LiveOptions)
     const lines = [...above, ...live].map((line) => `${line}\n`).join("");
     const hide = live.length > 0 && !isHidden ? HIDE_CURSOR : "";
     if (hide) isHidden = true;
-    stream.write(`${hide}${up}${CLEAR_BELOW}${lines}`);
+    tell(`${hide}${up}${CLEAR_BELOW}${lines}`);
     drawn = live.length;
     // The time that a step takes is shown, so the lines move although nothing is reported.
     if (live.length > 0) plan();
@@ -68,9 +72,9 @@ export function makeLiveView(stream: NodeJS.WriteStream, { style }: LiveOptions)
       if (isClosed) return;
       isClosed = true;
       clearTimeout(timer);
-      if (drawn > 0) stream.write(`\x1b[${drawn}A${CLEAR_BELOW}`);
+      if (drawn > 0) tell(`\x1b[${drawn}A${CLEAR_BELOW}`);
       showCursor();
-      process.off("exit", showCursor);
+      process.off("exit", showLast);
     },
   };
 }

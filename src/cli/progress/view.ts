@@ -4,6 +4,7 @@
  * --json each report as a document; with --quiet nothing.
  */
 import type { Progress } from "#base/progress.ts";
+import { tell } from "#base/stdio.ts";
 import type { Style } from "#cli/print/color.ts";
 import { safeLine } from "#cli/print/text.ts";
 import { finishedLine, titleOf } from "./line.ts";
@@ -29,14 +30,14 @@ interface ViewOptions {
 }
 
 export function makeProgress(stream: NodeJS.WriteStream, options: ViewOptions): ProgressView {
-  if (options.json) return options.quiet ? silent : jsonView(stream);
+  if (options.json) return options.quiet ? silent : jsonView();
   if (options.quiet) return silent;
-  return stream.isTTY ? makeLiveView(stream, options) : plainView(stream);
+  return stream.isTTY ? makeLiveView(stream, options) : plainView();
 }
 
 const silent: ProgressView = { report() {}, finish() {}, [Symbol.dispose]() {} };
 
-function jsonView(stream: NodeJS.WriteStream): ProgressView {
+function jsonView(): ProgressView {
   const steps = new Steps();
   const shown = new Map<string, number>();
   const report = (progress: Progress, lane = ""): void => {
@@ -46,14 +47,14 @@ function jsonView(stream: NodeJS.WriteStream): ProgressView {
     const isDue = now_ms - (shown.get(key) ?? 0) >= JSON_INTERVAL_MS;
     if (begun.length + finished.length === 0 && !isDue && !progress.lines) return;
     shown.set(key, now_ms);
-    stream.write(`${JSON.stringify(lane ? { name: lane, progress } : { progress })}\n`);
+    tell(`${JSON.stringify(lane ? { name: lane, progress } : { progress })}\n`);
   };
   return { report, finish() {}, [Symbol.dispose]() {} };
 }
 
-function plainView(stream: NodeJS.WriteStream): ProgressView {
+function plainView(): ProgressView {
   const steps = new Steps();
-  const line = (text: string): void => void stream.write(`${text}\n`);
+  const line = (text: string): void => tell(`${text}\n`);
   return {
     report(progress, lane) {
       const { begun, finished } = steps.report(progress, performance.now(), lane);

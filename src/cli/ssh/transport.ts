@@ -1,8 +1,9 @@
 import { Duplex } from "node:stream";
+import { writeOut } from "#base/stdio.ts";
 
 /** Standard input and output as the one stream that an ssh server takes for its socket. */
 export function stdioTransport(): Duplex {
-  const { stdin, stdout } = process;
+  const { stdin } = process;
   const transport = new Duplex({
     // ssh ends both directions or none: one that was killed is gone at the end of the input.
     allowHalfOpen: false,
@@ -10,7 +11,7 @@ export function stdioTransport(): Duplex {
       stdin.resume();
     },
     write(chunk, _encoding, done) {
-      stdout.write(chunk, (error) => done(error));
+      writeOut(chunk).then(() => done(), done);
     },
     destroy(error, done) {
       stdin.pause();
@@ -22,7 +23,6 @@ export function stdioTransport(): Duplex {
   });
   stdin.on("end", () => transport.push(null));
   stdin.on("error", () => transport.destroy());
-  stdout.on("error", () => transport.destroy());
   // A server asks these of a TCP socket.
   return Object.assign(transport, { setNoDelay: () => transport, setKeepAlive: () => transport });
 }

@@ -1,8 +1,8 @@
+import { writeOut } from "#base/stdio.ts";
 import type { Handler } from "#cli/context.ts";
 import { selfCommand } from "#cli/daemon/self.ts";
 import { endDaemon } from "#cli/daemon/status.ts";
 import { assertSystemd, enableUnit, unitOf, unitText } from "#cli/daemon/unit.ts";
-import { writeOut } from "#cli/print/stdio.ts";
 import type { root } from "#cli/spec/root.ts";
 
 type Spec = typeof root.commands.daemon.commands.enable;

@@ -1,6 +1,6 @@
+import { writeOut } from "#base/stdio.ts";
 import type { Handler } from "#cli/context.ts";
 import { makeConsoleFilter } from "#cli/print/console.ts";
-import { writeOut } from "#cli/print/stdio.ts";
 import type { vmCommands } from "#cli/spec/vm.ts";
 
 export const run: Handler<typeof vmCommands.commands.logs> = async ({ args, flags }, context) => {

@@ -1,10 +1,10 @@
 import { BangerError } from "#base/error.ts";
+import { writeErr, writeOut } from "#base/stdio.ts";
 import { createRequest } from "#cli/args/create.ts";
 import { readEnvironment } from "#cli/args/env.ts";
 import type { Handler } from "#cli/context.ts";
 import { execRequest, runSession } from "#cli/exec/session.ts";
 import { FORWARDED_SIGNALS } from "#cli/interrupt.ts";
-import { writeErr, writeOut } from "#cli/print/stdio.ts";
 import type { vmCommands } from "#cli/spec/vm.ts";
 import type { ForegroundRequest } from "#daemon/foreground.ts";
 

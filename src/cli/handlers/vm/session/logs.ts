@@ -1,6 +1,6 @@
+import { writeErr, writeOut } from "#base/stdio.ts";
 import type { Handler } from "#cli/context.ts";
 import { openStream } from "#cli/exec/open.ts";
-import { writeErr, writeOut } from "#cli/print/stdio.ts";
 import type { sessionCommands } from "#cli/spec/vm-session.ts";
 
 type Spec = typeof sessionCommands.commands.logs;

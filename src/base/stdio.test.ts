@@ -1,0 +1,70 @@
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+// Each starts programs, on computers that may be busy.
+setDefaultTimeout(60_000);
+
+/** A program that writes an empty text, a short, a long and again a short one. */
+const PROGRAM = `
+  import { writeErr, writeOut, settled, tell } from ${JSON.stringify(join(import.meta.dir, "stdio.ts"))};
+  await writeOut("");
+  await writeOut("first\\n");
+  void writeOut("x".repeat(300_000) + "\\n");
+  await writeOut(new TextEncoder().encode("last\\n"));
+  await writeErr("");
+  tell("told\\n");
+  await settled();`;
+const WRITTEN = `first\n${"x".repeat(300_000)}\nlast\n`;
+
+/** The program in a shell, where "$@" is its command line. */
+function inShell(script: string, ...more: string[]) {
+  return Bun.spawn(["bash", "-c", script, ...more, process.execPath, "-e", PROGRAM], {
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+}
+
+test("what a file had before is still there, and what is written comes behind it", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "banger-stdio-"));
+  const [out, err] = [join(folder, "out"), join(folder, "err")];
+  try {
+    writeFileSync(out, "before\n");
+    writeFileSync(err, "before\n");
+    await inShell('out=$0 err=$1; shift; "$@" >> "$out" 2>> "$err"', out, err).exited;
+    expect(readFileSync(out, "utf8") === `before\n${WRITTEN}`).toBe(true);
+    expect(readFileSync(err, "utf8")).toBe("before\ntold\n");
+    await inShell('out=$0; { echo one; "$@"; echo two; } > "$out"', out).exited;
+    expect(readFileSync(out, "utf8") === `one\n${WRITTEN}two\n`).toBe(true);
+    // Opened to be written over from its beginning: the rest stays.
+    writeFileSync(out, "y".repeat(400_000));
+    await inShell('out=$0; "$@" 1<> "$out"', out).exited;
+    expect(statSync(out).size).toBe(400_000);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test("a slow reader gets each byte once, also where nothing may block", async () => {
+  const slow = inShell('"$@" | { sleep 0.2; cat; }', "bash");
+  expect((await new Response(slow.stdout).text()) === WRITTEN).toBe(true);
+  const nonBlocking = "fcntl(STDOUT, F_SETFL, O_WRONLY | O_NONBLOCK); exec @ARGV";
+  const child = inShell(
+    `set -o pipefail; perl -MFcntl -e "$0" "$@" | { sleep 0.2; cat; }`,
+    nonBlocking,
+  );
+  expect((await new Response(child.stdout).text()) === WRITTEN).toBe(true);
+  expect(await child.exited).toBe(0);
+});
+
+test("a reader that leaves is EPIPE, a full disk is said", async () => {
+  const left = inShell('set -o pipefail; "$@" | true', "bash");
+  expect(await new Response(left.stderr).text()).toContain("EPIPE");
+  expect(await left.exited).not.toBe(0);
+  const full = inShell('"$@" > /dev/full', "bash");
+  expect(await new Response(full.stderr).text()).toContain(
+    "Cannot write to standard output: no space left on device",
+  );
+});
