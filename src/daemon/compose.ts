@@ -84,7 +84,7 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
       inspect: (path, signal) => readKernelImage(path, signal),
     },
   });
-  const policies = new Policies();
+  const policies = new Policies(values["network.bridge"]);
   const dns: DnsServer = new DnsServer({
     names: machineNames(db),
     filter: policies,

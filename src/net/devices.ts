@@ -34,11 +34,15 @@ export interface BangerTap {
   mac: string;
   /** Named networks, sorted; machines that share one reach each other. */
   networks: readonly string[];
+  /** Whether its policy opens addresses that are closed otherwise. */
+  isMetadataOpen?: boolean | undefined;
 }
 
 /** Made for one machine, and removed with it. */
 export interface MachineTap extends BangerTap {
   machineId: string;
+  /** Another daemon that is asked for a name must know that it may not answer. */
+  hasPolicy?: boolean | undefined;
 }
 
 /** Made by `banger setup` for whichever machine of its owner comes. */
@@ -95,6 +99,8 @@ export function tapAlias(tap: Omit<MachineTap, "tap">): string {
     `banger:${tap.mode}:${tap.machineId}:${tap.address}`,
     `mac=${tap.mac}`,
     ...(tap.networks.length > 0 ? [`net=${tap.networks.join("+")}`] : []),
+    ...(tap.hasPolicy ? ["policy=on"] : []),
+    ...(tap.isMetadataOpen ? ["metadata=open"] : []),
   ].join("/");
 }
 
@@ -112,6 +118,8 @@ export function parseTapAlias(tap: string, alias: string): MachineTap | undefine
     address,
     mac: fields.get("mac") ?? macAddress(machineId),
     networks: fields.get("net")?.split("+") ?? [],
+    ...(fields.has("policy") ? { hasPolicy: true } : {}),
+    ...(fields.has("metadata") ? { isMetadataOpen: true } : {}),
   };
 }
 

@@ -53,6 +53,9 @@ test("rules for IPv6 are there where the bridge has it, and say nothing of it el
   expect(text).toContain(`"bgr-a" . 02:00:00:00:00:02 . ${own}`);
   expect(text).toContain(`"bgr-a" . 0xfd123456789a0000000000000af10002`);
   expect(text).toContain('ip6 saddr @nat_machines6 oifname != "banger0" masquerade');
+  expect(text).toContain(
+    'iifname "banger0" ip6 daddr { fd00:ec2::/32, fd20:ce::/32 } jump metadata',
+  );
   expect(text).toContain("ip6 saddr @net6_blue ip6 daddr @net6_blue accept");
   expect(renderTables({ table: "banger", bridge: "banger0", taps })).not.toMatch(/ip6|icmpv6/);
 });

@@ -39,7 +39,7 @@ import { allocateAddress, checkSubnet } from "./pool.ts";
 import { attachPoolTap } from "./pool-attach.ts";
 import { openObstacle, tapObstacle } from "./rights.ts";
 import { applyRules, settle } from "./settle.ts";
-import { attachTap, policyMachine, type TapContext } from "./tap-attach.ts";
+import { attachTap, marked, policyMachine, type TapContext } from "./tap-attach.ts";
 
 export type { Attachment, AttachRequest, NetworkMode } from "./attachment.ts";
 
@@ -73,7 +73,7 @@ export class Network {
     const user_uid = options.tapUser_uid ?? process.getuid?.() ?? 0;
     this.#owner = { bridge: options.bridge, user_uid };
     this.#dns = options.dns;
-    this.#policies = options.policies ?? new Policies();
+    this.#policies = options.policies ?? new Policies(options.bridge);
   }
 
   /** Whether this process has the rights and programs that the mode takes, or a tap of `banger setup`. */
@@ -156,13 +156,14 @@ export class Network {
    */
   async setPolicy(machineId: string, policy: Policy | undefined): Promise<void> {
     await exclusive(async () => {
-      const machine = this.#policyMachine(this.#connected(machineId));
+      const tap = this.#connected(machineId);
+      const machine = this.#policyMachine(tap);
       if (policy) {
         await this.#assertEnforceable(policy);
         await this.#policies.apply(machine, policy);
-      } else {
-        await this.#policies.remove(machine.tap, machineId);
       }
+      await this.#retag(marked(tap, policy));
+      if (!policy) await this.#policies.remove(machine.tap, machineId);
     });
   }
 
@@ -170,11 +171,16 @@ export class Network {
   async setNetworks(machineId: string, networks: readonly string[]): Promise<void> {
     const checked = checkNetworks(networks);
     await exclusive(async () => {
-      const machine = { ...this.#connected(machineId), networks: checked };
-      const retag = { tap: machine.tap, alias: tapAlias(machine) };
-      await applyLinks(retagCommands({ ...retag, isIsolated: checked.length === 0 }));
-      await applyRules(this.#bridge);
+      await this.#retag({ ...this.#connected(machineId), networks: checked });
     });
+  }
+
+  /** Writes what has changed on the tap, and makes the rules of it. */
+  async #retag(machine: MachineTap): Promise<void> {
+    const retag = { tap: machine.tap, alias: tapAlias(machine) };
+    const isIsolated = machine.networks.length === 0;
+    await applyLinks(retagCommands({ ...retag, isIsolated }));
+    await applyRules(this.#bridge);
   }
 
   /** The machines that are connected to a named network now. */
@@ -208,7 +214,11 @@ export class Network {
   async #restorePolicies(policyOf: (machineId: string) => Policy | undefined): Promise<void> {
     for (const machine of machineTaps(this.#bridge)) {
       const policy = policyOf(machine.machineId);
-      if (policy) await this.#policies.adopt(this.#policyMachine(machine), policy);
+      if (!policy) continue;
+      await this.#policies.adopt(this.#policyMachine(machine), policy);
+      // An older banger has not written it there.
+      const wanted = marked(machine, policy);
+      if (tapAlias(wanted) !== tapAlias(machine)) await this.#retag(wanted);
     }
   }
 

@@ -33,6 +33,17 @@ test("renderTables() lets out the machines in nat mode, and each with its own ad
 		oifname "banger0" drop
 	}
 
+	chain metadata {
+		meta l4proto { tcp, udp } th dport 53 return
+		meta l4proto tcp reject with tcp reset
+		reject with icmpx admin-prohibited
+	}
+
+	chain closed {
+		type filter hook prerouting priority mangle; policy accept;
+		iifname "banger0" ip daddr { 169.254.0.0/16, 168.63.129.16/32, 100.100.100.200/32, 192.0.0.192/32 } jump metadata
+	}
+
 	chain postrouting {
 		type nat hook postrouting priority srcnat; policy accept;
 		ip saddr @nat_machines oifname != "banger0" masquerade

@@ -2,7 +2,8 @@
  * The rules for all machines of one bridge, rendered whole from what is connected to it. Two
  * tables of one name: "bridge" sees every frame that a machine sends, "inet" what leaves the bridge.
  */
-import { type Address, type Cidr, numberOf } from "./address.ts";
+import { type Address, type Cidr, type Family, familyOf, numberOf } from "./address.ts";
+import { METADATA_BLOCKS } from "./blocks.ts";
 import type { BangerTap } from "./devices.ts";
 import { address6Of, linkLocalOf } from "./ipv6.ts";
 import { OWNER_MARK } from "./nft.ts";
@@ -56,6 +57,7 @@ function renderRouting({ table, bridge, taps, subnet6, dnsRedirect }: RuleState)
     `\t\toifname "${bridge}" drop`,
     "\t}",
     "",
+    ...renderMetadata({ bridge, taps, subnet6 }),
     ...(dnsRedirect ? renderRedirect(bridge, dnsRedirect) : []),
     "\tchain postrouting {",
     "\t\ttype nat hook postrouting priority srcnat; policy accept;",
@@ -65,6 +67,39 @@ function renderRouting({ table, bridge, taps, subnet6, dnsRedirect }: RuleState)
     "}",
     "",
   ].join("\n");
+}
+
+/**
+ * Before anybody else's rules can lead these packets elsewhere, as those of a metadata proxy do. Turned away at
+ * once, because programs that look for a cloud would wait.
+ */
+function renderMetadata({
+  bridge,
+  taps,
+  subnet6,
+}: Pick<RuleState, "bridge" | "taps" | "subnet6">): string[] {
+  const open = taps.filter((tap) => tap.isMetadataOpen).map(({ address }) => address);
+  const open6 = subnet6 ? open.map((address) => address6Of(subnet6, address)) : [];
+  const to = (family: Family, ip: string): string => {
+    const blocks = METADATA_BLOCKS.filter((block) => familyOf(block) === family);
+    return `\t\tiifname "${bridge}" ${ip} daddr { ${blocks.join(", ")} } jump metadata`;
+  };
+  return [
+    "\tchain metadata {",
+    ...open.map((address) => `\t\tip saddr ${address} return`),
+    ...open6.map((address) => `\t\tip6 saddr ${address} return`),
+    "\t\tmeta l4proto { tcp, udp } th dport 53 return",
+    "\t\tmeta l4proto tcp reject with tcp reset",
+    "\t\treject with icmpx admin-prohibited",
+    "\t}",
+    "",
+    "\tchain closed {",
+    "\t\ttype filter hook prerouting priority mangle; policy accept;",
+    to(4, "ip"),
+    ...(subnet6 ? [to(6, "ip6")] : []),
+    "\t}",
+    "",
+  ];
 }
 
 function renderRedirect(bridge: string, to: { gateway: Address; port: number }): string[] {

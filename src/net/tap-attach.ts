@@ -20,7 +20,7 @@ import { address6Of, disableIpv6, hardenBridge6, linkLocalOf } from "./ipv6.ts";
 import { applyLinks, enableForwarding, removeCommand, tapCommands } from "./link.ts";
 import { checkMac, checkNetworks, macAddress, tapName } from "./names.ts";
 import type { Policies } from "./policy/policies.ts";
-import { assertEnforceable } from "./policy/policy.ts";
+import { assertEnforceable, opensMetadata, type Policy } from "./policy/policy.ts";
 import { emptyPolicy, type PolicyMachine, renderPolicy } from "./policy/table.ts";
 import { allocateAddress, checkMachineAddress } from "./pool.ts";
 import { applyRules, settle } from "./settle.ts";
@@ -46,16 +46,21 @@ export function policyMachine(
   { bridge, mark }: { bridge: string; mark: BridgeMark },
 ): PolicyMachine {
   const { subnet6, dnsPort = DNS_PORT } = mark;
-  const gateway = addressOf(mark.gateway);
   return {
     machineId,
     tap,
     bridge,
+    gateway: addressOf(mark.gateway),
     dnsPort,
-    gateways: [gateway, ...(subnet6 ? [address6Of(subnet6, gateway)] : [])],
     address,
     addresses6: subnet6 ? [address6Of(subnet6, address), linkLocalOf(mac)] : [],
   };
+}
+
+/** The tap as its alias shall tell of its policy. */
+export function marked(tap: MachineTap, policy: Policy | undefined): MachineTap {
+  const isMetadataOpen = policy !== undefined && opensMetadata(policy);
+  return { ...tap, hasPolicy: policy !== undefined, isMetadataOpen };
 }
 
 /** For whoever has the network to themselves. On failure or abort all that was made is undone. */
@@ -68,7 +73,7 @@ export async function attachTap(request: TapRequest, context: TapContext): Promi
   const staleTap = staleTapCommands(tap, machineId);
   const steps = await bridgeSteps({ bridge, subnet, subnet6, signal });
   const address = chooseAddress(request, context);
-  const machine: MachineTap = { tap, machineId, mode, address, mac, networks };
+  const machine = marked({ tap, machineId, mode, address, mac, networks }, policy);
   const mtu = uplinkMtu();
   throwIfAborted(signal);
   const isIsolated = networks.length === 0;

@@ -4,7 +4,7 @@ import type { PolicyLog } from "#api/network.ts";
 import { newId } from "#base/id.ts";
 import { testNeeding } from "#test/needs.ts";
 import { attach, detach, NO_ANSWER_MS, refused } from "#test/net-calls.ts";
-import { NetLab, OUTSIDE } from "#test/net-lab.ts";
+import { HOST_OUTSIDE, NetLab, OUTSIDE } from "#test/net-lab.ts";
 
 const hostTest = testNeeding("root", "ip", "nft", "dig", "curl");
 const GATEWAY = "10.241.0.1";
@@ -164,6 +164,124 @@ hostTest("a name that leads to the host itself opens nothing", async () => {
   const table = await lab.run("host", ["nft", "list", "table", "inet", `bgr-${id.slice(0, 8)}`]);
   expect(table).not.toContain("127.0.0.1");
 });
+
+hostTest("a name opens neither the host nor what is private; an address does", async () => {
+  await using all = await policyLab();
+  const { lab, dns } = all;
+  const [lan, cloud] = ["192.168.77.9", "169.254.169.254"];
+  for (const address of [lan, cloud]) await lab.ip("outside", `addr add ${address}/32 dev eth0`);
+  await lab.serveHttp("host", HTTP_PORT);
+  const daemon = lab.daemon({ dns });
+  const [named, given] = [newId(), newId()];
+  await lab.plug("a", await attach(daemon, named, { allow: ["*.test"] }));
+  for (const [name, address] of [
+    ["host.test", HOST_OUTSIDE],
+    ["lan.test", lan],
+    ["cloud.test", cloud],
+  ] as const) {
+    expect(await resolve(lab, "a", name)).toBe(address);
+    expect(await get(lab, "a", address)).toBe(REFUSED);
+  }
+  expect(await get(lab, "a", "shop.test")).toBe("hello");
+  const log = await daemon.call<PolicyLog>({ op: "policyLog", machineId: named });
+  expect(log.connections).toContainEqual(
+    expect.objectContaining({ verdict: "denied", address: lan, name: "lan.test", port: HTTP_PORT }),
+  );
+
+  const allow = [HOST_OUTSIDE, "192.168.77.0/24", `${cloud}:${HTTP_PORT}`];
+  await lab.plug("b", await attach(daemon, given, { allow }));
+  for (const address of [HOST_OUTSIDE, lan, cloud]) {
+    expect(await get(lab, "b", address)).toBe("hello");
+  }
+});
+
+hostTest("only our own server answers a machine with a policy", async () => {
+  await using all = await policyLab();
+  const { lab, dns } = all;
+  const dig = async (guest: string, server: string, ...more: string[]): Promise<string> => {
+    const argv = ["dig", "+tries=1", "+time=1", "+short", ...more, `@${server}`, "evil.test"];
+    return await lab.run(guest, ["sh", "-c", `${argv.join(" ")} || true`]);
+  };
+  const first = lab.daemon({ dns });
+  const [denied, open] = [newId(), newId()];
+  const attached = await attach(first, denied, { allow: [] });
+  await lab.plug("a", attached);
+  await lab.plug("b", await attach(first, open));
+  const gateway6 = await gateway6Of(lab);
+  const foreign6 = await lab.resolver(53, { name: "host", address: gateway6 });
+  // Whoever else listens at the gateway over IPv6 is not asked.
+  expect(await dig("a", gateway6)).not.toContain(EVIL);
+  expect(await dig("b", gateway6)).toContain(EVIL);
+  expect(foreign6).toEqual(["evil.test"]);
+  for (const more of [[], ["+tcp"]]) expect(await dig("b", GATEWAY, ...more)).toContain(EVIL);
+
+  // Another daemon of this bridge takes the port over, and leaves alone what it does not know.
+  await first.stop();
+  const second = lab.daemon({ dns });
+  await attach(second, newId());
+  for (const more of [[], ["+tcp"]]) {
+    expect(await dig("a", GATEWAY, ...more)).not.toContain(EVIL);
+    expect(await dig("b", GATEWAY, ...more)).toContain(EVIL);
+  }
+  // The policy's end is seen by the other one as well.
+  await second.stop();
+  const third = lab.daemon({ dns });
+  await third.call({ op: "resume", policies: { [denied]: [] } });
+  await third.call({ op: "setPolicy", machineId: denied });
+  await third.stop();
+  const fourth = lab.daemon({ dns });
+  await fourth.call({ op: "resume" });
+  expect(await dig("a", GATEWAY)).toContain(EVIL);
+
+  // And somebody else's server, once there is no daemon, is not ours.
+  await fourth.call({ op: "setPolicy", machineId: denied, allow: ["shop.test"] });
+  expect(await resolve(lab, "a", "shop.test")).toBe(SHOP);
+  await fourth.stop();
+  const foreign = await lab.resolver(53, { name: "host", address: GATEWAY });
+  for (const more of [[], ["+tcp"]]) {
+    expect(await dig("a", GATEWAY, ...more)).not.toContain(EVIL);
+    expect(await dig("b", GATEWAY, ...more)).toContain(EVIL);
+  }
+  expect(foreign).toEqual(["evil.test", "evil.test"]);
+});
+
+async function gateway6Of(lab: NetLab): Promise<string> {
+  const links = await lab.run("host", ["ip", "-json", "-6", "addr", "show", "dev", "banger0"]);
+  const [link] = JSON.parse(links) as { addr_info: { local: string; scope: string }[] }[];
+  return link?.addr_info.find(({ scope }) => scope === "global")?.local ?? "";
+}
+
+hostTest(
+  "what a cloud says to its own computers is closed to machines until it is opened",
+  async () => {
+    await using all = await policyLab();
+    const { lab, dns } = all;
+    const cloud = "169.254.169.254";
+    const others = ["168.63.129.16", "100.100.100.200"];
+    for (const each of [cloud, ...others]) await lab.ip("outside", `addr add ${each}/32 dev eth0`);
+    // A proxy on the host itself, as Kubernetes has one.
+    await lab.ip("host", "addr add 169.254.20.10/32 dev uplink0");
+    await lab.serveHttp("host", HTTP_PORT);
+    const daemon = lab.daemon({ dns });
+    const id = newId();
+    await lab.plug("a", await attach(daemon, id));
+    expect(await get(lab, "a", SHOP)).toBe("hello");
+    for (const each of [cloud, ...others, "169.254.20.10"]) {
+      expect(await get(lab, "a", each)).toBe(REFUSED);
+    }
+    // But where it is the only resolver, it has to answer questions.
+    await lab.resolver(53, { address: cloud });
+    const dig = ["dig", "+tries=1", "+time=5", `@${cloud}`, "+short", "evil.test"];
+    expect((await lab.run("a", dig)).trim()).toBe(EVIL);
+    const setPolicy = (allow: string[]) => daemon.call({ op: "setPolicy", machineId: id, allow });
+    await setPolicy(["0.0.0.0/0"]);
+    expect(await get(lab, "a", cloud)).toBe(REFUSED);
+    await setPolicy(["0.0.0.0/0", `${cloud}:${HTTP_PORT}`]);
+    expect(await get(lab, "a", cloud)).toBe("hello");
+    await daemon.call({ op: "setPolicy", machineId: id });
+    expect(await get(lab, "a", cloud)).toBe(REFUSED);
+  },
+);
 
 hostTest("a policy that cannot be kept is refused, and nothing is made", async () => {
   await using lab = await NetLab.create();

@@ -15,6 +15,9 @@ const TABLE: Record<string, Answer[]> = {
   "api.shop.test": [a("api.shop.test", 3)],
   "evil.test": [a("evil.test", 4)],
   "home.test": [{ type: "A", name: "home.test", ttl: 60, data: "127.0.0.1" }],
+  "host.test": [a("host.test", 1)],
+  "lan.test": [{ type: "A", name: "lan.test", ttl: 60, data: "192.168.77.9" }],
+  "cloud.test": [{ type: "A", name: "cloud.test", ttl: 60, data: "169.254.169.254" }],
   "six.test": [{ type: "AAAA", name: "six.test", ttl: 60, data: "2001:db8:ff::2" }],
   "big.test": Array.from({ length: 100 }, (_, index) => a("big.test", index + 1)),
 };

@@ -168,10 +168,10 @@ export class NetLab implements AsyncDisposable {
     };
   }
 
-  /** A resolver in the outside; gives the names that it has been asked for. */
-  async resolver(port: number): Promise<string[]> {
+  /** A resolver, in the outside unless told otherwise; gives the names that it has been asked for. */
+  async resolver(port: number, { name = "outside", address = OUTSIDE } = {}): Promise<string[]> {
     const program = new URL("./dns-upstream.ts", import.meta.url).pathname;
-    const child = this.#spawn("outside", [process.execPath, program, OUTSIDE, String(port)]);
+    const child = this.#spawn(name, [process.execPath, program, address, String(port)]);
     const asked: string[] = [];
     const { promise, resolve } = Promise.withResolvers<void>();
     createInterface({ input: Readable.fromWeb(child.stdout as never) }).on("line", (line) => {

@@ -46,7 +46,7 @@ export type NetAnswer =
 
 const { dns, ...options } = JSON.parse(process.argv[2] ?? "") as WorkerConfig;
 const names = new Map<string, Address>();
-const policies = new Policies();
+const policies = new Policies(options.bridge);
 const server = dns && new DnsServer({ names: namesOf(names), resolvers, filter: policies });
 const network = new Network({ ...options, dns: server, policies });
 const ports = new PortPublisher();

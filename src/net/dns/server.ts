@@ -13,6 +13,7 @@ import {
 import { sendDatagram } from "#net/datagram.ts";
 import { Answerer, type AnswererOptions } from "./answerer.ts";
 import { MAX_QUERY_BYTES } from "./query.ts";
+import { markSocket } from "./socket-mark.ts";
 
 const DNS_PORT = 53;
 const MAX_TCP_CLIENTS = 64;
@@ -118,7 +119,7 @@ export class DnsServer implements GuestDns, AsyncDisposable {
   }
 
   async #listenUdp(listener: Listener): Promise<Bun.udp.Socket<"buffer">> {
-    return await Bun.udpSocket({
+    const udp = await Bun.udpSocket({
       hostname: listener.address,
       port: listener.port,
       socket: {
@@ -133,6 +134,9 @@ export class DnsServer implements GuestDns, AsyncDisposable {
         error() {},
       },
     });
+    // There is one; the types do not know it yet.
+    markSocket((udp as { fd?: number }).fd ?? -1);
+    return udp;
   }
 
   async #listenTcp(listener: Listener, port: number): Promise<{ close(): void }> {
@@ -158,6 +162,7 @@ export class DnsServer implements GuestDns, AsyncDisposable {
     server.listen({ host: listener.address, port }, resolve);
     await promise;
     server.on("error", () => {});
+    markSocket((server as { _handle?: { fd?: number } })._handle?.fd ?? -1);
     return {
       close: () => {
         server.close();

@@ -3,28 +3,30 @@
  * addresses kept in step with the answers. Hung between the DNS server and the rules.
  */
 
+import { networkInterfaces } from "node:os";
 import type { NameLogEntry, PolicyLog } from "#api/network.ts";
 import { KeyedQueue } from "#base/queue.ts";
-import type { Address } from "#net/address.ts";
-import { contains, familyOf, parseCidr } from "#net/address.ts";
+import { type Address, familyOf, tryParseAddress } from "#net/address.ts";
+import { mayBeNamed } from "#net/blocks.ts";
+import { machineTaps } from "#net/devices.ts";
 import type { DnsFilter, NameVerdict, ResolvedAddress } from "#net/dns/filter.ts";
 import { readNft, runNft } from "#net/nft.ts";
 import { parsePolicyTable, readLog } from "./log.ts";
 import { allowsAnyName, matchesName, type Policy } from "./policy.ts";
-import { emptyPolicy, nameSet, type PolicyMachine, policyMark, renderPolicy } from "./table.ts";
+import {
+  emptyPolicy,
+  type KnownAddresses,
+  nameSet,
+  type PolicyMachine,
+  policyMark,
+  renderPolicy,
+} from "./table.ts";
 
 /** A program may use an address for longer than its TTL says, and most TTLs are short. */
 const MIN_HOLD_S = 300;
 const MAX_HOLD_S = 86_400;
 /** Of one machine; older ones are forgotten. */
 const MAX_LOGGED_NAMES = 1000;
-
-/** A name can lead anywhere its owner likes: never to the host itself, nor to its neighbours on the wire. */
-const NEVER_BY_NAME = [
-  ...["0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3"],
-  // Unspecified, loopback, IPv4 in disguise; link-local; multicast.
-  ...["::/96", "::ffff:0:0/96", "64:ff9b::/96", "fe80::/10", "ff00::/8"],
-].map(parseCidr);
 
 interface Entry {
   machine: PolicyMachine;
@@ -37,16 +39,21 @@ interface Entry {
 }
 
 export class Policies implements DnsFilter {
+  readonly #bridge: string;
   readonly #entries = new Map<string, Entry>();
   readonly #byAddress = new Map<Address, Entry>();
   /** Addresses that arrive while a policy is replaced go into the new one. */
   readonly #queue = new KeyedQueue();
 
+  constructor(bridge: string) {
+    this.#bridge = bridge;
+  }
+
   /** Puts a policy in the place of the one that the machine has, in one step. */
   async apply(machine: PolicyMachine, policy: Policy): Promise<void> {
     await this.#queue.run(machine.machineId, async () => {
       const table = parsePolicyTable(await readNft(["list", "table", "inet", machine.tap]));
-      await runNft(renderPolicy(machine, policy, table.known));
+      await runNft(renderPolicy(machine, policy, namedOnly(table.known)));
       this.remember(machine, policy);
     });
   }
@@ -99,7 +106,7 @@ export class Policies implements DnsFilter {
 
   judge(client: Address, name: string): NameVerdict {
     const entry = this.#byAddress.get(client);
-    if (!entry) return "open";
+    if (!entry) return this.#isElsewhere(client) ? "denied" : "open";
     if (entry.policy.rules.some(({ target }) => matchesName(target, name))) return "watched";
     if (allowsAnyName(entry.policy)) return "open";
     log(entry, name, "denied");
@@ -117,6 +124,11 @@ export class Policies implements DnsFilter {
       const entry = this.#entries.get(machineId);
       if (entry) await hold(entry, name, addresses);
     });
+  }
+
+  /** Whether it is a machine whose policy another daemon on this bridge keeps: nobody here knows what it allows. */
+  #isElsewhere(client: Address): boolean {
+    return machineTaps(this.#bridge).some((each) => each.address === client && each.hasPolicy);
   }
 
   /** All that are known, as rules, for when somebody has removed them; addresses of names come anew. */
@@ -147,7 +159,8 @@ async function hold(
     target.kind === "name" && matchesName(target, name) ? target : [],
   );
   const now_ms = Date.now();
-  const due = addresses.filter(({ address }) => mayBeNamed(address, entry.machine.gateways));
+  const own = hostAddresses();
+  const due = addresses.filter(({ address }) => mayBeNamed(address, own));
   const changes = due.flatMap(({ address, ttl_s }) =>
     [...new Set(targets.map((each) => nameSet(each, familyOf(address))))].flatMap((set) => {
       const held_ms = entry.held.get(`${set} ${address}`) ?? 0;
@@ -156,12 +169,25 @@ async function hold(
       return [{ set, address, hold_s }];
     }),
   );
-  for (const { address } of due) keep(entry.nameOf, address, name);
+  // The log names what is denied as well.
+  for (const { address } of addresses) keep(entry.nameOf, address, name);
   if (changes.length === 0) return;
   await runNft(changes.map((change) => renderHold(entry.machine.tap, change)).join(""));
   for (const { set, address, hold_s } of changes) {
     keep(entry.held, `${set} ${address}`, now_ms + hold_s * 1000);
   }
+}
+
+/** Without what an older banger let in. */
+function namedOnly(known: KnownAddresses): KnownAddresses {
+  const own = hostAddresses();
+  const isFine = (text: string): boolean => {
+    const address = tryParseAddress(text);
+    return address !== undefined && mayBeNamed(address, own);
+  };
+  return new Map(
+    [...known].map(([set, elements]) => [set, elements.filter(({ address }) => isFine(address))]),
+  );
 }
 
 /** An element's time is only set when it is added, so one that is there makes way for itself. */
@@ -174,9 +200,10 @@ function renderHold(
   return `${added}delete ${element} }\n${added}`;
 }
 
-function mayBeNamed(address: Address, gateways: readonly Address[]): boolean {
-  if (gateways.includes(address)) return false;
-  return !NEVER_BY_NAME.some((block) => contains(block, address));
+/** Read anew each time: a computer gets and loses addresses while the daemon runs. */
+function hostAddresses(): Set<Address> {
+  const all = Object.values(networkInterfaces()).flatMap((each) => each ?? []);
+  return new Set(all.flatMap(({ address }) => tryParseAddress(address.split("%")[0] ?? "") ?? []));
 }
 
 function log(entry: Entry, name: string, verdict: NameLogEntry["verdict"]): void {

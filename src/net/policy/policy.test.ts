@@ -81,7 +81,7 @@ test("whatever is taken can stand in a rule set", () => {
     address: parseAddress("10.241.0.2"),
     addresses6: [parseAddress("fd00::2")],
     bridge: "banger0",
-    gateways: [parseAddress("10.241.0.1")],
+    gateway: parseAddress("10.241.0.1"),
     dnsPort: 53,
   };
   const ipV6 = fc.ipV6().map((address) => `[${address}]`);

@@ -1,8 +1,10 @@
 /** What a machine may reach: a list of names and address blocks, each with a port or without. */
 import { BangerError } from "#base/error.ts";
 import {
+  addressOf,
   bitsOf,
   type Cidr,
+  contains,
   familyOf,
   joinCidr,
   parseCidr,
@@ -10,6 +12,7 @@ import {
   tryParseAddress,
 } from "#net/address.ts";
 import type { NetworkMode } from "#net/attachment.ts";
+import { METADATA_BLOCKS } from "#net/blocks.ts";
 import { ZONE } from "#net/dns/zone.ts";
 
 export const MAX_RULES = 64;
@@ -71,6 +74,18 @@ export function matchesName(target: PolicyTarget, name: string): boolean {
 /** Whether the machine may ask for any name: it may reach addresses whatever their name. */
 export function allowsAnyName({ rules }: Policy): boolean {
   return rules.some(({ target }) => target.kind === "block" && prefixOf(target.block) === 0);
+}
+
+/** Whether a rule is about addresses that are closed to every machine unless somebody opens them. */
+export function opensMetadata({ rules }: Policy): boolean {
+  return rules.some(
+    ({ target }) =>
+      target.kind === "block" &&
+      METADATA_BLOCKS.some(
+        (block) =>
+          prefixOf(target.block) >= prefixOf(block) && contains(block, addressOf(target.block)),
+      ),
+  );
 }
 
 /** `unavailable` for names in a policy where nobody would learn their addresses. */

@@ -5,6 +5,7 @@
 import { randomInt } from "node:crypto";
 import { hexOf, sha256 } from "#base/digest.ts";
 import { type Address, type Family, familyOf } from "#net/address.ts";
+import { DNS_SOCKET_MARK } from "#net/dns/socket-mark.ts";
 import { emptied, OWNER_MARK } from "#net/nft.ts";
 import type { Policy, PolicyRule, PolicyTarget } from "./policy.ts";
 
@@ -13,6 +14,7 @@ const MAX_NAME_ADDRESSES = 4096;
 /** Remembered for the log; those that were seen first are forgotten with time. */
 const MAX_SEEN = 1024;
 const FAMILIES = [4, 6] as const;
+const TABLE_VERSION = 2;
 export const SEEN_TIMEOUT_S = 86_400;
 
 /** What the rules are about. */
@@ -24,9 +26,8 @@ export interface PolicyMachine {
   /** All that it can send from over IPv6; none where the bridge has no IPv6. */
   addresses6: readonly Address[];
   bridge: string;
-  /** The host's own addresses on the bridge. */
-  gateways: readonly Address[];
-  /** Where the machines' questions arrive at the gateway. */
+  /** Where our DNS server answers: the host's IPv4 address on the bridge, and the port where questions arrive. */
+  gateway: Address;
   dnsPort: number;
 }
 
@@ -57,13 +58,17 @@ export function ruleCounter(index: number): string {
   return `rule_${index}`;
 }
 
-/** A counter that counts nothing, whose name says of which policy the table is. */
+/**
+ * A counter that counts nothing, whose name says of which policy the table is, and by which
+ * version of what follows: one that an older banger made is made anew.
+ */
 export function policyMark({ rules }: Policy): string {
-  return `policy_${hexOf(sha256(JSON.stringify(rules))).slice(0, 12)}`;
+  const text = `${TABLE_VERSION} ${JSON.stringify(rules)}`;
+  return `policy_${hexOf(sha256(text)).slice(0, 12)}`;
 }
 
 function renderTable(machine: PolicyMachine, policy: Policy, known: KnownAddresses): string {
-  const { tap, address, addresses6, bridge, gateways, dnsPort } = machine;
+  const { tap, address, addresses6, bridge } = machine;
   // Connections that an earlier version of the policy let through have another mark, and are judged anew.
   const mark = `0x${randomInt(1, 0x7fff_ffff).toString(16)}`;
   const targets = policy.rules.map(({ target }) => target);
@@ -101,17 +106,9 @@ function renderTable(machine: PolicyMachine, policy: Policy, known: KnownAddress
     "meta l4proto tcp reject with tcp reset",
     "reject with icmpx admin-prohibited",
     "}",
-    "chain judge {",
-    // What somebody else began, such as a published port, is not this machine's to be denied.
-    "ct direction reply accept",
-    `ct state established,related ct mark ${mark} accept`,
-    // Names are our own server's business, in the clear and encrypted.
-    "meta l4proto { tcp, udp } th dport { 53, 853 } goto deny",
-    ...policy.rules.flatMap((rule, index) =>
-      conditions(rule).map((each) => `${each} counter name ${ruleCounter(index)} goto allow`),
-    ),
-    "goto deny",
-    "}",
+    ...renderJudge("judge", policy, { mark, isMeant: () => true }),
+    // Whoever answers for a name may lead it anywhere: the host itself takes an address.
+    ...renderJudge("judge_host", policy, { mark, isMeant: ({ kind }) => kind === "block" }),
     "chain forward {",
     "type filter hook forward priority filter - 5; policy accept;",
     // Machines that share a network are the main table's business.
@@ -119,17 +116,47 @@ function renderTable(machine: PolicyMachine, policy: Policy, known: KnownAddress
     "}",
     "chain input {",
     "type filter hook input priority filter - 5; policy accept;",
-    ...gateways.map(
-      (gateway) =>
-        `iifname "${bridge}" ${ip(familyOf(gateway))} daddr ${gateway} meta l4proto { tcp, udp } th dport ${dnsPort} accept`,
-    ),
+    ...acceptQuestions(machine, mark),
     // How the two find each other; nothing of it goes further than the wire.
     `iifname "${bridge}" icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert, mld2-listener-report } accept`,
-    ...from.map((each) => `${each} goto judge`),
+    ...from.map((each) => `${each} goto judge_host`),
     "}",
     "}",
     "",
   ].join("\n");
+}
+
+/**
+ * Only to our own server: whoever else listens there, as after the end of the daemon, has no socket with
+ * the mark. It listens on IPv4 only. In a TCP connection nothing but the first packet meets the listener.
+ */
+function acceptQuestions({ bridge, gateway, dnsPort }: PolicyMachine, mark: string): string[] {
+  const ours = `socket mark 0x${DNS_SOCKET_MARK.toString(16)}`;
+  const match = (l4: string): string =>
+    `iifname "${bridge}" ip daddr ${gateway} ${l4} dport ${dnsPort} ${ours}`;
+  return [`${match("udp")} accept`, `${match("tcp")} ct mark set ${mark} accept`];
+}
+
+function renderJudge(
+  chain: string,
+  { rules }: Policy,
+  { mark, isMeant }: { mark: string; isMeant: (target: PolicyTarget) => boolean },
+): string[] {
+  return [
+    `chain ${chain} {`,
+    // What somebody else began, such as a published port, is not this machine's to be denied.
+    "ct direction reply accept",
+    `ct state established,related ct mark ${mark} accept`,
+    // Names are our own server's business, in the clear and encrypted.
+    "meta l4proto { tcp, udp } th dport { 53, 853 } goto deny",
+    ...rules.flatMap((rule, index) =>
+      isMeant(rule.target)
+        ? conditions(rule).map((each) => `${each} counter name ${ruleCounter(index)} goto allow`)
+        : [],
+    ),
+    "goto deny",
+    "}",
+  ];
 }
 
 function ip(family: Family): "ip" | "ip6" {
