@@ -152,6 +152,7 @@ export const imageBuild = z
       .max(1 << 20)
       .optional(),
     fromImage: imageRef.optional(),
+    /** Default: installs base packages. */
     script: z.object({ name: z.string().max(255), text: z.string().max(1 << 20) }).optional(),
     /** The stage to stop at; default: the last. */
     target: z.string().max(255).optional(),
@@ -170,9 +171,11 @@ export const imageBuild = z
   })
   .refine(
     ({ dockerfile, fromImage, script }) =>
-      (dockerfile === undefined) === (fromImage !== undefined && script !== undefined),
+      dockerfile === undefined
+        ? fromImage !== undefined
+        : fromImage === undefined && script === undefined,
     {
-      error: "a build takes a Dockerfile, or an image and a script",
+      error: "expected either dockerfile, or fromImage with an optional script",
     },
   );
 export type ImageBuild = z.infer<typeof imageBuild>;

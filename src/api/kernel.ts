@@ -53,18 +53,24 @@ export type CatalogEntry = z.infer<typeof catalogEntry>;
 export const kernelPull = z.object({
   name: z.string().min(1).max(255),
   force: z.boolean().optional(),
+  /** Fails where the catalog has a recipe in place of a download. */
+  noBuild: z.boolean().optional(),
 });
+
+const arch = z.enum(["amd64", "arm64"]);
 
 export const kernelImport = z.object({
   /** Absolute path of a folder with vmlinux or vmlinuz, optional initrd* and modules/. */
   from: hostPath,
   name: kernelName.optional(),
+  /** Default: from the name. */
+  distro: kernelName.optional(),
+  /** What the kernel must be for; default: whatever it is for. */
+  arch: arch.optional(),
   force: z.boolean().optional(),
 });
 
 export const kernelRef = z.string().min(1).max(255);
-
-const arch = z.enum(["amd64", "arm64"]);
 
 export const kernelBuild = z.object({
   /** Name of a recipe, or the absolute path of one, which ends with ".toml". */

@@ -30,6 +30,14 @@ export const schema = {
     textList,
     JSON.stringify,
   ),
+  "kernel.publish_to": key(
+    "",
+    "Where kernel publish uploads to: a directory, REMOTE:PATH of rclone, or s3://BUCKET/PREFIX",
+    text,
+  ),
+  "kernel.publish_url": key("", "Public address of kernel.publish_to", text),
+  "kernel.publish_catalog": key("", "Catalog file that kernel publish changes", text),
+  "kernel.publish_key": key("", "Secret key that it is signed with afterwards", text),
   "vm.cpus": key(
     2,
     "Virtual CPUs of a new machine; where it is emulated, 1 unless set",

@@ -1,10 +1,19 @@
-/** Run by the bundler, not by the program: the Dockerfiles in recipes/images, by the name of their folder. */
-import { readdirSync, readFileSync } from "node:fs";
+/** Run by the bundler, not by the program: what is in recipes/images. */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
+const top = join(import.meta.dir, "../../recipes/images");
+
+/** The script that makes an image of a known distribution one to work in. */
+export function readBaseScript(): string {
+  return readFileSync(join(top, "base/install.sh"), "utf8");
+}
+
+/** Dockerfiles by the name of their directory. */
 export function readRecipes(): Record<string, string> {
-  const top = join(import.meta.dir, "../../recipes/images");
-  const names = readdirSync(top).sort();
+  const names = readdirSync(top)
+    .filter((name) => existsSync(join(top, name, "Dockerfile")))
+    .sort();
   return Object.fromEntries(
     names.map((name) => [name, readFileSync(join(top, name, "Dockerfile"), "utf8")]),
   );

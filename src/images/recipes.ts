@@ -1,8 +1,11 @@
 /** Images that are built here: Dockerfiles that come with the program. */
 import { BangerError } from "#base/error.ts";
-import { readRecipes } from "./recipe-files.ts" with { type: "macro" };
+import { readBaseScript, readRecipes } from "./recipe-files.ts" with { type: "macro" };
 
 const recipes: Record<string, string> = readRecipes();
+
+/** What a build from an image runs when it is given no script. */
+export const baseScript = { name: "base packages", text: readBaseScript() };
 
 /** The text of a recipe's Dockerfile. `not_found`. */
 export function recipeOf(name: string): string {

@@ -134,6 +134,11 @@ describe("the service", () => {
     expect(await hintOf("zzzzzzzz")).toBe("banger kernel list --available");
     expect((await bangerErrorOf(service.remove("debian-6.12"))).code).toBe("not_found");
     expect((await bangerErrorOf(service.pull("../x"))).code).toBe("not_found");
+    const refused = await bangerErrorOf(service.pull("minimal-6.12", { noBuild: true }));
+    expect([refused.code, refused.hint]).toEqual([
+      "unsupported",
+      "banger kernel build minimal-6.12",
+    ]);
     expect(await service.list()).toEqual([]);
     expect((await service.available()).every((entry) => !entry.pulled)).toBe(true);
     expect(await hintOf("generic-6.12")).toBe("banger kernel build generic-6.12");

@@ -16,7 +16,7 @@ import { buildCpio } from "#guest/initrd.ts";
 import { makeBzImage, makeModule } from "#test/elf.ts";
 import { bangerErrorOf } from "#test/expect-error.ts";
 import { kernelBytes, writeKernelFolder } from "#test/kernel-fixture.ts";
-import { importKernel } from "./import.ts";
+import { type ImportOptions, importKernel } from "./import.ts";
 
 let folder: string;
 let dir: string;
@@ -36,8 +36,19 @@ function put(name: string, content: string | Uint8Array): void {
   writeFileSync(join(from, name), content);
 }
 
-const run = async (options: { from?: string; name?: string } = {}) =>
+const run = async (options: Partial<ImportOptions> = {}) =>
   (await importKernel({ dir, from, ...options })).manifest;
+
+test("a distribution is taken as given, an architecture is checked", async () => {
+  put("vmlinux-6.12.1-fixture", kernelBytes());
+  const named = { name: "generic-6.12", distro: "mine", arch: "amd64" } as const;
+  expect(await run(named)).toMatchObject({ name: "generic-6.12", distro: "mine", arch: "amd64" });
+  const error = await bangerErrorOf(run({ name: "other-6.12", arch: "arm64" }));
+  expect([error.code, error.message]).toEqual([
+    "invalid_argument",
+    expect.stringContaining("a kernel for amd64, not for arm64"),
+  ]);
+});
 
 describe("by the names of files", () => {
   test("an ELF file goes before a compressed one, with what is of its release beside it", async () => {

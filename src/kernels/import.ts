@@ -10,7 +10,7 @@ import { featuresOf, keepConfig, MAX_CONFIG_BYTES } from "./features.ts";
 import { type KernelImage, keepKernelImage, readKernelImage } from "./image.ts";
 import { findLayout } from "./import-layout.ts";
 import { unpackInitrdModules } from "./initrd-modules.ts";
-import type { Manifest } from "./manifest.ts";
+import type { Arch, Manifest } from "./manifest.ts";
 import { keepBootModules, keepCommonModules } from "./module-set.ts";
 import { openModuleTree } from "./modules.ts";
 
@@ -23,6 +23,10 @@ export interface ImportOptions {
   from: string;
   /** Default: "local-" and the major and minor version. */
   name?: string | undefined;
+  /** Default: the one that the files name, else the first word of the name. */
+  distro?: string | undefined;
+  /** Fails for a kernel of another architecture. */
+  arch?: Arch | undefined;
   /** Replaces a kernel of that name. */
   force?: boolean | undefined;
   signal?: AbortSignal | undefined;
@@ -38,11 +42,18 @@ export async function importKernel(options: ImportOptions): Promise<Bundle> {
   const layout = findLayout(options.from);
   onProgress?.({ step: "kernel", message: `Reading ${layout.kernel}` });
   const image = await readKernelImage(layout.kernel, signal);
+  if (options.arch && options.arch !== image.arch) {
+    throw new BangerError(
+      "invalid_argument",
+      `Cannot import ${layout.kernel}: it is a kernel for ${image.arch}, not for ${options.arch}`,
+      { hint: "Leave --arch out to take the architecture from the file" },
+    );
+  }
   const name =
     options.name ?? layout.name ?? `local-${/^\d+\.\d+/.exec(image.version)?.[0] ?? "0"}`;
   if (!options.force && tryRead(options.dir, name)) {
     throw new BangerError("already_exists", `Cannot import kernel "${name}": it is already here`, {
-      hint: "Give another name with --name, or replace it with --force",
+      hint: "Give another name, or replace it with --force",
     });
   }
   return await placeBundle(options.dir, name, async (staging): Promise<Manifest> => {
@@ -65,7 +76,7 @@ export async function importKernel(options: ImportOptions): Promise<Bundle> {
     return {
       schema: 1,
       name,
-      distro: layout.distro ?? /^[a-z0-9]+/.exec(name)?.[0] ?? "local",
+      distro: options.distro ?? layout.distro ?? /^[a-z0-9]+/.exec(name)?.[0] ?? "local",
       arch: image.arch,
       version: image.version,
       format: image.format,

@@ -21,7 +21,7 @@ import {
 import { type Entry, entriesFor, hostArch } from "./catalog.ts";
 import { parseConfiguredCatalogs } from "./catalogs/configured.ts";
 import { CatalogStore } from "./catalogs/store.ts";
-import { importKernel } from "./import.ts";
+import { type ImportOptions, importKernel } from "./import.ts";
 import { type Arch, describeSource } from "./manifest.ts";
 import { offersOf } from "./offers.ts";
 import { type PublishOptions, publishKernel, unpublishKernel } from "./publish/publish.ts";
@@ -112,8 +112,20 @@ export class KernelService {
     return await this.show(name);
   }
 
-  /** Fetches a kernel of the catalogs. One that is here and current is left as it is, unless `force`. */
-  async pull(name: string, options: Work & { force?: boolean } = {}): Promise<Kernel> {
+  /**
+   * Downloads a kernel of a catalog, or builds it where the catalog has a recipe. One that is here and
+   * current is left as it is, unless `force`.
+   */
+  async pull(
+    name: string,
+    options: Work & { force?: boolean | undefined; noBuild?: boolean | undefined } = {},
+  ): Promise<Kernel> {
+    const entry = this.catalogs
+      .entries()
+      .kernels.find((each) => each.name === name && each.arch === hostArch());
+    if (entry?.source.kind === "recipe" && !options.noBuild) {
+      return await this.build({ recipe: entry.source.recipe, name, force: options.force }, options);
+    }
     return await this.#exclusively(name, async () => {
       mkdirSync(this.#downloads, { recursive: true, mode: 0o700 });
       const { kernels, problems } = this.catalogs.entries();
@@ -142,10 +154,7 @@ export class KernelService {
     });
   }
 
-  async import(
-    request: { from: string; name?: string | undefined; force?: boolean | undefined },
-    work: Work = {},
-  ): Promise<Kernel> {
+  async import(request: Omit<ImportOptions, "dir" | keyof Work>, work: Work = {}): Promise<Kernel> {
     return await this.#exclusively(request.name ?? request.from, async () =>
       toKernel(await importKernel({ ...request, ...work, dir: this.#dir })),
     );

@@ -3,7 +3,9 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { GiB, MiB } from "#base/size.ts";
+import { archOf } from "./arch.ts";
 import { readEnvironment } from "./env.ts";
+import { nameOf, optionalNameOf } from "./name.ts";
 import { countArg, diskArg, durationArg, memoryArg } from "./numbers.ts";
 import { absoluteReference } from "./reference.ts";
 
@@ -54,4 +56,23 @@ test("absoluteReference() completes the paths of files, and leaves registries al
   for (const text of ["debian:bookworm", "127.0.0.1:5000/oci:latest", "oci"]) {
     expect(absoluteReference(text, "/home/me")).toBe(text);
   }
+});
+
+test("a name is given as an argument or with --name", () => {
+  expect(nameOf("a", undefined, "hint")).toBe("a");
+  expect(nameOf(undefined, "a", "hint")).toBe("a");
+  expect(optionalNameOf("a", "a")).toBe("a");
+  expect(optionalNameOf(undefined, undefined)).toBeUndefined();
+  expect(() => nameOf(undefined, undefined, "hint")).toThrow("Missing argument");
+  expect(() => optionalNameOf("a", "b")).toThrow("Conflicting names");
+});
+
+test("architectures have two spellings each", () => {
+  expect([archOf("x86_64"), archOf("amd64"), archOf("aarch64"), archOf("arm64")]).toEqual([
+    "amd64",
+    "amd64",
+    "arm64",
+    "arm64",
+  ]);
+  expect(archOf(undefined)).toBeUndefined();
 });

@@ -33,26 +33,35 @@ export const imageCommands = group("Images: pull, make, list, share", {
     ],
   }),
   build: command({
-    brief: "Build an image from a Dockerfile, or from an image and a script",
+    brief: "Build an image from a Dockerfile, or from another image",
     details:
       "Commands run in a machine that is thrown away. Steps that were built before are taken from the cache. FROM takes the name of an image that is here, a name of the catalog, or a reference.",
     args: {
       context: optional("Folder that COPY and ADD take files from", { completes: "path" }),
     },
     flags: {
-      name: value("-t, --name <name>", "Name of the image; default: that of the folder", textArg),
+      name: value(
+        "-t, --name <name>",
+        "Name of the image; default: from the directory, or IMAGE-work",
+        textArg,
+      ),
       file: value(
         "-f, --file <file>",
         "The Dockerfile, or - for standard input; default: that of the folder",
         textArg,
         { completes: "path" },
       ),
-      fromImage: value("--from-image <image>", "Begin with this image, and run a script", textArg, {
+      fromImage: value("--from-image <image>", "Start from this image, and run a script", textArg, {
         completes: "image",
       }),
-      script: value("--script <file>", "The script that is run in it", textArg, {
-        completes: "path",
-      }),
+      script: value(
+        "--script <file>",
+        "Script to run; default: one that installs an init, ssh and common tools",
+        textArg,
+        {
+          completes: "path",
+        },
+      ),
       target: value("--target <stage>", "Stop at this stage of the Dockerfile", textArg),
       buildArg: list("--build-arg <name=value>", "Value of an ARG; may be repeated"),
       ...kernelFlags,
@@ -63,6 +72,7 @@ export const imageCommands = group("Images: pull, make, list, share", {
     examples: [
       "banger image build . --name app",
       "banger image build -f app.Dockerfile --target test --build-arg VERSION=2 ./src",
+      "banger image build --from-image debian-bookworm",
       "banger image build --from-image debian-bookworm --script ./setup.sh --name work",
     ],
   }),
@@ -109,9 +119,10 @@ export const imageCommands = group("Images: pull, make, list, share", {
     examples: ["banger image tag debian-bookworm stable"],
   }),
   register: command({
-    brief: "Make an image of files of your own, which stay where they are",
-    args: { name: one("Name of the image") },
+    brief: "Register files of your own as an image; they stay where they are",
+    args: { name: optional("Name of the image") },
     flags: {
+      name: value("--name <name>", "Same as NAME", textArg),
       rootfs: value("--rootfs <file>", "Its root file system: ext4", textArg, {
         completes: "path",
       }),
@@ -141,7 +152,7 @@ export const imageCommands = group("Images: pull, make, list, share", {
     },
     examples: [
       "banger image register mine --rootfs ./rootfs.ext4 --kernel-ref debian-6.12",
-      "banger image register mine --rootfs ./rootfs.ext4 --kernel ./vmlinux --work-seed ./home",
+      "banger image register --name mine --rootfs ./rootfs.ext4 --kernel ./vmlinux --work-seed ./home",
     ],
   }),
   promote: command({

@@ -1,7 +1,11 @@
+import { archNames } from "#cli/args/arch.ts";
 import { countArg, textArg } from "#cli/args/numbers.ts";
 import { choice, command, group, one, optional, some, toggle, value } from "./types.ts";
 
-const arches = ["amd64", "arm64"] as const;
+const arches = archNames;
+
+const publishDefaults =
+  "Defaults: kernel.publish_to, kernel.publish_url, kernel.publish_catalog and kernel.publish_key of the configuration.";
 
 const catalogFlags = {
   to: value("--to <dest>", "A folder, REMOTE:PATH of rclone, or s3://BUCKET/PREFIX", textArg),
@@ -80,10 +84,13 @@ export const kernelCommands = group("Kernels: pull, build, import, publish", {
     examples: ["banger kernel show debian-6.12"],
   }),
   pull: command({
-    brief: "Fetch a kernel of the catalogs",
+    brief: "Download a kernel from a catalog, or build it where the catalog has a recipe",
     args: { kernel: one("Name in the catalog", { completes: "catalog" }) },
-    flags: { force: toggle("-f, --force", "Fetch it again although it is here") },
-    examples: ["banger kernel pull debian-6.12"],
+    flags: {
+      force: toggle("-f, --force", "Download or build it again"),
+      noBuild: toggle("--no-build", "Fail if the kernel has to be built"),
+    },
+    examples: ["banger kernel pull debian-6.12", "banger kernel pull generic-6.12"],
   }),
   build: command({
     brief: "Compile a kernel by a recipe",
@@ -102,7 +109,8 @@ export const kernelCommands = group("Kernels: pull, build, import, publish", {
     examples: ["banger kernel build generic-6.12", "banger kernel build ./mine.toml --arch arm64"],
   }),
   import: command({
-    brief: "Take in a kernel built elsewhere",
+    brief: "Import a kernel built elsewhere",
+    args: { name: optional("Name of the kernel; default: from its version") },
     flags: {
       from: value(
         "--from <path>",
@@ -112,10 +120,15 @@ export const kernelCommands = group("Kernels: pull, build, import, publish", {
           completes: "path",
         },
       ),
-      name: value("--name <name>", "Name of the kernel; default: from its version", textArg),
-      force: toggle("-f, --force", "Replace the one of that name"),
+      name: value("--name <name>", "Same as NAME", textArg),
+      distro: value("--distro <name>", "Distribution of the kernel; default: from NAME", textArg),
+      arch: choice("--arch <arch>", "Architecture that the kernel must have", arches),
+      force: toggle("-f, --force", "Replace the kernel of that name"),
     },
-    examples: ["banger kernel import --from ./linux-6.12 --name mine-6.12"],
+    examples: [
+      "banger kernel import mine-6.12 --from ./linux-6.12",
+      "banger kernel import generic-6.12 --from ./out --distro generic --arch x86_64",
+    ],
   }),
   default: command({
     brief: "Show or choose the kernel of machines that name none",
@@ -130,7 +143,9 @@ export const kernelCommands = group("Kernels: pull, build, import, publish", {
       url: value("--url <address>", "Public address of --to", textArg),
       description: value("--description <text>", "For the catalog", textArg),
     },
+    details: publishDefaults,
     examples: [
+      "banger kernel publish mine-6.12 --description 'Kernel of our team'",
       "banger kernel publish mine-6.12 --to r2:kernels --url https://kernels.example --catalog kernels.json",
     ],
   }),
@@ -138,6 +153,7 @@ export const kernelCommands = group("Kernels: pull, build, import, publish", {
     brief: "Take a kernel out of a catalog, and its file away",
     args: { kernel: one("Name in the catalog") },
     flags: { ...catalogFlags, arch: choice("--arch <arch>", "Architecture of the entry", arches) },
+    details: publishDefaults,
     examples: ["banger kernel unpublish mine-6.12 --to r2:kernels --catalog kernels.json"],
   }),
   catalog: catalogCommands,

@@ -1,5 +1,6 @@
 /** What of a machine's network can be changed while it runs. */
-import { any, command, group, one, some, toggle } from "./types.ts";
+import { textArg } from "#cli/args/numbers.ts";
+import { any, command, group, one, optional, some, toggle, value } from "./types.ts";
 
 const machine = one("Name or id of the machine", { completes: "vm" });
 
@@ -74,7 +75,8 @@ const network = one("Name of the network", { completes: "network" });
 export const networkCommands = group("Named networks, whose machines reach each other", {
   create: command({
     brief: "Make a named network",
-    args: { name: one("Its name: lower-case letters, digits and dashes") },
+    args: { name: optional("Name of the network: lower-case letters, digits and dashes") },
+    flags: { name: value("--name <name>", "Same as NAME", textArg) },
     examples: ["banger network create backend", "banger vm create --nat --network backend alpine"],
   }),
   list: command({

@@ -12,7 +12,7 @@ export function kernelHandlers({ os, stream, services }: Base) {
     available: os.kernel.available.handler(({ input }) => kernels.available(input)),
     show: os.kernel.show.handler(({ input }) => kernels.show(input.name)),
     pull: os.kernel.pull.handler(({ input, signal }) =>
-      stream(signal, (work) => kernels.pull(input.name, { force: input.force ?? false, ...work })),
+      stream(signal, (work) => kernels.pull(input.name, { ...input, ...work })),
     ),
     build: os.kernel.build.handler(({ input, signal }) =>
       stream(signal, (work) => kernels.build(input, work)),

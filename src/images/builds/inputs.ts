@@ -1,22 +1,23 @@
 /** What a build was asked for, as its steps need it. */
 import type { ImageBuild } from "#api/image.ts";
 import { BangerError } from "#base/error.ts";
+import { baseScript } from "#images/recipes.ts";
 import { formatPlatform, hostPlatform } from "#oci/platform.ts";
 import { type BuildArgs, StageConfig } from "./config.ts";
 import { type Dockerfile, type Instruction, parseDockerfile } from "./dockerfile.ts";
 import { parseIgnore } from "./patterns.ts";
 import { folderSource, type Source } from "./source.ts";
 
-/** Without a Dockerfile, one whose only step is the script. */
-export function fileOf({ dockerfile, fromImage, script }: ImageBuild): Dockerfile {
+/** Without a Dockerfile, one whose only step is the script, or the installation of base packages. */
+export function fileOf({ dockerfile, fromImage, script = baseScript }: ImageBuild): Dockerfile {
   if (dockerfile !== undefined) return parseDockerfile(dockerfile);
   const instruction: Instruction = {
     line: 1,
     keyword: "SCRIPT",
     flags: new Map(),
-    rest: script?.name ?? "script",
+    rest: script.name,
     heredocs: [],
-    body: script?.text ?? "",
+    body: script.text,
   };
   const base = fromImage ?? "";
   const stage = {

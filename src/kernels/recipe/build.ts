@@ -41,6 +41,8 @@ import { findToolchain, type Toolchain } from "./toolchain.ts";
 /** Goes up when this program makes something else of the same recipe. */
 const BUILDER_VERSION = 1;
 const RESULTS_MAX = 8;
+/** What an object takes of one processor; for an estimate that a person reads. */
+const OBJECT_CPU_MS = 350;
 /** `  CC      kernel/fork.o`; programs of the build itself are in tools/ or begin with HOST. */
 const OBJECT_LINE = /^ {2}(CC|AS)\s+(?!tools\/|\/)\S+\.o$/;
 
@@ -154,11 +156,12 @@ async function compileObjects(
   const values = parseConfig(config);
   const lookUp = (option: string): string | undefined => values.get(option);
   const estimate = countObjects({ tree, srcArch: toolchain.srcArch, lookUp });
+  const minutes = Math.ceil((estimate * OBJECT_CPU_MS) / availableParallelism() / 60_000);
   let done = 0;
   const report = (): void =>
     onProgress?.({
       step: "compile",
-      message: "Compiling the kernel",
+      message: `Compiling the kernel (about ${minutes} min)`,
       done,
       // More than were foreseen: the end is near, and never behind us.
       total: Math.max(estimate, done),

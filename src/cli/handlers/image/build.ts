@@ -47,7 +47,7 @@ function fromDockerfile({ args, flags }: BuildInput): ImageBuild {
   const { file, script, name } = flags;
   if (script !== undefined) {
     throw new BangerError("invalid_argument", "Cannot build: --script goes with --from-image", {
-      hint: "Write: banger image build --from-image IMAGE --script FILE --name NAME",
+      hint: "banger image build --from-image IMAGE --script FILE --name NAME",
     });
   }
   if (args.context === undefined && file === undefined) {
@@ -73,25 +73,21 @@ function fromDockerfile({ args, flags }: BuildInput): ImageBuild {
 
 function fromImage({ args, flags }: BuildInput): ImageBuild {
   const { fromImage = "", script, name, file, target } = flags;
-  if (script === undefined || name === undefined) {
-    throw new BangerError(
-      "invalid_argument",
-      `Cannot build from image "${fromImage}": ${script === undefined ? "--script" : "--name"} was not given`,
-      { hint: `Write: banger image build --from-image ${fromImage} --script FILE --name NAME` },
-    );
-  }
   if (args.context !== undefined || file !== undefined || target !== undefined) {
     throw new BangerError(
       "invalid_argument",
       "Cannot build: --from-image takes neither a Dockerfile nor a folder",
     );
   }
-  const text = readText(script === "-" ? "/dev/stdin" : script);
   return {
-    name,
+    name: name ?? `${nameOf(fromImage)}-work`,
     fromImage: absoluteReference(fromImage),
-    script: { name: basename(script), text },
+    ...(script === undefined ? {} : { script: readScript(script) }),
   };
+}
+
+function readScript(script: string): { name: string; text: string } {
+  return { name: basename(script), text: readText(script === "-" ? "/dev/stdin" : script) };
 }
 
 /** "My App" becomes "my-app". */

@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import { BangerError } from "#base/error.ts";
+import { nameOf } from "#cli/args/name.ts";
 import type { Handler } from "#cli/context.ts";
 import { follow } from "#cli/progress/follow.ts";
 import type { imageCommands } from "#cli/spec/image.ts";
@@ -9,16 +10,17 @@ export const run: Handler<typeof imageCommands.commands.register> = async (
   context,
 ) => {
   const { rootfs, kernel, kernelRef, initrd, modules, workSeed } = flags;
+  const name = nameOf(args.name, flags.name, "banger image register NAME --rootfs FILE");
   if (rootfs === undefined) {
     throw new BangerError("invalid_argument", "Cannot register an image: --rootfs was not given", {
-      hint: `Name its ext4 file with it: banger image register ${args.name} --rootfs FILE`,
+      hint: `Name its ext4 file with it: banger image register ${name} --rootfs FILE`,
     });
   }
   const client = await context.daemon();
   const image = await follow(context, () =>
     client.image.register(
       {
-        name: args.name,
+        name,
         rootfs: resolve(rootfs),
         ...(kernel === undefined ? {} : { kernelFile: resolve(kernel) }),
         ...(kernelRef === undefined ? {} : { kernel: kernelRef }),

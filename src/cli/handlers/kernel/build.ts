@@ -1,4 +1,5 @@
 import { resolve } from "node:path";
+import { archOf } from "#cli/args/arch.ts";
 import type { Handler } from "#cli/context.ts";
 import { follow } from "#cli/progress/follow.ts";
 import type { kernelCommands } from "#cli/spec/kernel.ts";
@@ -7,7 +8,8 @@ export const run: Handler<typeof kernelCommands.commands.build> = async (
   { args, flags },
   context,
 ) => {
-  const { arch, name, jobs, force } = flags;
+  const { name, jobs, force } = flags;
+  const arch = archOf(flags.arch);
   const client = await context.daemon();
   const kernel = await follow(context, () =>
     client.kernel.build(

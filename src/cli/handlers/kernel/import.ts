@@ -1,20 +1,29 @@
 import { resolve } from "node:path";
 import { BangerError } from "#base/error.ts";
+import { archOf } from "#cli/args/arch.ts";
+import { optionalNameOf } from "#cli/args/name.ts";
 import type { Handler } from "#cli/context.ts";
 import { follow } from "#cli/progress/follow.ts";
 import type { kernelCommands } from "#cli/spec/kernel.ts";
 
-export const run: Handler<typeof kernelCommands.commands.import> = async ({ flags }, context) => {
-  const { from, name, force } = flags;
+export const run: Handler<typeof kernelCommands.commands.import> = async (
+  { args, flags },
+  context,
+) => {
+  const { from, distro, force } = flags;
+  const name = optionalNameOf(args.name, flags.name);
+  const arch = archOf(flags.arch);
   if (from === undefined) {
     throw new BangerError("invalid_argument", "Cannot import a kernel: --from was not given", {
-      hint: "Name the folder with it: banger kernel import --from DIR",
+      hint: `Name its directory: banger kernel import ${name ?? "NAME"} --from DIR`,
     });
   }
   const client = await context.daemon();
   const request = {
     from: resolve(from),
     ...(name === undefined ? {} : { name }),
+    ...(distro === undefined ? {} : { distro }),
+    ...(arch === undefined ? {} : { arch }),
     ...(force ? { force } : {}),
   };
   const kernel = await follow(context, () =>

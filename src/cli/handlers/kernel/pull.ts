@@ -9,7 +9,11 @@ export const run: Handler<typeof kernelCommands.commands.pull> = async (
   const client = await context.daemon();
   const kernel = await follow(context, () =>
     client.kernel.pull(
-      { name: args.kernel, ...(flags.force ? { force: true } : {}) },
+      {
+        name: args.kernel,
+        ...(flags.force ? { force: true } : {}),
+        ...(flags.noBuild ? { noBuild: true } : {}),
+      },
       { signal: context.interrupt.signal },
     ),
   );

@@ -1,0 +1,23 @@
+/** The name of something new, which may be given as an argument or with --name. */
+import { BangerError } from "#base/error.ts";
+
+/** `hint` shows both. */
+export function nameOf(
+  argument: string | undefined,
+  flag: string | undefined,
+  hint: string,
+): string {
+  const name = optionalNameOf(argument, flag);
+  if (name !== undefined) return name;
+  throw new BangerError("invalid_argument", "Missing argument: the name", { hint });
+}
+
+export function optionalNameOf(
+  argument: string | undefined,
+  flag: string | undefined,
+): string | undefined {
+  if (argument === undefined || flag === undefined || argument === flag) return argument ?? flag;
+  throw new BangerError("invalid_argument", `Conflicting names: "${argument}" and --name ${flag}`, {
+    hint: "Give the name once",
+  });
+}
