@@ -10,8 +10,9 @@ import { discard, readCapped } from "./body.ts";
 import { type Challenge, parseChallenges } from "./challenge.ts";
 import { type Credential, findCredential } from "./credentials.ts";
 import { parseDocument } from "./document.ts";
-import type { Endpoint } from "./endpoint.ts";
+import { type Endpoint, isLoopback } from "./endpoint.ts";
 import { statusFailure } from "./failure.ts";
+import { isListed } from "./reach.ts";
 import { type Answer, networkFailure, type Request, send } from "./transport.ts";
 
 const MAX_TOKEN_BYTES = 1 * MiB;
@@ -22,6 +23,7 @@ export interface AuthorizerOptions {
   /** What a token must be good for. Default "pull". */
   actions?: "pull" | "pull,push" | undefined;
   dockerConfigPath?: string | undefined;
+  insecureRegistries?: readonly string[] | undefined;
 }
 
 export interface Authorizer {
@@ -43,18 +45,21 @@ export function createAuthorizer(endpoint: Endpoint, options: AuthorizerOptions)
     const bearer = challenges.find(({ scheme }) => scheme === "bearer");
     const basic = challenges.find(({ scheme }) => scheme === "basic");
     if (!bearer && !basic) return undefined;
-    const { dockerConfigPath, repository, actions = "pull" } = options;
+    const { dockerConfigPath, repository, actions = "pull", insecureRegistries: trusted } = options;
     const found = await findCredential(endpoint.host, { dockerConfigPath, signal });
     problem = found.problem;
     isLoggedIn = found.credential !== undefined;
-    if (bearer) return bearerHeader(bearer, { endpoint, repository, actions, signal, ...found });
+    if (bearer) {
+      return bearerHeader(bearer, { endpoint, repository, actions, trusted, signal, ...found });
+    }
     return found.credential?.kind === "password" ? basicHeader(found.credential) : undefined;
   }
 
   return {
     async send(request) {
       const used = current;
-      const first = await send({ ...request, authorization: used });
+      const trusted = options.insecureRegistries;
+      const first = await send({ ...request, trusted, authorization: used });
       // A challenge from where a redirect led is not this registry's, and gets nothing.
       if (first.response.status !== 401 || first.isRedirected) return first;
       if (current === used) {
@@ -64,7 +69,7 @@ export function createAuthorizer(endpoint: Endpoint, options: AuthorizerOptions)
         current = renewed;
       }
       await discard(first.response);
-      return send({ ...request, authorization: current });
+      return send({ ...request, trusted, authorization: current });
     },
     hint() {
       const login = `docker login${endpoint.host === "docker.io" ? "" : ` ${endpoint.host}`}`;
@@ -80,6 +85,7 @@ interface TokenOptions {
   endpoint: Endpoint;
   repository: string;
   actions: string;
+  trusted: readonly string[] | undefined;
   credential?: Credential;
   signal: AbortSignal;
 }
@@ -99,12 +105,16 @@ async function bearerHeader(challenge: Challenge, options: TokenOptions): Promis
 }
 
 async function fetchToken(challenge: Challenge, options: TokenOptions): Promise<string> {
-  const { endpoint, credential, signal } = options;
-  const realm = checkRealm(challenge.params.get("realm"), endpoint);
+  const { endpoint, credential, trusted, signal } = options;
+  const realm = checkRealm(challenge.params.get("realm"), options);
   const query = new URLSearchParams({ scope: scopeOf(challenge, options) });
   const service = challenge.params.get("service");
   if (service !== undefined) query.set("service", service);
-  const { response } = await send(tokenRequest(realm, { query, credential, signal }));
+  const { response } = await send({
+    ...tokenRequest(realm, { query, credential, signal }),
+    home: endpoint.base,
+    trusted,
+  });
   if (!response.ok) {
     throw await statusFailure(response, {
       action: `log in to "${endpoint.host}"`,
@@ -149,15 +159,27 @@ function tokenRequest(
   return { url, authorization, signal };
 }
 
-/** The token server gets the user's login, so it must be reached as safely as the registry itself. */
-function checkRealm(realm: string | undefined, endpoint: Endpoint): URL {
+/**
+ * The token server gets the user's login, so it is asked over TLS. Over plain HTTP only where the registry itself
+ * is: on its host, on loopback as it is, or on the list of registries that speak plain HTTP.
+ */
+function checkRealm(realm: string | undefined, { endpoint, trusted = [] }: TokenOptions): URL {
   const url = realm !== undefined && URL.canParse(realm) ? new URL(realm) : undefined;
   const isSafe = url?.protocol === "https:";
-  const isAsPlain = url?.protocol === "http:" && endpoint.base.protocol === "http:";
+  const isAsPlain =
+    url?.protocol === "http:" &&
+    endpoint.base.protocol === "http:" &&
+    (url.hostname === endpoint.base.hostname ||
+      (isLoopback(url) && isLoopback(endpoint.base)) ||
+      isListed(url, trusted));
   if (url && (isSafe || isAsPlain) && !url.username && !url.password) return url;
+  const isPlain = url?.protocol === "http:";
   throw new BangerError(
     "unauthorized",
-    `Cannot log in to "${endpoint.host}": it names no token server that can be asked safely`,
+    `Cannot log in to "${endpoint.host}": ${isPlain ? `its token server "${url.host}" would get your login over plain HTTP` : "it names no token server that can be asked safely"}`,
+    isPlain
+      ? { hint: `If you trust the network between, add "${url.host}" to registry.insecure` }
+      : {},
   );
 }
 

@@ -48,7 +48,14 @@ function serverOf(registry: string): string {
 function schemeOf(registry: string, options: EndpointOptions): "http" | "https" {
   const host = registry.replace(/\/.*$/, "").toLowerCase();
   const name = host.replace(/:\d+$/, "");
-  const isLoopback = name === "localhost" || /^127(\.\d{1,3}){3}$/.test(name) || name === "[::1]";
   const isListed = options.insecureRegistries?.some((entry) => entry.toLowerCase() === host);
-  return isLoopback || isListed ? "http" : "https";
+  return isLoopbackName(name) || isListed ? "http" : "https";
+}
+
+export function isLoopback(url: URL): boolean {
+  return isLoopbackName(url.hostname);
+}
+
+function isLoopbackName(name: string): boolean {
+  return name === "localhost" || /^127(\.\d{1,3}){3}$/.test(name) || name === "[::1]";
 }

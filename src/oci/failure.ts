@@ -1,5 +1,6 @@
 /** What can go wrong between us and a registry, as one error that says whether trying again may help. */
 import { BangerError, type ErrorCode } from "#base/error.ts";
+import { proxyFor, shownProxy } from "#base/proxy.ts";
 import { KiB } from "#base/size.ts";
 import { readCapped } from "./body.ts";
 
@@ -33,6 +34,9 @@ export class TransferError extends BangerError {
   }
 }
 
+export const PROXY_LOGIN_HINT =
+  'Put its login into the variable, "http://USER:PASSWORD@HOST:PORT", then: banger daemon restart';
+
 const temporaryStatuses: readonly number[] = [408, 425, 429, 500, 502, 503, 504];
 
 /** The error for an answer that is not a success. Reads, and so ends, its body. */
@@ -55,13 +59,19 @@ export async function statusFailure(
       : status === 404
         ? "not_found"
         : "unavailable";
-  const message = `Cannot ${options.action}: "${options.host}" answers ${status}${detail && `, ${detail}`}`;
+  const proxy = URL.canParse(response.url) ? proxyFor(new URL(response.url)) : undefined;
+  const isOfProxy = status === 407 && proxy !== undefined;
+  const by = proxy ? ` by way of the proxy ${shownProxy(proxy)}` : "";
+  const server = isOfProxy ? `the proxy ${shownProxy(proxy)}` : `"${options.host}"${by}`;
+  const message = `Cannot ${options.action}: ${server} answers ${status}${detail && `, ${detail}`}`;
   return new TransferError(code, message, {
     isTemporary,
     status,
     retryAfter_ms,
-    hint:
-      options.hint ?? (status === 429 ? "Wait a while, or log in for a higher limit" : undefined),
+    hint: isOfProxy
+      ? PROXY_LOGIN_HINT
+      : (options.hint ??
+        (status === 429 ? "Wait a while, or log in for a higher limit" : undefined)),
   });
 }
 

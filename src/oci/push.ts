@@ -59,6 +59,7 @@ function openServer(reference: Reference, options: PushOptions) {
     repository,
     actions: "pull,push",
     dockerConfigPath: options.dockerConfigPath,
+    insecureRegistries: options.insecureRegistries,
   });
   const never = new AbortController().signal;
   const outer = options.signal ?? never;

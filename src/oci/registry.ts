@@ -57,10 +57,10 @@ interface Server extends Endpoint {
 export function openRepository(reference: Reference, options: RegistryOptions = {}): Repository {
   const { repository } = reference;
   const name = canonicalName(reference);
-  const { dockerConfigPath, retryDelay_ms: delay_ms } = options;
+  const { dockerConfigPath, insecureRegistries, retryDelay_ms: delay_ms } = options;
   const servers = endpointsOf(reference.registry, options).map((endpoint) => ({
     ...endpoint,
-    authorizer: createAuthorizer(endpoint, { repository, dockerConfigPath }),
+    authorizer: createAuthorizer(endpoint, { repository, dockerConfigPath, insecureRegistries }),
   }));
   /** Servers before this one are mirrors that have failed. */
   let first = 0;

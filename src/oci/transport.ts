@@ -1,7 +1,9 @@
 /** HTTP requests: redirects followed by hand, so that credentials stay with their host, and errors that say what is the case. */
-import { BangerError } from "#base/error.ts";
+import { BangerError, messageOf } from "#base/error.ts";
+import { fetchBy, proxyFor, shownProxy } from "#base/proxy.ts";
 import { discard } from "./body.ts";
-import { TransferError } from "./failure.ts";
+import { PROXY_LOGIN_HINT, TransferError } from "./failure.ts";
+import { checkReach } from "./reach.ts";
 
 const MAX_REDIRECTS = 5;
 const USER_AGENT = "banger";
@@ -14,6 +16,10 @@ export interface Request {
   authorization?: string | undefined;
   body?: string | Uint8Array | ReadableStream<Uint8Array>;
   signal: AbortSignal;
+  /** The server on whose word `url` is asked, when it is another one. */
+  home?: URL | undefined;
+  /** "HOST:PORT" of servers that may be asked wherever they are. */
+  trusted?: readonly string[] | undefined;
 }
 
 export interface Answer {
@@ -24,10 +30,12 @@ export interface Answer {
 
 /** Gives the answer whatever its status. Throws TransferError, or the signal's reason. */
 export async function send(request: Request): Promise<Answer> {
+  const { home = request.url, trusted } = request;
   let url = request.url;
   for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
     const isHome = url.origin === request.url.origin;
-    const response = await sendOnce(request, url, isHome);
+    const address = await checkReach(url, { home, trusted });
+    const response = await sendOnce(request, url, { isHome, address });
     const location = response.headers.get("location");
     const isRedirect = [301, 302, 303, 307, 308].includes(response.status) && location !== null;
     const isSent = request.method === "POST" || request.method === "PUT";
@@ -47,11 +55,14 @@ export function networkFailure(error: unknown, url: URL, signal: AbortSignal): u
   if (error instanceof BangerError) return error;
   const code = codeOf(error);
   const host = url.host;
-  if (code === "ECONNREFUSED") return unreachable(host, "the connection is refused", error);
-  if (code === "ENOTFOUND") return unreachable(host, "there is no host of that name", error);
+  const proxy = proxyFor(url);
+  const asked = proxy ? `the proxy ${shownProxy(proxy)}, which the environment names` : `"${host}"`;
+  if (code === "ECONNREFUSED") return unreachable(asked, "the connection is refused", error);
+  if (code === "ENOTFOUND") return unreachable(asked, "there is no host of that name", error);
   if (/^E(HOSTUNREACH|NETUNREACH|HOSTDOWN)$/.test(code)) {
-    return unreachable(host, "there is no route to it", error);
+    return unreachable(asked, "there is no route to it", error);
   }
+  if (code === "ERR_PROXY_TUNNEL" && proxy) return noTunnel(host, proxy, error);
   if (code === "EPROTO" || /CERT|SIGNATURE|TLS|SSL/.test(code)) {
     return new TransferError("unavailable", `Cannot reach "${host}": TLS does not work (${code})`, {
       isUnreachable: true,
@@ -59,14 +70,23 @@ export function networkFailure(error: unknown, url: URL, signal: AbortSignal): u
       cause: error,
     });
   }
-  return new TransferError("unavailable", `Cannot read from "${host}": the connection was cut`, {
-    isTemporary: true,
-    hint: "Run the same command again: it goes on where it stopped",
-    cause: error,
-  });
+  const by = proxy ? ` by way of the proxy ${shownProxy(proxy)}` : "";
+  return new TransferError(
+    "unavailable",
+    `Cannot read from "${host}"${by}: the connection was cut`,
+    {
+      isTemporary: true,
+      hint: "Run the same command again: it goes on where it stopped",
+      cause: error,
+    },
+  );
 }
 
-async function sendOnce(request: Request, url: URL, isHome: boolean): Promise<Response> {
+async function sendOnce(
+  request: Request,
+  url: URL,
+  { isHome, address }: { isHome: boolean; address: string | undefined },
+): Promise<Response> {
   const { method = "GET", headers, authorization, body, signal } = request;
   const init: BunFetchRequestInit & { decompress: boolean } = {
     method,
@@ -75,6 +95,7 @@ async function sendOnce(request: Request, url: URL, isHome: boolean): Promise<Re
       "accept-encoding": "identity",
       ...headers,
       ...(authorization && isHome ? { authorization } : {}),
+      ...(address ? { host: url.host } : {}),
     },
     redirect: "manual",
     // A digest speaks of the bytes as they are sent, and fetch undoes only the first member of a gzip file.
@@ -83,7 +104,7 @@ async function sendOnce(request: Request, url: URL, isHome: boolean): Promise<Re
     ...(body === undefined ? {} : { body: body as BodyInit }),
   };
   try {
-    return await fetch(url, init);
+    return await fetchBy(proxyFor(url), address ? atAddress(url, address) : url, init);
   } catch (error) {
     throw networkFailure(error, url, signal);
   }
@@ -105,12 +126,33 @@ function abortReason(signal: AbortSignal): unknown {
   return new BangerError("cancelled", "The operation was cancelled", { cause: signal.reason });
 }
 
-function unreachable(host: string, why: string, cause: unknown): TransferError {
-  return new TransferError("unavailable", `Cannot reach "${host}": ${why}`, {
+function unreachable(server: string, why: string, cause: unknown): TransferError {
+  return new TransferError("unavailable", `Cannot reach ${server}: ${why}`, {
     isUnreachable: true,
     hint: "Check the name in the reference, the network, and that the registry runs",
     cause,
   });
+}
+
+/** The runtime's message ends in the proxy's status line. */
+function noTunnel(host: string, proxy: URL, cause: unknown): TransferError {
+  const answer = /: (\d{3}[ -~]{0,80})$/.exec(messageOf(cause))?.[1] ?? "no status";
+  const needsLogin = answer.startsWith("407");
+  return new TransferError(
+    "unavailable",
+    `Cannot reach "${host}": the proxy ${shownProxy(proxy)} answers ${answer}`,
+    {
+      isTemporary: /^50[34]/.test(answer),
+      hint: needsLogin ? PROXY_LOGIN_HINT : "Check the proxy, or exempt the host in NO_PROXY",
+      cause,
+    },
+  );
+}
+
+function atAddress(url: URL, address: string): URL {
+  const result = new URL(url);
+  result.hostname = address.includes(":") ? `[${address}]` : address;
+  return result;
 }
 
 function codeOf(error: unknown): string {
