@@ -18,6 +18,18 @@ const kernelName = z.string().max(255);
 /** Such as "linux/arm64"; default: this computer's. */
 const platform = z.string().max(64);
 
+/** How Docker asks a container whether it is well; what is not said is Docker's default. */
+export const healthcheck = z.object({
+  /** "NONE"; "CMD" and the words of a command; or "CMD-SHELL" and a line for the image's shell. */
+  test: z.array(z.string()),
+  interval_ms: z.number().optional(),
+  timeout_ms: z.number().optional(),
+  startPeriod_ms: z.number().optional(),
+  startInterval_ms: z.number().optional(),
+  retries: z.int().optional(),
+});
+export type Healthcheck = z.infer<typeof healthcheck>;
+
 /** What banger keeps of an OCI image's configuration. */
 export const imageConfig = z.object({
   entrypoint: z.array(z.string()).optional(),
@@ -30,6 +42,13 @@ export const imageConfig = z.object({
   exposedPorts: z.array(z.string()).optional(),
   labels: z.record(z.string(), z.string()).optional(),
   stopSignal: z.string().optional(),
+  healthcheck: healthcheck.optional(),
+  volumes: z.array(z.string()).optional(),
+  /** What runs the shell form of commands. */
+  shell: z.array(z.string()).optional(),
+  /** Instructions for builds that begin with the image. */
+  onBuild: z.array(z.string()).optional(),
+  author: z.string().optional(),
 });
 export type ImageConfig = z.infer<typeof imageConfig>;
 

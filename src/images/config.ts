@@ -3,9 +3,16 @@ import type { ImageConfig } from "#api/image.ts";
 import type { ImageConfig as OciConfig } from "#oci/image-config.ts";
 
 export function keptConfig(config: OciConfig): ImageConfig {
-  const { entrypoint, cmd, env, workdir, user, exposedPorts, labels, stopSignal } = config;
-  const kept = { entrypoint, cmd, env, workdir, user, exposedPorts, labels, stopSignal };
+  const { platform: _p, created: _c, history: _h, diffIds: _d, ...kept } = config;
+  return withoutEmpty(kept);
+}
+
+export function withoutEmpty(
+  config: { [Field in keyof ImageConfig]: ImageConfig[Field] | undefined },
+): ImageConfig {
   return Object.fromEntries(
-    Object.entries(kept).filter(([, value]) => Object.keys(value).length > 0),
+    Object.entries(config).filter(
+      ([, value]) => value !== undefined && Object.keys(value).length > 0,
+    ),
   ) as ImageConfig;
 }

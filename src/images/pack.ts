@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { createWriteStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
-import type { ImageConfig } from "#api/image.ts";
+import type { Healthcheck, ImageConfig } from "#api/image.ts";
 import { type Digest, sha256 } from "#base/digest.ts";
 import { BangerError, throwIfAborted, toBangerError } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
@@ -102,6 +102,7 @@ function configOf(image: ImageRecord, diffId: Digest): object {
     architecture,
     os,
     ...(variant ? { variant } : {}),
+    ...(image.config.author ? { author: image.config.author } : {}),
     config: dockerConfig(image.config),
     rootfs: { type: "layers", diff_ids: [diffId] },
     history: [{ created, created_by: "banger", comment: `from ${image.reference}` }],
@@ -110,19 +111,39 @@ function configOf(image: ImageRecord, diffId: Digest): object {
 
 /** In Docker's words. */
 function dockerConfig(config: ImageConfig): object {
-  const { entrypoint, cmd, env, workdir, user, exposedPorts, labels, stopSignal } = config;
-  const ports = exposedPorts && Object.fromEntries(exposedPorts.map((port) => [port, {}]));
+  const { entrypoint, cmd, env, workdir, user, labels, stopSignal, shell, onBuild } = config;
   const words = {
     Entrypoint: entrypoint,
     Cmd: cmd,
     Env: env,
     WorkingDir: workdir,
     User: user,
-    ExposedPorts: ports,
+    ExposedPorts: keysOf(config.exposedPorts),
     Labels: labels,
     StopSignal: stopSignal,
+    Healthcheck: dockerHealthcheck(config.healthcheck),
+    Volumes: keysOf(config.volumes),
+    Shell: shell,
+    OnBuild: onBuild,
   };
   return Object.fromEntries(Object.entries(words).filter(([, value]) => value !== undefined));
+}
+
+function keysOf(names: readonly string[] | undefined): object | undefined {
+  return names && Object.fromEntries(names.map((name) => [name, {}]));
+}
+
+function dockerHealthcheck(check: Healthcheck | undefined): object | undefined {
+  if (!check) return undefined;
+  const ns = (ms: number | undefined): number | undefined => ms && Math.round(ms * 1e6);
+  return {
+    Test: check.test,
+    Interval: ns(check.interval_ms),
+    Timeout: ns(check.timeout_ms),
+    StartPeriod: ns(check.startPeriod_ms),
+    StartInterval: ns(check.startInterval_ms),
+    Retries: check.retries,
+  };
 }
 
 function json(value: object): { bytes: Uint8Array; digest: Digest } {

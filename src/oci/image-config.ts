@@ -24,11 +24,26 @@ export interface ImageConfig {
   labels: Record<string, string>;
   /** "SIGTERM" or a number; "" when not set. */
   stopSignal: string;
+  healthcheck: OciHealthcheck | undefined;
+  volumes: string[];
+  shell: string[];
+  onBuild: string[];
+  author: string;
   /** RFC 3339, as the builder wrote it; "" when not set. */
   created: string;
   history: HistoryEntry[];
   /** Of the uncompressed layers, lowest first. */
   diffIds: Digest[];
+}
+
+/** Docker's own: OCI has none. */
+export interface OciHealthcheck {
+  test: string[];
+  interval_ms?: number;
+  timeout_ms?: number;
+  startPeriod_ms?: number;
+  startInterval_ms?: number;
+  retries?: number;
 }
 
 export interface HistoryEntry {
@@ -47,11 +62,24 @@ const texts = z
   .nullish()
   .transform((value) => value ?? []);
 
+const duration_ns = z.number().min(0).nullish();
+const NS_PER_MS = 1e6;
+
+const healthcheckSchema = z.object({
+  Test: texts,
+  Interval: duration_ns,
+  Timeout: duration_ns,
+  StartPeriod: duration_ns,
+  StartInterval: duration_ns,
+  Retries: z.number().int().min(0).nullish(),
+});
+
 const configSchema = z.object({
   os: optionalText,
   architecture: optionalText,
   variant: optionalText,
   created: optionalText,
+  author: optionalText,
   config: z
     .object({
       Entrypoint: texts,
@@ -62,6 +90,11 @@ const configSchema = z.object({
       ExposedPorts: z.record(text, z.unknown()).nullish(),
       Labels: z.record(text, text).nullish(),
       StopSignal: optionalText,
+      // A malformed one says nothing, and refuses no image.
+      Healthcheck: healthcheckSchema.nullish().catch(undefined),
+      Volumes: z.record(text, z.unknown()).nullish(),
+      Shell: texts,
+      OnBuild: texts,
     })
     .nullish(),
   history: z
@@ -106,6 +139,11 @@ export function parseImageConfig(
     exposedPorts: Object.keys(config?.ExposedPorts ?? {}),
     labels: config?.Labels ?? {},
     stopSignal: config?.StopSignal ?? "",
+    healthcheck: healthcheckOf(config?.Healthcheck),
+    volumes: Object.keys(config?.Volumes ?? {}),
+    shell: config?.Shell ?? [],
+    onBuild: config?.OnBuild ?? [],
+    author: parsed.author,
     created: parsed.created,
     history: (parsed.history ?? []).map((entry) => ({
       created: entry.created,
@@ -114,6 +152,21 @@ export function parseImageConfig(
       isEmptyLayer: entry.empty_layer ?? false,
     })),
     diffIds,
+  };
+}
+
+function healthcheckOf(
+  said: z.output<typeof healthcheckSchema> | null | undefined,
+): OciHealthcheck | undefined {
+  if (!said || said.Test.length === 0) return undefined;
+  const { Test, Interval, Timeout, StartPeriod, StartInterval, Retries } = said;
+  return {
+    test: Test,
+    ...(Interval ? { interval_ms: Interval / NS_PER_MS } : {}),
+    ...(Timeout ? { timeout_ms: Timeout / NS_PER_MS } : {}),
+    ...(StartPeriod ? { startPeriod_ms: StartPeriod / NS_PER_MS } : {}),
+    ...(StartInterval ? { startInterval_ms: StartInterval / NS_PER_MS } : {}),
+    ...(Retries ? { retries: Retries } : {}),
   };
 }
 

@@ -101,6 +101,11 @@ export function imageText(image: Image): string {
     ["User", config.user],
     ["Ports", config.exposedPorts?.join(" ")],
     ["Stop signal", config.stopSignal],
+    ["Health check", words(config.healthcheck?.test)],
+    ["Volumes", config.volumes?.join(" ")],
+    ["Shell", words(config.shell)],
+    ["On build", config.onBuild?.join("; ")],
+    ["Author", config.author],
   ]);
 }
 

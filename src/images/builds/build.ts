@@ -8,16 +8,19 @@ import type { ImageBuild } from "#api/image.ts";
 import { type Digest, sha256 } from "#base/digest.ts";
 import { BangerError } from "#base/error.ts";
 import { newId } from "#base/id.ts";
+import { didYouMean } from "#base/similar.ts";
 import { type Ext4Reader, openExt4 } from "#ext4/reader.ts";
+import { withoutEmpty } from "#images/config.ts";
 import type { WorkOptions } from "#images/pull.ts";
 import { filesOf, type ImageRecord, INTERMEDIATE_REFERENCE } from "#images/records.ts";
 import type { ImageStore } from "#images/store.ts";
-import { formatPlatform, hostPlatform } from "#oci/platform.ts";
-import { type BuildArgs, StageConfig } from "./config.ts";
-import { atLine, type Dockerfile, type Stage } from "./dockerfile.ts";
+import { formatPlatform, hostPlatform, parsePlatform } from "#oci/platform.ts";
+import { assertNoVariable, type BuildArgs, StageConfig } from "./config.ts";
+import { type Dockerfile, type Instruction, parseTrigger, type Stage } from "./dockerfile.ts";
 import { argsOf, contextOf, fileOf } from "./inputs.ts";
+import { atLine, wrapped } from "./line-error.ts";
 import type { BuildMachines } from "./machines.ts";
-import { makeImage, takeIn, withoutEmpty } from "./result.ts";
+import { makeImage, takeIn } from "./result.ts";
 import { imageSource, type Source } from "./source.ts";
 import { StageRun } from "./stage.ts";
 import { StageView } from "./view.ts";
@@ -101,11 +104,13 @@ class Build implements AsyncDisposable {
   #target(): Stage {
     const { stages } = this.#file;
     const { target } = this.#request;
-    const stage = target === undefined ? stages.at(-1) : findStage(stages, target);
+    const stage = target === undefined ? stages.at(-1) : findTarget(stages, target);
     if (stage) return stage;
     const names = stages.flatMap(({ name }) => name ?? []);
+    const all =
+      names.length > 0 ? `Its stages: ${names.join(", ")}` : "None of its stages has a name";
     throw new BangerError("not_found", `Cannot build: the Dockerfile has no stage "${target}"`, {
-      hint: names.length > 0 ? `Its stages: ${names.join(", ")}` : "None of its stages has a name",
+      hint: didYouMean(target ?? "", names, all),
     });
   }
 
@@ -113,27 +118,48 @@ class Build implements AsyncDisposable {
   #needed(stage: Stage, seen = new Set<Stage>()): Stage[] {
     if (seen.has(stage)) return [];
     seen.add(stage);
-    const froms = stage.instructions.flatMap(({ keyword, flags }) =>
-      keyword === "COPY" ? (flags.get("from") ?? []) : [],
-    );
-    const below = [this.#word(stage, stage.base), ...froms].flatMap(
-      (name) => this.#earlier(stage, name) ?? [],
-    );
+    const base = this.#below(stage, this.#baseName(stage));
+    const copied = stage.instructions.flatMap((each) => this.#copiedFrom(stage, each) ?? []);
+    const below = base ? [base, ...copied] : copied;
     return [...below.flatMap((each) => this.#needed(each, seen)), stage];
   }
 
-  #earlier(stage: Stage, name: string): Stage | undefined {
+  /** The stage above `stage` that FROM names. */
+  #below(stage: Stage, name: string): Stage | undefined {
     const { stages } = this.#file;
     return findStage(stages.slice(0, stages.indexOf(stage)), name);
+  }
+
+  /** The stage that COPY --from names, by its name or its number. */
+  #copiedFrom(stage: Stage, instruction: Instruction): Stage | undefined {
+    const { stages } = this.#file;
+    const from = instruction.keyword === "COPY" ? instruction.flags.get("from") : undefined;
+    if (from === undefined) return undefined;
+    try {
+      assertNoVariable(instruction, "from");
+    } catch (error) {
+      throw wrapped(instruction, error);
+    }
+    const found =
+      this.#below(stage, from) ?? (/^\d+$/.test(from) ? stages[Number(from)] : undefined);
+    const later = found ?? findStage(stages, from);
+    if (!later && /^\d+$/.test(from)) throw atLine(instruction, `there is no stage ${from}`);
+    if (later && stages.indexOf(later) >= stages.indexOf(stage)) {
+      throw atLine(
+        instruction,
+        `the stage "${from}" begins in line ${later.line}, and is no earlier one`,
+      );
+    }
+    return found;
   }
 
   /** Carries a stage out, if that was not done yet. */
   async #stage(stage: Stage): Promise<Finished> {
     const known = this.#stages.get(stage);
     if (known) return known;
-    const name = this.#word(stage, stage.base);
+    const name = this.#baseName(stage);
     const label = (): string => `[${++this.#done}/${this.#total}]`;
-    const below = this.#earlier(stage, name);
+    const below = this.#below(stage, name);
     const from = below ? await this.#stage(below) : undefined;
     await from?.run[Symbol.asyncDispose]();
     const title = `${label()} FROM ${name}`;
@@ -142,7 +168,10 @@ class Build implements AsyncDisposable {
     const run = this.#begin(stage, { from, base });
     const finished = { run, base };
     this.#stages.set(stage, finished);
-    for (const instruction of stage.instructions) {
+    const onBuild = from ? from.run.config.config.onBuild : base?.config.onBuild;
+    const triggers = (onBuild ?? []).map((text) => parseTrigger(text, stage));
+    this.#total += triggers.length;
+    for (const instruction of [...triggers, ...stage.instructions]) {
       await run.step(instruction, label());
     }
     await run[Symbol.asyncDispose]();
@@ -153,8 +182,9 @@ class Build implements AsyncDisposable {
     stage: Stage,
     { from, base }: { from: Finished | undefined; base: ImageRecord | undefined },
   ) {
-    const config = from?.run.config.config ?? base?.config ?? {};
-    const options = { escapeChar: this.#file.escapeChar, build: this.#args };
+    const config = from?.run.config.config ?? base?.config ?? { workdir: "/" };
+    const { escapeChar } = this.#file;
+    const options = { escapeChar, build: this.#args, variables: from?.run.config.variables };
     const view = new StageView(base && this.#reader(base), from?.run.view);
     const start = {
       name: stage.name ?? String(this.#file.stages.indexOf(stage)),
@@ -171,7 +201,7 @@ class Build implements AsyncDisposable {
       usesCache: !this.#request.noCache,
       held: this.#held,
       startMachine: (run, work) => this.#startMachine({ run, base }, work),
-      sourceOf: (name) => this.#source(stage, name),
+      sourceOf: (instruction) => this.#source(stage, instruction),
     });
   }
 
@@ -183,12 +213,13 @@ class Build implements AsyncDisposable {
     return await this.#deps.machines.start({ imageId: image.id, name, kernel, ...sizes }, work);
   }
 
-  async #source(stage: Stage, from: string | undefined): Promise<Source> {
+  async #source(stage: Stage, instruction: Instruction): Promise<Source> {
+    const from = instruction.flags.get("from");
     if (from === undefined) {
       this.#context ??= contextOf(this.#request);
       return this.#context;
     }
-    const earlier = this.#earlier(stage, from);
+    const earlier = this.#copiedFrom(stage, instruction);
     const image = earlier
       ? await this.#materialized(await this.#stage(earlier))
       : await this.#find(from);
@@ -197,14 +228,25 @@ class Build implements AsyncDisposable {
 
   async #base(stage: Stage, name: string): Promise<ImageRecord | undefined> {
     if (name === SCRATCH) return undefined;
-    const platform = stage.platform && this.#word(stage, stage.platform);
-    const own = formatPlatform(hostPlatform());
-    if (platform && platform !== own) {
-      throw atLine(stage, `its commands would run on ${own}, not on ${platform}`, {
-        code: "unsupported",
-      });
-    }
+    this.#assertPlatform(stage);
     return await this.#find(name);
+  }
+
+  #assertPlatform(stage: Stage): void {
+    if (stage.platform === undefined) return;
+    const text = this.#word(stage, stage.platform);
+    if (text === "") throw atLine(stage, `--platform=${stage.platform} is empty`);
+    const own = formatPlatform(hostPlatform());
+    let platform: string;
+    try {
+      platform = text === "linux" ? own : formatPlatform(parsePlatform(text));
+    } catch (error) {
+      throw wrapped(stage, error);
+    }
+    if (platform === own) return;
+    throw atLine(stage, `its commands would run on ${own}, not on ${platform}`, {
+      code: "unsupported",
+    });
   }
 
   async #find(reference: string): Promise<ImageRecord> {
@@ -221,16 +263,22 @@ class Build implements AsyncDisposable {
     return reader;
   }
 
+  #baseName(stage: Stage): string {
+    const name = this.#word(stage, stage.base);
+    if (name !== "") return name;
+    throw atLine(stage, `FROM ${stage.base} names no image: it is empty`, {
+      hint: "Give the ARG before the first FROM a value, or pass one with --build-arg",
+    });
+  }
+
   /** A word of a FROM, which sees only the arguments before the first one. */
   #word({ line }: { line: number }, word: string): string {
-    const { globals, automatic } = this.#args;
-    const lookup = (name: string) => globals.get(name) ?? automatic[name];
+    const { globals } = this.#args;
     try {
-      return expandWord(word, { escapeChar: this.#file.escapeChar, lookup });
+      const { escapeChar } = this.#file;
+      return expandWord(word, { escapeChar, lookup: (name) => globals.get(name) });
     } catch (error) {
-      throw error instanceof BangerError
-        ? atLine({ line }, error.message, { code: error.code })
-        : error;
+      throw wrapped({ line }, error);
     }
   }
 
@@ -281,6 +329,10 @@ class Build implements AsyncDisposable {
 
 function findStage(stages: readonly Stage[], name: string): Stage | undefined {
   const key = name.toLowerCase();
-  const byName = stages.findLast((stage) => stage.name === key);
-  return byName ?? (/^\d+$/.test(name) ? stages[Number(name)] : undefined);
+  return stages.findLast((stage) => stage.name === key);
+}
+
+/** By name, or by number. */
+function findTarget(stages: readonly Stage[], target: string): Stage | undefined {
+  return findStage(stages, target) ?? (/^\d+$/.test(target) ? stages[Number(target)] : undefined);
 }

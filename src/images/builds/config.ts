@@ -2,58 +2,78 @@
 import { posix } from "node:path";
 import type { ImageConfig } from "#api/image.ts";
 import { BangerError } from "#base/error.ts";
-import { atLine, execForm, type Instruction } from "./dockerfile.ts";
-import { expandWord, splitWords, type WordOptions } from "./words.ts";
+import type { Instruction } from "./dockerfile.ts";
+import { execForm } from "./exec-form.ts";
+import { parseHealthcheck } from "./healthcheck.ts";
+import { atLine, wrapped } from "./line-error.ts";
+import { portsOf } from "./ports.ts";
+import { assertSignal } from "./stop-signal.ts";
+import { expandWord, expandWords, plainWords, splitWords, type WordOptions } from "./words.ts";
 
 const SHELL = ["/bin/sh", "-c"];
+/** Of a base that has none. */
+const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const ENTRIES_MAX = 10_000;
-/** What everybody may pass without declaring it. */
-const PROXY_ARGS = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"].flatMap(
-  (name) => [name, name.toLowerCase()],
-);
+/** What everybody may pass without declaring it, in capitals or not. */
+const PROXY_ARGS = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
 
 export interface BuildArgs {
   /** Given by the user. */
   given: Readonly<Record<string, string>>;
-  /** TARGETPLATFORM and its like. */
-  automatic: Readonly<Record<string, string>>;
-  /** Of the ARG instructions before the first FROM, worked out. */
-  globals: ReadonlyMap<string, string | undefined>;
+  /** TARGETPLATFORM and its like, and the ARG instructions before the first FROM, worked out. */
+  globals: ReadonlyMap<string, string>;
   /** Those of `given` that were used. */
   used: Set<string>;
 }
 
 export class StageConfig {
   readonly config: ImageConfig;
-  readonly #env: Map<string, string>;
-  readonly #args = new Map<string, string | undefined>();
-  readonly #escapeChar: string;
-  readonly #build: BuildArgs;
-  shell: readonly string[] = SHELL;
+  readonly #options: { escapeChar: string; build: BuildArgs };
+  /** Variables of the image, and of ARG over them: what instructions and commands see. */
+  readonly #variables: Map<string, string>;
   #hasOwnCmd = false;
 
-  constructor(base: ImageConfig, options: { escapeChar: string; build: BuildArgs }) {
+  /** `variables`: those of the stage that this one begins with, in place of the image's. */
+  constructor(
+    base: ImageConfig,
+    options: {
+      escapeChar: string;
+      build: BuildArgs;
+      variables?: ReadonlyMap<string, string> | undefined;
+    },
+  ) {
     this.config = structuredClone(base);
-    this.#escapeChar = options.escapeChar;
-    this.#build = options.build;
-    this.#env = new Map(
-      (base.env ?? []).map((line): [string, string] => {
-        const at = line.indexOf("=");
-        return at < 0 ? [line, ""] : [line.slice(0, at), line.slice(at + 1)];
-      }),
-    );
+    // They are for the first stage above, and are carried out there.
+    delete this.config.onBuild;
+    this.#options = options;
+    const env = new Map((base.env ?? []).map(pairOf));
+    if (!env.has("PATH")) env.set("PATH", PATH);
+    this.config.env = linesOf(env);
+    this.#variables = new Map(options.variables ?? env);
+  }
+
+  get variables(): ReadonlyMap<string, string> {
+    return this.#variables;
   }
 
   get words(): WordOptions {
-    return { escapeChar: this.#escapeChar, lookup: (name) => this.lookup(name) };
+    return { escapeChar: this.#options.escapeChar, lookup: (name) => this.lookup(name) };
+  }
+
+  get shell(): readonly string[] {
+    return this.config.shell?.length ? this.config.shell : SHELL;
+  }
+
+  get workdir(): string {
+    return posix.resolve("/", this.config.workdir || "/");
   }
 
   lookup(name: string): string | undefined {
-    return this.#env.get(name) ?? this.#args.get(name);
+    return this.#variables.get(name);
   }
 
   /** One word with its variables. */
-  expand(instruction: Instruction, text: string): string {
+  expand(instruction: { line: number }, text: string): string {
     try {
       return expandWord(text, this.words);
     } catch (error) {
@@ -62,27 +82,31 @@ export class StageConfig {
   }
 
   /** The words of an instruction, in JSON or apart by spaces. */
-  list(instruction: Instruction): string[] {
-    const strings = execForm(instruction.rest);
-    const words = strings ?? splitWords(instruction.rest, this.#escapeChar);
-    return words.map((word) =>
-      strings ? this.#expandPlain(word) : this.expand(instruction, word),
-    );
+  list(instruction: Pick<Instruction, "line" | "rest">): string[] {
+    const words = execForm(instruction.rest) ?? plainWords(instruction.rest);
+    if (words.length > ENTRIES_MAX) throw atLine(instruction, "it has too many parts");
+    return words.map((word) => this.expand(instruction, word));
   }
 
-  /** What a command of RUN sees: variables of the image, and arguments below them. */
+  /** What a command of RUN sees. */
   environment(): Record<string, string> {
-    const proxies = PROXY_ARGS.flatMap((name) => {
-      const value = this.#build.given[name];
-      if (value !== undefined) this.#build.used.add(name);
-      return value === undefined ? [] : [[name, value] as const];
-    });
-    const args = [...this.#args].filter((pair): pair is [string, string] => pair[1] !== undefined);
-    return Object.fromEntries([...proxies, ...args, ...this.#env]);
+    return Object.fromEntries(this.#variables);
   }
 
-  get workdir(): string {
-    return this.config.workdir || "/";
+  /** Proxies that were passed, which no step depends on. */
+  proxies(): Record<string, string> {
+    const { given, used } = this.#options.build;
+    const pairs = PROXY_ARGS.flatMap((name): [string, string][] => {
+      const passed = [name, name.toLowerCase()].find((each) => given[each] !== undefined);
+      const value = passed === undefined ? undefined : given[passed];
+      if (passed === undefined || value === undefined) return [];
+      used.add(passed);
+      return [
+        [name, value],
+        [name.toLowerCase(), value],
+      ];
+    });
+    return Object.fromEntries(pairs.filter(([name]) => !this.#variables.has(name)));
   }
 
   /** Carries out what changes no file; false for an instruction that does. */
@@ -92,57 +116,71 @@ export class StageConfig {
     return apply !== undefined;
   }
 
-  /** An ARG: what was passed, else what the file says. */
+  /** An ARG: what was passed, else what the file says; one that says nothing keeps what there is. */
   arg(instruction: Instruction): void {
-    for (const word of splitWords(instruction.rest, this.#escapeChar)) {
-      const at = word.indexOf("=");
-      const name = at < 0 ? word : word.slice(0, at);
-      if (!/^[A-Za-z_]\w*$/.test(name)) throw atLine(instruction, `"${name}" is no name`);
-      const own = at < 0 ? undefined : this.expand(instruction, word.slice(at + 1));
-      const given = this.#build.given[name];
-      if (given !== undefined) this.#build.used.add(name);
-      const fallback = own ?? this.#build.automatic[name] ?? this.#build.globals.get(name);
-      this.#args.set(name, given ?? fallback);
+    const { given, used, globals } = this.#options.build;
+    for (const word of splitWords(instruction.rest, this.#options.escapeChar)) {
+      const [name, own] = pairOf(word);
+      if (name === "") throw atLine(instruction, `"${word}" is no NAME=VALUE`);
+      const passed = given[name];
+      if (passed !== undefined) used.add(name);
+      const value = word.includes("=")
+        ? (passed ?? this.expand(instruction, own))
+        : (passed ?? globals.get(name));
+      if (value !== undefined) this.#variables.set(name, value);
     }
-  }
-
-  argValues(): ReadonlyMap<string, string | undefined> {
-    return this.#args;
   }
 
   readonly #appliers: Record<string, (instruction: Instruction) => void> = {
     ARG: (instruction) => this.arg(instruction),
     ENV: (instruction) => {
-      for (const [name, value] of this.#pairs(instruction, { isOldForm: true })) {
-        this.#env.set(name, value);
+      const env = new Map((this.config.env ?? []).map(pairOf));
+      for (const [name, value] of this.#pairs(instruction)) {
+        env.set(name, value);
+        this.#variables.set(name, value);
       }
-      this.config.env = [...this.#env].map(([name, value]) => `${name}=${value}`);
+      this.config.env = linesOf(env);
     },
     LABEL: (instruction) => {
-      const pairs = this.#pairs(instruction, { isOldForm: true });
+      const pairs = this.#pairs(instruction);
       this.config.labels = { ...this.config.labels, ...Object.fromEntries(pairs) };
     },
     EXPOSE: (instruction) => {
-      const ports = this.list(instruction).flatMap((word) => portsOf(instruction, word));
+      const words = plainWords(instruction.rest).flatMap((word) => expandWords(word, this.words));
+      const ports = words.flatMap(portsOf);
       this.config.exposedPorts = [...new Set([...(this.config.exposedPorts ?? []), ...ports])];
+    },
+    VOLUME: (instruction) => {
+      const volumes = this.list(instruction).map((word) => word.trim());
+      if (volumes.includes("")) throw atLine(instruction, "a volume has no path");
+      this.config.volumes = [...new Set([...(this.config.volumes ?? []), ...volumes])];
     },
     USER: (instruction) => {
       this.config.user = this.expand(instruction, instruction.rest);
     },
     STOPSIGNAL: (instruction) => {
-      this.config.stopSignal = this.expand(instruction, instruction.rest);
+      const signal = this.expand(instruction, instruction.rest);
+      assertSignal(signal);
+      this.config.stopSignal = signal;
     },
     SHELL: (instruction) => {
-      const strings = execForm(instruction.rest);
-      if (!strings?.length) throw atLine(instruction, "SHELL takes a JSON array of strings");
-      this.shell = strings;
+      this.config.shell = execForm(instruction.rest) ?? [];
+    },
+    HEALTHCHECK: (instruction) => {
+      this.config.healthcheck = parseHealthcheck(instruction);
+    },
+    ONBUILD: (instruction) => {
+      this.config.onBuild = [...(this.config.onBuild ?? []), triggerOf(instruction)];
+    },
+    MAINTAINER: (instruction) => {
+      this.config.author = instruction.rest;
     },
     CMD: (instruction) => {
-      this.config.cmd = execForm(instruction.rest) ?? [...this.shell, instruction.rest];
+      this.config.cmd = this.#command(instruction);
       this.#hasOwnCmd = true;
     },
     ENTRYPOINT: (instruction) => {
-      this.config.entrypoint = execForm(instruction.rest) ?? [...this.shell, instruction.rest];
+      this.config.entrypoint = this.#command(instruction);
       // Arguments of the base image are for its own entrypoint.
       if (!this.#hasOwnCmd) this.config.cmd = [];
     },
@@ -151,51 +189,59 @@ export class StageConfig {
   /** Sets the folder, and gives it. */
   setWorkdir(instruction: Instruction): string {
     const path = this.expand(instruction, instruction.rest);
+    if (path === "") throw atLine(instruction, `WORKDIR ${instruction.rest} is an empty path`);
     this.config.workdir = posix.resolve(this.workdir, path);
     return this.config.workdir;
   }
 
+  #command({ rest }: Instruction): string[] {
+    return execForm(rest) ?? [...this.shell, rest];
+  }
+
   /** "a=b c='d e'", and the old "name the rest". */
-  #pairs(instruction: Instruction, options: { isOldForm: boolean }): [string, string][] {
+  #pairs(instruction: Instruction): [string, string][] {
     const { rest } = instruction;
-    const words = splitWords(rest, this.#escapeChar);
+    const words = splitWords(rest, this.#options.escapeChar);
     if (words.length > ENTRIES_MAX) throw atLine(instruction, "it has too many parts");
-    if (options.isOldForm && words[0] !== undefined && !words[0].includes("=")) {
-      const text = rest.slice(words[0].length).trim();
-      if (text === "") throw atLine(instruction, `"${words[0]}" has no value`);
-      return [[this.expand(instruction, words[0]), this.expand(instruction, text)]];
+    if (words[0] !== undefined && !words[0].includes("=")) {
+      const [, name = "", text] = /^(\S+)[\t\v\f\r ]+([\s\S]*)$/.exec(rest) ?? [];
+      if (text === undefined) throw atLine(instruction, `"${words[0]}" has no value`);
+      return [[this.expand(instruction, name), this.expand(instruction, text)]];
     }
     // All see the variables as they were before.
     return words.map((word) => {
-      const at = word.indexOf("=");
-      if (at < 1) throw atLine(instruction, `"${word}" is no NAME=VALUE`);
-      const name = this.expand(instruction, word.slice(0, at));
-      return [name, this.expand(instruction, word.slice(at + 1))];
+      const [name, value] = pairOf(word);
+      if (name === "" || !word.includes("=")) {
+        throw atLine(instruction, `"${word}" is no NAME=VALUE`);
+      }
+      return [this.expand(instruction, name), this.expand(instruction, value)];
     });
   }
-
-  /** In JSON, quotes are the file's own and variables are replaced all the same. */
-  #expandPlain(word: string): string {
-    return word.replace(/\$(?:\{(\w+)\}|([A-Za-z_]\w*))/g, (_, a, b) => this.lookup(a ?? b) ?? "");
-  }
 }
 
-/** An error of a step with the step's line; one that has its line already stays as it is. */
-export function wrapped(instruction: { line: number }, error: unknown): unknown {
-  if (!(error instanceof BangerError) || error.code === "cancelled") return error;
-  if (error.message.startsWith("Cannot build line")) return error;
-  const { code, message, hint } = error;
-  return atLine(instruction, message, { code, hint, cause: error });
+/** What an ONBUILD keeps: the instruction behind it as it is written, with its here-documents. */
+function triggerOf({ text, heredocs }: Instruction): string {
+  const own = text.replace(/^ONBUILD\s+/i, "");
+  return [own, ...heredocs.map(({ content, name }) => `${content}${name}`)].join("\n");
 }
 
-function portsOf(instruction: Instruction, word: string): string[] {
-  const [, first = "", last, protocol = "tcp"] =
-    /^(\d{1,5})(?:-(\d{1,5}))?(?:\/(tcp|udp|sctp))?$/i.exec(word) ?? [];
-  const from = Number(first);
-  const to = Number(last ?? first);
-  if (first === "" || to < from || to > 65_535) throw atLine(instruction, `"${word}" is no port`);
-  return Array.from(
-    { length: to - from + 1 },
-    (_, index) => `${from + index}/${protocol.toLowerCase()}`,
+function pairOf(line: string): [string, string] {
+  const at = line.indexOf("=");
+  return at < 0 ? [line, ""] : [line.slice(0, at), line.slice(at + 1)];
+}
+
+function linesOf(pairs: ReadonlyMap<string, string>): string[] {
+  return [...pairs].map(([name, value]) => `${name}=${value}`);
+}
+
+export function assertNoVariable(instruction: Instruction, name: string): void {
+  const value = instruction.flags.get(name) ?? "";
+  if (expandWord(value, { escapeChar: "\\", lookup: () => undefined }) === value) return;
+  throw new BangerError(
+    "invalid_argument",
+    `${instruction.keyword} --${name}=${value} can have no variable in it`,
+    {
+      hint: `Name the image as a stage: FROM ${value} AS NAME, and write --${name}=NAME`,
+    },
   );
 }

@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { BangerError } from "#base/error.ts";
-import { execForm, parseDockerfile } from "./dockerfile.ts";
+import { parseDockerfile } from "./dockerfile.ts";
+import { execForm } from "./exec-form.ts";
 
 function instructions(text: string) {
   return parseDockerfile(`FROM scratch\n${text}`).stages[0]?.instructions ?? [];
@@ -27,22 +28,63 @@ test("continued lines are one, without the comments and empty lines between them
 
 test("flags and here-documents are apart from the rest", () => {
   const [copy, run] = instructions(
-    'COPY --chown=1:2 --chmod=644 <<-"A" <<B /to/\n\tone $X\nA\ntwo\nB\nRUN <<EOF cat\nx\nEOF\n',
+    'COPY --chown=1:2 --chmod="6"44 --link <<-"A" <<B /to/\n\tone $X\n\tA\ntwo\nB\nRUN <<EOF cat\nx\nEOF\n',
   );
   expect([...(copy?.flags ?? [])]).toEqual([
     ["chown", "1:2"],
     ["chmod", "644"],
+    ["link", "true"],
   ]);
   expect(copy?.heredocs).toEqual([
-    { name: "A", content: "one $X\n", isExpanded: false },
-    { name: "B", content: "two\n", isExpanded: true },
+    { name: "A", content: "\tone $X\n", isExpanded: false, hasTabs: true },
+    { name: "B", content: "two\n", isExpanded: true, hasTabs: false },
   ]);
-  expect(run).toMatchObject({ rest: "<<EOF cat", body: "x\nEOF" });
+  expect(run).toMatchObject({ rest: "<<EOF cat", text: "RUN <<EOF cat" });
+  expect(run?.heredocs.map(({ content }) => content)).toEqual(["x\n"]);
+});
+
+test("any word is the name of a here-document, and only one that stands for itself begins it", () => {
+  const marks: [string, string[]][] = [
+    ["COPY <<robots.txt \\\n  <<humans.txt /www/", ["robots.txt", "humans.txt"]],
+    ["COPY <<'my-EOF' <<a\"b\"c /", ["my-EOF", "abc"]],
+    ["RUN cat 3<<A <&3 && cat <<-B", ["A", "B"]],
+    ["RUN cat << EOF > /x", ["EOF"]],
+    ["ONBUILD COPY <<a /b", ["a"]],
+  ];
+  for (const [line, names] of marks) {
+    const text = `${line}\n${names.map((name) => `of ${name}\n${name}\n`).join("")}RUN after`;
+    const [first, after] = instructions(text);
+    expect(first?.heredocs.map(({ name, content }) => [name, content])).toEqual(
+      names.map((name) => [name, `of ${name}\n`]),
+    );
+    expect(after?.text).toBe("RUN after");
+  }
+  const none = ['RUN echo "x <<END y"', "RUN cat <<<x", "RUN x<<", "RUN a<<b<<c", 'RUN ["<<a"]'];
+  const others = ["ENV A=<<b", "CMD cat <<a", "RUN echo it's '<<a'", "RUN echo 'it <<a"];
+  for (const line of [...none, ...others]) {
+    expect(instructions(line)[0]?.heredocs).toEqual([]);
+  }
 });
 
 test("only an array of strings is the exec form", () => {
   expect(execForm('["a b", "c"]')).toEqual(["a b", "c"]);
-  for (const text of ["[ -e x ] && y", "['a']", "[1]", "a"]) expect(execForm(text)).toBeUndefined();
+  for (const text of ["[ -e x ] && y", "['a']", "a", '["a"] b']) {
+    expect(execForm(text)).toBeUndefined();
+  }
+  for (const text of ["[1]", '["a", 1]', '["a", null]']) {
+    expect(() => execForm(text)).toThrow("is no string");
+  }
+});
+
+test("directives stand in front, each once", () => {
+  const escapeOf = (text: string) => parseDockerfile(`${text}\nFROM a`).escapeChar;
+  expect(escapeOf("#escape = `")).toBe("`");
+  expect(escapeOf("\uFEFF# Syntax=x\r\n# ESCAPE=`\r")).toBe("`");
+  expect(escapeOf("# a comment\n# escape=`")).toBe("\\");
+  expect(escapeOf("# unknown=1\n# escape=`")).toBe("\\");
+  expect(escapeOf("\n# escape=`")).toBe("\\");
+  expect(() => escapeOf("# escape=`\n# escape=`")).toThrow("line 2 of the Dockerfile: # escape=");
+  expect(() => escapeOf("# escape=x")).toThrow('"x" is no escape character');
 });
 
 test("mistakes are named with their line", () => {
@@ -50,10 +92,30 @@ test("mistakes are named with their line", () => {
     ["", "no FROM"],
     ["RUN x\nFROM scratch", "line 1 of the Dockerfile: RUN stands before"],
     ["FROM scratch\nRNU x", 'line 2 of the Dockerfile: there is no instruction "RNU"'],
-    ["FROM a AS b\nFROM c AS B", "two stages"],
     ["FROM a b c", "takes an image"],
+    ["FROM a AS 1b", '"1b" is no name of a stage'],
     ["FROM --nope=1 a", "no flag --nope"],
-    ["FROM scratch\nRUN", "says nothing"],
+    ["FROM --platform a", "--platform has no value"],
+    ["FROM scratch\nENV", "ENV says nothing"],
+    ["FROM scratch\nRUN []", "RUN has no command"],
+    ["FROM scratch\nCOPY --from=a --from=b x y", "--from is given twice"],
+    ["FROM scratch\nCOPY --link=1 x y", '--link is true or false, not "1"'],
+    ["FROM scratch\nCOPY x", "at least one source"],
+    ['FROM scratch\nCOPY ["x"]', "at least one source"],
+    ["FROM scratch\nSHELL bash -c", "SHELL takes a JSON array"],
+    ["FROM scratch\nONBUILD ONBUILD RUN x", "ONBUILD takes any instruction but"],
+    ["FROM scratch\nONBUILD FROM x", "ONBUILD takes any instruction but"],
+    ["FROM scratch\nHEALTHCHECK x", 'CMD with a command, or NONE, not "x"'],
+    ["FROM scratch\nHEALTHCHECK CMD", "has no command"],
+    ["FROM scratch\nHEALTHCHECK NONE x", "takes no command"],
+    ["FROM scratch\nHEALTHCHECK --interval=5 CMD x", '"5" is no duration'],
+    ["FROM scratch\nHEALTHCHECK --timeout=-1s CMD x", "at least 1ms"],
+    ["FROM scratch\nHEALTHCHECK --retries=-1 CMD x", '"-1" is no number for --retries'],
+    ["FROM scratch\nHEALTHCHECK --tries=1 CMD x", "no flag --tries"],
+    [
+      "FROM scratch\nRUN a\n\nCOPY <<E /x\ntext\n",
+      'line 4 of the Dockerfile: the here-document "E"',
+    ],
   ];
   for (const [text, problem] of cases) expect(() => parseDockerfile(text)).toThrow(problem);
 });

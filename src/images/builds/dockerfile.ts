@@ -1,40 +1,38 @@
 /**
- * A Dockerfile as stages of instructions. The parser finds the instructions, their flags and
- * here-documents; what an instruction means is decided while it is carried out, since variables
- * have a say in it. Source: docs.docker.com/reference/dockerfile.
+ * A Dockerfile as stages of instructions. What can be told from the text alone is checked here; what
+ * an instruction means is decided while it is carried out, since variables have a say in it.
+ * Source: docs.docker.com/reference/dockerfile.
  */
-import {
-  DockerfileParser,
-  type Instruction as Parsed,
-  type Heredoc as ParsedHeredoc,
-} from "dockerfile-ast";
 import { BangerError } from "#base/error.ts";
+import { didYouMean } from "#base/similar.ts";
 import { formatSize, MiB } from "#base/size.ts";
-import { splitWords } from "./words.ts";
+import { execForm } from "./exec-form.ts";
+import { type Flags, parseFlags } from "./flags.ts";
+import { parseHealthcheck } from "./healthcheck.ts";
+import type { Heredoc } from "./heredoc.ts";
+import { atLine, wrapped } from "./line-error.ts";
+import { type Line, parseLines } from "./lines.ts";
+import { plainWords } from "./words.ts";
 
-export interface Heredoc {
-  name: string;
-  content: string;
-  /** Whether variables in it are replaced. */
-  isExpanded: boolean;
-}
-
-export interface Instruction {
+export interface Instruction extends Flags {
   /** Counts from 1. */
   line: number;
   /** In upper case. */
   keyword: string;
-  flags: ReadonlyMap<string, string>;
   /** All on one line, without flags; variables as they stand. */
   rest: string;
   heredocs: readonly Heredoc[];
-  /** The lines of the file behind the first, as they stand, for a RUN with here-documents. */
-  body: string;
+  /** As it is written, flags included, on one line. */
+  text: string;
+  /** The script of a build without a Dockerfile. */
+  script?: string;
+  /** Whether it comes from an ONBUILD of the base. */
+  isTrigger?: boolean;
 }
 
 export interface Stage {
   line: number;
-  /** Behind AS. */
+  /** Behind AS, in lower case. */
   name: string | undefined;
   /** A reference, an image's name or an earlier stage, variables not replaced yet. */
   base: string;
@@ -50,12 +48,14 @@ export interface Dockerfile {
 }
 
 const DOCKERFILE_MAX_BYTES = MiB;
-const INSTRUCTIONS_MAX = 10_000;
-const KEYWORDS = new Set(
+const KEYWORDS =
   "ADD ARG CMD COPY ENTRYPOINT ENV EXPOSE FROM HEALTHCHECK LABEL MAINTAINER ONBUILD RUN SHELL STOPSIGNAL USER VOLUME WORKDIR".split(
     " ",
-  ),
-);
+  );
+/** An empty one is a shell without a command. */
+const MAY_BE_EMPTY = new Set(["CMD", "ENTRYPOINT", "RUN"]);
+const WITH_EXEC_FORM = new Set(["ADD", "CMD", "COPY", "ENTRYPOINT", "RUN", "SHELL", "VOLUME"]);
+const NO_TRIGGER = new Set(["FROM", "MAINTAINER", "ONBUILD"]);
 
 /** `invalid_argument` with the line, `limit_exceeded`. */
 export function parseDockerfile(text: string): Dockerfile {
@@ -65,24 +65,13 @@ export function parseDockerfile(text: string): Dockerfile {
       `Cannot read the Dockerfile: it is longer than ${formatSize(DOCKERFILE_MAX_BYTES)}`,
     );
   }
-  const source = text.replace(/^\uFEFF/, "").replaceAll("\r\n", "\n");
-  const parsed = DockerfileParser.parse(source);
-  const escapeChar = parsed.getEscapeCharacter();
-  const all = parsed.getInstructions();
-  if (all.length > INSTRUCTIONS_MAX) {
-    throw new BangerError(
-      "limit_exceeded",
-      `Cannot read the Dockerfile: it has more than ${INSTRUCTIONS_MAX} instructions`,
-    );
-  }
-  const instructions = all.map((each) =>
-    toInstruction(each, { lines: source.split("\n"), escapeChar }),
-  );
+  const { escapeChar, instructions: lines } = parseLines(text);
   const globals: Instruction[] = [];
   const stages: (Stage & { instructions: Instruction[] })[] = [];
-  for (const instruction of instructions) {
+  for (const line of lines) {
+    const instruction = toInstruction(line);
     const stage = stages.at(-1);
-    if (instruction.keyword === "FROM") stages.push(toStage(instruction, { escapeChar, stages }));
+    if (instruction.keyword === "FROM") stages.push(toStage(instruction));
     else if (stage) stage.instructions.push(instruction);
     else if (instruction.keyword === "ARG") globals.push(instruction);
     else throw atLine(instruction, `${instruction.keyword} stands before the first FROM`);
@@ -93,118 +82,65 @@ export function parseDockerfile(text: string): Dockerfile {
   return { escapeChar, globals, stages };
 }
 
-/** An error about one line; a deeper one keeps its kind. */
-export function atLine(
-  { line }: { line: number },
-  problem: string,
-  options: { code?: BangerError["code"]; hint?: string | undefined; cause?: unknown } = {},
-): BangerError {
-  const { code = "invalid_argument", hint, cause } = options;
-  return new BangerError(code, `Cannot build line ${line} of the Dockerfile: ${problem}`, {
-    ...(hint ? { hint } : {}),
-    ...(cause ? { cause } : {}),
-  });
+/** What an ONBUILD of a base is, in a stage that begins at `line`. */
+export function parseTrigger(text: string, { line }: { line: number }): Instruction {
+  const [first, ...more] = parseLines(text).instructions;
+  if (!first || more.length > 0 || NO_TRIGGER.has(first.keyword)) {
+    throw atLine({ line }, `the base's ONBUILD ${text} is no instruction that can be run`);
+  }
+  return { ...toInstruction({ ...first, line }), isTrigger: true };
 }
 
-/** The strings of a JSON array; undefined for anything else. */
-export function execForm(rest: string): string[] | undefined {
-  if (!rest.trimStart().startsWith("[")) return undefined;
+function toInstruction(line: Line): Instruction {
+  const { keyword, rest } = line;
+  if (!KEYWORDS.includes(keyword)) {
+    throw atLine(line, `there is no instruction "${keyword}"`, {
+      hint: didYouMean(keyword, KEYWORDS),
+    });
+  }
   try {
-    const value: unknown = JSON.parse(rest);
-    const isStrings = Array.isArray(value) && value.every((each) => typeof each === "string");
-    return isStrings ? (value as string[]) : undefined;
-  } catch {
-    // A shell has commands that begin with "[" too.
-    return undefined;
-  }
-}
-
-function toInstruction(
-  parsed: Parsed,
-  { lines, escapeChar }: { lines: readonly string[]; escapeChar: string },
-): Instruction {
-  const line = parsed.getRange().start.line + 1;
-  const keyword = parsed.getKeyword();
-  if (!KEYWORDS.has(keyword)) throw atLine({ line }, `there is no instruction "${keyword}"`);
-  const raw = parsed.getRawArgumentsContent() ?? "";
-  const { rest, body } = joinLines(raw, escapeChar);
-  const flags = new Map<string, string>();
-  const modified = parsed as {
-    getFlags?: () => { getName(): string; getValue(): string | null }[];
-  };
-  for (const flag of modified.getFlags?.() ?? []) {
-    const name = flag.getName();
-    if (flags.has(name) && name !== "mount" && name !== "exclude") {
-      throw atLine({ line }, `--${name} is given twice`);
+    const instruction = { ...line, ...parseFlags(keyword, line.flags) };
+    if (rest === "" && !MAY_BE_EMPTY.has(keyword)) {
+      throw atLine(line, `${keyword} says nothing`);
     }
-    flags.set(name, flag.getValue() ?? "");
+    check(instruction);
+    return instruction;
+  } catch (error) {
+    throw wrapped(line, error);
   }
-  const documents =
-    (parsed as unknown as { getHeredocs?: () => ParsedHeredoc[] }).getHeredocs?.() ?? [];
-  const marks = [...rest.matchAll(/<<(-?)(["']?)([A-Za-z_]\w*)\2/g)];
-  const heredocs = documents.map((document): Heredoc => {
-    const mark = marks.find((each) => each[3] === document.getName());
-    const content = contentOf(document, lines);
-    return {
-      name: document.getName(),
-      content: mark?.[1] ? content.replace(/^\t+/gm, "") : content,
-      isExpanded: !mark?.[2],
-    };
-  });
-  if (rest === "") throw atLine({ line }, `${keyword} says nothing`);
-  return { line, keyword, flags, rest, heredocs, body };
 }
 
-/** Comments and empty lines between continued lines are none of the instruction's. */
-function joinLines(raw: string, escapeChar: string): { rest: string; body: string } {
-  const lines = raw.split("\n");
-  let rest = "";
-  let at = 0;
-  for (; at < lines.length; at++) {
-    const line = lines[at] ?? "";
-    if (at > 0 && /^\s*(#|$)/.test(line)) continue;
-    const end = line.trimEnd();
-    if (!end.endsWith(escapeChar)) {
-      rest += line;
-      break;
+/** What is wrong whatever the variables are. */
+function check(instruction: Instruction): void {
+  const { keyword, rest } = instruction;
+  const strings = WITH_EXEC_FORM.has(keyword) ? execForm(rest) : undefined;
+  if (keyword === "SHELL" && !strings?.length) {
+    throw atLine(instruction, "SHELL takes a JSON array of strings");
+  }
+  if (keyword === "RUN" && strings?.length === 0) throw atLine(instruction, "RUN has no command");
+  if (keyword === "HEALTHCHECK") parseHealthcheck(instruction);
+  if (keyword === "ADD" || keyword === "COPY") {
+    if ((strings ?? plainWords(rest)).length < 2) {
+      throw atLine(instruction, `${keyword} takes at least one source, and a target`);
     }
-    rest += end.slice(0, -1);
   }
-  return { rest: rest.trim(), body: lines.slice(at + 1).join("\n") };
+  if (keyword === "ONBUILD") {
+    const trigger = rest.split(/\s/, 1)[0]?.toUpperCase() ?? "";
+    if (NO_TRIGGER.has(trigger)) {
+      throw atLine(instruction, `ONBUILD takes any instruction but ${[...NO_TRIGGER].join(", ")}`);
+    }
+  }
 }
 
-function contentOf(document: ParsedHeredoc, lines: readonly string[]): string {
-  const range = document.getContentRange();
-  if (!range) return "";
-  return lines
-    .slice(range.start.line, range.end.line + 1)
-    .map((line) => `${line}\n`)
-    .join("");
-}
-
-function toStage(
-  instruction: Instruction,
-  { escapeChar, stages }: { escapeChar: string; stages: readonly Stage[] },
-): Stage & { instructions: Instruction[] } {
-  const [base = "", as, name, ...more] = splitWords(instruction.rest, escapeChar);
-  const isNamed = as !== undefined;
-  if (isNamed && (as.toUpperCase() !== "AS" || name === undefined || more.length > 0)) {
+function toStage(instruction: Instruction): Stage & { instructions: Instruction[] } {
+  const [base = "", as, name, ...more] = plainWords(instruction.rest);
+  if (as !== undefined && (as.toUpperCase() !== "AS" || name === undefined || more.length > 0)) {
     throw atLine(instruction, "FROM takes an image, and a name behind AS");
   }
-  if (name !== undefined && !/^[a-z][a-z0-9-_.]*$/i.test(name)) {
+  const key = name?.toLowerCase();
+  if (key !== undefined && !/^[a-z][a-z0-9-_.]*$/.test(key)) {
     throw atLine(instruction, `"${name}" is no name of a stage`);
   }
-  const key = name?.toLowerCase();
-  if (key !== undefined && stages.some((stage) => stage.name === key)) {
-    throw atLine(instruction, `two stages have the name "${key}"`);
-  }
-  const unknown = [...instruction.flags.keys()].find((flag) => flag !== "platform");
-  if (unknown) throw atLine(instruction, `FROM has no flag --${unknown}`);
-  return {
-    line: instruction.line,
-    name: key,
-    base,
-    platform: instruction.flags.get("platform"),
-    instructions: [],
-  };
+  const platform = instruction.flags.get("platform");
+  return { line: instruction.line, name: key, base, platform, instructions: [] };
 }

@@ -15,9 +15,11 @@ export function fileOf({ dockerfile, fromImage, script = baseScript }: ImageBuil
     line: 1,
     keyword: "SCRIPT",
     flags: new Map(),
+    lists: new Map(),
     rest: script.name,
     heredocs: [],
-    body: script.text,
+    text: `script ${script.name}`,
+    script: script.text,
   };
   const base = fromImage ?? "";
   const stage = {
@@ -30,21 +32,30 @@ export function fileOf({ dockerfile, fromImage, script = baseScript }: ImageBuil
 }
 
 /** The variables that ARG instructions give values to. */
-export function argsOf({ args }: ImageBuild, file: Dockerfile): BuildArgs {
+export function argsOf({ args, target }: ImageBuild, file: Dockerfile): BuildArgs {
   const { os, architecture, variant } = hostPlatform();
   const automatic: Record<string, string> = {};
   for (const side of ["TARGET", "BUILD"]) {
     automatic[`${side}PLATFORM`] = formatPlatform(hostPlatform());
     automatic[`${side}OS`] = os;
+    automatic[`${side}OSVERSION`] = "";
     automatic[`${side}ARCH`] = architecture;
     automatic[`${side}VARIANT`] = variant ?? "";
   }
+  automatic.TARGETSTAGE = target ?? file.stages.at(-1)?.name ?? "default";
   const given = args ?? {};
-  const globals = new Map<string, string | undefined>();
-  const build: BuildArgs = { given, automatic, globals, used: new Set() };
-  const config = new StageConfig({}, { escapeChar: file.escapeChar, build });
+  const used = new Set<string>();
+  for (const name of Object.keys(automatic)) {
+    const value = given[name];
+    if (value === undefined) continue;
+    automatic[name] = value;
+    used.add(name);
+  }
+  const globals = new Map(Object.entries(automatic));
+  const build: BuildArgs = { given, globals, used };
+  const config = new StageConfig({}, { escapeChar: file.escapeChar, build, variables: globals });
   for (const instruction of file.globals) config.arg(instruction);
-  for (const [name, value] of config.argValues()) globals.set(name, value);
+  for (const [name, value] of config.variables) globals.set(name, value);
   return build;
 }
 

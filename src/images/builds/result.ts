@@ -1,7 +1,6 @@
 /** The files of a stage in one ext4, and the record of the image that they make. */
 import { cpSync } from "node:fs";
 import { join } from "node:path";
-import type { ImageConfig } from "#api/image.ts";
 import { type Digest, sha256 } from "#base/digest.ts";
 import { openExt4 } from "#ext4/reader.ts";
 import { exportTar } from "#images/export.ts";
@@ -79,14 +78,6 @@ export function takeIn(files: ImageRecord["files"], folder: string): ImageRecord
     taken[kind] = kind;
   }
   return taken;
-}
-
-export function withoutEmpty(config: ImageConfig): ImageConfig {
-  return Object.fromEntries(
-    Object.entries(config).filter(
-      ([, value]) => value !== undefined && Object.keys(value).length > 0,
-    ),
-  ) as ImageConfig;
 }
 
 /** An image's files as its lowest layer; read out of its ext4, and not hashed again. */

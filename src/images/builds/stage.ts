@@ -7,15 +7,18 @@ import type { WorkOptions } from "#images/pull.ts";
 import type { HistoryEntry } from "#images/records.ts";
 import type { BuildCache } from "./cache.ts";
 import type { StageConfig } from "./config.ts";
-import { wrapped } from "./config.ts";
 import { makeFolders } from "./copy.ts";
 import { copyStep } from "./copy-step.ts";
-import { atLine, execForm, type Instruction } from "./dockerfile.ts";
+import type { Instruction } from "./dockerfile.ts";
+import { execForm } from "./exec-form.ts";
 import { refuseFlags } from "./flags.ts";
+import { heredocOf, textOf } from "./heredoc.ts";
 import { type BuiltLayer, LayerFile } from "./layer-file.ts";
+import { wrapped } from "./line-error.ts";
 import { StageMachine } from "./machine-of-stage.ts";
 import type { BuildMachine, RunRequest, RunStatus } from "./machines.ts";
 import { OutputTail } from "./output.ts";
+import { userOf } from "./owner.ts";
 import { pathOf, type Source } from "./source.ts";
 import type { StageView } from "./view.ts";
 
@@ -32,7 +35,7 @@ export interface StageDeps extends WorkOptions {
   /** A machine of the files that the stage has now. */
   startMachine: (stage: StageRun, work: WorkOptions) => Promise<BuildMachine>;
   /** The context, or what COPY --from names. */
-  sourceOf: (from: string | undefined) => Promise<Source>;
+  sourceOf: (instruction: Instruction) => Promise<Source>;
   /** Steps of this build that were taken or kept, to be released at its end. */
   held: string[];
 }
@@ -70,7 +73,8 @@ export class StageRun implements AsyncDisposable {
   /** `label` tells people which step it is. */
   async step(instruction: Instruction, label: string): Promise<void> {
     throwIfAborted(this.#deps.signal);
-    const title = `${label} ${instruction.keyword} ${instruction.rest}`.slice(0, LABEL_CHARS);
+    const trigger = instruction.isTrigger ? "ONBUILD " : "";
+    const title = `${label} ${trigger}${instruction.text}`.slice(0, LABEL_CHARS);
     this.#report(title);
     try {
       await this.#carryOut(instruction, title);
@@ -87,44 +91,39 @@ export class StageRun implements AsyncDisposable {
   async #carryOut(instruction: Instruction, title: string): Promise<void> {
     const { keyword } = instruction;
     if (this.config.apply(instruction)) {
-      this.key = sha256(JSON.stringify([this.key, keyword, instruction.rest]));
-      this.#remember(`${keyword} ${instruction.rest}`, true);
+      this.key = sha256(JSON.stringify([this.key, instruction.text, instruction.heredocs]));
+      if (keyword !== "ONBUILD") this.#remember(instruction.text, true);
     } else if (keyword === "RUN") await this.#run(instruction, title);
     else if (keyword === "SCRIPT") await this.#script(instruction, title);
-    else if (keyword === "COPY" || keyword === "ADD") await this.#copy(instruction);
     else if (keyword === "WORKDIR") await this.#workdir(instruction);
-    else if (keyword === "ONBUILD") {
-      throw atLine(instruction, "ONBUILD is kept of no image", { code: "unsupported" });
-    } else {
-      // Of these, nothing is kept of any image.
-      this.#report(`warning: ${title} means nothing for a machine`);
-      this.#remember(`${keyword} ${instruction.rest}`, true);
-    }
+    else await this.#copy(instruction);
   }
 
   async #run(instruction: Instruction, title: string): Promise<void> {
-    refuseFlags(instruction, { network: ["default"], security: ["sandbox"] });
-    const { rest, heredocs, body } = instruction;
+    refuseFlags(instruction, []);
+    const { rest, heredocs } = instruction;
     const [document] = heredocs;
-    const isScript = document !== undefined && /^<<-?(["']?)\w+\1$/.test(rest);
-    if (isScript && document.content.startsWith("#!")) {
-      const input = { argv: [SCRIPT_PATH], script: document.content };
-      await this.#execute(input, { title, createdBy: `RUN ${document.content}` });
+    const strings = execForm(rest);
+    const script = document && heredocOf(rest) ? textOf(document) : undefined;
+    const createdBy = (argv: readonly string[]) => `RUN ${argv.join(" ")}`;
+    if (script?.startsWith("#!")) {
+      const argv = [...this.config.shell, SCRIPT_PATH];
+      const input = { argv, script };
+      await this.#execute(input, { title, createdBy: createdBy([...this.config.shell, script]) });
       return;
     }
-    const command = isScript ? document.content : [rest, body].filter(Boolean).join("\n");
-    const argv = (isScript ? undefined : execForm(rest)) ?? [...this.config.shell, command];
-    await this.#execute({ argv }, { title, createdBy: `RUN ${argv.join(" ")}` });
+    // The shell reads the here-documents of its own command.
+    const bodies = heredocs.map(({ content, name }) => `${content}${name}`);
+    const command = script ?? [rest, ...bodies].join("\n");
+    const argv = strings ?? [...this.config.shell, command];
+    await this.#execute({ argv }, { title, createdBy: createdBy(argv) });
   }
 
   async #script(instruction: Instruction, title: string): Promise<void> {
-    const script = instruction.body;
+    const script = instruction.script ?? "";
     const argv = script.startsWith("#!") ? [SCRIPT_PATH] : ["/bin/sh", SCRIPT_PATH];
     // It sets a machine up, whoever the image's own command runs as.
-    await this.#execute(
-      { argv, script, user: "0:0" },
-      { title, createdBy: `script ${instruction.rest}` },
-    );
+    await this.#execute({ argv, script, user: "0:0" }, { title, createdBy: instruction.text });
   }
 
   async #execute(
@@ -133,13 +132,10 @@ export class StageRun implements AsyncDisposable {
   ): Promise<void> {
     const { workdir } = this.config;
     const user = command.user ?? (this.config.config.user || undefined);
-    const request: RunRequest = {
-      argv: command.argv,
-      env: this.config.environment(),
-      cwd: workdir,
-      user,
-    };
-    const key = this.#stepKey(["RUN", request, command.script ?? ""]);
+    const env = this.config.environment();
+    const step = { argv: command.argv, env, cwd: workdir, user };
+    const key = this.#stepKey(["RUN", step, command.script ?? ""]);
+    const request: RunRequest = { ...step, env: { ...this.config.proxies(), ...env } };
     const cached = this.#machine || !this.#deps.usesCache ? undefined : this.#taken(key);
     if (cached) {
       this.#report(`${title} (cached)`);
@@ -153,14 +149,14 @@ export class StageRun implements AsyncDisposable {
     }
     const output = new OutputTail();
     // The step of its name was over when the machine's first one began.
-    const step = `${title} runs`;
-    this.#report(title, step);
+    const running = `${title} runs`;
+    this.#report(title, running);
     const status = await machine.run(request, {
       signal,
       onOutput: (bytes) => {
         const lines = output.add(bytes);
         const message = `${title}: ${output.lastLine()}`;
-        onProgress?.({ step, message, ...(lines.length > 0 ? { lines } : {}) });
+        onProgress?.({ step: running, message, ...(lines.length > 0 ? { lines } : {}) });
       },
     });
     if (!("code" in status) || status.code !== 0) throw failed(status, output);
@@ -178,7 +174,9 @@ export class StageRun implements AsyncDisposable {
       return;
     }
     using file = new LayerFile(this.#scratchFile());
-    makeFolders(file, this.view, { path: place.path, made: new Set(), owner: undefined });
+    const { user } = this.config.config;
+    const owner = user ? userOf(user, this.view) : undefined;
+    makeFolders(file, this.view, { path: place.path, made: new Set(), owner });
     await this.#addFiles(file, createdBy);
   }
 
@@ -190,7 +188,7 @@ export class StageRun implements AsyncDisposable {
       view: this.view,
       config: this.config,
     });
-    await this.#addFiles(file, `${instruction.keyword} ${instruction.rest}`);
+    await this.#addFiles(file, instruction.text);
   }
 
   /** Ends the layer of a step that needed no machine, and tells the machine if there is one. */

@@ -1,5 +1,9 @@
-/** Words of a Dockerfile: quotes, escapes and variables, by the rules of Docker's builder. */
+/**
+ * Words of a Dockerfile: quotes, escapes and variables, by the rules of BuildKit's lexer
+ * (docs.docker.com/reference/dockerfile/#environment-replacement).
+ */
 import { BangerError } from "#base/error.ts";
+import { replacePattern, trimPattern } from "./shell-pattern.ts";
 
 export type Lookup = (name: string) => string | undefined;
 
@@ -7,38 +11,28 @@ export interface WordOptions {
   lookup: Lookup;
   /** The escape character that the file has chosen. */
   escapeChar: string;
+  /** What stays as it is written: variables without a value, or quotes and escapes as well. */
+  keeps?: "unset" | "all";
+  /** Quotes are ordinary characters, as in a here-document. */
+  ignoresQuotes?: boolean;
 }
 
 const EXPANDED_MAX_CHARS = 1 << 20;
+/** Of `${A:-${B:-…}}`. */
+const DEPTH_MAX = 100;
+const LETTER = /^[\p{L}\p{Nd}_]$/u;
+const DIGIT = /^\p{Nd}$/u;
+/** Parameters of a shell that no Dockerfile sets. */
+const SPECIAL = /^[@*#?\-$!]$/;
 
 /** One word without its quotes, variables replaced. `invalid_argument`. */
 export function expandWord(word: string, options: WordOptions): string {
-  let text = "";
-  let quote = "";
-  for (let at = 0; at < word.length; ) {
-    const char = word.charAt(at);
-    if (quote === "'" ? char === "'" : char === quote || (quote === "" && /["']/.test(char))) {
-      quote = quote === "" ? char : "";
-      at++;
-    } else if (char === options.escapeChar && quote !== "'" && at + 1 < word.length) {
-      const next = word.charAt(at + 1);
-      const isKept = quote === '"' && !['"', "$", options.escapeChar].includes(next);
-      text += isKept ? char + next : next;
-      at += 2;
-    } else if (char === "$" && quote !== "'") {
-      const variable = readVariable(word, at, options);
-      text += variable.value;
-      at = variable.end;
-    } else {
-      text += char;
-      at++;
-    }
-    if (text.length > EXPANDED_MAX_CHARS) {
-      throw new BangerError("limit_exceeded", "A word is too long with its variables");
-    }
-  }
-  if (quote !== "") throw new BangerError("invalid_argument", `The quote ${quote} has no end`);
-  return text;
+  return new Lexer(word, options).whole().text;
+}
+
+/** Words that are there once the variables are replaced: a value outside of quotes may be several. */
+export function expandWords(text: string, options: WordOptions): string[] {
+  return new Lexer(text, options).whole().words;
 }
 
 /** Words as they stand, split at spaces outside of quotes. */
@@ -49,8 +43,8 @@ export function splitWords(text: string, escapeChar: string): string[] {
   let isOpen = false;
   for (let at = 0; at < text.length; at++) {
     const char = text.charAt(at);
-    if (char === escapeChar && quote !== "'" && at + 1 < text.length) {
-      word += char + text.charAt(++at);
+    if (char === escapeChar && quote !== "'") {
+      if (at + 1 < text.length) word += char + text.charAt(++at);
       isOpen = true;
     } else if (quote === "" && /\s/.test(char)) {
       if (isOpen) words.push(word);
@@ -67,41 +61,239 @@ export function splitWords(text: string, escapeChar: string): string[] {
   return words;
 }
 
-/** The variable at `word[at]`, which is "$"; a "$" that begins none stands for itself. */
-function readVariable(word: string, at: number, options: WordOptions) {
-  const plain = /^\$([A-Za-z_]\w*|\d)/.exec(word.slice(at, at + 256));
-  if (plain?.[1]) return { value: options.lookup(plain[1]) ?? "", end: at + plain[0].length };
-  if (word.charAt(at + 1) !== "{") return { value: "$", end: at + 1 };
-  const end = closingBrace(word, at + 2, options.escapeChar);
-  const inside = word.slice(at + 2, end);
-  const [, name = "", rest = ""] = /^([A-Za-z_]\w*|\d+)?([\s\S]*)$/.exec(inside) ?? [];
-  if (name === "") throw new BangerError("invalid_argument", `"\${${inside}}" names no variable`);
-  return { value: substituted({ name, rest }, options), end: end + 1 };
+/** Words apart by white space alone, as COPY, FROM and VOLUME have them. */
+export function plainWords(text: string): string[] {
+  return text.split(/[\t\v\f\r ]+/).filter((word) => word !== "");
 }
 
-function substituted({ name, rest }: { name: string; rest: string }, options: WordOptions): string {
-  const value = options.lookup(name);
-  if (rest === "") return value ?? "";
-  const [, colon = "", operator = "", text = ""] = /^(:?)([-+?])([\s\S]*)$/.exec(rest) ?? [];
-  const isSet = value !== undefined && (colon === "" || value !== "");
-  if (operator === "-") return isSet ? value : expandWord(text, options);
-  if (operator === "+") return isSet ? expandWord(text, options) : "";
-  if (operator === "?" && isSet) return value;
-  if (operator === "?") {
-    throw new BangerError(
-      "invalid_argument",
-      `${name}: ${expandWord(text, options) || "is not set"}`,
-    );
-  }
-  throw new BangerError("unsupported", `"\${${name}${rest}}" is a substitution that is not known`);
+interface Expanded {
+  text: string;
+  words: string[];
 }
 
-function closingBrace(word: string, start: number, escapeChar: string): number {
-  for (let at = start, depth = 1; at < word.length; at++) {
-    const char = word.charAt(at);
-    if (char === escapeChar) at++;
-    else if (char === "{") depth++;
-    else if (char === "}" && --depth === 0) return at;
+/** Collects the text, and the words that it falls apart into. */
+class Collector {
+  text = "";
+  readonly words: string[] = [];
+  #word = "";
+
+  /** `splits`: white space ends a word. */
+  add(text: string, splits: boolean): void {
+    this.text += text;
+    if (this.text.length > EXPANDED_MAX_CHARS) {
+      throw new BangerError("limit_exceeded", "A word is too long with its variables");
+    }
+    if (!splits) {
+      this.#word += text;
+      return;
+    }
+    for (const char of text) {
+      if (/\s/.test(char)) this.#end();
+      else this.#word += char;
+    }
   }
-  throw new BangerError("invalid_argument", `"\${" has no end`);
+
+  expanded(): Expanded {
+    this.#end();
+    return { text: this.text, words: this.words };
+  }
+
+  #end(): void {
+    if (this.#word !== "") this.words.push(this.#word);
+    this.#word = "";
+  }
+}
+
+class Lexer {
+  readonly #chars: readonly string[];
+  readonly #options: WordOptions;
+  #at = 0;
+  #depth = 0;
+
+  constructor(text: string, options: WordOptions) {
+    this.#chars = Array.from(text);
+    this.#options = options;
+  }
+
+  whole(): Expanded {
+    return this.#until(undefined, this.#keepsAll);
+  }
+
+  /** Up to `stop`, which is taken, or to the end of the text. */
+  #until(stop: string | undefined, keepsEscapes: boolean): Expanded {
+    const { escapeChar, ignoresQuotes = false } = this.#options;
+    const result = new Collector();
+    for (let char = this.#peek(); char !== undefined; char = this.#peek()) {
+      if (char === stop) {
+        this.#at++;
+        return result.expanded();
+      }
+      if (char === "$") result.add(this.#dollar(keepsEscapes), true);
+      else if (char === "<") result.add(this.#heredocMark(), false);
+      else if (char === "'" && !ignoresQuotes) result.add(this.#singleQuoted(), false);
+      else if (char === '"' && !ignoresQuotes) result.add(this.#doubleQuoted(keepsEscapes), false);
+      else if (char === escapeChar) {
+        this.#at++;
+        // An escape at the end of the word escapes nothing.
+        const next = this.#next() ?? "";
+        result.add(keepsEscapes ? char + next : next, false);
+      } else {
+        this.#at++;
+        result.add(char, true);
+      }
+    }
+    if (stop === undefined) return result.expanded();
+    throw new BangerError("invalid_argument", `"\${" has no end, for want of a "${stop}"`);
+  }
+
+  #singleQuoted(): string {
+    const end = this.#chars.indexOf("'", this.#at + 1);
+    if (end < 0) throw openQuote("'");
+    const text = this.#chars.slice(this.#at + 1, end).join("");
+    this.#at = end + 1;
+    return this.#keepsAll ? `'${text}'` : text;
+  }
+
+  #doubleQuoted(keepsEscapes: boolean): string {
+    const { escapeChar } = this.#options;
+    const mark = this.#keepsAll ? '"' : "";
+    this.#at++;
+    let text = mark;
+    for (let char = this.#peek(); char !== undefined; char = this.#peek()) {
+      if (char === "$") {
+        text += this.#dollar(keepsEscapes);
+        continue;
+      }
+      this.#at++;
+      if (char === '"') return text + mark;
+      const next = this.#peek();
+      if (char !== escapeChar || next === undefined) text += char === escapeChar ? "" : char;
+      else if (next === '"' || next === "$" || next === escapeChar) {
+        this.#at++;
+        text += keepsEscapes ? char + next : next;
+      } else text += char;
+    }
+    throw openQuote('"');
+  }
+
+  /** "<<" and the white space behind it are one word with what follows. */
+  #heredocMark(): string {
+    this.#at++;
+    if (this.#peek() !== "<") return "<";
+    this.#at++;
+    let text = "<<";
+    for (let char = this.#peek(); char && /[\t\r ]/.test(char); char = this.#peek()) {
+      this.#at++;
+      text += char;
+    }
+    return text;
+  }
+
+  /** A variable; a "$" that begins none stands for itself. */
+  #dollar(keepsEscapes: boolean): string {
+    this.#at++;
+    if (this.#peek() === "{") {
+      this.#at++;
+      if (++this.#depth > DEPTH_MAX) {
+        throw new BangerError("limit_exceeded", "A word has too many substitutions in each other");
+      }
+      const value = this.#braced(keepsEscapes);
+      this.#depth--;
+      return value;
+    }
+    const name = this.#name();
+    if (name === "") return "$";
+    const value = this.#options.lookup(name);
+    return value ?? (this.#keepsUnset ? `$${name}` : "");
+  }
+
+  #braced(keepsEscapes: boolean): string {
+    const first = this.#peek();
+    if (first === undefined) throw new BangerError("invalid_argument", `"\${" has no end`);
+    if ("{}:".includes(first)) {
+      throw new BangerError("invalid_argument", `"\${${first}" names no variable`);
+    }
+    const name = this.#name();
+    const value = this.#options.lookup(name);
+    const operator = this.#next() ?? "";
+    if (operator === "}") return value ?? (this.#keepsUnset ? `\${${name}}` : "");
+    if (operator === "/") return this.#replaced(name, value);
+    const colon = operator === ":" ? ":" : "";
+    const kind = colon ? (this.#next() ?? "") : operator;
+    const known = colon ? "-+?" : "-+?#%";
+    if (kind === "" || !known.includes(kind)) {
+      throw new BangerError(
+        "invalid_argument",
+        `"\${${name}${colon}${kind}" is a substitution that is not known`,
+      );
+    }
+    const word = this.#until("}", "#%".includes(kind) || keepsEscapes).text;
+    if (this.#keepsUnset && value === undefined) return `\${${name}${colon}${kind}${word}}`;
+    return substituted({ name, value, word, isSet: isSet(value, colon) }, kind);
+  }
+
+  #replaced(name: string, value: string | undefined): string {
+    const isAll = this.#peek() === "/";
+    if (isAll) this.#at++;
+    const pattern = this.#until("/", true).text;
+    const replacement = this.#until("}", true).text;
+    if (this.#keepsUnset && value === undefined) return `\${${name}/${pattern}/${replacement}}`;
+    return replacePattern(value ?? "", { pattern, replacement, isAll });
+  }
+
+  get #keepsAll(): boolean {
+    return this.#options.keeps === "all";
+  }
+
+  get #keepsUnset(): boolean {
+    return this.#options.keeps !== undefined;
+  }
+
+  #name(): string {
+    const first = this.#peek() ?? "";
+    if (SPECIAL.test(first)) {
+      this.#at++;
+      return first;
+    }
+    const kind = DIGIT.test(first) ? DIGIT : LETTER;
+    let name = "";
+    for (let char = this.#peek(); char && kind.test(char); char = this.#peek()) {
+      this.#at++;
+      name += char;
+    }
+    return name;
+  }
+
+  #peek(): string | undefined {
+    return this.#chars[this.#at];
+  }
+
+  #next(): string | undefined {
+    return this.#chars[this.#at++];
+  }
+}
+
+function isSet(value: string | undefined, colon: string): boolean {
+  return value !== undefined && (colon === "" || value !== "");
+}
+
+function substituted(
+  variable: { name: string; value: string | undefined; word: string; isSet: boolean },
+  kind: string,
+): string {
+  const { name, value = "", word } = variable;
+  if (kind === "-") return variable.isSet ? value : word;
+  if (kind === "+") return variable.isSet ? word : "";
+  if (kind === "#" || kind === "%") {
+    const isLongest = word.startsWith(kind);
+    const pattern = isLongest ? word.slice(1) : word;
+    return trimPattern(value, { pattern, isLongest, end: kind === "#" ? "start" : "end" });
+  }
+  if (variable.isSet) return value;
+  const problem = variable.value === undefined ? "is not set" : "is empty";
+  throw new BangerError("invalid_argument", `${name}: ${word || problem}`);
+}
+
+function openQuote(quote: string): BangerError {
+  return new BangerError("invalid_argument", `The quote ${quote} has no end`);
 }

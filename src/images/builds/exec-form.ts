@@ -1,0 +1,21 @@
+/** The exec form of CMD, RUN and their like: a JSON array of strings. */
+import { BangerError } from "#base/error.ts";
+
+/** Its strings; undefined for anything else. `invalid_argument` for an array of other things. */
+export function execForm(rest: string): string[] | undefined {
+  if (!rest.trimStart().startsWith("[")) return undefined;
+  let value: unknown;
+  try {
+    value = JSON.parse(rest);
+  } catch {
+    // A shell has commands that begin with "[" too.
+    return undefined;
+  }
+  if (!Array.isArray(value)) return undefined;
+  if (value.every((each) => typeof each === "string")) return value;
+  const other = value.find((each) => typeof each !== "string");
+  throw new BangerError(
+    "invalid_argument",
+    `${JSON.stringify(other)} in the JSON form is no string: all its parts are strings in double quotes`,
+  );
+}

@@ -1,0 +1,41 @@
+/** EXPOSE: "80", "53/udp", "8000-8010", and what `-p` of docker takes, of which the last part counts. */
+import { isIP } from "node:net";
+import { BangerError } from "#base/error.ts";
+
+const PORT_MAX = 65_535;
+
+/** Each as "80/tcp". `invalid_argument`. */
+export function portsOf(word: string): string[] {
+  const parts = word.split(":");
+  const [own = "", host] = [parts.pop(), parts.pop()];
+  const address = parts.join(":").replace(/^\[(.*)\]$/, "$1");
+  const [, range = "", protocol = "tcp"] = /^([^/]*)(?:\/(.*))?$/.exec(own) ?? [];
+  const kind = (protocol || "tcp").toLowerCase();
+  const ports = rangeOf(range);
+  const isOther = host !== undefined && host !== "" && !fits(rangeOf(host), ports);
+  const isKnown = ["tcp", "udp", "sctp"].includes(kind) && (address === "" || isIP(address) > 0);
+  if (!ports || !isKnown || isOther) {
+    throw new BangerError("invalid_argument", `"${word}" is no port`, {
+      hint: "Write it as 80, 53/udp or 8000-8010",
+    });
+  }
+  const { from, to } = ports;
+  return Array.from({ length: to - from + 1 }, (_, index) => `${from + index}/${kind}`);
+}
+
+interface Range {
+  from: number;
+  to: number;
+}
+
+function rangeOf(text: string): Range | undefined {
+  const [, first = "", last = first] = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(text) ?? [];
+  const range = { from: Number(first), to: Number(last) };
+  return first !== "" && range.from <= range.to && range.to <= PORT_MAX ? range : undefined;
+}
+
+/** A range of the host goes with one port, or with as many. */
+function fits(host: Range | undefined, own: Range | undefined): boolean {
+  if (!host || !own) return false;
+  return own.from === own.to || host.to - host.from === own.to - own.from;
+}

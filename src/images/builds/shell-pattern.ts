@@ -1,0 +1,115 @@
+/** Patterns of `${NAME#…}`, `${NAME%…}` and `${NAME/…/…}`: "*", "?" and characters, in bounded time. */
+import { BangerError } from "#base/error.ts";
+
+/** Steps of one substitution. */
+const WORK_MAX = 5_000_000;
+
+type Token = { kind: "star" } | { kind: "any" } | { kind: "char"; char: string };
+
+/** The value without what the pattern matches at one of its ends. */
+export function trimPattern(
+  value: string,
+  options: { pattern: string; isLongest: boolean; end: "start" | "end" },
+): string {
+  const chars = Array.from(value);
+  const tokens = tokensOf(options.pattern);
+  const { isLongest } = options;
+  if (options.end === "start") {
+    const length = new Matcher(tokens, chars).at(0, isLongest);
+    return length === undefined ? value : chars.slice(length).join("");
+  }
+  const length = new Matcher(tokens.reverse(), chars.toReversed()).at(0, isLongest);
+  return length === undefined ? value : chars.slice(0, chars.length - length).join("");
+}
+
+/** The value with the first match, or each, replaced. */
+export function replacePattern(
+  value: string,
+  options: { pattern: string; replacement: string; isAll: boolean },
+): string {
+  const chars = Array.from(value);
+  const matcher = new Matcher(tokensOf(options.pattern), chars);
+  let text = "";
+  let lastEnd = -1;
+  for (let at = 0; at <= chars.length; ) {
+    const length = matcher.at(at, true);
+    // Nothing, right behind a match, is none.
+    if (length !== undefined && (length > 0 || at !== lastEnd)) {
+      text += options.replacement;
+      at += length;
+      lastEnd = at;
+      if (!options.isAll) return text + chars.slice(at).join("");
+      if (length > 0) continue;
+    }
+    text += chars[at] ?? "";
+    at++;
+  }
+  return text;
+}
+
+function tokensOf(pattern: string): Token[] {
+  const chars = Array.from(pattern);
+  const tokens: Token[] = [];
+  for (let at = 0; at < chars.length; at++) {
+    const char = chars[at] ?? "";
+    if (char === "*") tokens.push({ kind: "star" });
+    else if (char === "?") tokens.push({ kind: "any" });
+    else if (char !== "\\") tokens.push({ kind: "char", char });
+    else {
+      const next = chars[++at] ?? "";
+      if (!["*", "?", "\\", "}", "/"].includes(next)) {
+        throw new BangerError("invalid_argument", `"${pattern}" has an escape "\\${next}"`);
+      }
+      tokens.push({ kind: "char", char: next });
+    }
+  }
+  return tokens;
+}
+
+class Matcher {
+  readonly #tokens: readonly Token[];
+  readonly #chars: readonly string[];
+  #work = 0;
+
+  constructor(tokens: readonly Token[], chars: readonly string[]) {
+    this.#tokens = tokens;
+    this.#chars = chars;
+  }
+
+  /** How many characters from `start` on the whole pattern matches. */
+  at(start: number, isLongest: boolean): number | undefined {
+    let found: number | undefined;
+    let states = this.#reached([0]);
+    for (let at = start; states.length > 0; at++) {
+      if (states.at(-1) === this.#tokens.length) {
+        found = at - start;
+        if (!isLongest) return found;
+      }
+      const char = this.#chars[at];
+      if (char === undefined) break;
+      states = this.#reached(states.flatMap((state) => this.#step(state, char)));
+    }
+    return found;
+  }
+
+  /** In order, each once, with those that a star lets through without a character. */
+  #reached(states: readonly number[]): number[] {
+    const reached: number[] = [];
+    for (const first of states) {
+      for (let state = first; (reached.at(-1) ?? -1) < state; state++) {
+        reached.push(state);
+        if (this.#tokens[state]?.kind !== "star") break;
+      }
+    }
+    this.#work += reached.length + 1;
+    if (this.#work <= WORK_MAX) return reached;
+    throw new BangerError("limit_exceeded", "A pattern of a substitution takes too much work");
+  }
+
+  #step(state: number, char: string): number[] {
+    const token = this.#tokens[state];
+    if (token?.kind === "char") return token.char === char ? [state + 1] : [];
+    if (token === undefined || char === "\n") return [];
+    return [token.kind === "star" ? state : state + 1];
+  }
+}
