@@ -19,6 +19,7 @@ const CLIENT = [
   "base",
   "config/paths.ts",
   "config/environment.ts",
+  "config/holder.ts",
   "config/resolve.ts",
 ];
 const STATE = ["base", "config", "store"];

@@ -172,12 +172,18 @@ test("no daemon is unavailable", async () => {
 test("where nobody answers, openExec() has a daemon started, once", async () => {
   const socket = join(daemon.folder, "late.sock");
   const connection = openExec(socket, sh("exit 3"), {
-    revive: async () => symlinkSync(daemon.socket, socket),
+    revive: async () => {
+      symlinkSync(daemon.socket, socket);
+      return socket;
+    },
   });
   expect(await connection.exited).toEqual({ code: 3 });
   expect(daemon.opened).toHaveLength(1);
   let calls = 0;
-  const revive = async () => calls++;
+  const revive = async () => {
+    calls++;
+    return join(daemon.folder, "missing.sock");
+  };
   const failing = openExec(join(daemon.folder, "missing.sock"), sh("true"), { revive });
   expect(await failing.exited.catch((thrown) => thrown)).toMatchObject({
     code: "unavailable",

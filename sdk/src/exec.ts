@@ -32,8 +32,8 @@ export interface ExecOptions {
   onProgress?: OnProgress;
   /** What the daemon is, once the command runs; an older one does not tell. */
   onDaemon?: ((daemon: DaemonVersion) => void) | undefined;
-  /** Called when nobody answers at the socket. Nothing was asked for yet: once it resolves, that is tried anew. */
-  revive?: (() => Promise<unknown>) | undefined;
+  /** Called when nobody answers at the socket. Nothing was asked for yet: it is tried anew, at the socket that this gives. */
+  revive?: (() => Promise<string>) | undefined;
   /** Ends the connection; the daemon ends the command and, after `run`, removes the machine. */
   signal?: AbortSignal | undefined;
 }
@@ -141,9 +141,9 @@ export function openExec(
     revive = undefined;
     try {
       if (!wake) throw notRunning(socket);
-      await wake();
+      const next = await wake();
       if (isOver) return;
-      web = dial(socket);
+      web = dial(next);
       listen();
     } catch (error) {
       fail(error);

@@ -4,6 +4,7 @@ import { errorCodes } from "#base/error.ts";
 import { settled, writeOut } from "#base/stdio.ts";
 import { currentPaths } from "#config/resolve.ts";
 import type { Context } from "./context.ts";
+import { pathsOfDaemon } from "./daemon/locate.ts";
 import { loaderOf } from "./handlers.ts";
 import { exitStatusOf, type Interrupt, watchInterrupts } from "./interrupt.ts";
 import { makeOutput, type Output } from "./print/output.ts";
@@ -82,7 +83,7 @@ function prepare(command: Command, write: (text: string) => void): void {
 }
 
 function makeContext(output: Output, interrupt: Interrupt): Context {
-  const paths = currentPaths();
+  const paths = pathsOfDaemon(currentPaths());
   return {
     paths,
     output,

@@ -11,7 +11,7 @@ export interface Roots {
   runtime: string;
 }
 
-/** XDG folders, each with "banger" appended. Without XDG_RUNTIME_DIR sockets live below the state folder. */
+/** XDG directories, each with "banger" appended. Without XDG_RUNTIME_DIR sockets live below the state directory. */
 export function resolveRoots(env: Record<string, string | undefined>, home: string): Roots {
   const state = join(env["XDG_STATE_HOME"] || join(home, ".local/state"), "banger");
   return {
@@ -62,7 +62,8 @@ export function makePaths(roots: Roots) {
         workSeed: join(folder, "work-seed.ext4"),
       };
     },
-    vm: (id: string) => {
+    /** `runtime`: where a process with another XDG_RUNTIME_DIR has put its sockets. */
+    vm: (id: string, runtime = join(roots.runtime, "vm", id)) => {
       const folder = join(vms, id);
       return {
         folder,
@@ -72,9 +73,9 @@ export function makePaths(roots: Roots) {
         vmmLog: join(folder, "vmm.log"),
         hostKey: join(folder, "ssh_host_ed25519_key"),
         sessions: join(folder, "sessions"),
-        runtime: join(roots.runtime, "vm", id),
+        runtime,
         /** Of the process that runs it in the foreground. */
-        socket: join(roots.runtime, "vm", id, "api.sock"),
+        socket: join(runtime, "api.sock"),
       };
     },
   };

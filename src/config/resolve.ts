@@ -1,7 +1,8 @@
 /** Reads the configuration once: default, then config.toml, then BANGER_… of the environment. */
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { accessSync, constants, existsSync, readFileSync, statSync } from "node:fs";
 import { homedir } from "node:os";
-import { BangerError, messageOf } from "#base/error.ts";
+import { dirname } from "node:path";
+import { BangerError, errnoOf, messageOf } from "#base/error.ts";
 import { didYouMean } from "#base/similar.ts";
 import { KiB } from "#base/size.ts";
 import { makePaths, type Paths, resolveRoots } from "./paths.ts";
@@ -18,7 +19,21 @@ export interface Config {
 
 /** The folders of this user, from HOME and the XDG variables. */
 export function currentPaths(): Paths {
-  return makePaths(resolveRoots(process.env, process.env["HOME"] || homedir()));
+  const { XDG_RUNTIME_DIR: runtime, ...others } = process.env;
+  const env = runtime && mayBe(runtime) ? process.env : others;
+  return makePaths(resolveRoots(env, process.env["HOME"] || homedir()));
+}
+
+/** Whether a folder is there or can be made: logind removes /run/user/1000 when its user has left. */
+function mayBe(folder: string): boolean {
+  for (let path = folder; ; path = dirname(path)) {
+    try {
+      accessSync(path, constants.W_OK);
+      return true;
+    } catch (error) {
+      if (errnoOf(error) !== "ENOENT" || path === dirname(path)) return false;
+    }
+  }
 }
 
 /** Docker's own configuration, where registry credentials are kept. */

@@ -8,6 +8,7 @@ import { type Config, dockerConfigPath } from "#config/resolve.ts";
 import { ensureSshKey } from "#config/ssh-key.ts";
 import { readFirstBoot } from "#guest/embedded.ts";
 import { ImageService } from "#images/service.ts";
+import { parseConfiguredCatalogs } from "#kernels/catalogs/configured.ts";
 import { readKernelImage } from "#kernels/image.ts";
 import { KernelService } from "#kernels/service.ts";
 import { DnsServer } from "#net/dns/server.ts";
@@ -50,6 +51,17 @@ export interface ComposeOptions {
   shutdown: () => void;
   /** This process, when it is not the daemon. */
   owner?: Owner;
+}
+
+/** Throws what `compose` would throw for the sake of the configuration; touches nothing. */
+export function assertUsable({ values }: Config): void {
+  parseConfiguredCatalogs(values["kernel.catalogs"]);
+  parseMirrors(values["registry.mirrors"]);
+  void new Network({
+    bridge: values["network.bridge"],
+    subnet: values["network.subnet"],
+    subnet6: values["network.subnet6"],
+  });
 }
 
 export function compose(config: Config, { shutdown, owner }: ComposeOptions): Services {

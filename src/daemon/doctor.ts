@@ -1,10 +1,11 @@
 /** `banger doctor`: every domain's checks, and those of this computer. Works with the daemon down. */
-import { existsSync, mkdirSync, readFileSync, statfsSync } from "node:fs";
+import { mkdirSync, statfsSync } from "node:fs";
 import type { Monitor } from "#api/vm.ts";
 import type { Check } from "#base/check.ts";
 import { messageOf, toBangerError } from "#base/error.ts";
 import { which } from "#base/run.ts";
 import { formatSize, GiB } from "#base/size.ts";
+import { liveHolder } from "#config/holder.ts";
 import { resolveConfig } from "#config/resolve.ts";
 import { checks as bootstrapChecks } from "#images/bootstrap.ts";
 import { checks as kernelChecks } from "#kernels/checks.ts";
@@ -55,8 +56,8 @@ export async function runDoctor(): Promise<Check[]> {
 
 /** Of the daemon that runs, or of this process: where one that it starts will be. */
 function processOf(lock: string): string {
-  const pid = existsSync(lock) ? readFileSync(lock, "utf8").trim() : "";
-  return /^\d+$/.test(pid) && existsSync(`/proc/${pid}`) ? `/proc/${pid}` : "/proc/self";
+  const pid = liveHolder(lock)?.pid;
+  return pid === undefined ? "/proc/self" : `/proc/${pid}`;
 }
 
 /** What a machine made without --vmm is run by. */

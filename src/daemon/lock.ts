@@ -1,8 +1,9 @@
 /** Locks of a state folder: flocks that the kernel drops with the process, however it ends. */
 import { dlopen, FFIType } from "bun:ffi";
-import { closeSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
+import { closeSync, ftruncateSync, mkdirSync, openSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { BangerError, throwIfAborted } from "#base/error.ts";
+import { holderText, lastHolder } from "#config/holder.ts";
 
 const LOCK_SH = 1;
 const LOCK_EX = 2;
@@ -10,11 +11,16 @@ const LOCK_NB = 4;
 /** Sweeping takes milliseconds. */
 const RETRY_MS = 10;
 
+export interface DaemonLock {
+  /** Says in the lock's file where the daemon listens. */
+  publish(socket: string): void;
+}
+
 /** One daemon for one state folder. Throws `conflict` with the other's pid when there is one. The lock is held until the process ends. */
-export function takeDaemonLock(path: string): void {
+export function takeDaemonLock(path: string): DaemonLock {
   const fd = openLock(path);
   if (!tryFlock(fd, LOCK_EX)) {
-    const pid = readFileSync(path, "utf8").trim().slice(0, 20);
+    const pid = lastHolder(path)?.pid ?? "unknown";
     closeSync(fd);
     throw new BangerError(
       "conflict",
@@ -24,8 +30,12 @@ export function takeDaemonLock(path: string): void {
       },
     );
   }
-  ftruncateSync(fd, 0);
-  writeSync(fd, `${process.pid}\n`);
+  const publish = (socket?: string): void => {
+    ftruncateSync(fd, 0);
+    writeSync(fd, holderText({ pid: process.pid, socket }));
+  };
+  publish();
+  return { publish };
 }
 
 /** Until disposed of, nobody takes what is half-made for left behind. Waits while somebody sweeps. */

@@ -6,30 +6,40 @@ import { version } from "#base/version.ts";
 import { resolveConfig } from "#config/resolve.ts";
 import { sweepStaging } from "#kernels/bundle.ts";
 import { syncClocks, watchClock } from "#vm/clock.ts";
-import { compose, type Services } from "./compose.ts";
+import { assertUsable, compose, type Services } from "./compose.ts";
 import { makeRouter } from "./handlers/router.ts";
 import { takeDaemonLock, tryStopWork } from "./lock.ts";
 import { startLog } from "./log.ts";
 import { makeNotifier } from "./notify.ts";
 import { endOrphans } from "./orphans.ts";
 import { serve } from "./server.ts";
+import { type KeptSocket, keepSocket } from "./socket.ts";
 
 /** Machines that take longer to take over are awaited by the calls that are about them. */
 const RECOVERY_WAIT_MS = 500;
 
 const log = getLogger(["banger", "daemon"]);
 
+/** Throws what would keep the daemon from starting with the configuration as it is now. */
+export async function checkDaemon(): Promise<void> {
+  assertUsable(await resolveConfig());
+}
+
 /** Runs until SIGTERM, SIGINT or a `shutdown` call. Throws when it cannot start. */
 export async function runDaemon(): Promise<void> {
   const config = await resolveConfig();
-  takeDaemonLock(config.paths.daemonLock);
+  const { paths } = config;
+  let kept: KeptSocket | undefined;
+  // A client that finds the lock taken and nobody at the socket sends it.
+  process.on("SIGHUP", () => kept?.restore());
+  const lock = takeDaemonLock(paths.daemonLock);
+  lock.publish(paths.socket);
   await startLog(config.values["log.level"]);
   const notifier = makeNotifier();
   const ending = Promise.withResolvers<string>();
   const services = compose(config, { shutdown: () => ending.resolve("asked to") });
   process.on("SIGTERM", () => ending.resolve("SIGTERM"));
   process.on("SIGINT", () => ending.resolve("SIGINT"));
-  process.on("SIGHUP", () => {});
   process.on("unhandledRejection", (error) => {
     log.error("unhandled rejection: {error}", {
       error: String(error),
@@ -51,25 +61,21 @@ export async function runDaemon(): Promise<void> {
   // What builds were in the middle of stood on images that only they knew of.
   void repair.then(() => services.images.sweep());
   await Promise.race([repair, Bun.sleep(RECOVERY_WAIT_MS)]);
-  const server = await serve({
-    socket: config.paths.socket,
-    router: makeRouter(services),
-    services,
-    calls: services.calls,
-  });
+  const answering = { router: makeRouter(services), services, calls: services.calls };
+  kept = await keepSocket({ paths, lock, serve: (socket) => serve({ socket, ...answering }) });
   log.info("banger {version} listens on {socket}", {
     version: version.version,
-    socket: config.paths.socket,
+    socket: paths.socket,
   });
-  notifier.ready(`Answers on ${config.paths.socket}`);
+  notifier.ready(`Answers on ${paths.socket}`);
   using _clock = watchClock(() => void syncClocks(services.vms));
   const why = await ending.promise;
   notifier.stopping("Machines run on");
   log.info("ending: {why}", { why });
-  await server.stop();
+  await kept.stop();
   // Calls that were under way are over with their connections; the programs that they ran need not be.
-  using alone = tryStopWork(config.paths.workLock);
-  if (alone) await endOrphans(config.paths.roots);
+  using alone = tryStopWork(paths.workLock);
+  if (alone) await endOrphans(paths.roots);
   services.sessions.release();
   services.vms.release();
   await settled();

@@ -105,7 +105,9 @@ export class VmService {
   /** Where the process answers that runs the machine in the foreground; undefined for one of our own. */
   socketElsewhere(ref: string): string | undefined {
     const vm = getVm(this.#deps.db, ref);
-    return isElsewhere(vm, this.#deps.owner) ? this.#deps.config.paths.vm(vm.id).socket : undefined;
+    return isElsewhere(vm, this.#deps.owner)
+      ? this.#deps.config.paths.vm(vm.id, vm.runtime?.handle?.runtimeDir).socket
+      : undefined;
   }
 
   /** Undefined when there is no machine of that name. */

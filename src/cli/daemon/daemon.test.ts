@@ -66,6 +66,85 @@ test("the socket of a daemon that was killed is no hindrance", async () => {
   expect(await pidOf()).not.toBe(next);
 });
 
+test("one daemon for a state folder, whatever XDG_RUNTIME_DIR is", async () => {
+  await banger("daemon", "start");
+  const pid = await pidOf();
+  const { XDG_RUNTIME_DIR: _, ...without } = env;
+  const nothing = { XDG_RUNTIME_DIR: "" };
+  for (const other of [
+    { ...without, ...nothing },
+    { ...env, XDG_RUNTIME_DIR: join(folder, "b") },
+  ]) {
+    const status = await runCli(["daemon", "status", "--json"], { env: other });
+    expect(JSON.parse(status.stdout).pid).toBe(pid);
+    expect(await runCli(["vm", "list", "-q"], { env: other })).toMatchObject({ exitCode: 0 });
+    // A WebSocket finds it as well.
+    const exec = await runCli(["vm", "exec", "nobody", "true"], { env: other });
+    expect(exec.stderr).toContain('"nobody"');
+  }
+  const stopped = await runCli(["daemon", "stop"], { env: { ...without, ...nothing } });
+  expect(stopped.stdout).toBe("The daemon has ended\n");
+  expect((await banger("daemon", "stop")).stdout).toBe("No daemon runs\n");
+});
+
+test("a daemon whose socket is lost makes it anew", async () => {
+  await banger("daemon", "start");
+  const pid = await pidOf();
+  rmSync(join(folder, "run"), { recursive: true });
+  expect((await banger("vm", "list", "-q")).exitCode).toBe(0);
+  expect(await pidOf()).toBe(pid);
+  expect(existsSync(join(folder, "run/banger/daemon.sock"))).toBe(true);
+  // What takes the folder's place lets nobody make one.
+  rmSync(join(folder, "run"), { recursive: true });
+  writeFileSync(join(folder, "run"), "");
+  const { stderr } = await banger("vm", "exec", "nobody", "true");
+  expect(stderr).toContain('"nobody"');
+  expect(await pidOf()).toBe(pid);
+  expect(existsSync(join(folder, "state/banger/run/daemon.sock"))).toBe(true);
+  rmSync(join(folder, "state/banger/run"), { recursive: true });
+  expect((await banger("daemon", "stop")).stdout).toBe("The daemon has ended\n");
+  expect((await banger("daemon", "stop")).stdout).toBe("No daemon runs\n");
+});
+
+test("a configuration that no daemon starts with ends none", async () => {
+  await banger("daemon", "start");
+  const pid = await pidOf();
+  mkdirSync(join(folder, "config/banger"), { recursive: true });
+  const bad = [
+    'vmm = "nonsense"',
+    "vmm = ",
+    '[network]\nsubnet = "10.0.0.0/33"',
+    '[registry]\nmirrors = ["a b"]',
+    '[kernel]\ncatalogs = ["x"]',
+  ];
+  for (const text of bad) {
+    writeFileSync(join(folder, "config/banger/config.toml"), `${text}\n`);
+    const { exitCode, stderr } = await banger("daemon", "restart");
+    expect([text, exitCode]).toEqual([text, 2]);
+    expect(stderr).toStartWith("error: Cannot restart the daemon: Cannot ");
+  }
+  expect(await pidOf()).toBe(pid);
+});
+
+test("a daemon that does not answer is named while it is waited for", async () => {
+  await banger("daemon", "start");
+  const pid = await pidOf();
+  process.kill(pid, "SIGSTOP");
+  const child = Bun.spawn(cliCommand(["vm", "list"]), {
+    env: cliEnvironment(env),
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  let text = "";
+  for await (const chunk of child.stderr) {
+    text += new TextDecoder().decode(chunk);
+    if (text.includes("...")) process.kill(pid, "SIGCONT");
+  }
+  expect(text).toBe(`Waiting for the daemon, pid ${pid} ...\n`);
+  expect(await child.exited).toBe(0);
+});
+
 test("a daemon that cannot start is shown with its last words", async () => {
   mkdirSync(join(folder, "config/banger"), { recursive: true });
   writeFileSync(join(folder, "config/banger/config.toml"), 'vmm = "nonsense"\n');

@@ -5,6 +5,7 @@ import type { DaemonStatus } from "#api/system.ts";
 import { BangerError, errorCodes } from "#base/error.ts";
 import { daemonEnvironment } from "#config/environment.ts";
 import type { Paths } from "#config/paths.ts";
+import { locate, wake } from "./locate.ts";
 import { formatLogLine, lastLines, sizeOf } from "./log-lines.ts";
 import { selfCommand } from "./self.ts";
 import { daemonStatus } from "./status.ts";
@@ -17,9 +18,16 @@ const RETRY_MAX_MS = 50;
 const GIVE_WAY_MS = 100;
 const SHOWN_LINES = 10;
 
-/** Throws `unavailable` with the daemon's last words when it ends instead. */
+/**
+ * One that runs already is waited for instead. Throws `unavailable` with the daemon's last words when it
+ * ends at once.
+ */
 export async function startDaemon(paths: Paths, signal: AbortSignal): Promise<DaemonStatus> {
+  const holder = locate(paths);
+  const found = holder && (await wake(paths, holder, signal));
+  if (found) return found;
   if (await startUnit(paths, signal)) {
+    locate(paths);
     const status = await daemonStatus(paths, signal);
     if (status) return status;
   }
@@ -29,6 +37,7 @@ export async function startDaemon(paths: Paths, signal: AbortSignal): Promise<Da
   let giveWay_ms = GIVE_WAY_MS;
   for (let wait_ms = RETRY_MIN_MS; ; wait_ms = Math.min(wait_ms * 2, RETRY_MAX_MS)) {
     const hasEnded = child.exitCode !== null || child.signalCode !== null;
+    locate(paths);
     const status = await daemonStatus(paths, signal);
     if (status) {
       // Another one was first. Ours must not wait at its start for that one to end.
@@ -44,6 +53,9 @@ export async function startDaemon(paths: Paths, signal: AbortSignal): Promise<Da
     }
     if (hasEnded) {
       // It gave way to another one, which either starts at the same time or is just ending.
+      const other = locate(paths);
+      const answer = other && (await wake(paths, other, signal));
+      if (answer) return answer;
       await Bun.sleep(giveWay_ms);
       giveWay_ms *= 2;
       child = spawnDaemon(paths);

@@ -14,6 +14,9 @@ export function openStream(
     signal: context.interrupt.signal,
     onDaemon: (daemon) => noteOther(daemon, context.output.note),
     // A WebSocket does not tell why nobody answers; this asks in a way that does, before it starts one.
-    revive: () => context.daemon(),
+    async revive() {
+      await context.daemon();
+      return context.paths.socket;
+    },
   });
 }

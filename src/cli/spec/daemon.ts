@@ -4,11 +4,12 @@ import { command, group, toggle, value } from "./types.ts";
 export const daemonCommands = group("The background service, started when it is needed", {
   start: command({ brief: "Start the daemon", examples: ["banger daemon start"] }),
   stop: command({
-    brief: "End the daemon; machines run on",
+    brief: "Stop the daemon; running machines are not affected",
     examples: ["banger daemon stop"],
   }),
   restart: command({
-    brief: "End the daemon and start it again; machines run on",
+    brief: "Restart the daemon; running machines are not affected",
+    details: "A daemon that could not start again with the configuration as it is goes on.",
     examples: ["banger daemon restart"],
   }),
   status: command({
@@ -31,13 +32,14 @@ export const daemonCommands = group("The background service, started when it is 
     examples: ["banger daemon enable", "banger daemon enable --print"],
   }),
   disable: command({
-    brief: "Take that back; machines run on",
+    brief: "Remove the systemd unit; running machines are not affected",
     examples: ["banger daemon disable"],
   }),
   run: command({
-    brief: "Be the daemon, in the foreground",
+    brief: "Run the daemon in the foreground",
     details: "For service managers: the log goes to standard error.",
-    examples: ["banger daemon run"],
+    flags: { check: toggle("--check", "Only check the configuration") },
+    examples: ["banger daemon run", "banger daemon run --check"],
   }),
 });
 

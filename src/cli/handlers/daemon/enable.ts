@@ -1,7 +1,7 @@
 import { writeOut } from "#base/stdio.ts";
 import type { Handler } from "#cli/context.ts";
+import { endDaemon } from "#cli/daemon/end.ts";
 import { selfCommand } from "#cli/daemon/self.ts";
-import { endDaemon } from "#cli/daemon/status.ts";
 import { assertSystemd, enableUnit, unitOf, unitText } from "#cli/daemon/unit.ts";
 import type { root } from "#cli/spec/root.ts";
 

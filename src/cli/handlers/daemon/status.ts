@@ -1,15 +1,19 @@
 import { formatSize } from "#base/size.ts";
 import type { Handler } from "#cli/context.ts";
+import { locate, sayWhenSlow, wake } from "#cli/daemon/locate.ts";
 import { daemonStatus } from "#cli/daemon/status.ts";
 import { ago } from "#cli/print/ago.ts";
 import { pairs } from "#cli/print/table.ts";
 import type { root } from "#cli/spec/root.ts";
+import type { Paths } from "#config/paths.ts";
 import { notRunning } from "#sdk/unreachable.ts";
 
 type Spec = typeof root.commands.daemon.commands.status;
 
 export const run: Handler<Spec> = async (_, { paths, output, interrupt }) => {
-  const status = await daemonStatus(paths, interrupt.signal);
+  using _slow = sayWhenSlow(paths, output.note);
+  const status =
+    (await daemonStatus(paths, interrupt.signal)) ?? (await revived(paths, interrupt.signal));
   if (!status) throw notRunning(paths.socket);
   await output.document(status, () =>
     pairs([
@@ -24,3 +28,9 @@ export const run: Handler<Spec> = async (_, { paths, output, interrupt }) => {
     ]),
   );
 };
+
+/** One that runs without its socket. */
+async function revived(paths: Paths, signal: AbortSignal) {
+  const holder = locate(paths);
+  return holder && (await wake(paths, holder, signal));
+}

@@ -1,0 +1,58 @@
+/** Which process is the daemon of a state folder, and where it listens: what its lock file says. */
+import { readdirSync, readFileSync, readlinkSync, realpathSync, statSync } from "node:fs";
+import { isAbsolute } from "node:path";
+import { errnoOf } from "#base/error.ts";
+
+const LOCK_FILE_MAX_BYTES = 4096;
+
+export interface Holder {
+  pid: number;
+  /** Undefined for a daemon of an older version, which does not tell. */
+  socket: string | undefined;
+}
+
+export function holderText({ pid, socket }: Holder): string {
+  return `${pid}\n${socket === undefined ? "" : `${socket}\n`}`;
+}
+
+/** Whoever took the lock last, whether or not it still runs. */
+export function lastHolder(lock: string): Holder | undefined {
+  let text: string;
+  try {
+    text = readFileSync(lock, "utf8").slice(0, LOCK_FILE_MAX_BYTES);
+  } catch {
+    return undefined;
+  }
+  const [pid = "", socket = ""] = text.split("\n");
+  if (!/^[1-9]\d{0,9}$/.test(pid)) return undefined;
+  return { pid: Number(pid), socket: isAbsolute(socket) ? socket : undefined };
+}
+
+/** Undefined when the process of that number has ended, or is another one by now. */
+export function liveHolder(lock: string): Holder | undefined {
+  const holder = lastHolder(lock);
+  return holder && hasOpen(holder.pid, lock) ? holder : undefined;
+}
+
+/** The daemon keeps its lock open until it ends, and hands it to no program that it starts. */
+function hasOpen(pid: number, path: string): boolean {
+  const folder = `/proc/${pid}/fd`;
+  try {
+    const real = realpathSync(path);
+    return readdirSync(folder).some((fd) => linkOf(`${folder}/${fd}`) === real);
+  } catch (error) {
+    // Another user's: that it is there is all that can be known.
+    return (
+      errnoOf(error) === "EACCES" &&
+      statSync(`/proc/${pid}`, { throwIfNoEntry: false }) !== undefined
+    );
+  }
+}
+
+function linkOf(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return undefined;
+  }
+}
