@@ -4,7 +4,7 @@ import { z } from "zod";
 import { queryFlag, queryInteger } from "./fields.ts";
 import { vmHealth } from "./health.ts";
 import { fails, nothing, progress } from "./procedure.ts";
-import { logChunk, vm, vmCreate, vmExit, vmRef } from "./vm.ts";
+import { logChunk, vm, vmCreate, vmExit, vmName, vmRef, vmSettings } from "./vm.ts";
 
 const byName = z.object({ name: vmRef });
 
@@ -21,6 +21,22 @@ export const vmContract = {
   create: fails("not_found", "already_exists", "invalid_state", "guest", "limit_exceeded")
     .route({ method: "POST", path: "/vms", summary: "Make a machine and start it" })
     .input(vmCreate)
+    .output(eventIterator(progress, vm)),
+  set: fails("not_found", "invalid_state", "limit_exceeded")
+    .route({ method: "PATCH", path: "/vms/{name}", summary: "Change the settings of a machine" })
+    .input(vmSettings.extend({ name: vmRef }))
+    .output(vm),
+  rename: fails("not_found", "already_exists", "invalid_state")
+    .route({ method: "POST", path: "/vms/{name}/rename", summary: "Rename a machine" })
+    .input(z.object({ name: vmRef, to: vmName }))
+    .output(vm),
+  clone: fails("not_found", "already_exists", "invalid_state", "limit_exceeded")
+    .route({
+      method: "POST",
+      path: "/vms/{name}/clone",
+      summary: "Copy a stopped machine with its disk",
+    })
+    .input(z.object({ name: vmRef, to: vmName.optional() }))
     .output(eventIterator(progress, vm)),
   start: fails("not_found", "invalid_state", "guest", "limit_exceeded", "timeout")
     .route({ method: "POST", path: "/vms/{name}/start", summary: "Start a machine" })

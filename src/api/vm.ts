@@ -48,6 +48,32 @@ export type RestartPolicy = z.infer<typeof restartPolicy>;
 export const VM_TTL_MIN_MS = 1000;
 export const VM_TTL_MAX_MS = 10 * 365 * 24 * 3600 * 1000;
 
+/** As hostname(7) has it, at most 64 bytes as the kernel takes. */
+export const hostName = z
+  .string()
+  .max(64)
+  .regex(/^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$/, {
+    error: "a hostname has letters, digits, dashes and dots",
+  });
+
+export const VM_LABELS_MAX = 64;
+export const labelName = z
+  .string()
+  .max(128)
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._/-]*$/, {
+    error: "the name of a label has letters, digits, dots, slashes, dashes and underscores",
+  });
+const labelValue = z.string().max(1024);
+export const labels = z
+  .record(labelName, labelValue)
+  .refine((all) => Object.keys(all).length <= VM_LABELS_MAX, {
+    error: `more than ${VM_LABELS_MAX} labels`,
+  });
+
+/** What a change to a running machine may have to wait for its next start with. */
+export const pendingSetting = z.enum(["cpus", "memory", "disk", "env", "hostname", "name"]);
+export type PendingSetting = z.infer<typeof pendingSetting>;
+
 export const vmExit = z.object({
   reason: z.enum(["poweroff", "reboot", "panic", "killed", "crashed", "unknown"]),
   /** The monitor's last words, or the console's last lines after a panic. */
@@ -91,6 +117,11 @@ export const vm = z.object({
   /** Services that its image, or the configuration, says to look for; as they were last. */
   checks: z.array(serviceCheck).optional(),
   createdAt: z.iso.datetime(),
+  /** Default: its name. */
+  hostname: z.string().optional(),
+  labels: z.record(z.string(), z.string()).optional(),
+  /** Changed while it ran: the machine has these from its next start on. */
+  pending: z.array(pendingSetting).optional(),
   restart: restartPolicy.optional(),
   /** When it is removed, running or not. */
   expiresAt: z.iso.datetime().optional(),
@@ -110,13 +141,12 @@ export const VM_MEMORY_MAX_MIB = 1024 * 1024;
 export const VM_DISK_MIN_BYTES = 16 * 1024 * 1024;
 export const VM_DISK_MAX_BYTES = 16 * 1024 ** 4;
 
-export const environment = z.record(
-  z
-    .string()
-    .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, { error: "not the name of a variable" })
-    .max(256),
-  z.string().max(128 * 1024),
-);
+const variableName = z
+  .string()
+  .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, { error: "not the name of a variable" })
+  .max(256);
+const variableValue = z.string().max(128 * 1024);
+export const environment = z.record(variableName, variableValue);
 
 export const vmCreate = z.object({
   /** Made up when it is not given. */
@@ -137,6 +167,8 @@ export const vmCreate = z.object({
   policy: policy.optional(),
   networks: z.array(networkName).max(MACHINE_NETWORKS_MAX).optional(),
   env: environment.optional(),
+  hostname: hostName.optional(),
+  labels: labels.optional(),
   restart: restartPolicy.optional(),
   /** Remove it, running or not, this long after it was made. */
   ttl_ms: z.int().min(VM_TTL_MIN_MS).max(VM_TTL_MAX_MS).optional(),
@@ -149,6 +181,24 @@ export const vmCreate = z.object({
   start: z.boolean().optional(),
 });
 export type VmCreate = z.infer<typeof vmCreate>;
+
+/** Absent fields stay as they are; null takes a variable or label away. */
+export const vmSettings = z.object({
+  ...vmCreate.pick({
+    cpus: true,
+    memory_mib: true,
+    restart: true,
+    idleStop_ms: true,
+    hostname: true,
+  }).shape,
+  /** A disk only grows. */
+  disk_bytes: vmCreate.shape.disk_bytes,
+  env: z.record(variableName, variableValue.nullable()).optional(),
+  labels: z.record(labelName, labelValue.nullable()).optional(),
+  /** From when it was created; null: it stays. */
+  ttl_ms: vmCreate.shape.ttl_ms.unwrap().nullable().optional(),
+});
+export type VmSettings = z.infer<typeof vmSettings>;
 
 /** A machine by its name, its id, or an unambiguous beginning of the id. */
 export const vmRef = z.string().min(1).max(VM_NAME_MAX_LENGTH);

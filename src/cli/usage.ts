@@ -2,6 +2,7 @@
 import type { Command, CommanderError } from "commander";
 import { BangerError } from "#base/error.ts";
 import { didYouMean } from "#base/similar.ts";
+import { dockerOptionHint } from "./docker-options.ts";
 import { shortcuts } from "./spec/root.ts";
 
 /** `command` is the one whose words could not be understood. */
@@ -11,12 +12,16 @@ export function fromCommander({ code, message }: CommanderError, command: Comman
     .replace(/\s*\(Did you mean .*$/s, "")
     .replace(/\.$/, "")
     .replace(/'([^']*)'/g, '"$1"');
+  const word = /"([^"]*)"/.exec(problem)?.[1] ?? "";
+  const ofDocker = code === "commander.unknownOption" ? dockerOptionHint(word) : undefined;
   return new BangerError("invalid_argument", `Cannot understand the command: ${problem}`, {
-    hint: didYouMean(
-      /"([^"]*)"/.exec(problem)?.[1] ?? "",
-      knownWords(code, command),
-      `See how it is used with: ${pathOf(command)} --help`,
-    ),
+    hint:
+      ofDocker ??
+      didYouMean(
+        word,
+        knownWords(code, command),
+        `See how it is used with: ${pathOf(command)} --help`,
+      ),
   });
 }
 

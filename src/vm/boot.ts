@@ -1,6 +1,14 @@
 /** Starts a machine: network, initrd, monitor, agent, in this order, and undoes them in the other. */
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import type { Image } from "#api/image.ts";
 import { BangerError } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
@@ -49,6 +57,8 @@ export async function launch(deps: VmDeps, vm: VmRecord, options: BootOptions): 
   const image = deps.images.show(vm.imageId);
   assertPresent(paths.disk, `banger vm rm ${vm.name}`);
   options.onProgress?.({ step: "boot", message: `Booting ${vm.name} (${reason})` });
+  // The guest lets the file system follow.
+  if (statSync(paths.disk).size < vm.spec.disk_bytes) truncateSync(paths.disk, vm.spec.disk_bytes);
   mkdirSync(paths.runtime, { recursive: true, mode: 0o700 });
   try {
     const vsock = driver.name === "firecracker";
@@ -181,7 +191,7 @@ function makeInitrd(
   staticParts.set(kernel.digest, fixed);
   const record: BootRecord = {
     mode: vm.spec.mode,
-    hostname: vm.name,
+    hostname: vm.spec.hostname ?? vm.name,
     rootfs: { kind: "overlay", lowers },
     ...(attachment.address
       ? {

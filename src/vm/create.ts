@@ -69,6 +69,8 @@ export async function enterVm(
           ...(request.ports?.length ? { ports: checkPorts(request.ports) } : {}),
           machineId: randomBytes(16).toString("hex"),
           env: request.env ?? {},
+          ...(request.hostname ? { hostname: request.hostname } : {}),
+          ...(request.labels ? { labels: request.labels } : {}),
           ...(request.restart && request.restart !== "no" ? { restart: request.restart } : {}),
           ...(request.ttl_ms ? { ttl_ms: request.ttl_ms } : {}),
           ...(request.idleStop_ms ? { idleStop_ms: request.idleStop_ms } : {}),
@@ -101,7 +103,7 @@ function policyOf({ policy }: VmCreate, network: NetworkMode): { allow?: string[
   return policy ? { allow: checkPolicy(policy.allow, network) } : {};
 }
 
-function addressOf(deps: VmDeps, network: NetworkMode): { address?: string } {
+export function addressOf(deps: VmDeps, network: NetworkMode): { address?: string } {
   if (network !== "nat" && network !== "host") return {};
   const reserved = listVms(deps.db).flatMap(
     ({ spec }) => tryParseAddress(spec.address ?? "") ?? [],

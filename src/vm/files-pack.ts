@@ -4,6 +4,7 @@ import type { BigIntStats } from "node:fs";
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { lstat, readdir, readlink } from "node:fs/promises";
 import type { FileCopied } from "#api/file.ts";
+import { dataParts } from "#base/data-parts.ts";
 import { BangerError, errnoOf, throwIfAborted } from "#base/error.ts";
 import { KiB } from "#base/size.ts";
 import {
@@ -13,7 +14,6 @@ import {
   tarPadding,
   type WrittenEntry,
 } from "#oci/tar-write.ts";
-import { dataParts } from "./seek-data.ts";
 
 const CHUNK_BYTES = 256 * KiB;
 /** Small things travel together. */

@@ -2,18 +2,27 @@
 import { mkdirSync } from "node:fs";
 import { writeFileAtomic } from "#base/atomic.ts";
 import { sha256 } from "#base/digest.ts";
+import { copySparse } from "#base/sparse-copy.ts";
 import { generateHostKey } from "#config/ssh-key.ts";
 import { formatEmpty } from "#ext4/empty.ts";
 import type { VmDeps } from "./deps.ts";
 import type { VmRecord } from "./records.ts";
 
-export async function makeFolder({ config }: VmDeps, { id, name, spec }: VmRecord): Promise<void> {
+/** `disk`: of a stopped machine, to start from in place of an empty one. */
+export async function makeFolder(
+  { config }: VmDeps,
+  { id, name, spec }: VmRecord,
+  { disk, signal }: { disk?: string; signal?: AbortSignal | undefined } = {},
+): Promise<void> {
   const paths = config.paths.vm(id);
   mkdirSync(paths.folder, { recursive: true, mode: 0o700 });
-  await formatEmpty(paths.disk, {
-    size_bytes: spec.disk_bytes,
-    seed: sha256(id),
-    label: "banger",
-  });
+  if (disk) await copySparse(disk, paths.disk, signal);
+  else {
+    await formatEmpty(paths.disk, {
+      size_bytes: spec.disk_bytes,
+      seed: sha256(id),
+      label: "banger",
+    });
+  }
   writeFileAtomic(paths.hostKey, generateHostKey(name).private);
 }

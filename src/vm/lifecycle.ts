@@ -70,9 +70,12 @@ export class Lifecycle {
   }
 
   /** The folder and disk of a machine that has just been entered. */
-  async make(id: string): Promise<void> {
+  async make(
+    id: string,
+    options: { disk?: string; signal?: AbortSignal | undefined } = {},
+  ): Promise<void> {
     await this.turns.run(id, async () => {
-      await makeFolder(this.#deps, getVm(this.#deps.db, id));
+      await makeFolder(this.#deps, getVm(this.#deps.db, id), options);
       this.states.set(id, { state: "stopped" });
     });
     this.schedule.watchAge(id);

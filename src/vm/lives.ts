@@ -126,7 +126,7 @@ export class Lives {
   }
 
   async #launch(
-    { id, name }: VmRecord,
+    { id, name, spec: { pending: _, ...spec } }: VmRecord,
     starting: Starting,
     { onProgress }: BootOptions,
   ): Promise<Live> {
@@ -134,6 +134,7 @@ export class Lives {
     const held = { hostBootId: hostBootId(), ...(cgroups ? { cgroup: join(cgroups, id) } : {}) };
     const vm = this.#states.set(id, {
       state: "starting",
+      spec,
       runtime: held,
       exit: null,
       warning: null,

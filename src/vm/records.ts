@@ -5,6 +5,7 @@ import {
   type BootMode,
   type Monitor,
   type NetworkMode,
+  type PendingSetting,
   type RestartPolicy,
   type Vm,
   type VmExit,
@@ -39,6 +40,11 @@ export interface VmSpec {
   networks?: readonly string[];
   machineId: string;
   env: Record<string, string>;
+  /** Absent: the machine's name. */
+  hostname?: string;
+  labels?: Record<string, string>;
+  /** Changed since it was started. */
+  pending?: readonly PendingSetting[];
   /** Id of the provisioned layer of its image that it stands on, for life. */
   provisioned?: string;
   /** Lives as long as the command it was made for, and is removed with it. */
@@ -159,15 +165,21 @@ export function insertVm(db: Database, vm: NewVm): void {
       createdAt: new Date().toISOString(),
     });
   } catch (error) {
-    const isTaken = error instanceof Error && error.message.includes("vms.name");
-    if (!isTaken) throw error;
-    throw new BangerError("already_exists", `Cannot create machine "${name}": the name is taken`, {
-      hint: `Choose another name, or remove it first: banger vm rm ${name}`,
-    });
+    throw nameTaken(error, `create machine "${name}"`, name) ?? error;
   }
 }
 
+/** Undefined when the statement failed for another reason. */
+function nameTaken(error: unknown, action: string, name: string): BangerError | undefined {
+  if (!(error instanceof Error && error.message.includes("vms.name"))) return undefined;
+  return new BangerError("already_exists", `Cannot ${action}: the name is taken`, {
+    hint: `Choose another name, or remove that machine first: banger vm rm ${name}`,
+  });
+}
+
 export interface VmChange {
+  /** `already_exists` when it is taken. */
+  name?: string;
   state?: VmState;
   spec?: VmSpec;
   runtime?: VmRuntime | null;
@@ -183,6 +195,7 @@ export function updateVm(db: Database, vm: VmRecord, change: VmChange): VmRecord
   if (change.state) assertTransition(vm.state, change.state);
   const next: VmRecord = {
     ...vm,
+    name: change.name ?? vm.name,
     state: change.state ?? vm.state,
     spec: change.spec ?? vm.spec,
     runtime: change.runtime === undefined ? vm.runtime : (change.runtime ?? undefined),
@@ -192,12 +205,14 @@ export function updateVm(db: Database, vm: VmRecord, change: VmChange): VmRecord
     owner: change.owner === undefined ? vm.owner : (change.owner ?? undefined),
     startedAt: change.startedAt ?? vm.startedAt,
   };
-  db.query(
-    `UPDATE vms SET state = $state, spec = $spec, runtime = $runtime, exit = $exit, warning = $warning,
+  const statement = db.query(
+    `UPDATE vms SET name = $name, state = $state, spec = $spec, runtime = $runtime, exit = $exit, warning = $warning,
        intent = $intent, owner = $owner, started_at = $startedAt
      WHERE id = $id`,
-  ).run({
+  );
+  const values = {
     id: next.id,
+    name: next.name,
     state: next.state,
     spec: JSON.stringify(next.spec),
     runtime: next.runtime ? JSON.stringify(next.runtime) : null,
@@ -206,7 +221,12 @@ export function updateVm(db: Database, vm: VmRecord, change: VmChange): VmRecord
     intent: next.intent ?? null,
     owner: next.owner ? JSON.stringify(next.owner) : null,
     startedAt: next.startedAt ?? null,
-  });
+  };
+  try {
+    statement.run(values);
+  } catch (error) {
+    throw nameTaken(error, `rename machine "${vm.name}" to "${next.name}"`, next.name) ?? error;
+  }
   return next;
 }
 
@@ -264,6 +284,9 @@ export function toApi(vm: VmRecord): Vm {
     ...(vm.owner ? { foreground: { pid: vm.owner.pid } } : {}),
     ...(runtime?.checks?.length ? { checks: runtime.checks } : {}),
     createdAt: vm.createdAt,
+    ...(spec.hostname ? { hostname: spec.hostname } : {}),
+    ...(spec.labels ? { labels: spec.labels } : {}),
+    ...(spec.pending?.length ? { pending: [...spec.pending] } : {}),
     ...(spec.restart ? { restart: spec.restart } : {}),
     ...(expiryOf(vm) ? { expiresAt: expiryOf(vm) } : {}),
     ...(spec.idleStop_ms ? { idleStop_ms: spec.idleStop_ms } : {}),

@@ -41,6 +41,7 @@ export class Schedule {
   /** Removes the machine when it has reached its age. */
   watchAge(id: string): void {
     const expiry = expiryOf(getVm(this.#db, id));
+    this.#expiries.cancel(id);
     if (!expiry) return;
     this.#expiries.set(id, Date.parse(expiry), () => {
       log.info("{id} has reached its age and is removed", { id });
@@ -52,6 +53,7 @@ export class Schedule {
   watchIdle(id: string, in_ms?: number): void {
     const { name, spec } = getVm(this.#db, id);
     const limit_ms = spec.idleStop_ms;
+    this.#idle.cancel(id);
     if (!limit_ms) return;
     const look = async (): Promise<void> => {
       const idle_ms = this.#chores.idle_ms(id);

@@ -24,6 +24,7 @@ import { VmNetworking } from "./networking.ts";
 import { assertHere, isElsewhere } from "./owner.ts";
 import { findVm, getVm, listVms, toApi, type VmRecord } from "./records.ts";
 import { Recoverer } from "./recover.ts";
+import { VmSettingsService } from "./settings.ts";
 import { sweepStrays } from "./strays.ts";
 import type { Use } from "./use.ts";
 
@@ -35,12 +36,14 @@ export class VmService {
   readonly #lifecycle: Lifecycle;
   readonly #recoverer: Recoverer;
   readonly networking: VmNetworking;
+  readonly settings: VmSettingsService;
 
   constructor(deps: VmDeps) {
     this.#deps = deps;
     this.#lifecycle = new Lifecycle(deps, this.#events);
     this.#recoverer = new Recoverer(deps, this.#lifecycle);
     this.networking = new VmNetworking(deps, this.#lifecycle);
+    this.settings = new VmSettingsService(deps, this.#lifecycle);
   }
 
   list(): Vm[] {

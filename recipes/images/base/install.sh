@@ -29,9 +29,12 @@ common="bash ca-certificates curl file git jq less nano procps psmisc rsync sudo
 case $family in
 debian)
 	export DEBIAN_FRONTEND=noninteractive
-	apt-get update
+	# What an emulated machine does slowly: lists in xz and in more than one language, and syncs.
+	apt="apt-get -q -o Acquire::Languages=none -o Acquire::PDiffs=false -o Acquire::GzipIndexes=false
+		-o Acquire::CompressionTypes::Order::=gz -o Dpkg::Options::=--force-unsafe-io"
+	$apt update
 	# shellcheck disable=SC2086
-	apt-get install -y --no-install-recommends systemd systemd-sysv libpam-systemd dbus udev \
+	$apt install -y --no-install-recommends systemd systemd-sysv libpam-systemd dbus udev \
 		openssh-server iproute2 iputils-ping bash-completion xz-utils zstd $common
 	apt-get clean
 	rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin

@@ -4,6 +4,7 @@ import { BangerError } from "#base/error.ts";
 import type { Input } from "#cli/spec/types.ts";
 import type { vmCommands } from "#cli/spec/vm.ts";
 import { readEnvironment } from "./env.ts";
+import { labelsOf } from "./labels.ts";
 import { parsePort } from "./ports.ts";
 import { absoluteReference } from "./reference.ts";
 
@@ -15,7 +16,7 @@ export function createRequest(
   flags: Omit<MachineFlags, "env" | "envFile">,
   environment: Pick<MachineFlags, "env" | "envFile">,
 ): VmCreate {
-  const { name, needs, mode, cpus, memory, disk, restart, ttl, idleStop } = flags;
+  const { name, needs, mode, cpus, memory, disk, restart, ttl, idleStop, hostname } = flags;
   const kernel = kernelOf(flags);
   const network = networkOf(flags);
   const env = readEnvironment(environment);
@@ -34,6 +35,8 @@ export function createRequest(
     ...(flags.vmm === undefined ? {} : { monitor: flags.vmm }),
     ...(flags.network.length === 0 ? {} : { networks: flags.network }),
     ...(flags.allow.length > 0 || flags.denyAll ? { policy: { allow: flags.allow } } : {}),
+    ...(hostname === undefined ? {} : { hostname }),
+    ...(flags.label.length === 0 ? {} : { labels: labelsOf(flags.label) }),
     ...(restart === undefined ? {} : { restart }),
     ...(ttl === undefined ? {} : { ttl_ms: ttl }),
     ...(idleStop === undefined ? {} : { idleStop_ms: idleStop }),

@@ -49,6 +49,9 @@ export function vmText(vm: Vm): string {
     ["Foreground", vm.foreground && `pid ${vm.foreground.pid}`],
     ["Checks", checksText(vm.checks)],
     ["Created", `${vm.createdAt} (${ago(vm.createdAt)})`],
+    ["Hostname", vm.hostname],
+    ["Labels", labelsText(vm.labels)],
+    ["Next start", vm.pending?.join(", ")],
     ["Restart", vm.restart],
     ["Expires", vm.expiresAt],
     ["Idle stop", vm.idleStop_ms ? `after ${formatDuration(vm.idleStop_ms)}` : undefined],
@@ -57,6 +60,11 @@ export function vmText(vm: Vm): string {
     ["Exit detail", vm.exit?.detail],
     ["Warning", vm.warning],
   ]);
+}
+
+function labelsText(labels: Vm["labels"] = {}): string | undefined {
+  const texts = Object.entries(labels).map(([name, value]) => `${name}=${value}`);
+  return texts.length > 0 ? texts.join(", ") : undefined;
 }
 
 export function imageTable(images: readonly Image[]): string {

@@ -79,6 +79,8 @@ export const machineFlags = {
     durationOrNeverArg,
   ),
   ttl: value("--ttl <duration>", "Remove it, running or not, when it is this old", durationArg),
+  hostname: value("--hostname <name>", "Hostname inside; default: the machine's name", textArg),
+  label: list("--label <name=value>", "Attach a label, which vm list can filter by"),
   ...environmentFlags,
 };
 

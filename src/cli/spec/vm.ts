@@ -1,6 +1,13 @@
-import { countArg, durationArg, sizeArg, textArg } from "#cli/args/numbers.ts";
+import {
+  countArg,
+  diskArg,
+  durationArg,
+  durationOrNeverArg,
+  sizeArg,
+  textArg,
+} from "#cli/args/numbers.ts";
 import { commandFlags, environmentFlags, machineFlags } from "./flags.ts";
-import { any, command, group, one, optional, some, toggle, value } from "./types.ts";
+import { any, command, group, list, one, optional, some, toggle, value } from "./types.ts";
 import { vmFileCommands } from "./vm-files.ts";
 import { vmInsideCommands } from "./vm-inside.ts";
 import { policyCommands, portCommands } from "./vm-network.ts";
@@ -56,6 +63,49 @@ export const vmCommands = group("Machines: make, run, enter, stop", {
       "banger vm run --memory 4G -e DEBUG=1 ghcr.io/example/tool:1.2 --help",
     ],
   }),
+  set: command({
+    brief: "Change the settings of a machine",
+    details: `Of a running machine the restart policy, idle-stop, ttl and labels change at once; CPUs, memory, disk,
+hostname and environment at its next start.`,
+    aliases: ["update"],
+    args: { vm: machine },
+    flags: {
+      cpus: machineFlags.cpus,
+      memory: machineFlags.memory,
+      disk: value("--disk <size>", "Grow the writable layer to this size, such as 40G", diskArg),
+      hostname: machineFlags.hostname,
+      restart: machineFlags.restart,
+      idleStop: machineFlags.idleStop,
+      ttl: value(
+        "--ttl <duration>",
+        "Remove it, running or not, when it is this old; or never",
+        durationOrNeverArg,
+      ),
+      ...environmentFlags,
+      unsetEnv: list("--unset-env <name>", "Unset a variable"),
+      label: list("--label <name=value>", "Attach or change a label"),
+      removeLabel: list("--remove-label <name>", "Remove a label"),
+    },
+    examples: [
+      "banger vm set testbox --memory 4G --cpus 4",
+      "banger vm set testbox --restart always --idle-stop never",
+      "banger vm set testbox -e DEBUG=1 --label team=web",
+    ],
+  }),
+  rename: command({
+    brief: "Rename a machine",
+    aliases: ["mv"],
+    args: { vm: machine, name: one("New name") },
+    examples: ["banger vm rename testbox web"],
+  }),
+  clone: command({
+    brief: "Copy a stopped machine with its disk",
+    details:
+      "The copy is stopped. It has its own address, hostname, machine id and ssh host key; published ports stay with the original.",
+    args: { vm: machine, name: optional("Name of the copy; made up when not given") },
+    flags: { name: value("--name <name>", "Same as NAME", textArg) },
+    examples: ["banger vm clone testbox testbox-2"],
+  }),
   start: command({
     brief: "Start machines",
     args: { vms: machines },
@@ -103,6 +153,7 @@ export const vmCommands = group("Machines: make, run, enter, stop", {
     args: { path: optional("Folder of a machine, as testbox:/path", { completes: "vm" }) },
     flags: {
       running: toggle("--running", "Only those that run"),
+      label: list("--label <name=value>", "Only those with this label; NAME alone: with any value"),
       all: toggle("-a, --all", "All of them (the default)", { isHidden: true }),
     },
     examples: [

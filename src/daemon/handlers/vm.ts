@@ -12,6 +12,11 @@ export function vmHandlers({ os, stream, services }: Base) {
     create: os.vm.create.handler(({ input, signal }) =>
       stream(signal, (work) => vms.create(input, work)),
     ),
+    set: os.vm.set.handler(({ input: { name, ...settings } }) => vms.settings.set(name, settings)),
+    rename: os.vm.rename.handler(({ input }) => vms.settings.rename(input.name, input.to)),
+    clone: os.vm.clone.handler(({ input, signal }) =>
+      stream(signal, (work) => vms.settings.clone(input.name, input.to, work)),
+    ),
     start: os.vm.start.handler(({ input, signal }) =>
       stream(signal, (work) => vms.start(input.name, work)),
     ),

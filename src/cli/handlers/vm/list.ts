@@ -1,4 +1,5 @@
 import { guestPathArg } from "#cli/args/guest-path.ts";
+import { hasLabels } from "#cli/args/labels.ts";
 import type { Context, Handler } from "#cli/context.ts";
 import { fileTable } from "#cli/print/files.ts";
 import { vmTable } from "#cli/print/nouns.ts";
@@ -10,7 +11,10 @@ export const run: Handler<typeof vmCommands.commands.list> = async ({ args, flag
   const { output, interrupt } = context;
   const client = await context.daemon();
   const all = await client.vm.list(undefined, { signal: interrupt.signal });
-  const vms = flags.running ? all.filter(({ state }) => state === "running") : all;
+  const vms = all.filter(
+    ({ state, labels }) =>
+      (!flags.running || state === "running") && hasLabels(labels, flags.label),
+  );
   await output.document(vms, () =>
     output.quiet ? vms.map(({ name }) => name).join("\n") : vmTable(vms),
   );

@@ -1,8 +1,12 @@
 /** Where a file has data and where it has holes. */
-
 import { dlopen, FFIType } from "bun:ffi";
 import { fstatSync } from "node:fs";
-import type { DataPart } from "#oci/tar-write.ts";
+
+/** Bytes from the start of the file. */
+export interface DataPart {
+  offset: number;
+  length: number;
+}
 
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;

@@ -1,0 +1,64 @@
+/** Options of docker run that banger has no use for, or calls something else: what to do in their place. */
+
+const ownKernel = "Not needed: a machine has a kernel of its own, and root inside has all of it";
+
+const hints: Readonly<Record<string, string>> = {
+  "--volume": "Copy files in and out with: banger vm cp DIR NAME:/path",
+  "-v": "Copy files in and out with: banger vm cp DIR NAME:/path",
+  "--mount": "Copy files in and out with: banger vm cp DIR NAME:/path",
+  "--tmpfs": "Mount it inside: banger vm exec NAME -- mount -t tmpfs tmpfs /path",
+  "--shm-size": "Remount it inside: banger vm exec NAME -- mount -o remount,size=1G /dev/shm",
+  "--publish-all": "Publish each port with -p, such as -p 8080:80",
+  "-P": "Publish each port with -p, such as -p 8080:80",
+  "--link": "Put both machines on a named network: --network NAME; they find each other as NAME.vm",
+  "--net-alias": "Machines on a named network find each other as NAME.vm",
+  "--network-alias": "Machines on a named network find each other as NAME.vm",
+  "--add-host": "Machines find each other as NAME.vm; other names go into /etc/hosts inside",
+  "--dns": "Machines use the resolver of the host",
+  "--ip": "Addresses come from one pool; see them with: banger vm list",
+  "--mac-address": "See it with: banger vm show NAME",
+  "--privileged": ownKernel,
+  "--cap-add": ownKernel,
+  "--cap-drop": "Drop it inside: banger vm exec NAME -- setpriv --bounding-set=-CAP COMMAND",
+  "--security-opt": ownKernel,
+  "--userns": ownKernel,
+  "--pid": ownKernel,
+  "--ipc": ownKernel,
+  "--cgroupns": ownKernel,
+  "--device": "A machine sees no device of the host",
+  "--gpus": "A machine sees no device of the host",
+  "--init": "Not needed: the agent is PID 1 and reaps processes",
+  "--memory-swap": "A machine has no swap of the host; set its memory with -m",
+  "--memory-reservation": "Set the memory of the machine with -m",
+  "--cpu-shares": "Set the number of CPUs with --cpus",
+  "-c": "Set the number of CPUs with --cpus",
+  "--cpuset-cpus": "Set the number of CPUs with --cpus",
+  "--cpu-quota": "Set the number of CPUs with --cpus",
+  "--pids-limit": "A machine cannot use up the processes of the host",
+  "--ulimit": "Set it inside: banger vm exec NAME -- prlimit --nofile=N COMMAND",
+  "--sysctl": "Set it inside: banger vm exec NAME -- sysctl -w KEY=VALUE",
+  "--read-only": "Nothing to do: the image is read-only, and what a machine writes is its own",
+  "--log-driver": "See the output with: banger vm logs NAME",
+  "--log-opt": "See the output with: banger vm logs NAME",
+  "--stop-timeout": "Give it to stop: banger vm stop --grace 30s NAME",
+  "--pull": "Pull a newer image with: banger image update NAME",
+  "--platform": "Give it to pull: banger image pull --platform linux/amd64 IMAGE",
+  "--runtime": "Choose the VMM with --vmm",
+  "--cidfile": "The name is printed; give your own with --name",
+  "--health-cmd": "Services that are checked come from the label banger.checks of the image",
+  "--no-healthcheck": "Services that are checked come from the label banger.checks of the image",
+  "--group-add": "Name the group with the user: -u USER:GROUP",
+  "--attach": "Output is passed on unless the machine is detached; see: banger vm exec --help",
+  "-a": "Output is passed on unless the machine is detached; see: banger vm exec --help",
+};
+
+/** Undefined for what is no option of docker's, or has no answer here. */
+export function dockerOptionHint(option: string): string | undefined {
+  const name = option.split("=")[0] ?? "";
+  if (Object.hasOwn(hints, name)) return hints[name];
+  // "-v/src:/dst" has its value with it.
+  const short = /^-[a-zA-Z]/.exec(name)?.[0] ?? "";
+  return name.length > 2 && !name.startsWith("--") && Object.hasOwn(hints, short)
+    ? hints[short]
+    : undefined;
+}

@@ -1,0 +1,39 @@
+import { BangerError } from "#base/error.ts";
+import { readEnvironment } from "#cli/args/env.ts";
+import { labelsOf } from "#cli/args/labels.ts";
+import type { Handler } from "#cli/context.ts";
+import type { vmCommands } from "#cli/spec/vm.ts";
+
+export const run: Handler<typeof vmCommands.commands.set> = async ({ args, flags }, context) => {
+  const { cpus, memory, disk, hostname, restart, idleStop, ttl } = flags;
+  const env = { ...readEnvironment(flags), ...nulls(flags.unsetEnv) };
+  const labels = { ...labelsOf(flags.label), ...nulls(flags.removeLabel) };
+  const settings = {
+    ...(cpus === undefined ? {} : { cpus }),
+    ...(memory === undefined ? {} : { memory_mib: memory }),
+    ...(disk === undefined ? {} : { disk_bytes: disk }),
+    ...(hostname === undefined ? {} : { hostname }),
+    ...(restart === undefined ? {} : { restart }),
+    ...(idleStop === undefined ? {} : { idleStop_ms: idleStop }),
+    ...(ttl === undefined ? {} : { ttl_ms: ttl === 0 ? null : ttl }),
+    ...(Object.keys(env).length === 0 ? {} : { env }),
+    ...(Object.keys(labels).length === 0 ? {} : { labels }),
+  };
+  if (Object.keys(settings).length === 0) {
+    throw new BangerError("invalid_argument", "Nothing to change: no setting was given", {
+      hint: "See the settings with: banger vm set --help",
+    });
+  }
+  const client = await context.daemon();
+  const { signal } = context.interrupt;
+  const vm = await client.vm.set({ name: args.vm, ...settings }, { signal });
+  await context.output.document(vm, () => vm.name);
+  if (vm.pending?.length) {
+    const what = vm.pending.join(", ");
+    context.output.note(`${what}: from the next start on (banger vm restart ${vm.name})`);
+  }
+};
+
+function nulls(names: readonly string[]): Record<string, null> {
+  return Object.fromEntries(names.map((name) => [name, null]));
+}

@@ -1,0 +1,159 @@
+/** What of a machine can be changed after it was created: its settings and its name; and copies of it. */
+import { randomBytes } from "node:crypto";
+import type { PendingSetting, Vm, VmSettings } from "#api/vm.ts";
+import { VM_LABELS_MAX } from "#api/vm.ts";
+import { BangerError, messageOf } from "#base/error.ts";
+import { newId } from "#base/id.ts";
+import { formatSize } from "#base/size.ts";
+import { macAddress } from "#net/names.ts";
+import { assertPossible, hostSize } from "./admission.ts";
+import type { BootOptions } from "./boot.ts";
+import { addressOf } from "./create.ts";
+import type { VmDeps } from "./deps.ts";
+import type { Lifecycle } from "./lifecycle.ts";
+import { requireState } from "./machine.ts";
+import { makeName } from "./names.ts";
+import { findVm, getVm, insertVm, toApi, type VmRecord, type VmSpec } from "./records.ts";
+
+export class VmSettingsService {
+  readonly #deps: VmDeps;
+  readonly #lifecycle: Lifecycle;
+
+  constructor(deps: VmDeps, lifecycle: Lifecycle) {
+    this.#deps = deps;
+    this.#lifecycle = lifecycle;
+  }
+
+  /** What a running machine can only get at its next start is in its `pending` afterwards. */
+  async set(ref: string, settings: VmSettings): Promise<Vm> {
+    const { id } = getVm(this.#deps.db, ref);
+    return await this.#lifecycle.turns.run(id, async () => {
+      const vm = getVm(this.#deps.db, id);
+      assertPossible(settings, hostSize(this.#deps.config.paths.vms));
+      const spec = changedSpec(vm, settings);
+      const { schedule, states } = this.#lifecycle;
+      const next = states.set(id, { spec: { ...spec, ...pendingAfter(vm, spec) } });
+      schedule.watchAge(id);
+      if (next.state === "running") schedule.watchIdle(id);
+      return toApi(next);
+    });
+  }
+
+  /** Names are looked up in the store, so that the new one counts at once; the hostname follows at the next start. */
+  async rename(ref: string, to: string): Promise<Vm> {
+    const { id } = getVm(this.#deps.db, ref);
+    return await this.#lifecycle.turns.run(id, async () => {
+      const vm = getVm(this.#deps.db, id);
+      const waits = vm.state !== "stopped" && vm.spec.hostname === undefined && vm.name !== to;
+      const spec = waits ? { ...vm.spec, pending: merged(vm.spec, ["name"]) } : vm.spec;
+      return toApi(this.#lifecycle.states.set(id, { name: to, spec }));
+    });
+  }
+
+  /**
+   * A stopped machine with a copy of the disk and an identity of its own. Published ports stay with
+   * the original. Nothing is left when it fails.
+   */
+  async clone(ref: string, to: string | undefined, options: BootOptions): Promise<Vm> {
+    const { db, config } = this.#deps;
+    const source = getVm(db, ref);
+    return await this.#lifecycle.turns.run(source.id, async () => {
+      const vm = getVm(db, source.id);
+      requireState(vm, "clone", ["stopped"]);
+      const id = newId();
+      return await this.#lifecycle.turns.hold(id, async () => {
+        this.#enterClone(vm, { id, name: to });
+        options.onProgress?.({ step: "disk", message: `Copying the disk of ${vm.name}` });
+        try {
+          const { disk } = config.paths.vm(vm.id);
+          await this.#lifecycle.make(id, { disk, signal: options.signal });
+          this.#lifecycle.keep(id);
+          return toApi(getVm(db, id));
+        } catch (error) {
+          await this.#lifecycle.remove(id, { force: true }).catch((failure) => {
+            throw new BangerError("internal", `Cannot undo the clone: ${messageOf(failure)}`, {
+              cause: error,
+            });
+          });
+          throw error;
+        }
+      });
+    });
+  }
+
+  #enterClone(vm: VmRecord, { id, name }: { id: string; name: string | undefined }): void {
+    const { db, owner } = this.#deps;
+    const { ports: _, pending: __, address: ___, hostname: ____, ...spec } = vm.spec;
+    db.transaction(() => {
+      insertVm(db, {
+        id,
+        name: name ?? makeName((each) => findVm(db, each) !== undefined),
+        imageId: vm.imageId,
+        kernel: vm.kernel,
+        owner,
+        spec: {
+          ...spec,
+          ...addressOf(this.#deps, spec.network),
+          mac: macAddress(id),
+          machineId: randomBytes(16).toString("hex"),
+        },
+      });
+    }).immediate();
+  }
+}
+
+export function changedSpec(vm: VmRecord, settings: VmSettings): VmSpec {
+  const { cpus, memory_mib, disk_bytes, hostname, restart, idleStop_ms, ttl_ms } = settings;
+  const old = vm.spec;
+  if (disk_bytes !== undefined && disk_bytes < old.disk_bytes) {
+    throw new BangerError(
+      "invalid_argument",
+      `Cannot shrink the disk of "${vm.name}" from ${formatSize(old.disk_bytes)} to ${formatSize(disk_bytes)}`,
+      { hint: "A disk only grows; create a machine with a smaller one and copy what you need" },
+    );
+  }
+  const spec: VmSpec = {
+    ...old,
+    cpus: cpus ?? old.cpus,
+    memory_mib: memory_mib ?? old.memory_mib,
+    disk_bytes: disk_bytes ?? old.disk_bytes,
+    env: withChanges(old.env, settings.env),
+    ...(hostname === undefined ? {} : { hostname }),
+    ...(restart === undefined ? {} : { restart }),
+    ...(idleStop_ms === undefined ? {} : { idleStop_ms }),
+    ...(ttl_ms === undefined || ttl_ms === null ? {} : { ttl_ms }),
+    ...(settings.labels ? { labels: withChanges(old.labels ?? {}, settings.labels) } : {}),
+  };
+  if (Object.keys(spec.labels ?? {}).length > VM_LABELS_MAX) {
+    throw new BangerError("limit_exceeded", `More than ${VM_LABELS_MAX} labels on "${vm.name}"`);
+  }
+  if (ttl_ms === null) delete spec.ttl_ms;
+  return spec;
+}
+
+function withChanges(
+  old: Record<string, string>,
+  changes: Record<string, string | null> = {},
+): Record<string, string> {
+  const all = Object.entries({ ...old, ...changes });
+  return Object.fromEntries(all.filter((each): each is [string, string] => each[1] !== null));
+}
+
+/** What differs from what the machine, which may run, was started with. */
+export function pendingAfter(
+  { state, spec: old }: VmRecord,
+  spec: VmSpec,
+): { pending?: PendingSetting[] } {
+  if (state === "stopped") return {};
+  const news: PendingSetting[] = [];
+  if (spec.cpus !== old.cpus) news.push("cpus");
+  if (spec.memory_mib !== old.memory_mib) news.push("memory");
+  if (spec.disk_bytes !== old.disk_bytes) news.push("disk");
+  if (spec.hostname !== old.hostname) news.push("hostname");
+  if (JSON.stringify(spec.env) !== JSON.stringify(old.env)) news.push("env");
+  return { pending: merged(old, news) };
+}
+
+function merged({ pending = [] }: VmSpec, news: PendingSetting[]): PendingSetting[] {
+  return [...new Set([...pending, ...news])];
+}

@@ -1,0 +1,86 @@
+/** Settings, names and copies of machines, as a user changes them and as the guest sees them. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import type { Vm } from "#api/vm.ts";
+import { pullBusybox } from "#test/busybox.ts";
+import { type Installation, install } from "#test/installation.ts";
+
+let banger: Installation;
+
+beforeAll(async () => {
+  banger = install();
+  await pullBusybox(banger);
+  const sizes = ["--memory", "256M", "--disk", "64M"];
+  const labels = ["--label", "team=web", "--label", "old"];
+  await banger.ok(
+    ...["vm", "create", "--name", "box", "--image", "busybox", "--mode", "direct"],
+    ...["--net", "none", ...sizes, ...labels, "--hostname", "first.example"],
+  );
+}, 300_000);
+
+afterAll(async () => {
+  await banger?.[Symbol.asyncDispose]();
+}, 120_000);
+
+const inside = async (name: string, script: string) =>
+  (await banger.ok("vm", "exec", name, "--", "sh", "-c", script)).trim();
+
+test("a running machine gets some settings at once, the others at its next start", async () => {
+  expect(await inside("box", "hostname")).toBe("first.example");
+  await inside("box", "echo mine > /note");
+  const { status, stderr } = await banger.call([
+    ...["vm", "set", "box", "--memory", "384M", "--disk", "512M", "--restart", "on-failure"],
+    ...["-e", "COLOR=blue", "--label", "team=db", "--remove-label", "old", "--ttl", "1h"],
+  ]);
+  expect([status, stderr]).toEqual([0, expect.stringContaining("banger vm restart box")]);
+  const set = await banger.json<Vm>("vm", "show", "box");
+  expect(set).toMatchObject({
+    restart: "on-failure",
+    labels: { team: "db" },
+    pending: ["memory", "disk", "env"],
+    expiresAt: expect.any(String),
+  });
+  expect(await banger.ok("vm", "list", "-q", "--label", "team=db")).toBe("box\n");
+  expect(await banger.ok("vm", "list", "-q", "--label", "team=web")).toBe("");
+  const before = await inside("box", "grep MemTotal /proc/meminfo; df -k / | tail -n 1");
+  await banger.ok("vm", "restart", "box");
+  const after = await inside("box", "grep MemTotal /proc/meminfo; df -k / | tail -n 1");
+  const numbers = (text: string) =>
+    [...text.matchAll(/\b(\d{4,})\b/g)].map(([word]) => Number(word));
+  expect(numbers(after)[0]).toBeGreaterThan((numbers(before)[0] ?? 0) * 1.3);
+  expect(numbers(after)[1]).toBeGreaterThan((numbers(before)[1] ?? 0) * 4);
+  expect(await inside("box", "cat /note; echo $COLOR")).toBe("mine\nblue");
+  const restarted = await banger.json<Vm>("vm", "show", "box");
+  expect([restarted.pending, restarted.memory_mib]).toEqual([undefined, 384]);
+}, 300_000);
+
+test("a renamed machine is found by its new name, a taken name is refused", async () => {
+  const { stderr } = await banger.call(["vm", "rename", "box", "web"]);
+  expect(stderr).toBe("");
+  expect(await inside("web", "echo here")).toBe("here");
+  expect((await banger.call(["vm", "show", "box"])).status).toBe(4);
+  await banger.ok("vm", "create", "--no-start", "--name", "other", "--image", "busybox");
+  expect((await banger.call(["vm", "rename", "other", "web"])).stderr).toContain(
+    "the name is taken",
+  );
+  await banger.ok("vm", "rm", "other");
+}, 120_000);
+
+test("a clone has the files and an identity of its own; a running machine is not cloned", async () => {
+  const running = await banger.call(["vm", "clone", "web", "copy"]);
+  expect([running.status, running.stderr]).toEqual([
+    6,
+    expect.stringContaining("banger vm stop web"),
+  ]);
+  const identity = "cat /etc/machine-id; hostname";
+  const original = await inside("web", identity);
+  await banger.ok("vm", "stop", "web");
+  expect(await banger.ok("vm", "clone", "web", "copy")).toBe("copy\n");
+  expect((await banger.call(["vm", "clone", "web", "copy"])).status).toBe(5);
+  const copy = await banger.json<Vm>("vm", "start", "copy");
+  expect(copy).toMatchObject({ labels: { team: "db" }, memory_mib: 384 });
+  expect(await inside("copy", "cat /note")).toBe("mine");
+  const [machineId, hostname] = (await inside("copy", identity)).split("\n");
+  expect(hostname).toBe("copy");
+  expect(original).not.toContain(machineId ?? "");
+  expect((await banger.json<Vm>("vm", "show", "web")).state).toBe("stopped");
+}, 300_000);
