@@ -1,14 +1,15 @@
 /** Archives that ADD unpacks: a tar, plain or compressed, told by its first bytes. */
+import { posix } from "node:path";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import { BangerError, throwIfAborted } from "#base/error.ts";
 import { which } from "#base/run.ts";
 import { through } from "#images/decompress.ts";
-import { TarReader } from "#oci/tar.ts";
+import { type TarHandler, TarReader } from "#oci/tar.ts";
 import type { TarEntry } from "#oci/tar-entry.ts";
 import { shown } from "#oci/tar-entry.ts";
 import { parseHeader, TAR_BLOCK_BYTES } from "#oci/tar-header.ts";
-import type { LayerFile } from "./layer-file.ts";
 import { bytesOf, type SourceFile } from "./source.ts";
+import { type LayerTarget, type Owner, shownPath } from "./target.ts";
 
 type Kind = "plain" | "gzip" | "zstd" | "xz" | "bzip2";
 
@@ -27,14 +28,23 @@ export async function archiveKind(file: SourceFile): Promise<Kind | undefined> {
   }
 }
 
-/** Everything in the archive below the folder `to`. `integrity` when it is damaged or leads out. */
+/**
+ * Everything in the archive below the directory `to`, as tar does it: what is there is replaced, but
+ * for directories by directories. No name and no link in it leads out of `to`. `integrity` for a
+ * damaged archive.
+ */
 export async function addArchive(
-  layer: LayerFile,
-  options: { file: SourceFile; to: string; signal?: AbortSignal | undefined },
+  target: LayerTarget,
+  options: {
+    file: SourceFile;
+    to: string;
+    owner: Owner | undefined;
+    signal?: AbortSignal | undefined;
+  },
 ): Promise<void> {
-  const { file, to, signal } = options;
+  const { file, signal } = options;
   const kind = compressionOf(await firstBytes(file.data(), 6));
-  const reader = new TarReader(forwarder(layer, to));
+  const reader = new TarReader(unpacker(target, options));
   for await (const chunk of decompressed(file, kind)) {
     throwIfAborted(signal);
     reader.push(chunk);
@@ -42,42 +52,74 @@ export async function addArchive(
   reader.finish();
 }
 
-function forwarder(layer: LayerFile, to: string) {
+function unpacker(
+  target: LayerTarget,
+  { to, owner }: { to: string; owner: Owner | undefined },
+): TarHandler {
   let open: { position: number; size: number } | undefined;
-  const place = (name: Uint8Array): Uint8Array => {
-    const parts = Buffer.from(name).toString("latin1").split("/");
-    if (parts.includes("..")) {
-      throw new BangerError("integrity", `The archive's ${shown(name)} leads out of it`);
+  const { view } = target;
+  /** Links above the last name are followed, inside of `to`; one that leads to nothing is not. */
+  const placeOf = (name: Uint8Array): string | undefined => {
+    const path = posix.normalize(`/${Buffer.from(name).toString("latin1")}`).replace(/\/$/, "");
+    if (path === "") return undefined;
+    const parents = path.slice(1).split("/").slice(0, -1);
+    for (let depth = 1; depth <= parents.length; depth++) {
+      const above = view.resolve(parents.slice(0, depth - 1).join("/"), { root: to }).path;
+      const here = [above, parents[depth - 1]].filter(Boolean).join("/");
+      const leads = view.resolve(parents.slice(0, depth).join("/"), { root: to });
+      if (leads.kind !== undefined) continue;
+      if (view.kindAt(here) !== "symlink") break;
+      throw new BangerError(
+        "integrity",
+        `Cannot unpack ${shown(name)}: the symbolic link "/${shownPath(here)}" leads to nothing below the target`,
+      );
     }
-    const path = parts.filter((part) => part !== "" && part !== ".").join("/");
-    return bytesOf([to, path].filter(Boolean).join("/"));
+    const place = view.resolve(parents.join("/"), { root: to }).path;
+    return [place, posix.basename(path)].filter(Boolean).join("/");
   };
   return {
     entry(entry: TarEntry): void {
-      const name = place(entry.name);
       open = undefined;
-      if (name.length === 0 || name.length === to.length) return;
-      const linkName = entry.type === "link" ? place(entry.linkName) : entry.linkName;
-      layer.header({ ...entry, name, linkName });
+      const place = placeOf(entry.name);
+      if (place === undefined) return;
+      target.folders(posix.dirname(`/${place}`).slice(1));
+      const there = view.kindAt(place);
+      const isFolder = entry.type === "directory";
+      if (there !== undefined && (there === "directory") !== isFolder) target.remove(place);
+      const attributes = { ...entry, ...owner };
+      if (entry.type === "link") {
+        const linked = placeOf(entry.linkName);
+        const kind = linked === undefined ? "directory" : view.kindAt(linked);
+        if (linked === undefined || kind === undefined || kind === "directory") {
+          const problem = kind === undefined ? "is not there" : "is a directory";
+          throw new BangerError(
+            "integrity",
+            `Cannot unpack ${shown(entry.name)}: it is a hard link to ${shown(entry.linkName)}, which ${problem}`,
+          );
+        }
+        target.header(place, { ...attributes, linkName: bytesOf(linked) });
+        return;
+      }
+      target.header(place, attributes);
       if (entry.type === "file") open = { position: 0, size: entry.size };
     },
     data(bytes: Uint8Array, offset: number): void {
       if (!open) return;
-      writeZeros(layer, offset - open.position);
-      layer.data(bytes);
+      writeZeros(target, offset - open.position);
+      target.data(bytes);
       open.position = offset + bytes.length;
     },
     end(): void {
       if (!open) return;
-      writeZeros(layer, open.size - open.position);
-      layer.pad(open.size);
+      writeZeros(target, open.size - open.position);
+      target.end(open.size);
     },
   };
 }
 
-function writeZeros(layer: LayerFile, count: number): void {
+function writeZeros(target: LayerTarget, count: number): void {
   for (let left = count; left > 0; left -= ZERO_PIECE_BYTES) {
-    layer.data(new Uint8Array(Math.min(left, ZERO_PIECE_BYTES)));
+    target.data(new Uint8Array(Math.min(left, ZERO_PIECE_BYTES)));
   }
 }
 

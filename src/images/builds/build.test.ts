@@ -167,7 +167,10 @@ ADD small.tgz no.gz /b/
   expect(files["/b/no.gz"]).toBeDefined();
   using reader = openExt4(image.rootfs);
   expect(reader.stat("/a/d")).toMatchObject({ mode: 0o700, uid: 3 });
-  expect((await bangerErrorOf(build("FROM scratch\nADD bad.tar /\n"))).code).toBe("integrity");
+  expect((await build("FROM scratch\nADD bad.tar /d\n")).files).toEqual({
+    "/d": "dir",
+    "/d/escape": "= no",
+  });
 });
 
 test("stages are built on and copied from, and only those that are needed", async () => {
@@ -276,10 +279,10 @@ test("what cannot be built is said with its line, and leaves nothing", async () 
   const cases: [string, string][] = [
     ["COPY a b /file", "must end with"],
     ["COPY a", "at least one source"],
-    ["COPY a /x\nCOPY b /x/y", '"/x" is no folder'],
+    ["COPY a /x\nCOPY b /x/y", '"/x" is not a directory'],
     ["COPY --chown=nobody a /", 'does not have "nobody"'],
-    ["COPY --chmod=u+x a /", "no number in octal"],
-    ["COPY --parents a /", "--parents=true is not known"],
+    ["COPY --chmod=u+q a /", 'Invalid value for --chmod: "u+q"'],
+    ["COPY --parent a /", "COPY has no flag --parent"],
     ["RUN true", "there are no machines here"],
     ["ENV a", '"a" has no value'],
     ["EXPOSE x", '"x" is no port'],

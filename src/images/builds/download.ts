@@ -9,7 +9,7 @@ import { readChunks } from "#oci/file-chunks.ts";
 import { withRetries } from "#oci/retry.ts";
 import { networkFailure, send } from "#oci/transport.ts";
 import { startWatchdog } from "#oci/watchdog.ts";
-import type { SourceFile } from "./source.ts";
+import { pathOf, type SourceFile } from "./source.ts";
 
 const DOWNLOAD_MAX_BYTES = 8 * GiB;
 const STALL_TIMEOUT_MS = 30_000;
@@ -28,10 +28,7 @@ export async function download(
 ): Promise<{ name: string; file: SourceFile }> {
   const url = new URL(address);
   const signal = options.signal ?? new AbortController().signal;
-  const name = posix.basename(url.pathname);
-  if (name === "" || name === "/") {
-    throw new BangerError("invalid_argument", `"${address}" does not say how the file is called`);
-  }
+  const name = nameOf(url);
   const path = join(options.folder, `${crypto.randomUUID()}.download`);
   const got = await withRetries(() => fetchOnce(url, { ...options, path, signal }), { signal });
   if (options.checksum && got.digest !== options.checksum) {
@@ -43,7 +40,18 @@ export async function download(
   const said = { mode: MODE, uid: 0, gid: 0, mtime_s: got.mtime_s, mtime_ns: 0 };
   const rest = { major: 0, minor: 0, xattrs: [], target: "", size: got.size };
   const file = { type: "file", ...said, ...rest, data: () => readChunks(path) } as const;
-  return { name: decodeURIComponent(name), file };
+  return { name: pathOf(name), file };
+}
+
+/** Of the last part of the path, as BuildKit. */
+function nameOf(url: URL): string {
+  let name = "";
+  try {
+    name = posix.basename(decodeURIComponent(url.pathname));
+  } catch {
+    // It is no UTF-8.
+  }
+  return name === "" || name === "." || name === ".." ? "__unnamed__" : name;
 }
 
 async function fetchOnce(

@@ -1,30 +1,11 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { BangerError } from "#base/error.ts";
-import { globToRegExp, parseIgnore } from "./patterns.ts";
-
-test("patterns match as in Go's filepath.Match, and ** over folders", () => {
-  const cases: [string, string[], string[]][] = [
-    ["*.txt", ["a.txt", ".txt"], ["d/a.txt", "a.txtx"]],
-    ["a?c", ["abc"], ["ac", "a/c"]],
-    ["[a-c]x", ["ax", "cx"], ["dx"]],
-    ["[^a-c]x", ["dx"], ["ax", "/x"]],
-    ["**/x", ["x", "a/x", "a/b/x"], ["ax"]],
-    ["a/**", ["a/b", "a/b/c"], ["b/a"]],
-    ["a\\*b", ["a*b"], ["axb"]],
-    ["a.b+c", ["a.b+c"], ["axb+c"]],
-  ];
-  for (const [pattern, yes, no] of cases) {
-    for (const name of yes)
-      expect([pattern, name, globToRegExp(pattern).test(name)]).toEqual([pattern, name, true]);
-    for (const name of no)
-      expect([pattern, name, globToRegExp(pattern).test(name)]).toEqual([pattern, name, false]);
-  }
-});
+import { PatternList, parseIgnore } from "./patterns.ts";
 
 test("the last pattern of .dockerignore that matches decides", () => {
   const ignore = parseIgnore(
-    "# a comment\n\n/node_modules\n*.log\nbuild/\n!build/keep\n!important.log\n**/*.tmp\n",
+    "# a comment\n\n/node_modules\n*.log\nbuild/\n! build/keep \n!important.log\n**/*.tmp\nnaïve\n.\n/\n",
   );
   const ignored = [
     "node_modules",
@@ -34,17 +15,39 @@ test("the last pattern of .dockerignore that matches decides", () => {
     "build/x",
     "d/e.tmp",
     "x.tmp",
+    Buffer.from("naïve").toString("latin1"),
   ];
   const kept = ["src/node_modules", "important.log", "build/keep", "build/keep/x", "d/a.log"];
-  for (const path of ignored) expect([path, ignore.isIgnored(path)]).toEqual([path, true]);
-  for (const path of kept) expect([path, ignore.isIgnored(path)]).toEqual([path, false]);
+  for (const path of [...ignored, ...kept, ...ignored.reverse()]) {
+    expect([path, ignore.matches(path)]).toEqual([path, ignored.includes(path)]);
+  }
+});
+
+test("an exception may be below a folder as long as its fixed beginning leads there", () => {
+  const list = new PatternList(["*", "!a/b/c", "!x/*/y", "z"]);
+  const may = (path: string) => list.mayMatchBelow(path, { exceptions: true });
+  expect(["", "a", "a/b", "x", "x/1", "x/1/2"].map(may)).toEqual([
+    true,
+    true,
+    true,
+    true,
+    true,
+    true,
+  ]);
+  expect(["b", "a/b/c", "a/x", "z", "a/b/cd"].map(may)).toEqual([false, true, false, false, false]);
+});
+
+test("what is no pattern is refused with its line", () => {
+  for (const text of ["\n!\n", "\n[a\n"]) {
+    expect(() => parseIgnore(text)).toThrow("Cannot read line 2 of .dockerignore: ");
+  }
 });
 
 test("any text is a list of patterns or one of our errors", () => {
   fc.assert(
     fc.property(fc.string({ maxLength: 60 }), fc.string({ maxLength: 20 }), (text, path) => {
       try {
-        parseIgnore(text).isIgnored(path);
+        parseIgnore(text).matches(path);
       } catch (error) {
         expect(error).toBeInstanceOf(BangerError);
       }

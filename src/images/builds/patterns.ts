@@ -1,103 +1,121 @@
-/** Patterns of names: those of COPY, as Go's filepath.Match, and those of .dockerignore. */
+/** Lists of patterns: .dockerignore, and the flags --exclude and --parents of COPY. */
 import { posix } from "node:path";
 import { BangerError } from "#base/error.ts";
-import { KiB } from "#base/size.ts";
+import { compileDeepGlob, decodeName, type Glob, hasWildcard } from "./glob.ts";
 
-const PATTERN_MAX_CHARS = 4 * KiB;
 const PATTERNS_MAX = 10_000;
 
-/** Whether a source of COPY names more than itself. */
-export function hasWildcard(path: string): boolean {
-  return /[*?[\\]/.test(path);
+interface Rule {
+  isException: boolean;
+  matches: Glob;
+  /** The components before the first that has a wildcard in it, with "/" behind each. */
+  prefix: string;
+  isWild: boolean;
 }
 
-/** `*`, `?`, `[…]` within a component, `**` over any number of them. `invalid_argument`. */
-export function globToRegExp(pattern: string): RegExp {
-  if (pattern.length > PATTERN_MAX_CHARS) {
-    throw new BangerError(
-      "limit_exceeded",
-      `A pattern is longer than ${PATTERN_MAX_CHARS} characters`,
-    );
-  }
-  let text = "";
-  for (let at = 0; at < pattern.length; ) {
-    const char = pattern.charAt(at);
-    if (pattern.startsWith("**", at)) {
-      const isFolder = pattern.charAt(at + 2) === "/";
-      text += isFolder ? "(?:[^]*/)?" : "[^]*";
-      at += isFolder ? 3 : 2;
-      continue;
+interface Match {
+  path: string;
+  /** For each rule, whether the path or a folder above it is one of its names. */
+  rules: Uint8Array;
+  isMatch: boolean;
+}
+
+/** The last pattern that matches a path, or a folder above it, decides. Paths are bytes in strings. */
+export class PatternList {
+  readonly #rules: readonly Rule[];
+  readonly hasExceptions: boolean;
+  /** What is known of the folders above the last path that was asked for. */
+  readonly #trail: Match[] = [];
+
+  /** "!" in front makes an exception. `invalid_argument` for what is no pattern. */
+  constructor(patterns: readonly string[]) {
+    if (patterns.length > PATTERNS_MAX) {
+      throw new BangerError("limit_exceeded", `There are more than ${PATTERNS_MAX} patterns`);
     }
-    if (char === "*") text += "[^/]*";
-    else if (char === "?") text += "[^/]";
-    else if (char === "[") {
-      const end = pattern.indexOf("]", at + 2);
-      if (end < 0) throw badPattern(pattern);
-      const inside = pattern
-        .slice(at + 1, end)
-        .replace(/^[\^!]/, "")
-        .replace(/[\\\]^[]/g, "\\$&");
-      text += /^[\^!]/.test(pattern.slice(at + 1)) ? `(?!/)[^${inside}]` : `(?!/)[${inside}]`;
-      at = end;
-    } else if (char === "\\") {
-      if (at + 1 >= pattern.length) throw badPattern(pattern);
-      text += escaped(pattern.charAt(++at));
-    } else text += escaped(char);
-    at++;
+    this.#rules = patterns.flatMap(ruleOf);
+    this.hasExceptions = this.#rules.some(({ isException }) => isException);
   }
-  try {
-    return new RegExp(`^${text}$`);
-  } catch {
-    throw badPattern(pattern);
+
+  matches(path: string): boolean {
+    if (this.#rules.length === 0) return false;
+    return this.#match(path).isMatch;
+  }
+
+  /** Whether a pattern, or with `exceptions` an exception, may match something below the folder `path`. */
+  mayMatchBelow(path: string, options: { exceptions: boolean }): boolean {
+    const folder = path === "" ? "" : `${decodeName(path)}/`;
+    return this.#rules.some(({ isException, prefix, isWild }) => {
+      if (isException !== options.exceptions) return false;
+      return prefix.startsWith(folder) || (isWild && folder.startsWith(prefix));
+    });
+  }
+
+  #match(path: string): Match {
+    const slash = path.lastIndexOf("/");
+    const parent = slash < 0 ? undefined : this.#folder(path.slice(0, slash));
+    const name = decodeName(path);
+    const rules = new Uint8Array(this.#rules.length);
+    let isMatch = false;
+    for (const [index, rule] of this.#rules.entries()) {
+      let isOf = parent?.rules[index] === 1;
+      if (!isOf) {
+        if (rule.isException !== isMatch) continue;
+        isOf = rule.matches(name);
+      }
+      if (!isOf) continue;
+      rules[index] = 1;
+      isMatch = !rule.isException;
+    }
+    return { path, rules, isMatch };
+  }
+
+  #folder(path: string): Match {
+    for (let last = this.#trail.at(-1); last; last = this.#trail.at(-1)) {
+      if (last.path === path) return last;
+      if (path.startsWith(`${last.path}/`)) break;
+      this.#trail.pop();
+    }
+    const match = this.#match(path);
+    this.#trail.push(match);
+    return match;
   }
 }
 
-export interface Ignore {
-  /** `path` is relative to the context: "src/a.ts". */
-  isIgnored(path: string): boolean;
-  /** Whether something below an ignored folder may be wanted all the same. */
-  hasExceptions: boolean;
-}
-
-/** The last pattern that matches a name, or a folder above it, decides. */
-export function parseIgnore(text: string): Ignore {
+/** The lines of a .dockerignore. `invalid_argument` with the line. */
+export function parseIgnore(text: string): PatternList {
   const lines = text.replace(/^\uFEFF/, "").split(/\r?\n/);
-  const rules = lines.flatMap((line) => {
+  const patterns = lines.flatMap((line, index) => {
     const trimmed = line.trim();
     if (line.startsWith("#") || trimmed === "") return [];
-    const isException = trimmed.startsWith("!");
-    const pattern = posix
-      .normalize((isException ? trimmed.slice(1) : trimmed).trim())
-      .replace(/^\/+|\/+$/g, "");
-    if (pattern === "" || pattern === ".") return [];
-    return [{ isException, matches: globToRegExp(pattern) }];
+    try {
+      ruleOf(trimmed);
+    } catch (error) {
+      if (!(error instanceof BangerError)) throw error;
+      const message = `Cannot read line ${index + 1} of .dockerignore: ${error.message}`;
+      throw new BangerError(error.code, message);
+    }
+    return [trimmed];
   });
-  if (rules.length > PATTERNS_MAX) {
-    throw new BangerError(
-      "limit_exceeded",
-      `Cannot read .dockerignore: over ${PATTERNS_MAX} patterns`,
-    );
-  }
-  return {
-    hasExceptions: rules.some(({ isException }) => isException),
-    isIgnored(path) {
-      const parts = path.split("/");
-      const names = parts.map((_, index) => parts.slice(0, index + 1).join("/"));
-      let isIgnored = false;
-      for (const { isException, matches } of rules) {
-        if (isException === isIgnored && names.some((name) => matches.test(name))) {
-          isIgnored = !isException;
-        }
-      }
-      return isIgnored;
+  return new PatternList(patterns);
+}
+
+function ruleOf(pattern: string): Rule[] {
+  const trimmed = pattern.trim();
+  if (trimmed === "") return [];
+  const isException = trimmed.startsWith("!");
+  const own = (isException ? trimmed.slice(1) : trimmed).trim();
+  if (own === "") throw new BangerError("invalid_argument", `"!" is an exception of nothing`);
+  const clean = posix.normalize(own).replace(/^\/+|\/+$/g, "");
+  if (clean === "" || clean === ".") return [];
+  const parts = clean.split("/");
+  const wild = parts.findIndex((part) => hasWildcard(part) || part.includes("\\"));
+  const fixed = wild < 0 ? parts : parts.slice(0, wild);
+  return [
+    {
+      isException,
+      matches: compileDeepGlob(clean),
+      prefix: fixed.map((part) => `${part}/`).join(""),
+      isWild: wild >= 0,
     },
-  };
-}
-
-function escaped(char: string): string {
-  return char.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
-}
-
-function badPattern(pattern: string): BangerError {
-  return new BangerError("invalid_argument", `"${pattern}" is no pattern`);
+  ];
 }

@@ -1,7 +1,7 @@
 /** Where COPY takes files from: a folder of the user's, or the root of an image. Names are bytes in strings. */
-import { constants, lstatSync, readdirSync, readlinkSync } from "node:fs";
+import { type BigIntStats, constants, lstatSync, readdirSync, readlinkSync } from "node:fs";
 import { open } from "node:fs/promises";
-import { BangerError } from "#base/error.ts";
+import { BangerError, errnoOf } from "#base/error.ts";
 import { MiB } from "#base/size.ts";
 import type { Xattr } from "#ext4/attributes.ts";
 import { modes } from "#ext4/format.ts";
@@ -9,7 +9,7 @@ import type { Ext4Reader } from "#ext4/reader.ts";
 import { tarTypes } from "#images/export.ts";
 import { readAt } from "#oci/file-chunks.ts";
 import type { TarEntryType } from "#oci/tar-entry.ts";
-import type { Ignore } from "./patterns.ts";
+import type { PatternList } from "./patterns.ts";
 
 export interface SourceFile {
   type: TarEntryType;
@@ -22,6 +22,8 @@ export interface SourceFile {
   major: number;
   minor: number;
   xattrs: readonly Xattr[];
+  /** Of a file with several names: the same for each of them. */
+  inode?: string | undefined;
   /** Of a symbolic link. */
   target: string;
   data(): AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
@@ -34,7 +36,7 @@ export interface Source {
   stat(path: string): SourceFile | undefined;
   /** Names in a folder, in the order of their bytes. */
   list(path: string): string[];
-  /** A path that .dockerignore hides is not there. */
+  /** Whether .dockerignore is why a path is not there. */
   isIgnored(path: string): boolean;
 }
 
@@ -42,45 +44,89 @@ const CHUNK_BYTES = MiB;
 const SECOND_NS = 1_000_000_000n;
 const LINKS_FOLLOWED_MAX = 40;
 
-/** A folder of this computer; what it holds belongs to root in the image. */
-export function folderSource(root: string, ignore: Ignore): Source {
+/**
+ * A directory of this computer; what it holds belongs to root in the image. What `ignore` matches is
+ * not there, but for directories that something is left in.
+ */
+export function folderSource(root: string, ignore: PatternList): Source {
   const at = (path: string): Buffer => Buffer.concat([Buffer.from(`${root}/`), bytesOf(path)]);
+  const visible = new Map<string, boolean>();
+  const list = (path: string): string[] => {
+    const names = readdirSync(at(path), { encoding: "buffer" }) as Buffer[];
+    return names.sort(Buffer.compare).map((name) => name.toString("latin1"));
+  };
+  const hasVisible = (folder: string): boolean => {
+    const known = visible.get(folder) ?? list(folder).some((name) => stat(`${folder}/${name}`));
+    visible.set(folder, known);
+    return known;
+  };
+  const stat = (path: string): SourceFile | undefined => {
+    if (path === "" || !ignore.matches(path)) return contextFile(at(path));
+    if (!ignore.mayMatchBelow(path, { exceptions: true })) return undefined;
+    const file = contextFile(at(path));
+    return file?.type === "directory" && hasVisible(path) ? file : undefined;
+  };
   return {
     what: "The build context",
-    isIgnored: (path) => path !== "" && ignore.isIgnored(path),
-    list(path) {
-      const names = readdirSync(at(path), { encoding: "buffer" }) as Buffer[];
-      return names.sort(Buffer.compare).map((name) => name.toString("latin1"));
-    },
-    stat(path) {
-      const stat = lstatSync(at(path), { bigint: true, throwIfNoEntry: false });
-      if (!stat) return undefined;
-      const type = stat.isDirectory()
-        ? "directory"
-        : stat.isSymbolicLink()
-          ? "symlink"
-          : stat.isFile()
-            ? "file"
-            : undefined;
-      if (!type) return undefined;
-      const size = type === "file" ? Number(stat.size) : 0;
-      const mtime_ns = ((stat.mtimeNs % SECOND_NS) + SECOND_NS) % SECOND_NS;
-      return {
-        type,
-        mode: Number(stat.mode) & 0o7777,
-        uid: 0,
-        gid: 0,
-        size,
-        mtime_s: Number((stat.mtimeNs - mtime_ns) / SECOND_NS),
-        mtime_ns: Number(mtime_ns),
-        major: 0,
-        minor: 0,
-        xattrs: [],
-        target: type === "symlink" ? readlinkSync(at(path), "latin1") : "",
-        data: () => fileData(at(path), size),
-      };
+    list,
+    stat,
+    isIgnored(path) {
+      const parts = path.split("/");
+      const above = parts.slice(0, -1).map((_, index) => parts.slice(0, index + 1).join("/"));
+      const isReached = above.every((folder) => contextFile(at(folder))?.type === "directory");
+      return isReached && contextFile(at(path)) !== undefined && stat(path) === undefined;
     },
   };
+}
+
+function contextFile(path: Buffer): SourceFile | undefined {
+  const stat = lstatOf(path);
+  const type = stat && typeOf(stat);
+  if (!type) return undefined;
+  // Of a socket, an empty file is left: there is none in a layer.
+  const size = stat.isFile() ? Number(stat.size) : 0;
+  const mtime_ns = ((stat.mtimeNs % SECOND_NS) + SECOND_NS) % SECOND_NS;
+  const hasNames = stat.isFile() && stat.nlink > 1n;
+  return {
+    type,
+    mode: Number(stat.mode) & 0o7777,
+    uid: 0,
+    gid: 0,
+    size,
+    mtime_s: Number((stat.mtimeNs - mtime_ns) / SECOND_NS),
+    mtime_ns: Number(mtime_ns),
+    ...deviceNumber(stat.rdev),
+    xattrs: [],
+    inode: hasNames ? `${stat.dev}:${stat.ino}` : undefined,
+    target: type === "symlink" ? readlinkSync(path, "latin1") : "",
+    data: () => (stat.isFile() ? fileData(path, size) : []),
+  };
+}
+
+function lstatOf(path: Buffer): BigIntStats | undefined {
+  if (path.includes(0)) return undefined;
+  try {
+    return lstatSync(path, { bigint: true, throwIfNoEntry: false });
+  } catch (error) {
+    if (/^(ENOTDIR|ENAMETOOLONG)$/.test(errnoOf(error) ?? "")) return undefined;
+    throw error;
+  }
+}
+
+function typeOf(stat: BigIntStats): TarEntryType | undefined {
+  if (stat.isDirectory()) return "directory";
+  if (stat.isSymbolicLink()) return "symlink";
+  if (stat.isFIFO()) return "fifo";
+  if (stat.isCharacterDevice()) return "character";
+  if (stat.isBlockDevice()) return "block";
+  return stat.isFile() || stat.isSocket() ? "file" : undefined;
+}
+
+/** As glibc's major() and minor(). */
+function deviceNumber(device: bigint): { major: number; minor: number } {
+  const major = ((device >> 8n) & 0xfffn) | ((device >> 32n) & ~0xfffn);
+  const minor = (device & 0xffn) | ((device >> 12n) & ~0xffn);
+  return { major: Number(major), minor: Number(minor & 0xffff_ffffn) };
 }
 
 /** The root of an image or of an earlier stage; owners and attributes are kept. */
@@ -109,7 +155,8 @@ export function imageSource(reader: Ext4Reader, what: string): Source {
       const target =
         type === "symlink" ? Buffer.from(reader.targetOf(file)).toString("latin1") : "";
       const xattrs = reader.xattrs(file);
-      const said = { mode, uid, gid, mtime_s, mtime_ns, major, minor, size, target, xattrs };
+      const inode = type === "file" && file.links > 1 ? String(file.inode) : undefined;
+      const said = { mode, uid, gid, mtime_s, mtime_ns, major, minor, size, target, xattrs, inode };
       return { type, ...said, data: () => wholeData(reader, path) };
     },
   };
@@ -134,7 +181,7 @@ export function resolveSource(source: Source, path: string): string | undefined 
       continue;
     }
     const here = [...trail, name].join("/");
-    const file = source.isIgnored(here) && queue.length === 0 ? undefined : source.stat(here);
+    const file = source.stat(here);
     if (!file) return undefined;
     if (file.type !== "symlink") {
       trail.push(name);

@@ -176,7 +176,7 @@ export class StageRun implements AsyncDisposable {
     using file = new LayerFile(this.#scratchFile());
     const { user } = this.config.config;
     const owner = user ? userOf(user, this.view) : undefined;
-    makeFolders(file, this.view, { path: place.path, made: new Set(), owner });
+    makeFolders(file, this.view, { path: place.path, owner });
     await this.#addFiles(file, createdBy);
   }
 
@@ -199,15 +199,19 @@ export class StageRun implements AsyncDisposable {
     // The same files with other times are the same step: what follows from it stays valid.
     if (cached) rmSync(made.path);
     const layer = cached ?? this.#kept(key, made, createdBy);
-    await this.#machine?.take(layer, this.#deps.signal);
-    await this.#add(layer, { key, createdBy });
+    const takesAway = await this.#add(layer, { key, createdBy });
+    // A machine is not told what goes: the next command gets one that is made of the layers.
+    if (takesAway) await this[Symbol.asyncDispose]();
+    else await this.#machine?.take(layer, this.#deps.signal);
   }
 
-  async #add(layer: BuiltLayer, step: { key: string; createdBy: string }): Promise<void> {
-    await this.view.add(layer);
+  /** Gives whether the layer takes away anything of those below. */
+  async #add(layer: BuiltLayer, step: { key: string; createdBy: string }): Promise<boolean> {
+    const takesAway = await this.view.add(layer);
     this.layers.push(layer);
     this.key = step.key;
     this.#remember(step.createdBy, false);
+    return takesAway;
   }
 
   async #ready(): Promise<StageMachine> {

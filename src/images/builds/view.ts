@@ -10,10 +10,11 @@ import type { Ext4Reader } from "#ext4/reader.ts";
 import { readChunks } from "#oci/file-chunks.ts";
 import { TarReader } from "#oci/tar.ts";
 import type { TarEntry } from "#oci/tar-entry.ts";
+import type { WrittenEntry } from "#oci/tar-write.ts";
 import { parseWhiteout } from "#oci/whiteout.ts";
 import type { BuiltLayer } from "./layer-file.ts";
 
-type Kind = "directory" | "symlink" | "other";
+export type Kind = "directory" | "symlink" | "other";
 
 interface Node {
   kind: Kind;
@@ -21,6 +22,9 @@ interface Node {
   target?: string;
   content?: Uint8Array;
 }
+
+/** What the view needs to know of an entry. */
+type NotedEntry = Pick<WrittenEntry, "type" | "name" | "linkName">;
 
 interface LayerIndex {
   nodes: Map<string, Node>;
@@ -49,23 +53,47 @@ export class StageView {
     if (below) this.#layers.push(...below.#layers);
   }
 
-  async add(layer: BuiltLayer): Promise<void> {
-    const index: LayerIndex = { nodes: new Map(), removed: new Set(), opaque: new Set() };
+  /** Gives whether the layer takes anything away. */
+  async add(layer: BuiltLayer): Promise<boolean> {
+    const index = emptyIndex();
     const reader = new TarReader(indexer(index));
     for await (const chunk of readChunks(layer.path)) reader.push(chunk);
     reader.finish();
     this.#layers.push(index);
+    return index.removed.size > 0 || index.opaque.size > 0;
   }
 
-  /** Where `path` leads; what is missing has no kind and ends the walk. */
-  resolve(path: string): Place {
+  /** The same files, with a layer on top that `note` puts entries into. */
+  begin(): StageView {
+    const view = new StageView(this.#base, this);
+    view.#layers.push(emptyIndex());
+    return view;
+  }
+
+  note(entry: NotedEntry): void {
+    const index = this.#layers.at(-1);
+    if (index) enter(index, entry);
+  }
+
+  /** What there is at `path`, which has no symbolic link above its last name. */
+  kindAt(path: string): Kind | undefined {
+    return path === "" ? "directory" : this.#node(path)?.kind;
+  }
+
+  /**
+   * Where `path` leads; what is missing has no kind and ends the walk. With `root`, the path is below
+   * that directory, and no symbolic link on it leads out of there.
+   */
+  resolve(path: string, { root = "" }: { root?: string } = {}): Place {
     const queue = partsOf(path).reverse();
-    const trail: string[] = [];
+    const top = partsOf(root);
+    const trail = [...top];
     let kind: Kind | undefined = "directory";
     for (let followed = 0; queue.length > 0; ) {
       const name = queue.pop() as string;
       if (name === "..") {
-        trail.pop();
+        if (trail.length > top.length) trail.pop();
+        kind = "directory";
         continue;
       }
       const here = [...trail, name].join("/");
@@ -78,7 +106,7 @@ export class StageView {
       if (++followed > LINKS_FOLLOWED_MAX) {
         throw new BangerError("invalid_argument", `"${path}" has too many symbolic links in it`);
       }
-      if (node.target.startsWith("/")) trail.length = 0;
+      if (node.target.startsWith("/")) trail.length = top.length;
       queue.push(...partsOf(node.target).reverse());
       kind = "directory";
     }
@@ -140,25 +168,9 @@ function indexer(index: LayerIndex) {
   return {
     entry(entry: TarEntry): void {
       kept = undefined;
-      const path = partsOf(Buffer.from(entry.name).toString("latin1")).join("/");
-      if (path === "") return;
-      const parent = posix.dirname(path) === "." ? "" : posix.dirname(path);
-      const whiteout = parseWhiteout(Buffer.from(posix.basename(path), "latin1"));
-      if (whiteout.kind === "opaque") index.opaque.add(parent);
-      if (whiteout.kind === "remove") {
-        const name = Buffer.from(whiteout.name).toString("latin1");
-        index.removed.add(parent === "" ? name : `${parent}/${name}`);
-      }
-      if (whiteout.kind !== "none") return;
-      const node = nodeOf(entry, index);
-      for (let above = parent; above !== ""; above = posix.dirname(above)) {
-        if (above === "." || index.nodes.has(above)) break;
-        index.nodes.set(above, { kind: "directory" });
-      }
-      index.nodes.set(path, node);
-      if (KEPT.has(path) && entry.type === "file") {
-        kept = { node, parts: [], left: KEPT_MAX_BYTES };
-      }
+      const entered = enter(index, entry);
+      if (!entered || entry.type !== "file" || !KEPT.has(entered.path)) return;
+      kept = { node: entered.node, parts: [], left: KEPT_MAX_BYTES };
     },
     data(bytes: Uint8Array): void {
       const part = bytes.slice(0, kept?.left ?? 0);
@@ -172,14 +184,49 @@ function indexer(index: LayerIndex) {
   };
 }
 
-function nodeOf(entry: TarEntry, index: LayerIndex): Node {
+function emptyIndex(): LayerIndex {
+  return { nodes: new Map(), removed: new Set(), opaque: new Set() };
+}
+
+/** Undefined for an entry that is no file of the layer. */
+function enter(index: LayerIndex, entry: NotedEntry): { path: string; node: Node } | undefined {
+  const path = partsOf(Buffer.from(entry.name).toString("latin1")).join("/");
+  if (path === "") return undefined;
+  const parent = posix.dirname(path) === "." ? "" : posix.dirname(path);
+  const whiteout = parseWhiteout(Buffer.from(posix.basename(path), "latin1"));
+  if (whiteout.kind === "opaque") index.opaque.add(parent);
+  if (whiteout.kind === "remove") {
+    const name = Buffer.from(whiteout.name).toString("latin1");
+    index.removed.add(parent === "" ? name : `${parent}/${name}`);
+  }
+  if (whiteout.kind !== "none") return undefined;
+  const node = nodeOf(entry, index);
+  for (let above = parent; above !== ""; above = posix.dirname(above)) {
+    if (above === "." || index.nodes.has(above)) break;
+    index.nodes.set(above, { kind: "directory" });
+  }
+  const isReplaced = node.kind !== "directory" && index.nodes.get(path)?.kind === "directory";
+  if (isReplaced) {
+    for (const below of index.nodes.keys()) {
+      if (below.startsWith(`${path}/`)) index.nodes.delete(below);
+    }
+  }
+  index.nodes.set(path, node);
+  return { path, node };
+}
+
+function nodeOf(entry: NotedEntry, index: LayerIndex): Node {
   if (entry.type === "directory") return { kind: "directory" };
   if (entry.type === "link") {
-    const target = partsOf(Buffer.from(entry.linkName).toString("latin1")).join("/");
+    const target = partsOf(textOf(entry.linkName)).join("/");
     return index.nodes.get(target) ?? { kind: "other" };
   }
   if (entry.type !== "symlink") return { kind: "other" };
-  return { kind: "symlink", target: Buffer.from(entry.linkName).toString("latin1") };
+  return { kind: "symlink", target: textOf(entry.linkName) };
+}
+
+function textOf(bytes: Uint8Array | undefined): string {
+  return Buffer.from(bytes ?? []).toString("latin1");
 }
 
 function partsOf(path: string): string[] {

@@ -1,0 +1,116 @@
+/** What the sources of COPY and ADD name: paths and patterns in the context, in a stage or in an image. */
+import { posix } from "node:path";
+import { BangerError } from "#base/error.ts";
+import { compileGlob, decodeName, hasWildcard } from "./glob.ts";
+import { PatternList } from "./patterns.ts";
+import { resolveSource, type Source } from "./source.ts";
+import { shownPath } from "./target.ts";
+
+/** A path as it is called, and where it leads. */
+export interface Found {
+  kind: "found";
+  source: Source;
+  name: string;
+  path: string;
+  /** With --parents: what is copied of the directory `path`, below its own names. */
+  include?: PatternList | undefined;
+}
+
+/**
+ * All that a source names; none for a pattern without a match. `not_found` for a path that is not
+ * there, and for a symbolic link that leads nowhere.
+ */
+export function findSources(
+  { source, path }: { source: Source; path: string },
+  { parents }: { parents: boolean },
+): Found[] {
+  if (parents) return withParents(source, path);
+  return pathsOf(source, clean(path)).map((found) => ({ kind: "found", source, ...found }));
+}
+
+/** The part before "/./" is left away; of the rest, all directories are kept. */
+function withParents(source: Source, path: string): Found[] {
+  const pivot = path.indexOf("/./");
+  const root = pivot < 0 ? "" : clean(path.slice(0, pivot));
+  const kept = clean(pivot < 0 ? path : path.slice(pivot + 3));
+  const include = kept === "" ? undefined : new PatternList([decodeName(kept)]);
+  const roots = pathsOf(source, root);
+  for (const found of roots) {
+    if (hasWildcard(root) || hasWildcard(kept)) continue;
+    const asked = [found.path, kept].filter(Boolean).join("/");
+    if (isThere(source, asked)) continue;
+    if (resolveSource(source, asked) === undefined) throw notFound(source, asked);
+    throw new BangerError(
+      "not_found",
+      `${source.what} has "${shownPath(asked)}" behind a symbolic link only, which --parents does not follow`,
+    );
+  }
+  return roots.map((found) => ({ kind: "found", source, ...found, include }));
+}
+
+/** Without following any symbolic link. */
+function isThere(source: Source, path: string): boolean {
+  const parts = path.split("/");
+  const above = parts.slice(0, -1).map((_, index) => parts.slice(0, index + 1).join("/"));
+  return (
+    above.every((folder) => source.stat(folder)?.type === "directory") &&
+    source.stat(path) !== undefined
+  );
+}
+
+function pathsOf(source: Source, path: string): { name: string; path: string }[] {
+  const isPattern = hasWildcard(path);
+  const named = isPattern ? matching(source, path) : [path];
+  return named.map((each) => {
+    const leads = resolveSource(source, each);
+    if (leads !== undefined) return { name: posix.basename(each), path: leads };
+    const link = isPattern ? source.stat(each)?.target : undefined;
+    if (link === undefined) throw notFound(source, each);
+    const shown = shownPath(each);
+    throw new BangerError(
+      "not_found",
+      `${source.what} has no "${shownPath(link)}", which the symbolic link "${shown}" leads to`,
+    );
+  });
+}
+
+/** As filepath.Match: no directory is entered that matches itself, and no symbolic link. */
+function matching(source: Source, pattern: string): string[] {
+  const parts = pattern.split("/");
+  const first = parts.findIndex(hasWildcard);
+  const start = resolveSource(source, parts.slice(0, first).join("/"));
+  if (start === undefined) return [];
+  const rest = parts.slice(first).join("/");
+  const isWanted = compileGlob(decodeName(rest));
+  // A class may stand for "/" as well.
+  const depth = parts.length - first + rest.split("[").length - 1;
+  return [...below(source, { folder: start, relative: "", depth, isWanted })];
+}
+
+function* below(
+  source: Source,
+  at: { folder: string; relative: string; depth: number; isWanted: (name: string) => boolean },
+): Generator<string> {
+  if (at.depth === 0 || source.stat(at.folder)?.type !== "directory") return;
+  for (const name of source.list(at.folder)) {
+    const folder = at.folder === "" ? name : `${at.folder}/${name}`;
+    const relative = at.relative === "" ? name : `${at.relative}/${name}`;
+    if (!at.isWanted(decodeName(relative))) {
+      yield* below(source, { ...at, folder, relative, depth: at.depth - 1 });
+    } else if (source.stat(folder)) yield folder;
+  }
+}
+
+/** Relative to the source's root, which ".." does not lead out of. */
+function clean(path: string): string {
+  return posix.normalize(`/${path}`).slice(1).replace(/\/$/, "");
+}
+
+function notFound(source: Source, path: string): BangerError {
+  const shown = shownPath(path);
+  const problem = `${source.what} has no "${shown}"`;
+  if (!source.isIgnored(path)) return new BangerError("not_found", problem);
+  return new BangerError("not_found", `${problem}: .dockerignore excludes it`, {
+    hint: `Add the line "!${shown}" to the end of .dockerignore`,
+  });
+}
