@@ -85,7 +85,7 @@ static bool is_member(char *members, const char *name)
 	return false;
 }
 
-/* One pass: the number of the group named `group` if given, and the groups that the user is in. */
+/* One pass: the number of the group named `group`; without one, the further groups that the user is in. */
 static bool read_groups(const char *group, struct account *account)
 {
 	char line[MAX_LINE_BYTES];
@@ -100,7 +100,7 @@ static bool read_groups(const char *group, struct account *account)
 			account->gid = gid;
 			found = true;
 		}
-		if (account->group_count < MAX_GROUPS && is_member(columns[3], account->name))
+		if (!group && account->group_count < MAX_GROUPS && is_member(columns[3], account->name))
 			account->groups[account->group_count++] = gid;
 	}
 	if (file)

@@ -9,7 +9,7 @@
 #include "fields.h"
 #include "protocol.h"
 
-#define MAX_RECORD_BYTES (256 * 1024)
+#define MAX_RECORD_BYTES (2560 * 1024)
 
 /* False if the file is missing, too long or malformed; then there is no record. */
 bool boot_record_load(const char *path);

@@ -16,43 +16,49 @@
 #include "process.h"
 #include "spawn.h"
 
-#define MAX_ARGUMENTS 4096
-#define MAX_ENV 1024
-#define MAX_DEFAULT_ENV_BYTES (64 * 1024)
 #define PIPE_BYTES (1024 * 1024)
 
 #ifndef TIOCGPTPEER
 #define TIOCGPTPEER _IO('T', 0x41)
 #endif
 
-static char *arguments[MAX_ARGUMENTS + 1];
-static char *environment[MAX_ENV + 1];
-static size_t argument_count;
-static size_t environment_count;
+/* Texts that grow without a limit of ours: the kernel has its own. Ends with NULL. */
+struct texts {
+	char **all;
+	size_t count;
+	size_t size;
+};
 
-/* Texts one behind the other, each ended by NUL. */
-static char default_env[MAX_DEFAULT_ENV_BYTES];
-static size_t default_env_length;
+static struct texts arguments, environment, default_env;
+
+static void put_text(struct texts *list, char *text)
+{
+	if (list->count + 1 >= list->size) {
+		list->size = list->size ? 2 * list->size : 64;
+		list->all = realloc(list->all, list->size * sizeof *list->all);
+		if (!list->all)
+			die("Cannot hold the words of a command");
+	}
+	list->all[list->count++] = text;
+	list->all[list->count] = NULL;
+}
 
 void exec_add_default_env(const uint8_t *text, size_t length)
 {
-	if (length + 1 > sizeof default_env - default_env_length || memchr(text, 0, length) || !memchr(text, '=', length))
-		return;
-	memcpy(default_env + default_env_length, text, length);
-	default_env[default_env_length + length] = 0;
-	default_env_length += length + 1;
+	char *copy = memchr(text, '=', length) ? strndup((const char *)text, length) : NULL;
+	if (copy)
+		put_text(&default_env, copy);
 }
 
 /* Adds "NAME=value" unless NAME is there already. */
 static void add_env(char *text)
 {
 	size_t name = strcspn(text, "=");
-	for (size_t i = 0; i < environment_count; i++) {
-		if (strncmp(environment[i], text, name + 1) == 0)
+	for (size_t i = 0; i < environment.count; i++) {
+		if (strncmp(environment.all[i], text, name + 1) == 0)
 			return;
 	}
-	if (environment_count < MAX_ENV)
-		environment[environment_count++] = text;
+	put_text(&environment, text);
 }
 
 /* Ends each text with NUL once the field behind it is read, and collects them. */
@@ -60,7 +66,7 @@ static bool collect_texts(struct stream *stream, uint8_t *bytes, size_t length)
 {
 	struct field_reader reader = { .at = bytes, .left = length };
 	struct field field, previous = { .value = NULL };
-	argument_count = environment_count = 0;
+	arguments.count = environment.count = 0;
 	while (field_next(&reader, &field)) {
 		if (previous.value)
 			previous.value[previous.length] = 0;
@@ -72,22 +78,17 @@ static bool collect_texts(struct stream *stream, uint8_t *bytes, size_t length)
 			stream_fail(stream, "invalid_argument", "An argument or variable holds a NUL byte");
 			return false;
 		}
-		if (is_argument ? argument_count == MAX_ARGUMENTS : environment_count == MAX_ENV) {
-			stream_fail(stream, "limit_exceeded", "More than %d arguments or %d variables", MAX_ARGUMENTS, MAX_ENV);
-			return false;
-		}
 		if (is_argument)
-			arguments[argument_count++] = (char *)field.value;
+			put_text(&arguments, (char *)field.value);
 		else if (memchr(field.value, '=', field.length))
-			environment[environment_count++] = (char *)field.value;
+			put_text(&environment, (char *)field.value);
 	}
 	if (previous.value)
 		previous.value[previous.length] = 0;
-	if (argument_count == 0 || !arguments[0][0]) {
+	if (arguments.count == 0 || !arguments.all[0][0]) {
 		stream_fail(stream, "invalid_argument", "No program is named");
 		return false;
 	}
-	arguments[argument_count] = NULL;
 	return true;
 }
 
@@ -96,8 +97,8 @@ static void complete_env(const struct launch *launch)
 	static char home[272], user[80], logname[80];
 	static char path[] = "PATH=" DEFAULT_PATH;
 	static char term[] = "TERM=xterm-256color";
-	for (size_t at = 0; at < default_env_length; at += strlen(default_env + at) + 1)
-		add_env(default_env + at);
+	for (size_t i = 0; i < default_env.count; i++)
+		add_env(default_env.all[i]);
 	snprintf(home, sizeof home, "HOME=%s", launch->account.home);
 	snprintf(user, sizeof user, "USER=%s", launch->account.name);
 	snprintf(logname, sizeof logname, "LOGNAME=%s", launch->account.name);
@@ -107,28 +108,31 @@ static void complete_env(const struct launch *launch)
 	add_env(logname);
 	if (launch->is_terminal)
 		add_env(term);
-	environment[environment_count < MAX_ENV ? environment_count : MAX_ENV] = NULL;
+}
+
+static const char *code_of(int error)
+{
+	return error == ENOENT || error == ENOTDIR ? "not_found" : error == EACCES || error == EPERM ? "permission_denied" : "internal";
 }
 
 static void fail_launch(struct stream *stream, const struct launch *launch, const struct failure *failure)
 {
-	const char *code = failure->error == ENOENT || failure->error == ENOTDIR ? "not_found"
-			 : failure->error == EACCES || failure->error == EPERM	  ? "permission_denied"
-			 : failure->error == ENOEXEC				  ? "invalid_argument"
-										  : "internal";
-	const char *text = failure->error == ENOEXEC ? "it is no program for this machine" : strerror(failure->error);
+	int error = failure->error;
+	const char *text = error == ENOEXEC ? "it is no program for this machine" : strerror(error);
 	switch (failure->stage) {
 	case STAGE_CWD:
-		stream_fail(stream, code, "Cannot enter folder \"%.100s\": %s", launch->cwd, text);
+		stream_fail(stream, code_of(error), "Cannot enter folder \"%.100s\": %s", launch->cwd, text);
 		break;
 	case STAGE_USER:
-		stream_fail(stream, code, "Cannot become user \"%s\": %s", launch->account.name, text);
+		stream_fail(stream, code_of(error), "Cannot become user \"%s\": %s", launch->account.name, text);
 		break;
 	case STAGE_EXEC:
-		stream_fail(stream, code, "Cannot run \"%.100s\": %s", arguments[0], text);
+		/* A shell has 127 and 126 for these. */
+		stream_fail(stream, error == ENOENT || error == ENOTDIR ? "command_not_found" : "command_not_executable",
+			    "Cannot run \"%.100s\": %s", launch->arguments[0], text);
 		break;
 	case STAGE_SESSION:
-		stream_fail(stream, code, "Cannot set up the process: %s", text);
+		stream_fail(stream, code_of(error), "Cannot set up the process: %s", text);
 		break;
 	}
 }
@@ -136,8 +140,8 @@ static void fail_launch(struct stream *stream, const struct launch *launch, cons
 static void launch(struct stream *stream, struct launch *plan)
 {
 	struct failure failure;
-	plan->arguments = arguments;
-	plan->environment = environment;
+	plan->arguments = arguments.all;
+	plan->environment = environment.all;
 	pid_t pid = spawn(plan, &failure);
 	if (pid < 0) {
 		fail_launch(stream, plan, &failure);
@@ -187,6 +191,13 @@ static bool make_terminal(struct stream *stream, struct launch *launch, const st
 	return true;
 }
 
+/* /dev/stdout and its like are opened anew by their user, who needs the right to. */
+static void give(int fd, const struct account *account)
+{
+	if (fd >= 0 && geteuid() == 0 && fchown(fd, account->uid, (gid_t)-1) < 0)
+		say("Cannot give the command its pipes");
+}
+
 /* Fewer changes between the process and the agent. As it is where the guest limits it. */
 static void widen(int fd)
 {
@@ -210,6 +221,8 @@ static bool make_pipes(struct stream *stream, struct launch *launch, bool wants_
 		widen(pair[1]);
 		stream_set_output(stream, channel, pair[0]);
 	}
+	for (int channel = wants_input ? CHANNEL_IN : CHANNEL_OUT; channel < CHANNELS; channel++)
+		give(launch->fds[channel], &launch->account);
 	if (launch->fds[CHANNEL_IN] >= 0 && launch->fds[CHANNEL_OUT] >= 0 && launch->fds[CHANNEL_ERR] >= 0)
 		return true;
 	stream_fail(stream, "unavailable", "Cannot make the pipes: %s", strerror(errno));
@@ -221,10 +234,15 @@ void exec_start(struct stream *stream, uint8_t *bytes, size_t length)
 	char user[256] = "", cwd[4096] = "/";
 	struct field terminal;
 	struct launch plan = { .cwd = cwd, .fds = { -1, -1, -1 } };
+	plan.makes_cwd = field_number_of(bytes, length, TAG_MAKE_CWD, 0) != 0;
 	bool wants_terminal = field_find(bytes, length, TAG_TERMINAL, &terminal);
 	bool wants_input = field_number_of(bytes, length, TAG_STDIN, 0) != 0;
-	field_text_of(bytes, length, TAG_USER, user, sizeof user);
-	field_text_of(bytes, length, TAG_CWD, cwd, sizeof cwd);
+	struct field given;
+	if ((!field_text_of(bytes, length, TAG_USER, user, sizeof user) && field_find(bytes, length, TAG_USER, &given)) ||
+	    (!field_text_of(bytes, length, TAG_CWD, cwd, sizeof cwd) && field_find(bytes, length, TAG_CWD, &given))) {
+		stream_fail(stream, "invalid_argument", "The user or the folder has too long a name");
+		return;
+	}
 	if (!account_find(user, &plan.account)) {
 		stream_fail(stream, "not_found", "There is no user or group \"%.100s\"", user);
 		return;

@@ -14,6 +14,7 @@
 #include "account.h"
 #include "bootrecord.h"
 #include "io.h"
+#include "spawn.h"
 
 #define NS_PER_S 1000000000ULL
 /* A clock that is nearer than this to the host's is left alone. */
@@ -87,8 +88,30 @@ static void set_hostname(void)
 		say("Cannot set the name of the machine: %s", strerror(errno));
 }
 
+/* What distributions and container engines set, where the kernel's own values are those of another age. */
+static void set_limits(void)
+{
+	static const char *const knobs[][2] = {
+		{ "net/ipv4/ip_unprivileged_port_start", "0" },
+		{ "net/ipv4/ping_group_range", "0 2147483647" },
+		{ "vm/max_map_count", "1048576" },
+		{ "fs/inotify/max_user_instances", "8192" },
+		{ "fs/inotify/max_user_watches", "1048576" },
+		{ "kernel/pid_max", "4194304" },
+	};
+	for (size_t i = 0; i < sizeof knobs / sizeof *knobs; i++) {
+		char path[128];
+		format_path(path, sizeof path, "/proc/sys/%s", knobs[i][0]);
+		if (!write_knob(path, knobs[i][1]))
+			say("Cannot set %s: %s", path, strerror(errno));
+	}
+	/* For an init system that takes its limits as they are. */
+	limits_set();
+}
+
 void identity_set_kernel(void)
 {
+	set_limits();
 	add_entropy();
 	set_clock();
 	set_hostname();

@@ -83,9 +83,9 @@ _Noreturn void init_run(void)
 	bool is_systemd = strcmp(mode, "systemd") == 0;
 	boot_record_each(TAG_BOOT_MODULE, module_load);
 	identity_set_kernel();
-	rootfs_mount();
+	rootfs_mount(is_systemd);
 	keep_files(is_systemd);
-	rootfs_switch();
+	rootfs_switch(is_systemd);
 	identity_write_files();
 	events_record("mounted", "");
 	network_configure();

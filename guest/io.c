@@ -55,7 +55,7 @@ void format_path(char *buffer, size_t size, const char *format, ...)
 
 bool make_dirs(const char *path, mode_t mode)
 {
-	char part[512];
+	char part[4096];
 	size_t length = strlen(path);
 	if (length == 0 || length >= sizeof part)
 		return false;

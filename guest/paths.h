@@ -8,7 +8,8 @@
 #define NEW_ROOT "/newroot"
 
 /* In the machine. The folder belongs to root alone and is gone with the machine. */
-#define STATE_FOLDER "/run/banger"
+#define RUN_FOLDER "/run"
+#define STATE_FOLDER RUN_FOLDER "/banger"
 #define AGENT_PATH STATE_FOLDER "/banger-vsock-agent"
 #define KEPT_RECORD_PATH STATE_FOLDER "/boot"
 #define PHASES_PATH STATE_FOLDER "/phases"

@@ -13,7 +13,8 @@
 #define SYNC_MAGIC "BANGSYNC"
 #define SYNC_MAGIC_BYTES 8
 #define NONCE_BYTES 16
-#define MAX_OPEN_BYTES (256 * 1024)
+/* More than the 2 MiB that the kernel lets a program's arguments and environment have. */
+#define MAX_OPEN_BYTES (2304 * 1024)
 
 enum frame_type {
 	FRAME_SYNC = 1,
@@ -58,6 +59,7 @@ enum tag {
 	TAG_PID = 28,
 	TAG_TIME_NS = 29,
 	TAG_REBOOT = 30,
+	TAG_MAKE_CWD = 36,
 
 	TAG_EXIT_CODE = 40,
 	TAG_EXIT_SIGNAL = 41,

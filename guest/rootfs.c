@@ -10,12 +10,15 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "bootrecord.h"
 #include "device.h"
 #include "io.h"
 #include "paths.h"
+#include "tarin.h"
+#include "tarout.h"
 
 #define FIRST_DISK "/dev/vda"
 #define DISK_WAIT_MS 15000
@@ -48,7 +51,14 @@ void rootfs_mount_kernel(void)
 	mount_or_die("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
 	mount_or_die("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
 	mount_or_die("devtmpfs", "/dev", "devtmpfs", MS_NOSUID, "mode=0755");
-	mount_or_die("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755");
+}
+
+static void mount_state(bool is_systemd)
+{
+	if (is_systemd)
+		mount_or_die("tmpfs", RUN_FOLDER, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755");
+	else
+		mount_or_die("tmpfs", STATE_FOLDER, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0700");
 	make_dirs(STATE_FOLDER, 0700);
 	chmod(STATE_FOLDER, 0700);
 }
@@ -150,12 +160,8 @@ static void mount_overlay(void)
 	mount_or_die("overlay", NEW_ROOT, "overlay", 0, options);
 }
 
-void rootfs_mount(void)
+static void mount_plain(void)
 {
-	if (is_overlay()) {
-		mount_overlay();
-		return;
-	}
 	need_disk(FIRST_DISK);
 	mount_or_die(FIRST_DISK, NEW_ROOT, "ext4", MS_NOATIME, NULL);
 	grow(FIRST_DISK, NEW_ROOT);
@@ -187,19 +193,70 @@ static void remove_tree(int folder_fd, dev_t device, int depth)
 }
 
 /* An image may have anything in these places; a folder is what we need. */
-static void carry_mount(const char *name)
+static void make_place(const char *target)
 {
-	char target[64];
 	struct stat info;
-	format_path(target, sizeof target, NEW_ROOT "%s", name);
 	if (lstat(target, &info) == 0 && !S_ISDIR(info.st_mode))
 		unlink(target);
 	mkdir(target, 0755);
+}
+
+/* Owners, modes and links included; that it does not fit into memory is no reason not to boot. */
+static void fill_run(void)
+{
+	char *from[] = { NEW_ROOT RUN_FOLDER, ".", NULL }, *to[] = { RUN_FOLDER, "", NULL };
+	int pair[2], status, old = open(NEW_ROOT STATE_FOLDER, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat info;
+	/* Ours alone, whatever an image has there. */
+	if (old >= 0 && fstat(old, &info) == 0)
+		remove_tree(old, info.st_dev, 0);
+	unlink(NEW_ROOT STATE_FOLDER);
+	rmdir(NEW_ROOT STATE_FOLDER);
+	if (is_empty(NEW_ROOT RUN_FOLDER) || pipe(pair) < 0)
+		return;
+	pid_t writer = fork();
+	if (writer == 0) {
+		dup2(pair[1], STDOUT_FILENO);
+		close(pair[0]);
+		_exit(tar_out(from));
+	}
+	close(pair[1]);
+	pid_t reader = fork();
+	if (reader == 0) {
+		dup2(pair[0], STDIN_FILENO);
+		dup2(open("/dev/null", O_WRONLY), STDOUT_FILENO);
+		_exit(tar_in(to));
+	}
+	close(pair[0]);
+	if (waitpid(reader, &status, 0) < 0 || status != 0)
+		say("Cannot take over all that the image has in " RUN_FOLDER);
+	waitpid(writer, &status, 0);
+}
+
+void rootfs_mount(bool is_systemd)
+{
+	mount_state(is_systemd);
+	if (is_overlay())
+		mount_overlay();
+	else
+		mount_plain();
+	make_place(NEW_ROOT RUN_FOLDER);
+	if (is_systemd)
+		fill_run();
+	else
+		make_place(NEW_ROOT STATE_FOLDER);
+}
+
+static void carry_mount(const char *name)
+{
+	char target[64];
+	format_path(target, sizeof target, NEW_ROOT "%s", name);
+	make_place(target);
 	if (mount(name, target, NULL, MS_MOVE, NULL) < 0)
 		die("Cannot move \"%s\" into the root", name);
 }
 
-static void mount_the_rest(void)
+static void mount_the_rest(bool is_systemd)
 {
 	try_mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "gid=5,mode=0620,ptmxmode=0666");
 	try_mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777");
@@ -210,25 +267,26 @@ static void mount_the_rest(void)
 		(void)!symlink("/proc/self/fd/1", "/dev/stdout");
 		(void)!symlink("/proc/self/fd/2", "/dev/stderr");
 	}
-	char mode[16] = "";
-	boot_record_text(TAG_BOOT_MODE, mode, sizeof mode);
-	if (strcmp(mode, "direct") == 0)
+	if (!is_systemd)
 		try_mount("cgroup2", "/sys/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, "nsdelegate");
 	if (access(DISK_PATH "/upper", F_OK) == 0)
 		mount_engine_folders();
+	/* As systemd has it: what containers pass on to each other goes through their machine's mounts. */
+	if (!is_systemd)
+		mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL);
 }
 
-void rootfs_switch(void)
+void rootfs_switch(bool is_systemd)
 {
 	struct stat old_root;
 	int old = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	carry_mount("/dev");
 	carry_mount("/proc");
 	carry_mount("/sys");
-	carry_mount("/run");
+	carry_mount(is_systemd ? RUN_FOLDER : STATE_FOLDER);
 	if (old < 0 || fstat(old, &old_root) < 0 || chdir(NEW_ROOT) < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 ||
 	    chroot(".") < 0 || chdir("/") < 0)
 		die("Cannot switch to the machine's root");
 	remove_tree(old, old_root.st_dev, 0);
-	mount_the_rest();
+	mount_the_rest(is_systemd);
 }

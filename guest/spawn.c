@@ -34,6 +34,19 @@ static bool become(const struct account *account)
 	       setuid(account->uid) == 0;
 }
 
+void limits_set(void)
+{
+	struct rlimit files = { .rlim_cur = OPEN_FILES_SOFT, .rlim_max = OPEN_FILES_HARD };
+	struct rlimit processes = { .rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY };
+	setrlimit(RLIMIT_NOFILE, &files);
+	setrlimit(RLIMIT_NPROC, &processes);
+}
+
+static bool enter(const char *cwd)
+{
+	return chdir("/") == 0 && chdir(cwd) == 0;
+}
+
 /* Tries the folders of PATH as the shell does: a file that may not be run counts only if no other is found. */
 static void execute(const struct launch *launch)
 {
@@ -86,13 +99,16 @@ static enum stage run_child(const struct launch *launch)
 		if (dup2(launch->fds[channel], channel) < 0)
 			return STAGE_SESSION;
 	}
-	struct rlimit files = { .rlim_cur = OPEN_FILES_SOFT, .rlim_max = OPEN_FILES_HARD };
-	setrlimit(RLIMIT_NOFILE, &files);
+	limits_set();
 	write_knob("/proc/self/oom_score_adj", "0");
 	umask(022);
+	if (launch->makes_cwd && chdir("/") == 0)
+		make_dirs(launch->cwd, 0755);
+	/* A folder that root alone may enter can be a user's all the same, and one on a network only the user's. */
+	bool is_inside = enter(launch->cwd);
 	if (!become(&launch->account))
 		return STAGE_USER;
-	if (chdir(launch->cwd) < 0)
+	if (!is_inside && !enter(launch->cwd))
 		return STAGE_CWD;
 	execute(launch);
 	return STAGE_EXEC;

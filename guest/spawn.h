@@ -13,7 +13,10 @@
 
 struct launch {
 	struct account account;
+	/* Below the root where it is relative. */
 	const char *cwd;
+	/* The folders that are missing on the way there are root's. */
+	bool makes_cwd;
 	/* Become its descriptors 0, 1 and 2; of a terminal three times the same. */
 	int fds[CHANNELS];
 	bool is_terminal;
@@ -29,6 +32,9 @@ struct failure {
 	enum stage stage;
 	int error;
 };
+
+/* Open files as systemd has them, and as many processes as the machine has room for. */
+void limits_set(void);
 
 /* Gives the process, which leads a session of its own, once its program runs; -1 and why otherwise. */
 pid_t spawn(const struct launch *launch, struct failure *failure);

@@ -23,6 +23,8 @@ export const sessionContract = {
     "limit_exceeded",
     "unsupported",
     "guest",
+    "command_not_found",
+    "command_not_executable",
   )
     .route({ method: "POST", path: "/vms/{vm}/sessions", summary: "Start a session" })
     .input(sessionStart)

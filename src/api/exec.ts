@@ -15,7 +15,7 @@
  * client waits for the first `grant` before it sends stdin.
  */
 import { z } from "zod";
-import type { DaemonVersion } from "./exec-constants.ts";
+import { COMMAND_MAX_BYTES, type DaemonVersion } from "./exec-constants.ts";
 import { guestPath, guestUser } from "./file.ts";
 import { environment, vmCreate, vmRef } from "./vm.ts";
 
@@ -42,7 +42,7 @@ export const signalName = z.string().regex(/^[A-Z][A-Z0-9+]{1,9}$/);
 
 export const execRequest = z.object({
   /** Empty: the image's own command. No shell is involved. */
-  argv: z.array(z.string().max(128 * 1024)).max(1024),
+  argv: z.array(z.string().max(COMMAND_MAX_BYTES)).max(COMMAND_MAX_BYTES / 6),
   /** Added to the image's environment. */
   env: environment.optional(),
   cwd: z.string().max(4096).optional(),

@@ -1,5 +1,6 @@
 /** Machines, as every client sees them. */
 import { z } from "zod";
+import { COMMAND_MAX_BYTES } from "./exec-constants.ts";
 import { serviceCheck } from "./health.ts";
 import {
   MACHINE_NETWORKS_MAX,
@@ -143,9 +144,9 @@ export const VM_DISK_MAX_BYTES = 16 * 1024 ** 4;
 
 const variableName = z
   .string()
-  .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, { error: "not the name of a variable" })
-  .max(256);
-const variableValue = z.string().max(128 * 1024);
+  .regex(/^[^=\0]+$/, { error: "not the name of a variable" })
+  .max(COMMAND_MAX_BYTES);
+const variableValue = z.string().max(COMMAND_MAX_BYTES);
 export const environment = z.record(variableName, variableValue);
 
 export const vmCreate = z.object({

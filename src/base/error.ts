@@ -21,6 +21,9 @@ export const errorCodes = {
   guest: { exit: 14, retry: false, http: 502 },
   unauthorized: { exit: 15, retry: false, http: 401 },
   no_space: { exit: 16, retry: false, http: 507 },
+  /** As a shell has them. */
+  command_not_executable: { exit: 126, retry: false, http: 422 },
+  command_not_found: { exit: 127, retry: false, http: 422 },
   cancelled: { exit: 130, retry: false, http: 499 },
 } as const satisfies Record<string, { exit: number; retry: boolean; http: number }>;
 

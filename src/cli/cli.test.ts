@@ -158,7 +158,7 @@ test("exec keeps the streams apart and passes the exit status on", async () => {
   const killed = await banger("exec", "testbox", "sh", "-c", "kill -KILL $$");
   expect(killed.exitCode).toBe(137);
   const nothing = await banger("vm", "exec", "testbox", "--");
-  expect(nothing.exitCode).toBe(2);
+  expect(nothing.exitCode).toBe(125);
 });
 
 test("exec passes stdin on with -i only, and all of it", async () => {
@@ -276,7 +276,7 @@ test("-it follows the size of the terminal", async () => {
 
 test("-it without a terminal is refused", async () => {
   const { exitCode, stderr } = await banger("vm", "exec", "-it", "testbox", "sh");
-  expect(exitCode).toBe(2);
+  expect(exitCode).toBe(125);
   expect(stderr).toContain("error: Cannot use -t: standard input is no terminal\n");
 });
 

@@ -36,7 +36,8 @@ function knownWords(code: string, command: Command): string[] {
   return [...new Set(lineage.flatMap((each) => each.options.flatMap(({ long }) => long ?? [])))];
 }
 
-function pathOf(command: Command): string {
+/** "banger vm run", as it was typed. */
+export function pathOf(command: Command): string {
   const parent = command.parent ? `${pathOf(command.parent)} ` : "";
   return `${parent}${command.name()}`;
 }

@@ -17,7 +17,7 @@ import { type CallCounts, METRICS_TYPE, metricsText } from "./metrics.ts";
 import { openApiDocument } from "./openapi.ts";
 import { checkBody } from "./request-body.ts";
 
-const REQUEST_MAX_BYTES = 4 * MiB;
+const REQUEST_MAX_BYTES = 8 * MiB;
 
 /**
  * A stream may be silent for as long as a machine is. The declared options lack the time-out

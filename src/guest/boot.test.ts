@@ -77,7 +77,7 @@ test("a value may not bring lines of its own", () => {
 
 test("a record that the agent would not read is refused", () => {
   const env = Object.fromEntries(
-    Array.from({ length: 300 }, (_, i) => [`A${i}`, "x".repeat(1000)]),
+    Array.from({ length: 3000 }, (_, i) => [`A${i}`, "x".repeat(1000)]),
   );
   expect(() => encodeBootRecord({ ...minimal, env })).toThrow("too long");
 });

@@ -8,7 +8,7 @@ import { BangerError } from "#base/error.ts";
 import { Fields, FieldWriter } from "./fields.ts";
 
 /** The agent reads no longer record. */
-const MAX_RECORD_BYTES = 256 * 1024 - 2;
+const MAX_RECORD_BYTES = 2560 * 1024 - 2;
 const MAX_ENTROPY_BYTES = 512;
 /** Disks between the image and the writable one: the agent takes no more. */
 export const MAX_LOWERS = 8;

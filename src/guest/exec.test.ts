@@ -1,7 +1,9 @@
 /** Commands in the real agent, which is built with the sanitizers and runs on this computer. */
 import { expect, test } from "bun:test";
+import { chmodSync, statSync } from "node:fs";
 import { MiB } from "#base/size.ts";
 import { agentFixture, codeOf, collectOutput, processGone, textOf } from "#test/guest-fixture.ts";
+import { testNeeding } from "#test/needs.ts";
 
 const fixture = agentFixture();
 
@@ -20,14 +22,32 @@ test("passes arguments as they are", async () => {
   expect(textOf(stdout)).toBe("[][a b][$HOME][*]['\"][käse\n]");
 });
 
-test("takes requests longer than one frame, and refuses those that are too long", async () => {
+test("arguments and variables have the kernel's limits, and an error beyond them", async () => {
   const long = "x".repeat(100_000);
   expect((await fixture.agent.run(["printf", "%s", long])).stdout.length).toBe(long.length);
-  expect(await codeOf(fixture.agent.run(["true", "x".repeat(300_000)]))).toBe("limit_exceeded");
-  expect(await codeOf(fixture.agent.run(["true", ...Array<string>(5000).fill("x")]))).toBe(
-    "limit_exceeded",
+  const many = Array.from({ length: 60_000 }, (_, index) => `argument ${index}`);
+  const counted = await fixture.agent.run(["sh", "-c", `echo $# "\${60000}"`, "sh", ...many]);
+  expect(textOf(counted.stdout)).toBe("60000 argument 59999\n");
+  const env = Object.fromEntries(
+    Array.from({ length: 1500 }, (_, index) => [`V.${index}`, "y".repeat(1000)]),
   );
+  const { stdout } = await fixture.agent.run(["env"], { env, outputMax_bytes: 4 * MiB });
+  expect(textOf(stdout).match(/^V\.\d+=y{1000}$/gm)?.length).toBe(1500);
+  expect(textOf(stdout)).toMatch(/^HOME=./m);
+  const tooLong = fixture.agent.run(["true", "x".repeat(131_072)]);
+  expect(await codeOf(tooLong)).toBe("command_not_executable");
+  await tooLong.catch((error) => expect(error.message).toContain("rgument list too long"));
+  expect(await codeOf(fixture.agent.run(["true"], { env: { ...env, ...wide(env) } }))).toBe(
+    "command_not_executable",
+  );
+  const beyond = Array<string>(20_000).fill("x".repeat(104));
+  expect(await codeOf(fixture.agent.run(["true", ...beyond]))).toBe("command_not_executable");
 });
+
+/** As many again under other names. */
+function wide(env: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(Object.entries(env).map(([name, value]) => [`W${name}`, value]));
+}
 
 test("env, cwd and user are as asked", async () => {
   const uid = String(process.getuid?.());
@@ -40,14 +60,62 @@ test("env, cwd and user are as asked", async () => {
 });
 
 test("says what cannot be run, entered or become", async () => {
-  expect(await codeOf(fixture.agent.run(["no-such-program"]))).toBe("not_found");
-  expect(await codeOf(fixture.agent.run([fixture.folder]))).toBe("permission_denied");
+  expect(await codeOf(fixture.agent.run(["no-such-program"]))).toBe("command_not_found");
+  expect(await codeOf(fixture.agent.run(["/no/such/program"]))).toBe("command_not_found");
+  expect(await codeOf(fixture.agent.run([fixture.folder]))).toBe("command_not_executable");
+  expect(await codeOf(fixture.agent.run(["/etc/passwd"]))).toBe("command_not_executable");
   expect(await codeOf(fixture.agent.run(["true"], { cwd: "/no/such/folder" }))).toBe("not_found");
   expect(await codeOf(fixture.agent.run(["true"], { user: "nobody-of-that-name" }))).toBe(
     "not_found",
   );
+  const longPath = `/${"x".repeat(5000)}`;
+  expect(await codeOf(fixture.agent.run(["pwd"], { cwd: longPath }))).toBe("invalid_argument");
   expect(await codeOf(fixture.agent.run(["a\0b"]))).toBe("invalid_argument");
   expect(await codeOf(fixture.agent.run([]))).toBe("invalid_argument");
+});
+
+/** Of Debian's passwd: no one's. */
+const NOBODY = "65534:65534";
+const asRoot = testNeeding("root");
+
+asRoot("a user opens what it was given by name, with a terminal and without", async () => {
+  const script = "echo out >/dev/stdout; echo err >/dev/stderr; cat </dev/stdin";
+  const argv = ["sh", "-c", script];
+  const input = Buffer.from("in");
+  const run = await fixture.agent.run(argv, { user: NOBODY, input });
+  expect([run.status, textOf(run.stdout), textOf(run.stderr)]).toEqual([
+    { code: 0 },
+    "out\nin",
+    "err\n",
+  ]);
+  const quiet = await fixture.agent.run(["sh", "-c", script], { user: NOBODY });
+  expect([quiet.status, textOf(quiet.stdout)]).toEqual([{ code: 0 }, "out\n"]);
+  const stream = await fixture.agent.exec({
+    argv: ["sh", "-c", "echo out >/dev/stdout; echo err >/dev/stderr; head -n1 </dev/stdin"],
+    user: NOBODY,
+    tty: { columns: 80, rows: 24 },
+  });
+  const output = collectOutput(stream);
+  await stream.writeStdin(new TextEncoder().encode("typed\n"));
+  expect(await stream.exited).toEqual({ code: 0 });
+  expect(output.text()).toMatch(/out\r\nerr\r\n/);
+});
+
+asRoot("a folder that is missing is made when it is asked for", async () => {
+  const cwd = `${fixture.folder}/a/b`;
+  const { stdout } = await fixture.agent.run(["pwd"], { cwd, makesCwd: true });
+  expect(textOf(stdout)).toBe(`${cwd}\n`);
+  const made = statSync(cwd);
+  expect([made.uid, made.mode & 0o777]).toEqual([0, 0o755]);
+  const relative = await fixture.agent.run(["pwd"], { cwd: cwd.slice(1) });
+  expect(textOf(relative.stdout)).toBe(`${cwd}\n`);
+  // The image's folder may be one that its user cannot enter.
+  chmodSync(`${fixture.folder}/a`, 0o700);
+  const closed = await fixture.agent.run(["sh", "-c", "readlink /proc/self/cwd"], {
+    cwd,
+    user: NOBODY,
+  });
+  expect(textOf(closed.stdout)).toBe(`${cwd}\n`);
 });
 
 test("input reaches the process whole, and its end too", async () => {

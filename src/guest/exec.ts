@@ -4,7 +4,7 @@ import { BangerError, throwIfAborted } from "#base/error.ts";
 import { MiB } from "#base/size.ts";
 import type { Connection } from "./connection.ts";
 import { type Fields, FieldWriter } from "./fields.ts";
-import { CHANNEL_ERR, Kind, Tag } from "./protocol.ts";
+import { CHANNEL_ERR, Kind, MAX_OPEN_BYTES, Tag } from "./protocol.ts";
 import type { Stream } from "./stream.ts";
 
 const WINDOW_DEFAULT_BYTES = MiB;
@@ -22,6 +22,8 @@ export interface ExecRequest {
   env?: Readonly<Record<string, string>> | undefined;
   /** Default "/"; "~" is the user's home. */
   cwd?: string | undefined;
+  /** Make the folders of `cwd` that are missing, for root. */
+  makesCwd?: boolean | undefined;
   /** "name", "1000", "name:group" or "1000:1000", as the guest knows them; default root. */
   user?: string | undefined;
   /** With a terminal of this size, where stdout carries everything. */
@@ -129,10 +131,18 @@ export function encodeExecRequest(request: ExecRequest, window_bytes: number): U
     writer.text(Tag.env, withoutNul(`${name}=${value}`));
   }
   if (request.cwd !== undefined) writer.text(Tag.cwd, withoutNul(request.cwd));
+  if (request.makesCwd) writer.number(Tag.makeCwd, 1);
   if (request.user !== undefined) writer.text(Tag.user, withoutNul(request.user));
   if (request.tty) writer.bytes(Tag.terminal, encodeSize(request.tty));
   if (request.stdin) writer.number(Tag.stdin, 1);
-  return writer.finish();
+  const fields = writer.finish();
+  if (fields.length <= MAX_OPEN_BYTES) return fields;
+  const [program = ""] = request.argv;
+  throw new BangerError(
+    "command_not_executable",
+    `Cannot run "${program.slice(0, 100)}": argument list too long`,
+    { hint: "Linux takes 2 MiB of arguments and environment together, and 128 KiB of each" },
+  );
 }
 
 function withoutNul(text: string): string {

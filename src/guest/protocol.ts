@@ -79,7 +79,8 @@ export const MAX_FRAME_BYTES = HEADER_BYTES + MAX_PAYLOAD_BYTES + 1;
 export const SYNC_PADDING_BYTES = 32_768;
 export const SYNC_MAGIC = "BANGSYNC";
 export const NONCE_BYTES = 16;
-export const MAX_OPEN_BYTES = 256 * 1024;
+/** More than the 2 MiB that Linux lets the arguments and environment of a program have. */
+export const MAX_OPEN_BYTES = 2304 * 1024;
 
 export const FrameType = {
   sync: 1,
@@ -135,6 +136,8 @@ export const Tag = {
   pid: 28,
   time_ns: 29,
   reboot: 30,
+  /** The folders of `cwd` that are missing are made. */
+  makeCwd: 36,
   // close
   exitCode: 40,
   exitSignal: 41,
@@ -202,5 +205,7 @@ export const guestErrors = [
   "internal",
   "already_exists",
   "invalid_state",
+  "command_not_found",
+  "command_not_executable",
 ] as const;
 export type GuestErrorCode = (typeof guestErrors)[number];

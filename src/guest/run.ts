@@ -8,7 +8,7 @@ const OUTPUT_MAX_BYTES = MiB;
 const TIMEOUT_DEFAULT_MS = 60_000;
 
 export interface RunInGuestOptions
-  extends Pick<ExecRequest, "env" | "cwd" | "user" | "window_bytes"> {
+  extends Pick<ExecRequest, "env" | "cwd" | "makesCwd" | "user" | "window_bytes"> {
   input?: string | Uint8Array | undefined;
   /** Of stdout and stderr together; more ends the command with `limit_exceeded`. Default 1 MiB. */
   outputMax_bytes?: number | undefined;

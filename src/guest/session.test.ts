@@ -69,7 +69,9 @@ test("names are checked and unique, and a program that does not start leaves not
   }
   await startShell("one", "sleep 60");
   expect(await codeOf(sessions.start("one", { argv: ["true"] }, options))).toBe("already_exists");
-  expect(await codeOf(sessions.start("two", { argv: ["/no/such"] }, options))).toBe("not_found");
+  expect(await codeOf(sessions.start("two", { argv: ["/no/such"] }, options))).toBe(
+    "command_not_found",
+  );
   expect((await sessions.list(options)).map(({ name }) => name)).toEqual(["one"]);
   expect(await codeOf(sessions.remove("one", options))).toBe("invalid_state");
   await sessions.signal("one", "TERM", options);

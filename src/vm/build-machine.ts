@@ -73,7 +73,7 @@ async function runIn(
 ): Promise<RunStatus> {
   const { argv, env, cwd, user, input } = request;
   const stream = await agent.exec(
-    { argv, env, cwd, stdin: input !== undefined, ...(user ? { user } : {}) },
+    { argv, env, cwd, makesCwd: true, stdin: input !== undefined, ...(user ? { user } : {}) },
     { signal: options.signal },
   );
   const take = (chunk: Uint8Array): void => {

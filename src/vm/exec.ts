@@ -1,4 +1,5 @@
 /** What a command in a machine really is: the image's defaults filled in as container runtimes do. */
+import { posix } from "node:path";
 import type { ExecRequest } from "#api/exec.ts";
 import type { ImageConfig } from "#api/image.ts";
 import type { BootMode } from "#api/vm.ts";
@@ -25,19 +26,24 @@ export function commandOf(
   );
 }
 
-/** In direct mode the image's user and folder are the default; a machine with an init starts at root's. */
+/**
+ * In direct mode the image's user and folder are the default; a machine with an init starts at root's.
+ * The image's folder is made where no layer has it, and any folder for the machine's own command.
+ */
 export function toGuestRequest(
   request: ExecRequest,
   config: ImageConfig,
-  mode: BootMode,
+  { mode, makesCwd = false }: { mode: BootMode; makesCwd?: boolean | undefined },
 ): GuestExecRequest {
-  const cwd = request.cwd ?? (mode === "direct" ? config.workdir : undefined);
+  const start = posix.resolve("/", (mode === "direct" && config.workdir) || "/");
+  const cwd = request.cwd === "~" ? "~" : posix.resolve(start, request.cwd ?? "");
   const user = request.user ?? (mode === "direct" ? config.user : undefined);
   return {
     argv: request.argv,
     stdin: request.stdin ?? false,
     ...(request.env ? { env: request.env } : {}),
-    ...(cwd ? { cwd } : {}),
+    cwd,
+    ...(makesCwd || cwd === start ? { makesCwd: true } : {}),
     ...(user ? { user } : {}),
     ...(request.terminal ? { tty: request.terminal } : {}),
   };

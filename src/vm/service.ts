@@ -262,7 +262,10 @@ export class VmService {
     return {
       agent,
       use: live.use,
-      command: toGuestRequest({ ...request, argv: [...argv] }, image.config, vm.spec.mode),
+      command: toGuestRequest({ ...request, argv: [...argv] }, image.config, {
+        mode: vm.spec.mode,
+        makesCwd: options.asImage,
+      }),
     };
   }
 

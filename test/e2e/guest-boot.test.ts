@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { runOk } from "#base/run.ts";
 import type { BootRecord } from "#guest/boot.ts";
 import { BOOT_MS, connect, isClean, PREPARE_MS, shell } from "#test/guest-boot.ts";
 import { busyboxRoot, makeDisk, systemdRoot } from "#test/guest-disk.ts";
@@ -178,6 +179,13 @@ describe("systemd mode", () => {
       const root = join(folder, "debian.img");
       const writable = join(folder, "systemd.img");
       await makeDisk(root, { size: "700M", from: await systemdRoot() });
+      for (const line of [
+        "mkdir /run/mysqld",
+        "sif /run/mysqld uid 101",
+        "symlink /run/my /run/mysqld",
+      ]) {
+        await runOk(["debugfs", "-w", "-R", line, root]);
+      }
       await makeDisk(writable, { size: "2G" });
       await using machine = startGuestMachine({
         kernel,
@@ -196,6 +204,9 @@ describe("systemd mode", () => {
       expect(await shell(agent, "systemctl is-active banger-vsock-agent")).toBe("active\n");
       expect(await shell(agent, "systemctl is-system-running --wait")).toBe("running\n");
       expect(await shell(agent, "cat /proc/self/cgroup")).toContain("banger-vsock-agent.service");
+      expect(await shell(agent, "stat -c %u /run/mysqld; readlink /run/my")).toBe(
+        "101\n/run/mysqld\n",
+      );
       const pid = /MainPID=(\d+)/.exec(
         await shell(agent, "systemctl show -p MainPID banger-vsock-agent"),
       )?.[1];

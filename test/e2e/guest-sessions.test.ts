@@ -141,11 +141,14 @@ test("exec -d leaves a command running as a session", async () => {
 
 test("exec ends what takes too long or prints too much", async () => {
   const late = await banger.call(["vm", "exec", "--timeout", "300ms", VM, "--", "sleep", "600"]);
-  expect(late).toMatchObject({ status: 8 });
+  expect(late).toMatchObject({ status: 124 });
   expect(late.stderr).toMatch(/"sleep" did not end within/);
   const args = ["vm", "exec", "--max-output", "1000", VM, "--", "sh", "-c", "exec yes"];
   const much = await banger.call(args);
-  expect({ status: much.status, length: much.stdout.length }).toEqual({ status: 11, length: 1000 });
+  expect({ status: much.status, length: much.stdout.length }).toEqual({
+    status: 125,
+    length: 1000,
+  });
   expect(await exec("sh", "-c", "ps | grep -c '[s]leep 600\\|[y]es' || true")).toBe("0\n");
 });
 
@@ -155,7 +158,39 @@ test("exec takes users by name and number, with a group", async () => {
   expect(await id("bob")).toBe("1000\n1000\n/\n");
   expect(await id("1000")).toBe("1000\n1000\n/\n");
   expect(await id("4321:7")).toBe("4321\n7\n/\n");
-  expect((await banger.call(["vm", "exec", "-u", "nobody-there", VM, "--", "id"])).status).toBe(4);
+  const { status, stderr } = await banger.call(["vm", "exec", "-u", "nobody", VM, "--", "id"]);
+  expect([status, stderr]).toEqual([125, expect.stringContaining('no user or group "nobody"')]);
+});
+
+test("the exit status tells a command's own from a shell's and from banger's", async () => {
+  const status = async (...argv: string[]) => (await banger.call(["vm", "exec", ...argv])).status;
+  for (const own of [4, 8, 125, 126, 127]) {
+    expect(await status(VM, "--", "sh", "-c", `exit ${own}`)).toBe(own);
+  }
+  expect(await status(VM, "--", "no-such-program")).toBe(127);
+  expect(await status(VM, "--", "/no/such/program")).toBe(127);
+  expect(await status(VM, "--", "/etc/passwd")).toBe(126);
+  expect(await status(VM, "--", "/etc")).toBe(126);
+  expect(await status("-w", "/no/such/folder", VM, "--", "true")).toBe(125);
+  expect(await status("no-such-machine", "--", "true")).toBe(125);
+  expect(await status("--no-such-flag", VM, "--", "true")).toBe(125);
+  expect(await status("-e", "=x", VM, "--", "true")).toBe(125);
+  expect((await banger.call(["exec", VM])).status).toBe(125);
+  expect((await banger.call(["vm", "run", "--no-such-flag", "busybox"])).status).toBe(125);
+  expect((await banger.call(["vm", "show", "no-such-machine"])).status).toBe(4);
+});
+
+test("an environment of 1.5 MB arrives whole, and one that Linux would not take is an error", async () => {
+  const file = join(banger.home, "env");
+  const lines = Array.from({ length: 1500 }, (_, index) => `app.v${index}=${"x".repeat(1000)}\n`);
+  writeFileSync(file, lines.join(""));
+  const argv = ["vm", "exec", "--env-file", file, VM, "--", "env"];
+  const environment = (await banger.ok(...argv)).split("\n");
+  expect(environment.filter((line) => /^app\.v\d+=x{1000}$/.test(line))).toHaveLength(1500);
+  expect(environment).toContain("HOME=/root");
+  writeFileSync(file, lines.concat(lines.map((line) => `b${line}`)).join(""));
+  const { status, stderr } = await banger.call(argv);
+  expect([status, stderr]).toEqual([126, expect.stringMatching(/argument list too long/i)]);
 });
 
 test("sessions end with their machine, and their logs stay until it is removed", async () => {

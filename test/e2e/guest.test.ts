@@ -1,8 +1,9 @@
 /** The agent as PID 1 of a real machine: Debian's kernel under QEMU, with a root of busybox. */
 import { afterAll, beforeAll, describe, expect } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { runOk } from "#base/run.ts";
 import { MiB } from "#base/size.ts";
 import { type Agent, connectAgent } from "#guest/agent.ts";
 import { readAgentBinary } from "#guest/embedded.ts";
@@ -34,7 +35,13 @@ describe("direct mode, on an overlay of busybox", () => {
   beforeAll(async () => {
     const root = join(folder, "busybox.img");
     writable = join(folder, "direct.img");
-    await makeDisk(root, { size: "64M", from: await busyboxRoot() });
+    const tree = join(folder, "busybox");
+    await runOk(["cp", "-a", await busyboxRoot(), tree]);
+    mkdirSync(join(tree, "run/sshd"), { recursive: true, mode: 0o750 });
+    mkdirSync(join(tree, "var"));
+    symlinkSync("../run", join(tree, "var/run"));
+    writeFileSync(join(tree, "run/app.conf"), "of the image\n");
+    await makeDisk(root, { size: "64M", from: tree });
     await makeDisk(writable, { size: "512M" });
     machine = startGuestMachine({
       kernel,
@@ -71,6 +78,45 @@ describe("direct mode, on an overlay of busybox", () => {
     expect(mounts).toMatch(/^\/dev\/vdb \/var\/lib\/docker ext4 rw/m);
     expect(mounts).toMatch(/^cgroup2 \/sys\/fs\/cgroup cgroup2/m);
     expect(await shell(agent, "echo kept >/root/file; cat /root/file")).toBe("kept\n");
+  });
+
+  vmTest(
+    "what the image has in /run is there, and only the agent's folder is in memory",
+    async () => {
+      expect(await shell(agent, "stat -c '%a %U' /var/run/sshd; cat /var/run/app.conf")).toBe(
+        "750 root\nof the image\n",
+      );
+      const mounts = await shell(agent, "cat /proc/mounts");
+      expect(mounts).toMatch(/^tmpfs \/run\/banger tmpfs rw/m);
+      expect(mounts).not.toMatch(/ \/run /);
+      expect(await shell(agent, "stat -c %a /run/banger")).toBe("700\n");
+    },
+  );
+
+  vmTest("limits are those of a distribution, and / is shared", async () => {
+    const knobs = [
+      ...["net/ipv4/ip_unprivileged_port_start", "net/ipv4/ping_group_range"],
+      ...["vm/max_map_count", "fs/inotify/max_user_instances", "fs/inotify/max_user_watches"],
+    ];
+    const values = await shell(
+      agent,
+      `cd /proc/sys; cat ${knobs.join(" ")}; ulimit -n; ulimit -Hn`,
+    );
+    expect(values.split(/\s+/)).toEqual([
+      "0",
+      "0",
+      "2147483647",
+      "1048576",
+      "8192",
+      "1048576",
+      "1024",
+      "524288",
+      "",
+    ]);
+    const serve = "nc -l -p 80 -e echo served & until nc 127.0.0.1 80; do kill -0 $!; done";
+    const { stdout } = await agent.run(["sh", "-ec", serve], { user: "ann" });
+    expect(textOf(stdout)).toBe("served\n");
+    expect(await shell(agent, "grep ' / / ' /proc/self/mountinfo")).toContain(" shared:");
   });
 
   vmTest("the machine is who the record says", async () => {
@@ -120,7 +166,7 @@ describe("direct mode, on an overlay of busybox", () => {
       "err\n",
     ]);
     expect((await agent.run(["sh", "-c", "kill -9 $$"])).status).toEqual({ signal: "SIGKILL" });
-    expect(await codeOf(agent.run(["/no/such"]))).toBe("not_found");
+    expect(await codeOf(agent.run(["/no/such"]))).toBe("command_not_found");
   });
 
   vmTest("users and groups are those of the guest", async () => {
@@ -129,6 +175,7 @@ describe("direct mode, on an overlay of busybox", () => {
     expect(await who("ann")).toBe(
       "uid=1000(ann) gid=1000(ann) groups=27(wheel)\n/home/ann\n/home/ann\n",
     );
+    expect(await who("ann:ann")).toMatch(/^uid=1000\(ann\) gid=1000\(ann\)(?! groups=27)/);
     expect(await who("1000:27")).toContain("uid=1000(ann) gid=27(wheel)");
     expect(await who("4711:42")).toContain("uid=4711 gid=42");
     expect(await codeOf(agent.run(["true"], { user: "bob" }))).toBe("not_found");

@@ -129,6 +129,7 @@ id -un > who
 sleep 1000 &
 EOT
 FROM build
+RUN mkdir -m 750 /run/app && chown bob /run/app && echo 1 > /run/app/pid
 USER bob
 RUN id -un > /tmp/who-2
 LABEL made=here
@@ -186,6 +187,9 @@ describe("image build", () => {
       expect(reader.list("/home").map(({ name }) => Buffer.from(name).toString())).toEqual(["new"]);
       expect(await read("/built/who")).toBe("root\n");
       expect(await read("/tmp/who-2")).toBe("bob\n");
+      expect(reader.stat("/run/app")).toMatchObject({ uid: 1000, mode: 0o750 });
+      expect(await read("/run/app/pid")).toBe("1\n");
+      expect(reader.list("/run").map(({ name }) => Buffer.from(name).toString())).toEqual(["app"]);
       // Nothing that the machines wrote for themselves is in it.
       expect(() => reader.stat("/etc/machine-id")).toThrow("no such file");
       expect(() => reader.stat("/root/.ssh")).toThrow("no such file");

@@ -40,7 +40,10 @@ test("readEnvironment() takes pairs, names of one's own and files", () => {
   });
   expect(readEnvironment({ env: ["SURELY_NOT_SET_ANYWHERE"], envFile: [] })).toBeUndefined();
   expect(readEnvironment({ env: [], envFile: [] })).toBeUndefined();
-  expect(() => readEnvironment({ env: ["1A=x"], envFile: [] })).toThrow('"1A" is not the name');
+  expect(() => readEnvironment({ env: ["=x"], envFile: [] })).toThrow('"" is not the name');
+  expect(readEnvironment({ env: ["discovery.type=single-node"], envFile: [] })).toEqual({
+    "discovery.type": "single-node",
+  });
   expect(() => readEnvironment({ env: [], envFile: [join(folder, "none")] })).toThrow(
     "Cannot read",
   );

@@ -4,7 +4,7 @@ import { BangerError, messageOf } from "#base/error.ts";
 import { MiB } from "#base/size.ts";
 import { variable } from "#config/environment.ts";
 
-const ENV_FILE_MAX_BYTES = MiB;
+const ENV_FILE_MAX_BYTES = 4 * MiB;
 
 interface EnvFlags {
   env: readonly string[];
@@ -25,7 +25,8 @@ export function readEnvironment({ env, envFile }: EnvFlags): Record<string, stri
 function add(found: Record<string, string>, text: string, origin: string): void {
   const at = text.indexOf("=");
   const name = at < 0 ? text : text.slice(0, at);
-  if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) {
+  // As docker: "discovery.type" is as good a name as any.
+  if (name === "" || name.includes("\0")) {
     throw new BangerError(
       "invalid_argument",
       `Cannot use "${text.slice(0, 100)}" of ${origin}: "${name.slice(0, 100)}" is not the name of a variable`,
@@ -39,7 +40,7 @@ function add(found: Record<string, string>, text: string, origin: string): void 
 function readLines(path: string): string[] {
   try {
     if (statSync(path).size > ENV_FILE_MAX_BYTES) {
-      throw new BangerError("limit_exceeded", `Cannot read "${path}": larger than 1 MiB`);
+      throw new BangerError("limit_exceeded", `Cannot read "${path}": larger than 4 MiB`);
     }
     return readFileSync(path, "utf8")
       .split(/\r?\n/)

@@ -62,7 +62,7 @@ test("the socket of a daemon that was killed is no hindrance", async () => {
   expect(next).not.toBe(pid);
   process.kill(next, "SIGKILL");
   const { exitCode, stderr } = await banger("vm", "exec", "nobody", "--", "true");
-  expect([exitCode, stderr]).toEqual([4, expect.stringContaining('"nobody"')]);
+  expect([exitCode, stderr]).toEqual([125, expect.stringContaining('"nobody"')]);
   expect(await pidOf()).not.toBe(next);
 });
 

@@ -1,5 +1,5 @@
 /** The one place where an error is shown. */
-import { BangerError, errnoOf, errorCodes, toBangerError } from "#base/error.ts";
+import { BangerError, type ErrorCode, errnoOf, errorCodes, toBangerError } from "#base/error.ts";
 import { tell } from "#base/stdio.ts";
 import { exitStatusOf } from "#cli/interrupt.ts";
 import type { Style } from "./color.ts";
@@ -8,6 +8,20 @@ import { safeLine, safeText } from "./text.ts";
 export interface ReportOptions {
   json: boolean;
   style: (style: Style, text: string) => string;
+  /** Default: the status of the error's kind. */
+  statusOf?: ((code: ErrorCode) => number) | undefined;
+}
+
+const ERROR_STATUS = 125;
+const TIMEOUT_STATUS = 124;
+
+/**
+ * Of a program that gives the status of a command in a machine: as docker, and timeout(1), have them, so
+ * that none is taken for the command's own.
+ */
+export function commandStatus(code: ErrorCode, options: { hasTimeout: boolean }): number {
+  if (/^(command_|cancelled)/.test(code)) return errorCodes[code].exit;
+  return code === "timeout" && options.hasTimeout ? TIMEOUT_STATUS : ERROR_STATUS;
 }
 
 /** Several failures of one command, each already a BangerError. */
@@ -25,9 +39,10 @@ export function reportError(thrown: unknown, options: ReportOptions): number {
   if (errnoOf(thrown) === "EPIPE") return exitStatusOf("SIGPIPE");
   const errors = thrown instanceof Failures ? thrown.errors : [toBangerError(thrown)];
   for (const error of errors) tell(`${render(error, thrown, options)}\n`);
+  const statusOf = options.statusOf ?? ((code: ErrorCode) => errorCodes[code].exit);
   const codes = new Set(errors.map(({ code }) => code));
   const [first] = codes;
-  return codes.size === 1 && first ? errorCodes[first].exit : errorCodes.internal.exit;
+  return statusOf(codes.size === 1 && first ? first : "internal");
 }
 
 function render(error: BangerError, thrown: unknown, { json, style }: ReportOptions): string {

@@ -38,7 +38,7 @@ export const vmCommands = group("Machines: make, run, enter, stop", {
   run: command({
     brief: "Run a command in a new machine and remove the machine afterwards",
     details:
-      "The exit status is the command's own, 128 + n if signal n ended it. Signals are passed on.\nWith --foreground it may be the name of a machine, which is started, and stopped by SIGTERM.",
+      "The exit status is the command's own, 128 + n if signal n ended it, 127 if there is no such command, 126 if it\ncannot be executed, and 125 for an error of banger. Signals are passed on.\nWith --foreground it may be the name of a machine, which is started, and stopped by SIGTERM.",
     args: {
       image: one("Image by name, or a reference to pull", { completes: "image" }),
       command: any("Command and its arguments; default: the image's own"),
@@ -178,9 +178,9 @@ hostname and environment at its next start.`,
   }),
   exec: command({
     brief: "Run a command in a running machine",
-    details: `No shell is involved. The exit status is the command's own, 128 + n if signal n ended it; that of a
-command that was ended for its time or its output is banger's own, 8 or 11. With -d it runs as a
-session, whose name is printed: see \`banger vm session\`.`,
+    details: `No shell is involved. The exit status is the command's own, 128 + n if signal n ended it, 127 if there is
+no such command, 126 if it cannot be executed, 124 after --timeout, and 125 for any other error of banger. With -d
+it runs as a session, whose name is printed: see \`banger vm session\`.`,
     args: { vm: machine, command: some("Command and its arguments") },
     flags: {
       ...commandFlags,

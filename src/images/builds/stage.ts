@@ -23,7 +23,7 @@ import { pathOf, type Source } from "./source.ts";
 import type { StageView } from "./view.ts";
 
 /** On a file system of the machine's memory. */
-const SCRIPT_PATH = "/run/banger-build";
+const SCRIPT_PATH = "/dev/shm/banger-build";
 const CREATED_BY_MAX_CHARS = 4096;
 const LABEL_CHARS = 60;
 
