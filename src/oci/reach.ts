@@ -5,6 +5,7 @@
  */
 import { lookup } from "node:dns/promises";
 import { BlockList, isIP } from "node:net";
+import { METADATA_BLOCKS } from "#base/address-blocks.ts";
 import { proxyFor } from "#base/proxy.ts";
 import { TransferError } from "./failure.ts";
 
@@ -12,8 +13,8 @@ export type Reach = "loopback" | "link-local" | "private" | "public";
 
 const networks: Record<Exclude<Reach, "public">, readonly string[]> = {
   loopback: ["127.0.0.0/8", "0.0.0.0/8", "::1/128", "::/128"],
-  // With multicast and broadcast, which no server has. Metadata services of clouds are link-local.
-  "link-local": ["169.254.0.0/16", "224.0.0.0/3", "fe80::/10", "ff00::/8"],
+  // With multicast and broadcast, which no server has, and all that clouds tell a computer about itself.
+  "link-local": [...METADATA_BLOCKS, "224.0.0.0/3", "fe80::/10", "ff00::/8"],
   private: [
     ...["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "198.18.0.0/15"],
     ...["192.0.0.0/24", "fc00::/7", "fec0::/10"],
@@ -76,7 +77,7 @@ async function allowedFor(home: URL, addresses: readonly string[]): Promise<bool
 }
 
 /** None when a proxy looks the name up, or when there is no such name: the request will say so. */
-async function addressesOf(url: URL): Promise<string[]> {
+export async function addressesOf(url: URL): Promise<string[]> {
   const host = url.hostname.replace(/^\[|\]$/g, "");
   if (isAddress(url)) return [host];
   if (proxyFor(url)) return [];

@@ -20,6 +20,8 @@ export interface Request {
   home?: URL | undefined;
   /** "HOST:PORT" of servers that may be asked wherever they are. */
   trusted?: readonly string[] | undefined;
+  /** Where plain HTTP to the host of `url` connects to, whatever its name means by now. */
+  address?: string | undefined;
 }
 
 export interface Answer {
@@ -34,7 +36,9 @@ export async function send(request: Request): Promise<Answer> {
   let url = request.url;
   for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
     const isHome = url.origin === request.url.origin;
-    const address = await checkReach(url, { home, trusted });
+    const isPinned = url.hostname === request.url.hostname && url.protocol === "http:";
+    const pinned = isPinned ? request.address : undefined;
+    const address = pinned ?? (await checkReach(url, { home, trusted }));
     const response = await sendOnce(request, url, { isHome, address });
     const location = response.headers.get("location");
     const isRedirect = [301, 302, 303, 307, 308].includes(response.status) && location !== null;

@@ -150,6 +150,55 @@ test("no link and no .. leads out of the context", async () => {
   expect(files).toEqual({ "/abs": "-> /etc", "/out": "-> ../secret" });
 });
 
+test("ADD fetches what the build may reach, and nothing that only this computer does", async () => {
+  const asked: string[] = [];
+  const server = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    fetch(request) {
+      const { pathname } = new URL(request.url);
+      asked.push(`${request.headers.get("host")} ${pathname}`);
+      return pathname === "/cloud"
+        ? Response.redirect("http://169.254.169.254/x")
+        : new Response("fetched");
+    },
+  });
+  try {
+    const at = `localhost:${server.port}`;
+    const { files } = await build(`FROM scratch\nADD http://${at}/file /\n`);
+    expect(files).toEqual({ "/file": "= fetched" });
+    expect(asked).toEqual([`${at} /file`]);
+    const refusals = [
+      "http://169.254.169.254/latest/meta-data",
+      "http://[::ffff:169.254.169.254]/x",
+      "http://2852039166/x",
+      "http://168.63.129.16/x",
+      "http://[fd00:ec2::254]/x",
+      "http://[fe80::a9fe:a9fe]/x",
+      "http://0.0.0.0/x",
+    ];
+    for (const address of refusals) {
+      const error = await bangerErrorOf(build(`FROM scratch\nADD ${address} /\n`));
+      expect({ address, code: error.code as string }).toEqual({
+        address,
+        code: "permission_denied",
+      });
+    }
+    const redirected = await bangerErrorOf(build(`FROM scratch\nADD http://${at}/cloud /\n`));
+    expect(redirected.message).toContain('leads to "169.254.169.254"');
+    for (const network of ["none", "host"] as const) {
+      const refused = build(`FROM scratch\nADD http://${at}/file /\n`, { network });
+      expect(await bangerErrorOf(refused)).toMatchObject({
+        code: "permission_denied",
+        message: expect.stringContaining(`--net ${network}`),
+      });
+    }
+    expect(asked.filter((each) => each.endsWith("/file"))).toHaveLength(1);
+  } finally {
+    await server.stop(true);
+  }
+});
+
 test("ADD unpacks archives, and copies what is none", async () => {
   const tar = makeTar([dir("d", { mode: 0o700, uid: 3 }), file("d/f", "in"), symlink("s", "d/f")]);
   writeFileSync(join(context, "plain.tar"), tar);

@@ -199,6 +199,7 @@ class Build implements AsyncDisposable {
       cache: this.#deps.store.builds,
       scratch: this.#scratch,
       usesCache: !this.#request.noCache,
+      network: this.#request.network,
       held: this.#held,
       startMachine: (run, work) => this.#startMachine({ run, base }, work),
       sourceOf: (instruction) => this.#source(stage, instruction),

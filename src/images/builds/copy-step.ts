@@ -1,5 +1,6 @@
 /** COPY and ADD: what the instruction asks for, and its files as entries of a layer. */
 import { posix } from "node:path";
+import type { NetworkMode } from "#api/vm.ts";
 import { BangerError } from "#base/error.ts";
 import type { WorkOptions } from "#images/pull.ts";
 import type { StageConfig } from "./config.ts";
@@ -12,6 +13,7 @@ import type { LayerFile } from "./layer-file.ts";
 import { atLine } from "./line-error.ts";
 import { modeChangeOf, ownerOf } from "./owner.ts";
 import { PatternList } from "./patterns.ts";
+import { assertMayFetch } from "./reach.ts";
 import { pathOf, type Source, textFile } from "./source.ts";
 import { StageView } from "./view.ts";
 import { expandWord, plainWords } from "./words.ts";
@@ -22,6 +24,8 @@ export interface CopyStepDeps extends WorkOptions {
   config: StageConfig;
   /** For files on their way. */
   scratch: string;
+  /** Of the build's machines, whose reach is that of the build. */
+  network: NetworkMode | undefined;
   /** The context, or what COPY --from names. */
   sourceOf: (instruction: Instruction) => Promise<Source>;
 }
@@ -76,6 +80,7 @@ async function inputsOf(
     if (checksum !== undefined) checkChecksum(checksum, { word, isOnly: words.length === 1 });
     if (isAddress(word)) {
       if (!isAdd) throw onlyAdd(`"${word}" is an address`);
+      assertMayFetch(word, deps.network);
       const { scratch: folder, signal, onProgress } = deps;
       const file = await download(word, { folder, checksum, signal, onProgress });
       inputs.push({ kind: "file", ...file, unpacks: flags.get("unpack") === "true" });

@@ -9,6 +9,7 @@ import { readChunks } from "#oci/file-chunks.ts";
 import { withRetries } from "#oci/retry.ts";
 import { networkFailure, send } from "#oci/transport.ts";
 import { startWatchdog } from "#oci/watchdog.ts";
+import { checkSource } from "./reach.ts";
 import { pathOf, type SourceFile } from "./source.ts";
 
 const DOWNLOAD_MAX_BYTES = 8 * GiB;
@@ -60,7 +61,8 @@ async function fetchOnce(
 ): Promise<{ size: number; digest: string; mtime_s: number }> {
   const what = `from "${url.host}"`;
   using watchdog = startWatchdog(STALL_TIMEOUT_MS, { what, signal: options.signal });
-  const { response } = await send({ url, signal: watchdog.signal });
+  const address = await checkSource(url);
+  const { response } = await send({ url, address, signal: watchdog.signal });
   if (response.status !== 200 || !response.body) {
     throw await statusFailure(response, { action: `fetch ${url.href}`, host: url.host });
   }

@@ -1,6 +1,7 @@
 /** One stage of a build: what its instructions have made so far, and how each goes on from there. */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
+import type { NetworkMode } from "#api/vm.ts";
 import { sha256 } from "#base/digest.ts";
 import { BangerError, throwIfAborted } from "#base/error.ts";
 import type { WorkOptions } from "#images/pull.ts";
@@ -32,6 +33,7 @@ export interface StageDeps extends WorkOptions {
   /** For files on their way; removed with all that is in it. */
   scratch: string;
   usesCache: boolean;
+  network: NetworkMode | undefined;
   /** A machine of the files that the stage has now. */
   startMachine: (stage: StageRun, work: WorkOptions) => Promise<BuildMachine>;
   /** The context, or what COPY --from names. */
