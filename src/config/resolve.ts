@@ -1,8 +1,10 @@
 /** Reads the configuration once: default, then config.toml, then BANGER_… of the environment. */
-import { accessSync, constants, existsSync, readFileSync, statSync } from "node:fs";
+import { accessSync, constants } from "node:fs";
 import { homedir } from "node:os";
 import { dirname } from "node:path";
+import { asUser, type UserIds } from "#base/as-user.ts";
 import { BangerError, errnoOf, messageOf } from "#base/error.ts";
+import { readRegularFile } from "#base/regular-file.ts";
 import { didYouMean } from "#base/similar.ts";
 import { KiB } from "#base/size.ts";
 import { makePaths, type Paths, resolveRoots } from "./paths.ts";
@@ -42,13 +44,14 @@ export function dockerConfigPath(): string {
   return `${process.env["DOCKER_CONFIG"] || `${home}/.docker`}/config.json`;
 }
 
-/** `invalid_argument` names the file or variable, the key and what it must be. */
+/** `invalid_argument` names the file or variable, the key and what it must be. `owner`: whose file it is, for root. */
 export async function resolveConfig(
   env: Record<string, string | undefined> = process.env,
   paths: Paths = currentPaths(),
+  owner?: UserIds,
 ): Promise<Config> {
   const keys = Object.keys(schema) as ConfigKey[];
-  const fromFile = await readFile(paths.configFile);
+  const fromFile = await readFile(paths.configFile, owner);
   const unknown = [...fromFile.keys()].find((key) => !Object.hasOwn(schema, key));
   if (unknown !== undefined) {
     throw new BangerError(
@@ -106,23 +109,41 @@ function parseAt(key: ConfigKey, value: unknown, origin: string): unknown {
 }
 
 /** The file's keys with tables joined by dots; empty without a file. */
-async function readFile(path: string): Promise<Map<string, unknown>> {
+async function readFile(path: string, owner: UserIds | undefined): Promise<Map<string, unknown>> {
   const found = new Map<string, unknown>();
-  if (!existsSync(path)) return found;
-  if (statSync(path).size > CONFIG_MAX_BYTES) {
-    throw new BangerError(
-      "limit_exceeded",
-      `Cannot read ${path}: larger than ${CONFIG_MAX_BYTES} bytes`,
-    );
-  }
+  const text = readText(path, owner);
+  if (text === undefined) return found;
   // The parser is loaded only where there is a file, which keeps the start of the CLI short.
   const { parse } = await import("smol-toml");
   try {
-    flatten(parse(readFileSync(path, "utf8")), "", found);
+    flatten(parse(text), "", found);
   } catch (error) {
-    throw new BangerError("invalid_argument", `Cannot parse ${path}: ${messageOf(error)}`);
+    const reason = owner ? placeOf(error) : messageOf(error);
+    throw new BangerError("invalid_argument", `Cannot parse ${path}: ${reason}`);
   }
   return found;
+}
+
+/** People keep their files elsewhere and link to them; whoever follows the link has the rights of its owner only. */
+function readText(path: string, owner: UserIds | undefined): string | undefined {
+  const read = (): string =>
+    readRegularFile(path, { max_bytes: CONFIG_MAX_BYTES, followsLinks: true });
+  try {
+    return owner ? asUser(owner, read) : read();
+  } catch (error) {
+    const errno = errnoOf(error);
+    if (errno === "ENOENT" || errno === "ENOTDIR") return undefined;
+    if (error instanceof BangerError) throw error;
+    throw new BangerError("invalid_argument", `Cannot read ${path}: ${errno ?? messageOf(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+/** The parser quotes the line, which is not for everybody who may run this for somebody else. */
+function placeOf(error: unknown): string {
+  const { line } = (error ?? {}) as { line?: unknown };
+  return typeof line === "number" ? `line ${line} is not TOML` : "it is not TOML";
 }
 
 function flatten(table: object, prefix: string, into: Map<string, unknown>): void {

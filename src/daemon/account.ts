@@ -7,6 +7,7 @@ import { type Config, currentPaths, resolveConfig } from "#config/resolve.ts";
 export interface Account {
   name: string;
   user_uid: number;
+  user_gid: number;
   home: string;
 }
 
@@ -14,9 +15,9 @@ export interface Account {
 export async function findAccount(who: string): Promise<Account> {
   const { exitCode, stdout } = await run(["getent", "passwd", "--", who]);
   // passwd(5): name, password, uid, gid, comment, home, shell.
-  const [name, , uid, , , home] = stdout.split("\n", 1)[0]?.split(":") ?? [];
-  if (exitCode === 0 && name && home && /^\d+$/.test(uid ?? "")) {
-    return { name, user_uid: Number(uid), home };
+  const [name, , uid, gid, , home] = stdout.split("\n", 1)[0]?.split(":") ?? [];
+  if (exitCode === 0 && name && home && /^\d+$/.test(uid ?? "") && /^\d+$/.test(gid ?? "")) {
+    return { name, user_uid: Number(uid), user_gid: Number(gid), home };
   }
   throw new BangerError("not_found", `Cannot find the user "${who}": there is none of that name`);
 }
@@ -26,9 +27,9 @@ export function callerUid(): number {
   return process.getuid?.() || sudoUser_uid() || 0;
 }
 
-/** As that user's daemon has it. */
+/** As that user's daemon has it, read with that user's rights. */
 export async function configOf(user_uid: number): Promise<Config> {
   if (user_uid === process.getuid?.()) return await resolveConfig(undefined, currentPaths());
   const account = await findAccount(String(user_uid));
-  return await resolveConfig(undefined, pathsOfUser(account));
+  return await resolveConfig(undefined, pathsOfUser(account), account);
 }

@@ -6,15 +6,17 @@
 import {
   linkSync,
   mkdirSync,
+  opendirSync,
   readdirSync,
-  readFileSync,
   rmdirSync,
   rmSync,
   statSync,
+  unlinkSync,
 } from "node:fs";
 import { join } from "node:path";
 import { stagingPath, writeFileAtomic } from "#base/atomic.ts";
 import { BangerError, errnoOf } from "#base/error.ts";
+import { readRegularFile } from "#base/regular-file.ts";
 import type { Address } from "./address.ts";
 import { type PoolTap, poolTaps } from "./devices.ts";
 
@@ -39,13 +41,28 @@ export function makeClaimsFolder(owner: PoolOwner): string {
   return folder;
 }
 
-/** With the claims in it, and what holds all of them when it is the last. */
+/**
+ * With the claims in it, and what holds all of them when it is the last. The user may have made anything there, and change
+ * it meanwhile: nothing below the folder is entered. What cannot go stays until the next boot.
+ */
 export function removeClaimsFolder(owner: PoolOwner): void {
-  rmSync(claimsFolder(owner), { recursive: true, force: true });
+  const folder = claimsFolder(owner);
+  if (isFolder(folder)) {
+    using entries = opendirSync(folder);
+    for (let entry = entries.readSync(); entry; entry = entries.readSync()) {
+      attempt(() => unlinkSync(join(folder, entry.name)));
+    }
+  }
+  attempt(() => rmdirSync(folder));
+  // Another pool's may be there.
+  attempt(() => rmdirSync(CLAIMS_PATH));
+}
+
+function attempt(work: () => void): void {
   try {
-    rmdirSync(CLAIMS_PATH);
-  } catch {
-    // Another pool's is there, or there was none.
+    work();
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
   }
 }
 
@@ -93,8 +110,8 @@ export function releaseTap(owner: PoolOwner & { machineId: string }): void {
 
 /** The taps that machines have now. */
 export function claimedTaps(owner: PoolOwner): PoolTap[] {
-  const claims = readClaims(owner);
-  return tapsOf(owner).filter(({ tap }) => claims.has(tap));
+  const folder = claimsFolder(owner);
+  return tapsOf(owner).filter(({ tap }) => readClaim(join(folder, tap)) !== undefined);
 }
 
 function tapsOf({ bridge, user_uid }: PoolOwner): PoolTap[] {
@@ -126,13 +143,23 @@ function readClaims(owner: PoolOwner): Map<string, string> {
   const claims = new Map<string, string>();
   try {
     for (const tap of readdirSync(folder)) {
-      if (tap.startsWith(".")) continue;
-      claims.set(tap, readFileSync(join(folder, tap), "utf8").slice(0, MAX_CLAIM_LENGTH));
+      const machineId = tap.startsWith(".") ? undefined : readClaim(join(folder, tap));
+      if (machineId !== undefined) claims.set(tap, machineId);
     }
   } catch (error) {
     if (errnoOf(error) === undefined) throw error;
   }
   return claims;
+}
+
+/** Undefined for what is none: root looks here as well, and only the user decides what there is. */
+function readClaim(path: string): string | undefined {
+  try {
+    return readRegularFile(path, { max_bytes: MAX_CLAIM_LENGTH });
+  } catch (error) {
+    if (errnoOf(error) === undefined && !(error instanceof BangerError)) throw error;
+    return undefined;
+  }
 }
 
 function isFolder(path: string): boolean {

@@ -108,11 +108,14 @@ test("renderTables() joins the members of a named network, and asks for nothing 
 });
 
 test("renderTables() leads questions elsewhere where the bridge says so", () => {
-  const dnsRedirect = { gateway: parseAddress("10.241.0.1"), port: 15353 };
+  const dnsRedirect = { gateway: parseAddress("10.241.0.1"), port: 15353, user_uid: 1000 };
   const text = renderTables({ table: "banger", bridge: "banger0", taps: [], dnsRedirect });
   for (const l4 of ["udp", "tcp"]) {
     expect(text).toContain(
       `iifname "banger0" ip daddr 10.241.0.1 ${l4} dport 53 redirect to :15353`,
     );
   }
+  expect(text).toContain(
+    "ip saddr 10.241.0.1 meta l4proto { tcp, udp } th sport 15353 meta skuid != 1000 drop",
+  );
 });

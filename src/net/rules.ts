@@ -8,14 +8,20 @@ import type { BangerTap } from "./devices.ts";
 import { address6Of, linkLocalOf } from "./ipv6.ts";
 import { OWNER_MARK } from "./nft.ts";
 
+/** Questions to port 53 of `gateway` are led to `port`, where only this user answers. */
+export interface DnsRedirect {
+  gateway: Address;
+  port: number;
+  user_uid: number;
+}
+
 export interface RuleState {
   table: string;
   bridge: string;
   taps: readonly BangerTap[];
   /** The machines' IPv6 block; without one the bridge carries none of it. */
   subnet6?: Cidr | undefined;
-  /** Questions to port 53 of `gateway` are led to `port`. */
-  dnsRedirect?: { gateway: Address; port: number } | undefined;
+  dnsRedirect?: DnsRedirect | undefined;
 }
 
 /**
@@ -102,12 +108,22 @@ function renderMetadata({
   ];
 }
 
-function renderRedirect(bridge: string, to: { gateway: Address; port: number }): string[] {
+/**
+ * Anybody may listen on the port while the user's daemon does not. Nobody else's answer gets out: of a TCP connection
+ * all but the kernel's own first packet, which belongs to nobody yet.
+ */
+function renderRedirect(bridge: string, to: DnsRedirect): string[] {
+  const from = `ip saddr ${to.gateway} meta l4proto { tcp, udp } th sport ${to.port}`;
   const match = `iifname "${bridge}" ip daddr ${to.gateway}`;
   return [
     "\tchain prerouting {",
     "\t\ttype nat hook prerouting priority dstnat; policy accept;",
     ...["udp", "tcp"].map((l4) => `\t\t${match} ${l4} dport 53 redirect to :${to.port}`),
+    "\t}",
+    "",
+    "\tchain output {",
+    "\t\ttype filter hook output priority filter; policy accept;",
+    `\t\t${from} meta skuid != ${to.user_uid} drop`,
     "\t}",
     "",
   ];

@@ -1,17 +1,18 @@
 /** Brings the rules and the bridge into agreement with the taps that are left. */
 import { addressOf, type Cidr } from "./address.ts";
 import { ownBridge, readBridgeMark } from "./bridge.ts";
-import { machineTaps, poolTaps, portsOf, readDevice } from "./devices.ts";
+import { machineTaps, type PoolTap, poolTaps, portsOf, readDevice } from "./devices.ts";
 import { applyLinks, removeCommand } from "./link.ts";
 import { tableName } from "./names.ts";
 import { removeTables, replaceTables, tableOwner } from "./nft.ts";
-import { renderTables } from "./rules.ts";
+import { type DnsRedirect, renderTables } from "./rules.ts";
 
 /** The rules for all that is connected to a bridge of ours now. */
 function rulesOf(bridge: string): string {
   const { gateway, subnet6, dnsPort } = readBridgeMark(bridge) ?? {};
-  const dnsRedirect = redirectOf(gateway, dnsPort);
-  const taps = [...machineTaps(bridge), ...poolTaps(bridge)];
+  const pool = poolTaps(bridge);
+  const dnsRedirect = redirectOf(gateway, dnsPort, pool);
+  const taps = [...machineTaps(bridge), ...pool];
   return renderTables({ table: tableName(bridge), bridge, taps, subnet6, dnsRedirect });
 }
 
@@ -44,6 +45,11 @@ export async function settle(
   if (!isLast && ownBridge(bridge)) await applyRules(bridge, more);
 }
 
-function redirectOf(gateway: Cidr | undefined, port: number | undefined) {
-  return gateway && port ? { gateway: addressOf(gateway), port } : undefined;
+function redirectOf(
+  gateway: Cidr | undefined,
+  port: number | undefined,
+  [tap]: readonly PoolTap[],
+): DnsRedirect | undefined {
+  if (!gateway || !port || !tap) return undefined;
+  return { gateway: addressOf(gateway), port, user_uid: tap.user_uid };
 }

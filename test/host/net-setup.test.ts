@@ -67,7 +67,7 @@ hostTest(
     expect(await call("up")).toEqual({ ok: null });
     expect(await lab.snapshot()).toBe(made);
     const unit = readFileSync(join(root, "etc/systemd/system/banger-network.service"), "utf8");
-    expect(unit).toContain('ExecStart="/usr/local/bin/banger" setup --restore');
+    expect(unit).toContain('ExecStart="/usr/bin/env" setup --restore');
 
     const daemon = all.userDaemon();
     const [a, b, c] = [newId(), newId(), newId()];
@@ -118,6 +118,31 @@ hostTest(
     expect(await call("undo")).toMatchObject({ error: { code: "not_found" } });
   },
 );
+
+hostTest("another user's server on the port answers neither guests nor the host", async () => {
+  await using all = await setupLab();
+  const { lab, call, plan } = all;
+  expect(await call("up")).toEqual({ ok: null });
+  const daemon = all.userDaemon();
+  const attached = await attach(daemon, newId());
+  await lab.plug("a", attached, NOBODY_UID);
+  const ask = async (name: string, ...more: string[]): Promise<string> => {
+    const argv = ["dig", "+tries=1", "+time=1", "+short", ...more, `@${GATEWAY}`, "evil.test"];
+    return await lab.run(name, ["sh", "-c", `${argv.join(" ")} || true`]);
+  };
+  for (const more of [[], ["+tcp"]]) expect(await ask("a", ...more)).toContain("198.51.100.4");
+  await daemon.stop();
+  const asked = await lab.resolver(plan.dnsPort, {
+    name: "host",
+    address: GATEWAY,
+    user_uid: NOBODY_UID - 1,
+  });
+  for (const more of [[], ["+tcp"]]) {
+    expect(await ask("a", ...more)).not.toContain("198.51.100.4");
+    expect(await ask("host", "-p", String(plan.dnsPort), ...more)).not.toContain("198.51.100.4");
+  }
+  expect(asked).toContain("evil.test");
+});
 
 hostTest("what takes root is refused to the user, clearly, and nothing is taken", async () => {
   await using all = await setupLab();

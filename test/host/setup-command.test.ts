@@ -6,17 +6,20 @@ import { expect, setDefaultTimeout } from "bun:test";
 import { randomBytes } from "node:crypto";
 import {
   chmodSync,
+  chownSync,
   copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { newId } from "#base/id.ts";
+import { assertUnchangeable } from "#base/trusted-path.ts";
 import type { SetupStep } from "#net/setup/setup.ts";
 import { type CliResult, cliCommand, cliEnvironment } from "#test/cli.ts";
 import { testNeeding } from "#test/needs.ts";
@@ -43,6 +46,20 @@ interface Call {
   argv?: string[];
 }
 
+/** Setup takes a program of root's only, which a checkout of somebody else has to be copied for. */
+function programOf(root: string): string[] {
+  const fromSource = cliCommand([]);
+  try {
+    assertUnchangeable(fromSource, "setup");
+    return fromSource;
+  } catch {
+    const copy = join(root, "bin/banger");
+    copyFileSync(new URL("../../build/bin/banger", import.meta.url).pathname, copy);
+    chmodSync(copy, 0o755);
+    return [copy];
+  }
+}
+
 async function commandLab() {
   const lab = await NetLab.create();
   const root = mkdtempSync(join(tmpdir(), "banger-command-"));
@@ -58,8 +75,9 @@ async function commandLab() {
   const config = `[network]\nbridge = "${bridge}"\nsubnet = "${SUBNET}"\n`;
   writeFileSync(join(home, ".config/banger/config.toml"), config);
 
+  const program = programOf(root);
   const banger = async (words: string[], call: Call = {}): Promise<CliResult> => {
-    const { as = "sudo", argv = cliCommand(words) } = call;
+    const { as = "sudo", argv = [...program, ...words] } = call;
     const command = ["sh", "-c", `${MOUNTS} && ${UMASK} && exec "$@"`, "sh"];
     if (as === "user") command.push(...asUser(NOBODY_UID));
     const env = cliEnvironment({
@@ -223,6 +241,83 @@ hostTest("what cannot be set up is refused before anything is made", async () =>
   });
   expect(await lab.snapshot()).toBe(before);
   expect(existsSync(join(all.root, "etc/banger"))).toBe(false);
+});
+
+hostTest("root reads a user's files with that user's rights, and quotes none of them", async () => {
+  await using all = await commandLab();
+  const { lab, banger, bridge, root } = all;
+  const file = join(root, "home/.config/banger/config.toml");
+  const secret = join(root, "secret");
+  writeFileSync(secret, "the-secret = of root [\n", { mode: 0o600 });
+  const open = join(root, "home/open");
+  writeFileSync(open, "[network\nthe-secret of somebody\n", { mode: 0o644 });
+  const good = readFileSync(file);
+  const refused = async (make: () => void): Promise<string> => {
+    rmSync(file, { recursive: true, force: true });
+    make();
+    const { stdout, stderr, exitCode } = await banger(["setup", "--dry-run"]);
+    expect({ stdout, exitCode }).toEqual({ stdout: "", exitCode: 2 });
+    expect(stderr).not.toContain("the-secret");
+    return stderr;
+  };
+  expect(await refused(() => symlinkSync(secret, file))).toContain("EACCES");
+  expect(await refused(() => symlinkSync(open, file))).toContain("line 1 is not TOML");
+  expect(await refused(() => mkfifo(file))).toContain("not a regular file");
+  expect(await refused(() => symlinkSync("/dev/zero", file))).toContain("not a regular file");
+  // One's own that is linked to, as people keep them.
+  rmSync(file);
+  writeFileSync(join(root, "home/mine.toml"), good);
+  symlinkSync(join(root, "home/mine.toml"), file);
+  expect(await banger(["setup", "--taps", "2"])).toMatchObject({ exitCode: 0 });
+
+  // Whatever is in the folder of claims, nobody waits for it, and nothing outside of it goes.
+  const claims = join(root, `run/banger/${bridge}-${NOBODY_UID}`);
+  const [tap = "", other = ""] = [...new Set((await lab.snapshot()).match(/bgr-[0-9a-f]{4}-\d/g))];
+  mkfifo(join(claims, tap));
+  symlinkSync(secret, join(claims, other));
+  mkdirSync(join(claims, "nested"));
+  symlinkSync(root, join(claims, "nested/link"));
+  expect(await banger(["setup", "--taps", "3"])).toMatchObject({ exitCode: 0 });
+  expect(await banger(["setup", "--undo"])).toMatchObject({ exitCode: 0 });
+  expect(existsSync(secret)).toBe(true);
+});
+
+function mkfifo(path: string): void {
+  expect(Bun.spawnSync(["mkfifo", path]).exitCode).toBe(0);
+}
+
+hostTest("the unit runs no program that others than root can change", async () => {
+  await using all = await commandLab();
+  const { lab, banger, root } = all;
+  const before = await lab.snapshot();
+  // The runtime stands for the program: what is called is what the unit would call.
+  const [runtime = "", ...source] = cliCommand(["setup"]);
+  const make = (folder: string, change: (folder: string, program: string) => void): string => {
+    mkdirSync(join(root, folder));
+    const program = join(root, folder, "banger");
+    copyFileSync(runtime, program);
+    change(join(root, folder), program);
+    return program;
+  };
+  const cases = {
+    writable: make("writable", (folder) => chmodSync(folder, 0o777)),
+    users: make("users", (folder) => chownSync(folder, NOBODY_UID, 0)),
+    groups: make("groups", (folder) => {
+      chownSync(folder, 0, NOBODY_UID);
+      chmodSync(folder, 0o775);
+    }),
+  };
+  for (const [kind, program] of Object.entries(cases)) {
+    const result = await banger([], { argv: [program, ...source] });
+    expect({ kind, ...result }).toMatchObject({
+      kind,
+      exitCode: 9,
+      stdout: "",
+      stderr: expect.stringContaining(`others than root can change "${dirname(program)}"`),
+    });
+  }
+  expect(await lab.snapshot()).toBe(before);
+  expect(existsSync(all.unit)).toBe(false);
 });
 
 hostTest(

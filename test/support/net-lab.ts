@@ -53,6 +53,12 @@ export interface DaemonOptions extends Partial<WorkerConfig> {
   user_uid?: number;
 }
 
+export interface ResolverOptions {
+  name?: string;
+  address?: string;
+  user_uid?: number;
+}
+
 /** Without groups and capabilities, as a daemon of an ordinary user is. */
 export function asUser(uid: number): string[] {
   return ["setpriv", `--reuid=${uid}`, `--regid=${uid}`, "--clear-groups", "--bounding-set=-all"];
@@ -169,9 +175,13 @@ export class NetLab implements AsyncDisposable {
   }
 
   /** A resolver, in the outside unless told otherwise; gives the names that it has been asked for. */
-  async resolver(port: number, { name = "outside", address = OUTSIDE } = {}): Promise<string[]> {
+  async resolver(
+    port: number,
+    { name = "outside", address = OUTSIDE, user_uid }: ResolverOptions = {},
+  ): Promise<string[]> {
     const program = new URL("./dns-upstream.ts", import.meta.url).pathname;
-    const child = this.#spawn(name, [process.execPath, program, address, String(port)]);
+    const as = user_uid === undefined ? [] : asUser(user_uid);
+    const child = this.#spawn(name, [...as, process.execPath, program, address, String(port)]);
     const asked: string[] = [];
     const { promise, resolve } = Promise.withResolvers<void>();
     createInterface({ input: Readable.fromWeb(child.stdout as never) }).on("line", (line) => {

@@ -6,7 +6,8 @@ import { toBangerError } from "#base/error.ts";
 import { checkPlan } from "#net/setup/record.ts";
 import { planSetup, planUndo, restoreSetup, setUp, undoSetup } from "#net/setup/setup.ts";
 
-const PROGRAM = ["/usr/local/bin/banger"];
+/** Any program of root's. */
+const PROGRAM = ["/usr/bin/env"];
 const [verb, root = "", json = "{}"] = process.argv.slice(2);
 
 async function work(): Promise<unknown> {

@@ -1,4 +1,3 @@
-import { statSync } from "node:fs";
 import { BangerError } from "#base/error.ts";
 import type { Handler } from "#cli/context.ts";
 import { selfCommand } from "#cli/daemon/self.ts";
@@ -18,12 +17,6 @@ export const run: Handler<typeof setupCommand> = async ({ flags }, { output }) =
   await output.document(steps, () => render(steps, dryRun));
   if (dryRun) return output.note("Nothing was done.");
   if (action !== "set up") return;
-  const changeable = program.find(isChangeable);
-  if (changeable !== undefined) {
-    output.note(
-      `At boot root runs "${changeable}", which others than root can change: better keep it where only root can write.`,
-    );
-  }
   output.note("Machines are connected without root from now on. Undo: sudo banger setup --undo");
 };
 
@@ -57,9 +50,4 @@ function render(steps: readonly SetupStep[], isWhole: boolean): string {
     return text === undefined ? [] : [`\n${nameOf(step)}:\n${safeText(text).trimEnd()}`];
   });
   return [table(["STEP", "WHAT"], rows), ...(isWhole ? texts : [])].join("\n");
-}
-
-function isChangeable(path: string): boolean {
-  const { uid, mode } = statSync(path);
-  return uid !== 0 || (mode & 0o022) !== 0;
 }

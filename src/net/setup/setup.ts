@@ -5,6 +5,7 @@
 import { chownSync } from "node:fs";
 import { BangerError } from "#base/error.ts";
 import { run } from "#base/run.ts";
+import { assertUnchangeable } from "#base/trusted-path.ts";
 import { addressOf } from "#net/address.ts";
 import { bridgeMark, bridgeSteps, gatewayCidr, ownBridge, readBridgeMark } from "#net/bridge.ts";
 import { claimsFolder, makeClaimsFolder, removeClaimsFolder } from "#net/claims.ts";
@@ -54,8 +55,9 @@ export async function planSetup(
   options: SetupOptions & { program: readonly string[] },
 ): Promise<SetupStep[]> {
   const { root = "/", program } = options;
+  assertUnchangeable(program, "setup");
   assertSameOwner(plan, root);
-  const { bridge, subnet, subnet6, dnsPort } = plan;
+  const { bridge, subnet, subnet6, dnsPort, user_uid } = plan;
   const { commands, taps } = poolChange(plan);
   const table = tableName(bridge);
   const rules = renderTables({
@@ -63,7 +65,7 @@ export async function planSetup(
     bridge,
     taps: [...machineTaps(bridge), ...taps],
     subnet6: bridgeMark({ bridge, subnet, subnet6: hasIpv6() ? subnet6 : undefined }).subnet6,
-    dnsRedirect: { gateway: addressOf(gatewayCidr(subnet)), port: dnsPort },
+    dnsRedirect: { gateway: addressOf(gatewayCidr(subnet)), port: dnsPort, user_uid },
   });
   return [
     ...[...(await bridgeCommandsFor(plan)), ...commands].map((each) => command(`ip ${each}`)),
@@ -87,6 +89,7 @@ export async function setUp(
 ): Promise<void> {
   const { root = "/", program } = options;
   assertSetupRights();
+  assertUnchangeable(program, "setup");
   assertSameOwner(plan, root);
   const isNew = readRecord(root) === undefined;
   await bringUp(plan);

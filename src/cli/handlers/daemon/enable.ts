@@ -1,4 +1,5 @@
 import { writeOut } from "#base/stdio.ts";
+import { assertUnchangeable } from "#base/trusted-path.ts";
 import type { Handler } from "#cli/context.ts";
 import { endDaemon } from "#cli/daemon/end.ts";
 import { selfCommand } from "#cli/daemon/self.ts";
@@ -11,6 +12,7 @@ export const run: Handler<Spec> = async ({ flags }, { paths, output, interrupt }
   const program = selfCommand();
   if (flags.print) return await writeOut(unitText(program));
   assertSystemd();
+  if (process.getuid?.() === 0) assertUnchangeable(program, "daemon enable");
   // One that was started by hand would be in the way of systemd's.
   await endDaemon(paths, interrupt.signal);
   for (const note of await enableUnit(paths, program)) output.note(note);
