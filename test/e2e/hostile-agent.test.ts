@@ -10,6 +10,7 @@ import { FieldWriter } from "#guest/fields.ts";
 import { FrameType, Tag } from "#guest/protocol.ts";
 import type { HostileAgent, Opening } from "#test/hostile-agent.ts";
 import { type HostileMachine, startHostileMachine } from "#test/hostile-machine.ts";
+import { testVerbs } from "#test/hostile-verbs.ts";
 import type { Installation } from "#test/installation.ts";
 import { dir, file, hardLink, makeTar, symlink } from "#test/tar-build.ts";
 
@@ -247,3 +248,5 @@ test("an agent that never answers is given up after a time, and others are serve
   expect((await waiting).status).toBe(14);
   await machine.assertWell(pid);
 });
+
+testVerbs(VM, () => machine);

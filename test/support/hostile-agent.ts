@@ -6,6 +6,7 @@ import { encodeFrame, FrameParser } from "#guest/frame.ts";
 import { FrameType, Kind, NONCE_BYTES, SYNC_MAGIC, Tag } from "#guest/protocol.ts";
 
 const FEATURES = "exec connect health time shutdown files ports stats sessions watch processes";
+const FLOOD_FRAME_BYTES = 30_000;
 const WINDOW_BYTES = 64 * 1024;
 /** The file by which the program below tells that it waits. */
 export const WAITING = "waiting";
@@ -28,12 +29,14 @@ exec qemu-system-x86_64 "\${@//agent.sock/kept-away.sock}"
 
 export interface Opening {
   stream: number;
-  /** Of an exec; empty for other kinds. */
+  /** Of an exec; "connect" for a connection. */
   argv: string[];
   send(type: number, payload?: Uint8Array, flags?: number): void;
   raw(bytes: Uint8Array): void;
   /** As a program that prints this and ends with status 0. */
   answer(output: Uint8Array): void;
+  /** Opened, it prints what `next` gives, again and again, as fast as the host grants it. */
+  flood(next: () => Uint8Array): void;
   readonly isOpen: boolean;
 }
 
@@ -43,6 +46,8 @@ export class HostileAgent {
   /** What it does when a command is to be run; the default is to end it well. */
   onOpen: (opening: Opening) => void = (opening) => opening.answer(new Uint8Array(0));
   readonly #server: Server;
+  /** What each stream may still send, and who waits for more. */
+  readonly #credit = new Map<number, { bytes: number; onMore: () => void }>();
 
   constructor(path: string) {
     this.#server = createServer((socket) => this.#serve(socket)).listen(path);
@@ -70,24 +75,41 @@ export class HostileAgent {
           const ready = new FieldWriter().text(Tag.phase, "ready").finish();
           socket.write(encodeFrame(FrameType.event, { payload: ready }));
         }
+        if (type === FrameType.credit) this.#grant(stream, Buffer.from(payload).readUInt32LE(0));
+        // Each stream is closed once, whoever begins.
+        if (type === FrameType.close && this.#credit.delete(stream)) {
+          send(FrameType.close, stream, new FieldWriter().number(Tag.exitCode, 0).finish());
+        }
         if (type !== FrameType.open) return;
         const fields = Fields.parse(payload);
-        if (fields.number(Tag.kind) !== Kind.exec) {
+        const kind = fields.number(Tag.kind);
+        if (kind !== Kind.exec && kind !== Kind.connect) {
           const time = new FieldWriter().number(Tag.time_ns, BigInt(Date.now()) * 1_000_000n);
           if (!this.isSilent) send(FrameType.close, stream, time.finish());
           return;
         }
         const argv = fields.texts(Tag.argument);
+        const opened = (): void =>
+          send(
+            FrameType.opened,
+            stream,
+            new FieldWriter().number(Tag.window, WINDOW_BYTES).finish(),
+          );
+        this.#credit.set(stream, { bytes: fields.number(Tag.window) ?? 0, onMore() {} });
         this.onOpen({
           stream,
-          argv,
+          argv: kind === Kind.connect ? ["connect"] : argv,
           send: (kind, bytes, flags) => send(kind, stream, bytes, flags),
           raw: (bytes) => void socket.write(bytes),
-          answer(output) {
-            const window = new FieldWriter().number(Tag.window, WINDOW_BYTES).finish();
-            send(FrameType.opened, stream, window);
+          answer: (output) => {
+            opened();
             if (output.length > 0) send(FrameType.data, stream, output, 1);
+            this.#credit.delete(stream);
             send(FrameType.close, stream, new FieldWriter().number(Tag.exitCode, 0).finish());
+          },
+          flood: (next) => {
+            opened();
+            this.#flood(stream, next, (bytes) => send(FrameType.data, stream, bytes, 1));
           },
           get isOpen() {
             return !socket.destroyed;
@@ -95,6 +117,29 @@ export class HostileAgent {
         });
       });
     });
+  }
+
+  #grant(stream: number, bytes: number): void {
+    const credit = this.#credit.get(stream);
+    if (!credit) return;
+    credit.bytes += bytes;
+    credit.onMore();
+  }
+
+  #flood(stream: number, next: () => Uint8Array, send: (bytes: Uint8Array) => void): void {
+    const credit = this.#credit.get(stream);
+    if (!credit) return;
+    let bytes = next();
+    credit.onMore = () => {
+      while (credit.bytes > 0) {
+        if (bytes.length === 0) bytes = next();
+        const part = bytes.subarray(0, Math.min(credit.bytes, FLOOD_FRAME_BYTES));
+        bytes = bytes.subarray(part.length);
+        credit.bytes -= part.length;
+        send(part);
+      }
+    };
+    credit.onMore();
   }
 }
 

@@ -1,7 +1,8 @@
 /** A port or socket of a machine whose connections come out on this computer. */
 import { connect } from "node:net";
 import { messageOf } from "#base/error.ts";
-import { type GuestListener, listenInGuest, type ReverseChannel } from "#cli/ssh/listen.ts";
+import type { ReverseChannel } from "#cli/ssh/link.ts";
+import { type GuestListener, listenInGuest } from "#cli/ssh/listen.ts";
 import type { ForwardOptions } from "./outward.ts";
 import { endText, type ForwardSpec } from "./spec.ts";
 

@@ -2,20 +2,16 @@
  * Sockets that listen in the machine, for `ssh -R`, the forwarded agent and `vm forward -R`: the agent's program "listen"
  * sends each connection to them as records, whose format guest/listen.h specifies.
  */
-import type { Duplex } from "node:stream";
 import { BangerError } from "#base/error.ts";
-import { type ExecConnection, openExec } from "#sdk/exec.ts";
-import { type Guest, writeChannel } from "./channel.ts";
+import { openExec } from "#sdk/exec.ts";
+import type { Guest } from "./channel.ts";
+import { Link, RECORD_HEADER_BYTES, type ReverseChannel, Type } from "./link.ts";
 
 const AGENT = "/run/banger/banger-vsock-agent";
-const HEADER_BYTES = 8;
-const MAX_DATA_BYTES = 32_768;
-/** What each side may send of a connection before it is granted more. */
-const WINDOW_BYTES = 64 * 1024;
+/** Of the guest, which has fewer, and of those that it has ended and the client has not. */
 const CONNECTIONS_MAX = 64;
 const STDERR_MAX_BYTES = 2048;
 
-const Type = { ready: 1, open: 2, data: 3, eof: 4, credit: 5, close: 6 } as const;
 const Tag = { host: 25, port: 26, path: 27, message: 43 } as const;
 
 export type ListenTarget =
@@ -23,9 +19,6 @@ export type ListenTarget =
   | { kind: "unix"; path: string }
   /** A new path that only the user can reach. */
   | { kind: "agent" };
-
-/** What a connection comes out at; `eof` ends what is written to it and no more. */
-export type ReverseChannel = Duplex & { eof(): unknown };
 
 export interface GuestListener {
   /** The port, or the path of the socket. */
@@ -48,7 +41,12 @@ export function listenInGuest(
 ): GuestListener {
   const ready = Promise.withResolvers<{ port: number; path: string }>();
   ready.promise.catch(() => {});
+  /** By the guest's number, as long as it may name them. */
   const links = new Map<number, Link>();
+  /** Those whose channel has not ended. */
+  let open = 0;
+  let fewer = Promise.withResolvers<void>();
+  let isOver = false;
   let kept = Buffer.alloc(0);
   let words = Buffer.alloc(0);
   const ended = Promise.withResolvers<void>();
@@ -72,6 +70,8 @@ export function listenInGuest(
   );
 
   function end(reason: unknown): void {
+    isOver = true;
+    fewer.resolve();
     ready.reject(reason);
     for (const link of links.values()) link.end();
     links.clear();
@@ -82,158 +82,59 @@ export function listenInGuest(
     if (words.length < STDERR_MAX_BYTES) words = Buffer.concat([words, bytes]);
   }
 
-  function receive(bytes: Uint8Array): void {
+  /** Pending while the guest has more connections under way than it may: it then stalls. */
+  async function receive(bytes: Uint8Array): Promise<void> {
     kept = Buffer.concat([kept, bytes]);
     let at = 0;
-    while (kept.length - at >= HEADER_BYTES) {
+    while (!isOver && kept.length - at >= RECORD_HEADER_BYTES) {
       const length = kept.readUInt16LE(at + 2);
-      if (kept.length - at < HEADER_BYTES + length) break;
-      const payload = Uint8Array.from(kept.subarray(at + HEADER_BYTES, at + HEADER_BYTES + length));
-      take(kept.readUInt8(at), kept.readUInt32LE(at + 4), payload);
-      at += HEADER_BYTES + length;
+      const start = at + RECORD_HEADER_BYTES;
+      if (kept.length - start < length) break;
+      const payload = kept.subarray(start, start + length);
+      if (!take(kept.readUInt8(at), kept.readUInt32LE(at + 4), payload)) return violated();
+      at = start + length;
+      while (open >= CONNECTIONS_MAX && !isOver) await fewer.promise;
     }
-    kept = kept.subarray(at);
+    kept = Buffer.from(kept.subarray(at));
   }
 
-  function take(type: number, id: number, payload: Uint8Array): void {
+  function violated(): void {
+    end(new BangerError("guest", "Cannot follow the machine's agent: it breaks the protocol"));
+    exec.close();
+  }
+
+  /** False where the guest breaks the protocol. */
+  function take(type: number, id: number, payload: Buffer): boolean {
     if (type === Type.ready) {
       const fields = readFields(payload);
       ready.resolve({ port: numberOf(fields.get(Tag.port)), path: textOf(fields.get(Tag.path)) });
-    } else if (type === Type.open) {
-      accept(id, readFields(payload));
-    } else {
-      const link = links.get(id);
-      if (type === Type.close) links.delete(id);
-      link?.take(type, payload);
+      return true;
     }
+    if (type === Type.open) return accept(id, readFields(payload));
+    const link = links.get(id);
+    if (type === Type.close) links.delete(id);
+    return link?.take(type, payload) ?? true;
   }
 
-  function accept(id: number, fields: Map<number, Buffer>): void {
-    if (links.has(id) || links.size >= CONNECTIONS_MAX) {
-      exec.close();
-      return;
-    }
+  function accept(id: number, fields: Map<number, Buffer>): boolean {
+    if (links.has(id) || links.size >= CONNECTIONS_MAX) return false;
     const peer = { host: textOf(fields.get(Tag.host)), port: numberOf(fields.get(Tag.port)) };
     const link = new Link(id, exec);
     links.set(id, link);
+    open++;
+    void link.closed.then(() => {
+      open--;
+      fewer.resolve();
+      fewer = Promise.withResolvers();
+    });
     connect(peer).then(
       (channel) => link.join(channel),
       () => link.end(),
     );
+    return true;
   }
 
   return { ready: ready.promise, ended: ended.promise, close: () => exec.close() };
-}
-
-/** One connection: records of the guest on one side, the client's channel on the other. */
-class Link {
-  readonly #id: number;
-  readonly #exec: ExecConnection;
-  /** Given to the channel and not yet granted again. */
-  #outstanding = 0;
-  #sendCredit = WINDOW_BYTES;
-  #more = Promise.withResolvers<void>();
-  #isOver = false;
-  #lastWrite: Promise<void> = Promise.resolve();
-  readonly #channel = Promise.withResolvers<ReverseChannel>();
-
-  constructor(id: number, exec: ExecConnection) {
-    this.#id = id;
-    this.#exec = exec;
-    this.#channel.promise.catch(() => {});
-  }
-
-  /** The guest is not to be trusted: one that sends more than it may ends the listener. */
-  take(type: number, payload: Uint8Array): void {
-    switch (type) {
-      case Type.data:
-        this.#outstanding += payload.length;
-        if (this.#outstanding > WINDOW_BYTES) this.#exec.close();
-        else this.#pass(payload);
-        return;
-      case Type.eof:
-        // To end() the channel would close it for the client's data as well.
-        this.#afterWrites((channel) => channel.eof());
-        return;
-      case Type.credit:
-        if (payload.length >= 4) this.#sendCredit += Buffer.from(payload).readUInt32LE(0);
-        this.#wake();
-        return;
-      case Type.close:
-        this.#isOver = true;
-        this.#wake();
-        this.#afterWrites((channel) => channel.end());
-    }
-  }
-
-  join(channel: ReverseChannel): void {
-    this.#channel.resolve(channel);
-    channel.on("error", () => {});
-    // What the client has sent before it closed still has to go in.
-    const closed = new Promise((resolve) => channel.once("close", resolve));
-    void this.#feed(channel).then(async () => {
-      await closed;
-      this.end();
-    });
-  }
-
-  end(): void {
-    this.#channel.reject(new BangerError("cancelled", "The connection is over"));
-    this.#afterWrites((channel) => channel.end());
-    if (this.#isOver) return;
-    this.#isOver = true;
-    this.#wake();
-    void this.#send(Type.close);
-  }
-
-  #pass(bytes: Uint8Array): void {
-    this.#afterWrites(async (channel) => {
-      await writeChannel(channel, bytes);
-      this.#outstanding -= bytes.length;
-      const credit = Buffer.alloc(4);
-      credit.writeUInt32LE(bytes.length);
-      if (!this.#isOver) await this.#send(Type.credit, credit);
-    });
-  }
-
-  /** In the order of the calls, once there is a channel; without one it is left out. */
-  #afterWrites(work: (channel: ReverseChannel) => unknown): void {
-    this.#lastWrite = this.#lastWrite
-      .then(async () => void (await work(await this.#channel.promise)))
-      .catch(() => {});
-  }
-
-  async #feed(channel: ReverseChannel): Promise<void> {
-    try {
-      for await (const chunk of channel.iterator({ destroyOnReturn: false })) {
-        for (let at = 0; at < chunk.length; ) {
-          while (this.#sendCredit === 0 && !this.#isOver) await this.#more.promise;
-          if (this.#isOver) return;
-          const part = chunk.subarray(at, at + Math.min(this.#sendCredit, MAX_DATA_BYTES));
-          this.#sendCredit -= part.length;
-          at += part.length;
-          await this.#send(Type.data, part);
-        }
-      }
-    } catch {
-      // A channel that breaks off ends its direction.
-    }
-    if (!this.#isOver) await this.#send(Type.eof);
-  }
-
-  #send(type: number, payload: Uint8Array = new Uint8Array(0)): Promise<boolean> {
-    const record = Buffer.alloc(HEADER_BYTES + payload.length);
-    record.writeUInt8(type, 0);
-    record.writeUInt16LE(payload.length, 2);
-    record.writeUInt32LE(this.#id, 4);
-    record.set(payload, HEADER_BYTES);
-    return this.#exec.writeStdin(record);
-  }
-
-  #wake(): void {
-    this.#more.resolve();
-    this.#more = Promise.withResolvers<void>();
-  }
 }
 
 function wordsOf(target: ListenTarget): string[] {

@@ -12,6 +12,9 @@ import { type Host, Session } from "./session.ts";
 
 const log = getLogger(["banger", "session"]);
 
+/** From the signal to the end of a session that is removed by force. */
+const KILL_GRACE_MS = 5000;
+
 type Machines = Pick<VmService, "list" | "show" | "agent" | "prepareExec">;
 
 export class Sessions {
@@ -82,7 +85,7 @@ export class Sessions {
     return started.toApi();
   }
 
-  /** `force` kills what runs first. */
+  /** `force` kills what runs first, as far as the guest does it. */
   async remove(vm: string, name: string, options: { force?: boolean } = {}): Promise<void> {
     const session = this.find(vm, name);
     if (!session.isOver) {
@@ -91,8 +94,12 @@ export class Sessions {
           hint: `Kill it first (banger vm session kill ${vm} ${name}), or use --force`,
         });
       }
-      await session.signal("KILL");
-      await session.ended;
+      // A guest that does not answer, or says that the session goes on, does not keep it.
+      const killed = session
+        .signal("KILL")
+        .then(() => session.ended)
+        .catch((error) => log.warn("{name}: {message}", { name, message: messageOf(error) }));
+      await Promise.race([killed, Bun.sleep(KILL_GRACE_MS)]);
     }
     this.#forget(join(this.#folderOf(this.#vms.show(vm).id), name));
   }
