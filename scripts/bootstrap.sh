@@ -152,13 +152,13 @@ install_bun() {
 
 install_javascript() {
   install_bun
-  if is_current node_modules/.banger-stamp package.json bun.lock; then return; fi
+  if is_current node_modules/.banger-stamp package.json bun.lock patches/*; then return; fi
   say "installing the JavaScript dependencies"
   build/toolchain/bun install --frozen-lockfile >build/bootstrap-bun.log 2>&1 </dev/null || {
     cat build/bootstrap-bun.log >&2
     fail "bun install failed"
   }
-  cat package.json bun.lock >node_modules/.banger-stamp
+  cat package.json bun.lock patches/* >node_modules/.banger-stamp
 }
 
 [ $# -gt 0 ] || set -- build

@@ -16,16 +16,17 @@ export interface Guest {
   vm: string;
 }
 
+/** `drop` gives whether output is not to be sent any more. */
 export function execInGuest(
   { socket, vm }: Guest,
   exec: ExecRequest,
-  channel: ServerChannel,
+  { channel, drop }: { channel: ServerChannel; drop: (bytes: Uint8Array) => boolean },
 ): ExecConnection {
   return openExec(
     socket,
     { kind: "exec", vm, exec },
     {
-      onStdout: (bytes) => writeChannel(channel, bytes),
+      onStdout: (bytes) => (drop(bytes) ? undefined : writeChannel(channel, bytes)),
       onStderr: (bytes) => writeChannel(channel.stderr, bytes),
     },
   );

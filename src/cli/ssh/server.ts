@@ -20,10 +20,17 @@ export interface SshIdentity {
 }
 
 /** Resolves when the client has left. */
-export function serveSsh(transport: Duplex, guest: Guest, identity: SshIdentity): Promise<void> {
+export async function serveSsh(
+  transport: Duplex,
+  guest: Guest,
+  identity: SshIdentity,
+): Promise<void> {
   const keys = identity.authorizedKeys.map(parseKey).filter((key) => key !== undefined);
   const ended = Promise.withResolvers<void>();
-  const server = new Server({ hostKeys: [identity.hostKey], ident: `banger_${version.version}` });
+  let failure: BangerError | undefined;
+  // Only to a server of this name the client says that nobody reads a command's output any more.
+  const ident = `OpenSSH_9.9 banger_${version.version}`;
+  const server = new Server({ hostKeys: [identity.hostKey], ident });
   server.on("connection", (client) => {
     let user = "";
     client.on("authentication", (context) => {
@@ -35,13 +42,24 @@ export function serveSsh(transport: Duplex, guest: Guest, identity: SshIdentity)
     serveForwarding(client, guest);
     serveReverse(client, guest, () => user);
     client.on("close", () => ended.resolve());
-    // The client is told by ssh itself; a client that goes away is no failure.
-    client.on("error", () => {});
+    client.on("error", (error: Error & { level?: string }) => {
+      // The client is told of these by ssh itself; one that goes away is no failure.
+      if (error.level === "socket" || error.level === "handshake") return;
+      failure ??= new BangerError(
+        "invalid_argument",
+        `Cannot follow the ssh client: ${error.message}`,
+        {
+          hint: "A packet of ssh has at most 256 KiB: give long commands on standard input",
+        },
+      );
+      transport.destroy();
+    });
   });
   // What is asked of the socket is there, see the transport.
   server.injectSocket(transport as unknown as Parameters<typeof server.injectSocket>[0]);
   transport.on("close", () => ended.resolve());
-  return ended.promise;
+  await ended.promise;
+  if (failure) throw failure;
 }
 
 /** "ssh-ed25519 AAAA…" of a private key in OpenSSH format. Throws `internal` for anything else. */

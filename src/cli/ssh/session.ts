@@ -13,6 +13,11 @@ const COLUMNS_DEFAULT = 80;
 const ROWS_DEFAULT = 24;
 const CELLS_MAX = 10_000;
 
+/** The longest argument that Linux takes, its NUL left out: what a shell is given after -c. */
+const COMMAND_MAX_BYTES = 128 * 1024 - 1;
+/** Output that is dropped after the client has said that it takes no more; a command that goes on is then ended. */
+const UNWANTED_MAX_BYTES = 1024 * 1024;
+
 /** A client that wants no answer gives no way to answer. */
 type Answer = (() => unknown) | undefined;
 
@@ -28,6 +33,7 @@ export function serveSession(session: Session, { client, guest, user }: SessionC
   let size: TerminalSize | undefined;
   let connection: ExecConnection | undefined;
   let agent: ReturnType<typeof forwardAgent> | undefined;
+  let isUnwanted = false;
 
   session.on("pty", (accept: Answer, _reject: Answer, info: PseudoTtyInfo & { term?: string }) => {
     size = sizeOf(info);
@@ -57,7 +63,16 @@ export function serveSession(session: Session, { client, guest, user }: SessionC
     accept?.();
   });
   session.on("exec", (accept, _reject, { command }) => {
-    void start(accept(), loginRequest(user, command), plainRequest(user, command));
+    const channel = accept();
+    if (Buffer.byteLength(command) > COMMAND_MAX_BYTES) {
+      void finishCommand(channel, Promise.reject(tooLong(command)), size);
+    } else {
+      void start(channel, loginRequest(user, command), plainRequest(user, command));
+    }
+  });
+  // What a reader has closed on the client's side, such as `head`. The library's types do not know it.
+  (session as NodeJS.EventEmitter).on("eow", () => {
+    isUnwanted = true;
   });
   session.on("shell", (accept) => void start(accept(), loginRequest(user, undefined)));
   session.on("subsystem", (accept, reject, { name }) => {
@@ -76,7 +91,16 @@ export function serveSession(session: Session, { client, guest, user }: SessionC
     const open = (exec: ExecRequest): ExecConnection => {
       const terminal = size ? { terminal: size } : {};
       const environment = Object.keys(env).length > 0 ? { env } : {};
-      return execInGuest(guest, { ...exec, ...environment, ...terminal }, channel);
+      return execInGuest(guest, { ...exec, ...environment, ...terminal }, { channel, drop });
+    };
+    let dropped_bytes = 0;
+    /** As writing to a pipe does that nobody reads any more. */
+    const drop = (bytes: Uint8Array): boolean => {
+      if (!isUnwanted) return false;
+      if (dropped_bytes === 0) connection?.signal("PIPE");
+      dropped_bytes += bytes.length;
+      if (dropped_bytes > UNWANTED_MAX_BYTES) connection?.close();
+      return true;
     };
     connection = open(request);
     channel.on("close", () => connection?.close());
@@ -97,4 +121,12 @@ function sizeOf({ cols, rows }: { cols: number; rows: number }): TerminalSize {
     columns: Math.min(cols || COLUMNS_DEFAULT, CELLS_MAX),
     rows: Math.min(rows || ROWS_DEFAULT, CELLS_MAX),
   };
+}
+
+function tooLong(command: string): BangerError {
+  return new BangerError(
+    "limit_exceeded",
+    `Cannot run the command: it has ${Buffer.byteLength(command)} bytes, and an argument at most ${COMMAND_MAX_BYTES}`,
+    { hint: "Give it to a shell on standard input: ssh HOST sh < FILE" },
+  );
 }

@@ -276,6 +276,31 @@ test("scp and sftp copy both ways, with a server that is the agent's own", async
   expect(readFileSync(`${source}2`, "utf8")).toHaveLength(200_000);
 });
 
+test("long commands run, and what is too long is said", async () => {
+  const sizeOf = async (bytes: number) =>
+    await ssh(["testbox", "--", `printf %s ${"x".repeat(bytes - 18)} | wc -c`]);
+  expect(await sizeOf(36_000)).toEqual({ exitCode: 0, stdout: "35982\n", stderr: "" });
+  expect((await sizeOf(128 * 1024 - 1)).stdout).toBe(`${128 * 1024 - 19}\n`);
+  const words = (count: number) => Array.from({ length: count }, () => "y".repeat(1000));
+  const tooLong = await ssh(["testbox", "--", "echo", ...words(140)]);
+  expect(tooLong).toMatchObject({ exitCode: 255, stdout: "" });
+  expect(tooLong.stderr).toContain("Cannot run the command: it has 140144 bytes");
+  const beyondPackets = await ssh(["testbox", "--", "echo", ...words(300)]);
+  expect(beyondPackets).toMatchObject({ exitCode: 255, stdout: "" });
+  expect(beyondPackets.stderr).toContain("Bad packet length");
+});
+
+test("a reader that leaves ends the command, as a broken pipe does", async () => {
+  const script = '"$@" | head -n 1; echo $PIPESTATUS';
+  for (const command of ["yes", "trap '' PIPE; yes; sleep 1000", "echo y; exit 0"]) {
+    const child = Bun.spawn(
+      ["bash", "-c", script, "bash", ...cliCommand(["vm", "ssh", "testbox", "--", command])],
+      { env: cliEnvironment(daemon.env), stdin: "ignore", stdout: "pipe", stderr: "pipe" },
+    );
+    expect(await new Response(child.stdout).text()).toMatch(/^y\n(255|141|1|0)\n$/);
+  }
+});
+
 test("a client that is killed takes the proxy and its command along", async () => {
   const config = join(daemon.folder, "ssh_config");
   writeFileSync(config, (await runCli(["ssh-config"], { env: daemon.env })).stdout);
