@@ -5,8 +5,10 @@
  */
 import { fstatSync, ftruncateSync, write, writeSync } from "node:fs";
 import { assert } from "#base/assert.ts";
+import { diskFull, roomAt } from "#base/free-space.ts";
 import { dropPages, startWriteback } from "#base/page-cache.ts";
 import { KiB, MiB } from "#base/size.ts";
+import { dataParts } from "#base/zeros.ts";
 import { putBytes } from "./bytes.ts";
 import { BLOCK_BYTES } from "./format.ts";
 
@@ -25,6 +27,8 @@ const CACHED_BYTES = 256 * MiB;
 const IN_FLIGHT_MAX = 4;
 /** Buffers being written before a write blocks: input that grows a thousandfold must not fill the memory. */
 const QUEUE_MAX = 64;
+/** How much is written before the room on the disk is looked at again, at most: a small layer can hold very much. */
+const ROOM_STEP_BYTES = 16 * MiB;
 
 export class BlockOutput {
   readonly #fd: number;
@@ -38,6 +42,8 @@ export class BlockOutput {
   #start: number;
   /** Up to where the kernel was told to put the file on the disk. */
   #flushed: number;
+  /** Bytes to be written before the next look at the room on the disk. */
+  #untilLook = 0;
 
   /** `fd` stays the caller's. Output begins at block `firstBlock`; nothing before it is written. */
   constructor(fd: number, firstBlock: number) {
@@ -145,19 +151,49 @@ export class BlockOutput {
     this.#start += length;
     this.#fill = 0;
     this.#buffer = this.#spare.pop() ?? new Uint8Array(BUFFER_BYTES);
+    const parts = dataParts(buffer, length);
+    if (parts.length === 0) {
+      this.#spare.push(buffer);
+      return;
+    }
+    this.#lookAtRoom(length);
     if (this.#inFlight >= QUEUE_MAX) {
-      writeAt(this.#fd, buffer.subarray(0, length), start);
+      for (const [from, end] of parts) {
+        writeAt(this.#fd, buffer.subarray(from, end), start + from);
+      }
       this.#spare.push(buffer);
       return;
     }
     this.#inFlight++;
-    this.#writeAll(buffer, 0, length, start);
+    this.#writeParts(buffer, start, parts);
   }
 
-  #writeAll(buffer: Uint8Array<ArrayBuffer>, from: number, end: number, at: number): void {
-    write(this.#fd, buffer, from, end - from, at, (error, written) => {
-      if (!error && written > 0 && from + written < end && this.#failure === undefined) {
-        this.#writeAll(buffer, from + written, end, at + written);
+  #lookAtRoom(length: number): void {
+    this.#untilLook -= length;
+    if (this.#untilLook > 0) return;
+    const path = `/proc/self/fd/${this.#fd}`;
+    // What is under way takes its room later.
+    const pending_bytes = (this.#inFlight + 1) * BUFFER_BYTES;
+    const left_bytes = roomAt(path) - pending_bytes;
+    if (left_bytes <= 0) throw diskFull("Cannot write the file system");
+    this.#untilLook = Math.min(ROOM_STEP_BYTES, left_bytes / 2);
+  }
+
+  /** `parts` of a buffer that begins at byte `start` of the file, one after the other. */
+  #writeParts(
+    buffer: Uint8Array<ArrayBuffer>,
+    start: number,
+    [part, ...rest]: [start: number, end: number][],
+  ): void {
+    const [from, end] = part ?? [0, 0];
+    write(this.#fd, buffer, from, end - from, start + from, (error, written) => {
+      const isGoingOn = !error && written > 0 && this.#failure === undefined;
+      if (isGoingOn && from + written < end) {
+        this.#writeParts(buffer, start, [[from + written, end], ...rest]);
+        return;
+      }
+      if (isGoingOn && rest.length > 0) {
+        this.#writeParts(buffer, start, rest);
         return;
       }
       if (error) this.#failure ??= error;

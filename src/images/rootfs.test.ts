@@ -28,6 +28,18 @@ function options(extra: Partial<RootfsOptions> = {}): RootfsOptions {
   return { path: join(folder, "image"), seed: SEED, ...extra };
 }
 
+test("zeros of a layer take no room on the disk, and read as zeros", async () => {
+  const content = Buffer.alloc(32 * MiB);
+  content.write("in the middle", 16 * MiB);
+  const layer = makeLayer(makeTar([file("mostly-nothing", content), file("after", "after")]));
+  const { size_bytes, allocated_bytes } = await buildRootfs([layer], options());
+  expect(size_bytes).toBeGreaterThan(32 * MiB);
+  expect(allocated_bytes).toBeLessThan(MiB);
+  using reader = openExt4(join(folder, "image"));
+  expect(Buffer.compare(reader.readFile("mostly-nothing"), content)).toBe(0);
+  expect(Buffer.from(reader.readFile("after")).toString()).toBe("after");
+});
+
 describe("compression", () => {
   const tar = makeTar([file("a", "x".repeat(100_000)), file("b", "y")]);
   const half = Math.floor(tar.length / 2);

@@ -9,7 +9,9 @@
  */
 import { createHash, type Hash } from "node:crypto";
 import type { FileHandle } from "node:fs/promises";
+import { dirname } from "node:path";
 import { BangerError, errnoOf, toBangerError } from "#base/error.ts";
+import { assertRoom } from "#base/free-space.ts";
 import { KiB } from "#base/size.ts";
 import { TransferError } from "./failure.ts";
 import { openPartial, type Partial } from "./partial.ts";
@@ -151,6 +153,8 @@ export class Download {
     try {
       const hash = createHash("sha256");
       const spool = await this.#takeOver(partial, hash);
+      const missing_bytes = this.#blob.size - spool.size_bytes;
+      assertRoom(dirname(this.#path), missing_bytes, "Cannot store a blob in the cache");
       await this.#fetchRest(spool, hash);
       checkDigest(`sha256:${hash.digest("hex")}`, this.#blob);
       await partial.commit();
@@ -246,7 +250,7 @@ export class Download {
 
 /** What is on disk is wrong, or in the way of somebody who needs the space. */
 function isSpoiled(error: unknown): boolean {
-  const isWrong = error instanceof BangerError && error.code === "integrity";
+  const isWrong = error instanceof BangerError && ["integrity", "no_space"].includes(error.code);
   return isWrong || ["ENOSPC", "EDQUOT"].includes(errnoOf(error) ?? "");
 }
 

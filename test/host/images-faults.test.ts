@@ -1,6 +1,6 @@
 /** Pulls of whole images through a proxy that makes trouble, in front of a real registry. */
 import { afterAll, beforeAll, expect } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statfsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -186,6 +186,30 @@ isRoot("a full disk under the cache leaves nothing, and the next pull succeeds",
     expect(blobs.filter((name) => name.startsWith(hex))).toEqual([]);
     await grow();
     await expectWhole(store, registry.host);
+  });
+});
+
+isRoot("a small layer of very much is refused while there is room on the disk", async () => {
+  // 48 MiB of what compresses to nothing, and is no zeros.
+  const large = await makeImage({ layers: [{ much: Buffer.alloc(48 * MiB, "x".repeat(4096)) }] });
+  await pushImage(large, { host: registry.host, name: "library/large" }, ["latest"]);
+  await withSmallDisk(32 * MiB, async (disk) => {
+    const state = join(disk, "state");
+    mkdirSync(state);
+    using store = openTestStore({}, { state });
+    let free_bytes = Number.POSITIVE_INFINITY;
+    const look = () => {
+      const { bavail, bsize } = statfsSync(disk);
+      free_bytes = Math.min(free_bytes, bavail * bsize);
+    };
+    const timer = setInterval(look, 1);
+    const reference = `${registry.host}/library/large`;
+    const pulling = store.images.pull({ reference, platform: "linux/amd64" }, { onProgress: look });
+    const error: BangerError = await bangerErrorOf(pulling);
+    clearInterval(timer);
+    expect(error.code).toBe("no_space");
+    expect(free_bytes).toBeGreaterThan(0);
+    expectNothing(store);
   });
 });
 

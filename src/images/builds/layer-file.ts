@@ -1,10 +1,12 @@
 /** Layers under way: a tar written to a file, hashed as it is written. */
 import { createHash } from "node:crypto";
-import { closeSync, openSync, writeSync } from "node:fs";
+import { closeSync, ftruncateSync, openSync, writeSync } from "node:fs";
 import type { Digest } from "#base/digest.ts";
 import { BangerError, throwIfAborted } from "#base/error.ts";
+import { assertRoom } from "#base/free-space.ts";
 import { formatSize, GiB, MiB } from "#base/size.ts";
 import { slices } from "#base/slices.ts";
+import { dataParts } from "#base/zeros.ts";
 import { readChunks } from "#oci/file-chunks.ts";
 import type { Layer } from "#oci/layer.ts";
 import { TAR_END, tarHeader, tarPadding, type WrittenEntry } from "#oci/tar-write.ts";
@@ -41,6 +43,8 @@ export class LayerFile implements Disposable {
   readonly #pause = slices();
   readonly #buffer = Buffer.allocUnsafe(BUFFER_BYTES);
   #fill = 0;
+  /** Bytes of the file before the buffer. */
+  #flushed = 0;
   #size = 0;
   #isOpen = true;
 
@@ -110,6 +114,7 @@ export class LayerFile implements Disposable {
 
   #end(): BuiltLayer {
     this.#flush();
+    ftruncateSync(this.#fd, this.#size);
     this[Symbol.dispose]();
     const diffId = `sha256:${this.#hash.digest("hex")}` as Digest;
     return { path: this.#path, diffId, size_bytes: this.#size };
@@ -134,8 +139,13 @@ export class LayerFile implements Disposable {
   }
 
   #flush(): void {
-    for (let at = 0; at < this.#fill; )
-      at += writeSync(this.#fd, this.#buffer, at, this.#fill - at);
+    const parts = dataParts(this.#buffer, this.#fill);
+    if (parts.length > 0) assertRoom(this.#path, this.#fill, "Cannot keep what the step changed");
+    for (const [start, end] of parts) {
+      for (let at = start; at < end; )
+        at += writeSync(this.#fd, this.#buffer, at, end - at, this.#flushed + at);
+    }
+    this.#flushed += this.#fill;
     this.#fill = 0;
   }
 }
