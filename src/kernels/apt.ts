@@ -5,12 +5,16 @@
 import { createReadStream, existsSync, readdirSync, statSync } from "node:fs";
 import { copyFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { getLogger } from "@logtape/logtape";
 import { STAGING_MARK } from "#base/atomic.ts";
-import { type Digest, isDigest } from "#base/digest.ts";
-import { BangerError, throwIfAborted } from "#base/error.ts";
+import { isDigest } from "#base/digest.ts";
+import { BangerError, messageOf, throwIfAborted } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { type RunResult, run, which } from "#base/run.ts";
 import { GiB } from "#base/size.ts";
+import { type AptPackage, aptStamp, listsFolder, recall, remember } from "./apt-memory.ts";
+
+const log = getLogger(["banger", "kernels"]);
 
 const DOWNLOAD_TIMEOUT_MS = 60 * 60_000;
 const LOOK_MS = 200;
@@ -27,27 +31,36 @@ const AUTHENTIC = ["-o", "APT::Get::AllowUnauthenticated=false"];
 /** apt's own download user cannot write into a private folder, and says so on every run. */
 const UNSANDBOXED = ["-o", "APT::Sandbox::User=root"];
 
-export interface AptPackage {
-  name: string;
-  version: string;
-  arch: string;
-  /** Name of the file in the archive. */
-  file: string;
-  size_bytes: number;
-  sha256: Digest;
-}
+/** Lookups that are under way in the background, by their cache folder. */
+const refreshing = new Set<string>();
 
 interface Work {
   signal?: AbortSignal | undefined;
   onProgress?: OnProgress | undefined;
 }
 
-/** Follows a meta-package to the kernel's (or the source's) own, at the version that apt would install. */
+/**
+ * Follows a meta-package to the kernel's (or the source's) own, at the version that apt would install.
+ * `cache`, where given, is a folder that keeps apt's answer until apt's lists change.
+ */
 export async function resolveKernelPackage(
   name: string,
   arch: string,
-  work: Work = {},
+  work: Work & { cache?: string | undefined } = {},
 ): Promise<AptPackage> {
+  const { cache } = work;
+  if (cache === undefined) return await lookUp(name, arch, work);
+  const key = packageKey({ name, arch });
+  const memory = await recall(cache);
+  const known = memory?.isCurrent ? memory.packages.get(key) : undefined;
+  if (known) return known;
+  const stamp = await aptStamp();
+  const found = await lookUp(name, arch, work);
+  await remember(cache, new Map([[key, found]]), stamp);
+  return found;
+}
+
+async function lookUp(name: string, arch: string, work: Work): Promise<AptPackage> {
   if (!which("apt-get") || !which("apt-cache")) {
     throw new BangerError("unsupported", `Cannot get package "${name}": this computer has no apt`, {
       hint: "Take a kernel from elsewhere: banger kernel import --from DIR",
@@ -66,8 +79,42 @@ export async function resolveKernelPackage(
   );
 }
 
+/**
+ * As `resolveKernelPackage` for several at once; those that this computer cannot have are left out.
+ * Answers from the cache also where apt's lists have changed meanwhile, and looks them up anew in the
+ * background.
+ */
+export async function knownKernelPackages(
+  wanted: readonly { name: string; arch: string }[],
+  { cache, signal }: { cache: string; signal?: AbortSignal | undefined },
+): Promise<ReadonlyMap<string, AptPackage>> {
+  if (!which("apt-cache")) return new Map();
+  const memory = await recall(cache);
+  const isKnown = wanted.every((each) => memory?.packages.has(packageKey(each)));
+  if (!memory || !isKnown) return await refresh(wanted, cache, signal);
+  if (!memory.isCurrent && !refreshing.has(cache)) {
+    refreshing.add(cache);
+    void refresh(wanted, cache)
+      .catch((error) => log.warn("cannot ask apt: {message}", { message: messageOf(error) }))
+      .finally(() => refreshing.delete(cache));
+  }
+  return new Map([...memory.packages].flatMap(([key, value]) => (value ? [[key, value]] : [])));
+}
+
+async function refresh(
+  wanted: readonly { name: string; arch: string }[],
+  cache: string,
+  signal?: AbortSignal,
+): Promise<Map<string, AptPackage>> {
+  const stamp = await aptStamp();
+  const found = await resolveKernelPackages(wanted, { signal });
+  const keys = wanted.map(packageKey);
+  await remember(cache, new Map(keys.map((key) => [key, found.get(key) ?? null])), stamp);
+  return found;
+}
+
 /** As `resolveKernelPackage` for several at once; those that this computer cannot have are left out. */
-export async function resolveKernelPackages(
+async function resolveKernelPackages(
   wanted: readonly { name: string; arch: string }[],
   work: Work = {},
 ): Promise<Map<string, AptPackage>> {
@@ -140,10 +187,10 @@ async function keepInCache(path: string, cache: string, file: string): Promise<v
 }
 
 /** Whether apt has lists of packages at all, which is not so on a fresh system. */
-export async function hasPackageLists(signal?: AbortSignal): Promise<boolean> {
-  const format = ["--format", "$(FILENAME)", "Created-By: Packages"];
-  const { stdout } = await run(["apt-get", "indextargets", ...format], { signal });
-  return stdout.split("\n").some((path) => path !== "" && existsSync(path));
+export async function hasPackageLists(): Promise<boolean> {
+  const folder = await listsFolder();
+  if (folder === undefined || !existsSync(folder)) return false;
+  return readdirSync(folder).some((name) => /_Packages(\.\w+)?$/.test(name));
 }
 
 /** The first "linux-image-…" of a Depends field. */
@@ -197,7 +244,7 @@ async function show(name: string, arch: string, work: Work): Promise<Map<string,
   const result = await run(argv, { signal: work.signal });
   const stanza = parseStanza(result.stdout);
   if (result.exitCode === 0 && stanza.get("Package") === name) return stanza;
-  if (!(await hasPackageLists(work.signal))) {
+  if (!(await hasPackageLists())) {
     throw new BangerError("unavailable", `Cannot get package "${name}": apt has no package lists`, {
       hint: "sudo apt-get update",
     });

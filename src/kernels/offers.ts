@@ -1,6 +1,7 @@
 /** What the catalogs offer this computer, beside what is here. */
 import type { CatalogEntry } from "#api/kernel.ts";
-import { type AptPackage, packageKey, resolveKernelPackages } from "./apt.ts";
+import { knownKernelPackages, packageKey } from "./apt.ts";
+import type { AptPackage } from "./apt-memory.ts";
 import { tryRead } from "./bundle.ts";
 import { hostArch } from "./catalog.ts";
 import type { NamedEntry } from "./catalogs/store.ts";
@@ -38,7 +39,10 @@ export async function offersOf(
     source.kind === "debian" ? [{ name: source.package, arch }] : [],
   );
   const signal = AbortSignal.timeout(ASK_TIMEOUT_MS);
-  const packages = await resolveKernelPackages(wanted, { signal }).catch(() => new Map());
+  const packages = await knownKernelPackages(wanted, {
+    cache: folders.downloads,
+    signal,
+  }).catch(() => new Map());
   return await Promise.all(entries.map((entry) => offerOf(entry, packages, folders)));
 }
 

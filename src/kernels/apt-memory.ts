@@ -1,0 +1,102 @@
+/**
+ * What apt answered last, kept in the cache folder: apt itself takes seconds to read its indexes. An
+ * answer counts for as long as apt's lists and sources have not changed.
+ */
+import { mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { z } from "zod";
+import { writeFileAtomic } from "#base/atomic.ts";
+import { type Digest, isDigest } from "#base/digest.ts";
+import { run } from "#base/run.ts";
+import { MiB } from "#base/size.ts";
+
+const FILE = "apt-packages.json";
+const MAX_BYTES = MiB;
+/** What apt's answers depend on: its lists, its sources, and its preferences. */
+const PLACES = ["State::lists/d", "Etc::sourcelist/f", "Etc::sourceparts/d", "Etc::preferences/f"];
+
+export interface AptPackage {
+  name: string;
+  version: string;
+  arch: string;
+  /** Name of the file in the archive. */
+  file: string;
+  size_bytes: number;
+  sha256: Digest;
+}
+
+const packageSchema = z.object({
+  name: z.string(),
+  version: z.string(),
+  arch: z.string(),
+  file: z.string(),
+  size_bytes: z.number(),
+  sha256: z.string().refine(isDigest),
+});
+const memorySchema = z.object({
+  schema: z.literal(1),
+  stamp: z.string(),
+  /** By `packageKey`; null where apt has none. */
+  packages: z.record(z.string(), packageSchema.nullable()),
+});
+
+export type KnownPackages = ReadonlyMap<string, AptPackage | null>;
+
+export interface AptMemory {
+  packages: KnownPackages;
+  /** Whether apt's lists are still those that the answers came from. */
+  isCurrent: boolean;
+}
+
+/** Undefined where nothing is known yet, or what is there cannot be used. */
+export async function recall(folder: string): Promise<AptMemory | undefined> {
+  const path = join(folder, FILE);
+  try {
+    if (statSync(path).size > MAX_BYTES) return undefined;
+    const { stamp, packages } = memorySchema.parse(JSON.parse(readFileSync(path, "utf8")));
+    return {
+      packages: new Map(Object.entries(packages)),
+      isCurrent: stamp === (await aptStamp()),
+    };
+  } catch {
+    return undefined;
+  }
+}
+
+/** Adds to what is known of the same lists; what was known of older ones goes. */
+export async function remember(folder: string, news: KnownPackages, stamp: string): Promise<void> {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const known = await recall(folder);
+  const packages = new Map([...(known?.isCurrent ? known.packages : []), ...news]);
+  const memory = { schema: 1, stamp, packages: Object.fromEntries(packages) };
+  writeFileAtomic(join(folder, FILE), `${JSON.stringify(memory)}\n`);
+}
+
+/** Changes whenever apt's lists, sources or preferences do. To be taken before apt is asked. */
+export async function aptStamp(): Promise<string> {
+  return (await aptPlaces()).map(stampOf).join(" ");
+}
+
+/** apt's folder of lists, where it has one. */
+export async function listsFolder(): Promise<string | undefined> {
+  return (await aptPlaces())[0];
+}
+
+async function aptPlaces(): Promise<string[]> {
+  const words = PLACES.flatMap((place, index) => [`PLACE${index}`, `Dir::${place}`]);
+  const { stdout } = await run(["apt-config", "shell", ...words]);
+  return [...stdout.matchAll(/^PLACE\d+='(.*)'$/gm)].map(([, path = ""]) => path);
+}
+
+function stampOf(path: string): string {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (!stat) return "-";
+  const own = `${stat.mtimeMs}:${stat.size}`;
+  if (!stat.isDirectory()) return own;
+  // A list that is replaced in place changes its folder; a source that is edited does not.
+  const newest = readdirSync(path).map((name) => {
+    const file = statSync(join(path, name), { throwIfNoEntry: false });
+    return file?.isFile() ? file.mtimeMs : 0;
+  });
+  return `${own}:${Math.max(0, ...newest)}`;
+}
