@@ -1,14 +1,16 @@
 /** Where COPY takes files from: a folder of the user's, or the root of an image. Names are bytes in strings. */
 import { type BigIntStats, constants, lstatSync, readdirSync, readlinkSync } from "node:fs";
 import { open } from "node:fs/promises";
-import { BangerError, errnoOf } from "#base/error.ts";
+import { errnoOf } from "#base/error.ts";
 import { MiB } from "#base/size.ts";
 import type { Xattr } from "#ext4/attributes.ts";
 import { modes } from "#ext4/format.ts";
 import type { Ext4Reader } from "#ext4/reader.ts";
+import type { FileStat } from "#ext4/reader-inode.ts";
 import { tarTypes } from "#images/export.ts";
 import { readAt } from "#oci/file-chunks.ts";
 import type { TarEntryType } from "#oci/tar-entry.ts";
+import { ImageFiles } from "./image-files.ts";
 import type { PatternList } from "./patterns.ts";
 
 export interface SourceFile {
@@ -131,23 +133,13 @@ function deviceNumber(device: bigint): { major: number; minor: number } {
 
 /** The root of an image or of an earlier stage; owners and attributes are kept. */
 export function imageSource(reader: Ext4Reader, what: string): Source {
-  const find = (path: string) => {
-    try {
-      return reader.stat(bytesOf(path));
-    } catch (error) {
-      if (error instanceof BangerError && error.code === "not_found") return undefined;
-      throw error;
-    }
-  };
+  const files = new ImageFiles(reader);
   return {
     what,
     isIgnored: () => false,
-    list(path) {
-      const names = reader.list(bytesOf(path)).map(({ name }) => Buffer.from(name));
-      return names.sort(Buffer.compare).map((name) => name.toString("latin1"));
-    },
+    list: (path) => files.list(path),
     stat(path) {
-      const file = find(path);
+      const file = files.stat(path);
       const type = file && tarTypes[file.type];
       if (!file || !type) return undefined;
       const { mode, uid, gid, mtime_s, mtime_ns, major, minor } = file;
@@ -157,7 +149,7 @@ export function imageSource(reader: Ext4Reader, what: string): Source {
       const xattrs = reader.xattrs(file);
       const inode = type === "file" && file.links > 1 ? String(file.inode) : undefined;
       const said = { mode, uid, gid, mtime_s, mtime_ns, major, minor, size, target, xattrs, inode };
-      return { type, ...said, data: () => wholeData(reader, path) };
+      return { type, ...said, data: () => wholeData(reader, file) };
     },
   };
 }
@@ -217,8 +209,7 @@ async function* fileData(path: Buffer, size: number): AsyncGenerator<Uint8Array>
   }
 }
 
-function* wholeData(reader: Ext4Reader, path: string): Generator<Uint8Array> {
-  const file = reader.stat(bytesOf(path));
+function* wholeData(reader: Ext4Reader, file: FileStat): Generator<Uint8Array> {
   let position = 0;
   for (const { offset, bytes } of reader.chunks(file)) {
     yield* zeros(offset - position);

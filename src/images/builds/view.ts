@@ -12,6 +12,7 @@ import { TarReader } from "#oci/tar.ts";
 import type { TarEntry } from "#oci/tar-entry.ts";
 import type { WrittenEntry } from "#oci/tar-write.ts";
 import { parseWhiteout } from "#oci/whiteout.ts";
+import { ImageFiles } from "./image-files.ts";
 import type { BuiltLayer } from "./layer-file.ts";
 
 export type Kind = "directory" | "symlink" | "other";
@@ -45,11 +46,12 @@ export interface Place {
 
 /** Paths are bytes in strings, relative to the root and normal. */
 export class StageView {
-  readonly #base: Ext4Reader | undefined;
+  readonly #base: ImageFiles | undefined;
   readonly #layers: LayerIndex[] = [];
 
   constructor(base: Ext4Reader | undefined, below?: StageView) {
-    this.#base = base;
+    const known = below ? below.#base : undefined;
+    this.#base = base && (known?.reader === base ? known : new ImageFiles(base));
     if (below) this.#layers.push(...below.#layers);
   }
 
@@ -65,7 +67,7 @@ export class StageView {
 
   /** The same files, with a layer on top that `note` puts entries into. */
   begin(): StageView {
-    const view = new StageView(this.#base, this);
+    const view = new StageView(this.#base?.reader, this);
     view.#layers.push(emptyIndex());
     return view;
   }
@@ -121,7 +123,7 @@ export class StageView {
       if (isHidden(layer, path)) return undefined;
     }
     try {
-      return this.#base?.readFile(path, KEPT_MAX_BYTES);
+      return this.#base?.reader.readFile(path, KEPT_MAX_BYTES);
     } catch (error) {
       if (error instanceof BangerError && error.code === "not_found") return undefined;
       throw error;
@@ -138,17 +140,11 @@ export class StageView {
   }
 
   #baseNode(path: string): Node | undefined {
-    if (!this.#base) return undefined;
-    try {
-      const file = this.#base.stat(Buffer.from(path, "latin1"));
-      if (file.type === modes.DIRECTORY) return { kind: "directory" };
-      if (file.type !== modes.SYMLINK) return { kind: "other" };
-      const target = Buffer.from(this.#base.targetOf(file)).toString("latin1");
-      return { kind: "symlink", target };
-    } catch (error) {
-      if (error instanceof BangerError && error.code === "not_found") return undefined;
-      throw error;
-    }
+    const file = this.#base?.stat(path);
+    if (!this.#base || !file) return undefined;
+    if (file.type === modes.DIRECTORY) return { kind: "directory" };
+    if (file.type !== modes.SYMLINK) return { kind: "other" };
+    return { kind: "symlink", target: textOf(this.#base.reader.targetOf(file)) };
   }
 }
 
