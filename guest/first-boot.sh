@@ -170,7 +170,7 @@ find_family() {
 		case $name in
 		debian | ubuntu) echo debian && return 0 ;;
 		alpine) echo alpine && return 0 ;;
-		fedora | rhel | centos) echo fedora && return 0 ;;
+		fedora | rhel | centos | amzn | photon) echo fedora && return 0 ;;
 		arch) echo arch && return 0 ;;
 		opensuse* | suse | sles) echo opensuse && return 0 ;;
 		esac
@@ -195,7 +195,7 @@ install_debian() {
 	hold_writes
 	hold_hwdb
 	say "Reading the package lists"
-	must apt_get update
+	run apt_get update || fail_lists
 	say "Installing systemd and openssh-server"
 	must apt_get -y --no-install-recommends -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold \
 		-o Dpkg::Options::=--force-unsafe-io -o "DPkg::Path=$PATH" install \
@@ -207,6 +207,16 @@ install_debian() {
 	release_writes
 	release_slow_keys
 	[ -z "$ours" ] || rm -f "$policy"
+}
+
+# A release that is out of support has left the mirrors.
+fail_lists() {
+	status=$(cat "$state/status")
+	if grep -q "404 \|does not have a Release file" "$log"; then
+		fail "The mirrors of $(os_release PRETTY_NAME) have no package lists. A release out of support is on its distribution's archive host: change the image's sources, or use direct mode"
+	fi
+	has_route || fail "This machine has no network, and no init system: $doing failed with status $status"
+	fail "$doing failed with status $status"
 }
 
 # What an emulated machine does slowly: lists in xz and in more than one language, lists that are kept
@@ -276,6 +286,12 @@ install_fedora() {
 		run "$manager" clean all
 		return 0
 	done
+	# Photon has its own, which knows no weak dependencies.
+	if has tdnf; then
+		must tdnf -y install systemd dbus openssh-server iproute2
+		run tdnf clean all
+		return 0
+	fi
 	fail "Cannot install an init system: the image has neither dnf nor microdnf"
 }
 

@@ -74,7 +74,7 @@ async function boot(
   options: { isPid1?: boolean; isWithAgent?: boolean; kernelArgs?: string } = {},
 ): Promise<Outcome> {
   const { isPid1 = true, isWithAgent = true, kernelArgs = "quiet" } = options;
-  program("agent", `[ "$2" != --lines ] || exec cat\n${RELEASE}`);
+  program("agent", `[ "$2" != --lines ] || exec tee -a /run/banger/first-boot.log\n${RELEASE}`);
   writeFileSync(join(root, "cmdline"), `${kernelArgs}\n`);
   const setUp = [
     `mount -t proc proc ${root}/proc`,
@@ -131,6 +131,18 @@ const families: { name: string; os: string; manager: string; calls: string[] }[]
       `microdnf -y --setopt=install_weak_deps=0 install ${FEDORA_PACKAGES}`,
       "microdnf clean all",
     ],
+  },
+  {
+    name: "Amazon Linux",
+    os: 'NAME="Amazon Linux"\nID="amzn"\n',
+    manager: "dnf",
+    calls: [`dnf -y --setopt=install_weak_deps=0 install ${FEDORA_PACKAGES}`, "dnf clean all"],
+  },
+  {
+    name: "Photon with tdnf",
+    os: 'NAME="VMware Photon OS"\nID=photon\n',
+    manager: "tdnf",
+    calls: ["tdnf -y install systemd dbus openssh-server iproute2", "tdnf clean all"],
   },
   {
     name: "Rocky, by what it is like",
@@ -312,6 +324,19 @@ hostTest("an unknown distribution is an error that names it, and the agent stays
   expect(calls.at(-2)).toContain(message);
   expect(calls.at(-1)).toBe("agent idle");
 });
+
+hostTest(
+  "a release that has left the mirrors is an error that says where its packages are",
+  async () => {
+    osRelease('ID=debian\nPRETTY_NAME="Debian GNU/Linux 9 (stretch)"\n');
+    const why =
+      "E: The repository 'http://deb.example stretch Release' does not have a Release file.";
+    program("usr/bin/apt-get", `echo "${why}"; exit 100`);
+    const { output } = await boot();
+    expect(output).toContain("The mirrors of Debian GNU/Linux 9 (stretch) have no package lists");
+    expect(output).toContain("archive host");
+  },
+);
 
 hostTest(
   "a package manager that fails is an error with its status, and is tried again later",
