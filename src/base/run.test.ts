@@ -1,4 +1,7 @@
 import { expect, test } from "bun:test";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { run, runOk } from "./run.ts";
 
 test("run() gives output and status as they are", async () => {
@@ -27,3 +30,33 @@ test("run() ends a program that takes too long, or that nobody waits for any mor
   abort.abort();
   await expect(running).rejects.toMatchObject({ code: "cancelled" });
 });
+
+test("run() lets a program and those that it started clean up, and insists in the end", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "banger-run-"));
+  const pids = join(folder, "pids");
+  // A program in front of one that makes what is to be removed, as a build tool is in front of its tools.
+  const inner = `trap 'rm "$0"; exit 1' TERM; echo > "$0"; echo ready; while :; do sleep 0.1; done`;
+  const deaf = `trap "" TERM; echo $$ > "$0"; echo ready; exec sleep 600`;
+  const cancelled = async (script: string, path: string, cleanup_ms: number): Promise<void> => {
+    const abort = new AbortController();
+    const argv = ["sh", "-c", `sh -c "$1" "$2" & trap : TERM; wait; wait`, "sh", script, path];
+    const onOutput = () => abort.abort();
+    const running = run(argv, { signal: abort.signal, cleanup_ms, onOutput });
+    await expect(running).rejects.toMatchObject({ code: "cancelled" });
+  };
+  try {
+    await cancelled(inner, join(folder, "made"), 60_000);
+    expect(existsSync(join(folder, "made"))).toBe(false);
+    await cancelled(deaf, pids, 50);
+    // It closes its pipes a moment before it is gone.
+    const pid = Number(readFileSync(pids, "utf8"));
+    while (isAlive(pid)) await Bun.sleep(5);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+function isAlive(pid: number): boolean {
+  const stat = `/proc/${pid}/stat`;
+  return existsSync(stat) && !readFileSync(stat, "utf8").includes(") Z");
+}

@@ -15,6 +15,11 @@ export interface RunOptions {
   /** Added to the environment of this process. */
   env?: Record<string, string>;
   signal?: AbortSignal | undefined;
+  /**
+   * For a program that starts others and cleans up behind itself: it gets a process group of its own, which
+   * is sent SIGTERM when it is to end early, and SIGKILL this much later.
+   */
+  cleanup_ms?: number;
   /** Called with each chunk of stdout and stderr as it arrives. */
   onOutput?: (chunk: Uint8Array) => void;
 }
@@ -33,9 +38,14 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
   const max = options.outputMax_bytes ?? OUTPUT_MAX_BYTES;
   const child = spawn(argv, options);
   let failure: BangerError | undefined;
+  let insist: ReturnType<typeof setTimeout> | undefined;
   const end = (error: BangerError): void => {
     failure ??= error;
-    child.kill("SIGKILL");
+    if (options.cleanup_ms === undefined) child.kill("SIGKILL");
+    else {
+      signalGroup(child.pid, "SIGTERM");
+      insist ??= setTimeout(() => signalGroup(child.pid, "SIGKILL"), options.cleanup_ms);
+    }
   };
   const onAbort = (): void => end(new BangerError("cancelled", `Cancelled while "${name}" ran`));
   const timer = setTimeout(
@@ -55,6 +65,7 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
     return { exitCode, stdout, stderr };
   } finally {
     clearTimeout(timer);
+    clearTimeout(insist);
     options.signal?.removeEventListener("abort", onAbort);
   }
 }
@@ -83,6 +94,7 @@ function spawn(argv: readonly string[], options: RunOptions) {
       stdin: stdin ?? "ignore",
       stdout: "pipe",
       stderr: "pipe",
+      detached: options.cleanup_ms !== undefined,
       ...(options.cwd ? { cwd: options.cwd } : {}),
       env: { ...process.env, LC_ALL: "C.UTF-8", ...options.env },
     });
@@ -90,6 +102,14 @@ function spawn(argv: readonly string[], options: RunOptions) {
     throw new BangerError("internal", `Cannot run "${argv[0]}": ${errnoOf(error) ?? error}`, {
       cause: error,
     });
+  }
+}
+
+function signalGroup(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(-pid, signal);
+  } catch {
+    // All of it has ended.
   }
 }
 

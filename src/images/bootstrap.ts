@@ -1,6 +1,6 @@
 /** A Debian root file system from packages, made by mmdebstrap, as one uncompressed layer. */
-import { statSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
 import type { ImageBootstrap } from "#api/image.ts";
 import type { Check } from "#base/check.ts";
 import { BangerError } from "#base/error.ts";
@@ -15,6 +15,8 @@ import { buildRootfs } from "./rootfs.ts";
 import { assertFree, type ImageStore } from "./store.ts";
 
 const BOOTSTRAP_TIMEOUT_MS = 1_800_000;
+/** It removes what it has unpacked. */
+const CLEANUP_MS = 20_000;
 
 /** `already_exists` when the name is taken, `unsupported` without mmdebstrap, `unavailable` when it fails. */
 export async function bootstrapImage(
@@ -23,10 +25,11 @@ export async function bootstrapImage(
   options: WorkOptions = {},
 ): Promise<ImageRecord> {
   const name = request.name ?? `debian-${request.suite}`;
-  const make = (path: string): Promise<ImageRecord> => {
+  const make = (scratch: string): Promise<ImageRecord> => {
     assertFree(store, name);
+    mkdirSync(scratch, { mode: 0o700 });
     return store.create(name, async (folder) => {
-      const layer = await bootstrapLayer(request, path, options);
+      const layer = await bootstrapLayer(request, scratch, options);
       const { digest, diffId, size, mediaType, platform } = layer;
       const built = await buildRootfs([layer], {
         path: join(folder, ROOTFS_NAME),
@@ -50,15 +53,15 @@ export async function bootstrapImage(
   };
   return await store.inTurn(
     name,
-    () => store.withScratch(store.paths.downloads, "image-bootstrap.tar", make),
+    () => store.withScratch(store.paths.downloads, "image-bootstrap", make),
     options.signal,
   );
 }
 
-/** Makes the tar at `path`, where it lies until the caller removes it. */
+/** Makes the tar in `scratch`, where it lies until the caller removes it. */
 async function bootstrapLayer(
   request: ImageBootstrap,
-  path: string,
+  scratch: string,
   options: { signal?: AbortSignal | undefined; onProgress?: OnProgress | undefined } = {},
 ): Promise<Layer & { platform: string }> {
   if (!which("mmdebstrap")) {
@@ -66,6 +69,7 @@ async function bootstrapLayer(
       hint: "sudo apt-get install mmdebstrap",
     });
   }
+  const path = join(scratch, "layer.tar");
   await makeTar(request, path, options);
   const digest = await hashFile(path, { signal: options.signal });
   return {
@@ -108,6 +112,9 @@ async function makeTar(
     ],
     {
       timeout_ms: BOOTSTRAP_TIMEOUT_MS,
+      cleanup_ms: CLEANUP_MS,
+      // Removed with the scratch directory. In a user namespace it could not be reached.
+      ...(isRoot ? { env: { TMPDIR: dirname(path) } } : {}),
       outputMax_bytes: 64 << 20,
       signal: options.signal,
       onOutput: (chunk) => {

@@ -29,6 +29,11 @@ export async function copyIn(
   }
   const isFolder = await isGuestFolder(files, path, { user, signal });
   const place = placeOf({ source: from, target: path, isTree, isFolder });
+  await openFolder(
+    files,
+    { ...request, folder: place.folder, isContents: place.name === "." },
+    signal,
+  );
   const sink = await files.writeTar(place.folder, {
     user,
     signal,
@@ -81,6 +86,29 @@ export async function copyOut(
   } finally {
     archive.destroy();
   }
+}
+
+/**
+ * Fails where the machine has no such directory. The last part of its path is made if what is in a directory
+ * goes there; a mistyped path must not grow a tree.
+ */
+export async function openFolder(
+  files: GuestFiles,
+  { folder, name, user, isContents = true }: FileRequest & { folder: string; isContents?: boolean },
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  if (await isGuestFolder(files, folder, { user, signal })) return;
+  const parent = isContents ? dirname(join(folder, ".")) : folder;
+  if (isContents && (await isGuestFolder(files, parent, { user, signal }))) {
+    return await files.mkdir(folder, { user, signal, parents: false });
+  }
+  throw new BangerError(
+    "not_found",
+    `Cannot copy to "${folder}": there is no directory "${parent}"`,
+    {
+      hint: `Make it with: banger vm file mkdir -p ${name}:${parent}`,
+    },
+  );
 }
 
 function placeOf(copy: {
@@ -141,7 +169,7 @@ async function isGuestFolder(
   options: { user: string | undefined; signal: AbortSignal | undefined },
 ): Promise<boolean> {
   try {
-    return (await files.stat(join(path, "."), options)).kind === "directory";
+    return (await files.stat(`${path}/.`, options)).kind === "directory";
   } catch (error) {
     if (error instanceof BangerError && error.code === "not_found") return false;
     throw error;

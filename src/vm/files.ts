@@ -1,4 +1,5 @@
 /** Files of machines as the daemon offers them. */
+import { posix } from "node:path";
 import type { Readable } from "node:stream";
 import type { DirectoryEntry, FileCopied, FileInfo } from "#api/file.ts";
 import { BangerError } from "#base/error.ts";
@@ -6,7 +7,7 @@ import type { OnProgress } from "#base/progress.ts";
 import type { PathChange } from "#guest/changes.ts";
 import type { FileInfo as GuestFileInfo, TarSink } from "#guest/files.ts";
 import type { ProgramOptions } from "#guest/program.ts";
-import { copyIn, copyOut } from "./files-copy.ts";
+import { copyIn, copyOut, openFolder } from "./files-copy.ts";
 import type { VmService } from "./service.ts";
 
 /** Every request names its machine and a path in it; `user` is as whom it is done, default root. */
@@ -80,10 +81,20 @@ export class VmFiles {
     request: FileRequest & { recursive?: boolean | undefined; force?: boolean | undefined },
     signal?: AbortSignal,
   ): Promise<void> {
+    const path = absolute(request.path);
+    if (posix.normalize(`${path}/`) === "/") {
+      throw new BangerError(
+        "invalid_argument",
+        `Cannot remove "/" of "${request.name}": it is the whole system`,
+        {
+          hint: `To remove the machine: banger vm rm ${request.name}`,
+        },
+      );
+    }
     const { files, options } = await this.#open(request, "write to", signal);
     const { recursive = false, force = false } = request;
     try {
-      await files.remove(absolute(request.path), { ...options, recursive });
+      await files.remove(path, { ...options, recursive });
     } catch (error) {
       if (!(force && error instanceof BangerError && error.code === "not_found")) throw error;
     }
@@ -99,6 +110,7 @@ export class VmFiles {
   async extract(request: FileRequest, signal?: AbortSignal): Promise<TarSink> {
     const { files, options } = await this.#open(request, "copy to", signal);
     const owner = request.user === undefined ? "keep" : "self";
+    await openFolder(files, { ...request, folder: absolute(request.path) }, signal);
     return await files.writeTar(absolute(request.path), { ...options, owner });
   }
 

@@ -74,12 +74,12 @@ test("cp passes archives on standard input and output", async () => {
   const archive = await banger.ok("vm", "cp", `${VM}:/etc`, "-");
   const names = (await runOk(["tar", "-t"], { stdin: archive })).split("\n");
   expect(names).toContain("etc/passwd");
-  const { status } = await banger.call(["vm", "cp", "-", `${VM}:/opt/from-tar`], {
+  const { status } = await banger.call(["vm", "cp", "-", `${VM}:/tmp/from-tar`], {
     stdin: archive,
   });
   expect(status).toBe(0);
-  expect(await exec("cat", "/opt/from-tar/etc/passwd")).toBe(await exec("cat", "/etc/passwd"));
-  const broken = await banger.call(["vm", "cp", "-", `${VM}:/opt`], { stdin: "no archive" });
+  expect(await exec("cat", "/tmp/from-tar/etc/passwd")).toBe(await exec("cat", "/etc/passwd"));
+  const broken = await banger.call(["vm", "cp", "-", `${VM}:/tmp`], { stdin: "no archive" });
   expect(broken.status).toBe(2);
   expect(broken.stderr).toMatch(/error: The archive/);
 });
@@ -96,6 +96,14 @@ test("cp says what is not there, and what it cannot do", async () => {
   expect(await failing("a", "b")).toStartWith("2 ");
   expect(await failing("file", "nobody:/tmp")).toMatch(/^4 .*nobody/);
   expect(existsSync(host("x"))).toBe(false);
+  const nowhere = /^4 error: Cannot copy to "\/tmp\/no.*": there is no directory "\/tmp\/no/;
+  expect(await failing("file", `${VM}:/tmp/no/x`)).toMatch(nowhere);
+  expect(await failing("tree", `${VM}:/tmp/no/x`)).toMatch(nowhere);
+  expect(await failing("tree/.", `${VM}:/tmp/no/x`)).toMatch(nowhere);
+  const { status, stderr } = await banger.call(["vm", "cp", "-", `${VM}:/tmp/no/x`], { stdin: "" });
+  expect(`${status} ${stderr}`).toMatch(nowhere);
+  expect(stderr).toContain(`hint: Make it with: banger vm file mkdir -p ${VM}:/tmp/no\n`);
+  expect(await exec("ls", "/tmp")).not.toMatch(/^no$/m);
 });
 
 test("ls, stat, cat, mkdir and rm do what they do at home", async () => {
@@ -110,10 +118,17 @@ test("ls, stat, cat, mkdir and rm do what they do at home", async () => {
   await banger.ok("vm", "mkdir", "-p", "-m", "700", `${VM}:/data/deep`);
   expect((await banger.json<FileInfo>("vm", "stat", `${VM}:/data/deep`)).mode).toBe(0o700);
   expect((await banger.call(["vm", "mkdir", `${VM}:/data`])).status).toBe(2);
-  expect((await banger.call(["vm", "rm", `${VM}:/data`])).status).toBe(2);
-  await banger.ok("vm", "rm", "-r", `${VM}:/data`);
-  expect((await banger.call(["vm", "rm", `${VM}:/data`])).status).toBe(4);
-  await banger.ok("vm", "rm", "-f", `${VM}:/data`);
+  const rm = async (...args: string[]) => (await banger.call(["vm", "file", "rm", ...args])).status;
+  expect(await rm(`${VM}:/data`)).toBe(2);
+  // Neither what removes machines, nor a slip of the finger, removes what is in one.
+  expect((await banger.call(["vm", "rm", "-f", `${VM}:/data`])).status).toBe(2);
+  for (const whole of ["", "/", "//", "/.", "/data/..", "."]) {
+    expect([whole, await rm("-rf", `${VM}:${whole}`)]).toEqual([whole, 2]);
+  }
+  expect((await banger.json<FileInfo>("vm", "file", "stat", `${VM}:/data/deep`)).mode).toBe(0o700);
+  expect(await rm("-r", `${VM}:/data`)).toBe(0);
+  expect(await rm(`${VM}:/data`)).toBe(4);
+  expect(await rm("-f", `${VM}:/data`)).toBe(0);
   expect((await banger.call(["vm", "stat", `${VM}:/data`])).status).toBe(4);
 });
 

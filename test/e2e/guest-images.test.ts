@@ -90,6 +90,7 @@ imageTest("a machine of one static program and nothing else runs it, and has fil
   const copy = ["vm", "exec", "-i", "-u", "4711", "bare", "--", "/words", "copy"];
   expect((await banger.call(copy, { stdin: "in\n" })).stdout).toBe("copy\nin\n");
   writeFileSync(join(banger.home, "note"), "note");
+  await banger.ok("vm", "file", "mkdir", "bare:/deep");
   await banger.ok("vm", "cp", "note", "bare:/deep/note");
   expect(await banger.ok("vm", "cat", "bare:/deep/note")).toBe("note");
   expect(await banger.json<FileInfo>("vm", "stat", "bare:/words")).toMatchObject({ mode: 0o755 });

@@ -257,3 +257,26 @@ here(
   },
   120_000,
 );
+
+testNeeding("mmdebstrap", "root")(
+  "a bootstrap that is cancelled leaves no process and no file",
+  async () => {
+    using store = openTestStore();
+    const abort = new AbortController();
+    const before = readdirSync(tmpdir()).filter((name) => name.startsWith("mmdebstrap"));
+    const made = store.images.bootstrap(
+      { suite: "bookworm" },
+      {
+        signal: abort.signal,
+        onProgress: ({ message }) => void (/Debian/.test(message) || abort.abort()),
+      },
+    );
+    expect(await bangerErrorOf(made)).toMatchObject({ code: "cancelled" });
+    expectNothing(store);
+    const after = readdirSync(tmpdir()).filter((name) => name.startsWith("mmdebstrap"));
+    expect(after).toEqual(before);
+    const { stdout } = await run(["ps", "-eo", "args"]);
+    expect(stdout).not.toContain(store.folder);
+  },
+  120_000,
+);

@@ -11,7 +11,7 @@ export interface Candidate {
 export interface Completion {
   candidates: readonly Candidate[];
   /** To be added to the candidates, asked from the daemon. */
-  names?: Exclude<Completes, "path">;
+  names?: Exclude<Completes, "path" | "file" | "file-or-path">;
   /** Files of the caller's. */
   isPath?: boolean;
 }
@@ -136,9 +136,11 @@ function argValues(args: readonly Arg[], given: number, current: string): Comple
 function valuesOf(
   { choices = [], completes }: Pick<Flag, "choices" | "completes">,
   current: string,
-) {
+): Completion {
   const candidates = choices.map((value) => ({ value, description: "" }));
   const completion: Completion = { candidates };
+  if (completes === "file") return { ...completion, names: "vm" };
+  if (completes === "file-or-path") return { ...completion, names: "vm", isPath: true };
   if (completes === "path") return { ...completion, isPath: true };
   // A name of banger's has no slash at its beginning; what has one is a file.
   if (completes === "image" && /^[./~]/.test(current)) return { ...completion, isPath: true };

@@ -4,7 +4,15 @@
  */
 
 /** What the shell completes a value from. */
-export type Completes = "vm" | "image" | "kernel" | "catalog" | "network" | "path";
+export type Completes =
+  | "vm"
+  | "image"
+  | "kernel"
+  | "catalog"
+  | "network"
+  | "path"
+  | "file"
+  | "file-or-path";
 
 /** As the parser gives it: a toggle is a boolean, a value text, a list texts. */
 export type RawValue = boolean | string | readonly string[] | undefined;

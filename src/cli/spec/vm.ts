@@ -129,18 +129,13 @@ hostname and environment at its next start.`,
     examples: ["banger vm kill testbox"],
   }),
   rm: command({
-    brief: "Remove machines and their disks, or files of machines",
+    brief: "Remove one or more machines, with their disks",
     aliases: ["remove", "delete"],
-    args: { vms: some("Names or ids of machines, or files as testbox:/path", { completes: "vm" }) },
+    args: { vms: machines },
     flags: {
-      force: toggle("-f, --force", "Also if it runs; no error for a file that is not there"),
-      recursive: toggle("-r, --recursive", "Folders of a machine with all that is in them"),
+      force: toggle("-f, --force", "Also running machines"),
     },
-    examples: [
-      "banger vm rm testbox",
-      "banger vm rm --force testbox other",
-      "banger vm rm -r testbox:/srv/old",
-    ],
+    examples: ["banger vm rm testbox", "banger vm rm --force testbox other"],
   }),
   prune: command({
     brief: "Remove the machines that are stopped, with their disks",
