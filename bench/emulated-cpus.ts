@@ -14,8 +14,8 @@ import { printRatio, race } from "./measure.ts";
 const ROUNDS = 3;
 const CPUS = 2;
 const FORKS = "i=0; while [ $i -lt 300 ]; do /bin/true; i=$((i+1)); done";
-/** 128 MB each. */
-const HASH = "head -c 128000000 /dev/zero | sha256sum";
+/** 16 MB each. */
+const HASH = "head -c 16000000 /dev/zero | sha256sum";
 const WORK = {
   "a run from nothing": undefined,
   "300 forks": FORKS,

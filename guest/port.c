@@ -14,7 +14,7 @@
 
 #define PORTS_FOLDER "/sys/class/virtio-ports"
 
-int port_open(void)
+int port_open(const char *wanted)
 {
 	char path[512], name[64];
 	int fd = -1;
@@ -22,7 +22,10 @@ int port_open(void)
 	struct dirent *entry;
 	while (folder && fd < 0 && (entry = readdir(folder))) {
 		format_path(path, sizeof path, PORTS_FOLDER "/%s/name", entry->d_name);
-		if (entry->d_name[0] == '.' || read_file(path, name, sizeof name) <= 0 || strcmp(name, PORT_NAME "\n") != 0)
+		if (entry->d_name[0] == '.' || read_file(path, name, sizeof name) <= 0)
+			continue;
+		name[strcspn(name, "\n")] = 0;
+		if (strcmp(name, wanted) != 0)
 			continue;
 		format_path(path, sizeof path, "/dev/%s", entry->d_name);
 		fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);

@@ -4,8 +4,8 @@
 
 #include <stdbool.h>
 
-/* Opens the machine's port; -1 if it is not there (yet). */
-int port_open(void);
+/* Opens the virtio-serial port of this name, without ever blocking; -1 if it is not there (yet). */
+int port_open(const char *wanted);
 
 /* A socket that listens on the agent's vsock port; -1 where there is no vsock. */
 int port_listen_vsock(void);

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "goodbye.h"
 #include "io.h"
 #include "paths.h"
 #include "systemd.h"
@@ -163,6 +164,7 @@ static bool ends_by_reset(void)
 
 static void turn_off(bool reboot_after)
 {
+	goodbye_say(reboot_after ? "reboot" : "poweroff");
 	reboot(reboot_after || wants_reset ? RB_AUTOBOOT : RB_POWER_OFF);
 }
 
@@ -170,6 +172,7 @@ void power_down(bool reboot_after)
 {
 	wants_reset = ends_by_reset();
 	power_end_processes();
+	goodbye_prepare();
 	sync();
 	if (chdir("/") == 0)
 		rest_mounts();
@@ -181,6 +184,7 @@ void power_down(bool reboot_after)
 _Noreturn void power_finish(const char *verb)
 {
 	wants_reset = ends_by_reset();
+	goodbye_prepare();
 	sync();
 	rest_mounts();
 	sync();

@@ -5,6 +5,9 @@
 #define PROTOCOL_NUMBER 1
 #define PORT_NAME "org.banger.agent"
 #define VSOCK_PORT 1024
+/* For the last word, see goodbye.h: a port of this machine, or one of the host. */
+#define GOODBYE_PORT_NAME "org.banger.goodbye"
+#define VSOCK_GOODBYE_PORT 1025
 
 #define HEADER_BYTES 8
 #define MAX_PAYLOAD_BYTES 32752

@@ -18,6 +18,7 @@
 #include "event.h"
 #include "exec.h"
 #include "fields.h"
+#include "goodbye.h"
 #include "io.h"
 #include "link.h"
 #include "paths.h"
@@ -25,6 +26,7 @@
 #include "power.h"
 #include "process.h"
 #include "stream.h"
+#include "systemd.h"
 #include "watch.h"
 
 #define EVENTS_PER_WAIT 32
@@ -149,7 +151,7 @@ static void accept_host(void)
 
 static void try_port(void)
 {
-	int fd = agent.link.fd < 0 && !agent.is_port ? port_open() : -1;
+	int fd = agent.link.fd < 0 && !agent.is_port ? port_open(PORT_NAME) : -1;
 	if (fd < 0)
 		return;
 	agent.is_port = true;
@@ -160,6 +162,17 @@ static void try_port(void)
 	agent.devices = -1;
 }
 
+/* An init other than systemd ends all processes and then, without a word to anyone, the machine. */
+static _Noreturn void leave(void)
+{
+	if (agent.mode[0] != 0 && !systemd_is_running()) {
+		goodbye_prepare();
+		goodbye_say("leaving");
+	}
+	_exit(0);
+}
+
+/* As PID 1 these are what busybox's `reboot` (SIGTERM), `halt` and `poweroff` send, and the kernel for ctrl-alt-del (SIGINT). */
 static void take_signals(void)
 {
 	struct signalfd_siginfo info;
@@ -167,9 +180,9 @@ static void take_signals(void)
 		if (info.ssi_signo == SIGCHLD)
 			process_reap();
 		else if (getpid() != 1)
-			_exit(0);
+			leave();
 		else
-			power_request(info.ssi_signo == SIGINT);
+			power_request(info.ssi_signo == SIGINT || info.ssi_signo == SIGTERM);
 	}
 }
 
@@ -226,6 +239,10 @@ static void watch_signals(void)
 	sigaddset(&set, SIGCHLD);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	if (getpid() == 1) {
+		sigaddset(&set, SIGUSR1);
+		sigaddset(&set, SIGUSR2);
+	}
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);

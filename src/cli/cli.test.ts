@@ -280,6 +280,17 @@ test("-it without a terminal is refused", async () => {
   expect(stderr).toContain("error: Cannot use -t: standard input is no terminal\n");
 });
 
+test("logs of a console that is empty say why, and what to do, on stderr", async () => {
+  const silent = makeVm("silent", "stopped");
+  daemon.vms.set("silent", silent);
+  const never = await banger("vm", "logs", "silent");
+  expect([never.exitCode, never.stdout]).toEqual([0, ""]);
+  expect(never.stderr).toMatch(/has not been started yet\nhint: banger vm start silent\n$/);
+  daemon.vms.set("silent", { ...silent, startedAt: silent.createdAt, monitor: "firecracker" });
+  const off = await banger("vm", "logs", "silent");
+  expect(off.stderr).toContain('firecracker_console = "on"');
+});
+
 test("logs are printed as text, or as documents", async () => {
   expect((await banger("vm", "logs", "testbox")).stdout).toBe("one\ntwo\n");
   const { stdout } = await banger("logs", "--json", "testbox");

@@ -25,7 +25,7 @@ test("every key has its default when nothing is said", async () => {
   expect(values.default_image_name).toBe("debian-bookworm");
   expect(values["vm.cpus"]).toBe(2);
   expect(values.firecracker_bin).toBe("firecracker");
-  expect(values.firecracker_console).toBe("off");
+  expect(values.firecracker_console).toBe("on");
   expect(new Set(Object.values(origins))).toEqual(new Set(["default"]));
 });
 
@@ -42,7 +42,7 @@ test("the file wins over the default, the environment over the file", async () =
 test.each([
   ["[vm]\ncpus = 0\n", '"vm.cpus"'],
   ['vmm = "xen"\n', "must be one of auto, firecracker, qemu"],
-  ["firecracker_console = true\n", "must be one of off, on"],
+  ["firecracker_console = true\n", "must be one of on, off"],
   ["default_imag_name = 1\n", 'unknown key "default_imag_name"'],
   ["[vm\n", "Cannot parse"],
   ['[vm]\nmemory = "lots"\n', '"vm.memory"'],

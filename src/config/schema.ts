@@ -79,9 +79,9 @@ export const schema = {
   qemu_bin: key("qemu-system-x86_64", "QEMU, a name on PATH or a path", text),
   firecracker_bin: key("firecracker", "Firecracker, a name on PATH or a path", text),
   firecracker_console: key(
-    "off",
-    "off, on: a serial console for machines on Firecracker, which slows them; vm logs shows it",
-    oneOf("off", "on"),
+    "on",
+    "on, off: a serial console for machines on Firecracker, which vm logs shows and a panic is seen on",
+    oneOf("on", "off"),
   ),
   "registry.insecure": key<string[]>(
     [],

@@ -30,8 +30,8 @@ test("firecracker_bin is all that the real program needs", async () => {
   expect(absent.find(({ name }) => name === "firecracker")?.isInstalled()).toBe(false);
 });
 
-test("machines on Firecracker have a serial console only when it is asked for", async () => {
-  expect(firecrackerOptions(await valuesOf(""))).toEqual({ program: "firecracker", serial: false });
-  const asked = await valuesOf('firecracker_console = "on"\n');
-  expect(firecrackerOptions(asked)).toMatchObject({ serial: true });
+test("machines on Firecracker have a serial console unless it is turned off", async () => {
+  expect(firecrackerOptions(await valuesOf(""))).toEqual({ program: "firecracker", serial: true });
+  const off = await valuesOf('firecracker_console = "off"\n');
+  expect(firecrackerOptions(off)).toMatchObject({ serial: false });
 });

@@ -60,6 +60,9 @@
  * guest/datagrams.h). They answer on stdout, in raw bytes or in
  * fields; one that fails writes the fields error and message on stderr and ends with status 1.
  *
+ * GOODBYE. Right before the guest turns itself off or resets, it sends one line, "poweroff", "reboot" or
+ * "leaving", on a way of its own (guest/goodbye.h), which the driver answers: src/vmm/goodbye.ts.
+ *
  * EVENTS. The guest sends event frames on stream 0: after hello every boot phase so far, later each
  * new one, and log lines of a running installation.
  */

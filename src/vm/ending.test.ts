@@ -24,7 +24,7 @@ async function askSilentGuest(plan: Plan) {
   const peer = new FirecrackerPeer(folder, plan);
   const driver = createFirecrackerDriver({ program: peer.program, jailer: false });
   machine = await driver.boot(peer.spec());
-  const taken = await askToPowerOff([driver], new RunningVm(machine), { timeout_ms: 50 });
+  const taken = await askToPowerOff(new RunningVm(machine), { timeout_ms: 50 });
   const asked = peer.journal().findLast(({ request }) => request === "PUT /actions");
   return { taken, asked, machine };
 }
@@ -33,7 +33,7 @@ test("a guest whose agent is silent is asked by its keyboard", async () => {
   const { taken, asked, machine } = await askSilentGuest(SILENT);
   expect(taken).toBe(true);
   expect(asked?.body).toEqual({ action_type: "SendCtrlAltDel" });
-  expect(await machine.exited).toEqual({ kind: "poweroff" });
+  expect(await machine.exited).toEqual({ kind: "reboot" });
 });
 
 test("a guest that cannot be asked at all is told as such", async () => {
@@ -41,8 +41,10 @@ test("a guest that cannot be asked at all is told as such", async () => {
   expect(taken).toBe(false);
 });
 
-test("an end without a word leads to the console", () => {
-  expect(hintFor("")).toContain('firecracker_console = "on"');
-  expect(hintFor("Kernel panic - not syncing: Out of memory")).toContain("--memory");
-  expect(hintFor("Kernel panic - not syncing: VFS")).toContain("--kernel");
+test("an end without a word leads to the console, a panic to memory or another kernel", () => {
+  expect(hintFor({ reason: "crashed" })).toContain("vm logs");
+  const panic = (detail: string) => hintFor({ reason: "panic", detail });
+  expect(panic("Kernel panic - not syncing: Out of memory")).toContain("--memory");
+  expect(panic("Kernel panic - not syncing: VFS")).toContain("--kernel-ref");
+  expect(hintFor({ reason: "reboot" })).toBeUndefined();
 });

@@ -1,8 +1,9 @@
 /** How a machine is asked to end, and how its end is told. */
 import { getLogger } from "@logtape/logtape";
+import type { VmExit } from "#api/vm.ts";
 import { messageOf } from "#base/error.ts";
 import { consoleTail } from "#vmm/console.ts";
-import type { Driver, ExitReason } from "#vmm/driver.ts";
+import type { ExitReason } from "#vmm/driver.ts";
 import type { RunningVm } from "./running.ts";
 
 const log = getLogger(["banger", "vm"]);
@@ -15,17 +16,12 @@ const CONSOLE_LINES_SHOWN = 12;
  * by its keyboard. False when neither took the request.
  */
 export async function askToPowerOff(
-  drivers: readonly Driver[],
   running: RunningVm,
   { timeout_ms = SHUTDOWN_REQUEST_TIMEOUT_MS } = {},
 ): Promise<boolean> {
   try {
     const agent = await running.agent(AbortSignal.timeout(timeout_ms));
-    const driver = drivers.find(({ name }) => name === running.machine.handle.driver);
-    await agent.shutdown({
-      timeout_ms,
-      reboot: driver?.features.endsOnPowerOff === false,
-    });
+    await agent.shutdown({ timeout_ms });
     return true;
   } catch (error) {
     log.warn("the guest did not take the request to stop: {message}", {
@@ -53,11 +49,10 @@ export function detailOf(reason: ExitReason, consolePath: string): { detail?: st
   return { detail: consoleTail(consolePath, CONSOLE_LINES_SHOWN).join("\n") };
 }
 
-/** `detail`: its last words, empty when there are none. */
-export function hintFor(detail: string): string {
+/** What may help a machine that ended like this. */
+export function hintFor({ reason, detail = "" }: Pick<VmExit, "reason" | "detail">) {
+  if (reason === "poweroff" || reason === "reboot") return undefined;
   if (/out of memory|deadlocked on memory/i.test(detail)) return "Give it more with --memory";
-  if (detail === "") {
-    return 'See: banger vm logs; on Firecracker it takes firecracker_console = "on", and another start';
-  }
-  return "Try another kernel with --kernel, or see: banger doctor";
+  if (reason === "panic") return "Try another kernel with --kernel-ref, or see: banger doctor";
+  return "Its console is in: banger vm logs";
 }

@@ -148,7 +148,7 @@ export class Lifecycle {
   }
 
   async #powerOff(live: Live): Promise<void> {
-    if (await askToPowerOff(this.#deps.drivers, live.running)) await live.finished;
+    if (await askToPowerOff(live.running)) await live.finished;
   }
 
   /** Ends the process at once, also of a machine that is still starting. */

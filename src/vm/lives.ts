@@ -252,8 +252,9 @@ export class Lives {
     const intent = isToRunAgain || vm.intent === "create" ? {} : { intent: null };
     // One that was made for a command goes at once, and is nobody else's until then.
     const owner = vm.spec.ephemeral ? {} : { owner: null };
-    this.#states.set(id, { state: "stopped", runtime: null, exit, ...intent, ...owner });
-    this.#listener.onEnded(vm, { isToRunAgain });
+    const change = { runtime: null, exit, ...intent, ...owner };
+    const ended = this.#states.set(id, { state: "stopped", ...change });
+    this.#listener.onEnded(ended, { isToRunAgain });
     return exit;
   }
 }

@@ -1,5 +1,6 @@
 /** Admission, restarts, timers and events: what the lifecycle decides without a machine. */
 import { expect, test } from "bun:test";
+import type { VmExit } from "#api/vm.ts";
 import { GiB, MiB } from "#base/size.ts";
 import { assertPossible, assertRoom, RESERVE_BYTES, SPACE_MIN_BYTES } from "./admission.ts";
 import { Events } from "./events.ts";
@@ -56,16 +57,23 @@ test("only a machine that is meant to run is started again, and as its policy sa
   expect(isToRestart(record("on-failure", "run"), "panic")).toBe(true);
   expect(isToRestart(record("no", "run"), "crashed")).toBe(false);
   expect(isToRestart(record("always"), "crashed")).toBe(false);
+  expect(isToRestart(record("no", "run"), "reboot")).toBe(true);
+  expect(isToRestart(record("always"), "reboot")).toBe(false);
 });
 
 test("pauses double up to a minute, and start afresh after a good run", () => {
   const pauses = new Pauses();
   const now_ms = Date.parse("2026-01-01T01:00:00.000Z");
-  const next = (ran_ms: number) =>
-    pauses.next_ms("a", new Date(now_ms - ran_ms).toISOString(), now_ms);
+  const ended = (ran_ms: number, reason: VmExit["reason"]) => ({
+    startedAt: new Date(now_ms - ran_ms).toISOString(),
+    exit: { reason, at: new Date(now_ms).toISOString() },
+  });
+  const next = (ran_ms: number) => pauses.next_ms("a", ended(ran_ms, "crashed"), now_ms);
   const row = Array.from({ length: 8 }, () => next(10));
   expect(row).toEqual([1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]);
   expect(next(120_000)).toBe(1000);
+  const reboots = Array.from({ length: 3 }, () => pauses.next_ms("b", ended(10, "reboot"), now_ms));
+  expect(reboots).toEqual([0, 2000, 4000]);
 });
 
 test("a timer is replaced by a newer one of the same machine, and can be cancelled", async () => {

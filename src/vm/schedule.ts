@@ -70,8 +70,9 @@ export class Schedule {
   }
 
   /** Starts the machine after a pause, and again when that fails. */
-  startAgain({ id, name, startedAt }: VmRecord): void {
-    const pause_ms = this.#pauses.next_ms(id, startedAt);
+  startAgain(vm: VmRecord): void {
+    const { id, name } = vm;
+    const pause_ms = this.#pauses.next_ms(id, vm);
     log.info("{name} is started again in {pause_ms} ms", { name, pause_ms });
     this.#restarts.setIn(id, pause_ms, () => inBackground(id, this.#tryAgain(id)));
   }

@@ -87,8 +87,6 @@ export interface Machine {
 /** What a driver can do, as values: callers adapt, drivers never pretend. */
 export interface DriverFeatures {
   userNetwork: boolean;
-  /** The process ends when the guest powers off; false: only when it resets. */
-  endsOnPowerOff: boolean;
   pause: boolean;
   snapshot: boolean;
 }

@@ -73,6 +73,26 @@ describe("the daemon ends", () => {
   }, 120_000);
 });
 
+describe("the guest ends", () => {
+  test("it is started again when it reboots itself, and stays down when it powers off", async () => {
+    await banger.ok("vm", "create", "--name", "own", ...DIRECT);
+    const first = await show("own");
+    expect((await inside("own", "reboot; sleep 1000")).stderr).toContain("rebooted while");
+    await until("own", (vm) => vm.state === "running" && vm.startedAt !== first.startedAt);
+    expect((await inside("own", "poweroff; sleep 1000")).stderr).toContain("powered off while");
+    expect(await show("own")).toMatchObject({ state: "stopped", exit: { reason: "poweroff" } });
+    await banger.ok("vm", "rm", "own");
+  }, 120_000);
+
+  test("a command's machine that reboots is not started again, and says so", async () => {
+    const run = ["vm", "run", "--net", "none", "--memory", "256M", "busybox", "--"];
+    const { status, stderr } = await banger.call([...run, "sh", "-c", "reboot -f; sleep 1000"]);
+    expect(stderr).toMatch(/Machine "[a-z-]+" rebooted while it ran the command/);
+    expect(status).not.toBe(0);
+    expect((await banger.json<Vm[]>("vm", "list")).map(({ name }) => name)).toEqual(["steady"]);
+  }, 120_000);
+});
+
 describe("policies", () => {
   test("--restart on-failure starts a machine again whose monitor was killed, and not one that was stopped", async () => {
     await banger.ok("vm", "create", "--name", "again", "--restart", "on-failure", ...DIRECT);
@@ -80,6 +100,11 @@ describe("policies", () => {
     process.kill(first.vmm?.pid ?? 0, "SIGKILL");
     const second = await until("again", (vm) => vm.startedAt !== first.startedAt);
     expect(second.vmm?.pid).not.toBe(first.vmm?.pid);
+    await until("again", ({ state }) => state === "running");
+    const reset = await inside("again", "echo b > /proc/sysrq-trigger; sleep 1000");
+    expect(reset.stderr).toContain('Machine "again" crashed while it ran the command');
+    const third = await until("again", (vm) => vm.startedAt !== second.startedAt);
+    expect(third.state).toBe("starting");
     await until("again", ({ state }) => state === "running");
     await banger.ok("vm", "kill", "again");
     await banger.ok("daemon", "restart");
@@ -121,6 +146,16 @@ describe("policies", () => {
       /Cannot start machine "huge": it takes 900 GiB of memory, and .+ are free/,
     );
     expect((await banger.json<Vm[]>("vm", "list")).map(({ name }) => name)).toEqual(["steady"]);
+  }, 120_000);
+
+  test("a machine with less memory than its kernel takes is refused with the least that would do", async () => {
+    const args = ["--name", "tight", "--image", "busybox", "--mode", "direct", "--net", "none"];
+    const refused = await banger.call(["vm", "create", ...args, "--memory", "64M"]);
+    const least = /does not fit into 64 MiB of memory; it needs at least (\d+) MiB/.exec(
+      refused.stderr,
+    )?.[1];
+    await banger.ok("vm", "create", ...args, "--memory", `${least}M`);
+    await banger.ok("vm", "rm", "--force", "tight");
   }, 120_000);
 
   test("prune removes stopped machines only, and only when that is meant", async () => {
@@ -190,6 +225,11 @@ describe("what can be watched", () => {
     await banger.ok("vm", "rm", "told");
   }, 120_000);
 });
+
+/** Runs a shell script in a machine, whatever becomes of it. */
+async function inside(name: string, script: string) {
+  return await banger.call(["vm", "exec", name, "--", "sh", "-c", script]);
+}
 
 async function show(name: string): Promise<Vm> {
   return await banger.json<Vm>("vm", "show", name);

@@ -333,12 +333,17 @@ describe("a machine with systemd", () => {
     expect(await banger.ok("vm", "exec", VM, "--", "cat", "/root/file")).toBe("kept\n");
   }, 400_000);
 
-  test("is another boot after restart", async () => {
-    const bootId = () =>
-      banger.ok("vm", "exec", VM, "--", "cat", "/proc/sys/kernel/random/boot_id");
-    const before = await bootId();
-    await banger.ok("vm", "restart", VM);
-    expect(await bootId()).not.toBe(before);
+  test("is started again when it reboots itself", async () => {
+    const { startedAt } = await banger.json<Vm>("vm", "show", VM);
+    await banger.call(["vm", "exec", VM, "--", "systemctl", "reboot"]);
+    const isBack = async () => {
+      const vm = await banger.json<Vm>("vm", "show", VM);
+      return vm.state === "running" && vm.startedAt !== startedAt;
+    };
+    while (!(await isBack())) await Bun.sleep(100);
+    const log = readFileSync(join(banger.home, "state/banger/daemon.log"), "utf8");
+    expect(log).toContain(`${VM} ended: reboot`);
+    expect(await banger.ok("vm", "exec", VM, "--", "cat", "/root/file")).toBe("kept\n");
   }, 400_000);
 
   test("its console is in the logs", async () => {
@@ -387,8 +392,10 @@ describe("a machine in direct mode that stays", () => {
     await banger.ok("vm", "create", ...args);
     await exec("sh", "-c", "echo kept > /root/file");
     expect(await exec("hostname")).toBe(`${VM}\n`);
-    await banger.ok("vm", "stop", VM);
-    await banger.ok("vm", "start", VM);
+    const bootId = () => exec("cat", "/proc/sys/kernel/random/boot_id");
+    const before = await bootId();
+    await banger.ok("vm", "restart", VM);
+    expect(await bootId()).not.toBe(before);
     expect(await exec("cat", "/root/file")).toBe("kept\n");
     expect(await banger.ok("vm", "ssh", VM, "--", "cat /root/file")).toBe("kept\n");
     await banger.ok("vm", "rm", "--force", VM);

@@ -11,20 +11,16 @@ import { createQemuDriver } from "#vmm/qemu/driver.ts";
 
 const TOOLS = ["gcc", "apt-get", "dpkg-deb", "xz"];
 
-async function guestFiles(folder: string) {
-  const kernel = await pullTestKernel(join(folder, "kernels"));
+async function guestFiles(folder: string, options: { vsock: boolean }) {
+  const kernel = await pullTestKernel(join(folder, "kernels"), options);
   return { kernelPath: kernel.path, initrdPath: await buildTinyInitrd(folder, kernel) };
 }
 
 testConformance(
   "QEMU",
   async (folder) => ({
-    ...(await guestFiles(folder)),
+    ...(await guestFiles(folder, { vsock: false })),
     driver: createQemuDriver(),
-    rebootLooksLike: "reboot",
-    panicLooksLike: "panic",
-    endLine: "poweroff",
-    adoptedEnd: "poweroff",
   }),
   missing("qemu-system-x86_64"),
 );
@@ -32,18 +28,11 @@ testConformance(
 testConformance(
   "Firecracker",
   async (folder) => {
-    const files = await guestFiles(folder);
+    const files = await guestFiles(folder, { vsock: true });
     if (!isElf(readFileSync(files.kernelPath).subarray(0, 64))) {
       throw new Error(`${files.kernelPath} is not unpacked, as Firecracker needs it`);
     }
-    return {
-      ...files,
-      driver: createFirecrackerDriver({ serial: true }),
-      rebootLooksLike: "poweroff",
-      panicLooksLike: "panic",
-      endLine: "reboot",
-      adoptedEnd: "unknown",
-    };
+    return { ...files, driver: createFirecrackerDriver() };
   },
   which("firecracker") ? (missing("firecracker") ?? missingKvm()) : "Firecracker",
 );

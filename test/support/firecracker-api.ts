@@ -18,7 +18,7 @@ import {
   unlinkSync,
   writeSync,
 } from "node:fs";
-import { createServer, type Socket } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 import { complaintAbout, endpoints, fieldsSince, objects } from "./firecracker-description.ts";
 
 export interface Plan {
@@ -141,7 +141,9 @@ function act(request: string, fields: Record<string, unknown>): string | undefin
     case "PUT /vsock":
       return listenForHost(String(fields["uds_path"]));
     case "PATCH /balloon":
-      return state.bodies.has("PUT /balloon") ? undefined : "No balloon device found.";
+      return state.bodies.has("PUT /balloon") ? undefined : "Device not found";
+    case "PUT /snapshot/load":
+      return loadSnapshot(fields);
     case "PATCH /vm":
       state.paused = fields["state"] === "Paused";
       return undefined;
@@ -150,6 +152,13 @@ function act(request: string, fields: Record<string, unknown>): string | undefin
     default:
       return undefined;
   }
+}
+
+/** There are no snapshots here; one that cannot be loaded takes the process with it. */
+function loadSnapshot(fields: Record<string, unknown>): string {
+  setTimeout(() => process.exit(1), 10);
+  const complaint = cannotOpen(fields["snapshot_path"], constants.O_RDONLY);
+  return `Load snapshot error: ${complaint ?? "Failed to deserialize snapshot"}`;
 }
 
 function refuseDrive(fields: Record<string, unknown>): string | undefined {
@@ -167,7 +176,7 @@ function performAction(action: string): string | undefined {
     const line = { utc_timestamp_ms: Date.now(), block: { read_bytes: 4096, write_bytes: 512 } };
     appendFileSync(path, `${JSON.stringify({ ...line, vcpu: { exit_io_in: 7 } })}\n`);
   }
-  if (action === "SendCtrlAltDel") setTimeout(() => process.exit(0), 10);
+  if (action === "SendCtrlAltDel") setTimeout(() => end("reboot: Restarting system\n"), 10);
   if (action !== "InstanceStart") return undefined;
   const source = state.bodies.get("PUT /boot-source");
   if (!source) return "Cannot start microvm without kernel configuration.";
@@ -176,9 +185,8 @@ function performAction(action: string): string | undefined {
   readSync(fd, magic, 0, 4, 0);
   closeSync(fd);
   if (magic.toString("latin1") !== "\x7fELF") return "Kernel Loader: Invalid Elf magic number";
-  const isSilent = String(source["boot_args"]).includes("8250.nr_uarts=0");
-  if (!isSilent) writeSync(1, "guest console\n");
   state.started = true;
+  printOnConsole("guest console\n");
   return undefined;
 }
 
@@ -225,16 +233,38 @@ function obey(socket: Socket, line: string): void {
     }, 5);
     return;
   }
-  const source = state.bodies.get("PUT /boot-source") ?? {};
-  if (line === "poweroff" || line === "reboot") process.exit(0);
-  if (line === "panic") {
-    const isSilent = String(source["boot_args"]).includes("8250.nr_uarts=0");
-    if (!isSilent) writeSync(1, "Kernel panic - not syncing: Attempted to kill init!\n");
-    process.exit(0);
+  if (line === "poweroff" || line === "reboot") {
+    sayGoodbye(line);
+    return;
   }
+  if (line === "panic") end("Kernel panic - not syncing: Attempted to kill init!\n");
+  if (line === "reset") end("");
   if (line === "crash") process.exit(148);
-  const answers: Record<string, string> = { cmdline: String(source["boot_args"]) };
+  const answers: Record<string, string> = { cmdline: bootArgs() };
   socket.write(`${answers[line] ?? line}\n`);
+}
+
+/** To whoever listens on the host's side, and ends once that was heard, or at once if nobody does. */
+function sayGoodbye(word: string): void {
+  const path = String(state.bodies.get("PUT /vsock")?.["uds_path"]);
+  const socket = connect(`${path}_1025`, () => socket.write(`${word}\n`));
+  const finish = (): void => end("reboot: Restarting system\n");
+  socket.once("data", finish);
+  socket.once("error", finish);
+}
+
+/** Whatever ends the guest resets it, and Firecracker's status is 0 each time. */
+function end(lastPrinted: string): never {
+  printOnConsole(lastPrinted);
+  process.exit(0);
+}
+
+function printOnConsole(text: string): void {
+  if (!bootArgs().includes("8250.nr_uarts=0")) writeSync(1, text);
+}
+
+function bootArgs(): string {
+  return String(state.bodies.get("PUT /boot-source")?.["boot_args"]);
 }
 
 function cannotOpen(path: unknown, mode: number): string | undefined {

@@ -1,15 +1,19 @@
 /*
- * PID 1 of the test guests: loads the modules in /modules/order, opens the agent's port and
- * obeys one-line commands from the host. Whatever it does not know, it sends back.
+ * PID 1 of the test guests: loads the modules in /modules/order, opens the agent's virtio-serial
+ * port, or listens on its vsock port where there is none, and obeys one-line commands from the host.
+ * Whatever it does not know, it sends back. A later stream ends the first.
  *
  *   disks     "NAME SECTORS RO" of each /dev/vd*, one line, ";" between them
  *   cmdline   /proc/cmdline
  *   net       names of the network interfaces
  *   switch N  turns a static key of the kernel on or off N times while every CPU is busy; "switched N"
- *   poweroff  reboot  panic
+ *   poweroff  reboot    after a word to the host, as the agent does it
+ *   reset  panic        without one
  */
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/vm_sockets.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,6 +21,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -47,22 +52,54 @@ static void load_modules(void) {
   }
 }
 
-static int open_agent_port(void) {
-  for (int attempt = 0; attempt < 500; attempt++, usleep(10000)) {
-    DIR *folder = opendir("/sys/class/virtio-ports");
-    struct dirent *entry;
-    while (folder && (entry = readdir(folder))) {
-      char path[400], name[100];
-      snprintf(path, sizeof path, "/sys/class/virtio-ports/%s/name", entry->d_name);
-      read_text(path, name, sizeof name);
-      if (strcmp(name, "org.banger.agent")) continue;
-      snprintf(path, sizeof path, "/dev/%s", entry->d_name);
-      closedir(folder);
-      return open(path, O_RDWR);
-    }
-    if (folder) closedir(folder);
+static int open_port(const char *wanted) {
+  DIR *folder = opendir("/sys/class/virtio-ports");
+  struct dirent *entry;
+  int fd = -1;
+  while (folder && fd < 0 && (entry = readdir(folder))) {
+    char path[400], name[100];
+    snprintf(path, sizeof path, "/sys/class/virtio-ports/%s/name", entry->d_name);
+    read_text(path, name, sizeof name);
+    if (strcmp(name, wanted)) continue;
+    snprintf(path, sizeof path, "/dev/%s", entry->d_name);
+    fd = open(path, O_RDWR);
   }
-  return -1;
+  if (folder) closedir(folder);
+  return fd;
+}
+
+static int listen_vsock(void) {
+  struct sockaddr_vm address = {.svm_family = AF_VSOCK, .svm_port = 1024, .svm_cid = VMADDR_CID_ANY};
+  int fd = socket(AF_VSOCK, SOCK_STREAM, 0);
+  if (fd < 0) return -1;
+  if (bind(fd, (struct sockaddr *)&address, sizeof address) || listen(fd, 4)) {
+    close(fd);
+    return -1;
+  }
+  return fd;
+}
+
+static int connect_vsock(void) {
+  struct sockaddr_vm address = {.svm_family = AF_VSOCK, .svm_port = 1025, .svm_cid = VMADDR_CID_HOST};
+  int fd = socket(AF_VSOCK, SOCK_STREAM, 0);
+  return fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) ? -1 : fd;
+}
+
+static void end(const char *word) {
+  char line[4096];
+  int fd = open_port("org.banger.goodbye");
+  if (fd < 0) fd = connect_vsock();
+  snprintf(line, sizeof line, "%s\n", word);
+  /* The host answers once it has heard it. */
+  if (write(fd, line, strlen(line)) < 0 || read(fd, line, 1) < 0) printf("TEST cannot say %s: %m\n", word);
+  read_text("/proc/cmdline", line, sizeof line);
+  int is_reset = !strcmp(word, "reboot") || strstr(line, "banger.poweroff=reset");
+  reboot(is_reset ? RB_AUTOBOOT : RB_POWER_OFF);
+}
+
+static void reset(void) {
+  int fd = open("/proc/sysrq-trigger", O_WRONLY);
+  if (write(fd, "b", 1) != 1) printf("TEST cannot reset: %m\n");
 }
 
 static void list(const char *folder_path, const char *prefix, char *out, size_t size) {
@@ -114,11 +151,15 @@ static void obey(int port, char *line) {
   if (!strcmp(line, "net")) list("/sys/class/net", "", answer, sizeof answer - 1);
   if (!strcmp(line, "cmdline")) read_text("/proc/cmdline", answer, sizeof answer - 1);
   if (!strncmp(line, "switch ", 7)) switch_static_key(atoi(line + 7), answer, sizeof answer - 1);
-  if (!strcmp(line, "poweroff")) reboot(RB_POWER_OFF);
-  if (!strcmp(line, "reboot")) reboot(RB_AUTOBOOT);
+  if (!strcmp(line, "poweroff") || !strcmp(line, "reboot")) end(line);
+  if (!strcmp(line, "reset")) reset();
   if (!strcmp(line, "panic")) exit(3);
   strcat(answer, "\n");
   if (write(port, answer, strlen(answer)) < 0) printf("TEST cannot write: %m\n");
+}
+
+static void greet(int port) {
+  if (write(port, "hello\n", 6) != 6) printf("TEST cannot greet: %m\n");
 }
 
 int main(void) {
@@ -137,12 +178,29 @@ int main(void) {
   read_text("/proc/uptime", uptime, sizeof uptime);
   printf("TEST init at %s\n", strtok(uptime, " "));
   load_modules();
-  int port = open_agent_port();
+  int port = -1, listener = -1;
+  for (int attempt = 0; port < 0 && listener < 0 && attempt < 500; attempt++, usleep(10000)) {
+    port = open_port("org.banger.agent");
+    if (port < 0) listener = listen_vsock();
+  }
   read_text("/proc/uptime", uptime, sizeof uptime);
   printf("TEST up at %s\n", strtok(uptime, " "));
-  if (write(port, "hello\n", 6) != 6) printf("TEST cannot greet: %m\n");
+  if (port >= 0) greet(port);
   while (1) {
+    struct pollfd news[2] = {{.fd = listener, .events = POLLIN}, {.fd = port, .events = POLLIN}};
+    if (listener >= 0 && poll(news, 2, -1) > 0 && news[0].revents) {
+      if (port >= 0) close(port);
+      port = accept(listener, NULL, NULL);
+      used = 0;
+      greet(port);
+      continue;
+    }
     ssize_t length = read(port, buffer + used, sizeof buffer - 1 - used);
+    if (length <= 0 && listener >= 0) {
+      close(port);
+      port = -1;
+      continue;
+    }
     if (length <= 0) {
       /* Nobody is connected on the host. */
       usleep(20000);

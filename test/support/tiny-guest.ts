@@ -13,9 +13,10 @@ export function testCache(): string | undefined {
   return folder;
 }
 
-export async function pullTestKernel(dir: string): Promise<BootKernel> {
+/** With the modules for a virtio-serial port to the host, or those for vsock. */
+export async function pullTestKernel(dir: string, { vsock = false } = {}): Promise<BootKernel> {
   await pullKernel("debian-6.12", { dir, cache: testCache() });
-  return await new KernelService({ dir, downloads: dir }).boot("debian-6.12");
+  return await new KernelService({ dir, downloads: dir }).boot("debian-6.12", { vsock });
 }
 
 /** Compiles the guest's program and packs it with the kernel's modules; the path of the initrd. */

@@ -70,10 +70,10 @@ test("kernel, initrd, parameters and machine", () => {
   expect(bodyOf("/boot-source")).toMatchObject({
     kernel_image_path: "/state/vmlinux",
     initrd_path: "/state/initrd",
-    boot_args: expect.stringMatching(/^8250\.nr_uarts=0 .*\bpci=off .*random\.trust_cpu=on/),
+    boot_args: expect.stringMatching(/^console=ttyS0 quiet .*\bpci=off .*random\.trust_cpu=on/),
   });
-  const withConsole = bodyOf("/boot-source", { serial: true })?.["boot_args"];
-  expect(withConsole).toStartWith("console=ttyS0 ");
+  const withoutConsole = bodyOf("/boot-source", { serial: false })?.["boot_args"];
+  expect(withoutConsole).toStartWith("8250.nr_uarts=0 ");
   expect(bodyOf("/machine-config")).toEqual({ vcpu_count: 2, mem_size_mib: 512, smt: false });
 });
 

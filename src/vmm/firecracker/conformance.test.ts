@@ -6,12 +6,8 @@ import { createFirecrackerDriver } from "./driver.ts";
 testConformance("Firecracker (API peer, no machines)", async (folder) => {
   const peer = new FirecrackerPeer(folder);
   return {
-    driver: createFirecrackerDriver({ program: peer.program, jailer: false, serial: true }),
+    driver: createFirecrackerDriver({ program: peer.program, jailer: false }),
     kernelPath: peer.file("vmlinux", "\x7fELF kernel"),
     initrdPath: peer.file("initrd", "070701"),
-    rebootLooksLike: "poweroff",
-    panicLooksLike: "panic",
-    endLine: "reboot",
-    adoptedEnd: "unknown",
   };
 });

@@ -10,7 +10,7 @@ import { configuration, type MachineOptions } from "./configuration.ts";
 import { startFailure } from "./exit.ts";
 import { type Launch, prepareLaunch } from "./launch.ts";
 import { belongsTo, type Sockets, socketsOf } from "./layout.ts";
-import { FirecrackerMachine, logOf } from "./machine.ts";
+import { FirecrackerMachine, type GoodbyeListener, listenForGoodbye, logOf } from "./machine.ts";
 import { clearRuntime, readNotes } from "./notes.ts";
 import { findFirecracker, isFirecrackerInstalled, type Program } from "./program.ts";
 import { checkSpec } from "./spec.ts";
@@ -48,7 +48,7 @@ export interface FirecrackerDriver extends Driver {
 export function createFirecrackerDriver(options: FirecrackerOptions = {}): FirecrackerDriver {
   return {
     name: "firecracker",
-    features: { userNetwork: false, endsOnPowerOff: false, pause: true, snapshot: false },
+    features: { userNetwork: false, pause: true, snapshot: false },
     isInstalled: () => isFirecrackerInstalled(options.program),
     checks: () => firecrackerChecks(options),
     boot: (spec, signal) => boot(spec, options, signal),
@@ -68,13 +68,18 @@ async function boot(
   throwIfAborted(signal);
   clearRuntime(spec.runtimeDir);
   let child: Child | undefined;
+  let goodbye: GoodbyeListener | undefined;
   try {
-    const { serial = false, jailer, requestTimeout_ms } = options;
+    const { serial = true, jailer, requestTimeout_ms } = options;
     const launch = await prepareLaunch(spec, firecracker, { serial, jailer });
     child = startDetached(launch.argv, launch.outputs, spec);
     const sockets = socketsOf(spec.runtimeDir, launch.notes.jail ? child.pid : undefined);
     const identity = identify(child.pid);
-    await configure({ spec, options, firecracker, launch, child, sockets, signal });
+    const context = { spec, options, firecracker, launch, child, sockets, signal };
+    await configure(context);
+    goodbye = await listenForGoodbye(sockets);
+    throwIfAborted(signal);
+    await step(context, START, Math.max(START_TIMEOUT_MS, requestTimeout_ms ?? 0));
     if (!identity) throw new Error("Assertion failed: a process that answers has an identity");
     const { runtimeDir } = spec;
     const handle: MachineHandle = {
@@ -84,10 +89,11 @@ async function boot(
       runtimeDir,
     };
     const { notes } = launch;
-    return new FirecrackerMachine({ handle, sockets, notes, child, requestTimeout_ms });
+    return new FirecrackerMachine({ handle, sockets, notes, child, goodbye, requestTimeout_ms });
   } catch (error) {
     child?.kill("SIGKILL");
     await child?.exited;
+    await goodbye?.listener.close();
     clearRuntime(spec.runtimeDir);
     throw error;
   }
@@ -103,9 +109,9 @@ interface Configuring {
   signal: AbortSignal | undefined;
 }
 
-/** From a fresh process to a running machine. */
+/** From a fresh process to a machine that only needs to be started. */
 async function configure(context: Configuring): Promise<void> {
-  const { spec, options, firecracker, launch, signal } = context;
+  const { spec, options, firecracker, launch } = context;
   await untilUp(context);
   const requests = configuration(spec, {
     version: firecracker.version,
@@ -113,8 +119,6 @@ async function configure(context: Configuring): Promise<void> {
     options,
   });
   for (const request of requests) await step(context, request);
-  throwIfAborted(signal);
-  await step(context, START, Math.max(START_TIMEOUT_MS, options.requestTimeout_ms ?? 0));
 }
 
 async function step(context: Configuring, request: ApiRequest, timeout_ms?: number): Promise<void> {
@@ -181,7 +185,9 @@ async function adopt(
   if (!belongsTo(argumentsOf(pid), runtimeDir)) return undefined;
   const notes = readNotes(runtimeDir);
   const sockets = socketsOf(runtimeDir, notes?.jail ? pid : undefined);
-  return new FirecrackerMachine({ handle, sockets, notes, child: undefined, requestTimeout_ms });
+  const goodbye = await listenForGoodbye(sockets).catch(() => undefined);
+  const child = undefined;
+  return new FirecrackerMachine({ handle, sockets, notes, child, goodbye, requestTimeout_ms });
 }
 
 async function killStray(runtimeDir: string): Promise<boolean> {

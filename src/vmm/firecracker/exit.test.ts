@@ -1,13 +1,27 @@
 import { expect, test } from "bun:test";
 import type { ExitReason } from "#vmm/driver.ts";
-import { exitReason, startFailure } from "./exit.ts";
+import { type ExitFacts, exitReason, startFailure } from "./exit.ts";
 
 const PANIC = "[ 1.0] Kernel panic - not syncing: VFS: Unable to mount root fs\n";
-const facts = { killed: false, status: { code: 0, signal: null }, consoleText: "", log: "" };
+const facts: ExitFacts = {
+  killed: false,
+  status: { code: 0, signal: null },
+  consoleText: "",
+  log: "",
+  word: undefined,
+  isHeard: true,
+};
 
 test.each([
   ["an end by us", { ...facts, killed: true }, { kind: "killed" }],
-  ["the guest's end", facts, { kind: "poweroff" }],
+  ["a shutdown", { ...facts, word: "poweroff" }, { kind: "poweroff" }],
+  ["a reboot", { ...facts, word: "reboot" }, { kind: "reboot" }],
+  [
+    "a reset without a word",
+    facts,
+    { kind: "crashed", detail: "the guest was reset without shutting down" },
+  ],
+  ["a reset of which nobody could hear", { ...facts, isHeard: false }, { kind: "unknown" }],
   ["a panic", { ...facts, consoleText: PANIC }, { kind: "panic" }],
   [
     "a signal of others",
@@ -15,6 +29,16 @@ test.each([
     { kind: "killed" },
   ],
   ["an adopted machine", { ...facts, status: undefined }, { kind: "unknown" }],
+  [
+    "an adopted machine that was reset",
+    { ...facts, status: undefined, log: "[INFO] Vmm is stopping.\n" },
+    { kind: "crashed", detail: "the guest was reset without shutting down" },
+  ],
+  [
+    "an adopted machine's shutdown",
+    { ...facts, status: undefined, word: "poweroff" },
+    { kind: "poweroff" },
+  ],
   [
     "an adopted machine's panic",
     { ...facts, status: undefined, consoleText: PANIC },
@@ -35,12 +59,9 @@ test.each([
     { ...facts, status: { code: 77, signal: null } },
     { kind: "crashed", detail: "status 77" },
   ],
-] satisfies [string, Parameters<typeof exitReason>[0], ExitReason][])(
-  "exitReason() of %s",
-  (_, given, reason) => {
-    expect(exitReason(given)).toEqual(reason);
-  },
-);
+] satisfies [string, ExitFacts, ExitReason][])("exitReason() of %s", (_, given, reason) => {
+  expect(exitReason(given)).toEqual(reason);
+});
 
 test("startFailure() shows the end of a long log", () => {
   const log = `${"noise\n".repeat(1000)}the reason\n`;

@@ -1,10 +1,11 @@
 /** Why a Firecracker ended, or did not come up, from how it ended and what was written. */
 import { BangerError } from "#base/error.ts";
 import type { ExitReason } from "#vmm/driver.ts";
+import { type LastWord, resetReason } from "#vmm/goodbye.ts";
 
 const DETAIL_MAX_CHARS = 1500;
 
-export interface ExitFacts {
+export interface ExitFacts extends LastWord {
   /** We ended it ourselves. */
   killed: boolean;
   /** Undefined for a process that is not our child. */
@@ -39,18 +40,22 @@ const codes: Record<number, string> = {
   157: "SIGILL: an instruction that this CPU does not have",
 };
 
-/**
- * A guest that reboots and one that shuts down end Firecracker alike, with status 0, and so does
- * a panic, which only the console tells.
- */
-export function exitReason({ killed, status, consoleText, log }: ExitFacts): ExitReason {
+/** What Firecracker logs when its guest has reset itself, by which nobody else ends it. */
+const RESET_LOGGED = "Vmm is stopping";
+
+/** Every end of the guest is a reset, with status 0: what kind of end it was only the guest tells. */
+export function exitReason(facts: ExitFacts): ExitReason {
+  const { killed, status, log } = facts;
   if (killed) return { kind: "killed" };
-  const hasPanicked = consoleText.includes("Kernel panic - not syncing");
-  if (!status) return { kind: hasPanicked ? "panic" : "unknown" };
+  // Nobody has seen the status of a process that is not our child.
+  if (!status) {
+    const isHeard = facts.isHeard && log.includes(RESET_LOGGED);
+    return resetReason({ ...facts, isHeard });
+  }
   if (typeof status.signal === "string" && ENDING_SIGNALS.has(status.signal)) {
     return { kind: "killed" };
   }
-  if (status.code === 0) return { kind: hasPanicked ? "panic" : "poweroff" };
+  if (status.code === 0) return resetReason(facts);
   return { kind: "crashed", detail: describe(status, log) };
 }
 

@@ -47,6 +47,7 @@ export async function prepareLaunch(
     logPath: spec.logPath,
     consoleStart_bytes: touch(spec.consolePath),
     logStart_bytes: touch(spec.logPath),
+    saysGoodbye: true,
   };
   const paths = jailer ? jailedPaths(spec) : plainPaths(spec);
   // With a serial console its output is the guest's, so that Firecracker needs a log of its own.

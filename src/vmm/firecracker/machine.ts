@@ -5,6 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { BangerError } from "#base/error.ts";
 import { boundLog, readTail } from "#vmm/console.ts";
 import type { ExitReason, Machine, MachineHandle } from "#vmm/driver.ts";
+import { Goodbye } from "#vmm/goodbye.ts";
 import { type Child, killProcess, untilGone } from "#vmm/process.ts";
 import { type ApiRequest, callApi } from "./api.ts";
 import { exitReason } from "./exit.ts";
@@ -15,6 +16,8 @@ import { connectGuest, type GuestListener, listenToGuest } from "./vsock.ts";
 
 /** Where the guest's agent listens. */
 const AGENT_PORT = 1024;
+/** Where the guest says goodbye, on this side. */
+const GOODBYE_PORT = 1025;
 const RETRY_MIN_MS = 10;
 const RETRY_MAX_MS = 200;
 /**
@@ -26,6 +29,22 @@ const SILENCE_MIN_MS = 50;
 const SILENCE_MAX_MS = 5000;
 const SILENCE_SHARE = 0.2;
 const LOG_LOOK_MS = 30_000;
+/** What the guest has said last is still in a socket: how long to wait for it. */
+const LAST_WORD_MS = 1000;
+
+/** Who hears the guest's last word. */
+export interface GoodbyeListener {
+  goodbye: Goodbye;
+  listener: GuestListener;
+}
+
+export async function listenForGoodbye(sockets: Sockets): Promise<GoodbyeListener> {
+  const goodbye = new Goodbye();
+  const listener = await listenToGuest(sockets.vsock, GOODBYE_PORT, (socket) =>
+    goodbye.listen(socket),
+  );
+  return { goodbye, listener };
+}
 
 export interface MachineParts {
   handle: MachineHandle;
@@ -33,6 +52,7 @@ export interface MachineParts {
   notes: Notes | undefined;
   /** Undefined for an adopted machine. */
   child: Child | undefined;
+  goodbye: GoodbyeListener | undefined;
   /** For each request; default 10,000. */
   requestTimeout_ms?: number | undefined;
 }
@@ -41,8 +61,7 @@ export class FirecrackerMachine implements Machine {
   readonly handle: MachineHandle;
   readonly exited: Promise<ExitReason>;
   /** Firecracker has a keyboard on x86 only; it is heard where the guest has a driver for it. */
-  readonly sendCtrlAltDel =
-    process.arch === "x64" ? () => this.#action("SendCtrlAltDel") : undefined;
+  readonly sendCtrlAltDel = process.arch === "x64" ? () => this.#pressCtrlAltDel() : undefined;
   readonly #parts: MachineParts;
   readonly #released = new AbortController();
   /** Fires when the machine has ended or is let go: nobody shall wait for it any longer. */
@@ -52,11 +71,14 @@ export class FirecrackerMachine implements Machine {
   #agent: Socket | undefined;
   #attempt: AbortController | undefined;
   #killed = false;
+  /** The keys by which a guest reboots were pressed. */
+  #isAskedToReboot = false;
   #over = false;
 
   constructor(parts: MachineParts) {
     this.handle = parts.handle;
     this.#parts = parts;
+    if (parts.goodbye) this.#listeners.add(parts.goodbye.listener);
     this.#logTimer = setInterval(() => this.#boundLogs(), LOG_LOOK_MS).unref();
     this.exited = this.#watch();
   }
@@ -144,6 +166,11 @@ export class FirecrackerMachine implements Machine {
     }
   }
 
+  async #pressCtrlAltDel(): Promise<void> {
+    await this.#action("SendCtrlAltDel");
+    this.#isAskedToReboot = true;
+  }
+
   async #action(action_type: "FlushMetrics" | "SendCtrlAltDel"): Promise<void> {
     await this.#call({ method: "PUT", path: "/actions", body: { action_type } });
   }
@@ -158,14 +185,18 @@ export class FirecrackerMachine implements Machine {
   }
 
   async #watch(): Promise<ExitReason> {
-    const { child, notes, handle } = this.#parts;
+    const { child, notes, handle, goodbye: heard } = this.#parts;
     if (child) await child.exited;
     else await untilGone(handle, this.#released.signal);
     if (this.#released.signal.aborted) await new Promise<never>(() => {});
+    const tooLate = sleep(LAST_WORD_MS, undefined, { ref: false });
+    await Promise.race([heard?.goodbye.complete(), tooLate]);
     this.#over = true;
     this.#close();
     const reason = exitReason({
       killed: this.#killed,
+      word: heard?.goodbye.word ?? (this.#isAskedToReboot ? "leaving" : undefined),
+      isHeard: notes?.saysGoodbye === true && heard !== undefined,
       status: child ? { code: child.exitCode, signal: child.signalCode } : undefined,
       consoleText: notes ? readTail(notes.consolePath, notes.consoleStart_bytes) : "",
       log: notes ? logOf(handle.runtimeDir, notes) : "",

@@ -14,6 +14,8 @@ const notesSchema = z.object({
   /** Sizes that the two files had when this machine started. */
   consoleStart_bytes: z.number(),
   logStart_bytes: z.number(),
+  /** Its guest says goodbye; those of an earlier banger do not. */
+  saysGoodbye: z.boolean().default(false),
   /** Undefined when it runs plainly. */
   jail: z
     .object({

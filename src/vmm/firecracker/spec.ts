@@ -2,6 +2,7 @@
 import { accessSync, constants, existsSync } from "node:fs";
 import { BangerError, errnoOf } from "#base/error.ts";
 import type { BootSpec } from "#vmm/driver.ts";
+import { assertKernelFits } from "#vmm/kernel-memory.ts";
 import { checkKernel } from "./kernel.ts";
 
 const RUNTIME_DIR_MAX_BYTES = 80;
@@ -43,6 +44,7 @@ export function checkSpec(spec: BootSpec): void {
   checkKernel(spec.kernelPath);
   requireFile(spec.initrdPath);
   for (const { path, readOnly } of spec.drives) requireFile(path, readOnly ? 0 : constants.W_OK);
+  assertKernelFits(spec);
 }
 
 function requireFile(path: string, alsoMode = 0): void {

@@ -126,6 +126,8 @@ export function listenToGuest(
 
 async function closeListener(server: Server, open: Set<Socket>, address: string): Promise<void> {
   for (const socket of open) socket.destroy();
-  await new Promise((resolve) => server.close(resolve));
+  const closed = new Promise((resolve) => server.close(resolve));
+  // At once: what is there later is the next listener's.
   rmSync(address, { force: true });
+  await closed;
 }

@@ -38,11 +38,13 @@ describe("qemuArguments", () => {
     expect(valuesOf(argv, "-chardev")).toEqual([
       "file,id=console,path=/state/console,append=on",
       "socket,id=agent,path=/run/banger/web/agent.sock,server=on,wait=off",
+      "socket,id=goodbye,path=/run/banger/web/goodbye.sock,server=on,wait=off",
     ]);
     expect(valuesOf(argv, "-device")).toEqual([
       "virtio-rng-device",
       "virtio-serial-device,id=serial",
       "virtserialport,bus=serial.0,chardev=agent,name=org.banger.agent",
+      "virtserialport,bus=serial.0,chardev=goodbye,name=org.banger.goodbye",
       "virtio-blk-device,drive=disk0",
       "virtio-blk-device,drive=disk1",
       "virtio-net-device,netdev=net,mac=52:54:00:00:00:01",

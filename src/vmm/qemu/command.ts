@@ -4,6 +4,8 @@ import type { Accelerator, BootSpec, Drive, NetworkDevice } from "#vmm/driver.ts
 
 /** Name of the virtio-serial port that the guest agent opens. */
 export const AGENT_PORT = "org.banger.agent";
+/** The one for its last word. */
+const GOODBYE_PORT = "org.banger.goodbye";
 
 /**
  * Transports of a microvm with ACPI are 24; without its second interrupt controller 8. Eight are
@@ -26,10 +28,16 @@ export interface SocketPaths {
   qmp: string;
   /** Where the guest agent's byte stream comes out. */
   agent: string;
+  /** Where its last word comes out. */
+  goodbye: string;
 }
 
 export function socketPaths(runtimeDir: string): SocketPaths {
-  return { qmp: join(runtimeDir, "qmp.sock"), agent: join(runtimeDir, "agent.sock") };
+  return {
+    qmp: join(runtimeDir, "qmp.sock"),
+    agent: join(runtimeDir, "agent.sock"),
+    goodbye: join(runtimeDir, "goodbye.sock"),
+  };
 }
 
 /** The arguments after the program name. */
@@ -50,9 +58,8 @@ export function qemuArguments(spec: BootSpec, options: CommandOptions): string[]
     ...["-qmp", option(`unix:${escapeValue(sockets.qmp)}`, { server: "on", wait: "off" })],
     ...device("virtio-rng-device", {}),
     ...device("virtio-serial-device", { id: "serial" }),
-    "-chardev",
-    option("socket", { id: "agent", path: sockets.agent, server: "on", wait: "off" }),
-    ...device("virtserialport", { bus: "serial.0", chardev: "agent", name: AGENT_PORT }),
+    ...portArguments("agent", sockets.agent, AGENT_PORT),
+    ...portArguments("goodbye", sockets.goodbye, GOODBYE_PORT),
     ...spec.drives.flatMap(driveArguments),
     ...(spec.network ? networkArguments(spec.network, options) : []),
   ];
@@ -64,6 +71,14 @@ export function qemuArguments(spec: BootSpec, options: CommandOptions): string[]
  * panics with "Oops: int3". On a host with few cores threads are slower as well: bench/emulated-cpus.ts.
  */
 const TCG = "tcg,thread=single";
+
+/** A named port of the guest that is a socket here. */
+function portArguments(id: string, path: string, name: string): string[] {
+  return [
+    ...["-chardev", option("socket", { id, path, server: "on", wait: "off" })],
+    ...device("virtserialport", { bus: "serial.0", chardev: id, name }),
+  ];
+}
 
 /** The kernel's self-tests of its ciphers are a tenth of an emulated boot. */
 const NO_SELFTESTS = "cryptomgr.notests";

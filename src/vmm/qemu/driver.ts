@@ -7,6 +7,7 @@ import { readTail } from "#vmm/console.ts";
 import type { Accelerator, BootSpec, Driver, Machine, MachineHandle } from "#vmm/driver.ts";
 import { hostTsc_khz, kvmState } from "#vmm/host.ts";
 import { identify, isRunning } from "#vmm/identity.ts";
+import { assertKernelFits } from "#vmm/kernel-memory.ts";
 import { type Child, INHERITED_FD, killProcess, startDetached } from "#vmm/process.ts";
 import { DRIVES_MAX, qemuArguments, socketPaths } from "./command.ts";
 import { startFailure } from "./failure.ts";
@@ -15,7 +16,7 @@ import { clearRuntime, type Notes, readNotes, writeNotes } from "./notes.ts";
 import { findPasst, startPasst } from "./passt.ts";
 import { belongsTo, findStrays } from "./process.ts";
 import { findQemu, isQemuInstalled, qemuChecks } from "./program.ts";
-import { openQmp, type Qmp } from "./qmp.ts";
+import { openQmp, openSocket, type Qmp } from "./qmp.ts";
 
 const START_TIMEOUT_MS = 30_000;
 /** Of an emulated machine, which takes a whole processor for as long as its guest does anything. */
@@ -35,7 +36,7 @@ export interface QemuOptions {
 export function createQemuDriver(options: QemuOptions = {}): Driver {
   return {
     name: "qemu",
-    features: { userNetwork: true, endsOnPowerOff: true, pause: true, snapshot: false },
+    features: { userNetwork: true, pause: true, snapshot: false },
     isInstalled: () => isQemuInstalled(options.program),
     checks: () => qemuChecks(options.program),
     boot: (spec, signal) => boot(spec, options, signal),
@@ -73,8 +74,9 @@ async function boot(spec: BootSpec, options: QemuOptions, signal?: AbortSignal):
     const qmp = await greetedBy(child, spec, { events, notes, signal });
     if (!identity) throw new Error("Assertion failed: a QEMU that answers has an identity");
     const { runtimeDir } = spec;
+    const goodbye = await openSocket(socketPaths(runtimeDir).goodbye, signal);
     const handle: MachineHandle = { driver: "qemu", accelerator, ...identity, runtimeDir };
-    return new QemuMachine({ handle, qmp, events, notes, child });
+    return new QemuMachine({ handle, qmp, events, notes, child, goodbye });
   } catch (error) {
     child.kill("SIGKILL");
     await child.exited;
@@ -101,13 +103,16 @@ async function adopt(handle: MachineHandle): Promise<Machine | undefined> {
     onEvent: recorder(events),
     signal,
   }).catch(() => undefined);
+  const { goodbye: path } = socketPaths(handle.runtimeDir);
+  const goodbye = await openSocket(path, signal).catch(() => undefined);
   if (!isRunning(handle)) {
     qmp?.close();
+    goodbye?.destroy();
     clearRuntime(handle.runtimeDir);
     return undefined;
   }
   const notes = readNotes(handle.runtimeDir);
-  return new QemuMachine({ handle, qmp, events, notes, child: undefined });
+  return new QemuMachine({ handle, qmp, events, notes, child: undefined, goodbye });
 }
 
 async function killStray(runtimeDir: string): Promise<boolean> {
@@ -160,6 +165,7 @@ function openLogs(spec: BootSpec): Notes {
     logPath: spec.logPath,
     consoleStart_bytes: touch(spec.consolePath),
     logStart_bytes: touch(spec.logPath),
+    saysGoodbye: true,
   };
 }
 
@@ -188,6 +194,7 @@ function checkSpec(spec: BootSpec): void {
   if (spec.network?.kind === "tap") requireTap(spec.network.tap);
   for (const path of [spec.kernelPath, spec.initrdPath]) requireFile(path);
   for (const { path, readOnly } of spec.drives) requireFile(path, readOnly ? 0 : constants.W_OK);
+  assertKernelFits(spec);
 }
 
 /** QEMU would make a tap that is not there, one that leads nowhere. */

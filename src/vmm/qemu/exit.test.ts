@@ -3,6 +3,8 @@ import { type ExitFacts, exitReason } from "./exit.ts";
 import { startFailure } from "./failure.ts";
 
 const clean: ExitFacts = {
+  word: undefined,
+  isHeard: true,
   shutdown: undefined,
   killed: false,
   status: { code: 0, signal: null },
@@ -11,9 +13,11 @@ const clean: ExitFacts = {
 };
 const panicText = "x\n[    1.9] Kernel panic - not syncing: Attempted to kill init!\n";
 
-test("the event tells, and the console tells a panic from a reboot", () => {
+test("the event tells a shutdown, the guest's last word a reboot, and the console a panic", () => {
   expect(exitReason({ ...clean, shutdown: "guest-shutdown" })).toEqual({ kind: "poweroff" });
-  expect(exitReason({ ...clean, shutdown: "guest-reset" })).toEqual({ kind: "reboot" });
+  const rebooted: ExitFacts = { ...clean, shutdown: "guest-reset", word: "reboot" };
+  expect(exitReason(rebooted)).toEqual({ kind: "reboot" });
+  expect(exitReason({ ...clean, shutdown: "guest-reset" }).kind).toBe("crashed");
   const reset = { ...clean, shutdown: "guest-reset", consoleText: panicText };
   expect(exitReason(reset)).toEqual({ kind: "panic" });
   expect(exitReason({ ...clean, shutdown: "guest-panic" })).toEqual({ kind: "panic" });

@@ -1,8 +1,9 @@
 /** Why a QEMU process ended, from what it said, how it ended, and what the guest's console shows. */
 import { PANIC } from "#vmm/console.ts";
 import type { ExitReason } from "#vmm/driver.ts";
+import { type LastWord, resetReason } from "#vmm/goodbye.ts";
 
-export interface ExitFacts {
+export interface ExitFacts extends LastWord {
   /** `reason` of the SHUTDOWN event, where one came. */
   shutdown: string | undefined;
   /** We ended it ourselves. */
@@ -25,8 +26,7 @@ export function exitReason(facts: ExitFacts): ExitReason {
       return { kind: "poweroff" };
     case "guest-reset":
     case "subsystem-reset":
-      // A panic ends in a reset as well; only the console tells the two apart.
-      return hasPanic(facts.consoleText) ? { kind: "panic" } : { kind: "reboot" };
+      return resetReason(facts);
     case "guest-panic":
       return { kind: "panic" };
     case "host-signal":

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { BangerError } from "#base/error.ts";
 import { boundLog, readTail } from "#vmm/console.ts";
 import type { ExitReason, Machine, MachineHandle } from "#vmm/driver.ts";
+import { Goodbye } from "#vmm/goodbye.ts";
 import { type Child, killProcess, untilGone } from "#vmm/process.ts";
 import { socketPaths } from "./command.ts";
 import { exitReason } from "./exit.ts";
@@ -24,6 +25,8 @@ export interface MachineParts {
   notes: Notes | undefined;
   /** Undefined for an adopted machine. */
   child: Child | undefined;
+  /** Where the guest says goodbye; undefined when nobody answered there. */
+  goodbye: Socket | undefined;
 }
 
 export interface Events {
@@ -36,6 +39,7 @@ export class QemuMachine implements Machine {
   readonly #parts: MachineParts;
   readonly #released = new AbortController();
   readonly #logTimer: NodeJS.Timeout;
+  readonly #goodbye = new Goodbye();
   #agent: Socket | undefined;
   #killed = false;
   #over = false;
@@ -43,6 +47,7 @@ export class QemuMachine implements Machine {
   constructor(parts: MachineParts) {
     this.handle = parts.handle;
     this.#parts = parts;
+    if (parts.goodbye) this.#goodbye.listen(parts.goodbye);
     this.#logTimer = setInterval(() => this.#boundLogs(), LOG_LOOK_MS).unref();
     this.exited = this.#watch();
   }
@@ -91,12 +96,15 @@ export class QemuMachine implements Machine {
   async #watch(): Promise<ExitReason> {
     const { child, qmp, events, notes, handle } = this.#parts;
     await this.#gone();
-    if (child) await Promise.race([qmp?.closed, sleep(LAST_EVENTS_MS, undefined, { ref: false })]);
+    const last = Promise.all([child ? qmp?.closed : undefined, this.#goodbye.complete()]);
+    await Promise.race([last, sleep(LAST_EVENTS_MS, undefined, { ref: false })]);
     this.#over = true;
     this.#close();
     const reason = exitReason({
       shutdown: events.shutdown,
       killed: this.#killed,
+      word: this.#goodbye.word,
+      isHeard: notes?.saysGoodbye === true && this.#parts.goodbye !== undefined,
       status: child ? { code: child.exitCode, signal: child.signalCode } : undefined,
       consoleText: notes ? readTail(notes.consolePath, notes.consoleStart_bytes) : "",
       stderr: notes ? readTail(notes.logPath, notes.logStart_bytes) : "",
@@ -120,6 +128,7 @@ export class QemuMachine implements Machine {
   #close(): void {
     clearInterval(this.#logTimer);
     this.#agent?.destroy();
+    this.#goodbye.close();
     this.#parts.qmp?.close();
   }
 

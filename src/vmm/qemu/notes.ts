@@ -11,6 +11,8 @@ const notesSchema = z.object({
   /** Sizes that the two files had when this machine started. */
   consoleStart_bytes: z.number(),
   logStart_bytes: z.number(),
+  /** Its guest says goodbye; those of an earlier banger do not. */
+  saysGoodbye: z.boolean().default(false),
 });
 
 export type Notes = z.infer<typeof notesSchema>;
@@ -29,8 +31,8 @@ export function readNotes(runtimeDir: string): Notes | undefined {
 
 /** Removes everything that a machine keeps in its runtime folder. */
 export function clearRuntime(runtimeDir: string): void {
-  const { qmp, agent } = socketPaths(runtimeDir);
-  for (const path of [qmp, agent, notesPath(runtimeDir)]) rmSync(path, { force: true });
+  const sockets = Object.values(socketPaths(runtimeDir));
+  for (const path of [...sockets, notesPath(runtimeDir)]) rmSync(path, { force: true });
 }
 
 function notesPath(runtimeDir: string): string {

@@ -1,3 +1,4 @@
+import type { Vm } from "#api/vm.ts";
 import { writeOut } from "#base/stdio.ts";
 import type { Handler } from "#cli/context.ts";
 import { makeConsoleFilter } from "#cli/print/console.ts";
@@ -15,9 +16,22 @@ export const run: Handler<typeof vmCommands.commands.logs> = async ({ args, flag
     },
     { signal: interrupt.signal },
   );
+  let isEmpty = true;
   for await (const chunk of chunks) {
+    isEmpty &&= chunk.text === "";
     if (output.json) await output.item(chunk, "");
     else await writeOut(filter.push(chunk.text));
   }
   if (!output.json) await writeOut(filter.end());
+  if (isEmpty && flags.tail !== 0) output.note(whyEmpty(await client.vm.show({ name: args.vm })));
 };
+
+function whyEmpty({ name, startedAt, vmm, monitor }: Vm): string {
+  const nothing = `The console of "${name}" is empty`;
+  if (!startedAt) {
+    return `${nothing}: the machine has not been started yet\nhint: banger vm start ${name}`;
+  }
+  const driver = vmm?.driver ?? monitor;
+  if (driver === "qemu") return `${nothing}: its kernel has printed nothing`;
+  return `${nothing}: its kernel has printed nothing, or firecracker_console is "off"\nhint: Set firecracker_console = "on", then: banger daemon restart; banger vm restart ${name}`;
+}
