@@ -67,6 +67,29 @@ test("parseImageConfig() takes null and nothing for nothing", () => {
   }
 });
 
+test("parseImageConfig() takes what docker takes of older tools", () => {
+  const config = parse({
+    created: 1_400_000_000,
+    config: {
+      Cmd: "/bin/run it",
+      Entrypoint: "/init",
+      ExposedPorts: ["80/tcp"],
+      Labels: { a: "b", number: 1 },
+    },
+    history: "none",
+    rootfs: { diff_ids: [DIFF_ID] },
+  });
+  expect(config).toMatchObject({
+    created: "",
+    cmd: ["/bin/run it"],
+    entrypoint: ["/init"],
+    exposedPorts: ["80/tcp"],
+    labels: { a: "b" },
+    history: [],
+  });
+  expect(config.labels).not.toHaveProperty("number");
+});
+
 const refused: [string, unknown, number?][] = [
   ["fewer layers than the manifest", { rootfs: { diff_ids: [DIFF_ID] } }, 2],
   ["more layers than the manifest", { rootfs: { diff_ids: [DIFF_ID] } }, 0],

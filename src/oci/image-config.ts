@@ -57,10 +57,26 @@ export interface HistoryEntry {
 // A NUL would cut the string short in the guest, where it becomes an argument of execve.
 const text = z.string().refine((value) => !value.includes("\0"), "a text holds a NUL byte");
 const optionalText = text.nullish().transform((value) => value ?? "");
+/** One text stands for a list of it, as in docker. */
 const texts = z
-  .array(text)
+  .union([z.array(text), text.transform((value) => [value])])
   .nullish()
   .transform((value) => value ?? []);
+/** A set is an object in JSON; some tools write a list. */
+const names = z
+  .union([z.record(text, z.unknown()).transform((value) => Object.keys(value)), z.array(text)])
+  .nullish()
+  .transform((value) => value ?? []);
+const labels = z
+  .record(text, z.unknown())
+  .nullish()
+  .transform((value) =>
+    Object.fromEntries(
+      Object.entries(value ?? {}).filter(
+        (entry): entry is [string, string] => text.safeParse(entry[1]).success,
+      ),
+    ),
+  );
 
 const duration_ns = z.number().min(0).nullish();
 const NS_PER_MS = 1e6;
@@ -78,8 +94,8 @@ const configSchema = z.object({
   os: optionalText,
   architecture: optionalText,
   variant: optionalText,
-  created: optionalText,
-  author: optionalText,
+  created: optionalText.catch(""),
+  author: optionalText.catch(""),
   config: z
     .object({
       Entrypoint: texts,
@@ -87,12 +103,12 @@ const configSchema = z.object({
       Env: texts,
       WorkingDir: optionalText,
       User: optionalText,
-      ExposedPorts: z.record(text, z.unknown()).nullish(),
-      Labels: z.record(text, text).nullish(),
+      ExposedPorts: names,
+      Labels: labels,
       StopSignal: optionalText,
       // A malformed one says nothing, and refuses no image.
       Healthcheck: healthcheckSchema.nullish().catch(undefined),
-      Volumes: z.record(text, z.unknown()).nullish(),
+      Volumes: names,
       Shell: texts,
       OnBuild: texts,
     })
@@ -107,7 +123,8 @@ const configSchema = z.object({
       }),
     )
     .max(MAX_HISTORY_ENTRIES)
-    .nullish(),
+    .nullish()
+    .catch(undefined),
   rootfs: z.object({
     type: optionalText,
     diff_ids: z.array(z.string()).max(MAX_DIFF_IDS).nullish(),
@@ -136,11 +153,11 @@ export function parseImageConfig(
     env: config?.Env ?? [],
     workdir: config?.WorkingDir ?? "",
     user: config?.User ?? "",
-    exposedPorts: Object.keys(config?.ExposedPorts ?? {}),
+    exposedPorts: config?.ExposedPorts ?? [],
     labels: config?.Labels ?? {},
     stopSignal: config?.StopSignal ?? "",
     healthcheck: healthcheckOf(config?.Healthcheck),
-    volumes: Object.keys(config?.Volumes ?? {}),
+    volumes: config?.Volumes ?? [],
     shell: config?.Shell ?? [],
     onBuild: config?.OnBuild ?? [],
     author: parsed.author,

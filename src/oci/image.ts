@@ -2,13 +2,15 @@
 import { type Digest, shortDigest } from "#base/digest.ts";
 import { BangerError } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
-import type { ImageConfig } from "./image-config.ts";
+import { type ImageConfig, parseImageConfig } from "./image-config.ts";
 import type { Layer } from "./layer.ts";
 import { type Descriptor, type ImageIndex, type ImageManifest, parseManifest } from "./manifest.ts";
 import { choosePlatform, formatPlatform, isSameMachine, type Platform } from "./platform.ts";
 
 /** An index may hold an index, but hardly ever does. */
 const MAX_INDEX_DEPTH = 3;
+/** Entries that do not say what they are for and are looked into. */
+const MAX_LOOKED_INTO = 16;
 
 export interface OpenedImage extends AsyncDisposable {
   /** Canonical: "docker.io/library/debian:bookworm", "oci:/srv/layout:tag". */
@@ -37,6 +39,7 @@ export interface ManifestSource {
   platform: Platform;
   /** The verified bytes of a manifest that an index names. */
   readManifest(descriptor: Descriptor): Promise<Uint8Array>;
+  readConfig(descriptor: Descriptor): Promise<Uint8Array>;
 }
 
 /** Follows indexes down to the manifest for the platform. */
@@ -49,34 +52,61 @@ export async function findImageManifest(
   return parsed.kind === "image" ? { manifest: parsed, digest } : findInIndex(parsed, source);
 }
 
-/** The manifest for the platform, from an index that is parsed already. */
+/** The manifest for the platform, from an index that is parsed already. `unsupported` with the platforms that there are. */
 export async function findInIndex(
   index: ImageIndex,
   source: ManifestSource,
+  depth = 1,
 ): Promise<FoundManifest> {
-  const what = `the manifest of ${source.name}`;
-  let current = index;
-  for (let depth = 0; depth < MAX_INDEX_DEPTH; depth++) {
-    const chosen = chooseFromIndex(current, source);
-    const bytes = await source.readManifest(chosen);
-    const parsed = parseManifest(bytes, { what, mediaType: chosen.mediaType });
-    if (parsed.kind === "image") return { manifest: parsed, digest: chosen.digest };
-    current = parsed;
+  if (depth > MAX_INDEX_DEPTH) {
+    throw new BangerError(
+      "limit_exceeded",
+      `Cannot use the manifest of ${source.name}: its indexes do not end`,
+    );
   }
-  throw new BangerError("limit_exceeded", `Cannot use ${what}: its indexes do not end`);
-}
-
-/** Throws `unsupported` with the platforms that there are. */
-function chooseFromIndex(index: ImageIndex, source: ManifestSource): Descriptor {
   const candidates = index.manifests.filter((entry) => !isAttestation(entry));
   const only = candidates.length === 1 ? candidates[0] : undefined;
-  if (only && !only.platform) return only;
-  const chosen = choosePlatform(source.platform, candidates);
-  if (chosen) return chosen;
+  const chosen = only && !only.platform ? only : choosePlatform(source.platform, candidates);
+  if (chosen) return await openEntry(chosen, source, depth);
   const offered = candidates.flatMap(({ platform }) =>
     platform ? [formatPlatform(platform)] : [],
   );
+  const unnamed = candidates.filter(({ platform }) => !platform).slice(0, MAX_LOOKED_INTO);
+  let problem: unknown;
+  for (const entry of unnamed) {
+    try {
+      const found = await openEntry(entry, source, depth);
+      const platform = await platformOf(found.manifest, source);
+      if (choosePlatform(source.platform, [{ platform }])) return found;
+      if (platform) offered.push(formatPlatform(platform));
+    } catch (error) {
+      if (error instanceof BangerError && error.code === "cancelled") throw error;
+      problem ??= error;
+    }
+  }
+  if (offered.length === 0 && problem !== undefined) throw problem;
   throw missingPlatform(source, [...new Set(offered)]);
+}
+
+async function openEntry(
+  entry: Descriptor,
+  source: ManifestSource,
+  depth: number,
+): Promise<FoundManifest> {
+  const bytes = await source.readManifest(entry);
+  const what = `the manifest of ${source.name}`;
+  const parsed = parseManifest(bytes, { what, mediaType: entry.mediaType });
+  if (parsed.kind === "image") return { manifest: parsed, digest: entry.digest };
+  return await findInIndex(parsed, source, depth + 1);
+}
+
+async function platformOf(
+  { config, layers }: ImageManifest,
+  source: ManifestSource,
+): Promise<Platform | undefined> {
+  const what = `the config of ${source.name}`;
+  const bytes = await source.readConfig(config);
+  return parseImageConfig(bytes, { what, layerCount: layers.length }).platform;
 }
 
 /** Build records that buildx puts beside the images of an index. */

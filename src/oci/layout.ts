@@ -53,6 +53,7 @@ export async function openLayout(tree: FileTree, options: LocalOptions): Promise
     name: reference,
     platform,
     readManifest: (descriptor) => readBlob(tree, descriptor, MAX_MANIFEST_BYTES),
+    readConfig: (descriptor) => readBlob(tree, descriptor, MAX_CONFIG_BYTES),
   });
   const config = parseImageConfig(await readBlob(tree, manifest.config, MAX_CONFIG_BYTES), {
     what: `the config of ${reference}`,

@@ -49,6 +49,49 @@ test("parseManifest() keeps platforms, and no key that it does not know", () => 
   });
 });
 
+test("parseManifest() takes images of 2015, and descriptors that do not say what they are", () => {
+  for (const mediaType of ["application/octet-stream", "application/json", "", undefined]) {
+    const old = { ...image, config: { ...config, mediaType } };
+    expect(parse(old)).toMatchObject({ kind: "image", config: { digest: DIGEST } });
+  }
+  const bare = { digest: DIGEST, size: 5 };
+  expect(parse({ ...image, layers: [bare] })).toMatchObject({ layers: [{ mediaType: "" }] });
+});
+
+test("parseManifest() lets one entry of an index that cannot be used stand in the way of no other", () => {
+  const good = { ...layer, platform: { os: "linux", architecture: "amd64" } };
+  const odd: unknown[] = [
+    { ...layer, platform: {} },
+    { ...layer, platform: { architecture: "arm64" } },
+    { ...layer, platform: "linux/amd64" },
+    { ...layer, platform: null, annotations: { number: 1, text: "x" } },
+    { digest: DIGEST, size: 5 },
+  ];
+  const broken: unknown[] = [
+    { ...layer, digest: `sha512:${"a".repeat(128)}` },
+    { ...layer, digest: "sha256:../../x" },
+    { ...layer, size: -1 },
+    { ...layer, size: "5" },
+    { mediaType: LAYER },
+    null,
+    "text",
+  ];
+  const parsed = parse({ schemaVersion: 2, manifests: [...broken, good, ...odd] });
+  expect(parsed.kind === "index" && parsed.manifests).toMatchObject([
+    { platform: good.platform },
+    { annotations: {} },
+    { platform: { os: "linux", architecture: "arm64" } },
+    {},
+    { annotations: { text: "x" } },
+    { mediaType: "" },
+  ]);
+  if (parsed.kind === "index") {
+    expect(parsed.manifests.filter(({ platform }) => platform)).toHaveLength(2);
+  }
+  expect(codeOf({ schemaVersion: 2, manifests: [broken[0]] })).toBe("unsupported");
+  expect(codeOf({ schemaVersion: 2, manifests: broken.slice(1) })).toBe("integrity");
+});
+
 describe("parseManifest() refuses", () => {
   const big = Array.from({ length: 600 }, () => layer);
   const cases: [string, unknown, ErrorCode, string?][] = [

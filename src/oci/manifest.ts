@@ -44,17 +44,18 @@ export interface ImageIndex {
 }
 
 const platformSchema = z.object({
-  os: z.string().max(64),
-  architecture: z.string().max(64),
+  os: z.string().max(64).nullish(),
+  architecture: z.string().max(64).nullish(),
   variant: z.string().max(64).nullish(),
 });
 
 const descriptorSchema = z.object({
-  mediaType: z.string().max(255),
+  mediaType: z.string().max(255).nullish(),
   digest: z.string().max(512),
   size: z.number().int().min(0).max(MAX_LAYER_BYTES),
-  platform: platformSchema.nullish(),
-  annotations: z.record(z.string(), z.string()).nullish(),
+  // What only describes is left out where it has the wrong form.
+  platform: platformSchema.nullish().catch(undefined),
+  annotations: z.record(z.string(), z.unknown()).nullish().catch(undefined),
 });
 
 const documentSchema = z.object({
@@ -62,7 +63,7 @@ const documentSchema = z.object({
   mediaType: z.string().max(255).nullish(),
   config: descriptorSchema.nullish(),
   layers: z.array(descriptorSchema).max(MAX_LAYERS).nullish(),
-  manifests: z.array(descriptorSchema).max(MAX_INDEX_ENTRIES).nullish(),
+  manifests: z.array(z.unknown()).max(MAX_INDEX_ENTRIES).nullish(),
 });
 
 const versionSchema = z.object({ schemaVersion: z.number() });
@@ -103,10 +104,7 @@ export function parseManifest(
   const mediaType = bareType(document.mediaType ?? options.mediaType ?? "");
   checkType(mediaType, hasIndex ? indexTypes : manifestTypes, what);
   if (document.manifests) {
-    return {
-      kind: "index",
-      manifests: document.manifests.map((entry) => toDescriptor(entry, what)),
-    };
+    return { kind: "index", manifests: usableEntries(document.manifests, what) };
   }
   if (!document.config) throw new BangerError("integrity", `Cannot use ${what}: it has no config`);
   return {
@@ -114,6 +112,23 @@ export function parseManifest(
     config: checkConfigType(toDescriptor(document.config, what), what),
     layers: (document.layers ?? []).map((layer) => checkLayerType(toDescriptor(layer, what), what)),
   };
+}
+
+/** One entry that cannot be used stands in the way of no other; `integrity` or `unsupported` when none can. */
+function usableEntries(entries: readonly unknown[], what: string): Descriptor[] {
+  const usable: Descriptor[] = [];
+  let problem: unknown;
+  for (const entry of entries) {
+    const parsed = descriptorSchema.safeParse(entry);
+    try {
+      if (parsed.success) usable.push(toDescriptor(parsed.data, what));
+      else problem ??= new BangerError("integrity", `Cannot use ${what}: an entry is malformed`);
+    } catch (error) {
+      problem ??= error;
+    }
+  }
+  if (usable.length === 0 && problem !== undefined) throw problem;
+  return usable;
 }
 
 function checkType(mediaType: string, expected: readonly string[], what: string): void {
@@ -159,15 +174,27 @@ function toDescriptor(entry: z.output<typeof descriptorSchema>, what: string): D
       `Cannot use ${what}: "${digest.slice(0, 100)}" is not a sha256 digest`,
     );
   }
+  const known = platform ? toPlatform(platform) : undefined;
   return {
-    mediaType: bareType(mediaType),
+    mediaType: bareType(mediaType ?? ""),
     digest,
     size,
-    annotations: annotations ?? {},
-    ...(platform ? { platform: toPlatform(platform) } : {}),
+    annotations: textsOf(annotations ?? {}),
+    ...(known ? { platform: known } : {}),
   };
 }
 
-function toPlatform({ os, architecture, variant }: z.output<typeof platformSchema>): Platform {
-  return variant ? { os, architecture, variant } : { os, architecture };
+/** Undefined when the architecture is not said; without a system, it is Linux. */
+function toPlatform(platform: z.output<typeof platformSchema>): Platform | undefined {
+  const { os, architecture, variant } = platform;
+  if (!architecture) return undefined;
+  const named = { os: os || "linux", architecture };
+  return variant ? { ...named, variant } : named;
+}
+
+function textsOf(annotations: Record<string, unknown>): Record<string, string> {
+  const texts = Object.entries(annotations).filter(
+    (entry): entry is [string, string] => typeof entry[1] === "string",
+  );
+  return Object.fromEntries(texts);
 }

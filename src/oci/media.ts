@@ -13,13 +13,18 @@ export const indexTypes: readonly string[] = [
 export const configTypes: readonly string[] = [
   "application/vnd.oci.image.config.v1+json",
   "application/vnd.docker.container.image.v1+json",
+  // What registries and clients of 2015 and 2016 put there, and what docker takes for an image to this day.
+  "application/octet-stream",
+  "application/json",
+  "text/html",
+  "",
 ];
 
 const OCI_LAYER = "application/vnd.oci.image.layer.v1.tar";
 const OCI_FOREIGN_LAYER = "application/vnd.oci.image.layer.nondistributable.v1.tar";
 export const DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar";
 
-/** Layers that are a tar, plain or compressed in a way that we can undo. */
+/** Layers that are a tar, plain or compressed in a way that we can undo; their bytes tell which. */
 export const layerTypes: readonly string[] = [
   OCI_LAYER,
   `${OCI_LAYER}+gzip`,
@@ -30,7 +35,11 @@ export const layerTypes: readonly string[] = [
   DOCKER_LAYER,
   `${DOCKER_LAYER}.gzip`,
   `${DOCKER_LAYER}.zstd`,
+  "application/vnd.docker.image.rootfs.foreign.diff.tar",
   "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+  "application/vnd.docker.container.image.rootfs.diff+x-gtar",
+  "application/octet-stream",
+  "",
 ];
 
 export function isSchema1(mediaType: string): boolean {

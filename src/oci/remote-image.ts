@@ -41,13 +41,15 @@ export async function openRemoteImage(
   const signal = anySignal(closing.signal, options.signal);
   const access = { repository, store, signal };
   const root = await readRoot(reference, access);
+  const stream = { source: repository, retryDelay_ms: options.retryDelay_ms };
+  const readConfig = (config: Descriptor) => readSmall(config, { store, signal, ...stream });
   const { manifest, digest } = await findImageManifest(root, {
     name,
     platform,
     readManifest: async ({ digest }) => (await readManifest(digest, access)).bytes,
+    readConfig,
   });
-  const stream = { source: repository, retryDelay_ms: options.retryDelay_ms };
-  const configBytes = await readSmall(manifest.config, { store, signal, ...stream });
+  const configBytes = await readConfig(manifest.config);
   const what = `the config of ${name}`;
   const config = parseImageConfig(configBytes, { what, layerCount: manifest.layers.length });
   function streamOptions(layer: Descriptor, layerSignal: AbortSignal | undefined): StreamOptions {

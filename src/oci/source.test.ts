@@ -8,6 +8,8 @@ import { hexOf, sha256 } from "#base/digest.ts";
 import type { Progress } from "#base/progress.ts";
 import { bangerErrorOf } from "#test/expect-error.ts";
 import {
+  descriptor,
+  json,
   layoutFiles,
   type MadeImage,
   makeImage,
@@ -107,6 +109,30 @@ describe("oci:", () => {
     expect(amd.manifestDigest).toBe(image.manifest.digest);
     expect(arm.manifestDigest).toBe(other.manifest.digest);
     expect(named.manifestDigest).toBe(other.manifest.digest);
+  });
+
+  test("looks into the entries of an index that name no platform, and over those that are broken", async () => {
+    const index = "application/vnd.oci.image.index.v1+json";
+    const entries = [other, image].map(({ manifest }) => descriptor(manifest));
+    const missing = { ...descriptor(image.manifest), digest: sha256("missing") };
+    for (const manifests of [
+      entries,
+      entries.map((entry) => ({ ...entry, platform: {} })),
+      [missing, ...entries],
+      [{ ...missing, platform: { os: "linux", architecture: "s390x" } }, ...entries],
+    ]) {
+      const dir = makeLayout({ latest: json(index, { schemaVersion: 2, manifests }) } as never);
+      for (const [platform, { manifest }] of [
+        ["amd64", image],
+        ["arm64", other],
+      ] as const) {
+        await using opened = await open(`oci:${dir}`, { platform });
+        expect(opened.manifestDigest).toBe(manifest.digest);
+      }
+      const none = await bangerErrorOf(open(`oci:${dir}`, { platform: "riscv64" }));
+      expect(none.code).toBe("unsupported");
+      expect(none.message).toContain("linux/arm64, linux/amd64");
+    }
   });
 
   test("asks which image when there are several, and names them when there is none", async () => {
