@@ -141,7 +141,7 @@ export function nameFromReference(reference: string): string {
   const [withoutDigest = "", digest] = last.split("@sha256:");
   const name = withoutDigest
     .toLowerCase()
-    .replace(/\.(tar|tar\.gz|tgz)$/, "")
+    .replace(/\.(tar|tar\.(gz|zst)|tgz|tzst)$/, "")
     .replace(/[^a-z0-9._]+/g, "-");
   const full = digest && !withoutDigest.includes(":") ? `${name}-${digest.slice(0, 12)}` : name;
   return full.replace(/^[^a-z0-9]+|[^a-z0-9]+$/g, "").slice(0, 127) || "image";

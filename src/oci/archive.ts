@@ -25,9 +25,12 @@ interface Header {
   linkName: string;
 }
 
-/** Reads the headers of the whole archive. Throws `not_found`, `integrity`, or `unsupported` when it is compressed. */
-export async function openArchive(path: string, signal?: AbortSignal): Promise<FileTree> {
-  const what = `"${path}"`;
+/** Reads the headers of the whole archive. Throws `not_found` or `integrity`. `name`: what messages call it. */
+export async function openArchive(
+  path: string,
+  { signal, name = path }: { signal?: AbortSignal | undefined; name?: string } = {},
+): Promise<FileTree> {
+  const what = `"${name}"`;
   const entries = await withFile(path, (file) => readIndex(file, what, signal));
 
   function find(name: string): Extract<Entry, { kind: "file" }> | undefined {
@@ -70,7 +73,7 @@ async function readIndex(
 ): Promise<Map<string, Entry>> {
   const entries = new Map<string, Entry>();
   const { size: end } = await file.stat();
-  if (end < BLOCK_BYTES) throw notTar(await readAt(file, 0, end), what, true);
+  if (end < BLOCK_BYTES) throw notTar(what, true);
   let next: Partial<Header> = {};
   let offset = 0;
   for (let count = 0; offset + BLOCK_BYTES <= end; count++) {
@@ -116,7 +119,7 @@ function toEntry(header: Header, offset: number): Entry | undefined {
 }
 
 function parseHeader(block: Uint8Array, what: string, isFirst: boolean): Header {
-  if (!hasChecksum(block)) throw notTar(block, what, isFirst);
+  if (!hasChecksum(block)) throw notTar(what, isFirst);
   const size = number(block, 124, 12);
   if (size === undefined) {
     throw new BangerError("integrity", `Cannot read ${what}: it has an entry of no valid size`);
@@ -212,18 +215,7 @@ function truncated(what: string): BangerError {
   return new BangerError("integrity", `Cannot read ${what}: it ends in the middle of a file`);
 }
 
-function notTar(block: Uint8Array, what: string, isFirst: boolean): BangerError {
-  const isGzip = block[0] === 0x1f && block[1] === 0x8b;
-  const isZstd = block[0] === 0x28 && block[1] === 0xb5 && block[2] === 0x2f && block[3] === 0xfd;
-  if (isFirst && (isGzip || isZstd)) {
-    return new BangerError(
-      "unsupported",
-      `Cannot read ${what}: the archive is compressed as a whole`,
-      {
-        hint: isGzip ? "Unpack it first with gunzip" : "Unpack it first with unzstd",
-      },
-    );
-  }
+function notTar(what: string, isFirst: boolean): BangerError {
   const where = isFirst ? "it is not a tar archive" : "it has a damaged header";
   return new BangerError("integrity", `Cannot read ${what}: ${where}`);
 }

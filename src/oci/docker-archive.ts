@@ -23,7 +23,7 @@ import { parseImageConfig } from "./image-config.ts";
 import type { LocalOptions } from "./layout.ts";
 import { type Descriptor, MAX_CONFIG_BYTES, MAX_MANIFEST_BYTES } from "./manifest.ts";
 import { DOCKER_LAYER } from "./media.ts";
-import { canonicalName, parseReference } from "./reference.ts";
+import { canonicalName, canonicalOrEmpty, parseReference } from "./reference.ts";
 import { verified } from "./verify.ts";
 
 const MAX_IMAGES = 1000;
@@ -79,15 +79,10 @@ export async function openDockerArchive(
 
 async function readImages(tree: FileTree): Promise<ArchivedImage[]> {
   if ((await tree.size("manifest.json")) === undefined) {
-    const isLayout = (await tree.size("index.json")) !== undefined;
     throw new BangerError(
       "invalid_argument",
       `Cannot open ${tree.what}: it has no "manifest.json"`,
-      {
-        hint: isLayout
-          ? 'It is an OCI layout: write "oci-archive:" instead of "docker-archive:"'
-          : 'Make the archive with "docker save" or "podman save"',
-      },
+      { hint: 'Make the archive with "docker save" or "podman save"' },
     );
   }
   const bytes = await readFileOf(tree, "manifest.json", MAX_MANIFEST_BYTES);
@@ -130,15 +125,6 @@ function chooseImage(
 function isTagged(image: ArchivedImage, name: string): boolean {
   const wanted = canonicalName(parseReference(name));
   return (image.RepoTags ?? []).some((tag) => tag === name || canonicalOrEmpty(tag) === wanted);
-}
-
-/** What stands in an archive need not be a reference at all. */
-function canonicalOrEmpty(tag: string): string {
-  try {
-    return canonicalName(parseReference(tag));
-  } catch {
-    return "";
-  }
 }
 
 /** A plain tar hashes to its diff id; a compressed one must be hashed to know its digest. */

@@ -1,15 +1,13 @@
 /** Images in the store of docker or podman, taken out by its own program as a docker-archive. */
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { BangerError } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { run, which } from "#base/run.ts";
 import { openArchive } from "./archive.ts";
-import { openDockerArchive } from "./docker-archive.ts";
 import type { OpenedImage } from "./image.ts";
 import type { Location } from "./location.ts";
 import type { Platform } from "./platform.ts";
+import { openSaved } from "./saved.ts";
+import { openScratch } from "./scratch.ts";
 
 const SAVE_TIMEOUT_MS = 3_600_000;
 
@@ -49,35 +47,28 @@ export async function exportFromEngine(
       { hint: `Install ${program}, or pull the image from its registry` },
     );
   }
-  const folder = makeFolder(options.scratchDir);
-  const remove = (): void => rmSync(folder, { recursive: true, force: true });
+  const scratch = openScratch(options.scratchDir);
   try {
-    const path = join(folder, "image.tar");
+    const path = scratch.file;
     options.onProgress?.({ step: "export", message: `Reading ${location.name} from ${program}` });
     const { exitCode, stderr } = await run([program, ...args, path, location.name], {
       timeout_ms: SAVE_TIMEOUT_MS,
       signal: options.signal,
     });
     if (exitCode !== 0) throw failure(program, location, stderr);
-    const tree = await openArchive(path, options.signal);
-    const image = await openDockerArchive(tree, { ...options, name: undefined });
+    const tree = await openArchive(path, { signal: options.signal });
+    const image = await openSaved(tree, { ...options, name: undefined });
     return {
       ...image,
       async [Symbol.asyncDispose]() {
         await image[Symbol.asyncDispose]();
-        remove();
+        scratch[Symbol.dispose]();
       },
     };
   } catch (error) {
-    remove();
+    scratch[Symbol.dispose]();
     throw error;
   }
-}
-
-function makeFolder(wanted: string | undefined): string {
-  if (wanted === undefined) return mkdtempSync(join(tmpdir(), "banger-export-"));
-  mkdirSync(wanted, { recursive: true, mode: 0o700 });
-  return wanted;
 }
 
 function failure(program: string, location: Engine, stderr: string): BangerError {

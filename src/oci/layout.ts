@@ -26,6 +26,7 @@ import {
   parseManifest,
 } from "./manifest.ts";
 import type { Platform } from "./platform.ts";
+import { canonicalOrEmpty } from "./reference.ts";
 import { verified, verifyBytes } from "./verify.ts";
 
 const MAX_LAYOUT_BYTES = 4 * KiB;
@@ -110,9 +111,7 @@ async function chooseEntries(tree: FileTree, name: string | undefined): Promise<
   }
   const names = [...new Set(index.manifests.flatMap(namesOf))];
   const manifests =
-    name === undefined
-      ? index.manifests
-      : index.manifests.filter((entry) => namesOf(entry).includes(name));
+    name === undefined ? index.manifests : index.manifests.filter((entry) => isNamed(entry, name));
   if (manifests.length === 0) {
     const wanted = name === undefined ? "an image" : `image "${name}"`;
     throw new BangerError("not_found", `Cannot find ${wanted} in ${tree.what}`, {
@@ -130,6 +129,14 @@ async function chooseEntries(tree: FileTree, name: string | undefined): Promise<
 
 function namesOf({ annotations }: Descriptor): string[] {
   return [annotations[REF_NAME], annotations[CONTAINERD_NAME]].filter((name) => name !== undefined);
+}
+
+/** By the name as it is, or as docker reads it. */
+function isNamed(entry: Descriptor, name: string): boolean {
+  const wanted = canonicalOrEmpty(name);
+  return namesOf(entry).some(
+    (each) => each === name || (wanted !== "" && canonicalOrEmpty(each) === wanted),
+  );
 }
 
 function listOf(names: readonly string[]): string | undefined {

@@ -69,6 +69,15 @@ export function canonicalName(reference: Reference): string {
   return `${registry}/${repository}${tag ? `:${tag}` : ""}${digest ? `@${digest}` : ""}`;
 }
 
+/** For a text from an archive, which need not be a reference at all: "" then. */
+export function canonicalOrEmpty(text: string): string {
+  try {
+    return canonicalName(parseReference(text));
+  } catch {
+    return "";
+  }
+}
+
 function split(original: string): {
   name: string;
   tag: string | undefined;

@@ -1,6 +1,6 @@
 /** Images from folders and archives, made here in every form that is about. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
@@ -200,6 +200,87 @@ test("oci-archive: reads the same layout from a tar", async () => {
   await expectSame(opened, storedOf(image));
 });
 
+test("oci: takes the file that an export has just written, too", async () => {
+  const path = await archiveOf(layoutFiles([image], { latest: image.manifest }));
+  await using opened = await open(`oci:${path}`);
+  await expectSame(opened, storedOf(image));
+  expect((await bangerErrorOf(open(`oci:${path}:none`))).code).toBe("not_found");
+});
+
+describe("archives that are compressed as a whole", () => {
+  const packs = { gzip: gzipSync, zstd: zstdCompressSync };
+  const plain = {
+    "oci-archive": () => archiveOf(layoutFiles([image], { latest: image.manifest })),
+    oci: () => archiveOf(layoutFiles([image], { latest: image.manifest })),
+    "docker-archive": () =>
+      archiveOf(dockerFiles(image, { layerName: (index) => `${index}/layer.tar` })),
+  };
+  const cases = Object.keys(plain).flatMap((kind) =>
+    Object.keys(packs).map((pack) => [kind, pack]),
+  );
+
+  test.each(cases as [keyof typeof plain, keyof typeof packs][])(
+    "%s: by %s",
+    async (kind, pack) => {
+      const tar = readFileSync(await plain[kind]());
+      const path = join(newFolder(), "archive");
+      writeFileSync(path, packs[pack](tar));
+      const scratchDir = join(newFolder(), "scratch");
+      {
+        await using opened = await openImage(`${kind}:${path}`, {
+          cacheDir: folder,
+          platform: "amd64",
+          scratchDir,
+        });
+        await expectSame(opened, kind === "docker-archive" ? image.tars : storedOf(image));
+        expect(existsSync(scratchDir)).toBe(true);
+      }
+      expect(existsSync(scratchDir)).toBe(false);
+      writeFileSync(path, packs[pack](tar).subarray(0, 200));
+      const cut = openImage(`${kind}:${path}`, { cacheDir: folder, platform: "amd64", scratchDir });
+      const error = await bangerErrorOf(cut);
+      expect(error.code).toBe("integrity");
+      expect(error.message).toContain(path);
+      expect(existsSync(scratchDir)).toBe(false);
+    },
+  );
+
+  test("by what is not unpacked here is said, with what does it", async () => {
+    const path = join(newFolder(), "archive.tar.xz");
+    writeFileSync(path, Buffer.from("fd377a585a000004", "hex"));
+    const error = await bangerErrorOf(open(`docker-archive:${path}`));
+    expect(error.code).toBe("unsupported");
+    expect(error.hint).toContain("unxz");
+  });
+});
+
+test("an archive of the other form, or of both, is read", async () => {
+  // As docker saves it from containerd's store: a layout whose index names platforms that are not there.
+  const index = makeIndex([image, other]);
+  const layout = layoutFiles([image], { "docker.io/library/thing:1": index });
+  const layerName = (n: number) => `blobs/sha256/${hexOf(image.layers[n]?.digest ?? sha256(""))}`;
+  const both = {
+    ...layout,
+    "manifest.json": JSON.stringify([
+      {
+        Config: `blobs/sha256/${hexOf(image.config.digest)}`,
+        RepoTags: ["thing:1"],
+        Layers: image.layers.map((_, n) => layerName(n)),
+      },
+    ]),
+  };
+  for (const files of [layout, both]) {
+    const path = await archiveOf(files);
+    for (const text of [`docker-archive:${path}:thing:1`, `oci-archive:${path}:thing:1`]) {
+      await using opened = await open(text);
+      await expectSame(opened, storedOf(image));
+    }
+  }
+  const docker = await archiveOf(dockerFiles(image, { layerName: (n) => `${n}/layer.tar` }));
+  await using opened = await open(`oci-archive:${docker}:thing:1`);
+  await expectSame(opened, image.tars);
+});
+
 describe("docker-archive:", () => {
   const oldName = (index: number) => `${`${index}`.repeat(64)}/layer.tar`;
   const newName = (_: number, tar: Uint8Array) => `blobs/sha256/${hexOf(sha256(tar))}`;
@@ -267,16 +348,10 @@ describe("docker-archive:", () => {
     expect((await bangerErrorOf(open(`docker-archive:${climbing}`))).code).toBe("not_found");
   });
 
-  test("points at the right kind when it is an OCI layout", async () => {
-    const path = await archiveOf(layoutFiles([image], { latest: image.manifest }));
-    const error = await bangerErrorOf(open(`docker-archive:${path}`));
-    expect(error.hint).toContain("oci-archive:");
-  });
-
   test("says what a file is when it is no archive", async () => {
     const path = join(newFolder(), "x");
     writeFileSync(path, gzipSync(Buffer.alloc(2048)));
-    expect((await bangerErrorOf(open(`docker-archive:${path}`))).code).toBe("unsupported");
+    expect((await bangerErrorOf(open(`docker-archive:${path}`))).code).toBe("invalid_argument");
     writeFileSync(path, "no tar at all".repeat(100));
     expect((await bangerErrorOf(open(`docker-archive:${path}`))).code).toBe("integrity");
     expect((await bangerErrorOf(open(`docker-archive:${path}.none`))).code).toBe("not_found");

@@ -1,24 +1,25 @@
 /** The one door to images: whatever kind of source, the same opened image comes out. */
-
+import { statSync } from "node:fs";
 import { throwIfAborted } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { openArchive } from "./archive.ts";
-import { openDockerArchive } from "./docker-archive.ts";
 import { exportFromEngine } from "./engine.ts";
 import { openFolder } from "./file-tree.ts";
 import type { OpenedImage } from "./image.ts";
-import { openLayout } from "./layout.ts";
 import { formatLocation, type Location, parseLocation } from "./location.ts";
 import { hostPlatform, parsePlatform } from "./platform.ts";
 import type { RegistryOptions } from "./registry.ts";
 import { openRemoteImage } from "./remote-image.ts";
+import { openSaved } from "./saved.ts";
+import { openScratch } from "./scratch.ts";
+import { compressionOfFile, unpackFile } from "./whole-file.ts";
 
 export interface OpenOptions extends RegistryOptions {
   /** "linux/arm64". Default: Linux on the architecture of this host. */
   platform?: string | undefined;
   /** Folder of the blob cache; blobs lie in `<cacheDir>/sha256/`. Images from files do not use it. */
   cacheDir: string;
-  /** Folder, which need not exist, for what another engine gives out. Default: one below the system's. */
+  /** Folder, which need not exist, for what another engine gives out and for archives that are unpacked. Default: one below the system's. */
   scratchDir?: string | undefined;
   /** Where relative paths of `oci:DIR` and its like start. */
   cwd?: string | undefined;
@@ -55,7 +56,30 @@ async function openLocalImage(
     return exportFromEngine(location, { ...options, reference: formatLocation(location) });
   }
   const { kind, path, name } = location;
-  const local = { reference: formatLocation(location), name, platform, signal, onProgress };
-  const tree = await (kind === "oci" ? openFolder(path) : openArchive(path, signal));
-  return kind === "docker-archive" ? openDockerArchive(tree, local) : openLayout(tree, local);
+  const prefers = kind === "docker-archive" ? "docker-archive" : "layout";
+  const reference = formatLocation(location);
+  const local = { reference, name, platform, signal, onProgress, prefers } as const;
+  // What "image save --oci" writes is a file or a folder.
+  if (kind === "oci" && !isFile(path)) return openSaved(await openFolder(path), local);
+  const compression = await compressionOfFile(path);
+  if (!compression) return openSaved(await openArchive(path, { signal }), local);
+  const scratch = openScratch(options.scratchDir);
+  try {
+    await unpackFile(path, scratch.file, { kind: compression, signal, onProgress });
+    const image = await openSaved(await openArchive(scratch.file, { signal, name: path }), local);
+    return {
+      ...image,
+      async [Symbol.asyncDispose]() {
+        await image[Symbol.asyncDispose]();
+        scratch[Symbol.dispose]();
+      },
+    };
+  } catch (error) {
+    scratch[Symbol.dispose]();
+    throw error;
+  }
+}
+
+function isFile(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isFile() === true;
 }

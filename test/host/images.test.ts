@@ -210,6 +210,14 @@ here("an image is taken out of another engine's store, and what it gave is remov
     const pulled = await store.images.pull({ reference, platform });
     expect(pulled.name).toBe("app-v1");
     expect(contentOf(pulled.rootfs, "/hello")).toBe("engine");
+    // docker with containerd's store saves a layout.
+    const layout = join(store.folder, "layout.tar");
+    await store.images.save({ name: "a", format: "oci", path: layout });
+    const save = `#!/bin/sh\n[ "$1 $2 $3 $5" = "image save --output team/web:v2" ] && cp ${layout} "$4"\n`;
+    writeFileSync(join(programs, "docker"), save, { mode: 0o755 });
+    const web = await store.images.pull({ reference: "docker-daemon:team/web:v2", platform });
+    expect(web.name).toBe("web-v2");
+    expect(contentOf(web.rootfs, "/hello")).toBe("engine");
     expect(readdirSync(store.paths.downloads)).toEqual([]);
   } finally {
     process.env["PATH"] = before;

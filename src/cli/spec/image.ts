@@ -13,7 +13,7 @@ export const imageCommands = group("Images: pull, make, list, share", {
       }),
     },
     details:
-      "Sources: REGISTRY/NAME:TAG or @DIGEST, oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:REF], docker-daemon:REF and containers-storage:REF.",
+      "Sources: REGISTRY/NAME:TAG or @DIGEST, oci:DIR|FILE[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:REF], docker-daemon:REF and containers-storage:REF.",
     flags: {
       name: value("--name <name>", "Name of the image; default: from the reference", textArg),
       ...kernelFlags,
