@@ -142,6 +142,8 @@ static void launch(struct stream *stream, struct launch *plan)
 	struct failure failure;
 	plan->arguments = arguments.all;
 	plan->environment = environment.all;
+	const char *slash = strrchr(arguments.all[0], '/');
+	plan->is_init = slash && strcmp(slash, "/init") == 0 && geteuid() == 0;
 	pid_t pid = spawn(plan, &failure);
 	if (pid < 0) {
 		fail_launch(stream, plan, &failure);

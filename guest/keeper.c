@@ -192,7 +192,10 @@ static void send_signal(struct client *client, uint64_t number)
 		return;
 	}
 	field_put_number(&writer, TAG_SIGNAL, number);
-	exec_control(&keeper.stream, bytes, writer.length);
+	if (number > SESSION_SIGNAL_LEADER)
+		kill(keeper.stream.pid, (int)(number - SESSION_SIGNAL_LEADER));
+	else
+		exec_control(&keeper.stream, bytes, writer.length);
 	answer_info(client);
 }
 

@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -89,6 +91,12 @@ static void reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+static bool enter_namespace(void)
+{
+	return unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) == 0 &&
+	       mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) == 0;
+}
+
 /* Gives where it failed, with errno; the program that runs instead gives nothing. */
 static enum stage run_child(const struct launch *launch)
 {
@@ -99,6 +107,8 @@ static enum stage run_child(const struct launch *launch)
 		if (dup2(launch->fds[channel], channel) < 0)
 			return STAGE_SESSION;
 	}
+	if (launch->is_init && !enter_namespace())
+		return STAGE_SESSION;
 	limits_set();
 	write_knob("/proc/self/oom_score_adj", "0");
 	umask(022);
@@ -121,6 +131,13 @@ static enum stage run_child(const struct launch *launch)
 pid_t spawn(const struct launch *launch, struct failure *failure)
 {
 	*failure = (struct failure){ .stage = STAGE_SESSION };
+	int own = launch->is_init ? open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC) : -1;
+	if (launch->is_init && (own < 0 || unshare(CLONE_NEWPID) < 0)) {
+		failure->error = errno;
+		if (own >= 0)
+			close(own);
+		return -1;
+	}
 	pid_t pid = vfork();
 	if (pid == 0) {
 		failure->stage = run_child(launch);
@@ -129,5 +146,9 @@ pid_t spawn(const struct launch *launch, struct failure *failure)
 	}
 	if (pid < 0)
 		failure->error = errno;
+	if (own >= 0) {
+		setns(own, CLONE_NEWPID);
+		close(own);
+	}
 	return failure->error ? -1 : pid;
 }

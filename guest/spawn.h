@@ -20,6 +20,8 @@ struct launch {
 	/* Become its descriptors 0, 1 and 2; of a terminal three times the same. */
 	int fds[CHANNELS];
 	bool is_terminal;
+	/* It insists on being PID 1, and is that of a namespace of its own. */
+	bool is_init;
 	/* Both end with NULL. */
 	char **arguments;
 	char **environment;

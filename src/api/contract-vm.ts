@@ -66,13 +66,19 @@ export const vmContract = {
     .input(byName)
     .output(vmExit),
   logs: fails("not_found")
-    .route({ method: "GET", path: "/vms/{name}/logs", summary: "What its console printed" })
+    .route({
+      method: "GET",
+      path: "/vms/{name}/logs",
+      summary: "What its command or its console printed",
+    })
     .input(
       z.object({
         name: vmRef,
         follow: queryFlag.optional(),
         /** The last lines only. */
         tail: queryInteger(0, 1_000_000).optional(),
+        /** The kernel's console, also of a machine that has a command. */
+        console: queryFlag.optional(),
       }),
     )
     .output(eventIterator(logChunk)),

@@ -17,7 +17,7 @@
 import { z } from "zod";
 import { COMMAND_MAX_BYTES, type DaemonVersion } from "./exec-constants.ts";
 import { guestPath, guestUser } from "./file.ts";
-import { environment, vmCreate, vmRef } from "./vm.ts";
+import { entrypoint, environment, vmCreate, vmRef } from "./vm.ts";
 
 export {
   EXEC_MESSAGE_MAX_BYTES,
@@ -70,7 +70,7 @@ export const execOpen = z.discriminatedUnion("kind", [
     create: vmCreate,
     exec: execRequest,
     /** Replaces the image's entrypoint; [] for none. */
-    entrypoint: z.array(z.string().max(4096)).max(64).optional(),
+    entrypoint: entrypoint.optional(),
     keep: z.boolean().optional(),
   }),
   /** A TCP port or unix socket inside the machine; its bytes are "stdin" and "stdout". */

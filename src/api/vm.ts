@@ -41,6 +41,9 @@ export type Monitor = z.infer<typeof monitor>;
 /** `systemd`: the image's own init, installed if it has none; `direct`: the agent stays PID 1. */
 export const bootMode = z.enum(["direct", "systemd"]);
 export type BootMode = z.infer<typeof bootMode>;
+export const createMode = z.enum(["auto", ...bootMode.options]);
+
+export const entrypoint = z.array(z.string().max(4096)).max(64);
 
 /** When a machine that ended by itself is started again; one that a user ended never is. */
 export const restartPolicy = z.enum(["no", "on-failure", "always"]);
@@ -77,6 +80,8 @@ export type PendingSetting = z.infer<typeof pendingSetting>;
 
 export const vmExit = z.object({
   reason: z.enum(["poweroff", "reboot", "panic", "killed", "crashed", "unknown"]),
+  /** Of the command that the machine was for, as a shell has it. */
+  status: z.int().optional(),
   /** The monitor's last words, or the console's last lines after a panic. */
   detail: z.string().optional(),
   at: z.iso.datetime(),
@@ -92,6 +97,8 @@ export const vm = z.object({
   /** Its name, or "image:NAME" where the file that came with an image is booted. */
   kernel: z.string(),
   mode: bootMode,
+  /** What it runs, in direct mode; absent: nothing of its own. */
+  command: z.array(z.string()).optional(),
   cpus: z.int(),
   memory_mib: z.int(),
   /** Apparent size of the writable layer; it is sparse. */
@@ -158,7 +165,18 @@ export const vmCreate = z.object({
   kernel: z.string().min(1).max(255).optional(),
   /** Features that its kernel must have, "containers,wireguard"; a kernel that is here is chosen by them. */
   needs: z.string().min(1).max(1000).optional(),
-  mode: bootMode.optional(),
+  /** Default `auto`: direct where an image has neither an init system nor a way to install one. */
+  mode: createMode.optional(),
+  /**
+   * In direct mode, instead of the image's own command; behind the image's entrypoint. [] for none. Its end is
+   * the machine's. Without one, an image whose command is a bare shell runs nothing.
+   */
+  command: z
+    .array(z.string().max(COMMAND_MAX_BYTES))
+    .max(COMMAND_MAX_BYTES / 6)
+    .optional(),
+  /** Replaces the image's entrypoint; [] for none. */
+  entrypoint: entrypoint.optional(),
   cpus: z.int().min(1).max(VM_CPUS_MAX).optional(),
   memory_mib: z.int().min(VM_MEMORY_MIN_MIB).max(VM_MEMORY_MAX_MIB).optional(),
   disk_bytes: z.int().min(VM_DISK_MIN_BYTES).max(VM_DISK_MAX_BYTES).optional(),

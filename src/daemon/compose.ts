@@ -122,6 +122,8 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
     cgroups: owner ? undefined : openLimits(values["vm.limits"]),
     sshKey: ensureSshKey(paths.sshKey),
   });
+  const sessions = new Sessions(vms, (id) => paths.vm(id).sessions);
+  vms.useSessions(sessions);
   images.useMachines(buildMachines(vms, (id) => paths.vm(id).disk));
   return {
     config,
@@ -129,7 +131,7 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
     images,
     vms,
     files: new VmFiles(vms),
-    sessions: new Sessions(vms, (id) => paths.vm(id).sessions),
+    sessions,
     inside: new Inside(vms, (id) => paths.vm(id).disk),
     network,
     daemon: owner ? undefined : { version: version.version, commit: version.commit },

@@ -71,7 +71,7 @@ async function openRun(
   { vms }: StreamServices,
 ): Promise<ExecExit> {
   const vm = await vms.create(
-    { mode: "direct", ...request.create, ephemeral: !request.keep, start: true },
+    { mode: "direct", ...request.create, command: [], ephemeral: !request.keep, start: true },
     {
       signal: wire.signal,
       onProgress: ({ step, message, done, total, unit }) =>
@@ -94,7 +94,8 @@ async function openRun(
       signal: wire.signal,
     });
     const command = { name: vm.name, ended, exec: request.exec };
-    return await relay(wire, stream, command, async () => {
+    return await relay(wire, stream, command, async (exit) => {
+      if (exit) vms.noteExit(vm.id, exit);
       // The machine is gone before the client hears of the exit, so nothing outlives `vm run`.
       if (request.keep) await vms.stop(vm.id);
       else await vms.discard(vm.id);
@@ -116,7 +117,7 @@ async function relay(
   wire: Wire,
   stream: ExecStream,
   { name, ended, exec }: Command,
-  beforeExit?: () => Promise<void>,
+  beforeExit?: (exit: ExecExit | undefined) => Promise<void>,
 ): Promise<ExecExit> {
   wire.join(
     {
@@ -132,8 +133,9 @@ async function relay(
   using limits = limitExec(stream, exec);
   stream.onStdout((chunk) => wire.sendOutput(STDOUT_TAG, limits.pass(chunk)));
   stream.onStderr((chunk) => wire.sendOutput(STDERR_TAG, limits.pass(chunk)));
+  let exit: ExecExit | undefined;
   try {
-    const exit = await stream.exited;
+    exit = await stream.exited;
     if (limits.failure) throw limits.failure;
     return exit;
   } catch (error) {
@@ -145,7 +147,7 @@ async function relay(
     throw end && !wire.signal.aborted ? endedError(name, end, "ran the command") : error;
   } finally {
     wire.leave();
-    await beforeExit?.();
+    await beforeExit?.(exit);
   }
 }
 

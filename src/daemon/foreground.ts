@@ -3,14 +3,13 @@
  * with the process and the process with the machine. It works on the same store and images as the
  * daemon, which leaves the machine alone for as long as this process lives.
  */
-import { constants } from "node:os";
 import { getLogger } from "@logtape/logtape";
 import type { ExecRequest } from "#api/exec.ts";
 import type { VmCreate } from "#api/vm.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { type Config, resolveConfig } from "#config/resolve.ts";
-import type { ExecStream, ExitStatus } from "#guest/exec.ts";
+import { type ExecStream, type ExitStatus, exitCodeOf } from "#guest/exec.ts";
 import { endedError } from "#vm/ended.ts";
 import { thisProcess } from "#vm/owner.ts";
 import type { VmService } from "#vm/service.ts";
@@ -129,7 +128,7 @@ async function runMachine(front: Front): Promise<number> {
     printing.abort();
     // Like a computer that is turned off, and is on again after it was told to restart.
     if (exit.reason === "reboot" && !isEnding) continue;
-    if (isEnding || exit.reason === "poweroff" || exit.reason === "reboot") return 0;
+    if (isEnding || exit.reason === "poweroff" || exit.reason === "reboot") return exit.status ?? 0;
     throw endedError(name, exit, "ran");
   }
 }
@@ -140,10 +139,12 @@ async function answer({ config, services }: Front, id: string): Promise<RunningS
   return await serve({ socket, router: makeRouter(services), services, calls: services.calls });
 }
 
-/** What is added to it from now on. */
+/** All that its command prints, or what is added to the console from now on. */
 async function printConsole({ request, vms }: Front, signal: AbortSignal): Promise<void> {
   try {
-    for await (const { text } of vms.logs(request.name, { follow: true, tail: 0, signal })) {
+    const hasCommand = vms.show(request.name).command !== undefined;
+    const from = hasCommand ? { isCurrent: true } : { tail: 0 };
+    for await (const { text } of vms.logs(request.name, { follow: true, ...from, signal })) {
       await request.writeOut(text);
     }
   } catch (error) {
@@ -186,17 +187,11 @@ async function runCommand(front: Front): Promise<number> {
       if (endedBy) return { signal: endedBy.slice("SIG".length) };
       throw end ? endedError(vm.name, end, "ran the command") : error;
     });
-    return "code" in exit ? exit.code : statusOf(exit.signal);
+    return exitCodeOf(exit);
   } finally {
     await server?.stop();
     await vms.discard(vm.id);
   }
-}
-
-/** As a shell has it for a process that a signal ended; `name` without "SIG". */
-function statusOf(name: string): number {
-  const numbers: Record<string, number> = constants.signals;
-  return 128 + (numbers[`SIG${name}`] ?? 0);
 }
 
 /** The command's streams are this process's. */

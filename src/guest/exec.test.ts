@@ -1,6 +1,6 @@
 /** Commands in the real agent, which is built with the sanitizers and runs on this computer. */
 import { expect, test } from "bun:test";
-import { chmodSync, statSync } from "node:fs";
+import { chmodSync, copyFileSync, statSync } from "node:fs";
 import { MiB } from "#base/size.ts";
 import { agentFixture, codeOf, collectOutput, processGone, textOf } from "#test/guest-fixture.ts";
 import { testNeeding } from "#test/needs.ts";
@@ -99,6 +99,17 @@ asRoot("a user opens what it was given by name, with a terminal and without", as
   await stream.writeStdin(new TextEncoder().encode("typed\n"));
   expect(await stream.exited).toEqual({ code: 0 });
   expect(output.text()).toMatch(/out\r\nerr\r\n/);
+});
+
+asRoot("a program called init is PID 1, and takes along what it has started", async () => {
+  const init = `${fixture.folder}/init`;
+  copyFileSync("/bin/dash", init);
+  const script = "echo $$; ls -d /proc/[0-9]* | wc -l; sleep 4712 & echo started";
+  const { stdout } = await fixture.agent.run([init, "-c", script]);
+  expect(textOf(stdout)).toMatch(/^1\n[12]\nstarted\n$/);
+  const left = await fixture.agent.run(["sh", "-c", "ps ax | grep -c '[s]leep 4712'"]);
+  expect(textOf(left.stdout)).toBe("0\n");
+  expect(textOf((await fixture.agent.run(["sh", "-c", "echo $$"])).stdout)).not.toBe("1\n");
 });
 
 asRoot("a folder that is missing is made when it is asked for", async () => {

@@ -164,15 +164,27 @@ function clamp(side: number): number {
 
 const signalNumbers: Readonly<Record<string, number>> = constants.signals;
 
-/** Fails with `invalid_argument` for an unknown name. */
+const SIGNAL_MAX = 64;
+const SIGRTMIN = 34;
+
+/** By name, with or without "SIG", or by number; `invalid_argument` for what is none. */
 export function signalNumber(name: string): number {
   const full = name.startsWith("SIG") ? name : `SIG${name}`;
-  const number = Object.hasOwn(signalNumbers, full) ? signalNumbers[full] : undefined;
-  if (number !== undefined) return number;
+  const [, from, offset = "0"] = /^SIGRT(MIN|MAX)([+-]\d+)?$/.exec(full) ?? [];
+  const realTime = from && (from === "MIN" ? SIGRTMIN : SIGNAL_MAX) + Number(offset);
+  const number = Object.hasOwn(signalNumbers, full)
+    ? signalNumbers[full]
+    : Number(realTime ?? (/^\d+$/.test(name) ? name : undefined));
+  if (number !== undefined && number > 0 && number <= SIGNAL_MAX) return number;
   throw new BangerError(
     "invalid_argument",
     `Cannot send signal "${name}": there is no such signal`,
   );
+}
+
+/** As a shell has it: 128 + n after signal n. */
+export function exitCodeOf(exit: ExitStatus): number {
+  return "code" in exit ? exit.code : 128 + signalNumber(exit.signal);
 }
 
 export function decodeExit(fields: Fields): ExitStatus {

@@ -31,6 +31,7 @@ const MAX_NAME_BYTES = 64;
 const MAX_RECORD_BYTES = 64 * 1024;
 const RECORD_DATA = 1;
 const RECORD_END = 2;
+const SIGNAL_LEADER = 256;
 
 export interface SessionInfo {
   pid: number;
@@ -87,7 +88,12 @@ export interface GuestSessions {
   ): Promise<number>;
   /** Ends its input; to a terminal it sends ^D. */
   closeInput(name: string, options?: SessionOptions): Promise<void>;
-  signal(name: string, signal: string, options?: SessionOptions): Promise<void>;
+  /** To the process group; `isForLeader`: to its first process alone. */
+  signal(
+    name: string,
+    signal: string,
+    options?: SessionOptions & { isForLeader?: boolean | undefined },
+  ): Promise<void>;
   resize(name: string, size: TerminalSize, options?: SessionOptions): Promise<void>;
   /** Waits for its end. */
   wait(name: string, options?: SessionOptions): Promise<ExitStatus>;
@@ -149,7 +155,8 @@ export function guestSessions(connection: Connection): GuestSessions {
       await control([name, "eof", ""], options);
     },
     async signal(name, signal, options) {
-      await control([name, "signal", String(signalNumber(signal))], options);
+      const number = signalNumber(signal) + (options?.isForLeader ? SIGNAL_LEADER : 0);
+      await control([name, "signal", String(number)], options);
     },
     async resize(name, size, options) {
       await control([name, "resize", `${size.columns}x${size.rows}`], options);

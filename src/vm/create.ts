@@ -15,7 +15,9 @@ import { checkPorts } from "#net/ports/spec.ts";
 import { kvmState } from "#vmm/host.ts";
 import { assertPossible, hostSize } from "./admission.ts";
 import type { VmDeps } from "./deps.ts";
+import { machineCommand } from "./exec.ts";
 import { imageKernelName } from "./image-boot.ts";
+import { modeFor } from "./mode.ts";
 import { monitorFor } from "./monitor.ts";
 import { makeName } from "./names.ts";
 import { requireNetworks } from "./networks.ts";
@@ -46,7 +48,9 @@ export async function enterVm(
   using _held = deps.images.hold(image.id);
   const kernel = await resolveKernel(deps, request, image, work);
   const { id } = request;
-  const mode = request.mode ?? "systemd";
+  const { mode, reason } = modeFor(image, request.mode ?? "auto");
+  if (reason) work.onProgress?.({ step: "mode", message: reason });
+  const command = machineCommand(image.config, { ...request, mode });
   return db
     .transaction(() => {
       const layer = mode === "systemd" ? deps.images.provisioned.current(image.id) : undefined;
@@ -58,6 +62,7 @@ export async function enterVm(
         owner: deps.owner,
         spec: {
           mode,
+          ...(command ? { command } : {}),
           ...(layer ? { provisioned: layer.id } : {}),
           ...sizesOf(request, config),
           network,

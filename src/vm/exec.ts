@@ -26,6 +26,35 @@ export function commandOf(
   );
 }
 
+/** A shell that nobody talks to ends at once. */
+const BARE_SHELL = /^(\/\S*\/)?(ba|da|a|k|mk|z|c|tc|fi)?sh( -(i|l|il|li)| --login)*$/;
+
+/** What a machine in direct mode runs for as long as it lives; undefined: nothing. */
+export function machineCommand(
+  config: ImageConfig,
+  request: {
+    mode: BootMode;
+    command?: readonly string[] | undefined;
+    entrypoint?: readonly string[] | undefined;
+    ephemeral?: boolean | undefined;
+    isBuild?: boolean | undefined;
+  },
+): string[] | undefined {
+  const { mode, command, entrypoint, ephemeral, isBuild } = request;
+  const isAsked = command !== undefined && command.length > 0;
+  if (mode !== "direct" && (isAsked || entrypoint)) {
+    throw new BangerError("invalid_argument", "A machine with an init system has no command", {
+      hint: "Add --mode direct, or run the command in it: banger vm exec NAME -- COMMAND",
+    });
+  }
+  if (mode !== "direct" || ephemeral || isBuild || (command && !isAsked)) return undefined;
+  const own = [...(config.entrypoint ?? []), ...(config.cmd ?? [])];
+  if (!isAsked && !entrypoint && (own.length === 0 || BARE_SHELL.test(own.join(" ")))) {
+    return undefined;
+  }
+  return commandOf(config, command ?? [], entrypoint);
+}
+
 /**
  * In direct mode the image's user and folder are the default; a machine with an init starts at root's.
  * The image's folder is made where no layer has it, and any folder for the machine's own command.

@@ -8,6 +8,7 @@ import { throwIfAborted } from "#base/error.ts";
 import type { Machine } from "#vmm/driver.ts";
 import { type BootOptions, unlaunch } from "./boot.ts";
 import { Checks } from "./checks.ts";
+import type { MachineCommands } from "./command.ts";
 import type { VmDeps } from "./deps.ts";
 import { askToPowerOff } from "./ending.ts";
 import type { Events } from "./events.ts";
@@ -38,6 +39,8 @@ export class Lifecycle {
   readonly lives: Lives;
   readonly schedule: Schedule;
   readonly checks: Checks;
+  /** Set when there are sessions. */
+  commands: MachineCommands | undefined;
   /** Whoever works on a machine without the lifecycle's own calls takes part in it. */
   readonly turns = new Turns();
 
@@ -104,6 +107,14 @@ export class Lifecycle {
     requireState(vm, "start", ["stopped"]);
     throwIfAborted(options.signal);
     await this.lives.boot(vm, options);
+    try {
+      await this.commands?.begin(id, options.signal);
+    } catch (error) {
+      const live = this.lives.get(id);
+      this.states.set(id, { intent: null });
+      if (live) await this.lives.end(live);
+      throw error;
+    }
   }
 
   /**
@@ -119,6 +130,7 @@ export class Lifecycle {
       const live = this.lives.get(id);
       if (!live) return;
       if (state === "running") this.states.set(id, { state: "stopping" });
+      await this.commands?.stop(id, { grace_ms, signal });
       await Promise.race([this.#powerOff(live), Bun.sleep(grace_ms), aborted(signal)]);
       const isOver = await Promise.race([live.finished.then(() => true), Bun.sleep(0)]);
       if (isOver) return;
@@ -127,6 +139,19 @@ export class Lifecycle {
         this.states.set(id, { state: "running", intent: "run" });
       }
       throwIfAborted(signal);
+    });
+  }
+
+  /** The command that it was for has ended; whether it is started again is up to its policy. */
+  async endWithCommand(id: string, live: Live): Promise<void> {
+    await this.turns.run(id, async () => {
+      if (this.lives.get(id) !== live) return;
+      if (getVm(this.#deps.db, id).state === "running") this.states.set(id, { state: "stopping" });
+      await Promise.race([
+        this.#powerOff(live),
+        Bun.sleep(this.#deps.config.values["vm.stop_grace"]),
+      ]);
+      if (this.lives.get(id) === live) await this.lives.end(live);
     });
   }
 
@@ -204,12 +229,14 @@ export class Lifecycle {
   adopt(vm: VmRecord, machine: Machine): Live {
     const live = this.lives.adopt(vm, machine);
     if (vm.state === "starting") inBackground(vm.id, this.#resumeBoot(vm.id, live));
+    if (vm.state === "running" && this.commands) inBackground(vm.id, this.commands.resume(vm.id));
     return live;
   }
 
   async #resumeBoot(id: string, live: Live): Promise<void> {
     try {
       await this.lives.resumeBoot(id, live);
+      await this.commands?.begin(id);
     } catch (error) {
       const vm = findVm(this.#deps.db, id);
       if (vm?.intent === "create" && !this.lives.get(id)) await this.remove(id);

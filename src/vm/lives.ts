@@ -36,6 +36,8 @@ export interface Live {
   readonly finished: Promise<VmExit>;
   /** Set before the process is ended on purpose, so that the record says so. */
   isKilled: boolean;
+  /** How the command ended that the machine is for. */
+  status: number | undefined;
   readonly use: Use;
 }
 
@@ -222,6 +224,7 @@ export class Lives {
       running: new RunningVm(machine),
       finished: machine.exited.then((reason) => this.#finish(id, reason)),
       isKilled: false,
+      status: undefined,
       use: new Use(),
     };
     this.#lives.set(id, live);
@@ -232,10 +235,12 @@ export class Lives {
   async #finish(id: string, reason: ExitReason): Promise<VmExit> {
     const { db, config } = this.#deps;
     const vm = getVm(db, id);
-    const isKilled = this.#lives.get(id)?.isKilled && reason.kind !== "poweroff";
+    const live = this.#lives.get(id);
+    const isKilled = live?.isKilled && reason.kind !== "poweroff";
     const exit: VmExit = {
       reason: isKilled ? "killed" : reason.kind,
       at: new Date().toISOString(),
+      ...(live?.status === undefined ? {} : { status: live.status }),
       ...detailOf(reason, config.paths.vm(id).console),
     };
     log.info("{name} ended: {reason}", { name: vm.name, reason: exit.reason });
@@ -248,7 +253,7 @@ export class Lives {
     );
     this.#lives.delete(id);
     // Whoever has started a process in the foreground starts it again.
-    const isToRunAgain = !vm.owner && isToRestart(getVm(db, id), exit.reason);
+    const isToRunAgain = !vm.owner && isToRestart(getVm(db, id), exit);
     const intent = isToRunAgain || vm.intent === "create" ? {} : { intent: null };
     // One that was made for a command goes at once, and is nobody else's until then.
     const owner = vm.spec.ephemeral ? {} : { owner: null };

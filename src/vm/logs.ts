@@ -56,12 +56,16 @@ function startOf(fd: number, lines: number | undefined): number {
   if (lines === undefined) return from;
   const buffer = new Uint8Array(size - from);
   const length = readSync(fd, buffer, 0, buffer.length, from);
-  let start = length;
+  return from + length - lastLines(buffer.subarray(0, length), lines).length;
+}
+
+export function lastLines(bytes: Uint8Array, lines: number): Uint8Array {
+  let start = bytes.length;
   // The newline that ends the last line begins none.
   for (let left = lines; left > 0 && start > 0; left--) {
-    start = start < 2 ? 0 : buffer.lastIndexOf(10, start - 2) + 1;
+    start = start < 2 ? 0 : bytes.lastIndexOf(10, start - 2) + 1;
   }
-  return from + start;
+  return bytes.subarray(start);
 }
 
 function* chunksFrom(fd: number, from: number): Generator<Uint8Array> {

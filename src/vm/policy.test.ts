@@ -52,13 +52,17 @@ test("a machine does not fit on a full disk", () => {
 test("only a machine that is meant to run is started again, and as its policy says", () => {
   const record = (restart: "no" | "on-failure" | "always", intent?: "run") =>
     ({ spec: { ...spec, restart }, intent }) as VmRecord;
-  expect(isToRestart(record("always", "run"), "poweroff")).toBe(true);
-  expect(isToRestart(record("on-failure", "run"), "poweroff")).toBe(false);
-  expect(isToRestart(record("on-failure", "run"), "panic")).toBe(true);
-  expect(isToRestart(record("no", "run"), "crashed")).toBe(false);
-  expect(isToRestart(record("always"), "crashed")).toBe(false);
-  expect(isToRestart(record("no", "run"), "reboot")).toBe(true);
-  expect(isToRestart(record("always"), "reboot")).toBe(false);
+  expect(isToRestart(record("always", "run"), { reason: "poweroff" })).toBe(true);
+  expect(isToRestart(record("on-failure", "run"), { reason: "poweroff" })).toBe(false);
+  expect(isToRestart(record("on-failure", "run"), { reason: "panic" })).toBe(true);
+  expect(isToRestart(record("no", "run"), { reason: "crashed" })).toBe(false);
+  expect(isToRestart(record("always"), { reason: "crashed" })).toBe(false);
+  expect(isToRestart(record("no", "run"), { reason: "reboot" })).toBe(true);
+  expect(isToRestart(record("always"), { reason: "reboot" })).toBe(false);
+  const failed = { reason: "poweroff", status: 5 } as const;
+  expect(isToRestart(record("on-failure", "run"), failed)).toBe(true);
+  expect(isToRestart(record("on-failure", "run"), { ...failed, status: 0 })).toBe(false);
+  expect(isToRestart(record("no", "run"), failed)).toBe(false);
 });
 
 test("pauses double up to a minute, and start afresh after a good run", () => {

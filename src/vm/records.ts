@@ -51,6 +51,8 @@ export interface VmSpec {
   ephemeral?: boolean;
   /** Commands of an image build run in it: it gets no key, since what is in it becomes an image. */
   isBuild?: boolean;
+  /** In direct mode: what it runs for as long as it lives. */
+  command?: readonly string[];
   /** It is removed, running or not, this long after it was made. */
   ttl_ms?: number;
   /** It is stopped when nobody has used it for this long. */
@@ -271,6 +273,7 @@ export function toApi(vm: VmRecord): Vm {
       ...(spec.networks ? { networks: [...spec.networks] } : {}),
       ...(spec.allow ? { policy: { allow: [...spec.allow] } } : {}),
     },
+    ...(spec.command ? { command: [...spec.command] } : {}),
     ...(spec.monitor ? { monitor: spec.monitor } : {}),
     ...(runtime?.handle
       ? {

@@ -110,7 +110,7 @@ export class Recoverer {
     await Promise.all(this.#deps.drivers.map((driver) => driver.killStray(runtime)));
     await unlaunch(this.#deps, vm);
     const exit: VmExit = { reason: "unknown", at: new Date().toISOString() };
-    const isAgain = !vm.owner && isToRestart(vm, exit.reason);
+    const isAgain = !vm.owner && isToRestart(vm, exit);
     const intent = isAgain || vm.intent === "create" ? {} : { intent: null };
     const change = { runtime: null, exit, owner: null, ...intent };
     this.#lifecycle.states.set(vm.id, { state: "stopped", ...change });

@@ -9,12 +9,16 @@ const GOOD_RUN_MS = 60_000;
 
 /**
  * A guest that reboots itself is started again, as a computer would be; after any other end its policy
- * counts. A machine that a user ended is no longer meant to run, and never comes here as such.
+ * counts, and for that the status of the command that the machine is for. A machine that a user ended is no
+ * longer meant to run, and never comes here as such.
  */
-export function isToRestart(vm: VmRecord, reason: VmExit["reason"]): boolean {
+export function isToRestart(
+  vm: VmRecord,
+  { reason, status = 0 }: Pick<VmExit, "reason" | "status">,
+): boolean {
   if (vm.intent !== "run" || vm.spec.ephemeral) return false;
   if (reason === "reboot" || vm.spec.restart === "always") return true;
-  return vm.spec.restart === "on-failure" && reason !== "poweroff";
+  return vm.spec.restart === "on-failure" && (reason !== "poweroff" || status !== 0);
 }
 
 /** Doubles with each failure in a row. A reboot waits only when it follows another short run. */

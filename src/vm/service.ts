@@ -10,8 +10,14 @@ import { BangerError, messageOf } from "#base/error.ts";
 import { newId } from "#base/id.ts";
 import type { Agent } from "#guest/agent.ts";
 import type { ConnectTarget } from "#guest/connect.ts";
-import type { ExecStream, ExecRequest as GuestExecRequest } from "#guest/exec.ts";
+import {
+  type ExecStream,
+  type ExitStatus,
+  exitCodeOf,
+  type ExecRequest as GuestExecRequest,
+} from "#guest/exec.ts";
 import type { BootOptions } from "./boot.ts";
+import { MachineCommands } from "./command.ts";
 import { enterVm } from "./create.ts";
 import type { VmDeps } from "./deps.ts";
 import { Events } from "./events.ts";
@@ -24,6 +30,7 @@ import { VmNetworking } from "./networking.ts";
 import { assertHere, isElsewhere } from "./owner.ts";
 import { findVm, getVm, listVms, toApi, type VmRecord } from "./records.ts";
 import { Recoverer } from "./recover.ts";
+import type { Sessions } from "./sessions/sessions.ts";
 import { VmSettingsService } from "./settings.ts";
 import { sweepStrays } from "./strays.ts";
 import type { Use } from "./use.ts";
@@ -44,6 +51,17 @@ export class VmService {
     this.#recoverer = new Recoverer(deps, this.#lifecycle);
     this.networking = new VmNetworking(deps, this.#lifecycle);
     this.settings = new VmSettingsService(deps, this.#lifecycle);
+  }
+
+  /** What machines run on their own is a session of theirs. */
+  useSessions(sessions: Sessions): void {
+    this.#lifecycle.commands = new MachineCommands(this.#deps, this.#lifecycle, sessions);
+  }
+
+  /** How the command ended that the machine, which still runs, was started for. */
+  noteExit(id: string, exit: ExitStatus): void {
+    const live = this.#lifecycle.lives.get(id);
+    if (live) live.status = exitCodeOf(exit);
   }
 
   list(): Vm[] {
@@ -200,10 +218,18 @@ export class VmService {
     options: {
       follow?: boolean | undefined;
       tail?: number | undefined;
+      console?: boolean | undefined;
+      isCurrent?: boolean | undefined;
       signal?: AbortSignal | undefined;
     },
   ) {
     const vm = getVm(this.#deps.db, ref);
+    const { commands } = this.#lifecycle;
+    if (vm.spec.command && commands && !options.console) {
+      const { signal = new AbortController().signal } = options;
+      yield* commands.logs(vm.id, { ...options, signal });
+      return;
+    }
     const live = this.#lifecycle.lives.get(vm.id);
     const ended = live?.finished ?? Promise.resolve();
     yield* readLog(this.#deps.config.paths.vm(vm.id).console, { ...options, ended });

@@ -2,6 +2,8 @@
 import type { RunningVm } from "./running.ts";
 
 const ASK_TIMEOUT_MS = 5000;
+/** The session that a machine's own command is: to run it is no use that somebody makes of the machine. */
+export const COMMAND_SESSION = "command";
 
 /** A clock that nobody sets, unlike the time of day. */
 const now_ms = (): number => performance.now();
@@ -47,9 +49,11 @@ export async function isBusyInside(running: RunningVm): Promise<boolean> {
   try {
     const signal = AbortSignal.timeout(ASK_TIMEOUT_MS);
     const agent = await running.agent(signal);
-    if (agent.streams > 0) return true;
-    const sessions = await agent.sessions.list({ signal });
-    return sessions.some(({ status }) => status === undefined);
+    const { streams } = agent;
+    const sessions = (await agent.sessions.list({ signal })).filter(({ status }) => !status);
+    const ofUsers = sessions.filter(({ name }) => name !== COMMAND_SESSION);
+    // The daemon follows the command by one stream.
+    return ofUsers.length > 0 || streams > sessions.length - ofUsers.length;
   } catch {
     // One that does not answer is used by nobody.
     return false;

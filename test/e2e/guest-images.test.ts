@@ -57,7 +57,17 @@ beforeAll(async () => {
   await banger.ok("kernel", "pull", "debian-6.12");
   for (const name of ["bare", "musl"]) {
     await banger.ok("image", "pull", `oci:${banger.home}/${name}`, "--name", name);
-    const flags = ["--image", name, "--name", name, "--mode", "direct", "--net", "none"];
+    const flags = [
+      "--image",
+      name,
+      "--name",
+      name,
+      "--mode",
+      "direct",
+      "--no-command",
+      "--net",
+      "none",
+    ];
     await banger.ok("vm", "create", ...flags);
   }
   await banger.ok("ssh-config", "--install", "--file", config);

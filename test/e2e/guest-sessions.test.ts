@@ -1,5 +1,5 @@
 /** Sessions and limits of commands through the built program, on an image of busybox and nothing else. */
-import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Session } from "#api/session.ts";
@@ -204,4 +204,75 @@ test("sessions end with their machine, and their logs stay until it is removed",
   const folder = join(banger.home, "state/banger/vms", id, "sessions/last");
   expect(readdirSync(folder).sort()).toEqual(["output.0000000000000000", "session.json"]);
   expect((await banger.call(["vm", "session", "start", VM, "x", "--", "true"])).status).toBe(6);
+});
+
+describe("the command of a machine in direct mode", () => {
+  const create = ["vm", "create", "--mode", "direct", "--net", "none", "--memory", "256M"];
+  const SERVICE = 'trap "echo bye; exit 3" TERM; echo up; while :; do sleep 0.1; done';
+  const logs = (...rest: string[]) => banger.ok("vm", "logs", ...rest);
+  const stateOf = async (name: string) => await banger.json<Vm>("vm", "show", name);
+
+  async function untilLogged(name: string, pattern: RegExp): Promise<string> {
+    for (;;) {
+      const text = await logs(name);
+      if (pattern.test(text)) return text;
+      await Bun.sleep(50);
+    }
+  }
+
+  test("runs with the machine, outlives the daemon, is asked to end, and is in the logs", async () => {
+    await banger.ok(...create, "--name", "service", "busybox", "--", "sh", "-c", SERVICE);
+    expect((await stateOf("service")).command).toEqual(["sh", "-c", SERVICE]);
+    await untilLogged("service", /^up\n$/);
+    await killDaemon();
+    expect(await logs("service")).toBe("up\n");
+    await banger.ok("vm", "stop", "service");
+    expect(await logs("service")).toBe("up\nbye\n");
+    expect((await stateOf("service")).exit).toMatchObject({ reason: "poweroff", status: 3 });
+    expect(await banger.ok("vm", "wait", "service")).toBe("poweroff (status 3)\n");
+    await banger.ok("vm", "start", "service");
+    await untilLogged("service", /^up\nbye\nup\n$/);
+    expect(await logs("-n", "1", "service")).toBe("up\n");
+    expect(await logs("--console", "service")).not.toContain("bye");
+    await banger.ok("vm", "rm", "-f", "service");
+  });
+
+  test("ends the machine with it, which is started again as --restart says", async () => {
+    const flags = ["--restart", "on-failure", "--name", "again"];
+    const script = "n=$(cat /n || echo 0); echo $((n + 1)) >/n; echo run $n; [ $n = 1 ] || exit 5";
+    await banger.ok(...create, ...flags, "busybox", "--", "sh", "-c", script);
+    await untilLogged("again", /run 1\n/);
+    for (;;) {
+      const { state, exit } = await stateOf("again");
+      if (state === "stopped" && exit?.status === 0) break;
+      await Bun.sleep(100);
+    }
+    expect(await logs("again")).toMatch(/run 0\n.*run 1\n$/s);
+    await banger.ok("vm", "rm", "again");
+  });
+
+  test("that does not exist is an error, and no machine is left", async () => {
+    const none = await banger.call([...create, "--name", "none", "busybox", "--", "no-such"]);
+    expect([none.status, none.stderr]).toEqual([127, expect.stringContaining('"no-such"')]);
+    expect((await banger.call(["vm", "show", "none"])).status).toBe(4);
+  });
+
+  test("run --keep remembers how its command ended", async () => {
+    const flags = ["--keep", "--name", "kept", "--net", "none", "--memory", "256M"];
+    const { status } = await banger.call(["vm", "run", ...flags, "busybox", "sh", "-c", "exit 5"]);
+    expect(status).toBe(5);
+    expect((await stateOf("kept")).exit).toMatchObject({ status: 5 });
+    expect(await banger.ok("vm", "show", "kept")).toMatch(/^Last exit: +poweroff \(status 5\)/m);
+    await banger.ok("vm", "rm", "kept");
+  });
+
+  test("a mode that nobody named is direct where no init system can be, and a bare shell runs nothing", async () => {
+    const flags = ["--name", "bare", "--net", "none", "--memory", "256M"];
+    const { status, stdout, stderr } = await banger.call(["vm", "create", ...flags, "busybox"]);
+    expect([status, stdout]).toEqual([0, "bare\n"]);
+    expect(stderr).toContain('Direct mode: "busybox" has no init system');
+    expect(await stateOf("bare")).toMatchObject({ mode: "direct", state: "running" });
+    expect((await stateOf("bare")).command).toBeUndefined();
+    await banger.ok("vm", "rm", "-f", "bare");
+  });
 });

@@ -1,7 +1,7 @@
 /** How the nouns of the API look as text. */
 import type { Image } from "#api/image.ts";
 import type { Kernel } from "#api/kernel.ts";
-import type { Vm } from "#api/vm.ts";
+import type { Vm, VmExit } from "#api/vm.ts";
 import { formatDuration } from "#base/duration.ts";
 import { formatSize, MiB } from "#base/size.ts";
 import { ago } from "./ago.ts";
@@ -34,6 +34,7 @@ export function vmText(vm: Vm): string {
     ["Image", vm.image],
     ["Kernel", vm.kernel],
     ["Mode", vm.mode],
+    ["Command", words(vm.command)],
     ["CPUs", String(vm.cpus)],
     ["Memory", formatSize(vm.memory_mib * MiB)],
     ["Disk", formatSize(vm.disk_bytes)],
@@ -56,10 +57,14 @@ export function vmText(vm: Vm): string {
     ["Expires", vm.expiresAt],
     ["Idle stop", vm.idleStop_ms ? `after ${formatDuration(vm.idleStop_ms)}` : undefined],
     ["Started", vm.startedAt && `${vm.startedAt} (${ago(vm.startedAt)})`],
-    ["Last exit", vm.exit && `${vm.exit.reason} at ${vm.exit.at}`],
+    ["Last exit", vm.exit && `${exitText(vm.exit)} at ${vm.exit.at}`],
     ["Exit detail", vm.exit?.detail],
     ["Warning", vm.warning],
   ]);
+}
+
+export function exitText({ reason, status }: VmExit): string {
+  return status === undefined ? reason : `${reason} (status ${status})`;
 }
 
 function labelsText(labels: Vm["labels"] = {}): string | undefined {

@@ -20,8 +20,16 @@ const grace = value("-t, --grace <duration>", "How long to wait before insisting
 export const vmCommands = group("Machines: make, run, enter, stop", {
   create: command({
     brief: "Make a machine of an image and start it",
-    args: { image: optional("Same as --image", { completes: "image" }) },
+    details: `An image with an init system boots it; one that can have an init system installed gets one; any other runs
+in direct mode. There the machine runs the image's command as docker run -d does: \`banger vm logs\` has
+its output, and its end is the machine's, unless --restart says otherwise.`,
+    args: {
+      image: optional("Same as --image", { completes: "image" }),
+      command: any("Command to run in direct mode; default: the image's own"),
+    },
     flags: {
+      noCommand: toggle("--no-command", "Run nothing in direct mode, not even the image's command"),
+      entrypoint: value("--entrypoint <program>", "Replace the image's entrypoint", textArg),
       image: value("--image <image>", "Image by name, or a reference to pull", textArg, {
         completes: "image",
       }),
@@ -33,6 +41,7 @@ export const vmCommands = group("Machines: make, run, enter, stop", {
       "banger vm create --image debian:bookworm --cpus 4 --memory 4G --disk 40G",
       "banger vm create --image alpine --mode direct --net none",
       "banger vm create --image nginx --mode direct -p 8080:80",
+      "banger vm create --mode direct --restart always redis -- redis-server --save 60 1",
     ],
   }),
   run: command({
@@ -215,9 +224,10 @@ it runs as a session, whose name is printed: see \`banger vm session\`.`,
   session: sessionCommands,
   ...vmInsideCommands,
   logs: command({
-    brief: "Print what a machine's console said",
+    brief: "Print the output of a machine's command, or its console",
     args: { vm: machine },
     flags: {
+      console: toggle("--console", "The console, also if the machine has a command"),
       follow: toggle("-f, --follow", "Go on printing what is added"),
       tail: value("-n, --tail <lines>", "Only the last lines", countArg),
     },

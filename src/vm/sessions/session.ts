@@ -145,8 +145,8 @@ export class Session {
     await turn;
   }
 
-  async signal(signal: string): Promise<void> {
-    await this.#ask((agent) => agent.sessions.signal(this.#record.name, signal));
+  async signal(signal: string, options: { isForLeader?: boolean } = {}): Promise<void> {
+    await this.#ask((agent) => agent.sessions.signal(this.#record.name, signal, options));
   }
 
   async resize(size: TerminalSize): Promise<void> {

@@ -1,5 +1,5 @@
 /** Sessions of all machines: started, found again after a restart of the daemon, and removed. */
-import { existsSync, rmSync } from "node:fs";
+import { existsSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { getLogger } from "@logtape/logtape";
 import type { Session as ApiSession, SessionStart } from "#api/session.ts";
@@ -102,6 +102,15 @@ export class Sessions {
       await Promise.race([killed, Bun.sleep(KILL_GRACE_MS)]);
     }
     this.#forget(join(this.#folderOf(this.#vms.show(vm).id), name));
+  }
+
+  /** Gives a session that is over another name, in the place of whatever has that. */
+  renameOver(vm: string, { from, to }: { from: string; to: string }): void {
+    const folder = this.#folderOf(this.#vms.show(vm).id);
+    this.#forget(join(folder, to));
+    this.#open.delete(join(folder, from));
+    renameSync(join(folder, from), join(folder, to));
+    writeRecord(join(folder, to), { ...readRecord(join(folder, to)), name: to });
   }
 
   /** Finds again those that an earlier daemon followed. */

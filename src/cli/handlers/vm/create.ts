@@ -5,10 +5,18 @@ import { follow } from "#cli/progress/follow.ts";
 import type { vmCommands } from "#cli/spec/vm.ts";
 
 export const run: Handler<typeof vmCommands.commands.create> = async ({ args, flags }, context) => {
-  if (args.image !== undefined && flags.image !== undefined) {
-    throw new BangerError("invalid_argument", "Cannot use --image: the image was given already");
+  // With --image the first word is the command's.
+  const words = [args.image, ...args.command].filter((word) => word !== undefined);
+  const image = flags.image ?? words.shift();
+  if (flags.noCommand && (words.length > 0 || flags.entrypoint)) {
+    throw new BangerError("invalid_argument", "Cannot use --no-command: a command was given");
   }
-  const request = createRequest(flags.image ?? args.image, flags, flags);
+  const { entrypoint } = flags;
+  const request = {
+    ...createRequest(image, flags, flags),
+    ...(words.length > 0 || flags.noCommand ? { command: words } : {}),
+    ...(entrypoint === undefined ? {} : { entrypoint: entrypoint === "" ? [] : [entrypoint] }),
+  };
   const client = await context.daemon();
   const vm = await follow(context, () =>
     client.vm.create(flags.noStart ? { ...request, start: false } : request, {

@@ -12,6 +12,7 @@ export const run: Handler<typeof vmCommands.commands.logs> = async ({ args, flag
     {
       name: args.vm,
       ...(flags.follow ? { follow: true } : {}),
+      ...(flags.console ? { console: true } : {}),
       ...(flags.tail === undefined ? {} : { tail: flags.tail }),
     },
     { signal: interrupt.signal },

@@ -1,0 +1,77 @@
+/** How a machine boots when nobody has said: with an init system wherever there is one, or can be. */
+import type { Image } from "#api/image.ts";
+import type { BootMode } from "#api/vm.ts";
+import { BangerError } from "#base/error.ts";
+import { KiB } from "#base/size.ts";
+import { modes } from "#ext4/format.ts";
+import { openExt4 } from "#ext4/reader.ts";
+import type { FileStat } from "#ext4/reader-inode.ts";
+
+const OS_RELEASE_MAX_BYTES = 64 * KiB;
+
+const INITS = ["/usr/lib/systemd/systemd", "/lib/systemd/systemd", "/sbin/init", "/usr/sbin/init"];
+/** As guest/first-boot.sh knows them: by ID or ID_LIKE of os-release, with what installs. */
+const FAMILIES: readonly { names: RegExp; managers: readonly string[] }[] = [
+  { names: /^(debian|ubuntu)$/, managers: ["apt-get"] },
+  { names: /^alpine$/, managers: ["apk"] },
+  { names: /^(fedora|rhel|centos)$/, managers: ["dnf5", "dnf", "microdnf", "yum"] },
+  { names: /^arch$/, managers: ["pacman"] },
+  { names: /^(opensuse.*|suse|sles)$/, managers: ["zypper"] },
+];
+const PROGRAM_FOLDERS = ["/usr/bin", "/bin", "/usr/sbin", "/sbin"];
+
+/** `reason`: why it is another mode than one would expect. */
+export function modeFor(
+  image: Image,
+  wanted: BootMode | "auto",
+): { mode: BootMode; reason?: string } {
+  if (wanted !== "auto") return { mode: wanted };
+  using reader = openExt4(image.rootfs);
+  const files: Files = {
+    has: (path) => isThere(() => reader.stat(path)),
+    read: (path) =>
+      isFile(() => reader.stat(path))
+        ? Buffer.from(reader.readFile(path, OS_RELEASE_MAX_BYTES)).toString()
+        : undefined,
+  };
+  if (canHaveInit(files)) return { mode: "systemd" };
+  const reason = `Direct mode: "${image.name}" has no init system, and no package manager to install one with`;
+  return { mode: "direct", reason };
+}
+
+interface Files {
+  /** Also of a symbolic link, wherever that leads. */
+  has(path: string): boolean;
+  read(path: string): string | undefined;
+}
+
+export function canHaveInit({ has, read }: Files): boolean {
+  if (INITS.some(has)) return true;
+  const release = read("/etc/os-release") ?? read("/usr/lib/os-release") ?? "";
+  const names = ["ID", "ID_LIKE"].flatMap((key) => settingOf(release, key).split(/\s+/));
+  const family = names.flatMap((name) => FAMILIES.filter((each) => each.names.test(name)))[0];
+  const managers = family?.managers ?? [];
+  return managers.some((name) => PROGRAM_FOLDERS.some((folder) => has(`${folder}/${name}`)));
+}
+
+function settingOf(text: string, key: string): string {
+  const value = new RegExp(`^${key}=(.*)$`, "m").exec(text)?.[1]?.trim() ?? "";
+  return value.replace(/^["'](.*)["']$/, "$1");
+}
+
+function isThere(look: () => FileStat): boolean {
+  return statusOf(look) !== undefined;
+}
+
+function isFile(look: () => FileStat): boolean {
+  return statusOf(look)?.type === modes.REGULAR;
+}
+
+function statusOf(look: () => FileStat): FileStat | undefined {
+  try {
+    return look();
+  } catch (error) {
+    if (error instanceof BangerError && error.code === "not_found") return undefined;
+    throw error;
+  }
+}
