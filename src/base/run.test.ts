@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { bangerErrorOf } from "#test/expect-error.ts";
 import { run, runOk } from "./run.ts";
 
 test("run() gives output and status as they are", async () => {
@@ -49,12 +50,38 @@ test("run() lets a program and those that it started clean up, and insists in th
     expect(existsSync(join(folder, "made"))).toBe(false);
     await cancelled(deaf, pids, 50);
     // It closes its pipes a moment before it is gone.
-    const pid = Number(readFileSync(pids, "utf8"));
-    while (isAlive(pid)) await Bun.sleep(5);
+    await ended(Number(readFileSync(pids, "utf8")));
   } finally {
     rmSync(folder, { recursive: true });
   }
 });
+
+test("a program that runs apart has no variables of ours, and nothing of it is left", async () => {
+  process.env["BANGER_TEST_SECRET"] = "secret";
+  try {
+    const options = { isApart: true, env: { OWN: "own" } };
+    const text = "echo $OWN $BANGER_TEST_SECRET; sleep 1000 >/dev/null 2>&1 & echo $!";
+    const { stdout } = await run(["sh", "-c", text], options);
+    const [shown, pid] = stdout.trim().split("\n");
+    expect(shown).toBe("own");
+    await ended(Number(pid));
+    const slow = ["sh", "-c", "sleep 1000 & echo $! >&2; wait"];
+    let child = 0;
+    const onOutput = (bytes: Uint8Array): void => {
+      child = Number(new TextDecoder().decode(bytes));
+    };
+    const failed = run(slow, { isApart: true, timeout_ms: 500, onOutput });
+    expect((await bangerErrorOf(failed)).code).toBe("timeout");
+    await ended(child);
+  } finally {
+    delete process.env["BANGER_TEST_SECRET"];
+  }
+});
+
+async function ended(pid: number): Promise<void> {
+  expect(pid).toBeGreaterThan(1);
+  while (isAlive(pid)) await Bun.sleep(5);
+}
 
 function isAlive(pid: number): boolean {
   const stat = `/proc/${pid}/stat`;

@@ -20,6 +20,11 @@ export interface RunOptions {
    * is sent SIGTERM when it is to end early, and SIGKILL this much later.
    */
   cleanup_ms?: number;
+  /**
+   * For work on foreign data: of this process's environment it has PATH only, and all that it starts ends
+   * with it.
+   */
+  isApart?: boolean;
   /** Called with each chunk of stdout and stderr as it arrives. */
   onOutput?: (chunk: Uint8Array) => void;
 }
@@ -41,7 +46,8 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
   let insist: ReturnType<typeof setTimeout> | undefined;
   const end = (error: BangerError): void => {
     failure ??= error;
-    if (options.cleanup_ms === undefined) child.kill("SIGKILL");
+    if (options.isApart) signalGroup(child.pid, "SIGKILL");
+    else if (options.cleanup_ms === undefined) child.kill("SIGKILL");
     else {
       signalGroup(child.pid, "SIGTERM");
       insist ??= setTimeout(() => signalGroup(child.pid, "SIGKILL"), options.cleanup_ms);
@@ -67,6 +73,7 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
     clearTimeout(timer);
     clearTimeout(insist);
     options.signal?.removeEventListener("abort", onAbort);
+    if (options.isApart) signalGroup(child.pid, "SIGKILL");
   }
 }
 
@@ -94,9 +101,13 @@ function spawn(argv: readonly string[], options: RunOptions) {
       stdin: stdin ?? "ignore",
       stdout: "pipe",
       stderr: "pipe",
-      detached: options.cleanup_ms !== undefined,
+      detached: options.isApart === true || options.cleanup_ms !== undefined,
       ...(options.cwd ? { cwd: options.cwd } : {}),
-      env: { ...process.env, LC_ALL: "C.UTF-8", ...options.env },
+      env: {
+        ...(options.isApart ? { PATH: process.env["PATH"] } : process.env),
+        LC_ALL: "C.UTF-8",
+        ...options.env,
+      },
     });
   } catch (error) {
     throw new BangerError("internal", `Cannot run "${argv[0]}": ${errnoOf(error) ?? error}`, {

@@ -28,6 +28,8 @@ export interface Answer {
   response: Response;
   /** The answer comes from another origin than the one that was asked. */
   isRedirected: boolean;
+  /** Who has answered, behind all redirects. */
+  url: URL;
 }
 
 /** Gives the answer whatever its status. Throws TransferError, or the signal's reason. */
@@ -43,7 +45,7 @@ export async function send(request: Request): Promise<Answer> {
     const location = response.headers.get("location");
     const isRedirect = [301, 302, 303, 307, 308].includes(response.status) && location !== null;
     const isSent = request.method === "POST" || request.method === "PUT";
-    if (!isRedirect || isSent) return { response, isRedirected: !isHome };
+    if (!isRedirect || isSent) return { response, isRedirected: !isHome, url };
     await discard(response);
     url = checkTarget(location, url);
   }

@@ -42,7 +42,7 @@ async function start(argv: string[], address: string): Promise<FileServer> {
 }
 
 /** Free a moment ago: the servers here cannot choose one by themselves. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer();
   const { promise, resolve } = Promise.withResolvers<void>();
   server.listen(0, "127.0.0.1", resolve);

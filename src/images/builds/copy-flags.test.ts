@@ -272,7 +272,7 @@ testBuilds({
   },
   "COPY of an address": {
     dockerfile: "COPY https://localhost/x /",
-    error: '"https://localhost/x" is an address, which COPY does not take',
+    error: 'COPY does not take "https://localhost/x", which is an address',
     hint: "Use ADD",
   },
   "--checksum of a local file": {

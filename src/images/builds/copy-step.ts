@@ -8,6 +8,8 @@ import { type CopyInput, copyInto } from "./copy.ts";
 import type { Instruction } from "./dockerfile.ts";
 import { download } from "./download.ts";
 import { execForm } from "./exec-form.ts";
+import { checkOut, type GitCommit, type GitOptions, resolveRepository } from "./git.ts";
+import { type GitAddress, gitAddressOf, shownAddress } from "./git-address.ts";
 import { heredocOf, textOf } from "./heredoc.ts";
 import type { LayerFile } from "./layer-file.ts";
 import { atLine } from "./line-error.ts";
@@ -19,7 +21,6 @@ import { StageView } from "./view.ts";
 import { expandWord, plainWords } from "./words.ts";
 
 export interface CopyStepDeps extends WorkOptions {
-  layer: LayerFile;
   view: StageView;
   config: StageConfig;
   /** For files on their way. */
@@ -30,39 +31,70 @@ export interface CopyStepDeps extends WorkOptions {
   sourceOf: (instruction: Instruction) => Promise<Source>;
 }
 
-export async function copyStep(instruction: Instruction, deps: CopyStepDeps): Promise<void> {
+export interface CopyPlan {
+  /** What the files follow from, when that is known without them: commits of repositories. */
+  identity: string | undefined;
+  copy(layer: LayerFile): Promise<void>;
+}
+
+/** A source that costs nothing until it is copied. */
+type PlannedInput = CopyInput | { kind: "git"; found: GitCommit; options: GitOptions };
+
+export async function planCopy(instruction: Instruction, deps: CopyStepDeps): Promise<CopyPlan> {
   const { keyword, flags, lists } = instruction;
-  const { config, view } = deps;
+  const { config, view, signal } = deps;
   const words = execForm(instruction.rest) ?? plainWords(instruction.rest);
   const target = words.pop() ?? "";
   if (heredocOf(target)) throw atLine(instruction, "a here-document is no target");
   const flag = (name: string): string => config.expand(instruction, flags.get(name) ?? "");
   const chown = flag("chown");
   const chmod = flag("chmod");
-  const inputs = await inputsOf(instruction, words, deps);
-  // With --link, nothing of what is there already is looked at.
-  const isApart = flags.get("link") === "true" && chmod === "";
-  await copyInto(deps.layer, isApart ? new StageView(undefined) : view, {
-    inputs,
+  const exclude = lists.get("exclude") ?? [];
+  const isLink = flags.get("link") === "true" && chmod === "";
+  const planned = await inputsOf(instruction, words, deps);
+  const request = {
     to: absolute(config.workdir, pathOf(config.expand(instruction, target))),
     owner: chown === "" ? undefined : ownerOf(chown, view),
     mode: chmod === "" ? undefined : modeChangeOf(chmod),
     unpacks: (flags.get("unpack") ?? String(keyword === "ADD")) === "true",
     parents: flags.get("parents") === "true",
-    exclude: new PatternList(lists.get("exclude") ?? []),
-    signal: deps.signal,
-  });
+    exclude: new PatternList(exclude),
+    signal,
+  };
+  const commits = planned.map((input) => (input.kind === "git" ? identityOf(input) : undefined));
+  const isKnown = commits.every((commit) => commit !== undefined);
+  return {
+    identity: isKnown
+      ? JSON.stringify([commits, request.to, request.owner, chmod, exclude, isLink])
+      : undefined,
+    async copy(layer) {
+      const inputs: CopyInput[] = [];
+      for (const input of planned) {
+        const isGit = input.kind === "git";
+        const tree = isGit ? await checkOut(input.found, input.options) : undefined;
+        inputs.push(isGit ? { kind: "tree", source: tree as Source } : input);
+      }
+      // With --link, nothing of what is there already is looked at.
+      await copyInto(layer, isLink ? new StageView(undefined) : view, { ...request, inputs });
+    },
+  };
+}
+
+function identityOf({ found, options }: Extract<PlannedInput, { kind: "git" }>): string {
+  const { address, commit, ref } = found;
+  const { subdir, submodules } = address;
+  const origin = options.keepGitDir ? [shownAddress(address.url), ref, found.object] : [];
+  return JSON.stringify([commit, subdir, submodules, options.keepGitDir, ...origin]);
 }
 
 async function inputsOf(
   instruction: Instruction,
   words: readonly string[],
   deps: CopyStepDeps,
-): Promise<CopyInput[]> {
-  const documents: CopyInput[] = [];
-  const inputs: CopyInput[] = [];
-  const { keyword, flags } = instruction;
-  const isAdd = keyword === "ADD";
+): Promise<PlannedInput[]> {
+  const documents: PlannedInput[] = [];
+  const inputs: PlannedInput[] = [];
+  const { flags } = instruction;
   const expand = (text: string): string => deps.config.expand(instruction, text);
   const checksum = expand(flags.get("checksum") ?? "") || undefined;
   for (const raw of words) {
@@ -77,16 +109,13 @@ async function inputsOf(
       continue;
     }
     const word = expand(raw);
-    if (checksum !== undefined) checkChecksum(checksum, { word, isOnly: words.length === 1 });
-    if (isAddress(word)) {
-      if (!isAdd) throw onlyAdd(`"${word}" is an address`);
-      assertMayFetch(word, deps.network);
-      const { scratch: folder, signal, onProgress } = deps;
-      const file = await download(word, { folder, checksum, signal, onProgress });
-      inputs.push({ kind: "file", ...file, unpacks: flags.get("unpack") === "true" });
-    } else if (/^(git@|git:\/\/)|\.git(#|$)/.test(word) && isAdd) {
-      throw new BangerError("unsupported", `"${word}" is a repository, which ADD does not fetch`);
-    } else {
+    const repository = gitAddressOf(word);
+    const isRemote = repository !== undefined || isAddress(word);
+    if (checksum !== undefined) checkChecksum({ word, isOnly: words.length === 1, isRemote });
+    if (isRemote && instruction.keyword !== "ADD") throw onlyAdd(word, repository !== undefined);
+    if (repository) inputs.push(await repositoryInput(repository, { flags, checksum }, deps));
+    else if (isRemote) inputs.push(await downloadInput(word, { flags, checksum }, deps));
+    else {
       const source = await deps.sourceOf(instruction);
       inputs.push({ kind: "path", source, path: pathOf(word) });
     }
@@ -94,32 +123,68 @@ async function inputsOf(
   return [...inputs, ...documents];
 }
 
-function isAddress(word: string): boolean {
-  return /^https?:\/\//.test(word);
+interface RemoteFlags {
+  flags: ReadonlyMap<string, string>;
+  checksum: string | undefined;
 }
 
-function onlyAdd(problem: string): BangerError {
-  return new BangerError("invalid_argument", `${problem}, which COPY does not take`, {
-    hint: "Use ADD, which downloads it",
-  });
-}
-
-function checkChecksum(
-  checksum: string,
-  { word, isOnly }: { word: string; isOnly: boolean },
-): void {
-  if (!isOnly) throw new BangerError("invalid_argument", "More than one source for --checksum");
-  if (!isAddress(word)) {
-    throw new BangerError(
-      "invalid_argument",
-      `Cannot check "${word}": --checksum is for addresses and repositories`,
-    );
-  }
-  if (!/^sha256:[0-9a-f]{64}$/.test(checksum)) {
+async function downloadInput(
+  address: string,
+  { flags, checksum }: RemoteFlags,
+  { scratch: folder, network, signal, onProgress }: CopyStepDeps,
+): Promise<CopyInput> {
+  assertMayFetch(address, network);
+  if (checksum !== undefined && !/^sha256:[0-9a-f]{64}$/.test(checksum)) {
     throw new BangerError("invalid_argument", `Invalid value for --checksum: "${checksum}"`, {
       hint: "Give sha256: and the 64 digits that sha256sum prints",
     });
   }
+  const file = await download(address, { folder, checksum, signal, onProgress });
+  return { kind: "file", ...file, unpacks: flags.get("unpack") === "true" };
+}
+
+/** What the address and the flags say must not contradict each other. */
+async function repositoryInput(
+  address: GitAddress,
+  { flags, checksum }: RemoteFlags,
+  { scratch: folder, network, signal, onProgress }: CopyStepDeps,
+): Promise<PlannedInput> {
+  const keep = flags.get("keep-git-dir");
+  const { keepGitDir = keep === "true" } = address;
+  if (keep !== undefined && String(keepGitDir) !== keep) {
+    throw new BangerError(
+      "invalid_argument",
+      "The address and --keep-git-dir contradict each other",
+    );
+  }
+  if (checksum !== undefined && (address.checksum ?? checksum) !== checksum) {
+    throw new BangerError("invalid_argument", "The address and --checksum contradict each other");
+  }
+  const options = { folder, network, signal, onProgress, keepGitDir };
+  const wanted = { ...address, checksum: address.checksum ?? checksum };
+  return { kind: "git", found: await resolveRepository(wanted, options), options };
+}
+
+function isAddress(word: string): boolean {
+  return /^https?:\/\//.test(word);
+}
+
+function onlyAdd(word: string, isRepository: boolean): BangerError {
+  const what = isRepository ? "a repository" : "an address";
+  return new BangerError("invalid_argument", `COPY does not take "${word}", which is ${what}`, {
+    hint: "Use ADD, which downloads it",
+  });
+}
+
+function checkChecksum(options: { word: string; isOnly: boolean; isRemote: boolean }): void {
+  if (!options.isOnly) {
+    throw new BangerError("invalid_argument", "More than one source for --checksum");
+  }
+  if (options.isRemote) return;
+  throw new BangerError(
+    "invalid_argument",
+    `Cannot check "${options.word}": --checksum is for addresses and repositories`,
+  );
 }
 
 /** Quotes mean nothing in a here-document. */

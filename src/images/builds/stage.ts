@@ -9,7 +9,7 @@ import type { HistoryEntry } from "#images/records.ts";
 import type { BuildCache } from "./cache.ts";
 import type { StageConfig } from "./config.ts";
 import { makeFolders } from "./copy.ts";
-import { copyStep } from "./copy-step.ts";
+import { planCopy } from "./copy-step.ts";
 import type { Instruction } from "./dockerfile.ts";
 import { execForm } from "./exec-form.ts";
 import { refuseFlags } from "./flags.ts";
@@ -179,29 +179,37 @@ export class StageRun implements AsyncDisposable {
     const { user } = this.config.config;
     const owner = user ? userOf(user, this.view) : undefined;
     makeFolders(file, this.view, { path: place.path, owner });
-    await this.#addFiles(file, createdBy);
+    await this.#addFiles(file, { createdBy });
   }
 
   async #copy(instruction: Instruction): Promise<void> {
+    const { view, config } = this;
+    const createdBy = instruction.text;
+    const plan = await planCopy(instruction, { ...this.#deps, view, config });
+    const key = plan.identity && this.#stepKey(["REPOSITORY", plan.identity]);
+    const cached = key && this.#deps.usesCache ? this.#taken(key) : undefined;
+    if (key && cached) {
+      await this.#addMade(cached, { key, createdBy });
+      return;
+    }
     using file = new LayerFile(this.#scratchFile());
-    await copyStep(instruction, {
-      ...this.#deps,
-      layer: file,
-      view: this.view,
-      config: this.config,
-    });
-    await this.#addFiles(file, instruction.text);
+    await plan.copy(file);
+    await this.#addFiles(file, { key, createdBy });
   }
 
-  /** Ends the layer of a step that needed no machine, and tells the machine if there is one. */
-  async #addFiles(file: LayerFile, createdBy: string): Promise<void> {
-    const key = this.#stepKey(["FILES", file.contentKey()]);
+  /** Ends the layer of a step that needed no machine. Without a key, its content is the key. */
+  async #addFiles(file: LayerFile, step: { key?: string | undefined; createdBy: string }) {
+    const { createdBy, key = this.#stepKey(["FILES", file.contentKey()]) } = step;
     const made = file.finish();
     const cached = this.#deps.usesCache ? this.#taken(key) : undefined;
     // The same files with other times are the same step: what follows from it stays valid.
     if (cached) rmSync(made.path);
-    const layer = cached ?? this.#kept(key, made, createdBy);
-    const takesAway = await this.#add(layer, { key, createdBy });
+    await this.#addMade(cached ?? this.#kept(key, made, createdBy), { key, createdBy });
+  }
+
+  /** Tells the machine, if there is one. */
+  async #addMade(layer: BuiltLayer, step: { key: string; createdBy: string }): Promise<void> {
+    const takesAway = await this.#add(layer, step);
     // A machine is not told what goes: the next command gets one that is made of the layers.
     if (takesAway) await this[Symbol.asyncDispose]();
     else await this.#machine?.take(layer, this.#deps.signal);
