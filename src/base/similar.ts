@@ -2,7 +2,7 @@
 export function similarNames(name: string, known: readonly string[]): string[] {
   return known
     .map((candidate) => ({ candidate, distance: nearness(name, candidate) }))
-    .filter(({ distance }) => distance <= Math.max(2, Math.floor(name.length / 3)))
+    .filter(({ candidate, distance }) => distance <= slips(name, candidate))
     .sort((a, b) => a.distance - b.distance || a.candidate.localeCompare(b.candidate))
     .slice(0, 3)
     .map(({ candidate }) => candidate);
@@ -17,6 +17,14 @@ export function didYouMean(
   const near = similarNames(name, known);
   if (near.length === 0) return otherwise;
   return `Did you mean ${near.map((candidate) => `"${candidate}"`).join(" or ")}?`;
+}
+
+/** How many slips two names may be apart: one of few letters is soon another one. */
+function slips(name: string, candidate: string): number {
+  const length = Math.min(name.length, candidate.length);
+  if (length <= 2) return 0;
+  if (length <= 5) return 1;
+  return Math.max(2, Math.floor(length / 4));
 }
 
 function nearness(a: string, b: string): number {

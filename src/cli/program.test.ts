@@ -5,6 +5,7 @@ import { loaderOf } from "./handlers.ts";
 import { commandAt, type Invocation, makeProgram } from "./program.ts";
 import { root, shortcuts } from "./spec/root.ts";
 import type { Node } from "./spec/types.ts";
+import { commandsMeant } from "./usage.ts";
 
 // Each starts programs, on computers that may be busy.
 setDefaultTimeout(60_000);
@@ -101,7 +102,7 @@ test("a value that cannot be read names its flag", () => {
 test("mistakes are said in one sentence, with what was meant", async () => {
   const said = async (...words: string[]) => (await runCli(words, { env: {} })).stderr;
   expect(await said("vm", "craete")).toBe(
-    'error: Cannot understand the command: unknown command "craete"\nhint: Did you mean "create"?\n',
+    'error: Cannot understand the command: unknown command "craete"\nhint: Did you mean "banger vm create"?\n',
   );
   expect(await said("vm", "list", "--jsn")).toBe(
     'error: Cannot understand the command: unknown option "--jsn"\nhint: Did you mean "--json"?\n',
@@ -110,6 +111,34 @@ test("mistakes are said in one sentence, with what was meant", async () => {
   const { exitCode, stderr } = await runCli(["nonsense", "--json"], { env: {} });
   expect(exitCode).toBe(2);
   expect(JSON.parse(stderr)).toMatchObject({ error: { code: "invalid_argument" } });
+});
+
+test("what may have been meant is looked for in the whole tree, and nothing that destroys is", () => {
+  const there: Record<string, string[]> = {
+    cp: ["vm cp"],
+    build: ["image build", "kernel build"],
+    push: ["image push"],
+    top: ["vm top"],
+    stats: ["vm stats"],
+    port: ["vm port"],
+    attach: ["vm session attach"],
+    up: ["vm start"],
+    biuld: ["image build", "kernel build"],
+    craete: ["create"],
+    // What was typed itself is no guess.
+    prune: ["vm prune"],
+  };
+  for (const [word, meant] of Object.entries(there)) {
+    expect([word, commandsMeant(word, [])]).toEqual([word, meant]);
+  }
+  expect(commandsMeant("pul", ["kernel"])).toEqual(["kernel pull"]);
+  expect(commandsMeant("build", ["vm"])).toEqual(["image build", "kernel build"]);
+  const destructive = /(^| )(rm|rmi|prune|kill|gc|unpublish|stop|disable|remove|delete)$/;
+  const slips = ["up", "pause", "pruen", "kil", "rmm", "gcc", "stpo", "delte", "remvoe", "r", "rn"];
+  const offered = slips.flatMap((word) =>
+    [[], ["vm"], ["image"]].flatMap((path) => commandsMeant(word, path)),
+  );
+  expect(offered.filter((line) => destructive.test(line))).toEqual([]);
 });
 
 test("help and version are where other programs have them", async () => {

@@ -1,9 +1,44 @@
 /** Mistakes in a command line, in our grammar and with a hint. */
 import type { Command, CommanderError } from "commander";
 import { BangerError } from "#base/error.ts";
-import { didYouMean } from "#base/similar.ts";
+import { didYouMean, similarNames } from "#base/similar.ts";
 import { dockerOptionHint } from "./docker-options.ts";
-import { shortcuts } from "./spec/root.ts";
+import { root, shortcuts } from "./spec/root.ts";
+import type { GroupSpec, Node } from "./spec/types.ts";
+
+/** What removes or ends something is not offered to somebody who typed something else. */
+const DESTRUCTIVE = new Set(
+  "rm rmi remove delete prune kill gc unpublish stop disable disconnect deny restart".split(" "),
+);
+const OFFERED_MAX = 3;
+
+/** Words of docker, podman, libvirt and the like whose command has another name here. */
+const ELSEWHERE: Readonly<Record<string, string>> = {
+  up: "vm start",
+  boot: "vm start",
+  down: "vm stop",
+  shutdown: "vm stop",
+  poweroff: "vm stop",
+  reboot: "vm restart",
+  reset: "vm restart",
+  destroy: "vm kill",
+  shell: "vm ssh",
+  login: "vm ssh",
+  connect: "vm ssh",
+  enter: "vm ssh",
+  console: "vm logs",
+  info: "vm show",
+  describe: "vm show",
+  status: "daemon status",
+  check: "doctor",
+  copy: "vm cp",
+  scp: "vm cp",
+  download: "image pull",
+  load: "image pull",
+  export: "image save",
+  system: "image du",
+  df: "image du",
+};
 
 /** `command` is the one whose words could not be understood. */
 export function fromCommander({ code, message }: CommanderError, command: Command): BangerError {
@@ -13,25 +48,74 @@ export function fromCommander({ code, message }: CommanderError, command: Comman
     .replace(/\.$/, "")
     .replace(/'([^']*)'/g, '"$1"');
   const word = /"([^"]*)"/.exec(problem)?.[1] ?? "";
-  const ofDocker = code === "commander.unknownOption" ? dockerOptionHint(word) : undefined;
   return new BangerError("invalid_argument", `Cannot understand the command: ${problem}`, {
-    hint:
-      ofDocker ??
-      didYouMean(
-        word,
-        knownWords(code, command),
-        `See how it is used with: ${pathOf(command)} --help`,
-      ),
+    hint: hintFor(code, word, command) ?? `See how it is used with: ${pathOf(command)} --help`,
   });
 }
 
-/** What could have been meant. */
-function knownWords(code: string, command: Command): string[] {
+function hintFor(code: string, word: string, command: Command): string | undefined {
   if (code === "commander.unknownCommand") {
-    const own = command.commands.flatMap((each) => [each.name(), ...each.aliases()]);
-    return command.parent ? own : [...own, ...Object.keys(shortcuts)];
+    const path = pathOf(command).split(" ").slice(1);
+    const meant = commandsMeant(word, path);
+    if (meant.length === 0) return undefined;
+    return `Did you mean ${meant.map((each) => `"banger ${each}"`).join(" or ")}?`;
   }
-  if (code !== "commander.unknownOption") return [];
+  if (code !== "commander.unknownOption") return undefined;
+  return dockerOptionHint(word) ?? didYouMean(word, optionsOf(command));
+}
+
+/** The commands that `word` may have been meant for, where it was typed behind `path`. */
+export function commandsMeant(word: string, path: readonly string[]): string[] {
+  const here = path.join(" ");
+  const all = namedCommands(root, []);
+  // Its very name, in another place: that is no guess, whatever it does.
+  const exact = all.filter(({ name }) => name === word).map(({ line }) => line);
+  if (exact.length > 0) return unique(exact);
+  const harmless = [...(here === "" ? shortNames() : []), ...all].filter(
+    ({ name, line }) => !DESTRUCTIVE.has(name) && !DESTRUCTIVE.has(line.split(" ").at(-1) ?? ""),
+  );
+  const near = similarNames(word, [...new Set(harmless.map(({ name }) => name))]);
+  const meant = near.flatMap((name) => {
+    const found = harmless.filter((each) => each.name === name);
+    const nearby = found.filter(({ group }) => group === here);
+    return nearby.length > 0 ? nearby : found;
+  });
+  const known = ELSEWHERE[word];
+  return meant.length === 0 && known ? [known] : unique(meant.map(({ line }) => line));
+}
+
+interface Named {
+  /** What is typed last, which may be an alias. */
+  name: string;
+  /** The groups before it. */
+  group: string;
+  /** The whole command, by its own name. */
+  line: string;
+}
+
+function namedCommands(group: GroupSpec, path: readonly string[]): Named[] {
+  return Object.entries(group.commands).flatMap(([own, node]) => {
+    if (isHidden(node)) return [];
+    const line = [...path, own].join(" ");
+    const names = [own, ...(node.kind === "command" ? (node.aliases ?? []) : [])];
+    const found = names.map((name) => ({ name, group: path.join(" "), line }));
+    return node.kind === "group" ? [...found, ...namedCommands(node, [...path, own])] : found;
+  });
+}
+
+function isHidden(node: Node): boolean {
+  return node.kind === "command" && node.isHidden === true;
+}
+
+function shortNames(): Named[] {
+  return Object.keys(shortcuts).map((name) => ({ name, group: "", line: name }));
+}
+
+function unique(lines: readonly string[]): string[] {
+  return [...new Set(lines)].slice(0, OFFERED_MAX);
+}
+
+function optionsOf(command: Command): string[] {
   const lineage = [command, command.parent].filter((each) => each !== null);
   return [...new Set(lineage.flatMap((each) => each.options.flatMap(({ long }) => long ?? [])))];
 }

@@ -122,12 +122,16 @@ export function findImage(db: Database, ref: string): ImageRecord | undefined {
   );
 }
 
-export function getImage(db: Database, ref: string): ImageRecord {
+export function getImage(
+  db: Database,
+  ref: string,
+  hint = `Pull it with: banger image pull ${ref}`,
+): ImageRecord {
   const image = findImage(db, ref);
   if (image) return image;
   const names = listImages(db).map(({ name }) => name);
   throw new BangerError("not_found", `Cannot find image "${ref}": it is not here`, {
-    hint: didYouMean(ref, names, `Pull it with: banger image pull ${ref}`),
+    hint: didYouMean(ref, names, hint),
   });
 }
 

@@ -17,7 +17,7 @@ import { endedError } from "./ended.ts";
 import { detailOf } from "./ending.ts";
 import { hostBootId } from "./host.ts";
 import { MachinePorts } from "./ports.ts";
-import { getVm, listVms, type VmRecord } from "./records.ts";
+import { expiryOf, getVm, listVms, type VmRecord } from "./records.ts";
 import { isToRestart } from "./restart.ts";
 import { EndedEarly, RunningVm } from "./running.ts";
 import { Starting } from "./starting.ts";
@@ -152,7 +152,7 @@ export class Lives {
       leaveSlot();
       await this.ports.close(id);
       this.#states.set(id, { state: "stopped", runtime: null });
-      throw starting.reason(name) ?? toBangerError(error);
+      throw starting.reason(name, expiryOf(vm)) ?? toBangerError(error);
     }
     const { machine, runtime } = launched;
     this.#states.set(id, { runtime: { ...held, ...runtime }, startedAt: new Date().toISOString() });
@@ -202,7 +202,7 @@ export class Lives {
     { error, starting }: { error: unknown; starting: Starting },
   ): Promise<never> {
     const vm = getVm(this.#deps.db, id);
-    const givenUp = starting.reason(vm.name);
+    const givenUp = starting.reason(vm.name, expiryOf(vm));
     const isAlive = vm.state === "starting" && !(error instanceof EndedEarly) && !givenUp;
     if (isAlive && error instanceof BangerError && error.code === "guest") {
       this.#states.set(id, { state: "running", warning: error.message, intent: "run" });

@@ -33,7 +33,7 @@ export function requireState(
 ): void {
   if (allowed.includes(vm.state)) return;
   throw new BangerError("invalid_state", `Cannot ${verb} machine "${vm.name}": it is ${vm.state}`, {
-    hint: hintFor(vm),
+    hint: hintFor(vm, verb),
   });
 }
 
@@ -44,8 +44,16 @@ export function assertNotRunning({ name, state }: { name: string; state: VmState
   });
 }
 
-function hintFor({ name, state }: { name: string; state: VmState }): string | undefined {
-  if (state === "stopped") return `Start it with: banger vm start ${name}`;
-  if (state === "running") return `Stop it with: banger vm stop ${name}`;
+/** The way on to what was wanted; nothing where the machine is in that state already. */
+function hintFor(
+  { name, state }: { name: string; state: VmState },
+  verb: string,
+): string | undefined {
+  if (state === "stopped") {
+    return /^(stop|kill)$/.test(verb) ? undefined : `Start it with: banger vm start ${name}`;
+  }
+  if (state === "running") {
+    return verb === "start" ? undefined : `Stop it with: banger vm stop ${name}`;
+  }
   return `Wait a moment, and see: banger vm show ${name}`;
 }

@@ -137,6 +137,9 @@ test("a start is called off by who asked for it, by a kill, or by its deadline, 
   using byKill = new Starting({ timeout_ms: 60_000 });
   byKill.abort();
   expect(byKill.reason("box")?.code).toBe("cancelled");
+  const [over, later] = [-1000, 60_000].map((ms) => new Date(Date.now() + ms).toISOString());
+  expect(byKill.reason("box", over)?.message).toBe('Cannot start "box": its --ttl is over');
+  expect(byKill.reason("box", later)?.code).toBe("cancelled");
   using late = new Starting({ timeout_ms: 1 });
   await new Promise((resolve) => late.signal.addEventListener("abort", resolve));
   expect(late.reason("box")).toMatchObject({ code: "timeout" });

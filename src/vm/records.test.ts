@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import type { VmState } from "#api/vm.ts";
+import { BangerError } from "#base/error.ts";
 import { vmStore } from "#test/vm-store.ts";
 import { assertTransition, requireState } from "./machine.ts";
 import { makeName } from "./names.ts";
@@ -84,6 +85,18 @@ test("requireState() says the state and what to do", () => {
   expect(() => requireState(vm, "start", ["stopped"])).toThrow(
     'Cannot start machine "one": it is running',
   );
+  const hint = (state: VmState, verb: string) => {
+    try {
+      return requireState({ name: "one", state }, verb, []);
+    } catch (error) {
+      return error instanceof BangerError ? error.hint : String(error);
+    }
+  };
+  expect(hint("stopped", "look into")).toBe("Start it with: banger vm start one");
+  expect(hint("running", "clone")).toBe("Stop it with: banger vm stop one");
+  // Not away from what was wanted.
+  expect(hint("running", "start")).toBeUndefined();
+  expect(hint("stopped", "kill")).toBeUndefined();
 });
 
 test("makeName() gives a name that nobody has, also when all plain ones are taken", () => {

@@ -28,7 +28,12 @@ export class Starting implements Disposable {
   }
 
   /** Why it was given up; undefined when it was not. */
-  reason(name: string): BangerError | undefined {
+  reason(name: string, expiresAt?: string): BangerError | undefined {
+    if (this.#wish.aborted && expiresAt && Date.parse(expiresAt) <= Date.now()) {
+      return new BangerError("timeout", `Cannot start "${name}": its --ttl is over`, {
+        hint: "Give it more with --ttl",
+      });
+    }
     if (this.#wish.aborted) {
       return new BangerError("cancelled", `The start of "${name}" was cancelled`);
     }

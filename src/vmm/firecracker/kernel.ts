@@ -22,7 +22,7 @@ export function checkKernel(path: string, arch: string = process.arch): void {
   if (mark(BZIMAGE_MARK_AT) === "HdrS") {
     refuse(
       "it is a compressed kernel (bzImage), and Firecracker takes an uncompressed one only",
-      "banger kernel import unpacks it, or use --vmm qemu",
+      "Use --vmm qemu, or a kernel that was unpacked: banger kernel import --help",
     );
   }
   const wanted = arch === "arm64" ? 'an arm64 "Image"' : "an ELF file (vmlinux)";

@@ -1,0 +1,57 @@
+/** From the words of a command line to a command with its input, or to the help that was asked for. */
+import { type Command, CommanderError } from "commander";
+import { type Invocation, makeProgram } from "./program.ts";
+import { fromCommander, pathOf } from "./usage.ts";
+
+export interface Parsed {
+  /** Undefined when help was asked for instead. */
+  invocation: Invocation | undefined;
+  help: string;
+}
+
+/** Throws `invalid_argument`. `onCommand` learns which command it is, also when its words make no sense. */
+export function parseCommand(
+  words: readonly string[],
+  onCommand: (path: string) => void = () => {},
+): Parsed {
+  let invocation: Invocation | undefined;
+  let help = "";
+  const write = (text: string): void => {
+    help += text;
+  };
+  const meant = rewrite(words);
+  const program = makeProgram(meant, (found) => {
+    invocation = found;
+    onCommand(found.path.join(" "));
+  });
+  prepare(program, { write, onCommand });
+  try {
+    program.parse(meant, { from: "user" });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+  }
+  return { invocation, help };
+}
+
+/** What other programs have taught: "help vm run" is "vm run --help", "--version" is "version". */
+function rewrite(words: readonly string[]): readonly string[] {
+  const [first, ...rest] = words;
+  if (first === "help") return [...rest, "--help"];
+  if (first === "--version" || first === "-V") return ["version", ...rest];
+  return words;
+}
+
+/** On every command, since those that are added ready-made inherit nothing. */
+function prepare(
+  command: Command,
+  hooks: { write: (text: string) => void; onCommand: (path: string) => void },
+): void {
+  const { write, onCommand } = hooks;
+  command.configureOutput({ writeOut: write, writeErr: write, outputError() {} });
+  command.exitOverride((error) => {
+    onCommand(pathOf(command).split(" ").slice(1).join(" "));
+    // Help that was asked for has been written; it ends the parsing like a mistake does.
+    throw error.code.startsWith("commander.help") ? error : fromCommander(error, command);
+  });
+  for (const child of command.commands) prepare(child, hooks);
+}
