@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,12 +20,15 @@
 #include "sftp.h"
 #include "sockets.h"
 #include "stats.h"
+#include "step.h"
 #include "tarin.h"
 #include "tarout.h"
 
+#define ANY_NUMBER (-1)
+
 static const struct program {
 	const char *name;
-	/* Of its own, without the name. */
+	/* Of its own, without the name; ANY_NUMBER of them is at least one. */
 	int arguments;
 	int (*run)(char **arguments);
 } programs[] = {
@@ -49,12 +53,15 @@ static const struct program {
 	{ "session-attach", 3, session_attach },
 	{ "session-send", 3, session_send },
 	{ "session-control", 4, session_control },
+	{ "step", ANY_NUMBER, step_run },
 };
 
 int program_run(int count, char **arguments)
 {
 	for (size_t i = 0; i < sizeof programs / sizeof *programs; i++) {
-		if (count > 0 && strcmp(arguments[0], programs[i].name) == 0 && count - 1 == programs[i].arguments)
+		int wanted = programs[i].arguments;
+		bool fits = wanted == ANY_NUMBER ? count > 1 : count - 1 == wanted;
+		if (count > 0 && fits && strcmp(arguments[0], programs[i].name) == 0)
 			return programs[i].run(arguments + 1);
 	}
 	return -1;

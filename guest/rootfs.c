@@ -269,7 +269,8 @@ static void mount_the_rest(bool is_systemd)
 	}
 	if (!is_systemd)
 		try_mount("cgroup2", "/sys/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, "nsdelegate");
-	if (access(DISK_PATH "/upper", F_OK) == 0)
+	/* In a build, whatever is mounted would be missing from the image. */
+	if (access(DISK_PATH "/upper", F_OK) == 0 && !boot_record_number(TAG_BOOT_BUILD, 0))
 		mount_engine_folders();
 	/* As systemd has it: what containers pass on to each other goes through their machine's mounts. */
 	if (!is_systemd)

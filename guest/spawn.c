@@ -28,7 +28,7 @@ static const char *find_path(char **environment)
 	return NULL;
 }
 
-static bool become(const struct account *account)
+bool become(const struct account *account)
 {
 	if (geteuid() != 0 && account->uid == geteuid())
 		return true;
@@ -49,8 +49,7 @@ static bool enter(const char *cwd)
 	return chdir("/") == 0 && chdir(cwd) == 0;
 }
 
-/* Tries the folders of PATH as the shell does: a file that may not be run counts only if no other is found. */
-static void execute(const struct launch *launch)
+void execute(const struct launch *launch)
 {
 	const char *name = launch->arguments[0];
 	/* The agent's own programs: wherever its file is, and for users who cannot enter the folder. */

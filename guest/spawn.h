@@ -38,6 +38,15 @@ struct failure {
 /* Open files as systemd has them, and as many processes as the machine has room for. */
 void limits_set(void);
 
+/* False, with errno, where that is not allowed. */
+bool become(const struct account *account);
+
+/*
+ * Runs `arguments` with `environment`, or gives back with errno. Tries the folders of PATH as the shell
+ * does: a file that may not be run counts only if no other is found.
+ */
+void execute(const struct launch *launch);
+
 /* Gives the process, which leads a session of its own, once its program runs; -1 and why otherwise. */
 pid_t spawn(const struct launch *launch, struct failure *failure);
 

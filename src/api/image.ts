@@ -152,6 +152,11 @@ export const imageRegister = z.object({
 });
 export type ImageRegister = z.infer<typeof imageRegister>;
 
+/** Docker's limit of 500 KiB, in base64. */
+const SECRET_MAX_CHARS = 683_000;
+/** By their ids, in base64. */
+const buildSecrets = z.record(z.string().min(1).max(255), z.base64().max(SECRET_MAX_CHARS));
+
 const buildArg = z.record(z.string().max(255), z.string().max(65_536));
 
 /** Either a Dockerfile, or an image and a script that is run in a machine of it. */
@@ -177,6 +182,8 @@ export const imageBuild = z
     target: z.string().max(255).optional(),
     /** Of ARG instructions. */
     args: buildArg.optional(),
+    /** What RUN --mount=type=secret gives to commands, and no image keeps. */
+    secrets: buildSecrets.optional(),
     kernel: kernelName.optional(),
     /** Of the machines that commands run in. */
     network: vmCreate.shape.network,

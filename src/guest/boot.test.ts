@@ -20,6 +20,7 @@ const record: fc.Arbitrary<BootRecord> = fc.record(
     entropySeed: fc.uint8Array({ maxLength: 512 }),
     sshHostKey: line,
     searchDomain: line,
+    isBuild: fc.constant(true),
     network: fc.record(
       {
         mac: line,

@@ -35,6 +35,7 @@ export const BootTag = {
   lowers: 273,
   address6: 274,
   gateway6: 275,
+  build: 276,
 } as const;
 
 export type BootMode = "direct" | "systemd";
@@ -75,6 +76,8 @@ export interface BootRecord {
   modules: readonly string[];
   /** Of every command that is run through the agent. */
   env: Readonly<Record<string, string>>;
+  /** The machine is one of an image build: nothing is mounted in it but the kernel's file systems. */
+  isBuild?: boolean | undefined;
   time_unix_ns: bigint;
   /** Random bytes, at most 512, that the guest counts as full entropy. */
   entropySeed: Uint8Array;
@@ -100,6 +103,7 @@ export function encodeBootRecord(record: BootRecord): Uint8Array {
     writer.text(BootTag.hostEntry, line(`${address} ${name}`));
   }
   if (record.searchDomain) writer.text(BootTag.searchDomain, line(record.searchDomain));
+  if (record.isBuild) writer.number(BootTag.build, 1);
   if (record.network) encodeNetwork(writer, record.network);
   encodeLowers(writer, record.rootfs);
   const bytes = writer.finish();
@@ -134,6 +138,7 @@ export function decodeBootRecord(bytes: Uint8Array): BootRecord {
     ...(sshHostKey ? { sshHostKey } : {}),
     ...(searchDomain ? { searchDomain } : {}),
     ...(hosts.length > 0 ? { hosts: hosts.map(([address, name]) => ({ address, name })) } : {}),
+    ...(fields.number(BootTag.build) ? { isBuild: true } : {}),
     ...(mac ? { network: decodeNetwork(fields, mac) } : {}),
   };
 }

@@ -17,6 +17,8 @@ const ENTRIES_MAX = 10_000_000;
 const HOLES_MIN_BYTES = 64 * KiB;
 
 export interface ExportOptions {
+  /** The folder that it begins with. Default: the whole file system. */
+  root?: string;
   signal?: AbortSignal | undefined;
   /** How many files and folders have been written. */
   onEntry?: (count: number) => void;
@@ -38,7 +40,7 @@ export async function* exportTar(
 ): AsyncGenerator<Uint8Array> {
   const { signal, onEntry } = options;
   const names = new Map<number, Uint8Array>();
-  const root = reader.stat("/");
+  const root = reader.stat(options.root ?? "/");
   yield* entryOf(reader, { path: Buffer.from("."), file: root });
   let count = 0;
   for await (const found of walkTree(reader, root, { entriesMax: ENTRIES_MAX, signal })) {

@@ -211,6 +211,7 @@ function makeInitrd(
       ? undefined
       : readFileSync(deps.config.paths.vm(vm.id).hostKey, "utf8"),
     machineId: vm.spec.machineId,
+    ...(vm.spec.isBuild ? { isBuild: true } : {}),
     modules: kernel.modules.map(({ name }) => moduleInitrdPath(name)),
     env: { ...imageEnvironment(image.config), ...vm.spec.env },
     time_unix_ns: BigInt(Date.now()) * 1_000_000n,

@@ -1,19 +1,25 @@
 /** Machines that commands of an image build run in. */
 
+import { dirname } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { BangerError } from "#base/error.ts";
 import type { Agent } from "#guest/agent.ts";
-import type {
-  BuildMachine,
-  BuildMachines,
-  RunRequest,
-  RunStatus,
+import { AGENT_PATH } from "#guest/protocol.ts";
+import {
+  type BuildMachine,
+  type BuildMachines,
+  MOUNTS_FOLDER,
+  type RunRequest,
+  type RunStatus,
 } from "#images/builds/machines.ts";
 import type { VmService } from "./service.ts";
 
-/** Whoever the build's user is may run it. */
-const SCRIPT_MODE = 0o755;
+/** Of root alone, in the machine's memory; and its writable disk below the overlay. */
+const MEMORY_FOLDER = "/run/banger";
+const DISK_FOLDER = `${MEMORY_FOLDER}/disk`;
+/** What the agent gives every command, and a build none that has not said so. */
+const LOGIN_VARIABLES = ["USER", "LOGNAME"];
 
 /** `diskOf`: the writable disk of a machine, by its id. */
 export function buildMachines(vms: VmService, diskOf: (id: string) => string): BuildMachines {
@@ -51,16 +57,26 @@ function machineOf(
   agent: Agent,
   { disk, disposal }: { disk: string; disposal: () => Promise<void> },
 ): BuildMachine {
+  const extract = async (
+    folder: string,
+    tar: AsyncIterable<Uint8Array>,
+    signal: AbortSignal | undefined,
+  ): Promise<void> => {
+    const sink = await agent.files.writeTar(folder, { signal });
+    await pipeline(Readable.from(tar), sink.writable);
+    await sink.finished;
+  };
   return {
     run: (request, options) => runIn(agent, request, options),
-    async place(path, content, signal) {
-      await agent.files.writeFile(path, content, { mode: SCRIPT_MODE, signal });
+    async fill(tar, { name, inMemory, signal }) {
+      const folder = `${inMemory ? MEMORY_FOLDER : DISK_FOLDER}${MOUNTS_FOLDER}/${name}`;
+      await extract(folder, tar, signal);
+      return `${folder}/data`;
     },
-    async extract(tar, signal) {
-      const sink = await agent.files.writeTar("/", { signal });
-      await pipeline(Readable.from(tar), sink.writable);
-      await sink.finished;
+    async drop(source, signal) {
+      await agent.files.remove(dirname(source), { recursive: true, signal });
     },
+    extract: (tar, signal) => extract("/", tar, signal),
     whileStill: (use, signal) => agent.whileFrozen(() => use(disk), { signal }),
     [Symbol.asyncDispose]: disposal,
   };
@@ -71,21 +87,15 @@ async function runIn(
   request: RunRequest,
   options: { onOutput: (bytes: Uint8Array) => void; signal?: AbortSignal | undefined },
 ): Promise<RunStatus> {
-  const { argv, env, cwd, user, input } = request;
-  const stream = await agent.exec(
-    { argv, env, cwd, makesCwd: true, stdin: input !== undefined, ...(user ? { user } : {}) },
-    { signal: options.signal },
-  );
+  const { env } = request;
+  const argv = [AGENT_PATH, "step", ...stepWords(request), "--", ...request.argv];
+  const stream = await agent.exec({ argv, env }, { signal: options.signal });
   const take = (chunk: Uint8Array): void => {
     options.onOutput(chunk);
     stream.grant(chunk.length);
   };
   stream.onStdout(take);
   stream.onStderr(take);
-  if (input) {
-    await stream.writeStdin(input);
-    await stream.closeStdin();
-  }
   try {
     return await stream.exited;
   } catch (error) {
@@ -95,4 +105,21 @@ async function runIn(
       cause: error,
     });
   }
+}
+
+/** See guest/step.h. */
+function stepWords({ env, cwd, user, mounts, hasNetwork }: RunRequest): string[] {
+  const added = LOGIN_VARIABLES.filter((name) => env[name] === undefined);
+  return [
+    ...(user ? ["user", user] : []),
+    ...(env.HOME === undefined ? ["home"] : []),
+    ...added.flatMap((name) => ["unset", name]),
+    ...(hasNetwork ? [] : ["no-network"]),
+    ...["cwd", cwd],
+    ...mounts.flatMap((mount) =>
+      mount.kind === "tmpfs"
+        ? ["tmpfs", String(mount.size_bytes), mount.target]
+        : ["bind", mount.isReadOnly ? "ro" : "rw", mount.source, mount.target],
+    ),
+  ];
 }

@@ -137,6 +137,57 @@ ENTRYPOINT ["/bin/cat"]
 CMD ["/built/out"]
 `;
 
+/** Each command adds to /seen what it finds. */
+const STEPS = `ARG BASE
+FROM \${BASE}
+RUN cut -d" " -f2 /proc/self/mounts > /mounts
+RUN mkdir -p /var/lib/docker /var/lib/containers && touch /var/lib/docker/kept && rmdir /var/lib/containers
+RUN env | sed 's/=.*//' | grep -v -e PWD -e SHLVL | sort | xargs > /seen; echo $HOME >> /seen
+USER bob
+RUN --mount=type=tmpfs,target=/mnt/t,size=64k cd && pwd > /mnt/t/x && cat /mnt/t/x > /tmp/y
+USER root
+RUN --network=none cat /tmp/y >> /seen && ls /sys/class/net >> /seen
+RUN --mount=source=src,target=/mnt/in --mount=target=/opt/rw,rw cat /mnt/in/a >> /seen; \\
+  touch /mnt/in/b 2>/dev/null && echo written >> /seen; touch /opt/rw/b && ls /opt/rw/b >> /seen
+RUN --mount=type=secret,id=tok,env=TOK --mount=type=secret,id=tok <<EOT
+echo $TOK | md5sum | cut -c1-8 >> /seen
+md5sum < /run/secrets/tok | cut -c1-8 >> /seen
+stat -c '%a %u' /run/secrets/tok >> /seen
+EOT
+RUN --mount=type=cache,target=/mnt/cache,uid=1000 echo one >> /mnt/cache/f; stat -c %u /mnt/cache >> /seen
+RUN <<-EOT
+	#!/bin/sh -e
+	echo script $0 >> /seen
+EOT
+RUN cat 3<<A <&3 >> /seen
+here $HOME
+A
+USER bob
+RUN echo heard > /dev/stdout && nosuchcommand || echo $? > /tmp/status
+USER root
+RUN rm -rf /run/* && cat /tmp/status >> /seen && mkdir /run/kept
+`;
+
+const SEEN = `FROM_IMAGE HOME PATH
+/root
+/home/bob
+lo
+two
+/opt/rw/b
+17a924fe
+33e1b232
+400 0
+1000
+script /dev/pipes/EOT
+here /root
+127
+`;
+
+const CACHE_AGAIN = `ARG BASE
+FROM \${BASE}
+RUN --mount=type=cache,target=/mnt/cache echo two >> /mnt/cache/f && cat /mnt/cache/f > /out
+`;
+
 describe("image build", () => {
   const build = (...more: string[]) =>
     banger.ok(
@@ -212,6 +263,36 @@ describe("image build", () => {
       expect(await banger.ok("vm", "run", "--net", "none", "--memory", "256M", "built")).toBe(
         "hello world \n",
       );
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    "a command has the mounts, the network and the environment that its flags say, and no other",
+    async () => {
+      writeFileSync(at("context/Steps"), STEPS);
+      writeFileSync(at("secret"), "s3cret");
+      const args = ["-f", at("context/Steps"), "--name", "built", "--secret"];
+      await build(...args, `id=tok,src=${at("secret")}`);
+      expect(await read("/seen")).toBe(SEEN);
+      const mounts = (await read("/mounts")).trim().split("\n");
+      const kernels = /^\/(dev|proc|sys)(\/|$)/;
+      expect(mounts.filter((path) => !kernels.test(path))).toEqual(["/"]);
+      const { rootfs } = await banger.json<Image>("image", "show", "built");
+      using reader = openExt4(rootfs);
+      const names = (path: string) =>
+        reader.list(path).map(({ name }) => Buffer.from(name).toString());
+      expect(names("/var/lib/docker")).toEqual(["kept"]);
+      expect(names("/var/lib")).not.toContain("containers");
+      expect(names("/run")).toEqual(["kept"]);
+      for (const path of ["/mnt", "/run/secrets", "/dev/pipes", "/opt"]) {
+        expect(() => reader.stat(path)).toThrow("no such file");
+      }
+      expect(readFileSync(rootfs).includes("s3cret")).toBe(false);
+      // What is in a cache outlives the build.
+      writeFileSync(at("context/Again"), CACHE_AGAIN);
+      await build("-f", at("context/Again"), "--name", "built", "--no-cache");
+      expect(await read("/out")).toBe("one\ntwo\n");
     },
     TIMEOUT_MS,
   );

@@ -22,7 +22,8 @@ import type { BuildMachines, RunRequest } from "#images/builds/machines.ts";
 import { buildRootfs } from "#images/rootfs.ts";
 import { bangerErrorOf } from "./expect-error.ts";
 import { openTestStore, type TestStore } from "./image-store.ts";
-import { dir, makeLayer, makeTar } from "./tar-build.ts";
+import { dir, file, makeLayer, makeTar, type TarSpec } from "./tar-build.ts";
+import { read, type Seen } from "./tar-read.ts";
 
 /** A file of the context: its content, or what else it is. */
 export type ContextEntry =
@@ -221,39 +222,71 @@ function kindOf(reader: Ext4Reader, path: string, stat: ReturnType<Ext4Reader["s
 }
 
 export interface RecordedRun extends RunRequest {
-  /** The program that the build has placed for it. */
-  script?: string;
+  /** By target: "MODE UID:GID = content" of a file, or the same of what is below a directory. */
+  mounted: Record<string, string | Record<string, string>>;
 }
 
 interface RecordingMachines extends BuildMachines {
   runs: RecordedRun[];
 }
 
-/** Machines whose commands are written down; their disk stays as an overlay's that nothing was written to. */
+/** Machines whose commands are written down; on their disk is what was put there for mounts, and nothing else. */
 async function recordingMachines(folder: string): Promise<RecordingMachines> {
   const runs: RecordedRun[] = [];
-  const disk = join(folder, "upper.ext4");
-  await buildRootfs([makeLayer(makeTar([dir("upper")]))], { path: disk, seed: sha256("upper") });
   return {
     runs,
     async start() {
-      const placed = new Map<string, Uint8Array>();
+      const filled = new Map<string, Seen[]>();
       return {
         async run(request) {
-          const program = request.argv.map((word) => placed.get(word)).find(Boolean);
-          const script = program && { script: Buffer.from(program).toString() };
-          runs.push({ ...request, ...script });
+          const sources = request.mounts.flatMap((mount) =>
+            mount.kind === "bind" ? [[mount.target, shownMount(filled.get(mount.source))]] : [],
+          );
+          runs.push({ ...request, mounted: Object.fromEntries(sources) });
           return { code: 0 };
         },
-        async place(path, content) {
-          placed.set(path, content);
+        async fill(tar, { name }) {
+          filled.set(name, read(Buffer.concat(await Array.fromAsync(tar))));
+          return name;
+        },
+        async drop(source) {
+          filled.delete(source);
         },
         async extract(tar) {
           for await (const _ of tar);
         },
-        whileStill: (use) => use(disk),
+        async whileStill(use) {
+          const disk = join(folder, `${crypto.randomUUID()}.ext4`);
+          const mounts = [...filled].flatMap(([name, entries]) => onDisk(name, entries));
+          const tar = makeTar([dir("upper"), dir("mounts"), ...mounts]);
+          await buildRootfs([makeLayer(tar)], { path: disk, seed: sha256("disk") });
+          const result = await use(disk);
+          rmSync(disk);
+          return result;
+        },
         async [Symbol.asyncDispose]() {},
       };
     },
   };
+}
+
+function onDisk(name: string, entries: readonly Seen[]): TarSpec[] {
+  const specs = entries.map(({ name: path, type, content, mode, uid, gid }) => ({
+    ...(type === "directory"
+      ? dir(`mounts/${name}/${path}`)
+      : file(`mounts/${name}/${path}`, content)),
+    ...{ mode, uid, gid },
+  }));
+  return [dir(`mounts/${name}`), ...specs];
+}
+
+/** A mount of "data": "MODE UID:GID = content" of a file, and of a directory the same by path. */
+function shownMount(entries: readonly Seen[] = []): RecordedRun["mounted"][string] {
+  const shown = entries.map(({ name, type, content, mode, uid, gid }): [string, string] => [
+    name.replace(/^\.?\/?data\/?/, "").replace(/\/$/, ""),
+    `${mode.toString(8)} ${uid}:${gid} ${type === "file" ? `= ${content}` : type}`,
+  ]);
+  const all = Object.fromEntries(shown.filter(([name]) => name !== "."));
+  const own = all[""];
+  return own?.includes(" = ") ? own : all;
 }

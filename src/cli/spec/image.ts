@@ -63,6 +63,10 @@ export const imageCommands = group("Images: pull, make, list, share", {
         },
       ),
       target: value("--target <stage>", "Stop at this stage of the Dockerfile", textArg),
+      secret: list(
+        "--secret <id=id,src=file>",
+        "Secret for RUN --mount=type=secret; env=NAME in place of src; may be repeated",
+      ),
       buildArg: list("--build-arg <name=value>", "Value of an ARG; may be repeated"),
       ...kernelFlags,
       ...buildMachineFlags,

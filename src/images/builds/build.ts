@@ -6,25 +6,23 @@
 import { rmSync } from "node:fs";
 import type { ImageBuild } from "#api/image.ts";
 import { type Digest, sha256 } from "#base/digest.ts";
-import { BangerError } from "#base/error.ts";
 import { newId } from "#base/id.ts";
-import { didYouMean } from "#base/similar.ts";
 import { type Ext4Reader, openExt4 } from "#ext4/reader.ts";
 import { withoutEmpty } from "#images/config.ts";
 import type { WorkOptions } from "#images/pull.ts";
 import { filesOf, type ImageRecord, INTERMEDIATE_REFERENCE } from "#images/records.ts";
 import type { ImageStore } from "#images/store.ts";
 import { formatPlatform, hostPlatform, parsePlatform } from "#oci/platform.ts";
-import { assertNoVariable, type BuildArgs, StageConfig } from "./config.ts";
+import { type BuildArgs, StageConfig } from "./config.ts";
 import { type Dockerfile, type Instruction, parseTrigger, type Stage } from "./dockerfile.ts";
-import { argsOf, contextOf, fileOf } from "./inputs.ts";
+import { argsOf, contextOf, fileOf, secretsOf } from "./inputs.ts";
 import { atLine, wrapped } from "./line-error.ts";
 import type { BuildMachines } from "./machines.ts";
 import { makeImage, takeIn } from "./result.ts";
 import { imageSource, type Source } from "./source.ts";
 import { StageRun } from "./stage.ts";
+import { StageGraph } from "./stage-graph.ts";
 import { StageView } from "./view.ts";
-import { expandWord } from "./words.ts";
 
 const SCRATCH = "scratch";
 
@@ -56,6 +54,7 @@ class Build implements AsyncDisposable {
   readonly #work: WorkOptions;
   readonly #file: Dockerfile;
   readonly #args: BuildArgs;
+  readonly #graph: StageGraph;
   readonly #scratch: string;
   readonly #held: string[] = [];
   readonly #stages = new Map<Stage, Finished>();
@@ -73,13 +72,14 @@ class Build implements AsyncDisposable {
     this.#work = work;
     this.#file = fileOf(request);
     this.#args = argsOf(request, this.#file);
+    this.#graph = new StageGraph(this.#file, this.#args);
     this.#scratch = deps.store.builds.scratch();
     this.#held.push(this.#scratch);
   }
 
   async run(): Promise<ImageRecord> {
-    const target = this.#target();
-    const needed = this.#needed(target);
+    const target = this.#graph.target(this.#request.target);
+    const needed = this.#graph.needed(target);
     this.#total = needed.reduce((sum, each) => sum + each.instructions.length + 1, 0);
     // What is copied from comes first, so that one machine runs at a time.
     for (const stage of needed) await this.#stage(stage);
@@ -101,65 +101,13 @@ class Build implements AsyncDisposable {
     this.#deps.store.builds.release(this.#held);
   }
 
-  #target(): Stage {
-    const { stages } = this.#file;
-    const { target } = this.#request;
-    const stage = target === undefined ? stages.at(-1) : findTarget(stages, target);
-    if (stage) return stage;
-    const names = stages.flatMap(({ name }) => name ?? []);
-    const all =
-      names.length > 0 ? `Its stages: ${names.join(", ")}` : "None of its stages has a name";
-    throw new BangerError("not_found", `Cannot build: the Dockerfile has no stage "${target}"`, {
-      hint: didYouMean(target ?? "", names, all),
-    });
-  }
-
-  /** A stage and all that it is made of, each once. */
-  #needed(stage: Stage, seen = new Set<Stage>()): Stage[] {
-    if (seen.has(stage)) return [];
-    seen.add(stage);
-    const base = this.#below(stage, this.#baseName(stage));
-    const copied = stage.instructions.flatMap((each) => this.#copiedFrom(stage, each) ?? []);
-    const below = base ? [base, ...copied] : copied;
-    return [...below.flatMap((each) => this.#needed(each, seen)), stage];
-  }
-
-  /** The stage above `stage` that FROM names. */
-  #below(stage: Stage, name: string): Stage | undefined {
-    const { stages } = this.#file;
-    return findStage(stages.slice(0, stages.indexOf(stage)), name);
-  }
-
-  /** The stage that COPY --from names, by its name or its number. */
-  #copiedFrom(stage: Stage, instruction: Instruction): Stage | undefined {
-    const { stages } = this.#file;
-    const from = instruction.keyword === "COPY" ? instruction.flags.get("from") : undefined;
-    if (from === undefined) return undefined;
-    try {
-      assertNoVariable(instruction, "from");
-    } catch (error) {
-      throw wrapped(instruction, error);
-    }
-    const found =
-      this.#below(stage, from) ?? (/^\d+$/.test(from) ? stages[Number(from)] : undefined);
-    const later = found ?? findStage(stages, from);
-    if (!later && /^\d+$/.test(from)) throw atLine(instruction, `there is no stage ${from}`);
-    if (later && stages.indexOf(later) >= stages.indexOf(stage)) {
-      throw atLine(
-        instruction,
-        `the stage "${from}" begins in line ${later.line}, and is no earlier one`,
-      );
-    }
-    return found;
-  }
-
   /** Carries a stage out, if that was not done yet. */
   async #stage(stage: Stage): Promise<Finished> {
     const known = this.#stages.get(stage);
     if (known) return known;
-    const name = this.#baseName(stage);
+    const name = this.#graph.baseName(stage);
     const label = (): string => `[${++this.#done}/${this.#total}]`;
-    const below = this.#below(stage, name);
+    const below = this.#graph.below(stage, name);
     const from = below ? await this.#stage(below) : undefined;
     await from?.run[Symbol.asyncDispose]();
     const title = `${label()} FROM ${name}`;
@@ -202,7 +150,9 @@ class Build implements AsyncDisposable {
       network: this.#request.network,
       held: this.#held,
       startMachine: (run, work) => this.#startMachine({ run, base }, work),
-      sourceOf: (instruction) => this.#source(stage, instruction),
+      sourceOf: (instruction, from) =>
+        this.#source(stage, { instruction, name: from ?? instruction.flags.get("from") }),
+      secrets: secretsOf(this.#request),
     });
   }
 
@@ -214,17 +164,19 @@ class Build implements AsyncDisposable {
     return await this.#deps.machines.start({ imageId: image.id, name, kernel, ...sizes }, work);
   }
 
-  async #source(stage: Stage, instruction: Instruction): Promise<Source> {
-    const from = instruction.flags.get("from");
-    if (from === undefined) {
+  async #source(
+    stage: Stage,
+    { instruction, name }: { instruction: Instruction; name: string | undefined },
+  ): Promise<Source> {
+    if (name === undefined) {
       this.#context ??= contextOf(this.#request);
       return this.#context;
     }
-    const earlier = this.#copiedFrom(stage, instruction);
+    const earlier = this.#graph.named(stage, { instruction, name });
     const image = earlier
       ? await this.#materialized(await this.#stage(earlier))
-      : await this.#find(from);
-    return imageSource(this.#reader(image), earlier ? `Stage "${from}"` : `Image "${from}"`);
+      : await this.#find(name);
+    return imageSource(this.#reader(image), earlier ? `Stage "${name}"` : `Image "${name}"`);
   }
 
   async #base(stage: Stage, name: string): Promise<ImageRecord | undefined> {
@@ -235,7 +187,7 @@ class Build implements AsyncDisposable {
 
   #assertPlatform(stage: Stage): void {
     if (stage.platform === undefined) return;
-    const text = this.#word(stage, stage.platform);
+    const text = this.#graph.word(stage, stage.platform);
     if (text === "") throw atLine(stage, `--platform=${stage.platform} is empty`);
     const own = formatPlatform(hostPlatform());
     let platform: string;
@@ -262,25 +214,6 @@ class Build implements AsyncDisposable {
     const reader = this.#readers.get(rootfs) ?? openExt4(rootfs);
     this.#readers.set(rootfs, reader);
     return reader;
-  }
-
-  #baseName(stage: Stage): string {
-    const name = this.#word(stage, stage.base);
-    if (name !== "") return name;
-    throw atLine(stage, `FROM ${stage.base} names no image: it is empty`, {
-      hint: "Give the ARG before the first FROM a value, or pass one with --build-arg",
-    });
-  }
-
-  /** A word of a FROM, which sees only the arguments before the first one. */
-  #word({ line }: { line: number }, word: string): string {
-    const { globals } = this.#args;
-    try {
-      const { escapeChar } = this.#file;
-      return expandWord(word, { escapeChar, lookup: (name) => globals.get(name) });
-    } catch (error) {
-      throw wrapped({ line }, error);
-    }
   }
 
   /** The files of a stage as an image: the base itself where the stage has changed nothing. */
@@ -326,14 +259,4 @@ class Build implements AsyncDisposable {
     const { store } = this.#deps;
     return makeImage(store, { base, layers, history }, { ...options, ...this.#work, kernel });
   }
-}
-
-function findStage(stages: readonly Stage[], name: string): Stage | undefined {
-  const key = name.toLowerCase();
-  return stages.findLast((stage) => stage.name === key);
-}
-
-/** By name, or by number. */
-function findTarget(stages: readonly Stage[], target: string): Stage | undefined {
-  return findStage(stages, target) ?? (/^\d+$/.test(target) ? stages[Number(target)] : undefined);
 }

@@ -14,6 +14,7 @@ import { basename, join } from "node:path";
 import { z } from "zod";
 import { STAGING_MARK, stagingPath } from "#base/atomic.ts";
 import { type Digest, isDigest } from "#base/digest.ts";
+import { KeyedQueue } from "#base/queue.ts";
 import type { BuiltLayer } from "./layer-file.ts";
 
 const LAYER = "layer.tar";
@@ -28,6 +29,8 @@ const stepSchema = z.object({
 });
 
 export class BuildCache {
+  /** For those who read and write the content of one cache mount. */
+  readonly turns = new KeyedQueue();
   readonly #folder: string;
   /** Keys and scratch folders of builds under way. */
   readonly #held = new Map<string, number>();

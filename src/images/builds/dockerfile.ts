@@ -12,6 +12,7 @@ import { parseHealthcheck } from "./healthcheck.ts";
 import type { Heredoc } from "./heredoc.ts";
 import { atLine, wrapped } from "./line-error.ts";
 import { type Line, parseLines } from "./lines.ts";
+import { mountedFrom, parseMount } from "./mounts.ts";
 import { plainWords } from "./words.ts";
 
 export interface Instruction extends Flags {
@@ -118,6 +119,11 @@ function check(instruction: Instruction): void {
     throw atLine(instruction, "SHELL takes a JSON array of strings");
   }
   if (keyword === "RUN" && strings?.length === 0) throw atLine(instruction, "RUN has no command");
+  for (const text of instruction.lists.get("mount") ?? []) {
+    mountedFrom(text);
+    // What has variables in it is looked at when they are known.
+    if (!text.includes("$")) parseMount(text, { expand: (word) => word, workdir: "/" });
+  }
   if (keyword === "HEALTHCHECK") parseHealthcheck(instruction);
   if (keyword === "ADD" || keyword === "COPY") {
     if ((strings ?? plainWords(rest)).length < 2) {

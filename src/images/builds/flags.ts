@@ -1,7 +1,6 @@
 /** Flags of instructions: which there are, and what values they take. */
 import { BangerError } from "#base/error.ts";
 import { didYouMean } from "#base/similar.ts";
-import type { Instruction } from "./dockerfile.ts";
 import type { WrittenFlag } from "./lines.ts";
 
 type Kind = "bool" | "text" | "list";
@@ -42,6 +41,11 @@ const FLAGS: Readonly<Record<string, Readonly<Record<string, Kind>>>> = {
   RUN: { mount: "list", network: "text", security: "text" },
 };
 
+const VALUES: Readonly<Record<string, readonly string[]>> = {
+  network: ["default", "none", "host"],
+  security: ["sandbox", "insecure"],
+};
+
 /** `invalid_argument`. */
 export function parseFlags(keyword: string, written: readonly WrittenFlag[]): Flags {
   const known = FLAGS[keyword] ?? {};
@@ -64,6 +68,12 @@ export function parseFlags(keyword: string, written: readonly WrittenFlag[]): Fl
         `${keyword} --${name} has no value: write --${name}=VALUE`,
       );
     }
+    const values = VALUES[name];
+    if (values && !values.includes(text)) {
+      throw new BangerError("invalid_argument", `${keyword} --${name}=${text} is not known`, {
+        hint: `It takes ${values.join(", ")}`,
+      });
+    }
     flags.set(name, text);
     if (kind === "list") lists.set(name, [...(lists.get(name) ?? []), text]);
   }
@@ -74,12 +84,4 @@ function truth(flag: string, value: string | undefined): string {
   const text = (value ?? "true").toLowerCase();
   if (text === "true" || text === "false") return text;
   throw new BangerError("invalid_argument", `${flag} is true or false, not "${value}"`);
-}
-
-/** `unsupported` for a flag that is not in `known`. */
-export function refuseFlags({ flags, keyword }: Instruction, known: readonly string[]): void {
-  for (const [name, value] of flags) {
-    if (known.includes(name)) continue;
-    throw new BangerError("unsupported", `${keyword} --${name}=${value} is not known`);
-  }
 }

@@ -67,3 +67,9 @@ export function contextOf({ context, ignore }: ImageBuild): Source {
   }
   return folderSource(context, parseIgnore(ignore ?? ""));
 }
+
+/** By their ids. */
+export function secretsOf({ secrets = {} }: ImageBuild): ReadonlyMap<string, Uint8Array> {
+  const entries = Object.entries(secrets);
+  return new Map(entries.map(([id, text]) => [id, Buffer.from(text, "base64")]));
+}

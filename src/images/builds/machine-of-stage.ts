@@ -2,13 +2,16 @@
 import { join } from "node:path";
 import { BangerError } from "#base/error.ts";
 import { type Ext4Reader, openExt4 } from "#ext4/reader.ts";
+import { exportTar } from "#images/export.ts";
 import { readChunks } from "#oci/file-chunks.ts";
 import { type BuiltLayer, LayerFile } from "./layer-file.ts";
-import type { BuildMachine, RunRequest, RunStatus } from "./machines.ts";
+import { type BuildMachine, MOUNTS_FOLDER, type RunRequest, type RunStatus } from "./machines.ts";
 import { changesTar, indexUpper, type UpperIndex } from "./upper.ts";
 
 export class StageMachine implements AsyncDisposable {
   readonly #machine: BuildMachine;
+  /** Where mounts have their content from, by name. */
+  readonly #filled = new Map<string, string>();
   #index: UpperIndex = new Map();
 
   private constructor(machine: BuildMachine) {
@@ -38,8 +41,37 @@ export class StageMachine implements AsyncDisposable {
     return await this.#machine.run(request, options);
   }
 
-  async place(path: string, content: Uint8Array, signal?: AbortSignal): Promise<void> {
-    await this.#machine.place(path, content, signal);
+  /** What a mount is of, as a tar with "data" in it; nothing is done where `name` is there already. */
+  async fill(
+    name: string,
+    tar: () => AsyncIterable<Uint8Array>,
+    { inMemory = false, signal }: { inMemory?: boolean; signal?: AbortSignal | undefined } = {},
+  ): Promise<string> {
+    const known = this.#filled.get(name);
+    if (known !== undefined) return known;
+    const source = await this.#machine.fill(tar(), { name, inMemory, signal });
+    this.#filled.set(name, source);
+    return source;
+  }
+
+  has(name: string): boolean {
+    return this.#filled.has(name);
+  }
+
+  async drop(name: string, signal?: AbortSignal): Promise<void> {
+    const source = this.#filled.get(name);
+    if (source === undefined) return;
+    this.#filled.delete(name);
+    await this.#machine.drop(source, signal);
+  }
+
+  /** What has become of a mount on the disk, as a tar in `folder`. */
+  async filled(name: string, folder: string, signal?: AbortSignal): Promise<BuiltLayer> {
+    return await this.#machine.whileStill(async (disk) => {
+      using reader = openStill(disk);
+      using file = new LayerFile(join(folder, `${crypto.randomUUID()}.tar`));
+      return await file.take(exportTar(reader, { root: `${MOUNTS_FOLDER}/${name}`, signal }));
+    }, signal);
   }
 
   /** What has changed since the last look, as a layer in `folder`. */

@@ -2,6 +2,9 @@
 import type { NetworkMode } from "#api/vm.ts";
 import type { WorkOptions } from "#images/pull.ts";
 
+/** On the machine's disk, beside the upper folder of its overlay. */
+export const MOUNTS_FOLDER = "/mounts";
+
 export interface MachineRequest {
   /** Of an image that is here. */
   imageId: string;
@@ -15,12 +18,21 @@ export interface MachineRequest {
 
 export interface RunRequest {
   argv: readonly string[];
-  /** All that the command gets, but for what every login has. */
+  /** All that the command gets, but for HOME where it has none. */
   env: Readonly<Record<string, string>>;
   cwd: string;
   user: string | undefined;
-  input?: Uint8Array | undefined;
+  mounts: readonly RunMount[];
+  /** False: it has a loopback of its own and nothing else. */
+  hasNetwork: boolean;
 }
+
+/** Mounted in this order, and only for the command. */
+export type RunMount =
+  /** `source` is what `fill` gave. */
+  | { kind: "bind"; source: string; target: string; isReadOnly: boolean }
+  /** In memory; 0 is as much as the kernel gives. */
+  | { kind: "tmpfs"; target: string; size_bytes: number };
 
 export type RunStatus = { code: number } | { signal: string };
 
@@ -30,8 +42,16 @@ export interface BuildMachine extends AsyncDisposable {
     request: RunRequest,
     options: { onOutput: (bytes: Uint8Array) => void; signal?: AbortSignal | undefined },
   ): Promise<RunStatus>;
-  /** A program of the build's own at `path`, on no disk. */
-  place(path: string, content: Uint8Array, signal?: AbortSignal): Promise<void>;
+  /**
+   * Extracts a tar beside the root, for mounts, and gives the path of "data" in it. Below `name` on the
+   * machine's disk, where it lies as MOUNTS_FOLDER/name, or in its memory.
+   */
+  fill(
+    tar: AsyncIterable<Uint8Array>,
+    options: { name: string; inMemory: boolean; signal?: AbortSignal | undefined },
+  ): Promise<string>;
+  /** Removes what was filled. */
+  drop(source: string, signal?: AbortSignal): Promise<void>;
   /** Extracts a tar over the root. */
   extract(tar: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<void>;
   /** Ends what runs in it and calls `use` with its writable disk, which holds still meanwhile. */

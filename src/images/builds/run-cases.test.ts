@@ -45,8 +45,13 @@ testBuilds({
   },
   "a here-document with a shebang is a program that the shell runs": {
     dockerfile: "RUN <<-EOF\n\t#!/bin/awk -f\n\tBEGIN { }\nEOF",
-    runs: [{ ...shell("/run/banger-build"), script: "#!/bin/awk -f\nBEGIN { }\n" }],
-    history: ["RUN /bin/sh -c #!/bin/awk -f\nBEGIN { }\n"],
+    runs: [
+      {
+        ...shell("/dev/pipes/EOF"),
+        mounted: { "/dev/pipes/EOF": "755 0:0 = #!/bin/awk -f\nBEGIN { }\n" },
+      },
+    ],
+    history: ["RUN /bin/sh -c /dev/pipes/EOF #!/bin/awk -f\nBEGIN { }\n"],
   },
   "here-documents of a command are the shell's": {
     dockerfile:
@@ -177,5 +182,145 @@ E
     images: { base: "FROM scratch\nONBUILD COPY nope /" },
     dockerfile: "# a comment\n\nFROM base",
     error: 'line 3 of the Dockerfile: The build context has no "nope"',
+  },
+});
+
+const SECRET = Buffer.from("s3cret").toString("base64");
+
+testBuilds({
+  "the flags of RUN are in the history, and none is the only network that is taken away": {
+    dockerfile:
+      "RUN --network=none make\nRUN --network=host --security=insecure x\nRUN --network=default y",
+    history: [
+      "RUN --network=none /bin/sh -c make",
+      "RUN --network=host --security=insecure /bin/sh -c x",
+      "RUN --network=default /bin/sh -c y",
+    ],
+    runs: [{ hasNetwork: false }, { hasNetwork: true }, { hasNetwork: true }],
+  },
+  "a network that there is not is refused": {
+    dockerfile: "RUN --network=bridge x",
+    error: "line 2 of the Dockerfile: RUN --network=bridge is not known",
+  },
+  "a bind mount is of the context, read-only, at a path below the folder": {
+    context: { "src/a": "1", "src/d/b": "2", "src/no.log": "3" },
+    ignore: "**/*.log",
+    dockerfile:
+      "WORKDIR /w\nRUN --mount=source=src,target=in --mount=type=bind,src=/src/a,dst=/f,rw x",
+    runs: [
+      {
+        mounted: {
+          "/w/in": {
+            "": "755 0:0 directory",
+            a: "644 0:0 = 1",
+            d: "755 0:0 directory",
+            "d/b": "644 0:0 = 2",
+          },
+          "/f": "644 0:0 = 1",
+        },
+      },
+    ],
+    files: { "/w": "dir" },
+  },
+  "a bind mount without a source is all of the context": {
+    context: { a: "1" },
+    dockerfile: "RUN --mount=target=/in x",
+    runs: [{ mounted: { "/in": { "": "755 0:0 directory", a: "644 0:0 = 1" } } }],
+  },
+  "mounts come from stages and images, with their owners": {
+    context: { a: "1" },
+    images: { other: "FROM scratch\nCOPY --chown=5:6 a /o" },
+    dockerfile: `FROM scratch AS one
+COPY --chmod=600 --chown=3:4 a /d/a
+FROM scratch
+RUN --mount=from=ONE,source=/d/a,target=/x --mount=type=bind,from=other,target=/y/o,source=o x`,
+    runs: [{ mounted: { "/x": "600 3:4 = 1", "/y/o": "644 5:6 = 1" } }],
+  },
+  "variables in mounts, but not in from": {
+    context: { a: "1" },
+    dockerfile: "ARG T=/t S=a\nRUN --mount=type=bind,source=$S,target=${T}/x x",
+    runs: [{ mounted: { "/t/x": "644 0:0 = 1" } }],
+  },
+  "a variable in from is refused before anything runs": {
+    dockerfile: "RUN x\nRUN --mount=from=$S,target=/x y",
+    error: 'line 3 of the Dockerfile: --mount=from=$S,target=/x can have no variable in "from"',
+    hint: "write from=NAME",
+  },
+  "a mount from a later stage is refused": {
+    dockerfile: "FROM scratch\nRUN --mount=from=b,target=/x y\nFROM scratch AS b",
+    target: "0",
+    error: "and is no earlier one",
+  },
+  "memory, with and without a size": {
+    dockerfile: "RUN --mount=type=tmpfs,target=/t --mount=type=tmpfs,size=64m,target=/u x",
+    runs: [
+      {
+        mounts: [
+          { kind: "tmpfs", target: "/t", size_bytes: 0 },
+          { kind: "tmpfs", target: "/u", size_bytes: 64 << 20 },
+        ],
+      },
+    ],
+  },
+  "a cache begins empty, as the flag has it, and is kept": {
+    dockerfile:
+      "RUN --mount=type=cache,id=c1,target=/c,uid=7,gid=8,mode=0700 x\nRUN --mount=type=cache,id=c1,target=/d,sharing=locked y",
+    runs: [
+      { mounted: { "/c": { "": "700 7:8 directory" } } },
+      { mounted: { "/d": { "": "700 7:8 directory" } } },
+    ],
+  },
+  "a cache begins with what it is from": {
+    context: { a: "1" },
+    dockerfile:
+      "FROM scratch AS s\nCOPY a /d/a\nFROM scratch\nRUN --mount=type=cache,target=/c,from=s,source=d x",
+    runs: [{ mounted: { "/c": { "": "755 0:0 directory", a: "644 0:0 = 1" } } }],
+  },
+  "a secret is a file of root's alone, where the flag says or below /run/secrets": {
+    request: { secrets: { tok: SECRET } },
+    dockerfile:
+      "WORKDIR /w\nRUN --mount=type=secret,id=tok --mount=type=secret,id=tok,dst=t,uid=1,gid=2,mode=0440 x",
+    runs: [{ mounted: { "/run/secrets/tok": "400 0:0 = s3cret", "/w/t": "440 1:2 = s3cret" } }],
+    files: { "/w": "dir" },
+  },
+  "a secret can be a variable": {
+    request: { secrets: { tok: SECRET } },
+    dockerfile:
+      "RUN --mount=type=secret,id=tok,env=TOKEN --mount=type=secret,src=tok,env=,target=/t x",
+    runs: [
+      { env: { PATH, TOKEN: "s3cret", tok: "s3cret" }, mounted: { "/t": "400 0:0 = s3cret" } },
+    ],
+  },
+  "a secret that is not there is no mount": {
+    dockerfile: "RUN --mount=type=secret,id=tok x",
+    runs: [{ mounts: [] }],
+  },
+  "a secret that is required and not there ends the build": {
+    dockerfile: "RUN --mount=type=secret,id=tok,required x",
+    error: 'line 2 of the Dockerfile: The secret "tok" was not passed',
+    hint: "--secret id=tok,src=FILE",
+  },
+  "an ssh agent that is not there is no mount, unless it is required": {
+    dockerfile: "RUN --mount=type=ssh x\nRUN --mount=type=ssh,required=true y",
+    error: "line 3 of the Dockerfile",
+  },
+  "a trigger can mount a stage of the child": {
+    context: { a: "1" },
+    images: { base: "FROM scratch\nONBUILD RUN --mount=from=src,target=/in x" },
+    dockerfile: "FROM scratch AS src\nCOPY a /a\nFROM base",
+    runs: [{ mounted: { "/in": { "": "755 0:0 directory", a: "644 0:0 = 1" } } }],
+  },
+  "mounts that are none are refused before anything runs": {
+    dockerfile: "RUN x\nRUN --mount=type=volume,target=/x y",
+    error: 'line 3 of the Dockerfile: "volume" is no type of --mount',
+    hint: "Types: bind, cache",
+  },
+  "a field that a mount does not have is named": {
+    dockerfile: "RUN --mount=type=tmpfs,uid=1,target=/x y",
+    error: 'a mount of type tmpfs has no "uid"',
+  },
+  "a mount without a target is refused": {
+    dockerfile: "RUN --mount=type=cache,id=x y",
+    error: "has no target",
   },
 });

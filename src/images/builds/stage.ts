@@ -3,7 +3,7 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import type { NetworkMode } from "#api/vm.ts";
 import { sha256 } from "#base/digest.ts";
-import { BangerError, throwIfAborted } from "#base/error.ts";
+import { throwIfAborted } from "#base/error.ts";
 import type { WorkOptions } from "#images/pull.ts";
 import type { HistoryEntry } from "#images/records.ts";
 import type { BuildCache } from "./cache.ts";
@@ -11,20 +11,15 @@ import type { StageConfig } from "./config.ts";
 import { makeFolders } from "./copy.ts";
 import { planCopy } from "./copy-step.ts";
 import type { Instruction } from "./dockerfile.ts";
-import { execForm } from "./exec-form.ts";
-import { refuseFlags } from "./flags.ts";
-import { heredocOf, textOf } from "./heredoc.ts";
 import { type BuiltLayer, LayerFile } from "./layer-file.ts";
 import { wrapped } from "./line-error.ts";
 import { StageMachine } from "./machine-of-stage.ts";
-import type { BuildMachine, RunRequest, RunStatus } from "./machines.ts";
-import { OutputTail } from "./output.ts";
+import type { BuildMachine } from "./machines.ts";
 import { userOf } from "./owner.ts";
+import { runStep } from "./run-step.ts";
 import { pathOf, type Source } from "./source.ts";
 import type { StageView } from "./view.ts";
 
-/** On a file system of the machine's memory. */
-const SCRIPT_PATH = "/dev/shm/banger-build";
 const CREATED_BY_MAX_CHARS = 4096;
 const LABEL_CHARS = 60;
 
@@ -36,8 +31,10 @@ export interface StageDeps extends WorkOptions {
   network: NetworkMode | undefined;
   /** A machine of the files that the stage has now. */
   startMachine: (stage: StageRun, work: WorkOptions) => Promise<BuildMachine>;
-  /** The context, or what COPY --from names. */
-  sourceOf: (instruction: Instruction) => Promise<Source>;
+  /** The context, or the stage or image that the instruction, or a mount of it, names. */
+  sourceOf: (instruction: Instruction, from?: string) => Promise<Source>;
+  /** By their ids. */
+  secrets: ReadonlyMap<string, Uint8Array>;
   /** Steps of this build that were taken or kept, to be released at its end. */
   held: string[];
 }
@@ -95,74 +92,33 @@ export class StageRun implements AsyncDisposable {
     if (this.config.apply(instruction)) {
       this.key = sha256(JSON.stringify([this.key, instruction.text, instruction.heredocs]));
       if (keyword !== "ONBUILD") this.#remember(instruction.text, true);
-    } else if (keyword === "RUN") await this.#run(instruction, title);
-    else if (keyword === "SCRIPT") await this.#script(instruction, title);
+    } else if (keyword === "RUN" || keyword === "SCRIPT") await this.#run(instruction, title);
     else if (keyword === "WORKDIR") await this.#workdir(instruction);
     else await this.#copy(instruction);
   }
 
   async #run(instruction: Instruction, title: string): Promise<void> {
-    refuseFlags(instruction, []);
-    const { rest, heredocs } = instruction;
-    const [document] = heredocs;
-    const strings = execForm(rest);
-    const script = document && heredocOf(rest) ? textOf(document) : undefined;
-    const createdBy = (argv: readonly string[]) => `RUN ${argv.join(" ")}`;
-    if (script?.startsWith("#!")) {
-      const argv = [...this.config.shell, SCRIPT_PATH];
-      const input = { argv, script };
-      await this.#execute(input, { title, createdBy: createdBy([...this.config.shell, script]) });
-      return;
-    }
-    // The shell reads the here-documents of its own command.
-    const bodies = heredocs.map(({ content, name }) => `${content}${name}`);
-    const command = script ?? [rest, ...bodies].join("\n");
-    const argv = strings ?? [...this.config.shell, command];
-    await this.#execute({ argv }, { title, createdBy: createdBy(argv) });
-  }
-
-  async #script(instruction: Instruction, title: string): Promise<void> {
-    const script = instruction.script ?? "";
-    const argv = script.startsWith("#!") ? [SCRIPT_PATH] : ["/bin/sh", SCRIPT_PATH];
-    // It sets a machine up, whoever the image's own command runs as.
-    await this.#execute({ argv, script, user: "0:0" }, { title, createdBy: instruction.text });
-  }
-
-  async #execute(
-    command: { argv: readonly string[]; script?: string; user?: string },
-    { title, createdBy }: { title: string; createdBy: string },
-  ): Promise<void> {
-    const { workdir } = this.config;
-    const user = command.user ?? (this.config.config.user || undefined);
-    const env = this.config.environment();
-    const step = { argv: command.argv, env, cwd: workdir, user };
-    const key = this.#stepKey(["RUN", step, command.script ?? ""]);
-    const request: RunRequest = { ...step, env: { ...this.config.proxies(), ...env } };
-    const cached = this.#machine || !this.#deps.usesCache ? undefined : this.#taken(key);
+    const { signal, onProgress, scratch, usesCache } = this.#deps;
+    const step = await runStep(instruction, { ...this.#deps, config: this.config });
+    const { createdBy } = step;
+    const key = this.#stepKey(["RUN", step.key]);
+    const cached = this.#machine || !usesCache ? undefined : this.#taken(key);
     if (cached) {
       this.#report(`${title} (cached)`);
       await this.#add(cached, { key, createdBy });
       return;
     }
     const machine = await this.#ready();
-    const { signal, onProgress } = this.#deps;
-    if (command.script !== undefined) {
-      await machine.place(SCRIPT_PATH, new TextEncoder().encode(command.script), signal);
-    }
-    const output = new OutputTail();
     // The step of its name was over when the machine's first one began.
     const running = `${title} runs`;
     this.#report(title, running);
-    const status = await machine.run(request, {
-      signal,
-      onOutput: (bytes) => {
-        const lines = output.add(bytes);
-        const message = `${title}: ${output.lastLine()}`;
+    await step.run(machine, {
+      onOutput: (line, lines) => {
+        const message = `${title}: ${line}`;
         onProgress?.({ step: running, message, ...(lines.length > 0 ? { lines } : {}) });
       },
     });
-    if (!("code" in status) || status.code !== 0) throw failed(status, output);
-    const layer = await machine.changes(this.#deps.scratch, signal);
+    const layer = await machine.changes(scratch, signal);
     await this.#add(this.#kept(key, layer, createdBy), { key, createdBy });
   }
 
@@ -267,11 +223,4 @@ export class StageRun implements AsyncDisposable {
 /** A digest as a folder's name. */
 function nameOf(key: string): string {
   return key.replace(/^sha256:/, "");
-}
-
-function failed(status: RunStatus, output: OutputTail): BangerError {
-  const how = "code" in status ? `exit status ${status.code}` : `signal ${status.signal}`;
-  const said = output.end();
-  const message = `the command ended with ${how}`;
-  return new BangerError("guest", said ? `${message}:\n${said}` : `${message} and printed nothing`);
 }

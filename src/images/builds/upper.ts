@@ -27,7 +27,11 @@ const WHITEOUT_PREFIX = ".wh.";
 const OPAQUE_NAME = ".wh..wh..opq";
 
 /** What the machine itself writes when it starts: of each machine, and of no image. */
-const OF_THE_MACHINE = new Set(["etc/hostname", "etc/hosts", "etc/resolv.conf", "etc/machine-id"]);
+const OF_THE_MACHINE = new Set([
+  ...["etc/hostname", "etc/hosts", "etc/resolv.conf", "etc/machine-id"],
+  // Where banger's own files are mounted.
+  "run/banger",
+]);
 
 interface Found extends WalkedFile {
   /** `path` as bytes in a string. */

@@ -6,6 +6,7 @@ import { formatSize, MiB } from "#base/size.ts";
 import { kernelOf, networkOf } from "#cli/args/create.ts";
 import { readEnvironment } from "#cli/args/env.ts";
 import { absoluteReference } from "#cli/args/reference.ts";
+import { readSecrets } from "#cli/args/secret.ts";
 import type { Handler } from "#cli/context.ts";
 import { follow } from "#cli/progress/follow.ts";
 import type { imageCommands } from "#cli/spec/image.ts";
@@ -20,6 +21,7 @@ export const run: Handler<typeof imageCommands.commands.build> = async (input, c
   const { cpus, memory, disk, noCache, pull, target } = flags;
   const source = flags.fromImage === undefined ? fromDockerfile(input) : fromImage(input);
   const args = readEnvironment({ env: flags.buildArg, envFile: [] });
+  const secrets = readSecrets(flags.secret);
   const kernel = kernelOf(flags);
   const network = networkOf(flags);
   const client = await context.daemon();
@@ -29,6 +31,7 @@ export const run: Handler<typeof imageCommands.commands.build> = async (input, c
         ...source,
         ...(target === undefined ? {} : { target }),
         ...(args === undefined ? {} : { args }),
+        ...(secrets === undefined ? {} : { secrets }),
         ...(kernel === undefined ? {} : { kernel }),
         ...(network === undefined ? {} : { network }),
         ...(cpus === undefined ? {} : { cpus }),

@@ -1,0 +1,53 @@
+/** `--secret id=ID[,src=FILE|env=NAME]` of a build, as docker takes it. */
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { BangerError, messageOf } from "#base/error.ts";
+import { formatSize, KiB } from "#base/size.ts";
+import { variable } from "#config/environment.ts";
+
+const SECRET_MAX_BYTES = 500 * KiB;
+
+/** By their ids, in base64; undefined when there are none. */
+export function readSecrets(texts: readonly string[]): Record<string, string> | undefined {
+  if (texts.length === 0) return undefined;
+  return Object.fromEntries(texts.map(readSecret));
+}
+
+function readSecret(text: string): [string, string] {
+  const fields = new Map(
+    text.split(",").map((field): [string, string] => {
+      const at = field.indexOf("=");
+      return at < 0 ? [field, ""] : [field.slice(0, at), field.slice(at + 1)];
+    }),
+  );
+  const known = ["id", "src", "source", "env", "type"];
+  const other = [...fields.keys()].find((name) => !known.includes(name));
+  const source = fields.get("src") ?? fields.get("source");
+  const id = fields.get("id") || source;
+  if (other !== undefined || !id) throw invalid(text, other);
+  const name = fields.get("env") ?? (fields.get("type") === "env" ? (source ?? id) : undefined);
+  // Without a place, docker looks for a variable of that name first.
+  const own = name ?? (source === undefined && !existsSync(id) ? id : undefined);
+  if (own === undefined) return [id, readBytes(source ?? id).toString("base64")];
+  const value = variable(own);
+  if (value !== undefined) return [id, Buffer.from(value).toString("base64")];
+  throw new BangerError("not_found", `Cannot read secret "${id}": the variable ${own} is not set`, {
+    hint: `Name a file: --secret id=${id},src=FILE`,
+  });
+}
+
+function readBytes(path: string): Buffer {
+  try {
+    if (statSync(path).size <= SECRET_MAX_BYTES) return readFileSync(path);
+  } catch (error) {
+    throw new BangerError("not_found", `Cannot read secret "${path}": ${messageOf(error)}`);
+  }
+  const max = formatSize(SECRET_MAX_BYTES);
+  throw new BangerError("limit_exceeded", `Cannot read secret "${path}": it is larger than ${max}`);
+}
+
+function invalid(text: string, field: string | undefined): BangerError {
+  const problem = field === undefined ? "it has no id" : `it has no field "${field}"`;
+  return new BangerError("invalid_argument", `Invalid value for --secret: "${text}": ${problem}`, {
+    hint: "Write id=ID,src=FILE or id=ID,env=NAME",
+  });
+}
