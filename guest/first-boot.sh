@@ -4,7 +4,7 @@
 # As PID 1: mounts what is missing; runs the systemd that is there; otherwise installs one, and an ssh
 # server, with the image's own package manager, and runs that. As a systemd oneshot it only looks
 # after the ssh server. Progress and failure go to the guest agent; after a failure the machine stays
-# up and can be reached through it.
+# up and can be reached through it. systemd runs it again for what write_units() puts into /run.
 set -u
 umask 022
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -20,6 +20,17 @@ lists=/var/lib/apt/lists
 are_writes_held=
 
 main() {
+	case ${1-} in
+	fstab)
+		shift
+		fstab_units "$@"
+		exit
+		;;
+	failed)
+		not_reached
+		exit
+		;;
+	esac
 	mount_missing
 	if [ "$$" -ne 1 ]; then
 		configure_ssh
@@ -66,18 +77,142 @@ find_init() {
 	for program in /usr/lib/systemd/systemd /lib/systemd/systemd; do
 		[ -x "$program" ] && echo "$program" && return 0
 	done
-	# OpenRC is run by the init that its inittab is made for.
-	[ -x /sbin/openrc ] && [ -x /sbin/init ] && [ -e /etc/inittab ] && echo /sbin/init
+	for program in /sbin/init /usr/sbin/init; do
+		is_init "$program" && echo "$program" && return 0
+	done
+	return 1
+}
+
+# busybox is an init where it is told what to do, and where what that names is there.
+is_init() {
+	[ -x "$1" ] || return 1
+	case $(readlink -f "$1") in
+	*/busybox)
+		[ -e /etc/inittab ] || return 1
+		[ -x /sbin/openrc ] || ! grep -q openrc /etc/inittab
+		;;
+	esac
+}
+
+# What the init system is called, for people.
+init_name() {
+	case $(readlink -f "$1") in
+	*runit*) echo runit ;;
+	*s6*) echo s6 ;;
+	*)
+		if [ -x /sbin/openrc ]; then
+			echo openrc
+		elif [ -d /etc/s6-linux-init ]; then
+			echo s6
+		elif [ -e /etc/runit/2 ]; then
+			echo runit
+		else
+			echo init
+		fi
+		;;
+	esac
 }
 
 start() {
 	show_units
 	case $1 in
-	*/systemd) notify starting systemd ;;
-	# Nothing in OpenRC tells that it is up; the agent needs none of it.
-	*) notify starting openrc && notify ready openrc ;;
+	*/systemd)
+		write_units
+		notify starting systemd
+		;;
+	# Nothing in these tells that they are up; the agent needs none of them.
+	*)
+		name=$(init_name "$1")
+		notify starting "$name" && notify ready "$name"
+		;;
 	esac
 	exec "$1"
+}
+
+# ---------------------------------------------------------------------- systemd
+
+# What systemd is to know of a machine, in the machine's memory alone.
+write_units() {
+	units=/run/systemd/system
+	[ -x "$agent" ] || return 0
+	want multi-user banger-ready "$agent notify ready systemd" <<-EOF
+		After=multi-user.target ssh.service ssh.socket sshd.service sshd.socket
+		Requisite=multi-user.target
+	EOF
+	want emergency banger-failed "$0 failed" </dev/null
+	want rescue banger-failed "$0 failed" </dev/null
+	generators=/run/systemd/system-generators
+	mkdir -p "$generators"
+	printf '#!/bin/sh\nexec %s fstab "$@"\n' "$0" >"$generators/systemd-fstab-generator"
+	chmod 0755 "$generators/systemd-fstab-generator"
+	[ ! -e /usr/bin/cloud-init ] || has_cloud_seed || mask_cloud_init
+}
+
+# A command that a target of systemd runs once; stdin: more of its [Unit].
+want() {
+	mkdir -p "$units/$1.target.wants"
+	{
+		printf '[Unit]\nDescription=banger: %s\nDefaultDependencies=no\n' "$2"
+		cat
+		printf '[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=%s\n' "$3"
+	} >"$units/$2.service"
+	ln -sf "../$2.service" "$units/$1.target.wants/$2.service"
+}
+
+# In place of systemd's own generator, whose units it takes back for disks that no machine has: nobody
+# shall wait for them. The arguments are a generator's.
+fstab_units() {
+	status=0
+	for folder in /usr/lib/systemd/system-generators /lib/systemd/system-generators; do
+		[ -x "$folder/systemd-fstab-generator" ] || continue
+		"$folder/systemd-fstab-generator" "$@" || status=$?
+		break
+	done
+	for unit in "$1"/*.mount "$1"/*.swap; do
+		[ ! -f "$unit" ] || is_disk_there "$unit" || forget_unit "$1" "${unit##*/}"
+	done
+	return "$status"
+}
+
+is_disk_there() {
+	while IFS='=' read -r name what; do
+		[ "$name" = What ] || continue
+		case $what in /dev/*) [ -b "$what" ] || return 1 ;; esac
+	done <"$1"
+	return 0
+}
+
+forget_unit() {
+	console "left out of /etc/fstab, for want of its disk: $2 ($what)"
+	rm -f "$1/$2" "$1"/*/"$2"
+	# These look into /etc/fstab themselves.
+	[ "$2" != -.mount ] || rm -f "$1"/systemd-fsck-root.service "$1"/*/systemd-fsck-root.service "$1"/*/systemd-remount-fs.service
+}
+
+console() {
+	echo "banger: $1" >/dev/kmsg
+} 2>/dev/null
+
+has_cloud_seed() {
+	for file in /var/lib/cloud/seed/*/meta-data /var/lib/cloud/seed/*/user-data; do
+		[ ! -e "$file" ] || return 0
+	done
+	return 1
+}
+
+# There is nobody to ask: it would look for an answer for minutes, and take the network for its own.
+mask_cloud_init() {
+	console "cloud-init is off: there is no data source"
+	for unit in cloud-init-local cloud-init-main cloud-init-network cloud-init cloud-config cloud-final; do
+		ln -sf /dev/null "$units/$unit.service"
+	done
+	ln -sf /dev/null "$generators/cloud-init-generator"
+}
+
+# The target that a boot is for cannot be reached any more.
+not_reached() {
+	failed=$(systemctl list-units --state=failed --plain --no-legend --no-pager | while read -r unit _; do printf ' %s' "$unit"; done)
+	notify failed "systemd did not reach multi-user.target; failed units:${failed:- none}"
 }
 
 # -------------------------------------------------------------------- reporting

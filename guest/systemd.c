@@ -9,7 +9,6 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-#include "event.h"
 #include "io.h"
 #include "paths.h"
 #include "rootfs.h"
@@ -22,14 +21,14 @@
 
 /*
  * No default dependencies: the agent is there before the first unit and stays until the last process
- * is ended. Stopping it ends the agent alone and not what it has started. Its start means that the
- * machine can be used: after the ssh server's, where one starts at boot, however that ends.
+ * is ended. Stopping it ends the agent alone and not what it has started. That the machine is ready
+ * is told by a unit of first-boot.sh.
  */
 static const char unit[] =
 	"[Unit]\n"
 	"Description=banger guest agent\n"
 	"DefaultDependencies=no\n"
-	"After=sysinit.target ssh.service ssh.socket sshd.service sshd.socket\n"
+	"After=sysinit.target\n"
 	"\n"
 	"[Service]\n"
 	"Type=forking\n"
@@ -117,8 +116,8 @@ int systemd_join(void)
 		pid = serve_in_background();
 	else if (!move_into_own_group(pid))
 		say("Cannot move the agent into the group of its unit");
-	if (pid <= 0 || !events_notify("ready", "systemd")) {
-		say("Cannot reach the agent");
+	if (pid <= 0) {
+		say("Cannot start the agent");
 		return 1;
 	}
 	return 0;

@@ -1,5 +1,7 @@
 /** Which images can have an init system, and what those without one run. */
 import { expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { machineCommand } from "./exec.ts";
 import { canHaveInit } from "./mode.ts";
 
@@ -26,6 +28,19 @@ test("neither is not", () => {
   expect(canHaveInit(image(["/bin/sh"], "ID=busybox\n"))).toBe(false);
   expect(canHaveInit(image([], "ID=debian\n"))).toBe(false);
   expect(canHaveInit(image(["/usr/bin/apt-get"], "ID=other\n"))).toBe(false);
+});
+
+test("the families are those of the first boot", () => {
+  const script = readFileSync(join(import.meta.dir, "../../guest/first-boot.sh"), "utf8");
+  const lines = script.match(/^\t\t[\w |*]+\) echo \w+ && return 0 ;;$/gm) ?? [];
+  expect(lines.length).toBeGreaterThan(4);
+  for (const name of lines.flatMap((line) => line.split(")")[0]?.trim().split(" | ") ?? [])) {
+    const release = `ID=${name.replace("*", "-leap")}\n`;
+    const managers = ["apt-get", "apk", "dnf", "pacman", "zypper"].map(
+      (each) => `/usr/bin/${each}`,
+    );
+    expect([name, canHaveInit(image(managers, release))]).toEqual([name, true]);
+  }
 });
 
 const direct = { mode: "direct" } as const;

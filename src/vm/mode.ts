@@ -14,7 +14,10 @@ const INITS = ["/usr/lib/systemd/systemd", "/lib/systemd/systemd", "/sbin/init",
 const FAMILIES: readonly { names: RegExp; managers: readonly string[] }[] = [
   { names: /^(debian|ubuntu)$/, managers: ["apt-get"] },
   { names: /^alpine$/, managers: ["apk"] },
-  { names: /^(fedora|rhel|centos)$/, managers: ["dnf5", "dnf", "microdnf", "yum"] },
+  {
+    names: /^(fedora|rhel|centos|amzn|photon)$/,
+    managers: ["dnf5", "dnf", "microdnf", "yum", "tdnf"],
+  },
   { names: /^arch$/, managers: ["pacman"] },
   { names: /^(opensuse.*|suse|sles)$/, managers: ["zypper"] },
 ];

@@ -1,6 +1,6 @@
 /** The ways in which a machine boots, or cannot: Debian's kernel under QEMU, busybox and Debian's systemd. */
 import { afterAll, beforeAll, describe, expect } from "bun:test";
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runOk } from "#base/run.ts";
@@ -179,7 +179,14 @@ describe("systemd mode", () => {
       const root = join(folder, "debian.img");
       const writable = join(folder, "systemd.img");
       await makeDisk(root, { size: "700M", from: await systemdRoot() });
+      const fstab = join(folder, "fstab");
+      writeFileSync(
+        fstab,
+        "LABEL=cloudimg-rootfs / ext4 errors=remount-ro 0 1\nUUID=4-2 /boot/efi vfat defaults 0 1\n/dev/sdb1 none swap sw 0 0\n",
+      );
       for (const line of [
+        "rm /etc/fstab",
+        `write ${fstab} /etc/fstab`,
         "mkdir /run/mysqld",
         "sif /run/mysqld uid 101",
         "symlink /run/my /run/mysqld",
@@ -223,6 +230,39 @@ describe("systemd mode", () => {
       await next.shutdown();
       expect(await machine.exited).toBe(0);
       expect(await isClean(writable)).toBe(true);
+    },
+    PREPARE_MS,
+  );
+
+  systemdTest(
+    "a boot that ends in emergency mode is told, with the units that failed",
+    async () => {
+      const root = join(folder, "debian.img");
+      const writable = join(folder, "emergency.img");
+      if (!existsSync(root)) await makeDisk(root, { size: "700M", from: await systemdRoot() });
+      await makeDisk(writable, { size: "1G" });
+      const fstab = join(folder, "fstab");
+      writeFileSync(fstab, "none /srv/none no-such-fs defaults 0 0\n");
+      for (const line of ["rm /etc/fstab", `write ${fstab} /etc/fstab`]) {
+        await runOk(["debugfs", "-w", "-R", line, root]);
+      }
+      await using machine = startGuestMachine({
+        kernel,
+        memory_mib: 768,
+        disks: [
+          { path: root, readOnly: true },
+          { path: writable, readOnly: false },
+        ],
+        record: { mode: "systemd" },
+      });
+      const agent = await connect(machine);
+      const failure = agent.waitReady({ timeout_ms: BOOT_MS });
+      expect(await codeOf(failure)).toBe("guest");
+      await failure.catch((error) => expect(error.message).toContain("srv-none.mount"));
+      // It is there for a look.
+      expect(await shell(agent, "systemctl is-active emergency.target")).toBe("active\n");
+      await agent.shutdown();
+      expect(await machine.exited).toBe(0);
     },
     PREPARE_MS,
   );
