@@ -18,3 +18,15 @@ export interface Progress {
 
 /** Called often: it must be cheap, and it must not throw. */
 export type OnProgress = (progress: Progress) => void;
+
+const WARNING = "warning: ";
+
+/** Something to be told while work goes on: it is no step, and ends none. */
+export function warningProgress(text: string): Progress {
+  return { step: `${WARNING}${text}`, message: `${WARNING}${text}` };
+}
+
+/** Undefined for a step. */
+export function warningOf({ message }: Pick<Progress, "message">): string | undefined {
+  return message.startsWith(WARNING) ? message.slice(WARNING.length) : undefined;
+}

@@ -102,9 +102,16 @@ test("what is done to several is tried for all of them", async () => {
 });
 
 test("long work tells its steps on stderr and its noun on stdout", async () => {
-  const { exitCode, stdout, stderr } = await banger("kernel", "pull", "debian-6.12");
+  const { exitCode, stdout, stderr } = await banger(
+    "kernel",
+    "pull",
+    "debian-6.12",
+    "--progress=plain",
+  );
   expect({ exitCode, stdout }).toEqual({ exitCode: 0, stdout: "debian-6.12\n" });
-  expect(stderr).toMatch(/^Downloading layer \.\.\.\ndone: Downloading layer {2}50 B {2}\d+ms\n$/);
+  expect(stderr).toMatch(/^Downloading layer {2}50 B {2}\d+ms\n$/);
+  const silent = await banger("kernel", "pull", "debian-6.12");
+  expect(silent).toEqual({ exitCode: 0, stdout: "debian-6.12\n", stderr: "" });
   const quiet = await banger("kernel", "pull", "debian-6.12", "-q");
   expect(quiet).toEqual({ exitCode: 0, stdout: "debian-6.12\n", stderr: "" });
   const json = await banger("kernel", "pull", "debian-6.12", "--json");
@@ -113,11 +120,11 @@ test("long work tells its steps on stderr and its noun on stdout", async () => {
 
 test("^C cancels the work in the daemon and says so in one line", async () => {
   const { child, printed, ended } = start(["kernel", "pull", "endless"]);
-  await until(() => printed.stderr.includes("Downloading"));
+  await until(() => daemon.streams > 0);
   child.kill("SIGINT");
   await ended;
   expect(child.exitCode).toBe(130);
-  expect(printed.stderr).toEndWith("...\nCancelled\n");
+  expect(printed.stderr).toBe("Cancelled\n");
   await until(() => daemon.streams === 0);
 });
 
@@ -140,6 +147,11 @@ test("another version of the daemon is named, but not with -q", async () => {
   expect((await banger("vm", "list", "-q")).stderr).toBe("");
   const exec = await banger("vm", "exec", "testbox", "--", "true");
   expect(exec.stderr).toContain("the daemon is banger 9.9.9");
+  // It is no error: nothing of it is red.
+  const { child, screen } = onTerminal("banger --no-color vm list; banger vm list");
+  await child.exited;
+  expect(screen.text.match(/the daemon is banger 9/g)).toHaveLength(2);
+  expect(screen.text).not.toContain("\x1b[31m");
 });
 
 test("exec keeps the streams apart and passes the exit status on", async () => {
@@ -188,7 +200,7 @@ test("run shows the way to the command on stderr and gives its status", async ()
   );
   expect(result.exitCode).toBe(3);
   expect(result.stdout).toBe("hi\n");
-  expect(result.stderr).toMatch(/^Booting \.\.\.\ndone: Booting {2}\d+ms\n$/);
+  expect(result.stderr).toBe("");
   expect(daemon.opened.at(-1)).toEqual({
     kind: "run",
     create: { image: "debian", memory_mib: 256 },

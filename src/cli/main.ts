@@ -24,6 +24,7 @@ async function perform(words: readonly string[]): Promise<number> {
     json: words.includes("--json"),
     quiet: false,
     noColor: words.includes("--no-color"),
+    progress: "auto",
   });
   let statusOf: ((code: ErrorCode) => number) | undefined;
   try {
@@ -64,7 +65,10 @@ function makeContext(output: Output, interrupt: Interrupt): Context {
     },
     async progress() {
       const { makeProgress } = await import("./progress/view.ts");
-      return makeProgress(process.stderr, output);
+      return makeProgress(process.stderr, {
+        ...output,
+        isCancelled: () => interrupt.signal.aborted,
+      });
     },
   };
 }

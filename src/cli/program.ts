@@ -4,6 +4,7 @@
  */
 import { Argument, Command, Option } from "commander";
 import { BangerError, messageOf } from "#base/error.ts";
+import type { ProgressMode } from "./progress/view.ts";
 import { globalFlags } from "./spec/flags.ts";
 import { root, shortcuts } from "./spec/root.ts";
 import type {
@@ -25,6 +26,7 @@ export interface Invocation {
   json: boolean;
   quiet: boolean;
   noColor: boolean;
+  progress: ProgressMode;
 }
 
 /** Called with what the chosen command was given. */
@@ -170,7 +172,12 @@ function read(command: Command, spec: CommandSpec, { path, program }: Filling): 
     json: given(globalFlags.json),
     quiet: given(globalFlags.quiet),
     noColor: given(globalFlags.noColor),
+    progress: commands.map((each) => readFlag(each, globalFlags.progress)).find(isMode) ?? "auto",
   };
+}
+
+function isMode(value: unknown): value is ProgressMode {
+  return value !== undefined;
 }
 
 function readArgs(command: Command, args: Args): Record<string, unknown> {

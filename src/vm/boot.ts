@@ -11,7 +11,7 @@ import {
 } from "node:fs";
 import type { Image } from "#api/image.ts";
 import { BangerError } from "#base/error.ts";
-import type { OnProgress } from "#base/progress.ts";
+import { type OnProgress, warningProgress } from "#base/progress.ts";
 import { KiB, MiB } from "#base/size.ts";
 import type { BootRecord } from "#guest/boot.ts";
 import { readAgentBinary, readFirstBoot } from "#guest/embedded.ts";
@@ -76,7 +76,7 @@ export async function launch(deps: VmDeps, vm: VmRecord, options: BootOptions): 
       options.signal,
     );
     for (const message of "warnings" in attachment ? attachment.warnings : []) {
-      options.onProgress?.({ step: `warning: ${message}`, message: `warning: ${message}` });
+      options.onProgress?.(warningProgress(message));
     }
     const initrd = makeInitrd(deps, vm, { image, kernel, attachment, lowers: lowers.length });
     writeFileSync(paths.initrd, inFrontOf(kernel.initrd, initrd), { mode: 0o600 });

@@ -5,7 +5,7 @@
  */
 import { getLogger } from "@logtape/logtape";
 import { messageOf } from "#base/error.ts";
-import type { OnProgress } from "#base/progress.ts";
+import { type OnProgress, warningProgress } from "#base/progress.ts";
 import type { Agent } from "#guest/agent.ts";
 import type { VmDeps } from "./deps.ts";
 import type { VmRecord } from "./records.ts";
@@ -49,7 +49,7 @@ export async function keepInstalled(
   } catch (error) {
     const message = `Cannot keep what was installed for other machines: ${messageOf(error)}`;
     log.warn("{name}: {message}", { name: vm.name, message });
-    onProgress?.({ step: `warning: ${message}`, message: `warning: ${message}` });
+    onProgress?.(warningProgress(message));
   }
   await agent
     .run(GO_ON, { signal })

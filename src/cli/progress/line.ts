@@ -1,6 +1,7 @@
 /** A step in one line: what it is, how far, how fast, how much longer. */
 import { formatDuration } from "#base/duration.ts";
 import { formatSize } from "#base/size.ts";
+import type { Style } from "#cli/print/color.ts";
 import { fit, safeLine } from "#cli/print/text.ts";
 import type { Step } from "./steps.ts";
 
@@ -13,7 +14,7 @@ export function activeLine(step: Step, now_ms: number, columns: number): string 
   const numbers = [amount(step), percent(step), rate(step), remaining(step)];
   const shown = numbers.filter((each) => each !== undefined);
   if (shown.length === 0) shown.push(formatDuration(Math.max(0, now_ms - step.started_ms)));
-  return layout(titleOf(step), shown.join(GAP), columns);
+  return layout(named(step.message, step), shown.join(GAP), columns);
 }
 
 /** "Downloading 4f3a…  63 MiB  5.1s". */
@@ -21,12 +22,19 @@ export function finishedLine(step: Step, columns = Number.POSITIVE_INFINITY): st
   const size = step.unit === "bytes" && step.total ? formatSize(step.total) : undefined;
   const elapsed_ms = (step.finished_ms ?? step.started_ms) - step.started_ms;
   const numbers = [size, formatDuration(elapsed_ms)].filter((each) => each !== undefined);
-  return layout(titleOf(step), numbers.join(GAP), columns);
+  return layout(named(step.title, step), numbers.join(GAP), columns);
 }
 
-/** What the step is, safe to print. */
-export function titleOf({ message, lane }: Step): string {
-  return safeLine(lane ? `${lane}: ${message}` : message);
+export function warningLine(
+  text: string,
+  { style }: { style: (style: Style, text: string) => string },
+): string {
+  return `${style("yellow", "warning:")} ${safeLine(text)}`;
+}
+
+/** Safe to print. */
+function named(text: string, { lane }: Step): string {
+  return safeLine(lane ? `${lane}: ${text}` : text);
 }
 
 function layout(text: string, numbers: string, columns: number): string {

@@ -1,9 +1,8 @@
 /** Progress on a terminal: finished steps stay above, those under way are redrawn in place. */
 import { tell, writeLast } from "#base/stdio.ts";
-import type { Style } from "#cli/print/color.ts";
-import { activeLine, finishedLine } from "./line.ts";
-import { Steps } from "./steps.ts";
-import type { ProgressView } from "./view.ts";
+import { activeLine, finishedLine, warningLine } from "./line.ts";
+import { type Step, Steps } from "./steps.ts";
+import type { ProgressView, ViewOptions } from "./view.ts";
 
 const REDRAW_MS = 100;
 const LINES_MAX = 8;
@@ -13,11 +12,8 @@ const HIDE_CURSOR = "\x1b[?25l";
 const SHOW_CURSOR = "\x1b[?25h";
 const CLEAR_BELOW = "\r\x1b[J";
 
-interface LiveOptions {
-  style(style: Style, text: string): string;
-}
-
-export function makeLiveView(stream: NodeJS.WriteStream, { style }: LiveOptions): ProgressView {
+export function makeLiveView(stream: NodeJS.WriteStream, options: ViewOptions): ProgressView {
+  const { style } = options;
   const steps = new Steps();
   let drawn = 0;
   let isHidden = false;
@@ -55,14 +51,18 @@ export function makeLiveView(stream: NodeJS.WriteStream, { style }: LiveOptions)
     timer ??= setTimeout(() => draw([]), REDRAW_MS);
     timer.unref();
   }
-  const done = (step: Parameters<typeof finishedLine>[0]): string =>
+  const done = (step: Step): string =>
     `${style("green", "✓")} ${finishedLine(step, columns() - 2)}`;
+  const failed = (step: Step): string =>
+    `${style("red", "✗")} ${finishedLine(step, columns() - 2)}`;
 
   return {
     report(progress, lane) {
       if (isClosed) return;
-      const { begun, finished } = steps.report(progress, performance.now(), lane);
-      if (begun.length + finished.length > 0) draw(finished.map(done));
+      const { begun, finished, warning } = steps.report(progress, performance.now(), lane);
+      const above = finished.map(done);
+      if (warning !== undefined) above.push(warningLine(warning, options));
+      if (begun.length + above.length > 0) draw(above);
       else plan();
     },
     finish(lane) {
@@ -71,8 +71,10 @@ export function makeLiveView(stream: NodeJS.WriteStream, { style }: LiveOptions)
     [Symbol.dispose]() {
       if (isClosed) return;
       isClosed = true;
+      const ended = steps.endAll(performance.now());
+      const above = options.isCancelled() ? [] : ended.map(failed);
+      if (drawn + above.length > 0) draw(above);
       clearTimeout(timer);
-      if (drawn > 0) tell(`\x1b[${drawn}A${CLEAR_BELOW}`);
       showCursor();
       process.off("exit", showLast);
     },

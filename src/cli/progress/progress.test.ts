@@ -60,7 +60,10 @@ test("a step without numbers shows how long it takes", () => {
 });
 
 /** A program that reports two steps and finishes the work, or gives up. */
-function program(end: string, options = "{ json: false, quiet: false, style: (_, text) => text }") {
+const PLAIN = `mode: "plain", style: (_, text) => text, isCancelled: () => false`;
+const AUTO = PLAIN.replace("plain", "auto");
+
+function program(end: string, options = `{ json: false, quiet: false, ${AUTO} }`) {
   return `
     import { makeProgress } from ${JSON.stringify(join(import.meta.dir, "view.ts"))};
     const view = makeProgress(process.stderr, ${options});
@@ -94,23 +97,38 @@ async function onTerminal(script: string): Promise<string> {
   return screen;
 }
 
-test("in a pipe there is a line for what begins and what is over", async () => {
-  const text = await inPipe(program("view.finish(); view[Symbol.dispose]();"));
-  expect(text.replace(/[\d.]+m?s$/gm, "TIME")).toBe(
+const timeless = (text: string) => text.replace(/[\d.]+m?s$/gm, "TIME");
+const plain = `{ json: false, quiet: false, ${PLAIN} }`;
+
+test("in a pipe there are warnings only, with --progress=plain a line for each finished step", async () => {
+  const warn = `view.report({ step: "warning: x", message: "warning: mind the gap" });`;
+  expect(await inPipe(program(`${warn} view.finish();`))).toBe("warning: mind the gap\n");
+  const text = await inPipe(program(`${warn} view.finish(); view[Symbol.dispose]();`, plain));
+  expect(timeless(text)).toBe(
     [
-      "Resolving ...",
-      "Downloading ...",
-      "done: Resolving  TIME",
-      "done: Downloading  1000 B  TIME",
-      "Writing ...",
-      "done: Writing  TIME",
+      "Resolving  TIME",
+      "Downloading  1000 B  TIME",
+      // It is no step, and ends none.
+      "warning: mind the gap",
+      "Writing  TIME",
       "",
     ].join("\n"),
   );
 });
 
+test("what a step prints comes before it is finished, and one that fails is marked once", async () => {
+  const said = `view.report({ step: "write", message: "Writing: half", lines: ["half"] });`;
+  const done = await inPipe(program(`${said} view.finish(); view[Symbol.dispose]();`, plain));
+  expect(timeless(done)).toEndWith("  half\nWriting  TIME\n");
+  const failed = await inPipe(program(`${said} view[Symbol.dispose]();`, plain));
+  expect(timeless(failed)).toEndWith("  half\n✗ Writing  TIME\n");
+  const cancelled = plain.replace("false }", "true }").replace("=> false", "=> true");
+  const left = await inPipe(program("view[Symbol.dispose]();", cancelled));
+  expect(left).not.toContain("Writing");
+});
+
 test("with --json each report is a document, with --quiet there is nothing", async () => {
-  const json = await inPipe(program("view.finish();", "{ json: true, quiet: false }"));
+  const json = await inPipe(program("view.finish();", `{ json: true, quiet: false, ${AUTO} }`));
   const lines = json
     .trim()
     .split("\n")
@@ -118,7 +136,7 @@ test("with --json each report is a document, with --quiet there is nothing", asy
   expect(lines[0]).toEqual({ progress: { step: "resolve", message: "Resolving" } });
   expect(lines.at(-1)).toEqual({ progress: { step: "write", message: "Writing" } });
   expect(lines.length).toBeLessThan(8);
-  expect(await inPipe(program("view.finish();", "{ json: false, quiet: true }"))).toBe("");
+  expect(await inPipe(program("view.finish();", `{ json: false, quiet: true, ${AUTO} }`))).toBe("");
 });
 
 test("on a terminal what is over stays, and the cursor comes back", async () => {
@@ -133,10 +151,18 @@ test("on a terminal what is over stays, and the cursor comes back", async () => 
   ]);
 });
 
-test("work that fails takes its lines with it, also when the program ends at once", async () => {
-  const disposed = await onTerminal(program("view[Symbol.dispose]();"));
-  expect(render(disposed).join("\n")).not.toContain("Writing");
-  expect(disposed).toEndWith("\x1b[?25h");
+test("work that fails is marked, work that is cancelled is not, and the cursor comes back", async () => {
+  const failed = await onTerminal(program("view[Symbol.dispose]();"));
+  expect(
+    render(failed)
+      .at(-1)
+      ?.replace(/\s+[\d.]+m?s$/, ""),
+  ).toBe("✗ Writing");
+  expect(failed).toEndWith("\x1b[?25h");
+  const cancelled = `{ json: false, quiet: false, ${AUTO.replace("=> false", "=> true")} }`;
+  const left = await onTerminal(program("view[Symbol.dispose]();", cancelled));
+  expect(render(left).join("\n")).not.toContain("Writing");
+  expect(left).toEndWith("\x1b[?25h");
   expect(await onTerminal(program("process.exit(3);"))).toEndWith("\x1b[?25h");
 });
 

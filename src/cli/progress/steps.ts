@@ -1,5 +1,5 @@
 /** What long work is at: which steps are under way, how fast, and which are over. */
-import type { Progress } from "#base/progress.ts";
+import { type Progress, warningOf } from "#base/progress.ts";
 
 /** The rate is taken over this much of the past. */
 const RATE_WINDOW_MS = 4_000;
@@ -10,6 +10,8 @@ const REMEMBERED_MAX = 10_000;
 export interface Step extends Progress {
   /** Which of several works side by side it belongs to. */
   lane: string;
+  /** What it was called when it began: later messages say how far it is. */
+  title: string;
   started_ms: number;
   finished_ms?: number;
   /** Units per second, once it can be told. */
@@ -19,6 +21,8 @@ export interface Step extends Progress {
 export interface Change {
   begun: Step[];
   finished: Step[];
+  /** What is no step. */
+  warning?: string;
 }
 
 export class Steps {
@@ -36,10 +40,13 @@ export class Steps {
    */
   report(progress: Progress, now_ms: number, lane = ""): Change {
     const change: Change = { begun: [], finished: [] };
+    const warning = warningOf(progress);
+    if (warning !== undefined) return { ...change, warning };
     const key = keyOf({ step: progress.step, lane });
     const known = this.#active.get(key);
     if (!known && this.#over.has(key)) return change;
-    const step: Step = { ...progress, lane, started_ms: known?.started_ms ?? now_ms };
+    const { started_ms = now_ms, title = progress.message } = known ?? {};
+    const step: Step = { ...progress, lane, title, started_ms };
     if (!known) {
       change.begun.push(step);
       for (const other of this.active) {
@@ -61,6 +68,11 @@ export class Steps {
     return this.active
       .filter((step) => step.lane === lane)
       .map((step) => this.#finish(step, now_ms));
+  }
+
+  /** Nothing goes on: the steps of all lanes that were under way. */
+  endAll(now_ms: number): Step[] {
+    return this.active.map((step) => this.#finish(step, now_ms));
   }
 
   #finish(step: Step, now_ms: number): Step {

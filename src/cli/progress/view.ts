@@ -1,13 +1,14 @@
 /**
- * Shows the reports of long work on standard error: on a terminal a line per step under
- * way, redrawn in place; in a pipe a line when a step begins and one when it is over; with
- * --json each report as a document; with --quiet nothing.
+ * Shows the reports of long work on standard error: on a terminal a line per step under way, redrawn in
+ * place; elsewhere warnings only, or with --progress=plain a line per finished step, with what it printed;
+ * with --json each report as a document; with --quiet nothing.
  */
-import type { Progress } from "#base/progress.ts";
+import { type Progress, warningOf } from "#base/progress.ts";
 import { tell } from "#base/stdio.ts";
 import type { Style } from "#cli/print/color.ts";
 import { safeLine } from "#cli/print/text.ts";
-import { finishedLine, titleOf } from "./line.ts";
+import { variable } from "#config/environment.ts";
+import { finishedLine, warningLine } from "./line.ts";
 import { makeLiveView } from "./live.ts";
 import { Steps } from "./steps.ts";
 
@@ -19,20 +20,35 @@ export interface ProgressView extends Disposable {
   report(progress: Progress, lane?: string): void;
   /** The work of the lane succeeded: what is still under way counts as finished. */
   finish(lane?: string): void;
-  /** Leaves the terminal as it was; without `finish` before, what was under way disappears. */
+  /** Leaves the terminal as it was; without `finish` before, what was under way has failed, if it was not cancelled. */
   [Symbol.dispose](): void;
 }
 
-interface ViewOptions {
+export type ProgressMode = "auto" | "plain" | "quiet";
+
+export interface ViewOptions {
   json: boolean;
   quiet: boolean;
+  mode: ProgressMode;
   style(style: Style, text: string): string;
+  isCancelled(): boolean;
 }
 
 export function makeProgress(stream: NodeJS.WriteStream, options: ViewOptions): ProgressView {
   if (options.json) return options.quiet ? silent : jsonView();
   if (options.quiet) return silent;
-  return stream.isTTY ? makeLiveView(stream, options) : plainView();
+  if (options.mode === "plain") return plainView(options);
+  if (options.mode === "quiet" || !stream.isTTY) return warningsOnly(options);
+  // One that cannot move its cursor.
+  return variable("TERM") === "dumb" ? plainView(options) : makeLiveView(stream, options);
+}
+
+function warningsOnly(options: ViewOptions): ProgressView {
+  const report = (progress: Progress): void => {
+    const warning = warningOf(progress);
+    if (warning !== undefined) tell(`${warningLine(warning, options)}\n`);
+  };
+  return { ...silent, report };
 }
 
 const silent: ProgressView = { report() {}, finish() {}, [Symbol.dispose]() {} };
@@ -42,30 +58,33 @@ function jsonView(): ProgressView {
   const shown = new Map<string, number>();
   const report = (progress: Progress, lane = ""): void => {
     const now_ms = performance.now();
-    const { begun, finished } = steps.report(progress, now_ms, lane);
+    const { begun, finished, warning } = steps.report(progress, now_ms, lane);
     const key = `${lane}\0${progress.step}`;
     const isDue = now_ms - (shown.get(key) ?? 0) >= JSON_INTERVAL_MS;
-    if (begun.length + finished.length === 0 && !isDue && !progress.lines) return;
+    if (begun.length + finished.length === 0 && !isDue && !progress.lines && warning === undefined)
+      return;
     shown.set(key, now_ms);
     tell(`${JSON.stringify(lane ? { name: lane, progress } : { progress })}\n`);
   };
   return { report, finish() {}, [Symbol.dispose]() {} };
 }
 
-function plainView(): ProgressView {
+function plainView(options: ViewOptions): ProgressView {
   const steps = new Steps();
   const line = (text: string): void => tell(`${text}\n`);
   return {
     report(progress, lane) {
-      const { begun, finished } = steps.report(progress, performance.now(), lane);
-      for (const step of begun) line(`${titleOf(step)} ...`);
+      const { finished, warning } = steps.report(progress, performance.now(), lane);
+      for (const step of finished) line(finishedLine(step));
       for (const text of progress.lines ?? []) line(`  ${safeLine(text)}`);
-      for (const step of finished) line(`done: ${finishedLine(step)}`);
+      if (warning !== undefined) line(warningLine(warning, options));
     },
     finish(lane) {
-      for (const step of steps.finishAll(performance.now(), lane))
-        line(`done: ${finishedLine(step)}`);
+      for (const step of steps.finishAll(performance.now(), lane)) line(finishedLine(step));
     },
-    [Symbol.dispose]() {},
+    [Symbol.dispose]() {
+      if (options.isCancelled()) return;
+      for (const step of steps.endAll(performance.now())) line(`✗ ${finishedLine(step)}`);
+    },
   };
 }

@@ -14,6 +14,11 @@ export const globalFlags = {
   json: toggle("--json", "Print JSON, as the API has it; a stream is one document a line"),
   quiet: toggle("-q, --quiet", "Print names only, and no progress"),
   noColor: toggle("--no-color", "Print without colors (as with NO_COLOR)"),
+  progress: choice("--progress <mode>", "How long work is shown (default: auto)", [
+    "auto",
+    "plain",
+    "quiet",
+  ]),
 };
 
 export const kernelFlags = {

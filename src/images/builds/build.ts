@@ -7,6 +7,7 @@ import { rmSync } from "node:fs";
 import type { ImageBuild } from "#api/image.ts";
 import { type Digest, sha256 } from "#base/digest.ts";
 import { newId } from "#base/id.ts";
+import { warningProgress } from "#base/progress.ts";
 import { type Ext4Reader, openExt4 } from "#ext4/reader.ts";
 import { withoutEmpty } from "#images/config.ts";
 import type { WorkOptions } from "#images/pull.ts";
@@ -86,8 +87,8 @@ class Build implements AsyncDisposable {
     const finished = await this.#stage(target);
     const unused = Object.keys(this.#args.given).filter((name) => !this.#args.used.has(name));
     if (unused.length > 0) {
-      const message = `warning: no step used the build argument ${unused.join(", ")}`;
-      this.#work.onProgress?.({ step: message, message });
+      const text = `no step used the build argument ${unused.join(", ")}`;
+      this.#work.onProgress?.(warningProgress(text));
     }
     return await this.#image(finished);
   }

@@ -74,7 +74,8 @@ export class StageRun implements AsyncDisposable {
     throwIfAborted(this.#deps.signal);
     const trigger = instruction.isTrigger ? "ONBUILD " : "";
     const title = `${label} ${trigger}${instruction.text}`.slice(0, LABEL_CHARS);
-    this.#report(title);
+    // A command begins when its machine is up.
+    if (!/^(RUN|SCRIPT)$/.test(instruction.keyword)) this.#report(title);
     try {
       await this.#carryOut(instruction, title);
     } catch (error) {
@@ -109,13 +110,11 @@ export class StageRun implements AsyncDisposable {
       return;
     }
     const machine = await this.#ready();
-    // The step of its name was over when the machine's first one began.
-    const running = `${title} runs`;
-    this.#report(title, running);
+    this.#report(title);
     await step.run(machine, {
       onOutput: (line, lines) => {
         const message = `${title}: ${line}`;
-        onProgress?.({ step: running, message, ...(lines.length > 0 ? { lines } : {}) });
+        onProgress?.({ step: title, message, ...(lines.length > 0 ? { lines } : {}) });
       },
     });
     const layer = await machine.changes(scratch, signal);
@@ -215,8 +214,8 @@ export class StageRun implements AsyncDisposable {
     this.history.push({ created, createdBy: text, comment: "banger image build", isEmptyLayer });
   }
 
-  #report(message: string, step = message): void {
-    this.#deps.onProgress?.({ step, message });
+  #report(title: string): void {
+    this.#deps.onProgress?.({ step: title, message: title });
   }
 }
 

@@ -24,5 +24,5 @@ export const run: Handler<typeof vmCommands.commands.create> = async ({ args, fl
     }),
   );
   await context.output.document(vm, () => vm.name);
-  if (vm.warning) context.output.note(`warning: ${vm.warning}`);
+  if (vm.warning) context.output.warn(vm.warning);
 };

@@ -18,6 +18,6 @@ export const run: Handler<typeof vmCommands.commands.restart> = async (
     );
     progress.finish(lane);
     await context.output.item(vm, vm.name);
-    if (vm.warning) context.output.note(`warning: ${vm.warning}`);
+    if (vm.warning) context.output.warn(vm.warning);
   });
 };
