@@ -45,6 +45,13 @@ export const createMode = z.enum(["auto", ...bootMode.options]);
 
 export const entrypoint = z.array(z.string().max(4096)).max(64);
 
+/** How a machine's command runs. */
+const commandOptions = z.object({
+  user: z.string().min(1).max(256).optional(),
+  cwd: z.string().min(1).max(4096).optional(),
+  terminal: z.boolean().optional(),
+});
+
 /** When a machine that ended by itself is started again; one that a user ended never is. */
 export const restartPolicy = z.enum(["no", "on-failure", "always"]);
 export type RestartPolicy = z.infer<typeof restartPolicy>;
@@ -177,6 +184,8 @@ export const vmCreate = z.object({
     .optional(),
   /** Replaces the image's entrypoint; [] for none. */
   entrypoint: entrypoint.optional(),
+  /** How the command runs; default: as the image says, and without a terminal. */
+  commandOptions: commandOptions.optional(),
   cpus: z.int().min(1).max(VM_CPUS_MAX).optional(),
   memory_mib: z.int().min(VM_MEMORY_MIN_MIB).max(VM_MEMORY_MAX_MIB).optional(),
   disk_bytes: z.int().min(VM_DISK_MIN_BYTES).max(VM_DISK_MAX_BYTES).optional(),

@@ -21,6 +21,8 @@ const log = getLogger(["banger", "vm"]);
 /** Of the run before: what it said as it ended is what one wants to know of it. */
 const PREVIOUS_SESSION = "command.previous";
 const LOG_SHOWN_MAX_BYTES = 4 * MiB;
+/** Until somebody attaches to it with one of another size. */
+const DETACHED_TERMINAL = { columns: 80, rows: 24 };
 const KILLED_STATUS = 128 + 9;
 
 export interface CommandLogOptions {
@@ -44,14 +46,21 @@ export class MachineCommands {
 
   /** The machine is up. */
   async begin(id: string, signal?: AbortSignal): Promise<void> {
-    const { command } = getVm(this.#deps.db, id).spec;
+    const { command, commandOptions } = getVm(this.#deps.db, id).spec;
+    const { terminal, ...options } = commandOptions ?? {};
     if (!command) return;
     const before = this.#find(id, COMMAND_SESSION);
     if (before) {
       await before.ended;
       this.#sessions.renameOver(id, { from: COMMAND_SESSION, to: PREVIOUS_SESSION });
     }
-    await this.#sessions.start({ vm: id, session: COMMAND_SESSION, argv: [...command] }, signal);
+    await this.#sessions.start(
+      {
+        ...{ vm: id, session: COMMAND_SESSION, argv: [...command], makesCwd: true },
+        ...{ ...options, ...(terminal ? { terminal: DETACHED_TERMINAL } : {}) },
+      },
+      signal,
+    );
     this.#watch(id);
   }
 

@@ -63,6 +63,7 @@ export async function enterVm(
         spec: {
           mode,
           ...(command ? { command } : {}),
+          ...(command && request.commandOptions ? { commandOptions: request.commandOptions } : {}),
           ...(layer ? { provisioned: layer.id } : {}),
           ...sizesOf(request, config),
           network,

@@ -8,6 +8,7 @@ import {
   type PendingSetting,
   type RestartPolicy,
   type Vm,
+  type VmCreate,
   type VmExit,
   type VmState,
   vmName,
@@ -53,6 +54,7 @@ export interface VmSpec {
   isBuild?: boolean;
   /** In direct mode: what it runs for as long as it lives. */
   command?: readonly string[];
+  commandOptions?: VmCreate["commandOptions"];
   /** It is removed, running or not, this long after it was made. */
   ttl_ms?: number;
   /** It is stopped when nobody has used it for this long. */

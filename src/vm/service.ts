@@ -271,6 +271,7 @@ export class VmService {
     options: {
       entrypoint?: readonly string[] | undefined;
       asImage?: boolean;
+      makesCwd?: boolean | undefined;
       signal?: AbortSignal | undefined;
     } = {},
   ): Promise<{ agent: Agent; command: GuestExecRequest; use: Use }> {
@@ -290,7 +291,7 @@ export class VmService {
       use: live.use,
       command: toGuestRequest({ ...request, argv: [...argv] }, image.config, {
         mode: vm.spec.mode,
-        makesCwd: options.asImage,
+        makesCwd: options.makesCwd ?? options.asImage,
       }),
     };
   }

@@ -251,6 +251,21 @@ describe("the command of a machine in direct mode", () => {
     await banger.ok("vm", "rm", "again");
   });
 
+  test("comes from run -d, with its user, folder, environment and terminal", async () => {
+    const flags = ["--name", "detached", "--net", "none", "--memory", "256M", "-e", "COLOR=blue"];
+    const script = "tty; id -u; pwd; echo $COLOR; exec sleep 1000";
+    const run = ["vm", "run", "-dt", "-u", "1000", "-w", "/var/new", ...flags, "busybox"];
+    expect(await banger.ok(...run, "sh", "-c", script)).toBe("detached\n");
+    const text = await untilLogged("detached", /blue/);
+    expect(text.replaceAll("\r", "")).toBe("/dev/pts/0\n1000\n/var/new\nblue\n");
+    await banger.ok("vm", "rm", "-f", "detached");
+    const refused = await banger.call(["vm", "run", "-d", "--rm", "busybox", "true"]);
+    expect([refused.status, refused.stderr]).toEqual([
+      125,
+      expect.stringContaining("Cannot use --rm with --detach"),
+    ]);
+  });
+
   test("that does not exist is an error, and no machine is left", async () => {
     const none = await banger.call([...create, "--name", "none", "busybox", "--", "no-such"]);
     expect([none.status, none.stderr]).toEqual([127, expect.stringContaining('"no-such"')]);

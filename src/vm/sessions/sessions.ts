@@ -48,9 +48,13 @@ export class Sessions {
     });
   }
 
-  async start(request: SessionStart, signal?: AbortSignal): Promise<ApiSession> {
-    const { vm, session, ring_bytes, ...exec } = request;
-    const { agent, command } = await this.#vms.prepareExec(vm, exec, { signal });
+  /** `makesCwd`: a folder that is missing is made, as for the command that a machine is for. */
+  async start(
+    request: SessionStart & { makesCwd?: boolean },
+    signal?: AbortSignal,
+  ): Promise<ApiSession> {
+    const { vm, session, ring_bytes, makesCwd, ...exec } = request;
+    const { agent, command } = await this.#vms.prepareExec(vm, exec, { signal, makesCwd });
     const { id, name: vmName } = this.#vms.show(vm);
     const sessions = this.#folderOf(id);
     const name = session ?? makeName((made) => existsSync(join(sessions, made)));

@@ -2,11 +2,15 @@ import { BangerError } from "#base/error.ts";
 import { writeErr, writeOut } from "#base/stdio.ts";
 import { createRequest } from "#cli/args/create.ts";
 import { readEnvironment } from "#cli/args/env.ts";
-import type { Handler } from "#cli/context.ts";
+import type { Context, Handler } from "#cli/context.ts";
 import { execRequest, runSession } from "#cli/exec/session.ts";
 import { FORWARDED_SIGNALS } from "#cli/interrupt.ts";
+import { follow } from "#cli/progress/follow.ts";
+import type { Input } from "#cli/spec/types.ts";
 import type { vmCommands } from "#cli/spec/vm.ts";
 import type { ForegroundRequest } from "#daemon/foreground.ts";
+
+type RunInput = Input<typeof vmCommands.commands.run>;
 
 export const run: Handler<typeof vmCommands.commands.run> = async ({ args, flags }, context) => {
   if (flags.rm && flags.keep) {
@@ -19,6 +23,7 @@ export const run: Handler<typeof vmCommands.commands.run> = async ({ args, flags
       `Cannot use --foreground: ${flag} does not go with it`,
     );
   }
+  if (flags.detach) return await runDetached({ args, flags }, context);
   const { entrypoint } = flags;
   // The command's own environment; the machine's would outlive it.
   const exec = execRequest(args.command, flags, readEnvironment(flags));
@@ -35,6 +40,39 @@ export const run: Handler<typeof vmCommands.commands.run> = async ({ args, flags
     ...(flags.keep ? { keep: true } : {}),
   });
 };
+
+/** The machine stays, and its command with it. */
+async function runDetached({ args, flags }: RunInput, context: Context): Promise<number> {
+  for (const name of ["rm", "foreground", "interactive"] as const) {
+    if (!flags[name] || (name === "interactive" && flags.tty)) continue;
+    throw new BangerError("invalid_argument", `Cannot use --${name} with --detach`, {
+      hint:
+        name === "interactive"
+          ? "Add -t for a terminal, and attach to it: banger vm session attach NAME command"
+          : "Remove the machine afterwards: banger vm rm --force NAME",
+    });
+  }
+  const { entrypoint, user, workdir, tty } = flags;
+  const client = await context.daemon();
+  const vm = await follow(context, () =>
+    client.vm.create(
+      {
+        ...createRequest(args.image, flags, flags),
+        mode: "direct",
+        ...(args.command.length === 0 ? {} : { command: args.command }),
+        ...(entrypoint === undefined ? {} : { entrypoint: entrypoint === "" ? [] : [entrypoint] }),
+        commandOptions: {
+          ...(user === undefined ? {} : { user }),
+          ...(workdir === undefined ? {} : { cwd: workdir }),
+          ...(tty ? { terminal: true } : {}),
+        },
+      },
+      { signal: context.interrupt.signal },
+    ),
+  );
+  await context.output.document(vm, () => vm.name);
+  return 0;
+}
 
 async function runInForeground(
   request: Omit<ForegroundRequest, "writeOut" | "writeErr" | "stdin">,
