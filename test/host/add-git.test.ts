@@ -239,6 +239,22 @@ gitTest("no address leads where the build may not go", async () => {
   }
 });
 
+gitTest("a tree of more files than anybody has is refused before it is checked out", async () => {
+  const bomb = new TestRepository(join(folder, "bomb.git"));
+  writeFileSync(join(bomb.path, "file"), "x");
+  let inner = `100644 blob ${bomb.git("hash-object", "-w", "file")}`;
+  for (let depth = 0; depth < 10; depth++) {
+    const lines = Array.from({ length: 10 }, (_, index) => `${inner}\t${index}\n`).join("");
+    const tree = Bun.spawnSync(["git", "mktree"], { cwd: bomb.path, stdin: Buffer.from(lines) });
+    inner = `040000 tree ${tree.stdout.toString().trim()}`;
+  }
+  const commit = bomb.git("commit-tree", "-m", "bomb", inner.slice("040000 tree ".length));
+  bomb.git("update-ref", "refs/heads/main", commit);
+  expect(await problemOf(`ADD ${server.url("bomb.git")} /r`)).toContain(
+    "has more than 500000 files",
+  );
+});
+
 gitTest("a commit that was built before is not fetched again, and nothing is left", async () => {
   const single = new TestRepository(join(folder, "single.git"));
   const commit = single.commit({ foo: "foo of single" });

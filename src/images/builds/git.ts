@@ -228,9 +228,7 @@ async function fill(found: OpenCommit, options: FillOptions): Promise<void> {
     }
     throw new BangerError("conflict", `${what}: ${found.ref} changed while it was fetched`);
   }
-  const list = ["ls-tree", "-r", "-z", "-l", "--full-tree", commit];
-  const listed = (await gitOk(home, [...inside, ...list], what)).split("\0");
-  const links = count(listed, { budget: options.budget, shown });
+  const links = await count(home, { inside, commit, budget: options.budget, shown });
   await gitOk(home, [...inside, "checkout", "--quiet", "--force", "--detach", commit], what);
   if (keepGitDir) finishGitDir(gitDir, { url: address.url, ref: found.ref, object });
   else rmSync(gitDir, { recursive: true, force: true });
@@ -277,26 +275,37 @@ async function fetchObjects(
 }
 
 /** Adds up what would be checked out; gives the submodules. */
-function count(
-  listed: readonly string[],
-  { budget, shown }: { budget: Budget; shown: string },
-): { path: string; commit: string }[] {
+async function count(
+  home: GitHome,
+  options: { inside: readonly string[]; commit: string; budget: Budget; shown: string },
+): Promise<{ path: string; commit: string }[]> {
+  const { inside, commit, budget, shown } = options;
+  const what = `Cannot read the files of ${shown}`;
+  const list = async (...flags: string[]): Promise<string[]> =>
+    (await gitOk(home, [...inside, "ls-tree", "-r", "-z", ...flags, commit], what)).split("\0");
+  // Sizes take longer than names, which may be more than there are sizes for.
+  const names = await list("--name-only").catch((error: unknown) => {
+    const isTooMuch = error instanceof BangerError && error.code === "limit_exceeded";
+    throw isTooMuch ? tooLarge(shown) : error;
+  });
+  budget.files += names.length;
+  if (budget.files > FILES_MAX) throw tooLarge(shown);
   const links: { path: string; commit: string }[] = [];
-  for (const line of listed) {
+  for (const line of await list("-l")) {
     const [, type, hash = "", size = "", path = ""] =
       /^\d+ (\w+) ([0-9a-f]+) +(\d+|-)\t([\s\S]+)$/.exec(line) ?? [];
-    if (type === undefined) continue;
-    budget.files++;
     budget.size_bytes += Number(size) || 0;
     if (type === "commit") links.push({ path, commit: hash });
   }
-  if (budget.files > FILES_MAX || budget.size_bytes > SIZE_MAX_BYTES) {
-    throw new BangerError(
-      "limit_exceeded",
-      `${shown} has more than ${FILES_MAX} files, or more than ${formatSize(SIZE_MAX_BYTES)} of them`,
-    );
-  }
+  if (budget.size_bytes > SIZE_MAX_BYTES) throw tooLarge(shown);
   return links;
+}
+
+function tooLarge(shown: string): BangerError {
+  return new BangerError(
+    "limit_exceeded",
+    `${shown} has more than ${FILES_MAX} files, or more than ${formatSize(SIZE_MAX_BYTES)} of them`,
+  );
 }
 
 /** What stays of a repository in an image: where it comes from, without a login, and nothing of this host. */
