@@ -170,6 +170,11 @@ testBuilds({
     error: 'Cannot build line 2 of the Dockerfile: The build context has no "d/nope"',
     hint: /^$/,
   },
+  "a path is shown as it is written": {
+    dockerfile: "COPY ./d/../nope/ /x/",
+    context: TREE,
+    error: /has no "\.\/d\/\.\.\/nope\/"$/,
+  },
   "patterns are those of filepath.Match": {
     dockerfile: "COPY d/[a-c]?.go d/*.md /x/",
     context: { "d/ab.go": "1", "d/dd.go": "2", "d/.md": "3", "d/a/b.md": "4", "d/b.go": "5" },

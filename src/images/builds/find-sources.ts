@@ -25,7 +25,8 @@ export function findSources(
   { parents }: { parents: boolean },
 ): Found[] {
   if (parents) return withParents(source, path);
-  return pathsOf(source, clean(path)).map((found) => ({ kind: "found", source, ...found }));
+  const found = pathsOf(source, clean(path), { written: path });
+  return found.map((each) => ({ kind: "found", source, ...each }));
 }
 
 /** The part before "/./" is left away; of the rest, all directories are kept. */
@@ -34,15 +35,17 @@ function withParents(source: Source, path: string): Found[] {
   const root = pivot < 0 ? "" : clean(path.slice(0, pivot));
   const kept = clean(pivot < 0 ? path : path.slice(pivot + 3));
   const include = kept === "" ? undefined : new PatternList([decodeName(kept)]);
-  const roots = pathsOf(source, root);
+  const roots = pathsOf(source, root, { written: path });
   for (const found of roots) {
     if (hasWildcard(root) || hasWildcard(kept)) continue;
     const asked = [found.path, kept].filter(Boolean).join("/");
     if (isThere(source, asked)) continue;
-    if (resolveSource(source, asked) === undefined) throw notFound(source, asked);
+    if (resolveSource(source, asked) === undefined) {
+      throw notFound(source, { path: asked, written: path });
+    }
     throw new BangerError(
       "not_found",
-      `${source.what} has "${shownPath(asked)}" behind a symbolic link only, which --parents does not follow`,
+      `${source.what} has "${shownPath(path)}" behind a symbolic link only, which --parents does not follow`,
     );
   }
   return roots.map((found) => ({ kind: "found", source, ...found, include }));
@@ -58,14 +61,18 @@ function isThere(source: Source, path: string): boolean {
   );
 }
 
-function pathsOf(source: Source, path: string): { name: string; path: string }[] {
+function pathsOf(
+  source: Source,
+  path: string,
+  { written }: { written: string },
+): { name: string; path: string }[] {
   const isPattern = hasWildcard(path);
   const named = isPattern ? matching(source, path) : [path];
   return named.map((each) => {
     const leads = resolveSource(source, each);
     if (leads !== undefined) return { name: posix.basename(each), path: leads };
     const link = isPattern ? source.stat(each)?.target : undefined;
-    if (link === undefined) throw notFound(source, each);
+    if (link === undefined) throw notFound(source, { path: each, written });
     const shown = shownPath(each);
     throw new BangerError(
       "not_found",
@@ -106,11 +113,13 @@ function clean(path: string): string {
   return posix.normalize(`/${path}`).slice(1).replace(/\/$/, "");
 }
 
-function notFound(source: Source, path: string): BangerError {
-  const shown = shownPath(path);
-  const problem = `${source.what} has no "${shown}"`;
+function notFound(
+  source: Source,
+  { path, written }: { path: string; written: string },
+): BangerError {
+  const problem = `${source.what} has no "${shownPath(written)}"`;
   if (!source.isIgnored(path)) return new BangerError("not_found", problem);
   return new BangerError("not_found", `${problem}: .dockerignore excludes it`, {
-    hint: `Add the line "!${shown}" to the end of .dockerignore`,
+    hint: `Add the line "!${shownPath(path)}" to the end of .dockerignore`,
   });
 }
