@@ -135,10 +135,9 @@ static void each_mount(char **words, bool mounts)
 	for (; strcmp(*words, "--") != 0;) {
 		bool is_bind = strcmp(*words, "bind") == 0, is_tmpfs = strcmp(*words, "tmpfs") == 0;
 		const char *target = is_bind ? words[3] : words[2];
-		if (is_bind && !mounts)
-			make_target(target, is_folder(words[2]));
-		if (is_tmpfs && !mounts)
-			make_target(target, true);
+		/* A second time for what is inside of a mount that came before. */
+		if (is_bind || is_tmpfs)
+			make_target(target, is_tmpfs || is_folder(words[2]));
 		if (is_bind && mounts) {
 			if (mount(words[2], target, NULL, MS_BIND, NULL) < 0 ||
 			    (strcmp(words[1], "ro") == 0 && mount(NULL, target, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL) < 0))

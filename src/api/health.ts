@@ -10,6 +10,16 @@ export const serviceCheck = z.object({
 });
 export type ServiceCheck = z.infer<typeof serviceCheck>;
 
+/** What the command of the image's HEALTHCHECK says. */
+export const imageHealth = z.object({
+  command: z.array(z.string()),
+  /** It ended with status 0, in time. */
+  isHealthy: z.boolean(),
+  /** The end of what it printed, or why it did not end. */
+  output: z.string(),
+});
+export type ImageHealth = z.infer<typeof imageHealth>;
+
 export const vmHealth = z.object({
   name: z.string(),
   uptime_ms: z.int(),
@@ -22,5 +32,7 @@ export const vmHealth = z.object({
   processes: z.int(),
   /** Those of its image, and those of the configuration that answer. */
   checks: z.array(serviceCheck),
+  /** Of an image that has one. */
+  healthcheck: imageHealth.optional(),
 });
 export type VmHealth = z.infer<typeof vmHealth>;

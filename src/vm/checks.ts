@@ -9,6 +9,7 @@ import type { ServiceCheck, VmHealth } from "#api/health.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import type { Agent } from "#guest/agent.ts";
 import type { VmDeps } from "./deps.ts";
+import { askImage } from "./health-check.ts";
 import type { Lives } from "./lives.ts";
 import { requireState } from "./machine.ts";
 import { findVm, getVm, type VmRecord } from "./records.ts";
@@ -95,6 +96,8 @@ export class Checks {
     const now_ms = Date.now();
     const checks = await this.#ask(vm, agent, wantedOf(this.#deps, vm));
     this.#record(id, checks);
+    const { config } = this.#deps.images.show(vm.imageId);
+    const healthcheck = await askImage(agent, config, { mode: vm.spec.mode, signal });
     const { uptime_ms, memoryTotal_bytes, memoryAvailable_bytes, processes } = health;
     return {
       name: vm.name,
@@ -105,6 +108,7 @@ export class Checks {
       load: health.load_milli / 1000,
       processes,
       checks,
+      ...(healthcheck ? { healthcheck } : {}),
     };
   }
 

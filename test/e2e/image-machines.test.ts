@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
+import type { VmHealth } from "#api/health.ts";
 import type { Image } from "#api/image.ts";
 import type { Kernel } from "#api/kernel.ts";
 import type { Vm } from "#api/vm.ts";
@@ -154,7 +155,7 @@ echo $TOK | md5sum | cut -c1-8 >> /seen
 md5sum < /run/secrets/tok | cut -c1-8 >> /seen
 stat -c '%a %u' /run/secrets/tok >> /seen
 EOT
-RUN --mount=type=cache,target=/mnt/cache,uid=1000 echo one >> /mnt/cache/f; stat -c %u /mnt/cache >> /seen
+RUN --mount=type=cache,target=/mnt/cache,uid=1000 --mount=type=tmpfs,target=/mnt/cache/sub echo one >> /mnt/cache/f; stat -c %u /mnt/cache >> /seen
 RUN <<-EOT
 	#!/bin/sh -e
 	echo script $0 >> /seen
@@ -186,6 +187,9 @@ here /root
 const CACHE_AGAIN = `ARG BASE
 FROM \${BASE}
 RUN --mount=type=cache,target=/mnt/cache echo two >> /mnt/cache/f && cat /mnt/cache/f > /out
+USER bob
+WORKDIR /out.d
+HEALTHCHECK --timeout=100s CMD id -un; pwd; test -e /out
 `;
 
 describe("image build", () => {
@@ -293,6 +297,12 @@ describe("image build", () => {
       writeFileSync(at("context/Again"), CACHE_AGAIN);
       await build("-f", at("context/Again"), "--name", "built", "--no-cache");
       expect(await read("/out")).toBe("one\ntwo\n");
+      await banger.ok("vm", "create", "--image", "built", "--name", "asked", ...DIRECT);
+      const health = async () => (await banger.json<VmHealth>("vm", "health", "asked")).healthcheck;
+      expect(await health()).toMatchObject({ isHealthy: true, output: "bob\n/out.d" });
+      await banger.ok("vm", "exec", "--user", "root", "asked", "--", "rm", "/out");
+      expect(await health()).toMatchObject({ isHealthy: false, output: "bob\n/out.d" });
+      await banger.ok("vm", "rm", "--force", "asked");
     },
     TIMEOUT_MS,
   );

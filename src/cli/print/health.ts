@@ -20,6 +20,7 @@ export function healthText(health: VmHealth): string {
     ["Load", health.load.toFixed(2)],
     ["Processes", String(health.processes)],
     ["Checks", checksText(health.checks)],
+    ["Health check", healthcheckText(health.healthcheck)],
   ]);
 }
 
@@ -29,6 +30,14 @@ export function checksText(checks: readonly ServiceCheck[] | undefined): string 
   return checks
     .map(({ name, port, answers }) => `${name} on ${port} ${answers ? "answers" : "does not"}`)
     .join(", ");
+}
+
+/** "healthy", or "unhealthy: connection refused". */
+function healthcheckText(health: VmHealth["healthcheck"]): string | undefined {
+  if (!health) return undefined;
+  const word = health.isHealthy ? "healthy" : "unhealthy";
+  const line = health.output.split("\n").at(-1);
+  return line ? `${word}: ${Bun.stripANSI(line)}` : word;
 }
 
 function clockText(ahead_ms: number): string {

@@ -345,3 +345,29 @@ test("what cannot be built is said with its line, and leaves nothing", async () 
   }
   expect(images.list()).toEqual([]);
 });
+
+test("what an image says of itself goes with it: to a layout, back, and to its children", async () => {
+  const { image } = await build(`FROM scratch
+MAINTAINER someone
+VOLUME /data
+HEALTHCHECK --interval=1.5s --retries=2 CMD ["a", "b"]
+STOPSIGNAL SIGRTMIN+3
+SHELL ["/bin/bash", "-c"]
+LABEL a=b
+EXPOSE 53/udp
+ONBUILD RUN x
+`);
+  const path = join(store.folder, "layout");
+  await images.save({ name: "made", format: "oci", path });
+  const pulled = await images.pull({ reference: `oci:${path}:made`, name: "pulled" });
+  expect(pulled.config).toEqual(image.config);
+  expect(pulled.config.healthcheck).toEqual({
+    test: ["CMD", "a", "b"],
+    interval_ms: 1500,
+    retries: 2,
+  });
+  expect(pulled.config).toMatchObject({ volumes: ["/data"], stopSignal: "SIGRTMIN+3" });
+  // The child runs what the base has kept for it.
+  const error = await bangerErrorOf(build("FROM pulled", { name: "child" }));
+  expect(error.message).toContain("line 1 of the Dockerfile: there are no machines here");
+});

@@ -6,6 +6,7 @@ import type { Instruction } from "./dockerfile.ts";
 import { execForm } from "./exec-form.ts";
 import { parseHealthcheck } from "./healthcheck.ts";
 import { atLine, wrapped } from "./line-error.ts";
+import { pairOf, pairsOf } from "./pairs.ts";
 import { portsOf } from "./ports.ts";
 import { assertSignal } from "./stop-signal.ts";
 import { expandWord, expandWords, plainWords, splitWords, type WordOptions } from "./words.ts";
@@ -97,7 +98,7 @@ export class StageConfig {
   proxies(): Record<string, string> {
     const { given, used } = this.#options.build;
     const pairs = PROXY_ARGS.flatMap((name): [string, string][] => {
-      const passed = [name, name.toLowerCase()].find((each) => given[each] !== undefined);
+      const passed = [name.toLowerCase(), name].find((each) => given[each] !== undefined);
       const value = passed === undefined ? undefined : given[passed];
       if (passed === undefined || value === undefined) return [];
       used.add(passed);
@@ -198,24 +199,13 @@ export class StageConfig {
     return execForm(rest) ?? [...this.shell, rest];
   }
 
-  /** "a=b c='d e'", and the old "name the rest". */
+  /** All see the variables as they were before. */
   #pairs(instruction: Instruction): [string, string][] {
-    const { rest } = instruction;
-    const words = splitWords(rest, this.#options.escapeChar);
-    if (words.length > ENTRIES_MAX) throw atLine(instruction, "it has too many parts");
-    if (words[0] !== undefined && !words[0].includes("=")) {
-      const [, name = "", text] = /^(\S+)[\t\v\f\r ]+([\s\S]*)$/.exec(rest) ?? [];
-      if (text === undefined) throw atLine(instruction, `"${words[0]}" has no value`);
-      return [[this.expand(instruction, name), this.expand(instruction, text)]];
-    }
-    // All see the variables as they were before.
-    return words.map((word) => {
-      const [name, value] = pairOf(word);
-      if (name === "" || !word.includes("=")) {
-        throw atLine(instruction, `"${word}" is no NAME=VALUE`);
-      }
-      return [this.expand(instruction, name), this.expand(instruction, value)];
-    });
+    const pairs = pairsOf(instruction.rest, this.#options.escapeChar);
+    return pairs.map(([name, value]) => [
+      this.expand(instruction, name),
+      this.expand(instruction, value),
+    ]);
   }
 }
 
@@ -223,11 +213,6 @@ export class StageConfig {
 function triggerOf({ text, heredocs }: Instruction): string {
   const own = text.replace(/^ONBUILD\s+/i, "");
   return [own, ...heredocs.map(({ content, name }) => `${content}${name}`)].join("\n");
-}
-
-function pairOf(line: string): [string, string] {
-  const at = line.indexOf("=");
-  return at < 0 ? [line, ""] : [line.slice(0, at), line.slice(at + 1)];
 }
 
 function linesOf(pairs: ReadonlyMap<string, string>): string[] {

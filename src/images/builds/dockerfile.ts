@@ -13,6 +13,7 @@ import type { Heredoc } from "./heredoc.ts";
 import { atLine, wrapped } from "./line-error.ts";
 import { type Line, parseLines } from "./lines.ts";
 import { mountedFrom, parseMount } from "./mounts.ts";
+import { pairsOf } from "./pairs.ts";
 import { plainWords } from "./words.ts";
 
 export interface Instruction extends Flags {
@@ -70,7 +71,7 @@ export function parseDockerfile(text: string): Dockerfile {
   const globals: Instruction[] = [];
   const stages: (Stage & { instructions: Instruction[] })[] = [];
   for (const line of lines) {
-    const instruction = toInstruction(line);
+    const instruction = toInstruction(line, escapeChar);
     const stage = stages.at(-1);
     if (instruction.keyword === "FROM") stages.push(toStage(instruction));
     else if (stage) stage.instructions.push(instruction);
@@ -85,14 +86,15 @@ export function parseDockerfile(text: string): Dockerfile {
 
 /** What an ONBUILD of a base is, in a stage that begins at `line`. */
 export function parseTrigger(text: string, { line }: { line: number }): Instruction {
-  const [first, ...more] = parseLines(text).instructions;
+  const { escapeChar, instructions } = parseLines(text);
+  const [first, ...more] = instructions;
   if (!first || more.length > 0 || NO_TRIGGER.has(first.keyword)) {
     throw atLine({ line }, `the base's ONBUILD ${text} is no instruction that can be run`);
   }
-  return { ...toInstruction({ ...first, line }), isTrigger: true };
+  return { ...toInstruction({ ...first, line }, escapeChar), isTrigger: true };
 }
 
-function toInstruction(line: Line): Instruction {
+function toInstruction(line: Line, escapeChar: string): Instruction {
   const { keyword, rest } = line;
   if (!KEYWORDS.includes(keyword)) {
     throw atLine(line, `there is no instruction "${keyword}"`, {
@@ -104,7 +106,7 @@ function toInstruction(line: Line): Instruction {
     if (rest === "" && !MAY_BE_EMPTY.has(keyword)) {
       throw atLine(line, `${keyword} says nothing`);
     }
-    check(instruction);
+    check(instruction, escapeChar);
     return instruction;
   } catch (error) {
     throw wrapped(line, error);
@@ -112,7 +114,7 @@ function toInstruction(line: Line): Instruction {
 }
 
 /** What is wrong whatever the variables are. */
-function check(instruction: Instruction): void {
+function check(instruction: Instruction, escapeChar: string): void {
   const { keyword, rest } = instruction;
   const strings = WITH_EXEC_FORM.has(keyword) ? execForm(rest) : undefined;
   if (keyword === "SHELL" && !strings?.length) {
@@ -124,6 +126,7 @@ function check(instruction: Instruction): void {
     // What has variables in it is looked at when they are known.
     if (!text.includes("$")) parseMount(text, { expand: (word) => word, workdir: "/" });
   }
+  if (keyword === "ENV" || keyword === "LABEL") pairsOf(rest, escapeChar);
   if (keyword === "HEALTHCHECK") parseHealthcheck(instruction);
   if (keyword === "ADD" || keyword === "COPY") {
     if ((strings ?? plainWords(rest)).length < 2) {
