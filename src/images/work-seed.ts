@@ -13,6 +13,7 @@ import {
 } from "node:fs";
 import { open } from "node:fs/promises";
 import { createGunzip, createZstdDecompress } from "node:zlib";
+import { through } from "#base/decompress.ts";
 import { sha256 } from "#base/digest.ts";
 import { BangerError, throwIfAborted, toBangerError } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
@@ -25,7 +26,6 @@ import { readAt, readChunks } from "#oci/file-chunks.ts";
 import { type TarHandler, TarReader } from "#oci/tar.ts";
 import { shown, type TarEntry } from "#oci/tar-entry.ts";
 import { TAR_END, tarHeader, tarPadding } from "#oci/tar-write.ts";
-import { through } from "./decompress.ts";
 import { exportTar } from "./export.ts";
 import { readStart, statFile } from "./inspect.ts";
 import { LayerApplier } from "./rootfs-apply.ts";

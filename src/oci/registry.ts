@@ -1,8 +1,10 @@
 /** Client for one repository of a registry: the pull half of the OCI distribution specification 1.1. */
+
+import { getLogger } from "@logtape/logtape";
 import { type Digest, isDigest, sha256, shortDigest } from "#base/digest.ts";
-import { BangerError } from "#base/error.ts";
+import { BangerError, messageOf } from "#base/error.ts";
 import { type Authorizer, createAuthorizer } from "./auth.ts";
-import { discard, readCapped } from "./body.ts";
+import { decodedBlob, discard, readCapped } from "./body.ts";
 import { type Endpoint, type EndpointOptions, endpointsOf } from "./endpoint.ts";
 import { statusFailure, TransferError } from "./failure.ts";
 import { MAX_MANIFEST_BYTES } from "./manifest.ts";
@@ -14,6 +16,7 @@ import { type Expected, tooLong, tooShort } from "./verify.ts";
 import { startWatchdog, type Watchdog } from "./watchdog.ts";
 
 const STALL_TIMEOUT_DEFAULT_MS = 30_000;
+const log = getLogger(["banger", "oci"]);
 
 export interface RegistryOptions extends EndpointOptions {
   /** docker's config.json, for logins. */
@@ -62,25 +65,29 @@ export function openRepository(reference: Reference, options: RegistryOptions = 
     ...endpoint,
     authorizer: createAuthorizer(endpoint, { repository, dockerConfigPath, insecureRegistries }),
   }));
-  /** Servers before this one are mirrors that have failed. */
-  let first = 0;
+  /** Mirrors that could not be reached: they are not waited for again. What one does not have, says nothing of the rest. */
+  const unreachable = new Set<Server>();
 
   async function fromAnyServer<T>(
     ask: (server: Server) => Promise<T>,
     signal: AbortSignal,
   ): Promise<T> {
-    for (;;) {
-      const index = first;
-      const server = servers[index];
-      if (!server) throw new Error("Assertion failed: a registry has a last server");
-      const isLast = index === servers.length - 1;
+    for (const server of servers) {
+      const isLast = server === servers.at(-1);
+      if (unreachable.has(server) && !isLast) continue;
       try {
         return await ask(server);
       } catch (error) {
         if (isLast || signal.aborted) throw error;
-        first = Math.max(first, index + 1);
+        if (isOutOfReach(error)) unreachable.add(server);
+        log.warn("Cannot use mirror {mirror} for {name}, asking the next server: {problem}", {
+          mirror: server.host,
+          name,
+          problem: messageOf(error),
+        });
       }
     }
+    throw new Error("Assertion failed: a registry has a last server");
   }
 
   function retried<T>(ask: (server: Server) => Promise<T>, signal: AbortSignal): Promise<T> {
@@ -127,8 +134,7 @@ export function openRepository(reference: Reference, options: RegistryOptions = 
         const guard = watch(server, signal);
         try {
           const url = new URL(`${repository}/blobs/${blob.digest}`, server.base);
-          const headers = offset > 0 ? { range: `bytes=${offset}-` } : {};
-          const answer = await server.authorizer.send({ url, headers, signal: guard.signal });
+          const answer = await askBlob(server, { url, offset, signal: guard.signal });
           guard.progress(Number.POSITIVE_INFINITY);
           const chunks = await openBody(answer, { blob, offset, name, server });
           return { chunks, watchdog: guard, url };
@@ -148,6 +154,22 @@ export function openRepository(reference: Reference, options: RegistryOptions = 
       }
     },
   };
+}
+
+/** A server that has been cut and refuses the part that is missing is asked for the whole. */
+async function askBlob(
+  { authorizer }: Server,
+  { url, offset, signal }: { url: URL; offset: number; signal: AbortSignal },
+): Promise<Answer> {
+  if (offset === 0) return await authorizer.send({ url, signal });
+  const answer = await authorizer.send({ url, headers: { range: `bytes=${offset}-` }, signal });
+  if (answer.response.status !== 416) return answer;
+  await discard(answer.response);
+  return await authorizer.send({ url, signal });
+}
+
+function isOutOfReach(error: unknown): boolean {
+  return error instanceof TransferError && (error.isUnreachable || error.code === "timeout");
 }
 
 function askManifest(
@@ -194,9 +216,7 @@ async function openBody(
 ): Promise<AsyncIterable<Uint8Array>> {
   const { blob, offset, name, server } = options;
   if (response.status !== 200 && response.status !== 206) {
-    if (response.status !== 416) throw await refusal(response, { name, server });
-    await discard(response);
-    throw tooShort(blob, offset);
+    throw await refusal(response, { name, server });
   }
   const isPart = response.status === 206;
   const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(response.headers.get("content-range") ?? "");
@@ -207,6 +227,8 @@ async function openBody(
       `Cannot pull ${name}: "${server.host}" sends another part of blob ${shortDigest(blob.digest)} than was asked for`,
     );
   }
+  const encoded = isPart ? undefined : decodedBlob(response, blob.size);
+  if (encoded) return skipBytes(encoded, offset);
   const total = isPart ? range?.[2] : response.headers.get("content-length");
   const total_bytes = total && total !== "*" ? Number(total) : blob.size;
   if (total_bytes !== blob.size) {

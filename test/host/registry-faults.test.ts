@@ -5,6 +5,7 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib";
 import { runOk } from "#base/run.ts";
 import { MiB } from "#base/size.ts";
 import { type OpenOptions, openImage } from "#oci/source.ts";
@@ -86,6 +87,49 @@ test("a pull goes on where the registry does not know Range", async () => {
   expect((await pull(proxy.host, options())).equals(layer)).toBe(true);
   expect(layerRequests(proxy.seen).length).toBe(2);
 });
+
+test("a pull begins anew where the registry refuses the part that is missing", async () => {
+  const trouble = onLayer(
+    { kind: "cut", after_bytes: 1 * MiB },
+    { kind: "answer", status: 416 },
+    { kind: "cut", after_bytes: 2 * MiB },
+    { kind: "answer", status: 416 },
+  );
+  await using proxy = await startProxy(registry.host, { trouble });
+  expect((await pull(proxy.host, options())).equals(layer)).toBe(true);
+  const ranges = layerRequests(proxy.seen).map(({ range }) => range !== undefined);
+  expect(ranges).toEqual([false, true, false, true, false]);
+});
+
+test("a manifest and a config that were compressed on the way are undone", async () => {
+  const packs = { gzip: gzipSync, deflate: deflateSync, br: brotliCompressSync };
+  for (const [encoding, compress] of Object.entries(packs)) {
+    await using proxy = await startProxy(registry.host, {
+      trouble: ({ path, method }) => {
+        const isConfig = path.endsWith(image.config.digest);
+        const found = isConfig ? image.config : image.manifest;
+        if (method !== "GET" || (!isConfig && !path.includes("/manifests/"))) return undefined;
+        const headers = { "content-encoding": encoding, "content-type": found.mediaType };
+        return { kind: "answer", status: 200, headers, body: compress(found.bytes) };
+      },
+    });
+    expect((await pull(proxy.host, options())).equals(layer)).toBe(true);
+  }
+});
+
+test("a layer that is said to be compressed on the way, and is as it was stored, is taken", async () => {
+  await using proxy = await startProxy(registry.host, {
+    trouble: ({ path }) =>
+      path === layerPath
+        ? { kind: "answer", status: 200, headers: said(layer), body: layer }
+        : undefined,
+  });
+  expect((await pull(proxy.host, options())).equals(layer)).toBe(true);
+});
+
+function said(bytes: Uint8Array): Record<string, string> {
+  return { "content-encoding": "gzip", "content-length": String(bytes.length) };
+}
 
 test("a pull survives a cut at every tenth of the layer", async () => {
   for (let tenth = 0; tenth < 10; tenth++) {

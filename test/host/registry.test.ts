@@ -1,8 +1,10 @@
 /** Pulls from a real registry: what works, and what a user is told when it does not. */
+
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { configure, reset } from "@logtape/logtape";
 import type { Progress } from "#base/progress.ts";
 import type { OpenedImage } from "#oci/image.ts";
 import type { Layer } from "#oci/layer.ts";
@@ -215,6 +217,36 @@ test("openImage() takes a mirror first, and the registry when the mirror fails",
   await using direct = await openImage(name, options({ mirrors: failing }));
   await expectLayers(direct, image);
   expect(broken.seen.length).toBeGreaterThan(0);
+});
+
+test("openImage() asks a mirror that lacks one thing for the rest, and logs what it lacks", async () => {
+  const logged: string[] = [];
+  await configure({
+    reset: true,
+    sinks: { list: ({ message }) => logged.push(message.join("")) },
+    loggers: [{ category: ["banger", "oci"], lowestLevel: "warning", sinks: ["list"] }],
+  });
+  await using mirror = await startProxy(registry.host, {
+    trouble: ({ path }) =>
+      path.includes("/manifests/") || path.endsWith(image.layers[0]?.digest ?? "")
+        ? { kind: "answer", status: 404 }
+        : undefined,
+  });
+  const mirrors = { [registry.host]: [mirror.host] };
+  const name = `${registry.host}/${NAME}:single`;
+  try {
+    await using opened = await openImage(name, options({ mirrors }));
+    await expectLayers(opened, image);
+  } finally {
+    await reset();
+  }
+  const asked = mirror.seen.map(({ path }) => path);
+  for (const { digest } of [image.config, ...image.layers]) {
+    expect(asked.some((path) => path.endsWith(digest))).toBe(true);
+  }
+  expect(logged.length).toBeGreaterThanOrEqual(2);
+  expect(logged[0]).toContain(mirror.host);
+  expect(logged[0]).toContain("404");
 });
 
 test("openImage() leaves whole blobs in the cache and nothing else", async () => {

@@ -19,7 +19,12 @@ export type Trouble =
   /** Sends the whole body though only a part was asked for. */
   | { kind: "whole" }
   /** Answers in the registry's stead. */
-  | { kind: "answer"; status: number; headers?: Record<string, string>; body?: string };
+  | {
+      kind: "answer";
+      status: number;
+      headers?: Record<string, string>;
+      body?: string | Uint8Array;
+    };
 
 export interface Proxy extends AsyncDisposable {
   /** "127.0.0.1:PORT". */

@@ -1,9 +1,9 @@
 /** Archives that ADD unpacks: a tar, plain or compressed, told by its first bytes. */
 import { posix } from "node:path";
 import { createGunzip, createZstdDecompress } from "node:zlib";
+import { through } from "#base/decompress.ts";
 import { BangerError, throwIfAborted } from "#base/error.ts";
 import { which } from "#base/run.ts";
-import { through } from "#images/decompress.ts";
 import { type TarHandler, TarReader } from "#oci/tar.ts";
 import type { TarEntry } from "#oci/tar-entry.ts";
 import { shown } from "#oci/tar-entry.ts";

@@ -1,6 +1,6 @@
 /** A decompressor of the runtime between two streams, under back-pressure, ended whatever happens. */
 import type { Gunzip } from "node:zlib";
-import { BangerError, messageOf } from "#base/error.ts";
+import { BangerError, messageOf } from "./error.ts";
 
 /** What is damaged ends in `integrity`; a failure of the source is passed on. */
 export async function* through(
