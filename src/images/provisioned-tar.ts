@@ -6,6 +6,7 @@ import { BangerError } from "#base/error.ts";
 import type { TarHandler } from "#oci/tar.ts";
 import { shown, type TarEntry } from "#oci/tar-entry.ts";
 import { parseWhiteout } from "#oci/whiteout.ts";
+import { hasDots } from "./rootfs-path.ts";
 
 const SLASH = 0x2f;
 
@@ -64,8 +65,9 @@ function belongsToMachine({ name, type }: TarEntry): boolean {
   return path.startsWith(LOGS) && type === "file";
 }
 
-/** In a layer of an image such a name would stand for a file that is gone. */
+/** In a layer of an image such a name would stand for a file that is gone, or pass for another one here. */
 function assertNoMark({ name }: TarEntry): void {
+  if (hasDots(name)) throw new BangerError("integrity", `${shown(name)} has ".." in its path`);
   const last = name.subarray(name.lastIndexOf(SLASH) + 1);
   if (parseWhiteout(last).kind === "none") return;
   throw new BangerError("unsupported", `${shown(name)} has a name that means something else`);

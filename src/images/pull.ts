@@ -4,9 +4,11 @@ import { join } from "node:path";
 import type { ImageBuild, ImagePull } from "#api/image.ts";
 import { BangerError } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
+import { didYouMean } from "#base/similar.ts";
 import type { OpenedImage } from "#oci/image.ts";
 import { formatLocation, parseLocation } from "#oci/location.ts";
 import { formatPlatform, hostPlatform, parsePlatform } from "#oci/platform.ts";
+import { canonicalOrEmpty } from "#oci/reference.ts";
 import type { RegistryOptions } from "#oci/registry.ts";
 import { openImage } from "#oci/source.ts";
 import { fetchBundle } from "./bundle.ts";
@@ -17,6 +19,7 @@ import { recipeOf } from "./recipes.ts";
 import {
   findImage,
   type ImageRecord,
+  listImages,
   nameFromReference,
   patchImage,
   ROOTFS_NAME,
@@ -59,7 +62,11 @@ export async function pullImage(
   if (!entry) {
     const { reference, kernel } = request;
     const name = request.name ?? nameFromReference(formatLocation(parseLocation(reference)));
-    return await pullFrom(store, { location: reference, name, kernel, platform, force }, options);
+    try {
+      return await pullFrom(store, { location: reference, name, kernel, platform, force }, options);
+    } catch (error) {
+      throw explained(error, { reference, known: knownNames(store) });
+    }
   }
   const name = request.name ?? entry.name;
   const kernel = request.kernel ?? entry.kernel;
@@ -74,13 +81,52 @@ export async function pullImage(
   }
   const wanted = { name, kernel, platform, force };
   if (source.kind === "registry") {
-    return await pullFrom(store, { ...wanted, location: source.reference }, options);
+    try {
+      return await pullFrom(store, { ...wanted, location: source.reference }, options);
+    } catch (error) {
+      throw explained(error, { reference: source.reference, known: [] });
+    }
   }
   return await store.withScratch(store.paths.downloads, "image-bundle.tar", async (path) => {
     await fetchBundle(source, { ...options, path });
     const location = `oci-archive:${path}`;
     return await pullFrom(store, { ...wanted, location, reference: source.url }, options);
   });
+}
+
+/** Images that are here, and those of the catalog by all their names. */
+function knownNames(store: ImageStore): string[] {
+  const { architecture } = hostPlatform();
+  const entries = loadCatalog(store.paths.imageCatalog, architecture);
+  const named = entries.flatMap(({ name, aliases }) => [name, ...aliases]);
+  return [...new Set([...listImages(store.db).map(({ name }) => name), ...named])];
+}
+
+/**
+ * Which image could not be had, when only a server is spoken of; and for a name without a registry, which one
+ * may have been meant.
+ */
+function explained(
+  error: unknown,
+  { reference, known }: { reference: string; known: readonly string[] },
+): unknown {
+  if (!(error instanceof BangerError)) return error;
+  if (!["unavailable", "not_found", "unauthorized", "timeout"].includes(error.code)) return error;
+  const { code, message, hint, cause } = error;
+  const name = canonicalOrEmpty(reference);
+  const why = message.replace(/^Cannot reach (the proxy )?/, "cannot reach $1");
+  // A name with a slash has its registry or its owner, and was meant as it is.
+  const isBare = name !== "" && known.length > 0 && !reference.includes("/");
+  if (!isBare) {
+    if (name === "" || message.includes(name)) return error;
+    return new BangerError(code, `Cannot pull ${name}: ${why}`, { hint, cause });
+  }
+  const [bare = ""] = reference.split(/[:@]/);
+  return new BangerError(
+    code,
+    `Cannot find image "${reference}": it is neither here nor in the catalog; ${message.includes(name) ? why : `as ${name}: ${why}`}`,
+    { hint: didYouMean(bare, known, hint), cause },
+  );
 }
 
 /** The entry that a bare name means. `unsupported` when it is there for another architecture only. */

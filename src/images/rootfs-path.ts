@@ -14,6 +14,7 @@ const KNOWN_MAX = 4096;
 const SLASH = 0x2f;
 const DOT = 0x2e;
 const DOTS = Buffer.from("..");
+const SEPARATOR = Buffer.from("/");
 /** What a folder gets that no entry describes. */
 const implicitAttributes: Attributes = { mode: 0o755, uid: 0, gid: 0, mtime_s: 0, mtime_ns: 0 };
 
@@ -31,7 +32,8 @@ export class PathWalker {
   }
 
   /** The last component of a path, empty for the root, and what is before it. `entry` is for messages. */
-  split(path: Uint8Array, entry = path): { parent: Uint8Array; name: Uint8Array } {
+  split(given: Uint8Array, entry = given): { parent: Uint8Array; name: Uint8Array } {
+    const path = withoutDots(given);
     let end = path.length;
     for (;;) {
       while (end > 0 && path[end - 1] === SLASH) end--;
@@ -87,7 +89,7 @@ export class PathWalker {
   }
 
   #walk(path: Uint8Array, options: { makes: boolean; entry: Uint8Array }): number {
-    const queue = components(path, options.entry);
+    const queue = split(path);
     queue.reverse();
     let node = ROOT_NODE;
     let followed = 0;
@@ -103,7 +105,7 @@ export class PathWalker {
           throw refused(options.entry, "has too many links in its path");
         const target = this.#writer.targetOf(next);
         if (target[0] === SLASH) node = ROOT_NODE;
-        queue.push(...targetComponents(target).reverse());
+        queue.push(...split(target).reverse());
         continue;
       }
       const { makes, entry } = options;
@@ -146,15 +148,27 @@ export class PathWalker {
   }
 }
 
-/** The components of an entry's name; ".." is refused, since no unpacker agrees on what it means. */
-function components(path: Uint8Array, entry: Uint8Array): Uint8Array[] {
-  const parts = split(path);
-  if (parts.some((part) => equal(part, DOTS))) throw refused(entry, 'has ".." in its path');
-  return parts;
+/** ".." goes by the words alone, as in docker, and never above the root: "a/../../b" is "b". */
+function withoutDots(path: Uint8Array): Uint8Array {
+  if (!hasDots(path)) return path;
+  const kept: Uint8Array[] = [];
+  for (const part of split(path)) {
+    if (equal(part, DOTS)) kept.pop();
+    else kept.push(part);
+  }
+  return Buffer.concat(kept.flatMap((part) => [SEPARATOR, part]));
 }
 
-function targetComponents(target: Uint8Array): Uint8Array[] {
-  return split(target);
+/** Whether one of the components is "..". */
+export function hasDots(path: Uint8Array): boolean {
+  let at = path.indexOf(DOT);
+  while (at >= 0 && at < path.length - 1) {
+    const isStart = at === 0 || path[at - 1] === SLASH;
+    const isEnd = at + 2 === path.length || path[at + 2] === SLASH;
+    if (isStart && path[at + 1] === DOT && isEnd) return true;
+    at = path.indexOf(DOT, at + 1);
+  }
+  return false;
 }
 
 /** Without empty components and ".". */
@@ -175,7 +189,6 @@ function checkName(name: Uint8Array, entry: Uint8Array): void {
   if (name.length > NAME_MAX_BYTES) {
     throw refused(entry, `has a component of more than ${NAME_MAX_BYTES} bytes`);
   }
-  if (equal(name, DOTS)) throw refused(entry, 'has ".." in its path');
 }
 
 function equal(a: Uint8Array, b: Uint8Array): boolean {

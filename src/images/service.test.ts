@@ -53,6 +53,42 @@ test("pull() keeps layers, their digests and the config's words on the record", 
   expect(Buffer.from(reader.readFile("/hello")).toString()).toBe("world");
 });
 
+test("a name that is neither here nor in the catalog is told from the near ones, and its registry named", async () => {
+  await pull("workbench");
+  // Nobody is there, so that no test asks the internet.
+  const names = ["HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"];
+  const before = names.map((name) => process.env[name]);
+  for (const name of names) delete process.env[name];
+  process.env["HTTPS_PROXY"] = "http://127.0.0.1:1";
+  try {
+    for (const [reference, meant] of [
+      ["debain", "debian"],
+      ["debain:bookworm", "debian"],
+      ["wrokbench", "workbench"],
+    ] as const) {
+      const error = await bangerErrorOf(images.pull({ reference }));
+      expect(error.message).toStartWith(
+        `Cannot find image "${reference}": it is neither here nor in the catalog; as docker.io/library/${reference}`,
+      );
+      expect(error.message).toContain("cannot reach");
+      expect(error.hint).toMatch(new RegExp(`^Did you mean .*"${meant}`));
+    }
+    for (const [reference, name] of [
+      ["debian-bookworm", "docker.io/library/debian:bookworm"],
+      ["registry.invalid/team/app:v1", "registry.invalid/team/app:v1"],
+    ] as const) {
+      const { message } = await bangerErrorOf(images.pull({ reference }));
+      expect(message).toStartWith(`Cannot pull ${name}: cannot reach`);
+    }
+  } finally {
+    for (const [index, name] of names.entries()) {
+      const value = before[index];
+      if (value === undefined) delete process.env[name];
+      else process.env[name] = value;
+    }
+  }
+});
+
 test("pull() of what is here leaves it, and replaces it when it has changed or is forced", async () => {
   const first = await pull("app");
   const again = await images.pull({

@@ -29,6 +29,7 @@ import { TAR_END, tarHeader, tarPadding } from "#oci/tar-write.ts";
 import { exportTar } from "./export.ts";
 import { readStart, statFile } from "./inspect.ts";
 import { LayerApplier } from "./rootfs-apply.ts";
+import { hasDots } from "./rootfs-path.ts";
 
 const HOME = Buffer.from("root");
 const SECOND_NS = 1_000_000_000n;
@@ -109,7 +110,7 @@ async function fill(
 /** Hands entries on as if they had been in "root/". */
 function below(handler: TarHandler): TarHandler {
   const place = (name: Uint8Array): Uint8Array => {
-    if (Buffer.from(name).toString("latin1").split("/").includes("..")) {
+    if (hasDots(name)) {
       throw new BangerError("integrity", `The name ${shown(name)} leads out of it`);
     }
     return Buffer.concat([HOME, Buffer.from("/"), name]);

@@ -115,11 +115,25 @@ describe("the archive", () => {
     expect(read(new Uint8Array())).toEqual([]);
   });
 
+  test("may lack the padding of its last file, or have part of the end", () => {
+    const whole = makeTar(specs.slice(0, 2), false);
+    for (const end of [512 + 512 + 1000, 512 + 512 + 1001, whole.length]) {
+      const seen = read(whole.subarray(0, end));
+      expect(seen.at(-1)?.content).toBe("x".repeat(1000));
+    }
+    for (const zeros of [1, 511, 512, 513]) {
+      expect(read(Buffer.concat([whole, Buffer.alloc(zeros)]))).toHaveLength(2);
+    }
+    const dump = { name: "dump", type: "D", content: "x".repeat(100) };
+    expect(errorOf(makeTar([dump], false).subarray(0, 700)).message).toContain("ends early");
+  });
+
   test("that ends inside an entry is refused, wherever that is", () => {
     const whole = makeTar(specs, false);
     const borders = [0, 512, 512 + 512 + 1024, whole.length];
     for (let end = 1; end < whole.length; end += 37) {
-      if (borders.includes(end)) continue;
+      const isInPadding = end >= 512 + 512 + 1000 && end < 512 + 512 + 1024;
+      if (borders.includes(end) || isInPadding) continue;
       expect(errorOf(whole.subarray(0, end)).message).toContain("ends early");
     }
     expect(errorOf(makeTar([{ name: "p", type: "x", content: "6 a=b\n" }])).code).toBe("integrity");

@@ -72,6 +72,8 @@ export class TarReader {
   /** An extended header came whose entry has not. */
   #isPending = false;
   #file: OpenFile | undefined;
+  /** The skipped bytes are more than padding. */
+  #isInBody = false;
   #position = 0;
 
   constructor(handler: TarHandler) {
@@ -87,10 +89,12 @@ export class TarReader {
     }
   }
 
-  /** The archive is over; throws when it was cut short. */
+  /** The archive is over; throws when it was cut short. The last file's padding and the end may be missing. */
   finish(): void {
-    const isBetween = this.#state.kind === "header" && this.#filled === 0;
-    if (isBetween && !this.#isPending) return;
+    const { kind } = this.#state;
+    const rest = this.#block.subarray(0, this.#filled);
+    const isBetween = kind === "skip" || (kind === "header" && rest.every((byte) => byte === 0));
+    if (isBetween && !this.#isPending && !this.#isInBody) return;
     if (this.#state.kind === "done") return;
     throw tarError(`the archive ends early, after ${this.#position} bytes`);
   }
@@ -105,7 +109,7 @@ export class TarReader {
       case "skip": {
         const count = Math.min(state.left, available);
         state.left -= count;
-        if (state.left === 0) this.#state = { kind: "header" };
+        if (state.left === 0) this.#skip(0);
         return count;
       }
       case "data": {
@@ -158,7 +162,7 @@ export class TarReader {
     const header = parseHeader(block);
     const meta = metaKind(header.type);
     if (meta) this.#beginMeta(meta, header.size);
-    else if (header.type === VOLUME_LABEL) this.#skip(padded(header.size));
+    else if (header.type === VOLUME_LABEL) this.#skip(padded(header.size), true);
     else this.#onEntry(header, block);
   }
 
@@ -182,7 +186,8 @@ export class TarReader {
     this.#skip(state.padding);
   }
 
-  #skip(left: number): void {
+  #skip(left: number, isInBody = false): void {
+    this.#isInBody = isInBody && left > 0;
     this.#state = left > 0 ? { kind: "skip", left } : { kind: "header" };
   }
 
@@ -196,7 +201,7 @@ export class TarReader {
     if (entry.type !== "file") {
       this.#handler.entry(entry);
       // Only a dump directory has a body; a size on any other entry says nothing of what follows.
-      if (header.type === DUMP_DIRECTORY) this.#skip(padded(stored ?? header.size));
+      if (header.type === DUMP_DIRECTORY) this.#skip(padded(stored ?? header.size), true);
       return;
     }
     this.#file = { entry, data_bytes: entry.size, parts: undefined, part: 0, done: 0 };

@@ -185,8 +185,8 @@ describe("images", () => {
     });
   });
 
-  test("a layer with .. in a name", async () => {
-    await pullLayer([{ name: "../evil", body: "x" }], { code: "integrity", message: ".." });
+  test("a layer with a file in the root's place", async () => {
+    await pullLayer([{ name: "../..", body: "x" }], { code: "integrity", message: "root" });
   });
 
   test("a layer that goes through an absolute link stays inside the image", async () => {
