@@ -59,6 +59,7 @@ const FILE_EXCEPTIONS: Record<string, readonly string[]> = {
   "src/cli/handlers/daemon/run.ts": ["src/daemon/main.ts"],
   "src/cli/handlers/vm/run.ts": ["src/daemon/foreground.ts"],
   "src/cli/handlers/doctor.ts": ["src/daemon/doctor.ts"],
+  "src/cli/handlers/config/show.ts": ["src/daemon/effective-config.ts"],
   "src/cli/handlers/setup.ts": ["src/daemon/setup.ts"],
   "src/cli/handlers/dns/setup.ts": ["src/daemon/names-setup.ts"],
 };

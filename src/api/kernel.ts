@@ -142,4 +142,8 @@ export const kernelKeyPair = z.object({
   key: z.string(),
 });
 
-export const kernelDefault = z.object({ name: kernelName.optional() });
+export const kernelDefault = z.object({
+  name: kernelName,
+  /** `chosen` by setDefault, or default_kernel of the `configuration`. */
+  origin: z.enum(["chosen", "configuration"]),
+});

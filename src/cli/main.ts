@@ -2,6 +2,7 @@
 import { type ErrorCode, errorCodes } from "#base/error.ts";
 import { settled, writeOut } from "#base/stdio.ts";
 import { currentPaths } from "#config/resolve.ts";
+import { withFlagName } from "./args/flag-names.ts";
 import type { Context } from "./context.ts";
 import { pathsOfDaemon } from "./daemon/locate.ts";
 import { loaderOf } from "./handlers.ts";
@@ -9,6 +10,8 @@ import { exitStatusOf, type Interrupt, watchInterrupts } from "./interrupt.ts";
 import { parseCommand } from "./parse.ts";
 import { makeOutput, type Output } from "./print/output.ts";
 import { commandStatus, reportError } from "./print/report.ts";
+import { commandAt } from "./program.ts";
+import type { CommandSpec } from "./spec/types.ts";
 
 /** `words` are those after the program's name. Gives the exit status, when all was written. */
 export async function runCli(words: readonly string[]): Promise<number> {
@@ -26,6 +29,7 @@ async function perform(words: readonly string[]): Promise<number> {
     noColor: words.includes("--no-color"),
     progress: "auto",
   });
+  let spec: CommandSpec | undefined;
   let statusOf: ((code: ErrorCode) => number) | undefined;
   try {
     const { invocation, help } = parseCommand(words, (path) => {
@@ -34,11 +38,12 @@ async function perform(words: readonly string[]): Promise<number> {
     await writeOut(help);
     if (invocation === undefined) return 0;
     output = makeOutput(invocation);
+    spec = commandAt(invocation.path);
     const { run } = await loaderOf(invocation.path)();
     const status = await run(invocation, makeContext(output, interrupt));
     return status ?? 0;
   } catch (error) {
-    const status = reportError(error, { ...output, statusOf });
+    const status = reportError(spec ? withFlagName(error, spec) : error, { ...output, statusOf });
     if (interrupt.received && status === errorCodes.cancelled.exit) {
       return exitStatusOf(interrupt.received);
     }

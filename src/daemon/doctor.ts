@@ -1,6 +1,8 @@
 /** `banger doctor`: every domain's checks, and those of this computer. Works with the daemon down. */
-import { mkdirSync, statfsSync } from "node:fs";
+import { mkdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Monitor } from "#api/vm.ts";
+import { stagingPath } from "#base/atomic.ts";
 import type { Check } from "#base/check.ts";
 import { messageOf, toBangerError } from "#base/error.ts";
 import { which } from "#base/run.ts";
@@ -23,8 +25,8 @@ const YEAR_MIN = 2026;
 
 export async function runDoctor(): Promise<Check[]> {
   const config = await resolveConfig();
-  const state = config.paths.roots.state;
-  mkdirSync(state, { recursive: true, mode: 0o700 });
+  const { state, cache } = config.paths.roots;
+  const writable = [state, cache].map(writability);
   const drivers = createDrivers(config.values);
   const groups: (() => Check[] | Promise<Check[]>)[] = [
     ...drivers.map((driver) => () => driver.checks()),
@@ -39,7 +41,8 @@ export async function runDoctor(): Promise<Check[]> {
     () => kernelChecks(),
     () => bootstrapChecks(),
     () => programs(),
-    () => [space(state), reflink(state), clock()],
+    () => [...writable, clock()],
+    () => (writable[0]?.status === "ok" ? [space(state), reflink(state)] : []),
   ];
   const found = await Promise.all(
     groups.map(async (group, index): Promise<Check[]> => {
@@ -84,6 +87,22 @@ function programs(): Check[] {
     const fix = `sudo apt-get install ${want.package}`;
     return { id, title, status: "warn", detail: "not installed", fix };
   });
+}
+
+function writability(folder: string, index: number): Check {
+  const name = index === 0 ? "State" : "Cache";
+  const base = { id: `write.${name.toLowerCase()}`, title: `${name} directory` };
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    const probe = stagingPath(join(folder, "doctor"));
+    writeFileSync(probe, "");
+    rmSync(probe);
+    return { ...base, status: "ok", detail: `${folder} can be written` };
+  } catch (error) {
+    const fix = `Make it writable, or move it with XDG_${name.toUpperCase()}_HOME`;
+    const detail = `${folder} cannot be written: ${messageOf(error)}`;
+    return { ...base, status: "fail", detail, fix };
+  }
 }
 
 function space(folder: string): Check {

@@ -2,6 +2,7 @@
 import { getLogger } from "@logtape/logtape";
 import { ORPCError, ValidationError } from "@orpc/server";
 import { BangerError, errorCodes, toBangerError } from "#base/error.ts";
+import { badInput } from "./bad-input.ts";
 
 const log = getLogger(["banger", "daemon"]);
 
@@ -22,12 +23,7 @@ export function toOrpcError(thrown: unknown): ORPCError<string, { hint?: string 
 function fromInput(thrown: unknown): BangerError | undefined {
   if (!(thrown instanceof ORPCError) || thrown.code !== "BAD_REQUEST") return undefined;
   const issues = thrown.cause instanceof ValidationError ? thrown.cause.issues : [];
-  const first = issues[0];
-  if (!first) return new BangerError("invalid_argument", thrown.message);
-  const path = (first.path ?? [])
-    .map((part) => String(typeof part === "object" ? part.key : part))
-    .join(".");
-  return new BangerError("invalid_argument", `Cannot take "${path}": ${first.message}`);
+  return issues.length > 0 ? badInput(issues) : new BangerError("invalid_argument", thrown.message);
 }
 
 function stackOf(thrown: unknown): string | undefined {

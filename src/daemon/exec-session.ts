@@ -11,6 +11,7 @@ import {
   STDOUT_TAG,
 } from "#api/exec.ts";
 import { BangerError, messageOf, toBangerError } from "#base/error.ts";
+import { badInput } from "./bad-input.ts";
 import { openElsewhere } from "./exec-elsewhere.ts";
 import { openStream, type StreamServices } from "./exec-streams.ts";
 
@@ -104,7 +105,7 @@ export function openSession(socket: Socket, services: StreamServices): ExecSessi
 
   function open(message: string): void {
     const request = execOpen.safeParse(parseJson(message));
-    if (!request.success) throw fromIssues(request.error.issues);
+    if (!request.success) throw badInput(request.error.issues);
     const elsewhere =
       "vm" in request.data ? services.vms.socketElsewhere(request.data.vm) : undefined;
     if (elsewhere !== undefined) {
@@ -190,13 +191,4 @@ function parseJson(text: string): unknown {
   } catch (error) {
     throw new BangerError("invalid_argument", `Cannot parse the exec message: ${messageOf(error)}`);
   }
-}
-
-function fromIssues(issues: readonly { path: PropertyKey[]; message: string }[]): BangerError {
-  const first = issues[0];
-  const path = first?.path.map(String).join(".") ?? "";
-  return new BangerError(
-    "invalid_argument",
-    `Cannot take "${path}": ${first?.message ?? "not valid"}`,
-  );
 }

@@ -12,8 +12,8 @@ import { tryParseAddress } from "#net/address.ts";
 import { macAddress } from "#net/names.ts";
 import { checkPolicy } from "#net/policy/policy.ts";
 import { checkPorts } from "#net/ports/spec.ts";
-import { kvmState } from "#vmm/host.ts";
 import { assertPossible, hostSize } from "./admission.ts";
+import { defaultCpus } from "./default-cpus.ts";
 import type { VmDeps } from "./deps.ts";
 import { machineCommand } from "./exec.ts";
 import { imageKernelName } from "./image-boot.ts";
@@ -90,11 +90,10 @@ export async function enterVm(
     .immediate();
 }
 
-function sizesOf(request: VmCreate, { values, origins }: Config) {
-  // Emulated CPUs take turns in one thread of the host: more than one is only for who asks for them.
-  const isEmulated = origins["vm.cpus"] === "default" && !kvmState().usable;
+function sizesOf(request: VmCreate, config: Config) {
+  const { values } = config;
   return {
-    cpus: request.cpus ?? (isEmulated ? 1 : values["vm.cpus"]),
+    cpus: request.cpus ?? defaultCpus(config),
     memory_mib: request.memory_mib ?? Math.floor(values["vm.memory"] / MiB),
     disk_bytes: request.disk_bytes ?? values["vm.disk"],
   };

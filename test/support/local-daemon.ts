@@ -186,7 +186,10 @@ function makeRouter(daemon: Daemon, state: { streams: number }) {
         };
         return work(input.name === "endless" ? Number.MAX_SAFE_INTEGER : 50, kernel, signal);
       }),
-      default: os.kernel.default.handler(() => ({})),
+      default: os.kernel.default.handler(() => ({
+        name: "debian-6.12",
+        origin: "configuration" as const,
+      })),
       catalog: {
         list: os.kernel.catalog.list.handler(() => []),
         schema: os.kernel.catalog.schema.handler(() => ({})),

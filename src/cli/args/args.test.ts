@@ -2,9 +2,12 @@ import { afterAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { BangerError } from "#base/error.ts";
 import { GiB, MiB } from "#base/size.ts";
+import { commandAt } from "#cli/program.ts";
 import { archOf } from "./arch.ts";
 import { readEnvironment } from "./env.ts";
+import { withFlagName } from "./flag-names.ts";
 import { nameOf, optionalNameOf } from "./name.ts";
 import { countArg, diskArg, durationArg, memoryArg } from "./numbers.ts";
 import { absoluteReference } from "./reference.ts";
@@ -78,4 +81,22 @@ test("architectures have two spellings each", () => {
     "arm64",
   ]);
   expect(archOf(undefined)).toBeUndefined();
+});
+
+test("withFlagName() says the flag or the argument for the field of the API", () => {
+  const said = (path: string, words: readonly string[]) => {
+    const error = new BangerError("invalid_argument", `Cannot take "${path}": it must be more`);
+    const named = withFlagName(error, commandAt(words));
+    return named instanceof BangerError ? named.message : "";
+  };
+  const run = ["vm", "run"];
+  expect(said("create.memory_mib", run)).toBe("Cannot use --memory: it must be more");
+  expect(said("create.disk_bytes", run)).toBe("Cannot use --disk: it must be more");
+  expect(said("create.idleStop_ms", run)).toBe("Cannot use --idle-stop: it must be more");
+  expect(said("create.ports.0.host", run)).toBe("Cannot use --publish: it must be more");
+  expect(said("outputMax_bytes", ["vm", "exec"])).toBe("Cannot use --max-output: it must be more");
+  expect(said("grace_ms", ["vm", "stop"])).toBe("Cannot use --grace: it must be more");
+  expect(said("ring_bytes", ["vm", "session", "start"])).toBe("Cannot use --ring: it must be more");
+  expect(said("create.image", run)).toBe("Cannot use IMAGE: it must be more");
+  expect(said("elsewhere", run)).toBe('Cannot take "elsewhere": it must be more');
 });

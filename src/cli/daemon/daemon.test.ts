@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { cliCommand, cliEnvironment, runCli } from "#test/cli.ts";
+import { kvmState } from "#vmm/host.ts";
 import { formatLogLine, lastLines } from "./log-lines.ts";
 
 // Each starts programs, on computers that may be busy.
@@ -43,6 +44,35 @@ test("a command starts the daemon, and only what asks for it ends it", async () 
   expect((await banger("daemon", "stop")).stdout).toBe("The daemon has ended\n");
   expect((await banger("daemon", "status")).exitCode).toBe(7);
   expect((await banger("daemon", "stop")).stdout).toBe("No daemon runs\n");
+});
+
+test("a value out of bounds is told with the flag that was typed, and in its unit", async () => {
+  for (const command of ["create", "run"]) {
+    const { stderr } = await banger("vm", command, "-m", "1", "alpine");
+    expect(stderr).toStartWith("error: Cannot use --memory: it must be at least 64 MiB\n");
+  }
+  const { stderr } = await banger("vm", "stop", "--grace", "2d", "box");
+  expect(stderr).toStartWith("error: Cannot use --grace: it must be at most 1h0m\n");
+});
+
+test("config show and kernel default say what a machine gets here", async () => {
+  const config = JSON.parse((await banger("config", "show", "--json")).stdout);
+  const isEmulated = !kvmState().usable;
+  expect(config["vm.cpus"].value).toBe(isEmulated ? 1 : 2);
+  const set = await runCli(["config", "show"], { env: { ...env, BANGER_VM_CPUS: "2" } });
+  expect(set.stdout).toMatch(/^vm\.cpus +2 +BANGER_VM_CPUS$/m);
+  const kernel = await banger("kernel", "default", "--json");
+  expect(JSON.parse(kernel.stdout)).toEqual({ name: "debian-6.12", origin: "configuration" });
+  expect((await banger("kernel", "default")).stdout).toBe("debian-6.12\n");
+});
+
+test("doctor fails where nothing can be written", async () => {
+  // Nobody may create anything there, not even root.
+  const nowhere = { ...env, XDG_STATE_HOME: "/proc/self/nothing" };
+  const { exitCode, stdout, stderr } = await runCli(["doctor"], { env: nowhere });
+  expect(exitCode).toBe(1);
+  expect(stdout).toMatch(/✗ State directory .*\/proc\/self\/nothing\/banger cannot be written/);
+  expect(stderr).toContain("Machines cannot run");
 });
 
 test("commands that come at once share one daemon", async () => {

@@ -10,6 +10,7 @@ const ANSWER_TIMEOUT_MS = 30_000;
 const RETRY_MS = 20;
 /** After this somebody wants to know what is waited for. */
 const WORD_MS = 700;
+const START_WORD_MS = 10_000;
 
 /** The process that is the daemon; from now on `paths` has the socket that it names. */
 export function locate(paths: Paths): Holder | undefined {
@@ -44,11 +45,16 @@ export async function wake(
   return undefined;
 }
 
-/** Says after a moment which process is waited for, until disposed of. */
+/** Says after a moment which process is waited for, until disposed of. One that only just starts is given longer. */
 export function sayWhenSlow(paths: Paths, note: (text: string) => void): Disposable {
-  const timer = setTimeout(() => {
-    const pid = liveHolder(paths.daemonLock)?.pid;
-    note(pid === undefined ? "Starting the daemon ..." : `Waiting for the daemon, pid ${pid} ...`);
+  const before = lastHolder(paths.daemonLock)?.pid;
+  const say = (pid: number): void => note(`Waiting for the daemon, pid ${pid} ...`);
+  let timer = setTimeout(() => {
+    if (before !== undefined && liveHolder(paths.daemonLock)?.pid === before) return say(before);
+    timer = setTimeout(() => {
+      const pid = liveHolder(paths.daemonLock)?.pid;
+      if (pid !== undefined) say(pid);
+    }, START_WORD_MS);
   }, WORD_MS);
   return { [Symbol.dispose]: () => clearTimeout(timer) };
 }

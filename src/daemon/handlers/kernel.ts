@@ -6,7 +6,7 @@ import { signCatalog, writeKeyPair } from "#kernels/catalogs/author.ts";
 import type { Base } from "./base.ts";
 
 export function kernelHandlers({ os, stream, services }: Base) {
-  const { kernels, images, vms } = services;
+  const { config, kernels, images, vms } = services;
   return {
     list: os.kernel.list.handler(() => kernels.list()),
     available: os.kernel.available.handler(({ input }) => kernels.available(input)),
@@ -28,8 +28,9 @@ export function kernelHandlers({ os, stream, services }: Base) {
       ),
     ),
     default: os.kernel.default.handler(() => {
-      const name = kernels.defaultName();
-      return name === undefined ? {} : { name };
+      const chosen = kernels.defaultName();
+      const name = chosen ?? config.values.default_kernel;
+      return { name, origin: chosen === undefined ? "configuration" : "chosen" };
     }),
     setDefault: os.kernel.setDefault.handler(({ input }) => kernels.setDefault(input.name)),
     catalog: {

@@ -1,12 +1,12 @@
 import type { Handler } from "#cli/context.ts";
 import { table } from "#cli/print/table.ts";
 import type { root } from "#cli/spec/root.ts";
-import { describeConfig, resolveConfig } from "#config/resolve.ts";
 
 type Spec = typeof root.commands.config.commands.show;
 
 export const run: Handler<Spec> = async (_, { output }) => {
-  const entries = describeConfig(await resolveConfig());
+  const { describeEffective } = await import("#daemon/effective-config.ts");
+  const entries = await describeEffective();
   const document = Object.fromEntries(
     entries.map(({ key, value, origin }) => [key, { value, origin }]),
   );

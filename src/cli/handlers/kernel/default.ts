@@ -10,9 +10,9 @@ export const run: Handler<typeof kernelCommands.commands.default> = async ({ arg
     await output.document({ name }, () => name);
     return;
   }
-  const chosen = await client.kernel.default(undefined, options);
-  await output.document(chosen, () => chosen.name ?? "");
-  if (chosen.name === undefined) {
+  const found = await client.kernel.default(undefined, options);
+  await output.document(found, () => found.name);
+  if (found.origin === "configuration") {
     output.note("None was chosen: it is default_kernel of the configuration");
   }
 };
