@@ -10,6 +10,7 @@ import type { FileStat } from "#ext4/reader-inode.ts";
 import { tarTypes } from "#images/export.ts";
 import { readAt } from "#oci/file-chunks.ts";
 import type { TarEntryType } from "#oci/tar-entry.ts";
+import { capabilityOf } from "./capability.ts";
 import { ImageFiles } from "./image-files.ts";
 import type { PatternList } from "./patterns.ts";
 
@@ -98,7 +99,7 @@ function contextFile(path: Buffer): SourceFile | undefined {
     mtime_s: Number((stat.mtimeNs - mtime_ns) / SECOND_NS),
     mtime_ns: Number(mtime_ns),
     ...deviceNumber(stat.rdev),
-    xattrs: [],
+    xattrs: stat.isFile() && (stat.mode & 0o111n) !== 0n ? capabilityOf(path) : [],
     inode: hasNames ? `${stat.dev}:${stat.ino}` : undefined,
     target: type === "symlink" ? readlinkSync(path, "latin1") : "",
     data: () => (stat.isFile() ? fileData(path, size) : []),
