@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { machineCommand } from "./exec.ts";
-import { canHaveInit } from "./mode.ts";
+import { canHaveInit, hasOwnInit } from "./mode.ts";
 
 function image(paths: readonly string[], release?: string) {
   return {
@@ -28,6 +28,12 @@ test("neither is not", () => {
   expect(canHaveInit(image(["/bin/sh"], "ID=busybox\n"))).toBe(false);
   expect(canHaveInit(image([], "ID=debian\n"))).toBe(false);
   expect(canHaveInit(image(["/usr/bin/apt-get"], "ID=other\n"))).toBe(false);
+});
+
+test("an image that starts its services by an init of its own keeps it", () => {
+  expect(hasOwnInit({ entrypoint: ["/init"], cmd: ["nginx"] })).toBe(true);
+  expect(hasOwnInit({ entrypoint: ["/sbin/init"] })).toBe(false);
+  expect(hasOwnInit({ cmd: ["/init"] })).toBe(false);
 });
 
 test("the families are those of the first boot", () => {

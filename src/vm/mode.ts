@@ -1,5 +1,5 @@
 /** How a machine boots when nobody has said: with an init system wherever there is one, or can be. */
-import type { Image } from "#api/image.ts";
+import type { Image, ImageConfig } from "#api/image.ts";
 import type { BootMode } from "#api/vm.ts";
 import { BangerError } from "#base/error.ts";
 import { KiB } from "#base/size.ts";
@@ -29,6 +29,12 @@ export function modeFor(
   wanted: BootMode | "auto",
 ): { mode: BootMode; reason?: string } {
   if (wanted !== "auto") return { mode: wanted };
+  if (hasOwnInit(image.config)) {
+    return {
+      mode: "direct",
+      reason: `Direct mode: "${image.name}" runs an init of its own, /init`,
+    };
+  }
   using reader = openExt4(image.rootfs);
   const files: Files = {
     has: (path) => isThere(() => reader.stat(path)),
@@ -40,6 +46,11 @@ export function modeFor(
   if (canHaveInit(files)) return { mode: "systemd" };
   const reason = `Direct mode: "${image.name}" has no init system, and no package manager to install one with`;
   return { mode: "direct", reason };
+}
+
+/** s6-overlay, and images made in its likeness: their services are started by the entrypoint. */
+export function hasOwnInit({ entrypoint }: ImageConfig): boolean {
+  return entrypoint?.[0] === "/init";
 }
 
 interface Files {
