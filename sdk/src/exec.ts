@@ -13,6 +13,7 @@ import {
 } from "#api/exec-constants.ts";
 import { BangerError } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
+import { dialUnix } from "#base/websocket.ts";
 import { readServerMessage } from "./exec-messages.ts";
 import { notRunning } from "./unreachable.ts";
 
@@ -173,7 +174,7 @@ export function openExec(
 }
 
 function dial(socket: string): WebSocket {
-  const web = new WebSocket(`ws+unix://${socket}:${EXEC_PATH}`, EXEC_PROTOCOL);
+  const web = dialUnix(socket, { path: EXEC_PATH, protocol: EXEC_PROTOCOL });
   web.binaryType = "arraybuffer";
   return web;
 }

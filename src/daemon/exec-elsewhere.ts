@@ -1,6 +1,7 @@
 /** Hands an exec WebSocket on to the process that runs the machine in the foreground; credit is between the ends. */
 import { EXEC_PATH, EXEC_PROTOCOL } from "#api/exec.ts";
 import { BangerError } from "#base/error.ts";
+import { dialUnix } from "#base/websocket.ts";
 import type { ExecSession } from "./exec-session.ts";
 
 interface Client {
@@ -13,7 +14,7 @@ export function openElsewhere(
   client: Client,
   { socket, fail }: { socket: string; fail: (error: BangerError) => void },
 ): ExecSession {
-  const other = new WebSocket(`ws+unix://${socket}:${EXEC_PATH}`, EXEC_PROTOCOL);
+  const other = dialUnix(socket, { path: EXEC_PATH, protocol: EXEC_PROTOCOL });
   other.binaryType = "arraybuffer";
   let waiting: (string | Uint8Array<ArrayBuffer>)[] | undefined = [];
   other.onopen = () => {

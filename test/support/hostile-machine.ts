@@ -20,7 +20,8 @@ export interface HostileMachine extends AsyncDisposable {
 
 /** The machine is called `name`, and runs in the direct mode. */
 export async function startHostileMachine(name: string): Promise<HostileMachine> {
-  const banger = install();
+  // Every verb is tried here, so that each of them meets such a home.
+  const banger = install({ name: "o'brien é 5%" });
   writeQemuWrapper(join(banger.home, "qemu"));
   await pullBusybox(banger);
   await banger.ok("daemon", "stop");

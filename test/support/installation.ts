@@ -50,13 +50,16 @@ export interface Installation extends AsyncDisposable {
   processes(): { pid: number; command: string }[];
 }
 
-export function install(): Installation {
+/** `name`: of a home below the temporary one, such as one with blanks. */
+export function install({ name = "" }: { name?: string } = {}): Installation {
   if (!existsSync(BUILT)) throw new Error("build/bin/banger is not there: run make build");
   // Short, since the path of a unix socket below it has at most 107 bytes.
-  const home = mkdtempSync("/tmp/bgr-");
+  const folder = mkdtempSync("/tmp/bgr-");
+  const home = join(folder, name);
+  mkdirSync(home, { recursive: true });
   const program = ownProgram(home);
   const env = environment(home);
-  const bridge = home.slice("/tmp/".length);
+  const bridge = folder.slice("/tmp/".length);
   mkdirSync(join(home, "run"), { mode: 0o700 });
   mkdirSync(join(home, "config/banger"), { recursive: true });
   writeFileSync(join(home, "config/banger/config.toml"), networkConfig(bridge));
@@ -103,7 +106,7 @@ export function install(): Installation {
     const failure = await endEverything(call).catch((error: unknown) => String(error));
     const left = [...(failure ? [failure] : []), ...leftovers(home, bridge)];
     for (const { pid } of processes()) process.kill(pid, "SIGKILL");
-    rmSync(home, { recursive: true, force: true });
+    rmSync(folder, { recursive: true, force: true });
     if (left.length > 0) throw new Error(`left behind:\n  ${left.join("\n  ")}`);
   };
   return {

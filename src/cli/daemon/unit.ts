@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import { writeFileAtomic } from "#base/atomic.ts";
 import { BangerError } from "#base/error.ts";
 import { run, runOk, which } from "#base/run.ts";
+import { unitCommand, unitWord } from "#base/unit-word.ts";
 import { folderVariables, RUNTIME_MEMORY } from "#config/environment.ts";
 import type { Paths } from "#config/paths.ts";
 
@@ -38,7 +39,7 @@ Description=banger, virtual machines of OCI images
 
 [Service]
 Type=notify
-ExecStart=${[...program, "daemon", "run"].map(quote).join(" ")}
+ExecStart=${unitCommand([...program, "daemon", "run"])}
 ${environmentLines({ ...folderVariables(), ...RUNTIME_MEMORY }).join("\n")}
 Restart=on-failure
 KillMode=process
@@ -52,7 +53,7 @@ WantedBy=${process.getuid?.() === 0 ? "multi-user.target" : "default.target"}
 
 function environmentLines(variables: Record<string, string>): string[] {
   return Object.entries(variables).map(
-    ([name, value]) => `Environment=${quote(`${name}=${value}`)}`,
+    ([name, value]) => `Environment=${unitWord(`${name}=${value}`)}`,
   );
 }
 
@@ -102,10 +103,4 @@ export function assertSystemd(): void {
   throw new BangerError("unsupported", "Cannot enable the daemon: systemd does not run here", {
     hint: "Have your own service manager run: banger daemon run",
   });
-}
-
-/** As systemd.syntax(7) and systemd.service(5) take a word with anything in it. */
-function quote(word: string): string {
-  const escaped = word.replaceAll(/["\\]/g, "\\$&").replaceAll("%", "%%").replaceAll("$", "$$$$");
-  return `"${escaped}"`;
 }

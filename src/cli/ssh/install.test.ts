@@ -19,7 +19,7 @@ import { installSshConfig, uninstallSshConfig } from "./install.ts";
 let folder: string;
 let paths: ReturnType<typeof makePaths>;
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "banger ssh-"));
+  folder = mkdtempSync(join(tmpdir(), "banger o'brien é 5% [x] "));
   const root = (name: string) => join(folder, name);
   paths = makePaths({
     config: root("config"),
@@ -51,6 +51,15 @@ test("installSshConfig() is seen by ssh before what the user has, and only for m
   expect(far).toContain("user me");
   expect(far).toContain("port 2222");
   expect(far.join("\n")).not.toContain("ssh-proxy");
+});
+
+test("a name that would end the shell's quotes is not ours to take", async () => {
+  const file = join(folder, ".ssh/config");
+  installSshConfig(paths, file);
+  const other = await optionsOf(file, "x'$(touch y)'.vm").catch(() => [""]);
+  expect(other.join("\n")).not.toContain("ssh-proxy");
+  const own = await optionsOf(file, "testbox.vm");
+  expect(own.find((line) => line.startsWith("proxycommand"))).toEndWith("ssh-proxy '%n'");
 });
 
 test("uninstallSshConfig() leaves the file as it was", () => {

@@ -5,7 +5,7 @@ import { writeFileAtomic } from "#base/atomic.ts";
 import { BangerError, errnoOf } from "#base/error.ts";
 import { MiB } from "#base/size.ts";
 import type { Paths } from "#config/paths.ts";
-import { configBlock, quotePath } from "./options.ts";
+import { configBlock, quotePattern } from "./options.ts";
 
 const CONFIG_MAX_BYTES = MiB;
 const MARK = "# Machines of banger; `banger ssh-config --uninstall` takes this out";
@@ -33,7 +33,7 @@ export function uninstallSshConfig(paths: Paths, file: string): boolean {
 }
 
 function includeLine(paths: Paths): string {
-  return `Include ${quotePath(paths.sshConfig)}`;
+  return `Include ${quotePattern(paths.sshConfig)}`;
 }
 
 /** Without the newline at the end; empty where there is no file. */

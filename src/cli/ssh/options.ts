@@ -3,6 +3,8 @@ import { selfCommand } from "#cli/daemon/self.ts";
 import type { Paths } from "#config/paths.ts";
 
 const WEAK_CRYPTO = "WarnWeakCrypto";
+/** Without names that would end the quotes in which the shell gets them: older versions of ssh take any. */
+const HOSTS = `Host *.vm "!*'*"`;
 
 /** The name that a machine's host key is known by, and that ssh is told to go to. */
 export function hostAlias(vm: string): string {
@@ -41,7 +43,7 @@ export function configBlock(paths: Paths): string {
   // An option that ssh does not know is an error for every host, not only for those of the block.
   const known = options.filter(([name, value]) => name !== WEAK_CRYPTO || doesSshKnow(name, value));
   const lines = [["User", "root"] as const, ["Port", "22"] as const, ...known];
-  return ["Host *.vm", ...lines.map(([name, value]) => `    ${name} ${value}`)].join("\n");
+  return [HOSTS, ...lines.map(([name, value]) => `    ${name} ${value}`)].join("\n");
 }
 
 function doesSshKnow(name: string, value: string): boolean {
@@ -54,7 +56,7 @@ function doesSshKnow(name: string, value: string): boolean {
 /** Run by the user's shell, after ssh has replaced what begins with a percent sign. */
 export function proxyCommand(self: readonly string[]): string {
   const words = self.map((word) => quoteWord(word).replaceAll("%", "%%"));
-  return [...words, "ssh-proxy", "%n"].join(" ");
+  return [...words, "ssh-proxy", "'%n'"].join(" ");
 }
 
 function quoteWord(word: string): string {
@@ -64,6 +66,15 @@ function quoteWord(word: string): string {
 
 /** In ssh's own configuration, where a percent sign begins a token. */
 export function quotePath(path: string): string {
-  const escaped = path.replaceAll("%", "%%");
-  return /\s/.test(escaped) ? `"${escaped}"` : escaped;
+  return quoteArgument(path.replaceAll("%", "%%"));
+}
+
+/** Of Include: a pattern, in which the characters that some versions of ssh replace stand for themselves. */
+export function quotePattern(path: string): string {
+  return quoteArgument(path.replaceAll(/[%$*[\]{}\\"]/g, "?"));
+}
+
+function quoteArgument(text: string): string {
+  if (/^[\w@%+=:,./?-]+$/.test(text)) return text;
+  return `"${text.replaceAll(/["\\]/g, "\\$&")}"`;
 }

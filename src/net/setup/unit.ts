@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { writeFileAtomic } from "#base/atomic.ts";
 import { runOk, which } from "#base/run.ts";
+import { unitCommand } from "#base/unit-word.ts";
 
 const UNIT_NAME = "banger-network.service";
 const UNIT_FOLDER = "etc/systemd/system";
@@ -27,7 +28,7 @@ PartOf=nftables.service
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=${program.map(quoteForUnit).join(" ")} setup --restore
+ExecStart=${unitCommand(program)} setup --restore
 
 [Install]
 WantedBy=multi-user.target
@@ -52,10 +53,4 @@ export async function removeUnit(root: string): Promise<void> {
   if (!existsSync(unitPath(root))) return;
   for (const argv of unitCommands(root, "disable")) await runOk(argv);
   rmSync(unitPath(root), { force: true });
-}
-
-/** As systemd.syntax(7) and systemd.service(5) take a path with anything in it. */
-function quoteForUnit(path: string): string {
-  const escaped = path.replaceAll(/["\\]/g, "\\$&").replaceAll("%", "%%").replaceAll("$", "$$$$");
-  return `"${escaped}"`;
 }
