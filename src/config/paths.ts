@@ -36,6 +36,8 @@ export function makePaths(roots: Roots) {
     sshKey: join(roots.config, "ssh", "id_ed25519"),
     sshConfig: join(roots.config, "ssh", "config"),
     knownHosts: join(roots.state, "ssh", "known_hosts"),
+    /** What `vm ssh` has ssh read: the user's configuration, and what holds where that says nothing. */
+    sshDefaults: join(roots.state, "ssh", "config"),
     database: join(roots.state, "banger.db"),
     daemonLog: join(roots.state, "daemon.log"),
     kernels: join(roots.state, "kernels"),

@@ -212,7 +212,13 @@ it runs as a session, whose name is printed: see \`banger vm session\`.`,
       vm: one("Name or id of the machine, with an optional user@", { completes: "vm" }),
       rest: any("Options of ssh, and a command", { isVerbatim: true }),
     },
-    flags: { user: value("-l, --login <user>", "User to log in as (default: root)", textArg) },
+    flags: {
+      user: value(
+        "-l, --login <user>",
+        "User to log in as (default: that of your ssh configuration, or root)",
+        textArg,
+      ),
+    },
     isPassThrough: true,
     examples: [
       "banger vm ssh testbox",

@@ -46,6 +46,12 @@ export function configBlock(paths: Paths): string {
   return [HOSTS, ...lines.map(([name, value]) => `    ${name} ${value}`)].join("\n");
 }
 
+/** In the place of the user's configuration: all that ssh would read, and then the user of machines where nothing said one. */
+export function defaultsFile(): string {
+  const files = ["~/.ssh/config", "/etc/ssh/ssh_config"];
+  return [...files.map((file) => `Include ${file}`), "Host *.vm", "    User root", ""].join("\n");
+}
+
 function doesSshKnow(name: string, value: string): boolean {
   const ssh = Bun.which("ssh");
   if (!ssh) return false;

@@ -66,6 +66,21 @@ test("vm ssh hands its options to ssh and takes a user", async () => {
   expect(open?.kind === "exec" && open.exec.user).toBe("someone");
 });
 
+test("vm ssh logs in as whom the caller's own options and configuration name, else as root", async () => {
+  const loginOf = async (...words: string[]) => (await ssh([...words])).stdout.trim();
+  expect(await loginOf("testbox", "-l", "dev", 'echo "$USER"')).toBe("dev");
+  expect(await loginOf("testbox", "-o", "User=dev", 'echo "$USER"')).toBe("dev");
+  expect(await loginOf("testbox", "-oUser=dev", "-T", 'echo "$USER"')).toBe("dev");
+  expect(await loginOf("-l", "dev", "testbox", "-l", "other", 'echo "$USER"')).toBe("dev");
+  expect(await loginOf("testbox", 'echo "$USER"')).toBe("root");
+  // Another file takes the place of the user's own, which is that of passwd's home.
+  const config = join(daemon.folder, "own_config");
+  writeFileSync(config, "Host testbox.vm\n  User dev\n");
+  expect(await loginOf("testbox", "-F", config, 'echo "$USER"')).toBe("dev");
+  const defaults = join(daemon.env["XDG_STATE_HOME"] ?? "", "banger/ssh/config");
+  expect(readFileSync(defaults, "utf8").split("\n")[0]).toBe("Include ~/.ssh/config");
+});
+
 test("vm ssh carries stdin and stdout whole", async () => {
   const sent = Buffer.alloc(3 * MiB + 5, "0123456789abcde\n");
   const { exitCode, stdout } = await ssh(["testbox", "--", "cat; echo end"], sent);

@@ -1,15 +1,16 @@
+import { mkdirSync } from "node:fs";
+import { dirname } from "node:path";
+import { writeFileAtomic } from "#base/atomic.ts";
 import { BangerError } from "#base/error.ts";
 import type { Handler } from "#cli/context.ts";
 import { exitStatusOf } from "#cli/interrupt.ts";
 import type { vmCommands } from "#cli/spec/vm.ts";
-import { hostAlias, sshOptions, vmOfHost } from "#cli/ssh/options.ts";
+import { defaultsFile, hostAlias, sshOptions, vmOfHost } from "#cli/ssh/options.ts";
 import { assertRunning } from "#cli/ssh/running.ts";
-
-const USER_DEFAULT = "root";
 
 export const run: Handler<typeof vmCommands.commands.ssh> = async ({ args, flags }, context) => {
   const at = args.vm.lastIndexOf("@");
-  const user = flags.user ?? (at > 0 ? args.vm.slice(0, at) : USER_DEFAULT);
+  const user = flags.user ?? (at > 0 ? args.vm.slice(0, at) : undefined);
   const client = await context.daemon();
   const vm = await client.vm.show({ name: vmOfHost(args.vm.slice(at + 1)) });
   assertRunning(vm);
@@ -20,12 +21,15 @@ export const run: Handler<typeof vmCommands.commands.ssh> = async ({ args, flags
     });
   }
   const options = [...sshOptions(context.paths), ["HostKeyAlias", hostAlias(vm.name)]];
+  mkdirSync(dirname(context.paths.sshDefaults), { recursive: true, mode: 0o700 });
+  writeFileAtomic(context.paths.sshDefaults, defaultsFile());
   const child = Bun.spawn(
     [
       program,
+      "-F",
+      context.paths.sshDefaults,
       ...options.flatMap(([name, value]) => ["-o", `${name}=${value}`]),
-      "-l",
-      user,
+      ...(user === undefined ? [] : ["-l", user]),
       hostAlias(vm.name),
       ...args.rest,
     ],
