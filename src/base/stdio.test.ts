@@ -68,3 +68,29 @@ test("a reader that leaves is EPIPE, a full disk is said", async () => {
     "Cannot write to standard output: no space left on device",
   );
 });
+
+test("text loses what steers a terminal, bytes and JSON lose nothing", async () => {
+  const evil =
+    "a\u001b]52;c;ZXZpbA==\u0007b\u001b[2J\u001b[31mc\u001b[0m\r\nd\re\u009b1m\u202ef\t\u001b";
+  const program = `
+    import { asIs, tell, settled, writeOut } from ${JSON.stringify(join(import.meta.dir, "stdio.ts"))};
+    import { terminalJson } from ${JSON.stringify(join(import.meta.dir, "terminal-text.ts"))};
+    const evil = ${JSON.stringify(evil)};
+    tell(evil);
+    await writeOut(evil + "\\n");
+    await writeOut(asIs(evil + "\\n"));
+    await writeOut(terminalJson({ evil }) + "\\n");
+    await settled();`;
+  const child = Bun.spawn([process.execPath, "-e", program], { stdout: "pipe", stderr: "pipe" });
+  const [out, err] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+  ]);
+  const safe = "ab\u001b[31mc\u001b[0m\r\nde1mf\t";
+  expect(err).toBe(safe);
+  const json = out.slice(`${safe}\n${evil}\n`.length);
+  expect(out).toStartWith(`${safe}\n${evil}\n`);
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: what must not be there
+  expect(json).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202e]/);
+  expect(JSON.parse(json)).toEqual({ evil });
+});

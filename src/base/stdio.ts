@@ -5,6 +5,7 @@
  */
 import { write, writeSync } from "node:fs";
 import { BangerError, errnoOf, messageOf } from "./error.ts";
+import { terminalText } from "./terminal-text.ts";
 
 /** A descriptor that somebody else has made non-blocking is tried again after this, and then later and later. */
 const RETRY_MIN_MS = 1;
@@ -20,12 +21,21 @@ const tails: Record<Stream, Promise<unknown>> = {
   stderr: Promise.resolve(),
 };
 
+/** Text loses every control sequence but colours on its way; bytes, such as a command's own output, go as they are. */
+const encode = (data: string | Uint8Array): Uint8Array =>
+  typeof data === "string" ? asIs(terminalText(data)) : data;
+
+/** For sequences of ours that move the cursor; what is from elsewhere has to have gone through terminalText(). */
+export function asIs(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}
+
 /** Resolves when the bytes were taken, at the pace of the reader. Rejects with EPIPE when there is none any more. */
 export const writeOut = makeWriter("stdout");
 export const writeErr = makeWriter("stderr");
 
 /** What is for people to read only: whether anybody does makes no difference. */
-export function tell(text: string): void {
+export function tell(text: string | Uint8Array): void {
   writeErr(text).catch(() => {});
 }
 
@@ -46,7 +56,7 @@ export function writeLast(stream: Stream, text: string): void {
 /** What is written at the same time comes out one after another. */
 function makeWriter(stream: Stream): Writer {
   return async (data) => {
-    const bytes = typeof data === "string" ? new TextEncoder().encode(data) : data;
+    const bytes = encode(data);
     const turn = tails[stream].then(() => writeAll(stream, bytes));
     tails[stream] = turn.catch(() => {});
     await turn;

@@ -31,6 +31,8 @@ export interface ForegroundRequest {
   /** Takes bytes at the pace of whoever reads them. */
   writeOut: (bytes: string | Uint8Array) => Promise<void>;
   writeErr: (bytes: string | Uint8Array) => Promise<void>;
+  /** The console of a machine, which is the guest's text. */
+  writeConsole: (text: string) => Promise<void>;
   /** What the command reads, where it is to read anything. */
   stdin?: AsyncIterable<Uint8Array> | undefined;
 }
@@ -145,7 +147,7 @@ async function printConsole({ request, vms }: Front, signal: AbortSignal): Promi
     const hasCommand = vms.show(request.name).command !== undefined;
     const from = hasCommand ? { isCurrent: true } : { tail: 0 };
     for await (const { text } of vms.logs(request.name, { follow: true, ...from, signal })) {
-      await request.writeOut(text);
+      await request.writeConsole(text);
     }
   } catch (error) {
     log.warn("cannot print the console: {message}", { message: messageOf(error) });

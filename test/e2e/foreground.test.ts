@@ -98,12 +98,18 @@ describe("a machine in the foreground", () => {
       status: 5,
       stdout: "through it\n",
     });
+    const evil = String.raw`printf '\033]52;c;ZXZpbA==\007shown\233\n' > /dev/console`;
+    await banger.ok("vm", "exec", "web", "--", "sh", "-c", evil);
     const { status, stderr } = await banger.call(["vm", "start", "web"]);
     expect(status).toBe(6);
     expect(stderr).toContain('Cannot start machine "web": it is running');
     child.kill("SIGTERM");
     expect(await child.exited).toBe(0);
     await notices.heard("STOPPING=1");
+    const printed = await new Response(child.stdout).text();
+    expect(printed).toContain("shown");
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: what must not reach a terminal
+    expect(printed).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/);
     expect(await show()).toMatchObject({ state: "stopped", exit: { reason: "poweroff" } });
     expect((await show()).foreground).toBeUndefined();
   }, 120_000);
@@ -182,7 +188,7 @@ function foreground(env: Record<string, string>) {
     cwd: banger.home,
     env: { ...banger.env, ...env },
     stdin: "ignore",
-    stdout: "ignore",
+    stdout: "pipe",
     stderr: "pipe",
   });
 }

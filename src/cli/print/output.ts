@@ -3,6 +3,7 @@
  * is what the API says, indented; a stream is one document a line.
  */
 import { tell, writeOut } from "#base/stdio.ts";
+import { terminalJson } from "#base/terminal-text.ts";
 import type { ProgressMode } from "#cli/progress/view.ts";
 import { forbidsColor } from "#config/environment.ts";
 import { paint, type Style } from "./color.ts";
@@ -50,8 +51,8 @@ export function makeOutput(options: OutputOptions): Output {
     json,
     quiet,
     mode: options.progress,
-    document: (value, text) => print(options.json ? JSON.stringify(value, null, 2) : text()),
-    item: (value, text) => print(options.json ? JSON.stringify(value) : text),
+    document: (value, text) => print(options.json ? terminalJson(value, 2) : text()),
+    item: (value, text) => print(options.json ? terminalJson(value) : text),
     note,
     warn: (text) => note(`${style("yellow", "warning:")} ${safeText(text)}`),
     style,

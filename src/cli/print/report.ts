@@ -1,6 +1,7 @@
 /** The one place where an error is shown. */
 import { BangerError, type ErrorCode, errnoOf, errorCodes, toBangerError } from "#base/error.ts";
 import { tell } from "#base/stdio.ts";
+import { terminalJson } from "#base/terminal-text.ts";
 import { exitStatusOf } from "#cli/interrupt.ts";
 import type { Style } from "./color.ts";
 import { safeLine, safeText } from "./text.ts";
@@ -47,7 +48,7 @@ export function reportError(thrown: unknown, options: ReportOptions): number {
 
 function render(error: BangerError, thrown: unknown, { json, style }: ReportOptions): string {
   const { code, message, hint } = error;
-  if (json) return JSON.stringify({ error: hint ? { code, message, hint } : { code, message } });
+  if (json) return terminalJson({ error: hint ? { code, message, hint } : { code, message } });
   if (code === "cancelled") return safeLine(message);
   let text = `${style("red", "error:")} ${safeText(message)}`;
   if (hint) text += `\n${style("bold", "hint:")} ${safeText(hint)}`;

@@ -1,5 +1,6 @@
 /** A picture that is drawn again and again in its place, or one below the other where there is no terminal. */
-import { writeLast, writeOut } from "#base/stdio.ts";
+import { asIs, writeLast, writeOut } from "#base/stdio.ts";
+import { terminalText } from "#base/terminal-text.ts";
 
 const HIDE_AND_HOME = "\u001b[?25l\u001b[H";
 const CLEAR_LINE = "\u001b[K";
@@ -24,8 +25,11 @@ export function openScreen(): Screen {
       const rows = Math.max(1, (stdout.rows || 24) - 1);
       const columns = stdout.columns || 80;
       const lines = text.split("\n").slice(0, rows);
-      const cut = lines.map((line) => line.slice(0, columns) + CLEAR_LINE).join("\r\n");
-      await writeOut(`${isFirst ? CLEAR_ALL : ""}${HIDE_AND_HOME}${cut}\r\n${CLEAR_BELOW}`);
+      const cut = lines
+        .map((line) => terminalText(line).slice(0, columns) + CLEAR_LINE)
+        .join("\r\n");
+      const first = isFirst ? CLEAR_ALL : "";
+      await writeOut(asIs(`${first}${HIDE_AND_HOME}${cut}\r\n${CLEAR_BELOW}`));
       isFirst = false;
     },
     [Symbol.dispose]() {

@@ -1,5 +1,6 @@
 /** Progress on a terminal: finished steps stay above, those under way are redrawn in place. */
-import { tell, writeLast } from "#base/stdio.ts";
+import { asIs, tell, writeLast } from "#base/stdio.ts";
+import { terminalText } from "#base/terminal-text.ts";
 import { activeLine, finishedLine, warningLine } from "./line.ts";
 import { type Step, Steps } from "./steps.ts";
 import type { ProgressView, ViewOptions } from "./view.ts";
@@ -20,7 +21,7 @@ export function makeLiveView(stream: NodeJS.WriteStream, options: ViewOptions): 
   let isClosed = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
   const showCursor = (): void => {
-    if (isHidden) tell(SHOW_CURSOR);
+    if (isHidden) tell(asIs(SHOW_CURSOR));
     isHidden = false;
   };
   const showLast = (): void => {
@@ -42,7 +43,7 @@ export function makeLiveView(stream: NodeJS.WriteStream, options: ViewOptions): 
     const lines = [...above, ...live].map((line) => `${line}\n`).join("");
     const hide = live.length > 0 && !isHidden ? HIDE_CURSOR : "";
     if (hide) isHidden = true;
-    tell(`${hide}${up}${CLEAR_BELOW}${lines}`);
+    tell(asIs(`${hide}${up}${CLEAR_BELOW}${terminalText(lines)}`));
     drawn = live.length;
     // The time that a step takes is shown, so the lines move although nothing is reported.
     if (live.length > 0) plan();

@@ -5,6 +5,7 @@
  */
 import { type Progress, warningOf } from "#base/progress.ts";
 import { tell } from "#base/stdio.ts";
+import { terminalJson } from "#base/terminal-text.ts";
 import type { Style } from "#cli/print/color.ts";
 import { safeLine } from "#cli/print/text.ts";
 import { variable } from "#config/environment.ts";
@@ -64,7 +65,7 @@ function jsonView(): ProgressView {
     if (begun.length + finished.length === 0 && !isDue && !progress.lines && warning === undefined)
       return;
     shown.set(key, now_ms);
-    tell(`${JSON.stringify(lane ? { name: lane, progress } : { progress })}\n`);
+    tell(`${terminalJson(lane ? { name: lane, progress } : { progress })}\n`);
   };
   return { report, finish() {}, [Symbol.dispose]() {} };
 }

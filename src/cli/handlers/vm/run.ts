@@ -5,6 +5,7 @@ import { readEnvironment } from "#cli/args/env.ts";
 import type { Context, Handler } from "#cli/context.ts";
 import { execRequest, runSession } from "#cli/exec/session.ts";
 import { FORWARDED_SIGNALS } from "#cli/interrupt.ts";
+import { makeConsoleFilter } from "#cli/print/console.ts";
 import { follow } from "#cli/progress/follow.ts";
 import type { Input } from "#cli/spec/types.ts";
 import type { vmCommands } from "#cli/spec/vm.ts";
@@ -30,7 +31,7 @@ export const run: Handler<typeof vmCommands.commands.run> = async ({ args, flags
   const create = createRequest(args.image, flags, { env: [], envFile: [] });
   if (flags.foreground) {
     const request = { create, exec, ...(entrypoint ? { entrypoint: [entrypoint] } : {}) };
-    return await runInForeground({ name: args.image, ...request });
+    return await runInForeground({ name: args.image, ...request }, context);
   }
   return await runSession(context, {
     kind: "run",
@@ -75,11 +76,14 @@ async function runDetached({ args, flags }: RunInput, context: Context): Promise
 }
 
 async function runInForeground(
-  request: Omit<ForegroundRequest, "writeOut" | "writeErr" | "stdin">,
+  request: Omit<ForegroundRequest, "writeOut" | "writeErr" | "writeConsole" | "stdin">,
+  { output }: Context,
 ): Promise<number> {
   // It answers to signals in its own way.
   for (const signal of FORWARDED_SIGNALS) process.removeAllListeners(signal);
   const { runForeground } = await import("#daemon/foreground.ts");
   const stdin = request.exec.stdin ? process.stdin : undefined;
-  return await runForeground({ ...request, writeOut, writeErr, stdin });
+  const filter = makeConsoleFilter({ color: output.hasColor("stdout") });
+  const writeConsole = (text: string) => writeOut(filter.push(text));
+  return await runForeground({ ...request, writeOut, writeErr, writeConsole, stdin });
 }
