@@ -46,6 +46,23 @@ int port_listen_vsock(void)
 	return -1;
 }
 
+bool port_is_host(const struct sockaddr_storage *peer)
+{
+	return peer->ss_family != AF_VSOCK || ((const struct sockaddr_vm *)peer)->svm_cid == VMADDR_CID_HOST;
+}
+
+int port_accept(int listener)
+{
+	for (;;) {
+		struct sockaddr_storage peer = { 0 };
+		socklen_t size = sizeof peer;
+		int fd = accept4(listener, (struct sockaddr *)&peer, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		if (fd < 0 || port_is_host(&peer))
+			return fd;
+		close(fd);
+	}
+}
+
 int port_listen_unix(const char *path)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };

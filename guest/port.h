@@ -3,12 +3,19 @@
 #define BANGER_PORT_H
 
 #include <stdbool.h>
+#include <sys/socket.h>
 
 /* Opens the virtio-serial port of this name, without ever blocking; -1 if it is not there (yet). */
 int port_open(const char *wanted);
 
 /* A socket that listens on the agent's vsock port; -1 where there is no vsock. */
 int port_listen_vsock(void);
+
+/* False for a vsock peer that is not the host, such as a program of the machine that goes by its own address. */
+bool port_is_host(const struct sockaddr_storage *peer);
+
+/* The next connection of the host's; -1 if there is none now. Others are closed. */
+int port_accept(int listener);
 
 /* A socket that listens at a path. */
 int port_listen_unix(const char *path);

@@ -137,7 +137,7 @@ static bool pump(void)
 static void accept_host(void)
 {
 	int fd;
-	while ((fd = accept4(agent.listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0) {
+	while ((fd = port_accept(agent.listener)) >= 0) {
 		if (agent.is_port) {
 			close(fd);
 			continue;

@@ -16,6 +16,7 @@ int main(int count, char **arguments)
 	test_golden(arguments[1]);
 	test_fields();
 	test_link();
+	test_port();
 	puts("guest: ok");
 	return 0;
 }

@@ -7,6 +7,7 @@ import { version } from "#base/version.ts";
 import { TAR_END, tarHeader, tarPadding } from "#oci/tar-write.ts";
 import type { Services } from "./compose.ts";
 import { runDoctor } from "./doctor.ts";
+import { redact } from "./redact.ts";
 
 const LOG_MAX_BYTES = MiB;
 const CONSOLES_MAX = 50;
@@ -67,18 +68,6 @@ async function debugFiles({ config, vms, images, kernels }: Services): Promise<D
     path,
     text: redact(text),
   }));
-}
-
-/** Keys, credentials in URLs, and what follows a word that names a secret. */
-export function redact(text: string): string {
-  return text
-    .replaceAll(/-----BEGIN [A-Z ]+-----[\s\S]*?(?:-----END [A-Z ]+-----|$)/g, "[removed]")
-    .replaceAll(/(\w+:\/\/)[^\s/@"]+@/g, "$1[removed]@")
-    .replaceAll(/\b(Basic|Bearer) [\w+/=.~-]{8,}/gi, "$1 [removed]")
-    .replaceAll(
-      /((?:password|passwd|secret|token|api_?key)"?\s*[=:]\s*"?)[^\s",]+/gi,
-      "$1[removed]",
-    );
 }
 
 function tailOf(path: string, file: string, max_bytes = CONSOLE_MAX_BYTES): DebugFile {

@@ -34,7 +34,7 @@ export async function runDaemon(): Promise<void> {
   process.on("SIGHUP", () => kept?.restore());
   const lock = takeDaemonLock(paths.daemonLock);
   lock.publish(paths.socket);
-  await startLog(config.values["log.level"]);
+  await startLog(config.values["log.level"], paths.daemonLog);
   const notifier = makeNotifier();
   const ending = Promise.withResolvers<string>();
   const services = compose(config, { shutdown: () => ending.resolve("asked to") });

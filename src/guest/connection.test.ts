@@ -269,3 +269,17 @@ test("whatever a guest sends, the host ends with a result or a BangerError", asy
     { numRuns: 200 },
   );
 });
+
+test("events without end, which take no credit, end the connection", async () => {
+  const { guest, agent } = await connected(() => {});
+  const line = new FieldWriter().text(Tag.text, "x".repeat(1000)).finish();
+  // What an installation prints.
+  for (let count = 0; count < 2000; count++) guest.send(FrameType.event, { payload: line });
+  await Bun.sleep(0);
+  expect(agent.failure).toBeUndefined();
+  for (let count = 0; count < 100_000 && !agent.failure; count++) {
+    guest.send(FrameType.event, { payload: line });
+    if (count % 100 === 0) await Bun.sleep(0);
+  }
+  expect(agent.failure?.message).toContain("it sends events without end");
+});

@@ -6,7 +6,7 @@
 import { randomBytes } from "node:crypto";
 import type { Duplex } from "node:stream";
 import { BangerError, messageOf } from "#base/error.ts";
-import { EventLog } from "./event.ts";
+import { EventBudget, EventLog } from "./event.ts";
 import { Fields } from "./fields.ts";
 import { encodeSync, type Frame, FrameParser, HelloHunter } from "./frame.ts";
 import { type AgentHello, decodeHello } from "./hello.ts";
@@ -20,6 +20,7 @@ const MAX_STREAM_ID = 0xffff_fff0;
 export class Connection implements StreamOwner {
   readonly closed: Promise<void>;
   readonly events = new EventLog();
+  readonly #events = new EventBudget();
   readonly #pipe: Duplex;
   readonly #parser = new FrameParser();
   readonly #streams = new Map<number, Stream>();
@@ -165,6 +166,7 @@ export class Connection implements StreamOwner {
       case FrameType.beacon:
         throw lost("the agent has started anew");
       case FrameType.event:
+        this.#events.spend(frame.payload.length);
         this.events.add(Fields.parse(frame.payload));
         return;
       case FrameType.opened:

@@ -1,4 +1,6 @@
 /** What the guest tells of its boot, kept for those who ask later. */
+import { BangerError } from "#base/error.ts";
+import { MiB } from "#base/size.ts";
 import { type Fields, MAX_TEXT_BYTES } from "./fields.ts";
 import { Tag } from "./protocol.ts";
 
@@ -29,6 +31,30 @@ export interface AgentEvent {
   text: string;
   /** Since the guest's boot. */
   uptime_ms: number;
+}
+
+/**
+ * Events take no credit. What the longest installation prints is a fraction of this; a guest that sends more
+ * would keep the host busy, and whoever listens, for as long as it likes.
+ */
+const BURST_BYTES = 4 * MiB;
+const REFILL_BYTES_PER_MS = 256;
+/** What an event costs beside its fields. */
+const EVENT_BYTES = 128;
+
+export class EventBudget {
+  #left_bytes = BURST_BYTES;
+  #at_ms = performance.now();
+
+  /** Fails with a `guest` error when too many came. */
+  spend(bytes: number, now_ms = performance.now()): void {
+    const refill_bytes = (now_ms - this.#at_ms) * REFILL_BYTES_PER_MS;
+    this.#at_ms = now_ms;
+    this.#left_bytes = Math.min(BURST_BYTES, this.#left_bytes + refill_bytes);
+    this.#left_bytes -= bytes + EVENT_BYTES;
+    if (this.#left_bytes >= 0) return;
+    throw new BangerError("guest", "Cannot follow the guest agent: it sends events without end");
+  }
 }
 
 export type EventListener = (event: AgentEvent) => void;

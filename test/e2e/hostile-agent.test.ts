@@ -71,7 +71,7 @@ for (const { name, says, attack } of attacks) {
     const pid = await machine.daemonPid();
     agent.onOpen = attack;
     const { status, stderr } = await banger.call(["vm", "exec", VM, "--", "true"]);
-    expect({ status, stderr }).toMatchObject({ status: 14, stderr: expect.stringMatching(says) });
+    expect({ status, stderr }).toMatchObject({ status: 125, stderr: expect.stringMatching(says) });
     agent.onOpen = (opening) => opening.answer(new TextEncoder().encode("well\n"));
     expect(await banger.ok("vm", "exec", VM, "--", "true")).toBe("well\n");
     expect(await banger.ok("daemon", "logs")).toMatch(says);
@@ -245,7 +245,7 @@ test("an agent that never answers is given up after a time, and others are serve
   agent.isSilent = false;
   agent.onOpen = ({ raw }) => raw(Uint8Array.from([18, 0, 255, 255, 1, 0, 0, 0]));
   await banger.call(["vm", "exec", VM, "--", "true"]);
-  expect((await waiting).status).toBe(14);
+  expect((await waiting).status).toBe(125);
   await machine.assertWell(pid);
 });
 

@@ -32,10 +32,17 @@ export const kernelFlags = {
 };
 
 export const environmentFlags = {
-  env: list("-e, --env <name=value>", "Set a variable; NAME alone passes on your own"),
-  envFile: list("--env-file <file>", "Set variables from a file of NAME=value lines", {
-    completes: "path",
-  }),
+  env: list(
+    "-e, --env <name=value>",
+    "Set a variable, which other users can read here; NAME alone passes on your own",
+  ),
+  envFile: list(
+    "--env-file <file>",
+    "Set variables from a file of NAME=value lines, as secrets should be",
+    {
+      completes: "path",
+    },
+  ),
 };
 
 /** What a new machine is made of. */

@@ -16,6 +16,7 @@ fi
 [ -n "$shell" ] && [ -x "$shell" ] || shell=/bin/sh
 export USER="\${name:-$user}" LOGNAME="\${name:-$user}" HOME="\${home:-/}" SHELL="$shell"
 cd "$HOME" 2>/dev/null || cd /
+if [ -t 0 ]; then SSH_TTY=$(tty 2>/dev/null) && export SSH_TTY; fi
 if [ $# -gt 1 ]; then exec "$shell" -c "$2"; fi
 exec "$shell" -l
 `;

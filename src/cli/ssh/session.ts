@@ -15,6 +15,11 @@ const CELLS_MAX = 10_000;
 
 /** The longest argument that Linux takes, its NUL left out: what a shell is given after -c. */
 const COMMAND_MAX_BYTES = 128 * 1024 - 1;
+/** What sshd would say of a connection from this computer; it has no port, coming over a pipe. */
+const CONNECTION = {
+  SSH_CLIENT: "127.0.0.1 65535 22",
+  SSH_CONNECTION: "127.0.0.1 65535 127.0.0.1 22",
+};
 /** Output that is dropped after the client has said that it takes no more; a command that goes on is then ended. */
 const UNWANTED_MAX_BYTES = 1024 * 1024;
 
@@ -90,8 +95,8 @@ export function serveSession(session: Session, { client, guest, user }: SessionC
     if (socket) env["SSH_AUTH_SOCK"] = socket;
     const open = (exec: ExecRequest): ExecConnection => {
       const terminal = size ? { terminal: size } : {};
-      const environment = Object.keys(env).length > 0 ? { env } : {};
-      return execInGuest(guest, { ...exec, ...environment, ...terminal }, { channel, drop });
+      const request = { ...exec, env: { ...env, ...CONNECTION }, ...terminal };
+      return execInGuest(guest, request, { channel, drop });
     };
     let dropped_bytes = 0;
     /** As writing to a pipe does that nobody reads any more. */

@@ -59,6 +59,12 @@ test("vm ssh runs a command through the user's shell, without a word of its own"
   expect(result).toEqual({ exitCode: 7, stdout: "root /root 23\n", stderr: "err\n" });
 });
 
+test("an ssh session has the variables by which programs know one", async () => {
+  const shown = 'echo "$SSH_CLIENT|$SSH_CONNECTION|$SSH_TTY"';
+  const result = await ssh(["testbox", "-o", "SetEnv=SSH_CLIENT=other", "--", shown]);
+  expect(result.stdout).toBe("127.0.0.1 65535 22|127.0.0.1 65535 127.0.0.1 22|\n");
+});
+
 test("vm ssh hands its options to ssh and takes a user", async () => {
   const result = await ssh(["someone@testbox", "-T", "echo", "$USER"]);
   expect(result).toEqual({ exitCode: 0, stdout: "someone\n", stderr: "" });
@@ -100,8 +106,9 @@ test("vm ssh gives a terminal with the size and type of the caller's", async () 
       },
     },
   });
-  child.terminal?.write("echo size $(stty size) $TERM; exit 3\n");
+  child.terminal?.write("echo size $(stty size) $TERM; echo at $SSH_TTY; exit 3\n");
   await child.exited;
+  expect(screen).toMatch(/at \/dev\/(pts\/|tty)\d+/);
   expect(screen).toContain("size 31 101 xterm-256color");
   expect(child.exitCode).toBe(3);
 });
