@@ -196,6 +196,37 @@ function makeRouter(daemon: Daemon, state: { streams: number }) {
       },
     },
     image: { list: os.image.list.handler(() => []) },
+    session: {
+      list: os.session.list.handler(({ input }) => [
+        {
+          name: "build",
+          vm: find(input.vm ?? "testbox").name,
+          argv: ["make"],
+          terminal: false,
+          state: "running" as const,
+          startedAt: "2026-11-20T10:00:00.000Z",
+          outputStart_bytes: 0,
+          outputEnd_bytes: 0,
+          lost_bytes: 0,
+        },
+      ]),
+    },
+    file: {
+      list: os.file.list.handler(({ input }) => {
+        daemon.calls.push(`file.list ${input.path}`);
+        const names = input.path === "/" ? ["etc/", "guest-file"] : ["passwd", "$(touch x)"];
+        return names.map((name) => ({
+          name: name.replace("/", ""),
+          kind: name.endsWith("/") ? ("directory" as const) : ("file" as const),
+          mode: 0o644,
+          size_bytes: 1,
+          uid: 0,
+          gid: 0,
+          links: 1,
+          modifiedAt: "2026-11-20T10:00:00.000Z",
+        }));
+      }),
+    },
     vm: {
       list: os.vm.list.handler(() => [...daemon.vms.values()]),
       show: os.vm.show.handler(({ input }) => {

@@ -1,17 +1,26 @@
 /** What could come next on a command line that is being typed. */
+import { asGuestPath } from "#cli/args/guest-path.ts";
 import { globalFlags } from "#cli/spec/flags.ts";
 import { root, shortcuts } from "#cli/spec/root.ts";
-import type { Arg, Completes, Flag, Node } from "#cli/spec/types.ts";
+import type { Arg, Flag, Node } from "#cli/spec/types.ts";
 
 export interface Candidate {
   value: string;
   description: string;
 }
 
+/** What the daemon is asked for. */
+export type Query =
+  | { kind: "vm"; suffix?: string }
+  | { kind: "image" | "kernel" | "catalog" | "network" }
+  | { kind: "session"; vm: string }
+  /** What is in the directory of `path`; `prefix` is put before each path. */
+  | { kind: "file"; vm: string; path: string; prefix: string };
+
 export interface Completion {
   candidates: readonly Candidate[];
   /** To be added to the candidates, asked from the daemon. */
-  names?: Exclude<Completes, "path" | "file" | "file-or-path">;
+  names?: Query;
   /** Files of the caller's. */
   isPath?: boolean;
 }
@@ -25,15 +34,19 @@ export function complete(words: readonly string[], current: string): Completion 
     return current.startsWith("-") ? flagNames({}, current) : commandNames(node, current);
   }
   const flags = { ...node.flags, ...globalFlags };
-  const { given, open } = readWords(rest, flags);
-  if (open) return valuesOf(open, current);
+  const { given, open } = readWords(rest, { flags, isPassThrough: node.isPassThrough === true });
+  const [vm = ""] = given;
+  if (open) return valuesOf(open, { current, vm });
   const args = Object.values(node.args);
-  // What follows the first argument of such a command is not ours to know.
-  if (node.isPassThrough && given > 0) return { candidates: [], isPath: true };
+  // What follows the first argument of such a command is the guest's, and so are its paths.
+  if (node.isPassThrough && given.length > 0 && args[given.length]?.completes === undefined) {
+    const isOfMachine = args[0]?.completes === "vm" && current.startsWith("/");
+    return isOfMachine ? guestPaths({ vm, path: current, prefix: "" }) : NOTHING;
+  }
   if (current.startsWith("-")) {
     const [name, text] = splitFlag(current);
     const flag = text === undefined ? undefined : findFlag(flags, name);
-    if (flag) return valuesOf(flag, text ?? "");
+    if (flag) return valuesOf(flag, { current: text ?? "", vm });
     return flagNames(flags, current);
   }
   return argValues(args, given, current);
@@ -65,9 +78,12 @@ function childOf(node: Node, name: string): Node | undefined {
   );
 }
 
-/** How many arguments there are, and the flag that still wants its value. */
-function readWords(words: readonly string[], flags: Record<string, Flag>) {
-  let given = 0;
+/** The arguments so far, and the flag that still wants its value. */
+function readWords(
+  words: readonly string[],
+  { flags, isPassThrough }: { flags: Record<string, Flag>; isPassThrough: boolean },
+) {
+  const given: string[] = [];
   let open: Flag | undefined;
   let isOptionsOver = false;
   for (const word of words) {
@@ -80,7 +96,8 @@ function readWords(words: readonly string[], flags: Record<string, Flag>) {
       const flag = findFlag(flags, name);
       if (flag && text === undefined && takesValue(flag)) open = flag;
     } else {
-      given++;
+      given.push(word);
+      isOptionsOver ||= isPassThrough;
     }
   }
   return { given, open };
@@ -126,23 +143,55 @@ function commandNames(node: Extract<Node, { kind: "group" }>, current: string): 
   return { candidates: [...own, ...short] };
 }
 
-function argValues(args: readonly Arg[], given: number, current: string): Completion {
+function argValues(args: readonly Arg[], given: readonly string[], current: string): Completion {
   const last = args.at(-1);
   const isList = last?.count === "some" || last?.count === "any";
-  const arg = args[given] ?? (isList ? last : undefined);
-  return arg ? valuesOf(arg, current) : NOTHING;
+  const arg = args[given.length] ?? (isList ? last : undefined);
+  return arg ? valuesOf(arg, { current, vm: given[0] ?? "" }) : NOTHING;
 }
 
+/** `vm`: the first argument, which sessions are of. */
 function valuesOf(
   { choices = [], completes }: Pick<Flag, "choices" | "completes">,
-  current: string,
+  { current, vm }: { current: string; vm: string },
 ): Completion {
   const candidates = choices.map((value) => ({ value, description: "" }));
   const completion: Completion = { candidates };
-  if (completes === "file") return { ...completion, names: "vm" };
-  if (completes === "file-or-path") return { ...completion, names: "vm", isPath: true };
-  if (completes === "path") return { ...completion, isPath: true };
-  // A name of banger's has no slash at its beginning; what has one is a file.
-  if (completes === "image" && /^[./~]/.test(current)) return { ...completion, isPath: true };
-  return completes ? { ...completion, names: completes } : completion;
+  switch (completes) {
+    case undefined:
+      return completion;
+    case "path":
+      return { ...completion, isPath: true };
+    case "session":
+      return { ...completion, names: { kind: "session", vm } };
+    case "file":
+      return guestPathOf(current) ?? { ...completion, names: { kind: "vm", suffix: ":" } };
+    case "file-or-path":
+      if (/^[./~]/.test(current)) return { ...completion, isPath: true };
+      return (
+        guestPathOf(current) ?? {
+          ...completion,
+          names: { kind: "vm", suffix: ":" },
+          isPath: true,
+        }
+      );
+    case "image":
+      // A name of banger's has no slash at its beginning; what has one is a file.
+      if (/^[./~]/.test(current)) return { ...completion, isPath: true };
+      return { ...completion, names: { kind: "image" } };
+    default:
+      return { ...completion, names: { kind: completes } };
+  }
+}
+
+/** Undefined until the machine is named, as in "testbox:". */
+function guestPathOf(current: string): Completion | undefined {
+  const guest = asGuestPath(current);
+  if (!guest) return undefined;
+  const path = current.slice(guest.name.length + 1);
+  return guestPaths({ vm: guest.name, path, prefix: `${guest.name}:` });
+}
+
+function guestPaths(of: { vm: string; path: string; prefix: string }): Completion {
+  return { candidates: [], names: { kind: "file", ...of } };
 }

@@ -1,16 +1,14 @@
 /** Names for completion, from a daemon that runs: none is started for a key press. */
 import { type Client, connect } from "#sdk/client.ts";
-import type { Candidate, Completion } from "./complete.ts";
+import type { Candidate, Query } from "./complete.ts";
 
 /** A person waits for it at the prompt. */
 const TIMEOUT_MS = 500;
 
-type Kind = NonNullable<Completion["names"]>;
-
 /** Empty when there is no daemon or it takes too long. */
-export async function namesOf(kind: Kind, socket: string): Promise<Candidate[]> {
+export async function namesOf(query: Query, socket: string): Promise<Candidate[]> {
   try {
-    const candidates = await ask(kind, connect({ socket }), AbortSignal.timeout(TIMEOUT_MS));
+    const candidates = await ask(query, connect({ socket }), AbortSignal.timeout(TIMEOUT_MS));
     // The shell takes these words apart, so that none but plain ones are offered.
     return candidates.filter(({ value }) => /^[\w@:./+-]+$/.test(value));
   } catch {
@@ -18,11 +16,15 @@ export async function namesOf(kind: Kind, socket: string): Promise<Candidate[]> 
   }
 }
 
-async function ask(kind: Kind, client: Client, signal: AbortSignal): Promise<Candidate[]> {
-  switch (kind) {
+async function ask(query: Query, client: Client, signal: AbortSignal): Promise<Candidate[]> {
+  switch (query.kind) {
     case "vm": {
       const vms = await client.vm.list(undefined, { signal });
-      return vms.map((vm) => ({ value: vm.name, description: `${vm.state}, ${vm.image}` }));
+      const { suffix = "" } = query;
+      return vms.map((vm) => ({
+        value: `${vm.name}${suffix}`,
+        description: `${vm.state}, ${vm.image}`,
+      }));
     }
     case "image": {
       const images = await client.image.list(undefined, { signal });
@@ -37,6 +39,22 @@ async function ask(kind: Kind, client: Client, signal: AbortSignal): Promise<Can
       return networks.map(({ name, machines }) => ({
         value: name,
         description: machines.join(" "),
+      }));
+    }
+    case "session": {
+      const sessions = await client.session.list({ vm: query.vm }, { signal });
+      return sessions.map(({ name, state, argv }) => ({
+        value: name,
+        description: `${state}, ${argv.join(" ")}`,
+      }));
+    }
+    case "file": {
+      const { vm, path, prefix } = query;
+      const folder = path.slice(0, path.lastIndexOf("/") + 1);
+      const entries = await client.file.list({ name: vm, path: folder || "/" }, { signal });
+      return entries.map(({ name, kind }) => ({
+        value: `${prefix}${folder || "/"}${name}${kind === "directory" ? "/" : ""}`,
+        description: kind,
       }));
     }
     case "catalog": {

@@ -5,8 +5,8 @@ import type { Handler } from "#cli/context.ts";
 import { safeLine } from "#cli/print/text.ts";
 import type { root } from "#cli/spec/root.ts";
 
-/** What the scripts understand: complete files where there is no candidate, or nothing. */
-const FILES = 0;
+/** What the scripts understand: whether a space follows, and whether files of the caller's may be meant. */
+const NO_SPACE = 2;
 const NO_FILES = 4;
 
 export const run: Handler<typeof root.commands.complete> = async ({ args }, { paths }) => {
@@ -16,9 +16,9 @@ export const run: Handler<typeof root.commands.complete> = async ({ args }, { pa
   const found = names ? await namesOf(names, paths.socket) : [];
   const typed =
     current.startsWith("-") && current.includes("=") ? current.replace(/^[^=]*=/, "") : current;
-  const lines = [...candidates, ...found]
-    .filter(({ value }) => value.startsWith(typed))
-    .map(({ value, description }) => `${value}\t${safeLine(description)}`);
-  lines.push(`:${isPath ? FILES : NO_FILES}`);
+  const fitting = [...candidates, ...found].filter(({ value }) => value.startsWith(typed));
+  const lines = fitting.map(({ value, description }) => `${value}\t${safeLine(description)}`);
+  const goesOn = fitting.length > 0 && fitting.every(({ value }) => /[:/]$/.test(value));
+  lines.push(`:${(goesOn ? NO_SPACE : 0) + (isPath ? 0 : NO_FILES)}`);
   await writeOut(`${lines.join("\n")}\n`);
 };

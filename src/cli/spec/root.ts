@@ -51,9 +51,13 @@ export const root = group("Real virtual machines from OCI images on your own Lin
   }),
   completion: command({
     brief: "Print the completion script for a shell",
-    args: { shell: one("bash, zsh or fish") },
+    details: `Load it where your shell starts: for bash a line in ~/.bashrc, which needs no other package; for zsh a file in
+a directory of $fpath, before compinit; for fish a file in its completions directory. Machines, images,
+kernels, sessions and paths in machines are asked from the daemon, which is not started for it.`,
+    args: { shell: one("bash, zsh or fish", { choices: ["bash", "zsh", "fish"] }) },
     examples: [
       "source <(banger completion bash)",
+      "echo 'source <(banger completion bash)' >> ~/.bashrc",
       "banger completion zsh > ~/.zfunc/_banger",
       "banger completion fish > ~/.config/fish/completions/banger.fish",
     ],

@@ -10,6 +10,7 @@ export type Completes =
   | "kernel"
   | "catalog"
   | "network"
+  | "session"
   | "path"
   | "file"
   | "file-or-path";
@@ -32,6 +33,8 @@ export interface Flag<T = unknown> {
 export interface Arg<T = unknown> {
   count: "one" | "optional" | "some" | "any";
   brief: string;
+  /** For completion only. */
+  choices?: readonly string[];
   completes?: Completes;
   /** Keeps a leading "--", which otherwise only says that options are over. */
   isVerbatim?: boolean;
@@ -76,6 +79,7 @@ interface FlagOptions {
 }
 
 interface ArgOptions {
+  choices?: readonly string[];
   completes?: Completes;
   isVerbatim?: boolean;
 }

@@ -3,9 +3,12 @@ import { durationArg, sizeArg, textArg } from "#cli/args/numbers.ts";
 import { environmentFlags } from "./flags.ts";
 import { any, command, group, list, one, optional, some, toggle, value } from "./types.ts";
 
+/** Those that are sent by hand. */
+const SIGNALS = "HUP INT QUIT KILL USR1 USR2 TERM CONT STOP TSTP WINCH".split(" ");
+
 const vm = one("Name or id of the machine", { completes: "vm" });
-const session = one("Name of the session");
-const sessions = some("Names of sessions");
+const session = one("Name of the session", { completes: "session" });
+const sessions = some("Names of sessions", { completes: "session" });
 
 export const sessionCommands = group("Commands in machines that go on without you", {
   start: command({
@@ -92,7 +95,7 @@ down, left, right, home, end, pageup, pagedown, delete, backspace, f1 to f12, an
   }),
   signal: command({
     brief: "Send a session's processes a signal",
-    args: { vm, session, signal: one("Such as INT, TERM or HUP") },
+    args: { vm, session, signal: one("Such as INT, TERM or HUP", { choices: SIGNALS }) },
     examples: ["banger vm session signal testbox server HUP"],
   }),
   kill: command({
