@@ -92,6 +92,11 @@ export class MachineCommands {
     if (live && !session.isOver && !signal?.aborted) live.status = KILLED_STATUS;
   }
 
+  /** Not before its first run. */
+  hasLogs(id: string): boolean {
+    return [PREVIOUS_SESSION, COMMAND_SESSION].some((name) => this.#find(id, name));
+  }
+
   async *logs(id: string, options: CommandLogOptions): AsyncGenerator<{ text: string }> {
     const { tail, follow, isCurrent, signal } = options;
     const names = isCurrent ? [COMMAND_SESSION] : [PREVIOUS_SESSION, COMMAND_SESSION];

@@ -54,5 +54,5 @@ export function hintFor({ reason, detail = "" }: Pick<VmExit, "reason" | "detail
   if (reason === "poweroff" || reason === "reboot") return undefined;
   if (/out of memory|deadlocked on memory/i.test(detail)) return "Give it more with --memory";
   if (reason === "panic") return "Try another kernel with --kernel-ref, or see: banger doctor";
-  return "Its console is in: banger vm logs";
+  return "Its console is in: banger vm logs --console NAME";
 }

@@ -225,7 +225,7 @@ export class VmService {
   ) {
     const vm = getVm(this.#deps.db, ref);
     const { commands } = this.#lifecycle;
-    if (vm.spec.command && commands && !options.console) {
+    if (vm.spec.command && !options.console && commands?.hasLogs(vm.id)) {
       const { signal = new AbortController().signal } = options;
       yield* commands.logs(vm.id, { ...options, signal });
       return;

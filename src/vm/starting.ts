@@ -40,7 +40,7 @@ export class Starting implements Disposable {
     if (!this.#deadline.signal.aborted) return undefined;
     const limit = formatDuration(this.#timeout_ms);
     return new BangerError("timeout", `Cannot start "${name}": it was not ready within ${limit}`, {
-      hint: `See what it says with: banger vm logs ${name}; the limit is vm.boot_timeout in the configuration`,
+      hint: `See what it says with: banger vm logs --console ${name}; the limit is vm.boot_timeout in the configuration`,
     });
   }
 }
