@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_addr.h>
+#include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <stdbool.h>
@@ -15,7 +16,9 @@
 
 #include "bootrecord.h"
 #include "device.h"
+#include "flagless.h"
 #include "io.h"
+#include "managers.h"
 
 #define INTERFACE_WAIT_MS 10000
 #define NET_FOLDER "/sys/class/net"
@@ -71,6 +74,31 @@ static bool set_up(int fd, unsigned index, unsigned mtu)
 	if (mtu)
 		attach(&request, IFLA_MTU, &mtu, sizeof mtu);
 	return submit(fd, &request);
+}
+
+/* Generic XDP, which every driver and kernel of ours has. */
+static bool filter_flagless(int fd, unsigned index)
+{
+	struct request request;
+	struct ifinfomsg link = { .ifi_index = (int)index };
+	struct {
+		struct rtattr program_header;
+		int32_t program;
+		struct rtattr flags_header;
+		uint32_t flags;
+	} xdp = {
+		.program_header = { .rta_len = RTA_LENGTH(sizeof xdp.program), .rta_type = IFLA_XDP_FD },
+		.program = flagless_filter(),
+		.flags_header = { .rta_len = RTA_LENGTH(sizeof xdp.flags), .rta_type = IFLA_XDP_FLAGS },
+		.flags = XDP_FLAGS_SKB_MODE,
+	};
+	if (xdp.program < 0)
+		return false;
+	begin(&request, RTM_SETLINK, 0, &link, sizeof link);
+	attach(&request, IFLA_XDP | NLA_F_NESTED, &xdp, sizeof xdp);
+	bool is_done = submit(fd, &request);
+	close(xdp.program);
+	return is_done;
 }
 
 static int parse_address(const char *text, uint8_t *bytes, size_t *length)
@@ -187,8 +215,13 @@ static void configure_interface(int fd, const char *mac)
 	}
 	if (!set_up(fd, index, (unsigned)boot_record_number(TAG_BOOT_MTU, 0)))
 		say("Cannot bring up the network interface: %s", strerror(errno));
+	if (boot_record_number(TAG_BOOT_USER_NETWORK, 0) && !filter_flagless(fd, index))
+		say("Cannot filter TCP segments without flags, which routing in this machine may need: %s", strerror(errno));
 	configure_family(fd, index, TAG_BOOT_ADDRESS, TAG_BOOT_GATEWAY);
 	configure_family(fd, index, TAG_BOOT_ADDRESS6, TAG_BOOT_GATEWAY6);
+	char name[IF_NAMESIZE];
+	if (if_indextoname(index, name))
+		managers_tell(name);
 }
 
 void network_configure(void)

@@ -28,6 +28,7 @@ const record: fc.Arbitrary<BootRecord> = fc.record(
         gateway: line,
         dns: fc.array(line, { maxLength: 3 }),
         mtu: fc.integer({ min: 1, max: 9000 }),
+        isUserNetwork: fc.constant(true),
       },
       { requiredKeys: ["mac", "address", "dns"] },
     ),

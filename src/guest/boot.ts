@@ -36,6 +36,7 @@ export const BootTag = {
   address6: 274,
   gateway6: 275,
   build: 276,
+  isUserNetwork: 277,
 } as const;
 
 export type BootMode = "direct" | "systemd";
@@ -51,6 +52,8 @@ export interface BootNetwork {
   /** Addresses for /etc/resolv.conf; none leaves the image's file. */
   dns: readonly string[];
   mtu?: number | undefined;
+  /** A program of this computer answers for the network, which older versions of it do badly. */
+  isUserNetwork?: boolean | undefined;
 }
 
 export interface BootRecord {
@@ -162,6 +165,7 @@ function encodeNetwork(writer: FieldWriter, network: BootNetwork): void {
   if (network.gateway6) writer.text(BootTag.gateway6, line(network.gateway6));
   for (const address of network.dns) writer.text(BootTag.dns, line(address));
   if (network.mtu) writer.number(BootTag.mtu, network.mtu);
+  if (network.isUserNetwork) writer.number(BootTag.isUserNetwork, 1);
 }
 
 function decodeNetwork(fields: Fields, mac: string): BootNetwork {
@@ -177,6 +181,7 @@ function decodeNetwork(fields: Fields, mac: string): BootNetwork {
     ...(address6 ? { address6 } : {}),
     ...(gateway6 ? { gateway6 } : {}),
     ...(mtu ? { mtu } : {}),
+    ...(fields.number(BootTag.isUserNetwork) ? { isUserNetwork: true } : {}),
   };
 }
 

@@ -42,6 +42,7 @@ test("renderTables() lets out the machines in nat mode, and each with its own ad
 	chain closed {
 		type filter hook prerouting priority mangle; policy accept;
 		iifname "banger0" ip daddr { 169.254.0.0/16, 168.63.129.16/32, 100.100.100.200/32, 192.0.0.192/32 } jump metadata
+		iifname != "banger0" tcp flags & (fin | syn | rst | ack) == 0x0 drop
 	}
 
 	chain postrouting {

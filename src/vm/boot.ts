@@ -202,6 +202,7 @@ function makeInitrd(
             ...("tap" in attachment ? ipv6Of(attachment) : {}),
             dns: attachment.dns,
             ...(attachment.mtu ? { mtu: attachment.mtu } : {}),
+            isUserNetwork: attachment.mode === "user",
           },
         }
       : {}),

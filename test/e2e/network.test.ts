@@ -7,7 +7,9 @@ import type { NamedNetwork, PolicyLog } from "#api/network.ts";
 import type { Vm } from "#api/vm.ts";
 import { runOk } from "#base/run.ts";
 import { busyboxLayout } from "#test/busybox.ts";
+import { hostPrograms } from "#test/host-program.ts";
 import { type Installation, install } from "#test/installation.ts";
+import { kernelModules } from "#test/kernel-modules.ts";
 import { testNeeding } from "#test/needs.ts";
 import { HTTP_PORT, type Outside, SHOP, startOutside } from "#test/outside.ts";
 
@@ -32,7 +34,12 @@ beforeAll(async () => {
   const source = new URL("../support/udp-echo.c", import.meta.url).pathname;
   await runOk(["gcc", "-O1", "-static", "-s", "-o", udpEcho, source], { timeout_ms: 60_000 });
   const extra = { name: "bin/udp-echo", mode: 0o755, body: readFileSync(udpEcho) };
-  await busyboxLayout(join(banger.home, "busybox"), { more: [[extra]] });
+  const modules = await kernelModules(
+    join(banger.home, "state/banger/kernels", KERNEL),
+    ...["veth", "nft_chain_nat", "nft_masq"],
+  );
+  const more = [[extra], [...modules, ...(await hostPrograms("nft", "ip"))]];
+  await busyboxLayout(join(banger.home, "busybox"), { more });
   const layout = `oci:${banger.home}/busybox`;
   await banger.ok("image", "pull", layout, "--name", "busybox", "--kernel-ref", KERNEL);
   await banger.ok("network", "create", "back");
@@ -145,6 +152,29 @@ describe("machines", () => {
       expect(await curl(tcp, { waits: false })).toBe("");
       await banger.ok("vm", "stop", "alone", "--grace", "1s");
       expect(await curl((await portsOf("alone")).tcp, { waits: false })).toBe("");
+    },
+    180_000,
+  );
+
+  networkTest(
+    "route for others on a network of the user's own",
+    async () => {
+      await banger.ok("vm", "create", "--name", "router", "--net", "user", ...SMALL);
+      const router = [
+        "for module in /modules/*; do insmod $module; done",
+        "mkdir -p /run/netns",
+        "/tools/ip netns add behind",
+        "/tools/ip link add inner type veth peer name eth0 netns behind",
+        "/tools/ip addr add 172.31.0.1/24 dev inner",
+        "/tools/ip link set inner up",
+        "/tools/ip -n behind addr add 172.31.0.2/24 dev eth0",
+        "/tools/ip -n behind link set eth0 up",
+        "/tools/ip -n behind route add default via 172.31.0.1",
+        "echo 1 > /proc/sys/net/ipv4/ip_forward",
+        "/tools/nft 'table ip nat { chain post { type nat hook postrouting priority 100; ip saddr 172.31.0.0/24 masquerade; }; }'",
+        `timeout 60 /tools/ip netns exec behind wget -q -O - http://${SHOP}:${HTTP_PORT}/big | wc -c`,
+      ];
+      expect(await inside("router", router.join("\n"))).toBe("10000000\n");
     },
     180_000,
   );

@@ -1,9 +1,10 @@
 /**
  * A web server and a client for it, as programs: `bun net-http.ts serve PORT` says "hello", and at
- * /slow sends a byte at a time for two seconds.
+ * /slow sends a byte at a time for two seconds, at /big 10 MB.
  * `bun net-http.ts download URL` prints "started" at the first byte, then "whole" or "cut".
  */
 const [verb = "", target = ""] = process.argv.slice(2);
+const BIG_BYTES = 10_000_000;
 const CUT_AFTER_MS = 3_000;
 
 if (verb === "serve") {
@@ -11,8 +12,10 @@ if (verb === "serve") {
     hostname: "0.0.0.0",
     port: Number(target),
     idleTimeout: 60,
-    fetch: (request) =>
-      request.url.endsWith("/slow") ? new Response(slowly()) : new Response("hello\n"),
+    fetch: ({ url }) => {
+      if (url.endsWith("/big")) return new Response(new Uint8Array(BIG_BYTES));
+      return url.endsWith("/slow") ? new Response(slowly()) : new Response("hello\n");
+    },
   });
   console.log("ready");
 } else {
