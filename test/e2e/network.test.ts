@@ -142,7 +142,10 @@ describe("machines", () => {
         await inside(name, `${server}; udp-echo 53 < /dev/null > /dev/null 2>&1 &`);
         await expectServed(name);
       }
-      await banger.ok("daemon", "stop");
+      const { tcp: open } = await portsOf("web");
+      const stopped = await banger.call(["daemon", "stop"]);
+      expect(stopped.stderr).toContain("closed until the daemon runs again");
+      expect(stopped.stderr).toContain(`web 127.0.0.1:${open}->80/tcp`);
       await startDaemon();
       for (const name of ["web", "alone"]) await expectServed(name);
 

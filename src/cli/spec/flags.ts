@@ -70,7 +70,7 @@ export const machineFlags = {
   ]),
   publish: list(
     "-p, --publish <port>",
-    "Open a port of this computer to it: [ADDRESS:][HOST:]GUEST[/tcp|udp]",
+    "Open a port of this computer to it, while the daemon runs: [ADDRESS:][HOST:]GUEST[/tcp|udp]",
   ),
   network: list("--network <name>", "Put it on a named network, whose machines reach each other", {
     completes: "network",
