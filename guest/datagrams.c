@@ -18,6 +18,11 @@
 static uint8_t incoming[2 * (LENGTH_BYTES + MAX_DATAGRAM_BYTES)];
 static size_t incoming_length;
 
+/* What was sent last, to be said again where somebody may listen. */
+static const uint8_t *last;
+static size_t last_length;
+static bool is_sent_twice;
+
 static int open_port(const char *host, const char *port_text)
 {
 	struct sockaddr_storage address = { 0 };
@@ -43,6 +48,35 @@ static int open_port(const char *host, const char *port_text)
 	return fd;
 }
 
+/*
+ * What cannot be sent is lost, as on any wire: nobody listens, or the buffers are full. A refusal of an earlier one
+ * is what the next send fails with, and then it is over.
+ */
+static void say_datagram(int fd, const uint8_t *bytes, size_t length)
+{
+	static uint8_t kept[MAX_DATAGRAM_BYTES];
+	if (send(fd, bytes, length, 0) < 0)
+		(void)!send(fd, bytes, length, 0);
+	memcpy(kept, bytes, length);
+	last = kept;
+	last_length = length;
+	is_sent_twice = false;
+}
+
+/* The other loopback address, when nobody listens at the one: a program may listen at either. */
+static int switch_loopback(int fd, char **arguments)
+{
+	bool is_ipv4 = strcmp(arguments[0], "127.0.0.1") == 0;
+	if ((!is_ipv4 && strcmp(arguments[0], "::1") != 0) || !last || is_sent_twice)
+		return fd;
+	arguments[0] = is_ipv4 ? "::1" : "127.0.0.1";
+	close(fd);
+	fd = open_port(arguments[0], arguments[1]);
+	is_sent_twice = true;
+	(void)!send(fd, last, last_length, 0);
+	return fd;
+}
+
 /* False when the host has no more to say. */
 static bool take_input(int fd)
 {
@@ -57,8 +91,7 @@ static bool take_input(int fd)
 		size_t length = load16(incoming + at);
 		if (incoming_length - at < LENGTH_BYTES + length)
 			break;
-		/* What cannot be sent is lost, as on any wire: nobody listens, or the buffers are full. */
-		(void)!send(fd, incoming + at + LENGTH_BYTES, length, 0);
+		say_datagram(fd, incoming + at + LENGTH_BYTES, length);
 		at += LENGTH_BYTES + length;
 	}
 	incoming_length -= at;
@@ -66,15 +99,17 @@ static bool take_input(int fd)
 	return true;
 }
 
-static void give_output(int fd)
+/* False where the datagram that was sent is refused. */
+static bool give_output(int fd)
 {
 	static uint8_t outgoing[LENGTH_BYTES + MAX_DATAGRAM_BYTES];
 	ssize_t length = recv(fd, outgoing + LENGTH_BYTES, MAX_DATAGRAM_BYTES, 0);
 	/* An error is an answer to what was sent before: nobody listens there now, but may later. */
 	if (length < 0)
-		return;
+		return errno != ECONNREFUSED;
 	store16(outgoing, (uint16_t)length);
 	program_put(outgoing, LENGTH_BYTES + (size_t)length);
+	return true;
 }
 
 int datagrams_carry(char **arguments)
@@ -87,8 +122,8 @@ int datagrams_carry(char **arguments)
 				program_fail_errno("Cannot wait");
 			continue;
 		}
-		if (watched[1].revents)
-			give_output(fd);
+		if (watched[1].revents && !give_output(fd))
+			watched[1].fd = fd = switch_loopback(fd, arguments);
 		if (watched[0].revents && !take_input(fd))
 			return 0;
 	}

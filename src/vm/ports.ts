@@ -8,14 +8,16 @@ import type { Agent } from "#guest/agent.ts";
 import type { Address } from "#net/address.ts";
 import { PortPublisher, type PortTarget } from "#net/ports/publisher.ts";
 import { checkPorts, hostEnd, type PortRequest, type PublishedPort } from "#net/ports/spec.ts";
-import { type UdpFlow, udpFlowTo } from "#net/ports/udp.ts";
+import { type OpenUdpFlow, type UdpFlow, udpFlowOr } from "#net/ports/udp.ts";
 import { getVm, listVms, machineAddress, updateVm, type VmRecord } from "./records.ts";
 import type { RunningVm } from "./running.ts";
 import type { Use } from "./use.ts";
 
 const log = getLogger(["banger", "vm"]);
 
+/** Agents turn to ::1 by themselves for datagrams that are refused. */
 const LOOPBACK = "127.0.0.1";
+const LOOPBACK6 = "::1";
 
 interface Reachable {
   readonly running: RunningVm;
@@ -102,7 +104,13 @@ export class MachinePorts {
     if (stream) return stream;
     // Over the agent a program is reached that listens on the machine's loopback only.
     const agent = await this.#agent(id, signal);
-    return await agent.connect({ kind: "tcp", host: LOOPBACK, port }, { signal });
+    try {
+      return await agent.connect({ kind: "tcp", host: LOOPBACK, port }, { signal });
+    } catch (error) {
+      const other = agent.connect({ kind: "tcp", host: LOOPBACK6, port }, { signal });
+      // The first refusal tells more: most programs listen there.
+      return await other.catch(() => Promise.reject(error));
+    }
   }
 
   async #openFlow(
@@ -111,9 +119,12 @@ export class MachinePorts {
     onDatagram: (data: Uint8Array) => void,
   ): Promise<UdpFlow> {
     const direct = machineAddress(getVm(this.#db, id));
-    if (direct) return await udpFlowTo(direct)(port, onDatagram);
-    const agent = await this.#agent(id);
-    return await agent.datagrams({ host: LOOPBACK, port }, { onDatagram });
+    const openInside: OpenUdpFlow = async (guestPort, onInside) => {
+      const agent = await this.#agent(id);
+      return await agent.datagrams({ host: LOOPBACK, port: guestPort }, { onDatagram: onInside });
+    };
+    const open = direct ? udpFlowOr(direct, openInside) : openInside;
+    return await open(port, onDatagram);
   }
 
   async #agent(id: string, signal?: AbortSignal): Promise<Agent> {

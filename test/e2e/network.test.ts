@@ -18,6 +18,8 @@ const SMALL = ["--image", "busybox", "--mode", "direct", "--memory", "192M"];
 const needs = ["root", "ip", "nft", "curl", "dig", "unshare"];
 const networkTest = testNeeding(...needs);
 const UDP_TIMEOUT_MS = 200;
+/** Ports of TCP and UDP inside. */
+const SERVED: readonly [number, number] = [80, 53];
 
 let banger: Installation;
 let outside: Outside;
@@ -131,16 +133,18 @@ describe("machines", () => {
         "--net",
         "none",
         ...SMALL,
-        "-p",
-        "80",
-        "-p",
-        "53/udp",
+        ...["80", "53/udp", "81", "54/udp"].flatMap((port) => ["-p", port]),
       );
-      await banger.ok("vm", "port", "add", "web", "80", "53/udp");
+      await banger.ok("vm", "port", "add", "web", "80", "53/udp", "81", "54/udp");
       for (const name of ["web", "alone"]) {
         const server = `mkdir -p /www; echo ${name} > /www/index.html; httpd -p 80 -h /www`;
-        await inside(name, `${server}; udp-echo 53 < /dev/null > /dev/null 2>&1 &`);
+        const near = "httpd -p [::1]:81 -h /www; udp-echo 54 ::1 < /dev/null > /dev/null 2>&1 &";
+        await inside(name, `${server}; ${near} udp-echo 53 < /dev/null > /dev/null 2>&1 &`);
         await expectServed(name);
+        // What listens on ::1 only, and datagrams that no wire takes in one piece.
+        await expectServed(name, [81, 54]);
+        const large = "x".repeat(9000);
+        expect(await sayTo((await portsOf(name)).udp, large)).toBe(`heard ${large}`);
       }
       const { tcp: open } = await portsOf("web");
       const stopped = await banger.call(["daemon", "stop"]);
@@ -241,14 +245,15 @@ async function dig({ network }: Vm, ...question: string[]): Promise<string> {
   ).trim();
 }
 
-async function portsOf(name: string): Promise<{ tcp: number; udp: number }> {
+async function portsOf(name: string, guest = SERVED): Promise<{ tcp: number; udp: number }> {
   const ports = (await show(name)).network.ports ?? [];
-  const of = (protocol: string) => ports.find((port) => port.protocol === protocol)?.hostPort ?? 0;
-  return { tcp: of("tcp"), udp: of("udp") };
+  const of = (protocol: string, number: number) =>
+    ports.find((port) => port.protocol === protocol && port.guestPort === number)?.hostPort ?? 0;
+  return { tcp: of("tcp", guest[0]), udp: of("udp", guest[1]) };
 }
 
-async function expectServed(name: string): Promise<void> {
-  const { tcp, udp } = await portsOf(name);
+async function expectServed(name: string, guest = SERVED): Promise<void> {
+  const { tcp, udp } = await portsOf(name, guest);
   expect(await curl(tcp)).toBe(`${name}\n`);
   expect(await sayTo(udp, name)).toBe(`heard ${name}`);
 }

@@ -1,4 +1,4 @@
-/* A UDP server of a machine: "udp-echo PORT" sends every datagram back behind "heard ". */
+/* A UDP server of a machine: "udp-echo PORT [ADDRESS]" sends every datagram back behind "heard ". */
 #include <arpa/inet.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -7,17 +7,18 @@
 
 int main(int count, char **arguments)
 {
-	struct sockaddr_in own = { .sin_family = AF_INET };
+	/* Also for IPv4, unless the address says otherwise. */
+	struct sockaddr_in6 own = { .sin6_family = AF_INET6 };
 	static char text[65536] = "heard ";
 	size_t head = strlen(text);
-	int fd = socket(AF_INET, SOCK_DGRAM, 0);
-	if (count != 2)
+	int fd = socket(AF_INET6, SOCK_DGRAM, 0);
+	if (count < 2 || (count > 2 && inet_pton(AF_INET6, arguments[2], &own.sin6_addr) != 1))
 		return 2;
-	own.sin_port = htons((uint16_t)atoi(arguments[1]));
+	own.sin6_port = htons((uint16_t)atoi(arguments[1]));
 	if (fd < 0 || bind(fd, (struct sockaddr *)&own, sizeof own) < 0)
 		return 1;
 	for (;;) {
-		struct sockaddr_in peer;
+		struct sockaddr_in6 peer;
 		socklen_t size = sizeof peer;
 		ssize_t length = recvfrom(fd, text + head, sizeof text - head, 0, (struct sockaddr *)&peer, &size);
 		if (length >= 0)

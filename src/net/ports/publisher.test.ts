@@ -5,7 +5,7 @@ import { parseAddress } from "#net/address.ts";
 import { bangerErrorOf } from "#test/expect-error.ts";
 import { PortPublisher, type PortTarget } from "./publisher.ts";
 import type { PortRequest } from "./spec.ts";
-import { udpFlowTo } from "./udp.ts";
+import { udpFlowOr, udpFlowTo } from "./udp.ts";
 
 const loopback = parseAddress("127.0.0.1");
 
@@ -224,6 +224,32 @@ test("datagrams find their way back to the client that asked", async () => {
   expect(answers.sort()).toEqual(["a: echo from 0", "b: echo from 1"]);
   for (const client of [...clients, echo]) client.close();
 });
+
+test("datagrams of any size go the other way once the first refuses them", async () => {
+  await using inside = await echo("127.0.0.1");
+  const other = udpFlowTo(parseAddress("127.0.0.1"));
+  // Nobody has the port of that number at the other address of loopback.
+  const open = udpFlowOr(parseAddress("127.0.0.9"), other);
+  const got = Promise.withResolvers<number>();
+  const flow = await open(inside.port, (data) => got.resolve(data.length));
+  flow.send(Buffer.alloc(60_000));
+  expect(await got.promise).toBe(60_000);
+  const again = Promise.withResolvers<number>();
+  const second = await open(inside.port, (data) => again.resolve(data.length));
+  second.send(Buffer.alloc(1));
+  expect(await again.promise).toBe(1);
+  flow.close();
+  second.close();
+});
+
+async function echo(hostname: string) {
+  const socket = await Bun.udpSocket({
+    hostname,
+    port: 0,
+    socket: { data: (self, data, port, from) => void self.send(data, port, from) },
+  });
+  return { port: socket.port, [Symbol.asyncDispose]: async () => socket.close() };
+}
 
 test("what is no port of this computer is refused", async () => {
   await using publisher = new PortPublisher();

@@ -28,18 +28,44 @@ interface Flow {
   used_ms: number;
 }
 
-/** To a machine that has an address of its own. */
-export function udpFlowTo(hostname: Address): OpenUdpFlow {
+/** To a machine that has an address of its own. `onRefused`: nobody listens there. */
+export function udpFlowTo(hostname: Address, onRefused?: () => void): OpenUdpFlow {
   return async (port, onDatagram) => {
     const socket = await Bun.udpSocket({
       connect: { hostname, port },
       socket: {
         data: (_socket, data) => onDatagram(data),
         // The machine refuses the port: to the client that is silence, as from a closed port.
-        error() {},
+        error: () => onRefused?.(),
       },
     });
     return { send: (data) => sendDatagram(() => socket.send(data)), close: () => socket.close() };
+  };
+}
+
+/** The same, and by another way from when the port is refused there; the datagram that was refused goes that way too. */
+export function udpFlowOr(hostname: Address, openOther: OpenUdpFlow): OpenUdpFlow {
+  return async (port, onDatagram) => {
+    let last: Uint8Array | undefined;
+    let other: Promise<UdpFlow | undefined> | undefined;
+    const onRefused = (): void => {
+      if (other !== undefined) return;
+      other = openOther(port, onDatagram).catch(() => undefined);
+      if (last) sendOther(last);
+    };
+    const sendOther = (data: Uint8Array): void => void other?.then((flow) => flow?.send(data));
+    const first = await udpFlowTo(hostname, onRefused)(port, onDatagram);
+    return {
+      send(data) {
+        last = data;
+        if (other !== undefined) sendOther(data);
+        else first.send(data);
+      },
+      close() {
+        first.close();
+        void other?.then((flow) => flow?.close());
+      },
+    };
   };
 }
 
