@@ -9,7 +9,7 @@ import {
   readDevice,
   uplinkMtu,
 } from "./devices.ts";
-import { hasIpv6 } from "./ipv6.ts";
+import { canHaveIpv6, hasIpv6 } from "./ipv6.ts";
 import { bridgeCommands, removeCommand } from "./link.ts";
 import { tableName } from "./names.ts";
 import { assertTableIsOurs } from "./nft.ts";
@@ -65,7 +65,8 @@ export interface BridgeNeed {
  */
 export async function bridgeSteps(need: BridgeNeed): Promise<string[]> {
   const { bridge, subnet, dnsPort, signal } = need;
-  const subnet6 = hasIpv6() ? need.subnet6 : undefined;
+  // On a wire with a smaller MTU the kernel has no IPv6.
+  const subnet6 = hasIpv6() && canHaveIpv6(uplinkMtu()) ? need.subnet6 : undefined;
   const gateway = gatewayCidr(subnet);
   assertBridgeIsOurs(bridge);
   const current = readBridgeMark(bridge);

@@ -14,6 +14,7 @@ const DEFAULT_MTU = 1500;
 /** The most that a tap takes (linux/drivers/net/tun.c). */
 const MAX_TAP_MTU = 65_521;
 const RTF_UP = 1;
+const RTF_REJECT = 0x200;
 
 export interface Device {
   name: string;
@@ -156,7 +157,9 @@ export function parseBridgeAlias(alias: string): BridgeMark | undefined {
 
 /** The MTU of the device that the default route leads to, for no packet may need to be split there. */
 export function uplinkMtu(): number {
-  const device = parseDefaultDevice(readText("/proc/net/route") ?? "");
+  const device =
+    parseDefaultDevice(readText("/proc/net/route") ?? "") ??
+    parseDefaultDevice6(readText("/proc/net/ipv6_route") ?? "");
   const mtu = device ? Number(readText(`${DEVICES}/${device}/mtu`)) : Number.NaN;
   return Math.min(mtu || DEFAULT_MTU, MAX_TAP_MTU);
 }
@@ -176,6 +179,18 @@ export function parseDefaultDevice(routes: string): string | undefined {
     if (!best || metric < best.metric) best = { device, metric };
   }
   return best?.device;
+}
+
+/** The same in the text of /proc/net/ipv6_route, for a computer that has nothing else. */
+export function parseDefaultDevice6(routes: string): string | undefined {
+  const found = routes.split("\n").flatMap((line) => {
+    const [target, length, , , , metric = "", , , flags = "", device] = line.trim().split(/\s+/);
+    const bits = Number.parseInt(flags, 16);
+    const leads = (bits & RTF_UP) !== 0 && (bits & RTF_REJECT) === 0 && device !== "lo";
+    if (!leads || !device || length !== "00" || !/^0{32}$/.test(target ?? "")) return [];
+    return [{ device, metric: Number.parseInt(metric, 16) }];
+  });
+  return found.toSorted((a, b) => a.metric - b.metric)[0]?.device;
 }
 
 function readAlias(device: string): string {

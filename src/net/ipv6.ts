@@ -2,7 +2,7 @@
  * IPv6 of the machines. Their addresses follow from the ones that they have for IPv4, so that one
  * pool serves both: a bridge has a block of its own, and a machine the end of its IPv4 address in it.
  */
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { hexOf, sha256 } from "#base/digest.ts";
 import { BangerError, errnoOf } from "#base/error.ts";
 import {
@@ -16,14 +16,15 @@ import {
   prefixOf,
   rangeOf,
 } from "./address.ts";
+import { parseDefaultDevice6 } from "./devices.ts";
 import { checkMac } from "./names.ts";
 
 const SETTINGS = "/proc/sys/net/ipv6/conf";
 const ROUTES = "/proc/net/ipv6_route";
 const MACHINE_ID = "/etc/machine-id";
 const PREFIX = 64;
-const RTF_UP = 1;
-const RTF_REJECT = 0x200;
+/** RFC 8200, section 5. */
+const MIN_MTU = 1280;
 
 /** The host's on every bridge: what has to reach a machine from afar needs one to ask it from. */
 export const LINK_LOCAL_GATEWAY = "fe80::1";
@@ -73,14 +74,14 @@ export function hasIpv6(): boolean {
   return ["all", "default"].every((name) => readText(`${SETTINGS}/${name}/disable_ipv6`) === "0");
 }
 
+/** Whether a device with this MTU has to do with IPv6 at all: the kernel may be without, or started so. */
+export function canHaveIpv6(mtu: number): boolean {
+  return mtu >= MIN_MTU && existsSync(SETTINGS);
+}
+
 /** Whether a default route for IPv6 leads anywhere. */
 export function hasUplink6(routes: string = readText(ROUTES)): boolean {
-  return routes.split("\n").some((line) => {
-    const [target, length, , , , , , , flags = "", device] = line.trim().split(/\s+/);
-    const bits = Number.parseInt(flags, 16);
-    const leads = (bits & RTF_UP) !== 0 && (bits & RTF_REJECT) === 0 && device !== "lo";
-    return leads && length === "00" && /^0{32}$/.test(target ?? "");
-  });
+  return parseDefaultDevice6(routes) !== undefined;
 }
 
 export function isForwarding6(): boolean {

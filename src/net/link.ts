@@ -4,7 +4,7 @@ import { BangerError } from "#base/error.ts";
 import { run } from "#base/run.ts";
 import { addressOf, type Cidr, joinCidr, prefixOf } from "./address.ts";
 import { type BridgeMark, bridgeAlias } from "./devices.ts";
-import { address6Of, LINK_LOCAL_GATEWAY } from "./ipv6.ts";
+import { address6Of, canHaveIpv6, LINK_LOCAL_GATEWAY } from "./ipv6.ts";
 import { macAddress } from "./names.ts";
 import { changeDenied } from "./rights.ts";
 
@@ -37,7 +37,7 @@ export function bridgeCommands({ bridge, mtu, ...mark }: BridgePlan): string[] {
     `link add name ${bridge} address ${macAddress(bridge)} mtu ${mtu} type bridge`,
     `link set dev ${bridge} alias ${bridgeAlias(mark)}`,
     `addr add ${mark.gateway} dev ${bridge}`,
-    `link set dev ${bridge} addrgenmode none up`,
+    `link set dev ${bridge} ${noAddress6(mtu)}up`,
     ...(mark.subnet6 ? address6Commands(bridge, mark.gateway, mark.subnet6) : []),
   ];
 }
@@ -52,10 +52,15 @@ export function tapCommands(plan: TapPlan): string[] {
   const { tap, alias, bridge, mtu, user_uid, isIsolated } = plan;
   return [
     `tuntap add dev ${tap} mode tap user ${user_uid}`,
-    `link set dev ${tap} alias ${alias} mtu ${mtu} addrgenmode none master ${bridge}`,
+    `link set dev ${tap} alias ${alias} mtu ${mtu} ${noAddress6(mtu)}master ${bridge}`,
     `link set dev ${tap} type bridge_slave isolated ${isIsolated ? "on" : "off"}`,
     `link set dev ${tap} up`,
   ];
+}
+
+/** Where there is no IPv6 the kernel knows no such setting either. */
+function noAddress6(mtu: number): string {
+  return canHaveIpv6(mtu) ? "addrgenmode none " : "";
 }
 
 /** Changes what a tap says of itself, and whether it is isolated. */

@@ -4,7 +4,14 @@ import type { Check } from "#base/check.ts";
 import { newId } from "#base/id.ts";
 import { testNeeding } from "#test/needs.ts";
 import { attach, detach, NO_ANSWER_MS, refused } from "#test/net-calls.ts";
-import { HOST_OUTSIDE, type NetDaemon, NetLab, OUTSIDE } from "#test/net-lab.ts";
+import {
+  HOST_OUTSIDE,
+  HOST_OUTSIDE6,
+  type NetDaemon,
+  NetLab,
+  OUTSIDE,
+  OUTSIDE6,
+} from "#test/net-lab.ts";
 
 const hostTest = testNeeding("root", "ip", "nft");
 
@@ -33,6 +40,50 @@ hostTest("rules that a firewall's restart has removed are seen, and come back", 
   expect(await lab.ask("a", OUTSIDE)).toBe(HOST_OUTSIDE);
   for (const id of [a, b]) await detach(daemon, id);
   expect(await lab.snapshot()).toBe(before);
+});
+
+hostTest("machines get by on a narrow wire, and on one that has IPv6 only", async () => {
+  await using lab = await NetLab.create({ uplink6: true });
+  const daemon = lab.daemon();
+  for (const { mtu, hasIpv6 } of [
+    { mtu: 1280, hasIpv6: true },
+    { mtu: 1200, hasIpv6: false },
+  ]) {
+    await lab.ip("host", `link set dev uplink0 mtu ${mtu}`);
+    const id = newId();
+    const attached = await attach(daemon, id);
+    expect(attached).toMatchObject({ mtu, warnings: [] });
+    expect(attached.address6 !== undefined).toBe(hasIpv6);
+    const guest = `narrow${mtu}`;
+    await lab.plug(guest, attached);
+    expect(await lab.ask(guest, OUTSIDE)).toBe(HOST_OUTSIDE);
+    if (hasIpv6) expect(await lab.ask(guest, OUTSIDE6)).toBe(HOST_OUTSIDE6);
+    await detach(daemon, id);
+  }
+  // A VPN that takes the block is told from one's own bridge.
+  await lab.ip(
+    "host",
+    "link add vpn0 type bridge",
+    "addr add 10.241.0.9/16 dev vpn0",
+    "link set vpn0 up",
+  );
+  expect(await refused(attach(daemon, newId()))).toMatchObject({
+    code: "conflict",
+    message: expect.stringContaining('"10.241.0.0/16" on "vpn0"'),
+  });
+  await lab.ip("host", "link del vpn0", `addr flush dev uplink0 scope global`);
+  await lab.ip("host", `link set dev uplink0 mtu 1300`);
+  for (const each of [
+    `addr add ${HOST_OUTSIDE6}/64 dev uplink0 nodad`,
+    `route add default via ${OUTSIDE6}`,
+  ])
+    await lab.ip("host", each);
+  const only6 = await attach(daemon, newId());
+  expect(only6.mtu).toBe(1300);
+  expect(only6.gateway6).toBeDefined();
+  await lab.plug("six", only6);
+  expect(await lab.ask("six", OUTSIDE6)).toBe(HOST_OUTSIDE6);
+  expect(await lab.ask("six", OUTSIDE, NO_ANSWER_MS)).toBeUndefined();
 });
 
 hostTest("nothing is left of a policy whose tap or bridge was taken away", async () => {
