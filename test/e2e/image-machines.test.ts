@@ -1,6 +1,14 @@
 /** Machines of images that are the user's own files, and images that are built in machines: both for real. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import type { VmHealth } from "#api/health.ts";
@@ -11,6 +19,7 @@ import { openExt4 } from "#ext4/reader.ts";
 import { buildCpio } from "#guest/initrd.ts";
 import { busyboxLayout } from "#test/busybox.ts";
 import { type Installation, install } from "#test/installation.ts";
+import { dir, file, makeTar } from "#test/tar-build.ts";
 
 const KERNEL = "debian-6.12";
 const DIRECT = ["--mode", "direct", "--net", "none", "--memory", "256M"];
@@ -303,6 +312,51 @@ describe("image build", () => {
       await banger.ok("vm", "exec", "--user", "root", "asked", "--", "rm", "/out");
       expect(await health()).toMatchObject({ isHealthy: false, output: "bob\n/out.d" });
       await banger.ok("vm", "rm", "--force", "asked");
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    "files come to the same with a machine in between, also where they replace others",
+    async () => {
+      const old = [
+        "mkdir -p /t/sub /keep/in /real",
+        "echo old > /t/sub/x",
+        "echo f > /f",
+        "ln -s real /l",
+        "chmod 711 /keep /keep/in",
+        "chown bob /keep /keep/in",
+      ].join(" && ");
+      const context = join(at("context"), "files");
+      mkdirSync(join(context, "tree/in"), { recursive: true });
+      writeFileSync(join(context, "tree/in/a"), "a");
+      linkSync(join(context, "tree/in/a"), join(context, "tree/in/b"));
+      const tar = makeTar([
+        file("t", "new"),
+        dir("f"),
+        file("f/y", "y"),
+        dir("l"),
+        file("l/z", "z"),
+      ]);
+      writeFileSync(join(context, "new.tar"), tar);
+      const steps = `COPY --chown=5:6 tree /keep\nADD new.tar /\n`;
+      const look =
+        "RUN { cat /t /f/y /l/z /keep/in/b; ls -A /f /l /real; stat -c '%u:%g %a' /keep /keep/in; stat -c '%u:%g %a %h' /keep/in/a; }";
+      const apart = `FROM busybox AS base\nRUN ${old}\nFROM base\n${steps}`;
+      writeFileSync(join(context, "One"), `FROM busybox\nRUN ${old}\n${steps}${look} > /seen\n`);
+      writeFileSync(join(context, "Two"), `${apart}${look} > /seen\n`);
+      const seen: string[] = [];
+      for (const name of ["One", "Two"]) {
+        const options = ["--net", "none", "--memory", "256M", "--no-cache", "--name", "same"];
+        await banger.ok("image", "build", context, "-f", join(context, name), ...options);
+        const { rootfs } = await banger.json<Image>("image", "show", "same");
+        using reader = openExt4(rootfs);
+        seen.push(Buffer.from(reader.readFile("/seen")).toString());
+      }
+      expect(seen[1]).toBe(seen[0] ?? "");
+      const lines = ["newyza/f:", "y", "", "/l:", "z", "", "/real:"];
+      const stats = ["1000:0 711", "5:6 755", "5:6 644 2"];
+      expect(seen[0]).toBe([...lines, ...stats, ""].join("\n"));
     },
     TIMEOUT_MS,
   );
