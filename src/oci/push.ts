@@ -15,6 +15,9 @@ import { startWatchdog, type Watchdog } from "./watchdog.ts";
 
 /** A registry may hash a whole layer again before it answers. */
 const STALL_TIMEOUT_DEFAULT_MS = 120_000;
+const REDIRECTS_MAX = 5;
+/** The specification says 201; some registries answer with another success. */
+const STORED: readonly number[] = [200, 201, 204];
 
 export interface PushedBlob {
   digest: Digest;
@@ -71,7 +74,35 @@ function openServer(reference: Reference, options: PushOptions) {
 
   /** Where a registry sends an upload to may be another host, which gets no credentials. */
   function sendTo(request: Request): Promise<Answer> {
-    return request.url.origin === base.origin ? authorizer.send(request) : send(request);
+    if (request.url.origin === base.origin) return authorizer.send(request);
+    return send({ ...request, home: base, trusted: options.insecureRegistries });
+  }
+
+  /** Follows what fetch does not follow with a body: the same request, sent elsewhere. */
+  async function sendOn(request: (url: URL) => Request, start: URL): Promise<Answer> {
+    let url = start;
+    for (let hop = 0; hop < REDIRECTS_MAX; hop++) {
+      const answer = await sendTo(request(url));
+      const { status, headers } = answer.response;
+      const location = headers.get("location");
+      if (![307, 308].includes(status) || location === null) return answer;
+      await discard(answer.response);
+      url = placeOf(location, url);
+    }
+    throw noPlace();
+  }
+
+  function placeOf(location: string | null, asked: URL): URL {
+    const place = uploadPlace(location, { asked, base });
+    if (!place) throw noPlace();
+    return place;
+  }
+
+  function noPlace(): TransferError {
+    return new TransferError(
+      "unavailable",
+      `Cannot push ${name}: "${host}" names no place for the upload`,
+    );
   }
 
   async function expect(answer: Answer, statuses: readonly number[]): Promise<Response> {
@@ -94,20 +125,12 @@ function openServer(reference: Reference, options: PushOptions) {
 
   async function startUpload(): Promise<URL> {
     using watchdog = watch();
+    const { signal } = watchdog;
     const url = new URL(`${repository}/blobs/uploads/`, base);
-    const response = await expect(
-      await authorizer.send({ url, method: "POST", signal: watchdog.signal }),
-      [202],
-    );
-    const location = response.headers.get("location");
+    const answer = await sendOn((at) => ({ url: at, method: "POST", signal }), url);
+    const response = await expect(answer, [200, 202, 204]);
     await discard(response);
-    const target = location && URL.canParse(location, url) ? new URL(location, url) : undefined;
-    const isSafe = target?.protocol === "https:" || target?.protocol === base.protocol;
-    if (target && isSafe) return target;
-    throw new TransferError(
-      "unavailable",
-      `Cannot push ${name}: "${host}" names no place for the upload`,
-    );
+    return placeOf(response.headers.get("location"), url);
   }
 
   return {
@@ -121,30 +144,26 @@ function openServer(reference: Reference, options: PushOptions) {
         report(blob.size, `${shortDigest(blob.digest)} is there already`);
         return;
       }
-      const url = await startUpload();
-      url.searchParams.set("digest", blob.digest);
+      const url = withDigest(await startUpload(), blob.digest);
       using watchdog = watch();
-      let sent = 0;
-      const body = toStream(
-        counted(blob.read(watchdog.signal), (done) => {
-          watchdog.progress(done - sent);
-          sent = done;
-          report(done, `Pushing ${shortDigest(blob.digest)}`);
-        }),
-      );
-      const headers = {
-        "content-type": "application/octet-stream",
-        "content-length": String(blob.size),
-      };
+      const { signal } = watchdog;
+      function request(at: URL): Request {
+        let sent = 0;
+        const body = toStream(
+          counted(blob.read(signal), (done) => {
+            watchdog.progress(done - sent);
+            sent = done;
+            report(done, `Pushing ${shortDigest(blob.digest)}`);
+          }),
+        );
+        const headers = {
+          "content-type": "application/octet-stream",
+          "content-length": String(blob.size),
+        };
+        return { url: at, method: "PUT", headers, body, signal };
+      }
       try {
-        const answer = await sendTo({
-          url,
-          method: "PUT",
-          headers,
-          body,
-          signal: watchdog.signal,
-        });
-        await discard(await expect(answer, [201]));
+        await discard(await expect(await sendOn(request, url), STORED));
       } catch (error) {
         throw networkFailure(error, url, watchdog.signal);
       }
@@ -160,9 +179,42 @@ function openServer(reference: Reference, options: PushOptions) {
         body: bytes,
         signal: watchdog.signal,
       });
-      await discard(await expect(answer, [201]));
+      await discard(await expect(answer, STORED));
     },
   };
+}
+
+/**
+ * A Location as registries write it: absolute, relative, without a scheme, or as plain HTTP behind a proxy that ends
+ * TLS. Undefined for what is no such place.
+ */
+export function uploadPlace(
+  location: string | null,
+  { asked, base }: { asked: URL; base: URL },
+): URL | undefined {
+  const text = location?.startsWith(`${base.host}/`) ? `${base.protocol}//${location}` : location;
+  const url = text !== null && URL.canParse(text, asked) ? new URL(text, asked) : undefined;
+  if (!url || !["http:", "https:"].includes(url.protocol)) return undefined;
+  if (base.protocol === "https:" && url.protocol === "http:") {
+    if (url.hostname !== base.hostname) return undefined;
+    url.protocol = "https:";
+    url.port = base.port;
+  }
+  url.hash = "";
+  url.username = "";
+  url.password = "";
+  return url;
+}
+
+/** The rest of the query stays as the registry wrote it, since it may have signed that. */
+function withDigest(place: URL, digest: Digest): URL {
+  const url = new URL(place);
+  const kept = url.search
+    .slice(1)
+    .split("&")
+    .filter((part) => part !== "" && !part.startsWith("digest="));
+  url.search = [...kept, `digest=${digest}`].join("&");
+  return url;
 }
 
 function toStream(chunks: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
