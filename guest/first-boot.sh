@@ -189,8 +189,9 @@ forget_unit() {
 	[ "$2" != -.mount ] || rm -f "$1"/systemd-fsck-root.service "$1"/*/systemd-fsck-root.service "$1"/*/systemd-remount-fs.service
 }
 
+# As an error, since no more than these are shown on a console that is quiet.
 console() {
-	echo "banger: $1" >/dev/kmsg
+	echo "<3>banger: $1" >/dev/kmsg
 } 2>/dev/null
 
 has_cloud_seed() {

@@ -15,6 +15,7 @@ function image(paths: readonly string[], release?: string) {
 test("an init system, or a package manager of the distribution's own, is enough", () => {
   expect(canHaveInit(image(["/lib/systemd/systemd"]))).toBe(true);
   expect(canHaveInit(image(["/sbin/init"]))).toBe(true);
+  expect(canHaveInit(image(["/sbin/init", "/bin/busybox", "/etc/inittab"]))).toBe(true);
   expect(canHaveInit(image(["/usr/bin/apt-get"], "ID=debian\n"))).toBe(true);
   expect(canHaveInit(image(["/sbin/apk"], 'NAME="x"\nID=alpine\n'))).toBe(true);
   expect(canHaveInit(image(["/usr/bin/dnf"], 'ID="rocky"\nID_LIKE="rhel centos fedora"\n'))).toBe(
@@ -26,6 +27,7 @@ test("an init system, or a package manager of the distribution's own, is enough"
 test("neither is not", () => {
   expect(canHaveInit(image([]))).toBe(false);
   expect(canHaveInit(image(["/bin/sh"], "ID=busybox\n"))).toBe(false);
+  expect(canHaveInit(image(["/sbin/init", "/bin/busybox"]))).toBe(false);
   expect(canHaveInit(image([], "ID=debian\n"))).toBe(false);
   expect(canHaveInit(image(["/usr/bin/apt-get"], "ID=other\n"))).toBe(false);
 });

@@ -9,7 +9,8 @@ import type { FileStat } from "#ext4/reader-inode.ts";
 
 const OS_RELEASE_MAX_BYTES = 64 * KiB;
 
-const INITS = ["/usr/lib/systemd/systemd", "/lib/systemd/systemd", "/sbin/init", "/usr/sbin/init"];
+const SYSTEMD = ["/usr/lib/systemd/systemd", "/lib/systemd/systemd"];
+const INITS = ["/sbin/init", "/usr/sbin/init"];
 /** As guest/first-boot.sh knows them: by ID or ID_LIKE of os-release, with what installs. */
 const FAMILIES: readonly { names: RegExp; managers: readonly string[] }[] = [
   { names: /^(debian|ubuntu)$/, managers: ["apt-get"] },
@@ -60,7 +61,9 @@ interface Files {
 }
 
 export function canHaveInit({ has, read }: Files): boolean {
-  if (INITS.some(has)) return true;
+  // That of busybox is one only where it is told what to do.
+  const isIdle = has("/bin/busybox") && !has("/etc/inittab");
+  if (SYSTEMD.some(has) || (INITS.some(has) && !isIdle)) return true;
   const release = read("/etc/os-release") ?? read("/usr/lib/os-release") ?? "";
   const names = ["ID", "ID_LIKE"].flatMap((key) => settingOf(release, key).split(/\s+/));
   const family = names.flatMap((name) => FAMILIES.filter((each) => each.names.test(name)))[0];

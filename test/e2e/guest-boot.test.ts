@@ -211,6 +211,8 @@ describe("systemd mode", () => {
       expect(await shell(agent, "systemctl is-active banger-vsock-agent")).toBe("active\n");
       expect(await shell(agent, "systemctl is-system-running --wait")).toBe("running\n");
       expect(await shell(agent, "cat /proc/self/cgroup")).toContain("banger-vsock-agent.service");
+      const left = "banger: left out of /etc/fstab, for want of its disk: boot-efi.mount";
+      await untilConsoleSays(machine, left);
       expect(await shell(agent, "stat -c %u /run/mysqld; readlink /run/my")).toBe(
         "101\n/run/mysqld\n",
       );
