@@ -103,6 +103,7 @@ async function* through(
   } catch (error) {
     if (sourceFailure !== undefined) throw sourceFailure;
     if (error instanceof BangerError || !isZlibError(error)) throw error;
+    if (/windowTooLarge/.test(error.code)) throw windowTooLarge(layer, error);
     throw new BangerError(
       "integrity",
       `Cannot unpack layer ${shortDigest(layer.digest)}: its compressed data is damaged: ${messageOf(error)}`,
@@ -139,8 +140,17 @@ function drained(stream: ReturnType<typeof createGunzip>): Promise<void> {
   });
 }
 
-function isZlibError(error: unknown): boolean {
+function isZlibError(error: unknown): error is Error & { code: string } {
   return error instanceof Error && "code" in error && /^(Z_|ZSTD_|ERR_)/.test(String(error.code));
+}
+
+/** The memory that the compressor asks for is a limit of ours, and no damage. */
+function windowTooLarge(layer: Layer, cause: unknown): BangerError {
+  return new BangerError(
+    "limit_exceeded",
+    `Cannot unpack layer ${shortDigest(layer.digest)}: its zstd window is larger than 128 MiB`,
+    { hint: "Push the image again, compressed without --long and --ultra", cause },
+  );
 }
 
 const HEAD_BYTES = 6;

@@ -40,6 +40,26 @@ test("zeros of a layer take no room on the disk, and read as zeros", async () =>
   expect(Buffer.from(reader.readFile("after")).toString()).toBe("after");
 });
 
+test("a zstd window over the limit is called that", async () => {
+  // A frame with a window of 1 GiB and one empty block.
+  const stored = Buffer.from("28b52ffd00a0010000", "hex");
+  const error = await bangerErrorOf(buildRootfs([makeLayer(makeTar([]), { stored })], options()));
+  expect(error.code).toBe("limit_exceeded");
+  expect(error.message).toContain("zstd window");
+});
+
+test("text ACLs of a tar are ACLs of the file", async () => {
+  const acl = "user::rw-,user:1000:r-x,group::r--,mask::r-x,other::r--";
+  const listed = file("listed", "x", { pax: { "SCHILY.acl.access": acl } });
+  const named = file("named", "x", { pax: { "SCHILY.acl.access": acl.replace("1000", "joe") } });
+  await buildRootfs([makeLayer(makeTar([listed, named]))], options());
+  using reader = openExt4(join(folder, "image"));
+  const [attribute] = reader.xattrs(reader.stat("listed"));
+  expect(Buffer.from(attribute?.name ?? []).toString()).toBe("system.posix_acl_access");
+  expect(Buffer.from(attribute?.value ?? []).readUInt32LE(4 + 8 + 4)).toBe(1000);
+  expect(reader.xattrs(reader.stat("named"))).toEqual([]);
+});
+
 describe("compression", () => {
   const tar = makeTar([file("a", "x".repeat(100_000)), file("b", "y")]);
   const half = Math.floor(tar.length / 2);

@@ -2,6 +2,7 @@
  * Extended headers: records "LENGTH KEY=VALUE\n" that override fields of the next entry, or of all
  * that follow. Values are kept as bytes. Source: POSIX.1-2017 pax ("pax Header Block").
  */
+import { aclFromText } from "./tar-acl.ts";
 import { tarError } from "./tar-header.ts";
 import type { SparsePart } from "./tar-sparse.ts";
 
@@ -35,6 +36,11 @@ export interface PaxSparse {
 const XATTRS_MAX = 256;
 const PARTS_MAX = 100_000;
 const XATTR_PREFIX = "SCHILY.xattr.";
+/** Lists as texts; one that is there as an attribute wins. */
+const ACL_KEYS: Readonly<Record<string, string>> = {
+  "SCHILY.acl.access": "system.posix_acl_access",
+  "SCHILY.acl.default": "system.posix_acl_default",
+};
 const NUMBER_MAX_CHARACTERS = 40;
 
 /** Adds the records of one header to `fields`. `isGlobal`: what names one entry is left out. */
@@ -63,6 +69,11 @@ function apply(
   const { value } = record;
   if (key.startsWith(XATTR_PREFIX) && key.length > XATTR_PREFIX.length) {
     addXattr(fields, key, { name: keyBytes.slice(XATTR_PREFIX.length), value: value.slice() });
+    return;
+  }
+  const aclName = ACL_KEYS[key];
+  if (aclName) {
+    addAcl(fields, aclName, value);
     return;
   }
   switch (key) {
@@ -100,6 +111,12 @@ function addXattr(fields: PaxFields, key: string, attribute: TarXattr): void {
   if (fields.xattrs.size > XATTRS_MAX) {
     throw tarError(`an entry has more than ${XATTRS_MAX} extended attributes`);
   }
+}
+
+function addAcl(fields: PaxFields, name: string, text: Uint8Array): void {
+  const value = aclFromText(ascii(text, 0, text.length));
+  if (!value || fields.xattrs?.has(XATTR_PREFIX + name)) return;
+  addXattr(fields, XATTR_PREFIX + name, { name: Buffer.from(name), value });
 }
 
 function applySparse(fields: PaxFields, key: string, value: Uint8Array): void {
