@@ -169,6 +169,7 @@ testNeeding(
   await git("add", ".");
   const author = ["-c", "user.name=test", "-c", "user.email=test@localhost"];
   await git(...author, "commit", "-q", "-m", "one");
+  await banger.ok("vm", "exec", "musl", "--", "mkdir", "-p", "/srv");
   await banger.ok("vm", "cp", "-u", "root", "tree/.git", "musl:/srv/repo.git");
   await git("clone", "-q", "musl.vm:/srv/repo.git", cloned);
   expect(readFileSync(join(cloned, "link"), "utf8")).toBe("as it was written");

@@ -2,7 +2,7 @@
 import type { Duplex, Writable } from "node:stream";
 import type { ServerChannel } from "ssh2";
 import type { ExecExit, ExecRequest, TerminalSize } from "#api/exec.ts";
-import { type BangerError, toBangerError } from "#base/error.ts";
+import { type BangerError, errorCodes, toBangerError } from "#base/error.ts";
 import { type ExecConnection, openExec } from "#sdk/exec.ts";
 
 /** As sshd has it for a command that cannot be run. */
@@ -58,7 +58,9 @@ export async function finishCommand(
   } catch (thrown) {
     const error = toBangerError(thrown);
     if (error.code !== "cancelled") await explain(channel, error, size);
-    channel.exit(error.code === "not_found" ? STATUS_NOT_FOUND : STATUS_FAILED);
+    const isAboutCommand = error.code.startsWith("command_");
+    if (isAboutCommand) channel.exit(errorCodes[error.code].exit);
+    else channel.exit(error.code === "not_found" ? STATUS_NOT_FOUND : STATUS_FAILED);
   }
   channel.end();
 }

@@ -112,7 +112,9 @@ export function serveSession(session: Session, { client, guest, user }: SessionC
     try {
       await connection.started;
     } catch (error) {
-      const isShellMissing = error instanceof BangerError && error.code === "not_found";
+      // An agent of before has the one for both.
+      const isShellMissing =
+        error instanceof BangerError && /^(command_)?not_found$/.test(error.code);
       if (isShellMissing && fallback) connection = open(fallback);
     }
     void pump(channel, connection);
