@@ -98,6 +98,8 @@ export const execOpen = z.discriminatedUnion("kind", [
     offset: z.int().min(0).optional(),
     /** Only the last of it. */
     tail_bytes: z.int().min(0).optional(),
+    /** The same, in lines. */
+    tail_lines: z.int().min(0).optional(),
     follow: z.boolean().optional(),
     /** Whether the client will send input; the end of it is not the session's. */
     stdin: z.boolean().optional(),

@@ -320,3 +320,71 @@ test("settings are shown with their origins", async () => {
   const path = await banger("config", "path");
   expect(path.stdout).toBe(`${join(daemon.env["XDG_CONFIG_HOME"] ?? "", "banger/config.toml")}\n`);
 });
+
+test("^C of what is followed says nothing", async () => {
+  const { child, printed, ended } = start(["vm", "logs", "-f", "testbox"]);
+  await until(() => printed.stdout.includes("two"));
+  child.kill("SIGINT");
+  await ended;
+  expect([child.exitCode, printed.stderr]).toEqual([130, ""]);
+});
+
+test("top ends on q, and at ^C, and leaves the terminal as it was", async () => {
+  for (const [key, status] of [
+    ["q", 0],
+    ["\x03", 130],
+  ] as const) {
+    const { child, screen } = onTerminal("banger vm top testbox; echo status $?; stty -a");
+    await until(() => screen.text.includes("PID"));
+    child.terminal?.write(key);
+    await child.exited;
+    expect(screen.text).toContain(`status ${status}`);
+    expect(screen.text).toMatch(/(^|\s)icanon/);
+    expect(screen.text).not.toContain("Cancelled");
+  }
+});
+
+test("prune asks on a terminal, and removes nothing without a yes", async () => {
+  for (const [answer, isRemoved] of [
+    ["\n", false],
+    ["no\n", false],
+    ["y\n", true],
+  ] as const) {
+    daemon.vms.set("old", makeVm("old", "stopped"));
+    const { child, screen } = onTerminal("banger vm prune; echo status $?");
+    await until(() => screen.text.includes("Remove old, with their disks? [y/N]"));
+    child.terminal?.write(answer);
+    await child.exited;
+    expect(daemon.vms.has("old")).toBe(!isRemoved);
+    expect(screen.text).toContain(isRemoved ? "status 0" : "status 1");
+  }
+});
+
+test("exec -t without -i can be left with ^C", async () => {
+  const { child, screen } = onTerminal(
+    `banger vm exec -t testbox -- sh -c 'trap "" INT; echo up; exec sleep 600'`,
+  );
+  await until(() => /up\r/.test(screen.text));
+  child.terminal?.write("\x03");
+  await child.exited;
+  expect(screen.text).toContain("Cancelled");
+  await until(() => daemon.sessions === 0);
+});
+
+test("vm list has uptime and exit, and fits the terminal", async () => {
+  const startedAt = new Date(Date.now() - 90_000).toISOString();
+  const image = "registry.example/long/name".repeat(6);
+  daemon.vms.clear();
+  daemon.vms.set("up", { ...makeVm("up"), startedAt, image });
+  const exit = { reason: "poweroff" as const, status: 3, at: startedAt };
+  daemon.vms.set("down", { ...makeVm("down", "stopped"), exit });
+  const { stdout } = await banger("vm", "list");
+  expect(stdout).toMatch(/^up +running \d+m\d+s /m);
+  expect(stdout).toMatch(/^down +stopped, exit 3 /m);
+  expect(stdout).toContain(image);
+  const { child, screen } = onTerminal("banger vm list");
+  await child.exited;
+  const columns = screen.text.split("\r\n").map((line) => Bun.stringWidth(line));
+  expect(Math.max(...columns)).toBeLessThanOrEqual(90);
+  expect(screen.text).toContain("…");
+});

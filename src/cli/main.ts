@@ -1,5 +1,5 @@
 /** The command line: parses it, runs one handler, and shows whatever goes wrong, once. */
-import { type ErrorCode, errorCodes } from "#base/error.ts";
+import { type ErrorCode, errorCodes, toBangerError } from "#base/error.ts";
 import { settled, writeOut } from "#base/stdio.ts";
 import { currentPaths } from "#config/resolve.ts";
 import { withFlagName } from "./args/flag-names.ts";
@@ -30,6 +30,7 @@ async function perform(words: readonly string[]): Promise<number> {
     progress: "auto",
   });
   let spec: CommandSpec | undefined;
+  let isFollowing = false;
   let statusOf: ((code: ErrorCode) => number) | undefined;
   try {
     const { invocation, help } = parseCommand(words, (path) => {
@@ -39,10 +40,15 @@ async function perform(words: readonly string[]): Promise<number> {
     if (invocation === undefined) return 0;
     output = makeOutput(invocation);
     spec = commandAt(invocation.path);
+    isFollowing = invocation.flags["follow"] === true;
     const { run } = await loaderOf(invocation.path)();
     const status = await run(invocation, makeContext(output, interrupt));
     return status ?? 0;
   } catch (error) {
+    const isAwaited = spec?.isEndless === true || isFollowing;
+    if (interrupt.received && isAwaited && toBangerError(error).code === "cancelled") {
+      return exitStatusOf(interrupt.received);
+    }
     const status = reportError(spec ? withFlagName(error, spec) : error, { ...output, statusOf });
     if (interrupt.received && status === errorCodes.cancelled.exit) {
       return exitStatusOf(interrupt.received);

@@ -1,6 +1,8 @@
 /** From the words of a command line to a command with its input, or to the help that was asked for. */
 import { type Command, CommanderError } from "commander";
+import { similarNames } from "#base/similar.ts";
 import { type Invocation, makeProgram } from "./program.ts";
+import { portCommands } from "./spec/vm-network.ts";
 import { fromCommander, pathOf } from "./usage.ts";
 
 export interface Parsed {
@@ -38,7 +40,20 @@ function rewrite(words: readonly string[]): readonly string[] {
   const [first, ...rest] = words;
   if (first === "help") return [...rest, "--help"];
   if (first === "--version" || first === "-V") return ["version", ...rest];
-  return words;
+  return asPortList(words);
+}
+
+/** "vm port NAME [PORT]" is docker's form of "vm port list". */
+function asPortList(words: readonly string[]): readonly string[] {
+  const at = words.findIndex((word) => !word.startsWith("-"));
+  const next = words[at + 2];
+  if (words[at] !== "vm" || words[at + 1] !== "port" || !next || next.startsWith("-")) return words;
+  const known = Object.entries(portCommands.commands).flatMap(([name, { aliases = [] }]) => [
+    name,
+    ...aliases,
+  ]);
+  if (similarNames(next, known).length > 0) return words;
+  return [...words.slice(0, at + 2), "list", ...words.slice(at + 2)];
 }
 
 /** On every command, since those that are added ready-made inherit nothing. */

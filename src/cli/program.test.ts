@@ -2,6 +2,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { BangerError } from "#base/error.ts";
 import { runCli } from "#test/cli.ts";
 import { loaderOf } from "./handlers.ts";
+import { parseCommand } from "./parse.ts";
 import { commandAt, type Invocation, makeProgram } from "./program.ts";
 import { root, shortcuts } from "./spec/root.ts";
 import type { Node } from "./spec/types.ts";
@@ -139,6 +140,17 @@ test("what may have been meant is looked for in the whole tree, and nothing that
     [[], ["vm"], ["image"]].flatMap((path) => commandsMeant(word, path)),
   );
   expect(offered.filter((line) => destructive.test(line))).toEqual([]);
+});
+
+test("docker's form of port lists ports", () => {
+  const meant = (...words: string[]) => parseCommand(words).invocation;
+  expect(meant("vm", "port", "box")).toMatchObject({ path: ["vm", "port", "list"] });
+  expect(meant("vm", "port", "box", "80/tcp")).toMatchObject({
+    path: ["vm", "port", "list"],
+    args: { vm: "box", port: "80/tcp" },
+  });
+  expect(meant("vm", "port", "add", "box", "80:80")?.path).toEqual(["vm", "port", "add"]);
+  expect(() => meant("vm", "port", "lst", "box")).toThrow('unknown command "lst"');
 });
 
 test("help and version are where other programs have them", async () => {

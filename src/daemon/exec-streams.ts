@@ -196,8 +196,13 @@ async function openSessionStream(
 ): Promise<ExecExit> {
   const session = sessions.find(request.vm, request.session);
   const { log } = session;
-  const { tail_bytes, follow = false } = request;
-  const offset = tail_bytes === undefined ? (request.offset ?? 0) : log.end - tail_bytes;
+  const { tail_bytes, tail_lines, follow = false } = request;
+  const offset =
+    tail_lines !== undefined
+      ? log.startOfLast(tail_lines)
+      : tail_bytes === undefined
+        ? (request.offset ?? 0)
+        : log.end - tail_bytes;
   const ignore = (work: Promise<void>): void => void work.catch(() => {});
   wire.join(
     {

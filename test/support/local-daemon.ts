@@ -211,6 +211,9 @@ function makeRouter(daemon: Daemon, state: { streams: number }) {
         },
       ]),
     },
+    inside: {
+      processes: os.inside.processes.handler(() => []),
+    },
     file: {
       list: os.file.list.handler(({ input }) => {
         daemon.calls.push(`file.list ${input.path}`);
@@ -235,15 +238,23 @@ function makeRouter(daemon: Daemon, state: { streams: number }) {
       }),
       start: os.vm.start.handler(({ input, signal }) => work(20, find(input.name), signal)),
       stop: os.vm.stop.handler(({ input }) => ({ ...find(input.name), state: "stopped" as const })),
-      prune: os.vm.prune.handler(() => []),
+      prune: os.vm.prune.handler(() => {
+        const stopped = [...daemon.vms.values()].filter(({ state }) => state === "stopped");
+        for (const { name } of stopped) daemon.vms.delete(name);
+        return stopped.map(({ name }) => name);
+      }),
       remove: os.vm.remove.handler(({ input }) => {
         daemon.vms.delete(find(input.name).name);
         return {};
       }),
-      logs: os.vm.logs.handler(async function* ({ input }) {
+      logs: os.vm.logs.handler(async function* ({ input, signal }) {
         if (input.name.startsWith("silent")) return;
         yield { text: "one\n" };
         yield { text: "two\n" };
+        if (!input.follow) return;
+        const left = Promise.withResolvers<void>();
+        signal?.addEventListener("abort", () => left.resolve());
+        await left.promise;
       }),
       sshIdentity: os.vm.sshIdentity.handler(({ input }) => ({
         name: find(input.name).name,

@@ -200,6 +200,7 @@ test("daemon logs -f goes on with what is added", async () => {
     if (text === "second\n") writeFileSync(log, "first\nsecond\nthird\n");
     if (text.includes("third")) child.kill("SIGINT");
   }
+  expect(await new Response(child.stderr).text()).toBe("");
   await child.exited;
   expect(text).toBe("second\nthird\n");
   expect(child.exitCode).toBe(130);

@@ -15,6 +15,7 @@ export interface AttachOptions {
   vm: string;
   session: string;
   tail_bytes?: number | undefined;
+  tail_lines?: number | undefined;
   detachKeys?: string | undefined;
   /** Only to look on. */
   noStdin?: boolean | undefined;
@@ -22,7 +23,7 @@ export interface AttachOptions {
 
 /** Gives the exit status of the session's command; 0 when it was left. */
 export async function attachSession(context: Context, options: AttachOptions): Promise<number> {
-  const { vm, session, tail_bytes = TAIL_BYTES } = options;
+  const { vm, session, tail_lines, tail_bytes = TAIL_BYTES } = options;
   const keys = keySequence(options.detachKeys ?? DETACH_KEYS);
   const client = await context.daemon();
   const { terminal } = await client.session.show({ vm, session });
@@ -34,7 +35,7 @@ export async function attachSession(context: Context, options: AttachOptions): P
       vm,
       session,
       follow: true,
-      tail_bytes,
+      ...(tail_lines === undefined ? { tail_bytes } : { tail_lines }),
       ...(options.noStdin ? {} : { stdin: true }),
     },
     { onStdout: writeOut, onStderr: writeErr, signal: context.interrupt.signal },

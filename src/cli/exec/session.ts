@@ -12,6 +12,8 @@ import { pumpStdin } from "./transfer.ts";
 
 /** A command that does not end at this many ^C is left alone; the daemon then ends it. */
 const PATIENCE = 3;
+/** One that has a terminal and no input is left this long after the first ^C. */
+const UNTYPED_PATIENCE_MS = 500;
 
 export interface CommandFlags {
   interactive: boolean;
@@ -73,11 +75,16 @@ async function attach(
 ): Promise<number> {
   let asked = 0;
   const gaveUp = Promise.withResolvers<never>();
+  gaveUp.promise.catch(() => {});
+  const giveUp = (): void => gaveUp.reject(new BangerError("cancelled", "Cancelled"));
   using _signals = interrupt.takeOver((signal: ForwardedSignal) => {
     connection.signal(signal.slice("SIG".length));
-    if (signal !== "SIGINT" || ++asked < PATIENCE) return;
+    if (signal !== "SIGINT") return;
+    // Whoever can type nothing to it, such as "exit" to a shell, wants to be out of it.
+    if (terminal && !stdin) setTimeout(giveUp, UNTYPED_PATIENCE_MS).unref();
+    if (++asked < PATIENCE) return;
     output.note("The command did not end; leaving it to the daemon");
-    gaveUp.reject(new BangerError("cancelled", "Cancelled"));
+    giveUp();
   });
   using _raw = terminal && stdin ? makeRaw() : undefined;
   using _resize = terminal ? onResize(connection.resize) : undefined;

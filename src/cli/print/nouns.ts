@@ -9,12 +9,13 @@ import { checksText } from "./health.ts";
 import { policyText, portText } from "./network.ts";
 import { pairs, table } from "./table.ts";
 
-export function vmTable(vms: readonly Vm[]): string {
+/** `columns`: of the terminal that it is for. */
+export function vmTable(vms: readonly Vm[], columns?: number): string {
   return table(
     ["NAME", "STATE", "IMAGE", "CPUS", "MEMORY", "NET", "ADDRESS", "PORTS", "CREATED"],
     vms.map((vm) => [
       vm.name,
-      vm.state,
+      stateText(vm),
       vm.image,
       String(vm.cpus),
       formatSize(vm.memory_mib * MiB),
@@ -23,7 +24,18 @@ export function vmTable(vms: readonly Vm[]): string {
       vm.network.ports?.map(portText).join(" ") ?? "-",
       ago(vm.createdAt),
     ]),
+    columns,
   );
+}
+
+/** "running 5m12s", "stopped, exit 3", "stopped, panic". */
+function stateText({ state, startedAt, exit }: Vm): string {
+  if (state === "running" && startedAt) {
+    return `running ${ago(startedAt).replace(/ ago$/, "").replace("now", "0s")}`;
+  }
+  if (state !== "stopped" || !exit) return state;
+  if (exit.status !== undefined) return `stopped, exit ${exit.status}`;
+  return exit.reason === "poweroff" ? state : `stopped, ${exit.reason}`;
 }
 
 export function vmText(vm: Vm): string {

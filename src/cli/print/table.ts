@@ -1,22 +1,39 @@
 /** Columns as docker and kubectl print them, and pairs of a name and a value. */
-import { safeLine } from "./text.ts";
+import { fit, safeLine } from "./text.ts";
 
 const GAP = "   ";
 
-/** With a line for the headings; `rows` hold one text for each of them. */
-export function table(headings: readonly string[], rows: readonly (readonly string[])[]): string {
+/** A column is not made narrower than this. */
+const COLUMN_MIN = 8;
+
+/** With a line for the headings; `rows` hold one text for each of them. The widest cells are cut to fit into `columns`. */
+export function table(
+  headings: readonly string[],
+  rows: readonly (readonly string[])[],
+  columns = Number.POSITIVE_INFINITY,
+): string {
   const lines = [headings, ...rows].map((row) => row.map(safeLine));
   const widths = headings.map((_, column) =>
     lines.reduce((width, line) => Math.max(width, Bun.stringWidth(line[column] ?? "")), 0),
   );
+  narrow(widths, columns - GAP.length * (widths.length - 1));
   return lines
     .map((line) =>
       line
-        .map((cell, column) => pad(cell, widths[column] ?? 0))
+        .map((cell, column) => pad(fit(cell, widths[column] ?? 0), widths[column] ?? 0))
         .join(GAP)
         .trimEnd(),
     )
     .join("\n");
+}
+
+/** Takes from the widest, never from the first, which is the name. */
+function narrow(widths: number[], room: number): void {
+  for (let over = widths.reduce((sum, width) => sum + width, 0) - room; over > 0; over--) {
+    const widest = Math.max(...widths.slice(1));
+    if (!(widest > COLUMN_MIN)) return;
+    widths[widths.indexOf(widest, 1)] = widest - 1;
+  }
 }
 
 /** "Name:  value" lines; those without a value are left out. */

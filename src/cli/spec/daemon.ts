@@ -53,6 +53,7 @@ export const repairCommand = command({
 
 export const eventsCommand = command({
   brief: "Print what happens to machines, as it happens",
+  isEndless: true,
   examples: ["banger events", "banger events --json"],
 });
 

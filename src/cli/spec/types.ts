@@ -58,6 +58,8 @@ export interface CommandSpec<A extends Args = Args, F extends Flags = Flags> {
   /** Everything after the first argument belongs to the command that is run. */
   isPassThrough?: boolean;
   isHidden?: boolean;
+  /** It goes on until it is interrupted, which is then nothing to be told. */
+  isEndless?: boolean;
 }
 
 export interface GroupSpec<C extends Record<string, Node> = Record<string, Node>> {

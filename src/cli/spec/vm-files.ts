@@ -35,6 +35,7 @@ const stat = command({
 
 const watch = command({
   brief: "Print what changes below a path of a machine, until ^C",
+  isEndless: true,
   args: { path },
   flags: { recursive: toggle("-r, --recursive", "With all directories below it"), user },
   examples: ["banger vm file watch -r testbox:/srv", "banger vm file watch --json testbox:/tmp"],

@@ -14,6 +14,7 @@ export const vmInsideCommands = {
     examples: ["banger vm ports testbox", "banger vm ports --json testbox"],
   }),
   forward: command({
+    isEndless: true,
     brief: "Forward ports and sockets between this computer and a machine, until ^C",
     details: `LOCAL:REMOTE, each a port, ADDRESS:PORT in which an IPv6 address has brackets, or the path of a unix
 socket. Connections to LOCAL on this computer (127.0.0.1 unless it says otherwise) come out at REMOTE in
@@ -30,12 +31,14 @@ Works with any network or none, and goes on when the machine or the daemon is st
   }),
   stats: command({
     brief: "Show what machines use, inside and of the host",
+    isEndless: true,
     args: { vms: any("Names or ids of machines; default: all that run", { completes: "vm" }) },
     flags: { interval, noStream: once },
     examples: ["banger vm stats", "banger vm stats --no-stream --json testbox"],
   }),
   top: command({
     brief: "Show the processes of a machine",
+    isEndless: true,
     args: { vm },
     flags: { interval, noStream: once },
     examples: ["banger vm top testbox", "banger vm top --no-stream testbox"],

@@ -8,8 +8,11 @@ export const portCommands = group("Published ports of a machine", {
   list: command({
     brief: "List the ports that a machine publishes",
     aliases: ["ls"],
-    args: { vm: machine },
-    examples: ["banger vm port list testbox", "banger vm port list --json testbox"],
+    args: {
+      vm: machine,
+      port: optional("Only what leads to this port of the machine, such as 80 or 53/udp"),
+    },
+    examples: ["banger vm port list testbox", "banger vm port testbox 80/tcp"],
   }),
   add: command({
     brief: "Publish ports, of a running machine at once",

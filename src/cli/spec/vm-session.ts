@@ -1,5 +1,5 @@
 /** The commands about sessions of machines. */
-import { durationArg, sizeArg, textArg } from "#cli/args/numbers.ts";
+import { countArg, durationArg, sizeArg, textArg } from "#cli/args/numbers.ts";
 import { environmentFlags } from "./flags.ts";
 import { any, command, group, list, one, optional, some, toggle, value } from "./types.ts";
 
@@ -55,7 +55,8 @@ export const sessionCommands = group("Commands in machines that go on without yo
     args: { vm, session },
     flags: {
       follow: toggle("-f, --follow", "Go on printing what it says, until it ends"),
-      tail: value("-n, --tail <size>", "Only the last of it, such as 4K", sizeArg),
+      tail: value("-n, --tail <lines>", "Only the last lines", countArg),
+      bytes: value("--bytes <size>", "Only the last of it, such as 4K", sizeArg),
     },
     examples: ["banger vm session logs testbox build", "banger vm session logs -f testbox build"],
   }),
@@ -65,7 +66,8 @@ export const sessionCommands = group("Commands in machines that go on without yo
 command when it ends, and 0 when you leave it with ^P ^Q.`,
     args: { vm, session },
     flags: {
-      tail: value("-n, --tail <size>", "What it said before to print first (default: 4K)", sizeArg),
+      tail: value("-n, --tail <lines>", "Lines that it printed before to print first", countArg),
+      bytes: value("--bytes <size>", "The same, as a size (default: 4K)", sizeArg),
       noStdin: toggle("--no-stdin", "Only look on"),
       detachKeys: value(
         "--detach-keys <keys>",

@@ -74,3 +74,19 @@ test("SessionLog wakes those who wait for more", async () => {
   await grown;
   log.close();
 });
+
+test("startOfLast() finds where the last lines begin, also of one that is not whole yet", () => {
+  const log = new SessionLog(folder);
+  expect(log.startOfLast(3)).toBe(0);
+  log.append({ offset: 0, bytes: bytes("one\ntwo\n") });
+  log.append({ offset: 8, bytes: bytes("three\nfo") });
+  const last = (count: number) => textOf(log, log.startOfLast(count));
+  expect(last(0)).toBe("");
+  expect(last(1)).toBe("fo");
+  expect(last(2)).toBe("three\nfo");
+  log.append({ offset: 16, bytes: bytes("ur\n") });
+  expect(last(1)).toBe("four\n");
+  expect(last(3)).toBe("two\nthree\nfour\n");
+  expect(last(99)).toBe("one\ntwo\nthree\nfour\n");
+  log.close();
+});

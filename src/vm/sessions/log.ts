@@ -111,6 +111,23 @@ export class SessionLog {
     }
   }
 
+  /** Where the last `count` lines begin; a line that is not whole yet counts as one. */
+  startOfLast(count: number): number {
+    if (count === 0) return this.end;
+    // Behind each newline but one that is the very last byte.
+    const starts = [this.start];
+    for (let at = this.start, chunk = this.read(at); chunk; chunk = this.read(at)) {
+      const { offset, bytes } = chunk;
+      for (let found = bytes.indexOf(10); found >= 0; found = bytes.indexOf(10, found + 1)) {
+        const next = offset + found + 1;
+        if (next < this.end) starts.push(next);
+        if (starts.length > count) starts.shift();
+      }
+      at = offset + bytes.length;
+    }
+    return starts[0] ?? this.end;
+  }
+
   close(): void {
     if (this.#fd !== undefined) closeSync(this.#fd);
     this.#fd = undefined;

@@ -16,9 +16,14 @@ export const run: Handler<typeof vmCommands.commands.list> = async ({ args, flag
       (!flags.running || state === "running") && hasLabels(labels, flags.label),
   );
   await output.document(vms, () =>
-    output.quiet ? vms.map(({ name }) => name).join("\n") : vmTable(vms),
+    output.quiet ? vms.map(({ name }) => name).join("\n") : vmTable(vms, terminalColumns()),
   );
 };
+
+/** A pipe takes lines of any width. */
+function terminalColumns(): number | undefined {
+  return process.stdout.isTTY ? process.stdout.columns || undefined : undefined;
+}
 
 async function listFolder(text: string, { output, interrupt, daemon }: Context): Promise<void> {
   const path = guestPathArg(text);

@@ -1,7 +1,7 @@
 import type { VmStats } from "#api/inside.ts";
 import { BangerError } from "#base/error.ts";
 import type { Handler } from "#cli/context.ts";
-import { pause } from "#cli/pause.ts";
+import { watchKeys } from "#cli/print/keys.ts";
 import { openScreen } from "#cli/print/screen.ts";
 import { statsTable } from "#cli/print/stats.ts";
 import type { vmCommands } from "#cli/spec/vm.ts";
@@ -17,6 +17,7 @@ export const run: Handler<typeof vmCommands.commands.stats> = async ({ args, fla
   const look = () => statsOf(client, args.vms, interrupt.signal);
   if (output.json && flags.noStream) return await output.document(await look(), () => "");
   using screen = output.json ? undefined : openScreen();
+  using keys = watchKeys({ isPicture: screen !== undefined && !flags.noStream });
   let before: VmStats[] = [];
   for (let round = 0; ; round++) {
     const now = await look();
@@ -24,10 +25,8 @@ export const run: Handler<typeof vmCommands.commands.stats> = async ({ args, fla
     else if (!flags.noStream || round > 0) await screen.draw(statsTable(now, before));
     if (flags.noStream && round > 0) return;
     before = now;
-    await pause(
-      flags.noStream ? FIRST_INTERVAL_MS : (flags.interval ?? INTERVAL_MS),
-      interrupt.signal,
-    );
+    const wait_ms = flags.noStream ? FIRST_INTERVAL_MS : (flags.interval ?? INTERVAL_MS);
+    if (await keys.pause(wait_ms, interrupt.signal)) return;
   }
 };
 

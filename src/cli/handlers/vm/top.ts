@@ -1,6 +1,6 @@
 import type { VmProcess } from "#api/inside.ts";
 import type { Handler } from "#cli/context.ts";
-import { pause } from "#cli/pause.ts";
+import { watchKeys } from "#cli/print/keys.ts";
 import { openScreen } from "#cli/print/screen.ts";
 import { processTable } from "#cli/print/stats.ts";
 import type { vmCommands } from "#cli/spec/vm.ts";
@@ -25,8 +25,10 @@ export const run: Handler<typeof vmCommands.commands.top> = async ({ args, flags
   let before = await look();
   if (output.json && flags.noStream) return await output.document(before.processes, () => "");
   using screen = output.json ? undefined : openScreen();
+  using keys = watchKeys({ isPicture: screen !== undefined });
   for (let round = 0; ; round++) {
-    await pause(round === 0 ? FIRST_INTERVAL_MS : (flags.interval ?? INTERVAL_MS), signal);
+    const wait_ms = round === 0 ? FIRST_INTERVAL_MS : (flags.interval ?? INTERVAL_MS);
+    if (await keys.pause(wait_ms, signal)) return;
     const now = await look();
     if (screen)
       await screen.draw(processTable(now.processes, before.processes, now.at_ms - before.at_ms));

@@ -6,8 +6,11 @@ import type { sessionCommands } from "#cli/spec/vm-session.ts";
 type Spec = typeof sessionCommands.commands.logs;
 
 export const run: Handler<Spec> = async ({ args, flags }, context) => {
-  const { follow, tail } = flags;
-  const part = tail === undefined ? {} : { tail_bytes: tail };
+  const { follow, tail, bytes } = flags;
+  const part = {
+    ...(tail === undefined ? {} : { tail_lines: tail }),
+    ...(bytes === undefined ? {} : { tail_bytes: bytes }),
+  };
   const connection = openStream(
     context,
     { kind: "session", ...args, follow, ...part },
