@@ -78,6 +78,11 @@ export const schema = {
   vmm: key("auto", "auto, firecracker, qemu", oneOf("auto", "firecracker", "qemu")),
   qemu_bin: key("qemu-system-x86_64", "QEMU, a name on PATH or a path", text),
   firecracker_bin: key("firecracker", "Firecracker, a name on PATH or a path", text),
+  firecracker_jailer: key(
+    "jailer",
+    "Firecracker's jailer for root's machines, a name on PATH or a path; off: run them without",
+    text,
+  ),
   firecracker_console: key(
     "on",
     "on, off: a serial console for machines on Firecracker, which vm logs shows and a panic is seen on",

@@ -31,7 +31,18 @@ test("firecracker_bin is all that the real program needs", async () => {
 });
 
 test("machines on Firecracker have a serial console unless it is turned off", async () => {
-  expect(firecrackerOptions(await valuesOf(""))).toEqual({ program: "firecracker", serial: true });
+  expect(firecrackerOptions(await valuesOf(""))).toEqual({
+    program: "firecracker",
+    jailer: "jailer",
+    serial: true,
+  });
   const off = await valuesOf('firecracker_console = "off"\n');
   expect(firecrackerOptions(off)).toMatchObject({ serial: false });
+});
+
+test("the jailer is another one, or none, when the configuration says so", async () => {
+  const off = await valuesOf('firecracker_jailer = "off"\n');
+  expect(firecrackerOptions(off)).toMatchObject({ jailer: false });
+  const other = await valuesOf('firecracker_jailer = "/opt/jailer"\n');
+  expect(firecrackerOptions(other)).toMatchObject({ jailer: "/opt/jailer" });
 });

@@ -12,5 +12,10 @@ export function createDrivers(values: ConfigValues): Driver[] {
 }
 
 export function firecrackerOptions(values: ConfigValues): FirecrackerOptions {
-  return { program: values.firecracker_bin, serial: values.firecracker_console === "on" };
+  const { firecracker_bin: program, firecracker_jailer: jailer } = values;
+  return {
+    program,
+    ...(jailer === "off" ? { jailer: false } : { jailer }),
+    serial: values.firecracker_console === "on",
+  };
 }

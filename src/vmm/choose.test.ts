@@ -35,6 +35,18 @@ test("auto passes Firecracker by where it is not installed or lacks what the mac
   });
 });
 
+test("a Firecracker that its jailer cannot run is passed by, and refused with what mends it", () => {
+  const obstacle = { why: '"/usr/bin/firecracker" is dynamically linked', hint: "a static one" };
+  const dynamic: Driver = { ...firecracker, obstacle: () => obstacle };
+  expect(chooseDriver([qemu, dynamic], auto, kvm)).toEqual({
+    driver: qemu,
+    reason: 'QEMU, with KVM: Firecracker "/usr/bin/firecracker" is dynamically linked',
+  });
+  const asked: Needs = { ...auto, preference: "firecracker" };
+  const refused = expect(() => chooseDriver([qemu, dynamic], asked, kvm));
+  refused.toThrow('Cannot use Firecracker: "/usr/bin/firecracker" is dynamically linked');
+});
+
 test("a driver that was asked for is taken, or refused with the reason", () => {
   const asked: Needs = { ...auto, preference: "firecracker" };
   const asQemu: Needs = { ...auto, preference: "qemu" };

@@ -52,22 +52,32 @@ export function chooseDriver(
     return { driver: qemu, reason: `${why}, emulated: no usable KVM${shared}` };
   }
   const lack = needs.preference === "auto" && firecracker && obstacleTo(firecracker, needs, kvm);
-  const rather = lack ? `: Firecracker ${lack.replace(/^it /, "")}` : "";
+  const rather = lack ? `: Firecracker ${lack.why.replace(/^it /, "")}` : "";
   return { driver: qemu, reason: `${why}, with KVM${rather}` };
 }
 
 function firecrackerFor(needs: Needs, driver: Driver | undefined, kvm: KvmState): Driver {
-  const obstacle = driver ? obstacleTo(driver, needs, kvm) : "this build has no driver for it";
+  const obstacle: Obstacle | undefined = driver
+    ? obstacleTo(driver, needs, kvm)
+    : { why: "this build has no driver for it" };
   if (driver && !obstacle) return driver;
-  throw new BangerError("unsupported", `Cannot use Firecracker: ${obstacle}`, {
-    hint: kvm.usable || !kvm.fix ? 'Use "qemu" or "auto"' : kvm.fix,
+  throw new BangerError("unsupported", `Cannot use Firecracker: ${obstacle?.why}`, {
+    hint: obstacle?.hint ?? 'Use "qemu" or "auto"',
   });
 }
 
-function obstacleTo(driver: Driver, needs: Needs, kvm: KvmState): string | undefined {
-  if (!kvm.usable) return lowerFirst(kvm.reason);
-  if (needs.userNetwork && !driver.features.userNetwork) return "it has no network of its own";
-  return driver.isInstalled() ? undefined : "it is not installed";
+interface Obstacle {
+  why: string;
+  hint?: string | undefined;
+}
+
+function obstacleTo(driver: Driver, needs: Needs, kvm: KvmState): Obstacle | undefined {
+  if (!kvm.usable) return { why: lowerFirst(kvm.reason), hint: kvm.fix };
+  if (needs.userNetwork && !driver.features.userNetwork) {
+    return { why: "it has no network of its own" };
+  }
+  if (!driver.isInstalled()) return { why: "it is not installed" };
+  return driver.obstacle?.();
 }
 
 function lowerFirst(text: string): string {

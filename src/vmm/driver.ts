@@ -96,6 +96,8 @@ export interface Driver {
   readonly features: DriverFeatures;
   /** Whether its program is on this computer; says nothing of whether it can run machines. */
   isInstalled(): boolean;
+  /** What is in the way of every machine although it is installed; undefined: nothing. */
+  readonly obstacle?: (() => { why: string; hint: string } | undefined) | undefined;
   /** What doctor reports of this driver on this host. */
   checks(): Promise<Check[]>;
   /** Starts a machine. On failure or abort nothing is left: no process, no socket. */

@@ -229,8 +229,12 @@ describe("systemd mode", () => {
       await shell(next, "until systemctl is-active -q banger-vsock-agent; do sleep 0.1; done");
       expect(await shell(next, "cat /run/banger/agent.pid")).not.toBe(`${pid}\n`);
 
-      await next.shutdown();
+      const goodbye = await machine.listenForGoodbye();
+      // The connection goes with the machine.
+      await next.run(["systemctl", "reboot"]).catch(() => {});
       expect(await machine.exited).toBe(0);
+      await goodbye.complete();
+      expect(goodbye.word).toBe("reboot");
       expect(await isClean(writable)).toBe(true);
     },
     PREPARE_MS,

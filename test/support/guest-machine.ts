@@ -7,6 +7,7 @@ import type { BootRecord } from "#guest/boot.ts";
 import { readAgentBinary, readFirstBoot } from "#guest/embedded.ts";
 import { buildInitrd, buildStaticInitrd, moduleInitrdPath } from "#guest/initrd.ts";
 import { PORT_NAME } from "#guest/protocol.ts";
+import { Goodbye } from "#vmm/goodbye.ts";
 import { connectOnce } from "./guest-agent.ts";
 import type { GuestKernel } from "./guest-kernel.ts";
 
@@ -28,6 +29,8 @@ export interface GuestMachineOptions {
 export interface GuestMachine extends AsyncDisposable {
   readonly folder: string;
   connect(): Promise<Duplex>;
+  /** Hears the guest's last word from now on. */
+  listenForGoodbye(): Promise<Goodbye>;
   console(): string;
   readonly exited: Promise<number>;
 }
@@ -35,12 +38,12 @@ export interface GuestMachine extends AsyncDisposable {
 export function startGuestMachine(options: GuestMachineOptions): GuestMachine {
   const folder = mkdtempSync(join(tmpdir(), "banger-guest-"));
   const socket = join(folder, "agent.sock");
+  const goodbyeSocket = join(folder, "goodbye.sock");
   const consolePath = join(folder, "console.log");
   writeFileSync(join(folder, "initrd"), initrdOf(options));
   const child = Bun.spawn(
     [
       "qemu-system-x86_64",
-      // With a second processor, Linux panics now and then while it patches itself under emulation.
       ...["-M", "microvm,accel=tcg", "-cpu", "max,-erms", "-smp", "1"],
       ...["-m", String(options.memory_mib ?? 512), "-nodefaults", "-no-user-config", "-no-reboot"],
       ...["-display", "none", "-serial", `file:${consolePath}`],
@@ -57,6 +60,8 @@ export function startGuestMachine(options: GuestMachineOptions): GuestMachine {
       ...["-device", "virtio-rng-device", "-device", "virtio-serial-device"],
       ...["-chardev", `socket,id=agent,path=${socket},server=on,wait=off`],
       ...["-device", `virtserialport,chardev=agent,name=${PORT_NAME}`],
+      ...["-chardev", `socket,id=goodbye,path=${goodbyeSocket},server=on,wait=off`],
+      ...["-device", "virtserialport,chardev=goodbye,name=org.banger.goodbye"],
       ...(options.qemuArgs ?? []),
     ],
     { stdin: "ignore", stdout: "ignore", stderr: Bun.file(join(folder, "qemu.log")) },
@@ -66,6 +71,11 @@ export function startGuestMachine(options: GuestMachineOptions): GuestMachine {
     exited: child.exited,
     console: () => (existsSync(consolePath) ? readFileSync(consolePath, "utf8") : ""),
     connect: () => connectWhenThere(socket, child.exited),
+    async listenForGoodbye() {
+      const goodbye = new Goodbye();
+      goodbye.listen(await connectWhenThere(goodbyeSocket, child.exited));
+      return goodbye;
+    },
     async [Symbol.asyncDispose]() {
       child.kill("SIGKILL");
       await Promise.race([child.exited, Bun.sleep(KILL_WAIT_MS)]);

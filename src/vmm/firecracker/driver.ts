@@ -12,7 +12,13 @@ import { type Launch, prepareLaunch } from "./launch.ts";
 import { belongsTo, type Sockets, socketsOf } from "./layout.ts";
 import { FirecrackerMachine, type GoodbyeListener, listenForGoodbye, logOf } from "./machine.ts";
 import { clearRuntime, readNotes } from "./notes.ts";
-import { findFirecracker, isFirecrackerInstalled, type Program } from "./program.ts";
+import {
+  findFirecracker,
+  isFirecrackerInstalled,
+  jailObstacle,
+  type Program,
+  STATIC_HINT,
+} from "./program.ts";
 import { checkSpec } from "./spec.ts";
 
 const UP_TIMEOUT_MS = 10_000;
@@ -50,11 +56,19 @@ export function createFirecrackerDriver(options: FirecrackerOptions = {}): Firec
     name: "firecracker",
     features: { userNetwork: false, pause: true, snapshot: false },
     isInstalled: () => isFirecrackerInstalled(options.program),
+    obstacle: () => obstacle(options),
     checks: () => firecrackerChecks(options),
     boot: (spec, signal) => boot(spec, options, signal),
     adopt: (handle) => adopt(handle, options),
     killStray,
   };
+}
+
+/** As far as it is known without starting a program. */
+function obstacle({ program, jailer }: FirecrackerOptions) {
+  if (jailer === false || process.getuid?.() !== 0) return undefined;
+  const why = jailObstacle(program, jailer);
+  return why === undefined ? undefined : { why, hint: STATIC_HINT };
 }
 
 async function boot(

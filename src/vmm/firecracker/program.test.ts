@@ -1,10 +1,17 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { runOk } from "#base/run.ts";
 import { bangerErrorOf } from "#test/expect-error.ts";
 import { type CheckOptions, firecrackerChecks } from "./checks.ts";
 import { jailerFor } from "./launch.ts";
-import { findFirecracker, findJailer, isAtLeast, isFirecrackerInstalled } from "./program.ts";
+import {
+  findFirecracker,
+  findJailer,
+  isAtLeast,
+  isFirecrackerInstalled,
+  jailObstacle,
+} from "./program.ts";
 
 let folder = "";
 beforeEach(() => {
@@ -110,4 +117,28 @@ test("doctor explains when machines are jailed", async () => {
     status: "ok",
     detail: `${jailer} 1.12.1`,
   });
+});
+
+test("a Firecracker that wants a dynamic linker cannot be run in the jailer, and without it can", async () => {
+  const dynamic = join(folder, "dynamic");
+  const source = join(folder, "firecracker.c");
+  writeFileSync(source, '#include <stdio.h>\nint main(void) { puts("Firecracker v1.12.1"); }\n');
+  const compile = (...flags: string[]) => runOk(["gcc", ...flags, "-o", dynamic, source]);
+  program("jailer", "Jailer v1.12.1");
+  await compile("-static");
+  const found = await findFirecracker(dynamic);
+  expect((await findJailer(found, "no-such-jailer"))?.path).toBe(join(folder, "jailer"));
+  expect(jailObstacle(dynamic, "no-such-jailer")).toBeUndefined();
+  await compile();
+  const refused = await bangerErrorOf(findJailer(found, "no-such-jailer"));
+  expect(refused.code).toBe("unsupported");
+  expect(refused.message).toContain(`"${dynamic}" is dynamically linked`);
+  expect(refused.hint).toContain('firecracker_jailer = "off"');
+  expect(jailObstacle(dynamic, "no-such-jailer")).toContain("is dynamically linked");
+  const checks = await firecrackerChecks({ program: dynamic, jailer: "no-such-jailer", uid: 0 });
+  expect(checks[1]).toMatchObject({ status: "fail", detail: refused.message, fix: refused.hint });
+  const off = await firecrackerChecks({ program: dynamic, jailer: false, uid: 0 });
+  expect(off[1]).toMatchObject({ status: "ok", detail: expect.stringContaining("turned off") });
+  rmSync(join(folder, "jailer"));
+  expect(jailObstacle(dynamic, "no-such-jailer")).toBeUndefined();
 });

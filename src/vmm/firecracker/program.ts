@@ -1,5 +1,5 @@
 /** The firecracker and jailer programs on this computer: where they are and which version. */
-import { realpathSync, statSync } from "node:fs";
+import { closeSync, openSync, readSync, realpathSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { BangerError } from "#base/error.ts";
 import { run, which } from "#base/run.ts";
@@ -8,6 +8,13 @@ const PROGRAM = "firecracker";
 const JAILER = "jailer";
 const VERSION_MIN = "1.7";
 const PROBE_TIMEOUT_MS = 10_000;
+/** Of an ELF file: enough for its header and the table that follows it. */
+const HEADERS_BYTES = 4096;
+const PROGRAM_HEADER_BYTES = 56;
+/** The entry that names the dynamic linker. */
+const PT_INTERP = 3;
+export const STATIC_HINT =
+  'Install the static firecracker of its releases page, or set firecracker_jailer = "off" in the configuration';
 export const INSTALL_HINT = `Install Firecracker ${VERSION_MIN} or newer from its releases page, or use --vmm qemu`;
 
 export interface Program {
@@ -39,14 +46,22 @@ export async function findFirecracker(program: string = PROGRAM): Promise<Progra
 
 /**
  * The jailer that goes with `firecracker`: by its name on PATH, else beside it; undefined if there
- * is none. `unsupported` when it is of another version, since the two are one product.
+ * is none. `unsupported` when it is of another version, since the two are one product, and when
+ * `firecracker` is one that no jailer can run.
  */
 export async function findJailer(
   firecracker: Program,
   program: string = JAILER,
 ): Promise<Program | undefined> {
-  const path = which(program) ?? which(join(dirname(firecracker.path), JAILER));
+  const path = jailerPath(firecracker.path, program);
   if (!path) return undefined;
+  if (isDynamic(firecracker.path)) {
+    throw new BangerError(
+      "unsupported",
+      `Cannot run Firecracker in its jailer: ${dynamicReason(firecracker.path)}`,
+      { hint: STATIC_HINT },
+    );
+  }
   const found = await probe(path);
   if (found.version === firecracker.version) return found;
   throw new BangerError(
@@ -54,6 +69,37 @@ export async function findJailer(
     `Cannot use "${path}": it is version ${found.version}, and Firecracker is ${firecracker.version}`,
     { hint: "Install both from one release, or turn the jailer off" },
   );
+}
+
+/** Why `program` cannot be run in the jailer that would be taken; undefined if it can, or if there is none. */
+export function jailObstacle(program: string = PROGRAM, jailer?: string): string | undefined {
+  const found = which(program);
+  const path = found && realpathSync(found);
+  return path && jailerPath(path, jailer) && isDynamic(path) ? dynamicReason(path) : undefined;
+}
+
+function jailerPath(firecracker: string, jailer: string = JAILER): string | undefined {
+  return which(jailer) ?? which(join(dirname(firecracker), JAILER));
+}
+
+function dynamicReason(path: string): string {
+  return `"${path}" is dynamically linked, and a jail holds nothing but the program, which must be static`;
+}
+
+/** Whether an ELF file wants a dynamic linker, which would have to be in the jail as well. */
+function isDynamic(path: string): boolean {
+  const header = Buffer.alloc(HEADERS_BYTES);
+  const fd = openSync(path, "r");
+  try {
+    readSync(fd, header, 0, header.length, 0);
+  } finally {
+    closeSync(fd);
+  }
+  if (header.toString("latin1", 0, 4) !== "\x7fELF") return false;
+  const start = Number(header.readBigUInt64LE(32));
+  const count = header.readUInt16LE(56);
+  const offsets = Array.from({ length: count }, (_, index) => start + index * PROGRAM_HEADER_BYTES);
+  return offsets.some((at) => at + 4 <= header.length && header.readUInt32LE(at) === PT_INTERP);
 }
 
 /** Compares numbers, not texts: "1.14.0" is at least "1.7". */
