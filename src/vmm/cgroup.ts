@@ -37,13 +37,17 @@ export interface CgroupHome {
 
 /** Where this process may make groups, or what is in the way. Changes nothing. */
 export function cgroupHome(proc = "/proc/self"): CgroupHome | { obstacle: string; fix?: string } {
-  const mount = readFileSync(join(proc, "mounts"), "utf8")
+  const mounts = readFileSync(join(proc, "mounts"), "utf8")
     .split("\n")
     .map((line) => line.split(" "))
-    .find((fields) => fields[2] === "cgroup2")?.[1];
-  if (!mount) return { obstacle: "this computer has no cgroup v2" };
+    .flatMap(([, path, type]) => (type === "cgroup2" && path ? [unescapeMount(path)] : []));
+  if (mounts.length === 0) return { obstacle: "this computer has no cgroup v2" };
+  // One can be hidden behind another mount, or outside of this process's root.
+  const mount = mounts.find((path) => controllersIn(path) !== undefined);
+  if (!mount)
+    return { obstacle: `cgroup v2 is mounted on ${mounts[0]}, which is hidden from here` };
   const missing = (folder: string): string[] => {
-    const words = readFileSync(join(folder, "cgroup.controllers"), "utf8").trim().split(" ");
+    const words = controllersIn(folder) ?? [];
     return CONTROLLERS.filter((name) => !words.includes(name));
   };
   if (process.getuid?.() === 0) {
@@ -68,6 +72,22 @@ export function cgroupHome(proc = "/proc/self"): CgroupHome | { obstacle: string
   const lacks = missing(path);
   if (lacks.length > 0) return { obstacle: `the daemon's control group lacks ${lacks.join(", ")}` };
   return { path, from: path, isOwn: true };
+}
+
+/** Undefined when the folder is no control group that can be read. */
+function controllersIn(folder: string): string[] | undefined {
+  try {
+    return readFileSync(join(folder, "cgroup.controllers"), "utf8").trim().split(" ");
+  } catch {
+    return undefined;
+  }
+}
+
+/** The kernel writes blanks and the like in octal. */
+function unescapeMount(path: string): string {
+  return path.replace(/\\([0-7]{3})/g, (_, digits) =>
+    String.fromCharCode(Number.parseInt(digits, 8)),
+  );
 }
 
 /** Makes the home ready. Gives the folder for machines' groups, or why there is none. */
