@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
-import { watchClock } from "./clock.ts";
+import type { Agent } from "#guest/agent.ts";
+import { keepClock, watchClock } from "./clock.ts";
 
 test("watchClock() tells of a sleep and of a clock that was set, once each", async () => {
   let now_ms = 1_000_000;
@@ -21,4 +22,37 @@ test("watchClock() tells of a sleep and of a clock that was set, once each", asy
   expect(await looked(() => pass(60_000))).toBe(1);
   expect(await looked(() => (now_ms -= 5_000))).toBe(2);
   expect(await looked(() => (now_ms += 100))).toBe(2);
+});
+
+/** A guest whose clock can be put wrong; it counts how often it is set. */
+function guestClock() {
+  const closed = Promise.withResolvers<void>();
+  const guest = { behind_ms: 0, sets: 0, looks: 0, hangUp: closed.resolve };
+  const agent = {
+    closed: closed.promise,
+    async health() {
+      guest.looks++;
+      return { time_unix_ns: BigInt(Date.now() - guest.behind_ms) * 1_000_000n };
+    },
+    async setTime(time_ns: bigint) {
+      guest.behind_ms = Date.now() - Number(time_ns / 1_000_000n);
+      guest.sets++;
+    },
+  } as unknown as Agent;
+  return { guest, agent };
+}
+
+test("keepClock() sets a clock whenever it has drifted, and ends with the connection", async () => {
+  const { guest, agent } = guestClock();
+  guest.behind_ms = 35_000;
+  keepClock(agent, "tcg", 1);
+  while (guest.sets < 1) await Bun.sleep(1);
+  guest.behind_ms = -6000;
+  while (guest.sets < 2) await Bun.sleep(1);
+  expect(Math.abs(guest.behind_ms)).toBeLessThan(1000);
+  guest.hangUp();
+  await Bun.sleep(5);
+  const { looks } = guest;
+  await Bun.sleep(20);
+  expect(guest.looks).toBe(looks);
 });

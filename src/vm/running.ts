@@ -4,7 +4,7 @@ import { getLogger } from "@logtape/logtape";
 import { BangerError, messageOf } from "#base/error.ts";
 import { type Agent, connectAgent, withTimeout } from "#guest/agent.ts";
 import type { ExitReason, Machine } from "#vmm/driver.ts";
-import { syncClock } from "./clock.ts";
+import { keepClock } from "./clock.ts";
 
 const log = getLogger(["banger", "vm"]);
 
@@ -64,9 +64,8 @@ export class RunningVm {
     const connecting = connectAgent(pipe, { timeout_ms, ...(signal ? { signal } : {}) });
     try {
       const agent = await this.whileAlive(connecting);
-      // It may have been away for longer than the connection: the host slept, or the machine was kept.
       void agent.closed.then(() => tellWrongdoing(agent));
-      syncClock(agent).catch((late) => log.debug("clock: {message}", { message: messageOf(late) }));
+      keepClock(agent, this.machine.handle.accelerator);
       return agent;
     } catch (error) {
       connecting.catch((late) => log.debug("agent: {message}", { message: messageOf(late) }));
