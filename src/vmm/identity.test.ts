@@ -8,6 +8,8 @@ test("tells a running process from a reused pid and from one that is gone", asyn
     expect(identity?.pid).toBe(child.pid);
     if (!identity) return;
     expect(isRunning(identity)).toBe(true);
+    // The new process is this program until it has become the other one.
+    while (argumentsOf(child.pid)[0] !== "sleep") await Bun.sleep(1);
     expect(isRunning({ ...identity, startTime_ticks: identity.startTime_ticks - 1 })).toBe(false);
     expect(argumentsOf(child.pid)).toEqual(["sleep", "60"]);
   } finally {

@@ -1,10 +1,11 @@
 /** The compiled program itself: that everything is in it, and nothing of where it is run gets in. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "#cli/spec/root.ts";
 import type { Node } from "#cli/spec/types.ts";
 import { type Installation, install } from "#test/installation.ts";
+import { processesOf } from "#test/processes.ts";
 
 const BIN = join(import.meta.dir, "../../build/bin");
 const PT_INTERP = 3;
@@ -93,6 +94,29 @@ describe("the daemon", () => {
     expect(document.openapi).toMatch(/^3\.1/);
     expect(Object.keys(document.paths).length).toBeGreaterThan(10);
   });
+});
+
+test("an installation whose test is killed leaves no process and no folder", async () => {
+  const script = `
+    import { install } from "#test/installation.ts";
+    const banger = install();
+    await banger.ok("daemon", "start");
+    console.log(banger.home);
+    await new Promise(() => setInterval(() => {}, 1000));
+  `;
+  const file = join(import.meta.dir, `.killed-${process.pid}.ts`);
+  writeFileSync(file, script);
+  const child = Bun.spawn([process.execPath, file], { stdout: "pipe", stderr: "inherit" });
+  try {
+    const { value } = await child.stdout.getReader().read();
+    const home = new TextDecoder().decode(value).trim();
+    expect(processesOf(home).map(({ command }) => command).join()).toContain("daemon run");
+    child.kill("SIGKILL");
+    while (existsSync(home) || processesOf(home).length > 0) await Bun.sleep(20);
+  } finally {
+    child.kill("SIGKILL");
+    rmSync(file, { force: true });
+  }
 });
 
 function leaves(node: Node, words: string[] = []): string[][] {

@@ -1,6 +1,7 @@
 /**
  * A banger of its own for one test file: build/bin/banger with a home folder nobody else has.
- * Disposing of it ends its machines and its daemon, then fails when anything is left of them.
+ * Disposing of it ends its machines and its daemon, then fails when anything is left of them. When this
+ * process is killed before that, a reaper ends them.
  */
 import { randomInt } from "node:crypto";
 import {
@@ -15,6 +16,8 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
+import { type FoundProcess, processesOf } from "./processes.ts";
+import { startReaper } from "./reaper.ts";
 
 const BUILT = join(import.meta.dir, "../../build/bin/banger");
 const TIMEOUT_DEFAULT_MS = 180_000;
@@ -47,7 +50,7 @@ export interface Installation extends AsyncDisposable {
   /** Starts `banger ARGS` with pipes, for tests that send signals or read along. */
   spawn(args: string[]): Bun.Subprocess<"pipe", "pipe", "pipe">;
   /** Processes of this installation: its daemon, monitors and helpers, without the caller's own. */
-  processes(): { pid: number; command: string }[];
+  processes(): FoundProcess[];
 }
 
 /** `name`: of a home below the temporary one, such as one with blanks. */
@@ -101,12 +104,14 @@ export function install({ name = "" }: { name?: string } = {}): Installation {
     throw new Error(`banger ${args.join(" ")}: status ${status}\n${stdout}${stderr}`);
   };
 
-  const processes = () => processesOf(home);
+  const reaper = startReaper(folder, bridge);
+  const processes = () => processesOf(home).filter(({ pid }) => pid !== reaper.pid);
   const dispose = async () => {
     const failure = await endEverything(call).catch((error: unknown) => String(error));
-    const left = [...(failure ? [failure] : []), ...leftovers(home, bridge)];
+    const left = [...(failure ? [failure] : []), ...leftovers(home, { bridge, processes })];
     for (const { pid } of processes()) process.kill(pid, "SIGKILL");
     rmSync(folder, { recursive: true, force: true });
+    reaper[Symbol.dispose]();
     if (left.length > 0) throw new Error(`left behind:\n  ${left.join("\n  ")}`);
   };
   return {
@@ -163,8 +168,11 @@ async function endEverything(call: Call): Promise<undefined> {
 }
 
 /** What must not be there any more, in words. */
-function leftovers(home: string, bridge: string): string[] {
-  const processes = processesOf(home).map(({ pid, command }) => `process ${pid}: ${command}`);
+function leftovers(
+  home: string,
+  { bridge, processes: find }: { bridge: string; processes: () => FoundProcess[] },
+): string[] {
+  const processes = find().map(({ pid, command }) => `process ${pid}: ${command}`);
   const links = readdirSync("/sys/class/net").includes(bridge) ? [`bridge ${bridge}`] : [];
   const tables = process.getuid?.() === 0 ? Bun.spawnSync(["nft", "list", "tables"]).stdout : "";
   const table = `banger_${bridge}`;
@@ -180,24 +188,6 @@ function leftovers(home: string, bridge: string): string[] {
     ...mounts.map((line) => `mount ${line}`),
     ...folders.map((name) => `folder ${join(vms, name)}`),
   ];
-}
-
-/** By environment and command line, so that a helper which cleared its environment is seen as well. */
-function processesOf(home: string): { pid: number; command: string }[] {
-  const found: { pid: number; command: string }[] = [];
-  for (const entry of readdirSync("/proc")) {
-    const pid = Number(entry);
-    if (!Number.isInteger(pid) || pid === process.pid) continue;
-    try {
-      const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim();
-      const environ = readFileSync(`/proc/${pid}/environ`, "utf8");
-      if (command === "" || !`${command}\0${environ}`.includes(home)) continue;
-      found.push({ pid, command: command.slice(0, 200) });
-    } catch {
-      // It has ended, or is somebody else's.
-    }
-  }
-  return found;
 }
 
 async function textOf(stream: ReadableStream<Uint8Array>): Promise<string> {
