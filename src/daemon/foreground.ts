@@ -11,7 +11,7 @@ import type { OnProgress } from "#base/progress.ts";
 import { type Config, resolveConfig } from "#config/resolve.ts";
 import { type ExecStream, type ExitStatus, exitCodeOf } from "#guest/exec.ts";
 import { endedError } from "#vm/ended.ts";
-import { thisProcess } from "#vm/owner.ts";
+import { RESTART_SIGNAL, thisProcess } from "#vm/owner.ts";
 import type { VmService } from "#vm/service.ts";
 import { compose, type Services } from "./compose.ts";
 import { makeRouter } from "./handlers/router.ts";
@@ -56,6 +56,7 @@ export async function runForeground(request: ForegroundRequest): Promise<number>
   const notifier = makeNotifier();
   const abort = new AbortController();
   let handler = (signal: NodeJS.Signals): void => {
+    if (signal === RESTART_SIGNAL) return;
     log.info("ending: {signal}", { signal });
     abort.abort();
   };
@@ -67,6 +68,7 @@ export async function runForeground(request: ForegroundRequest): Promise<number>
     });
   }
   process.on("SIGHUP", () => {});
+  process.on(RESTART_SIGNAL, () => handler(RESTART_SIGNAL));
   const services = compose(config, { shutdown() {}, owner: thisProcess() });
   const { vms } = services;
   await vms.recoverForeground();
@@ -102,6 +104,7 @@ async function runMachine(front: Front): Promise<number> {
   assertPlain(request);
   let isEnding = false;
   for (;;) {
+    let isRestarting = false;
     await vms.claim(name);
     const printing = new AbortController();
     try {
@@ -113,6 +116,13 @@ async function runMachine(front: Front): Promise<number> {
     }
     const ended = vms.wait(name);
     const end = (received: NodeJS.Signals): void => {
+      if (received === RESTART_SIGNAL) {
+        if (isEnding || isRestarting) return;
+        isRestarting = true;
+        log.info("{name} is restarted", { name });
+        vms.stop(name).catch((error) => log.error("{message}", { message: messageOf(error) }));
+        return;
+      }
       const isAtOnce = isEnding || received === "SIGQUIT";
       isEnding = true;
       log.info("{name} is ended: {received}", { name, received });
@@ -129,7 +139,7 @@ async function runMachine(front: Front): Promise<number> {
     await server.stop();
     printing.abort();
     // Like a computer that is turned off, and is on again after it was told to restart.
-    if (exit.reason === "reboot" && !isEnding) continue;
+    if ((exit.reason === "reboot" || isRestarting) && !isEnding) continue;
     if (isEnding || exit.reason === "poweroff" || exit.reason === "reboot") return exit.status ?? 0;
     throw endedError(name, exit, "ran");
   }
@@ -171,6 +181,7 @@ async function runCommand(front: Front): Promise<number> {
     const { entrypoint } = request;
     const stream = await vms.exec(vm.id, request.exec, { entrypoint, asImage: true, signal });
     onSignal((received) => {
+      if (received === RESTART_SIGNAL) return;
       log.info("{name}: {received}", { name: vm.name, received });
       const kill = (): void => void vms.kill(vm.id).catch(() => {});
       const isAtOnce = received === "SIGQUIT" || (endedBy !== undefined && received !== "SIGINT");

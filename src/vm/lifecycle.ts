@@ -4,7 +4,7 @@
  * machines side by side; `kill` and a forced removal alone do not wait their turn.
  */
 import { rmSync } from "node:fs";
-import { throwIfAborted } from "#base/error.ts";
+import { BangerError, throwIfAborted } from "#base/error.ts";
 import type { Machine } from "#vmm/driver.ts";
 import { type BootOptions, unlaunch } from "./boot.ts";
 import { Checks } from "./checks.ts";
@@ -15,7 +15,7 @@ import type { Events } from "./events.ts";
 import { makeFolder } from "./folder.ts";
 import { type Live, Lives } from "./lives.ts";
 import { assertNotRunning, requireState } from "./machine.ts";
-import { endElsewhere, isElsewhere } from "./owner.ts";
+import { endElsewhere, isElsewhere, restartElsewhere } from "./owner.ts";
 import { findVm, getVm, type VmRecord } from "./records.ts";
 import { inBackground, Schedule } from "./schedule.ts";
 import { States } from "./states.ts";
@@ -23,7 +23,8 @@ import { Turns } from "./turns.ts";
 import { isBusyInside } from "./use.ts";
 
 export interface StopOptions {
-  grace_ms: number;
+  /** Default: the configuration's. */
+  grace_ms?: number | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -41,6 +42,8 @@ export class Lifecycle {
   readonly checks: Checks;
   /** Set when there are sessions. */
   commands: MachineCommands | undefined;
+  /** Machines whose stop waits for its turn: a start that was to come before it does not begin. */
+  readonly #toBeStopped = new Set<string>();
   /** Whoever works on a machine without the lifecycle's own calls takes part in it. */
   readonly turns = new Turns();
 
@@ -63,7 +66,7 @@ export class Lifecycle {
     this.schedule = new Schedule(deps.db, {
       removeOld: (id) => this.remove(id, { force: true }),
       startAgain: (id) => this.#startAgain(id),
-      stopIdle: (id) => this.stop(id, { grace_ms: deps.config.values["vm.stop_grace"] }),
+      stopIdle: (id) => this.stop(id),
       idle_ms: (id) => this.lives.get(id)?.use.idle_ms(),
       isBusyInside: async (id) => {
         const live = this.lives.get(id);
@@ -104,8 +107,13 @@ export class Lifecycle {
 
   async #startNow(id: string, options: BootOptions): Promise<void> {
     const vm = getVm(this.#deps.db, id);
+    // Two who start it at once both get what they want.
+    if (vm.state === "running") return;
     requireState(vm, "start", ["stopped"]);
     throwIfAborted(options.signal);
+    if (this.#toBeStopped.has(id)) {
+      throw new BangerError("cancelled", `The start of "${vm.name}" was cancelled`);
+    }
     await this.lives.boot(vm, options);
     try {
       await this.commands?.begin(id, options.signal);
@@ -118,11 +126,17 @@ export class Lifecycle {
   }
 
   /**
-   * Asks the guest to power off, waits `grace_ms`, then ends the process. A stopped machine stays
-   * stopped. When it is called off meanwhile the process is left alone; the guest may end all the same.
+   * Asks the guest to power off, waits `grace_ms`, then ends the process; a start that is under way is
+   * called off. A stopped machine stays stopped. When it is called off meanwhile the process is left alone; the guest may end all the same.
    */
-  async stop(id: string, { grace_ms, signal }: StopOptions): Promise<void> {
+  async stop(id: string, { signal, ...options }: StopOptions = {}): Promise<void> {
+    const grace_ms = options.grace_ms ?? this.#deps.config.values["vm.stop_grace"];
+    throwIfAborted(signal);
+    this.#toBeStopped.add(id);
+    // A guest that has not come up has nothing to shut down in order.
+    this.lives.starting(id)?.abort();
     await this.turns.run(id, async () => {
+      this.#toBeStopped.delete(id);
       throwIfAborted(signal);
       if (await this.#endElsewhere(id, { isAtOnce: false, signal })) return;
       this.schedule.cancelStart(id);
@@ -153,6 +167,30 @@ export class Lifecycle {
       ]);
       if (this.lives.get(id) === live) await this.lives.end(live);
     });
+  }
+
+  /**
+   * Stops the machine and starts it again. One that another process runs in the foreground stays that
+   * process's, which does both.
+   */
+  async restart(id: string, options: StopOptions & BootOptions): Promise<void> {
+    const vm = getVm(this.#deps.db, id);
+    const { signal, onProgress } = options;
+    if (vm.spec.ephemeral) {
+      const message = `Cannot restart machine "${vm.name}": it was made for one command`;
+      throw new BangerError("invalid_state", message);
+    }
+    if (!isElsewhere(vm, this.#deps.owner)) {
+      onProgress?.({ step: "stop", message: `Stopping ${vm.name}` });
+      await this.stop(id, options);
+      return await this.start(id, options);
+    }
+    onProgress?.({ step: "restart", message: `Restarting ${vm.name} in its own process` });
+    const isBack = (): boolean => {
+      const { state, startedAt } = getVm(this.#deps.db, id);
+      return state === "running" && startedAt !== vm.startedAt;
+    };
+    await restartElsewhere(vm, { isBack, signal });
   }
 
   /** Ends a machine that another process runs; false when none does. */

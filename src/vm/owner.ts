@@ -1,10 +1,14 @@
 /** Which process runs a machine, where that is not the daemon but `banger vm run --foreground`. */
-import { BangerError } from "#base/error.ts";
+import { setTimeout as sleep } from "node:timers/promises";
+import { BangerError, throwIfAborted } from "#base/error.ts";
 import { identify, isRunning, type ProcessIdentity } from "#vmm/identity.ts";
 import { untilGone } from "#vmm/process.ts";
 import { hostBootId } from "./host.ts";
 
 const END_TIMEOUT_MS = 120_000;
+/** To a process in the foreground: restart the machine. SIGTERM and SIGQUIT end it, as for any service. */
+export const RESTART_SIGNAL = "SIGUSR1";
+const LOOK_MS = 100;
 
 /** JSON-safe. */
 export interface Owner extends ProcessIdentity {
@@ -44,16 +48,7 @@ export async function endElsewhere(
   options: { isAtOnce: boolean; signal?: AbortSignal | undefined },
 ): Promise<void> {
   if (!owner) return;
-  try {
-    process.kill(owner.pid, options.isAtOnce ? "SIGQUIT" : "SIGTERM");
-  } catch (cause) {
-    if (!isRunning(owner)) return;
-    throw new BangerError(
-      "permission_denied",
-      `Cannot end machine "${name}": process ${owner.pid} is somebody else's`,
-      { cause },
-    );
-  }
+  if (!send({ name, owner }, options.isAtOnce ? "SIGQUIT" : "SIGTERM")) return;
   const limit = AbortSignal.timeout(END_TIMEOUT_MS);
   await untilGone(owner, options.signal ? AbortSignal.any([limit, options.signal]) : limit);
   if (!isRunning(owner) || options.signal?.aborted) return;
@@ -62,4 +57,39 @@ export async function endElsewhere(
     `Cannot end machine "${name}": process ${owner.pid} does not end`,
     { hint: `End it at once with: kill -KILL ${owner.pid}` },
   );
+}
+
+/** Has the process restart its machine, and waits until that `isBack`. */
+export async function restartElsewhere(
+  { name, owner }: Owned,
+  options: { isBack: () => boolean; signal?: AbortSignal | undefined },
+): Promise<void> {
+  if (!owner) return;
+  let isThere = send({ name, owner }, RESTART_SIGNAL);
+  while (isThere && !options.isBack()) {
+    throwIfAborted(options.signal);
+    await sleep(LOOK_MS);
+    isThere = isRunning(owner);
+  }
+  if (isThere) return;
+  throw new BangerError(
+    "unavailable",
+    `Cannot restart machine "${name}": process ${owner.pid}, which ran it in the foreground, has ended`,
+    { hint: `See the log of what supervises it, or start it here: banger vm start ${name}` },
+  );
+}
+
+/** False when the process is gone. */
+function send({ name, owner }: { name: string; owner: Owner }, signal: NodeJS.Signals): boolean {
+  try {
+    process.kill(owner.pid, signal);
+    return true;
+  } catch (cause) {
+    if (!isRunning(owner)) return false;
+    throw new BangerError(
+      "permission_denied",
+      `Cannot signal the process of machine "${name}": process ${owner.pid} is somebody else's`,
+      { cause },
+    );
+  }
 }

@@ -92,8 +92,13 @@ export class VmService {
       this.#lifecycle.keep(entered.id);
       return this.show(entered.id);
     } catch (error) {
-      // A machine that runs but could not be set up is kept: it can be looked into.
-      if (this.#lifecycle.lives.get(entered.id) && !options.signal?.aborted) throw error;
+      // A machine that runs but could not be set up is kept: it can be looked into. So is one that
+      // another client has stopped in the middle of its boot.
+      const isOurs = options.signal?.aborted === true;
+      const isCancelled = error instanceof BangerError && error.code === "cancelled";
+      const isStopped = isCancelled && !isOurs && !request.ephemeral;
+      if (isStopped && findVm(this.#deps.db, entered.id)) this.#lifecycle.keep(entered.id);
+      if (isStopped || (this.#lifecycle.lives.get(entered.id) && !isOurs)) throw error;
       await this.remove(entered.id, { force: true }).catch((failure) =>
         log.error("cannot undo {id}: {message}", { id: entered.id, message: messageOf(failure) }),
       );
@@ -140,8 +145,14 @@ export class VmService {
   /** Asks the guest to power off, waits `grace_ms`, then ends the process. A stopped machine stays stopped. */
   async stop(ref: string, options: Partial<StopOptions> = {}): Promise<Vm> {
     const { id } = getVm(this.#deps.db, ref);
-    const grace_ms = options.grace_ms ?? this.#deps.config.values["vm.stop_grace"];
-    await this.#lifecycle.stop(id, { ...options, grace_ms });
+    await this.#lifecycle.stop(id, options);
+    return this.show(id);
+  }
+
+  /** Stops the machine and starts it again, wherever it runs. */
+  async restart(ref: string, options: Partial<StopOptions> & BootOptions = {}): Promise<Vm> {
+    const { id } = getVm(this.#deps.db, ref);
+    await this.#lifecycle.restart(id, options);
     return this.show(id);
   }
 

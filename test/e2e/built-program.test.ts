@@ -110,7 +110,11 @@ test("an installation whose test is killed leaves no process and no folder", asy
   try {
     const { value } = await child.stdout.getReader().read();
     const home = new TextDecoder().decode(value).trim();
-    expect(processesOf(home).map(({ command }) => command).join()).toContain("daemon run");
+    expect(
+      processesOf(home)
+        .map(({ command }) => command)
+        .join(),
+    ).toContain("daemon run");
     child.kill("SIGKILL");
     while (existsSync(home) || processesOf(home).length > 0) await Bun.sleep(20);
   } finally {

@@ -30,6 +30,12 @@ describe("the daemon ends", () => {
     expect(await banger.ok("vm", "exec", "steady", "--", "cat", "/tmp/note")).toBe("kept\n");
   }, 120_000);
 
+  test("a clock that is wrong is set without anybody's doing", async () => {
+    await banger.ok("vm", "exec", "steady", "--", "date", "-s", "2001-01-01 00:00:00");
+    const year = async () => Number(await banger.ok("vm", "exec", "steady", "--", "date", "+%Y"));
+    while ((await year()) < new Date().getUTCFullYear()) await Bun.sleep(200);
+  }, 120_000);
+
   test("a monitor that hangs does not delay the next daemon", async () => {
     const { vmm } = await show("steady");
     const pid = vmm?.pid ?? 0;
@@ -90,6 +96,36 @@ describe("the guest ends", () => {
     expect(stderr).toMatch(/Machine "[a-z-]+" rebooted while it ran the command/);
     expect(status).not.toBe(0);
     expect((await banger.json<Vm[]>("vm", "list")).map(({ name }) => name)).toEqual(["steady"]);
+  }, 120_000);
+});
+
+describe("a start", () => {
+  test("of a machine that runs, or that another client starts, is a success", async () => {
+    await banger.ok("vm", "create", "--name", "twice", "--no-start", ...DIRECT);
+    const start = () => banger.call(["vm", "start", "twice"]);
+    const statuses = (await Promise.all([start(), start()])).map(({ status }) => status);
+    expect([...statuses, (await start()).status]).toEqual([0, 0, 0]);
+    expect((await show("twice")).state).toBe("running");
+    await banger.ok("vm", "rm", "--force", "twice");
+  }, 120_000);
+
+  test("is ended at once by stop, and leaves a machine that can be started", async () => {
+    // Its guest is silent, so that its boot would go on until vm.boot_timeout.
+    const creating = banger.call(["vm", "create", "--name", "booting", ...DIRECT]);
+    const monitor = async () => {
+      const vms = await banger.json<Vm[]>("vm", "list");
+      return vms.find(({ name, state }) => name === "booting" && state === "starting")?.vmm;
+    };
+    let vmm = await monitor();
+    for (; !vmm; vmm = await monitor()) await Bun.sleep(20);
+    process.kill(vmm.pid, "SIGSTOP");
+    const { status, stdout } = await banger.call(["vm", "stop", "--grace", "10m", "booting"]);
+    expect([status, stdout]).toEqual([0, "booting\n"]);
+    expect((await show("booting")).state).toBe("stopped");
+    const created = await creating;
+    expect(created.stderr).toContain('The start of "booting" was cancelled');
+    await banger.ok("vm", "start", "booting");
+    await banger.ok("vm", "rm", "--force", "booting");
   }, 120_000);
 });
 

@@ -24,11 +24,7 @@ export function vmHandlers({ os, stream, services }: Base) {
       vms.stop(input.name, { ...graceOf(input), signal }),
     ),
     restart: os.vm.restart.handler(({ input, signal }) =>
-      stream(signal, async (work) => {
-        work.onProgress({ step: "stop", message: `Stopping ${input.name}` });
-        await vms.stop(input.name, { ...graceOf(input), signal: work.signal });
-        return await vms.start(input.name, work);
-      }),
+      stream(signal, (work) => vms.restart(input.name, { ...graceOf(input), ...work })),
     ),
     kill: os.vm.kill.handler(({ input }) => vms.kill(input.name)),
     remove: os.vm.remove.handler(async ({ input, signal }) => {
