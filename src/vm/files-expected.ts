@@ -16,6 +16,8 @@ const types: Readonly<Partial<Record<FileKind, TarEntryType>>> = {
   directory: "directory",
 };
 
+const MADE: ReadonlySet<TarEntryType> = new Set(["file", "link", "symlink", "directory"]);
+
 /** Admits the entry that was asked for and, if that is a directory, what is below it. */
 export class ExpectedEntries {
   readonly #kind: FileKind;
@@ -38,9 +40,11 @@ export class ExpectedEntries {
     this.#entries++;
     this.admitName(parts, shown);
     const isTop = parts.length === 1 && this.#name !== undefined;
-    const wanted = types[this.#kind];
     if (this.isSingle && (!isTop || this.#entries > 1)) throw unasked(shown);
-    if (isTop && wanted !== undefined && type !== wanted) {
+    const wanted = types[this.#kind];
+    // What is never made may come as any of what is never made.
+    const isRight = wanted === undefined ? !MADE.has(type) : type === wanted;
+    if (isTop && !isRight) {
       throw mismatch(`${shown} was said to be a ${this.#kind}, and comes as another type of file`);
     }
   }

@@ -201,6 +201,12 @@ const unasked: { name: string; kind: FileKind; entries: Entries }[] = [
     entries: [{ name: "report", type: "directory" }],
   },
   {
+    name: "a folder instead of the pipe",
+    kind: "fifo",
+    entries: [{ name: "report", type: "directory" }],
+  },
+  { name: "a file instead of the pipe", kind: "fifo", entries: [{ name: "report", body: "x" }] },
+  {
     name: "the file twice",
     kind: "file",
     entries: [
@@ -250,7 +256,7 @@ for (const { name, kind, entries } of unasked) {
     const expected = { name: "report", kind };
     const archive = await tarOf(entries);
     expect(await codeOf(extractTar(chunks(archive), target, { expected }))).toBe("guest");
-    const isLeft = (line: string): boolean => kind === "file" || !/^report( |\/)/.test(line);
+    const isLeft = (line: string): boolean => kind !== "directory" || !/^report( |\/)/.test(line);
     expect(treeOf(target).filter(isLeft)).toEqual(before);
     expect(lstatSync(join(target, ".bashrc")).nlink).toBe(1);
   });

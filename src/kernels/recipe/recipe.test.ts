@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import fc from "fast-check";
@@ -10,6 +10,7 @@ import { readOptions, whyOff } from "./kconfig.ts";
 import { conjuncts, holds } from "./kconfig-expr.ts";
 import { countObjects } from "./objects.ts";
 import { choicesOf, compareVersions, fragmentOf, loadRecipe, recipeNames } from "./recipe.ts";
+import { makeScratch, sweepScratch } from "./scratch.ts";
 
 let folder: string;
 
@@ -250,4 +251,19 @@ endif
   const tree = join(folder, "objects");
   // main version, fork core a one two three defined equal, string
   expect(countObjects({ tree, srcArch: "x86", lookUp })).toBe(11);
+});
+
+test("a build below a home whose name make does not take is done elsewhere, and leaves nothing there", async () => {
+  const plain = makeScratch(join(folder, "builds", "result"));
+  expect(dirname(plain.path)).toBe(join(folder, "builds"));
+  await plain[Symbol.asyncDispose]();
+  for (const home of ["John Doe", "a:b", "o'brien", "josé"]) {
+    const scratch = makeScratch(join(folder, home, "result"));
+    expect(scratch.path).toMatch(/^[\w/.-]+$/);
+    // Somebody works in it.
+    await sweepScratch(join(folder, home));
+    expect(readdirSync(scratch.path)).toEqual(["lock"]);
+    await scratch[Symbol.asyncDispose]();
+    expect(existsSync(scratch.path)).toBe(false);
+  }
 });
