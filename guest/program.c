@@ -16,6 +16,7 @@
 #include "listen.h"
 #include "processes.h"
 #include "protocol.h"
+#include "relay.h"
 #include "session.h"
 #include "sftp.h"
 #include "sockets.h"
@@ -53,6 +54,7 @@ static const struct program {
 	{ "session-attach", 3, session_attach },
 	{ "session-send", 3, session_send },
 	{ "session-control", 4, session_control },
+	{ "relay", 5, relay_serve },
 	{ "step", ANY_NUMBER, step_run },
 };
 

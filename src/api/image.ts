@@ -184,6 +184,8 @@ export const imageBuild = z
     args: buildArg.optional(),
     /** What RUN --mount=type=secret gives to commands, and no image keeps. */
     secrets: buildSecrets.optional(),
+    /** Sockets of ssh agents by their ids, for RUN --mount=type=ssh. */
+    ssh: z.record(z.string().min(1).max(255), hostPath).optional(),
     kernel: kernelName.optional(),
     /** Of the machines that commands run in. */
     network: vmCreate.shape.network,

@@ -57,7 +57,8 @@
  * FOLDER NAME OFFSET`, `session-control FOLDER NAME VERB VALUE` (feature "sessions", see session.ts);
  * `sftp`, the server of SFTP version 3 (feature "sftp"); `listen KIND
  * ADDRESS PORT` (feature "listen", see guest/listen.h); `datagrams ADDRESS PORT` (feature "datagrams", see
- * guest/datagrams.h); `step WORD...`, which runs a command of a build (feature "step", see guest/step.h).
+ * guest/datagrams.h); `step WORD...`, which runs a command of a build, and `relay CLIENTS HOST MODE UID GID` (feature "step", see
+ * guest/step.h and guest/relay.h).
  * They answer on stdout, in raw bytes or in fields; one that fails writes the fields error and message on stderr and ends with status 1.
  *
  * GOODBYE. Right before the guest turns itself off or resets, it sends one line, "poweroff", "reboot" or

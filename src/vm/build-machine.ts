@@ -4,6 +4,7 @@ import { dirname } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { BangerError } from "#base/error.ts";
+import { newId } from "#base/id.ts";
 import type { Agent } from "#guest/agent.ts";
 import { AGENT_PATH } from "#guest/protocol.ts";
 import {
@@ -14,6 +15,7 @@ import {
   type RunStatus,
 } from "#images/builds/machines.ts";
 import type { VmService } from "./service.ts";
+import { relaySocket } from "./socket-relay.ts";
 
 /** Of root alone, in the machine's memory; and its writable disk below the overlay. */
 const MEMORY_FOLDER = "/run/banger";
@@ -72,6 +74,11 @@ function machineOf(
       const folder = `${inMemory ? MEMORY_FOLDER : DISK_FOLDER}${MOUNTS_FOLDER}/${name}`;
       await extract(folder, tar, signal);
       return `${folder}/data`;
+    },
+    async relay(options, signal) {
+      const source = `${MEMORY_FOLDER}/socket-${newId()}`;
+      const relay = await relaySocket(agent, { ...options, path: source, signal });
+      return { source, [Symbol.asyncDispose]: () => relay[Symbol.asyncDispose]() };
     },
     async drop(source, signal) {
       await agent.files.remove(dirname(source), { recursive: true, signal });

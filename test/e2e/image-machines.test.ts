@@ -9,6 +9,7 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import type { VmHealth } from "#api/health.ts";
@@ -172,6 +173,8 @@ EOT
 RUN cat 3<<A <&3 >> /seen
 here $HOME
 A
+RUN --mount=type=ssh,uid=1000 ls -ln $SSH_AUTH_SOCK | cut -c1-10 >> /seen
+RUN --mount=type=ssh --mount=source=ask,target=/mnt/ask for i in 1 2; do /mnt/ask $SSH_AUTH_SOCK "call $i" >> /seen; done
 USER bob
 RUN echo heard > /dev/stdout && nosuchcommand || echo $? > /tmp/status
 USER root
@@ -190,6 +193,9 @@ two
 1000
 script /dev/pipes/EOT
 here /root
+srw-------
+answer to call 1
+answer to call 2
 127
 `;
 
@@ -283,10 +289,20 @@ describe("image build", () => {
   test(
     "a command has the mounts, the network and the environment that its flags say, and no other",
     async () => {
+      mkdirSync(at("context/src"), { recursive: true });
+      writeFileSync(at("context/src/a"), "two\n");
       writeFileSync(at("context/Steps"), STEPS);
       writeFileSync(at("secret"), "s3cret");
+      // As ssh and its agent talk: a question, and an answer.
+      const sockets = createServer((socket) =>
+        socket.once("data", (asked) => socket.end(`answer to ${asked}\n`)),
+      ).listen(at("agent.sock"));
+      const source = join(import.meta.dir, "../support/unix-ask.c");
+      const cc = Bun.spawnSync(["gcc", "-static", "-o", at("context/ask"), source]);
+      expect(cc.exitCode).toBe(0);
       const args = ["-f", at("context/Steps"), "--name", "built", "--secret"];
-      await build(...args, `id=tok,src=${at("secret")}`);
+      await build(...args, `id=tok,src=${at("secret")}`, "--ssh", `default=${at("agent.sock")}`);
+      sockets.close();
       expect(await read("/seen")).toBe(SEEN);
       const mounts = (await read("/mounts")).trim().split("\n");
       const kernels = /^\/(dev|proc|sys)(\/|$)/;

@@ -249,6 +249,9 @@ async function recordingMachines(folder: string): Promise<RecordingMachines> {
           filled.set(name, read(Buffer.concat(await Array.fromAsync(tar))));
           return name;
         },
+        async relay({ hostPath }) {
+          return { source: hostPath, async [Symbol.asyncDispose]() {} };
+        },
         async drop(source) {
           filled.delete(source);
         },

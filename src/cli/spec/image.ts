@@ -67,6 +67,10 @@ export const imageCommands = group("Images: pull, make, list, share", {
         "--secret <id=id,src=file>",
         "Secret for RUN --mount=type=secret; env=NAME in place of src; may be repeated",
       ),
+      ssh: list(
+        "--ssh <id[=socket]>",
+        "ssh agent for RUN --mount=type=ssh: default, or a socket; may be repeated",
+      ),
       buildArg: list("--build-arg <name=value>", "Value of an ARG; may be repeated"),
       ...kernelFlags,
       ...buildMachineFlags,

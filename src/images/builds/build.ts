@@ -154,6 +154,7 @@ class Build implements AsyncDisposable {
       sourceOf: (instruction, from) =>
         this.#source(stage, { instruction, name: from ?? instruction.flags.get("from") }),
       secrets: secretsOf(this.#request),
+      sshAgents: new Map(Object.entries(this.#request.ssh ?? {})),
     });
   }
 

@@ -54,6 +54,8 @@ export class StageMachine implements AsyncDisposable {
     return source;
   }
 
+  relay: BuildMachine["relay"] = (options, signal) => this.#machine.relay(options, signal);
+
   has(name: string): boolean {
     return this.#filled.has(name);
   }

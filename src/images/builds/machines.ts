@@ -29,7 +29,7 @@ export interface RunRequest {
 
 /** Mounted in this order, and only for the command. */
 export type RunMount =
-  /** `source` is what `fill` gave. */
+  /** `source` is what `fill` or `relay` gave. */
   | { kind: "bind"; source: string; target: string; isReadOnly: boolean }
   /** In memory; 0 is as much as the kernel gives. */
   | { kind: "tmpfs"; target: string; size_bytes: number };
@@ -50,6 +50,11 @@ export interface BuildMachine extends AsyncDisposable {
     tar: AsyncIterable<Uint8Array>,
     options: { name: string; inMemory: boolean; signal?: AbortSignal | undefined },
   ): Promise<string>;
+  /** A socket whose connections come out at one of this computer, until it is disposed of. */
+  relay(
+    options: { hostPath: string; mode: number; uid: number; gid: number },
+    signal?: AbortSignal,
+  ): Promise<AsyncDisposable & { source: string }>;
   /** Removes what was filled. */
   drop(source: string, signal?: AbortSignal): Promise<void>;
   /** Extracts a tar over the root. */

@@ -300,9 +300,28 @@ RUN --mount=from=ONE,source=/d/a,target=/x --mount=type=bind,from=other,target=/
     error: 'line 2 of the Dockerfile: The secret "tok" was not passed',
     hint: "--secret id=tok,src=FILE",
   },
+  "an ssh agent is a socket that SSH_AUTH_SOCK names": {
+    request: { ssh: { default: "/host/agent", other: "/host/other" } },
+    dockerfile: "RUN --mount=type=ssh x\nRUN --mount=type=ssh,id=other,target=/s,required y",
+    runs: [
+      {
+        env: { PATH, SSH_AUTH_SOCK: "/run/buildkit/ssh_agent.0" },
+        mounts: [
+          {
+            kind: "bind",
+            source: "/host/agent",
+            target: "/run/buildkit/ssh_agent.0",
+            isReadOnly: false,
+          },
+        ],
+      },
+      { env: { PATH, SSH_AUTH_SOCK: "/s" } },
+    ],
+  },
   "an ssh agent that is not there is no mount, unless it is required": {
     dockerfile: "RUN --mount=type=ssh x\nRUN --mount=type=ssh,required=true y",
-    error: "line 3 of the Dockerfile",
+    error: 'line 3 of the Dockerfile: The ssh agent "default" was not passed',
+    hint: "--ssh default",
   },
   "a trigger can mount a stage of the child": {
     context: { a: "1" },

@@ -11,13 +11,20 @@ import type { Instruction } from "./dockerfile.ts";
 import { type BuiltLayer, LayerFile } from "./layer-file.ts";
 import type { StageMachine } from "./machine-of-stage.ts";
 import type { RunMount } from "./machines.ts";
-import { type BindMount, type CacheMount, parseMount, type SecretMount } from "./mounts.ts";
+import {
+  type BindMount,
+  type CacheMount,
+  parseMount,
+  type SecretMount,
+  type SshMount,
+} from "./mounts.ts";
 import { PatternList } from "./patterns.ts";
 import { bytesOf, pathOf, type Source } from "./source.ts";
 import { StageView } from "./view.ts";
 
 const SECRET_MODE = 0o400;
 const CACHE_MODE = 0o755;
+const SOCKET_MODE = 0o600;
 
 export interface MountDeps extends WorkOptions {
   cache: BuildCache;
@@ -26,6 +33,8 @@ export interface MountDeps extends WorkOptions {
   /** The context, or what `from` names. */
   sourceOf: (instruction: Instruction, from: string | undefined) => Promise<Source>;
   secrets: ReadonlyMap<string, Uint8Array>;
+  /** Sockets of ssh agents on this computer, by their ids. */
+  sshAgents: ReadonlyMap<string, string>;
 }
 
 /** One mount, ready for a machine. */
@@ -60,9 +69,7 @@ export async function mountsOf(instruction: Instruction, deps: MountDeps): Promi
       const { target, size_bytes } = mount;
       const run = { kind: "tmpfs", target, size_bytes } as const;
       all.push({ key: mount, enter: async () => run });
-    } else if (mount.isRequired) {
-      throw new BangerError("unsupported", `No ssh agent "${mount.id}" can be passed to a build`);
-    }
+    } else all.push(sshMount(mount, { ...deps, index: all.length }));
   }
   return all;
 }
@@ -163,6 +170,30 @@ function secretMount(mount: SecretMount, deps: MountDeps): StepMount {
       return { kind: "bind", source, target, isReadOnly: true };
     },
     leave: (machine) => machine.drop(name, signal),
+  };
+}
+
+/** Commands reach the agent by a socket of the machine; no key of it goes there. */
+function sshMount(mount: SshMount, deps: MountDeps & { index: number }): StepMount {
+  const { id, uid, gid, mode = SOCKET_MODE } = mount;
+  const hostPath = deps.sshAgents.get(id);
+  if (hostPath === undefined) {
+    if (!mount.isRequired) return { key: mount, enter: async () => undefined };
+    throw new BangerError("not_found", `The ssh agent "${id}" was not passed to the build`, {
+      hint: `Pass it: banger image build --ssh ${id}`,
+    });
+  }
+  const target = mount.target ?? `/run/buildkit/ssh_agent.${deps.index}`;
+  let relay: AsyncDisposable | undefined;
+  return {
+    key: mount,
+    env: { SSH_AUTH_SOCK: target },
+    async enter(machine) {
+      const made = await machine.relay({ hostPath, mode, uid, gid }, deps.signal);
+      relay = made;
+      return { kind: "bind", source: made.source, target, isReadOnly: false };
+    },
+    leave: async () => await relay?.[Symbol.asyncDispose](),
   };
 }
 

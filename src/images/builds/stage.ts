@@ -35,6 +35,8 @@ export interface StageDeps extends WorkOptions {
   sourceOf: (instruction: Instruction, from?: string) => Promise<Source>;
   /** By their ids. */
   secrets: ReadonlyMap<string, Uint8Array>;
+  /** Sockets by their ids. */
+  sshAgents: ReadonlyMap<string, string>;
   /** Steps of this build that were taken or kept, to be released at its end. */
   held: string[];
 }

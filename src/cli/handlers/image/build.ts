@@ -7,6 +7,7 @@ import { kernelOf, networkOf } from "#cli/args/create.ts";
 import { readEnvironment } from "#cli/args/env.ts";
 import { absoluteReference } from "#cli/args/reference.ts";
 import { readSecrets } from "#cli/args/secret.ts";
+import { readSshAgents } from "#cli/args/ssh-agent.ts";
 import type { Handler } from "#cli/context.ts";
 import { follow } from "#cli/progress/follow.ts";
 import type { imageCommands } from "#cli/spec/image.ts";
@@ -22,6 +23,7 @@ export const run: Handler<typeof imageCommands.commands.build> = async (input, c
   const source = flags.fromImage === undefined ? fromDockerfile(input) : fromImage(input);
   const args = readEnvironment({ env: flags.buildArg, envFile: [] });
   const secrets = readSecrets(flags.secret);
+  const ssh = readSshAgents(flags.ssh);
   const kernel = kernelOf(flags);
   const network = networkOf(flags);
   const client = await context.daemon();
@@ -32,6 +34,7 @@ export const run: Handler<typeof imageCommands.commands.build> = async (input, c
         ...(target === undefined ? {} : { target }),
         ...(args === undefined ? {} : { args }),
         ...(secrets === undefined ? {} : { secrets }),
+        ...(ssh === undefined ? {} : { ssh }),
         ...(kernel === undefined ? {} : { kernel }),
         ...(network === undefined ? {} : { network }),
         ...(cpus === undefined ? {} : { cpus }),

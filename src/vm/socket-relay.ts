@@ -1,0 +1,87 @@
+/** A unix socket of a machine whose connections come out at one of this computer: see guest/relay.h. */
+import { createConnection } from "node:net";
+import type { Duplex } from "node:stream";
+import { BangerError } from "#base/error.ts";
+import type { Agent } from "#guest/agent.ts";
+import { AGENT_PATH } from "#guest/protocol.ts";
+
+/** More at once wait. */
+const CONNECTIONS_MAX = 32;
+
+export interface RelayOptions {
+  /** Of the new socket in the machine. */
+  path: string;
+  mode: number;
+  uid: number;
+  gid: number;
+  /** Of the socket on this computer. */
+  hostPath: string;
+  signal?: AbortSignal | undefined;
+}
+
+/** Until it is disposed of. */
+export async function relaySocket(agent: Agent, options: RelayOptions): Promise<AsyncDisposable> {
+  const { path, mode, uid, gid, hostPath, signal } = options;
+  const waiting = `${path}.host`;
+  const words = [path, waiting, mode.toString(8), String(uid), String(gid)];
+  const program = await agent.exec(
+    { argv: [AGENT_PATH, "relay", ...words], stdin: true },
+    { signal },
+  );
+  const ready = Promise.withResolvers<void>();
+  program.onStdout(() => ready.resolve());
+  const ended = program.exited.then(
+    () => {},
+    () => {},
+  );
+  void ended.then(() =>
+    ready.reject(new BangerError("guest", "The machine's agent cannot pass on a socket")),
+  );
+  await ready.promise;
+  const open = new Set<Duplex>();
+  const over = new AbortController();
+  void offer(agent, { waiting, hostPath, open, signal: over.signal }).catch(() => {});
+  return {
+    async [Symbol.asyncDispose]() {
+      over.abort();
+      for (const end of open) end.destroy();
+      await program.closeStdin();
+      await ended;
+    },
+  };
+}
+
+/** Keeps one connection waiting in the machine; the first bytes of it are a client's. */
+async function offer(
+  agent: Agent,
+  {
+    waiting,
+    hostPath,
+    open,
+    signal,
+  }: { waiting: string; hostPath: string; open: Set<Duplex>; signal: AbortSignal },
+): Promise<void> {
+  while (!signal.aborted) {
+    const inside = await agent.connect({ kind: "unix", path: waiting }, { signal });
+    open.add(inside);
+    const isTaken = await new Promise<boolean>((resolve) => {
+      inside.once("readable", () => resolve(true));
+      inside.once("close", () => resolve(false));
+    });
+    const over = new Promise<void>((resolve) => inside.once("close", resolve));
+    void over.then(() => open.delete(inside));
+    if (!isTaken) continue;
+    join(inside, hostPath);
+    if (open.size >= CONNECTIONS_MAX) await over;
+  }
+}
+
+function join(inside: Duplex, hostPath: string): void {
+  const outside = createConnection({ path: hostPath, allowHalfOpen: true });
+  outside.on("error", () => inside.destroy());
+  inside.on("error", () => outside.destroy());
+  inside.on("close", () => outside.destroy());
+  outside.on("close", () => inside.destroy());
+  inside.pipe(outside);
+  outside.pipe(inside);
+}
