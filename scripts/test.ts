@@ -28,6 +28,7 @@ import {
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { debianLayout } from "#test/debian.ts";
+import { LIMIT_MS } from "#test/limit.ts";
 import { readJunit, type TestCounts } from "./junit.ts";
 
 /** What a machine has or has not, whatever is installed on it. */
@@ -41,7 +42,7 @@ const WANTED_IN_VAIN = [
 ];
 const LOGS = "build/test";
 /** Against what never ends: no test depends on how fast a computer is. */
-const FILE_TIMEOUT_S = 1800;
+const FILE_TIMEOUT_S = (8 * LIMIT_MS) / 1000;
 const LONGEST = "test/e2e/main-job.test.ts";
 /** Compiles Linux when asked to. */
 const KERNELS = "test/host/kernel-recipes.test.ts";
@@ -145,7 +146,7 @@ function command(argv: string[]): Job {
 
 function testFile(path: string, timeout_s = FILE_TIMEOUT_S): Job {
   const report = join(LOGS, `${path.replaceAll("/", "_")}.xml`);
-  const argv = [process.execPath, "test", `./${path}`, "--timeout", "300000"];
+  const argv = [process.execPath, "test", `./${path}`, "--timeout", String(LIMIT_MS)];
   argv.push("--reporter=junit", `--reporter-outfile=${report}`);
   return { name: path, argv, timeout_s, report };
 }

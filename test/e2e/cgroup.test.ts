@@ -29,11 +29,11 @@ beforeAll(async () => {
   const prepare =
     "mountpoint -q /sys/fs/cgroup || mount -t cgroup2 none /sys/fs/cgroup; chmod 755 /bun";
   await inGuest(prepare);
-}, 300_000);
+});
 
 afterAll(async () => {
   await banger?.[Symbol.asyncDispose]();
-}, 120_000);
+});
 
 test("as root a machine's group holds it to its memory, processors and threads", async () => {
   const result = JSON.parse(await inGuest("/bun /probe.js")) as ProbeResult;
@@ -48,7 +48,7 @@ test("as root a machine's group holds it to its memory, processors and threads",
   expect(result.greedy).toBe("SIGKILL");
   expect(result.isRemoved).toBe(true);
   expect(await inGuest("ls -d /sys/fs/cgroup/banger || echo gone")).toBe("gone\n");
-}, 180_000);
+});
 
 test("a user's daemon divides the group that was handed to it, and says so when none was", async () => {
   const asNobody = "setpriv --reuid nobody --regid nogroup --clear-groups /bun /probe.js";
@@ -69,7 +69,7 @@ test("a user's daemon divides the group that was handed to it, and says so when 
   expect(handed.limits["cpu.max"]).toBe("200000 100000");
   expect(handed.modest).toBe(0);
   expect(handed.isRemoved).toBe(true);
-}, 180_000);
+});
 
 async function inGuest(script: string): Promise<string> {
   return await banger.ok("vm", "exec", "host", "--", "sh", "-c", script);

@@ -18,11 +18,11 @@ beforeAll(async () => {
   const machine = ["--image", "busybox", "--mode", "direct", ...SMALL];
   await banger.ok("vm", "create", "--name", "web", "--no-start", ...machine);
   await banger.ok("daemon", "stop");
-}, 300_000);
+});
 
 afterAll(async () => {
   await banger?.[Symbol.asyncDispose]();
-}, 120_000);
+});
 
 describe("a command in the foreground", () => {
   test("has its streams and status, starts no daemon, and leaves nothing", async () => {
@@ -41,7 +41,7 @@ describe("a command in the foreground", () => {
     expect(banger.processes()).toEqual([]);
     expect((await banger.json<Vm[]>("vm", "list")).map(({ name }) => name)).toEqual(["web"]);
     await banger.ok("daemon", "stop");
-  }, 120_000);
+  });
 
   test("gets SIGTERM, and its end is the process's", async () => {
     const script = 'trap "echo bye; exit 3" TERM; echo up; while :; do sleep 0.1; done';
@@ -54,7 +54,7 @@ describe("a command in the foreground", () => {
     }
     expect(text).toBe("up\nbye\n");
     expect(await child.exited).toBe(3);
-  }, 120_000);
+  });
 });
 
 test("a command that does not heed SIGTERM is ended by the second one", async () => {
@@ -73,7 +73,7 @@ test("a command that does not heed SIGTERM is ended by the second one", async ()
   }
   expect(await child.exited).toBe(128 + 15);
   expect((await banger.json<Vm[]>("vm", "list")).map(({ name }) => name)).toEqual(["web"]);
-}, 120_000);
+});
 
 test("a command whose process was killed can be run again under its name", async () => {
   const run = ["vm", "run", "--foreground", "--name", "job", ...SMALL, "busybox", "--"];
@@ -83,7 +83,7 @@ test("a command whose process was killed can be run again under its name", async
   const { status, stdout, stderr } = await banger.call([...run, "echo", "again"]);
   expect({ status, stdout, stderr }).toMatchObject({ status: 0, stdout: "again\n" });
   expect((await banger.json<Vm[]>("vm", "list")).map(({ name }) => name)).toEqual(["web"]);
-}, 120_000);
+});
 
 describe("a machine in the foreground", () => {
   test("says when it is ready, is left alone by a daemon, and powers off at SIGTERM", async () => {
@@ -116,7 +116,7 @@ describe("a machine in the foreground", () => {
     expect(printed).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/);
     expect(await show()).toMatchObject({ state: "stopped", exit: { reason: "poweroff" } });
     expect((await show()).foreground).toBeUndefined();
-  }, 120_000);
+  });
 
   test("ends with its process, however that ends, and the next start gives back what is left", async () => {
     using notices = listenForNotices(join(banger.home, "run"));
@@ -133,7 +133,7 @@ describe("a machine in the foreground", () => {
     await banger.ok("vm", "stop", "web");
     expect(await second.exited).toBe(0);
     expect((await show()).state).toBe("stopped");
-  }, 120_000);
+  });
 
   test("that panics says so, with a status that is a failure", async () => {
     using notices = listenForNotices(join(banger.home, "config"));
@@ -144,7 +144,7 @@ describe("a machine in the foreground", () => {
     const stderr = await new Response(child.stderr).text();
     expect(await child.exited).toBe(125);
     expect(stderr).toMatch(/error: Machine "web" (crashed|was killed) while it ran/);
-  }, 120_000);
+  });
 });
 
 testNeeding("s6-supervise")(
@@ -175,7 +175,6 @@ testNeeding("s6-supervise")(
       await supervisor.exited;
     }
   },
-  180_000,
 );
 
 /** The process that has the machine up, another one than before. */

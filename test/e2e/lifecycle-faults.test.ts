@@ -16,11 +16,11 @@ let banger: Installation;
 beforeAll(async () => {
   banger = install();
   await pullBusybox(banger);
-}, 300_000);
+});
 
 afterAll(async () => {
   await banger?.[Symbol.asyncDispose]();
-}, 120_000);
+});
 
 describe("a machine", () => {
   test("whose guest is silent does not hold up the others, and is ended by stop", async () => {
@@ -30,7 +30,7 @@ describe("a machine", () => {
     await banger.ok("vm", "stop", "--grace", "100ms", "silent");
     expect(await show("silent")).toMatchObject({ state: "stopped", exit: { reason: "killed" } });
     await banger.ok("vm", "rm", "silent");
-  }, 120_000);
+  });
 
   test("whose stop is called off by ^C runs on, and can be stopped again", async () => {
     await banger.ok("vm", "create", "--name", "kept", "--net", "none", ...DIRECT);
@@ -43,7 +43,7 @@ describe("a machine", () => {
     await until("kept", ({ state }) => state === "running");
     await banger.ok("vm", "kill", "kept");
     await banger.ok("vm", "rm", "kept");
-  }, 120_000);
+  });
 
   test("whose monitor is killed is stopped, with the reason", async () => {
     await banger.ok("vm", "create", "--name", "shot", "--net", "none", ...DIRECT);
@@ -53,7 +53,7 @@ describe("a machine", () => {
     const { stderr } = await banger.call(["vm", "exec", "shot", "--", "true"]);
     expect(stderr).toContain("banger vm start shot");
     await banger.ok("vm", "rm", "shot");
-  }, 120_000);
+  });
 
   testNeeding("root")(
     "whose tap was removed runs on, and has one again after a restart",
@@ -83,7 +83,7 @@ describe("a machine", () => {
       detail: expect.stringContaining("sysrq"),
     });
     await banger.ok("vm", "rm", "fell");
-  }, 120_000);
+  });
 
   test("that was made and started by a clock that was ahead is started again all the same", async () => {
     await banger.ok(
@@ -99,7 +99,7 @@ describe("a machine", () => {
     process.kill(await pidOf("ahead"), "SIGKILL");
     await until("ahead", ({ state, startedAt }) => state === "running" && startedAt !== later);
     await banger.ok("vm", "rm", "--force", "ahead");
-  }, 120_000);
+  });
 });
 
 describe("the host", () => {
@@ -154,7 +154,7 @@ describe("a second daemon", () => {
     const { pid } = await banger.json<{ pid: number }>("daemon", "status");
     expect(stderr).toContain(`one is running already (pid ${pid})`);
     expect(status).toBe(13);
-  }, 60_000);
+  });
 });
 
 describe("the store", () => {
@@ -171,7 +171,7 @@ describe("the store", () => {
       db.run("ROLLBACK");
       db.close();
     }
-  }, 60_000);
+  });
 
   test("that is damaged is named, with what to do, and left alone", async () => {
     await banger.ok("daemon", "stop");
@@ -187,7 +187,7 @@ describe("the store", () => {
       writeFileSync(path, kept);
     }
     expect(await banger.json<Vm[]>("vm", "list")).toEqual([]);
-  }, 60_000);
+  });
 
   test("that a newer banger wrote is refused", async () => {
     await banger.ok("daemon", "stop");
@@ -199,7 +199,7 @@ describe("the store", () => {
     db.run(`PRAGMA user_version = ${user_version}`);
     db.close();
     expect(await banger.json<Vm[]>("vm", "list")).toEqual([]);
-  }, 60_000);
+  });
 });
 
 describe("what is on disk", () => {
@@ -220,7 +220,7 @@ describe("what is on disk", () => {
     const socket = join(banger.home, "run/banger/daemon.sock");
     expect((statSync(socket).mode & 0o777).toString(8)).toBe("600");
     await banger.ok("vm", "rm", "--force", "own");
-  }, 60_000);
+  });
 
   test("variables are in no argument of any process", async () => {
     const create = ["vm", "create", "--name", "secret", "-e", "PASS=hush-hush", "--net", "none"];
@@ -231,7 +231,7 @@ describe("what is on disk", () => {
     await banger.ok("vm", "rm", "--force", "secret");
     const log = readFileSync(join(banger.home, "state/banger/daemon.log"), "utf8");
     expect(log).not.toContain("hush-hush");
-  }, 60_000);
+  });
 });
 
 function mount(...args: string[]): void {

@@ -15,11 +15,11 @@ beforeAll(async () => {
   banger = install();
   await pullBusybox(banger);
   await banger.ok("vm", "create", "--name", "steady", ...DIRECT);
-}, 300_000);
+});
 
 afterAll(async () => {
   await banger?.[Symbol.asyncDispose]();
-}, 120_000);
+});
 
 describe("the daemon ends", () => {
   test("restart leaves machines running, and they answer the next daemon", async () => {
@@ -28,13 +28,13 @@ describe("the daemon ends", () => {
     await banger.ok("daemon", "restart");
     expect(await show("steady")).toEqual(before);
     expect(await banger.ok("vm", "exec", "steady", "--", "cat", "/tmp/note")).toBe("kept\n");
-  }, 120_000);
+  });
 
   test("a clock that is wrong is set without anybody's doing", async () => {
     await banger.ok("vm", "exec", "steady", "--", "date", "-s", "2001-01-01 00:00:00");
     const year = async () => Number(await banger.ok("vm", "exec", "steady", "--", "date", "+%Y"));
     while ((await year()) < new Date().getUTCFullYear()) await Bun.sleep(200);
-  }, 120_000);
+  });
 
   test("a monitor that hangs does not delay the next daemon", async () => {
     const { vmm } = await show("steady");
@@ -51,7 +51,7 @@ describe("the daemon ends", () => {
       process.kill(pid, "SIGCONT");
     }
     expect(await banger.ok("vm", "exec", "steady", "--", "echo", "alive")).toBe("alive\n");
-  }, 120_000);
+  });
 
   test("repair --dry-run says what is to be done, and repair does it", async () => {
     const stray = join(banger.home, "state/banger/vms/a00000000000");
@@ -66,7 +66,7 @@ describe("the daemon ends", () => {
     expect(existsSync(notOurs)).toBe(true);
     expect(await banger.json<RepairStep[]>("repair")).toEqual([]);
     Bun.spawnSync(["rmdir", notOurs]);
-  }, 120_000);
+  });
 
   test("a machine whose monitor ended meanwhile is found stopped", async () => {
     await banger.ok("vm", "create", "--name", "lost", ...DIRECT);
@@ -76,7 +76,7 @@ describe("the daemon ends", () => {
     expect(await show("lost")).toMatchObject({ state: "stopped", exit: { reason: "unknown" } });
     await banger.ok("vm", "start", "lost");
     await banger.ok("vm", "rm", "--force", "lost");
-  }, 120_000);
+  });
 });
 
 describe("the guest ends", () => {
@@ -88,7 +88,7 @@ describe("the guest ends", () => {
     expect((await inside("own", "poweroff; sleep 1000")).stderr).toContain("powered off while");
     expect(await show("own")).toMatchObject({ state: "stopped", exit: { reason: "poweroff" } });
     await banger.ok("vm", "rm", "own");
-  }, 120_000);
+  });
 
   test("a command's machine that reboots is not started again, and says so", async () => {
     const run = ["vm", "run", "--net", "none", "--memory", "256M", "busybox", "--"];
@@ -96,7 +96,7 @@ describe("the guest ends", () => {
     expect(stderr).toMatch(/Machine "[a-z-]+" rebooted while it ran the command/);
     expect(status).not.toBe(0);
     expect((await banger.json<Vm[]>("vm", "list")).map(({ name }) => name)).toEqual(["steady"]);
-  }, 120_000);
+  });
 });
 
 describe("a start", () => {
@@ -107,7 +107,7 @@ describe("a start", () => {
     expect([...statuses, (await start()).status]).toEqual([0, 0, 0]);
     expect((await show("twice")).state).toBe("running");
     await banger.ok("vm", "rm", "--force", "twice");
-  }, 120_000);
+  });
 
   test("is ended at once by stop, and leaves a machine that can be started", async () => {
     // Its guest is silent, so that its boot would go on until vm.boot_timeout.
@@ -126,7 +126,7 @@ describe("a start", () => {
     expect(created.stderr).toContain('The start of "booting" was cancelled');
     await banger.ok("vm", "start", "booting");
     await banger.ok("vm", "rm", "--force", "booting");
-  }, 120_000);
+  });
 });
 
 describe("policies", () => {
@@ -146,14 +146,14 @@ describe("policies", () => {
     await banger.ok("daemon", "restart");
     expect((await show("again")).state).toBe("stopped");
     await banger.ok("vm", "rm", "again");
-  }, 180_000);
+  });
 
   test("--ttl removes a machine at its age, also one that a new daemon found", async () => {
     await banger.ok("vm", "create", "--name", "short", "--ttl", "5s", "--no-start", ...DIRECT);
     expect((await show("short")).expiresAt).toMatch(/^\d{4}-/);
     await banger.ok("daemon", "restart");
     await untilGone("short");
-  }, 120_000);
+  });
 
   test("--idle-stop stops a machine that nobody uses, and no machine that runs a command", async () => {
     await banger.ok("vm", "create", "--name", "idle", "--idle-stop", "3s", ...DIRECT);
@@ -163,7 +163,7 @@ describe("policies", () => {
     const stopped = await until("idle", ({ state }) => state === "stopped");
     expect(stopped.exit?.reason).toBe("poweroff");
     await banger.ok("vm", "rm", "idle");
-  }, 120_000);
+  });
 
   test("a machine with more processors or disk than there are is refused with the numbers", async () => {
     const args = ["vm", "create", "--name", "wide", "--image", "busybox", "--no-start"];
@@ -172,7 +172,7 @@ describe("policies", () => {
     const disk = await banger.call([...args, "--disk", "16000G"]);
     expect(disk.stderr).toMatch(/its disk takes up to 16 TiB, and the file system has .+ in all/);
     expect((await banger.json<Vm[]>("vm", "list")).map(({ name }) => name)).toEqual(["steady"]);
-  }, 60_000);
+  });
 
   test("a machine that cannot fit is refused with the numbers, and is not made", async () => {
     const args = ["--name", "huge", "--image", "busybox", "--net", "none", "--memory", "900G"];
@@ -182,7 +182,7 @@ describe("policies", () => {
       /Cannot start machine "huge": it takes 900 GiB of memory, and .+ are free/,
     );
     expect((await banger.json<Vm[]>("vm", "list")).map(({ name }) => name)).toEqual(["steady"]);
-  }, 120_000);
+  });
 
   test("a machine with less memory than its kernel takes is refused with the least that would do", async () => {
     const args = ["--name", "tight", "--image", "busybox", "--mode", "direct", "--net", "none"];
@@ -192,7 +192,7 @@ describe("policies", () => {
     )?.[1];
     await banger.ok("vm", "create", ...args, "--memory", `${least}M`);
     await banger.ok("vm", "rm", "--force", "tight");
-  }, 120_000);
+  });
 
   test("prune removes stopped machines only, and only when that is meant", async () => {
     await banger.ok("vm", "create", "--name", "idle", "--no-start", ...DIRECT);
@@ -201,7 +201,7 @@ describe("policies", () => {
     expect(refused.status).not.toBe(0);
     expect(await banger.ok("vm", "prune", "--force")).toBe("idle\n");
     expect((await banger.json<Vm[]>("vm", "list")).map(({ name }) => name)).toEqual(["steady"]);
-  }, 120_000);
+  });
 });
 
 describe("what can be watched", () => {
@@ -228,7 +228,7 @@ describe("what can be watched", () => {
     child.kill("SIGINT");
     await child.exited;
     expect(seen.slice(-2)).toEqual(["removing", "removed"]);
-  }, 120_000);
+  });
 
   test("metrics are on the socket", async () => {
     const unix = join(banger.home, "run/banger/daemon.sock");
@@ -259,7 +259,7 @@ describe("what can be watched", () => {
     const names = Bun.spawnSync(["tar", "-tf", path]).stdout.toString();
     expect(names).toContain("banger-debug/vms.json\n");
     await banger.ok("vm", "rm", "told");
-  }, 120_000);
+  });
 });
 
 /** Runs a shell script in a machine, whatever becomes of it. */

@@ -16,6 +16,7 @@ import { run, runOk, which } from "#base/run.ts";
 import { downloadPackage, resolveKernelPackage } from "#kernels/apt.ts";
 import type { BootKernel } from "#kernels/service.ts";
 import { bangerErrorOf } from "#test/expect-error.ts";
+import { LIMIT_MS } from "#test/limit.ts";
 import { testNeeding } from "#test/needs.ts";
 import {
   buildTinyInitrd,
@@ -33,7 +34,7 @@ const needs = ["qemu-system-x86_64", "gcc", "apt-get", "dpkg-deb", "xz"];
 const test = testNeeding(...needs);
 const testAsRoot = testNeeding("root", "ip", ...needs);
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(LIMIT_MS);
 
 const MAC = "52:54:00:12:34:56";
 
@@ -50,7 +51,7 @@ describe("QEMU driver", () => {
     if (needs.some((program) => !which(program))) return;
     kernel = await pullTestKernel(join(folder, "kernels"));
     initrd = await buildTinyInitrd(folder, kernel);
-  }, 300_000);
+  });
 
   afterEach(async () => {
     for (const machine of machines.splice(0)) await machine.kill();
@@ -150,7 +151,7 @@ describe("QEMU driver", () => {
     const guests = await Promise.all([2, 4].map((cpus) => boot(makeSpec({ cpus }))));
     const answers = guests.map(({ guest }) => guest.ask("switch 500"));
     expect(await Promise.all(answers)).toEqual(["switched 500", "switched 500"]);
-  }, 600_000);
+  });
 
   test("a second agent stream ends the first", async () => {
     const { machine, guest } = await boot(makeSpec());

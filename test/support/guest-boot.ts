@@ -4,11 +4,12 @@ import { runOk } from "#base/run.ts";
 import { type Agent, connectAgent } from "#guest/agent.ts";
 import { textOf } from "./guest-fixture.ts";
 import type { GuestMachine } from "./guest-machine.ts";
+import { LIMIT_MS } from "./limit.ts";
 
 /** For a boot, and all that a test does with it, on a busy computer. */
-export const BOOT_MS = 120_000;
+export const BOOT_MS = LIMIT_MS;
 /** With the packages that a first run fetches. */
-export const PREPARE_MS = 900_000;
+export const PREPARE_MS = 2 * LIMIT_MS;
 
 /** Runs a script that must succeed and be silent on stderr. */
 export async function shell(agent: Agent, script: string): Promise<string> {

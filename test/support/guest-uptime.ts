@@ -3,8 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runOk } from "#base/run.ts";
-
-const BOOT_TIMEOUT_MS = 120_000;
+import { LIMIT_MS } from "./limit.ts";
 
 /** Seconds. */
 export async function guestUptime(kernel: string): Promise<number> {
@@ -19,7 +18,7 @@ export async function guestUptime(kernel: string): Promise<number> {
         ...["-serial", `file:${serial}`, "-kernel", kernel, "-initrd", initrd, "-append"],
         "console=ttyS0 quiet panic=-1 reboot=t tsc_early_khz=2000000",
       ],
-      { timeout_ms: BOOT_TIMEOUT_MS },
+      { timeout_ms: LIMIT_MS },
     );
     const seconds = /PID 1 at ([\d.]+)/.exec(readFileSync(serial, "utf8"))?.[1];
     if (seconds === undefined) throw new Error(`${kernel} did not get to PID 1`);

@@ -16,11 +16,11 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
+import { LIMIT_MS } from "./limit.ts";
 import { type FoundProcess, processesOf } from "./processes.ts";
 import { startReaper } from "./reaper.ts";
 
 const BUILT = join(import.meta.dir, "../../build/bin/banger");
-const TIMEOUT_DEFAULT_MS = 180_000;
 const OUTPUT_MAX_BYTES = 16 * 1024 * 1024;
 
 export interface Result {
@@ -78,7 +78,7 @@ export function install({ name = "" }: { name?: string } = {}): Installation {
 
   const call = async (args: string[], options: CallOptions = {}): Promise<Result> => {
     const child = spawn(args, options.env);
-    const timeout_ms = options.timeout_ms ?? TIMEOUT_DEFAULT_MS;
+    const timeout_ms = options.timeout_ms ?? LIMIT_MS;
     let late = false;
     const timer = setTimeout(() => {
       late = true;
@@ -99,7 +99,7 @@ export function install({ name = "" }: { name?: string } = {}): Installation {
   };
 
   const ok = async (...args: string[]): Promise<string> => {
-    const { status, stdout, stderr } = await call(args, { timeout_ms: 800_000 });
+    const { status, stdout, stderr } = await call(args, { timeout_ms: LIMIT_MS });
     if (status === 0) return stdout;
     throw new Error(`banger ${args.join(" ")}: status ${status}\n${stdout}${stderr}`);
   };

@@ -26,6 +26,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { BootSpec, Driver, Machine } from "#vmm/driver.ts";
 import { argumentsOf } from "#vmm/identity.ts";
 import { bangerErrorOf } from "./expect-error.ts";
+import { LIMIT_MS } from "./limit.ts";
 import { GuestLines, isGone } from "./tiny-guest.ts";
 
 export interface Bench {
@@ -34,8 +35,6 @@ export interface Bench {
   kernelPath: string;
   initrdPath: string;
 }
-
-const BOOT_TIMEOUT_MS = 60_000;
 
 /** Declares the suite. `skip`: why it cannot run here. `setUp` gets a folder that is removed after. */
 export function testConformance(
@@ -48,9 +47,9 @@ export function testConformance(
     return;
   }
   describe(`${name} conforms to the driver contract`, () => {
-    setDefaultTimeout(BOOT_TIMEOUT_MS);
+    setDefaultTimeout(LIMIT_MS);
     const lab = new Lab();
-    beforeAll(async () => lab.open(setUp), 300_000);
+    beforeAll(async () => lab.open(setUp));
     afterEach(() => lab.killAll());
     afterAll(() => lab.close());
     boots(lab);
