@@ -274,6 +274,19 @@ test("a file that is there is replaced when the new one is whole, and a link in 
   expect(readFileSync(join(place, "other"), "utf8")).toBe("mine");
 });
 
+test("a folder keeps its time when a link in it leads to another one", async () => {
+  const archive = await tarOf([
+    { name: "tree", type: "directory" },
+    { name: "tree/file", body: "x" },
+    { name: "tree/sub", type: "directory", mtime: new Date(1_000_000) },
+    { name: "tree/sub/hard", type: "link", linkname: "tree/file" },
+    { name: "tree/sub/more", body: "y" },
+  ]);
+  await extractTar(chunks(archive), target, { expected: { name: "tree", kind: "directory" } });
+  expect(statSync(join(target, "tree/sub")).mtimeMs).toBe(1_000_000);
+  expect(lstatSync(join(target, "tree/file")).nlink).toBe(2);
+});
+
 test("folders that exist keep their mode, new ones get theirs", async () => {
   mkdirSync(join(target, "tree/old"), { recursive: true, mode: 0o700 });
   const archive = await tarOf([

@@ -125,7 +125,7 @@ class Extractor {
     this.#expected.admit(entry.type, { parts, shown: shown(entry.name) });
     switch (entry.type) {
       case "directory":
-        this.#folders.enter(parts, "make", {
+        this.#folders.enter(parts, {
           mode: entry.mode & PERMISSIONS,
           mtime_s: timeOf(entry),
         });
@@ -182,7 +182,7 @@ class Extractor {
   }
 
   #openFile(parts: string[], base: string, entry: TarEntry): void {
-    const folder = this.#folders.enter(parts.slice(0, -1), "make");
+    const folder = this.#folders.enter(parts.slice(0, -1));
     const path = below(folder, this.#temporary);
     const fd = attempt(entry, () => openSync(path, CREATE_FILE, 0o600));
     const kept = { ...entry, name: Uint8Array.from(entry.name) };
@@ -204,7 +204,7 @@ class Extractor {
   }
 
   #makeSymlink(parts: string[], base: string, entry: TarEntry): void {
-    const folder = this.#folders.enter(parts.slice(0, -1), "make");
+    const folder = this.#folders.enter(parts.slice(0, -1));
     const path = below(folder, this.#temporary);
     place(entry, { path, target: below(folder, base) }, () => {
       symlinkSync(Buffer.from(entry.linkName), path);
@@ -219,10 +219,9 @@ class Extractor {
     if (first === undefined) throw refused("a link has no target");
     this.#expected.admitName(from, shown(entry.linkName));
     if (from.join("/") === parts.join("/")) return;
-    const source = this.#folders.enter(from.slice(0, -1), "find");
-    const fd = openSync(below(source, "."), constants.O_RDONLY | constants.O_DIRECTORY);
+    const fd = this.#folders.find(from.slice(0, -1));
     try {
-      const folder = this.#folders.enter(parts.slice(0, -1), "make");
+      const folder = this.#folders.enter(parts.slice(0, -1));
       const path = below(folder, this.#temporary);
       place(entry, { path, target: below(folder, base) }, () =>
         linkSync(below({ fd }, first), path),

@@ -29,24 +29,44 @@ export class OpenFolders {
   }
 
   /** The open folder of these parts; what is open and not on the way is left. */
-  enter(
-    parts: readonly string[],
-    missing: "make" | "find",
-    attributes?: OpenFolder["attributes"],
-  ): OpenFolder {
-    if (parts.length > MAX_DEPTH) throw tooMuch(`more than ${MAX_DEPTH} folders in one another`);
+  enter(parts: readonly string[], attributes?: OpenFolder["attributes"]): OpenFolder {
+    assertDepth(parts);
     let same = 0;
     while (same < parts.length && this.#folders[same + 1]?.name === parts[same]) same++;
     while (this.#folders.length > same + 1) this.#leave();
     for (const name of parts.slice(same)) {
       const above = this.#folders.at(-1);
       if (!above) throw refused("there is no folder");
-      this.#folders.push({ ...openFolder(above, name, missing), name });
+      const path = below(above, name);
+      const isNew = attempt(name, () => makeFolder(path));
+      this.#folders.push({ fd: openFolder(path, name), isNew, name });
     }
     const folder = this.#folders.at(-1);
     if (!folder) throw refused("there is no folder");
     if (attributes && folder.isNew) folder.attributes = attributes;
     return folder;
+  }
+
+  /**
+   * A descriptor of the folder of these parts, which is the caller's to close. Nothing is left for it, since a folder
+   * that is entered again would lose the time that it was given.
+   */
+  find(parts: readonly string[]): number {
+    assertDepth(parts);
+    const [top] = this.#folders;
+    if (!top) throw refused("there is no folder");
+    let fd = openFolder(below(top, "."), "");
+    for (const name of parts) {
+      try {
+        const next = openFolder(below({ fd }, name), name);
+        closeSync(fd);
+        fd = next;
+      } catch (error) {
+        closeSync(fd);
+        throw error;
+      }
+    }
+    return fd;
   }
 
   #leave(): void {
@@ -69,15 +89,21 @@ export function below(folder: { fd: number }, name: string): Buffer {
   return Buffer.from(`/proc/self/fd/${folder.fd}/${name}`, "latin1");
 }
 
-function openFolder(
-  above: OpenFolder,
-  name: string,
-  missing: "make" | "find",
-): { fd: number; isNew: boolean } {
-  const path = below(above, name);
+function assertDepth(parts: readonly string[]): void {
+  if (parts.length > MAX_DEPTH) throw tooMuch(`more than ${MAX_DEPTH} folders in one another`);
+}
+
+function attempt<T>(name: string, work: () => T): T {
   try {
-    const isNew = missing === "make" && makeFolder(path);
-    return { fd: openSync(path, OPEN_FOLDER), isNew };
+    return work();
+  } catch (error) {
+    throw failed(name, error);
+  }
+}
+
+function openFolder(path: Buffer, name: string): number {
+  try {
+    return openSync(path, OPEN_FOLDER);
   } catch (error) {
     const errno = errnoOf(error);
     if (errno === "ELOOP" || errno === "ENOTDIR") {
