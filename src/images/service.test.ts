@@ -138,6 +138,13 @@ test("pull() leaves machines on the image that they were made of, under another 
   expect(existsSync(old.rootfs)).toBe(false);
 });
 
+test("an image that is not here is pulled for who wants it, not for who removes it", async () => {
+  const hintOf = (work: () => unknown) => bangerErrorOf(Promise.try(work)).then(({ hint }) => hint);
+  expect(await hintOf(() => images.show("nope"))).toBe("Pull it with: banger image pull nope");
+  const all = "See all images with: banger image list";
+  expect(await hintOf(() => images.remove("nope"))).toBe(all);
+});
+
 test("remove() refuses while a machine stands on the image or is being made of it", async () => {
   const image = await pull("app");
   const held = images.hold(image.id);

@@ -178,7 +178,8 @@ export class ImageService {
 
   /** `invalid_state` while a machine stands on it. Files of the user's stay. */
   remove(ref: string): void {
-    this.#store.remove(this.#get(ref).id);
+    const { id } = this.#get(ref, "See all images with: banger image list");
+    this.#store.remove(id);
   }
 
   /** The image's next machine installs its init system anew. */
@@ -285,9 +286,11 @@ export class ImageService {
   }
 
   /** A name that the catalog has for an image does as well as its own. */
-  #get(ref: string): ImageRecord {
+  #get(ref: string, hint?: string): ImageRecord {
     return (
-      findImage(this.#store.db, ref) ?? this.#findByAlias(ref) ?? getImage(this.#store.db, ref)
+      findImage(this.#store.db, ref) ??
+      this.#findByAlias(ref) ??
+      getImage(this.#store.db, ref, hint)
     );
   }
 

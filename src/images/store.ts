@@ -127,7 +127,7 @@ export class ImageStore {
 
   /** `invalid_state` while a machine stands on it. Files of the user's stay. */
   remove(ref: string): ImageRecord {
-    const image = getImage(this.db, ref, "See all images with: banger image list");
+    const image = getImage(this.db, ref);
     const machines = machinesOf(this.db, image.id);
     if (machines.length > 0) {
       throw new BangerError(
