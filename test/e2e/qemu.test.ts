@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout } from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect } from "bun:test";
 import {
   existsSync,
   mkdirSync,
@@ -16,7 +16,7 @@ import { run, runOk, which } from "#base/run.ts";
 import { downloadPackage, resolveKernelPackage } from "#kernels/apt.ts";
 import type { BootKernel } from "#kernels/service.ts";
 import { bangerErrorOf } from "#test/expect-error.ts";
-import { LIMIT_MS } from "#test/limit.ts";
+
 import { testNeeding } from "#test/needs.ts";
 import {
   buildTinyInitrd,
@@ -33,8 +33,6 @@ import { findStrays } from "#vmm/qemu/process.ts";
 const needs = ["qemu-system-x86_64", "gcc", "apt-get", "dpkg-deb", "xz"];
 const test = testNeeding(...needs);
 const testAsRoot = testNeeding("root", "ip", ...needs);
-
-setDefaultTimeout(LIMIT_MS);
 
 const MAC = "52:54:00:12:34:56";
 

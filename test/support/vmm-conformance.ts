@@ -3,15 +3,7 @@
  * guest-init.c or something that speaks its lines. A case that a driver cannot do by its features is
  * not run; anything else that keeps the suite from running is printed as the reason of the skip.
  */
-import {
-  afterAll,
-  afterEach,
-  beforeAll,
-  describe,
-  expect,
-  setDefaultTimeout,
-  test,
-} from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import {
   existsSync,
   mkdirSync,
@@ -26,7 +18,6 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { BootSpec, Driver, Machine } from "#vmm/driver.ts";
 import { argumentsOf } from "#vmm/identity.ts";
 import { bangerErrorOf } from "./expect-error.ts";
-import { LIMIT_MS } from "./limit.ts";
 import { GuestLines, isGone } from "./tiny-guest.ts";
 
 export interface Bench {
@@ -47,7 +38,6 @@ export function testConformance(
     return;
   }
   describe(`${name} conforms to the driver contract`, () => {
-    setDefaultTimeout(LIMIT_MS);
     const lab = new Lab();
     beforeAll(async () => lab.open(setUp));
     afterEach(() => lab.killAll());
