@@ -110,7 +110,8 @@ testNeeding("root", "mmdebstrap")(
     const include = ["systemd-sysv", "dbus", "openssh-server", "iproute2"];
     const packages = include.flatMap((name) => ["--include", name]);
     await banger.ok("image", "bootstrap", "bookworm", "--name", "whole", ...packages);
-    const args = ["vm", "create", "--image", "whole", "--name", "own", "--nat"];
+    const whole = ["--image", "whole", "--name", "own", "--nat"];
+    const args = ["vm", "create", "--progress=plain", ...whole];
     const { status, stderr } = await banger.call(args, { timeout_ms: TIMEOUT_MS });
     expect([status, stderr]).toEqual([0, expect.stringContaining("Starting systemd")]);
     expect(stderr).not.toContain("Installing");

@@ -283,7 +283,8 @@ describe("the command of a machine in direct mode", () => {
 
   test("a mode that nobody named is direct where no init system can be, and a bare shell runs nothing", async () => {
     const flags = ["--name", "bare", "--net", "none", "--memory", "256M"];
-    const { status, stdout, stderr } = await banger.call(["vm", "create", ...flags, "busybox"]);
+    const create = ["vm", "create", "--progress=plain", ...flags, "busybox"];
+    const { status, stdout, stderr } = await banger.call(create);
     expect([status, stdout]).toEqual([0, "bare\n"]);
     expect(stderr).toContain('Direct mode: "busybox" has no init system');
     expect(await stateOf("bare")).toMatchObject({ mode: "direct", state: "running" });

@@ -365,8 +365,8 @@ describe("a machine with systemd", () => {
 
   test("is there without installing the second time, also on user-mode networking", async () => {
     const args = ["--image", "debian-bookworm", "--name", VM, "--net", "user"];
-    const { status, stderr } = await banger.call(["vm", "create", ...args]);
-    expect([status, stderr]).toEqual([0, expect.stringContaining("Starting systemd ...")]);
+    const { status, stderr } = await banger.call(["vm", "create", "--progress=plain", ...args]);
+    expect([status, stderr]).toEqual([0, expect.stringContaining("Starting systemd  ")]);
     expect(stderr).not.toContain("Installing");
     const units = "systemctl is-active banger-vsock-agent ssh; systemctl --failed --no-legend";
     expect(await banger.ok("vm", "ssh", VM, "--", units)).toBe("active\nactive\n");

@@ -203,7 +203,7 @@ describe("machines", () => {
     const taken = typeof address === "object" && address ? address.port : 0;
     try {
       const create = ["vm", "create", "--name", "late", "--nat", ...SMALL, "-p", `${taken}:80`];
-      const { status, stderr } = await banger.call(create);
+      const { status, stderr } = await banger.call([...create, "--progress=plain"]);
       expect(status).toBe(13);
       expect(stderr).toContain(`Cannot publish 127.0.0.1:${taken}/tcp: the port is taken`);
       expect(stderr).not.toContain("Booting");
