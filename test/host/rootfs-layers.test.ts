@@ -178,7 +178,7 @@ needsRoot("a full disk is told as such, and nothing is left on it", async () => 
   const at = mkdtempSync(join(folder, "small-"));
   await runOk(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", at]);
   try {
-    const layer = makeLayer(makeTar([file("big", new Uint8Array(20 * MiB))]));
+    const layer = makeLayer(makeTar([file("big", new Uint8Array(20 * MiB).fill(1))]));
     const error = await bangerErrorOf(
       buildRootfs([layer], { path: join(at, "image"), seed: SEED }),
     );
