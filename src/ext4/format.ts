@@ -158,6 +158,8 @@ export const inode = {
   LINKS: 26,
   SECTORS_LO: 28,
   FLAGS: 32,
+  /** Of an attribute's inode: how many entries name it. */
+  VERSION: 36,
   BLOCK: 40,
   BLOCK_BYTES: 60,
   GENERATION: 100,
@@ -185,6 +187,8 @@ export const INODE_FLAG_INDEX = 0x1000;
 export const INODE_FLAG_HUGE_FILE = 0x40000;
 export const INODE_FLAG_EXTENTS = 0x80000;
 export const INODE_FLAG_INLINE_DATA = 0x10000000;
+/** It holds the value of an extended attribute, and no directory names it. */
+export const INODE_FLAG_EA_INODE = 0x200000;
 
 /** File type bits of a mode. */
 export const modes = {

@@ -44,6 +44,12 @@ export function putInode(bytes: Uint8Array, fields: InodeFields): void {
   putTimes(bytes, fields);
 }
 
+/** Of an attribute's value: its hash is where a file's time of access is, and the one entry that names it is counted. */
+export function putValueFields(bytes: Uint8Array, hash: number): void {
+  put32(bytes, at.ATIME, hash);
+  put32(bytes, at.VERSION, 1);
+}
+
 /** All four times are the entry's one: an image has no other, and the same image stays the same bytes. */
 function putTimes(bytes: Uint8Array, fields: InodeFields): void {
   const seconds = Math.min(Math.max(fields.mtime_s, TIME_MIN_S), TIME_MAX_S);

@@ -6,6 +6,7 @@ import {
   FAST_SYMLINK_END_BYTES,
   INODE_BASE_BYTES,
   INODE_BYTES,
+  INODE_FLAG_EA_INODE,
   INODE_FLAG_EXTENTS,
   INODE_FLAG_INDEX,
   INODES_PER_BLOCK,
@@ -13,7 +14,7 @@ import {
   modes,
 } from "./format.ts";
 import { inodeSeed } from "./identity.ts";
-import { putDevice, putInode, sealInode } from "./inode.ts";
+import { putDevice, putInode, putValueFields, sealInode } from "./inode.ts";
 import { breathe, type Geometry, type Placed, STEP } from "./metadata-input.ts";
 import { putInline } from "./xattr.ts";
 
@@ -58,12 +59,15 @@ function fillInode(bytes: Uint8Array, number: number, input: Placed): void {
     else putRun(room, view, seed);
     if (type === modes.DIRECTORY && view.blocks > 1) flags |= INODE_FLAG_INDEX;
   }
+  if (input.values.has(number)) flags |= INODE_FLAG_EA_INODE;
   const xattrs = input.xattrs.get(number);
-  if (xattrs && xattrs.block !== 0) blocks++;
+  if (xattrs && xattrs.block !== 0) blocks += 1 + xattrs.valueBlocks;
   putInode(bytes, { ...view, flags, blocks, xattrBlock: xattrs?.block ?? 0 });
   if (xattrs && xattrs.inline.length > 0) {
     putInline(bytes.subarray(INODE_BASE_BYTES + EXTRA_ISIZE), xattrs.inline);
   }
+  const hash = input.values.get(number);
+  if (hash !== undefined) putValueFields(bytes, hash);
   sealInode(bytes, seed);
 }
 

@@ -22,6 +22,8 @@ export interface MetadataInput {
 
 export interface Placed extends MetadataInput {
   xattrs: ReadonlyMap<number, PlacedXattrs>;
+  /** Inodes that hold the value of an attribute, with its hash. */
+  values: ReadonlyMap<number, number>;
   /** Extent trees that do not fit the inode: its 60 bytes, and the blocks below. */
   extentTrees: ReadonlyMap<number, { root: Uint8Array; blocks: number }>;
 }

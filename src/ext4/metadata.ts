@@ -39,10 +39,10 @@ const FREE_INODES_MIN = 16;
 const SIZE_STEP_BLOCKS = 256;
 
 export async function writeMetadata(input: MetadataInput): Promise<MetadataResult> {
-  const { xattrs, dropped } = await placeXattrs(input, () => breathe(input));
+  const { xattrs, values, dropped } = await placeXattrs(input, () => breathe(input));
   await writeDirectories(input);
   const extentTrees = await writeExtentTrees(input);
-  const placed: Placed = { ...input, xattrs, extentTrees };
+  const placed: Placed = { ...input, xattrs, values, extentTrees };
   const geometry = plan(input);
   const free = freeRanges(input, geometry);
   const blockCounts = await writeBlockBitmaps(placed, geometry, free);
@@ -55,6 +55,7 @@ export async function writeMetadata(input: MetadataInput): Promise<MetadataResul
   const bytes = makeSuperblock({
     identity: input.identity,
     label: input.label,
+    hasValueInodes: values.size > 0,
     blocks: geometry.blocks,
     freeBlocks,
     inodes,

@@ -5,6 +5,7 @@ import { crc32c } from "./crc32c.ts";
 import {
   inode as at,
   INODE_BASE_BYTES,
+  INODE_FLAG_EXTENTS,
   INODE_FLAG_HUGE_FILE,
   INODE_FLAG_INLINE_DATA,
   modes,
@@ -76,7 +77,10 @@ export function parseInode(bytes: Uint8Array, number: number, blockSize: number)
   const perBlock = flags & INODE_FLAG_HUGE_FILE ? 1 : blockSize / 512;
   const isInline = (flags & INODE_FLAG_INLINE_DATA) !== 0;
   const dataBlocks = sectors / perBlock - (xattrBlock === 0 ? 0 : 1);
-  const isFast = type === modes.SYMLINK && (dataBlocks <= 0 || isInline) && size <= map.length;
+  // Blocks of attributes with inodes of their own count as well, so that the number alone does not tell.
+  const isMapped = dataBlocks > 0 && (flags & INODE_FLAG_EXTENTS) !== 0;
+  const isShort = dataBlocks <= 0 || isInline || (!isMapped && size < map.length);
+  const isFast = type === modes.SYMLINK && isShort && size <= map.length;
   return {
     inode: number,
     generation: get32(bytes, at.GENERATION),

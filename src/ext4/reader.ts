@@ -10,7 +10,7 @@ import type { Xattr } from "./attributes.ts";
 import type { BlockSet } from "./block-set.ts";
 import { get16, get32 } from "./bytes.ts";
 import type { Run } from "./extent-tree.ts";
-import { group as groupAt, modes, ROOT_INODE, superblock } from "./format.ts";
+import { group as groupAt, INODE_FLAG_EA_INODE, modes, ROOT_INODE, superblock } from "./format.ts";
 import { groupChecksum } from "./group.ts";
 import {
   type Directory,
@@ -180,9 +180,20 @@ export class Ext4Reader implements Disposable {
 
   /** Extended attributes with their namespaces; ACLs in the kernel's form. */
   xattrs(file: FileStat): Xattr[] {
-    const inline = parseXattrs(file.xattrRoom);
+    const readValue = (inode: number, size: number) => this.#attributeValue(inode, size);
+    const inline = parseXattrs(file.xattrRoom, readValue);
     if (file.xattrBlock === 0) return inline;
-    return [...inline, ...parseXattrBlock(file.xattrBlock, this.#volume)];
+    return [...inline, ...parseXattrBlock(file.xattrBlock, this.#volume, readValue)];
+  }
+
+  #attributeValue(inode: number, size: number): Uint8Array {
+    const file = this.inode(inode);
+    if ((file.flags & INODE_FLAG_EA_INODE) === 0 || file.size !== size) {
+      throw this.#damaged("an extended attribute has no value");
+    }
+    const value = new Uint8Array(size);
+    for (const { offset, bytes } of this.chunks(file)) value.set(bytes, offset);
+    return value;
   }
 
   #find(path: string | Uint8Array): number {

@@ -31,6 +31,8 @@ export interface SuperblockFields {
   inodes: number;
   freeInodes: number;
   inodesPerGroup: number;
+  /** Some values of attributes have inodes of their own. */
+  hasValueInodes?: boolean;
   /** The journal inode's 60 bytes of extents and its size; without it the file system has no journal. */
   journal?: { extents: Uint8Array; size_bytes: number };
   /** Ordinary backups in groups 1 and the powers of 3, 5 and 7; without it there are none. */
@@ -52,7 +54,11 @@ export function makeSuperblock(fields: SuperblockFields, group = 0): Uint8Array 
   put32(
     bytes,
     at.FEATURE_INCOMPAT,
-    incompat.FILETYPE | incompat.EXTENTS | incompat.BIT64 | incompat.FLEX_BG,
+    incompat.FILETYPE |
+      incompat.EXTENTS |
+      incompat.BIT64 |
+      incompat.FLEX_BG |
+      (fields.hasValueInodes ? incompat.EA_INODE : 0),
   );
   put32(
     bytes,

@@ -100,6 +100,15 @@ export class Tree {
     return created;
   }
 
+  /** A file of `size` bytes that no name leads to; its owner is the caller. */
+  createNameless(size: number): number {
+    const inode = this.#freeInodes.pop() ?? this.#inodes.add();
+    this.#inodes.set(inode, fields.MODE, modes.REGULAR | 0o600);
+    this.#inodes.set(inode, fields.LINKS, 1);
+    this.setSize(inode, size);
+    return inode;
+  }
+
   /** Adds another name for the inode of `target`. The name must not be taken. */
   link(parent: number, name: Uint8Array, target: number): number {
     const inode = this.inodeOf(target);

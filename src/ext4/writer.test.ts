@@ -8,6 +8,7 @@ import { BLOCK_BYTES, modes } from "./format.ts";
 import { type Ext4Reader, openExt4 } from "./reader.ts";
 import { ROOT_NODE } from "./tree.ts";
 import { Ext4Writer } from "./writer.ts";
+import { checkXattrs } from "./xattr-place.ts";
 
 let folder: string;
 
@@ -165,6 +166,10 @@ describe("extended attributes", () => {
     [[20, 200, 20], 1],
     [[4032], 1],
     [Array.from({ length: 90 }, () => 10), 1],
+    // In inodes of their own, whose blocks count as the file's.
+    [[4041], 2],
+    [[3000, 3000, 10], 2],
+    [[65_536, 5000, 3000], 19],
   ])("values of %p bytes take %p blocks", async (lengths, blocks) => {
     const xattrs = lengths.map((length, index) => ({
       name: name(`user.${String(index).padStart(4, "0")}`),
@@ -178,6 +183,22 @@ describe("extended attributes", () => {
     expect(stat.allocatedBlocks).toBe(blocks);
     const seen = reader.xattrs(stat).sort((a, b) => Buffer.compare(a.name, b.name));
     expect(seen).toEqual(xattrs);
+  });
+
+  test("values that do not fit leave a short link short, and are bounded as in Linux", async () => {
+    const xattrs = [{ name: name("trusted.large"), value: pattern(9000) }];
+    using reader = await written((writer) => {
+      writer.createSymlink(ROOT_NODE, name("link"), { ...plain, xattrs, target: name("short") });
+    });
+    expect(Buffer.from(reader.targetOf(reader.stat("link"))).toString()).toBe("short");
+    expect(reader.xattrs(reader.stat("link"))).toEqual(xattrs);
+    const value = new Uint8Array(65_537);
+    expect(() => checkXattrs([{ name: name("user.larger"), value }])).toThrow(/65536/);
+    const many = Array.from({ length: 250 }, (_, index) => ({
+      name: name(`user.${index}`),
+      value: new Uint8Array(10),
+    }));
+    expect(() => checkXattrs(many)).toThrow(/names do not fit/);
   });
 
   test("an ACL is stored in ext4's form and read back in the kernel's", async () => {

@@ -23,6 +23,8 @@ export interface StoredXattr {
   /** Without the namespace. */
   name: Uint8Array;
   value: Uint8Array;
+  /** Where the value is, when it has an inode of its own. */
+  place?: { inode: number; hash: number };
 }
 
 /** The stored form of an attribute; undefined for a namespace that ext4 does not have. */
@@ -50,8 +52,8 @@ export function sortStored(attributes: StoredXattr[]): StoredXattr[] {
 /** Bytes that the attributes take after a header, with the four zero bytes that end the list. */
 export function storedBytes(attributes: readonly StoredXattr[]): number {
   let total = 4;
-  for (const { name, value } of attributes) {
-    total += format.ENTRY_BYTES + pad4(name.length) + pad4(value.length);
+  for (const { name, value, place } of attributes) {
+    total += format.ENTRY_BYTES + pad4(name.length) + (place ? 0 : pad4(value.length));
   }
   return total;
 }
@@ -92,14 +94,22 @@ function putEntries(room: Uint8Array, attributes: readonly StoredXattr[], start:
   let at = start;
   let valueAt = room.length;
   let total = 0;
-  for (const { index, name, value } of attributes) {
-    valueAt -= pad4(value.length);
-    room.set(value, valueAt);
+  for (const { index, name, value, place } of attributes) {
+    if (!place) valueAt -= pad4(value.length);
     room[at] = name.length;
     room[at + 1] = index;
-    put16(room, at + 2, value.length === 0 ? 0 : valueAt);
     put32(room, at + 8, value.length);
-    const hash = entryHash(name, room.subarray(valueAt, valueAt + pad4(value.length)));
+    let hash: number;
+    if (place) {
+      put32(room, at + 4, place.inode);
+      const word = new Uint8Array(4);
+      put32(word, 0, place.hash);
+      hash = entryHash(name, word);
+    } else {
+      room.set(value, valueAt);
+      put16(room, at + 2, value.length === 0 ? 0 : valueAt);
+      hash = entryHash(name, room.subarray(valueAt, valueAt + pad4(value.length)));
+    }
     put32(room, at + 12, hash);
     room.set(name, at + format.ENTRY_BYTES);
     at += format.ENTRY_BYTES + pad4(name.length);

@@ -283,7 +283,7 @@ describe("what a file is", () => {
     });
     using reader = await build([odd]);
     expect(reader.xattrs(reader.stat("f"))).toHaveLength(1);
-    const large = file("big", "x", { pax: { "SCHILY.xattr.user.a": "x".repeat(5000) } });
+    const large = file("big", "x", { pax: { "SCHILY.xattr.user.a": "x".repeat(70_000) } });
     await expectRefusal([[large]], "unsupported", /"big"/);
   });
 });

@@ -8,10 +8,13 @@ import { type Digest, sha256 } from "#base/digest.ts";
 import { run, runOk } from "#base/run.ts";
 import { GiB, KiB, MiB } from "#base/size.ts";
 import { formatEmpty } from "#ext4/empty.ts";
+import { openExt4 } from "#ext4/reader.ts";
+import { exportTar } from "#images/export.ts";
 import { buildRootfs } from "#images/rootfs.ts";
 import type { Layer } from "#oci/layer.ts";
 import { differences, setXattr, truthOf } from "#test/file-truth.ts";
 import { testNeeding } from "#test/needs.ts";
+import { dir, file, makeLayer, makeTar, symlink } from "#test/tar-build.ts";
 
 let folder: string;
 let count = 0;
@@ -198,6 +201,39 @@ for (const size_bytes of [
     },
   );
 }
+
+isRoot("Linux reads attributes that are larger than a block of ext4", async () => {
+  const path = fresh("large-attributes");
+  const pax = (...values: [name: string, size: number][]) => ({
+    pax: Object.fromEntries(
+      values.map(([name, size]) => [`SCHILY.xattr.${name}`, name.repeat(size).slice(0, size)]),
+    ),
+  });
+  const tar = makeTar([
+    file(
+      "several",
+      "x",
+      pax(["user.a", 3000], ["user.b", 3000], ["user.c", 65_536], ["user.d", 9]),
+    ),
+    dir("folder", pax(["trusted.e", 20_000])),
+    { ...symlink("link", "short"), ...pax(["trusted.f", 9000]) },
+  ]);
+  await buildRootfs([makeLayer(tar)], { path, seed: sha256("large") });
+  await expectClean(path);
+  const truth = await mounted(path, "ro", async (at) => truthOf(at));
+  const seen = ["several", "folder", "link"].map((name) => truth.get(name));
+  expect(seen.map((each) => Object.keys(each?.xattrs ?? {}))).toEqual([
+    ["user.a", "user.b", "user.c", "user.d"],
+    ["trusted.e"],
+    ["trusted.f"],
+  ]);
+  using reader = openExt4(path);
+  const again = makeLayer(Buffer.concat(await Array.fromAsync(exportTar(reader))));
+  const copy = fresh("large-attributes-again");
+  await buildRootfs([again], { path: copy, seed: sha256("large") });
+  await expectClean(copy);
+  expect(differences(truth, await mounted(copy, "ro", async (at) => truthOf(at)))).toEqual([]);
+});
 
 isRoot(
   "Linux mounts an empty file system, fills it, grows it and leaves it clean",
