@@ -325,12 +325,23 @@ describe("a machine with systemd", () => {
   });
 
   test("keeps its disk over stop and start", async () => {
-    await banger.ok("vm", "exec", VM, "--", "sh", "-c", "echo kept > /root/file; sync");
+    // As in images for clouds: a manager that would ask for an address by DHCP.
+    const file = "/etc/systemd/network/10-all.network";
+    const dhcp = `mkdir -p /etc/systemd/network; printf '[Match]\\nName=e*\\n[Network]\\nDHCP=yes\\n' > ${file}`;
+    const manager = `${dhcp}; systemctl enable systemd-networkd`;
+    await exec("sh", "-c", `echo kept > /root/file; ${manager}; sync`);
     await banger.ok("vm", "stop", VM);
     const stopped = await banger.json<Vm>("vm", "show", VM);
     expect(stopped).toMatchObject({ state: "stopped", exit: { reason: "poweroff" } });
     await banger.ok("vm", "start", VM);
     expect(await banger.ok("vm", "exec", VM, "--", "cat", "/root/file")).toBe("kept\n");
+    const { address } = (await banger.json<Vm>("vm", "show", VM)).network;
+    while (!/eth0 +ether +\S+ +configured/.test(await exec("networkctl", "--no-legend"))) {
+      await Bun.sleep(200);
+    }
+    const status = await exec("networkctl", "status", "eth0");
+    expect(status).toContain("/run/systemd/network/0-banger.network");
+    expect(status).toContain(address ?? "10.0.2.15");
   }, 400_000);
 
   test("is started again when it reboots itself", async () => {
