@@ -104,7 +104,7 @@ describe("names", () => {
 
 describe("states", () => {
   test("start of a machine that runs", async () => {
-    await expectError(["vm", "start", VM], { code: "invalid_state", message: "running" });
+    expect(await banger.ok("vm", "start", VM)).toBe(`${VM}\n`);
   });
 
   test("rm of a machine that runs", async () => {
@@ -237,9 +237,9 @@ describe("machines", () => {
     const { kernel, image } = await borrow(other);
     const args = ["vm", "run", "--kernel-ref", kernel, "--net", "none", image, "--", "true"];
     const result = await other.call(args);
-    expect(result.stderr).toContain("QEMU");
+    expect(result.stderr).toContain('no program "/nonexistent/qemu"');
     expect(result.stderr).toContain("apt-get install qemu-system-x86");
-    expect(result.status).toBe(errorCodes.unsupported.exit);
+    expect(result.status).toBe(125);
     expect(await other.json<Vm[]>("vm", "list")).toEqual([]);
     const doctor = await other.call(["doctor"]);
     expect(doctor.stdout).toContain("apt-get install qemu-system-x86");
@@ -293,7 +293,10 @@ async function expectError(args: string[], expected: Expected): Promise<void> {
   expect({ args, stdout, stderr, errors: errors.length }).toMatchObject({ stdout: "", errors: 1 });
   expect(stderr.slice(stderr.indexOf("error:"))).toContain(expected.message);
   if (expected.hint) expect(stderr.slice(stderr.indexOf("\nhint:"))).toContain(expected.hint);
-  expect({ args, status }).toEqual({ args, status: errorCodes[expected.code].exit });
+  // Where a command of the user's has a status of its own, ours are all one.
+  const own = args[0] === "vm" && ["run", "exec"].includes(args[1] ?? "");
+  const wanted = own ? 125 : errorCodes[expected.code].exit;
+  expect({ args, status }).toEqual({ args, status: wanted });
 }
 
 async function pullLayer(entries: TarEntry[], expected: Expected): Promise<void> {
