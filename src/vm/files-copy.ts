@@ -1,4 +1,5 @@
 /** Files and trees between the host and a machine, as `cp -a` would have it. */
+import type { Stats } from "node:fs";
 import { mkdir, rmdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { Readable } from "node:stream";
@@ -23,10 +24,11 @@ export async function copyIn(
   { signal, onProgress }: WorkOptions,
 ): Promise<FileCopied> {
   const { from, path, user } = request;
-  const isTree = await isHostFolder(from);
-  if (isTree === undefined) {
+  const source = await hostStat(from);
+  if (source === undefined) {
     throw new BangerError("not_found", `Cannot copy "${from}": there is no such file`);
   }
+  const isTree = source.isDirectory();
   const isFolder = await isGuestFolder(files, path, { user, signal });
   const place = placeOf({ source: from, target: path, isTree, isFolder });
   await openFolder(
@@ -67,7 +69,14 @@ export async function copyOut(
   const isTree = await isGuestFolder(files, path, { user, signal });
   // A link is copied as the link that it is.
   const info = isTree ? undefined : await files.stat(path, { user, signal });
-  const isFolder = (await isHostFolder(to)) ?? false;
+  const found = await hostStat(to);
+  // Also behind a symlink, such as /dev/stdout, which would become a file.
+  if (found && !found.isFile() && !found.isDirectory()) {
+    throw new BangerError("invalid_argument", `Cannot copy to "${to}": not a regular file`, {
+      hint: `To write to a pipe or device: banger vm cat ${request.name}:${path} > ${to}`,
+    });
+  }
+  const isFolder = found?.isDirectory() ?? false;
   const place = placeOf({ source: path, target: to, isTree, isFolder });
   const made = await makeParent(place, { target: to, isTree });
   const archive = await files.readTar(path, { user, signal, name: place.name });
@@ -153,9 +162,9 @@ async function makeFolder(path: string): Promise<boolean> {
 }
 
 /** Undefined where there is nothing. */
-async function isHostFolder(path: string): Promise<boolean | undefined> {
+async function hostStat(path: string): Promise<Stats | undefined> {
   try {
-    return (await stat(path)).isDirectory();
+    return await stat(path);
   } catch (error) {
     if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return undefined;
     throw error;

@@ -287,6 +287,29 @@ test("a folder keeps its time when a link in it leads to another one", async () 
   expect(lstatSync(join(target, "tree/file")).nlink).toBe(2);
 });
 
+test.each(["file", "symlink", "link"] as const)(
+  "a FIFO of the host in the place of a %s stays what it is",
+  async (type) => {
+    mkdirSync(join(target, "tree"));
+    await runOk(["mkfifo", join(target, "tree/pipe")]);
+    const archive = await tarOf([
+      { name: "tree/first", body: "x" },
+      {
+        name: "tree/pipe",
+        type,
+        ...(type === "file" ? { body: "new" } : {}),
+        linkname: "tree/first",
+      },
+    ]);
+    const expected = { name: "tree", kind: "directory" } as const;
+    expect(await codeOf(extractTar(chunks(archive), target, { expected }))).toBe(
+      "invalid_argument",
+    );
+    expect(lstatSync(join(target, "tree/pipe")).isFIFO()).toBe(true);
+    expect(readdirSync(join(target, "tree")).sort()).toEqual(["first", "pipe"]);
+  },
+);
+
 test("folders that exist keep their mode, new ones get theirs", async () => {
   mkdirSync(join(target, "tree/old"), { recursive: true, mode: 0o700 });
   const archive = await tarOf([

@@ -13,6 +13,7 @@ import {
   ftruncateSync,
   futimesSync,
   linkSync,
+  lstatSync,
   lutimesSync,
   openSync,
   renameSync,
@@ -193,6 +194,7 @@ class Extractor {
     const file = this.#file;
     if (!file) return;
     const { fd, entry, path, target } = file;
+    assertReplaceable(entry, target);
     attempt(entry, () => {
       ftruncateSync(fd, entry.size);
       fchmodSync(fd, entry.mode & PERMISSIONS);
@@ -235,6 +237,7 @@ class Extractor {
 /** `make` makes `path`, which then replaces what is at `target`, unless that is a directory. */
 function place(entry: TarEntry, at: { path: Buffer; target: Buffer }, make: () => void): void {
   try {
+    assertReplaceable(entry, at.target);
     attempt(entry, () => {
       make();
       renameSync(at.path, at.target);
@@ -243,6 +246,13 @@ function place(entry: TarEntry, at: { path: Buffer; target: Buffer }, make: () =
     // Also where both are names of the same file already: rename(2) then leaves both.
     removeQuietly(at.path);
   }
+}
+
+/** Programs rely on a device, FIFO or socket: `/dev/null` must not become a file. */
+function assertReplaceable(entry: TarEntry, target: Buffer): void {
+  const found = lstatSync(target, { throwIfNoEntry: false });
+  if (!found || found.isFile() || found.isSymbolicLink() || found.isDirectory()) return;
+  throw refused(`${shown(entry.name)} exists on the host and is not a regular file`);
 }
 
 function discard({ fd, path }: OpenFile): void {
