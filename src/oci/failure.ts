@@ -37,6 +37,17 @@ export class TransferError extends BangerError {
 export const PROXY_LOGIN_HINT =
   'Put its login into the variable, "http://USER:PASSWORD@HOST:PORT", then: banger daemon restart';
 
+export const NO_SUCH_HOST = "there is no host of that name";
+
+/** No connection came about. `server`: as it is shown. */
+export function unreachable(server: string, why: string, cause: unknown): TransferError {
+  return new TransferError("unavailable", `Cannot reach ${server}: ${why}`, {
+    isUnreachable: true,
+    hint: "Check the name in the reference, the network, and that the registry runs",
+    cause,
+  });
+}
+
 const temporaryStatuses: readonly number[] = [408, 425, 429, 500, 502, 503, 504];
 
 /** The error for an answer that is not a success. Reads, and so ends, its body. */

@@ -26,6 +26,7 @@ test.each([
   ["168.63.129.16", "link-local"],
   ["64:ff9b::a9fe:a9fe", "private"],
   ["2002:7f00:1::", "private"],
+  ["::ffff:0:7f00:1", "private"],
   ["172.32.0.1", "public"],
   ["203.0.113.7", "public"],
   ["2600::1", "public"],
@@ -83,6 +84,23 @@ test("what a name means is looked up once, and that address is asked by the name
   const { response } = await send({ url: url(`http://127.0.0.1:${server.port}/`), signal });
   expect(await response.text()).toBe("there");
   expect(hosts).toEqual([`127.0.0.1:${server.port}`, `localhost:${server.port}`]);
+});
+
+test("a name that cannot be looked up is not left for the connection to look up", async () => {
+  const target = url("http://name.invalid/");
+  const error = await bangerErrorOf(checkReach(target, { home: url("http://203.0.113.7/") }));
+  expect(error).toMatchObject({ code: "unavailable", isUnreachable: true });
+  expect(error.message).toContain("no host of that name");
+});
+
+test("a name that means loopback by now is no reason to lead there", async () => {
+  const home = url("http://evil.test/");
+  const resolve = ({ hostname }: URL): Promise<string[]> =>
+    Promise.resolve(hostname === "evil.test" ? ["127.0.0.1", "169.254.169.254"] : [hostname]);
+  for (const target of ["http://127.0.0.1/", "http://169.254.169.254/"]) {
+    const error = await bangerErrorOf(checkReach(url(target), { home, resolve }));
+    expect(error.message).toContain("leads to");
+  }
 });
 
 test("a redirect to a metadata service is not followed", async () => {

@@ -7,7 +7,7 @@ import { lookup } from "node:dns/promises";
 import { BlockList, isIP } from "node:net";
 import { METADATA_BLOCKS } from "#base/address-blocks.ts";
 import { proxyFor } from "#base/proxy.ts";
-import { TransferError } from "./failure.ts";
+import { NO_SUCH_HOST, TransferError, unreachable } from "./failure.ts";
 
 export type Reach = "loopback" | "link-local" | "private" | "public";
 
@@ -19,7 +19,7 @@ const networks: Record<Exclude<Reach, "public">, readonly string[]> = {
     ...["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "198.18.0.0/15"],
     ...["192.0.0.0/24", "fc00::/7", "fec0::/10"],
     // Addresses of IPv4 in disguise: what is behind them depends on the network.
-    ...["2002::/16", "64:ff9b::/96", "64:ff9b:1::/48", "2001::/32"],
+    ...["2002::/16", "64:ff9b::/96", "64:ff9b:1::/48", "2001::/32", "::ffff:0:0:0/96"],
   ],
 };
 const lists = Object.entries(networks).map(([reach, subnets]) => {
@@ -43,6 +43,8 @@ export interface ReachOptions {
   home: URL;
   /** "HOST:PORT" of servers that the user named and that may be asked wherever they are. */
   trusted?: readonly string[] | undefined;
+  /** Looks the host of a URL up. Default: addressesOf(). */
+  resolve?: ((url: URL) => Promise<string[]>) | undefined;
 }
 
 /**
@@ -50,10 +52,10 @@ export interface ReachOptions {
  * when the name could mean another one the next time that it is looked up and nothing else would notice.
  */
 export async function checkReach(target: URL, options: ReachOptions): Promise<string | undefined> {
-  const { home, trusted = [] } = options;
+  const { home, trusted = [], resolve = addressesOf } = options;
   if (target.hostname === home.hostname || isListed(target, trusted)) return undefined;
-  const addresses = await addressesOf(target);
-  const allowed = await allowedFor(home, addresses);
+  const addresses = await resolve(target);
+  const allowed = await allowedFor(addresses, { home, resolve });
   if (!allowed) {
     throw new TransferError(
       "unavailable",
@@ -66,30 +68,46 @@ export async function checkReach(target: URL, options: ReachOptions): Promise<st
   return target.protocol === "http:" && !isAddress(target) ? first : undefined;
 }
 
-async function allowedFor(home: URL, addresses: readonly string[]): Promise<boolean> {
+async function allowedFor(
+  addresses: readonly string[],
+  { home, resolve }: { home: URL; resolve: (url: URL) => Promise<string[]> },
+): Promise<boolean> {
   const reaches = new Set(addresses.map(reachOf));
   reaches.delete("public");
   if (reaches.size === 0) return true;
-  const own = new Set((await addressesOf(home)).map(reachOf));
+  const own = new Set((await resolve(home)).map(reachOf));
+  // By now its owner may have given the name another address, one that the answer did not come from.
+  if (!isAddress(home) && !isLocalhost(home)) {
+    own.delete("loopback");
+    own.delete("link-local");
+  }
   // What this host serves may well lead into its network.
   if (own.has("loopback")) own.add("private");
   return [...reaches].every((reach) => own.has(reach));
 }
 
-/** None when a proxy looks the name up, or when there is no such name: the request will say so. */
+/**
+ * None when a proxy looks the name up. A name without an address is `unavailable`: whoever connects by it would look
+ * it up again, and nothing is known of what they find.
+ */
 export async function addressesOf(url: URL): Promise<string[]> {
   const host = url.hostname.replace(/^\[|\]$/g, "");
   if (isAddress(url)) return [host];
   if (proxyFor(url)) return [];
   try {
     return (await lookup(host, { all: true })).map(({ address }) => address);
-  } catch {
-    return [];
+  } catch (cause) {
+    throw unreachable(`"${url.host}"`, NO_SUCH_HOST, cause);
   }
 }
 
 function isAddress(url: URL): boolean {
   return isIP(url.hostname.replace(/^\[|\]$/g, "")) !== 0;
+}
+
+/** As people write it; what other names mean is for others to say. */
+export function isLocalhost({ hostname }: URL): boolean {
+  return /^(.+\.)?localhost$/.test(hostname);
 }
 
 export function isListed(url: URL, hosts: readonly string[]): boolean {

@@ -2,7 +2,7 @@
 import { BangerError, messageOf } from "#base/error.ts";
 import { fetchBy, proxyFor, shownProxy } from "#base/proxy.ts";
 import { discard } from "./body.ts";
-import { PROXY_LOGIN_HINT, TransferError } from "./failure.ts";
+import { NO_SUCH_HOST, PROXY_LOGIN_HINT, TransferError, unreachable } from "./failure.ts";
 import { checkReach } from "./reach.ts";
 
 const MAX_REDIRECTS = 5;
@@ -64,7 +64,7 @@ export function networkFailure(error: unknown, url: URL, signal: AbortSignal): u
   const proxy = proxyFor(url);
   const asked = proxy ? `the proxy ${shownProxy(proxy)}, which the environment names` : `"${host}"`;
   if (code === "ECONNREFUSED") return unreachable(asked, "the connection is refused", error);
-  if (code === "ENOTFOUND") return unreachable(asked, "there is no host of that name", error);
+  if (code === "ENOTFOUND") return unreachable(asked, NO_SUCH_HOST, error);
   if (/^E(HOSTUNREACH|NETUNREACH|HOSTDOWN)$/.test(code)) {
     return unreachable(asked, "there is no route to it", error);
   }
@@ -130,14 +130,6 @@ function checkTarget(location: string, from: URL): URL {
 function abortReason(signal: AbortSignal): unknown {
   if (signal.reason instanceof BangerError) return signal.reason;
   return new BangerError("cancelled", "The operation was cancelled", { cause: signal.reason });
-}
-
-function unreachable(server: string, why: string, cause: unknown): TransferError {
-  return new TransferError("unavailable", `Cannot reach ${server}: ${why}`, {
-    isUnreachable: true,
-    hint: "Check the name in the reference, the network, and that the registry runs",
-    cause,
-  });
 }
 
 /** The runtime's message ends in the proxy's status line. */

@@ -5,7 +5,7 @@
 import type { NetworkMode } from "#api/vm.ts";
 import { BangerError } from "#base/error.ts";
 import { proxyFor } from "#base/proxy.ts";
-import { addressesOf, reachOf } from "#oci/reach.ts";
+import { addressesOf, isLocalhost, reachOf } from "#oci/reach.ts";
 
 /** `permission_denied` where the machine of the build has no way out either. */
 export function assertMayFetch(what: string, network: NetworkMode | undefined): void {
@@ -40,6 +40,6 @@ export async function checkSource(url: URL): Promise<string | undefined> {
   return url.protocol === "http:" && !proxyFor(url) ? addresses[0] : undefined;
 }
 
-function isLoopbackName({ hostname }: URL): boolean {
-  return /^((.+\.)?localhost|127(\.\d+){3}|\[::1\])$/.test(hostname);
+function isLoopbackName(url: URL): boolean {
+  return isLocalhost(url) || /^(127(\.\d+){3}|\[::1\])$/.test(url.hostname);
 }
