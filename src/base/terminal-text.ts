@@ -13,7 +13,7 @@ const STRAY_ESCAPE =
 // C0 but tab, newline and the return before one, C1, and the marks that reorder text.
 const CONTROLS =
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not reach a terminal
-  /[\u0000-\u0008\u000b\u000c\u000e-\u001a\u001c-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]|\r(?!\n)/g;
+  /[\u0000-\u0008\u000b\u000c\u000e-\u001a\u001c-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]|\r(?!\n)/g;
 
 export function terminalText(text: string, { color = true }: { color?: boolean } = {}): string {
   return text

@@ -3,10 +3,10 @@
 // C0 and C1 controls, and the marks that reorder text on a screen.
 const CONTROLS =
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not reach a terminal
-  /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+  /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 const CONTROLS_BUT_LAYOUT =
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not reach a terminal
-  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 
 /** One line: escape sequences and controls are gone, line breaks and tabs are spaces. */
 export function safeLine(text: string): string {
