@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { makePaths, resolveRoots } from "./paths.ts";
-import { resolveConfig } from "./resolve.ts";
+import { currentPaths, resolveConfig } from "./resolve.ts";
 
 let home = "";
 beforeEach(() => {
@@ -60,5 +60,25 @@ test("sockets live below the state folder where there is no runtime folder", () 
   expect(resolveRoots({}, "/home/a").runtime).toBe("/home/a/.local/state/banger/run");
   expect(resolveRoots({ XDG_RUNTIME_DIR: "/run/user/7" }, "/home/a").runtime).toBe(
     "/run/user/7/banger",
+  );
+});
+
+test.each([
+  [0o700, "", true],
+  [0o755, "", true],
+  [0o777, "", false],
+  [0o770, "", false],
+  // As /tmp: what is there already may be anybody's, and what is new is not.
+  [0o1777, "", false],
+  [0o1777, "/new/run", true],
+  [0o777, "/new/run", false],
+  [0o700, "/new/run", true],
+])("sockets in a folder of mode %o, %p below it: %p", (mode, below, isUsed) => {
+  const folder = join(home, "shared");
+  mkdirSync(folder);
+  chmodSync(folder, mode);
+  const { roots } = currentPaths({ HOME: home, XDG_RUNTIME_DIR: folder + below });
+  expect(roots.runtime).toBe(
+    isUsed ? `${folder}${below}/banger` : join(home, ".local/state/banger/run"),
   );
 });

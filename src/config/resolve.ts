@@ -1,5 +1,5 @@
 /** Reads the configuration once: default, then config.toml, then BANGER_… of the environment. */
-import { accessSync, constants } from "node:fs";
+import { accessSync, constants, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname } from "node:path";
 import { asUser, type UserIds } from "#base/as-user.ts";
@@ -11,6 +11,8 @@ import { makePaths, type Paths, resolveRoots } from "./paths.ts";
 import { type ConfigKey, type ConfigValues, schema, showValue } from "./schema.ts";
 
 const CONFIG_MAX_BYTES = 256 * KiB;
+const OTHERS_MAY_WRITE = 0o022;
+const S_ISVTX = 0o1000;
 
 export interface Config {
   values: ConfigValues;
@@ -20,22 +22,33 @@ export interface Config {
 }
 
 /** The folders of this user, from HOME and the XDG variables. */
-export function currentPaths(): Paths {
-  const { XDG_RUNTIME_DIR: runtime, ...others } = process.env;
-  const env = runtime && mayBe(runtime) ? process.env : others;
-  return makePaths(resolveRoots(env, process.env["HOME"] || homedir()));
+export function currentPaths(given: Record<string, string | undefined> = process.env): Paths {
+  const { XDG_RUNTIME_DIR: runtime, ...others } = given;
+  const env = runtime && mayBe(runtime) ? given : others;
+  return makePaths(resolveRoots(env, given["HOME"] || homedir()));
 }
 
-/** Whether a folder is there or can be made: logind removes /run/user/1000 when its user has left. */
+/**
+ * Whether a folder is there or can be made: logind removes /run/user/1000 when its user has left. Where somebody else
+ * may write, such as in /tmp or in what is left of another user's session, they could answer for the daemon.
+ */
 function mayBe(folder: string): boolean {
   for (let path = folder; ; path = dirname(path)) {
     try {
       accessSync(path, constants.W_OK);
-      return true;
+      return isOwn(path, { isExact: path === folder });
     } catch (error) {
       if (errnoOf(error) !== "ENOENT" || path === dirname(path)) return false;
     }
   }
+}
+
+/** A new folder may be made in one that everybody writes to, as long as nobody else can remove it there. */
+function isOwn(path: string, { isExact }: { isExact: boolean }): boolean {
+  const { uid, mode } = statSync(path);
+  const isOthers = (mode & OTHERS_MAY_WRITE) !== 0;
+  if (isExact) return uid === process.geteuid?.() && !isOthers;
+  return (uid === 0 || uid === process.geteuid?.()) && (!isOthers || (mode & S_ISVTX) !== 0);
 }
 
 /** Docker's own configuration, where registry credentials are kept. */
