@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { bangerErrorOf } from "#test/expect-error.ts";
 import { createAuthorizer } from "./auth.ts";
 import { endpointsOf } from "./endpoint.ts";
-import { checkReach, reachOf } from "./reach.ts";
+import { addressesOf, checkReach, reachOf } from "./reach.ts";
 import { send } from "./transport.ts";
 
 test.each([
@@ -100,6 +100,18 @@ test("a name that means loopback by now is no reason to lead there", async () =>
   for (const target of ["http://127.0.0.1/", "http://169.254.169.254/"]) {
     const error = await bangerErrorOf(checkReach(url(target), { home, resolve }));
     expect(error.message).toContain("leads to");
+  }
+});
+
+test("a proxy for the web does not hide where git's own protocol leads", async () => {
+  const before = process.env["HTTP_PROXY"];
+  process.env["HTTP_PROXY"] = "http://192.0.2.1:3128";
+  try {
+    expect(await addressesOf(url("http://name.invalid/"))).toEqual([]);
+    await expect(addressesOf(url("git://name.invalid/"))).rejects.toThrow("no host of that name");
+  } finally {
+    if (before === undefined) delete process.env["HTTP_PROXY"];
+    else process.env["HTTP_PROXY"] = before;
   }
 });
 

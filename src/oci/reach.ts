@@ -65,7 +65,7 @@ export async function checkReach(target: URL, options: ReachOptions): Promise<st
   }
   const [first] = addresses;
   // With TLS, the certificate is for the name.
-  return target.protocol === "http:" && !isAddress(target) ? first : undefined;
+  return target.protocol !== "https:" && !isAddress(target) ? first : undefined;
 }
 
 async function allowedFor(
@@ -93,7 +93,8 @@ async function allowedFor(
 export async function addressesOf(url: URL): Promise<string[]> {
   const host = url.hostname.replace(/^\[|\]$/g, "");
   if (isAddress(url)) return [host];
-  if (proxyFor(url)) return [];
+  // git's own protocol goes to no proxy.
+  if (url.protocol !== "git:" && proxyFor(url)) return [];
   try {
     return (await lookup(host, { all: true })).map(({ address }) => address);
   } catch (cause) {

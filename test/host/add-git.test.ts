@@ -4,6 +4,7 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSy
 import { join } from "node:path";
 import type { ImageBuild } from "#api/image.ts";
 import { openExt4 } from "#ext4/reader.ts";
+import { git, gitHome, REMOTE } from "#images/builds/git-run.ts";
 import { bangerErrorOf } from "#test/expect-error.ts";
 import { serveFiles } from "#test/file-server.ts";
 import { type GitServer, serveGit, serveGitDaemon, TestRepository } from "#test/git-server.ts";
@@ -236,6 +237,29 @@ gitTest("no address leads where the build may not go", async () => {
   for (const network of ["none", "host"] as const) {
     const problem = await problemOf(`ADD ${server.url("r.git")}#${commits["v1"]} /r`, { network });
     expect(problem).toContain(`the build has --net ${network}`);
+  }
+});
+
+gitTest("git's own protocol goes to the address that was looked at, by the name", async () => {
+  let said = "";
+  const listener = Bun.listen({
+    hostname: "127.0.0.1",
+    port: 0,
+    socket: {
+      data(socket, bytes) {
+        said += bytes.toString("latin1");
+        if (said.length >= 4 && said.length >= Number.parseInt(said.slice(0, 4), 16)) socket.end();
+      },
+    },
+  });
+  try {
+    const url = new URL(`git://name.invalid:${listener.port}/a/r.git`);
+    const options = { address: "127.0.0.1", signal: undefined };
+    const home = gitHome(join(store.folder, "pinned"), { url, ...options });
+    await git(home, ["ls-remote", REMOTE]);
+    expect(said).toContain(`/a/r.git\0host=name.invalid:${listener.port}\0`);
+  } finally {
+    listener.stop(true);
   }
 });
 

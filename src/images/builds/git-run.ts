@@ -22,6 +22,8 @@ export interface GitHome {
   path: string;
   /** Of the remote, behind all redirects. */
   url: URL;
+  /** What a server of git's own protocol is told that it was called by, where the remote is an address. */
+  virtualHost: string | undefined;
   signal: AbortSignal | undefined;
 }
 
@@ -40,8 +42,10 @@ export function gitHome(
   const port = url.port || (url.protocol === "https:" ? "443" : "80");
   const host = url.hostname.replace(/^\[|\]$/g, "");
   const pin = address?.includes(":") ? `[${address}]` : address;
+  // curl is told where a name leads; git's own protocol has no such option.
+  const isPinned = url.protocol === "git:" && pin !== undefined && pin !== host;
   const lines = [
-    section("remote", { url: url.href }, REMOTE),
+    section("remote", { url: (isPinned ? at(url, pin) : url).href }, REMOTE),
     section("http", {
       followRedirects: "false",
       proxy: proxyFor(url)?.href ?? "",
@@ -72,7 +76,12 @@ export function gitHome(
     section("safe", { directory: "*" }),
   ];
   writeFileSync(join(folder, ".gitconfig"), lines.join(""), { mode: 0o600 });
-  return { path: folder, url, signal };
+  return { path: folder, url, virtualHost: isPinned ? url.host : undefined, signal };
+}
+
+/** The hostname of a URL that is none of the web's cannot be set. */
+function at(url: URL, address: string): URL {
+  return new URL(`${url.protocol}//${address}${url.port && `:${url.port}`}${url.pathname}`);
 }
 
 export async function git(home: GitHome, args: readonly string[]): Promise<RunResult> {
@@ -97,6 +106,7 @@ export async function git(home: GitHome, args: readonly string[]): Promise<RunRe
       GIT_ASKPASS: "/bin/false",
       GIT_ALLOW_PROTOCOL: "http:https:git",
       GIT_OPTIONAL_LOCKS: "0",
+      ...(home.virtualHost ? { GIT_OVERRIDE_VIRTUAL_HOST: home.virtualHost } : {}),
     },
   });
 }

@@ -37,6 +37,7 @@ export async function checkSource(url: URL): Promise<string | undefined> {
       { hint: "Download the file yourself, and put it into the context" },
     );
   }
+  if (url.protocol === "git:") return addresses[0];
   return url.protocol === "http:" && !proxyFor(url) ? addresses[0] : undefined;
 }
 
