@@ -51,6 +51,7 @@ describe("without a network", () => {
     await busyboxLayout(join(banger.home, "busybox"));
     await banger.ok("image", "pull", `oci:${banger.home}/busybox`, "--name", "busybox");
     const args = ["vm", "create", "--image", "busybox", "--name", "odd", "--net", "none"];
+    args.push("--mode", "systemd");
     const { stderr } = await banger.call(args);
     expect(stderr).toContain('the distribution "busybox" is not known; use direct mode');
     await banger.ok("vm", "rm", "--force", "odd");
