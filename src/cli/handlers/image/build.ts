@@ -1,9 +1,9 @@
-import { existsSync, readFileSync, statSync } from "node:fs";
-import { basename, join, resolve } from "node:path";
+import { statSync } from "node:fs";
+import { basename, resolve } from "node:path";
 import type { ImageBuild } from "#api/image.ts";
-import { BangerError, messageOf } from "#base/error.ts";
-import { formatSize, MiB } from "#base/size.ts";
+import { BangerError } from "#base/error.ts";
 import { kernelOf, networkOf } from "#cli/args/create.ts";
+import { readDockerfile, readGiven } from "#cli/args/dockerfile.ts";
 import { readEnvironment } from "#cli/args/env.ts";
 import { absoluteReference } from "#cli/args/reference.ts";
 import { readSecrets } from "#cli/args/secret.ts";
@@ -12,8 +12,6 @@ import type { Handler } from "#cli/context.ts";
 import { follow } from "#cli/progress/follow.ts";
 import type { imageCommands } from "#cli/spec/image.ts";
 import type { Input } from "#cli/spec/types.ts";
-
-const TEXT_MAX_BYTES = MiB;
 
 type BuildInput = Input<typeof imageCommands.commands.build>;
 
@@ -63,17 +61,14 @@ function fromDockerfile({ args, flags }: BuildInput): ImageBuild {
   }
   const folder = args.context === undefined ? undefined : resolve(args.context);
   if (folder !== undefined && !isFolder(folder)) {
-    throw new BangerError("not_found", `Cannot build: "${args.context}" is no folder`);
+    throw new BangerError("not_found", `Cannot build: "${args.context}" is not a directory`, {
+      hint: "Clone or unpack the build context first, and name its directory: banger image build .",
+    });
   }
-  const path = file ?? join(folder ?? "", "Dockerfile");
-  const ignore = [`${path}.dockerignore`, folder && join(folder, ".dockerignore")].find(
-    (each) => each && existsSync(each),
-  );
   return {
     name: name ?? nameOf(folder),
-    dockerfile: readText(path === "-" ? "/dev/stdin" : path),
+    ...readDockerfile({ folder, file }),
     ...(folder === undefined ? {} : { context: folder }),
-    ...(ignore ? { ignore: readText(ignore) } : {}),
   };
 }
 
@@ -93,7 +88,7 @@ function fromImage({ args, flags }: BuildInput): ImageBuild {
 }
 
 function readScript(script: string): { name: string; text: string } {
-  return { name: basename(script), text: readText(script === "-" ? "/dev/stdin" : script) };
+  return { name: basename(script), text: readGiven(script) };
 }
 
 /** "My App" becomes "my-app". */
@@ -110,18 +105,4 @@ function nameOf(folder: string | undefined): string {
 
 function isFolder(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
-}
-
-function readText(path: string): string {
-  try {
-    const bytes = readFileSync(path);
-    if (bytes.length <= TEXT_MAX_BYTES) return bytes.toString("utf8");
-  } catch (error) {
-    throw new BangerError(
-      "not_found",
-      `Cannot build: "${path}" cannot be read: ${messageOf(error)}`,
-    );
-  }
-  const max = formatSize(TEXT_MAX_BYTES);
-  throw new BangerError("limit_exceeded", `Cannot build: "${path}" is larger than ${max}`);
 }
