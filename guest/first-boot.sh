@@ -253,7 +253,10 @@ run() {
 }
 
 must() {
-	run "$@" && return 0
+	run "$@" || fail_doing
+}
+
+fail_doing() {
 	status=$(cat "$state/status")
 	has_route || fail "This machine has no network, and no init system: $doing failed with status $status"
 	fail "$doing failed with status $status"
@@ -347,12 +350,10 @@ install_debian() {
 
 # A release that is out of support has left the mirrors.
 fail_lists() {
-	status=$(cat "$state/status")
 	if grep -q "404 \|does not have a Release file" "$log"; then
 		fail "The mirrors of $(os_release PRETTY_NAME) have no package lists. A release out of support is on its distribution's archive host: change the image's sources, or use direct mode"
 	fi
-	has_route || fail "This machine has no network, and no init system: $doing failed with status $status"
-	fail "$doing failed with status $status"
+	fail_doing
 }
 
 # What an emulated machine does slowly: lists in xz and in more than one language, lists that are kept
@@ -431,15 +432,26 @@ install_fedora() {
 	fail "Cannot install an init system: the image has neither dnf nor microdnf"
 }
 
+# "pacman -Scc --noconfirm" answers its own question with no, and "-Sc" keeps what is installed.
 install_arch() {
+	had_lists=$(ls /var/lib/pacman/sync/*.db 2>/dev/null)
+	had_packages=$(ls /var/cache/pacman/pkg/*.pkg.tar* 2>/dev/null)
 	say "Updating, and installing systemd and openssh"
 	must pacman -Syu --noconfirm --needed systemd-sysvcompat dbus openssh iproute2
+	[ -n "$had_lists" ] || rm -f /var/lib/pacman/sync/*
+	[ -n "$had_packages" ] || rm -f /var/cache/pacman/pkg/*.pkg.tar*
 }
 
 install_opensuse() {
 	say "Installing systemd and openssh"
-	must zypper --non-interactive --gpg-auto-import-keys refresh
-	must zypper --non-interactive install --no-recommends systemd udev dbus-1 openssh iproute2
+	# A repository that cannot be reached fails this, but not the installation from the others.
+	run zypper --non-interactive --gpg-auto-import-keys refresh
+	run zypper --non-interactive install --no-recommends systemd udev dbus-1 openssh iproute2
+	case $(cat "$state/status") in
+	# Installed, but reboot needed, restart of zypper needed, a repository skipped, a script failed.
+	0 | 102 | 103 | 106 | 107) ;;
+	*) fail_doing ;;
+	esac
 	run zypper clean --all
 }
 
@@ -475,8 +487,18 @@ configure_ssh() {
 	elif [ -e /etc/ssh/sshd_config ]; then
 		prepend_ssh_options
 	fi
-	is_ssh_enabled || ! has systemctl || run systemctl enable ssh.service || run systemctl enable sshd.service
+	is_ssh_enabled || ! has systemctl || enable_ssh
 	return 0
+}
+
+# Debian's unit is called ssh, everybody else's sshd.
+enable_ssh() {
+	for unit in ssh sshd; do
+		for folder in /etc /usr/lib /lib; do
+			[ -e "$folder/systemd/system/$unit.service" ] || continue
+			run systemctl enable "$unit.service" && return 0
+		done
+	done
 }
 
 # Names the keys that there are, so that no other is asked for or made.

@@ -1,6 +1,7 @@
 /**
  * guest/first-boot.sh as PID 1 of a root of busybox, for every family of distributions. Package
- * managers, systemd and the agent are scripts that write down how they were called.
+ * managers, systemd and the agent are scripts that write down how they were called; real package managers
+ * are in first-boot-managers.test.ts.
  */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import {
@@ -240,7 +241,8 @@ hostTest(
     const systemd = "ls /run/systemd/system >>/calls";
     program(
       "usr/bin/apt-get",
-      `mkdir -p /usr/lib/systemd /etc/ssh/sshd_config.d /usr/sbin
+      `mkdir -p /usr/lib/systemd/system /etc/ssh/sshd_config.d /usr/sbin
+touch /usr/lib/systemd/system/ssh.service /usr/lib/systemd/system/sshd.service
 printf '#!/bin/sh\\n%s\\n' '${systemd}' >/usr/lib/systemd/systemd
 printf '#!/bin/sh\\necho made >/etc/ssh/ssh_host_ed25519_key\\n' >/usr/bin/ssh-keygen
 printf '#!/bin/sh\\n' >/usr/sbin/sshd
