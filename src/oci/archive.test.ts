@@ -10,6 +10,7 @@ import { bangerErrorOf } from "#test/expect-error.ts";
 import { makeTar } from "#test/oci-image.ts";
 import { openArchive } from "./archive.ts";
 import { type FileTree, readFileOf } from "./file-tree.ts";
+import { compressionOfFile } from "./whole-file.ts";
 
 let folder: string;
 beforeAll(() => {
@@ -92,6 +93,15 @@ test("openArchive() takes or refuses any damage, and never gives bytes from beyo
     }),
     { numRuns: 300 },
   );
+});
+
+test("openArchive() waits for no FIFO, and opens no device", async () => {
+  const fifo = join(folder, "fifo");
+  expect(Bun.spawnSync(["mkfifo", fifo]).exitCode).toBe(0);
+  for (const path of [fifo, "/dev/zero"]) {
+    expect(await compressionOfFile(path)).toBeUndefined();
+    expect((await bangerErrorOf(openArchive(path))).message).toContain("not a regular file");
+  }
 });
 
 function setChecksum(block: Buffer): void {

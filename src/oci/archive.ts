@@ -4,11 +4,11 @@
  * ustar, GNU ("L") or pax ("path"); sizes in octal, base-256 or pax ("size").
  * Format: POSIX.1-2017, pax, "ustar Interchange Format"; GNU tar manual, "Basic Tar Format".
  */
-import { type FileHandle, open } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
 import { posix } from "node:path";
 import { BangerError, errnoOf, throwIfAborted } from "#base/error.ts";
 import { MiB } from "#base/size.ts";
-import { readAt, readChunks } from "./file-chunks.ts";
+import { openRegular, readAt, readChunks } from "./file-chunks.ts";
 import type { FileTree } from "./file-tree.ts";
 
 const BLOCK_BYTES = 512;
@@ -202,8 +202,9 @@ async function withFile<T>(path: string, use: (file: FileHandle) => Promise<T>):
 
 async function openFile(path: string): Promise<FileHandle> {
   try {
-    return await open(path, "r");
+    return await openRegular(path);
   } catch (error) {
+    if (error instanceof BangerError) throw error;
     const code = errnoOf(error) === "ENOENT" ? "not_found" : "permission_denied";
     const why =
       code === "not_found" ? "there is no such file" : `it is not readable (${errnoOf(error)})`;

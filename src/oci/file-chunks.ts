@@ -1,5 +1,6 @@
+import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
-import { throwIfAborted } from "#base/error.ts";
+import { BangerError, throwIfAborted } from "#base/error.ts";
 import { MiB } from "#base/size.ts";
 
 const CHUNK_BYTES = 1 * MiB;
@@ -12,12 +13,20 @@ export interface ChunkOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** Waits for no FIFO and opens no device: `invalid_argument` for both; else the error of the file system. */
+export async function openRegular(path: string): Promise<FileHandle> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  if ((await file.stat()).isFile()) return file;
+  await file.close();
+  throw new BangerError("invalid_argument", `Cannot read "${path}": it is not a regular file`);
+}
+
 /** A file, or a part of one, in chunks that the reader may keep. Ends early when the file does. */
 export async function* readChunks(
   path: string,
   options: ChunkOptions = {},
 ): AsyncGenerator<Uint8Array> {
-  const file = await open(path, "r");
+  const file = await openRegular(path);
   try {
     let offset = options.start ?? 0;
     let left = options.length ?? (await file.stat()).size - offset;

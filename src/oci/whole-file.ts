@@ -1,6 +1,5 @@
 /** Archives of images that are compressed as a whole: unpacked to a file beside, since they are read in any order. */
 import { createWriteStream } from "node:fs";
-import { open } from "node:fs/promises";
 import { dirname } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { createGunzip, createZstdDecompress } from "node:zlib";
@@ -8,7 +7,7 @@ import { BangerError, messageOf, throwIfAborted } from "#base/error.ts";
 import { assertRoom } from "#base/free-space.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { MiB } from "#base/size.ts";
-import { readAt, readChunks } from "./file-chunks.ts";
+import { openRegular, readAt, readChunks } from "./file-chunks.ts";
 
 /** Between two looks at the room on the disk, which is all that bounds the archive. */
 const ROOM_STEP_BYTES = 16 * MiB;
@@ -20,7 +19,7 @@ export type WholeCompression = "gzip" | "zstd" | "xz" | "bzip2";
 export async function compressionOfFile(path: string): Promise<WholeCompression | undefined> {
   let head: string;
   try {
-    const file = await open(path, "r");
+    const file = await openRegular(path);
     try {
       head = Buffer.from(await readAt(file, 0, HEAD_BYTES)).toString("hex");
     } finally {
