@@ -62,6 +62,12 @@ export function parseLocation(text: string, options: LocationOptions = {}): Loca
   return { kind, path: resolve(options.cwd ?? ".", path), name: name || undefined };
 }
 
+/** "oci:dir:tag" with its path below `folder`, unless that is absolute; every other reference as it is. */
+export function inFolder(text: string, folder = "/"): string {
+  if (!fileKinds.some((kind) => text.startsWith(`${kind}:`))) return text;
+  return formatLocation(parseLocation(text, { cwd: folder }));
+}
+
 /** What goes to another program as an argument is an id or a reference, and nothing else. */
 function checkEngineName(text: string, name: string): string {
   if (/^(sha256:)?[0-9a-f]{12,64}$/.test(name)) return name;

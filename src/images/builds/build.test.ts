@@ -371,3 +371,12 @@ ONBUILD RUN x
   const error = await bangerErrorOf(build("FROM pulled", { name: "child" }));
   expect(error.message).toContain("line 1 of the Dockerfile: there are no machines here");
 });
+
+test("the path of a reference in a Dockerfile starts at the build context", async () => {
+  await build("FROM scratch\nLABEL a=b");
+  await images.save({ name: "made", format: "oci", path: join(context, "own") });
+  const { image } = await build("FROM oci:own\nLABEL c=d", { name: "child" });
+  expect(image.config.labels).toEqual({ a: "b", c: "d" });
+  const error = await bangerErrorOf(build("FROM oci:../none", { name: "other" }));
+  expect(error.message).toContain(join(context, "../none"));
+});

@@ -13,6 +13,7 @@ import { withoutEmpty } from "#images/config.ts";
 import type { WorkOptions } from "#images/pull.ts";
 import { filesOf, type ImageRecord, INTERMEDIATE_REFERENCE } from "#images/records.ts";
 import type { ImageStore } from "#images/store.ts";
+import { inFolder } from "#oci/location.ts";
 import { formatPlatform, hostPlatform, parsePlatform } from "#oci/platform.ts";
 import { type BuildArgs, StageConfig } from "./config.ts";
 import { type Dockerfile, type Instruction, parseTrigger, type Stage } from "./dockerfile.ts";
@@ -204,8 +205,10 @@ class Build implements AsyncDisposable {
     });
   }
 
-  async #find(reference: string): Promise<ImageRecord> {
+  async #find(name: string): Promise<ImageRecord> {
     const pulls = this.#request.pull ?? false;
+    // The daemon's own directory means nothing to whoever wrote the Dockerfile.
+    const reference = inFolder(name, this.#request.context);
     const image = await this.#deps.find(reference, { ...this.#work, pulls });
     this.#holds.push(this.#deps.store.hold(image.id));
     return image;
