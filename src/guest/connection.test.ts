@@ -1,4 +1,6 @@
 /** A hostile guest, played on the other end of a pipe: the connection ends with an error, and nothing else happens. */
+
+import { heapStats } from "bun:jsc";
 import { expect, test } from "bun:test";
 import { Duplex } from "node:stream";
 import fc from "fast-check";
@@ -12,6 +14,7 @@ import { CHANNEL_IN, CHANNEL_OUT, FrameType, NONCE_BYTES, SYNC_MAGIC, Tag } from
 class HostileGuest {
   readonly pipe: Duplex;
   readonly frames: Frame[] = [];
+  isDone = false;
   readonly #parser = new FrameParser();
   readonly #onFrame: (guest: HostileGuest, frame: Frame) => void;
 
@@ -282,4 +285,52 @@ test("events without end, which take no credit, end the connection", async () =>
     if (count % 100 === 0) await Bun.sleep(0);
   }
   expect(agent.failure?.message).toContain("it sends events without end");
+});
+
+/** Opens a program and sends `count` bytes of its output, each in a frame of its own. */
+function inSingleBytes(count: number): HostileGuest {
+  return new HostileGuest((guest, frame) => {
+    if (frame.type === FrameType.sync) {
+      const fields = new FieldWriter().number(Tag.protocol, 1).number(Tag.maxStreams, 8);
+      guest.hello(frame, fields.text(Tag.feature, "files"));
+    }
+    if (frame.type !== FrameType.open) return;
+    const { stream } = frame;
+    guest.send(FrameType.opened, { stream, payload: opened });
+    const one = encodeFrame(FrameType.data, {
+      stream,
+      flags: CHANNEL_OUT,
+      payload: new Uint8Array(1),
+    });
+    // The program's reader is there by then.
+    setImmediate(() => {
+      for (let sent = 0; sent < count; sent += 1000) {
+        guest.sendRaw(Buffer.concat(Array<Uint8Array>(1000).fill(one)));
+      }
+      guest.isDone = true;
+    });
+  });
+}
+
+test("output in pieces of one byte takes no more memory than in large ones", async () => {
+  const count = 400_000;
+  const guest = inSingleBytes(count);
+  const agent = await connectAgent(guest.pipe);
+  const output = await agent.files.readStream("/x");
+  while (!guest.isDone || guest.pipe.readableLength > 0) await Bun.sleep(1);
+  Bun.gc(true);
+  expect(heapStats().objectTypeCounts["Uint8Array"] ?? 0).toBeLessThan(count / 2);
+  let size = 0;
+  for await (const chunk of output) {
+    size += (chunk as Uint8Array).length;
+    if (size === count) break;
+  }
+  expect(size).toBe(count);
+  guest.isDone = false;
+  const read = agent.files.readFile("/x", { max_bytes: count });
+  read.catch(() => {});
+  while (!guest.isDone || guest.pipe.readableLength > 0) await Bun.sleep(1);
+  Bun.gc(true);
+  expect(heapStats().objectTypeCounts["Uint8Array"] ?? 0).toBeLessThan(count / 2);
+  agent.close();
 });

@@ -1,5 +1,6 @@
 /** The programs that the agent itself is: started like a command, with an error that has a code. */
 import { Readable, Writable } from "node:stream";
+import { ByteBuffer } from "#base/byte-buffer.ts";
 import { BangerError, toBangerError } from "#base/error.ts";
 import { KiB } from "#base/size.ts";
 import type { Connection } from "./connection.ts";
@@ -70,17 +71,15 @@ export async function callProgram(
 ): Promise<Uint8Array> {
   const { input, outputMax_bytes } = options;
   const program = await openProgram(connection, argv, { ...options, stdin: input !== undefined });
-  const chunks: Uint8Array[] = [];
-  let size = 0;
+  const answer = new ByteBuffer();
   let isTooLong = false;
   program.exec.onStdout((chunk) => {
-    size += chunk.length;
-    if (size > outputMax_bytes) {
+    if (answer.size + chunk.length > outputMax_bytes) {
       isTooLong = true;
       program.exec.close();
       return;
     }
-    chunks.push(chunk);
+    answer.add(chunk);
     program.exec.grant(chunk.length);
   });
   if (input) {
@@ -96,13 +95,18 @@ export async function callProgram(
       `Cannot take the answer of the guest: it is longer than ${outputMax_bytes} bytes`,
     );
   }
-  return Buffer.concat(chunks);
+  return answer.take();
 }
 
 /** What the program prints, under back-pressure; an error of the program is the stream's. */
 export function programOutput(program: GuestProgram): Readable {
   let owed = 0;
   let isFull = false;
+  // A guest may send what it was granted in pieces of one byte.
+  const waiting = new ByteBuffer();
+  const pass = (): void => {
+    if (waiting.size > 0) isFull = !output.push(waiting.take());
+  };
   const grant = (least: number): void => {
     if (owed < least || isFull) return;
     program.exec.grant(owed);
@@ -111,6 +115,7 @@ export function programOutput(program: GuestProgram): Readable {
   const output = new Readable({
     read() {
       isFull = false;
+      pass();
       grant(1);
     },
     destroy(error, done) {
@@ -122,11 +127,15 @@ export function programOutput(program: GuestProgram): Readable {
   output.on("error", () => {});
   program.exec.onStdout((chunk) => {
     owed += chunk.length;
-    isFull = !output.push(chunk);
+    waiting.add(chunk);
+    if (!isFull) pass();
     grant(GRANT_STEP_BYTES);
   });
   program.finished.then(
-    () => output.push(null),
+    () => {
+      pass();
+      output.push(null);
+    },
     (error: unknown) => output.destroy(toBangerError(error)),
   );
   return output;

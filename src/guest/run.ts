@@ -1,4 +1,5 @@
 /** A command in the guest with its output collected. */
+import { ByteBuffer } from "#base/byte-buffer.ts";
 import { BangerError } from "#base/error.ts";
 import { MiB } from "#base/size.ts";
 import type { Connection } from "./connection.ts";
@@ -46,18 +47,16 @@ export async function runInGuest(
       { ...request, stdin: input !== undefined },
       { signal },
     );
-    const stdout: Uint8Array[] = [];
-    const stderr: Uint8Array[] = [];
-    let size = 0;
-    const collect = (list: Uint8Array[]) => (chunk: Uint8Array) => {
-      size += chunk.length;
-      if (size > outputMax_bytes) {
+    const stdout = new ByteBuffer();
+    const stderr = new ByteBuffer();
+    const collect = (output: ByteBuffer) => (chunk: Uint8Array) => {
+      if (stdout.size + stderr.size + chunk.length > outputMax_bytes) {
         end(
           new BangerError("limit_exceeded", `"${name}" printed more than ${outputMax_bytes} bytes`),
         );
         return;
       }
-      list.push(chunk);
+      output.add(chunk);
       stream.grant(chunk.length);
     };
     stream.onStdout(collect(stdout));
@@ -67,7 +66,7 @@ export async function runInGuest(
       await stream.closeStdin();
     }
     const status = await stream.exited;
-    return { status, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr) };
+    return { status, stdout: stdout.take(), stderr: stderr.take() };
   } catch (error) {
     throw failure ?? error;
   } finally {
