@@ -2,7 +2,7 @@
 import type { Duplex, Writable } from "node:stream";
 import { type ExecExit, type ExecOpen, STDERR_TAG, STDOUT_TAG } from "#api/exec.ts";
 import type { DaemonVersion } from "#api/exec-constants.ts";
-import type { VmExit } from "#api/vm.ts";
+import type { Vm, VmExit } from "#api/vm.ts";
 import { BangerError } from "#base/error.ts";
 import type { ExecStream } from "#guest/exec.ts";
 import { endedError } from "#vm/ended.ts";
@@ -59,10 +59,10 @@ async function openExec(
   request: Open<"exec">,
   { vms }: StreamServices,
 ): Promise<ExecExit> {
-  const { name } = vms.show(request.vm);
-  const ended = watch(vms.wait(name, wire.signal));
-  const stream = await vms.exec(name, request.exec, { signal: wire.signal });
-  return await relay(wire, stream, { name, ended, exec: request.exec });
+  const vm = vms.show(request.vm);
+  const ended = watch(vms.wait(vm.id, wire.signal));
+  const stream = await vms.exec(vm.id, request.exec, { signal: wire.signal });
+  return await relay(wire, stream, { vm, vms, ended, exec: request.exec });
 }
 
 async function openRun(
@@ -93,7 +93,7 @@ async function openRun(
       asImage: true,
       signal: wire.signal,
     });
-    const command = { name: vm.name, ended, exec: request.exec };
+    const command = { vm, vms, ended, exec: request.exec, isRemoved: !request.keep };
     return await relay(wire, stream, command, async (exit) => {
       if (exit) vms.noteExit(vm.id, exit);
       // The machine is gone before the client hears of the exit, so nothing outlives `vm run`.
@@ -107,16 +107,18 @@ async function openRun(
 }
 
 interface Command {
-  /** The machine's. */
-  name: string;
+  vm: Vm;
+  vms: VmService;
   ended: Promise<VmExit>;
   exec: Open<"exec">["exec"];
+  /** The machine goes with its command. */
+  isRemoved?: boolean;
 }
 
 async function relay(
   wire: Wire,
   stream: ExecStream,
-  { name, ended, exec }: Command,
+  { vm, vms, ended, exec, isRemoved }: Command,
   beforeExit?: (exit: ExecExit | undefined) => Promise<void>,
 ): Promise<ExecExit> {
   wire.join(
@@ -128,7 +130,7 @@ async function relay(
       signal: (signal) => stream.signal(signal),
       close: () => stream.close(),
     },
-    name,
+    vm.name,
   );
   using limits = limitExec(stream, exec);
   stream.onStdout((chunk) => wire.sendOutput(STDOUT_TAG, limits.pass(chunk)));
@@ -141,10 +143,14 @@ async function relay(
   } catch (error) {
     if (limits.failure) throw limits.failure;
     // A guest that breaks the protocol is there all the same.
-    if (!(error instanceof BangerError && error.code === "unavailable")) throw error;
+    if (!(error instanceof BangerError && /^(unavailable|cancelled)$/.test(error.code)))
+      throw error;
+    if (wire.signal.aborted) throw error;
     // A machine that dies takes the connection along; its end is what the user needs to hear.
     const end = await Promise.race([ended, Bun.sleep(EXIT_GRACE_MS)]).catch(() => undefined);
-    throw end && !wire.signal.aborted ? endedError(name, end, "ran the command") : error;
+    const { name, expiresAt } = vms.find(vm.name) ?? vm;
+    const told = { doing: "ran the command", expiresAt, ...(isRemoved ? { isRemoved } : {}) };
+    throw end && !wire.signal.aborted ? endedError(name, end, told) : error;
   } finally {
     wire.leave();
     await beforeExit?.(exit);

@@ -141,7 +141,7 @@ async function runMachine(front: Front): Promise<number> {
     // Like a computer that is turned off, and is on again after it was told to restart.
     if ((exit.reason === "reboot" || isRestarting) && !isEnding) continue;
     if (isEnding || exit.reason === "poweroff" || exit.reason === "reboot") return exit.status ?? 0;
-    throw endedError(name, exit, "ran");
+    throw endedError(name, exit, { doing: "ran" });
   }
 }
 
@@ -198,7 +198,9 @@ async function runCommand(front: Front): Promise<number> {
       // A machine that dies takes the connection along; its end is what is of interest.
       const end = await ended;
       if (endedBy) return { signal: endedBy.slice("SIG".length) };
-      throw end ? endedError(vm.name, end, "ran the command") : error;
+      const { expiresAt } = vms.find(vm.name) ?? vm;
+      const told = { doing: "ran the command", expiresAt, isRemoved: true };
+      throw end ? endedError(vm.name, end, told) : error;
     });
     return exitCodeOf(exit);
   } finally {

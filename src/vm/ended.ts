@@ -12,11 +12,31 @@ const VERBS: Record<VmExit["reason"], string> = {
   unknown: "ended",
 };
 
-/** A `guest` error: how the machine ended, what it was doing, and its last words. */
-export function endedError(name: string, exit: VmExit, doing: string): BangerError {
+/**
+ * A `guest` error: how the machine ended, what it was doing, and its last words. `expiresAt`: when it was to be
+ * removed; `isRemoved`: nothing of it is left to look at.
+ */
+export function endedError(
+  name: string,
+  exit: VmExit,
+  {
+    doing,
+    expiresAt,
+    isRemoved = false,
+  }: { doing: string; expiresAt?: string | undefined; isRemoved?: boolean },
+): BangerError {
   const { reason, detail } = exit;
+  if (reason === "killed" && expiresAt && Date.parse(expiresAt) <= Date.parse(exit.at)) {
+    return new BangerError(
+      "guest",
+      `Machine "${name}" was removed while it ${doing}: its --ttl is over`,
+      {
+        hint: "Give it more with --ttl",
+      },
+    );
+  }
   const message = `Machine "${name}" ${VERBS[reason]} while it ${doing}`;
   return new BangerError("guest", detail ? `${message}: ${detail}` : message, {
-    hint: hintFor(exit),
+    hint: hintFor(exit, isRemoved ? undefined : name),
   });
 }

@@ -4,6 +4,7 @@ import type { Plan } from "#test/firecracker-api.ts";
 import { FirecrackerPeer } from "#test/firecracker-peer.ts";
 import { createFirecrackerDriver } from "#vmm/firecracker/driver.ts";
 import type { FirecrackerMachine } from "#vmm/firecracker/machine.ts";
+import { endedError } from "./ended.ts";
 import { askToPowerOff, hintFor } from "./ending.ts";
 import { RunningVm } from "./running.ts";
 
@@ -42,9 +43,25 @@ test("a guest that cannot be asked at all is told as such", async () => {
 });
 
 test("an end without a word leads to the console, a panic to memory or another kernel", () => {
-  expect(hintFor({ reason: "crashed" })).toContain("vm logs");
-  const panic = (detail: string) => hintFor({ reason: "panic", detail });
+  expect(hintFor({ reason: "crashed" }, "box")).toContain("vm logs --console box");
+  expect(hintFor({ reason: "crashed" }, undefined)).toBeUndefined();
+  const panic = (detail: string) => hintFor({ reason: "panic", detail }, "box");
   expect(panic("Kernel panic - not syncing: Out of memory")).toContain("--memory");
   expect(panic("Kernel panic - not syncing: VFS")).toContain("--kernel-ref");
-  expect(hintFor({ reason: "reboot" })).toBeUndefined();
+  expect(hintFor({ reason: "reboot" }, "box")).toBeUndefined();
+});
+
+test("a machine whose age is over was removed, one that somebody killed was killed", () => {
+  const at = "2026-01-01T00:00:10.000Z";
+  const said = (expiresAt: string | undefined, isRemoved = false) =>
+    endedError("box", { reason: "killed", at }, { doing: "ran the command", expiresAt, isRemoved });
+  expect(said("2026-01-01T00:00:09.000Z")).toMatchObject({
+    message: 'Machine "box" was removed while it ran the command: its --ttl is over',
+    hint: "Give it more with --ttl",
+  });
+  for (const expiresAt of ["2026-01-01T00:00:11.000Z", undefined]) {
+    expect(said(expiresAt).message).toBe('Machine "box" was killed while it ran the command');
+    expect(said(expiresAt).hint).toBe("See its console with: banger vm logs --console box");
+  }
+  expect(said(undefined, true).hint).toBeUndefined();
 });

@@ -49,10 +49,13 @@ export function detailOf(reason: ExitReason, consolePath: string): { detail?: st
   return { detail: consoleTail(consolePath, CONSOLE_LINES_SHOWN).join("\n") };
 }
 
-/** What may help a machine that ended like this. */
-export function hintFor({ reason, detail = "" }: Pick<VmExit, "reason" | "detail">) {
+/** What may help a machine that ended like this; `name` is that of one which is still there. */
+export function hintFor(
+  { reason, detail = "" }: Pick<VmExit, "reason" | "detail">,
+  name: string | undefined,
+): string | undefined {
   if (reason === "poweroff" || reason === "reboot") return undefined;
   if (/out of memory|deadlocked on memory/i.test(detail)) return "Give it more with --memory";
   if (reason === "panic") return "Try another kernel with --kernel-ref, or see: banger doctor";
-  return "Its console is in: banger vm logs --console NAME";
+  return name === undefined ? undefined : `See its console with: banger vm logs --console ${name}`;
 }

@@ -216,7 +216,7 @@ export class Lives {
     const exit = await live.finished;
     if (givenUp) throw givenUp;
     if (!(error instanceof EndedEarly)) throw toBangerError(error);
-    throw endedError(vm.name, exit, "booted");
+    throw endedError(vm.name, exit, { doing: "booted", isRemoved: vm.spec.ephemeral === true });
   }
 
   #track(id: string, machine: Machine): Live {
