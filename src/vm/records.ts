@@ -291,7 +291,7 @@ export function toApi(vm: VmRecord): Vm {
     createdAt: vm.createdAt,
     ...(spec.hostname ? { hostname: spec.hostname } : {}),
     ...(spec.labels ? { labels: spec.labels } : {}),
-    ...(spec.pending?.length ? { pending: [...spec.pending] } : {}),
+    ...(vm.state !== "stopped" && spec.pending?.length ? { pending: [...spec.pending] } : {}),
     ...(spec.restart ? { restart: spec.restart } : {}),
     ...(expiryOf(vm) ? { expiresAt: expiryOf(vm) } : {}),
     ...(spec.idleStop_ms ? { idleStop_ms: spec.idleStop_ms } : {}),

@@ -3,7 +3,7 @@ import type { VmSettings } from "#api/vm.ts";
 import { bangerErrorOf } from "#test/expect-error.ts";
 import { vmStore } from "#test/vm-store.ts";
 import { getVm, insertVm, toApi, updateVm, type VmSpec } from "./records.ts";
-import { changedSpec, pendingAfter } from "./settings.ts";
+import { assertNotOver, changedSpec, pendingAfter } from "./settings.ts";
 
 const store = vmStore();
 
@@ -74,4 +74,13 @@ test("a name that is taken stays with its machine", async () => {
     "already_exists",
     'Cannot rename machine "two" to "one": the name is taken',
   ]);
+});
+
+test("an age that a machine already has is refused, not carried out", async () => {
+  const createdAt = new Date(Date.now() - 90_000).toISOString();
+  const vm = { ...machine("aged"), createdAt };
+  assertNotOver(vm, 3_600_000);
+  const { message, hint } = await bangerErrorOf(Promise.try(() => assertNotOver(vm, 60_000)));
+  expect(message).toStartWith('Cannot set --ttl of "aged" to 1m');
+  expect(hint).toContain("banger vm rm --force aged");
 });

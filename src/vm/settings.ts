@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import type { PendingSetting, Vm, VmSettings } from "#api/vm.ts";
 import { VM_LABELS_MAX } from "#api/vm.ts";
+import { formatDuration } from "#base/duration.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import { newId } from "#base/id.ts";
 import { formatSize } from "#base/size.ts";
@@ -14,6 +15,8 @@ import type { Lifecycle } from "./lifecycle.ts";
 import { requireState } from "./machine.ts";
 import { makeName } from "./names.ts";
 import { findVm, getVm, insertVm, toApi, type VmRecord, type VmSpec } from "./records.ts";
+
+const MINUTE_MS = 60_000;
 
 export class VmSettingsService {
   readonly #deps: VmDeps;
@@ -31,6 +34,7 @@ export class VmSettingsService {
       const vm = getVm(this.#deps.db, id);
       assertPossible(settings, hostSize(this.#deps.config.paths.vms));
       const spec = changedSpec(vm, settings);
+      if (settings.ttl_ms) assertNotOver(vm, settings.ttl_ms);
       const { schedule, states } = this.#lifecycle;
       const next = states.set(id, { spec: { ...spec, ...pendingAfter(vm, spec) } });
       schedule.watchAge(id);
@@ -129,6 +133,25 @@ export function changedSpec(vm: VmRecord, settings: VmSettings): VmSpec {
   }
   if (ttl_ms === null) delete spec.ttl_ms;
   return spec;
+}
+
+/** An age that the machine already has would remove it at once, which is what rm is for. */
+export function assertNotOver({ name, createdAt }: VmRecord, ttl_ms: number): void {
+  const age_ms = Date.now() - Date.parse(createdAt);
+  if (ttl_ms > age_ms) return;
+  const [ttl, age, longer] = [ttl_ms, age_ms, roundedUp(age_ms + ttl_ms)].map(formatDuration);
+  throw new BangerError(
+    "invalid_argument",
+    `Cannot set --ttl of "${name}" to ${ttl}: it counts from the creation, and the machine is ${age} old already`,
+    { hint: `Remove it now with: banger vm rm --force ${name}; or let it be: --ttl ${longer}` },
+  );
+}
+
+/** To what formatDuration() shows: it leaves the rest out. */
+function roundedUp(ms: number): number {
+  const unit_ms =
+    ms < 60 * MINUTE_MS ? 1000 : ms < 48 * 60 * MINUTE_MS ? MINUTE_MS : 60 * MINUTE_MS;
+  return Math.ceil(ms / unit_ms) * unit_ms;
 }
 
 function withChanges(
