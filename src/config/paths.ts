@@ -77,7 +77,7 @@ export function makePaths(roots: Roots) {
         sessions: join(folder, "sessions"),
         runtime,
         /** Of the process that runs it in the foreground. */
-        socket: join(runtime, "api.sock"),
+        socket: join(runtime, "front.sock"),
       };
     },
   };
