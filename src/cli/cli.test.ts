@@ -171,6 +171,13 @@ test("exec keeps the streams apart and passes the exit status on", async () => {
   expect(killed.exitCode).toBe(137);
   const nothing = await banger("vm", "exec", "testbox", "--");
   expect(nothing.exitCode).toBe(125);
+  for (const words of [
+    "run --cpus 0.5 x",
+    "vm run --memory 96Q x",
+    "exec --timeout soon testbox ls",
+  ]) {
+    expect([words, (await banger(...words.split(" "))).exitCode]).toEqual([words, 125]);
+  }
 });
 
 test("exec passes stdin on with -i only, and all of it", async () => {
@@ -301,6 +308,13 @@ test("logs of a console that is empty say why, and what to do, on stderr", async
   daemon.vms.set("silent", { ...silent, startedAt: silent.createdAt, monitor: "firecracker" });
   const off = await banger("vm", "logs", "silent");
   expect(off.stderr).toContain('firecracker_console = "on"');
+  // Which of them a stopped machine will run in is not known.
+  daemon.vms.set("silent", { ...silent, startedAt: silent.createdAt, monitor: "auto" });
+  expect((await banger("vm", "logs", "silent")).stderr).not.toContain("firecracker");
+  daemon.vms.set("silent", { ...silent, startedAt: silent.createdAt, command: ["sleep", "1"] });
+  expect((await banger("vm", "logs", "silent")).stderr).toStartWith(
+    'The command of "silent" has printed nothing\n',
+  );
 });
 
 test("logs are printed as text, or as documents", async () => {

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { dockerOptionHint } from "./docker-options.ts";
+import { dockerOptionHint, dockerValueHint } from "./docker-options.ts";
 
 test("docker's options have a hint, with or without their value attached", () => {
   for (const option of ["-v", "-v/src:/dst", "--volume", "--volume=/src:/dst"]) {
@@ -8,5 +8,15 @@ test("docker's options have a hint, with or without their value attached", () =>
   expect(dockerOptionHint("--privileged")).toContain("kernel of its own");
   for (const option of ["--nope", "-x", "--", "toString", "--toString"]) {
     expect(dockerOptionHint(option)).toBeUndefined();
+  }
+});
+
+test("docker's values have a hint", () => {
+  expect(dockerValueHint("--restart", "unless-stopped")).toContain("--restart always");
+  expect(dockerValueHint("--restart", "on-failure:3")).toContain("without a number");
+  expect(dockerValueHint("--net", "bridge")).toBe("Use --net nat");
+  expect(dockerValueHint("--net", "mine")).toContain("--network NAME");
+  for (const option of ["--restart", "--mode", "toString"]) {
+    expect(dockerValueHint(option, "toString")).toBeUndefined();
   }
 });

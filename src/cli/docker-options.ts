@@ -49,8 +49,33 @@ const hints: Readonly<Record<string, string>> = {
   "--no-healthcheck": "Services that are checked come from the label banger.checks of the image",
   "--group-add": "Name the group with the user: -u USER:GROUP",
   "--attach": "Output is passed on unless the machine is detached; see: banger vm exec --help",
+  "--filter": "Filter by label with --label NAME=VALUE; for anything else: --json",
+  "--format": "Print JSON with --json, for programs such as jq",
+  "--output": "Print JSON with --json, for programs such as jq",
+  "-o": "Print JSON with --json, for programs such as jq",
   "-a": "Output is passed on unless the machine is detached; see: banger vm exec --help",
 };
+
+const values: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  "--net": {
+    bridge: "Use --net nat",
+    default: "Use --net nat",
+    slirp4netns: "Use --net user",
+    pasta: "Use --net user",
+  },
+  "--restart": {
+    "unless-stopped": "Use --restart always: a machine that you stop stays stopped",
+    "on-failure": "Use --restart on-failure, without a number: the pauses between tries get longer",
+  },
+};
+
+/** For a value that docker knows, or podman, and banger does not; "on-failure:3" counts as "on-failure". */
+export function dockerValueHint(option: string, value: string): string | undefined {
+  const known = Object.hasOwn(values, option) ? values[option] : undefined;
+  const name = value.split(":")[0] ?? "";
+  if (known && Object.hasOwn(known, name)) return known[name];
+  return option === "--net" ? "Put it on a named network with: --network NAME" : undefined;
+}
 
 /** Undefined for what is no option of docker's, or has no answer here. */
 export function dockerOptionHint(option: string): string | undefined {

@@ -30,6 +30,7 @@ async function perform(words: readonly string[]): Promise<number> {
     progress: "auto",
   });
   let spec: CommandSpec | undefined;
+  let args: Record<string, unknown> = {};
   let isFollowing = false;
   let statusOf: ((code: ErrorCode) => number) | undefined;
   try {
@@ -40,6 +41,7 @@ async function perform(words: readonly string[]): Promise<number> {
     if (invocation === undefined) return 0;
     output = makeOutput(invocation);
     spec = commandAt(invocation.path);
+    args = invocation.args;
     isFollowing = invocation.flags["follow"] === true;
     const { run } = await loaderOf(invocation.path)();
     const status = await run(invocation, makeContext(output, interrupt));
@@ -49,7 +51,8 @@ async function perform(words: readonly string[]): Promise<number> {
     if (interrupt.received && isAwaited && toBangerError(error).code === "cancelled") {
       return exitStatusOf(interrupt.received);
     }
-    const status = reportError(spec ? withFlagName(error, spec) : error, { ...output, statusOf });
+    const shown = spec ? withFlagName(error, spec, args) : error;
+    const status = reportError(shown, { ...output, statusOf });
     if (interrupt.received && status === errorCodes.cancelled.exit) {
       return exitStatusOf(interrupt.received);
     }

@@ -24,9 +24,10 @@ export function parseCommand(
   const meant = rewrite(words);
   const program = makeProgram(meant, (found) => {
     invocation = found;
-    onCommand(found.path.join(" "));
   });
   prepare(program, { write, onCommand });
+  // Before its values are read, which may be wrong.
+  program.hook("preAction", (_, command) => onCommand(typedPath(command)));
   try {
     program.parse(meant, { from: "user" });
   } catch (error) {
@@ -56,6 +57,11 @@ function asPortList(words: readonly string[]): readonly string[] {
   return [...words.slice(0, at + 2), "list", ...words.slice(at + 2)];
 }
 
+/** Without the program's own name. */
+function typedPath(command: Command): string {
+  return pathOf(command).split(" ").slice(1).join(" ");
+}
+
 /** On every command, since those that are added ready-made inherit nothing. */
 function prepare(
   command: Command,
@@ -64,7 +70,7 @@ function prepare(
   const { write, onCommand } = hooks;
   command.configureOutput({ writeOut: write, writeErr: write, outputError() {} });
   command.exitOverride((error) => {
-    onCommand(pathOf(command).split(" ").slice(1).join(" "));
+    onCommand(typedPath(command));
     // Help that was asked for has been written; it ends the parsing like a mistake does.
     throw error.code.startsWith("commander.help") ? error : fromCommander(error, command);
   });

@@ -109,6 +109,13 @@ test("mistakes are said in one sentence, with what was meant", async () => {
     'error: Cannot understand the command: unknown option "--jsn"\nhint: Did you mean "--json"?\n',
   );
   expect(await said("vm", "rm")).toContain("hint: See how it is used with: banger vm rm --help\n");
+  expect(await said("run", "--net", "bridge", "x")).toEndWith("hint: Use --net nat\n");
+  expect(await said("run", "--restart=unless-stopped", "x")).toContain(
+    "hint: Use --restart always",
+  );
+  expect(await said("ps", "--format", "x")).toContain("--json");
+  expect(await said("config", "set", "vmm", "qemu")).toContain("banger config path");
+  expect(await said("config", "ls")).toEndWith("hint: See the settings with: banger config show\n");
   const { exitCode, stderr } = await runCli(["nonsense", "--json"], { env: {} });
   expect(exitCode).toBe(2);
   expect(JSON.parse(stderr)).toMatchObject({ error: { code: "invalid_argument" } });

@@ -2,7 +2,7 @@
 import type { Command, CommanderError } from "commander";
 import { BangerError } from "#base/error.ts";
 import { didYouMean, similarNames } from "#base/similar.ts";
-import { dockerOptionHint } from "./docker-options.ts";
+import { dockerOptionHint, dockerValueHint } from "./docker-options.ts";
 import { root, shortcuts } from "./spec/root.ts";
 import type { GroupSpec, Node } from "./spec/types.ts";
 
@@ -47,21 +47,34 @@ export function fromCommander({ code, message }: CommanderError, command: Comman
     .replace(/\s*\(Did you mean .*$/s, "")
     .replace(/\.$/, "")
     .replace(/'([^']*)'/g, '"$1"');
-  const word = /"([^"]*)"/.exec(problem)?.[1] ?? "";
   return new BangerError("invalid_argument", `Cannot understand the command: ${problem}`, {
-    hint: hintFor(code, word, command) ?? `See how it is used with: ${pathOf(command)} --help`,
+    hint: hintFor(code, problem, command) ?? `See how it is used with: ${pathOf(command)} --help`,
   });
 }
 
-function hintFor(code: string, word: string, command: Command): string | undefined {
+function hintFor(code: string, problem: string, command: Command): string | undefined {
+  const word = /"([^"]*)"/.exec(problem)?.[1] ?? "";
   if (code === "commander.unknownCommand") {
     const path = pathOf(command).split(" ").slice(1);
+    if (path.join(" ") === "config") return configHint(word);
     const meant = commandsMeant(word, path);
     if (meant.length === 0) return undefined;
     return `Did you mean ${meant.map((each) => `"banger ${each}"`).join(" or ")}?`;
   }
+  if (code === "commander.invalidArgument") {
+    const [, option, value] =
+      /option "(?:-\w, )?(--[a-z-]+)[^"]*" argument "([^"]*)"/.exec(problem) ?? [];
+    return option && value !== undefined ? dockerValueHint(option, value) : undefined;
+  }
   if (code !== "commander.unknownOption") return undefined;
   return dockerOptionHint(word) ?? didYouMean(word, optionsOf(command));
+}
+
+/** The configuration is a file, which no command changes. */
+function configHint(word: string): string {
+  const isChange = /^(set|unset|edit|add|rm|delete)$/.test(word);
+  if (!isChange) return "See the settings with: banger config show";
+  return 'Change it in the file that "banger config path" prints, then: banger daemon restart';
 }
 
 /** The commands that `word` may have been meant for, where it was typed behind `path`. */

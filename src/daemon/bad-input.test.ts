@@ -9,6 +9,9 @@ const schema = z.object({
   cpus: z.int().min(1),
   name: z.string().max(3),
   mode: z.enum(["a", "b"]),
+  labels: z
+    .record(z.string().regex(/^[a-z]+$/, { error: "lower-case letters" }), z.string())
+    .optional(),
 });
 const good = { memory_mib: 64, disk_bytes: 1024 ** 3, grace_ms: 1, cpus: 1, name: "a", mode: "a" };
 
@@ -25,5 +28,6 @@ test("badInput() names the field and its bound, in a unit that people write", ()
   expect(said({ cpus: 0 })).toBe('Cannot take "cpus": it must be at least 1');
   expect(said({ name: "long" })).toBe('Cannot take "name": it must have at most 3 characters');
   expect(said({ mode: "c" })).toStartWith('Cannot take "mode": Invalid option');
+  expect(said({ labels: { "A B": "x" } })).toBe('Cannot take "labels.A B": lower-case letters');
   expect(badInput([]).message).toBe('Cannot take "": it is not valid');
 });

@@ -11,6 +11,8 @@ export interface InputIssue {
   minimum?: unknown;
   maximum?: unknown;
   origin?: unknown;
+  /** Of a key: what is wrong with it. */
+  issues?: unknown;
 }
 
 export function badInput(issues: readonly InputIssue[]): BangerError {
@@ -18,8 +20,17 @@ export function badInput(issues: readonly InputIssue[]): BangerError {
   const path = (first?.path ?? [])
     .map((part) => String(typeof part === "object" ? part.key : part))
     .join(".");
-  const what = first ? (boundOf(first, path) ?? first.message) : "it is not valid";
+  const what = first
+    ? (keyProblem(first) ?? boundOf(first, path) ?? first.message)
+    : "it is not valid";
   return new BangerError("invalid_argument", `Cannot take "${path}": ${what}`);
+}
+
+/** Undefined where the problem is no key of a record. */
+function keyProblem({ code, issues }: InputIssue): string | undefined {
+  const [first]: unknown[] = code === "invalid_key" && Array.isArray(issues) ? issues : [];
+  if (typeof first !== "object" || first === null || !("message" in first)) return undefined;
+  return String(first.message);
 }
 
 /** Undefined where the problem is no bound. */

@@ -49,6 +49,9 @@ test("a network has a name of its own, and goes when nobody is on it", () => {
   removeNetwork(store.db, "back");
   expect(listNetworks(store.db)).toEqual([]);
   expect(() => getNetwork(store.db, "back")).toThrow("there is none of that name");
+  expect(() => getNetwork(store.db, "host")).toThrow(
+    expect.objectContaining({ hint: "It is a network mode: --net host" }),
+  );
 });
 
 test("a machine goes on networks that are there, in a mode with a tap", () => {

@@ -1,7 +1,7 @@
 /** Named networks: their records, and which machines are on them. The only place that writes `networks`. */
 import type { Database } from "bun:sqlite";
 import type { NamedNetwork } from "#api/network.ts";
-import type { NetworkMode } from "#api/vm.ts";
+import { type NetworkMode, networkMode } from "#api/vm.ts";
 import { BangerError } from "#base/error.ts";
 import { didYouMean } from "#base/similar.ts";
 import { checkNetworkName, checkNetworks } from "#net/names.ts";
@@ -22,13 +22,17 @@ export function listNetworks(db: Database): NamedNetwork[] {
   }));
 }
 
+const MODES: ReadonlySet<string> = new Set(networkMode.options);
+
 export function getNetwork(db: Database, name: string): NamedNetwork {
   const all = listNetworks(db);
   const found = all.find((each) => each.name === name);
   if (found) return found;
   const names = all.map((each) => each.name);
   throw new BangerError("not_found", `Cannot find network "${name}": there is none of that name`, {
-    hint: didYouMean(name, names, `Make it with: banger network create ${name}`),
+    hint: MODES.has(name)
+      ? `It is a network mode: --net ${name}`
+      : didYouMean(name, names, `Make it with: banger network create ${name}`),
   });
 }
 

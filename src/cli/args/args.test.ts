@@ -8,6 +8,7 @@ import { commandAt } from "#cli/program.ts";
 import { archOf } from "./arch.ts";
 import { readEnvironment } from "./env.ts";
 import { withFlagName } from "./flag-names.ts";
+import { labelsOf } from "./labels.ts";
 import { nameOf, optionalNameOf } from "./name.ts";
 import { countArg, diskArg, durationArg, memoryArg } from "./numbers.ts";
 import { absoluteReference } from "./reference.ts";
@@ -83,6 +84,24 @@ test("architectures have two spellings each", () => {
   expect(archOf(undefined)).toBeUndefined();
 });
 
+test("withFlagName() names the argument where that was typed, and the flag where that was", () => {
+  const thrown = new BangerError("invalid_argument", 'Cannot take "name": it must be less');
+  const spec = commandAt(["kernel", "import"]);
+  expect(withFlagName(thrown, spec, { name: "A B" })).toMatchObject({
+    message: "Cannot use NAME: it must be less",
+  });
+  expect(withFlagName(thrown, spec, { name: undefined })).toMatchObject({
+    message: "Cannot use --name: it must be less",
+  });
+});
+
+test("labelsOf() takes docker's forms and names the label that is none", () => {
+  expect(labelsOf(["a=b=c", "d", "e="])).toEqual({ a: "b=c", d: "", e: "" });
+  for (const text of ["", "=x", "a b=x", "-a"]) {
+    expect(() => labelsOf([text])).toThrow(`Cannot use --label "${text}": the name of a label`);
+  }
+});
+
 test("withFlagName() says the flag or the argument for the field of the API", () => {
   const said = (path: string, words: readonly string[]) => {
     const error = new BangerError("invalid_argument", `Cannot take "${path}": it must be more`);
@@ -98,5 +117,7 @@ test("withFlagName() says the flag or the argument for the field of the API", ()
   expect(said("grace_ms", ["vm", "stop"])).toBe("Cannot use --grace: it must be more");
   expect(said("ring_bytes", ["vm", "session", "start"])).toBe("Cannot use --ring: it must be more");
   expect(said("create.image", run)).toBe("Cannot use IMAGE: it must be more");
+  expect(said("to", ["vm", "rename"])).toBe("Cannot use NAME: it must be more");
+  expect(said("create.labels.a b", run)).toBe("Cannot use --label: it must be more");
   expect(said("elsewhere", run)).toBe('Cannot take "elsewhere": it must be more');
 });

@@ -8,21 +8,33 @@ const OTHER_NAMES: Readonly<Record<string, string>> = {
   ports: "publish",
   networks: "network",
   argv: "command",
+  to: "name",
+  labels: "label",
 };
 
-export function withFlagName(thrown: unknown, { args, flags }: CommandSpec): unknown {
+/** `given`: the arguments as they were typed, for what can be an argument or a flag. */
+export function withFlagName(
+  thrown: unknown,
+  { args, flags }: CommandSpec,
+  given: Readonly<Record<string, unknown>> = {},
+): unknown {
   if (!(thrown instanceof BangerError)) return thrown;
-  const [whole, path = ""] = /^Cannot take "([\w.]+)": /.exec(thrown.message) ?? [];
+  const [whole, path = ""] = /^Cannot take "([^"]+)": /.exec(thrown.message) ?? [];
   if (whole === undefined) return thrown;
+  const shownAs = (word: string): string | undefined => {
+    const isFlag = Object.values(flags).some(({ syntax }) =>
+      syntax.split(/[ ,]+/).includes(`--${word}`),
+    );
+    const isArg = Object.hasOwn(args, word);
+    if (isArg && (!isFlag || typeof given[word] === "string")) return word.toUpperCase();
+    return isFlag ? `--${word}` : undefined;
+  };
   // Of "create.ports.0.host" the first part that is one of the flags or arguments.
   for (const field of path.split(".")) {
     const name = field.replace(/_[a-z]+$/, "");
-    const flag =
-      OTHER_NAMES[name] ?? name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-    const isFlag = Object.values(flags).some(({ syntax }) =>
-      syntax.split(/[ ,]+/).includes(`--${flag}`),
-    );
-    const shown = isFlag ? `--${flag}` : Object.hasOwn(args, flag) ? flag.toUpperCase() : undefined;
+    const own = name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    const other = Object.hasOwn(OTHER_NAMES, name) ? OTHER_NAMES[name] : undefined;
+    const shown = [own, other].map((word) => word && shownAs(word)).find((word) => word);
     if (shown) {
       const message = `Cannot use ${shown}: ${thrown.message.slice(whole.length)}`;
       return new BangerError(thrown.code, message, { hint: thrown.hint, cause: thrown });

@@ -1,7 +1,22 @@
 /** Labels as docker has them: "NAME=VALUE", or "NAME" for an empty value. */
+import { labelName } from "#api/vm.ts";
+import { BangerError } from "#base/error.ts";
 
+/** Throws `invalid_argument` that names what was typed. */
 export function labelsOf(texts: readonly string[]): Record<string, string> {
-  return Object.fromEntries(texts.map(splitLabel));
+  return Object.fromEntries(
+    texts.map((text) => {
+      const [name, value] = splitLabel(text);
+      const { error } = labelName.safeParse(name);
+      if (!error) return [name, value];
+      const shown = text.length > 100 ? `${text.slice(0, 100)}…` : text;
+      throw new BangerError(
+        "invalid_argument",
+        `Cannot use --label "${shown}": ${error.issues[0]?.message}`,
+        { hint: "Write NAME=VALUE, or NAME for an empty value" },
+      );
+    }),
+  );
 }
 
 /** Whether labels have all that is wanted: "NAME=VALUE", or "NAME" with any value. */

@@ -24,15 +24,19 @@ export const run: Handler<typeof vmCommands.commands.logs> = async ({ args, flag
     else await writeOut(filter.push(chunk.text));
   }
   if (!output.json) await writeOut(filter.end());
-  if (isEmpty && flags.tail !== 0) output.note(whyEmpty(await client.vm.show({ name: args.vm })));
+  if (isEmpty && flags.tail !== 0)
+    output.note(whyEmpty(await client.vm.show({ name: args.vm }), flags.console === true));
 };
 
-function whyEmpty({ name, startedAt, vmm, monitor }: Vm): string {
+function whyEmpty({ name, startedAt, vmm, monitor, command }: Vm, isConsole: boolean): string {
   const nothing = `The console of "${name}" is empty`;
   if (!startedAt) {
     return `${nothing}: the machine has not been started yet\nhint: banger vm start ${name}`;
   }
+  if (command && !isConsole) {
+    return `The command of "${name}" has printed nothing\nhint: See its console with: banger vm logs --console ${name}`;
+  }
   const driver = vmm?.driver ?? monitor;
-  if (driver === "qemu") return `${nothing}: its kernel has printed nothing`;
+  if (driver !== "firecracker") return `${nothing}: its kernel has printed nothing`;
   return `${nothing}: its kernel has printed nothing, or firecracker_console is "off"\nhint: Set firecracker_console = "on", then: banger daemon restart; banger vm restart ${name}`;
 }
