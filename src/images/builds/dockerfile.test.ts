@@ -147,3 +147,11 @@ test("any text is a Dockerfile or one of our errors", () => {
     { numRuns: 2000 },
   );
 });
+
+test("a NUL byte is refused outside of here-documents", () => {
+  for (const text of ["WORKDIR /a\0b", "ENV A=\0", "COPY --chown=\0 a b", "RUN a \\\n\0"]) {
+    expect(() => instructions(text)).toThrow("contains a NUL byte");
+  }
+  expect(() => execForm('["a", "b\\u0000"]')).toThrow("contains a NUL byte");
+  expect(instructions("COPY <<E /a\n\0\nE\n")).toHaveLength(1);
+});

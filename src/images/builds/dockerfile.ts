@@ -72,6 +72,10 @@ export function parseDockerfile(text: string): Dockerfile {
   const stages: (Stage & { instructions: Instruction[] })[] = [];
   for (const line of lines) {
     const instruction = toInstruction(line, escapeChar);
+    // No path, variable or argument of a program holds one; here-documents may.
+    if (`${instruction.rest}${instruction.text}`.includes("\0")) {
+      throw atLine(instruction, `${instruction.keyword} contains a NUL byte`);
+    }
     const stage = stages.at(-1);
     if (instruction.keyword === "FROM") stages.push(toStage(instruction));
     else if (stage) stage.instructions.push(instruction);

@@ -12,7 +12,10 @@ export function execForm(rest: string): string[] | undefined {
     return undefined;
   }
   if (!Array.isArray(value)) return undefined;
-  if (value.every((each) => typeof each === "string")) return value;
+  if (value.every((each) => typeof each === "string")) {
+    if (!value.some((each) => each.includes("\0"))) return value;
+    throw new BangerError("invalid_argument", "A string of the JSON form contains a NUL byte");
+  }
   const other = value.find((each) => typeof each !== "string");
   throw new BangerError(
     "invalid_argument",
