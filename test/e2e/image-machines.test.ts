@@ -437,7 +437,12 @@ describe("image build", () => {
         "--net",
         "none",
       ];
-      const { status, stdout, stderr } = await banger.call(["image", "build", ...args]);
+      const { status, stdout, stderr } = await banger.call([
+        "image",
+        "build",
+        "--progress=plain",
+        ...args,
+      ]);
       expect([status, stdout]).toEqual([0, "built\n"]);
       expect(stderr).toContain("\n  said by it\n");
       expect(await read("/scripted")).toBe("kept\n");
