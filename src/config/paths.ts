@@ -2,7 +2,8 @@
  * Every name that banger has on disk, once. docs/home.md describes each of them.
  * Nothing else in the project joins a path below these roots by itself.
  */
-import { dirname, join } from "node:path";
+import { dirname, isAbsolute, join } from "node:path";
+import { BangerError } from "#base/error.ts";
 
 export interface Roots {
   config: string;
@@ -11,14 +12,28 @@ export interface Roots {
   runtime: string;
 }
 
-/** XDG directories, each with "banger" appended. Without XDG_RUNTIME_DIR sockets live below the state directory. */
+/**
+ * XDG directories, each with "banger" appended; as their specification has it, one that is not absolute counts as
+ * not set. `invalid_argument` for such a home: the daemon has a different working directory. Without XDG_RUNTIME_DIR sockets live
+ * below the state directory.
+ */
 export function resolveRoots(env: Record<string, string | undefined>, home: string): Roots {
-  const state = join(env["XDG_STATE_HOME"] || join(home, ".local/state"), "banger");
+  if (!isAbsolute(home)) {
+    throw new BangerError("invalid_argument", `Cannot use HOME "${home}": it is no absolute path`, {
+      hint: "Set HOME to the path of your home directory",
+    });
+  }
+  const given = (name: string): string | undefined => {
+    const value = env[name];
+    return value && isAbsolute(value) ? value : undefined;
+  };
+  const state = join(given("XDG_STATE_HOME") ?? join(home, ".local/state"), "banger");
+  const runtime = given("XDG_RUNTIME_DIR");
   return {
-    config: join(env["XDG_CONFIG_HOME"] || join(home, ".config"), "banger"),
+    config: join(given("XDG_CONFIG_HOME") ?? join(home, ".config"), "banger"),
     state,
-    cache: join(env["XDG_CACHE_HOME"] || join(home, ".cache"), "banger"),
-    runtime: env["XDG_RUNTIME_DIR"] ? join(env["XDG_RUNTIME_DIR"], "banger") : join(state, "run"),
+    cache: join(given("XDG_CACHE_HOME") ?? join(home, ".cache"), "banger"),
+    runtime: runtime ? join(runtime, "banger") : join(state, "run"),
   };
 }
 

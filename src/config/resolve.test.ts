@@ -58,6 +58,14 @@ test("a slip in a key's name is answered with the right one", async () => {
 
 test("sockets live below the state folder where there is no runtime folder", () => {
   expect(resolveRoots({}, "/home/a").runtime).toBe("/home/a/.local/state/banger/run");
+  const relative = {
+    XDG_CONFIG_HOME: "c",
+    XDG_STATE_HOME: "s",
+    XDG_CACHE_HOME: "x",
+    XDG_RUNTIME_DIR: "r",
+  };
+  expect(resolveRoots(relative, "/home/a")).toEqual(resolveRoots({}, "/home/a"));
+  expect(() => resolveRoots({}, "home/a")).toThrow('Cannot use HOME "home/a"');
   expect(resolveRoots({ XDG_RUNTIME_DIR: "/run/user/7" }, "/home/a").runtime).toBe(
     "/run/user/7/banger",
   );
