@@ -76,7 +76,7 @@ describe("a machine", () => {
     await banger.ok("vm", "create", "--name", "fell", "--net", "none", ...DIRECT);
     const crash = ["vm", "exec", "fell", "--", "sh", "-c", "echo c > /proc/sysrq-trigger"];
     const { status, stderr } = await banger.call(crash);
-    expect(status).toBe(14);
+    expect(status).toBe(125);
     expect(stderr).toContain('Machine "fell" ended while it ran the command: panic');
     expect((await show("fell")).exit).toMatchObject({
       reason: "panic",

@@ -287,5 +287,5 @@ async function untilGone(name: string): Promise<void> {
 
 async function killDaemon(): Promise<void> {
   const lock = join(banger.home, "state/banger/daemon.lock");
-  process.kill(Number(readFileSync(lock, "utf8")), "SIGKILL");
+  process.kill(Number.parseInt(readFileSync(lock, "utf8"), 10), "SIGKILL");
 }

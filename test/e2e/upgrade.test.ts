@@ -72,7 +72,7 @@ test("the kept store leads back to the older banger, machine and all", async () 
 
 test("a daemon that is killed while a newer one waits to take its place loses nothing", async () => {
   const lock = join(banger.home, "state/banger/daemon.lock");
-  process.kill(Number(readFileSync(lock, "utf8")), "SIGKILL");
+  process.kill(Number.parseInt(readFileSync(lock, "utf8"), 10), "SIGKILL");
   const both = await Promise.all([
     callNewer("vm", "list", "-q"),
     banger.call(["vm", "list", "-q"]),

@@ -5,6 +5,7 @@ import type { Image } from "#api/image.ts";
 import type { Kernel } from "#api/kernel.ts";
 import type { Vm } from "#api/vm.ts";
 import { STAGING_MARK } from "#base/atomic.ts";
+import { lastHolder } from "#config/holder.ts";
 import type { Installation } from "#test/installation.ts";
 
 const SETTLE_TIMEOUT_MS = 90_000;
@@ -18,7 +19,7 @@ export interface Records {
 }
 
 export function daemonPid(banger: Installation): number {
-  return Number(readFileSync(join(banger.home, "state/banger/daemon.lock"), "utf8"));
+  return lastHolder(join(banger.home, "state/banger/daemon.lock"))?.pid ?? Number.NaN;
 }
 
 /** The records once no machine is on its way any more; starts a daemon when there is none. */
@@ -56,7 +57,7 @@ function look({ home, processes }: Installation, { machines, images, kernels }: 
   const running = machines.filter(({ state }) => state === "running");
   const onBridge = running.filter(({ network }) => network.mode === "nat");
   const bridge = home.slice("/tmp/".length);
-  const daemon = Number(readFileSync(join(state, "daemon.lock"), "utf8"));
+  const daemon = lastHolder(join(state, "daemon.lock"))?.pid ?? Number.NaN;
   return [
     ...machines
       .filter((vm) => vm.state !== "running" && vm.state !== "stopped")
