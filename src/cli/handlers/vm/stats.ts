@@ -9,7 +9,7 @@ import type { Client } from "#sdk/client.ts";
 
 const INTERVAL_MS = 2000;
 /** For what is only a rate, with --no-stream. */
-const FIRST_INTERVAL_MS = 100;
+const FIRST_INTERVAL_MS = 75;
 
 export const run: Handler<typeof vmCommands.commands.stats> = async ({ args, flags }, context) => {
   const { output, interrupt } = context;
