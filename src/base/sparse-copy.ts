@@ -53,7 +53,8 @@ async function writeAll(target: FileHandle, bytes: Buffer, offset: number): Prom
   }
 }
 
-function reflink(from: string, to: string): boolean {
+/** Shares the blocks of the file; false where the file system cannot. EEXIST when `to` is there. */
+export function reflink(from: string, to: string): boolean {
   try {
     copyFileSync(from, to, constants.COPYFILE_FICLONE_FORCE | constants.COPYFILE_EXCL);
     return true;

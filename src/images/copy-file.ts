@@ -1,10 +1,11 @@
 /** Large files copied without copying what need not be: shared blocks where the file system can, holes kept where it cannot. */
 import { createHash, type Hash } from "node:crypto";
-import { constants, copyFileSync, linkSync, rmSync } from "node:fs";
+import { linkSync, rmSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import type { Digest } from "#base/digest.ts";
 import { errnoOf, throwIfAborted } from "#base/error.ts";
 import { KiB, MiB } from "#base/size.ts";
+import { reflink } from "#base/sparse-copy.ts";
 
 const CHUNK_BYTES = MiB;
 /** Runs of zeros shorter than this are written. */
@@ -51,17 +52,6 @@ export async function hashFile(path: string, options: CopyOptions = {}): Promise
     return digestOf(hash);
   } finally {
     await file.close();
-  }
-}
-
-function reflink(from: string, to: string): boolean {
-  try {
-    copyFileSync(from, to, constants.COPYFILE_FICLONE_FORCE | constants.COPYFILE_EXCL);
-    return true;
-  } catch (error) {
-    if (errnoOf(error) === "EEXIST") throw error;
-    rmSync(to, { force: true });
-    return false;
   }
 }
 
