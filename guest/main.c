@@ -5,13 +5,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "init.h"
-#include "io.h"
-#include "notify.h"
-#include "power.h"
-#include "program.h"
-#include "serve.h"
-#include "systemd.h"
+#include "base/io.h"
+#include "boot/init.h"
+#include "boot/notify.h"
+#include "boot/systemd.h"
+#include "programs/program.h"
+#include "run/power.h"
+#include "run/serve.h"
 
 static const char usage[] =
 	"usage: banger-vsock-agent --version\n"

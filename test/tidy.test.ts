@@ -76,8 +76,14 @@ const TEST_LINES_MAX = 500;
 /** One state machine or one on-disk format each; the figure only ever goes down. */
 const LINES_EXCEPTIONS: Record<string, number> = {};
 
+/** C files and headers, each for itself; tests aside. */
+const C_FOLDER_MAX = 25;
+
 const tracked = listFiles();
 const sources = tracked.filter((path) => /\.tsx?$/.test(path)).map(readSource);
+const cSources = tracked.filter((path) =>
+  /^(guest|inflate)\/(?!(.*\/)?(test|fuzz)\/).*\.[ch]$/.test(path),
+);
 const product = sources.filter(({ path }) => /^(src|sdk)\//.test(path) && !isTest(path));
 
 test("imports go in the direction of docs/architecture.md", () => {
@@ -189,6 +195,34 @@ test(`files have at most ${LINES_MAX} lines`, () => {
     [...wrong, ...gone.map((path) => `${path}: excepted, and not there`)],
     "Split it by what it owns",
   );
+});
+
+test(`folders of C have at most ${C_FOLDER_MAX} sources`, () => {
+  const counts = new Map<string, number>();
+  for (const path of cSources) counts.set(dirname(path), (counts.get(dirname(path)) ?? 0) + 1);
+  const wrong = [...counts].filter(([, count]) => count > C_FOLDER_MAX);
+  expectNone(
+    wrong.map(([folder, count]) => `${folder}: ${count} sources`),
+    "Split the folder by what its files own",
+  );
+});
+
+test("the guest's includes go in the direction of FOLDERS in its Makefile", () => {
+  const makefile = readSource("guest/Makefile").text;
+  const order = /^FOLDERS := (.+)$/m.exec(makefile)?.[1]?.split(" ") ?? [];
+  expect(order.length).toBeGreaterThan(1);
+  const wrong: string[] = [];
+  for (const { path, text } of cSources
+    .filter((each) => each.startsWith("guest/"))
+    .map(readSource)) {
+    const [, from = "", file] = path.split("/");
+    for (const [, target = ""] of text.matchAll(/^#include "(.+)"$/gm)) {
+      const rank = order.indexOf(target.split("/")[0] ?? "");
+      if (rank < 0) wrong.push(`${path}: "${target}" does not begin with a folder of FOLDERS`);
+      else if (file && rank > order.indexOf(from)) wrong.push(`${path}: includes "${target}"`);
+    }
+  }
+  expectNone(wrong, "Write includes from the guest's root; move what two folders need below both");
 });
 
 test('errors say "Cannot <verb> <object>: <what is the case>"', () => {

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "fields.h"
-#include "protocol.h"
+#include "wire/fields.h"
+#include "wire/protocol.h"
 
 #define MAX_INPUTS 4096
 

@@ -9,14 +9,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "connect.h"
-#include "exec.h"
-#include "fields.h"
-#include "link.h"
-#include "process.h"
-#include "request.h"
-#include "stream.h"
-#include "watch.h"
+#include "run/connect.h"
+#include "run/exec.h"
+#include "run/process.h"
+#include "run/request.h"
+#include "run/stream.h"
+#include "wire/fields.h"
+#include "wire/link.h"
+#include "wire/watch.h"
 
 #define MAX_ROUNDS 64
 

@@ -18,7 +18,7 @@
 void test_golden(const char *path);
 void test_fields(void);
 void test_link(void);
-void test_port(void);
+void test_transport(void);
 
 /* A random number that is the same in every run. */
 uint32_t next_random(void);

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "check.h"
-#include "fields.h"
+#include "wire/fields.h"
 
 static void test_bounds(void)
 {

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "check.h"
-#include "fields.h"
-#include "link.h"
+#include "wire/fields.h"
+#include "wire/link.h"
 
 static uint8_t bytes[8192];
 static size_t length;

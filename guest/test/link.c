@@ -1,4 +1,4 @@
-#include "link.h"
+#include "wire/link.h"
 
 #include <fcntl.h>
 #include <stdbool.h>
@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "fields.h"
+#include "wire/fields.h"
 
 #define PADDING_BYTES 32768
 

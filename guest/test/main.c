@@ -16,7 +16,7 @@ int main(int count, char **arguments)
 	test_golden(arguments[1]);
 	test_fields();
 	test_link();
-	test_port();
+	test_transport();
 	puts("guest: ok");
 	return 0;
 }

@@ -13,7 +13,7 @@ const MAX_ENTROPY_BYTES = 512;
 /** Disks between the image and the writable one: the agent takes no more. */
 export const MAX_LOWERS = 8;
 
-/** Mirrored in guest/protocol.h. */
+/** Mirrored in guest/wire/protocol.h. */
 export const BootTag = {
   mode: 256,
   hostname: 257,

@@ -1,4 +1,4 @@
-/** What changes below a path of the machine; guest/changes.h says what the agent prints. */
+/** What changes below a path of the machine; guest/files/changes.h says what the agent prints. */
 import { BangerError } from "#base/error.ts";
 import type { Connection } from "./connection.ts";
 import { Fields } from "./fields.ts";

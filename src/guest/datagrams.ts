@@ -1,4 +1,4 @@
-/** A UDP port inside the guest, spoken to by a program of the agent's; see guest/datagrams.h. */
+/** A UDP port inside the guest, spoken to by a program of the agent's; see guest/programs/datagrams.h. */
 import type { Connection } from "./connection.ts";
 import { openProgram } from "./program.ts";
 

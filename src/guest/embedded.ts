@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { BangerError } from "#base/error.ts";
 import agentPath from "../../build/bin/banger-vsock-agent" with { type: "file" };
-import firstBootPath from "../../guest/first-boot.sh" with { type: "file" };
+import firstBootPath from "../../guest/boot/first-boot.sh" with { type: "file" };
 
 /** The static agent binary, /init of every initrd. */
 export function readAgentBinary(): Uint8Array {

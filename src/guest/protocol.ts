@@ -1,5 +1,5 @@
 /**
- * The guest protocol: this comment is its specification. `guest/protocol.h` mirrors the
+ * The guest protocol: this comment is its specification. `guest/wire/protocol.h` mirrors the
  * numbers, `guest/golden.hex` holds frames that both sides must read and write alike.
  *
  * TRANSPORT. One reliable byte pipe per machine: the virtio-serial port "org.banger.agent", or a
@@ -52,17 +52,17 @@
  * of its own, wherever the agent's file is and whoever the user is: `tar-out PATH NAME`, `tar-in PATH
  * OWNER`, `stat PATH`, `list PATH`, `read PATH OFFSET LENGTH`, `write PATH MODE`, `mkdir PATH MODE
  * PARENTS`, `remove PATH RECURSIVE` (feature "files"); `watch PATH RECURSIVE` (feature "watch", see
- * guest/changes.h); `freeze`; `processes`; `ports`; `stats` (features of these names);
+ * guest/files/changes.h); `freeze`; `processes`; `ports`; `stats` (features of these names);
  * `session-start FOLDER NAME`, `session-list FOLDER`, `session-attach FOLDER NAME OFFSET`, `session-send
  * FOLDER NAME OFFSET`, `session-control FOLDER NAME VERB VALUE` (feature "sessions", see session.ts);
  * `sftp`, the server of SFTP version 3 (feature "sftp"); `listen KIND
- * ADDRESS PORT` (feature "listen", see guest/listen.h); `datagrams ADDRESS PORT` (feature "datagrams", see
- * guest/datagrams.h); `step WORD...`, which runs a command of a build, and `relay CLIENTS HOST MODE UID GID` (feature "step", see
- * guest/step.h and guest/relay.h).
+ * ADDRESS PORT` (feature "listen", see guest/programs/listen.h); `datagrams ADDRESS PORT` (feature "datagrams", see
+ * guest/programs/datagrams.h); `step WORD...`, which runs a command of a build, and `relay CLIENTS HOST MODE UID GID` (feature "step", see
+ * guest/programs/step.h and guest/programs/relay.h).
  * They answer on stdout, in raw bytes or in fields; one that fails writes the fields error and message on stderr and ends with status 1.
  *
  * GOODBYE. Right before the guest turns itself off or resets, it sends one line, "poweroff", "reboot" or
- * "leaving", on a way of its own (guest/goodbye.h), which the driver answers: src/vmm/goodbye.ts.
+ * "leaving", on a way of its own (guest/wire/goodbye.h), which the driver answers: src/vmm/goodbye.ts.
  *
  * EVENTS. The guest sends event frames on stream 0: after hello every boot phase so far, later each
  * new one, and log lines of a running installation.

@@ -114,7 +114,7 @@ async function runIn(
   }
 }
 
-/** See guest/step.h. */
+/** See guest/programs/step.h. */
 function stepWords({ env, cwd, user, mounts, hasNetwork }: RunRequest): string[] {
   const added = LOGIN_VARIABLES.filter((name) => env[name] === undefined);
   return [

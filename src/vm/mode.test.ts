@@ -39,7 +39,7 @@ test("an image that starts its services by an init of its own keeps it", () => {
 });
 
 test("the families are those of the first boot", () => {
-  const script = readFileSync(join(import.meta.dir, "../../guest/first-boot.sh"), "utf8");
+  const script = readFileSync(join(import.meta.dir, "../../guest/boot/first-boot.sh"), "utf8");
   const lines = script.match(/^\t\t[\w |*]+\) echo \w+ && return 0 ;;$/gm) ?? [];
   expect(lines.length).toBeGreaterThan(4);
   for (const name of lines.flatMap((line) => line.split(")")[0]?.trim().split(" | ") ?? [])) {

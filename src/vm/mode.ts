@@ -11,7 +11,7 @@ const OS_RELEASE_MAX_BYTES = 64 * KiB;
 
 const SYSTEMD = ["/usr/lib/systemd/systemd", "/lib/systemd/systemd"];
 const INITS = ["/sbin/init", "/usr/sbin/init"];
-/** As guest/first-boot.sh knows them: by ID or ID_LIKE of os-release, with what installs. */
+/** As guest/boot/first-boot.sh knows them: by ID or ID_LIKE of os-release, with what installs. */
 const FAMILIES: readonly { names: RegExp; managers: readonly string[] }[] = [
   { names: /^(debian|ubuntu)$/, managers: ["apt-get"] },
   { names: /^alpine$/, managers: ["apk"] },

@@ -13,11 +13,11 @@ import type { RunningVm } from "./running.ts";
 
 const log = getLogger(["banger", "vm"]);
 
-/** On the kernel's command line: read by guest/first-boot.sh. */
+/** On the kernel's command line: read by guest/boot/first-boot.sh. */
 export const KEEP_ARGUMENT = "banger.first-boot=keep";
 /** The writable layer as it is, whiteouts and all, and not what the overlay makes of it. */
 const LAYER = "/run/banger/disk/upper";
-/** A pipe from which guest/first-boot.sh reads. Opened for both, so that nobody waits where it has gone on. */
+/** A pipe from which guest/boot/first-boot.sh reads. Opened for both, so that nobody waits where it has gone on. */
 const GO_ON = ["sh", "-c", "[ ! -p /run/banger/kept ] || echo 1<>/run/banger/kept"];
 /** A guest that sends nothing for so long is no longer waited for. */
 const SILENCE_MAX_MS = 30_000;

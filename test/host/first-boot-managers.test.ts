@@ -1,5 +1,5 @@
 /**
- * guest/first-boot.sh as PID 1 with the real dnf, zypper and pacman. /usr of the root is an overlay on the
+ * guest/boot/first-boot.sh as PID 1 with the real dnf, zypper and pacman. /usr of the root is an overlay on the
  * host's; the packages come from repositories that the test creates. The script of one of them fails,
  * and zypper has a second repository that cannot be reached.
  */
@@ -23,7 +23,7 @@ import { run } from "#base/run.ts";
 import { testNeeding } from "#test/needs.ts";
 import { type Package, pacmanRepository, rpmRepository } from "#test/package-repos.ts";
 
-const SCRIPT = join(import.meta.dir, "../../guest/first-boot.sh");
+const SCRIPT = join(import.meta.dir, "../../guest/boot/first-boot.sh");
 
 const COMMON = ["root", "unshare", "chroot", "systemctl", "ssh-keygen"];
 const RPM = [...COMMON, "rpmbuild", "rpmsign", "createrepo_c", "gpg"];

@@ -1,5 +1,5 @@
 /**
- * guest/first-boot.sh as PID 1 of a root of busybox, for every family of distributions. Package
+ * guest/boot/first-boot.sh as PID 1 of a root of busybox, for every family of distributions. Package
  * managers, systemd and the agent are scripts that write down how they were called; real package managers
  * are in first-boot-managers.test.ts.
  */
@@ -23,7 +23,7 @@ import { run } from "#base/run.ts";
 import { busyboxRoot } from "#test/guest-disk.ts";
 import { testNeeding } from "#test/needs.ts";
 
-const SCRIPT = join(import.meta.dir, "../../guest/first-boot.sh");
+const SCRIPT = join(import.meta.dir, "../../guest/boot/first-boot.sh");
 const SYSTEMD = 'echo "systemd as $$" >>/calls';
 /** Installs a systemd where the real packages have it. */
 const INSTALL = `case " $* " in *" clean "*) exit ;; esac

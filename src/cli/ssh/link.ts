@@ -1,5 +1,5 @@
 /**
- * One connection that came in a machine: records of the guest's "listen" program on one side (guest/listen.h
+ * One connection that came in a machine: records of the guest's "listen" program on one side (guest/programs/listen.h
  * specifies them), the channel of a client on the other. The guest is hostile: what it sends lies in one buffer of the size
  * that it was granted, and never more than one record of each kind waits to be sent to it.
  */

@@ -1,6 +1,6 @@
 /**
  * Sockets that listen in the machine, for `ssh -R`, the forwarded agent and `vm forward -R`: the agent's program "listen"
- * sends each connection to them as records, whose format guest/listen.h specifies.
+ * sends each connection to them as records, whose format guest/programs/listen.h specifies.
  */
 import { BangerError } from "#base/error.ts";
 import { openExec } from "#sdk/exec.ts";

@@ -1,0 +1,256 @@
+#include "boot/identity.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/random.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/account.h"
+#include "base/io.h"
+#include "run/spawn.h"
+#include "wire/bootrecord.h"
+
+#define NS_PER_S 1000000000ULL
+/* A clock that is nearer than this to the host's is left alone. */
+#define CLOCK_TOLERANCE_S 2
+#define MAX_FILE_BYTES 65536
+#define HOSTS_BEGIN "# begin banger\n"
+#define HOSTS_END "# end banger\n"
+
+/* A file under way: text that grows in a buffer of fixed size. */
+static struct {
+	size_t length;
+	char bytes[MAX_FILE_BYTES];
+} text;
+
+static void add_bytes(const void *bytes, size_t length)
+{
+	if (length > sizeof text.bytes - text.length)
+		return;
+	memcpy(text.bytes + text.length, bytes, length);
+	text.length += length;
+}
+
+static void add(const char *line)
+{
+	add_bytes(line, strlen(line));
+}
+
+static void put(const char *path, mode_t mode)
+{
+	if (!replace_file(path, text.bytes, text.length, mode))
+		say("Cannot write \"%s\": %s", path, strerror(errno));
+	text.length = 0;
+}
+
+static void set_clock(void)
+{
+	uint64_t wanted_ns = boot_record_number(TAG_BOOT_TIME_NS, 0) + uptime_ms() * 1000000;
+	struct timespec now, wanted = { .tv_sec = (time_t)(wanted_ns / NS_PER_S), .tv_nsec = (long)(wanted_ns % NS_PER_S) };
+	if (!boot_record_has(TAG_BOOT_TIME_NS) || clock_gettime(CLOCK_REALTIME, &now) < 0)
+		return;
+	if (llabs((long long)(now.tv_sec - wanted.tv_sec)) < CLOCK_TOLERANCE_S)
+		return;
+	if (clock_settime(CLOCK_REALTIME, &wanted) < 0)
+		say("Cannot set the clock: %s", strerror(errno));
+}
+
+static void add_entropy(void)
+{
+	struct field field;
+	struct {
+		struct rand_pool_info info;
+		uint8_t bytes[512];
+	} seed;
+	if (!boot_record_field(TAG_BOOT_ENTROPY, &field) || field.length == 0 || field.length > sizeof seed.bytes)
+		return;
+	seed.info.entropy_count = (int)field.length * 8;
+	seed.info.buf_size = (int)field.length;
+	memcpy(seed.info.buf, field.value, field.length);
+	int fd = open("/dev/urandom", O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || ioctl(fd, RNDADDENTROPY, &seed) < 0)
+		say("Cannot seed the random numbers: %s", strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	explicit_bzero(&seed, sizeof seed);
+}
+
+static void set_hostname(void)
+{
+	char name[65];
+	if (boot_record_text(TAG_BOOT_HOSTNAME, name, sizeof name) && sethostname(name, strlen(name)) < 0)
+		say("Cannot set the name of the machine: %s", strerror(errno));
+}
+
+/* What distributions and container engines set, where the kernel's own values are those of another age. */
+static void set_limits(void)
+{
+	static const char *const knobs[][2] = {
+		{ "net/ipv4/ip_unprivileged_port_start", "0" },
+		{ "net/ipv4/ping_group_range", "0 2147483647" },
+		{ "vm/max_map_count", "1048576" },
+		{ "fs/inotify/max_user_instances", "8192" },
+		{ "fs/inotify/max_user_watches", "1048576" },
+		{ "kernel/pid_max", "4194304" },
+	};
+	for (size_t i = 0; i < sizeof knobs / sizeof *knobs; i++) {
+		char path[128];
+		format_path(path, sizeof path, "/proc/sys/%s", knobs[i][0]);
+		if (!write_knob(path, knobs[i][1]))
+			say("Cannot set %s: %s", path, strerror(errno));
+	}
+	/* For an init system that takes its limits as they are. */
+	limits_set();
+}
+
+void identity_set_kernel(void)
+{
+	set_limits();
+	add_entropy();
+	set_clock();
+	set_hostname();
+}
+
+static void write_hostname(void)
+{
+	char name[65];
+	if (!boot_record_text(TAG_BOOT_HOSTNAME, name, sizeof name))
+		return;
+	add(name);
+	add("\n");
+	put("/etc/hostname", 0644);
+}
+
+static void add_host(const uint8_t *line, size_t length)
+{
+	add_bytes(line, length);
+	add("\n");
+}
+
+/* The lines of people stay; ours are between two marks. */
+static void write_hosts(void)
+{
+	static char old[MAX_FILE_BYTES / 2];
+	char name[65], address[64];
+	if (read_file("/etc/hosts", old, sizeof old) < 0)
+		old[0] = 0;
+	char *begin = strstr(old, HOSTS_BEGIN);
+	char *end = begin ? strstr(begin, HOSTS_END) : NULL;
+	if (begin)
+		memmove(begin, end ? end + strlen(HOSTS_END) : begin + strlen(begin),
+			strlen(end ? end + strlen(HOSTS_END) : "") + 1);
+	if (!strstr(old, "localhost"))
+		add("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n");
+	add(old);
+	if (text.length > 0 && text.bytes[text.length - 1] != '\n')
+		add("\n");
+	add(HOSTS_BEGIN);
+	if (boot_record_text(TAG_BOOT_HOSTNAME, name, sizeof name)) {
+		if (!boot_record_text(TAG_BOOT_ADDRESS, address, sizeof address))
+			strcpy(address, "127.0.1.1");
+		address[strcspn(address, "/")] = 0;
+		add(address);
+		add(" ");
+		add(name);
+		add("\n");
+	}
+	boot_record_each(TAG_BOOT_HOST_ENTRY, add_host);
+	add(HOSTS_END);
+	put("/etc/hosts", 0644);
+}
+
+static void add_nameserver(const uint8_t *address, size_t length)
+{
+	add("nameserver ");
+	add_host(address, length);
+}
+
+/* A symlink, to where a resolver would write, is replaced: nobody else writes it here. */
+static void write_resolver(void)
+{
+	char domain[256];
+	if (!boot_record_has(TAG_BOOT_DNS))
+		return;
+	if (boot_record_text(TAG_BOOT_SEARCH_DOMAIN, domain, sizeof domain)) {
+		add("search ");
+		add(domain);
+		add("\n");
+	}
+	boot_record_each(TAG_BOOT_DNS, add_nameserver);
+	put("/etc/resolv.conf", 0644);
+}
+
+static void write_machine_id(void)
+{
+	char id[64], old[64];
+	if (!boot_record_text(TAG_BOOT_MACHINE_ID, id, sizeof id))
+		return;
+	if (read_file("/etc/machine-id", old, sizeof old) > 0 && strncmp(old, id, strlen(id)) == 0)
+		return;
+	add(id);
+	add("\n");
+	put("/etc/machine-id", 0444);
+}
+
+static bool has_line(const char *all, const uint8_t *line, size_t length)
+{
+	for (const char *at = all; *at; at += strcspn(at, "\n"), at += *at == '\n') {
+		if (strcspn(at, "\n") == length && memcmp(at, line, length) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void add_missing_key(const uint8_t *line, size_t length)
+{
+	text.bytes[text.length < sizeof text.bytes ? text.length : sizeof text.bytes - 1] = 0;
+	if (!has_line(text.bytes, line, length))
+		add_host(line, length);
+}
+
+static void write_authorized_keys(void)
+{
+	char folder[300], path[320];
+	struct account root;
+	if (!boot_record_has(TAG_BOOT_AUTHORIZED_KEY) || !account_find("0", &root))
+		return;
+	format_path(folder, sizeof folder, "%s/.ssh", root.home);
+	format_path(path, sizeof path, "%s/authorized_keys", folder);
+	if (!make_dirs(folder, 0700))
+		say("Cannot make \"%s\": %s", folder, strerror(errno));
+	ssize_t length = read_file(path, text.bytes, sizeof text.bytes);
+	text.length = length > 0 ? (size_t)length : 0;
+	if (text.length > 0 && text.bytes[text.length - 1] != '\n')
+		add("\n");
+	boot_record_each(TAG_BOOT_AUTHORIZED_KEY, add_missing_key);
+	put(path, 0600);
+}
+
+static void write_host_key(void)
+{
+	struct field key;
+	if (!boot_record_field(TAG_BOOT_SSH_HOST_KEY, &key))
+		return;
+	make_dirs("/etc/ssh", 0755);
+	add_bytes(key.value, key.length);
+	put("/etc/ssh/ssh_host_ed25519_key", 0600);
+	/* A public half that belongs to another key would be shown to people. */
+	unlink("/etc/ssh/ssh_host_ed25519_key.pub");
+}
+
+void identity_write_files(void)
+{
+	make_dirs("/etc", 0755);
+	write_hostname();
+	write_hosts();
+	write_resolver();
+	write_machine_id();
+	write_authorized_keys();
+	write_host_key();
+}

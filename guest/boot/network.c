@@ -1,0 +1,241 @@
+#include "boot/network.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/device.h"
+#include "base/io.h"
+#include "boot/managers.h"
+#include "boot/xdpfilter.h"
+#include "wire/bootrecord.h"
+
+#define INTERFACE_WAIT_MS 10000
+#define NET_FOLDER "/sys/class/net"
+
+/* One request to the kernel: header, fixed part, attributes. */
+struct request {
+	struct nlmsghdr header;
+	uint8_t body[256];
+};
+
+static void begin(struct request *request, uint16_t type, uint16_t flags, const void *fixed, size_t length)
+{
+	memset(request, 0, sizeof *request);
+	request->header.nlmsg_type = type;
+	request->header.nlmsg_flags = (uint16_t)(NLM_F_REQUEST | NLM_F_ACK | flags);
+	request->header.nlmsg_len = (uint32_t)NLMSG_LENGTH(length);
+	memcpy(request->body, fixed, length);
+}
+
+static void attach(struct request *request, uint16_t type, const void *value, size_t length)
+{
+	struct rtattr *attribute = (struct rtattr *)((uint8_t *)request + NLMSG_ALIGN(request->header.nlmsg_len));
+	attribute->rta_type = type;
+	attribute->rta_len = (uint16_t)RTA_LENGTH(length);
+	memcpy(RTA_DATA(attribute), value, length);
+	request->header.nlmsg_len = (uint32_t)(NLMSG_ALIGN(request->header.nlmsg_len) + RTA_ALIGN(attribute->rta_len));
+}
+
+/* True if the kernel did it; sets errno otherwise. */
+static bool submit(int fd, struct request *request)
+{
+	struct {
+		struct nlmsghdr header;
+		struct nlmsgerr error;
+		uint8_t rest[512];
+	} answer;
+	if (send(fd, request, request->header.nlmsg_len, 0) < 0)
+		return false;
+	ssize_t count = recv(fd, &answer, sizeof answer, 0);
+	if (count < (ssize_t)NLMSG_LENGTH(sizeof answer.error) || answer.header.nlmsg_type != NLMSG_ERROR) {
+		errno = EPROTO;
+		return false;
+	}
+	errno = -answer.error.error;
+	return errno == 0 || errno == EEXIST;
+}
+
+static bool set_up(int fd, unsigned index, unsigned mtu)
+{
+	struct request request;
+	struct ifinfomsg link = { .ifi_index = (int)index, .ifi_flags = IFF_UP, .ifi_change = IFF_UP };
+	begin(&request, RTM_NEWLINK, 0, &link, sizeof link);
+	if (mtu)
+		attach(&request, IFLA_MTU, &mtu, sizeof mtu);
+	return submit(fd, &request);
+}
+
+/* Generic XDP, which every driver and kernel of ours has. */
+static bool filter_flagless(int fd, unsigned index)
+{
+	struct request request;
+	struct ifinfomsg link = { .ifi_index = (int)index };
+	struct {
+		struct rtattr program_header;
+		int32_t program;
+		struct rtattr flags_header;
+		uint32_t flags;
+	} xdp = {
+		.program_header = { .rta_len = RTA_LENGTH(sizeof xdp.program), .rta_type = IFLA_XDP_FD },
+		.program = xdp_filter_load(),
+		.flags_header = { .rta_len = RTA_LENGTH(sizeof xdp.flags), .rta_type = IFLA_XDP_FLAGS },
+		.flags = XDP_FLAGS_SKB_MODE,
+	};
+	if (xdp.program < 0)
+		return false;
+	begin(&request, RTM_SETLINK, 0, &link, sizeof link);
+	attach(&request, IFLA_XDP | NLA_F_NESTED, &xdp, sizeof xdp);
+	bool is_done = submit(fd, &request);
+	close(xdp.program);
+	return is_done;
+}
+
+static int parse_address(const char *text, uint8_t *bytes, size_t *length)
+{
+	*length = 4;
+	if (inet_pton(AF_INET, text, bytes) == 1)
+		return AF_INET;
+	*length = 16;
+	return inet_pton(AF_INET6, text, bytes) == 1 ? AF_INET6 : -1;
+}
+
+/* `cidr` is "address/prefix". */
+static bool add_address(int fd, unsigned index, char *cidr)
+{
+	struct request request;
+	uint8_t bytes[16];
+	size_t length;
+	char *slash = strchr(cidr, '/');
+	if (!slash)
+		return false;
+	*slash = 0;
+	int family = parse_address(cidr, bytes, &length);
+	struct ifaddrmsg address = {
+		.ifa_family = (uint8_t)family,
+		.ifa_prefixlen = (uint8_t)atoi(slash + 1),
+		.ifa_index = index,
+		.ifa_flags = family == AF_INET6 ? IFA_F_NODAD : 0,
+	};
+	errno = EINVAL;
+	if (family < 0)
+		return false;
+	begin(&request, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, &address, sizeof address);
+	attach(&request, IFA_LOCAL, bytes, length);
+	attach(&request, IFA_ADDRESS, bytes, length);
+	if (family == AF_INET && address.ifa_prefixlen < 31) {
+		uint32_t broadcast;
+		memcpy(&broadcast, bytes, sizeof broadcast);
+		broadcast |= htonl(0xffffffffU >> address.ifa_prefixlen);
+		attach(&request, IFA_BROADCAST, &broadcast, sizeof broadcast);
+	}
+	return submit(fd, &request);
+}
+
+/* The way out. `onlink`: a gateway outside of the machine's own prefix is all right. */
+static bool add_gateway(int fd, unsigned index, const char *gateway)
+{
+	struct request request;
+	uint8_t bytes[16];
+	size_t length;
+	int family = parse_address(gateway, bytes, &length);
+	struct rtmsg route = {
+		.rtm_family = (uint8_t)family,
+		.rtm_table = RT_TABLE_MAIN,
+		.rtm_protocol = RTPROT_BOOT,
+		.rtm_scope = RT_SCOPE_UNIVERSE,
+		.rtm_type = RTN_UNICAST,
+		.rtm_flags = RTNH_F_ONLINK,
+	};
+	errno = EINVAL;
+	if (family < 0)
+		return false;
+	begin(&request, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &route, sizeof route);
+	attach(&request, RTA_GATEWAY, bytes, length);
+	attach(&request, RTA_OIF, &index, sizeof index);
+	return submit(fd, &request);
+}
+
+/* The interface with this hardware address, 0 if there is none. */
+static unsigned find_interface(const char *mac)
+{
+	char path[128], address[64];
+	unsigned found = 0;
+	struct if_nameindex *all = if_nameindex();
+	for (struct if_nameindex *one = all; one && one->if_index && !found; one++) {
+		format_path(path, sizeof path, NET_FOLDER "/%s/address", one->if_name);
+		if (read_file(path, address, sizeof address) <= 0)
+			continue;
+		address[strcspn(address, "\n")] = 0;
+		if (strcasecmp(address, mac) == 0)
+			found = one->if_index;
+	}
+	if (all)
+		if_freenameindex(all);
+	return found;
+}
+
+static unsigned wait_for_interface(const char *mac)
+{
+	unsigned index = find_interface(mac);
+	uint64_t until = uptime_ms() + INTERFACE_WAIT_MS;
+	while (!index && uptime_ms() < until) {
+		device_wait(NET_FOLDER "/eth0", 200);
+		usleep(10000);
+		index = find_interface(mac);
+	}
+	return index;
+}
+
+static void configure_family(int fd, unsigned index, uint16_t address_tag, uint16_t gateway_tag)
+{
+	char text[64];
+	if (boot_record_text(address_tag, text, sizeof text) && !add_address(fd, index, text))
+		say("Cannot set the address \"%s\": %s", text, strerror(errno));
+	if (boot_record_text(gateway_tag, text, sizeof text) && !add_gateway(fd, index, text))
+		say("Cannot set the gateway \"%s\": %s", text, strerror(errno));
+}
+
+static void configure_interface(int fd, const char *mac)
+{
+	unsigned index = wait_for_interface(mac);
+	if (!index) {
+		say("Cannot find the network interface with address %s", mac);
+		return;
+	}
+	if (!set_up(fd, index, (unsigned)boot_record_number(TAG_BOOT_MTU, 0)))
+		say("Cannot bring up the network interface: %s", strerror(errno));
+	if (boot_record_number(TAG_BOOT_USER_NETWORK, 0) && !filter_flagless(fd, index))
+		say("Cannot filter TCP segments without flags, which routing in this machine may need: %s", strerror(errno));
+	configure_family(fd, index, TAG_BOOT_ADDRESS, TAG_BOOT_GATEWAY);
+	configure_family(fd, index, TAG_BOOT_ADDRESS6, TAG_BOOT_GATEWAY6);
+	char name[IF_NAMESIZE];
+	if (if_indextoname(index, name))
+		managers_tell(name);
+}
+
+void network_configure(void)
+{
+	char mac[32];
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	unsigned loopback = if_nametoindex("lo");
+	if (fd < 0) {
+		say("Cannot configure the network: %s", strerror(errno));
+		return;
+	}
+	if (!set_up(fd, loopback, 0))
+		say("Cannot bring up lo: %s", strerror(errno));
+	if (boot_record_text(TAG_BOOT_MAC, mac, sizeof mac))
+		configure_interface(fd, mac);
+	close(fd);
+}

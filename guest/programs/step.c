@@ -1,0 +1,281 @@
+#include "programs/step.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/account.h"
+#include "base/io.h"
+#include "base/paths.h"
+#include "run/spawn.h"
+
+#define STATUS_NOT_BEGUN 125
+#define STATUS_NOT_RUNNABLE 126
+#define STATUS_NOT_FOUND 127
+/* Parts of paths that are made for targets of mounts. */
+#define MAX_STUBS 256
+
+/* Not every C library has them, and the kernel's own header does not go with all. */
+#ifndef OPEN_TREE_CLONE
+#define OPEN_TREE_CLONE 1
+#define OPEN_TREE_CLOEXEC O_CLOEXEC
+#define MOVE_MOUNT_F_EMPTY_PATH 4
+#endif
+#ifndef AT_RECURSIVE
+#define AT_RECURSIVE 0x8000
+#endif
+
+extern char **environ;
+
+static _Noreturn void fail(const char *what, const char *name)
+{
+	fprintf(stderr, "Cannot %s \"%s\": %s\n", what, name, strerror(errno));
+	exit(STATUS_NOT_BEGUN);
+}
+
+/* Something that was made only so that there is a place to mount at. */
+struct stub {
+	char *path;
+	bool is_folder;
+	/* Of the folder that it is in, before it was. */
+	struct timespec times[2];
+};
+
+static struct stub stubs[MAX_STUBS];
+static size_t stub_count;
+
+static void remember(const char *path, bool is_folder)
+{
+	char parent[4096];
+	struct stat info;
+	if (stub_count == MAX_STUBS)
+		return;
+	struct stub *stub = &stubs[stub_count];
+	snprintf(parent, sizeof parent, "%s", path);
+	*strrchr(parent, '/') = 0;
+	if (stat(parent[0] ? parent : "/", &info) < 0 || !(stub->path = strdup(path)))
+		return;
+	stub->times[0] = info.st_atim;
+	stub->times[1] = info.st_mtim;
+	stub->is_folder = is_folder;
+	stub_count++;
+}
+
+/* The target with all that is above it: a folder, or an empty file to mount a file at. */
+static void make_target(const char *target, bool is_folder)
+{
+	char part[4096];
+	size_t length = strlen(target);
+	if (target[0] != '/' || length >= sizeof part) {
+		errno = ENAMETOOLONG;
+		fail("mount at", target);
+	}
+	for (size_t at = 1; at <= length; at++) {
+		if (target[at] != '/' && target[at] != 0)
+			continue;
+		memcpy(part, target, at);
+		part[at] = 0;
+		if (access(part, F_OK) == 0)
+			continue;
+		bool is_last = at == length;
+		remember(part, is_folder || !is_last);
+		int fd = is_last && !is_folder ? open(part, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644) : -1;
+		if (fd < 0 && (is_folder || !is_last ? mkdir(part, 0755) : -1) < 0)
+			fail("make the target of the mount", part);
+		if (fd >= 0)
+			close(fd);
+	}
+}
+
+static void remove_stubs(void)
+{
+	for (size_t i = stub_count; i-- > 0;) {
+		struct stub *stub = &stubs[i];
+		struct stat info;
+		bool is_gone = stub->is_folder ? rmdir(stub->path) == 0
+					       : lstat(stub->path, &info) == 0 && S_ISREG(info.st_mode) && info.st_size == 0 &&
+							 unlink(stub->path) == 0;
+		if (!is_gone)
+			continue;
+		*strrchr(stub->path, '/') = 0;
+		utimensat(AT_FDCWD, stub->path[0] ? stub->path : "/", stub->times, 0);
+	}
+}
+
+static bool is_folder(const char *path)
+{
+	struct stat info;
+	if (stat(path, &info) < 0)
+		fail("mount", path);
+	return S_ISDIR(info.st_mode);
+}
+
+struct step {
+	struct account account;
+	const char *cwd;
+	bool has_network;
+	char **command;
+};
+
+/* Called twice: in front, to make the targets, and in the namespace of the command, to mount there. */
+static void each_mount(char **words, bool mounts)
+{
+	for (; strcmp(*words, "--") != 0;) {
+		bool is_bind = strcmp(*words, "bind") == 0, is_tmpfs = strcmp(*words, "tmpfs") == 0;
+		const char *target = is_bind ? words[3] : words[2];
+		/* A second time for what is inside of a mount that came before. */
+		if (is_bind || is_tmpfs)
+			make_target(target, is_tmpfs || is_folder(words[2]));
+		if (is_bind && mounts) {
+			if (mount(words[2], target, NULL, MS_BIND, NULL) < 0 ||
+			    (strcmp(words[1], "ro") == 0 && mount(NULL, target, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL) < 0))
+				fail("mount at", target);
+		}
+		if (is_tmpfs && mounts) {
+			char options[64] = "mode=1777";
+			if (strcmp(words[1], "0") != 0)
+				snprintf(options, sizeof options, "mode=1777,size=%.40s", words[1]);
+			if (mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV, options) < 0)
+				fail("mount memory at", target);
+		}
+		words += is_bind ? 4 : is_tmpfs ? 3 : strcmp(*words, "home") == 0 || strcmp(*words, "no-network") == 0 ? 1 : 2;
+	}
+}
+
+/* False for words that are none. */
+static bool read_words(char **words, struct step *step)
+{
+	while (*words && strcmp(*words, "--") != 0) {
+		if (strcmp(*words, "home") == 0) {
+			setenv("HOME", step->account.home, 1);
+		} else if (strcmp(*words, "no-network") == 0) {
+			step->has_network = false;
+		} else if (!words[1]) {
+			return false;
+		} else if (strcmp(*words, "user") == 0) {
+			if (!account_find(*++words, &step->account)) {
+				errno = ENOENT;
+				fail("find user", *words);
+			}
+		} else if (strcmp(*words, "cwd") == 0) {
+			step->cwd = *++words;
+		} else if (strcmp(*words, "unset") == 0) {
+			unsetenv(*++words);
+		} else if (strcmp(*words, "bind") == 0 && words[2] && words[3]) {
+			words += 3;
+		} else if (strcmp(*words, "tmpfs") == 0 && words[2]) {
+			words += 2;
+		} else {
+			return false;
+		}
+		words++;
+	}
+	step->command = *words ? words + 1 : NULL;
+	return step->command && step->command[0];
+}
+
+static void leave_network(void)
+{
+	struct ifreq loopback = { .ifr_name = "lo", .ifr_flags = IFF_UP };
+	if (unshare(CLONE_NEWNET) < 0)
+		fail("leave", "the network");
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &loopback) < 0)
+		fail("bring up", "lo");
+	close(fd);
+}
+
+/*
+ * What banger has mounted is no part of the image, and in nobody's way: the command does not see it. A
+ * command that removes the empty folder takes the mount away from the machine as well, which gets it back.
+ */
+static int keep_state(void)
+{
+	return (int)syscall(SYS_open_tree, AT_FDCWD, STATE_FOLDER, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+}
+
+static void restore_state(int tree)
+{
+	if (tree < 0 || access(DISK_PATH, F_OK) == 0)
+		return;
+	make_dirs(STATE_FOLDER, 0700);
+	if (syscall(SYS_move_mount, tree, "", AT_FDCWD, STATE_FOLDER, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		fail("mount again", STATE_FOLDER);
+}
+
+/* /dev/stdout and its like are opened anew by their user, who needs the right to. */
+static void give_pipes(const struct account *account)
+{
+	struct stat info;
+	for (int fd = 0; fd <= 2; fd++) {
+		if (fstat(fd, &info) == 0 && S_ISFIFO(info.st_mode) && fchown(fd, account->uid, (gid_t)-1) < 0)
+			fail("give the pipes to", account->name);
+	}
+}
+
+static _Noreturn void run(char **words, const struct step *step)
+{
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		fail("leave", "the mounts of the machine");
+	if (!step->has_network)
+		leave_network();
+	each_mount(words, true);
+	umount2(STATE_FOLDER, MNT_DETACH);
+	give_pipes(&step->account);
+	/* What is missing is root's, as in a container; what is there may be the user's alone. */
+	make_dirs(step->cwd, 0755);
+	bool is_inside = chdir(step->cwd) == 0;
+	if (!become(&step->account))
+		fail("become user", step->account.name);
+	if (!is_inside && chdir(step->cwd) < 0)
+		fail("enter folder", step->cwd);
+	struct launch launch = { .arguments = step->command, .environment = environ };
+	execute(&launch);
+	int status = errno == ENOENT || errno == ENOTDIR ? STATUS_NOT_FOUND : STATUS_NOT_RUNNABLE;
+	fprintf(stderr, "Cannot run \"%s\": %s\n", step->command[0],
+		errno == ENOEXEC ? "it is no program for this machine" : strerror(errno));
+	exit(status);
+}
+
+int step_run(char **arguments)
+{
+	struct step step = { .cwd = "/", .has_network = true };
+	int status = 0;
+	if (!account_find("", &step.account) || !read_words(arguments, &step)) {
+		errno = EINVAL;
+		fail("understand", arguments[0] ? arguments[0] : "");
+	}
+	each_mount(arguments, false);
+	int state = keep_state();
+	pid_t pid = fork();
+	if (pid == 0)
+		run(arguments, &step);
+	/* The command's own signals are for it alone. */
+	for (int number = 1; number <= HIGHEST_SIGNAL; number++) {
+		if (number != SIGCHLD)
+			signal(number, SIG_IGN);
+	}
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+	}
+	restore_state(state);
+	remove_stubs();
+	if (pid < 0)
+		fail("begin", step.command[0]);
+	if (WIFEXITED(status))
+		return WEXITSTATUS(status);
+	signal(WTERMSIG(status), SIG_DFL);
+	kill(getpid(), WTERMSIG(status));
+	return 128 + WTERMSIG(status);
+}

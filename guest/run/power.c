@@ -1,0 +1,192 @@
+#include "run/power.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "base/paths.h"
+#include "base/procfs.h"
+#include "wire/goodbye.h"
+
+#define TERM_GRACE_MS 3000
+#define STEP_MS 20
+#define MAX_MOUNTS 256
+/* In a line of /proc/self/mountinfo. */
+#define MOUNT_POINT_WORD 4
+/* glibc's SIGRTMIN, in which systemd counts; that of musl is 35. */
+#define SIGRTMIN_SYSTEMD 34
+
+static bool enabled;
+static bool requested;
+static bool wants_reboot;
+/* Known before the last act, in which /proc may be gone. */
+static bool wants_reset;
+
+void power_enable(void)
+{
+	enabled = true;
+}
+
+bool power_request(bool reboot)
+{
+	if (!enabled)
+		return false;
+	requested = true;
+	wants_reboot = reboot;
+	return true;
+}
+
+bool power_is_requested(void)
+{
+	return requested;
+}
+
+void power_perform(void)
+{
+	requested = false;
+	if (procfs_init_is_systemd() && kill(1, SIGRTMIN_SYSTEMD + (wants_reboot ? 5 : 4)) == 0)
+		return;
+	power_down(wants_reboot);
+}
+
+static void pause_step(void)
+{
+	struct timespec step = { .tv_nsec = STEP_MS * 1000000L };
+	nanosleep(&step, NULL);
+}
+
+/* A kernel thread and a process that is only still to be reaped have no executable. */
+static bool is_running(const char *pid)
+{
+	char path[64], target[2];
+	format_path(path, sizeof path, "/proc/%.20s/exe", pid);
+	return readlink(path, target, sizeof target) > 0;
+}
+
+/* True if nobody but PID 1 and this process is left. */
+static bool is_alone(void)
+{
+	while (waitpid(-1, NULL, WNOHANG) > 0) {
+	}
+	DIR *folder = opendir("/proc");
+	struct dirent *entry;
+	bool alone = true;
+	while (folder && alone && (entry = readdir(folder))) {
+		int pid = atoi(entry->d_name);
+		alone = pid <= 1 || pid == getpid() || !is_running(entry->d_name);
+	}
+	if (folder)
+		closedir(folder);
+	return alone;
+}
+
+void power_end_processes(void)
+{
+	kill(-1, SIGTERM);
+	kill(-1, SIGCONT);
+	for (int waited_ms = 0; waited_ms < TERM_GRACE_MS && !is_alone(); waited_ms += STEP_MS)
+		pause_step();
+	kill(-1, SIGKILL);
+	for (int waited_ms = 0; waited_ms < TERM_GRACE_MS && !is_alone(); waited_ms += STEP_MS)
+		pause_step();
+}
+
+static char mounts[MAX_MOUNTS][256];
+
+static int read_mounts(void)
+{
+	char line[4096], *words[MOUNT_POINT_WORD + 1];
+	int count = 0;
+	FILE *file = fopen("/proc/self/mountinfo", "re");
+	while (file && count < MAX_MOUNTS && fgets(line, sizeof line, file)) {
+		if (procfs_split(line, " \n", words, MOUNT_POINT_WORD + 1) > MOUNT_POINT_WORD)
+			snprintf(mounts[count++], sizeof mounts[0], "%s", words[MOUNT_POINT_WORD]);
+	}
+	if (file)
+		fclose(file);
+	return count;
+}
+
+static bool is_kept(const char *path)
+{
+	return path[0] == 0 || strcmp(path, "/") == 0 || strcmp(path, DISK_PATH) == 0;
+}
+
+/*
+ * Whatever cannot be unmounted is made read-only, which leaves its disk as clean: the root, and then
+ * the disk below an overlay root, which that keeps in use. The list is in no order that one could
+ * follow, so that it is gone through until nothing comes off any more.
+ */
+static void rest_mounts(void)
+{
+	int count = read_mounts();
+	for (bool moved = true; moved;) {
+		moved = false;
+		for (int i = count - 1; i >= 0; i--) {
+			if (is_kept(mounts[i]) || umount2(mounts[i], UMOUNT_NOFOLLOW) < 0)
+				continue;
+			mounts[i][0] = 0;
+			moved = true;
+		}
+	}
+	for (int i = count - 1; i >= 0; i--) {
+		if (!is_kept(mounts[i]))
+			mount(NULL, mounts[i], NULL, MS_REMOUNT | MS_RDONLY, NULL);
+	}
+	mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL);
+	mount(NULL, DISK_PATH, NULL, MS_REMOUNT | MS_RDONLY, NULL);
+}
+
+/* Some monitors have no power switch and end when the machine is reset. */
+static bool ends_by_reset(void)
+{
+	char line[4096];
+	if (read_file("/proc/cmdline", line, sizeof line) <= 0)
+		return false;
+	char *rest = line;
+	for (char *word = strsep(&rest, " \n"); word; word = strsep(&rest, " \n")) {
+		if (strcmp(word, "banger.poweroff=reset") == 0)
+			return true;
+	}
+	return false;
+}
+
+static void turn_off(bool reboot_after)
+{
+	goodbye_say(reboot_after ? "reboot" : "poweroff");
+	reboot(reboot_after || wants_reset ? RB_AUTOBOOT : RB_POWER_OFF);
+}
+
+void power_down(bool reboot_after)
+{
+	wants_reset = ends_by_reset();
+	power_end_processes();
+	goodbye_prepare();
+	sync();
+	if (chdir("/") == 0)
+		rest_mounts();
+	sync();
+	turn_off(reboot_after);
+	die("Cannot turn the machine off");
+}
+
+_Noreturn void power_finish(const char *verb)
+{
+	wants_reset = ends_by_reset();
+	goodbye_prepare();
+	sync();
+	rest_mounts();
+	sync();
+	turn_off(strcmp(verb, "reboot") == 0);
+	die("Cannot turn the machine off");
+}

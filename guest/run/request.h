@@ -1,0 +1,12 @@
+/* Requests that are answered at once: health, time, shutdown. */
+#ifndef BANGER_REQUEST_H
+#define BANGER_REQUEST_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "run/stream.h"
+
+void request_answer(struct stream *stream, const uint8_t *bytes, size_t length);
+
+#endif

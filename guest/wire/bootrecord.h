@@ -1,0 +1,28 @@
+/* The boot record: what the host decided about this machine. The one record stays loaded. */
+#ifndef BANGER_BOOTRECORD_H
+#define BANGER_BOOTRECORD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "wire/fields.h"
+#include "wire/protocol.h"
+
+#define MAX_RECORD_BYTES (2560 * 1024)
+
+/* False if the file is missing, too long or malformed; then there is no record. */
+bool boot_record_load(const char *path);
+
+/* Writes the record without its secrets for the agents to come. */
+bool boot_record_keep(const char *path);
+
+bool boot_record_has(uint16_t tag);
+bool boot_record_text(uint16_t tag, char *text, size_t size);
+uint64_t boot_record_number(uint16_t tag, uint64_t otherwise);
+bool boot_record_field(uint16_t tag, struct field *field);
+
+/* Calls `visit` with each value of a tag, in order. */
+void boot_record_each(uint16_t tag, void (*visit)(const uint8_t *value, size_t length));
+
+#endif
