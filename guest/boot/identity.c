@@ -51,9 +51,9 @@ static void put(const char *path, mode_t mode)
 
 static void set_clock(void)
 {
-	uint64_t wanted_ns = boot_record_number(TAG_BOOT_TIME_NS, 0) + uptime_ms() * 1000000;
+	uint64_t wanted_ns = boot_record_number(TAG_BOOT_TIME_UNIX_NS, 0) + uptime_ms() * 1000000;
 	struct timespec now, wanted = { .tv_sec = (time_t)(wanted_ns / NS_PER_S), .tv_nsec = (long)(wanted_ns % NS_PER_S) };
-	if (!boot_record_has(TAG_BOOT_TIME_NS) || clock_gettime(CLOCK_REALTIME, &now) < 0)
+	if (!boot_record_has(TAG_BOOT_TIME_UNIX_NS) || clock_gettime(CLOCK_REALTIME, &now) < 0)
 		return;
 	if (llabs((long long)(now.tv_sec - wanted.tv_sec)) < CLOCK_TOLERANCE_S)
 		return;
@@ -68,7 +68,7 @@ static void add_entropy(void)
 		struct rand_pool_info info;
 		uint8_t bytes[512];
 	} seed;
-	if (!boot_record_field(TAG_BOOT_ENTROPY, &field) || field.length == 0 || field.length > sizeof seed.bytes)
+	if (!boot_record_field(TAG_BOOT_ENTROPY_SEED, &field) || field.length == 0 || field.length > sizeof seed.bytes)
 		return;
 	seed.info.entropy_count = (int)field.length * 8;
 	seed.info.buf_size = (int)field.length;

@@ -215,7 +215,7 @@ static void configure_interface(int fd, const char *mac)
 	}
 	if (!set_up(fd, index, (unsigned)boot_record_number(TAG_BOOT_MTU, 0)))
 		say("Cannot bring up the network interface: %s", strerror(errno));
-	if (boot_record_number(TAG_BOOT_USER_NETWORK, 0) && !filter_flagless(fd, index))
+	if (boot_record_number(TAG_BOOT_IS_USER_NETWORK, 0) && !filter_flagless(fd, index))
 		say("Cannot filter TCP segments without flags, which routing in this machine may need: %s", strerror(errno));
 	configure_family(fd, index, TAG_BOOT_ADDRESS, TAG_BOOT_GATEWAY);
 	configure_family(fd, index, TAG_BOOT_ADDRESS6, TAG_BOOT_GATEWAY6);

@@ -23,7 +23,6 @@
 #define FIRST_DISK "/dev/vda"
 #define DISK_WAIT_MS 15000
 /* Disks between the image and the writable one. */
-#define MAX_LOWERS 8
 #define MAX_DEPTH 64
 
 /* The kernel gives it to programs in no header. */

@@ -2,12 +2,10 @@
 #ifndef BANGER_CHANGES_H
 #define BANGER_CHANGES_H
 
-/* TAG_KIND of an entry. Ready comes first, when nothing can be missed any more. */
-enum change { CHANGE_READY, CHANGE_CREATED, CHANGE_CHANGED, CHANGE_ATTRIBUTES, CHANGE_REMOVED, CHANGE_OVERFLOW };
-
 /*
- * PATH RECURSIVE: prints an entry field for each change, with TAG_KIND, TAG_PATH, and TAG_FILE_MODE of a
- * folder's type where it is one, until the path is gone or nobody reads. After an overflow some are missing.
+ * PATH RECURSIVE: prints an entry field for each change, with TAG_KIND, TAG_PATH, and TAG_FILE_MODE if it is a
+ * directory, until the path is removed or stdout is closed. CHANGE_READY comes first: nothing is missed after it.
+ * CHANGE_OVERFLOW: some changes were missed.
  */
 int changes_watch(char **arguments);
 

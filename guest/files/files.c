@@ -24,7 +24,7 @@ static uint8_t block[BLOCK_BYTES];
 static void put_entry(struct field_writer *writer, int folder, const char *name, const struct stat *info)
 {
 	field_put_number(writer, TAG_FILE_MODE, info->st_mode);
-	field_put_number(writer, TAG_FILE_SIZE, (uint64_t)info->st_size);
+	field_put_number(writer, TAG_FILE_SIZE_BYTES, (uint64_t)info->st_size);
 	field_put_number(writer, TAG_FILE_UID, info->st_uid);
 	field_put_number(writer, TAG_FILE_GID, info->st_gid);
 	field_put_number(writer, TAG_FILE_LINKS, info->st_nlink);

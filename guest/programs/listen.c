@@ -21,12 +21,8 @@
 #include "wire/protocol.h"
 #include "wire/reply.h"
 
-#define LISTEN_WINDOW_BYTES (64 * 1024)
 #define MAX_CONNECTIONS 32
-#define MAX_RECORD_BYTES 32768
 #define RECORD_HEADER_BYTES 8
-
-enum record { LISTEN_READY = 1, LISTEN_OPEN, LISTEN_DATA, LISTEN_EOF, LISTEN_CREDIT, LISTEN_CLOSE };
 
 static struct connection {
 	/* 0: this place is free. */
@@ -44,9 +40,9 @@ static struct connection {
 static uint32_t next_id = 1;
 static char unix_path[108], unix_folder[64];
 
-static void send_record(enum record type, uint32_t id, const void *payload, size_t length)
+static void send_record(enum listen_record type, uint32_t id, const void *payload, size_t length)
 {
-	static uint8_t bytes[RECORD_HEADER_BYTES + MAX_RECORD_BYTES];
+	static uint8_t bytes[RECORD_HEADER_BYTES + MAX_LISTEN_RECORD_BYTES];
 	bytes[0] = (uint8_t)type;
 	bytes[1] = 0;
 	store16(bytes + 2, (uint16_t)length);
@@ -173,7 +169,7 @@ static void accept_peer(int listener)
 
 static void read_peer(struct connection *connection)
 {
-	static uint8_t bytes[MAX_RECORD_BYTES];
+	static uint8_t bytes[MAX_LISTEN_RECORD_BYTES];
 	size_t wanted = connection->send_credit < sizeof bytes ? connection->send_credit : sizeof bytes;
 	ssize_t count = read(connection->fd, bytes, wanted);
 	if (count < 0 && (errno == EAGAIN || errno == EINTR))

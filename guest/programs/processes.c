@@ -47,7 +47,7 @@ static void put_process(const char *pid, long page_bytes)
 	field_put_number(&one, TAG_FILE_UID, info.st_uid);
 	field_put_number(&one, TAG_CPU_USER_MS, procfs_number(words[STAT_USER]) * MS_PER_TICK);
 	field_put_number(&one, TAG_CPU_SYSTEM_MS, procfs_number(words[STAT_SYSTEM]) * MS_PER_TICK);
-	field_put_number(&one, TAG_RESIDENT, procfs_number(words[STAT_RESIDENT]) * (uint64_t)page_bytes);
+	field_put_number(&one, TAG_RESIDENT_BYTES, procfs_number(words[STAT_RESIDENT]) * (uint64_t)page_bytes);
 	field_put_number(&one, TAG_UPTIME_MS, procfs_number(words[STAT_STARTED]) * MS_PER_TICK);
 	snprintf(path, sizeof path, "/proc/%.20s/cmdline", pid);
 	ssize_t length = read_file(path, command, sizeof command);

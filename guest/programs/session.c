@@ -27,7 +27,7 @@ static void check_name(const char *name)
 {
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
 	size_t length = strlen(name);
-	if (length == 0 || length > SESSION_MAX_NAME_BYTES || name[0] == '.' || name[0] == '-' || strspn(name, allowed) != length)
+	if (length == 0 || length > MAX_SESSION_NAME_BYTES || name[0] == '.' || name[0] == '-' || strspn(name, allowed) != length)
 		reply_fail("invalid_argument", "\"%.80s\" is no name for a session", name);
 }
 
@@ -192,7 +192,7 @@ int session_list(char **arguments)
 		struct field_writer all = { .bytes = outer, .size = sizeof outer };
 		struct sockaddr_un address;
 		char *end = strstr(entry->d_name, NAME_END);
-		if (!end || end == entry->d_name || end - entry->d_name > SESSION_MAX_NAME_BYTES)
+		if (!end || end == entry->d_name || end - entry->d_name > MAX_SESSION_NAME_BYTES)
 			continue;
 		*end = 0;
 		address_of(arguments[0], entry->d_name, &address);

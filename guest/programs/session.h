@@ -16,13 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SESSION_DATA 1
-#define SESSION_END 2
 #define SESSION_MAX_PACKET_BYTES 32768
-#define SESSION_MAX_NAME_BYTES 64
-
-/* Added to a signal that the command's first process alone is to get. */
-#define SESSION_SIGNAL_LEADER 256
 
 /* What a client of a keeper wants: TAG_KIND of its first packet. */
 enum session_request { SESSION_INFO = 1, SESSION_ATTACH, SESSION_SEND, SESSION_SIGNAL, SESSION_RESIZE, SESSION_EOF, SESSION_REMOVE };

@@ -50,8 +50,8 @@ static void put_memory(void)
 		const char *name;
 		uint16_t tag;
 	} wanted[] = {
-		{ "MemTotal:", TAG_MEMORY_TOTAL },	{ "MemAvailable:", TAG_MEMORY_AVAILABLE }, { "MemFree:", TAG_MEMORY_FREE },
-		{ "Cached:", TAG_MEMORY_CACHED },	{ "SwapTotal:", TAG_SWAP_TOTAL },	   { "SwapFree:", TAG_SWAP_FREE },
+		{ "MemTotal:", TAG_MEMORY_TOTAL_BYTES },	{ "MemAvailable:", TAG_MEMORY_AVAILABLE_BYTES }, { "MemFree:", TAG_MEMORY_FREE_BYTES },
+		{ "Cached:", TAG_MEMORY_CACHED_BYTES },	{ "SwapTotal:", TAG_SWAP_TOTAL_BYTES },	   { "SwapFree:", TAG_SWAP_FREE_BYTES },
 	};
 	char line[256], *words[2];
 	FILE *file = fopen("/proc/meminfo", "re");
@@ -73,9 +73,9 @@ static void put_space(void)
 	struct statvfs info;
 	if (statvfs(access(DISK_PATH "/upper", F_OK) == 0 ? DISK_PATH : "/", &info) < 0)
 		return;
-	field_put_number(&writer, TAG_SPACE_TOTAL, (uint64_t)info.f_blocks * info.f_frsize);
-	field_put_number(&writer, TAG_SPACE_AVAILABLE, (uint64_t)info.f_bavail * info.f_frsize);
-	field_put_number(&writer, TAG_SPACE_USED, (uint64_t)(info.f_blocks - info.f_bfree) * info.f_frsize);
+	field_put_number(&writer, TAG_SPACE_TOTAL_BYTES, (uint64_t)info.f_blocks * info.f_frsize);
+	field_put_number(&writer, TAG_SPACE_AVAILABLE_BYTES, (uint64_t)info.f_bavail * info.f_frsize);
+	field_put_number(&writer, TAG_SPACE_USED_BYTES, (uint64_t)(info.f_blocks - info.f_bfree) * info.f_frsize);
 }
 
 static void put_disks(void)

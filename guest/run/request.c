@@ -28,8 +28,8 @@ static void answer_health(struct field_writer *writer)
 		return;
 	field_put_number(writer, TAG_UPTIME_MS, uptime_ms());
 	field_put_number(writer, TAG_TIME_NS, (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec);
-	field_put_number(writer, TAG_MEMORY_TOTAL, (uint64_t)info.totalram * info.mem_unit);
-	field_put_number(writer, TAG_MEMORY_AVAILABLE, available_memory());
+	field_put_number(writer, TAG_MEMORY_TOTAL_BYTES, (uint64_t)info.totalram * info.mem_unit);
+	field_put_number(writer, TAG_MEMORY_AVAILABLE_BYTES, available_memory());
 	field_put_number(writer, TAG_LOAD_MILLI, (uint64_t)info.loads[0] * 1000 / LOAD_SCALE);
 	field_put_number(writer, TAG_PROCESSES, info.procs);
 	field_put_number(writer, TAG_STREAMS, (uint64_t)streams_count() - 1);

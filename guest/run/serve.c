@@ -49,9 +49,7 @@ static struct {
 
 static void send_hello(const uint8_t *nonce)
 {
-	static const char *const features[] = { "exec", "connect", "health", "time", "shutdown", "events", "files",
-						"ports", "stats", "sessions", "sftp", "listen", "datagrams", "watch",
-						"freeze", "processes", "step" };
+	static const char *const features[] = AGENT_FEATURES;
 	uint8_t bytes[512];
 	struct field_writer writer = { .bytes = bytes + NONCE_BYTES, .size = sizeof bytes - NONCE_BYTES };
 	memcpy(bytes, nonce, NONCE_BYTES);

@@ -114,7 +114,7 @@ static void test_boot(const char *path)
 	CHECK(field_text_of(bytes, length, TAG_BOOT_ADDRESS, text, sizeof text) && strcmp(text, "10.0.2.15/24") == 0);
 	CHECK(field_text_of(bytes, length, TAG_BOOT_HOST_ENTRY, text, sizeof text) && strcmp(text, "10.0.2.2 host.banger") == 0);
 	CHECK(field_number_of(bytes, length, TAG_BOOT_MTU, 0) == 1400);
-	CHECK(field_number_of(bytes, length, TAG_BOOT_TIME_NS, 0) == 1795221192825927837ULL);
+	CHECK(field_number_of(bytes, length, TAG_BOOT_TIME_UNIX_NS, 0) == 1795221192825927837ULL);
 }
 
 void test_golden(const char *path)

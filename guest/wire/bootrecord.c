@@ -2,7 +2,7 @@
 
 #include "base/io.h"
 
-static uint8_t record[MAX_RECORD_BYTES];
+static uint8_t record[MAX_BOOT_RECORD_BYTES + 2];
 static size_t record_length;
 
 bool boot_record_load(const char *path)
@@ -17,12 +17,12 @@ bool boot_record_load(const char *path)
 
 bool boot_record_keep(const char *path)
 {
-	static uint8_t kept[MAX_RECORD_BYTES];
+	static uint8_t kept[MAX_BOOT_RECORD_BYTES];
 	struct field_writer writer = { .bytes = kept, .size = sizeof kept };
 	struct field_reader reader = { .at = record, .left = record_length };
 	struct field field;
 	while (field_next(&reader, &field)) {
-		if (field.tag != TAG_BOOT_ENTROPY && field.tag != TAG_BOOT_SSH_HOST_KEY)
+		if (field.tag != TAG_BOOT_ENTROPY_SEED && field.tag != TAG_BOOT_SSH_HOST_KEY)
 			field_put(&writer, field.tag, field.value, field.length);
 	}
 	return replace_file(path, kept, writer.length, 0600);

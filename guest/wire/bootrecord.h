@@ -9,8 +9,6 @@
 #include "wire/fields.h"
 #include "wire/protocol.h"
 
-#define MAX_RECORD_BYTES (2560 * 1024)
-
 /* False if the file is missing, too long or malformed; then there is no record. */
 bool boot_record_load(const char *path);
 

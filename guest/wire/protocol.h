@@ -1,23 +1,35 @@
-/* The numbers of the guest protocol. The specification is the header of src/guest/protocol.ts. */
+/*
+ * The constants of the guest protocol. Generated: change src/guest/protocol.ts, then run
+ * `build/toolchain/bun scripts/protocol-header.ts`.
+ */
+
 #ifndef BANGER_PROTOCOL_H
 #define BANGER_PROTOCOL_H
 
-#define PROTOCOL_NUMBER 1
-#define PORT_NAME "org.banger.agent"
-#define VSOCK_PORT 1024
-/* For the last word, see goodbye.h: a port of this machine, or one of the host. */
+#define CHANNEL_MASK 3
+#define FLAG_MORE 128
 #define GOODBYE_PORT_NAME "org.banger.goodbye"
-#define VSOCK_GOODBYE_PORT 1025
-
 #define HEADER_BYTES 8
+#define LISTEN_WINDOW_BYTES 65536
+#define MAX_BOOT_RECORD_BYTES 2621438
+#define MAX_FRAME_BYTES 32761
+#define MAX_LISTEN_RECORD_BYTES 32768
+#define MAX_LOWERS 8
+#define MAX_OPEN_BYTES 2359296
 #define MAX_PAYLOAD_BYTES 32752
-#define TRAILER 0xe7
-#define MAX_FRAME_BYTES (HEADER_BYTES + MAX_PAYLOAD_BYTES + 1)
-#define SYNC_MAGIC "BANGSYNC"
-#define SYNC_MAGIC_BYTES 8
+#define MAX_SESSION_NAME_BYTES 64
 #define NONCE_BYTES 16
-/* More than the 2 MiB that the kernel lets a program's arguments and environment have. */
-#define MAX_OPEN_BYTES (2304 * 1024)
+#define PORT_NAME "org.banger.agent"
+#define PROTOCOL_NUMBER 1
+#define SESSION_SIGNAL_LEADER 256
+#define SYNC_MAGIC "BANGSYNC"
+#define TRAILER 231
+#define VSOCK_GOODBYE_PORT 1025
+#define VSOCK_PORT 1024
+
+#define SYNC_MAGIC_BYTES 8
+
+#define AGENT_FEATURES { "exec", "connect", "health", "time", "shutdown", "events", "files", "ports", "stats", "sessions", "sftp", "listen", "datagrams", "watch", "freeze", "processes", "step" }
 
 enum frame_type {
 	FRAME_SYNC = 1,
@@ -33,11 +45,21 @@ enum frame_type {
 	FRAME_CLOSE = 22,
 };
 
-#define CHANNEL_MASK 0x03
-enum channel { CHANNEL_IN = 0, CHANNEL_OUT = 1, CHANNEL_ERR = 2, CHANNELS = 3 };
-#define FLAG_MORE 0x80
+enum channel {
+	CHANNEL_IN = 0,
+	CHANNEL_OUT = 1,
+	CHANNEL_ERR = 2,
+};
 
-enum kind { KIND_EXEC = 1, KIND_CONNECT = 2, KIND_HEALTH = 3, KIND_TIME = 4, KIND_SHUTDOWN = 5 };
+#define CHANNELS 3
+
+enum kind {
+	KIND_EXEC = 1,
+	KIND_CONNECT = 2,
+	KIND_HEALTH = 3,
+	KIND_TIME = 4,
+	KIND_SHUTDOWN = 5,
+};
 
 enum tag {
 	TAG_PROTOCOL = 1,
@@ -46,7 +68,6 @@ enum tag {
 	TAG_FEATURE = 4,
 	TAG_MAX_STREAMS = 5,
 	TAG_MODE = 6,
-
 	TAG_KIND = 16,
 	TAG_ARGUMENT = 17,
 	TAG_ENV = 18,
@@ -63,27 +84,22 @@ enum tag {
 	TAG_TIME_NS = 29,
 	TAG_REBOOT = 30,
 	TAG_MAKE_CWD = 36,
-
 	TAG_EXIT_CODE = 40,
 	TAG_EXIT_SIGNAL = 41,
 	TAG_ERROR = 42,
 	TAG_MESSAGE = 43,
-
 	TAG_PHASE = 50,
 	TAG_TEXT = 51,
 	TAG_UPTIME_MS = 52,
-
-	TAG_MEMORY_TOTAL = 60,
-	TAG_MEMORY_AVAILABLE = 61,
+	TAG_MEMORY_TOTAL_BYTES = 60,
+	TAG_MEMORY_AVAILABLE_BYTES = 61,
 	TAG_LOAD_MILLI = 62,
 	TAG_PROCESSES = 63,
 	TAG_STREAMS = 64,
-
-	/* What the agent's own programs print. */
 	TAG_ENTRY = 80,
 	TAG_FILE_NAME = 81,
 	TAG_FILE_MODE = 82,
-	TAG_FILE_SIZE = 83,
+	TAG_FILE_SIZE_BYTES = 83,
 	TAG_FILE_UID = 84,
 	TAG_FILE_GID = 85,
 	TAG_FILE_LINKS = 86,
@@ -96,13 +112,13 @@ enum tag {
 	TAG_CPU_IOWAIT_MS = 93,
 	TAG_CPU_STEAL_MS = 94,
 	TAG_CPU_COUNT = 95,
-	TAG_MEMORY_FREE = 96,
-	TAG_MEMORY_CACHED = 97,
-	TAG_SWAP_TOTAL = 98,
-	TAG_SWAP_FREE = 99,
-	TAG_SPACE_TOTAL = 100,
-	TAG_SPACE_USED = 101,
-	TAG_SPACE_AVAILABLE = 102,
+	TAG_MEMORY_FREE_BYTES = 96,
+	TAG_MEMORY_CACHED_BYTES = 97,
+	TAG_SWAP_TOTAL_BYTES = 98,
+	TAG_SWAP_FREE_BYTES = 99,
+	TAG_SPACE_TOTAL_BYTES = 100,
+	TAG_SPACE_USED_BYTES = 101,
+	TAG_SPACE_AVAILABLE_BYTES = 102,
 	TAG_DISK = 103,
 	TAG_INTERFACE = 104,
 	TAG_READ_BYTES = 105,
@@ -111,23 +127,23 @@ enum tag {
 	TAG_WRITE_BYTES = 108,
 	TAG_WRITE_COUNT = 109,
 	TAG_WRITE_LOST = 110,
-	/* Of a session's output: the first and the last that is kept. */
 	TAG_OFFSET = 111,
 	TAG_OFFSET_END = 112,
 	TAG_INPUT_OFFSET = 113,
 	TAG_PARENT = 114,
 	TAG_STATE = 115,
-	TAG_RESIDENT = 116,
+	TAG_RESIDENT_BYTES = 116,
+};
 
-	/* The boot record: src/guest/boot.ts. */
+enum boot_tag {
 	TAG_BOOT_MODE = 256,
 	TAG_BOOT_HOSTNAME = 257,
 	TAG_BOOT_ROOTFS = 258,
 	TAG_BOOT_MACHINE_ID = 259,
 	TAG_BOOT_MODULE = 260,
 	TAG_BOOT_ENV = 261,
-	TAG_BOOT_TIME_NS = 262,
-	TAG_BOOT_ENTROPY = 263,
+	TAG_BOOT_TIME_UNIX_NS = 262,
+	TAG_BOOT_ENTROPY_SEED = 263,
 	TAG_BOOT_AUTHORIZED_KEY = 264,
 	TAG_BOOT_SSH_HOST_KEY = 265,
 	TAG_BOOT_MAC = 266,
@@ -141,7 +157,30 @@ enum tag {
 	TAG_BOOT_ADDRESS6 = 274,
 	TAG_BOOT_GATEWAY6 = 275,
 	TAG_BOOT_BUILD = 276,
-	TAG_BOOT_USER_NETWORK = 277,
+	TAG_BOOT_IS_USER_NETWORK = 277,
+};
+
+enum listen_record {
+	LISTEN_READY = 1,
+	LISTEN_OPEN = 2,
+	LISTEN_DATA = 3,
+	LISTEN_EOF = 4,
+	LISTEN_CREDIT = 5,
+	LISTEN_CLOSE = 6,
+};
+
+enum session_record {
+	SESSION_DATA = 1,
+	SESSION_END = 2,
+};
+
+enum change {
+	CHANGE_READY = 0,
+	CHANGE_CREATED = 1,
+	CHANGE_CHANGED = 2,
+	CHANGE_ATTRIBUTES = 3,
+	CHANGE_REMOVED = 4,
+	CHANGE_OVERFLOW = 5,
 };
 
 #endif

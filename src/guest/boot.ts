@@ -6,38 +6,9 @@
 import { assert } from "#base/assert.ts";
 import { BangerError } from "#base/error.ts";
 import { Fields, FieldWriter } from "./fields.ts";
+import { BootTag, MAX_BOOT_RECORD_BYTES, MAX_LOWERS } from "./protocol.ts";
 
-/** The agent reads no longer record. */
-const MAX_RECORD_BYTES = 2560 * 1024 - 2;
 const MAX_ENTROPY_BYTES = 512;
-/** Disks between the image and the writable one: the agent takes no more. */
-export const MAX_LOWERS = 8;
-
-/** Mirrored in guest/wire/protocol.h. */
-export const BootTag = {
-  mode: 256,
-  hostname: 257,
-  rootfs: 258,
-  machineId: 259,
-  module: 260,
-  env: 261,
-  time_unix_ns: 262,
-  entropySeed: 263,
-  authorizedKey: 264,
-  sshHostKey: 265,
-  mac: 266,
-  address: 267,
-  gateway: 268,
-  dns: 269,
-  mtu: 270,
-  searchDomain: 271,
-  hostEntry: 272,
-  lowers: 273,
-  address6: 274,
-  gateway6: 275,
-  build: 276,
-  isUserNetwork: 277,
-} as const;
 
 export type BootMode = "direct" | "systemd";
 
@@ -110,12 +81,12 @@ export function encodeBootRecord(record: BootRecord): Uint8Array {
   if (record.network) encodeNetwork(writer, record.network);
   encodeLowers(writer, record.rootfs);
   const bytes = writer.finish();
-  if (bytes.length > MAX_RECORD_BYTES) {
+  if (bytes.length > MAX_BOOT_RECORD_BYTES) {
     throw new BangerError(
       "limit_exceeded",
       "Cannot start the machine: its boot record is too long",
       {
-        hint: `Environment and keys may have ${MAX_RECORD_BYTES} bytes together`,
+        hint: `Environment and keys may have ${MAX_BOOT_RECORD_BYTES} bytes together`,
       },
     );
   }

@@ -3,7 +3,7 @@ import { BangerError } from "#base/error.ts";
 import type { Connection } from "./connection.ts";
 import { Fields } from "./fields.ts";
 import { openProgram, type ProgramOptions, programOutput } from "./program.ts";
-import { Tag } from "./protocol.ts";
+import { Change, Tag } from "./protocol.ts";
 
 const FIELD_HEADER_BYTES = 6;
 /** The guest's own are shorter: a path, a name and two numbers. */
@@ -11,17 +11,13 @@ const MAX_ENTRY_BYTES = 8192;
 const MAX_PATH_BYTES = 4096 + 256;
 
 /** `ready`: from here on nothing is missed; `overflow`: something was. */
-export const changeKinds = [
-  "ready",
-  "created",
-  "changed",
-  "attributes",
-  "removed",
-  "overflow",
-] as const;
+type ChangeKind = keyof typeof Change;
+const changeKinds = new Map(
+  Object.entries(Change).map(([kind, code]) => [code as number, kind as ChangeKind]),
+);
 
 export interface PathChange {
-  kind: (typeof changeKinds)[number];
+  kind: ChangeKind;
   path: string;
   isFolder: boolean;
 }
@@ -56,7 +52,7 @@ export async function* watchPath(
 }
 
 function decodeChange(fields: Fields, watched: string): PathChange {
-  const kind = changeKinds[fields.number(Tag.kind) ?? -1];
+  const kind = changeKinds.get(fields.number(Tag.kind) ?? -1);
   if (!kind || !isBelow(fields.bytes(Tag.path) ?? new Uint8Array(0), watched)) throw malformed();
   return {
     kind,

@@ -4,10 +4,9 @@ import { connect } from "node:net";
 import { agentFixture, codeOf } from "#test/guest-fixture.ts";
 import type { ExecStream } from "./exec.ts";
 import { Fields } from "./fields.ts";
-import { AGENT_PATH, Tag } from "./protocol.ts";
+import { AGENT_PATH, Tag, ListenRecord as Type } from "./protocol.ts";
 
 const fixture = agentFixture();
-const Type = { ready: 1, open: 2, data: 3, eof: 4, credit: 5, close: 6 };
 
 interface Incoming {
   type: number;

@@ -1,6 +1,7 @@
 /**
- * The guest protocol: this comment is its specification. `guest/wire/protocol.h` mirrors the
- * numbers, `guest/golden.hex` holds frames that both sides must read and write alike.
+ * The guest protocol: this comment is its specification. scripts/protocol-header.ts generates
+ * `guest/wire/protocol.h` from the constants here; `guest/golden.hex` holds frames that both sides
+ * must read and write alike.
  *
  * TRANSPORT. One reliable byte pipe per machine: the virtio-serial port "org.banger.agent", or a
  * connection to vsock port 1024 of the guest. The pipe may hold stale bytes of an earlier host in
@@ -71,7 +72,12 @@
 /** Grows only if a change cannot be expressed by a new tag, type or feature. */
 export const PROTOCOL = 1;
 
+/** The virtio-serial port of the agent, and its vsock port in the guest. */
 export const PORT_NAME = "org.banger.agent";
+export const VSOCK_PORT = 1024;
+/** For the shutdown notice (GOODBYE): a virtio-serial port, and a vsock port of the host. */
+export const GOODBYE_PORT_NAME = "org.banger.goodbye";
+export const VSOCK_GOODBYE_PORT = 1025;
 /** The agent's own file in the machine, and the name of its programs. */
 export const AGENT_PATH = "/run/banger/banger-vsock-agent";
 
@@ -85,6 +91,9 @@ export const SYNC_MAGIC = "BANGSYNC";
 export const NONCE_BYTES = 16;
 /** More than the 2 MiB that Linux lets the arguments and environment of a program have. */
 export const MAX_OPEN_BYTES = 2304 * 1024;
+export const MAX_BOOT_RECORD_BYTES = 2560 * 1024 - 2;
+/** Disks between the image and the writable one. */
+export const MAX_LOWERS = 8;
 
 export const FrameType = {
   sync: 1,
@@ -114,7 +123,7 @@ export const FLAG_MORE = 0x80;
 export const Kind = { exec: 1, connect: 2, health: 3, time: 4, shutdown: 5 } as const;
 export type KindCode = (typeof Kind)[keyof typeof Kind];
 
-/** Tags 1 to 255 belong to frames, 256 and above to the boot record (boot.ts). */
+/** Tags 1 to 255 belong to frames and to the output of the agent's programs, 256 and above to the boot record. */
 export const Tag = {
   // hello
   protocol: 1,
@@ -140,7 +149,7 @@ export const Tag = {
   pid: 28,
   time_ns: 29,
   reboot: 30,
-  /** The folders of `cwd` that are missing are made. */
+  /** Missing directories of `cwd` are created. */
   makeCwd: 36,
   // close
   exitCode: 40,
@@ -189,6 +198,7 @@ export const Tag = {
   write_bytes: 108,
   writeCount: 109,
   writeLost: 110,
+  /** Of a session's output that is kept: its first byte, and the byte after its last. */
   offset: 111,
   offsetEnd: 112,
   inputOffset: 113,
@@ -196,6 +206,75 @@ export const Tag = {
   state: 115,
   resident_bytes: 116,
 } as const;
+
+/** Tags of the boot record; src/guest/boot.ts has what each holds. */
+export const BootTag = {
+  mode: 256,
+  hostname: 257,
+  rootfs: 258,
+  machineId: 259,
+  module: 260,
+  env: 261,
+  time_unix_ns: 262,
+  entropySeed: 263,
+  authorizedKey: 264,
+  sshHostKey: 265,
+  mac: 266,
+  address: 267,
+  gateway: 268,
+  dns: 269,
+  mtu: 270,
+  searchDomain: 271,
+  hostEntry: 272,
+  lowers: 273,
+  address6: 274,
+  gateway6: 275,
+  build: 276,
+  isUserNetwork: 277,
+} as const;
+
+/** Records of the program `listen`; guest/programs/listen.h has their format. */
+export const ListenRecord = { ready: 1, open: 2, data: 3, eof: 4, credit: 5, close: 6 } as const;
+/** The credit that both directions of its connections begin with. */
+export const LISTEN_WINDOW_BYTES = 64 * 1024;
+export const MAX_LISTEN_RECORD_BYTES = 32_768;
+
+/** Records of the program `session-attach`; guest/programs/session.h has their format. */
+export const SessionRecord = { data: 1, end: 2 } as const;
+export const MAX_SESSION_NAME_BYTES = 64;
+/** Added to a signal that is for the session's first process only. */
+export const SESSION_SIGNAL_LEADER = 256;
+
+/** `kind` of an entry of the program `watch`. */
+export const Change = {
+  ready: 0,
+  created: 1,
+  changed: 2,
+  attributes: 3,
+  removed: 4,
+  overflow: 5,
+} as const;
+
+/** What this version of the agent can do, as its hello lists it. */
+export const agentFeatures = [
+  "exec",
+  "connect",
+  "health",
+  "time",
+  "shutdown",
+  "events",
+  "files",
+  "ports",
+  "stats",
+  "sessions",
+  "sftp",
+  "listen",
+  "datagrams",
+  "watch",
+  "freeze",
+  "processes",
+  "step",
+] as const;
 
 /** Values of the `error` tag, a closed set on the guest's side; the host takes others as `internal`. */
 export const guestErrors = [

@@ -20,18 +20,14 @@ import {
 } from "./exec.ts";
 import { Fields } from "./fields.ts";
 import { callProgram, openProgram, type ProgramOptions, programOutput } from "./program.ts";
-import { Tag } from "./protocol.ts";
+import { MAX_SESSION_NAME_BYTES, SESSION_SIGNAL_LEADER, SessionRecord, Tag } from "./protocol.ts";
 
 const FEATURE = "sessions";
 const FOLDER = "/run/banger/sessions";
 const RING_DEFAULT_BYTES = MiB;
 const MAX_ANSWER_BYTES = MiB;
-const MAX_NAME_BYTES = 64;
 /** The guest's records are at most 32 KiB. */
 const MAX_RECORD_BYTES = 64 * 1024;
-const RECORD_DATA = 1;
-const RECORD_END = 2;
-const SIGNAL_LEADER = 256;
 
 export interface SessionInfo {
   pid: number;
@@ -140,7 +136,10 @@ export function guestSessions(connection: Connection): GuestSessions {
         .list(Tag.entry)
         .map((bytes) => {
           const fields = Fields.parse(bytes);
-          return { name: fields.text(Tag.fileName, MAX_NAME_BYTES) ?? "", ...decodeInfo(fields) };
+          return {
+            name: fields.text(Tag.fileName, MAX_SESSION_NAME_BYTES) ?? "",
+            ...decodeInfo(fields),
+          };
         });
     },
     async info(name, options) {
@@ -155,7 +154,7 @@ export function guestSessions(connection: Connection): GuestSessions {
       await control([name, "eof", ""], options);
     },
     async signal(name, signal, options) {
-      const number = signalNumber(signal) + (options?.isForLeader ? SIGNAL_LEADER : 0);
+      const number = signalNumber(signal) + (options?.isForLeader ? SESSION_SIGNAL_LEADER : 0);
       await control([name, "signal", String(number)], options);
     },
     async resize(name, size, options) {
@@ -187,8 +186,8 @@ async function* readRecords(source: Readable): AsyncGenerator<SessionChunk, Sess
         if (kept.length - at < 4 + length) break;
         const record = kept.subarray(at + 4, at + 4 + length);
         at += 4 + length;
-        if (record[0] === RECORD_END) return decodeInfo(Fields.parse(record.subarray(1)));
-        if (record[0] === RECORD_DATA) yield decodeChunk(record);
+        if (record[0] === SessionRecord.end) return decodeInfo(Fields.parse(record.subarray(1)));
+        if (record[0] === SessionRecord.data) yield decodeChunk(record);
       }
       kept = kept.subarray(at);
     }
