@@ -11,7 +11,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { MiB } from "#base/size.ts";
-import { TAR_END, tarHeader, tarPadding } from "#oci/tar-write.ts";
+import { TAR_END, tarHeader, tarPadding } from "#tar/write.ts";
 import { makeLayout } from "#test/oci-layout.ts";
 
 const CACHE = join(import.meta.dir, "../build/cache");

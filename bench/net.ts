@@ -7,8 +7,8 @@ import { newId } from "#base/id.ts";
 import { addressFrom, addressOf, numberOf, parseCidr } from "#net/address.ts";
 import { macAddress, tapName } from "#net/names.ts";
 import { type AttachRequest, Network } from "#net/network.ts";
-import { replaceTables } from "#net/nft.ts";
-import { renderTables } from "#net/rules.ts";
+import { replaceTables } from "#net/nft/nft.ts";
+import { renderTables } from "#net/nft/rules.ts";
 import { printRatio, race } from "./measure.ts";
 
 const INSIDE = "inside";

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { hexOf } from "#base/digest.ts";
 import { formatSize } from "#base/size.ts";
-import { buildRootfs } from "#images/rootfs.ts";
+import { buildRootfs } from "#images/rootfs/write.ts";
 import { openImage } from "#oci/source.ts";
 import { debianLayout } from "#test/debian.ts";
 import { printRatio, program, race } from "./measure.ts";

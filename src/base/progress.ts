@@ -30,3 +30,9 @@ export function warningProgress(text: string): Progress {
 export function warningOf({ message }: Pick<Progress, "message">): string | undefined {
   return message.startsWith(WARNING) ? message.slice(WARNING.length) : undefined;
 }
+
+/** What long work is given. */
+export interface WorkOptions {
+  signal?: AbortSignal | undefined;
+  onProgress?: OnProgress | undefined;
+}

@@ -6,21 +6,22 @@ import { withFlagName } from "./args/flag-names.ts";
 import type { Context } from "./context.ts";
 import { pathsOfDaemon } from "./daemon/locate.ts";
 import { loaderOf } from "./handlers.ts";
-import { exitStatusOf, type Interrupt, watchInterrupts } from "./interrupt.ts";
+import { exitStatusOf, watchInterrupts } from "./interrupt.ts";
 import { parseCommand } from "./parse.ts";
-import { makeOutput, type Output } from "./print/output.ts";
+import { makeOutput } from "./print/output.ts";
 import { commandStatus, reportError } from "./print/report.ts";
 import { commandAt } from "./program.ts";
+import type { Programs } from "./programs.ts";
 import type { CommandSpec } from "./spec/types.ts";
 
 /** `words` are those after the program's name. Gives the exit status, when all was written. */
-export async function runCli(words: readonly string[]): Promise<number> {
-  const status = await perform(words);
+export async function runCli(words: readonly string[], programs: Programs): Promise<number> {
+  const status = await perform(words, programs);
   await settled();
   return status;
 }
 
-async function perform(words: readonly string[]): Promise<number> {
+async function perform(words: readonly string[], programs: Programs): Promise<number> {
   const interrupt = watchInterrupts();
   // Until the flags are known, an error is printed as they would most likely have it.
   let output = makeOutput({
@@ -44,7 +45,7 @@ async function perform(words: readonly string[]): Promise<number> {
     args = invocation.args;
     isFollowing = invocation.flags["follow"] === true;
     const { run } = await loaderOf(invocation.path)();
-    const status = await run(invocation, makeContext(output, interrupt));
+    const status = await run(invocation, makeContext({ output, interrupt, programs }));
     return status ?? 0;
   } catch (error) {
     const isAwaited = spec?.isEndless === true || isFollowing;
@@ -67,12 +68,17 @@ function statusOfPath(path: string): ((code: ErrorCode) => number) | undefined {
   return (code) => commandStatus(code, { hasTimeout: name === "exec" });
 }
 
-function makeContext(output: Output, interrupt: Interrupt): Context {
+function makeContext({
+  output,
+  interrupt,
+  programs,
+}: Pick<Context, "output" | "interrupt" | "programs">): Context {
   const paths = pathsOfDaemon(currentPaths());
   return {
     paths,
     output,
     interrupt,
+    programs,
     async daemon() {
       const { ensureDaemon } = await import("./daemon/ensure.ts");
       return await ensureDaemon(paths, { note: output.note, signal: interrupt.signal });

@@ -4,7 +4,7 @@
  */
 import { Argument, Command, Option } from "commander";
 import { BangerError, messageOf } from "#base/error.ts";
-import type { ProgressMode } from "./progress/view.ts";
+import type { ProgressMode } from "#cli/progress/options.ts";
 import { globalFlags } from "./spec/flags.ts";
 import { root, shortcuts } from "./spec/root.ts";
 import type {

@@ -2,9 +2,9 @@
 import { accessSync, constants, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname } from "node:path";
-import { asUser, type UserIds } from "#base/as-user.ts";
 import { BangerError, errnoOf, messageOf } from "#base/error.ts";
-import { readRegularFile } from "#base/regular-file.ts";
+import { asUser, type UserIds } from "#base/files/as-user.ts";
+import { readRegularFile } from "#base/files/regular-file.ts";
 import { didYouMean } from "#base/similar.ts";
 import { KiB } from "#base/size.ts";
 import { makePaths, type Paths, resolveRoots } from "./paths.ts";

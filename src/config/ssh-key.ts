@@ -6,8 +6,8 @@ import { createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes } f
 import { linkSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
-import { stagingPath } from "#base/atomic.ts";
 import { BangerError, errnoOf } from "#base/error.ts";
+import { stagingPath } from "#base/files/atomic.ts";
 
 const KEY_FILE_MAX_BYTES = 16 * 1024;
 const TYPE = "ssh-ed25519";

@@ -4,10 +4,15 @@ import { getLogger } from "@logtape/logtape";
 import type { DaemonVersion } from "#api/exec-constants.ts";
 import { sha256 } from "#base/digest.ts";
 import { version } from "#base/version.ts";
+import { BuildCache } from "#builds/cache.ts";
+import { buildMachines } from "#builds/run/build-machine.ts";
+import { BuildService } from "#builds/service.ts";
 import { type Config, dockerConfigPath } from "#config/resolve.ts";
 import { ensureSshKey } from "#config/ssh-key.ts";
 import { readFirstBoot } from "#guest/embedded.ts";
+import { createDrivers } from "#host/drivers.ts";
 import { ImageService } from "#images/service.ts";
+import { ImageStore } from "#images/store.ts";
 import { parseConfiguredCatalogs } from "#kernels/catalogs/configured.ts";
 import { readKernelImage } from "#kernels/image.ts";
 import { KernelService } from "#kernels/service.ts";
@@ -15,18 +20,16 @@ import { DnsServer } from "#net/dns/server.ts";
 import { Network } from "#net/network.ts";
 import { Policies } from "#net/policy/policies.ts";
 import { daemonResolvers } from "#net/resolvers.ts";
-import { parseMirrors } from "#oci/mirrors.ts";
+import { parseMirrors } from "#oci/registry/mirrors.ts";
 import { openStore } from "#store/db.ts";
-import { buildMachines } from "#vm/build-machine.ts";
-import { VmFiles } from "#vm/files.ts";
+import { VmFiles } from "#vm/files/service.ts";
 import { Inside } from "#vm/inside.ts";
-import type { Owner } from "#vm/owner.ts";
-import { machineNames } from "#vm/resolve-names.ts";
+import type { Owner } from "#vm/life/owner.ts";
+import { machineNames } from "#vm/network/resolve-names.ts";
 import { VmService } from "#vm/service.ts";
 import { Sessions } from "#vm/sessions/sessions.ts";
 import { openCgroups } from "#vmm/cgroup.ts";
 import { CallCounts } from "./metrics.ts";
-import { createDrivers } from "./monitors.ts";
 
 const log = getLogger(["banger", "daemon"]);
 
@@ -34,6 +37,7 @@ export interface Services {
   config: Config;
   kernels: KernelService;
   images: ImageService;
+  builds: BuildService;
   vms: VmService;
   files: VmFiles;
   sessions: Sessions;
@@ -82,11 +86,14 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
     config: paths.kernelChoices,
     catalogs: values["kernel.catalogs"],
   });
-  const images = new ImageService(db, paths, {
+  const steps = new BuildCache(paths.builds);
+  const store = new ImageStore(db, paths, { firstBoot: sha256(readFirstBoot()), steps });
+  const images = new ImageService(store, {
     insecureRegistries: values["registry.insecure"],
     mirrors: parseMirrors(values["registry.mirrors"]),
     dockerConfigPath: dockerConfigPath(),
-    firstBoot: sha256(readFirstBoot()),
+    // Entries of the catalog can be recipes, and building one takes a machine of another image.
+    build: (request, work) => builds.buildRecord(request, work),
     kernels: {
       require: (name) => kernels.require(name),
       async ensure(name, work) {
@@ -124,11 +131,13 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
   });
   const sessions = new Sessions(vms, (id) => paths.vm(id).sessions);
   vms.useSessions(sessions);
-  images.useMachines(buildMachines(vms, (id) => paths.vm(id).disk));
+  const machines = buildMachines(vms, (id) => paths.vm(id).disk);
+  const builds: BuildService = new BuildService({ store, cache: steps, images, machines });
   return {
     config,
     kernels,
     images,
+    builds,
     vms,
     files: new VmFiles(vms),
     sessions,

@@ -4,9 +4,9 @@ import type { DebugBundle } from "#api/system.ts";
 import { messageOf } from "#base/error.ts";
 import { MiB } from "#base/size.ts";
 import { version } from "#base/version.ts";
-import { TAR_END, tarHeader, tarPadding } from "#oci/tar-write.ts";
+import { runDoctor } from "#host/doctor.ts";
+import { TAR_END, tarHeader, tarPadding } from "#tar/write.ts";
 import type { Services } from "./compose.ts";
-import { runDoctor } from "./doctor.ts";
 import { redact } from "./redact.ts";
 
 const LOG_MAX_BYTES = MiB;

@@ -5,7 +5,7 @@ import { settled } from "#base/stdio.ts";
 import { version } from "#base/version.ts";
 import { resolveConfig } from "#config/resolve.ts";
 import { sweepStaging } from "#kernels/bundle.ts";
-import { syncClocks, watchClock } from "#vm/clock.ts";
+import { syncClocks, watchClock } from "#vm/life/clock.ts";
 import { assertUsable, compose, type Services } from "./compose.ts";
 import { makeRouter } from "./handlers/router.ts";
 import { takeDaemonLock, tryStopWork } from "./lock.ts";

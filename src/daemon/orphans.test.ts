@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { stagingPath } from "#base/atomic.ts";
+import { stagingPath } from "#base/files/atomic.ts";
 import { endOrphans } from "./orphans.ts";
 
 test("endOrphans() ends what works on something half-made of ours, and nothing else", async () => {

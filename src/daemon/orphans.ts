@@ -4,8 +4,8 @@
  */
 import { readdirSync, readlinkSync } from "node:fs";
 import { getLogger } from "@logtape/logtape";
-import { STAGING_MARK } from "#base/atomic.ts";
 import { messageOf } from "#base/error.ts";
+import { STAGING_MARK } from "#base/files/atomic.ts";
 import type { Roots } from "#config/paths.ts";
 import { argumentsOf, identify } from "#vmm/identity.ts";
 import { killProcess } from "#vmm/process.ts";

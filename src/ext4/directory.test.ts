@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
+import { parseDirectoryBlock } from "#ext4/read/directory.ts";
 import { get16, get32 } from "./bytes.ts";
 import { type DirectoryInput, writeDirectory } from "./directory.ts";
 import { directoryHash } from "./directory-hash.ts";
 import { BLOCK_BYTES, modes } from "./format.ts";
-import { parseDirectoryBlock } from "./reader-directory.ts";
 
 /** MD4's, which a file system without a seed of its own uses. */
 const MD4_SEED = Int32Array.of(0x67452301, 0xefcdab89 | 0, 0x98badcfe | 0, 0x10325476);

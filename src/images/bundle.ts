@@ -4,11 +4,11 @@ import { closeSync, openSync, writeSync } from "node:fs";
 import type { Digest } from "#base/digest.ts";
 import { BangerError } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
-import { statusFailure } from "#oci/failure.ts";
-import { withRetries } from "#oci/retry.ts";
-import { networkFailure, send } from "#oci/transport.ts";
-import { checkDigest, tooLong, tooShort } from "#oci/verify.ts";
-import { startWatchdog } from "#oci/watchdog.ts";
+import { checkDigest, tooLong, tooShort } from "#blobs/verify.ts";
+import { statusFailure } from "#http/failure.ts";
+import { withRetries } from "#http/retry.ts";
+import { networkFailure, send } from "#http/transport.ts";
+import { startWatchdog } from "#http/watchdog.ts";
 
 const STALL_TIMEOUT_MS = 30_000;
 

@@ -11,10 +11,10 @@ import {
 } from "node:fs";
 import { basename, join } from "node:path";
 import type { ImageGc, ImageGcResult } from "#api/image.ts";
-import { STAGING_MARK } from "#base/atomic.ts";
-import { tryLock } from "#oci/file-lock.ts";
-import { dropLayer, unusedLayers } from "./provisioned.ts";
-import { layerPath, type ProvisionedLayer } from "./provisioned-records.ts";
+import { STAGING_MARK } from "#base/files/atomic.ts";
+import { tryLock } from "#base/files/lock.ts";
+import { dropLayer, unusedLayers } from "#images/provisioned/layers.ts";
+import { layerPath, type ProvisionedLayer } from "#images/provisioned/records.ts";
 import { type ImageRecord, INTERMEDIATE_REFERENCE, listImages } from "./records.ts";
 import { type ImageStore, isReplacedName } from "./store.ts";
 
@@ -57,7 +57,7 @@ export async function collectGarbage(
 
 /** Removes what a crash left behind, and gives the paths. */
 export function sweepLeftovers(store: ImageStore): string[] {
-  const stray = [...store.strays(), ...store.builds.leftovers()];
+  const stray = [...store.strays(), ...store.steps.leftovers()];
   for (const path of stray) rmSync(path, { recursive: true, force: true });
   for (const { reference, id } of listImages(store.db)) {
     // A machine that still stands on one is about to be removed, and gc takes the image then.
@@ -93,7 +93,7 @@ export function findGarbage(
       return { kind: "images" as const, path, size_bytes: diskUsage(path) };
     }),
     ...strays.map((path) => ({ kind: "strays" as const, path, size_bytes: diskUsage(path) })),
-    ...store.builds.garbage(options).map((path) => {
+    ...store.steps.garbage(options).map((path) => {
       return { kind: "steps" as const, path, size_bytes: diskUsage(path) };
     }),
     ...findBlobs(store, options),

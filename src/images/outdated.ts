@@ -3,7 +3,7 @@ import type { ImageOutdated } from "#api/image.ts";
 import { messageOf } from "#base/error.ts";
 import { parseLocation } from "#oci/location.ts";
 import { canonicalName, type Reference } from "#oci/reference.ts";
-import { openRepository, type RegistryOptions } from "#oci/registry.ts";
+import { openRepository, type RegistryOptions } from "#oci/registry/client.ts";
 import { type OpenOptions, openImage } from "#oci/source.ts";
 import { type ImageRecord, patchImage } from "./records.ts";
 import type { ImageStore } from "./store.ts";

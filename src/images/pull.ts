@@ -3,13 +3,14 @@
 import { join } from "node:path";
 import type { ImageBuild, ImagePull } from "#api/image.ts";
 import { BangerError } from "#base/error.ts";
-import type { OnProgress } from "#base/progress.ts";
+import type { WorkOptions } from "#base/progress.ts";
 import { didYouMean } from "#base/similar.ts";
+import { buildRootfs } from "#images/rootfs/write.ts";
 import type { OpenedImage } from "#oci/image.ts";
 import { formatLocation, parseLocation } from "#oci/location.ts";
 import { formatPlatform, hostPlatform, parsePlatform } from "#oci/platform.ts";
 import { canonicalOrEmpty } from "#oci/reference.ts";
-import type { RegistryOptions } from "#oci/registry.ts";
+import type { RegistryOptions } from "#oci/registry/client.ts";
 import { openImage } from "#oci/source.ts";
 import { fetchBundle } from "./bundle.ts";
 import { architectures, type CatalogImage, findInCatalog, loadCatalog } from "./catalog.ts";
@@ -24,13 +25,7 @@ import {
   patchImage,
   ROOTFS_NAME,
 } from "./records.ts";
-import { buildRootfs } from "./rootfs.ts";
 import type { ImageStore, MadeImage } from "./store.ts";
-
-export interface WorkOptions {
-  signal?: AbortSignal | undefined;
-  onProgress?: OnProgress | undefined;
-}
 
 export interface PullOptions extends WorkOptions, RegistryOptions {
   /** Gets the kernel that a catalog entry pairs with, if it is not here. */

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { openExt4 } from "#ext4/reader.ts";
+import { openExt4 } from "#ext4/read/reader.ts";
 import { bangerErrorOf } from "#test/expect-error.ts";
 import {
   insertMachine,

@@ -1,5 +1,4 @@
 /** The image store as the daemon uses it: each operation is one call, safe beside any other. */
-import type { Database } from "bun:sqlite";
 import type {
   Image,
   ImageBootstrap,
@@ -16,24 +15,28 @@ import type {
   ImageUpdated,
   ImageUsage,
 } from "#api/image.ts";
-import { assert } from "#base/assert.ts";
 import { BangerError } from "#base/error.ts";
-import type { Paths } from "#config/paths.ts";
-import { readChunks } from "#oci/file-chunks.ts";
+import { readChunks } from "#base/files/chunks.ts";
+import type { WorkOptions } from "#base/progress.ts";
+import { assertManaged, type PackedImage, packImage } from "#images/export/pack.ts";
+import { assertSavable, saveDockerArchive, saveOciLayout } from "#images/export/save.ts";
+import { bootstrapImage } from "#images/local/bootstrap.ts";
+import {
+  type PromoteOptions,
+  promoteImage,
+  registerImage,
+  tagImage,
+} from "#images/local/register.ts";
+import { type ProvisionedLayers, provisionedLayers } from "#images/provisioned/layers.ts";
+import { layerPath } from "#images/provisioned/records.ts";
 import { hostPlatform } from "#oci/platform.ts";
-import { pushToRegistry } from "#oci/push.ts";
 import { canonicalName, parseReference } from "#oci/reference.ts";
-import { bootstrapImage } from "./bootstrap.ts";
-import { buildImage } from "./builds/build.ts";
-import type { BuildMachines } from "./builds/machines.ts";
+import { pushToRegistry } from "#oci/registry/push.ts";
 import { describeSource, findInCatalog, loadCatalog } from "./catalog.ts";
 import { collectGarbage, sweepLeftovers } from "./gc.ts";
 import { stepsOf } from "./history.ts";
 import { checkOutdated, registryReference } from "./outdated.ts";
-import { assertManaged, type PackedImage, packImage } from "./pack.ts";
-import { type ProvisionedLayers, provisionedLayers } from "./provisioned.ts";
-import { layerPath } from "./provisioned-records.ts";
-import { type PullOptions, pullImage, type WorkOptions } from "./pull.ts";
+import { type PullOptions, pullImage } from "./pull.ts";
 import {
   assertFilesPresent,
   filesOf,
@@ -44,12 +47,8 @@ import {
   listImages,
   toApi,
 } from "./records.ts";
-import { type PromoteOptions, promoteImage, registerImage, tagImage } from "./register.ts";
-import { assertSavable, saveDockerArchive, saveOciLayout } from "./save.ts";
-import { ImageStore } from "./store.ts";
+import type { ImageStore } from "./store.ts";
 import { measureUsage } from "./usage.ts";
-
-export type { WorkOptions } from "./pull.ts";
 
 const OUTDATED_CHECKS_MAX = 4;
 
@@ -69,8 +68,8 @@ export interface ImageSettings {
   mirrors: Readonly<Record<string, readonly string[]>>;
   dockerConfigPath: string;
   kernels: KernelPort;
-  /** Digest of what installs on the first boot of a machine. */
-  firstBoot?: string;
+  /** Builds the image of a catalog entry that is a recipe. */
+  build: (request: ImageBuild, work: WorkOptions) => Promise<ImageRecord>;
   /** Of a registry's requests; for tests. */
   retryDelay_ms?: number;
   stallTimeout_ms?: number;
@@ -81,11 +80,10 @@ export class ImageService {
   readonly provisioned: ProvisionedLayers;
   readonly #store: ImageStore;
   readonly #settings: ImageSettings;
-  #machines: BuildMachines | undefined;
 
-  constructor(db: Database, paths: Paths, settings: ImageSettings) {
-    this.#store = new ImageStore(db, paths, settings.firstBoot ?? "");
-    this.provisioned = provisionedLayers(this.#store);
+  constructor(store: ImageStore, settings: ImageSettings) {
+    this.#store = store;
+    this.provisioned = provisionedLayers(store);
     this.#settings = settings;
   }
 
@@ -134,14 +132,14 @@ export class ImageService {
     return this.#toApi(await pullImage(this.#store, request, this.#pullOptions(options)));
   }
 
-  /** From now on images can be built: machines stand on images, and so come after them. */
-  useMachines(machines: BuildMachines): void {
-    this.#machines = machines;
-  }
-
-  /** From a Dockerfile, or from an image and a script. An image of that name is replaced. */
-  async build(request: ImageBuild, options: WorkOptions = {}): Promise<Image> {
-    return this.#toApi(await this.#build(request, options));
+  /** The image that a reference or name means, pulled if it is not here, or with `pulls` in any case. */
+  async resolve(
+    reference: string,
+    { pulls, ...work }: WorkOptions & { pulls: boolean },
+  ): Promise<ImageRecord> {
+    const here = findImage(this.#store.db, reference) ?? this.#findByAlias(reference);
+    if (here && !(pulls && registryReference(here))) return here;
+    return await pullImage(this.#store, { reference }, this.#pullOptions(work));
   }
 
   /** A Debian image made from packages with mmdebstrap, for places with no registry. */
@@ -305,30 +303,8 @@ export class ImageService {
   }
 
   #pullOptions(options: WorkOptions): PullOptions {
-    const { kernels, firstBoot: _, ...registry } = this.#settings;
-    return {
-      ...registry,
-      ...options,
-      ensureKernel: (name, work) => kernels.ensure(name, work),
-      build: (request, work) => this.#build(request, work),
-    };
-  }
-
-  async #build(request: ImageBuild, work: WorkOptions): Promise<ImageRecord> {
-    assert(this.#machines, "the daemon has given the images their machines");
-    return await buildImage(
-      {
-        store: this.#store,
-        machines: this.#machines,
-        find: async (reference, { pulls, ...rest }) => {
-          const here = findImage(this.#store.db, reference) ?? this.#findByAlias(reference);
-          if (here && !(pulls && registryReference(here))) return here;
-          return await pullImage(this.#store, { reference }, this.#pullOptions(rest));
-        },
-      },
-      request,
-      work,
-    );
+    const { kernels, ...settings } = this.#settings;
+    return { ...settings, ...options, ensureKernel: (name, work) => kernels.ensure(name, work) };
   }
 
   #toApi(image: ImageRecord): Image {

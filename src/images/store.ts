@@ -6,14 +6,13 @@
 import type { Database } from "bun:sqlite";
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { STAGING_MARK, stagingPath, syncFolder, syncTree } from "#base/atomic.ts";
 import { BangerError, throwIfAborted, toBangerError } from "#base/error.ts";
+import { STAGING_MARK, stagingPath, syncFolder, syncTree } from "#base/files/atomic.ts";
 import { newId } from "#base/id.ts";
 import { KeyedQueue } from "#base/queue.ts";
 import type { Paths } from "#config/paths.ts";
+import { layerPath, layersOf } from "#images/provisioned/records.ts";
 import { BlobGuard } from "./blob-guard.ts";
-import { BuildCache } from "./builds/cache.ts";
-import { layerPath, layersOf } from "./provisioned-records.ts";
 import {
   deleteImage,
   filesOf,
@@ -30,6 +29,14 @@ import {
 /** Of a name, so that "NAME-ID" is one as well. */
 const NAME_KEPT_CHARS = 114;
 
+/** Cached steps of builds, as far as garbage collection needs them. Both give paths. */
+export interface StepCache {
+  /** Left behind by a crash. */
+  leftovers(): string[];
+  /** Used by no build; with `all` also what was used lately. */
+  garbage(options: { all: boolean }): string[];
+}
+
 export type MadeImage = Omit<NewImage, "id" | "name" | "createdAt">;
 
 export class ImageStore {
@@ -38,17 +45,21 @@ export class ImageStore {
   /** Digest of what installs on the first boot of a machine: which provisioned layers are for new ones. */
   readonly firstBoot: string;
   readonly blobs = new BlobGuard();
-  readonly builds: BuildCache;
+  readonly steps: StepCache;
   readonly #turns = new KeyedQueue();
   /** Folders and files that are being made. */
   readonly #active = new Set<string>();
   /** By image id: how many machines are being made of it that have no row yet. */
   readonly #holds = new Map<string, number>();
 
-  constructor(db: Database, paths: Paths, firstBoot: string) {
+  constructor(
+    db: Database,
+    paths: Paths,
+    { firstBoot, steps }: { firstBoot: string; steps: StepCache },
+  ) {
     this.db = db;
     this.paths = paths;
-    this.builds = new BuildCache(paths.builds);
+    this.steps = steps;
     this.firstBoot = firstBoot;
   }
 

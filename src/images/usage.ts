@@ -2,8 +2,8 @@
 import { lstatSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { ImageUsage } from "#api/image.ts";
+import { layerPath, layersOf } from "#images/provisioned/records.ts";
 import { diskUsage, findGarbage } from "./gc.ts";
-import { layerPath, layersOf } from "./provisioned-records.ts";
 import { filesOf, type ImageRecord, listImages, machinesOf } from "./records.ts";
 import type { ImageStore } from "./store.ts";
 

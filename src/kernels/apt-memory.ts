@@ -5,8 +5,8 @@
 import { mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { writeFileAtomic } from "#base/atomic.ts";
 import { type Digest, isDigest } from "#base/digest.ts";
+import { writeFileAtomic } from "#base/files/atomic.ts";
 import { run } from "#base/run.ts";
 import { MiB } from "#base/size.ts";
 

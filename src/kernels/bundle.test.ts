@@ -13,15 +13,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { sha256 } from "#base/digest.ts";
+import { exchange } from "#base/files/exchange.ts";
+import { writeSparse } from "#base/files/sparse.ts";
 import { buildCpio } from "#guest/initrd.ts";
 import { makeBzImage, makeElf, xenNote } from "#test/elf.ts";
 import { bangerErrorOf } from "#test/expect-error.ts";
 import { listBundles, placeBundle, readBundle, removeBundle, sweepStaging } from "./bundle.ts";
-import { exchange } from "./exchange.ts";
 import { importKernel } from "./import.ts";
 import type { Manifest } from "./manifest.ts";
 import { KernelService } from "./service.ts";
-import { writeSparse } from "./sparse.ts";
 
 let folder: string;
 let dir: string;

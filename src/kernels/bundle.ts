@@ -19,12 +19,12 @@ import {
 } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { STAGING_MARK, stagingPath } from "#base/atomic.ts";
 import { BangerError } from "#base/error.ts";
+import { STAGING_MARK, stagingPath } from "#base/files/atomic.ts";
+import { exchange } from "#base/files/exchange.ts";
+import { walk } from "#base/files/walk.ts";
 import { didYouMean } from "#base/similar.ts";
-import { exchange } from "./exchange.ts";
 import { MAX_MANIFEST_BYTES, type Manifest, manifestSchema, nameSchema } from "./manifest.ts";
-import { walk } from "./walk.ts";
 
 export interface Bundle {
   /** Absolute path of its folder. */

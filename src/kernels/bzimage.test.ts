@@ -2,12 +2,12 @@ import { describe, expect, test } from "bun:test";
 import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { BangerError } from "#base/error.ts";
+import { filterBytes, unzstd } from "#base/filter.ts";
 import { which } from "#base/run.ts";
 import { makeBzImage, makeElf, xenNote } from "#test/elf.ts";
 import { bangerErrorOf } from "#test/expect-error.ts";
 import { isBzImage, parseBzImage, unpackBzImage } from "./bzimage.ts";
 import { elfArch, elfSection, hasPvhEntry } from "./elf.ts";
-import { filterBytes, unzstd } from "./filter.ts";
 import { bannerVersion } from "./image.ts";
 
 const banner = Buffer.from("\0Linux version %s\0Linux version 6.12.1-test (a@b) (gcc) #1\n\0");

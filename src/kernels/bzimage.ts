@@ -5,9 +5,9 @@
  */
 import { gunzipSync } from "node:zlib";
 import { BangerError, messageOf } from "#base/error.ts";
+import { filterBytes, unzstd } from "#base/filter.ts";
 import { MiB } from "#base/size.ts";
 import { isElf } from "./elf.ts";
-import { filterBytes, unzstd } from "./filter.ts";
 
 export const MAX_KERNEL_BYTES = 512 * MiB;
 /** payload_offset and payload_length are there since this version of the boot protocol. */

@@ -3,13 +3,13 @@ import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { type Digest, sha256 } from "#base/digest.ts";
 import { BangerError } from "#base/error.ts";
+import { writeSparse } from "#base/files/sparse.ts";
 import { formatSize } from "#base/size.ts";
 import { kernelFile } from "./bundle.ts";
 import { isBzImage, MAX_KERNEL_BYTES, parseBzImage, unpackBzImage } from "./bzimage.ts";
 import { elfArch, hasPvhEntry, isElf } from "./elf.ts";
 import { embeddedConfig } from "./features.ts";
 import type { Arch, Manifest } from "./manifest.ts";
-import { writeSparse } from "./sparse.ts";
 
 export interface KernelImage {
   format: Manifest["format"];

@@ -6,8 +6,8 @@ import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { BangerError, messageOf, throwIfAborted } from "#base/error.ts";
+import { filterBytes, unzstd } from "#base/filter.ts";
 import { MiB } from "#base/size.ts";
-import { filterBytes, unzstd } from "./filter.ts";
 
 const INITRD_MAX_BYTES = 512 * MiB;
 const UNPACKED_MAX_BYTES = 1024 * MiB;

@@ -4,10 +4,10 @@ import { readFile, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { BangerError, throwIfAborted } from "#base/error.ts";
+import { walk } from "#base/files/walk.ts";
+import { filterBytes, unzstd } from "#base/filter.ts";
 import { MiB } from "#base/size.ts";
 import { elfSection } from "./elf.ts";
-import { filterBytes, unzstd } from "./filter.ts";
-import { walk } from "./walk.ts";
 
 const MAX_MODULES = 20_000;
 const MAX_MODULE_BYTES = 64 * MiB;

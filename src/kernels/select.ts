@@ -1,10 +1,10 @@
 /** Which kernel a machine gets: one that can do what is needed, else the words to get one. */
 import { BangerError } from "#base/error.ts";
 import { didYouMean } from "#base/similar.ts";
+import { featuresOfEntry } from "./available.ts";
 import type { Bundle } from "./bundle.ts";
 import type { NamedEntry } from "./catalogs/store.ts";
 import { featureNames } from "./features.ts";
-import { featuresOfEntry } from "./offers.ts";
 
 const MAX_NEEDS = 50;
 

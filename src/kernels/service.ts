@@ -2,12 +2,13 @@
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { CatalogEntry, Kernel } from "#api/kernel.ts";
-import { writeFileAtomic } from "#base/atomic.ts";
 import { type Digest, sha256 } from "#base/digest.ts";
 import { BangerError } from "#base/error.ts";
+import { writeFileAtomic } from "#base/files/atomic.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { didYouMean } from "#base/similar.ts";
 import { STAGING_NAME } from "./apt.ts";
+import { offersOf } from "./available.ts";
 import {
   type Bundle,
   bundleNames,
@@ -23,7 +24,6 @@ import { parseConfiguredCatalogs } from "./catalogs/configured.ts";
 import { CatalogStore } from "./catalogs/store.ts";
 import { type ImportOptions, importKernel } from "./import.ts";
 import { type Arch, describeSource } from "./manifest.ts";
-import { offersOf } from "./offers.ts";
 import { type PublishOptions, publishKernel, unpublishKernel } from "./publish/publish.ts";
 import { pullKernel } from "./pull.ts";
 import { buildKernel, kernelNameOf } from "./recipe/build.ts";

@@ -1,9 +1,8 @@
 /** What is asked of the network for a machine, and what the monitor and the guest get to know. */
 import { BangerError } from "#base/error.ts";
 import { type Address, type Cidr, parseAddress, parseCidr } from "./address.ts";
+import type { NetworkMode } from "./mode.ts";
 import type { Policy } from "./policy/policy.ts";
-
-export type NetworkMode = "nat" | "host" | "user" | "none";
 
 export interface AttachRequest {
   machineId: string;
@@ -44,10 +43,6 @@ export type Attachment =
   | { mode: "none"; address?: undefined; gateway?: undefined; dns: Address[]; mtu?: undefined };
 
 export type TapAttachment = Extract<Attachment, { tap: string }>;
-
-export function isTapMode(mode: NetworkMode): mode is "nat" | "host" {
-  return mode === "nat" || mode === "host";
-}
 
 /** Networks and policies are the rules of a tap. */
 export function assertPlain({ mode, policy, networks }: AttachRequest): void {

@@ -1,5 +1,6 @@
 /** The bridge that the machines of one daemon are connected to: whose it is, and what it takes to have it. */
 import { BangerError } from "#base/error.ts";
+import { assertTableIsOurs } from "#net/nft/nft.ts";
 import { type Cidr, joinCidr, networkOf, prefixOf } from "./address.ts";
 import {
   type BridgeMark,
@@ -12,7 +13,6 @@ import {
 import { canHaveIpv6, hasIpv6 } from "./ipv6.ts";
 import { bridgeCommands, removeCommand } from "./link.ts";
 import { tableName } from "./names.ts";
-import { assertTableIsOurs } from "./nft.ts";
 import { gatewayOf } from "./pool.ts";
 import { tapObstacle } from "./rights.ts";
 import { findOverlap, overlapError, readRoutes } from "./routes.ts";

@@ -1,19 +1,19 @@
 /** What `banger doctor` says of the network: what this computer lets machines have, and how to get more. */
 import type { Check } from "#base/check.ts";
 import { BangerError, messageOf } from "#base/error.ts";
+import { findBlockingFirewall, hasLegacyIptables } from "#net/nft/firewall.ts";
+import { assertTableIsOurs, isTableWhole } from "#net/nft/nft.ts";
 import { type Cidr, parseCidr } from "./address.ts";
 import { readBridgeMark } from "./bridge.ts";
-import { claimedTaps, hasPoolTap } from "./claims.ts";
 import { parseBridgeAlias, poolTaps, readDevice } from "./devices.ts";
-import { findBlockingFirewall, hasLegacyIptables } from "./firewall.ts";
 import { chooseSubnet6, hasIpv6, hasUplink6, isForwarding6 } from "./ipv6.ts";
 import { isForwarding } from "./link.ts";
 import { tableName } from "./names.ts";
-import { assertTableIsOurs, isTableWhole } from "./nft.ts";
 import { checkSubnet } from "./pool.ts";
 import { daemonResolvers } from "./resolvers.ts";
 import { openObstacle, readRights, tapObstacle } from "./rights.ts";
 import { findOverlap, overlapError, readRoutes } from "./routes.ts";
+import { claimedTaps, hasPoolTap } from "./tap-leases.ts";
 
 export interface CheckOptions {
   bridge: string;

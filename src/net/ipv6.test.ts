@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
+import { renderTables } from "#net/nft/rules.ts";
 import { addressFrom, contains, parseAddress, parseCidr } from "./address.ts";
 import { address6Of, chooseSubnet6, hasUplink6, linkLocalOf } from "./ipv6.ts";
-import { renderTables } from "./rules.ts";
 
 const subnet6 = parseCidr("fd12:3456:789a::/64");
 

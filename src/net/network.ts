@@ -5,17 +5,10 @@
 
 import type { PolicyLog } from "#api/network.ts";
 import { BangerError, throwIfAborted } from "#base/error.ts";
+import { assertTableIsOurs, isTableWhole } from "#net/nft/nft.ts";
 import { type Address, type Cidr, parseCidr } from "./address.ts";
-import {
-  type Attachment,
-  type AttachRequest,
-  assertPlain,
-  isTapMode,
-  type NetworkMode,
-  userNetwork,
-} from "./attachment.ts";
+import { type Attachment, type AttachRequest, assertPlain, userNetwork } from "./attachment.ts";
 import { bridgeMark, ownBridge, readBridgeMark } from "./bridge.ts";
-import { claimedTaps, hasPoolTap, type PoolOwner, releaseTap } from "./claims.ts";
 import {
   type BridgeMark,
   type MachineTap,
@@ -30,8 +23,8 @@ import { guestResolvers } from "./guest-dns.ts";
 import { chooseSubnet6 } from "./ipv6.ts";
 import { applyLinks, retagCommands } from "./link.ts";
 import { exclusive } from "./lock.ts";
+import { isTapMode, type NetworkMode } from "./mode.ts";
 import { checkInterfaceName, checkNetworks, macAddress, tableName, tapName } from "./names.ts";
-import { assertTableIsOurs, isTableWhole } from "./nft.ts";
 import { Policies } from "./policy/policies.ts";
 import { assertEnforceable, type Policy } from "./policy/policy.ts";
 import { emptyPolicy, type PolicyMachine } from "./policy/table.ts";
@@ -40,8 +33,9 @@ import { attachPoolTap } from "./pool-attach.ts";
 import { openObstacle, tapObstacle } from "./rights.ts";
 import { applyRules, settle } from "./settle.ts";
 import { attachTap, marked, policyMachine, type TapContext } from "./tap-attach.ts";
+import { claimedTaps, hasPoolTap, type PoolOwner, releaseTap } from "./tap-leases.ts";
 
-export type { Attachment, AttachRequest, NetworkMode } from "./attachment.ts";
+export type { Attachment, AttachRequest } from "./attachment.ts";
 
 export interface NetworkOptions {
   bridge: string;

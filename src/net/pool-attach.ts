@@ -4,11 +4,11 @@ import { addressOf, joinCidr, prefixOf, tryParseAddress } from "./address.ts";
 import { attach6 } from "./attach6.ts";
 import type { AttachRequest, TapAttachment } from "./attachment.ts";
 import { readBridgeMark } from "./bridge.ts";
-import { claimTap, type PoolOwner, releaseTap } from "./claims.ts";
 import { deviceMtu, uplinkMtu } from "./devices.ts";
 import type { GuestDns } from "./dns/server.ts";
 import { guestResolvers } from "./guest-dns.ts";
 import { enableForwarding } from "./link.ts";
+import { claimTap, type PoolOwner, releaseTap } from "./tap-leases.ts";
 
 /** Nothing of the host is changed but the claim, which goes again on failure. */
 export async function attachPoolTap(

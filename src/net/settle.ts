@@ -1,11 +1,12 @@
 /** Brings the rules and the bridge into agreement with the taps that are left. */
+
+import { removeTables, replaceTables, tableOwner } from "#net/nft/nft.ts";
+import { type DnsRedirect, renderTables } from "#net/nft/rules.ts";
 import { addressOf, type Cidr } from "./address.ts";
 import { ownBridge, readBridgeMark } from "./bridge.ts";
 import { machineTaps, type PoolTap, poolTaps, portsOf, readDevice } from "./devices.ts";
 import { applyLinks, removeCommand } from "./link.ts";
 import { tableName } from "./names.ts";
-import { removeTables, replaceTables, tableOwner } from "./nft.ts";
-import { type DnsRedirect, renderTables } from "./rules.ts";
 
 /** The rules for all that is connected to a bridge of ours now. */
 function rulesOf(bridge: string): string {

@@ -2,17 +2,17 @@
 import { statSync } from "node:fs";
 import { throwIfAborted } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
-import { openArchive } from "./archive.ts";
-import { exportFromEngine } from "./engine.ts";
-import { openFolder } from "./file-tree.ts";
+import { openArchive } from "#oci/local/archive.ts";
+import { exportFromEngine } from "#oci/local/engine.ts";
+import { openFolder } from "#oci/local/file-tree.ts";
+import { openSaved } from "#oci/local/saved.ts";
+import { openScratch } from "#oci/local/scratch.ts";
+import { compressionOfFile, unpackFile } from "#oci/local/whole-file.ts";
+import type { RegistryOptions } from "#oci/registry/client.ts";
+import { openRemoteImage } from "#oci/registry/remote-image.ts";
 import type { OpenedImage } from "./image.ts";
 import { formatLocation, type Location, parseLocation } from "./location.ts";
 import { hostPlatform, parsePlatform } from "./platform.ts";
-import type { RegistryOptions } from "./registry.ts";
-import { openRemoteImage } from "./remote-image.ts";
-import { openSaved } from "./saved.ts";
-import { openScratch } from "./scratch.ts";
-import { compressionOfFile, unpackFile } from "./whole-file.ts";
 
 export interface OpenOptions extends RegistryOptions {
   /** "linux/arm64". Default: Linux on the architecture of this host. */

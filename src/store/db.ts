@@ -2,8 +2,8 @@
 import { Database } from "bun:sqlite";
 import { chmodSync, mkdirSync, renameSync } from "node:fs";
 import { dirname } from "node:path";
-import { stagingPath } from "#base/atomic.ts";
 import { BangerError, messageOf } from "#base/error.ts";
+import { stagingPath } from "#base/files/atomic.ts";
 import { migrations } from "./migrations.ts";
 
 const BUSY_TIMEOUT_MS = 5000;

@@ -7,14 +7,14 @@ import type { ImageConfig } from "#api/image.ts";
 import { BangerError } from "#base/error.ts";
 import { MiB } from "#base/size.ts";
 import { exitCodeOf, signalNumber } from "#guest/exec.ts";
+import { COMMAND_SESSION } from "#vm/life/idle.ts";
+import type { Lifecycle } from "#vm/life/lifecycle.ts";
+import { inBackground } from "#vm/life/schedule.ts";
 import type { VmDeps } from "./deps.ts";
-import type { Lifecycle } from "./lifecycle.ts";
 import { lastLines } from "./logs.ts";
 import { getVm } from "./records.ts";
-import { inBackground } from "./schedule.ts";
 import type { Session } from "./sessions/session.ts";
 import type { Sessions } from "./sessions/sessions.ts";
-import { COMMAND_SESSION } from "./use.ts";
 
 const log = getLogger(["banger", "vm"]);
 

@@ -3,24 +3,24 @@ import { randomBytes } from "node:crypto";
 import type { Image } from "#api/image.ts";
 import type { NetworkMode, VmCreate } from "#api/vm.ts";
 import { BangerError } from "#base/error.ts";
+import type { WorkOptions } from "#base/progress.ts";
 import { similarNames } from "#base/similar.ts";
 import { MiB } from "#base/size.ts";
 import type { Config } from "#config/resolve.ts";
-import type { WorkOptions } from "#images/service.ts";
 import { parseNeeds } from "#kernels/select.ts";
 import { tryParseAddress } from "#net/address.ts";
 import { macAddress } from "#net/names.ts";
 import { checkPolicy } from "#net/policy/policy.ts";
 import { checkPorts } from "#net/ports/spec.ts";
-import { assertPossible, hostSize } from "./admission.ts";
+import { assertPossible, hostSize } from "#vm/life/admission.ts";
+import { monitorFor } from "#vm/life/choose-driver.ts";
+import { requireNetworks } from "#vm/network/networks.ts";
 import { defaultCpus } from "./default-cpus.ts";
 import type { VmDeps } from "./deps.ts";
 import { machineCommand } from "./exec.ts";
 import { imageKernelName } from "./image-boot.ts";
 import { modeFor } from "./mode.ts";
-import { monitorFor } from "./monitor.ts";
 import { makeName } from "./names.ts";
-import { requireNetworks } from "./networks.ts";
 import { findVm, insertVm, listVms, type NewVm } from "./records.ts";
 
 /** Resolves, reserves the name and the address, and enters the machine as `creating`. */

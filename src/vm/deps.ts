@@ -5,8 +5,8 @@ import type { SshKey } from "#config/ssh-key.ts";
 import type { ImageService } from "#images/service.ts";
 import type { KernelService } from "#kernels/service.ts";
 import type { Network } from "#net/network.ts";
+import type { Owner } from "#vm/life/owner.ts";
 import type { Driver } from "#vmm/driver.ts";
-import type { Owner } from "./owner.ts";
 
 export interface VmDeps {
   db: Database;

@@ -1,10 +1,10 @@
 /** What a machine owns on disk from its first moment: its folder, writable layer and host key. */
 import { mkdirSync } from "node:fs";
-import { writeFileAtomic } from "#base/atomic.ts";
 import { sha256 } from "#base/digest.ts";
-import { copySparse } from "#base/sparse-copy.ts";
+import { writeFileAtomic } from "#base/files/atomic.ts";
+import { copySparse } from "#base/files/sparse-copy.ts";
 import { generateHostKey } from "#config/ssh-key.ts";
-import { formatEmpty } from "#ext4/empty.ts";
+import { formatEmpty } from "#ext4/empty/empty.ts";
 import type { VmDeps } from "./deps.ts";
 import type { VmRecord } from "./records.ts";
 

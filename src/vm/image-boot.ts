@@ -2,8 +2,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Image } from "#api/image.ts";
-import { looseBoot } from "#kernels/loose.ts";
 import type { BootKernel } from "#kernels/service.ts";
+import { looseBoot } from "#kernels/unpackaged.ts";
 import type { VmDeps } from "./deps.ts";
 import type { VmRecord } from "./records.ts";
 

@@ -4,8 +4,8 @@ import type { BootMode } from "#api/vm.ts";
 import { BangerError } from "#base/error.ts";
 import { KiB } from "#base/size.ts";
 import { modes } from "#ext4/format.ts";
-import { openExt4 } from "#ext4/reader.ts";
-import type { FileStat } from "#ext4/reader-inode.ts";
+import type { FileStat } from "#ext4/read/inode.ts";
+import { openExt4 } from "#ext4/read/reader.ts";
 
 const OS_RELEASE_MAX_BYTES = 64 * KiB;
 

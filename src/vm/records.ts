@@ -17,9 +17,9 @@ import { BangerError } from "#base/error.ts";
 import { didYouMean } from "#base/similar.ts";
 import { type Address, tryParseAddress } from "#net/address.ts";
 import type { PublishedPort } from "#net/ports/spec.ts";
+import type { Owner } from "#vm/life/owner.ts";
 import type { MachineHandle } from "#vmm/driver.ts";
 import { assertTransition } from "./machine.ts";
-import type { Owner } from "./owner.ts";
 
 /** What was asked for when the machine was made, with every default filled in. */
 export interface VmSpec {

@@ -16,24 +16,24 @@ import {
   exitCodeOf,
   type ExecRequest as GuestExecRequest,
 } from "#guest/exec.ts";
-import type { BootOptions } from "./boot.ts";
+import type { BootOptions } from "#vm/life/boot.ts";
+import type { Use } from "#vm/life/idle.ts";
+import { Lifecycle, type RemoveOptions, type StopOptions } from "#vm/life/lifecycle.ts";
+import { sweepStrays } from "#vm/life/orphans.ts";
+import { assertHere, isElsewhere } from "#vm/life/owner.ts";
+import { Recoverer } from "#vm/life/recover.ts";
+import type { Live } from "#vm/life/running-machines.ts";
+import { VmNetworking } from "#vm/network/networking.ts";
 import { MachineCommands } from "./command.ts";
 import { enterVm } from "./create.ts";
 import type { VmDeps } from "./deps.ts";
 import { Events } from "./events.ts";
 import { commandOf, toGuestRequest } from "./exec.ts";
-import { Lifecycle, type RemoveOptions, type StopOptions } from "./lifecycle.ts";
-import type { Live } from "./lives.ts";
 import { readLog } from "./logs.ts";
 import { requireState } from "./machine.ts";
-import { VmNetworking } from "./networking.ts";
-import { assertHere, isElsewhere } from "./owner.ts";
 import { findVm, getVm, listVms, toApi, type VmRecord } from "./records.ts";
-import { Recoverer } from "./recover.ts";
 import type { Sessions } from "./sessions/sessions.ts";
 import { VmSettingsService } from "./settings.ts";
-import { sweepStrays } from "./strays.ts";
-import type { Use } from "./use.ts";
 
 const log = getLogger(["banger", "vm"]);
 
@@ -41,6 +41,7 @@ export class VmService {
   readonly #deps: VmDeps;
   readonly #events = new Events();
   readonly #lifecycle: Lifecycle;
+  #commands: MachineCommands | undefined;
   readonly #recoverer: Recoverer;
   readonly networking: VmNetworking;
   readonly settings: VmSettingsService;
@@ -55,7 +56,8 @@ export class VmService {
 
   /** What machines run on their own is a session of theirs. */
   useSessions(sessions: Sessions): void {
-    this.#lifecycle.commands = new MachineCommands(this.#deps, this.#lifecycle, sessions);
+    this.#commands = new MachineCommands(this.#deps, this.#lifecycle, sessions);
+    this.#lifecycle.commands = this.#commands;
   }
 
   /** How the command ended that the machine, which still runs, was started for. */
@@ -235,10 +237,9 @@ export class VmService {
     },
   ) {
     const vm = getVm(this.#deps.db, ref);
-    const { commands } = this.#lifecycle;
-    if (vm.spec.command && !options.console && commands?.hasLogs(vm.id)) {
+    if (vm.spec.command && !options.console && this.#commands?.hasLogs(vm.id)) {
       const { signal = new AbortController().signal } = options;
-      yield* commands.logs(vm.id, { ...options, signal });
+      yield* this.#commands.logs(vm.id, { ...options, signal });
       return;
     }
     const live = this.#lifecycle.lives.get(vm.id);

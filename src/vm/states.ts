@@ -1,8 +1,8 @@
 /** The one way in which a machine's record changes: along the table, and told to whoever listens. */
 import type { Database } from "bun:sqlite";
+import { assertHere, type Owner } from "#vm/life/owner.ts";
 import type { VmDeps } from "./deps.ts";
 import type { Events } from "./events.ts";
-import { assertHere, type Owner } from "./owner.ts";
 import { deleteVm, getVm, updateVm, type VmChange, type VmRecord } from "./records.ts";
 
 export class States {

@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { MiB } from "#base/size.ts";
-import { formatEmpty } from "#ext4/empty.ts";
+import { formatEmpty } from "#ext4/empty/empty.ts";
 import { BOOT_MS, connect, isClean, PREPARE_MS, shell } from "#test/guest-boot.ts";
 import { busyboxRoot, makeDisk } from "#test/guest-disk.ts";
 import { type GuestKernel, guestKernel } from "#test/guest-kernel.ts";

@@ -15,7 +15,7 @@ import { codeOf, collectOutput, textOf } from "#test/guest-fixture.ts";
 import { guestKernel } from "#test/guest-kernel.ts";
 import { type GuestMachine, startGuestMachine } from "#test/guest-machine.ts";
 import { testNeeding } from "#test/needs.ts";
-import { extractTar } from "#vm/files-extract.ts";
+import { extractTar } from "#vm/files/extract.ts";
 
 const vmTest = testNeeding("root", "qemu-system-x86_64", "mke2fs", "apt-get", "rsync");
 

@@ -16,7 +16,7 @@ import type { VmHealth } from "#api/health.ts";
 import type { Image } from "#api/image.ts";
 import type { Kernel } from "#api/kernel.ts";
 import type { Vm } from "#api/vm.ts";
-import { openExt4 } from "#ext4/reader.ts";
+import { openExt4 } from "#ext4/read/reader.ts";
 import { buildCpio } from "#guest/initrd.ts";
 import { busyboxLayout } from "#test/busybox.ts";
 import { type Installation, install } from "#test/installation.ts";

@@ -16,8 +16,8 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import type { CatalogEntry, Kernel } from "#api/kernel.ts";
+import { walk } from "#base/files/walk.ts";
 import type { Manifest } from "#kernels/manifest.ts";
-import { walk } from "#kernels/walk.ts";
 import { busyboxLayout } from "#test/busybox.ts";
 import { type FileServer, serveFiles } from "#test/file-server.ts";
 import { hostPrograms } from "#test/host-program.ts";

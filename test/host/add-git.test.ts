@@ -3,8 +3,8 @@ import { afterAll, beforeAll, expect } from "bun:test";
 import { chmodSync, existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ImageBuild } from "#api/image.ts";
-import { openExt4 } from "#ext4/reader.ts";
-import { git, gitHome, REMOTE } from "#images/builds/git-run.ts";
+import { git, gitHome, REMOTE } from "#builds/git/run.ts";
+import { openExt4 } from "#ext4/read/reader.ts";
 import { bangerErrorOf } from "#test/expect-error.ts";
 import { serveFiles } from "#test/file-server.ts";
 import { type GitServer, serveGit, serveGitDaemon, TestRepository } from "#test/git-server.ts";
@@ -22,11 +22,6 @@ const commits: Record<string, string> = {};
 
 beforeAll(async () => {
   store = openTestStore();
-  store.images.useMachines({
-    async start() {
-      throw new Error("no command is run here");
-    },
-  });
   folder = join(store.folder, "repositories");
   repository = new TestRepository(join(folder, "r.git"));
   commits["v1"] = repository.commit({ foo: "foo of v1", "docs/a": "a", "docs/deep/b": "b" }, "v1");
@@ -50,7 +45,7 @@ afterAll(async () => {
 
 async function build(dockerfile: string, more: Partial<ImageBuild> = {}) {
   const text = `FROM scratch\n${dockerfile}\n`;
-  const image = await store.images.build({ name: "made", dockerfile: text, ...more });
+  const image = await store.builds.build({ name: "made", dockerfile: text, ...more });
   using reader = openExt4(image.rootfs);
   return listing(reader);
 }
@@ -65,7 +60,7 @@ async function problemOf(line: string, more: Partial<ImageBuild> = {}): Promise<
 }
 
 gitTest("a repository is there as git checks it out, without its history", async () => {
-  const image = await store.images.build({
+  const image = await store.builds.build({
     name: "made",
     dockerfile: `FROM scratch\nADD ${server.url("r.git")} /r\nADD --chown=3:4 --chmod=u=rwX,go= ${server.url("r.git")}#v1:docs /d/\n`,
   });
@@ -131,7 +126,7 @@ gitTest("a branch, a tag or a commit, in the fragment or in the query", async ()
 
 gitTest("--keep-git-dir leaves a repository that works, and nothing of this host", async () => {
   const login = server.url("r.git").replace("//", "//user:secret@");
-  const image = await store.images.build({
+  const image = await store.builds.build({
     name: "made",
     dockerfile: `FROM scratch\nADD --keep-git-dir ${login}#v2 /r\nADD --keep-git-dir ${login}#side /s\n`,
   });

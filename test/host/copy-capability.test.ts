@@ -2,17 +2,12 @@
 import { expect } from "bun:test";
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { openExt4 } from "#ext4/reader.ts";
+import { openExt4 } from "#ext4/read/reader.ts";
 import { openTestStore } from "#test/image-store.ts";
 import { testNeeding } from "#test/needs.ts";
 
 testNeeding("root", "setcap")("capabilities of a program come along with it", async () => {
   using store = openTestStore();
-  store.images.useMachines({
-    async start() {
-      throw new Error("no command is run here");
-    },
-  });
   const context = join(store.folder, "context");
   mkdirSync(context);
   for (const name of ["with", "without"]) {
@@ -22,7 +17,7 @@ testNeeding("root", "setcap")("capabilities of a program come along with it", as
   const set = Bun.spawnSync(["setcap", "cap_net_bind_service=ep", join(context, "with")]);
   expect(set.exitCode).toBe(0);
   const dockerfile = "FROM scratch AS s\nCOPY . /d/\nFROM scratch\nCOPY --from=s /d/ /e/\n";
-  const image = await store.images.build({ name: "made", dockerfile, context });
+  const image = await store.builds.build({ name: "made", dockerfile, context });
   using reader = openExt4(image.rootfs);
   const [attribute, ...more] = reader.xattrs(reader.stat("/e/with"));
   expect(Buffer.from(attribute?.name ?? []).toString()).toBe("security.capability");

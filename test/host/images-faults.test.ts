@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import type { BangerError, ErrorCode } from "#base/error.ts";
 import { run, runOk } from "#base/run.ts";
 import { MiB } from "#base/size.ts";
-import { openExt4 } from "#ext4/reader.ts";
+import { openExt4 } from "#ext4/read/reader.ts";
 import { bangerErrorOf } from "#test/expect-error.ts";
 import { leftovers, openStoreAt, openTestStore, type TestStore } from "#test/image-store.ts";
 import { testNeeding } from "#test/needs.ts";

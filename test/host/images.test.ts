@@ -4,8 +4,8 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type BangerError, toBangerError } from "#base/error.ts";
-import { openExt4 } from "#ext4/reader.ts";
-import { parseMirrors } from "#oci/mirrors.ts";
+import { openExt4 } from "#ext4/read/reader.ts";
+import { parseMirrors } from "#oci/registry/mirrors.ts";
 import { openImage } from "#oci/source.ts";
 import { bangerErrorOf } from "#test/expect-error.ts";
 import { insertMachine, leftovers, openTestStore } from "#test/image-store.ts";

@@ -5,8 +5,8 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { newId } from "#base/id.ts";
-import { claimsFolder, removeClaimsFolder } from "#net/claims.ts";
 import type { SetupStep } from "#net/setup/setup.ts";
+import { claimsFolder, removeClaimsFolder } from "#net/tap-leases.ts";
 import { testNeeding } from "#test/needs.ts";
 import { attach, detach, NO_ANSWER_MS, refused } from "#test/net-calls.ts";
 import { asUser, HOST_OUTSIDE, NetLab, OUTSIDE } from "#test/net-lab.ts";

@@ -7,7 +7,7 @@ import fc from "fast-check";
 import { sha256 } from "#base/digest.ts";
 import { BangerError } from "#base/error.ts";
 import { run } from "#base/run.ts";
-import { buildRootfs } from "#images/rootfs.ts";
+import { buildRootfs } from "#images/rootfs/write.ts";
 import { testNeeding } from "#test/needs.ts";
 import { makeLayer, makeTar, type TarSpec } from "#test/tar-build.ts";
 

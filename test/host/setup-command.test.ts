@@ -18,8 +18,8 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { assertUnchangeable } from "#base/files/trusted-path.ts";
 import { newId } from "#base/id.ts";
-import { assertUnchangeable } from "#base/trusted-path.ts";
 import type { SetupStep } from "#net/setup/setup.ts";
 import { type CliResult, cliCommand, cliEnvironment } from "#test/cli.ts";
 import { testNeeding } from "#test/needs.ts";

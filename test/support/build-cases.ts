@@ -3,6 +3,7 @@
  * commands that come of it are compared. No machine boots: commands of RUN are recorded, change
  * nothing and succeed, which shows what each of them gets and no more.
  */
+
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import {
   chmodSync,
@@ -16,10 +17,11 @@ import {
 import { dirname, join } from "node:path";
 import type { ImageBuild, ImageConfig } from "#api/image.ts";
 import { sha256 } from "#base/digest.ts";
+import type { BuildMachines, RunRequest } from "#builds/run/machines.ts";
+import type { BuildService } from "#builds/service.ts";
 import { modes } from "#ext4/format.ts";
-import { type Ext4Reader, openExt4 } from "#ext4/reader.ts";
-import type { BuildMachines, RunRequest } from "#images/builds/machines.ts";
-import { buildRootfs } from "#images/rootfs.ts";
+import { type Ext4Reader, openExt4 } from "#ext4/read/reader.ts";
+import { buildRootfs } from "#images/rootfs/write.ts";
 import { bangerErrorOf } from "./expect-error.ts";
 import { openTestStore, type TestStore } from "./image-store.ts";
 import { dir, file, makeLayer, makeTar, type TarSpec } from "./tar-build.ts";
@@ -75,10 +77,11 @@ export interface BuildCase {
 export function testBuilds(cases: Readonly<Record<string, BuildCase>>): void {
   let store: TestStore;
   let machines: RecordingMachines;
+  let builds: BuildService;
   beforeAll(async () => {
     store = openTestStore();
     machines = await recordingMachines(store.folder);
-    store.images.useMachines(machines);
+    builds = store.buildsWith(machines);
   });
   afterAll(() => store[Symbol.dispose]());
   for (const [name, buildCase] of Object.entries(cases)) {
@@ -86,7 +89,7 @@ export function testBuilds(cases: Readonly<Record<string, BuildCase>>): void {
       machines.runs.length = 0;
       const context = join(store.folder, "context");
       try {
-        await runCase(buildCase, { store, machines, context });
+        await runCase(buildCase, { store, builds, machines, context });
       } finally {
         rmSync(context, { recursive: true, force: true });
         for (const image of store.images.list()) await store.images.remove(image.name);
@@ -97,12 +100,17 @@ export function testBuilds(cases: Readonly<Record<string, BuildCase>>): void {
 
 async function runCase(
   buildCase: BuildCase,
-  { store, machines, context }: { store: TestStore; machines: RecordingMachines; context: string },
+  {
+    store,
+    builds,
+    machines,
+    context,
+  }: { store: TestStore; builds: BuildService; machines: RecordingMachines; context: string },
 ): Promise<void> {
   mkdirSync(context);
   writeContext(context, buildCase.context ?? {});
   for (const [name, dockerfile] of Object.entries(buildCase.images ?? {})) {
-    await store.images.build({ name, dockerfile, context });
+    await builds.build({ name, dockerfile, context });
   }
   machines.runs.length = 0;
   const { ignore, args, target, request: more } = buildCase;
@@ -119,7 +127,7 @@ async function runCase(
     ...(target === undefined ? {} : { target }),
     ...more,
   };
-  const building = store.images.build(request, {
+  const building = builds.build(request, {
     onProgress: ({ message }) => {
       if (message?.startsWith("warning: ")) warnings.push(message);
     },

@@ -5,9 +5,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { sha256 } from "#base/digest.ts";
 import { BangerError } from "#base/error.ts";
+import { BuildCache } from "#builds/cache.ts";
+import type { BuildMachines } from "#builds/run/machines.ts";
+import { BuildService } from "#builds/service.ts";
 import { makePaths, type Paths } from "#config/paths.ts";
-import { buildRootfs } from "#images/rootfs.ts";
+import { buildRootfs } from "#images/rootfs/write.ts";
 import { ImageService, type ImageSettings } from "#images/service.ts";
+import { ImageStore } from "#images/store.ts";
 import { readKernelImage } from "#kernels/image.ts";
 import { openStore } from "#store/db.ts";
 import { makeElf } from "#test/elf.ts";
@@ -20,15 +24,27 @@ export interface TestStore extends Disposable {
   /** Everything is below it. */
   folder: string;
   images: ImageService;
+  /** Builds that run no command. */
+  builds: BuildService;
+  buildsWith(machines: BuildMachines): BuildService;
   /** Another service on the same folders and rows, as after a restart. */
-  reopen(settings?: Partial<ImageSettings>): ImageService;
+  reopen(settings?: TestSettings): ImageService;
   /** Names of kernels that `ensure` was asked for. */
   ensured: string[];
 }
 
+/** `firstBoot`: digest of what installs on the first boot of a machine. */
+type TestSettings = Partial<ImageSettings> & { firstBoot?: string };
+
+const noMachines: BuildMachines = {
+  async start() {
+    throw new BangerError("unsupported", "There are no machines here");
+  },
+};
+
 /** `roots`: other places for some of the folders. */
 export function openTestStore(
-  settings: Partial<ImageSettings> = {},
+  settings: TestSettings = {},
   roots: { state?: string; cache?: string } = {},
 ): TestStore {
   return openStoreAt(mkdtempSync(join(tmpdir(), "banger-images-")), settings, roots);
@@ -37,7 +53,7 @@ export function openTestStore(
 /** The same in a folder that may have been one before. Disposing of it removes the folder. */
 export function openStoreAt(
   folder: string,
-  settings: Partial<ImageSettings> = {},
+  settings: TestSettings = {},
   roots: { state?: string; cache?: string } = {},
 ): TestStore {
   const paths = makePaths({
@@ -48,8 +64,13 @@ export function openStoreAt(
   });
   const db = openStore(join(folder, "banger.db"));
   const ensured: string[] = [];
-  const reopen = (more: Partial<ImageSettings> = {}): ImageService =>
-    new ImageService(db, paths, {
+  const cache = new BuildCache(paths.builds);
+  const openStoreOf = (firstBoot: string) => new ImageStore(db, paths, { firstBoot, steps: cache });
+  const reopen = (
+    { firstBoot = settings.firstBoot ?? "", ...more }: TestSettings = {},
+    rows = openStoreOf(firstBoot),
+  ) =>
+    new ImageService(rows, {
       insecureRegistries: [],
       mirrors: {},
       dockerConfigPath: join(folder, "docker.json"),
@@ -63,14 +84,23 @@ export function openStoreAt(
         },
         inspect: (path, signal) => readKernelImage(path, signal),
       },
+      build: (request, work) => builds.buildRecord(request, work),
       ...settings,
       ...more,
     });
+  const rows = openStoreOf(settings.firstBoot ?? "");
+  const images = reopen({}, rows);
+  const builds: BuildService = buildsWith(noMachines);
+  function buildsWith(machines: BuildMachines): BuildService {
+    return new BuildService({ store: rows, cache, images, machines });
+  }
   return {
     db,
     paths,
     folder,
-    images: reopen(),
+    images,
+    builds,
+    buildsWith,
     reopen,
     ensured,
     [Symbol.dispose]() {

@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { sha256 } from "#base/digest.ts";
 import type { ErrorCode } from "#base/error.ts";
 import { modes } from "#ext4/format.ts";
-import { type Ext4Reader, openExt4 } from "#ext4/reader.ts";
-import { buildRootfs } from "#images/rootfs.ts";
+import { type Ext4Reader, openExt4 } from "#ext4/read/reader.ts";
+import { buildRootfs } from "#images/rootfs/write.ts";
 import { bangerErrorOf } from "./expect-error.ts";
 import { makeLayer, makeTar, type TarSpec } from "./tar-build.ts";
 

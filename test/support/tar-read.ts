@@ -1,7 +1,7 @@
 /** Tar archives read into plain values. */
 import { BangerError } from "#base/error.ts";
-import { TarReader } from "#oci/tar.ts";
-import type { TarEntry } from "#oci/tar-entry.ts";
+import type { TarEntry } from "#tar/entry.ts";
+import { TarReader } from "#tar/reader.ts";
 import { makeTar, type TarSpec } from "./tar-build.ts";
 
 export interface Seen extends Omit<TarEntry, "name" | "linkName" | "xattrs"> {

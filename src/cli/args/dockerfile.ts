@@ -2,7 +2,7 @@
 import { closeSync, existsSync, lstatSync, openSync, readSync, realpathSync } from "node:fs";
 import { join } from "node:path";
 import { BangerError, messageOf } from "#base/error.ts";
-import { readRegularFile } from "#base/regular-file.ts";
+import { readRegularFile } from "#base/files/regular-file.ts";
 import { formatSize, MiB } from "#base/size.ts";
 
 const TEXT_MAX_BYTES = MiB;

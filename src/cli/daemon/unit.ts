@@ -2,8 +2,8 @@
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { userInfo } from "node:os";
 import { dirname, join } from "node:path";
-import { writeFileAtomic } from "#base/atomic.ts";
 import { BangerError } from "#base/error.ts";
+import { writeFileAtomic } from "#base/files/atomic.ts";
 import { run, runOk, which } from "#base/run.ts";
 import { unitCommand, unitWord } from "#base/unit-word.ts";
 import { folderVariables, RUNTIME_MEMORY } from "#config/environment.ts";

@@ -7,7 +7,7 @@ import type { root } from "#cli/spec/root.ts";
 const marks = { ok: ["✓", "green"], warn: ["!", "yellow"], fail: ["✗", "red"] } as const;
 
 export const run: Handler<typeof root.commands.doctor> = async (_, { output }) => {
-  const { runDoctor } = await import("#daemon/doctor.ts");
+  const { runDoctor } = await import("#host/doctor.ts");
   const checks = await runDoctor();
   const canRun = checks.every(({ status }) => status !== "fail");
   await output.document(checks, () => render(checks, output));

@@ -4,7 +4,7 @@ import { selfCommand } from "#cli/daemon/self.ts";
 import { table } from "#cli/print/table.ts";
 import { safeText } from "#cli/print/text.ts";
 import type { setupCommand } from "#cli/spec/setup.ts";
-import type { SetupAction, SetupStep } from "#daemon/setup.ts";
+import type { SetupAction, SetupStep } from "#host/setup.ts";
 
 type Flags = Parameters<Handler<typeof setupCommand>>[0]["flags"];
 
@@ -12,7 +12,7 @@ export const run: Handler<typeof setupCommand> = async ({ flags }, { output }) =
   const action = actionOf(flags);
   const { taps, hostTaps, user, dryRun } = flags;
   const program = selfCommand();
-  const { runSetup } = await import("#daemon/setup.ts");
+  const { runSetup } = await import("#host/setup.ts");
   const steps = await runSetup({ action, program, isDryRun: dryRun, taps, hostTaps, user });
   await output.document(steps, () => render(steps, dryRun));
   if (dryRun) return output.note("Nothing was done.");

@@ -4,7 +4,7 @@
  */
 import { tell, writeOut } from "#base/stdio.ts";
 import { terminalJson } from "#base/terminal-text.ts";
-import type { ProgressMode } from "#cli/progress/view.ts";
+import type { ProgressMode } from "#cli/progress/options.ts";
 import { forbidsColor } from "#config/environment.ts";
 import { paint, type Style } from "./color.ts";
 import { safeText } from "./text.ts";

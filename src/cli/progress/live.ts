@@ -2,8 +2,8 @@
 import { asIs, tell, writeLast } from "#base/stdio.ts";
 import { terminalText } from "#base/terminal-text.ts";
 import { activeLine, finishedLine, warningLine } from "./line.ts";
+import type { ProgressView, ViewOptions } from "./options.ts";
 import { type Step, Steps } from "./steps.ts";
-import type { ProgressView, ViewOptions } from "./view.ts";
 
 const REDRAW_MS = 100;
 const LINES_MAX = 8;

@@ -6,34 +6,15 @@
 import { type Progress, warningOf } from "#base/progress.ts";
 import { tell } from "#base/stdio.ts";
 import { terminalJson } from "#base/terminal-text.ts";
-import type { Style } from "#cli/print/color.ts";
 import { safeLine } from "#cli/print/text.ts";
 import { variable } from "#config/environment.ts";
 import { finishedLine, warningLine } from "./line.ts";
 import { makeLiveView } from "./live.ts";
+import type { ProgressView, ViewOptions } from "./options.ts";
 import { Steps } from "./steps.ts";
 
 /** A pipe gets no more reports of one step than one in this time. */
 const JSON_INTERVAL_MS = 250;
-
-export interface ProgressView extends Disposable {
-  /** `lane` tells works apart that go on side by side; it is shown before what they report. */
-  report(progress: Progress, lane?: string): void;
-  /** The work of the lane succeeded: what is still under way counts as finished. */
-  finish(lane?: string): void;
-  /** Leaves the terminal as it was; without `finish` before, what was under way has failed, if it was not cancelled. */
-  [Symbol.dispose](): void;
-}
-
-export type ProgressMode = "auto" | "plain" | "quiet";
-
-export interface ViewOptions {
-  json: boolean;
-  quiet: boolean;
-  mode: ProgressMode;
-  style(style: Style, text: string): string;
-  isCancelled(): boolean;
-}
 
 export function makeProgress(stream: NodeJS.WriteStream, options: ViewOptions): ProgressView {
   if (options.json) return options.quiet ? silent : jsonView();

@@ -1,8 +1,8 @@
 /** banger's block for ssh, made known to the user's own configuration by one line at its beginning. */
 import { mkdirSync, readFileSync, realpathSync, rmSync, statSync } from "node:fs";
 import { dirname } from "node:path";
-import { writeFileAtomic } from "#base/atomic.ts";
 import { BangerError, errnoOf } from "#base/error.ts";
+import { writeFileAtomic } from "#base/files/atomic.ts";
 import { MiB } from "#base/size.ts";
 import type { Paths } from "#config/paths.ts";
 import { configBlock, quotePattern } from "./options.ts";

@@ -4,8 +4,8 @@
  */
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync, statSync } from "node:fs";
 import { dirname } from "node:path";
-import { writeFileAtomic } from "#base/atomic.ts";
 import { BangerError, errnoOf } from "#base/error.ts";
+import { writeFileAtomic } from "#base/files/atomic.ts";
 import { MiB } from "#base/size.ts";
 
 const FILE_MAX_BYTES = 16 * MiB;

@@ -6,7 +6,7 @@ import { provisionImage } from "#daemon/provision.ts";
 import type { Base } from "./base.ts";
 
 export function imageHandlers({ os, stream, services }: Base) {
-  const { kernels, images } = services;
+  const { kernels, images, builds } = services;
   return {
     list: os.image.list.handler(() => images.list()),
     available: os.image.available.handler(() => images.available()),
@@ -23,7 +23,7 @@ export function imageHandlers({ os, stream, services }: Base) {
     build: os.image.build.handler(({ input, signal }) =>
       stream(signal, async (work) => {
         if (input.kernel) await kernels.require(input.kernel);
-        return await images.build(input, work);
+        return await builds.build(input, work);
       }),
     ),
     bootstrap: os.image.bootstrap.handler(({ input, signal }) =>

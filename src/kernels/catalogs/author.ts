@@ -1,8 +1,8 @@
 /** For who publishes a catalog: keys, signatures, and entries in the file. */
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname } from "node:path";
-import { writeFileAtomic } from "#base/atomic.ts";
 import { BangerError } from "#base/error.ts";
+import { writeFileAtomic } from "#base/files/atomic.ts";
 import { type Catalog, type Entry, parseCatalog } from "#kernels/catalog.ts";
 import { generateKeyPair, parseSecretKey, sign } from "./minisign.ts";
 import { MAX_CATALOG_BYTES } from "./remote.ts";

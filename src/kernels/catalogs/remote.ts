@@ -1,12 +1,12 @@
 /** Fetching a catalog and its signature; nothing of it is looked at before the signature fits. */
 import { BangerError } from "#base/error.ts";
 import { MiB } from "#base/size.ts";
-import { parseHttpUrl } from "#kernels/http-file.ts";
-import { readCapped } from "#oci/body.ts";
-import { statusFailure } from "#oci/failure.ts";
-import { withRetries } from "#oci/retry.ts";
-import { networkFailure, send } from "#oci/transport.ts";
-import { startWatchdog } from "#oci/watchdog.ts";
+import { readCapped } from "#http/body.ts";
+import { statusFailure } from "#http/failure.ts";
+import { withRetries } from "#http/retry.ts";
+import { networkFailure, send } from "#http/transport.ts";
+import { parseHttpUrl } from "#http/url.ts";
+import { startWatchdog } from "#http/watchdog.ts";
 import { MAX_SIGNATURE_BYTES, type PublicKey, verify } from "./minisign.ts";
 
 export const MAX_CATALOG_BYTES = 8 * MiB;

@@ -19,11 +19,11 @@ import {
   writeFileSync,
 } from "node:fs";
 import { basename, join } from "node:path";
-import { makeFolderAtomic, STAGING_MARK, stagingPath } from "#base/atomic.ts";
 import { BangerError, toBangerError } from "#base/error.ts";
+import { makeFolderAtomic, STAGING_MARK, stagingPath } from "#base/files/atomic.ts";
+import { exchange } from "#base/files/exchange.ts";
 import { didYouMean } from "#base/similar.ts";
 import { type Catalog, type Entry, embeddedCatalog, parseCatalog } from "#kernels/catalog.ts";
-import { exchange } from "#kernels/exchange.ts";
 import { nameSchema } from "#kernels/manifest.ts";
 import { parsePublicKey, verify } from "./minisign.ts";
 import {

@@ -7,8 +7,8 @@
  */
 import { copyFileSync, existsSync, renameSync, rmSync, statSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
-import { stagingPath } from "#base/atomic.ts";
 import { BangerError } from "#base/error.ts";
+import { stagingPath } from "#base/files/atomic.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { run, which } from "#base/run.ts";
 

@@ -2,11 +2,12 @@
 import { createHash } from "node:crypto";
 import type { Digest } from "#base/digest.ts";
 import { BangerError, type ErrorCode } from "#base/error.ts";
-import { type HttpFile, parseHttpUrl } from "#kernels/http-file.ts";
-import { discard } from "#oci/body.ts";
-import { statusFailure } from "#oci/failure.ts";
-import { networkFailure, send } from "#oci/transport.ts";
-import { startWatchdog } from "#oci/watchdog.ts";
+import type { HttpFile } from "#blobs/http-file.ts";
+import { discard } from "#http/body.ts";
+import { statusFailure } from "#http/failure.ts";
+import { networkFailure, send } from "#http/transport.ts";
+import { parseHttpUrl } from "#http/url.ts";
+import { startWatchdog } from "#http/watchdog.ts";
 import type { TransferWork } from "./destination.ts";
 
 const STALL_TIMEOUT_MS = 60_000;

@@ -20,9 +20,9 @@ import {
 import { rm } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { makeFolderAtomic } from "#base/atomic.ts";
 import { type Digest, hexOf, sha256 } from "#base/digest.ts";
 import { BangerError } from "#base/error.ts";
+import { makeFolderAtomic } from "#base/files/atomic.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { runOk } from "#base/run.ts";
 import { type Bundle, diskUsage, placeBundle, tryRead } from "#kernels/bundle.ts";

@@ -7,9 +7,10 @@ import { type Digest, isDigest } from "#base/digest.ts";
 import { BangerError } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { runOk } from "#base/run.ts";
+import { streamHttpFile } from "#blobs/http-file.ts";
+import { parseHttpUrl } from "#http/url.ts";
 import { downloadPackage, resolveKernelPackage } from "#kernels/apt.ts";
 import { hostArch } from "#kernels/catalog.ts";
-import { parseHttpUrl, streamHttpFile } from "#kernels/http-file.ts";
 import type { RecipeSource } from "./recipe.ts";
 
 const UNPACK_TIMEOUT_MS = 30 * 60_000;

@@ -4,7 +4,7 @@
  * that were made here, so no name and no link can lead anywhere else.
  */
 import { BangerError, type ErrorCode } from "#base/error.ts";
-import { shown, type TarEntry } from "#oci/tar-entry.ts";
+import { shown, type TarEntry } from "#tar/entry.ts";
 
 const MAX_PATH_BYTES = 1000;
 const MAX_NAME_BYTES = 255;

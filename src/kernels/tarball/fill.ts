@@ -4,10 +4,10 @@ import { join } from "node:path";
 import { hexOf } from "#base/digest.ts";
 import { BangerError } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
+import { type HttpFile, streamHttpFile } from "#blobs/http-file.ts";
 import { diskUsage } from "#kernels/bundle.ts";
 import { MAX_KERNEL_BYTES } from "#kernels/bzimage.ts";
 import { embeddedConfig, featuresOf, keepConfig, MAX_CONFIG_BYTES } from "#kernels/features.ts";
-import { type HttpFile, streamHttpFile } from "#kernels/http-file.ts";
 import { keepKernelImage, readKernelImage } from "#kernels/image.ts";
 import { ElfInspector, inspectFile } from "#kernels/kernel-file.ts";
 import {

@@ -11,12 +11,12 @@ import { pipeline } from "node:stream/promises";
 import { constants, createZstdCompress } from "node:zlib";
 import type { Digest } from "#base/digest.ts";
 import { throwIfAborted } from "#base/error.ts";
+import { walk } from "#base/files/walk.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { MiB } from "#base/size.ts";
 import type { Bundle } from "#kernels/bundle.ts";
 import type { Manifest, ManifestSource } from "#kernels/manifest.ts";
-import { walk } from "#kernels/walk.ts";
-import { TAR_END, tarHeader, tarPadding, type WrittenEntry } from "#oci/tar-write.ts";
+import { TAR_END, tarHeader, tarPadding, type WrittenEntry } from "#tar/write.ts";
 
 /** Packed once, fetched many times. */
 const LEVEL = 19;

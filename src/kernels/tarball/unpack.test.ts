@@ -5,7 +5,7 @@ import { basename, join } from "node:path";
 import { zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import fc from "fast-check";
 import { BangerError } from "#base/error.ts";
-import { walk } from "#kernels/walk.ts";
+import { walk } from "#base/files/walk.ts";
 import { bangerErrorOf } from "#test/expect-error.ts";
 import { dir, file, hardLink, makeTar, symlink, type TarSpec } from "#test/tar-build.ts";
 import { packBundle } from "./pack.ts";

@@ -7,11 +7,11 @@ import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { constants, createZstdDecompress } from "node:zlib";
 import { BangerError, messageOf } from "#base/error.ts";
+import { writeSparseAt } from "#base/files/sparse.ts";
 import { formatSize, GiB, KiB, MiB } from "#base/size.ts";
-import { writeSparseAt } from "#kernels/sparse.ts";
-import { TarReader } from "#oci/tar.ts";
-import { shown, type TarEntry } from "#oci/tar-entry.ts";
-import { TAR_BLOCK_BYTES } from "#oci/tar-header.ts";
+import { shown, type TarEntry } from "#tar/entry.ts";
+import { TAR_BLOCK_BYTES } from "#tar/header.ts";
+import { TarReader } from "#tar/reader.ts";
 import { EntryRules, refused } from "./entry-rules.ts";
 
 const MAX_ENTRIES = 20_000;

@@ -10,7 +10,7 @@ import { type Address, familyOf, tryParseAddress } from "#net/address.ts";
 import { mayBeNamed } from "#net/blocks.ts";
 import { machineTaps } from "#net/devices.ts";
 import type { DnsFilter, NameVerdict, ResolvedAddress } from "#net/dns/filter.ts";
-import { readNft, runNft } from "#net/nft.ts";
+import { readNft, runNft } from "#net/nft/nft.ts";
 import { parsePolicyTable, readLog } from "./log.ts";
 import { allowsAnyName, matchesName, type Policy } from "./policy.ts";
 import {

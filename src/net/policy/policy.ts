@@ -11,9 +11,9 @@ import {
   prefixOf,
   tryParseAddress,
 } from "#net/address.ts";
-import type { NetworkMode } from "#net/attachment.ts";
 import { METADATA_BLOCKS } from "#net/blocks.ts";
 import { ZONE } from "#net/dns/zone.ts";
+import type { NetworkMode } from "#net/mode.ts";
 
 export const MAX_RULES = 64;
 const MAX_RULE_LENGTH = 300;

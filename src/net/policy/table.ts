@@ -6,7 +6,7 @@ import { randomInt } from "node:crypto";
 import { hexOf, sha256 } from "#base/digest.ts";
 import { type Address, type Family, familyOf } from "#net/address.ts";
 import { DNS_SOCKET_MARK } from "#net/dns/socket-mark.ts";
-import { emptied, OWNER_MARK } from "#net/nft.ts";
+import { emptied, OWNER_MARK } from "#net/nft/nft.ts";
 import type { Policy, PolicyRule, PolicyTarget } from "./policy.ts";
 
 /** Addresses of one name that are allowed at a time. */

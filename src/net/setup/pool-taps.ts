@@ -2,10 +2,10 @@
 import { hexOf, sha256 } from "#base/digest.ts";
 import { BangerError } from "#base/error.ts";
 import { type Address, addressFrom, type Cidr, rangeOf } from "#net/address.ts";
-import { claimedTaps } from "#net/claims.ts";
 import { machineTaps, type PoolTap, poolAlias, poolTaps, uplinkMtu } from "#net/devices.ts";
 import { removeCommand, tapCommands } from "#net/link.ts";
 import { macAddress } from "#net/names.ts";
+import { claimedTaps } from "#net/tap-leases.ts";
 import type { SetupPlan } from "./record.ts";
 
 /** The digits of a bridge's name that tell its taps from those of another bridge. */

@@ -1,8 +1,8 @@
 /** What `banger setup` was asked for, kept so that it can be restored at boot and undone. */
 import { mkdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { writeFileAtomic } from "#base/atomic.ts";
 import { BangerError, errnoOf } from "#base/error.ts";
+import { writeFileAtomic } from "#base/files/atomic.ts";
 import { KiB } from "#base/size.ts";
 import { type Cidr, parseCidr } from "#net/address.ts";
 import { chooseSubnet6 } from "#net/ipv6.ts";

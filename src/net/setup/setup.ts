@@ -4,11 +4,10 @@
  */
 import { chownSync } from "node:fs";
 import { BangerError } from "#base/error.ts";
+import { assertUnchangeable } from "#base/files/trusted-path.ts";
 import { run } from "#base/run.ts";
-import { assertUnchangeable } from "#base/trusted-path.ts";
 import { addressOf } from "#net/address.ts";
 import { bridgeMark, bridgeSteps, gatewayCidr, ownBridge, readBridgeMark } from "#net/bridge.ts";
-import { claimsFolder, makeClaimsFolder, removeClaimsFolder } from "#net/claims.ts";
 import { bridgeAlias, machineTaps, poolTaps } from "#net/devices.ts";
 import { resolvedCommands } from "#net/dns/resolved.ts";
 import {
@@ -22,10 +21,11 @@ import {
 import { applyLinks, enableForwarding, isForwarding } from "#net/link.ts";
 import { exclusive } from "#net/lock.ts";
 import { tableName } from "#net/names.ts";
-import { replacement } from "#net/nft.ts";
+import { replacement } from "#net/nft/nft.ts";
+import { renderTables } from "#net/nft/rules.ts";
 import { tapObstacle } from "#net/rights.ts";
-import { renderTables } from "#net/rules.ts";
 import { applyRules, settle } from "#net/settle.ts";
+import { claimsFolder, makeClaimsFolder, removeClaimsFolder } from "#net/tap-leases.ts";
 import { assertFree, poolChange } from "./pool-taps.ts";
 import {
   readRecord,

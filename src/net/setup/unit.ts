@@ -1,7 +1,7 @@
 /** The systemd unit that brings the network back at boot. */
 import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { writeFileAtomic } from "#base/atomic.ts";
+import { writeFileAtomic } from "#base/files/atomic.ts";
 import { runOk, which } from "#base/run.ts";
 import { unitCommand } from "#base/unit-word.ts";
 

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { z } from "zod";
 import { execExit } from "#api/exec.ts";
 import { sessionState } from "#api/session.ts";
-import { writeFileAtomic } from "#base/atomic.ts";
 import { BangerError, messageOf } from "#base/error.ts";
+import { writeFileAtomic } from "#base/files/atomic.ts";
 
 const FILE = "session.json";
 

@@ -2,11 +2,13 @@
 import { existsSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { getLogger } from "@logtape/logtape";
+import type { ExecRequest } from "#api/exec.ts";
 import type { Session as ApiSession, SessionStart } from "#api/session.ts";
+import type { Vm } from "#api/vm.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import type { Agent } from "#guest/agent.ts";
+import type { ExecRequest as GuestExecRequest } from "#guest/exec.ts";
 import { makeName } from "#vm/names.ts";
-import type { VmService } from "#vm/service.ts";
 import { readRecord, recordFolders, type SessionRecord, writeRecord } from "./record.ts";
 import { type Host, Session } from "./session.ts";
 
@@ -15,7 +17,17 @@ const log = getLogger(["banger", "session"]);
 /** From the signal to the end of a session that is removed by force. */
 const KILL_GRACE_MS = 5000;
 
-type Machines = Pick<VmService, "list" | "show" | "agent" | "prepareExec">;
+/** The machines, as far as sessions need them. */
+interface Machines {
+  list(): Vm[];
+  show(ref: string): Vm;
+  agent(ref: string, verb: string, signal?: AbortSignal): Promise<Agent>;
+  prepareExec(
+    ref: string,
+    request: ExecRequest,
+    options: { makesCwd?: boolean | undefined; signal?: AbortSignal | undefined },
+  ): Promise<{ agent: Agent; command: GuestExecRequest }>;
+}
 
 export class Sessions {
   readonly #vms: Machines;

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import { z } from "zod";
-import { writeFileAtomic } from "#base/atomic.ts";
+import { writeFileAtomic } from "#base/files/atomic.ts";
 import { removeCgroup } from "./jail.ts";
 import { hostFiles } from "./layout.ts";
 import { takeBack } from "./lend.ts";

@@ -2,7 +2,7 @@
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { writeFileAtomic } from "#base/atomic.ts";
+import { writeFileAtomic } from "#base/files/atomic.ts";
 import { socketPaths } from "./command.ts";
 
 const notesSchema = z.object({

@@ -7,7 +7,6 @@ import { closeSync, statSync } from "node:fs";
 import { BangerError } from "#base/error.ts";
 import { which } from "#base/run.ts";
 import { type Child, INHERITED_FD, type OutputPaths, startDetached } from "#vmm/process.ts";
-import type { QemuProgram } from "./program.ts";
 
 const PROGRAM = "passt";
 export const PASST_INSTALL_HINT = "sudo apt-get install passt";
@@ -33,7 +32,7 @@ export interface Cable extends Disposable {
 }
 
 /** The program's path; undefined where it is missing or does not work here, as without user namespaces. */
-export async function findPasst({ version }: QemuProgram): Promise<string | undefined> {
+export async function findPasst({ version }: { version: string }): Promise<string | undefined> {
   const [major = 0, minor = 0] = version.split(".").map(Number);
   const [sinceMajor, sinceMinor] = QEMU_SINCE;
   if (major < sinceMajor || (major === sinceMajor && minor < sinceMinor)) return undefined;

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { Image } from "#api/image.ts";
 import type { Kernel } from "#api/kernel.ts";
 import type { Vm } from "#api/vm.ts";
-import { STAGING_MARK } from "#base/atomic.ts";
+import { STAGING_MARK } from "#base/files/atomic.ts";
 import { lastHolder } from "#config/holder.ts";
 import type { Installation } from "#test/installation.ts";
 

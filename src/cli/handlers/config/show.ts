@@ -5,7 +5,7 @@ import type { root } from "#cli/spec/root.ts";
 type Spec = typeof root.commands.config.commands.show;
 
 export const run: Handler<Spec> = async (_, { output }) => {
-  const { describeEffective } = await import("#daemon/effective-config.ts");
+  const { describeEffective } = await import("#host/effective-config.ts");
   const entries = await describeEffective();
   const document = Object.fromEntries(
     entries.map(({ key, value, origin }) => [key, { value, origin }]),

@@ -1,5 +1,5 @@
+import { assertUnchangeable } from "#base/files/trusted-path.ts";
 import { writeOut } from "#base/stdio.ts";
-import { assertUnchangeable } from "#base/trusted-path.ts";
 import type { Handler } from "#cli/context.ts";
 import { endDaemon } from "#cli/daemon/end.ts";
 import { selfCommand } from "#cli/daemon/self.ts";

@@ -3,9 +3,9 @@ import type { root } from "#cli/spec/root.ts";
 
 type Spec = typeof root.commands.daemon.commands.run;
 
-export const run: Handler<Spec> = async ({ flags }, { output }) => {
+export const run: Handler<Spec> = async ({ flags }, { output, programs }) => {
   if (flags.check) {
-    const { checkDaemon } = await import("#daemon/main.ts");
+    const { checkDaemon } = await programs.daemon();
     await checkDaemon();
     await output.document({ ok: true }, () => (output.quiet ? "" : "The configuration is good"));
     return;
@@ -13,6 +13,6 @@ export const run: Handler<Spec> = async ({ flags }, { output }) => {
   // The daemon answers to signals in its own way.
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"])
     process.removeAllListeners(signal);
-  const { runDaemon } = await import("#daemon/main.ts");
+  const { runDaemon } = await programs.daemon();
   await runDaemon();
 };

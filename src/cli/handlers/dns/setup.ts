@@ -4,7 +4,7 @@ import { safeText } from "#cli/print/text.ts";
 import type { dnsCommands } from "#cli/spec/setup.ts";
 
 export const run: Handler<typeof dnsCommands.commands.setup> = async (_, { output }) => {
-  const { runNamesSetup } = await import("#daemon/names-setup.ts");
+  const { runNamesSetup } = await import("#host/dns-setup.ts");
   const setup = await runNamesSetup();
   await output.document(setup, () =>
     setup.kind === "by hand"

@@ -6,10 +6,10 @@ import type { Context, Handler } from "#cli/context.ts";
 import { execRequest, runSession } from "#cli/exec/session.ts";
 import { FORWARDED_SIGNALS } from "#cli/interrupt.ts";
 import { makeConsoleFilter } from "#cli/print/console.ts";
+import type { ForegroundRequest } from "#cli/programs.ts";
 import { follow } from "#cli/progress/follow.ts";
 import type { Input } from "#cli/spec/types.ts";
 import type { vmCommands } from "#cli/spec/vm.ts";
-import type { ForegroundRequest } from "#daemon/foreground.ts";
 
 type RunInput = Input<typeof vmCommands.commands.run>;
 
@@ -77,11 +77,11 @@ async function runDetached({ args, flags }: RunInput, context: Context): Promise
 
 async function runInForeground(
   request: Omit<ForegroundRequest, "writeOut" | "writeErr" | "writeConsole" | "stdin">,
-  { output }: Context,
+  { output, programs }: Context,
 ): Promise<number> {
   // It answers to signals in its own way.
   for (const signal of FORWARDED_SIGNALS) process.removeAllListeners(signal);
-  const { runForeground } = await import("#daemon/foreground.ts");
+  const { runForeground } = await programs.foreground();
   const stdin = request.exec.stdin ? process.stdin : undefined;
   const filter = makeConsoleFilter({ color: output.hasColor("stdout") });
   const writeConsole = (text: string) => writeOut(filter.push(text));

@@ -1,7 +1,7 @@
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
-import { writeFileAtomic } from "#base/atomic.ts";
 import { BangerError } from "#base/error.ts";
+import { writeFileAtomic } from "#base/files/atomic.ts";
 import type { Handler } from "#cli/context.ts";
 import { exitStatusOf } from "#cli/interrupt.ts";
 import type { vmCommands } from "#cli/spec/vm.ts";

@@ -1,0 +1,275 @@
+/**
+ * One transfer of one blob into the cache, shared by everybody in this process who wants
+ * it. The transfer fills the staging file as fast as network and disk allow; readers follow
+ * at their own pace, each at its own place in that file. So a slow reader holds no memory
+ * and slows nobody down, and two readers of one blob cannot wait for each other.
+ *
+ * It lives as long as it has users: when the last one leaves early, the transfer stops,
+ * and what has arrived is kept for the next attempt.
+ */
+import { createHash, type Hash } from "node:crypto";
+import type { FileHandle } from "node:fs/promises";
+import { dirname } from "node:path";
+import { BangerError, errnoOf, toBangerError } from "#base/error.ts";
+import { assertRoom } from "#base/files/free-space.ts";
+import { KiB } from "#base/size.ts";
+import { TransferError } from "#http/failure.ts";
+import { waitToRetry } from "#http/retry.ts";
+import { openPartial, type Partial } from "./partial.ts";
+import { Spool } from "./spool.ts";
+import { checkDigest, type Expected, tooLong } from "./verify.ts";
+
+/** An attempt that brought at least this much was worth it: failures are counted anew. */
+const PROGRESS_MIN_BYTES = 256 * KiB;
+
+export interface BlobSource {
+  /** One attempt to read the blob from `offset` on; a TransferError says whether another one may help. */
+  getBlob(
+    blob: Expected,
+    options: { offset: number; signal: AbortSignal },
+  ): AsyncIterable<Uint8Array>;
+}
+
+export interface DownloadOptions {
+  source: BlobSource;
+  isFinished: () => Promise<boolean>;
+  retryDelay_ms?: number | undefined;
+}
+
+/** Called with the number of bytes that are here. */
+export type OnAdvance = (done_bytes: number) => void;
+
+/** Running transfers of this process, by path of the finished blob. */
+const running = new Map<string, Download>();
+
+/** Starts the transfer to `path`, or joins the one that runs. Every user must `leave`. */
+export async function joinDownload(
+  path: string,
+  options: DownloadOptions & { blob: Expected },
+): Promise<Download> {
+  for (;;) {
+    const other = running.get(path);
+    if (!other) return new Download(path, options);
+    if (other.join(options.blob)) return other;
+    await other.ended;
+  }
+}
+
+export class Download {
+  /** Resolves when the transfer is over, well or not. */
+  readonly ended: Promise<void>;
+  readonly #path: string;
+  readonly #blob: Expected;
+  readonly #options: DownloadOptions;
+  readonly #controller = new AbortController();
+  readonly #listeners = new Set<OnAdvance>();
+  #users = 1;
+  #file: FileHandle | undefined;
+  #spool: Spool | undefined;
+  #outcome: { isElsewhere: boolean } | { error: BangerError } | undefined;
+  #change = Promise.withResolvers<void>();
+
+  constructor(path: string, options: DownloadOptions & { blob: Expected }) {
+    this.#path = path;
+    this.#blob = options.blob;
+    this.#options = options;
+    running.set(path, this);
+    this.ended = this.#run();
+  }
+
+  /** False when it is being given up, or is for another size. */
+  join(blob: Expected): boolean {
+    if (this.#controller.signal.aborted || blob.size !== this.#blob.size) return false;
+    this.#users++;
+    return true;
+  }
+
+  /** The last one to leave waits until the transfer has stopped: nobody finds files of it after that. */
+  async leave(): Promise<void> {
+    this.#users--;
+    if (this.#users > 0) return;
+    if (!this.#outcome) this.#controller.abort();
+    await this.ended;
+    this.#close();
+  }
+
+  /** Calls `onAdvance` until the function that it returns is called. */
+  listen(onAdvance: OnAdvance): () => void {
+    this.#listeners.add(onAdvance);
+    onAdvance(this.#size_bytes);
+    return () => this.#listeners.delete(onAdvance);
+  }
+
+  /** True when another process has finished the blob: read it from the cache instead. */
+  async isElsewhere(signal: AbortSignal): Promise<boolean> {
+    while (!this.#outcome && !this.#spool) await this.#changed(signal);
+    return (
+      this.#outcome !== undefined && "isElsewhere" in this.#outcome && this.#outcome.isElsewhere
+    );
+  }
+
+  /** Throws what ended the transfer, if it did not end well. */
+  async waitUntilEnded(signal: AbortSignal): Promise<void> {
+    while (!this.#outcome) await this.#changed(signal);
+    if ("error" in this.#outcome) throw this.#outcome.error;
+  }
+
+  /** The bytes as they arrive. Ends only after size and digest have been found right. */
+  async *read(signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    let offset = 0;
+    for (;;) {
+      if (signal.aborted) throw cancelled();
+      if (this.#spool && offset < this.#size_bytes) {
+        const chunk = await this.#spool.read(offset);
+        offset += chunk.length;
+        yield chunk;
+        continue;
+      }
+      if (this.#outcome) {
+        if ("error" in this.#outcome) throw this.#outcome.error;
+        return;
+      }
+      await this.#changed(signal);
+    }
+  }
+
+  async #run(): Promise<void> {
+    try {
+      this.#outcome = { isElsewhere: !(await this.#transfer()) };
+    } catch (error) {
+      this.#outcome = { error: toDownloadError(error) };
+    }
+    running.delete(this.#path);
+    this.#announce();
+    this.#close();
+  }
+
+  /** False when somebody else has done it. */
+  async #transfer(): Promise<boolean> {
+    const { signal } = this.#controller;
+    const partial = await openPartial(this.#path, { isFinished: this.#options.isFinished, signal });
+    if (!partial) return false;
+    this.#file = partial.file;
+    try {
+      const hash = createHash("sha256");
+      const spool = await this.#takeOver(partial, hash);
+      const missing_bytes = this.#blob.size - spool.size_bytes;
+      assertRoom(dirname(this.#path), missing_bytes, "Cannot store a blob in the cache");
+      await this.#fetchRest(spool, hash);
+      checkDigest(`sha256:${hash.digest("hex")}`, this.#blob);
+      await partial.commit();
+      return true;
+    } catch (error) {
+      await partial.leave({ isKept: this.#size_bytes > 0 && !isSpoiled(error) });
+      throw error;
+    }
+  }
+
+  /** Hashes what an earlier attempt has left, and offers it to the readers. */
+  async #takeOver(partial: Partial, hash: Hash): Promise<Spool> {
+    const isUsable = partial.size <= this.#blob.size;
+    if (!isUsable) await partial.file.truncate(0);
+    const spool = new Spool(partial.file, isUsable ? partial.size : 0);
+    for (let offset = 0; offset < spool.size_bytes; ) {
+      if (this.#controller.signal.aborted) throw cancelled();
+      const chunk = await spool.read(offset);
+      hash.update(chunk);
+      offset += chunk.length;
+    }
+    this.#spool = spool;
+    this.#announce();
+    return spool;
+  }
+
+  async #fetchRest(spool: Spool, hash: Hash): Promise<void> {
+    const { signal } = this.#controller;
+    let failures = 0;
+    while (spool.size_bytes < this.#blob.size) {
+      const start = spool.size_bytes;
+      try {
+        await this.#fetchOnce(spool, hash);
+      } catch (error) {
+        if (signal.aborted || !(error instanceof TransferError)) throw error;
+        // A registry that served us a moment ago may only be restarting.
+        if (!error.isTemporary && !(error.isUnreachable && spool.size_bytes > 0)) throw error;
+        if (spool.size_bytes - start >= PROGRESS_MIN_BYTES) failures = 0;
+        failures++;
+        await waitToRetry(error, failures, { signal, delay_ms: this.#options.retryDelay_ms });
+      }
+    }
+  }
+
+  async #fetchOnce(spool: Spool, hash: Hash): Promise<void> {
+    const { signal } = this.#controller;
+    const { size } = this.#blob;
+    try {
+      const options = { offset: spool.size_bytes, signal };
+      for await (const chunk of this.#options.source.getBlob(this.#blob, options)) {
+        if (spool.size_bytes + chunk.length > size) throw tooLong(this.#blob);
+        hash.update(chunk);
+        await spool.append(chunk);
+        this.#announce();
+      }
+    } finally {
+      await spool.flush();
+    }
+    if (spool.size_bytes < size) throw endedEarly();
+  }
+
+  get #size_bytes(): number {
+    return this.#spool?.size_bytes ?? 0;
+  }
+
+  #announce(): void {
+    for (const listener of this.#listeners) listener(this.#size_bytes);
+    this.#change.resolve();
+    this.#change = Promise.withResolvers<void>();
+  }
+
+  async #changed(signal: AbortSignal): Promise<void> {
+    if (signal.aborted) throw cancelled();
+    const { promise, reject } = Promise.withResolvers<never>();
+    function onAbort(): void {
+      reject(cancelled());
+    }
+    signal.addEventListener("abort", onAbort, { once: true });
+    try {
+      await Promise.race([this.#change.promise, promise]);
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+    }
+  }
+
+  #close(): void {
+    if (this.#users > 0 || !this.#outcome) return;
+    const file = this.#file;
+    this.#file = undefined;
+    file?.close().catch(() => undefined);
+  }
+}
+
+/** What is on disk is wrong, or in the way of somebody who needs the space. */
+function isSpoiled(error: unknown): boolean {
+  const isWrong = error instanceof BangerError && ["integrity", "no_space"].includes(error.code);
+  return isWrong || ["ENOSPC", "EDQUOT"].includes(errnoOf(error) ?? "");
+}
+
+function toDownloadError(error: unknown): BangerError {
+  const errno = errnoOf(error);
+  if (errno !== "ENOSPC" && errno !== "EDQUOT") return toBangerError(error);
+  return new BangerError("no_space", "Cannot store a blob in the cache: the disk is full", {
+    hint: 'Free some space, for example with "banger image gc"',
+    cause: error,
+  });
+}
+
+function endedEarly(): TransferError {
+  return new TransferError("unavailable", "Cannot read a blob: the connection was cut", {
+    isTemporary: true,
+    hint: "Run the same command again: it goes on where it stopped",
+  });
+}
+
+function cancelled(): BangerError {
+  return new BangerError("cancelled", "The operation was cancelled");
+}

@@ -1,0 +1,238 @@
+/** What instructions say of the image's configuration, and the variables that they see. */
+import { posix } from "node:path";
+import type { ImageConfig } from "#api/image.ts";
+import { BangerError } from "#base/error.ts";
+import { execForm } from "#builds/dockerfile/exec-form.ts";
+import { parseHealthcheck } from "#builds/dockerfile/healthcheck.ts";
+import type { Instruction } from "#builds/dockerfile/instruction.ts";
+import { atLine, wrapped } from "#builds/dockerfile/line-error.ts";
+import { pairOf, pairsOf } from "#builds/dockerfile/pairs.ts";
+import { portsOf } from "#builds/dockerfile/ports.ts";
+import { assertSignal } from "#builds/dockerfile/stop-signal.ts";
+import {
+  expandWord,
+  expandWords,
+  plainWords,
+  splitWords,
+  type WordOptions,
+} from "#builds/dockerfile/words.ts";
+
+const SHELL = ["/bin/sh", "-c"];
+/** Of a base that has none. */
+const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const ENTRIES_MAX = 10_000;
+/** What everybody may pass without declaring it, in capitals or not. */
+const PROXY_ARGS = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
+
+export interface BuildArgs {
+  /** Given by the user. */
+  given: Readonly<Record<string, string>>;
+  /** TARGETPLATFORM and its like, and the ARG instructions before the first FROM, worked out. */
+  globals: ReadonlyMap<string, string>;
+  /** Those of `given` that were used. */
+  used: Set<string>;
+}
+
+export class StageConfig {
+  readonly config: ImageConfig;
+  readonly #options: { escapeChar: string; build: BuildArgs };
+  /** Variables of the image, and of ARG over them: what instructions and commands see. */
+  readonly #variables: Map<string, string>;
+  #hasOwnCmd = false;
+
+  /** `variables`: those of the stage that this one begins with, in place of the image's. */
+  constructor(
+    base: ImageConfig,
+    options: {
+      escapeChar: string;
+      build: BuildArgs;
+      variables?: ReadonlyMap<string, string> | undefined;
+    },
+  ) {
+    this.config = structuredClone(base);
+    // They are for the first stage above, and are carried out there.
+    delete this.config.onBuild;
+    this.#options = options;
+    const env = new Map((base.env ?? []).map(pairOf));
+    if (!env.has("PATH")) env.set("PATH", PATH);
+    this.config.env = linesOf(env);
+    this.#variables = new Map(options.variables ?? env);
+  }
+
+  get variables(): ReadonlyMap<string, string> {
+    return this.#variables;
+  }
+
+  get words(): WordOptions {
+    return { escapeChar: this.#options.escapeChar, lookup: (name) => this.lookup(name) };
+  }
+
+  get shell(): readonly string[] {
+    return this.config.shell?.length ? this.config.shell : SHELL;
+  }
+
+  get workdir(): string {
+    return posix.resolve("/", this.config.workdir || "/");
+  }
+
+  lookup(name: string): string | undefined {
+    return this.#variables.get(name);
+  }
+
+  /** One word with its variables. */
+  expand(instruction: { line: number }, text: string): string {
+    try {
+      return expandWord(text, this.words);
+    } catch (error) {
+      throw wrapped(instruction, error);
+    }
+  }
+
+  /** The words of an instruction, in JSON or apart by spaces. */
+  list(instruction: Pick<Instruction, "line" | "rest">): string[] {
+    const words = execForm(instruction.rest) ?? plainWords(instruction.rest);
+    if (words.length > ENTRIES_MAX) throw atLine(instruction, "it has too many parts");
+    return words.map((word) => this.expand(instruction, word));
+  }
+
+  /** What a command of RUN sees. */
+  environment(): Record<string, string> {
+    return Object.fromEntries(this.#variables);
+  }
+
+  /** Proxies that were passed, which no step depends on. */
+  proxies(): Record<string, string> {
+    const { given, used } = this.#options.build;
+    const pairs = PROXY_ARGS.flatMap((name): [string, string][] => {
+      const passed = [name.toLowerCase(), name].find((each) => given[each] !== undefined);
+      const value = passed === undefined ? undefined : given[passed];
+      if (passed === undefined || value === undefined) return [];
+      used.add(passed);
+      return [
+        [name, value],
+        [name.toLowerCase(), value],
+      ];
+    });
+    return Object.fromEntries(pairs.filter(([name]) => !this.#variables.has(name)));
+  }
+
+  /** Carries out what changes no file; false for an instruction that does. */
+  apply(instruction: Instruction): boolean {
+    const apply = this.#appliers[instruction.keyword];
+    apply?.(instruction);
+    return apply !== undefined;
+  }
+
+  /** An ARG: what was passed, else what the file says; one that says nothing keeps what there is. */
+  arg(instruction: Instruction): void {
+    const { given, used, globals } = this.#options.build;
+    for (const word of splitWords(instruction.rest, this.#options.escapeChar)) {
+      const [name, own] = pairOf(word);
+      if (name === "") throw atLine(instruction, `"${word}" is no NAME=VALUE`);
+      const passed = given[name];
+      if (passed !== undefined) used.add(name);
+      const value = word.includes("=")
+        ? (passed ?? this.expand(instruction, own))
+        : (passed ?? globals.get(name));
+      if (value !== undefined) this.#variables.set(name, value);
+    }
+  }
+
+  readonly #appliers: Record<string, (instruction: Instruction) => void> = {
+    ARG: (instruction) => this.arg(instruction),
+    ENV: (instruction) => {
+      const env = new Map((this.config.env ?? []).map(pairOf));
+      for (const [name, value] of this.#pairs(instruction)) {
+        env.set(name, value);
+        this.#variables.set(name, value);
+      }
+      this.config.env = linesOf(env);
+    },
+    LABEL: (instruction) => {
+      const pairs = this.#pairs(instruction);
+      this.config.labels = { ...this.config.labels, ...Object.fromEntries(pairs) };
+    },
+    EXPOSE: (instruction) => {
+      const words = plainWords(instruction.rest).flatMap((word) => expandWords(word, this.words));
+      const ports = words.flatMap(portsOf);
+      this.config.exposedPorts = [...new Set([...(this.config.exposedPorts ?? []), ...ports])];
+    },
+    VOLUME: (instruction) => {
+      const volumes = this.list(instruction).map((word) => word.trim());
+      if (volumes.includes("")) throw atLine(instruction, "a volume has no path");
+      this.config.volumes = [...new Set([...(this.config.volumes ?? []), ...volumes])];
+    },
+    USER: (instruction) => {
+      this.config.user = this.expand(instruction, instruction.rest);
+    },
+    STOPSIGNAL: (instruction) => {
+      const signal = this.expand(instruction, instruction.rest);
+      assertSignal(signal);
+      this.config.stopSignal = signal;
+    },
+    SHELL: (instruction) => {
+      this.config.shell = execForm(instruction.rest) ?? [];
+    },
+    HEALTHCHECK: (instruction) => {
+      this.config.healthcheck = parseHealthcheck(instruction);
+    },
+    ONBUILD: (instruction) => {
+      this.config.onBuild = [...(this.config.onBuild ?? []), triggerOf(instruction)];
+    },
+    MAINTAINER: (instruction) => {
+      this.config.author = instruction.rest;
+    },
+    CMD: (instruction) => {
+      this.config.cmd = this.#command(instruction);
+      this.#hasOwnCmd = true;
+    },
+    ENTRYPOINT: (instruction) => {
+      this.config.entrypoint = this.#command(instruction);
+      // Arguments of the base image are for its own entrypoint.
+      if (!this.#hasOwnCmd) this.config.cmd = [];
+    },
+  };
+
+  /** Sets the folder, and gives it. */
+  setWorkdir(instruction: Instruction): string {
+    const path = this.expand(instruction, instruction.rest);
+    if (path === "") throw atLine(instruction, `WORKDIR ${instruction.rest} is an empty path`);
+    this.config.workdir = posix.resolve(this.workdir, path);
+    return this.config.workdir;
+  }
+
+  #command({ rest }: Instruction): string[] {
+    return execForm(rest) ?? [...this.shell, rest];
+  }
+
+  /** All see the variables as they were before. */
+  #pairs(instruction: Instruction): [string, string][] {
+    const pairs = pairsOf(instruction.rest, this.#options.escapeChar);
+    return pairs.map(([name, value]) => [
+      this.expand(instruction, name),
+      this.expand(instruction, value),
+    ]);
+  }
+}
+
+/** What an ONBUILD keeps: the instruction behind it as it is written, with its here-documents. */
+function triggerOf({ text, heredocs }: Instruction): string {
+  const own = text.replace(/^ONBUILD\s+/i, "");
+  return [own, ...heredocs.map(({ content, name }) => `${content}${name}`)].join("\n");
+}
+
+function linesOf(pairs: ReadonlyMap<string, string>): string[] {
+  return [...pairs].map(([name, value]) => `${name}=${value}`);
+}
+
+export function assertNoVariable(instruction: Instruction, name: string): void {
+  const value = instruction.flags.get(name) ?? "";
+  if (expandWord(value, { escapeChar: "\\", lookup: () => undefined }) === value) return;
+  throw new BangerError(
+    "invalid_argument",
+    `${instruction.keyword} --${name}=${value} can have no variable in it`,
+    {
+      hint: `Name the image as a stage: FROM ${value} AS NAME, and write --${name}=NAME`,
+    },
+  );
+}

@@ -1,0 +1,98 @@
+/** Where COPY and ADD put files: entries of a layer, on top of what the stage has. */
+import { posix } from "node:path";
+import { BangerError } from "#base/error.ts";
+import type { LayerFile } from "#builds/layer-file.ts";
+import { parseWhiteout } from "#oci/whiteout.ts";
+import type { WrittenEntry } from "#tar/write.ts";
+import { bytesOf } from "./source.ts";
+import type { StageView } from "./view.ts";
+
+export interface Owner {
+  uid: number;
+  gid: number;
+}
+
+const ENTRIES_MAX = 2_000_000;
+const FOLDER_MODE = 0o755;
+const NO_ATTRIBUTES = { mode: 0o600, uid: 0, gid: 0, size: 0, mtime_s: 0, mtime_ns: 0 };
+
+type Data = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+/** `name` is the path that it is put at. */
+export type PutEntry = Omit<WrittenEntry, "name">;
+
+/** Paths are bytes in strings, relative to the root, and have no symbolic link above their last name. */
+export class LayerTarget {
+  readonly #layer: LayerFile;
+  /** With what this step has put there. */
+  readonly view: StageView;
+  readonly #owner: Owner | undefined;
+  #count = 0;
+
+  constructor(layer: LayerFile, view: StageView, { owner }: { owner: Owner | undefined }) {
+    this.#layer = layer;
+    this.view = view.begin();
+    this.#owner = owner;
+  }
+
+  /** Makes what is missing of a path. `invalid_argument` where a file is in the way. */
+  folders(path: string, mode = FOLDER_MODE): void {
+    const parts = path.split("/").filter(Boolean);
+    for (let depth = 1; depth <= parts.length; depth++) {
+      const place = parts.slice(0, depth).join("/");
+      const kind = this.view.kindAt(place);
+      if (kind === "directory") continue;
+      if (kind !== undefined) {
+        throw new BangerError("invalid_argument", `"/${shownPath(place)}" is not a directory`);
+      }
+      const owner = this.#owner ?? { uid: 0, gid: 0 };
+      const time = { mtime_s: Math.floor(Date.now() / 1000), mtime_ns: 0 };
+      this.header(place, { type: "directory", mode, ...owner, size: 0, ...time });
+    }
+  }
+
+  /** Without data, which may come by `data` and `end`. */
+  header(path: string, entry: PutEntry): void {
+    this.#layer.header(this.#noted(path, entry));
+  }
+
+  data(bytes: Uint8Array): void {
+    this.#layer.data(bytes);
+  }
+
+  end(size: number): void {
+    this.#layer.pad(size);
+  }
+
+  async file(path: string, entry: PutEntry, data: Data): Promise<void> {
+    await this.#layer.entry(this.#noted(path, entry), data);
+  }
+
+  /** Takes away what is at `path`, with all that is in it. */
+  remove(path: string): void {
+    const folder = posix.dirname(path) === "." ? "" : `${posix.dirname(path)}/`;
+    const name = bytesOf(`${folder}.wh.${posix.basename(path)}`);
+    const entry: WrittenEntry = { type: "file", ...NO_ATTRIBUTES, name };
+    this.#layer.header(entry);
+    this.view.note(entry);
+  }
+
+  #noted(path: string, entry: PutEntry): WrittenEntry {
+    const named = { ...entry, name: bytesOf(path) };
+    if (++this.#count > ENTRIES_MAX) {
+      throw new BangerError("limit_exceeded", `More than ${ENTRIES_MAX} files would be copied`);
+    }
+    if (parseWhiteout(bytesOf(posix.basename(path))).kind !== "none") {
+      throw new BangerError(
+        "unsupported",
+        `Cannot copy "/${shownPath(path)}": in a layer of an image, a name that begins with .wh. marks a deleted file`,
+      );
+    }
+    this.view.note(named);
+    return named;
+  }
+}
+
+/** A path of bytes in a string, for messages. */
+export function shownPath(path: string): string {
+  return Buffer.from(path, "latin1").toString("utf8");
+}

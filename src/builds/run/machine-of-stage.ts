@@ -1,0 +1,114 @@
+/** The machine of one stage: started by the first step that needs it, and kept in step with the stage. */
+import { join } from "node:path";
+import { BangerError } from "#base/error.ts";
+import { readChunks } from "#base/files/chunks.ts";
+import { type BuiltLayer, LayerFile } from "#builds/layer-file.ts";
+import { type Ext4Reader, openExt4 } from "#ext4/read/reader.ts";
+import { exportTar } from "#images/export/tar.ts";
+import { type BuildMachine, MOUNTS_FOLDER, type RunRequest, type RunStatus } from "./machines.ts";
+import { changesTar, indexUpper, type UpperIndex } from "./upper.ts";
+
+export class StageMachine implements AsyncDisposable {
+  readonly #machine: BuildMachine;
+  /** Where mounts have their content from, by name. */
+  readonly #filled = new Map<string, string>();
+  #index: UpperIndex = new Map();
+
+  private constructor(machine: BuildMachine) {
+    this.#machine = machine;
+  }
+
+  static async start(
+    start: () => Promise<BuildMachine>,
+    signal: AbortSignal | undefined,
+  ): Promise<StageMachine> {
+    const machine = await start();
+    const started = new StageMachine(machine);
+    try {
+      // What a machine writes when it starts is none of the image's.
+      await started.#look(signal);
+      return started;
+    } catch (error) {
+      await machine[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  async run(
+    request: RunRequest,
+    options: { onOutput: (bytes: Uint8Array) => void; signal?: AbortSignal | undefined },
+  ): Promise<RunStatus> {
+    return await this.#machine.run(request, options);
+  }
+
+  /** What a mount is of, as a tar with "data" in it; nothing is done where `name` is there already. */
+  async fill(
+    name: string,
+    tar: () => AsyncIterable<Uint8Array>,
+    { inMemory = false, signal }: { inMemory?: boolean; signal?: AbortSignal | undefined } = {},
+  ): Promise<string> {
+    const known = this.#filled.get(name);
+    if (known !== undefined) return known;
+    const source = await this.#machine.fill(tar(), { name, inMemory, signal });
+    this.#filled.set(name, source);
+    return source;
+  }
+
+  relay: BuildMachine["relay"] = (options, signal) => this.#machine.relay(options, signal);
+
+  has(name: string): boolean {
+    return this.#filled.has(name);
+  }
+
+  async drop(name: string, signal?: AbortSignal): Promise<void> {
+    const source = this.#filled.get(name);
+    if (source === undefined) return;
+    this.#filled.delete(name);
+    await this.#machine.drop(source, signal);
+  }
+
+  /** What has become of a mount on the disk, as a tar in `folder`. */
+  async filled(name: string, folder: string, signal?: AbortSignal): Promise<BuiltLayer> {
+    return await this.#machine.whileStill(async (disk) => {
+      using reader = openStill(disk);
+      using file = new LayerFile(join(folder, `${crypto.randomUUID()}.tar`));
+      return await file.take(exportTar(reader, { root: `${MOUNTS_FOLDER}/${name}`, signal }));
+    }, signal);
+  }
+
+  /** What has changed since the last look, as a layer in `folder`. */
+  async changes(folder: string, signal: AbortSignal | undefined): Promise<BuiltLayer> {
+    return await this.#machine.whileStill(async (disk) => {
+      using reader = openStill(disk);
+      using file = new LayerFile(join(folder, `${crypto.randomUUID()}.tar`));
+      const after: UpperIndex = new Map();
+      const layer = await file.take(changesTar(reader, { before: this.#index, after, signal }));
+      this.#index = after;
+      return layer;
+    }, signal);
+  }
+
+  /** Gives the machine the files of a step that was made without it. */
+  async take(layer: BuiltLayer, signal: AbortSignal | undefined): Promise<void> {
+    await this.#machine.extract(readChunks(layer.path, { signal }), signal);
+    await this.#look(signal);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#machine[Symbol.asyncDispose]();
+  }
+
+  async #look(signal: AbortSignal | undefined): Promise<void> {
+    this.#index = await this.#machine.whileStill(async (disk) => {
+      using reader = openStill(disk);
+      return await indexUpper(reader, signal);
+    }, signal);
+  }
+}
+
+function openStill(disk: string): Ext4Reader {
+  const reader = openExt4(disk);
+  if (!reader.info.needsRecovery) return reader;
+  reader.close();
+  throw new BangerError("guest", "The machine did not hold its disk still");
+}

@@ -1,0 +1,239 @@
+/** The mounts of one RUN: where their content comes from, and what is kept of it. */
+import { join } from "node:path";
+import { hexOf, sha256 } from "#base/digest.ts";
+import { BangerError } from "#base/error.ts";
+import { readChunks } from "#base/files/chunks.ts";
+import type { WorkOptions } from "#base/progress.ts";
+import type { BuildCache } from "#builds/cache.ts";
+import type { StageConfig } from "#builds/config.ts";
+import { copyInto } from "#builds/copy/copy.ts";
+import { PatternList } from "#builds/copy/patterns.ts";
+import { bytesOf, pathOf, type Source } from "#builds/copy/source.ts";
+import { StageView } from "#builds/copy/view.ts";
+import type { Instruction } from "#builds/dockerfile/instruction.ts";
+import { type BuiltLayer, LayerFile } from "#builds/layer-file.ts";
+import type { StageMachine } from "./machine-of-stage.ts";
+import type { RunMount } from "./machines.ts";
+import {
+  type BindMount,
+  type CacheMount,
+  parseMount,
+  type SecretMount,
+  type SshMount,
+} from "./mounts.ts";
+
+const SECRET_MODE = 0o400;
+const CACHE_MODE = 0o755;
+const SOCKET_MODE = 0o600;
+
+export interface MountDeps extends WorkOptions {
+  cache: BuildCache;
+  scratch: string;
+  config: StageConfig;
+  /** The context, or what `from` names. */
+  sourceOf: (instruction: Instruction, from: string | undefined) => Promise<Source>;
+  secrets: ReadonlyMap<string, Uint8Array>;
+  /** Sockets of ssh agents on this computer, by their ids. */
+  sshAgents: ReadonlyMap<string, string>;
+}
+
+/** One mount, ready for a machine. */
+export interface StepMount {
+  /** What the result of the command depends on; contents of caches and secrets are none of it. */
+  key: unknown;
+  /** Where builds wait for each other. */
+  turn?: string;
+  /** Variables that the command gets, and no step depends on. */
+  env?: Readonly<Record<string, string>>;
+  enter(machine: StageMachine): Promise<RunMount | undefined>;
+  /** After the command, however that ended. */
+  leave?(machine: StageMachine): Promise<void>;
+}
+
+export async function mountsOf(instruction: Instruction, deps: MountDeps): Promise<StepMount[]> {
+  const { config } = deps;
+  const texts = instruction.lists.get("mount") ?? [];
+  const options = { expand: (text: string) => config.expand(instruction, text) };
+  const mounts = texts.map((text) => parseMount(text, { ...options, workdir: config.workdir }));
+  const all: StepMount[] = [];
+  const locked = new Set<string>();
+  for (const mount of mounts) {
+    if (mount.kind === "bind") all.push(await bindMount(instruction, mount, deps));
+    else if (mount.kind === "cache") {
+      // The same one twice in one command is waited for once.
+      const isLocked = mount.sharing === "locked" && !locked.has(mount.id);
+      if (isLocked) locked.add(mount.id);
+      all.push(cacheMount(instruction, mount, { ...deps, isLocked }));
+    } else if (mount.kind === "secret") all.push(secretMount(mount, deps));
+    else if (mount.kind === "tmpfs") {
+      const { target, size_bytes } = mount;
+      const run = { kind: "tmpfs", target, size_bytes } as const;
+      all.push({ key: mount, enter: async () => run });
+    } else all.push(sshMount(mount, { ...deps, index: all.length }));
+  }
+  return all;
+}
+
+async function bindMount(
+  instruction: Instruction,
+  mount: BindMount,
+  deps: MountDeps,
+): Promise<StepMount> {
+  const { target, isReadOnly } = mount;
+  const { layer, content } = await layerOf(instruction, mount, deps);
+  // What is written there is for this command alone.
+  const name = isReadOnly ? `bind-${content}` : `bind-${crypto.randomUUID()}`;
+  return {
+    key: { ...mount, content },
+    async enter(machine) {
+      const { signal } = deps;
+      const source = await machine.fill(name, () => readChunks(layer.path, { signal }), { signal });
+      return { kind: "bind", source, target, isReadOnly };
+    },
+    ...(isReadOnly ? {} : { leave: (machine) => machine.drop(name, deps.signal) }),
+  };
+}
+
+/** Its content outlives the build. Of two builds that change it at once, the last one's stays. */
+function cacheMount(
+  instruction: Instruction,
+  mount: CacheMount,
+  { isLocked, ...deps }: MountDeps & { isLocked: boolean },
+): StepMount {
+  const { cache, signal, scratch } = deps;
+  const { id, target, isReadOnly } = mount;
+  const key = `mount-${hexOf(sha256(id))}`;
+  let release: (() => void) | undefined;
+  return {
+    key: mount,
+    turn: key,
+    async enter(machine) {
+      if (isLocked) release = await turnOf(cache, key);
+      const source = await cache.turns.run(`${key} content`, async () => {
+        const kept = machine.has(key) ? undefined : cache.take(key);
+        const { path } = kept ?? (await layerOf(instruction, mount, deps)).layer;
+        try {
+          return await machine.fill(key, () => readChunks(path, { signal }), { signal });
+        } finally {
+          if (kept) cache.release([key]);
+        }
+      });
+      return { kind: "bind", source, target, isReadOnly };
+    },
+    async leave(machine) {
+      try {
+        if (isReadOnly || !machine.has(key)) return;
+        const layer = await machine.filled(key, scratch, signal);
+        await cache.turns.run(`${key} content`, async () => {
+          const { hold } = cache.keep(key, layer, `cache mount ${id}`);
+          cache.release([hold]);
+        });
+      } finally {
+        release?.();
+      }
+    },
+  };
+}
+
+/** Waits for one's turn, and gives what ends it. */
+async function turnOf(cache: BuildCache, key: string): Promise<() => void> {
+  const begun = Promise.withResolvers<void>();
+  const over = Promise.withResolvers<void>();
+  void cache.turns.run(key, async () => {
+    begun.resolve();
+    await over.promise;
+  });
+  await begun.promise;
+  return over.resolve;
+}
+
+function secretMount(mount: SecretMount, deps: MountDeps): StepMount {
+  const { id, variable, target, uid, gid, mode = SECRET_MODE } = mount;
+  const { scratch, signal, secrets } = deps;
+  const content = secrets.get(id);
+  if (!content && mount.isRequired) {
+    throw new BangerError("not_found", `The secret "${id}" was not passed to the build`, {
+      hint: `Pass it: banger image build --secret id=${id},src=FILE`,
+    });
+  }
+  if (!content) return { key: mount, enter: async () => undefined };
+  const env = variable === undefined ? {} : { [variable]: Buffer.from(content).toString() };
+  if (target === undefined) return { key: mount, env, enter: async () => undefined };
+  const name = `secret-${crypto.randomUUID()}`;
+  return {
+    key: mount,
+    env,
+    async enter(machine) {
+      const { path } = await fileLayer(scratch, content, { mode, uid, gid });
+      const tar = () => readChunks(path, { signal });
+      const source = await machine.fill(name, tar, { inMemory: true, signal });
+      return { kind: "bind", source, target, isReadOnly: true };
+    },
+    leave: (machine) => machine.drop(name, signal),
+  };
+}
+
+/** Commands reach the agent by a socket of the machine; no key of it goes there. */
+function sshMount(mount: SshMount, deps: MountDeps & { index: number }): StepMount {
+  const { id, uid, gid, mode = SOCKET_MODE } = mount;
+  const hostPath = deps.sshAgents.get(id);
+  if (hostPath === undefined) {
+    if (!mount.isRequired) return { key: mount, enter: async () => undefined };
+    throw new BangerError("not_found", `The ssh agent "${id}" was not passed to the build`, {
+      hint: `Pass it: banger image build --ssh ${id}`,
+    });
+  }
+  const target = mount.target ?? `/run/buildkit/ssh_agent.${deps.index}`;
+  let relay: AsyncDisposable | undefined;
+  return {
+    key: mount,
+    env: { SSH_AUTH_SOCK: target },
+    async enter(machine) {
+      const made = await machine.relay({ hostPath, mode, uid, gid }, deps.signal);
+      relay = made;
+      return { kind: "bind", source: made.source, target, isReadOnly: false };
+    },
+    leave: async () => await relay?.[Symbol.asyncDispose](),
+  };
+}
+
+/** One file as what a mount is filled with. */
+export async function fileLayer(
+  scratch: string,
+  content: Uint8Array,
+  said: { mode: number; uid: number; gid: number },
+): Promise<BuiltLayer> {
+  using file = new LayerFile(join(scratch, `${crypto.randomUUID()}.tar`));
+  const size = content.length;
+  const entry = { type: "file", name: bytesOf("data"), ...said, size } as const;
+  await file.entry({ ...entry, mtime_s: 0, mtime_ns: 0 }, [content]);
+  return file.finish();
+}
+
+/** What is mounted, as "data". A cache without a source begins empty. */
+async function layerOf(
+  instruction: Instruction,
+  mount: BindMount | CacheMount,
+  deps: MountDeps,
+): Promise<{ layer: BuiltLayer; content: string }> {
+  using file = new LayerFile(join(deps.scratch, `${crypto.randomUUID()}.tar`));
+  const { uid, gid, mode = CACHE_MODE } = mount.kind === "cache" ? mount : { uid: 0, gid: 0 };
+  const isEmpty = mount.kind === "cache" && mount.from === undefined;
+  if (isEmpty) {
+    const entry = { type: "directory", name: bytesOf("data"), mode, uid, gid, size: 0 } as const;
+    file.header({ ...entry, mtime_s: 0, mtime_ns: 0 });
+  } else {
+    const source = await deps.sourceOf(instruction, mount.from);
+    await copyInto(file, new StageView(undefined), {
+      inputs: [{ kind: "path", source, path: pathOf(mount.source) }],
+      to: "/data",
+      owner: undefined,
+      mode: undefined,
+      unpacks: false,
+      parents: false,
+      exclude: new PatternList([]),
+      signal: deps.signal,
+    });
+  }
+  return { content: file.contentKey(), layer: file.finish() };
+}

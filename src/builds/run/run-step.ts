@@ -1,0 +1,149 @@
+/** RUN, and the script of a build without a Dockerfile: what the command is, and how it runs. */
+import { BangerError } from "#base/error.ts";
+import { readChunks } from "#base/files/chunks.ts";
+import { execForm } from "#builds/dockerfile/exec-form.ts";
+import { heredocOf, textOf } from "#builds/dockerfile/heredoc.ts";
+import type { Instruction } from "#builds/dockerfile/instruction.ts";
+import type { StageMachine } from "./machine-of-stage.ts";
+import type { RunMount, RunStatus } from "./machines.ts";
+import { OutputTail } from "./output.ts";
+import { fileLayer, type MountDeps, mountsOf, type StepMount } from "./run-mounts.ts";
+
+/** Where a script is mounted for the shell that runs it. */
+const SCRIPTS_FOLDER = "/dev/pipes";
+const SCRIPT_ACCESS = { mode: 0o755, uid: 0, gid: 0 };
+
+export interface RunStep {
+  /** What the result depends on. */
+  key: unknown;
+  createdBy: string;
+  /** `guest` for a command that fails, with the end of its output. */
+  run(
+    machine: StageMachine,
+    options: { onOutput: (lastLine: string, lines: string[]) => void },
+  ): Promise<void>;
+}
+
+interface Command {
+  argv: readonly string[];
+  createdBy: string;
+  /** The program at this path is mounted there. */
+  script?: { path: string; text: string };
+  user: string | undefined;
+}
+
+export async function runStep(instruction: Instruction, deps: MountDeps): Promise<RunStep> {
+  const { config } = deps;
+  const command = commandOf(instruction, deps);
+  const mounts = await mountsOf(instruction, deps);
+  if (command.script) mounts.push(scriptMount(command.script, deps));
+  const { argv, user, createdBy } = command;
+  const env = config.environment();
+  const hasNetwork = instruction.flags.get("network") !== "none";
+  const step = { argv, env, cwd: config.config.workdir || "/", user, hasNetwork };
+  return {
+    key: [step, mounts.map(({ key }) => key)],
+    createdBy,
+    async run(machine, { onOutput }) {
+      const output = new OutputTail();
+      const secrets = Object.assign({}, ...mounts.map((mount) => mount.env ?? {}));
+      const status = await mounted(machine, mounts, (all) =>
+        machine.run(
+          { ...step, env: { ...config.proxies(), ...env, ...secrets }, mounts: all },
+          {
+            signal: deps.signal,
+            onOutput: (bytes) => {
+              const lines = output.add(bytes);
+              onOutput(output.lastLine(), lines);
+            },
+          },
+        ),
+      );
+      if (!("code" in status) || status.code !== 0) throw failed(status, output);
+    },
+  };
+}
+
+function commandOf(instruction: Instruction, { config }: MountDeps): Command {
+  const { rest, heredocs, text } = instruction;
+  const user = config.config.user || undefined;
+  if (instruction.script !== undefined) {
+    const path = `${SCRIPTS_FOLDER}/script`;
+    const argv = instruction.script.startsWith("#!") ? [path] : ["/bin/sh", path];
+    // It sets a machine up, whoever the image's own command runs as.
+    return { argv, createdBy: text, script: { path, text: instruction.script }, user: "0:0" };
+  }
+  const flags = text.slice(0, text.length - rest.length).trim();
+  const createdBy = (argv: readonly string[]): string => [flags, ...argv].join(" ");
+  const [document] = heredocs;
+  const script = document && heredocOf(rest) ? textOf(document) : undefined;
+  if (document && script?.startsWith("#!")) {
+    const name = /^[\w.-]+$/.test(document.name) ? document.name : "script";
+    const path = `${SCRIPTS_FOLDER}/${name}`;
+    const argv = [...config.shell, path];
+    return { argv, createdBy: createdBy([...argv, script]), script: { path, text: script }, user };
+  }
+  // The shell reads the here-documents of its own command.
+  const bodies = heredocs.map(({ content, name }) => `${content}${name}`);
+  const line = script ?? [rest, ...bodies].join("\n");
+  const argv = execForm(rest) ?? [...config.shell, line];
+  return { argv, createdBy: createdBy(argv), user };
+}
+
+function scriptMount(
+  { path, text }: { path: string; text: string },
+  { scratch, signal }: MountDeps,
+): StepMount {
+  const name = `script-${crypto.randomUUID()}`;
+  return {
+    key: [path, text],
+    async enter(machine) {
+      const content = new TextEncoder().encode(text);
+      const layer = await fileLayer(scratch, content, SCRIPT_ACCESS);
+      const tar = () => readChunks(layer.path, { signal });
+      const source = await machine.fill(name, tar, { inMemory: true, signal });
+      return { kind: "bind", source, target: path, isReadOnly: true };
+    },
+    leave: (machine) => machine.drop(name, signal),
+  };
+}
+
+/** Calls `use` with the mounts in their order; each is left again, also after a failure. */
+async function mounted(
+  machine: StageMachine,
+  mounts: readonly StepMount[],
+  use: (all: RunMount[]) => Promise<RunStatus>,
+): Promise<RunStatus> {
+  const ready = new Map<StepMount, RunMount>();
+  const entered: StepMount[] = [];
+  // Turns are waited for in one order by all builds, so that no two wait for each other.
+  const inTurn = mounts.toSorted((a, b) => ((a.turn ?? "") < (b.turn ?? "") ? -1 : 1));
+  let failure: unknown;
+  let status: RunStatus | undefined;
+  try {
+    for (const mount of inTurn) {
+      entered.push(mount);
+      const run = await mount.enter(machine);
+      if (run) ready.set(mount, run);
+    }
+    status = await use(mounts.flatMap((mount) => ready.get(mount) ?? []));
+  } catch (error) {
+    failure = error;
+  }
+  for (const mount of entered) {
+    try {
+      await mount.leave?.(machine);
+    } catch (error) {
+      failure ??= error;
+    }
+  }
+  if (status === undefined || failure !== undefined) throw failure;
+  return status;
+}
+
+function failed(status: RunStatus, output: OutputTail): BangerError {
+  const how = "code" in status ? `exit status ${status.code}` : `signal ${status.signal}`;
+  const said = output.end();
+  const message = `the command ended with ${how}`;
+  return new BangerError("guest", said ? `${message}:\n${said}` : `${message} and printed nothing`);
+}

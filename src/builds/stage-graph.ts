@@ -1,0 +1,107 @@
+/** How the stages of a Dockerfile go together: what each begins with, copies from and mounts. */
+import { BangerError } from "#base/error.ts";
+import { didYouMean } from "#base/similar.ts";
+import type { Dockerfile, Stage } from "#builds/dockerfile/dockerfile.ts";
+import type { Instruction } from "#builds/dockerfile/instruction.ts";
+import { atLine, wrapped } from "#builds/dockerfile/line-error.ts";
+import { expandWord } from "#builds/dockerfile/words.ts";
+import { mountedFrom } from "#builds/run/mounts.ts";
+import { assertNoVariable, type BuildArgs } from "./config.ts";
+
+export class StageGraph {
+  readonly #file: Dockerfile;
+  readonly #build: BuildArgs;
+
+  constructor(file: Dockerfile, build: BuildArgs) {
+    this.#file = file;
+    this.#build = build;
+  }
+
+  target(target: string | undefined): Stage {
+    const { stages } = this.#file;
+    const stage = target === undefined ? stages.at(-1) : findTarget(stages, target);
+    if (stage) return stage;
+    const names = stages.flatMap(({ name }) => name ?? []);
+    const all =
+      names.length > 0 ? `Its stages: ${names.join(", ")}` : "None of its stages has a name";
+    throw new BangerError("not_found", `Cannot build: the Dockerfile has no stage "${target}"`, {
+      hint: didYouMean(target ?? "", names, all),
+    });
+  }
+
+  /** A stage and all that it is made of, each once. */
+  needed(stage: Stage, seen = new Set<Stage>()): Stage[] {
+    if (seen.has(stage)) return [];
+    seen.add(stage);
+    const base = this.below(stage, this.baseName(stage));
+    const used = stage.instructions.flatMap((each) => this.#used(stage, each));
+    const below = base ? [base, ...used] : used;
+    return [...below.flatMap((each) => this.needed(each, seen)), stage];
+  }
+
+  /** The stage above `stage` that FROM names. */
+  below(stage: Stage, name: string): Stage | undefined {
+    const { stages } = this.#file;
+    return findStage(stages.slice(0, stages.indexOf(stage)), name);
+  }
+
+  /** The stages above `stage` that the instruction copies from, or mounts. */
+  #used(stage: Stage, instruction: Instruction): Stage[] {
+    const { keyword, flags, lists } = instruction;
+    try {
+      const copied = keyword === "COPY" ? flags.get("from") : undefined;
+      if (copied !== undefined) assertNoVariable(instruction, "from");
+      const names = [copied, ...(lists.get("mount") ?? []).map(mountedFrom)];
+      return names.flatMap((name) => this.named(stage, { instruction, name }) ?? []);
+    } catch (error) {
+      throw wrapped(instruction, error);
+    }
+  }
+
+  /** The stage above of that name; COPY takes a number as well. Undefined for an image. */
+  named(
+    stage: Stage,
+    { instruction, name }: { instruction: Instruction; name: string | undefined },
+  ): Stage | undefined {
+    const { stages } = this.#file;
+    if (name === undefined) return undefined;
+    const isNumber = instruction.keyword === "COPY" && /^\d+$/.test(name);
+    const found = this.below(stage, name) ?? (isNumber ? stages[Number(name)] : undefined);
+    const any = found ?? findStage(stages, name);
+    if (!any && isNumber) throw atLine(instruction, `there is no stage ${name}`);
+    if (any && stages.indexOf(any) >= stages.indexOf(stage)) {
+      const problem = `the stage "${name}" begins in line ${any.line}, and is no earlier one`;
+      throw atLine(instruction, problem);
+    }
+    return any;
+  }
+
+  baseName(stage: Stage): string {
+    const name = this.word(stage, stage.base);
+    if (name !== "") return name;
+    throw atLine(stage, `FROM ${stage.base} names no image: it is empty`, {
+      hint: "Give the ARG before the first FROM a value, or pass one with --build-arg",
+    });
+  }
+
+  /** A word of a FROM, which sees only the arguments before the first one. */
+  word({ line }: { line: number }, word: string): string {
+    const { globals } = this.#build;
+    try {
+      const { escapeChar } = this.#file;
+      return expandWord(word, { escapeChar, lookup: (name) => globals.get(name) });
+    } catch (error) {
+      throw wrapped({ line }, error);
+    }
+  }
+}
+
+function findStage(stages: readonly Stage[], name: string): Stage | undefined {
+  const key = name.toLowerCase();
+  return stages.findLast((stage) => stage.name === key);
+}
+
+/** By name, or by number. */
+function findTarget(stages: readonly Stage[], target: string): Stage | undefined {
+  return findStage(stages, target) ?? (/^\d+$/.test(target) ? stages[Number(target)] : undefined);
+}

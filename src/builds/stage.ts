@@ -1,0 +1,227 @@
+/** One stage of a build: what its instructions have made so far, and how each goes on from there. */
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import type { NetworkMode } from "#api/vm.ts";
+import { sha256 } from "#base/digest.ts";
+import { throwIfAborted } from "#base/error.ts";
+import type { WorkOptions } from "#base/progress.ts";
+import { makeFolders } from "#builds/copy/copy.ts";
+import { planCopy } from "#builds/copy/copy-step.ts";
+import { userOf } from "#builds/copy/owner.ts";
+import { pathOf, type Source } from "#builds/copy/source.ts";
+import type { StageView } from "#builds/copy/view.ts";
+import type { Instruction } from "#builds/dockerfile/instruction.ts";
+import { wrapped } from "#builds/dockerfile/line-error.ts";
+import { StageMachine } from "#builds/run/machine-of-stage.ts";
+import type { BuildMachine } from "#builds/run/machines.ts";
+import { runStep } from "#builds/run/run-step.ts";
+import type { HistoryEntry } from "#images/records.ts";
+import type { BuildCache } from "./cache.ts";
+import type { StageConfig } from "./config.ts";
+import { type BuiltLayer, LayerFile } from "./layer-file.ts";
+
+const CREATED_BY_MAX_CHARS = 4096;
+const LABEL_CHARS = 60;
+
+export interface StageDeps extends WorkOptions {
+  cache: BuildCache;
+  /** For files on their way; removed with all that is in it. */
+  scratch: string;
+  usesCache: boolean;
+  network: NetworkMode | undefined;
+  /** A machine of the files that the stage has now. */
+  startMachine: (stage: StageRun, work: WorkOptions) => Promise<BuildMachine>;
+  /** The context, or the stage or image that the instruction, or a mount of it, names. */
+  sourceOf: (instruction: Instruction, from?: string) => Promise<Source>;
+  /** By their ids. */
+  secrets: ReadonlyMap<string, Uint8Array>;
+  /** Sockets by their ids. */
+  sshAgents: ReadonlyMap<string, string>;
+  /** Steps of this build that were taken or kept, to be released at its end. */
+  held: string[];
+}
+
+export interface StageStart {
+  name: string;
+  /** What the files of the stage follow from. */
+  key: string;
+  config: StageConfig;
+  view: StageView;
+  layers: readonly BuiltLayer[];
+  history: readonly HistoryEntry[];
+}
+
+export class StageRun implements AsyncDisposable {
+  readonly name: string;
+  readonly config: StageConfig;
+  readonly view: StageView;
+  readonly layers: BuiltLayer[];
+  readonly history: HistoryEntry[];
+  key: string;
+  readonly #deps: StageDeps;
+  #machine: StageMachine | undefined;
+
+  constructor(start: StageStart, deps: StageDeps) {
+    this.name = start.name;
+    this.key = start.key;
+    this.config = start.config;
+    this.view = start.view;
+    this.layers = [...start.layers];
+    this.history = [...start.history];
+    this.#deps = deps;
+  }
+
+  /** `label` tells people which step it is. */
+  async step(instruction: Instruction, label: string): Promise<void> {
+    throwIfAborted(this.#deps.signal);
+    const trigger = instruction.isTrigger ? "ONBUILD " : "";
+    const title = `${label} ${trigger}${instruction.text}`.slice(0, LABEL_CHARS);
+    // A command begins when its machine is up.
+    if (!/^(RUN|SCRIPT)$/.test(instruction.keyword)) this.#report(title);
+    try {
+      await this.#carryOut(instruction, title);
+    } catch (error) {
+      throw wrapped(instruction, error);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#machine?.[Symbol.asyncDispose]();
+    this.#machine = undefined;
+  }
+
+  async #carryOut(instruction: Instruction, title: string): Promise<void> {
+    const { keyword } = instruction;
+    if (this.config.apply(instruction)) {
+      this.key = sha256(JSON.stringify([this.key, instruction.text, instruction.heredocs]));
+      if (keyword !== "ONBUILD") this.#remember(instruction.text, true);
+    } else if (keyword === "RUN" || keyword === "SCRIPT") await this.#run(instruction, title);
+    else if (keyword === "WORKDIR") await this.#workdir(instruction);
+    else await this.#copy(instruction);
+  }
+
+  async #run(instruction: Instruction, title: string): Promise<void> {
+    const { signal, onProgress, scratch, usesCache } = this.#deps;
+    const step = await runStep(instruction, { ...this.#deps, config: this.config });
+    const { createdBy } = step;
+    const key = this.#stepKey(["RUN", step.key]);
+    const cached = this.#machine || !usesCache ? undefined : this.#taken(key);
+    if (cached) {
+      this.#report(`${title} (cached)`);
+      await this.#add(cached, { key, createdBy });
+      return;
+    }
+    const machine = await this.#ready();
+    this.#report(title);
+    await step.run(machine, {
+      onOutput: (line, lines) => {
+        const message = `${title}: ${line}`;
+        onProgress?.({ step: title, message, ...(lines.length > 0 ? { lines } : {}) });
+      },
+    });
+    const layer = await machine.changes(scratch, signal);
+    await this.#add(this.#kept(key, layer, createdBy), { key, createdBy });
+  }
+
+  async #workdir(instruction: Instruction): Promise<void> {
+    const path = this.config.setWorkdir(instruction);
+    this.key = sha256(JSON.stringify([this.key, "WORKDIR", path]));
+    const createdBy = `WORKDIR ${path}`;
+    const place = this.view.resolve(pathOf(path));
+    if (place.kind === "directory") {
+      this.#remember(createdBy, true);
+      return;
+    }
+    using file = new LayerFile(this.#scratchFile());
+    const { user } = this.config.config;
+    const owner = user ? userOf(user, this.view) : undefined;
+    makeFolders(file, this.view, { path: place.path, owner });
+    await this.#addFiles(file, { createdBy });
+  }
+
+  async #copy(instruction: Instruction): Promise<void> {
+    const { view, config } = this;
+    const createdBy = instruction.text;
+    const plan = await planCopy(instruction, { ...this.#deps, view, config });
+    const key = plan.identity && this.#stepKey(["REPOSITORY", plan.identity]);
+    const cached = key && this.#deps.usesCache ? this.#taken(key) : undefined;
+    if (key && cached) {
+      await this.#addMade(cached, { key, createdBy });
+      return;
+    }
+    using file = new LayerFile(this.#scratchFile());
+    await plan.copy(file);
+    await this.#addFiles(file, { key, createdBy });
+  }
+
+  /** Ends the layer of a step that needed no machine. Without a key, its content is the key. */
+  async #addFiles(file: LayerFile, step: { key?: string | undefined; createdBy: string }) {
+    const { createdBy, key = this.#stepKey(["FILES", file.contentKey()]) } = step;
+    const made = file.finish();
+    const cached = this.#deps.usesCache ? this.#taken(key) : undefined;
+    // The same files with other times are the same step: what follows from it stays valid.
+    if (cached) rmSync(made.path);
+    await this.#addMade(cached ?? this.#kept(key, made, createdBy), { key, createdBy });
+  }
+
+  /** Tells the machine, if there is one. */
+  async #addMade(layer: BuiltLayer, step: { key: string; createdBy: string }): Promise<void> {
+    const takesAway = await this.#add(layer, step);
+    // A machine is not told what goes: the next command gets one that is made of the layers.
+    if (takesAway) await this[Symbol.asyncDispose]();
+    else await this.#machine?.take(layer, this.#deps.signal);
+  }
+
+  /** Gives whether the layer takes away anything of those below. */
+  async #add(layer: BuiltLayer, step: { key: string; createdBy: string }): Promise<boolean> {
+    const takesAway = await this.view.add(layer);
+    this.layers.push(layer);
+    this.key = step.key;
+    this.#remember(step.createdBy, false);
+    return takesAway;
+  }
+
+  async #ready(): Promise<StageMachine> {
+    const { signal } = this.#deps;
+    this.#machine ??= await StageMachine.start(
+      () => this.#deps.startMachine(this, this.#deps),
+      signal,
+    );
+    return this.#machine;
+  }
+
+  #stepKey(parts: readonly unknown[]): string {
+    return sha256(JSON.stringify([this.key, this.layers.at(-1)?.diffId ?? "", ...parts]));
+  }
+
+  #taken(key: string): BuiltLayer | undefined {
+    const layer = this.#deps.cache.take(nameOf(key));
+    if (layer) this.#deps.held.push(nameOf(key));
+    return layer;
+  }
+
+  #kept(key: string, layer: BuiltLayer, createdBy: string): BuiltLayer {
+    const kept = this.#deps.cache.keep(nameOf(key), layer, createdBy);
+    this.#deps.held.push(kept.hold);
+    return kept.layer;
+  }
+
+  #scratchFile(): string {
+    return join(this.#deps.scratch, `${crypto.randomUUID()}.tar`);
+  }
+
+  #remember(createdBy: string, isEmptyLayer: boolean): void {
+    const created = new Date().toISOString();
+    const text = createdBy.slice(0, CREATED_BY_MAX_CHARS);
+    this.history.push({ created, createdBy: text, comment: "banger image build", isEmptyLayer });
+  }
+
+  #report(title: string): void {
+    this.#deps.onProgress?.({ step: title, message: title });
+  }
+}
+
+/** A digest as a folder's name. */
+function nameOf(key: string): string {
+  return key.replace(/^sha256:/, "");
+}

@@ -1,0 +1,43 @@
+/** Hands an exec WebSocket on to the process that runs the machine in the foreground; credit is between the ends. */
+import { EXEC_PATH, EXEC_PROTOCOL } from "#api/exec.ts";
+import { BangerError } from "#base/error.ts";
+import { dialUnix } from "#base/websocket.ts";
+import type { ExecSession } from "./wire.ts";
+
+interface Client {
+  send(message: string | Uint8Array): unknown;
+  close(code: number): void;
+}
+
+/** `socket` is where the other process answers; `fail` tells the client that it does not. */
+export function openElsewhere(
+  client: Client,
+  { socket, fail }: { socket: string; fail: (error: BangerError) => void },
+): ExecSession {
+  const other = dialUnix(socket, { path: EXEC_PATH, protocol: EXEC_PROTOCOL });
+  other.binaryType = "arraybuffer";
+  let waiting: (string | Uint8Array<ArrayBuffer>)[] | undefined = [];
+  other.onopen = () => {
+    for (const message of waiting ?? []) other.send(message);
+    waiting = undefined;
+  };
+  other.onmessage = ({ data }: MessageEvent<string | ArrayBuffer>) => {
+    client.send(typeof data === "string" ? data : new Uint8Array(data));
+  };
+  other.onclose = () => {
+    if (!waiting) return client.close(1000);
+    fail(
+      new BangerError("unavailable", "The process that runs the machine does not answer", {
+        hint: "It may be starting or ending: try again in a moment",
+      }),
+    );
+  };
+  return {
+    receive(message) {
+      const own = typeof message === "string" ? message : new Uint8Array(message);
+      if (waiting) waiting.push(own);
+      else other.send(own);
+    },
+    clientLeft: () => other.close(),
+  };
+}

@@ -1,0 +1,108 @@
+/**
+ * All files below a directory of an ext4, a folder before what is in it, in the order of names. The disk
+ * may be a guest's: no block counts twice, no folder is in two places, nothing is kept that was not counted
+ * before, and others get their turn between slices of the work.
+ */
+import { BangerError, throwIfAborted } from "#base/error.ts";
+import { slices, sortSlowly } from "#base/slices.ts";
+import { BlockSet } from "#ext4/block-set.ts";
+import type { Run } from "#ext4/extent-tree.ts";
+import { modes } from "#ext4/format.ts";
+import type { DirectoryEntry } from "#ext4/read/directory.ts";
+import type { FileStat } from "#ext4/read/inode.ts";
+import type { Ext4Reader } from "#ext4/read/reader.ts";
+import { parseWhiteout } from "#oci/whiteout.ts";
+import { shown, TAR_NAME_MAX_BYTES } from "#tar/entry.ts";
+
+export interface WalkedFile {
+  path: Uint8Array;
+  file: FileStat;
+  /** Where its data is; undefined for what has none, and for further names of a file. */
+  runs: readonly Run[] | undefined;
+  /** A directory with nothing in it. */
+  isEmpty: boolean;
+}
+
+export interface WalkOptions {
+  entriesMax: number;
+  signal?: AbortSignal | undefined;
+}
+
+interface Folder {
+  path: Uint8Array;
+  /** In the order of names. */
+  entries: readonly DirectoryEntry[];
+  next: number;
+}
+
+/** `integrity` for a damaged disk, `limit_exceeded`, `unsupported` for a name that no layer can say. */
+export async function* walkTree(
+  reader: Ext4Reader,
+  root: FileStat,
+  { entriesMax, signal }: WalkOptions,
+): AsyncGenerator<WalkedFile> {
+  const pause = slices();
+  const taken = new BlockSet();
+  const folders = new Set([root.inode]);
+  const linked = new Set<number>();
+  let left = entriesMax;
+
+  async function open(folder: FileStat, path: Uint8Array): Promise<Folder> {
+    const runs = reader.runs(folder, taken);
+    const entries = await reader.entries(folder, { runs, max: left });
+    left -= entries.length;
+    await sortSlowly(entries, (a, b) => Buffer.compare(a.name, b.name));
+    return { path, entries, next: 0 };
+  }
+
+  const stack = [await open(root, new Uint8Array(0))];
+  for (let folder = stack.at(-1); folder; folder = stack.at(-1)) {
+    throwIfAborted(signal);
+    await pause();
+    const entry = folder.entries[folder.next++];
+    if (!entry) {
+      stack.pop();
+      continue;
+    }
+    const path = joinName(folder.path, entry.name);
+    const file = reader.inode(entry.inode);
+    if (file.type === modes.DIRECTORY) {
+      if (folders.has(file.inode)) throw circular(path);
+      folders.add(file.inode);
+      const below = await open(file, path);
+      yield { path, file, runs: undefined, isEmpty: below.entries.length === 0 };
+      stack.push(below);
+      continue;
+    }
+    const isFurther = linked.has(file.inode);
+    if (file.links > 1) linked.add(file.inode);
+    const runs = isFurther || !hasBlocks(file) ? undefined : reader.runs(file, taken);
+    yield { path, file, runs, isEmpty: false };
+  }
+}
+
+export function joinName(folder: Uint8Array, name: Uint8Array): Uint8Array {
+  if (parseWhiteout(name).kind !== "none") {
+    throw new BangerError(
+      "unsupported",
+      `Cannot write ${shown(name)} into a layer: it would be read as a deletion there`,
+    );
+  }
+  if (folder.length === 0) return name;
+  const path = Buffer.concat([folder, Buffer.from("/"), name]);
+  if (path.length <= TAR_NAME_MAX_BYTES) return path;
+  throw new BangerError("unsupported", `Cannot write ${shown(path)}… into a layer: it is too long`);
+}
+
+function hasBlocks({ type, isInline, fastTarget }: FileStat): boolean {
+  if (isInline) return false;
+  return type === modes.REGULAR || (type === modes.SYMLINK && fastTarget === undefined);
+}
+
+function circular(path: Uint8Array): BangerError {
+  return new BangerError(
+    "integrity",
+    `Cannot read the file system: ${shown(path)} is the name of a folder that has another one`,
+    { hint: "Mend it with e2fsck" },
+  );
+}

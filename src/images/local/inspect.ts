@@ -1,0 +1,128 @@
+/** Whether files of the user's are what they are said to be. */
+import { closeSync, openSync, readdirSync, readSync, type Stats, statSync } from "node:fs";
+import { join, posix } from "node:path";
+import { BangerError, messageOf } from "#base/error.ts";
+import { GiB } from "#base/size.ts";
+import { modes } from "#ext4/format.ts";
+import type { FileStat } from "#ext4/read/inode.ts";
+import { type Ext4Reader, openExt4 } from "#ext4/read/reader.ts";
+
+const INITRD_MAX_BYTES = 2 * GiB;
+const LINKS_FOLLOWED_MAX = 8;
+const ELF_HEADER_BYTES = 20;
+/** What the kernel unpacks as an initrd: cpio, or one of its decompressors' formats. */
+const initrdMagics = ["303730373031", "303730373032", "1f8b", "28b52ffd", "fd377a58", "04224d18"]
+  .concat(["02214c18", "425a68", "5d0000", "894c5a4f"])
+  .map((hex) => Buffer.from(hex, "hex"));
+/** Programs that tell for which machine a system is, where it has them. */
+const PROGRAMS = [
+  "/bin/sh",
+  "/usr/bin/env",
+  "/bin/busybox",
+  "/sbin/init",
+  "/usr/lib/systemd/systemd",
+];
+const machines: Record<number, string> = { 62: "amd64", 183: "arm64" };
+
+export interface InspectedRootfs {
+  size_bytes: number;
+  allocated_bytes: number;
+  /** "amd64" or "arm64"; undefined when nothing in it tells. */
+  arch: string | undefined;
+}
+
+/** `not_found`, `integrity` when it is no ext4, `invalid_state` when it was not unmounted. */
+export function inspectRootfs(path: string): InspectedRootfs {
+  const stat = statFile(path, "rootfs");
+  using reader = openExt4(path);
+  if (reader.info.needsRecovery) {
+    throw new BangerError(
+      "invalid_state",
+      `Cannot use "${path}" as a rootfs: it was not unmounted cleanly`,
+      { hint: `Unmount it if it is mounted, then: e2fsck -p ${path}` },
+    );
+  }
+  if (reader.isEmpty("/")) {
+    throw new BangerError("invalid_argument", `Cannot use "${path}" as a rootfs: it is empty`);
+  }
+  const arch = PROGRAMS.map((program) => archOf(reader, program)).find(Boolean);
+  return { size_bytes: stat.size, allocated_bytes: stat.blocks * 512, arch };
+}
+
+export function inspectInitrd(path: string): void {
+  const stat = statFile(path, "initrd");
+  const start = readStart(path, 6);
+  const isKnown = initrdMagics.some((magic) => start.subarray(0, magic.length).equals(magic));
+  if (isKnown && stat.size <= INITRD_MAX_BYTES) return;
+  const why = isKnown ? "it is too large" : "it is neither a cpio nor compressed in a known way";
+  throw new BangerError("integrity", `Cannot use "${path}" as an initrd: ${why}`);
+}
+
+/** A folder as `make modules_install` leaves it: with "VERSION/", or the content of that. */
+export function inspectModules(path: string): void {
+  const stat = statOf(path, "modules folder");
+  const names = stat.isDirectory() ? readdirSync(path) : [];
+  const isTree = (folder: readonly string[]): boolean =>
+    folder.some((name) => /^(modules\.(dep|order|builtin)|kernel)$/.test(name));
+  const below = names.filter((name) => /^\d+\.\d+/.test(name));
+  if (isTree(names) || below.some((name) => isTree(readdirSync(join(path, name))))) return;
+  throw new BangerError(
+    "invalid_argument",
+    `Cannot use "${path}" as a modules folder: it holds no kernel's modules`,
+    { hint: 'Name the folder that has "modules.dep", or the one above it' },
+  );
+}
+
+/** `not_found` unless there is a regular file. */
+export function statFile(path: string, what: string): Stats {
+  const stat = statOf(path, what);
+  if (stat.isFile()) return stat;
+  throw new BangerError("invalid_argument", `Cannot use "${path}" as a ${what}: it is no file`);
+}
+
+/** Up to `length` bytes from the start of a file. */
+export function readStart(path: string, length: number): Buffer {
+  const fd = openSync(path, "r");
+  try {
+    const buffer = Buffer.alloc(length);
+    return buffer.subarray(0, readSync(fd, buffer, 0, length, 0));
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function statOf(path: string, what: string): Stats {
+  try {
+    return statSync(path);
+  } catch (error) {
+    throw new BangerError("not_found", `Cannot use "${path}" as a ${what}: ${messageOf(error)}`);
+  }
+}
+
+function archOf(reader: Ext4Reader, program: string): string | undefined {
+  const file = followed(reader, program);
+  if (file?.type !== modes.REGULAR || file.size < ELF_HEADER_BYTES) return undefined;
+  const first = reader.chunks(file).next();
+  if (first.done || first.value.offset !== 0) return undefined;
+  const bytes = Buffer.from(first.value.bytes);
+  if (bytes.length < ELF_HEADER_BYTES || bytes.readUInt32LE(0) !== 0x464c457f) return undefined;
+  return machines[bytes.readUInt16LE(18)];
+}
+
+/** The file at the end of symbolic links. */
+function followed(reader: Ext4Reader, program: string): FileStat | undefined {
+  let path = program;
+  for (let hop = 0; hop < LINKS_FOLLOWED_MAX; hop++) {
+    let file: FileStat;
+    try {
+      file = reader.stat(path);
+    } catch (error) {
+      if (error instanceof BangerError && error.code === "not_found") return undefined;
+      throw error;
+    }
+    if (file.type !== modes.SYMLINK) return file;
+    const target = Buffer.from(reader.targetOf(file)).toString("latin1");
+    path = posix.resolve("/", posix.dirname(path), target);
+  }
+  return undefined;
+}

@@ -1,0 +1,233 @@
+/** Images of the user's own files: checked, and left where they are until they are promoted. */
+import { cpSync, linkSync, mkdirSync, renameSync, rmSync, statSync } from "node:fs";
+import { cp } from "node:fs/promises";
+import { basename, join } from "node:path";
+import type { ImageRegister } from "#api/image.ts";
+import { BangerError, throwIfAborted } from "#base/error.ts";
+import { syncFolder, syncTree } from "#base/files/atomic.ts";
+import { copyLarge, hashFile, tryLink } from "#base/files/copy-file.ts";
+import type { WorkOptions } from "#base/progress.ts";
+import { shareLayer } from "#images/provisioned/layers.ts";
+import {
+  filesOf,
+  getImage,
+  type ImageRecord,
+  patchImage,
+  type RecordFiles,
+} from "#images/records.ts";
+import { assertFree, type ImageStore } from "#images/store.ts";
+import { hostPlatform } from "#oci/platform.ts";
+import { inspectInitrd, inspectModules, inspectRootfs } from "./inspect.ts";
+import { makeWorkSeed } from "./work-seed.ts";
+
+export interface RegisterOptions extends WorkOptions {
+  /** Throws unless there is a kernel of that name. */
+  requireKernel: (name: string) => Promise<unknown>;
+  /** Throws unless the file is a kernel; gives the architecture that it is for: "amd64". */
+  inspectKernel: (path: string, signal?: AbortSignal) => Promise<{ arch: string }>;
+}
+
+export interface PromoteOptions extends WorkOptions {
+  /** Gives the rootfs a second name where that can be, in place of a copy. */
+  link?: boolean | undefined;
+}
+
+/** Nothing is copied, but for the work seed. `already_exists`, `not_found`, `integrity`, `invalid_argument`. */
+export async function registerImage(
+  store: ImageStore,
+  request: ImageRegister,
+  options: RegisterOptions,
+): Promise<ImageRecord> {
+  const { name, rootfs, kernel, kernelFile, initrd, modules, workSeed } = request;
+  if (kernel && kernelFile) {
+    throw new BangerError(
+      "invalid_argument",
+      `Cannot register image "${name}": it is given two kernels`,
+      { hint: "Name a kernel with --kernel-ref, or a file with --kernel" },
+    );
+  }
+  if ((initrd || modules) && !kernelFile) {
+    throw new BangerError(
+      "invalid_argument",
+      `Cannot register image "${name}": an initrd and modules belong to a kernel file`,
+      { hint: "Give the file as well, with --kernel" },
+    );
+  }
+  return await store.inTurn(
+    name,
+    async () => {
+      assertFree(store, name);
+      assertNotOurs(store, rootfs);
+      const found = inspectRootfs(rootfs);
+      if (kernel) await options.requireKernel(kernel);
+      const arch = kernelFile
+        ? (await options.inspectKernel(kernelFile, options.signal)).arch
+        : undefined;
+      if (initrd) inspectInitrd(initrd);
+      if (modules) inspectModules(modules);
+      assertSameArch(name, arch, found.arch);
+      return await store.create(name, async (folder) => {
+        const seed = join(folder, basename(store.paths.image("").workSeed));
+        if (workSeed) await makeWorkSeed(workSeed, { ...options, path: seed });
+        const digest = await hashFile(rootfs, advance(options, "hash", found.size_bytes));
+        return {
+          managed: false,
+          reference: `file:${rootfs}`,
+          digest,
+          platform: `linux/${arch ?? found.arch ?? hostPlatform().architecture}`,
+          ...(kernel ? { kernel } : {}),
+          files: {
+            rootfs,
+            ...(kernelFile ? { kernel: kernelFile } : {}),
+            ...(initrd ? { initrd } : {}),
+            ...(modules ? { modules } : {}),
+            ...(workSeed ? { workSeed: basename(seed) } : {}),
+          },
+          size_bytes: found.size_bytes,
+          allocated_bytes: found.allocated_bytes,
+          layers: [],
+          config: {},
+        };
+      });
+    },
+    options.signal,
+  );
+}
+
+/**
+ * Copies the files of an unmanaged image in, so that the user's may go. Blocks are shared where the
+ * file system can do that. `conflict` when the rootfs has changed since it was registered.
+ */
+export async function promoteImage(
+  store: ImageStore,
+  ref: string,
+  options: PromoteOptions,
+): Promise<ImageRecord> {
+  const { name } = getImage(store.db, ref);
+  return await store.inTurn(
+    name,
+    async () => {
+      const image = getImage(store.db, ref);
+      if (image.managed) {
+        throw new BangerError(
+          "invalid_state",
+          `Cannot promote image "${image.name}": its files are banger's own already`,
+        );
+      }
+      return await copyIn(store, image, options);
+    },
+    options.signal,
+  );
+}
+
+/** A second image of the same content, whose files are the same files: it takes no room. */
+export async function tagImage(store: ImageStore, ref: string, to: string): Promise<ImageRecord> {
+  return await store.inTurn(
+    to,
+    async () => {
+      const image = getImage(store.db, ref);
+      assertFree(store, to);
+      const { folder: from } = store.paths.image(image.id);
+      const { id: _id, name: _name, createdAt: _createdAt, ...rest } = image;
+      const tagged = await store.create(to, async (folder) => {
+        for (const path of Object.values(image.files)) {
+          // The user's own files are named by absolute paths, which both records share.
+          if (path && !path.startsWith("/")) linkTree(join(from, path), join(folder, path));
+        }
+        return rest;
+      });
+      shareLayer(store, image.id, tagged.id);
+      return tagged;
+    },
+    undefined,
+  );
+}
+
+async function copyIn(
+  store: ImageStore,
+  image: ImageRecord,
+  options: PromoteOptions,
+): Promise<ImageRecord> {
+  const { folder } = store.paths.image(image.id);
+  const from = filesOf(image, store.paths);
+  const kinds = (["kernel", "initrd", "modules"] as const).filter((kind) => image.files[kind]);
+  return await store.withScratch(folder, "image-files", async (staging) => {
+    mkdirSync(staging, { mode: 0o700 });
+    await copyRootfs(image, { ...options, from: from.rootfs, to: join(staging, "rootfs") });
+    for (const kind of kinds) {
+      throwIfAborted(options.signal);
+      await cp(from[kind] ?? "", join(staging, kind), { recursive: true });
+    }
+    await syncTree(staging);
+    // From here on nothing waits: gc and rm see either the old record or the new one.
+    const current = getImage(store.db, image.id);
+    const places = store.paths.image(image.id);
+    const files: RecordFiles = { ...current.files };
+    for (const kind of ["rootfs", ...kinds] as const) {
+      renameSync(join(staging, kind), places[kind]);
+      files[kind] = basename(places[kind]);
+    }
+    syncFolder(folder);
+    const allocated_bytes = statSync(places.rootfs).blocks * 512;
+    patchImage(store.db, image.id, { managed: true, files, allocated_bytes });
+    return getImage(store.db, image.id);
+  });
+}
+
+async function copyRootfs(
+  image: ImageRecord,
+  options: PromoteOptions & { from: string; to: string },
+): Promise<void> {
+  const { from, to } = options;
+  const onRead = advance(options, "copy", image.size_bytes);
+  const digest =
+    options.link && tryLink(from, to)
+      ? await hashFile(to, onRead)
+      : await copyLarge(from, to, onRead);
+  if (digest === image.digest) return;
+  rmSync(to, { force: true });
+  throw new BangerError(
+    "conflict",
+    `Cannot promote image "${image.name}": "${from}" has changed since it was registered`,
+    { hint: `Register it again: banger image rm ${image.name}` },
+  );
+}
+
+function linkTree(from: string, to: string): void {
+  try {
+    linkSync(from, to);
+  } catch {
+    // A folder has no second name, and neither has a file on some file systems.
+    cpSync(from, to, { recursive: true });
+  }
+}
+
+function assertNotOurs(store: ImageStore, rootfs: string): void {
+  if (!rootfs.startsWith(`${store.paths.images}/`)) return;
+  throw new BangerError(
+    "invalid_argument",
+    `Cannot register "${rootfs}": it belongs to an image already`,
+    { hint: "Give that image a second name with: banger image tag NAME NEW-NAME" },
+  );
+}
+
+function assertSameArch(
+  name: string,
+  kernel: string | undefined,
+  rootfs: string | undefined,
+): void {
+  if (!kernel || !rootfs || kernel === rootfs) return;
+  throw new BangerError(
+    "invalid_argument",
+    `Cannot register image "${name}": the kernel is for ${kernel}, and the rootfs is for ${rootfs}`,
+  );
+}
+
+function advance(options: WorkOptions, step: "hash" | "copy", total: number) {
+  const message = step === "hash" ? "Reading the rootfs" : "Copying the rootfs";
+  return {
+    signal: options.signal,
+    onAdvance: (done: number): void =>
+      options.onProgress?.({ step, message, done, total, unit: "bytes" }),
+  };
+}

@@ -1,0 +1,212 @@
+/**
+ * What "/root" of a new machine starts with: a folder, a tar or an ext4 file, made into a small
+ * read-only ext4 that has it below "/root" and nothing else, so that it can be laid over an image.
+ */
+import {
+  closeSync,
+  constants,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+} from "node:fs";
+import { open } from "node:fs/promises";
+import { createGunzip, createZstdDecompress } from "node:zlib";
+import { through } from "#base/decompress.ts";
+import { sha256 } from "#base/digest.ts";
+import { BangerError, throwIfAborted, toBangerError } from "#base/error.ts";
+import { readAt, readChunks } from "#base/files/chunks.ts";
+import type { OnProgress } from "#base/progress.ts";
+import { formatSize, GiB, MiB } from "#base/size.ts";
+import { superblock } from "#ext4/format.ts";
+import { openExt4 } from "#ext4/read/reader.ts";
+import { ROOT_NODE } from "#ext4/write/tree.ts";
+import { Ext4Writer } from "#ext4/write/writer.ts";
+import { exportTar } from "#images/export/tar.ts";
+import { LayerApplier } from "#images/rootfs/apply.ts";
+import { hasDots } from "#images/rootfs/path.ts";
+import { shown, type TarEntry } from "#tar/entry.ts";
+import { type TarHandler, TarReader } from "#tar/reader.ts";
+import { TAR_END, tarHeader, tarPadding } from "#tar/write.ts";
+import { readStart, statFile } from "./inspect.ts";
+
+const HOME = Buffer.from("root");
+const SECOND_NS = 1_000_000_000n;
+const BYTES_MAX = 64 * GiB;
+const ENTRIES_MAX = 1_000_000;
+const CHUNK_BYTES = MiB;
+const HEAD_BYTES = superblock.OFFSET + superblock.BYTES;
+
+export interface WorkSeedOptions {
+  /** Where the ext4 file goes; it must not exist. */
+  path: string;
+  signal?: AbortSignal | undefined;
+  onProgress?: OnProgress | undefined;
+}
+
+/**
+ * Files of a folder belong to root in the machine; a tar and an ext4 file say themselves whose theirs
+ * are. `not_found`, `integrity` when it is none of the three; nothing is left then.
+ */
+export async function makeWorkSeed(source: string, options: WorkSeedOptions): Promise<void> {
+  options.onProgress?.({ step: "work-seed", message: `Reading work seed ${source}` });
+  try {
+    const fd = openSync(options.path, "wx", 0o600);
+    try {
+      await fill(fd, tarOf(source, options.signal), { ...options, source });
+    } finally {
+      closeSync(fd);
+    }
+  } catch (error) {
+    rmSync(options.path, { force: true });
+    const { code, message, hint } = toBangerError(error);
+    throw new BangerError(code, `Cannot use "${source}" as a work seed: ${message}`, {
+      hint,
+      cause: error,
+    });
+  }
+}
+
+async function fill(
+  fd: number,
+  tar: AsyncIterable<Uint8Array>,
+  options: WorkSeedOptions & { source: string },
+): Promise<void> {
+  const writer = new Ext4Writer(fd, { seed: sha256(options.source), label: "work-seed" });
+  const time = { mtime_s: 0, mtime_ns: 0 };
+  writer.tree.setAttributes(ROOT_NODE, { mode: 0o755, uid: 0, gid: 0, ...time });
+  writer.createDirectory(ROOT_NODE, HOME, { mode: 0o700, uid: 0, gid: 0, ...time });
+  const limits = { counts: { entries: 0, xattrs_bytes: 0 }, entriesMax: ENTRIES_MAX };
+  const reader = new TarReader(below(new LayerApplier(writer, 1, limits)));
+  let done = 0;
+  try {
+    for await (const chunk of tar) {
+      throwIfAborted(options.signal);
+      done += chunk.length;
+      if (done > BYTES_MAX) {
+        throw new BangerError("limit_exceeded", `It holds more than ${formatSize(BYTES_MAX)}`);
+      }
+      reader.push(chunk);
+      await writer.drain();
+      options.onProgress?.({
+        step: "work-seed",
+        message: "Reading work seed",
+        done,
+        unit: "bytes",
+      });
+    }
+    reader.finish();
+    // A name through a symbolic link may lead out, and would then lie over the image's own files.
+    if (writer.tree.children(ROOT_NODE).length !== 1) {
+      throw new BangerError("integrity", "One of its names leads out of it");
+    }
+    await writer.finish({ signal: options.signal });
+  } finally {
+    await writer.settle();
+  }
+}
+
+/** Hands entries on as if they had been in "root/". */
+function below(handler: TarHandler): TarHandler {
+  const place = (name: Uint8Array): Uint8Array => {
+    if (hasDots(name)) {
+      throw new BangerError("integrity", `The name ${shown(name)} leads out of it`);
+    }
+    return Buffer.concat([HOME, Buffer.from("/"), name]);
+  };
+  return {
+    entry(entry: TarEntry): void {
+      const linkName = entry.type === "link" ? place(entry.linkName) : entry.linkName;
+      handler.entry({ ...entry, name: place(entry.name), linkName });
+    },
+    data: (bytes, offset) => handler.data(bytes, offset),
+    end: () => handler.end(),
+  };
+}
+
+async function* tarOf(source: string, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
+  const stat = lstatSync(source, { throwIfNoEntry: false });
+  if (stat?.isDirectory()) {
+    yield* folderTar(source, signal);
+    return;
+  }
+  statFile(source, "work seed");
+  const head = readStart(source, HEAD_BYTES);
+  const hasMagic = head.length === HEAD_BYTES;
+  if (hasMagic && head.readUInt16LE(superblock.OFFSET + superblock.MAGIC_AT) === superblock.MAGIC) {
+    using reader = openExt4(source);
+    yield* exportTar(reader, { signal });
+    return;
+  }
+  const start = head.subarray(0, 4).toString("hex");
+  const raw = readChunks(source, { signal });
+  if (start.startsWith("1f8b")) yield* through(createGunzip(), raw);
+  else if (start === "28b52ffd") yield* through(createZstdDecompress(), raw);
+  else yield* raw;
+}
+
+/** Files, folders and symbolic links, in the order of their names; hard links as such. */
+async function* folderTar(
+  root: string,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
+  const firstNames = new Map<string, Uint8Array>();
+  const stack: Buffer[] = [Buffer.from(".")];
+  for (let name = stack.pop(); name; name = stack.pop()) {
+    throwIfAborted(signal);
+    const path = Buffer.concat([Buffer.from(`${root}/`), name]);
+    const stat = lstatSync(path, { bigint: true });
+    const fields = {
+      name,
+      mode: Number(stat.mode) & 0o7777,
+      uid: 0,
+      gid: 0,
+      size: 0,
+      ...timeOf(stat.mtimeNs),
+    };
+    const key = `${stat.dev}:${stat.ino}`;
+    const first = firstNames.get(key);
+    if (stat.isDirectory()) {
+      yield tarHeader({ ...fields, type: "directory" });
+      const below = readdirSync(path, { encoding: "buffer" }) as Buffer[];
+      below.sort((a, b) => Buffer.compare(b, a));
+      const prefix = Buffer.concat([name, Buffer.from("/")]);
+      for (const each of below) stack.push(Buffer.concat([prefix, each]));
+    } else if (first) {
+      yield tarHeader({ ...fields, type: "link", linkName: first });
+    } else if (stat.isSymbolicLink()) {
+      const linkName = readlinkSync(path, { encoding: "buffer" }) as Buffer;
+      yield tarHeader({ ...fields, type: "symlink", linkName });
+    } else if (stat.isFile()) {
+      if (stat.nlink > 1n) firstNames.set(key, name);
+      const size = Number(stat.size);
+      yield tarHeader({ ...fields, type: "file", size });
+      yield* contentOf(path, size);
+      yield tarPadding(size);
+    }
+  }
+  yield TAR_END;
+}
+
+function timeOf(time_ns: bigint): { mtime_s: number; mtime_ns: number } {
+  const mtime_ns = ((time_ns % SECOND_NS) + SECOND_NS) % SECOND_NS;
+  return { mtime_s: Number((time_ns - mtime_ns) / SECOND_NS), mtime_ns: Number(mtime_ns) };
+}
+
+/** A file that changes while it is read would put the whole archive out of step. */
+async function* contentOf(path: Buffer, size: number): AsyncGenerator<Uint8Array> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  try {
+    for (let offset = 0; offset < size; ) {
+      const chunk = await readAt(file, offset, Math.min(size - offset, CHUNK_BYTES));
+      if (chunk.length === 0) {
+        throw new BangerError("conflict", "A file became shorter while it was read");
+      }
+      offset += chunk.length;
+      yield chunk;
+    }
+  } finally {
+    await file.close();
+  }
+}

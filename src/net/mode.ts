@@ -1,0 +1,6 @@
+/** How a machine is connected. */
+export type NetworkMode = "nat" | "host" | "user" | "none";
+
+export function isTapMode(mode: NetworkMode): mode is "nat" | "host" {
+  return mode === "nat" || mode === "host";
+}

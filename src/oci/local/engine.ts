@@ -1,0 +1,89 @@
+/** Images in the store of docker or podman, taken out by its own program as a docker-archive. */
+import { BangerError } from "#base/error.ts";
+import type { OnProgress } from "#base/progress.ts";
+import { run, which } from "#base/run.ts";
+import type { OpenedImage } from "#oci/image.ts";
+import type { Location } from "#oci/location.ts";
+import type { Platform } from "#oci/platform.ts";
+import { openArchive } from "./archive.ts";
+import { openSaved } from "./saved.ts";
+import { openScratch } from "./scratch.ts";
+
+const SAVE_TIMEOUT_MS = 3_600_000;
+
+export interface ExportOptions {
+  /** Canonical text of the location. */
+  reference: string;
+  platform: Platform;
+  scratchDir?: string | undefined;
+  signal?: AbortSignal | undefined;
+  onProgress?: OnProgress | undefined;
+}
+
+type Engine = Extract<Location, { kind: "docker-daemon" | "containers-storage" }>;
+
+/** podman reads containers-storage, also where the image was made by buildah or CRI-O. */
+const programs: Record<Engine["kind"], { program: string; args: readonly string[] }> = {
+  "docker-daemon": { program: "docker", args: ["image", "save", "--output"] },
+  "containers-storage": {
+    program: "podman",
+    args: ["image", "save", "--format", "docker-archive", "--output"],
+  },
+};
+
+/**
+ * `unsupported` when the program is missing, `not_found` when it has no such image, `unavailable`
+ * for its other failures. The archive is gone when the image is disposed of.
+ */
+export async function exportFromEngine(
+  location: Engine,
+  options: ExportOptions,
+): Promise<OpenedImage> {
+  const { program, args } = programs[location.kind];
+  if (!which(program)) {
+    throw new BangerError(
+      "unsupported",
+      `Cannot open ${options.reference}: "${program}" is not installed`,
+      { hint: `Install ${program}, or pull the image from its registry` },
+    );
+  }
+  const scratch = openScratch(options.scratchDir);
+  try {
+    const path = scratch.file;
+    options.onProgress?.({ step: "export", message: `Reading ${location.name} from ${program}` });
+    const { exitCode, stderr } = await run([program, ...args, path, location.name], {
+      timeout_ms: SAVE_TIMEOUT_MS,
+      signal: options.signal,
+    });
+    if (exitCode !== 0) throw failure(program, location, stderr);
+    const tree = await openArchive(path, { signal: options.signal });
+    const image = await openSaved(tree, { ...options, name: undefined });
+    return {
+      ...image,
+      async [Symbol.asyncDispose]() {
+        await image[Symbol.asyncDispose]();
+        scratch[Symbol.dispose]();
+      },
+    };
+  } catch (error) {
+    scratch[Symbol.dispose]();
+    throw error;
+  }
+}
+
+function failure(program: string, location: Engine, stderr: string): BangerError {
+  const words = stderr
+    .replace(/[^\x20-\x7e]+/g, " ")
+    .trim()
+    .slice(-300);
+  const isMissing = /no such image|not known|image not found|reference does not exist/i.test(words);
+  return new BangerError(
+    isMissing ? "not_found" : "unavailable",
+    `Cannot read image "${location.name}" from ${program}: ${words || "it gives no reason"}`,
+    {
+      hint: isMissing
+        ? `See what is there with "${program} image ls"`
+        : `See that "${program} info" works for your user`,
+    },
+  );
+}

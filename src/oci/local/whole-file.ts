@@ -1,0 +1,87 @@
+/** Archives of images that are compressed as a whole: unpacked to a file beside, since they are read in any order. */
+import { createWriteStream } from "node:fs";
+import { dirname } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { createGunzip, createZstdDecompress } from "node:zlib";
+import { BangerError, messageOf, throwIfAborted } from "#base/error.ts";
+import { openRegular, readAt, readChunks } from "#base/files/chunks.ts";
+import { assertRoom } from "#base/files/free-space.ts";
+import type { OnProgress } from "#base/progress.ts";
+import { MiB } from "#base/size.ts";
+
+/** Between two looks at the room on the disk, which is all that bounds the archive. */
+const ROOM_STEP_BYTES = 16 * MiB;
+const HEAD_BYTES = 6;
+
+export type WholeCompression = "gzip" | "zstd" | "xz" | "bzip2";
+
+/** By the first bytes of a file; undefined for another content, and for what cannot be read. */
+export async function compressionOfFile(path: string): Promise<WholeCompression | undefined> {
+  let head: string;
+  try {
+    const file = await openRegular(path);
+    try {
+      head = Buffer.from(await readAt(file, 0, HEAD_BYTES)).toString("hex");
+    } finally {
+      await file.close();
+    }
+  } catch {
+    return undefined;
+  }
+  if (head.startsWith("1f8b")) return "gzip";
+  if (head.startsWith("28b52ffd")) return "zstd";
+  if (head.startsWith("fd377a585a00")) return "xz";
+  return head.startsWith("425a68") ? "bzip2" : undefined;
+}
+
+/** Writes what is in `from` to `to`, which must not exist. `integrity`, `unsupported`, `no_space`, `cancelled`. */
+export async function unpackFile(
+  from: string,
+  to: string,
+  options: {
+    kind: WholeCompression;
+    signal?: AbortSignal | undefined;
+    onProgress?: OnProgress | undefined;
+  },
+): Promise<void> {
+  const { kind, signal, onProgress } = options;
+  if (kind === "xz" || kind === "bzip2") {
+    throw new BangerError("unsupported", `Cannot read "${from}": it is compressed by ${kind}`, {
+      hint: `Unpack it first with ${kind === "xz" ? "unxz" : "bunzip2"}`,
+    });
+  }
+  onProgress?.({ step: "unpack", message: `Decompressing ${from}` });
+  async function* bounded(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    let untilLook = 0;
+    for await (const chunk of source) {
+      untilLook -= chunk.length;
+      if (untilLook <= 0) {
+        assertRoom(dirname(to), ROOM_STEP_BYTES, `Cannot decompress "${from}"`);
+        untilLook = ROOM_STEP_BYTES;
+      }
+      yield chunk;
+    }
+  }
+  const out = createWriteStream(to, { flags: "wx", mode: 0o600 });
+  try {
+    await pipeline(
+      readChunks(from, { signal }),
+      kind === "gzip" ? createGunzip() : createZstdDecompress(),
+      bounded,
+      out,
+    );
+  } catch (error) {
+    throwIfAborted(signal);
+    if (!isDamage(error)) throw error;
+    throw new BangerError(
+      "integrity",
+      `Cannot read "${from}": its compressed data is damaged: ${messageOf(error)}`,
+      { cause: error },
+    );
+  }
+}
+
+/** The runtime ends a damaged stream with codes of zlib's and zstd's, a cut one with one of its own. */
+function isDamage(error: unknown): boolean {
+  return error instanceof Error && "code" in error && /^(Z_|ZSTD_|ERR_)/.test(String(error.code));
+}

@@ -1,0 +1,111 @@
+/** Whether the host has room for one more machine: refused with the numbers, before anything is made. */
+import { mkdirSync, readFileSync, statfsSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { BangerError } from "#base/error.ts";
+import { formatSize, KiB, MiB } from "#base/size.ts";
+import type { VmRecord } from "#vm/records.ts";
+
+/** What the host itself needs to stay usable. */
+export const RESERVE_BYTES = 256 * MiB;
+/** What a monitor takes besides its guest's memory. */
+const MONITOR_BYTES = 32 * MiB;
+/** Log, initrd, and the first writes to a new layer. */
+export const SPACE_MIN_BYTES = 64 * MiB;
+
+export interface HostRoom {
+  /** Memory that programs can have without swapping. */
+  memory_bytes: number;
+  /** What running machines were promised and have not touched yet. */
+  promised_bytes: number;
+  disk_bytes: number;
+}
+
+export interface HostSize {
+  cpus: number;
+  /** Of the file system that holds the machines. */
+  disk_bytes: number;
+}
+
+export function hostSize(folder: string): HostSize {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const { blocks, bsize } = statfsSync(folder);
+  return { cpus: availableParallelism(), disk_bytes: blocks * bsize };
+}
+
+/** `limit_exceeded` for what this computer could not give even if nothing else ran on it. */
+export function assertPossible(
+  wanted: { cpus?: number | undefined; disk_bytes?: number | undefined },
+  host: HostSize,
+): void {
+  if ((wanted.cpus ?? 0) > host.cpus) {
+    throw new BangerError(
+      "limit_exceeded",
+      `Cannot create the machine: it takes ${wanted.cpus} CPUs, and this computer has ${host.cpus}`,
+      { hint: "Give it fewer with --cpus" },
+    );
+  }
+  if ((wanted.disk_bytes ?? 0) > host.disk_bytes) {
+    throw new BangerError(
+      "limit_exceeded",
+      `Cannot create the machine: its disk takes up to ${formatSize(wanted.disk_bytes ?? 0)}, and the file system has ${formatSize(host.disk_bytes)} in all`,
+      { hint: "Give it less with --disk, or move the state folder with XDG_STATE_HOME" },
+    );
+  }
+}
+
+/** `limit_exceeded` or `no_space`. */
+export function assertFits(
+  machines: readonly VmRecord[],
+  { vm, folder }: { vm: VmRecord; folder: string },
+): void {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const { bavail, bsize } = statfsSync(folder);
+  assertRoom(vm, {
+    memory_bytes: availableMemory(),
+    promised_bytes: machines
+      .filter(({ id, runtime }) => id !== vm.id && runtime !== undefined)
+      .reduce((sum, each) => sum + untouched(each), 0),
+    disk_bytes: bavail * bsize,
+  });
+}
+
+export function assertRoom({ name, spec }: Pick<VmRecord, "name" | "spec">, room: HostRoom): void {
+  if (room.disk_bytes < SPACE_MIN_BYTES) {
+    throw new BangerError(
+      "no_space",
+      `Cannot start machine "${name}": ${formatSize(room.disk_bytes)} of disk are free, it takes ${formatSize(SPACE_MIN_BYTES)} to begin with`,
+      { hint: "Free some space, such as with: banger vm prune" },
+    );
+  }
+  const wanted_bytes = spec.memory_mib * MiB + MONITOR_BYTES;
+  const free_bytes = Math.max(0, room.memory_bytes - room.promised_bytes - RESERVE_BYTES);
+  if (wanted_bytes <= free_bytes) return;
+  throw new BangerError(
+    "limit_exceeded",
+    `Cannot start machine "${name}": it takes ${formatSize(wanted_bytes)} of memory, and ${formatSize(free_bytes)} are free ` +
+      `(${formatSize(room.memory_bytes)} available, ${formatSize(room.promised_bytes)} promised to running machines, ${formatSize(RESERVE_BYTES)} kept for the host)`,
+    { hint: "Stop a machine, or give this one less with --memory" },
+  );
+}
+
+function untouched({ spec, runtime }: VmRecord): number {
+  const resident_bytes = runtime?.handle ? residentMemory(runtime.handle.pid) : 0;
+  return Math.max(0, spec.memory_mib * MiB - resident_bytes);
+}
+
+function availableMemory(): number {
+  return fieldOf("/proc/meminfo", "MemAvailable") ?? Number.MAX_SAFE_INTEGER;
+}
+
+function residentMemory(pid: number): number {
+  return fieldOf(`/proc/${pid}/status`, "VmRSS") ?? 0;
+}
+
+function fieldOf(path: string, name: string): number | undefined {
+  try {
+    const match = new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(readFileSync(path, "utf8"));
+    return match ? Number(match[1]) * KiB : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,250 @@
+/** Starts a machine: network, initrd, monitor, agent, in this order, and undoes them in the other. */
+import { randomBytes } from "node:crypto";
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import type { Image } from "#api/image.ts";
+import { BangerError } from "#base/error.ts";
+import { type OnProgress, warningProgress } from "#base/progress.ts";
+import { KiB, MiB } from "#base/size.ts";
+import type { BootRecord } from "#guest/boot.ts";
+import { readAgentBinary, readFirstBoot } from "#guest/embedded.ts";
+import type { AgentEvent } from "#guest/event.ts";
+import { buildInitrd, buildStaticInitrd, moduleInitrdPath } from "#guest/initrd.ts";
+import type { BootKernel } from "#kernels/service.ts";
+import { addressOf } from "#net/address.ts";
+import type { TapAttachment } from "#net/attachment.ts";
+import type { Attachment } from "#net/network.ts";
+import { parsePolicy } from "#net/policy/policy.ts";
+import type { VmDeps } from "#vm/deps.ts";
+import { imageEnvironment } from "#vm/exec.ts";
+import { bootKernel, inFrontOf, lowersOf } from "#vm/image-boot.ts";
+import type { VmRecord, VmRuntime } from "#vm/records.ts";
+import { makeCgroup, removeCgroup } from "#vmm/cgroup.ts";
+import type { BootSpec, Machine } from "#vmm/driver.ts";
+import { hostBootId } from "./boot-id.ts";
+import { monitorFor } from "./choose-driver.ts";
+import { isToKeep, KEEP_ARGUMENT, keepInstalled } from "./provision.ts";
+import type { RunningVm } from "./running.ts";
+
+const ENTROPY_SEED_BYTES = 64;
+const DNS_SEARCH_DOMAIN = "vm";
+/** The longest that a timer takes. */
+const NEVER_MS = 2 ** 31 - 1;
+
+export interface BootOptions {
+  signal?: AbortSignal | undefined;
+  onProgress?: OnProgress | undefined;
+}
+
+export interface Launched {
+  machine: Machine;
+  /** What it holds from now on. */
+  runtime: VmRuntime;
+}
+
+/** From a description to a process. Whatever was made is unmade when a later step fails. */
+export async function launch(deps: VmDeps, vm: VmRecord, options: BootOptions): Promise<Launched> {
+  const paths = deps.config.paths.vm(vm.id);
+  const { driver, reason } = monitorFor(deps, vm.spec);
+  deps.images.assertUsable(vm.imageId);
+  const image = deps.images.show(vm.imageId);
+  assertPresent(paths.disk, `banger vm rm ${vm.name}`);
+  options.onProgress?.({ step: "boot", message: `Booting ${vm.name} (${reason})` });
+  // The guest lets the file system follow.
+  if (statSync(paths.disk).size < vm.spec.disk_bytes) truncateSync(paths.disk, vm.spec.disk_bytes);
+  mkdirSync(paths.runtime, { recursive: true, mode: 0o700 });
+  try {
+    const vsock = driver.name === "firecracker";
+    const kernel = await bootKernel(deps, vm, { image, vsock, signal: options.signal });
+    const lowers = lowersOf(deps, vm, image);
+    const attachment = await deps.network.attach(
+      {
+        machineId: vm.id,
+        mode: vm.spec.network,
+        address: vm.spec.address,
+        mac: vm.spec.mac,
+        networks: vm.spec.networks,
+        policy: vm.spec.allow && parsePolicy(vm.spec.allow),
+      },
+      options.signal,
+    );
+    for (const message of "warnings" in attachment ? attachment.warnings : []) {
+      options.onProgress?.(warningProgress(message));
+    }
+    const initrd = makeInitrd(deps, vm, { image, kernel, attachment, lowers: lowers.length });
+    writeFileSync(paths.initrd, inFrontOf(kernel.initrd, initrd), { mode: 0o600 });
+    const cgroup = vm.runtime?.cgroup;
+    if (cgroup) {
+      makeCgroup(cgroup, { cpus: vm.spec.cpus, memory_bytes: vm.spec.memory_mib * MiB });
+    }
+    const spec: BootSpec = {
+      id: vm.id,
+      runtimeDir: paths.runtime,
+      consolePath: paths.console,
+      logPath: paths.vmmLog,
+      cpus: vm.spec.cpus,
+      memory_mib: vm.spec.memory_mib,
+      kernelPath: kernel.path,
+      initrdPath: paths.initrd,
+      kernelArgs: ["rdinit=/init", ...(isToKeep(deps, vm) ? [KEEP_ARGUMENT] : [])],
+      drives: [
+        { path: image.rootfs, readOnly: true },
+        ...lowers.map((path) => ({ path, readOnly: true })),
+        { path: paths.disk, readOnly: false },
+      ],
+      network: deviceOf(attachment),
+      cgroup,
+      endsWithUs: deps.owner !== undefined,
+    };
+    const machine = await driver.boot(spec, options.signal);
+    return { machine, runtime: runtimeOf(machine, attachment) };
+  } catch (error) {
+    await unlaunch(deps, vm);
+    throw error;
+  }
+}
+
+/** Gives back what a machine held outside its folder. Safe to repeat. */
+export async function unlaunch(deps: VmDeps, vm: VmRecord): Promise<void> {
+  const paths = deps.config.paths.vm(vm.id);
+  await deps.network.detach({ machineId: vm.id, mode: vm.spec.network });
+  rmSync(paths.runtime, { recursive: true, force: true });
+  rmSync(paths.initrd, { force: true });
+  if (vm.runtime?.cgroup) await removeCgroup(vm.runtime.cgroup);
+}
+
+/**
+ * Waits until the guest says that it is ready, and reports what it does on the way. `vm` is as it was
+ * before it started.
+ */
+export async function awaitReady(
+  deps: VmDeps,
+  vm: VmRecord,
+  options: BootOptions & { running: RunningVm },
+): Promise<void> {
+  const { running, signal, onProgress } = options;
+  const agent = await running.agent(signal, { isBooting: true });
+  const report = onProgress && guestProgress(onProgress);
+  let isInstalled = false;
+  const stopListening = agent.onEvent((event) => {
+    report?.(event);
+    if (event.kind !== "phase" || event.phase !== "installed" || isInstalled) return;
+    isInstalled = true;
+    void keepInstalled(deps, vm, { ...options, agent });
+  });
+  try {
+    // Whoever waits has set a deadline, and has it in the signal.
+    await running.whileAlive(agent.waitReady({ timeout_ms: NEVER_MS, signal }));
+  } finally {
+    stopListening();
+  }
+}
+
+/** What is being done from a phase on; where nothing is, it ends no step. */
+function workAfter(phase: AgentEvent["phase"], text: string): string | undefined {
+  if (phase === "mounted") return "Setting up the machine";
+  if (phase === "installing") return text.split("\n")[0] || "Installing";
+  if (phase === "starting") return `Starting ${text}`;
+  return undefined;
+}
+
+/** What a guest's events are as steps: those of an installation in its own words, its output behind them. */
+function guestProgress(onProgress: OnProgress): (event: AgentEvent) => void {
+  let title = "";
+  return ({ kind, phase, text }) => {
+    if (kind === "log") {
+      if (title) onProgress({ step: `guest ${title}`, message: `${title}: ${text}` });
+      return;
+    }
+    // What a step said last is not what it is called when it is over.
+    if (title) onProgress({ step: `guest ${title}`, message: title });
+    const next = workAfter(phase, text);
+    if (!next) return;
+    title = next;
+    onProgress({ step: `guest ${title}`, message: title });
+  };
+}
+
+/** The same for all machines of one kernel, so it is put together once. */
+const staticParts = new Map<string, Uint8Array>();
+
+function makeInitrd(
+  deps: VmDeps,
+  vm: VmRecord,
+  parts: { image: Image; kernel: BootKernel; attachment: Attachment; lowers: number },
+): Uint8Array {
+  const { image, kernel, attachment, lowers } = parts;
+  const fixed =
+    staticParts.get(kernel.digest) ??
+    buildStaticInitrd({
+      agent: readAgentBinary(),
+      firstBoot: readFirstBoot(),
+      modules: kernel.modules.map(({ name, path }) => ({ name, data: readFileSync(path) })),
+    });
+  staticParts.set(kernel.digest, fixed);
+  const record: BootRecord = {
+    mode: vm.spec.mode,
+    hostname: vm.spec.hostname ?? vm.name,
+    rootfs: { kind: "overlay", lowers },
+    ...(attachment.address
+      ? {
+          network: {
+            mac: attachment.mac,
+            address: attachment.address,
+            ...(attachment.gateway ? { gateway: attachment.gateway } : {}),
+            ...("tap" in attachment ? ipv6Of(attachment) : {}),
+            dns: attachment.dns,
+            ...(attachment.mtu ? { mtu: attachment.mtu } : {}),
+            isUserNetwork: attachment.mode === "user",
+          },
+        }
+      : {}),
+    searchDomain: DNS_SEARCH_DOMAIN,
+    authorizedKeys: vm.spec.isBuild ? [] : [deps.sshKey.publicLine],
+    sshHostKey: vm.spec.isBuild
+      ? undefined
+      : readFileSync(deps.config.paths.vm(vm.id).hostKey, "utf8"),
+    machineId: vm.spec.machineId,
+    ...(vm.spec.isBuild ? { isBuild: true } : {}),
+    modules: kernel.modules.map(({ name }) => moduleInitrdPath(name)),
+    env: { ...imageEnvironment(image.config), ...vm.spec.env },
+    time_unix_ns: BigInt(Date.now()) * 1_000_000n,
+    entropySeed: randomBytes(ENTROPY_SEED_BYTES),
+  };
+  return buildInitrd(fixed, record);
+}
+
+function ipv6Of({ address6, gateway6 }: Pick<TapAttachment, "address6" | "gateway6">) {
+  return { ...(address6 ? { address6 } : {}), ...(gateway6 ? { gateway6 } : {}) };
+}
+
+function runtimeOf({ handle }: Machine, attachment: Attachment): VmRuntime {
+  const own = { hostBootId: hostBootId(), handle };
+  if (!("tap" in attachment)) return own;
+  const { address, address6 } = attachment;
+  return {
+    ...own,
+    address: addressOf(address),
+    ...(address6 ? { address6: addressOf(address6) } : {}),
+  };
+}
+
+function deviceOf(attachment: Attachment): BootSpec["network"] {
+  if (attachment.mode === "none") return undefined;
+  if (attachment.mode === "user") return { kind: "user", mac: attachment.mac };
+  return { kind: "tap", tap: attachment.tap, mac: attachment.mac };
+}
+
+function assertPresent(path: string, mend: string): void {
+  if (existsSync(path) && statSync(path).size > KiB) return;
+  throw new BangerError("invalid_state", `Cannot boot: ${path} is missing`, {
+    hint: `Try: ${mend}`,
+  });
+}

@@ -1,0 +1,20 @@
+/** Which monitor a machine gets, by what was asked for it and by what works here. */
+import type { Monitor, NetworkMode } from "#api/vm.ts";
+import type { VmDeps } from "#vm/deps.ts";
+import { chooseDriver, type DriverChoice } from "#vmm/choose.ts";
+
+/** `unsupported`, with the reason, for one that was asked for and cannot run it. */
+export function monitorFor(
+  { drivers, config }: Pick<VmDeps, "drivers" | "config">,
+  {
+    monitor,
+    network,
+    cpus,
+  }: { monitor?: Monitor | undefined; network: NetworkMode; cpus?: number | undefined },
+): DriverChoice {
+  return chooseDriver(drivers, {
+    preference: monitor ?? (config.values.vmm as Monitor),
+    userNetwork: network === "user",
+    ...(cpus === undefined ? {} : { cpus }),
+  });
+}

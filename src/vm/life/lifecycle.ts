@@ -1,0 +1,308 @@
+/**
+ * What happens to a machine from its first start to its removal: who may do what in which state,
+ * and what follows from what. One machine's operations run one after another, those of different
+ * machines side by side; `kill` and a forced removal alone do not wait their turn.
+ */
+import { rmSync } from "node:fs";
+import { BangerError, throwIfAborted } from "#base/error.ts";
+import { Checks } from "#vm/checks.ts";
+import type { VmDeps } from "#vm/deps.ts";
+import type { Events } from "#vm/events.ts";
+import { makeFolder } from "#vm/folder.ts";
+import { assertNotRunning, requireState } from "#vm/machine.ts";
+import { findVm, getVm, type VmRecord } from "#vm/records.ts";
+import { States } from "#vm/states.ts";
+import type { Machine } from "#vmm/driver.ts";
+import { type BootOptions, unlaunch } from "./boot.ts";
+import { isBusyInside } from "./idle.ts";
+import { endElsewhere, isElsewhere, restartElsewhere } from "./owner.ts";
+import { Turns } from "./queue.ts";
+import { type Live, Lives } from "./running-machines.ts";
+import { inBackground, Schedule } from "./schedule.ts";
+import { askToPowerOff } from "./shutdown.ts";
+
+export interface StopOptions {
+  /** Default: the configuration's. */
+  grace_ms?: number | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+export interface RemoveOptions {
+  /** Ends it first when it runs. */
+  force?: boolean | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/** The commands that machines in direct mode were made for. */
+interface Commands {
+  begin(id: string, signal?: AbortSignal): Promise<void>;
+  resume(id: string): Promise<void>;
+  stop(id: string, options: { grace_ms: number; signal?: AbortSignal | undefined }): Promise<void>;
+}
+
+export class Lifecycle {
+  readonly #deps: VmDeps;
+  readonly states: States;
+  readonly lives: Lives;
+  readonly schedule: Schedule;
+  readonly checks: Checks;
+  /** Set when there are sessions. */
+  commands: Commands | undefined;
+  /** Machines whose stop waits for its turn: a start that was to come before it does not begin. */
+  readonly #toBeStopped = new Set<string>();
+  /** Whoever works on a machine without the lifecycle's own calls takes part in it. */
+  readonly turns = new Turns();
+
+  constructor(deps: VmDeps, events: Events) {
+    this.#deps = deps;
+    this.states = new States(deps, events);
+    this.lives = new Lives(deps, this.states, {
+      onRunning: (id) => {
+        this.schedule.watchIdle(id);
+        this.checks.watch(id);
+      },
+      onEnded: (vm, { isToRunAgain }) => {
+        this.schedule.ended(vm.id);
+        if (isToRunAgain) this.schedule.startAgain(vm);
+        // Not at once: it has its turn while it is being stopped.
+        if (vm.spec.ephemeral) queueMicrotask(() => inBackground(vm.id, this.remove(vm.id)));
+      },
+    });
+    this.checks = new Checks(deps, this.states, this.lives);
+    this.schedule = new Schedule(deps.db, {
+      removeOld: (id) => this.remove(id, { force: true }),
+      startAgain: (id) => this.#startAgain(id),
+      stopIdle: (id) => this.stop(id),
+      idle_ms: (id) => this.lives.get(id)?.use.idle_ms(),
+      isBusyInside: async (id) => {
+        const live = this.lives.get(id);
+        return live !== undefined && (await isBusyInside(live.running));
+      },
+    });
+  }
+
+  /** The folder and disk of a machine that has just been entered. */
+  async make(
+    id: string,
+    options: { disk?: string; signal?: AbortSignal | undefined } = {},
+  ): Promise<void> {
+    await this.turns.run(id, async () => {
+      await makeFolder(this.#deps, getVm(this.#deps.db, id), options);
+      this.states.set(id, { state: "stopped" });
+    });
+    this.schedule.watchAge(id);
+  }
+
+  /** From now on a crash leaves the machine as it is. */
+  keep(id: string): void {
+    this.states.set(id, { intent: null });
+  }
+
+  async start(id: string, options: BootOptions): Promise<void> {
+    this.schedule.cancelStart(id);
+    await this.turns.run(id, () => this.#startNow(id, options));
+  }
+
+  /** Nothing if a user has started, stopped or removed the machine since its last end. */
+  async #startAgain(id: string): Promise<void> {
+    await this.turns.run(id, async () => {
+      const vm = findVm(this.#deps.db, id);
+      if (vm?.state === "stopped" && vm.intent === "run") await this.#startNow(id, {});
+    });
+  }
+
+  async #startNow(id: string, options: BootOptions): Promise<void> {
+    const vm = getVm(this.#deps.db, id);
+    // Two who start it at once both get what they want.
+    if (vm.state === "running") return;
+    requireState(vm, "start", ["stopped"]);
+    throwIfAborted(options.signal);
+    if (this.#toBeStopped.has(id)) {
+      throw new BangerError("cancelled", `The start of "${vm.name}" was cancelled`);
+    }
+    await this.lives.boot(vm, options);
+    try {
+      await this.commands?.begin(id, options.signal);
+    } catch (error) {
+      const live = this.lives.get(id);
+      this.states.set(id, { intent: null });
+      if (live) await this.lives.end(live);
+      throw error;
+    }
+  }
+
+  /**
+   * Asks the guest to power off, waits `grace_ms`, then ends the process; a start that is under way is
+   * called off. A stopped machine stays stopped. When it is called off meanwhile the process is left alone; the guest may end all the same.
+   */
+  async stop(id: string, { signal, ...options }: StopOptions = {}): Promise<void> {
+    const grace_ms = options.grace_ms ?? this.#deps.config.values["vm.stop_grace"];
+    throwIfAborted(signal);
+    this.#toBeStopped.add(id);
+    // A guest that has not come up has nothing to shut down in order.
+    this.lives.starting(id)?.abort();
+    await this.turns.run(id, async () => {
+      this.#toBeStopped.delete(id);
+      throwIfAborted(signal);
+      if (await this.#endElsewhere(id, { isAtOnce: false, signal })) return;
+      this.schedule.cancelStart(id);
+      const { state } = this.states.set(id, { intent: null });
+      const live = this.lives.get(id);
+      if (!live) return;
+      if (state === "running") this.states.set(id, { state: "stopping" });
+      await this.commands?.stop(id, { grace_ms, signal });
+      await Promise.race([this.#powerOff(live), Bun.sleep(grace_ms), aborted(signal)]);
+      const isOver = await Promise.race([live.finished.then(() => true), Bun.sleep(0)]);
+      if (isOver) return;
+      if (!signal?.aborted) return await this.lives.end(live);
+      if (state === "running" && !live.isKilled) {
+        this.states.set(id, { state: "running", intent: "run" });
+      }
+      throwIfAborted(signal);
+    });
+  }
+
+  /** The command that it was for has ended; whether it is started again is up to its policy. */
+  async endWithCommand(id: string, live: Live): Promise<void> {
+    await this.turns.run(id, async () => {
+      if (this.lives.get(id) !== live) return;
+      if (getVm(this.#deps.db, id).state === "running") this.states.set(id, { state: "stopping" });
+      await Promise.race([
+        this.#powerOff(live),
+        Bun.sleep(this.#deps.config.values["vm.stop_grace"]),
+      ]);
+      if (this.lives.get(id) === live) await this.lives.end(live);
+    });
+  }
+
+  /**
+   * Stops the machine and starts it again. One that another process runs in the foreground stays that
+   * process's, which does both.
+   */
+  async restart(id: string, options: StopOptions & BootOptions): Promise<void> {
+    const vm = getVm(this.#deps.db, id);
+    const { signal, onProgress } = options;
+    if (vm.spec.ephemeral) {
+      const message = `Cannot restart machine "${vm.name}": it was made for one command`;
+      throw new BangerError("invalid_state", message);
+    }
+    if (!isElsewhere(vm, this.#deps.owner)) {
+      onProgress?.({ step: "stop", message: `Stopping ${vm.name}` });
+      await this.stop(id, options);
+      return await this.start(id, options);
+    }
+    onProgress?.({ step: "restart", message: `Restarting ${vm.name} in its own process` });
+    const isBack = (): boolean => {
+      const { state, startedAt } = getVm(this.#deps.db, id);
+      return state === "running" && startedAt !== vm.startedAt;
+    };
+    await restartElsewhere(vm, { isBack, signal });
+  }
+
+  /** Ends a machine that another process runs; false when none does. */
+  async #endElsewhere(
+    id: string,
+    options: { isAtOnce: boolean; signal?: AbortSignal | undefined },
+  ): Promise<boolean> {
+    const vm = getVm(this.#deps.db, id);
+    if (!isElsewhere(vm, this.#deps.owner)) return false;
+    await endElsewhere(vm, options);
+    return true;
+  }
+
+  /** From now on this process runs the machine, which does not run. */
+  claim(id: string): void {
+    requireState(getVm(this.#deps.db, id), "start", ["stopped"]);
+    if (this.#deps.owner) this.states.set(id, { owner: this.#deps.owner });
+  }
+
+  async #powerOff(live: Live): Promise<void> {
+    if (await askToPowerOff(live.running)) await live.finished;
+  }
+
+  /** Ends the process at once, also of a machine that is still starting. */
+  async kill(id: string): Promise<void> {
+    if (await this.#endElsewhere(id, { isAtOnce: true })) return;
+    this.schedule.cancelStart(id);
+    const live = this.lives.get(id);
+    const starting = this.lives.starting(id);
+    if (!live && !starting) {
+      requireState(getVm(this.#deps.db, id), "kill", ["running", "starting", "stopping"]);
+    }
+    this.states.set(id, { intent: null });
+    starting?.abort();
+    if (live) await this.lives.end(live);
+  }
+
+  /** Removes a machine with its disk; once begun it is not called off. */
+  async remove(id: string, { force, signal }: RemoveOptions = {}): Promise<void> {
+    throwIfAborted(signal);
+    if (force) await this.#endForRemoval(id, signal);
+    await this.turns.run(id, async () => {
+      throwIfAborted(signal);
+      const vm = findVm(this.#deps.db, id);
+      if (!vm) return;
+      assertNotRunning(vm);
+      requireState(vm, "remove", ["stopped", "creating", "removing"]);
+      await this.removeNow(vm);
+    });
+  }
+
+  /** Ends it wherever it runs; a start that is under way is called off. */
+  async #endForRemoval(id: string, signal: AbortSignal | undefined): Promise<void> {
+    const vm = findVm(this.#deps.db, id);
+    if (!vm || (await this.#endElsewhere(id, { isAtOnce: true, signal }))) return;
+    this.schedule.cancelStart(id);
+    if (vm.intent === "run") this.states.set(id, { intent: null });
+    this.lives.starting(id)?.abort();
+    const live = this.lives.get(id);
+    if (live) await this.lives.end(live);
+  }
+
+  /** For whoever has the machine's turn. */
+  async removeNow({ id, state }: VmRecord): Promise<void> {
+    const { db, config } = this.#deps;
+    const vm = state === "removing" ? getVm(db, id) : this.states.set(id, { state: "removing" });
+    await unlaunch(this.#deps, vm);
+    rmSync(config.paths.vm(id).folder, { recursive: true, force: true });
+    this.schedule.forget(id);
+    this.states.remove(vm);
+  }
+
+  /** Takes over a process of an earlier daemon; a boot that it was in the middle of goes on. */
+  adopt(vm: VmRecord, machine: Machine): Live {
+    const live = this.lives.adopt(vm, machine);
+    if (vm.state === "starting") inBackground(vm.id, this.#resumeBoot(vm.id, live));
+    if (vm.state === "running" && this.commands) inBackground(vm.id, this.commands.resume(vm.id));
+    return live;
+  }
+
+  async #resumeBoot(id: string, live: Live): Promise<void> {
+    try {
+      await this.lives.resumeBoot(id, live);
+      await this.commands?.begin(id);
+    } catch (error) {
+      const vm = findVm(this.#deps.db, id);
+      if (vm?.intent === "create" && !this.lives.get(id)) await this.remove(id);
+      throw error;
+    }
+  }
+
+  /** Whether somebody works on it, or it runs or waits for its next try. */
+  isAttended(id: string): boolean {
+    return this.lives.get(id) !== undefined || this.turns.isBusy(id) || this.schedule.isToStart(id);
+  }
+
+  /** Lets go of every machine without ending it, for the next daemon to adopt. */
+  release(): void {
+    this.schedule.clear();
+    this.lives.release();
+  }
+}
+
+/** Resolves when the signal fires. */
+function aborted(signal: AbortSignal | undefined): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  signal?.addEventListener("abort", () => resolve(), { once: true });
+  return promise;
+}

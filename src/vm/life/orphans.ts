@@ -1,0 +1,40 @@
+/** What lies in the machines' folders and belongs to no record: found by name, removed with what it holds. */
+import { existsSync, readdirSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
+import type { RepairStep } from "#api/system.ts";
+import type { VmDeps } from "#vm/deps.ts";
+import { listVms } from "#vm/records.ts";
+
+/** A name of ours, so that nothing a user has put there is taken for one. */
+const ID = /^[a-z0-9]{8,32}$/;
+
+export async function sweepStrays(
+  deps: VmDeps,
+  options: { isDryRun: boolean },
+): Promise<RepairStep[]> {
+  const { paths } = deps.config;
+  const runtimes = dirname(paths.vm("any").runtime);
+  // Folders are read first: a record comes before its folder and goes after it.
+  const running = idsIn(runtimes);
+  const kept = idsIn(paths.vms);
+  const known = new Set(listVms(deps.db).map(({ id }) => id));
+  const steps: RepairStep[] = [];
+  for (const id of running.filter((each) => !known.has(each))) {
+    const path = join(runtimes, id);
+    steps.push({ action: "clean", detail: `${path} belongs to no machine` });
+    if (options.isDryRun) continue;
+    await Promise.all(deps.drivers.map((driver) => driver.killStray(path)));
+    await deps.network.detach({ machineId: id, mode: "nat" });
+    rmSync(path, { recursive: true, force: true });
+  }
+  for (const id of kept.filter((each) => !known.has(each))) {
+    const path = join(paths.vms, id);
+    steps.push({ action: "clean", detail: `${path} belongs to no machine` });
+    if (!options.isDryRun) rmSync(path, { recursive: true, force: true });
+  }
+  return steps;
+}
+
+function idsIn(folder: string): string[] {
+  return existsSync(folder) ? readdirSync(folder).filter((name) => ID.test(name)) : [];
+}

@@ -1,0 +1,49 @@
+/**
+ * What is to become of a machine that an earlier daemon left, from its record and its process
+ * alone. Deciding changes nothing, so that a repair can be told before it is done.
+ */
+import type { RepairStep } from "#api/system.ts";
+import type { VmRecord } from "#vm/records.ts";
+import { isRunning } from "#vmm/identity.ts";
+import { hostBootId } from "./boot-id.ts";
+
+export interface Recovery {
+  action: "adopt" | "end" | "stop" | "remove" | "start";
+  why: string;
+}
+
+/** Undefined for a machine that is as its record says and should be. */
+export function recoveryOf(vm: VmRecord, options = { isAlive: isAlive(vm) }): Recovery | undefined {
+  if (vm.state === "creating") return { action: "remove", why: "it was half made" };
+  if (vm.state === "removing") return { action: "remove", why: "it was half removed" };
+  if (vm.state === "stopped") {
+    if (vm.spec.ephemeral) return { action: "remove", why: "its command is over" };
+    if (vm.intent === "create") return { action: "remove", why: "its creation was cut short" };
+    // Whoever has started it in the foreground does so again.
+    if (vm.owner) return undefined;
+    if (vm.intent === "run") return { action: "start", why: "it is to run" };
+    return undefined;
+  }
+  if (!options.isAlive) return { action: "stop", why: goneBecause(vm) };
+  // The command that it was made for lost its client with the earlier daemon.
+  if (vm.spec.ephemeral) return { action: "end", why: "its command lost its client" };
+  if (vm.owner) return { action: "end", why: `its process ${vm.owner.pid} in front of it is gone` };
+  if (vm.state === "stopping") return { action: "end", why: "it was being stopped" };
+  return { action: "adopt", why: `its process ${vm.runtime?.handle?.pid} goes on` };
+}
+
+export function stepOf(vm: VmRecord, { action, why }: Recovery): RepairStep {
+  return { machine: vm.name, action, detail: why };
+}
+
+/** By pid and start time, and only of this boot of the host. */
+function isAlive({ runtime }: VmRecord): boolean {
+  if (runtime?.hostBootId !== hostBootId() || !runtime.handle) return false;
+  return isRunning(runtime.handle);
+}
+
+function goneBecause({ runtime, state }: VmRecord): string {
+  if (runtime && runtime.hostBootId !== hostBootId()) return "the host was started anew";
+  if (!runtime?.handle) return `it was ${state} and had no process yet`;
+  return `its process ${runtime.handle.pid} is gone`;
+}

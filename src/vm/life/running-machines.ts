@@ -1,0 +1,265 @@
+/**
+ * The machines whose process lives, from the boot to the clean-up after the end: started here, or
+ * taken over from an earlier daemon. Who may start or end one, and when, is the lifecycle's.
+ */
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { getLogger } from "@logtape/logtape";
+import type { VmExit } from "#api/vm.ts";
+import { BangerError, messageOf, toBangerError } from "#base/error.ts";
+import type { VmDeps } from "#vm/deps.ts";
+import { MachinePorts } from "#vm/network/ports.ts";
+import { expiryOf, getVm, listVms, type VmRecord } from "#vm/records.ts";
+import type { States } from "#vm/states.ts";
+import type { ExitReason, Machine } from "#vmm/driver.ts";
+import { kvmState } from "#vmm/host.ts";
+import { assertFits } from "./admission.ts";
+import { awaitReady, type BootOptions, type Launched, launch, unlaunch } from "./boot.ts";
+import { hostBootId } from "./boot-id.ts";
+import { BootSlots } from "./boot-slots.ts";
+import { endedError } from "./exit-error.ts";
+import { Use } from "./idle.ts";
+import { isToRestart } from "./restart.ts";
+import { EndedEarly, RunningVm } from "./running.ts";
+import { detailOf } from "./shutdown.ts";
+import { Starting } from "./starting.ts";
+
+const log = getLogger(["banger", "vm"]);
+
+/** A guest that has not greeted by then keeps no other one from booting. */
+const SLOT_MAX_MS = 30_000;
+
+/** A machine whose process lives, and the promise that it has been cleaned up after. */
+export interface Live {
+  readonly running: RunningVm;
+  /** Resolves after the record says `stopped` and nothing is held any more. */
+  readonly finished: Promise<VmExit>;
+  /** Set before the process is ended on purpose, so that the record says so. */
+  isKilled: boolean;
+  /** How the command ended that the machine is for. */
+  status: number | undefined;
+  readonly use: Use;
+}
+
+/** What follows from a machine's life, and is not part of it. */
+interface Listener {
+  /** It is ready, or runs although it could not be set up. */
+  onRunning: (id: string) => void;
+  /** Its record says `stopped`. */
+  onEnded: (vm: VmRecord, outcome: { isToRunAgain: boolean }) => void;
+}
+
+export class Lives {
+  readonly #deps: VmDeps;
+  readonly #states: States;
+  readonly #listener: Listener;
+  readonly #lives = new Map<string, Live>();
+  readonly ports: MachinePorts;
+  readonly #starting = new Map<string, Starting>();
+  readonly #slots = new BootSlots();
+
+  constructor(deps: VmDeps, states: States, listener: Listener) {
+    this.#deps = deps;
+    this.#states = states;
+    this.#listener = listener;
+    this.ports = new MachinePorts(deps.db, (id) => this.#lives.get(id));
+  }
+
+  /** Undefined when the machine has no process. */
+  get(id: string): Live | undefined {
+    return this.#lives.get(id);
+  }
+
+  /** Undefined when the machine is not on its way up. */
+  starting(id: string): Starting | undefined {
+    return this.#starting.get(id);
+  }
+
+  /** From `stopped` to `running`; back again when that fails, is called off, or takes too long. */
+  async boot(vm: VmRecord, options: BootOptions): Promise<void> {
+    await this.#whileStarting(vm.id, options, async (starting) => {
+      const live = await this.#launch(vm, starting, options);
+      await this.#untilReady(vm, live, { starting, onProgress: options.onProgress });
+    });
+  }
+
+  /** Takes over a process of an earlier daemon. */
+  adopt({ id, state }: VmRecord, machine: Machine): Live {
+    const live = this.#track(id, machine);
+    void this.ports.reopen(id);
+    if (state !== "running") return live;
+    this.#states.set(id, { intent: "run" });
+    this.#listener.onRunning(id);
+    return live;
+  }
+
+  /** Goes on with the boot of a machine that was taken over: the guest tells its phases again to every host that connects. */
+  async resumeBoot(id: string, live: Live): Promise<void> {
+    const vm = getVm(this.#deps.db, id);
+    await this.#whileStarting(id, {}, (starting) => this.#untilReady(vm, live, { starting }));
+  }
+
+  /** Ends the process at once and cleans up after it. */
+  async end(live: Live): Promise<void> {
+    live.isKilled = true;
+    await live.running.machine.kill();
+    await live.finished;
+  }
+
+  /** Lets go of every machine without ending it. */
+  release(): void {
+    for (const { running } of this.#lives.values()) running.machine.release();
+  }
+
+  /** Gives `work` what ends it early. */
+  async #whileStarting(
+    id: string,
+    { signal }: BootOptions,
+    work: (starting: Starting) => Promise<void>,
+  ): Promise<void> {
+    const timeout_ms = this.#deps.config.values["vm.boot_timeout"];
+    using starting = new Starting({ timeout_ms, signal });
+    this.#starting.set(id, starting);
+    try {
+      await work(starting);
+    } finally {
+      this.#starting.delete(id);
+    }
+  }
+
+  async #launch(
+    { id, name, spec: { pending: _, ...spec } }: VmRecord,
+    starting: Starting,
+    { onProgress }: BootOptions,
+  ): Promise<Live> {
+    const { db, config, cgroups } = this.#deps;
+    const held = { hostBootId: hostBootId(), ...(cgroups ? { cgroup: join(cgroups, id) } : {}) };
+    const vm = this.#states.set(id, {
+      state: "starting",
+      spec,
+      runtime: held,
+      exit: null,
+      warning: null,
+    });
+    let launched: Launched;
+    let leaveSlot = (): void => {};
+    try {
+      leaveSlot = await this.#bootSlot(name, starting, onProgress);
+      await this.ports.open(id);
+      assertFits(listVms(db), { vm, folder: config.paths.vms });
+      launched = await launch(this.#deps, vm, { onProgress, signal: starting.signal });
+    } catch (error) {
+      leaveSlot();
+      await this.ports.close(id);
+      this.#states.set(id, { state: "stopped", runtime: null });
+      throw starting.reason(name, expiryOf(vm)) ?? toBangerError(error);
+    }
+    const { machine, runtime } = launched;
+    this.#states.set(id, { runtime: { ...held, ...runtime }, startedAt: new Date().toISOString() });
+    const live = this.#track(id, machine);
+    const greeting = live.running.agent(starting.signal, { isBooting: true }).catch(() => {});
+    const isLate = sleep(SLOT_MAX_MS, undefined, { ref: false });
+    void Promise.race([greeting, live.finished, isLate]).then(leaveSlot);
+    return live;
+  }
+
+  /** Held until the guest's agent greets: what it installs and starts then mostly waits for something. */
+  async #bootSlot(
+    name: string,
+    { signal }: Starting,
+    onProgress: BootOptions["onProgress"],
+  ): Promise<() => void> {
+    if (kvmState().usable) return () => {};
+    return await this.#slots.take(signal, () => {
+      const message = `Waiting with ${name} until other emulated machines have booted`;
+      onProgress?.({ step: "wait", message });
+    });
+  }
+
+  /** `vm` is as it was before it started. */
+  async #untilReady(
+    vm: VmRecord,
+    live: Live,
+    { starting, onProgress }: { starting: Starting } & Pick<BootOptions, "onProgress">,
+  ): Promise<void> {
+    const { id } = vm;
+    const { running } = live;
+    try {
+      await awaitReady(this.#deps, vm, { running, onProgress, signal: starting.signal });
+      // It may be on its way out already.
+      if (getVm(this.#deps.db, id).state !== "starting") return;
+      this.#states.set(id, { state: "running", intent: "run" });
+      this.#listener.onRunning(id);
+    } catch (error) {
+      await this.#bootFailed(id, live, { error, starting });
+    }
+  }
+
+  /** A guest that answers but could not set itself up is kept for a look; anything else is ended. */
+  async #bootFailed(
+    id: string,
+    live: Live,
+    { error, starting }: { error: unknown; starting: Starting },
+  ): Promise<never> {
+    const vm = getVm(this.#deps.db, id);
+    const givenUp = starting.reason(vm.name, expiryOf(vm));
+    const isAlive = vm.state === "starting" && !(error instanceof EndedEarly) && !givenUp;
+    if (isAlive && error instanceof BangerError && error.code === "guest") {
+      this.#states.set(id, { state: "running", warning: error.message, intent: "run" });
+      this.#listener.onRunning(id);
+      throw new BangerError("guest", error.message, {
+        hint: `The machine runs and can be looked into: banger vm exec ${vm.name} -- sh`,
+        cause: error,
+      });
+    }
+    if (!(error instanceof EndedEarly)) await this.end(live);
+    const exit = await live.finished;
+    if (givenUp) throw givenUp;
+    if (!(error instanceof EndedEarly)) throw toBangerError(error);
+    throw endedError(vm.name, exit, { doing: "booted", isRemoved: vm.spec.ephemeral === true });
+  }
+
+  #track(id: string, machine: Machine): Live {
+    const live: Live = {
+      running: new RunningVm(machine),
+      finished: machine.exited.then((reason) => this.#finish(id, reason)),
+      isKilled: false,
+      status: undefined,
+      use: new Use(),
+    };
+    this.#lives.set(id, live);
+    return live;
+  }
+
+  /** The process is gone: gives back all that the machine held, and says how it ended. */
+  async #finish(id: string, reason: ExitReason): Promise<VmExit> {
+    const { db, config } = this.#deps;
+    const vm = getVm(db, id);
+    const live = this.#lives.get(id);
+    const isKilled = live?.isKilled && reason.kind !== "poweroff";
+    const exit: VmExit = {
+      reason: isKilled ? "killed" : reason.kind,
+      at: new Date().toISOString(),
+      ...(live?.status === undefined ? {} : { status: live.status }),
+      ...detailOf(reason, config.paths.vm(id).console),
+    };
+    log.info("{name} ended: {reason}", { name: vm.name, reason: exit.reason });
+    await this.ports.close(id);
+    await unlaunch(this.#deps, vm).catch((error) =>
+      log.error("cannot clean up after {name}: {message}", {
+        name: vm.name,
+        message: messageOf(error),
+      }),
+    );
+    this.#lives.delete(id);
+    // Whoever has started a process in the foreground starts it again.
+    const isToRunAgain = !vm.owner && isToRestart(getVm(db, id), exit);
+    const intent = isToRunAgain || vm.intent === "create" ? {} : { intent: null };
+    // One that was made for a command goes at once, and is nobody else's until then.
+    const owner = vm.spec.ephemeral ? {} : { owner: null };
+    const change = { runtime: null, exit, ...intent, ...owner };
+    const ended = this.#states.set(id, { state: "stopped", ...change });
+    this.#listener.onEnded(ended, { isToRunAgain });
+    return exit;
+  }
+}

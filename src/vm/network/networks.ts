@@ -1,0 +1,81 @@
+/** Named networks: their records, and which machines are on them. The only place that writes `networks`. */
+import type { Database } from "bun:sqlite";
+import type { NamedNetwork } from "#api/network.ts";
+import { type NetworkMode, networkMode } from "#api/vm.ts";
+import { BangerError } from "#base/error.ts";
+import { didYouMean } from "#base/similar.ts";
+import { checkNetworkName, checkNetworks } from "#net/names.ts";
+import { listVms } from "#vm/records.ts";
+
+interface Row {
+  name: string;
+  created_at: string;
+}
+
+export function listNetworks(db: Database): NamedNetwork[] {
+  const rows = db.query("SELECT * FROM networks ORDER BY name").all() as Row[];
+  const machines = listVms(db);
+  return rows.map(({ name, created_at }) => ({
+    name,
+    machines: machines.filter(({ spec }) => spec.networks?.includes(name)).map((vm) => vm.name),
+    createdAt: created_at,
+  }));
+}
+
+const MODES: ReadonlySet<string> = new Set(networkMode.options);
+
+export function getNetwork(db: Database, name: string): NamedNetwork {
+  const all = listNetworks(db);
+  const found = all.find((each) => each.name === name);
+  if (found) return found;
+  const names = all.map((each) => each.name);
+  throw new BangerError("not_found", `Cannot find network "${name}": there is none of that name`, {
+    hint: MODES.has(name)
+      ? `It is a network mode: --net ${name}`
+      : didYouMean(name, names, `Make it with: banger network create ${name}`),
+  });
+}
+
+/** `already_exists` when there is one of that name. */
+export function createNetwork(db: Database, name: string): NamedNetwork {
+  checkNetworkName(name);
+  const { changes } = db
+    .query(
+      "INSERT INTO networks (name, created_at) VALUES ($name, $createdAt) ON CONFLICT DO NOTHING",
+    )
+    .run({ name, createdAt: new Date().toISOString() });
+  if (changes > 0) return getNetwork(db, name);
+  throw new BangerError("already_exists", `Cannot create network "${name}": there is one already`, {
+    hint: `See who is on it: banger network show ${name}`,
+  });
+}
+
+/** `invalid_state` while machines are on it. */
+export function removeNetwork(db: Database, name: string): void {
+  db.transaction(() => {
+    const { machines } = getNetwork(db, name);
+    if (machines.length > 0) {
+      throw new BangerError(
+        "invalid_state",
+        `Cannot remove network "${name}": on it ${machines.length === 1 ? "is" : "are"} ${machines.join(", ")}`,
+        { hint: `Take them off: banger network disconnect ${name} ${machines.join(" ")}` },
+      );
+    }
+    db.query("DELETE FROM networks WHERE name = $name").run({ name });
+  }).immediate();
+}
+
+/** Sorted, each once. `not_found`, `limit_exceeded`, and `unsupported` in a mode without a tap. */
+export function requireNetworks(
+  db: Database,
+  { names, mode }: { names: readonly string[]; mode: NetworkMode },
+): string[] {
+  const checked = checkNetworks(names);
+  for (const name of checked) getNetwork(db, name);
+  if (checked.length === 0 || mode === "nat" || mode === "host") return checked;
+  throw new BangerError(
+    "unsupported",
+    `Cannot put a machine with --net ${mode} on network "${checked[0]}"`,
+    { hint: "Use --net nat or --net host" },
+  );
+}
