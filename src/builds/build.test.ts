@@ -326,7 +326,7 @@ test("what cannot be built is said with its line, and leaves nothing", async () 
     ["COPY --chown=nobody a /", 'does not have "nobody"'],
     ["COPY --chmod=u+q a /", 'Invalid value for --chmod: "u+q"'],
     ["COPY --parent a /", "COPY has no flag --parent"],
-    ["RUN true", "there are no machines here"],
+    ["RUN true", "There are no machines here"],
     ["ENV a", '"a" has no value'],
     ["EXPOSE x", '"x" is no port'],
     ["COPY --from=oci:/nowhere:1 a /", "nowhere"],
@@ -363,7 +363,7 @@ ONBUILD RUN x
   expect(pulled.config).toMatchObject({ volumes: ["/data"], stopSignal: "SIGRTMIN+3" });
   // The child runs what the base has kept for it.
   const error = await bangerErrorOf(build("FROM pulled", { name: "child" }));
-  expect(error.message).toContain("line 1 of the Dockerfile: there are no machines here");
+  expect(error.message).toContain("line 1 of the Dockerfile: There are no machines here");
 });
 
 test("the path of a reference in a Dockerfile starts at the build context", async () => {
