@@ -47,6 +47,17 @@ test("every command has a handler, examples and help that shows them", async () 
   }
 });
 
+test("a global flag counts before its command as well, and its value is no command", () => {
+  for (const words of [
+    ["--progress", "plain", "vm", "list"],
+    ["vm", "--progress", "plain", "list"],
+    ["vm", "list", "--progress=plain"],
+    ["--progress", "plain", "ls"],
+  ]) {
+    expect(parse(...words)).toMatchObject({ path: ["vm", "list"], progress: "plain" });
+  }
+});
+
 test("every shortcut means a command", () => {
   for (const [name, path] of Object.entries(shortcuts)) {
     const spec = commandAt(path);

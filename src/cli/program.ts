@@ -40,7 +40,10 @@ export function makeProgram(words: readonly string[], onInvoke: OnInvoke): Comma
     .configureHelp({ subcommandTerm: termOf })
     .helpCommand(false);
   addFlags(program, globalFlags);
-  const [wanted, ...rest] = words.filter((word) => !word.startsWith("-"));
+  const progressFlag = makeOption(globalFlags.progress).long;
+  const [wanted, ...rest] = words.filter(
+    (word, at) => !word.startsWith("-") && words[at - 1] !== progressFlag,
+  );
   const shortcut = wanted === undefined ? undefined : shortcuts[wanted];
   const make = (name: string, node: Node, path: readonly string[]): Command => {
     const isNeeded = wanted === undefined || wanted === name;
