@@ -6,7 +6,7 @@ const X64 = { arch: "x64", devices: 4 };
 test("bootArgs() of a machine without a console", () => {
   expect(bootArgs(["rdinit=/init"], { ...X64, serial: false })).toBe(
     "8250.nr_uarts=0 quiet reboot=k panic=-1 banger.poweroff=reset pci=off i8042.noaux " +
-      "i8042.nomux i8042.nopnp i8042.dumbkbd random.trust_cpu=on net.ifnames=0 rdinit=/init",
+      "i8042.nomux i8042.dumbkbd random.trust_cpu=on net.ifnames=0 rdinit=/init",
   );
 });
 

@@ -50,8 +50,11 @@ function ownArgs({ serial, arch = process.arch }: BootArgsOptions): string[] {
   ];
 }
 
-/** Probing the keyboard controller for what it does not have takes tens of milliseconds. */
-const KEYBOARD = ["i8042.noaux", "i8042.nomux", "i8042.nopnp", "i8042.dumbkbd"];
+/**
+ * Probing the keyboard controller for what it does not have takes tens of milliseconds. Not `i8042.nopnp`:
+ * only ACPI gives it an interrupt, and without one the guest is deaf to SendCtrlAltDel.
+ */
+const KEYBOARD = ["i8042.noaux", "i8042.nomux", "i8042.dumbkbd"];
 
 function nameOf(arg: string): string {
   return arg.split("=")[0] ?? arg;
