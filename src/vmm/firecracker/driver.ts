@@ -21,7 +21,8 @@ import {
 } from "./program.ts";
 import { checkSpec } from "./spec.ts";
 
-const UP_TIMEOUT_MS = 10_000;
+/** A jailed one copies its program first, and a host may be slow; one that has ended is seen at once. */
+const UP_TIMEOUT_MS = 60_000;
 /** InstanceStart loads kernel and initrd, which takes long where the disk is slow. */
 const START_TIMEOUT_MS = 30_000;
 const REQUEST_TIMEOUT_MS = 10_000;
