@@ -1,33 +1,42 @@
 /** The guest's console log: untrusted text in a file that the guest can make as long as it likes. */
 import { closeSync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from "node:fs";
 import { KiB, MiB } from "#base/size.ts";
+import type { ExitReason } from "./driver.ts";
 
 /** How much of the end of a log is looked at. */
 const TAIL_MAX_BYTES = 64 * KiB;
 const LINE_MAX_CHARS = 1000;
+const PANIC_LINES_SHOWN = 12;
 /** What the kernel prints when it gives up. */
-export const PANIC = "Kernel panic - not syncing";
+const PANIC = "Kernel panic - not syncing";
 /** A log beyond this size loses its beginning. */
 export const LOG_MAX_BYTES = 16 * MiB;
 const LOG_KEPT_BYTES = 1 * MiB;
 
+export function hasPanic(consoleText: string): boolean {
+  return consoleText.includes(PANIC);
+}
+
+export function panicReason(consoleText: string): ExitReason & { kind: "panic" } {
+  return { kind: "panic", detail: lastLines(consoleText, PANIC_LINES_SHOWN).join("\n") };
+}
+
 /**
- * The last `lines` non-empty lines of a console log, fit to print: no control characters,
+ * The last `count` non-empty lines of what a guest has printed, fit to print: no control characters,
  * no line over 1,000 characters; after a panic those up to the panic's own line, since what
- * follows are registers and addresses. Empty when there is no such file. `start_bytes` leaves
- * out what the file held before.
+ * follows are registers and addresses.
  */
-export function consoleTail(path: string, lines: number, start_bytes = 0): string[] {
-  const all = readTail(path, start_bytes)
+export function lastLines(consoleText: string, count: number): string[] {
+  const all = consoleText
     .split(/\r?\n|\r/)
     .map((line) => printable(line).trimEnd().slice(0, LINE_MAX_CHARS))
     .filter((line) => line !== "");
-  const panic = all.findLastIndex((line) => line.includes(PANIC));
+  const panic = all.findLastIndex(hasPanic);
   const end = panic < 0 ? all.length : panic + 1;
-  return all.slice(Math.max(0, end - lines), end);
+  return all.slice(Math.max(0, end - count), end);
 }
 
-/** The last 64 KiB of a file after `start_bytes`, as it is; empty when there is no such file. */
+/** The last 64 KiB of a file, as it is, without the `start_bytes` that it held before; empty when there is no such file. */
 export function readTail(path: string, start_bytes = 0): string {
   let fd: number;
   try {

@@ -57,7 +57,8 @@ export interface MachineHandle {
 export type ExitReason =
   | { kind: "poweroff" }
   | { kind: "reboot" }
-  | { kind: "panic" }
+  /** `detail`: the console's last lines of this boot, up to the panic's own. */
+  | { kind: "panic"; detail: string }
   | { kind: "killed" }
   /** The monitor failed by itself; `detail` holds the end of its stderr. */
   | { kind: "crashed"; detail: string }

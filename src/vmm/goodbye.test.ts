@@ -30,7 +30,10 @@ test("a reset is what the guest said last, then what its console shows, and a cr
   expect(resetReason({ ...heard, word: "reboot", consoleText: PANIC })).toEqual({ kind: "reboot" });
   expect(resetReason({ ...heard, word: "poweroff" })).toEqual({ kind: "poweroff" });
   expect(resetReason({ ...heard, word: "leaving" })).toEqual({ kind: "reboot" });
-  expect(resetReason({ ...heard, word: "leaving", consoleText: PANIC })).toEqual({ kind: "panic" });
+  expect(resetReason({ ...heard, word: "leaving", consoleText: PANIC })).toEqual({
+    kind: "panic",
+    detail: PANIC.trim(),
+  });
   const forced = "[ 7.1] reboot: Restarting system\n";
   expect(resetReason({ ...heard, consoleText: forced })).toEqual({ kind: "reboot" });
   expect(resetReason(heard)).toMatchObject({ kind: "crashed" });

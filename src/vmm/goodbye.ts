@@ -3,7 +3,7 @@
  * a guest that was reset without it has crashed. Neither monitor tells the two apart by itself.
  */
 import type { Duplex } from "node:stream";
-import { PANIC } from "./console.ts";
+import { hasPanic, panicReason } from "./console.ts";
 import type { ExitReason } from "./driver.ts";
 
 /** "leaving": all of its processes were ended, and what comes next is the init's affair. */
@@ -72,7 +72,7 @@ export interface Reset extends LastWord {
 /** How a guest ended that has reset itself, or was reset by what went wrong in it. */
 export function resetReason({ word, isHeard, consoleText }: Reset): ExitReason {
   if (word === "poweroff" || word === "reboot") return { kind: word };
-  if (consoleText.includes(PANIC)) return { kind: "panic" };
+  if (hasPanic(consoleText)) return panicReason(consoleText);
   if (word === "leaving" || consoleText.includes(RESTARTING)) return { kind: "reboot" };
   return isHeard ? { kind: "crashed", detail: CRASH_DETAIL } : { kind: "unknown" };
 }

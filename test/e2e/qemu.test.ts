@@ -25,7 +25,6 @@ import {
   pullTestKernel,
   testCache,
 } from "#test/tiny-guest.ts";
-import { consoleTail } from "#vmm/console.ts";
 import type { BootSpec, Machine, MachineHandle } from "#vmm/driver.ts";
 import { createQemuDriver } from "#vmm/qemu/driver.ts";
 import { findStrays } from "#vmm/qemu/process.ts";
@@ -162,9 +161,10 @@ describe("QEMU driver", () => {
     const panicking = makeSpec();
     const first = await boot(panicking);
     first.guest.send("panic");
-    expect(await first.machine.exited).toEqual({ kind: "panic" });
-    const tail = consoleTail(panicking.consolePath, 20).join("\n");
-    expect(tail).toContain("Kernel panic - not syncing: Attempted to kill init!");
+    expect(await first.machine.exited).toMatchObject({
+      kind: "panic",
+      detail: expect.stringContaining("Kernel panic - not syncing: Attempted to kill init!"),
+    });
     // The same console file: the panic in it is that of the boot before.
     const second = await boot({ ...makeSpec(), consolePath: panicking.consolePath });
     second.guest.send("reboot");
@@ -225,7 +225,7 @@ describe("QEMU driver", () => {
       await machine.pause?.();
       await machine.resume?.();
       guest.send("panic");
-      expect(await machine.exited).toEqual({ kind: "panic" });
+      expect(await machine.exited).toMatchObject({ kind: "panic" });
       expect(remains(spec)).toEqual([]);
       expect(await driver.adopt(handle)).toBeUndefined();
     } finally {

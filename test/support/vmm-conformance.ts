@@ -204,7 +204,10 @@ function ends(lab: Lab): void {
   test("a panic and a reset out of the blue are no orderly ends", async () => {
     const panicking = await lab.boot(lab.spec());
     panicking.guest.send("panic");
-    expect(await panicking.machine.exited).toEqual({ kind: "panic" });
+    expect(await panicking.machine.exited).toEqual({
+      kind: "panic",
+      detail: expect.stringContaining("Attempted to kill init"),
+    });
     const reset = await lab.boot(lab.spec());
     reset.guest.send("reset");
     expect((await reset.machine.exited).kind).toBe("crashed");

@@ -233,7 +233,7 @@ export class Lives {
 
   /** The process is gone: gives back all that the machine held, and says how it ended. */
   async #finish(id: string, reason: ExitReason): Promise<VmExit> {
-    const { db, config } = this.#deps;
+    const { db } = this.#deps;
     const vm = getVm(db, id);
     const live = this.#lives.get(id);
     const isKilled = live?.isKilled && reason.kind !== "poweroff";
@@ -241,7 +241,7 @@ export class Lives {
       reason: isKilled ? "killed" : reason.kind,
       at: new Date().toISOString(),
       ...(live?.status === undefined ? {} : { status: live.status }),
-      ...detailOf(reason, config.paths.vm(id).console),
+      ...detailOf(reason),
     };
     log.info("{name} ended: {reason}", { name: vm.name, reason: exit.reason });
     await this.ports.close(id);

@@ -2,14 +2,12 @@
 import { getLogger } from "@logtape/logtape";
 import type { VmExit } from "#api/vm.ts";
 import { messageOf } from "#base/error.ts";
-import { consoleTail } from "#vmm/console.ts";
 import type { ExitReason } from "#vmm/driver.ts";
 import type { RunningVm } from "./running.ts";
 
 const log = getLogger(["banger", "vm"]);
 
 const SHUTDOWN_REQUEST_TIMEOUT_MS = 5000;
-const CONSOLE_LINES_SHOWN = 12;
 
 /**
  * Asks the guest to power off: its agent, which answers, and when that is silent the guest's kernel,
@@ -43,10 +41,8 @@ async function pressCtrlAltDel({ machine }: RunningVm): Promise<boolean> {
 }
 
 /** The monitor's last words, or the console's last lines after a panic. */
-export function detailOf(reason: ExitReason, consolePath: string): { detail?: string } {
-  if (reason.kind === "crashed") return { detail: reason.detail };
-  if (reason.kind !== "panic") return {};
-  return { detail: consoleTail(consolePath, CONSOLE_LINES_SHOWN).join("\n") };
+export function detailOf(reason: ExitReason): { detail?: string } {
+  return "detail" in reason ? { detail: reason.detail } : {};
 }
 
 /** What may help a machine that ended like this; `name` is that of one which is still there. */

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { bangerErrorOf } from "#test/expect-error.ts";
 import type { Plan } from "#test/firecracker-api.ts";
@@ -229,10 +229,12 @@ describe("machine", () => {
     await first.sendCtrlAltDel();
     expect(await first.exited).toEqual({ kind: "reboot" });
     const spec = peer.spec();
+    writeFileSync(spec.consolePath, "of an earlier boot\n");
     const second = await boot(spec);
     (await second.connectAgent()).write("panic\n");
-    expect(await second.exited).toEqual({ kind: "panic" });
-    expect(readFileSync(spec.consolePath, "utf8")).toStartWith("guest console\nKernel panic");
+    const detail = "guest console\nKernel panic - not syncing: Attempted to kill init!";
+    expect(await second.exited).toEqual({ kind: "panic", detail });
+    expect(readFileSync(spec.consolePath, "utf8")).toBe(`of an earlier boot\n${detail}\n`);
     expect(remains(spec)).toEqual([]);
   });
 

@@ -22,7 +22,7 @@ test.each([
     { kind: "crashed", detail: "the guest was reset without shutting down" },
   ],
   ["a reset of which nobody could hear", { ...facts, isHeard: false }, { kind: "unknown" }],
-  ["a panic", { ...facts, consoleText: PANIC }, { kind: "panic" }],
+  ["a panic", { ...facts, consoleText: PANIC }, { kind: "panic", detail: PANIC.trim() }],
   [
     "a signal of others",
     { ...facts, status: { code: null, signal: "SIGTERM" } },
@@ -42,7 +42,7 @@ test.each([
   [
     "an adopted machine's panic",
     { ...facts, status: undefined, consoleText: PANIC },
-    { kind: "panic" },
+    { kind: "panic", detail: PANIC.trim() },
   ],
   [
     "a crash by a signal",

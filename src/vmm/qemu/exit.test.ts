@@ -19,8 +19,8 @@ test("the event tells a shutdown, the guest's last word a reboot, and the consol
   expect(exitReason(rebooted)).toEqual({ kind: "reboot" });
   expect(exitReason({ ...clean, shutdown: "guest-reset" }).kind).toBe("crashed");
   const reset = { ...clean, shutdown: "guest-reset", consoleText: panicText };
-  expect(exitReason(reset)).toEqual({ kind: "panic" });
-  expect(exitReason({ ...clean, shutdown: "guest-panic" })).toEqual({ kind: "panic" });
+  expect(exitReason(reset)).toEqual({ kind: "panic", detail: panicText.trim() });
+  expect(exitReason({ ...clean, shutdown: "guest-panic" })).toEqual({ kind: "panic", detail: "" });
   expect(exitReason({ ...clean, shutdown: "host-signal" })).toEqual({ kind: "killed" });
 });
 

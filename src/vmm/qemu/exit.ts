@@ -1,5 +1,5 @@
 /** Why a QEMU process ended, from what it said, how it ended, and what the guest's console shows. */
-import { PANIC } from "#vmm/console.ts";
+import { hasPanic, panicReason } from "#vmm/console.ts";
 import type { ExitReason } from "#vmm/driver.ts";
 import { type LastWord, resetReason } from "#vmm/goodbye.ts";
 
@@ -28,7 +28,7 @@ export function exitReason(facts: ExitFacts): ExitReason {
     case "subsystem-reset":
       return resetReason(facts);
     case "guest-panic":
-      return { kind: "panic" };
+      return panicReason(facts.consoleText);
     case "host-signal":
     case "host-qmp-quit":
       return { kind: "killed" };
@@ -38,14 +38,12 @@ export function exitReason(facts: ExitFacts): ExitReason {
 }
 
 function withoutEvent({ status, consoleText, stderr }: ExitFacts): ExitReason {
-  if (!status) return hasPanic(consoleText) ? { kind: "panic" } : { kind: "unknown" };
+  if (!status) return hasPanic(consoleText) ? panicReason(consoleText) : { kind: "unknown" };
   if (typeof status.signal === "string" && ENDING_SIGNALS.has(status.signal))
     return { kind: "killed" };
-  if (status.code === 0) return hasPanic(consoleText) ? { kind: "panic" } : { kind: "unknown" };
+  if (status.code === 0) {
+    return hasPanic(consoleText) ? panicReason(consoleText) : { kind: "unknown" };
+  }
   const how = status.signal === null ? `status ${status.code}` : status.signal;
   return { kind: "crashed", detail: stderr.trim() || `QEMU ended with ${how}` };
-}
-
-function hasPanic(consoleText: string): boolean {
-  return consoleText.includes(PANIC);
 }
