@@ -1,11 +1,14 @@
 /** What a page of documentation names exists: paths, flags, configuration keys, make targets and variables. */
 import { expect, test } from "bun:test";
 import { parse } from "smol-toml";
+import { EXEC_PROTOCOL } from "#api/exec-constants.ts";
 import { globalFlags } from "#cli/spec/flags.ts";
 import { root } from "#cli/spec/root.ts";
 import type { Flags, Node } from "#cli/spec/types.ts";
 import { variableOf } from "#config/resolve.ts";
 import { type ConfigKey, schema } from "#config/schema.ts";
+import { PROTOCOL } from "#guest/protocol.ts";
+import { migrations } from "#store/migrations.ts";
 import { listFiles, readSource } from "#test/tree.ts";
 
 const files = listFiles();
@@ -78,6 +81,13 @@ test("docs/configuration.md has every key with its default", () => {
         fallback,
       );
   }
+});
+
+test("docs/compatibility.md has the versions that the program has", () => {
+  const { text } = readSource("docs/compatibility.md");
+  expect(/schema version [^.]*currently (\d+)/.exec(text)?.[1]).toBe(String(migrations.length));
+  expect(/protocol number \((\d+)\)/.exec(text)?.[1]).toBe(String(PROTOCOL));
+  expect(text).toContain(EXEC_PROTOCOL);
 });
 
 test("make targets that documents name are in the Makefile that they name", () => {
