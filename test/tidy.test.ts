@@ -61,6 +61,7 @@ const LINES_EXCEPTIONS: Record<string, number> = {};
 
 /** C files and headers, each for itself; tests aside. */
 const C_FOLDER_MAX = 25;
+const C_LINES_LIMIT = 600;
 
 const tracked = listFiles();
 const sources = tracked.filter((path) => /\.tsx?$/.test(path)).map(readSource);
@@ -208,6 +209,14 @@ test(`folders of C have at most ${C_FOLDER_MAX} sources`, () => {
   expectNone(
     wrong.map(([folder, count]) => `${folder}: ${count} sources`),
     "Split the folder by what its files own",
+  );
+});
+
+test(`files of C have fewer than ${C_LINES_LIMIT} lines`, () => {
+  const wrong = cSources.map(readSource).filter(({ lines }) => lines.length >= C_LINES_LIMIT);
+  expectNone(
+    wrong.map(({ path, lines }) => `${path}: ${lines.length} lines`),
+    "Split it by what it owns",
   );
 });
 

@@ -4,23 +4,21 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/io.h"
 #include "files/tar.h"
+#include "files/tarread.h"
 #include "wire/protocol.h"
 #include "wire/reply.h"
 
-#define IN_BYTES 65536
 #define MAX_PARTS 100000
 #define MAX_DEPTH 512
 #define OPEN_TRIES 16
@@ -28,320 +26,8 @@
 #define SYS_openat2 437
 #endif
 
-struct entry {
-	char type;
-	char path[TAR_MAX_PATH_BYTES];
-	char link[TAR_MAX_PATH_BYTES];
-	mode_t mode;
-	uid_t uid;
-	gid_t gid;
-	dev_t device;
-	/* Of the data in the archive. */
-	uint64_t size;
-	struct timespec mtime;
-	bool is_sparse;
-	uint64_t real_size;
-};
-
 static int target = -1;
 static bool keeps_owner;
-static uint64_t entry_count;
-
-/* ---------------------------------------------------------------------- input */
-
-static uint8_t in[IN_BYTES];
-static size_t in_start, in_end;
-
-/* What there is, at most `wanted` bytes; 0 at the end. */
-static size_t take(uint8_t **bytes, uint64_t wanted)
-{
-	while (in_start == in_end) {
-		ssize_t count = read(STDIN_FILENO, in, sizeof in);
-		if (count < 0 && errno == EINTR)
-			continue;
-		if (count < 0)
-			reply_fail_errno("Cannot read the archive");
-		if (count == 0)
-			return 0;
-		in_start = 0;
-		in_end = (size_t)count;
-	}
-	size_t count = in_end - in_start < wanted ? in_end - in_start : (size_t)wanted;
-	*bytes = in + in_start;
-	in_start += count;
-	return count;
-}
-
-static void read_exactly(void *to, uint64_t length)
-{
-	uint8_t *bytes;
-	for (uint8_t *at = to; length > 0;) {
-		size_t count = take(&bytes, length);
-		if (count == 0)
-			reply_fail("invalid_argument", "The archive ends early, after %llu entries", (unsigned long long)entry_count);
-		memcpy(at, bytes, count);
-		at += count;
-		length -= count;
-	}
-}
-
-static void skip(uint64_t length)
-{
-	uint8_t *bytes;
-	while (length > 0) {
-		size_t count = take(&bytes, length);
-		if (count == 0)
-			reply_fail("invalid_argument", "The archive ends early, after %llu entries", (unsigned long long)entry_count);
-		length -= count;
-	}
-}
-
-static uint64_t padding(uint64_t size)
-{
-	return (TAR_BLOCK_BYTES - size % TAR_BLOCK_BYTES) % TAR_BLOCK_BYTES;
-}
-
-/* -------------------------------------------------------------------- headers */
-
-static uint8_t pax[TAR_MAX_PAX_BYTES + 1];
-static size_t pax_length;
-static char long_name[TAR_MAX_PATH_BYTES], long_link[TAR_MAX_PATH_BYTES];
-
-static _Noreturn void fail_malformed(const char *what)
-{
-	reply_fail("invalid_argument", "The archive is malformed: %s of entry %llu", what, (unsigned long long)entry_count + 1);
-}
-
-/* Octal digits, or a binary number with the first bit set. */
-static int64_t parse_number(const char *field, size_t size)
-{
-	const uint8_t *bytes = (const uint8_t *)field;
-	uint64_t number = 0;
-	if (bytes[0] & 0x80) {
-		bool is_negative = bytes[0] == 0xff;
-		number = is_negative ? UINT64_MAX : bytes[0] & 0x7f;
-		for (size_t i = 1; i < size; i++) {
-			uint8_t lost = (uint8_t)(number >> 56);
-			if (lost != (is_negative ? 0xff : 0))
-				fail_malformed("a number");
-			number = number << 8 | bytes[i];
-		}
-		return (int64_t)number;
-	}
-	size_t at = 0;
-	while (at < size && field[at] == ' ')
-		at++;
-	for (; at < size && field[at] >= '0' && field[at] <= '7'; at++)
-		number = number << 3 | (uint64_t)(field[at] - '0');
-	if (at < size && field[at] != 0 && field[at] != ' ')
-		fail_malformed("a number");
-	return (int64_t)number;
-}
-
-static uint64_t parse_size(const char *field, size_t size)
-{
-	int64_t number = parse_number(field, size);
-	if (number < 0)
-		fail_malformed("the size");
-	return (uint64_t)number;
-}
-
-static bool has_right_sum(const struct tar_header *header)
-{
-	unsigned sum = 0;
-	for (size_t i = 0; i < sizeof *header; i++) {
-		bool is_sum = i >= offsetof(struct tar_header, checksum) && i < offsetof(struct tar_header, type);
-		sum += is_sum ? ' ' : ((const uint8_t *)header)[i];
-	}
-	return parse_number(header->checksum, sizeof header->checksum) == (int64_t)sum;
-}
-
-struct record {
-	const char *key;
-	const char *value;
-	size_t length;
-};
-
-/* The next record of the extended header; false at its end. Keys end with NUL in place. */
-static bool next_record(size_t *at, struct record *record)
-{
-	char *start = (char *)pax + *at, *space, *equals;
-	if (*at >= pax_length)
-		return false;
-	size_t size = strtoul(start, &space, 10);
-	if (space == start || *space != ' ' || size > pax_length - *at || size < (size_t)(space - start) + 3 || start[size - 1] != '\n')
-		fail_malformed("the extended header");
-	/* Seen before: its "=" is a NUL already. */
-	size_t length = (size_t)(start + size - 1 - (space + 1));
-	equals = memchr(space + 1, '=', length);
-	char *nul = memchr(space + 1, 0, length);
-	if (nul && (!equals || nul < equals))
-		equals = nul;
-	if (!equals)
-		fail_malformed("the extended header");
-	*equals = 0;
-	*record = (struct record){ .key = space + 1, .value = equals + 1, .length = (size_t)(start + size - 1 - (equals + 1)) };
-	*at += size;
-	return true;
-}
-
-static void copy_path(char *to, const char *from, size_t length)
-{
-	if (length >= TAR_MAX_PATH_BYTES || memchr(from, 0, length))
-		fail_malformed("the name");
-	memcpy(to, from, length);
-	to[length] = 0;
-}
-
-static uint64_t decimal(const struct record *record)
-{
-	char text[32], *end;
-	if (record->length == 0 || record->length >= sizeof text || record->value[0] < '0' || record->value[0] > '9')
-		fail_malformed("a number");
-	memcpy(text, record->value, record->length);
-	text[record->length] = 0;
-	uint64_t number = strtoull(text, &end, 10);
-	if (*end || number > INT64_MAX)
-		fail_malformed("a number");
-	return number;
-}
-
-static struct timespec parse_time(const struct record *record)
-{
-	char text[48], *rest;
-	long ns = 0, unit = NS_PER_S / 10;
-	if (record->length == 0 || record->length >= sizeof text)
-		fail_malformed("the time");
-	memcpy(text, record->value, record->length);
-	text[record->length] = 0;
-	long long seconds = strtoll(text, &rest, 10);
-	if (*rest == '.') {
-		for (rest++; *rest >= '0' && *rest <= '9'; rest++, unit /= 10)
-			ns += (*rest - '0') * unit;
-	}
-	if (*rest)
-		fail_malformed("the time");
-	if (text[0] == '-' && ns > 0) {
-		seconds--;
-		ns = NS_PER_S - ns;
-	}
-	return (struct timespec){ .tv_sec = (time_t)seconds, .tv_nsec = ns };
-}
-
-static void apply_pax(struct entry *entry)
-{
-	struct record record;
-	bool is_gnu_sparse = false, has_map_in_data = false;
-	for (size_t at = 0; next_record(&at, &record);) {
-		if (strcmp(record.key, "path") == 0)
-			copy_path(entry->path, record.value, record.length);
-		else if (strcmp(record.key, "linkpath") == 0)
-			copy_path(entry->link, record.value, record.length);
-		else if (strcmp(record.key, "size") == 0)
-			entry->size = decimal(&record);
-		else if (strcmp(record.key, "uid") == 0)
-			entry->uid = (uid_t)decimal(&record);
-		else if (strcmp(record.key, "gid") == 0)
-			entry->gid = (gid_t)decimal(&record);
-		else if (strcmp(record.key, "mtime") == 0)
-			entry->mtime = parse_time(&record);
-		else if (strncmp(record.key, "GNU.sparse.", 11) == 0)
-			is_gnu_sparse = true;
-		if (strcmp(record.key, "GNU.sparse.major") == 0)
-			has_map_in_data = decimal(&record) == 1;
-		else if (strcmp(record.key, "GNU.sparse.realsize") == 0)
-			entry->real_size = decimal(&record);
-	}
-	for (size_t at = 0; is_gnu_sparse && next_record(&at, &record);) {
-		if (strcmp(record.key, "GNU.sparse.name") == 0)
-			copy_path(entry->path, record.value, record.length);
-	}
-	if (is_gnu_sparse && !has_map_in_data)
-		reply_fail("unsupported", "Cannot extract \"%.100s\": its holes are written in an old way", entry->path);
-	entry->is_sparse = is_gnu_sparse;
-}
-
-/* The header's name, with the prefix that only POSIX archives have. */
-static void header_name(const struct tar_header *header, char *path)
-{
-	size_t length = 0;
-	if (memcmp(header->magic, "ustar", 6) == 0 && header->prefix[0]) {
-		length = strnlen(header->prefix, sizeof header->prefix);
-		memcpy(path, header->prefix, length);
-		path[length++] = '/';
-	}
-	size_t rest = strnlen(header->name, sizeof header->name);
-	memcpy(path + length, header->name, rest);
-	path[length + rest] = 0;
-}
-
-static void read_meta(const struct tar_header *header)
-{
-	uint64_t size = parse_size(header->size, sizeof header->size);
-	if (header->type == 'g') {
-		skip(size);
-	} else if (header->type == 'x') {
-		if (size > TAR_MAX_PAX_BYTES)
-			reply_fail("limit_exceeded", "The archive has an extended header of more than %d bytes", TAR_MAX_PAX_BYTES);
-		read_exactly(pax, size);
-		pax[size] = 0;
-		pax_length = (size_t)size;
-	} else {
-		char *name = header->type == 'L' ? long_name : long_link;
-		if (size > TAR_MAX_PATH_BYTES)
-			reply_fail("limit_exceeded", "The archive has a name of more than %d bytes", TAR_MAX_PATH_BYTES - 1);
-		memset(name, 0, TAR_MAX_PATH_BYTES);
-		read_exactly(name, size);
-		name[TAR_MAX_PATH_BYTES - 1] = 0;
-	}
-	skip(padding(size));
-}
-
-/* The next entry with all that was said before it; false at the end of the archive. */
-static bool read_entry(struct entry *entry)
-{
-	struct tar_header header;
-	static const struct tar_header zeros;
-	uint8_t *bytes;
-	pax_length = 0;
-	long_name[0] = long_link[0] = 0;
-	for (;;) {
-		size_t count = take(&bytes, sizeof header);
-		if (count == 0)
-			return false;
-		memcpy(&header, bytes, count);
-		if (count < sizeof header)
-			read_exactly((uint8_t *)&header + count, sizeof header - count);
-		if (memcmp(&header, &zeros, sizeof header) == 0)
-			return false;
-		if (!has_right_sum(&header))
-			fail_malformed("the checksum");
-		if (!strchr("xgLK", header.type) || header.type == 0)
-			break;
-		read_meta(&header);
-	}
-	*entry = (struct entry){
-		.type = header.type,
-		.mode = (mode_t)parse_size(header.mode, sizeof header.mode) & 07777,
-		.uid = (uid_t)parse_size(header.uid, sizeof header.uid),
-		.gid = (gid_t)parse_size(header.gid, sizeof header.gid),
-		.size = parse_size(header.size, sizeof header.size),
-		.mtime = { .tv_sec = (time_t)parse_number(header.mtime, sizeof header.mtime) },
-	};
-	header_name(&header, entry->path);
-	memcpy(entry->link, header.link, sizeof header.link);
-	if (long_name[0])
-		strcpy(entry->path, long_name);
-	if (long_link[0])
-		strcpy(entry->link, long_link);
-	if (header.type == '3' || header.type == '4')
-		entry->device = makedev((unsigned)parse_size(header.major, sizeof header.major), (unsigned)parse_size(header.minor, sizeof header.minor));
-	apply_pax(entry);
-	size_t length = strlen(entry->path);
-	if ((entry->type == 0 || entry->type == '0') && length > 0 && entry->path[length - 1] == '/')
-		entry->type = '5';
-	return true;
-}
 
 /* ---------------------------------------------------------------------- places */
 
@@ -422,7 +108,7 @@ static int open_parent(char *path, const char **base, bool makes)
 	return parent_fd = above;
 }
 
-static _Noreturn void fail_entry(const struct entry *entry)
+static _Noreturn void fail_entry(const struct tar_entry *entry)
 {
 	reply_fail_errno("Cannot extract \"%.120s\"", entry->path);
 }
@@ -432,8 +118,8 @@ static _Noreturn void fail_entry(const struct entry *entry)
 /* `place` is a path through /proc; what a file system or a user cannot set is left out. */
 static void set_xattrs(const char *place)
 {
-	struct record record;
-	for (size_t at = 0; next_record(&at, &record);) {
+	struct tar_record record;
+	for (size_t at = 0; tar_next_record(&at, &record);) {
 		if (strncmp(record.key, "SCHILY.xattr.", 13) == 0)
 			lsetxattr(place, record.key + 13, record.value, record.length, 0);
 	}
@@ -451,7 +137,7 @@ static void set_times(int folder, const char *name, const struct timespec *mtime
 }
 
 /* For everything but folders and regular files. */
-static void set_attributes(int folder, const char *name, const struct entry *entry)
+static void set_attributes(int folder, const char *name, const struct tar_entry *entry)
 {
 	char place[64 + 256];
 	if (keeps_owner && !may_fail(fchownat(folder, name, entry->uid, entry->gid, AT_SYMLINK_NOFOLLOW)))
@@ -494,7 +180,7 @@ static void close_folders_but_those_of(const char *path)
 
 /* ---------------------------------------------------------------------- things */
 
-static void extract_folder(struct entry *entry)
+static void extract_folder(struct tar_entry *entry)
 {
 	const char *base;
 	char place[64];
@@ -517,11 +203,11 @@ static void extract_folder(struct entry *entry)
 	open_folders[open_count++].mtime = entry->mtime;
 }
 
-static void copy_data(const struct entry *entry, int fd, off_t offset, uint64_t length)
+static void copy_data(const struct tar_entry *entry, int fd, off_t offset, uint64_t length)
 {
 	uint8_t *bytes;
 	while (length > 0) {
-		size_t count = take(&bytes, length);
+		size_t count = tar_take(&bytes, length);
 		if (count == 0)
 			reply_fail("invalid_argument", "The archive ends early, in \"%.100s\"", entry->path);
 		for (size_t done = 0; done < count;) {
@@ -537,40 +223,24 @@ static void copy_data(const struct entry *entry, int fd, off_t offset, uint64_t 
 	}
 }
 
-/* A line with a decimal number, counted in `used`. */
-static uint64_t read_line(uint64_t *used)
-{
-	uint8_t digit;
-	uint64_t number = 0;
-	for (;;) {
-		read_exactly(&digit, 1);
-		++*used;
-		if (digit == '\n')
-			return number;
-		if (digit < '0' || digit > '9' || number > INT64_MAX / 10 - 10)
-			fail_malformed("the map of holes");
-		number = number * 10 + (uint64_t)(digit - '0');
-	}
-}
-
-static void extract_sparse(const struct entry *entry, int fd)
+static void extract_sparse(const struct tar_entry *entry, int fd)
 {
 	static struct tar_part parts[MAX_PARTS];
 	uint64_t used = 0, data = 0;
-	uint64_t count = read_line(&used);
+	uint64_t count = tar_read_number_line(&used);
 	if (count > MAX_PARTS)
 		reply_fail("limit_exceeded", "Cannot extract \"%.100s\": it has more than %d holes", entry->path, MAX_PARTS);
 	for (uint64_t i = 0; i < count; i++) {
-		parts[i].offset = read_line(&used);
-		parts[i].length = read_line(&used);
+		parts[i].offset = tar_read_number_line(&used);
+		parts[i].length = tar_read_number_line(&used);
 		data += parts[i].length;
 		if (parts[i].offset + parts[i].length > entry->real_size)
-			fail_malformed("the map of holes");
+			tar_fail_malformed("the map of holes");
 	}
-	skip(padding(used));
-	used += padding(used);
+	tar_skip(tar_padding(used));
+	used += tar_padding(used);
 	if (used + data != entry->size)
-		fail_malformed("the map of holes");
+		tar_fail_malformed("the map of holes");
 	for (uint64_t i = 0; i < count; i++)
 		copy_data(entry, fd, (off_t)parts[i].offset, parts[i].length);
 	if (ftruncate(fd, (off_t)entry->real_size) < 0)
@@ -578,7 +248,7 @@ static void extract_sparse(const struct entry *entry, int fd)
 }
 
 /* Makes way for a thing that is no folder. */
-static int clear_place(struct entry *entry, const char **base)
+static int clear_place(struct tar_entry *entry, const char **base)
 {
 	int parent = open_parent(entry->path, base, true);
 	if (parent < 0 || (unlinkat(parent, *base, 0) < 0 && errno != ENOENT))
@@ -586,7 +256,7 @@ static int clear_place(struct entry *entry, const char **base)
 	return parent;
 }
 
-static void extract_file(struct entry *entry)
+static void extract_file(struct tar_entry *entry)
 {
 	const char *base;
 	char place[64 + 256];
@@ -598,7 +268,7 @@ static void extract_file(struct entry *entry)
 		extract_sparse(entry, fd);
 	else
 		copy_data(entry, fd, 0, entry->size);
-	skip(padding(entry->size));
+	tar_skip(tar_padding(entry->size));
 	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, entry->mtime };
 	if ((keeps_owner && !may_fail(fchown(fd, entry->uid, entry->gid))) || fchmod(fd, entry->mode) < 0)
 		fail_entry(entry);
@@ -609,7 +279,7 @@ static void extract_file(struct entry *entry)
 		fail_entry(entry);
 }
 
-static void extract_link(struct entry *entry)
+static void extract_link(struct tar_entry *entry)
 {
 	const char *base, *first;
 	normalize(entry->link);
@@ -624,7 +294,7 @@ static void extract_link(struct entry *entry)
 	close(source);
 }
 
-static void extract_other(struct entry *entry)
+static void extract_other(struct tar_entry *entry)
 {
 	const char *base;
 	int parent = clear_place(entry, &base);
@@ -635,7 +305,7 @@ static void extract_other(struct entry *entry)
 	set_attributes(parent, base, entry);
 }
 
-static void extract(struct entry *entry)
+static void extract(struct tar_entry *entry)
 {
 	bool is_file = entry->type == 0 || entry->type == '0' || entry->type == '7';
 	normalize(entry->path);
@@ -644,7 +314,7 @@ static void extract(struct entry *entry)
 	if (entry->path[0] == 0 && entry->type == '5')
 		return;
 	if (entry->path[0] == 0)
-		fail_malformed("the name");
+		tar_fail_malformed("the name");
 	if (!is_file && entry->type >= '1' && entry->type <= '6')
 		entry->size = 0;
 	if (is_file)
@@ -661,7 +331,7 @@ static void extract(struct entry *entry)
 
 int tar_in(char **arguments)
 {
-	static struct entry entry;
+	static struct tar_entry entry;
 	uint8_t answer[64], *bytes;
 	struct field_writer writer = { .bytes = answer, .size = sizeof answer };
 	keeps_owner = arguments[1][0] == 0 && geteuid() == 0;
@@ -671,16 +341,16 @@ int tar_in(char **arguments)
 	target = open(arguments[0], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (target < 0)
 		reply_fail_errno("Cannot open folder \"%.100s\"", arguments[0]);
-	while (read_entry(&entry)) {
+	while (tar_next_entry(&entry)) {
 		extract(&entry);
-		entry_count++;
+		tar_entry_count++;
 	}
 	while (open_count > 0)
 		close_folder();
 	/* Archives are filled up with zeros beyond their end. */
-	while (take(&bytes, IN_BYTES) > 0) {
+	while (tar_take(&bytes, TAR_IN_BYTES) > 0) {
 	}
-	field_put_number(&writer, TAG_COUNT, entry_count);
+	field_put_number(&writer, TAG_COUNT, tar_entry_count);
 	reply_put_fields(&writer);
 	return 0;
 }
