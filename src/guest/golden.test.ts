@@ -2,7 +2,6 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { runOk } from "#base/run.ts";
 import { type BootRecord, decodeBootRecord, encodeBootRecord } from "./boot.ts";
 import { Fields, FieldWriter } from "./fields.ts";
 import { encodeFrame, encodeSync, type Frame, FrameParser } from "./frame.ts";
@@ -95,12 +94,6 @@ function readGolden(): Record<string, Uint8Array> {
     }),
   );
 }
-
-test("guest/wire/protocol.h is what scripts/protocol-header.ts makes of protocol.ts", async () => {
-  const script = join(import.meta.dir, "../../scripts/protocol-header.ts");
-  const header = readFileSync(join(import.meta.dir, "../../guest/wire/protocol.h"), "utf8");
-  expect(await runOk([process.execPath, script, "--print"])).toBe(header);
-});
 
 test("this side writes the golden bytes", () => {
   expect(Object.keys(golden)).toEqual(Object.keys(written));

@@ -1,9 +1,7 @@
 /** A hostile guest behind a connection of `ssh -R`: what it sends is bounded, whatever the client does. */
 import { expect, test } from "bun:test";
 import { PassThrough } from "node:stream";
-import { Link, type ReverseChannel, Type } from "./link.ts";
-
-const WINDOW_BYTES = 64 * 1024;
+import { Link, type ReverseChannel, Type, WINDOW_BYTES } from "./link.ts";
 
 /** Records as they would go to the guest, which takes them only while `takes` is true. */
 function fakeGuest(takes = true) {

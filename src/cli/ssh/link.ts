@@ -7,12 +7,15 @@ import type { Duplex } from "node:stream";
 import type { ExecConnection } from "#sdk/exec.ts";
 import { writeChannel } from "./channel.ts";
 
+/** The protocol of the agent and its "listen" program; src/guest/protocol.test.ts compares these with protocol.ts. */
+export const AGENT_PATH = "/run/banger/banger-vsock-agent";
+export const Tag = { host: 25, port: 26, path: 27, message: 43 } as const;
 export const RECORD_HEADER_BYTES = 8;
 export const Type = { ready: 1, open: 2, data: 3, eof: 4, credit: 5, close: 6 } as const;
 
-const MAX_DATA_BYTES = 32_768;
+export const MAX_DATA_BYTES = 32_768;
 /** What each side may send of a connection before it is granted more. */
-const WINDOW_BYTES = 64 * 1024;
+export const WINDOW_BYTES = 64 * 1024;
 const MAX_CREDIT_BYTES = 0xffff_ffff;
 
 /** What a connection comes out at; `eof` ends what is written to it and no more. */

@@ -5,14 +5,11 @@
 import { BangerError } from "#base/error.ts";
 import { openExec } from "#sdk/exec.ts";
 import type { Guest } from "./channel.ts";
-import { Link, RECORD_HEADER_BYTES, type ReverseChannel, Type } from "./link.ts";
+import { AGENT_PATH, Link, RECORD_HEADER_BYTES, type ReverseChannel, Tag, Type } from "./link.ts";
 
-const AGENT = "/run/banger/banger-vsock-agent";
 /** Of the guest, which has fewer, and of those that it has ended and the client has not. */
 const CONNECTIONS_MAX = 64;
 const STDERR_MAX_BYTES = 2048;
-
-const Tag = { host: 25, port: 26, path: 27, message: 43 } as const;
 
 export type ListenTarget =
   | { kind: "tcp"; address: string; port: number }
@@ -56,7 +53,7 @@ export function listenInGuest(
       kind: "exec",
       vm: guest.vm,
       exec: {
-        argv: [AGENT, "listen", ...wordsOf(listen.target)],
+        argv: [AGENT_PATH, "listen", ...wordsOf(listen.target)],
         user: listen.user,
         cwd: "/",
         stdin: true,

@@ -3,6 +3,7 @@
  * of it is POSIX sh, given the user and the command as arguments, never as text of the script.
  */
 import type { ExecRequest } from "#api/exec.ts";
+import { AGENT_PATH } from "./link.ts";
 
 /** $1 the user, $2 the command; without $2 a login shell. The user's shell and home are those of passwd. */
 const LOGIN = `
@@ -22,7 +23,7 @@ exec "$shell" -l
 `;
 
 /** The agent's own server, which needs nothing of the image: see "PROGRAMS" in src/guest/protocol.ts. */
-const SFTP = ["/run/banger/banger-vsock-agent", "sftp"];
+const SFTP = [AGENT_PATH, "sftp"];
 
 export function loginRequest(user: string, command: string | undefined): ExecRequest {
   const words = command === undefined ? [user] : [user, command];

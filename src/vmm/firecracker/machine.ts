@@ -15,9 +15,9 @@ import { clearRuntime, type Notes } from "./notes.ts";
 import { connectGuest, type GuestListener, listenToGuest } from "./vsock.ts";
 
 /** Where the guest's agent listens. */
-const AGENT_PORT = 1024;
+export const AGENT_PORT = 1024;
 /** Where the guest says goodbye, on this side. */
-const GOODBYE_PORT = 1025;
+export const GOODBYE_PORT = 1025;
 const RETRY_MIN_MS = 10;
 const RETRY_MAX_MS = 200;
 /**

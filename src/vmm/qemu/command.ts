@@ -5,7 +5,7 @@ import type { Accelerator, BootSpec, Drive, NetworkDevice } from "#vmm/driver.ts
 /** Name of the virtio-serial port that the guest agent opens. */
 export const AGENT_PORT = "org.banger.agent";
 /** The one for its last word. */
-const GOODBYE_PORT = "org.banger.goodbye";
+export const GOODBYE_PORT = "org.banger.goodbye";
 
 /**
  * Transports of a microvm with ACPI are 24; without its second interrupt controller 8. Eight are
