@@ -9,6 +9,7 @@ import { variableOf } from "#config/resolve.ts";
 import { type ConfigKey, schema } from "#config/schema.ts";
 import { PROTOCOL } from "#guest/protocol.ts";
 import { migrations } from "#store/migrations.ts";
+import { MAY_IMPORT } from "#test/directions.ts";
 import { listFiles, readSource } from "#test/tree.ts";
 
 const files = listFiles();
@@ -88,6 +89,21 @@ test("docs/compatibility.md has the versions that the program has", () => {
   expect(/schema version [^.]*currently (\d+)/.exec(text)?.[1]).toBe(String(migrations.length));
   expect(/protocol number \((\d+)\)/.exec(text)?.[1]).toBe(String(PROTOCOL));
   expect(text).toContain(EXEC_PROTOCOL);
+});
+
+test("docs/architecture.md has every folder with what it may import", () => {
+  const { text } = readSource("docs/architecture.md");
+  const shown = new Map<string, string[]>();
+  for (const [, path = "", cell = ""] of text.matchAll(/^\| `([\w./]+)` \|.*\| ([^|]*) \|$/gm)) {
+    const above = [...shown.keys()].map((each) => each.replace(/^src\//, ""));
+    const folders = cell === "–" ? [] : cell.split(", ");
+    const isAll = cell === "every folder above";
+    shown.set(path, isAll ? above.filter((each) => each !== "main.ts") : folders);
+  }
+  for (const [name, wanted] of Object.entries(MAY_IMPORT)) {
+    const path = [`src/${name}`, name].find(isThere);
+    if (path !== undefined) expect(shown.get(path)?.sort(), path).toEqual([...wanted].sort());
+  }
 });
 
 test("make targets that documents name are in the Makefile that they name", () => {

@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
+import { MAY_IMPORT } from "#test/directions.ts";
 import {
   grep,
   imports,
@@ -12,39 +13,6 @@ import {
   resolveImport,
   targetOf,
 } from "#test/tree.ts";
-
-const CLIENT = ["api", "sdk", "base", "config"];
-const STATE = ["base", "config", "store"];
-/** What works without a daemon stands on these, and so does the daemon. */
-const DOMAINS = "http tar blobs oci ext4 guest vmm net kernels images vm builds".split(" ");
-
-/** Which folder may import which, as docs/architecture.md draws it. Every folder may import itself. */
-const MAY_IMPORT: Record<string, readonly string[]> = {
-  base: [],
-  http: ["base"],
-  tar: ["base"],
-  blobs: ["base", "http"],
-  oci: ["base", "http", "tar", "blobs"],
-  api: ["base"],
-  config: ["base"],
-  store: ["base", "config"],
-  ext4: ["base"],
-  guest: ["base"],
-  vmm: ["base"],
-  net: [...STATE, "api"],
-  kernels: [...STATE, "http", "tar", "blobs", "api"],
-  images: [...STATE, "http", "tar", "blobs", "oci", "ext4", "api"],
-  vm: [...STATE, "tar", "ext4", "guest", "vmm", "net", "kernels", "images", "api"],
-  builds: [...STATE, "http", "tar", "blobs", "oci", "ext4", "guest", "images", "vm", "api"],
-  host: [...STATE, ...DOMAINS, "api"],
-  daemon: [...STATE, ...DOMAINS, "host", "api", "sdk"],
-  sdk: ["api", "base"],
-  cli: [...CLIENT, "host"],
-  mcp: CLIENT,
-  web: ["api", "sdk"],
-  // The one file that knows every program which the binary can be.
-  "main.ts": ["cli", "daemon"],
-};
 
 /** Files that take in what is not source: programs in C, and the guest's first script. */
 const EMBEDDING = ["src/guest/embedded.ts", "src/images/rootfs/inflate-program.ts"];
@@ -82,13 +50,16 @@ test("imports go in the direction of docs/architecture.md", () => {
       wrong.push(`${file.path}:${line}: ${from} must not import ${to} ("${specifier}")`);
     }
   }
-  expectNone(wrong, "The table is MAY_IMPORT in test/tidy.test.ts; docs/architecture.md says why");
+  expectNone(
+    wrong,
+    "The table is MAY_IMPORT in test/support/directions.ts; docs/architecture.md says why",
+  );
 });
 
 test("the table of folders has every folder under src", () => {
   const folders = new Set(product.map(({ path }) => folderOf(path)));
   const unknown = [...folders].filter((folder) => !(folder in MAY_IMPORT));
-  expectNone(unknown, "Give each a row in MAY_IMPORT in test/tidy.test.ts");
+  expectNone(unknown, "Give each a row in MAY_IMPORT in test/support/directions.ts");
 });
 
 test("vmm drivers do not know of each other", () => {

@@ -1,0 +1,34 @@
+/** The direction of imports between folders, for the test that holds it and the one of the page that shows it. */
+
+const CLIENT = ["api", "sdk", "base", "config"];
+const STATE = ["base", "config", "store"];
+/** What works without a daemon stands on these, and so does the daemon. */
+const DOMAINS = "http tar blobs oci ext4 guest vmm net kernels images vm builds".split(" ");
+
+/** Which folder may import which, as docs/architecture.md has it. Every folder may import itself. */
+export const MAY_IMPORT: Record<string, readonly string[]> = {
+  base: [],
+  http: ["base"],
+  tar: ["base"],
+  blobs: ["base", "http"],
+  oci: ["base", "http", "tar", "blobs"],
+  api: ["base"],
+  config: ["base"],
+  store: ["base", "config"],
+  ext4: ["base"],
+  guest: ["base"],
+  vmm: ["base"],
+  net: [...STATE, "api"],
+  kernels: [...STATE, "http", "tar", "blobs", "api"],
+  images: [...STATE, "http", "tar", "blobs", "oci", "ext4", "api"],
+  vm: [...STATE, "tar", "ext4", "guest", "vmm", "net", "kernels", "images", "api"],
+  builds: [...STATE, "http", "tar", "blobs", "oci", "ext4", "guest", "images", "vm", "api"],
+  host: [...STATE, ...DOMAINS, "api"],
+  daemon: [...STATE, ...DOMAINS, "host", "api", "sdk"],
+  sdk: ["api", "base"],
+  cli: [...CLIENT, "host"],
+  mcp: CLIENT,
+  web: ["api", "sdk"],
+  // The one file that knows every program which the binary can be.
+  "main.ts": ["cli", "daemon"],
+};
