@@ -12,10 +12,10 @@ import { errorCodes } from "#base/error.ts";
 import { busyboxLayout, type TarEntry } from "#test/busybox.ts";
 import { type Installation, install } from "#test/installation.ts";
 import { testNeeding } from "#test/needs.ts";
+import { giveKernel, KERNEL } from "#test/pulled-kernel.ts";
 import { pushLayout, startRegistry } from "#test/registry.ts";
 
 const VM = "steady";
-const KERNEL = "debian-6.12";
 
 let banger: Installation;
 /** What is there before each test, and must be there after it. */
@@ -23,7 +23,7 @@ let before: string;
 
 beforeAll(async () => {
   banger = install();
-  await banger.ok("kernel", "pull", KERNEL);
+  await giveKernel(banger);
   await busyboxLayout(path("busybox"));
   await banger.ok(
     "image",

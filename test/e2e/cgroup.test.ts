@@ -8,14 +8,13 @@ import { join } from "node:path";
 import type { ProbeResult } from "#test/cgroup-probe.ts";
 import { debianLayout } from "#test/debian.ts";
 import { type Installation, install } from "#test/installation.ts";
-
-const KERNEL = "debian-6.12";
+import { giveKernel, KERNEL } from "#test/pulled-kernel.ts";
 
 let banger: Installation;
 
 beforeAll(async () => {
   banger = install();
-  await banger.ok("kernel", "pull", KERNEL);
+  await giveKernel(banger);
   const source = `oci:${await debianLayout()}`;
   await banger.ok("image", "pull", source, "--name", "debian", "--kernel-ref", KERNEL);
   const machine = ["--image", "debian", "--mode", "direct", "--net", "none", "--memory", "2G"];

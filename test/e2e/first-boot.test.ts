@@ -8,6 +8,7 @@ import { BUSYBOX_CONFIG, busyboxLayout } from "#test/busybox.ts";
 import { debianLayout } from "#test/debian.ts";
 import { type Installation, install } from "#test/installation.ts";
 import { testNeeding } from "#test/needs.ts";
+import { giveKernel } from "#test/pulled-kernel.ts";
 
 const TIMEOUT_MS = 400_000;
 
@@ -15,7 +16,7 @@ let banger: Installation;
 
 beforeAll(async () => {
   banger = install();
-  await banger.ok("kernel", "pull", "debian-6.12");
+  await giveKernel(banger);
   await banger.ok("image", "pull", `oci:${await debianLayout()}:bookworm`, "--name", "debian");
 }, TIMEOUT_MS);
 

@@ -8,6 +8,7 @@ import { busyboxLayout, makeTar } from "#test/busybox.ts";
 import { type Installation, install } from "#test/installation.ts";
 import { testNeeding } from "#test/needs.ts";
 import { makeLayout } from "#test/oci-layout.ts";
+import { giveKernel } from "#test/pulled-kernel.ts";
 
 setDefaultTimeout(120_000);
 
@@ -54,7 +55,7 @@ beforeAll(async () => {
       ],
     ],
   });
-  await banger.ok("kernel", "pull", "debian-6.12");
+  await giveKernel(banger);
   for (const name of ["bare", "musl"]) {
     await banger.ok("image", "pull", `oci:${banger.home}/${name}`, "--name", name);
     const flags = [

@@ -20,9 +20,9 @@ import { openExt4 } from "#ext4/read/reader.ts";
 import { buildCpio } from "#guest/initrd.ts";
 import { busyboxLayout } from "#test/busybox.ts";
 import { type Installation, install } from "#test/installation.ts";
+import { giveKernel, KERNEL } from "#test/pulled-kernel.ts";
 import { dir, file, makeTar } from "#test/tar-build.ts";
 
-const KERNEL = "debian-6.12";
 const DIRECT = ["--mode", "direct", "--net", "none", "--memory", "256M"];
 const TIMEOUT_MS = 180_000;
 
@@ -33,7 +33,7 @@ let release = "";
 
 beforeAll(async () => {
   banger = install();
-  await banger.ok("kernel", "pull", KERNEL);
+  await giveKernel(banger);
   kernel = await banger.json<Kernel>("kernel", "show", KERNEL);
   [release = ""] = readdirSync(join(kernel.path, "modules"));
   await busyboxLayout(at("busybox"));

@@ -14,8 +14,8 @@ import { type Installation, install } from "#test/installation.ts";
 import { kernelModules } from "#test/kernel-modules.ts";
 import { testNeeding } from "#test/needs.ts";
 import { HTTP_PORT, type Outside, SHOP, startOutside } from "#test/outside.ts";
+import { giveKernel, KERNEL } from "#test/pulled-kernel.ts";
 
-const KERNEL = "debian-6.12";
 const SMALL = ["--image", "busybox", "--mode", "direct", "--memory", "192M"];
 const needs = ["root", "ip", "nft", "curl", "dig", "unshare"];
 const networkTest = testNeeding(...needs);
@@ -31,7 +31,7 @@ beforeAll(async () => {
   if (process.getuid?.() !== 0) return;
   outside = await startOutside();
   // The packages are where the host's own resolver says.
-  await banger.ok("kernel", "pull", KERNEL);
+  await giveKernel(banger);
   await banger.ok("daemon", "stop");
   await startDaemon();
   const udpEcho = join(banger.home, "udp-echo");

@@ -9,6 +9,7 @@ import type { Image, ImageGcResult } from "#api/image.ts";
 import type { Vm } from "#api/vm.ts";
 import { busyboxLayout, type TarEntry } from "#test/busybox.ts";
 import { type Installation, install } from "#test/installation.ts";
+import { giveKernel } from "#test/pulled-kernel.ts";
 
 /** An init that does what the units of the agent do under systemd. */
 const INIT = `#!/bin/sh
@@ -34,7 +35,7 @@ let banger: Installation;
 
 beforeAll(async () => {
   banger = install();
-  await banger.ok("kernel", "pull", "debian-6.12");
+  await giveKernel(banger);
 }, 300_000);
 
 afterAll(async () => {

@@ -5,8 +5,7 @@ import { join } from "node:path";
 import { type Header, pack } from "tar-stream";
 import type { Installation } from "./installation.ts";
 import { type LayoutOptions, makeLayout } from "./oci-layout.ts";
-
-const KERNEL = "debian-6.12";
+import { giveKernel, KERNEL } from "./pulled-kernel.ts";
 
 export const BUSYBOX_CONFIG = {
   Cmd: ["sh"],
@@ -18,7 +17,7 @@ export type TarEntry = Partial<Header> & { name: string; body?: string | Uint8Ar
 
 /** Debian's kernel, and an image called "busybox" that boots it. */
 export async function pullBusybox(banger: Installation): Promise<void> {
-  await banger.ok("kernel", "pull", KERNEL);
+  await giveKernel(banger);
   const layout = join(banger.home, "busybox");
   await busyboxLayout(layout);
   await banger.ok("image", "pull", `oci:${layout}`, "--name", "busybox", "--kernel-ref", KERNEL);

@@ -2,11 +2,11 @@
  * A Debian root file system as an OCI layout, made once with mmdebstrap from the package
  * sources of this computer and kept in build/cache, which the demo and all tests share.
  */
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { CACHE, madeOnce } from "./made-once.ts";
 import { makeLayout } from "./oci-layout.ts";
 
-const CACHE = join(import.meta.dir, "../../build/cache");
 const AGE_MAX_MS = 7 * 24 * 3600 * 1000;
 
 /** The minbase variant, tagged with the suite. Gives the layout's folder. */
@@ -15,25 +15,24 @@ export async function debianLayout(
 ): Promise<string> {
   const suite = options.suite ?? "bookworm";
   const layout = join(CACHE, `debian-${suite}-minbase`);
-  if (existsSync(layout) && Date.now() - statSync(layout).mtimeMs < AGE_MAX_MS) return layout;
-  mkdirSync(CACHE, { recursive: true });
-  const scratch = mkdtempSync(`${layout}-`);
-  try {
-    const tar = join(scratch, "rootfs.tar");
-    await mmdebstrap(suite, tar, options.signal);
-    await makeLayout(join(scratch, "layout"), [tar], {
-      config: {
-        Cmd: ["bash"],
-        Env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
-      },
-      tag: suite,
-    });
-    rmSync(layout, { recursive: true, force: true });
-    renameSync(join(scratch, "layout"), layout);
-  } finally {
-    rmSync(scratch, { recursive: true, force: true });
-  }
-  return layout;
+  const isFresh = () => existsSync(layout) && Date.now() - statSync(layout).mtimeMs < AGE_MAX_MS;
+  const make = async (staging: string) => {
+    const scratch = mkdtempSync(`${layout}-`);
+    try {
+      const tar = join(scratch, "rootfs.tar");
+      await mmdebstrap(suite, tar, options.signal);
+      await makeLayout(staging, [tar], {
+        config: {
+          Cmd: ["bash"],
+          Env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+        },
+        tag: suite,
+      });
+    } finally {
+      rmSync(scratch, { recursive: true, force: true });
+    }
+  };
+  return await madeOnce(layout, make, isFresh);
 }
 
 async function mmdebstrap(suite: string, tar: string, signal?: AbortSignal): Promise<void> {

@@ -1,18 +1,8 @@
 /** Disks for guests: ext4 files made by mke2fs of folders. */
-import {
-  chmodSync,
-  copyFileSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { chmodSync, copyFileSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { runOk } from "#base/run.ts";
-import { cached } from "./guest-kernel.ts";
+import { CACHE, madeOnce } from "./made-once.ts";
 
 export async function makeDisk(
   path: string,
@@ -27,20 +17,11 @@ export async function makeDisk(
 
 /** A folder with busybox and little else: no libc, resolv.conf a symlink that leads nowhere. */
 export async function busyboxRoot(): Promise<string> {
-  return cached("guest-busybox-root", async (root) => {
-    const unpacked = mkdtempSync(join(tmpdir(), "banger-busybox-"));
-    try {
-      await runOk(["apt-get", "download", "busybox-static"], { cwd: unpacked });
-      const file = readdirSync(unpacked).find((entry) => entry.endsWith(".deb"));
-      await runOk(["dpkg-deb", "-x", join(unpacked, file ?? ""), unpacked]);
-      for (const folder of ["bin", "etc", "root", "home/ann", "tmp"]) {
-        mkdirSync(join(root, folder), { recursive: true });
-      }
-      copyFileSync(join(unpacked, "bin/busybox"), join(root, "bin/busybox"));
-      chmodSync(join(root, "bin/busybox"), 0o755);
-    } finally {
-      rmSync(unpacked, { recursive: true, force: true });
-    }
+  return madeOnce(join(CACHE, "guest-busybox-root"), async (root) => {
+    for (const folder of ["bin", "etc", "root", "home/ann", "tmp"])
+      mkdirSync(join(root, folder), { recursive: true });
+    copyFileSync("/bin/busybox", join(root, "bin/busybox"));
+    chmodSync(join(root, "bin/busybox"), 0o755);
     const applets = await runOk([join(root, "bin/busybox"), "--list"]);
     for (const applet of applets.trim().split("\n")) {
       if (applet !== "busybox") symlinkSync("busybox", join(root, "bin", applet));
@@ -56,7 +37,7 @@ export async function busyboxRoot(): Promise<string> {
 
 /** Debian with systemd and an ssh server. */
 export async function systemdRoot(): Promise<string> {
-  return cached("guest-systemd-root", async (root) => {
+  return madeOnce(join(CACHE, "guest-systemd-root"), async (root) => {
     const packages = "systemd-sysv,openssh-server,iproute2,dbus,udev";
     await runOk(["mmdebstrap", "--variant=minbase", `--include=${packages}`, "bookworm", root], {
       timeout_ms: 600_000,

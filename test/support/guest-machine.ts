@@ -44,11 +44,11 @@ export function startGuestMachine(options: GuestMachineOptions): GuestMachine {
   const child = Bun.spawn(
     [
       "qemu-system-x86_64",
-      ...["-M", "microvm,accel=tcg", "-cpu", "max,-erms", "-smp", "1"],
+      ...["-M", "microvm", "-accel", "tcg,thread=single", "-cpu", "max,-erms", "-smp", "1"],
       ...["-m", String(options.memory_mib ?? 512), "-nodefaults", "-no-user-config", "-no-reboot"],
       ...["-display", "none", "-serial", `file:${consolePath}`],
       ...["-kernel", options.kernel.path, "-initrd", join(folder, "initrd"), "-append"],
-      `console=ttyS0 quiet panic=-1 reboot=t net.ifnames=0 tsc_early_khz=${tscKhz()} ${options.append ?? ""}`,
+      `console=ttyS0 quiet panic=-1 reboot=t net.ifnames=0 cryptomgr.notests tsc_early_khz=${tscKhz()} ${options.append ?? ""}`,
       ...options.disks.flatMap(({ path, readOnly }, index) => [
         ...[
           "-drive",

@@ -20,7 +20,7 @@ import { LIMIT_MS } from "./limit.ts";
 import { type FoundProcess, processesOf } from "./processes.ts";
 import { startReaper } from "./reaper.ts";
 
-const BUILT = join(import.meta.dir, "../../build/bin/banger");
+export const BUILT = join(import.meta.dir, "../../build/bin/banger");
 const OUTPUT_MAX_BYTES = 16 * 1024 * 1024;
 
 export interface Result {

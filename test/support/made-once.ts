@@ -1,0 +1,51 @@
+/**
+ * What is slow to make, made by the first test that wants it. The others wait meanwhile, also in other
+ * processes: the lock is flock's, which the kernel gives up for a process that is killed.
+ */
+import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
+
+const BUILD = join(import.meta.dir, "../../build");
+/** What is kept between runs. */
+export const CACHE = join(BUILD, "cache");
+/** What lasts as long as the program it was made with. */
+export const RUN = join(BUILD, "test");
+
+/** Makes `path` by calling `make` with a place beside it, unless `isGood` what is there. */
+export async function madeOnce(
+  path: string,
+  make: (staging: string) => Promise<void>,
+  isGood: (path: string) => boolean = existsSync,
+): Promise<string> {
+  if (isGood(path)) return path;
+  mkdirSync(dirname(path), { recursive: true });
+  await using _ = await lock(`${path}.lock`);
+  if (isGood(path)) return path;
+  const staging = `${path}.new`;
+  rmSync(staging, { recursive: true, force: true });
+  try {
+    await make(staging);
+    rmSync(path, { recursive: true, force: true });
+    renameSync(staging, path);
+  } catch (error) {
+    rmSync(staging, { recursive: true, force: true });
+    throw error;
+  }
+  return path;
+}
+
+async function lock(path: string): Promise<AsyncDisposable> {
+  const holder = Bun.spawn(["flock", path, "sh", "-c", "echo; exec cat"], {
+    stdin: "pipe",
+    stdout: "pipe",
+    stderr: "inherit",
+  });
+  const { done } = await holder.stdout.getReader().read();
+  if (done) throw new Error(`Cannot lock ${path}`);
+  return {
+    async [Symbol.asyncDispose]() {
+      holder.stdin.end();
+      await holder.exited;
+    },
+  };
+}
