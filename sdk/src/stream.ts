@@ -24,10 +24,10 @@ export async function finish<T>(work: Work<T>, onProgress: OnProgress = () => {}
     onProgress({
       step,
       message,
-      ...(done === undefined ? {} : { done }),
-      ...(total === undefined ? {} : { total }),
-      ...(unit === undefined ? {} : { unit }),
-      ...(lines === undefined ? {} : { lines }),
+      done,
+      total,
+      unit,
+      lines,
     });
   }
 }

@@ -32,7 +32,7 @@ export async function filterBytes(
     stdout: "pipe",
     stderr: "pipe",
     killSignal: "SIGKILL",
-    ...(options.signal ? { signal: options.signal } : {}),
+    signal: options.signal,
   });
   try {
     const output = await collect(child.stdout, options);

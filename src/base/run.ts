@@ -102,7 +102,7 @@ function spawn(argv: readonly string[], options: RunOptions) {
       stdout: "pipe",
       stderr: "pipe",
       detached: options.isApart === true || options.cleanup_ms !== undefined,
-      ...(options.cwd ? { cwd: options.cwd } : {}),
+      cwd: options.cwd,
       env: {
         ...(options.isApart ? { PATH: process.env["PATH"] } : process.env),
         LC_ALL: "C.UTF-8",

@@ -48,7 +48,7 @@ export async function makeImage(
     reference,
     digest: seed,
     platform: base?.platform ?? formatPlatform(hostPlatform()),
-    ...(kernel ? { kernel } : {}),
+    kernel,
     files: { ...files, rootfs: ROOTFS_NAME },
     size_bytes: rootfs.size_bytes,
     allocated_bytes: rootfs.allocated_bytes,

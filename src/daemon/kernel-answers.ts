@@ -11,7 +11,7 @@ export function publishedKernel(entry: Entry, catalog: string): KernelPublished 
   return {
     name,
     arch,
-    ...(version === undefined ? {} : { version }),
+    version,
     url,
     sha256,
     size_bytes,

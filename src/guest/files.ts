@@ -206,7 +206,7 @@ function decodeInfo(fields: Fields): FileInfo {
     gid: fields.number(Tag.fileGid) ?? 0,
     links: fields.number(Tag.fileLinks) ?? 0,
     mtime_unix_ns: time < NS_RANGE ? time : time - 2n * NS_RANGE,
-    ...(target === undefined ? {} : { target }),
+    target,
   };
 }
 

@@ -72,7 +72,7 @@ export async function pullImage(
     const dockerfile = recipeOf(source.recipe);
     const present = findImage(store.db, name);
     if (present?.name === name && !force) return present;
-    return await options.build({ name, dockerfile, ...(kernel ? { kernel } : {}) }, options);
+    return await options.build({ name, dockerfile, kernel }, options);
   }
   const wanted = { name, kernel, platform, force };
   if (source.kind === "registry") {
@@ -200,8 +200,8 @@ function upToDate(store: ImageStore, wanted: Wanted, source: OpenedImage): Image
     present?.name === wanted.name && present.managed && present.digest === source.manifestDigest;
   if (!present || !isCurrent || wanted.force) return undefined;
   patchImage(store.db, present.id, {
-    ...(wanted.kernel ? { kernel: wanted.kernel } : {}),
-    ...(source.rootDigest ? { rootDigest: source.rootDigest } : {}),
+    kernel: wanted.kernel,
+    rootDigest: source.rootDigest,
   });
   return findImage(store.db, present.id);
 }
@@ -224,10 +224,10 @@ async function make(
     return {
       reference: wanted.reference ?? source.reference,
       digest: source.manifestDigest,
-      ...(rootDigest ? { rootDigest } : {}),
+      rootDigest,
       configDigest: source.configDigest,
       platform: formatPlatform(source.platform),
-      ...(kernel ? { kernel } : {}),
+      kernel,
       size_bytes: built.size_bytes,
       allocated_bytes: built.allocated_bytes,
       layers: source.layers.map(({ digest, diffId, size, mediaType }) => ({
@@ -238,7 +238,7 @@ async function make(
       })),
       config: keptConfig(config),
       history: config.history,
-      ...(config.created ? { builtAt: config.created } : {}),
+      builtAt: config.created,
     };
   });
 }

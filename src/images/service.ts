@@ -122,7 +122,7 @@ export class ImageService {
       description: entry.description,
       arch: entry.arch,
       source: describeSource(entry),
-      ...(entry.kernel ? { kernel: entry.kernel } : {}),
+      kernel: entry.kernel,
       pulled: names.has(entry.name),
     }));
   }

@@ -77,7 +77,7 @@ async function offerOf(
     description: entry.description,
     source: entry.source.kind,
     catalog: entry.catalog,
-    ...(version === undefined ? {} : { version }),
+    version,
     ...(current?.size_bytes === undefined ? {} : { size_bytes: current.size_bytes }),
     features: [...(featuresOfEntry(entry) ?? [])],
     pulled: here !== undefined,

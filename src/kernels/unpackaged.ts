@@ -43,7 +43,7 @@ export async function looseBoot(files: LooseKernel, options: LooseOptions): Prom
     digest: digestOf(files, vsock),
     modules: modules.map(({ name, file }) => ({ name, path: join(folder, file) })),
     modulesDir: files.modules && root ? files.modules : undefined,
-    ...(files.initrd ? { initrd: files.initrd } : {}),
+    initrd: files.initrd,
   };
 }
 

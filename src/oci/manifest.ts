@@ -180,7 +180,7 @@ function toDescriptor(entry: z.output<typeof descriptorSchema>, what: string): D
     digest,
     size,
     annotations: textsOf(annotations ?? {}),
-    ...(known ? { platform: known } : {}),
+    platform: known,
   };
 }
 

@@ -29,7 +29,7 @@ describe("choosePlatform()", () => {
   function choose(wanted: string, offered: string[]): string | undefined {
     const candidates = offered.map((text) => {
       const [os = "", architecture = "", variant] = text.split("/");
-      return { platform: { os, architecture, ...(variant ? { variant } : {}) } };
+      return { platform: { os, architecture, variant } };
     });
     const chosen = choosePlatform(parsePlatform(wanted), candidates);
     return chosen && offered[candidates.indexOf(chosen)];

@@ -34,7 +34,7 @@ export function parsePlatform(text: string): Platform {
     });
   }
   if (second === undefined) return normalize({ os: "linux", architecture: first });
-  return normalize({ os: first, architecture: second, ...(third ? { variant: third } : {}) });
+  return normalize({ os: first, architecture: second, variant: third });
 }
 
 export function formatPlatform(platform: Platform): string {

@@ -108,7 +108,7 @@ export class Checks {
       load: health.load_milli / 1000,
       processes,
       checks,
-      ...(healthcheck ? { healthcheck } : {}),
+      healthcheck,
     };
   }
 

@@ -62,7 +62,7 @@ export async function enterVm(
         owner: deps.owner,
         spec: {
           mode,
-          ...(command ? { command } : {}),
+          command,
           ...(command && request.commandOptions ? { commandOptions: request.commandOptions } : {}),
           ...(layer ? { provisioned: layer.id } : {}),
           ...sizesOf(request, config),

@@ -70,7 +70,7 @@ export function toGuestRequest(
   return {
     argv: request.argv,
     stdin: request.stdin ?? false,
-    ...(request.env ? { env: request.env } : {}),
+    env: request.env,
     cwd,
     ...(makesCwd || cwd === start ? { makesCwd: true } : {}),
     ...(user ? { user } : {}),

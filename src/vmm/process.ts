@@ -46,7 +46,7 @@ export function startDetached(
         detached: true,
         cwd: "/",
         env: { LC_ALL: "C", PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
-        ...(cgroup === undefined ? {} : { cgroup }),
+        cgroup,
       });
     } finally {
       process.umask(umask);

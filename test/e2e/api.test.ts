@@ -204,7 +204,7 @@ async function judge(operation: Operation, call: Call): Promise<string | undefin
   const response = await request(`/v1${path}${query ? `?${query}` : ""}`, {
     method: operation.method,
     signal: abort.signal,
-    ...(call.body === undefined ? {} : { body: call.body }),
+    body: call.body,
     headers: { "Content-Type": call.type ?? "application/json" },
   });
   const { status } = response;

@@ -16,7 +16,7 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "banger-archives-"));
   layout = join(folder, "layout");
   // The same layer twice: old docker archives link the second to the first.
-  const layers = [{ a: "one" }, { b: "two".repeat(5000) }, { a: "one" }];
+  const layers: Record<string, string>[] = [{ a: "one" }, { b: "two".repeat(5000) }, { a: "one" }];
   image = await makeImage({ layers, config: { Env: ["A=b"], Entrypoint: ["/x"] } });
   writeFiles(layout, layoutFiles([image], { latest: image.manifest }));
 });

@@ -183,7 +183,8 @@ test("a flipped byte ends the pull as an integrity error, and nothing of it is k
 test("another manifest than the one that was asked for is an integrity error", async () => {
   const { bytes, digest } = image.manifest;
   const body = `${Buffer.from(bytes)} `;
-  for (const headers of [{}, { "docker-content-digest": digest }]) {
+  const answers: Record<string, string>[] = [{}, { "docker-content-digest": digest }];
+  for (const headers of answers) {
     await using proxy = await startProxy(registry.host, {
       trouble: ({ path }) =>
         path.includes("/manifests/") ? { kind: "answer", status: 200, headers, body } : undefined,

@@ -122,8 +122,8 @@ async function runCase(
     name: "made",
     dockerfile,
     context,
-    ...(ignore === undefined ? {} : { ignore }),
-    ...(args ? { args } : {}),
+    ignore,
+    args,
     ...(target === undefined ? {} : { target }),
     ...more,
   };

@@ -31,7 +31,7 @@ export async function runCli(words: readonly string[], options: CliOptions): Pro
     stdin: options.stdin === undefined ? "ignore" : Buffer.from(options.stdin),
     stdout: "pipe",
     stderr: "pipe",
-    ...(options.cwd ? { cwd: options.cwd } : {}),
+    cwd: options.cwd,
   });
   const [stdout, stderr, exitCode] = await Promise.all([
     new Response(child.stdout).text(),

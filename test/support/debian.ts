@@ -44,7 +44,7 @@ async function mmdebstrap(suite: string, tar: string, signal?: AbortSignal): Pro
       stdin: new Blob([await hostSources(suite)]),
       stdout: Bun.file(tar),
       stderr: "pipe",
-      ...(signal ? { signal } : {}),
+      signal,
     },
   );
   const [log, status] = await Promise.all([new Response(child.stderr).text(), child.exited]);

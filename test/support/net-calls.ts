@@ -21,7 +21,7 @@ export async function attach(
   return await daemon.call<TapAttachment>({
     op: "attach",
     request: { machineId, mode: "nat", ...request },
-    ...(abortAfter_ms === undefined ? {} : { abortAfter_ms }),
+    abortAfter_ms,
   });
 }
 

@@ -9,8 +9,8 @@ export function atLine(
 ): BangerError {
   const { code = "invalid_argument", hint, cause } = options;
   return new BangerError(code, `Cannot build line ${line} of the Dockerfile: ${problem}`, {
-    ...(hint ? { hint } : {}),
-    ...(cause ? { cause } : {}),
+    hint,
+    cause,
   });
 }
 

@@ -37,7 +37,7 @@ export function execRequest(
   const environment = flags.tty ? { ...term, ...env } : env;
   return {
     argv,
-    ...(environment ? { env: environment } : {}),
+    env: environment,
     ...(flags.workdir === undefined ? {} : { cwd: flags.workdir }),
     ...(flags.user === undefined ? {} : { user: flags.user }),
     ...(flags.tty ? { terminal: terminalSize() } : {}),

@@ -29,7 +29,7 @@ afterAll(async () => {
 });
 
 const ssh = (words: string[], stdin?: string | Uint8Array) =>
-  runCli(["vm", "ssh", ...words], { env: daemon.env, ...(stdin === undefined ? {} : { stdin }) });
+  runCli(["vm", "ssh", ...words], { env: daemon.env, stdin });
 
 /** The user's own ssh, with the block that `banger ssh-config` prints. */
 async function plainSsh(program: string, ...words: string[]) {

@@ -79,9 +79,9 @@ async function openRun(
           progress: {
             step,
             message,
-            ...(done === undefined ? {} : { done }),
-            ...(total === undefined ? {} : { total }),
-            ...(unit === undefined ? {} : { unit }),
+            done,
+            total,
+            unit,
           },
         }),
     },
@@ -149,7 +149,7 @@ async function relay(
     // A machine that dies takes the connection along; its end is what the user needs to hear.
     const end = await Promise.race([ended, Bun.sleep(EXIT_GRACE_MS)]).catch(() => undefined);
     const { name, expiresAt } = vms.find(vm.name) ?? vm;
-    const told = { doing: "ran the command", expiresAt, ...(isRemoved ? { isRemoved } : {}) };
+    const told = { doing: "ran the command", expiresAt, isRemoved };
     throw end && !wire.signal.aborted ? endedError(name, end, told) : error;
   } finally {
     wire.leave();

@@ -39,7 +39,7 @@ export async function bootstrapImage(
         reference: `mmdebstrap:${request.suite}`,
         digest,
         platform,
-        ...(request.kernel ? { kernel: request.kernel } : {}),
+        kernel: request.kernel,
         size_bytes: built.size_bytes,
         allocated_bytes: built.allocated_bytes,
         layers: [{ digest, diffId, size_bytes: size, mediaType }],

@@ -105,7 +105,7 @@ function parseRule(text: string): PolicyRule {
   const port = portText === undefined ? undefined : Number(portText);
   const target = parseTarget(where);
   if (!target || (port !== undefined && (port < 1 || port > PORT_MAX))) throw wrong(text);
-  return { text: text.trim(), target, ...(port === undefined ? {} : { port }) };
+  return { text: text.trim(), target, port };
 }
 
 /** The colons of an IPv6 address and that of a port are told apart by brackets, or by how many there are. */

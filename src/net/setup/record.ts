@@ -42,7 +42,7 @@ export function checkPlan(
   const { bridge, user_uid, taps, hostTaps, dnsPort } = plan;
   const subnet = checkSubnet(parseCidr(plan.subnet));
   const subnet6 = plan.subnet6 ? chooseSubnet6(plan.subnet6, bridge) : undefined;
-  return { bridge, subnet, ...(subnet6 ? { subnet6 } : {}), user_uid, taps, hostTaps, dnsPort };
+  return { bridge, subnet, subnet6, user_uid, taps, hostTaps, dnsPort };
 }
 
 export function recordPath(root: string): string {

@@ -232,5 +232,5 @@ function assertSameOwner(plan: SetupPlan, root: string): void {
 }
 
 function command(text: string, input?: string): SetupStep {
-  return { kind: "command", command: text, ...(input === undefined ? {} : { input }) };
+  return { kind: "command", command: text, input };
 }

@@ -107,6 +107,6 @@ const refused: [what: string, location: string | undefined, message: RegExp][] =
 ];
 test.each(refused)("a Location that is %s is refused", async (what, place, message) => {
   const movesTo = what === "no end" ? UPLOAD : undefined;
-  const habits = { ...(place ? { location: place } : {}), ...(movesTo ? { movesTo } : {}) };
+  const habits = { location: place, movesTo };
   expect((await bangerErrorOf(push(habits))).message).toMatch(message);
 });

@@ -62,7 +62,7 @@ export class VmFiles {
   ): Promise<void> {
     const { files, options } = await this.#open(request, "write to", signal);
     const { mode, parents = false } = request;
-    const wanted = { parents, ...(mode === undefined ? {} : { mode }) };
+    const wanted = { parents, mode };
     await files.mkdir(absolute(request.path), { ...options, ...wanted });
   }
 

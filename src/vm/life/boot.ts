@@ -198,7 +198,7 @@ function makeInitrd(
           network: {
             mac: attachment.mac,
             address: attachment.address,
-            ...(attachment.gateway ? { gateway: attachment.gateway } : {}),
+            gateway: attachment.gateway,
             ...("tap" in attachment ? ipv6Of(attachment) : {}),
             dns: attachment.dns,
             ...(attachment.mtu ? { mtu: attachment.mtu } : {}),
@@ -222,7 +222,7 @@ function makeInitrd(
 }
 
 function ipv6Of({ address6, gateway6 }: Pick<TapAttachment, "address6" | "gateway6">) {
-  return { ...(address6 ? { address6 } : {}), ...(gateway6 ? { gateway6 } : {}) };
+  return { address6, gateway6 };
 }
 
 function runtimeOf({ handle }: Machine, attachment: Attachment): VmRuntime {

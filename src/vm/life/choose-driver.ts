@@ -15,6 +15,6 @@ export function monitorFor(
   return chooseDriver(drivers, {
     preference: monitor ?? (config.values.vmm as Monitor),
     userNetwork: network === "user",
-    ...(cpus === undefined ? {} : { cpus }),
+    cpus,
   });
 }

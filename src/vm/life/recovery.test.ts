@@ -109,7 +109,7 @@ function machine({ state, intent, ephemeral, owner }: Case): VmRecord {
       mac: "02:00:00:00:00:01",
       machineId: "0",
       env: {},
-      ...(ephemeral ? { ephemeral } : {}),
+      ephemeral,
     },
     runtime: undefined,
     exit: undefined,

@@ -61,7 +61,7 @@ export class RunningVm {
 
   async #connect(signal: AbortSignal | undefined, timeout_ms: number): Promise<Agent> {
     const pipe = await this.whileAlive(this.#dial(signal, timeout_ms));
-    const connecting = connectAgent(pipe, { timeout_ms, ...(signal ? { signal } : {}) });
+    const connecting = connectAgent(pipe, { timeout_ms, signal });
     try {
       const agent = await this.whileAlive(connecting);
       void agent.closed.then(() => tellWrongdoing(agent));

@@ -209,7 +209,7 @@ export class Session {
     this.change({
       state: "ended",
       endedAt: new Date().toISOString(),
-      ...(status ? { exit: status } : {}),
+      exit: status,
     });
     this.#conclude();
   }

@@ -79,7 +79,7 @@ export class Sessions {
     const record: SessionRecord = {
       name,
       argv: [...command.argv],
-      ...(command.user === undefined ? {} : { user: command.user }),
+      user: command.user,
       terminal: command.tty !== undefined,
       state: "starting",
       startedAt: new Date().toISOString(),

@@ -67,7 +67,7 @@ export async function prepareLaunch(
   const borrower = { uid: jailUid(spec.runtimeDir), gid: JAIL_GID };
   const cgroup = hasCgroups();
   const loan = planLoan(spec, [metrics, log]);
-  notes.jail = { cgroup, loan: { files: loan.files, ...(loan.tap ? { tap: loan.tap } : {}) } };
+  notes.jail = { cgroup, loan: { files: loan.files, tap: loan.tap } };
   writeNotes(spec.runtimeDir, notes);
   lend(spec, loan, borrower);
   const argv = jailCommand({

@@ -180,7 +180,7 @@ export class FirecrackerMachine implements Machine {
     const { sockets, requestTimeout_ms } = this.#parts;
     await callApi(sockets.api, request, {
       signal: this.#done.signal,
-      ...(requestTimeout_ms === undefined ? {} : { timeout_ms: requestTimeout_ms }),
+      timeout_ms: requestTimeout_ms,
     });
   }
 

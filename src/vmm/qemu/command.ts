@@ -107,7 +107,7 @@ export function kernelCommandLine(spec: BootSpec, options: CommandOptions): stri
 
 function driveArguments(drive: Drive, index: number): string[] {
   const node = `disk${index}`;
-  const mode = drive.readOnly
+  const mode: Record<string, string> = drive.readOnly
     ? { "read-only": "on" }
     : { "read-only": "off", discard: "unmap", "detect-zeroes": "unmap" };
   const blockdev = {

@@ -59,7 +59,7 @@ export function encodeCommand(
   command: string,
   parameters?: Record<string, unknown>,
 ): string {
-  const body = { execute: command, ...(parameters ? { arguments: parameters } : {}), id };
+  const body = { execute: command, arguments: parameters, id };
   return `${JSON.stringify(body)}\n`;
 }
 

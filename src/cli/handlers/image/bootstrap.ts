@@ -14,8 +14,8 @@ export const run: Handler<typeof imageCommands.commands.bootstrap> = async (
     client.image.bootstrap(
       {
         suite: args.suite,
-        ...(name === undefined ? {} : { name }),
-        ...(variant === undefined ? {} : { variant }),
+        name,
+        variant,
         // As with mmdebstrap's own --include, several may stand together.
         ...(include.length === 0 ? {} : { packages: include.flatMap((each) => each.split(",")) }),
         ...(kernel === undefined ? {} : { kernel }),

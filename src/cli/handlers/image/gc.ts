@@ -5,9 +5,6 @@ import type { imageCommands } from "#cli/spec/image.ts";
 export const run: Handler<typeof imageCommands.commands.gc> = async ({ flags }, context) => {
   const client = await context.daemon();
   const { all, dryRun } = flags;
-  const result = await client.image.gc(
-    { ...(all ? { all } : {}), ...(dryRun ? { dryRun } : {}) },
-    { signal: context.interrupt.signal },
-  );
+  const result = await client.image.gc({ all, dryRun }, { signal: context.interrupt.signal });
   await context.output.document(result, () => gcText(result, dryRun));
 };

@@ -15,10 +15,10 @@ export const run: Handler<typeof imageCommands.commands.pull> = async (
     client.image.pull(
       {
         reference: absoluteReference(args.reference),
-        ...(name === undefined ? {} : { name }),
-        ...(kernel === undefined ? {} : { kernel }),
-        ...(platform === undefined ? {} : { platform }),
-        ...(force ? { force } : {}),
+        name,
+        kernel,
+        platform,
+        force,
       },
       { signal: context.interrupt.signal },
     ),

@@ -22,7 +22,7 @@ export const run: Handler<typeof imageCommands.commands.save> = async (
     format: oci === undefined ? ("docker" as const) : ("oci" as const),
     // The "/" at the end of a folder's name says nothing more.
     path: resolve(target),
-    ...(force ? { force } : {}),
+    force,
   };
   const client = await context.daemon();
   const { signal } = context.interrupt;

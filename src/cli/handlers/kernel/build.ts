@@ -15,10 +15,10 @@ export const run: Handler<typeof kernelCommands.commands.build> = async (
     client.kernel.build(
       {
         recipe: args.recipe.endsWith(".toml") ? resolve(args.recipe) : args.recipe,
-        ...(arch === undefined ? {} : { arch }),
-        ...(name === undefined ? {} : { name }),
-        ...(jobs === undefined ? {} : { jobs }),
-        ...(force ? { force } : {}),
+        arch,
+        name,
+        jobs,
+        force,
       },
       { signal: context.interrupt.signal },
     ),

@@ -21,10 +21,10 @@ export const run: Handler<typeof kernelCommands.commands.import> = async (
   const client = await context.daemon();
   const request = {
     from: resolve(from),
-    ...(name === undefined ? {} : { name }),
-    ...(distro === undefined ? {} : { distro }),
-    ...(arch === undefined ? {} : { arch }),
-    ...(force ? { force } : {}),
+    name,
+    distro,
+    arch,
+    force,
   };
   const kernel = await follow(context, () =>
     client.kernel.import(request, { signal: context.interrupt.signal }),

@@ -7,10 +7,7 @@ export const run: Handler<typeof vmCommands.commands.clone> = async ({ args, fla
   const to = optionalNameOf(args.name, flags.name);
   const client = await context.daemon();
   const vm = await follow(context, () =>
-    client.vm.clone(
-      { name: args.vm, ...(to === undefined ? {} : { to }) },
-      { signal: context.interrupt.signal },
-    ),
+    client.vm.clone({ name: args.vm, to }, { signal: context.interrupt.signal }),
   );
   await context.output.document(vm, () => vm.name);
 };

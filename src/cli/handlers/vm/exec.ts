@@ -18,8 +18,8 @@ export const run: Handler<Spec> = async ({ args, flags }, context) => {
   if (flags.detach) return await detach(context, args.vm, exec, flags);
   const { timeout, maxOutput } = flags;
   const limits = {
-    ...(timeout === undefined ? {} : { timeout_ms: timeout }),
-    ...(maxOutput === undefined ? {} : { outputMax_bytes: maxOutput }),
+    timeout_ms: timeout,
+    outputMax_bytes: maxOutput,
   };
   return await runSession(context, { kind: "exec", vm: args.vm, exec: { ...exec, ...limits } });
 };

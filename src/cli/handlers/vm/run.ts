@@ -63,8 +63,8 @@ async function runDetached({ args, flags }: RunInput, context: Context): Promise
         ...(args.command.length === 0 ? {} : { command: args.command }),
         ...(entrypoint === undefined ? {} : { entrypoint: entrypoint === "" ? [] : [entrypoint] }),
         commandOptions: {
-          ...(user === undefined ? {} : { user }),
-          ...(workdir === undefined ? {} : { cwd: workdir }),
+          user,
+          cwd: workdir,
           ...(tty ? { terminal: true } : {}),
         },
       },

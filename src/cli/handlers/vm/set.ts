@@ -9,12 +9,12 @@ export const run: Handler<typeof vmCommands.commands.set> = async ({ args, flags
   const env = { ...readEnvironment(flags), ...nulls(flags.unsetEnv) };
   const labels = { ...labelsOf(flags.label), ...nulls(flags.removeLabel) };
   const settings = {
-    ...(cpus === undefined ? {} : { cpus }),
-    ...(memory === undefined ? {} : { memory_mib: memory }),
-    ...(disk === undefined ? {} : { disk_bytes: disk }),
-    ...(hostname === undefined ? {} : { hostname }),
-    ...(restart === undefined ? {} : { restart }),
-    ...(idleStop === undefined ? {} : { idleStop_ms: idleStop }),
+    cpus,
+    memory_mib: memory,
+    disk_bytes: disk,
+    hostname,
+    restart,
+    idleStop_ms: idleStop,
     ...(ttl === undefined ? {} : { ttl_ms: ttl === 0 ? null : ttl }),
     ...(Object.keys(env).length === 0 ? {} : { env }),
     ...(Object.keys(labels).length === 0 ? {} : { labels }),

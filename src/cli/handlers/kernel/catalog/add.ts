@@ -13,7 +13,7 @@ export const run: Handler<Command> = async ({ args, flags }, { daemon, output, i
   const catalog = await client.kernel.catalog.add(
     {
       from: /^[a-z]+:\/\//i.test(args.from) ? args.from : resolve(args.from),
-      ...(name === undefined ? {} : { name }),
+      name,
       ...(key === undefined ? {} : { key: keyText(key) }),
     },
     { signal: interrupt.signal },

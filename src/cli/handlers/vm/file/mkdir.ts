@@ -8,8 +8,8 @@ export const run: Handler<typeof vmCommands.commands.mkdir> = async ({ args, fla
   const { parents, mode, user } = flags;
   const options = {
     parents,
-    ...(mode === undefined ? {} : { mode }),
-    ...(user === undefined ? {} : { user }),
+    mode,
+    user,
   };
   await forEach(args.paths, async (text) => {
     const path = guestPathArg(text);

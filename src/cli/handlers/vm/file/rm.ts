@@ -8,7 +8,7 @@ type Spec = typeof vmFileCommands.file.commands.rm;
 export const run: Handler<Spec> = async ({ args, flags }, context) => {
   const client = await context.daemon();
   const { force, recursive, user } = flags;
-  const options = { force, recursive, ...(user === undefined ? {} : { user }) };
+  const options = { force, recursive, user };
   await forEach(args.paths, async (text) => {
     const path = guestPathArg(text);
     await client.file.remove({ ...path, ...options }, { signal: context.interrupt.signal });

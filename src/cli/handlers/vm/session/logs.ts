@@ -8,8 +8,8 @@ type Spec = typeof sessionCommands.commands.logs;
 export const run: Handler<Spec> = async ({ args, flags }, context) => {
   const { follow, tail, bytes } = flags;
   const part = {
-    ...(tail === undefined ? {} : { tail_lines: tail }),
-    ...(bytes === undefined ? {} : { tail_bytes: bytes }),
+    tail_lines: tail,
+    tail_bytes: bytes,
   };
   const connection = openStream(
     context,
