@@ -213,6 +213,13 @@ function ends(lab: Lab): void {
     expect((await reset.machine.exited).kind).toBe("crashed");
   });
 
+  test("a guest hears the keys by which it reboots, where there is a keyboard", async () => {
+    const { machine } = await lab.boot(lab.spec());
+    if (!machine.sendCtrlAltDel) return;
+    await machine.sendCtrlAltDel();
+    expect(await machine.exited).toEqual({ kind: "reboot" });
+  });
+
   test("kill ends it at once, also twice", async () => {
     const spec = lab.spec();
     const { machine } = await lab.boot(spec);
