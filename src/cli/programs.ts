@@ -4,8 +4,10 @@ import type { VmCreate } from "#api/vm.ts";
 
 export interface Programs {
   daemon(): Promise<{
-    /** Until it is told to stop. */
-    runDaemon(): Promise<void>;
+    /** Until it is told to stop. `restart`: what starts it again after a crash. */
+    runDaemon(options: {
+      restart?: { command: readonly string[]; restarts: number } | undefined;
+    }): Promise<void>;
     /** Throws what is wrong with the configuration. */
     checkDaemon(): Promise<void>;
   }>;

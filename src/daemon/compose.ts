@@ -26,6 +26,7 @@ import { VmFiles } from "#vm/files/service.ts";
 import { Inside } from "#vm/inside.ts";
 import type { Owner } from "#vm/life/owner.ts";
 import { machineNames } from "#vm/network/resolve-names.ts";
+import { hasWork } from "#vm/records.ts";
 import { VmService } from "#vm/service.ts";
 import { Sessions } from "#vm/sessions/sessions.ts";
 import { openCgroups } from "#vmm/cgroup.ts";
@@ -47,6 +48,8 @@ export interface Services {
   daemon: DaemonVersion | undefined;
   startedAt: string;
   calls: CallCounts;
+  /** Whether a machine would lack the daemon: for its ports, its names, its restart or its end. */
+  isNeeded: () => boolean;
   /** Ends the daemon; machines go on. */
   shutdown: () => void;
 }
@@ -146,6 +149,7 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
     daemon: owner ? undefined : { version: version.version, commit: version.commit },
     startedAt: new Date().toISOString(),
     calls: new CallCounts(),
+    isNeeded: () => hasWork(db),
     shutdown,
   };
 }

@@ -1,9 +1,9 @@
 /** Locks of a state folder: flocks that the kernel drops with the process, however it ends. */
 import { dlopen, FFIType } from "bun:ffi";
-import { closeSync, ftruncateSync, mkdirSync, openSync, writeSync } from "node:fs";
+import { closeSync, constants, ftruncateSync, mkdirSync, openSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { BangerError, throwIfAborted } from "#base/error.ts";
-import { holderText, lastHolder } from "#config/holder.ts";
+import { type Holder, holderText, lastHolder } from "#config/holder.ts";
 
 const LOCK_SH = 1;
 const LOCK_EX = 2;
@@ -12,8 +12,8 @@ const LOCK_NB = 4;
 const RETRY_MS = 10;
 
 export interface DaemonLock {
-  /** Says in the lock's file where the daemon listens. */
-  publish(socket: string): void;
+  /** Records in the lock's file where the daemon listens, and what restarts it. */
+  publish(change: Partial<Pick<Holder, "socket" | "supervisor">>): void;
 }
 
 /** One daemon for one state folder. Throws `conflict` with the other's pid when there is one. The lock is held until the process ends. */
@@ -30,12 +30,21 @@ export function takeDaemonLock(path: string): DaemonLock {
       },
     );
   }
-  const publish = (socket?: string): void => {
-    ftruncateSync(fd, 0);
-    writeSync(fd, holderText({ pid: process.pid, socket }));
+  let holder: Holder = { pid: process.pid, socket: undefined };
+  const write = (): void => {
+    const text = holderText(holder);
+    // In place, since somebody may read it meanwhile.
+    writeSync(fd, text, 0);
+    ftruncateSync(fd, Buffer.byteLength(text));
   };
-  publish();
-  return { publish };
+  ftruncateSync(fd, 0);
+  write();
+  return {
+    publish(change) {
+      holder = { ...holder, ...change };
+      write();
+    },
+  };
 }
 
 /** Until disposed of, nobody takes what is half-made for left behind. Waits while somebody sweeps. */
@@ -59,7 +68,7 @@ export function tryStopWork(path: string): Disposable | undefined {
 
 function openLock(path: string): number {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  return openSync(path, "a+", 0o600);
+  return openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
 }
 
 let libc: { symbols: { flock: (fd: number, operation: number) => number } } | undefined;

@@ -14,6 +14,7 @@ import { makeNotifier } from "./notify.ts";
 import { endOrphans } from "./orphans.ts";
 import { serve } from "./server.ts";
 import { type KeptSocket, keepSocket } from "./socket.ts";
+import { type Restart, Supervisor } from "./supervisor.ts";
 
 /** Machines that take longer to take over are awaited by the calls that are about them. */
 const RECOVERY_WAIT_MS = 500;
@@ -25,15 +26,18 @@ export async function checkDaemon(): Promise<void> {
   assertUsable(await resolveConfig());
 }
 
-/** Runs until SIGTERM, SIGINT or a `shutdown` call. Throws when it cannot start. */
-export async function runDaemon(): Promise<void> {
+/**
+ * Runs until SIGTERM, SIGINT or a `shutdown` call. Throws when it cannot start. `restart`: where no service
+ * manager brings it back after a crash.
+ */
+export async function runDaemon({ restart }: { restart?: Restart | undefined }): Promise<void> {
   const config = await resolveConfig();
   const { paths } = config;
   let kept: KeptSocket | undefined;
   // A client that finds the lock taken and nobody at the socket sends it.
   process.on("SIGHUP", () => kept?.restore());
   const lock = takeDaemonLock(paths.daemonLock);
-  lock.publish(paths.socket);
+  lock.publish({ socket: paths.socket });
   await startLog(config.values["log.level"], paths.daemonLog);
   const notifier = makeNotifier();
   const ending = Promise.withResolvers<string>();
@@ -46,6 +50,10 @@ export async function runDaemon(): Promise<void> {
       stack: (error as Error)?.stack,
     });
   });
+  const supervisor =
+    restart &&
+    new Supervisor({ ...restart, paths, onChange: (pid) => lock.publish({ supervisor: pid }) });
+  if (supervisor) void supervise(supervisor, services);
   await sweep(services);
   await services.network
     .resume((id) => services.vms.networking.policyOf(id))
@@ -72,6 +80,7 @@ export async function runDaemon(): Promise<void> {
   const why = await ending.promise;
   notifier.stopping("Machines run on");
   log.info("ending: {why}", { why });
+  await supervisor?.dismiss();
   await kept.stop();
   // Calls that were under way are over with their connections; the programs that they ran need not be.
   using alone = tryStopWork(paths.workLock);
@@ -80,6 +89,13 @@ export async function runDaemon(): Promise<void> {
   services.vms.release();
   await settled();
   process.exit(0);
+}
+
+/** From the start on, so that it also covers what the daemon does first. */
+async function supervise(supervisor: Supervisor, { vms, isNeeded }: Services): Promise<void> {
+  const events = vms.events(undefined);
+  supervisor.update(isNeeded());
+  for await (const _ of events) supervisor.update(isNeeded());
 }
 
 /** Before anything is under way: whatever is half made was left by a process that was killed. */

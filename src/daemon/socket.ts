@@ -46,7 +46,7 @@ export async function keepSocket({ paths, lock, serve }: KeepOptions): Promise<K
         socket: paths.socket,
       });
       await listen(paths.socket);
-      lock.publish(paths.socket);
+      lock.publish({ socket: paths.socket });
     }
   }
 

@@ -124,6 +124,12 @@ export function listVms(db: Database): VmRecord[] {
   return (db.query(`${SELECT} ORDER BY vms.created_at, vms.id`).all() as Row[]).map(fromRow);
 }
 
+/** Whether a machine of the daemon's runs, or is to be started again. */
+export function hasWork(db: Database): boolean {
+  const states = "state IN ('starting', 'running', 'stopping') OR intent = 'run'";
+  return db.query(`SELECT 1 FROM vms WHERE owner IS NULL AND (${states}) LIMIT 1`).get() !== null;
+}
+
 export function findVm(db: Database, ref: string): VmRecord | undefined {
   const row = db.query(`${SELECT} WHERE vms.name = $ref OR vms.id = $ref`).get({ ref });
   if (row) return fromRow(row as Row);

@@ -155,6 +155,24 @@ describe("machines", () => {
       await startDaemon();
       for (const name of ["web", "alone"]) await expectServed(name);
 
+      const ports = await Promise.all(["web", "alone"].map((name) => portsOf(name)));
+      const { pid } = await banger.json<{ pid: number }>("daemon", "status");
+      process.kill(pid, "SIGKILL");
+      // No command, which would start a daemon, until both answer.
+      for (const [index, name] of ["web", "alone"].entries()) {
+        while ((await curl(ports[index]?.tcp ?? 0, { waits: false })) !== `${name}\n`) {
+          await Bun.sleep(50);
+        }
+        expect(await sayTo(ports[index]?.udp ?? 0, name)).toBe(`heard ${name}`);
+      }
+      const next = await banger.json<{ pid: number }>("daemon", "status");
+      expect(next.pid).not.toBe(pid);
+      // One that has been stopped stays down, also in the moment after a kill.
+      process.kill(next.pid, "SIGKILL");
+      await banger.ok("daemon", "stop");
+      expect(banger.processes().filter(({ command }) => !command.includes("qemu"))).toEqual([]);
+      await startDaemon();
+
       const { tcp } = await portsOf("web");
       expect(await banger.ok("vm", "list")).toContain(`127.0.0.1:${tcp}->80/tcp`);
       await banger.ok("vm", "port", "rm", "web", String(tcp));

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import type { DaemonStatus } from "#api/system.ts";
 import { BangerError } from "#base/error.ts";
+import { liveSupervisor } from "#config/holder.ts";
 import type { Paths } from "#config/paths.ts";
 import { connect } from "#sdk/client.ts";
 import { locate, sendSignal } from "./locate.ts";
@@ -22,7 +23,8 @@ export interface Ended {
 export async function endDaemon(paths: Paths, signal: AbortSignal): Promise<Ended | undefined> {
   const holder = locate(paths);
   const status = await ask(signal, (limited) => daemonStatus(paths, limited));
-  const pid = status?.pid ?? holder?.pid;
+  // After a kill one may be about to come back.
+  const pid = status?.pid ?? holder?.pid ?? liveSupervisor(paths.daemonLock);
   if (pid === undefined) return undefined;
   const client = connect({ socket: paths.socket });
   const isAsked =

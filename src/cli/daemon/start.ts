@@ -69,7 +69,7 @@ function spawnDaemon(paths: Paths) {
   mkdirSync(dirname(paths.daemonLog), { recursive: true, mode: 0o700 });
   const log = openSync(paths.daemonLog, "a", 0o600);
   try {
-    return Bun.spawn([...selfCommand(), "daemon", "run"], {
+    return Bun.spawn([...selfCommand(), "daemon", "run", "--restarts", "0"], {
       // A session of its own, so that ^C in this terminal is not for the daemon.
       detached: true,
       // It must not keep the folder busy that it happens to be started in.

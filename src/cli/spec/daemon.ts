@@ -38,7 +38,12 @@ export const daemonCommands = group("The background service, started when it is 
   run: command({
     brief: "Run the daemon in the foreground",
     details: "For service managers: the log goes to standard error.",
-    flags: { check: toggle("--check", "Only check the configuration") },
+    flags: {
+      check: toggle("--check", "Only check the configuration"),
+      restarts: value("--restarts <count>", "Restart it after a crash; so often before", countArg, {
+        isHidden: true,
+      }),
+    },
     examples: ["banger daemon run", "banger daemon run --check"],
   }),
 });

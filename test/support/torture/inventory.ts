@@ -57,14 +57,15 @@ function look({ home, processes }: Installation, { machines, images, kernels }: 
   const running = machines.filter(({ state }) => state === "running");
   const onBridge = running.filter(({ network }) => network.mode === "nat");
   const bridge = home.slice("/tmp/".length);
-  const daemon = lastHolder(join(state, "daemon.lock"))?.pid ?? Number.NaN;
+  const { pid = Number.NaN, supervisor } = lastHolder(join(state, "daemon.lock")) ?? {};
+  const daemon = supervisor === undefined ? [pid] : [pid, supervisor];
   return [
     ...machines
       .filter((vm) => vm.state !== "running" && vm.state !== "stopped")
       .map((vm) => `machine ${vm.name} stays ${vm.state}`),
     ...compare("process", {
       is: processes().map(({ pid }) => String(pid)),
-      must: [daemon, ...running.map(({ vmm }) => vmm?.pid)].map(String),
+      must: [...daemon, ...running.map(({ vmm }) => vmm?.pid)].map(String),
     }),
     ...compare("machine folder", { is: list(state, "vms"), must: machines.map(({ id }) => id) }),
     ...compare("runtime folder", {

@@ -1,4 +1,5 @@
 import type { Handler } from "#cli/context.ts";
+import { selfCommand } from "#cli/daemon/self.ts";
 import type { root } from "#cli/spec/root.ts";
 
 type Spec = typeof root.commands.daemon.commands.run;
@@ -14,5 +15,7 @@ export const run: Handler<Spec> = async ({ flags }, { output, programs }) => {
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"])
     process.removeAllListeners(signal);
   const { runDaemon } = await programs.daemon();
-  await runDaemon();
+  const { restarts } = flags;
+  const command = [...selfCommand(), "daemon", "run"];
+  await runDaemon({ restart: restarts === undefined ? undefined : { command, restarts } });
 };
