@@ -46,6 +46,8 @@ export interface VmSpec {
   labels?: Record<string, string>;
   /** Changed since it was started. */
   pending?: readonly PendingSetting[];
+  /** What it was started with, where something was changed since then. */
+  started?: StartedWith;
   /** Id of the provisioned layer of its image that it stands on, for life. */
   provisioned?: string;
   /** Lives as long as the command it was made for, and is removed with it. */
@@ -61,6 +63,12 @@ export interface VmSpec {
   idleStop_ms?: number;
   /** Absent: no. */
   restart?: RestartPolicy;
+}
+
+/** What a machine only gets when it starts. */
+export interface StartedWith
+  extends Pick<VmSpec, "cpus" | "memory_mib" | "disk_bytes" | "env" | "hostname"> {
+  name: string;
 }
 
 /** What is wanted of a machine, whatever it does now; see the schema. */

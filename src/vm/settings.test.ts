@@ -57,12 +57,40 @@ test("a disk does not shrink, and labels have a limit", async () => {
 test("what a running machine lacks is pending, of a stopped one nothing is", () => {
   const vm = machine("box");
   const next = changedSpec(vm, { cpus: 2, restart: "always", labels: { a: "b" } });
-  expect(pendingAfter(vm, next)).toEqual({});
+  expect(pendingAfter(vm, { spec: next })).toEqual({});
   const running = updateVm(store.db, vm, { state: "starting" });
-  expect(pendingAfter(running, next)).toEqual({ pending: ["cpus"] });
-  const later = { ...running, spec: { ...next, pending: ["cpus"] as const } };
+  expect(pendingAfter(running, { spec: next }).pending).toEqual(["cpus"]);
+  const later = { ...running, spec: { ...next, ...pendingAfter(running, { spec: next }) } };
   const env = changedSpec(later, { env: { A: "1" } });
-  expect(pendingAfter(later, env)).toEqual({ pending: ["cpus", "env"] });
+  expect(pendingAfter(later, { spec: env }).pending).toEqual(["cpus", "env"]);
+});
+
+test("what is set back to what the machine runs with is not pending any more", () => {
+  let vm = updateVm(store.db, machine("box"), { state: "starting" });
+  const set = (settings: VmSettings) => {
+    const changed = changedSpec(vm, settings);
+    vm = { ...vm, spec: { ...changed, ...pendingAfter(vm, { spec: changed }) } };
+    return vm.spec.pending;
+  };
+  const all = { cpus: 2, memory_mib: 1024, disk_bytes: 2 ** 31, hostname: "other" };
+  expect(set({ ...all, env: { NEW: "1" } })).toEqual(["cpus", "memory", "disk", "hostname", "env"]);
+  expect(set({ cpus: 1, memory_mib: 512 })).toEqual(["disk", "hostname", "env"]);
+  expect(set({ disk_bytes: 1 << 30, env: { NEW: null } })).toEqual(["hostname"]);
+  expect(() => set({ disk_bytes: 1 << 29 })).toThrow("Cannot shrink");
+  expect(set({ env: { KEEP: null } })).toEqual(["hostname", "env"]);
+  expect(set({ env: { KEEP: "1" } })).toEqual(["hostname"]);
+  expect(set({ hostname: "box" })).toEqual([]);
+});
+
+test("a name is pending until it is the one again that the machine was started with", () => {
+  let vm = updateVm(store.db, machine("box"), { state: "starting" });
+  const rename = (name: string) => {
+    vm = { ...vm, name, spec: { ...vm.spec, ...pendingAfter(vm, { name }) } };
+    return vm.spec.pending;
+  };
+  expect(rename("other")).toEqual(["name"]);
+  expect(rename("third")).toEqual(["name"]);
+  expect(rename("box")).toEqual([]);
 });
 
 test("a name that is taken stays with its machine", async () => {

@@ -14,7 +14,15 @@ import { addressOf } from "./create.ts";
 import type { VmDeps } from "./deps.ts";
 import { requireState } from "./machine.ts";
 import { makeName } from "./names.ts";
-import { findVm, getVm, insertVm, toApi, type VmRecord, type VmSpec } from "./records.ts";
+import {
+  findVm,
+  getVm,
+  insertVm,
+  type StartedWith,
+  toApi,
+  type VmRecord,
+  type VmSpec,
+} from "./records.ts";
 
 const MINUTE_MS = 60_000;
 
@@ -32,11 +40,11 @@ export class VmSettingsService {
     const { id } = getVm(this.#deps.db, ref);
     return await this.#lifecycle.turns.run(id, async () => {
       const vm = getVm(this.#deps.db, id);
-      assertPossible(settings, hostSize(this.#deps.config.paths.vms));
+      assertPossible(settings, hostSize(this.#deps.config.paths.vms), `change "${vm.name}"`);
       const spec = changedSpec(vm, settings);
       if (settings.ttl_ms) assertNotOver(vm, settings.ttl_ms);
       const { schedule, states } = this.#lifecycle;
-      const next = states.set(id, { spec: { ...spec, ...pendingAfter(vm, spec) } });
+      const next = states.set(id, { spec: { ...spec, ...pendingAfter(vm, { spec }) } });
       schedule.watchAge(id);
       if (next.state === "running") schedule.watchIdle(id);
       return toApi(next);
@@ -48,8 +56,7 @@ export class VmSettingsService {
     const { id } = getVm(this.#deps.db, ref);
     return await this.#lifecycle.turns.run(id, async () => {
       const vm = getVm(this.#deps.db, id);
-      const waits = vm.state !== "stopped" && vm.spec.hostname === undefined && vm.name !== to;
-      const spec = waits ? { ...vm.spec, pending: merged(vm.spec, ["name"]) } : vm.spec;
+      const spec = { ...vm.spec, ...pendingAfter(vm, { name: to }) };
       return toApi(this.#lifecycle.states.set(id, { name: to, spec }));
     });
   }
@@ -87,7 +94,14 @@ export class VmSettingsService {
 
   #enterClone(vm: VmRecord, { id, name }: { id: string; name: string | undefined }): void {
     const { db, owner } = this.#deps;
-    const { ports: _, pending: __, address: ___, hostname: ____, ...spec } = vm.spec;
+    const {
+      ports: _,
+      pending: __,
+      address: ___,
+      hostname: ____,
+      started: _____,
+      ...spec
+    } = vm.spec;
     db.transaction(() => {
       insertVm(db, {
         id,
@@ -109,10 +123,12 @@ export class VmSettingsService {
 export function changedSpec(vm: VmRecord, settings: VmSettings): VmSpec {
   const { cpus, memory_mib, disk_bytes, hostname, restart, idleStop_ms, ttl_ms } = settings;
   const old = vm.spec;
-  if (disk_bytes !== undefined && disk_bytes < old.disk_bytes) {
+  // What it was to grow to at the next start has not been done yet.
+  const present_bytes = old.started?.disk_bytes ?? old.disk_bytes;
+  if (disk_bytes !== undefined && disk_bytes < present_bytes) {
     throw new BangerError(
       "invalid_argument",
-      `Cannot shrink the disk of "${vm.name}" from ${formatSize(old.disk_bytes)} to ${formatSize(disk_bytes)}`,
+      `Cannot shrink the disk of "${vm.name}" from ${formatSize(present_bytes)} to ${formatSize(disk_bytes)}`,
       { hint: "A disk only grows; create a machine with a smaller one and copy what you need" },
     );
   }
@@ -162,21 +178,32 @@ function withChanges(
   return Object.fromEntries(all.filter((each): each is [string, string] => each[1] !== null));
 }
 
-/** What differs from what the machine, which may run, was started with. */
+/** What differs from what the machine, which may run, was started with; that is kept until its next start. */
 export function pendingAfter(
-  { state, spec: old }: VmRecord,
-  spec: VmSpec,
-): { pending?: PendingSetting[] } {
-  if (state === "stopped") return {};
-  const news: PendingSetting[] = [];
-  if (spec.cpus !== old.cpus) news.push("cpus");
-  if (spec.memory_mib !== old.memory_mib) news.push("memory");
-  if (spec.disk_bytes !== old.disk_bytes) news.push("disk");
-  if (spec.hostname !== old.hostname) news.push("hostname");
-  if (JSON.stringify(spec.env) !== JSON.stringify(old.env)) news.push("env");
-  return { pending: merged(old, news) };
+  vm: VmRecord,
+  { spec = vm.spec, name = vm.name }: { spec?: VmSpec; name?: string },
+): Pick<VmSpec, "pending" | "started"> {
+  if (vm.state === "stopped") return {};
+  const started = vm.spec.started ?? startedWith(vm);
+  const news = pendingOf(startedWith({ spec, name }), started);
+  // Of a machine that an older banger changed, what it was started with is not known.
+  const unknown = vm.spec.started ? [] : (vm.spec.pending ?? []);
+  return { started, pending: [...new Set([...unknown, ...news])] };
 }
 
-function merged({ pending = [] }: VmSpec, news: PendingSetting[]): PendingSetting[] {
-  return [...new Set([...pending, ...news])];
+function startedWith({ spec, name }: Pick<VmRecord, "spec" | "name">): StartedWith {
+  const { cpus, memory_mib, disk_bytes, env, hostname } = spec;
+  return { cpus, memory_mib, disk_bytes, env, name, ...(hostname ? { hostname } : {}) };
+}
+
+function pendingOf(now: StartedWith, then: StartedWith): PendingSetting[] {
+  const news: PendingSetting[] = [];
+  if (now.cpus !== then.cpus) news.push("cpus");
+  if (now.memory_mib !== then.memory_mib) news.push("memory");
+  if (now.disk_bytes !== then.disk_bytes) news.push("disk");
+  if ((now.hostname ?? now.name) !== (then.hostname ?? then.name)) {
+    news.push(now.hostname === then.hostname ? "name" : "hostname");
+  }
+  if (!Bun.deepEquals(now.env, then.env)) news.push("env");
+  return news;
 }

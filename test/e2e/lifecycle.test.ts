@@ -179,8 +179,10 @@ describe("policies", () => {
     const { status, stderr } = await banger.call(["vm", "create", ...args]);
     expect(status).not.toBe(0);
     expect(stderr).toMatch(
-      /Cannot start machine "huge": it takes 900 GiB of memory, and .+ are free/,
+      /Cannot create the machine: it takes 900 GiB of memory, and this computer has .+ GiB/,
     );
+    const set = await banger.call(["vm", "set", "steady", "--memory", "900G"]);
+    expect(set.stderr).toMatch(/Cannot change "steady": it takes 900 GiB of memory, and this/);
     expect((await banger.json<Vm[]>("vm", "list")).map(({ name }) => name)).toEqual(["steady"]);
   });
 

@@ -22,6 +22,7 @@ export interface HostRoom {
 
 export interface HostSize {
   cpus: number;
+  memory_bytes: number;
   /** Of the file system that holds the machines. */
   disk_bytes: number;
 }
@@ -29,28 +30,49 @@ export interface HostSize {
 export function hostSize(folder: string): HostSize {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const { blocks, bsize } = statfsSync(folder);
-  return { cpus: availableParallelism(), disk_bytes: blocks * bsize };
+  const memory_bytes = fieldOf("/proc/meminfo", "MemTotal") ?? Number.MAX_SAFE_INTEGER;
+  return { cpus: availableParallelism(), memory_bytes, disk_bytes: blocks * bsize };
 }
 
-/** `limit_exceeded` for what this computer could not give even if nothing else ran on it. */
+interface WantedSize {
+  cpus?: number | undefined;
+  memory_mib?: number | undefined;
+  disk_bytes?: number | undefined;
+}
+
+/** `limit_exceeded` for what this computer could not give even if nothing else ran on it, as each start would say. */
 export function assertPossible(
-  wanted: { cpus?: number | undefined; disk_bytes?: number | undefined },
+  { cpus = 0, memory_mib = 0, disk_bytes = 0 }: WantedSize,
   host: HostSize,
+  action = "create the machine",
 ): void {
-  if ((wanted.cpus ?? 0) > host.cpus) {
+  if (cpus > host.cpus) {
     throw new BangerError(
       "limit_exceeded",
-      `Cannot create the machine: it takes ${wanted.cpus} CPUs, and this computer has ${host.cpus}`,
+      `Cannot ${action}: it takes ${cpus} CPUs, and this computer has ${host.cpus}`,
       { hint: "Give it fewer with --cpus" },
     );
   }
-  if ((wanted.disk_bytes ?? 0) > host.disk_bytes) {
+  if (memory_mib > 0 && memoryOf(memory_mib) > host.memory_bytes - RESERVE_BYTES) {
     throw new BangerError(
       "limit_exceeded",
-      `Cannot create the machine: its disk takes up to ${formatSize(wanted.disk_bytes ?? 0)}, and the file system has ${formatSize(host.disk_bytes)} in all`,
+      `Cannot ${action}: it takes ${formatSize(memoryOf(memory_mib))} of memory, and this computer has ${formatSize(host.memory_bytes)}, ` +
+        `of which ${formatSize(RESERVE_BYTES)} are kept for the host`,
+      { hint: "Give it less with --memory" },
+    );
+  }
+  if (disk_bytes > host.disk_bytes) {
+    throw new BangerError(
+      "limit_exceeded",
+      `Cannot ${action}: its disk takes up to ${formatSize(disk_bytes)}, and the file system has ${formatSize(host.disk_bytes)} in all`,
       { hint: "Give it less with --disk, or move the state folder with XDG_STATE_HOME" },
     );
   }
+}
+
+/** With what its monitor takes. */
+function memoryOf(memory_mib: number): number {
+  return memory_mib * MiB + MONITOR_BYTES;
 }
 
 /** `limit_exceeded` or `no_space`. */
@@ -77,7 +99,7 @@ export function assertRoom({ name, spec }: Pick<VmRecord, "name" | "spec">, room
       { hint: "Free some space, such as with: banger vm prune" },
     );
   }
-  const wanted_bytes = spec.memory_mib * MiB + MONITOR_BYTES;
+  const wanted_bytes = memoryOf(spec.memory_mib);
   const free_bytes = Math.max(0, room.memory_bytes - room.promised_bytes - RESERVE_BYTES);
   if (wanted_bytes <= free_bytes) return;
   throw new BangerError(
@@ -90,7 +112,8 @@ export function assertRoom({ name, spec }: Pick<VmRecord, "name" | "spec">, room
 
 function untouched({ spec, runtime }: VmRecord): number {
   const resident_bytes = runtime?.handle ? residentMemory(runtime.handle.pid) : 0;
-  return Math.max(0, spec.memory_mib * MiB - resident_bytes);
+  const { memory_mib } = spec.started ?? spec;
+  return Math.max(0, memory_mib * MiB - resident_bytes);
 }
 
 function availableMemory(): number {

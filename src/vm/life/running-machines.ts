@@ -128,7 +128,7 @@ export class Lives {
   }
 
   async #launch(
-    { id, name, spec: { pending: _, ...spec } }: VmRecord,
+    { id, name, spec: { pending: _, started: __, ...spec } }: VmRecord,
     starting: Starting,
     { onProgress }: BootOptions,
   ): Promise<Live> {

@@ -35,10 +35,18 @@ test("a machine fits when memory is left for it, its monitor, the promised and t
 });
 
 test("a machine that this computer could never hold is refused with the numbers", () => {
-  const host = { cpus: 2, disk_bytes: 100 * GiB };
+  const host = { cpus: 2, memory_bytes: 4 * GiB, disk_bytes: 100 * GiB };
   assertPossible({ cpus: 2, disk_bytes: 100 * GiB }, host);
   assertPossible({}, host);
   expect(() => assertPossible({ cpus: 3 }, host)).toThrow("3 CPUs, and this computer has 2");
+  expect(() => assertPossible({ memory_mib: 4096 }, host, 'change "box"')).toThrow(
+    'Cannot change "box": it takes 4.0 GiB of memory, and this computer has 4.0 GiB',
+  );
+  // What is possible fits where nothing else runs.
+  const memory_mib = 4096 - 256 - 32;
+  assertPossible({ memory_mib }, host);
+  assertRoom({ name: "box", spec: { ...spec, memory_mib } }, { ...host, promised_bytes: 0 });
+  expect(() => assertPossible({ memory_mib: memory_mib + 1 }, host)).toThrow("of memory");
   expect(() => assertPossible({ disk_bytes: 101 * GiB }, host)).toThrow(
     "up to 101 GiB, and the file system has 100 GiB in all",
   );
