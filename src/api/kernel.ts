@@ -2,12 +2,15 @@
 import { z } from "zod";
 import { hostPath, hostPathOrAddress } from "./fields.ts";
 
-export const kernelName = z
-  .string()
-  .max(63)
-  .regex(/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/, {
-    error: "a kernel's name has lower-case letters, digits, dots and dashes",
-  });
+const kernelNamePattern = /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/;
+
+export const kernelName = z.string().max(63).regex(kernelNamePattern, {
+  error: "a kernel's name has lower-case letters, digits, dots and dashes",
+});
+
+const distroName = z.string().max(63).regex(kernelNamePattern, {
+  error: "a distribution's name has lower-case letters, digits, dots and dashes",
+});
 
 export const kernel = z.object({
   name: kernelName,
@@ -64,7 +67,7 @@ export const kernelImport = z.object({
   from: hostPath,
   name: kernelName.optional(),
   /** Default: from the name. */
-  distro: kernelName.optional(),
+  distro: distroName.optional(),
   /** What the kernel must be for; default: whatever it is for. */
   arch: arch.optional(),
   force: z.boolean().optional(),

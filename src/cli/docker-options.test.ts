@@ -11,6 +11,18 @@ test("docker's options have a hint, with or without their value attached", () =>
   }
 });
 
+test("what a command does not take has a hint of its own", () => {
+  const listed = ["-f", "-fstatus=up", "-l", "-n3", "--filter=a=b", "--latest", "--no-trunc"];
+  for (const option of listed) {
+    expect(dockerOptionHint(option, "vm list")).toBeDefined();
+  }
+  expect(dockerOptionHint("--name", "vm set")).toContain("banger vm rename");
+  expect(dockerOptionHint("--net=nat", "vm set")).toContain("banger network connect");
+  expect(dockerOptionHint("-p8080:80", "vm set")).toContain("banger vm port add");
+  expect(dockerOptionHint("--name", "vm list")).toBeUndefined();
+  expect(dockerOptionHint("--privileged", "vm set")).toContain("kernel of its own");
+});
+
 test("docker's values have a hint", () => {
   expect(dockerValueHint("--restart", "unless-stopped")).toContain("--restart always");
   expect(dockerValueHint("--restart", "on-failure:3")).toContain("without a number");

@@ -56,6 +56,40 @@ const hints: Readonly<Record<string, string>> = {
   "-a": "Output is passed on unless the machine is detached; see: banger vm exec --help",
 };
 
+const modeIsFixed =
+  "A network mode is for life; for a named network: banger network connect NETWORK NAME";
+const ports = "Publish ports with: banger vm port add NAME 8080:80";
+const narrowed =
+  "Show fewer with --running, --label NAME=VALUE or a name: banger vm show NAME; for anything else: --json";
+
+/** Where an option is not to be had, by the command. */
+const hintsOf: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  "vm list": {
+    "--filter": narrowed,
+    "-f": narrowed,
+    "--latest": "The newest machine is the last line",
+    "-l": "The newest machine is the last line; for a label: --label NAME=VALUE",
+    "--last": "The newest machines are the last lines",
+    "-n": "The newest machines are the last lines",
+    "--no-trunc": "With --json nothing is cut",
+  },
+  "vm set": {
+    "--name": "Rename it with: banger vm rename NAME NEW-NAME",
+    "--net": modeIsFixed,
+    "--network": modeIsFixed,
+    "--nat": modeIsFixed,
+    "--publish": ports,
+    "-p": ports,
+    "--publish-rm": "Unpublish ports with: banger vm port rm NAME 8080",
+    "--publish-add": ports,
+    "--allow": "Change the policy with: banger vm policy allow NAME example.com:443",
+    "--image": "An image is for life; create another machine: banger vm create --image IMAGE",
+    "--kernel-ref":
+      "A kernel is for life; create another machine: banger vm create --kernel-ref NAME",
+    "--mode": "A mode is for life; create another machine: banger vm create --mode direct",
+  },
+};
+
 const values: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "--net": {
     bridge: "Use --net nat",
@@ -77,13 +111,15 @@ export function dockerValueHint(option: string, value: string): string | undefin
   return option === "--net" ? "Put it on a named network with: --network NAME" : undefined;
 }
 
-/** Undefined for what is no option of docker's, or has no answer here. */
-export function dockerOptionHint(option: string): string | undefined {
+/** Undefined for what is no option of docker's, or has no answer here. `command`: such as "vm list". */
+export function dockerOptionHint(option: string, command = ""): string | undefined {
   const name = option.split("=")[0] ?? "";
-  if (Object.hasOwn(hints, name)) return hints[name];
   // "-v/src:/dst" has its value with it.
-  const short = /^-[a-zA-Z]/.exec(name)?.[0] ?? "";
-  return name.length > 2 && !name.startsWith("--") && Object.hasOwn(hints, short)
-    ? hints[short]
-    : undefined;
+  const isJoined = name.length > 2 && !name.startsWith("--");
+  const short = isJoined ? name.slice(0, 2) : name;
+  const own = Object.hasOwn(hintsOf, command) ? hintsOf[command] : undefined;
+  for (const table of [own, hints]) {
+    if (table && Object.hasOwn(table, short)) return table[short];
+  }
+  return undefined;
 }

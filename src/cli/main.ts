@@ -1,6 +1,7 @@
 /** The command line: parses it, runs one handler, and shows whatever goes wrong, once. */
 import { type ErrorCode, errorCodes, toBangerError } from "#base/error.ts";
 import { settled, writeOut } from "#base/stdio.ts";
+import type { Paths } from "#config/paths.ts";
 import { currentPaths } from "#config/resolve.ts";
 import { withFlagName } from "./args/flag-names.ts";
 import type { Context } from "./context.ts";
@@ -31,7 +32,7 @@ async function perform(words: readonly string[], programs: Programs): Promise<nu
     progress: "auto",
   });
   let spec: CommandSpec | undefined;
-  let args: Record<string, unknown> = {};
+  let given: Parameters<typeof withFlagName>[2];
   let isFollowing = false;
   let statusOf: ((code: ErrorCode) => number) | undefined;
   try {
@@ -42,7 +43,7 @@ async function perform(words: readonly string[], programs: Programs): Promise<nu
     if (invocation === undefined) return 0;
     output = makeOutput(invocation);
     spec = commandAt(invocation.path);
-    args = invocation.args;
+    given = invocation;
     isFollowing = invocation.flags["follow"] === true;
     const { run } = await loaderOf(invocation.path)();
     const status = await run(invocation, makeContext({ output, interrupt, programs }));
@@ -52,7 +53,7 @@ async function perform(words: readonly string[], programs: Programs): Promise<nu
     if (interrupt.received && isAwaited && toBangerError(error).code === "cancelled") {
       return exitStatusOf(interrupt.received);
     }
-    const shown = spec ? withFlagName(error, spec, args) : error;
+    const shown = spec ? withFlagName(error, spec, given) : error;
     const status = reportError(shown, { ...output, statusOf });
     if (interrupt.received && status === errorCodes.cancelled.exit) {
       return exitStatusOf(interrupt.received);
@@ -73,15 +74,22 @@ function makeContext({
   interrupt,
   programs,
 }: Pick<Context, "output" | "interrupt" | "programs">): Context {
-  const paths = pathsOfDaemon(currentPaths());
+  // Of no concern to some commands, which then work without a home.
+  let known: Paths | undefined;
+  const paths = (): Paths => {
+    known ??= pathsOfDaemon(currentPaths());
+    return known;
+  };
   return {
-    paths,
+    get paths() {
+      return paths();
+    },
     output,
     interrupt,
     programs,
     async daemon() {
       const { ensureDaemon } = await import("./daemon/ensure.ts");
-      return await ensureDaemon(paths, { note: output.note, signal: interrupt.signal });
+      return await ensureDaemon(paths(), { note: output.note, signal: interrupt.signal });
     },
     async progress() {
       const { makeProgress } = await import("./progress/view.ts");

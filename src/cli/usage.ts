@@ -67,7 +67,10 @@ function hintFor(code: string, problem: string, command: Command): string | unde
     return option && value !== undefined ? dockerValueHint(option, value) : undefined;
   }
   if (code !== "commander.unknownOption") return undefined;
-  return dockerOptionHint(word) ?? didYouMean(word, optionsOf(command));
+  return (
+    dockerOptionHint(word, pathOf(command).split(" ").slice(1).join(" ")) ??
+    didYouMean(word, optionsOf(command))
+  );
 }
 
 /** The configuration is a file, which no command changes. */

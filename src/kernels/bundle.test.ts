@@ -94,7 +94,9 @@ describe("bundles", () => {
 
   test("names that lead elsewhere are refused, and damage is told", async () => {
     for (const name of ["..", "a/b", "/etc", "", ".x", "x".repeat(64), "A", "a\0b"]) {
-      expect(() => readBundle(dir, name)).toThrow("as the name of a kernel");
+      expect(() => readBundle(dir, name)).toThrow("it is not here");
+      await expect(removeBundle(dir, name)).rejects.toThrow("it is not here");
+      await expect(place(name)).rejects.toThrow("as the name of a kernel");
     }
     await place("local-6.12");
     for (const text of ["{", '{"schema":2}', JSON.stringify({ ...manifest, sha256: "x" })]) {

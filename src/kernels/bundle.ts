@@ -57,15 +57,18 @@ export function listBundles(dir: string): Bundle[] {
   return bundleNames(dir).flatMap((name) => tryRead(dir, name) ?? []);
 }
 
-/** `not_found` with the nearest names; `integrity` when its manifest or kernel is unusable. */
+/** `not_found` with the nearest names, also for what could be no name. */
+function pathOf(dir: string, name: string): string {
+  if (nameSchema.safeParse(name).success && existsSync(join(dir, name))) return join(dir, name);
+  const shown = JSON.stringify(name.slice(0, 80));
+  throw new BangerError("not_found", `Cannot find kernel ${shown}: it is not here`, {
+    hint: didYouMean(name, bundleNames(dir), "banger kernel list --available"),
+  });
+}
+
+/** `not_found`; `integrity` when its manifest or kernel is unusable. */
 export function readBundle(dir: string, name: string): Bundle {
-  parseKernelName(name);
-  const path = join(dir, name);
-  if (!existsSync(path)) {
-    throw new BangerError("not_found", `Cannot find kernel "${name}": it is not here`, {
-      hint: didYouMean(name, bundleNames(dir), "banger kernel list --available"),
-    });
-  }
+  const path = pathOf(dir, name);
   try {
     const manifest = readManifest(path);
     const { size } = statSync(join(path, kernelFile(manifest.format)));
@@ -117,8 +120,7 @@ export async function placeBundle(
 }
 
 export async function removeBundle(dir: string, name: string): Promise<void> {
-  const path = join(dir, parseKernelName(name));
-  if (!existsSync(path)) readBundle(dir, name);
+  const path = pathOf(dir, name);
   const doomed = stagingPath(path);
   renameSync(path, doomed);
   await rm(doomed, { recursive: true, force: true });

@@ -1,8 +1,9 @@
 /** The kernel itself: taken in whatever form it comes, kept in the form that boots fastest. */
-import { readFileSync, statSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Digest, sha256 } from "#base/digest.ts";
 import { BangerError } from "#base/error.ts";
+import { statGivenFile } from "#base/files/given-path.ts";
 import { writeSparse } from "#base/files/sparse.ts";
 import { formatSize } from "#base/size.ts";
 import { kernelFile } from "./bundle.ts";
@@ -29,7 +30,7 @@ export interface KernelImage {
  * for a direct boot. `integrity` for anything that is no kernel.
  */
 export async function readKernelImage(path: string, signal?: AbortSignal): Promise<KernelImage> {
-  const size = statSync(path).size;
+  const { size } = statGivenFile(path, "a kernel");
   if (size > MAX_KERNEL_BYTES) {
     const text = `Cannot use "${path}" as a kernel: it has ${formatSize(size)}`;
     throw new BangerError("limit_exceeded", text);

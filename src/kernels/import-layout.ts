@@ -11,6 +11,7 @@ import { existsSync, readdirSync, readFileSync, realpathSync, statSync } from "n
 import { basename, dirname, join } from "node:path";
 import { z } from "zod";
 import { BangerError, messageOf } from "#base/error.ts";
+import { statGiven } from "#base/files/given-path.ts";
 import { nameSchema } from "./manifest.ts";
 
 const MAX_METADATA_BYTES = 64 * 1024;
@@ -46,10 +47,7 @@ export interface ImportLayout {
 
 /** `from`: a folder, or the kernel's file alone. `conflict` when several files fit. */
 export function findLayout(from: string): ImportLayout {
-  if (!existsSync(from)) {
-    throw new BangerError("not_found", `Cannot import from "${from}": there is no such file`);
-  }
-  const isFolder = statSync(from).isDirectory();
+  const isFolder = statGiven(from, "a kernel").isDirectory();
   const metadata = join(from, "metadata.json");
   if (isFolder && existsSync(metadata)) return byMetadata(from, metadata);
   const kernel = isFolder ? findKernel(from) : from;

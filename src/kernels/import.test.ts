@@ -50,6 +50,17 @@ test("a distribution is taken as given, an architecture is checked", async () =>
   ]);
 });
 
+test("a path that cannot be used is named, and why", async () => {
+  const none = join(from, "none");
+  const missing = await bangerErrorOf(run({ from: none }));
+  expect([missing.code, missing.message]).toEqual([
+    "not_found",
+    `Cannot use "${none}" as a kernel: there is no such file`,
+  ]);
+  const device = await bangerErrorOf(run({ from: "/dev/null" }));
+  expect(device.message).toBe('Cannot use "/dev/null" as a kernel: it is not a regular file');
+});
+
 describe("by the names of files", () => {
   test("an ELF file goes before a compressed one, with what is of its release beside it", async () => {
     put("vmlinux-6.12.1-fixture", kernelBytes());

@@ -235,7 +235,7 @@ export class KernelService {
 
   #read(name: string): Bundle {
     const here = bundleNames(this.#dir);
-    if (here.includes(parseKernelName(name))) return readBundle(this.#dir, name);
+    if (here.includes(name)) return readBundle(this.#dir, name);
     const offered = entriesFor(this.catalogs.entries(), hostArch());
     const offer = offered.find((entry) => entry.name === name);
     if (offer) {

@@ -87,11 +87,26 @@ test("architectures have two spellings each", () => {
 test("withFlagName() names the argument where that was typed, and the flag where that was", () => {
   const thrown = new BangerError("invalid_argument", 'Cannot take "name": it must be less');
   const spec = commandAt(["kernel", "import"]);
-  expect(withFlagName(thrown, spec, { name: "A B" })).toMatchObject({
+  expect(withFlagName(thrown, spec, { args: { name: "A B" } })).toMatchObject({
     message: "Cannot use NAME: it must be less",
   });
-  expect(withFlagName(thrown, spec, { name: undefined })).toMatchObject({
+  expect(withFlagName(thrown, spec, { args: { name: undefined } })).toMatchObject({
     message: "Cannot use --name: it must be less",
+  });
+});
+
+test("a name that docker would take for an image is answered with one that banger takes", () => {
+  const why = "an image's name has lower-case letters, digits, dots, dashes and underscores";
+  const thrown = new BangerError("invalid_argument", `Cannot take "build.name": ${why}`);
+  const flags = { name: "reg.example:5000/team/App:1.0" };
+  expect(withFlagName(thrown, commandAt(["image", "build"]), { flags })).toMatchObject({
+    message: `Cannot use --name: ${why}`,
+    hint: "An image here has a plain name, without registry and tag: --name app-1.0",
+  });
+  const to = new BangerError("invalid_argument", `Cannot take "to": ${why}`);
+  const args = { image: "x", name: "app:latest" };
+  expect(withFlagName(to, commandAt(["image", "tag"]), { args })).toMatchObject({
+    hint: "An image here has a plain name, without registry and tag: app-latest",
   });
 });
 

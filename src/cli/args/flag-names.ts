@@ -12,11 +12,20 @@ const OTHER_NAMES: Readonly<Record<string, string>> = {
   labels: "label",
 };
 
-/** `given`: the arguments as they were typed, for what can be an argument or a flag. */
+/** As src/api/image.ts puts it. */
+const IMAGE_NAME = /^an image's name has /;
+
+/** What was typed. */
+interface Given {
+  args?: Readonly<Record<string, unknown>>;
+  flags?: Readonly<Record<string, unknown>>;
+}
+
+/** `given` tells which it was of what can be an argument or a flag. */
 export function withFlagName(
   thrown: unknown,
   { args, flags }: CommandSpec,
-  given: Readonly<Record<string, unknown>> = {},
+  given: Given = {},
 ): unknown {
   if (!(thrown instanceof BangerError)) return thrown;
   const [whole, path = ""] = /^Cannot take "([^"]+)": /.exec(thrown.message) ?? [];
@@ -26,7 +35,7 @@ export function withFlagName(
       syntax.split(/[ ,]+/).includes(`--${word}`),
     );
     const isArg = Object.hasOwn(args, word);
-    if (isArg && (!isFlag || typeof given[word] === "string")) return word.toUpperCase();
+    if (isArg && (!isFlag || typeof given.args?.[word] === "string")) return word.toUpperCase();
     return isFlag ? `--${word}` : undefined;
   };
   // Of "create.ports.0.host" the first part that is one of the flags or arguments.
@@ -36,9 +45,23 @@ export function withFlagName(
     const other = Object.hasOwn(OTHER_NAMES, name) ? OTHER_NAMES[name] : undefined;
     const shown = [own, other].map((word) => word && shownAs(word)).find((word) => word);
     if (shown) {
-      const message = `Cannot use ${shown}: ${thrown.message.slice(whole.length)}`;
-      return new BangerError(thrown.code, message, { hint: thrown.hint, cause: thrown });
+      const why = thrown.message.slice(whole.length);
+      const hint = thrown.hint ?? (IMAGE_NAME.test(why) ? nameHint(shown, given) : undefined);
+      return new BangerError(thrown.code, `Cannot use ${shown}: ${why}`, { hint, cause: thrown });
     }
   }
   return thrown;
+}
+
+/** For what docker takes as a name, which may have a registry, upper-case letters and a tag. */
+function nameHint(shown: string, { args, flags }: Given): string | undefined {
+  const isFlag = shown.startsWith("--");
+  const typed = isFlag ? flags?.[shown.slice(2)] : args?.[shown.toLowerCase()];
+  if (typeof typed !== "string") return undefined;
+  const name = (typed.split("@")[0]?.split("/").at(-1) ?? "")
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9._-]+/g, "-")
+    .replaceAll(/^[^a-z0-9]+|[^a-z0-9]+$/g, "");
+  if (name === "") return undefined;
+  return `An image here has a plain name, without registry and tag: ${isFlag ? `${shown} ` : ""}${name}`;
 }

@@ -46,6 +46,27 @@ test("a command starts the daemon, and only what asks for it ends it", async () 
   expect((await banger("daemon", "stop")).stdout).toBe("No daemon runs\n");
 });
 
+test("what has nothing to do with a home works without one", async () => {
+  const commands = ["version", "help", "vm run --help", "completion zsh"];
+  for (const HOME of ["relative", "/nowhere"]) {
+    for (const command of commands) {
+      const { exitCode, stderr } = await runCli(command.split(" "), { env: { HOME } });
+      expect([command, exitCode, stderr]).toEqual([command, 0, ""]);
+    }
+  }
+  const { stderr } = await runCli(["vm", "list"], { env: { HOME: "relative" } });
+  expect(stderr).toStartWith('error: Cannot use HOME "relative": it is no absolute path');
+});
+
+test("what is missing is told before where it would go to", async () => {
+  const { stderr } = await banger("kernel", "publish", "NOPE");
+  expect(stderr).toStartWith('error: Cannot find kernel "NOPE": it is not here\n');
+  writeFileSync(join(folder, "bzImage"), "x");
+  const from = ["--from", join(folder, "bzImage")];
+  const bad = await banger("kernel", "import", "mine", ...from, "--distro", "Bad_Distro");
+  expect(bad.stderr).toStartWith("error: Cannot use --distro: a distribution's name has");
+});
+
 test("a value out of bounds is told with the flag that was typed, and in its unit", async () => {
   for (const command of ["create", "run"]) {
     const { stderr } = await banger("vm", command, "-m", "1", "alpine");

@@ -1,7 +1,8 @@
 /** Whether files of the user's are what they are said to be. */
-import { closeSync, openSync, readdirSync, readSync, type Stats, statSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readSync } from "node:fs";
 import { join, posix } from "node:path";
-import { BangerError, messageOf } from "#base/error.ts";
+import { BangerError } from "#base/error.ts";
+import { statGiven, statGivenFile } from "#base/files/given-path.ts";
 import { GiB } from "#base/size.ts";
 import { modes } from "#ext4/format.ts";
 import type { FileStat } from "#ext4/read/inode.ts";
@@ -33,7 +34,7 @@ export interface InspectedRootfs {
 
 /** `not_found`, `integrity` when it is no ext4, `invalid_state` when it was not unmounted. */
 export function inspectRootfs(path: string): InspectedRootfs {
-  const stat = statFile(path, "rootfs");
+  const stat = statGivenFile(path, "a rootfs");
   using reader = openExt4(path);
   if (reader.info.needsRecovery) {
     throw new BangerError(
@@ -50,7 +51,7 @@ export function inspectRootfs(path: string): InspectedRootfs {
 }
 
 export function inspectInitrd(path: string): void {
-  const stat = statFile(path, "initrd");
+  const stat = statGivenFile(path, "an initrd");
   const start = readStart(path, 6);
   const isKnown = initrdMagics.some((magic) => start.subarray(0, magic.length).equals(magic));
   if (isKnown && stat.size <= INITRD_MAX_BYTES) return;
@@ -60,7 +61,7 @@ export function inspectInitrd(path: string): void {
 
 /** A folder as `make modules_install` leaves it: with "VERSION/", or the content of that. */
 export function inspectModules(path: string): void {
-  const stat = statOf(path, "modules folder");
+  const stat = statGiven(path, "a modules folder");
   const names = stat.isDirectory() ? readdirSync(path) : [];
   const isTree = (folder: readonly string[]): boolean =>
     folder.some((name) => /^(modules\.(dep|order|builtin)|kernel)$/.test(name));
@@ -73,13 +74,6 @@ export function inspectModules(path: string): void {
   );
 }
 
-/** `not_found` unless there is a regular file. */
-export function statFile(path: string, what: string): Stats {
-  const stat = statOf(path, what);
-  if (stat.isFile()) return stat;
-  throw new BangerError("invalid_argument", `Cannot use "${path}" as a ${what}: it is no file`);
-}
-
 /** Up to `length` bytes from the start of a file. */
 export function readStart(path: string, length: number): Buffer {
   const fd = openSync(path, "r");
@@ -88,14 +82,6 @@ export function readStart(path: string, length: number): Buffer {
     return buffer.subarray(0, readSync(fd, buffer, 0, length, 0));
   } finally {
     closeSync(fd);
-  }
-}
-
-function statOf(path: string, what: string): Stats {
-  try {
-    return statSync(path);
-  } catch (error) {
-    throw new BangerError("not_found", `Cannot use "${path}" as a ${what}: ${messageOf(error)}`);
   }
 }
 

@@ -107,10 +107,17 @@ test("register() refuses what is not what it is said to be", async () => {
   const text = join(store.folder, "text");
   writeFileSync(text, "just text ".repeat(1000));
   const managed = await pull("app");
+  const none = join(store.folder, "none");
+  const kernelFile = makeKernel(store, 183);
   const cases: [Parameters<ImageService["register"]>[0], string, string][] = [
     [{ name: "x", rootfs: text }, "integrity", "it holds no ext4 file system"],
-    [{ name: "x", rootfs: join(store.folder, "none") }, "not_found", "as a rootfs"],
-    [{ name: "x", rootfs: store.folder }, "invalid_argument", "it is no file"],
+    [{ name: "x", rootfs: none }, "not_found", "as a rootfs: there is no such file"],
+    [{ name: "x", rootfs: store.folder }, "invalid_argument", "as a rootfs: it is a directory"],
+    [{ name: "x", rootfs, kernelFile: none }, "not_found", "as a kernel: there is no such file"],
+    [{ name: "x", rootfs, kernelFile: store.folder }, "invalid_argument", "it is a directory"],
+    [{ name: "x", rootfs, kernelFile, initrd: none }, "not_found", "as an initrd: there is no"],
+    [{ name: "x", rootfs, kernelFile, modules: none }, "not_found", "as a modules folder: there"],
+    [{ name: "x", rootfs, workSeed: none }, "not_found", `"${none}" as a work seed: there is no`],
     [{ name: "x", rootfs, kernelFile: text }, "integrity", "neither a vmlinux nor a bzImage"],
     [{ name: "x", rootfs, kernelFile: makeKernel(store) }, "invalid_argument", "is for arm64"],
     [{ name: "x", rootfs, kernel: "none-1.0" }, "not_found", "none-1.0"],
@@ -127,7 +134,6 @@ test("register() refuses what is not what it is said to be", async () => {
       expect.stringContaining(message),
     ]);
   }
-  const kernelFile = makeKernel(store, 183);
   const initrd = await bangerErrorOf(
     images.register({ name: "x", rootfs, kernelFile, initrd: text }),
   );

@@ -17,6 +17,7 @@ import { through } from "#base/decompress.ts";
 import { sha256 } from "#base/digest.ts";
 import { BangerError, throwIfAborted, toBangerError } from "#base/error.ts";
 import { readAt, readChunks } from "#base/files/chunks.ts";
+import { statGivenFile } from "#base/files/given-path.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { formatSize, GiB, MiB } from "#base/size.ts";
 import { superblock } from "#ext4/format.ts";
@@ -29,7 +30,7 @@ import { hasDots } from "#images/rootfs/path.ts";
 import { shown, type TarEntry } from "#tar/entry.ts";
 import { type TarHandler, TarReader } from "#tar/reader.ts";
 import { TAR_END, tarHeader, tarPadding } from "#tar/write.ts";
-import { readStart, statFile } from "./inspect.ts";
+import { readStart } from "./inspect.ts";
 
 const HOME = Buffer.from("root");
 const SECOND_NS = 1_000_000_000n;
@@ -50,6 +51,8 @@ export interface WorkSeedOptions {
  * are. `not_found`, `integrity` when it is none of the three; nothing is left then.
  */
 export async function makeWorkSeed(source: string, options: WorkSeedOptions): Promise<void> {
+  const isFolder = lstatSync(source, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  if (!isFolder) statGivenFile(source, "a work seed");
   options.onProgress?.({ step: "work-seed", message: `Reading work seed ${source}` });
   try {
     const fd = openSync(options.path, "wx", 0o600);
@@ -131,7 +134,6 @@ async function* tarOf(source: string, signal: AbortSignal | undefined): AsyncGen
     yield* folderTar(source, signal);
     return;
   }
-  statFile(source, "work seed");
   const head = readStart(source, HEAD_BYTES);
   const hasMagic = head.length === HEAD_BYTES;
   if (hasMagic && head.readUInt16LE(superblock.OFFSET + superblock.MAGIC_AT) === superblock.MAGIC) {

@@ -8,14 +8,16 @@ export const run: Handler<typeof kernelCommands.commands.publish> = async (
   context,
 ) => {
   const { description } = flags;
+  const client = await context.daemon();
+  // What is missing is told before where it would go to.
+  const { name } = await client.kernel.show({ name: args.kernel });
   const { url, ...target } = await publishTarget(flags);
   const request = {
-    name: args.kernel,
+    name,
     ...target,
     url: url(),
     ...(description === undefined ? {} : { description }),
   };
-  const client = await context.daemon();
   const published = await follow(context, () =>
     client.kernel.publish(request, { signal: context.interrupt.signal }),
   );
