@@ -53,7 +53,7 @@ export function makeEntry(header: TarHeader, over: TarOverrides): TarEntry {
   if (type === undefined) {
     throw new BangerError(
       "unsupported",
-      `Cannot read layer: ${shown(name)} is of the unknown type ${JSON.stringify(String.fromCharCode(header.type))}`,
+      `Cannot read tar archive: ${shown(name)} is of the unknown type ${JSON.stringify(String.fromCharCode(header.type))}`,
     );
   }
   const isLink = type === "link" || type === "symlink";

@@ -118,10 +118,20 @@ function hasText(block: Uint8Array, start: number, text: string): boolean {
   return true;
 }
 
-export function tarError(problem: string): BangerError {
-  return new BangerError("integrity", `Cannot read layer: ${problem}`, {
-    hint: "The image is damaged or was not made by a tar program: make or push it again",
-  });
+/** A damaged archive, or a file that is none. `what`: how messages name it. */
+export class TarError extends BangerError {
+  readonly problem: string;
+
+  constructor(problem: string, what = "tar archive") {
+    super("integrity", `Cannot read ${what}: ${problem}`, {
+      hint: "The archive is damaged or was not written by a tar program: create it again",
+    });
+    this.problem = problem;
+  }
+}
+
+export function tarError(problem: string): TarError {
+  return new TarError(problem);
 }
 
 /** A decimal number of an extended header. */

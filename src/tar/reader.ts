@@ -83,6 +83,32 @@ export class TarReader {
     }
   }
 
+  /** Nothing after this belongs to the archive. */
+  get isDone(): boolean {
+    return this.#state.kind === "done";
+  }
+
+  /** Bytes of file data that come next. */
+  get dataLeft_bytes(): number {
+    return this.#state.kind === "data" ? this.#state.left : 0;
+  }
+
+  /**
+   * For archives that are read in place: passes over up to `available` bytes of data or padding that come next, and
+   * gives how many, 0 where a header comes. The handler is not given data; skip the whole data of a file, or none.
+   */
+  skip(available: number): number {
+    const state = this.#state;
+    if (state.kind !== "data" && state.kind !== "skip") return 0;
+    const count = Math.min(state.left, available);
+    state.left -= count;
+    this.#position += count;
+    if (state.left > 0) return count;
+    if (state.kind === "data") this.#endFile(state.padding);
+    else this.#skip(0);
+    return count;
+  }
+
   /** The archive is over; throws when it was cut short. The last file's padding and the end may be missing. */
   finish(): void {
     const { kind } = this.#state;

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -93,6 +93,52 @@ test("openArchive() takes or refuses any damage, and never gives bytes from beyo
     }),
     { numRuns: 300 },
   );
+});
+
+test("openArchive() has the rules of the tar reader for hostile numbers", async () => {
+  const tar = Buffer.from(await makeTar({ cafe: "one", b: "two" }));
+  const signed = Buffer.from(tar);
+  signed[3] = 0xe9;
+  signed.fill(0x20, 148, 156);
+  const sum = signed.subarray(0, 512).reduce((total, byte) => total + ((byte << 24) >> 24), 0);
+  signed.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148, "latin1");
+  expect(signed.subarray(148, 156)).not.toEqual(tar.subarray(148, 156));
+  expect(await text(await openArchive(write(signed)), "b")).toBe("two");
+  const negative = Buffer.from(tar);
+  negative.fill(0xff, 124, 136);
+  setChecksum(negative.subarray(0, 512));
+  const error = await bangerErrorOf(openArchive(write(negative)));
+  expect(error.code).toBe("integrity");
+  expect(error.message).toMatch(/Cannot read ".*a\.tar": "cafe" has a negative size/);
+});
+
+test("openArchive() gives no parts of a sparse file as the file", async () => {
+  const source = mkdtempSync(join(folder, "sparse-"));
+  await runOk(["truncate", "-s", "1M", join(source, "holes")]);
+  writeFileSync(join(source, "z"), "after");
+  for (const format of ["gnu", "pax"]) {
+    const path = join(folder, `sparse-${format}.tar`);
+    await runOk(["tar", "-S", `--format=${format}`, "-cf", path, "-C", source, "holes", "z"]);
+    const tree = await openArchive(path);
+    expect((await bangerErrorOf(tree.size("holes"))).message).toContain("is a sparse file");
+    expect(await text(tree, "z")).toBe("after");
+  }
+});
+
+test("openArchive() seeks over the data", async () => {
+  const path = join(folder, "large.tar");
+  const tar = await makeTar({ large: "", after: "here" });
+  // The header says 1 TiB, in a file of holes that nobody can read through in time.
+  const size = 2 ** 40;
+  const head = Buffer.from(tar.subarray(0, 512));
+  head.fill(0, 124, 136);
+  head.writeUInt8(0x80, 124);
+  head.writeUIntBE(size, 130, 6);
+  setChecksum(head);
+  writeFileSync(path, head);
+  truncateSync(path, 512 + size);
+  appendFileSync(path, tar.subarray(512));
+  expect(await text(await openArchive(path), "after")).toBe("here");
 });
 
 test("openArchive() waits for no FIFO, and opens no device", async () => {

@@ -1,29 +1,25 @@
 /**
- * Files inside a tar on disk, read in place. Only what archives of images hold: regular
- * files and the links with which old versions of `docker save` share layers; names by
- * ustar, GNU ("L") or pax ("path"); sizes in octal, base-256 or pax ("size").
- * Format: POSIX.1-2017, pax, "ustar Interchange Format"; GNU tar manual, "Basic Tar Format".
+ * Files inside a tar on disk, read in place: an index of where each file's data is. Links are followed, because old
+ * versions of `docker save` share layers by them.
  */
 import type { FileHandle } from "node:fs/promises";
 import { posix } from "node:path";
 import { BangerError, errnoOf, throwIfAborted } from "#base/error.ts";
 import { openRegular, readAt, readChunks } from "#base/files/chunks.ts";
-import { MiB } from "#base/size.ts";
+import { KiB } from "#base/size.ts";
+import type { TarEntry } from "#tar/entry.ts";
+import { TAR_BLOCK_BYTES, TarError } from "#tar/header.ts";
+import { type TarHandler, TarReader } from "#tar/reader.ts";
 import type { FileTree } from "./file-tree.ts";
 
-const BLOCK_BYTES = 512;
+const WINDOW_BYTES = 64 * KiB;
 const MAX_ENTRIES = 100_000;
-const MAX_EXTENDED_BYTES = 1 * MiB;
 const MAX_LINKS = 16;
 
-type Entry = { kind: "file"; offset: number; size: number } | { kind: "link"; target: string };
-
-interface Header {
-  name: string;
-  size: number;
-  type: string;
-  linkName: string;
-}
+type Entry =
+  | { kind: "file"; offset: number; size: number }
+  | { kind: "link"; target: string }
+  | { kind: "sparse" };
 
 /** Reads the headers of the whole archive. Throws `not_found` or `integrity`. `name`: what messages call it. */
 export async function openArchive(
@@ -37,10 +33,11 @@ export async function openArchive(
     let at = name;
     for (let hop = 0; hop <= MAX_LINKS; hop++) {
       const entry = entries.get(at);
+      if (entry?.kind === "sparse") throw new TarError(`"${name}" is a sparse file`, what);
       if (entry?.kind !== "link") return entry;
       at = entry.target;
     }
-    throw new BangerError("integrity", `Cannot read ${what}: the links to "${name}" do not end`);
+    throw new TarError(`the links to "${name}" do not end`, what);
   }
 
   return {
@@ -61,7 +58,7 @@ export async function openArchive(
         done += chunk.length;
         yield chunk;
       }
-      if (done < length) throw truncated(what);
+      if (done < length) throw new TarError("it ends in the middle of a file", what);
     },
   };
 }
@@ -71,120 +68,82 @@ async function readIndex(
   what: string,
   signal: AbortSignal | undefined,
 ): Promise<Map<string, Entry>> {
-  const entries = new Map<string, Entry>();
+  const index = new TarIndex(what);
+  const reader = new TarReader(index);
   const { size: end } = await file.stat();
-  if (end < BLOCK_BYTES) throw notTar(what, true);
-  let next: Partial<Header> = {};
-  let offset = 0;
-  for (let count = 0; offset + BLOCK_BYTES <= end; count++) {
-    throwIfAborted(signal);
-    if (count > MAX_ENTRIES) {
+  if (end < TAR_BLOCK_BYTES) throw new TarError("it is not a tar archive", what);
+  let window: { at: number; bytes: Uint8Array } = { at: 0, bytes: new Uint8Array(0) };
+  try {
+    for (let at = 0; at < end && !reader.isDone; ) {
+      const skipped = reader.skip(end - at);
+      at += skipped;
+      if (skipped > 0) continue;
+      if (at + TAR_BLOCK_BYTES > window.at + window.bytes.length) {
+        throwIfAborted(signal);
+        window = { at, bytes: await readAt(file, at, WINDOW_BYTES) };
+      }
+      const block = window.bytes.subarray(at - window.at, at - window.at + TAR_BLOCK_BYTES);
+      if (block.length === 0) break;
+      reader.push(block);
+      at += block.length;
+      index.place(at, reader.dataLeft_bytes);
+    }
+    reader.finish();
+  } catch (error) {
+    throw error instanceof TarError ? new TarError(error.problem, what) : error;
+  }
+  return index.entries;
+}
+
+/** Where each file's data is. The last entry of a name counts, as when the archive is unpacked. */
+class TarIndex implements TarHandler {
+  readonly entries = new Map<string, Entry>();
+  readonly #what: string;
+  #count = 0;
+  /** A file whose place is not known yet. */
+  #file: { name: string; size: number } | undefined;
+
+  constructor(what: string) {
+    this.#what = what;
+  }
+
+  entry(entry: TarEntry): void {
+    this.#count++;
+    if (this.#count > MAX_ENTRIES) {
       throw new BangerError(
         "limit_exceeded",
-        `Cannot read ${what}: it has more than ${MAX_ENTRIES} entries`,
+        `Cannot read ${this.#what}: it has more than ${MAX_ENTRIES} entries`,
       );
     }
-    const block = await readAt(file, offset, BLOCK_BYTES);
-    if (block.every((byte) => byte === 0)) return entries;
-    const plain = parseHeader(block, what, count === 0);
-    offset += BLOCK_BYTES;
-    const isExtension = "LKxg".includes(plain.type);
-    const header = isExtension ? plain : { ...plain, ...next };
-    if (offset + header.size > end) throw truncated(what);
-    if (isExtension) {
-      if (header.size > MAX_EXTENDED_BYTES) {
-        throw new BangerError(
-          "limit_exceeded",
-          `Cannot read ${what}: it has a name of ${header.size} bytes`,
-        );
-      }
-      next = { ...next, ...parseExtension(plain.type, await readAt(file, offset, header.size)) };
-    } else {
-      const entry = toEntry(header, offset);
-      if (entry) entries.set(cleanName(header.name), entry);
-      next = {};
-    }
-    offset += Math.ceil(header.size / BLOCK_BYTES) * BLOCK_BYTES;
+    const name = text(entry.name);
+    const linkName = text(entry.linkName);
+    if (entry.type === "file") this.#file = { name: cleanName(name), size: entry.size };
+    else if (entry.type === "link") this.#link(name, linkName);
+    else if (entry.type === "symlink") this.#link(name, posix.join(posix.dirname(name), linkName));
+    else this.entries.delete(cleanName(name));
   }
-  return entries;
-}
 
-function toEntry(header: Header, offset: number): Entry | undefined {
-  const { name, size, type, linkName } = header;
-  if (type === "0" || type === "\0" || type === "7") return { kind: "file", offset, size };
-  if (type === "1") return { kind: "link", target: cleanName(linkName) };
-  if (type === "2")
-    return { kind: "link", target: cleanName(posix.join(posix.dirname(name), linkName)) };
-  return undefined;
-}
+  data(): void {}
 
-function parseHeader(block: Uint8Array, what: string, isFirst: boolean): Header {
-  if (!hasChecksum(block)) throw notTar(what, isFirst);
-  const size = number(block, 124, 12);
-  if (size === undefined) {
-    throw new BangerError("integrity", `Cannot read ${what}: it has an entry of no valid size`);
+  end(): void {}
+
+  /** After each block: where the data of the file that it announced begins. */
+  place(offset: number, stored_bytes: number): void {
+    if (!this.#file) return;
+    const { name, size } = this.#file;
+    // Where fewer bytes are stored than the file has, they are parts of a sparse file.
+    const isWhole = stored_bytes === size;
+    this.entries.set(name, isWhole ? { kind: "file", offset, size } : { kind: "sparse" });
+    this.#file = undefined;
   }
-  // GNU tar keeps other things than a prefix at that place.
-  const isPosix = text(block, 257, 8).startsWith("ustar") && !text(block, 257, 8).includes(" ");
-  const prefix = isPosix ? text(block, 345, 155) : "";
-  const name = text(block, 0, 100);
-  const type = String.fromCharCode(block[156] ?? 0);
-  const hasData = !"12345".includes(type) || type === "\0";
-  return {
-    name: prefix ? `${prefix}/${name}` : name,
-    size: hasData ? size : 0,
-    type,
-    linkName: text(block, 157, 100),
-  };
-}
 
-function parseExtension(type: string, data: Uint8Array): Partial<Header> {
-  if (type === "L") return { name: text(data, 0, data.length) };
-  if (type === "K") return { linkName: text(data, 0, data.length) };
-  // Global headers (type "g") of image archives hold comments only.
-  return type === "x" ? parsePax(data) : {};
-}
-
-/** Records of "LENGTH KEY=VALUE\n", where LENGTH counts the whole record. */
-function parsePax(data: Uint8Array): Partial<Header> {
-  const found: Partial<Header> = {};
-  for (let at = 0; at < data.length; ) {
-    const record = /^(\d{1,8}) /.exec(text(data, at, 16));
-    const length = Number(record?.[1]);
-    if (!record || length <= record[0].length || at + length > data.length) break;
-    const body = text(data, at + record[0].length, length - record[0].length - 1);
-    const equals = body.indexOf("=");
-    const value = body.slice(equals + 1);
-    const key = body.slice(0, equals);
-    if (key === "path") found.name = value;
-    if (key === "linkpath") found.linkName = value;
-    if (key === "size" && /^\d{1,15}$/.test(value)) found.size = Number(value);
-    at += length;
+  #link(name: string, target: string): void {
+    this.entries.set(cleanName(name), { kind: "link", target: cleanName(target) });
   }
-  return found;
 }
 
-function hasChecksum(block: Uint8Array): boolean {
-  let sum = 0;
-  for (const [index, byte] of block.entries()) sum += index >= 148 && index < 156 ? 0x20 : byte;
-  return number(block, 148, 8) === sum;
-}
-
-/** Octal text, or base-256 when the first bit is set. */
-function number(block: Uint8Array, offset: number, length: number): number | undefined {
-  const field = block.subarray(offset, offset + length);
-  if ((field[0] ?? 0) & 0x80) {
-    const value = field.slice(1).reduce((sum, byte) => sum * 256 + byte, (field[0] ?? 0) & 0x7f);
-    return Number.isSafeInteger(value) ? value : undefined;
-  }
-  const digits = text(field, 0, length).trim();
-  return /^[0-7]*$/.test(digits) ? Number.parseInt(digits || "0", 8) : undefined;
-}
-
-function text(bytes: Uint8Array, offset: number, length: number): string {
-  const field = bytes.subarray(offset, offset + length);
-  const end = field.indexOf(0);
-  return new TextDecoder().decode(end < 0 ? field : field.subarray(0, end));
+function text(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes);
 }
 
 function cleanName(name: string): string {
@@ -210,13 +169,4 @@ async function openFile(path: string): Promise<FileHandle> {
       code === "not_found" ? "there is no such file" : `it is not readable (${errnoOf(error)})`;
     throw new BangerError(code, `Cannot open "${path}": ${why}`, { cause: error });
   }
-}
-
-function truncated(what: string): BangerError {
-  return new BangerError("integrity", `Cannot read ${what}: it ends in the middle of a file`);
-}
-
-function notTar(what: string, isFirst: boolean): BangerError {
-  const where = isFirst ? "it is not a tar archive" : "it has a damaged header";
-  return new BangerError("integrity", `Cannot read ${what}: ${where}`);
 }
