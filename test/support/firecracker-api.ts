@@ -19,7 +19,13 @@ import {
   writeSync,
 } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
-import { complaintAbout, endpoints, fieldsSince, objects } from "./firecracker-description.ts";
+import {
+  cannotOpen,
+  complaintAbout,
+  endpoints,
+  fieldsSince,
+  objects,
+} from "./firecracker-description.ts";
 
 export interface Plan {
   /** Default "1.14.1". */
@@ -176,7 +182,10 @@ function performAction(action: string): string | undefined {
     const line = { utc_timestamp_ms: Date.now(), block: { read_bytes: 4096, write_bytes: 512 } };
     appendFileSync(path, `${JSON.stringify({ ...line, vcpu: { exit_io_in: 7 } })}\n`);
   }
-  if (action === "SendCtrlAltDel") pressCtrlAltDel();
+  // From 1.8 on, ACPI tells of the keyboard's interrupt; a guest that does not ask hears no keys.
+  const isDeaf = isSince("1.8") && bootArgs().includes("i8042.nopnp");
+  if (action === "SendCtrlAltDel" && !isDeaf)
+    setTimeout(() => end("reboot: Restarting system\n"), 10);
   if (action !== "InstanceStart") return undefined;
   const source = state.bodies.get("PUT /boot-source");
   if (!source) return "Cannot start microvm without kernel configuration.";
@@ -188,12 +197,6 @@ function performAction(action: string): string | undefined {
   state.started = true;
   printOnConsole("guest console\n");
   return undefined;
-}
-
-/** From 1.8 on, ACPI tells the guest of the keyboard's interrupt; one that does not ask hears no keys. */
-function pressCtrlAltDel(): void {
-  if (isSince("1.8") && bootArgs().includes("i8042.nopnp")) return;
-  setTimeout(() => end("reboot: Restarting system\n"), 10);
 }
 
 /** The backing socket is there from the configuration on, and must not be there before. */
@@ -262,7 +265,17 @@ function sayGoodbye(word: string): void {
 /** Whatever ends the guest resets it, and Firecracker's status is 0 each time. */
 function end(lastPrinted: string): never {
   printOnConsole(lastPrinted);
+  printInLog("Vmm is stopping.");
+  printInLog("Firecracker exiting successfully. exit_code=0");
   process.exit(0);
+}
+
+/** In its output, unless the log is a file of its own. */
+function printInLog(text: string): void {
+  const line = `${new Date().toISOString()} [${flags.get("--id")}:main:INFO] ${text}\n`;
+  const path = flags.get("--log-path");
+  if (path) appendFileSync(path, line);
+  else writeSync(1, line);
 }
 
 function printOnConsole(text: string): void {
@@ -271,19 +284,6 @@ function printOnConsole(text: string): void {
 
 function bootArgs(): string {
   return String(state.bodies.get("PUT /boot-source")?.["boot_args"]);
-}
-
-function cannotOpen(path: unknown, mode: number): string | undefined {
-  try {
-    closeSync(openSync(String(path), mode));
-    return undefined;
-  } catch (error) {
-    const isMissing = String(error).includes("ENOENT");
-    const why = isMissing
-      ? "No such file or directory (os error 2)"
-      : "Permission denied (os error 13)";
-    return `Unable to open "${path}": ${why}`;
-  }
 }
 
 function fieldTooYoung(name: string, body: unknown): string | undefined {

@@ -4,6 +4,8 @@
  * words, "@Name" for an object below, "[TYPE]" for a list, "{TYPE}" for a map; "!" marks a field that
  * must be there. A field that is not listed is refused, as Firecracker does.
  */
+import { closeSync, openSync } from "node:fs";
+
 export const objects: Record<string, Record<string, string>> = {
   Balloon: {
     amount_mib: "integer 0..!",
@@ -239,4 +241,18 @@ function firstOf<T>(items: T[], look: (item: T, at: number) => string | undefine
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** The fault for a path that Firecracker opens; undefined when it opens. */
+export function cannotOpen(path: unknown, mode: number): string | undefined {
+  try {
+    closeSync(openSync(String(path), mode));
+    return undefined;
+  } catch (error) {
+    const isMissing = String(error).includes("ENOENT");
+    const why = isMissing
+      ? "No such file or directory (os error 2)"
+      : "Permission denied (os error 13)";
+    return `Unable to open "${path}": ${why}`;
+  }
 }

@@ -261,6 +261,16 @@ function survives(lab: Lab): void {
     expect(await driver.adopt(handle)).toBeUndefined();
   });
 
+  test("its reset is a crash after it was adopted as well", async () => {
+    const { machine } = await lab.boot(lab.spec());
+    lab.letGo(machine);
+    const adopted = lab.keep(await lab.bench.driver.adopt(machine.handle));
+    const guest = new GuestLines(await adopted.connectAgent());
+    while ((await guest.ask("are you there")) !== "are you there");
+    guest.send("reset");
+    expect((await adopted.exited).kind).toBe("crashed");
+  });
+
   test("is found and ended when its handle was lost", async () => {
     const spec = lab.spec();
     const { machine } = await lab.boot(spec);

@@ -3,6 +3,12 @@ import type { ExitReason } from "#vmm/driver.ts";
 import { type ExitFacts, exitReason, startFailure } from "./exit.ts";
 
 const PANIC = "[ 1.0] Kernel panic - not syncing: VFS: Unable to mount root fs\n";
+const ENDED =
+  "2026-01-01T00:00:09.509075250 [m0:main:INFO] Vmm is stopping.\n" +
+  "2026-01-01T00:00:09.597080750 [m0:main:INFO] Firecracker exiting successfully. exit_code=0\n";
+const FAILED =
+  "2026-01-01T00:00:09.509075250 [m0:main:INFO] Vmm is stopping.\n" +
+  "2026-01-01T00:00:09.597080750 [m0:main:ERROR] Firecracker exiting with error. exit_code=1\n";
 const facts: ExitFacts = {
   killed: false,
   status: { code: 0, signal: null },
@@ -31,8 +37,18 @@ test.each([
   ["an adopted machine", { ...facts, status: undefined }, { kind: "unknown" }],
   [
     "an adopted machine that was reset",
-    { ...facts, status: undefined, log: "[INFO] Vmm is stopping.\n" },
+    { ...facts, status: undefined, log: ENDED },
     { kind: "crashed", detail: "the guest was reset without shutting down" },
+  ],
+  [
+    "an adopted machine that was killed as it ended",
+    { ...facts, status: undefined, log: ENDED.slice(0, 60) },
+    { kind: "unknown" },
+  ],
+  [
+    "an adopted Firecracker that failed",
+    { ...facts, status: undefined, log: FAILED },
+    { kind: "crashed", detail: `status 1 (a failure of its own): ${FAILED.trim()}` },
   ],
   [
     "an adopted machine's shutdown",

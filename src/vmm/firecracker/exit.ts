@@ -40,23 +40,26 @@ const codes: Record<number, string> = {
   157: "SIGILL: an instruction that this CPU does not have",
 };
 
-/** What Firecracker logs when its guest has reset itself, by which nobody else ends it. */
-const RESET_LOGGED = "Vmm is stopping";
+/** The last that Firecracker logs, unless it was killed: its exit status. */
+const STATUS_LOGGED = /Firecracker exiting .*exit_code=(\d{1,3})$/m;
 
 /** Every end of the guest is a reset, with status 0: what kind of end it was only the guest tells. */
 export function exitReason(facts: ExitFacts): ExitReason {
-  const { killed, status, log } = facts;
+  const { killed, log } = facts;
   if (killed) return { kind: "killed" };
   // Nobody has seen the status of a process that is not our child.
-  if (!status) {
-    const isHeard = facts.isHeard && log.includes(RESET_LOGGED);
-    return resetReason({ ...facts, isHeard });
-  }
+  const status = facts.status ?? loggedStatus(log);
+  if (!status) return resetReason({ ...facts, isHeard: false });
   if (typeof status.signal === "string" && ENDING_SIGNALS.has(status.signal)) {
     return { kind: "killed" };
   }
   if (status.code === 0) return resetReason(facts);
   return { kind: "crashed", detail: describe(status, log) };
+}
+
+function loggedStatus(log: string): ExitStatus | undefined {
+  const [, code] = STATUS_LOGGED.exec(log) ?? [];
+  return code === undefined ? undefined : { code: Number(code), signal: null };
 }
 
 /** The error for a Firecracker that ended before its machine ran. `step`: the request it was at. */
