@@ -39,7 +39,7 @@ main() {
 	if [ -e "$unfinished" ] || ! init=$(find_init); then
 		install_init
 		hand_over
-		init=$(find_init) || fail "The packages are installed, but there is no init system among them"
+		init=$(find_init) || fail "The packages are installed, but none of them is an init system"
 	fi
 	start "$init"
 }
@@ -183,7 +183,7 @@ is_disk_there() {
 }
 
 forget_unit() {
-	console "left out of /etc/fstab, for want of its disk: $2 ($what)"
+	console "ignoring an entry of /etc/fstab whose disk does not exist: $2 ($what)"
 	rm -f "$1/$2" "$1"/*/"$2"
 	# These look into /etc/fstab themselves.
 	[ "$2" != -.mount ] || rm -f "$1"/systemd-fsck-root.service "$1"/*/systemd-fsck-root.service "$1"/*/systemd-remount-fs.service
@@ -203,7 +203,7 @@ has_cloud_seed() {
 
 # There is nobody to ask: it would look for an answer for minutes, and take the network for its own.
 mask_cloud_init() {
-	console "cloud-init is off: there is no data source"
+	console "disabling cloud-init: no data source found"
 	for unit in cloud-init-local cloud-init-main cloud-init-network cloud-init cloud-config cloud-final; do
 		ln -sf /dev/null "$units/$unit.service"
 	done
@@ -258,8 +258,8 @@ must() {
 
 fail_doing() {
 	status=$(cat "$state/status")
-	has_route || fail "This machine has no network, and no init system: $doing failed with status $status"
-	fail "$doing failed with status $status"
+	has_route || fail "No network and no init system: $doing failed with exit status $status"
+	fail "$doing failed with exit status $status"
 }
 
 # A default route, of either version.
@@ -276,7 +276,7 @@ has_route() {
 # ----------------------------------------------------------------- installation
 
 install_init() {
-	family=$(find_family) || fail "Cannot install an init system: the distribution \"$(os_release ID)\" is not known; use direct mode for this image"
+	family=$(find_family) || fail "Cannot install an init system: unknown distribution \"$(os_release ID)\"; use direct mode for this image"
 	mkdir -p "${unfinished%/*}"
 	: >"$unfinished"
 	hide_units
@@ -333,7 +333,7 @@ install_debian() {
 	hold_slow_keys
 	hold_writes
 	hold_hwdb
-	say "Reading the package lists"
+	say "Updating the package lists"
 	run apt_get update || fail_lists
 	say "Installing systemd and openssh-server"
 	must apt_get -y --no-install-recommends -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold \
@@ -436,7 +436,7 @@ install_fedora() {
 install_arch() {
 	had_lists=$(ls /var/lib/pacman/sync/*.db 2>/dev/null)
 	had_packages=$(ls /var/cache/pacman/pkg/*.pkg.tar* 2>/dev/null)
-	say "Updating, and installing systemd and openssh"
+	say "Updating packages, installing systemd and openssh"
 	must pacman -Syu --noconfirm --needed systemd-sysvcompat dbus openssh iproute2
 	[ -n "$had_lists" ] || rm -f /var/lib/pacman/sync/*
 	[ -n "$had_packages" ] || rm -f /var/cache/pacman/pkg/*.pkg.tar*
@@ -457,7 +457,7 @@ install_opensuse() {
 
 # Alpine has no systemd: OpenRC takes its place.
 install_alpine() {
-	say "Alpine has no systemd: installing OpenRC and openssh"
+	say "Installing OpenRC and openssh"
 	must apk add --no-cache alpine-base openssh
 	# A machine without a screen has no tty1.
 	[ ! -e /etc/inittab ] || run sed -i 's/^tty[0-9]/#&/' /etc/inittab

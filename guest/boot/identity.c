@@ -75,7 +75,7 @@ static void add_entropy(void)
 	memcpy(seed.info.buf, field.value, field.length);
 	int fd = open("/dev/urandom", O_WRONLY | O_CLOEXEC);
 	if (fd < 0 || ioctl(fd, RNDADDENTROPY, &seed) < 0)
-		say("Cannot seed the random numbers: %s", strerror(errno));
+		say("Cannot seed the random number generator: %s", strerror(errno));
 	if (fd >= 0)
 		close(fd);
 	explicit_bzero(&seed, sizeof seed);
@@ -85,7 +85,7 @@ static void set_hostname(void)
 {
 	char name[65];
 	if (boot_record_text(TAG_BOOT_HOSTNAME, name, sizeof name) && sethostname(name, strlen(name)) < 0)
-		say("Cannot set the name of the machine: %s", strerror(errno));
+		say("Cannot set the hostname: %s", strerror(errno));
 }
 
 /* What distributions and container engines set, where the kernel's own values are those of another age. */
@@ -223,7 +223,7 @@ static void write_authorized_keys(void)
 	format_path(folder, sizeof folder, "%s/.ssh", root.home);
 	format_path(path, sizeof path, "%s/authorized_keys", folder);
 	if (!make_dirs(folder, 0700))
-		say("Cannot make \"%s\": %s", folder, strerror(errno));
+		say("Cannot create \"%s\": %s", folder, strerror(errno));
 	ssize_t length = read_file(path, text.bytes, sizeof text.bytes);
 	text.length = length > 0 ? (size_t)length : 0;
 	if (text.length > 0 && text.bytes[text.length - 1] != '\n')

@@ -47,7 +47,7 @@ static void become_systemd(void)
 	if (serve_in_background() < 0)
 		say("Cannot start the agent");
 	execl(FIRST_BOOT_PATH, FIRST_BOOT_PATH, (char *)NULL);
-	events_notify("failed", "The image has no /bin/sh to run the first boot: use direct mode for it");
+	events_notify("failed", "Cannot run the first boot: the image has no /bin/sh; use direct mode for it");
 	say("Cannot run %s: does the image have /bin/sh?", FIRST_BOOT_PATH);
 	init_idle();
 }
@@ -56,11 +56,11 @@ static void become_systemd(void)
 static void keep_files(bool with_first_boot)
 {
 	if (!copy_file("/proc/self/exe", AGENT_PATH, 0755) || !boot_record_keep(KEPT_RECORD_PATH))
-		die("Cannot keep the agent in /run");
+		die("Cannot copy the agent to /run");
 	if (!with_first_boot)
 		return;
 	if (!copy_file(INITRD_FIRST_BOOT_PATH, STATE_FOLDER "/first-boot", 0755))
-		die("Cannot keep the first-boot script");
+		die("Cannot copy the first-boot script");
 }
 
 static void install_first_boot(void)

@@ -66,7 +66,7 @@ static void servers(FILE *out, bool is_ipv6, const char *end)
 
 static void write_networkd(FILE *out)
 {
-	fprintf(out, "# The machine's network as banger has set it up.\n[Match]\nMACAddress=%s\n\n[Link]\n", network.mac);
+	fprintf(out, "# Network configuration written by banger.\n[Match]\nMACAddress=%s\n\n[Link]\n", network.mac);
 	if (network.mtu)
 		fprintf(out, "MTUBytes=%u\n", network.mtu);
 	fprintf(out, "\n[Network]\nDHCP=no\nIPv6AcceptRA=no\nLinkLocalAddressing=ipv6\nAddress=%s\n", network.address);
@@ -97,7 +97,7 @@ static void write_nm_family(FILE *out, bool is_ipv6, const char *address, const 
 
 static void write_nm(FILE *out)
 {
-	fprintf(out, "# The machine's network as banger has set it up.\n[connection]\nid=banger\ntype=ethernet\n");
+	fprintf(out, "# Network configuration written by banger.\n[connection]\nid=banger\ntype=ethernet\n");
 	fprintf(out, "autoconnect-priority=999\n\n[ethernet]\nmac-address=%s\n", network.mac);
 	if (network.mtu)
 		fprintf(out, "mtu=%u\n", network.mtu);

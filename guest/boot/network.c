@@ -210,13 +210,13 @@ static void configure_interface(int fd, const char *mac)
 {
 	unsigned index = wait_for_interface(mac);
 	if (!index) {
-		say("Cannot find the network interface with address %s", mac);
+		say("Network interface with address %s not found", mac);
 		return;
 	}
 	if (!set_up(fd, index, (unsigned)boot_record_number(TAG_BOOT_MTU, 0)))
 		say("Cannot bring up the network interface: %s", strerror(errno));
 	if (boot_record_number(TAG_BOOT_IS_USER_NETWORK, 0) && !filter_flagless(fd, index))
-		say("Cannot filter TCP segments without flags, which routing in this machine may need: %s", strerror(errno));
+		say("Cannot load the filter for TCP segments without flags: %s", strerror(errno));
 	configure_family(fd, index, TAG_BOOT_ADDRESS, TAG_BOOT_GATEWAY);
 	configure_family(fd, index, TAG_BOOT_ADDRESS6, TAG_BOOT_GATEWAY6);
 	char name[IF_NAMESIZE];

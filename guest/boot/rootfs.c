@@ -66,7 +66,7 @@ static void need_disk(const char *path)
 {
 	errno = 0;
 	if (!device_wait(path, DISK_WAIT_MS))
-		die("Cannot find the disk %s: is its driver among the modules?", path);
+		die("Disk %s not found: is its driver among the modules?", path);
 }
 
 /* The host may have made the disk larger since the last boot; the mounted file system follows. */
@@ -228,7 +228,7 @@ static void fill_run(void)
 	}
 	close(pair[0]);
 	if (waitpid(reader, &status, 0) < 0 || status != 0)
-		say("Cannot take over all that the image has in " RUN_FOLDER);
+		say("Cannot copy all of the image's " RUN_FOLDER);
 	waitpid(writer, &status, 0);
 }
 
@@ -252,7 +252,7 @@ static void carry_mount(const char *name)
 	format_path(target, sizeof target, NEW_ROOT "%s", name);
 	make_place(target);
 	if (mount(name, target, NULL, MS_MOVE, NULL) < 0)
-		die("Cannot move \"%s\" into the root", name);
+		die("Cannot move the mount \"%s\" to the new root", name);
 }
 
 static void mount_the_rest(bool is_systemd)
@@ -286,7 +286,7 @@ void rootfs_switch(bool is_systemd)
 	carry_mount(is_systemd ? RUN_FOLDER : STATE_FOLDER);
 	if (old < 0 || fstat(old, &old_root) < 0 || chdir(NEW_ROOT) < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 ||
 	    chroot(".") < 0 || chdir("/") < 0)
-		die("Cannot switch to the machine's root");
+		die("Cannot switch root");
 	remove_tree(old, old_root.st_dev, 0);
 	mount_the_rest(is_systemd);
 }

@@ -47,12 +47,12 @@ void systemd_prepare(void)
 	*strchr(disk, 'X') = rootfs_writable_disk();
 	make_dirs(SHUTDOWN_FOLDER, 0755);
 	if (link(AGENT_PATH, SHUTDOWN_PATH) < 0)
-		say("Cannot prepare the shutdown: %s", strerror(errno));
+		say("Cannot install the shutdown program: %s", strerror(errno));
 	make_dirs(WANTS_FOLDER, 0755);
 	if (!replace_file(UNIT_FOLDER "/" UNIT_NAME, unit, sizeof unit - 1, 0644))
-		say("Cannot write the unit of the agent");
+		say("Cannot write the agent's unit");
 	if (symlink("../" UNIT_NAME, WANTS_FOLDER "/" UNIT_NAME) < 0 && errno != EEXIST)
-		say("Cannot enable the unit of the agent");
+		say("Cannot enable the agent's unit");
 	for (size_t i = 0; i < sizeof masked / sizeof *masked; i++) {
 		char path[128];
 		format_path(path, sizeof path, UNIT_FOLDER "/%s", masked[i]);
@@ -109,7 +109,7 @@ int systemd_join(void)
 	if (pid == 0)
 		pid = serve_in_background();
 	else if (!move_into_own_group(pid))
-		say("Cannot move the agent into the group of its unit");
+		say("Cannot move the agent into the cgroup of its unit");
 	if (pid <= 0) {
 		say("Cannot start the agent");
 		return 1;

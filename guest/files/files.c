@@ -43,7 +43,7 @@ int files_stat(char **arguments)
 	struct stat info;
 	struct field_writer writer = { .bytes = block, .size = sizeof block };
 	if (lstat(arguments[0], &info) < 0)
-		reply_fail_errno("Cannot look at \"%.100s\"", arguments[0]);
+		reply_fail_errno("Cannot stat \"%.100s\"", arguments[0]);
 	put_entry(&writer, AT_FDCWD, arguments[0], &info);
 	reply_put_fields(&writer);
 	return 0;
@@ -90,7 +90,7 @@ int files_read(char **arguments)
 	}
 	fcntl(fd, F_SETFL, 0);
 	if (offset > 0 && lseek(fd, offset, SEEK_SET) < 0)
-		reply_fail_errno("Cannot read \"%.100s\" from its byte %llu on", arguments[0], (unsigned long long)offset);
+		reply_fail_errno("Cannot read \"%.100s\" at offset %llu", arguments[0], (unsigned long long)offset);
 	while (left > 0) {
 		ssize_t count = read(fd, block, left < sizeof block ? (size_t)left : sizeof block);
 		if (count < 0 && errno == EINTR)
@@ -155,7 +155,7 @@ int files_mkdir(char **arguments)
 	errno = EEXIST;
 	bool done = arguments[2][0] ? make_dirs(arguments[0], mode) : mkdir(arguments[0], mode) == 0;
 	if (!done)
-		reply_fail_errno("Cannot make folder \"%.100s\"", arguments[0]);
+		reply_fail_errno("Cannot create directory \"%.100s\"", arguments[0]);
 	return 0;
 }
 
@@ -165,7 +165,7 @@ static void remove_contents(int folder_fd, const char *shown, int depth)
 	struct dirent *entry;
 	DIR *folder = folder_fd >= 0 ? fdopendir(folder_fd) : NULL;
 	if (!folder)
-		reply_fail_errno("Cannot open a folder below \"%.100s\"", shown);
+		reply_fail_errno("Cannot open a directory below \"%.100s\"", shown);
 	while ((entry = readdir(folder))) {
 		const char *name = entry->d_name;
 		if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || unlinkat(dirfd(folder), name, 0) == 0)

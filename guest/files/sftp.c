@@ -230,7 +230,7 @@ static void read_folder(void)
 		count++;
 	}
 	if (count == 0) {
-		sftp_answer_status(FX_EOF, "End of folder");
+		sftp_answer_status(FX_EOF, "End of directory");
 		return;
 	}
 	sftp_finish_names(count);
@@ -370,7 +370,7 @@ static void take_extended(void)
 	} else if (strcmp(name, "limits@openssh.com") == 0) {
 		answer_limits();
 	} else {
-		sftp_answer_status(FX_OP_UNSUPPORTED, "This extension is not known");
+		sftp_answer_status(FX_OP_UNSUPPORTED, "Unknown extension");
 	}
 }
 
@@ -462,7 +462,7 @@ static void take_request(enum sftp_type type)
 		take_extended();
 		break;
 	default:
-		sftp_answer_status(FX_OP_UNSUPPORTED, "This request is not known");
+		sftp_answer_status(FX_OP_UNSUPPORTED, "Unknown request");
 	}
 	if (sftp_is_malformed())
 		sftp_answer_status(FX_BAD_MESSAGE, "The request is malformed");

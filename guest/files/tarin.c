@@ -55,7 +55,7 @@ static void normalize(char *path)
 	for (char *at = path; *at;) {
 		size_t length = strcspn(at, "/");
 		if (length == 2 && memcmp(at, "..", 2) == 0)
-			reply_fail("invalid_argument", "The archive has an entry that leads out of its folder: \"%.100s\"", path);
+			reply_fail("invalid_argument", "The archive has an entry outside its directory: \"%.100s\"", path);
 		if (length > 0 && !(length == 1 && *at == '.')) {
 			if (to != path)
 				*to++ = '/';
@@ -195,7 +195,7 @@ static void extract_folder(struct tar_entry *entry)
 	snprintf(place, sizeof place, "/proc/self/fd/%d/.", fd);
 	set_xattrs(place);
 	if (open_count == MAX_DEPTH)
-		reply_fail("limit_exceeded", "The archive is more than %d folders deep", MAX_DEPTH);
+		reply_fail("limit_exceeded", "The archive's directories are nested more than %d levels deep", MAX_DEPTH);
 	strcpy(open_path, entry->path);
 	open_folders[open_count].fd = fd;
 	open_folders[open_count].path_length = strlen(entry->path);
@@ -209,7 +209,7 @@ static void copy_data(const struct tar_entry *entry, int fd, off_t offset, uint6
 	while (length > 0) {
 		size_t count = tar_take(&bytes, length);
 		if (count == 0)
-			reply_fail("invalid_argument", "The archive ends early, in \"%.100s\"", entry->path);
+			reply_fail("invalid_argument", "Unexpected end of archive in \"%.100s\"", entry->path);
 		for (size_t done = 0; done < count;) {
 			ssize_t written = pwrite(fd, bytes + done, count - done, offset);
 			if (written < 0 && errno != EINTR)
@@ -235,12 +235,12 @@ static void extract_sparse(const struct tar_entry *entry, int fd)
 		parts[i].length = tar_read_number_line(&used);
 		data += parts[i].length;
 		if (parts[i].offset + parts[i].length > entry->real_size)
-			tar_fail_malformed("the map of holes");
+			tar_fail_malformed("sparse map");
 	}
 	tar_skip(tar_padding(used));
 	used += tar_padding(used);
 	if (used + data != entry->size)
-		tar_fail_malformed("the map of holes");
+		tar_fail_malformed("sparse map");
 	for (uint64_t i = 0; i < count; i++)
 		copy_data(entry, fd, (off_t)parts[i].offset, parts[i].length);
 	if (ftruncate(fd, (off_t)entry->real_size) < 0)
@@ -314,7 +314,7 @@ static void extract(struct tar_entry *entry)
 	if (entry->path[0] == 0 && entry->type == '5')
 		return;
 	if (entry->path[0] == 0)
-		tar_fail_malformed("the name");
+		tar_fail_malformed("name");
 	if (!is_file && entry->type >= '1' && entry->type <= '6')
 		entry->size = 0;
 	if (is_file)
@@ -326,7 +326,7 @@ static void extract(struct tar_entry *entry)
 	else if (entry->type >= '2' && entry->type <= '6')
 		extract_other(entry);
 	else
-		reply_fail("unsupported", "Cannot extract \"%.100s\": it is of the unknown type '%c'", entry->path, entry->type);
+		reply_fail("unsupported", "Cannot extract \"%.100s\": unknown entry type '%c'", entry->path, entry->type);
 }
 
 int tar_in(char **arguments)
@@ -337,10 +337,10 @@ int tar_in(char **arguments)
 	keeps_owner = arguments[1][0] == 0 && geteuid() == 0;
 	umask(0);
 	if (!make_dirs(arguments[0], 0755))
-		reply_fail_errno("Cannot make folder \"%.100s\"", arguments[0]);
+		reply_fail_errno("Cannot create directory \"%.100s\"", arguments[0]);
 	target = open(arguments[0], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (target < 0)
-		reply_fail_errno("Cannot open folder \"%.100s\"", arguments[0]);
+		reply_fail_errno("Cannot open directory \"%.100s\"", arguments[0]);
 	while (tar_next_entry(&entry)) {
 		extract(&entry);
 		tar_entry_count++;

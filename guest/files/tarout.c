@@ -84,7 +84,7 @@ static void pax_put(const char *key, const void *value, size_t length)
 	while ((size_t)snprintf(number, sizeof number, "%zu", size) + rest != size)
 		size = rest + strlen(number);
 	if (size > sizeof pax - pax_length)
-		reply_fail("limit_exceeded", "Cannot archive \"%.100s\": it has too many attributes", path);
+		reply_fail("limit_exceeded", "Cannot archive \"%.100s\": too many extended attributes", path);
 	pax_length += (size_t)sprintf((char *)pax + pax_length, "%s %s=", number, key);
 	memcpy(pax + pax_length, value, length);
 	pax_length += length;
@@ -372,7 +372,7 @@ static void put_folder(int fd, const struct stat *info, int depth)
 	path[path_length] = 0;
 	put_entry(info, path, '5', "", 0);
 	if (depth == MAX_DEPTH)
-		reply_fail("limit_exceeded", "Cannot archive a folder more than %d folders deep", MAX_DEPTH);
+		reply_fail("limit_exceeded", "Cannot archive directories nested more than %d levels deep", MAX_DEPTH);
 	DIR *folder = is_virtual(fd) ? NULL : fdopendir(fd);
 	if (!folder)
 		close(fd);
@@ -430,7 +430,7 @@ static void put_thing(int folder, const char *name, int depth)
 	if (fstatat(folder, name, &info, AT_SYMLINK_NOFOLLOW) < 0) {
 		if (errno == ENOENT && depth > 0)
 			return;
-		reply_fail_errno("Cannot look at \"%.100s\"", path);
+		reply_fail_errno("Cannot stat \"%.100s\"", path);
 	}
 	if (S_ISREG(info.st_mode) || S_ISDIR(info.st_mode)) {
 		int fd = open_same(folder, name, &info);
@@ -477,7 +477,7 @@ int tar_out(char **arguments)
 	}
 	int folder = open(name == parent ? "." : parent[0] ? parent : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (folder < 0)
-		reply_fail_errno("Cannot open the folder of \"%.100s\"", arguments[0]);
+		reply_fail_errno("Cannot open the parent directory of \"%.100s\"", arguments[0]);
 	put_thing(folder, name, 0);
 	put_zeros(2 * TAR_BLOCK_BYTES);
 	flush();

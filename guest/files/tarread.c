@@ -38,7 +38,7 @@ size_t tar_take(uint8_t **bytes, uint64_t wanted)
 
 static _Noreturn void fail_early(void)
 {
-	reply_fail("invalid_argument", "The archive ends early, after %llu entries", (unsigned long long)tar_entry_count);
+	reply_fail("invalid_argument", "Unexpected end of archive after %llu entries", (unsigned long long)tar_entry_count);
 }
 
 void tar_read_exactly(void *to, uint64_t length)
@@ -76,7 +76,7 @@ static char long_name[TAR_MAX_PATH_BYTES], long_link[TAR_MAX_PATH_BYTES];
 
 _Noreturn void tar_fail_malformed(const char *what)
 {
-	reply_fail("invalid_argument", "The archive is malformed: %s of entry %llu", what, (unsigned long long)tar_entry_count + 1);
+	reply_fail("invalid_argument", "Malformed archive: invalid %s in entry %llu", what, (unsigned long long)tar_entry_count + 1);
 }
 
 /* Octal digits, or a binary number with the first bit set. */
@@ -90,7 +90,7 @@ static int64_t parse_number(const char *field, size_t size)
 		for (size_t i = 1; i < size; i++) {
 			uint8_t lost = (uint8_t)(number >> 56);
 			if (lost != (is_negative ? 0xff : 0))
-				tar_fail_malformed("a number");
+				tar_fail_malformed("number");
 			number = number << 8 | bytes[i];
 		}
 		return (int64_t)number;
@@ -101,7 +101,7 @@ static int64_t parse_number(const char *field, size_t size)
 	for (; at < size && field[at] >= '0' && field[at] <= '7'; at++)
 		number = number << 3 | (uint64_t)(field[at] - '0');
 	if (at < size && field[at] != 0 && field[at] != ' ')
-		tar_fail_malformed("a number");
+		tar_fail_malformed("number");
 	return (int64_t)number;
 }
 
@@ -109,7 +109,7 @@ static uint64_t parse_size(const char *field, size_t size)
 {
 	int64_t number = parse_number(field, size);
 	if (number < 0)
-		tar_fail_malformed("the size");
+		tar_fail_malformed("size");
 	return (uint64_t)number;
 }
 
@@ -131,7 +131,7 @@ bool tar_next_record(size_t *at, struct tar_record *record)
 		return false;
 	size_t size = strtoul(start, &space, 10);
 	if (space == start || *space != ' ' || size > pax_length - *at || size < (size_t)(space - start) + 3 || start[size - 1] != '\n')
-		tar_fail_malformed("the extended header");
+		tar_fail_malformed("extended header");
 	/* Seen before: its "=" is a NUL already. */
 	size_t length = (size_t)(start + size - 1 - (space + 1));
 	equals = memchr(space + 1, '=', length);
@@ -139,7 +139,7 @@ bool tar_next_record(size_t *at, struct tar_record *record)
 	if (nul && (!equals || nul < equals))
 		equals = nul;
 	if (!equals)
-		tar_fail_malformed("the extended header");
+		tar_fail_malformed("extended header");
 	*equals = 0;
 	*record = (struct tar_record){ .key = space + 1, .value = equals + 1, .length = (size_t)(start + size - 1 - (equals + 1)) };
 	*at += size;
@@ -149,7 +149,7 @@ bool tar_next_record(size_t *at, struct tar_record *record)
 static void copy_path(char *to, const char *from, size_t length)
 {
 	if (length >= TAR_MAX_PATH_BYTES || memchr(from, 0, length))
-		tar_fail_malformed("the name");
+		tar_fail_malformed("name");
 	memcpy(to, from, length);
 	to[length] = 0;
 }
@@ -158,12 +158,12 @@ static uint64_t decimal(const struct tar_record *record)
 {
 	char text[32], *end;
 	if (record->length == 0 || record->length >= sizeof text || record->value[0] < '0' || record->value[0] > '9')
-		tar_fail_malformed("a number");
+		tar_fail_malformed("number");
 	memcpy(text, record->value, record->length);
 	text[record->length] = 0;
 	uint64_t number = strtoull(text, &end, 10);
 	if (*end || number > INT64_MAX)
-		tar_fail_malformed("a number");
+		tar_fail_malformed("number");
 	return number;
 }
 
@@ -172,7 +172,7 @@ static struct timespec parse_time(const struct tar_record *record)
 	char text[48], *rest;
 	long ns = 0, unit = NS_PER_S / 10;
 	if (record->length == 0 || record->length >= sizeof text)
-		tar_fail_malformed("the time");
+		tar_fail_malformed("time");
 	memcpy(text, record->value, record->length);
 	text[record->length] = 0;
 	long long seconds = strtoll(text, &rest, 10);
@@ -181,7 +181,7 @@ static struct timespec parse_time(const struct tar_record *record)
 			ns += (*rest - '0') * unit;
 	}
 	if (*rest)
-		tar_fail_malformed("the time");
+		tar_fail_malformed("time");
 	if (text[0] == '-' && ns > 0) {
 		seconds--;
 		ns = NS_PER_S - ns;
@@ -218,7 +218,7 @@ static void apply_pax(struct tar_entry *entry)
 			copy_path(entry->path, record.value, record.length);
 	}
 	if (is_gnu_sparse && !has_map_in_data)
-		reply_fail("unsupported", "Cannot extract \"%.100s\": its holes are written in an old way", entry->path);
+		reply_fail("unsupported", "Cannot extract \"%.100s\": unsupported version of GNU sparse", entry->path);
 	entry->is_sparse = is_gnu_sparse;
 }
 
@@ -243,14 +243,14 @@ static void read_meta(const struct tar_header *header)
 		tar_skip(size);
 	} else if (header->type == 'x') {
 		if (size > TAR_MAX_PAX_BYTES)
-			reply_fail("limit_exceeded", "The archive has an extended header of more than %d bytes", TAR_MAX_PAX_BYTES);
+			reply_fail("limit_exceeded", "The archive has an extended header longer than %d bytes", TAR_MAX_PAX_BYTES);
 		tar_read_exactly(pax, size);
 		pax[size] = 0;
 		pax_length = (size_t)size;
 	} else {
 		char *name = header->type == 'L' ? long_name : long_link;
 		if (size > TAR_MAX_PATH_BYTES)
-			reply_fail("limit_exceeded", "The archive has a name of more than %d bytes", TAR_MAX_PATH_BYTES - 1);
+			reply_fail("limit_exceeded", "The archive has a name longer than %d bytes", TAR_MAX_PATH_BYTES - 1);
 		memset(name, 0, TAR_MAX_PATH_BYTES);
 		tar_read_exactly(name, size);
 		name[TAR_MAX_PATH_BYTES - 1] = 0;
@@ -276,7 +276,7 @@ bool tar_next_entry(struct tar_entry *entry)
 		if (memcmp(&header, &zeros, sizeof header) == 0)
 			return false;
 		if (!has_right_sum(&header))
-			tar_fail_malformed("the checksum");
+			tar_fail_malformed("checksum");
 		if (!strchr("xgLK", header.type) || header.type == 0)
 			break;
 		read_meta(&header);
@@ -315,7 +315,7 @@ uint64_t tar_read_number_line(uint64_t *used)
 		if (digit == '\n')
 			return number;
 		if (digit < '0' || digit > '9' || number > INT64_MAX / 10 - 10)
-			tar_fail_malformed("the map of holes");
+			tar_fail_malformed("sparse map");
 		number = number * 10 + (uint64_t)(digit - '0');
 	}
 }

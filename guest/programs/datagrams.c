@@ -38,10 +38,10 @@ static int open_port(const char *host, const char *port_text)
 		v6->sin6_port = htons((uint16_t)port);
 		size = sizeof *v6;
 	} else {
-		reply_fail("invalid_argument", "\"%s\" is no address", host);
+		reply_fail("invalid_argument", "Invalid address \"%s\"", host);
 	}
 	if (port < 1 || port > 65535)
-		reply_fail("invalid_argument", "\"%s\" is no port", port_text);
+		reply_fail("invalid_argument", "Invalid port \"%s\"", port_text);
 	int fd = socket(address.ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&address, size) < 0)
 		reply_fail_errno("Cannot use UDP port %s", port_text);
@@ -119,7 +119,7 @@ int datagrams_carry(char **arguments)
 	for (;;) {
 		if (poll(watched, 2, -1) < 0) {
 			if (errno != EINTR)
-				reply_fail_errno("Cannot wait");
+				reply_fail_errno("Cannot poll");
 			continue;
 		}
 		if (watched[1].revents && !give_output(fd))

@@ -25,7 +25,7 @@ int freeze_disk(char **arguments)
 	(void)arguments;
 	/* Everything would be systemd and what it has started. */
 	if (procfs_init_is_systemd())
-		reply_fail("invalid_argument", "Cannot freeze the disk: systemd runs in the machine");
+		reply_fail("invalid_argument", "Cannot freeze the disk: the VM runs systemd");
 	int fd = open(DISK_PATH, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		reply_fail_errno("Cannot open the writable layer");

@@ -86,12 +86,12 @@ static int listen_tcp(const char *address, unsigned port)
 		v6->sin6_port = htons((uint16_t)port);
 		size = sizeof *v6;
 	} else {
-		reply_fail("invalid_argument", "\"%.60s\" is no address", address);
+		reply_fail("invalid_argument", "Invalid address \"%.60s\"", address);
 	}
 	int fd = socket(storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
 	if (fd < 0 || bind(fd, (struct sockaddr *)&storage, size) < 0 || listen(fd, 16) < 0)
-		reply_fail_errno("Cannot listen at %s port %u", address, port);
+		reply_fail_errno("Cannot listen on %s port %u", address, port);
 	return fd;
 }
 
@@ -104,7 +104,7 @@ static int listen_unix(const char *path)
 	umask(077);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 16) < 0)
-		reply_fail_errno("Cannot listen at \"%.100s\"", path);
+		reply_fail_errno("Cannot listen on \"%.100s\"", path);
 	strcpy(unix_path, path);
 	return fd;
 }
@@ -115,7 +115,7 @@ static int listen_agent(void)
 	char path[108];
 	snprintf(unix_folder, sizeof unix_folder, "/tmp/ssh-XXXXXX");
 	if (!mkdtemp(unix_folder))
-		reply_fail_errno("Cannot make a folder for the socket");
+		reply_fail_errno("Cannot create a directory for the socket");
 	snprintf(path, sizeof path, "%s/agent", unix_folder);
 	return listen_unix(path);
 }
@@ -227,7 +227,7 @@ static void take_record(const uint8_t *record, size_t length)
 	switch (record[0]) {
 	case LISTEN_DATA:
 		if (length > connection->receive_credit || connection->host_ended)
-			reply_fail("invalid_argument", "More data came than was granted");
+			reply_fail("invalid_argument", "Received more data than the granted credit");
 		connection->receive_credit -= (uint32_t)length;
 		memcpy(connection->waiting + connection->length, payload, length);
 		connection->length += length;
@@ -329,7 +329,7 @@ int listen_serve(char **arguments)
 	else if (strcmp(arguments[0], "agent") == 0)
 		listener = listen_agent();
 	else
-		reply_fail("invalid_argument", "\"%.60s\" cannot be listened to", arguments[0]);
+		reply_fail("invalid_argument", "Unknown kind of listener \"%.60s\"", arguments[0]);
 	tell_ready(listener);
 	while (goes_on)
 		wait_and_serve(listener, &goes_on);

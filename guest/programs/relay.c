@@ -25,7 +25,7 @@ static int listen_at(const char *path)
 	strcpy(address.sun_path, path);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, BACKLOG) < 0)
-		reply_fail_errno("Cannot listen at \"%.100s\"", path);
+		reply_fail_errno("Cannot listen on \"%.100s\"", path);
 	return fd;
 }
 
@@ -59,7 +59,7 @@ int relay_serve(char **arguments)
 	gid_t gid = (gid_t)strtoul(arguments[4], NULL, 10);
 	struct pollfd events[2] = { { .fd = STDIN_FILENO, .events = POLLIN }, { .fd = clients, .events = POLLIN } };
 	if (chmod(arguments[1], 0600) < 0 || chown(clients_path, uid, gid) < 0 || chmod(clients_path, mode) < 0)
-		reply_fail_errno("Cannot give away the socket");
+		reply_fail_errno("Cannot change the owner of the socket");
 	/* Nobody waits for those who carry. */
 	signal(SIGCHLD, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);

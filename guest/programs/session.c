@@ -28,7 +28,7 @@ static void check_name(const char *name)
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
 	size_t length = strlen(name);
 	if (length == 0 || length > MAX_SESSION_NAME_BYTES || name[0] == '.' || name[0] == '-' || strspn(name, allowed) != length)
-		reply_fail("invalid_argument", "\"%.80s\" is no name for a session", name);
+		reply_fail("invalid_argument", "Invalid session name \"%.80s\"", name);
 }
 
 static void address_of(const char *folder, const char *name, struct sockaddr_un *address)
@@ -36,7 +36,7 @@ static void address_of(const char *folder, const char *name, struct sockaddr_un 
 	address->sun_family = AF_UNIX;
 	int length = snprintf(address->sun_path, sizeof address->sun_path, "%s/%s" NAME_END, folder, name);
 	if (length < 0 || (size_t)length >= sizeof address->sun_path)
-		reply_fail("invalid_argument", "The folder of the sessions has too long a name");
+		reply_fail("invalid_argument", "The path of the session directory is too long");
 }
 
 /* -1 if no keeper listens there. */
@@ -59,7 +59,7 @@ static int connect_session(char **arguments)
 	address_of(arguments[0], arguments[1], &address);
 	int fd = try_connect(&address);
 	if (fd < 0)
-		reply_fail("not_found", "There is no session \"%s\"", arguments[1]);
+		reply_fail("not_found", "No such session: \"%s\"", arguments[1]);
 	return fd;
 }
 
@@ -69,7 +69,7 @@ static void send_packet(int fd, const void *bytes, size_t length)
 	while ((count = send(fd, bytes, length, MSG_NOSIGNAL)) < 0 && errno == EINTR) {
 	}
 	if (count < 0)
-		reply_fail("unavailable", "The session has gone");
+		reply_fail("unavailable", "Lost the connection to the session");
 }
 
 static void ask(int fd, enum session_request request, uint16_t tag, uint64_t number)
@@ -97,7 +97,7 @@ static size_t take_answer(int fd, bool is_quiet)
 	char code[32], message[200];
 	size_t length = receive(fd);
 	if (length == 0 || !fields_valid(packet, length))
-		reply_fail("unavailable", "The session has gone");
+		reply_fail("unavailable", "Lost the connection to the session");
 	if (field_text_of(packet, length, TAG_ERROR, code, sizeof code)) {
 		if (!field_text_of(packet, length, TAG_MESSAGE, message, sizeof message))
 			message[0] = 0;
@@ -127,16 +127,16 @@ static int listen_at(const char *folder, const struct sockaddr_un *address, cons
 {
 	int lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (lock < 0 || flock(lock, LOCK_EX) < 0)
-		reply_fail_errno("Cannot open the folder of the sessions");
+		reply_fail_errno("Cannot open the session directory");
 	int other = try_connect(address);
 	if (other >= 0)
-		reply_fail("already_exists", "There is a session \"%s\" already", name);
+		reply_fail("already_exists", "Session \"%s\" already exists", name);
 	unlink(address->sun_path);
 	if (count_sessions(folder) >= MAX_SESSIONS)
-		reply_fail("limit_exceeded", "There are %d sessions in this machine: remove one that has ended", MAX_SESSIONS);
+		reply_fail("limit_exceeded", "Too many sessions, at most %d: remove one that has ended", MAX_SESSIONS);
 	int listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (listener < 0 || bind(listener, (const struct sockaddr *)address, sizeof *address) < 0 || listen(listener, 16) < 0)
-		reply_fail_errno("Cannot make the socket of the session");
+		reply_fail_errno("Cannot create the session's socket");
 	close(lock);
 	return listener;
 }
@@ -156,7 +156,7 @@ int session_start(char **arguments)
 		reply_fail("invalid_argument", "The request is malformed");
 	umask(077);
 	if (!make_dirs(arguments[0], 0700))
-		reply_fail_errno("Cannot make the folder of the sessions");
+		reply_fail_errno("Cannot create the session directory");
 	int listener = listen_at(arguments[0], &address, arguments[1]);
 	umask(022);
 	if (pipe2(report, O_CLOEXEC) < 0)
@@ -170,7 +170,7 @@ int session_start(char **arguments)
 	length = 0;
 	while (pid > 0 && (count = read(report[0], packet + length, sizeof packet - length)) > 0)
 		length += (size_t)count;
-	char code[32] = "internal", message[200] = "The session's keeper has ended";
+	char code[32] = "internal", message[200] = "The session's supervisor has exited";
 	if (length == 0 || field_text_of(packet, length, TAG_ERROR, code, sizeof code)) {
 		unlink(address.sun_path);
 		field_text_of(packet, length, TAG_MESSAGE, message, sizeof message);
@@ -227,7 +227,7 @@ int session_attach(char **arguments)
 		if (packet[0] == SESSION_END)
 			return 0;
 	}
-	reply_fail("unavailable", "The session has gone");
+	reply_fail("unavailable", "Lost the connection to the session");
 }
 
 int session_send(char **arguments)
@@ -241,7 +241,7 @@ int session_send(char **arguments)
 	if (arguments[2][0]) {
 		uint64_t begin = strtoull(arguments[2], NULL, 10);
 		if (begin > taken)
-			reply_fail("invalid_argument", "The input before byte %llu is missing: %llu bytes came", (unsigned long long)begin,
+			reply_fail("invalid_argument", "Missing input before offset %llu: received %llu bytes", (unsigned long long)begin,
 				     (unsigned long long)taken);
 		skip = taken - begin;
 	}
@@ -278,7 +278,7 @@ int session_control(char **arguments)
 	else if (strcmp(verb, "remove") == 0)
 		ask(fd, SESSION_REMOVE, 0, 0);
 	else
-		reply_fail("invalid_argument", "A session knows no \"%.40s\"", verb);
+		reply_fail("invalid_argument", "Unknown session command \"%.40s\"", verb);
 	take_answer(fd, false);
 	return 0;
 }

@@ -238,14 +238,14 @@ static _Noreturn void run(char **words, const struct step *step)
 	make_dirs(step->cwd, 0755);
 	bool is_inside = chdir(step->cwd) == 0;
 	if (!become(&step->account))
-		fail("become user", step->account.name);
+		fail("switch to user", step->account.name);
 	if (!is_inside && chdir(step->cwd) < 0)
-		fail("enter folder", step->cwd);
+		fail("change directory to", step->cwd);
 	struct launch launch = { .arguments = step->command, .environment = environ };
 	execute(&launch);
 	int status = errno == ENOENT || errno == ENOTDIR ? STATUS_NOT_FOUND : STATUS_NOT_RUNNABLE;
 	fprintf(stderr, "Cannot run \"%s\": %s\n", step->command[0],
-		errno == ENOEXEC ? "it is no program for this machine" : strerror(errno));
+		errno == ENOEXEC ? "exec format error" : strerror(errno));
 	exit(status);
 }
 

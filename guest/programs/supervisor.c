@@ -239,7 +239,7 @@ static void take_request(struct client *client, size_t length)
 		break;
 	case SESSION_SEND:
 		if (supervisor.stream.in_fd < 0 || supervisor.input_ends) {
-			answer_error(client, "invalid_state", "The session takes no more input");
+			answer_error(client, "invalid_state", "The session's input is closed");
 			break;
 		}
 		put_info(&writer);
@@ -263,7 +263,7 @@ static void take_request(struct client *client, size_t length)
 		supervisor.removed = true;
 		break;
 	default:
-		answer_error(client, "unsupported", "The session does not know this request");
+		answer_error(client, "unsupported", "Unknown session request");
 	}
 }
 

@@ -28,7 +28,7 @@ static bool read_target(struct stream *stream, const uint8_t *bytes, size_t leng
 	}
 	uint64_t port = field_number_of(bytes, length, TAG_PORT, 0);
 	if (!field_text_of(bytes, length, TAG_HOST, host, sizeof host) || port == 0 || port > 65535) {
-		stream_fail(stream, "invalid_argument", "The target is no address and port, and no path");
+		stream_fail(stream, "invalid_argument", "The target is neither an address and port nor a path");
 		return false;
 	}
 	if (strcmp(host, "localhost") == 0)
@@ -46,7 +46,7 @@ static bool read_target(struct stream *stream, const uint8_t *bytes, size_t leng
 		*size = sizeof *v6;
 		return true;
 	}
-	stream_fail(stream, "invalid_argument", "\"%s\" is no address", host);
+	stream_fail(stream, "invalid_argument", "Invalid address \"%s\"", host);
 	return false;
 }
 

@@ -37,7 +37,7 @@ static void put_text(struct texts *list, char *text)
 		list->size = list->size ? 2 * list->size : 64;
 		list->all = realloc(list->all, list->size * sizeof *list->all);
 		if (!list->all)
-			die("Cannot hold the words of a command");
+			die("Cannot allocate memory for the command");
 	}
 	list->all[list->count++] = text;
 	list->all[list->count] = NULL;
@@ -86,7 +86,7 @@ static bool collect_texts(struct stream *stream, uint8_t *bytes, size_t length)
 	if (previous.value)
 		previous.value[previous.length] = 0;
 	if (arguments.count == 0 || !arguments.all[0][0]) {
-		stream_fail(stream, "invalid_argument", "No program is named");
+		stream_fail(stream, "invalid_argument", "Missing command");
 		return false;
 	}
 	return true;
@@ -118,13 +118,13 @@ static const char *code_of(int error)
 static void fail_launch(struct stream *stream, const struct launch *launch, const struct failure *failure)
 {
 	int error = failure->error;
-	const char *text = error == ENOEXEC ? "it is no program for this machine" : strerror(error);
+	const char *text = error == ENOEXEC ? "exec format error" : strerror(error);
 	switch (failure->stage) {
 	case STAGE_CWD:
-		stream_fail(stream, code_of(error), "Cannot enter folder \"%.100s\": %s", launch->cwd, text);
+		stream_fail(stream, code_of(error), "Cannot change directory to \"%.100s\": %s", launch->cwd, text);
 		break;
 	case STAGE_USER:
-		stream_fail(stream, code_of(error), "Cannot become user \"%s\": %s", launch->account.name, text);
+		stream_fail(stream, code_of(error), "Cannot switch to user \"%s\": %s", launch->account.name, text);
 		break;
 	case STAGE_EXEC:
 		/* A shell has 127 and 126 for these. */
@@ -154,7 +154,7 @@ static void launch(struct stream *stream, struct launch *plan)
 	if (!process_add(pid, stream->id)) {
 		kill(-pid, SIGKILL);
 		stream->pid = 0;
-		stream_fail(stream, "limit_exceeded", "Too many processes of this agent are still ending");
+		stream_fail(stream, "limit_exceeded", "Too many processes are still exiting");
 	}
 }
 
@@ -171,7 +171,7 @@ static bool make_terminal(struct stream *stream, struct launch *launch, const st
 	int master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
 	int unlock = 0;
 	if (master < 0 || ioctl(master, TIOCSPTLCK, &unlock) < 0) {
-		stream_fail(stream, "unavailable", "Cannot make a terminal: %s", strerror(errno));
+		stream_fail(stream, "unavailable", "Cannot create a terminal: %s", strerror(errno));
 		if (master >= 0)
 			close(master);
 		return false;
@@ -182,11 +182,11 @@ static bool make_terminal(struct stream *stream, struct launch *launch, const st
 	bool is_watched = stream_set_output(stream, CHANNEL_OUT, master) && input >= 0 && stream_set_input(stream, input);
 	int slave = is_watched ? ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC) : -1;
 	if (slave < 0) {
-		stream_fail(stream, "unavailable", "Cannot make a terminal: %s", strerror(errno));
+		stream_fail(stream, "unavailable", "Cannot create a terminal: %s", strerror(errno));
 		return false;
 	}
 	if (fchown(slave, launch->account.uid, (gid_t)-1) < 0 || fchmod(slave, 0620) < 0)
-		say("Cannot give the terminal to its user");
+		say("Cannot change the owner of the terminal");
 	for (int channel = 0; channel < CHANNELS; channel++)
 		launch->fds[channel] = slave;
 	stream->is_terminal = launch->is_terminal = true;
@@ -197,7 +197,7 @@ static bool make_terminal(struct stream *stream, struct launch *launch, const st
 static void give(int fd, const struct account *account)
 {
 	if (fd >= 0 && geteuid() == 0 && fchown(fd, account->uid, (gid_t)-1) < 0)
-		say("Cannot give the command its pipes");
+		say("Cannot change the owner of the command's pipes");
 }
 
 /* Fewer changes between the process and the agent. As it is where the guest limits it. */
@@ -227,7 +227,7 @@ static bool make_pipes(struct stream *stream, struct launch *launch, bool wants_
 		give(launch->fds[channel], &launch->account);
 	if (launch->fds[CHANNEL_IN] >= 0 && launch->fds[CHANNEL_OUT] >= 0 && launch->fds[CHANNEL_ERR] >= 0)
 		return true;
-	stream_fail(stream, "unavailable", "Cannot make the pipes: %s", strerror(errno));
+	stream_fail(stream, "unavailable", "Cannot create pipes: %s", strerror(errno));
 	return false;
 }
 
@@ -242,11 +242,11 @@ void exec_start(struct stream *stream, uint8_t *bytes, size_t length)
 	struct field given;
 	if ((!field_text_of(bytes, length, TAG_USER, user, sizeof user) && field_find(bytes, length, TAG_USER, &given)) ||
 	    (!field_text_of(bytes, length, TAG_CWD, cwd, sizeof cwd) && field_find(bytes, length, TAG_CWD, &given))) {
-		stream_fail(stream, "invalid_argument", "The user or the folder has too long a name");
+		stream_fail(stream, "invalid_argument", "The user name or working directory is too long");
 		return;
 	}
 	if (!account_find(user, &plan.account)) {
-		stream_fail(stream, "not_found", "There is no user or group \"%.100s\"", user);
+		stream_fail(stream, "not_found", "No such user or group: \"%.100s\"", user);
 		return;
 	}
 	if (strcmp(cwd, "~") == 0)

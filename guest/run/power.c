@@ -177,7 +177,7 @@ void power_down(bool reboot_after)
 		rest_mounts();
 	sync();
 	turn_off(reboot_after);
-	die("Cannot turn the machine off");
+	die("Cannot power off");
 }
 
 _Noreturn void power_finish(const char *verb)
@@ -188,5 +188,5 @@ _Noreturn void power_finish(const char *verb)
 	rest_mounts();
 	sync();
 	turn_off(strcmp(verb, "reboot") == 0);
-	die("Cannot turn the machine off");
+	die("Cannot power off");
 }

@@ -40,7 +40,7 @@ static size_t pass_data(struct stream *stream, const struct frame *frame)
 void stream_take_data(struct stream *stream, const struct frame *frame)
 {
 	if (frame->length > stream->receive_credit) {
-		stream_fail(stream, "invalid_argument", "More data came than was granted");
+		stream_fail(stream, "invalid_argument", "Received more data than the granted credit");
 		return;
 	}
 	stream->receive_credit -= (uint32_t)frame->length;

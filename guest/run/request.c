@@ -39,9 +39,9 @@ static void set_time(struct stream *stream, uint64_t unix_ns)
 {
 	struct timespec time = { .tv_sec = (time_t)(unix_ns / NS_PER_S), .tv_nsec = (long)(unix_ns % NS_PER_S) };
 	if (unix_ns == 0)
-		stream_fail(stream, "invalid_argument", "No time is given");
+		stream_fail(stream, "invalid_argument", "Missing time");
 	else if (clock_settime(CLOCK_REALTIME, &time) < 0)
-		stream_fail(stream, "permission_denied", "The clock cannot be set");
+		stream_fail(stream, "permission_denied", "Cannot set the clock");
 }
 
 void request_answer(struct stream *stream, const uint8_t *bytes, size_t length)
@@ -56,7 +56,7 @@ void request_answer(struct stream *stream, const uint8_t *bytes, size_t length)
 		break;
 	case KIND_SHUTDOWN:
 		if (!power_request(field_number_of(bytes, length, TAG_REBOOT, 0) != 0))
-			stream_fail(stream, "unsupported", "This agent does not run a machine");
+			stream_fail(stream, "unsupported", "Cannot shut down: this agent does not run a VM");
 		break;
 	}
 	stream->answer_length = writer.length;

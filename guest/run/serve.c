@@ -267,7 +267,7 @@ static void serve_machine(void)
 	write_knob("/proc/self/oom_score_adj", "-1000");
 	events_load();
 	if (!events_listen())
-		say("Cannot listen for reports of the boot");
+		say("Cannot listen for boot events");
 	snprintf(pid, sizeof pid, "%d\n", getpid());
 	if (!replace_file(PID_PATH, pid, strlen(pid), 0644))
 		say("Cannot write %s", PID_PATH);
@@ -292,7 +292,7 @@ _Noreturn void serve(const char *socket_path)
 	if (socket_path) {
 		agent.listener = transport_listen_unix(socket_path);
 		if (agent.listener < 0)
-			die("Cannot listen at \"%s\"", socket_path);
+			die("Cannot listen on \"%s\"", socket_path);
 	} else {
 		serve_machine();
 	}

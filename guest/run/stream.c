@@ -160,7 +160,7 @@ static void start(struct stream *stream, uint8_t *bytes, size_t length)
 		request_answer(stream, bytes, length);
 		break;
 	default:
-		stream_fail(stream, "unsupported", "This agent knows no stream of kind %u", stream->kind);
+		stream_fail(stream, "unsupported", "Unknown stream kind %u", stream->kind);
 	}
 }
 

@@ -89,7 +89,7 @@ void events_record(const char *phase, const char *text)
 	size_t size = encode(bytes, sizeof bytes, phase, uptime_ms(), text + strlen(text) - length, length);
 	int fd = open(PHASES_PATH, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	if (fd < 0 || !write_all(fd, bytes, size))
-		say("Cannot record that the machine is %s", phase);
+		say("Cannot record the boot phase \"%s\"", phase);
 	if (fd >= 0)
 		close(fd);
 }

@@ -70,7 +70,7 @@ void reply_fail_errno(const char *format, ...)
 void reply_put(const void *bytes, size_t length)
 {
 	if (!write_all(STDOUT_FILENO, bytes, length))
-		reply_fail_errno("Cannot answer");
+		reply_fail_errno("Cannot write to stdout");
 }
 
 void reply_put_fields(const struct field_writer *writer)

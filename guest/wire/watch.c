@@ -13,7 +13,7 @@ void watch_init(void)
 {
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (epoll_fd < 0)
-		die("Cannot make an epoll instance");
+		die("Cannot create an epoll instance");
 }
 
 bool watch_add(int fd, uint32_t events, struct watch watch)

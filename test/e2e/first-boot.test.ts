@@ -35,7 +35,7 @@ describe("without a network", () => {
       const { status, stdout, stderr } = await banger.call(args, { timeout_ms: TIMEOUT_MS });
       expect(status).not.toBe(0);
       expect(stdout).toBe("");
-      expect(stderr).toContain("This machine has no network, and no init system");
+      expect(stderr).toContain("No network and no init system");
       expect(stderr).toMatch(/E: (Unable to locate package|Package .* has no installation)/);
       expect(stderr).toContain("banger vm exec alone -- sh");
       expect(stderr.split("\n").length).toBeLessThan(60);
@@ -54,7 +54,7 @@ describe("without a network", () => {
     const args = ["vm", "create", "--image", "busybox", "--name", "odd", "--net", "none"];
     args.push("--mode", "systemd");
     const { stderr } = await banger.call(args);
-    expect(stderr).toContain('the distribution "busybox" is not known; use direct mode');
+    expect(stderr).toContain('unknown distribution "busybox"; use direct mode');
     await banger.ok("vm", "rm", "--force", "odd");
   });
 });

@@ -58,7 +58,7 @@ describe("direct mode, without an overlay", () => {
     async () => {
       await using machine = startGuestMachine({ kernel, disks: [], record: {} });
       expect(await machine.exited).toBe(0);
-      expect(machine.console()).toContain("banger: Cannot find the disk /dev/vda");
+      expect(machine.console()).toContain("banger: Disk /dev/vda not found");
       expect(machine.console()).toContain("Kernel panic - not syncing: Attempted to kill init");
     },
     BOOT_MS,
@@ -164,7 +164,7 @@ describe("systemd mode", () => {
       const agent = await connect(machine);
       expect(agent.hello.mode).toBe("systemd");
       expect(await codeOf(agent.waitReady({ timeout_ms: BOOT_MS }))).toBe("guest");
-      await untilConsoleSays(machine, "is not known; use direct mode for this image");
+      await untilConsoleSays(machine, "; use direct mode for this image");
       expect(await shell(agent, "cat /proc/1/cmdline | tr '\\0' ' '")).toContain("idle");
       await agent.shutdown();
       expect(await machine.exited).toBe(0);
@@ -211,7 +211,8 @@ describe("systemd mode", () => {
       expect(await shell(agent, "systemctl is-active banger-vsock-agent")).toBe("active\n");
       expect(await shell(agent, "systemctl is-system-running --wait")).toBe("running\n");
       expect(await shell(agent, "cat /proc/self/cgroup")).toContain("banger-vsock-agent.service");
-      const left = "banger: left out of /etc/fstab, for want of its disk: boot-efi.mount";
+      const left =
+        "banger: ignoring an entry of /etc/fstab whose disk does not exist: boot-efi.mount";
       await untilConsoleSays(machine, left);
       expect(await shell(agent, "stat -c %u /run/mysqld; readlink /run/my")).toBe(
         "101\n/run/mysqld\n",

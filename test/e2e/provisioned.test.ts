@@ -126,7 +126,7 @@ describe("nothing is left to other machines", () => {
     await pull("broken", aptGet("[ -e /etc/mended ] || { echo 'E: no such archive'; exit 100; }"));
     const { status, stderr } = await create("broken", "torn");
     expect(status).not.toBe(0);
-    expect(stderr).toContain("nstalling systemd and openssh-server failed with status 100");
+    expect(stderr).toContain("nstalling systemd and openssh-server failed with exit status 100");
     expect(stderr).toContain("E: no such archive");
     await exec("torn", "touch /etc/mended");
     await banger.ok("vm", "restart", "torn");

@@ -163,7 +163,7 @@ const managers: Manager[] = [
       "systemd-udev",
     ],
     makeRepository: rpmRepository,
-    failure: "Installing systemd and openssh-server failed with status 1",
+    failure: "Installing systemd and openssh-server failed with exit status 1",
   },
   {
     name: "zypper",
@@ -191,7 +191,7 @@ const managers: Manager[] = [
       "udev",
     ],
     makeRepository: rpmRepository,
-    failure: "Installing systemd and openssh failed with status 104",
+    failure: "Installing systemd and openssh failed with exit status 104",
   },
   {
     name: "pacman",
@@ -211,7 +211,7 @@ const managers: Manager[] = [
     ],
     installed: ["bash", "dbus", "iproute2", "openssh", "systemd", "systemd-sysvcompat"],
     makeRepository: pacmanRepository,
-    failure: "Updating, and installing systemd and openssh failed with status 1",
+    failure: "Updating packages, installing systemd and openssh failed with exit status 1",
   },
 ];
 
