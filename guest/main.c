@@ -1,4 +1,4 @@
-/* banger-vsock-agent: init of the initrd, then the agent of the machine. */
+/* banger-vsock-agent: PID 1 of the initrd, then the guest agent. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,8 +21,8 @@ static const char usage[] =
 	"       banger-vsock-agent idle                  reap, as PID 1\n"
 	"       banger-vsock-agent tar-in|tar-out|stat|list|read|write|mkdir|remove ...   files, for the host\n";
 
-/* Descriptors 0 to 2 are taken in any case, so that none of ours is mistaken for them. */
-static void take_standard_fds(void)
+/* Ensures that descriptors 0 to 2 are open, so that no other file gets them. */
+static void open_standard_fds(void)
 {
 	int fd;
 	while ((fd = open("/dev/null", O_RDWR)) >= 0 && fd <= 2) {
@@ -36,7 +36,7 @@ int main(int count, char **arguments)
 	const char *command = count > 1 ? arguments[1] : "";
 	if (getpid() == 1 && access("/banger/boot", F_OK) == 0)
 		init_run();
-	take_standard_fds();
+	open_standard_fds();
 	if (getpid() == 1 && strcmp(arguments[0], "/shutdown") == 0)
 		power_finish(command);
 	if (strcmp(command, "--version") == 0) {

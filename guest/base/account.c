@@ -7,7 +7,7 @@
 #define MAX_COLUMNS 7
 #define MAX_LINE_BYTES 8192
 
-/* Cuts a line at its colons, in place. */
+/* Splits a line at its colons, in place. */
 static int split(char *line, char **columns)
 {
 	int count = 0;
@@ -85,7 +85,7 @@ static bool is_member(char *members, const char *name)
 	return false;
 }
 
-/* One pass: the number of the group named `group`; without one, the further groups that the user is in. */
+/* Looks up the group `group`; without one, collects the user's supplementary groups. */
 static bool read_groups(const char *group, struct account *account)
 {
 	char line[MAX_LINE_BYTES];

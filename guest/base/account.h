@@ -1,4 +1,4 @@
-/* Users and groups as the guest's own /etc/passwd and /etc/group name them. */
+/* Resolves users and groups from the guest's own /etc/passwd and /etc/group. */
 #ifndef BANGER_ACCOUNT_H
 #define BANGER_ACCOUNT_H
 
@@ -17,7 +17,7 @@ struct account {
 };
 
 /*
- * Finds "name", "1000", "name:group", "1000:1000"; an empty text is root. A number needs no entry.
+ * Resolves "name", "1000", "name:group" or "1000:1000"; an empty text is root. Numbers need no entry.
  * False if a name is unknown.
  */
 bool account_find(const char *user, struct account *account);

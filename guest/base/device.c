@@ -8,7 +8,7 @@
 #include "base/io.h"
 
 #define UEVENT_GROUP 1
-/* A message may be lost when many come at once, so that the path is looked at now and then. */
+/* Events can be lost when many arrive at once, so the path is checked periodically as well. */
 #define RECHECK_MS 200
 
 int device_watch(void)

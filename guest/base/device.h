@@ -1,16 +1,16 @@
-/* Devices that come when their module or their bus is ready. */
+/* Waits for devices, which appear once their module is loaded or their bus is scanned. */
 #ifndef BANGER_DEVICE_H
 #define BANGER_DEVICE_H
 
 #include <stdbool.h>
 
-/* A socket that gets a message for each change of a device; -1 if that is not possible. */
+/* Opens a netlink socket for device events; -1 on failure. */
 int device_watch(void);
 
-/* Takes all messages from it. */
+/* Discards all pending events. */
 void device_drain(int fd);
 
-/* Waits until a path exists; false if it does not come in time. */
+/* Waits until a path exists; false on timeout. */
 bool device_wait(const char *path, int timeout_ms);
 
 #endif

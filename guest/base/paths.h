@@ -1,4 +1,4 @@
-/* Every name that the agent uses in the initrd and in the running machine. */
+/* All paths that the agent uses, in the initrd and in the running VM. */
 #ifndef BANGER_PATHS_H
 #define BANGER_PATHS_H
 
@@ -7,20 +7,20 @@
 #define INITRD_FIRST_BOOT_PATH "/banger/first-boot"
 #define NEW_ROOT "/newroot"
 
-/* In the machine. The folder belongs to root alone and is gone with the machine. */
-#define RUN_FOLDER "/run"
-#define STATE_FOLDER RUN_FOLDER "/banger"
-#define AGENT_PATH STATE_FOLDER "/banger-vsock-agent"
-#define KEPT_RECORD_PATH STATE_FOLDER "/boot"
-#define PHASES_PATH STATE_FOLDER "/phases"
-#define PID_PATH STATE_FOLDER "/agent.pid"
-#define NOTIFY_PATH STATE_FOLDER "/notify.sock"
-#define INSTALL_LOG_PATH STATE_FOLDER "/first-boot.log"
+/* In the VM: a directory in memory that only root can enter. */
+#define RUN_DIRECTORY "/run"
+#define STATE_DIRECTORY RUN_DIRECTORY "/banger"
+#define AGENT_PATH STATE_DIRECTORY "/banger-vsock-agent"
+#define KEPT_RECORD_PATH STATE_DIRECTORY "/boot"
+#define PHASES_PATH STATE_DIRECTORY "/phases"
+#define PID_PATH STATE_DIRECTORY "/agent.pid"
+#define NOTIFY_PATH STATE_DIRECTORY "/notify.sock"
+#define INSTALL_LOG_PATH STATE_DIRECTORY "/first-boot.log"
 /* The writable layer below an overlay root. */
-#define DISK_PATH STATE_FOLDER "/disk"
-/* What systemd runs as its very last. */
-#define SHUTDOWN_FOLDER "/run/initramfs"
-#define SHUTDOWN_PATH SHUTDOWN_FOLDER "/shutdown"
+#define DISK_PATH STATE_DIRECTORY "/disk"
+/* The program that systemd runs last when it shuts down. */
+#define SHUTDOWN_DIRECTORY "/run/initramfs"
+#define SHUTDOWN_PATH SHUTDOWN_DIRECTORY "/shutdown"
 #define FIRST_BOOT_PATH "/usr/local/libexec/banger-first-boot"
 
 #endif

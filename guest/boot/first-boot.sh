@@ -1,10 +1,10 @@
 #!/bin/sh
-# Makes a machine with an init system of an image that has none.
+# The first boot of a VM: starts the image's init system, or installs one first.
 #
-# As PID 1: mounts what is missing; runs the systemd that is there; otherwise installs one, and an ssh
-# server, with the image's own package manager, and runs that. As a systemd oneshot it only looks
-# after the ssh server. Progress and failure go to the guest agent; after a failure the machine stays
-# up and can be reached through it. systemd runs it again for what write_units() puts into /run.
+# As PID 1: mounts missing file systems and executes the image's init system. If there is none, installs systemd and
+# an ssh server with the image's own package manager first. As a systemd oneshot it only configures the ssh server.
+# Progress and failures are reported to the guest agent; after a failure the VM keeps running and is reachable
+# through the agent. systemd also runs this script for the units that write_units() writes to /run.
 set -u
 umask 022
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -13,11 +13,11 @@ export PATH
 state=/run/banger
 agent=$state/banger-vsock-agent
 log=$state/first-boot.log
-# There while an installation is not finished: after a power cut it is done again.
+# Exists while an installation is unfinished: after a power loss it is repeated.
 unfinished=/var/lib/banger/installing
 journal=/var/lib/dpkg/updates
 lists=/var/lib/apt/lists
-are_writes_held=
+are_writes_deferred=
 
 main() {
 	case ${1-} in
@@ -27,7 +27,7 @@ main() {
 		exit
 		;;
 	failed)
-		not_reached
+		report_failed_units
 		exit
 		;;
 	esac
@@ -38,7 +38,7 @@ main() {
 	fi
 	if [ -e "$unfinished" ] || ! init=$(find_init); then
 		install_init
-		hand_over
+		pause_for_copy
 		init=$(find_init) || fail "The packages are installed, but none of them is an init system"
 	fi
 	start "$init"
@@ -60,8 +60,8 @@ is_mounted() {
 	return 1
 }
 
-# Lets the host copy the writable layer, while nothing but the installation is on it.
-hand_over() {
+# Lets the host copy the writable layer while it holds nothing but the installation.
+pause_for_copy() {
 	case " $(cat /proc/cmdline) " in
 	*" banger.first-boot=keep "*) ;;
 	*) return 0 ;;
@@ -72,7 +72,7 @@ hand_over() {
 	rm -f "$state/kept"
 }
 
-# Prints the program that becomes PID 1.
+# Prints the path of the init system.
 find_init() {
 	for program in /usr/lib/systemd/systemd /lib/systemd/systemd; do
 		[ -x "$program" ] && echo "$program" && return 0
@@ -83,7 +83,7 @@ find_init() {
 	return 1
 }
 
-# busybox is an init where it is told what to do, and where what that names is there.
+# busybox is an init system only with an inittab whose programs exist.
 is_init() {
 	[ -x "$1" ] || return 1
 	case $(readlink -f "$1") in
@@ -94,7 +94,7 @@ is_init() {
 	esac
 }
 
-# What the init system is called, for people.
+# The display name of the init system.
 init_name() {
 	case $(readlink -f "$1") in
 	*runit*) echo runit ;;
@@ -120,7 +120,7 @@ start() {
 		write_units
 		notify starting systemd
 		;;
-	# Nothing in these tells that they are up; the agent needs none of them.
+	# Other init systems do not report when they are up; the agent does not depend on them.
 	*)
 		name=$(init_name "$1")
 		notify starting "$name" && notify ready "$name"
@@ -131,7 +131,7 @@ start() {
 
 # ---------------------------------------------------------------------- systemd
 
-# What systemd is to know of a machine, in the machine's memory alone.
+# Writes units and generators for systemd below /run, so not to the disk.
 write_units() {
 	units=/run/systemd/system
 	[ -x "$agent" ] || return 0
@@ -148,7 +148,7 @@ write_units() {
 	[ ! -e /usr/bin/cloud-init ] || has_cloud_seed || mask_cloud_init
 }
 
-# A command that a target of systemd runs once; stdin: more of its [Unit].
+# Adds a oneshot unit to a target; stdin: more lines of its [Unit] section.
 want() {
 	mkdir -p "$units/$1.target.wants"
 	{
@@ -159,13 +159,13 @@ want() {
 	ln -sf "../$2.service" "$units/$1.target.wants/$2.service"
 }
 
-# In place of systemd's own generator, whose units it takes back for disks that no machine has: nobody
-# shall wait for them. The arguments are a generator's.
+# Replaces systemd's fstab generator: runs it, then removes its units for disks that do not exist, so that the boot
+# does not wait for them. Takes a generator's arguments.
 fstab_units() {
 	status=0
-	for folder in /usr/lib/systemd/system-generators /lib/systemd/system-generators; do
-		[ -x "$folder/systemd-fstab-generator" ] || continue
-		"$folder/systemd-fstab-generator" "$@" || status=$?
+	for directory in /usr/lib/systemd/system-generators /lib/systemd/system-generators; do
+		[ -x "$directory/systemd-fstab-generator" ] || continue
+		"$directory/systemd-fstab-generator" "$@" || status=$?
 		break
 	done
 	for unit in "$1"/*.mount "$1"/*.swap; do
@@ -185,11 +185,11 @@ is_disk_there() {
 forget_unit() {
 	console "ignoring an entry of /etc/fstab whose disk does not exist: $2 ($what)"
 	rm -f "$1/$2" "$1"/*/"$2"
-	# These look into /etc/fstab themselves.
+	# These read /etc/fstab themselves.
 	[ "$2" != -.mount ] || rm -f "$1"/systemd-fsck-root.service "$1"/*/systemd-fsck-root.service "$1"/*/systemd-remount-fs.service
 }
 
-# As an error, since no more than these are shown on a console that is quiet.
+# Logged as an error, because a quiet console shows errors only.
 console() {
 	echo "<3>banger: $1" >/dev/kmsg
 } 2>/dev/null
@@ -201,7 +201,7 @@ has_cloud_seed() {
 	return 1
 }
 
-# There is nobody to ask: it would look for an answer for minutes, and take the network for its own.
+# Without a data source cloud-init would search for minutes and reconfigure the network.
 mask_cloud_init() {
 	console "disabling cloud-init: no data source found"
 	for unit in cloud-init-local cloud-init-main cloud-init-network cloud-init cloud-config cloud-final; do
@@ -210,8 +210,8 @@ mask_cloud_init() {
 	ln -sf /dev/null "$generators/cloud-init-generator"
 }
 
-# The target that a boot is for cannot be reached any more.
-not_reached() {
+# Runs when the boot has ended in emergency or rescue mode.
+report_failed_units() {
 	failed=$(systemctl list-units --state=failed --plain --no-legend --no-pager | while read -r unit _; do printf ' %s' "$unit"; done)
 	notify failed "systemd did not reach multi-user.target; failed units:${failed:- none}"
 }
@@ -223,14 +223,14 @@ notify() {
 }
 
 say() {
-	doing=$1
+	step=$1
 	echo "banger: $1"
 	notify installing "$1"
 }
 
 fail() {
 	show_units
-	release_writes
+	flush_writes
 	echo "banger: $1"
 	notify --log "$log" failed "$1"
 	[ "$$" -eq 1 ] || exit 1
@@ -242,7 +242,7 @@ lines() {
 	if [ -x "$agent" ]; then "$agent" notify --lines; else tee -a "$log"; fi
 }
 
-# Runs a command with its output as progress, and gives its status.
+# Runs a command, reports its output as progress, and returns its exit status.
 run() {
 	echo "+ $*" >>"$log"
 	{
@@ -253,16 +253,16 @@ run() {
 }
 
 must() {
-	run "$@" || fail_doing
+	run "$@" || fail_step
 }
 
-fail_doing() {
+fail_step() {
 	status=$(cat "$state/status")
-	has_route || fail "No network and no init system: $doing failed with exit status $status"
-	fail "$doing failed with exit status $status"
+	has_route || fail "No network and no init system: $step failed with exit status $status"
+	fail "$step failed with exit status $status"
 }
 
-# A default route, of either version.
+# Whether there is a default route, IPv4 or IPv6.
 has_route() {
 	while read -r _ target _; do
 		[ "$target" = 00000000 ] && return 0
@@ -290,7 +290,7 @@ install_init() {
 	rmdir "${unfinished%/*}" 2>/dev/null
 }
 
-# One value of os-release. The file is read, not executed.
+# Prints a value of os-release. The file is parsed, not executed.
 os_release() {
 	for file in /etc/os-release /usr/lib/os-release; do
 		[ -r "$file" ] || continue
@@ -303,7 +303,7 @@ os_release() {
 	done
 }
 
-# By the distribution's own name first, then by those that it says it is like.
+# By the distribution's ID first, then by its ID_LIKE.
 find_family() {
 	for name in $(os_release ID) $(os_release ID_LIKE); do
 		case $name in
@@ -330,9 +330,9 @@ install_debian() {
 		printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 0755 "$policy"
 	fi
 	had_lists=$(ls "$lists"/*_*Release 2>/dev/null)
-	hold_slow_keys
-	hold_writes
-	hold_hwdb
+	skip_slow_keys
+	defer_writes
+	skip_hwdb
 	say "Updating the package lists"
 	run apt_get update || fail_lists
 	say "Installing systemd and openssh-server"
@@ -340,41 +340,41 @@ install_debian() {
 		-o Dpkg::Options::=--force-unsafe-io -o "DPkg::Path=$PATH" install \
 		systemd systemd-sysv udev dbus openssh-server iproute2
 	run apt_get clean
-	# Lists that are kept grow old, and whoever installs from them then is told that packages are gone.
+	# Old package lists would name packages that the mirrors no longer have.
 	[ -n "$had_lists" ] || rm -f "$lists"/*_* /var/cache/apt/*.bin
-	release_hwdb
-	release_writes
-	release_slow_keys
+	restore_hwdb
+	flush_writes
+	restore_slow_keys
 	[ -z "$ours" ] || rm -f "$policy"
 }
 
-# A release that is out of support has left the mirrors.
+# Releases out of support are removed from the mirrors.
 fail_lists() {
 	if grep -q "404 \|does not have a Release file" "$log"; then
 		fail "The mirrors of $(os_release PRETTY_NAME) have no package lists. A release out of support is on its distribution's archive host: change the image's sources, or use direct mode"
 	fi
-	fail_doing
+	fail_step
 }
 
-# What an emulated machine does slowly: lists in xz and in more than one language, lists that are kept
-# compressed, differences to older lists. The cache is made once, whatever the image says of it.
+# Avoids what is slow under emulation: xz, translations, compressed lists on disk and list diffs. Keeps the package
+# cache enabled even if the image disables it, so that it is built only once.
 apt_get() {
 	apt-get -q -o Acquire::Languages=none -o Acquire::PDiffs=false -o Acquire::GzipIndexes=false \
 		-o Acquire::CompressionTypes::Order::=gz -o Dir::Cache::pkgcache=pkgcache.bin \
 		-o Dir::Cache::srcpkgcache=srcpkgcache.bin "$@"
 }
 
-# Until the installation is finished there is nothing to be saved by waiting for the disk: after a power
-# cut it is done again. dpkg waits several times for each package, for its journal most of all.
-hold_writes() {
-	are_writes_held=1
+# Syncing to disk is pointless during the installation, which is repeated after a power loss. dpkg syncs several
+# times per package, mostly for its journal.
+defer_writes() {
+	are_writes_deferred=1
 	barrier 0
 	[ ! -d "$journal" ] || mount -t tmpfs -o mode=0755 tmpfs "$journal" || journal=
 }
 
-release_writes() {
-	[ -n "$are_writes_held" ] || return 0
-	are_writes_held=
+flush_writes() {
+	[ -n "$are_writes_deferred" ] || return 0
+	are_writes_deferred=
 	[ -z "$journal" ] || ! is_mounted "$journal" || umount "$journal"
 	sync
 	barrier 1
@@ -386,28 +386,27 @@ barrier() {
 	done
 }
 
-# The database of keyboards, mice and their like takes long to build, and a machine has none of them.
-hold_hwdb() {
+# The hardware database takes long to build, and a VM has none of that hardware.
+skip_hwdb() {
 	mkdir -p "$state/bin"
 	printf '#!/bin/sh\n' >"$state/bin/systemd-hwdb" && chmod 0755 "$state/bin/systemd-hwdb"
 	PATH=$state/bin:$PATH
 }
 
-release_hwdb() {
+restore_hwdb() {
 	PATH=${PATH#"$state/bin:"}
 	rm -rf "$state/bin"
 }
 
-# The package would make keys of every kind, RSA among them, which takes an emulated machine half a
-# minute. It makes none that is there.
-hold_slow_keys() {
+# The package generates host keys of all types; RSA takes half a minute under emulation. It skips existing files.
+skip_slow_keys() {
 	mkdir -p /etc/ssh
 	for kind in rsa ecdsa; do
 		[ -e "/etc/ssh/ssh_host_${kind}_key" ] || : >"/etc/ssh/ssh_host_${kind}_key"
 	done
 }
 
-release_slow_keys() {
+restore_slow_keys() {
 	for kind in rsa ecdsa; do
 		[ -s "/etc/ssh/ssh_host_${kind}_key" ] || rm -f "/etc/ssh/ssh_host_${kind}_key"
 	done
@@ -423,7 +422,7 @@ install_fedora() {
 		run "$manager" clean all
 		return 0
 	done
-	# Photon has its own, which knows no weak dependencies.
+	# Photon has tdnf, which has no weak dependencies.
 	if has tdnf; then
 		must tdnf -y install systemd dbus openssh-server iproute2
 		run tdnf clean all
@@ -432,7 +431,7 @@ install_fedora() {
 	fail "Cannot install an init system: the image has neither dnf nor microdnf"
 }
 
-# "pacman -Scc --noconfirm" answers its own question with no, and "-Sc" keeps what is installed.
+# "pacman -Scc --noconfirm" answers its own prompt with no, and "-Sc" keeps installed packages.
 install_arch() {
 	had_lists=$(ls /var/lib/pacman/sync/*.db 2>/dev/null)
 	had_packages=$(ls /var/cache/pacman/pkg/*.pkg.tar* 2>/dev/null)
@@ -444,13 +443,13 @@ install_arch() {
 
 install_opensuse() {
 	say "Installing systemd and openssh"
-	# A repository that cannot be reached fails this, but not the installation from the others.
+	# An unreachable repository fails this, but not the installation from the others.
 	run zypper --non-interactive --gpg-auto-import-keys refresh
 	run zypper --non-interactive install --no-recommends systemd udev dbus-1 openssh iproute2
 	case $(cat "$state/status") in
-	# Installed, but reboot needed, restart of zypper needed, a repository skipped, a script failed.
+	# Success, or: reboot needed, restart of zypper needed, repository skipped, package script failed.
 	0 | 102 | 103 | 106 | 107) ;;
-	*) fail_doing ;;
+	*) fail_step ;;
 	esac
 	run zypper clean --all
 }
@@ -459,12 +458,12 @@ install_opensuse() {
 install_alpine() {
 	say "Installing OpenRC and openssh"
 	must apk add --no-cache alpine-base openssh
-	# A machine without a screen has no tty1.
+	# Without a display there is no tty1.
 	[ ! -e /etc/inittab ] || run sed -i 's/^tty[0-9]/#&/' /etc/inittab
 	run rc-update add sshd default
 }
 
-# While programs are installed nobody may take systemd for running because of the agent's unit.
+# Package scripts take an existing /run/systemd/system for a running systemd, so it is moved away.
 hide_units() {
 	[ ! -d /run/systemd/system ] || mv /run/systemd/system "$state/units"
 }
@@ -491,17 +490,17 @@ configure_ssh() {
 	return 0
 }
 
-# Debian's unit is called ssh, everybody else's sshd.
+# The unit is called ssh on Debian and sshd elsewhere.
 enable_ssh() {
 	for unit in ssh sshd; do
-		for folder in /etc /usr/lib /lib; do
-			[ -e "$folder/systemd/system/$unit.service" ] || continue
+		for directory in /etc /usr/lib /lib; do
+			[ -e "$directory/systemd/system/$unit.service" ] || continue
 			run systemctl enable "$unit.service" && return 0
 		done
 	done
 }
 
-# Names the keys that there are, so that no other is asked for or made.
+# Lists the existing keys, so that sshd does not look for others.
 ssh_options() {
 	echo "# banger"
 	echo "PermitRootLogin prohibit-password"
@@ -510,7 +509,7 @@ ssh_options() {
 	done
 }
 
-# sshd takes the first value that it finds.
+# sshd uses the first value of an option.
 prepend_ssh_options() {
 	config=/etc/ssh/sshd_config
 	grep -qxF "# banger" "$config" && return 0

@@ -17,13 +17,13 @@
 #include "wire/bootrecord.h"
 
 #define NS_PER_S 1000000000ULL
-/* A clock that is nearer than this to the host's is left alone. */
+/* A smaller difference to the host's clock is left alone. */
 #define CLOCK_TOLERANCE_S 2
 #define MAX_FILE_BYTES 65536
 #define HOSTS_BEGIN "# begin banger\n"
 #define HOSTS_END "# end banger\n"
 
-/* A file under way: text that grows in a buffer of fixed size. */
+/* A file's text in a fixed buffer. */
 static struct {
 	size_t length;
 	char bytes[MAX_FILE_BYTES];
@@ -88,7 +88,7 @@ static void set_hostname(void)
 		say("Cannot set the hostname: %s", strerror(errno));
 }
 
-/* What distributions and container engines set, where the kernel's own values are those of another age. */
+/* Limits that distributions and container engines raise, because the kernel's defaults are too low today. */
 static void set_limits(void)
 {
 	static const char *const knobs[][2] = {
@@ -105,7 +105,7 @@ static void set_limits(void)
 		if (!write_knob(path, knobs[i][1]))
 			say("Cannot set %s: %s", path, strerror(errno));
 	}
-	/* For an init system that takes its limits as they are. */
+	/* For init systems that do not set limits. */
 	limits_set();
 }
 
@@ -133,7 +133,7 @@ static void add_host(const uint8_t *line, size_t length)
 	add("\n");
 }
 
-/* The lines of people stay; ours are between two marks. */
+/* Lines of the user stay; ours are between two marks. */
 static void write_hosts(void)
 {
 	static char old[MAX_FILE_BYTES / 2];
@@ -171,7 +171,7 @@ static void add_nameserver(const uint8_t *address, size_t length)
 	add_host(address, length);
 }
 
-/* A symlink, to where a resolver would write, is replaced: nobody else writes it here. */
+/* A symlink to a resolver's file is replaced: no resolver writes it here. */
 static void write_resolver(void)
 {
 	char domain[256];
@@ -216,14 +216,14 @@ static void add_missing_key(const uint8_t *line, size_t length)
 
 static void write_authorized_keys(void)
 {
-	char folder[300], path[320];
+	char directory[300], path[320];
 	struct account root;
 	if (!boot_record_has(TAG_BOOT_AUTHORIZED_KEY) || !account_find("0", &root))
 		return;
-	format_path(folder, sizeof folder, "%s/.ssh", root.home);
-	format_path(path, sizeof path, "%s/authorized_keys", folder);
-	if (!make_dirs(folder, 0700))
-		say("Cannot create \"%s\": %s", folder, strerror(errno));
+	format_path(directory, sizeof directory, "%s/.ssh", root.home);
+	format_path(path, sizeof path, "%s/authorized_keys", directory);
+	if (!make_dirs(directory, 0700))
+		say("Cannot create \"%s\": %s", directory, strerror(errno));
 	ssize_t length = read_file(path, text.bytes, sizeof text.bytes);
 	text.length = length > 0 ? (size_t)length : 0;
 	if (text.length > 0 && text.bytes[text.length - 1] != '\n')
@@ -240,7 +240,7 @@ static void write_host_key(void)
 	make_dirs("/etc/ssh", 0755);
 	add_bytes(key.value, key.length);
 	put("/etc/ssh/ssh_host_ed25519_key", 0600);
-	/* A public half that belongs to another key would be shown to people. */
+	/* The public half of another key would mislead users. */
 	unlink("/etc/ssh/ssh_host_ed25519_key.pub");
 }
 

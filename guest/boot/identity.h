@@ -1,14 +1,14 @@
 /*
- * What makes the machine itself: name, hosts, resolver, machine-id, keys, clock and entropy. Runs in
- * the machine's own root, so that a symlink of an image cannot lead out of it.
+ * Sets what distinguishes this VM: hostname, hosts, resolver, machine-id, keys, clock and entropy. Runs in the VM's
+ * own root, so that a symlink in the image cannot lead out of it.
  */
 #ifndef BANGER_IDENTITY_H
 #define BANGER_IDENTITY_H
 
-/* Needs no file system: name, clock, entropy. */
+/* Sets what needs no file system: hostname, clock, entropy. */
 void identity_set_kernel(void);
 
-/* Writes the files below /etc and root's home. Says what fails, and goes on. */
+/* Writes the files below /etc and root's home. Failures are printed and do not stop the boot. */
 void identity_write_files(void);
 
 #endif

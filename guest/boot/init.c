@@ -21,7 +21,7 @@
 #include "wire/bootrecord.h"
 #include "wire/event.h"
 
-/* The kernel gives its init no console where the initrd has no device nodes. */
+/* The kernel opens no console for init if the initrd has no device nodes. */
 static void open_console(void)
 {
 	int fd = open("/dev/console", O_RDWR | O_NOCTTY);
@@ -52,23 +52,23 @@ static void become_systemd(void)
 	init_idle();
 }
 
-/* What outlives the initrd goes to /run, which moves along; the script goes to where the kernel's command line would name it. */
+/* Files that outlive the initrd go to /run, which is moved to the new root. */
 static void keep_files(bool with_first_boot)
 {
 	if (!copy_file("/proc/self/exe", AGENT_PATH, 0755) || !boot_record_keep(KEPT_RECORD_PATH))
 		die("Cannot copy the agent to /run");
 	if (!with_first_boot)
 		return;
-	if (!copy_file(INITRD_FIRST_BOOT_PATH, STATE_FOLDER "/first-boot", 0755))
+	if (!copy_file(INITRD_FIRST_BOOT_PATH, STATE_DIRECTORY "/first-boot", 0755))
 		die("Cannot copy the first-boot script");
 }
 
 static void install_first_boot(void)
 {
 	make_dirs("/usr/local/libexec", 0755);
-	if (!copy_file(STATE_FOLDER "/first-boot", FIRST_BOOT_PATH, 0755))
+	if (!copy_file(STATE_DIRECTORY "/first-boot", FIRST_BOOT_PATH, 0755))
 		die("Cannot write %s", FIRST_BOOT_PATH);
-	unlink(STATE_FOLDER "/first-boot");
+	unlink(STATE_DIRECTORY "/first-boot");
 }
 
 _Noreturn void init_run(void)

@@ -10,19 +10,19 @@
 #include "base/io.h"
 #include "wire/bootrecord.h"
 
-/* The first of all that match, by name: before "00-…" and what netplan writes. */
-#define NETWORKD_FOLDER "/run/systemd/network"
-#define NETWORKD_PATH NETWORKD_FOLDER "/0-banger.network"
-#define NM_FOLDER "/run/NetworkManager/system-connections"
-#define NM_PATH NM_FOLDER "/banger.nmconnection"
-/* The only one that takes nothing from /run. */
+/* Sorts before all other files that match, such as "00-…" and netplan's. */
+#define NETWORKD_DIRECTORY "/run/systemd/network"
+#define NETWORKD_PATH NETWORKD_DIRECTORY "/0-banger.network"
+#define NM_DIRECTORY "/run/NetworkManager/system-connections"
+#define NM_PATH NM_DIRECTORY "/banger.nmconnection"
+/* dhcpcd reads no configuration from /run. */
 #define DHCPCD_PATH "/etc/dhcpcd.conf"
 #define BEGIN "# begin banger\n"
 #define END "# end banger\n"
 #define MAX_FILE_BYTES 65536
 #define MAX_DNS 3
 
-/* What the boot record says, in words; empty for what it does not. */
+/* The network of the boot record as text; missing values are empty. */
 static struct {
 	char mac[32], address[64], gateway[64], address6[64], gateway6[64], domain[256];
 	char dns[MAX_DNS][64];
@@ -48,14 +48,14 @@ static bool read_record(void)
 	       boot_record_text(TAG_BOOT_ADDRESS, network.address, sizeof network.address);
 }
 
-/* "key=value" and the end of the line, where there is a value. */
+/* Writes a line "key=value" if there is a value. */
 static void line(FILE *out, const char *key, const char *value)
 {
 	if (value[0])
 		fprintf(out, "%s=%s\n", key, value);
 }
 
-/* All servers of a family, each followed by `end`. */
+/* Writes all servers of an address family, each followed by `end`. */
 static void servers(FILE *out, bool is_ipv6, const char *end)
 {
 	for (unsigned i = 0; i < network.servers; i++) {
@@ -110,13 +110,13 @@ static void write_dhcpcd(FILE *out, const char *interface)
 	fprintf(out, BEGIN "interface %s\nstatic ip_address=%s\n", interface, network.address);
 	if (network.gateway[0])
 		fprintf(out, "static routers=%s\n", network.gateway);
-	/* It leaves alone the IPv6 addresses that it has not made. */
+	/* dhcpcd leaves IPv6 addresses alone that it has not added. */
 	fprintf(out, "noipv6rs\nstatic domain_name_servers=");
 	servers(out, false, " ");
 	fprintf(out, "\nstatic domain_search=%s\n" END, network.domain);
 }
 
-/* The image's file with our block at its end, in the place of an earlier one. */
+/* Replaces our block at the end of the image's file. */
 static void tell_dhcpcd(const char *interface)
 {
 	static char old[MAX_FILE_BYTES];
@@ -155,16 +155,16 @@ static void put(const char *path, mode_t mode, void (*write)(FILE *out))
 	free(text);
 }
 
-void managers_tell(const char *interface)
+void managers_configure(const char *interface)
 {
 	char mode[16] = "";
 	boot_record_text(TAG_BOOT_MODE, mode, sizeof mode);
 	if (strcmp(mode, "systemd") != 0 || !read_record())
 		return;
-	make_dirs(NETWORKD_FOLDER, 0755);
-	make_dirs(NM_FOLDER, 0755);
+	make_dirs(NETWORKD_DIRECTORY, 0755);
+	make_dirs(NM_DIRECTORY, 0755);
 	put(NETWORKD_PATH, 0644, write_networkd);
-	/* It refuses what others can read. */
+	/* NetworkManager ignores files that others can read. */
 	put(NM_PATH, 0600, write_nm);
 	tell_dhcpcd(interface);
 }

@@ -1,11 +1,11 @@
-/* The network managers that an image may bring along. */
+/* Configures network managers that the image brings: systemd-networkd, NetworkManager, dhcpcd. */
 #ifndef BANGER_MANAGERS_H
 #define BANGER_MANAGERS_H
 
 /*
- * Tells systemd-networkd, NetworkManager and dhcpcd the address that the machine has: they would otherwise take it off
- * the interface and ask for one by DHCP, which nobody answers. Before any of them runs.
+ * Configures the VM's address in systemd-networkd, NetworkManager and dhcpcd, before any of them starts: they would
+ * otherwise remove it from the interface and request one by DHCP, without an answer.
  */
-void managers_tell(const char *interface);
+void managers_configure(const char *interface);
 
 #endif

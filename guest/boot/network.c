@@ -21,9 +21,9 @@
 #include "wire/bootrecord.h"
 
 #define INTERFACE_WAIT_MS 10000
-#define NET_FOLDER "/sys/class/net"
+#define NET_DIRECTORY "/sys/class/net"
 
-/* One request to the kernel: header, fixed part, attributes. */
+/* A netlink request: header, fixed part, attributes. */
 struct request {
 	struct nlmsghdr header;
 	uint8_t body[256];
@@ -47,7 +47,7 @@ static void attach(struct request *request, uint16_t type, const void *value, si
 	request->header.nlmsg_len = (uint32_t)(NLMSG_ALIGN(request->header.nlmsg_len) + RTA_ALIGN(attribute->rta_len));
 }
 
-/* True if the kernel did it; sets errno otherwise. */
+/* Sends the request; false with errno if the kernel rejects it. */
 static bool submit(int fd, struct request *request)
 {
 	struct {
@@ -76,7 +76,7 @@ static bool set_up(int fd, unsigned index, unsigned mtu)
 	return submit(fd, &request);
 }
 
-/* Generic XDP, which every driver and kernel of ours has. */
+/* Generic XDP works with every driver. */
 static bool filter_flagless(int fd, unsigned index)
 {
 	struct request request;
@@ -142,7 +142,7 @@ static bool add_address(int fd, unsigned index, char *cidr)
 	return submit(fd, &request);
 }
 
-/* The way out. `onlink`: a gateway outside of the machine's own prefix is all right. */
+/* Adds the default route. `onlink` allows a gateway outside of the VM's own prefix. */
 static bool add_gateway(int fd, unsigned index, const char *gateway)
 {
 	struct request request;
@@ -166,14 +166,14 @@ static bool add_gateway(int fd, unsigned index, const char *gateway)
 	return submit(fd, &request);
 }
 
-/* The interface with this hardware address, 0 if there is none. */
+/* The index of the interface with this MAC address, 0 if there is none. */
 static unsigned find_interface(const char *mac)
 {
 	char path[128], address[64];
 	unsigned found = 0;
 	struct if_nameindex *all = if_nameindex();
 	for (struct if_nameindex *one = all; one && one->if_index && !found; one++) {
-		format_path(path, sizeof path, NET_FOLDER "/%s/address", one->if_name);
+		format_path(path, sizeof path, NET_DIRECTORY "/%s/address", one->if_name);
 		if (read_file(path, address, sizeof address) <= 0)
 			continue;
 		address[strcspn(address, "\n")] = 0;
@@ -190,7 +190,7 @@ static unsigned wait_for_interface(const char *mac)
 	unsigned index = find_interface(mac);
 	uint64_t until = uptime_ms() + INTERFACE_WAIT_MS;
 	while (!index && uptime_ms() < until) {
-		device_wait(NET_FOLDER "/eth0", 200);
+		device_wait(NET_DIRECTORY "/eth0", 200);
 		usleep(10000);
 		index = find_interface(mac);
 	}
@@ -221,7 +221,7 @@ static void configure_interface(int fd, const char *mac)
 	configure_family(fd, index, TAG_BOOT_ADDRESS6, TAG_BOOT_GATEWAY6);
 	char name[IF_NAMESIZE];
 	if (if_indextoname(index, name))
-		managers_tell(name);
+		managers_configure(name);
 }
 
 void network_configure(void)

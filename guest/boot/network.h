@@ -1,8 +1,8 @@
-/* Loopback and the one network interface. */
+/* Configures the loopback device and the one network interface. */
 #ifndef BANGER_NETWORK_H
 #define BANGER_NETWORK_H
 
-/* Brings up lo, and the interface of the boot record if it has one. Says what fails, and goes on. */
+/* Brings up lo and the interface of the boot record, if any. Failures are printed and do not stop the boot. */
 void network_configure(void);
 
 #endif

@@ -29,7 +29,7 @@ static int pass_lines(void)
 	return 0;
 }
 
-/* Appends the end of a file to a text. */
+/* Appends the tail of a file to a text. */
 static void append_tail(char *text, size_t size, const char *path)
 {
 	size_t used = strlen(text);

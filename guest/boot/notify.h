@@ -1,11 +1,11 @@
-/* How the first-boot script reports: phases, and what its programs print. */
+/* The program `notify`: reports boot phases and installation output from the first-boot script. */
 #ifndef BANGER_NOTIFY_H
 #define BANGER_NOTIFY_H
 
 /*
- * "notify PHASE [TEXT]", "notify --log FILE PHASE [TEXT]" (with the end of the file), or
- * "notify --lines" (each line of stdin goes to the agent, to the install log and to stdout).
- * Gives the exit status; an agent that is not there is no failure.
+ * "notify PHASE [TEXT]", "notify --log FILE PHASE [TEXT]" (with the tail of the file), or
+ * "notify --lines" (copies each line of stdin to the agent, the installation log and stdout).
+ * Returns the exit status; a missing agent is not an error.
  */
 int notify_run(int count, char **arguments);
 

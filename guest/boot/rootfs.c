@@ -25,7 +25,7 @@
 /* Disks between the image and the writable one. */
 #define MAX_DEPTH 64
 
-/* The kernel gives it to programs in no header. */
+/* Not in the kernel's exported headers. */
 #ifndef EXT4_IOC_RESIZE_FS
 #define EXT4_IOC_RESIZE_FS _IOW('f', 16, uint64_t)
 #endif
@@ -37,7 +37,7 @@ static void mount_or_die(const char *source, const char *target, const char *typ
 		die("Cannot mount %s \"%s\" at \"%s\"", type, source, target);
 }
 
-/* Where a kernel or an image lacks something that not every machine needs. */
+/* For mounts that some kernels or images lack and not every VM needs. */
 static void try_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)
 {
 	make_dirs(target, 0755);
@@ -55,11 +55,11 @@ void rootfs_mount_kernel(void)
 static void mount_state(bool is_systemd)
 {
 	if (is_systemd)
-		mount_or_die("tmpfs", RUN_FOLDER, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755");
+		mount_or_die("tmpfs", RUN_DIRECTORY, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755");
 	else
-		mount_or_die("tmpfs", STATE_FOLDER, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0700");
-	make_dirs(STATE_FOLDER, 0700);
-	chmod(STATE_FOLDER, 0700);
+		mount_or_die("tmpfs", STATE_DIRECTORY, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0700");
+	make_dirs(STATE_DIRECTORY, 0700);
+	chmod(STATE_DIRECTORY, 0700);
 }
 
 static void need_disk(const char *path)
@@ -69,7 +69,7 @@ static void need_disk(const char *path)
 		die("Disk %s not found: is its driver among the modules?", path);
 }
 
-/* The host may have made the disk larger since the last boot; the mounted file system follows. */
+/* Grows the mounted file system if the host has enlarged the disk since the last boot. */
 static void grow(const char *disk, const char *place)
 {
 	struct statfs info;
@@ -78,7 +78,7 @@ static void grow(const char *disk, const char *place)
 	int place_fd = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (disk_fd >= 0 && place_fd >= 0 && ioctl(disk_fd, BLKGETSIZE64, &size) == 0 && fstatfs(place_fd, &info) == 0) {
 		uint64_t blocks = size / (uint64_t)info.f_bsize;
-		/* A file system that fills its disk is left as it is. */
+		/* A no-op if the file system already fills its disk. */
 		if (ioctl(place_fd, EXT4_IOC_RESIZE_FS, &blocks) < 0)
 			say("Cannot grow the file system of %s: %s", disk, strerror(errno));
 	}
@@ -90,21 +90,21 @@ static void grow(const char *disk, const char *place)
 
 static bool is_empty(const char *path)
 {
-	DIR *folder = opendir(path);
+	DIR *directory = opendir(path);
 	struct dirent *entry;
 	bool empty = true;
-	while (folder && empty && (entry = readdir(folder)))
+	while (directory && empty && (entry = readdir(directory)))
 		empty = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
-	if (folder)
-		closedir(folder);
+	if (directory)
+		closedir(directory);
 	return empty;
 }
 
 /*
- * Container engines put overlays of their own here, which cannot lie on an overlay. A folder that the
- * image has filled is left as it is. Called in the machine's root, where no symlink leads out.
+ * Container engines mount overlays here, which cannot be on top of an overlay. A directory that is not empty in the
+ * image is left alone. Called in the VM's root, where no symlink leads out.
  */
-static void mount_engine_folders(void)
+static void mount_engine_directories(void)
 {
 	static const char *const names[] = { "docker", "containerd", "containers" };
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -137,7 +137,7 @@ char rootfs_writable_disk(void)
 	return (char)('a' + (is_overlay() ? 1 + lower_count() : 0));
 }
 
-/* The layers in the order of the disks, where the kernel wants the uppermost first. */
+/* Overlay options list the uppermost layer first; the disks are in the opposite order. */
 static void mount_overlay(void)
 {
 	char layers[16 * (MAX_LOWERS + 1)] = "", disk[] = FIRST_DISK, place[16], options[512];
@@ -166,32 +166,32 @@ static void mount_plain(void)
 	grow(FIRST_DISK, NEW_ROOT);
 }
 
-static void remove_tree(int folder_fd, dev_t device, int depth)
+static void remove_tree(int directory_fd, dev_t device, int depth)
 {
-	DIR *folder = fdopendir(folder_fd);
+	DIR *directory = fdopendir(directory_fd);
 	struct dirent *entry;
 	struct stat info;
-	if (!folder) {
-		close(folder_fd);
+	if (!directory) {
+		close(directory_fd);
 		return;
 	}
-	while ((entry = readdir(folder))) {
+	while ((entry = readdir(directory))) {
 		const char *name = entry->d_name;
 		if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
 			continue;
-		if (fstatat(dirfd(folder), name, &info, AT_SYMLINK_NOFOLLOW) < 0 || info.st_dev != device)
+		if (fstatat(dirfd(directory), name, &info, AT_SYMLINK_NOFOLLOW) < 0 || info.st_dev != device)
 			continue;
 		if (S_ISDIR(info.st_mode) && depth < MAX_DEPTH) {
-			int child = openat(dirfd(folder), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+			int child = openat(dirfd(directory), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 			if (child >= 0)
 				remove_tree(child, device, depth + 1);
 		}
-		unlinkat(dirfd(folder), name, S_ISDIR(info.st_mode) ? AT_REMOVEDIR : 0);
+		unlinkat(dirfd(directory), name, S_ISDIR(info.st_mode) ? AT_REMOVEDIR : 0);
 	}
-	closedir(folder);
+	closedir(directory);
 }
 
-/* An image may have anything in these places; a folder is what we need. */
+/* Whatever else the image has at this path is replaced with a directory. */
 static void make_place(const char *target)
 {
 	struct stat info;
@@ -200,18 +200,18 @@ static void make_place(const char *target)
 	mkdir(target, 0755);
 }
 
-/* Owners, modes and links included; that it does not fit into memory is no reason not to boot. */
+/* Copies with owners, modes and links. Running out of memory does not stop the boot. */
 static void fill_run(void)
 {
-	char *from[] = { NEW_ROOT RUN_FOLDER, ".", NULL }, *to[] = { RUN_FOLDER, "", NULL };
-	int pair[2], status, old = open(NEW_ROOT STATE_FOLDER, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	char *from[] = { NEW_ROOT RUN_DIRECTORY, ".", NULL }, *to[] = { RUN_DIRECTORY, "", NULL };
+	int pair[2], status, old = open(NEW_ROOT STATE_DIRECTORY, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	struct stat info;
-	/* Ours alone, whatever an image has there. */
+	/* Only root may enter, whatever the image has there. */
 	if (old >= 0 && fstat(old, &info) == 0)
 		remove_tree(old, info.st_dev, 0);
-	unlink(NEW_ROOT STATE_FOLDER);
-	rmdir(NEW_ROOT STATE_FOLDER);
-	if (is_empty(NEW_ROOT RUN_FOLDER) || pipe(pair) < 0)
+	unlink(NEW_ROOT STATE_DIRECTORY);
+	rmdir(NEW_ROOT STATE_DIRECTORY);
+	if (is_empty(NEW_ROOT RUN_DIRECTORY) || pipe(pair) < 0)
 		return;
 	pid_t writer = fork();
 	if (writer == 0) {
@@ -228,7 +228,7 @@ static void fill_run(void)
 	}
 	close(pair[0]);
 	if (waitpid(reader, &status, 0) < 0 || status != 0)
-		say("Cannot copy all of the image's " RUN_FOLDER);
+		say("Cannot copy all of the image's " RUN_DIRECTORY);
 	waitpid(writer, &status, 0);
 }
 
@@ -239,11 +239,11 @@ void rootfs_mount(bool is_systemd)
 		mount_overlay();
 	else
 		mount_plain();
-	make_place(NEW_ROOT RUN_FOLDER);
+	make_place(NEW_ROOT RUN_DIRECTORY);
 	if (is_systemd)
 		fill_run();
 	else
-		make_place(NEW_ROOT STATE_FOLDER);
+		make_place(NEW_ROOT STATE_DIRECTORY);
 }
 
 static void carry_mount(const char *name)
@@ -268,10 +268,10 @@ static void mount_the_rest(bool is_systemd)
 	}
 	if (!is_systemd)
 		try_mount("cgroup2", "/sys/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, "nsdelegate");
-	/* In a build, whatever is mounted would be missing from the image. */
+	/* Mounts would hide files of an image that is being built. */
 	if (access(DISK_PATH "/upper", F_OK) == 0 && !boot_record_number(TAG_BOOT_BUILD, 0))
-		mount_engine_folders();
-	/* As systemd has it: what containers pass on to each other goes through their machine's mounts. */
+		mount_engine_directories();
+	/* As under systemd: mount propagation between containers needs a shared root. */
 	if (!is_systemd)
 		mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL);
 }
@@ -283,7 +283,7 @@ void rootfs_switch(bool is_systemd)
 	carry_mount("/dev");
 	carry_mount("/proc");
 	carry_mount("/sys");
-	carry_mount(is_systemd ? RUN_FOLDER : STATE_FOLDER);
+	carry_mount(is_systemd ? RUN_DIRECTORY : STATE_DIRECTORY);
 	if (old < 0 || fstat(old, &old_root) < 0 || chdir(NEW_ROOT) < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 ||
 	    chroot(".") < 0 || chdir("/") < 0)
 		die("Cannot switch root");

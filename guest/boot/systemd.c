@@ -14,15 +14,15 @@
 #include "boot/rootfs.h"
 #include "run/serve.h"
 
-#define UNIT_FOLDER "/run/systemd/system"
+#define UNIT_DIRECTORY "/run/systemd/system"
 #define UNIT_NAME "banger-vsock-agent.service"
-#define WANTS_FOLDER UNIT_FOLDER "/multi-user.target.wants"
-#define CGROUP_FOLDER "/sys/fs/cgroup"
+#define WANTS_DIRECTORY UNIT_DIRECTORY "/multi-user.target.wants"
+#define CGROUP_DIRECTORY "/sys/fs/cgroup"
 
 /*
- * No default dependencies: the agent is there before the first unit and stays until the last process
- * is ended. Stopping it ends the agent alone and not what it has started. That the machine is ready
- * is told by a unit of first-boot.sh.
+ * No default dependencies: the agent starts before the first unit and stays until the last process is killed.
+ * Stopping the unit kills the agent only, not the processes that it has started. A unit written by first-boot.sh
+ * reports that the VM is ready.
  */
 static const char unit[] =
 	"[Unit]\n"
@@ -45,17 +45,17 @@ void systemd_prepare(void)
 	char disk[] = "dev-vdX.device";
 	const char *const masked[] = { "dev-ttyS0.device", disk, "serial-getty@ttyS0.service", "systemd-hwdb-update.service" };
 	*strchr(disk, 'X') = rootfs_writable_disk();
-	make_dirs(SHUTDOWN_FOLDER, 0755);
+	make_dirs(SHUTDOWN_DIRECTORY, 0755);
 	if (link(AGENT_PATH, SHUTDOWN_PATH) < 0)
 		say("Cannot install the shutdown program: %s", strerror(errno));
-	make_dirs(WANTS_FOLDER, 0755);
-	if (!replace_file(UNIT_FOLDER "/" UNIT_NAME, unit, sizeof unit - 1, 0644))
+	make_dirs(WANTS_DIRECTORY, 0755);
+	if (!replace_file(UNIT_DIRECTORY "/" UNIT_NAME, unit, sizeof unit - 1, 0644))
 		say("Cannot write the agent's unit");
-	if (symlink("../" UNIT_NAME, WANTS_FOLDER "/" UNIT_NAME) < 0 && errno != EEXIST)
+	if (symlink("../" UNIT_NAME, WANTS_DIRECTORY "/" UNIT_NAME) < 0 && errno != EEXIST)
 		say("Cannot enable the agent's unit");
 	for (size_t i = 0; i < sizeof masked / sizeof *masked; i++) {
 		char path[128];
-		format_path(path, sizeof path, UNIT_FOLDER "/%s", masked[i]);
+		format_path(path, sizeof path, UNIT_DIRECTORY "/%s", masked[i]);
 		if (symlink("/dev/null", path) < 0 && errno != EEXIST)
 			say("Cannot mask %s", masked[i]);
 	}
@@ -75,7 +75,7 @@ static pid_t running_agent(void)
 	return strcmp(target, AGENT_PATH) == 0 ? pid : 0;
 }
 
-/* In both hierarchies the line of systemd's own control group tells where this process was put. */
+/* The line of the unified hierarchy, or of systemd's named one, has this process's cgroup. */
 static bool move_into_own_group(pid_t pid)
 {
 	char text[4096], path[512], number[32];
@@ -84,19 +84,19 @@ static bool move_into_own_group(pid_t pid)
 	snprintf(number, sizeof number, "%d", pid);
 	char *rest = text;
 	for (char *line = strsep(&rest, "\n"); line; line = strsep(&rest, "\n")) {
-		const char *folder = NULL;
+		const char *directory = NULL;
 		char *group = strrchr(line, ':');
 		if (strncmp(line, "0::", 3) == 0)
-			folder = CGROUP_FOLDER;
+			directory = CGROUP_DIRECTORY;
 		else if (strstr(line, ":name=systemd:"))
-			folder = CGROUP_FOLDER "/systemd";
-		if (!folder || !group)
+			directory = CGROUP_DIRECTORY "/systemd";
+		if (!directory || !group)
 			continue;
-		snprintf(path, sizeof path, "%s%s/cgroup.procs", folder, group + 1);
+		snprintf(path, sizeof path, "%s%s/cgroup.procs", directory, group + 1);
 		if (write_knob(path, number))
 			return true;
-		/* With both hierarchies the unified one is a folder further down. */
-		snprintf(path, sizeof path, "%s/unified%s/cgroup.procs", CGROUP_FOLDER, group + 1);
+		/* In hybrid mode the unified hierarchy is mounted one directory further down. */
+		snprintf(path, sizeof path, "%s/unified%s/cgroup.procs", CGROUP_DIRECTORY, group + 1);
 		if (write_knob(path, number))
 			return true;
 	}

@@ -1,13 +1,13 @@
-/* The agent as a service of a systemd that was started after it. */
+/* Runs the agent as a systemd service although it was started before systemd. */
 #ifndef BANGER_SYSTEMD_H
 #define BANGER_SYSTEMD_H
 
-/* Writes the unit, masks those that would wait in vain, and puts the end of the shutdown in its place. Called before systemd runs. */
+/* Writes the agent's unit, masks units that would wait for missing devices, and installs SHUTDOWN_PATH. Called before systemd starts. */
 void systemd_prepare(void);
 
 /*
- * What the unit starts: moves the running agent into the unit's own control group, so that it is the
- * unit's main process with all its streams, and says that systemd is up. Starts an agent if none runs.
+ * The unit's ExecStart: moves the running agent into the unit's cgroup, so that it becomes the unit's main process
+ * and keeps its streams. Starts an agent if none runs.
  */
 int systemd_join(void);
 

@@ -7,7 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Places in a frame: Ethernet, an IPv4 header without options, TCP. */
+/* Offsets in a frame: Ethernet, an IPv4 header without options, TCP. */
 #define ETHERTYPE_AT 12
 #define VERSION_AT 14
 #define FRAGMENT_AT 20
@@ -15,7 +15,7 @@
 #define FLAGS_AT 47
 #define SHORTEST 54
 
-/* As they lie in memory, read by a little-endian processor. */
+/* Values in network byte order, as loaded by a little-endian CPU. */
 #define ETHERTYPE_IPV4 0x0008
 #define FRAGMENT_MASK 0xff1f
 #define VERSION_AND_LENGTH 0x45

@@ -1,4 +1,4 @@
-/* What changes below a path, told as it happens. */
+/* The program `watch`: reports file system changes below a path as they happen. */
 #ifndef BANGER_CHANGES_H
 #define BANGER_CHANGES_H
 

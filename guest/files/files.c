@@ -21,18 +21,18 @@
 
 static uint8_t block[BLOCK_BYTES];
 
-static void put_entry(struct field_writer *writer, int folder, const char *name, const struct stat *info)
+static void put_entry(struct field_writer *writer, int directory, const char *name, const struct stat *info)
 {
 	field_put_number(writer, TAG_FILE_MODE, info->st_mode);
 	field_put_number(writer, TAG_FILE_SIZE_BYTES, (uint64_t)info->st_size);
 	field_put_number(writer, TAG_FILE_UID, info->st_uid);
 	field_put_number(writer, TAG_FILE_GID, info->st_gid);
 	field_put_number(writer, TAG_FILE_LINKS, info->st_nlink);
-	/* Before 1970 it is a negative number in two's complement. */
+	/* Times before 1970 are negative, in two's complement. */
 	field_put_number(writer, TAG_TIME_NS, (uint64_t)info->st_mtim.tv_sec * NS_PER_S + (uint64_t)info->st_mtim.tv_nsec);
 	if (S_ISLNK(info->st_mode)) {
 		char target[MAX_TARGET_BYTES];
-		ssize_t length = readlinkat(folder, name, target, sizeof target);
+		ssize_t length = readlinkat(directory, name, target, sizeof target);
 		if (length > 0)
 			field_put(writer, TAG_FILE_TARGET, target, (size_t)length);
 	}
@@ -54,24 +54,24 @@ int files_list(char **arguments)
 	static uint8_t bytes[2 * MAX_TARGET_BYTES];
 	struct field_writer all = { .bytes = block, .size = sizeof block };
 	struct dirent *entry;
-	DIR *folder = opendir(arguments[0]);
-	if (!folder)
+	DIR *directory = opendir(arguments[0]);
+	if (!directory)
 		reply_fail_errno("Cannot list \"%.100s\"", arguments[0]);
-	while ((entry = readdir(folder))) {
+	while ((entry = readdir(directory))) {
 		struct stat info;
 		const char *name = entry->d_name;
-		if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || fstatat(dirfd(folder), name, &info, AT_SYMLINK_NOFOLLOW) < 0)
+		if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || fstatat(dirfd(directory), name, &info, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
 		struct field_writer one = { .bytes = bytes, .size = sizeof bytes };
 		field_put_text(&one, TAG_FILE_NAME, name);
-		put_entry(&one, dirfd(folder), name, &info);
+		put_entry(&one, dirfd(directory), name, &info);
 		if (all.size - all.length < sizeof bytes) {
 			reply_put_fields(&all);
 			all.length = 0;
 		}
 		field_put(&all, TAG_ENTRY, one.bytes, one.length);
 	}
-	closedir(folder);
+	closedir(directory);
 	reply_put_fields(&all);
 	return 0;
 }
@@ -122,7 +122,7 @@ int files_write(char **arguments)
 	mode_t mode = (mode_t)strtoul(arguments[1], NULL, 8) & 07777;
 	bool is_there = stat(path, &old) == 0;
 	int length = snprintf(staging, sizeof staging, "%.4000s.banger-%d", path, getpid());
-	/* Devices, pipes and what a symlink leads to are written to as they are. */
+	/* Devices, pipes and the targets of symlinks are written in place. */
 	bool is_direct = is_there && (!S_ISREG(old.st_mode) || (lstat(path, &old) == 0 && S_ISLNK(old.st_mode)));
 	if (is_direct)
 		snprintf(staging, sizeof staging, "%s", "");
@@ -140,7 +140,7 @@ int files_write(char **arguments)
 	}
 	if (is_direct)
 		return 0;
-	/* A file that is there keeps its owner and, unless another mode is given, its mode. */
+	/* An existing file keeps its owner and, unless a mode is given, its mode. */
 	if (is_there && geteuid() == 0 && fchown(fd, old.st_uid, old.st_gid) < 0)
 		give_up_writing(path);
 	if (fchmod(fd, arguments[1][0] ? mode : is_there ? old.st_mode & 07777 : 0644) < 0 || rename(staging, path) < 0)
@@ -159,27 +159,27 @@ int files_mkdir(char **arguments)
 	return 0;
 }
 
-/* Never through a symlink, and never out of the folder. */
-static void remove_contents(int folder_fd, const char *shown, int depth)
+/* Follows no symlink, so it never leaves the directory. */
+static void remove_contents(int directory_fd, const char *shown, int depth)
 {
 	struct dirent *entry;
-	DIR *folder = folder_fd >= 0 ? fdopendir(folder_fd) : NULL;
-	if (!folder)
+	DIR *directory = directory_fd >= 0 ? fdopendir(directory_fd) : NULL;
+	if (!directory)
 		reply_fail_errno("Cannot open a directory below \"%.100s\"", shown);
-	while ((entry = readdir(folder))) {
+	while ((entry = readdir(directory))) {
 		const char *name = entry->d_name;
-		if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || unlinkat(dirfd(folder), name, 0) == 0)
+		if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || unlinkat(dirfd(directory), name, 0) == 0)
 			continue;
 		if (errno == ENOENT)
 			continue;
 		if ((errno != EISDIR && errno != EPERM) || depth == MAX_DEPTH)
 			reply_fail_errno("Cannot remove \"%.60s\" below \"%.80s\"", name, shown);
-		int child = openat(dirfd(folder), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		int child = openat(dirfd(directory), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		remove_contents(child, shown, depth + 1);
-		if (unlinkat(dirfd(folder), name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+		if (unlinkat(dirfd(directory), name, AT_REMOVEDIR) < 0 && errno != ENOENT)
 			reply_fail_errno("Cannot remove \"%.60s\" below \"%.80s\"", name, shown);
 	}
-	closedir(folder);
+	closedir(directory);
 }
 
 int files_remove(char **arguments)

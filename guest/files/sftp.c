@@ -22,31 +22,31 @@
 static struct handle {
 	bool is_used;
 	int fd;
-	DIR *folder;
+	DIR *directory;
 } handles[MAX_HANDLES];
 
 /* -------------------------------------------------------------------- handles */
 
-static void answer_handle(int fd, DIR *folder)
+static void send_handle(int fd, DIR *directory)
 {
 	for (uint32_t i = 0; i < MAX_HANDLES; i++) {
 		uint8_t name[4] = { 'h', 0, (uint8_t)(i >> 8), (uint8_t)i };
 		if (handles[i].is_used)
 			continue;
-		handles[i] = (struct handle){ .is_used = true, .fd = fd, .folder = folder };
+		handles[i] = (struct handle){ .is_used = true, .fd = fd, .directory = directory };
 		sftp_begin(FXP_HANDLE);
 		sftp_put_bytes(name, sizeof name);
 		sftp_finish();
 		return;
 	}
-	if (folder)
-		closedir(folder);
+	if (directory)
+		closedir(directory);
 	else
 		close(fd);
 	sftp_answer_status(FX_FAILURE, "Too many open files");
 }
 
-/* Reads a handle of the request; NULL if it is not open. */
+/* Decodes a handle; NULL if it is not open. */
 static struct handle *get_any_handle(void)
 {
 	size_t length;
@@ -55,11 +55,11 @@ static struct handle *get_any_handle(void)
 	return index < MAX_HANDLES && handles[index].is_used ? &handles[index] : NULL;
 }
 
-/* NULL for one of the other kind as well. */
-static struct handle *get_handle(bool is_folder)
+/* Decodes a handle of this kind; NULL if there is none. */
+static struct handle *get_handle(bool is_directory)
 {
 	struct handle *handle = get_any_handle();
-	return handle && (handle->folder != NULL) == is_folder ? handle : NULL;
+	return handle && (handle->directory != NULL) == is_directory ? handle : NULL;
 }
 
 static void close_handle(void)
@@ -69,7 +69,7 @@ static void close_handle(void)
 		sftp_answer_errno(EBADF);
 		return;
 	}
-	int result = handle->folder ? closedir(handle->folder) : close(handle->fd);
+	int result = handle->directory ? closedir(handle->directory) : close(handle->fd);
 	*handle = (struct handle){ .fd = -1 };
 	sftp_answer_result(result);
 }
@@ -99,7 +99,7 @@ static void open_file(void)
 	if (fd < 0)
 		sftp_answer_errno(errno);
 	else
-		answer_handle(fd, NULL);
+		send_handle(fd, NULL);
 }
 
 static void read_file_part(void)
@@ -118,7 +118,7 @@ static void read_file_part(void)
 	ssize_t count;
 	while ((count = pread(handle->fd, data, size, (off_t)offset)) < 0 && errno == EINTR) {
 	}
-	/* A pipe has no places. */
+	/* A pipe has no offsets. */
 	if (count < 0 && errno == ESPIPE)
 		count = read(handle->fd, data, size);
 	if (count < 0) {
@@ -154,7 +154,7 @@ static void write_file_part(void)
 	sftp_answer_errno(error);
 }
 
-/* Path or descriptor: -1 is no descriptor. */
+/* Of a descriptor or, if that is -1, of a path. */
 static void set_attributes(const char *path, int fd, const struct sftp_attributes *attributes)
 {
 	int result = 0;
@@ -171,22 +171,22 @@ static void set_attributes(const char *path, int fd, const struct sftp_attribute
 	sftp_answer_result(result);
 }
 
-/* -------------------------------------------------------------------- folders */
+/* -------------------------------------------------------------------- directories */
 
-static void open_folder(void)
+static void open_directory(void)
 {
 	char path[SFTP_MAX_PATH_BYTES];
 	sftp_get_path(path);
 	if (sftp_is_malformed())
 		return;
-	DIR *folder = opendir(path);
-	if (folder)
-		answer_handle(-1, folder);
+	DIR *directory = opendir(path);
+	if (directory)
+		send_handle(-1, directory);
 	else
 		sftp_answer_errno(errno);
 }
 
-/* A line as "ls -l" has it: clients show it as it is. */
+/* A line like that of "ls -l", which clients display. */
 static void put_long_name(const char *name, const struct stat *info)
 {
 	static const char kinds[] = "?pc?d?b?-?l?s???";
@@ -210,7 +210,7 @@ static void put_long_name(const char *name, const struct stat *info)
 	sftp_put_text(line);
 }
 
-static void read_folder(void)
+static void read_directory(void)
 {
 	struct dirent *entry = NULL;
 	uint32_t count = 0;
@@ -220,9 +220,9 @@ static void read_folder(void)
 		return;
 	}
 	sftp_begin_names();
-	while (count < MAX_NAMES && (entry = readdir(handle->folder))) {
+	while (count < MAX_NAMES && (entry = readdir(handle->directory))) {
 		struct stat info;
-		if (fstatat(dirfd(handle->folder), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) < 0)
+		if (fstatat(dirfd(handle->directory), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
 		sftp_put_text(entry->d_name);
 		put_long_name(entry->d_name, &info);
@@ -236,7 +236,7 @@ static void read_folder(void)
 	sftp_finish_names(count);
 }
 
-static void answer_name(const char *name)
+static void send_name(const char *name)
 {
 	sftp_begin(FXP_NAME);
 	sftp_put32(1);
@@ -246,7 +246,7 @@ static void answer_name(const char *name)
 	sftp_finish();
 }
 
-/* Clients ask for the full path of what is still to be made as well. */
+/* Clients also ask for the path of a file that does not exist yet. */
 static void real_path(void)
 {
 	char path[SFTP_MAX_PATH_BYTES], full[2 * SFTP_MAX_PATH_BYTES];
@@ -255,7 +255,7 @@ static void real_path(void)
 		return;
 	char *found = realpath(path, NULL);
 	if (found) {
-		answer_name(found);
+		send_name(found);
 		free(found);
 		return;
 	}
@@ -275,7 +275,7 @@ static void real_path(void)
 	}
 	snprintf(full, sizeof full, "%s/%s", strcmp(found, "/") == 0 ? "" : found, base);
 	free(found);
-	answer_name(full);
+	send_name(full);
 }
 
 static void read_link(void)
@@ -290,10 +290,10 @@ static void read_link(void)
 		return;
 	}
 	target[length] = 0;
-	answer_name(target);
+	send_name(target);
 }
 
-/* Version 3 may not replace: without a link to the new name first there would be a moment for others. */
+/* Version 3 must not replace an existing file; link() checks that atomically. */
 static int rename_without_replacing(const char *from, const char *to)
 {
 	struct stat info;
@@ -308,20 +308,20 @@ static int rename_without_replacing(const char *from, const char *to)
 	return rename(from, to);
 }
 
-static void take_two_paths(enum sftp_type type)
+static void handle_two_paths(enum sftp_type type)
 {
 	char first[SFTP_MAX_PATH_BYTES], second[SFTP_MAX_PATH_BYTES];
 	sftp_get_path(first);
 	sftp_get_path(second);
 	if (sftp_is_malformed())
 		return;
-	/* OpenSSH sends the target first, whatever the draft says, and so does everybody else. */
+	/* The target comes first: OpenSSH deviates from the draft, and all clients follow it. */
 	sftp_answer_result(type == FXP_SYMLINK ? symlink(first, second) : rename_without_replacing(first, second));
 }
 
 /* ----------------------------------------------------------------- extensions */
 
-static void answer_space(const char *path, int fd)
+static void send_space(const char *path, int fd)
 {
 	struct statvfs info;
 	if ((fd >= 0 ? fstatvfs(fd, &info) : statvfs(path, &info)) < 0) {
@@ -337,7 +337,7 @@ static void answer_space(const char *path, int fd)
 	sftp_finish();
 }
 
-static void answer_limits(void)
+static void send_limits(void)
 {
 	sftp_begin(FXP_EXTENDED_REPLY);
 	sftp_put64(SFTP_MAX_PACKET_BYTES);
@@ -347,7 +347,7 @@ static void answer_limits(void)
 	sftp_finish();
 }
 
-static void take_extended(void)
+static void handle_extended(void)
 {
 	char name[SFTP_MAX_PATH_BYTES], first[SFTP_MAX_PATH_BYTES], second[SFTP_MAX_PATH_BYTES];
 	sftp_get_path(name);
@@ -363,12 +363,12 @@ static void take_extended(void)
 	} else if (strcmp(name, "statvfs@openssh.com") == 0) {
 		sftp_get_path(first);
 		if (!sftp_is_malformed())
-			answer_space(first, -1);
+			send_space(first, -1);
 	} else if (strcmp(name, "fstatvfs@openssh.com") == 0) {
 		struct handle *handle = get_handle(false);
-		answer_space("", handle ? handle->fd : -1);
+		send_space("", handle ? handle->fd : -1);
 	} else if (strcmp(name, "limits@openssh.com") == 0) {
-		answer_limits();
+		send_limits();
 	} else {
 		sftp_answer_status(FX_OP_UNSUPPORTED, "Unknown extension");
 	}
@@ -376,7 +376,7 @@ static void take_extended(void)
 
 /* -------------------------------------------------------------------- requests */
 
-static void take_path(enum sftp_type type)
+static void handle_path(enum sftp_type type)
 {
 	char path[SFTP_MAX_PATH_BYTES];
 	struct stat info;
@@ -398,12 +398,12 @@ static void take_path(enum sftp_type type)
 		sftp_answer_result(type == FXP_RMDIR ? rmdir(path) : unlink(path));
 }
 
-static void take_file(enum sftp_type type)
+static void handle_file(enum sftp_type type)
 {
 	struct stat info;
 	struct sftp_attributes attributes;
 	struct handle *handle = get_any_handle();
-	int fd = !handle ? -1 : handle->folder ? dirfd(handle->folder) : handle->fd;
+	int fd = !handle ? -1 : handle->directory ? dirfd(handle->directory) : handle->fd;
 	if (type == FXP_FSTAT) {
 		sftp_answer_attributes(fstat(fd, &info), &info);
 		return;
@@ -415,7 +415,7 @@ static void take_file(enum sftp_type type)
 		set_attributes("", fd, &attributes);
 }
 
-static void take_request(enum sftp_type type)
+static void handle_request(enum sftp_type type)
 {
 	switch (type) {
 	case FXP_OPEN:
@@ -432,13 +432,13 @@ static void take_request(enum sftp_type type)
 		break;
 	case FXP_FSTAT:
 	case FXP_FSETSTAT:
-		take_file(type);
+		handle_file(type);
 		break;
 	case FXP_OPENDIR:
-		open_folder();
+		open_directory();
 		break;
 	case FXP_READDIR:
-		read_folder();
+		read_directory();
 		break;
 	case FXP_REALPATH:
 		real_path();
@@ -448,7 +448,7 @@ static void take_request(enum sftp_type type)
 		break;
 	case FXP_RENAME:
 	case FXP_SYMLINK:
-		take_two_paths(type);
+		handle_two_paths(type);
 		break;
 	case FXP_LSTAT:
 	case FXP_STAT:
@@ -456,10 +456,10 @@ static void take_request(enum sftp_type type)
 	case FXP_MKDIR:
 	case FXP_RMDIR:
 	case FXP_REMOVE:
-		take_path(type);
+		handle_path(type);
 		break;
 	case FXP_EXTENDED:
-		take_extended();
+		handle_extended();
 		break;
 	default:
 		sftp_answer_status(FX_OP_UNSUPPORTED, "Unknown request");
@@ -468,7 +468,7 @@ static void take_request(enum sftp_type type)
 		sftp_answer_status(FX_BAD_MESSAGE, "The request is malformed");
 }
 
-static void answer_version(void)
+static void send_version(void)
 {
 	static const char *const extensions[][2] = {
 		{ "posix-rename@openssh.com", "1" }, { "hardlink@openssh.com", "1" }, { "fsync@openssh.com", "1" },
@@ -492,9 +492,9 @@ int sftp_serve(char **arguments)
 		return 1;
 	while (sftp_receive(&type)) {
 		if (type == FXP_INIT)
-			answer_version();
+			send_version();
 		else
-			take_request(type);
+			handle_request(type);
 	}
 	return 0;
 }

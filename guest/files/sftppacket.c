@@ -9,7 +9,7 @@
 
 static uint8_t in[SFTP_MAX_PACKET_BYTES], out[SFTP_MAX_PACKET_BYTES + 64];
 static size_t in_at, in_length, out_length;
-/* Where the number of names of an answer goes. */
+/* Offset of the name count in the response. */
 static size_t names_at;
 static bool is_malformed;
 static uint32_t request;
@@ -82,7 +82,7 @@ const uint8_t *sftp_get_bytes(size_t *length)
 	return in + in_at - *length;
 }
 
-/* An empty path is the folder of the session. */
+/* An empty path means the session's directory. */
 void sftp_get_path(char *path)
 {
 	size_t length;
@@ -138,7 +138,7 @@ void sftp_put_text(const char *text)
 	sftp_put_bytes(text, strlen(text));
 }
 
-/* Begins an answer; the length is put in when it is sent. */
+/* Starts a response; sftp_finish() fills in the length. */
 void sftp_begin(enum sftp_type type)
 {
 	out_length = 4;

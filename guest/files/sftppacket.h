@@ -1,4 +1,4 @@
-/* Packets of SFTP version 3: reads the fields of a request from stdin, writes answers to stdout. One at a time. */
+/* Packets of SFTP version 3: decodes requests from stdin and encodes responses to stdout, one at a time. */
 #ifndef BANGER_SFTPPACKET_H
 #define BANGER_SFTPPACKET_H
 
@@ -30,7 +30,7 @@ struct sftp_attributes {
 /* Reads the next request; false at the end of stdin. A packet that is too long ends the program. */
 bool sftp_receive(uint8_t *type);
 
-/* Fields of the request in order. Whether one was missing or too long is told by sftp_is_malformed(). */
+/* Decode the request's fields in order. sftp_is_malformed() tells whether one was missing or too long. */
 uint32_t sftp_get32(void);
 uint64_t sftp_get64(void);
 const uint8_t *sftp_get_bytes(size_t *length);
@@ -39,7 +39,7 @@ void sftp_get_path(char *path);
 void sftp_get_attributes(struct sftp_attributes *attributes);
 bool sftp_is_malformed(void);
 
-/* An answer: its type, its fields, and the end, which sends it. */
+/* Encode a response: its type, its fields; sftp_finish() sends it. */
 void sftp_begin(enum sftp_type type);
 void sftp_put32(uint32_t number);
 void sftp_put64(uint64_t number);
@@ -48,18 +48,18 @@ void sftp_put_text(const char *text);
 void sftp_put_attributes(const struct stat *info);
 void sftp_finish(void);
 
-/* An answer of data: returns where up to SFTP_MAX_DATA_BYTES of them go. */
+/* A DATA response: returns the place for up to SFTP_MAX_DATA_BYTES. */
 uint8_t *sftp_begin_data(void);
 void sftp_finish_data(size_t length);
 
-/* An answer of names, whose number is known at the end. */
+/* A NAME response, whose count is known at the end. */
 void sftp_begin_names(void);
 void sftp_finish_names(uint32_t count);
 
-/* Whole answers. */
+/* Complete responses. */
 void sftp_answer_status(enum sftp_status status, const char *message);
 void sftp_answer_errno(int error);
-/* Of a system call: errno where `result` is negative. */
+/* For a system call: errno if `result` is negative. */
 void sftp_answer_result(int result);
 void sftp_answer_attributes(int result, const struct stat *info);
 

@@ -1,4 +1,4 @@
-/* The header block of tar archives: POSIX.1-1988 ustar, with PAX records of POSIX.1-2001. */
+/* The tar header block: POSIX.1-1988 ustar, with pax records of POSIX.1-2001. */
 #ifndef BANGER_TAR_H
 #define BANGER_TAR_H
 
@@ -29,7 +29,7 @@ struct tar_header {
 
 _Static_assert(sizeof(struct tar_header) == TAR_BLOCK_BYTES, "a header is one block");
 
-/* A stretch of a sparse file that holds data. */
+/* A data segment of a sparse file. */
 struct tar_part {
 	unsigned long long offset;
 	unsigned long long length;

@@ -31,7 +31,7 @@ static bool keeps_owner;
 
 /* ---------------------------------------------------------------------- places */
 
-/* As if the target were the root: neither ".." nor a symlink leads out of it. */
+/* Resolves as if the target were the root: neither ".." nor a symlink escapes it. */
 static int open_below(const char *path, int flags)
 {
 	struct open_how how = {
@@ -39,7 +39,7 @@ static int open_below(const char *path, int flags)
 		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
 	};
 	int fd = -1;
-	/* EAGAIN: somebody moved a folder meanwhile. */
+	/* EAGAIN: a directory was moved at the same time. */
 	for (int tries = 0; tries < OPEN_TRIES; tries++) {
 		fd = (int)syscall(SYS_openat2, target, path[0] ? path : ".", &how, sizeof how);
 		if (fd >= 0 || errno != EAGAIN)
@@ -48,7 +48,7 @@ static int open_below(const char *path, int flags)
 	return fd;
 }
 
-/* Takes out slashes and dots that mean nothing; fails on "..". */
+/* Removes redundant slashes and dots; fails on "..". */
 static void normalize(char *path)
 {
 	char *to = path;
@@ -74,7 +74,7 @@ static void normalize(char *path)
 static char parent_path[TAR_MAX_PATH_BYTES];
 static int parent_fd = -1;
 
-/* The folder that `path` is in, made if need be; stays open until the next call. `*base` is the last name. */
+/* Opens the parent of `path`, created if `makes`; it stays open until the next call. `*base` is the last component. */
 static int open_parent(char *path, const char **base, bool makes)
 {
 	char *slash = strrchr(path, '/');
@@ -115,7 +115,7 @@ static _Noreturn void fail_entry(const struct tar_entry *entry)
 
 /* ------------------------------------------------------------------ attributes */
 
-/* `place` is a path through /proc; what a file system or a user cannot set is left out. */
+/* `place` is a path through /proc. Attributes that the file system or the user cannot set are ignored. */
 static void set_xattrs(const char *place)
 {
 	struct tar_record record;
@@ -130,57 +130,57 @@ static bool may_fail(int result)
 	return result == 0 || (errno == EPERM && geteuid() != 0);
 }
 
-static void set_times(int folder, const char *name, const struct timespec *mtime)
+static void set_times(int directory, const char *name, const struct timespec *mtime)
 {
 	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, *mtime };
-	utimensat(folder, name, times, AT_SYMLINK_NOFOLLOW);
+	utimensat(directory, name, times, AT_SYMLINK_NOFOLLOW);
 }
 
-/* For everything but folders and regular files. */
-static void set_attributes(int folder, const char *name, const struct tar_entry *entry)
+/* For everything except directories and regular files. */
+static void set_attributes(int directory, const char *name, const struct tar_entry *entry)
 {
 	char place[64 + 256];
-	if (keeps_owner && !may_fail(fchownat(folder, name, entry->uid, entry->gid, AT_SYMLINK_NOFOLLOW)))
+	if (keeps_owner && !may_fail(fchownat(directory, name, entry->uid, entry->gid, AT_SYMLINK_NOFOLLOW)))
 		fail_entry(entry);
-	if (entry->type != '2' && fchmodat(folder, name, entry->mode, 0) < 0)
+	if (entry->type != '2' && fchmodat(directory, name, entry->mode, 0) < 0)
 		fail_entry(entry);
-	snprintf(place, sizeof place, "/proc/self/fd/%d/%.255s", folder, name);
+	snprintf(place, sizeof place, "/proc/self/fd/%d/%.255s", directory, name);
 	set_xattrs(place);
-	set_times(folder, name, &entry->mtime);
+	set_times(directory, name, &entry->mtime);
 }
 
-/* Folders get mode and time when nothing more comes into them: archives are in the order of the tree. */
+/* Directories get mode and mtime once complete; archives are in tree order. */
 static struct {
 	int fd;
 	size_t path_length;
 	mode_t mode;
 	struct timespec mtime;
-} open_folders[MAX_DEPTH];
+} open_directories[MAX_DEPTH];
 static char open_path[TAR_MAX_PATH_BYTES];
 static int open_count;
 
-static void close_folder(void)
+static void close_directory(void)
 {
-	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, open_folders[--open_count].mtime };
-	int fd = open_folders[open_count].fd;
-	fchmod(fd, open_folders[open_count].mode);
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, open_directories[--open_count].mtime };
+	int fd = open_directories[open_count].fd;
+	fchmod(fd, open_directories[open_count].mode);
 	futimens(fd, times);
 	close(fd);
 }
 
-static void close_folders_but_those_of(const char *path)
+static void close_directories_but_those_of(const char *path)
 {
 	while (open_count > 0) {
-		size_t length = open_folders[open_count - 1].path_length;
+		size_t length = open_directories[open_count - 1].path_length;
 		if (strncmp(open_path, path, length) == 0 && path[length] == '/')
 			break;
-		close_folder();
+		close_directory();
 	}
 }
 
 /* ---------------------------------------------------------------------- things */
 
-static void extract_folder(struct tar_entry *entry)
+static void extract_directory(struct tar_entry *entry)
 {
 	const char *base;
 	char place[64];
@@ -197,10 +197,10 @@ static void extract_folder(struct tar_entry *entry)
 	if (open_count == MAX_DEPTH)
 		reply_fail("limit_exceeded", "The archive's directories are nested more than %d levels deep", MAX_DEPTH);
 	strcpy(open_path, entry->path);
-	open_folders[open_count].fd = fd;
-	open_folders[open_count].path_length = strlen(entry->path);
-	open_folders[open_count].mode = entry->mode;
-	open_folders[open_count++].mtime = entry->mtime;
+	open_directories[open_count].fd = fd;
+	open_directories[open_count].path_length = strlen(entry->path);
+	open_directories[open_count].mode = entry->mode;
+	open_directories[open_count++].mtime = entry->mtime;
 }
 
 static void copy_data(const struct tar_entry *entry, int fd, off_t offset, uint64_t length)
@@ -247,7 +247,7 @@ static void extract_sparse(const struct tar_entry *entry, int fd)
 		fail_entry(entry);
 }
 
-/* Makes way for a thing that is no folder. */
+/* Removes what is at the entry's path, unless it is a directory; returns the parent. */
 static int clear_place(struct tar_entry *entry, const char **base)
 {
 	int parent = open_parent(entry->path, base, true);
@@ -309,8 +309,8 @@ static void extract(struct tar_entry *entry)
 {
 	bool is_file = entry->type == 0 || entry->type == '0' || entry->type == '7';
 	normalize(entry->path);
-	close_folders_but_those_of(entry->path);
-	/* The folder itself belongs to the machine: it stays as it is. */
+	close_directories_but_those_of(entry->path);
+	/* The target directory itself keeps its attributes. */
 	if (entry->path[0] == 0 && entry->type == '5')
 		return;
 	if (entry->path[0] == 0)
@@ -320,7 +320,7 @@ static void extract(struct tar_entry *entry)
 	if (is_file)
 		extract_file(entry);
 	else if (entry->type == '5')
-		extract_folder(entry);
+		extract_directory(entry);
 	else if (entry->type == '1')
 		extract_link(entry);
 	else if (entry->type >= '2' && entry->type <= '6')
@@ -346,8 +346,8 @@ int tar_in(char **arguments)
 		tar_entry_count++;
 	}
 	while (open_count > 0)
-		close_folder();
-	/* Archives are filled up with zeros beyond their end. */
+		close_directory();
+	/* Archives are padded with zeros after their end. */
 	while (tar_take(&bytes, TAR_IN_BYTES) > 0) {
 	}
 	field_put_number(&writer, TAG_COUNT, tar_entry_count);

@@ -24,7 +24,7 @@
 #define MAX_PARTS 4096
 #define MAX_XATTR_NAMES_BYTES 65536
 #define MAX_XATTR_BYTES 65536
-/* Names of files with several links: what does not fit is archived as a file of its own. */
+/* Names of hard-linked files; those that do not fit are archived as separate files. */
 #define LINKS_BYTES (8 * 1024 * 1024)
 #define LINK_BUCKETS 4096
 #define OUT_BYTES 65536
@@ -80,7 +80,7 @@ static void pax_put(const char *key, const void *value, size_t length)
 	char number[32];
 	size_t rest = 1 + strlen(key) + 1 + length + 1;
 	size_t size = rest + 1;
-	/* The length counts its own digits. */
+	/* The length includes its own digits. */
 	while ((size_t)snprintf(number, sizeof number, "%zu", size) + rest != size)
 		size = rest + strlen(number);
 	if (size > sizeof pax - pax_length)
@@ -118,7 +118,7 @@ static void octal(char *field, size_t digits, uint64_t number)
 	field[digits] = 0;
 }
 
-/* As much of a text as the field holds; what is cut is whole in a record before. */
+/* Truncates to the field's size; a pax record holds the whole text. */
 static void put_text(char *field, size_t size, const char *text)
 {
 	size_t length = strnlen(text, size);
@@ -154,7 +154,7 @@ static void put_pax(void)
 	pax_length = 0;
 }
 
-/* The records that were put before go first, and then what the header cannot hold. */
+/* Adds records for values that the header cannot hold. */
 static void put_entry(const struct stat *info, const char *name, char type, const char *link, uint64_t size)
 {
 	struct tar_header header = { .type = type };
@@ -185,7 +185,7 @@ static void put_entry(const struct stat *info, const char *name, char type, cons
 	put_header(&header);
 }
 
-/* Attributes of the thing at `place`, a path through /proc that leads to it or to the folder it is in. */
+/* Adds the extended attributes of `place`, a path through /proc. */
 static void pax_xattrs(const char *place)
 {
 	static char names[MAX_XATTR_NAMES_BYTES], value[MAX_XATTR_BYTES];
@@ -213,7 +213,7 @@ static uint32_t buckets[LINK_BUCKETS];
 static uint8_t links[LINKS_BYTES] __attribute__((aligned(8)));
 static size_t links_length = 8;
 
-/* The name under which the file is in the archive; NULL, and noted, if it is not. */
+/* The name of an earlier link to the file in the archive; NULL, and remembered, for the first. */
 static const char *find_link(const struct stat *info)
 {
 	uint32_t *bucket = &buckets[(info->st_ino ^ info->st_dev) % LINK_BUCKETS];
@@ -240,7 +240,7 @@ static const char *find_link(const struct stat *info)
 
 static struct tar_part parts[MAX_PARTS];
 
-/* The parts that hold data; 0 if the file has no holes. What does not fit into the table is taken for data. */
+/* Finds the data segments; 0 if the file has no holes. Holes beyond the table's size are archived as data. */
 static size_t find_parts(int fd, const struct stat *info)
 {
 	size_t count = 0;
@@ -262,7 +262,7 @@ static size_t find_parts(int fd, const struct stat *info)
 	}
 	if (count == 1 && parts[0].offset == 0 && parts[0].length == (uint64_t)info->st_size)
 		return 0;
-	/* An empty part tells where the file ends. */
+	/* An empty segment marks the end of the file. */
 	if (at < info->st_size || count == 0) {
 		parts[count].offset = (uint64_t)info->st_size;
 		parts[count++].length = 0;
@@ -270,7 +270,7 @@ static size_t find_parts(int fd, const struct stat *info)
 	return count;
 }
 
-/* A file that became shorter meanwhile is filled up: its header is out already. */
+/* A file that was truncated meanwhile is padded: its header has been written. */
 static void put_data(int fd, uint64_t offset, uint64_t length)
 {
 	off_t at = (off_t)offset;
@@ -338,9 +338,9 @@ static void put_file(int fd, const struct stat *info)
 
 /* -------------------------------------------------------------------- the tree */
 
-static void put_thing(int folder, const char *name, int depth);
+static void put_thing(int directory, const char *name, int depth);
 
-/* Folders that the kernel fills. */
+/* Kernel file systems. */
 static bool is_virtual(int fd)
 {
 	struct statfs info;
@@ -363,7 +363,7 @@ static bool is_virtual(int fd)
 	}
 }
 
-static void put_folder(int fd, const struct stat *info, int depth)
+static void put_directory(int fd, const struct stat *info, int depth)
 {
 	struct dirent *entry;
 	size_t length = path_length;
@@ -373,44 +373,44 @@ static void put_folder(int fd, const struct stat *info, int depth)
 	put_entry(info, path, '5', "", 0);
 	if (depth == MAX_DEPTH)
 		reply_fail("limit_exceeded", "Cannot archive directories nested more than %d levels deep", MAX_DEPTH);
-	DIR *folder = is_virtual(fd) ? NULL : fdopendir(fd);
-	if (!folder)
+	DIR *directory = is_virtual(fd) ? NULL : fdopendir(fd);
+	if (!directory)
 		close(fd);
-	while (folder && (entry = readdir(folder))) {
+	while (directory && (entry = readdir(directory))) {
 		const char *name = entry->d_name;
 		size_t start = path_length;
 		if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
 			continue;
-		/* One byte stays for the slash of a folder. */
+		/* One byte is reserved for a directory's slash. */
 		if (strlen(name) + 2 > sizeof path - path_length)
 			reply_fail("limit_exceeded", "Cannot archive \"%.100s\": its path is too long", path);
 		strcpy(path + path_length, name);
 		path_length += strlen(name);
-		put_thing(dirfd(folder), name, depth + 1);
+		put_thing(dirfd(directory), name, depth + 1);
 		path_length = start;
 		path[path_length] = 0;
 	}
-	if (folder)
-		closedir(folder);
+	if (directory)
+		closedir(directory);
 	path_length = length;
 	path[path_length] = 0;
 }
 
-static void put_symlink(int folder, const char *name, const struct stat *info)
+static void put_symlink(int directory, const char *name, const struct stat *info)
 {
 	static char target[TAR_MAX_PATH_BYTES];
-	ssize_t length = readlinkat(folder, name, target, sizeof target - 1);
+	ssize_t length = readlinkat(directory, name, target, sizeof target - 1);
 	if (length < 0)
 		reply_fail_errno("Cannot read \"%.100s\"", path);
 	target[length] = 0;
 	put_entry(info, path, '2', target, 0);
 }
 
-/* Opens what is there, and nothing else that took its place meanwhile. Gone things are passed over. */
-static int open_same(int folder, const char *name, struct stat *info)
+/* Opens the file only if it is still the same one; files that have vanished are skipped. */
+static int open_same(int directory, const char *name, struct stat *info)
 {
 	struct stat opened;
-	int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	int fd = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT)
 		return -1;
 	if (fd < 0 || fstat(fd, &opened) < 0)
@@ -423,41 +423,41 @@ static int open_same(int folder, const char *name, struct stat *info)
 	return -1;
 }
 
-static void put_thing(int folder, const char *name, int depth)
+static void put_thing(int directory, const char *name, int depth)
 {
 	struct stat info;
 	char place[64 + 256];
-	if (fstatat(folder, name, &info, AT_SYMLINK_NOFOLLOW) < 0) {
+	if (fstatat(directory, name, &info, AT_SYMLINK_NOFOLLOW) < 0) {
 		if (errno == ENOENT && depth > 0)
 			return;
 		reply_fail_errno("Cannot stat \"%.100s\"", path);
 	}
 	if (S_ISREG(info.st_mode) || S_ISDIR(info.st_mode)) {
-		int fd = open_same(folder, name, &info);
+		int fd = open_same(directory, name, &info);
 		if (fd < 0)
 			return;
 		snprintf(place, sizeof place, "/proc/self/fd/%d/.", fd);
 		if (S_ISREG(info.st_mode))
-			snprintf(place, sizeof place, "/proc/self/fd/%d/%.255s", folder, name);
+			snprintf(place, sizeof place, "/proc/self/fd/%d/%.255s", directory, name);
 		pax_xattrs(place);
 		if (S_ISREG(info.st_mode)) {
 			put_file(fd, &info);
 			close(fd);
 		} else {
-			put_folder(fd, &info, depth);
+			put_directory(fd, &info, depth);
 		}
 		return;
 	}
-	snprintf(place, sizeof place, "/proc/self/fd/%d/%.255s", folder, name);
+	snprintf(place, sizeof place, "/proc/self/fd/%d/%.255s", directory, name);
 	if (!S_ISSOCK(info.st_mode))
 		pax_xattrs(place);
 	if (S_ISLNK(info.st_mode))
-		put_symlink(folder, name, &info);
+		put_symlink(directory, name, &info);
 	else if (S_ISCHR(info.st_mode) || S_ISBLK(info.st_mode) || S_ISFIFO(info.st_mode))
 		put_entry(&info, path, S_ISCHR(info.st_mode) ? '3' : S_ISBLK(info.st_mode) ? '4' : '6', "", 0);
 }
 
-/* Splits a path into its folder, which is opened through whatever symlinks, and its last name. */
+/* Splits a path into its parent, opened through symlinks, and its last component. */
 int tar_out(char **arguments)
 {
 	static char parent[TAR_MAX_PATH_BYTES + 1];
@@ -475,10 +475,10 @@ int tar_out(char **arguments)
 		if (slash)
 			*slash = 0;
 	}
-	int folder = open(name == parent ? "." : parent[0] ? parent : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (folder < 0)
+	int directory = open(name == parent ? "." : parent[0] ? parent : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (directory < 0)
 		reply_fail_errno("Cannot open the parent directory of \"%.100s\"", arguments[0]);
-	put_thing(folder, name, 0);
+	put_thing(directory, name, 0);
 	put_zeros(2 * TAR_BLOCK_BYTES);
 	flush();
 	return 0;

@@ -1,11 +1,11 @@
-/* A tree of the machine as a tar archive on stdout, as a program. */
+/* The program `tar-out`: writes a file or directory tree to stdout as a tar archive. */
 #ifndef BANGER_TAROUT_H
 #define BANGER_TAROUT_H
 
 /*
- * PATH NAME: the thing at PATH, named NAME in the archive, and all below it. PAX format; owner, mode,
- * times to the nanosecond, links, holes and extended attributes are kept. Sockets are left out, and so is
- * what is mounted from the kernel (proc, sysfs and their like).
+ * PATH NAME: archives PATH under the name NAME, with everything below it. pax format; owner, mode, mtime in
+ * nanoseconds, links, holes and extended attributes are preserved. Sockets and kernel file systems (proc, sysfs and
+ * their like) are omitted.
  */
 int tar_out(char **arguments);
 

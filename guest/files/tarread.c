@@ -16,7 +16,6 @@ uint64_t tar_entry_count;
 static uint8_t in[TAR_IN_BYTES];
 static size_t in_start, in_end;
 
-/* What there is, at most `wanted` bytes; 0 at the end. */
 size_t tar_take(uint8_t **bytes, uint64_t wanted)
 {
 	while (in_start == in_end) {
@@ -79,7 +78,7 @@ _Noreturn void tar_fail_malformed(const char *what)
 	reply_fail("invalid_argument", "Malformed archive: invalid %s in entry %llu", what, (unsigned long long)tar_entry_count + 1);
 }
 
-/* Octal digits, or a binary number with the first bit set. */
+/* Octal digits, or base-256 if the first bit is set. */
 static int64_t parse_number(const char *field, size_t size)
 {
 	const uint8_t *bytes = (const uint8_t *)field;
@@ -123,7 +122,6 @@ static bool has_right_sum(const struct tar_header *header)
 	return parse_number(header->checksum, sizeof header->checksum) == (int64_t)sum;
 }
 
-/* The next record of the extended header; false at its end. Keys end with NUL in place. */
 bool tar_next_record(size_t *at, struct tar_record *record)
 {
 	char *start = (char *)pax + *at, *space, *equals;
@@ -132,7 +130,7 @@ bool tar_next_record(size_t *at, struct tar_record *record)
 	size_t size = strtoul(start, &space, 10);
 	if (space == start || *space != ' ' || size > pax_length - *at || size < (size_t)(space - start) + 3 || start[size - 1] != '\n')
 		tar_fail_malformed("extended header");
-	/* Seen before: its "=" is a NUL already. */
+	/* On a second pass the "=" is already a NUL. */
 	size_t length = (size_t)(start + size - 1 - (space + 1));
 	equals = memchr(space + 1, '=', length);
 	char *nul = memchr(space + 1, 0, length);
@@ -222,7 +220,7 @@ static void apply_pax(struct tar_entry *entry)
 	entry->is_sparse = is_gnu_sparse;
 }
 
-/* The header's name, with the prefix that only POSIX archives have. */
+/* The header's name, with the prefix of POSIX archives. */
 static void header_name(const struct tar_header *header, char *path)
 {
 	size_t length = 0;
@@ -258,7 +256,7 @@ static void read_meta(const struct tar_header *header)
 	tar_skip(tar_padding(size));
 }
 
-/* The next entry with all that was said before it; false at the end of the archive. */
+/* Applies the pax and GNU headers that precede the entry. */
 bool tar_next_entry(struct tar_entry *entry)
 {
 	struct tar_header header;
@@ -304,7 +302,6 @@ bool tar_next_entry(struct tar_entry *entry)
 	return true;
 }
 
-/* A line with a decimal number, counted in `used`. */
 uint64_t tar_read_number_line(uint64_t *used)
 {
 	uint8_t digit;

@@ -1,4 +1,4 @@
-/* Reads a tar archive from stdin: ustar, pax and GNU headers become entries; malformed input ends the program. */
+/* Parses a tar archive on stdin: ustar, pax and GNU headers become entries. Malformed input ends the program. */
 #ifndef BANGER_TARREAD_H
 #define BANGER_TARREAD_H
 
@@ -20,21 +20,21 @@ struct tar_entry {
 	uid_t uid;
 	gid_t gid;
 	dev_t device;
-	/* Of the data in the archive. */
+	/* Size of the data in the archive. */
 	uint64_t size;
 	struct timespec mtime;
 	bool is_sparse;
 	uint64_t real_size;
 };
 
-/* A record of an extended header, such as an extended attribute. */
+/* A record of the pax extended header. */
 struct tar_record {
 	const char *key;
 	const char *value;
 	size_t length;
 };
 
-/* Entries done so far, for error messages; the caller counts. */
+/* Entries extracted so far, for error messages; the caller counts. */
 extern uint64_t tar_entry_count;
 
 /* Reads the headers of the next entry; its data follows. False at the end of the archive. */
@@ -43,17 +43,17 @@ bool tar_next_entry(struct tar_entry *entry);
 /* The next record of the entry's extended header, from *at on; false after the last. Keys are NUL-terminated in place. */
 bool tar_next_record(size_t *at, struct tar_record *record);
 
-/* Data that is available, at most `wanted` bytes, without copying it; 0 at the end of input. */
+/* Returns buffered data, at most `wanted` bytes, without copying it; 0 at the end of input. */
 size_t tar_take(uint8_t **bytes, uint64_t wanted);
 
-/* Fail when the archive ends before. */
+/* Both fail if the archive ends early. */
 void tar_read_exactly(void *to, uint64_t length);
 void tar_skip(uint64_t length);
 
-/* Reads a line with a decimal number; adds its length to *used. */
+/* Reads a line that holds a decimal number; adds its length to *used. */
 uint64_t tar_read_number_line(uint64_t *used);
 
-/* Bytes from the end of `size` bytes of data to the next block. */
+/* Padding after `size` bytes of data. */
 uint64_t tar_padding(uint64_t size);
 
 _Noreturn void tar_fail_malformed(const char *what);

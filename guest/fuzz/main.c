@@ -47,8 +47,8 @@ static void load_corpus(const char *path)
 {
 	static uint8_t bytes[MAX_INPUT_BYTES];
 	struct dirent *entry;
-	DIR *folder = opendir(path);
-	while (folder && (entry = readdir(folder))) {
+	DIR *directory = opendir(path);
+	while (directory && (entry = readdir(directory))) {
 		char name[4096];
 		snprintf(name, sizeof name, "%s/%s", path, entry->d_name);
 		FILE *file = entry->d_name[0] == '.' ? NULL : fopen(name, "rb");
@@ -58,8 +58,8 @@ static void load_corpus(const char *path)
 		fclose(file);
 		add_input(bytes, length);
 	}
-	if (folder)
-		closedir(folder);
+	if (directory)
+		closedir(directory);
 	if (input_count == 0)
 		add_input((const uint8_t *)"", 0);
 }

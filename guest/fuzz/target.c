@@ -57,7 +57,7 @@ void exec_start(struct stream *stream, uint8_t *bytes, size_t length)
 	require(write(out[1], bytes, length < 4096 ? length : 4096) >= 0, "cannot write");
 	close(out[1]);
 	stream->opened_due = true;
-	stream->pid_told = 1;
+	stream->host_pid = 1;
 	stream->is_terminal = field_number_of(bytes, length, TAG_STDIN, 0) > 1;
 	if (!stream_set_input(stream, in[1]) || !stream_set_output(stream, CHANNEL_OUT, out[0]))
 		stream_fail(stream, "internal", "no watch");

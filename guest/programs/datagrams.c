@@ -1,14 +1,13 @@
 #include "programs/datagrams.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/address.h"
 #include "wire/fields.h"
 #include "wire/reply.h"
 
@@ -18,28 +17,18 @@
 static uint8_t incoming[2 * (LENGTH_BYTES + MAX_DATAGRAM_BYTES)];
 static size_t incoming_length;
 
-/* What was sent last, to be said again where somebody may listen. */
+/* The last datagram sent, kept for a retry. */
 static const uint8_t *last;
 static size_t last_length;
 static bool is_sent_twice;
 
 static int open_port(const char *host, const char *port_text)
 {
-	struct sockaddr_storage address = { 0 };
-	struct sockaddr_in *v4 = (struct sockaddr_in *)&address;
-	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&address;
+	struct sockaddr_storage address;
 	long port = strtol(port_text, NULL, 10);
-	socklen_t size = sizeof *v4;
-	if (inet_pton(AF_INET, host, &v4->sin_addr) == 1) {
-		v4->sin_family = AF_INET;
-		v4->sin_port = htons((uint16_t)port);
-	} else if (inet_pton(AF_INET6, host, &v6->sin6_addr) == 1) {
-		v6->sin6_family = AF_INET6;
-		v6->sin6_port = htons((uint16_t)port);
-		size = sizeof *v6;
-	} else {
+	socklen_t size = address_parse(host, (uint16_t)port, &address);
+	if (size == 0)
 		reply_fail("invalid_argument", "Invalid address \"%s\"", host);
-	}
 	if (port < 1 || port > 65535)
 		reply_fail("invalid_argument", "Invalid port \"%s\"", port_text);
 	int fd = socket(address.ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -49,10 +38,10 @@ static int open_port(const char *host, const char *port_text)
 }
 
 /*
- * What cannot be sent is lost, as on any wire: nobody listens, or the buffers are full. A refusal of an earlier one
- * is what the next send fails with, and then it is over.
+ * A datagram that cannot be sent is lost, as usual with UDP. The next send fails with the pending error of an
+ * earlier datagram, so it is tried twice.
  */
-static void say_datagram(int fd, const uint8_t *bytes, size_t length)
+static void send_datagram(int fd, const uint8_t *bytes, size_t length)
 {
 	static uint8_t kept[MAX_DATAGRAM_BYTES];
 	if (send(fd, bytes, length, 0) < 0)
@@ -63,7 +52,7 @@ static void say_datagram(int fd, const uint8_t *bytes, size_t length)
 	is_sent_twice = false;
 }
 
-/* The other loopback address, when nobody listens at the one: a program may listen at either. */
+/* Switches to the other loopback address when the first refuses: a program may listen on either. */
 static int switch_loopback(int fd, char **arguments)
 {
 	bool is_ipv4 = strcmp(arguments[0], "127.0.0.1") == 0;
@@ -77,7 +66,7 @@ static int switch_loopback(int fd, char **arguments)
 	return fd;
 }
 
-/* False when the host has no more to say. */
+/* False at the end of stdin. */
 static bool take_input(int fd)
 {
 	ssize_t count = read(STDIN_FILENO, incoming + incoming_length, sizeof incoming - incoming_length);
@@ -91,7 +80,7 @@ static bool take_input(int fd)
 		size_t length = load16(incoming + at);
 		if (incoming_length - at < LENGTH_BYTES + length)
 			break;
-		say_datagram(fd, incoming + at + LENGTH_BYTES, length);
+		send_datagram(fd, incoming + at + LENGTH_BYTES, length);
 		at += LENGTH_BYTES + length;
 	}
 	incoming_length -= at;
@@ -99,12 +88,12 @@ static bool take_input(int fd)
 	return true;
 }
 
-/* False where the datagram that was sent is refused. */
+/* False if a sent datagram was refused. */
 static bool give_output(int fd)
 {
 	static uint8_t outgoing[LENGTH_BYTES + MAX_DATAGRAM_BYTES];
 	ssize_t length = recv(fd, outgoing + LENGTH_BYTES, MAX_DATAGRAM_BYTES, 0);
-	/* An error is an answer to what was sent before: nobody listens there now, but may later. */
+	/* The error belongs to an earlier datagram: a program may start to listen later. */
 	if (length < 0)
 		return errno != ECONNREFUSED;
 	store16(outgoing, (uint16_t)length);

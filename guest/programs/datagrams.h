@@ -1,13 +1,13 @@
 /*
- * A UDP port of the machine, as a program: what the host writes to stdin goes to the port, and what comes from
- * there goes to stdout, each datagram behind its length.
+ * The program `datagrams`: relays a UDP port. Stdin goes to the port, its answers go to stdout, each datagram
+ * after its length:
  *
  *     u16 length, little-endian; then the datagram
  */
 #ifndef BANGER_DATAGRAMS_H
 #define BANGER_DATAGRAMS_H
 
-/* ADDRESS PORT. Ends with its stdin. */
+/* ADDRESS PORT. Exits at the end of stdin. */
 int datagrams_carry(char **arguments);
 
 #endif

@@ -23,7 +23,7 @@ static void wait_for_end(void)
 int freeze_disk(char **arguments)
 {
 	(void)arguments;
-	/* Everything would be systemd and what it has started. */
+	/* Terminating all processes would stop systemd's services. */
 	if (procfs_init_is_systemd())
 		reply_fail("invalid_argument", "Cannot freeze the disk: the VM runs systemd");
 	int fd = open(DISK_PATH, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -1,10 +1,10 @@
-/* The writable layer held still, so that the host can read it while the machine runs, as a program. */
+/* The program `freeze`: freezes the writable layer so that the host can copy it while the VM runs. */
 #ifndef BANGER_FREEZE_H
 #define BANGER_FREEZE_H
 
 /*
- * Ends every other process of a machine in direct mode, writes everything to the disk below the overlay
- * root and freezes that; prints one byte then. Thaws it at the end of stdin.
+ * Direct mode only: terminates every other process, syncs and freezes the disk below the overlay root, then prints
+ * one byte. Thaws the disk at the end of stdin.
  */
 int freeze_disk(char **arguments);
 

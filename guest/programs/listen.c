@@ -16,6 +16,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/address.h"
 #include "base/io.h"
 #include "wire/fields.h"
 #include "wire/protocol.h"
@@ -25,12 +26,12 @@
 #define RECORD_HEADER_BYTES 8
 
 static struct connection {
-	/* 0: this place is free. */
+	/* 0: this slot is free. */
 	uint32_t id;
 	int fd;
 	uint32_t send_credit;
 	uint32_t receive_credit;
-	/* The peer has ended its direction; so has the host. */
+	/* Whether the peer, and the host, have sent their eof. */
 	bool peer_ended;
 	bool host_ended;
 	size_t length;
@@ -38,7 +39,7 @@ static struct connection {
 } connections[MAX_CONNECTIONS];
 
 static uint32_t next_id = 1;
-static char unix_path[108], unix_folder[64];
+static char unix_path[108], unix_directory[64];
 
 static void send_record(enum listen_record type, uint32_t id, const void *payload, size_t length)
 {
@@ -69,25 +70,15 @@ static void end_if_done(struct connection *connection)
 
 static int listen_tcp(const char *address, unsigned port)
 {
-	struct sockaddr_storage storage = { 0 };
-	struct sockaddr_in *v4 = (struct sockaddr_in *)&storage;
-	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&storage;
-	socklen_t size = sizeof *v4;
+	struct sockaddr_storage storage;
 	int on = 1;
 	if (strcmp(address, "localhost") == 0)
 		address = "127.0.0.1";
 	if (strcmp(address, "") == 0 || strcmp(address, "*") == 0)
 		address = "0.0.0.0";
-	if (inet_pton(AF_INET, address, &v4->sin_addr) == 1) {
-		v4->sin_family = AF_INET;
-		v4->sin_port = htons((uint16_t)port);
-	} else if (inet_pton(AF_INET6, address, &v6->sin6_addr) == 1) {
-		v6->sin6_family = AF_INET6;
-		v6->sin6_port = htons((uint16_t)port);
-		size = sizeof *v6;
-	} else {
+	socklen_t size = address_parse(address, (uint16_t)port, &storage);
+	if (size == 0)
 		reply_fail("invalid_argument", "Invalid address \"%.60s\"", address);
-	}
 	int fd = socket(storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
 	if (fd < 0 || bind(fd, (struct sockaddr *)&storage, size) < 0 || listen(fd, 16) < 0)
@@ -97,10 +88,9 @@ static int listen_tcp(const char *address, unsigned port)
 
 static int listen_unix(const char *path)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	if (strlen(path) >= sizeof address.sun_path)
+	struct sockaddr_un address;
+	if (!address_of_path(path, &address))
 		reply_fail("invalid_argument", "The path of the socket is too long");
-	strcpy(address.sun_path, path);
 	umask(077);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 16) < 0)
@@ -109,14 +99,14 @@ static int listen_unix(const char *path)
 	return fd;
 }
 
-/* As sshd has it: a folder that only the user can enter. */
+/* Like sshd: a directory that only the user can enter. */
 static int listen_agent(void)
 {
 	char path[108];
-	snprintf(unix_folder, sizeof unix_folder, "/tmp/ssh-XXXXXX");
-	if (!mkdtemp(unix_folder))
+	snprintf(unix_directory, sizeof unix_directory, "/tmp/ssh-XXXXXX");
+	if (!mkdtemp(unix_directory))
 		reply_fail_errno("Cannot create a directory for the socket");
-	snprintf(path, sizeof path, "%s/agent", unix_folder);
+	snprintf(path, sizeof path, "%s/agent", unix_directory);
 	return listen_unix(path);
 }
 
@@ -212,7 +202,7 @@ static void write_peer(struct connection *connection)
 	end_if_done(connection);
 }
 
-/* A host that goes beyond its credit is none that this program knows. */
+/* A host that exceeds its credit violates the protocol. */
 static void take_record(const uint8_t *record, size_t length)
 {
 	uint32_t id = load32(record + 4);
@@ -242,14 +232,14 @@ static void take_record(const uint8_t *record, size_t length)
 			connection->send_credit += load32(payload);
 		break;
 	case LISTEN_CLOSE:
-		/* What came before is still written. */
+		/* Data received before is still written. */
 		connection->peer_ended = connection->host_ended = true;
 		write_peer(connection);
 		break;
 	}
 }
 
-/* False at the end of the host's stream. */
+/* False at the end of stdin. */
 static bool take_input(void)
 {
 	static uint8_t bytes[RECORD_HEADER_BYTES + UINT16_MAX];
@@ -277,11 +267,11 @@ static void clean_up(void)
 {
 	if (unix_path[0])
 		unlink(unix_path);
-	if (unix_folder[0])
-		rmdir(unix_folder);
+	if (unix_directory[0])
+		rmdir(unix_directory);
 }
 
-/* Its host is gone: what the socket's name is in the file system goes too. */
+/* Removes the socket's path at exit. */
 static void hung_up(int number)
 {
 	(void)number;

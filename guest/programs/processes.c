@@ -14,14 +14,14 @@
 
 #define MAX_PROCESSES 4096
 #define MAX_COMMAND_BYTES 512
-/* USER_HZ, the unit of /proc/PID/stat, is the same on every machine. */
+/* USER_HZ, the unit of /proc/PID/stat, is the same on all architectures. */
 #define MS_PER_TICK 10
 #define KERNEL_THREADS_PARENT 2
 
-/* Words of /proc/PID/stat behind the name. */
+/* Fields of /proc/PID/stat after the name. */
 enum { STAT_STATE = 0, STAT_PARENT = 1, STAT_USER = 11, STAT_SYSTEM = 12, STAT_STARTED = 19, STAT_RESIDENT = 21, STAT_WORDS = 22 };
 
-/* The name stands in parentheses and may hold any character, so that what follows is looked for from the end. */
+/* The name is in parentheses and may contain any character, so its end is searched from the right. */
 static void put_process(const char *pid, long page_bytes)
 {
 	char path[64], stat_text[1024], command[MAX_COMMAND_BYTES];
@@ -63,16 +63,16 @@ int processes_list(char **arguments)
 {
 	struct dirent *entry;
 	long page_bytes = sysconf(_SC_PAGESIZE);
-	DIR *folder = opendir("/proc");
+	DIR *directory = opendir("/proc");
 	(void)arguments;
-	if (!folder)
+	if (!directory)
 		reply_fail_errno("Cannot list the processes");
-	for (int count = 0; count < MAX_PROCESSES && (entry = readdir(folder));) {
+	for (int count = 0; count < MAX_PROCESSES && (entry = readdir(directory));) {
 		if (!isdigit((unsigned char)entry->d_name[0]))
 			continue;
 		put_process(entry->d_name, page_bytes);
 		count++;
 	}
-	closedir(folder);
+	closedir(directory);
 	return 0;
 }

@@ -23,7 +23,7 @@
 
 static const struct program {
 	const char *name;
-	/* Of its own, without the name; ANY_NUMBER of them is at least one. */
+	/* Number of arguments after the name; ANY_NUMBER is at least one. */
 	int arguments;
 	int (*run)(char **arguments);
 } programs[] = {

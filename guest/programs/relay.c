@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/address.h"
 #include "base/io.h"
 #include "wire/reply.h"
 
@@ -19,17 +20,16 @@
 
 static int listen_at(const char *path)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	if (strlen(path) >= sizeof address.sun_path)
+	struct sockaddr_un address;
+	if (!address_of_path(path, &address))
 		reply_fail("invalid_argument", "The path of a socket is too long");
-	strcpy(address.sun_path, path);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, BACKLOG) < 0)
 		reply_fail_errno("Cannot listen on \"%.100s\"", path);
 	return fd;
 }
 
-/* Both ways, until both sides have ended what they send. */
+/* Copies in both directions until both sides have sent their end. */
 static void carry(int one, int other)
 {
 	struct pollfd ends[2] = { { .fd = one, .events = POLLIN }, { .fd = other, .events = POLLIN } };
@@ -60,7 +60,7 @@ int relay_serve(char **arguments)
 	struct pollfd events[2] = { { .fd = STDIN_FILENO, .events = POLLIN }, { .fd = clients, .events = POLLIN } };
 	if (chmod(arguments[1], 0600) < 0 || chown(clients_path, uid, gid) < 0 || chmod(clients_path, mode) < 0)
 		reply_fail_errno("Cannot change the owner of the socket");
-	/* Nobody waits for those who carry. */
+	/* The children that copy are reaped automatically. */
 	signal(SIGCHLD, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
 	reply_put("\n", 1);

@@ -1,12 +1,12 @@
 /*
- * A unix socket of the machine whose connections come out at the host, as a program: for each one that comes to
- * CLIENTS, the next connection of the host to HOST is its other end. The host keeps one waiting. Says "\n" when
- * both listen, and ends with its stdin.
+ * The program `relay`: a unix socket whose connections are handled by the host. Each client of CLIENTS is joined with
+ * the next connection that the host makes to HOST; the host always keeps one waiting. Prints "\n" once both sockets
+ * listen, and exits at the end of stdin.
  */
 #ifndef BANGER_RELAY_H
 #define BANGER_RELAY_H
 
-/* CLIENTS HOST MODE UID GID: two new paths; who may connect to the first, the mode in octal. */
+/* CLIENTS HOST MODE UID GID: paths of the two new sockets; mode (octal) and owner of the first. */
 int relay_serve(char **arguments);
 
 #endif

@@ -31,15 +31,15 @@ static void check_name(const char *name)
 		reply_fail("invalid_argument", "Invalid session name \"%.80s\"", name);
 }
 
-static void address_of(const char *folder, const char *name, struct sockaddr_un *address)
+static void address_of(const char *directory, const char *name, struct sockaddr_un *address)
 {
 	address->sun_family = AF_UNIX;
-	int length = snprintf(address->sun_path, sizeof address->sun_path, "%s/%s" NAME_END, folder, name);
+	int length = snprintf(address->sun_path, sizeof address->sun_path, "%s/%s" NAME_END, directory, name);
 	if (length < 0 || (size_t)length >= sizeof address->sun_path)
 		reply_fail("invalid_argument", "The path of the session directory is too long");
 }
 
-/* -1 if no keeper listens there. */
+/* -1 if no supervisor listens there. */
 static int try_connect(const struct sockaddr_un *address)
 {
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
@@ -82,7 +82,7 @@ static void ask(int fd, enum session_request request, uint16_t tag, uint64_t num
 	send_packet(fd, bytes, writer.length);
 }
 
-/* 0 when the keeper has closed. */
+/* 0 when the supervisor has closed the connection. */
 static size_t receive(int fd)
 {
 	ssize_t count;
@@ -91,8 +91,8 @@ static size_t receive(int fd)
 	return count > 0 ? (size_t)count : 0;
 }
 
-/* An answer of fields, which may be an error; it is printed unless `is_quiet`. */
-static size_t take_answer(int fd, bool is_quiet)
+/* Receives an answer, which may be an error; prints it unless `is_quiet`. */
+static size_t receive_answer(int fd, bool is_quiet)
 {
 	char code[32], message[200];
 	size_t length = receive(fd);
@@ -110,29 +110,29 @@ static size_t take_answer(int fd, bool is_quiet)
 
 /* ---------------------------------------------------------------------- start */
 
-static int count_sessions(const char *folder)
+static int count_sessions(const char *directory)
 {
 	struct dirent *entry;
 	int count = 0;
-	DIR *open_folder = opendir(folder);
-	while (open_folder && (entry = readdir(open_folder)))
+	DIR *open_directory = opendir(directory);
+	while (open_directory && (entry = readdir(open_directory)))
 		count += strstr(entry->d_name, NAME_END) != NULL;
-	if (open_folder)
-		closedir(open_folder);
+	if (open_directory)
+		closedir(open_directory);
 	return count;
 }
 
-/* One start at a time: whoever finds a socket without a keeper may take it away. */
-static int listen_at(const char *folder, const struct sockaddr_un *address, const char *name)
+/* Starts are serialized: a start removes a socket without a supervisor. */
+static int listen_at(const char *directory, const struct sockaddr_un *address, const char *name)
 {
-	int lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int lock = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (lock < 0 || flock(lock, LOCK_EX) < 0)
 		reply_fail_errno("Cannot open the session directory");
 	int other = try_connect(address);
 	if (other >= 0)
 		reply_fail("already_exists", "Session \"%s\" already exists", name);
 	unlink(address->sun_path);
-	if (count_sessions(folder) >= MAX_SESSIONS)
+	if (count_sessions(directory) >= MAX_SESSIONS)
 		reply_fail("limit_exceeded", "Too many sessions, at most %d: remove one that has ended", MAX_SESSIONS);
 	int listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (listener < 0 || bind(listener, (const struct sockaddr *)address, sizeof *address) < 0 || listen(listener, 16) < 0)
@@ -185,8 +185,8 @@ int session_start(char **arguments)
 int session_list(char **arguments)
 {
 	struct dirent *entry;
-	DIR *folder = opendir(arguments[0]);
-	while (folder && (entry = readdir(folder))) {
+	DIR *directory = opendir(arguments[0]);
+	while (directory && (entry = readdir(directory))) {
 		static uint8_t bytes[sizeof packet + 256], outer[sizeof packet + 300];
 		struct field_writer one = { .bytes = bytes, .size = sizeof bytes };
 		struct field_writer all = { .bytes = outer, .size = sizeof outer };
@@ -209,8 +209,8 @@ int session_list(char **arguments)
 		field_put(&all, TAG_ENTRY, bytes, one.length + length);
 		reply_put_fields(&all);
 	}
-	if (folder)
-		closedir(folder);
+	if (directory)
+		closedir(directory);
 	return 0;
 }
 
@@ -236,7 +236,7 @@ int session_send(char **arguments)
 	ssize_t count;
 	int fd = connect_session(arguments);
 	ask(fd, SESSION_SEND, 0, 0);
-	size_t length = take_answer(fd, true);
+	size_t length = receive_answer(fd, true);
 	uint64_t taken = field_number_of(packet, length, TAG_INPUT_OFFSET, 0);
 	if (arguments[2][0]) {
 		uint64_t begin = strtoull(arguments[2], NULL, 10);
@@ -256,7 +256,7 @@ int session_send(char **arguments)
 			send_packet(fd, packet + passed, (size_t)count - passed);
 	}
 	shutdown(fd, SHUT_WR);
-	take_answer(fd, false);
+	receive_answer(fd, false);
 	return 0;
 }
 
@@ -264,7 +264,7 @@ int session_control(char **arguments)
 {
 	const char *verb = arguments[2], *value = arguments[3];
 	char *rest;
-	/* "80x24", where it is a size. */
+	/* A size such as "80x24". */
 	unsigned long columns = strtoul(value, &rest, 10), rows = *rest == 'x' ? strtoul(rest + 1, NULL, 10) : 0;
 	int fd = connect_session(arguments);
 	if (strcmp(verb, "info") == 0)
@@ -279,6 +279,6 @@ int session_control(char **arguments)
 		ask(fd, SESSION_REMOVE, 0, 0);
 	else
 		reply_fail("invalid_argument", "Unknown session command \"%.40s\"", verb);
-	take_answer(fd, false);
+	receive_answer(fd, false);
 	return 0;
 }

@@ -18,7 +18,7 @@
 #define TCP_STATE_LISTEN 0x0a
 #define UDP_STATE_UNCONNECTED 0x07
 
-/* Words of a line of /proc/net/tcp and its like, addresses and ports apart. */
+/* Fields of a line of /proc/net/tcp and its like, with address and port separate. */
 enum { TABLE_ADDRESS = 1, TABLE_PORT = 2, TABLE_STATE = 5, TABLE_UID = 11, TABLE_INODE = 13, TABLE_WORDS = 14 };
 
 static struct socket {
@@ -27,13 +27,13 @@ static struct socket {
 	unsigned port;
 	unsigned uid;
 	uint64_t inode;
-	/* 0: nobody that can be seen. */
+	/* 0: no visible process. */
 	int pid;
 	char process[64];
 } sockets[MAX_SOCKETS];
 static int socket_count;
 
-/* The kernel prints each word of 32 bits as a number of this machine's byte order. */
+/* The kernel prints each 32-bit word in host byte order. */
 static bool parse_address(const char *hex, bool is_v6, char *text)
 {
 	uint32_t words[4];
@@ -86,29 +86,29 @@ static void look_into(const char *pid)
 	char path[320], target[64];
 	struct dirent *entry;
 	format_path(path, sizeof path, "/proc/%.20s/fd", pid);
-	DIR *folder = opendir(path);
-	while (folder && (entry = readdir(folder))) {
-		ssize_t length = readlinkat(dirfd(folder), entry->d_name, target, sizeof target - 1);
+	DIR *directory = opendir(path);
+	while (directory && (entry = readdir(directory))) {
+		ssize_t length = readlinkat(dirfd(directory), entry->d_name, target, sizeof target - 1);
 		if (length <= 0)
 			continue;
 		target[length] = 0;
 		if (strncmp(target, "socket:[", 8) == 0)
 			note_owner(procfs_number(target + 8), pid);
 	}
-	if (folder)
-		closedir(folder);
+	if (directory)
+		closedir(directory);
 }
 
 static void find_owners(void)
 {
 	struct dirent *entry;
-	DIR *folder = opendir("/proc");
-	while (folder && (entry = readdir(folder))) {
+	DIR *directory = opendir("/proc");
+	while (directory && (entry = readdir(directory))) {
 		if (atoi(entry->d_name) > 0)
 			look_into(entry->d_name);
 	}
-	if (folder)
-		closedir(folder);
+	if (directory)
+		closedir(directory);
 }
 
 int sockets_list(char **arguments)

@@ -1,8 +1,8 @@
-/* Who listens in the machine, as a program. */
+/* The program `ports`: lists listening sockets. */
 #ifndef BANGER_SOCKETS_H
 #define BANGER_SOCKETS_H
 
-/* Prints an entry field for each TCP socket that listens and each UDP socket that is bound and not connected. */
+/* Prints an entry field for each listening TCP socket and each bound, unconnected UDP socket. */
 int sockets_list(char **arguments);
 
 #endif

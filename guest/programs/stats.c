@@ -14,9 +14,9 @@
 #include "wire/reply.h"
 
 #define SECTOR_BYTES 512
-/* USER_HZ, the unit of /proc/stat, is the same on every machine. */
+/* USER_HZ, the unit of /proc/stat, is the same on all architectures. */
 #define MS_PER_TICK 10
-/* Of disks, and of interfaces. */
+/* Of disks and of interfaces each. */
 #define MAX_ENTRIES 64
 
 static uint8_t bytes[32768];
@@ -67,7 +67,7 @@ static void put_memory(void)
 		fclose(file);
 }
 
-/* The writable layer where there is one: its root shows the image's sizes as well. */
+/* Usage of the writable layer if there is one: an overlay root includes the image. */
 static void put_space(void)
 {
 	struct statvfs info;
@@ -108,7 +108,7 @@ static void put_interfaces(void)
 	for (int count = 0; file && count < MAX_ENTRIES && fgets(line, sizeof line, file);) {
 		uint8_t inner[256];
 		struct field_writer one = { .bytes = inner, .size = sizeof inner };
-		/* Two lines of titles come first. */
+		/* The first two lines are headings. */
 		if (strchr(line, '|') || procfs_split(line, " :\n", words, WORDS) < WORDS)
 			continue;
 		field_put_text(&one, TAG_FILE_NAME, words[NAME]);

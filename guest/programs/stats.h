@@ -1,4 +1,4 @@
-/* What the machine uses, as a program. Counters count since its boot. */
+/* The program `stats`: prints resource usage. Counters start at boot. */
 #ifndef BANGER_STATS_H
 #define BANGER_STATS_H
 

@@ -24,10 +24,10 @@
 #define STATUS_NOT_BEGUN 125
 #define STATUS_NOT_RUNNABLE 126
 #define STATUS_NOT_FOUND 127
-/* Parts of paths that are made for targets of mounts. */
+/* Path components created for mount targets. */
 #define MAX_STUBS 256
 
-/* Not every C library has them, and the kernel's own header does not go with all. */
+/* Missing in some C libraries; the kernel's header conflicts with others. */
 #ifndef OPEN_TREE_CLONE
 #define OPEN_TREE_CLONE 1
 #define OPEN_TREE_CLOEXEC O_CLOEXEC
@@ -45,18 +45,18 @@ static _Noreturn void fail(const char *what, const char *name)
 	exit(STATUS_NOT_BEGUN);
 }
 
-/* Something that was made only so that there is a place to mount at. */
+/* A file or directory that was created only as a mount target. */
 struct stub {
 	char *path;
-	bool is_folder;
-	/* Of the folder that it is in, before it was. */
+	bool is_directory;
+	/* The parent's times before it was created. */
 	struct timespec times[2];
 };
 
 static struct stub stubs[MAX_STUBS];
 static size_t stub_count;
 
-static void remember(const char *path, bool is_folder)
+static void remember(const char *path, bool is_directory)
 {
 	char parent[4096];
 	struct stat info;
@@ -69,12 +69,12 @@ static void remember(const char *path, bool is_folder)
 		return;
 	stub->times[0] = info.st_atim;
 	stub->times[1] = info.st_mtim;
-	stub->is_folder = is_folder;
+	stub->is_directory = is_directory;
 	stub_count++;
 }
 
-/* The target with all that is above it: a folder, or an empty file to mount a file at. */
-static void make_target(const char *target, bool is_folder)
+/* Creates a mount target with its parents: a directory, or an empty file for a file. */
+static void make_target(const char *target, bool is_directory)
 {
 	char part[4096];
 	size_t length = strlen(target);
@@ -90,10 +90,10 @@ static void make_target(const char *target, bool is_folder)
 		if (access(part, F_OK) == 0)
 			continue;
 		bool is_last = at == length;
-		remember(part, is_folder || !is_last);
-		int fd = is_last && !is_folder ? open(part, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644) : -1;
-		if (fd < 0 && (is_folder || !is_last ? mkdir(part, 0755) : -1) < 0)
-			fail("make the target of the mount", part);
+		remember(part, is_directory || !is_last);
+		int fd = is_last && !is_directory ? open(part, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644) : -1;
+		if (fd < 0 && (is_directory || !is_last ? mkdir(part, 0755) : -1) < 0)
+			fail("create the mount target", part);
 		if (fd >= 0)
 			close(fd);
 	}
@@ -104,7 +104,7 @@ static void remove_stubs(void)
 	for (size_t i = stub_count; i-- > 0;) {
 		struct stub *stub = &stubs[i];
 		struct stat info;
-		bool is_gone = stub->is_folder ? rmdir(stub->path) == 0
+		bool is_gone = stub->is_directory ? rmdir(stub->path) == 0
 					       : lstat(stub->path, &info) == 0 && S_ISREG(info.st_mode) && info.st_size == 0 &&
 							 unlink(stub->path) == 0;
 		if (!is_gone)
@@ -114,7 +114,7 @@ static void remove_stubs(void)
 	}
 }
 
-static bool is_folder(const char *path)
+static bool is_directory(const char *path)
 {
 	struct stat info;
 	if (stat(path, &info) < 0)
@@ -129,15 +129,15 @@ struct step {
 	char **command;
 };
 
-/* Called twice: in front, to make the targets, and in the namespace of the command, to mount there. */
+/* Called twice: by the parent, to create the targets, and in the command's namespace, to mount. */
 static void each_mount(char **words, bool mounts)
 {
 	for (; strcmp(*words, "--") != 0;) {
 		bool is_bind = strcmp(*words, "bind") == 0, is_tmpfs = strcmp(*words, "tmpfs") == 0;
 		const char *target = is_bind ? words[3] : words[2];
-		/* A second time for what is inside of a mount that came before. */
+		/* Again for targets inside of an earlier mount. */
 		if (is_bind || is_tmpfs)
-			make_target(target, is_tmpfs || is_folder(words[2]));
+			make_target(target, is_tmpfs || is_directory(words[2]));
 		if (is_bind && mounts) {
 			if (mount(words[2], target, NULL, MS_BIND, NULL) < 0 ||
 			    (strcmp(words[1], "ro") == 0 && mount(NULL, target, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL) < 0))
@@ -148,13 +148,13 @@ static void each_mount(char **words, bool mounts)
 			if (strcmp(words[1], "0") != 0)
 				snprintf(options, sizeof options, "mode=1777,size=%.40s", words[1]);
 			if (mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV, options) < 0)
-				fail("mount memory at", target);
+				fail("mount a tmpfs at", target);
 		}
 		words += is_bind ? 4 : is_tmpfs ? 3 : strcmp(*words, "home") == 0 || strcmp(*words, "no-network") == 0 ? 1 : 2;
 	}
 }
 
-/* False for words that are none. */
+/* Parses the options; false if they are malformed. */
 static bool read_words(char **words, struct step *step)
 {
 	while (*words && strcmp(*words, "--") != 0) {
@@ -190,7 +190,7 @@ static void leave_network(void)
 {
 	struct ifreq loopback = { .ifr_name = "lo", .ifr_flags = IFF_UP };
 	if (unshare(CLONE_NEWNET) < 0)
-		fail("leave", "the network");
+		fail("unshare", "the network namespace");
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &loopback) < 0)
 		fail("bring up", "lo");
@@ -198,43 +198,43 @@ static void leave_network(void)
 }
 
 /*
- * What banger has mounted is no part of the image, and in nobody's way: the command does not see it. A
- * command that removes the empty folder takes the mount away from the machine as well, which gets it back.
+ * The agent's own mount is hidden from the command, because it is not part of the image. A command that removes the
+ * then empty directory removes the mount in the VM as well, so it is restored afterwards.
  */
 static int keep_state(void)
 {
-	return (int)syscall(SYS_open_tree, AT_FDCWD, STATE_FOLDER, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+	return (int)syscall(SYS_open_tree, AT_FDCWD, STATE_DIRECTORY, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
 }
 
 static void restore_state(int tree)
 {
 	if (tree < 0 || access(DISK_PATH, F_OK) == 0)
 		return;
-	make_dirs(STATE_FOLDER, 0700);
-	if (syscall(SYS_move_mount, tree, "", AT_FDCWD, STATE_FOLDER, MOVE_MOUNT_F_EMPTY_PATH) < 0)
-		fail("mount again", STATE_FOLDER);
+	make_dirs(STATE_DIRECTORY, 0700);
+	if (syscall(SYS_move_mount, tree, "", AT_FDCWD, STATE_DIRECTORY, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		fail("remount", STATE_DIRECTORY);
 }
 
-/* /dev/stdout and its like are opened anew by their user, who needs the right to. */
+/* The user must own the pipes to open /dev/stdout and its like. */
 static void give_pipes(const struct account *account)
 {
 	struct stat info;
 	for (int fd = 0; fd <= 2; fd++) {
 		if (fstat(fd, &info) == 0 && S_ISFIFO(info.st_mode) && fchown(fd, account->uid, (gid_t)-1) < 0)
-			fail("give the pipes to", account->name);
+			fail("change the owner of the pipes to", account->name);
 	}
 }
 
 static _Noreturn void run(char **words, const struct step *step)
 {
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-		fail("leave", "the mounts of the machine");
+		fail("unshare", "the mount namespace");
 	if (!step->has_network)
 		leave_network();
 	each_mount(words, true);
-	umount2(STATE_FOLDER, MNT_DETACH);
+	umount2(STATE_DIRECTORY, MNT_DETACH);
 	give_pipes(&step->account);
-	/* What is missing is root's, as in a container; what is there may be the user's alone. */
+	/* Missing directories are created by root, as in a container; existing ones may be accessible to the user only. */
 	make_dirs(step->cwd, 0755);
 	bool is_inside = chdir(step->cwd) == 0;
 	if (!become(&step->account))
@@ -255,14 +255,14 @@ int step_run(char **arguments)
 	int status = 0;
 	if (!account_find("", &step.account) || !read_words(arguments, &step)) {
 		errno = EINVAL;
-		fail("understand", arguments[0] ? arguments[0] : "");
+		fail("parse option", arguments[0] ? arguments[0] : "");
 	}
 	each_mount(arguments, false);
 	int state = keep_state();
 	pid_t pid = fork();
 	if (pid == 0)
 		run(arguments, &step);
-	/* The command's own signals are for it alone. */
+	/* Signals for the command do not concern this process. */
 	for (int number = 1; number <= HIGHEST_SIGNAL; number++) {
 		if (number != SIGCHLD)
 			signal(number, SIG_IGN);
@@ -272,7 +272,7 @@ int step_run(char **arguments)
 	restore_state(state);
 	remove_stubs();
 	if (pid < 0)
-		fail("begin", step.command[0]);
+		fail("start", step.command[0]);
 	if (WIFEXITED(status))
 		return WEXITSTATUS(status);
 	signal(WTERMSIG(status), SIG_DFL);

@@ -1,18 +1,18 @@
 /*
- * A command of an image build, with mounts and a network of its own, as a program. Words come before the
- * command, each with its own words, in the order in which they take effect:
+ * The program `step`: runs a command of an image build with mounts and a network of its own. Options come before the
+ * command and take effect in order:
  *
- *     user USER                     who runs it; before "home"
- *     cwd FOLDER                    where; what is missing of it is made
- *     home                          HOME is the user's, by the machine's own /etc/passwd
- *     unset NAME                    a variable that the agent has added
- *     no-network                    nothing but a loopback of its own
- *     bind ro|rw SOURCE TARGET      a file or folder at another place
- *     tmpfs SIZE TARGET             memory, SIZE as mount(8) has it, or 0
+ *     user USER                     run as this user; must come before "home"
+ *     cwd DIRECTORY                 working directory; created if missing
+ *     home                          set HOME from the VM's own /etc/passwd
+ *     unset NAME                    remove an environment variable that the agent added
+ *     no-network                    a network namespace with a loopback device only
+ *     bind ro|rw SOURCE TARGET      bind mount
+ *     tmpfs SIZE TARGET             tmpfs, SIZE as in mount(8), or 0
  *     -- PROGRAM ARGUMENT...
  *
- * Targets that were not there before are gone afterwards, unless something was put there. It ends as the
- * command does; with 125 where that could not be begun, which is said on stderr.
+ * Mount targets that did not exist are removed afterwards unless something was written there. Exits with the
+ * command's status, or with 125 and a message on stderr if the command could not be started.
  */
 #ifndef BANGER_STEP_H
 #define BANGER_STEP_H

@@ -1,4 +1,4 @@
-/* The supervisor of a session: one loop over its command, the clients that watch, and those that send. */
+/* The supervisor of a session: an event loop over its command and its clients. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -35,7 +35,7 @@
 
 struct client {
 	int fd;
-	/* 0: it has not said yet what it wants. */
+	/* 0: it has not sent a request yet. */
 	enum session_request request;
 	uint64_t offset;
 };
@@ -51,12 +51,12 @@ static struct {
 
 	uint8_t *ring;
 	size_t ring_size;
-	/* All output so far; the ring holds the last of it. */
+	/* Length of all output so far; the ring holds its end. */
 	uint64_t output_end;
 
 	uint8_t input[INPUT_BYTES];
 	size_t input_length;
-	/* All input so far. */
+	/* Length of all input so far. */
 	uint64_t input_end;
 	bool input_ends;
 
@@ -75,7 +75,7 @@ static uint64_t output_start(void)
 static void put_info(struct field_writer *writer)
 {
 	struct stream *stream = &supervisor.stream;
-	field_put_number(writer, TAG_PID, (uint64_t)stream->pid_told);
+	field_put_number(writer, TAG_PID, (uint64_t)stream->host_pid);
 	field_put_number(writer, TAG_TIME_NS, supervisor.started_ns);
 	field_put_number(writer, TAG_OFFSET, output_start());
 	field_put_number(writer, TAG_OFFSET_END, supervisor.output_end);
@@ -96,7 +96,7 @@ static void drop(struct client *client)
 	*client = (struct client){ .fd = -1 };
 }
 
-/* An answer is the last that a client gets. It fits into the socket of one that has only asked. */
+/* An answer is the last packet to a client, and always fits its socket buffer. */
 static void answer_info(struct client *client)
 {
 	struct field_writer writer = { .bytes = packet, .size = sizeof packet };
@@ -125,7 +125,7 @@ static void keep_output(const uint8_t *bytes, size_t length)
 	supervisor.output_end += length;
 }
 
-/* Never waits for whoever watches: what nobody has read in time is overwritten. */
+/* Never waits for clients: output that was not read in time is overwritten. */
 static void read_output(enum channel channel)
 {
 	uint8_t bytes[RING_MIN_BYTES];
@@ -212,7 +212,7 @@ static void resize(struct client *client, uint64_t size)
 static void end_input(struct client *client)
 {
 	supervisor.input_ends = true;
-	/* To a terminal it is a key. */
+	/* A terminal gets the key for end of file. */
 	if (supervisor.stream.is_terminal && supervisor.input_length < INPUT_BYTES)
 		supervisor.input[supervisor.input_length++] = END_OF_TRANSMISSION;
 	write_input();
@@ -273,7 +273,7 @@ static void take_packet(struct client *client)
 	if (count < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (count <= 0) {
-		/* A sender that is through is told how far its input came. */
+		/* Answers a sender with the offset of its input once all is written. */
 		if (count == 0 && client->request == SESSION_SEND)
 			answer_info(client);
 		else
@@ -290,7 +290,7 @@ static void take_packet(struct client *client)
 	}
 }
 
-/* Sends the next stretch; when the session has ended and all is sent, its end. */
+/* Sends the next part of the output, and the end record after the last. */
 static void feed(struct client *client)
 {
 	if (client->offset < output_start())
@@ -319,7 +319,7 @@ static void feed(struct client *client)
 		drop(client);
 }
 
-/* A sender is not looked at, not even for its end, while there is no room for what it has sent. */
+/* Senders are not polled while the input buffer has no room. */
 static struct pollfd wanted_of(const struct client *client)
 {
 	bool is_held = client->request == SESSION_SEND && supervisor.input_length > INPUT_BYTES - SESSION_MAX_PACKET_BYTES;
@@ -382,7 +382,7 @@ static void wait_and_serve(void)
 
 /* ----------------------------------------------------------------------- start */
 
-/* The command's own words for the lists, as many as fit. */
+/* Keeps the command's arguments for listings, as many as fit. */
 static void keep_command(const uint8_t *request, size_t length)
 {
 	struct field_writer writer = { .bytes = supervisor.command, .size = sizeof supervisor.command };
@@ -452,7 +452,7 @@ _Noreturn void session_supervise(int listener, const char *path, uint8_t *reques
 	close(report);
 	if (supervisor.stream.error)
 		_exit(1);
-	/* Without its supervisor the command would be lost: others go first when memory runs out. */
+	/* The command depends on its supervisor, so the OOM killer should pick others first. */
 	write_knob("/proc/self/oom_score_adj", "-900");
 	while (!supervisor.removed)
 		wait_and_serve();

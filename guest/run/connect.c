@@ -1,6 +1,5 @@
 #include "run/connect.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -11,6 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/address.h"
 #include "wire/fields.h"
 
 static bool read_target(struct stream *stream, const uint8_t *bytes, size_t length, struct sockaddr_storage *address,
@@ -18,8 +18,6 @@ static bool read_target(struct stream *stream, const uint8_t *bytes, size_t leng
 {
 	char host[64];
 	struct sockaddr_un *local = (struct sockaddr_un *)address;
-	struct sockaddr_in *v4 = (struct sockaddr_in *)address;
-	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)address;
 	memset(address, 0, sizeof *address);
 	if (field_text_of(bytes, length, TAG_PATH, local->sun_path, sizeof local->sun_path)) {
 		local->sun_family = AF_UNIX;
@@ -33,21 +31,10 @@ static bool read_target(struct stream *stream, const uint8_t *bytes, size_t leng
 	}
 	if (strcmp(host, "localhost") == 0)
 		strcpy(host, "127.0.0.1");
-	if (inet_pton(AF_INET, host, &v4->sin_addr) == 1) {
-		v4->sin_family = AF_INET;
-		v4->sin_port = htons((uint16_t)port);
-		*size = sizeof *v4;
-		return true;
-	}
-	memset(address, 0, sizeof *address);
-	if (inet_pton(AF_INET6, host, &v6->sin6_addr) == 1) {
-		v6->sin6_family = AF_INET6;
-		v6->sin6_port = htons((uint16_t)port);
-		*size = sizeof *v6;
-		return true;
-	}
-	stream_fail(stream, "invalid_argument", "Invalid address \"%s\"", host);
-	return false;
+	*size = address_parse(host, (uint16_t)port, address);
+	if (*size == 0)
+		stream_fail(stream, "invalid_argument", "Invalid address \"%s\"", host);
+	return *size > 0;
 }
 
 static void fail(struct stream *stream, int error)
@@ -75,7 +62,7 @@ void connect_start(struct stream *stream, const uint8_t *bytes, size_t length)
 		close(fd);
 		return;
 	}
-	/* Two descriptors of the one socket: each direction is watched and closed for itself. */
+	/* Two descriptors of one socket: each direction is watched and closed separately. */
 	stream->connecting = true;
 	stream->opened_due = true;
 	int input = fcntl(fd, F_DUPFD_CLOEXEC, 3);

@@ -9,7 +9,7 @@
 
 void connect_start(struct stream *stream, const uint8_t *bytes, size_t length);
 
-/* The connection was made or has failed. */
+/* Called when the connection is established or has failed. */
 void connect_ready(struct stream *stream);
 
 #endif

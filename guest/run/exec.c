@@ -22,7 +22,7 @@
 #define TIOCGPTPEER _IO('T', 0x41)
 #endif
 
-/* Texts that grow without a limit of ours: the kernel has its own. Ends with NULL. */
+/* A NULL-terminated list of texts. Unlimited here: the kernel has its own limit. */
 struct texts {
 	char **all;
 	size_t count;
@@ -61,7 +61,7 @@ static void add_env(char *text)
 	put_text(&environment, text);
 }
 
-/* Ends each text with NUL once the field behind it is read, and collects them. */
+/* Collects arguments and variables; NUL-terminates each text once the next field is read. */
 static bool collect_texts(struct stream *stream, uint8_t *bytes, size_t length)
 {
 	struct field_reader reader = { .at = bytes, .left = length };
@@ -127,7 +127,7 @@ static void fail_launch(struct stream *stream, const struct launch *launch, cons
 		stream_fail(stream, code_of(error), "Cannot switch to user \"%s\": %s", launch->account.name, text);
 		break;
 	case STAGE_EXEC:
-		/* A shell has 127 and 126 for these. */
+		/* Shells exit with 127 and 126 for these. */
 		stream_fail(stream, error == ENOENT || error == ENOTDIR ? "command_not_found" : "command_not_executable",
 			    "Cannot run \"%.100s\": %s", launch->arguments[0], text);
 		break;
@@ -149,7 +149,7 @@ static void launch(struct stream *stream, struct launch *plan)
 		fail_launch(stream, plan, &failure);
 		return;
 	}
-	stream->pid = stream->pid_told = pid;
+	stream->pid = stream->host_pid = pid;
 	stream->opened_due = true;
 	if (!process_add(pid, stream->id)) {
 		kill(-pid, SIGKILL);
@@ -166,7 +166,7 @@ static void set_size(int terminal, const struct field *field)
 	ioctl(terminal, TIOCSWINSZ, &size);
 }
 
-static bool make_terminal(struct stream *stream, struct launch *launch, const struct field *size)
+static bool open_terminal(struct stream *stream, struct launch *launch, const struct field *size)
 {
 	int master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
 	int unlock = 0;
@@ -177,7 +177,7 @@ static bool make_terminal(struct stream *stream, struct launch *launch, const st
 		return false;
 	}
 	set_size(master, size);
-	/* Two descriptors of the one terminal: each direction is watched and closed for itself. */
+	/* Two descriptors of one terminal: each direction is watched and closed separately. */
 	int input = fcntl(master, F_DUPFD_CLOEXEC, 3);
 	bool is_watched = stream_set_output(stream, CHANNEL_OUT, master) && input >= 0 && stream_set_input(stream, input);
 	int slave = is_watched ? ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC) : -1;
@@ -193,38 +193,38 @@ static bool make_terminal(struct stream *stream, struct launch *launch, const st
 	return true;
 }
 
-/* /dev/stdout and its like are opened anew by their user, who needs the right to. */
-static void give(int fd, const struct account *account)
+/* The user must own the pipes to open /dev/stdout and its like. */
+static void change_owner(int fd, const struct account *account)
 {
 	if (fd >= 0 && geteuid() == 0 && fchown(fd, account->uid, (gid_t)-1) < 0)
 		say("Cannot change the owner of the command's pipes");
 }
 
-/* Fewer changes between the process and the agent. As it is where the guest limits it. */
-static void widen(int fd)
+/* Larger pipes mean fewer context switches. Best effort: the guest may limit them. */
+static void enlarge(int fd)
 {
 	fcntl(fd, F_SETPIPE_SZ, PIPE_BYTES);
 }
 
-static bool make_pipes(struct stream *stream, struct launch *launch, bool wants_input)
+static bool open_pipes(struct stream *stream, struct launch *launch, bool wants_input)
 {
 	int pair[2];
 	if (!wants_input) {
 		launch->fds[CHANNEL_IN] = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	} else if (pipe2(pair, O_CLOEXEC) == 0) {
 		launch->fds[CHANNEL_IN] = pair[0];
-		widen(pair[0]);
+		enlarge(pair[0]);
 		stream_set_input(stream, pair[1]);
 	}
 	for (enum channel channel = CHANNEL_OUT; channel < CHANNELS; channel++) {
 		if (pipe2(pair, O_CLOEXEC) < 0)
 			break;
 		launch->fds[channel] = pair[1];
-		widen(pair[1]);
+		enlarge(pair[1]);
 		stream_set_output(stream, channel, pair[0]);
 	}
 	for (int channel = wants_input ? CHANNEL_IN : CHANNEL_OUT; channel < CHANNELS; channel++)
-		give(launch->fds[channel], &launch->account);
+		change_owner(launch->fds[channel], &launch->account);
 	if (launch->fds[CHANNEL_IN] >= 0 && launch->fds[CHANNEL_OUT] >= 0 && launch->fds[CHANNEL_ERR] >= 0)
 		return true;
 	stream_fail(stream, "unavailable", "Cannot create pipes: %s", strerror(errno));
@@ -251,7 +251,7 @@ void exec_start(struct stream *stream, uint8_t *bytes, size_t length)
 	}
 	if (strcmp(cwd, "~") == 0)
 		plan.cwd = plan.account.home;
-	if (wants_terminal ? !make_terminal(stream, &plan, &terminal) : !make_pipes(stream, &plan, wants_input))
+	if (wants_terminal ? !open_terminal(stream, &plan, &terminal) : !open_pipes(stream, &plan, wants_input))
 		goto done;
 	if (!collect_texts(stream, bytes, length))
 		goto done;
@@ -272,7 +272,7 @@ void exec_control(struct stream *stream, const uint8_t *bytes, size_t length)
 	uint64_t number = field_number_of(bytes, length, TAG_SIGNAL, 0);
 	if (number == 0 || number > HIGHEST_SIGNAL || stream->pid <= 0)
 		return;
-	/* In a terminal the job in front may be in a group of its own. */
+	/* A terminal's foreground job may be in a process group of its own. */
 	pid_t front = 0;
 	if (stream->is_terminal && stream->in_fd >= 0 && ioctl(stream->in_fd, TIOCGPGRP, &front) == 0 && front > 0 && front != stream->pid)
 		kill(-front, (int)number);

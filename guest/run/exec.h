@@ -1,4 +1,4 @@
-/* Streams that are a process: with three pipes, or with a terminal. */
+/* Streams that are a process, with three pipes or a terminal. */
 #ifndef BANGER_EXEC_H
 #define BANGER_EXEC_H
 
@@ -7,13 +7,13 @@
 
 #include "run/stream.h"
 
-/* The environment of the boot record, given to every process below what the request asks for. */
+/* Adds a default environment variable; the request's own take precedence. */
 void exec_add_default_env(const uint8_t *text, size_t length);
 
-/* `bytes` is a valid list of fields with one more byte behind it; its texts are ended in place. */
+/* `bytes` is a valid list of fields with one spare byte after it: its texts are NUL-terminated in place. */
 void exec_start(struct stream *stream, uint8_t *bytes, size_t length);
 
-/* Resize and signal. */
+/* Handles resize and signal. */
 void exec_control(struct stream *stream, const uint8_t *bytes, size_t length);
 
 #endif

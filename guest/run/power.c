@@ -21,15 +21,15 @@
 #define TERM_GRACE_MS 3000
 #define STEP_MS 20
 #define MAX_MOUNTS 256
-/* In a line of /proc/self/mountinfo. */
+/* Index in a line of /proc/self/mountinfo. */
 #define MOUNT_POINT_WORD 4
-/* glibc's SIGRTMIN, in which systemd counts; that of musl is 35. */
+/* glibc's SIGRTMIN, which systemd's signals are relative to; musl's is 35. */
 #define SIGRTMIN_SYSTEMD 34
 
 static bool enabled;
 static bool requested;
 static bool wants_reboot;
-/* Known before the last act, in which /proc may be gone. */
+/* Read early: /proc may be unmounted at the end. */
 static bool wants_reset;
 
 void power_enable(void)
@@ -65,7 +65,7 @@ static void pause_step(void)
 	nanosleep(&step, NULL);
 }
 
-/* A kernel thread and a process that is only still to be reaped have no executable. */
+/* Kernel threads and zombies have no executable. */
 static bool is_running(const char *pid)
 {
 	char path[64], target[2];
@@ -73,20 +73,20 @@ static bool is_running(const char *pid)
 	return readlink(path, target, sizeof target) > 0;
 }
 
-/* True if nobody but PID 1 and this process is left. */
+/* True if only PID 1 and this process are left. */
 static bool is_alone(void)
 {
 	while (waitpid(-1, NULL, WNOHANG) > 0) {
 	}
-	DIR *folder = opendir("/proc");
+	DIR *directory = opendir("/proc");
 	struct dirent *entry;
 	bool alone = true;
-	while (folder && alone && (entry = readdir(folder))) {
+	while (directory && alone && (entry = readdir(directory))) {
 		int pid = atoi(entry->d_name);
 		alone = pid <= 1 || pid == getpid() || !is_running(entry->d_name);
 	}
-	if (folder)
-		closedir(folder);
+	if (directory)
+		closedir(directory);
 	return alone;
 }
 
@@ -123,11 +123,11 @@ static bool is_kept(const char *path)
 }
 
 /*
- * Whatever cannot be unmounted is made read-only, which leaves its disk as clean: the root, and then
- * the disk below an overlay root, which that keeps in use. The list is in no order that one could
- * follow, so that it is gone through until nothing comes off any more.
+ * File systems that cannot be unmounted are remounted read-only, which leaves them clean: the root, and then the
+ * disk below an overlay root. The list of mounts has no usable order, so it is repeated until nothing more can be
+ * unmounted.
  */
-static void rest_mounts(void)
+static void unmount_all(void)
 {
 	int count = read_mounts();
 	for (bool moved = true; moved;) {
@@ -147,7 +147,7 @@ static void rest_mounts(void)
 	mount(NULL, DISK_PATH, NULL, MS_REMOUNT | MS_RDONLY, NULL);
 }
 
-/* Some monitors have no power switch and end when the machine is reset. */
+/* Some VMMs have no power-off and exit on reset. */
 static bool ends_by_reset(void)
 {
 	char line[4096];
@@ -161,9 +161,9 @@ static bool ends_by_reset(void)
 	return false;
 }
 
-static void turn_off(bool reboot_after)
+static void power_off(bool reboot_after)
 {
-	goodbye_say(reboot_after ? "reboot" : "poweroff");
+	goodbye_send(reboot_after ? "reboot" : "poweroff");
 	reboot(reboot_after || wants_reset ? RB_AUTOBOOT : RB_POWER_OFF);
 }
 
@@ -174,9 +174,9 @@ void power_down(bool reboot_after)
 	goodbye_prepare();
 	sync();
 	if (chdir("/") == 0)
-		rest_mounts();
+		unmount_all();
 	sync();
-	turn_off(reboot_after);
+	power_off(reboot_after);
 	die("Cannot power off");
 }
 
@@ -185,8 +185,8 @@ _Noreturn void power_finish(const char *verb)
 	wants_reset = ends_by_reset();
 	goodbye_prepare();
 	sync();
-	rest_mounts();
+	unmount_all();
 	sync();
-	turn_off(strcmp(verb, "reboot") == 0);
+	power_off(strcmp(verb, "reboot") == 0);
 	die("Cannot power off");
 }

@@ -1,29 +1,29 @@
-/* Orderly power-off and reboot, in every mode. */
+/* Shuts the VM down or reboots it, in every boot mode. */
 #ifndef BANGER_POWER_H
 #define BANGER_POWER_H
 
 #include <stdbool.h>
 
-/* Allows requests; without it an agent that runs on an ordinary computer would turn that off. */
+/* Allows power requests. Not called when the agent serves a unix socket, where it would shut down the host. */
 void power_enable(void);
 
-/* Notes that the machine shall go down; false if that is not allowed. */
+/* Requests a shutdown or reboot; false if that is not allowed. */
 bool power_request(bool reboot);
 
 bool power_is_requested(void);
 
-/* Does what was requested: asks systemd, or ends everything, unmounts and turns off. */
+/* Carries out the request: signals systemd, or kills all processes, unmounts and powers off. */
 void power_perform(void);
 
-/* Ends every process but PID 1 and the caller, first kindly. */
+/* Terminates every process except PID 1 and the caller: SIGTERM, then SIGKILL. */
 void power_end_processes(void);
 
-/* Ends every process, puts the file systems to rest and turns off. As PID 1 it does not return. */
+/* Terminates every process, unmounts the file systems and powers off. Does not return in PID 1. */
 void power_down(bool reboot);
 
 /*
- * The last program of a systemd that shuts down: PID 1 once more, with the old root out of use, so
- * that its disks can be unmounted for good. `verb` is "poweroff", "reboot", "halt" or "kexec".
+ * Runs as PID 1 again after systemd has shut down, when the old root is unused and its disks can be
+ * unmounted. `verb` is "poweroff", "reboot", "halt" or "kexec".
  */
 _Noreturn void power_finish(const char *verb);
 

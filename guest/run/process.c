@@ -8,14 +8,14 @@
 #include "run/stream.h"
 
 #define HANG_UP_MS 2000
-/* Those of the streams and as many that still have to die. */
+/* Those of all streams, and as many that are still exiting. */
 #define MAX_PROCESSES (2 * MAX_STREAMS)
 
 static struct {
-	/* 0: this place is free. */
+	/* 0: this slot is free. */
 	pid_t pid;
 	uint32_t stream;
-	/* Uptime at which the group is killed; 0: it may live. */
+	/* Uptime at which the group is killed; 0: never. */
 	uint64_t kill_at_ms;
 } processes[MAX_PROCESSES];
 
@@ -55,7 +55,7 @@ static void ended(pid_t pid, int status)
 	}
 }
 
-/* While the leader is not reaped its group's number cannot be anybody else's. */
+/* Before its leader is reaped, the group's ID cannot be reused. */
 static void kill_group_of_dying(pid_t pid)
 {
 	for (int i = 0; i < MAX_PROCESSES; i++) {

@@ -1,4 +1,4 @@
-/* The processes that the agent started, and those that it has to reap as PID 1. */
+/* Tracks the processes that the agent started and reaps all that exit. */
 #ifndef BANGER_PROCESS_H
 #define BANGER_PROCESS_H
 
@@ -6,16 +6,16 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Notes a process that leads its own group and belongs to a stream. False if the table is full. */
+/* Adds a process group leader that belongs to a stream. False if the table is full. */
 bool process_add(pid_t pid, uint32_t stream);
 
-/* Hangs up the group of a process; it is killed if it has not ended some time later. */
+/* Sends SIGHUP to the process group, and SIGKILL if it has not exited some time later. */
 void process_hang_up(pid_t pid);
 
-/* Reaps all that ended and tells the streams. */
+/* Reaps all exited processes and notifies their streams. */
 void process_reap(void);
 
-/* Kills what is overdue; gives the milliseconds until that is needed next, -1 if nothing waits. */
+/* Kills overdue process groups; returns the milliseconds until the next is due, -1 for none. */
 int process_kill_overdue(void);
 
 #endif

@@ -12,7 +12,7 @@
 #define END_OF_TRANSMISSION 4
 #define RING_PAGE_BYTES 4096
 
-/* Beside the table, on whole pages, so that the memory of an ended stream can be given back. */
+/* Outside of the table and page-aligned, so that a closed stream's memory can be released. */
 static uint8_t rings[MAX_STREAMS][STREAM_WINDOW_BYTES] __attribute__((aligned(RING_PAGE_BYTES)));
 
 void stream_free_ring(struct stream *stream)
@@ -20,12 +20,12 @@ void stream_free_ring(struct stream *stream)
 	madvise(rings[stream->slot], STREAM_WINDOW_BYTES, MADV_DONTNEED);
 }
 
-static bool takes_input(const struct stream *stream)
+static bool accepts_input(const struct stream *stream)
 {
 	return stream->in_fd >= 0 && !stream->in_ended;
 }
 
-/* Straight to the reader while nothing waits before it; gives how much was taken. */
+/* Writes directly to the reader if nothing is buffered; returns how much was written. */
 static size_t pass_data(struct stream *stream, const struct frame *frame)
 {
 	if (stream->ring_length > 0 || !stream->in_writable || stream->connecting)
@@ -37,14 +37,14 @@ static size_t pass_data(struct stream *stream, const struct frame *frame)
 	return (size_t)count;
 }
 
-void stream_take_data(struct stream *stream, const struct frame *frame)
+void stream_handle_data(struct stream *stream, const struct frame *frame)
 {
 	if (frame->length > stream->receive_credit) {
 		stream_fail(stream, "invalid_argument", "Received more data than the granted credit");
 		return;
 	}
 	stream->receive_credit -= (uint32_t)frame->length;
-	if (!takes_input(stream))
+	if (!accepts_input(stream))
 		return;
 	size_t passed = pass_data(stream, frame);
 	const uint8_t *rest = frame->payload + passed;
@@ -57,10 +57,10 @@ void stream_take_data(struct stream *stream, const struct frame *frame)
 	stream->ring_length += length;
 }
 
-/* A terminal is not closed by its input's end: the reader is told as a person at the keyboard would. */
-void stream_take_eof(struct stream *stream)
+/* A terminal has no end of input; the reader gets the key for end of file. */
+void stream_handle_eof(struct stream *stream)
 {
-	if (!takes_input(stream))
+	if (!accepts_input(stream))
 		return;
 	if (stream->is_terminal) {
 		if (stream->ring_length < STREAM_WINDOW_BYTES) {
@@ -113,7 +113,7 @@ static bool end_output(struct stream_output *out)
 	return true;
 }
 
-/* Without credit: whether the process has ended and left nothing unread. */
+/* Without credit: whether the process has exited and left nothing unread. */
 static bool is_over(const struct stream *stream, const struct stream_output *out)
 {
 	int waiting = 0;
@@ -134,7 +134,7 @@ static bool pump_output(struct stream *stream, enum channel channel, struct link
 		if (passed > 0)
 			return true;
 	}
-	/* Much at once: every wake-up of the writer costs more than the bytes do. */
+	/* Reads several frames at once: waking the writer costs more than copying. */
 	struct iovec places[LINK_MAX_BATCH];
 	int place_count = link_reserve(link, stream->send_credit, places);
 	if (place_count == 0)
@@ -148,7 +148,7 @@ static bool pump_output(struct stream *stream, enum channel channel, struct link
 	if (count < 0 && errno == EINTR)
 		return true;
 	out->readable = false;
-	/* A process that has ended leaves nothing more to wait for, though a child of it may hold the pipe. */
+	/* After the process has exited, a child that holds the pipe open is not waited for. */
 	if (count < 0 && errno == EAGAIN && !(stream->kind == KIND_EXEC && stream->finished))
 		return false;
 	return end_output(out);
@@ -158,8 +158,8 @@ static bool send_opened(struct stream *stream, struct link *link)
 {
 	uint8_t bytes[64];
 	struct field_writer writer = { .bytes = bytes, .size = sizeof bytes };
-	if (stream->pid_told > 0)
-		field_put_number(&writer, TAG_PID, (uint64_t)stream->pid_told);
+	if (stream->host_pid > 0)
+		field_put_number(&writer, TAG_PID, (uint64_t)stream->host_pid);
 	field_put_number(&writer, TAG_WINDOW, STREAM_WINDOW_BYTES);
 	return link_send(link, FRAME_OPENED, 0, stream->id, bytes, writer.length);
 }
@@ -203,7 +203,7 @@ static bool has_output(const struct stream *stream)
 	return false;
 }
 
-/* A socket is done when both directions are; a failure waits for nothing. */
+/* A connection is done when both directions are; a failed stream is done at once. */
 static bool is_done(struct stream *stream)
 {
 	if (stream->opened_due)

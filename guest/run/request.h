@@ -1,4 +1,4 @@
-/* Requests that are answered at once: health, time, shutdown. */
+/* Streams without data, answered at once: health, time, shutdown. */
 #ifndef BANGER_REQUEST_H
 #define BANGER_REQUEST_H
 

@@ -30,9 +30,9 @@
 #include "wire/watch.h"
 
 #define EVENTS_PER_WAIT 32
-/* Rounds of moving data before new events are looked for. */
+/* Rounds of moving data before events are polled. */
 #define ROUNDS_PER_WAIT 32
-/* A host that does not read may not hold up the power-off. */
+/* A host that does not read must not delay the power-off. */
 #define FAREWELL_MS 1000
 #define BACKGROUND_WAIT_MS 5000
 
@@ -42,7 +42,7 @@ static struct {
 	int devices;
 	int signals;
 	bool is_port;
-	/* "direct", "systemd", or empty where the agent serves no machine. */
+	/* "direct", "systemd", or empty if the agent serves a unix socket. */
 	char mode[16];
 	char boot_id[40];
 } agent;
@@ -63,7 +63,7 @@ static void send_hello(const uint8_t *nonce)
 	link_send(&agent.link, FRAME_HELLO, 0, 0, bytes, NONCE_BYTES + writer.length);
 }
 
-static void take_sync(const struct frame *frame)
+static void handle_sync(const struct frame *frame)
 {
 	if (frame->length < SYNC_MAGIC_BYTES + NONCE_BYTES || memcmp(frame->payload, SYNC_MAGIC, SYNC_MAGIC_BYTES) != 0)
 		return;
@@ -74,8 +74,8 @@ static void take_sync(const struct frame *frame)
 	events_replay();
 }
 
-/* A port stays open for the next host, a connection does not. */
-static void host_gone(void)
+/* A virtio-serial port stays open for the next host; a connection is closed. */
+static void handle_disconnect(void)
 {
 	streams_end_all();
 	if (agent.is_port) {
@@ -87,7 +87,7 @@ static void host_gone(void)
 	}
 }
 
-static bool take_input(void)
+static bool read_input(void)
 {
 	struct frame frame;
 	bool host_is_there = link_read(&agent.link);
@@ -95,7 +95,7 @@ static bool take_input(void)
 	while (link_next(&agent.link, &frame)) {
 		moved = true;
 		if (frame.type == FRAME_SYNC)
-			take_sync(&frame);
+			handle_sync(&frame);
 		else
 			streams_frame(&frame);
 	}
@@ -104,24 +104,24 @@ static bool take_input(void)
 		streams_end_all();
 	}
 	if (!host_is_there)
-		host_gone();
+		handle_disconnect();
 	return moved;
 }
 
-/* True if there is still something to do at once. */
+/* True if more work is ready. */
 static bool pump(void)
 {
 	bool moved = false, was_passing = false;
 	for (int round = 0; round < ROUNDS_PER_WAIT; round++) {
 		agent.link.has_passed = false;
-		moved = agent.link.fd >= 0 && agent.link.readable && (take_input() || agent.link.readable);
+		moved = agent.link.fd >= 0 && agent.link.readable && (read_input() || agent.link.readable);
 		if (agent.link.synced) {
 			moved |= events_pump(&agent.link);
 			moved |= streams_pump(&agent.link);
 		}
 		if (agent.link.fd >= 0)
 			link_flush(&agent.link);
-		/* Who writes much is let to write more of it: each change between the two costs more than the bytes. */
+		/* Lets the command produce more output first: context switches cost more than copying. */
 		if (was_passing && !agent.link.has_passed)
 			sched_yield();
 		was_passing = agent.link.has_passed;
@@ -131,7 +131,7 @@ static bool pump(void)
 	return moved;
 }
 
-/* The latest host counts: the one before may be gone without a word. */
+/* A new connection replaces the current one, whose host may have vanished. */
 static void accept_host(void)
 {
 	int fd;
@@ -141,7 +141,7 @@ static void accept_host(void)
 			continue;
 		}
 		if (agent.link.fd >= 0)
-			host_gone();
+			handle_disconnect();
 		link_attach(&agent.link, fd);
 		watch_add(fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP, (struct watch){ .role = WATCH_LINK });
 	}
@@ -160,25 +160,25 @@ static void try_port(void)
 	agent.devices = -1;
 }
 
-/* An init other than systemd ends all processes and then, without a word to anyone, the machine. */
-static _Noreturn void leave(void)
+/* An init other than systemd kills all processes and stops the VM without further notice. */
+static _Noreturn void stop_unattended(void)
 {
 	if (agent.mode[0] != 0 && !procfs_init_is_systemd()) {
 		goodbye_prepare();
-		goodbye_say("leaving");
+		goodbye_send("leaving");
 	}
 	_exit(0);
 }
 
-/* As PID 1 these are what busybox's `reboot` (SIGTERM), `halt` and `poweroff` send, and the kernel for ctrl-alt-del (SIGINT). */
-static void take_signals(void)
+/* As PID 1: busybox's `reboot` sends SIGTERM, `halt` and `poweroff` SIGUSR1 and SIGUSR2, and the kernel SIGINT on ctrl-alt-del. */
+static void handle_signals(void)
 {
 	struct signalfd_siginfo info;
 	while (read(agent.signals, &info, sizeof info) == (ssize_t)sizeof info) {
 		if (info.ssi_signo == SIGCHLD)
 			process_reap();
 		else if (getpid() != 1)
-			leave();
+			stop_unattended();
 		else
 			power_request(info.ssi_signo == SIGINT || info.ssi_signo == SIGTERM);
 	}
@@ -202,7 +202,7 @@ static void dispatch(const struct watch_event *event)
 		try_port();
 		break;
 	case WATCH_SIGNAL:
-		take_signals();
+		handle_signals();
 		break;
 	case WATCH_NOTIFY:
 		events_receive(&agent.link);
@@ -215,7 +215,7 @@ static void dispatch(const struct watch_event *event)
 	}
 }
 
-static void power_off_when_told(void)
+static void power_off_when_requested(void)
 {
 	uint64_t until = uptime_ms() + FAREWELL_MS;
 	struct watch_event events[EVENTS_PER_WAIT];
@@ -271,7 +271,7 @@ static void serve_machine(void)
 	snprintf(pid, sizeof pid, "%d\n", getpid());
 	if (!replace_file(PID_PATH, pid, strlen(pid), 0644))
 		say("Cannot write %s", PID_PATH);
-	/* Watched before the first look, so that no port can come in between. */
+	/* Watched before the first attempt, so that a new port is not missed. */
 	agent.devices = device_watch();
 	if (agent.devices >= 0)
 		watch_add(agent.devices, EPOLLIN, (struct watch){ .role = WATCH_UEVENT });
@@ -302,7 +302,7 @@ _Noreturn void serve(const char *socket_path)
 	for (;;) {
 		bool busy = pump();
 		if (power_is_requested())
-			power_off_when_told();
+			power_off_when_requested();
 		int timeout_ms = process_kill_overdue();
 		int count = watch_wait(events, EVENTS_PER_WAIT, busy ? 0 : timeout_ms);
 		for (int i = 0; i < count; i++)

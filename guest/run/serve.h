@@ -1,16 +1,16 @@
-/* The agent proper: one loop that serves the host until the machine goes down. */
+/* The agent's event loop: serves the host until the VM shuts down. */
 #ifndef BANGER_SERVE_H
 #define BANGER_SERVE_H
 
 #include <sys/types.h>
 
 /*
- * Serves on the machine's port, or its vsock. With a path it serves on a unix socket there and leaves
- * the machine alone: no power-off, no phases, no files in /run.
+ * Serves on the VM's virtio-serial port or vsock. With a path it serves on a unix socket instead, without power-off,
+ * phases or files in /run.
  */
 _Noreturn void serve(const char *socket_path);
 
-/* Starts an agent as a process of its own and waits until it can be reached; gives its pid, -1 on failure. */
+/* Forks an agent and waits until it is ready; returns its pid, -1 on failure. */
 pid_t serve_in_background(void);
 
 #endif

@@ -52,7 +52,7 @@ static bool enter(const char *cwd)
 void execute(const struct launch *launch)
 {
 	const char *name = launch->arguments[0];
-	/* The agent's own programs: wherever its file is, and for users who cannot enter the folder. */
+	/* The agent's own programs run from /proc/self/exe: users cannot enter its directory. */
 	if (strcmp(name, AGENT_PATH) == 0) {
 		execve("/proc/self/exe", launch->arguments, launch->environment);
 		return;
@@ -96,7 +96,7 @@ static bool enter_namespace(void)
 	       mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) == 0;
 }
 
-/* Gives where it failed, with errno; the program that runs instead gives nothing. */
+/* Returns the failed step, with errno; does not return if the program runs. */
 static enum stage run_child(const struct launch *launch)
 {
 	reset_signals();
@@ -113,7 +113,7 @@ static enum stage run_child(const struct launch *launch)
 	umask(022);
 	if (launch->makes_cwd && chdir("/") == 0)
 		make_dirs(launch->cwd, 0755);
-	/* A folder that root alone may enter can be a user's all the same, and one on a network only the user's. */
+	/* Tried as root and as the user: either may be denied access, for instance on a network file system. */
 	bool is_inside = enter(launch->cwd);
 	if (!become(&launch->account))
 		return STAGE_USER;
@@ -124,8 +124,8 @@ static enum stage run_child(const struct launch *launch)
 }
 
 /*
- * The child has this memory to itself until its program runs or it ends: no page is copied, and what it
- * writes into `failure` is read here. It is reaped like any other.
+ * As with vfork(), the child uses this memory until it executes its program or exits: no page is copied, and it can
+ * write to `failure`. It is reaped like any other.
  */
 pid_t spawn(const struct launch *launch, struct failure *failure)
 {

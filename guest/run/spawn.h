@@ -1,4 +1,4 @@
-/* From a plan to a process that runs a program, or to the reason why not. */
+/* Starts a process from a plan of user, directory, descriptors, argv and environment. */
 #ifndef BANGER_SPAWN_H
 #define BANGER_SPAWN_H
 
@@ -13,21 +13,21 @@
 
 struct launch {
 	struct account account;
-	/* Below the root where it is relative. */
+	/* Relative paths start at the root. */
 	const char *cwd;
-	/* The folders that are missing on the way there are root's. */
+	/* Create cwd's missing directories, owned by root. */
 	bool makes_cwd;
-	/* Become its descriptors 0, 1 and 2; of a terminal three times the same. */
+	/* Become descriptors 0, 1 and 2; all three are the same terminal if is_terminal. */
 	int fds[CHANNELS];
 	bool is_terminal;
-	/* It insists on being PID 1, and is that of a namespace of its own. */
+	/* The program must be PID 1: it gets a PID namespace of its own. */
 	bool is_init;
-	/* Both end with NULL. */
+	/* Both are NULL-terminated. */
 	char **arguments;
 	char **environment;
 };
 
-/* How far the child came. */
+/* The step that failed in the child. */
 enum stage { STAGE_SESSION, STAGE_USER, STAGE_CWD, STAGE_EXEC };
 
 struct failure {
@@ -35,19 +35,19 @@ struct failure {
 	int error;
 };
 
-/* Open files as systemd has them, and as many processes as the machine has room for. */
+/* Sets the open file limits that systemd sets, and no limit on processes. */
 void limits_set(void);
 
-/* False, with errno, where that is not allowed. */
+/* Switches to the user; false with errno if not permitted. */
 bool become(const struct account *account);
 
 /*
- * Runs `arguments` with `environment`, or gives back with errno. Tries the folders of PATH as the shell
- * does: a file that may not be run counts only if no other is found.
+ * Executes `arguments` with `environment`; returns with errno on failure. Searches PATH like the shell: a file
+ * that may not be executed is reported only if no other is found.
  */
 void execute(const struct launch *launch);
 
-/* Gives the process, which leads a session of its own, once its program runs; -1 and why otherwise. */
+/* Starts a process in a session of its own; returns its pid once its program runs, -1 and the reason otherwise. */
 pid_t spawn(const struct launch *launch, struct failure *failure);
 
 #endif

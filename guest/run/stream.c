@@ -17,7 +17,7 @@
 
 static struct stream streams[MAX_STREAMS];
 
-/* An open that comes in several frames; one byte more, to end its last text. */
+/* An open request in several frames, with a spare byte to NUL-terminate its last text. */
 static struct {
 	uint32_t stream;
 	size_t length;
@@ -25,7 +25,7 @@ static struct {
 	uint8_t bytes[MAX_OPEN_BYTES + 1];
 } opening;
 
-/* Opens that found no place still get their answer. */
+/* Open requests beyond the table's size, still to be answered. */
 static struct {
 	uint32_t streams[MAX_STREAMS];
 	int count;
@@ -120,7 +120,6 @@ void stream_close_input(struct stream *stream)
 	stream->ring_length = 0;
 }
 
-/* Frees the place; what runs is hung up. */
 void stream_release(struct stream *stream)
 {
 	if (stream->pid > 0)
@@ -164,7 +163,7 @@ static void start(struct stream *stream, uint8_t *bytes, size_t length)
 	}
 }
 
-static void take_open(const struct frame *frame)
+static void handle_open(const struct frame *frame)
 {
 	if (opening.stream != frame->stream) {
 		opening.stream = frame->stream;
@@ -198,7 +197,7 @@ static void take_open(const struct frame *frame)
 		start(stream, opening.bytes, opening.length);
 }
 
-static void take_credit(struct stream *stream, const struct frame *frame)
+static void handle_credit(struct stream *stream, const struct frame *frame)
 {
 	if (frame->length >= 4 && stream->send_credit < UINT32_MAX)
 		stream->send_credit += load32(frame->payload);
@@ -207,7 +206,7 @@ static void take_credit(struct stream *stream, const struct frame *frame)
 void streams_frame(const struct frame *frame)
 {
 	if (frame->type == FRAME_OPEN) {
-		take_open(frame);
+		handle_open(frame);
 		return;
 	}
 	struct stream *stream = find(frame->stream);
@@ -215,13 +214,13 @@ void streams_frame(const struct frame *frame)
 		return;
 	switch (frame->type) {
 	case FRAME_DATA:
-		stream_take_data(stream, frame);
+		stream_handle_data(stream, frame);
 		break;
 	case FRAME_EOF:
-		stream_take_eof(stream);
+		stream_handle_eof(stream);
 		break;
 	case FRAME_CREDIT:
-		take_credit(stream, frame);
+		handle_credit(stream, frame);
 		break;
 	case FRAME_CONTROL:
 		if (stream->kind == KIND_EXEC && fields_valid(frame->payload, frame->length))
@@ -273,7 +272,7 @@ void streams_process_ended(uint32_t id, int status)
 		stream->exit_signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 	}
 	stream_close_input(stream);
-	/* What it wrote is in its pipes; they are read once more, until they are empty. */
+	/* Its output may still be in the pipes: read them until they are empty. */
 	for (int channel = 0; channel < CHANNELS; channel++)
 		stream->out[channel].readable = true;
 }
@@ -297,7 +296,7 @@ static bool answer_refused(struct link *link)
 
 bool streams_pump(struct link *link)
 {
-	/* Begins with another stream each time, so that none is always first to the buffer. */
+	/* Starts with a different stream each time, for fairness. */
 	static unsigned first;
 	bool moved = answer_refused(link);
 	first = (first + 1) % MAX_STREAMS;

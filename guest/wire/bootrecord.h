@@ -1,4 +1,4 @@
-/* The boot record: what the host decided about this machine. The one record stays loaded. */
+/* The boot record: the host's configuration of this VM, a list of fields. There is one, and it stays loaded. */
 #ifndef BANGER_BOOTRECORD_H
 #define BANGER_BOOTRECORD_H
 
@@ -12,7 +12,7 @@
 /* False if the file is missing, too long or malformed; then there is no record. */
 bool boot_record_load(const char *path);
 
-/* Writes the record without its secrets for the agents to come. */
+/* Writes the record without its secrets, for later agents. */
 bool boot_record_keep(const char *path);
 
 bool boot_record_has(uint16_t tag);

@@ -14,7 +14,7 @@
 #include "wire/fields.h"
 #include "wire/watch.h"
 
-/* The first and the latest phases are kept; what is in between is overwritten. */
+/* The first and the latest phases are kept; the last entry is overwritten. */
 #define MAX_PHASES 16
 #define MAX_DATAGRAM_BYTES (MAX_EVENT_TEXT_BYTES + 128)
 
@@ -27,21 +27,21 @@ struct phase {
 
 static struct phase phases[MAX_PHASES];
 static int phase_count;
-static int told_count;
+static int sent_count;
 static int notify_fd = -1;
 
 static void add_phase(const char *name, uint64_t uptime, const char *text)
 {
 	if (phase_count == MAX_PHASES) {
 		phase_count--;
-		if (told_count > phase_count)
-			told_count = phase_count;
+		if (sent_count > phase_count)
+			sent_count = phase_count;
 	}
 	struct phase *phase = &phases[phase_count++];
 	snprintf(phase->name, sizeof phase->name, "%s", name);
 	phase->uptime = uptime;
 	phase->length = strlen(text);
-	/* Of a long text the end matters: it is a log. */
+	/* Long texts are logs: their end is kept. */
 	if (phase->length > MAX_EVENT_TEXT_BYTES) {
 		text += phase->length - MAX_EVENT_TEXT_BYTES;
 		phase->length = MAX_EVENT_TEXT_BYTES;
@@ -59,7 +59,7 @@ static size_t encode(uint8_t *bytes, size_t size, const char *phase, uint64_t up
 	return writer.length;
 }
 
-/* The file is a list of fields: each text ends the phase that came before it. */
+/* The file is a list of fields; a text field completes a phase. */
 void events_load(void)
 {
 	static char bytes[4 * MAX_DATAGRAM_BYTES];
@@ -103,19 +103,19 @@ void events_phase(const char *phase, const char *text)
 
 void events_replay(void)
 {
-	told_count = 0;
+	sent_count = 0;
 }
 
 bool events_pump(struct link *link)
 {
 	static uint8_t bytes[MAX_DATAGRAM_BYTES];
 	bool moved = false;
-	while (link->synced && told_count < phase_count) {
-		struct phase *phase = &phases[told_count];
+	while (link->synced && sent_count < phase_count) {
+		struct phase *phase = &phases[sent_count];
 		size_t size = encode(bytes, sizeof bytes, phase->name, phase->uptime, phase->text, phase->length);
 		if (!link_send(link, FRAME_EVENT, 0, 0, bytes, size))
 			break;
-		told_count++;
+		sent_count++;
 		moved = true;
 	}
 	return moved;
@@ -148,7 +148,7 @@ void events_receive(struct link *link)
 			text[0] = 0;
 		if (field_text_of(bytes, (size_t)length, TAG_PHASE, phase, sizeof phase))
 			events_phase(phase, text);
-		/* Leaves room for what must not be lost. */
+		/* Log lines leave room for frames that must not be lost. */
 		else if (link->synced && link_has_room(link, (size_t)length + LINK_RESERVE_BYTES))
 			link_send(link, FRAME_EVENT, 0, 0, bytes, (size_t)length);
 	}

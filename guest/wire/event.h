@@ -1,7 +1,6 @@
 /*
- * What the host is told of the boot: phases, which are kept in a file of /run so that a later agent
- * and a later host hear them too, and log lines, which only a host that listens gets. The other
- * programs of the guest's boot report through a socket.
+ * Boot events for the host. Phases are kept in a file of /run, so that a later agent or host gets them too;
+ * log lines go to a connected host only. Other processes of the boot report through a unix socket.
  */
 #ifndef BANGER_EVENT_H
 #define BANGER_EVENT_H
@@ -13,28 +12,28 @@
 
 #define MAX_EVENT_TEXT_BYTES 8192
 
-/* Reads the phases so far. */
+/* Loads the phases recorded so far. */
 void events_load(void);
 
-/* Appends a phase to the file; for the boot, before there is an agent. */
+/* Appends a phase to the file; used before an agent runs. */
 void events_record(const char *phase, const char *text);
 
-/* Opens the socket; false if that is not possible. */
+/* Opens the socket for reports; false on failure. */
 bool events_listen(void);
 
-/* Takes what programs have reported. */
+/* Receives reports from other processes. */
 void events_receive(struct link *link);
 
-/* Notes a phase and has it told. */
+/* Records a phase and queues it for the host. */
 void events_phase(const char *phase, const char *text);
 
-/* Every phase is to be told again. */
+/* Queues all phases again, for a new host. */
 void events_replay(void);
 
-/* Sends what is still untold; true if anything was sent. */
+/* Sends queued phases; true if anything was sent. */
 bool events_pump(struct link *link);
 
-/* Reports to a running agent, as another process. A phase or, without one, a log line. */
+/* Reports from another process to the running agent: a phase or, without one, a log line. */
 bool events_notify(const char *phase, const char *text);
 
 #endif

@@ -42,7 +42,7 @@ bool field_next(struct field_reader *reader, struct field *field)
 
 static struct field_reader reader_of(const uint8_t *bytes, size_t length)
 {
-	/* Readers never write; the pointer is not const because one caller ends texts in place. */
+	/* Readers do not write; not const because exec.c NUL-terminates texts in place. */
 	return (struct field_reader){ .at = (uint8_t *)(uintptr_t)bytes, .left = length };
 }
 

@@ -1,4 +1,4 @@
-/* Lists of tag, length and value; see protocol.ts. */
+/* Encodes and decodes fields: tag, length, value. src/guest/protocol.ts has the format. */
 #ifndef BANGER_FIELDS_H
 #define BANGER_FIELDS_H
 
@@ -29,16 +29,16 @@ bool field_find(const uint8_t *bytes, size_t length, uint16_t tag, struct field 
 /* The number in a field of 1 to 8 bytes, 0 for any other length. */
 uint64_t field_number(const struct field *field);
 
-/* The number of `tag`, or `otherwise`. */
+/* The number of `tag`, or `otherwise` if there is none. */
 uint64_t field_number_of(const uint8_t *bytes, size_t length, uint16_t tag, uint64_t otherwise);
 
-/* Copies the text of `tag` and ends it with NUL. False if it is missing, does not fit, or holds NUL. */
+/* Copies the text of `tag`, NUL-terminated. False if it is missing, does not fit, or contains NUL. */
 bool field_text_of(const uint8_t *bytes, size_t length, uint16_t tag, char *text, size_t size);
 
 /* True for a value without NUL bytes. */
 bool field_is_text(const struct field *field);
 
-/* Appends to a buffer of fixed size; what does not fit sets `overflow` and is left out whole. */
+/* Appends to a fixed buffer; a field that does not fit is omitted and sets `overflow`. */
 struct field_writer {
 	uint8_t *bytes;
 	size_t size;
@@ -55,7 +55,7 @@ uint32_t load32(const uint8_t *bytes);
 void store16(uint8_t *bytes, uint16_t number);
 void store32(uint8_t *bytes, uint32_t number);
 
-/* The HEADER_BYTES that a frame begins with. */
+/* Writes a frame header of HEADER_BYTES. */
 void store_header(uint8_t *bytes, uint8_t type, uint8_t flags, uint32_t stream, size_t length);
 
 #endif

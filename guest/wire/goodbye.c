@@ -11,7 +11,7 @@
 #include "wire/protocol.h"
 #include "wire/transport.h"
 
-/* A host that does not answer may not hold up the power-off. */
+/* A host that does not answer must not delay the power-off. */
 #define ANSWER_MS 1000
 #define CONNECT_MS 1000
 
@@ -39,13 +39,13 @@ void goodbye_prepare(void)
 		host = connect_vsock();
 }
 
-void goodbye_say(const char *how)
+void goodbye_send(const char *how)
 {
 	char line[16];
 	int length = snprintf(line, sizeof line, "%s\n", how);
 	if (host < 0 || write(host, line, (size_t)length) != length)
 		return;
-	/* The reset would overtake a line that is still on its way. */
+	/* Without the wait the reset could overtake the line. */
 	struct pollfd answer = { .fd = host, .events = POLLIN };
 	poll(&answer, 1, ANSWER_MS);
 }

@@ -1,15 +1,15 @@
 /*
- * The guest's last word to the host: that it ends because it was told to, and how. A machine that ends
- * without it has crashed. It goes to the virtio-serial port "org.banger.goodbye" or, where there is none,
- * to vsock port 1025 of the host: one line, "poweroff", "reboot" or "leaving", which the host answers.
+ * The shutdown notice: tells the host that the guest is about to stop on purpose, and how. A VM that stops without
+ * it has crashed. One line, "poweroff", "reboot" or "leaving", goes to the virtio-serial port GOODBYE_PORT_NAME or,
+ * if there is none, to vsock port VSOCK_GOODBYE_PORT of the host, which acknowledges it.
  */
 #ifndef BANGER_GOODBYE_H
 #define BANGER_GOODBYE_H
 
-/* Opens the way to the host while devices can still be opened. */
+/* Opens the connection while devices can still be opened. */
 void goodbye_prepare(void);
 
-/* Returns when the host has answered, or soon after. "leaving": all is ended, by whom and what for is not known. */
-void goodbye_say(const char *how);
+/* Sends the line and waits briefly for the acknowledgement. "leaving": an init system is shutting down, and whether it powers off or reboots is not known. */
+void goodbye_send(const char *how);
 
 #endif

@@ -6,7 +6,7 @@
 
 #include "wire/fields.h"
 
-/* As much may be copied to make room for data. */
+/* At most this much is moved to make room for data. */
 #define MAX_MOVED_BYTES (16 * 1024)
 
 void link_attach(struct link *link, int fd)
@@ -19,7 +19,7 @@ void link_attach(struct link *link, int fd)
 	link->in_start = link->in_end = 0;
 	link_drop_output(link);
 	link->splice.is_refused = false;
-	/* Tells a host in the middle of a connection that this agent knows nothing of it. */
+	/* Tells a host that believes to be connected that its connection is lost. */
 	link_send(link, FRAME_BEACON, 0, 0, NULL, 0);
 }
 
@@ -60,7 +60,7 @@ bool link_read(struct link *link)
 	return true;
 }
 
-static void out_of_step(struct link *link)
+static void lose_sync(struct link *link)
 {
 	link->lost = link->synced;
 	link->synced = false;
@@ -68,8 +68,8 @@ static void out_of_step(struct link *link)
 	link_send(link, FRAME_BEACON, 0, 0, NULL, 0);
 }
 
-/* Moves to the next sync frame, past everything else; false if there is none yet. */
-static bool hunt(struct link *link)
+/* Skips to the next sync frame; false if there is none yet. */
+static bool find_sync(struct link *link)
 {
 	uint8_t *start = link->in + link->in_start;
 	size_t left = link->in_end - link->in_start;
@@ -97,7 +97,7 @@ static bool hunt(struct link *link)
 bool link_next(struct link *link, struct frame *frame)
 {
 	for (;;) {
-		if (!link->synced && !hunt(link))
+		if (!link->synced && !find_sync(link))
 			return false;
 		while (link->in_start < link->in_end && link->in[link->in_start] == 0)
 			link->in_start++;
@@ -110,10 +110,10 @@ bool link_next(struct link *link, struct frame *frame)
 		if (length <= MAX_PAYLOAD_BYTES && left < size)
 			return false;
 		if (length > MAX_PAYLOAD_BYTES || header[size - 1] != TRAILER) {
-			/* In the hunt this was no sync frame but a text like one: go on behind it. */
+			/* While searching: bytes that only look like a sync frame; continue after them. */
 			link->in_start++;
 			if (link->synced)
-				out_of_step(link);
+				lose_sync(link);
 			continue;
 		}
 		link->in_start += size;
@@ -128,7 +128,7 @@ bool link_next(struct link *link, struct frame *frame)
 	}
 }
 
-/* What is before the lane, then the lane, then what came after it. */
+/* Sends the output queued before the spliced frames, then those, then the rest. */
 static ssize_t flush_some(struct link *link)
 {
 	size_t end = link->splice.length > 0 ? link->splice_at : link->out_end;
@@ -147,14 +147,14 @@ void link_flush(struct link *link)
 		if (count >= 0 || errno == EINTR)
 			continue;
 		link->writable = false;
-		/* A pipe that is broken for good is found out by reading it. */
+		/* A permanent error is reported by reading. */
 		if (errno != EAGAIN)
 			link->readable = true;
 	}
 	if (link->out_start == link->out_end)
 		link->out_start = link->out_end = link->splice_at = 0;
 	if (link->splice.is_broken) {
-		out_of_step(link);
+		lose_sync(link);
 		link->readable = true;
 	}
 }
@@ -165,8 +165,8 @@ bool link_has_output(const struct link *link)
 }
 
 /*
- * The free room behind what waits. What waits is moved to the front if that is needed and little, or
- * if the frame must be sent: moving much again and again would cost more than sending it.
+ * Returns the free space after the queued output. Moves the queued output to the front if the space is needed and
+ * there is little to move, or if the frame is urgent: moving a lot repeatedly would cost more than sending it.
  */
 static size_t compact(struct link *link, size_t wanted, bool is_urgent)
 {
@@ -222,7 +222,7 @@ int link_reserve(struct link *link, uint64_t wanted, struct iovec places[LINK_MA
 	return count;
 }
 
-/* All frames but the last are full, as the places are. */
+/* All frames except the last are full, like the reserved places. */
 void link_commit_batch(struct link *link, uint8_t flags, uint32_t stream, size_t length)
 {
 	while (length > 0) {

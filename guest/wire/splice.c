@@ -9,11 +9,11 @@
 #include "wire/protocol.h"
 
 #define PAGE_BYTES 4096
-/* Pages are handed on whole. */
+/* Only whole pages are moved. */
 #define FRAME_PAGES_BYTES (MAX_PAYLOAD_BYTES / PAGE_BYTES * PAGE_BYTES)
-/* Less than this costs more to hand on than to copy. */
+/* Less is cheaper to copy. */
 #define LEAST_BYTES (64 * 1024)
-/* The frames have room for whatever the stage holds: for its pages, and two more for each frame. A virtio port's queue too. */
+/* Room for all pages of the stage and two more per frame; a virtio port's queue has that too. */
 #define STAGE_BYTES (256 * 1024)
 #define FRAMES_BYTES (512 * 1024)
 #define MOVE (SPLICE_F_MOVE | SPLICE_F_NONBLOCK)
@@ -56,14 +56,14 @@ static bool open_pipes(struct splice *pipes, int link)
 		return false;
 	}
 	pipes->is_open = true;
-	/* Nothing is there yet: all that it tells is whether the link takes pages at all. */
+	/* The pipe is empty: this only tests whether the link supports splicing. */
 	pipes->is_refused = splice(pipes->frames[0], NULL, link, NULL, 1, MOVE) < 0 && errno == EINVAL;
 	if (pipes->is_refused)
 		splice_close(pipes);
 	return pipes->is_open;
 }
 
-/* The end of a frame and the beginning of the next, where there are such. */
+/* Writes the trailer of one frame and the header of the next. */
 static bool put_edge(struct splice *pipes, const uint8_t *edge, size_t length)
 {
 	pipes->length += length;
@@ -94,11 +94,11 @@ size_t splice_fill(struct splice *pipes, int link, int pipe, uint64_t wanted, ui
 
 ssize_t splice_send(struct splice *pipes, int link)
 {
-	/* Always all of it: of a part, Linux gives a virtio port a list of pages that does not end with it. */
+	/* Always everything: for a part, Linux passes a virtio port a page list that is too long. */
 	ssize_t count = splice(pipes->frames[0], NULL, link, NULL, pipes->length, MOVE);
 	if (count > 0)
 		pipes->length -= (size_t)count;
-	/* A port whose queue refuses the pages has taken them all the same. */
+	/* A port whose queue is full has consumed the pages anyway. */
 	pipes->is_broken |= count == 0;
 	return count;
 }

@@ -1,6 +1,6 @@
 /*
- * Much output of a command on its way to the host as frames that nobody copies: its pages go from the
- * command's pipe to one of the agent's own, and from there to the link.
+ * Sends large command output as data frames without copying it: splice() moves its pages from the command's pipe
+ * into a pipe of the agent and from there to the link.
  */
 #ifndef BANGER_SPLICE_H
 #define BANGER_SPLICE_H
@@ -12,27 +12,27 @@
 
 struct splice {
 	bool is_open;
-	/* The guest has no such pipes, or the link takes no pages. */
+	/* Pipes of this size, or splicing to this link, are not possible. */
 	bool is_refused;
-	/* What is in it is no row of frames any more, or was lost on the way. */
+	/* Data was lost or frames are incomplete. */
 	bool is_broken;
-	/* Comes before the frames: what is in it, no reader of the command's pipe can take away. */
+	/* Data moves here first, out of reach of other readers of the command's pipe. */
 	int stage[2];
 	int frames[2];
-	/* Bytes of frames that are not sent yet. */
+	/* Bytes of unsent frames. */
 	size_t length;
 };
 
-/* Drops what is in it. */
+/* Discards unsent frames and closes the pipes. */
 void splice_close(struct splice *pipes);
 
 /*
- * Makes data frames of at most `wanted` bytes of what waits in `pipe`; gives how many bytes. 0, and
- * nothing done, where so little waits that it is better copied. The lane must be empty; `link` is where it leads.
+ * Moves at most `wanted` bytes from `pipe` into data frames for `link`; returns how many. 0, with nothing moved, if
+ * copying is cheaper or splicing is not possible. All earlier frames must have been sent.
  */
 size_t splice_fill(struct splice *pipes, int link, int pipe, uint64_t wanted, uint8_t flags, uint32_t stream);
 
-/* Sends what `link` takes, as write() does. */
+/* Sends to `link`; the result is that of write(). */
 ssize_t splice_send(struct splice *pipes, int link);
 
 #endif

@@ -9,19 +9,20 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/address.h"
 #include "base/io.h"
 #include "wire/protocol.h"
 
-#define PORTS_FOLDER "/sys/class/virtio-ports"
+#define PORTS_DIRECTORY "/sys/class/virtio-ports"
 
 int transport_open(const char *wanted)
 {
 	char path[512], name[64];
 	int fd = -1;
-	DIR *folder = opendir(PORTS_FOLDER);
+	DIR *directory = opendir(PORTS_DIRECTORY);
 	struct dirent *entry;
-	while (folder && fd < 0 && (entry = readdir(folder))) {
-		format_path(path, sizeof path, PORTS_FOLDER "/%s/name", entry->d_name);
+	while (directory && fd < 0 && (entry = readdir(directory))) {
+		format_path(path, sizeof path, PORTS_DIRECTORY "/%s/name", entry->d_name);
 		if (entry->d_name[0] == '.' || read_file(path, name, sizeof name) <= 0)
 			continue;
 		name[strcspn(name, "\n")] = 0;
@@ -30,8 +31,8 @@ int transport_open(const char *wanted)
 		format_path(path, sizeof path, "/dev/%s", entry->d_name);
 		fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	}
-	if (folder)
-		closedir(folder);
+	if (directory)
+		closedir(directory);
 	return fd;
 }
 
@@ -65,10 +66,9 @@ int transport_accept(int listener)
 
 int transport_listen_unix(const char *path)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	if (strlen(path) >= sizeof address.sun_path)
+	struct sockaddr_un address;
+	if (!address_of_path(path, &address))
 		return -1;
-	strcpy(address.sun_path, path);
 	unlink(path);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(fd, 4) == 0)

@@ -1,23 +1,23 @@
-/* Where the host is reached: a named virtio-serial port, vsock, or a unix socket. */
+/* Opens the transports to the host: a named virtio-serial port, vsock, or a unix socket. */
 #ifndef BANGER_TRANSPORT_H
 #define BANGER_TRANSPORT_H
 
 #include <stdbool.h>
 #include <sys/socket.h>
 
-/* Opens the virtio-serial port of this name, without ever blocking; -1 if it is not there (yet). */
+/* Opens a virtio-serial port by name, without blocking; -1 if it does not exist (yet). */
 int transport_open(const char *wanted);
 
-/* A socket that listens on the agent's vsock port; -1 where there is no vsock. */
+/* Listens on the agent's vsock port; -1 if there is no vsock. */
 int transport_listen_vsock(void);
 
-/* False for a vsock peer that is not the host, such as a program of the machine that goes by its own address. */
+/* False for a vsock peer other than the host, such as a program in the guest that uses the guest's own address. */
 bool transport_is_host(const struct sockaddr_storage *peer);
 
-/* The next connection of the host's; -1 if there is none now. Others are closed. */
+/* Accepts the next connection from the host; -1 if there is none. Connections from others are closed. */
 int transport_accept(int listener);
 
-/* A socket that listens at a path. */
+/* Listens on a unix socket. */
 int transport_listen_unix(const char *path);
 
 #endif

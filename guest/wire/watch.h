@@ -1,4 +1,4 @@
-/* The one epoll instance. Everything is watched edge-triggered: owners remember what is ready. */
+/* The one epoll instance. Edge-triggered: each owner remembers which of its descriptors are ready. */
 #ifndef BANGER_WATCH_H
 #define BANGER_WATCH_H
 
@@ -16,7 +16,7 @@ enum watch_role {
 	WATCH_STREAM_ERR,
 };
 
-/* What an event belongs to; `stream` tells a late event of an ended stream from one of its successor. */
+/* The owner of a descriptor. `stream` distinguishes a late event of a closed stream from one of its successor in the slot. */
 struct watch {
 	enum watch_role role;
 	uint8_t slot;
@@ -31,7 +31,7 @@ struct watch_event {
 void watch_init(void);
 bool watch_add(int fd, uint32_t events, struct watch watch);
 
-/* Waits; timeout -1 for ever. Gives how many events there are. */
+/* Waits for events, forever if timeout_ms is -1; returns how many there are. */
 int watch_wait(struct watch_event *events, int max, int timeout_ms);
 
 #endif
