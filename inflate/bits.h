@@ -3,7 +3,7 @@
 
 #include "inflate.h"
 
-/** Takes whole bytes of input until `count` bits are there; false when there are not so many, at most 56. */
+/** Reads whole bytes until at least `count` bits (at most 56) are buffered; false if the input is too short. */
 static inline bool need(struct inflate *s, unsigned count)
 {
 	while (s->count < count) {

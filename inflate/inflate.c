@@ -5,7 +5,7 @@
 #include "bits.h"
 #include "symbols.h"
 
-/** The order in which the lengths of the code for lengths come. */
+/** The order in which the code length code's lengths are stored. */
 static const uint8_t LENGTH_ORDER[19] = {16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15};
 
 static bool damaged(struct inflate *s, const char *problem)
@@ -44,14 +44,14 @@ enum field { FIELD_FIXED, FIELD_EXTRA_LENGTH, FIELD_EXTRA, FIELD_NAME, FIELD_COM
 #define FLAG_COMMENT 16
 #define FLAGS_RESERVED 0xe0
 
-/** The header of a member, field after field. */
+/** Parses the gzip header, field by field. */
 static bool run_header(struct inflate *s, enum inflate_status *status)
 {
 	*status = INFLATE_NEEDS_INPUT;
 	for (; s->field != FIELD_END; s->field++) {
 		switch (s->field) {
 		case FIELD_FIXED:
-			/* Ten bytes: magic, method, flags, and six that say nothing of the data. */
+			/* Ten bytes: magic, method, flags, and six that do not affect the data. */
 			if (s->left == 0)
 				s->left = 10;
 			for (; s->left > 0; s->left--) {
@@ -101,7 +101,7 @@ static bool run_header(struct inflate *s, enum inflate_status *status)
 	return true;
 }
 
-/** The three bits before a block, and the length of a stored one. */
+/** Parses a block's three header bits, and the length of a stored block. */
 static bool run_block(struct inflate *s, enum inflate_status *status)
 {
 	*status = INFLATE_NEEDS_INPUT;
@@ -174,7 +174,7 @@ static bool run_stored(struct inflate *s, enum inflate_status *status)
 	return true;
 }
 
-/** The lengths of the code in which the lengths of the other two are written. */
+/** Reads the lengths of the code length code. */
 static bool run_code_lengths(struct inflate *s, enum inflate_status *status)
 {
 	*status = INFLATE_NEEDS_INPUT;
@@ -194,7 +194,7 @@ static bool run_lengths(struct inflate *s, enum inflate_status *status)
 {
 	const unsigned all = s->literals + s->distances;
 	while (s->filled < all) {
-		/* A code of at most 7 bits, and at most 7 that say how often. */
+		/* A code of at most 7 bits, then a repeat count of at most 7 bits. */
 		need(s, 14);
 		const uint32_t entry = s->length[s->bits & ((1 << LENGTH_BITS) - 1)];
 		const unsigned symbol = VALUE(entry), bits = TAKES(entry);
@@ -217,12 +217,12 @@ static bool run_lengths(struct inflate *s, enum inflate_status *status)
 	return build_codes(s);
 }
 
-/** The length modulo 2^32, after a CRC that is not compared: who reads the output compares a digest. */
+/** Checks the length modulo 2^32. The CRC is skipped: the reader of the output verifies a digest. */
 static bool run_trailer(struct inflate *s, enum inflate_status *status)
 {
 	*status = INFLATE_NEEDS_INPUT;
 	take(s, s->count & 7);
-	/* 48 bits at most are there at once with certainty. */
+	/* At most 48 bits can be buffered at once. */
 	if (s->left == 8) {
 		if (!need(s, 32))
 			return false;
@@ -239,7 +239,7 @@ static bool run_trailer(struct inflate *s, enum inflate_status *status)
 	return damaged(s, "its length is not the one in its trailer");
 }
 
-/** Zeros until the end of the file, or another member. */
+/** After a member: zero padding, or another member. */
 static bool run_padding(struct inflate *s, enum inflate_status *status)
 {
 	*status = INFLATE_NEEDS_INPUT;

@@ -1,6 +1,6 @@
 /*
- * Inflate: gzip files (RFC 1952) of DEFLATE data (RFC 1951), as a stream. Each call takes what input there is and
- * gives what output fits; the state between calls is a few tables and at most 63 bits.
+ * Decompresses gzip files (RFC 1952) of DEFLATE data (RFC 1951) as a stream. Each call consumes available input and
+ * produces what output fits; the state between calls is a few tables and at most 63 bits.
  */
 #ifndef INFLATE_H
 #define INFLATE_H
@@ -11,9 +11,9 @@
 
 #include "tables.h"
 
-/** How far back a match may reach. These bytes before `out` must still be what they were. */
+/** The maximum match distance. The caller preserves this many bytes before `out`. */
 #define INFLATE_WINDOW 32768
-/** Output is made while more than this is free: the longest match, and what its copy writes too much. */
+/** Free output space that decoding needs: the longest match and what its copy may overwrite. */
 #define INFLATE_MARGIN 320
 
 enum inflate_status {
@@ -34,25 +34,25 @@ enum inflate_phase {
 };
 
 struct inflate {
-	/** Set by the caller before each call, and moved on by it. */
+	/** Set by the caller before each call, and advanced by it. */
 	const uint8_t *in, *in_end;
 	uint8_t *out, *out_end;
 
-	/** Input that was taken and not used, from its lowest bit on; nothing above `count`. */
+	/** Buffered input bits, lowest first; zero above `count`. */
 	uint64_t bits;
 	unsigned count;
 	enum inflate_phase phase;
 	bool is_last;
-	/** Of this member of the file so far; as far back as a match may reach. */
+	/** Output of this member so far; limits how far back a match may reach. */
 	uint64_t made;
-	/** Why the input is damaged. */
+	/** Why the input is invalid. */
 	const char *problem;
 
-	/** Of the header: which of its fields comes, and how much of that is left. */
+	/** The next header field, and what is left of it. */
 	unsigned field, flags;
-	/** Bytes of a stored block, or of a field, that are to come. */
+	/** Remaining bytes of a stored block or a field. */
 	unsigned left;
-	/** Of the description of a block's codes. */
+	/** State while reading a block's codes. */
 	unsigned literals, distances, code_lengths, filled;
 	uint8_t lengths[288 + 32 + 138];
 	uint32_t literal[LITERAL_ENTRIES];
@@ -62,7 +62,7 @@ struct inflate {
 
 void inflate_start(struct inflate *s);
 enum inflate_status inflate_run(struct inflate *s);
-/** Whether the input may end here: after a whole member. */
+/** Whether the input may end here, which is after a complete member. */
 bool inflate_is_whole(const struct inflate *s);
 
 #endif

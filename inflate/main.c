@@ -1,22 +1,21 @@
 /*
- * banger-inflate INPUT OUTPUT: decompresses gzip files for the process that started it, and can do nothing else.
+ * banger-inflate INPUT OUTPUT: decompresses gzip files for its parent process, in a seccomp sandbox.
  *
- * Descriptor 3 is memory that both share: a ring of INPUT bytes, and after it a ring of OUTPUT bytes. INPUT and
- * OUTPUT are whole pages. Messages go by descriptors 0 and 1, eight bytes each: a kind and a count, both 32 bits in
- * the machine's order.
+ * Descriptor 3 is shared memory: a ring of INPUT bytes followed by a ring of OUTPUT bytes, both in whole pages.
+ * Messages on descriptors 0 and 1 have eight bytes: a kind and a count, 32 bits each in host byte order.
  *
  *   to this process
  *     1 GIVEN  n    n more bytes of input are in the ring
- *     2 FREED  n    n bytes of output have been read; no more than OUTPUT - 64 KiB are there at a time
- *     3 END         the file is given; another one may follow once this one is DONE
+ *     2 FREED  n    n bytes of output have been read; at most OUTPUT - 64 KiB are readable at a time
+ *     3 END         end of the file; another may follow after DONE
  *   from it
- *     1 READY       it is in its sandbox and waits
- *     2 TAKEN  n    n bytes of input may be written over
+ *     1 READY       the sandbox is active
+ *     2 TAKEN  n    n bytes of input have been consumed
  *     3 MADE   n    n more bytes of output are in the ring
- *     4 DONE        all that the file has is MADE
+ *     4 DONE        all output of the file has been announced
  *
- * The end of descriptor 0 ends it. It ends with status 1, and a reason on descriptor 2, when the input is damaged;
- * with status 2 when it could not begin.
+ * Exits at the end of descriptor 0; with status 1 and a reason on descriptor 2 if the input is invalid; with status 2
+ * if it could not start.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -32,18 +31,18 @@ enum { GIVEN = 1, FREED = 2, END = 3 };
 enum { READY = 1, TAKEN = 2, MADE = 3, DONE = 4 };
 
 #define MEMORY 3
-/* Of output at a time, so that its reader has work while more is made. */
+/* Output is announced in portions of this size, so that its reader works in parallel. */
 #define PORTION_BYTES (512 * 1024)
-/* Of the output ring, what is never to be read: the window before, and the margin behind. */
+/* Part of the output ring that is never readable: the window before and the margin after. */
 #define RESERVED_BYTES (2 * INFLATE_WINDOW)
 
-/** A ring, mapped twice in a row: whatever begins in the first half is in one piece. */
+/** A ring buffer mapped twice in a row, so that every part of it is contiguous. */
 struct ring {
 	uint8_t *bytes;
 	size_t size;
-	/** Where the next byte of output goes, or of input comes from. */
+	/** Position of the next byte. */
 	size_t at;
-	/** Input that is there, or room for output. */
+	/** Available input, or free output space. */
 	size_t free;
 };
 
@@ -74,16 +73,16 @@ static void advance(struct ring *ring, size_t count)
 	ring->free -= count;
 }
 
-static void tell(uint32_t kind, size_t count)
+static void send_message(uint32_t kind, size_t count)
 {
 	const uint32_t message[2] = { kind, (uint32_t)count };
-	/* So little is taken whole, or not at all. */
+	/* Writes this short are atomic. */
 	if (write(1, message, sizeof message) != sizeof message)
 		_exit(2);
 }
 
-/** Waits for messages, and takes note of what they say. */
-static void hear(struct ring *input, struct ring *output, bool *is_given)
+/** Reads and applies messages. */
+static void receive_messages(struct ring *input, struct ring *output, bool *is_given)
 {
 	uint32_t messages[64][2];
 	size_t length = 0;
@@ -103,7 +102,7 @@ static void hear(struct ring *input, struct ring *output, bool *is_given)
 	}
 }
 
-/** One step of the work; INFLATE_NEEDS_OUTPUT also where a portion is made and there is room for more. */
+/** Decompresses one portion; INFLATE_NEEDS_OUTPUT also when the portion is complete. */
 static enum inflate_status step(struct ring *input, struct ring *output)
 {
 	state.in = input->bytes + input->at;
@@ -116,9 +115,9 @@ static enum inflate_status step(struct ring *input, struct ring *output)
 	advance(input, taken);
 	advance(output, made);
 	if (taken > 0)
-		tell(TAKEN, taken);
+		send_message(TAKEN, taken);
 	if (made > 0)
-		tell(MADE, made);
+		send_message(MADE, made);
 	return status;
 }
 
@@ -132,7 +131,7 @@ int main(int argc, char **argv)
 	if (!enter_sandbox())
 		quit(2, "this system has no seccomp");
 	output.free = output.size - RESERVED_BYTES;
-	tell(READY, 0);
+	send_message(READY, 0);
 	bool is_given = false;
 	inflate_start(&state);
 	for (;;) {
@@ -142,11 +141,11 @@ int main(int argc, char **argv)
 		if (status == INFLATE_NEEDS_INPUT && is_given) {
 			if (!inflate_is_whole(&state))
 				quit(1, "it ends early");
-			tell(DONE, 0);
+			send_message(DONE, 0);
 			is_given = false;
 			inflate_start(&state);
 		}
 		if (status == INFLATE_NEEDS_INPUT || output.free < INFLATE_MARGIN)
-			hear(&input, &output, &is_given);
+			receive_messages(&input, &output, &is_given);
 	}
 }

@@ -3,7 +3,7 @@
 
 #include <stdbool.h>
 
-/** From here on this process can read and write what is open, and end: any other system call kills it. */
+/** Restricts this process to read, write and exit: any other system call kills it. */
 bool enter_sandbox(void);
 
 #endif

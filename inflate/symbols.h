@@ -3,7 +3,7 @@
 
 #include "inflate.h"
 
-/** The literals and matches of one block, as far as input and room go. True once the block has ended. */
+/** Decodes a block's literals and matches as far as input and output space allow. True at the end of the block. */
 bool run_symbols(struct inflate *s, enum inflate_status *status);
 
 #endif

@@ -71,7 +71,7 @@ static bool build(uint32_t *table, unsigned table_bits, enum kind kind, const ui
 				table[k] = entry;
 			continue;
 		}
-		/* Codes of one prefix follow one another. */
+		/* Codes with the same prefix are consecutive. */
 		if ((at & (size - 1)) != prefix) {
 			prefix = at & (size - 1);
 			sub = end;

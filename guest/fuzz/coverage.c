@@ -1,4 +1,4 @@
-/* Which places of the agent a run has passed, as gcc's -fsanitize-coverage=trace-pc tells; not instrumented itself. */
+/* Records coverage from gcc's -fsanitize-coverage=trace-pc; not instrumented itself. */
 #include "fuzz.h"
 
 #include <stdint.h>
@@ -9,7 +9,7 @@ static uintptr_t before;
 
 void __sanitizer_cov_trace_pc(void);
 
-/* A place counts together with the one before it: the same line after another is another way. */
+/* Counts edges: a location together with its predecessor. */
 void __sanitizer_cov_trace_pc(void)
 {
 	uintptr_t place = (uintptr_t)__builtin_return_address(0);

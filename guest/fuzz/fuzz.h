@@ -1,6 +1,6 @@
 /*
- * A fuzzer of the agent's protocol parser: inputs of the corpus, mutated, go through the link and the
- * streams under the sanitizers; those that reach new places join the corpus.
+ * A fuzzer of the agent's protocol parser: runs mutated corpus inputs through the link and the streams with
+ * sanitizers; inputs with new coverage join the corpus.
  */
 #ifndef BANGER_FUZZ_H
 #define BANGER_FUZZ_H
@@ -12,11 +12,11 @@
 #define MAX_INPUT_BYTES 16384
 
 void coverage_begin(void);
-/* Places that no run before has passed. */
+/* Locations that no earlier run has reached. */
 int coverage_new(void);
 int coverage_total(void);
 
-/* Gives the agent the bytes behind a sync, in pieces; ends the program where something is wrong. */
+/* Sends a sync and the bytes to the agent, in pieces; aborts on a violation. */
 void run_input(const uint8_t *bytes, size_t length, uint32_t seed);
 
 #endif

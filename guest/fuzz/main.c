@@ -1,4 +1,4 @@
-/* fuzz CORPUS RUNS SECONDS: until one of both is reached. With KEEP=1 new inputs are written to the corpus. */
+/* fuzz CORPUS RUNS SECONDS: stops at either limit. With KEEP=1 new inputs are written to the corpus. */
 #include "fuzz.h"
 
 #include <dirent.h>
@@ -78,7 +78,7 @@ static void keep_input(const char *path, const uint8_t *bytes, size_t length)
 	fclose(file);
 }
 
-/* A whole frame, so that what it says and not only its form is tried. */
+/* A valid frame, so that the content is fuzzed and not only the framing. */
 static size_t make_frame(uint8_t *bytes)
 {
 	static const uint8_t types[] = { FRAME_SYNC, FRAME_OPEN, FRAME_OPEN, FRAME_OPEN, FRAME_DATA, FRAME_DATA, FRAME_EOF, FRAME_CREDIT, FRAME_CONTROL, FRAME_CLOSE, 77 };
@@ -152,7 +152,7 @@ static size_t mutate(uint8_t *bytes, size_t length)
 			length = insert(bytes, length, piece, 1 + below(8));
 			break;
 		default: {
-			/* At the end most of all, where the bytes before are in step. */
+			/* Mostly at the end, so that the bytes before stay in sync. */
 			size_t count = make_frame(piece);
 			if (below(4) == 0)
 				length = insert(bytes, length, piece, count);

@@ -1,4 +1,4 @@
-/* The link and the streams as serve.c drives them, with processes and sockets that are only pipes. */
+/* Drives the link and the streams like serve.c, with pipes in place of processes and sockets. */
 #include "fuzz.h"
 
 #include <fcntl.h>
@@ -30,7 +30,7 @@ static void require(bool condition, const char *what)
 	abort();
 }
 
-/* Reads every field that a request may have, as the real ones do. */
+/* Reads every field that a request may have, like the real implementations. */
 static void read_fields(const uint8_t *bytes, size_t length)
 {
 	char text[64];
@@ -52,7 +52,7 @@ void exec_start(struct stream *stream, uint8_t *bytes, size_t length)
 	int in[2], out[2];
 	read_fields(bytes, length);
 	require(pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0, "no pipes");
-	/* A command that reads nothing, and has said something. */
+	/* A command that reads nothing and has written output. */
 	close(in[0]);
 	require(write(out[1], bytes, length < 4096 ? length : 4096) >= 0, "cannot write");
 	close(out[1]);
@@ -99,7 +99,7 @@ void process_hang_up(pid_t pid)
 	require(pid > 0, "hangs up nobody");
 }
 
-/* What the agent says must be whole frames. */
+/* The agent's output must consist of complete frames. */
 static void read_answers(int host)
 {
 	static uint8_t bytes[4 * LINK_OUT_BYTES];
@@ -174,7 +174,7 @@ void run_input(const uint8_t *bytes, size_t length, uint32_t seed)
 	link_attach(&link_under_test, pair[1]);
 	memcpy(sync + HEADER_BYTES, SYNC_MAGIC, SYNC_MAGIC_BYTES);
 	sync[sizeof sync - 1] = TRAILER;
-	/* Now and then the agent is not in step to begin with. */
+	/* Sometimes the agent starts out of sync. */
 	if (seed % 16)
 		require(write(pair[0], sync, sizeof sync) == (ssize_t)sizeof sync, "cannot write");
 	for (size_t at = 0; at < length;) {

@@ -1,4 +1,4 @@
-/* The one assertion of the tests, and what each file of tests offers. */
+/* The tests' assertion macro, and the entry point of each test file. */
 #ifndef BANGER_CHECK_H
 #define BANGER_CHECK_H
 
@@ -20,7 +20,7 @@ void test_fields(void);
 void test_link(void);
 void test_transport(void);
 
-/* A random number that is the same in every run. */
+/* A pseudorandom number; the sequence is the same in every run. */
 uint32_t next_random(void);
 
 #endif

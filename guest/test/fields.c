@@ -31,7 +31,7 @@ static void test_nul(void)
 	CHECK(!field_text_of(bytes, writer.length, 7, text, sizeof text));
 }
 
-/* Whatever the bytes are, nothing is read beyond them; the sanitizer looks. */
+/* Random bytes are never read out of bounds; the sanitizer checks that. */
 static void test_noise(void)
 {
 	for (int round = 0; round < 200000; round++) {

@@ -1,4 +1,4 @@
-/* The bytes that both sides agree on; src/guest/golden.test.ts reads the same file. */
+/* The golden frames that both sides must agree on; src/guest/golden.test.ts reads the same file. */
 #include <stdbool.h>
 #include <string.h>
 
@@ -33,7 +33,7 @@ static void load(const char *path, const char *wanted)
 	CHECK(length > 0);
 }
 
-/* Reads the loaded bytes as the one frame that they are. */
+/* Parses the loaded bytes as one frame. */
 static struct frame read_frame(void)
 {
 	struct frame frame, more;
@@ -90,7 +90,7 @@ static void test_stream_frames(const char *path)
 	CHECK(frame.type == FRAME_EOF && frame.length == 0);
 }
 
-/* What this side writes is the same, byte for byte. */
+/* The agent encodes the same bytes. */
 static void test_written(const char *path)
 {
 	uint8_t payload[64];

@@ -56,7 +56,7 @@ static void feed_sync(uint8_t nonce)
 	feed(bytes, PADDING_BYTES + make_frame(bytes + PADDING_BYTES, FRAME_SYNC, 0, payload, sizeof payload));
 }
 
-/* Reads until a frame comes or nothing is left. */
+/* Reads until a frame is complete or no input is left. */
 static bool next(struct frame *frame)
 {
 	for (;;) {
@@ -76,7 +76,7 @@ static void expect_sync(uint8_t nonce)
 	link_under_test.synced = true;
 }
 
-/* A host that went away in the middle of a frame of any length is void; the next one is understood. */
+/* A frame that a host left incomplete is discarded; the next host's frames are parsed. */
 static void test_half_frames(void)
 {
 	static uint8_t bytes[MAX_FRAME_BYTES];
@@ -96,7 +96,7 @@ static void test_half_frames(void)
 	}
 }
 
-/* The text of a sync within data is data. */
+/* A sync sequence inside of data is data. */
 static void test_sync_in_data(void)
 {
 	uint8_t bytes[256], inner[128];
@@ -112,7 +112,7 @@ static void test_sync_in_data(void)
 	disconnect();
 }
 
-/* Before the first sync, and after a frame that is none, everything is passed over. */
+/* Before the first sync, and after an invalid frame, all input is skipped. */
 static void test_noise(void)
 {
 	static uint8_t noise[50000];
@@ -127,7 +127,7 @@ static void test_noise(void)
 		}
 		feed_sync(7);
 		expect_sync(7);
-		/* Now in step: noise loses the pace, and says so. */
+		/* In sync: noise loses the sync, and a beacon is sent. */
 		noise[0] = 200;
 		store16(noise + 2, 4);
 		memset(noise + 4, 0, 60);
@@ -141,7 +141,7 @@ static void test_noise(void)
 	}
 }
 
-/* The output never runs over, and a full one leaves room for control frames. */
+/* The output buffer never overflows, and data leaves room for control frames. */
 static void test_output(void)
 {
 	struct iovec places[LINK_MAX_BATCH];
@@ -158,13 +158,13 @@ static void test_output(void)
 			length += places[i].iov_len;
 		}
 		CHECK(length <= 100000);
-		/* The last place is not filled. */
+		/* The last place is filled partly. */
 		length -= places[count - 1].iov_len / 2;
 		link_commit_batch(&link_under_test, 1, 1, length);
 		total += length;
 		CHECK(++batches < 100);
 	}
-	/* Read as frames, they hold what was put into the places, in their order. */
+	/* Parsed as frames, they hold the data of the places in order. */
 	memset(link_under_test.in, 0, sizeof link_under_test.in);
 	uint64_t found = 0;
 	for (size_t at = 0; at < link_under_test.out_end;) {
@@ -189,7 +189,7 @@ static void test_output(void)
 	disconnect();
 }
 
-/* The host's end as a link of its own, so that what it reads is cut into frames by the code under test. */
+/* The host's end is a link too, so that the code under test parses its input. */
 static void expect_frames(uint64_t passed, uint64_t in_round)
 {
 	static struct link reader;
@@ -221,7 +221,7 @@ static void expect_frames(uint64_t passed, uint64_t in_round)
 	CHECK(!link_has_output(&link_under_test));
 }
 
-/* Much in a pipe comes out whole, in its order and between what was sent before and after it; little is left to be read. */
+/* Large pipe contents are spliced completely and in order with other frames; small contents are left to be read. */
 static void test_pass(void)
 {
 	static uint8_t bytes[300000];
@@ -235,7 +235,7 @@ static void test_pass(void)
 		size_t length = 65536 + next_random() % (sizeof bytes - 65536);
 		for (size_t i = 0; i < length; i++)
 			bytes[i] = next_byte++;
-		/* Written in pieces, the pipe holds pages that are full and pages that are not. */
+		/* Written in pieces, so that the pipe holds full and partial pages. */
 		for (size_t at = 0, piece; at < length; at += piece) {
 			piece = 1 + next_random() % 20000;
 			piece = piece < length - at ? piece : length - at;

@@ -41,7 +41,7 @@
  *     both ways      eof      no more data on this channel; from the guest on CHANNEL_IN: not wanted
  *     both ways      credit   u32: so many bytes more may be sent; one account per stream and direction
  *     host → guest   control  resize, signal
- *     host → guest   close    give it up: the guest hangs up, then kills what belongs to the stream
+ *     host → guest   close    cancel: the guest sends SIGHUP to the stream's processes, later SIGKILL
  *     guest → host   close    the end of the stream, exactly once for every open: result or error
  *
  * The guest's credit begins with the `window` field of open, the host's with that of opened. More
@@ -49,21 +49,23 @@
  * the number is free when the guest's close arrives. Requests without data (health, time, shutdown)
  * are streams that the guest closes at once with the answer.
  *
- * PROGRAMS. An exec whose first argument is AGENT_PATH runs a program of the agent itself, in a process
- * of its own, wherever the agent's file is and whoever the user is: `tar-out PATH NAME`, `tar-in PATH
+ * PROGRAMS. An exec whose first argument is AGENT_PATH runs a program that is built into the agent, in a
+ * process of its own, for every user and wherever the agent's file is: `tar-out PATH NAME`, `tar-in PATH
  * OWNER`, `stat PATH`, `list PATH`, `read PATH OFFSET LENGTH`, `write PATH MODE`, `mkdir PATH MODE
  * PARENTS`, `remove PATH RECURSIVE` (feature "files"); `watch PATH RECURSIVE` (feature "watch", see
  * guest/files/changes.h); `freeze`; `processes`; `ports`; `stats` (features of these names);
- * `session-start FOLDER NAME`, `session-list FOLDER`, `session-attach FOLDER NAME OFFSET`, `session-send
- * FOLDER NAME OFFSET`, `session-control FOLDER NAME VERB VALUE` (feature "sessions", see session.ts);
- * `sftp`, the server of SFTP version 3 (feature "sftp"); `listen KIND
- * ADDRESS PORT` (feature "listen", see guest/programs/listen.h); `datagrams ADDRESS PORT` (feature "datagrams", see
- * guest/programs/datagrams.h); `step WORD...`, which runs a command of a build, and `relay CLIENTS HOST MODE UID GID` (feature "step", see
- * guest/programs/step.h and guest/programs/relay.h).
- * They answer on stdout, in raw bytes or in fields; one that fails writes the fields error and message on stderr and ends with status 1.
+ * `session-start DIRECTORY NAME`, `session-list DIRECTORY`, `session-attach DIRECTORY NAME OFFSET`,
+ * `session-send DIRECTORY NAME OFFSET`, `session-control DIRECTORY NAME VERB VALUE` (feature "sessions", see session.ts);
+ * `sftp`, a server of SFTP version 3 (feature "sftp"); `listen KIND ADDRESS PORT` (feature "listen", see
+ * guest/programs/listen.h); `datagrams ADDRESS PORT` (feature "datagrams", see
+ * guest/programs/datagrams.h); `step WORD...`, which runs a command of a build, and `relay CLIENTS HOST
+ * MODE UID GID` (feature "step", see guest/programs/step.h and guest/programs/relay.h). They write their
+ * result to stdout, as bytes or fields. A program that fails writes the fields error and message to stderr
+ * and exits with status 1.
  *
- * GOODBYE. Right before the guest turns itself off or resets, it sends one line, "poweroff", "reboot" or
- * "leaving", on a way of its own (guest/wire/goodbye.h), which the driver answers: src/vmm/goodbye.ts.
+ * GOODBYE. Right before the guest powers off or resets, it sends one line, "poweroff", "reboot" or
+ * "leaving", over a separate port (guest/wire/goodbye.h), and the driver acknowledges it:
+ * src/vmm/goodbye.ts.
  *
  * EVENTS. The guest sends event frames on stream 0: after hello every boot phase so far, later each
  * new one, and log lines of a running installation.
@@ -78,7 +80,7 @@ export const VSOCK_PORT = 1024;
 /** For the shutdown notice (GOODBYE): a virtio-serial port, and a vsock port of the host. */
 export const GOODBYE_PORT_NAME = "org.banger.goodbye";
 export const VSOCK_GOODBYE_PORT = 1025;
-/** The agent's own file in the machine, and the name of its programs. */
+/** The agent's executable in the guest; argv[0] of its programs. */
 export const AGENT_PATH = "/run/banger/banger-vsock-agent";
 
 export const HEADER_BYTES = 8;
