@@ -40,7 +40,7 @@ static _Noreturn void fail_early(void)
 	reply_fail("invalid_argument", "Unexpected end of archive after %llu entries", (unsigned long long)tar_entry_count);
 }
 
-void tar_read_exactly(void *to, uint64_t length)
+static void read_exactly(void *to, uint64_t length)
 {
 	uint8_t *bytes;
 	for (uint8_t *at = to; length > 0;) {
@@ -242,7 +242,7 @@ static void read_meta(const struct tar_header *header)
 	} else if (header->type == 'x') {
 		if (size > TAR_MAX_PAX_BYTES)
 			reply_fail("limit_exceeded", "The archive has an extended header longer than %d bytes", TAR_MAX_PAX_BYTES);
-		tar_read_exactly(pax, size);
+		read_exactly(pax, size);
 		pax[size] = 0;
 		pax_length = (size_t)size;
 	} else {
@@ -250,7 +250,7 @@ static void read_meta(const struct tar_header *header)
 		if (size > TAR_MAX_PATH_BYTES)
 			reply_fail("limit_exceeded", "The archive has a name longer than %d bytes", TAR_MAX_PATH_BYTES - 1);
 		memset(name, 0, TAR_MAX_PATH_BYTES);
-		tar_read_exactly(name, size);
+		read_exactly(name, size);
 		name[TAR_MAX_PATH_BYTES - 1] = 0;
 	}
 	tar_skip(tar_padding(size));
@@ -270,7 +270,7 @@ bool tar_next_entry(struct tar_entry *entry)
 			return false;
 		memcpy(&header, bytes, count);
 		if (count < sizeof header)
-			tar_read_exactly((uint8_t *)&header + count, sizeof header - count);
+			read_exactly((uint8_t *)&header + count, sizeof header - count);
 		if (memcmp(&header, &zeros, sizeof header) == 0)
 			return false;
 		if (!has_right_sum(&header))
@@ -307,7 +307,7 @@ uint64_t tar_read_number_line(uint64_t *used)
 	uint8_t digit;
 	uint64_t number = 0;
 	for (;;) {
-		tar_read_exactly(&digit, 1);
+		read_exactly(&digit, 1);
 		++*used;
 		if (digit == '\n')
 			return number;

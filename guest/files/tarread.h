@@ -46,8 +46,7 @@ bool tar_next_record(size_t *at, struct tar_record *record);
 /* Returns buffered data, at most `wanted` bytes, without copying it; 0 at the end of input. */
 size_t tar_take(uint8_t **bytes, uint64_t wanted);
 
-/* Both fail if the archive ends early. */
-void tar_read_exactly(void *to, uint64_t length);
+/* Skips data; fails if the archive ends early. */
 void tar_skip(uint64_t length);
 
 /* Reads a line that holds a decimal number; adds its length to *used. */

@@ -29,8 +29,6 @@
 static bool enabled;
 static bool requested;
 static bool wants_reboot;
-/* Read early: /proc may be unmounted at the end. */
-static bool wants_reset;
 
 void power_enable(void)
 {
@@ -49,14 +47,6 @@ bool power_request(bool reboot)
 bool power_is_requested(void)
 {
 	return requested;
-}
-
-void power_perform(void)
-{
-	requested = false;
-	if (procfs_init_is_systemd() && kill(1, SIGRTMIN_SYSTEMD + (wants_reboot ? 5 : 4)) == 0)
-		return;
-	power_down(wants_reboot);
 }
 
 static void pause_step(void)
@@ -161,32 +151,30 @@ static bool ends_by_reset(void)
 	return false;
 }
 
-static void power_off(bool reboot_after)
+static _Noreturn void power_off(bool reboot_after)
 {
-	goodbye_send(reboot_after ? "reboot" : "poweroff");
-	reboot(reboot_after || wants_reset ? RB_AUTOBOOT : RB_POWER_OFF);
-}
-
-void power_down(bool reboot_after)
-{
-	wants_reset = ends_by_reset();
-	power_end_processes();
+	/* Read first: /proc is unmounted below. */
+	bool wants_reset = ends_by_reset();
 	goodbye_prepare();
 	sync();
 	if (chdir("/") == 0)
 		unmount_all();
 	sync();
-	power_off(reboot_after);
+	goodbye_send(reboot_after ? "reboot" : "poweroff");
+	reboot(reboot_after || wants_reset ? RB_AUTOBOOT : RB_POWER_OFF);
 	die("Cannot power off");
+}
+
+void power_perform(void)
+{
+	requested = false;
+	if (procfs_init_is_systemd() && kill(1, SIGRTMIN_SYSTEMD + (wants_reboot ? 5 : 4)) == 0)
+		return;
+	power_end_processes();
+	power_off(wants_reboot);
 }
 
 _Noreturn void power_finish(const char *verb)
 {
-	wants_reset = ends_by_reset();
-	goodbye_prepare();
-	sync();
-	unmount_all();
-	sync();
 	power_off(strcmp(verb, "reboot") == 0);
-	die("Cannot power off");
 }

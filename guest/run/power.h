@@ -18,9 +18,6 @@ void power_perform(void);
 /* Terminates every process except PID 1 and the caller: SIGTERM, then SIGKILL. */
 void power_end_processes(void);
 
-/* Terminates every process, unmounts the file systems and powers off. Does not return in PID 1. */
-void power_down(bool reboot);
-
 /*
  * Runs as PID 1 again after systemd has shut down, when the old root is unused and its disks can be
  * unmounted. `verb` is "poweroff", "reboot", "halt" or "kexec".
