@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { formatDuration, parseDuration } from "./duration.ts";
+import { formatDuration, parseDuration, timerDelay_ms } from "./duration.ts";
 
 test.each([
   ["30", 30_000],
@@ -14,6 +14,16 @@ test.each([
 
 test.each(["", "1x", "m", "-5s", "1h 30m", "5 s", "1hm"])("parseDuration() refuses %p", (text) => {
   expect(() => parseDuration(text)).toThrow("Cannot parse duration");
+});
+
+test("no delay that is given overflows a timer", async () => {
+  for (const ms of [2 ** 31, parseDuration("9999d"), Number.MAX_VALUE, Number.POSITIVE_INFINITY]) {
+    const { promise, resolve } = Promise.withResolvers<string>();
+    const timer = setTimeout(() => resolve("fired"), timerDelay_ms(ms));
+    expect(await Promise.race([promise, Bun.sleep(5).then(() => "waits")])).toBe("waits");
+    clearTimeout(timer);
+  }
+  expect(timerDelay_ms(30_000)).toBe(30_000);
 });
 
 test("formatDuration() shows two units at the most", () => {

@@ -2,6 +2,14 @@ import { BangerError } from "./error.ts";
 
 const factors: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
+/** The longest that setTimeout takes, 24.8 days: it fires at once for anything longer. */
+const TIMER_MAX_MS = 2 ** 31 - 1;
+
+/** For the delay of a timer, where a user or an image gives it. */
+export function timerDelay_ms(ms: number): number {
+  return Math.min(ms, TIMER_MAX_MS);
+}
+
 /** Milliseconds of "90s", "1h30m", "250ms", "2d". A bare number counts seconds. */
 export function parseDuration(text: string): number {
   const trimmed = text.trim().toLowerCase();

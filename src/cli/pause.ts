@@ -1,9 +1,10 @@
 /** Waits that ^C ends. */
+import { timerDelay_ms } from "#base/duration.ts";
 
 /** Fails with the signal's reason when it fires. */
 export async function pause(ms: number, signal: AbortSignal): Promise<void> {
   const timer = Promise.withResolvers<void>();
-  const timeout = setTimeout(timer.resolve, ms);
+  const timeout = setTimeout(timer.resolve, timerDelay_ms(ms));
   try {
     await Promise.race([timer.promise, untilInterrupted(signal)]);
   } finally {

@@ -6,6 +6,7 @@
 import { getLogger } from "@logtape/logtape";
 import type { ExecRequest } from "#api/exec.ts";
 import type { VmCreate } from "#api/vm.ts";
+import { timerDelay_ms } from "#base/duration.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { type Config, resolveConfig } from "#config/resolve.ts";
@@ -189,7 +190,7 @@ async function runCommand(front: Front): Promise<number> {
       if (isAtOnce) return kill();
       stream.signal(received);
       // A command that pays no heed to it is ended with its machine.
-      if (endedBy) setTimeout(kill, config.values["vm.stop_grace"]).unref();
+      if (endedBy) setTimeout(kill, timerDelay_ms(config.values["vm.stop_grace"])).unref();
     });
     server = await answer(front, vm.id);
     notifier.ready(`${vm.name} runs ${request.exec.argv[0] ?? "its command"}`);

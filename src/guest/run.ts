@@ -1,5 +1,6 @@
 /** A command in the guest with its output collected. */
 import { ByteBuffer } from "#base/byte-buffer.ts";
+import { timerDelay_ms } from "#base/duration.ts";
 import { BangerError } from "#base/error.ts";
 import { MiB } from "#base/size.ts";
 import type { Connection } from "./connection.ts";
@@ -38,7 +39,7 @@ export async function runInGuest(
   const name = request.argv[0] ?? "";
   const timer = setTimeout(
     () => end(new BangerError("timeout", `"${name}" did not finish within ${timeout_ms} ms`)),
-    timeout_ms,
+    timerDelay_ms(timeout_ms),
   );
   const signal = request.signal ? AbortSignal.any([ending.signal, request.signal]) : ending.signal;
   try {

@@ -1,5 +1,5 @@
 /** What can end a start before the machine is ready: its client, a kill, or its deadline. */
-import { formatDuration } from "#base/duration.ts";
+import { formatDuration, timerDelay_ms } from "#base/duration.ts";
 import { BangerError } from "#base/error.ts";
 
 /** To be disposed of when the start is over: until then the deadline keeps what listens to it. */
@@ -14,7 +14,7 @@ export class Starting implements Disposable {
 
   constructor(options: { timeout_ms: number; signal?: AbortSignal | undefined }) {
     this.#timeout_ms = options.timeout_ms;
-    this.#timer = setTimeout(() => this.#deadline.abort(), options.timeout_ms);
+    this.#timer = setTimeout(() => this.#deadline.abort(), timerDelay_ms(options.timeout_ms));
     this.#wish = AbortSignal.any([this.#abort.signal, ...(options.signal ? [options.signal] : [])]);
     this.signal = AbortSignal.any([this.#wish, this.#deadline.signal]);
   }

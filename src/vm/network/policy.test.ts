@@ -148,8 +148,10 @@ test("a start is called off by who asked for it, by a kill, or by its deadline, 
   const [over, later] = [-1000, 60_000].map((ms) => new Date(Date.now() + ms).toISOString());
   expect(byKill.reason("box", over)?.message).toBe('Cannot start "box": its --ttl is over');
   expect(byKill.reason("box", later)?.code).toBe("cancelled");
+  using patient = new Starting({ timeout_ms: 2 ** 40 });
   using late = new Starting({ timeout_ms: 1 });
   await new Promise((resolve) => late.signal.addEventListener("abort", resolve));
+  expect(patient.signal.aborted).toBe(false);
   expect(late.reason("box")).toMatchObject({ code: "timeout" });
   expect(late.reason("box")?.message).toBe('Cannot start "box": it was not ready within 1ms');
 });
