@@ -5,11 +5,12 @@ import type { ExecOpen } from "#api/exec.ts";
 import { INITIAL_CREDIT_BYTES } from "#api/exec-constants.ts";
 import { BangerError } from "#base/error.ts";
 import { MiB } from "#base/size.ts";
+import { LIMIT_MS } from "#test/limit.ts";
 import { type LocalDaemon, startLocalDaemon } from "#test/local-daemon.ts";
 import { openExec } from "./exec.ts";
 
-// Each starts programs, on computers that may be busy.
-setDefaultTimeout(60_000);
+// For a run of several files, of which only the first has the default of its own.
+setDefaultTimeout(LIMIT_MS);
 
 let daemon: LocalDaemon;
 beforeEach(async () => {

@@ -3,10 +3,11 @@ import { join } from "node:path";
 import { MiB } from "#base/size.ts";
 import { version } from "#base/version.ts";
 import { cliCommand, cliEnvironment, runCli } from "#test/cli.ts";
+import { LIMIT_MS } from "#test/limit.ts";
 import { type LocalDaemon, makeVm, startLocalDaemon } from "#test/local-daemon.ts";
 
-// Each starts programs, on computers that may be busy.
-setDefaultTimeout(60_000);
+// For a run of several files, of which only the first has the default of its own.
+setDefaultTimeout(LIMIT_MS);
 
 let daemon: LocalDaemon;
 beforeAll(async () => {

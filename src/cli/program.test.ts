@@ -1,6 +1,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { BangerError } from "#base/error.ts";
 import { runCli } from "#test/cli.ts";
+import { LIMIT_MS } from "#test/limit.ts";
 import { loaderOf } from "./handlers.ts";
 import { parseCommand } from "./parse.ts";
 import { commandAt, type Invocation, makeProgram } from "./program.ts";
@@ -8,8 +9,8 @@ import { root, shortcuts } from "./spec/root.ts";
 import type { Node } from "./spec/types.ts";
 import { commandsMeant } from "./usage.ts";
 
-// Each starts programs, on computers that may be busy.
-setDefaultTimeout(60_000);
+// For a run of several files, of which only the first has the default of its own.
+setDefaultTimeout(LIMIT_MS);
 
 /** The path of every command there is. */
 function leaves(node: Node = root, path: string[] = []): string[][] {

@@ -3,12 +3,13 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { cliCommand, cliEnvironment } from "#test/cli.ts";
+import { LIMIT_MS } from "#test/limit.ts";
 import { type LocalDaemon, startLocalDaemon } from "#test/local-daemon.ts";
 import { root } from "./spec/root.ts";
 import type { Arg, CommandSpec, Node } from "./spec/types.ts";
 
-// All of them start programs, on computers that may be busy.
-setDefaultTimeout(300_000);
+// For a run of several files, of which only the first has the default of its own.
+setDefaultTimeout(LIMIT_MS);
 
 /** Side by side. */
 const WORKERS = 3;

@@ -1,5 +1,5 @@
 /** The connection to the real agent, which is built with the sanitizers and runs on this computer. */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
@@ -7,10 +7,14 @@ import type { Duplex } from "node:stream";
 import fc from "fast-check";
 import { MiB } from "#base/size.ts";
 import { agentFixture, codeOf, processGone } from "#test/guest-fixture.ts";
+import { LIMIT_MS } from "#test/limit.ts";
 import { connectAgent } from "./agent.ts";
 import { FieldWriter } from "./fields.ts";
 import { encodeFrame } from "./frame.ts";
 import { FLAG_MORE, FrameType, Kind, Tag } from "./protocol.ts";
+
+// For a run of several files, of which only the first has the default of its own.
+setDefaultTimeout(LIMIT_MS);
 
 const fixture = agentFixture();
 
@@ -142,4 +146,4 @@ test("whatever frames a host sends, the agent lives and serves the next one", as
     }),
     { numRuns: 100 },
   );
-}, 60_000);
+});

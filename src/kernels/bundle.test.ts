@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import {
   mkdirSync,
   mkdtempSync,
@@ -18,10 +18,14 @@ import { writeSparse } from "#base/files/sparse.ts";
 import { buildCpio } from "#guest/initrd.ts";
 import { makeBzImage, makeElf, xenNote } from "#test/elf.ts";
 import { bangerErrorOf } from "#test/expect-error.ts";
+import { LIMIT_MS } from "#test/limit.ts";
 import { listBundles, placeBundle, readBundle, removeBundle, sweepStaging } from "./bundle.ts";
 import { importKernel } from "./import.ts";
 import type { Manifest } from "./manifest.ts";
 import { KernelService } from "./service.ts";
+
+// For a run of several files, of which only the first has the default of its own.
+setDefaultTimeout(LIMIT_MS);
 
 let folder: string;
 let dir: string;
@@ -144,7 +148,7 @@ describe("the service", () => {
     expect(await service.list()).toEqual([]);
     expect((await service.available()).every((entry) => !entry.pulled)).toBe(true);
     expect(await hintOf("generic-6.12")).toBe("banger kernel build generic-6.12");
-  }, 30_000);
+  });
 
   test("imports an ELF file, and a bzImage by the ELF file inside it", async () => {
     const service = new KernelService({ dir, downloads: join(folder, "downloads") });

@@ -1,7 +1,11 @@
 /** The daemon keeps to its own OpenAPI document, whatever it is sent. */
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { type Installation, install } from "#test/installation.ts";
+import { LIMIT_MS } from "#test/limit.ts";
+
+// For a run of several files, of which only the first has the default of its own.
+setDefaultTimeout(LIMIT_MS);
 
 interface Schema {
   type?: string;
@@ -110,7 +114,7 @@ test("no input of the wrong type, length or shape gets an unlisted answer or a 5
   expect(wrong).toEqual([]);
   // It still answers, and it is the same daemon.
   expect((await request("/v1/system/status")).status).toBe(200);
-}, 600_000);
+});
 
 test("a flag in a URL is what it says", async () => {
   const follow = (word: string) => request(`/v1/vms/nope/logs?follow=${word}`);

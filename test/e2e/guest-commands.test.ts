@@ -19,8 +19,10 @@ import { runOk } from "#base/run.ts";
 import { MiB } from "#base/size.ts";
 import { pullBusybox } from "#test/busybox.ts";
 import { type Installation, install } from "#test/installation.ts";
+import { LIMIT_MS } from "#test/limit.ts";
 
-setDefaultTimeout(120_000);
+// For a run of several files, of which only the first has the default of its own.
+setDefaultTimeout(LIMIT_MS);
 
 const VM = "small";
 let banger: Installation;
@@ -30,7 +32,7 @@ beforeAll(async () => {
   await pullBusybox(banger);
   const flags = ["--image", "busybox", "--name", VM, "--mode", "direct", "--net", "none"];
   await banger.ok("vm", "create", ...flags);
-}, 400_000);
+});
 
 afterAll(async () => {
   await banger?.[Symbol.asyncDispose]();

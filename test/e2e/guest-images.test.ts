@@ -1,5 +1,5 @@
 /** Images that have next to nothing: one static program and no shell, and a musl world around busybox. */
-import { afterAll, beforeAll, expect, setDefaultTimeout } from "bun:test";
+import { afterAll, beforeAll, expect } from "bun:test";
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { FileInfo } from "#api/file.ts";
@@ -9,8 +9,6 @@ import { type Installation, install } from "#test/installation.ts";
 import { testNeeding } from "#test/needs.ts";
 import { makeLayout } from "#test/oci-layout.ts";
 import { giveKernel } from "#test/pulled-kernel.ts";
-
-setDefaultTimeout(120_000);
 
 const imageTest = testNeeding("musl-gcc", "ssh", "scp", "sftp");
 const PROGRAM = `
@@ -72,7 +70,7 @@ beforeAll(async () => {
     await banger.ok("vm", "create", ...flags);
   }
   await banger.ok("ssh-config", "--install", "--file", config);
-}, 400_000);
+});
 
 afterAll(async () => {
   await banger?.[Symbol.asyncDispose]();

@@ -6,8 +6,10 @@ import type { Session } from "#api/session.ts";
 import type { Vm } from "#api/vm.ts";
 import { pullBusybox } from "#test/busybox.ts";
 import { type Installation, install } from "#test/installation.ts";
+import { LIMIT_MS } from "#test/limit.ts";
 
-setDefaultTimeout(120_000);
+// For a run of several files, of which only the first has the default of its own.
+setDefaultTimeout(LIMIT_MS);
 
 const VM = "small";
 let banger: Installation;
@@ -17,7 +19,7 @@ beforeAll(async () => {
   await pullBusybox(banger);
   const flags = ["--image", "busybox", "--name", VM, "--mode", "direct", "--net", "none"];
   await banger.ok("vm", "create", ...flags);
-}, 400_000);
+});
 
 afterAll(async () => {
   await banger?.[Symbol.asyncDispose]();

@@ -12,9 +12,11 @@ import type { HostileAgent, Opening } from "#test/hostile-agent.ts";
 import { type HostileMachine, startHostileMachine } from "#test/hostile-machine.ts";
 import { testVerbs } from "#test/hostile-verbs.ts";
 import type { Installation } from "#test/installation.ts";
+import { LIMIT_MS } from "#test/limit.ts";
 import { dir, file, hardLink, makeTar, symlink } from "#test/tar-build.ts";
 
-setDefaultTimeout(120_000);
+// For a run of several files, of which only the first has the default of its own.
+setDefaultTimeout(LIMIT_MS);
 
 const VM = "hostile";
 /** Less than is granted at first. */
@@ -29,7 +31,7 @@ let agent: HostileAgent;
 beforeAll(async () => {
   machine = await startHostileMachine(VM);
   ({ banger, agent } = machine);
-}, 400_000);
+});
 
 afterAll(async () => {
   await machine?.[Symbol.asyncDispose]();
@@ -237,7 +239,7 @@ test("an agent that never answers is given up after a time, and others are serve
   agent.onOpen = () => {};
   agent.isSilent = true;
   const waiting = banger.call(["vm", "exec", "--timeout", "1s", VM, "--", "true"], {
-    timeout_ms: 100_000,
+    timeout_ms: LIMIT_MS,
   });
   const health = banger.call(["vm", "health", VM]);
   expect((await banger.call(["vm", "list"])).status).toBe(0);

@@ -29,12 +29,12 @@ beforeAll(async () => {
     join(banger.home, "config/banger/config.toml"),
     `\n[registry]\nmirrors = ${JSON.stringify(mirrors)}\n`,
   );
-}, 60_000);
+});
 
 afterAll(async () => {
   await banger?.[Symbol.asyncDispose]();
   await registry?.stop();
-}, 120_000);
+});
 
 function at(name: string): string {
   return join(banger.home, name);
@@ -59,7 +59,6 @@ async function publish(name: string, tag: string, content: string) {
   return image;
 }
 
-const TIMEOUT_MS = 120_000;
 const PLATFORM = ["--platform", "linux/amd64"];
 
 here(
@@ -87,80 +86,70 @@ here(
     });
     expect(await ok("image", "history", "debian-bookworm")).toContain("sha256:");
   },
-  TIMEOUT_MS,
 );
 
-here(
-  "an image is updated, tagged, pushed, saved, measured and removed",
-  async () => {
-    await publish("library/tool", "v1", "one");
-    const fresh = await ok("image", "pull", "tool:v1", ...PLATFORM);
-    const newer = await publish("library/tool", "v1", "two");
-    const states = await json<ImageOutdated[]>("image", "outdated", fresh);
-    expect(states).toMatchObject([{ name: "tool-v1", state: "outdated" }]);
-    expect(await ok("image", "outdated")).toMatch(/^tool-v1 +outdated/m);
-    expect(await ok("image", "update", "--all")).toBe("tool-v1");
-    expect((await json<Image>("image", "show", "tool-v1")).digest).toBe(newer.manifest.digest);
-    expect(await ok("image", "update", "--all")).toBe("");
-    expect(await statusOf("image", "update")).toBe(2);
+here("an image is updated, tagged, pushed, saved, measured and removed", async () => {
+  await publish("library/tool", "v1", "one");
+  const fresh = await ok("image", "pull", "tool:v1", ...PLATFORM);
+  const newer = await publish("library/tool", "v1", "two");
+  const states = await json<ImageOutdated[]>("image", "outdated", fresh);
+  expect(states).toMatchObject([{ name: "tool-v1", state: "outdated" }]);
+  expect(await ok("image", "outdated")).toMatch(/^tool-v1 +outdated/m);
+  expect(await ok("image", "update", "--all")).toBe("tool-v1");
+  expect((await json<Image>("image", "show", "tool-v1")).digest).toBe(newer.manifest.digest);
+  expect(await ok("image", "update", "--all")).toBe("");
+  expect(await statusOf("image", "update")).toBe(2);
 
-    expect(await ok("image", "tag", "tool-v1", "stable")).toBe("stable");
-    const pushed = await ok("image", "push", "stable", `${registry.host}/out/stable:v1`);
-    expect(pushed).toMatch(/^127\.0\.0\.1:\d+\/out\/stable:v1@sha256:[0-9a-f]{64}$/);
-    expect(await ok("image", "save", "stable", "--oci", at("stable.tar"))).toBe(at("stable.tar"));
-    expect(await ok("image", "save", "stable", "--docker", at("docker.tar"))).toContain(
-      at("docker.tar"),
-    );
-    expect(await statusOf("image", "save", "stable")).toBe(2);
-    expect(await statusOf("image", "save", "stable", "--oci", at("stable.tar"))).toBe(5);
-    expect(
-      await ok("image", "pull", `oci-archive:${at("stable.tar")}`, "--name", "back", ...PLATFORM),
-    ).toBe("back");
-    const usage = await json<ImageUsage>("image", "du");
-    const shared = usage.images.filter(({ shared_bytes }) => shared_bytes > 0);
-    expect(shared.map(({ name }) => name)).toEqual(["stable", "tool-v1"]);
-    expect(await ok("image", "du")).toContain("Reclaimable:");
-    await ok("image", "rm", "stable", "tool-v1", "back");
-    const planned = await json<ImageGcResult>("image", "gc", "--dry-run");
-    expect(planned.blobs).toBeGreaterThan(0);
-    expect(await json<ImageGcResult>("image", "gc")).toEqual(planned);
-  },
-  TIMEOUT_MS,
-);
+  expect(await ok("image", "tag", "tool-v1", "stable")).toBe("stable");
+  const pushed = await ok("image", "push", "stable", `${registry.host}/out/stable:v1`);
+  expect(pushed).toMatch(/^127\.0\.0\.1:\d+\/out\/stable:v1@sha256:[0-9a-f]{64}$/);
+  expect(await ok("image", "save", "stable", "--oci", at("stable.tar"))).toBe(at("stable.tar"));
+  expect(await ok("image", "save", "stable", "--docker", at("docker.tar"))).toContain(
+    at("docker.tar"),
+  );
+  expect(await statusOf("image", "save", "stable")).toBe(2);
+  expect(await statusOf("image", "save", "stable", "--oci", at("stable.tar"))).toBe(5);
+  expect(
+    await ok("image", "pull", `oci-archive:${at("stable.tar")}`, "--name", "back", ...PLATFORM),
+  ).toBe("back");
+  const usage = await json<ImageUsage>("image", "du");
+  const shared = usage.images.filter(({ shared_bytes }) => shared_bytes > 0);
+  expect(shared.map(({ name }) => name)).toEqual(["stable", "tool-v1"]);
+  expect(await ok("image", "du")).toContain("Reclaimable:");
+  await ok("image", "rm", "stable", "tool-v1", "back");
+  const planned = await json<ImageGcResult>("image", "gc", "--dry-run");
+  expect(planned.blobs).toBeGreaterThan(0);
+  expect(await json<ImageGcResult>("image", "gc")).toEqual(planned);
+});
 
-here(
-  "files of the user's become an image and are taken in",
-  async () => {
-    await publish("library/base", "v1", "base");
-    await ok("image", "pull", "base:v1", ...PLATFORM);
-    const { rootfs } = await json<Image>("image", "show", "base-v1");
-    writeFileSync(at("my.ext4"), readFileSync(rootfs));
-    mkdirSync(at("seed"));
-    writeFileSync(at("seed/note"), "hello");
-    expect(await statusOf("image", "register", "mine")).toBe(2);
-    expect(await statusOf("image", "register", "mine", "--rootfs", at("seed/note"))).toBe(12);
-    const kernel = ["--kernel", at("seed/note")];
-    expect(
-      (await banger.call(["image", "register", "mine", "--rootfs", at("my.ext4"), ...kernel]))
-        .stderr,
-    ).toContain("neither a vmlinux nor a bzImage");
-    const missing = ["--kernel-ref", "none-1.0"];
-    expect(await statusOf("image", "register", "mine", "--rootfs", at("my.ext4"), ...missing)).toBe(
-      4,
-    );
-    expect(
-      await ok("image", "register", "mine", "--rootfs", at("my.ext4"), "--work-seed", at("seed")),
-    ).toBe("mine");
-    const image = await json<Image>("image", "show", "mine");
-    expect(image).toMatchObject({ managed: false, rootfs: at("my.ext4") });
-    expect(existsSync(image.files.workSeed ?? "")).toBe(true);
-    expect(await statusOf("image", "push", "mine", `${registry.host}/x/y:z`)).toBe(6);
-    expect(await ok("image", "promote", "mine")).toBe("mine");
-    rmSync(at("my.ext4"));
-    expect(await json<Image>("image", "show", "mine")).toMatchObject({ managed: true });
-    await ok("image", "push", "mine", `${registry.host}/x/y:z`);
-    await ok("image", "rm", "mine", "base-v1");
-    expect(existsSync(image.files.workSeed ?? "")).toBe(false);
-  },
-  TIMEOUT_MS,
-);
+here("files of the user's become an image and are taken in", async () => {
+  await publish("library/base", "v1", "base");
+  await ok("image", "pull", "base:v1", ...PLATFORM);
+  const { rootfs } = await json<Image>("image", "show", "base-v1");
+  writeFileSync(at("my.ext4"), readFileSync(rootfs));
+  mkdirSync(at("seed"));
+  writeFileSync(at("seed/note"), "hello");
+  expect(await statusOf("image", "register", "mine")).toBe(2);
+  expect(await statusOf("image", "register", "mine", "--rootfs", at("seed/note"))).toBe(12);
+  const kernel = ["--kernel", at("seed/note")];
+  expect(
+    (await banger.call(["image", "register", "mine", "--rootfs", at("my.ext4"), ...kernel])).stderr,
+  ).toContain("neither a vmlinux nor a bzImage");
+  const missing = ["--kernel-ref", "none-1.0"];
+  expect(await statusOf("image", "register", "mine", "--rootfs", at("my.ext4"), ...missing)).toBe(
+    4,
+  );
+  expect(
+    await ok("image", "register", "mine", "--rootfs", at("my.ext4"), "--work-seed", at("seed")),
+  ).toBe("mine");
+  const image = await json<Image>("image", "show", "mine");
+  expect(image).toMatchObject({ managed: false, rootfs: at("my.ext4") });
+  expect(existsSync(image.files.workSeed ?? "")).toBe(true);
+  expect(await statusOf("image", "push", "mine", `${registry.host}/x/y:z`)).toBe(6);
+  expect(await ok("image", "promote", "mine")).toBe("mine");
+  rmSync(at("my.ext4"));
+  expect(await json<Image>("image", "show", "mine")).toMatchObject({ managed: true });
+  await ok("image", "push", "mine", `${registry.host}/x/y:z`);
+  await ok("image", "rm", "mine", "base-v1");
+  expect(existsSync(image.files.workSeed ?? "")).toBe(false);
+});

@@ -67,7 +67,6 @@ describe("a machine", () => {
       expect(readdirSync(`/sys/class/net/${bridge}/brif`)).toEqual([tap]);
       await banger.ok("vm", "rm", "--force", "cut");
     },
-    120_000,
   );
 });
 
@@ -125,7 +124,6 @@ describe("the host", () => {
         unmount(vms);
       }
     },
-    60_000,
   );
 
   testNeeding("root")(
@@ -144,7 +142,6 @@ describe("the host", () => {
       }
       expect(await banger.json<Vm[]>("vm", "list")).toEqual([]);
     },
-    60_000,
   );
 });
 

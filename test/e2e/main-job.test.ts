@@ -203,7 +203,7 @@ describe("a machine with systemd", () => {
     });
     expect(vm.network.mode).toBe(BEST_NETWORK);
     expect(vm.warning).toBeUndefined();
-  }, 900_000);
+  });
 
   testNeeding("root")(
     "has an ssh server of its own that answers from the first moment",
@@ -342,7 +342,7 @@ describe("a machine with systemd", () => {
     const status = await exec("networkctl", "status", "eth0");
     expect(status).toContain("/run/systemd/network/0-banger.network");
     expect(status).toContain(address ?? "10.0.2.15");
-  }, 400_000);
+  });
 
   test("is started again when it reboots itself", async () => {
     const { startedAt } = await banger.json<Vm>("vm", "show", VM);
@@ -356,7 +356,7 @@ describe("a machine with systemd", () => {
     // The values of a message are quoted, and the quotes of a JSON text have backslashes.
     expect(log).toMatch(new RegExp(`${VM}\\W+ended: \\W+reboot`));
     expect(await banger.ok("vm", "exec", VM, "--", "cat", "/root/file")).toBe("kept\n");
-  }, 400_000);
+  });
 
   test("its console is in the logs", async () => {
     expect((await banger.ok("vm", "logs", VM)).length).toBeGreaterThan(0);
@@ -383,7 +383,7 @@ describe("a machine with systemd", () => {
     const units = "systemctl is-active banger-vsock-agent ssh; systemctl --failed --no-legend";
     expect(await banger.ok("vm", "ssh", VM, "--", units)).toBe("active\nactive\n");
     expect(await exec("cat", "/proc/mounts")).toMatch(/^\/dev\/vdc \/run\/banger\/disk ext4 rw/m);
-  }, 900_000);
+  });
 
   test("shares nothing with the first that is a machine's own", async () => {
     const second = await identity();

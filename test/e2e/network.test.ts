@@ -12,6 +12,7 @@ import { packageHost } from "#test/debian.ts";
 import { hostPrograms } from "#test/host-program.ts";
 import { type Installation, install } from "#test/installation.ts";
 import { kernelModules } from "#test/kernel-modules.ts";
+import { LIMIT_MS } from "#test/limit.ts";
 import { testNeeding } from "#test/needs.ts";
 import { HTTP_PORT, type Outside, SHOP, startOutside } from "#test/outside.ts";
 import { giveKernel, KERNEL } from "#test/pulled-kernel.ts";
@@ -36,7 +37,7 @@ beforeAll(async () => {
   await startDaemon();
   const udpEcho = join(banger.home, "udp-echo");
   const source = new URL("../support/udp-echo.c", import.meta.url).pathname;
-  await runOk(["gcc", "-O1", "-static", "-s", "-o", udpEcho, source], { timeout_ms: 60_000 });
+  await runOk(["gcc", "-O1", "-static", "-s", "-o", udpEcho, source], { timeout_ms: LIMIT_MS });
   const extra = { name: "bin/udp-echo", mode: 0o755, body: readFileSync(udpEcho) };
   const modules = await kernelModules(
     join(banger.home, "state/banger/kernels", KERNEL),
@@ -47,82 +48,74 @@ beforeAll(async () => {
   const layout = `oci:${banger.home}/busybox`;
   await banger.ok("image", "pull", layout, "--name", "busybox", "--kernel-ref", KERNEL);
   await banger.ok("network", "create", "back");
-}, 300_000);
+});
 
 afterAll(async () => {
   await banger?.[Symbol.asyncDispose]();
   await outside?.[Symbol.asyncDispose]();
-}, 120_000);
+});
 
 describe("machines", () => {
-  networkTest(
-    "on a shared network find and reach each other, until one leaves it",
-    async () => {
-      const allow = ["--allow", `shop.test:${HTTP_PORT}`];
-      await banger.ok("vm", "create", "--name", "web", "--nat", ...SMALL);
-      await banger.ok(
-        "vm",
-        "create",
-        "--name",
-        "db",
-        "--nat",
-        "--network",
-        "back",
-        ...allow,
-        ...SMALL,
-      );
-      expect(await inside("web", "ping -c 1 -W 1 db.vm")).not.toContain("1 packets received");
-      await banger.ok("network", "connect", "back", "web");
-      const [network] = await banger.json<NamedNetwork[]>("network", "list");
-      expect(network?.machines.sort()).toEqual(["db", "web"]);
-      const [web, db] = [await show("web"), await show("db")];
-      for (const [from, to] of [
-        ["web", "db"],
-        ["db", "web"],
-      ] as const) {
-        // The search domain makes the short name do.
-        expect(await inside(from, `ping -c 1 -W 5 ${to}`)).toContain("1 packets received");
-      }
-      expect(await inside("web", `ping -6 -c 1 -W 5 db.vm`)).toContain("1 packets received");
-      expect(await dig(web, "db.vm", "a")).toBe(db.network.address ?? "");
-      expect(await dig(web, "db.vm", "aaaa")).toBe(db.network.address6 ?? "");
-      expect(await dig(web, "-x", db.network.address ?? "")).toBe("db.vm.");
+  networkTest("on a shared network find and reach each other, until one leaves it", async () => {
+    const allow = ["--allow", `shop.test:${HTTP_PORT}`];
+    await banger.ok("vm", "create", "--name", "web", "--nat", ...SMALL);
+    await banger.ok(
+      "vm",
+      "create",
+      "--name",
+      "db",
+      "--nat",
+      "--network",
+      "back",
+      ...allow,
+      ...SMALL,
+    );
+    expect(await inside("web", "ping -c 1 -W 1 db.vm")).not.toContain("1 packets received");
+    await banger.ok("network", "connect", "back", "web");
+    const [network] = await banger.json<NamedNetwork[]>("network", "list");
+    expect(network?.machines.sort()).toEqual(["db", "web"]);
+    const [web, db] = [await show("web"), await show("db")];
+    for (const [from, to] of [
+      ["web", "db"],
+      ["db", "web"],
+    ] as const) {
+      // The search domain makes the short name do.
+      expect(await inside(from, `ping -c 1 -W 5 ${to}`)).toContain("1 packets received");
+    }
+    expect(await inside("web", `ping -6 -c 1 -W 5 db.vm`)).toContain("1 packets received");
+    expect(await dig(web, "db.vm", "a")).toBe(db.network.address ?? "");
+    expect(await dig(web, "db.vm", "aaaa")).toBe(db.network.address6 ?? "");
+    expect(await dig(web, "-x", db.network.address ?? "")).toBe("db.vm.");
 
-      await banger.ok("network", "disconnect", "back", "web");
-      const { address } = db.network;
-      expect(await inside("web", `ping -c 1 -W 1 ${address}`)).toContain("0 packets received");
-      expect((await banger.call(["network", "rm", "back"])).stderr).toContain("on it is db");
-    },
-    180_000,
-  );
+    await banger.ok("network", "disconnect", "back", "web");
+    const { address } = db.network;
+    expect(await inside("web", `ping -c 1 -W 1 ${address}`)).toContain("0 packets received");
+    expect((await banger.call(["network", "rm", "back"])).stderr).toContain("on it is db");
+  });
 
-  networkTest(
-    "reach what their policy names and nothing else, also while it changes",
-    async () => {
-      expect(await get("db", "shop.test")).toContain("hello");
-      expect(await get("db", "evil.test")).toContain("bad address");
-      expect(await get("web", "evil.test")).toContain("hello");
-      const log = await banger.json<PolicyLog>("vm", "policy", "log", "db");
-      expect(log.rules).toEqual([{ rule: `shop.test:${HTTP_PORT}`, connections: 1 }]);
-      const denied = log.names.filter(({ verdict }) => verdict === "denied");
-      expect(denied.map(({ name }) => name)).toContain("evil.test");
-      const reached = log.connections.find(({ address }) => address === SHOP);
-      expect(reached).toMatchObject({ verdict: "allowed", name: "shop.test", port: HTTP_PORT });
+  networkTest("reach what their policy names and nothing else, also while it changes", async () => {
+    expect(await get("db", "shop.test")).toContain("hello");
+    expect(await get("db", "evil.test")).toContain("bad address");
+    expect(await get("web", "evil.test")).toContain("hello");
+    const log = await banger.json<PolicyLog>("vm", "policy", "log", "db");
+    expect(log.rules).toEqual([{ rule: `shop.test:${HTTP_PORT}`, connections: 1 }]);
+    const denied = log.names.filter(({ verdict }) => verdict === "denied");
+    expect(denied.map(({ name }) => name)).toContain("evil.test");
+    const reached = log.connections.find(({ address }) => address === SHOP);
+    expect(reached).toMatchObject({ verdict: "allowed", name: "shop.test", port: HTTP_PORT });
 
-      await banger.ok("vm", "policy", "allow", "db", "evil.test");
-      expect(await get("db", "evil.test")).toContain("hello");
-      await banger.ok("vm", "policy", "set", "db", "--deny-all");
-      expect(await get("db", SHOP)).toContain("refused");
-      // It is the machine's, and not the daemon's.
-      await banger.ok("daemon", "stop");
-      await startDaemon();
-      expect(await get("db", SHOP)).toContain("refused");
-      expect(await get("db", "shop.test")).toContain("bad address");
-      await banger.ok("vm", "policy", "set", "db", "--allow-all");
-      expect(await get("db", "shop.test")).toContain("hello");
-    },
-    180_000,
-  );
+    await banger.ok("vm", "policy", "allow", "db", "evil.test");
+    expect(await get("db", "evil.test")).toContain("hello");
+    await banger.ok("vm", "policy", "set", "db", "--deny-all");
+    expect(await get("db", SHOP)).toContain("refused");
+    // It is the machine's, and not the daemon's.
+    await banger.ok("daemon", "stop");
+    await startDaemon();
+    expect(await get("db", SHOP)).toContain("refused");
+    expect(await get("db", "shop.test")).toContain("bad address");
+    await banger.ok("vm", "policy", "set", "db", "--allow-all");
+    expect(await get("db", "shop.test")).toContain("hello");
+  });
 
   networkTest(
     "serve published ports over TCP and UDP, with a network and without, over a restart of the daemon",
@@ -180,37 +173,32 @@ describe("machines", () => {
       await banger.ok("vm", "stop", "alone", "--grace", "1s");
       expect(await curl((await portsOf("alone")).tcp, { waits: false })).toBe("");
     },
-    180_000,
   );
 
-  networkTest(
-    "route for others on a network of the user's own",
-    async () => {
-      await banger.ok("vm", "create", "--name", "router", "--net", "user", ...SMALL);
-      const router = [
-        "for module in /modules/*; do insmod $module; done",
-        "mkdir -p /run/netns",
-        "/tools/ip netns add behind",
-        "/tools/ip link add inner type veth peer name eth0 netns behind",
-        "/tools/ip addr add 172.31.0.1/24 dev inner",
-        "/tools/ip link set inner up",
-        "/tools/ip -n behind addr add 172.31.0.2/24 dev eth0",
-        "/tools/ip -n behind link set eth0 up",
-        "/tools/ip -n behind route add default via 172.31.0.1",
-        "echo 1 > /proc/sys/net/ipv4/ip_forward",
-        "/tools/nft 'table ip nat { chain post { type nat hook postrouting priority 100; ip saddr 172.31.0.0/24 masquerade; }; }'",
-        `timeout 60 /tools/ip netns exec behind wget -q -O - http://${SHOP}:${HTTP_PORT}/big | wc -c`,
-      ];
-      expect(await inside("router", router.join("\n"))).toBe("10000000\n");
-      // Only a server at a distance makes an older passt send what a router would answer with a reset.
-      const host = await packageHost();
-      const { address } = await lookup(host, 4);
-      const question = `printf 'GET / HTTP/1.0\\r\\nHost: ${host}\\r\\n\\r\\n'`;
-      const behind = `timeout 60 /tools/ip netns exec behind nc ${address} 80`;
-      expect(await inside("router", `${question} | ${behind} | head -c 5`)).toBe("HTTP/");
-    },
-    180_000,
-  );
+  networkTest("route for others on a network of the user's own", async () => {
+    await banger.ok("vm", "create", "--name", "router", "--net", "user", ...SMALL);
+    const router = [
+      "for module in /modules/*; do insmod $module; done",
+      "mkdir -p /run/netns",
+      "/tools/ip netns add behind",
+      "/tools/ip link add inner type veth peer name eth0 netns behind",
+      "/tools/ip addr add 172.31.0.1/24 dev inner",
+      "/tools/ip link set inner up",
+      "/tools/ip -n behind addr add 172.31.0.2/24 dev eth0",
+      "/tools/ip -n behind link set eth0 up",
+      "/tools/ip -n behind route add default via 172.31.0.1",
+      "echo 1 > /proc/sys/net/ipv4/ip_forward",
+      "/tools/nft 'table ip nat { chain post { type nat hook postrouting priority 100; ip saddr 172.31.0.0/24 masquerade; }; }'",
+      `timeout 60 /tools/ip netns exec behind wget -q -O - http://${SHOP}:${HTTP_PORT}/big | wc -c`,
+    ];
+    expect(await inside("router", router.join("\n"))).toBe("10000000\n");
+    // Only a server at a distance makes an older passt send what a router would answer with a reset.
+    const host = await packageHost();
+    const { address } = await lookup(host, 4);
+    const question = `printf 'GET / HTTP/1.0\\r\\nHost: ${host}\\r\\n\\r\\n'`;
+    const behind = `timeout 60 /tools/ip netns exec behind nc ${address} 80`;
+    expect(await inside("router", `${question} | ${behind} | head -c 5`)).toBe("HTTP/");
+  });
 
   networkTest("are not booted for a port that somebody has", async () => {
     const server = createServer();
@@ -267,7 +255,7 @@ async function show(name: string): Promise<Vm> {
 async function dig({ network }: Vm, ...question: string[]): Promise<string> {
   const gateway = (network.address ?? "").replace(/\.\d+$/, ".1");
   return (
-    await runOk(["dig", `@${gateway}`, "+short", ...question], { timeout_ms: 20_000 })
+    await runOk(["dig", `@${gateway}`, "+short", ...question], { timeout_ms: LIMIT_MS })
   ).trim();
 }
 

@@ -2,14 +2,18 @@
  * What a first boot installs and leaves to other machines, with a package manager of a few lines in
  * place of one that takes minutes; test/e2e/main-job.test.ts does it with the real one.
  */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Image, ImageGcResult } from "#api/image.ts";
 import type { Vm } from "#api/vm.ts";
 import { busyboxLayout, type TarEntry } from "#test/busybox.ts";
 import { type Installation, install } from "#test/installation.ts";
+import { LIMIT_MS } from "#test/limit.ts";
 import { giveKernel } from "#test/pulled-kernel.ts";
+
+// For a run of several files, of which only the first has the default of its own.
+setDefaultTimeout(LIMIT_MS);
 
 /** An init that does what the units of the agent do under systemd. */
 const INIT = `#!/bin/sh
@@ -36,11 +40,11 @@ let banger: Installation;
 beforeAll(async () => {
   banger = install();
   await giveKernel(banger);
-}, 300_000);
+});
 
 afterAll(async () => {
   await banger?.[Symbol.asyncDispose]();
-}, 120_000);
+});
 
 /** An image of that name which calls itself Debian. */
 async function pull(name: string, script: string): Promise<void> {

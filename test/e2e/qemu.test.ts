@@ -18,6 +18,7 @@ import type { BootKernel } from "#kernels/service.ts";
 import { bangerErrorOf } from "#test/expect-error.ts";
 
 import { testNeeding } from "#test/needs.ts";
+import { startReaper } from "#test/reaper.ts";
 import {
   buildTinyInitrd,
   GuestLines,
@@ -45,6 +46,7 @@ describe("QEMU driver", () => {
 
   beforeAll(async () => {
     folder = mkdtempSync("/tmp/banger-qemu-");
+    startReaper(folder);
     if (needs.some((program) => !which(program))) return;
     kernel = await pullTestKernel(join(folder, "kernels"));
     initrd = await buildTinyInitrd(folder, kernel);

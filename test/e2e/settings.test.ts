@@ -1,8 +1,12 @@
 /** Settings, names and copies of machines, as a user changes them and as the guest sees them. */
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import type { Vm } from "#api/vm.ts";
 import { pullBusybox } from "#test/busybox.ts";
 import { type Installation, install } from "#test/installation.ts";
+import { LIMIT_MS } from "#test/limit.ts";
+
+// For a run of several files, of which only the first has the default of its own.
+setDefaultTimeout(LIMIT_MS);
 
 let banger: Installation;
 
@@ -15,11 +19,11 @@ beforeAll(async () => {
     ...["vm", "create", "--name", "box", "--image", "busybox", "--mode", "direct"],
     ...["--net", "none", ...sizes, ...labels, "--hostname", "first.example"],
   );
-}, 300_000);
+});
 
 afterAll(async () => {
   await banger?.[Symbol.asyncDispose]();
-}, 120_000);
+});
 
 const inside = async (name: string, script: string) =>
   (await banger.ok("vm", "exec", name, "--", "sh", "-c", script)).trim();
@@ -51,7 +55,7 @@ test("a running machine gets some settings at once, the others at its next start
   expect(await inside("box", "cat /note; echo $COLOR")).toBe("mine\nblue");
   const restarted = await banger.json<Vm>("vm", "show", "box");
   expect([restarted.pending, restarted.memory_mib]).toEqual([undefined, 384]);
-}, 300_000);
+});
 
 test("a renamed machine is found by its new name, a taken name is refused", async () => {
   const { stderr } = await banger.call(["vm", "rename", "box", "web"]);
@@ -63,7 +67,7 @@ test("a renamed machine is found by its new name, a taken name is refused", asyn
     "the name is taken",
   );
   await banger.ok("vm", "rm", "other");
-}, 120_000);
+});
 
 test("a clone has the files and an identity of its own; a running machine is not cloned", async () => {
   const running = await banger.call(["vm", "clone", "web", "copy"]);
@@ -83,4 +87,4 @@ test("a clone has the files and an identity of its own; a running machine is not
   expect(hostname).toBe("copy");
   expect(original).not.toContain(machineId ?? "");
   expect((await banger.json<Vm>("vm", "show", "web")).state).toBe("stopped");
-}, 300_000);
+});

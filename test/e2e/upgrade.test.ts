@@ -1,6 +1,6 @@
 /** Another banger takes over under a running machine: killed, restarted, newer, older, and back again. */
 import { Database } from "bun:sqlite";
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { DaemonStatus } from "#api/system.ts";
@@ -8,7 +8,11 @@ import type { Vm } from "#api/vm.ts";
 import { migrations } from "#store/migrations.ts";
 import { pullBusybox } from "#test/busybox.ts";
 import { type Installation, install } from "#test/installation.ts";
+import { LIMIT_MS } from "#test/limit.ts";
 import { makeNewerBanger, NEWER_VERSION } from "#test/newer-banger.ts";
+
+// For a run of several files, of which only the first has the default of its own.
+setDefaultTimeout(LIMIT_MS);
 
 let banger: Installation;
 let newer: string[];
@@ -24,11 +28,11 @@ beforeAll(async () => {
   const serve =
     "mkdir /tmp/www; echo kept > /tmp/note; echo served > /tmp/www/page; httpd -p 8080 -h /tmp/www";
   await banger.ok("vm", "exec", "steady", "--", "sh", "-c", serve);
-}, 300_000);
+});
 
 afterAll(async () => {
   await banger?.[Symbol.asyncDispose]();
-}, 120_000);
+});
 
 test("a newer banger says that the daemon is older, and takes the machines over after a restart", async () => {
   await answers();

@@ -16,6 +16,7 @@ import { bangerErrorOf } from "#test/expect-error.ts";
 import type { Plan } from "#test/firecracker-api.ts";
 import { FirecrackerPeer } from "#test/firecracker-peer.ts";
 import { testNeeding } from "#test/needs.ts";
+import { startReaper } from "#test/reaper.ts";
 import type { BootSpec } from "#vmm/driver.ts";
 import { createFirecrackerDriver } from "#vmm/firecracker/driver.ts";
 import { JAIL_GID, jailUid } from "#vmm/firecracker/jail.ts";
@@ -33,6 +34,7 @@ const machines: FirecrackerMachine[] = [];
 
 beforeEach(() => {
   folder = mkdtempSync("/tmp/banger-jail-");
+  startReaper(folder);
 });
 afterEach(async () => {
   for (const machine of machines.splice(0)) await machine.kill();

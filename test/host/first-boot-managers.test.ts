@@ -20,6 +20,7 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { run } from "#base/run.ts";
+import { LIMIT_MS } from "#test/limit.ts";
 import { testNeeding } from "#test/needs.ts";
 import { type Package, pacmanRepository, rpmRepository } from "#test/package-repos.ts";
 
@@ -108,7 +109,7 @@ async function boot(): Promise<string> {
     ["unshare", "--mount", "--pid", "--kill-child", "--fork", "sh", "-c", setUp.join("\n")],
     {
       env: { HOME: "/", TERM: "linux", PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
-      timeout_ms: 150_000,
+      timeout_ms: LIMIT_MS,
     },
   );
   return stdout + stderr;

@@ -41,7 +41,7 @@ let folder = "";
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "banger-changes-"));
 });
-afterAll(() => rmSync(folder, { recursive: true, force: true }), 60_000);
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const image: TarSpec[] = [
   dir("", { name: "./", mode: 0o755 }),
@@ -148,100 +148,92 @@ function isOfMachine(path: string, field: string): boolean {
   return isTime || path === "etc/hostname" || field === "links" || field === "sameAs";
 }
 
-here(
-  "every kind of change comes out as the kernel showed it",
-  async () => {
-    const { lines, actual } = await layersOf([
-      (root) => {
-        const at = (name: string) => join(root, name);
-        writeFileSync(at("etc/new"), "n", { mode: 0o4755 });
-        chownSync(at("etc/new"), 12, 34);
-        utimesSync(at("etc/new"), 5, 1_000_000.123);
-        chmodSync(at("etc/config"), 0o600);
-        rmSync(at("deep/y"));
-        writeFileSync(at("linked"), "changed");
-        linkSync(at("etc/new"), at("etc/new-2"));
-        rmSync(at("replaced"), { recursive: true });
-        mkdirSync(at("replaced"), { mode: 0o711 });
-        writeFileSync(at("replaced/new"), "r");
-        rmSync(at("to-folder"));
-        mkdirSync(at("to-folder"));
-        writeFileSync(at("to-folder/in"), "t");
-        rmSync(at("to-file"), { recursive: true });
-        writeFileSync(at("to-file"), "now a file");
-        symlinkSync("x".repeat(200), at("long"));
-        lutimesSync(at("long"), 9, 9);
-        execFileSync("mknod", [at("null"), "c", "1", "3"]);
-        execFileSync("mknod", [at("block"), "b", "7", "300"]);
-        execFileSync("mknod", [at("pipe"), "p"]);
-        setXattr(
-          at("etc/new"),
-          "security.capability",
-          Buffer.from("0100000200040000000000000000000000000000", "hex"),
-        );
-        setXattr(at("etc/config"), "user.note", "kept");
-        // The kernel makes a hashed folder of a plain one when it outgrows its first block.
-        mkdirSync(at("many"));
-        for (let index = 0; index < 600; index++) writeFileSync(at(`many/of-them-${index}`), "");
-        writeFileSync(at("sparse"), "");
-        truncateSync(at("sparse"), 3 * MiB);
-      },
-      (root) => {
-        const at = (name: string) => join(root, name);
-        // Things of the step before: changed, removed, moved, and made anew with another kind.
-        rmSync(at("etc/new-2"));
-        renameSync(at("replaced/new"), at("replaced/moved"));
-        rmSync(at("to-folder"), { recursive: true });
-        mkdirSync(at("to-folder"));
-        rmSync(at("pipe"));
-        mkdirSync(at("pipe"));
-        writeFileSync(at("pipe/in"), "p");
-        mkdirSync(at("fresh/a/b"), { recursive: true });
-        writeFileSync(at("fresh/a/b/c"), "c");
-        writeFileSync(at("pair-1"), "p");
-        linkSync(at("pair-1"), at("pair-2"));
-        execFileSync("cp", ["-a", at("deep/er"), at("copied")]);
-        rmSync(at("deep"), { recursive: true });
-      },
-      (root) => {
-        rmSync(join(root, "fresh/a"), { recursive: true });
-        renameSync(join(root, "fresh"), join(root, "renamed"));
-        mkdirSync(join(root, "deep"));
-      },
-    ]);
-    expect(lines).toEqual([]);
-    expect(actual.get("pair-2")).toMatchObject({ sameAs: "pair-1", links: 2 });
-    expect(actual.get("etc/new")?.xattrs).toHaveProperty(["security.capability"]);
-    // It shows a single byte that differs.
-    const other = new Map(actual);
-    const config = actual.get("etc/config");
-    if (config) other.set("etc/config", { ...config, content: sha256("C").slice(7) });
-    expect(differences(actual, other)).toHaveLength(1);
-  },
-  120_000,
-);
+here("every kind of change comes out as the kernel showed it", async () => {
+  const { lines, actual } = await layersOf([
+    (root) => {
+      const at = (name: string) => join(root, name);
+      writeFileSync(at("etc/new"), "n", { mode: 0o4755 });
+      chownSync(at("etc/new"), 12, 34);
+      utimesSync(at("etc/new"), 5, 1_000_000.123);
+      chmodSync(at("etc/config"), 0o600);
+      rmSync(at("deep/y"));
+      writeFileSync(at("linked"), "changed");
+      linkSync(at("etc/new"), at("etc/new-2"));
+      rmSync(at("replaced"), { recursive: true });
+      mkdirSync(at("replaced"), { mode: 0o711 });
+      writeFileSync(at("replaced/new"), "r");
+      rmSync(at("to-folder"));
+      mkdirSync(at("to-folder"));
+      writeFileSync(at("to-folder/in"), "t");
+      rmSync(at("to-file"), { recursive: true });
+      writeFileSync(at("to-file"), "now a file");
+      symlinkSync("x".repeat(200), at("long"));
+      lutimesSync(at("long"), 9, 9);
+      execFileSync("mknod", [at("null"), "c", "1", "3"]);
+      execFileSync("mknod", [at("block"), "b", "7", "300"]);
+      execFileSync("mknod", [at("pipe"), "p"]);
+      setXattr(
+        at("etc/new"),
+        "security.capability",
+        Buffer.from("0100000200040000000000000000000000000000", "hex"),
+      );
+      setXattr(at("etc/config"), "user.note", "kept");
+      // The kernel makes a hashed folder of a plain one when it outgrows its first block.
+      mkdirSync(at("many"));
+      for (let index = 0; index < 600; index++) writeFileSync(at(`many/of-them-${index}`), "");
+      writeFileSync(at("sparse"), "");
+      truncateSync(at("sparse"), 3 * MiB);
+    },
+    (root) => {
+      const at = (name: string) => join(root, name);
+      // Things of the step before: changed, removed, moved, and made anew with another kind.
+      rmSync(at("etc/new-2"));
+      renameSync(at("replaced/new"), at("replaced/moved"));
+      rmSync(at("to-folder"), { recursive: true });
+      mkdirSync(at("to-folder"));
+      rmSync(at("pipe"));
+      mkdirSync(at("pipe"));
+      writeFileSync(at("pipe/in"), "p");
+      mkdirSync(at("fresh/a/b"), { recursive: true });
+      writeFileSync(at("fresh/a/b/c"), "c");
+      writeFileSync(at("pair-1"), "p");
+      linkSync(at("pair-1"), at("pair-2"));
+      execFileSync("cp", ["-a", at("deep/er"), at("copied")]);
+      rmSync(at("deep"), { recursive: true });
+    },
+    (root) => {
+      rmSync(join(root, "fresh/a"), { recursive: true });
+      renameSync(join(root, "fresh"), join(root, "renamed"));
+      mkdirSync(join(root, "deep"));
+    },
+  ]);
+  expect(lines).toEqual([]);
+  expect(actual.get("pair-2")).toMatchObject({ sameAs: "pair-1", links: 2 });
+  expect(actual.get("etc/new")?.xattrs).toHaveProperty(["security.capability"]);
+  // It shows a single byte that differs.
+  const other = new Map(actual);
+  const config = actual.get("etc/config");
+  if (config) other.set("etc/config", { ...config, content: sha256("C").slice(7) });
+  expect(differences(actual, other)).toHaveLength(1);
+});
 
-here(
-  "any sequence of changes over several steps comes out as the kernel showed it",
-  async () => {
-    const names = ["a", "b", "deep", "deep/er", "replaced", "to-file", "linked", "etc/config"];
-    const name = fc.constantFrom(...names);
-    const change = fc.record({ kind: fc.nat(6), from: name, to: name });
-    const step = fc.array(change, { minLength: 1, maxLength: 8 });
-    await fc.assert(
-      fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 3 }), async (steps) => {
-        const { lines } = await layersOf(
-          steps.map((changes) => (root) => {
-            for (const each of changes) tryChange(root, each);
-          }),
-        );
-        expect(lines).toEqual([]);
-      }),
-      { numRuns: 12 },
-    );
-  },
-  240_000,
-);
+here("any sequence of changes over several steps comes out as the kernel showed it", async () => {
+  const names = ["a", "b", "deep", "deep/er", "replaced", "to-file", "linked", "etc/config"];
+  const name = fc.constantFrom(...names);
+  const change = fc.record({ kind: fc.nat(6), from: name, to: name });
+  const step = fc.array(change, { minLength: 1, maxLength: 8 });
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 3 }), async (steps) => {
+      const { lines } = await layersOf(
+        steps.map((changes) => (root) => {
+          for (const each of changes) tryChange(root, each);
+        }),
+      );
+      expect(lines).toEqual([]);
+    }),
+    { numRuns: 12 },
+  );
+});
 
 /** What cannot be done as things are is left undone. */
 function tryChange(

@@ -33,12 +33,12 @@ beforeAll(async () => {
   image = await makeImage({ layers: [{ base: "base" }, { noise: content }] });
   await pushImage(image, { host: registry.host, name: NAME }, ["latest"]);
   layerPath = `/v2/${NAME}/blobs/${image.layers[1]?.digest}`;
-}, 60_000);
+});
 
 afterAll(async () => {
   await registry?.stop();
   if (folder) rmSync(folder, { recursive: true, force: true });
-}, 60_000);
+});
 
 /** Trouble for every request for the larger layer, until `end` is called. */
 function lasting(trouble: Trouble) {
@@ -92,20 +92,16 @@ const faults: [string, Trouble, ErrorCode][] = [
 ];
 
 for (const [what, trouble, code] of faults) {
-  here(
-    `a pull whose layer is ${what} leaves nothing, and the next one succeeds`,
-    async () => {
-      const fault = lasting(trouble);
-      await using proxy = await startProxy(registry.host, fault);
-      using store = openTestStore({ stallTimeout_ms: 300 });
-      const error = await bangerErrorOf(pull(store, proxy.host));
-      expect(error.code).toBe(code);
-      expectNothing(store);
-      fault.end();
-      await expectWhole(store, proxy.host);
-    },
-    60_000,
-  );
+  here(`a pull whose layer is ${what} leaves nothing, and the next one succeeds`, async () => {
+    const fault = lasting(trouble);
+    await using proxy = await startProxy(registry.host, fault);
+    using store = openTestStore({ stallTimeout_ms: 300 });
+    const error = await bangerErrorOf(pull(store, proxy.host));
+    expect(error.code).toBe(code);
+    expectNothing(store);
+    fault.end();
+    await expectWhole(store, proxy.host);
+  });
 }
 
 here("a pull whose layer is cut at every tenth and then goes on is whole", async () => {
@@ -255,7 +251,6 @@ here(
       store.db.close();
     }
   },
-  120_000,
 );
 
 testNeeding("mmdebstrap", "root")(
@@ -278,5 +273,4 @@ testNeeding("mmdebstrap", "root")(
     const { stdout } = await run(["ps", "-eo", "args"]);
     expect(stdout).not.toContain(store.folder);
   },
-  120_000,
 );

@@ -28,13 +28,13 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "banger-image-push-"));
   registry = await startRegistry();
   store = openTestStore();
-}, 60_000);
+});
 
 afterAll(async () => {
   store?.[Symbol.dispose]();
   await registry?.stop();
   if (folder) rmSync(folder, { recursive: true, force: true });
-}, 60_000);
+});
 
 /** Everything that a layer can hold and that is easy to get wrong. */
 const VARIETY = String.raw`
@@ -101,66 +101,62 @@ async function mounted<T>(image: string, look: (at: string) => T): Promise<T> {
   }
 }
 
-isRoot(
-  "an image comes back as it left: by push, as a layout, and as archives",
-  async () => {
-    const made = await makeVariety();
-    await pushImage(made, { host: registry.host, name: "team/variety" }, ["v1"]);
-    const platform = "linux/amd64";
-    const reference = `${registry.host}/team/variety:v1`;
-    const image = await store.images.pull({ reference, name: "variety", platform });
-    const truth = await mounted(image.rootfs, truthOf);
-    expect(truth.size).toBeGreaterThan(1500);
+isRoot("an image comes back as it left: by push, as a layout, and as archives", async () => {
+  const made = await makeVariety();
+  await pushImage(made, { host: registry.host, name: "team/variety" }, ["v1"]);
+  const platform = "linux/amd64";
+  const reference = `${registry.host}/team/variety:v1`;
+  const image = await store.images.pull({ reference, name: "variety", platform });
+  const truth = await mounted(image.rootfs, truthOf);
+  expect(truth.size).toBeGreaterThan(1500);
 
-    const target = `${registry.host}/team/copy:v2`;
-    const pushed = await store.images.push("variety", target);
-    const layout = join(folder, "layout");
-    const archive = join(folder, "archive.tar");
-    const docker = join(folder, "docker.tar");
-    const saved = await Promise.all([
-      store.images.save({ name: "variety", format: "oci", path: layout }),
-      store.images.save({ name: "variety", format: "oci", path: archive }),
-      store.images.save({ name: "variety", format: "docker", path: docker }),
-    ]);
-    for (const each of saved) expect(each.digest).toBe(pushed.digest);
+  const target = `${registry.host}/team/copy:v2`;
+  const pushed = await store.images.push("variety", target);
+  const layout = join(folder, "layout");
+  const archive = join(folder, "archive.tar");
+  const docker = join(folder, "docker.tar");
+  const saved = await Promise.all([
+    store.images.save({ name: "variety", format: "oci", path: layout }),
+    store.images.save({ name: "variety", format: "oci", path: archive }),
+    store.images.save({ name: "variety", format: "docker", path: docker }),
+  ]);
+  for (const each of saved) expect(each.digest).toBe(pushed.digest);
 
-    const inspected = JSON.parse(
-      await runOk(["skopeo", "inspect", "--tls-verify=false", `docker://${target}`]),
-    );
-    expect(inspected).toMatchObject({ Digest: pushed.digest, Architecture: "amd64", Os: "linux" });
-    for (const source of [
-      `oci:${layout}:variety`,
-      `oci-archive:${archive}`,
-      `docker-archive:${docker}`,
-    ]) {
-      const copy = join(folder, "copied");
-      await runOk(["skopeo", "copy", source, `dir:${copy}`]);
-      rmSync(copy, { recursive: true });
-    }
-    const places = [target, `oci:${layout}`, `oci-archive:${archive}`, `docker-archive:${docker}`];
-    for (const [index, place] of places.entries()) {
-      const back = await store.images.pull({ reference: place, name: `back${index}`, platform });
-      expect(back.config).toEqual(image.config);
-      expect(back.builtAt).toBe("2024-05-06T07:08:09Z");
-      expect(differences(truth, await mounted(back.rootfs, truthOf))).toEqual([]);
-      await runOk(["e2fsck", "-fn", back.rootfs]);
-    }
-    // What came back leaves with the same digests: nothing in them is of this moment or this computer.
-    const again = await store.images.push("back0", `${registry.host}/team/copy:v3`);
-    const [first, second] = await Promise.all(
-      ["v2", "v3"].map(async (tag) => {
-        const url = `http://${registry.host}/v2/team/copy/manifests/${tag}`;
-        const accept = "application/vnd.oci.image.manifest.v1+json";
-        return (await (await fetch(url, { headers: { accept } })).json()) as { layers: unknown };
-      }),
-    );
-    expect(second?.layers).toEqual(first?.layers);
-    expect(again.size_bytes).toBe(pushed.size_bytes);
-    // Holes stay holes on the way.
-    expect(pushed.size_bytes).toBeLessThan(16 * MiB);
-  },
-  120_000,
-);
+  const inspected = JSON.parse(
+    await runOk(["skopeo", "inspect", "--tls-verify=false", `docker://${target}`]),
+  );
+  expect(inspected).toMatchObject({ Digest: pushed.digest, Architecture: "amd64", Os: "linux" });
+  for (const source of [
+    `oci:${layout}:variety`,
+    `oci-archive:${archive}`,
+    `docker-archive:${docker}`,
+  ]) {
+    const copy = join(folder, "copied");
+    await runOk(["skopeo", "copy", source, `dir:${copy}`]);
+    rmSync(copy, { recursive: true });
+  }
+  const places = [target, `oci:${layout}`, `oci-archive:${archive}`, `docker-archive:${docker}`];
+  for (const [index, place] of places.entries()) {
+    const back = await store.images.pull({ reference: place, name: `back${index}`, platform });
+    expect(back.config).toEqual(image.config);
+    expect(back.builtAt).toBe("2024-05-06T07:08:09Z");
+    expect(differences(truth, await mounted(back.rootfs, truthOf))).toEqual([]);
+    await runOk(["e2fsck", "-fn", back.rootfs]);
+  }
+  // What came back leaves with the same digests: nothing in them is of this moment or this computer.
+  const again = await store.images.push("back0", `${registry.host}/team/copy:v3`);
+  const [first, second] = await Promise.all(
+    ["v2", "v3"].map(async (tag) => {
+      const url = `http://${registry.host}/v2/team/copy/manifests/${tag}`;
+      const accept = "application/vnd.oci.image.manifest.v1+json";
+      return (await (await fetch(url, { headers: { accept } })).json()) as { layers: unknown };
+    }),
+  );
+  expect(second?.layers).toEqual(first?.layers);
+  expect(again.size_bytes).toBe(pushed.size_bytes);
+  // Holes stay holes on the way.
+  expect(pushed.size_bytes).toBeLessThan(16 * MiB);
+});
 
 here("push logs in with docker's credentials, and says so when they do not do", async () => {
   await using closed = await startRegistry({ login: LOGIN });

@@ -3,7 +3,7 @@
  * as Linux: what is tested is all around the compiler. Linux itself is compiled by
  * kernel-recipes.test.ts, which wants to be asked.
  */
-import { afterEach, beforeEach, describe, expect, setDefaultTimeout } from "bun:test";
+import { afterEach, beforeEach, describe, expect } from "bun:test";
 import {
   existsSync,
   mkdirSync,
@@ -22,8 +22,6 @@ import { sweepScratch } from "#kernels/recipe/scratch.ts";
 import { bangerErrorOf } from "#test/expect-error.ts";
 import { type FileServer, serveFiles } from "#test/file-server.ts";
 import { testNeeding } from "#test/needs.ts";
-
-setDefaultTimeout(60_000);
 
 const test = testNeeding("make", "gcc", "flex", "bison", "bc", "xz", "busybox");
 

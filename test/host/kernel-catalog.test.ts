@@ -1,5 +1,5 @@
 /** Kernels on their way between people: packed, published, signed, fetched by others. */
-import { afterEach, beforeEach, describe, expect, setDefaultTimeout } from "bun:test";
+import { afterEach, beforeEach, describe, expect } from "bun:test";
 import {
   copyFileSync,
   existsSync,
@@ -27,8 +27,6 @@ import { type FileServer, serveFiles, serveWebdav } from "#test/file-server.ts";
 import { kernelBytes, writeKernelFolder } from "#test/kernel-fixture.ts";
 import { testNeeding } from "#test/needs.ts";
 import { dir, file, hardLink, makeTar, type TarSpec } from "#test/tar-build.ts";
-
-setDefaultTimeout(60_000);
 
 const test = testNeeding("busybox");
 const testWithRclone = testNeeding("busybox", "rclone");

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, setDefaultTimeout } from "bun:test";
+import { afterAll, beforeAll, describe, expect } from "bun:test";
 import {
   copyFileSync,
   existsSync,
@@ -26,8 +26,6 @@ import { testCache } from "#test/tiny-guest.ts";
 const needs = ["apt-get", "dpkg-deb", "xz", "depmod"];
 const test = testNeeding(...needs);
 const NAME = "debian-6.12";
-
-setDefaultTimeout(300_000);
 
 describe("kernels of Debian packages", () => {
   let folder: string;

@@ -23,7 +23,7 @@ beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "banger-rootfs-test-"));
 });
 
-afterAll(() => rmSync(folder, { recursive: true, force: true }), 60_000);
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const SEED = sha256("test");
 
@@ -173,7 +173,6 @@ for (const [format, extra] of [
       const actual = await mounted(image, "ro", truthOf);
       expect(differences(truthOf(unpacked), actual)).toEqual([]);
     },
-    120_000,
   );
 }
 
@@ -235,36 +234,32 @@ isRoot("Linux reads attributes that are larger than a block of ext4", async () =
   expect(differences(truth, await mounted(copy, "ro", async (at) => truthOf(at)))).toEqual([]);
 });
 
-isRoot(
-  "Linux mounts an empty file system, fills it, grows it and leaves it clean",
-  async () => {
-    const path = fresh("empty");
-    await formatEmpty(path, { size_bytes: 200 * MiB, seed: "a machine" });
-    const written = await mounted(path, "rw", async (at) => {
-      await runOk(
-        [
-          "sh",
-          "-euc",
-          "mkdir -p a/b; seq 3000 | (cd a; xargs touch); head -c 30M /dev/urandom > big; cp -a /etc/passwd a/b; sync",
-        ],
-        { cwd: at },
-      );
-      return truthOf(at);
+isRoot("Linux mounts an empty file system, fills it, grows it and leaves it clean", async () => {
+  const path = fresh("empty");
+  await formatEmpty(path, { size_bytes: 200 * MiB, seed: "a machine" });
+  const written = await mounted(path, "rw", async (at) => {
+    await runOk(
+      [
+        "sh",
+        "-euc",
+        "mkdir -p a/b; seq 3000 | (cd a; xargs touch); head -c 30M /dev/urandom > big; cp -a /etc/passwd a/b; sync",
+      ],
+      { cwd: at },
+    );
+    return truthOf(at);
+  });
+  await expectClean(path);
+  // Offline: growing a mounted one takes CAP_SYS_RESOURCE, which root in a container may not have.
+  truncateSync(path, 12 * GiB);
+  await run(["e2fsck", "-fp", path]);
+  await runOk(["resize2fs", path]);
+  const grown = await mounted(path, "rw", async (at) => {
+    await runOk(["sh", "-euc", "head -c 200M /dev/zero | tr '\\0' x > fill; sync; rm fill"], {
+      cwd: at,
     });
-    await expectClean(path);
-    // Offline: growing a mounted one takes CAP_SYS_RESOURCE, which root in a container may not have.
-    truncateSync(path, 12 * GiB);
-    await run(["e2fsck", "-fp", path]);
-    await runOk(["resize2fs", path]);
-    const grown = await mounted(path, "rw", async (at) => {
-      await runOk(["sh", "-euc", "head -c 200M /dev/zero | tr '\\0' x > fill; sync; rm fill"], {
-        cwd: at,
-      });
-      return truthOf(at);
-    });
-    await expectClean(path);
-    expect([...grown.keys()]).toEqual([...written.keys()]);
-    expect(differences(written, grown, (path) => path === ".")).toEqual([]);
-  },
-  120_000,
-);
+    return truthOf(at);
+  });
+  await expectClean(path);
+  expect([...grown.keys()]).toEqual([...written.keys()]);
+  expect(differences(written, grown, (path) => path === ".")).toEqual([]);
+});

@@ -2,7 +2,7 @@
  * `banger setup` and `banger dns setup` as they are typed, in a namespace of the test's own
  * with its own /etc and /run. sudo is what it leaves in the environment.
  */
-import { expect, setDefaultTimeout } from "bun:test";
+import { expect } from "bun:test";
 import { randomBytes } from "node:crypto";
 import {
   chmodSync,
@@ -25,9 +25,6 @@ import { type CliResult, cliCommand, cliEnvironment } from "#test/cli.ts";
 import { testNeeding } from "#test/needs.ts";
 import { attach, detach } from "#test/net-calls.ts";
 import { asUser, NetLab } from "#test/net-lab.ts";
-
-// Each starts programs, on computers that may be busy.
-setDefaultTimeout(60_000);
 
 const hostTest = testNeeding("root", "ip", "nft", "setpriv", "getent");
 const NOBODY_UID = 65_534;

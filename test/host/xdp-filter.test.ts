@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runOk } from "#base/run.ts";
+import { LIMIT_MS } from "#test/limit.ts";
 import { testNeeding } from "#test/needs.ts";
 
 const GUEST = new URL("../../guest", import.meta.url).pathname;
@@ -35,7 +36,7 @@ testNeeding("root", "gcc")("drops segments without flags, and nothing else", asy
     const program = join(folder, "run");
     const sources = [PROGRAM, join(GUEST, "boot/xdpfilter.c")];
     const compile = ["gcc", "-D_GNU_SOURCE", "-Wall", "-Werror", "-I", GUEST, ...sources];
-    await runOk([...compile, "-o", program], { timeout_ms: 60_000 });
+    await runOk([...compile, "-o", program], { timeout_ms: LIMIT_MS });
     const cases: [string, string][] = [
       ...[0, PSH, URG, PSH | URG].map((flags): [string, string] => [frame({ flags }), "drop"]),
       ...[ACK, SYN, FIN, RST, PSH | ACK, SYN | ACK, FIN | ACK, RST | ACK, FIN | PSH | URG].map(
@@ -49,7 +50,7 @@ testNeeding("root", "gcc")("drops segments without flags, and nothing else", asy
       [frame({}).slice(0, 2 * 30), "pass"],
     ];
     const stdin = `${cases.map(([bytes]) => bytes).join("\n")}\n`;
-    const verdicts = await runOk([program], { stdin, timeout_ms: 60_000 });
+    const verdicts = await runOk([program], { stdin, timeout_ms: LIMIT_MS });
     expect(verdicts.trim().split("\n")).toEqual(cases.map(([, verdict]) => verdict));
   } finally {
     rmSync(folder, { recursive: true, force: true });

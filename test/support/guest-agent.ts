@@ -5,13 +5,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { runOk } from "#base/run.ts";
+import { LIMIT_MS } from "./limit.ts";
 
 const GUEST = join(import.meta.dir, "../../guest");
 const START_TRIES = 500;
 
 /** Compiles it into `folder`; gives the program. */
 export async function buildSanitizedAgent(folder: string): Promise<string> {
-  await runOk(["make", "-s", "-C", GUEST, "sanitized", `OUT=${folder}`], { timeout_ms: 120_000 });
+  await runOk(["make", "-s", "-C", GUEST, "sanitized", `OUT=${folder}`], { timeout_ms: LIMIT_MS });
   return join(folder, "banger-vsock-agent");
 }
 

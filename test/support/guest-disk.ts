@@ -2,6 +2,7 @@
 import { chmodSync, copyFileSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { runOk } from "#base/run.ts";
+import { LIMIT_MS } from "./limit.ts";
 import { CACHE, madeOnce } from "./made-once.ts";
 
 export async function makeDisk(
@@ -11,7 +12,7 @@ export async function makeDisk(
   const from = options.from ? ["-d", options.from] : [];
   await runOk(
     ["mke2fs", "-q", "-F", "-t", "ext4", "-E", "root_owner=0:0", ...from, path, options.size],
-    { timeout_ms: 120_000 },
+    { timeout_ms: LIMIT_MS },
   );
 }
 
@@ -40,7 +41,7 @@ export async function systemdRoot(): Promise<string> {
   return madeOnce(join(CACHE, "guest-systemd-root"), async (root) => {
     const packages = "systemd-sysv,openssh-server,iproute2,dbus,udev";
     await runOk(["mmdebstrap", "--variant=minbase", `--include=${packages}`, "bookworm", root], {
-      timeout_ms: 600_000,
+      timeout_ms: LIMIT_MS,
     });
   });
 }

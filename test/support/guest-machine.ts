@@ -10,6 +10,7 @@ import { PORT_NAME } from "#guest/protocol.ts";
 import { Goodbye } from "#vmm/goodbye.ts";
 import { connectOnce } from "./guest-agent.ts";
 import type { GuestKernel } from "./guest-kernel.ts";
+import { startReaper } from "./reaper.ts";
 
 const KILL_WAIT_MS = 5000;
 const MAC = "52:54:00:12:34:56";
@@ -37,6 +38,7 @@ export interface GuestMachine extends AsyncDisposable {
 
 export function startGuestMachine(options: GuestMachineOptions): GuestMachine {
   const folder = mkdtempSync(join(tmpdir(), "banger-guest-"));
+  const reaper = startReaper(folder);
   const socket = join(folder, "agent.sock");
   const goodbyeSocket = join(folder, "goodbye.sock");
   const consolePath = join(folder, "console.log");
@@ -80,6 +82,7 @@ export function startGuestMachine(options: GuestMachineOptions): GuestMachine {
       child.kill("SIGKILL");
       await Promise.race([child.exited, Bun.sleep(KILL_WAIT_MS)]);
       rmSync(folder, { recursive: true, force: true });
+      reaper[Symbol.dispose]();
     },
   };
 }

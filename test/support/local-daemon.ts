@@ -15,6 +15,7 @@ import type { Vm } from "#api/vm.ts";
 import { version } from "#base/version.ts";
 import { generateHostKey, type SshKeyPair } from "#config/ssh-key.ts";
 import { LocalSession, type SessionData } from "#test/local-exec.ts";
+import { startReaper } from "#test/reaper.ts";
 
 export interface LocalDaemon extends AsyncDisposable {
   socket: string;
@@ -59,6 +60,8 @@ export function makeVm(name: string, state: Vm["state"] = "running"): Vm {
 
 export async function startLocalDaemon(): Promise<LocalDaemon> {
   const folder = mkdtempSync(join(tmpdir(), "banger-daemon-"));
+  // Of what the commands start.
+  const reaper = startReaper(folder);
   const env = {
     HOME: folder,
     XDG_RUNTIME_DIR: join(folder, "run"),
@@ -92,6 +95,7 @@ export async function startLocalDaemon(): Promise<LocalDaemon> {
     async [Symbol.asyncDispose]() {
       await server.stop(true);
       rmSync(folder, { recursive: true, force: true });
+      reaper[Symbol.dispose]();
     },
   };
   const rpc = new RPCHandler(makeRouter(daemon, state));

@@ -3,7 +3,8 @@
  * there, and a skipped test that says so where it is not; scripts/test.ts lets no test skip
  * in CI for want of something that CI installs.
  */
-import { test } from "bun:test";
+import { setDefaultTimeout, test } from "bun:test";
+import { LIMIT_MS } from "./limit.ts";
 
 const PATH = `${process.env["PATH"]}:/usr/local/sbin:/usr/sbin:/sbin`;
 
@@ -12,7 +13,9 @@ export type Need = string;
 
 export function testNeeding(...needs: Need[]) {
   const missing = needs.filter((need) => !isThere(need));
-  return (name: string, body: () => void | Promise<void>, timeout_ms?: number) =>
+  // Of several files in one run only the first has the default of default-limit.ts; its hooks have it as well.
+  setDefaultTimeout(LIMIT_MS);
+  return (name: string, body: () => void | Promise<void>, timeout_ms = LIMIT_MS) =>
     test.skipIf(missing.length > 0)(
       missing.length > 0 ? `${name} [needs ${missing.join(", ")}]` : name,
       body,

@@ -6,6 +6,7 @@ import { randomBytes } from "node:crypto";
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
 import { runOk } from "#base/run.ts";
+import { LIMIT_MS } from "./limit.ts";
 
 const HOST = "198.51.100.1";
 export const SHOP = "198.51.100.2";
@@ -26,7 +27,7 @@ export async function startOutside(): Promise<Outside> {
     Bun.spawnSync(["ip", "link", "del", name]);
     Bun.spawnSync(["ip", "netns", "del", name]);
   };
-  const ip = (command: string) => runOk(["ip", ...command.split(" ")], { timeout_ms: 10_000 });
+  const ip = (command: string) => runOk(["ip", ...command.split(" ")], { timeout_ms: LIMIT_MS });
   const serve = async (program: string, ...words: string[]) => {
     const path = new URL(program, import.meta.url).pathname;
     const argv = ["ip", "netns", "exec", name, process.execPath, path, ...words];

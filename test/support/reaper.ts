@@ -1,6 +1,6 @@
 /**
- * Ends what an installation of a test or benchmark has left that was killed: its machines, its daemon, its
- * network, its folder. `startReaper()` has it wait for the end of the process that calls; then it runs as a
+ * Ends what a test or benchmark that was killed has left: every process that names its folder (monitors, daemons,
+ * registries), the network of its installation, the folder itself. `startReaper()` has it wait for the end of the process that calls; then it runs as a
  * program of its own: `bun reaper.ts FOLDER BRIDGE`.
  */
 import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
@@ -14,7 +14,8 @@ export interface Reaper extends Disposable {
   readonly pid: number;
 }
 
-export function startReaper(folder: string, bridge: string): Reaper {
+/** Until disposed of, or until the folder is removed. `bridge`: of an installation. */
+export function startReaper(folder: string, bridge = ""): Reaper {
   const argv = ["sh", "-c", WAIT, "reaper", folder, bridge, process.execPath, import.meta.path];
   // In a session of its own: whoever ends the test's process group shall not end this.
   const child = Bun.spawn(argv, {
@@ -44,6 +45,16 @@ async function reap(folder: string, bridge: string): Promise<void> {
   for (const path of mounts.flatMap((line) => line.split(" ")[1] ?? [])) {
     if (path.startsWith(`${folder}/`)) run("umount", "-l", path);
   }
+  if (bridge !== "") unlink(bridge);
+  // The installation's home is this folder or one in it.
+  const homes = [folder, ...readdirSync(folder).map((name) => join(folder, name))];
+  for (const vms of homes.map((home) => join(home, "state/banger/vms")).filter(existsSync)) {
+    for (const id of readdirSync(vms)) attempt(() => rmdirSync(join("/sys/fs/cgroup/banger", id)));
+  }
+  rmSync(folder, { recursive: true, force: true });
+}
+
+function unlink(bridge: string): void {
   const net = "/sys/class/net";
   const ports = join(net, bridge, "brif");
   for (const link of existsSync(ports) ? readdirSync(ports) : []) run("ip", "link", "del", link);
@@ -51,12 +62,6 @@ async function reap(folder: string, bridge: string): Promise<void> {
   for (const family of ["inet", "ip", "ip6", "bridge"]) {
     run("nft", "delete", "table", family, `banger_${bridge}`);
   }
-  // The installation's home is this folder or one in it.
-  const homes = [folder, ...readdirSync(folder).map((name) => join(folder, name))];
-  for (const vms of homes.map((home) => join(home, "state/banger/vms")).filter(existsSync)) {
-    for (const id of readdirSync(vms)) attempt(() => rmdirSync(join("/sys/fs/cgroup/banger", id)));
-  }
-  rmSync(folder, { recursive: true, force: true });
 }
 
 function run(...argv: string[]): void {
@@ -73,5 +78,5 @@ function attempt(act: () => unknown): void {
 
 if (import.meta.main) {
   const [folder = "", bridge = ""] = process.argv.slice(2);
-  if (/^\/tmp\/bgr-\w+$/.test(folder) && bridge !== "") await reap(folder, bridge);
+  if (/^\/tmp\/(bgr|banger)-[\w-]+$/.test(folder)) await reap(folder, bridge);
 }

@@ -2,9 +2,11 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { LIMIT_MS } from "./limit.ts";
 import { type Descriptor, readIndex } from "./oci-layout.ts";
+import { startReaper } from "./reaper.ts";
 
-const START_TIMEOUT_MS = 20_000;
+const START_TIMEOUT_MS = LIMIT_MS;
 
 export interface RegistryOptions {
   /** Asks for these credentials when given. */
@@ -23,6 +25,7 @@ export interface Registry extends AsyncDisposable {
 
 export async function startRegistry(options: RegistryOptions = {}): Promise<Registry> {
   const folder = mkdtempSync(join(tmpdir(), "banger-registry-"));
+  const reaper = startReaper(folder);
   const config = join(folder, "config.json");
   writeFileSync(config, JSON.stringify(await configuration(folder, options)));
   const child = Bun.spawn(["docker-registry", "serve", config], {
@@ -34,6 +37,7 @@ export async function startRegistry(options: RegistryOptions = {}): Promise<Regi
     child.kill("SIGKILL");
     await child.exited;
     rmSync(folder, { recursive: true, force: true });
+    reaper[Symbol.dispose]();
   };
   const timer = setTimeout(() => child.kill("SIGKILL"), START_TIMEOUT_MS);
   const host = await listeningAddress(child.stderr);

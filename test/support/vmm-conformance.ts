@@ -18,6 +18,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { BootSpec, Driver, Machine } from "#vmm/driver.ts";
 import { argumentsOf } from "#vmm/identity.ts";
 import { bangerErrorOf } from "./expect-error.ts";
+import { startReaper } from "./reaper.ts";
 import { GuestLines, isGone } from "./tiny-guest.ts";
 
 export interface Bench {
@@ -58,6 +59,7 @@ class Lab {
 
   async open(setUp: (folder: string) => Promise<Bench>): Promise<void> {
     this.#folder = mkdtempSync("/tmp/banger-vmm-");
+    startReaper(this.#folder);
     this.#bench = await setUp(this.#folder);
   }
 

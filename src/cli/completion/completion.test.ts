@@ -2,11 +2,12 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { cliCommand, runCli } from "#test/cli.ts";
+import { LIMIT_MS } from "#test/limit.ts";
 import { type LocalDaemon, makeVm, startLocalDaemon } from "#test/local-daemon.ts";
 import { complete } from "./complete.ts";
 
-// Each starts programs, on computers that may be busy.
-setDefaultTimeout(60_000);
+// For a run of several files, of which only the first has the default of its own.
+setDefaultTimeout(LIMIT_MS);
 
 let daemon: LocalDaemon;
 beforeAll(async () => {

@@ -3,17 +3,21 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { cliCommand, cliEnvironment, runCli } from "#test/cli.ts";
+import { LIMIT_MS } from "#test/limit.ts";
+import { type Reaper, startReaper } from "#test/reaper.ts";
 import { kvmState } from "#vmm/host.ts";
 import { formatLogLine, lastLines } from "./log-lines.ts";
 
-// Each starts programs, on computers that may be busy.
-setDefaultTimeout(60_000);
+// For a run of several files, of which only the first has the default of its own.
+setDefaultTimeout(LIMIT_MS);
 
 let folder: string;
+let reaper: Reaper;
 let env: Record<string, string>;
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "banger-start-"));
+  reaper = startReaper(folder);
   env = {
     HOME: folder,
     XDG_RUNTIME_DIR: join(folder, "run"),
@@ -25,6 +29,7 @@ beforeEach(() => {
 afterEach(async () => {
   await banger("daemon", "stop");
   rmSync(folder, { recursive: true, force: true });
+  reaper[Symbol.dispose]();
 });
 
 const banger = (...words: string[]) => runCli(words, { env });

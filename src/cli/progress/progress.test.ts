@@ -1,11 +1,12 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { MiB } from "#base/size.ts";
+import { LIMIT_MS } from "#test/limit.ts";
 import { activeLine, finishedLine } from "./line.ts";
 import { Steps } from "./steps.ts";
 
-// Each starts programs, on computers that may be busy.
-setDefaultTimeout(60_000);
+// For a run of several files, of which only the first has the default of its own.
+setDefaultTimeout(LIMIT_MS);
 
 const layer = (name: string, done: number, total = 100 * MiB) => ({
   step: name,

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
@@ -9,9 +9,6 @@ import { ensureSshKey, generateHostKey } from "#config/ssh-key.ts";
 import { cliCommand, cliEnvironment, runCli } from "#test/cli.ts";
 import { type LocalDaemon, makeVm, startLocalDaemon } from "#test/local-daemon.ts";
 import { testNeeding } from "#test/needs.ts";
-
-// Each starts programs, on computers that may be busy.
-setDefaultTimeout(60_000);
 
 const STRANGER = generateHostKey("stranger").publicLine;
 

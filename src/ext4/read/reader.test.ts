@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,7 +8,11 @@ import type { Attributes } from "#ext4/attributes.ts";
 import { modes, roCompat, superblock } from "#ext4/format.ts";
 import { ROOT_NODE } from "#ext4/write/tree.ts";
 import { Ext4Writer } from "#ext4/write/writer.ts";
+import { LIMIT_MS } from "#test/limit.ts";
 import { openExt4 } from "./reader.ts";
+
+// For a run of several files, of which only the first has the default of its own.
+setDefaultTimeout(LIMIT_MS);
 
 let folder: string;
 let image: Buffer;
@@ -133,4 +137,4 @@ test("a damaged image makes nothing worse than an error, checksums or not", () =
     ),
     { numRuns: 300 },
   );
-}, 60_000);
+});

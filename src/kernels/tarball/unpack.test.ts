@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
@@ -7,9 +7,13 @@ import fc from "fast-check";
 import { BangerError } from "#base/error.ts";
 import { walk } from "#base/files/walk.ts";
 import { bangerErrorOf } from "#test/expect-error.ts";
+import { LIMIT_MS } from "#test/limit.ts";
 import { dir, file, hardLink, makeTar, symlink, type TarSpec } from "#test/tar-build.ts";
 import { packBundle } from "./pack.ts";
 import { unpackArchive } from "./unpack.ts";
+
+// For a run of several files, of which only the first has the default of its own.
+setDefaultTimeout(LIMIT_MS);
 
 let top: string;
 let folder: string;
@@ -183,7 +187,7 @@ describe("an archive of the catalog", () => {
     expect([huge.code, huge.message]).toEqual(["limit_exceeded", expect.stringContaining('"a"')]);
     const many = Array.from({ length: 20_001 }, (_, index) => file(`f${index}`, ""));
     expect((await bangerErrorOf(unpack(packed(many)))).code).toBe("limit_exceeded");
-  }, 60_000);
+  });
 
   test("is refused with anything behind its end", async () => {
     const tar = makeTar([file("a")]);
@@ -284,7 +288,7 @@ describe("an archive of the catalog", () => {
       }),
       { numRuns: 400 },
     );
-  }, 60_000);
+  });
 });
 
 test("what is packed unpacks to the same, and twice gives the same bytes", async () => {

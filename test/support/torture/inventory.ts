@@ -7,8 +7,9 @@ import type { Vm } from "#api/vm.ts";
 import { STAGING_MARK } from "#base/files/atomic.ts";
 import { lastHolder } from "#config/holder.ts";
 import type { Installation } from "#test/installation.ts";
+import { LIMIT_MS } from "#test/limit.ts";
 
-const SETTLE_TIMEOUT_MS = 90_000;
+const SETTLE_TIMEOUT_MS = LIMIT_MS;
 /** For what a client that is just ending still holds. */
 const GRACE_MS = 5000;
 

@@ -7,11 +7,12 @@ import { join } from "node:path";
 import type { Vm } from "#api/vm.ts";
 import { busyboxLayout } from "#test/busybox.ts";
 import { type Installation, install } from "#test/installation.ts";
+import { LIMIT_MS } from "#test/limit.ts";
 import { daemonPid, inspect, settledRecords } from "./inventory.ts";
 import { IMAGE, KERNEL, type Operation, operations, STEADY, tidyUp } from "./operations.ts";
 
 /** A client whose daemon is killed must say so and end. */
-const CLIENT_TIMEOUT_MS = 60_000;
+const CLIENT_TIMEOUT_MS = LIMIT_MS;
 /** 128 + SIGINT. */
 const INTERRUPTED = 130;
 /** A little past its end, so that the moments right after it are among the chosen. */
