@@ -13,7 +13,7 @@ test.each([
 });
 
 test.each(["", "1x", "m", "-5s", "1h 30m", "5 s", "1hm"])("parseDuration() refuses %p", (text) => {
-  expect(() => parseDuration(text)).toThrow("Cannot parse duration");
+  expect(() => parseDuration(text)).toThrow("invalid duration");
 });
 
 test("no delay that is given overflows a timer", async () => {

@@ -17,8 +17,8 @@ export function parseDuration(text: string): number {
   const parts = [...trimmed.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g)];
   const covered = parts.reduce((length, part) => length + part[0].length, 0);
   if (parts.length === 0 || covered !== trimmed.length) {
-    throw new BangerError("invalid_argument", `Cannot parse duration "${text}"`, {
-      hint: 'Write a number and a unit, such as "30s" or "1h30m"',
+    throw new BangerError("invalid_argument", `invalid duration "${text}"`, {
+      hint: 'Use a number and a unit, such as "30s" or "1h30m"',
     });
   }
   return Math.round(

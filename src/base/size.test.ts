@@ -21,7 +21,7 @@ describe("parseSize()", () => {
   });
 
   test.each(["", "M", "-1G", "1GG", "1e9", "0x10", "1 2", "9999999999T"])("refuses %p", (text) => {
-    expect(() => parseSize(text)).toThrow("Cannot parse size");
+    expect(() => parseSize(text)).toThrow("invalid size");
   });
 
   test("never gives another number than was meant for whole units", () => {

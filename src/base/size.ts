@@ -17,8 +17,8 @@ export function parseSize(text: string, bareUnit = 1): number {
   const isBare = match !== null && /\d$/.test(text.trim());
   const bytes = number * (unit ? (factors[unit] ?? Number.NaN) : isBare ? bareUnit : 1);
   if (!match || !Number.isSafeInteger(Math.round(bytes))) {
-    throw new BangerError("invalid_argument", `Cannot parse size "${text}"`, {
-      hint: 'Write a number and a unit, such as "512M" or "2G"',
+    throw new BangerError("invalid_argument", `invalid size "${text}"`, {
+      hint: 'Use a number and a unit, such as "512M" or "2G"',
     });
   }
   return Math.round(bytes);

@@ -35,7 +35,8 @@ export const handlers: Handlers<typeof root> = {
       show: () => import("./handlers/vm/policy/show.ts"),
       set: () => import("./handlers/vm/policy/set.ts"),
       allow: () => import("./handlers/vm/policy/allow.ts"),
-      deny: () => import("./handlers/vm/policy/deny.ts"),
+      rm: () => import("./handlers/vm/policy/rm.ts"),
+      deny: () => import("./handlers/vm/policy/rm.ts"),
       log: () => import("./handlers/vm/policy/log.ts"),
     },
     session: {

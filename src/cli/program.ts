@@ -36,7 +36,7 @@ export function makeProgram(words: readonly string[], onInvoke: OnInvoke): Comma
   const program = new Command("banger")
     .description(root.brief)
     .enablePositionalOptions()
-    .helpOption("-h, --help", "Show how it is used")
+    .helpOption("-h, --help", "Show help")
     .configureHelp({ subcommandTerm: termOf })
     .helpCommand(false);
   addFlags(program, globalFlags);
@@ -51,14 +51,14 @@ export function makeProgram(words: readonly string[], onInvoke: OnInvoke): Comma
   };
   for (const [name, node] of Object.entries(root.commands)) {
     const command = make(name, node, [name]);
-    command.helpGroup(node.kind === "group" ? "Management:" : "Other:");
+    command.helpGroup(node.kind === "group" ? "Management commands:" : "Commands:");
     program.addCommand(command, { hidden: isHidden(node) });
   }
   if (wanted !== undefined && shortcut) {
     program.addCommand(make(wanted, commandAt(shortcut), shortcut), { hidden: true });
   }
   const names = Object.keys(shortcuts).join(" ");
-  const short = `\nShort for the most used, such as \`banger run\` for \`banger vm run\`:\n  ${names}\n`;
+  const short = `\nShortcuts for common commands, such as \`banger run\` for \`banger vm run\`:\n  ${names}\n`;
   program.addHelpText("after", `${short}${examplesText(EXAMPLES)}`);
   return program;
 }
@@ -200,8 +200,12 @@ function readFlag(command: Command, flag: Flag): unknown {
   } catch (error) {
     const { hint, code } = error instanceof BangerError ? error : {};
     const long = /--[a-z-]+/.exec(flag.syntax)?.[0];
-    throw new BangerError(code ?? "invalid_argument", `Cannot use ${long}: ${messageOf(error)}`, {
-      hint,
-    });
+    throw new BangerError(
+      code ?? "invalid_argument",
+      `invalid value for ${long}: ${messageOf(error)}`,
+      {
+        hint,
+      },
+    );
   }
 }

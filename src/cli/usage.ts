@@ -47,8 +47,8 @@ export function fromCommander({ code, message }: CommanderError, command: Comman
     .replace(/\s*\(Did you mean .*$/s, "")
     .replace(/\.$/, "")
     .replace(/'([^']*)'/g, '"$1"');
-  return new BangerError("invalid_argument", `Cannot understand the command: ${problem}`, {
-    hint: hintFor(code, problem, command) ?? `See how it is used with: ${pathOf(command)} --help`,
+  return new BangerError("invalid_argument", problem, {
+    hint: hintFor(code, problem, command) ?? `See usage with: ${pathOf(command)} --help`,
   });
 }
 
@@ -76,8 +76,8 @@ function hintFor(code: string, problem: string, command: Command): string | unde
 /** The configuration is a file, which no command changes. */
 function configHint(word: string): string {
   const isChange = /^(set|unset|edit|add|rm|delete)$/.test(word);
-  if (!isChange) return "See the settings with: banger config show";
-  return 'Change it in the file that "banger config path" prints, then: banger daemon restart';
+  if (!isChange) return "Show the settings with: banger config show";
+  return "Edit the configuration file ($EDITOR $(banger config path)), then: banger daemon restart";
 }
 
 /** The commands that `word` may have been meant for, where it was typed behind `path`. */

@@ -22,7 +22,7 @@ test("sizes without a unit count what a person means", () => {
   expect(memoryArg("2G")).toBe(2048);
   expect(diskArg("10")).toBe(10 * GiB);
   expect(diskArg("512MiB")).toBe(512 * MiB);
-  expect(() => memoryArg("-1")).toThrow("Cannot parse size");
+  expect(() => memoryArg("-1")).toThrow("invalid size");
 });
 
 test("counts are whole numbers, durations have units", () => {
@@ -88,10 +88,10 @@ test("withFlagName() names the argument where that was typed, and the flag where
   const thrown = new BangerError("invalid_argument", 'Cannot take "name": it must be less');
   const spec = commandAt(["kernel", "import"]);
   expect(withFlagName(thrown, spec, { args: { name: "A B" } })).toMatchObject({
-    message: "Cannot use NAME: it must be less",
+    message: "invalid value for NAME: it must be less",
   });
   expect(withFlagName(thrown, spec, { args: { name: undefined } })).toMatchObject({
-    message: "Cannot use --name: it must be less",
+    message: "invalid value for --name: it must be less",
   });
 });
 
@@ -100,20 +100,22 @@ test("a name that docker would take for an image is answered with one that bange
   const thrown = new BangerError("invalid_argument", `Cannot take "build.name": ${why}`);
   const flags = { name: "reg.example:5000/team/App:1.0" };
   expect(withFlagName(thrown, commandAt(["image", "build"]), { flags })).toMatchObject({
-    message: `Cannot use --name: ${why}`,
-    hint: "An image here has a plain name, without registry and tag: --name app-1.0",
+    message: `invalid value for --name: ${why}`,
+    hint: "Image names have no registry or tag: --name app-1.0",
   });
   const to = new BangerError("invalid_argument", `Cannot take "to": ${why}`);
   const args = { image: "x", name: "app:latest" };
   expect(withFlagName(to, commandAt(["image", "tag"]), { args })).toMatchObject({
-    hint: "An image here has a plain name, without registry and tag: app-latest",
+    hint: "Image names have no registry or tag: app-latest",
   });
 });
 
 test("labelsOf() takes docker's forms and names the label that is none", () => {
   expect(labelsOf(["a=b=c", "d", "e="])).toEqual({ a: "b=c", d: "", e: "" });
   for (const text of ["", "=x", "a b=x", "-a"]) {
-    expect(() => labelsOf([text])).toThrow(`Cannot use --label "${text}": the name of a label`);
+    expect(() => labelsOf([text])).toThrow(
+      `invalid value for --label "${text}": the name of a label`,
+    );
   }
 });
 
@@ -124,15 +126,19 @@ test("withFlagName() says the flag or the argument for the field of the API", ()
     return named instanceof BangerError ? named.message : "";
   };
   const run = ["vm", "run"];
-  expect(said("create.memory_mib", run)).toBe("Cannot use --memory: it must be more");
-  expect(said("create.disk_bytes", run)).toBe("Cannot use --disk: it must be more");
-  expect(said("create.idleStop_ms", run)).toBe("Cannot use --idle-stop: it must be more");
-  expect(said("create.ports.0.host", run)).toBe("Cannot use --publish: it must be more");
-  expect(said("outputMax_bytes", ["vm", "exec"])).toBe("Cannot use --max-output: it must be more");
-  expect(said("grace_ms", ["vm", "stop"])).toBe("Cannot use --grace: it must be more");
-  expect(said("ring_bytes", ["vm", "session", "start"])).toBe("Cannot use --ring: it must be more");
-  expect(said("create.image", run)).toBe("Cannot use IMAGE: it must be more");
-  expect(said("to", ["vm", "rename"])).toBe("Cannot use NAME: it must be more");
-  expect(said("create.labels.a b", run)).toBe("Cannot use --label: it must be more");
+  expect(said("create.memory_mib", run)).toBe("invalid value for --memory: it must be more");
+  expect(said("create.disk_bytes", run)).toBe("invalid value for --disk: it must be more");
+  expect(said("create.idleStop_ms", run)).toBe("invalid value for --idle-stop: it must be more");
+  expect(said("create.ports.0.host", run)).toBe("invalid value for --publish: it must be more");
+  expect(said("outputMax_bytes", ["vm", "exec"])).toBe(
+    "invalid value for --max-output: it must be more",
+  );
+  expect(said("grace_ms", ["vm", "stop"])).toBe("invalid value for --grace: it must be more");
+  expect(said("ring_bytes", ["vm", "session", "start"])).toBe(
+    "invalid value for --ring: it must be more",
+  );
+  expect(said("create.image", run)).toBe("invalid value for IMAGE: it must be more");
+  expect(said("to", ["vm", "rename"])).toBe("invalid value for NAME: it must be more");
+  expect(said("create.labels.a b", run)).toBe("invalid value for --label: it must be more");
   expect(said("elsewhere", run)).toBe('Cannot take "elsewhere": it must be more');
 });

@@ -1,4 +1,4 @@
-/** The daemon names the field of its API that it does not take; who typed a flag wants to know which. */
+/** Replaces the API field in an error of the daemon by the flag or argument that the user typed. */
 import { BangerError } from "#base/error.ts";
 import type { CommandSpec } from "#cli/spec/types.ts";
 
@@ -47,7 +47,10 @@ export function withFlagName(
     if (shown) {
       const why = thrown.message.slice(whole.length);
       const hint = thrown.hint ?? (IMAGE_NAME.test(why) ? nameHint(shown, given) : undefined);
-      return new BangerError(thrown.code, `Cannot use ${shown}: ${why}`, { hint, cause: thrown });
+      return new BangerError(thrown.code, `invalid value for ${shown}: ${why}`, {
+        hint,
+        cause: thrown,
+      });
     }
   }
   return thrown;
@@ -63,5 +66,5 @@ function nameHint(shown: string, { args, flags }: Given): string | undefined {
     .replaceAll(/[^a-z0-9._-]+/g, "-")
     .replaceAll(/^[^a-z0-9]+|[^a-z0-9]+$/g, "");
   if (name === "") return undefined;
-  return `An image here has a plain name, without registry and tag: ${isFlag ? `${shown} ` : ""}${name}`;
+  return `Image names have no registry or tag: ${isFlag ? `${shown} ` : ""}${name}`;
 }

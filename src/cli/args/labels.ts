@@ -12,7 +12,7 @@ export function labelsOf(texts: readonly string[]): Record<string, string> {
       const shown = text.length > 100 ? `${text.slice(0, 100)}…` : text;
       throw new BangerError(
         "invalid_argument",
-        `Cannot use --label "${shown}": ${error.issues[0]?.message}`,
+        `invalid value for --label "${shown}": ${error.issues[0]?.message}`,
         { hint: "Write NAME=VALUE, or NAME for an empty value" },
       );
     }),

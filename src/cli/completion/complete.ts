@@ -129,7 +129,7 @@ function flagNames(flags: Record<string, Flag>, current: string): Completion {
         .filter((name) => name.startsWith("--") || current === "-")
         .map((value) => ({ value, description: brief })),
     );
-  return { candidates: [...candidates, { value: "--help", description: "Show how it is used" }] };
+  return { candidates: [...candidates, { value: "--help", description: "Show help" }] };
 }
 
 function commandNames(node: Extract<Node, { kind: "group" }>, current: string): Completion {

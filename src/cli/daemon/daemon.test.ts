@@ -75,10 +75,10 @@ test("what is missing is told before where it would go to", async () => {
 test("a value out of bounds is told with the flag that was typed, and in its unit", async () => {
   for (const command of ["create", "run"]) {
     const { stderr } = await banger("vm", command, "-m", "1", "alpine");
-    expect(stderr).toStartWith("error: Cannot use --memory: it must be at least 64 MiB\n");
+    expect(stderr).toStartWith("error: invalid value for --memory: it must be at least 64 MiB\n");
   }
   const { stderr } = await banger("vm", "stop", "--grace", "2d", "box");
-  expect(stderr).toStartWith("error: Cannot use --grace: it must be at most 1h0m\n");
+  expect(stderr).toStartWith("error: invalid value for --grace: it must be at most 1h0m\n");
 });
 
 test("config show and kernel default say what a machine gets here", async () => {

@@ -1,34 +1,38 @@
 import { countArg, textArg } from "#cli/args/numbers.ts";
 import { command, group, toggle, value } from "./types.ts";
 
-export const daemonCommands = group("The background service, started when it is needed", {
+export const daemonCommands = group("Manage the daemon, which starts on demand", {
   start: command({ brief: "Start the daemon", examples: ["banger daemon start"] }),
   stop: command({
-    brief: "Stop the daemon; running machines are not affected",
+    brief: "Stop the daemon; running machines keep running",
     examples: ["banger daemon stop"],
   }),
   restart: command({
-    brief: "Restart the daemon; running machines are not affected",
-    details: "A daemon that could not start again with the configuration as it is goes on.",
+    brief: "Restart the daemon; running machines keep running",
+    details: "Checks the configuration first: if it is invalid, the running daemon stays.",
     examples: ["banger daemon restart"],
   }),
   status: command({
-    brief: "Show whether the daemon runs",
+    brief: "Show the daemon's status",
     examples: ["banger daemon status", "banger daemon status --json"],
   }),
   logs: command({
     brief: "Print the daemon's log",
     flags: {
-      follow: toggle("-f, --follow", "Go on printing what is added"),
-      tail: value("-n, --tail <lines>", "Only the last lines", countArg),
+      follow: toggle("-f, --follow", "Follow the log output"),
+      tail: value(
+        "-n, --tail <lines>",
+        "Number of lines to show from the end of the log",
+        countArg,
+      ),
     },
     examples: ["banger daemon logs -f"],
   }),
   enable: command({
-    brief: "Let systemd start the daemon at boot, and with it the machines that are to run",
+    brief: "Install a systemd user unit that starts the daemon at boot",
     details:
-      "Writes and starts a unit of yours. It also gives the daemon a control group, in which it can hold each machine to its memory and processors.",
-    flags: { print: toggle("--print", "Only print the unit") },
+      "The daemon then starts the machines whose restart policy asks for it. The unit also delegates a control group, so that memory and CPU limits of machines are enforced.",
+    flags: { print: toggle("--print", "Print the unit without installing it") },
     examples: ["banger daemon enable", "banger daemon enable --print"],
   }),
   disable: command({
@@ -37,36 +41,41 @@ export const daemonCommands = group("The background service, started when it is 
   }),
   run: command({
     brief: "Run the daemon in the foreground",
-    details: "For service managers: the log goes to standard error.",
+    details: "For service managers. The log goes to stderr.",
     flags: {
-      check: toggle("--check", "Only check the configuration"),
-      restarts: value("--restarts <count>", "Restart it after a crash; so often before", countArg, {
-        isHidden: true,
-      }),
+      check: toggle("--check", "Check the configuration and exit"),
+      restarts: value(
+        "--restarts <count>",
+        "Restart after a crash; number of earlier restarts",
+        countArg,
+        {
+          isHidden: true,
+        },
+      ),
     },
     examples: ["banger daemon run", "banger daemon run --check"],
   }),
 });
 
 export const repairCommand = command({
-  brief: "Make the records and this computer agree, and print what was done",
+  brief: "Reconcile recorded state with the host, and print each change",
   details:
-    "A daemon does the same when it starts. Only what banger has made is ever changed or removed.",
-  flags: { dryRun: toggle("--dry-run", "Only print what would be done") },
+    "The daemon does this every time it starts. Only resources that banger created are changed or removed.",
+  flags: { dryRun: toggle("--dry-run", "Print the changes without making them") },
   examples: ["banger repair --dry-run", "banger repair --json"],
 });
 
 export const eventsCommand = command({
-  brief: "Print what happens to machines, as it happens",
+  brief: "Stream machine events",
   isEndless: true,
   examples: ["banger events", "banger events --json"],
 });
 
-export const debugCommands = group("For reports of trouble", {
+export const debugCommands = group("Collect debugging information", {
   bundle: command({
-    brief: "Write logs, records and checks to a tar file, without keys and environments",
+    brief: "Write logs, records and checks to a tar file, for bug reports",
     flags: {
-      output: value("-o, --output <file>", "Where; default: banger-debug.tar", textArg, {
+      output: value("-o, --output <file>", "File to write (default: banger-debug.tar)", textArg, {
         completes: "path",
       }),
     },

@@ -11,10 +11,10 @@ import { choice, list, toggle, value } from "./types.ts";
 
 /** On every command. */
 export const globalFlags = {
-  json: toggle("--json", "Print JSON, as the API has it; a stream is one document a line"),
-  quiet: toggle("-q, --quiet", "Print names only, and no progress"),
-  noColor: toggle("--no-color", "Print without colors (as with NO_COLOR)"),
-  progress: choice("--progress <mode>", "How long work is shown (default: auto)", [
+  json: toggle("--json", "Print JSON; streams print one document per line"),
+  quiet: toggle("-q, --quiet", "Print only names, and no progress"),
+  noColor: toggle("--no-color", "Disable colors (also: NO_COLOR=1)"),
+  progress: choice("--progress <mode>", "Progress output (default: auto)", [
     "auto",
     "plain",
     "quiet",
@@ -22,7 +22,7 @@ export const globalFlags = {
 };
 
 export const kernelFlags = {
-  kernelRef: value("--kernel-ref <name>", "Kernel that its machines boot", textArg, {
+  kernelRef: value("--kernel-ref <name>", "Kernel to boot", textArg, {
     completes: "kernel",
   }),
   kernel: value("--kernel <name>", "Same as --kernel-ref", textArg, {
@@ -34,11 +34,11 @@ export const kernelFlags = {
 export const environmentFlags = {
   env: list(
     "-e, --env <name=value>",
-    "Set a variable, which other users can read here; NAME alone passes on your own",
+    "Set an environment variable (visible in ps); NAME alone passes the host's value",
   ),
   envFile: list(
     "--env-file <file>",
-    "Set variables from a file of NAME=value lines, as secrets should be",
+    "Read environment variables from a file of NAME=value lines, for secrets",
     {
       completes: "path",
     },
@@ -47,52 +47,60 @@ export const environmentFlags = {
 
 /** What a new machine is made of. */
 export const machineFlags = {
-  name: value("--name <name>", "Name of the machine; made up when not given", textArg),
+  name: value("--name <name>", "Name of the machine (default: generated)", textArg),
   ...kernelFlags,
   needs: value(
     "--needs <features>",
-    "Choose a kernel by what it has, such as containers,fuse",
+    "Kernel features required, such as containers,fuse; selects a kernel",
     textArg,
   ),
-  mode: choice("--mode <mode>", "Boot the image's init, or nothing but the command", [
+  mode: choice("--mode <mode>", "Boot the image's init system, or only the command", [
     "direct",
     "systemd",
   ]),
-  cpus: value("--cpus <count>", "Virtual CPUs", countArg),
-  memory: value("-m, --memory <size>", "Memory, such as 512M or 2G", memoryArg),
-  disk: value("--disk <size>", "Size of the writable layer, which is sparse, such as 10G", diskArg),
-  net: choice("--net <mode>", "Network", ["nat", "host", "user", "none"]),
+  cpus: value("--cpus <count>", "Number of virtual CPUs", countArg),
+  memory: value("-m, --memory <size>", "Memory size, such as 512M or 2G", memoryArg),
+  disk: value(
+    "--disk <size>",
+    "Size of the writable layer, such as 10G; allocated on demand",
+    diskArg,
+  ),
+  net: choice("--net <mode>", "Network mode", ["nat", "host", "user", "none"]),
   nat: toggle("--nat", "Same as --net nat"),
-  vmm: choice("--vmm <monitor>", "Monitor that runs it; auto takes the best that works here", [
+  vmm: choice("--vmm <vmm>", "VMM to use; auto selects the best available", [
     "auto",
     "firecracker",
     "qemu",
   ]),
   publish: list(
     "-p, --publish <port>",
-    "Open a port of this computer to it, while the daemon runs: [ADDRESS:][HOST:]GUEST[/tcp|udp]",
+    "Publish a port to the host: [ADDRESS:][HOST:]GUEST[/tcp|udp]",
   ),
-  network: list("--network <name>", "Put it on a named network, whose machines reach each other", {
+  network: list("--network <name>", "Connect the machine to a named network", {
     completes: "network",
   }),
   allow: list(
     "--allow <rule>",
-    "Let it reach this and nothing else: NAME, *.NAME, ADDRESS or BLOCK, each with an optional :PORT",
+    "Allow outbound traffic only to NAME, *.NAME, ADDRESS or CIDR, each with an optional :PORT",
   ),
-  denyAll: toggle("--deny-all", "Let it reach nothing, or only what --allow says"),
-  restart: choice("--restart <policy>", "Start it again when it ends by itself", [
+  denyAll: toggle("--deny-all", "Deny all outbound traffic, except what --allow permits"),
+  restart: choice("--restart <policy>", "Restart policy when the machine exits", [
     "no",
     "on-failure",
     "always",
   ]),
   idleStop: value(
     "--idle-stop <duration>",
-    "Stop it when nobody has used it for so long, such as 30m; default: never",
+    "Stop the machine after this idle time, such as 30m (default: never)",
     durationOrNeverArg,
   ),
-  ttl: value("--ttl <duration>", "Remove it, running or not, when it is this old", durationArg),
-  hostname: value("--hostname <name>", "Hostname inside; default: the machine's name", textArg),
-  label: list("--label <name=value>", "Attach a label, which vm list can filter by"),
+  ttl: value("--ttl <duration>", "Remove the machine, running or not, at this age", durationArg),
+  hostname: value(
+    "--hostname <name>",
+    "Hostname of the guest (default: the machine's name)",
+    textArg,
+  ),
+  label: list("--label <name=value>", "Set a label, which vm list can filter by"),
   ...environmentFlags,
 };
 
@@ -106,12 +114,8 @@ export const buildMachineFlags = {
 };
 
 export const commandFlags = {
-  interactive: toggle("-i, --interactive", "Pass on standard input"),
-  tty: toggle("-t, --tty", "Give the command a terminal"),
-  workdir: value("-w, --workdir <dir>", "Folder to start in", textArg),
-  user: value(
-    "-u, --user <user>",
-    "User to run as: name or number, with an optional :group",
-    textArg,
-  ),
+  interactive: toggle("-i, --interactive", "Keep stdin open"),
+  tty: toggle("-t, --tty", "Allocate a terminal"),
+  workdir: value("-w, --workdir <dir>", "Working directory in the guest", textArg),
+  user: value("-u, --user <user>", "User name or UID to run as, with an optional :group", textArg),
 };

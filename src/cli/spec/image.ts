@@ -2,27 +2,31 @@ import { textArg } from "#cli/args/numbers.ts";
 import { buildMachineFlags, kernelFlags } from "./flags.ts";
 import { any, choice, command, group, list, one, optional, some, toggle, value } from "./types.ts";
 
-const imageArg = "Name, reference or digest of the image";
+const imageArg = "Image name, reference or digest";
 
-export const imageCommands = group("Images: pull, make, list, share", {
+export const imageCommands = group("Manage images", {
   pull: command({
-    brief: "Make an image of an OCI image",
+    brief: "Pull an OCI image",
     args: {
-      reference: one("Name of the catalog, reference, or a source such as oci:DIR[:TAG]", {
+      reference: one("Catalog name, image reference, or a source such as oci:DIR[:TAG]", {
         completes: "path",
       }),
     },
     details:
       "Sources: REGISTRY/NAME:TAG or @DIGEST, oci:DIR|FILE[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:REF], docker-daemon:REF and containers-storage:REF.",
     flags: {
-      name: value("--name <name>", "Name of the image; default: from the reference", textArg),
+      name: value(
+        "--name <name>",
+        "Name of the image (default: derived from the reference)",
+        textArg,
+      ),
       ...kernelFlags,
       platform: value(
         "--platform <os/arch>",
-        "Such as linux/arm64; default: this computer's",
+        "Platform, such as linux/arm64 (default: the host's)",
         textArg,
       ),
-      force: toggle("-f, --force", "Pull again although it is here"),
+      force: toggle("-f, --force", "Pull again even if the image exists"),
     },
     examples: [
       "banger image pull docker.io/library/debian:bookworm --kernel-ref debian-6.12",
@@ -33,49 +37,53 @@ export const imageCommands = group("Images: pull, make, list, share", {
     ],
   }),
   build: command({
-    brief: "Build an image from a Dockerfile, or from another image",
+    brief: "Build an image from a Dockerfile, or from an image and a script",
     details:
-      "Commands run in a machine that is thrown away. Steps that were built before are taken from the cache. FROM takes the name of an image that is here, a name of the catalog, or a reference.",
+      "RUN steps execute in a temporary machine. Unchanged steps come from the cache. FROM accepts the name of a local image, a catalog name, or a reference.",
     args: {
-      context: optional("Folder that COPY and ADD take files from", { completes: "path" }),
+      context: optional("Build context: the directory that COPY and ADD read from", {
+        completes: "path",
+      }),
     },
     flags: {
       name: value(
         "-t, --name <name>",
-        "Name of the image; default: from the directory, or IMAGE-work",
+        "Name of the image (default: the directory's name, or IMAGE-work)",
         textArg,
       ),
       file: value(
         "-f, --file <file>",
-        "The Dockerfile, or - for standard input; default: that of the folder",
+        "Dockerfile, or - for stdin (default: Dockerfile in the context)",
         textArg,
         { completes: "path" },
       ),
-      fromImage: value("--from-image <image>", "Start from this image, and run a script", textArg, {
-        completes: "image",
-      }),
+      fromImage: value(
+        "--from-image <image>",
+        "Build from this image and a script, without a Dockerfile",
+        textArg,
+        {
+          completes: "image",
+        },
+      ),
       script: value(
         "--script <file>",
-        "Script to run; default: one that installs an init, ssh and common tools",
+        "Script to run (default: installs an init system, ssh and common tools)",
         textArg,
         {
           completes: "path",
         },
       ),
-      target: value("--target <stage>", "Stop at this stage of the Dockerfile", textArg),
+      target: value("--target <stage>", "Build stage to stop at", textArg),
       secret: list(
         "--secret <id=id,src=file>",
-        "Secret for RUN --mount=type=secret; env=NAME in place of src; may be repeated",
+        "Secret for RUN --mount=type=secret, from a file or env=NAME; repeatable",
       ),
-      ssh: list(
-        "--ssh <id[=socket]>",
-        "ssh agent for RUN --mount=type=ssh: default, or a socket; may be repeated",
-      ),
-      buildArg: list("--build-arg <name=value>", "Value of an ARG; may be repeated"),
+      ssh: list("--ssh <id[=socket]>", "SSH agent socket for RUN --mount=type=ssh; repeatable"),
+      buildArg: list("--build-arg <name=value>", "Set a build argument (ARG); repeatable"),
       ...kernelFlags,
       ...buildMachineFlags,
-      noCache: toggle("--no-cache", "Run every step again"),
-      pull: toggle("--pull", "Look for newer images to begin with"),
+      noCache: toggle("--no-cache", "Do not use the build cache"),
+      pull: toggle("--pull", "Always check for newer base images"),
     },
     examples: [
       "banger image build . --name app",
@@ -85,17 +93,17 @@ export const imageCommands = group("Images: pull, make, list, share", {
     ],
   }),
   bootstrap: command({
-    brief: "Make an image of Debian packages, without a registry",
-    args: { suite: one("Debian's release, such as bookworm") },
+    brief: "Create a Debian image from packages, without a registry",
+    args: { suite: one("Debian release, such as bookworm") },
     flags: {
       name: value("--name <name>", "Name of the image", textArg),
-      variant: choice("--variant <variant>", "How much is installed", [
+      variant: choice("--variant <variant>", "Package set to install", [
         "minbase",
         "buildd",
         "important",
         "standard",
       ]),
-      include: list("--include <package>", "Install this package too; may be repeated"),
+      include: list("--include <package>", "Additional package to install; repeatable"),
       ...kernelFlags,
     },
     examples: [
@@ -106,54 +114,54 @@ export const imageCommands = group("Images: pull, make, list, share", {
   list: command({
     brief: "List images",
     aliases: ["ls"],
-    flags: { available: toggle("--available", "Those of the catalog, which can be pulled") },
+    flags: { available: toggle("--available", "List images in the catalog that can be pulled") },
     examples: ["banger image list", "banger image list --available"],
   }),
   show: command({
-    brief: "Show one image",
+    brief: "Show details of an image",
     aliases: ["inspect"],
     args: { image: one(imageArg, { completes: "image" }) },
     examples: ["banger image show debian-bookworm"],
   }),
   history: command({
-    brief: "Show how an image was made, and its layers",
+    brief: "Show the layers of an image and how it was built",
     args: { image: one(imageArg, { completes: "image" }) },
     examples: ["banger image history debian-bookworm"],
   }),
   tag: command({
-    brief: "Give an image a second name",
-    details: "Both names live on their own, and the files are there once.",
-    args: { image: one(imageArg, { completes: "image" }), name: one("The second name") },
+    brief: "Create another name for an image",
+    details: "The names are independent; the data is stored once.",
+    args: { image: one(imageArg, { completes: "image" }), name: one("New name") },
     examples: ["banger image tag debian-bookworm stable"],
   }),
   register: command({
-    brief: "Register files of your own as an image; they stay where they are",
+    brief: "Register local files as an image, without copying them",
     args: { name: optional("Name of the image") },
     flags: {
       name: value("--name <name>", "Same as NAME", textArg),
-      rootfs: value("--rootfs <file>", "Its root file system: ext4", textArg, {
+      rootfs: value("--rootfs <file>", "Root file system, an ext4 image", textArg, {
         completes: "path",
       }),
-      kernel: value("--kernel <file>", "A vmlinux or bzImage that its machines boot", textArg, {
+      kernel: value("--kernel <file>", "Kernel file to boot, vmlinux or bzImage", textArg, {
         completes: "path",
       }),
       kernelRef: value(
         "--kernel-ref <name>",
-        "A kernel that is here, in place of a file",
+        "Installed kernel to boot, instead of a file",
         textArg,
         {
           completes: "kernel",
         },
       ),
-      initrd: value("--initrd <file>", "An initrd that goes with the kernel file", textArg, {
+      initrd: value("--initrd <file>", "Initrd for --kernel", textArg, {
         completes: "path",
       }),
-      modules: value("--modules <dir>", "The kernel file's modules", textArg, {
+      modules: value("--modules <dir>", "Directory of modules for --kernel", textArg, {
         completes: "path",
       }),
       workSeed: value(
         "--work-seed <path>",
-        "Folder, tar or ext4: the start of /root in new machines",
+        "Initial contents of /root in new machines: a directory, tar or ext4 image",
         textArg,
         { completes: "path" },
       ),
@@ -164,80 +172,82 @@ export const imageCommands = group("Images: pull, make, list, share", {
     ],
   }),
   promote: command({
-    brief: "Take in the files of images that were registered",
+    brief: "Copy registered images into the store",
     args: { images: some("Names of images", { completes: "image" }) },
     flags: {
       link: toggle(
         "--link",
-        "Give the rootfs a second name in place of a copy; do not write to it any more then",
+        "Hard-link the root file system instead of copying it; do not modify it afterwards",
       ),
     },
     examples: ["banger image promote mine"],
   }),
   outdated: command({
-    brief: "Show which images have something newer in their registry",
-    args: { images: any("Names of images; default: all", { completes: "image" }) },
+    brief: "List images that have a newer version in their registry",
+    args: { images: any("Images to check (default: all)", { completes: "image" }) },
     examples: ["banger image outdated", "banger image outdated debian-bookworm"],
   }),
   update: command({
-    brief: "Pull images anew where their registry has something newer",
+    brief: "Pull newer versions of images",
     details:
-      "An image that was pulled by digest stays what it is. Machines stay on what they were made of.",
-    args: { images: any("Names of images", { completes: "image" }) },
-    flags: { all: toggle("--all", "Every image that is outdated") },
+      "Images that were pulled by digest are not updated. Existing machines keep the version they were created from.",
+    args: { images: any("Images to update", { completes: "image" }) },
+    flags: { all: toggle("--all", "Update all outdated images") },
     examples: ["banger image update debian-bookworm", "banger image update --all"],
   }),
   push: command({
-    brief: "Send an image to a registry, as one layer",
+    brief: "Push an image to a registry, as one layer",
     args: {
       image: one(imageArg, { completes: "image" }),
-      reference: one("Where to: REGISTRY/NAME:TAG"),
+      reference: one("Destination: REGISTRY/NAME:TAG"),
     },
     examples: ["banger image push mine registry.example/team/mine:v1"],
   }),
   save: command({
-    brief: "Write an image to a folder or file, as one layer",
+    brief: "Save an image to a directory or archive, as one layer",
     args: { image: one(imageArg, { completes: "image" }) },
     flags: {
       oci: value(
         "--oci <path>",
-        "An OCI layout: a folder, or a tar when it ends with .tar",
+        "Write an OCI layout: a directory, or an archive if PATH ends in .tar",
         textArg,
         {
           completes: "path",
         },
       ),
-      docker: value("--docker <file>", "A tar for docker load", textArg, { completes: "path" }),
-      force: toggle("-f, --force", "Replace a file that is there"),
+      docker: value("--docker <file>", "Write an archive for docker load", textArg, {
+        completes: "path",
+      }),
+      force: toggle("-f, --force", "Overwrite an existing file"),
     },
     examples: ["banger image save mine --oci mine.tar", "banger image save mine --docker mine.tar"],
   }),
   provision: command({
-    brief: "Install an init system and an ssh server for the machines of images",
+    brief: "Install an init system and ssh server into images",
     details:
-      "The first machine of an image that brings no systemd does that as well; machines that are made later start without installing. It is kept beside the image, which stays as it was pulled.",
+      "Otherwise the first machine of an image without systemd does this on its first boot. The result is stored beside the image, which itself does not change.",
     args: { images: some(imageArg, { completes: "image" }) },
-    flags: { force: toggle("-f, --force", "Do it anew, for newer packages") },
+    flags: { force: toggle("-f, --force", "Install again, to get newer packages") },
     examples: ["banger image provision debian-bookworm"],
   }),
   du: command({
-    brief: "Show what images take on disk",
+    brief: "Show disk usage of images",
     examples: ["banger image du", "banger image du --json"],
   }),
   gc: command({
-    brief: "Free what no image refers to",
+    brief: "Remove unreferenced image data",
     flags: {
-      all: toggle("--all", "Also the cached layers of images that are here"),
-      dryRun: toggle("-n, --dry-run", "Remove nothing, and say what would be"),
+      all: toggle("--all", "Also remove cached layers of existing images"),
+      dryRun: toggle("-n, --dry-run", "Print what would be removed, without removing it"),
     },
     examples: ["banger image gc", "banger image gc --dry-run"],
   }),
   rm: command({
-    brief: "Remove images",
+    brief: "Remove one or more images",
     aliases: ["remove", "delete"],
-    args: { images: some("Names, references or digests of images", { completes: "image" }) },
+    args: { images: some("Image names, references or digests", { completes: "image" }) },
     flags: {
-      provisioned: toggle("--provisioned", "Only what was installed on them, and not the images"),
+      provisioned: toggle("--provisioned", "Remove only the provisioned layers, not the images"),
     },
     examples: ["banger image rm debian-bookworm", "banger image rm --provisioned debian-bookworm"],
   }),

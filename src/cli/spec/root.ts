@@ -8,9 +8,9 @@ import { any, command, group, one, toggle, value } from "./types.ts";
 import { vmCommands } from "./vm.ts";
 import { networkCommands } from "./vm-network.ts";
 
-const configCommands = group("Settings and where they come from", {
+const configCommands = group("Show the configuration", {
   show: command({
-    brief: "Print each value and where it came from",
+    brief: "Print each setting with its value and source",
     examples: ["banger config show", "banger config show --json"],
   }),
   path: command({
@@ -19,7 +19,7 @@ const configCommands = group("Settings and where they come from", {
   }),
 });
 
-export const root = group("Real virtual machines from OCI images on your own Linux computer", {
+export const root = group("Run OCI images as virtual machines on your own Linux host", {
   vm: vmCommands,
   image: imageCommands,
   kernel: kernelCommands,
@@ -31,29 +31,29 @@ export const root = group("Real virtual machines from OCI images on your own Lin
   events: eventsCommand,
   debug: debugCommands,
   doctor: command({
-    brief: "Check what this computer has for running machines, and how to mend what is missing",
-    details: "The exit status is 0 when machines can run. Works with the daemon down.",
+    brief: "Check the host and print how to fix each problem",
+    details: "Exit status 0 means that machines can run. Does not need the daemon.",
     examples: ["banger doctor", "banger doctor --json"],
   }),
   setup: setupCommand,
   "ssh-config": command({
-    brief: "Make `ssh NAME.vm` work: print the lines for ~/.ssh/config, or put them there",
+    brief: "Print or install the ssh client configuration for `ssh NAME.vm`",
     details:
-      "With them scp, sftp, rsync, git and editors reach machines by name, without an address and without a question.",
+      "scp, sftp, rsync, git and editors can then use NAME.vm, without an address, an sshd in the guest or a host key prompt.",
     flags: {
       install: toggle("--install", "Add one Include line to ~/.ssh/config"),
-      uninstall: toggle("--uninstall", "Take it out again"),
-      file: value("--file <file>", "Another file than ~/.ssh/config", textArg, {
+      uninstall: toggle("--uninstall", "Remove the Include line"),
+      file: value("--file <file>", "ssh configuration file (default: ~/.ssh/config)", textArg, {
         completes: "path",
       }),
     },
     examples: ["banger ssh-config --install", "banger ssh-config >> ~/.ssh/config"],
   }),
   completion: command({
-    brief: "Print the completion script for a shell",
-    details: `Load it where your shell starts: for bash a line in ~/.bashrc, which needs no other package; for zsh a file in
-a directory of $fpath, before compinit; for fish a file in its completions directory. Machines, images,
-kernels, sessions and paths in machines are asked from the daemon, which is not started for it.`,
+    brief: "Print a shell completion script",
+    details: `Load it from your shell's start-up file: bash from ~/.bashrc (bash-completion is not needed), zsh from a file in
+a directory of $fpath, before compinit, fish from its completions directory. Names of machines, images,
+kernels, sessions and guest files come from the daemon if it is running; completion does not start it.`,
     args: { shell: one("bash, zsh or fish", { choices: ["bash", "zsh", "fish"] }) },
     examples: [
       "source <(banger completion bash)",
@@ -67,16 +67,16 @@ kernels, sessions and paths in machines are asked from the daemon, which is not 
     examples: ["banger version", "banger version --json"],
   }),
   "ssh-proxy": command({
-    brief: "Be the ssh server of a machine on standard input and output",
-    details: "For ssh's ProxyCommand; see `banger ssh-config`.",
+    brief: "Serve ssh to a machine on stdin and stdout",
+    details: "Used as ssh's ProxyCommand; see `banger ssh-config`.",
     args: { vm: one("Name of the machine, with or without .vm") },
     isHidden: true,
     examples: ["ssh -o ProxyCommand='banger ssh-proxy %n' root@testbox.vm"],
   }),
   complete: command({
-    brief: "Answer the completion scripts",
+    brief: "Print completions, for the completion scripts",
     args: {
-      words: any("The words of the command line so far, the last one unfinished", {
+      words: any("Words of the command line; the last one is completed", {
         isVerbatim: true,
       }),
     },

@@ -3,24 +3,28 @@ import { countArg, textArg } from "#cli/args/numbers.ts";
 import { command, group, toggle, value } from "./types.ts";
 
 export const setupCommand = command({
-  brief: "As root, once: leave a network that machines of a user are connected to without root",
+  brief: "Set up networking for machines without root (run once, as root)",
   details:
-    "Makes a bridge, taps that belong to the user, rules and forwarding, and a unit that makes them again at boot.\nThe same again changes nothing. docs/network.md lists what it leaves.",
+    "Creates a bridge, tap devices owned by the user, firewall rules and IP forwarding, and a systemd unit that\nrestores them at boot. Running it again changes nothing. See docs/network.md for a list of the changes.",
   flags: {
     taps: value(
       "--taps <count>",
-      "How many machines with --net nat run at a time; 8, or as before",
+      "Maximum number of running machines with --net nat (default: current, or 8)",
       countArg,
     ),
     hostTaps: value(
       "--host-taps <count>",
-      "How many with --net host; none, or as before",
+      "Maximum number of running machines with --net host (default: current, or 0)",
       countArg,
     ),
-    user: value("--user <name>", "Whose machines; who called sudo unless given", textArg),
-    undo: toggle("--undo", "Take all of it away again"),
-    dryRun: toggle("--dry-run", "Only print what would be done; needs no root"),
-    restore: toggle("--restore", "Make again what was set up, as the unit does at boot"),
+    user: value(
+      "--user <name>",
+      "User to set up networking for (default: the user who ran sudo)",
+      textArg,
+    ),
+    undo: toggle("--undo", "Remove everything that setup created"),
+    dryRun: toggle("--dry-run", "Print the changes without making them; does not need root"),
+    restore: toggle("--restore", "Restore the recorded setup, as the systemd unit does at boot"),
   },
   examples: [
     "sudo banger setup",
@@ -30,11 +34,11 @@ export const setupCommand = command({
   ],
 });
 
-export const dnsCommands = group("Names of machines", {
+export const dnsCommands = group("Manage name resolution on the host", {
   setup: command({
-    brief: "Make NAME.vm resolve on this computer",
+    brief: "Make NAME.vm resolve on the host",
     details:
-      "With systemd-resolved it does so as root, and for as long as the bridge is there; elsewhere it prints what to do.",
+      "Configures systemd-resolved, as root, until the bridge is removed. Without systemd-resolved, prints the manual steps.",
     examples: ["sudo banger dns setup"],
   }),
 });

@@ -2,26 +2,26 @@
 import { durationArg } from "#cli/args/numbers.ts";
 import { any, command, one, some, toggle, value } from "./types.ts";
 
-const vm = one("Name or id of the machine", { completes: "vm" });
-const interval = value("--interval <duration>", "Between two looks (default: 2s)", durationArg);
-const once = toggle("--no-stream", "Look once and end");
+const vm = one("Machine name or ID", { completes: "vm" });
+const interval = value("--interval <duration>", "Refresh interval (default: 2s)", durationArg);
+const once = toggle("--no-stream", "Print once and exit");
 
 export const vmInsideCommands = {
   ports: command({
-    brief: "List who listens in a machine",
-    details: "Those that a machine publishes on this computer are shown by `banger vm port list`.",
+    brief: "List listening sockets in a machine",
+    details: "For the ports that a machine publishes on the host, see `banger vm port list`.",
     args: { vm },
     examples: ["banger vm ports testbox", "banger vm ports --json testbox"],
   }),
   forward: command({
     isEndless: true,
-    brief: "Forward ports and sockets between this computer and a machine, until ^C",
-    details: `LOCAL:REMOTE, each a port, ADDRESS:PORT in which an IPv6 address has brackets, or the path of a unix
-socket. Connections to LOCAL on this computer (127.0.0.1 unless it says otherwise) come out at REMOTE in
-the machine; with --reverse, those to REMOTE in the machine come out at LOCAL here. One number is both.
-Works with any network or none, and goes on when the machine or the daemon is started anew.`,
-    args: { vm, ports: some("What to forward, such as 8080:80") },
-    flags: { reverse: toggle("-R, --reverse", "From the machine to this computer") },
+    brief: "Forward ports and sockets between the host and a machine, until Ctrl-C",
+    details: `Each forward is LOCAL:REMOTE; each side is a port, ADDRESS:PORT (IPv6 addresses in brackets), or the path of
+a unix socket. A single number stands for both. Connections to LOCAL on the host (default address: 127.0.0.1)
+are forwarded to REMOTE in the machine; with --reverse, connections to REMOTE in the machine are forwarded to
+LOCAL on the host. Needs no network in the machine, and continues after the machine or the daemon restarts.`,
+    args: { vm, ports: some("Ports or sockets to forward, such as 8080:80") },
+    flags: { reverse: toggle("-R, --reverse", "Forward from the machine to the host") },
     examples: [
       "banger vm forward testbox 8080:80",
       "banger vm forward testbox 127.0.0.1:5432:/run/postgresql/.s.PGSQL.5432",
@@ -30,9 +30,9 @@ Works with any network or none, and goes on when the machine or the daemon is st
     ],
   }),
   stats: command({
-    brief: "Show what machines use, inside and of the host",
+    brief: "Show resource usage of machines",
     isEndless: true,
-    args: { vms: any("Names or ids of machines; default: all that run", { completes: "vm" }) },
+    args: { vms: any("Machine names or IDs (default: all running)", { completes: "vm" }) },
     flags: { interval, noStream: once },
     examples: ["banger vm stats", "banger vm stats --no-stream --json testbox"],
   }),

@@ -2,52 +2,59 @@
 import { textArg } from "#cli/args/numbers.ts";
 import { any, command, group, one, optional, some, toggle, value } from "./types.ts";
 
-const machine = one("Name or id of the machine", { completes: "vm" });
+const machine = one("Machine name or ID", { completes: "vm" });
 
-export const portCommands = group("Published ports of a machine", {
+export const portCommands = group("Manage published ports", {
   list: command({
-    brief: "List the ports that a machine publishes",
+    brief: "List published ports of a machine",
     aliases: ["ls"],
     args: {
       vm: machine,
-      port: optional("Only what leads to this port of the machine, such as 80 or 53/udp"),
+      port: optional("Show only this guest port, such as 80 or 53/udp"),
     },
     examples: ["banger vm port list testbox", "banger vm port testbox 80/tcp"],
   }),
   add: command({
-    brief: "Publish ports, of a running machine at once",
+    brief: "Publish ports of a machine",
     details:
-      "A port is written as for --publish: [ADDRESS:][HOST:]GUEST[/tcp|udp]. Without an address it is open on 127.0.0.1 only.",
-    args: { vm: machine, ports: some("Ports, such as 8080:80") },
+      "Takes effect immediately on a running machine. Ports have the format [ADDRESS:][HOST:]GUEST[/tcp|udp]; the default address is 127.0.0.1.",
+    args: { vm: machine, ports: some("Ports to publish, such as 8080:80") },
     examples: [
       "banger vm port add testbox 8080:80",
       "banger vm port add testbox 0.0.0.0:5353:53/udp",
     ],
   }),
   rm: command({
-    brief: "Publish ports no longer, and cut their connections",
-    aliases: ["remove"],
-    args: { vm: machine, ports: some("Ports of this computer, such as 8080") },
+    brief: "Unpublish ports and close their connections",
+    aliases: ["remove", "delete"],
+    args: { vm: machine, ports: some("Host ports to unpublish, such as 8080") },
     examples: ["banger vm port rm testbox 8080", "banger vm port rm testbox 0.0.0.0:5353/udp"],
   }),
 });
 
 const ruleDetails =
-  "A rule is a name, *.NAME, an address or a block, each with an optional :PORT: example.com:443, *.example.com, 192.0.2.0/24.";
+  "A rule is NAME, *.NAME, ADDRESS or CIDR, each with an optional :PORT: example.com:443, *.example.com, 192.0.2.0/24.";
 
-export const policyCommands = group("What a machine may reach", {
+const removeRules = command({
+  brief: "Remove allow rules from the egress policy of a machine",
+  aliases: ["remove", "delete"],
+  args: { vm: machine, rules: some("Rules, as printed by `banger vm policy show`") },
+  examples: ["banger vm policy rm testbox api.example.com:443"],
+});
+
+export const policyCommands = group("Manage the egress policy of a machine", {
   show: command({
-    brief: "Show what a machine may reach",
+    brief: "Show the egress policy of a machine",
     args: { vm: machine },
     examples: ["banger vm policy show testbox"],
   }),
   set: command({
-    brief: "Let a machine reach what the rules say, and nothing else",
+    brief: "Replace the egress policy of a machine",
     details: ruleDetails,
-    args: { vm: machine, rules: any("Rules, such as example.com:443") },
+    args: { vm: machine, rules: any("Destinations to allow, such as example.com:443") },
     flags: {
-      denyAll: toggle("--deny-all", "No rules: it reaches nothing"),
-      allowAll: toggle("--allow-all", "No policy: it reaches everything"),
+      denyAll: toggle("--deny-all", "Deny all outbound traffic"),
+      allowAll: toggle("--allow-all", "Remove the policy: allow all outbound traffic"),
     },
     examples: [
       "banger vm policy set testbox example.org '*.example.com:443'",
@@ -56,57 +63,55 @@ export const policyCommands = group("What a machine may reach", {
     ],
   }),
   allow: command({
-    brief: "Add rules to the policy of a machine",
+    brief: "Add allow rules to the egress policy of a machine",
     details: ruleDetails,
-    args: { vm: machine, rules: some("Rules, such as example.com:443") },
+    args: { vm: machine, rules: some("Destinations to allow, such as example.com:443") },
     examples: ["banger vm policy allow testbox api.example.com:443"],
   }),
-  deny: command({
-    brief: "Take rules out of the policy of a machine",
-    args: { vm: machine, rules: some("Rules as `vm policy show` prints them") },
-    examples: ["banger vm policy deny testbox api.example.com:443"],
-  }),
+  rm: removeRules,
   log: command({
-    brief: "Show what the policy of a running machine has let through and what not",
+    brief: "Show allowed and denied connections of a running machine",
     args: { vm: machine },
     examples: ["banger vm policy log testbox", "banger vm policy log --json testbox"],
   }),
+  // The earlier name of rm.
+  deny: { ...removeRules, aliases: [], isHidden: true },
 });
 
-const network = one("Name of the network", { completes: "network" });
+const network = one("Network name", { completes: "network" });
 
-export const networkCommands = group("Named networks, whose machines reach each other", {
+export const networkCommands = group("Manage named networks between machines", {
   create: command({
-    brief: "Make a named network",
-    args: { name: optional("Name of the network: lower-case letters, digits and dashes") },
+    brief: "Create a named network",
+    args: { name: optional("Network name: lower-case letters, digits and dashes") },
     flags: { name: value("--name <name>", "Same as NAME", textArg) },
     examples: ["banger network create backend", "banger vm create --nat --network backend alpine"],
   }),
   list: command({
-    brief: "List named networks and the machines on them",
+    brief: "List named networks and their machines",
     aliases: ["ls"],
     examples: ["banger network list"],
   }),
   show: command({
-    brief: "Show one named network",
+    brief: "Show details of a named network",
     aliases: ["inspect"],
     args: { network },
     examples: ["banger network show backend"],
   }),
   rm: command({
-    brief: "Remove named networks that no machine is on",
+    brief: "Remove unused named networks",
     aliases: ["remove", "delete"],
-    args: { networks: some("Names of networks", { completes: "network" }) },
+    args: { networks: some("Network names", { completes: "network" }) },
     examples: ["banger network rm backend"],
   }),
   connect: command({
-    brief: "Put machines on a named network, those that run at once",
-    args: { network, vms: some("Names or ids of machines", { completes: "vm" }) },
+    brief: "Connect machines to a named network",
+    args: { network, vms: some("Machine names or IDs", { completes: "vm" }) },
     examples: ["banger network connect backend web db"],
   }),
   disconnect: command({
-    brief: "Take machines off a named network, those that run at once",
-    args: { network, vms: some("Names or ids of machines", { completes: "vm" }) },
+    brief: "Disconnect machines from a named network",
+    args: { network, vms: some("Machine names or IDs", { completes: "vm" }) },
     examples: ["banger network disconnect backend web"],
   }),
 });

@@ -13,28 +13,28 @@ import { vmInsideCommands } from "./vm-inside.ts";
 import { policyCommands, portCommands } from "./vm-network.ts";
 import { sessionCommands } from "./vm-session.ts";
 
-const machine = one("Name or id of the machine", { completes: "vm" });
-const machines = some("Names or ids of machines", { completes: "vm" });
-const grace = value("-t, --grace <duration>", "How long to wait before insisting", durationArg);
+const machine = one("Machine name or ID", { completes: "vm" });
+const machines = some("Machine names or IDs", { completes: "vm" });
+const grace = value("-t, --grace <duration>", "Time to wait before forcing power-off", durationArg);
 
-export const vmCommands = group("Machines: make, run, enter, stop", {
+export const vmCommands = group("Manage machines", {
   create: command({
-    brief: "Make a machine of an image and start it",
-    details: `An image with an init system boots it; one that can have an init system installed gets one; any other runs
-in direct mode. There the machine runs the image's command as docker run -d does: \`banger vm logs\` has
-its output, and its end is the machine's, unless --restart says otherwise.`,
+    brief: "Create a machine from an image and start it",
+    details: `Images with an init system boot it; images with a supported package manager get one installed; all others run
+in direct mode. In direct mode the machine runs the image's command, like docker run -d: \`banger vm logs\`
+prints its output, and the machine stops when it exits, unless --restart is given.`,
     args: {
       image: optional("Same as --image", { completes: "image" }),
-      command: any("Command to run in direct mode; default: the image's own"),
+      command: any("Command to run in direct mode (default: the image's)"),
     },
     flags: {
-      noCommand: toggle("--no-command", "Run nothing in direct mode, not even the image's command"),
+      noCommand: toggle("--no-command", "Do not run the image's command in direct mode"),
       entrypoint: value("--entrypoint <program>", "Replace the image's entrypoint", textArg),
-      image: value("--image <image>", "Image by name, or a reference to pull", textArg, {
+      image: value("--image <image>", "Image name, or a reference to pull", textArg, {
         completes: "image",
       }),
       ...machineFlags,
-      noStart: toggle("--no-start", "Leave it stopped"),
+      noStart: toggle("--no-start", "Create the machine without starting it"),
     },
     examples: [
       "banger vm create --image debian-bookworm --name testbox --nat",
@@ -45,21 +45,21 @@ its output, and its end is the machine's, unless --restart says otherwise.`,
     ],
   }),
   run: command({
-    brief: "Run a command in a new machine and remove the machine afterwards",
+    brief: "Run a command in a new machine, then remove the machine",
     details:
-      "The exit status is the command's own, 128 + n if signal n ended it, 127 if there is no such command, 126 if it\ncannot be executed, and 125 for an error of banger. Signals are passed on.\nWith --foreground it may be the name of a machine, which is started, and stopped by SIGTERM.",
+      "The exit status is that of the command, 128 + n if signal n killed it, 127 if the command is not found, 126 if it\ncannot be executed, and 125 if banger itself fails. Signals are forwarded to the command.\nWith --foreground, IMAGE can also be the name of a stopped machine; SIGTERM shuts it down.",
     args: {
-      image: one("Image by name, or a reference to pull", { completes: "image" }),
-      command: any("Command and its arguments; default: the image's own"),
+      image: one("Image name, or a reference to pull", { completes: "image" }),
+      command: any("Command and arguments (default: the image's)"),
     },
     flags: {
       ...commandFlags,
-      rm: toggle("--rm", "Remove the machine afterwards (the default)"),
-      keep: toggle("--keep", "Keep the machine, stopped, afterwards"),
-      detach: toggle("-d, --detach", "Leave the machine and its command running; print its name"),
+      rm: toggle("--rm", "Remove the machine when the command exits (the default)"),
+      keep: toggle("--keep", "Keep the machine, stopped, when the command exits"),
+      detach: toggle("-d, --detach", "Run in the background and print the machine's name"),
       foreground: toggle(
         "--foreground",
-        "Be the machine: no daemon, signals, readiness and logs as a service manager wants them",
+        "Run in the foreground, without the daemon, for service managers",
       ),
       entrypoint: value("--entrypoint <program>", "Replace the image's entrypoint", textArg),
       ...machineFlags,
@@ -75,9 +75,9 @@ its output, and its end is the machine's, unless --restart says otherwise.`,
     ],
   }),
   set: command({
-    brief: "Change the settings of a machine",
-    details: `Of a running machine the restart policy, idle-stop, ttl and labels change at once; CPUs, memory, disk,
-hostname and environment at its next start.`,
+    brief: "Change settings of a machine",
+    details: `On a running machine, the restart policy, idle-stop, ttl and labels change immediately; CPUs, memory, disk,
+hostname and environment change at the next start.`,
     aliases: ["update"],
     args: { vm: machine },
     flags: {
@@ -89,12 +89,12 @@ hostname and environment at its next start.`,
       idleStop: machineFlags.idleStop,
       ttl: value(
         "--ttl <duration>",
-        "Remove it, running or not, when it is this old; or never",
+        "Remove the machine, running or not, at this age; or never",
         durationOrNeverArg,
       ),
       ...environmentFlags,
-      unsetEnv: list("--unset-env <name>", "Unset a variable"),
-      label: list("--label <name=value>", "Attach or change a label"),
+      unsetEnv: list("--unset-env <name>", "Unset an environment variable"),
+      label: list("--label <name=value>", "Add or change a label"),
       removeLabel: list("--remove-label <name>", "Remove a label"),
     },
     examples: [
@@ -110,57 +110,60 @@ hostname and environment at its next start.`,
     examples: ["banger vm rename testbox web"],
   }),
   clone: command({
-    brief: "Copy a stopped machine with its disk",
+    brief: "Copy a stopped machine, including its disk",
     details:
-      "The copy is stopped. It has its own address, hostname, machine id and ssh host key; published ports stay with the original.",
-    args: { vm: machine, name: optional("Name of the copy; made up when not given") },
+      "The copy is not started. It gets its own address, hostname, machine ID and ssh host key, and no published ports.",
+    args: { vm: machine, name: optional("Name of the copy (default: generated)") },
     flags: { name: value("--name <name>", "Same as NAME", textArg) },
     examples: ["banger vm clone testbox testbox-2"],
   }),
   start: command({
-    brief: "Start machines",
+    brief: "Start one or more machines",
     args: { vms: machines },
     examples: ["banger vm start testbox"],
   }),
   stop: command({
-    brief: "Stop machines: ask, wait, then insist",
+    brief: "Shut down one or more machines; power off after the grace period",
     args: { vms: machines },
     flags: { grace },
     examples: ["banger vm stop testbox", "banger vm stop --grace 5s testbox other"],
   }),
   restart: command({
-    brief: "Stop machines, then start them",
+    brief: "Restart one or more machines",
     args: { vms: machines },
     flags: { grace },
     examples: ["banger vm restart testbox"],
   }),
   kill: command({
-    brief: "End machines at once",
+    brief: "Power off one or more machines immediately",
     args: { vms: machines },
     examples: ["banger vm kill testbox"],
   }),
   rm: command({
-    brief: "Remove one or more machines, with their disks",
+    brief: "Remove one or more machines and their disks",
     aliases: ["remove", "delete"],
     args: { vms: machines },
     flags: {
-      force: toggle("-f, --force", "Also running machines"),
+      force: toggle("-f, --force", "Remove running machines too"),
     },
     examples: ["banger vm rm testbox", "banger vm rm --force testbox other"],
   }),
   prune: command({
-    brief: "Remove the machines that are stopped, with their disks",
-    flags: { force: toggle("-f, --force", "Do it without showing them first") },
+    brief: "Remove all stopped machines and their disks",
+    flags: { force: toggle("-f, --force", "Do not list the machines or prompt for confirmation") },
     examples: ["banger vm prune", "banger vm prune --force"],
   }),
   list: command({
-    brief: "List machines, or a folder of a machine",
+    brief: "List machines, or a directory in a machine",
     aliases: ["ls", "ps"],
-    args: { path: optional("Folder of a machine, as testbox:/path", { completes: "vm" }) },
+    args: { path: optional("Directory in a machine, such as testbox:/path", { completes: "vm" }) },
     flags: {
-      running: toggle("--running", "Only those that run"),
-      label: list("--label <name=value>", "Only those with this label; NAME alone: with any value"),
-      all: toggle("-a, --all", "All of them (the default)", { isHidden: true }),
+      running: toggle("--running", "List only running machines"),
+      label: list(
+        "--label <name=value>",
+        "List only machines with this label; NAME alone matches any value",
+      ),
+      all: toggle("-a, --all", "List all machines (the default)", { isHidden: true }),
     },
     examples: [
       "banger vm list",
@@ -170,29 +173,33 @@ hostname and environment at its next start.`,
     ],
   }),
   show: command({
-    brief: "Show one machine",
+    brief: "Show details of a machine",
     aliases: ["inspect"],
     args: { vm: machine },
     examples: ["banger vm show testbox", "banger vm show --json testbox"],
   }),
   health: command({
-    brief: "Ask a machine that runs how it is",
+    brief: "Check a running machine's health",
     details:
-      'Services are looked for on ports of the guest: those of the image\'s label banger.checks ("web=8080,db=5432"), and those of the key vm.checks that answer.',
+      'Services are checked on guest ports: those in the image label banger.checks ("web=8080,db=5432"), and those in the setting vm.checks that are open.',
     args: { vm: machine },
     examples: ["banger vm health testbox", "banger vm health --json testbox"],
   }),
   exec: command({
     brief: "Run a command in a running machine",
-    details: `No shell is involved. The exit status is the command's own, 128 + n if signal n ended it, 127 if there is
-no such command, 126 if it cannot be executed, 124 after --timeout, and 125 for any other error of banger. With -d
-it runs as a session, whose name is printed: see \`banger vm session\`.`,
-    args: { vm: machine, command: some("Command and its arguments") },
+    details: `Does not start a shell. The exit status is that of the command, 128 + n if signal n killed it, 127 if the command
+is not found, 126 if it cannot be executed, 124 after --timeout, and 125 for any other error of banger. With -d,
+the command runs in a background session, whose name is printed: see \`banger vm session\`.`,
+    args: { vm: machine, command: some("Command and arguments") },
     flags: {
       ...commandFlags,
-      detach: toggle("-d, --detach", "Leave it running, as a session"),
-      timeout: value("--timeout <duration>", "End it after this time", durationArg),
-      maxOutput: value("--max-output <size>", "End it when it prints more, such as 10M", sizeArg),
+      detach: toggle("-d, --detach", "Run in a background session"),
+      timeout: value("--timeout <duration>", "Kill the command after this time", durationArg),
+      maxOutput: value(
+        "--max-output <size>",
+        "Kill the command if it prints more than this, such as 10M",
+        sizeArg,
+      ),
       ...environmentFlags,
     },
     isPassThrough: true,
@@ -205,17 +212,17 @@ it runs as a session, whose name is printed: see \`banger vm session\`.`,
     ],
   }),
   ssh: command({
-    brief: "Open a shell in a machine, or run a command, through ssh",
+    brief: "Open a shell or run a command in a machine over ssh",
     details:
-      "Runs your own ssh; what follows the machine is handed to it. No sshd in the guest is needed.",
+      "Runs the host's ssh; all arguments after the machine are passed to it. Does not need an sshd in the guest.",
     args: {
-      vm: one("Name or id of the machine, with an optional user@", { completes: "vm" }),
-      rest: any("Options of ssh, and a command", { isVerbatim: true }),
+      vm: one("[USER@]NAME of the machine", { completes: "vm" }),
+      rest: any("ssh options and command", { isVerbatim: true }),
     },
     flags: {
       user: value(
         "-l, --login <user>",
-        "User to log in as (default: that of your ssh configuration, or root)",
+        "User to log in as (default: from the ssh configuration, or root)",
         textArg,
       ),
     },
@@ -232,17 +239,21 @@ it runs as a session, whose name is printed: see \`banger vm session\`.`,
   session: sessionCommands,
   ...vmInsideCommands,
   logs: command({
-    brief: "Print the output of a machine's command, or its console",
+    brief: "Print the logs of a machine",
     args: { vm: machine },
     flags: {
-      console: toggle("--console", "The console, also if the machine has a command"),
-      follow: toggle("-f, --follow", "Go on printing what is added"),
-      tail: value("-n, --tail <lines>", "Only the last lines", countArg),
+      console: toggle("--console", "Print the serial console, even if the machine runs a command"),
+      follow: toggle("-f, --follow", "Follow the log output"),
+      tail: value(
+        "-n, --tail <lines>",
+        "Number of lines to show from the end of the logs",
+        countArg,
+      ),
     },
     examples: ["banger vm logs testbox", "banger vm logs -f -n 50 testbox"],
   }),
   wait: command({
-    brief: "Wait until machines have ended, and print how",
+    brief: "Wait for machines to stop, and print their exit status",
     args: { vms: machines },
     examples: ["banger vm wait testbox"],
   }),
