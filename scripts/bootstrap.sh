@@ -16,7 +16,7 @@ PACKAGES_run="qemu-system-x86=qemu-system-x86_64 passt iproute2=ip nftables=nft 
 PACKAGES_demo="mmdebstrap docker-registry isal=igzip"
 PACKAGES_kernel="flex bison bc perl libelf-dev=/usr/include/libelf.h"
 PACKAGES_cross="gcc-aarch64-linux-gnu=aarch64-linux-gnu-gcc"
-PACKAGES_test="$PACKAGES_demo skopeo umoci busybox-static=/bin/busybox dnsutils=dig procps=ps rsync git cpio curl
+PACKAGES_test="$PACKAGES_demo skopeo umoci busybox-static=/bin/busybox dnsutils=dig zsh fish procps=ps rsync git cpio curl
   $PACKAGES_kernel rclone minisign lz4 bzip2 s6=s6-supervise libcap2-bin=setcap
   dnf zypper pacman-package-manager=pacman makepkg libarchive-tools=bsdtar rpm=rpmbuild
   createrepo-c=createrepo_c gpg"

@@ -4,6 +4,7 @@ import { delimiter, join } from "node:path";
 import { cliCommand, runCli } from "#test/cli.ts";
 import { LIMIT_MS } from "#test/limit.ts";
 import { type LocalDaemon, makeVm, startLocalDaemon } from "#test/local-daemon.ts";
+import { testNeeding } from "#test/needs.ts";
 import { complete } from "./complete.ts";
 
 // For a run of several files, of which only the first has the default of its own.
@@ -83,11 +84,43 @@ function pathWithBanger(): string {
   return `${bin}${delimiter}${process.env["PATH"]}`;
 }
 
-/** The line after TAB was pressed in a bash of nothing but the script, on a terminal. */
-async function inBash(line: string): Promise<string> {
+interface Shell {
+  argv: string[];
+  /** Loads the script, and binds ^X^P to what prints the line as "LINE[…]". */
+  setUp: string[];
+}
+
+/** Each with nothing of its own but the script. */
+const shells: Record<"bash" | "zsh" | "fish", Shell> = {
+  bash: {
+    argv: ["bash", "--noprofile", "--norc", "-i"],
+    setUp: [
+      "source <(banger completion bash); source <(banger completion bash)",
+      `bind 'set bell-style none'; bind -x '"\\C-x\\C-p": printf "\\nLI%s[%s]\\n" NE "$READLINE_LINE"'`,
+    ],
+  },
+  zsh: {
+    argv: ["zsh", "-f", "-i"],
+    setUp: [
+      "autoload -U compinit; compinit -u -D; source <(banger completion zsh)",
+      `show() { zle -I; printf '\\nLI%s[%s]\\n' NE "$BUFFER" }; zle -N show; bindkey '^X^P' show; unsetopt beep`,
+    ],
+  },
+  fish: {
+    argv: ["fish", "--no-config", "-i"],
+    setUp: [
+      "banger completion fish | source",
+      `bind \\cx\\cp 'printf "\\nLI%s[%s]\\n" NE (commandline)'`,
+    ],
+  },
+};
+
+/** The line after TAB was pressed, on a terminal. */
+async function typedIn(name: keyof typeof shells, line: string): Promise<string> {
+  const { argv, setUp } = shells[name];
   let screen = "";
-  const marked = Promise.withResolvers<string>();
-  const child = Bun.spawn(["bash", "--noprofile", "--norc", "-i"], {
+  const changed: (() => void)[] = [];
+  const child = Bun.spawn(argv, {
     cwd: daemon.folder,
     env: { ...process.env, ...daemon.env, PATH: pathWithBanger(), PS1: "> ", TERM: "xterm" },
     terminal: {
@@ -95,21 +128,55 @@ async function inBash(line: string): Promise<string> {
       rows: 30,
       data(_, bytes) {
         screen += new TextDecoder().decode(bytes);
-        const found = /LINE\[([^\]]*)\]/.exec(screen)?.[1];
-        if (found !== undefined) marked.resolve(found);
+        for (const wake of changed.splice(0)) wake();
       },
     },
   });
+  const until = async (pattern: RegExp): Promise<string> => {
+    for (;;) {
+      const found = pattern.exec(screen)?.[1];
+      if (found !== undefined) return found;
+      await new Promise<void>((resolve) => changed.push(resolve));
+    }
+  };
   try {
-    const show = `bind -x '"\\C-x\\C-p": printf "\\nLI%s[%s]\\n" NE "$READLINE_LINE"'`;
-    child.terminal?.write("source <(banger completion bash); source <(banger completion bash)\n");
-    child.terminal?.write(`bind 'set bell-style none'; ${show}\n`);
+    for (const command of [...setUp, `printf 'READ%s.\\n' Y`])
+      child.terminal?.write(`${command}\r`);
+    await until(/(READY\.)/);
     child.terminal?.write(`${line}\t\x18\x10`);
-    return await marked.promise;
+    return await until(/LINE\[([^\]]*)\]/);
   } finally {
     child.kill("SIGKILL");
     child.terminal?.close();
   }
+}
+
+const inBash = (line: string) => typedIn("bash", line);
+
+for (const shell of ["zsh", "fish"] as const) {
+  testNeeding(shell)(
+    `${shell} completes commands, names, values and paths of machines`,
+    async () => {
+      writeFileSync(join(daemon.folder, "host-file"), "");
+      const lines: Record<string, string> = {
+        "banger vers": "banger version ",
+        "banger vm sto": "banger vm stop ",
+        "banger vm ssh te": "banger vm ssh testbox ",
+        "banger vm create --mode d": "banger vm create --mode direct ",
+        "banger vm create --mode=d": "banger vm create --mode=direct ",
+        "banger vm session attach testbox b": "banger vm session attach testbox build ",
+        "banger vm file cat te": "banger vm file cat testbox:",
+        "banger vm file cat testbox:/e": "banger vm file cat testbox:/etc/",
+        "banger vm cp testbox:/gu": "banger vm cp testbox:/guest-file ",
+        "banger vm cp host-f": "banger vm cp host-file ",
+        "banger vm exec testbox cat /e": "banger vm exec testbox cat /etc/",
+        "banger vm exec testbox cat host-f": "banger vm exec testbox cat host-f",
+      };
+      const completed: Record<string, string> = {};
+      for (const line of Object.keys(lines)) completed[line] = await typedIn(shell, line);
+      expect(completed).toEqual(lines);
+    },
+  );
 }
 
 test("bash completes commands, names, values and paths of machines, with no other package", async () => {
@@ -134,12 +201,16 @@ test("bash completes commands, names, values and paths of machines, with no othe
   }
 });
 
-test("bash runs nothing of what is being typed", async () => {
-  const mark = join(daemon.folder, "ran");
-  await inBash(`banger vm exec $(touch ${mark}) `);
-  await inBash(`banger vm ssh \`touch ${mark}\``);
-  expect(existsSync(mark)).toBe(false);
-});
+for (const shell of ["bash", "zsh", "fish"] as const) {
+  testNeeding(shell)(`${shell} runs nothing of what is being typed`, async () => {
+    const mark = join(daemon.folder, `ran-${shell}`);
+    await typedIn(shell, `banger vm exec $(touch ${mark}) `);
+    // zsh itself, whose TAB expands, runs what is at the cursor.
+    const space = shell === "zsh" ? " " : "";
+    if (shell !== "fish") await typedIn(shell, `banger vm ssh \`touch ${mark}\`${space}`);
+    expect(existsSync(mark)).toBe(false);
+  });
+}
 
 test("the scripts are what their shells can read", async () => {
   for (const shell of ["bash", "zsh", "fish"]) {
