@@ -40,7 +40,7 @@ describe("without a network", () => {
       expect(stderr).toContain("banger vm exec alone -- sh");
       expect(stderr.split("\n").length).toBeLessThan(60);
       const vm = await banger.json<Vm>("vm", "show", "alone");
-      expect([vm.state, vm.warning]).toEqual(["running", expect.stringContaining("no network")]);
+      expect([vm.state, vm.warning]).toEqual(["running", expect.stringContaining("No network")]);
       expect(await exec("alone", "cat /proc/1/cmdline | tr '\\0' ' '")).toContain("idle");
       expect((await banger.json<Image>("image", "show", "debian")).provisioned).toBeUndefined();
       await banger.ok("vm", "rm", "--force", "alone");

@@ -133,7 +133,7 @@ describe("an image with one program and nothing else", () => {
       await using machine = bareMachine(root, writable, { mode: "systemd" });
       const agent = await connect(machine);
       const failure = agent.waitReady({ timeout_ms: BOOT_MS });
-      await expect(failure).rejects.toThrow("no /bin/sh to run the first boot: use direct mode");
+      await expect(failure).rejects.toThrow("the image has no /bin/sh; use direct mode");
       await untilConsoleSays(machine, "does the image have /bin/sh?");
       const resolver = textOf(await agent.files.readFile("/etc/resolv.conf"));
       expect(resolver).toBe("nameserver 10.0.2.3\n");
