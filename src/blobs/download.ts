@@ -10,17 +10,13 @@
 import { createHash, type Hash } from "node:crypto";
 import type { FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
+import { orAborted, throwIfAborted } from "#base/abort.ts";
 import { BangerError, errnoOf, toBangerError } from "#base/error.ts";
 import { assertRoom } from "#base/files/free-space.ts";
-import { KiB } from "#base/size.ts";
-import { TransferError } from "#http/failure.ts";
-import { waitToRetry } from "#http/retry.ts";
+import { resumed } from "#http/download.ts";
 import { openPartial, type Partial } from "./partial.ts";
 import { Spool } from "./spool.ts";
 import { checkDigest, type Expected, tooLong } from "./verify.ts";
-
-/** An attempt that brought at least this much was worth it: failures are counted anew. */
-const PROGRESS_MIN_BYTES = 256 * KiB;
 
 export interface BlobSource {
   /** One attempt to read the blob from `offset` on; a TransferError says whether another one may help. */
@@ -118,7 +114,7 @@ export class Download {
   async *read(signal: AbortSignal): AsyncGenerator<Uint8Array> {
     let offset = 0;
     for (;;) {
-      if (signal.aborted) throw cancelled();
+      throwIfAborted(signal);
       if (this.#spool && offset < this.#size_bytes) {
         const chunk = await this.#spool.read(offset);
         offset += chunk.length;
@@ -171,7 +167,7 @@ export class Download {
     if (!isUsable) await partial.file.truncate(0);
     const spool = new Spool(partial.file, isUsable ? partial.size : 0);
     for (let offset = 0; offset < spool.size_bytes; ) {
-      if (this.#controller.signal.aborted) throw cancelled();
+      throwIfAborted(this.#controller.signal);
       const chunk = await spool.read(offset);
       hash.update(chunk);
       offset += chunk.length;
@@ -183,28 +179,12 @@ export class Download {
 
   async #fetchRest(spool: Spool, hash: Hash): Promise<void> {
     const { signal } = this.#controller;
-    let failures = 0;
-    while (spool.size_bytes < this.#blob.size) {
-      const start = spool.size_bytes;
-      try {
-        await this.#fetchOnce(spool, hash);
-      } catch (error) {
-        if (signal.aborted || !(error instanceof TransferError)) throw error;
-        // A registry that served us a moment ago may only be restarting.
-        if (!error.isTemporary && !(error.isUnreachable && spool.size_bytes > 0)) throw error;
-        if (spool.size_bytes - start >= PROGRESS_MIN_BYTES) failures = 0;
-        failures++;
-        await waitToRetry(error, failures, { signal, delay_ms: this.#options.retryDelay_ms });
-      }
-    }
-  }
-
-  async #fetchOnce(spool: Spool, hash: Hash): Promise<void> {
-    const { signal } = this.#controller;
+    const { source, retryDelay_ms: delay_ms } = this.#options;
     const { size } = this.#blob;
+    const options = { start: spool.size_bytes, size, signal, delay_ms };
+    const attempt = (offset: number) => source.getBlob(this.#blob, { offset, signal });
     try {
-      const options = { offset: spool.size_bytes, signal };
-      for await (const chunk of this.#options.source.getBlob(this.#blob, options)) {
+      for await (const chunk of resumed(attempt, options)) {
         if (spool.size_bytes + chunk.length > size) throw tooLong(this.#blob);
         hash.update(chunk);
         await spool.append(chunk);
@@ -213,7 +193,6 @@ export class Download {
     } finally {
       await spool.flush();
     }
-    if (spool.size_bytes < size) throw endedEarly();
   }
 
   get #size_bytes(): number {
@@ -226,18 +205,8 @@ export class Download {
     this.#change = Promise.withResolvers<void>();
   }
 
-  async #changed(signal: AbortSignal): Promise<void> {
-    if (signal.aborted) throw cancelled();
-    const { promise, reject } = Promise.withResolvers<never>();
-    function onAbort(): void {
-      reject(cancelled());
-    }
-    signal.addEventListener("abort", onAbort, { once: true });
-    try {
-      await Promise.race([this.#change.promise, promise]);
-    } finally {
-      signal.removeEventListener("abort", onAbort);
-    }
+  #changed(signal: AbortSignal): Promise<void> {
+    return orAborted(this.#change.promise, signal);
   }
 
   #close(): void {
@@ -261,15 +230,4 @@ function toDownloadError(error: unknown): BangerError {
     hint: 'Free some space, for example with "banger image gc"',
     cause: error,
   });
-}
-
-function endedEarly(): TransferError {
-  return new TransferError("unavailable", "Cannot read a blob: the connection was cut", {
-    isTemporary: true,
-    hint: "Run the same command again: it goes on where it stopped",
-  });
-}
-
-function cancelled(): BangerError {
-  return new BangerError("cancelled", "The operation was cancelled");
 }

@@ -1,16 +1,14 @@
-/** Files of known size and digest on a web server, for the machinery that resumes transfers. */
-import type { Digest } from "#base/digest.ts";
+/** Files of known size and digest on a web server, through the cache, so that transfers resume. */
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { type Digest, hexOf } from "#base/digest.ts";
 import { BangerError } from "#base/error.ts";
-import { discard } from "#http/body.ts";
-import { statusFailure, TransferError } from "#http/failure.ts";
-import { networkFailure, send } from "#http/transport.ts";
+import { copyLarge, hashFile, tryLink } from "#base/files/copy-file.ts";
+import { readRange } from "#http/download.ts";
 import { parseHttpUrl } from "#http/url.ts";
-import { startWatchdog } from "#http/watchdog.ts";
 import { openBlobStore } from "./blobs.ts";
-import type { BlobSource, OnAdvance } from "./download.ts";
-import type { Expected } from "./verify.ts";
-
-const STALL_TIMEOUT_MS = 30_000;
+import type { OnAdvance } from "./download.ts";
+import { checkDigest, type Expected } from "./verify.ts";
 
 export interface HttpFile {
   url: string;
@@ -19,70 +17,56 @@ export interface HttpFile {
 }
 
 export interface StreamOptions {
-  /** Folder for what has arrived; a transfer that was cut goes on from there. */
+  /** Folder of blobs; a transfer that was cut goes on from what it has. */
   cache: string;
   signal?: AbortSignal | undefined;
-  onAdvance?: OnAdvance;
+  onAdvance?: OnAdvance | undefined;
   /** Wait before the second attempt. Default 250. */
   retryDelay_ms?: number | undefined;
 }
 
 /** The bytes as they arrive. Ends with `integrity` unless size and digest are right. */
 export function streamHttpFile(file: HttpFile, options: StreamOptions): AsyncGenerator<Uint8Array> {
-  const blob = { digest: file.sha256, size: file.size_bytes };
-  return openBlobStore(options.cache).stream(blob, {
-    source: { getBlob: (wanted, at) => readFrom(file.url, wanted, at) },
+  return openBlobStore(options.cache).stream(blobOf(file), through(file, options));
+}
+
+/** The same to a file of its own, which must not be there; the cache keeps nothing of it then. */
+export async function fetchHttpFile(
+  file: HttpFile,
+  { path, ...options }: StreamOptions & { path: string },
+): Promise<void> {
+  const store = openBlobStore(options.cache);
+  const blob = blobOf(file);
+  const isOld = await store.has(blob);
+  await store.prefetch(blob, through(file, options));
+  const cached = join(options.cache, "sha256", hexOf(blob.digest));
+  if (!tryLink(cached, path)) await copyLarge(cached, path, options);
+  await rm(cached, { force: true });
+  // What has just come was hashed on its way.
+  if (isOld) checkDigest(await hashFile(path, options), blob);
+}
+
+function blobOf({ sha256: digest, size_bytes: size }: HttpFile): Expected {
+  return { digest, size };
+}
+
+function through(file: HttpFile, options: StreamOptions) {
+  const url = parseHttpUrl(file.url);
+  const action = `download "${url.href}"`;
+  const wrongSize = (actual_bytes: number): BangerError =>
+    new BangerError(
+      "integrity",
+      `Cannot ${action}: it has ${actual_bytes} bytes where the catalog says ${file.size_bytes}`,
+      { hint: 'For a kernel, update the catalog with "banger kernel catalog update"' },
+    );
+  const expected = { size: file.size_bytes, wrongSize };
+  return {
+    source: {
+      getBlob: (_: Expected, part: { offset: number; signal: AbortSignal }) =>
+        readRange({ url, action, expected, ...part }),
+    },
     signal: options.signal ?? new AbortController().signal,
     onAdvance: options.onAdvance,
     retryDelay_ms: options.retryDelay_ms,
-  });
-}
-
-async function* readFrom(
-  address: string,
-  blob: Expected,
-  { offset, signal }: Parameters<BlobSource["getBlob"]>[1],
-): AsyncGenerator<Uint8Array> {
-  const url = parseHttpUrl(address);
-  using watchdog = startWatchdog(STALL_TIMEOUT_MS, { what: `from "${url.host}"`, signal });
-  const headers: Record<string, string> = offset > 0 ? { range: `bytes=${offset}-` } : {};
-  const { response } = await send({ url, headers, signal: watchdog.signal });
-  watchdog.progress(Number.POSITIVE_INFINITY);
-  const skipped = await checkAnswer(response, { url, blob, offset });
-  try {
-    let left = skipped;
-    for await (const chunk of response.body ?? []) {
-      watchdog.progress(chunk.length);
-      if (left < chunk.length) yield left === 0 ? chunk : chunk.subarray(left);
-      left = Math.max(0, left - chunk.length);
-    }
-  } catch (error) {
-    throw networkFailure(error, url, watchdog.signal);
-  }
-}
-
-/** How many bytes of the answer are here already, when the server does not heed Range. */
-async function checkAnswer(
-  response: Response,
-  { url, blob, offset }: { url: URL; blob: Expected; offset: number },
-): Promise<number> {
-  const action = `download "${url.href}"`;
-  if (response.status !== 200 && response.status !== 206) {
-    throw await statusFailure(response, { action, host: url.host });
-  }
-  const isPart = response.status === 206;
-  const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(response.headers.get("content-range") ?? "");
-  const total = isPart ? range?.[2] : response.headers.get("content-length");
-  const isWrongPart = isPart && Number(range?.[1]) !== offset;
-  const isWrongSize = total && total !== "*" ? Number(total) !== blob.size : false;
-  if (!isWrongPart && !isWrongSize) return isPart ? 0 : offset;
-  await discard(response);
-  if (isWrongPart) {
-    throw new TransferError("unavailable", `Cannot ${action}: the server sends another part`);
-  }
-  throw new BangerError(
-    "integrity",
-    `Cannot ${action}: it has ${total} bytes where the catalog says ${blob.size}`,
-    { hint: "Update the catalog: banger kernel catalog update" },
-  );
+  };
 }

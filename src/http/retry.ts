@@ -1,4 +1,4 @@
-import { BangerError, throwIfAborted } from "#base/error.ts";
+import { sleep } from "#base/abort.ts";
 import { TransferError } from "./failure.ts";
 
 const ATTEMPTS_MAX = 5;
@@ -39,21 +39,4 @@ export async function waitToRetry(
   );
   // Spread, so that pulls that failed together do not come back together.
   await sleep(Math.max(asked_ms, backoff_ms * (0.5 + Math.random() / 2)), options.signal);
-}
-
-/** Rejects with `cancelled` as soon as the signal fires. */
-export async function sleep(delay_ms: number, signal: AbortSignal): Promise<void> {
-  throwIfAborted(signal);
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, delay_ms);
-  function onAbort(): void {
-    reject(new BangerError("cancelled", "The operation was cancelled"));
-  }
-  signal.addEventListener("abort", onAbort, { once: true });
-  try {
-    await promise;
-  } finally {
-    clearTimeout(timer);
-    signal.removeEventListener("abort", onAbort);
-  }
 }

@@ -1,4 +1,5 @@
 /** HTTP requests: redirects followed by hand, so that credentials stay with their host, and errors that say what is the case. */
+import { abortError } from "#base/abort.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import { discard } from "./body.ts";
 import { NO_SUCH_HOST, PROXY_LOGIN_HINT, TransferError, unreachable } from "./failure.ts";
@@ -11,7 +12,7 @@ const USER_AGENT = "banger";
 export interface Request {
   url: URL;
   method?: "GET" | "HEAD" | "POST" | "PUT";
-  headers?: Record<string, string>;
+  headers?: Record<string, string> | undefined;
   /** Sent to the origin of `url` only, never to where a redirect leads. */
   authorization?: string | undefined;
   body?: string | Uint8Array | ReadableStream<Uint8Array>;
@@ -57,7 +58,7 @@ export async function send(request: Request): Promise<Answer> {
 
 /** Makes an error of the network layer one of ours; what the signal says passes through. */
 export function networkFailure(error: unknown, url: URL, signal: AbortSignal): unknown {
-  if (signal.aborted) return abortReason(signal);
+  if (signal.aborted) return abortError(signal);
   if (error instanceof BangerError) return error;
   const code = codeOf(error);
   const host = url.host;
@@ -107,7 +108,7 @@ async function sendOnce(
     // A digest speaks of the bytes as they are sent, and fetch undoes only the first member of a gzip file.
     decompress: false,
     signal,
-    ...(body === undefined ? {} : { body: body as BodyInit }),
+    body: body as BodyInit | undefined,
   };
   try {
     return await fetchBy(proxyFor(url), address ? atAddress(url, address) : url, init);
@@ -125,11 +126,6 @@ function checkTarget(location: string, from: URL): URL {
     "unavailable",
     `Cannot reach "${from.host}": it redirects to where no secure connection leads`,
   );
-}
-
-function abortReason(signal: AbortSignal): unknown {
-  if (signal.reason instanceof BangerError) return signal.reason;
-  return new BangerError("cancelled", "The operation was cancelled", { cause: signal.reason });
 }
 
 /** The runtime's message ends in the proxy's status line. */

@@ -1,7 +1,10 @@
 /** Notices a transfer that has stopped moving, however slowly it does so. */
+import { onAbort } from "#base/abort.ts";
 import { formatDuration } from "#base/duration.ts";
 import { TransferError } from "./failure.ts";
 
+/** How long a server may be silent. */
+const STALL_TIMEOUT_MS = 30_000;
 /** Fewer bytes than this within the time limit count as none: a drip must not keep a pull alive for ever. */
 const PROGRESS_MIN_BYTES = 4096;
 
@@ -12,10 +15,14 @@ export interface Watchdog extends Disposable {
   progress(bytes: number): void;
 }
 
-export function startWatchdog(
-  timeout_ms: number,
-  options: { what: string; signal?: AbortSignal | undefined },
-): Watchdog {
+export function startWatchdog(options: {
+  /** Where bytes come from, for messages: `from "example.com"`. */
+  what: string;
+  /** How long nothing may arrive. Default: 30 s. */
+  timeout_ms?: number | undefined;
+  signal?: AbortSignal | undefined;
+}): Watchdog {
+  const timeout_ms = options.timeout_ms ?? STALL_TIMEOUT_MS;
   const controller = new AbortController();
   let received = 0;
   function onStall(): void {
@@ -27,12 +34,8 @@ export function startWatchdog(
       ),
     );
   }
-  function onAbort(): void {
-    controller.abort(options.signal?.reason);
-  }
   const timer = setTimeout(onStall, timeout_ms);
-  if (options.signal?.aborted) onAbort();
-  options.signal?.addEventListener("abort", onAbort, { once: true });
+  const caller = onAbort(options.signal, () => controller.abort(options.signal?.reason));
   return {
     signal: controller.signal,
     progress(bytes) {
@@ -43,7 +46,7 @@ export function startWatchdog(
     },
     [Symbol.dispose]() {
       clearTimeout(timer);
-      options.signal?.removeEventListener("abort", onAbort);
+      caller[Symbol.dispose]();
     },
   };
 }

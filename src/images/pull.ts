@@ -2,9 +2,11 @@
 
 import { join } from "node:path";
 import type { ImageBuild, ImagePull } from "#api/image.ts";
+import type { Digest } from "#base/digest.ts";
 import { BangerError } from "#base/error.ts";
 import type { WorkOptions } from "#base/progress.ts";
 import { didYouMean } from "#base/similar.ts";
+import { fetchHttpFile } from "#blobs/http-file.ts";
 import { buildRootfs } from "#images/rootfs/write.ts";
 import type { OpenedImage } from "#oci/image.ts";
 import { formatLocation, parseLocation } from "#oci/location.ts";
@@ -12,7 +14,6 @@ import { formatPlatform, hostPlatform, parsePlatform } from "#oci/platform.ts";
 import { canonicalOrEmpty } from "#oci/reference.ts";
 import type { RegistryOptions } from "#oci/registry/client.ts";
 import { openImage } from "#oci/source.ts";
-import { fetchBundle } from "./bundle.ts";
 import { architectures, type CatalogImage, findInCatalog, loadCatalog } from "./catalog.ts";
 import { keptConfig } from "./config.ts";
 import { dropPartials } from "./gc.ts";
@@ -83,7 +84,20 @@ export async function pullImage(
     }
   }
   return await store.withScratch(store.paths.downloads, "image-bundle.tar", async (path) => {
-    await fetchBundle(source, { ...options, path });
+    const { url, size_bytes } = source;
+    const sha256 = source.sha256 as Digest;
+    using _ = await store.blobs.hold(async () => {}, { digestsOf: () => [sha256], ...options });
+    const message = `Downloading ${new URL(url).pathname.split("/").at(-1)}`;
+    await fetchHttpFile(
+      { url, sha256, size_bytes },
+      {
+        ...options,
+        path,
+        cache: store.paths.blobs,
+        onAdvance: (done) =>
+          options.onProgress?.({ step: "bundle", message, done, total: size_bytes, unit: "bytes" }),
+      },
+    );
     const location = `oci-archive:${path}`;
     return await pullFrom(store, { ...wanted, location, reference: source.url }, options);
   });
@@ -165,7 +179,7 @@ async function pullFrom(
             ...options,
             cacheDir: store.paths.blobs,
             scratchDir,
-            ...(wanted.platform ? { platform: wanted.platform } : {}),
+            platform: wanted.platform,
           }),
         { digestsOf, signal },
       );
@@ -200,8 +214,8 @@ function upToDate(store: ImageStore, wanted: Wanted, source: OpenedImage): Image
     present?.name === wanted.name && present.managed && present.digest === source.manifestDigest;
   if (!present || !isCurrent || wanted.force) return undefined;
   patchImage(store.db, present.id, {
-    kernel: wanted.kernel,
-    rootDigest: source.rootDigest,
+    kernel: wanted.kernel ?? present.kernel,
+    rootDigest: source.rootDigest ?? present.rootDigest,
   });
   return findImage(store.db, present.id);
 }

@@ -1,5 +1,7 @@
 /** ADD of addresses, case by case, from a server on loopback. */
 import { afterAll, expect } from "bun:test";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { gzipSync } from "node:zlib";
 import { sha256 } from "#base/digest.ts";
 import { testBuilds } from "#test/build-cases.ts";
@@ -16,7 +18,33 @@ const server = Bun.serve({
     return new Response(pathname.endsWith(".tgz") ? TAR : "content", { headers });
   },
 });
-afterAll(() => server.stop(true));
+/** Cuts the first answer for each path in the middle. */
+const CUT = Buffer.from("one two three four five six seven eight nine ten ".repeat(20_000));
+const cutter = createServer((request, response) => {
+  const path = request.url ?? "";
+  const isFirst = !seen.has(path);
+  seen.add(path);
+  const offset = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? "")?.[1] ?? 0);
+  const isSame = request.headers["if-range"] === '"1"';
+  if (path.includes("tagged")) response.setHeader("etag", isFirst || isSame ? '"1"' : '"2"');
+  const bytes = path.includes("changed") && !isFirst ? Buffer.from(CUT).fill("x", 0, 9) : CUT;
+  const start = isSame ? offset : 0;
+  if (start > 0) {
+    const range = `bytes ${start}-${bytes.length - 1}/${bytes.length}`;
+    response.writeHead(206, { "content-range": range }).end(bytes.subarray(start));
+    return;
+  }
+  response.writeHead(200, { "content-length": bytes.length });
+  if (!isFirst) response.end(bytes);
+  else response.write(bytes.subarray(0, 500_000), () => setTimeout(() => response.destroy(), 20));
+});
+const seen = new Set<string>();
+await new Promise<void>((resolve) => cutter.listen(0, "127.0.0.1", resolve));
+const CUT_AT = `http://127.0.0.1:${(cutter.address() as AddressInfo).port}`;
+afterAll(() => {
+  server.stop(true);
+  cutter.close();
+});
 const AT = `http://127.0.0.1:${server.port}`;
 
 testBuilds({
@@ -68,6 +96,14 @@ testBuilds({
   "several files need a directory": {
     dockerfile: `ADD ${AT}/foo ${AT}/bar /d`,
     error: 'With several sources, the target must end with "/"',
+  },
+  "a file that is cut goes on, by its tag or by what came before": {
+    dockerfile: `ADD --checksum=${sha256(CUT)} ${CUT_AT}/tagged /\nADD --checksum=${sha256(CUT)} ${CUT_AT}/plain /`,
+    has: { "/tagged": `= ${CUT}`, "/plain": `= ${CUT}` },
+  },
+  "a file that changes between two requests": {
+    dockerfile: `ADD ${CUT_AT}/changed /`,
+    error: "it changed while it was read",
   },
   "what is not there": { dockerfile: `ADD ${AT}/none /`, error: "answers 404" },
 });

@@ -5,15 +5,11 @@ import { BangerError } from "#base/error.ts";
 import { readChunks } from "#base/files/chunks.ts";
 import type { WorkOptions } from "#base/progress.ts";
 import { formatSize, GiB } from "#base/size.ts";
-import { statusFailure } from "#http/failure.ts";
-import { withRetries } from "#http/retry.ts";
-import { networkFailure, send } from "#http/transport.ts";
-import { startWatchdog } from "#http/watchdog.ts";
+import { openRange, resumed } from "#http/download.ts";
 import { checkSource } from "./reach.ts";
 import { pathOf, type SourceFile } from "./source.ts";
 
 const DOWNLOAD_MAX_BYTES = 8 * GiB;
-const STALL_TIMEOUT_MS = 30_000;
 const MODE = 0o600;
 
 export interface DownloadOptions extends WorkOptions {
@@ -31,7 +27,7 @@ export async function download(
   const signal = options.signal ?? new AbortController().signal;
   const name = nameOf(url);
   const path = join(options.folder, `${crypto.randomUUID()}.download`);
-  const got = await withRetries(() => fetchOnce(url, { ...options, path, signal }), { signal });
+  const got = await fetchFile(url, { path, signal });
   if (options.checksum && got.digest !== options.checksum) {
     throw new BangerError(
       "integrity",
@@ -55,23 +51,39 @@ function nameOf(url: URL): string {
   return name === "" || name === "." || name === ".." ? "__unnamed__" : name;
 }
 
-async function fetchOnce(
+/**
+ * To a file, over several attempts when some are cut. Nobody has said what the file is, so a server goes on where it
+ * was cut only if it says that the file is the same; else the whole comes again, and must begin as before.
+ */
+async function fetchFile(
   url: URL,
-  options: DownloadOptions & { path: string; signal: AbortSignal },
+  options: { path: string; signal: AbortSignal },
 ): Promise<{ size: number; digest: string; mtime_s: number }> {
-  const what = `from "${url.host}"`;
-  using watchdog = startWatchdog(STALL_TIMEOUT_MS, { what, signal: options.signal });
-  const address = await checkSource(url);
-  const { response } = await send({ url, address, signal: watchdog.signal });
-  if (response.status !== 200 || !response.body) {
-    throw await statusFailure(response, { action: `fetch ${url.href}`, host: url.host });
-  }
+  const { signal } = options;
   const hasher = new Bun.CryptoHasher("sha256");
+  let validator: string | undefined;
+  let mtime_s = 0;
+  async function* attempt(offset: number): AsyncGenerator<Uint8Array> {
+    const isMatched = offset > 0 && validator !== undefined;
+    const opened = await openRange({
+      url,
+      address: await checkSource(url),
+      offset: isMatched ? offset : 0,
+      headers: isMatched ? { "if-range": validator as string } : {},
+      action: `fetch ${url.href}`,
+      signal,
+    });
+    if (offset === 0) {
+      validator = validatorOf(opened.response);
+      mtime_s = mtimeOf(opened.response);
+    }
+    if (opened.start === offset) yield* opened.chunks;
+    else yield* continued(opened.chunks, { url, offset, digest: hasher.copy().digest("hex") });
+  }
   const fd = openSync(options.path, "w", 0o600);
   let size = 0;
   try {
-    for await (const chunk of response.body) {
-      watchdog.progress(chunk.length);
+    for await (const chunk of resumed(attempt, { signal })) {
       size += chunk.length;
       if (size > DOWNLOAD_MAX_BYTES) {
         const max = formatSize(DOWNLOAD_MAX_BYTES);
@@ -80,12 +92,43 @@ async function fetchOnce(
       hasher.update(chunk);
       for (let at = 0; at < chunk.length; ) at += writeSync(fd, chunk, at);
     }
-  } catch (error) {
-    throw error instanceof BangerError ? error : networkFailure(error, url, watchdog.signal);
   } finally {
     closeSync(fd);
   }
-  const modified = Date.parse(response.headers.get("last-modified") ?? "");
-  const mtime_s = Number.isNaN(modified) ? 0 : Math.floor(modified / 1000);
   return { size, digest: `sha256:${hasher.digest("hex")}`, mtime_s };
+}
+
+/** What follows after `offset`, when what comes before has the digest. */
+async function* continued(
+  chunks: AsyncIterable<Uint8Array>,
+  { url, offset, digest }: { url: URL; offset: number; digest: string },
+): AsyncGenerator<Uint8Array> {
+  const before = new Bun.CryptoHasher("sha256");
+  let left = offset;
+  for await (const chunk of chunks) {
+    const known = chunk.subarray(0, left);
+    before.update(known);
+    left -= known.length;
+    if (left > 0) continue;
+    if (known.length > 0 && before.digest("hex") !== digest) throw changed(url);
+    if (known.length < chunk.length) yield chunk.subarray(known.length);
+  }
+  if (left > 0) throw changed(url);
+}
+
+function changed(url: URL): BangerError {
+  return new BangerError("conflict", `Cannot fetch ${url.href}: it changed while it was read`, {
+    hint: "Run the build again",
+  });
+}
+
+/** For If-Range, which takes no weak entity tag (RFC 9110, section 13.1.5). */
+function validatorOf({ headers }: Response): string | undefined {
+  const tag = headers.get("etag") ?? undefined;
+  return tag?.startsWith('"') ? tag : undefined;
+}
+
+function mtimeOf({ headers }: Response): number {
+  const modified = Date.parse(headers.get("last-modified") ?? "");
+  return Number.isNaN(modified) ? 0 : Math.floor(modified / 1000);
 }

@@ -118,7 +118,11 @@ async function openRemote(
     asked.pathname += "/info/refs";
     asked.search = "?service=git-upload-pack";
     const authorization = loginOf(asked);
-    using watchdog = startWatchdog(ANSWER_TIMEOUT_MS, { what: `from "${url.host}"`, signal });
+    using watchdog = startWatchdog({
+      what: `from "${url.host}"`,
+      timeout_ms: ANSWER_TIMEOUT_MS,
+      signal,
+    });
     const answer = await send({
       url: asked,
       home,

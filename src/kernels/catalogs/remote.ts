@@ -1,16 +1,12 @@
 /** Fetching a catalog and its signature; nothing of it is looked at before the signature fits. */
 import { BangerError } from "#base/error.ts";
 import { MiB } from "#base/size.ts";
-import { readCapped } from "#http/body.ts";
-import { statusFailure } from "#http/failure.ts";
+import { readSmall } from "#http/download.ts";
 import { withRetries } from "#http/retry.ts";
-import { networkFailure, send } from "#http/transport.ts";
 import { parseHttpUrl } from "#http/url.ts";
-import { startWatchdog } from "#http/watchdog.ts";
 import { MAX_SIGNATURE_BYTES, type PublicKey, verify } from "./minisign.ts";
 
 export const MAX_CATALOG_BYTES = 8 * MiB;
-const STALL_TIMEOUT_MS = 30_000;
 /** On this computer a secure connection protects from nothing. */
 const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
 
@@ -42,19 +38,9 @@ export async function fetchCatalog(
 }
 
 async function fetchSmall(url: URL, max_bytes: number, signal: AbortSignal): Promise<Uint8Array> {
-  return await withRetries(
-    async () => {
-      using watchdog = startWatchdog(STALL_TIMEOUT_MS, { what: `from "${url.host}"`, signal });
-      const { response } = await send({ url, signal: watchdog.signal });
-      if (!response.ok) {
-        throw await statusFailure(response, { action: `get "${url.href}"`, host: url.host });
-      }
-      try {
-        return await readCapped(response, max_bytes);
-      } catch (error) {
-        throw networkFailure(error, url, watchdog.signal);
-      }
-    },
-    { signal },
-  );
+  const action = `get "${url.href}"`;
+  const { bytes } = await withRetries(() => readSmall({ url, action, max_bytes, signal }), {
+    signal,
+  });
+  return bytes;
 }

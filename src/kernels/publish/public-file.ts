@@ -3,14 +3,10 @@ import { createHash } from "node:crypto";
 import type { Digest } from "#base/digest.ts";
 import { BangerError, type ErrorCode } from "#base/error.ts";
 import type { HttpFile } from "#blobs/http-file.ts";
-import { discard } from "#http/body.ts";
+import { askHead, readRange, resumed } from "#http/download.ts";
 import { statusFailure } from "#http/failure.ts";
-import { networkFailure, send } from "#http/transport.ts";
 import { parseHttpUrl } from "#http/url.ts";
-import { startWatchdog } from "#http/watchdog.ts";
 import type { TransferWork } from "./destination.ts";
-
-const STALL_TIMEOUT_MS = 60_000;
 
 /** Asks for the size first, then fetches the whole and hashes it. `integrity` when it is another file. */
 export async function checkPublicFile(file: HttpFile, work: TransferWork): Promise<void> {
@@ -29,11 +25,9 @@ export async function checkPublicFile(file: HttpFile, work: TransferWork): Promi
 /** Undefined when the server does not say; `not_found` when there is no such file. */
 export async function publicSize(
   url: URL,
-  signal: AbortSignal | undefined,
+  signal: AbortSignal = new AbortController().signal,
 ): Promise<number | undefined> {
-  using watchdog = startWatchdog(STALL_TIMEOUT_MS, { what: `from "${url.host}"`, signal });
-  const { response } = await send({ url, method: "HEAD", signal: watchdog.signal });
-  await discard(response);
+  const response = await askHead({ url, signal });
   if (!response.ok) {
     throw await statusFailure(response, { action: `find "${url.href}"`, host: url.host });
   }
@@ -43,31 +37,31 @@ export async function publicSize(
 
 async function publicDigest(file: HttpFile, work: TransferWork): Promise<Digest> {
   const url = parseHttpUrl(file.url);
-  const what = `from "${url.host}"`;
-  using watchdog = startWatchdog(STALL_TIMEOUT_MS, { what, signal: work.signal });
-  const headers = { "cache-control": "no-cache" };
-  const { response } = await send({ url, headers, signal: watchdog.signal });
-  if (!response.ok) {
-    throw await statusFailure(response, { action: `get "${url.href}"`, host: url.host });
-  }
+  const { size_bytes: size } = file;
+  const signal = work.signal ?? new AbortController().signal;
+  const wrongSize = (actual_bytes: number): BangerError =>
+    wrong(file.url, `it has ${actual_bytes} bytes, ${size} were uploaded`);
+  const request = {
+    url,
+    action: `get "${url.href}"`,
+    headers: { "cache-control": "no-cache" },
+    expected: { size, wrongSize },
+    signal,
+  };
   const hash = createHash("sha256");
   let done = 0;
-  try {
-    for await (const chunk of response.body ?? []) {
-      watchdog.progress(chunk.length);
-      hash.update(chunk);
-      done += chunk.length;
-      if (done > file.size_bytes) throw wrong(file.url, "it is longer than what was uploaded");
-      work.onProgress?.({
-        step: "check",
-        message: `Fetching ${url.href} to check it`,
-        done,
-        total: file.size_bytes,
-        unit: "bytes",
-      });
-    }
-  } catch (error) {
-    throw networkFailure(error, url, watchdog.signal);
+  const attempt = (offset: number) => readRange({ ...request, offset });
+  for await (const chunk of resumed(attempt, { size, signal })) {
+    hash.update(chunk);
+    done += chunk.length;
+    if (done > size) throw wrong(file.url, "it is longer than what was uploaded");
+    work.onProgress?.({
+      step: "check",
+      message: `Fetching ${url.href} to check it`,
+      done,
+      total: size,
+      unit: "bytes",
+    });
   }
   return `sha256:${hash.digest("hex")}` as Digest;
 }

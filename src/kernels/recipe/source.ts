@@ -1,13 +1,13 @@
 /** The source of a kernel: found, fetched, checked and unpacked. */
-import { createWriteStream, existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { pipeline } from "node:stream/promises";
+import { assert } from "#base/assert.ts";
 import { type Digest, isDigest } from "#base/digest.ts";
 import { BangerError } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { runOk } from "#base/run.ts";
-import { streamHttpFile } from "#blobs/http-file.ts";
+import { fetchHttpFile } from "#blobs/http-file.ts";
 import { parseHttpUrl } from "#http/url.ts";
 import { downloadPackage, resolveKernelPackage } from "#kernels/apt.ts";
 import { hostArch } from "#kernels/catalog.ts";
@@ -86,15 +86,17 @@ function tarballSource(
   work: SourceWork,
 ): KernelSource {
   const { url, sha256, size_bytes } = source;
-  if (!isDigest(sha256)) throw new Error("Assertion failed: the schema has checked the digest");
+  assert(isDigest(sha256), "the schema has checked the digest");
   const file = parseHttpUrl(url).pathname.split("/").at(-1) ?? "";
   return {
     label: file,
     digest: sha256,
     async unpack(tree, scratch) {
-      const stream = streamHttpFile(
+      const path = join(scratch, "source.tar");
+      await fetchHttpFile(
         { url, sha256, size_bytes },
         {
+          path,
           cache: join(work.downloads, "sources"),
           signal: work.signal,
           onAdvance: (done) =>
@@ -107,8 +109,6 @@ function tarballSource(
             }),
         },
       );
-      const path = join(scratch, "source.tar");
-      await pipeline(stream, createWriteStream(path, { mode: 0o600 }));
       await untar(path, tree, work);
       await rm(path);
     },

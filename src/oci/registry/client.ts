@@ -1,21 +1,19 @@
 /** Client for one repository of a registry: the pull half of the OCI distribution specification 1.1. */
 
 import { getLogger } from "@logtape/logtape";
-import { type Digest, isDigest, sha256, shortDigest } from "#base/digest.ts";
+import { assert } from "#base/assert.ts";
+import { type Digest, isDigest, sha256 } from "#base/digest.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import { type Expected, tooLong, tooShort } from "#blobs/verify.ts";
-import { decodedBlob, discard, readCapped } from "#http/body.ts";
+import { askHead, type FileRequest, fromOffset, openRange, readSmall } from "#http/download.ts";
 import { statusFailure, TransferError } from "#http/failure.ts";
 import { withRetries } from "#http/retry.ts";
-import { type Answer, networkFailure } from "#http/transport.ts";
-import { startWatchdog, type Watchdog } from "#http/watchdog.ts";
 import { MAX_MANIFEST_BYTES } from "#oci/manifest.ts";
 import { indexTypes, manifestTypes } from "#oci/media.ts";
 import { canonicalName, type Reference } from "#oci/reference.ts";
 import { type Authorizer, createAuthorizer } from "./auth.ts";
 import { type Endpoint, type EndpointOptions, endpointsOf } from "./endpoint.ts";
 
-const STALL_TIMEOUT_DEFAULT_MS = 30_000;
 const log = getLogger(["banger", "oci"]);
 
 export interface RegistryOptions extends EndpointOptions {
@@ -58,140 +56,114 @@ interface Server extends Endpoint {
 
 /** Opens no connection yet. */
 export function openRepository(reference: Reference, options: RegistryOptions = {}): Repository {
-  const { repository } = reference;
-  const name = canonicalName(reference);
-  const { dockerConfigPath, insecureRegistries, retryDelay_ms: delay_ms } = options;
-  const servers = endpointsOf(reference.registry, options).map((endpoint) => ({
-    ...endpoint,
-    authorizer: createAuthorizer(endpoint, { repository, dockerConfigPath, insecureRegistries }),
-  }));
-  /** Mirrors that could not be reached: they are not waited for again. What one does not have, says nothing of the rest. */
-  const unreachable = new Set<Server>();
+  return new RegistryRepository(reference, options);
+}
 
-  async function fromAnyServer<T>(
-    ask: (server: Server) => Promise<T>,
-    signal: AbortSignal,
-  ): Promise<T> {
-    for (const server of servers) {
-      const isLast = server === servers.at(-1);
-      if (unreachable.has(server) && !isLast) continue;
+class RegistryRepository implements Repository {
+  readonly #repository: string;
+  readonly #name: string;
+  readonly #options: RegistryOptions;
+  readonly #servers: readonly Server[];
+  /** Mirrors that could not be reached: they are not waited for again. What one does not have, says nothing of the rest. */
+  readonly #unreachable = new Set<Server>();
+
+  constructor(reference: Reference, options: RegistryOptions) {
+    const { repository } = reference;
+    const { dockerConfigPath, insecureRegistries } = options;
+    this.#repository = repository;
+    this.#name = canonicalName(reference);
+    this.#options = options;
+    this.#servers = endpointsOf(reference.registry, options).map((endpoint) => ({
+      ...endpoint,
+      authorizer: createAuthorizer(endpoint, { repository, dockerConfigPath, insecureRegistries }),
+    }));
+  }
+
+  headManifest(target: string, signal: AbortSignal): Promise<Digest | undefined> {
+    return this.#retried(async (server) => {
+      const response = await askHead(this.#manifestRequest(server, target, signal));
+      const digest = response.headers.get("docker-content-digest") ?? "";
+      return response.ok && isDigest(digest) ? digest : undefined;
+    }, signal);
+  }
+
+  getManifest(target: string, signal: AbortSignal): Promise<RemoteManifest> {
+    return this.#retried(async (server) => {
+      const { response, bytes } = await readSmall({
+        ...this.#manifestRequest(server, target, signal),
+        max_bytes: MAX_MANIFEST_BYTES,
+      });
+      const digest = checkManifest(bytes, { target, name: this.#name, response });
+      return { bytes, digest, mediaType: response.headers.get("content-type") ?? "" };
+    }, signal);
+  }
+
+  async *getBlob(blob: Expected, { offset, signal }: BlobOptions): AsyncGenerator<Uint8Array> {
+    const wrongSize = (actual_bytes: number): BangerError =>
+      actual_bytes > blob.size ? tooLong(blob) : tooShort(blob, actual_bytes);
+    const opened = await this.#fromAnyServer(
+      (server) =>
+        openRange({
+          ...this.#request(server, `blobs/${blob.digest}`, signal),
+          expected: { size: blob.size, wrongSize },
+          offset,
+        }),
+      signal,
+    );
+    yield* fromOffset(opened, offset);
+  }
+
+  #manifestRequest(server: Server, target: string, signal: AbortSignal): FileRequest {
+    const headers = { accept: [...indexTypes, ...manifestTypes].join(", ") };
+    return { ...this.#request(server, `manifests/${target}`, signal), headers };
+  }
+
+  #request(server: Server, path: string, signal: AbortSignal): FileRequest {
+    return {
+      url: new URL(`${this.#repository}/${path}`, server.base),
+      action: `pull ${this.#name}`,
+      stallTimeout_ms: this.#options.stallTimeout_ms,
+      send: (request) => server.authorizer.send(request),
+      refusal: (response) => this.#refusal(server, response),
+      signal,
+    };
+  }
+
+  #retried<T>(ask: (server: Server) => Promise<T>, signal: AbortSignal): Promise<T> {
+    const delay_ms = this.#options.retryDelay_ms;
+    return withRetries(() => this.#fromAnyServer(ask, signal), { signal, delay_ms });
+  }
+
+  async #fromAnyServer<T>(ask: (server: Server) => Promise<T>, signal: AbortSignal): Promise<T> {
+    const last = this.#servers.at(-1);
+    assert(last, "a registry has a server");
+    for (const server of this.#servers.slice(0, -1)) {
+      if (this.#unreachable.has(server)) continue;
       try {
         return await ask(server);
       } catch (error) {
-        if (isLast || signal.aborted) throw error;
-        if (isOutOfReach(error)) unreachable.add(server);
+        if (signal.aborted) throw error;
+        if (isOutOfReach(error)) this.#unreachable.add(server);
         log.warn("Cannot use mirror {mirror} for {name}, asking the next server: {problem}", {
           mirror: server.host,
-          name,
+          name: this.#name,
           problem: messageOf(error),
         });
       }
     }
-    throw new Error("Assertion failed: a registry has a last server");
+    return await ask(last);
   }
 
-  function retried<T>(ask: (server: Server) => Promise<T>, signal: AbortSignal): Promise<T> {
-    return withRetries(() => fromAnyServer(ask, signal), { signal, delay_ms });
+  #refusal({ authorizer, host }: Server, response: Response): Promise<TransferError> {
+    const { status } = response;
+    const ofStatus = status === 404 ? "Check the name and the tag" : undefined;
+    const hint = status === 401 || status === 403 ? authorizer.hint() : ofStatus;
+    return statusFailure(response, { action: `pull ${this.#name}`, host, hint });
   }
-
-  function watch(server: Server, signal: AbortSignal): Watchdog {
-    const timeout_ms = options.stallTimeout_ms ?? STALL_TIMEOUT_DEFAULT_MS;
-    return startWatchdog(timeout_ms, { what: `from "${server.host}"`, signal });
-  }
-
-  return {
-    headManifest(target, signal) {
-      return retried(async (server) => {
-        using watchdog = watch(server, signal);
-        const { response } = await askManifest(server, {
-          method: "HEAD",
-          target,
-          repository,
-          watchdog,
-        });
-        await discard(response);
-        const digest = response.headers.get("docker-content-digest") ?? "";
-        return response.ok && isDigest(digest) ? digest : undefined;
-      }, signal);
-    },
-    getManifest(target, signal) {
-      return retried(async (server) => {
-        using watchdog = watch(server, signal);
-        const { response } = await askManifest(server, {
-          method: "GET",
-          target,
-          repository,
-          watchdog,
-        });
-        if (!response.ok) throw await refusal(response, { name, server });
-        const bytes = await readManifest(response, server, watchdog.signal);
-        const digest = checkManifest(bytes, { target, name, response });
-        return { bytes, digest, mediaType: response.headers.get("content-type") ?? "" };
-      }, signal);
-    },
-    async *getBlob(blob, { offset, signal }) {
-      const { chunks, watchdog, url } = await fromAnyServer(async (server) => {
-        const guard = watch(server, signal);
-        try {
-          const url = new URL(`${repository}/blobs/${blob.digest}`, server.base);
-          const answer = await askBlob(server, { url, offset, signal: guard.signal });
-          guard.progress(Number.POSITIVE_INFINITY);
-          const chunks = await openBody(answer, { blob, offset, name, server });
-          return { chunks, watchdog: guard, url };
-        } catch (error) {
-          guard[Symbol.dispose]();
-          throw error;
-        }
-      }, signal);
-      using guard = watchdog;
-      try {
-        for await (const chunk of chunks) {
-          guard.progress(chunk.length);
-          yield chunk;
-        }
-      } catch (error) {
-        throw networkFailure(error, url, guard.signal);
-      }
-    },
-  };
-}
-
-/** A server that has been cut and refuses the part that is missing is asked for the whole. */
-async function askBlob(
-  { authorizer }: Server,
-  { url, offset, signal }: { url: URL; offset: number; signal: AbortSignal },
-): Promise<Answer> {
-  if (offset === 0) return await authorizer.send({ url, signal });
-  const answer = await authorizer.send({ url, headers: { range: `bytes=${offset}-` }, signal });
-  if (answer.response.status !== 416) return answer;
-  await discard(answer.response);
-  return await authorizer.send({ url, signal });
 }
 
 function isOutOfReach(error: unknown): boolean {
   return error instanceof TransferError && (error.isUnreachable || error.code === "timeout");
-}
-
-function askManifest(
-  server: Server,
-  options: { method: "GET" | "HEAD"; target: string; repository: string; watchdog: Watchdog },
-): Promise<Answer> {
-  const { method, target, repository, watchdog } = options;
-  const url = new URL(`${repository}/manifests/${target}`, server.base);
-  const headers = { accept: [...indexTypes, ...manifestTypes].join(", ") };
-  return server.authorizer.send({ url, method, headers, signal: watchdog.signal });
-}
-
-async function readManifest(
-  response: Response,
-  server: Server,
-  signal: AbortSignal,
-): Promise<Uint8Array> {
-  try {
-    return await readCapped(response, MAX_MANIFEST_BYTES);
-  } catch (error) {
-    throw networkFailure(error, server.base, signal);
-  }
 }
 
 function checkManifest(
@@ -207,65 +179,4 @@ function checkManifest(
     "integrity",
     `Cannot pull ${name}: the manifest hashes to ${actual} where ${expected} was expected`,
   );
-}
-
-/** The bytes from `offset` on, from a server that heeds Range and from one that does not. */
-async function openBody(
-  { response }: Answer,
-  options: { blob: Expected; offset: number; name: string; server: Server },
-): Promise<AsyncIterable<Uint8Array>> {
-  const { blob, offset, name, server } = options;
-  if (response.status !== 200 && response.status !== 206) {
-    throw await refusal(response, { name, server });
-  }
-  const isPart = response.status === 206;
-  const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(response.headers.get("content-range") ?? "");
-  if (isPart && Number(range?.[1]) !== offset) {
-    await discard(response);
-    throw new TransferError(
-      "unavailable",
-      `Cannot pull ${name}: "${server.host}" sends another part of blob ${shortDigest(blob.digest)} than was asked for`,
-    );
-  }
-  const encoded = isPart ? undefined : decodedBlob(response, blob.size);
-  if (encoded) return skipBytes(encoded, offset);
-  const total = isPart ? range?.[2] : response.headers.get("content-length");
-  const total_bytes = total && total !== "*" ? Number(total) : blob.size;
-  if (total_bytes !== blob.size) {
-    await discard(response);
-    throw total_bytes > blob.size ? tooLong(blob) : tooShort(blob, total_bytes);
-  }
-  const body = response.body ?? new Blob([]).stream();
-  return isPart ? body : skipBytes(body, offset);
-}
-
-async function* skipBytes(
-  stream: AsyncIterable<Uint8Array>,
-  count: number,
-): AsyncGenerator<Uint8Array> {
-  let left = count;
-  for await (const chunk of stream) {
-    const skipped = Math.min(left, chunk.length);
-    left -= skipped;
-    if (skipped < chunk.length) yield chunk.subarray(skipped);
-  }
-}
-
-function refusal(
-  response: Response,
-  options: { name: string; server: Server },
-): Promise<TransferError> {
-  const { name, server } = options;
-  const { status } = response;
-  const hint =
-    status === 401 || status === 403
-      ? server.authorizer.hint()
-      : status === 404
-        ? "Check the name and the tag"
-        : undefined;
-  return statusFailure(response, {
-    action: `pull ${name}`,
-    host: server.host,
-    hint,
-  });
 }

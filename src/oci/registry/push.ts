@@ -1,17 +1,19 @@
 /** The push half of the OCI distribution specification 1.1: blobs that are missing there, then the manifest. */
+import { assert } from "#base/assert.ts";
 import { type Digest, shortDigest } from "#base/digest.ts";
 import { BangerError } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { discard } from "#http/body.ts";
+import { askHead } from "#http/download.ts";
 import { statusFailure, TransferError } from "#http/failure.ts";
 import { withRetries } from "#http/retry.ts";
 import { type Answer, networkFailure, type Request, send } from "#http/transport.ts";
 import { startWatchdog, type Watchdog } from "#http/watchdog.ts";
 import { counted } from "#oci/image.ts";
 import { canonicalName, type Reference } from "#oci/reference.ts";
-import { createAuthorizer } from "./auth.ts";
+import { type Authorizer, createAuthorizer } from "./auth.ts";
 import type { RegistryOptions } from "./client.ts";
-import { endpointsOf } from "./endpoint.ts";
+import { type Endpoint, endpointsOf } from "./endpoint.ts";
 
 /** A registry may hash a whole layer again before it answers. */
 const STALL_TIMEOUT_DEFAULT_MS = 120_000;
@@ -45,143 +47,171 @@ export async function pushToRegistry(reference: Reference, options: PushOptions)
       hint: 'Name a tag: "registry.example/team/name:tag"',
     });
   }
-  const server = openServer(reference, options);
-  for (const blob of options.blobs) {
-    await withRetries(() => server.pushBlob(blob), server.retry);
-  }
-  await withRetries(() => server.pushManifest(options.manifest), server.retry);
+  const signal = options.signal ?? new AbortController().signal;
+  const push = new Push(reference, { ...options, signal });
+  const retry = { signal, delay_ms: options.retryDelay_ms };
+  for (const blob of options.blobs) await withRetries(() => push.blob(blob), retry);
+  await withRetries(() => push.manifest(options.manifest), retry);
 }
 
-function openServer(reference: Reference, options: PushOptions) {
-  const name = canonicalName(reference);
-  const { repository } = reference;
-  const [endpoint] = endpointsOf(reference.registry, { ...options, mirrors: {} });
-  if (!endpoint) throw new Error("Assertion failed: a registry has a server");
-  const { base, host } = endpoint;
-  const authorizer = createAuthorizer(endpoint, {
-    repository,
-    actions: "pull,push",
-    dockerConfigPath: options.dockerConfigPath,
-    insecureRegistries: options.insecureRegistries,
-  });
-  const never = new AbortController().signal;
-  const outer = options.signal ?? never;
+/** What is sent to one repository. Each method is one attempt. */
+class Push {
+  readonly #reference: Reference;
+  readonly #name: string;
+  readonly #options: PushOptions & { signal: AbortSignal };
+  readonly #endpoint: Endpoint;
+  readonly #authorizer: Authorizer;
 
-  function watch(): Watchdog {
-    const timeout_ms = options.stallTimeout_ms ?? STALL_TIMEOUT_DEFAULT_MS;
-    return startWatchdog(timeout_ms, { what: `from "${host}"`, signal: outer });
+  constructor(reference: Reference, options: PushOptions & { signal: AbortSignal }) {
+    const [endpoint] = endpointsOf(reference.registry, { ...options, mirrors: {} });
+    assert(endpoint, "a registry has a server");
+    this.#reference = reference;
+    this.#name = canonicalName(reference);
+    this.#options = options;
+    this.#endpoint = endpoint;
+    this.#authorizer = createAuthorizer(endpoint, {
+      repository: reference.repository,
+      actions: "pull,push",
+      dockerConfigPath: options.dockerConfigPath,
+      insecureRegistries: options.insecureRegistries,
+    });
   }
 
-  /** Where a registry sends an upload to may be another host, which gets no credentials. */
-  function sendTo(request: Request): Promise<Answer> {
-    if (request.url.origin === base.origin) return authorizer.send(request);
-    return send({ ...request, home: base, trusted: options.insecureRegistries });
+  async blob(blob: PushedBlob): Promise<void> {
+    const short = shortDigest(blob.digest);
+    const report = (done: number, message: string): void =>
+      this.#options.onProgress?.({
+        step: `push ${short}`,
+        message,
+        done,
+        total: blob.size,
+        unit: "bytes",
+      });
+    report(0, `Pushing ${short}`);
+    if (await this.#has(blob.digest)) {
+      report(blob.size, `${short} is there already`);
+      return;
+    }
+    const place = withDigest(await this.#startUpload(), blob.digest);
+    await this.#upload(blob, place, (done) => report(done, `Pushing ${short}`));
+  }
+
+  async manifest({ bytes, mediaType }: PushOptions["manifest"]): Promise<void> {
+    using watchdog = this.#watch();
+    const { signal } = watchdog;
+    const url = this.#urlOf(`manifests/${this.#reference.tag ?? "latest"}`);
+    const headers = { "content-type": mediaType };
+    const answer = await this.#authorizer.send({
+      url,
+      method: "PUT",
+      headers,
+      body: bytes,
+      signal,
+    });
+    await discard(await this.#expect(answer, STORED));
+  }
+
+  async #has(digest: Digest): Promise<boolean> {
+    const response = await askHead({
+      url: this.#urlOf(`blobs/${digest}`),
+      send: (request) => this.#authorizer.send(request),
+      stallTimeout_ms: this.#stallTimeout_ms,
+      signal: this.#options.signal,
+    });
+    return response.ok;
+  }
+
+  async #startUpload(): Promise<URL> {
+    using watchdog = this.#watch();
+    const { signal } = watchdog;
+    const url = this.#urlOf("blobs/uploads/");
+    const answer = await this.#sendOn((at) => ({ url: at, method: "POST", signal }), url);
+    const response = await this.#expect(answer, [200, 202, 204]);
+    await discard(response);
+    return this.#placeOf(response.headers.get("location"), url);
+  }
+
+  async #upload(blob: PushedBlob, place: URL, onSent: (done: number) => void): Promise<void> {
+    using watchdog = this.#watch();
+    const { signal } = watchdog;
+    const headers = {
+      "content-type": "application/octet-stream",
+      "content-length": String(blob.size),
+    };
+    const request = (url: URL): Request => {
+      let sent = 0;
+      const body = counted(blob.read(signal), (done) => {
+        watchdog.progress(done - sent);
+        sent = done;
+        onSent(done);
+      });
+      return { url, method: "PUT", headers, body: toStream(body), signal };
+    };
+    try {
+      await discard(await this.#expect(await this.#sendOn(request, place), STORED));
+    } catch (error) {
+      throw networkFailure(error, place, signal);
+    }
   }
 
   /** Follows what fetch does not follow with a body: the same request, sent elsewhere. */
-  async function sendOn(request: (url: URL) => Request, start: URL): Promise<Answer> {
+  async #sendOn(request: (url: URL) => Request, start: URL): Promise<Answer> {
     let url = start;
     for (let hop = 0; hop < REDIRECTS_MAX; hop++) {
-      const answer = await sendTo(request(url));
+      const answer = await this.#sendTo(request(url));
       const { status, headers } = answer.response;
       const location = headers.get("location");
       if (![307, 308].includes(status) || location === null) return answer;
       await discard(answer.response);
-      url = placeOf(location, url);
+      url = this.#placeOf(location, url);
     }
-    throw noPlace();
+    throw this.#noPlace();
   }
 
-  function placeOf(location: string | null, asked: URL): URL {
-    const place = uploadPlace(location, { asked, base });
-    if (!place) throw noPlace();
-    return place;
+  /** Where a registry sends an upload to may be another host, which gets no credentials. */
+  #sendTo(request: Request): Promise<Answer> {
+    const { base } = this.#endpoint;
+    if (request.url.origin === base.origin) return this.#authorizer.send(request);
+    return send({ ...request, home: base, trusted: this.#options.insecureRegistries });
   }
 
-  function noPlace(): TransferError {
-    return new TransferError(
-      "unavailable",
-      `Cannot push ${name}: "${host}" names no place for the upload`,
-    );
-  }
-
-  async function expect(answer: Answer, statuses: readonly number[]): Promise<Response> {
-    const { response } = answer;
+  async #expect({ response }: Answer, statuses: readonly number[]): Promise<Response> {
     if (statuses.includes(response.status)) return response;
     throw await statusFailure(response, {
-      action: `push ${name}`,
-      host,
-      hint: [401, 403].includes(response.status) ? authorizer.hint() : undefined,
+      action: `push ${this.#name}`,
+      host: this.#endpoint.host,
+      hint: [401, 403].includes(response.status) ? this.#authorizer.hint() : undefined,
     });
   }
 
-  async function has(digest: Digest): Promise<boolean> {
-    using watchdog = watch();
-    const url = new URL(`${repository}/blobs/${digest}`, base);
-    const { response } = await authorizer.send({ url, method: "HEAD", signal: watchdog.signal });
-    await discard(response);
-    return response.ok;
+  #placeOf(location: string | null, asked: URL): URL {
+    const place = uploadPlace(location, { asked, base: this.#endpoint.base });
+    if (!place) throw this.#noPlace();
+    return place;
   }
 
-  async function startUpload(): Promise<URL> {
-    using watchdog = watch();
-    const { signal } = watchdog;
-    const url = new URL(`${repository}/blobs/uploads/`, base);
-    const answer = await sendOn((at) => ({ url: at, method: "POST", signal }), url);
-    const response = await expect(answer, [200, 202, 204]);
-    await discard(response);
-    return placeOf(response.headers.get("location"), url);
+  #noPlace(): TransferError {
+    return new TransferError(
+      "unavailable",
+      `Cannot push ${this.#name}: "${this.#endpoint.host}" names no place for the upload`,
+    );
   }
 
-  return {
-    retry: { signal: outer, delay_ms: options.retryDelay_ms },
-    async pushBlob(blob: PushedBlob): Promise<void> {
-      const step = `push ${shortDigest(blob.digest)}`;
-      const report = (done: number, message: string): void =>
-        options.onProgress?.({ step, message, done, total: blob.size, unit: "bytes" });
-      report(0, `Pushing ${shortDigest(blob.digest)}`);
-      if (await has(blob.digest)) {
-        report(blob.size, `${shortDigest(blob.digest)} is there already`);
-        return;
-      }
-      const url = withDigest(await startUpload(), blob.digest);
-      using watchdog = watch();
-      const { signal } = watchdog;
-      function request(at: URL): Request {
-        let sent = 0;
-        const body = toStream(
-          counted(blob.read(signal), (done) => {
-            watchdog.progress(done - sent);
-            sent = done;
-            report(done, `Pushing ${shortDigest(blob.digest)}`);
-          }),
-        );
-        const headers = {
-          "content-type": "application/octet-stream",
-          "content-length": String(blob.size),
-        };
-        return { url: at, method: "PUT", headers, body, signal };
-      }
-      try {
-        await discard(await expect(await sendOn(request, url), STORED));
-      } catch (error) {
-        throw networkFailure(error, url, watchdog.signal);
-      }
-    },
-    async pushManifest({ bytes, mediaType }: PushOptions["manifest"]): Promise<void> {
-      using watchdog = watch();
-      const url = new URL(`${repository}/manifests/${reference.tag ?? "latest"}`, base);
-      const headers = { "content-type": mediaType };
-      const answer = await authorizer.send({
-        url,
-        method: "PUT",
-        headers,
-        body: bytes,
-        signal: watchdog.signal,
-      });
-      await discard(await expect(answer, STORED));
-    },
-  };
+  #urlOf(path: string): URL {
+    return new URL(`${this.#reference.repository}/${path}`, this.#endpoint.base);
+  }
+
+  #watch(): Watchdog {
+    return startWatchdog({
+      what: `from "${this.#endpoint.host}"`,
+      timeout_ms: this.#stallTimeout_ms,
+      signal: this.#options.signal,
+    });
+  }
+
+  get #stallTimeout_ms(): number {
+    return this.#options.stallTimeout_ms ?? STALL_TIMEOUT_DEFAULT_MS;
+  }
 }
 
 /**
