@@ -3,7 +3,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type Digest, hexOf } from "#base/digest.ts";
 import { BangerError } from "#base/error.ts";
-import { copyLarge, hashFile, tryLink } from "#base/files/copy-file.ts";
+import { copyHashed, hashFile, tryLink } from "#base/files/copy-file.ts";
 import { readRange } from "#http/download.ts";
 import { parseHttpUrl } from "#http/url.ts";
 import { openBlobStore } from "./blobs.ts";
@@ -40,7 +40,7 @@ export async function fetchHttpFile(
   const isOld = await store.has(blob);
   await store.prefetch(blob, through(file, options));
   const cached = join(options.cache, "sha256", hexOf(blob.digest));
-  if (!tryLink(cached, path)) await copyLarge(cached, path, options);
+  if (!tryLink(cached, path)) await copyHashed(cached, path, options);
   await rm(cached, { force: true });
   // What has just come was hashed on its way.
   if (isOld) checkDigest(await hashFile(path, options), blob);

@@ -7,7 +7,7 @@ import { constants } from "node:fs";
 import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
 import { sleep } from "#base/abort.ts";
 import { errnoOf } from "#base/error.ts";
-import { tryLock, unlock } from "#base/files/lock.ts";
+import { tryLock, unlock } from "#base/libc.ts";
 
 const LOCK_POLL_MS = 100;
 

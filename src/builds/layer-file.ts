@@ -5,7 +5,7 @@ import type { Digest } from "#base/digest.ts";
 import { BangerError, throwIfAborted } from "#base/error.ts";
 import { readChunks } from "#base/files/chunks.ts";
 import { assertRoom } from "#base/files/free-space.ts";
-import { dataParts } from "#base/files/zeros.ts";
+import { nonZeroParts } from "#base/files/sparse.ts";
 import { formatSize, GiB, MiB } from "#base/size.ts";
 import { slices } from "#base/slices.ts";
 import type { Layer } from "#oci/layer.ts";
@@ -139,7 +139,7 @@ export class LayerFile implements Disposable {
   }
 
   #flush(): void {
-    const parts = dataParts(this.#buffer, this.#fill);
+    const parts = nonZeroParts(this.#buffer, { length: this.#fill });
     if (parts.length > 0) assertRoom(this.#path, this.#fill, "Cannot keep what the step changed");
     for (const [start, end] of parts) {
       for (let at = start; at < end; )

@@ -1,13 +1,10 @@
 /** Locks of a state folder: flocks that the kernel drops with the process, however it ends. */
-import { dlopen, FFIType } from "bun:ffi";
 import { closeSync, constants, ftruncateSync, mkdirSync, openSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { BangerError, throwIfAborted } from "#base/error.ts";
+import { tryLock } from "#base/libc.ts";
 import { type Holder, holderText, lastHolder } from "#config/holder.ts";
 
-const LOCK_SH = 1;
-const LOCK_EX = 2;
-const LOCK_NB = 4;
 /** Sweeping takes milliseconds. */
 const RETRY_MS = 10;
 
@@ -19,7 +16,7 @@ export interface DaemonLock {
 /** One daemon for one state folder. Throws `conflict` with the other's pid when there is one. The lock is held until the process ends. */
 export function takeDaemonLock(path: string): DaemonLock {
   const fd = openLock(path);
-  if (!tryFlock(fd, LOCK_EX)) {
+  if (!tryLock(fd)) {
     const pid = lastHolder(path)?.pid ?? "unknown";
     closeSync(fd);
     throw new BangerError(
@@ -50,7 +47,7 @@ export function takeDaemonLock(path: string): DaemonLock {
 /** Until disposed of, nobody takes what is half-made for left behind. Waits while somebody sweeps. */
 export async function holdWork(path: string, signal?: AbortSignal): Promise<Disposable> {
   const fd = openLock(path);
-  while (!tryFlock(fd, LOCK_SH)) {
+  while (!tryLock(fd, "shared")) {
     if (signal?.aborted) closeSync(fd);
     throwIfAborted(signal);
     await Bun.sleep(RETRY_MS);
@@ -61,7 +58,7 @@ export async function holdWork(path: string, signal?: AbortSignal): Promise<Disp
 /** Until disposed of, no other process begins work; undefined when one is at work now. */
 export function tryStopWork(path: string): Disposable | undefined {
   const fd = openLock(path);
-  if (tryFlock(fd, LOCK_EX)) return { [Symbol.dispose]: () => closeSync(fd) };
+  if (tryLock(fd)) return { [Symbol.dispose]: () => closeSync(fd) };
   closeSync(fd);
   return undefined;
 }
@@ -69,13 +66,4 @@ export function tryStopWork(path: string): Disposable | undefined {
 function openLock(path: string): number {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   return openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
-}
-
-let libc: { symbols: { flock: (fd: number, operation: number) => number } } | undefined;
-
-function tryFlock(fd: number, operation: number): boolean {
-  libc ??= dlopen("libc.so.6", {
-    flock: { args: [FFIType.i32, FFIType.i32], returns: FFIType.i32 },
-  });
-  return libc.symbols.flock(fd, operation | LOCK_NB) === 0;
 }

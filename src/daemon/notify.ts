@@ -1,18 +1,11 @@
 /** Telling a service manager how far this process is. Source: sd_notify(3). */
-import { dlopen } from "bun:ffi";
 import { getLogger } from "@logtape/logtape";
+import { sendUnixDatagram } from "#base/libc.ts";
 import { takeNotifySocket } from "#config/environment.ts";
 
 const AF_UNIX = 1;
-const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000;
 /** Of sockaddr_un: two bytes of family, then the path. */
 const PATH_MAX_BYTES = 108;
-
-const symbols = {
-  socket: { args: ["i32", "i32", "i32"], returns: "i32" },
-  sendto: { args: ["i32", "ptr", "u64", "i32", "ptr", "u32"], returns: "i64" },
-  close: { args: ["i32"], returns: "i32" },
-} as const;
 
 const log = getLogger(["banger", "daemon"]);
 
@@ -43,17 +36,7 @@ export function send(path: string, message: string): boolean {
   const name = Buffer.from(path.replace(/^@/, "\0"));
   if (name.length > PATH_MAX_BYTES) return false;
   const address = Buffer.concat([new Uint8Array(Uint16Array.of(AF_UNIX).buffer), name]);
-  const data = Buffer.from(message);
-  const libc = dlopen("libc.so.6", symbols);
-  try {
-    const fd = libc.symbols.socket(AF_UNIX, SOCK_DGRAM_CLOEXEC, 0);
-    if (fd < 0) return false;
-    const sent = libc.symbols.sendto(fd, data, data.length, 0, address, address.length);
-    libc.symbols.close(fd);
-    return Number(sent) === data.length;
-  } finally {
-    libc.close();
-  }
+  return sendUnixDatagram(address, Buffer.from(message));
 }
 
 function oneLine(text: string): string {

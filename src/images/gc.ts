@@ -12,7 +12,7 @@ import {
 import { basename, join } from "node:path";
 import type { ImageGc, ImageGcResult } from "#api/image.ts";
 import { STAGING_MARK } from "#base/files/atomic.ts";
-import { tryLock } from "#base/files/lock.ts";
+import { tryLock } from "#base/libc.ts";
 import { dropLayer, unusedLayers } from "#images/provisioned/layers.ts";
 import { layerPath, type ProvisionedLayer } from "#images/provisioned/records.ts";
 import { type ImageRecord, INTERMEDIATE_REFERENCE, listImages } from "./records.ts";

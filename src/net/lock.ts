@@ -1,13 +1,11 @@
 /** Keeps two daemons from changing the host's network at the same time. */
-import { dlopen, FFIType } from "bun:ffi";
 import { closeSync, openSync } from "node:fs";
 import { BangerError, throwIfAborted } from "#base/error.ts";
+import { tryLock } from "#base/libc.ts";
 import { KeyedQueue } from "#base/queue.ts";
 
 /** On a file system that is empty after boot; the kernel drops the lock with the process. */
 const LOCK_PATH = "/run/banger-net.lock";
-const LOCK_EX = 2;
-const LOCK_NB = 4;
 const LOCK_TIMEOUT_MS = 30_000;
 const LOCK_RETRY_MS = 5;
 
@@ -35,7 +33,7 @@ async function takeLock(signal: AbortSignal | undefined): Promise<number | undef
   if (fd === undefined) return undefined;
   try {
     const deadline_ms = performance.now() + LOCK_TIMEOUT_MS;
-    while (flock(fd, LOCK_EX | LOCK_NB) !== 0) {
+    while (!tryLock(fd)) {
       throwIfAborted(signal);
       if (performance.now() > deadline_ms) {
         throw new BangerError(
@@ -59,13 +57,4 @@ function openLock(): number | undefined {
   } catch {
     return undefined;
   }
-}
-
-let libc: { symbols: { flock: (fd: number, operation: number) => number } } | undefined;
-
-function flock(fd: number, operation: number): number {
-  libc ??= dlopen("libc.so.6", {
-    flock: { args: [FFIType.i32, FFIType.i32], returns: FFIType.i32 },
-  });
-  return libc.symbols.flock(fd, operation);
 }

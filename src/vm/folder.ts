@@ -2,7 +2,7 @@
 import { mkdirSync } from "node:fs";
 import { sha256 } from "#base/digest.ts";
 import { writeFileAtomic } from "#base/files/atomic.ts";
-import { copySparse } from "#base/files/sparse-copy.ts";
+import { copySparse } from "#base/files/copy-file.ts";
 import { generateHostKey } from "#config/ssh-key.ts";
 import { formatEmpty } from "#ext4/empty/empty.ts";
 import type { VmDeps } from "./deps.ts";
@@ -16,7 +16,7 @@ export async function makeFolder(
 ): Promise<void> {
   const paths = config.paths.vm(id);
   mkdirSync(paths.folder, { recursive: true, mode: 0o700 });
-  if (disk) await copySparse(disk, paths.disk, signal);
+  if (disk) await copySparse(disk, paths.disk, { signal });
   else {
     await formatEmpty(paths.disk, {
       size_bytes: spec.disk_bytes,

@@ -1,16 +1,16 @@
 /** Large files copied without copying what need not be: shared blocks where the file system can, holes kept where it cannot. */
 import { createHash, type Hash } from "node:crypto";
-import { linkSync, rmSync } from "node:fs";
+import { constants, copyFileSync, linkSync, rmSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
+import { throwIfAborted } from "#base/abort.ts";
 import type { Digest } from "#base/digest.ts";
-import { errnoOf, throwIfAborted } from "#base/error.ts";
+import { errnoOf, toBangerError } from "#base/error.ts";
 import { KiB, MiB } from "#base/size.ts";
-import { reflink } from "./sparse-copy.ts";
+import { dataParts, nonZeroParts } from "./sparse.ts";
 
 const CHUNK_BYTES = MiB;
 /** Runs of zeros shorter than this are written. */
 const HOLE_BYTES = 16 * KiB;
-const ZEROS = Buffer.alloc(HOLE_BYTES);
 
 export interface CopyOptions {
   signal?: AbortSignal | undefined;
@@ -18,19 +18,45 @@ export interface CopyOptions {
   onAdvance?: ((done_bytes: number) => void) | undefined;
 }
 
-/** Copies to `to`, which must not exist, and gives the hash of the content. Nothing is left of a failure. */
-export async function copyLarge(
+/** Copies to `to`, which must not exist, mode 0600, without reading holes. Nothing is left of a failure. */
+export async function copySparse(
+  from: string,
+  to: string,
+  options: CopyOptions = {},
+): Promise<void> {
+  if (reflink(from, to)) return;
+  await copyContent(from, to, (source, target) => copyParts(source, target, options));
+}
+
+/** The same, for a file that may hold zeros instead of holes; gives the hash of the content. */
+export async function copyHashed(
   from: string,
   to: string,
   options: CopyOptions = {},
 ): Promise<Digest> {
+  if (!reflink(from, to)) {
+    const hash = createHash("sha256");
+    await copyContent(from, to, async (source, target) => {
+      for await (const { offset, bytes } of readAll(source, options)) {
+        hash.update(bytes);
+        await writeNonZero(target, bytes, offset);
+      }
+    });
+    return digestOf(hash);
+  }
   try {
-    if (reflink(from, to)) return await hashFile(to, options);
-    return await copySparse(from, to, options);
+    return await hashFile(to, options);
   } catch (error) {
     rmSync(to, { force: true });
     throw error;
   }
+}
+
+export async function hashFile(path: string, options: CopyOptions = {}): Promise<Digest> {
+  await using file = await open(path, "r");
+  const hash = createHash("sha256");
+  for await (const { bytes } of readAll(file, options)) hash.update(bytes);
+  return digestOf(hash);
 }
 
 /** A second name for a file; false where that cannot be, as on another file system. */
@@ -44,75 +70,76 @@ export function tryLink(from: string, to: string): boolean {
   }
 }
 
-export async function hashFile(path: string, options: CopyOptions = {}): Promise<Digest> {
-  const file = await open(path, "r");
+/** Shares the blocks of the file; false where the file system cannot. EEXIST when `to` is there. */
+export function reflink(from: string, to: string): boolean {
   try {
-    const hash = createHash("sha256");
-    for await (const _ of readAll(file, hash, options));
-    return digestOf(hash);
-  } finally {
-    await file.close();
+    copyFileSync(from, to, constants.COPYFILE_FICLONE_FORCE | constants.COPYFILE_EXCL);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === "EEXIST") throw error;
+    rmSync(to, { force: true });
+    return false;
   }
 }
 
-async function copySparse(from: string, to: string, options: CopyOptions): Promise<Digest> {
-  const source = await open(from, "r");
+async function copyContent(
+  from: string,
+  to: string,
+  copy: (source: FileHandle, target: FileHandle) => Promise<void>,
+): Promise<void> {
+  await using source = await open(from, "r");
+  await using target = await open(to, "wx", 0o600);
   try {
-    const target = await open(to, "wx", 0o600);
-    try {
-      const hash = createHash("sha256");
-      let end = 0;
-      for await (const { offset, bytes } of readAll(source, hash, options)) {
-        await writeParts(target, offset, bytes);
-        end = offset + bytes.length;
-      }
-      await target.truncate(end);
-      return digestOf(hash);
-    } finally {
-      await target.close();
+    await target.truncate((await source.stat()).size);
+    await copy(source, target);
+  } catch (error) {
+    rmSync(to, { force: true });
+    throw toBangerError(error);
+  }
+}
+
+async function copyParts(
+  source: FileHandle,
+  target: FileHandle,
+  options: CopyOptions,
+): Promise<void> {
+  const { size } = await source.stat();
+  for (const { offset, length } of dataParts(source.fd) ?? [{ offset: 0, length: size }]) {
+    for await (const piece of readAll(source, { ...options, offset, end: offset + length })) {
+      await writeAll(target, piece.bytes, piece.offset);
     }
-  } finally {
-    await source.close();
   }
 }
 
+/** Up to `end`, or to the end of the file; each piece is good until the next. */
 async function* readAll(
   file: FileHandle,
-  hash: Hash,
-  options: CopyOptions,
-): AsyncGenerator<{ offset: number; bytes: Buffer }> {
+  options: CopyOptions & { offset?: number; end?: number },
+): AsyncGenerator<{ offset: number; bytes: Uint8Array }> {
+  const { end = Number.POSITIVE_INFINITY } = options;
   const buffer = Buffer.allocUnsafe(CHUNK_BYTES);
-  for (let offset = 0; ; ) {
+  for (let offset = options.offset ?? 0; offset < end; ) {
     throwIfAborted(options.signal);
-    const { bytesRead } = await file.read(buffer, 0, CHUNK_BYTES, offset);
+    const wanted = Math.min(CHUNK_BYTES, end - offset);
+    const { bytesRead } = await file.read(buffer, 0, wanted, offset);
     if (bytesRead === 0) return;
-    const bytes = buffer.subarray(0, bytesRead);
-    hash.update(bytes);
-    yield { offset, bytes };
+    yield { offset, bytes: buffer.subarray(0, bytesRead) };
     offset += bytesRead;
     options.onAdvance?.(offset);
   }
 }
 
-async function writeParts(target: FileHandle, offset: number, bytes: Buffer): Promise<void> {
-  for (let at = 0; at < bytes.length; ) {
-    const end = dataEnd(bytes, at);
-    if (end > at) await target.write(bytes, at, end - at, offset + at);
-    at = Math.max(end, at);
-    while (at < bytes.length && isHole(bytes, at)) at += HOLE_BYTES;
+async function writeNonZero(target: FileHandle, bytes: Uint8Array, position: number) {
+  for (const [start, end] of nonZeroParts(bytes, { position, hole_bytes: HOLE_BYTES })) {
+    await writeAll(target, bytes.subarray(start, end), position + start);
   }
 }
 
-/** Where the next hole begins. */
-function dataEnd(bytes: Buffer, start: number): number {
-  let at = start;
-  while (at < bytes.length && !isHole(bytes, at)) at += HOLE_BYTES;
-  return Math.min(at, bytes.length);
-}
-
-function isHole(bytes: Buffer, at: number): boolean {
-  const piece = bytes.subarray(at, at + HOLE_BYTES);
-  return piece.equals(ZEROS.subarray(0, piece.length));
+async function writeAll(target: FileHandle, bytes: Uint8Array, offset: number): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesWritten } = await target.write(bytes, done, bytes.length - done, offset + done);
+    done += bytesWritten;
+  }
 }
 
 function digestOf(hash: Hash): Digest {

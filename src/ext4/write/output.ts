@@ -6,8 +6,8 @@
 import { fstatSync, ftruncateSync, write, writeSync } from "node:fs";
 import { assert } from "#base/assert.ts";
 import { diskFull, roomAt } from "#base/files/free-space.ts";
-import { dropPages, startWriteback } from "#base/files/page-cache.ts";
-import { dataParts } from "#base/files/zeros.ts";
+import { nonZeroParts } from "#base/files/sparse.ts";
+import { dropPages, startWriteback } from "#base/libc.ts";
 import { KiB, MiB } from "#base/size.ts";
 import { putBytes } from "#ext4/bytes.ts";
 import { BLOCK_BYTES } from "#ext4/format.ts";
@@ -151,7 +151,7 @@ export class BlockOutput {
     this.#start += length;
     this.#fill = 0;
     this.#buffer = this.#spare.pop() ?? new Uint8Array(BUFFER_BYTES);
-    const parts = dataParts(buffer, length);
+    const parts = nonZeroParts(buffer, { length });
     if (parts.length === 0) {
       this.#spare.push(buffer);
       return;

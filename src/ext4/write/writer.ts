@@ -6,7 +6,7 @@
 import { fstatSync } from "node:fs";
 import { assert } from "#base/assert.ts";
 import { BangerError, throwIfAborted } from "#base/error.ts";
-import { punchHole } from "#base/files/punch-hole.ts";
+import { punchHole } from "#base/libc.ts";
 import { GiB } from "#base/size.ts";
 import type { Attributes } from "#ext4/attributes.ts";
 import type { Run } from "#ext4/extent-tree.ts";

@@ -5,7 +5,7 @@ import { basename, join } from "node:path";
 import type { ImageRegister } from "#api/image.ts";
 import { BangerError, throwIfAborted } from "#base/error.ts";
 import { syncFolder, syncTree } from "#base/files/atomic.ts";
-import { copyLarge, hashFile, tryLink } from "#base/files/copy-file.ts";
+import { copyHashed, hashFile, tryLink } from "#base/files/copy-file.ts";
 import type { WorkOptions } from "#base/progress.ts";
 import { shareLayer } from "#images/provisioned/layers.ts";
 import {
@@ -183,7 +183,7 @@ async function copyRootfs(
   const digest =
     options.link && tryLink(from, to)
       ? await hashFile(to, onRead)
-      : await copyLarge(from, to, onRead);
+      : await copyHashed(from, to, onRead);
   if (digest === image.digest) return;
   rmSync(to, { force: true });
   throw new BangerError(

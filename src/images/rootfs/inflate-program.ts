@@ -1,6 +1,6 @@
 /** The program that decompresses gzip layers, in memory of its own: a program inside this one cannot be run from there. */
-import { dlopen, FFIType } from "bun:ffi";
 import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from "node:fs";
+import { createMemfd } from "#base/libc.ts";
 import programPath from "../../../build/bin/banger-inflate" with { type: "file" };
 
 const MFD_CLOEXEC = 1;
@@ -36,19 +36,7 @@ function writeProgram(): number {
 }
 
 function openMemory(name: string, purpose: number): number {
-  const text = Buffer.from(`${name}\0`);
-  const create = memfdCreate();
-  const fd = create(text, MFD_CLOEXEC | purpose);
-  const either = fd < 0 ? create(text, MFD_CLOEXEC) : fd;
-  if (either < 0) throw new Error("memfd_create() failed");
-  return either;
-}
-
-let opened: ((name: Uint8Array, flags: number) => number) | undefined;
-
-function memfdCreate() {
-  opened ??= dlopen("libc.so.6", {
-    memfd_create: { args: [FFIType.ptr, FFIType.u32], returns: FFIType.i32 },
-  }).symbols.memfd_create;
-  return opened;
+  const fd = createMemfd(name, MFD_CLOEXEC | purpose) ?? createMemfd(name, MFD_CLOEXEC);
+  if (fd === undefined) throw new Error("memfd_create() failed");
+  return fd;
 }

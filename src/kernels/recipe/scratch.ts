@@ -14,7 +14,7 @@ import {
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { STAGING_MARK, stagingPath } from "#base/files/atomic.ts";
-import { tryLock } from "#base/files/lock.ts";
+import { tryLock } from "#base/libc.ts";
 
 /** One without a lock is only just being made, or is a result on its way; not after this time. */
 const UNLOCKED_MAX_MS = 60 * 60_000;

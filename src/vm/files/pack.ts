@@ -5,7 +5,7 @@ import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { lstat, readdir, readlink } from "node:fs/promises";
 import type { FileCopied } from "#api/file.ts";
 import { BangerError, errnoOf, throwIfAborted } from "#base/error.ts";
-import { dataParts } from "#base/files/data-parts.ts";
+import { dataParts } from "#base/files/sparse.ts";
 import { KiB } from "#base/size.ts";
 import { type DataPart, TAR_END, tarHeader, tarPadding, type WrittenEntry } from "#tar/write.ts";
 

@@ -1,7 +1,7 @@
 /** Whose tap it is: a tap with an owner can be opened by that user only. */
-import { dlopen, FFIType, ptr } from "bun:ffi";
 import { closeSync, existsSync, openSync } from "node:fs";
 import { BangerError, messageOf } from "#base/error.ts";
+import { ioctl } from "#base/libc.ts";
 
 /** Requests and flags of <linux/if_tun.h>. */
 const TUNSETIFF = 0x400454ca;
@@ -27,11 +27,8 @@ export function setTapOwner(name: string, uid: number): void {
   request.writeUInt16LE(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR, 16);
   const fd = openTun();
   try {
-    const { symbols } = libc();
     // A tap keeps its queues when it is persistent, so closing the descriptor changes nothing.
-    const isOurs =
-      symbols.ioctl(fd, BigInt(TUNSETIFF), BigInt(ptr(request))) === 0 &&
-      symbols.ioctl(fd, BigInt(TUNSETOWNER), BigInt(uid)) === 0;
+    const isOurs = ioctl(fd, TUNSETIFF, request) && ioctl(fd, TUNSETOWNER, uid);
     if (isOurs) return;
   } finally {
     closeSync(fd);
@@ -48,17 +45,4 @@ function openTun(): number {
     const text = `Cannot open /dev/net/tun: ${messageOf(cause)}`;
     throw new BangerError("unavailable", text, { hint: "sudo modprobe tun", cause });
   }
-}
-
-function openLibc() {
-  return dlopen("libc.so.6", {
-    ioctl: { args: [FFIType.i32, FFIType.u64, FFIType.u64], returns: FFIType.i32 },
-  });
-}
-
-let opened: ReturnType<typeof openLibc> | undefined;
-
-function libc() {
-  opened ??= openLibc();
-  return opened;
 }

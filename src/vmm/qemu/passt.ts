@@ -2,9 +2,9 @@
  * passt, the user-mode network in a process of its own, confined by itself. Unlike QEMU's own stack it
  * need not make the gateway stand for this computer's loopback, so it is taken wherever it works.
  */
-import { dlopen, FFIType, ptr } from "bun:ffi";
 import { closeSync, statSync } from "node:fs";
 import { BangerError } from "#base/error.ts";
+import { createSocketPair } from "#base/libc.ts";
 import { which } from "#base/run.ts";
 import { type Child, INHERITED_FD, type OutputPaths, startDetached } from "#vmm/process.ts";
 
@@ -13,10 +13,6 @@ export const PASST_INSTALL_HINT = "sudo apt-get install passt";
 /** QEMU speaks to it by a network device that came with this version. */
 const QEMU_SINCE = [7, 2] as const;
 const PROBE_TIMEOUT_MS = 10_000;
-
-const AF_UNIX = 1;
-const SOCK_STREAM = 1;
-const SOCK_CLOEXEC = 0o2000000;
 
 /** As QEMU's own stack has it, so that a guest need not know which one it is on. */
 const NETWORK = [
@@ -78,19 +74,8 @@ function start(path: string, outputs: OutputPaths): { cable: Cable; child: Child
   }
 }
 
-let libc: ReturnType<typeof openLibc> | undefined;
-
-function openLibc() {
-  const args = [FFIType.i32, FFIType.i32, FFIType.i32, FFIType.ptr] as const;
-  return dlopen("libc.so.6", { socketpair: { args, returns: FFIType.i32 } });
-}
-
 function socketPair(): [number, number] {
-  libc ??= openLibc();
-  const pair = new Int32Array(2);
-  const { socketpair } = libc.symbols;
-  const status = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ptr(pair));
-  const [ours, theirs] = pair;
-  if (status === 0 && ours !== undefined && theirs !== undefined) return [ours, theirs];
+  const pair = createSocketPair();
+  if (pair) return pair;
   throw new BangerError("internal", "Cannot start the machine: there are no more descriptors");
 }

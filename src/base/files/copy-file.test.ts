@@ -10,7 +10,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { copySparse } from "./sparse-copy.ts";
+import { copySparse } from "./copy-file.ts";
 
 test("copySparse() keeps content, length and holes, and overwrites nothing", async () => {
   const folder = mkdtempSync(join(tmpdir(), "banger-sparse-"));

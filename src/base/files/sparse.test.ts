@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { KiB } from "#base/size.ts";
-import { dataParts } from "./zeros.ts";
+import { nonZeroParts } from "./sparse.ts";
 
-test("dataParts() leaves out nothing but zeros, and large pieces of them", () => {
+test("nonZeroParts() leaves out nothing but zeros, and large pieces of them", () => {
   const length = 256 * KiB;
   const places = fc.array(fc.nat(length - 1), { maxLength: 6 });
   fc.assert(
@@ -12,7 +12,7 @@ test("dataParts() leaves out nothing but zeros, and large pieces of them", () =>
       for (const place of at) bytes[place] = 1;
       const written = new Uint8Array(used);
       let end = 0;
-      for (const [start, partEnd] of dataParts(bytes, used)) {
+      for (const [start, partEnd] of nonZeroParts(bytes, { length: used })) {
         expect(start).toBeGreaterThanOrEqual(end);
         expect(partEnd).toBeLessThanOrEqual(used);
         written.set(bytes.subarray(start, partEnd), start);
@@ -22,8 +22,8 @@ test("dataParts() leaves out nothing but zeros, and large pieces of them", () =>
     }),
     { numRuns: 100 },
   );
-  expect(dataParts(new Uint8Array(length), length)).toEqual([]);
+  expect(nonZeroParts(new Uint8Array(length))).toEqual([]);
   const one = new Uint8Array(length);
   one[130 * KiB] = 1;
-  expect(dataParts(one, length)).toEqual([[128 * KiB, 192 * KiB]]);
+  expect(nonZeroParts(one)).toEqual([[128 * KiB, 192 * KiB]]);
 });
