@@ -7,14 +7,16 @@ INSTALL ?= install
 BIN := build/bin
 VERSION := $(shell sed -n 's/^  "version": "\(.*\)",$$/\1/p' package.json)
 
-.PHONY: help build embedded test test-kernels lint format demo bench install uninstall clean torture
+.PHONY: help build embedded check test test-kernels test-kvm lint format demo bench install uninstall clean torture
 
 help:
 	@printf '%s\n' \
 	  'make build      $(BIN)/banger, bangerd and banger-vsock-agent' \
-	  'make test       lint, then all tests but those below, real boots included' \
+	  'make check      format, types, dead code, the rules of the tree and the unit tests, in a minute' \
+  'make test       all of that, and all tests but those below, real boots included' \
 	  'make test-kernels  compiles Linux by every recipe, which takes an hour, and boots it' \
-	  'make lint       format, types, dead code and the rules of the tree' \
+	  'make test-kvm   boots with KVM, with Firecracker as well where it is installed' \
+  'make lint       format, types, dead code and the rules of the tree' \
 	  'make format     rewrite the sources in the one format' \
 	  'make torture    kills the daemon KILLS=500 times, cuts the power CUTS=50 times, makes and removes CYCLES=200 machines' \
 	  'make demo       the main job from kernel to ssh, on this computer' \
@@ -34,6 +36,11 @@ embedded:
 	@$(MAKE) -s --no-print-directory -C guest OUT=$(CURDIR)/$(BIN) VERSION=$(VERSION)
 	@$(MAKE) -s --no-print-directory -C inflate OUT=$(CURDIR)/$(BIN)
 
+check:
+	@sh scripts/bootstrap.sh build run test
+	@$(MAKE) --no-print-directory embedded
+	@$(BUN) scripts/test.ts lint unit
+
 test:
 	@sh scripts/bootstrap.sh build run test
 	@$(MAKE) --no-print-directory build
@@ -43,6 +50,12 @@ test-kernels:
 	@sh scripts/bootstrap.sh build run test cross
 	@$(MAKE) --no-print-directory build
 	@BANGER_TEST_KERNELS=all $(BUN) scripts/test.ts test/host/kernel-recipes.test.ts test/e2e/kernel-round-trip.test.ts
+
+test-kvm:
+	@sh scripts/bootstrap.sh build run test
+	@$(BUN) scripts/kvm.ts
+	@$(MAKE) --no-print-directory build
+	@$(BUN) scripts/test.ts test/e2e/vmm-conformance.test.ts
 
 lint:
 	@sh scripts/bootstrap.sh build

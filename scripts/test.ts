@@ -3,15 +3,16 @@
  *
  *   bun scripts/test.ts [tier | folder | file]...
  *
- * Tiers, in this order:
+ * Tiers, which run side by side:
  *   lint   format, types, dead code, and the rules of the tree in test/tidy.test.ts
  *   c      the tests of guest/ and inflate/ in C
  *   unit   src and sdk: no root, no network, no machine
  *   host   test/host: root and the host's programs
  *   e2e    test/e2e: boots machines through build/bin/banger
  *
- * Each file runs in a process group of its own with a time limit. What it printed is in
- * build/test/ and is shown when it fails; a runner that ends without a report has failed.
+ * Each job is a process group of its own with a time limit: a test file, or all those of the unit tier
+ * together. What it printed is in build/test/ and is shown when it fails; a runner that ends without a
+ * report has failed.
  *
  * A skipped test names what it lacks, as in "… [needs KVM]". With CI=true that must be one
  * of WANTED_IN_VAIN: whatever scripts/bootstrap.sh can install is no reason to skip there.
@@ -41,9 +42,28 @@ const WANTED_IN_VAIN = [
   "a user without rights",
 ];
 const LOGS = "build/test";
+/** Jobs at a time. One of them mostly waits: for a boot, a timer, a download. */
+const WIDTH = cpus().length + 1;
 /** Against what never ends: no test depends on how fast a computer is. */
 const FILE_TIMEOUT_S = (8 * LIMIT_MS) / 1000;
-const LONGEST = "test/e2e/main-job.test.ts";
+/** What takes longest comes first, so that nothing ends alone. */
+const LONGEST = [
+  "main-job",
+  "image-machines",
+  "lifecycle-kill",
+  "guest-boot",
+  "first-boot",
+  "lifecycle",
+  "provisioned",
+  "qemu",
+  "foreground",
+  "network",
+  "vmm-conformance",
+  "lifecycle-faults",
+  "guest-layers",
+  "guest-sessions",
+  "kernel-round-trip",
+].map((name) => `test/e2e/${name}.test.ts`);
 /** Compiles Linux when asked to. */
 const KERNELS = "test/host/kernel-recipes.test.ts";
 
@@ -59,10 +79,12 @@ interface Job {
 interface Tier {
   name: string;
   jobs: Job[];
-  /** How many at a time. */
+  /** How many of them at a time, at the most. */
   width: number;
   /** Its tests skip what only root can do when they run without. */
   wantsRoot?: boolean;
+  /** Small files, for which a process each would be most of the work. */
+  isOneJob?: boolean;
 }
 
 process.chdir(join(import.meta.dir, ".."));
@@ -78,7 +100,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
 mkdirSync(LOGS, { recursive: true });
 const tiers = selectTiers(process.argv.slice(2));
 const throughSudo = process.getuid?.() !== 0 && Bun.which("sudo") !== null;
-for (const tier of tiers) if (!(tier.wantsRoot && throughSudo)) await runTier(tier);
+await runTiers(tiers.filter((tier) => !(tier.wantsRoot && throughSudo)));
 const rest = tiers.filter((tier) => tier.wantsRoot && throughSudo);
 if (rest.length > 0) await runAsRoot(rest.flatMap(({ jobs }) => jobs.map(({ name }) => name)));
 if (total.passed + total.failed === 0) {
@@ -99,38 +121,56 @@ function selectTiers(wanted: string[]): Tier[] {
       ...tier,
       jobs: wanted.includes(tier.name) ? tier.jobs : tier.jobs.filter((job) => below(job.name)),
     }))
-    .filter((tier) => tier.jobs.length > 0);
+    .filter((tier) => tier.jobs.length > 0)
+    .map((tier) => (tier.isOneJob ? { ...tier, jobs: together(tier) } : tier));
+}
+
+/** One job of all files of a tier; each has globals of its own. */
+function together({ name, jobs }: Tier): Job[] {
+  if (jobs.length === 1) return jobs;
+  const flags = ["--isolate", `--parallel=${cpus().length}`, "--only-failures"];
+  const files = jobs.map((job) => `./${job.name}`);
+  return [testJob(`${name}: ${jobs.length} files`, [...flags, ...files])];
 }
 
 function allTiers(): Tier[] {
   const bin = "node_modules/.bin";
   const lint = [
     [`${bin}/biome`, "check", "--error-on-warnings", "."],
-    [`${bin}/tsc`, "--noEmit"],
+    [`${bin}/tsc`, "--noEmit", "--incremental", "--tsBuildInfoFile", "build/tsbuildinfo"],
     [`${bin}/knip`, "--no-progress"],
   ];
   const tidy = testFiles("test", 1).map((path) => testFile(path));
-  const unit = [...testFiles("src"), ...testFiles("sdk")];
-  const [host, e2e] = [testFiles("test/host"), testFiles("test/e2e")];
+  const e2e = testFiles("test/e2e");
+  const longest = LONGEST.filter((path) => e2e.includes(path));
   return [
-    { name: "lint", jobs: [...lint.map((argv) => command(argv)), ...tidy], width: 1 },
+    { name: "lint", jobs: [...lint.map((argv) => command(argv)), ...tidy], width: WIDTH },
     {
       name: "c",
       jobs: ["guest", "inflate"].map((folder) => command(["make", "-s", "-C", folder, "test"])),
       width: 1,
     },
-    { name: "unit", jobs: unit.map((path) => testFile(path)), width: cpus().length },
+    {
+      name: "unit",
+      jobs: [...testFiles("src"), ...testFiles("sdk")].map((path) => testFile(path)),
+      width: WIDTH,
+      isOneJob: true,
+    },
     {
       name: "host",
-      jobs: host.map((path) => testFile(path, path === KERNELS ? 3 * 3600 : undefined)),
+      jobs: testFiles("test/host").map((path) =>
+        testFile(path, path === KERNELS ? 3 * 3600 : undefined),
+      ),
+      // They change what belongs to the whole computer.
       width: 1,
       wantsRoot: true,
     },
-    // Machines with a processor each; the longest file first, so that it does not end alone.
     {
       name: "e2e",
-      jobs: [LONGEST, ...e2e.filter((path) => path !== LONGEST)].map((path) => testFile(path)),
-      width: Math.min(2, cpus().length),
+      jobs: [...longest, ...e2e.filter((path) => !longest.includes(path))].map((path) =>
+        testFile(path),
+      ),
+      width: WIDTH,
       wantsRoot: true,
     },
   ];
@@ -138,17 +178,28 @@ function allTiers(): Tier[] {
 
 function command(argv: string[]): Job {
   return {
-    name: argv.map((word) => word.split("/").at(-1)).join(" "),
+    name: argv
+      .slice(0, 4)
+      .map((word) => word.split("/").at(-1))
+      .join(" "),
     argv,
     timeout_s: FILE_TIMEOUT_S,
   };
 }
 
-function testFile(path: string, timeout_s = FILE_TIMEOUT_S): Job {
-  const report = join(LOGS, `${path.replaceAll("/", "_")}.xml`);
-  const argv = [process.execPath, "test", `./${path}`, "--timeout", String(LIMIT_MS)];
+function testFile(path: string, timeout_s?: number): Job {
+  return testJob(path, [`./${path}`], timeout_s);
+}
+
+function testJob(name: string, words: string[], timeout_s = FILE_TIMEOUT_S): Job {
+  const report = join(LOGS, `${fileName(name)}.xml`);
+  const argv = [process.execPath, "test", ...words, "--timeout", String(LIMIT_MS)];
   argv.push("--reporter=junit", `--reporter-outfile=${report}`);
-  return { name: path, argv, timeout_s, report };
+  return { name, argv, timeout_s, report };
+}
+
+function fileName(job: string): string {
+  return job.replaceAll(/[^\w.-]+/g, "_");
 }
 
 function testFiles(folder: string, depth = 9): string[] {
@@ -184,20 +235,29 @@ async function runAsRoot(files: string[]): Promise<void> {
   total.failed += Number(counts?.[3] ?? 1);
 }
 
-async function runTier(tier: Tier): Promise<void> {
+/** The jobs of all tiers, in their order, as many at a time as this computer and each tier bear. */
+async function runTiers(tiers: Tier[]): Promise<void> {
+  if (tiers.length === 0) return;
   const started_ms = performance.now();
-  const queue = [...tier.jobs];
+  const lanes = tiers.map(({ jobs, width }) => ({ queue: [...jobs], free: width }));
   const worker = async () => {
-    for (let job = queue.shift(); job; job = queue.shift()) await runJob(job);
+    for (;;) {
+      const lane = lanes.find(({ queue, free }) => queue.length > 0 && free > 0);
+      const job = lane?.queue.shift();
+      if (!lane || !job) return;
+      lane.free--;
+      await runJob(job);
+      lane.free++;
+    }
   };
-  await Promise.all(Array.from({ length: tier.width }, worker));
+  await Promise.all(Array.from({ length: WIDTH }, worker));
   const seconds = ((performance.now() - started_ms) / 1000).toFixed(0);
-  console.log(`---- ${tier.name}: ${tier.jobs.length} in ${seconds} s`);
+  console.log(`---- ${tiers.map(({ name }) => name).join(", ")}: ${seconds} s`);
 }
 
 async function runJob(job: Job): Promise<void> {
   const started_ms = performance.now();
-  const log = join(LOGS, `${job.name.replaceAll(/[^\w.-]+/g, "_")}.log`);
+  const log = join(LOGS, `${fileName(job.name)}.log`);
   if (job.report) rmSync(job.report, { force: true });
   const output = openSync(log, "w");
   const child = Bun.spawn(job.argv, {

@@ -29,10 +29,14 @@ export async function pulledKernel(): Promise<string> {
 
 /** As `banger kernel pull` for an installation that has no kernel yet, in a moment: by hard links. */
 export async function giveKernel(banger: Installation): Promise<void> {
-  const from = await pulledKernels();
   const kernels = kernelsOf(banger);
   if (existsSync(join(kernels, KERNEL))) throw new Error(`${kernels} has ${KERNEL} already`);
-  await linkTree(from, kernels);
+  await linkKernels(kernels);
+}
+
+/** Adds KERNEL to a folder of kernels. */
+export async function linkKernels(folder: string): Promise<void> {
+  await linkTree(await pulledKernels(), folder);
 }
 
 /** Copies where the two are not on one file system. */

@@ -3,8 +3,8 @@ import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { runOk } from "#base/run.ts";
-import { pullKernel } from "#kernels/pull.ts";
 import { type BootKernel, KernelService } from "#kernels/service.ts";
+import { KERNEL, linkKernels } from "./pulled-kernel.ts";
 
 /** Folder that is kept between runs and spares them the download, where the environment gives one. */
 export function testCache(): string | undefined {
@@ -15,8 +15,8 @@ export function testCache(): string | undefined {
 
 /** With the modules for a virtio-serial port to the host, or those for vsock. */
 export async function pullTestKernel(dir: string, { vsock = false } = {}): Promise<BootKernel> {
-  await pullKernel("debian-6.12", { dir, cache: testCache() });
-  return await new KernelService({ dir, downloads: dir }).boot("debian-6.12", { vsock });
+  await linkKernels(dir);
+  return await new KernelService({ dir, downloads: dir }).boot(KERNEL, { vsock });
 }
 
 /** Compiles the guest's program and packs it with the kernel's modules; the path of the initrd. */

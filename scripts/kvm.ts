@@ -1,0 +1,6 @@
+/** Fails where KVM runs no machines, and says why. */
+import { kvmState } from "#vmm/host.ts";
+
+const { usable, reason } = kvmState();
+console.log(usable ? "KVM runs machines here" : `KVM runs no machines here: ${reason}`);
+process.exit(usable ? 0 : 1);
