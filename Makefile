@@ -91,4 +91,4 @@ uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/banger $(DESTDIR)$(PREFIX)/bin/bangerd
 
 clean:
-	rm -rf build/bin build/guest build/test
+	rm -rf build/bin build/guest build/test build/cli-*

@@ -1,18 +1,32 @@
 /** The real agent on this computer, built with the sanitizers and serving on a unix socket. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { runOk } from "#base/run.ts";
 import { LIMIT_MS } from "./limit.ts";
+import { madeOnce, RUN, removeOthers } from "./made-once.ts";
 
 const GUEST = join(import.meta.dir, "../../guest");
+const PREFIX = "sanitized-agent-";
 const START_TRIES = 500;
 
-/** Compiles it into `folder`; gives the program. */
-export async function buildSanitizedAgent(folder: string): Promise<string> {
-  await runOk(["make", "-s", "-C", GUEST, "sanitized", `OUT=${folder}`], { timeout_ms: LIMIT_MS });
+/** The program, compiled by the first test that wants it. */
+export async function sanitizedAgent(): Promise<string> {
+  const hash = createHash("sha256");
+  const files = readdirSync(GUEST, { recursive: true, encoding: "utf8" }).sort();
+  for (const file of files.filter((name) => /\.[ch]$|(^|\/)Makefile$/.test(name))) {
+    hash.update(`${file}\n`).update(readFileSync(join(GUEST, file)));
+  }
+  const name = `${PREFIX}${hash.digest("hex").slice(0, 16)}`;
+  const folder = await madeOnce(join(RUN, name), async (staging) => {
+    removeOthers(PREFIX, name);
+    await runOk(["make", "-s", "-C", GUEST, "sanitized", `OUT=${staging}`], {
+      timeout_ms: LIMIT_MS,
+    });
+  });
   return join(folder, "banger-vsock-agent");
 }
 

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { BangerError } from "#base/error.ts";
 import { type Agent, connectAgent } from "#guest/agent.ts";
 import type { ExecStream } from "#guest/exec.ts";
-import { buildSanitizedAgent, type LocalAgent, startLocalAgent } from "./guest-agent.ts";
+import { type LocalAgent, sanitizedAgent, startLocalAgent } from "./guest-agent.ts";
 
 export interface AgentFixture {
   /** Empty, and removed after the last test. */
@@ -29,8 +29,8 @@ export function agentFixture(): AgentFixture {
   };
   beforeAll(async () => {
     fixture.folder = mkdtempSync(join(tmpdir(), "banger-agent-test-"));
-    program = await buildSanitizedAgent(fixture.folder);
-  }, 180_000);
+    program = await sanitizedAgent();
+  });
   afterAll(() => rmSync(fixture.folder, { recursive: true, force: true }));
   beforeEach(async () => {
     fixture.local = startLocalAgent(program);

@@ -2,7 +2,7 @@
  * What is slow to make, made by the first test that wants it. The others wait meanwhile, also in other
  * processes: the lock is flock's, which the kernel gives up for a process that is killed.
  */
-import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 
 const BUILD = join(import.meta.dir, "../../build");
@@ -32,6 +32,14 @@ export async function madeOnce(
     throw error;
   }
   return path;
+}
+
+/** What was made like `name`, of other sources or by another program. */
+export function removeOthers(prefix: string, name: string): void {
+  for (const old of readdirSync(RUN)) {
+    if (!old.startsWith(prefix) || old.startsWith(name)) continue;
+    rmSync(join(RUN, old), { recursive: true, force: true });
+  }
 }
 
 async function lock(path: string): Promise<AsyncDisposable> {

@@ -1,9 +1,9 @@
 /** Debian's kernel, pulled once with the program that is tested, and given to all installations of a run. */
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { run, runOk } from "#base/run.ts";
 import { BUILT, type Installation, install } from "./installation.ts";
-import { madeOnce, RUN } from "./made-once.ts";
+import { madeOnce, RUN, removeOthers } from "./made-once.ts";
 
 export const KERNEL = "debian-6.12";
 const PREFIX = "kernels-";
@@ -13,9 +13,7 @@ async function pulledKernels(): Promise<string> {
   const { ino, mtimeMs } = statSync(BUILT);
   const name = `${PREFIX}${ino}-${mtimeMs}`;
   return await madeOnce(join(RUN, name), async (staging) => {
-    for (const old of readdirSync(RUN).filter((each) => each.startsWith(PREFIX))) {
-      if (!old.startsWith(name)) rmSync(join(RUN, old), { recursive: true, force: true });
-    }
+    removeOthers(PREFIX, name);
     await using banger = install();
     await banger.ok("kernel", "pull", KERNEL);
     await linkTree(kernelsOf(banger), staging);
