@@ -96,23 +96,17 @@ describe("vm run, direct mode, no network", () => {
     expect(status).toBe(0);
   });
 
-  test("keeps stdout and stderr apart and gives the exit status", async () => {
-    const result = await run("busybox", "--", "sh", "-c", "echo out; echo err >&2; exit 7");
-    expect(result.stdout).toBe("out\n");
+  test("has the image's environment and what -e adds, a user, a folder, and streams apart", async () => {
+    const script =
+      "id -un; pwd; stat -c %U .; cat /proc/sys/net/ipv4/ip_unprivileged_port_start; env; echo err >&2; exit 7";
+    const flags = ["-e", "MINE=1", "-u", "bob", "-w", "srv/new"];
+    const result = await run(...flags, "busybox", "--", "sh", "-c", script);
+    expect(result.stdout).toStartWith("bob\n/srv/new\nroot\n0\n");
+    expect(result.stdout).toContain("FROM_IMAGE=yes\n");
+    expect(result.stdout).toContain("MINE=1\n");
+    expect(result.stdout).not.toContain("err\n");
     expect(result.stderr).toContain("err\n");
     expect(result.status).toBe(7);
-  });
-
-  test("has the image's environment, and what -e adds", async () => {
-    const { stdout } = await run("-e", "MINE=1", "busybox", "--", "env");
-    expect(stdout).toContain("FROM_IMAGE=yes\n");
-    expect(stdout).toContain("MINE=1\n");
-  });
-
-  test("runs as a user, in a folder", async () => {
-    const script = "id -un; pwd; stat -c %U .; cat /proc/sys/net/ipv4/ip_unprivileged_port_start";
-    const argv = ["-u", "bob", "-w", "srv/new", "busybox", "--", "sh", "-c", script];
-    expect((await run(...argv)).stdout).toBe("bob\n/srv/new\nroot\n0\n");
   });
 
   test("passes on standard input with -i", async () => {

@@ -11,7 +11,6 @@ import {
 } from "node:fs";
 import { getPriority } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { run, runOk, which } from "#base/run.ts";
 import { downloadPackage, resolveKernelPackage } from "#kernels/apt.ts";
 import type { BootKernel } from "#kernels/service.ts";
@@ -148,15 +147,8 @@ describe("QEMU driver", () => {
 
   test("2 and 4 busy CPUs survive a kernel that patches its own code", async () => {
     const guests = await Promise.all([2, 4].map((cpus) => boot(makeSpec({ cpus }))));
-    const answers = guests.map(({ guest }) => guest.ask("switch 500"));
-    expect(await Promise.all(answers)).toEqual(["switched 500", "switched 500"]);
-  });
-
-  test("a second agent stream ends the first", async () => {
-    const { machine, guest } = await boot(makeSpec());
-    const second = new GuestLines(await machine.connectAgent());
-    expect(guest.next()).rejects.toThrow("ended");
-    expect(await second.ask("again")).toBe("again");
+    const answers = guests.map(({ guest }) => guest.ask("switch 200"));
+    expect(await Promise.all(answers)).toEqual(["switched 200", "switched 200"]);
   });
 
   test("tells a panic from a reboot, and shows the console's end", async () => {
@@ -173,31 +165,13 @@ describe("QEMU driver", () => {
     expect(await second.machine.exited).toEqual({ kind: "reboot" });
   });
 
-  test("tells an end by us, an end by others, and a crash", async () => {
-    const spec = makeSpec();
-    const mine = await boot(spec);
-    await Promise.all([mine.machine.kill(), mine.machine.kill()]);
-    expect(await mine.machine.exited).toEqual({ kind: "killed" });
-    expect(remains(spec)).toEqual([]);
-    for (const signal of ["SIGKILL", "SIGTERM"] as const) {
-      const { machine } = await boot(makeSpec());
-      process.kill(machine.handle.pid, signal);
-      expect(await machine.exited).toEqual({ kind: "killed" });
-    }
+  test("tells an end by others, and a crash", async () => {
+    const ended = await boot(makeSpec());
+    process.kill(ended.machine.handle.pid, "SIGKILL");
+    expect(await ended.machine.exited).toEqual({ kind: "killed" });
     const crashing = await boot(makeSpec());
     process.kill(crashing.machine.handle.pid, "SIGSEGV");
     expect((await crashing.machine.exited).kind).toBe("crashed");
-  });
-
-  test("pauses and resumes", async () => {
-    const { machine, guest } = await boot(makeSpec());
-    await machine.pause?.();
-    let isResumed = false;
-    const answer = guest.ask("while paused").then((line) => ({ line, isResumed }));
-    await sleep(300);
-    isResumed = true;
-    await machine.resume?.();
-    expect(await answer).toEqual({ line: "while paused", isResumed: true });
   });
 
   test("a machine outlives the process that started it, and is adopted", async () => {
@@ -252,17 +226,6 @@ describe("QEMU driver", () => {
     expect(isGone(handle.pid)).toBe(true);
   });
 
-  test("ends a machine whose handle was lost", async () => {
-    const spec = makeSpec();
-    const { machine } = await boot(spec);
-    machine.release();
-    machines.length = 0;
-    expect(await driver.killStray(spec.runtimeDir)).toBe(true);
-    expect(isGone(machine.handle.pid)).toBe(true);
-    expect(remains(spec)).toEqual([]);
-    expect(await driver.killStray(spec.runtimeDir)).toBe(false);
-  });
-
   test("a boot that fails says why and leaves nothing", async () => {
     const disk = makeDisk("shared.img", 1 << 20);
     const missing = makeSpec({ drives: [{ path: join(folder, "none"), readOnly: true }] });
@@ -295,17 +258,7 @@ describe("QEMU driver", () => {
     const deb = await downloadPackage(wanted, folder, { cache: testCache() });
     await runOk(["dpkg-deb", "-x", deb, root]);
     const vmlinuz = readdirSync(join(root, "boot")).find((name) => name.startsWith("vmlinuz"));
-    const kernels = { elf: kernel.path, bzImage: join(root, "boot", vmlinuz ?? "") };
-    for (const [form, kernelPath] of Object.entries(kernels)) {
-      const times: string[] = [];
-      for (let round = 0; round < 3; round++) {
-        const start = performance.now();
-        const { machine } = await boot(makeSpec({ kernelPath, memory_mib: 512 }));
-        times.push(`${Math.round(performance.now() - start)} ms`);
-        await machine.kill();
-      }
-      console.log(`${form}: start to the guest's first byte in ${times.join(", ")}`);
-    }
+    await boot(makeSpec({ kernelPath: join(root, "boot", vmlinuz ?? ""), memory_mib: 512 }));
   });
 
   test("a cancelled boot leaves nothing", async () => {

@@ -144,31 +144,11 @@ class Lab {
 
 function boots(lab: Lab): void {
   test("its features are values, and methods are there when they are true", async () => {
-    const { machine } = await lab.boot(lab.spec());
+    const { machine, guest } = await lab.boot(lab.spec());
     const { pause } = lab.bench.driver.features;
     expect([typeof machine.pause, typeof machine.resume]).toEqual(
       pause ? ["function", "function"] : ["undefined", "undefined"],
     );
-  });
-
-  test("the guest gets the caller's kernel parameters and speaks over the agent's stream", async () => {
-    const { guest, machine } = await lab.boot(lab.spec());
-    expect(await guest.ask("cmdline")).toContain("banger.test=1");
-    for (const text of ["äöü 123", "x".repeat(2000)]) expect(await guest.ask(text)).toBe(text);
-    const { handle } = machine;
-    expect(JSON.parse(JSON.stringify(handle))).toEqual(handle);
-    expect(handle.driver).toBe(lab.bench.driver.name);
-  });
-
-  test("a second agent stream ends the first", async () => {
-    const { machine, guest } = await lab.boot(lab.spec());
-    const second = new GuestLines(await machine.connectAgent());
-    await expect(guest.next()).rejects.toThrow("ended");
-    while ((await second.ask("again")) !== "again");
-  });
-
-  test("pauses and resumes where it can", async () => {
-    const { machine, guest } = await lab.boot(lab.spec());
     if (!machine.pause) return;
     await machine.pause();
     let isResumed = false;
@@ -179,23 +159,28 @@ function boots(lab: Lab): void {
     expect(await answer).toEqual({ line: "while paused", isResumed: true });
   });
 
-  test("the console is appended to", async () => {
-    const spec = lab.spec();
-    await Bun.write(spec.consolePath, "from before\n");
-    const { machine, guest } = await lab.boot(spec);
-    guest.send("poweroff");
-    await machine.exited;
-    expect(readFileSync(spec.consolePath, "utf8")).toStartWith("from before\n");
+  test("the guest gets the caller's kernel parameters and speaks over one agent stream", async () => {
+    const { guest, machine } = await lab.boot(lab.spec());
+    expect(await guest.ask("cmdline")).toContain("banger.test=1");
+    for (const text of ["äöü 123", "x".repeat(2000)]) expect(await guest.ask(text)).toBe(text);
+    const { handle } = machine;
+    expect(JSON.parse(JSON.stringify(handle))).toEqual(handle);
+    expect(handle.driver).toBe(lab.bench.driver.name);
+    const second = new GuestLines(await machine.connectAgent());
+    await expect(guest.next()).rejects.toThrow("ended");
+    while ((await second.ask("again")) !== "again");
   });
 }
 
 function ends(lab: Lab): void {
-  test("the guest's own end is told, and leaves nothing", async () => {
+  test("the guest's own end is told, the console appended to, and nothing left", async () => {
     for (const kind of ["poweroff", "reboot"] as const) {
       const spec = lab.spec();
+      await Bun.write(spec.consolePath, "from before\n");
       const { machine, guest } = await lab.boot(spec);
       guest.send(kind);
       expect(await machine.exited).toEqual({ kind });
+      expect(readFileSync(spec.consolePath, "utf8")).toStartWith("from before\n");
       expect(isGone(machine.handle.pid)).toBe(true);
       expect(lab.remains(spec)).toEqual([]);
       expect((await bangerErrorOf(machine.connectAgent())).code).toBe("invalid_state");

@@ -5,17 +5,17 @@ import type { DaemonStatus } from "#api/system.ts";
 import { MiB } from "#base/size.ts";
 import { busyboxLayout } from "#test/busybox.ts";
 import { type Installation, install } from "#test/installation.ts";
+import { giveKernel, KERNEL } from "#test/pulled-kernel.ts";
 
 const CYCLES_DEFAULT = 200;
 /** What is made once, and the heap's own way to its size, is over by then. */
 const WARM_UP = 20;
 const GROWTH_MAX_BYTES = 10 * MiB;
-const KERNEL = "debian-6.12";
 
 const cycles = Number(process.argv[2] ?? CYCLES_DEFAULT);
 await using banger = install();
 await busyboxLayout(join(banger.home, "layout"));
-await banger.ok("kernel", "pull", KERNEL);
+await giveKernel(banger);
 const source = `oci:${banger.home}/layout`;
 await banger.ok("image", "pull", source, "--name", "busybox", "--kernel-ref", KERNEL);
 

@@ -1,6 +1,7 @@
 /** What the daemon is killed in the middle of, and how to tell afterwards that it is done or undone. */
 import { join } from "node:path";
 import type { Installation } from "#test/installation.ts";
+import { KERNEL } from "#test/pulled-kernel.ts";
 import type { Records } from "./inventory.ts";
 
 export interface Operation {
@@ -14,7 +15,6 @@ export interface Operation {
 
 export const STEADY = "steady";
 export const IMAGE = "busybox";
-export const KERNEL = "debian-6.12";
 
 const DIRECT = ["--image", IMAGE, "--mode", "direct", "--memory", "256M"];
 

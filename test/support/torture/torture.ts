@@ -8,8 +8,9 @@ import type { Vm } from "#api/vm.ts";
 import { busyboxLayout } from "#test/busybox.ts";
 import { type Installation, install } from "#test/installation.ts";
 import { LIMIT_MS } from "#test/limit.ts";
+import { giveKernel, KERNEL } from "#test/pulled-kernel.ts";
 import { daemonPid, inspect, settledRecords } from "./inventory.ts";
-import { IMAGE, KERNEL, type Operation, operations, STEADY, tidyUp } from "./operations.ts";
+import { IMAGE, type Operation, operations, STEADY, tidyUp } from "./operations.ts";
 
 /** A client whose daemon is killed must say so and end. */
 const CLIENT_TIMEOUT_MS = LIMIT_MS;
@@ -88,7 +89,7 @@ export async function torture({
 
 export async function prepare(banger: Installation): Promise<void> {
   await busyboxLayout(join(banger.home, "layout"));
-  await banger.ok("kernel", "pull", KERNEL);
+  await giveKernel(banger);
   const source = `oci:${banger.home}/layout`;
   await banger.ok("image", "pull", source, "--name", IMAGE, "--kernel-ref", KERNEL);
   const machine = ["--name", STEADY, "--image", IMAGE, "--mode", "direct", "--memory", "256M"];
