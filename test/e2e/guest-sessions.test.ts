@@ -161,7 +161,7 @@ test("exec takes users by name and number, with a group", async () => {
   expect(await id("1000")).toBe("1000\n1000\n/\n");
   expect(await id("4321:7")).toBe("4321\n7\n/\n");
   const { status, stderr } = await banger.call(["vm", "exec", "-u", "nobody", VM, "--", "id"]);
-  expect([status, stderr]).toEqual([125, expect.stringContaining('no user or group "nobody"')]);
+  expect([status, stderr]).toEqual([125, expect.stringContaining('such user or group: "nobody"')]);
 });
 
 test("the exit status tells a command's own from a shell's and from banger's", async () => {
