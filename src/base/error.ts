@@ -75,7 +75,7 @@ export function toBangerError(error: unknown): BangerError {
   const errno = errnoOf(error);
   if (errno === "ENOSPC" || errno === "EDQUOT") {
     return new BangerError("no_space", `The disk is full: ${messageOf(error)}`, {
-      hint: "Free some space, or move the state folder with XDG_STATE_HOME",
+      hint: "Free some space",
       cause: error,
     });
   }
@@ -89,44 +89,10 @@ export function toBangerError(error: unknown): BangerError {
     return new BangerError(
       "permission_denied",
       `The file system is read-only: ${messageOf(error)}`,
-      {
-        hint: "See why with: dmesg; or move the state folder with XDG_STATE_HOME",
-        cause: error,
-      },
+      { hint: "See why with: dmesg", cause: error },
     );
   }
-  const ofStore = fromSqlite(error);
-  if (ofStore) return ofStore;
   return new BangerError("internal", messageOf(error), { cause: error });
-}
-
-/** What the store meets while it is open; undefined for any other error. */
-function fromSqlite(cause: unknown): BangerError | undefined {
-  const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
-  if (/^SQLITE_(BUSY|LOCKED)/.test(code)) {
-    return new BangerError("unavailable", "The store is locked by another program", {
-      hint: "See which: fuser -v ~/.local/state/banger/banger.db",
-      cause,
-    });
-  }
-  if (/^SQLITE_FULL/.test(code)) {
-    return new BangerError("no_space", "The disk is full: the store cannot be written", {
-      hint: "Free some space; nothing was changed",
-      cause,
-    });
-  }
-  if (/^SQLITE_READONLY/.test(code)) {
-    return new BangerError("permission_denied", "The store cannot be written: it is read-only", {
-      cause,
-    });
-  }
-  if (/^SQLITE_(CORRUPT|NOTADB)/.test(code)) {
-    return new BangerError("integrity", `The store is damaged: ${messageOf(cause)}`, {
-      hint: "End the daemon, move banger.db away (see docs/home.md), and start again",
-      cause,
-    });
-  }
-  return undefined;
 }
 
 /** Throws `cancelled` when the signal has fired; call it between the steps of long work. */

@@ -2,12 +2,20 @@
 import { getLogger } from "@logtape/logtape";
 import { ORPCError, ValidationError } from "@orpc/server";
 import { BangerError, errorCodes, toBangerError } from "#base/error.ts";
+import { storeFailure } from "#store/failure.ts";
 import { badInput } from "./bad-input.ts";
 
 const log = getLogger(["banger", "daemon"]);
 
+/** As `toBangerError`, with the failures of the store told apart. */
+export function toDaemonError(thrown: unknown): BangerError {
+  const error = toBangerError(thrown);
+  if (error.code !== "internal") return error;
+  return storeFailure(thrown) ?? storeFailure(error.cause) ?? error;
+}
+
 export function toOrpcError(thrown: unknown): ORPCError<string, { hint?: string }> {
-  const error = fromInput(thrown) ?? toBangerError(thrown);
+  const error = fromInput(thrown) ?? toDaemonError(thrown);
   if (error.code === "internal") {
     log.error("request failed: {message}", { message: error.message, stack: stackOf(thrown) });
   }

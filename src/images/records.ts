@@ -2,31 +2,43 @@
 import type { Database } from "bun:sqlite";
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
-import type { Image, ImageConfig, ImageFiles } from "#api/image.ts";
+import { z } from "zod";
+import { type Image, imageConfig, imageFiles, imageName } from "#api/image.ts";
 import { BangerError } from "#base/error.ts";
 import { didYouMean } from "#base/similar.ts";
 import type { Paths } from "#config/paths.ts";
+import {
+  jsonColumn,
+  readRow,
+  readRows,
+  stored,
+  type UnreadableRow,
+  unreadableError,
+} from "#store/row.ts";
 
-/** One layer that the image was made of. */
-export interface ImageLayer {
+/** One layer that the image was built from. */
+const imageLayer = stored({
   /** Of the bytes as they were transferred. */
-  digest: string;
+  digest: z.string(),
   /** Of the tar inside. */
-  diffId: string;
+  diffId: z.string(),
   /** Compressed. */
-  size_bytes: number;
-  mediaType: string;
-}
+  size_bytes: z.number(),
+  mediaType: z.string(),
+});
+export type ImageLayer = z.infer<typeof imageLayer>;
 
-export interface HistoryEntry {
-  created: string;
-  createdBy: string;
-  comment: string;
-  isEmptyLayer: boolean;
-}
+const historyEntry = stored({
+  created: z.string(),
+  createdBy: z.string(),
+  comment: z.string(),
+  isEmptyLayer: z.boolean(),
+});
+export type HistoryEntry = z.infer<typeof historyEntry>;
 
-/** Paths; relative ones start at the image's folder. `rootfs` is there always. */
-export type RecordFiles = ImageFiles & { rootfs: string };
+/** Paths; relative ones start at the image's directory. `rootfs` is always there. */
+const recordFiles = stored({ ...imageFiles.shape, rootfs: z.string() });
+export type RecordFiles = z.infer<typeof recordFiles>;
 
 /** An image as it is kept: the API noun without what follows from its id. */
 export interface ImageRecord extends Omit<Image, "rootfs" | "files" | "layers" | "provisioned"> {
@@ -45,28 +57,45 @@ export const ROOTFS_NAME = "rootfs.ext4";
 /** Of images that a build makes on its way: nobody sees them, and they go with it. */
 export const INTERMEDIATE_REFERENCE = "build:intermediate";
 
-interface Row {
-  id: string;
-  name: string;
-  managed: number;
-  reference: string;
-  digest: string;
-  root_digest: string | null;
-  config_digest: string | null;
-  platform: string;
-  kernel: string | null;
-  files: string;
-  size_bytes: number;
-  allocated_bytes: number;
-  layers: string;
-  config: string;
-  history: string;
-  built_at: string | null;
-  created_at: string;
+const imageRow = z.object({
+  id: z.string(),
+  name: imageName,
+  managed: z.int(),
+  reference: z.string(),
+  digest: z.string(),
+  root_digest: z.string().nullable(),
+  config_digest: z.string().nullable(),
+  platform: z.string(),
+  kernel: z.string().nullable(),
+  files: jsonColumn(recordFiles),
+  size_bytes: z.int(),
+  allocated_bytes: z.int(),
+  layers: jsonColumn(z.array(imageLayer)),
+  config: jsonColumn(imageConfig),
+  history: jsonColumn(z.array(historyEntry)),
+  built_at: z.string().nullable(),
+  created_at: z.iso.datetime(),
+});
+
+const idAndName = z.object({ id: z.string(), name: z.string() });
+export type ImageName = z.infer<typeof idAndName>;
+
+/** Every image whose record can be read; `unreadableImages` has the others. */
+export function listImages(db: Database): ImageRecord[] {
+  return readAll(db).readable.map(fromRow);
 }
 
-export function listImages(db: Database): ImageRecord[] {
-  return (db.query("SELECT * FROM images ORDER BY name").all() as Row[]).map(fromRow);
+export function unreadableImages(db: Database): UnreadableRow[] {
+  return readAll(db).unreadable;
+}
+
+function readAll(db: Database) {
+  return readRows(db.query("SELECT * FROM images ORDER BY name").all(), "image", imageRow);
+}
+
+/** All images, also those whose record cannot be read. */
+export function imageNames(db: Database): ImageName[] {
+  return z.array(idAndName).parse(db.query("SELECT id, name FROM images ORDER BY name").all());
 }
 
 export function insertImage(db: Database, image: NewImage): void {
@@ -84,9 +113,9 @@ export function patchImage(
   id: string,
   patch: Partial<Omit<ImageRecord, "id">>,
 ): boolean {
-  const image = listImages(db).find((each) => each.id === id);
-  if (image) writeImage(db, { ...image, ...patch });
-  return image !== undefined;
+  const row = db.query("SELECT * FROM images WHERE id = $id").get({ id });
+  if (row) writeImage(db, { ...fromRow(readRow(row, "image", imageRow)), ...patch });
+  return row !== null;
 }
 
 function writeImage(db: Database, image: ImageRecord): void {
@@ -98,28 +127,36 @@ function writeImage(db: Database, image: ImageRecord): void {
   ).run(toRow(image));
 }
 
+/** Also of an image whose record cannot be read. */
+export function renameImage(db: Database, { id, name }: ImageName): void {
+  db.query("UPDATE images SET name = $name WHERE id = $id").run({ id, name });
+}
+
 export function deleteImage(db: Database, id: string): void {
   db.query("DELETE FROM images WHERE id = $id").run({ id });
 }
 
-/** Names of the machines whose disk stands on this image. */
+/** Names of the machines whose disk is a layer over this image. */
 export function machinesOf(db: Database, id: string): string[] {
-  const rows = db.query("SELECT name FROM vms WHERE image_id = $id ORDER BY name").all({ id });
-  return (rows as { name: string }[]).map((row) => row.name);
+  const rows = db.query("SELECT id, name FROM vms WHERE image_id = $id ORDER BY name").all({ id });
+  return z.array(idAndName).parse(rows).map(({ name }) => name);
 }
 
 /**
  * The image meant by `ref`: its name, id, digest or reference, or a reference whose
- * short form is an image's name ("debian:bookworm" means "debian-bookworm").
+ * short form is an image's name ("debian:bookworm" means "debian-bookworm"). `integrity` for one
+ * whose record cannot be read.
  */
 export function findImage(db: Database, ref: string): ImageRecord | undefined {
-  const images = listImages(db);
-  return (
-    images.find((image) => image.name === ref) ??
-    images.find((image) => image.id === ref) ??
-    images.find((image) => image.digest === ref || image.reference === ref) ??
-    images.find((image) => image.name === nameFromReference(ref))
-  );
+  const { readable, unreadable } = readAll(db);
+  const rows = [...readable, ...unreadable];
+  const found =
+    rows.find(({ name }) => name === ref) ??
+    rows.find(({ id }) => id === ref) ??
+    readable.find(({ digest, reference }) => digest === ref || reference === ref) ??
+    rows.find(({ name }) => name === nameFromReference(ref));
+  if (found && "problem" in found) throw unreadableError(found);
+  return found && fromRow(found);
 }
 
 export function getImage(
@@ -129,7 +166,7 @@ export function getImage(
 ): ImageRecord {
   const image = findImage(db, ref);
   if (image) return image;
-  const names = listImages(db).map(({ name }) => name);
+  const names = imageNames(db).map(({ name }) => name);
   throw new BangerError("not_found", `Cannot find image "${ref}": it is not here`, {
     hint: didYouMean(ref, names, hint),
   });
@@ -154,10 +191,11 @@ export function nameFromReference(reference: string): string {
 /** Where the files of an image are. */
 export function filesOf(image: ImageRecord, paths: Paths): RecordFiles {
   const { folder } = paths.image(image.id);
-  const entries = Object.entries(image.files) as [string, string][];
-  return Object.fromEntries(
-    entries.map(([kind, path]) => [kind, resolve(folder, path)]),
-  ) as unknown as RecordFiles;
+  const { rootfs, ...others } = image.files;
+  const entries = Object.entries(others).flatMap(([kind, path]) =>
+    path === undefined ? [] : [[kind, resolve(folder, path)]],
+  );
+  return { ...Object.fromEntries(entries), rootfs: resolve(folder, rootfs) };
 }
 
 export function toApi(image: ImageRecord, paths: Paths): Image {
@@ -188,7 +226,7 @@ function toRow(image: NewImage) {
   };
 }
 
-function fromRow(row: Row): ImageRecord {
+function fromRow(row: z.infer<typeof imageRow>): ImageRecord {
   return {
     id: row.id,
     name: row.name,
@@ -199,12 +237,12 @@ function fromRow(row: Row): ImageRecord {
     configDigest: row.config_digest ?? undefined,
     platform: row.platform,
     kernel: row.kernel ?? undefined,
-    files: JSON.parse(row.files) as RecordFiles,
+    files: row.files,
     size_bytes: row.size_bytes,
     allocated_bytes: row.allocated_bytes,
-    layers: JSON.parse(row.layers) as ImageLayer[],
-    config: JSON.parse(row.config) as ImageConfig,
-    history: JSON.parse(row.history) as HistoryEntry[],
+    layers: row.layers,
+    config: row.config,
+    history: row.history,
     builtAt: row.built_at ?? undefined,
     createdAt: row.created_at,
   };

@@ -43,6 +43,7 @@ import {
   findImage,
   getImage,
   type ImageRecord,
+  imageNames,
   INTERMEDIATE_REFERENCE,
   listImages,
   toApi,
@@ -176,7 +177,8 @@ export class ImageService {
 
   /** `invalid_state` while a machine stands on it. Files of the user's stay. */
   remove(ref: string): void {
-    const { id } = this.#get(ref, "See all images with: banger image list");
+    const named = imageNames(this.#store.db).find(({ name, id }) => name === ref || id === ref);
+    const { id } = named ?? this.#get(ref, "See all images with: banger image list");
     this.#store.remove(id);
   }
 

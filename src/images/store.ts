@@ -18,12 +18,15 @@ import {
   filesOf,
   findImage,
   getImage,
+  type ImageName,
   type ImageRecord,
+  imageNames,
   insertImage,
   listImages,
   machinesOf,
   type NewImage,
-  patchImage,
+  renameImage,
+  unreadableImages,
 } from "./records.ts";
 
 /** Of a name, so that "NAME-ID" is one as well. */
@@ -136,9 +139,12 @@ export class ImageStore {
     }
   }
 
-  /** `invalid_state` while a machine stands on it. Files of the user's stay. */
-  remove(ref: string): ImageRecord {
-    const image = getImage(this.db, ref);
+  /**
+   * `invalid_state` while a machine uses it. Files of the user's stay. Also for an image whose record
+   * cannot be read.
+   */
+  remove(id: string): void {
+    const image = imageNames(this.db).find((each) => each.id === id) ?? getImage(this.db, id);
     const machines = machinesOf(this.db, image.id);
     if (machines.length > 0) {
       throw new BangerError(
@@ -155,7 +161,6 @@ export class ImageStore {
     }
     deleteImage(this.db, image.id);
     this.#removeFolder(image.id);
-    return image;
   }
 
   /** Until disposed of, the image is not removed: for a machine that has no row yet. */
@@ -186,9 +191,10 @@ export class ImageStore {
     const root = this.paths.images;
     if (!existsSync(root)) return [];
     const known = new Map(listImages(this.db).map((image) => [image.id, image]));
+    const unreadable = new Set(unreadableImages(this.db).map(({ id }) => id));
     return readdirSync(root).flatMap((entry) => {
       const path = join(root, entry);
-      if (this.#active.has(path)) return [];
+      if (this.#active.has(path) || unreadable.has(entry)) return [];
       const image = entry.startsWith(STAGING_MARK) ? undefined : known.get(entry);
       return image ? this.#straysOf(image) : [path];
     });
@@ -204,11 +210,11 @@ export class ImageStore {
   }
 
   #adopt(image: NewImage): void {
-    const older = listImages(this.db).find(({ name }) => name === image.name);
+    const older = imageNames(this.db).find(({ name }) => name === image.name);
     const isUsed = older !== undefined && this.isUsed(older.id);
     this.db
       .transaction(() => {
-        if (older && isUsed) patchImage(this.db, older.id, { name: replacedName(older) });
+        if (older && isUsed) renameImage(this.db, { id: older.id, name: replacedName(older) });
         if (older && !isUsed) deleteImage(this.db, older.id);
         insertImage(this.db, image);
       })
@@ -221,12 +227,12 @@ export class ImageStore {
   }
 }
 
-function replacedName({ name, id }: ImageRecord): string {
+function replacedName({ name, id }: ImageName): string {
   return `${name.slice(0, NAME_KEPT_CHARS)}-${id}`;
 }
 
 /** Whether a newer image has taken this one's name. */
-export function isReplacedName({ name, id }: ImageRecord): boolean {
+export function isReplacedName({ name, id }: ImageName): boolean {
   return name.endsWith(`-${id}`);
 }
 

@@ -1,10 +1,13 @@
 /** The SQLite handle: WAL, foreign keys, and migrations that run in one transaction each. */
 import { Database } from "bun:sqlite";
-import { chmodSync, mkdirSync, renameSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, renameSync } from "node:fs";
 import { dirname } from "node:path";
+import { z } from "zod";
 import { BangerError, messageOf } from "#base/error.ts";
 import { stagingPath } from "#base/files/atomic.ts";
-import { migrations } from "./migrations.ts";
+import { type Migration, migrations } from "./migrations.ts";
+
+const userVersion = z.object({ user_version: z.int() });
 
 const BUSY_TIMEOUT_MS = 5000;
 
@@ -27,6 +30,29 @@ export function openStore(path: string): Database {
   }
 }
 
+/**
+ * The store as it is, for reading only, beside a daemon that has it open. Undefined where there is
+ * none, or one of another version.
+ */
+export function openStoreReadOnly(path: string): Database | undefined {
+  if (!existsSync(path)) return undefined;
+  let db: Database;
+  try {
+    db = new Database(path, { readonly: true, strict: true });
+  } catch (error) {
+    throw unusable(path, error);
+  }
+  try {
+    db.run(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
+    if (versionOf(db) === migrations.length) return db;
+    db.close();
+    return undefined;
+  } catch (error) {
+    db.close();
+    throw unusable(path, error);
+  }
+}
+
 function open(path: string): Database {
   try {
     return new Database(path, { create: true, strict: true });
@@ -42,7 +68,7 @@ function unusable(path: string, cause: unknown): BangerError {
   });
 }
 
-/** The store as the older banger wrote it, for who wants to go back. */
+/** The store as the older banger wrote it, for going back to it. */
 function backUp(db: Database, { path, version }: { path: string; version: number }): void {
   const target = `${path}.v${version}`;
   const staging = stagingPath(target);
@@ -51,20 +77,24 @@ function backUp(db: Database, { path, version }: { path: string; version: number
   renameSync(staging, target);
 }
 
-function migrate(db: Database, path: string): void {
-  const row = db.query("PRAGMA user_version").get() as { user_version: number };
-  const current = row.user_version;
-  if (current > migrations.length) {
+function versionOf(db: Database): number {
+  return userVersion.parse(db.query("PRAGMA user_version").get()).user_version;
+}
+
+/** Runs the steps that the store has not had yet, each in a transaction with its number. */
+export function migrate(db: Database, path: string, steps: readonly Migration[] = migrations): void {
+  const current = versionOf(db);
+  if (current > steps.length) {
     throw new BangerError(
       "unsupported",
-      `Cannot open the store ${path}: it has version ${current}, this banger knows ${migrations.length}`,
+      `Cannot open the store ${path}: it has version ${current}, this banger knows ${steps.length}`,
       { hint: "Install the newer banger again; it is the one that wrote this store" },
     );
   }
-  if (current > 0 && current < migrations.length) backUp(db, { path, version: current });
-  migrations.slice(current).forEach((sql, index) => {
+  if (current > 0 && current < steps.length) backUp(db, { path, version: current });
+  steps.slice(current).forEach((step, index) => {
     db.transaction(() => {
-      db.run(sql);
+      step(db);
       db.run(`PRAGMA user_version = ${current + index + 1}`);
     }).immediate();
   });

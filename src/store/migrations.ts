@@ -2,8 +2,19 @@
  * The store's schema, step by step; the database's user_version counts the steps that
  * have run. A step that has been released is never changed: a new one is added.
  */
-export const migrations: readonly string[] = [
-  `
+import type { Database } from "bun:sqlite";
+
+/** Runs in a transaction of its own. It can change JSON as well as tables. */
+export type Migration = (db: Database) => void;
+
+const sql = (statements: string): Migration => {
+  return (db) => {
+    db.run(statements);
+  };
+};
+
+export const migrations: readonly Migration[] = [
+  sql(`
   CREATE TABLE images (
     id TEXT PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
@@ -43,13 +54,13 @@ export const migrations: readonly string[] = [
     started_at TEXT
   ) STRICT;
   CREATE INDEX vms_image ON vms (image_id);
-  `,
-  `
+  `),
+  sql(`
   -- What is wanted of the machine: 'create' until it has been made whole, 'run' while it is to
   -- run, NULL otherwise. It decides what becomes of it after a crash.
   ALTER TABLE vms ADD COLUMN intent TEXT;
-  `,
-  `
+  `),
+  sql(`
   -- Read-only layers with what a first boot installed on an image. The newest one whose first_boot is
   -- that of this program is for new machines; the spec of a machine that stands on one has its id.
   CREATE TABLE provisioned_layers (
@@ -62,16 +73,16 @@ export const migrations: readonly string[] = [
     created_at TEXT NOT NULL
   ) STRICT;
   CREATE INDEX provisioned_layers_image ON provisioned_layers (image_id);
-  `,
-  `
+  `),
+  sql(`
   -- Named networks. The machines that are on one say so in their specs.
   CREATE TABLE networks (
     name TEXT PRIMARY KEY,
     created_at TEXT NOT NULL
   ) STRICT;
-  `,
-  `
+  `),
+  sql(`
   -- JSON: the process that runs the machine in the foreground; NULL where the daemon does.
   ALTER TABLE vms ADD COLUMN owner TEXT;
-  `,
+  `),
 ];

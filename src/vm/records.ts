@@ -1,93 +1,14 @@
 /** Machine rows of the store. The only place that writes the `vms` table. */
 import type { Database } from "bun:sqlite";
-import type { ServiceCheck } from "#api/health.ts";
-import {
-  type BootMode,
-  type Monitor,
-  type NetworkMode,
-  type PendingSetting,
-  type RestartPolicy,
-  type Vm,
-  type VmCreate,
-  type VmExit,
-  type VmState,
-  vmName,
-} from "#api/vm.ts";
+import { z } from "zod";
+import { type Vm, type VmExit, type VmState, vmName } from "#api/vm.ts";
 import { BangerError } from "#base/error.ts";
 import { didYouMean } from "#base/similar.ts";
 import { type Address, tryParseAddress } from "#net/address.ts";
-import type { PublishedPort } from "#net/ports/spec.ts";
+import { readRow, readRows, type UnreadableRow } from "#store/row.ts";
 import type { Owner } from "#vm/life/owner.ts";
-import type { MachineHandle } from "#vmm/driver.ts";
 import { assertTransition } from "./machine.ts";
-
-/** What was asked for when the machine was made, with every default filled in. */
-export interface VmSpec {
-  mode: BootMode;
-  cpus: number;
-  memory_mib: number;
-  disk_bytes: number;
-  network: NetworkMode;
-  /** For the modes that use the pool; the machine's own for life. */
-  address?: string;
-  mac: string;
-  /** Absent: as the configuration says. */
-  monitor?: Monitor;
-  /** Absent: none. */
-  ports?: readonly PublishedPort[];
-  /** Rules as the user wrote them; absent: no policy. */
-  allow?: readonly string[];
-  /** Named networks that it is on; absent: none. */
-  networks?: readonly string[];
-  machineId: string;
-  env: Record<string, string>;
-  /** Absent: the machine's name. */
-  hostname?: string;
-  labels?: Record<string, string>;
-  /** Changed since it was started. */
-  pending?: readonly PendingSetting[];
-  /** What it was started with, where something was changed since then. */
-  started?: StartedWith;
-  /** Id of the provisioned layer of its image that it stands on, for life. */
-  provisioned?: string;
-  /** Lives as long as the command it was made for, and is removed with it. */
-  ephemeral?: boolean;
-  /** Commands of an image build run in it: it gets no key, since what is in it becomes an image. */
-  isBuild?: boolean;
-  /** In direct mode: what it runs for as long as it lives. */
-  command?: readonly string[];
-  commandOptions?: VmCreate["commandOptions"];
-  /** It is removed, running or not, this long after it was made. */
-  ttl_ms?: number;
-  /** It is stopped when nobody has used it for this long. */
-  idleStop_ms?: number;
-  /** Absent: no. */
-  restart?: RestartPolicy;
-}
-
-/** What a machine only gets when it starts. */
-export interface StartedWith
-  extends Pick<VmSpec, "cpus" | "memory_mib" | "disk_bytes" | "env" | "hostname"> {
-  name: string;
-}
-
-/** What is wanted of a machine, whatever it does now; see the schema. */
-export type VmIntent = "create" | "run";
-
-/** What a started machine holds outside the store. */
-export interface VmRuntime {
-  /** Kernel's boot id: after a reboot of the host none of this exists any more. */
-  hostBootId: string;
-  /** Folder of its control group. */
-  cgroup?: string;
-  /** Absent until the monitor runs. */
-  handle?: MachineHandle;
-  /** What it was given, where that is not what it was made with: a tap comes with its own address. */
-  address?: string;
-  address6?: string;
-  /** Services that were looked for in it, as they were last. */
-  checks?: ServiceCheck[];
-}
+import { type VmIntent, type VmRow, type VmRuntime, type VmSpec, vmRow } from "./spec.ts";
 
 export interface VmRecord {
   id: string;
@@ -108,28 +29,12 @@ export interface VmRecord {
   startedAt: string | undefined;
 }
 
-interface Row {
-  id: string;
-  name: string;
-  state: VmState;
-  image_id: string;
-  image: string;
-  kernel: string;
-  spec: string;
-  runtime: string | null;
-  exit: string | null;
-  warning: string | null;
-  intent: VmIntent | null;
-  owner: string | null;
-  created_at: string;
-  started_at: string | null;
-}
-
 const SELECT =
   "SELECT vms.*, images.name AS image FROM vms JOIN images ON images.id = vms.image_id";
 
+/** Every machine whose record can be read; `unreadableVms` has the others. */
 export function listVms(db: Database): VmRecord[] {
-  return (db.query(`${SELECT} ORDER BY vms.created_at, vms.id`).all() as Row[]).map(fromRow);
+  return readAll(db).readable.map(fromRow);
 }
 
 /** Whether a machine of the daemon's runs, or is to be started again. */
@@ -138,22 +43,51 @@ export function hasWork(db: Database): boolean {
   return db.query(`SELECT 1 FROM vms WHERE owner IS NULL AND (${states}) LIMIT 1`).get() !== null;
 }
 
+export function unreadableVms(db: Database): UnreadableRow[] {
+  return readAll(db).unreadable;
+}
+
+function readAll(db: Database) {
+  return readRows(db.query(`${SELECT} ORDER BY vms.created_at, vms.id`).all(), "machine", vmRow);
+}
+
+/** Ids of all machines, also of those whose record cannot be read. */
+export function vmIds(db: Database): Set<string> {
+  return new Set(z.array(idOnly).parse(db.query("SELECT id FROM vms").all()).map(({ id }) => id));
+}
+
+/** `integrity` for a machine whose record cannot be read. */
 export function findVm(db: Database, ref: string): VmRecord | undefined {
+  const row = findRow(db, ref);
+  return row === undefined ? undefined : fromRow(readRow(row, "machine", vmRow));
+}
+
+function findRow(db: Database, ref: string): unknown {
   const row = db.query(`${SELECT} WHERE vms.name = $ref OR vms.id = $ref`).get({ ref });
-  if (row) return fromRow(row as Row);
+  if (row || ref.length < 4) return row ?? undefined;
   const byPrefix = db.query(`${SELECT} WHERE substr(vms.id, 1, $length) = $ref LIMIT 2`);
-  const rows = ref.length < 4 ? [] : (byPrefix.all({ ref, length: ref.length }) as Row[]);
-  return rows.length === 1 && rows[0] ? fromRow(rows[0]) : undefined;
+  const rows = byPrefix.all({ ref, length: ref.length });
+  return rows.length === 1 ? rows[0] : undefined;
+}
+
+/** Undefined for a machine that is not there, and for one whose record can be read. */
+export function findUnreadableVm(db: Database, ref: string): UnreadableVm | undefined {
+  const row = findRow(db, ref);
+  if (row === undefined) return undefined;
+  const [unreadable] = readRows([row], "machine", vmRow).unreadable;
+  return unreadable && { ...unreadable, isStopped: stoppedRow.safeParse(row).success };
 }
 
 export function getVm(db: Database, ref: string): VmRecord {
   const found = findVm(db, ref);
   if (found) return found;
-  const names = (db.query("SELECT name FROM vms").all() as { name: string }[]).map(
-    ({ name }) => name,
-  );
+  const names = z.array(nameOnly).parse(db.query("SELECT name FROM vms").all());
   throw new BangerError("not_found", `Cannot find machine "${ref}": there is none of that name`, {
-    hint: didYouMean(ref, names, "See all machines with: banger vm list"),
+    hint: didYouMean(
+      ref,
+      names.map(({ name }) => name),
+      "See all machines with: banger vm list",
+    ),
   });
 }
 
@@ -282,40 +216,36 @@ export function toApi(vm: VmRecord): Vm {
     disk_bytes: spec.disk_bytes,
     network: {
       mode: spec.network,
-      ...(machineAddress(vm) ? { address: machineAddress(vm) } : {}),
-      ...(machineAddress6(vm) ? { address6: machineAddress6(vm) } : {}),
-      ...(spec.network === "none" ? {} : { mac: spec.mac }),
-      ...(spec.ports ? { ports: [...spec.ports] } : {}),
-      ...(spec.networks ? { networks: [...spec.networks] } : {}),
-      ...(spec.allow ? { policy: { allow: [...spec.allow] } } : {}),
+      address: machineAddress(vm),
+      address6: machineAddress6(vm),
+      mac: spec.network === "none" ? undefined : spec.mac,
+      ports: spec.ports && [...spec.ports],
+      networks: spec.networks && [...spec.networks],
+      policy: spec.allow && { allow: [...spec.allow] },
     },
-    ...(spec.command ? { command: [...spec.command] } : {}),
-    ...(spec.monitor ? { monitor: spec.monitor } : {}),
-    ...(runtime?.handle
-      ? {
-          vmm: {
-            driver: runtime.handle.driver,
-            accelerator: runtime.handle.accelerator,
-            pid: runtime.handle.pid,
-          },
-        }
-      : {}),
-    ...(vm.owner ? { foreground: { pid: vm.owner.pid } } : {}),
-    ...(runtime?.checks?.length ? { checks: runtime.checks } : {}),
+    command: spec.command && [...spec.command],
+    monitor: spec.monitor,
+    vmm: runtime?.handle && {
+      driver: runtime.handle.driver,
+      accelerator: runtime.handle.accelerator,
+      pid: runtime.handle.pid,
+    },
+    foreground: vm.owner && { pid: vm.owner.pid },
+    checks: runtime?.checks?.length ? runtime.checks : undefined,
     createdAt: vm.createdAt,
-    ...(spec.hostname ? { hostname: spec.hostname } : {}),
-    ...(spec.labels ? { labels: spec.labels } : {}),
-    ...(vm.state !== "stopped" && spec.pending?.length ? { pending: [...spec.pending] } : {}),
-    ...(spec.restart ? { restart: spec.restart } : {}),
-    ...(expiryOf(vm) ? { expiresAt: expiryOf(vm) } : {}),
-    ...(spec.idleStop_ms ? { idleStop_ms: spec.idleStop_ms } : {}),
-    ...(vm.startedAt ? { startedAt: vm.startedAt } : {}),
-    ...(vm.exit ? { exit: vm.exit } : {}),
-    ...(vm.warning ? { warning: vm.warning } : {}),
+    hostname: spec.hostname,
+    labels: spec.labels,
+    pending: vm.state !== "stopped" && spec.pending?.length ? [...spec.pending] : undefined,
+    restart: spec.restart,
+    expiresAt: expiryOf(vm),
+    idleStop_ms: spec.idleStop_ms,
+    startedAt: vm.startedAt,
+    exit: vm.exit,
+    warning: vm.warning,
   };
 }
 
-function fromRow(row: Row): VmRecord {
+function fromRow(row: VmRow): VmRecord {
   return {
     id: row.id,
     name: row.name,
@@ -323,12 +253,12 @@ function fromRow(row: Row): VmRecord {
     imageId: row.image_id,
     image: row.image,
     kernel: row.kernel,
-    spec: JSON.parse(row.spec) as VmSpec,
-    runtime: row.runtime ? (JSON.parse(row.runtime) as VmRuntime) : undefined,
-    exit: row.exit ? (JSON.parse(row.exit) as VmExit) : undefined,
+    spec: row.spec,
+    runtime: row.runtime ?? undefined,
+    exit: row.exit ?? undefined,
     warning: row.warning ?? undefined,
     intent: row.intent ?? undefined,
-    owner: row.owner ? (JSON.parse(row.owner) as Owner) : undefined,
+    owner: row.owner ?? undefined,
     createdAt: row.created_at,
     startedAt: row.started_at ?? undefined,
   };

@@ -31,7 +31,7 @@ import { Events } from "./events.ts";
 import { commandOf, toGuestRequest } from "./exec.ts";
 import { readLog } from "./logs.ts";
 import { requireState } from "./machine.ts";
-import { findVm, getVm, listVms, toApi, type VmRecord } from "./records.ts";
+import { findUnreadableVm, findVm, getVm, listVms, toApi, type VmRecord } from "./records.ts";
 import type { Sessions } from "./sessions/sessions.ts";
 import { VmSettingsService } from "./settings.ts";
 
@@ -173,6 +173,8 @@ export class VmService {
 
   /** Removes a machine with its disk. */
   async remove(ref: string, options: RemoveOptions = {}): Promise<void> {
+    const unreadable = findUnreadableVm(this.#deps.db, ref);
+    if (unreadable) return await this.#lifecycle.removeUnreadable(unreadable, options);
     const { id } = getVm(this.#deps.db, ref);
     await this.#recoverer.done(id);
     await this.#lifecycle.remove(id, options);

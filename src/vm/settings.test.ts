@@ -2,7 +2,8 @@ import { expect, test } from "bun:test";
 import type { VmSettings } from "#api/vm.ts";
 import { bangerErrorOf } from "#test/expect-error.ts";
 import { vmStore } from "#test/vm-store.ts";
-import { getVm, insertVm, toApi, updateVm, type VmSpec } from "./records.ts";
+import { getVm, insertVm, toApi, updateVm } from "./records.ts";
+import type { VmSpec } from "./spec.ts";
 import { assertNotOver, changedSpec, pendingAfter } from "./settings.ts";
 
 const store = vmStore();

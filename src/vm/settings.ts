@@ -14,15 +14,8 @@ import { addressOf } from "./create.ts";
 import type { VmDeps } from "./deps.ts";
 import { requireState } from "./machine.ts";
 import { makeName } from "./names.ts";
-import {
-  findVm,
-  getVm,
-  insertVm,
-  type StartedWith,
-  toApi,
-  type VmRecord,
-  type VmSpec,
-} from "./records.ts";
+import { findVm, getVm, insertVm, toApi, type VmRecord } from "./records.ts";
+import type { StartedWith, VmSpec } from "./spec.ts";
 
 const MINUTE_MS = 60_000;
 

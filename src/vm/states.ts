@@ -33,7 +33,7 @@ export class States {
   }
 
   /** When nothing is held any more. */
-  remove({ id, name }: VmRecord): void {
+  remove({ id, name }: Pick<VmRecord, "id" | "name">): void {
     deleteVm(this.#db, id);
     this.#events.publish({ id, name, state: "removed" });
   }

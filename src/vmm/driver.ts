@@ -4,10 +4,13 @@
  * and why the machine ended. It knows nothing of images, records or networks.
  */
 import type { Duplex } from "node:stream";
+import { z } from "zod";
 import type { Check } from "#base/check.ts";
 
-export type DriverName = "firecracker" | "qemu";
-export type Accelerator = "kvm" | "tcg";
+const driverNames = ["firecracker", "qemu"] as const;
+export type DriverName = (typeof driverNames)[number];
+const accelerators = ["kvm", "tcg"] as const;
+export type Accelerator = (typeof accelerators)[number];
 
 export interface Drive {
   /** Absolute path of a raw file. Drives become /dev/vda, /dev/vdb, … in order. */
@@ -45,14 +48,15 @@ export interface BootSpec {
 }
 
 /** What must be kept on disk to find a running machine again. JSON-safe. */
-export interface MachineHandle {
-  driver: DriverName;
-  accelerator: Accelerator;
-  pid: number;
+export const machineHandle = z.object({
+  driver: z.enum(driverNames),
+  accelerator: z.enum(accelerators),
+  pid: z.int(),
   /** Field 22 of /proc/PID/stat, clock ticks since boot: tells a reused pid from ours. */
-  startTime_ticks: number;
-  runtimeDir: string;
-}
+  startTime_ticks: z.int(),
+  runtimeDir: z.string(),
+});
+export type MachineHandle = z.infer<typeof machineHandle>;
 
 export type ExitReason =
   | { kind: "poweroff" }

@@ -24,6 +24,6 @@ export function makeNewerBanger(folder: string): string[] {
   const text = readFileSync(steps, "utf8");
   const end = text.lastIndexOf("];");
   if (end < 0) throw new Error("the migrations do not end as they did");
-  writeFileSync(steps, `${text.slice(0, end)}"ALTER TABLE vms ADD COLUMN later TEXT",\n];\n`);
+  writeFileSync(steps, `${text.slice(0, end)}sql("ALTER TABLE vms ADD COLUMN later TEXT"),\n];\n`);
   return [process.execPath, join(folder, "src/main.ts")];
 }

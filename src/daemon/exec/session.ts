@@ -4,8 +4,9 @@
  */
 import type { ServerWebSocket } from "bun";
 import { execClientMessage, execOpen, INITIAL_CREDIT_BYTES, STDOUT_TAG } from "#api/exec.ts";
-import { BangerError, messageOf, toBangerError } from "#base/error.ts";
+import { BangerError, messageOf } from "#base/error.ts";
 import { badInput } from "#daemon/bad-input.ts";
+import { toDaemonError } from "#daemon/errors.ts";
 import { openElsewhere } from "./elsewhere.ts";
 import { openStream, type StreamServices } from "./streams.ts";
 import type { ExecSession, Target, Wire } from "./wire.ts";
@@ -61,7 +62,7 @@ export function openSession(socket: Socket, services: StreamServices): ExecSessi
   };
 
   const fail = (error: unknown): void => {
-    const { code, message, hint } = toBangerError(error);
+    const { code, message, hint } = toDaemonError(error);
     wire.say({ error: hint ? { code, message, hint } : { code, message } });
     socket.close(1000);
   };

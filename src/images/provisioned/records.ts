@@ -1,6 +1,7 @@
 /** Rows of the layers that first boots have made, and which machines stand on them. */
 import type { Database } from "bun:sqlite";
 import { join } from "node:path";
+import { z } from "zod";
 import type { Paths } from "#config/paths.ts";
 
 export interface ProvisionedLayer {
@@ -15,21 +16,22 @@ export interface ProvisionedLayer {
   createdAt: string;
 }
 
-interface Row {
-  id: string;
-  image_id: string;
-  first_boot: string;
-  size_bytes: number;
-  allocated_bytes: number;
-  created_at: string;
-}
+const layerRow = z.object({
+  id: z.string(),
+  image_id: z.string(),
+  first_boot: z.string(),
+  size_bytes: z.int(),
+  allocated_bytes: z.int(),
+  created_at: z.string(),
+});
+const names = z.array(z.object({ name: z.string() }));
 
 /** Those of one image, oldest first. */
 export function layersOf(db: Database, imageId: string): ProvisionedLayer[] {
   const rows = db
     .query("SELECT * FROM provisioned_layers WHERE image_id = $imageId ORDER BY rowid")
-    .all({ imageId }) as Row[];
-  return rows.map((row) => ({
+    .all({ imageId });
+  return z.array(layerRow).parse(rows).map((row) => ({
     id: row.id,
     imageId: row.image_id,
     firstBoot: row.first_boot,
@@ -55,12 +57,17 @@ export function retireLayer(db: Database, id: string): void {
   db.query("UPDATE provisioned_layers SET first_boot = '' WHERE id = $id").run({ id });
 }
 
-/** Names of the machines that stand on a layer. */
+/** Names of the machines that use a layer; one whose record cannot be read is taken to use it. */
 export function machinesOnLayer(db: Database, id: string): string[] {
   const rows = db
-    .query("SELECT name FROM vms WHERE spec ->> '$.provisioned' = $id ORDER BY name")
+    .query(
+      `SELECT name FROM vms
+       WHERE CASE WHEN json_valid(spec) THEN spec ->> '$.provisioned' = $id
+         ELSE image_id = (SELECT image_id FROM provisioned_layers WHERE id = $id) END
+       ORDER BY name`,
+    )
     .all({ id });
-  return (rows as { name: string }[]).map(({ name }) => name);
+  return names.parse(rows).map(({ name }) => name);
 }
 
 export function layerPath(paths: Paths, layer: Pick<ProvisionedLayer, "id" | "imageId">): string {

@@ -9,6 +9,7 @@ import {
   truncateSync,
   writeFileSync,
 } from "node:fs";
+import { join } from "node:path";
 import type { Image } from "#api/image.ts";
 import { BangerError } from "#base/error.ts";
 import { type OnProgress, warningProgress } from "#base/progress.ts";
@@ -25,7 +26,8 @@ import { parsePolicy } from "#net/policy/policy.ts";
 import type { VmDeps } from "#vm/deps.ts";
 import { imageEnvironment } from "#vm/exec.ts";
 import { bootKernel, inFrontOf, lowersOf } from "#vm/image-boot.ts";
-import type { VmRecord, VmRuntime } from "#vm/records.ts";
+import type { VmRecord } from "#vm/records.ts";
+import type { VmRuntime } from "#vm/spec.ts";
 import { makeCgroup, removeCgroup } from "#vmm/cgroup.ts";
 import type { BootSpec, Machine } from "#vmm/driver.ts";
 import { hostBootId } from "./boot-id.ts";
@@ -118,6 +120,15 @@ export async function unlaunch(deps: VmDeps, vm: VmRecord): Promise<void> {
   rmSync(paths.runtime, { recursive: true, force: true });
   rmSync(paths.initrd, { force: true });
   if (vm.runtime?.cgroup) await removeCgroup(vm.runtime.cgroup);
+}
+
+/** As `unlaunch`, knowing nothing but its id: its VMM is found by its runtime directory. */
+export async function unlaunchUnreadable(deps: VmDeps, id: string): Promise<void> {
+  const { runtime } = deps.config.paths.vm(id);
+  await Promise.all(deps.drivers.map((driver) => driver.killStray(runtime)));
+  await deps.network.detach({ machineId: id, mode: "nat" });
+  rmSync(runtime, { recursive: true, force: true });
+  if (deps.cgroups) await removeCgroup(join(deps.cgroups, id));
 }
 
 /**

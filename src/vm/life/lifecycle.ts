@@ -10,10 +10,11 @@ import type { VmDeps } from "#vm/deps.ts";
 import type { Events } from "#vm/events.ts";
 import { makeFolder } from "#vm/folder.ts";
 import { assertNotRunning, requireState } from "#vm/machine.ts";
-import { findVm, getVm, type VmRecord } from "#vm/records.ts";
+import { unreadableError } from "#store/row.ts";
+import { findVm, getVm, type UnreadableVm, type VmRecord } from "#vm/records.ts";
 import { States } from "#vm/states.ts";
 import type { Machine } from "#vmm/driver.ts";
-import { type BootOptions, unlaunch } from "./boot.ts";
+import { type BootOptions, unlaunch, unlaunchUnreadable } from "./boot.ts";
 import { isBusyInside } from "./idle.ts";
 import { endElsewhere, isElsewhere, restartElsewhere } from "./owner.ts";
 import { Turns } from "./queue.ts";
@@ -245,6 +246,17 @@ export class Lifecycle {
       assertNotRunning(vm);
       requireState(vm, "remove", ["stopped", "creating", "removing"]);
       await this.removeNow(vm);
+    });
+  }
+
+  /** Removes a machine whose record cannot be read, with everything that can be found of it by its id. */
+  async removeUnreadable(vm: UnreadableVm, { force }: RemoveOptions): Promise<void> {
+    if (!force && !vm.isStopped) throw unreadableError(vm);
+    await this.turns.run(vm.id, async () => {
+      await unlaunchUnreadable(this.#deps, vm.id);
+      rmSync(this.#deps.config.paths.vm(vm.id).folder, { recursive: true, force: true });
+      this.schedule.forget(vm.id);
+      this.states.remove(vm);
     });
   }
 

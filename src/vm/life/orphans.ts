@@ -3,7 +3,7 @@ import { existsSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { RepairStep } from "#api/system.ts";
 import type { VmDeps } from "#vm/deps.ts";
-import { listVms } from "#vm/records.ts";
+import { vmIds } from "#vm/records.ts";
 
 /** A name of ours, so that nothing a user has put there is taken for one. */
 const ID = /^[a-z0-9]{8,32}$/;
@@ -17,7 +17,7 @@ export async function sweepStrays(
   // Folders are read first: a record comes before its folder and goes after it.
   const running = idsIn(runtimes);
   const kept = idsIn(paths.vms);
-  const known = new Set(listVms(deps.db).map(({ id }) => id));
+  const known = vmIds(deps.db);
   const steps: RepairStep[] = [];
   for (const id of running.filter((each) => !known.has(each))) {
     const path = join(runtimes, id);

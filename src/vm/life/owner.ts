@@ -1,7 +1,8 @@
 /** Which process runs a machine, where that is not the daemon but `banger vm run --foreground`. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { z } from "zod";
 import { BangerError, throwIfAborted } from "#base/error.ts";
-import { identify, isRunning, type ProcessIdentity } from "#vmm/identity.ts";
+import { identify, isRunning } from "#vmm/identity.ts";
 import { untilGone } from "#vmm/process.ts";
 import { hostBootId } from "./boot-id.ts";
 
@@ -11,9 +12,8 @@ export const RESTART_SIGNAL = "SIGUSR1";
 const LOOK_MS = 100;
 
 /** JSON-safe. */
-export interface Owner extends ProcessIdentity {
-  hostBootId: string;
-}
+export const owner = z.object({ pid: z.int(), startTime_ticks: z.int(), hostBootId: z.string() });
+export type Owner = z.infer<typeof owner>;
 
 interface Owned {
   name: string;

@@ -6,7 +6,8 @@ import { checkPolicy, type Policy, parsePolicy } from "#net/policy/policy.ts";
 import { checkPorts, hostEnd, isSamePort, type PublishedPort } from "#net/ports/spec.ts";
 import type { VmDeps } from "#vm/deps.ts";
 import type { Lifecycle } from "#vm/life/lifecycle.ts";
-import { findVm, getVm, toApi, updateVm, type VmRecord, type VmSpec } from "#vm/records.ts";
+import { findVm, getVm, toApi, updateVm, type VmRecord } from "#vm/records.ts";
+import type { VmSpec } from "#vm/spec.ts";
 import {
   createNetwork,
   getNetwork,

@@ -1,5 +1,6 @@
 /** Named networks: their records, and which machines are on them. The only place that writes `networks`. */
 import type { Database } from "bun:sqlite";
+import { z } from "zod";
 import type { NamedNetwork } from "#api/network.ts";
 import { type NetworkMode, networkMode } from "#api/vm.ts";
 import { BangerError } from "#base/error.ts";
@@ -7,13 +8,12 @@ import { didYouMean } from "#base/similar.ts";
 import { checkNetworkName, checkNetworks } from "#net/names.ts";
 import { listVms } from "#vm/records.ts";
 
-interface Row {
-  name: string;
-  created_at: string;
-}
+const networkRow = z.object({ name: z.string(), created_at: z.string() });
 
 export function listNetworks(db: Database): NamedNetwork[] {
-  const rows = db.query("SELECT * FROM networks ORDER BY name").all() as Row[];
+  const rows = z
+    .array(networkRow)
+    .parse(db.query("SELECT * FROM networks ORDER BY name").all());
   const machines = listVms(db);
   return rows.map(({ name, created_at }) => ({
     name,

@@ -8,7 +8,8 @@ import { Use } from "#vm/life/idle.ts";
 import { isToRestart, Pauses } from "#vm/life/restart.ts";
 import { Starting } from "#vm/life/starting.ts";
 import { Timers } from "#vm/life/timers.ts";
-import type { VmRecord, VmSpec } from "#vm/records.ts";
+import type { VmRecord } from "#vm/records.ts";
+import type { VmSpec } from "#vm/spec.ts";
 
 const spec: VmSpec = {
   mode: "direct",

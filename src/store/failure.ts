@@ -1,0 +1,31 @@
+/** What SQLite reports while the store is open, as our own errors. */
+import { BangerError, messageOf } from "#base/error.ts";
+
+/** Undefined for any other error. */
+export function storeFailure(cause: unknown): BangerError | undefined {
+  const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
+  if (/^SQLITE_(BUSY|LOCKED)/.test(code)) {
+    return new BangerError("unavailable", "The store is locked by another program", {
+      hint: "See which: fuser -v ~/.local/state/banger/banger.db",
+      cause,
+    });
+  }
+  if (/^SQLITE_FULL/.test(code)) {
+    return new BangerError("no_space", "The disk is full: the store cannot be written", {
+      hint: "Free some space; nothing was changed",
+      cause,
+    });
+  }
+  if (/^SQLITE_READONLY/.test(code)) {
+    return new BangerError("permission_denied", "The store cannot be written: it is read-only", {
+      cause,
+    });
+  }
+  if (/^SQLITE_(CORRUPT|NOTADB)/.test(code)) {
+    return new BangerError("integrity", `The store is damaged: ${messageOf(cause)}`, {
+      hint: "Stop the daemon, move banger.db away (see docs/home.md), and start again",
+      cause,
+    });
+  }
+  return undefined;
+}
