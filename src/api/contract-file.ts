@@ -15,9 +15,9 @@ import {
   fileRemove,
   fileWrite,
 } from "./file.ts";
-import { fails, nothing, progress } from "./procedure.ts";
+import { fails, nothing, progress, REACHES } from "./procedure.ts";
 
-const failures = ["not_found", "invalid_state", "limit_exceeded", "unsupported", "guest"] as const;
+const failures = [...REACHES, "limit_exceeded", "already_exists"] as const;
 const file = fails(...failures);
 
 export const fileContract = {

@@ -1,11 +1,11 @@
 /** The part of the contract that is about what goes on inside a machine. */
 import { z } from "zod";
 import { listeningSocket, vmProcess, vmStats } from "./inside.ts";
-import { fails } from "./procedure.ts";
+import { fails, REACHES } from "./procedure.ts";
 import { vmRef } from "./vm.ts";
 
 const byName = z.object({ name: vmRef });
-const inside = fails("not_found", "invalid_state", "timeout", "unsupported", "guest");
+const inside = fails(...REACHES, "limit_exceeded");
 
 export const insideContract = {
   ports: inside

@@ -9,7 +9,7 @@ import {
   portRequest,
   VM_PORTS_MAX,
 } from "./network.ts";
-import { fails, nothing } from "./procedure.ts";
+import { CHANGES, fails, nothing } from "./procedure.ts";
 import { vm, vmRef } from "./vm.ts";
 
 const byName = z.object({ name: networkName });
@@ -31,7 +31,7 @@ export const networkContract = {
     .route({ method: "DELETE", path: "/networks/{name}", summary: "Remove a named network" })
     .input(byName)
     .output(nothing),
-  connect: fails("not_found", "unsupported", "limit_exceeded")
+  connect: fails(...CHANGES, "unsupported", "limit_exceeded")
     .route({
       method: "PUT",
       path: "/networks/{name}/machines/{vm}",
@@ -39,7 +39,7 @@ export const networkContract = {
     })
     .input(ofMachine)
     .output(vm),
-  disconnect: fails("not_found")
+  disconnect: fails(...CHANGES)
     .route({
       method: "DELETE",
       path: "/networks/{name}/machines/{vm}",
@@ -51,11 +51,11 @@ export const networkContract = {
 
 /** What of a machine's network can be changed while it runs. */
 export const vmNetworkContract = {
-  publish: fails("not_found", "conflict", "limit_exceeded")
+  publish: fails(...CHANGES, "unsupported", "limit_exceeded")
     .route({ method: "POST", path: "/vms/{name}/ports", summary: "Publish ports of a machine" })
     .input(z.object({ name: vmRef, ports: z.array(portRequest).max(VM_PORTS_MAX) }))
     .output(vm),
-  unpublish: fails("not_found")
+  unpublish: fails(...CHANGES)
     .route({
       method: "POST",
       path: "/vms/{name}/ports/close",
@@ -63,7 +63,7 @@ export const vmNetworkContract = {
     })
     .input(z.object({ name: vmRef, ports: z.array(portEnd).max(VM_PORTS_MAX) }))
     .output(vm),
-  setPolicy: fails("not_found", "invalid_state", "unsupported")
+  setPolicy: fails(...CHANGES, "unsupported", "limit_exceeded")
     .route({ method: "PUT", path: "/vms/{name}/policy", summary: "What a machine may reach" })
     .input(
       z.object({
@@ -73,7 +73,7 @@ export const vmNetworkContract = {
       }),
     )
     .output(vm),
-  changePolicy: fails("not_found", "invalid_state", "unsupported", "limit_exceeded")
+  changePolicy: fails(...CHANGES, "unsupported", "limit_exceeded")
     .route({
       method: "POST",
       path: "/vms/{name}/policy/rules",
@@ -81,7 +81,7 @@ export const vmNetworkContract = {
     })
     .input(z.object({ name: vmRef, add: policyRules.optional(), remove: policyRules.optional() }))
     .output(vm),
-  policyLog: fails("not_found", "invalid_state")
+  policyLog: fails(...CHANGES)
     .route({
       method: "GET",
       path: "/vms/{name}/policy/log",

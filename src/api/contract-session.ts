@@ -1,11 +1,11 @@
 /** The part of the contract that is about sessions; their output and input stream over the WebSocket of exec.ts. */
 import { z } from "zod";
 import { signalName, terminalSize } from "./exec.ts";
-import { fails, nothing } from "./procedure.ts";
+import { fails, nothing, REACHES } from "./procedure.ts";
 import { session, sessionRef, sessionSend, sessionStart, sessionWait } from "./session.ts";
 import { vmRef } from "./vm.ts";
 
-const reach = fails("not_found", "invalid_state", "unsupported", "guest");
+const reach = fails(...REACHES, "limit_exceeded");
 
 export const sessionContract = {
   list: fails("not_found")
@@ -17,12 +17,9 @@ export const sessionContract = {
     .input(sessionRef)
     .output(session),
   start: fails(
-    "not_found",
+    ...REACHES,
     "already_exists",
-    "invalid_state",
     "limit_exceeded",
-    "unsupported",
-    "guest",
     "command_not_found",
     "command_not_executable",
   )
@@ -49,7 +46,7 @@ export const sessionContract = {
     })
     .input(sessionRef.extend({ size: terminalSize }))
     .output(nothing),
-  wait: fails("not_found", "timeout")
+  wait: fails("not_found", "invalid_state", "timeout")
     .route({
       method: "GET",
       path: "/vms/{vm}/sessions/{session}/wait",
@@ -57,7 +54,7 @@ export const sessionContract = {
     })
     .input(sessionWait)
     .output(session),
-  remove: fails("not_found", "invalid_state")
+  remove: fails(...REACHES)
     .route({
       method: "DELETE",
       path: "/vms/{vm}/sessions/{session}",

@@ -3,7 +3,7 @@ import { eventIterator } from "@orpc/contract";
 import { z } from "zod";
 import { queryFlag, queryInteger } from "./fields.ts";
 import { vmHealth } from "./health.ts";
-import { fails, nothing, progress } from "./procedure.ts";
+import { BOOTS, CHANGES, DOWNLOADS, fails, nothing, progress, REACHES } from "./procedure.ts";
 import { logChunk, vm, vmCreate, vmExit, vmName, vmRef, vmSettings } from "./vm.ts";
 
 const byName = z.object({ name: vmRef });
@@ -14,23 +14,23 @@ export const vmContract = {
     .route({ method: "GET", path: "/vms/{name}", summary: "One machine" })
     .input(byName)
     .output(vm),
-  health: fails("not_found", "invalid_state", "timeout")
+  health: fails(...REACHES)
     .route({ method: "GET", path: "/vms/{name}/health", summary: "How it is, from inside" })
     .input(byName)
     .output(vmHealth),
-  create: fails("not_found", "already_exists", "invalid_state", "guest", "limit_exceeded")
+  create: fails(...CHANGES, ...BOOTS, ...DOWNLOADS)
     .route({ method: "POST", path: "/vms", summary: "Make a machine and start it" })
     .input(vmCreate)
     .output(eventIterator(progress, vm)),
-  set: fails("not_found", "invalid_state", "limit_exceeded")
+  set: fails(...CHANGES, "limit_exceeded")
     .route({ method: "PATCH", path: "/vms/{name}", summary: "Change the settings of a machine" })
     .input(vmSettings.extend({ name: vmRef }))
     .output(vm),
-  rename: fails("not_found", "already_exists", "invalid_state")
+  rename: fails(...CHANGES, "already_exists")
     .route({ method: "POST", path: "/vms/{name}/rename", summary: "Rename a machine" })
     .input(z.object({ name: vmRef, to: vmName }))
     .output(vm),
-  clone: fails("not_found", "already_exists", "invalid_state", "limit_exceeded")
+  clone: fails(...CHANGES, "already_exists", "limit_exceeded")
     .route({
       method: "POST",
       path: "/vms/{name}/clone",
@@ -38,27 +38,27 @@ export const vmContract = {
     })
     .input(z.object({ name: vmRef, to: vmName.optional() }))
     .output(eventIterator(progress, vm)),
-  start: fails("not_found", "invalid_state", "guest", "limit_exceeded", "timeout")
+  start: fails(...CHANGES, ...BOOTS)
     .route({ method: "POST", path: "/vms/{name}/start", summary: "Start a machine" })
     .input(byName)
     .output(eventIterator(progress, vm)),
-  stop: fails("not_found", "invalid_state")
+  stop: fails(...CHANGES, "timeout")
     .route({ method: "POST", path: "/vms/{name}/stop", summary: "Ask, wait, then insist" })
     .input(z.object({ name: vmRef, grace_ms: z.int().min(0).max(3_600_000).optional() }))
     .output(vm),
-  restart: fails("not_found", "invalid_state", "guest", "timeout")
+  restart: fails(...CHANGES, ...BOOTS)
     .route({ method: "POST", path: "/vms/{name}/restart", summary: "Stop, then start" })
     .input(z.object({ name: vmRef, grace_ms: z.int().min(0).max(3_600_000).optional() }))
     .output(eventIterator(progress, vm)),
-  kill: fails("not_found", "invalid_state")
+  kill: fails(...CHANGES, "timeout")
     .route({ method: "POST", path: "/vms/{name}/kill", summary: "End a machine at once" })
     .input(byName)
     .output(vm),
-  remove: fails("not_found", "invalid_state")
+  remove: fails(...CHANGES, "timeout")
     .route({ method: "DELETE", path: "/vms/{name}", summary: "Remove a machine and its disk" })
     .input(z.object({ name: vmRef, force: z.boolean().optional() }))
     .output(nothing),
-  prune: fails()
+  prune: fails("conflict")
     .route({ method: "POST", path: "/vms/prune", summary: "Remove the stopped machines" })
     .output(z.array(z.string())),
   wait: fails("not_found")

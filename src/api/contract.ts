@@ -49,7 +49,7 @@ import {
   kernelRef,
   kernelUnpublish,
 } from "./kernel.ts";
-import { fails, nothing, progress } from "./procedure.ts";
+import { BOOTS, CHANGES, DOWNLOADS, fails, nothing, progress } from "./procedure.ts";
 
 const byImage = z.object({ name: imageRef });
 
@@ -68,19 +68,19 @@ export const contract = {
         }),
       )
       .output(z.array(catalogEntry)),
-    show: fails("not_found", "integrity")
+    show: fails("not_found")
       .route({ method: "GET", path: "/kernels/{name}", summary: "One kernel" })
       .input(z.object({ name: kernelRef }))
       .output(kernel),
-    pull: fails("not_found", "integrity", "unsupported")
+    pull: fails(...DOWNLOADS)
       .route({ method: "POST", path: "/kernels/pull", summary: "Fetch a kernel of the catalog" })
       .input(kernelPull)
       .output(eventIterator(progress, kernel)),
-    build: fails("not_found", "conflict", "unsupported", "integrity")
+    build: fails(...DOWNLOADS)
       .route({ method: "POST", path: "/kernels/build", summary: "Compile a kernel by a recipe" })
       .input(kernelBuild)
       .output(eventIterator(progress, kernel)),
-    publish: fails("not_found", "conflict", "unsupported", "integrity")
+    publish: fails(...DOWNLOADS, "invalid_state")
       .route({
         method: "POST",
         path: "/kernels/{name}/publish",
@@ -88,7 +88,7 @@ export const contract = {
       })
       .input(kernelPublish)
       .output(eventIterator(progress, kernelPublished)),
-    unpublish: fails("not_found", "invalid_state")
+    unpublish: fails(...DOWNLOADS, "invalid_state")
       .route({
         method: "POST",
         path: "/kernels/{name}/unpublish",
@@ -111,7 +111,7 @@ export const contract = {
       list: fails()
         .route({ method: "GET", path: "/kernels/catalogs", summary: "Catalogs of kernels" })
         .output(z.array(kernelCatalog)),
-      add: fails("already_exists", "not_found", "integrity")
+      add: fails(...DOWNLOADS)
         .route({ method: "POST", path: "/kernels/catalogs", summary: "Add a catalog" })
         .input(kernelCatalogAdd)
         .output(kernelCatalog),
@@ -119,7 +119,7 @@ export const contract = {
         .route({ method: "DELETE", path: "/kernels/catalogs/{name}", summary: "Remove a catalog" })
         .input(z.object({ name: kernelRef }))
         .output(nothing),
-      update: fails("not_found", "integrity")
+      update: fails(...DOWNLOADS)
         .route({
           method: "POST",
           path: "/kernels/catalogs/{name}/update",
@@ -138,12 +138,12 @@ export const contract = {
         .route({ method: "POST", path: "/kernels/catalog-key", summary: "Make a pair of keys" })
         .input(z.object({ path: hostPath }))
         .output(kernelKeyPair),
-      sign: fails("not_found", "unsupported", "integrity")
+      sign: fails("not_found", "unsupported", "limit_exceeded")
         .route({ method: "POST", path: "/kernels/catalog-signature", summary: "Sign a catalog" })
         .input(z.object({ catalog: hostPath, key: hostPath }))
         .output(z.object({ signature: z.string() })),
     },
-    import: fails("not_found", "already_exists", "conflict", "integrity")
+    import: fails("not_found", "already_exists", "conflict", "unsupported", "limit_exceeded")
       .route({
         method: "POST",
         path: "/kernels/import",
@@ -151,7 +151,7 @@ export const contract = {
       })
       .input(kernelImport)
       .output(eventIterator(progress, kernel)),
-    remove: fails("not_found", "invalid_state")
+    remove: fails("not_found", "invalid_state", "conflict")
       .route({ method: "DELETE", path: "/kernels/{name}", summary: "Remove a kernel" })
       .input(z.object({ name: kernelRef, force: z.boolean().optional() }))
       .output(nothing),
@@ -174,23 +174,30 @@ export const contract = {
       .route({ method: "GET", path: "/images/{name}/history", summary: "How it was made" })
       .input(byImage)
       .output(z.array(imageStep)),
-    pull: fails("not_found", "already_exists", "unauthorized", "unsupported", "integrity")
+    pull: fails(...DOWNLOADS, "invalid_state", "guest")
       .route({ method: "POST", path: "/images/pull", summary: "Make an image of an OCI image" })
       .input(imagePull)
       .output(eventIterator(progress, image)),
-    build: fails("not_found", "guest", "unsupported")
+    build: fails(...DOWNLOADS, "invalid_state", "guest")
       .route({ method: "POST", path: "/images/build", summary: "Build an image" })
       .input(imageBuild)
       .output(eventIterator(progress, image)),
-    bootstrap: fails("already_exists", "unsupported")
+    bootstrap: fails("not_found", "already_exists", "unsupported", "limit_exceeded", "timeout")
       .route({ method: "POST", path: "/images/bootstrap", summary: "Make an image of packages" })
       .input(imageBootstrap)
       .output(eventIterator(progress, image)),
-    register: fails("already_exists", "not_found", "invalid_state", "integrity")
+    register: fails(
+      "already_exists",
+      "not_found",
+      "invalid_state",
+      "conflict",
+      "unsupported",
+      "limit_exceeded",
+    )
       .route({ method: "POST", path: "/images/register", summary: "Enter files of the user's" })
       .input(imageRegister)
       .output(eventIterator(progress, image)),
-    promote: fails("not_found", "invalid_state", "conflict")
+    promote: fails("not_found", "invalid_state", "conflict", "unsupported", "limit_exceeded")
       .route({ method: "POST", path: "/images/{name}/promote", summary: "Take the files in" })
       .input(imagePromote)
       .output(eventIterator(progress, image)),
@@ -202,7 +209,7 @@ export const contract = {
       .route({ method: "POST", path: "/images/outdated", summary: "What its registry has newer" })
       .input(z.object({ names: z.array(imageRef).max(1000).optional() }))
       .output(z.array(imageOutdated)),
-    update: fails("not_found", "invalid_state", "unauthorized")
+    update: fails(...DOWNLOADS, "invalid_state", "guest")
       .route({
         method: "POST",
         path: "/images/{name}/update",
@@ -210,11 +217,11 @@ export const contract = {
       })
       .input(byImage)
       .output(eventIterator(progress, imageUpdated)),
-    push: fails("not_found", "invalid_state", "unauthorized")
+    push: fails(...DOWNLOADS, "invalid_state")
       .route({ method: "POST", path: "/images/{name}/push", summary: "Send it to a registry" })
       .input(imagePush)
       .output(eventIterator(progress, imageExport)),
-    save: fails("not_found", "already_exists", "invalid_state")
+    save: fails("not_found", "already_exists", "invalid_state", "unsupported", "limit_exceeded")
       .route({
         method: "POST",
         path: "/images/{name}/save",
@@ -222,7 +229,7 @@ export const contract = {
       })
       .input(imageSave)
       .output(eventIterator(progress, imageExport)),
-    provision: fails("not_found", "invalid_state", "unsupported", "guest")
+    provision: fails(...CHANGES, ...BOOTS, ...DOWNLOADS)
       .route({
         method: "POST",
         path: "/images/{name}/provision",
@@ -238,7 +245,7 @@ export const contract = {
       })
       .input(byImage)
       .output(nothing),
-    gc: fails()
+    gc: fails("conflict")
       .route({ method: "POST", path: "/images/gc", summary: "Free what no image refers to" })
       .input(imageGc)
       .output(imageGcResult),

@@ -12,18 +12,23 @@ const STDERR = 2;
 /** Gives every line that is logged within a call the call's id. */
 const callContext = new AsyncLocalStorage<Record<string, unknown>>();
 
+/** How the log begins a report of an error that the contract does not have for its procedure. */
+export const UNDECLARED = "undeclared error";
+
 /** One request of a client, from its arrival to the end of its answer. */
 export interface Call {
   procedure: string;
   /** It changes nothing. */
   isRead: boolean;
+  /** Its keys are the codes of the errors that the contract declares for it. */
+  errorMap: object;
   began_ms: number;
 }
 
 const currentCalls = new AsyncLocalStorage<Call>();
 
 /** Runs `work` as a call of its own. */
-export function inCall<T>(call: Pick<Call, "procedure" | "isRead">, work: () => T): T {
+export function inCall<T>(call: Omit<Call, "began_ms">, work: () => T): T {
   const { procedure } = call;
   return callContext.run({ call: newId(), procedure }, () =>
     currentCalls.run({ ...call, began_ms: performance.now() }, work),

@@ -10,8 +10,12 @@ import { formatSize, GiB } from "#base/size.ts";
 import { liveHolder } from "#config/holder.ts";
 import { resolveConfig } from "#config/resolve.ts";
 import { checks as bootstrapChecks } from "#images/local/bootstrap.ts";
+import { unreadableImages } from "#images/records.ts";
 import { checks as kernelChecks } from "#kernels/checks.ts";
 import { checks as networkChecks } from "#net/checks.ts";
+import { openStoreReadOnly } from "#store/db.ts";
+import { removalOf, unreadableError } from "#store/row.ts";
+import { unreadableVms } from "#vm/records.ts";
 import { cgroupChecks } from "#vmm/cgroup.ts";
 import { chooseDriver } from "#vmm/choose.ts";
 import type { Driver } from "#vmm/driver.ts";
@@ -41,6 +45,7 @@ export async function runDoctor(): Promise<Check[]> {
     () => kernelChecks(),
     () => bootstrapChecks(),
     () => programs(),
+    () => records(config.paths.database),
     () => [...writable, clock()],
     () => (writable[0]?.status === "ok" ? [space(state), reflink(state)] : []),
   ];
@@ -87,6 +92,23 @@ function programs(): Check[] {
     const fix = `sudo apt-get install ${want.package}`;
     return { id, title, status: "warn", detail: "not installed", fix };
   });
+}
+
+/** Machines and images whose records cannot be read; the others are not affected. */
+function records(database: string): Check[] {
+  const db = openStoreReadOnly(database);
+  const base = { id: "records", title: "Records in the store" };
+  if (!db) return [];
+  try {
+    const unreadable = [...unreadableVms(db), ...unreadableImages(db)];
+    if (unreadable.length === 0) return [{ ...base, status: "ok", detail: "all can be read" }];
+    return unreadable.map((each): Check => {
+      const { message } = unreadableError(each);
+      return { ...base, status: "fail", detail: message, fix: removalOf(each) };
+    });
+  } finally {
+    db.close();
+  }
 }
 
 function writability(folder: string, index: number): Check {

@@ -139,7 +139,10 @@ export function deleteImage(db: Database, id: string): void {
 /** Names of the machines whose disk is a layer over this image. */
 export function machinesOf(db: Database, id: string): string[] {
   const rows = db.query("SELECT id, name FROM vms WHERE image_id = $id ORDER BY name").all({ id });
-  return z.array(idAndName).parse(rows).map(({ name }) => name);
+  return z
+    .array(idAndName)
+    .parse(rows)
+    .map(({ name }) => name);
 }
 
 /**

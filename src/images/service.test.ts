@@ -160,6 +160,24 @@ test("remove() refuses while a machine stands on the image or is being made of i
   expect(leftovers(store)).toEqual([]);
 });
 
+test("an image whose record cannot be read is one error, keeps its files, and can be removed", async () => {
+  const broken = await pull("broken");
+  const app = await pull("app");
+  store.db.run("UPDATE images SET layers = '[1]' WHERE name = 'broken'");
+  expect(images.list().map(({ name }) => name)).toEqual(["app"]);
+  expect(() => images.show("broken")).toThrow('Cannot read the record of image "broken": layers.0');
+  expect(images.show(app.id).name).toBe("app");
+  expect(images.sweep()).toEqual([]);
+  await images.gc({ all: true });
+  expect(existsSync(broken.rootfs)).toBe(true);
+  insertMachine(store.db, "testbox", broken.id);
+  expect(() => images.remove("broken")).toThrow("used by testbox");
+  store.db.run("DELETE FROM vms");
+  images.remove("broken");
+  expect(existsSync(broken.rootfs)).toBe(false);
+  expect(images.list().map(({ name }) => name)).toEqual(["app"]);
+});
+
 test("sweep() removes what a crash left, and nothing else", async () => {
   const image = await pull("app");
   const rootfs = await makeRootfs(store, "mine.ext4");

@@ -43,8 +43,8 @@ import {
   findImage,
   getImage,
   type ImageRecord,
-  imageNames,
   INTERMEDIATE_REFERENCE,
+  imageNames,
   listImages,
   toApi,
 } from "./records.ts";

@@ -34,7 +34,7 @@ test("findOverlap() minds neither default routes nor the machines' own bridge", 
 
 test("parseRoutes() takes a host without routes", () => {
   expect(parseRoutes("")).toEqual([]);
-  expect(parseRoutes("[{},null]")).toEqual([]);
+  expect(parseRoutes("[{}]")).toEqual([]);
 });
 
 test("overlapError() names the other device and the configuration key", () => {

@@ -1,4 +1,5 @@
 /** Finds out whether somebody else uses the machines' subnet already: a VPN, Docker, the LAN. */
+import { z } from "zod";
 import { BangerError } from "#base/error.ts";
 import { runOk } from "#base/run.ts";
 import { type Cidr, familyOf, overlaps, parseCidr, prefixOf } from "./address.ts";
@@ -6,6 +7,9 @@ import { type Cidr, familyOf, overlaps, parseCidr, prefixOf } from "./address.ts
 const ROUTE_TIMEOUT_MS = 10_000;
 /** Wider routes are default routes in disguise, such as the two /1 of a VPN that takes everything. */
 const PREFIX_MIN = 8;
+
+/** What `ip -json route` prints, as far as it is looked at. */
+const routesOutput = z.array(z.object({ dst: z.string().default(""), dev: z.string().optional() }));
 
 export interface Route {
   target: Cidr;
@@ -24,12 +28,11 @@ export async function readRoutes(signal?: AbortSignal): Promise<Route[]> {
 
 /** Reads `ip -json route`; entries without a plain destination, such as "default", are left out. */
 export function parseRoutes(json: string): Route[] {
-  const entries: unknown = json.trim() === "" ? [] : JSON.parse(json);
-  return (Array.isArray(entries) ? entries : []).flatMap((entry: unknown): Route[] => {
-    const { dst, dev } = (entry ?? {}) as { dst?: unknown; dev?: unknown };
-    if (typeof dst !== "string" || !/^([\d.]+|[\da-f:.]+:[\da-f:.]*)(\/\d+)?$/.test(dst)) return [];
+  if (json.trim() === "") return [];
+  return routesOutput.parse(JSON.parse(json)).flatMap(({ dst, dev }): Route[] => {
+    if (!/^([\d.]+|[\da-f:.]+:[\da-f:.]*)(\/\d+)?$/.test(dst)) return [];
     const target = parseCidr(dst.includes("/") ? dst : `${dst}/${dst.includes(":") ? 128 : 32}`);
-    return [{ target, device: typeof dev === "string" ? dev : undefined }];
+    return [{ target, device: dev }];
   });
 }
 

@@ -82,7 +82,11 @@ function versionOf(db: Database): number {
 }
 
 /** Runs the steps that the store has not had yet, each in a transaction with its number. */
-export function migrate(db: Database, path: string, steps: readonly Migration[] = migrations): void {
+export function migrate(
+  db: Database,
+  path: string,
+  steps: readonly Migration[] = migrations,
+): void {
   const current = versionOf(db);
   if (current > steps.length) {
     throw new BangerError(

@@ -4,7 +4,18 @@ import { BangerError } from "#base/error.ts";
 import { vmStore } from "#test/vm-store.ts";
 import { assertTransition, requireState } from "./machine.ts";
 import { makeName } from "./names.ts";
-import { findVm, getVm, insertVm, listVms, type NewVm, toApi, updateVm } from "./records.ts";
+import {
+  findUnreadableVm,
+  findVm,
+  getVm,
+  insertVm,
+  listVms,
+  type NewVm,
+  toApi,
+  unreadableVms,
+  updateVm,
+  vmIds,
+} from "./records.ts";
 
 const store = vmStore();
 
@@ -102,4 +113,18 @@ test("requireState() says the state and what to do", () => {
 test("makeName() gives a name that nobody has, also when all plain ones are taken", () => {
   expect(makeName(() => false)).toMatch(/^[a-z]+-[a-z]+$/);
   expect(makeName((name) => name.split("-").length === 2)).toMatch(/^[a-z]+-[a-z]+-\d+$/);
+});
+
+test("a machine whose record cannot be read is one error, and the others are found", () => {
+  insertVm(store.db, newVm("abcd1111", "one"));
+  insertVm(store.db, newVm("abcd2222", "two"));
+  store.db.run("UPDATE vms SET spec = json_remove(spec, '$.mac') WHERE name = 'one'");
+  expect(listVms(store.db).map(({ name }) => name)).toEqual(["two"]);
+  expect(unreadableVms(store.db)).toMatchObject([{ id: "abcd1111", name: "one" }]);
+  expect([...vmIds(store.db)]).toEqual(["abcd1111", "abcd2222"]);
+  expect(() => getVm(store.db, "one")).toThrow('Cannot read the record of machine "one": spec.mac');
+  expect(findUnreadableVm(store.db, "one")).toMatchObject({ id: "abcd1111", isStopped: true });
+  expect(findUnreadableVm(store.db, "two")).toBeUndefined();
+  store.db.run("UPDATE vms SET state = 'running' WHERE name = 'one'");
+  expect(findUnreadableVm(store.db, "abcd1111")).toMatchObject({ name: "one", isStopped: false });
 });

@@ -10,6 +10,15 @@ import type { Owner } from "#vm/life/owner.ts";
 import { assertTransition } from "./machine.ts";
 import { type VmIntent, type VmRow, type VmRuntime, type VmSpec, vmRow } from "./spec.ts";
 
+const idOnly = z.object({ id: z.string() });
+const nameOnly = z.object({ name: z.string() });
+/** Nothing of it runs. */
+const stoppedRow = z.object({ state: z.enum(["stopped", "creating", "removing"]) });
+
+export interface UnreadableVm extends UnreadableRow {
+  isStopped: boolean;
+}
+
 export interface VmRecord {
   id: string;
   name: string;
@@ -53,7 +62,12 @@ function readAll(db: Database) {
 
 /** Ids of all machines, also of those whose record cannot be read. */
 export function vmIds(db: Database): Set<string> {
-  return new Set(z.array(idOnly).parse(db.query("SELECT id FROM vms").all()).map(({ id }) => id));
+  return new Set(
+    z
+      .array(idOnly)
+      .parse(db.query("SELECT id FROM vms").all())
+      .map(({ id }) => id),
+  );
 }
 
 /** `integrity` for a machine whose record cannot be read. */

@@ -16,6 +16,7 @@ import {
   exitCodeOf,
   type ExecRequest as GuestExecRequest,
 } from "#guest/exec.ts";
+import { unreadableError } from "#store/row.ts";
 import type { BootOptions } from "#vm/life/boot.ts";
 import type { Use } from "#vm/life/idle.ts";
 import { Lifecycle, type RemoveOptions, type StopOptions } from "#vm/life/lifecycle.ts";
@@ -31,7 +32,15 @@ import { Events } from "./events.ts";
 import { commandOf, toGuestRequest } from "./exec.ts";
 import { readLog } from "./logs.ts";
 import { requireState } from "./machine.ts";
-import { findUnreadableVm, findVm, getVm, listVms, toApi, type VmRecord } from "./records.ts";
+import {
+  findUnreadableVm,
+  findVm,
+  getVm,
+  listVms,
+  toApi,
+  unreadableVms,
+  type VmRecord,
+} from "./records.ts";
 import type { Sessions } from "./sessions/sessions.ts";
 import { VmSettingsService } from "./settings.ts";
 
@@ -186,6 +195,9 @@ export class VmService {
    * works on are left alone.
    */
   async repair(options: { isDryRun?: boolean } = {}): Promise<RepairStep[]> {
+    for (const each of unreadableVms(this.#deps.db)) {
+      log.error("{message}", { message: unreadableError(each).message });
+    }
     const steps = await this.#recoverer.all({ isDryRun: options.isDryRun ?? false });
     const strays = await sweepStrays(this.#deps, { isDryRun: options.isDryRun ?? false });
     return [...steps, ...strays];

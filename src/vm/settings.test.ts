@@ -3,8 +3,8 @@ import type { VmSettings } from "#api/vm.ts";
 import { bangerErrorOf } from "#test/expect-error.ts";
 import { vmStore } from "#test/vm-store.ts";
 import { getVm, insertVm, toApi, updateVm } from "./records.ts";
-import type { VmSpec } from "./spec.ts";
 import { assertNotOver, changedSpec, pendingAfter } from "./settings.ts";
+import type { VmSpec } from "./spec.ts";
 
 const store = vmStore();
 

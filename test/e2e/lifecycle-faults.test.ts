@@ -145,6 +145,15 @@ describe("the host", () => {
   );
 });
 
+function readColumn(path: string, id: string): { config: string } {
+  const db = new Database(path, { readonly: true });
+  const row = db
+    .query<{ config: string }, [string]>("SELECT config FROM images WHERE id = ?")
+    .get(id);
+  db.close();
+  return row ?? { config: "" };
+}
+
 describe("a second daemon", () => {
   test("is told which one runs, and changes nothing", async () => {
     const { status, stderr } = await banger.call(["daemon", "run"]);
@@ -168,6 +177,49 @@ describe("the store", () => {
       db.run("ROLLBACK");
       db.close();
     }
+  });
+
+  test("with records that cannot be read names them, and has all others", async () => {
+    for (const name of ["good", "bad", "kept"]) {
+      await banger.ok("vm", "create", "--name", name, "--net", "none", "--no-start", ...DIRECT);
+    }
+    const path = join(banger.home, "state/banger/banger.db");
+    const change = (statement: string): void => {
+      const db = new Database(path);
+      db.run(statement);
+      db.close();
+    };
+    change("UPDATE vms SET spec = '{\"mode\":' WHERE name IN ('bad', 'kept')");
+    const { id } = await banger.json<Vm>("vm", "show", "good");
+    expect(await banger.json<Vm[]>("vm", "list")).toMatchObject([{ name: "good" }]);
+    const show = await banger.call(["vm", "show", "bad"]);
+    expect(show.stderr).toContain('Cannot read the record of machine "bad": spec: not valid JSON');
+    expect(show.stderr).toContain("banger vm rm --force bad");
+    expect(show.status).toBe(12);
+    expect((await banger.call(["vm", "start", "kept"])).status).toBe(12);
+    const doctor = await banger.call(["doctor"]);
+    expect(doctor.stdout).toContain('machine "bad"');
+    expect(doctor.status).toBe(1);
+    // The next daemon takes them for nobody's leftovers as little.
+    await banger.ok("daemon", "restart");
+    await banger.ok("daemon", "repair");
+    expect(readdirSync(join(banger.home, "state/banger/vms"))).toHaveLength(3);
+    await banger.ok("vm", "rm", "bad");
+    await banger.ok("vm", "rm", "--force", "kept");
+    expect(readdirSync(join(banger.home, "state/banger/vms"))).toEqual([id]);
+
+    const [image] = await banger.json<{ id: string; name: string }[]>("image", "list");
+    const { config } = readColumn(path, image?.id ?? "");
+    change("UPDATE images SET config = '[]'");
+    expect(await banger.json<unknown[]>("image", "list")).toEqual([]);
+    expect(await banger.json<Vm[]>("vm", "list")).toMatchObject([{ name: "good" }]);
+    const start = await banger.call(["vm", "start", "good"]);
+    expect(start.stderr).toContain(`Cannot read the record of image "${image?.name}": config`);
+    await banger.ok("image", "gc");
+    const rm = await banger.call(["image", "rm", image?.name ?? ""]);
+    expect(rm.stderr).toContain("used by good");
+    change(`UPDATE images SET config = '${config}'`);
+    await banger.ok("vm", "rm", "good");
   });
 
   test("that is damaged is named, with what to do, and left alone", async () => {

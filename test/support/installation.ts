@@ -16,6 +16,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
+import { UNDECLARED } from "#daemon/log.ts";
 import { LIMIT_MS } from "./limit.ts";
 import { type FoundProcess, processesOf } from "./processes.ts";
 import { startReaper } from "./reaper.ts";
@@ -108,11 +109,13 @@ export function install({ name = "" }: { name?: string } = {}): Installation {
   const processes = () => processesOf(home).filter(({ pid }) => pid !== reaper.pid);
   const dispose = async () => {
     const failure = await endEverything(call).catch((error: unknown) => String(error));
+    const undeclared = undeclaredErrors(home);
     const left = [...(failure ? [failure] : []), ...leftovers(home, { bridge, processes })];
     for (const { pid } of processes()) process.kill(pid, "SIGKILL");
     rmSync(folder, { recursive: true, force: true });
     reaper[Symbol.dispose]();
     if (left.length > 0) throw new Error(`left behind:\n  ${left.join("\n  ")}`);
+    if (undeclared.length > 0) throw new Error(`not in src/api:\n  ${undeclared.join("\n  ")}`);
   };
   return {
     home,
@@ -165,6 +168,15 @@ async function endEverything(call: Call): Promise<undefined> {
   const machines = status === 0 ? (JSON.parse(stdout) as { name: string }[]) : [];
   for (const { name } of machines) await call(["vm", "rm", "--force", name]);
   await call(["daemon", "stop"]);
+}
+
+/** Errors that the daemon gave although the contract does not declare them for their procedure. */
+function undeclaredErrors(home: string): string[] {
+  const logs = ["daemon.log.1", "daemon.log"].map((name) => join(home, "state/banger", name));
+  return logs
+    .filter((path) => existsSync(path))
+    .flatMap((path) => readFileSync(path, "utf8").split("\n"))
+    .filter((line) => line.includes(`"${UNDECLARED}`));
 }
 
 /** What must not be there any more, in words. */

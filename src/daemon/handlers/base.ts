@@ -3,9 +3,10 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { getLogger } from "@logtape/logtape";
 import { implement } from "@orpc/server";
 import { contract } from "#api/contract.ts";
+import { declares } from "#api/procedure.ts";
 import type { Services } from "#daemon/compose.ts";
 import { toOrpcError } from "#daemon/errors.ts";
-import { currentCall, inCall } from "#daemon/log.ts";
+import { currentCall, inCall, UNDECLARED } from "#daemon/log.ts";
 import { type Work, withProgress } from "#daemon/stream.ts";
 
 const log = getLogger(["banger", "daemon"]);
@@ -16,7 +17,8 @@ export function handlerBase(services: Services) {
   const { calls } = services;
   const os = implement(contract).use(({ next, path, procedure }) => {
     const isRead = procedure["~orpc"].route.method === "GET";
-    return inCall({ procedure: path.join("."), isRead }, async () => {
+    const { errorMap } = procedure["~orpc"];
+    return inCall({ procedure: path.join("."), isRead, errorMap }, async () => {
       try {
         const result = await next();
         // A stream has only begun.
@@ -45,6 +47,14 @@ export function handlerBase(services: Services) {
 
   function failed(error: unknown) {
     const mapped = toOrpcError(error);
+    const call = currentCall();
+    if (call && !declares(call.errorMap, mapped.code)) {
+      log.error(`${UNDECLARED} "{code}" of {procedure}: {message}`, {
+        code: mapped.code,
+        procedure: call.procedure,
+        message: mapped.message,
+      });
+    }
     ended(mapped.code, mapped.message);
     return mapped;
   }
@@ -71,18 +81,23 @@ export function handlerBase(services: Services) {
 
   /** What comes until the client leaves, which is no failure. The first is there when this returns. */
   async function events<T>(signal: AbortSignal | undefined, source: AsyncGenerator<T, undefined>) {
-    const inThisCall = AsyncLocalStorage.snapshot();
     const first = await source.next();
+    return eventsLater(signal, startingWith(first, source));
+  }
+
+  /** As `events`, of a source whose first event may take long: it is not waited for. */
+  function eventsLater<T>(signal: AbortSignal | undefined, source: AsyncGenerator<T, void>) {
+    const inThisCall = AsyncLocalStorage.snapshot();
     return (async function* () {
       try {
-        yield* startingWith(first, source);
+        yield* source;
       } catch (error) {
         if (!signal?.aborted) throw inThisCall(failed, error);
       }
     })();
   }
 
-  return { os, stream, events, services };
+  return { os, stream, events, eventsLater, services };
 }
 
 /** The rest of a generator whose first result has been taken already. */

@@ -1,9 +1,7 @@
 /** What is asked of machines. */
-import { BangerError } from "#base/error.ts";
-import { toOrpcError } from "#daemon/errors.ts";
 import type { Base } from "./base.ts";
 
-export function vmHandlers({ os, stream, services }: Base) {
+export function vmHandlers({ os, stream, eventsLater, services }: Base) {
   const { vms } = services;
   return {
     list: os.vm.list.handler(() => vms.list()),
@@ -21,10 +19,10 @@ export function vmHandlers({ os, stream, services }: Base) {
       stream(signal, (work) => vms.start(input.name, work)),
     ),
     stop: os.vm.stop.handler(({ input, signal }) =>
-      vms.stop(input.name, { ...graceOf(input), signal }),
+      vms.stop(input.name, { grace_ms: input.grace_ms, signal }),
     ),
     restart: os.vm.restart.handler(({ input, signal }) =>
-      stream(signal, (work) => vms.restart(input.name, { ...graceOf(input), ...work })),
+      stream(signal, (work) => vms.restart(input.name, { grace_ms: input.grace_ms, ...work })),
     ),
     kill: os.vm.kill.handler(({ input }) => vms.kill(input.name)),
     remove: os.vm.remove.handler(async ({ input, signal }) => {
@@ -36,20 +34,8 @@ export function vmHandlers({ os, stream, services }: Base) {
     logs: os.vm.logs.handler(({ input, signal }) => {
       // A follower's first event may be long in coming: an unknown name is refused now.
       const { id } = vms.show(input.name);
-      return (async function* () {
-        try {
-          yield* vms.logs(id, { ...input, signal });
-        } catch (error) {
-          if (signal?.aborted && !(error instanceof BangerError)) return;
-          throw toOrpcError(error);
-        }
-      })();
+      return eventsLater(signal, vms.logs(id, { ...input, signal }));
     }),
     sshIdentity: os.vm.sshIdentity.handler(({ input }) => vms.sshIdentity(input.name)),
   };
-}
-
-/** Without one, the configuration's. */
-function graceOf({ grace_ms }: { grace_ms?: number | undefined }): { grace_ms?: number } {
-  return grace_ms === undefined ? {} : { grace_ms };
 }

@@ -31,14 +31,17 @@ export function layersOf(db: Database, imageId: string): ProvisionedLayer[] {
   const rows = db
     .query("SELECT * FROM provisioned_layers WHERE image_id = $imageId ORDER BY rowid")
     .all({ imageId });
-  return z.array(layerRow).parse(rows).map((row) => ({
-    id: row.id,
-    imageId: row.image_id,
-    firstBoot: row.first_boot,
-    size_bytes: row.size_bytes,
-    allocated_bytes: row.allocated_bytes,
-    createdAt: row.created_at,
-  }));
+  return z
+    .array(layerRow)
+    .parse(rows)
+    .map((row) => ({
+      id: row.id,
+      imageId: row.image_id,
+      firstBoot: row.first_boot,
+      size_bytes: row.size_bytes,
+      allocated_bytes: row.allocated_bytes,
+      createdAt: row.created_at,
+    }));
 }
 
 export function insertLayer(db: Database, layer: ProvisionedLayer): void {

@@ -1,5 +1,6 @@
 /** Finds other people's rules that stop the machines' packets, whatever our own table accepts. */
 import { readFileSync } from "node:fs";
+import { z } from "zod";
 import { run } from "#base/run.ts";
 import type { Family } from "#net/address.ts";
 
@@ -28,13 +29,28 @@ export interface Judged {
   hasIpv6?: boolean;
 }
 
-interface Chain {
-  family: string;
-  table: string;
-  name: string;
-  hook?: string | undefined;
-  policy?: string | undefined;
-}
+const chainObject = z.object({
+  family: z.string(),
+  table: z.string(),
+  name: z.string(),
+  hook: z.string().optional(),
+  policy: z.string().optional(),
+});
+type Chain = z.infer<typeof chainObject>;
+
+const ruleObject = z.object({
+  family: z.string(),
+  table: z.string(),
+  chain: z.string(),
+  expr: z.unknown(),
+});
+
+/** What `nft -j list ruleset` prints, as far as it is looked at. */
+const rulesetOutput = z.object({
+  nftables: z
+    .array(z.object({ chain: chainObject.optional(), rule: ruleObject.optional() }))
+    .default([]),
+});
 
 interface Ruleset {
   chains: Chain[];
@@ -48,19 +64,25 @@ export async function findBlockingFirewall(own: Judged): Promise<Firewall | unde
     timeout_ms: NFT_TIMEOUT_MS,
   });
   if (exitCode !== 0) return undefined;
-  return judgeRuleset(parseRuleset(stdout), own);
+  let ruleset: Ruleset;
+  try {
+    ruleset = parseRuleset(stdout);
+  } catch {
+    return undefined;
+  }
+  return judgeRuleset(ruleset, own);
 }
 
 /** Reads `nft -j list ruleset`. */
 export function parseRuleset(json: string): Ruleset {
-  const { nftables = [] } = JSON.parse(json) as { nftables?: Record<string, unknown>[] };
+  const { nftables } = rulesetOutput.parse(JSON.parse(json));
   const ruleset: Ruleset = { chains: [], rules: [] };
   for (const { chain, rule } of nftables) {
-    if (chain) ruleset.chains.push(chain as Chain);
+    if (chain) ruleset.chains.push(chain);
     if (rule) {
-      const { family, table, chain: name, expr } = rule as Record<string, unknown>;
-      const text = JSON.stringify(expr);
-      ruleset.rules.push({ table: `${family} ${table}`, chain: String(name), text });
+      const text = JSON.stringify(rule.expr) ?? "";
+      const table = `${rule.family} ${rule.table}`;
+      ruleset.rules.push({ table, chain: rule.chain, text });
     }
   }
   return ruleset;

@@ -1,7 +1,11 @@
 /** Runs nft: scripts that replace tables in one transaction, and who made the table of a name. */
+import { z } from "zod";
 import { BangerError } from "#base/error.ts";
 import { run } from "#base/run.ts";
 import { changeDenied } from "#net/rights.ts";
+
+/** What `nft -j` prints. */
+const nftOutput = z.object({ nftables: z.array(z.unknown()).optional() });
 
 const NFT_TIMEOUT_MS = 10_000;
 
@@ -74,8 +78,7 @@ export async function readNft(argv: readonly string[]): Promise<unknown[] | unde
   });
   if (exitCode !== 0 && isAbsent(stderr)) return undefined;
   if (exitCode !== 0) throw failure(stderr);
-  const { nftables } = JSON.parse(stdout) as { nftables?: unknown };
-  return Array.isArray(nftables) ? nftables : [];
+  return nftOutput.parse(JSON.parse(stdout)).nftables ?? [];
 }
 
 async function ownerIn(family: TableFamily, table: string): Promise<"nobody" | "banger" | "other"> {

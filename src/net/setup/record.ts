@@ -1,6 +1,7 @@
 /** What `banger setup` was asked for, kept so that it can be restored at boot and undone. */
 import { mkdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { z } from "zod";
 import { BangerError, errnoOf } from "#base/error.ts";
 import { writeFileAtomic } from "#base/files/atomic.ts";
 import { KiB } from "#base/size.ts";
@@ -15,25 +16,29 @@ const MAX_TAPS = 256;
 const UID_MAX = 0xffff_fffe;
 const PORT_MAX = 65_535;
 
-export interface SetupPlan {
-  bridge: string;
-  subnet: Cidr;
+/** The record's JSON; `checkPlan` has the limits. */
+const storedPlan = z.object({
+  bridge: z.string(),
+  subnet: z.string(),
   /** Absent for IPv4 only. */
-  subnet6?: Cidr | undefined;
+  subnet6: z.string().optional(),
   /** Whose machines may use the taps. */
-  user_uid: number;
+  user_uid: z.number(),
   /** How many machines with --net nat can run at a time. */
-  taps: number;
+  taps: z.number(),
   /** How many with --net host. */
-  hostTaps: number;
+  hostTaps: z.number(),
   /** The user's daemon answers DNS here, since port 53 takes root; port 53 of the gateway leads to it. */
-  dnsPort: number;
+  dnsPort: z.number(),
+});
+
+export interface SetupPlan extends Omit<z.infer<typeof storedPlan>, "subnet" | "subnet6"> {
+  subnet: Cidr;
+  subnet6?: Cidr | undefined;
 }
 
 /** `invalid_argument` for what cannot be set up; the subnet comes back without host bits. */
-export function checkPlan(
-  plan: Omit<SetupPlan, "subnet" | "subnet6"> & { subnet: string; subnet6?: string | undefined },
-): SetupPlan {
+export function checkPlan(plan: z.infer<typeof storedPlan>): SetupPlan {
   checkInterfaceName(plan.bridge);
   assertNumber("taps", plan.taps, [1, MAX_TAPS]);
   assertNumber("hostTaps", plan.hostTaps, [0, MAX_TAPS]);
@@ -80,7 +85,7 @@ export function readRecord(root: string): SetupPlan | undefined {
   }
   try {
     if (text.length > MAX_RECORD_BYTES) throw new Error("too long");
-    return checkPlan(JSON.parse(text) as SetupPlan);
+    return checkPlan(storedPlan.parse(JSON.parse(text)));
   } catch (error) {
     throw new BangerError("integrity", `Cannot read "${path}": it is not as banger wrote it`, {
       hint: `Remove it and set up again: sudo rm ${path} && sudo banger setup`,

@@ -5,12 +5,12 @@
  */
 import { rmSync } from "node:fs";
 import { BangerError, throwIfAborted } from "#base/error.ts";
+import { unreadableError } from "#store/row.ts";
 import { Checks } from "#vm/checks.ts";
 import type { VmDeps } from "#vm/deps.ts";
 import type { Events } from "#vm/events.ts";
 import { makeFolder } from "#vm/folder.ts";
 import { assertNotRunning, requireState } from "#vm/machine.ts";
-import { unreadableError } from "#store/row.ts";
 import { findVm, getVm, type UnreadableVm, type VmRecord } from "#vm/records.ts";
 import { States } from "#vm/states.ts";
 import type { Machine } from "#vmm/driver.ts";

@@ -11,9 +11,7 @@ import { listVms } from "#vm/records.ts";
 const networkRow = z.object({ name: z.string(), created_at: z.string() });
 
 export function listNetworks(db: Database): NamedNetwork[] {
-  const rows = z
-    .array(networkRow)
-    .parse(db.query("SELECT * FROM networks ORDER BY name").all());
+  const rows = z.array(networkRow).parse(db.query("SELECT * FROM networks ORDER BY name").all());
   const machines = listVms(db);
   return rows.map(({ name, created_at }) => ({
     name,
