@@ -202,7 +202,7 @@ describe("the store", () => {
     expect(doctor.status).toBe(1);
     // The next daemon takes them for nobody's leftovers as little.
     await banger.ok("daemon", "restart");
-    await banger.ok("daemon", "repair");
+    await banger.ok("repair");
     expect(readdirSync(join(banger.home, "state/banger/vms"))).toHaveLength(3);
     await banger.ok("vm", "rm", "bad");
     await banger.ok("vm", "rm", "--force", "kept");
