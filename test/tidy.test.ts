@@ -144,6 +144,21 @@ test("nothing is named util or helpers, and there are no barrels", () => {
   expectNone(wrong, "Name a file by what it owns");
 });
 
+test("the record of a machine changes through src/vm/states.ts only", () => {
+  const wrong = grep(product, /\b(updateVm|deleteVm)\b/).filter(
+    (hit) => !/^src\/vm\/(records|states)\.ts/.test(hit),
+  );
+  expectNone(wrong, "Call States, which checks the state and its owner, and publishes the change");
+});
+
+test("what a driver can do is in its features, not in its name", () => {
+  // A client has no drivers, and the hint there is about a setting of Firecracker's.
+  const wrong = grep(product, /[!=]== "(firecracker|qemu)"/).filter(
+    (hit) => !/^src\/(vmm\/\w+\/driver|cli\/handlers\/vm\/logs)\.ts/.test(hit),
+  );
+  expectNone(wrong, "Add a feature to DriverFeatures in src/vmm/driver.ts");
+});
+
 // Programs get the environment as it is, and the runtime's own fetch goes by the proxies in it.
 test("the environment is read in src/config, src/base/run.ts and src/http/proxy.ts only", () => {
   const wrong = grep(product, /\b(process|Bun)\.env\b/).filter(

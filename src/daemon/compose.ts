@@ -28,7 +28,7 @@ import type { Owner } from "#vm/life/owner.ts";
 import { machineNames } from "#vm/network/resolve-names.ts";
 import { hasWork } from "#vm/records.ts";
 import { VmService } from "#vm/service.ts";
-import { Sessions } from "#vm/sessions/sessions.ts";
+import type { Sessions } from "#vm/sessions/sessions.ts";
 import { openCgroups } from "#vmm/cgroup.ts";
 import { CallCounts } from "./metrics.ts";
 
@@ -132,8 +132,6 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
     cgroups: owner ? undefined : openLimits(values["vm.limits"]),
     sshKey: ensureSshKey(paths.sshKey),
   });
-  const sessions = new Sessions(vms, (id) => paths.vm(id).sessions);
-  vms.useSessions(sessions);
   const machines = buildMachines(vms, (id) => paths.vm(id).disk);
   const builds: BuildService = new BuildService({ store, cache: steps, images, machines });
   return {
@@ -143,7 +141,7 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
     builds,
     vms,
     files: new VmFiles(vms),
-    sessions,
+    sessions: vms.sessions,
     inside: new Inside(vms, (id) => paths.vm(id).disk),
     network,
     daemon: owner ? undefined : { version: version.version, commit: version.commit },

@@ -11,7 +11,7 @@ import { BangerError, messageOf } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { type Config, resolveConfig } from "#config/resolve.ts";
 import { type ExecStream, type ExitStatus, exitCodeOf } from "#guest/exec.ts";
-import { endedError } from "#vm/life/exit-error.ts";
+import { exitError } from "#vm/life/exit-error.ts";
 import { RESTART_SIGNAL, thisProcess } from "#vm/life/owner.ts";
 import type { VmService } from "#vm/service.ts";
 import { compose, type Services } from "./compose.ts";
@@ -142,7 +142,7 @@ async function runMachine(front: Front): Promise<number> {
     // Like a computer that is turned off, and is on again after it was told to restart.
     if ((exit.reason === "reboot" || isRestarting) && !isEnding) continue;
     if (isEnding || exit.reason === "poweroff" || exit.reason === "reboot") return exit.status ?? 0;
-    throw endedError(name, exit, { doing: "ran" });
+    throw exitError(name, exit, { doing: "ran" });
   }
 }
 
@@ -201,7 +201,7 @@ async function runCommand(front: Front): Promise<number> {
       if (endedBy) return { signal: endedBy.slice("SIG".length) };
       const { expiresAt } = vms.find(vm.name) ?? vm;
       const told = { doing: "ran the command", expiresAt, isRemoved: true };
-      throw end ? endedError(vm.name, end, told) : error;
+      throw end ? exitError(vm.name, end, told) : error;
     });
     return exitCodeOf(exit);
   } finally {

@@ -8,7 +8,7 @@ import { getLogger } from "@logtape/logtape";
 import type { ServiceCheck, VmHealth } from "#api/health.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import type { Agent } from "#guest/agent.ts";
-import type { Lives } from "#vm/life/running-machines.ts";
+import type { RunningMachines } from "#vm/life/running-machines.ts";
 import type { VmDeps } from "./deps.ts";
 import { askImage } from "./health-check.ts";
 import { requireState } from "./machine.ts";
@@ -73,12 +73,12 @@ function readLabel(texts: readonly string[]): { name: string; port: number }[] {
 export class Checks {
   readonly #deps: VmDeps;
   readonly #states: States;
-  readonly #lives: Lives;
+  readonly #machines: RunningMachines;
 
-  constructor(deps: VmDeps, states: States, lives: Lives) {
+  constructor(deps: VmDeps, states: States, machines: RunningMachines) {
     this.#deps = deps;
     this.#states = states;
-    this.#lives = lives;
+    this.#machines = machines;
   }
 
   /** From now on until all answer, for a minute at most, or until the machine ends. */
@@ -119,7 +119,7 @@ export class Checks {
     const agent = await this.#agent(id);
     for (const pause_ms of [0, ...PAUSES_MS]) {
       await pause(pause_ms, undefined, { ref: false });
-      if (!this.#lives.get(id)) return;
+      if (!this.#machines.get(id)) return;
       const checks = await this.#ask(vm, agent, wanted);
       this.#record(id, checks);
       if (checks.filter(({ answers }) => answers).length === wanted.length) return;
@@ -141,14 +141,14 @@ export class Checks {
   /** Only of the run that they were asked in. */
   #record(id: string, checks: ServiceCheck[]): void {
     const vm = findVm(this.#deps.db, id);
-    if (!vm?.runtime || !this.#lives.get(id)) return;
+    if (!vm?.runtime || !this.#machines.get(id)) return;
     if (JSON.stringify(vm.runtime.checks ?? []) === JSON.stringify(checks)) return;
     this.#states.set(id, { runtime: { ...vm.runtime, checks } });
   }
 
   async #agent(id: string, signal?: AbortSignal): Promise<Agent> {
-    const live = this.#lives.get(id);
-    if (live) return await live.running.agent(signal);
+    const running = this.#machines.get(id);
+    if (running) return await running.link.agent(signal);
     const vm = getVm(this.#deps.db, id);
     requireState(vm, "ask", []);
     throw new BangerError("invalid_state", `Cannot ask "${vm.name}": it does not run`);

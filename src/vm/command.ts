@@ -8,7 +8,7 @@ import { BangerError } from "#base/error.ts";
 import { MiB } from "#base/size.ts";
 import { exitCodeOf, signalNumber } from "#guest/exec.ts";
 import { COMMAND_SESSION } from "#vm/life/idle.ts";
-import type { Lifecycle } from "#vm/life/lifecycle.ts";
+import type { RunningMachine } from "#vm/life/running-machines.ts";
 import { inBackground } from "#vm/life/schedule.ts";
 import type { VmDeps } from "./deps.ts";
 import { lastLines } from "./logs.ts";
@@ -33,15 +33,22 @@ export interface CommandLogOptions {
   signal: AbortSignal;
 }
 
+/** The machines that the commands run in. */
+interface Machines {
+  running(id: string): RunningMachine | undefined;
+  /** The command has ended, and the machine with it. */
+  end(id: string, running: RunningMachine): Promise<void>;
+}
+
 export class MachineCommands {
   readonly #deps: VmDeps;
-  readonly #lifecycle: Lifecycle;
   readonly #sessions: Sessions;
+  readonly #machines: Machines;
 
-  constructor(deps: VmDeps, lifecycle: Lifecycle, sessions: Sessions) {
+  constructor(deps: VmDeps, sessions: Sessions, machines: Machines) {
     this.#deps = deps;
-    this.#lifecycle = lifecycle;
     this.#sessions = sessions;
+    this.#machines = machines;
   }
 
   /** The machine is up. */
@@ -88,8 +95,8 @@ export class MachineCommands {
       late.addEventListener("abort", () => resolve(), { once: true });
     });
     await Promise.race([session.ended, isLate]);
-    const live = this.#lifecycle.lives.get(id);
-    if (live && !session.isOver && !signal?.aborted) live.status = KILLED_STATUS;
+    const running = this.#machines.running(id);
+    if (running && !session.isOver && !signal?.aborted) running.status = KILLED_STATUS;
   }
 
   /** Not before its first run. */
@@ -121,14 +128,14 @@ export class MachineCommands {
   }
 
   #watch(id: string): void {
-    const live = this.#lifecycle.lives.get(id);
+    const running = this.#machines.running(id);
     const session = this.#find(id, COMMAND_SESSION);
-    if (!live || !session) return;
+    if (!running || !session) return;
     void session.ended.then(() => {
-      if (!session.exit || this.#lifecycle.lives.get(id) !== live) return;
-      live.status = exitCodeOf(session.exit);
-      log.info("the command of {id} ended with status {status}", { id, status: live.status });
-      inBackground(id, this.#lifecycle.endWithCommand(id, live));
+      if (!session.exit || this.#machines.running(id) !== running) return;
+      running.status = exitCodeOf(session.exit);
+      log.info("the command of {id} ended with status {status}", { id, status: running.status });
+      inBackground(id, this.#machines.end(id, running));
     });
   }
 

@@ -13,7 +13,7 @@ import { macAddress } from "#net/names.ts";
 import { checkPolicy } from "#net/policy/policy.ts";
 import { checkPorts } from "#net/ports/spec.ts";
 import { assertPossible, hostSize } from "#vm/life/admission.ts";
-import { monitorFor } from "#vm/life/choose-driver.ts";
+import { driverFor } from "#vm/life/choose-driver.ts";
 import { requireNetworks } from "#vm/network/networks.ts";
 import { defaultCpus } from "./default-cpus.ts";
 import type { VmDeps } from "./deps.ts";
@@ -42,7 +42,7 @@ export async function enterVm(
   assertPossible(request, hostSize(config.paths.vms));
   const network = chooseNetwork(deps, request.network ?? config.values["network.mode"]);
   // What cannot run here is said before megabytes are fetched for it.
-  monitorFor(deps, { monitor: request.monitor, network });
+  driverFor(deps, { monitor: request.monitor, network });
   const image = await resolveImage(deps, request.image ?? config.values.default_image_name, work);
   // Until the machine's row names the image, nothing else keeps it from being removed.
   using _held = deps.images.hold(image.id);

@@ -18,12 +18,12 @@ import {
 } from "#guest/exec.ts";
 import { unreadableError } from "#store/row.ts";
 import type { BootOptions } from "#vm/life/boot.ts";
-import type { Use } from "#vm/life/idle.ts";
+import type { IdleTracker } from "#vm/life/idle.ts";
 import { Lifecycle, type RemoveOptions, type StopOptions } from "#vm/life/lifecycle.ts";
-import { sweepStrays } from "#vm/life/orphans.ts";
+import { sweepOrphans } from "#vm/life/orphans.ts";
 import { assertHere, isElsewhere } from "#vm/life/owner.ts";
 import { Recoverer } from "#vm/life/recover.ts";
-import type { Live } from "#vm/life/running-machines.ts";
+import type { RunningMachine } from "#vm/life/running-machines.ts";
 import { VmNetworking } from "#vm/network/networking.ts";
 import { MachineCommands } from "./command.ts";
 import { enterVm } from "./create.ts";
@@ -41,7 +41,7 @@ import {
   unreadableVms,
   type VmRecord,
 } from "./records.ts";
-import type { Sessions } from "./sessions/sessions.ts";
+import { Sessions } from "./sessions/sessions.ts";
 import { VmSettingsService } from "./settings.ts";
 
 const log = getLogger(["banger", "vm"]);
@@ -50,29 +50,29 @@ export class VmService {
   readonly #deps: VmDeps;
   readonly #events = new Events();
   readonly #lifecycle: Lifecycle;
-  #commands: MachineCommands | undefined;
+  readonly #commands: MachineCommands;
   readonly #recoverer: Recoverer;
   readonly networking: VmNetworking;
   readonly settings: VmSettingsService;
+  readonly sessions: Sessions;
 
   constructor(deps: VmDeps) {
     this.#deps = deps;
-    this.#lifecycle = new Lifecycle(deps, this.#events);
+    this.sessions = new Sessions(this, (id) => deps.config.paths.vm(id).sessions);
+    this.#commands = new MachineCommands(deps, this.sessions, {
+      running: (id) => this.#lifecycle.running(id),
+      end: (id, running) => this.#lifecycle.endWithCommand(id, running),
+    });
+    this.#lifecycle = new Lifecycle(deps, this.#events, this.#commands);
     this.#recoverer = new Recoverer(deps, this.#lifecycle);
     this.networking = new VmNetworking(deps, this.#lifecycle);
     this.settings = new VmSettingsService(deps, this.#lifecycle);
   }
 
-  /** What machines run on their own is a session of theirs. */
-  useSessions(sessions: Sessions): void {
-    this.#commands = new MachineCommands(this.#deps, this.#lifecycle, sessions);
-    this.#lifecycle.commands = this.#commands;
-  }
-
   /** How the command ended that the machine, which still runs, was started for. */
   noteExit(id: string, exit: ExitStatus): void {
-    const live = this.#lifecycle.lives.get(id);
-    if (live) live.status = exitCodeOf(exit);
+    const running = this.#lifecycle.running(id);
+    if (running) running.status = exitCodeOf(exit);
   }
 
   list(): Vm[] {
@@ -89,7 +89,7 @@ export class VmService {
     options: BootOptions = {},
   ): Promise<Vm> {
     const id = newId();
-    return await this.#lifecycle.turns.hold(id, () => this.#create({ ...request, id }, options));
+    return await this.#lifecycle.whileBusy(id, () => this.#create({ ...request, id }, options));
   }
 
   async #create(
@@ -109,7 +109,7 @@ export class VmService {
       const isCancelled = error instanceof BangerError && error.code === "cancelled";
       const isStopped = isCancelled && !isOurs && !request.ephemeral;
       if (isStopped && findVm(this.#deps.db, entered.id)) this.#lifecycle.keep(entered.id);
-      if (isStopped || (this.#lifecycle.lives.get(entered.id) && !isOurs)) throw error;
+      if (isStopped || (this.#lifecycle.running(entered.id) && !isOurs)) throw error;
       await this.remove(entered.id, { force: true }).catch((failure) =>
         log.error("cannot undo {id}: {message}", { id: entered.id, message: messageOf(failure) }),
       );
@@ -199,8 +199,8 @@ export class VmService {
       log.error("{message}", { message: unreadableError(each).message });
     }
     const steps = await this.#recoverer.all({ isDryRun: options.isDryRun ?? false });
-    const strays = await sweepStrays(this.#deps, { isDryRun: options.isDryRun ?? false });
-    return [...steps, ...strays];
+    const orphans = await sweepOrphans(this.#deps, { isDryRun: options.isDryRun ?? false });
+    return [...steps, ...orphans];
   }
 
   /** Machines that are stopped and not about to be started again; gives the names of those removed. */
@@ -225,14 +225,14 @@ export class VmService {
   async wait(ref: string, signal?: AbortSignal): Promise<VmExit> {
     await this.#recoverer.done(getVm(this.#deps.db, ref).id);
     const vm = getVm(this.#deps.db, ref);
-    const live = this.#lifecycle.lives.get(vm.id);
-    if (live) {
+    const running = this.#lifecycle.running(vm.id);
+    if (running) {
       const aborted = Promise.withResolvers<never>();
       const onAbort = (): void =>
         aborted.reject(new BangerError("cancelled", "Stopped waiting for the machine"));
       signal?.addEventListener("abort", onAbort, { once: true });
       try {
-        return await Promise.race([live.finished, aborted.promise]);
+        return await Promise.race([running.finished, aborted.promise]);
       } finally {
         signal?.removeEventListener("abort", onAbort);
       }
@@ -251,13 +251,13 @@ export class VmService {
     },
   ) {
     const vm = getVm(this.#deps.db, ref);
-    if (vm.spec.command && !options.console && this.#commands?.hasLogs(vm.id)) {
+    if (vm.spec.command && !options.console && this.#commands.hasLogs(vm.id)) {
       const { signal = new AbortController().signal } = options;
       yield* this.#commands.logs(vm.id, { ...options, signal });
       return;
     }
-    const live = this.#lifecycle.lives.get(vm.id);
-    const ended = live?.finished ?? Promise.resolve();
+    const running = this.#lifecycle.running(vm.id);
+    const ended = running?.finished ?? Promise.resolve();
     yield* readLog(this.#deps.config.paths.vm(vm.id).console, { ...options, ended });
   }
 
@@ -280,13 +280,13 @@ export class VmService {
       signal?: AbortSignal;
     } = {},
   ): Promise<ExecStream> {
-    const { agent, command, use } = await this.prepareExec(ref, request, options);
+    const { agent, command, idle } = await this.prepareExec(ref, request, options);
     const stream = await agent.exec(
       // As much as a client takes before it grants more, and no more than that.
       { ...command, window_bytes: INITIAL_CREDIT_BYTES },
       options.signal ? { signal: options.signal } : {},
     );
-    use.holdUntil(stream.exited);
+    idle.holdUntil(stream.exited);
     return stream;
   }
 
@@ -300,8 +300,8 @@ export class VmService {
       makesCwd?: boolean | undefined;
       signal?: AbortSignal | undefined;
     } = {},
-  ): Promise<{ agent: Agent; command: GuestExecRequest; use: Use }> {
-    const { vm, live } = await this.#reach(ref, "run a command in");
+  ): Promise<{ agent: Agent; command: GuestExecRequest; idle: IdleTracker }> {
+    const { vm, running } = await this.#reach(ref, "run a command in");
     const image = this.#deps.images.show(vm.imageId);
     const argv = options.asImage
       ? commandOf(image.config, request.argv, options.entrypoint)
@@ -311,10 +311,10 @@ export class VmService {
         hint: `Give one after the name: banger vm exec ${vm.name} -- COMMAND`,
       });
     }
-    const agent = await live.running.agent(options.signal);
+    const agent = await running.link.agent(options.signal);
     return {
       agent,
-      use: live.use,
+      idle: running.idle,
       command: toGuestRequest({ ...request, argv: [...argv] }, image.config, {
         mode: vm.spec.mode,
         makesCwd: options.makesCwd ?? options.asImage,
@@ -324,10 +324,10 @@ export class VmService {
 
   /** Opens a TCP port or unix socket inside the machine. */
   async connect(ref: string, target: ConnectTarget, signal?: AbortSignal) {
-    const { live } = await this.#reach(ref, "connect to");
-    const agent = await live.running.agent(signal);
+    const { running } = await this.#reach(ref, "connect to");
+    const agent = await running.link.agent(signal);
     const connection = await agent.connect(target, signal ? { signal } : {});
-    const held = live.use.hold();
+    const held = running.idle.hold();
     connection.once("close", () => held[Symbol.dispose]());
     return connection;
   }
@@ -336,28 +336,28 @@ export class VmService {
   async health(ref: string, signal?: AbortSignal): Promise<VmHealth> {
     const vm = getVm(this.#deps.db, ref);
     await this.#recoverer.done(vm.id);
-    return await this.#lifecycle.checks.health(vm.id, signal);
+    return await this.#lifecycle.health(vm.id, signal);
   }
 
   /** The agent of a machine that runs; `verb` says what for, in the error of one that does not. */
   async agent(ref: string, verb: string, signal?: AbortSignal): Promise<Agent> {
-    const { live } = await this.#reach(ref, verb);
-    live.use.touch();
-    return await live.running.agent(signal);
+    const { running } = await this.#reach(ref, verb);
+    running.idle.touch();
+    return await running.link.agent(signal);
   }
 
-  async #reach(ref: string, verb: string): Promise<{ vm: VmRecord; live: Live }> {
+  async #reach(ref: string, verb: string): Promise<{ vm: VmRecord; running: RunningMachine }> {
     await this.#recoverer.done(getVm(this.#deps.db, ref).id);
     const vm = getVm(this.#deps.db, ref);
-    return { vm, live: this.#requireLive(vm, verb) };
+    return { vm, running: this.#requireRunning(vm, verb) };
   }
 
-  #requireLive(vm: VmRecord, verb: string): Live {
-    const live = this.#lifecycle.lives.get(vm.id);
-    if (!live) assertHere(vm, verb, this.#deps.owner);
-    if (!live) requireState(vm, verb, []);
-    if (!live) throw new BangerError("invalid_state", `Machine "${vm.name}" does not run`);
-    live.running.isVisited = true;
-    return live;
+  #requireRunning(vm: VmRecord, verb: string): RunningMachine {
+    const running = this.#lifecycle.running(vm.id);
+    if (!running) assertHere(vm, verb, this.#deps.owner);
+    if (!running) requireState(vm, verb, []);
+    if (!running) throw new BangerError("invalid_state", `Machine "${vm.name}" does not run`);
+    running.link.isVisited = true;
+    return running;
   }
 }

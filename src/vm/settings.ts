@@ -31,26 +31,23 @@ export class VmSettingsService {
   /** What a running machine can only get at its next start is in its `pending` afterwards. */
   async set(ref: string, settings: VmSettings): Promise<Vm> {
     const { id } = getVm(this.#deps.db, ref);
-    return await this.#lifecycle.turns.run(id, async () => {
+    return await this.#lifecycle.inTurn(id, async () => {
       const vm = getVm(this.#deps.db, id);
       assertPossible(settings, hostSize(this.#deps.config.paths.vms), `change "${vm.name}"`);
       const spec = changedSpec(vm, settings);
       if (settings.ttl_ms) assertNotOver(vm, settings.ttl_ms);
-      const { schedule, states } = this.#lifecycle;
-      const next = states.set(id, { spec: { ...spec, ...pendingAfter(vm, { spec }) } });
-      schedule.watchAge(id);
-      if (next.state === "running") schedule.watchIdle(id);
-      return toApi(next);
+      const change = { spec: { ...spec, ...pendingAfter(vm, { spec }) } };
+      return toApi(this.#lifecycle.configure(id, change));
     });
   }
 
   /** Names are looked up in the store, so that the new one counts at once; the hostname follows at the next start. */
   async rename(ref: string, to: string): Promise<Vm> {
     const { id } = getVm(this.#deps.db, ref);
-    return await this.#lifecycle.turns.run(id, async () => {
+    return await this.#lifecycle.inTurn(id, async () => {
       const vm = getVm(this.#deps.db, id);
       const spec = { ...vm.spec, ...pendingAfter(vm, { name: to }) };
-      return toApi(this.#lifecycle.states.set(id, { name: to, spec }));
+      return toApi(this.#lifecycle.change(id, { name: to, spec }));
     });
   }
 
@@ -61,11 +58,11 @@ export class VmSettingsService {
   async clone(ref: string, to: string | undefined, options: BootOptions): Promise<Vm> {
     const { db, config } = this.#deps;
     const source = getVm(db, ref);
-    return await this.#lifecycle.turns.run(source.id, async () => {
+    return await this.#lifecycle.inTurn(source.id, async () => {
       const vm = getVm(db, source.id);
       requireState(vm, "clone", ["stopped"]);
       const id = newId();
-      return await this.#lifecycle.turns.hold(id, async () => {
+      return await this.#lifecycle.whileBusy(id, async () => {
         this.#enterClone(vm, { id, name: to });
         options.onProgress?.({ step: "disk", message: `Copying the disk of ${vm.name}` });
         try {
@@ -186,7 +183,7 @@ export function pendingAfter(
 
 function startedWith({ spec, name }: Pick<VmRecord, "spec" | "name">): StartedWith {
   const { cpus, memory_mib, disk_bytes, env, hostname } = spec;
-  return { cpus, memory_mib, disk_bytes, env, name, ...(hostname ? { hostname } : {}) };
+  return { cpus, memory_mib, disk_bytes, env, name, hostname };
 }
 
 function pendingOf(now: StartedWith, then: StartedWith): PendingSetting[] {

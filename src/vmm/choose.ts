@@ -1,4 +1,4 @@
-/** Which monitor a machine gets. */
+/** Which VMM a machine gets. */
 import { BangerError } from "#base/error.ts";
 import type { Driver, DriverName } from "./driver.ts";
 import { type KvmState, kvmState } from "./host.ts";
@@ -9,60 +9,69 @@ export interface DriverChoice {
   reason: string;
 }
 
-/** What the machine asks of its monitor. */
+/** What the machine needs of its VMM. */
 export interface Needs {
   preference: DriverName | "auto";
-  /** A network of the monitor's own, without a tap. */
+  /** A network of the VMM's own, without a tap. */
   userNetwork: boolean;
   /** Default 1. */
   cpus?: number;
 }
 
 /**
- * The driver for a machine. "auto" takes Firecracker where it is installed, KVM is usable
- * and the machine needs nothing that it lacks, and QEMU, which can emulate, elsewhere.
- * `unsupported` when the preferred one cannot run the machine here.
+ * The driver for a machine. "auto" takes the first one that needs KVM and has nothing in its way, and
+ * elsewhere one that can emulate. `unsupported` when the preferred one cannot run the machine here.
  */
 export function chooseDriver(
   drivers: readonly Driver[],
   needs: Needs,
   kvm: KvmState = kvmState(),
 ): DriverChoice {
-  const firecracker = drivers.find(({ name }) => name === "firecracker");
-  const qemu = drivers.find(({ name }) => name === "qemu");
-  if (needs.preference === "firecracker") {
-    return { driver: firecrackerFor(needs, firecracker, kvm), reason: "Firecracker, as asked" };
-  }
-  if (needs.preference === "auto" && firecracker && !obstacleTo(firecracker, needs, kvm)) {
-    return { driver: firecracker, reason: "Firecracker, because KVM is usable" };
-  }
-  if (!qemu) {
-    throw new BangerError(
-      "unsupported",
-      "Cannot choose a virtual machine monitor: none can run here",
-      {
-        hint: "banger doctor",
-      },
-    );
-  }
-  const why = needs.preference === "qemu" ? "QEMU, as asked" : "QEMU";
-  if (!kvm.usable) {
-    const { cpus = 1 } = needs;
-    const shared = cpus > 1 ? `, so its ${cpus} CPUs take turns on one of the host's` : "";
-    return { driver: qemu, reason: `${why}, emulated: no usable KVM${shared}` };
-  }
-  const lack = needs.preference === "auto" && firecracker && obstacleTo(firecracker, needs, kvm);
-  const rather = lack ? `: Firecracker ${lack.why.replace(/^it /, "")}` : "";
-  return { driver: qemu, reason: `${why}, with KVM${rather}` };
+  const isAuto = needs.preference === "auto";
+  const candidates = isAuto
+    ? drivers.toSorted((a, b) => Number(a.features.emulation) - Number(b.features.emulation))
+    : drivers.filter(({ name }) => name === needs.preference);
+  const driver = candidates.find((each) => !obstacleTo(each, needs, kvm));
+  const [first] = candidates;
+  if (!driver) throw isAuto ? noneError() : unusableError(needs, first, kvm);
+  const lack = driver === first ? undefined : first && obstacleTo(first, needs, kvm);
+  return {
+    driver,
+    reason: reasonFor(driver, needs, {
+      kvm,
+      lack: lack && `${first?.title} ${lack.why.replace(/^it /, "")}`,
+    }),
+  };
 }
 
-function firecrackerFor(needs: Needs, driver: Driver | undefined, kvm: KvmState): Driver {
-  const obstacle: Obstacle | undefined = driver
-    ? obstacleTo(driver, needs, kvm)
-    : { why: "this build has no driver for it" };
-  if (driver && !obstacle) return driver;
-  throw new BangerError("unsupported", `Cannot use Firecracker: ${obstacle?.why}`, {
-    hint: obstacle?.hint ?? 'Use "qemu" or "auto"',
+function reasonFor(
+  { title, features }: Driver,
+  { preference, cpus = 1 }: Needs,
+  { kvm, lack }: { kvm: KvmState; lack: string | undefined },
+): string {
+  const isAuto = preference === "auto";
+  const name = isAuto ? title : `${title}, as asked`;
+  if (!features.emulation) return isAuto ? `${name}, because KVM is usable` : name;
+  if (!kvm.usable) {
+    const shared = cpus > 1 ? `, so its ${cpus} CPUs take turns on one of the host's` : "";
+    return `${name}, emulated: no usable KVM${shared}`;
+  }
+  return `${name}, with KVM${lack ? `: ${lack}` : ""}`;
+}
+
+function noneError(): BangerError {
+  return new BangerError(
+    "unsupported",
+    "Cannot choose a virtual machine monitor: none can run here",
+    { hint: "banger doctor" },
+  );
+}
+
+function unusableError(needs: Needs, driver: Driver | undefined, kvm: KvmState): BangerError {
+  const obstacle = driver && obstacleTo(driver, needs, kvm);
+  const why = obstacle?.why ?? "this build has no driver for it";
+  return new BangerError("unsupported", `Cannot use ${driver?.title ?? needs.preference}: ${why}`, {
+    hint: obstacle?.hint ?? "Use another --vmm, or auto",
   });
 }
 
@@ -71,7 +80,9 @@ interface Obstacle {
   hint?: string | undefined;
 }
 
+/** A driver that emulates is the last resort: what it lacks is its own error at the boot. */
 function obstacleTo(driver: Driver, needs: Needs, kvm: KvmState): Obstacle | undefined {
+  if (driver.features.emulation) return undefined;
   if (!kvm.usable) return { why: lowerFirst(kvm.reason), hint: kvm.fix };
   if (needs.userNetwork && !driver.features.userNetwork) {
     return { why: "it has no network of its own" };

@@ -92,12 +92,18 @@ export interface Machine {
 /** What a driver can do, as values: callers adapt, drivers never pretend. */
 export interface DriverFeatures {
   userNetwork: boolean;
+  /** Machines run without KVM, slowly. Such a driver is taken where no other can be used. */
+  emulation: boolean;
+  /** The agent is reached over vsock, for which the guest's kernel needs modules of its own. */
+  vsock: boolean;
   pause: boolean;
   snapshot: boolean;
 }
 
 export interface Driver {
   readonly name: DriverName;
+  /** The VMM's own name, for messages. */
+  readonly title: string;
   readonly features: DriverFeatures;
   /** Whether its program is on this computer; says nothing of whether it can run machines. */
   isInstalled(): boolean;
@@ -113,5 +119,5 @@ export interface Driver {
    * Ends whatever runs on `runtimeDir` when its handle was never written down, and removes its
    * sockets. True if there was one.
    */
-  killStray(runtimeDir: string): Promise<boolean>;
+  killOrphan(runtimeDir: string): Promise<boolean>;
 }

@@ -27,7 +27,7 @@ import {
 } from "#test/tiny-guest.ts";
 import type { BootSpec, Machine, MachineHandle } from "#vmm/driver.ts";
 import { createQemuDriver } from "#vmm/qemu/driver.ts";
-import { findStrays } from "#vmm/qemu/process.ts";
+import { findOrphans } from "#vmm/qemu/process.ts";
 
 const needs = ["qemu-system-x86_64", "gcc", "apt-get", "dpkg-deb", "xz"];
 const test = testNeeding(...needs);
@@ -94,7 +94,7 @@ describe("QEMU driver", () => {
   /** Everything that a machine has outside its logs. */
   function remains(spec: BootSpec): string[] {
     const files = existsSync(spec.runtimeDir) ? readdirSync(spec.runtimeDir) : [];
-    return [...files, ...findStrays(spec.runtimeDir).map(({ pid }) => `pid ${pid}`)];
+    return [...files, ...findOrphans(spec.runtimeDir).map(({ pid }) => `pid ${pid}`)];
   }
 
   test("boots with drives in order, network and agent port, and powers off", async () => {

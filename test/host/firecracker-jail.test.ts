@@ -146,7 +146,7 @@ test("a jailed machine is adopted, paused and ended, also when its handle was lo
   await adopted.resume();
   expect(await firstData(await adopted.connectAgent())).toBe("hello\n");
   adopted.release();
-  expect(await driver.killStray(spec.runtimeDir)).toBe(true);
+  expect(await driver.killOrphan(spec.runtimeDir)).toBe(true);
   expect(readdirSync(spec.runtimeDir)).toEqual([]);
   expect(await driver.adopt(handle)).toBeUndefined();
 });

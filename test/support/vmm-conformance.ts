@@ -262,10 +262,10 @@ function survives(lab: Lab): void {
     const spec = lab.spec();
     const { machine } = await lab.boot(spec);
     lab.letGo(machine);
-    expect(await lab.bench.driver.killStray(spec.runtimeDir)).toBe(true);
+    expect(await lab.bench.driver.killOrphan(spec.runtimeDir)).toBe(true);
     expect(isGone(machine.handle.pid)).toBe(true);
     expect(lab.remains(spec)).toEqual([]);
-    expect(await lab.bench.driver.killStray(spec.runtimeDir)).toBe(false);
+    expect(await lab.bench.driver.killOrphan(spec.runtimeDir)).toBe(false);
   });
 }
 

@@ -6,7 +6,7 @@ import type { Vm, VmExit } from "#api/vm.ts";
 import { BangerError } from "#base/error.ts";
 import type { ExecStream } from "#guest/exec.ts";
 import type { VmFiles } from "#vm/files/service.ts";
-import { endedError } from "#vm/life/exit-error.ts";
+import { exitError } from "#vm/life/exit-error.ts";
 import type { VmService } from "#vm/service.ts";
 import type { Sessions } from "#vm/sessions/sessions.ts";
 import { limitExec } from "./limits.ts";
@@ -150,7 +150,7 @@ async function relay(
     const end = await Promise.race([ended, Bun.sleep(EXIT_GRACE_MS)]).catch(() => undefined);
     const { name, expiresAt } = vms.find(vm.name) ?? vm;
     const told = { doing: "ran the command", expiresAt, isRemoved };
-    throw end && !wire.signal.aborted ? endedError(name, end, told) : error;
+    throw end && !wire.signal.aborted ? exitError(name, end, told) : error;
   } finally {
     wire.leave();
     await beforeExit?.(exit);

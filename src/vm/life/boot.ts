@@ -31,9 +31,9 @@ import type { VmRuntime } from "#vm/spec.ts";
 import { makeCgroup, removeCgroup } from "#vmm/cgroup.ts";
 import type { BootSpec, Machine } from "#vmm/driver.ts";
 import { hostBootId } from "./boot-id.ts";
-import { monitorFor } from "./choose-driver.ts";
+import { driverFor } from "./choose-driver.ts";
+import type { MachineLink } from "./machine-link.ts";
 import { isToKeep, KEEP_ARGUMENT, keepInstalled } from "./provision.ts";
-import type { RunningVm } from "./running.ts";
 
 const ENTROPY_SEED_BYTES = 64;
 const DNS_SEARCH_DOMAIN = "vm";
@@ -54,7 +54,7 @@ export interface Launched {
 /** From a description to a process. Whatever was made is unmade when a later step fails. */
 export async function launch(deps: VmDeps, vm: VmRecord, options: BootOptions): Promise<Launched> {
   const paths = deps.config.paths.vm(vm.id);
-  const { driver, reason } = monitorFor(deps, vm.spec);
+  const { driver, reason } = driverFor(deps, vm.spec);
   deps.images.assertUsable(vm.imageId);
   const image = deps.images.show(vm.imageId);
   assertPresent(paths.disk, `banger vm rm ${vm.name}`);
@@ -63,7 +63,7 @@ export async function launch(deps: VmDeps, vm: VmRecord, options: BootOptions): 
   if (statSync(paths.disk).size < vm.spec.disk_bytes) truncateSync(paths.disk, vm.spec.disk_bytes);
   mkdirSync(paths.runtime, { recursive: true, mode: 0o700 });
   try {
-    const vsock = driver.name === "firecracker";
+    const { vsock } = driver.features;
     const kernel = await bootKernel(deps, vm, { image, vsock, signal: options.signal });
     const lowers = lowersOf(deps, vm, image);
     const attachment = await deps.network.attach(
@@ -125,7 +125,7 @@ export async function unlaunch(deps: VmDeps, vm: VmRecord): Promise<void> {
 /** As `unlaunch`, knowing nothing but its id: its VMM is found by its runtime directory. */
 export async function unlaunchUnreadable(deps: VmDeps, id: string): Promise<void> {
   const { runtime } = deps.config.paths.vm(id);
-  await Promise.all(deps.drivers.map((driver) => driver.killStray(runtime)));
+  await Promise.all(deps.drivers.map((driver) => driver.killOrphan(runtime)));
   await deps.network.detach({ machineId: id, mode: "nat" });
   rmSync(runtime, { recursive: true, force: true });
   if (deps.cgroups) await removeCgroup(join(deps.cgroups, id));
@@ -138,10 +138,10 @@ export async function unlaunchUnreadable(deps: VmDeps, id: string): Promise<void
 export async function awaitReady(
   deps: VmDeps,
   vm: VmRecord,
-  options: BootOptions & { running: RunningVm },
+  options: BootOptions & { link: MachineLink },
 ): Promise<void> {
-  const { running, signal, onProgress } = options;
-  const agent = await running.agent(signal, { isBooting: true });
+  const { link, signal, onProgress } = options;
+  const agent = await link.agent(signal, { isBooting: true });
   const report = onProgress && guestProgress(onProgress);
   let isInstalled = false;
   const stopListening = agent.onEvent((event) => {
@@ -152,7 +152,7 @@ export async function awaitReady(
   });
   try {
     // Whoever waits has set a deadline, and has it in the signal.
-    await running.whileAlive(agent.waitReady({ timeout_ms: NEVER_MS, signal }));
+    await link.whileAlive(agent.waitReady({ timeout_ms: NEVER_MS, signal }));
   } finally {
     stopListening();
   }

@@ -4,7 +4,7 @@ import type { VmDeps } from "#vm/deps.ts";
 import { chooseDriver, type DriverChoice } from "#vmm/choose.ts";
 
 /** `unsupported`, with the reason, for one that was asked for and cannot run it. */
-export function monitorFor(
+export function driverFor(
   { drivers, config }: Pick<VmDeps, "drivers" | "config">,
   {
     monitor,

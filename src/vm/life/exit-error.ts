@@ -16,7 +16,7 @@ const VERBS: Record<VmExit["reason"], string> = {
  * A `guest` error: how the machine ended, what it was doing, and its last words. `expiresAt`: when it was to be
  * removed; `isRemoved`: nothing of it is left to look at.
  */
-export function endedError(
+export function exitError(
   name: string,
   exit: VmExit,
   {

@@ -1,5 +1,5 @@
 /** Whether somebody uses a machine now, and since when nobody has. */
-import type { RunningVm } from "./running.ts";
+import type { MachineLink } from "./machine-link.ts";
 
 const ASK_TIMEOUT_MS = 5000;
 /** The session that a machine's own command is: to run it is no use that somebody makes of the machine. */
@@ -8,7 +8,7 @@ export const COMMAND_SESSION = "command";
 /** A clock that nobody sets, unlike the time of day. */
 const now_ms = (): number => performance.now();
 
-export class Use {
+export class IdleTracker {
   #holders = 0;
   #idleSince_ms = now_ms();
 
@@ -45,7 +45,7 @@ export class Use {
 }
 
 /** Whether something goes on inside: a transfer, or a session, with or without somebody watching it. */
-export async function isBusyInside(running: RunningVm): Promise<boolean> {
+export async function isBusyInside(running: MachineLink): Promise<boolean> {
   try {
     const signal = AbortSignal.timeout(ASK_TIMEOUT_MS);
     const agent = await running.agent(signal);

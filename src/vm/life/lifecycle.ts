@@ -4,6 +4,7 @@
  * machines side by side; `kill` and a forced removal alone do not wait their turn.
  */
 import { rmSync } from "node:fs";
+import type { VmHealth } from "#api/health.ts";
 import { BangerError, throwIfAborted } from "#base/error.ts";
 import { unreadableError } from "#store/row.ts";
 import { Checks } from "#vm/checks.ts";
@@ -11,14 +12,15 @@ import type { VmDeps } from "#vm/deps.ts";
 import type { Events } from "#vm/events.ts";
 import { makeFolder } from "#vm/folder.ts";
 import { assertNotRunning, requireState } from "#vm/machine.ts";
-import { findVm, getVm, type UnreadableVm, type VmRecord } from "#vm/records.ts";
+import type { MachinePorts } from "#vm/network/ports.ts";
+import { findVm, getVm, type UnreadableVm, type VmChange, type VmRecord } from "#vm/records.ts";
 import { States } from "#vm/states.ts";
 import type { Machine } from "#vmm/driver.ts";
 import { type BootOptions, unlaunch, unlaunchUnreadable } from "./boot.ts";
 import { isBusyInside } from "./idle.ts";
 import { endElsewhere, isElsewhere, restartElsewhere } from "./owner.ts";
-import { Turns } from "./queue.ts";
-import { type Live, Lives } from "./running-machines.ts";
+import { OperationQueue } from "./queue.ts";
+import { type RunningMachine, RunningMachines } from "./running-machines.ts";
 import { inBackground, Schedule } from "./schedule.ts";
 import { askToPowerOff } from "./shutdown.ts";
 
@@ -43,70 +45,121 @@ interface Commands {
 
 export class Lifecycle {
   readonly #deps: VmDeps;
-  readonly states: States;
-  readonly lives: Lives;
-  readonly schedule: Schedule;
-  readonly checks: Checks;
-  /** Set when there are sessions. */
-  commands: Commands | undefined;
+  readonly #states: States;
+  readonly #machines: RunningMachines;
+  readonly #schedule: Schedule;
+  readonly #checks: Checks;
+  readonly #commands: Commands;
   /** Machines whose stop waits for its turn: a start that was to come before it does not begin. */
   readonly #toBeStopped = new Set<string>();
-  /** Whoever works on a machine without the lifecycle's own calls takes part in it. */
-  readonly turns = new Turns();
+  readonly #queue = new OperationQueue();
 
-  constructor(deps: VmDeps, events: Events) {
+  constructor(deps: VmDeps, events: Events, commands: Commands) {
     this.#deps = deps;
-    this.states = new States(deps, events);
-    this.lives = new Lives(deps, this.states, {
+    this.#commands = commands;
+    this.#states = new States(deps, events);
+    this.#machines = new RunningMachines(deps, this.#states, {
       onRunning: (id) => {
-        this.schedule.watchIdle(id);
-        this.checks.watch(id);
+        this.#schedule.watchIdle(id);
+        this.#checks.watch(id);
       },
       onEnded: (vm, { isToRunAgain }) => {
-        this.schedule.ended(vm.id);
-        if (isToRunAgain) this.schedule.startAgain(vm);
+        this.#schedule.ended(vm.id);
+        if (isToRunAgain) this.#schedule.startAgain(vm);
         // Not at once: it has its turn while it is being stopped.
         if (vm.spec.ephemeral) queueMicrotask(() => inBackground(vm.id, this.remove(vm.id)));
       },
     });
-    this.checks = new Checks(deps, this.states, this.lives);
-    this.schedule = new Schedule(deps.db, {
+    this.#checks = new Checks(deps, this.#states, this.#machines);
+    this.#schedule = new Schedule(deps.db, {
       removeOld: (id) => this.remove(id, { force: true }),
       startAgain: (id) => this.#startAgain(id),
       stopIdle: (id) => this.stop(id),
-      idle_ms: (id) => this.lives.get(id)?.use.idle_ms(),
+      idle_ms: (id) => this.#machines.get(id)?.idle.idle_ms(),
       isBusyInside: async (id) => {
-        const live = this.lives.get(id);
-        return live !== undefined && (await isBusyInside(live.running));
+        const running = this.#machines.get(id);
+        return running !== undefined && (await isBusyInside(running.link));
       },
     });
   }
 
-  /** The folder and disk of a machine that has just been entered. */
+  /** Runs `work` between the machine's other operations, which it may need to call. */
+  async inTurn<T>(id: string, work: () => Promise<T>): Promise<T> {
+    return await this.#queue.run(id, work);
+  }
+
+  /** Counts `work` as one of the machine's operations, without waiting for the others. */
+  async whileBusy<T>(id: string, work: () => Promise<T>): Promise<T> {
+    return await this.#queue.hold(id, work);
+  }
+
+  /** Undefined when the machine has no process. */
+  running(id: string): RunningMachine | undefined {
+    return this.#machines.get(id);
+  }
+
+  /** The ports of machines that run. */
+  get ports(): MachinePorts {
+    return this.#machines.ports;
+  }
+
+  /** Changes the record along the table of states. */
+  change(id: string, change: VmChange): VmRecord {
+    return this.#states.set(id, change);
+  }
+
+  /** A change of settings, which may change when the machine is stopped or removed. */
+  configure(id: string, change: Pick<VmChange, "spec" | "name">): VmRecord {
+    const next = this.#states.set(id, change);
+    this.#schedule.watchAge(id);
+    if (next.state === "running") this.#schedule.watchIdle(id);
+    return next;
+  }
+
+  /** Makes the machine be removed when it has reached its age. */
+  watchAge(id: string): void {
+    this.#schedule.watchAge(id);
+  }
+
+  /** Starts the machine after a pause, and again when that fails. */
+  startLater(vm: VmRecord): void {
+    this.#schedule.startAgain(vm);
+  }
+
+  async health(id: string, signal?: AbortSignal): Promise<VmHealth> {
+    return await this.#checks.health(id, signal);
+  }
+
+  /** Ends the process at once and cleans up after it; for whoever has the machine's turn. */
+  async end(running: RunningMachine): Promise<void> {
+    await this.#machines.end(running);
+  }
+
+  /** The directory and disk of a machine whose record has just been created. */
   async make(
     id: string,
     options: { disk?: string; signal?: AbortSignal | undefined } = {},
   ): Promise<void> {
-    await this.turns.run(id, async () => {
+    await this.#queue.run(id, async () => {
       await makeFolder(this.#deps, getVm(this.#deps.db, id), options);
-      this.states.set(id, { state: "stopped" });
+      this.#states.set(id, { state: "stopped" });
     });
-    this.schedule.watchAge(id);
+    this.#schedule.watchAge(id);
   }
 
   /** From now on a crash leaves the machine as it is. */
   keep(id: string): void {
-    this.states.set(id, { intent: null });
+    this.#states.set(id, { intent: null });
   }
 
   async start(id: string, options: BootOptions): Promise<void> {
-    this.schedule.cancelStart(id);
-    await this.turns.run(id, () => this.#startNow(id, options));
+    this.#schedule.cancelStart(id);
+    await this.#queue.run(id, () => this.#startNow(id, options));
   }
 
   /** Nothing if a user has started, stopped or removed the machine since its last end. */
   async #startAgain(id: string): Promise<void> {
-    await this.turns.run(id, async () => {
+    await this.#queue.run(id, async () => {
       const vm = findVm(this.#deps.db, id);
       if (vm?.state === "stopped" && vm.intent === "run") await this.#startNow(id, {});
     });
@@ -121,13 +174,13 @@ export class Lifecycle {
     if (this.#toBeStopped.has(id)) {
       throw new BangerError("cancelled", `The start of "${vm.name}" was cancelled`);
     }
-    await this.lives.boot(vm, options);
+    await this.#machines.boot(vm, options);
     try {
-      await this.commands?.begin(id, options.signal);
+      await this.#commands.begin(id, options.signal);
     } catch (error) {
-      const live = this.lives.get(id);
-      this.states.set(id, { intent: null });
-      if (live) await this.lives.end(live);
+      const running = this.#machines.get(id);
+      this.#states.set(id, { intent: null });
+      if (running) await this.#machines.end(running);
       throw error;
     }
   }
@@ -141,38 +194,38 @@ export class Lifecycle {
     throwIfAborted(signal);
     this.#toBeStopped.add(id);
     // A guest that has not come up has nothing to shut down in order.
-    this.lives.starting(id)?.abort();
-    await this.turns.run(id, async () => {
+    this.#machines.starting(id)?.abort();
+    await this.#queue.run(id, async () => {
       this.#toBeStopped.delete(id);
       throwIfAborted(signal);
       if (await this.#endElsewhere(id, { isAtOnce: false, signal })) return;
-      this.schedule.cancelStart(id);
-      const { state } = this.states.set(id, { intent: null });
-      const live = this.lives.get(id);
-      if (!live) return;
-      if (state === "running") this.states.set(id, { state: "stopping" });
-      await this.commands?.stop(id, { grace_ms, signal });
-      await Promise.race([this.#powerOff(live), Bun.sleep(grace_ms), aborted(signal)]);
-      const isOver = await Promise.race([live.finished.then(() => true), Bun.sleep(0)]);
+      this.#schedule.cancelStart(id);
+      const { state } = this.#states.set(id, { intent: null });
+      const running = this.#machines.get(id);
+      if (!running) return;
+      if (state === "running") this.#states.set(id, { state: "stopping" });
+      await this.#commands.stop(id, { grace_ms, signal });
+      await Promise.race([this.#powerOff(running), Bun.sleep(grace_ms), aborted(signal)]);
+      const isOver = await Promise.race([running.finished.then(() => true), Bun.sleep(0)]);
       if (isOver) return;
-      if (!signal?.aborted) return await this.lives.end(live);
-      if (state === "running" && !live.isKilled) {
-        this.states.set(id, { state: "running", intent: "run" });
+      if (!signal?.aborted) return await this.#machines.end(running);
+      if (state === "running" && !running.isKilled) {
+        this.#states.set(id, { state: "running", intent: "run" });
       }
       throwIfAborted(signal);
     });
   }
 
   /** The command that it was for has ended; whether it is started again is up to its policy. */
-  async endWithCommand(id: string, live: Live): Promise<void> {
-    await this.turns.run(id, async () => {
-      if (this.lives.get(id) !== live) return;
-      if (getVm(this.#deps.db, id).state === "running") this.states.set(id, { state: "stopping" });
+  async endWithCommand(id: string, running: RunningMachine): Promise<void> {
+    await this.#queue.run(id, async () => {
+      if (this.#machines.get(id) !== running) return;
+      if (getVm(this.#deps.db, id).state === "running") this.#states.set(id, { state: "stopping" });
       await Promise.race([
-        this.#powerOff(live),
+        this.#powerOff(running),
         Bun.sleep(this.#deps.config.values["vm.stop_grace"]),
       ]);
-      if (this.lives.get(id) === live) await this.lives.end(live);
+      if (this.#machines.get(id) === running) await this.#machines.end(running);
     });
   }
 
@@ -214,32 +267,32 @@ export class Lifecycle {
   /** From now on this process runs the machine, which does not run. */
   claim(id: string): void {
     requireState(getVm(this.#deps.db, id), "start", ["stopped"]);
-    if (this.#deps.owner) this.states.set(id, { owner: this.#deps.owner });
+    if (this.#deps.owner) this.#states.set(id, { owner: this.#deps.owner });
   }
 
-  async #powerOff(live: Live): Promise<void> {
-    if (await askToPowerOff(live.running)) await live.finished;
+  async #powerOff(running: RunningMachine): Promise<void> {
+    if (await askToPowerOff(running.link)) await running.finished;
   }
 
   /** Ends the process at once, also of a machine that is still starting. */
   async kill(id: string): Promise<void> {
     if (await this.#endElsewhere(id, { isAtOnce: true })) return;
-    this.schedule.cancelStart(id);
-    const live = this.lives.get(id);
-    const starting = this.lives.starting(id);
-    if (!live && !starting) {
+    this.#schedule.cancelStart(id);
+    const running = this.#machines.get(id);
+    const starting = this.#machines.starting(id);
+    if (!running && !starting) {
       requireState(getVm(this.#deps.db, id), "kill", ["running", "starting", "stopping"]);
     }
-    this.states.set(id, { intent: null });
+    this.#states.set(id, { intent: null });
     starting?.abort();
-    if (live) await this.lives.end(live);
+    if (running) await this.#machines.end(running);
   }
 
   /** Removes a machine with its disk; once begun it is not called off. */
   async remove(id: string, { force, signal }: RemoveOptions = {}): Promise<void> {
     throwIfAborted(signal);
     if (force) await this.#endForRemoval(id, signal);
-    await this.turns.run(id, async () => {
+    await this.#queue.run(id, async () => {
       throwIfAborted(signal);
       const vm = findVm(this.#deps.db, id);
       if (!vm) return;
@@ -252,11 +305,11 @@ export class Lifecycle {
   /** Removes a machine whose record cannot be read, with everything that can be found of it by its id. */
   async removeUnreadable(vm: UnreadableVm, { force }: RemoveOptions): Promise<void> {
     if (!force && !vm.isStopped) throw unreadableError(vm);
-    await this.turns.run(vm.id, async () => {
+    await this.#queue.run(vm.id, async () => {
       await unlaunchUnreadable(this.#deps, vm.id);
       rmSync(this.#deps.config.paths.vm(vm.id).folder, { recursive: true, force: true });
-      this.schedule.forget(vm.id);
-      this.states.remove(vm);
+      this.#schedule.forget(vm.id);
+      this.#states.remove(vm);
     });
   }
 
@@ -264,51 +317,53 @@ export class Lifecycle {
   async #endForRemoval(id: string, signal: AbortSignal | undefined): Promise<void> {
     const vm = findVm(this.#deps.db, id);
     if (!vm || (await this.#endElsewhere(id, { isAtOnce: true, signal }))) return;
-    this.schedule.cancelStart(id);
-    if (vm.intent === "run") this.states.set(id, { intent: null });
-    this.lives.starting(id)?.abort();
-    const live = this.lives.get(id);
-    if (live) await this.lives.end(live);
+    this.#schedule.cancelStart(id);
+    if (vm.intent === "run") this.#states.set(id, { intent: null });
+    this.#machines.starting(id)?.abort();
+    const running = this.#machines.get(id);
+    if (running) await this.#machines.end(running);
   }
 
   /** For whoever has the machine's turn. */
   async removeNow({ id, state }: VmRecord): Promise<void> {
     const { db, config } = this.#deps;
-    const vm = state === "removing" ? getVm(db, id) : this.states.set(id, { state: "removing" });
+    const vm = state === "removing" ? getVm(db, id) : this.#states.set(id, { state: "removing" });
     await unlaunch(this.#deps, vm);
     rmSync(config.paths.vm(id).folder, { recursive: true, force: true });
-    this.schedule.forget(id);
-    this.states.remove(vm);
+    this.#schedule.forget(id);
+    this.#states.remove(vm);
   }
 
   /** Takes over a process of an earlier daemon; a boot that it was in the middle of goes on. */
-  adopt(vm: VmRecord, machine: Machine): Live {
-    const live = this.lives.adopt(vm, machine);
-    if (vm.state === "starting") inBackground(vm.id, this.#resumeBoot(vm.id, live));
-    if (vm.state === "running" && this.commands) inBackground(vm.id, this.commands.resume(vm.id));
-    return live;
+  adopt(vm: VmRecord, machine: Machine): RunningMachine {
+    const running = this.#machines.adopt(vm, machine);
+    if (vm.state === "starting") inBackground(vm.id, this.#resumeBoot(vm.id, running));
+    if (vm.state === "running") inBackground(vm.id, this.#commands.resume(vm.id));
+    return running;
   }
 
-  async #resumeBoot(id: string, live: Live): Promise<void> {
+  async #resumeBoot(id: string, running: RunningMachine): Promise<void> {
     try {
-      await this.lives.resumeBoot(id, live);
-      await this.commands?.begin(id);
+      await this.#machines.resumeBoot(id, running);
+      await this.#commands.begin(id);
     } catch (error) {
       const vm = findVm(this.#deps.db, id);
-      if (vm?.intent === "create" && !this.lives.get(id)) await this.remove(id);
+      if (vm?.intent === "create" && !this.#machines.get(id)) await this.remove(id);
       throw error;
     }
   }
 
   /** Whether somebody works on it, or it runs or waits for its next try. */
   isAttended(id: string): boolean {
-    return this.lives.get(id) !== undefined || this.turns.isBusy(id) || this.schedule.isToStart(id);
+    return (
+      this.#machines.get(id) !== undefined || this.#queue.isBusy(id) || this.#schedule.isToStart(id)
+    );
   }
 
   /** Lets go of every machine without ending it, for the next daemon to adopt. */
   release(): void {
-    this.schedule.clear();
-    this.lives.release();
+    this.#schedule.clear();
+    this.#machines.release();
   }
 }
 

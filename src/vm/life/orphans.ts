@@ -8,7 +8,7 @@ import { vmIds } from "#vm/records.ts";
 /** A name of ours, so that nothing a user has put there is taken for one. */
 const ID = /^[a-z0-9]{8,32}$/;
 
-export async function sweepStrays(
+export async function sweepOrphans(
   deps: VmDeps,
   options: { isDryRun: boolean },
 ): Promise<RepairStep[]> {
@@ -23,7 +23,7 @@ export async function sweepStrays(
     const path = join(runtimes, id);
     steps.push({ action: "clean", detail: `${path} belongs to no machine` });
     if (options.isDryRun) continue;
-    await Promise.all(deps.drivers.map((driver) => driver.killStray(path)));
+    await Promise.all(deps.drivers.map((driver) => driver.killOrphan(path)));
     await deps.network.detach({ machineId: id, mode: "nat" });
     rmSync(path, { recursive: true, force: true });
   }

@@ -9,7 +9,7 @@ import { type OnProgress, warningProgress } from "#base/progress.ts";
 import type { Agent } from "#guest/agent.ts";
 import type { VmDeps } from "#vm/deps.ts";
 import type { VmRecord } from "#vm/records.ts";
-import type { RunningVm } from "./running.ts";
+import type { MachineLink } from "./machine-link.ts";
 
 const log = getLogger(["banger", "vm"]);
 
@@ -36,16 +36,16 @@ export async function keepInstalled(
   deps: VmDeps,
   vm: VmRecord,
   options: {
-    running: RunningVm;
+    link: MachineLink;
     agent: Agent;
     signal?: AbortSignal | undefined;
     onProgress?: OnProgress | undefined;
   },
 ): Promise<void> {
-  const { running, agent, signal, onProgress } = options;
+  const { link, agent, signal, onProgress } = options;
   try {
     // Somebody who was inside meanwhile may have left something.
-    if (isToKeep(deps, vm) && !running.isVisited) await keep(deps, vm, options);
+    if (isToKeep(deps, vm) && !link.isVisited) await keep(deps, vm, options);
   } catch (error) {
     const message = `Cannot keep what was installed for other machines: ${messageOf(error)}`;
     log.warn("{name}: {message}", { name: vm.name, message });

@@ -1,7 +1,7 @@
 /** One machine's operations in their order, and which machines have any. */
 import { KeyedQueue } from "#base/queue.ts";
 
-export class Turns {
+export class OperationQueue {
   readonly #queue = new KeyedQueue();
   /** How many each machine has, queued ones among them. */
   readonly #busy = new Map<string, number>();

@@ -44,7 +44,7 @@ export class Recoverer {
       });
     }
     const steps = left.map(async ({ id }) => {
-      const work = this.#lifecycle.turns.run(id, () => this.#recover(id));
+      const work = this.#lifecycle.inTurn(id, () => this.#recover(id));
       this.#underWay.set(id, work);
       return await work.finally(() => this.#underWay.delete(id));
     });
@@ -63,16 +63,14 @@ export class Recoverer {
         !isElsewhere(vm, this.#deps.owner) &&
         (vm.owner !== undefined || (vm.id === id && isOld(vm))),
     );
-    await Promise.all(
-      left.map((vm) => this.#lifecycle.turns.run(vm.id, () => this.#recover(vm.id))),
-    );
+    await Promise.all(left.map((vm) => this.#lifecycle.inTurn(vm.id, () => this.#recover(vm.id))));
   }
 
   async #recover(id: string): Promise<RepairStep[]> {
     const vm = findVm(this.#deps.db, id);
     if (!vm) return [];
     const recovery = recoveryOf(vm);
-    this.#lifecycle.schedule.watchAge(id);
+    this.#lifecycle.watchAge(id);
     if (!recovery) return [];
     const step = stepOf(vm, recovery);
     log.info("{machine}: {action}, since {detail}", { ...step });
@@ -88,7 +86,7 @@ export class Recoverer {
   /** What comes of it may need to be dealt with in turn. */
   async #carryOut(vm: VmRecord, { action }: Recovery): Promise<RepairStep[]> {
     if (action === "remove") await this.#lifecycle.removeNow(vm);
-    if (action === "start") this.#lifecycle.schedule.startAgain(vm);
+    if (action === "start") this.#lifecycle.startLater(vm);
     if (action === "remove" || action === "start") return [];
     const handle = action === "stop" ? undefined : vm.runtime?.handle;
     const driver = this.#deps.drivers.find(({ name }) => name === handle?.driver);
@@ -97,22 +95,22 @@ export class Recoverer {
       await this.#giveBack(vm);
       return await this.#recover(vm.id);
     }
-    const live = this.#lifecycle.adopt(vm, machine);
+    const running = this.#lifecycle.adopt(vm, machine);
     if (action === "adopt") return [];
-    if (vm.owner) this.#lifecycle.states.set(vm.id, { intent: null, owner: null });
-    await this.#lifecycle.lives.end(live);
+    if (vm.owner) this.#lifecycle.change(vm.id, { intent: null, owner: null });
+    await this.#lifecycle.end(running);
     // One that was made for a command goes with its end.
     return vm.spec.ephemeral ? [] : await this.#recover(vm.id);
   }
 
   async #giveBack(vm: VmRecord): Promise<void> {
     const { runtime } = this.#deps.config.paths.vm(vm.id);
-    await Promise.all(this.#deps.drivers.map((driver) => driver.killStray(runtime)));
+    await Promise.all(this.#deps.drivers.map((driver) => driver.killOrphan(runtime)));
     await unlaunch(this.#deps, vm);
     const exit: VmExit = { reason: "unknown", at: new Date().toISOString() };
     const isAgain = !vm.owner && isToRestart(vm, exit);
     const intent = isAgain || vm.intent === "create" ? {} : { intent: null };
     const change = { runtime: null, exit, owner: null, ...intent };
-    this.#lifecycle.states.set(vm.id, { state: "stopped", ...change });
+    this.#lifecycle.change(vm.id, { state: "stopped", ...change });
   }
 }

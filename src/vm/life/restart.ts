@@ -22,7 +22,7 @@ export function isToRestart(
 }
 
 /** Doubles with each failure in a row. A reboot waits only when it follows another short run. */
-export class Pauses {
+export class RestartBackoff {
   readonly #failures = new Map<string, number>();
 
   next_ms(

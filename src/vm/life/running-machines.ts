@@ -17,10 +17,10 @@ import { assertFits } from "./admission.ts";
 import { awaitReady, type BootOptions, type Launched, launch, unlaunch } from "./boot.ts";
 import { hostBootId } from "./boot-id.ts";
 import { BootSlots } from "./boot-slots.ts";
-import { endedError } from "./exit-error.ts";
-import { Use } from "./idle.ts";
+import { exitError } from "./exit-error.ts";
+import { IdleTracker } from "./idle.ts";
+import { EarlyExit, MachineLink } from "./machine-link.ts";
 import { isToRestart } from "./restart.ts";
-import { EndedEarly, RunningVm } from "./running.ts";
 import { detailOf } from "./shutdown.ts";
 import { Starting } from "./starting.ts";
 
@@ -30,15 +30,15 @@ const log = getLogger(["banger", "vm"]);
 const SLOT_MAX_MS = 30_000;
 
 /** A machine whose process lives, and the promise that it has been cleaned up after. */
-export interface Live {
-  readonly running: RunningVm;
+export interface RunningMachine {
+  readonly link: MachineLink;
   /** Resolves after the record says `stopped` and nothing is held any more. */
   readonly finished: Promise<VmExit>;
   /** Set before the process is ended on purpose, so that the record says so. */
   isKilled: boolean;
   /** How the command ended that the machine is for. */
   status: number | undefined;
-  readonly use: Use;
+  readonly idle: IdleTracker;
 }
 
 /** What follows from a machine's life, and is not part of it. */
@@ -49,11 +49,11 @@ interface Listener {
   onEnded: (vm: VmRecord, outcome: { isToRunAgain: boolean }) => void;
 }
 
-export class Lives {
+export class RunningMachines {
   readonly #deps: VmDeps;
   readonly #states: States;
   readonly #listener: Listener;
-  readonly #lives = new Map<string, Live>();
+  readonly #machines = new Map<string, RunningMachine>();
   readonly ports: MachinePorts;
   readonly #starting = new Map<string, Starting>();
   readonly #slots = new BootSlots();
@@ -62,12 +62,12 @@ export class Lives {
     this.#deps = deps;
     this.#states = states;
     this.#listener = listener;
-    this.ports = new MachinePorts(deps.db, (id) => this.#lives.get(id));
+    this.ports = new MachinePorts({ db: deps.db, states }, (id) => this.#machines.get(id));
   }
 
   /** Undefined when the machine has no process. */
-  get(id: string): Live | undefined {
-    return this.#lives.get(id);
+  get(id: string): RunningMachine | undefined {
+    return this.#machines.get(id);
   }
 
   /** Undefined when the machine is not on its way up. */
@@ -78,37 +78,37 @@ export class Lives {
   /** From `stopped` to `running`; back again when that fails, is called off, or takes too long. */
   async boot(vm: VmRecord, options: BootOptions): Promise<void> {
     await this.#whileStarting(vm.id, options, async (starting) => {
-      const live = await this.#launch(vm, starting, options);
-      await this.#untilReady(vm, live, { starting, onProgress: options.onProgress });
+      const running = await this.#launch(vm, starting, options);
+      await this.#untilReady(vm, running, { starting, onProgress: options.onProgress });
     });
   }
 
   /** Takes over a process of an earlier daemon. */
-  adopt({ id, state }: VmRecord, machine: Machine): Live {
-    const live = this.#track(id, machine);
+  adopt({ id, state }: VmRecord, machine: Machine): RunningMachine {
+    const running = this.#track(id, machine);
     void this.ports.reopen(id);
-    if (state !== "running") return live;
+    if (state !== "running") return running;
     this.#states.set(id, { intent: "run" });
     this.#listener.onRunning(id);
-    return live;
+    return running;
   }
 
   /** Goes on with the boot of a machine that was taken over: the guest tells its phases again to every host that connects. */
-  async resumeBoot(id: string, live: Live): Promise<void> {
+  async resumeBoot(id: string, running: RunningMachine): Promise<void> {
     const vm = getVm(this.#deps.db, id);
-    await this.#whileStarting(id, {}, (starting) => this.#untilReady(vm, live, { starting }));
+    await this.#whileStarting(id, {}, (starting) => this.#untilReady(vm, running, { starting }));
   }
 
   /** Ends the process at once and cleans up after it. */
-  async end(live: Live): Promise<void> {
-    live.isKilled = true;
-    await live.running.machine.kill();
-    await live.finished;
+  async end(running: RunningMachine): Promise<void> {
+    running.isKilled = true;
+    await running.link.machine.kill();
+    await running.finished;
   }
 
   /** Lets go of every machine without ending it. */
   release(): void {
-    for (const { running } of this.#lives.values()) running.machine.release();
+    for (const { link } of this.#machines.values()) link.machine.release();
   }
 
   /** Gives `work` what ends it early. */
@@ -131,7 +131,7 @@ export class Lives {
     { id, name, spec: { pending: _, started: __, ...spec } }: VmRecord,
     starting: Starting,
     { onProgress }: BootOptions,
-  ): Promise<Live> {
+  ): Promise<RunningMachine> {
     const { db, config, cgroups } = this.#deps;
     const held = { hostBootId: hostBootId(), ...(cgroups ? { cgroup: join(cgroups, id) } : {}) };
     const vm = this.#states.set(id, {
@@ -156,11 +156,11 @@ export class Lives {
     }
     const { machine, runtime } = launched;
     this.#states.set(id, { runtime: { ...held, ...runtime }, startedAt: new Date().toISOString() });
-    const live = this.#track(id, machine);
-    const greeting = live.running.agent(starting.signal, { isBooting: true }).catch(() => {});
+    const running = this.#track(id, machine);
+    const greeting = running.link.agent(starting.signal, { isBooting: true }).catch(() => {});
     const isLate = sleep(SLOT_MAX_MS, undefined, { ref: false });
-    void Promise.race([greeting, live.finished, isLate]).then(leaveSlot);
-    return live;
+    void Promise.race([greeting, running.finished, isLate]).then(leaveSlot);
+    return running;
   }
 
   /** Held until the guest's agent greets: what it installs and starts then mostly waits for something. */
@@ -179,31 +179,31 @@ export class Lives {
   /** `vm` is as it was before it started. */
   async #untilReady(
     vm: VmRecord,
-    live: Live,
+    running: RunningMachine,
     { starting, onProgress }: { starting: Starting } & Pick<BootOptions, "onProgress">,
   ): Promise<void> {
     const { id } = vm;
-    const { running } = live;
+    const { link } = running;
     try {
-      await awaitReady(this.#deps, vm, { running, onProgress, signal: starting.signal });
+      await awaitReady(this.#deps, vm, { link, onProgress, signal: starting.signal });
       // It may be on its way out already.
       if (getVm(this.#deps.db, id).state !== "starting") return;
       this.#states.set(id, { state: "running", intent: "run" });
       this.#listener.onRunning(id);
     } catch (error) {
-      await this.#bootFailed(id, live, { error, starting });
+      await this.#bootFailed(id, running, { error, starting });
     }
   }
 
   /** A guest that answers but could not set itself up is kept for a look; anything else is ended. */
   async #bootFailed(
     id: string,
-    live: Live,
+    running: RunningMachine,
     { error, starting }: { error: unknown; starting: Starting },
   ): Promise<never> {
     const vm = getVm(this.#deps.db, id);
     const givenUp = starting.reason(vm.name, expiryOf(vm));
-    const isAlive = vm.state === "starting" && !(error instanceof EndedEarly) && !givenUp;
+    const isAlive = vm.state === "starting" && !(error instanceof EarlyExit) && !givenUp;
     if (isAlive && error instanceof BangerError && error.code === "guest") {
       this.#states.set(id, { state: "running", warning: error.message, intent: "run" });
       this.#listener.onRunning(id);
@@ -212,35 +212,35 @@ export class Lives {
         cause: error,
       });
     }
-    if (!(error instanceof EndedEarly)) await this.end(live);
-    const exit = await live.finished;
+    if (!(error instanceof EarlyExit)) await this.end(running);
+    const exit = await running.finished;
     if (givenUp) throw givenUp;
-    if (!(error instanceof EndedEarly)) throw toBangerError(error);
-    throw endedError(vm.name, exit, { doing: "booted", isRemoved: vm.spec.ephemeral === true });
+    if (!(error instanceof EarlyExit)) throw toBangerError(error);
+    throw exitError(vm.name, exit, { doing: "booted", isRemoved: vm.spec.ephemeral === true });
   }
 
-  #track(id: string, machine: Machine): Live {
-    const live: Live = {
-      running: new RunningVm(machine),
+  #track(id: string, machine: Machine): RunningMachine {
+    const running: RunningMachine = {
+      link: new MachineLink(machine),
       finished: machine.exited.then((reason) => this.#finish(id, reason)),
       isKilled: false,
       status: undefined,
-      use: new Use(),
+      idle: new IdleTracker(),
     };
-    this.#lives.set(id, live);
-    return live;
+    this.#machines.set(id, running);
+    return running;
   }
 
   /** The process is gone: gives back all that the machine held, and says how it ended. */
   async #finish(id: string, reason: ExitReason): Promise<VmExit> {
     const { db } = this.#deps;
     const vm = getVm(db, id);
-    const live = this.#lives.get(id);
-    const isKilled = live?.isKilled && reason.kind !== "poweroff";
+    const running = this.#machines.get(id);
+    const isKilled = running?.isKilled && reason.kind !== "poweroff";
     const exit: VmExit = {
       reason: isKilled ? "killed" : reason.kind,
       at: new Date().toISOString(),
-      ...(live?.status === undefined ? {} : { status: live.status }),
+      ...(running?.status === undefined ? {} : { status: running.status }),
       ...detailOf(reason),
     };
     log.info("{name} ended: {reason}", { name: vm.name, reason: exit.reason });
@@ -251,7 +251,7 @@ export class Lives {
         message: messageOf(error),
       }),
     );
-    this.#lives.delete(id);
+    this.#machines.delete(id);
     // Whoever has started a process in the foreground starts it again.
     const isToRunAgain = !vm.owner && isToRestart(getVm(db, id), exit);
     const intent = isToRunAgain || vm.intent === "create" ? {} : { intent: null };

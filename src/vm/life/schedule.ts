@@ -4,13 +4,13 @@ import { getLogger } from "@logtape/logtape";
 import { formatDuration } from "#base/duration.ts";
 import { messageOf } from "#base/error.ts";
 import { expiryOf, findVm, getVm, type VmRecord } from "#vm/records.ts";
-import { Pauses } from "./restart.ts";
+import { RestartBackoff } from "./restart.ts";
 import { Timers } from "./timers.ts";
 
 const log = getLogger(["banger", "vm"]);
 
 /** What the clock has done with a machine, by its id. */
-export interface Chores {
+export interface ScheduledActions {
   removeOld(id: string): Promise<void>;
   startAgain(id: string): Promise<void>;
   /** How long nobody has used it, undefined when it does not run. */
@@ -27,15 +27,15 @@ export function inBackground(id: string, work: Promise<unknown>): void {
 
 export class Schedule {
   readonly #db: Database;
-  readonly #chores: Chores;
+  readonly #actions: ScheduledActions;
   readonly #expiries = new Timers();
   readonly #restarts = new Timers(() => performance.now());
   readonly #idle = new Timers(() => performance.now());
-  readonly #pauses = new Pauses();
+  readonly #backoff = new RestartBackoff();
 
-  constructor(db: Database, chores: Chores) {
+  constructor(db: Database, actions: ScheduledActions) {
     this.#db = db;
-    this.#chores = chores;
+    this.#actions = actions;
   }
 
   /** Removes the machine when it has reached its age. */
@@ -45,7 +45,7 @@ export class Schedule {
     if (!expiry) return;
     this.#expiries.set(id, Date.parse(expiry), () => {
       log.info("{id} has reached its age and is removed", { id });
-      inBackground(id, this.#chores.removeOld(id));
+      inBackground(id, this.#actions.removeOld(id));
     });
   }
 
@@ -56,15 +56,15 @@ export class Schedule {
     this.#idle.cancel(id);
     if (!limit_ms) return;
     const look = async (): Promise<void> => {
-      const idle_ms = this.#chores.idle_ms(id);
+      const idle_ms = this.#actions.idle_ms(id);
       if (idle_ms === undefined) return;
       if (idle_ms < limit_ms) return this.watchIdle(id, limit_ms - idle_ms);
-      if (await this.#chores.isBusyInside(id)) return this.watchIdle(id);
+      if (await this.#actions.isBusyInside(id)) return this.watchIdle(id);
       log.info("{name} is stopped: nobody has used it for {idle}", {
         name,
         idle: formatDuration(idle_ms),
       });
-      await this.#chores.stopIdle(id);
+      await this.#actions.stopIdle(id);
     };
     this.#idle.setIn(id, in_ms ?? limit_ms, () => inBackground(id, look()));
   }
@@ -72,14 +72,14 @@ export class Schedule {
   /** Starts the machine after a pause, and again when that fails. */
   startAgain(vm: VmRecord): void {
     const { id, name } = vm;
-    const pause_ms = this.#pauses.next_ms(id, vm);
+    const pause_ms = this.#backoff.next_ms(id, vm);
     log.info("{name} is started again in {pause_ms} ms", { name, pause_ms });
     this.#restarts.setIn(id, pause_ms, () => inBackground(id, this.#tryAgain(id)));
   }
 
   async #tryAgain(id: string): Promise<void> {
     try {
-      await this.#chores.startAgain(id);
+      await this.#actions.startAgain(id);
     } catch (error) {
       const vm = findVm(this.#db, id);
       if (vm?.state === "stopped" && vm.intent === "run") this.startAgain(vm);
@@ -103,7 +103,7 @@ export class Schedule {
   /** The machine is no more. */
   forget(id: string): void {
     for (const timers of [this.#expiries, this.#restarts, this.#idle]) timers.cancel(id);
-    this.#pauses.forget(id);
+    this.#backoff.forget(id);
   }
 
   clear(): void {

@@ -4,8 +4,8 @@ import type { Plan } from "#test/firecracker-api.ts";
 import { FirecrackerPeer } from "#test/firecracker-peer.ts";
 import { createFirecrackerDriver } from "#vmm/firecracker/driver.ts";
 import type { FirecrackerMachine } from "#vmm/firecracker/machine.ts";
-import { endedError } from "./exit-error.ts";
-import { RunningVm } from "./running.ts";
+import { exitError } from "./exit-error.ts";
+import { MachineLink } from "./machine-link.ts";
 import { askToPowerOff, hintFor } from "./shutdown.ts";
 
 /** Whose agent never listens. */
@@ -25,7 +25,7 @@ async function askSilentGuest(plan: Plan) {
   const peer = new FirecrackerPeer(folder, plan);
   const driver = createFirecrackerDriver({ program: peer.program, jailer: false });
   machine = await driver.boot(peer.spec());
-  const taken = await askToPowerOff(new RunningVm(machine), { timeout_ms: 50 });
+  const taken = await askToPowerOff(new MachineLink(machine), { timeout_ms: 50 });
   const asked = peer.journal().findLast(({ request }) => request === "PUT /actions");
   return { taken, asked, machine };
 }
@@ -54,7 +54,7 @@ test("an end without a word leads to the console, a panic to memory or another k
 test("a machine whose age is over was removed, one that somebody killed was killed", () => {
   const at = "2026-01-01T00:00:10.000Z";
   const said = (expiresAt: string | undefined, isRemoved = false) =>
-    endedError("box", { reason: "killed", at }, { doing: "ran the command", expiresAt, isRemoved });
+    exitError("box", { reason: "killed", at }, { doing: "ran the command", expiresAt, isRemoved });
   expect(said("2026-01-01T00:00:09.000Z")).toMatchObject({
     message: 'Machine "box" was removed while it ran the command: its --ttl is over',
     hint: "Give it more with --ttl",

@@ -3,7 +3,7 @@ import { getLogger } from "@logtape/logtape";
 import type { VmExit } from "#api/vm.ts";
 import { messageOf } from "#base/error.ts";
 import type { ExitReason } from "#vmm/driver.ts";
-import type { RunningVm } from "./running.ts";
+import type { MachineLink } from "./machine-link.ts";
 
 const log = getLogger(["banger", "vm"]);
 
@@ -14,7 +14,7 @@ const SHUTDOWN_REQUEST_TIMEOUT_MS = 5000;
  * by its keyboard. False when neither took the request.
  */
 export async function askToPowerOff(
-  running: RunningVm,
+  running: MachineLink,
   { timeout_ms = SHUTDOWN_REQUEST_TIMEOUT_MS } = {},
 ): Promise<boolean> {
   try {
@@ -29,7 +29,7 @@ export async function askToPowerOff(
   }
 }
 
-async function pressCtrlAltDel({ machine }: RunningVm): Promise<boolean> {
+async function pressCtrlAltDel({ machine }: MachineLink): Promise<boolean> {
   if (!machine.sendCtrlAltDel) return false;
   try {
     await machine.sendCtrlAltDel();

@@ -6,7 +6,7 @@ import { checkPolicy, type Policy, parsePolicy } from "#net/policy/policy.ts";
 import { checkPorts, hostEnd, isSamePort, type PublishedPort } from "#net/ports/spec.ts";
 import type { VmDeps } from "#vm/deps.ts";
 import type { Lifecycle } from "#vm/life/lifecycle.ts";
-import { findVm, getVm, toApi, updateVm, type VmRecord } from "#vm/records.ts";
+import { findVm, getVm, toApi, type VmRecord } from "#vm/records.ts";
 import type { VmSpec } from "#vm/spec.ts";
 import {
   createNetwork,
@@ -145,8 +145,8 @@ export class VmNetworking {
     const { db, network } = this.#deps;
     const { networks: _, ...spec } = vm.spec;
     const names = requireNetworks(db, { names: wanted, mode: spec.network });
-    this.#record(vm, { ...spec, ...(names.length > 0 ? { networks: names } : {}) });
-    if (!this.#lifecycle.lives.get(vm.id)) return;
+    this.#record(vm, { ...spec, networks: names.length > 0 ? names : undefined });
+    if (!this.#lifecycle.running(vm.id)) return;
     try {
       await network.setNetworks(vm.id, names);
     } catch (error) {
@@ -159,8 +159,8 @@ export class VmNetworking {
     const { allow: _, ...spec } = vm.spec;
     const allow = wanted && checkPolicy(wanted, spec.network);
     // First, since a daemon that takes up the machine goes by what is recorded.
-    this.#record(vm, { ...spec, ...(allow ? { allow } : {}) });
-    if (!this.#lifecycle.lives.get(vm.id) || !(allow || vm.spec.allow)) return;
+    this.#record(vm, { ...spec, allow });
+    if (!this.#lifecycle.running(vm.id) || !(allow || vm.spec.allow)) return;
     try {
       await this.#deps.network.setPolicy(vm.id, allow && parsePolicy(allow));
     } catch (error) {
@@ -170,13 +170,12 @@ export class VmNetworking {
   }
 
   #record({ id }: VmRecord, spec: VmSpec): void {
-    updateVm(this.#deps.db, getVm(this.#deps.db, id), { spec });
+    this.#lifecycle.change(id, { spec });
   }
 
   async #setPorts(vm: VmRecord, wanted: readonly PublishedPort[]): Promise<void> {
-    const { lives } = this.#lifecycle;
-    const { ports } = lives;
-    if (lives.get(vm.id)) await ports.set(vm, wanted);
+    const { ports } = this.#lifecycle;
+    if (this.#lifecycle.running(vm.id)) await ports.set(vm, wanted);
     else ports.record(vm, wanted);
   }
 
@@ -184,7 +183,7 @@ export class VmNetworking {
   async #inTurn(ref: string, change: (vm: VmRecord) => Promise<void>): Promise<Vm> {
     const { db } = this.#deps;
     const { id } = getVm(db, ref);
-    await this.#lifecycle.turns.run(id, () => change(getVm(db, id)));
+    await this.#lifecycle.inTurn(id, () => change(getVm(db, id)));
     return toApi(getVm(db, id));
   }
 }

@@ -4,8 +4,8 @@ import type { VmExit } from "#api/vm.ts";
 import { GiB, MiB } from "#base/size.ts";
 import { Events } from "#vm/events.ts";
 import { assertPossible, assertRoom, RESERVE_BYTES, SPACE_MIN_BYTES } from "#vm/life/admission.ts";
-import { Use } from "#vm/life/idle.ts";
-import { isToRestart, Pauses } from "#vm/life/restart.ts";
+import { IdleTracker } from "#vm/life/idle.ts";
+import { isToRestart, RestartBackoff } from "#vm/life/restart.ts";
 import { Starting } from "#vm/life/starting.ts";
 import { Timers } from "#vm/life/timers.ts";
 import type { VmRecord } from "#vm/records.ts";
@@ -75,17 +75,19 @@ test("only a machine that is meant to run is started again, and as its policy sa
 });
 
 test("pauses double up to a minute, and start afresh after a good run", () => {
-  const pauses = new Pauses();
+  const backoff = new RestartBackoff();
   const now_ms = Date.parse("2026-01-01T01:00:00.000Z");
   const ended = (ran_ms: number, reason: VmExit["reason"]) => ({
     startedAt: new Date(now_ms - ran_ms).toISOString(),
     exit: { reason, at: new Date(now_ms).toISOString() },
   });
-  const next = (ran_ms: number) => pauses.next_ms("a", ended(ran_ms, "crashed"), now_ms);
+  const next = (ran_ms: number) => backoff.next_ms("a", ended(ran_ms, "crashed"), now_ms);
   const row = Array.from({ length: 8 }, () => next(10));
   expect(row).toEqual([1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]);
   expect(next(120_000)).toBe(1000);
-  const reboots = Array.from({ length: 3 }, () => pauses.next_ms("b", ended(10, "reboot"), now_ms));
+  const reboots = Array.from({ length: 3 }, () =>
+    backoff.next_ms("b", ended(10, "reboot"), now_ms),
+  );
   expect(reboots).toEqual([0, 2000, 4000]);
 });
 
@@ -121,7 +123,7 @@ test("a pause is as long as it is, however the clock is set meanwhile", async ()
 });
 
 test("a machine is idle when nobody holds it, from the last one on", async () => {
-  const use = new Use();
+  const use = new IdleTracker();
   const [one, two] = [use.hold(), use.hold()];
   one[Symbol.dispose]();
   one[Symbol.dispose]();

@@ -9,9 +9,10 @@ import type { Address } from "#net/address.ts";
 import { PortPublisher, type PortTarget } from "#net/ports/publisher.ts";
 import { checkPorts, hostEnd, type PortRequest, type PublishedPort } from "#net/ports/spec.ts";
 import { type OpenUdpFlow, type UdpFlow, udpFlowOr } from "#net/ports/udp.ts";
-import type { Use } from "#vm/life/idle.ts";
-import type { RunningVm } from "#vm/life/running.ts";
-import { getVm, listVms, machineAddress, updateVm, type VmRecord } from "#vm/records.ts";
+import type { IdleTracker } from "#vm/life/idle.ts";
+import type { MachineLink } from "#vm/life/machine-link.ts";
+import { getVm, listVms, machineAddress, type VmRecord } from "#vm/records.ts";
+import type { States } from "#vm/states.ts";
 
 const log = getLogger(["banger", "vm"]);
 
@@ -20,18 +21,23 @@ const LOOPBACK = "127.0.0.1";
 const LOOPBACK6 = "::1";
 
 interface Reachable {
-  readonly running: RunningVm;
-  readonly use: Use;
+  readonly link: MachineLink;
+  readonly idle: IdleTracker;
 }
 
 export class MachinePorts {
   readonly #db: Database;
-  readonly #liveOf: (id: string) => Reachable | undefined;
+  readonly #states: States;
+  readonly #runningOf: (id: string) => Reachable | undefined;
   readonly #publisher = new PortPublisher();
 
-  constructor(db: Database, liveOf: (id: string) => Reachable | undefined) {
+  constructor(
+    { db, states }: { db: Database; states: States },
+    runningOf: (id: string) => Reachable | undefined,
+  ) {
     this.#db = db;
-    this.#liveOf = liveOf;
+    this.#states = states;
+    this.#runningOf = runningOf;
   }
 
   /** Those that the record wants. `conflict` for one that is taken; then none is open. */
@@ -47,7 +53,7 @@ export class MachinePorts {
     } catch (error) {
       const warning = messageOf(error);
       log.warn("{id}: {warning}", { id, warning });
-      updateVm(this.#db, getVm(this.#db, id), { warning });
+      this.#states.set(id, { warning });
     }
   }
 
@@ -73,20 +79,20 @@ export class MachinePorts {
 
   #record(id: string, ports: readonly PublishedPort[]): void {
     const vm = getVm(this.#db, id);
-    updateVm(this.#db, vm, { spec: { ...vm.spec, ports } });
+    this.#states.set(id, { spec: { ...vm.spec, ports } });
   }
 
   #target(id: string): PortTarget {
     return {
       connect: async (port, signal) => {
         const stream = await this.#connect(id, port, signal);
-        const held = this.#liveOf(id)?.use.hold();
+        const held = this.#runningOf(id)?.idle.hold();
         stream.once("close", () => held?.[Symbol.dispose]());
         return stream;
       },
       openFlow: async (port, onDatagram) => {
         const flow = await this.#openFlow(id, port, onDatagram);
-        const held = this.#liveOf(id)?.use.hold();
+        const held = this.#runningOf(id)?.idle.hold();
         return {
           send: (data) => flow.send(data),
           close() {
@@ -128,7 +134,7 @@ export class MachinePorts {
   }
 
   async #agent(id: string, signal?: AbortSignal): Promise<Agent> {
-    const running = this.#liveOf(id)?.running;
+    const running = this.#runningOf(id)?.link;
     if (running) return await running.agent(signal);
     throw new BangerError("unavailable", "Cannot reach the machine: it is not up yet");
   }

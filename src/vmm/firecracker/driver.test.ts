@@ -342,9 +342,9 @@ describe("adoption", () => {
     const spec = peer.spec();
     await boot(spec);
     machines.splice(0)[0]?.release();
-    expect(await driver.killStray(spec.runtimeDir)).toBe(true);
+    expect(await driver.killOrphan(spec.runtimeDir)).toBe(true);
     expect(remains(spec)).toEqual([]);
-    expect(await driver.killStray(spec.runtimeDir)).toBe(false);
+    expect(await driver.killOrphan(spec.runtimeDir)).toBe(false);
     await sleep(0);
   });
 });

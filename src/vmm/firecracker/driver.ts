@@ -55,13 +55,14 @@ export interface FirecrackerDriver extends Driver {
 export function createFirecrackerDriver(options: FirecrackerOptions = {}): FirecrackerDriver {
   return {
     name: "firecracker",
-    features: { userNetwork: false, pause: true, snapshot: false },
+    title: "Firecracker",
+    features: { userNetwork: false, emulation: false, vsock: true, pause: true, snapshot: false },
     isInstalled: () => isFirecrackerInstalled(options.program),
     obstacle: () => obstacle(options),
     checks: () => firecrackerChecks(options),
     boot: (spec, signal) => boot(spec, options, signal),
     adopt: (handle) => adopt(handle, options),
-    killStray,
+    killOrphan,
   };
 }
 
@@ -205,9 +206,9 @@ async function adopt(
   return new FirecrackerMachine({ handle, sockets, notes, child, goodbye, requestTimeout_ms });
 }
 
-async function killStray(runtimeDir: string): Promise<boolean> {
-  const strays = findProcesses((argv) => belongsTo(argv, runtimeDir));
-  for (const stray of strays) await killProcess(stray);
+async function killOrphan(runtimeDir: string): Promise<boolean> {
+  const orphans = findProcesses((argv) => belongsTo(argv, runtimeDir));
+  for (const orphan of orphans) await killProcess(orphan);
   clearRuntime(runtimeDir);
-  return strays.length > 0;
+  return orphans.length > 0;
 }

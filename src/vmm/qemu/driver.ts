@@ -14,7 +14,7 @@ import { startFailure } from "./failure.ts";
 import { type Events, QemuMachine } from "./machine.ts";
 import { clearRuntime, type Notes, readNotes, writeNotes } from "./notes.ts";
 import { findPasst, startPasst } from "./passt.ts";
-import { belongsTo, findStrays } from "./process.ts";
+import { belongsTo, findOrphans } from "./process.ts";
 import { findQemu, isQemuInstalled, qemuChecks } from "./program.ts";
 import { openQmp, openSocket, type Qmp } from "./qmp.ts";
 
@@ -36,12 +36,13 @@ export interface QemuOptions {
 export function createQemuDriver(options: QemuOptions = {}): Driver {
   return {
     name: "qemu",
-    features: { userNetwork: true, pause: true, snapshot: false },
+    title: "QEMU",
+    features: { userNetwork: true, emulation: true, vsock: false, pause: true, snapshot: false },
     isInstalled: () => isQemuInstalled(options.program),
     checks: () => qemuChecks(options.program),
     boot: (spec, signal) => boot(spec, options, signal),
     adopt,
-    killStray,
+    killOrphan,
   };
 }
 
@@ -115,11 +116,11 @@ async function adopt(handle: MachineHandle): Promise<Machine | undefined> {
   return new QemuMachine({ handle, qmp, events, notes, child: undefined, goodbye });
 }
 
-async function killStray(runtimeDir: string): Promise<boolean> {
-  const strays = findStrays(runtimeDir);
-  for (const stray of strays) await killProcess(stray);
+async function killOrphan(runtimeDir: string): Promise<boolean> {
+  const orphans = findOrphans(runtimeDir);
+  for (const orphan of orphans) await killProcess(orphan);
   clearRuntime(runtimeDir);
-  return strays.length > 0;
+  return orphans.length > 0;
 }
 
 /** The control connection, once QEMU is up. Fails when it ends before, takes too long, or on abort. */

@@ -9,7 +9,7 @@ export function belongsTo(pid: number, runtimeDir: string): boolean {
 }
 
 /** Every QEMU that keeps its sockets in `runtimeDir`, for when its pid was never written down. */
-export function findStrays(runtimeDir: string): ProcessIdentity[] {
+export function findOrphans(runtimeDir: string): ProcessIdentity[] {
   return findProcesses((argv) => isQemuOf(argv, runtimeDir));
 }
 

@@ -15,7 +15,7 @@ const NEVER_MS = 2 ** 31 - 1;
 /** From the end of the agent's pipe to that of the process. */
 const EXIT_GRACE_MS = 3000;
 
-export class RunningVm {
+export class MachineLink {
   readonly machine: Machine;
   /** Set as soon as a user does something inside. */
   isVisited = false;
@@ -46,7 +46,7 @@ export class RunningVm {
   /** Waits for `work`, but no longer than the machine lives; its end is then the error. */
   async whileAlive<T>(work: Promise<T>): Promise<T> {
     const ended = this.machine.exited.then((reason) => {
-      throw new EndedEarly(reason);
+      throw new EarlyExit(reason);
     });
     ended.catch(() => {});
     try {
@@ -93,7 +93,7 @@ function tellWrongdoing({ failure }: Agent): void {
 }
 
 /** The machine ended before it was of use. */
-export class EndedEarly extends BangerError {
+export class EarlyExit extends BangerError {
   readonly reason: ExitReason;
 
   constructor(reason: ExitReason) {
