@@ -180,7 +180,11 @@ async function runCommand(front: Front): Promise<number> {
   try {
     const ended = vms.wait(vm.id).catch(() => undefined);
     const { entrypoint } = request;
-    const stream = await vms.exec(vm.id, request.exec, { entrypoint, asImage: true, signal });
+    const stream = await vms.guests.exec(vm.id, request.exec, {
+      entrypoint,
+      asImage: true,
+      signal,
+    });
     onSignal((received) => {
       if (received === RESTART_SIGNAL) return;
       log.info("{name}: {received}", { name: vm.name, received });

@@ -9,31 +9,31 @@ const BLOCK_BYTES = 512;
 const KIB = 1024;
 
 export class Inside {
-  readonly #vms: Pick<VmService, "agent" | "show">;
+  readonly #vms: Pick<VmService, "guests" | "show">;
   readonly #diskOf: (vmId: string) => string;
 
   /** `diskOf`: the path of a machine's writable layer. */
-  constructor(vms: Pick<VmService, "agent" | "show">, diskOf: (vmId: string) => string) {
+  constructor(vms: Pick<VmService, "guests" | "show">, diskOf: (vmId: string) => string) {
     this.#vms = vms;
     this.#diskOf = diskOf;
   }
 
   /** By port. */
   async ports(name: string, signal?: AbortSignal): Promise<ListeningSocket[]> {
-    const agent = await this.#vms.agent(name, "look into", signal);
+    const agent = await this.#vms.guests.agent(name, "look into", signal);
     const sockets = await agent.ports({ signal });
     return sockets.sort((a, b) => a.port - b.port || (a.address < b.address ? -1 : 1));
   }
 
   async stats(name: string, signal?: AbortSignal): Promise<VmStats> {
-    const agent = await this.#vms.agent(name, "look into", signal);
+    const agent = await this.#vms.guests.agent(name, "look into", signal);
     const stats = await agent.stats({ signal });
     const { id, vmm, ...vm } = this.#vms.show(name);
     return { name: vm.name, ...stats, host: hostCost(vmm?.pid, this.#diskOf(id)) };
   }
 
   async processes(name: string, signal?: AbortSignal): Promise<VmProcess[]> {
-    const agent = await this.#vms.agent(name, "look into", signal);
+    const agent = await this.#vms.guests.agent(name, "look into", signal);
     return await agent.processes({ signal });
   }
 }

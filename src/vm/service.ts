@@ -1,46 +1,27 @@
 /** Machines as the daemon offers them: what can be asked of them, and commands inside them. */
 import { readFileSync } from "node:fs";
 import { getLogger } from "@logtape/logtape";
-import type { ExecRequest } from "#api/exec.ts";
-import { INITIAL_CREDIT_BYTES } from "#api/exec-constants.ts";
 import type { VmHealth } from "#api/health.ts";
 import type { MachineEvent, RepairStep } from "#api/system.ts";
 import type { Vm, VmCreate, VmExit } from "#api/vm.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import { newId } from "#base/id.ts";
-import type { Agent } from "#guest/agent.ts";
-import type { ConnectTarget } from "#guest/connect.ts";
-import {
-  type ExecStream,
-  type ExitStatus,
-  exitCodeOf,
-  type ExecRequest as GuestExecRequest,
-} from "#guest/exec.ts";
+import { type ExitStatus, exitCodeOf } from "#guest/exec.ts";
 import { unreadableError } from "#store/row.ts";
 import type { BootOptions } from "#vm/life/boot.ts";
-import type { IdleTracker } from "#vm/life/idle.ts";
-import { Lifecycle, type RemoveOptions, type StopOptions } from "#vm/life/lifecycle.ts";
+import { Lifecycle } from "#vm/life/lifecycle.ts";
 import { sweepOrphans } from "#vm/life/orphans.ts";
 import { assertHere, isElsewhere } from "#vm/life/owner.ts";
 import { Recoverer } from "#vm/life/recover.ts";
-import type { RunningMachine } from "#vm/life/running-machines.ts";
+import type { RemoveOptions, StopOptions } from "#vm/life/requests.ts";
 import { VmNetworking } from "#vm/network/networking.ts";
 import { MachineCommands } from "./command.ts";
 import { enterVm } from "./create.ts";
 import type { VmDeps } from "./deps.ts";
 import { Events } from "./events.ts";
-import { commandOf, toGuestRequest } from "./exec.ts";
+import { GuestAccess } from "./guest-access.ts";
 import { readLog } from "./logs.ts";
-import { requireState } from "./machine.ts";
-import {
-  findUnreadableVm,
-  findVm,
-  getVm,
-  listVms,
-  toApi,
-  unreadableVms,
-  type VmRecord,
-} from "./records.ts";
+import { findUnreadableVm, findVm, getVm, listVms, toApi, unreadableVms } from "./records.ts";
 import { Sessions } from "./sessions/sessions.ts";
 import { VmSettingsService } from "./settings.ts";
 
@@ -55,6 +36,8 @@ export class VmService {
   readonly networking: VmNetworking;
   readonly settings: VmSettingsService;
   readonly sessions: Sessions;
+  /** Commands and connections inside machines that run. */
+  readonly guests: GuestAccess;
 
   constructor(deps: VmDeps) {
     this.#deps = deps;
@@ -65,6 +48,10 @@ export class VmService {
     });
     this.#lifecycle = new Lifecycle(deps, this.#events, this.#commands);
     this.#recoverer = new Recoverer(deps, this.#lifecycle);
+    this.guests = new GuestAccess(deps, {
+      running: (id) => this.#lifecycle.running(id),
+      recovered: (id) => this.#recoverer.done(id),
+    });
     this.networking = new VmNetworking(deps, this.#lifecycle);
     this.settings = new VmSettingsService(deps, this.#lifecycle);
   }
@@ -270,94 +257,10 @@ export class VmService {
     };
   }
 
-  /** Runs a command in a machine that runs. An empty argv is the image's own command. */
-  async exec(
-    ref: string,
-    request: ExecRequest,
-    options: {
-      entrypoint?: readonly string[] | undefined;
-      asImage?: boolean;
-      signal?: AbortSignal;
-    } = {},
-  ): Promise<ExecStream> {
-    const { agent, command, idle } = await this.prepareExec(ref, request, options);
-    const stream = await agent.exec(
-      // As much as a client takes before it grants more, and no more than that.
-      { ...command, window_bytes: INITIAL_CREDIT_BYTES },
-      options.signal ? { signal: options.signal } : {},
-    );
-    idle.holdUntil(stream.exited);
-    return stream;
-  }
-
-  /** The command as it is to be run, with the image's defaults, and the agent that runs it. */
-  async prepareExec(
-    ref: string,
-    request: ExecRequest,
-    options: {
-      entrypoint?: readonly string[] | undefined;
-      asImage?: boolean;
-      makesCwd?: boolean | undefined;
-      signal?: AbortSignal | undefined;
-    } = {},
-  ): Promise<{ agent: Agent; command: GuestExecRequest; idle: IdleTracker }> {
-    const { vm, running } = await this.#reach(ref, "run a command in");
-    const image = this.#deps.images.show(vm.imageId);
-    const argv = options.asImage
-      ? commandOf(image.config, request.argv, options.entrypoint)
-      : request.argv;
-    if (argv.length === 0) {
-      throw new BangerError("invalid_argument", "Cannot run a command: none was given", {
-        hint: `Give one after the name: banger vm exec ${vm.name} -- COMMAND`,
-      });
-    }
-    const agent = await running.link.agent(options.signal);
-    return {
-      agent,
-      idle: running.idle,
-      command: toGuestRequest({ ...request, argv: [...argv] }, image.config, {
-        mode: vm.spec.mode,
-        makesCwd: options.makesCwd ?? options.asImage,
-      }),
-    };
-  }
-
-  /** Opens a TCP port or unix socket inside the machine. */
-  async connect(ref: string, target: ConnectTarget, signal?: AbortSignal) {
-    const { running } = await this.#reach(ref, "connect to");
-    const agent = await running.link.agent(signal);
-    const connection = await agent.connect(target, signal ? { signal } : {});
-    const held = running.idle.hold();
-    connection.once("close", () => held[Symbol.dispose]());
-    return connection;
-  }
-
   /** How a machine is that runs, asked now. */
   async health(ref: string, signal?: AbortSignal): Promise<VmHealth> {
     const vm = getVm(this.#deps.db, ref);
     await this.#recoverer.done(vm.id);
     return await this.#lifecycle.health(vm.id, signal);
-  }
-
-  /** The agent of a machine that runs; `verb` says what for, in the error of one that does not. */
-  async agent(ref: string, verb: string, signal?: AbortSignal): Promise<Agent> {
-    const { running } = await this.#reach(ref, verb);
-    running.idle.touch();
-    return await running.link.agent(signal);
-  }
-
-  async #reach(ref: string, verb: string): Promise<{ vm: VmRecord; running: RunningMachine }> {
-    await this.#recoverer.done(getVm(this.#deps.db, ref).id);
-    const vm = getVm(this.#deps.db, ref);
-    return { vm, running: this.#requireRunning(vm, verb) };
-  }
-
-  #requireRunning(vm: VmRecord, verb: string): RunningMachine {
-    const running = this.#lifecycle.running(vm.id);
-    if (!running) assertHere(vm, verb, this.#deps.owner);
-    if (!running) requireState(vm, verb, []);
-    if (!running) throw new BangerError("invalid_state", `Machine "${vm.name}" does not run`);
-    running.link.isVisited = true;
-    return running;
   }
 }

@@ -45,7 +45,7 @@ export function buildMachines(vms: VmService, diskOf: (id: string) => string): B
       );
       const disposal = async (): Promise<void> => await vms.discard(vm.id);
       try {
-        const agent = await vms.agent(vm.id, "build in", work.signal);
+        const agent = await vms.guests.agent(vm.id, "build in", work.signal);
         return machineOf(agent, { disk: diskOf(vm.id), disposal });
       } catch (error) {
         await disposal();

@@ -61,7 +61,7 @@ async function openExec(
 ): Promise<ExecExit> {
   const vm = vms.show(request.vm);
   const ended = watch(vms.wait(vm.id, wire.signal));
-  const stream = await vms.exec(vm.id, request.exec, { signal: wire.signal });
+  const stream = await vms.guests.exec(vm.id, request.exec, { signal: wire.signal });
   return await relay(wire, stream, { vm, vms, ended, exec: request.exec });
 }
 
@@ -88,7 +88,7 @@ async function openRun(
   );
   try {
     const ended = watch(vms.wait(vm.id, wire.signal));
-    const stream = await vms.exec(vm.id, request.exec, {
+    const stream = await vms.guests.exec(vm.id, request.exec, {
       entrypoint: request.entrypoint,
       asImage: true,
       signal: wire.signal,
@@ -162,7 +162,7 @@ async function openConnection(
   { vm, target }: Open<"connect">,
   { vms }: StreamServices,
 ): Promise<ExecExit> {
-  const guest: Duplex = await vms.connect(
+  const guest: Duplex = await vms.guests.connect(
     vm,
     "path" in target ? { kind: "unix", ...target } : { kind: "tcp", ...target },
     wire.signal,

@@ -12,9 +12,9 @@ import { copyIn, copyOut, type FileRequest, openFolder } from "./copy.ts";
 
 /** Every request names its machine and a path in it; `user` is as whom it is done, default root. */
 export class VmFiles {
-  readonly #vms: Pick<VmService, "agent">;
+  readonly #vms: Pick<VmService, "guests">;
 
-  constructor(vms: Pick<VmService, "agent">) {
+  constructor(vms: Pick<VmService, "guests">) {
     this.#vms = vms;
   }
 
@@ -117,13 +117,13 @@ export class VmFiles {
     request: FileRequest & { recursive?: boolean | undefined },
     signal?: AbortSignal,
   ): AsyncGenerator<PathChange> {
-    const agent = await this.#vms.agent(request.name, "watch", signal);
+    const agent = await this.#vms.guests.agent(request.name, "watch", signal);
     const { recursive = false, user } = request;
     yield* agent.watch(absolute(request.path), { user, recursive, signal });
   }
 
   async #open({ name, user }: FileRequest, verb: string, signal: AbortSignal | undefined) {
-    const agent = await this.#vms.agent(name, verb, signal);
+    const agent = await this.#vms.guests.agent(name, verb, signal);
     const options: ProgramOptions = { user, signal };
     return { files: agent.files, options };
   }

@@ -50,7 +50,7 @@ export function keepClock(
 /** The machines, as far as their clocks go. */
 interface Machines {
   list(): readonly { id: string; name: string; state: string }[];
-  agent(id: string, purpose: string): Promise<Agent>;
+  readonly guests: { agent(id: string, purpose: string): Promise<Agent> };
 }
 
 /** Those of all machines that run, each for itself. */
@@ -59,7 +59,7 @@ export async function syncClocks(vms: Machines): Promise<void> {
   await Promise.all(
     running.map(async ({ id, name }) => {
       try {
-        await syncClock(await vms.agent(id, "set the clock of"));
+        await syncClock(await vms.guests.agent(id, "set the clock of"));
       } catch (error) {
         log.warn("cannot set the clock of {name}: {message}", { name, message: messageOf(error) });
       }

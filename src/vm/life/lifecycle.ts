@@ -18,30 +18,12 @@ import { States } from "#vm/states.ts";
 import type { Machine } from "#vmm/driver.ts";
 import { type BootOptions, unlaunch, unlaunchUnreadable } from "./boot.ts";
 import { isBusyInside } from "./idle.ts";
-import { endElsewhere, isElsewhere, restartElsewhere } from "./owner.ts";
+import { type EndOptions, endIfElsewhere, isElsewhere, restartElsewhere } from "./owner.ts";
 import { OperationQueue } from "./queue.ts";
+import type { Commands, RemoveOptions, StopOptions } from "./requests.ts";
 import { type RunningMachine, RunningMachines } from "./running-machines.ts";
 import { inBackground, Schedule } from "./schedule.ts";
-import { askToPowerOff } from "./shutdown.ts";
-
-export interface StopOptions {
-  /** Default: the configuration's. */
-  grace_ms?: number | undefined;
-  signal?: AbortSignal | undefined;
-}
-
-export interface RemoveOptions {
-  /** Ends it first when it runs. */
-  force?: boolean | undefined;
-  signal?: AbortSignal | undefined;
-}
-
-/** The commands that machines in direct mode were made for. */
-interface Commands {
-  begin(id: string, signal?: AbortSignal): Promise<void>;
-  resume(id: string): Promise<void>;
-  stop(id: string, options: { grace_ms: number; signal?: AbortSignal | undefined }): Promise<void>;
-}
+import { powerOff } from "./shutdown.ts";
 
 export class Lifecycle {
   readonly #deps: VmDeps;
@@ -205,7 +187,7 @@ export class Lifecycle {
       if (!running) return;
       if (state === "running") this.#states.set(id, { state: "stopping" });
       await this.#commands.stop(id, { grace_ms, signal });
-      await Promise.race([this.#powerOff(running), Bun.sleep(grace_ms), aborted(signal)]);
+      await powerOff(running, { grace_ms, signal });
       const isOver = await Promise.race([running.finished.then(() => true), Bun.sleep(0)]);
       if (isOver) return;
       if (!signal?.aborted) return await this.#machines.end(running);
@@ -221,10 +203,7 @@ export class Lifecycle {
     await this.#queue.run(id, async () => {
       if (this.#machines.get(id) !== running) return;
       if (getVm(this.#deps.db, id).state === "running") this.#states.set(id, { state: "stopping" });
-      await Promise.race([
-        this.#powerOff(running),
-        Bun.sleep(this.#deps.config.values["vm.stop_grace"]),
-      ]);
+      await powerOff(running, { grace_ms: this.#deps.config.values["vm.stop_grace"] });
       if (this.#machines.get(id) === running) await this.#machines.end(running);
     });
   }
@@ -253,25 +232,15 @@ export class Lifecycle {
     await restartElsewhere(vm, { isBack, signal });
   }
 
-  /** Ends a machine that another process runs; false when none does. */
-  async #endElsewhere(
-    id: string,
-    options: { isAtOnce: boolean; signal?: AbortSignal | undefined },
-  ): Promise<boolean> {
-    const vm = getVm(this.#deps.db, id);
-    if (!isElsewhere(vm, this.#deps.owner)) return false;
-    await endElsewhere(vm, options);
-    return true;
+  /** False when no other process runs the machine. */
+  async #endElsewhere(id: string, options: EndOptions): Promise<boolean> {
+    return await endIfElsewhere(getVm(this.#deps.db, id), this.#deps.owner, options);
   }
 
   /** From now on this process runs the machine, which does not run. */
   claim(id: string): void {
     requireState(getVm(this.#deps.db, id), "start", ["stopped"]);
     if (this.#deps.owner) this.#states.set(id, { owner: this.#deps.owner });
-  }
-
-  async #powerOff(running: RunningMachine): Promise<void> {
-    if (await askToPowerOff(running.link)) await running.finished;
   }
 
   /** Ends the process at once, also of a machine that is still starting. */
@@ -302,14 +271,12 @@ export class Lifecycle {
     });
   }
 
-  /** Removes a machine whose record cannot be read, with everything that can be found of it by its id. */
+  /** Removes a machine whose record cannot be read, with everything that is found of it by its id. */
   async removeUnreadable(vm: UnreadableVm, { force }: RemoveOptions): Promise<void> {
     if (!force && !vm.isStopped) throw unreadableError(vm);
     await this.#queue.run(vm.id, async () => {
       await unlaunchUnreadable(this.#deps, vm.id);
-      rmSync(this.#deps.config.paths.vm(vm.id).folder, { recursive: true, force: true });
-      this.#schedule.forget(vm.id);
-      this.#states.remove(vm);
+      this.#erase(vm);
     });
   }
 
@@ -326,11 +293,15 @@ export class Lifecycle {
 
   /** For whoever has the machine's turn. */
   async removeNow({ id, state }: VmRecord): Promise<void> {
-    const { db, config } = this.#deps;
+    const { db } = this.#deps;
     const vm = state === "removing" ? getVm(db, id) : this.#states.set(id, { state: "removing" });
     await unlaunch(this.#deps, vm);
-    rmSync(config.paths.vm(id).folder, { recursive: true, force: true });
-    this.#schedule.forget(id);
+    this.#erase(vm);
+  }
+
+  #erase(vm: Pick<VmRecord, "id" | "name">): void {
+    rmSync(this.#deps.config.paths.vm(vm.id).folder, { recursive: true, force: true });
+    this.#schedule.forget(vm.id);
     this.#states.remove(vm);
   }
 
@@ -365,11 +336,4 @@ export class Lifecycle {
     this.#schedule.clear();
     this.#machines.release();
   }
-}
-
-/** Resolves when the signal fires. */
-function aborted(signal: AbortSignal | undefined): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  signal?.addEventListener("abort", () => resolve(), { once: true });
-  return promise;
 }

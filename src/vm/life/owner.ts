@@ -42,11 +42,24 @@ export function assertHere(vm: Owned, verb: string, self: Owner | undefined): vo
   );
 }
 
+export interface EndOptions {
+  isAtOnce: boolean;
+  signal?: AbortSignal | undefined;
+}
+
+/** Ends a machine that another process than `self` runs; false when none does. */
+export async function endIfElsewhere(
+  vm: Owned,
+  self: Owner | undefined,
+  options: EndOptions,
+): Promise<boolean> {
+  if (!isElsewhere(vm, self)) return false;
+  await endElsewhere(vm, options);
+  return true;
+}
+
 /** Asks the process to end the machine and itself, or to do so `isAtOnce`, and waits until it has. */
-export async function endElsewhere(
-  { name, owner }: Owned,
-  options: { isAtOnce: boolean; signal?: AbortSignal | undefined },
-): Promise<void> {
+async function endElsewhere({ name, owner }: Owned, options: EndOptions): Promise<void> {
   if (!owner) return;
   if (!send({ name, owner }, options.isAtOnce ? "SIGQUIT" : "SIGTERM")) return;
   const limit = AbortSignal.timeout(END_TIMEOUT_MS);

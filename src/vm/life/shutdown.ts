@@ -29,6 +29,24 @@ export async function askToPowerOff(
   }
 }
 
+/**
+ * Asks the guest to power off and waits until it has, for `grace_ms` at most or until the signal fires;
+ * not at all where the guest did not take the request.
+ */
+export async function powerOff(
+  { link, finished }: { link: MachineLink; finished: Promise<unknown> },
+  { grace_ms, signal }: { grace_ms: number; signal?: AbortSignal | undefined },
+): Promise<void> {
+  const aborted = Promise.withResolvers<void>();
+  const onAbort = (): void => aborted.resolve();
+  signal?.addEventListener("abort", onAbort, { once: true });
+  const ended = askToPowerOff(link).then(async (isHeard) => {
+    if (isHeard) await finished;
+  });
+  await Promise.race([ended, Bun.sleep(grace_ms), aborted.promise]);
+  signal?.removeEventListener("abort", onAbort);
+}
+
 async function pressCtrlAltDel({ machine }: MachineLink): Promise<boolean> {
   if (!machine.sendCtrlAltDel) return false;
   try {

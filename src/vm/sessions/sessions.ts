@@ -2,12 +2,11 @@
 import { existsSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { getLogger } from "@logtape/logtape";
-import type { ExecRequest } from "#api/exec.ts";
 import type { Session as ApiSession, SessionStart } from "#api/session.ts";
 import type { Vm } from "#api/vm.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import type { Agent } from "#guest/agent.ts";
-import type { ExecRequest as GuestExecRequest } from "#guest/exec.ts";
+import type { GuestAccess } from "#vm/guest-access.ts";
 import { makeName } from "#vm/names.ts";
 import { readRecord, recordFolders, type SessionRecord, writeRecord } from "./record.ts";
 import { type Host, Session } from "./session.ts";
@@ -21,12 +20,7 @@ const KILL_GRACE_MS = 5000;
 interface Machines {
   list(): Vm[];
   show(ref: string): Vm;
-  agent(ref: string, verb: string, signal?: AbortSignal): Promise<Agent>;
-  prepareExec(
-    ref: string,
-    request: ExecRequest,
-    options: { makesCwd?: boolean | undefined; signal?: AbortSignal | undefined },
-  ): Promise<{ agent: Agent; command: GuestExecRequest }>;
+  readonly guests: Pick<GuestAccess, "agent" | "prepareExec">;
 }
 
 export class Sessions {
@@ -66,7 +60,7 @@ export class Sessions {
     signal?: AbortSignal,
   ): Promise<ApiSession> {
     const { vm, session, ring_bytes, makesCwd, ...exec } = request;
-    const { agent, command } = await this.#vms.prepareExec(vm, exec, { signal, makesCwd });
+    const { agent, command } = await this.#vms.guests.prepareExec(vm, exec, { signal, makesCwd });
     const { id, name: vmName } = this.#vms.show(vm);
     const sessions = this.#folderOf(id);
     const name = session ?? makeName((made) => existsSync(join(sessions, made)));
@@ -186,7 +180,11 @@ export class Sessions {
   }
 
   #hostOf(id: string, name: string): Host {
-    return { id, name, agent: (signal) => this.#vms.agent(id, "follow a session of", signal) };
+    return {
+      id,
+      name,
+      agent: (signal) => this.#vms.guests.agent(id, "follow a session of", signal),
+    };
   }
 }
 
