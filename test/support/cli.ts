@@ -1,6 +1,14 @@
 /** The command line as a process of its own: the sources of now, bundled once, since most of its start is reading them. */
 import { createHash } from "node:crypto";
-import { existsSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 
 export interface CliOptions {
@@ -34,6 +42,8 @@ function bundle(): string {
   if (existsSync(main)) return main;
   removeOld();
   const staging = mkdtempSync(BUNDLE);
+  // For other users' commands as well.
+  chmodSync(staging, 0o755);
   const flags = ["--target=bun", "--splitting", "--minify-whitespace", `--outdir=${staging}`];
   // The files that it has inside are looked for by their whole paths.
   flags.push(`--public-path=${dirname(main)}/`);

@@ -2,7 +2,7 @@
  * What is slow to make, made by the first test that wants it. The others wait meanwhile, also in other
  * processes: the lock is flock's, which the kernel gives up for a process that is killed.
  */
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 
 const BUILD = join(import.meta.dir, "../../build");
@@ -10,6 +10,8 @@ const BUILD = join(import.meta.dir, "../../build");
 export const CACHE = join(BUILD, "cache");
 /** What lasts as long as the program it was made with. */
 export const RUN = join(BUILD, "test");
+/** A test file that runs still uses what it began with, whatever is built meanwhile. */
+const OLD_MS = 2 * 3_600_000;
 
 /** Makes `path` by calling `make` with a place beside it, unless `isGood` what is there. */
 export async function madeOnce(
@@ -34,11 +36,13 @@ export async function madeOnce(
   return path;
 }
 
-/** What was made like `name`, of other sources or by another program. */
+/** What was made like `name` of other sources or by another program, which no test uses any more. */
 export function removeOthers(prefix: string, name: string): void {
   for (const old of readdirSync(RUN)) {
     if (!old.startsWith(prefix) || old.startsWith(name)) continue;
-    rmSync(join(RUN, old), { recursive: true, force: true });
+    const path = join(RUN, old);
+    if (Date.now() - statSync(path).mtimeMs > OLD_MS)
+      rmSync(path, { recursive: true, force: true });
   }
 }
 
