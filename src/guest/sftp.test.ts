@@ -20,7 +20,7 @@ const fixture = agentFixture();
 const clientTest = testNeeding("sftp");
 
 async function sftp(...commands: string[]): Promise<string> {
-  const server = `${join(fixture.folder, "banger-vsock-agent")} sftp`;
+  const server = `${fixture.program} sftp`;
   const batch = join(fixture.folder, "batch");
   writeFileSync(batch, `${commands.join("\n")}\n`);
   const result = await run(["sftp", "-q", "-D", server, "-b", batch]);

@@ -11,6 +11,8 @@ import { type LocalAgent, sanitizedAgent, startLocalAgent } from "./guest-agent.
 export interface AgentFixture {
   /** Empty, and removed after the last test. */
   readonly folder: string;
+  /** The agent, with sanitizers. */
+  readonly program: string;
   /** Of the test that runs. */
   readonly local: LocalAgent;
   readonly agent: Agent;
@@ -21,19 +23,18 @@ export interface AgentFixture {
 /** Gives each test of a file an agent of its own, and fails those in which a sanitizer finds something. */
 export function agentFixture(): AgentFixture {
   const fixture = {} as { -readonly [Name in keyof AgentFixture]: AgentFixture[Name] };
-  let program: string;
   fixture.restart = async () => {
     await fixture.local[Symbol.asyncDispose]();
-    fixture.local = startLocalAgent(program);
+    fixture.local = startLocalAgent(fixture.program);
     fixture.agent = await connectAgent(await fixture.local.connect());
   };
   beforeAll(async () => {
     fixture.folder = mkdtempSync(join(tmpdir(), "banger-agent-test-"));
-    program = await sanitizedAgent();
+    fixture.program = await sanitizedAgent();
   });
   afterAll(() => rmSync(fixture.folder, { recursive: true, force: true }));
   beforeEach(async () => {
-    fixture.local = startLocalAgent(program);
+    fixture.local = startLocalAgent(fixture.program);
     fixture.agent = await connectAgent(await fixture.local.connect());
   });
   afterEach(async () => {

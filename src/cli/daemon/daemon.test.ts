@@ -69,7 +69,7 @@ test("what is missing is told before where it would go to", async () => {
   writeFileSync(join(folder, "bzImage"), "x");
   const from = ["--from", join(folder, "bzImage")];
   const bad = await banger("kernel", "import", "mine", ...from, "--distro", "Bad_Distro");
-  expect(bad.stderr).toStartWith("error: Cannot use --distro: a distribution's name has");
+  expect(bad.stderr).toStartWith("error: invalid value for --distro: a distribution's name has");
 });
 
 test("a value out of bounds is told with the flag that was typed, and in its unit", async () => {
