@@ -1,5 +1,6 @@
 /** What a call can fail with, as the one error type that callers know. */
 import { ORPCError } from "@orpc/client";
+import { cancelled } from "#base/abort.ts";
 import { BangerError, errorCodes, isErrorCode } from "#base/error.ts";
 import { fromSocket } from "./unreachable.ts";
 
@@ -12,7 +13,7 @@ export function fromRpc(error: unknown, { socket, signal }: Situation): BangerEr
   if (error instanceof BangerError) return error;
   if (signal?.aborted) {
     if (signal.reason instanceof BangerError) return signal.reason;
-    return new BangerError("cancelled", "The operation was cancelled", { cause: error });
+    return cancelled(error);
   }
   if (error instanceof ORPCError) return fromAnswer(error);
   return fromSocket(error, socket);

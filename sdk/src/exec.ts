@@ -11,6 +11,7 @@ import {
   STDERR_TAG,
   STDOUT_TAG,
 } from "#api/exec-constants.ts";
+import { abortError, onAbort } from "#base/abort.ts";
 import { BangerError } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { dialUnix } from "#base/websocket.ts";
@@ -68,11 +69,12 @@ export function openExec(
   let web = dial(socket);
   const stdin = makeStdin((data) => web.send(data));
   let isOver = false;
+  let caller: Disposable | undefined;
 
   function over(): void {
     isOver = true;
     stdin.close();
-    options.signal?.removeEventListener("abort", onAbort);
+    caller?.[Symbol.dispose]();
     if (web.readyState < WebSocket.CLOSING) web.close(1000);
   }
   function fail(error: unknown): void {
@@ -80,14 +82,6 @@ export function openExec(
     over();
     started.reject(error);
     exited.reject(error);
-  }
-  function onAbort(): void {
-    const { reason } = options.signal ?? {};
-    fail(
-      reason instanceof BangerError
-        ? reason
-        : new BangerError("cancelled", "The operation was cancelled"),
-    );
   }
 
   const output = makeOutput(options, {
@@ -159,8 +153,8 @@ export function openExec(
     };
   }
   listen();
-  options.signal?.addEventListener("abort", onAbort, { once: true });
-  if (options.signal?.aborted) onAbort();
+  const { signal } = options;
+  if (signal) caller = onAbort(signal, () => fail(abortError(signal)));
 
   return {
     started: started.promise,

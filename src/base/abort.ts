@@ -1,8 +1,8 @@
 /** Ending long work early. Whatever is cancelled ends with the same error, and leaves no listener on the signal. */
-import { BangerError } from "./error.ts";
+import { BangerError, CANCELLED_MESSAGE } from "./error.ts";
 
 export function cancelled(cause?: unknown): BangerError {
-  return new BangerError("cancelled", "The operation was cancelled", { cause });
+  return new BangerError("cancelled", CANCELLED_MESSAGE, { cause });
 }
 
 /** What an aborted signal means: the error that it was aborted with, such as a timeout, else `cancelled`. */

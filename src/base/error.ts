@@ -48,6 +48,8 @@ export class BangerError extends Error {
   }
 }
 
+export const CANCELLED_MESSAGE = "The operation was cancelled";
+
 export function isErrorCode(value: unknown): value is ErrorCode {
   return typeof value === "string" && Object.hasOwn(errorCodes, value);
 }
@@ -70,7 +72,7 @@ const PATH_ERRNOS = ["ENAMETOOLONG", "ENOTDIR", "EISDIR", "ELOOP"];
 export function toBangerError(error: unknown): BangerError {
   if (error instanceof BangerError) return error;
   if (error instanceof Error && error.name === "AbortError") {
-    return new BangerError("cancelled", "The operation was cancelled", { cause: error });
+    return new BangerError("cancelled", CANCELLED_MESSAGE, { cause: error });
   }
   const errno = errnoOf(error);
   if (errno === "ENOSPC" || errno === "EDQUOT") {
@@ -93,9 +95,4 @@ export function toBangerError(error: unknown): BangerError {
     );
   }
   return new BangerError("internal", messageOf(error), { cause: error });
-}
-
-/** Throws `cancelled` when the signal has fired; call it between the steps of long work. */
-export function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw new BangerError("cancelled", "The operation was cancelled");
 }

@@ -1,5 +1,6 @@
 /** Decompression of whole byte arrays, by the runtime or by a host program. */
-import { BangerError, messageOf, throwIfAborted } from "./error.ts";
+import { throwIfAborted } from "./abort.ts";
+import { BangerError, messageOf } from "./error.ts";
 import { which } from "./run.ts";
 
 /** Package that holds a program, where it is not named like it. */

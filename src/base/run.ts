@@ -1,5 +1,6 @@
 /** Runs a host program with a time limit, an output cap and a signal; never through a shell. */
-import { BangerError, errnoOf, throwIfAborted } from "./error.ts";
+import { onAbort, throwIfAborted } from "./abort.ts";
+import { BangerError, errnoOf } from "./error.ts";
 import { MiB } from "./size.ts";
 
 const TIMEOUT_DEFAULT_MS = 60_000;
@@ -53,12 +54,12 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
       insist ??= setTimeout(() => signalGroup(child.pid, "SIGKILL"), options.cleanup_ms);
     }
   };
-  const onAbort = (): void => end(new BangerError("cancelled", `Cancelled while "${name}" ran`));
   const timer = setTimeout(
     () => end(new BangerError("timeout", `"${name}" did not finish within ${timeout_ms} ms`)),
     timeout_ms,
   );
-  options.signal?.addEventListener("abort", onAbort, { once: true });
+  const stop = (): void => end(new BangerError("cancelled", `Cancelled while "${name}" ran`));
+  using _ = onAbort(options.signal, stop);
   try {
     const tooMuch = (): void =>
       end(new BangerError("limit_exceeded", `"${name}" printed more than ${max} bytes`));
@@ -72,7 +73,6 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
   } finally {
     clearTimeout(timer);
     clearTimeout(insist);
-    options.signal?.removeEventListener("abort", onAbort);
     if (options.isApart) signalGroup(child.pid, "SIGKILL");
   }
 }

@@ -6,8 +6,9 @@
 import type { Stats } from "node:fs";
 import { mkdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { throwIfAborted } from "#base/abort.ts";
 import { type Digest, hexOf, sha256, shortDigest } from "#base/digest.ts";
-import { BangerError, errnoOf, throwIfAborted } from "#base/error.ts";
+import { BangerError, errnoOf } from "#base/error.ts";
 import { writeFileAtomic } from "#base/files/atomic.ts";
 import { readChunks } from "#base/files/chunks.ts";
 import { type BlobSource, type Download, joinDownload, type OnAdvance } from "./download.ts";

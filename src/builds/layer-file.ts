@@ -1,8 +1,9 @@
 /** Layers under way: a tar written to a file, hashed as it is written. */
 import { createHash } from "node:crypto";
 import { closeSync, ftruncateSync, openSync, writeSync } from "node:fs";
+import { throwIfAborted } from "#base/abort.ts";
 import type { Digest } from "#base/digest.ts";
-import { BangerError, throwIfAborted } from "#base/error.ts";
+import { BangerError } from "#base/error.ts";
 import { readChunks } from "#base/files/chunks.ts";
 import { assertRoom } from "#base/files/free-space.ts";
 import { nonZeroParts } from "#base/files/sparse.ts";

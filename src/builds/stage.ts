@@ -2,8 +2,8 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import type { NetworkMode } from "#api/vm.ts";
+import { throwIfAborted } from "#base/abort.ts";
 import { sha256 } from "#base/digest.ts";
-import { throwIfAborted } from "#base/error.ts";
 import type { WorkOptions } from "#base/progress.ts";
 import { makeFolders } from "#builds/copy/copy.ts";
 import { planCopy } from "#builds/copy/copy-step.ts";

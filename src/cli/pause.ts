@@ -1,4 +1,5 @@
 /** Waits that ^C ends. */
+import { aborted } from "#base/abort.ts";
 import { timerDelay_ms } from "#base/duration.ts";
 
 /** Fails with the signal's reason when it fires. */
@@ -14,10 +15,6 @@ export async function pause(ms: number, signal: AbortSignal): Promise<void> {
 
 /** Only ever fails. */
 export async function untilInterrupted(signal: AbortSignal): Promise<never> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  promise.catch(() => {});
-  const onAbort = (): void => reject(signal.reason);
-  signal.addEventListener("abort", onAbort, { once: true });
-  if (signal.aborted) onAbort();
-  return await promise;
+  await aborted(signal);
+  throw signal.reason;
 }

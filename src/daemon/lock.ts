@@ -1,7 +1,8 @@
 /** Locks of a state folder: flocks that the kernel drops with the process, however it ends. */
 import { closeSync, constants, ftruncateSync, mkdirSync, openSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
-import { BangerError, throwIfAborted } from "#base/error.ts";
+import { throwIfAborted } from "#base/abort.ts";
+import { BangerError } from "#base/error.ts";
 import { tryLock } from "#base/libc.ts";
 import { type Holder, holderText, lastHolder } from "#config/holder.ts";
 

@@ -1,5 +1,6 @@
 /** Turns long work into the event iterator that a client reads, and a client that leaves into an abort. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { onAbort } from "#base/abort.ts";
 import type { OnProgress, Progress } from "#base/progress.ts";
 
 /** Reports that nobody has read yet, and steps whose first report is told for certain. */
@@ -24,9 +25,7 @@ export async function* withProgress<T>(
   work: (options: Work) => Promise<T>,
 ): AsyncGenerator<Progress, T> {
   const abort = new AbortController();
-  const onAbort = (): void => abort.abort();
-  signal?.addEventListener("abort", onAbort, { once: true });
-  if (signal?.aborted) abort.abort();
+  using _ = onAbort(signal, () => abort.abort());
   const pending = new PendingReports();
   let wake = Promise.withResolvers<void>();
   const onProgress: OnProgress = (progress) => {
@@ -51,7 +50,6 @@ export async function* withProgress<T>(
     }
     return await result;
   } finally {
-    signal?.removeEventListener("abort", onAbort);
     if (!isOver) abort.abort();
     await result.catch(() => {});
   }

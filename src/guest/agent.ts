@@ -1,6 +1,7 @@
 /** The guest agent as the host uses it: one connection over one pipe, many streams. */
 import type { Duplex } from "node:stream";
-import { BangerError, throwIfAborted } from "#base/error.ts";
+import { abortError, cancelled, onAbort, orAborted, throwIfAborted } from "#base/abort.ts";
+import { BangerError } from "#base/error.ts";
 import { type PathChange, watchPath } from "./changes.ts";
 import { type ConnectTarget, openConnection } from "./connect.ts";
 import { Connection } from "./connection.ts";
@@ -164,13 +165,8 @@ function ask(
     work: async (signal) => {
       const fields = (options.fields ?? new FieldWriter()).number(Tag.kind, kind).finish();
       const stream = connection.open(fields, 0);
-      const onAbort = (): void => stream.close(reasonOf(signal));
-      signal.addEventListener("abort", onAbort, { once: true });
-      try {
-        return await stream.ended;
-      } finally {
-        signal.removeEventListener("abort", onAbort);
-      }
+      using _ = onAbort(signal, () => stream.close(abortError(signal)));
+      return await stream.ended;
     },
   });
 }
@@ -182,19 +178,16 @@ function waitReady(connection: Connection, options: CallOptions = {}): Promise<v
     message: `The machine was not ready within ${timeout_ms} ms`,
     work: async (signal) => {
       const { promise, resolve, reject } = Promise.withResolvers<void>();
-      const onAbort = (): void => reject(reasonOf(signal));
       const stop = connection.events.listen((event: AgentEvent) => {
         if (event.kind !== "phase") return;
         if (event.phase === "ready") resolve();
         if (event.phase === "failed") reject(bootFailure(event));
       });
-      signal.addEventListener("abort", onAbort, { once: true });
       try {
-        await Promise.race([promise, connection.closed]);
+        await orAborted(Promise.race([promise, connection.closed]), signal);
         if (connection.failure) throw connection.failure;
       } finally {
         stop();
-        signal.removeEventListener("abort", onAbort);
       }
     },
   });
@@ -218,26 +211,16 @@ interface TimedWork<T> {
 export async function withTimeout<T>(options: CallOptions, timed: TimedWork<T>): Promise<T> {
   throwIfAborted(options.signal);
   const ending = new AbortController();
-  const onAbort = (): void =>
-    ending.abort(new BangerError("cancelled", "The operation was cancelled"));
   const timer = setTimeout(
     () => ending.abort(new BangerError("timeout", timed.message)),
     timed.timeout_ms,
   );
-  options.signal?.addEventListener("abort", onAbort, { once: true });
+  using _ = onAbort(options.signal, () => ending.abort(cancelled()));
   try {
     return await timed.work(ending.signal);
   } finally {
     clearTimeout(timer);
-    options.signal?.removeEventListener("abort", onAbort);
   }
-}
-
-function reasonOf(signal: AbortSignal): BangerError {
-  const reason: unknown = signal.reason;
-  return reason instanceof BangerError
-    ? reason
-    : new BangerError("cancelled", "The operation was cancelled");
 }
 
 function decodeHealth(fields: Fields): Health {

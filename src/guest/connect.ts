@@ -1,6 +1,7 @@
 /** A TCP or unix connection inside the guest, as a Duplex of the host. */
 import { Duplex } from "node:stream";
-import { BangerError, throwIfAborted, toBangerError } from "#base/error.ts";
+import { onAbort, throwIfAborted } from "#base/abort.ts";
+import { BangerError, toBangerError } from "#base/error.ts";
 import { KiB } from "#base/size.ts";
 import type { Connection } from "./connection.ts";
 import { FieldWriter } from "./fields.ts";
@@ -26,8 +27,7 @@ export async function openConnection(
   if (target.kind === "unix") fields.text(Tag.path, target.path);
   else fields.text(Tag.host, target.host).number(Tag.port, target.port);
   const stream = connection.open(fields.finish(), WINDOW_BYTES);
-  const onAbort = (): void => stream.close(cancelled());
-  options.signal?.addEventListener("abort", onAbort, { once: true });
+  using _ = onAbort(options.signal, () => stream.close(closed()));
   try {
     await stream.opened;
     return new GuestSocket(stream);
@@ -40,8 +40,6 @@ export async function openConnection(
       `Cannot connect to "${where}" in the guest: ${reason.message}`,
       { cause: error },
     );
-  } finally {
-    options.signal?.removeEventListener("abort", onAbort);
   }
 }
 
@@ -80,7 +78,7 @@ class GuestSocket extends Duplex {
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    this.#stream.close(cancelled());
+    this.#stream.close(closed());
     done(error);
   }
 
@@ -103,6 +101,6 @@ class GuestSocket extends Duplex {
   }
 }
 
-function cancelled(): BangerError {
+function closed(): BangerError {
   return new BangerError("cancelled", "The connection into the guest was closed");
 }

@@ -5,6 +5,7 @@
  */
 import { randomBytes } from "node:crypto";
 import type { Duplex } from "node:stream";
+import { abortError, onAbort } from "#base/abort.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import { EventBudget, EventLog } from "./event.ts";
 import { Fields } from "./fields.ts";
@@ -69,17 +70,14 @@ export class Connection implements StreamOwner {
       wait_ms *= 2;
       void this.writable().then(() => this.#sendSync());
     };
-    const onAbort = (): void => this.fail(toReason(signal.reason));
-    signal.addEventListener("abort", onAbort, { once: true });
+    using _ = onAbort(signal, () => this.fail(abortError(signal)));
     try {
-      if (signal.aborted) onAbort();
-      else ask();
+      if (!signal.aborted) ask();
       const hello = await Promise.race([promise, this.closed.then(() => undefined)]);
       if (!hello) throw this.#failure;
       return hello;
     } finally {
       clearTimeout(timer);
-      signal.removeEventListener("abort", onAbort);
     }
   }
 
@@ -186,12 +184,6 @@ export class Connection implements StreamOwner {
     stream.take(frame);
     if (frame.type === FrameType.close) this.#streams.delete(frame.stream);
   }
-}
-
-function toReason(reason: unknown): BangerError {
-  return reason instanceof BangerError
-    ? reason
-    : new BangerError("cancelled", "The operation was cancelled", { cause: reason });
 }
 
 function lost(detail: string): BangerError {

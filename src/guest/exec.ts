@@ -1,6 +1,7 @@
 /** A process in the guest, as a stream of the host. */
 import { constants } from "node:os";
-import { BangerError, throwIfAborted } from "#base/error.ts";
+import { onAbort, throwIfAborted } from "#base/abort.ts";
+import { BangerError } from "#base/error.ts";
 import { MiB } from "#base/size.ts";
 import type { Connection } from "./connection.ts";
 import { type Fields, FieldWriter } from "./fields.ts";
@@ -68,9 +69,8 @@ export async function openExec(
   throwIfAborted(options.signal);
   const window_bytes = request.window_bytes ?? WINDOW_DEFAULT_BYTES;
   const stream = connection.open(encodeExecRequest(request, window_bytes), window_bytes);
-  const onAbort = (): void => stream.close(cancelled());
-  options.signal?.addEventListener("abort", onAbort, { once: true });
-  const forget = (): void => options.signal?.removeEventListener("abort", onAbort);
+  const caller = onAbort(options.signal, () => stream.close(closed()));
+  const forget = (): void => caller[Symbol.dispose]();
   void stream.ended.then(forget, forget);
   const opened = await stream.opened;
   return execStream(stream, opened.number(Tag.pid) ?? 0);
@@ -97,7 +97,7 @@ function execStream(stream: Stream, pid: number): ExecStream {
       stream.control(new FieldWriter().bytes(Tag.terminal, encodeSize(size)).finish()),
     signal: (name) =>
       stream.control(new FieldWriter().number(Tag.signal, signalNumber(name)).finish()),
-    close: () => stream.close(cancelled()),
+    close: () => stream.close(closed()),
   };
 }
 
@@ -194,6 +194,6 @@ export function decodeExit(fields: Fields): ExitStatus {
   return { signal: name ?? `SIG${signal}` };
 }
 
-function cancelled(): BangerError {
+function closed(): BangerError {
   return new BangerError("cancelled", "The command in the guest was cancelled");
 }

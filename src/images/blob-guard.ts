@@ -3,8 +3,7 @@
  * that are not known beforehand, so gc waits for those to be through, which is short; from then
  * on the image's digests are held one by one, and gc and transfers go on side by side.
  */
-import { BangerError, throwIfAborted } from "#base/error.ts";
-
+import { orAborted } from "#base/abort.ts";
 export interface Held<T> extends Disposable {
   readonly value: T;
 }
@@ -73,15 +72,7 @@ export class BlobGuard {
     this.#change = Promise.withResolvers<void>();
   }
 
-  async #changed(signal: AbortSignal | undefined): Promise<void> {
-    throwIfAborted(signal);
-    const { promise, reject } = Promise.withResolvers<never>();
-    const onAbort = (): void => reject(new BangerError("cancelled", "The operation was cancelled"));
-    signal?.addEventListener("abort", onAbort, { once: true });
-    try {
-      await Promise.race([this.#change.promise, promise]);
-    } finally {
-      signal?.removeEventListener("abort", onAbort);
-    }
+  #changed(signal: AbortSignal | undefined): Promise<void> {
+    return orAborted(this.#change.promise, signal);
   }
 }

@@ -6,7 +6,8 @@
 import type { Database } from "bun:sqlite";
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { BangerError, throwIfAborted, toBangerError } from "#base/error.ts";
+import { cancelled, onAbort, throwIfAborted } from "#base/abort.ts";
+import { BangerError, toBangerError } from "#base/error.ts";
 import { STAGING_MARK, stagingPath, syncFolder, syncTree } from "#base/files/atomic.ts";
 import { newId } from "#base/id.ts";
 import { KeyedQueue } from "#base/queue.ts";
@@ -75,10 +76,9 @@ export class ImageStore {
     throwIfAborted(signal);
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     let isRunning = false;
-    const onAbort = (): void => {
-      if (!isRunning) reject(new BangerError("cancelled", "The operation was cancelled"));
-    };
-    signal?.addEventListener("abort", onAbort, { once: true });
+    using _ = onAbort(signal, () => {
+      if (!isRunning) reject(cancelled());
+    });
     this.#turns
       .run(name, async () => {
         throwIfAborted(signal);
@@ -86,11 +86,7 @@ export class ImageStore {
         return await work();
       })
       .then(resolve, reject);
-    try {
-      return await promise;
-    } finally {
-      signal?.removeEventListener("abort", onAbort);
-    }
+    return await promise;
   }
 
   /**

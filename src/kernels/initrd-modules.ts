@@ -5,7 +5,8 @@
 import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { gunzipSync } from "node:zlib";
-import { BangerError, messageOf, throwIfAborted } from "#base/error.ts";
+import { throwIfAborted } from "#base/abort.ts";
+import { BangerError, messageOf } from "#base/error.ts";
 import { filterBytes, unzstd } from "#base/filter.ts";
 import { MiB } from "#base/size.ts";
 

@@ -2,7 +2,7 @@
 import { copyFileSync, existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { copyFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { throwIfAborted } from "#base/error.ts";
+import { throwIfAborted } from "#base/abort.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { runOk, which } from "#base/run.ts";
 import type { BootModule } from "./manifest.ts";

@@ -1,6 +1,7 @@
 /** Keeps two daemons from changing the host's network at the same time. */
 import { closeSync, openSync } from "node:fs";
-import { BangerError, throwIfAborted } from "#base/error.ts";
+import { throwIfAborted } from "#base/abort.ts";
+import { BangerError } from "#base/error.ts";
 import { tryLock } from "#base/libc.ts";
 import { KeyedQueue } from "#base/queue.ts";
 

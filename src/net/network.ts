@@ -4,7 +4,8 @@
  */
 
 import type { PolicyLog } from "#api/network.ts";
-import { BangerError, throwIfAborted } from "#base/error.ts";
+import { throwIfAborted } from "#base/abort.ts";
+import { BangerError } from "#base/error.ts";
 import { assertTableIsOurs, isTableWhole } from "#net/nft/nft.ts";
 import { type Address, type Cidr, parseCidr } from "./address.ts";
 import { type Attachment, type AttachRequest, assertPlain, userNetwork } from "./attachment.ts";

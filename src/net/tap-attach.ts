@@ -1,5 +1,6 @@
 /** Connects a machine by a tap of its own, which takes rights on this computer. */
-import { BangerError, throwIfAborted } from "#base/error.ts";
+import { throwIfAborted } from "#base/abort.ts";
+import { BangerError } from "#base/error.ts";
 import { type Address, addressOf, type Cidr, joinCidr, parseAddress, prefixOf } from "./address.ts";
 import { attach6 } from "./attach6.ts";
 import type { AttachRequest, TapAttachment } from "./attachment.ts";

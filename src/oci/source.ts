@@ -1,6 +1,6 @@
 /** The one door to images: whatever kind of source, the same opened image comes out. */
 import { statSync } from "node:fs";
-import { throwIfAborted } from "#base/error.ts";
+import { throwIfAborted } from "#base/abort.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { openArchive } from "#oci/local/archive.ts";
 import { exportFromEngine } from "#oci/local/engine.ts";

@@ -4,6 +4,7 @@
  */
 import { getLogger } from "@logtape/logtape";
 import type { ImageConfig } from "#api/image.ts";
+import { aborted } from "#base/abort.ts";
 import { BangerError } from "#base/error.ts";
 import { MiB } from "#base/size.ts";
 import { exitCodeOf, signalNumber } from "#guest/exec.ts";
@@ -91,10 +92,7 @@ export class MachineCommands {
     const { config } = this.#deps.images.show(vm.imageId);
     await session.signal(stopSignal(config), { isForLeader: true }).catch(() => {});
     const late = AbortSignal.any([AbortSignal.timeout(grace_ms), ...(signal ? [signal] : [])]);
-    const isLate = new Promise<void>((resolve) => {
-      late.addEventListener("abort", () => resolve(), { once: true });
-    });
-    await Promise.race([session.ended, isLate]);
+    await Promise.race([session.ended, aborted(late)]);
     const running = this.#machines.running(id);
     if (running && !session.isOver && !signal?.aborted) running.status = KILLED_STATUS;
   }

@@ -1,5 +1,6 @@
 /** What happens to machines, told to whoever listens; nothing is kept for those who come later. */
 import type { MachineEvent } from "#api/system.ts";
+import { onAbort } from "#base/abort.ts";
 
 /** A listener that does not read loses its oldest events, never the daemon's memory. */
 const PENDING_EVENTS_MAX = 1000;
@@ -23,12 +24,11 @@ export class Events {
       pending.push(event);
       wake.resolve();
     };
-    const onAbort = (): void => wake.resolve();
     this.#listeners.add(listener);
-    signal?.addEventListener("abort", onAbort, { once: true });
+    const stop = onAbort(signal, () => wake.resolve());
     const forget = (): void => {
       this.#listeners.delete(listener);
-      signal?.removeEventListener("abort", onAbort);
+      stop[Symbol.dispose]();
     };
     return (async function* () {
       try {

@@ -1,5 +1,6 @@
 /** A machine's console as a client reads it: the end of the file, then what is added. */
 import { closeSync, existsSync, fstatSync, openSync, readSync, watch } from "node:fs";
+import { onAbort } from "#base/abort.ts";
 import { KiB, MiB } from "#base/size.ts";
 
 const CHUNK_BYTES = 64 * KiB;
@@ -28,7 +29,7 @@ export async function* readLog(
     isOver = true;
     change.ring();
   });
-  options.signal?.addEventListener("abort", change.ring);
+  using _ = onAbort(options.signal, change.ring);
   const decoder = new TextDecoder();
   try {
     let position = startOf(fd, options.tail);
@@ -43,7 +44,6 @@ export async function* readLog(
       await change.next();
     }
   } finally {
-    options.signal?.removeEventListener("abort", change.ring);
     watcher?.close();
     closeSync(fd);
   }

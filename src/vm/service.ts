@@ -4,6 +4,7 @@ import { getLogger } from "@logtape/logtape";
 import type { VmHealth } from "#api/health.ts";
 import type { MachineEvent, RepairStep } from "#api/system.ts";
 import type { Vm, VmCreate, VmExit } from "#api/vm.ts";
+import { orAborted } from "#base/abort.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import { newId } from "#base/id.ts";
 import { type ExitStatus, exitCodeOf } from "#guest/exec.ts";
@@ -213,17 +214,7 @@ export class VmService {
     await this.#recoverer.done(getVm(this.#deps.db, ref).id);
     const vm = getVm(this.#deps.db, ref);
     const running = this.#lifecycle.running(vm.id);
-    if (running) {
-      const aborted = Promise.withResolvers<never>();
-      const onAbort = (): void =>
-        aborted.reject(new BangerError("cancelled", "Stopped waiting for the machine"));
-      signal?.addEventListener("abort", onAbort, { once: true });
-      try {
-        return await Promise.race([running.finished, aborted.promise]);
-      } finally {
-        signal?.removeEventListener("abort", onAbort);
-      }
-    }
+    if (running) return await orAborted(running.finished, signal);
     return vm.exit ?? { reason: "unknown", at: vm.createdAt };
   }
 

@@ -1,8 +1,9 @@
 /** Archives that ADD unpacks: a tar, plain or compressed, told by its first bytes. */
 import { posix } from "node:path";
 import { createGunzip, createZstdDecompress } from "node:zlib";
+import { throwIfAborted } from "#base/abort.ts";
 import { through } from "#base/decompress.ts";
-import { BangerError, throwIfAborted } from "#base/error.ts";
+import { BangerError } from "#base/error.ts";
 import { which } from "#base/run.ts";
 import type { TarEntry } from "#tar/entry.ts";
 import { shown } from "#tar/entry.ts";

@@ -4,7 +4,8 @@
  * the place of a directory, nor a directory that of a file.
  */
 import { posix } from "node:path";
-import { BangerError, throwIfAborted } from "#base/error.ts";
+import { throwIfAborted } from "#base/abort.ts";
+import { BangerError } from "#base/error.ts";
 import type { LayerFile } from "#builds/layer-file.ts";
 import { addArchive, archiveKind } from "./archive.ts";
 import { type Found, findSources } from "./find-sources.ts";

@@ -1,6 +1,7 @@
 /** The lines that are added to a file, as they are; also when it is replaced by a new one. */
 import { mkdirSync, watch } from "node:fs";
 import { dirname } from "node:path";
+import { onAbort } from "#base/abort.ts";
 import { MiB } from "#base/size.ts";
 
 const LINE_MAX_BYTES = MiB;
@@ -20,7 +21,7 @@ export async function* followLines(path: string, options: FollowOptions): AsyncG
   const ring = (): void => changed.resolve();
   // The folder, since the file may not be there yet.
   const watcher = watch(folder, ring);
-  signal.addEventListener("abort", ring);
+  using _ = onAbort(signal, ring);
   const decoder = new TextDecoder();
   let position = options.from;
   let held = "";
@@ -42,7 +43,6 @@ export async function* followLines(path: string, options: FollowOptions): AsyncG
       changed = Promise.withResolvers();
     }
   } finally {
-    signal.removeEventListener("abort", ring);
     watcher.close();
   }
 }

@@ -1,4 +1,5 @@
 /** What is asked of sessions. */
+import { onAbort } from "#base/abort.ts";
 import { formatDuration } from "#base/duration.ts";
 import { BangerError } from "#base/error.ts";
 import type { Session } from "#vm/sessions/session.ts";
@@ -43,7 +44,7 @@ async function waitFor(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const stopped = Promise.withResolvers<never>();
-  const onAbort = (): void =>
+  const stop = (): void =>
     stopped.reject(new BangerError("cancelled", "Stopped waiting for the session"));
   const late = (): void =>
     stopped.reject(
@@ -53,11 +54,10 @@ async function waitFor(
       ),
     );
   const timer = timeout_ms === undefined ? undefined : setTimeout(late, timeout_ms);
-  signal?.addEventListener("abort", onAbort, { once: true });
+  using _ = onAbort(signal, stop);
   try {
     await Promise.race([session.ended, stopped.promise]);
   } finally {
     clearTimeout(timer);
-    signal?.removeEventListener("abort", onAbort);
   }
 }

@@ -1,5 +1,5 @@
 /** What the steps of writing metadata share. */
-import { throwIfAborted } from "#base/error.ts";
+import { throwIfAborted } from "#base/abort.ts";
 import type { Run } from "#ext4/extent-tree.ts";
 import type { Identity } from "#ext4/identity.ts";
 import type { BlockOutput } from "./output.ts";

@@ -4,8 +4,9 @@
  * nothing stands in the way of the data and the size need not be known before the end.
  */
 import { fstatSync } from "node:fs";
+import { throwIfAborted } from "#base/abort.ts";
 import { assert } from "#base/assert.ts";
-import { BangerError, throwIfAborted } from "#base/error.ts";
+import { BangerError } from "#base/error.ts";
 import { punchHole } from "#base/libc.ts";
 import { GiB } from "#base/size.ts";
 import type { Attributes } from "#ext4/attributes.ts";

@@ -15,8 +15,9 @@ import {
 } from "node:fs";
 import { copyFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { throwIfAborted } from "#base/abort.ts";
 import { hexOf } from "#base/digest.ts";
-import { BangerError, errnoOf, throwIfAborted, toBangerError } from "#base/error.ts";
+import { BangerError, errnoOf, toBangerError } from "#base/error.ts";
 import { stagingPath } from "#base/files/atomic.ts";
 import { readChunks } from "#base/files/chunks.ts";
 import { TAR_END, tarHeader, tarPadding } from "#tar/write.ts";

@@ -3,7 +3,8 @@
  * may be a guest's: no block counts twice, no folder is in two places, nothing is kept that was not counted
  * before, and others get their turn between slices of the work.
  */
-import { BangerError, throwIfAborted } from "#base/error.ts";
+import { throwIfAborted } from "#base/abort.ts";
+import { BangerError } from "#base/error.ts";
 import { slices, sortSlowly } from "#base/slices.ts";
 import { BlockSet } from "#ext4/block-set.ts";
 import type { Run } from "#ext4/extent-tree.ts";

@@ -3,7 +3,8 @@ import { cpSync, linkSync, mkdirSync, renameSync, rmSync, statSync } from "node:
 import { cp } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { ImageRegister } from "#api/image.ts";
-import { BangerError, throwIfAborted } from "#base/error.ts";
+import { throwIfAborted } from "#base/abort.ts";
+import { BangerError } from "#base/error.ts";
 import { syncFolder, syncTree } from "#base/files/atomic.ts";
 import { copyHashed, hashFile, tryLink } from "#base/files/copy-file.ts";
 import type { WorkOptions } from "#base/progress.ts";

@@ -13,9 +13,10 @@ import {
 } from "node:fs";
 import { open } from "node:fs/promises";
 import { createGunzip, createZstdDecompress } from "node:zlib";
+import { throwIfAborted } from "#base/abort.ts";
 import { through } from "#base/decompress.ts";
 import { sha256 } from "#base/digest.ts";
-import { BangerError, throwIfAborted, toBangerError } from "#base/error.ts";
+import { BangerError, toBangerError } from "#base/error.ts";
 import { readAt, readChunks } from "#base/files/chunks.ts";
 import { statGivenFile } from "#base/files/given-path.ts";
 import type { OnProgress } from "#base/progress.ts";

@@ -5,8 +5,9 @@
  */
 import { closeSync, existsSync, linkSync, openSync, renameSync, rmSync, statfsSync } from "node:fs";
 import { dirname } from "node:path";
+import { throwIfAborted } from "#base/abort.ts";
 import { sha256 } from "#base/digest.ts";
-import { BangerError, throwIfAborted, toBangerError } from "#base/error.ts";
+import { BangerError, toBangerError } from "#base/error.ts";
 import { newId } from "#base/id.ts";
 import type { WorkOptions } from "#base/progress.ts";
 import { formatSize, GiB } from "#base/size.ts";

@@ -1,8 +1,9 @@
 /** The tar inside a layer, decompressed by what its first bytes are and verified against its diffId. */
 import { createHash } from "node:crypto";
 import { createGunzip, createZstdDecompress } from "node:zlib";
+import { throwIfAborted } from "#base/abort.ts";
 import { shortDigest } from "#base/digest.ts";
-import { BangerError, messageOf, throwIfAborted } from "#base/error.ts";
+import { BangerError, messageOf } from "#base/error.ts";
 import { KiB, MiB } from "#base/size.ts";
 import type { Layer } from "#oci/layer.ts";
 import type { Inflater } from "./inflate-process.ts";

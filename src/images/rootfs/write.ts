@@ -1,8 +1,9 @@
 /** Layers of an image to one ext4 file, in one pass, with no root and no folder in between. */
 import { closeSync, openSync, renameSync, rmSync } from "node:fs";
+import { throwIfAborted } from "#base/abort.ts";
 import { assert } from "#base/assert.ts";
 import { type Digest, shortDigest } from "#base/digest.ts";
-import { BangerError, throwIfAborted, toBangerError } from "#base/error.ts";
+import { BangerError, toBangerError } from "#base/error.ts";
 import { stagingPath } from "#base/files/atomic.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { formatSize, GiB, KiB } from "#base/size.ts";

@@ -3,6 +3,7 @@
  * user's changes the result, and in a process group of its own, so that it ends as a whole.
  */
 import { closeSync, openSync, writeSync } from "node:fs";
+import { onAbort, throwIfAborted } from "#base/abort.ts";
 import { BangerError } from "#base/error.ts";
 import { MiB } from "#base/size.ts";
 import type { Toolchain } from "./toolchain.ts";
@@ -37,7 +38,7 @@ export interface MakeOptions {
 /** `internal` with what the compiler said last when it fails, `cancelled` when the signal fires. */
 export async function make(target: string, options: MakeOptions): Promise<void> {
   const { signal, log } = options;
-  if (signal?.aborted) throw cancelled();
+  throwIfAborted(signal);
   const child = Bun.spawn(argvOf(target, options), {
     detached: true,
     stdin: "ignore",
@@ -45,7 +46,7 @@ export async function make(target: string, options: MakeOptions): Promise<void> 
     stderr: "pipe",
   });
   const endGroup = (): void => killGroup(child.pid);
-  signal?.addEventListener("abort", endGroup, { once: true });
+  using _ = onAbort(signal, endGroup);
   const fd = openSync(log, "a", 0o600);
   const tail: string[] = [];
   try {
@@ -58,11 +59,10 @@ export async function make(target: string, options: MakeOptions): Promise<void> 
     };
     await Promise.all([eachLine(child.stdout, take), eachLine(child.stderr, take)]);
     const status = await child.exited;
-    if (signal?.aborted) throw cancelled();
+    throwIfAborted(signal);
     if (status === 0) return;
     throw failure(target, tail, log);
   } finally {
-    signal?.removeEventListener("abort", endGroup);
     // Nothing of it may write into the folders that the caller removes now.
     endGroup();
     await child.exited;
@@ -111,10 +111,6 @@ function failure(target: string, tail: readonly string[], log: string): BangerEr
   }
   const text = `Cannot build the kernel: "make ${target}" failed: ${shown}`;
   return new BangerError("internal", text, { hint: `Its whole output is in ${log}` });
-}
-
-function cancelled(): BangerError {
-  return new BangerError("cancelled", "The operation was cancelled");
 }
 
 function killGroup(pid: number): void {

@@ -6,6 +6,7 @@ import { closeSync, ftruncateSync, linkSync, mkdirSync, openSync, symlinkSync } 
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { constants, createZstdDecompress } from "node:zlib";
+import { throwIfAborted } from "#base/abort.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import { writeSparseAt } from "#base/files/sparse.ts";
 import { formatSize, GiB, KiB, MiB } from "#base/size.ts";
@@ -60,9 +61,7 @@ export async function unpackArchive(
     }
   } catch (error) {
     if (error instanceof BangerError) throw error;
-    if (options.signal?.aborted) {
-      throw new BangerError("cancelled", "The operation was cancelled", { cause: error });
-    }
+    throwIfAborted(options.signal);
     if (isZstdError(error)) {
       const text = `Cannot unpack the archive: it is not whole zstd: ${messageOf(error)}`;
       throw new BangerError("integrity", text, { cause: error });

@@ -1,6 +1,7 @@
 /** Asks the host's own resolvers what the machines want to know of the rest of the world. */
 import { randomInt } from "node:crypto";
 import { connect } from "node:net";
+import { onAbort } from "#base/abort.ts";
 import type { Address } from "#net/address.ts";
 import { encodeQuery, HEADER_BYTES, type Query } from "./query.ts";
 
@@ -44,7 +45,7 @@ async function askUdp(
   const { promise, resolve } = Promise.withResolvers<Buffer | undefined>();
   const limit = AbortSignal.any([signal, AbortSignal.timeout(UDP_TIMEOUT_MS)]);
   const onEnd = (): void => resolve(undefined);
-  limit.addEventListener("abort", onEnd, { once: true });
+  using _ = onAbort(limit, onEnd);
   let socket: Bun.udp.ConnectedSocket<"buffer"> | undefined;
   try {
     socket = await Bun.udpSocket({
@@ -62,7 +63,6 @@ async function askUdp(
   } catch {
     return undefined;
   } finally {
-    limit.removeEventListener("abort", onEnd);
     socket?.close();
   }
 }
@@ -77,7 +77,7 @@ async function askTcp(
   const socket = connect({ host: resolver.address, port: resolver.port });
   const limit = AbortSignal.any([signal, AbortSignal.timeout(TCP_TIMEOUT_MS)]);
   const onEnd = (): void => resolve(undefined);
-  limit.addEventListener("abort", onEnd, { once: true });
+  using _ = onAbort(limit, onEnd);
   let received = Buffer.alloc(0);
   socket.on("error", onEnd);
   socket.on("close", onEnd);
@@ -95,7 +95,6 @@ async function askTcp(
   try {
     return await promise;
   } finally {
-    limit.removeEventListener("abort", onEnd);
     socket.destroy();
   }
 }

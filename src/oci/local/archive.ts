@@ -4,7 +4,8 @@
  */
 import type { FileHandle } from "node:fs/promises";
 import { posix } from "node:path";
-import { BangerError, errnoOf, throwIfAborted } from "#base/error.ts";
+import { throwIfAborted } from "#base/abort.ts";
+import { BangerError, errnoOf } from "#base/error.ts";
 import { openRegular, readAt, readChunks } from "#base/files/chunks.ts";
 import { KiB } from "#base/size.ts";
 import type { TarEntry } from "#tar/entry.ts";

@@ -22,7 +22,8 @@ import {
   unlinkSync,
   writeSync,
 } from "node:fs";
-import { BangerError, throwIfAborted } from "#base/error.ts";
+import { throwIfAborted } from "#base/abort.ts";
+import { BangerError } from "#base/error.ts";
 import type { TarEntry } from "#tar/entry.ts";
 import { TarReader } from "#tar/reader.ts";
 import { below, OpenFolders } from "./directories.ts";

@@ -3,7 +3,7 @@
  * at once are not done sooner than one after another, the first of them far later, and all else stands still.
  */
 import { availableParallelism } from "node:os";
-import { BangerError } from "#base/error.ts";
+import { cancelled, onAbort } from "#base/abort.ts";
 
 export class BootSlots {
   #free: number;
@@ -43,18 +43,10 @@ export class BootSlots {
 
   async #turn(signal: AbortSignal): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const onAbort = (): void => {
-      if (this.#waiting.delete(resolve)) {
-        reject(new BangerError("cancelled", "The operation was cancelled"));
-      }
-    };
     this.#waiting.add(resolve);
-    signal.addEventListener("abort", onAbort, { once: true });
-    try {
-      if (signal.aborted) onAbort();
-      await promise;
-    } finally {
-      signal.removeEventListener("abort", onAbort);
-    }
+    using _ = onAbort(signal, () => {
+      if (this.#waiting.delete(resolve)) reject(cancelled());
+    });
+    await promise;
   }
 }

@@ -5,7 +5,8 @@
  */
 import { rmSync } from "node:fs";
 import type { VmHealth } from "#api/health.ts";
-import { BangerError, throwIfAborted } from "#base/error.ts";
+import { throwIfAborted } from "#base/abort.ts";
+import { BangerError } from "#base/error.ts";
 import { unreadableError } from "#store/row.ts";
 import { Checks } from "#vm/checks.ts";
 import type { VmDeps } from "#vm/deps.ts";

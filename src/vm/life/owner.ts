@@ -1,7 +1,8 @@
 /** Which process runs a machine, where that is not the daemon but `banger vm run --foreground`. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
-import { BangerError, throwIfAborted } from "#base/error.ts";
+import { throwIfAborted } from "#base/abort.ts";
+import { BangerError } from "#base/error.ts";
 import { identify, isRunning } from "#vmm/identity.ts";
 import { untilGone } from "#vmm/process.ts";
 import { hostBootId } from "./boot-id.ts";

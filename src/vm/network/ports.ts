@@ -3,6 +3,7 @@ import type { Database } from "bun:sqlite";
 import { connect } from "node:net";
 import type { Duplex } from "node:stream";
 import { getLogger } from "@logtape/logtape";
+import { onAbort } from "#base/abort.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import type { Agent } from "#guest/agent.ts";
 import type { Address } from "#net/address.ts";
@@ -158,8 +159,7 @@ export class MachinePorts {
 async function dial(host: Address, port: number, signal: AbortSignal): Promise<Duplex> {
   const socket = connect({ host, port, allowHalfOpen: true });
   const { promise, resolve, reject } = Promise.withResolvers<Duplex>();
-  const onAbort = (): void => reject(new BangerError("cancelled", "The client has gone"));
-  signal.addEventListener("abort", onAbort, { once: true });
+  using _ = onAbort(signal, () => reject(new BangerError("cancelled", "The client has gone")));
   socket.once("connect", () => resolve(socket));
   socket.once("error", reject);
   try {
@@ -168,7 +168,6 @@ async function dial(host: Address, port: number, signal: AbortSignal): Promise<D
     socket.destroy();
     throw error;
   } finally {
-    signal.removeEventListener("abort", onAbort);
     socket.removeListener("error", reject);
     socket.on("error", () => {});
   }

@@ -7,6 +7,7 @@ import { existsSync } from "node:fs";
 import { getLogger } from "@logtape/logtape";
 import type { TerminalSize } from "#api/exec.ts";
 import type { Session as ApiSession } from "#api/session.ts";
+import { onAbort } from "#base/abort.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import type { Agent } from "#guest/agent.ts";
 import type { SessionInfo } from "#guest/session.ts";
@@ -113,20 +114,15 @@ export class Session {
     signal: AbortSignal;
   }): AsyncGenerator<{ offset: number; bytes: Uint8Array }> {
     const { signal } = options;
-    const onAbort = (): void => this.log.wake();
-    signal.addEventListener("abort", onAbort, { once: true });
-    try {
-      for (let at = options.offset; !signal.aborted; ) {
-        const { grown } = this.log;
-        const chunk = this.log.read(at);
-        if (chunk) {
-          at = chunk.offset + chunk.bytes.length;
-          yield chunk;
-        } else if (!options.follow || this.isOver || this.#abort.signal.aborted) return;
-        else await grown;
-      }
-    } finally {
-      signal.removeEventListener("abort", onAbort);
+    using _ = onAbort(signal, () => this.log.wake());
+    for (let at = options.offset; !signal.aborted; ) {
+      const { grown } = this.log;
+      const chunk = this.log.read(at);
+      if (chunk) {
+        at = chunk.offset + chunk.bytes.length;
+        yield chunk;
+      } else if (!options.follow || this.isOver || this.#abort.signal.aborted) return;
+      else await grown;
     }
   }
 

@@ -1,6 +1,7 @@
 /** Firecracker: started, configured through its API, and left to itself. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { BangerError, throwIfAborted } from "#base/error.ts";
+import { throwIfAborted } from "#base/abort.ts";
+import { BangerError } from "#base/error.ts";
 import type { BootSpec, Driver, MachineHandle } from "#vmm/driver.ts";
 import { argumentsOf, identify, isRunning } from "#vmm/identity.ts";
 import { type Child, findProcesses, killProcess, startDetached } from "#vmm/process.ts";

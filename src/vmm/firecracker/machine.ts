@@ -2,6 +2,7 @@
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
+import { cancelled } from "#base/abort.ts";
 import { BangerError } from "#base/error.ts";
 import { boundLog, readTail } from "#vmm/console.ts";
 import type { ExitReason, Machine, MachineHandle } from "#vmm/driver.ts";
@@ -157,7 +158,7 @@ export class FirecrackerMachine implements Machine {
 
   #throwIfDone(any: AbortSignal, caller: AbortSignal | undefined): void {
     if (this.#done.signal.aborted) throw ended();
-    if (caller?.aborted) throw new BangerError("cancelled", "The operation was cancelled");
+    if (caller?.aborted) throw cancelled();
     if (any.aborted) {
       throw new BangerError(
         "cancelled",

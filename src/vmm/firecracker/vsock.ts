@@ -5,6 +5,7 @@
  */
 import { chmodSync, rmSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
+import { throwIfAborted } from "#base/abort.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import { openSocket } from "#vmm/socket.ts";
 
@@ -44,9 +45,7 @@ export async function connectGuest(
     return socket;
   } catch (error) {
     socket?.destroy();
-    if (options.signal?.aborted) {
-      throw new BangerError("cancelled", "The operation was cancelled", { cause: error });
-    }
+    throwIfAborted(options.signal);
     if (limit?.aborted) {
       const text = `Cannot reach port ${port} of the guest: no answer within ${timeout_ms} ms`;
       throw new BangerError("timeout", text, { cause: error });

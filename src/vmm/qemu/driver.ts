@@ -2,13 +2,15 @@
 import { accessSync, closeSync, constants, existsSync, fstatSync, openSync } from "node:fs";
 import { setPriority } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
-import { BangerError, errnoOf, throwIfAborted } from "#base/error.ts";
+import { throwIfAborted } from "#base/abort.ts";
+import { BangerError, errnoOf } from "#base/error.ts";
 import { readTail } from "#vmm/console.ts";
 import type { Accelerator, BootSpec, Driver, Machine, MachineHandle } from "#vmm/driver.ts";
 import { hostTsc_khz, kvmState } from "#vmm/host.ts";
 import { identify, isRunning } from "#vmm/identity.ts";
 import { assertKernelFits } from "#vmm/kernel-memory.ts";
 import { type Child, INHERITED_FD, killProcess, startDetached } from "#vmm/process.ts";
+import { openSocket } from "#vmm/socket.ts";
 import { DRIVES_MAX, qemuArguments, socketPaths } from "./command.ts";
 import { startFailure } from "./failure.ts";
 import { type Events, QemuMachine } from "./machine.ts";
@@ -16,7 +18,7 @@ import { clearRuntime, type Notes, readNotes, writeNotes } from "./notes.ts";
 import { findPasst, startPasst } from "./passt.ts";
 import { belongsTo, findOrphans } from "./process.ts";
 import { findQemu, isQemuInstalled, qemuChecks } from "./program.ts";
-import { openQmp, openSocket, type Qmp } from "./qmp.ts";
+import { openQmp, type Qmp } from "./qmp.ts";
 
 const START_TIMEOUT_MS = 30_000;
 /** Of an emulated machine, which takes a whole processor for as long as its guest does anything. */

@@ -7,10 +7,11 @@ import { boundLog, readTail } from "#vmm/console.ts";
 import type { ExitReason, Machine, MachineHandle } from "#vmm/driver.ts";
 import { Goodbye } from "#vmm/goodbye.ts";
 import { type Child, killProcess, untilGone } from "#vmm/process.ts";
+import { openSocket } from "#vmm/socket.ts";
 import { socketPaths } from "./command.ts";
 import { exitReason } from "./exit.ts";
 import { clearRuntime, type Notes } from "./notes.ts";
-import { openSocket, type Qmp } from "./qmp.ts";
+import type { Qmp } from "./qmp.ts";
 
 /** The last events of a QEMU that is gone are still in the socket: how long to wait for them. */
 const LAST_EVENTS_MS = 1000;

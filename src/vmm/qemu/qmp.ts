@@ -1,6 +1,8 @@
 /** A connection to QEMU's control socket. */
-import { connect, type Socket } from "node:net";
-import { BangerError, messageOf } from "#base/error.ts";
+import type { Socket } from "node:net";
+import { onAbort } from "#base/abort.ts";
+import { BangerError } from "#base/error.ts";
+import { openSocket } from "#vmm/socket.ts";
 import { encodeCommand, QmpDecoder, type QmpMessage } from "./qmp-codec.ts";
 
 const COMMAND_TIMEOUT_MS = 10_000;
@@ -105,8 +107,7 @@ export async function openQmp(path: string, options: QmpOptions): Promise<Qmp> {
     if (message.kind === "greeting") greeted();
     if (message.kind === "event") options.onEvent(message.event, message.data);
   });
-  const onAbort = (): void => qmp.close();
-  options.signal?.addEventListener("abort", onAbort, { once: true });
+  using _ = onAbort(options.signal, () => qmp.close());
   try {
     const ended = await Promise.race([greeting, qmp.closed.then(() => "ended" as const)]);
     if (ended) throw gone("qmp_capabilities");
@@ -115,38 +116,7 @@ export async function openQmp(path: string, options: QmpOptions): Promise<Qmp> {
   } catch (error) {
     qmp.close();
     throw error;
-  } finally {
-    options.signal?.removeEventListener("abort", onAbort);
   }
-}
-
-/** A connected unix socket. Rejects with `unavailable`, and with `cancelled` on abort. */
-export function openSocket(path: string, signal?: AbortSignal): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    const socket = connect({ path });
-    const settle = (act: () => void): void => {
-      signal?.removeEventListener("abort", onAbort);
-      socket.removeAllListeners("connect");
-      socket.removeAllListeners("error");
-      act();
-    };
-    const onAbort = (): void =>
-      settle(() => {
-        socket.on("error", () => {});
-        socket.destroy();
-        reject(new BangerError("cancelled", `Cancelled while connecting to "${path}"`));
-      });
-    socket.once("connect", () => settle(() => resolve(socket)));
-    socket.once("error", (cause) =>
-      settle(() => {
-        socket.on("error", () => {});
-        const text = `Cannot connect to "${path}": ${messageOf(cause)}`;
-        reject(new BangerError("unavailable", text, { cause }));
-      }),
-    );
-    if (signal?.aborted) return onAbort();
-    signal?.addEventListener("abort", onAbort, { once: true });
-  });
 }
 
 function gone(command: string): BangerError {

@@ -1,3 +1,4 @@
+import { onAbort } from "#base/abort.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import type { Context, Handler } from "#cli/context.ts";
 import { listenThere } from "#cli/forward/inward.ts";
@@ -48,8 +49,7 @@ async function keepListening(
   const { signal } = interrupt;
   for (let isFirst = true; ; isFirst = false) {
     const listener = listenThere(spec, options);
-    const close = (): void => listener.close();
-    signal.addEventListener("abort", close, { once: true });
+    using _ = onAbort(signal, () => listener.close());
     try {
       await listener.ready;
       const local = endText(spec.local, "127.0.0.1");
@@ -62,8 +62,6 @@ async function keepListening(
       if (isFirst) throw error;
       if (error instanceof BangerError && error.code === "not_found") throw error;
       output.note(`Cannot listen in "${options.vm}": ${safeLine(messageOf(error))}`);
-    } finally {
-      signal.removeEventListener("abort", close);
     }
     await pause(RETRY_PAUSE_MS, signal);
   }
