@@ -6,11 +6,13 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "boot/identity.h"
 #include "boot/init.h"
 #include "boot/notify.h"
 #include "boot/systemd.h"
 #include "programs/program.h"
 #include "run/power.h"
+#include "run/request.h"
 #include "run/serve.h"
 
 static const char usage[] =
@@ -37,6 +39,7 @@ int main(int count, char **arguments)
 	if (getpid() == 1 && access("/banger/boot", F_OK) == 0)
 		init_run();
 	open_standard_fds();
+	request_on_identity(identity_take);
 	if (getpid() == 1 && strcmp(arguments[0], "/shutdown") == 0)
 		power_finish(command);
 	if (strcmp(command, "--version") == 0) {

@@ -13,6 +13,9 @@
 
 #include "base/account.h"
 #include "base/io.h"
+#include "base/paths.h"
+#include "boot/network.h"
+#include "run/exec.h"
 #include "run/spawn.h"
 #include "wire/bootrecord.h"
 
@@ -61,6 +64,14 @@ static void set_clock(void)
 		say("Cannot set the clock: %s", strerror(errno));
 }
 
+static void set_clock_now(void)
+{
+	uint64_t wanted_ns = boot_record_number(TAG_BOOT_TIME_UNIX_NS, 0);
+	struct timespec wanted = { .tv_sec = (time_t)(wanted_ns / NS_PER_S), .tv_nsec = (long)(wanted_ns % NS_PER_S) };
+	if (wanted_ns != 0 && clock_settime(CLOCK_REALTIME, &wanted) < 0)
+		say("Cannot set the clock: %s", strerror(errno));
+}
+
 static void add_entropy(void)
 {
 	struct field field;
@@ -76,6 +87,8 @@ static void add_entropy(void)
 	int fd = open("/dev/urandom", O_WRONLY | O_CLOEXEC);
 	if (fd < 0 || ioctl(fd, RNDADDENTROPY, &seed) < 0)
 		say("Cannot seed the random number generator: %s", strerror(errno));
+	else if (ioctl(fd, RNDRESEEDCRNG) < 0)
+		say("Cannot reseed the random number generator: %s", strerror(errno));
 	if (fd >= 0)
 		close(fd);
 	explicit_bzero(&seed, sizeof seed);
@@ -253,4 +266,26 @@ void identity_write_files(void)
 	write_machine_id();
 	write_authorized_keys();
 	write_host_key();
+}
+
+const char *identity_take(const uint8_t *bytes, size_t length)
+{
+	char mac[32];
+	if (!boot_record_has(TAG_BOOT_TEMPLATE))
+		return "The machine has an identity";
+	if (!boot_record_text(TAG_BOOT_TEMPLATE, mac, sizeof mac))
+		mac[0] = 0;
+	if (!boot_record_set(bytes, length))
+		return "The boot record is malformed";
+	/* Nothing may be drawn from the numbers that all machines of the template have in common. */
+	add_entropy();
+	set_clock_now();
+	set_hostname();
+	identity_write_files();
+	exec_clear_default_env();
+	boot_record_each(TAG_BOOT_ENV, exec_add_default_env);
+	network_take_over(mac);
+	if (!boot_record_keep(KEPT_RECORD_PATH))
+		say("Cannot write %s: %s", KEPT_RECORD_PATH, strerror(errno));
+	return NULL;
 }

@@ -224,6 +224,36 @@ static void configure_interface(int fd, const char *mac)
 		managers_configure(name);
 }
 
+static bool set_mac(int fd, unsigned index, const char *mac)
+{
+	struct request request;
+	struct ifinfomsg link = { .ifi_index = (int)index };
+	uint8_t bytes[6];
+	errno = EINVAL;
+	for (size_t i = 0; i < sizeof bytes; i++) {
+		char *end;
+		bytes[i] = (uint8_t)strtoul(mac, &end, 16);
+		if (end != mac + 2 || *end != (i + 1 < sizeof bytes ? ':' : 0))
+			return false;
+		mac = end + 1;
+	}
+	begin(&request, RTM_NEWLINK, 0, &link, sizeof link);
+	attach(&request, IFLA_ADDRESS, bytes, sizeof bytes);
+	return submit(fd, &request);
+}
+
+void network_take_over(const char *old_mac)
+{
+	char mac[32];
+	unsigned index = find_interface(old_mac);
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	if (index && boot_record_text(TAG_BOOT_MAC, mac, sizeof mac) && !set_mac(fd, index, mac))
+		say("Cannot set the address of the network interface: %s", strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	network_configure();
+}
+
 void network_configure(void)
 {
 	char mac[32];

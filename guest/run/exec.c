@@ -50,6 +50,12 @@ void exec_add_default_env(const uint8_t *text, size_t length)
 		put_text(&default_env, copy);
 }
 
+void exec_clear_default_env(void)
+{
+	while (default_env.count > 0)
+		free(default_env.all[--default_env.count]);
+}
+
 /* Adds "NAME=value" unless NAME is there already. */
 static void add_env(char *text)
 {

@@ -9,6 +9,7 @@
 
 /* Adds a default environment variable; the request's own take precedence. */
 void exec_add_default_env(const uint8_t *text, size_t length);
+void exec_clear_default_env(void);
 
 /* `bytes` is a valid list of fields with one spare byte after it: its texts are NUL-terminated in place. */
 void exec_start(struct stream *stream, uint8_t *bytes, size_t length);

@@ -44,6 +44,20 @@ static void set_time(struct stream *stream, uint64_t unix_ns)
 		stream_fail(stream, "permission_denied", "Cannot set the clock");
 }
 
+static const char *(*take_identity)(const uint8_t *bytes, size_t length);
+
+void request_on_identity(const char *(*take)(const uint8_t *bytes, size_t length))
+{
+	take_identity = take;
+}
+
+static void answer_identity(struct stream *stream, const uint8_t *bytes, size_t length)
+{
+	const char *problem = take_identity ? take_identity(bytes, length) : "This agent does not run a machine";
+	if (problem)
+		stream_fail(stream, "invalid_state", "%s", problem);
+}
+
 void request_answer(struct stream *stream, const uint8_t *bytes, size_t length)
 {
 	struct field_writer writer = { .bytes = stream->answer, .size = sizeof stream->answer };
@@ -53,6 +67,9 @@ void request_answer(struct stream *stream, const uint8_t *bytes, size_t length)
 		break;
 	case KIND_TIME:
 		set_time(stream, field_number_of(bytes, length, TAG_TIME_NS, 0));
+		break;
+	case KIND_IDENTITY:
+		answer_identity(stream, bytes, length);
 		break;
 	case KIND_SHUTDOWN:
 		if (!power_request(field_number_of(bytes, length, TAG_REBOOT, 0) != 0))

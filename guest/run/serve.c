@@ -47,16 +47,29 @@ static struct {
 	char boot_id[40];
 } agent;
 
+/* The kernel makes it up when it is first read: a template leaves that to the machines made from it. */
+static void read_boot_id(void)
+{
+	if (read_file("/proc/sys/kernel/random/boot_id", agent.boot_id, sizeof agent.boot_id) < 0)
+		agent.boot_id[0] = 0;
+	agent.boot_id[strcspn(agent.boot_id, "\n")] = 0;
+}
+
 static void send_hello(const uint8_t *nonce)
 {
+	bool is_template = boot_record_has(TAG_BOOT_TEMPLATE);
 	static const char *const features[] = AGENT_FEATURES;
 	uint8_t bytes[512];
 	struct field_writer writer = { .bytes = bytes + NONCE_BYTES, .size = sizeof bytes - NONCE_BYTES };
+	if (!is_template && agent.boot_id[0] == 0)
+		read_boot_id();
 	memcpy(bytes, nonce, NONCE_BYTES);
 	field_put_number(&writer, TAG_PROTOCOL, PROTOCOL_NUMBER);
 	field_put_text(&writer, TAG_VERSION, BANGER_VERSION);
 	field_put_text(&writer, TAG_BOOT_ID, agent.boot_id);
 	field_put_text(&writer, TAG_MODE, agent.mode);
+	if (is_template)
+		field_put_number(&writer, TAG_IS_TEMPLATE, 1);
 	field_put_number(&writer, TAG_MAX_STREAMS, MAX_STREAMS);
 	for (size_t i = 0; i < sizeof features / sizeof *features; i++)
 		field_put_text(&writer, TAG_FEATURE, features[i]);
@@ -249,13 +262,6 @@ static void watch_signals(void)
 		die("Cannot watch signals");
 }
 
-static void read_boot_id(void)
-{
-	if (read_file("/proc/sys/kernel/random/boot_id", agent.boot_id, sizeof agent.boot_id) < 0)
-		agent.boot_id[0] = 0;
-	agent.boot_id[strcspn(agent.boot_id, "\n")] = 0;
-}
-
 static void serve_machine(void)
 {
 	char pid[32];
@@ -288,7 +294,6 @@ _Noreturn void serve(const char *socket_path)
 	watch_init();
 	streams_init();
 	watch_signals();
-	read_boot_id();
 	if (socket_path) {
 		agent.listener = transport_listen_unix(socket_path);
 		if (agent.listener < 0)

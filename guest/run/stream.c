@@ -156,6 +156,7 @@ static void start(struct stream *stream, uint8_t *bytes, size_t length)
 	case KIND_HEALTH:
 	case KIND_TIME:
 	case KIND_SHUTDOWN:
+	case KIND_IDENTITY:
 		request_answer(stream, bytes, length);
 		break;
 	default:

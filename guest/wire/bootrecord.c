@@ -1,5 +1,7 @@
 #include "wire/bootrecord.h"
 
+#include <string.h>
+
 #include "base/io.h"
 
 static uint8_t record[MAX_BOOT_RECORD_BYTES + 2];
@@ -12,6 +14,15 @@ bool boot_record_load(const char *path)
 	if (length <= 0 || (size_t)length >= sizeof record - 1 || !fields_valid(record, (size_t)length))
 		return false;
 	record_length = (size_t)length;
+	return true;
+}
+
+bool boot_record_set(const uint8_t *bytes, size_t length)
+{
+	if (length > sizeof record - 2 || !fields_valid(bytes, length))
+		return false;
+	memcpy(record, bytes, length);
+	record_length = length;
 	return true;
 }
 

@@ -12,6 +12,9 @@
 /* False if the file is missing, too long or malformed; then there is no record. */
 bool boot_record_load(const char *path);
 
+/* Takes a record that the host has sent in place of the one that is loaded. */
+bool boot_record_set(const uint8_t *bytes, size_t length);
+
 /* Writes the record without its secrets, for later agents. */
 bool boot_record_keep(const char *path);
 

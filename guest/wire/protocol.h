@@ -29,7 +29,7 @@
 
 #define SYNC_MAGIC_BYTES 8
 
-#define AGENT_FEATURES { "exec", "connect", "health", "time", "shutdown", "events", "files", "ports", "stats", "sessions", "sftp", "listen", "datagrams", "watch", "freeze", "processes", "step" }
+#define AGENT_FEATURES { "exec", "connect", "health", "time", "shutdown", "events", "files", "ports", "stats", "sessions", "sftp", "listen", "datagrams", "watch", "freeze", "processes", "step", "identity" }
 
 enum frame_type {
 	FRAME_SYNC = 1,
@@ -59,6 +59,7 @@ enum kind {
 	KIND_HEALTH = 3,
 	KIND_TIME = 4,
 	KIND_SHUTDOWN = 5,
+	KIND_IDENTITY = 6,
 };
 
 enum tag {
@@ -68,6 +69,7 @@ enum tag {
 	TAG_FEATURE = 4,
 	TAG_MAX_STREAMS = 5,
 	TAG_MODE = 6,
+	TAG_IS_TEMPLATE = 7,
 	TAG_KIND = 16,
 	TAG_ARGUMENT = 17,
 	TAG_ENV = 18,
@@ -158,6 +160,7 @@ enum boot_tag {
 	TAG_BOOT_GATEWAY6 = 275,
 	TAG_BOOT_BUILD = 276,
 	TAG_BOOT_IS_USER_NETWORK = 277,
+	TAG_BOOT_TEMPLATE = 278,
 };
 
 enum listen_record {

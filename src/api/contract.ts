@@ -19,8 +19,6 @@ import {
   imageBuild,
   imageCatalogEntry,
   imageExport,
-  imageGc,
-  imageGcResult,
   imageOutdated,
   imagePromote,
   imageProvision,
@@ -32,8 +30,8 @@ import {
   imageStep,
   imageTag,
   imageUpdated,
-  imageUsage,
 } from "./image.ts";
+import { imageGc, imageGcResult, imageUsage } from "./image-space.ts";
 import {
   catalogEntry,
   kernel,

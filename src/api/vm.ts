@@ -127,6 +127,8 @@ export const vm = z.object({
   /** Absent: as the configuration says. */
   monitor: monitor.optional(),
   vmm: z.object({ driver: z.string(), accelerator: z.string(), pid: z.int() }).optional(),
+  /** Key of the template that it was restored from, while it runs. Absent: it has booted. */
+  template: z.string().optional(),
   /** The process that runs it in place of the daemon. */
   foreground: z.object({ pid: z.int() }).optional(),
   /** Services that its image, or the configuration, says to look for; as they were last. */

@@ -61,6 +61,8 @@ export function makePaths(roots: Roots) {
     blobs: join(roots.cache, "blobs"),
     downloads: join(roots.cache, "downloads"),
     kernelBuilds: join(roots.cache, "kernel-builds"),
+    /** What new machines are restored from. */
+    templates: join(roots.cache, "templates"),
     /** Layers of image builds, by what made them. */
     builds: join(roots.cache, "builds"),
     socket: join(roots.runtime, "daemon.sock"),

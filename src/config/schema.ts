@@ -57,6 +57,17 @@ export const schema = {
     "auto, off: whether the host holds machines to their memory and processors",
     oneOf("auto", "off"),
   ),
+  "vm.templates": key(
+    "auto",
+    "auto, off: whether new machines are restored from a template in place of their first boot",
+    oneOf("auto", "off"),
+  ),
+  "vm.templates_max": key(
+    4096 * MiB,
+    "Disk space of all templates; the least recently used are removed",
+    size,
+    formatSize,
+  ),
   "vm.checks": key<string[]>(
     ["opencode=4096"],
     "Services that any machine may have: NAME=PORT; shown where they answer",

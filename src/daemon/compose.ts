@@ -21,6 +21,7 @@ import { Network } from "#net/network.ts";
 import { Policies } from "#net/policy/policies.ts";
 import { daemonResolvers } from "#net/resolvers.ts";
 import { parseMirrors } from "#oci/registry/mirrors.ts";
+import { Templates } from "#snapshots/templates.ts";
 import { openStore } from "#store/db.ts";
 import { VmFiles } from "#vm/files/service.ts";
 import { Inside } from "#vm/inside.ts";
@@ -39,6 +40,7 @@ export interface Services {
   kernels: KernelService;
   images: ImageService;
   builds: BuildService;
+  templates: Templates | undefined;
   vms: VmService;
   files: VmFiles;
   sessions: Sessions;
@@ -120,6 +122,7 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
     dns: owner ? undefined : dns,
     policies,
   });
+  const templates = openTemplates(config);
   const vms = new VmService({
     db,
     config,
@@ -127,6 +130,7 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
     kernels,
     network,
     drivers: createDrivers(values),
+    templates,
     owner,
     // Whoever has started a process in the foreground has put it where it wants it.
     cgroups: owner ? undefined : openLimits(values["vm.limits"]),
@@ -139,6 +143,7 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
     kernels,
     images,
     builds,
+    templates,
     vms,
     files: new VmFiles(vms),
     sessions: vms.sessions,
@@ -150,6 +155,11 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
     isNeeded: () => hasWork(db),
     shutdown,
   };
+}
+
+function openTemplates({ paths, values }: Config): Templates | undefined {
+  if (values["vm.templates"] === "off") return undefined;
+  return new Templates(paths.templates, values["vm.templates_max"]);
 }
 
 function openLimits(wanted: string): string | undefined {

@@ -68,6 +68,7 @@ export async function runDaemon({ restart }: { restart?: Restart | undefined }):
   void repair.then(() => services.sessions.resume());
   // What builds were in the middle of stood on images that only they knew of.
   void repair.then(() => services.images.sweep());
+  services.templates?.collect();
   await Promise.race([repair, Bun.sleep(RECOVERY_WAIT_MS)]);
   const answering = { router: makeRouter(services), services, calls: services.calls };
   kept = await keepSocket({ paths, lock, serve: (socket) => serve({ socket, ...answering }) });

@@ -82,6 +82,8 @@ export interface Agent {
   /** At most 4096. */
   processes(options?: ProgramOptions): Promise<GuestProcess[]>;
   setTime(unix_ns: bigint, options?: CallOptions): Promise<void>;
+  /** A machine restored from a template becomes the one of `record`, as `encodeBootRecord` gives it. */
+  assume(record: Uint8Array, options?: CallOptions): Promise<void>;
   /** Resolves when the guest has agreed, or is gone; it ends what runs and turns itself off. */
   shutdown(options?: CallOptions & { reboot?: boolean }): Promise<void>;
   /** Calls with the phases so far and then with each event; the result stops it. */
@@ -134,6 +136,10 @@ function agentOf(connection: Connection, hello: AgentHello): Agent {
     async setTime(unix_ns, options) {
       const fields = new FieldWriter().number(Tag.time_ns, unix_ns);
       await ask(connection, Kind.time, { ...options, fields });
+    },
+    async assume(record, options) {
+      const fields = new FieldWriter().list(record);
+      await ask(connection, Kind.identity, { ...options, fields });
     },
     async shutdown(options) {
       const fields = new FieldWriter().number(Tag.reboot, options?.reboot ? 1 : 0);

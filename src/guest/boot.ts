@@ -52,6 +52,8 @@ export interface BootRecord {
   env: Readonly<Record<string, string>>;
   /** The machine is one of an image build: nothing is mounted in it but the kernel's file systems. */
   isBuild?: boolean | undefined;
+  /** The machine becomes a template. Its interface keeps this hardware address, and stays down. */
+  template?: { mac: string } | undefined;
   time_unix_ns: bigint;
   /** Random bytes, at most 512, that the guest counts as full entropy. */
   entropySeed: Uint8Array;
@@ -77,6 +79,7 @@ export function encodeBootRecord(record: BootRecord): Uint8Array {
     writer.text(BootTag.hostEntry, line(`${address} ${name}`));
   }
   if (record.searchDomain) writer.text(BootTag.searchDomain, line(record.searchDomain));
+  if (record.template) writer.text(BootTag.template, line(record.template.mac));
   if (record.isBuild) writer.number(BootTag.build, 1);
   if (record.network) encodeNetwork(writer, record.network);
   encodeLowers(writer, record.rootfs);
@@ -98,6 +101,7 @@ export function decodeBootRecord(bytes: Uint8Array): BootRecord {
   const mac = fields.text(BootTag.mac);
   const sshHostKey = fields.text(BootTag.sshHostKey);
   const searchDomain = fields.text(BootTag.searchDomain);
+  const template = fields.text(BootTag.template);
   const hosts = fields.texts(BootTag.hostEntry).map(splitAtFirst(" "));
   return {
     mode: fields.text(BootTag.mode) === "systemd" ? "systemd" : "direct",
@@ -111,6 +115,7 @@ export function decodeBootRecord(bytes: Uint8Array): BootRecord {
     entropySeed: fields.bytes(BootTag.entropySeed) ?? new Uint8Array(0),
     sshHostKey,
     searchDomain,
+    ...(template ? { template: { mac: template } } : {}),
     ...(hosts.length > 0 ? { hosts: hosts.map(([address, name]) => ({ address, name })) } : {}),
     ...(fields.number(BootTag.build) ? { isBuild: true } : {}),
     ...(mac ? { network: decodeNetwork(fields, mac) } : {}),

@@ -173,6 +173,7 @@ test("stale bytes before the hello, and hellos to others, are passed over", asyn
     mode: "direct",
     features: [],
     maxStreams: 8,
+    isTemplate: false,
   });
   agent.close();
 });

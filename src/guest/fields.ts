@@ -33,6 +33,13 @@ export class FieldWriter {
     return this.bytes(tag, bytes);
   }
 
+  /** The fields of a list that is written already. */
+  list(fields: Uint8Array): this {
+    this.#parts.push(fields);
+    this.#size += fields.length;
+    return this;
+  }
+
   finish(): Uint8Array {
     const all = new Uint8Array(this.#size);
     let at = 0;

@@ -117,6 +117,7 @@ test("this side reads the golden frames", () => {
     bootId: "b",
     mode: "direct",
     maxStreams: 64,
+    isTemplate: false,
     features: ["exec"],
   });
   const data = parseOne("data");

@@ -17,6 +17,8 @@ export interface AgentHello {
   mode: "direct" | "systemd";
   /** Such as "exec", "connect", "health". */
   features: readonly string[];
+  /** It was restored from a template, and has no identity yet. */
+  isTemplate: boolean;
   /** How many streams the guest serves at once. */
   maxStreams: number;
 }
@@ -34,6 +36,7 @@ export function decodeHello(payload: Uint8Array): AgentHello {
     bootId: fields.text(Tag.bootId, MAX_NAME_BYTES) ?? "",
     mode: fields.text(Tag.mode, MAX_NAME_BYTES) === "systemd" ? "systemd" : "direct",
     features: fields.texts(Tag.feature, MAX_NAME_BYTES).slice(0, MAX_FEATURES),
+    isTemplate: fields.number(Tag.isTemplate) === 1,
     maxStreams: Math.min(fields.number(Tag.maxStreams) ?? 1, MAX_STREAMS),
   };
 }

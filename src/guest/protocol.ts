@@ -67,6 +67,10 @@
  * "leaving", over a separate port (guest/wire/goodbye.h), and the driver acknowledges it:
  * src/vmm/goodbye.ts.
  *
+ * IDENTITY. A machine whose boot record has the field template stops before it has a name, a network
+ * or a key; its hello says so. The request identity carries a boot record without that field: the
+ * machine becomes the one that the record describes.
+ *
  * EVENTS. The guest sends event frames on stream 0: after hello every boot phase so far, later each
  * new one, and log lines of a running installation.
  */
@@ -122,7 +126,7 @@ export const CHANNEL_ERR = 2;
 /** On open: the fields go on in the next frame. */
 export const FLAG_MORE = 0x80;
 
-export const Kind = { exec: 1, connect: 2, health: 3, time: 4, shutdown: 5 } as const;
+export const Kind = { exec: 1, connect: 2, health: 3, time: 4, shutdown: 5, identity: 6 } as const;
 export type KindCode = (typeof Kind)[keyof typeof Kind];
 
 /** Tags 1 to 255 belong to frames and to the output of the agent's programs, 256 and above to the boot record. */
@@ -134,6 +138,8 @@ export const Tag = {
   feature: 4,
   maxStreams: 5,
   mode: 6,
+  /** The machine was restored from a template and has no identity yet. */
+  isTemplate: 7,
   // open, opened, control
   kind: 16,
   argument: 17,
@@ -233,6 +239,8 @@ export const BootTag = {
   gateway6: 275,
   build: 276,
   isUserNetwork: 277,
+  /** The machine becomes a template: the hardware address of its interface, which stays down. */
+  template: 278,
 } as const;
 
 /** Records of the program `listen`; guest/programs/listen.h has their format. */
@@ -276,6 +284,7 @@ export const agentFeatures = [
   "freeze",
   "processes",
   "step",
+  "identity",
 ] as const;
 
 /** Values of the `error` tag, a closed set on the guest's side; the host takes others as `internal`. */

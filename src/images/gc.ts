@@ -10,7 +10,7 @@ import {
   type Stats,
 } from "node:fs";
 import { basename, join } from "node:path";
-import type { ImageGc, ImageGcResult } from "#api/image.ts";
+import type { ImageGc, ImageGcResult } from "#api/image-space.ts";
 import { STAGING_MARK } from "#base/files/atomic.ts";
 import { tryLock } from "#base/libc.ts";
 import { dropLayer, unusedLayers } from "#images/provisioned/layers.ts";
@@ -38,7 +38,7 @@ export async function collectGarbage(
   store: ImageStore,
   request: ImageGc,
   options: { signal?: AbortSignal | undefined; now_ms?: number } = {},
-): Promise<ImageGcResult> {
+): Promise<Omit<ImageGcResult, "templates">> {
   return await store.blobs.sweep(() => {
     const found = findGarbage(store, { all: request.all ?? false, now_ms: options.now_ms });
     const gone = request.dryRun ? found : found.filter((each) => removeOne(store, each));

@@ -5,16 +5,14 @@ import type {
   ImageBuild,
   ImageCatalogEntry,
   ImageExport,
-  ImageGc,
-  ImageGcResult,
   ImageOutdated,
   ImagePull,
   ImageRegister,
   ImageSave,
   ImageStep,
   ImageUpdated,
-  ImageUsage,
 } from "#api/image.ts";
+import type { ImageGc, ImageGcResult, ImageUsage } from "#api/image-space.ts";
 import { BangerError } from "#base/error.ts";
 import { readChunks } from "#base/files/chunks.ts";
 import type { WorkOptions } from "#base/progress.ts";
@@ -187,11 +185,14 @@ export class ImageService {
     this.provisioned.retire(this.#get(ref).id);
   }
 
-  async gc(request: ImageGc = {}, options: WorkOptions = {}): Promise<ImageGcResult> {
+  async gc(
+    request: ImageGc = {},
+    options: WorkOptions = {},
+  ): Promise<Omit<ImageGcResult, "templates">> {
     return await collectGarbage(this.#store, request, options);
   }
 
-  usage(): ImageUsage {
+  usage(): Omit<ImageUsage, "templates_bytes"> {
     return measureUsage(this.#store);
   }
 

@@ -1,7 +1,7 @@
 /** What images take on disk. Files that several images share by hard links are counted once. */
 import { lstatSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import type { ImageUsage } from "#api/image.ts";
+import type { ImageUsage } from "#api/image-space.ts";
 import { layerPath, layersOf } from "#images/provisioned/records.ts";
 import { diskUsage, findGarbage } from "./gc.ts";
 import { filesOf, type ImageRecord, listImages, machinesOf } from "./records.ts";
@@ -12,7 +12,7 @@ interface OwnFile {
   size_bytes: number;
 }
 
-export function measureUsage(store: ImageStore): ImageUsage {
+export function measureUsage(store: ImageStore): Omit<ImageUsage, "templates_bytes"> {
   const images = listImages(store.db).map((image) => ({ image, files: ownFiles(store, image) }));
   const owners = new Map<string, number>();
   for (const { files } of images) {

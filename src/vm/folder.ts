@@ -17,12 +17,18 @@ export async function makeFolder(
   const paths = config.paths.vm(id);
   mkdirSync(paths.folder, { recursive: true, mode: 0o700 });
   if (disk) await copySparse(disk, paths.disk, { signal });
-  else {
-    await formatEmpty(paths.disk, {
-      size_bytes: spec.disk_bytes,
-      seed: sha256(id),
-      label: "banger",
-    });
-  }
+  else await makeDisk({ config }, { id, spec });
   writeFileAtomic(paths.hostKey, generateHostKey(name).private);
+}
+
+/** An empty writable layer. */
+export async function makeDisk(
+  { config }: Pick<VmDeps, "config">,
+  { id, spec }: Pick<VmRecord, "id" | "spec">,
+): Promise<void> {
+  await formatEmpty(config.paths.vm(id).disk, {
+    size_bytes: spec.disk_bytes,
+    seed: sha256(id),
+    label: "banger",
+  });
 }

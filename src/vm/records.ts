@@ -244,6 +244,7 @@ export function toApi(vm: VmRecord): Vm {
       accelerator: runtime.handle.accelerator,
       pid: runtime.handle.pid,
     },
+    template: runtime?.template,
     foreground: vm.owner && { pid: vm.owner.pid },
     checks: runtime?.checks?.length ? runtime.checks : undefined,
     createdAt: vm.createdAt,

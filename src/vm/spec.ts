@@ -101,6 +101,8 @@ const vmRuntime = stored({
   /** Its address, where that is not the one of its spec: a tap comes with its own. */
   address: z.string().optional(),
   address6: z.string().optional(),
+  /** Key of the template that it was restored from. */
+  template: z.string().optional(),
   /** Services that were looked for in it, as they were last. */
   checks: z.array(serviceCheck).optional(),
 });

@@ -41,10 +41,23 @@ export interface BootSpec {
   kernelArgs: string[];
   drives: Drive[];
   network: NetworkDevice | undefined;
+  /**
+   * File that backs the guest's memory, made as large as it, sparse. The guest writes into it, so that
+   * `snapshot` leaves the memory there. Default: memory of the process.
+   */
+  memoryPath?: string | undefined;
   /** Folder of an existing control group for the process. */
   cgroup?: string | undefined;
   /** The machine ends when this process does, however that ends; otherwise it runs on. */
   endsWithUs?: boolean | undefined;
+}
+
+/** A machine on disk, as `Machine.snapshot` has left it. Neither file is changed by a restore. */
+export interface Snapshot {
+  /** The memory: the file of `BootSpec.memoryPath`, or a sparse copy of it. */
+  memoryPath: string;
+  /** Processors and devices. */
+  statePath: string;
 }
 
 /** What must be kept on disk to find a running machine again. JSON-safe. */
@@ -81,6 +94,12 @@ export interface Machine {
   readonly pause?: () => Promise<void>;
   readonly resume?: () => Promise<void>;
   /**
+   * Stops the machine and writes the state of its processors and devices; its memory is in the file of
+   * `memoryPath` then, and its drives hold still. Only for a machine that was booted with one; all that is
+   * left to do with it is `kill`.
+   */
+  readonly snapshot?: ((statePath: string, signal?: AbortSignal) => Promise<void>) | undefined;
+  /**
    * Presses the keys by which a guest reboots, for one whose agent is silent; undefined where there
    * is no keyboard. Nothing tells whether the guest heard it.
    */
@@ -113,6 +132,18 @@ export interface Driver {
   checks(): Promise<Check[]>;
   /** Starts a machine. On failure or abort nothing is left: no process, no socket. */
   boot(spec: BootSpec, signal?: AbortSignal): Promise<Machine>;
+  /**
+   * What a snapshot depends on beside its `BootSpec`: program, version, accelerator, processor. One is
+   * restored only where this is the same. Undefined where `features.snapshot` is false.
+   */
+  readonly snapshotKey?: (() => Promise<string>) | undefined;
+  /**
+   * Starts a machine from a snapshot: `spec` has the processors, memory and order of devices of the machine
+   * that it was made of; paths, tap and sockets are its own. On failure or abort nothing is left.
+   */
+  readonly restore?:
+    | ((spec: BootSpec, snapshot: Snapshot, signal?: AbortSignal) => Promise<Machine>)
+    | undefined;
   /** Takes over a machine that an earlier process started; undefined if it no longer runs. */
   adopt(handle: MachineHandle): Promise<Machine | undefined>;
   /**

@@ -77,6 +77,13 @@ export function hostTsc_khz(host: HostFiles = files): number | undefined {
   return current_mhz > 0 ? Math.round(current_mhz * 1000) : undefined;
 }
 
+/** Which processor this is, microcode and features included, as one line. */
+export function hostProcessor(host: HostFiles = files): string {
+  const wanted = /^(vendor_id|cpu family|model|model name|stepping|microcode|flags)\s*:.*$/gm;
+  const first = readText(host.cpuinfo).split("\n\n")[0] ?? "";
+  return (first.match(wanted) ?? []).join("; ");
+}
+
 function hasVirtualizationFlags(cpuinfo: string): boolean {
   return /^flags\s*:.*\b(vmx|svm)\b/m.test(cpuinfo);
 }

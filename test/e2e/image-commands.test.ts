@@ -9,7 +9,8 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import type { Image, ImageGcResult, ImageOutdated, ImageUsage } from "#api/image.ts";
+import type { Image, ImageOutdated } from "#api/image.ts";
+import type { ImageGcResult, ImageUsage } from "#api/image-space.ts";
 import { type Installation, install } from "#test/installation.ts";
 import { testNeeding } from "#test/needs.ts";
 import { makeImage, pushImage } from "#test/oci-image.ts";

@@ -5,7 +5,8 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
-import type { Image, ImageGcResult } from "#api/image.ts";
+import type { Image } from "#api/image.ts";
+import type { ImageGcResult } from "#api/image-space.ts";
 import type { Vm } from "#api/vm.ts";
 import { busyboxLayout, type TarEntry } from "#test/busybox.ts";
 import { type Installation, install } from "#test/installation.ts";

@@ -3,7 +3,9 @@
 const CLIENT = ["api", "sdk", "base", "config"];
 const STATE = ["base", "config", "store"];
 /** What works without a daemon stands on these, and so does the daemon. */
-const DOMAINS = "http tar blobs oci ext4 guest vmm net kernels images vm builds".split(" ");
+const DOMAINS = "http tar blobs oci ext4 guest vmm net kernels images snapshots vm builds".split(
+  " ",
+);
 
 /** Which folder may import which, as docs/architecture.md has it. Every folder may import itself. */
 export const MAY_IMPORT: Record<string, readonly string[]> = {
@@ -21,7 +23,8 @@ export const MAY_IMPORT: Record<string, readonly string[]> = {
   net: [...STATE, "api"],
   kernels: [...STATE, "http", "tar", "blobs", "api"],
   images: [...STATE, "http", "tar", "blobs", "oci", "ext4", "api"],
-  vm: [...STATE, "tar", "ext4", "guest", "vmm", "net", "kernels", "images", "api"],
+  snapshots: ["base"],
+  vm: [...STATE, "tar", "ext4", "guest", "vmm", "net", "kernels", "images", "snapshots", "api"],
   builds: [...STATE, "http", "tar", "blobs", "oci", "ext4", "guest", "images", "vm", "api"],
   host: [...STATE, ...DOMAINS, "api"],
   daemon: [...STATE, ...DOMAINS, "host", "api", "sdk"],

@@ -5,16 +5,20 @@
  */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import {
+  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
+  truncateSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { sha256 } from "#base/digest.ts";
+import { MiB } from "#base/size.ts";
 import type { BootSpec, Driver, Machine } from "#vmm/driver.ts";
 import { argumentsOf } from "#vmm/identity.ts";
 import { bangerErrorOf } from "./expect-error.ts";
@@ -65,6 +69,10 @@ class Lab {
 
   close(): void {
     rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  get folder(): string {
+    return this.#folder;
   }
 
   get bench(): Bench {
@@ -169,6 +177,42 @@ function boots(lab: Lab): void {
     const second = new GuestLines(await machine.connectAgent());
     await expect(guest.next()).rejects.toThrow("ended");
     while ((await second.ask("again")) !== "again");
+  });
+
+  test("a snapshot is restored, as often as one likes and unchanged", async () => {
+    const { driver } = lab.bench;
+    if (!driver.features.snapshot) return;
+    const disk = join(lab.folder, "snapshot.disk");
+    writeFileSync(disk, Buffer.alloc(MiB));
+    const paths = { memoryPath: join(lab.folder, "memory"), statePath: join(lab.folder, "state") };
+    const drives = [{ path: disk, readOnly: false }];
+    const spec = lab.spec({ drives, memoryPath: paths.memoryPath });
+    const { machine, guest } = await lab.boot(spec);
+    expect(await guest.ask("before")).toBe("before");
+    await machine.snapshot?.(paths.statePath);
+    await machine.kill();
+    const before = [paths.memoryPath, paths.statePath].map((path) => sha256(readFileSync(path)));
+    const key = await driver.snapshotKey?.();
+    expect(key).toBe((await driver.snapshotKey?.()) ?? "none");
+    for (const name of ["one", "two"]) {
+      const copy = join(lab.folder, `snapshot-${name}.disk`);
+      copyFileSync(disk, copy);
+      const own = lab.spec({ drives: [{ path: copy, readOnly: false }] });
+      const restored = lab.keep(await driver.restore?.(own, paths));
+      const again = new GuestLines(await restored.connectAgent());
+      expect(await again.ask(name)).toBe(name);
+      again.send("poweroff");
+      expect(await restored.exited).toEqual({ kind: "poweroff" });
+      expect(lab.remains(own)).toEqual([]);
+    }
+    expect([paths.memoryPath, paths.statePath].map((path) => sha256(readFileSync(path)))).toEqual(
+      before,
+    );
+    truncateSync(paths.statePath, 1000);
+    const own = lab.spec({ drives });
+    const restoring = Promise.resolve(driver.restore?.(own, paths));
+    expect((await bangerErrorOf(restoring)).message).toMatch(/^Cannot restore/);
+    expect(lab.remains(own)).toEqual([]);
   });
 }
 

@@ -1,11 +1,6 @@
 /** How what is said of images looks as text. */
-import type {
-  ImageCatalogEntry,
-  ImageGcResult,
-  ImageOutdated,
-  ImageStep,
-  ImageUsage,
-} from "#api/image.ts";
+import type { ImageCatalogEntry, ImageOutdated, ImageStep } from "#api/image.ts";
+import type { ImageGcResult, ImageUsage } from "#api/image-space.ts";
 import { formatSize } from "#base/size.ts";
 import { pairs, table } from "./table.ts";
 
@@ -63,6 +58,7 @@ export function usageText(usage: ImageUsage): string {
     ["Images", formatSize(usage.images_bytes)],
     ["Cache", formatSize(usage.cache_bytes)],
     ["Build cache", formatSize(usage.builds_bytes)],
+    ["Templates", formatSize(usage.templates_bytes)],
     ["Reclaimable", formatSize(usage.reclaimable_bytes)],
   ]);
   if (rows.length === 0) return totals;
@@ -70,9 +66,9 @@ export function usageText(usage: ImageUsage): string {
 }
 
 export function gcText(result: ImageGcResult, isDryRun: boolean): string {
-  const { images, layers, blobs, steps, partials, strays, freed_bytes } = result;
+  const { images, layers, blobs, steps, templates, partials, strays, freed_bytes } = result;
   const verb = isDryRun ? "Would free" : "Freed";
-  return `${verb} ${formatSize(freed_bytes)}: ${images} replaced images, ${layers} provisioned layers, ${blobs} blobs, ${steps} steps of builds, ${partials} unfinished transfers, ${strays} left-overs`;
+  return `${verb} ${formatSize(freed_bytes)}: ${images} replaced images, ${layers} provisioned layers, ${blobs} blobs, ${steps} steps of builds, ${templates} templates, ${partials} unfinished transfers, ${strays} left-overs`;
 }
 
 function shorten(digest: string): string {

@@ -6,11 +6,14 @@ import { provisionImage } from "#daemon/provision.ts";
 import type { Base } from "./base.ts";
 
 export function imageHandlers({ os, stream, services }: Base) {
-  const { kernels, images, builds } = services;
+  const { kernels, images, builds, templates } = services;
   return {
     list: os.image.list.handler(() => images.list()),
     available: os.image.available.handler(() => images.available()),
-    usage: os.image.usage.handler(() => images.usage()),
+    usage: os.image.usage.handler(() => ({
+      ...images.usage(),
+      templates_bytes: templates?.usage().size_bytes ?? 0,
+    })),
     show: os.image.show.handler(({ input }) => images.show(input.name)),
     history: os.image.history.handler(({ input }) => images.history(input.name)),
     pull: os.image.pull.handler(({ input, signal }) =>
@@ -60,7 +63,12 @@ export function imageHandlers({ os, stream, services }: Base) {
     }),
     gc: os.image.gc.handler(async ({ input, signal }) => {
       using alone = tryStopWork(services.config.paths.workLock);
-      if (alone) return await images.gc(input, { signal });
+      if (alone) {
+        const gone = templates?.collect(input) ?? { count: 0, freed_bytes: 0 };
+        const result = await images.gc(input, { signal });
+        const freed_bytes = result.freed_bytes + gone.freed_bytes;
+        return { ...result, templates: gone.count, freed_bytes };
+      }
       throw new BangerError(
         "conflict",
         "Cannot free anything: a machine is being made in the foreground",

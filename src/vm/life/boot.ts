@@ -12,9 +12,11 @@ import {
 import { join } from "node:path";
 import type { Image } from "#api/image.ts";
 import { BangerError } from "#base/error.ts";
+import { writeFileAtomic } from "#base/files/atomic.ts";
+import { copySparse } from "#base/files/copy-file.ts";
 import { type OnProgress, warningProgress } from "#base/progress.ts";
 import { KiB, MiB } from "#base/size.ts";
-import type { BootRecord } from "#guest/boot.ts";
+import { type BootRecord, encodeBootRecord } from "#guest/boot.ts";
 import { readAgentBinary, readFirstBoot } from "#guest/embedded.ts";
 import type { AgentEvent } from "#guest/event.ts";
 import { buildInitrd, buildStaticInitrd, moduleInitrdPath } from "#guest/initrd.ts";
@@ -25,15 +27,17 @@ import type { Attachment } from "#net/network.ts";
 import { parsePolicy } from "#net/policy/policy.ts";
 import type { VmDeps } from "#vm/deps.ts";
 import { imageEnvironment } from "#vm/exec.ts";
+import { makeDisk } from "#vm/folder.ts";
 import { bootKernel, inFrontOf, lowersOf } from "#vm/image-boot.ts";
 import type { VmRecord } from "#vm/records.ts";
 import type { VmRuntime } from "#vm/spec.ts";
 import { makeCgroup, removeCgroup } from "#vmm/cgroup.ts";
-import type { BootSpec, Machine } from "#vmm/driver.ts";
+import type { BootSpec, Driver, Machine } from "#vmm/driver.ts";
 import { hostBootId } from "./boot-id.ts";
 import { driverFor } from "./choose-driver.ts";
 import type { MachineLink } from "./machine-link.ts";
 import { isToKeep, KEEP_ARGUMENT, keepInstalled } from "./provision.ts";
+import { dropTemplate, templateFor } from "./template.ts";
 
 const ENTROPY_SEED_BYTES = 64;
 const DNS_SEARCH_DOMAIN = "vm";
@@ -58,7 +62,6 @@ export async function launch(deps: VmDeps, vm: VmRecord, options: BootOptions): 
   deps.images.assertUsable(vm.imageId);
   const image = deps.images.show(vm.imageId);
   assertPresent(paths.disk, `banger vm rm ${vm.name}`);
-  options.onProgress?.({ step: "boot", message: `Booting ${vm.name} (${reason})` });
   // The guest lets the file system follow.
   if (statSync(paths.disk).size < vm.spec.disk_bytes) truncateSync(paths.disk, vm.spec.disk_bytes);
   mkdirSync(paths.runtime, { recursive: true, mode: 0o700 });
@@ -80,8 +83,7 @@ export async function launch(deps: VmDeps, vm: VmRecord, options: BootOptions): 
     for (const message of "warnings" in attachment ? attachment.warnings : []) {
       options.onProgress?.(warningProgress(message));
     }
-    const initrd = makeInitrd(deps, vm, { image, kernel, attachment, lowers: lowers.length });
-    writeFileSync(paths.initrd, inFrontOf(kernel.initrd, initrd), { mode: 0o600 });
+    const record = bootRecord(deps, vm, { image, kernel, attachment, lowers: lowers.length });
     const cgroup = vm.runtime?.cgroup;
     if (cgroup) {
       makeCgroup(cgroup, { cpus: vm.spec.cpus, memory_bytes: vm.spec.memory_mib * MiB });
@@ -105,12 +107,80 @@ export async function launch(deps: VmDeps, vm: VmRecord, options: BootOptions): 
       cgroup,
       endsWithUs: deps.owner !== undefined,
     };
+    const initrd = (own: BootRecord) => inFrontOf(kernel.initrd, initrdOf(kernel, own));
+    // Until it runs for the first time its disk is empty.
+    const restored =
+      vm.intent === "create"
+        ? await restore(deps, vm, { driver, reason, image, kernel, spec, record, initrd }, options)
+        : undefined;
+    if (restored) {
+      const { machine, template } = restored;
+      return { machine, runtime: { ...runtimeOf(machine, attachment), template } };
+    }
+    options.onProgress?.({ step: "boot", message: `Booting ${vm.name} (${reason})` });
+    writeFileSync(paths.initrd, initrd(record), { mode: 0o600 });
     const machine = await driver.boot(spec, options.signal);
     return { machine, runtime: runtimeOf(machine, attachment) };
   } catch (error) {
     await unlaunch(deps, vm);
     throw error;
   }
+}
+
+interface RestoreParts {
+  driver: Driver;
+  reason: string;
+  image: Image;
+  kernel: BootKernel;
+  spec: BootSpec;
+  record: BootRecord;
+  initrd: (record: BootRecord) => Uint8Array;
+}
+
+/** In place of the first boot, where there can be a template. The machine waits for its identity then. */
+async function restore(
+  deps: VmDeps,
+  vm: VmRecord,
+  { kernel, record, initrd, ...parts }: RestoreParts,
+  options: BootOptions,
+): Promise<{ machine: Machine; template: string } | undefined> {
+  const paths = deps.config.paths.vm(vm.id);
+  const template = await templateFor(
+    deps,
+    vm,
+    {
+      ...parts,
+      kernelDigest: kernel.digest,
+      lowers: parts.spec.drives.length - 2,
+      makeInitrd: (identity) => initrd({ ...record, ...identity }),
+    },
+    options,
+  );
+  if (!template) return undefined;
+  options.onProgress?.({ step: "boot", message: `Restoring ${vm.name}` });
+  const { files } = template;
+  try {
+    rmSync(paths.disk);
+    await copySparse(files.disk, paths.disk, options);
+    // Whoever waits for the machine gives it this: the daemon of now, or the one after it.
+    const identity = { ...record, time_unix_ns: timeNow_unix_ns() };
+    writeFileAtomic(identityPath(paths.runtime), encodeBootRecord(identity));
+    const snapshot = { memoryPath: files.memory, statePath: files.state };
+    const own = { ...parts.spec, initrdPath: files.initrd };
+    const machine = await parts.driver.restore?.(own, snapshot, options.signal);
+    return machine && { machine, template: template.key };
+  } catch (error) {
+    rmSync(identityPath(paths.runtime), { force: true });
+    if (options.signal?.aborted) throw error;
+    dropTemplate(deps.templates, { key: template.key, vm, error }, options);
+    rmSync(paths.disk, { force: true });
+    await makeDisk(deps, vm);
+    return undefined;
+  }
+}
+
+function identityPath(runtime: string): string {
+  return join(runtime, "identity");
 }
 
 /** Gives back what a machine held outside its folder. Safe to repeat. */
@@ -142,6 +212,11 @@ export async function awaitReady(
 ): Promise<void> {
   const { link, signal, onProgress } = options;
   const agent = await link.agent(signal, { isBooting: true });
+  if (agent.hello.isTemplate) {
+    const path = identityPath(deps.config.paths.vm(vm.id).runtime);
+    await link.whileAlive(agent.assume(readFileSync(path), { signal }));
+    rmSync(path);
+  }
   const report = onProgress && guestProgress(onProgress);
   let isInstalled = false;
   const stopListening = agent.onEvent((event) => {
@@ -186,12 +261,7 @@ function guestProgress(onProgress: OnProgress): (event: AgentEvent) => void {
 /** The same for all machines of one kernel, so it is put together once. */
 const staticParts = new Map<string, Uint8Array>();
 
-function makeInitrd(
-  deps: VmDeps,
-  vm: VmRecord,
-  parts: { image: Image; kernel: BootKernel; attachment: Attachment; lowers: number },
-): Uint8Array {
-  const { image, kernel, attachment, lowers } = parts;
+function initrdOf(kernel: BootKernel, record: BootRecord): Uint8Array {
   const fixed =
     staticParts.get(kernel.digest) ??
     buildStaticInitrd({
@@ -200,7 +270,16 @@ function makeInitrd(
       modules: kernel.modules.map(({ name, path }) => ({ name, data: readFileSync(path) })),
     });
   staticParts.set(kernel.digest, fixed);
-  const record: BootRecord = {
+  return buildInitrd(fixed, record);
+}
+
+function bootRecord(
+  deps: VmDeps,
+  vm: VmRecord,
+  parts: { image: Image; kernel: BootKernel; attachment: Attachment; lowers: number },
+): BootRecord {
+  const { image, kernel, attachment, lowers } = parts;
+  return {
     mode: vm.spec.mode,
     hostname: vm.spec.hostname ?? vm.name,
     rootfs: { kind: "overlay", lowers },
@@ -226,10 +305,13 @@ function makeInitrd(
     ...(vm.spec.isBuild ? { isBuild: true } : {}),
     modules: kernel.modules.map(({ name }) => moduleInitrdPath(name)),
     env: { ...imageEnvironment(image.config), ...vm.spec.env },
-    time_unix_ns: BigInt(Date.now()) * 1_000_000n,
+    time_unix_ns: timeNow_unix_ns(),
     entropySeed: randomBytes(ENTROPY_SEED_BYTES),
   };
-  return buildInitrd(fixed, record);
+}
+
+function timeNow_unix_ns(): bigint {
+  return BigInt(Date.now()) * 1_000_000n;
 }
 
 function ipv6Of({ address6, gateway6 }: Pick<TapAttachment, "address6" | "gateway6">) {

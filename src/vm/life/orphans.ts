@@ -19,7 +19,8 @@ export async function sweepOrphans(
   const kept = idsIn(paths.vms);
   const known = vmIds(deps.db);
   const steps: RepairStep[] = [];
-  for (const id of running.filter((each) => !known.has(each))) {
+  const isUnknown = (id: string) => !known.has(id) && !deps.templates?.machines.has(id);
+  for (const id of running.filter(isUnknown)) {
     const path = join(runtimes, id);
     steps.push({ action: "clean", detail: `${path} belongs to no machine` });
     if (options.isDryRun) continue;

@@ -21,6 +21,8 @@ export interface CommandOptions {
   tsc_khz: number | undefined;
   /** Where passt holds the other end of the user-mode network; undefined for QEMU's own. */
   cableFd?: number | undefined;
+  /** The memory of the snapshot that the machine is restored from, which it maps privately. */
+  restoredMemory?: string | undefined;
 }
 
 export interface SocketPaths {
@@ -30,6 +32,8 @@ export interface SocketPaths {
   agent: string;
   /** Where its last word comes out. */
   goodbye: string;
+  /** Where the state of a snapshot goes out or comes in. */
+  state: string;
 }
 
 export function socketPaths(runtimeDir: string): SocketPaths {
@@ -37,20 +41,24 @@ export function socketPaths(runtimeDir: string): SocketPaths {
     qmp: join(runtimeDir, "qmp.sock"),
     agent: join(runtimeDir, "agent.sock"),
     goodbye: join(runtimeDir, "goodbye.sock"),
+    state: join(runtimeDir, "state.sock"),
   };
 }
 
 /** The arguments after the program name. */
 export function qemuArguments(spec: BootSpec, options: CommandOptions): string[] {
   const sockets = socketPaths(spec.runtimeDir);
+  const memory = memoryArguments(spec, options);
   return [
     ...["-name", spec.id, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"],
     ...(options.sandbox ? ["-sandbox", SANDBOX] : []),
-    ...["-M", "microvm,dump-guest-core=off"],
+    ...["-M", `microvm,dump-guest-core=off${memory.length > 0 ? `,memory-backend=${MEMORY}` : ""}`],
     ...["-accel", options.accelerator === "kvm" ? "kvm" : TCG],
     // Emulated, `rep movsb` goes byte by byte; a kernel that sees no ERMS copies by words instead.
     ...["-cpu", options.accelerator === "kvm" ? "host" : "max,-erms"],
     ...["-smp", String(spec.cpus), "-m", `${spec.memory_mib}M`],
+    ...memory,
+    ...(options.restoredMemory === undefined ? [] : ["-incoming", "defer"]),
     ...["-kernel", spec.kernelPath, "-initrd", spec.initrdPath],
     ...["-append", kernelCommandLine(spec, options)],
     ...["-chardev", option("file", { id: "console", path: spec.consolePath, append: "on" })],
@@ -63,6 +71,20 @@ export function qemuArguments(spec: BootSpec, options: CommandOptions): string[]
     ...spec.drives.flatMap(driveArguments),
     ...(spec.network ? networkArguments(spec.network, options) : []),
   ];
+}
+
+const MEMORY = "memory";
+
+function memoryArguments(spec: BootSpec, { restoredMemory }: CommandOptions): string[] {
+  const path = restoredMemory ?? spec.memoryPath;
+  if (path === undefined) return [];
+  const properties = {
+    id: MEMORY,
+    size: `${spec.memory_mib}M`,
+    "mem-path": path,
+    share: restoredMemory === undefined ? "on" : "off",
+  };
+  return ["-object", option("memory-backend-file", properties)];
 }
 
 /**

@@ -1,24 +1,40 @@
 /** QEMU's microvm machine, with KVM where it is usable and emulated where not. */
-import { accessSync, closeSync, constants, existsSync, fstatSync, openSync } from "node:fs";
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  openSync,
+  statSync,
+} from "node:fs";
 import { setPriority } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { throwIfAborted } from "#base/abort.ts";
 import { BangerError, errnoOf } from "#base/error.ts";
 import { readTail } from "#vmm/console.ts";
-import type { Accelerator, BootSpec, Driver, Machine, MachineHandle } from "#vmm/driver.ts";
-import { hostTsc_khz, kvmState } from "#vmm/host.ts";
+import type {
+  Accelerator,
+  BootSpec,
+  Driver,
+  Machine,
+  MachineHandle,
+  Snapshot,
+} from "#vmm/driver.ts";
+import { hostProcessor, hostTsc_khz, kvmState } from "#vmm/host.ts";
 import { identify, isRunning } from "#vmm/identity.ts";
 import { assertKernelFits } from "#vmm/kernel-memory.ts";
 import { type Child, INHERITED_FD, killProcess, startDetached } from "#vmm/process.ts";
 import { openSocket } from "#vmm/socket.ts";
 import { DRIVES_MAX, qemuArguments, socketPaths } from "./command.ts";
-import { startFailure } from "./failure.ts";
+import { restoreFailure, startFailure } from "./failure.ts";
 import { type Events, QemuMachine } from "./machine.ts";
 import { clearRuntime, type Notes, readNotes, writeNotes } from "./notes.ts";
 import { findPasst, startPasst } from "./passt.ts";
 import { belongsTo, findOrphans } from "./process.ts";
 import { findQemu, isQemuInstalled, qemuChecks } from "./program.ts";
 import { openQmp, type Qmp } from "./qmp.ts";
+import { loadState } from "./snapshot.ts";
 
 const START_TIMEOUT_MS = 30_000;
 /** Of an emulated machine, which takes a whole processor for as long as its guest does anything. */
@@ -39,27 +55,48 @@ export function createQemuDriver(options: QemuOptions = {}): Driver {
   return {
     name: "qemu",
     title: "QEMU",
-    features: { userNetwork: true, emulation: true, vsock: false, pause: true, snapshot: false },
+    features: { userNetwork: true, emulation: true, vsock: false, pause: true, snapshot: true },
     isInstalled: () => isQemuInstalled(options.program),
     checks: () => qemuChecks(options.program),
-    boot: (spec, signal) => boot(spec, options, signal),
+    boot: (spec, signal) => start(spec, options, { signal }),
+    restore: (spec, snapshot, signal) => start(spec, options, { snapshot, signal }),
+    snapshotKey: () => snapshotKey(options),
     adopt,
     killOrphan,
   };
 }
 
-async function boot(spec: BootSpec, options: QemuOptions, signal?: AbortSignal): Promise<Machine> {
+/** Another of these would not take the state, or would take it for something else. */
+async function snapshotKey(options: QemuOptions): Promise<string> {
+  const { path, version } = await findQemu(options.program);
+  const { size, mtimeMs } = statSync(path);
+  const accelerator = acceleratorOf(options);
+  const processor = accelerator === "kvm" ? hostProcessor() : undefined;
+  return JSON.stringify(["qemu", version, size, mtimeMs, accelerator, processor]);
+}
+
+function acceleratorOf(options: QemuOptions): Accelerator {
+  return options.accelerator ?? (kvmState().usable ? "kvm" : "tcg");
+}
+
+/** From a snapshot if there is one, else from its kernel. */
+async function start(
+  spec: BootSpec,
+  options: QemuOptions,
+  { snapshot, signal }: { snapshot?: Snapshot; signal?: AbortSignal | undefined },
+): Promise<Machine> {
   throwIfAborted(signal);
   checkSpec(spec);
   const qemu = await findQemu(options.program);
   throwIfAborted(signal);
-  const accelerator = options.accelerator ?? (kvmState().usable ? "kvm" : "tcg");
+  const accelerator = acceleratorOf(options);
   const passt = spec.network?.kind === "user" ? await findPasst(qemu) : undefined;
   const settings = {
     accelerator,
     sandbox: qemu.sandbox,
     tsc_khz: hostTsc_khz(),
     cableFd: passt ? INHERITED_FD : undefined,
+    restoredMemory: snapshot?.memoryPath,
   };
   throwIfAborted(signal);
   clearRuntime(spec.runtimeDir);
@@ -77,7 +114,16 @@ async function boot(spec: BootSpec, options: QemuOptions, signal?: AbortSignal):
     const qmp = await greetedBy(child, spec, { events, notes, signal });
     if (!identity) throw new Error("Assertion failed: a QEMU that answers has an identity");
     const { runtimeDir } = spec;
-    const goodbye = await openSocket(socketPaths(runtimeDir).goodbye, signal);
+    const sockets = socketPaths(runtimeDir);
+    const goodbye = await openSocket(sockets.goodbye, signal);
+    if (snapshot) {
+      const { statePath } = snapshot;
+      await loadState(qmp, { socketPath: sockets.state, statePath, signal }).catch((cause) => {
+        throwIfAborted(signal);
+        // It ends itself where it does not understand the state.
+        throw restoreFailure(readTail(spec.logPath, notes.logStart_bytes), cause);
+      });
+    }
     const handle: MachineHandle = { driver: "qemu", accelerator, ...identity, runtimeDir };
     return new QemuMachine({ handle, qmp, events, notes, child, goodbye });
   } catch (error) {

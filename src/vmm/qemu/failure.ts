@@ -1,5 +1,5 @@
 /** What it means when QEMU ends at once: its stderr, told as one of our errors. */
-import { BangerError, type ErrorCode } from "#base/error.ts";
+import { BangerError, type ErrorCode, messageOf } from "#base/error.ts";
 
 const STDERR_MAX_CHARS = 1500;
 
@@ -49,10 +49,21 @@ const known: readonly Known[] = [
 
 /** The error for a QEMU that ended before it was up. `how`: "status 1", "SIGSEGV". */
 export function startFailure(stderr: string, how: string): BangerError {
-  const text = stderr.trim().replace(/^qemu-system-\w+: /gm, "");
-  const shown = text.slice(-STDERR_MAX_CHARS) || `QEMU ended with ${how}`;
+  const text = saidIn(stderr);
+  const shown = text || `QEMU ended with ${how}`;
   const match = known.find(({ pattern }) => pattern.test(text));
   return new BangerError(match?.code ?? "internal", `Cannot start the machine: ${shown}`, {
     hint: match?.hint,
   });
+}
+
+/** The error for a QEMU that did not take the state of a snapshot. */
+export function restoreFailure(stderr: string, cause: unknown): BangerError {
+  const why = saidIn(stderr) || messageOf(cause);
+  return new BangerError("internal", `Cannot restore the machine: ${why}`, { cause });
+}
+
+function saidIn(stderr: string): string {
+  const text = stderr.trim().replace(/^qemu-system-\w+: /gm, "");
+  return text.slice(-STDERR_MAX_CHARS);
 }

@@ -12,6 +12,7 @@ import { socketPaths } from "./command.ts";
 import { exitReason } from "./exit.ts";
 import { clearRuntime, type Notes } from "./notes.ts";
 import type { Qmp } from "./qmp.ts";
+import { saveState } from "./snapshot.ts";
 
 /** The last events of a QEMU that is gone are still in the socket: how long to wait for them. */
 const LAST_EVENTS_MS = 1000;
@@ -74,6 +75,11 @@ export class QemuMachine implements Machine {
 
   async pause(): Promise<void> {
     await this.#control().execute("stop");
+  }
+
+  async snapshot(statePath: string, signal?: AbortSignal): Promise<void> {
+    const socketPath = socketPaths(this.handle.runtimeDir).state;
+    await saveState(this.#control(), { socketPath, statePath, signal });
   }
 
   async resume(): Promise<void> {

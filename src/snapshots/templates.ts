@@ -1,0 +1,220 @@
+/**
+ * Templates: machines as they were at the end of their boot, before they had an identity. Later machines
+ * of the same kind are restored from one. They are a cache: whatever is wrong with one, it is dropped, and
+ * the next machine boots.
+ */
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+} from "node:fs";
+import { join } from "node:path";
+import { z } from "zod";
+import { type Digest, isDigest, sha256 } from "#base/digest.ts";
+import { makeFolderAtomic, STAGING_MARK, writeFileAtomic } from "#base/files/atomic.ts";
+
+const FORMAT = 1;
+/** What a template's folder holds; `record` says what the others have to be. */
+const NAMES = {
+  memory: "memory",
+  state: "state",
+  disk: "disk.ext4",
+  initrd: "initrd.img",
+  record: "template.json",
+};
+
+export interface TemplateFiles {
+  /** Of the guest, sparse. */
+  memory: string;
+  /** Processors and devices, as the VMM writes them. */
+  state: string;
+  /** The writable layer, sparse. */
+  disk: string;
+  /** What it was booted with: the VMM wants the same one. */
+  initrd: string;
+}
+
+const recordSchema = z.object({
+  format: z.literal(FORMAT),
+  key: z.string(),
+  /** What it was made of, for people. */
+  image: z.string(),
+  createdAt: z.iso.datetime(),
+  memory: z.object({ size_bytes: z.int(), mtime_ms: z.number() }),
+  disk: z.object({ size_bytes: z.int(), mtime_ms: z.number() }),
+  stateDigest: z.string().refine(isDigest),
+});
+
+export class Templates {
+  readonly #folder: string;
+  readonly #max_bytes: number;
+  /** By key: one that is being made. */
+  readonly #making = new Map<string, Promise<unknown>>();
+  /** Ids of the machines that become templates, which no record has. */
+  readonly machines = new Set<string>();
+  /** Keys whose machines could not be made into one; tried again by the next process. */
+  readonly #hopeless = new Set<string>();
+
+  /** `max_bytes`: on disk; those that were used last stay. */
+  constructor(folder: string, max_bytes: number) {
+    this.#folder = folder;
+    this.#max_bytes = max_bytes;
+  }
+
+  /** The template of `key`, which counts as used now. Undefined when there is none, or a damaged one. */
+  find(key: string): TemplateFiles | undefined {
+    const files = this.#files(join(this.#folder, key));
+    if (!existsSync(files.record)) return undefined;
+    if (!isWhole(files, key)) {
+      this.drop(key);
+      return undefined;
+    }
+    utimesSync(files.record, new Date(), new Date());
+    return files;
+  }
+
+  /**
+   * The same, made first where there is none: `fill` gets names of files that are not there yet. Two who
+   * ask for one at once wait for the same. Undefined when it was tried before in vain.
+   */
+  async ensure(
+    key: string,
+    image: string,
+    fill: (files: TemplateFiles) => Promise<void>,
+  ): Promise<TemplateFiles | undefined> {
+    for (let other = this.#making.get(key); other; other = this.#making.get(key)) {
+      await other.catch(() => {});
+    }
+    const found = this.find(key);
+    if (found || this.#hopeless.has(key)) return found;
+    const making = this.#make(key, image, fill);
+    this.#making.set(key, making);
+    try {
+      await making;
+    } catch (error) {
+      this.#hopeless.add(key);
+      throw error;
+    } finally {
+      this.#making.delete(key);
+    }
+    return this.find(key);
+  }
+
+  /** Somebody else's trouble, such as a cancelled command, says nothing of the next try. */
+  retry(key: string): void {
+    this.#hopeless.delete(key);
+  }
+
+  /** Machines that were restored from it are not touched. */
+  drop(key: string): void {
+    rmSync(join(this.#folder, key), { recursive: true, force: true });
+  }
+
+  /** Bytes on disk, and how many there are. */
+  usage(): { count: number; size_bytes: number } {
+    const all = this.#list();
+    return { count: all.length, size_bytes: all.reduce((sum, each) => sum + each.size_bytes, 0) };
+  }
+
+  /** Removes what is over the limit, or with `all` every one, and what a crash has left half-made. */
+  collect({ all, dryRun }: { all?: boolean; dryRun?: boolean } = {}): {
+    count: number;
+    freed_bytes: number;
+  } {
+    let total_bytes = 0;
+    let count = 0;
+    let freed_bytes = 0;
+    for (const { key, size_bytes } of this.#list()) {
+      total_bytes += size_bytes;
+      if (!all && total_bytes <= this.#max_bytes) continue;
+      if (!dryRun) this.drop(key);
+      count++;
+      freed_bytes += size_bytes;
+    }
+    if (!dryRun) this.#removeLeftovers();
+    return { count, freed_bytes };
+  }
+
+  /** Half-made ones of a process that is gone. */
+  #removeLeftovers(): void {
+    for (const name of this.#names().filter((each) => each.startsWith(STAGING_MARK))) {
+      if (this.#making.size === 0) rmSync(join(this.#folder, name), { recursive: true });
+    }
+  }
+
+  async #make(
+    key: string,
+    image: string,
+    fill: (files: TemplateFiles) => Promise<void>,
+  ): Promise<void> {
+    mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
+    this.drop(key);
+    await makeFolderAtomic(join(this.#folder, key), async (staging) => {
+      const files = this.#files(staging);
+      await fill(files);
+      const record: z.infer<typeof recordSchema> = {
+        format: FORMAT,
+        key,
+        image,
+        createdAt: new Date().toISOString(),
+        memory: stampOf(files.memory),
+        disk: stampOf(files.disk),
+        stateDigest: sha256(readFileSync(files.state)),
+      };
+      writeFileAtomic(files.record, JSON.stringify(record));
+    });
+    this.collect();
+  }
+
+  /** Those that were used last come first. */
+  #list(): { key: string; size_bytes: number; usedAt_ms: number }[] {
+    return this.#names()
+      .filter((name) => !name.startsWith(STAGING_MARK))
+      .map((key) => {
+        const files = Object.values(this.#files(join(this.#folder, key)));
+        const stats = files.flatMap((path) => statSync(path, { throwIfNoEntry: false }) ?? []);
+        const size_bytes = stats.reduce((sum, { blocks }) => sum + blocks * 512, 0);
+        return { key, size_bytes, usedAt_ms: Math.max(0, ...stats.map(({ mtimeMs }) => mtimeMs)) };
+      })
+      .sort((a, b) => b.usedAt_ms - a.usedAt_ms);
+  }
+
+  #names(): string[] {
+    return existsSync(this.#folder) ? readdirSync(this.#folder) : [];
+  }
+
+  #files(folder: string): TemplateFiles & { record: string } {
+    return {
+      memory: join(folder, NAMES.memory),
+      state: join(folder, NAMES.state),
+      disk: join(folder, NAMES.disk),
+      initrd: join(folder, NAMES.initrd),
+      record: join(folder, NAMES.record),
+    };
+  }
+}
+
+/** Reading all of the memory takes longer than booting: its size and time of change must do. */
+function isWhole(files: TemplateFiles & { record: string }, key: string): boolean {
+  try {
+    const record = recordSchema.parse(JSON.parse(readFileSync(files.record, "utf8")));
+    return (
+      record.key === key &&
+      Bun.deepEquals(stampOf(files.memory), record.memory) &&
+      Bun.deepEquals(stampOf(files.disk), record.disk) &&
+      sha256(readFileSync(files.state)) === (record.stateDigest as Digest) &&
+      existsSync(files.initrd)
+    );
+  } catch {
+    return false;
+  }
+}
+
+function stampOf(path: string): { size_bytes: number; mtime_ms: number } {
+  const { size, mtimeMs } = statSync(path);
+  return { size_bytes: size, mtime_ms: mtimeMs };
+}

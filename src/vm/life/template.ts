@@ -1,0 +1,227 @@
+/** What a new machine is restored from in place of its boot: found, or made by booting a machine without an identity. */
+import { randomBytes } from "node:crypto";
+import {
+  closeSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  openSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
+import { getLogger } from "@logtape/logtape";
+import type { Image } from "#api/image.ts";
+import { type Digest, sha256 } from "#base/digest.ts";
+import { BangerError, messageOf } from "#base/error.ts";
+import { copySparse } from "#base/files/copy-file.ts";
+import { roomAt } from "#base/files/free-space.ts";
+import { newId } from "#base/id.ts";
+import { type WorkOptions, warningProgress } from "#base/progress.ts";
+import { MiB } from "#base/size.ts";
+import { formatEmpty } from "#ext4/empty/empty.ts";
+import { connectAgent } from "#guest/agent.ts";
+import type { BootRecord } from "#guest/boot.ts";
+import { readAgentBinary, readFirstBoot } from "#guest/embedded.ts";
+import type { TemplateFiles, Templates } from "#snapshots/templates.ts";
+import type { VmDeps } from "#vm/deps.ts";
+import { isImageKernel } from "#vm/image-boot.ts";
+import type { VmRecord } from "#vm/records.ts";
+import type { BootSpec, Driver } from "#vmm/driver.ts";
+
+const log = getLogger(["banger", "vm"]);
+
+/** Part of every key: grows when a template of before would not do any more. */
+const KEY_FORMAT = 1;
+/** Locally administered; no machine has it when it is connected. */
+export const TEMPLATE_MAC = "02:00:00:00:00:01";
+/** Memory that is written to at each page fault belongs on no disk. */
+const MEMORY_FOLDER = "/dev/shm";
+/** Of open(2). */
+const O_TMPFILE = 0o20000000 | constants.O_DIRECTORY;
+/** The longest that a timer takes. */
+const NEVER_MS = 2 ** 31 - 1;
+
+export interface TemplateParts {
+  driver: Driver;
+  /** Why this driver, for people. */
+  reason: string;
+  image: Image;
+  kernelDigest: Digest;
+  lowers: number;
+  /** Of the machine: what is in it that is its own is replaced. */
+  spec: BootSpec;
+  /** The initrd of the machine that becomes the template. */
+  makeInitrd: (identity: Partial<BootRecord>) => Uint8Array;
+}
+
+/**
+ * The template for a new machine, made first if there is none. Undefined where machines of its kind boot,
+ * and whenever a template cannot be made: booting does as well.
+ */
+export async function templateFor(
+  deps: VmDeps,
+  vm: VmRecord,
+  parts: TemplateParts,
+  options: WorkOptions,
+): Promise<{ files: TemplateFiles; key: string } | undefined> {
+  const { templates } = deps;
+  if (!templates || !isEligible(vm, parts)) return undefined;
+  const key = await keyOf(vm, parts);
+  try {
+    const files = await templates.ensure(key, parts.image.name, (made) =>
+      make({ templates, vm, parts, key, options }, made),
+    );
+    return files && { files, key };
+  } catch (error) {
+    if (options.signal?.aborted) {
+      templates.retry(key);
+      throw error;
+    }
+    report(vm, "Cannot keep a template, machines like this one boot each time", error, options);
+    return undefined;
+  }
+}
+
+/** A template that cannot be restored from is of no use to anybody. */
+export function dropTemplate(
+  templates: Templates | undefined,
+  { key, vm, error }: { key: string; vm: VmRecord; error: unknown },
+  options: WorkOptions,
+): void {
+  templates?.drop(key);
+  report(vm, "Cannot restore from the template, which is removed; booting", error, options);
+}
+
+function report(vm: VmRecord, what: string, error: unknown, { onProgress }: WorkOptions): void {
+  const message = `${what}: ${messageOf(error)}`;
+  log.warn("{name}: {message}", { name: vm.name, message });
+  onProgress?.(warningProgress(message));
+}
+
+function isEligible(vm: VmRecord, { driver, image }: TemplateParts): boolean {
+  const isKnown = image.managed && image.digest !== undefined && !isImageKernel(vm.kernel);
+  const isPlain = vm.spec.mode === "direct" && !vm.spec.isBuild;
+  return isKnown && isPlain && driver.features.snapshot && driver.restore !== undefined;
+}
+
+/** Everything that the memory or the devices of a machine follow from. */
+async function keyOf(vm: VmRecord, parts: TemplateParts): Promise<string> {
+  const { spec, image, kernelDigest, lowers, driver } = parts;
+  const { mode, cpus, memory_mib, disk_bytes } = vm.spec;
+  const kind = {
+    format: KEY_FORMAT,
+    vmm: await driver.snapshotKey?.(),
+    image: [image.id, image.digest],
+    kernel: kernelDigest,
+    agent: agentDigest(),
+    mode,
+    cpus,
+    memory_mib,
+    disk_bytes,
+    lowers,
+    kernelArgs: spec.kernelArgs,
+    network: spec.network?.kind,
+  };
+  return sha256(JSON.stringify(kind)).slice("sha256:".length);
+}
+
+let agent: Digest | undefined;
+
+function agentDigest(): Digest {
+  agent ??= sha256(Buffer.concat([readAgentBinary(), readFirstBoot()]));
+  return agent;
+}
+
+interface Making {
+  templates: Templates;
+  vm: VmRecord;
+  parts: TemplateParts;
+  key: string;
+  options: WorkOptions;
+}
+
+/** Boots a machine without an identity, and keeps what that ends in. */
+async function make(
+  { templates, vm, parts, key, options }: Making,
+  files: TemplateFiles,
+): Promise<void> {
+  const { driver, spec } = parts;
+  const { signal, onProgress } = options;
+  onProgress?.({ step: "boot", message: `Booting ${vm.name} (${parts.reason})` });
+  const id = newId();
+  // Beside the machines', where whatever a crash leaves of it is found.
+  const runtimeDir = join(dirname(spec.runtimeDir), id);
+  templates.machines.add(id);
+  using memory = hasMemoryRoom(spec) ? unnamedFile(MEMORY_FOLDER) : undefined;
+  try {
+    mkdirSync(runtimeDir, { recursive: true, mode: 0o700 });
+    const seed = sha256(key);
+    await formatEmpty(files.disk, { size_bytes: vm.spec.disk_bytes, seed, label: "banger" });
+    writeFileSync(files.initrd, parts.makeInitrd(noIdentity()), { mode: 0o600 });
+    const drives = [...spec.drives.slice(0, -1), { path: files.disk, readOnly: false }];
+    const machine = await driver.boot(
+      {
+        ...spec,
+        runtimeDir,
+        initrdPath: files.initrd,
+        drives,
+        memoryPath: memory?.path ?? files.memory,
+        network: spec.network && { ...spec.network, mac: TEMPLATE_MAC },
+      },
+      signal,
+    );
+    try {
+      const ended = machine.exited.then(({ kind }) => {
+        throw new BangerError("guest", `The machine ended: ${kind}`);
+      });
+      await Promise.race([untilReady(machine, signal), ended]);
+      if (!machine.snapshot) throw new BangerError("unsupported", "The driver makes no snapshots");
+      await machine.snapshot(files.state, signal);
+      if (memory) await copySparse(memory.path, files.memory, { signal });
+    } finally {
+      await machine.kill();
+    }
+  } finally {
+    rmSync(runtimeDir, { recursive: true, force: true });
+    templates.machines.delete(id);
+  }
+}
+
+async function untilReady(
+  machine: Awaited<ReturnType<Driver["boot"]>>,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const timeout = { timeout_ms: NEVER_MS, signal };
+  const agent = await connectAgent(await machine.connectAgent(signal), timeout);
+  await agent.waitReady(timeout);
+  agent.close();
+  await agent.closed;
+}
+
+/** In memory where that has room for a guest that touches all of its own. */
+function hasMemoryRoom({ memory_mib }: BootSpec): boolean {
+  return existsSync(MEMORY_FOLDER) && roomAt(MEMORY_FOLDER) > memory_mib * MiB;
+}
+
+/** A file that is gone with the last process that has it open, whatever ends that. */
+function unnamedFile(folder: string): Disposable & { path: string } {
+  const fd = openSync(folder, O_TMPFILE | constants.O_RDWR, 0o600);
+  return {
+    path: `/proc/${process.pid}/fd/${fd}`,
+    [Symbol.dispose]: () => closeSync(fd),
+  };
+}
+
+function noIdentity(): Partial<BootRecord> {
+  return {
+    hostname: "template",
+    network: undefined,
+    authorizedKeys: [],
+    sshHostKey: undefined,
+    machineId: "0".repeat(32),
+    env: {},
+    template: { mac: TEMPLATE_MAC },
+    entropySeed: randomBytes(64),
+  };
+}

@@ -1,0 +1,135 @@
+/** Machines that are restored from a template in place of their first boot: alike in kind, in nothing else. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { ImageGcResult, ImageUsage } from "#api/image-space.ts";
+import type { Vm } from "#api/vm.ts";
+import { sha256 } from "#base/digest.ts";
+import { pullBusybox } from "#test/busybox.ts";
+import { type Installation, install } from "#test/installation.ts";
+
+const KIND = ["--image", "busybox", "--mode", "direct", "--memory", "192M", "--disk", "64M"];
+
+let banger: Installation;
+
+beforeAll(async () => {
+  banger = install();
+  await pullBusybox(banger);
+});
+
+afterAll(async () => {
+  await banger?.[Symbol.asyncDispose]();
+});
+
+async function create(name: string, ...more: string[]): Promise<{ vm: Vm; stderr: string }> {
+  const args = ["vm", "create", "--name", name, ...KIND, "--net", "user", ...more];
+  const { status, stdout, stderr } = await banger.call([...args, "--progress", "plain", "--json"]);
+  if (status !== 0) throw new Error(stderr);
+  return { vm: JSON.parse(stdout) as Vm, stderr };
+}
+
+const inside = async (name: string, script: string) =>
+  (await banger.ok("vm", "exec", name, "--", "sh", "-c", script)).trim();
+
+/** What must differ from machine to machine. */
+const IDENTITY = [
+  "cat /proc/sys/kernel/random/boot_id /proc/sys/kernel/random/uuid /etc/machine-id",
+  "hostname; cat /etc/hostname; grep -v '^#' /etc/hosts | tail -n 1 | sed 's/.* //'",
+  "cat /sys/class/net/eth0/address",
+  "head -c 16 /dev/urandom | od -An -tx1",
+].join("; ");
+
+const templates = () => join(banger.home, "cache/banger/templates");
+const template = () => join(templates(), readdirSync(templates())[0] ?? "none");
+
+test("the second machine of a kind is restored as the first one was, with its own identity", async () => {
+  const names = ["one", "two", "three"];
+  const machines: Vm[] = [];
+  for (const name of names) {
+    const { vm, stderr } = await create(name, "-e", `WHO=${name}`);
+    machines.push(vm);
+    expect(stderr.includes(`Booting ${name}`)).toBe(name === "one");
+    expect(stderr).toContain(`Restoring ${name}`);
+  }
+  const [first] = machines;
+  expect(first?.template).toMatch(/^[0-9a-f]{64}$/);
+  expect(machines.map((vm) => vm.template)).toEqual(machines.map(() => first?.template));
+  const identities = await Promise.all(names.map((name) => inside(name, IDENTITY)));
+  const lines = identities.map((text) => text.split("\n"));
+  for (const [index] of (lines[0] ?? []).entries()) {
+    const values = lines.map((each) => each[index]);
+    expect({ index, different: new Set(values).size, values }).toMatchObject({ different: 3 });
+  }
+  for (const [index, name] of names.entries()) {
+    expect(lines[index]?.slice(3, 7)).toEqual([
+      name,
+      name,
+      name,
+      machines[index]?.network.mac ?? "no address",
+    ]);
+    expect(await inside(name, "echo $WHO; ls /mine 2>&1; echo $(( $(date +%s) / 1000 ))")).toMatch(
+      new RegExp(`^${name}\n.*No such file.*\n${Math.floor(Date.now() / 1_000_000)}`),
+    );
+    await inside(name, "echo mine > /mine; sync");
+  }
+  await banger.ok("vm", "restart", "one");
+  expect(await inside("one", "cat /mine")).toBe("mine");
+  expect((await banger.json<Vm>("vm", "show", "one")).template).toBeUndefined();
+  await banger.ok("vm", "rm", "--force", "one", "two", "three");
+});
+
+test("a damaged template is replaced, one that does not load is dropped with a word", async () => {
+  const { vm } = await create("before");
+  await banger.ok("vm", "rm", "--force", "before");
+  writeFileSync(join(template(), "state"), "");
+  const after = await create("after");
+  expect(after.stderr).toContain("Booting after");
+  expect(after.vm.template).toBe(vm.template as string);
+  await banger.ok("vm", "rm", "--force", "after");
+  const state = readFileSync(join(template(), "state"));
+  const record = join(template(), "template.json");
+  writeFileSync(join(template(), "state"), state.subarray(0, 1000));
+  const stateDigest = sha256(state.subarray(0, 1000));
+  writeFileSync(
+    record,
+    JSON.stringify({ ...JSON.parse(readFileSync(record, "utf8")), stateDigest }),
+  );
+  const cold = await create("cold");
+  expect(cold.stderr).toMatch(/warning: Cannot restore from the template.*\n/);
+  expect(cold.vm.template).toBeUndefined();
+  expect(await inside("cold", "hostname")).toBe("cold");
+  expect(readdirSync(templates())).toEqual([]);
+  await banger.ok("vm", "rm", "--force", "cold");
+});
+
+test("a daemon that is killed while it makes a template leaves nothing of it", async () => {
+  await banger.ok("image", "gc", "--all");
+  const child = banger.spawn(["vm", "create", "--name", "lost", ...KIND, "--net", "none"]);
+  const find = (pattern: RegExp) =>
+    banger.processes().find(({ command }) => pattern.test(command))?.pid;
+  while (!find(/^\S*qemu/)) await Bun.sleep(20);
+  process.kill(find(/daemon run/) ?? 0, "SIGKILL");
+  await child.exited;
+  expect(await banger.ok("vm", "list", "-q")).toBe("");
+  while (find(/^\S*qemu/)) await Bun.sleep(50);
+  expect(readdirSync(templates())).toEqual([]);
+});
+
+test("templates are counted and freed, and none is made where that is turned off", async () => {
+  const { vm } = await create("kept", "--net", "none");
+  expect(vm.template).toBeDefined();
+  const usage = await banger.json<ImageUsage>("image", "du");
+  expect(usage.templates_bytes).toBeGreaterThan(10_000_000);
+  const gone = await banger.json<ImageGcResult>("image", "gc", "--all");
+  expect(gone.templates).toBe(1);
+  expect(gone.freed_bytes).toBeGreaterThanOrEqual(usage.templates_bytes);
+  expect(await inside("kept", "cat /etc/hostname; uname -s")).toBe("kept\nLinux");
+  await banger.ok("vm", "rm", "--force", "kept");
+  await banger.ok("daemon", "stop");
+  const off = { BANGER_VM_TEMPLATES: "off" };
+  const args = ["vm", "create", "--name", "off", ...KIND, "--net", "none", "--json"];
+  const { status, stdout } = await banger.call(args, { env: off });
+  expect(status).toBe(0);
+  expect((JSON.parse(stdout) as Vm).template).toBeUndefined();
+  expect(readdirSync(templates())).toEqual([]);
+});
