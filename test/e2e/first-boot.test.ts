@@ -1,4 +1,4 @@
-/** First boots that install nothing: of an image that brings all of it, and of one that cannot have it. */
+/** First boots that install nothing, of images that cannot have it, and services that are looked for. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import type { VmHealth } from "#api/health.ts";
@@ -7,7 +7,6 @@ import type { Vm } from "#api/vm.ts";
 import { BUSYBOX_CONFIG, busyboxLayout } from "#test/busybox.ts";
 import { debianLayout } from "#test/debian.ts";
 import { type Installation, install } from "#test/installation.ts";
-import { testNeeding } from "#test/needs.ts";
 import { giveKernel } from "#test/pulled-kernel.ts";
 
 const TIMEOUT_MS = 400_000;
@@ -85,46 +84,18 @@ describe("services that an image, or the configuration, says to look for", () =>
     expect(await banger.ok("vm", "show", "served")).toContain(
       "web on 8080 answers, db on 5432 does not, opencode on 4096 answers",
     );
+  }, 120_000);
+
+  test("are found when they come up later, with nobody asking", async () => {
+    const start = "(sleep 2; httpd -p 5432) & sleep 1000";
+    const running = banger.spawn(["vm", "exec", "served", "--", "sh", "-c", start]);
+    const answers = async () =>
+      (await banger.json<Vm>("vm", "show", "served")).checks?.[1]?.answers;
+    while (!(await answers())) await Bun.sleep(100);
     await banger.ok("vm", "stop", "served");
     expect((await banger.json<Vm>("vm", "show", "served")).checks).toBeUndefined();
     expect((await banger.call(["vm", "health", "served"])).stderr).toContain("served");
     await banger.ok("vm", "rm", "served");
-  }, 120_000);
-
-  test("are found when they come up later, with nobody asking", async () => {
-    const start = "(sleep 2; httpd -p 8080) & sleep 1000";
-    const config = { ...BUSYBOX_CONFIG, Labels: { "banger.checks": "web=8080" } };
-    await busyboxLayout(join(banger.home, "late"), { config });
-    await banger.ok("image", "pull", `oci:${banger.home}/late`, "--name", "late");
-    const args = ["--image", "late", "--name", "late", "--mode", "direct", "--net", "none"];
-    await banger.ok("vm", "create", ...args);
-    const running = banger.spawn(["vm", "exec", "late", "--", "sh", "-c", start]);
-    const answers = async () => (await banger.json<Vm>("vm", "show", "late")).checks?.[0]?.answers;
-    while (!(await answers())) await Bun.sleep(100);
-    await banger.ok("vm", "rm", "--force", "late");
     await running.exited;
   }, 120_000);
 });
-
-testNeeding("root", "mmdebstrap")(
-  "an image of packages with an init system and an ssh server starts as it is",
-  async () => {
-    const include = ["systemd-sysv", "dbus", "openssh-server", "iproute2"];
-    const packages = include.flatMap((name) => ["--include", name]);
-    await banger.ok("image", "bootstrap", "bookworm", "--name", "whole", ...packages);
-    const whole = ["--image", "whole", "--name", "own", "--nat"];
-    const args = ["vm", "create", "--progress=plain", ...whole];
-    const { status, stderr } = await banger.call(args, { timeout_ms: TIMEOUT_MS });
-    expect([status, stderr]).toEqual([0, expect.stringContaining("Starting systemd")]);
-    expect(stderr).not.toContain("Installing");
-    const { network } = await banger.json<Vm>("vm", "show", "own");
-    const key = join(banger.home, "config/banger/ssh/id_ed25519");
-    const trust = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"];
-    const command = "hostname; systemctl is-active ssh banger-vsock-agent";
-    const ssh = Bun.spawnSync(["ssh", "-i", key, ...trust, `root@${network.address}`, command]);
-    expect([ssh.stdout.toString(), ssh.exitCode]).toEqual(["own\nactive\nactive\n", 0]);
-    expect((await banger.json<Image>("image", "show", "whole")).provisioned).toBeUndefined();
-    await banger.ok("vm", "rm", "--force", "own");
-  },
-  TIMEOUT_MS,
-);

@@ -1,16 +1,20 @@
-/** The ways in which a machine boots, or cannot: Debian's kernel under QEMU, busybox and Debian's systemd. */
+/** The ways in which a machine boots, or cannot: Debian's kernel, busybox and systemd, mostly without a daemon. */
 import { afterAll, beforeAll, describe, expect } from "bun:test";
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Image } from "#api/image.ts";
+import type { Vm } from "#api/vm.ts";
 import { runOk } from "#base/run.ts";
 import type { BootRecord } from "#guest/boot.ts";
 import { BOOT_MS, connect, isClean, PREPARE_MS, shell } from "#test/guest-boot.ts";
-import { busyboxRoot, makeDisk, systemdRoot } from "#test/guest-disk.ts";
+import { busyboxRoot, makeDisk } from "#test/guest-disk.ts";
 import { codeOf, textOf } from "#test/guest-fixture.ts";
 import { type GuestKernel, guestKernel } from "#test/guest-kernel.ts";
 import { type GuestMachine, startGuestMachine } from "#test/guest-machine.ts";
+import { install } from "#test/installation.ts";
 import { testNeeding } from "#test/needs.ts";
+import { giveKernel } from "#test/pulled-kernel.ts";
 
 const vmTest = testNeeding("qemu-system-x86_64", "mke2fs", "apt-get");
 const systemdTest = testNeeding("root", "qemu-system-x86_64", "mke2fs", "mmdebstrap");
@@ -132,6 +136,7 @@ describe("an image with one program and nothing else", () => {
       });
       await using machine = bareMachine(root, writable, { mode: "systemd" });
       const agent = await connect(machine);
+      expect(agent.hello.mode).toBe("systemd");
       const failure = agent.waitReady({ timeout_ms: BOOT_MS });
       await expect(failure).rejects.toThrow("the image has no /bin/sh; use direct mode");
       await untilConsoleSays(machine, "does the image have /bin/sh?");
@@ -146,39 +151,44 @@ describe("an image with one program and nothing else", () => {
 });
 
 describe("systemd mode", () => {
-  vmTest(
-    "a first boot that cannot succeed is told, and the machine is there for exec",
+  /** The packages' file system as banger made it, which the tests after the first boot without a daemon. */
+  let debian: string;
+
+  beforeAll(() => {
+    debian = join(folder, "debian.img");
+  });
+
+  systemdTest(
+    "an image of packages with an init system and an ssh server starts as it is",
     async () => {
-      const root = join(folder, "unknown.img");
-      const writable = join(folder, "unknown-rw.img");
-      await makeDisk(root, { size: "64M", from: await busyboxRoot() });
-      await makeDisk(writable, { size: "64M" });
-      await using machine = startGuestMachine({
-        kernel,
-        disks: [
-          { path: root, readOnly: true },
-          { path: writable, readOnly: false },
-        ],
-        record: { mode: "systemd" },
-      });
-      const agent = await connect(machine);
-      expect(agent.hello.mode).toBe("systemd");
-      expect(await codeOf(agent.waitReady({ timeout_ms: BOOT_MS }))).toBe("guest");
-      await untilConsoleSays(machine, "; use direct mode for this image");
-      expect(await shell(agent, "cat /proc/1/cmdline | tr '\\0' ' '")).toContain("idle");
-      await agent.shutdown();
-      expect(await machine.exited).toBe(0);
-      expect(await isClean(writable)).toBe(true);
+      const include = ["systemd-sysv", "dbus", "udev", "openssh-server", "iproute2"];
+      const packages = include.flatMap((name) => ["--include", name]);
+      await using banger = install();
+      await giveKernel(banger);
+      await banger.ok("image", "bootstrap", "bookworm", "--name", "whole", ...packages);
+      const machine = ["--image", "whole", "--name", "own", "--nat"];
+      const args = ["vm", "create", "--progress=plain", ...machine];
+      const { status, stderr } = await banger.call(args, { timeout_ms: PREPARE_MS });
+      expect([status, stderr]).toEqual([0, expect.stringContaining("Starting systemd")]);
+      expect(stderr).not.toContain("Installing");
+      const { network } = await banger.json<Vm>("vm", "show", "own");
+      const key = join(banger.home, "config/banger/ssh/id_ed25519");
+      const trust = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"];
+      const command = "hostname; systemctl is-active ssh banger-vsock-agent";
+      const ssh = Bun.spawnSync(["ssh", "-i", key, ...trust, `root@${network.address}`, command]);
+      expect([ssh.stdout.toString(), ssh.exitCode]).toEqual(["own\nactive\nactive\n", 0]);
+      const whole = await banger.json<Image>("image", "show", "whole");
+      expect(whole.provisioned).toBeUndefined();
+      copyFileSync(whole.rootfs, debian);
+      await banger.ok("vm", "rm", "--force", "own");
     },
-    BOOT_MS,
+    PREPARE_MS,
   );
 
   systemdTest(
     "the agent becomes a service, survives, and the machine shuts down clean",
     async () => {
-      const root = join(folder, "debian.img");
       const writable = join(folder, "systemd.img");
-      await makeDisk(root, { size: "700M", from: await systemdRoot() });
       const fstab = join(folder, "fstab");
       writeFileSync(
         fstab,
@@ -191,14 +201,14 @@ describe("systemd mode", () => {
         "sif /run/mysqld uid 101",
         "symlink /run/my /run/mysqld",
       ]) {
-        await runOk(["debugfs", "-w", "-R", line, root]);
+        await runOk(["debugfs", "-w", "-R", line, debian]);
       }
       await makeDisk(writable, { size: "2G" });
       await using machine = startGuestMachine({
         kernel,
         memory_mib: 768,
         disks: [
-          { path: root, readOnly: true },
+          { path: debian, readOnly: true },
           { path: writable, readOnly: false },
         ],
         record: { mode: "systemd" },
@@ -244,20 +254,18 @@ describe("systemd mode", () => {
   systemdTest(
     "a boot that ends in emergency mode is told, with the units that failed",
     async () => {
-      const root = join(folder, "debian.img");
       const writable = join(folder, "emergency.img");
-      if (!existsSync(root)) await makeDisk(root, { size: "700M", from: await systemdRoot() });
       await makeDisk(writable, { size: "1G" });
       const fstab = join(folder, "fstab");
       writeFileSync(fstab, "none /srv/none no-such-fs defaults 0 0\n");
       for (const line of ["rm /etc/fstab", `write ${fstab} /etc/fstab`]) {
-        await runOk(["debugfs", "-w", "-R", line, root]);
+        await runOk(["debugfs", "-w", "-R", line, debian]);
       }
       await using machine = startGuestMachine({
         kernel,
         memory_mib: 768,
         disks: [
-          { path: root, readOnly: true },
+          { path: debian, readOnly: true },
           { path: writable, readOnly: false },
         ],
         record: { mode: "systemd" },

@@ -35,13 +35,3 @@ export async function busyboxRoot(): Promise<string> {
     symlinkSync("../run/nowhere/resolv.conf", join(root, "etc/resolv.conf"));
   });
 }
-
-/** Debian with systemd and an ssh server. */
-export async function systemdRoot(): Promise<string> {
-  return madeOnce(join(CACHE, "guest-systemd-root"), async (root) => {
-    const packages = "systemd-sysv,openssh-server,iproute2,dbus,udev";
-    await runOk(["mmdebstrap", "--variant=minbase", `--include=${packages}`, "bookworm", root], {
-      timeout_ms: LIMIT_MS,
-    });
-  });
-}
