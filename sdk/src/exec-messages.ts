@@ -43,13 +43,14 @@ function readError({ code, message, hint }: Fields): BangerError {
   });
 }
 
-function readProgress({ step, message, done, total, unit }: Fields): Progress {
+function readProgress({ step, message, done, total, unit, lines }: Fields): Progress {
   return {
     step: textOf(step),
     message: textOf(message),
-    ...(typeof done === "number" ? { done } : {}),
-    ...(typeof total === "number" ? { total } : {}),
-    ...(unit === "bytes" || unit === "items" ? { unit } : {}),
+    done: typeof done === "number" ? done : undefined,
+    total: typeof total === "number" ? total : undefined,
+    unit: unit === "bytes" || unit === "items" ? unit : undefined,
+    lines: Array.isArray(lines) ? lines.filter((line) => typeof line === "string") : undefined,
   };
 }
 

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { ExecOpen } from "#api/exec.ts";
 import { INITIAL_CREDIT_BYTES } from "#api/exec-constants.ts";
 import { BangerError } from "#base/error.ts";
+import type { Progress } from "#base/progress.ts";
 import { MiB } from "#base/size.ts";
 import { LIMIT_MS } from "#test/limit.ts";
 import { type LocalDaemon, startLocalDaemon } from "#test/local-daemon.ts";
@@ -143,14 +144,14 @@ test("a terminal has the size that was asked for, and later ones", async () => {
 });
 
 test("progress is reported before the command runs", async () => {
-  const steps: string[] = [];
+  const reports: Progress[] = [];
   const connection = openExec(
     daemon.socket,
     { kind: "run", create: { image: "debian" }, exec: { argv: ["true"] } },
-    { onProgress: ({ step }) => void steps.push(step) },
+    { onProgress: (report) => void reports.push(report) },
   );
   expect(await connection.started).toBe("made-up");
-  expect(steps).toEqual(["boot"]);
+  expect(reports).toEqual([{ step: "boot", message: "Booting", lines: ["Installing systemd"] }]);
   expect(await connection.exited).toEqual({ code: 0 });
 });
 

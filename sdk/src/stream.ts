@@ -1,18 +1,8 @@
 /** Long work: a stream of reports that ends in the noun it was about. */
-import type { OnProgress } from "#base/progress.ts";
-
-/** As the contract has it, where an absent number may also be undefined. */
-interface Report {
-  step: string;
-  message: string;
-  done?: number | undefined;
-  total?: number | undefined;
-  unit?: "bytes" | "items" | undefined;
-  lines?: string[] | undefined;
-}
+import type { OnProgress, Progress } from "#base/progress.ts";
 
 /** What a procedure that streams its progress gives. */
-export type Work<T> = PromiseLike<AsyncIterator<Report, T>>;
+export type Work<T> = PromiseLike<AsyncIterator<Progress, T>>;
 
 /** Hands each report on and gives the noun; throws what the work failed with. */
 export async function finish<T>(work: Work<T>, onProgress: OnProgress = () => {}): Promise<T> {
@@ -20,14 +10,6 @@ export async function finish<T>(work: Work<T>, onProgress: OnProgress = () => {}
   for (;;) {
     const { done: isOver, value } = await stream.next();
     if (isOver) return value;
-    const { step, message, done, total, unit, lines } = value;
-    onProgress({
-      step,
-      message,
-      done,
-      total,
-      unit,
-      lines,
-    });
+    onProgress(value);
   }
 }

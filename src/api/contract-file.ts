@@ -15,7 +15,8 @@ import {
   fileRemove,
   fileWrite,
 } from "./file.ts";
-import { fails, nothing, progress, REACHES } from "./procedure.ts";
+import { fails, nothing, REACHES } from "./procedure.ts";
+import { progress } from "./progress.ts";
 
 const failures = [...REACHES, "limit_exceeded", "already_exists"] as const;
 const file = fails(...failures);

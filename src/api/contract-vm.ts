@@ -3,7 +3,8 @@ import { eventIterator } from "@orpc/contract";
 import { z } from "zod";
 import { queryFlag, queryInteger } from "./fields.ts";
 import { vmHealth } from "./health.ts";
-import { BOOTS, CHANGES, DOWNLOADS, fails, nothing, progress, REACHES } from "./procedure.ts";
+import { BOOTS, CHANGES, DOWNLOADS, fails, nothing, REACHES } from "./procedure.ts";
+import { progress } from "./progress.ts";
 import { logChunk, vm, vmCreate, vmExit, vmName, vmRef, vmSettings } from "./vm.ts";
 
 const byName = z.object({ name: vmRef });

@@ -47,7 +47,8 @@ import {
   kernelRef,
   kernelUnpublish,
 } from "./kernel.ts";
-import { BOOTS, CHANGES, DOWNLOADS, fails, nothing, progress } from "./procedure.ts";
+import { BOOTS, CHANGES, DOWNLOADS, fails, nothing } from "./procedure.ts";
+import { progress } from "./progress.ts";
 
 const byImage = z.object({ name: imageRef });
 

@@ -14,7 +14,9 @@
  * names its stream is not counted. The daemon starts with INITIAL_CREDIT_BYTES for output; the
  * client waits for the first `grant` before it sends stdin.
  */
+
 import { z } from "zod";
+import type { Progress } from "#base/progress.ts";
 import { COMMAND_MAX_BYTES, type DaemonVersion } from "./exec-constants.ts";
 import { guestPath, guestUser } from "./file.ts";
 import { entrypoint, environment, vmCreate, vmRef } from "./vm.ts";
@@ -126,7 +128,7 @@ export const execExit = z.union([z.object({ code: z.int() }), z.object({ signal:
 export type ExecExit = z.infer<typeof execExit>;
 
 export type ExecServerMessage =
-  | { progress: { step: string; message: string; done?: number; total?: number; unit?: string } }
+  | { progress: Progress }
   /** The command runs (or the connection stands) from here on. */
   | { started: { vm: string; daemon?: DaemonVersion } }
   | { grant: number }

@@ -3,17 +3,6 @@ import { oc } from "@orpc/contract";
 import { z } from "zod";
 import { type ErrorCode, errorCodes } from "#base/error.ts";
 
-/** One report of long work; its numbers grow while `step` stays the same. */
-export const progress = z.object({
-  step: z.string(),
-  message: z.string(),
-  done: z.number().optional(),
-  total: z.number().optional(),
-  unit: z.enum(["bytes", "items"]).optional(),
-  /** What a command of the step has printed since the last report. */
-  lines: z.array(z.string()).optional(),
-});
-
 const errorData = z.object({ hint: z.string().optional() });
 
 /** Every procedure refuses input that does not fit it, and may fail where the host or the store does. */

@@ -1,6 +1,7 @@
 /**
  * One line of what long work is doing. The same `step` is reported again and again
- * while its numbers grow; a new step means that the one before is over.
+ * while its numbers grow; a new step means that the one before is over. On the wire it is
+ * the schema of src/api/progress.ts.
  */
 export interface Progress {
   /** Stable name of the step, such as "layer 4f3a…" or "boot". */

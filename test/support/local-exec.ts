@@ -81,7 +81,8 @@ export class LocalSession {
     if (open.kind === "connect") return await this.#connect(open);
     if (open.kind !== "exec" && open.kind !== "run") throw new Error("not part of this daemon");
     if (open.kind === "exec") this.#assertRunning(open.vm);
-    else this.#say({ progress: { step: "boot", message: "Booting" } });
+    else
+      this.#say({ progress: { step: "boot", message: "Booting", lines: ["Installing systemd"] } });
     const { cwd, env, terminal, stdin } = open.exec;
     const argv = open.exec.argv.map((word) => (word === AGENT_PATH ? AGENT : word));
     const common = { cwd: cwd ?? "/", env: { ...process.env, ...env } };

@@ -4,7 +4,9 @@ import { type ExecExit, type ExecOpen, STDERR_TAG, STDOUT_TAG } from "#api/exec.
 import type { DaemonVersion } from "#api/exec-constants.ts";
 import type { Vm, VmExit } from "#api/vm.ts";
 import { BangerError } from "#base/error.ts";
+import { withProgress } from "#daemon/stream.ts";
 import type { ExecStream } from "#guest/exec.ts";
+import { finish } from "#sdk/stream.ts";
 import type { VmFiles } from "#vm/files/service.ts";
 import { exitError } from "#vm/life/exit-error.ts";
 import type { VmService } from "#vm/service.ts";
@@ -70,22 +72,11 @@ async function openRun(
   request: Open<"run">,
   { vms }: StreamServices,
 ): Promise<ExecExit> {
-  const vm = await vms.create(
-    { mode: "direct", ...request.create, command: [], ephemeral: !request.keep, start: true },
-    {
-      signal: wire.signal,
-      onProgress: ({ step, message, done, total, unit }) =>
-        wire.say({
-          progress: {
-            step,
-            message,
-            done,
-            total,
-            unit,
-          },
-        }),
-    },
+  const create = { ...request.create, command: [], ephemeral: !request.keep, start: true };
+  const reports = withProgress(wire.signal, (work) =>
+    vms.create({ mode: "direct", ...create }, work),
   );
+  const vm = await finish(Promise.resolve(reports), (progress) => wire.say({ progress }));
   try {
     const ended = watch(vms.wait(vm.id, wire.signal));
     const stream = await vms.guests.exec(vm.id, request.exec, {
