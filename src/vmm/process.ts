@@ -1,4 +1,4 @@
-/** Monitors outlive the process that starts them: starting one so, finding it again, ending it. */
+/** VMMs outlive the process that starts them: starting one so, finding it again, ending it. */
 import { closeSync, openSync, readdirSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { BangerError } from "#base/error.ts";
@@ -12,6 +12,22 @@ const TIE = ["setpriv", "--pdeathsig", "KILL", "--"];
 export const INHERITED_FD = 3;
 
 export type Child = Bun.Subprocess<"ignore", number, number>;
+
+export interface ExitStatus {
+  code: number | null;
+  signal: string | number | null;
+}
+
+/** Signals by which someone ends a process, as opposed to those by which it fails. */
+const ENDING_SIGNALS = new Set<unknown>(["SIGKILL", "SIGTERM", "SIGINT", "SIGHUP"]);
+
+export function wasEndedBySignal({ signal }: ExitStatus): boolean {
+  return ENDING_SIGNALS.has(signal);
+}
+
+export function hasEnded(child: Child): boolean {
+  return child.exitCode !== null || child.signalCode !== null;
+}
 
 export interface OutputPaths {
   stdout: string;
@@ -64,6 +80,13 @@ export function findProcesses(belongs: (argv: string[]) => boolean): ProcessIden
     .map(Number)
     .filter((pid) => belongs(argumentsOf(pid)))
     .flatMap((pid) => identify(pid) ?? []);
+}
+
+/** Ends every process whose arguments satisfy `belongs`; true if there was one. */
+export async function killProcesses(belongs: (argv: string[]) => boolean): Promise<boolean> {
+  const found = findProcesses(belongs);
+  for (const each of found) await killProcess(each);
+  return found.length > 0;
 }
 
 /** Resolves when the process is gone; looks every 5 ms at first, later once a second. */

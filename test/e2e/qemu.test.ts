@@ -26,8 +26,9 @@ import {
   testCache,
 } from "#test/tiny-guest.ts";
 import type { BootSpec, Machine, MachineHandle } from "#vmm/driver.ts";
+import { findProcesses } from "#vmm/process.ts";
 import { createQemuDriver } from "#vmm/qemu/driver.ts";
-import { findOrphans } from "#vmm/qemu/process.ts";
+import { belongsTo } from "#vmm/qemu/process.ts";
 
 const needs = ["qemu-system-x86_64", "gcc", "apt-get", "dpkg-deb", "xz"];
 const test = testNeeding(...needs);
@@ -94,7 +95,10 @@ describe("QEMU driver", () => {
   /** Everything that a machine has outside its logs. */
   function remains(spec: BootSpec): string[] {
     const files = existsSync(spec.runtimeDir) ? readdirSync(spec.runtimeDir) : [];
-    return [...files, ...findOrphans(spec.runtimeDir).map(({ pid }) => `pid ${pid}`)];
+    return [
+      ...files,
+      ...findProcesses((argv) => belongsTo(argv, spec.runtimeDir)).map(({ pid }) => `pid ${pid}`),
+    ];
   }
 
   test("boots with drives in order, network and agent port, and powers off", async () => {

@@ -1,10 +1,11 @@
 /** Firecracker: started, configured through its API, and left to itself. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { throwIfAborted } from "#base/abort.ts";
+import { assert } from "#base/assert.ts";
 import { BangerError } from "#base/error.ts";
 import type { BootSpec, Driver, MachineHandle } from "#vmm/driver.ts";
 import { argumentsOf, identify, isRunning } from "#vmm/identity.ts";
-import { type Child, findProcesses, killProcess, startDetached } from "#vmm/process.ts";
+import { type Child, hasEnded, killProcesses, startDetached } from "#vmm/process.ts";
 import { type ApiRequest, callApi } from "./api.ts";
 import { firecrackerChecks } from "./checks.ts";
 import { configuration, type MachineOptions } from "./configuration.ts";
@@ -97,7 +98,7 @@ async function boot(
     goodbye = await listenForGoodbye(sockets);
     throwIfAborted(signal);
     await step(context, START, Math.max(START_TIMEOUT_MS, requestTimeout_ms ?? 0));
-    if (!identity) throw new Error("Assertion failed: a process that answers has an identity");
+    assert(identity, "a process that answers has an identity");
     const { runtimeDir } = spec;
     const handle: MachineHandle = {
       driver: "firecracker",
@@ -183,10 +184,6 @@ async function throwIfEnded(
   if (hasEnded(context.child)) throw failureOf(context, `${method} ${path}`);
 }
 
-function hasEnded(child: Child): boolean {
-  return child.exitCode !== null || child.signalCode !== null;
-}
-
 function failureOf({ child, spec, launch }: Configuring, at: string): BangerError {
   const status = { code: child.exitCode, signal: child.signalCode };
   return startFailure(status, logOf(spec.runtimeDir, launch.notes), at);
@@ -208,8 +205,7 @@ async function adopt(
 }
 
 async function killOrphan(runtimeDir: string): Promise<boolean> {
-  const orphans = findProcesses((argv) => belongsTo(argv, runtimeDir));
-  for (const orphan of orphans) await killProcess(orphan);
+  const isKilled = await killProcesses((argv) => belongsTo(argv, runtimeDir));
   clearRuntime(runtimeDir);
-  return orphans.length > 0;
+  return isKilled;
 }

@@ -2,27 +2,15 @@
 import { BangerError } from "#base/error.ts";
 import type { ExitReason } from "#vmm/driver.ts";
 import { type LastWord, resetReason } from "#vmm/goodbye.ts";
+import type { ProcessEnd } from "#vmm/machine-process.ts";
+import { type ExitStatus, wasEndedBySignal } from "#vmm/process.ts";
 
 const DETAIL_MAX_CHARS = 1500;
 
-export interface ExitFacts extends LastWord {
-  /** We ended it ourselves. */
-  killed: boolean;
-  /** Undefined for a process that is not our child. */
-  status: ExitStatus | undefined;
-  /** End of the guest's console; empty where the guest has none. */
-  consoleText: string;
+export interface ExitFacts extends LastWord, ProcessEnd {
   /** End of what Firecracker wrote. */
   log: string;
 }
-
-export interface ExitStatus {
-  code: number | null;
-  signal: string | number | null;
-}
-
-/** Signals by which someone ends a process, as opposed to those by which it fails. */
-const ENDING_SIGNALS = new Set(["SIGKILL", "SIGTERM", "SIGINT", "SIGHUP"]);
 
 /** Exit codes of Firecracker that are no accident of ours. */
 const codes: Record<number, string> = {
@@ -50,9 +38,7 @@ export function exitReason(facts: ExitFacts): ExitReason {
   // Nobody has seen the status of a process that is not our child.
   const status = facts.status ?? loggedStatus(log);
   if (!status) return resetReason({ ...facts, isHeard: false });
-  if (typeof status.signal === "string" && ENDING_SIGNALS.has(status.signal)) {
-    return { kind: "killed" };
-  }
+  if (wasEndedBySignal(status)) return { kind: "killed" };
   if (status.code === 0) return resetReason(facts);
   return { kind: "crashed", detail: describe(status, log) };
 }

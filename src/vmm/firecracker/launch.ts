@@ -1,6 +1,7 @@
 /** Which command starts Firecracker for a machine, plainly or in the jailer, and what that needs. */
-import { closeSync, fstatSync, mkdirSync, openSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import type { BootSpec } from "#vmm/driver.ts";
+import { openLogs, touch } from "#vmm/logs.ts";
 import type { OutputPaths } from "#vmm/process.ts";
 import { hasCgroups, JAIL_GID, jailCommand, jailUid } from "./jail.ts";
 import { hostFiles, jailedPaths, plainPaths, type VmmPaths } from "./layout.ts";
@@ -41,14 +42,7 @@ export async function prepareLaunch(
   const jailer = await jailerFor(firecracker, options.jailer);
   const { metrics, log, jail } = hostFiles(spec.runtimeDir);
   for (const path of [metrics, log]) touch(path);
-  const notes: Notes = {
-    id: spec.id,
-    consolePath: spec.consolePath,
-    logPath: spec.logPath,
-    consoleStart_bytes: touch(spec.consolePath),
-    logStart_bytes: touch(spec.logPath),
-    saysGoodbye: true,
-  };
+  const notes: Notes = { id: spec.id, ...openLogs(spec) };
   const paths = jailer ? jailedPaths(spec) : plainPaths(spec);
   // With a serial console its output is the guest's, so that Firecracker needs a log of its own.
   const outputs = {
@@ -79,14 +73,4 @@ export async function prepareLaunch(
     cgroup,
   });
   return { argv, outputs, paths, notes };
-}
-
-/** Makes a file, readable by this user only, and gives its size. */
-function touch(path: string): number {
-  const fd = openSync(path, "a", 0o600);
-  try {
-    return fstatSync(fd).size;
-  } finally {
-    closeSync(fd);
-  }
 }

@@ -4,10 +4,11 @@ import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { cancelled } from "#base/abort.ts";
 import { BangerError } from "#base/error.ts";
-import { boundLog, readTail } from "#vmm/console.ts";
+import { readTail } from "#vmm/console.ts";
 import type { ExitReason, Machine, MachineHandle } from "#vmm/driver.ts";
 import { Goodbye } from "#vmm/goodbye.ts";
-import { type Child, killProcess, untilGone } from "#vmm/process.ts";
+import { endedError, MachineProcess, type ProcessEnd } from "#vmm/machine-process.ts";
+import type { Child } from "#vmm/process.ts";
 import { type ApiRequest, callApi } from "./api.ts";
 import { exitReason } from "./exit.ts";
 import { hostFiles, type Sockets } from "./layout.ts";
@@ -29,9 +30,6 @@ const RETRY_MAX_MS = 200;
 const SILENCE_MIN_MS = 50;
 const SILENCE_MAX_MS = 5000;
 const SILENCE_SHARE = 0.2;
-const LOG_LOOK_MS = 30_000;
-/** What the guest has said last is still in a socket: how long to wait for it. */
-const LAST_WORD_MS = 1000;
 
 /** Who hears the guest's last word. */
 export interface GoodbyeListener {
@@ -60,28 +58,40 @@ export interface MachineParts {
 
 export class FirecrackerMachine implements Machine {
   readonly handle: MachineHandle;
-  readonly exited: Promise<ExitReason>;
   /** Firecracker has a keyboard on x86 only; it is heard where the guest has a driver for it. */
   readonly sendCtrlAltDel = process.arch === "x64" ? () => this.#pressCtrlAltDel() : undefined;
   readonly #parts: MachineParts;
-  readonly #released = new AbortController();
+  readonly #process: MachineProcess;
   /** Fires when the machine has ended or is let go: nobody shall wait for it any longer. */
   readonly #done = new AbortController();
-  readonly #logTimer: NodeJS.Timeout;
   readonly #listeners = new Set<GuestListener>();
   #agent: Socket | undefined;
   #attempt: AbortController | undefined;
-  #killed = false;
   /** The keys by which a guest reboots were pressed. */
   #isAskedToReboot = false;
-  #over = false;
 
   constructor(parts: MachineParts) {
-    this.handle = parts.handle;
+    const { handle, child, notes, goodbye } = parts;
+    this.handle = handle;
     this.#parts = parts;
-    if (parts.goodbye) this.#listeners.add(parts.goodbye.listener);
-    this.#logTimer = setInterval(() => this.#boundLogs(), LOG_LOOK_MS).unref();
-    this.exited = this.#watch();
+    if (goodbye) this.#listeners.add(goodbye.listener);
+    this.#process = new MachineProcess(
+      { identity: handle, child, notes },
+      {
+        lastWords: async () => await goodbye?.goodbye.complete(),
+        explain: (end) => this.#explain(end),
+        close: () => this.#close(),
+        clear: () => clearRuntime(handle.runtimeDir),
+        boundLogs() {
+          const { metrics, log } = hostFiles(handle.runtimeDir);
+          for (const path of [metrics, log]) emptyWhenLarge(path);
+        },
+      },
+    );
+  }
+
+  get exited(): Promise<ExitReason> {
+    return this.#process.exited;
   }
 
   /** Resolves once the guest's agent listens; until then it is asked again and again. */
@@ -97,10 +107,7 @@ export class FirecrackerMachine implements Machine {
   }
 
   async kill(): Promise<void> {
-    if (this.#over) return;
-    this.#killed = true;
-    await killProcess(this.handle);
-    if (!this.#released.signal.aborted) await this.exited;
+    await this.#process.kill();
   }
 
   async pause(): Promise<void> {
@@ -124,16 +131,14 @@ export class FirecrackerMachine implements Machine {
 
   /** Takes connections that the guest makes to `port` of the host, until the machine ends. */
   async listen(port: number, onConnection: (socket: Socket) => void): Promise<GuestListener> {
-    if (this.#over) throw ended();
+    this.#process.assertRunning();
     const listener = await listenToGuest(this.#parts.sockets.vsock, port, onConnection);
     this.#listeners.add(listener);
     return listener;
   }
 
   release(): void {
-    this.#released.abort();
-    this.#close();
-    this.#parts.child?.unref();
+    this.#process.release();
   }
 
   async #dial(any: AbortSignal, caller: AbortSignal | undefined): Promise<Socket> {
@@ -157,7 +162,7 @@ export class FirecrackerMachine implements Machine {
   }
 
   #throwIfDone(any: AbortSignal, caller: AbortSignal | undefined): void {
-    if (this.#done.signal.aborted) throw ended();
+    if (this.#done.signal.aborted) throw endedError();
     if (caller?.aborted) throw cancelled();
     if (any.aborted) {
       throw new BangerError(
@@ -177,7 +182,7 @@ export class FirecrackerMachine implements Machine {
   }
 
   async #call(request: ApiRequest): Promise<void> {
-    if (this.#over) throw ended();
+    this.#process.assertRunning();
     const { sockets, requestTimeout_ms } = this.#parts;
     await callApi(sockets.api, request, {
       signal: this.#done.signal,
@@ -185,41 +190,20 @@ export class FirecrackerMachine implements Machine {
     });
   }
 
-  async #watch(): Promise<ExitReason> {
-    const { child, notes, handle, goodbye: heard } = this.#parts;
-    if (child) await child.exited;
-    else await untilGone(handle, this.#released.signal);
-    if (this.#released.signal.aborted) await new Promise<never>(() => {});
-    const tooLate = sleep(LAST_WORD_MS, undefined, { ref: false });
-    await Promise.race([heard?.goodbye.complete(), tooLate]);
-    this.#over = true;
-    this.#close();
-    const reason = exitReason({
-      killed: this.#killed,
+  #explain(end: ProcessEnd): ExitReason {
+    const { notes, handle, goodbye: heard } = this.#parts;
+    return exitReason({
+      ...end,
       word: heard?.goodbye.word ?? (this.#isAskedToReboot ? "leaving" : undefined),
       isHeard: notes?.saysGoodbye === true && heard !== undefined,
-      status: child ? { code: child.exitCode, signal: child.signalCode } : undefined,
-      consoleText: notes ? readTail(notes.consolePath, notes.consoleStart_bytes) : "",
       log: notes ? logOf(handle.runtimeDir, notes) : "",
     });
-    clearRuntime(handle.runtimeDir);
-    return reason;
   }
 
   #close(): void {
-    clearInterval(this.#logTimer);
     this.#done.abort();
     this.#agent?.destroy();
     for (const listener of this.#listeners) void listener.close();
-  }
-
-  #boundLogs(): void {
-    const { metrics, log } = hostFiles(this.handle.runtimeDir);
-    for (const path of [metrics, log]) emptyWhenLarge(path);
-    const { notes } = this.#parts;
-    if (!notes) return;
-    boundLog(notes.consolePath);
-    boundLog(notes.logPath);
   }
 }
 
@@ -227,8 +211,4 @@ export class FirecrackerMachine implements Machine {
 export function logOf(runtimeDir: string, notes: Notes): string {
   const output = readTail(notes.logPath, notes.logStart_bytes);
   return `${readTail(hostFiles(runtimeDir).log).replaceAll("\0", "")}${output}`;
-}
-
-function ended(): BangerError {
-  return new BangerError("invalid_state", "Cannot reach the machine: it has ended");
 }

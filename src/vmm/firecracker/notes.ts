@@ -3,19 +3,13 @@ import { readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import { z } from "zod";
 import { writeFileAtomic } from "#base/files/atomic.ts";
+import { logNotes } from "#vmm/logs.ts";
 import { removeCgroup } from "./jail.ts";
 import { hostFiles } from "./layout.ts";
 import { takeBack } from "./lend.ts";
 
-const notesSchema = z.object({
+const notesSchema = logNotes.extend({
   id: z.string(),
-  consolePath: z.string(),
-  logPath: z.string(),
-  /** Sizes that the two files had when this machine started. */
-  consoleStart_bytes: z.number(),
-  logStart_bytes: z.number(),
-  /** Its guest says goodbye; those of an earlier banger do not. */
-  saysGoodbye: z.boolean().default(false),
   /** Undefined when it runs plainly. */
   jail: z
     .object({

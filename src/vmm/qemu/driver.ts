@@ -1,17 +1,11 @@
 /** QEMU's microvm machine, with KVM where it is usable and emulated where not. */
-import {
-  accessSync,
-  closeSync,
-  constants,
-  existsSync,
-  fstatSync,
-  openSync,
-  statSync,
-} from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { setPriority } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { throwIfAborted } from "#base/abort.ts";
-import { BangerError, errnoOf } from "#base/error.ts";
+import { assert } from "#base/assert.ts";
+import { BangerError } from "#base/error.ts";
+import { checkDescription, checkFiles } from "#vmm/boot-checks.ts";
 import { readTail } from "#vmm/console.ts";
 import type {
   Accelerator,
@@ -22,16 +16,16 @@ import type {
   Snapshot,
 } from "#vmm/driver.ts";
 import { hostProcessor, hostTsc_khz, kvmState } from "#vmm/host.ts";
-import { identify, isRunning } from "#vmm/identity.ts";
-import { assertKernelFits } from "#vmm/kernel-memory.ts";
-import { type Child, INHERITED_FD, killProcess, startDetached } from "#vmm/process.ts";
+import { argumentsOf, identify, isRunning } from "#vmm/identity.ts";
+import { type LogNotes, openLogs } from "#vmm/logs.ts";
+import { type Child, hasEnded, INHERITED_FD, killProcesses, startDetached } from "#vmm/process.ts";
 import { openSocket } from "#vmm/socket.ts";
 import { DRIVES_MAX, qemuArguments, socketPaths } from "./command.ts";
 import { restoreFailure, startFailure } from "./failure.ts";
 import { type Events, QemuMachine } from "./machine.ts";
-import { clearRuntime, type Notes, readNotes, writeNotes } from "./notes.ts";
+import { clearRuntime, readNotes, writeNotes } from "./notes.ts";
 import { findPasst, startPasst } from "./passt.ts";
-import { belongsTo, findOrphans } from "./process.ts";
+import { belongsTo } from "./process.ts";
 import { findQemu, isQemuInstalled, qemuChecks } from "./program.ts";
 import { openQmp, type Qmp } from "./qmp.ts";
 import { loadState } from "./snapshot.ts";
@@ -42,7 +36,6 @@ const EMULATOR_NICENESS = 10;
 /** How long an adopted QEMU may take to greet. */
 const ADOPT_TIMEOUT_MS = 5_000;
 const RETRY_MS = 5;
-const RUNTIME_DIR_MAX_BYTES = 80;
 
 export interface QemuOptions {
   /** Name or path of the program; default "qemu-system-x86_64". */
@@ -112,7 +105,7 @@ async function start(
   const events: Events = {};
   try {
     const qmp = await greetedBy(child, spec, { events, notes, signal });
-    if (!identity) throw new Error("Assertion failed: a QEMU that answers has an identity");
+    assert(identity, "a QEMU that answers has an identity");
     const { runtimeDir } = spec;
     const sockets = socketPaths(runtimeDir);
     const goodbye = await openSocket(sockets.goodbye, signal);
@@ -145,7 +138,7 @@ function makeNice(pid: number): void {
 
 async function adopt(handle: MachineHandle): Promise<Machine | undefined> {
   if (handle.driver !== "qemu" || !isRunning(handle)) return undefined;
-  if (!belongsTo(handle.pid, handle.runtimeDir)) return undefined;
+  if (!belongsTo(argumentsOf(handle.pid), handle.runtimeDir)) return undefined;
   const events: Events = {};
   const signal = AbortSignal.timeout(ADOPT_TIMEOUT_MS);
   const qmp = await openQmp(socketPaths(handle.runtimeDir).qmp, {
@@ -165,17 +158,16 @@ async function adopt(handle: MachineHandle): Promise<Machine | undefined> {
 }
 
 async function killOrphan(runtimeDir: string): Promise<boolean> {
-  const orphans = findOrphans(runtimeDir);
-  for (const orphan of orphans) await killProcess(orphan);
+  const isKilled = await killProcesses((argv) => belongsTo(argv, runtimeDir));
   clearRuntime(runtimeDir);
-  return orphans.length > 0;
+  return isKilled;
 }
 
 /** The control connection, once QEMU is up. Fails when it ends before, takes too long, or on abort. */
 async function greetedBy(
   child: Child,
   spec: BootSpec,
-  context: { events: Events; notes: Notes; signal: AbortSignal | undefined },
+  context: { events: Events; notes: LogNotes; signal: AbortSignal | undefined },
 ): Promise<Qmp> {
   const limit = AbortSignal.timeout(START_TIMEOUT_MS);
   const signal = context.signal ? AbortSignal.any([limit, context.signal]) : limit;
@@ -183,7 +175,7 @@ async function greetedBy(
   const exited = child.exited.then(() => undefined);
   while (true) {
     throwIfAborted(context.signal);
-    if (child.exitCode !== null || child.signalCode !== null) {
+    if (hasEnded(child)) {
       const stderr = readTail(spec.logPath, context.notes.logStart_bytes);
       throw startFailure(stderr, String(child.signalCode ?? `status ${child.exitCode}`));
     }
@@ -207,43 +199,10 @@ function recorder(events: Events): (event: string, data: Record<string, unknown>
   };
 }
 
-/** Makes the two log files, readable by this user only, and notes where their new part begins. */
-function openLogs(spec: BootSpec): Notes {
-  return {
-    consolePath: spec.consolePath,
-    logPath: spec.logPath,
-    consoleStart_bytes: touch(spec.consolePath),
-    logStart_bytes: touch(spec.logPath),
-    saysGoodbye: true,
-  };
-}
-
-function touch(path: string): number {
-  const fd = openSync(path, "a", 0o600);
-  try {
-    return fstatSync(fd).size;
-  } finally {
-    closeSync(fd);
-  }
-}
-
 function checkSpec(spec: BootSpec): void {
-  const complain = (why: string): never => {
-    throw new BangerError("invalid_argument", `Cannot start machine "${spec.id}": ${why}`);
-  };
-  if (!/^[a-z0-9][a-z0-9-]{0,62}$/.test(spec.id)) complain("its id is not a name");
-  if (Buffer.byteLength(spec.runtimeDir) > RUNTIME_DIR_MAX_BYTES) {
-    complain(`the path of its runtime folder is longer than ${RUNTIME_DIR_MAX_BYTES} bytes`);
-  }
-  if (!Number.isSafeInteger(spec.cpus) || spec.cpus < 1) complain(`it has ${spec.cpus} CPUs`);
-  if (!Number.isSafeInteger(spec.memory_mib) || spec.memory_mib < 16) {
-    complain(`${spec.memory_mib} MiB of memory are not enough`);
-  }
-  if (spec.drives.length > DRIVES_MAX) complain(`more than ${DRIVES_MAX} drives`);
+  checkDescription(spec, { drivesMax: DRIVES_MAX });
   if (spec.network?.kind === "tap") requireTap(spec.network.tap);
-  for (const path of [spec.kernelPath, spec.initrdPath]) requireFile(path);
-  for (const { path, readOnly } of spec.drives) requireFile(path, readOnly ? 0 : constants.W_OK);
-  assertKernelFits(spec);
+  checkFiles(spec);
 }
 
 /** QEMU would make a tap that is not there, one that leads nowhere. */
@@ -252,15 +211,4 @@ function requireTap(tap: string): void {
   throw new BangerError("unavailable", `Cannot start the machine: there is no interface "${tap}"`, {
     hint: "Stop the machine and start it again",
   });
-}
-
-function requireFile(path: string, alsoMode = 0): void {
-  try {
-    accessSync(path, constants.R_OK | alsoMode);
-  } catch (cause) {
-    const isMissing = errnoOf(cause) === "ENOENT";
-    const why = isMissing ? "there is no such file" : (errnoOf(cause) ?? "it does not open");
-    const code = isMissing ? "not_found" : "permission_denied";
-    throw new BangerError(code, `Cannot use "${path}": ${why}`, { cause });
-  }
 }

@@ -2,22 +2,15 @@
 import { hasPanic, panicReason } from "#vmm/console.ts";
 import type { ExitReason } from "#vmm/driver.ts";
 import { type LastWord, resetReason } from "#vmm/goodbye.ts";
+import type { ProcessEnd } from "#vmm/machine-process.ts";
+import { wasEndedBySignal } from "#vmm/process.ts";
 
-export interface ExitFacts extends LastWord {
+export interface ExitFacts extends LastWord, ProcessEnd {
   /** `reason` of the SHUTDOWN event, where one came. */
   shutdown: string | undefined;
-  /** We ended it ourselves. */
-  killed: boolean;
-  /** Exit status and signal; undefined for a process that is not our child. */
-  status: { code: number | null; signal: string | number | null } | undefined;
-  /** End of the guest's console. */
-  consoleText: string;
   /** End of QEMU's stderr. */
   stderr: string;
 }
-
-/** Signals by which someone ends a process, as opposed to those by which it fails. */
-const ENDING_SIGNALS = new Set(["SIGKILL", "SIGTERM", "SIGINT", "SIGHUP"]);
 
 export function exitReason(facts: ExitFacts): ExitReason {
   if (facts.killed) return { kind: "killed" };
@@ -39,8 +32,7 @@ export function exitReason(facts: ExitFacts): ExitReason {
 
 function withoutEvent({ status, consoleText, stderr }: ExitFacts): ExitReason {
   if (!status) return hasPanic(consoleText) ? panicReason(consoleText) : { kind: "unknown" };
-  if (typeof status.signal === "string" && ENDING_SIGNALS.has(status.signal))
-    return { kind: "killed" };
+  if (wasEndedBySignal(status)) return { kind: "killed" };
   if (status.code === 0) {
     return hasPanic(consoleText) ? panicReason(consoleText) : { kind: "unknown" };
   }
