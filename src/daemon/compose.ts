@@ -1,4 +1,5 @@
 /** The composition root: builds every part once and hands it what it stands on. */
+import type { Database } from "bun:sqlite";
 import { mkdirSync } from "node:fs";
 import { getLogger } from "@logtape/logtape";
 import type { DaemonVersion } from "#api/exec-constants.ts";
@@ -108,20 +109,7 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
       inspect: (path, signal) => readKernelImage(path, signal),
     },
   });
-  const policies = new Policies(values["network.bridge"]);
-  const dns: DnsServer = new DnsServer({
-    names: machineNames(db),
-    filter: policies,
-    resolvers: () => daemonResolvers((address) => dns.serves(address)),
-  });
-  const network = new Network({
-    bridge: values["network.bridge"],
-    subnet: values["network.subnet"],
-    subnet6: values["network.subnet6"],
-    // One that ends with a machine is of no use to the others on its bridge.
-    dns: owner ? undefined : dns,
-    policies,
-  });
+  const network = composeNetwork(config, { db, isAlone: owner !== undefined });
   const templates = openTemplates(config);
   const vms = new VmService({
     db,
@@ -160,6 +148,27 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
 function openTemplates({ paths, values }: Config): Templates | undefined {
   if (values["vm.templates"] === "off") return undefined;
   return new Templates(paths.templates, values["vm.templates_max"]);
+}
+
+/** `isAlone`: for one machine, whose process ends with it. */
+function composeNetwork(
+  { values }: Config,
+  { db, isAlone }: { db: Database; isAlone: boolean },
+): Network {
+  const policies = new Policies(values["network.bridge"]);
+  const dns: DnsServer = new DnsServer({
+    names: machineNames(db),
+    filter: policies,
+    resolvers: () => daemonResolvers((address) => dns.serves(address)),
+  });
+  return new Network({
+    bridge: values["network.bridge"],
+    subnet: values["network.subnet"],
+    subnet6: values["network.subnet6"],
+    // A server that ends with a machine is of no use to the others on its bridge.
+    dns: isAlone ? undefined : dns,
+    policies,
+  });
 }
 
 function openLimits(wanted: string): string | undefined {

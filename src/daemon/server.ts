@@ -9,7 +9,7 @@ import { VERSION_PATH } from "#api/exec-constants.ts";
 import { BangerError } from "#base/error.ts";
 import { MiB } from "#base/size.ts";
 import { version } from "#base/version.ts";
-import { openSession } from "#daemon/exec/session.ts";
+import { SocketSession } from "#daemon/exec/session.ts";
 import type { StreamServices } from "#daemon/exec/streams.ts";
 import type { ExecSession } from "#daemon/exec/wire.ts";
 import { toOrpcError } from "./errors.ts";
@@ -83,7 +83,7 @@ export async function serve({
       backpressureLimit: 16 * MiB,
       idleTimeout: 0,
       open(socket) {
-        socket.data.session = openSession(socket, services);
+        socket.data.session = new SocketSession(socket, services);
       },
       message(socket, message) {
         socket.data.session?.receive(message);

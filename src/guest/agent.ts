@@ -15,7 +15,7 @@ import type { AgentHello } from "./hello.ts";
 import type { ProgramOptions } from "./program.ts";
 import { Kind, type KindCode, Tag } from "./protocol.ts";
 import { type GuestRunResult, type RunInGuestOptions, runInGuest } from "./run.ts";
-import { type GuestSessions, guestSessions } from "./session.ts";
+import { GuestSessions } from "./session.ts";
 import {
   type GuestProcess,
   type GuestStats,
@@ -125,7 +125,7 @@ function agentOf(connection: Connection, hello: AgentHello): Agent {
     datagrams: (target, options) => openDatagrams(connection, target, options),
     files: guestFiles(connection),
     watch: (path, options) => watchPath(connection, path, options),
-    sessions: guestSessions(connection),
+    sessions: new GuestSessions(connection),
     whileFrozen: (use, options) => whileFrozen(connection, use, options),
     async health(options) {
       return decodeHealth(await ask(connection, Kind.health, options));

@@ -58,119 +58,111 @@ export interface SessionOptions extends ProgramOptions {
   folder?: string | undefined;
 }
 
-export interface GuestSessions {
+export class GuestSessions {
+  readonly #connection: Connection;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+  }
+
   /**
    * Starts a command of this name: letters, digits, ".", "_" and "-". Stdout and stderr are one stream.
    * `ring_bytes` (default 1 MiB, at most 16 MiB) of output are kept. Fails with `already_exists`.
    */
-  start(
+  async start(
     name: string,
     request: Omit<ExecRequest, "window_bytes" | "stdin"> & { ring_bytes?: number },
     options?: SessionOptions,
-  ): Promise<{ pid: number }>;
+  ): Promise<{ pid: number }> {
+    const { ring_bytes = RING_DEFAULT_BYTES, ...exec } = request;
+    const input = encodeExecRequest({ ...exec, stdin: true }, ring_bytes);
+    const answer = Fields.parse(await this.#call("start", [name], { ...options, input }));
+    return { pid: answer.number(Tag.pid) ?? 0 };
+  }
+
   /** Those that have ended as well, until they are removed. */
-  list(options?: SessionOptions): Promise<NamedSession[]>;
-  info(name: string, options?: SessionOptions): Promise<SessionInfo>;
+  async list(options?: SessionOptions): Promise<NamedSession[]> {
+    return Fields.parse(await this.#call("list", [], options))
+      .list(Tag.entry)
+      .map((bytes) => {
+        const fields = Fields.parse(bytes);
+        const name = fields.text(Tag.fileName, MAX_SESSION_NAME_BYTES) ?? "";
+        return { name, ...decodeInfo(fields) };
+      });
+  }
+
+  async info(name: string, options?: SessionOptions): Promise<SessionInfo> {
+    return decodeInfo(Fields.parse(await this.#call("control", [name, "info", ""], options)));
+  }
+
   /** Output from `offset` (default 0) on, and then as it comes; returns when the session has ended. */
-  attach(
-    name: string,
-    options?: SessionOptions & { offset?: number },
-  ): AsyncGenerator<SessionChunk, SessionInfo>;
-  /** With `offset`, what the session has already taken of this input is not sent again. Gives the new offset. */
-  send(
-    name: string,
-    data: Uint8Array,
-    options?: SessionOptions & { offset?: number },
-  ): Promise<number>;
-  /** Ends its input; to a terminal it sends ^D. */
-  closeInput(name: string, options?: SessionOptions): Promise<void>;
-  /** To the process group; `isForLeader`: to its first process alone. */
-  signal(
-    name: string,
-    signal: string,
-    options?: SessionOptions & { isForLeader?: boolean | undefined },
-  ): Promise<void>;
-  resize(name: string, size: TerminalSize, options?: SessionOptions): Promise<void>;
-  /** Waits for its end. */
-  wait(name: string, options?: SessionOptions): Promise<ExitStatus>;
-  /** Fails with `invalid_state` while it runs. */
-  remove(name: string, options?: SessionOptions): Promise<void>;
-}
-
-export function guestSessions(connection: Connection): GuestSessions {
-  const call = (
-    verb: string,
-    words: readonly string[],
-    options: (SessionOptions & { input?: Uint8Array }) | undefined,
-  ): Promise<Uint8Array> =>
-    callProgram(connection, [`session-${verb}`, options?.folder ?? FOLDER, ...words], {
-      ...options,
-      feature: FEATURE,
-      outputMax_bytes: MAX_ANSWER_BYTES,
-    });
-  const control = (words: readonly string[], options: SessionOptions | undefined) =>
-    call("control", words, options);
-
-  async function* attach(
+  async *attach(
     name: string,
     options?: SessionOptions & { offset?: number },
   ): AsyncGenerator<SessionChunk, SessionInfo> {
     const words = [options?.folder ?? FOLDER, name, String(options?.offset ?? 0)];
-    const program = await openProgram(connection, ["session-attach", ...words], {
+    const program = await openProgram(this.#connection, ["session-attach", ...words], {
       ...options,
       feature: FEATURE,
     });
     return yield* readRecords(programOutput(program));
   }
 
-  return {
-    attach,
-    async start(name, request, options) {
-      const { ring_bytes = RING_DEFAULT_BYTES, ...exec } = request;
-      const input = encodeExecRequest({ ...exec, stdin: true }, ring_bytes);
-      const answer = Fields.parse(await call("start", [name], { ...options, input }));
-      return { pid: answer.number(Tag.pid) ?? 0 };
-    },
-    async list(options) {
-      return Fields.parse(await call("list", [], options))
-        .list(Tag.entry)
-        .map((bytes) => {
-          const fields = Fields.parse(bytes);
-          return {
-            name: fields.text(Tag.fileName, MAX_SESSION_NAME_BYTES) ?? "",
-            ...decodeInfo(fields),
-          };
-        });
-    },
-    async info(name, options) {
-      return decodeInfo(Fields.parse(await control([name, "info", ""], options)));
-    },
-    async send(name, data, options) {
-      const offset = options?.offset === undefined ? "" : String(options.offset);
-      const answer = await call("send", [name, offset], { ...options, input: data });
-      return Fields.parse(answer).number(Tag.inputOffset) ?? 0;
-    },
-    async closeInput(name, options) {
-      await control([name, "eof", ""], options);
-    },
-    async signal(name, signal, options) {
-      const number = signalNumber(signal) + (options?.isForLeader ? SESSION_SIGNAL_LEADER : 0);
-      await control([name, "signal", String(number)], options);
-    },
-    async resize(name, size, options) {
-      await control([name, "resize", `${size.columns}x${size.rows}`], options);
-    },
-    async wait(name, options) {
-      const output = attach(name, { ...options, offset: Number.MAX_SAFE_INTEGER });
-      for (;;) {
-        const { done, value } = await output.next();
-        if (done) return value.status ?? { code: 255 };
-      }
-    },
-    async remove(name, options) {
-      await control([name, "remove", ""], options);
-    },
-  };
+  /** With `offset`, what the session has already taken of this input is not sent again. Gives the new offset. */
+  async send(
+    name: string,
+    data: Uint8Array,
+    options?: SessionOptions & { offset?: number },
+  ): Promise<number> {
+    const offset = options?.offset === undefined ? "" : String(options.offset);
+    const answer = await this.#call("send", [name, offset], { ...options, input: data });
+    return Fields.parse(answer).number(Tag.inputOffset) ?? 0;
+  }
+
+  /** Ends its input; to a terminal it sends ^D. */
+  async closeInput(name: string, options?: SessionOptions): Promise<void> {
+    await this.#call("control", [name, "eof", ""], options);
+  }
+
+  /** To the process group; `isForLeader`: to its first process alone. */
+  async signal(
+    name: string,
+    signal: string,
+    options?: SessionOptions & { isForLeader?: boolean | undefined },
+  ): Promise<void> {
+    const number = signalNumber(signal) + (options?.isForLeader ? SESSION_SIGNAL_LEADER : 0);
+    await this.#call("control", [name, "signal", String(number)], options);
+  }
+
+  async resize(name: string, size: TerminalSize, options?: SessionOptions): Promise<void> {
+    await this.#call("control", [name, "resize", `${size.columns}x${size.rows}`], options);
+  }
+
+  /** Waits for its end. */
+  async wait(name: string, options?: SessionOptions): Promise<ExitStatus> {
+    const output = this.attach(name, { ...options, offset: Number.MAX_SAFE_INTEGER });
+    for (;;) {
+      const { done, value } = await output.next();
+      if (done) return value.status ?? { code: 255 };
+    }
+  }
+
+  /** Fails with `invalid_state` while it runs. */
+  async remove(name: string, options?: SessionOptions): Promise<void> {
+    await this.#call("control", [name, "remove", ""], options);
+  }
+
+  async #call(
+    verb: string,
+    words: readonly string[],
+    options: (SessionOptions & { input?: Uint8Array }) | undefined,
+  ): Promise<Uint8Array> {
+    return await callProgram(
+      this.#connection,
+      [`session-${verb}`, options?.folder ?? FOLDER, ...words],
+      { ...options, feature: FEATURE, outputMax_bytes: MAX_ANSWER_BYTES },
+    );
+  }
 }
 
 async function* readRecords(source: Readable): AsyncGenerator<SessionChunk, SessionInfo> {

@@ -7,6 +7,7 @@ import { declares } from "#api/procedure.ts";
 import type { Services } from "#daemon/compose.ts";
 import { toOrpcError } from "#daemon/errors.ts";
 import { currentCall, inCall, UNDECLARED } from "#daemon/log.ts";
+import type { CallCounts } from "#daemon/metrics.ts";
 import { type Work, withProgress } from "#daemon/stream.ts";
 
 const log = getLogger(["banger", "daemon"]);
@@ -14,50 +15,21 @@ const log = getLogger(["banger", "daemon"]);
 export type Base = ReturnType<typeof handlerBase>;
 
 export function handlerBase(services: Services) {
-  const { calls } = services;
+  const outcomes = new Outcomes(services.calls);
   const os = implement(contract).use(({ next, path, procedure }) => {
-    const isRead = procedure["~orpc"].route.method === "GET";
-    const { errorMap } = procedure["~orpc"];
+    const { route, errorMap } = procedure["~orpc"];
+    const isRead = route.method === "GET";
     return inCall({ procedure: path.join("."), isRead, errorMap }, async () => {
       try {
         const result = await next();
         // A stream has only begun.
-        if (!isStream(result.output)) ended("ok");
+        if (!isStream(result.output)) outcomes.record("ok");
         return result;
       } catch (error) {
-        throw failed(error);
+        throw outcomes.failed(error);
       }
     });
   });
-
-  /** Counts the call and logs it with its id; what changes nothing is of no interest to most. */
-  function ended(outcome: string, message?: string): void {
-    const call = currentCall();
-    if (!call) return;
-    calls.add(call.procedure, outcome);
-    const elapsed_ms = Math.round(performance.now() - call.began_ms);
-    const told = { procedure: call.procedure, elapsed_ms, outcome, message };
-    const text =
-      message === undefined
-        ? "{procedure} took {elapsed_ms} ms"
-        : "{procedure} failed after {elapsed_ms} ms, {outcome}: {message}";
-    if (call.isRead) log.debug(text, told);
-    else log.info(text, told);
-  }
-
-  function failed(error: unknown) {
-    const mapped = toOrpcError(error);
-    const call = currentCall();
-    if (call && !declares(call.errorMap, mapped.code)) {
-      log.error(`${UNDECLARED} "{code}" of {procedure}: {message}`, {
-        code: mapped.code,
-        procedure: call.procedure,
-        message: mapped.message,
-      });
-    }
-    ended(mapped.code, mapped.message);
-    return mapped;
-  }
 
   /**
    * Long work as an event iterator, its errors mapped as those of any other procedure. It has begun
@@ -71,10 +43,10 @@ export function handlerBase(services: Services) {
     return (async function* () {
       try {
         const result = yield* startingWith(first, reports);
-        inThisCall(ended, "ok");
+        inThisCall(() => outcomes.record("ok"));
         return result;
       } catch (error) {
-        throw inThisCall(failed, error);
+        throw inThisCall(() => outcomes.failed(error));
       }
     })();
   }
@@ -92,12 +64,50 @@ export function handlerBase(services: Services) {
       try {
         yield* source;
       } catch (error) {
-        if (!signal?.aborted) throw inThisCall(failed, error);
+        if (!signal?.aborted) throw inThisCall(() => outcomes.failed(error));
       }
     })();
   }
 
   return { os, stream, events, eventsLater, services };
+}
+
+/** How calls end: counted, logged, and compared with the errors that the contract declares. */
+class Outcomes {
+  readonly #counts: CallCounts;
+
+  constructor(counts: CallCounts) {
+    this.#counts = counts;
+  }
+
+  /** Counts the call and logs it with its id; reads are logged for debugging only. */
+  record(outcome: string, message?: string): void {
+    const call = currentCall();
+    if (!call) return;
+    const { procedure } = call;
+    this.#counts.add(procedure, outcome);
+    const elapsed_ms = Math.round(performance.now() - call.began_ms);
+    const told = { procedure, elapsed_ms, outcome, message };
+    const text =
+      message === undefined
+        ? "{procedure} took {elapsed_ms} ms"
+        : "{procedure} failed after {elapsed_ms} ms, {outcome}: {message}";
+    if (call.isRead) log.debug(text, told);
+    else log.info(text, told);
+  }
+
+  /** The error as the client gets it. */
+  failed(error: unknown): ReturnType<typeof toOrpcError> {
+    const mapped = toOrpcError(error);
+    const { code, message } = mapped;
+    const call = currentCall();
+    if (call && !declares(call.errorMap, code)) {
+      const { procedure } = call;
+      log.error(`${UNDECLARED} "{code}" of {procedure}: {message}`, { code, procedure, message });
+    }
+    this.record(code, message);
+    return mapped;
+  }
 }
 
 /** The rest of a generator whose first result has been taken already. */
