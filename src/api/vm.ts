@@ -34,9 +34,9 @@ export type VmState = z.infer<typeof vmState>;
 export const networkMode = z.enum(["nat", "host", "user", "none"]);
 export type NetworkMode = z.infer<typeof networkMode>;
 
-/** Which monitor runs a machine; `auto`: Firecracker where it can, QEMU elsewhere. */
+/** Which VMM runs a machine (older clients know the field as "monitor", so it keeps that name); `auto`: Firecracker where it can, QEMU elsewhere. */
 export const monitor = z.enum(["auto", "firecracker", "qemu"]);
-export type Monitor = z.infer<typeof monitor>;
+export type VmmChoice = z.infer<typeof monitor>;
 
 /** `systemd`: the image's own init, installed if it has none; `direct`: the agent stays PID 1. */
 export const bootMode = z.enum(["direct", "systemd"]);

@@ -138,9 +138,10 @@ function textList(value: unknown): string[] {
   throw new BangerError("invalid_argument", 'must be a list of texts, such as ["a", "b"]');
 }
 
-function oneOf(...choices: string[]): (value: unknown) => string {
+function oneOf<const T extends string>(...choices: T[]): (value: unknown) => T {
   return (value) => {
-    if (typeof value === "string" && choices.includes(value)) return value;
+    const choice = choices.find((each) => each === value);
+    if (choice !== undefined) return choice;
     throw new BangerError("invalid_argument", `must be one of ${choices.join(", ")}`);
   };
 }

@@ -88,7 +88,7 @@ export async function startLog(level: ConfigValues["log.level"], path?: string):
     loggers: [
       {
         category: "banger",
-        lowestLevel: level as "debug" | "info" | "warning" | "error",
+        lowestLevel: level,
         sinks: ["stderr"],
       },
       { category: ["logtape", "meta"], lowestLevel: "error", sinks: ["stderr"] },

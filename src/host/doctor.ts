@@ -1,7 +1,7 @@
 /** `banger doctor`: every domain's checks, and those of this computer. Works with the daemon down. */
 import { mkdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Monitor } from "#api/vm.ts";
+import type { VmmChoice } from "#api/vm.ts";
 import type { Check } from "#base/check.ts";
 import { messageOf, toBangerError } from "#base/error.ts";
 import { stagingPath } from "#base/files/atomic.ts";
@@ -34,7 +34,7 @@ export async function runDoctor(): Promise<Check[]> {
   const drivers = createDrivers(config.values);
   const groups: (() => Check[] | Promise<Check[]>)[] = [
     ...drivers.map((driver) => () => driver.checks()),
-    () => monitor(drivers, config.values.vmm as Monitor),
+    () => chosenDriver(drivers, config.values.vmm),
     () =>
       networkChecks({
         bridge: config.values["network.bridge"],
@@ -69,7 +69,7 @@ function processOf(lock: string): string {
 }
 
 /** What a machine made without --vmm is run by. */
-function monitor(drivers: readonly Driver[], preference: Monitor): Check[] {
+function chosenDriver(drivers: readonly Driver[], preference: VmmChoice): Check[] {
   const base = { id: "vmm", title: "Machines run on" };
   try {
     const { reason } = chooseDriver(drivers, { preference, userNetwork: false });

@@ -1,4 +1,4 @@
-/** The monitors that machines can run on, as the configuration wants them. */
+/** The VMMs that machines can run on, as the configuration wants them. */
 import type { ConfigValues } from "#config/schema.ts";
 import type { Driver } from "#vmm/driver.ts";
 import { createFirecrackerDriver, type FirecrackerOptions } from "#vmm/firecracker/driver.ts";

@@ -8,7 +8,6 @@ import { similarNames } from "#base/similar.ts";
 import { MiB } from "#base/size.ts";
 import type { Config } from "#config/resolve.ts";
 import { parseNeeds } from "#kernels/select.ts";
-import { tryParseAddress } from "#net/address.ts";
 import { macAddress } from "#net/names.ts";
 import { checkPolicy } from "#net/policy/policy.ts";
 import { checkPorts } from "#net/ports/spec.ts";
@@ -21,7 +20,7 @@ import { machineCommand } from "./exec.ts";
 import { imageKernelName } from "./image-boot.ts";
 import { modeFor } from "./mode.ts";
 import { makeName } from "./names.ts";
-import { findVm, insertVm, listVms, type NewVm } from "./records.ts";
+import { findVm, insertVm, type NewVm, reservedAddresses } from "./records.ts";
 
 /** Resolves, reserves the name and the address, and enters the machine as `creating`. */
 export async function enterVm(
@@ -110,17 +109,14 @@ function policyOf({ policy }: VmCreate, network: NetworkMode): { allow?: string[
 
 export function addressOf(deps: VmDeps, network: NetworkMode): { address?: string } {
   if (network !== "nat" && network !== "host") return {};
-  const reserved = listVms(deps.db).flatMap(
-    ({ spec }) => tryParseAddress(spec.address ?? "") ?? [],
-  );
-  return { address: deps.network.newAddress(reserved) };
+  return { address: deps.network.newAddress(reservedAddresses(deps.db)) };
 }
 
 /** "auto" is nat where this process may make taps and rules, the user-mode stack elsewhere. */
-function chooseNetwork(deps: VmDeps, wanted: string): NetworkMode {
+function chooseNetwork(deps: VmDeps, wanted: NetworkMode | "auto"): NetworkMode {
   if (wanted !== "auto") {
-    deps.network.assertUsable(wanted as NetworkMode);
-    return wanted as NetworkMode;
+    deps.network.assertUsable(wanted);
+    return wanted;
   }
   return deps.network.canUse("nat") ? "nat" : "user";
 }

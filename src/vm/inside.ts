@@ -38,7 +38,7 @@ export class Inside {
   }
 }
 
-/** Zeros for a monitor that has just ended. */
+/** Zeros for a VMM that has just ended. */
 function hostCost(pid: number | undefined, disk: string): VmStats["host"] {
   const disk_bytes = statSync(disk, { throwIfNoEntry: false })?.blocks ?? 0;
   try {

@@ -11,11 +11,11 @@ const transitions: Record<VmState, readonly VmState[]> = {
   creating: ["stopped", "removing"],
   /** Holds nothing but its folder. */
   stopped: ["starting", "removing"],
-  /** Network, initrd and monitor are being made; failure leads back to stopped. */
+  /** Network, initrd and VMM are being made; failure leads back to stopped. */
   starting: ["running", "stopping", "stopped"],
-  /** The monitor runs and the guest has said that it is ready. */
+  /** The VMM runs and the guest has said that it is ready. */
   running: ["stopping", "stopped"],
-  /** The guest was asked to power off, or the monitor is being ended; called off, it runs on. */
+  /** The guest was asked to power off, or the VMM is being ended; called off, it runs on. */
   stopping: ["stopped", "running"],
   /** On its way out; only removal can follow, however often it is interrupted. */
   removing: [],

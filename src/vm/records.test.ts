@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import type { VmState } from "#api/vm.ts";
 import { BangerError } from "#base/error.ts";
+import { parseAddress } from "#net/address.ts";
 import { vmStore } from "#test/vm-store.ts";
 import { assertTransition, requireState } from "./machine.ts";
 import { makeName } from "./names.ts";
@@ -11,6 +12,7 @@ import {
   insertVm,
   listVms,
   type NewVm,
+  reservedAddresses,
   toApi,
   unreadableVms,
   updateVm,
@@ -122,6 +124,10 @@ test("a machine whose record cannot be read is one error, and the others are fou
   expect(listVms(store.db).map(({ name }) => name)).toEqual(["two"]);
   expect(unreadableVms(store.db)).toMatchObject([{ id: "abcd1111", name: "one" }]);
   expect([...vmIds(store.db)]).toEqual(["abcd1111", "abcd2222"]);
+  store.db.run(
+    "UPDATE vms SET spec = json_insert(spec, '$.address', '10.241.0.9') WHERE name = 'one'",
+  );
+  expect(reservedAddresses(store.db)).toEqual([parseAddress("10.241.0.9")]);
   expect(() => getVm(store.db, "one")).toThrow('Cannot read the record of machine "one": spec.mac');
   expect(findUnreadableVm(store.db, "one")).toMatchObject({ id: "abcd1111", isStopped: true });
   expect(findUnreadableVm(store.db, "two")).toBeUndefined();

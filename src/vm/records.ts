@@ -11,6 +11,7 @@ import { assertTransition } from "./machine.ts";
 import { type VmIntent, type VmRow, type VmRuntime, type VmSpec, vmRow } from "./spec.ts";
 
 const idOnly = z.object({ id: z.string() });
+const addressOnly = z.object({ address: z.unknown() });
 const nameOnly = z.object({ name: z.string() });
 /** Nothing of it runs. */
 const stoppedRow = z.object({ state: z.enum(["stopped", "creating", "removing"]) });
@@ -68,6 +69,17 @@ export function vmIds(db: Database): Set<string> {
       .parse(db.query("SELECT id FROM vms").all())
       .map(({ id }) => id),
   );
+}
+
+/** Addresses that machines have for life, also those whose record cannot be read as a whole. */
+export function reservedAddresses(db: Database): Address[] {
+  const rows = db.query(
+    "SELECT CASE WHEN json_valid(spec) THEN spec ->> '$.address' END AS address FROM vms",
+  );
+  return z
+    .array(addressOnly)
+    .parse(rows.all())
+    .flatMap(({ address }) => tryParseAddress(String(address ?? "")) ?? []);
 }
 
 /** `integrity` for a machine whose record cannot be read. */

@@ -17,11 +17,11 @@ const ROOT_GROUP = "banger";
 /** Where a daemon goes that divides its own group, since one that has groups below has no processes. */
 const DAEMON_GROUP = "daemon";
 const CPU_PERIOD_US = 100_000;
-/** Above one thread for each virtual processor: monitor, control, asynchronous I/O. */
+/** Above one thread for each virtual processor: VMM, control, asynchronous I/O. */
 const EXTRA_THREADS = 64;
-/** What a monitor takes besides its guest's memory; emulation keeps translated code, up to 1 GiB of it. */
-const MONITOR_KVM_BYTES = 256 * MiB;
-const MONITOR_TCG_BYTES = 1280 * MiB;
+/** What a VMM takes besides its guest's memory; emulation keeps translated code, up to 1 GiB of it. */
+const VMM_KVM_BYTES = 256 * MiB;
+const VMM_TCG_BYTES = 1280 * MiB;
 /** A group is busy for a moment after its last process is gone. */
 const REMOVE_TRIES = 20;
 const REMOVE_PAUSE_MS = 25;
@@ -117,9 +117,9 @@ export function makeCgroup(path: string, { cpus, memory_bytes }: CgroupLimits): 
   mkdirSync(dirname(path), { recursive: true });
   handDown(dirname(path));
   mkdirSync(path, { recursive: true });
-  const monitor_bytes = kvmState().usable ? MONITOR_KVM_BYTES : MONITOR_TCG_BYTES;
+  const vmm_bytes = kvmState().usable ? VMM_KVM_BYTES : VMM_TCG_BYTES;
   const settings = {
-    "memory.max": String(memory_bytes + monitor_bytes),
+    "memory.max": String(memory_bytes + vmm_bytes),
     "memory.oom.group": "1",
     "cpu.max": `${cpus * CPU_PERIOD_US} ${CPU_PERIOD_US}`,
     "pids.max": String(cpus + EXTRA_THREADS),

@@ -1,5 +1,5 @@
 /**
- * The contract between banger and a virtual machine monitor. A driver boots a machine
+ * The contract between banger and a virtual machine monitor (VMM). A driver boots a machine
  * from a plain description, hands out the guest agent's byte stream, and tells when
  * and why the machine ended. It knows nothing of images, records or networks.
  */
@@ -30,7 +30,7 @@ export interface BootSpec {
   runtimeDir: string;
   /** File that the guest's console is appended to. */
   consolePath: string;
-  /** File that the monitor's own stderr is appended to. */
+  /** File that the VMM's own stderr is appended to. */
   logPath: string;
   cpus: number;
   memory_mib: number;
@@ -77,7 +77,7 @@ export type ExitReason =
   /** `detail`: the console's last lines of this boot, up to the panic's own. */
   | { kind: "panic"; detail: string }
   | { kind: "killed" }
-  /** The monitor failed by itself; `detail` holds the end of its stderr. */
+  /** The VMM failed by itself; `detail` holds the end of its stderr. */
   | { kind: "crashed"; detail: string }
   /** An adopted machine ended and nothing tells how. */
   | { kind: "unknown" };

@@ -1,6 +1,6 @@
 /**
  * A guest's last word. It tells on a way of its own that it ends because it was told to (guest/wire/goodbye.h);
- * a guest that was reset without it has crashed. Neither monitor tells the two apart by itself.
+ * a guest that was reset without it has crashed. Neither VMM tells the two apart by itself.
  */
 import type { Duplex } from "node:stream";
 import { hasPanic, panicReason } from "./console.ts";

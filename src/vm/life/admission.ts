@@ -7,7 +7,7 @@ import type { VmRecord } from "#vm/records.ts";
 
 /** What the host itself needs to stay usable. */
 export const RESERVE_BYTES = 256 * MiB;
-/** What a monitor takes besides its guest's memory. */
+/** What a VMM takes besides its guest's memory. */
 const MONITOR_BYTES = 32 * MiB;
 /** Log, initrd, and the first writes to a new layer. */
 export const SPACE_MIN_BYTES = 64 * MiB;
@@ -70,7 +70,7 @@ export function assertPossible(
   }
 }
 
-/** With what its monitor takes. */
+/** With what its VMM takes. */
 function memoryOf(memory_mib: number): number {
   return memory_mib * MiB + MONITOR_BYTES;
 }

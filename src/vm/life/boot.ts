@@ -1,4 +1,4 @@
-/** Starts a machine: network, initrd, monitor, agent, in this order, and undoes them in the other. */
+/** Starts a machine: network, initrd, VMM, agent, in this order, and undoes them in the other. */
 import { randomBytes } from "node:crypto";
 import {
   existsSync,

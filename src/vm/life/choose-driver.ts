@@ -1,5 +1,5 @@
-/** Which monitor a machine gets, by what was asked for it and by what works here. */
-import type { Monitor, NetworkMode } from "#api/vm.ts";
+/** Which VMM a machine gets, by what was asked for it and by what works here. */
+import type { NetworkMode, VmmChoice } from "#api/vm.ts";
 import type { VmDeps } from "#vm/deps.ts";
 import { chooseDriver, type DriverChoice } from "#vmm/choose.ts";
 
@@ -10,10 +10,10 @@ export function driverFor(
     monitor,
     network,
     cpus,
-  }: { monitor?: Monitor | undefined; network: NetworkMode; cpus?: number | undefined },
+  }: { monitor?: VmmChoice | undefined; network: NetworkMode; cpus?: number | undefined },
 ): DriverChoice {
   return chooseDriver(drivers, {
-    preference: monitor ?? (config.values.vmm as Monitor),
+    preference: monitor ?? config.values.vmm,
     userNetwork: network === "user",
     cpus,
   });

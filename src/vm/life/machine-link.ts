@@ -1,4 +1,4 @@
-/** One machine that runs: its monitor's process and the connection to the agent inside. */
+/** One machine that runs: its VMM's process and the connection to the agent inside. */
 import type { Duplex } from "node:stream";
 import { getLogger } from "@logtape/logtape";
 import { BangerError, messageOf } from "#base/error.ts";

@@ -58,7 +58,7 @@ async function pressCtrlAltDel({ machine }: MachineLink): Promise<boolean> {
   }
 }
 
-/** The monitor's last words, or the console's last lines after a panic. */
+/** The VMM's last words, or the console's last lines after a panic. */
 export function detailOf(reason: ExitReason): { detail?: string } {
   return "detail" in reason ? { detail: reason.detail } : {};
 }

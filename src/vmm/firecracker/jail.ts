@@ -21,7 +21,7 @@ export const JAIL_GID = 0x7100_0000;
 
 const CGROUP_ROOT = "/sys/fs/cgroup";
 const CGROUP_PARENT = "banger";
-/** Above one thread for each virtual CPU: API, monitor, and the workers of asynchronous I/O. */
+/** Above one thread for each virtual CPU: API, VMM, and the workers of asynchronous I/O. */
 const EXTRA_THREADS = 64;
 
 export interface JailPlan {
