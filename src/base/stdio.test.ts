@@ -75,7 +75,7 @@ test("text loses what steers a terminal, bytes and JSON lose nothing", async () 
     "a\u001b]52;c;ZXZpbA==\u0007b\u001b[2J\u001b[31mc\u001b[0m\r\nd\re\u009b1m\u202e\u061cf\t\u001b";
   const program = `
     import { asIs, tell, settled, writeOut } from ${JSON.stringify(join(import.meta.dir, "stdio.ts"))};
-    import { terminalJson } from ${JSON.stringify(join(import.meta.dir, "terminal-text.ts"))};
+    import { terminalJson } from ${JSON.stringify(join(import.meta.dir, "printable.ts"))};
     const evil = ${JSON.stringify(evil)};
     tell(evil);
     await writeOut(evil + "\\n");

@@ -5,7 +5,7 @@
  */
 import { write, writeSync } from "node:fs";
 import { BangerError, errnoOf, messageOf } from "./error.ts";
-import { terminalText } from "./terminal-text.ts";
+import { terminalText } from "./printable.ts";
 
 /** A descriptor that somebody else has made non-blocking is tried again after this, and then later and later. */
 const RETRY_MIN_MS = 1;

@@ -1,5 +1,6 @@
 /** Lists of tag, length and value, the payload of control frames and of the boot record. */
 import { BangerError } from "#base/error.ts";
+import { markControls } from "#base/printable.ts";
 
 const FIELD_HEADER_BYTES = 6;
 /** More fields than this in one list is an attack, not an answer. */
@@ -117,8 +118,7 @@ export class Fields {
 
 function printable(value: Uint8Array, max_bytes: number): string {
   const text = new TextDecoder().decode(value.subarray(0, max_bytes));
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it takes out
-  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, "�");
+  return markControls(text, { layout: true });
 }
 
 function malformed(): BangerError {

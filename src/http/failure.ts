@@ -1,5 +1,6 @@
 /** What can go wrong between us and a registry, as one error that says whether trying again may help. */
 import { BangerError, type ErrorCode } from "#base/error.ts";
+import { safeLine } from "#base/printable.ts";
 import { KiB } from "#base/size.ts";
 import { readCapped } from "./body.ts";
 import { proxyFor, shownProxy } from "./proxy.ts";
@@ -109,10 +110,7 @@ async function readDetail(response: Response): Promise<string> {
 
 /** A registry's words go to a terminal: no control characters, and not too many of them. */
 function printable(text: string): string {
-  return text
-    .replace(/[^\x20-\x7e]+/g, " ")
-    .trim()
-    .slice(0, MAX_DETAIL_CHARS);
+  return safeLine(text).trim().slice(0, MAX_DETAIL_CHARS);
 }
 
 function asRecord(value: unknown): Record<string, unknown> {

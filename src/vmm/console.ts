@@ -1,5 +1,6 @@
 /** The guest's console log: untrusted text in a file that the guest can make as long as it likes. */
 import { closeSync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from "node:fs";
+import { safeText } from "#base/printable.ts";
 import { KiB, MiB } from "#base/size.ts";
 import type { ExitReason } from "./driver.ts";
 
@@ -29,7 +30,7 @@ export function panicReason(consoleText: string): ExitReason & { kind: "panic" }
 export function lastLines(consoleText: string, count: number): string[] {
   const all = consoleText
     .split(/\r?\n|\r/)
-    .map((line) => printable(line).trimEnd().slice(0, LINE_MAX_CHARS))
+    .map((line) => safeText(line).trimEnd().slice(0, LINE_MAX_CHARS))
     .filter((line) => line !== "");
   const panic = all.findLastIndex(hasPanic);
   const end = panic < 0 ? all.length : panic + 1;
@@ -76,15 +77,4 @@ export function boundLog(path: string): void {
   } finally {
     closeSync(fd);
   }
-}
-
-/** Control sequences (colours, cursor moves, titles) as a whole, then every other control character. */
-const SEQUENCES =
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out
-  /(?:\u001b\[|\u009b)[0-?]*[ -/]*[@-~]|\u001b\][^\u0007\u001b]*(?:\u0007|\u001b\\)?/g;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out
-const CONTROLS = /[\u0000-\u0008\u000a-\u001f\u007f-\u009f]/g;
-
-function printable(line: string): string {
-  return line.replace(SEQUENCES, "").replace(CONTROLS, "");
 }

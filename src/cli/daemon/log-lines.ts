@@ -1,8 +1,8 @@
 /** The daemon's log as people read it. */
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { errnoOf } from "#base/error.ts";
+import { safeLine } from "#base/printable.ts";
 import { MiB } from "#base/size.ts";
-import { safeLine } from "#cli/print/text.ts";
 
 /** Of the end of the log, where the lines asked for are looked for. */
 const TAIL_MAX_BYTES = 4 * MiB;

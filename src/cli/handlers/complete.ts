@@ -1,8 +1,8 @@
+import { safeLine } from "#base/printable.ts";
 import { writeOut } from "#base/stdio.ts";
 import { complete } from "#cli/completion/complete.ts";
 import { namesOf } from "#cli/completion/names.ts";
 import type { Handler } from "#cli/context.ts";
-import { safeLine } from "#cli/print/text.ts";
 import type { root } from "#cli/spec/root.ts";
 
 /** What the scripts understand: whether a space follows, and whether files of the caller's may be meant. */

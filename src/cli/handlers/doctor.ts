@@ -1,7 +1,7 @@
 import type { Check } from "#base/check.ts";
+import { safeLine } from "#base/printable.ts";
 import type { Handler } from "#cli/context.ts";
 import type { Output } from "#cli/print/output.ts";
-import { safeLine } from "#cli/print/text.ts";
 import type { root } from "#cli/spec/root.ts";
 
 const marks = { ok: ["✓", "green"], warn: ["!", "yellow"], fail: ["✗", "red"] } as const;

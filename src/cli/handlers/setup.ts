@@ -1,8 +1,8 @@
 import { BangerError } from "#base/error.ts";
+import { safeText } from "#base/printable.ts";
 import type { Handler } from "#cli/context.ts";
 import { selfCommand } from "#cli/daemon/self.ts";
 import { table } from "#cli/print/table.ts";
-import { safeText } from "#cli/print/text.ts";
 import type { setupCommand } from "#cli/spec/setup.ts";
 import type { SetupAction, SetupStep } from "#host/setup.ts";
 

@@ -2,7 +2,7 @@
  * A machine's console as text for a terminal: of all escape sequences only colours are let
  * through, since the guest that printed them is not trusted.
  */
-import { terminalText } from "#base/terminal-text.ts";
+import { terminalText } from "#base/printable.ts";
 
 /** An escape sequence that has not ended by then is none. */
 const SEQUENCE_MAX_LENGTH = 256;

@@ -2,12 +2,11 @@
  * Results go to standard output, prose and progress to standard error. With --json a result
  * is what the API says, indented; a stream is one document a line.
  */
+import { safeText, terminalJson } from "#base/printable.ts";
 import { tell, writeOut } from "#base/stdio.ts";
-import { terminalJson } from "#base/terminal-text.ts";
 import type { ProgressMode } from "#cli/progress/options.ts";
 import { forbidsColor } from "#config/environment.ts";
 import { paint, type Style } from "./color.ts";
-import { safeText } from "./text.ts";
 
 export interface OutputOptions {
   json: boolean;

@@ -1,8 +1,9 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
+import { safeLine, safeText } from "#base/printable.ts";
 import { makeConsoleFilter } from "./console.ts";
 import { pairs, table } from "./table.ts";
-import { fit, safeLine, safeText } from "./text.ts";
+import { fit } from "./text.ts";
 
 test("table() aligns by what is seen, and shows no control characters", () => {
   expect(

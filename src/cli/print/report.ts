@@ -1,10 +1,9 @@
 /** The one place where an error is shown. */
 import { BangerError, type ErrorCode, errnoOf, errorCodes, toBangerError } from "#base/error.ts";
+import { safeLine, safeText, terminalJson } from "#base/printable.ts";
 import { tell } from "#base/stdio.ts";
-import { terminalJson } from "#base/terminal-text.ts";
 import { exitStatusOf } from "#cli/interrupt.ts";
 import type { Style } from "./color.ts";
-import { safeLine, safeText } from "./text.ts";
 
 export interface ReportOptions {
   json: boolean;

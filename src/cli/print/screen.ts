@@ -1,6 +1,6 @@
 /** A picture that is drawn again and again in its place, or one below the other where there is no terminal. */
+import { terminalText } from "#base/printable.ts";
 import { asIs, writeLast, writeOut } from "#base/stdio.ts";
-import { terminalText } from "#base/terminal-text.ts";
 
 const HIDE_AND_HOME = "\u001b[?25l\u001b[H";
 const CLEAR_LINE = "\u001b[K";

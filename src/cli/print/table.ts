@@ -1,5 +1,6 @@
 /** Columns as docker and kubectl print them, and pairs of a name and a value. */
-import { fit, safeLine } from "./text.ts";
+import { safeLine } from "#base/printable.ts";
+import { fit } from "./text.ts";
 
 const GAP = "   ";
 

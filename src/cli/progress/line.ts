@@ -1,8 +1,9 @@
 /** A step in one line: what it is, how far, how fast, how much longer. */
 import { formatDuration } from "#base/duration.ts";
+import { safeLine } from "#base/printable.ts";
 import { formatSize } from "#base/size.ts";
 import type { Style } from "#cli/print/color.ts";
-import { fit, safeLine } from "#cli/print/text.ts";
+import { fit } from "#cli/print/text.ts";
 import type { Step } from "./steps.ts";
 
 const GAP = "  ";

@@ -1,6 +1,6 @@
 /** Progress on a terminal: finished steps stay above, those under way are redrawn in place. */
+import { terminalText } from "#base/printable.ts";
 import { asIs, tell, writeLast } from "#base/stdio.ts";
-import { terminalText } from "#base/terminal-text.ts";
 import { activeLine, finishedLine, warningLine } from "./line.ts";
 import type { ProgressView, ViewOptions } from "./options.ts";
 import { type Step, Steps } from "./steps.ts";

@@ -3,10 +3,9 @@
  * place; elsewhere warnings only, or with --progress=plain a line per finished step, with what it printed;
  * with --json each report as a document; with --quiet nothing.
  */
+import { safeLine, terminalJson } from "#base/printable.ts";
 import { type Progress, warningOf } from "#base/progress.ts";
 import { tell } from "#base/stdio.ts";
-import { terminalJson } from "#base/terminal-text.ts";
-import { safeLine } from "#cli/print/text.ts";
 import { variable } from "#config/environment.ts";
 import { finishedLine, warningLine } from "./line.ts";
 import { makeLiveView } from "./live.ts";

@@ -4,6 +4,7 @@
  * that were made here, so no name and no link can lead anywhere else.
  */
 import { BangerError, type ErrorCode } from "#base/error.ts";
+import { hasControls } from "#base/printable.ts";
 import { shown, type TarEntry } from "#tar/entry.ts";
 
 const MAX_PATH_BYTES = 1000;
@@ -155,8 +156,7 @@ function textOf(bytes: Uint8Array, name: string, what: string): string {
     throw refused(name, `${what} has more than ${MAX_PATH_BYTES} bytes`);
   }
   const text = Buffer.from(bytes).toString("utf8");
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-  if (Buffer.compare(Buffer.from(text), bytes) !== 0 || /[\u0000-\u001f\u007f\\]/.test(text)) {
+  if (Buffer.compare(Buffer.from(text), bytes) !== 0 || hasControls(text) || text.includes("\\")) {
     throw refused(name, `${what} is no plain UTF-8 text`);
   }
   return text;

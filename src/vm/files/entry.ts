@@ -1,5 +1,6 @@
 /** Entries of a guest's archive: their names as parts, and what is said when one cannot be extracted. */
 import { BangerError, type ErrorCode, errnoOf } from "#base/error.ts";
+import { markControls } from "#base/printable.ts";
 import type { TarEntry } from "#tar/entry.ts";
 
 /** Without what means nothing; ".." is refused, and a leading slash is the folder. */
@@ -30,8 +31,7 @@ export function shown(name: Uint8Array): string {
 }
 
 export function printable(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it takes out
-  return text.slice(0, 200).replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, "�");
+  return markControls(text.slice(0, 200));
 }
 
 export function refused(detail: string): BangerError {

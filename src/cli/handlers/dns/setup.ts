@@ -1,6 +1,6 @@
+import { safeText } from "#base/printable.ts";
 import type { Handler } from "#cli/context.ts";
 import { table } from "#cli/print/table.ts";
-import { safeText } from "#cli/print/text.ts";
 import type { dnsCommands } from "#cli/spec/setup.ts";
 
 export const run: Handler<typeof dnsCommands.commands.setup> = async (_, { output }) => {

@@ -1,11 +1,11 @@
 import { resolve } from "node:path";
 import type { FileCopied } from "#api/file.ts";
 import { BangerError } from "#base/error.ts";
+import { safeLine } from "#base/printable.ts";
 import { formatSize } from "#base/size.ts";
 import { asGuestPath, type GuestPath } from "#cli/args/guest-path.ts";
 import type { Context, Handler } from "#cli/context.ts";
 import { download, upload } from "#cli/exec/transfer.ts";
-import { safeLine } from "#cli/print/text.ts";
 import { follow } from "#cli/progress/follow.ts";
 import type { vmCommands } from "#cli/spec/vm.ts";
 

@@ -1,11 +1,11 @@
 import { onAbort } from "#base/abort.ts";
 import { BangerError, messageOf } from "#base/error.ts";
+import { safeLine } from "#base/printable.ts";
 import type { Context, Handler } from "#cli/context.ts";
 import { listenThere } from "#cli/forward/inward.ts";
 import { type ForwardOptions, listenHere } from "#cli/forward/outward.ts";
 import { endText, type ForwardSpec, parseForward } from "#cli/forward/spec.ts";
 import { pause, untilInterrupted } from "#cli/pause.ts";
-import { safeLine } from "#cli/print/text.ts";
 import type { vmCommands } from "#cli/spec/vm.ts";
 
 /** Between two tries to listen in a machine that is out of reach. */

@@ -1,9 +1,9 @@
+import { safeLine } from "#base/printable.ts";
 import { guestPathArg } from "#cli/args/guest-path.ts";
 import { hasLabels } from "#cli/args/labels.ts";
 import type { Context, Handler } from "#cli/context.ts";
 import { fileTable } from "#cli/print/files.ts";
 import { vmTable } from "#cli/print/nouns.ts";
-import { safeLine } from "#cli/print/text.ts";
 import type { vmCommands } from "#cli/spec/vm.ts";
 
 export const run: Handler<typeof vmCommands.commands.list> = async ({ args, flags }, context) => {

@@ -1,7 +1,7 @@
+import { safeLine } from "#base/printable.ts";
 import { guestPathArg } from "#cli/args/guest-path.ts";
 import type { Handler } from "#cli/context.ts";
 import { fileTable } from "#cli/print/files.ts";
-import { safeLine } from "#cli/print/text.ts";
 import type { vmFileCommands } from "#cli/spec/vm-files.ts";
 
 type Spec = typeof vmFileCommands.file.commands.list;

@@ -1,6 +1,6 @@
+import { safeLine } from "#base/printable.ts";
 import { guestPathArg } from "#cli/args/guest-path.ts";
 import type { Handler } from "#cli/context.ts";
-import { safeLine } from "#cli/print/text.ts";
 import type { vmCommands } from "#cli/spec/vm.ts";
 
 export const run: Handler<typeof vmCommands.commands.watch> = async ({ args, flags }, context) => {
