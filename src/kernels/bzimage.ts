@@ -4,6 +4,7 @@
  * Documentation/arch/x86/boot.rst.
  */
 import { gunzipSync } from "node:zlib";
+import { type Compression, compressionOf } from "#base/compression.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import { filterBytes, unzstd } from "#base/filter.ts";
 import { MiB } from "#base/size.ts";
@@ -37,38 +38,27 @@ export function parseBzImage(bytes: Uint8Array): BzImage {
   return { version: versionOf(bytes), payload: bytes.subarray(start, start + length) };
 }
 
-interface Compression {
-  magic: readonly number[];
-  unpack: (payload: Uint8Array, signal?: AbortSignal) => Promise<Uint8Array>;
-}
+type Unpack = (payload: Uint8Array, signal?: AbortSignal) => Promise<Uint8Array>;
 
 /** All but gzip have the unpacked size appended, which their own programs take for rubbish. */
-const compressions: readonly Compression[] = [
-  {
-    magic: [0x1f, 0x8b],
-    unpack: async (payload) => gunzipSync(payload, { maxOutputLength: MAX_KERNEL_BYTES }),
-  },
-  {
-    magic: [0x28, 0xb5, 0x2f, 0xfd],
-    unpack: (payload, signal) =>
-      unzstd(payload.subarray(0, -4), { max_bytes: MAX_KERNEL_BYTES, signal }),
-  },
-  { magic: [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00], unpack: byProgram("xz", "-dc") },
-  { magic: [0x02, 0x21, 0x4c, 0x18], unpack: byProgram("lz4", "-dc") },
-  { magic: [0x42, 0x5a, 0x68], unpack: byProgram("bzip2", "-dc") },
-  { magic: [0x5d, 0x00, 0x00], unpack: byProgram("xz", "--format=lzma", "-dc") },
-  { magic: [0x89, 0x4c, 0x5a, 0x4f], unpack: byProgram("lzop", "-dc") },
-  { magic: [0x7f, 0x45, 0x4c, 0x46], unpack: async (payload) => payload },
-];
+const unpackers: Readonly<Record<Compression, Unpack>> = {
+  gzip: async (payload) => gunzipSync(payload, { maxOutputLength: MAX_KERNEL_BYTES }),
+  zstd: (payload, signal) =>
+    unzstd(payload.subarray(0, -4), { max_bytes: MAX_KERNEL_BYTES, signal }),
+  xz: byProgram("xz", "-dc"),
+  lz4: byProgram("lz4", "-dc"),
+  bzip2: byProgram("bzip2", "-dc"),
+  lzma: byProgram("xz", "--format=lzma", "-dc"),
+  lzop: byProgram("lzop", "-dc"),
+};
 
 /** The ELF file inside. `unsupported` when the program for its compression is not installed. */
 export async function unpackBzImage(bytes: Uint8Array, signal?: AbortSignal): Promise<Uint8Array> {
   const { payload } = parseBzImage(bytes);
-  const compression = compressions.find(({ magic }) =>
-    magic.every((byte, index) => payload[index] === byte),
-  );
-  if (!compression) throw damaged("its payload is compressed in an unknown way");
-  const elf = await compression.unpack(payload, signal).catch((cause) => {
+  const kind = compressionOf(payload);
+  if (!kind && !isElf(payload)) throw damaged("its payload is compressed in an unknown way");
+  const unpack: Unpack = kind ? unpackers[kind] : async () => payload;
+  const elf = await unpack(payload, signal).catch((cause) => {
     throw cause instanceof BangerError ? cause : damaged(messageOf(cause));
   });
   // A decompressor may take a truncated payload for a whole one; the appended size tells.
@@ -78,7 +68,7 @@ export async function unpackBzImage(bytes: Uint8Array, signal?: AbortSignal): Pr
   return elf;
 }
 
-function byProgram(...argv: string[]): Compression["unpack"] {
+function byProgram(...argv: string[]): Unpack {
   return (payload, signal) =>
     filterBytes(argv, payload.subarray(0, -4), { max_bytes: MAX_KERNEL_BYTES, signal });
 }

@@ -6,6 +6,7 @@ import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { throwIfAborted } from "#base/abort.ts";
+import { compressionOf } from "#base/compression.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import { filterBytes, unzstd } from "#base/filter.ts";
 import { MiB } from "#base/size.ts";
@@ -113,17 +114,15 @@ async function decompressed(
   initrd: string,
   signal: AbortSignal | undefined,
 ): Promise<Uint8Array> {
-  const start = Buffer.from(bytes.subarray(0, 6)).toString("hex");
+  const kind = compressionOf(bytes);
   const limit = { max_bytes: UNPACKED_MAX_BYTES, signal };
   try {
-    if (start.startsWith("1f8b")) {
+    if (kind === "gzip") {
       return gunzipSync(bytes, { maxOutputLength: UNPACKED_MAX_BYTES });
     }
-    if (start.startsWith("28b52ffd")) return await unzstd(bytes, limit);
-    if (start === "fd377a585a00") return await filterBytes(["xz", "-dc"], bytes, limit);
-    if (start.startsWith("02214c18") || start.startsWith("04224d18")) {
-      return await filterBytes(["lz4", "-dc"], bytes, limit);
-    }
+    if (kind === "zstd") return await unzstd(bytes, limit);
+    if (kind === "xz") return await filterBytes(["xz", "-dc"], bytes, limit);
+    if (kind === "lz4") return await filterBytes(["lz4", "-dc"], bytes, limit);
   } catch (cause) {
     throwIfAborted(signal);
     if (cause instanceof BangerError && cause.code === "unsupported") throw cause;

@@ -1,4 +1,5 @@
 /** An image that is ready to be read, wherever it comes from, and the steps that all sources share. */
+import { assert } from "#base/assert.ts";
 import { type Digest, shortDigest } from "#base/digest.ts";
 import { BangerError } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
@@ -149,7 +150,7 @@ export function toLayers(
 ): Layer[] {
   return descriptors.map((descriptor, index) => {
     const diffId = options.diffIds[index];
-    if (!diffId) throw new Error("Assertion failed: a layer has no diff id");
+    assert(diffId, "each layer has a diff id");
     const { digest, size, mediaType } = descriptor;
     return {
       digest,

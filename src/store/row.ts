@@ -3,6 +3,7 @@
  * image that it belongs to; the other rows are read all the same.
  */
 import { z } from "zod";
+import { fail } from "#base/assert.ts";
 import { BangerError } from "#base/error.ts";
 
 /** How many parsed texts a column keeps, and of which length at most: the same rows are read over and over. */
@@ -93,7 +94,7 @@ export function readRow<T>(row: unknown, noun: Noun, schema: z.ZodType<T>): T {
   const { readable, unreadable } = readRows([row], noun, schema);
   for (const each of unreadable) throw unreadableError(each);
   for (const each of readable) return each;
-  throw new Error("Assertion failed: a row is readable or not");
+  fail("a row is readable or not");
 }
 
 export function unreadableError({ noun, name, problem }: UnreadableRow): BangerError {

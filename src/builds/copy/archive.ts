@@ -2,6 +2,7 @@
 import { posix } from "node:path";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import { throwIfAborted } from "#base/abort.ts";
+import { COMPRESSION_HEAD_BYTES, compressionOf } from "#base/compression.ts";
 import { through } from "#base/decompress.ts";
 import { BangerError } from "#base/error.ts";
 import { which } from "#base/run.ts";
@@ -12,13 +13,15 @@ import { type TarHandler, TarReader } from "#tar/reader.ts";
 import { bytesOf, type SourceFile } from "./source.ts";
 import { type LayerTarget, type Owner, shownPath } from "./target.ts";
 
-type Kind = "plain" | "gzip" | "zstd" | "xz" | "bzip2";
+/** As docker unpacks them. */
+const UNPACKED = { gzip: true, zstd: true, xz: true, bzip2: true } as const;
+type Kind = "plain" | keyof typeof UNPACKED;
 
 const ZERO_PIECE_BYTES = 64 * 1024;
 
 /** Undefined for a file that is no tar, however it is compressed: ADD copies that. */
 export async function archiveKind(file: SourceFile): Promise<Kind | undefined> {
-  const kind = compressionOf(await firstBytes(file.data(), 6));
+  const kind = kindOf(await firstBytes(file.data(), COMPRESSION_HEAD_BYTES));
   try {
     const head = await firstBytes(decompressed(file, kind), TAR_BLOCK_BYTES);
     if (head.length < TAR_BLOCK_BYTES || head.every((byte) => byte === 0)) return undefined;
@@ -44,7 +47,7 @@ export async function addArchive(
   },
 ): Promise<void> {
   const { file, signal } = options;
-  const kind = compressionOf(await firstBytes(file.data(), 6));
+  const kind = kindOf(await firstBytes(file.data(), COMPRESSION_HEAD_BYTES));
   const reader = new TarReader(unpacker(target, options));
   for await (const chunk of decompressed(file, kind)) {
     throwIfAborted(signal);
@@ -124,12 +127,9 @@ function writeZeros(target: LayerTarget, count: number): void {
   }
 }
 
-function compressionOf(head: Uint8Array): Kind {
-  const hex = Buffer.from(head).toString("hex");
-  if (hex.startsWith("1f8b")) return "gzip";
-  if (hex.startsWith("28b52ffd")) return "zstd";
-  if (hex.startsWith("fd377a585a00")) return "xz";
-  return hex.startsWith("425a68") ? "bzip2" : "plain";
+function kindOf(head: Uint8Array): Kind {
+  const kind = compressionOf(head);
+  return kind && kind in UNPACKED ? (kind as Kind) : "plain";
 }
 
 async function* decompressed(file: SourceFile, kind: Kind): AsyncGenerator<Uint8Array> {

@@ -5,6 +5,7 @@
  */
 import { closeSync, existsSync, openSync, renameSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
+import { fail } from "#base/assert.ts";
 import { BangerError, errnoOf, toBangerError } from "#base/error.ts";
 import { stagingPath } from "#base/files/atomic.ts";
 import { formatSize, GiB, KiB, MiB } from "#base/size.ts";
@@ -234,7 +235,7 @@ function writeInodes(fd: number, layout: Layout, identity: Identity): Uint8Array
     putExtentTree(extents, [{ logical: 0, physical: file.start, count: file.blocks }], {
       seed,
       nextBlock: () => {
-        throw new Error("Assertion failed: the first files have one extent");
+        fail("the first files have one extent");
       },
     });
     putInode(bytes, {

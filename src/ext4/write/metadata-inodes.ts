@@ -1,4 +1,5 @@
 /** The inode tables of all groups, one after the other. */
+import { fail } from "#base/assert.ts";
 import { putExtentTree } from "#ext4/extent-tree.ts";
 import {
   BLOCK_BYTES,
@@ -75,7 +76,7 @@ function putRun(room: Uint8Array, run: { start: number; blocks: number }, seed: 
   putExtentTree(room, [{ logical: 0, physical: run.start, count: run.blocks }], {
     seed,
     nextBlock: () => {
-      throw new Error("Assertion failed: a short run fits the inode");
+      fail("a short run fits the inode");
     },
   });
 }

@@ -2,6 +2,7 @@
  * A file system as one tar, in the order of its names: what a managed image leaves as. The same
  * file system gives the same bytes.
  */
+import { assert } from "#base/assert.ts";
 import { KiB } from "#base/size.ts";
 import type { Xattr } from "#ext4/attributes.ts";
 import type { Run } from "#ext4/extent-tree.ts";
@@ -70,7 +71,7 @@ export function* entryOf(
 ): Generator<Uint8Array> {
   const { path, file, xattrs } = entry;
   const type = tarTypes[file.type];
-  if (!type) throw new Error("Assertion failed: a tar can hold this type");
+  assert(type, "a tar can hold this type");
   const runs = type === "file" && !file.isInline ? (entry.runs ?? reader.runs(file)) : [];
   const parts = type === "file" ? partsOf(file, runs, reader.info.blockSize) : undefined;
   yield tarHeader({

@@ -1,6 +1,7 @@
 /** Whether files of the user's are what they are said to be. */
 import { closeSync, openSync, readdirSync, readSync } from "node:fs";
 import { join, posix } from "node:path";
+import { compressionOf } from "#base/compression.ts";
 import { BangerError } from "#base/error.ts";
 import { statGiven, statGivenFile } from "#base/files/given-path.ts";
 import { GiB } from "#base/size.ts";
@@ -11,10 +12,6 @@ import { type Ext4Reader, openExt4 } from "#ext4/read/reader.ts";
 const INITRD_MAX_BYTES = 2 * GiB;
 const LINKS_FOLLOWED_MAX = 8;
 const ELF_HEADER_BYTES = 20;
-/** What the kernel unpacks as an initrd: cpio, or one of its decompressors' formats. */
-const initrdMagics = ["303730373031", "303730373032", "1f8b", "28b52ffd", "fd377a58", "04224d18"]
-  .concat(["02214c18", "425a68", "5d0000", "894c5a4f"])
-  .map((hex) => Buffer.from(hex, "hex"));
 /** Programs that tell for which machine a system is, where it has them. */
 const PROGRAMS = [
   "/bin/sh",
@@ -53,7 +50,9 @@ export function inspectRootfs(path: string): InspectedRootfs {
 export function inspectInitrd(path: string): void {
   const stat = statGivenFile(path, "an initrd");
   const start = readStart(path, 6);
-  const isKnown = initrdMagics.some((magic) => start.subarray(0, magic.length).equals(magic));
+  // The kernel unpacks cpio, and whatever it has a decompressor for.
+  const isCpio = ["070701", "070702"].includes(start.toString("latin1"));
+  const isKnown = isCpio || compressionOf(start) !== undefined;
   if (isKnown && stat.size <= INITRD_MAX_BYTES) return;
   const why = isKnown ? "it is too large" : "it is neither a cpio nor compressed in a known way";
   throw new BangerError("integrity", `Cannot use "${path}" as an initrd: ${why}`);

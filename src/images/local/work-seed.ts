@@ -14,6 +14,7 @@ import {
 import { open } from "node:fs/promises";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import { throwIfAborted } from "#base/abort.ts";
+import { compressionOf } from "#base/compression.ts";
 import { through } from "#base/decompress.ts";
 import { sha256 } from "#base/digest.ts";
 import { BangerError, toBangerError } from "#base/error.ts";
@@ -142,10 +143,10 @@ async function* tarOf(source: string, signal: AbortSignal | undefined): AsyncGen
     yield* exportTar(reader, { signal });
     return;
   }
-  const start = head.subarray(0, 4).toString("hex");
+  const kind = compressionOf(head);
   const raw = readChunks(source, { signal });
-  if (start.startsWith("1f8b")) yield* through(createGunzip(), raw);
-  else if (start === "28b52ffd") yield* through(createZstdDecompress(), raw);
+  if (kind === "gzip") yield* through(createGunzip(), raw);
+  else if (kind === "zstd") yield* through(createZstdDecompress(), raw);
   else yield* raw;
 }
 

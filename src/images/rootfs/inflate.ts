@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import { throwIfAborted } from "#base/abort.ts";
+import { compressionOf } from "#base/compression.ts";
 import { shortDigest } from "#base/digest.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import { KiB, MiB } from "#base/size.ts";
@@ -55,7 +56,7 @@ export async function* inflate(
 async function* decompressed(layer: Layer, options: InflateOptions): AsyncGenerator<Uint8Array> {
   const source = counted(layer.compressed(options.signal), options.onTaken);
   const { head, rest } = await peek(source);
-  const kind = compressionOf(head);
+  const kind = layerCompression(head);
   if (kind === "none") {
     yield* rest;
     return;
@@ -172,10 +173,8 @@ async function peek(
   return { head, rest: rest() };
 }
 
-function compressionOf(head: Uint8Array): "gzip" | "zstd" | "none" | "unsupported" {
-  const hex = Buffer.from(head.subarray(0, HEAD_BYTES)).toString("hex");
-  if (hex.startsWith("1f8b")) return "gzip";
-  if (hex.startsWith("28b52ffd") || /^5.2a4d18/.test(hex)) return "zstd";
-  if (hex.startsWith("425a68") || hex.startsWith("fd377a585a00")) return "unsupported";
-  return "none";
+function layerCompression(head: Uint8Array): "gzip" | "zstd" | "none" | "unsupported" {
+  const kind = compressionOf(head);
+  if (kind === "gzip" || kind === "zstd") return kind;
+  return kind === "xz" || kind === "bzip2" ? "unsupported" : "none";
 }

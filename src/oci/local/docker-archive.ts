@@ -5,6 +5,8 @@
  */
 import { createHash } from "node:crypto";
 import { z } from "zod";
+import { assert } from "#base/assert.ts";
+import { COMPRESSION_HEAD_BYTES, compressionOf } from "#base/compression.ts";
 import { type Digest, sha256 } from "#base/digest.ts";
 import { BangerError } from "#base/error.ts";
 import { didYouMean } from "#base/similar.ts";
@@ -51,7 +53,7 @@ export async function openDockerArchive(
   const places = new Map<Descriptor, string>();
   for (const [index, name] of names.entries()) {
     const diffId = config.diffIds[index];
-    if (!diffId) throw new Error("Assertion failed: a layer has no diff id");
+    assert(diffId, "each layer has a diff id");
     places.set(await describeLayer(tree, { name, diffId, signal }), name);
   }
   const layers = toLayers([...places.keys()], {
@@ -137,15 +139,15 @@ async function describeLayer(
   if (size === undefined) {
     throw new BangerError("integrity", `Cannot use ${tree.what}: layer "${name}" is missing`);
   }
-  const suffix = await compressionOf(tree, name);
+  const suffix = await suffixOf(tree, name);
   const digest = suffix === "" ? diffId : await hashOf(tree.stream(name, { signal }));
   return { mediaType: `${DOCKER_LAYER}${suffix}`, digest, size, annotations: {} };
 }
 
-async function compressionOf(tree: FileTree, name: string): Promise<"" | ".gzip" | ".zstd"> {
-  const start = Buffer.concat(await Array.fromAsync(tree.stream(name, { max_bytes: 4 })));
-  if (start[0] === 0x1f && start[1] === 0x8b) return ".gzip";
-  return start.toString("hex") === "28b52ffd" ? ".zstd" : "";
+async function suffixOf(tree: FileTree, name: string): Promise<"" | ".gzip" | ".zstd"> {
+  const stream = tree.stream(name, { max_bytes: COMPRESSION_HEAD_BYTES });
+  const kind = compressionOf(Buffer.concat(await Array.fromAsync(stream)));
+  return kind === "gzip" || kind === "zstd" ? `.${kind}` : "";
 }
 
 async function hashOf(stream: AsyncIterable<Uint8Array>): Promise<Digest> {

@@ -4,6 +4,7 @@ import { dirname } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import { throwIfAborted } from "#base/abort.ts";
+import { COMPRESSION_HEAD_BYTES, type Compression, compressionOf } from "#base/compression.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import { openRegular, readAt, readChunks } from "#base/files/chunks.ts";
 import { assertRoom } from "#base/files/free-space.ts";
@@ -12,27 +13,15 @@ import { MiB } from "#base/size.ts";
 
 /** Between two looks at the room on the disk, which is all that bounds the archive. */
 const ROOM_STEP_BYTES = 16 * MiB;
-const HEAD_BYTES = 6;
-
-export type WholeCompression = "gzip" | "zstd" | "xz" | "bzip2";
 
 /** By the first bytes of a file; undefined for another content, and for what cannot be read. */
-export async function compressionOfFile(path: string): Promise<WholeCompression | undefined> {
-  let head: string;
+export async function compressionOfFile(path: string): Promise<Compression | undefined> {
   try {
-    const file = await openRegular(path);
-    try {
-      head = Buffer.from(await readAt(file, 0, HEAD_BYTES)).toString("hex");
-    } finally {
-      await file.close();
-    }
+    await using file = await openRegular(path);
+    return compressionOf(await readAt(file, 0, COMPRESSION_HEAD_BYTES));
   } catch {
     return undefined;
   }
-  if (head.startsWith("1f8b")) return "gzip";
-  if (head.startsWith("28b52ffd")) return "zstd";
-  if (head.startsWith("fd377a585a00")) return "xz";
-  return head.startsWith("425a68") ? "bzip2" : undefined;
 }
 
 /** Writes what is in `from` to `to`, which must not exist. `integrity`, `unsupported`, `no_space`, `cancelled`. */
@@ -40,15 +29,15 @@ export async function unpackFile(
   from: string,
   to: string,
   options: {
-    kind: WholeCompression;
+    kind: Compression;
     signal?: AbortSignal | undefined;
     onProgress?: OnProgress | undefined;
   },
 ): Promise<void> {
   const { kind, signal, onProgress } = options;
-  if (kind === "xz" || kind === "bzip2") {
+  if (kind !== "gzip" && kind !== "zstd") {
     throw new BangerError("unsupported", `Cannot read "${from}": it is compressed by ${kind}`, {
-      hint: `Unpack it first with ${kind === "xz" ? "unxz" : "bunzip2"}`,
+      hint: `Unpack it first with ${kind === "xz" ? "unxz" : kind === "bzip2" ? "bunzip2" : `${kind} -d`}`,
     });
   }
   onProgress?.({ step: "unpack", message: `Decompressing ${from}` });

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { throwIfAborted } from "#base/abort.ts";
+import { assert } from "#base/assert.ts";
 import { BangerError } from "#base/error.ts";
 import { identify, isRunning } from "#vmm/identity.ts";
 import { untilGone } from "#vmm/process.ts";
@@ -23,7 +24,7 @@ interface Owned {
 
 export function thisProcess(): Owner {
   const identity = identify(process.pid);
-  if (!identity) throw new Error("Assertion failed: this process runs");
+  assert(identity, "this process runs");
   return { ...identity, hostBootId: hostBootId() };
 }
 
