@@ -1,4 +1,4 @@
-/** What the command line asks of the environment besides the configuration. */
+/** Environment variables that the CLI reads besides the configuration. */
 import { makePaths, type Paths, resolveRoots } from "./paths.ts";
 
 /** Those that decide where banger's folders are, as far as they are set. */

@@ -1,4 +1,4 @@
-/** Which process is the daemon of a state folder, and where it listens: what its lock file says. */
+/** The daemon of a state directory, as its lock file names it: process and socket. */
 import { readdirSync, readFileSync, readlinkSync, realpathSync, statSync } from "node:fs";
 import { isAbsolute } from "node:path";
 import { errnoOf } from "#base/error.ts";

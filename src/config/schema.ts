@@ -1,4 +1,4 @@
-/** What ~/.config/banger/config.toml may say: each key with its type, default and meaning. */
+/** The keys of ~/.config/banger/config.toml: type, default and description of each. */
 import { formatDuration, parseDuration } from "#base/duration.ts";
 import { BangerError } from "#base/error.ts";
 import { formatSize, MiB, parseSize } from "#base/size.ts";

@@ -1,4 +1,4 @@
-/** What is wrong with an input that does not fit the contract: the field, and what it must be, in its own unit. */
+/** Errors for input that does not fit the contract: the field, and what it must be, in its own unit. */
 import { formatDuration } from "#base/duration.ts";
 import { BangerError } from "#base/error.ts";
 import { formatSize, MiB } from "#base/size.ts";

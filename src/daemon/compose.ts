@@ -1,4 +1,4 @@
-/** The composition root: builds every part once and hands it what it stands on. */
+/** The composition root: builds every part once and passes it its dependencies. */
 import type { Database } from "bun:sqlite";
 import { mkdirSync } from "node:fs";
 import { getLogger } from "@logtape/logtape";

@@ -1,4 +1,4 @@
-/** What a report of trouble needs, without anything that is a secret of the user's. */
+/** The debug bundle: what a bug report needs, without secrets. */
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import type { DebugBundle } from "#api/system.ts";
 import { messageOf } from "#base/error.ts";

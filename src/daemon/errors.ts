@@ -1,4 +1,4 @@
-/** The one place where our errors become the contract's, and a bad input becomes ours. */
+/** Maps our errors to the contract's, and invalid input to ours. The only place that does. */
 import { getLogger } from "@logtape/logtape";
 import { ORPCError, ValidationError } from "@orpc/server";
 import { BangerError, errorCodes, toBangerError } from "#base/error.ts";

@@ -1,4 +1,4 @@
-/** What the domain says of catalogs and published kernels, as the contract has it. */
+/** Converts catalogs and published kernels to the contract's nouns. */
 import type { KernelCatalog, KernelPublished } from "#api/kernel.ts";
 import { assert } from "#base/assert.ts";
 import type { Entry } from "#kernels/catalog.ts";

@@ -1,4 +1,4 @@
-/** A kernel that something boots from is not removed without saying so. */
+/** Refuses to remove a kernel in use, unless forced. */
 import type { Image } from "#api/image.ts";
 import type { Vm } from "#api/vm.ts";
 import { BangerError } from "#base/error.ts";

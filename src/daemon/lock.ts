@@ -1,4 +1,4 @@
-/** Locks of a state folder: flocks that the kernel drops with the process, however it ends. */
+/** Locks of a state directory: flocks, which the kernel drops with the process. */
 import { closeSync, constants, ftruncateSync, mkdirSync, openSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { throwIfAborted } from "#base/abort.ts";

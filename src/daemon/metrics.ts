@@ -1,4 +1,4 @@
-/** What a Prometheus scraper reads at /metrics. Source: the text exposition format 0.0.4. */
+/** Prometheus metrics at /metrics. Source: the text exposition format 0.0.4. */
 import { readdirSync } from "node:fs";
 import { type Vm, vmState } from "#api/vm.ts";
 import { MiB } from "#base/size.ts";

@@ -1,4 +1,4 @@
-/** Telling a service manager how far this process is. Source: sd_notify(3). */
+/** Service manager notifications. Source: sd_notify(3). */
 import { getLogger } from "@logtape/logtape";
 import { sendUnixDatagram } from "#base/libc.ts";
 import { takeNotifySocket } from "#config/environment.ts";

@@ -1,4 +1,4 @@
-/** Installing an init system on an image by itself: a machine is made for that alone, and removed. */
+/** Installs an init system on an image, in a machine created for that alone. */
 import type { Image, ImageProvision } from "#api/image.ts";
 import { BangerError } from "#base/error.ts";
 import type { Services } from "./compose.ts";

@@ -1,4 +1,4 @@
-/** Takes out of text what looks like a secret: better a word too many than one too few. */
+/** Redacts what looks like a secret: better too much than too little. */
 
 const REMOVED = "[removed]";
 

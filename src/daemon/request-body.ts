@@ -1,4 +1,4 @@
-/** Bodies of REST requests: a JSON object or nothing, whichever operation they are sent to. */
+/** Bodies of REST requests: a JSON object or nothing. */
 import { BangerError, messageOf } from "#base/error.ts";
 
 /**

@@ -1,4 +1,4 @@
-/** HTTP on the unix socket: RPC for our own clients, REST and its OpenAPI document for everybody. */
+/** HTTP on the unix socket: RPC for our own clients, REST with an OpenAPI document for all others. */
 import { chmodSync, existsSync, mkdirSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { dirname } from "node:path";

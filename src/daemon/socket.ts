@@ -1,4 +1,4 @@
-/** The socket that the daemon answers on, also after its file or its folder was removed. */
+/** The daemon's socket, recreated when its file or directory was removed. */
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { getLogger } from "@logtape/logtape";

@@ -1,4 +1,4 @@
-/** Turns long work into the event iterator that a client reads, and a client that leaves into an abort. */
+/** Turns long work into an event iterator, and a client that disconnects into an abort. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { onAbort } from "#base/abort.ts";
 import type { OnProgress, Progress } from "#base/progress.ts";

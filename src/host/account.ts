@@ -1,4 +1,4 @@
-/** Users of this computer, wherever it keeps them. */
+/** Users and groups of this host, from any name service. */
 import { BangerError } from "#base/error.ts";
 import { run } from "#base/run.ts";
 import { pathsOfUser, sudoUser_uid } from "#config/environment.ts";

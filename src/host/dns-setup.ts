@@ -1,4 +1,4 @@
-/** `banger dns setup`: which server this computer is to ask. Works with the daemon down. */
+/** `banger dns setup`: the DNS servers that this host uses. Works without the daemon. */
 import { BangerError } from "#base/error.ts";
 import { addressOf, parseCidr } from "#net/address.ts";
 import { gatewayCidr, readBridgeMark } from "#net/bridge.ts";

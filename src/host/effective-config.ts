@@ -1,4 +1,4 @@
-/** The configuration as machines get it on this computer. */
+/** The configuration with the defaults that apply on this host. */
 import { describeConfig, resolveConfig } from "#config/resolve.ts";
 import { defaultCpus } from "#vm/default-cpus.ts";
 

@@ -1,4 +1,4 @@
-/** `banger setup`: for whom, and with what configuration. Works with the daemon down. */
+/** `banger setup`: for which user, and with which configuration. Works without the daemon. */
 import { BangerError } from "#base/error.ts";
 import { checkPlan, readRecord, type SetupPlan } from "#net/setup/record.ts";
 import {

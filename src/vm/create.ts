@@ -1,4 +1,4 @@
-/** From what a user asked for to a machine's full description: names looked up, defaults filled in. */
+/** From a create request to a complete spec: names resolved, defaults filled in. */
 import { randomBytes } from "node:crypto";
 import type { Image } from "#api/image.ts";
 import type { NetworkMode, VmCreate } from "#api/vm.ts";

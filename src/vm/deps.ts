@@ -1,4 +1,4 @@
-/** What the machines stand on; composed once by the daemon. */
+/** The dependencies of everything about machines; composed once by the daemon. */
 import type { Database } from "bun:sqlite";
 import type { Config } from "#config/resolve.ts";
 import type { SshKey } from "#config/ssh-key.ts";

@@ -1,4 +1,4 @@
-/** What happens to machines, told to whoever listens; nothing is kept for those who come later. */
+/** Events of machines, for current listeners only; nothing is kept. */
 import type { MachineEvent } from "#api/system.ts";
 import { onAbort } from "#base/abort.ts";
 

@@ -1,4 +1,4 @@
-/** What a command in a machine really is: the image's defaults filled in as container runtimes do. */
+/** The full command of an exec request: the image's defaults filled in as container runtimes do. */
 import { posix } from "node:path";
 import type { ExecRequest } from "#api/exec.ts";
 import type { ImageConfig } from "#api/image.ts";

@@ -1,4 +1,4 @@
-/** What a machine owns on disk from its first moment: its folder, writable layer and host key. */
+/** Creates a machine's directory, writable layer and host key. */
 import { mkdirSync } from "node:fs";
 import { sha256 } from "#base/digest.ts";
 import { writeFileAtomic } from "#base/files/atomic.ts";

@@ -1,4 +1,4 @@
-/** HEALTHCHECK of an image: a command of its own that says whether the machine does what it is for. */
+/** Runs an image's HEALTHCHECK. */
 import type { ImageHealth } from "#api/health.ts";
 import type { ImageConfig } from "#api/image.ts";
 import type { BootMode } from "#api/vm.ts";

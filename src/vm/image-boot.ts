@@ -1,4 +1,4 @@
-/** What a machine boots and stands on because of its image: the kernel's files, and layers over the rootfs. */
+/** What a machine boots from its image: kernel files, and layers over the rootfs. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Image } from "#api/image.ts";

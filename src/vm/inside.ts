@@ -1,4 +1,4 @@
-/** What goes on inside machines, and what they cost the host. */
+/** Processes, ports and statistics inside machines, and their cost on the host. */
 import { readFileSync, statSync } from "node:fs";
 import type { ListeningSocket, VmProcess, VmStats } from "#api/inside.ts";
 import type { VmService } from "./service.ts";

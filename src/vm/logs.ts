@@ -1,4 +1,4 @@
-/** A machine's console as a client reads it: the end of the file, then what is added. */
+/** A machine's console log as a client reads it: the end of the file, then what is appended. */
 import { closeSync, existsSync, fstatSync, openSync, readSync, watch } from "node:fs";
 import { onAbort } from "#base/abort.ts";
 import { KiB, MiB } from "#base/size.ts";

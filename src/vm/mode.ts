@@ -1,4 +1,4 @@
-/** How a machine boots when nobody has said: with an init system wherever there is one, or can be. */
+/** The default boot mode: with an init system wherever the image has one, or can get one. */
 import type { Image, ImageConfig } from "#api/image.ts";
 import type { BootMode } from "#api/vm.ts";
 import { BangerError } from "#base/error.ts";

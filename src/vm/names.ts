@@ -1,4 +1,4 @@
-/** Names for machines that were given none: "amber-otter". */
+/** Generated machine names, such as "amber-otter". */
 import { randomInt } from "node:crypto";
 
 const adjectives =

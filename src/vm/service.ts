@@ -1,4 +1,4 @@
-/** Machines as the daemon offers them: what can be asked of them, and commands inside them. */
+/** Machines as the daemon offers them. */
 import { readFileSync } from "node:fs";
 import { getLogger } from "@logtape/logtape";
 import type { VmHealth } from "#api/health.ts";

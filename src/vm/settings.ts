@@ -1,4 +1,4 @@
-/** What of a machine can be changed after it was created: its settings and its name; and copies of it. */
+/** Changes to a machine after its creation: settings, name, and clones. */
 import { randomBytes } from "node:crypto";
 import type { PendingSetting, Vm, VmSettings } from "#api/vm.ts";
 import { VM_LABELS_MAX } from "#api/vm.ts";

@@ -1,4 +1,4 @@
-/** The one way in which a machine's record changes: along the table, and told to whoever listens. */
+/** The only way to change a machine's record: along the table of states, with an event for listeners. */
 import type { Database } from "bun:sqlite";
 import { assertHere, type Owner } from "#vm/life/owner.ts";
 import type { VmDeps } from "./deps.ts";

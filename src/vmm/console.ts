@@ -1,4 +1,4 @@
-/** The guest's console log: untrusted text in a file that the guest can make as long as it likes. */
+/** The guest's console log: untrusted text in a file that the guest can grow without limit. */
 import { closeSync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from "node:fs";
 import { safeText } from "#base/printable.ts";
 import { KiB, MiB } from "#base/size.ts";

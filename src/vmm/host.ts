@@ -1,4 +1,4 @@
-/** What this computer offers to virtual machines: hardware virtualization, and the rate of its clock. */
+/** What the host offers to machines: hardware virtualization, and the rate of its clock. */
 import { closeSync, existsSync, openSync, readFileSync, statSync } from "node:fs";
 import { errnoOf } from "#base/error.ts";
 

@@ -1,4 +1,4 @@
-/** Which process a pid means: a pid alone may have been given to another program meanwhile. */
+/** Identifies a process by pid and start time, since pids are reused. */
 import { readFileSync } from "node:fs";
 
 export interface ProcessIdentity {

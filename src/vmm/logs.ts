@@ -1,4 +1,4 @@
-/** The log files of a machine, and what the next daemon must know of them. */
+/** The log files of a machine, and what the next daemon needs to know of them. */
 import { closeSync, fstatSync, openSync } from "node:fs";
 import { z } from "zod";
 import type { BootSpec } from "./driver.ts";

@@ -1,4 +1,4 @@
-/** VMMs outlive the process that starts them: starting one so, finding it again, ending it. */
+/** Starts, finds and kills VMM processes, which outlive the process that starts them. */
 import { closeSync, openSync, readdirSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { BangerError } from "#base/error.ts";

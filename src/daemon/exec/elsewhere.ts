@@ -1,4 +1,4 @@
-/** Hands an exec WebSocket on to the process that runs the machine in the foreground; credit is between the ends. */
+/** Forwards an exec WebSocket to the process that runs the machine in the foreground; credit is end to end. */
 import { EXEC_PATH, EXEC_PROTOCOL } from "#api/exec.ts";
 import { BangerError } from "#base/error.ts";
 import { dialUnix } from "#base/websocket.ts";

@@ -1,4 +1,4 @@
-/** How long a command may run, and how much it may print. */
+/** Limits on how long a command may run and how much it may print. */
 import type { ExecRequest } from "#api/exec.ts";
 import { formatDuration } from "#base/duration.ts";
 import { BangerError } from "#base/error.ts";

@@ -1,4 +1,4 @@
-/** What an exec WebSocket can be opened for: each kind joins the client to one stream of a machine. */
+/** The kinds of exec WebSocket: each joins the client to one stream of a machine. */
 import type { Duplex, Writable } from "node:stream";
 import { type ExecExit, type ExecOpen, STDERR_TAG, STDOUT_TAG } from "#api/exec.ts";
 import type { DaemonVersion } from "#api/exec-constants.ts";

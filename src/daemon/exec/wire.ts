@@ -1,4 +1,4 @@
-/** An exec WebSocket as its two sides see it: the session on the socket, and the stream that it was opened for. */
+/** The two sides of an exec WebSocket: the session on the socket, and the stream behind it. */
 import type { ExecServerMessage } from "#api/exec.ts";
 
 export interface ExecSession {

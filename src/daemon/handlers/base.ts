@@ -1,4 +1,4 @@
-/** What every handler is made with: the contract to implement, and how long work is answered. */
+/** What every handler is built from: the contract, call logging, and streams of progress and events. */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { getLogger } from "@logtape/logtape";
 import { implement } from "@orpc/server";

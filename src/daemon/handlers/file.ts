@@ -1,4 +1,4 @@
-/** What is asked of the files of machines. */
+/** Procedures for the files of machines. */
 import { FILE_PIECE_MAX_BYTES } from "#api/file.ts";
 import type { Base } from "./base.ts";
 

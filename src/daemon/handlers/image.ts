@@ -1,4 +1,4 @@
-/** What is asked of images. */
+/** Procedures for images. */
 
 import { BangerError } from "#base/error.ts";
 import { tryStopWork } from "#daemon/lock.ts";

@@ -1,4 +1,4 @@
-/** What is asked of the inside of machines. */
+/** Procedures for processes, ports and statistics inside machines. */
 import type { Base } from "./base.ts";
 
 export function insideHandlers({ os, services: { inside } }: Base) {

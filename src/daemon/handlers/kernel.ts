@@ -1,4 +1,4 @@
-/** What is asked of kernels and their catalogs. */
+/** Procedures for kernels and catalogs. */
 import { knownCatalog, publishedKernel } from "#daemon/kernel-answers.ts";
 import { assertUnused } from "#daemon/kernel-use.ts";
 import { catalogJsonSchema } from "#kernels/catalog.ts";

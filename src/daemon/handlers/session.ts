@@ -1,4 +1,4 @@
-/** What is asked of sessions. */
+/** Procedures for sessions. */
 import { onAbort } from "#base/abort.ts";
 import { formatDuration } from "#base/duration.ts";
 import { BangerError } from "#base/error.ts";

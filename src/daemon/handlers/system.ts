@@ -1,4 +1,4 @@
-/** What is asked of the daemon itself. */
+/** Procedures for the daemon itself. */
 import { version } from "#base/version.ts";
 import { debugBundle } from "#daemon/debug.ts";
 import type { Base } from "./base.ts";

@@ -1,4 +1,4 @@
-/** What is asked of how machines are connected. */
+/** Procedures for networks, ports and policies of machines. */
 import type { Base } from "./base.ts";
 
 export function vmNetworkHandlers({ os, services }: Base) {

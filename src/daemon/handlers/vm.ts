@@ -1,4 +1,4 @@
-/** What is asked of machines. */
+/** Procedures for machines. */
 import type { Base } from "./base.ts";
 
 export function vmHandlers({ os, stream, eventsLater, services }: Base) {

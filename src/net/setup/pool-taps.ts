@@ -1,4 +1,4 @@
-/** The taps of a pool as they should be, and the commands that get there from what there is. */
+/** The taps of a pool, and the commands that bring them from what exists to what is wanted. */
 import { hexOf, sha256 } from "#base/digest.ts";
 import { BangerError } from "#base/error.ts";
 import { type Address, addressFrom, type Cidr, rangeOf } from "#net/address.ts";

@@ -1,4 +1,4 @@
-/** The systemd unit that brings the network back at boot. */
+/** The systemd unit that restores the network at boot. */
 import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { writeFileAtomic } from "#base/files/atomic.ts";

@@ -1,4 +1,4 @@
-/** Files and trees between the host and a machine, as `cp -a` would have it. */
+/** Copies files and trees between the host and a machine, as `cp -a` does. */
 import type { Stats } from "node:fs";
 import { mkdir, rmdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";

@@ -1,4 +1,4 @@
-/** The directories on the way to an entry of a guest's archive, open so that no symlink can come in between. */
+/** Parent directories of an entry of a guest's archive, held open so that no symlink can be swapped in. */
 import { closeSync, constants, fchmodSync, futimesSync, mkdirSync, openSync } from "node:fs";
 import { errnoOf } from "#base/error.ts";
 import { failed, printable, refused, tooMuch } from "./entry.ts";

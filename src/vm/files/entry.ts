@@ -1,4 +1,4 @@
-/** Entries of a guest's archive: their names as parts, and what is said when one cannot be extracted. */
+/** Entries of a guest's archive: names split into parts, and errors for those that cannot be extracted. */
 import { BangerError, type ErrorCode, errnoOf } from "#base/error.ts";
 import { markControls } from "#base/printable.ts";
 import type { TarEntry } from "#tar/entry.ts";

@@ -1,4 +1,4 @@
-/** What was asked of a guest. Its archive is held against it: nothing else is written to the host. */
+/** What was requested of a guest. Its archive is checked against it: nothing else is written to the host. */
 import { BangerError } from "#base/error.ts";
 import type { FileKind } from "#guest/files.ts";
 import type { TarEntryType } from "#tar/entry.ts";

@@ -1,4 +1,4 @@
-/** A file or tree of the host as a tar archive: owners, modes, times, links and holes as they are. */
+/** Packs a file or tree of the host as a tar archive: owners, modes, times, links and holes included. */
 
 import type { BigIntStats } from "node:fs";
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";

@@ -1,4 +1,4 @@
-/** Whether the host has room for one more machine: refused with the numbers, before anything is made. */
+/** Refuses a machine for which the host has no room, with the numbers, before anything is created. */
 import { mkdirSync, readFileSync, statfsSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { BangerError } from "#base/error.ts";

@@ -1,4 +1,4 @@
-/** Which VMM a machine gets, by what was asked for it and by what works here. */
+/** Chooses a machine's driver, by its spec, the configuration and the host. */
 import type { NetworkMode, VmmChoice } from "#api/vm.ts";
 import type { VmDeps } from "#vm/deps.ts";
 import { chooseDriver, type DriverChoice } from "#vmm/choose.ts";

@@ -1,4 +1,4 @@
-/** Machines' clocks: one that was stopped while the host slept counts no time, and an emulated one runs slow or fast. */
+/** Corrects guest clocks: they stand still while the host sleeps, and drift under emulation. */
 import { getLogger } from "@logtape/logtape";
 import { messageOf } from "#base/error.ts";
 import type { Agent } from "#guest/agent.ts";

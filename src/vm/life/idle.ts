@@ -1,4 +1,4 @@
-/** Whether somebody uses a machine now, and since when nobody has. */
+/** Tracks whether a machine is in use, and how long it has been idle. */
 import type { MachineLink } from "./machine-link.ts";
 
 const ASK_TIMEOUT_MS = 5000;

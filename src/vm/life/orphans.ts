@@ -1,4 +1,4 @@
-/** What lies in the machines' folders and belongs to no record: found by name, removed with what it holds. */
+/** Finds and removes processes and directories of machines that have no record. */
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { RepairStep } from "#api/system.ts";

@@ -1,4 +1,4 @@
-/** Which process runs a machine, where that is not the daemon but `banger vm run --foreground`. */
+/** The process that runs a machine, where that is `banger vm run --foreground` and not the daemon. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { throwIfAborted } from "#base/abort.ts";

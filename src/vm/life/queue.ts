@@ -1,4 +1,4 @@
-/** One machine's operations in their order, and which machines have any. */
+/** Runs each machine's operations one after another, and knows which machines have any. */
 import { KeyedQueue } from "#base/queue.ts";
 
 export class OperationQueue {

@@ -1,4 +1,4 @@
-/** Carries out what src/vm/life/recovery.ts decides, for every machine that an earlier daemon left. */
+/** Carries out what src/vm/life/recovery.ts decides, for every machine of an earlier daemon. */
 import { getLogger } from "@logtape/logtape";
 import type { RepairStep } from "#api/system.ts";
 import type { VmExit } from "#api/vm.ts";

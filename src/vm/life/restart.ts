@@ -1,4 +1,4 @@
-/** Whether a machine that has ended is started again, and how long that waits. */
+/** Whether a machine that has ended is restarted, and the backoff until then. */
 import type { VmExit } from "#api/vm.ts";
 import type { VmRecord } from "#vm/records.ts";
 

@@ -1,4 +1,4 @@
-/** What happens to machines by the clock alone: the end of their age, of idleness, and another try after a failure. */
+/** Timed actions on machines: expiry, idle stop, and restart after a failure. */
 import type { Database } from "bun:sqlite";
 import { getLogger } from "@logtape/logtape";
 import { formatDuration } from "#base/duration.ts";

@@ -1,4 +1,4 @@
-/** How a machine is asked to end, and how its end is told. */
+/** Shuts a guest down, and describes how a machine ended. */
 import { getLogger } from "@logtape/logtape";
 import type { VmExit } from "#api/vm.ts";
 import { messageOf } from "#base/error.ts";

@@ -1,4 +1,4 @@
-/** What can end a start before the machine is ready: its client, a kill, or its deadline. */
+/** What cancels a start before the machine is ready: its client, a kill, or its deadline. */
 import { formatDuration, timerDelay_ms } from "#base/duration.ts";
 import { BangerError } from "#base/error.ts";
 

@@ -1,4 +1,4 @@
-/** One timer for each machine. A timer keeps no daemon alive, and may lie years ahead. */
+/** One timer for each machine. Timers keep no daemon alive, and may be due years ahead. */
 
 /** Longer ones overflow in the runtime, and a clock that was set is seen after this long. */
 const STEP_MAX_MS = 60_000;

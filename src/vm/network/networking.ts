@@ -1,4 +1,4 @@
-/** What of a machine's network can be changed, whether it runs or not. */
+/** Changes to a machine's ports, networks and policy, whether it runs or not. */
 import type { NamedNetwork, PolicyLog, PortEnd, PortRequest } from "#api/network.ts";
 import type { Vm } from "#api/vm.ts";
 import { BangerError } from "#base/error.ts";

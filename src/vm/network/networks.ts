@@ -1,4 +1,4 @@
-/** Named networks: their records, and which machines are on them. The only place that writes `networks`. */
+/** Named networks and their machines. The only place that writes the `networks` table. */
 import type { Database } from "bun:sqlite";
 import { z } from "zod";
 import type { NamedNetwork } from "#api/network.ts";

@@ -1,4 +1,4 @@
-/** The ports of the host that lead into machines which run; the records say which they are to be. */
+/** Published ports of running machines; the records have which they are to be. */
 import type { Database } from "bun:sqlite";
 import { connect } from "node:net";
 import type { Duplex } from "node:stream";

@@ -1,4 +1,4 @@
-/** The machines' names as the DNS server sees them, straight from the store. */
+/** Names of machines for the DNS server, straight from the store. */
 import type { Database } from "bun:sqlite";
 import type { Address } from "#net/address.ts";
 import type { Names } from "#net/dns/zone.ts";

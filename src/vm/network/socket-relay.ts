@@ -1,4 +1,4 @@
-/** A unix socket of a machine whose connections come out at one of this computer: see guest/programs/relay.h. */
+/** A unix socket of a machine whose connections arrive at one of the host: see guest/programs/relay.h. */
 import { createConnection } from "node:net";
 import type { Duplex } from "node:stream";
 import { BangerError } from "#base/error.ts";

@@ -1,4 +1,4 @@
-/** What is known of a session, in a file beside its log. */
+/** The record of a session, in a file beside its log. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";

@@ -1,4 +1,4 @@
-/** Sessions of all machines: started, found again after a restart of the daemon, and removed. */
+/** Sessions of all machines: started, found again after a daemon restart, and removed. */
 import { existsSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { getLogger } from "@logtape/logtape";

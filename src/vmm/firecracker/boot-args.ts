@@ -1,4 +1,4 @@
-/** The kernel command line for Firecracker, which has no firmware, no PCI and hardly any devices. */
+/** The kernel command line for Firecracker, which has no firmware, no PCI and few devices. */
 import { BangerError } from "#base/error.ts";
 
 /** Firecracker's own limit for the whole command line, with what it appends for its devices. */

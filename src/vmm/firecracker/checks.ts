@@ -1,4 +1,4 @@
-/** What doctor says of Firecracker on this computer. */
+/** Doctor's checks of Firecracker. */
 import type { Check } from "#base/check.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import { which } from "#base/run.ts";

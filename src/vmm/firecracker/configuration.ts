@@ -1,4 +1,4 @@
-/** What Firecracker is told before it starts, in the order in which it wants it: a pure function. */
+/** The API requests that configure Firecracker, in the order it requires: a pure function. */
 import type { BootSpec } from "#vmm/driver.ts";
 import type { ApiRequest } from "./api.ts";
 import { bootArgs } from "./boot-args.ts";

@@ -1,4 +1,4 @@
-/** Firecracker: started, configured through its API, and left to itself. */
+/** The Firecracker driver: starts it, configures it through its API, and finds it again. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { throwIfAborted } from "#base/abort.ts";
 import { assert } from "#base/assert.ts";

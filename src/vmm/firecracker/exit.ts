@@ -1,4 +1,4 @@
-/** Why a Firecracker ended, or did not come up, from how it ended and what was written. */
+/** Why a Firecracker ended or failed to start, from its exit status and logs. */
 import { BangerError } from "#base/error.ts";
 import type { ExitReason } from "#vmm/driver.ts";
 import { type LastWord, resetReason } from "#vmm/goodbye.ts";

@@ -1,4 +1,4 @@
-/** Firecracker boots an uncompressed ELF kernel on x86, and says little when it gets another one. */
+/** Checks that a kernel is one that Firecracker boots: on x86 an uncompressed ELF. */
 import { closeSync, openSync, readSync } from "node:fs";
 import { BangerError, errnoOf } from "#base/error.ts";
 

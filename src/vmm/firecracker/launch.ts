@@ -1,4 +1,4 @@
-/** Which command starts Firecracker for a machine, plainly or in the jailer, and what that needs. */
+/** The command that starts Firecracker, plainly or in the jailer, and the files that it needs. */
 import { mkdirSync } from "node:fs";
 import type { BootSpec } from "#vmm/driver.ts";
 import { openLogs, touch } from "#vmm/logs.ts";

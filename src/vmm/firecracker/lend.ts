@@ -1,4 +1,4 @@
-/** Lets the user of a jail at the files and the tap of its machine, and takes them back. */
+/** Gives a jail's user access to the files and the tap of its machine, and takes it back. */
 import { chmodSync, chownSync, readFileSync, statSync } from "node:fs";
 import { BangerError, errnoOf } from "#base/error.ts";
 import type { BootSpec } from "#vmm/driver.ts";

@@ -1,4 +1,4 @@
-/** One running Firecracker, started by us or adopted: its streams, its control, and its end. */
+/** One running Firecracker, started or adopted: its streams and its control. */
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";

@@ -1,4 +1,4 @@
-/** What the next daemon must know of a running Firecracker beyond its handle, kept beside its sockets. */
+/** What the next daemon needs of a running Firecracker beyond its handle, kept beside its sockets. */
 import { readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import { z } from "zod";

@@ -1,4 +1,4 @@
-/** The firecracker and jailer programs on this computer: where they are and which version. */
+/** Finds the firecracker and jailer programs and their versions. */
 import { closeSync, openSync, readSync, realpathSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { BangerError } from "#base/error.ts";

@@ -1,4 +1,4 @@
-/** Whether Firecracker can run what a BootSpec describes, before anything is started. */
+/** Checks that Firecracker can run a BootSpec, before anything is started. */
 import { existsSync } from "node:fs";
 import { BangerError } from "#base/error.ts";
 import { checkDescription, checkFiles, refusal } from "#vmm/boot-checks.ts";

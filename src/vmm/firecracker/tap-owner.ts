@@ -1,4 +1,4 @@
-/** Whose tap it is: a tap with an owner can be opened by that user only. */
+/** The owner of a tap: the only user that can open it. */
 import { closeSync, existsSync, openSync } from "node:fs";
 import { BangerError, messageOf } from "#base/error.ts";
 import { ioctl } from "#base/libc.ts";

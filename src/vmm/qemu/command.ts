@@ -1,4 +1,4 @@
-/** The command line of one QEMU machine, as a pure function of what it shall be. */
+/** The command line of a QEMU machine: a pure function of its spec. */
 import { join } from "node:path";
 import type { Accelerator, BootSpec, Drive, NetworkDevice } from "#vmm/driver.ts";
 

@@ -1,4 +1,4 @@
-/** Why a QEMU process ended, from what it said, how it ended, and what the guest's console shows. */
+/** Why a QEMU ended, from its events, its exit status and the guest's console. */
 import { hasPanic, panicReason } from "#vmm/console.ts";
 import type { ExitReason } from "#vmm/driver.ts";
 import { type LastWord, resetReason } from "#vmm/goodbye.ts";

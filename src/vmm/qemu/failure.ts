@@ -1,4 +1,4 @@
-/** What it means when QEMU ends at once: its stderr, told as one of our errors. */
+/** Maps the stderr of a QEMU that ends at once to one of our errors. */
 import { BangerError, type ErrorCode, messageOf } from "#base/error.ts";
 
 const STDERR_MAX_CHARS = 1500;

@@ -1,4 +1,4 @@
-/** What the next daemon must know of a running QEMU beyond its handle, kept beside its sockets. */
+/** What the next daemon needs of a running QEMU beyond its handle, kept beside its sockets. */
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { writeFileAtomic } from "#base/files/atomic.ts";

@@ -1,4 +1,4 @@
-/** The QEMU program on this computer: where it is, which version, and what doctor says of it. */
+/** Finds the QEMU program and its version, and doctor's checks of it. */
 import { statSync } from "node:fs";
 import type { Check } from "#base/check.ts";
 import { BangerError } from "#base/error.ts";
