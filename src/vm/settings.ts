@@ -68,7 +68,6 @@ export class VmSettingsService {
         try {
           const { disk } = config.paths.vm(vm.id);
           await this.#lifecycle.make(id, { disk, signal: options.signal });
-          this.#lifecycle.keep(id);
           return toApi(getVm(db, id));
         } catch (error) {
           await this.#lifecycle.remove(id, { force: true }).catch((failure) => {

@@ -118,14 +118,17 @@ export class Lifecycle {
     await this.#machines.end(running);
   }
 
-  /** The directory and disk of a machine whose record has just been created. */
+  /**
+   * The directory and disk of a machine whose record has just been created. One with the disk of another is
+   * complete with that: a start that waits for its turn boots it, as only an empty disk may be replaced.
+   */
   async make(
     id: string,
     options: { disk?: string; signal?: AbortSignal | undefined } = {},
   ): Promise<void> {
     await this.#queue.run(id, async () => {
       await makeFolder(this.#deps, getVm(this.#deps.db, id), options);
-      this.#states.set(id, { state: "stopped" });
+      this.#states.set(id, { state: "stopped", ...(options.disk ? { intent: null } : {}) });
     });
     this.#schedule.watchAge(id);
   }
