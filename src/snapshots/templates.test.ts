@@ -58,6 +58,32 @@ test("one that cannot be made is not tried again, unless that says nothing of it
   expect(await make("a")).toBeDefined();
 });
 
+test("whoever waits for another's can give up, and the other goes on", async () => {
+  const begun = Promise.withResolvers<void>();
+  const first = templates.ensure("a", "image", async (files) => {
+    await begun.promise;
+    await fill(files);
+  });
+  const wish = new AbortController();
+  let waits = 0;
+  const options = { signal: wish.signal, onWait: () => waits++ };
+  const second = templates.ensure("a", "image", fill, options);
+  wish.abort();
+  await expect(second).rejects.toMatchObject({ code: "cancelled" });
+  expect(waits).toBe(1);
+  begun.resolve();
+  expect(await first).toBeDefined();
+});
+
+test("one that is over the limit by itself is made once, and said to be", async () => {
+  const small = new Templates(folder, SIZE_BYTES / 2);
+  await expect(small.ensure("a", "image", fill)).rejects.toThrow("over vm.templates_max (32 KiB)");
+  expect(readdirSync(folder)).toEqual([]);
+  let count = 0;
+  expect(await small.ensure("a", "image", async () => void count++)).toBeUndefined();
+  expect(count).toBe(0);
+});
+
 const damages: Record<string, (files: TemplateFiles) => void> = {
   "other memory": ({ memory }) => appendFileSync(memory, "more"),
   "memory that is written to": ({ memory }) => utimesSync(memory, 1, 1),

@@ -14,8 +14,11 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
+import { orAborted } from "#base/abort.ts";
 import { type Digest, isDigest, sha256 } from "#base/digest.ts";
-import { makeFolderAtomic, STAGING_MARK, writeFileAtomic } from "#base/files/atomic.ts";
+import { BangerError } from "#base/error.ts";
+import { makeFolderAtomic, STAGING_MARK, syncTree, writeFileAtomic } from "#base/files/atomic.ts";
+import { formatSize } from "#base/size.ts";
 
 const FORMAT = 1;
 /** What a template's folder holds; `record` says what the others have to be. */
@@ -48,6 +51,13 @@ const recordSchema = z.object({
   disk: z.object({ size_bytes: z.int(), mtime_ms: z.number() }),
   stateDigest: z.string().refine(isDigest),
 });
+
+export interface EnsureOptions {
+  /** Ends the wait for another's. */
+  signal?: AbortSignal | undefined;
+  /** Called before a wait for another's. */
+  onWait?: (() => void) | undefined;
+}
 
 export class Templates {
   readonly #folder: string;
@@ -85,9 +95,12 @@ export class Templates {
     key: string,
     image: string,
     fill: (files: TemplateFiles) => Promise<void>,
+    { signal, onWait }: EnsureOptions = {},
   ): Promise<TemplateFiles | undefined> {
     for (let other = this.#making.get(key); other; other = this.#making.get(key)) {
-      await other.catch(() => {});
+      onWait?.();
+      const over = other.catch(() => {});
+      await orAborted(over, signal);
     }
     const found = this.find(key);
     if (found || this.#hopeless.has(key)) return found;
@@ -166,8 +179,17 @@ export class Templates {
         stateDigest: sha256(readFileSync(files.state)),
       };
       writeFileAtomic(files.record, JSON.stringify(record));
+      // A power cut leaves files with their size and times, but holes for what was not written yet.
+      await syncTree(staging);
     });
+    const { size_bytes = 0 } = this.#list().find((each) => each.key === key) ?? {};
     this.collect();
+    if (existsSync(join(this.#folder, key))) return;
+    // Made and removed again for each machine it would double the time of every start.
+    throw new BangerError(
+      "limit_exceeded",
+      `it takes ${formatSize(size_bytes)}, over vm.templates_max (${formatSize(this.#max_bytes)})`,
+    );
   }
 
   /** Those that were used last come first. */

@@ -69,8 +69,18 @@ export async function templateFor(
   if (!templates || !isEligible(vm, parts)) return undefined;
   const key = await keyOf(vm, parts);
   try {
-    const files = await templates.ensure(key, parts.image.name, (made) =>
-      make({ templates, vm, parts, key, options }, made),
+    const files = await templates.ensure(
+      key,
+      parts.image.name,
+      (made) => make({ templates, vm, parts, key, options }, made),
+      {
+        signal: options.signal,
+        onWait: () =>
+          options.onProgress?.({
+            step: "boot",
+            message: `Waiting with ${vm.name} for the template, which another machine makes`,
+          }),
+      },
     );
     return files && { files, key };
   } catch (error) {
