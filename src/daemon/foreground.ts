@@ -106,7 +106,7 @@ async function runMachine(front: Front): Promise<number> {
   let isEnding = false;
   for (;;) {
     let isRestarting = false;
-    await vms.claim(name);
+    await vms.takeOver(name);
     const printing = new AbortController();
     try {
       await vms.start(name, { signal, onProgress: logSteps() });

@@ -23,7 +23,7 @@ import { makeName } from "./names.ts";
 import { findVm, insertVm, type NewVm, reservedAddresses } from "./records.ts";
 
 /** Resolves, reserves the name and the address, and enters the machine as `creating`. */
-export async function enterVm(
+export async function createRecord(
   deps: VmDeps,
   request: VmCreate & { id: string; ephemeral?: boolean; isBuild?: boolean },
   work: WorkOptions,

@@ -17,7 +17,7 @@ import { Recoverer } from "#vm/life/recover.ts";
 import type { RemoveOptions, StopOptions } from "#vm/life/requests.ts";
 import { VmNetworking } from "#vm/network/networking.ts";
 import { MachineCommands } from "./command.ts";
-import { enterVm } from "./create.ts";
+import { createRecord } from "./create.ts";
 import type { VmDeps } from "./deps.ts";
 import { Events } from "./events.ts";
 import { GuestAccess } from "./guest-access.ts";
@@ -84,7 +84,7 @@ export class VmService {
     request: VmCreate & { id: string; ephemeral?: boolean; isBuild?: boolean },
     options: BootOptions,
   ): Promise<Vm> {
-    const entered = await enterVm(this.#deps, request, options);
+    const entered = await createRecord(this.#deps, request, options);
     try {
       await this.#lifecycle.make(entered.id);
       if (request.start !== false) return await this.start(entered.id, options);
@@ -115,11 +115,11 @@ export class VmService {
    * Makes this process the one that runs the machine, which must not run; what an earlier process
    * has left of it is dealt with first.
    */
-  async claim(ref: string): Promise<void> {
+  async takeOver(ref: string): Promise<void> {
     const vm = getVm(this.#deps.db, ref);
     assertHere(vm, "start", this.#deps.owner);
     await this.#recoverer.foreground(vm.id);
-    this.#lifecycle.claim(vm.id);
+    this.#lifecycle.takeOver(vm.id);
   }
 
   /** Gives back what processes that ran machines in the foreground, and are gone, have left. */

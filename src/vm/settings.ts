@@ -63,7 +63,7 @@ export class VmSettingsService {
       requireState(vm, "clone", ["stopped"]);
       const id = newId();
       return await this.#lifecycle.whileBusy(id, async () => {
-        this.#enterClone(vm, { id, name: to });
+        this.#createCloneRecord(vm, { id, name: to });
         options.onProgress?.({ step: "disk", message: `Copying the disk of ${vm.name}` });
         try {
           const { disk } = config.paths.vm(vm.id);
@@ -81,7 +81,7 @@ export class VmSettingsService {
     });
   }
 
-  #enterClone(vm: VmRecord, { id, name }: { id: string; name: string | undefined }): void {
+  #createCloneRecord(vm: VmRecord, { id, name }: { id: string; name: string | undefined }): void {
     const { db, owner } = this.#deps;
     const {
       ports: _,

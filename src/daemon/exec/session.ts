@@ -1,6 +1,6 @@
 /**
- * The daemon's side of one exec WebSocket (src/api/exec.ts is the specification): reads the
- * client's messages and hands them to whatever stream it has asked for, credit included.
+ * The daemon's side of one exec WebSocket, as specified in src/api/exec.ts: reads the client's messages and
+ * passes them to the stream that it opened.
  */
 import { execClientMessage, execOpen } from "#api/exec.ts";
 import { BangerError, messageOf } from "#base/error.ts";

@@ -122,7 +122,7 @@ export async function launch(deps: VmDeps, vm: VmRecord, options: BootOptions): 
     const machine = await driver.boot(spec, options.signal);
     return { machine, runtime: runtimeOf(machine, attachment) };
   } catch (error) {
-    await unlaunch(deps, vm);
+    await cleanUp(deps, vm);
     throw error;
   }
 }
@@ -184,7 +184,7 @@ function identityPath(runtime: string): string {
 }
 
 /** Gives back what a machine held outside its folder. Safe to repeat. */
-export async function unlaunch(deps: VmDeps, vm: VmRecord): Promise<void> {
+export async function cleanUp(deps: VmDeps, vm: VmRecord): Promise<void> {
   const paths = deps.config.paths.vm(vm.id);
   await deps.network.detach({ machineId: vm.id, mode: vm.spec.network });
   rmSync(paths.runtime, { recursive: true, force: true });
@@ -192,8 +192,8 @@ export async function unlaunch(deps: VmDeps, vm: VmRecord): Promise<void> {
   if (vm.runtime?.cgroup) await removeCgroup(vm.runtime.cgroup);
 }
 
-/** As `unlaunch`, knowing nothing but its id: its VMM is found by its runtime directory. */
-export async function unlaunchUnreadable(deps: VmDeps, id: string): Promise<void> {
+/** As `cleanUp`, knowing nothing but its id: its VMM is found by its runtime directory. */
+export async function cleanUpUnreadable(deps: VmDeps, id: string): Promise<void> {
   const { runtime } = deps.config.paths.vm(id);
   await Promise.all(deps.drivers.map((driver) => driver.killOrphan(runtime)));
   await deps.network.detach({ machineId: id, mode: "nat" });

@@ -1,7 +1,7 @@
 /**
- * What happens to a machine from its first start to its removal: who may do what in which state,
- * and what follows from what. One machine's operations run one after another, those of different
- * machines side by side; `kill` and a forced removal alone do not wait their turn.
+ * The lifecycle of machines, from creation to removal: which operation is allowed in which state, and what
+ * follows from it. Operations on one machine run one after another, those on different machines in parallel;
+ * only `kill` and a forced removal do not wait.
  */
 import { rmSync } from "node:fs";
 import type { VmHealth } from "#api/health.ts";
@@ -17,7 +17,7 @@ import type { MachinePorts } from "#vm/network/ports.ts";
 import { findVm, getVm, type UnreadableVm, type VmChange, type VmRecord } from "#vm/records.ts";
 import { States } from "#vm/states.ts";
 import type { Machine } from "#vmm/driver.ts";
-import { type BootOptions, unlaunch, unlaunchUnreadable } from "./boot.ts";
+import { type BootOptions, cleanUp, cleanUpUnreadable } from "./boot.ts";
 import { isBusyInside } from "./idle.ts";
 import { type EndOptions, endIfElsewhere, isElsewhere, restartElsewhere } from "./owner.ts";
 import { OperationQueue } from "./queue.ts";
@@ -242,7 +242,7 @@ export class Lifecycle {
   }
 
   /** From now on this process runs the machine, which does not run. */
-  claim(id: string): void {
+  takeOver(id: string): void {
     requireState(getVm(this.#deps.db, id), "start", ["stopped"]);
     if (this.#deps.owner) this.#states.set(id, { owner: this.#deps.owner });
   }
@@ -279,7 +279,7 @@ export class Lifecycle {
   async removeUnreadable(vm: UnreadableVm, { force }: RemoveOptions): Promise<void> {
     if (!force && !vm.isStopped) throw unreadableError(vm);
     await this.#queue.run(vm.id, async () => {
-      await unlaunchUnreadable(this.#deps, vm.id);
+      await cleanUpUnreadable(this.#deps, vm.id);
       this.#erase(vm);
     });
   }
@@ -299,7 +299,7 @@ export class Lifecycle {
   async removeNow({ id, state }: VmRecord): Promise<void> {
     const { db } = this.#deps;
     const vm = state === "removing" ? getVm(db, id) : this.#states.set(id, { state: "removing" });
-    await unlaunch(this.#deps, vm);
+    await cleanUp(this.#deps, vm);
     this.#erase(vm);
   }
 

@@ -5,7 +5,7 @@ import type { VmExit } from "#api/vm.ts";
 import { messageOf } from "#base/error.ts";
 import type { VmDeps } from "#vm/deps.ts";
 import { findVm, listVms, type VmRecord } from "#vm/records.ts";
-import { unlaunch } from "./boot.ts";
+import { cleanUp } from "./boot.ts";
 import { hostBootId } from "./boot-id.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import { isElsewhere } from "./owner.ts";
@@ -106,7 +106,7 @@ export class Recoverer {
   async #giveBack(vm: VmRecord): Promise<void> {
     const { runtime } = this.#deps.config.paths.vm(vm.id);
     await Promise.all(this.#deps.drivers.map((driver) => driver.killOrphan(runtime)));
-    await unlaunch(this.#deps, vm);
+    await cleanUp(this.#deps, vm);
     const exit: VmExit = { reason: "unknown", at: new Date().toISOString() };
     const isAgain = !vm.owner && isToRestart(vm, exit);
     const intent = isAgain || vm.intent === "create" ? {} : { intent: null };

@@ -1,6 +1,6 @@
 /**
- * What is to become of a machine that an earlier daemon left, from its record and its process
- * alone. Deciding changes nothing, so that a repair can be told before it is done.
+ * Decides how to recover a machine of an earlier daemon, from its record and its process alone. Deciding
+ * changes nothing, which is what `repair --dry-run` prints.
  */
 import type { RepairStep } from "#api/system.ts";
 import type { VmRecord } from "#vm/records.ts";

@@ -1,6 +1,6 @@
 /**
- * The machines whose process lives, from the boot to the clean-up after the end: started here, or
- * taken over from an earlier daemon. Who may start or end one, and when, is the lifecycle's.
+ * Running machines, from the boot to the clean-up after the exit: started here, or adopted from an earlier
+ * daemon. The lifecycle decides which is started or ended, and when.
  */
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -14,7 +14,7 @@ import type { States } from "#vm/states.ts";
 import type { ExitReason, Machine } from "#vmm/driver.ts";
 import { kvmState } from "#vmm/host.ts";
 import { assertFits } from "./admission.ts";
-import { awaitReady, type BootOptions, type Launched, launch, unlaunch } from "./boot.ts";
+import { awaitReady, type BootOptions, cleanUp, type Launched, launch } from "./boot.ts";
 import { hostBootId } from "./boot-id.ts";
 import { BootSlots } from "./boot-slots.ts";
 import { exitError } from "./exit-error.ts";
@@ -29,7 +29,7 @@ const log = getLogger(["banger", "vm"]);
 /** A guest that has not greeted by then keeps no other one from booting. */
 const SLOT_MAX_MS = 30_000;
 
-/** A machine whose process lives, and the promise that it has been cleaned up after. */
+/** A machine with a process, and the promise of its exit, resolved after the clean-up. */
 export interface RunningMachine {
   readonly link: MachineLink;
   /** Resolves after the record says `stopped` and nothing is held any more. */
@@ -245,7 +245,7 @@ export class RunningMachines {
     };
     log.info("{name} ended: {reason}", { name: vm.name, reason: exit.reason });
     await this.ports.close(id);
-    await unlaunch(this.#deps, vm).catch((error) =>
+    await cleanUp(this.#deps, vm).catch((error) =>
       log.error("cannot clean up after {name}: {message}", {
         name: vm.name,
         message: messageOf(error),
