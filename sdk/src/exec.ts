@@ -12,6 +12,7 @@ import {
   STDOUT_TAG,
 } from "#api/exec-constants.ts";
 import { abortError, onAbort } from "#base/abort.ts";
+import { Credit } from "#base/credit.ts";
 import { BangerError } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { dialUnix } from "#base/websocket.ts";
@@ -175,31 +176,21 @@ function dial(socket: string): WebSocket {
 
 /** Stdin under the daemon's credit; without credit nothing is sent. */
 function makeStdin(send: (bytes: Uint8Array<ArrayBuffer>) => void) {
-  let credit = 0;
+  const credit = new Credit(0);
   let isClosed = false;
-  let more = Promise.withResolvers<void>();
   let queue: Promise<boolean> = Promise.resolve(true);
 
   async function push(bytes: Uint8Array): Promise<boolean> {
     for (let at = 0; at < bytes.length; ) {
-      while (credit === 0 && !isClosed) await more.promise;
-      if (isClosed) return false;
-      const length = Math.min(credit, bytes.length - at, STDIN_CHUNK_MAX_BYTES);
+      const length = await credit.take(Math.min(bytes.length - at, STDIN_CHUNK_MAX_BYTES));
+      if (length === 0) return false;
       send(bytes.slice(at, at + length));
-      credit -= length;
       at += length;
     }
     return !isClosed;
   }
-  function wake(): void {
-    more.resolve();
-    more = Promise.withResolvers();
-  }
   return {
-    grant(bytes: number): void {
-      credit += bytes;
-      wake();
-    },
+    grant: (bytes: number): void => credit.add(bytes),
     write(bytes: Uint8Array): Promise<boolean> {
       queue = queue.then(() => push(bytes));
       return queue;
@@ -212,7 +203,7 @@ function makeStdin(send: (bytes: Uint8Array<ArrayBuffer>) => void) {
     },
     close(): void {
       isClosed = true;
-      wake();
+      credit.close();
     },
   };
 }

@@ -4,6 +4,7 @@
  * that it was granted, and never more than one record of each kind waits to be sent to it.
  */
 import type { Duplex } from "node:stream";
+import { Credit } from "#base/credit.ts";
 import type { ExecConnection } from "#sdk/exec.ts";
 import { writeChannel } from "./channel.ts";
 
@@ -34,8 +35,7 @@ export class Link {
   #writing_bytes = 0;
   #hasPeerEnded = false;
   #isPeerGone = false;
-  #sendCredit = WINDOW_BYTES;
-  #more = Promise.withResolvers<void>();
+  readonly #credit = new Credit(WINDOW_BYTES);
   #isOver = false;
   #channel: ReverseChannel | undefined;
   #isDraining = false;
@@ -60,15 +60,14 @@ export class Link {
       case Type.credit: {
         if (payload.length < 4) return false;
         const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
-        this.#sendCredit += view.getUint32(0, true);
-        this.#wake();
-        return this.#sendCredit <= MAX_CREDIT_BYTES;
+        this.#credit.add(view.getUint32(0, true));
+        return this.#credit.left_bytes <= MAX_CREDIT_BYTES;
       }
       case Type.close:
         this.#hasPeerEnded = true;
         this.#isPeerGone = true;
         this.#isOver = true;
-        this.#wake();
+        this.#credit.close();
     }
     void this.#drain();
     return true;
@@ -92,7 +91,7 @@ export class Link {
     this.#isOver = true;
     this.#hasPeerEnded = true;
     this.#isPeerGone = true;
-    this.#wake();
+    this.#credit.close();
     if (this.#channel) void this.#drain();
     // A guest that is not ready to hear of it has its number in use.
     if (isTold) this.#resolveClosed();
@@ -136,10 +135,9 @@ export class Link {
     try {
       for await (const chunk of channel.iterator({ destroyOnReturn: false })) {
         for (let at = 0; at < chunk.length; ) {
-          while (this.#sendCredit === 0 && !this.#isOver) await this.#more.promise;
-          if (this.#isOver) return;
-          const part = chunk.subarray(at, at + Math.min(this.#sendCredit, MAX_DATA_BYTES));
-          this.#sendCredit -= part.length;
+          const length = await this.#credit.take(Math.min(chunk.length - at, MAX_DATA_BYTES));
+          if (length === 0) return;
+          const part = chunk.subarray(at, at + length);
           at += part.length;
           await this.#send(Type.data, part);
         }
@@ -157,10 +155,5 @@ export class Link {
     record.writeUInt32LE(this.#id, 4);
     record.set(payload, RECORD_HEADER_BYTES);
     await this.#exec.writeStdin(record);
-  }
-
-  #wake(): void {
-    this.#more.resolve();
-    this.#more = Promise.withResolvers<void>();
   }
 }

@@ -1,6 +1,7 @@
 /** The client of one exec WebSocket: what is sent to it, and under which credit. */
 import type { ServerWebSocket } from "bun";
 import { type ExecServerMessage, INITIAL_CREDIT_BYTES, STDOUT_TAG } from "#api/exec.ts";
+import { Credit } from "#base/credit.ts";
 import { toDaemonError } from "#daemon/errors.ts";
 import type { ExecSession, Target, Wire } from "./wire.ts";
 
@@ -19,7 +20,7 @@ export class SocketWire implements Wire {
   readonly #socket: Socket;
   readonly #versions: Versions;
   readonly #abort = new AbortController();
-  readonly #credit = new Credit();
+  readonly #credit = new Credit(INITIAL_CREDIT_BYTES);
   #target: Target | undefined;
 
   constructor(socket: Socket, versions: Versions) {
@@ -51,9 +52,13 @@ export class SocketWire implements Wire {
 
   async pipe(source: AsyncIterable<Uint8Array>): Promise<void> {
     for await (const chunk of source) {
-      for (const part of pieces(chunk)) {
-        await this.#credit.take(part.length);
-        this.sendOutput(STDOUT_TAG, part);
+      for (let at = 0; at < chunk.length; ) {
+        const wanted = Math.min(chunk.length - at, OUTPUT_CHUNK_MAX_BYTES);
+        const length = await this.#credit.take(wanted);
+        // With no client left, the source is still read to its end.
+        if (length === 0) break;
+        this.sendOutput(STDOUT_TAG, chunk.subarray(at, at + length));
+        at += length;
       }
     }
   }
@@ -91,7 +96,7 @@ export class SocketWire implements Wire {
   close(): void {
     this.#abort.abort();
     // Whoever waits for credit is to see that the source has ended.
-    this.#credit.add(Number.MAX_SAFE_INTEGER);
+    this.#credit.close();
     this.#target?.close();
   }
 }
@@ -99,22 +104,5 @@ export class SocketWire implements Wire {
 function* pieces(chunk: Uint8Array): Generator<Uint8Array> {
   for (let at = 0; at < chunk.length; at += OUTPUT_CHUNK_MAX_BYTES) {
     yield chunk.subarray(at, at + OUTPUT_CHUNK_MAX_BYTES);
-  }
-}
-
-/** Bytes that may still be sent, and a wait for more of them. */
-class Credit {
-  #left = INITIAL_CREDIT_BYTES;
-  #more = Promise.withResolvers<void>();
-
-  add(bytes: number): void {
-    this.#left += bytes;
-    this.#more.resolve();
-    this.#more = Promise.withResolvers();
-  }
-
-  async take(bytes: number): Promise<void> {
-    while (this.#left < bytes && this.#left < INITIAL_CREDIT_BYTES) await this.#more.promise;
-    this.#left -= bytes;
   }
 }
