@@ -27,7 +27,7 @@ const OTHER_FLAGS = new Set(
     "--network --no-map-gw --parents --platform --save --security --unix-socket --unpack"
   ).split(" "),
 );
-/** Where a path of the tree begins. What is built is not there in a fresh clone. */
+/** Where a path of the tree begins. What is built does not exist in a fresh clone. */
 const TOP = /^(?:\.\/)?(?:src|sdk|guest|inflate|test|bench|scripts|recipes|docs|patches|\.ci)\//;
 
 interface Code {

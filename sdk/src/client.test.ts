@@ -44,7 +44,7 @@ test("connect() gives the daemon's errors as BangerErrors with their hints", asy
   const error = await failureOf(connect(daemon).vm.show({ name: "nope" }));
   expect(error.code).toBe("not_found");
   expect(error.message).toBe('Cannot find "nope"');
-  expect(error.hint).toBe("See all machines with: banger vm list");
+  expect(error.hint).toBe("List machines with: banger vm list");
 });
 
 test("connect() takes an input that breaks the contract for invalid_argument", async () => {

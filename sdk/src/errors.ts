@@ -25,10 +25,14 @@ function fromAnswer(error: ORPCError<string, unknown>): BangerError {
   const options = { hint: textOf(error.data, "hint"), cause: error };
   if (isErrorCode(code)) return new BangerError(code, message, options);
   if (code === "NOT_FOUND") {
-    return new BangerError("unsupported", "Cannot call the daemon: it does not know this command", {
-      hint: "It may be of an older version; restart it with: banger daemon restart",
-      cause: error,
-    });
+    return new BangerError(
+      "unsupported",
+      "Cannot run the command: the daemon does not support it",
+      {
+        hint: "The daemon may be an older version; restart it with: banger daemon restart",
+        cause: error,
+      },
+    );
   }
   const same = Object.entries(errorCodes).find(([, { http }]) => http === status)?.[0];
   return new BangerError(isErrorCode(same) ? same : "internal", message, options);

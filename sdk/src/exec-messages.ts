@@ -73,7 +73,7 @@ function parseJson(text: string): unknown {
 }
 
 function unreadable(): BangerError {
-  return new BangerError("internal", "Cannot read the daemon's message: not one of its kinds", {
-    hint: "The daemon may be of another version; restart it with: banger daemon restart",
+  return new BangerError("internal", "Cannot read the daemon's response: unknown message type", {
+    hint: "The daemon may be a different version; restart it with: banger daemon restart",
   });
 }

@@ -124,8 +124,8 @@ export function openExec(
     const cause = reason ? `: ${reason}` : "";
     output.whenTaken(() =>
       fail(
-        new BangerError("unavailable", `The daemon closed the connection${cause}`, {
-          hint: "See why with: banger daemon logs",
+        new BangerError("unavailable", `connection closed by the daemon${cause}`, {
+          hint: "Check the log: banger daemon logs",
         }),
       ),
     );
@@ -164,7 +164,7 @@ export function openExec(
     endStdin: () => stdin.end(() => tell({ eof: true })),
     resize: (size) => tell({ resize: size }),
     signal: (name) => tell({ signal: name }),
-    close: () => fail(new BangerError("cancelled", "The connection was closed")),
+    close: () => fail(new BangerError("cancelled", "connection closed")),
   };
 }
 
@@ -250,7 +250,7 @@ function makeOutput({ onStdout, onStderr }: ExecOptions, { grant, fail }: Output
     take(message: Uint8Array): void {
       const tag = message[0];
       if (tag !== STDOUT_TAG && tag !== STDERR_TAG) {
-        throw new BangerError("internal", "Cannot read the daemon's message: no such stream");
+        throw new BangerError("internal", "Cannot read the daemon's response: unknown stream");
       }
       queue.push(message);
       if (!isBusy) void drain();

@@ -23,15 +23,15 @@ const file = fails(...failures);
 
 export const fileContract = {
   stat: file
-    .route({ method: "GET", path: "/vms/{name}/files/stat", summary: "One file of a machine" })
+    .route({ method: "GET", path: "/vms/{name}/files/stat", summary: "Show a file in a machine" })
     .input(fileRef)
     .output(fileInfo),
   list: file
-    .route({ method: "GET", path: "/vms/{name}/files", summary: "A folder of a machine" })
+    .route({ method: "GET", path: "/vms/{name}/files", summary: "List a directory in a machine" })
     .input(fileRef)
     .output(z.array(directoryEntry)),
   read: file
-    .route({ method: "GET", path: "/vms/{name}/files/data", summary: "A file, or a piece of it" })
+    .route({ method: "GET", path: "/vms/{name}/files/data", summary: "Read a file, or part of it" })
     .input(fileRead)
     .output(z.object({ data: z.base64() })),
   write: file
@@ -39,18 +39,18 @@ export const fileContract = {
     .input(fileWrite)
     .output(nothing),
   mkdir: file
-    .route({ method: "POST", path: "/vms/{name}/files/mkdir", summary: "Make a folder" })
+    .route({ method: "POST", path: "/vms/{name}/files/mkdir", summary: "Create a directory" })
     .input(fileMkdir)
     .output(nothing),
   remove: file
-    .route({ method: "DELETE", path: "/vms/{name}/files", summary: "Remove a file or folder" })
+    .route({ method: "DELETE", path: "/vms/{name}/files", summary: "Remove a file or directory" })
     .input(fileRemove)
     .output(nothing),
   copyIn: fails(...failures)
     .route({
       method: "POST",
       path: "/vms/{name}/files/copy-in",
-      summary: "Copy into a machine what the host has",
+      summary: "Copy files from the host into a machine",
     })
     .input(fileCopyIn)
     .output(eventIterator(progress, fileCopied)),
@@ -58,12 +58,12 @@ export const fileContract = {
     .route({
       method: "POST",
       path: "/vms/{name}/files/copy-out",
-      summary: "Copy to the host what a machine has",
+      summary: "Copy files from a machine to the host",
     })
     .input(fileCopyOut)
     .output(eventIterator(progress, fileCopied)),
   watch: file
-    .route({ method: "GET", path: "/vms/{name}/files/watch", summary: "What changes below a path" })
+    .route({ method: "GET", path: "/vms/{name}/files/watch", summary: "Watch a path for changes" })
     .input(fileRef.extend({ recursive: queryFlag.optional() }))
     .output(eventIterator(fileChange)),
 };

@@ -9,15 +9,23 @@ const inside = fails(...REACHES, "limit_exceeded");
 
 export const insideContract = {
   ports: inside
-    .route({ method: "GET", path: "/vms/{name}/listening", summary: "Who listens in a machine" })
+    .route({
+      method: "GET",
+      path: "/vms/{name}/listening",
+      summary: "List listening sockets in a machine",
+    })
     .input(byName)
     .output(z.array(listeningSocket)),
   stats: inside
-    .route({ method: "GET", path: "/vms/{name}/stats", summary: "What a machine uses" })
+    .route({
+      method: "GET",
+      path: "/vms/{name}/stats",
+      summary: "Show resource usage of a machine",
+    })
     .input(byName)
     .output(vmStats),
   processes: inside
-    .route({ method: "GET", path: "/vms/{name}/processes", summary: "What runs in a machine" })
+    .route({ method: "GET", path: "/vms/{name}/processes", summary: "List processes in a machine" })
     .input(byName)
     .output(z.array(vmProcess)),
 };

@@ -17,14 +17,14 @@ const ofMachine = byName.extend({ vm: vmRef });
 
 export const networkContract = {
   list: fails()
-    .route({ method: "GET", path: "/networks", summary: "Named networks" })
+    .route({ method: "GET", path: "/networks", summary: "List named networks" })
     .output(z.array(namedNetwork)),
   create: fails("already_exists")
-    .route({ method: "POST", path: "/networks", summary: "Make a named network" })
+    .route({ method: "POST", path: "/networks", summary: "Create a named network" })
     .input(byName)
     .output(namedNetwork),
   show: fails("not_found")
-    .route({ method: "GET", path: "/networks/{name}", summary: "One named network" })
+    .route({ method: "GET", path: "/networks/{name}", summary: "Show a named network" })
     .input(byName)
     .output(namedNetwork),
   remove: fails("not_found", "invalid_state")
@@ -35,7 +35,7 @@ export const networkContract = {
     .route({
       method: "PUT",
       path: "/networks/{name}/machines/{vm}",
-      summary: "Put a machine on a named network, also while it runs",
+      summary: "Connect a machine to a named network",
     })
     .input(ofMachine)
     .output(vm),
@@ -43,7 +43,7 @@ export const networkContract = {
     .route({
       method: "DELETE",
       path: "/networks/{name}/machines/{vm}",
-      summary: "Take a machine off a named network, also while it runs",
+      summary: "Disconnect a machine from a named network",
     })
     .input(ofMachine)
     .output(vm),
@@ -59,12 +59,16 @@ export const vmNetworkContract = {
     .route({
       method: "POST",
       path: "/vms/{name}/ports/close",
-      summary: "Publish ports no longer",
+      summary: "Unpublish ports of a machine",
     })
     .input(z.object({ name: vmRef, ports: z.array(portEnd).max(VM_PORTS_MAX) }))
     .output(vm),
   setPolicy: fails(...CHANGES, "unsupported", "limit_exceeded")
-    .route({ method: "PUT", path: "/vms/{name}/policy", summary: "What a machine may reach" })
+    .route({
+      method: "PUT",
+      path: "/vms/{name}/policy",
+      summary: "Manage the egress policy of a machine",
+    })
     .input(
       z.object({
         name: vmRef,
@@ -77,7 +81,7 @@ export const vmNetworkContract = {
     .route({
       method: "POST",
       path: "/vms/{name}/policy/rules",
-      summary: "Add rules of a machine's policy, or take some away",
+      summary: "Add or remove rules of a machine's egress policy",
     })
     .input(z.object({ name: vmRef, add: policyRules.optional(), remove: policyRules.optional() }))
     .output(vm),
@@ -85,7 +89,7 @@ export const vmNetworkContract = {
     .route({
       method: "GET",
       path: "/vms/{name}/policy/log",
-      summary: "What a policy has let through and what not",
+      summary: "Show connections that the policy allowed and denied",
     })
     .input(z.object({ name: vmRef }))
     .output(policyLog),

@@ -9,11 +9,11 @@ const reach = fails(...REACHES, "limit_exceeded");
 
 export const sessionContract = {
   list: fails("not_found")
-    .route({ method: "GET", path: "/sessions", summary: "Sessions, of all machines or of one" })
+    .route({ method: "GET", path: "/sessions", summary: "List sessions of all machines or of one" })
     .input(z.object({ vm: vmRef.optional() }))
     .output(z.array(session)),
   show: fails("not_found")
-    .route({ method: "GET", path: "/vms/{vm}/sessions/{session}", summary: "One session" })
+    .route({ method: "GET", path: "/vms/{vm}/sessions/{session}", summary: "Show a session" })
     .input(sessionRef)
     .output(session),
   start: fails(
@@ -27,14 +27,18 @@ export const sessionContract = {
     .input(sessionStart)
     .output(session),
   send: reach
-    .route({ method: "POST", path: "/vms/{vm}/sessions/{session}/send", summary: "Give it input" })
+    .route({
+      method: "POST",
+      path: "/vms/{vm}/sessions/{session}/send",
+      summary: "Send input to a session",
+    })
     .input(sessionSend)
     .output(nothing),
   signal: reach
     .route({
       method: "POST",
       path: "/vms/{vm}/sessions/{session}/signal",
-      summary: "Send its processes a signal",
+      summary: "Send a signal to a session's processes",
     })
     .input(sessionRef.extend({ signal: signalName }))
     .output(nothing),
@@ -42,7 +46,7 @@ export const sessionContract = {
     .route({
       method: "POST",
       path: "/vms/{vm}/sessions/{session}/resize",
-      summary: "Give its terminal another size",
+      summary: "Resize a session's terminal",
     })
     .input(sessionRef.extend({ size: terminalSize }))
     .output(nothing),
@@ -50,7 +54,7 @@ export const sessionContract = {
     .route({
       method: "GET",
       path: "/vms/{vm}/sessions/{session}/wait",
-      summary: "Wait until it has ended",
+      summary: "Wait for a session to end",
     })
     .input(sessionWait)
     .output(session),
@@ -58,7 +62,7 @@ export const sessionContract = {
     .route({
       method: "DELETE",
       path: "/vms/{vm}/sessions/{session}",
-      summary: "Remove a session that has ended, with its log",
+      summary: "Remove an ended session and its log",
     })
     /** `force`: kill it first when it runs. */
     .input(sessionRef.extend({ force: z.boolean().optional() }))

@@ -6,23 +6,31 @@ import { daemonStatus, debugBundle, machineEvent, repairStep } from "./system.ts
 
 export const systemContract = {
   status: fails()
-    .route({ method: "GET", path: "/system/status", summary: "What the daemon is and does" })
+    .route({ method: "GET", path: "/system/status", summary: "Show the daemon's status" })
     .output(daemonStatus),
   shutdown: fails()
     .route({
       method: "POST",
       path: "/system/shutdown",
-      summary: "End the daemon; machines run on",
+      summary: "Stop the daemon; machines keep running",
     })
     .output(nothing),
   repair: fails()
-    .route({ method: "POST", path: "/system/repair", summary: "Make records and host agree" })
+    .route({
+      method: "POST",
+      path: "/system/repair",
+      summary: "Reconcile recorded state with the host",
+    })
     .input(z.object({ dryRun: z.boolean().optional() }))
     .output(z.array(repairStep)),
   events: fails()
-    .route({ method: "GET", path: "/system/events", summary: "What happens to machines" })
+    .route({ method: "GET", path: "/system/events", summary: "Stream machine events" })
     .output(eventIterator(machineEvent)),
   debug: fails()
-    .route({ method: "GET", path: "/system/debug", summary: "What a bug report needs, redacted" })
+    .route({
+      method: "GET",
+      path: "/system/debug",
+      summary: "Collect redacted debugging information",
+    })
     .output(debugBundle),
 };

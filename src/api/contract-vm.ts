@@ -10,21 +10,27 @@ import { logChunk, vm, vmCreate, vmExit, vmName, vmRef, vmSettings } from "./vm.
 const byName = z.object({ name: vmRef });
 
 export const vmContract = {
-  list: fails().route({ method: "GET", path: "/vms", summary: "All machines" }).output(z.array(vm)),
+  list: fails()
+    .route({ method: "GET", path: "/vms", summary: "List machines" })
+    .output(z.array(vm)),
   show: fails("not_found")
-    .route({ method: "GET", path: "/vms/{name}", summary: "One machine" })
+    .route({ method: "GET", path: "/vms/{name}", summary: "Show a machine" })
     .input(byName)
     .output(vm),
   health: fails(...REACHES)
-    .route({ method: "GET", path: "/vms/{name}/health", summary: "How it is, from inside" })
+    .route({
+      method: "GET",
+      path: "/vms/{name}/health",
+      summary: "Check a running machine's health",
+    })
     .input(byName)
     .output(vmHealth),
   create: fails(...CHANGES, ...BOOTS, ...DOWNLOADS)
-    .route({ method: "POST", path: "/vms", summary: "Make a machine and start it" })
+    .route({ method: "POST", path: "/vms", summary: "Create a machine and start it" })
     .input(vmCreate)
     .output(eventIterator(progress, vm)),
   set: fails(...CHANGES, "limit_exceeded")
-    .route({ method: "PATCH", path: "/vms/{name}", summary: "Change the settings of a machine" })
+    .route({ method: "PATCH", path: "/vms/{name}", summary: "Change settings of a machine" })
     .input(vmSettings.extend({ name: vmRef }))
     .output(vm),
   rename: fails(...CHANGES, "already_exists")
@@ -35,7 +41,7 @@ export const vmContract = {
     .route({
       method: "POST",
       path: "/vms/{name}/clone",
-      summary: "Copy a stopped machine with its disk",
+      summary: "Copy a stopped machine, including its disk",
     })
     .input(z.object({ name: vmRef, to: vmName.optional() }))
     .output(eventIterator(progress, vm)),
@@ -44,15 +50,19 @@ export const vmContract = {
     .input(byName)
     .output(eventIterator(progress, vm)),
   stop: fails(...CHANGES, "timeout")
-    .route({ method: "POST", path: "/vms/{name}/stop", summary: "Ask, wait, then insist" })
+    .route({
+      method: "POST",
+      path: "/vms/{name}/stop",
+      summary: "Shut down a machine; power off after the grace period",
+    })
     .input(z.object({ name: vmRef, grace_ms: z.int().min(0).max(3_600_000).optional() }))
     .output(vm),
   restart: fails(...CHANGES, ...BOOTS)
-    .route({ method: "POST", path: "/vms/{name}/restart", summary: "Stop, then start" })
+    .route({ method: "POST", path: "/vms/{name}/restart", summary: "Restart a machine" })
     .input(z.object({ name: vmRef, grace_ms: z.int().min(0).max(3_600_000).optional() }))
     .output(eventIterator(progress, vm)),
   kill: fails(...CHANGES, "timeout")
-    .route({ method: "POST", path: "/vms/{name}/kill", summary: "End a machine at once" })
+    .route({ method: "POST", path: "/vms/{name}/kill", summary: "Power off a machine immediately" })
     .input(byName)
     .output(vm),
   remove: fails(...CHANGES, "timeout")
@@ -60,17 +70,17 @@ export const vmContract = {
     .input(z.object({ name: vmRef, force: z.boolean().optional() }))
     .output(nothing),
   prune: fails("conflict")
-    .route({ method: "POST", path: "/vms/prune", summary: "Remove the stopped machines" })
+    .route({ method: "POST", path: "/vms/prune", summary: "Remove all stopped machines" })
     .output(z.array(z.string())),
   wait: fails("not_found")
-    .route({ method: "GET", path: "/vms/{name}/wait", summary: "Wait until a machine has ended" })
+    .route({ method: "GET", path: "/vms/{name}/wait", summary: "Wait for a machine to stop" })
     .input(byName)
     .output(vmExit),
   logs: fails("not_found")
     .route({
       method: "GET",
       path: "/vms/{name}/logs",
-      summary: "What its command or its console printed",
+      summary: "Read the output of a machine's command or its console",
     })
     .input(
       z.object({
@@ -85,7 +95,7 @@ export const vmContract = {
     .output(eventIterator(logChunk)),
   /** What `vm ssh` needs to speak for a machine: its host key and who may log in. */
   sshIdentity: fails("not_found")
-    .route({ method: "GET", path: "/vms/{name}/ssh", summary: "The machine's ssh identity" })
+    .route({ method: "GET", path: "/vms/{name}/ssh", summary: "Show the machine's ssh identity" })
     .input(byName)
     .output(
       z.object({

@@ -56,10 +56,10 @@ export const contract = {
   system: systemContract,
   kernel: {
     list: fails()
-      .route({ method: "GET", path: "/kernels", summary: "Kernels that are here" })
+      .route({ method: "GET", path: "/kernels", summary: "List kernels" })
       .output(z.array(kernel)),
     available: fails()
-      .route({ method: "GET", path: "/kernels/available", summary: "Kernels that can be had" })
+      .route({ method: "GET", path: "/kernels/available", summary: "List available kernels" })
       .input(
         z.object({
           /** Those for other architectures as well. */
@@ -68,22 +68,22 @@ export const contract = {
       )
       .output(z.array(catalogEntry)),
     show: fails("not_found")
-      .route({ method: "GET", path: "/kernels/{name}", summary: "One kernel" })
+      .route({ method: "GET", path: "/kernels/{name}", summary: "Show a kernel" })
       .input(z.object({ name: kernelRef }))
       .output(kernel),
     pull: fails(...DOWNLOADS)
-      .route({ method: "POST", path: "/kernels/pull", summary: "Fetch a kernel of the catalog" })
+      .route({ method: "POST", path: "/kernels/pull", summary: "Download a kernel from a catalog" })
       .input(kernelPull)
       .output(eventIterator(progress, kernel)),
     build: fails(...DOWNLOADS)
-      .route({ method: "POST", path: "/kernels/build", summary: "Compile a kernel by a recipe" })
+      .route({ method: "POST", path: "/kernels/build", summary: "Build a kernel from a recipe" })
       .input(kernelBuild)
       .output(eventIterator(progress, kernel)),
     publish: fails(...DOWNLOADS, "invalid_state")
       .route({
         method: "POST",
         path: "/kernels/{name}/publish",
-        summary: "Upload a kernel, and enter it in a catalog",
+        summary: "Upload a kernel and add it to a catalog",
       })
       .input(kernelPublish)
       .output(eventIterator(progress, kernelPublished)),
@@ -91,7 +91,7 @@ export const contract = {
       .route({
         method: "POST",
         path: "/kernels/{name}/unpublish",
-        summary: "Take a kernel out of a catalog, and its file away",
+        summary: "Remove a kernel from a catalog and delete its file",
       })
       .input(kernelUnpublish)
       .output(eventIterator(progress, kernelPublished)),
@@ -99,16 +99,16 @@ export const contract = {
       .route({
         method: "GET",
         path: "/kernels/default",
-        summary: "The kernel of machines that name none",
+        summary: "Show the default kernel",
       })
       .output(kernelDefault),
     setDefault: fails("not_found")
-      .route({ method: "PUT", path: "/kernels/default", summary: "Choose that kernel" })
+      .route({ method: "PUT", path: "/kernels/default", summary: "Set the default kernel" })
       .input(z.object({ name: kernelRef }))
       .output(kernel),
     catalog: {
       list: fails()
-        .route({ method: "GET", path: "/kernels/catalogs", summary: "Catalogs of kernels" })
+        .route({ method: "GET", path: "/kernels/catalogs", summary: "List kernel catalogs" })
         .output(z.array(kernelCatalog)),
       add: fails(...DOWNLOADS)
         .route({ method: "POST", path: "/kernels/catalogs", summary: "Add a catalog" })
@@ -122,7 +122,7 @@ export const contract = {
         .route({
           method: "POST",
           path: "/kernels/catalogs/{name}/update",
-          summary: "Fetch a catalog again",
+          summary: "Refresh a catalog",
         })
         .input(z.object({ name: kernelRef }))
         .output(kernelCatalog),
@@ -130,11 +130,11 @@ export const contract = {
         .route({
           method: "GET",
           path: "/kernels/catalog-schema",
-          summary: "JSON Schema of a catalog",
+          summary: "Print the JSON Schema of catalogs",
         })
         .output(z.record(z.string(), z.unknown())),
       keygen: fails("already_exists")
-        .route({ method: "POST", path: "/kernels/catalog-key", summary: "Make a pair of keys" })
+        .route({ method: "POST", path: "/kernels/catalog-key", summary: "Generate a key pair" })
         .input(z.object({ path: hostPath }))
         .output(kernelKeyPair),
       sign: fails("not_found", "unsupported", "limit_exceeded")
@@ -146,7 +146,7 @@ export const contract = {
       .route({
         method: "POST",
         path: "/kernels/import",
-        summary: "Take in a kernel built elsewhere",
+        summary: "Import a kernel that was built elsewhere",
       })
       .input(kernelImport)
       .output(eventIterator(progress, kernel)),
@@ -157,24 +157,28 @@ export const contract = {
   },
   image: {
     list: fails()
-      .route({ method: "GET", path: "/images", summary: "Images that are here" })
+      .route({ method: "GET", path: "/images", summary: "List images" })
       .output(z.array(image)),
     available: fails()
-      .route({ method: "GET", path: "/images/catalog", summary: "Images that have a short name" })
+      .route({ method: "GET", path: "/images/catalog", summary: "List images in the catalog" })
       .output(z.array(imageCatalogEntry)),
     usage: fails()
-      .route({ method: "GET", path: "/images/usage", summary: "What images take on disk" })
+      .route({ method: "GET", path: "/images/usage", summary: "Show disk usage of images" })
       .output(imageUsage),
     show: fails("not_found")
-      .route({ method: "GET", path: "/images/{name}", summary: "One image" })
+      .route({ method: "GET", path: "/images/{name}", summary: "Show an image" })
       .input(byImage)
       .output(image),
     history: fails("not_found")
-      .route({ method: "GET", path: "/images/{name}/history", summary: "How it was made" })
+      .route({
+        method: "GET",
+        path: "/images/{name}/history",
+        summary: "Show the history of an image",
+      })
       .input(byImage)
       .output(z.array(imageStep)),
     pull: fails(...DOWNLOADS, "invalid_state", "guest")
-      .route({ method: "POST", path: "/images/pull", summary: "Make an image of an OCI image" })
+      .route({ method: "POST", path: "/images/pull", summary: "Pull an OCI image" })
       .input(imagePull)
       .output(eventIterator(progress, image)),
     build: fails(...DOWNLOADS, "invalid_state", "guest")
@@ -182,7 +186,11 @@ export const contract = {
       .input(imageBuild)
       .output(eventIterator(progress, image)),
     bootstrap: fails("not_found", "already_exists", "unsupported", "limit_exceeded", "timeout")
-      .route({ method: "POST", path: "/images/bootstrap", summary: "Make an image of packages" })
+      .route({
+        method: "POST",
+        path: "/images/bootstrap",
+        summary: "Create an image from Debian packages",
+      })
       .input(imageBootstrap)
       .output(eventIterator(progress, image)),
     register: fails(
@@ -193,38 +201,58 @@ export const contract = {
       "unsupported",
       "limit_exceeded",
     )
-      .route({ method: "POST", path: "/images/register", summary: "Enter files of the user's" })
+      .route({
+        method: "POST",
+        path: "/images/register",
+        summary: "Register local files as an image",
+      })
       .input(imageRegister)
       .output(eventIterator(progress, image)),
     promote: fails("not_found", "invalid_state", "conflict", "unsupported", "limit_exceeded")
-      .route({ method: "POST", path: "/images/{name}/promote", summary: "Take the files in" })
+      .route({
+        method: "POST",
+        path: "/images/{name}/promote",
+        summary: "Copy a registered image into the store",
+      })
       .input(imagePromote)
       .output(eventIterator(progress, image)),
     tag: fails("not_found", "already_exists")
-      .route({ method: "POST", path: "/images/{name}/tag", summary: "Give it a second name" })
+      .route({
+        method: "POST",
+        path: "/images/{name}/tag",
+        summary: "Create another name for an image",
+      })
       .input(imageTag)
       .output(image),
     outdated: fails("not_found")
-      .route({ method: "POST", path: "/images/outdated", summary: "What its registry has newer" })
+      .route({
+        method: "POST",
+        path: "/images/outdated",
+        summary: "Check the registry for a newer version",
+      })
       .input(z.object({ names: z.array(imageRef).max(1000).optional() }))
       .output(z.array(imageOutdated)),
     update: fails(...DOWNLOADS, "invalid_state", "guest")
       .route({
         method: "POST",
         path: "/images/{name}/update",
-        summary: "Pull it anew if it changed",
+        summary: "Pull a newer version of an image",
       })
       .input(byImage)
       .output(eventIterator(progress, imageUpdated)),
     push: fails(...DOWNLOADS, "invalid_state")
-      .route({ method: "POST", path: "/images/{name}/push", summary: "Send it to a registry" })
+      .route({
+        method: "POST",
+        path: "/images/{name}/push",
+        summary: "Push an image to a registry",
+      })
       .input(imagePush)
       .output(eventIterator(progress, imageExport)),
     save: fails("not_found", "already_exists", "invalid_state", "unsupported", "limit_exceeded")
       .route({
         method: "POST",
         path: "/images/{name}/save",
-        summary: "Write it to a file or folder",
+        summary: "Save an image to a directory or archive",
       })
       .input(imageSave)
       .output(eventIterator(progress, imageExport)),
@@ -232,7 +260,7 @@ export const contract = {
       .route({
         method: "POST",
         path: "/images/{name}/provision",
-        summary: "Install an init system for its machines ahead of them",
+        summary: "Install an init system and ssh server into an image",
       })
       .input(imageProvision)
       .output(eventIterator(progress, image)),
@@ -240,12 +268,12 @@ export const contract = {
       .route({
         method: "DELETE",
         path: "/images/{name}/provision",
-        summary: "Let its next machine install anew",
+        summary: "Remove the provisioned layers of an image",
       })
       .input(byImage)
       .output(nothing),
     gc: fails("conflict")
-      .route({ method: "POST", path: "/images/gc", summary: "Free what no image refers to" })
+      .route({ method: "POST", path: "/images/gc", summary: "Remove unreferenced image data" })
       .input(imageGc)
       .output(imageGcResult),
     remove: fails("not_found", "invalid_state", "conflict")

@@ -15,7 +15,7 @@ export const hostPathOrAddress = z
   .string()
   .min(1)
   .max(PATH_MAX_LENGTH)
-  .regex(/^[^\0]*$/, { error: "a path has no NUL" });
+  .regex(/^[^\0]*$/, { error: "a path cannot contain a NUL byte" });
 
 /** A boolean that a URL may carry as the words "true" and "false". */
 export const queryFlag = z.union(

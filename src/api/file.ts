@@ -11,7 +11,7 @@ export const guestPath = z
   .string()
   .min(1)
   .max(4095)
-  .refine((path) => !path.includes("\0"), { error: "a path has no NUL" });
+  .refine((path) => !path.includes("\0"), { error: "a path cannot contain a NUL byte" });
 
 /** A user of the machine, by name or number, with an optional ":group". */
 export const guestUser = z.string().min(1).max(256);

@@ -7,7 +7,7 @@ export const imageName = z
   .string()
   .max(127)
   .regex(/^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$/, {
-    error: "an image's name has lower-case letters, digits, dots, dashes and underscores",
+    error: "image names can contain lower-case letters, digits, dots, dashes and underscores",
   });
 
 /** An image's name, its reference, or its digest. */

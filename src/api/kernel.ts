@@ -5,11 +5,11 @@ import { hostPath, hostPathOrAddress } from "./fields.ts";
 const kernelNamePattern = /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/;
 
 export const kernelName = z.string().max(63).regex(kernelNamePattern, {
-  error: "a kernel's name has lower-case letters, digits, dots and dashes",
+  error: "kernel names can contain lower-case letters, digits, dots and dashes",
 });
 
 const distroName = z.string().max(63).regex(kernelNamePattern, {
-  error: "a distribution's name has lower-case letters, digits, dots and dashes",
+  error: "distribution names can contain lower-case letters, digits, dots and dashes",
 });
 
 export const kernel = z.object({

@@ -74,7 +74,8 @@ export const networkName = z
   .string()
   .max(31)
   .regex(/^[a-z]([a-z0-9-]*[a-z0-9])?$/, {
-    error: "a network's name has lower-case letters, digits and dashes, and starts with a letter",
+    error:
+      "network names can contain lower-case letters, digits and dashes, and start with a letter",
   });
 
 /** Machines that are on one network reach each other, and each other's names. */

@@ -14,7 +14,7 @@ export const sessionName = z
   .string()
   .max(SESSION_NAME_MAX_LENGTH)
   .regex(/^[A-Za-z0-9_][A-Za-z0-9._-]*$/, {
-    error: "a session's name has letters, digits, dots, dashes and underscores",
+    error: "session names can contain letters, digits, dots, dashes and underscores",
   });
 
 export const sessionState = z.enum(["starting", "running", "ended", "lost"]);

@@ -18,7 +18,8 @@ export const vmName = z
   .string()
   .max(VM_NAME_MAX_LENGTH)
   .regex(/^[a-z]([a-z0-9-]*[a-z0-9])?$/, {
-    error: "a machine's name has lower-case letters, digits and dashes, and starts with a letter",
+    error:
+      "machine names can contain lower-case letters, digits and dashes, and start with a letter",
   });
 
 export const vmState = z.enum([
@@ -64,7 +65,7 @@ export const hostName = z
   .string()
   .max(64)
   .regex(/^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$/, {
-    error: "a hostname has letters, digits, dashes and dots",
+    error: "hostnames can contain letters, digits, dashes and dots",
   });
 
 export const VM_LABELS_MAX = 64;
@@ -72,13 +73,13 @@ export const labelName = z
   .string()
   .max(128)
   .regex(/^[A-Za-z0-9][A-Za-z0-9._/-]*$/, {
-    error: "the name of a label has letters, digits, dots, slashes, dashes and underscores",
+    error: "label names can contain letters, digits, dots, slashes, dashes and underscores",
   });
 const labelValue = z.string().max(1024);
 export const labels = z
   .record(labelName, labelValue)
   .refine((all) => Object.keys(all).length <= VM_LABELS_MAX, {
-    error: `more than ${VM_LABELS_MAX} labels`,
+    error: `too many labels: more than ${VM_LABELS_MAX}`,
   });
 
 /** What a change to a running machine may have to wait for its next start with. */
@@ -160,7 +161,7 @@ export const VM_DISK_MAX_BYTES = 16 * 1024 ** 4;
 
 const variableName = z
   .string()
-  .regex(/^[^=\0]+$/, { error: "not the name of a variable" })
+  .regex(/^[^=\0]+$/, { error: "invalid variable name" })
   .max(COMMAND_MAX_BYTES);
 const variableValue = z.string().max(COMMAND_MAX_BYTES);
 export const environment = z.record(variableName, variableValue);

@@ -24,7 +24,9 @@ export async function* through(
     for await (const chunk of stream) yield chunk as Uint8Array;
   } catch (error) {
     if (error instanceof BangerError) throw error;
-    throw new BangerError("integrity", `It is damaged: ${messageOf(error)}`, { cause: error });
+    throw new BangerError("integrity", `corrupt compressed data: ${messageOf(error)}`, {
+      cause: error,
+    });
   } finally {
     stream.destroy();
     await feeding;

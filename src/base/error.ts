@@ -1,7 +1,17 @@
 /**
- * The one error type. Every failure a user can meet is a BangerError with a code
- * from this closed set, a sentence that says what was wrong, and, where there is
- * one, the command that mends it. A plain Error that escapes is a bug of ours.
+ * The one error type. Every failure a user can meet is a BangerError with a code from this closed set,
+ * a message and, where there is one, a hint.
+ *
+ * A message is one line without a final period:
+ * - "Cannot <verb> <object>: <reason>" where a verb fits: `Cannot pull debian:bookworm: connection refused`.
+ *   The reason is in lower case, as strerror(3) has it.
+ * - Otherwise the fault, in lower case: `no such image "web"`, `unknown kernel feature "x"`,
+ *   `invalid value for --memory: invalid size "lots"`, `conflicting options: --rm and --keep`.
+ *
+ * A hint is a sentence that begins with a capital, and has the command that fixes the problem:
+ * `Stop it with: banger vm stop web`. A hint that is a command and nothing else stands alone.
+ *
+ * A plain Error that escapes is a bug of ours.
  */
 
 /** `exit`: status of the CLI process; `retry`: the same call may succeed later; `http`: status on the socket. */
@@ -30,7 +40,7 @@ export const errorCodes = {
 export type ErrorCode = keyof typeof errorCodes;
 
 export interface BangerErrorOptions {
-  /** What to do about it, a command where there is one. */
+  /** How to fix it. */
   hint?: string | undefined;
   cause?: unknown;
 }
@@ -40,7 +50,6 @@ export class BangerError extends Error {
   readonly code: ErrorCode;
   readonly hint: string | undefined;
 
-  /** `message`: "Cannot <verb> <object>: <what is the case>", no final period. */
   constructor(code: ErrorCode, message: string, options: BangerErrorOptions = {}) {
     super(message, { cause: options.cause });
     this.code = code;
@@ -48,7 +57,7 @@ export class BangerError extends Error {
   }
 }
 
-export const CANCELLED_MESSAGE = "The operation was cancelled";
+export const CANCELLED_MESSAGE = "operation cancelled";
 
 export function isErrorCode(value: unknown): value is ErrorCode {
   return typeof value === "string" && Object.hasOwn(errorCodes, value);
@@ -76,7 +85,7 @@ export function toBangerError(error: unknown): BangerError {
   }
   const errno = errnoOf(error);
   if (errno === "ENOSPC" || errno === "EDQUOT") {
-    return new BangerError("no_space", `The disk is full: ${messageOf(error)}`, {
+    return new BangerError("no_space", `no space left on the host's disk: ${messageOf(error)}`, {
       hint: "Free some space",
       cause: error,
     });
@@ -88,11 +97,10 @@ export function toBangerError(error: unknown): BangerError {
     return new BangerError("invalid_argument", messageOf(error), { cause: error });
   }
   if (errno === "EROFS") {
-    return new BangerError(
-      "permission_denied",
-      `The file system is read-only: ${messageOf(error)}`,
-      { hint: "See why with: dmesg", cause: error },
-    );
+    return new BangerError("permission_denied", `read-only file system: ${messageOf(error)}`, {
+      hint: "See why with: dmesg",
+      cause: error,
+    });
   }
   return new BangerError("internal", messageOf(error), { cause: error });
 }

@@ -24,7 +24,7 @@ export async function filterBytes(
   const name = argv[0] ?? "";
   const program = which(name);
   if (!program) {
-    throw new BangerError("unsupported", `Cannot unpack: no program "${name}"`, {
+    throw new BangerError("unsupported", `Cannot unpack: "${name}" is not installed`, {
       hint: `sudo apt-get install ${packages[name] ?? name}`,
     });
   }

@@ -14,7 +14,7 @@ test("runOk() carries the end of stderr", async () => {
   await expect(runOk(["sh", "-c", "echo the reason >&2; exit 1"])).rejects.toThrow("the reason");
 });
 
-test("run() names a program that is not there", async () => {
+test("run() names a program that does not exist", async () => {
   await expect(run(["no-such-program-here"])).rejects.toMatchObject({ code: "not_found" });
 });
 

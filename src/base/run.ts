@@ -55,10 +55,10 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
     }
   };
   const timer = setTimeout(
-    () => end(new BangerError("timeout", `"${name}" did not finish within ${timeout_ms} ms`)),
+    () => end(new BangerError("timeout", `"${name}" timed out after ${timeout_ms} ms`)),
     timeout_ms,
   );
-  const stop = (): void => end(new BangerError("cancelled", `Cancelled while "${name}" ran`));
+  const stop = (): void => end(new BangerError("cancelled", `cancelled while running "${name}"`));
   using _ = onAbort(options.signal, stop);
   try {
     const tooMuch = (): void =>
@@ -82,7 +82,10 @@ export async function runOk(argv: readonly string[], options: RunOptions = {}): 
   const { exitCode, stdout, stderr } = await run(argv, options);
   if (exitCode === 0) return stdout;
   const tail = (stderr.trim() || stdout.trim()).slice(-2000);
-  throw new BangerError("internal", `"${argv.join(" ")}" failed with status ${exitCode}: ${tail}`);
+  throw new BangerError(
+    "internal",
+    `"${argv.join(" ")}" failed with exit status ${exitCode}: ${tail}`,
+  );
 }
 
 /** The path of a program on PATH, undefined if there is none. Looks into the sbin folders as well. */
@@ -93,7 +96,7 @@ export function which(name: string): string | undefined {
 
 function spawn(argv: readonly string[], options: RunOptions) {
   const program = which(argv[0] ?? "");
-  if (!program) throw new BangerError("not_found", `Cannot run "${argv[0]}": no such program`);
+  if (!program) throw new BangerError("not_found", `Cannot run "${argv[0]}": command not found`);
   const stdin =
     typeof options.stdin === "string" ? new TextEncoder().encode(options.stdin) : options.stdin;
   try {

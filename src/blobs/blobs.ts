@@ -75,8 +75,8 @@ export function openBlobStore(dir: string): BlobStore {
       await rm(path, { force: true });
       throw new BangerError(
         "integrity",
-        `Cannot use blob ${shortDigest(blob.digest)} from the cache: it was damaged on disk`,
-        { hint: "Run the same command again: the damaged copy is gone now", cause: error },
+        `Cannot use blob ${shortDigest(blob.digest)} from the cache: corrupt on disk`,
+        { hint: "Run the same command again: the corrupt copy was deleted", cause: error },
       );
     }
   }

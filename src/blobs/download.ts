@@ -150,7 +150,7 @@ export class Download {
       const hash = createHash("sha256");
       const spool = await this.#takeOver(partial, hash);
       const missing_bytes = this.#blob.size - spool.size_bytes;
-      assertRoom(dirname(this.#path), missing_bytes, "Cannot store a blob in the cache");
+      assertRoom(dirname(this.#path), missing_bytes, "Cannot write to the blob cache");
       await this.#fetchRest(spool, hash);
       checkDigest(`sha256:${hash.digest("hex")}`, this.#blob);
       await partial.commit();
@@ -226,8 +226,8 @@ function isSpoiled(error: unknown): boolean {
 function toDownloadError(error: unknown): BangerError {
   const errno = errnoOf(error);
   if (errno !== "ENOSPC" && errno !== "EDQUOT") return toBangerError(error);
-  return new BangerError("no_space", "Cannot store a blob in the cache: the disk is full", {
-    hint: 'Free some space, for example with "banger image gc"',
+  return new BangerError("no_space", "Cannot write to the blob cache: no space left on device", {
+    hint: "Free disk space, for example with: banger image gc",
     cause: error,
   });
 }

@@ -65,7 +65,7 @@ export class Spool {
     if (chunk.length > 0) return chunk;
     throw new BangerError(
       "integrity",
-      "Cannot read a blob from the cache: its file became shorter",
+      "Cannot read a blob from the cache: its file was truncated",
       {
         hint: "Run the same command again",
       },

@@ -36,20 +36,20 @@ export function checkDigest(actual: string, expected: Expected): void {
   if (actual === expected.digest) return;
   throw new BangerError(
     "integrity",
-    `Cannot use blob ${shortDigest(expected.digest)}: its bytes do not match its digest, they hash to ${actual}`,
+    `Cannot use blob ${shortDigest(expected.digest)}: digest mismatch, got ${actual}`,
   );
 }
 
 export function tooLong(expected: Expected): BangerError {
   return new BangerError(
     "integrity",
-    `Cannot use blob ${shortDigest(expected.digest)}: it is longer than the ${expected.size} bytes that its manifest promises`,
+    `Cannot use blob ${shortDigest(expected.digest)}: size mismatch, more than the ${expected.size} bytes in its manifest`,
   );
 }
 
 export function tooShort(expected: Expected, actual_bytes: number): BangerError {
   return new BangerError(
     "integrity",
-    `Cannot use blob ${shortDigest(expected.digest)}: it has ${actual_bytes} bytes where its manifest promises ${expected.size}`,
+    `Cannot use blob ${shortDigest(expected.digest)}: size mismatch, got ${actual_bytes} bytes, its manifest says ${expected.size}`,
   );
 }

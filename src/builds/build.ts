@@ -91,7 +91,7 @@ class Build implements AsyncDisposable {
     const finished = await this.#stage(target);
     const unused = Object.keys(this.#args.given).filter((name) => !this.#args.used.has(name));
     if (unused.length > 0) {
-      const text = `no step used the build argument ${unused.join(", ")}`;
+      const text = `unused build arguments: ${unused.join(", ")}`;
       this.#work.onProgress?.(warningProgress(text));
     }
     return await this.#image(finished);
@@ -203,7 +203,7 @@ class Build implements AsyncDisposable {
       throw wrapped(stage, error);
     }
     if (platform === own) return;
-    throw atLine(stage, `its commands would run on ${own}, not on ${platform}`, {
+    throw atLine(stage, `RUN steps for ${platform} cannot run on ${own}`, {
       code: "unsupported",
     });
   }
@@ -246,7 +246,7 @@ class Build implements AsyncDisposable {
     const config = withoutEmpty(run.config.config);
     const diffIds = run.layers.map(({ diffId }) => diffId);
     const seed = sha256(JSON.stringify([base?.digest ?? SCRATCH, diffIds, config]));
-    this.#work.onProgress?.({ step: "image", message: `Making image ${name}` });
+    this.#work.onProgress?.({ step: "image", message: `Creating image ${name}` });
     return await store.inTurn(
       name,
       () =>

@@ -91,7 +91,7 @@ export class StageConfig {
   /** The words of an instruction, in JSON or apart by spaces. */
   list(instruction: Pick<Instruction, "line" | "rest">): string[] {
     const words = execForm(instruction.rest) ?? plainWords(instruction.rest);
-    if (words.length > ENTRIES_MAX) throw atLine(instruction, "it has too many parts");
+    if (words.length > ENTRIES_MAX) throw atLine(instruction, "too many arguments");
     return words.map((word) => this.expand(instruction, word));
   }
 
@@ -128,7 +128,7 @@ export class StageConfig {
     const { given, used, globals } = this.#options.build;
     for (const word of splitWords(instruction.rest, this.#options.escapeChar)) {
       const [name, own] = pairOf(word);
-      if (name === "") throw atLine(instruction, `"${word}" is no NAME=VALUE`);
+      if (name === "") throw atLine(instruction, `"${word}" is not NAME=VALUE`);
       const passed = given[name];
       if (passed !== undefined) used.add(name);
       const value = word.includes("=")
@@ -159,7 +159,7 @@ export class StageConfig {
     },
     VOLUME: (instruction) => {
       const volumes = this.list(instruction).map((word) => word.trim());
-      if (volumes.includes("")) throw atLine(instruction, "a volume has no path");
+      if (volumes.includes("")) throw atLine(instruction, "VOLUME with an empty path");
       this.config.volumes = [...new Set([...(this.config.volumes ?? []), ...volumes])];
     },
     USER: (instruction) => {
@@ -196,7 +196,8 @@ export class StageConfig {
   /** Sets the folder, and gives it. */
   setWorkdir(instruction: Instruction): string {
     const path = this.expand(instruction, instruction.rest);
-    if (path === "") throw atLine(instruction, `WORKDIR ${instruction.rest} is an empty path`);
+    if (path === "")
+      throw atLine(instruction, `WORKDIR ${instruction.rest} expands to an empty path`);
     this.config.workdir = posix.resolve(this.workdir, path);
     return this.config.workdir;
   }
@@ -230,9 +231,9 @@ export function assertNoVariable(instruction: Instruction, name: string): void {
   if (expandWord(value, { escapeChar: "\\", lookup: () => undefined }) === value) return;
   throw new BangerError(
     "invalid_argument",
-    `${instruction.keyword} --${name}=${value} can have no variable in it`,
+    `${instruction.keyword} --${name}=${value}: variables are not supported here`,
     {
-      hint: `Name the image as a stage: FROM ${value} AS NAME, and write --${name}=NAME`,
+      hint: `Declare a stage: FROM ${value} AS NAME, and use --${name}=NAME`,
     },
   );
 }

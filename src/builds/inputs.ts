@@ -62,8 +62,8 @@ export function argsOf({ args, target }: ImageBuild, file: Dockerfile): BuildArg
 
 export function contextOf({ context, ignore }: ImageBuild): Source {
   if (context === undefined) {
-    throw new BangerError("invalid_argument", "There is no build context to copy from", {
-      hint: "Name its folder: banger image build -f Dockerfile FOLDER",
+    throw new BangerError("invalid_argument", "no build context to copy from", {
+      hint: "Pass the context directory: banger image build -f Dockerfile DIR",
     });
   }
   return folderSource(context, parseIgnore(ignore ?? ""));

@@ -63,7 +63,7 @@ export class LayerFile implements Disposable {
       done += chunk.length;
       await this.#pause();
     }
-    if (done !== entry.size) throw new BangerError("conflict", "A file changed while it was read");
+    if (done !== entry.size) throw new BangerError("conflict", "file changed while reading it");
     this.pad(done);
   }
 
@@ -127,7 +127,7 @@ export class LayerFile implements Disposable {
     if (this.#size > LAYER_MAX_BYTES) {
       throw new BangerError(
         "limit_exceeded",
-        `One step makes a layer of more than ${formatSize(LAYER_MAX_BYTES)}`,
+        `layer too large: one step wrote more than ${formatSize(LAYER_MAX_BYTES)}`,
       );
     }
     for (let from = 0; from < bytes.length; ) {
@@ -141,7 +141,7 @@ export class LayerFile implements Disposable {
 
   #flush(): void {
     const parts = nonZeroParts(this.#buffer, { length: this.#fill });
-    if (parts.length > 0) assertRoom(this.#path, this.#fill, "Cannot keep what the step changed");
+    if (parts.length > 0) assertRoom(this.#path, this.#fill, "Cannot save the changes of the step");
     for (const [start, end] of parts) {
       for (let at = start; at < end; )
         at += writeSync(this.#fd, this.#buffer, at, end - at, this.#flushed + at);

@@ -23,8 +23,10 @@ export class StageGraph {
     if (stage) return stage;
     const names = stages.flatMap(({ name }) => name ?? []);
     const all =
-      names.length > 0 ? `Its stages: ${names.join(", ")}` : "None of its stages has a name";
-    throw new BangerError("not_found", `Cannot build: the Dockerfile has no stage "${target}"`, {
+      names.length > 0
+        ? `Stages: ${names.join(", ")}`
+        : "No stage has a name: use FROM IMAGE AS NAME";
+    throw new BangerError("not_found", `Cannot build: no stage "${target}" in the Dockerfile`, {
       hint: didYouMean(target ?? "", names, all),
     });
   }
@@ -68,9 +70,9 @@ export class StageGraph {
     const isNumber = instruction.keyword === "COPY" && /^\d+$/.test(name);
     const found = this.below(stage, name) ?? (isNumber ? stages[Number(name)] : undefined);
     const any = found ?? findStage(stages, name);
-    if (!any && isNumber) throw atLine(instruction, `there is no stage ${name}`);
+    if (!any && isNumber) throw atLine(instruction, `no such stage: ${name}`);
     if (any && stages.indexOf(any) >= stages.indexOf(stage)) {
-      const problem = `the stage "${name}" begins in line ${any.line}, and is no earlier one`;
+      const problem = `stage "${name}" is defined later, in line ${any.line}`;
       throw atLine(instruction, problem);
     }
     return any;
@@ -79,8 +81,8 @@ export class StageGraph {
   baseName(stage: Stage): string {
     const name = this.word(stage, stage.base);
     if (name !== "") return name;
-    throw atLine(stage, `FROM ${stage.base} names no image: it is empty`, {
-      hint: "Give the ARG before the first FROM a value, or pass one with --build-arg",
+    throw atLine(stage, `FROM ${stage.base} expands to an empty image name`, {
+      hint: "Set a default for the ARG before the first FROM, or pass --build-arg",
     });
   }
 

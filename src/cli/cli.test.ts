@@ -80,7 +80,7 @@ test("errors are printed once, with the exit status of their kind", async () => 
   expect(text).toEqual({
     exitCode: 4,
     stdout: "",
-    stderr: 'error: Cannot find "nope"\nhint: See all machines with: banger vm list\n',
+    stderr: 'error: Cannot find "nope"\nhint: List machines with: banger vm list\n',
   });
   const json = await banger("vm", "show", "nope", "--json");
   expect(json.exitCode).toBe(4);
@@ -88,7 +88,7 @@ test("errors are printed once, with the exit status of their kind", async () => 
     error: {
       code: "not_found",
       message: 'Cannot find "nope"',
-      hint: "See all machines with: banger vm list",
+      hint: "List machines with: banger vm list",
     },
   });
 });
@@ -125,7 +125,7 @@ test("^C cancels the work in the daemon and says so in one line", async () => {
   child.kill("SIGINT");
   await ended;
   expect(child.exitCode).toBe(130);
-  expect(printed.stderr).toBe("Cancelled\n");
+  expect(printed.stderr).toBe("cancelled\n");
   await until(() => daemon.streams === 0);
 });
 
@@ -135,7 +135,7 @@ test("^C on a terminal gives the cursor back", async () => {
   child.terminal?.write("\x03");
   await child.exited;
   expect(screen.text).toContain("\x1b[?25h");
-  expect(screen.text).toContain("Cancelled");
+  expect(screen.text).toContain("cancelled");
   await until(() => daemon.streams === 0);
 });
 
@@ -297,7 +297,7 @@ test("-it follows the size of the terminal", async () => {
 test("-it without a terminal is refused", async () => {
   const { exitCode, stderr } = await banger("vm", "exec", "-it", "testbox", "sh");
   expect(exitCode).toBe(125);
-  expect(stderr).toContain("error: Cannot use -t: standard input is no terminal\n");
+  expect(stderr).toContain("error: Cannot use -t: stdin is not a terminal\n");
 });
 
 test("logs of a console that is empty say why, and what to do, on stderr", async () => {
@@ -305,7 +305,9 @@ test("logs of a console that is empty say why, and what to do, on stderr", async
   daemon.vms.set("silent", silent);
   const never = await banger("vm", "logs", "silent");
   expect([never.exitCode, never.stdout]).toEqual([0, ""]);
-  expect(never.stderr).toMatch(/has not been started yet\nhint: banger vm start silent\n$/);
+  expect(never.stderr).toMatch(
+    /has not been started yet\nhint: Start it with: banger vm start silent\n$/,
+  );
   daemon.vms.set("silent", { ...silent, startedAt: silent.createdAt, monitor: "firecracker" });
   const off = await banger("vm", "logs", "silent");
   expect(off.stderr).toContain('firecracker_console = "on"');
@@ -355,7 +357,7 @@ test("top ends on q, and at ^C, and leaves the terminal as it was", async () => 
     await child.exited;
     expect(screen.text).toContain(`status ${status}`);
     expect(screen.text).toMatch(/(^|\s)icanon/);
-    expect(screen.text).not.toContain("Cancelled");
+    expect(screen.text).not.toContain("cancelled");
   }
 });
 
@@ -367,7 +369,7 @@ test("prune asks on a terminal, and removes nothing without a yes", async () => 
   ] as const) {
     daemon.vms.set("old", makeVm("old", "stopped"));
     const { child, screen } = onTerminal("banger vm prune; echo status $?");
-    await until(() => screen.text.includes("Remove old, with their disks? [y/N]"));
+    await until(() => screen.text.includes("Remove old and their disks? [y/N]"));
     child.terminal?.write(answer);
     await child.exited;
     expect(daemon.vms.has("old")).toBe(!isRemoved);
@@ -382,7 +384,7 @@ test("exec -t without -i can be left with ^C", async () => {
   await until(() => /up\r/.test(screen.text));
   child.terminal?.write("\x03");
   await child.exited;
-  expect(screen.text).toContain("Cancelled");
+  expect(screen.text).toContain("cancelled");
   await until(() => daemon.sessions === 0);
 });
 

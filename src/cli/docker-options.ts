@@ -1,63 +1,63 @@
 /** Options of docker run that banger has no use for, or calls something else: what to do in their place. */
 
-const ownKernel = "Not needed: a machine has a kernel of its own, and root inside has all of it";
+const ownKernel = "Not needed: a machine has its own kernel, and root in the guest is unrestricted";
 
 const hints: Readonly<Record<string, string>> = {
   "--volume": "Copy files in and out with: banger vm cp DIR NAME:/path",
   "-v": "Copy files in and out with: banger vm cp DIR NAME:/path",
   "--mount": "Copy files in and out with: banger vm cp DIR NAME:/path",
-  "--tmpfs": "Mount it inside: banger vm exec NAME -- mount -t tmpfs tmpfs /path",
-  "--shm-size": "Remount it inside: banger vm exec NAME -- mount -o remount,size=1G /dev/shm",
+  "--tmpfs": "Mount it in the guest: banger vm exec NAME -- mount -t tmpfs tmpfs /path",
+  "--shm-size": "Remount it in the guest: banger vm exec NAME -- mount -o remount,size=1G /dev/shm",
   "--publish-all": "Publish each port with -p, such as -p 8080:80",
   "-P": "Publish each port with -p, such as -p 8080:80",
   "--link": "Put both machines on a named network: --network NAME; they find each other as NAME.vm",
   "--net-alias": "Machines on a named network find each other as NAME.vm",
   "--network-alias": "Machines on a named network find each other as NAME.vm",
-  "--add-host": "Machines find each other as NAME.vm; other names go into /etc/hosts inside",
+  "--add-host": "Machines find each other as NAME.vm; add other names to /etc/hosts in the guest",
   "--dns": "Machines use the resolver of the host",
-  "--ip": "Addresses come from one pool; see them with: banger vm list",
-  "--mac-address": "See it with: banger vm show NAME",
+  "--ip": "Addresses are assigned from a pool; list them with: banger vm list",
+  "--mac-address": "Show it with: banger vm show NAME",
   "--privileged": ownKernel,
   "--cap-add": ownKernel,
-  "--cap-drop": "Drop it inside: banger vm exec NAME -- setpriv --bounding-set=-CAP COMMAND",
+  "--cap-drop": "Drop it in the guest: banger vm exec NAME -- setpriv --bounding-set=-CAP COMMAND",
   "--security-opt": ownKernel,
   "--userns": ownKernel,
   "--pid": ownKernel,
   "--ipc": ownKernel,
   "--cgroupns": ownKernel,
-  "--device": "A machine sees no device of the host",
-  "--gpus": "A machine sees no device of the host",
+  "--device": "Host devices are not available in machines",
+  "--gpus": "Host devices are not available in machines",
   "--init": "Not needed: the agent is PID 1 and reaps processes",
-  "--memory-swap": "A machine has no swap of the host; set its memory with -m",
+  "--memory-swap": "Machines do not use the host's swap; set the memory with -m",
   "--memory-reservation": "Set the memory of the machine with -m",
   "--cpu-shares": "Set the number of CPUs with --cpus",
   "-c": "Set the number of CPUs with --cpus",
   "--cpuset-cpus": "Set the number of CPUs with --cpus",
   "--cpu-quota": "Set the number of CPUs with --cpus",
-  "--pids-limit": "A machine cannot use up the processes of the host",
-  "--ulimit": "Set it inside: banger vm exec NAME -- prlimit --nofile=N COMMAND",
-  "--sysctl": "Set it inside: banger vm exec NAME -- sysctl -w KEY=VALUE",
-  "--read-only": "Nothing to do: the image is read-only, and what a machine writes is its own",
-  "--log-driver": "See the output with: banger vm logs NAME",
-  "--log-opt": "See the output with: banger vm logs NAME",
-  "--stop-timeout": "Give it to stop: banger vm stop --grace 30s NAME",
+  "--pids-limit": "Not needed: processes in a machine do not count against the host's limit",
+  "--ulimit": "Set it in the guest: banger vm exec NAME -- prlimit --nofile=N COMMAND",
+  "--sysctl": "Set it in the guest: banger vm exec NAME -- sysctl -w KEY=VALUE",
+  "--read-only": "Not needed: images are read-only, and each machine has its own writable layer",
+  "--log-driver": "Show the output with: banger vm logs NAME",
+  "--log-opt": "Show the output with: banger vm logs NAME",
+  "--stop-timeout": "Pass it to stop: banger vm stop --grace 30s NAME",
   "--pull": "Pull a newer image with: banger image update NAME",
-  "--platform": "Give it to pull: banger image pull --platform linux/amd64 IMAGE",
+  "--platform": "Pass it to pull: banger image pull --platform linux/amd64 IMAGE",
   "--runtime": "Choose the VMM with --vmm",
-  "--cidfile": "The name is printed; give your own with --name",
-  "--health-cmd": "Services that are checked come from the label banger.checks of the image",
-  "--no-healthcheck": "Services that are checked come from the label banger.checks of the image",
-  "--group-add": "Name the group with the user: -u USER:GROUP",
-  "--attach": "Output is passed on unless the machine is detached; see: banger vm exec --help",
+  "--cidfile": "The name is printed; set one with --name",
+  "--health-cmd": "Health checks come from the image label banger.checks",
+  "--no-healthcheck": "Health checks come from the image label banger.checks",
+  "--group-add": "Pass the group with the user: -u USER:GROUP",
+  "--attach": "Output is attached unless --detach is given; see: banger vm exec --help",
   "--filter": "Filter by label with --label NAME=VALUE; for anything else: --json",
   "--format": "Print JSON with --json, for programs such as jq",
   "--output": "Print JSON with --json, for programs such as jq",
   "-o": "Print JSON with --json, for programs such as jq",
-  "-a": "Output is passed on unless the machine is detached; see: banger vm exec --help",
+  "-a": "Output is attached unless --detach is given; see: banger vm exec --help",
 };
 
 const modeIsFixed =
-  "A network mode is for life; for a named network: banger network connect NETWORK NAME";
+  "The network mode cannot be changed; for a named network: banger network connect NETWORK NAME";
 const ports = "Publish ports with: banger vm port add NAME 8080:80";
 const narrowed =
   "Show fewer with --running, --label NAME=VALUE or a name: banger vm show NAME; for anything else: --json";
@@ -71,7 +71,7 @@ const hintsOf: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     "-l": "The newest machine is the last line; for a label: --label NAME=VALUE",
     "--last": "The newest machines are the last lines",
     "-n": "The newest machines are the last lines",
-    "--no-trunc": "With --json nothing is cut",
+    "--no-trunc": "Output with --json is not truncated",
   },
   "vm set": {
     "--name": "Rename it with: banger vm rename NAME NEW-NAME",
@@ -83,10 +83,11 @@ const hintsOf: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     "--publish-rm": "Unpublish ports with: banger vm port rm NAME 8080",
     "--publish-add": ports,
     "--allow": "Change the policy with: banger vm policy allow NAME example.com:443",
-    "--image": "An image is for life; create another machine: banger vm create --image IMAGE",
+    "--image":
+      "The image cannot be changed; create another machine: banger vm create --image IMAGE",
     "--kernel-ref":
-      "A kernel is for life; create another machine: banger vm create --kernel-ref NAME",
-    "--mode": "A mode is for life; create another machine: banger vm create --mode direct",
+      "The kernel cannot be changed; create another machine: banger vm create --kernel-ref NAME",
+    "--mode": "The mode cannot be changed; create another machine: banger vm create --mode direct",
   },
 };
 
@@ -99,7 +100,7 @@ const values: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   },
   "--restart": {
     "unless-stopped": "Use --restart always: a machine that you stop stays stopped",
-    "on-failure": "Use --restart on-failure, without a number: the pauses between tries get longer",
+    "on-failure": "Use --restart on-failure without a count: retries back off",
   },
 };
 
@@ -108,7 +109,7 @@ export function dockerValueHint(option: string, value: string): string | undefin
   const known = Object.hasOwn(values, option) ? values[option] : undefined;
   const name = value.split(":")[0] ?? "";
   if (known && Object.hasOwn(known, name)) return known[name];
-  return option === "--net" ? "Put it on a named network with: --network NAME" : undefined;
+  return option === "--net" ? "Connect it to a named network with: --network NAME" : undefined;
 }
 
 /** Undefined for what is no option of docker's, or has no answer here. `command`: such as "vm list". */

@@ -25,7 +25,7 @@ export function watchInterrupts(): Interrupt {
   function cancel(signal: ForwardedSignal): void {
     if (received) process.exit(exitStatusOf(signal));
     received = signal;
-    controller.abort(new BangerError("cancelled", "Cancelled"));
+    controller.abort(new BangerError("cancelled", "cancelled"));
   }
   for (const signal of FORWARDED_SIGNALS) process.on(signal, () => handler(signal));
   return {

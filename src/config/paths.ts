@@ -19,7 +19,7 @@ export interface Roots {
  */
 export function resolveRoots(env: Record<string, string | undefined>, home: string): Roots {
   if (!isAbsolute(home)) {
-    throw new BangerError("invalid_argument", `Cannot use HOME "${home}": it is no absolute path`, {
+    throw new BangerError("invalid_argument", `invalid HOME "${home}": not an absolute path`, {
       hint: "Set HOME to the path of your home directory",
     });
   }

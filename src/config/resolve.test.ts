@@ -65,7 +65,7 @@ test("sockets live below the state folder where there is no runtime folder", () 
     XDG_RUNTIME_DIR: "r",
   };
   expect(resolveRoots(relative, "/home/a")).toEqual(resolveRoots({}, "/home/a"));
-  expect(() => resolveRoots({}, "home/a")).toThrow('Cannot use HOME "home/a"');
+  expect(() => resolveRoots({}, "home/a")).toThrow('invalid HOME "home/a"');
   expect(resolveRoots({ XDG_RUNTIME_DIR: "/run/user/7" }, "/home/a").runtime).toBe(
     "/run/user/7/banger",
   );

@@ -69,8 +69,8 @@ export async function resolveConfig(
   if (unknown !== undefined) {
     throw new BangerError(
       "invalid_argument",
-      `Cannot use ${paths.configFile}: unknown key "${unknown}"`,
-      { hint: didYouMean(unknown, keys, "See the known keys with: banger config show") },
+      `invalid configuration in ${paths.configFile}: unknown key "${unknown}"`,
+      { hint: didYouMean(unknown, keys, "List the keys with: banger config show") },
     );
   }
   const values: Record<string, unknown> = {};
@@ -113,7 +113,7 @@ function parseAt(key: ConfigKey, value: unknown, origin: string): unknown {
   } catch (error) {
     throw new BangerError(
       "invalid_argument",
-      `Cannot use "${key}" of ${origin}: ${messageOf(error)}`,
+      `invalid value for "${key}" in ${origin}: ${messageOf(error)}`,
       {
         hint: schema[key].about,
       },
@@ -156,7 +156,7 @@ function readText(path: string, owner: UserIds | undefined): string | undefined 
 /** The parser quotes the line, which is not for everybody who may run this for somebody else. */
 function placeOf(error: unknown): string {
   const { line } = (error ?? {}) as { line?: unknown };
-  return typeof line === "number" ? `line ${line} is not TOML` : "it is not TOML";
+  return typeof line === "number" ? `invalid TOML in line ${line}` : "invalid TOML";
 }
 
 function flatten(table: object, prefix: string, into: Map<string, unknown>): void {

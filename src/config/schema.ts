@@ -22,22 +22,26 @@ function key<T>(
 }
 
 export const schema = {
-  default_image_name: key("debian-bookworm", "Image of a machine made without --image", text),
-  default_kernel: key("debian-6.12", "Kernel where neither image nor command names one", text),
+  default_image_name: key("debian-bookworm", "Default image of new machines", text),
+  default_kernel: key(
+    "debian-6.12",
+    "Default kernel, for images without a kernel of their own",
+    text,
+  ),
   "kernel.catalogs": key<string[]>(
     [],
-    "Catalogs of kernels: NAME=FILE, or NAME=URL KEY",
+    "Kernel catalogs: NAME=FILE, or NAME=URL KEY",
     textList,
     JSON.stringify,
   ),
   "kernel.publish_to": key(
     "",
-    "Where kernel publish uploads to: a directory, REMOTE:PATH of rclone, or s3://BUCKET/PREFIX",
+    "Destination of kernel publish: a directory, REMOTE:PATH for rclone, or s3://BUCKET/PREFIX",
     text,
   ),
-  "kernel.publish_url": key("", "Public address of kernel.publish_to", text),
-  "kernel.publish_catalog": key("", "Catalog file that kernel publish changes", text),
-  "kernel.publish_key": key("", "Secret key that it is signed with afterwards", text),
+  "kernel.publish_url": key("", "Public URL of kernel.publish_to", text),
+  "kernel.publish_catalog": key("", "Catalog file that kernel publish updates", text),
+  "kernel.publish_key": key("", "Secret key to sign that catalog with", text),
   "vm.cpus": key(
     2,
     "Virtual CPUs of a new machine; where it is emulated, 1 unless set",
@@ -47,14 +51,19 @@ export const schema = {
   "vm.disk": key(20 * 1024 * MiB, "Writable layer of a new machine; sparse", size, formatSize),
   "vm.boot_timeout": key(
     600_000,
-    "How long a machine may take until it is ready",
+    "Timeout for a machine to become ready",
     duration,
     formatDuration,
   ),
-  "vm.stop_grace": key(30_000, "How long stop waits before it insists", duration, formatDuration),
+  "vm.stop_grace": key(
+    30_000,
+    "Time that stop waits before forcing power-off",
+    duration,
+    formatDuration,
+  ),
   "vm.limits": key(
     "auto",
-    "auto, off: whether the host holds machines to their memory and processors",
+    "auto, off: enforce memory and CPU limits of machines on the host",
     oneOf("auto", "off"),
   ),
   "vm.templates": key(
@@ -70,44 +79,44 @@ export const schema = {
   ),
   "vm.checks": key<string[]>(
     ["opencode=4096"],
-    "Services that any machine may have: NAME=PORT; shown where they answer",
+    "Services to check in all machines: NAME=PORT; shown if the port is open",
     textList,
     JSON.stringify,
   ),
   "network.mode": key(
     "auto",
-    "nat, host, user, none; auto: nat with the rights for it, user without",
+    "nat, host, user, none; auto: nat if permitted, else user",
     oneOf("auto", "nat", "host", "user", "none"),
   ),
-  "network.bridge": key("banger0", "Bridge of the machines", text),
-  "network.subnet": key("10.241.0.0/16", "Addresses of the machines", text),
+  "network.bridge": key("banger0", "Name of the bridge for machines", text),
+  "network.subnet": key("10.241.0.0/16", "IPv4 subnet of machines", text),
   "network.subnet6": key(
     "auto",
-    "Their IPv6 block, a /64; auto: a private one of this computer's; off",
+    "IPv6 subnet of machines, a /64; auto: a generated private subnet; off",
     text,
   ),
   vmm: key("auto", "auto, firecracker, qemu", oneOf("auto", "firecracker", "qemu")),
-  qemu_bin: key("qemu-system-x86_64", "QEMU, a name on PATH or a path", text),
-  firecracker_bin: key("firecracker", "Firecracker, a name on PATH or a path", text),
+  qemu_bin: key("qemu-system-x86_64", "QEMU binary, a name on PATH or a path", text),
+  firecracker_bin: key("firecracker", "Firecracker binary, a name on PATH or a path", text),
   firecracker_jailer: key(
     "jailer",
-    "Firecracker's jailer for root's machines, a name on PATH or a path; off: run them without",
+    "Firecracker's jailer, used as root, a name on PATH or a path; off: do not use it",
     text,
   ),
   firecracker_console: key(
     "on",
-    "on, off: a serial console for machines on Firecracker, which vm logs shows and a panic is seen on",
+    "on, off: serial console on Firecracker, for vm logs and kernel panics",
     oneOf("on", "off"),
   ),
   "registry.insecure": key<string[]>(
     [],
-    "Registries spoken to without TLS, host[:port]",
+    "Registries to use without TLS, host[:port]",
     textList,
     JSON.stringify,
   ),
   "registry.mirrors": key<string[]>(
     [],
-    "Asked before docker.io: MIRROR; or before another: REGISTRY=MIRROR",
+    "Mirrors of docker.io: MIRROR; of another registry: REGISTRY=MIRROR",
     textList,
     JSON.stringify,
   ),
@@ -129,13 +138,13 @@ export function showValue<K extends ConfigKey>(key: K, value: ConfigValues[K]): 
 
 function text(value: unknown): string {
   if (typeof value === "string" && value !== "" && value.length <= 4096) return value;
-  throw new BangerError("invalid_argument", "must be a text");
+  throw new BangerError("invalid_argument", "must be a string");
 }
 
 function textList(value: unknown): string[] {
   if (typeof value === "string") return value.split(",").filter((part) => part !== "");
   if (Array.isArray(value) && value.every((part) => typeof part === "string")) return value;
-  throw new BangerError("invalid_argument", 'must be a list of texts, such as ["a", "b"]');
+  throw new BangerError("invalid_argument", 'must be a list of strings, such as ["a", "b"]');
 }
 
 function oneOf<const T extends string>(...choices: T[]): (value: unknown) => T {

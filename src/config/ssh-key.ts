@@ -77,7 +77,7 @@ function readKey(path: string): SshKeyPair | undefined {
   const parsed = parsePrivate(text);
   if (parsed) return { private: text, publicLine: publicText(parsed.point, parsed.comment) };
   throw new BangerError("invalid_argument", `Cannot use ${path}: not an unencrypted ed25519 key`, {
-    hint: `Move it away and a new one is made: mv ${path} ${path}.old`,
+    hint: `Move it away to generate a new key: mv ${path} ${path}.old`,
   });
 }
 

@@ -21,13 +21,17 @@ test("badInput() names the field and its bound, in a unit that people write", ()
     if (parsed.success) throw new Error("it is valid");
     return badInput(parsed.error.issues).message;
   };
-  expect(said({ memory_mib: 1 })).toBe('Cannot take "memory_mib": it must be at least 64 MiB');
-  expect(said({ memory_mib: 4096 })).toBe('Cannot take "memory_mib": it must be at most 2.0 GiB');
-  expect(said({ disk_bytes: 1 })).toBe('Cannot take "disk_bytes": it must be at least 1.0 GiB');
-  expect(said({ grace_ms: 1e9 })).toBe('Cannot take "grace_ms": it must be at most 1h0m');
-  expect(said({ cpus: 0 })).toBe('Cannot take "cpus": it must be at least 1');
-  expect(said({ name: "long" })).toBe('Cannot take "name": it must have at most 3 characters');
-  expect(said({ mode: "c" })).toStartWith('Cannot take "mode": Invalid option');
-  expect(said({ labels: { "A B": "x" } })).toBe('Cannot take "labels.A B": lower-case letters');
-  expect(badInput([]).message).toBe('Cannot take "": it is not valid');
+  expect(said({ memory_mib: 1 })).toBe('invalid value for "memory_mib": must be at least 64 MiB');
+  expect(said({ memory_mib: 4096 })).toBe(
+    'invalid value for "memory_mib": must be at most 2.0 GiB',
+  );
+  expect(said({ disk_bytes: 1 })).toBe('invalid value for "disk_bytes": must be at least 1.0 GiB');
+  expect(said({ grace_ms: 1e9 })).toBe('invalid value for "grace_ms": must be at most 1h0m');
+  expect(said({ cpus: 0 })).toBe('invalid value for "cpus": must be at least 1');
+  expect(said({ name: "long" })).toBe('invalid value for "name": must have at most 3 characters');
+  expect(said({ mode: "c" })).toStartWith('invalid value for "mode": Invalid option');
+  expect(said({ labels: { "A B": "x" } })).toBe(
+    'invalid value for "labels.A B": lower-case letters',
+  );
+  expect(badInput([]).message).toBe('invalid value for "": invalid value');
 });

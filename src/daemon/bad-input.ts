@@ -22,8 +22,8 @@ export function badInput(issues: readonly InputIssue[]): BangerError {
     .join(".");
   const what = first
     ? (keyProblem(first) ?? boundOf(first, path) ?? first.message)
-    : "it is not valid";
-  return new BangerError("invalid_argument", `Cannot take "${path}": ${what}`);
+    : "invalid value";
+  return new BangerError("invalid_argument", `invalid value for "${path}": ${what}`);
 }
 
 /** Undefined where the problem is no key of a record. */
@@ -41,10 +41,10 @@ function boundOf(issue: InputIssue, path: string): string | undefined {
   if (!(isSmall || code === "too_big") || !Number.isFinite(bound)) return undefined;
   const limit = isSmall ? "at least" : "at most";
   if (origin === "number" || origin === "int") {
-    return `it must be ${limit} ${withUnit(bound, path)}`;
+    return `must be ${limit} ${withUnit(bound, path)}`;
   }
-  if (origin === "string") return `it must have ${limit} ${bound} characters`;
-  return origin === "array" ? `it must have ${limit} ${bound} entries` : undefined;
+  if (origin === "string") return `must have ${limit} ${bound} characters`;
+  return origin === "array" ? `must have ${limit} ${bound} entries` : undefined;
 }
 
 function withUnit(value: number, path: string): string {

@@ -64,7 +64,7 @@ export async function runForeground(request: ForegroundRequest): Promise<number>
   for (const signal of ["SIGTERM", "SIGINT", "SIGQUIT"] as const) {
     process.on(signal, () => {
       // Before it ends what it has begun: a service manager is to know that this is no failure.
-      if (signal !== "SIGINT") notifier.stopping(`Ending after ${signal}`);
+      if (signal !== "SIGINT") notifier.stopping(`Stopping after ${signal}`);
       handler(signal);
     });
   }
@@ -242,7 +242,7 @@ function assertPlain({ name, create, exec, entrypoint }: ForegroundRequest): voi
   if (given.length === 0) return;
   throw new BangerError(
     "invalid_argument",
-    `Cannot give "${given[0]}" to machine "${name}": it has been made already`,
-    { hint: `Leave it out, or remove the machine first: banger vm rm ${name}` },
+    `Cannot set "${given[0]}" of machine "${name}": the machine exists already`,
+    { hint: `Omit the option, or remove the machine first: banger vm rm ${name}` },
   );
 }

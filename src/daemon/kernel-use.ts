@@ -12,16 +12,16 @@ export interface KernelUsers {
 
 export function assertUnused(kernel: string, { images, vms, fallback }: KernelUsers): void {
   const users = [
-    ...(fallback === kernel ? ["every new machine, as the default"] : []),
+    ...(fallback === kernel ? ["new machines (default kernel)"] : []),
     ...images.filter((image) => image.kernel === kernel).map(({ name }) => `image ${name}`),
     ...vms.filter((vm) => vm.kernel === kernel).map(({ name }) => `machine ${name}`),
   ];
   if (users.length === 0) return;
   throw new BangerError(
     "invalid_state",
-    `Cannot remove kernel "${kernel}": used by ${users.join(", ")}`,
+    `Cannot remove kernel "${kernel}": in use by ${users.join(", ")}`,
     {
-      hint: `Remove it all the same with: banger kernel rm --force ${kernel}`,
+      hint: `Force removal with: banger kernel rm --force ${kernel}`,
     },
   );
 }

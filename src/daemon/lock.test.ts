@@ -40,7 +40,7 @@ test("a second daemon is told which one it is that runs", () => {
   const folder = mkdtempSync(join(tmpdir(), "banger-lock-"));
   try {
     takeDaemonLock(join(folder, "daemon.lock"));
-    expect(() => takeDaemonLock(join(folder, "daemon.lock"))).toThrow(`(pid ${process.pid})`);
+    expect(() => takeDaemonLock(join(folder, "daemon.lock"))).toThrow(`(PID ${process.pid})`);
   } finally {
     rmSync(folder, { recursive: true });
   }

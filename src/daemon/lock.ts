@@ -20,13 +20,9 @@ export function takeDaemonLock(path: string): DaemonLock {
   if (!tryLock(fd)) {
     const pid = lastHolder(path)?.pid ?? "unknown";
     closeSync(fd);
-    throw new BangerError(
-      "conflict",
-      `Cannot start the daemon: one is running already (pid ${pid})`,
-      {
-        hint: "See it with: banger daemon status",
-      },
-    );
+    throw new BangerError("conflict", `Cannot start the daemon: already running (PID ${pid})`, {
+      hint: "Show its status with: banger daemon status",
+    });
   }
   let holder: Holder = { pid: process.pid, socket: undefined };
   const write = (): void => {

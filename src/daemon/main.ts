@@ -58,13 +58,11 @@ export async function runDaemon({ restart }: { restart?: Restart | undefined }):
   await services.network
     .resume((id) => services.vms.networking.policyOf(id))
     .catch((error) =>
-      log.error("cannot put the network back: {message}", { message: messageOf(error) }),
+      log.error("cannot restore the network: {message}", { message: messageOf(error) }),
     );
   const repair = services.vms
     .repair()
-    .catch((error) =>
-      log.error("cannot repair everything: {message}", { message: messageOf(error) }),
-    );
+    .catch((error) => log.error("repair failed in part: {message}", { message: messageOf(error) }));
   void repair.then(() => services.sessions.resume());
   // What builds were in the middle of stood on images that only they knew of.
   void repair.then(() => services.images.sweep());
@@ -76,10 +74,10 @@ export async function runDaemon({ restart }: { restart?: Restart | undefined }):
     version: version.version,
     socket: paths.socket,
   });
-  notifier.ready(`Answers on ${paths.socket}`);
+  notifier.ready(`Listening on ${paths.socket}`);
   using _clock = watchClock(() => void syncClocks(services.vms));
   const why = await ending.promise;
-  notifier.stopping("Machines run on");
+  notifier.stopping("Stopped; machines keep running");
   log.info("ending: {why}", { why });
   await supervisor?.dismiss();
   await kept.stop();
@@ -104,7 +102,7 @@ async function sweep({ config, images }: Services): Promise<void> {
   const { roots, kernels, downloads, workLock } = config.paths;
   using alone = tryStopWork(workLock);
   if (!alone) {
-    log.info("a machine is being made in the foreground: what is half-made stays for now");
+    log.info("a foreground machine is being created: keeping partial files for now");
     return;
   }
   for (const command of await endOrphans(roots)) log.info("ended {command}", { command });

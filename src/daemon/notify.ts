@@ -21,7 +21,7 @@ export function makeNotifier(): Notifier {
   const path = takeNotifySocket();
   const say = (...lines: string[]): void => {
     if (path !== undefined && !send(path, lines.join("\n"))) {
-      log.warn("cannot tell the service manager at {path}", { path });
+      log.warn("cannot notify the service manager at {path}", { path });
     }
   };
   return {

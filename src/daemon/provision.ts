@@ -15,8 +15,8 @@ export async function provisionImage(
   if (!before.managed) {
     throw new BangerError(
       "invalid_state",
-      `Cannot provision image "${before.name}": its files are not banger's own`,
-      { hint: `Take them in first: banger image promote ${before.name}` },
+      `Cannot provision image "${before.name}": its files are not in the store`,
+      { hint: `Copy them into the store first: banger image promote ${before.name}` },
     );
   }
   images.unprovision(before.id);
@@ -26,7 +26,7 @@ export async function provisionImage(
   if (after.provisioned) return after;
   throw new BangerError(
     "invalid_state",
-    `Cannot provision image "${after.name}": its first boot installed nothing that could be kept`,
-    { hint: "An image that brings its own init system needs nothing" },
+    `Cannot provision image "${after.name}": the first boot installed nothing`,
+    { hint: "Images that have an init system do not need this" },
   );
 }

@@ -13,19 +13,19 @@ export async function checkBody(request: Request): Promise<void> {
   if (type !== "application/json") {
     throw new BangerError(
       "invalid_argument",
-      `Unsupported request body: Content-Type is ${type ?? "missing"}, expected application/json`,
+      `unsupported Content-Type ${type ?? "(none)"}: expected application/json`,
     );
   }
   const value = parse(text);
   if (typeof value === "object" && value !== null && !Array.isArray(value)) return;
-  throw new BangerError("invalid_argument", "Invalid request body: expected a JSON object");
+  throw new BangerError("invalid_argument", "invalid request body: expected a JSON object");
 }
 
 function parse(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    const message = `Invalid request body: ${messageOf(cause)}`;
+    const message = `invalid request body: ${messageOf(cause)}`;
     throw new BangerError("invalid_argument", message, { cause });
   }
 }

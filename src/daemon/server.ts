@@ -58,7 +58,7 @@ export async function serve({
       if (pathname === EXEC_PATH) {
         const headers = { "Sec-WebSocket-Protocol": EXEC_PROTOCOL };
         if (server.upgrade(request, { data: {}, headers })) return undefined;
-        return new Response(`This is a WebSocket, subprotocol ${EXEC_PROTOCOL}\n`, { status: 426 });
+        return new Response(`WebSocket required, subprotocol ${EXEC_PROTOCOL}\n`, { status: 426 });
       }
       if (pathname === "/metrics") {
         const text = metricsText(services.vms.list(), calls);
@@ -76,7 +76,7 @@ export async function serve({
         ? await rpc.handle(request, { prefix: "/rpc", context: {} })
         : await rest.handle(request, { prefix: "/v1", context: {} });
       if (matched) return response;
-      return errorResponse(new BangerError("not_found", `No such path: ${pathname}`));
+      return errorResponse(new BangerError("not_found", `no such path: ${pathname}`));
     },
     websocket: {
       maxPayloadLength: EXEC_MESSAGE_MAX_BYTES,
@@ -115,8 +115,8 @@ async function removeStale(path: string): Promise<void> {
   const isAlive = await promise;
   probe.destroy();
   if (isAlive) {
-    throw new BangerError("conflict", `Cannot listen on ${path}: another daemon answers there`, {
-      hint: "See it with: banger daemon status",
+    throw new BangerError("conflict", `Cannot listen on ${path}: in use by another daemon`, {
+      hint: "Show its status with: banger daemon status",
     });
   }
   rmSync(path, { force: true });

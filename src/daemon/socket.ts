@@ -34,7 +34,7 @@ export async function keepSocket({ paths, lock, serve }: KeepOptions): Promise<K
   }
   async function renew(): Promise<void> {
     if (isEnding || identity(paths.socket) === known) return;
-    log.warn("{socket} is lost; listening anew", { socket: paths.socket });
+    log.warn("{socket} was removed; listening again", { socket: paths.socket });
     try {
       await listen(paths.socket);
     } catch (error) {

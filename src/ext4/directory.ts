@@ -231,6 +231,6 @@ function planLeaves(input: DirectoryInput, hashSeed: Int32Array): Leaves {
 function tooLarge(count: number): BangerError {
   return new BangerError(
     "limit_exceeded",
-    `Cannot write a directory of ${count} entries: ext4 holds fewer in one directory`,
+    `Cannot write a directory of ${count} entries: too many for ext4`,
   );
 }

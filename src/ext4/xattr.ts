@@ -169,5 +169,5 @@ export function aclFromDisk(value: Uint8Array): Uint8Array {
 }
 
 function badAcl(): BangerError {
-  return new BangerError("integrity", "Cannot read a POSIX ACL: it is not in the kernel's form");
+  return new BangerError("integrity", "Cannot read a POSIX ACL: invalid format");
 }

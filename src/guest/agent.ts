@@ -103,7 +103,7 @@ export async function connectAgent(pipe: Duplex, options: CallOptions = {}): Pro
   const timeout_ms = options.timeout_ms ?? CONNECT_TIMEOUT_DEFAULT_MS;
   const hello = await withTimeout(options, {
     timeout_ms,
-    message: `The guest agent did not answer within ${timeout_ms} ms`,
+    message: `timed out waiting for the guest agent after ${timeout_ms} ms`,
     work: (signal) => connection.shakeHands(signal),
   });
   return agentOf(connection, hello);
@@ -154,7 +154,7 @@ function agentOf(connection: Connection, hello: AgentHello): Agent {
     onEvent: (listener) => connection.events.listen(listener),
     waitReady: (options) => waitReady(connection, options),
     close: () =>
-      connection.fail(new BangerError("cancelled", "The connection to the guest agent was closed")),
+      connection.fail(new BangerError("cancelled", "connection to the guest agent closed")),
   };
 }
 
@@ -167,7 +167,7 @@ function ask(
   const timeout_ms = options.timeout_ms ?? CALL_TIMEOUT_DEFAULT_MS;
   return withTimeout(options, {
     timeout_ms,
-    message: `The guest agent did not answer within ${timeout_ms} ms`,
+    message: `timed out waiting for the guest agent after ${timeout_ms} ms`,
     work: async (signal) => {
       const fields = (options.fields ?? new FieldWriter()).number(Tag.kind, kind).finish();
       const stream = connection.open(fields, 0);
@@ -181,7 +181,7 @@ function waitReady(connection: Connection, options: CallOptions = {}): Promise<v
   const timeout_ms = options.timeout_ms ?? READY_TIMEOUT_DEFAULT_MS;
   return withTimeout(options, {
     timeout_ms,
-    message: `The machine was not ready within ${timeout_ms} ms`,
+    message: `timed out waiting for the machine to become ready after ${timeout_ms} ms`,
     work: async (signal) => {
       const { promise, resolve, reject } = Promise.withResolvers<void>();
       const stop = connection.events.listen((event: AgentEvent) => {
@@ -201,9 +201,9 @@ function waitReady(connection: Connection, options: CallOptions = {}): Promise<v
 
 function bootFailure(event: AgentEvent): BangerError {
   const [reason = "", ...log] = event.text.split("\n");
-  const text = [reason || "no reason is given", ...log.slice(-SHOWN_LOG_LINES)].join("\n");
-  return new BangerError("guest", `The first boot failed: ${text}`, {
-    hint: "The machine still runs: look into it with exec",
+  const text = [reason || "no reason given", ...log.slice(-SHOWN_LOG_LINES)].join("\n");
+  return new BangerError("guest", `first boot failed: ${text}`, {
+    hint: "The machine is still running; debug it with: banger vm exec",
   });
 }
 

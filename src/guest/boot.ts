@@ -87,9 +87,9 @@ export function encodeBootRecord(record: BootRecord): Uint8Array {
   if (bytes.length > MAX_BOOT_RECORD_BYTES) {
     throw new BangerError(
       "limit_exceeded",
-      "Cannot start the machine: its boot record is too long",
+      "Cannot start the machine: the boot record is too long",
       {
-        hint: `Environment and keys may have ${MAX_BOOT_RECORD_BYTES} bytes together`,
+        hint: `Environment variables and keys are limited to ${MAX_BOOT_RECORD_BYTES} bytes in total`,
       },
     );
   }
@@ -179,5 +179,8 @@ function line(text: string): string {
 
 function withoutNul(text: string): string {
   if (!text.includes("\0")) return text;
-  throw new BangerError("invalid_argument", "Cannot start the machine: a value holds a NUL byte");
+  throw new BangerError(
+    "invalid_argument",
+    "Cannot start the machine: a value contains a NUL byte",
+  );
 }

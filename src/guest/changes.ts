@@ -72,5 +72,5 @@ function isBelow(path: Uint8Array, watched: string): boolean {
 }
 
 function malformed(): BangerError {
-  return new BangerError("guest", "Cannot follow the guest's changes: its answer is malformed");
+  return new BangerError("guest", "protocol error from the guest agent: malformed change event");
 }

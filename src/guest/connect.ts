@@ -102,5 +102,5 @@ class GuestSocket extends Duplex {
 }
 
 function closed(): BangerError {
-  return new BangerError("cancelled", "The connection into the guest was closed");
+  return new BangerError("cancelled", "connection to the guest closed");
 }

@@ -205,7 +205,7 @@ test("a first boot that failed is told with its log", async () => {
   const fields = new FieldWriter().text(Tag.phase, "failed").text(Tag.text, "no route\nat all");
   guest.send(FrameType.event, { payload: fields.finish() });
   const error = await errorOf(agent.waitReady());
-  expect([error.code, error.message]).toEqual(["guest", "The first boot failed: no route\nat all"]);
+  expect([error.code, error.message]).toEqual(["guest", "first boot failed: no route\nat all"]);
   agent.close();
 });
 

@@ -41,8 +41,8 @@ export class Connection implements StreamOwner {
     pipe.on("data", (chunk: Uint8Array) => this.#receive(chunk));
     pipe.on("drain", () => this.#releaseWriters());
     pipe.on("error", (error) => this.fail(lost(`the pipe failed: ${messageOf(error)}`)));
-    pipe.on("end", () => this.fail(lost("the machine has closed it")));
-    pipe.on("close", () => this.fail(lost("the pipe was closed")));
+    pipe.on("end", () => this.fail(lost("closed by the machine")));
+    pipe.on("close", () => this.fail(lost("pipe closed")));
   }
 
   get failure(): BangerError | undefined {
@@ -85,16 +85,16 @@ export class Connection implements StreamOwner {
   open(fields: Uint8Array, window_bytes: number): Stream {
     if (this.#failure) throw this.#failure;
     if (fields.length > MAX_OPEN_BYTES) {
-      throw new BangerError("limit_exceeded", "Cannot send the request: it is too long", {
-        hint: `Arguments and environment may have ${MAX_OPEN_BYTES} bytes together`,
+      throw new BangerError("limit_exceeded", "Cannot send the request: too long", {
+        hint: `Arguments and environment are limited to ${MAX_OPEN_BYTES} bytes in total`,
       });
     }
     if (this.#streams.size >= (this.#hello?.maxStreams ?? 0)) {
-      throw new BangerError("limit_exceeded", "Cannot open another stream to the guest", {
-        hint: "End one of the running commands or connections",
+      throw new BangerError("limit_exceeded", "too many open streams to the guest", {
+        hint: "Stop a running command or close a connection",
       });
     }
-    if (this.#nextId >= MAX_STREAM_ID) throw lost("it has used up its stream numbers");
+    if (this.#nextId >= MAX_STREAM_ID) throw lost("out of stream numbers");
     const stream = new Stream(this, this.#nextId, window_bytes);
     this.#nextId += 2;
     this.#streams.set(stream.id, stream);
@@ -147,9 +147,13 @@ export class Connection implements StreamOwner {
       this.fail(
         error instanceof BangerError
           ? error
-          : new BangerError("internal", `Cannot handle the guest's answer: ${messageOf(error)}`, {
-              cause: error,
-            }),
+          : new BangerError(
+              "internal",
+              `Cannot process the guest's response: ${messageOf(error)}`,
+              {
+                cause: error,
+              },
+            ),
       );
     }
   }
@@ -162,7 +166,7 @@ export class Connection implements StreamOwner {
         this.#onHello?.(this.#hello);
         return;
       case FrameType.beacon:
-        throw lost("the agent has started anew");
+        throw lost("the agent restarted");
       case FrameType.event:
         this.#events.spend(frame.payload.length);
         this.events.add(Fields.parse(frame.payload));
@@ -179,7 +183,7 @@ export class Connection implements StreamOwner {
   #takeStreamFrame(frame: Frame): void {
     const stream = this.#streams.get(frame.stream);
     if (!stream) {
-      throw new BangerError("guest", "Cannot follow the guest agent: it names an unknown stream");
+      throw new BangerError("guest", "protocol error from the guest agent: unknown stream");
     }
     stream.take(frame);
     if (frame.type === FrameType.close) this.#streams.delete(frame.stream);
@@ -187,5 +191,5 @@ export class Connection implements StreamOwner {
 }
 
 function lost(detail: string): BangerError {
-  return new BangerError("unavailable", `The connection to the guest agent is lost: ${detail}`);
+  return new BangerError("unavailable", `connection to the guest agent lost: ${detail}`);
 }

@@ -19,7 +19,7 @@ function readEmbedded(path: string, name: string): Uint8Array {
     return readFileSync(path);
   } catch (error) {
     throw new BangerError("internal", `Cannot read the embedded "${name}"`, {
-      hint: 'In a checkout, build it with "make build"',
+      hint: "In a checkout, run: make build",
       cause: error,
     });
   }

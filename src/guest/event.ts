@@ -53,7 +53,7 @@ export class EventBudget {
     this.#left_bytes = Math.min(BURST_BYTES, this.#left_bytes + refill_bytes);
     this.#left_bytes -= bytes + EVENT_BYTES;
     if (this.#left_bytes >= 0) return;
-    throw new BangerError("guest", "Cannot follow the guest agent: it sends events without end");
+    throw new BangerError("guest", "protocol error from the guest agent: too many events");
   }
 }
 

@@ -124,7 +124,7 @@ class Output {
 export function encodeExecRequest(request: ExecRequest, window_bytes: number): Uint8Array {
   const writer = new FieldWriter().number(Tag.kind, Kind.exec).number(Tag.window, window_bytes);
   if (request.argv.length === 0) {
-    throw new BangerError("invalid_argument", "Cannot run a command in the guest: it is empty");
+    throw new BangerError("invalid_argument", "Cannot run a command in the guest: empty command");
   }
   for (const argument of request.argv) writer.text(Tag.argument, withoutNul(argument));
   for (const [name, value] of Object.entries(request.env ?? {})) {
@@ -141,13 +141,16 @@ export function encodeExecRequest(request: ExecRequest, window_bytes: number): U
   throw new BangerError(
     "command_not_executable",
     `Cannot run "${program.slice(0, 100)}": argument list too long`,
-    { hint: "Linux takes 2 MiB of arguments and environment together, and 128 KiB of each" },
+    { hint: "Linux limits arguments and environment to 2 MiB in total, and to 128 KiB each" },
   );
 }
 
 function withoutNul(text: string): string {
   if (!text.includes("\0")) return text;
-  throw new BangerError("invalid_argument", "Cannot run a command in the guest: it holds NUL");
+  throw new BangerError(
+    "invalid_argument",
+    "Cannot run a command in the guest: it contains a NUL byte",
+  );
 }
 
 function encodeSize(size: TerminalSize): Uint8Array {
@@ -176,10 +179,7 @@ export function signalNumber(name: string): number {
     ? signalNumbers[full]
     : Number(realTime ?? (/^\d+$/.test(name) ? name : undefined));
   if (number !== undefined && number > 0 && number <= SIGNAL_MAX) return number;
-  throw new BangerError(
-    "invalid_argument",
-    `Cannot send signal "${name}": there is no such signal`,
-  );
+  throw new BangerError("invalid_argument", `unknown signal "${name}"`);
 }
 
 /** As a shell has it: 128 + n after signal n. */
@@ -195,5 +195,5 @@ export function decodeExit(fields: Fields): ExitStatus {
 }
 
 function closed(): BangerError {
-  return new BangerError("cancelled", "The command in the guest was cancelled");
+  return new BangerError("cancelled", "command cancelled");
 }

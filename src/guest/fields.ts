@@ -122,5 +122,5 @@ function printable(value: Uint8Array, max_bytes: number): string {
 }
 
 function malformed(): BangerError {
-  return new BangerError("guest", "Cannot read the guest's answer: its fields are malformed");
+  return new BangerError("guest", "protocol error from the guest agent: malformed fields");
 }

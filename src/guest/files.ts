@@ -180,7 +180,7 @@ function checked(path: string): string {
   if (path !== "" && !path.includes("\0") && Buffer.byteLength(path) < MAX_PATH_BYTES) return path;
   throw new BangerError(
     "invalid_argument",
-    `Cannot use the path "${path.slice(0, 60)}" in the guest: it is empty, too long or holds NUL`,
+    `invalid guest path "${path.slice(0, 60)}": empty, too long or with a NUL byte`,
   );
 }
 
@@ -215,7 +215,7 @@ function decodeEntry(bytes: Uint8Array): DirectoryEntry {
   const name = fields.text(Tag.fileName, MAX_NAME_BYTES) ?? "";
   // Clients join names to paths, and a name is one part of a path.
   if (/^\.{0,2}$|\//.test(name)) {
-    throw new BangerError("guest", "Cannot list the guest's directory: an entry has no valid name");
+    throw new BangerError("guest", "protocol error from the guest agent: invalid file name");
   }
   return { name, ...decodeInfo(fields) };
 }

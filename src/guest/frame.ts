@@ -94,12 +94,12 @@ export class FrameParser {
 function frameSize(bytes: Uint8Array, at: number): number | undefined {
   if (bytes.length - at < HEADER_BYTES) return undefined;
   const length = (bytes[at + 2] ?? 0) | ((bytes[at + 3] ?? 0) << 8);
-  if (length > MAX_PAYLOAD_BYTES) throw outOfStep("a frame is longer than allowed");
+  if (length > MAX_PAYLOAD_BYTES) throw outOfStep("frame too long");
   return HEADER_BYTES + length + 1;
 }
 
 function decodeFrame(bytes: Uint8Array): Frame {
-  if (bytes[bytes.length - 1] !== TRAILER) throw outOfStep("a frame has no trailer");
+  if (bytes[bytes.length - 1] !== TRAILER) throw outOfStep("frame without trailer");
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return {
     type: view.getUint8(0),
@@ -110,7 +110,7 @@ function decodeFrame(bytes: Uint8Array): Frame {
 }
 
 function outOfStep(detail: string): BangerError {
-  return new BangerError("guest", `Cannot follow the guest agent: ${detail}`);
+  return new BangerError("guest", `protocol error from the guest agent: ${detail}`);
 }
 
 /** Finds the hello that answers a nonce in a stream that begins with stale bytes. */

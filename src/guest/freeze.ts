@@ -20,7 +20,7 @@ export async function whileFrozen<T>(
   const frozen = Promise.withResolvers<void>();
   program.exec.onStdout(() => frozen.resolve());
   program.finished.then(
-    () => frozen.reject(new BangerError("guest", "The machine did not keep its disk still")),
+    () => frozen.reject(new BangerError("guest", "Cannot freeze the machine's disk")),
     frozen.reject,
   );
   await frozen.promise;

@@ -28,7 +28,7 @@ export function decodeHello(payload: Uint8Array): AgentHello {
   const fields = Fields.parse(payload.subarray(NONCE_BYTES));
   const protocol = fields.number(Tag.protocol);
   if (protocol === undefined) {
-    throw new BangerError("guest", "Cannot follow the guest agent: it names no protocol");
+    throw new BangerError("guest", "protocol error from the guest agent: no protocol version");
   }
   return {
     protocol,

@@ -35,8 +35,8 @@ export async function openProgram(
   if (!connection.features.includes(options.feature)) {
     throw new BangerError(
       "unsupported",
-      `Cannot use ${options.feature} of this machine: its agent is older than that`,
-      { hint: "Stop and start the machine: it then gets the agent of this version" },
+      `Cannot use ${options.feature}: the machine's guest agent is too old`,
+      { hint: "Restart the machine to update its agent: banger vm restart" },
     );
   }
   const exec = await openExec(
@@ -92,7 +92,7 @@ export async function callProgram(
     if (!isTooLong) throw error;
     throw new BangerError(
       "limit_exceeded",
-      `Cannot take the answer of the guest: it is longer than ${outputMax_bytes} bytes`,
+      `response from the guest agent too long: more than ${outputMax_bytes} bytes`,
     );
   }
   return answer.take();
@@ -168,5 +168,5 @@ function failureOf(words: Uint8Array): BangerError {
     // It says something else: the text of the loader, or of a sanitizer.
   }
   const text = new TextDecoder().decode(words).trim().slice(0, 300);
-  return new BangerError("guest", `The guest agent's program failed: ${text || "it says nothing"}`);
+  return new BangerError("guest", `guest agent helper failed: ${text || "no output"}`);
 }

@@ -38,7 +38,7 @@ export async function runInGuest(
   };
   const name = request.argv[0] ?? "";
   const timer = setTimeout(
-    () => end(new BangerError("timeout", `"${name}" did not finish within ${timeout_ms} ms`)),
+    () => end(new BangerError("timeout", `"${name}" timed out after ${timeout_ms} ms`)),
     timerDelay_ms(timeout_ms),
   );
   const signal = request.signal ? AbortSignal.any([ending.signal, request.signal]) : ending.signal;

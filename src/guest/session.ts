@@ -211,5 +211,5 @@ function decodeInfo(fields: Fields): SessionInfo {
 }
 
 function malformed(): BangerError {
-  return new BangerError("guest", "Cannot read the guest's session: its records are malformed");
+  return new BangerError("guest", "protocol error from the guest agent: malformed session record");
 }

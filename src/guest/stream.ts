@@ -135,7 +135,7 @@ export class Stream {
   }
 
   #takeOpened(fields: Fields): void {
-    if (this.#isOpened) throw violation("it opens a stream twice");
+    if (this.#isOpened) throw violation("stream opened twice");
     this.#isOpened = true;
     this.#addCredit(fields.number(Tag.window) ?? 0);
     this.#opened.resolve(fields);
@@ -143,7 +143,7 @@ export class Stream {
 
   #takeData(frame: Frame): void {
     if (frame.payload.length > this.#receiveCredit) {
-      throw violation("it sends more than it was allowed to");
+      throw violation("flow control violation");
     }
     this.#receiveCredit -= frame.payload.length;
     this.#tellGranted();
@@ -152,7 +152,7 @@ export class Stream {
     if (this.#handlers) this.#deliver(kept, this.#handlers);
     else this.#early.push(kept);
     /* Empty frames take no credit: so many of them must not pile up. */
-    if (this.#early.length > MAX_EARLY_FRAMES) throw violation("it sends empty frames");
+    if (this.#early.length > MAX_EARLY_FRAMES) throw violation("empty frame");
   }
 
   #takeEof(frame: Frame): void {
@@ -164,7 +164,7 @@ export class Stream {
     if (this.#isClosing) return;
     if (this.#handlers) this.#deliver(frame, this.#handlers);
     else if (this.#early.push({ ...frame, payload: new Uint8Array(0) }) > MAX_EARLY_FRAMES) {
-      throw violation("it ends a stream again and again");
+      throw violation("stream ended twice");
     }
   }
 
@@ -206,7 +206,7 @@ export class Stream {
 
   #addCredit(bytes: number): void {
     this.#sendCredit += bytes;
-    if (this.#sendCredit > MAX_CREDIT_BYTES) throw violation("it grants more than can be counted");
+    if (this.#sendCredit > MAX_CREDIT_BYTES) throw violation("credit overflow");
     this.#wakeWriter();
   }
 
@@ -254,7 +254,7 @@ export function sendOpen(owner: StreamOwner, stream: number, fields: Uint8Array)
 }
 
 function decodeCredit(payload: Uint8Array): number {
-  if (payload.length < 4) throw violation("a grant is too short");
+  if (payload.length < 4) throw violation("credit frame too short");
   return new DataView(payload.buffer, payload.byteOffset, payload.byteLength).getUint32(0, true);
 }
 
@@ -263,10 +263,10 @@ export function decodeError(fields: Fields): BangerError | undefined {
   const name = fields.text(Tag.error, 64);
   if (name === undefined) return undefined;
   const code: GuestErrorCode = guestErrors.find((known) => known === name) ?? "internal";
-  const message = fields.text(Tag.message, 1024) ?? "The guest gives no reason";
+  const message = fields.text(Tag.message, 1024) ?? "unknown error in the guest";
   return new BangerError(code === "internal" ? "guest" : code, message);
 }
 
 function violation(detail: string): BangerError {
-  return new BangerError("guest", `Cannot follow the guest agent: ${detail}`);
+  return new BangerError("guest", `protocol error from the guest agent: ${detail}`);
 }

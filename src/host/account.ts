@@ -19,7 +19,7 @@ export async function findAccount(who: string): Promise<Account> {
   if (exitCode === 0 && name && home && /^\d+$/.test(uid ?? "") && /^\d+$/.test(gid ?? "")) {
     return { name, user_uid: Number(uid), user_gid: Number(gid), home };
   }
-  throw new BangerError("not_found", `Cannot find the user "${who}": there is none of that name`);
+  throw new BangerError("not_found", `no such user "${who}"`);
 }
 
 /** Who runs this program, or as root by way of sudo. */

@@ -18,15 +18,19 @@ export async function runNamesSetup(): Promise<NamesSetup> {
   const setup = namesSetup({ bridge, server });
   if (setup.kind === "by hand") return setup;
   if (process.getuid?.() !== 0) {
-    throw new BangerError("permission_denied", "Cannot tell systemd-resolved: that takes root", {
-      hint: "sudo banger dns setup",
-    });
+    throw new BangerError(
+      "permission_denied",
+      "Cannot configure systemd-resolved: root is required",
+      {
+        hint: "sudo banger dns setup",
+      },
+    );
   }
   if (!mark) {
     throw new BangerError(
       "invalid_state",
-      `Cannot tell systemd-resolved of "${bridge}": it is not there yet`,
-      { hint: "Start a machine with --net nat first, or for good: sudo banger setup" },
+      `Cannot configure systemd-resolved for "${bridge}": no such interface`,
+      { hint: "Start a machine with --net nat first, or create it permanently: sudo banger setup" },
     );
   }
   await applyNamesSetup(setup.commands);

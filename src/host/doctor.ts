@@ -82,7 +82,7 @@ function chosenDriver(drivers: readonly Driver[], preference: VmmChoice): Check[
 
 function programs(): Check[] {
   const wanted = [
-    { id: "e2fsprogs", title: "e2fsck (checks of disks)", program: "e2fsck", package: "e2fsprogs" },
+    { id: "e2fsprogs", title: "e2fsck (disk checks)", program: "e2fsck", package: "e2fsprogs" },
     { id: "ssh", title: "ssh (banger vm ssh)", program: "ssh", package: "openssh-client" },
   ];
   return wanted.map((want): Check => {
@@ -119,10 +119,10 @@ function writability(folder: string, index: number): Check {
     const probe = stagingPath(join(folder, "doctor"));
     writeFileSync(probe, "");
     rmSync(probe);
-    return { ...base, status: "ok", detail: `${folder} can be written` };
+    return { ...base, status: "ok", detail: `${folder} is writable` };
   } catch (error) {
     const fix = `Make it writable, or move it with XDG_${name.toUpperCase()}_HOME`;
-    const detail = `${folder} cannot be written: ${messageOf(error)}`;
+    const detail = `${folder} is not writable: ${messageOf(error)}`;
     return { ...base, status: "fail", detail, fix };
   }
 }
@@ -132,15 +132,15 @@ function space(folder: string): Check {
   const free = bavail * bsize;
   const base = { id: "disk", title: "Disk space", detail: `${formatSize(free)} free in ${folder}` };
   if (free >= SPACE_WARN_BYTES) return { ...base, status: "ok" };
-  const fix = "Free some space, or move the state with XDG_STATE_HOME";
+  const fix = "Free disk space, or move the state directory with XDG_STATE_HOME";
   return { ...base, status: free < SPACE_FAIL_BYTES ? "fail" : "warn", fix };
 }
 
 function reflink(folder: string): Check {
   const works = reflinkWorks(folder);
   const detail = works
-    ? "the file system shares blocks between copies"
-    : "not on this file system; sparse layers are used";
+    ? "supported: copies share blocks"
+    : "not supported by the file system; sparse copies are used";
   return { id: "reflink", title: "Reflink", status: "ok", detail };
 }
 

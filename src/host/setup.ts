@@ -76,7 +76,7 @@ async function planOf({ user, taps, hostTaps }: RunSetupOptions): Promise<SetupP
 function needsNone(): BangerError {
   return new BangerError(
     "invalid_argument",
-    "Cannot set up the network for root: its machines are connected without",
-    { hint: "Name whose machines it is for: sudo banger setup --user NAME" },
+    "Cannot set up the network for root: root does not need it",
+    { hint: "Pass the user to set it up for: sudo banger setup --user NAME" },
   );
 }

@@ -54,10 +54,7 @@ export async function readCapped(response: Response, max_bytes: number): Promise
   for await (const chunk of decodedBody(response)) {
     size += chunk.length;
     if (size > max_bytes) {
-      throw new BangerError(
-        "limit_exceeded",
-        `Cannot read an answer of more than ${max_bytes} bytes`,
-      );
+      throw new BangerError("limit_exceeded", `response too large: more than ${max_bytes} bytes`);
     }
     chunks.push(chunk);
   }

@@ -172,7 +172,7 @@ async function openBody(
     await discard(response);
     throw new TransferError(
       "unavailable",
-      `Cannot ${action}: "${url.host}" sends another part than was asked for`,
+      `Cannot ${action}: "${url.host}" sent the wrong byte range`,
     );
   }
   const encoded = expected && !isPart ? decodedBlob(response, expected.size) : undefined;
@@ -206,8 +206,8 @@ async function* guarded(
 }
 
 function endedEarly(): TransferError {
-  return new TransferError("unavailable", "Cannot read a file: the connection was cut", {
+  return new TransferError("unavailable", "Cannot read a file: connection reset", {
     isTemporary: true,
-    hint: "Run the same command again: it goes on where it stopped",
+    hint: "Run the same command again to resume",
   });
 }

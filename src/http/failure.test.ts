@@ -16,7 +16,9 @@ test("statusFailure() repeats the registry's words, fit for a terminal and not t
   const options = { action: "pull x", host: "h.example" };
   const error = await statusFailure(new Response(body, { status: 403 }), options);
   expect(error.code).toBe("unauthorized");
-  expect(error.message).toStartWith('Cannot pull x: "h.example" answers 403, DENIED: denied');
+  expect(error.message).toStartWith(
+    'Cannot pull x: "h.example" responded with 403, DENIED: denied',
+  );
   expect(error.message).toMatch(/^[\x20-\x7e]{1,300}$/);
 });
 

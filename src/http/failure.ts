@@ -36,15 +36,15 @@ export class TransferError extends BangerError {
 }
 
 export const PROXY_LOGIN_HINT =
-  'Put its login into the variable, "http://USER:PASSWORD@HOST:PORT", then: banger daemon restart';
+  'Add the login to the proxy variable, "http://USER:PASSWORD@HOST:PORT", then: banger daemon restart';
 
-export const NO_SUCH_HOST = "there is no host of that name";
+export const NO_SUCH_HOST = "no such host";
 
 /** No connection came about. `server`: as it is shown. */
 export function unreachable(server: string, why: string, cause: unknown): TransferError {
   return new TransferError("unavailable", `Cannot reach ${server}: ${why}`, {
     isUnreachable: true,
-    hint: "Check the name in the reference, the network, and that the registry runs",
+    hint: "Check the host name, the network, and that the registry is running",
     cause,
   });
 }
@@ -73,9 +73,9 @@ export async function statusFailure(
         : "unavailable";
   const proxy = URL.canParse(response.url) ? proxyFor(new URL(response.url)) : undefined;
   const isOfProxy = status === 407 && proxy !== undefined;
-  const by = proxy ? ` by way of the proxy ${shownProxy(proxy)}` : "";
-  const server = isOfProxy ? `the proxy ${shownProxy(proxy)}` : `"${options.host}"${by}`;
-  const message = `Cannot ${options.action}: ${server} answers ${status}${detail && `, ${detail}`}`;
+  const by = proxy ? ` through proxy ${shownProxy(proxy)}` : "";
+  const server = isOfProxy ? `proxy ${shownProxy(proxy)}` : `"${options.host}"${by}`;
+  const message = `Cannot ${options.action}: ${server} responded with ${status}${detail && `, ${detail}`}`;
   return new TransferError(code, message, {
     isTemporary,
     status,
@@ -83,7 +83,7 @@ export async function statusFailure(
     hint: isOfProxy
       ? PROXY_LOGIN_HINT
       : (options.hint ??
-        (status === 429 ? "Wait a while, or log in for a higher limit" : undefined)),
+        (status === 429 ? "Try again later, or log in for a higher rate limit" : undefined)),
   });
 }
 

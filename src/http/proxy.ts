@@ -7,7 +7,7 @@ import { BangerError } from "#base/error.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-const HINT = "Correct the variable, then restart the daemon: banger daemon restart";
+const HINT = "Fix the proxy variable, then: banger daemon restart";
 
 /** Where a request for `url` goes in place of its host; undefined when it goes there directly. */
 export function proxyFor(url: URL, environment: Environment = process.env): URL | undefined {
@@ -18,14 +18,14 @@ export function proxyFor(url: URL, environment: Environment = process.env): URL 
   const full = /^[a-z][a-z0-9]*:\/\//i.test(text) ? text : `http://${text}`;
   const proxy = URL.canParse(full) ? new URL(full) : undefined;
   if (!proxy) {
-    throw new BangerError("invalid_argument", "Cannot use the proxy: its URL is malformed", {
+    throw new BangerError("invalid_argument", "invalid proxy URL", {
       hint: HINT,
     });
   }
   if (["http:", "https:"].includes(proxy.protocol)) return proxy;
   throw new BangerError(
     "unsupported",
-    `Cannot use the proxy ${shownProxy(proxy)}: it is neither an http nor an https proxy`,
+    `unsupported proxy ${shownProxy(proxy)}: expected http or https`,
     { hint: HINT },
   );
 }

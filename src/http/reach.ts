@@ -59,8 +59,8 @@ export async function checkReach(target: URL, options: ReachOptions): Promise<st
   if (!allowed) {
     throw new TransferError(
       "unavailable",
-      `Cannot reach "${home.host}": it leads to "${target.host}", which is on this host or in a private network`,
-      { hint: "If that is right, list that server in registry.insecure or use it directly" },
+      `Cannot reach "${home.host}": it resolves or redirects to "${target.host}", which is on this host or in a private network`,
+      { hint: "If this is intended, add that server to registry.insecure or use it directly" },
     );
   }
   const [first] = addresses;

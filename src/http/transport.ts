@@ -52,7 +52,7 @@ export async function send(request: Request): Promise<Answer> {
   }
   throw new TransferError(
     "unavailable",
-    `Cannot reach "${request.url.host}": it redirects more than ${MAX_REDIRECTS} times`,
+    `Cannot reach "${request.url.host}": too many redirects (${MAX_REDIRECTS})`,
   );
 }
 
@@ -63,30 +63,26 @@ export function networkFailure(error: unknown, url: URL, signal: AbortSignal): u
   const code = codeOf(error);
   const host = url.host;
   const proxy = proxyFor(url);
-  const asked = proxy ? `the proxy ${shownProxy(proxy)}, which the environment names` : `"${host}"`;
-  if (code === "ECONNREFUSED") return unreachable(asked, "the connection is refused", error);
+  const asked = proxy ? `proxy ${shownProxy(proxy)} from the environment` : `"${host}"`;
+  if (code === "ECONNREFUSED") return unreachable(asked, "connection refused", error);
   if (code === "ENOTFOUND") return unreachable(asked, NO_SUCH_HOST, error);
   if (/^E(HOSTUNREACH|NETUNREACH|HOSTDOWN)$/.test(code)) {
-    return unreachable(asked, "there is no route to it", error);
+    return unreachable(asked, "no route to host", error);
   }
   if (code === "ERR_PROXY_TUNNEL" && proxy) return noTunnel(host, proxy, error);
   if (code === "EPROTO" || /CERT|SIGNATURE|TLS|SSL/.test(code)) {
-    return new TransferError("unavailable", `Cannot reach "${host}": TLS does not work (${code})`, {
+    return new TransferError("unavailable", `Cannot reach "${host}": TLS error (${code})`, {
       isUnreachable: true,
-      hint: `If the registry speaks plain HTTP, add "${host}" to the insecure registries in the config`,
+      hint: `If the registry uses plain HTTP, add "${host}" to registry.insecure in the configuration`,
       cause: error,
     });
   }
-  const by = proxy ? ` by way of the proxy ${shownProxy(proxy)}` : "";
-  return new TransferError(
-    "unavailable",
-    `Cannot read from "${host}"${by}: the connection was cut`,
-    {
-      isTemporary: true,
-      hint: "Run the same command again: it goes on where it stopped",
-      cause: error,
-    },
-  );
+  const by = proxy ? ` through proxy ${shownProxy(proxy)}` : "";
+  return new TransferError("unavailable", `Cannot read from "${host}"${by}: connection reset`, {
+    isTemporary: true,
+    hint: "Run the same command again to resume",
+    cause: error,
+  });
 }
 
 async function sendOnce(
@@ -124,7 +120,7 @@ function checkTarget(location: string, from: URL): URL {
   if (url && (isKept || isUpgraded)) return url;
   throw new TransferError(
     "unavailable",
-    `Cannot reach "${from.host}": it redirects to where no secure connection leads`,
+    `Cannot reach "${from.host}": redirect from https to http`,
   );
 }
 
@@ -134,10 +130,10 @@ function noTunnel(host: string, proxy: URL, cause: unknown): TransferError {
   const needsLogin = answer.startsWith("407");
   return new TransferError(
     "unavailable",
-    `Cannot reach "${host}": the proxy ${shownProxy(proxy)} answers ${answer}`,
+    `Cannot reach "${host}": proxy ${shownProxy(proxy)} responded with ${answer}`,
     {
       isTemporary: /^50[34]/.test(answer),
-      hint: needsLogin ? PROXY_LOGIN_HINT : "Check the proxy, or exempt the host in NO_PROXY",
+      hint: needsLogin ? PROXY_LOGIN_HINT : "Check the proxy, or add the host to NO_PROXY",
       cause,
     },
   );

@@ -6,6 +6,6 @@ export function parseHttpUrl(text: string): URL {
   if (url && ["http:", "https:"].includes(url.protocol) && url.username === "") return url;
   throw new BangerError(
     "invalid_argument",
-    `Cannot use "${text.slice(0, 200)}" as an address: it is no http or https URL`,
+    `invalid URL "${text.slice(0, 200)}": expected http or https`,
   );
 }

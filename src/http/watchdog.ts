@@ -29,8 +29,8 @@ export function startWatchdog(options: {
     controller.abort(
       new TransferError(
         "timeout",
-        `Cannot read ${options.what}: nothing arrived for ${formatDuration(timeout_ms)}`,
-        { isTemporary: true, hint: "Run the same command again: it goes on where it stopped" },
+        `Cannot read ${options.what}: no data received for ${formatDuration(timeout_ms)}`,
+        { isTemporary: true, hint: "Run the same command again to resume" },
       ),
     );
   }

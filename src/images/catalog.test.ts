@@ -52,8 +52,8 @@ test("loadCatalog() puts the user's entries first, for the architecture that is 
 });
 
 test.each([
-  [[own, own], "stands twice"],
-  [[own, { ...own, name: "other", aliases: ["mine"] }], "stands twice"],
+  [[own, own], "duplicate name"],
+  [[own, { ...own, name: "other", aliases: ["mine"] }], "duplicate name"],
   [[{ ...own, name: "Not A Name" }], "images.0.name"],
   [
     [{ ...own, source: { kind: "bundle", url: "file:///x", sha256: "x", size_bytes: 0 } }],

@@ -43,7 +43,7 @@ export const imageCatalogSchema = z.object({
   images: z
     .array(entrySchema)
     .max(MAX_ENTRIES)
-    .refine(hasNoTwins, { error: "a name stands twice for one architecture" }),
+    .refine(hasNoTwins, { error: "duplicate name for one architecture" }),
 });
 
 export function embeddedCatalog(): CatalogImage[] {
@@ -82,7 +82,7 @@ function readOwn(path: string): CatalogImage[] {
   if (!existsSync(path)) return [];
   const { size } = statSync(path);
   if (size > MAX_FILE_BYTES) {
-    throw new BangerError("limit_exceeded", `Cannot read ${path}: it has ${size} bytes`);
+    throw new BangerError("limit_exceeded", `Cannot read ${path}: too large: ${size} bytes`);
   }
   try {
     return imageCatalogSchema.parse(JSON.parse(readFileSync(path, "utf8"))).images;
@@ -91,7 +91,7 @@ function readOwn(path: string): CatalogImage[] {
     const place = issue?.path.length ? ` at "${issue.path.join(".")}"` : "";
     throw new BangerError(
       "invalid_argument",
-      `Cannot use the catalog ${path}: ${issue?.message ?? messageOf(error)}${place}`,
+      `invalid catalog ${path}: ${issue?.message ?? messageOf(error)}${place}`,
     );
   }
 }

@@ -133,7 +133,7 @@ function explained(
   const [bare = ""] = reference.split(/[:@]/);
   return new BangerError(
     code,
-    `Cannot find image "${reference}": it is neither here nor in the catalog; ${message.includes(name) ? why : `as ${name}: ${why}`}`,
+    `no such image "${reference}", not in the catalog either; ${message.includes(name) ? why : `as ${name}: ${why}`}`,
     { hint: didYouMean(bare, known, hint), cause },
   );
 }
@@ -154,12 +154,12 @@ function catalogEntryOf(
   const { source, arch } = other;
   throw new BangerError(
     "unsupported",
-    `Cannot pull image "${reference}" for ${architecture}: the catalog has it for ${arch.join(", ")} only`,
+    `Cannot pull image "${reference}" for ${architecture}: available only for ${arch.join(", ")}`,
     {
       hint:
         source.kind === "registry"
-          ? `Pull it by its reference, without a kernel: banger image pull ${source.reference}`
-          : "See the others with: banger image list --available",
+          ? `Pull it by reference, without a kernel: banger image pull ${source.reference}`
+          : "List available images with: banger image list --available",
     },
   );
 }
@@ -262,6 +262,6 @@ function assertBuildsHere(name: string, platform: string | undefined): void {
   if (!platform || formatPlatform(parsePlatform(platform)) === own) return;
   throw new BangerError(
     "unsupported",
-    `Cannot build image "${name}" for ${platform}: the commands of its recipe run on ${own}`,
+    `Cannot build image "${name}" for ${platform}: its recipe can only run on ${own}`,
   );
 }

@@ -11,7 +11,7 @@ export const baseScript = { name: "base packages", text: readBaseScript() };
 export function recipeOf(name: string): string {
   const text = Object.hasOwn(recipes, name) ? recipes[name] : undefined;
   if (text !== undefined) return text;
-  throw new BangerError("not_found", `Cannot build recipe "${name}": there is none of that name`, {
-    hint: `There are: ${Object.keys(recipes).join(", ")}`,
+  throw new BangerError("not_found", `no such recipe "${name}"`, {
+    hint: `Available recipes: ${Object.keys(recipes).join(", ")}`,
   });
 }

@@ -170,7 +170,7 @@ export function getImage(
   const image = findImage(db, ref);
   if (image) return image;
   const names = imageNames(db).map(({ name }) => name);
-  throw new BangerError("not_found", `Cannot find image "${ref}": it is not here`, {
+  throw new BangerError("not_found", `no such image "${ref}"`, {
     hint: didYouMean(ref, names, hint),
   });
 }
@@ -257,11 +257,11 @@ export function assertFilesPresent(image: ImageRecord, paths: Paths): void {
   if (!missing) return;
   throw new BangerError(
     "invalid_state",
-    `Cannot use image "${image.name}": "${missing}" is not there any more`,
+    `Cannot use image "${image.name}": missing file "${missing}"`,
     {
       hint: image.managed
         ? `Pull it again: banger image pull --force ${image.reference}`
-        : `Put the file back, or remove the image: banger image rm ${image.name}`,
+        : `Restore the file, or remove the image: banger image rm ${image.name}`,
     },
   );
 }

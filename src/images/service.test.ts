@@ -68,7 +68,7 @@ test("a name that is neither here nor in the catalog is told from the near ones,
     ] as const) {
       const error = await bangerErrorOf(images.pull({ reference }));
       expect(error.message).toStartWith(
-        `Cannot find image "${reference}": it is neither here nor in the catalog; as docker.io/library/${reference}`,
+        `no such image "${reference}", not in the catalog either; as docker.io/library/${reference}`,
       );
       expect(error.message).toContain("cannot reach");
       expect(error.hint).toMatch(new RegExp(`^Did you mean .*"${meant}`));
@@ -141,18 +141,18 @@ test("pull() leaves machines on the image that they were made of, under another 
 test("an image that is not here is pulled for who wants it, not for who removes it", async () => {
   const hintOf = (work: () => unknown) => bangerErrorOf(Promise.try(work)).then(({ hint }) => hint);
   expect(await hintOf(() => images.show("nope"))).toBe("Pull it with: banger image pull nope");
-  const all = "See all images with: banger image list";
+  const all = "List images with: banger image list";
   expect(await hintOf(() => images.remove("nope"))).toBe(all);
 });
 
 test("remove() refuses while a machine stands on the image or is being made of it", async () => {
   const image = await pull("app");
   const held = images.hold(image.id);
-  expect(() => images.remove("app")).toThrow("a machine is being made of it");
+  expect(() => images.remove("app")).toThrow("a machine is being created from it");
   held[Symbol.dispose]();
   held[Symbol.dispose]();
   insertMachine(store.db, "testbox", image.id);
-  expect(() => images.remove("app")).toThrow('Cannot remove image "app": used by testbox');
+  expect(() => images.remove("app")).toThrow('Cannot remove image "app": in use by testbox');
   expect(existsSync(image.rootfs)).toBe(true);
   store.db.run("DELETE FROM vms");
   images.remove("app");
@@ -287,7 +287,7 @@ test("a catalog's name for another architecture is refused, and not taken for a 
   ] as const) {
     const error = await bangerErrorOf(images.pull({ reference, platform }));
     expect(error).toMatchObject({ code: "unsupported", hint: expect.stringContaining(hint) });
-    expect(error.message).toContain("for arm64 only");
+    expect(error.message).toContain("available only for arm64");
   }
   const recipe = await bangerErrorOf(images.pull({ reference: "made", platform: "linux/arm64" }));
   expect(recipe).toMatchObject({ code: "unsupported" });

@@ -176,7 +176,7 @@ export class ImageService {
   /** `invalid_state` while a machine stands on it. Files of the user's stay. */
   remove(ref: string): void {
     const named = imageNames(this.#store.db).find(({ name, id }) => name === ref || id === ref);
-    const { id } = named ?? this.#get(ref, "See all images with: banger image list");
+    const { id } = named ?? this.#get(ref, "List images with: banger image list");
     this.#store.remove(id);
   }
 
@@ -225,8 +225,8 @@ export class ImageService {
     if (!reference) {
       throw new BangerError(
         "invalid_state",
-        `Cannot update image "${image.name}": it does not come from a registry`,
-        { hint: "See which can be updated with: banger image outdated" },
+        `Cannot update image "${image.name}": it was not pulled from a registry`,
+        { hint: "List images that can be updated with: banger image outdated" },
       );
     }
     if (reference.digest) return { image: this.#toApi(image), changed: false };

@@ -145,14 +145,14 @@ export class ImageStore {
     if (machines.length > 0) {
       throw new BangerError(
         "invalid_state",
-        `Cannot remove image "${image.name}": used by ${machines.join(", ")}`,
+        `Cannot remove image "${image.name}": in use by ${machines.join(", ")}`,
         { hint: `Remove the machines first: banger vm rm ${machines.join(" ")}` },
       );
     }
     if (this.#holds.has(image.id)) {
       throw new BangerError(
         "conflict",
-        `Cannot remove image "${image.name}": a machine is being made of it`,
+        `Cannot remove image "${image.name}": a machine is being created from it`,
       );
     }
     deleteImage(this.db, image.id);
@@ -235,7 +235,11 @@ export function isReplacedName({ name, id }: ImageName): boolean {
 /** `already_exists` when an image has the name. */
 export function assertFree(store: ImageStore, name: string): void {
   if (findImage(store.db, name)?.name !== name) return;
-  throw new BangerError("already_exists", `Cannot make image "${name}": the name is taken`, {
-    hint: `Choose another name, or remove it first: banger image rm ${name}`,
-  });
+  throw new BangerError(
+    "already_exists",
+    `Cannot create image "${name}": the name is already in use`,
+    {
+      hint: `Use a different name, or remove it first: banger image rm ${name}`,
+    },
+  );
 }

@@ -63,8 +63,8 @@ export async function resolveKernelPackage(
 
 async function lookUp(name: string, arch: string, work: Work): Promise<AptPackage> {
   if (!which("apt-get") || !which("apt-cache")) {
-    throw new BangerError("unsupported", `Cannot get package "${name}": this computer has no apt`, {
-      hint: "Take a kernel from elsewhere: banger kernel import --from DIR",
+    throw new BangerError("unsupported", `Cannot get package "${name}": apt is not installed`, {
+      hint: "Import a kernel instead: banger kernel import --from DIR",
     });
   }
   let current = name;
@@ -74,10 +74,7 @@ async function lookUp(name: string, arch: string, work: Work): Promise<AptPackag
     if (image === undefined) return packageOf(stanza);
     current = image;
   }
-  throw new BangerError(
-    "integrity",
-    `Cannot get package "${name}": its dependencies go in circles`,
-  );
+  throw new BangerError("integrity", `Cannot get package "${name}": circular dependencies`);
 }
 
 /**
@@ -161,7 +158,7 @@ export async function downloadPackage(
   if (!(await matches(path, wanted, work.signal))) {
     throw new BangerError(
       "integrity",
-      `Cannot use "${wanted.file}": it is not what the signed index says`,
+      `Cannot use "${wanted.file}": it does not match the signed package index`,
       { hint: "sudo apt-get update" },
     );
   }
@@ -211,12 +208,12 @@ export function packageOf(stanza: ReadonlyMap<string, string>): AptPackage {
   if (!isDigest(sha256) || !/^[a-z0-9][^/\s]*\.deb$/.test(file) || !(size_bytes > 0)) {
     throw new BangerError(
       "integrity",
-      `Cannot get package "${field("Package")}": apt's index has no file, size or SHA256 for it`,
+      `Cannot get package "${field("Package")}": no file, size or SHA256 in apt's index`,
       { hint: "sudo apt-get update" },
     );
   }
   if (size_bytes > MAX_PACKAGE_BYTES) {
-    throw new BangerError("limit_exceeded", `Cannot get "${file}": it has ${size_bytes} bytes`);
+    throw new BangerError("limit_exceeded", `Cannot get "${file}": too large: ${size_bytes} bytes`);
   }
   const [name, version, arch] = [field("Package"), field("Version"), field("Architecture")];
   return { name, version, arch, file, size_bytes, sha256 };
@@ -252,8 +249,8 @@ async function show(name: string, arch: string, work: Work): Promise<Map<string,
   }
   throw new BangerError(
     "not_found",
-    `Cannot get package "${name}": this computer's package sources do not have it for ${arch}`,
-    { hint: "sudo apt-get update, or take another kernel: banger kernel list --available" },
+    `Cannot get package "${name}": not found for ${arch} in the host's apt sources`,
+    { hint: "Run sudo apt-get update, or choose another kernel: banger kernel list --available" },
   );
 }
 
@@ -287,12 +284,12 @@ function aptFailure(name: string, result: RunResult): BangerError {
   const lines = result.stderr.split("\n").filter((line) => /^[EW]: /.test(line));
   const why = (lines.map((line) => line.slice(3)).join("; ") || result.stderr.trim()).slice(-1000);
   if (/No space left on device/.test(why)) {
-    return new BangerError("no_space", `Cannot get package "${name}": the disk is full`);
+    return new BangerError("no_space", `Cannot get package "${name}": no space left on device`);
   }
   return new BangerError("unavailable", `Cannot get package "${name}": ${why}`, {
     hint: /404|no longer|Size mismatch|Hash Sum/.test(why)
       ? "sudo apt-get update"
-      : "Check the network and apt's sources, then try again",
+      : "Check the network and apt's sources, and try again",
   });
 }
 

@@ -47,8 +47,8 @@ export function kernelFile(format: Manifest["format"]): string {
 export function parseKernelName(name: string): string {
   if (nameSchema.safeParse(name).success) return name;
   const shown = JSON.stringify(name.slice(0, 80));
-  throw new BangerError("invalid_argument", `Cannot use ${shown} as the name of a kernel`, {
-    hint: "A name has up to 63 lower-case letters, digits, dots and dashes",
+  throw new BangerError("invalid_argument", `invalid kernel name ${shown}`, {
+    hint: "Use at most 63 lower-case letters, digits, dots and dashes",
   });
 }
 
@@ -61,8 +61,12 @@ export function listBundles(dir: string): Bundle[] {
 function pathOf(dir: string, name: string): string {
   if (nameSchema.safeParse(name).success && existsSync(join(dir, name))) return join(dir, name);
   const shown = JSON.stringify(name.slice(0, 80));
-  throw new BangerError("not_found", `Cannot find kernel ${shown}: it is not here`, {
-    hint: didYouMean(name, bundleNames(dir), "banger kernel list --available"),
+  throw new BangerError("not_found", `no such kernel ${shown}`, {
+    hint: didYouMean(
+      name,
+      bundleNames(dir),
+      "List available kernels with: banger kernel list --available",
+    ),
   });
 }
 
@@ -75,7 +79,7 @@ export function readBundle(dir: string, name: string): Bundle {
     if (size !== (manifest.kernel_bytes ?? size)) throw new Error(`its kernel has ${size} bytes`);
     return { path, manifest };
   } catch (cause) {
-    throw new BangerError("integrity", `Cannot read kernel "${name}": its bundle is damaged`, {
+    throw new BangerError("integrity", `Cannot read kernel "${name}": corrupt bundle`, {
       hint: `banger kernel pull --force ${name}`,
       cause,
     });
@@ -157,7 +161,7 @@ export function bundleNames(dir: string): string[] {
 function readManifest(path: string): Manifest {
   const file = join(path, "manifest.json");
   if (statSync(file).size > MAX_MANIFEST_BYTES) {
-    throw new BangerError("integrity", `Cannot read "${file}": it is too large`);
+    throw new BangerError("integrity", `Cannot read "${file}": too large`);
   }
   return manifestSchema.parse(JSON.parse(readFileSync(file, "utf8")));
 }

@@ -28,13 +28,13 @@ export function isBzImage(bytes: Uint8Array): boolean {
 
 /** `integrity` when the header does not fit the file. */
 export function parseBzImage(bytes: Uint8Array): BzImage {
-  if (!isBzImage(bytes)) throw damaged("it has no setup header");
+  if (!isBzImage(bytes)) throw damaged("no setup header");
   const data = view(bytes);
-  if (data.getUint16(0x206, true) < PROTOCOL_MIN) throw damaged("its boot protocol is too old");
+  if (data.getUint16(0x206, true) < PROTOCOL_MIN) throw damaged("boot protocol too old");
   const setupSectors = bytes[0x1f1] || 4;
   const start = (setupSectors + 1) * 512 + data.getUint32(0x248, true);
   const length = data.getUint32(0x24c, true);
-  if (length < 16 || start + length > bytes.length) throw damaged("its payload is cut off");
+  if (length < 16 || start + length > bytes.length) throw damaged("truncated payload");
   return { version: versionOf(bytes), payload: bytes.subarray(start, start + length) };
 }
 
@@ -56,7 +56,7 @@ const unpackers: Readonly<Record<Compression, Unpack>> = {
 export async function unpackBzImage(bytes: Uint8Array, signal?: AbortSignal): Promise<Uint8Array> {
   const { payload } = parseBzImage(bytes);
   const kind = compressionOf(payload);
-  if (!kind && !isElf(payload)) throw damaged("its payload is compressed in an unknown way");
+  if (!kind && !isElf(payload)) throw damaged("unsupported payload compression");
   const unpack: Unpack = kind ? unpackers[kind] : async () => payload;
   const elf = await unpack(payload, signal).catch((cause) => {
     throw cause instanceof BangerError ? cause : damaged(messageOf(cause));
@@ -64,7 +64,7 @@ export async function unpackBzImage(bytes: Uint8Array, signal?: AbortSignal): Pr
   // A decompressor may take a truncated payload for a whole one; the appended size tells.
   const isWhole =
     isElf(payload) || elf.length === view(payload).getUint32(payload.length - 4, true);
-  if (!isElf(elf) || !isWhole) throw damaged("its payload is no whole ELF file");
+  if (!isElf(elf) || !isWhole) throw damaged("payload is not a complete ELF file");
   return elf;
 }
 

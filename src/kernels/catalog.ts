@@ -26,19 +26,19 @@ const sourceSchema = z.discriminatedUnion("kind", [
       kind: z.literal("debian"),
       package: z.string().regex(/^[a-z0-9][a-z0-9.+-]+$/),
     })
-    .describe("A package, or a meta-package for one, of the distribution that a computer runs"),
+    .describe("Package, or meta-package, of the host's distribution"),
   z
     .object({
       kind: z.literal("tarball"),
       url: z.url({ protocol: /^https?$/ }).max(2000),
       sha256: digestSchema,
       size_bytes: z.int().min(1).max(MAX_TARBALL_BYTES),
-      unpacked_bytes: z.int().min(1).optional().describe("Of all its files together"),
+      unpacked_bytes: z.int().min(1).optional().describe("Total size of all files"),
     })
-    .describe("A <name>-<arch>.tar.zst with the bundle's files at its root"),
+    .describe("<name>-<arch>.tar.zst with the bundle's files at its root"),
   z
     .object({ kind: z.literal("recipe"), recipe: nameSchema })
-    .describe("Built where it is wanted, by the recipe of that name"),
+    .describe("Name of the recipe to build it with, on the host"),
 ]);
 
 const entrySchema = z.object({
@@ -50,8 +50,8 @@ const entrySchema = z.object({
     .string()
     .regex(/^\d+\.\d+[\w.+~-]{0,100}$/)
     .optional()
-    .describe("The kernel's own release, what uname -r prints"),
-  features: z.array(nameSchema).max(MAX_FEATURES).optional().describe("What it can do"),
+    .describe("Kernel release, as printed by uname -r"),
+  features: z.array(nameSchema).max(MAX_FEATURES).optional().describe("Features of the kernel"),
   source: sourceSchema,
 });
 export type Entry = z.infer<typeof entrySchema>;
@@ -64,7 +64,7 @@ export const catalogSchema = z.object({
     .array(entrySchema)
     .max(MAX_ENTRIES)
     .refine((list) => new Set(list.map(keyOf)).size === list.length, {
-      error: "a name stands twice for one architecture",
+      error: "duplicate name for one architecture",
     }),
 });
 export type Catalog = z.infer<typeof catalogSchema>;
@@ -80,14 +80,14 @@ export function parseCatalog(text: string, what: string): Catalog {
   try {
     document = JSON.parse(text);
   } catch (cause) {
-    throw new BangerError("integrity", `Cannot read ${what}: it is no JSON`, { cause });
+    throw new BangerError("integrity", `Cannot read ${what}: invalid JSON`, { cause });
   }
   const result = catalogSchema.safeParse(document);
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   const place = issue?.path.join(".") || "the document";
-  throw new BangerError("integrity", `Cannot use ${what}: ${place}: ${issue?.message}`, {
-    hint: "banger kernel catalog schema prints what a catalog may say",
+  throw new BangerError("integrity", `invalid ${what}: ${place}: ${issue?.message}`, {
+    hint: "See the format with: banger kernel catalog schema",
   });
 }
 
@@ -116,16 +116,14 @@ export function findEntry<E extends { name: string; arch: Arch }>(
     const others = [...new Set(named.map((candidate) => candidate.arch))].join(", ");
     throw new BangerError(
       "unsupported",
-      `Cannot pull kernel "${name}": the catalog has it for ${others} only`,
-      { hint: "banger kernel list --available" },
+      `Cannot pull kernel "${name}": available only for ${others}`,
+      { hint: "List available kernels with: banger kernel list --available" },
     );
   }
   const names = entriesFor(catalog, arch).map((candidate) => candidate.name);
-  throw new BangerError(
-    "not_found",
-    `Cannot find kernel "${name.slice(0, 100)}": it is not in the catalog`,
-    { hint: didYouMean(name, names, "banger kernel list --available") },
-  );
+  throw new BangerError("not_found", `no such kernel in the catalog: "${name.slice(0, 100)}"`, {
+    hint: didYouMean(name, names, "List available kernels with: banger kernel list --available"),
+  });
 }
 
 /** The architecture of this computer, in the distributions' words. */

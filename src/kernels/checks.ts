@@ -5,8 +5,8 @@ import { hasPackageLists } from "./apt.ts";
 
 const programs = [
   { name: "dpkg-deb", package: "dpkg", why: "unpacks Debian's kernels" },
-  { name: "xz", package: "xz-utils", why: "unpacks kernel modules" },
-  { name: "depmod", package: "kmod", why: "lets machines load further modules" },
+  { name: "xz", package: "xz-utils", why: "to unpack kernel modules" },
+  { name: "depmod", package: "kmod", why: "to load modules in machines" },
 ];
 
 export async function checks(): Promise<Check[]> {
@@ -16,11 +16,11 @@ export async function checks(): Promise<Check[]> {
 async function aptCheck(): Promise<Check> {
   const base = { id: "kernels.apt", title: "apt" };
   if (!which("apt-get")) {
-    const detail = "not installed: kernels of Debian packages cannot be pulled, only imported";
+    const detail = "not installed: kernels from Debian packages cannot be pulled, only imported";
     return { ...base, status: "warn", detail };
   }
-  if (await hasPackageLists()) return { ...base, status: "ok", detail: "package lists are there" };
-  const detail = "there are no package lists: kernels of Debian packages cannot be pulled";
+  if (await hasPackageLists()) return { ...base, status: "ok", detail: "package lists available" };
+  const detail = "no package lists: kernels from Debian packages cannot be pulled";
   return { ...base, status: "warn", detail, fix: "sudo apt-get update" };
 }
 
@@ -29,5 +29,5 @@ function programCheck(wanted: (typeof programs)[number]): Check {
   const base = { id: `kernels.${wanted.name}`, title: wanted.name };
   if (path) return { ...base, status: "ok", detail: path };
   const fix = `sudo apt-get install ${wanted.package}`;
-  return { ...base, status: "warn", detail: `not installed: it ${wanted.why}`, fix };
+  return { ...base, status: "warn", detail: `not installed: needed ${wanted.why}`, fix };
 }

@@ -80,7 +80,7 @@ function findOne(folder: string, pattern: RegExp, packageName: string): string {
   if (found.length === 1 && lstatSync(path).isFile()) return path;
   throw new BangerError(
     "integrity",
-    `Cannot use package "${packageName}": it holds ${found.length} kernels`,
+    `Cannot use package "${packageName}": it contains ${found.length} kernels`,
   );
 }
 

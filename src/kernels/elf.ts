@@ -21,7 +21,7 @@ export function elfArch(bytes: Uint8Array, what: string): Arch {
   const refuse = (why: string): never => {
     throw new BangerError("integrity", `Cannot use "${what}": ${why}`);
   };
-  if (!isElf(bytes) || bytes.length < HEADER_BYTES) refuse("it is no ELF file");
+  if (!isElf(bytes) || bytes.length < HEADER_BYTES) refuse("not an ELF file");
   if (bytes[4] !== 2 || bytes[5] !== 1) refuse("it is not for a 64-bit little-endian machine");
   const machine = view(bytes).getUint16(18, true);
   return machines[machine] ?? refuse(`it is for ELF machine ${machine}, not for amd64 or arm64`);

@@ -32,7 +32,7 @@ export interface KernelImage {
 export async function readKernelImage(path: string, signal?: AbortSignal): Promise<KernelImage> {
   const { size } = statGivenFile(path, "a kernel");
   if (size > MAX_KERNEL_BYTES) {
-    const text = `Cannot use "${path}" as a kernel: it has ${formatSize(size)}`;
+    const text = `Cannot use "${path}" as a kernel: too large: ${formatSize(size)}`;
     throw new BangerError("limit_exceeded", text);
   }
   const bytes = readFileSync(path);
@@ -40,7 +40,7 @@ export async function readKernelImage(path: string, signal?: AbortSignal): Promi
   if (isElf(bytes)) {
     const version = bannerVersion(bytes);
     if (version) return { ...elfParts(bytes, path), version, isAsInFile: true };
-    throw new BangerError("integrity", `Cannot use "${path}": it is an ELF file, but no Linux`);
+    throw new BangerError("integrity", `Cannot use "${path}": an ELF file, but not a Linux kernel`);
   }
   if (isArm64Image(bytes)) {
     const version = bannerVersion(bytes);
@@ -49,13 +49,9 @@ export async function readKernelImage(path: string, signal?: AbortSignal): Promi
       return { format: "Image", bytes, arch: "arm64", version, config, isAsInFile: true };
     }
   }
-  throw new BangerError(
-    "integrity",
-    `Cannot use "${path}": it is neither a vmlinux nor a bzImage`,
-    {
-      hint: "banger takes an uncompressed ELF kernel (vmlinux) or a bzImage (vmlinuz)",
-    },
-  );
+  throw new BangerError("integrity", `Cannot use "${path}": not a vmlinux or bzImage`, {
+    hint: "Use an uncompressed ELF kernel (vmlinux) or a bzImage (vmlinuz)",
+  });
 }
 
 /** Writes the kernel under its name into `bundle` and gives its digest. */
@@ -89,7 +85,7 @@ async function fromBzImage(
   const elf = await unpackBzImage(bytes, signal);
   const version = bannerVersion(elf) ?? parseBzImage(bytes).version;
   if (version === "") {
-    throw new BangerError("integrity", `Cannot use "${path}": it does not say its version`);
+    throw new BangerError("integrity", `Cannot use "${path}": no Linux version found`);
   }
   const parts = elfParts(elf, path);
   if (hasPvhEntry(elf)) return { ...parts, version, isAsInFile: false };

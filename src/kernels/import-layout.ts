@@ -22,7 +22,7 @@ const pathSchema = z
   .min(1)
   .max(1000)
   .refine((path) => !path.startsWith("/") && !path.split("/").includes(".."), {
-    error: "is no path inside the folder",
+    error: "must be a path inside the directory",
   });
 
 const metadataSchema = z.object({
@@ -74,7 +74,7 @@ function byMetadata(folder: string, path: string): ImportLayout {
     if (existsSync(full) && `${realpathSync(full)}/`.startsWith(top)) return full;
     throw new BangerError(
       "not_found",
-      `Cannot import from "${folder}": its metadata.json names "${name}", which is not in it`,
+      `Cannot import from "${folder}": metadata.json refers to a missing file "${name}"`,
     );
   };
   const [initrd, modules, config] = [metadata.initrd, metadata.modules, metadata.config].map(
@@ -93,7 +93,7 @@ function byMetadata(folder: string, path: string): ImportLayout {
 function readMetadata(path: string): z.infer<typeof metadataSchema> {
   const refuse = (why: string): BangerError =>
     new BangerError("invalid_argument", `Cannot read "${path}": ${why}`, {
-      hint: 'It is {"kernel": FILE} with optional initrd, modules, config, name and distro',
+      hint: 'The format is {"kernel": FILE} with optional initrd, modules, config, name and distro',
     });
   if (statSync(path).size > MAX_METADATA_BYTES) throw refuse("it is too large");
   let document: unknown;
@@ -117,8 +117,8 @@ function findKernel(from: string): string {
       if (found[0]) return found[0];
     }
   }
-  throw new BangerError("not_found", `Cannot import from "${from}": no kernel is in it`, {
-    hint: "The folder must hold a vmlinux, vmlinuz, bzImage or Image, or a metadata.json",
+  throw new BangerError("not_found", `Cannot import from "${from}": no kernel found`, {
+    hint: "The directory must contain a vmlinux, vmlinuz, bzImage or Image, or a metadata.json",
   });
 }
 
@@ -146,7 +146,11 @@ function isFile(path: string): boolean {
 
 function several(from: string, found: readonly string[]): BangerError {
   const names = found.map((path) => basename(path)).join(", ");
-  return new BangerError("conflict", `Cannot import from "${from}": ${names} all fit`, {
-    hint: "Name the file itself with --from FILE, or say which in a metadata.json",
-  });
+  return new BangerError(
+    "conflict",
+    `Cannot import from "${from}": more than one candidate: ${names}`,
+    {
+      hint: "Pass the file itself with --from FILE, or add a metadata.json",
+    },
+  );
 }

@@ -45,15 +45,15 @@ export async function importKernel(options: ImportOptions): Promise<Bundle> {
   if (options.arch && options.arch !== image.arch) {
     throw new BangerError(
       "invalid_argument",
-      `Cannot import ${layout.kernel}: it is a kernel for ${image.arch}, not for ${options.arch}`,
-      { hint: "Leave --arch out to take the architecture from the file" },
+      `Cannot import ${layout.kernel}: architecture is ${image.arch}, not ${options.arch}`,
+      { hint: "Omit --arch to detect the architecture" },
     );
   }
   const name =
     options.name ?? layout.name ?? `local-${/^\d+\.\d+/.exec(image.version)?.[0] ?? "0"}`;
   if (!options.force && tryRead(options.dir, name)) {
-    throw new BangerError("already_exists", `Cannot import kernel "${name}": it is already here`, {
-      hint: "Give another name, or replace it with --force",
+    throw new BangerError("already_exists", `Cannot import kernel "${name}": it exists already`, {
+      hint: "Use a different name, or replace it with --force",
     });
   }
   return await placeBundle(options.dir, name, async (staging): Promise<Manifest> => {
@@ -93,7 +93,7 @@ export async function importKernel(options: ImportOptions): Promise<Bundle> {
 
 function keepInitrd(path: string, staging: string): void {
   if (statSync(path).size > MAX_INITRD_BYTES) {
-    throw new BangerError("limit_exceeded", `Cannot import "${path}": it is too large`);
+    throw new BangerError("limit_exceeded", `Cannot import "${path}": too large`);
   }
   copyFileSync(path, join(staging, "initrd.img"));
 }

@@ -34,8 +34,8 @@ export async function unpackInitrdModules(
 ): Promise<void> {
   const { size } = statSync(initrd);
   if (size > INITRD_MAX_BYTES) {
-    throw new BangerError("limit_exceeded", `Cannot read initrd "${initrd}": it is too large`, {
-      hint: "Give the folder with the kernel's modules as well",
+    throw new BangerError("limit_exceeded", `Cannot read initrd "${initrd}": too large`, {
+      hint: "Pass the directory of the kernel's modules too",
     });
   }
   let rest: Uint8Array = readFileSync(initrd);
@@ -79,7 +79,7 @@ function unpackCpio(bytes: Uint8Array, initrd: string, target: string): number {
     }
     at = member.end;
   }
-  throw new BangerError("integrity", `Cannot read initrd "${initrd}": its cpio is damaged`);
+  throw new BangerError("integrity", `Cannot read initrd "${initrd}": corrupt cpio archive`);
 }
 
 function memberAt(bytes: Uint8Array, at: number) {
@@ -128,13 +128,13 @@ async function decompressed(
     if (cause instanceof BangerError && cause.code === "unsupported") throw cause;
     throw new BangerError(
       "integrity",
-      `Cannot read initrd "${initrd}": its compressed part is damaged: ${messageOf(cause)}`,
+      `Cannot read initrd "${initrd}": corrupt compressed data: ${messageOf(cause)}`,
       { cause },
     );
   }
   throw new BangerError(
     "unsupported",
-    `Cannot read the modules in initrd "${initrd}": its compression is not known`,
-    { hint: "Give the folder with the kernel's modules as well" },
+    `Cannot read the modules in initrd "${initrd}": unsupported compression`,
+    { hint: "Pass the directory of the kernel's modules too" },
   );
 }

@@ -50,7 +50,10 @@ export class ElfInspector {
     const arch = elfArch(this.#start, path);
     const version = this.#version;
     if (version === undefined) {
-      throw new BangerError("integrity", `Cannot use "${path}": it is an ELF file, but no Linux`);
+      throw new BangerError(
+        "integrity",
+        `Cannot use "${path}": an ELF file, but not a Linux kernel`,
+      );
     }
     return { arch, version, sha256: `sha256:${this.#hasher.digest("hex")}` as Digest };
   }

@@ -96,7 +96,7 @@ export async function keepCommonModules(
     if (existsSync(from)) copyFileSync(from, join(target, file));
   }
   if (!existsSync(target)) return chosen.length;
-  onProgress?.({ step: "depmod", message: `Listing what the modules of ${release} need` });
+  onProgress?.({ step: "depmod", message: `Resolving module dependencies of ${release}` });
   await depmod(bundle, options);
   return chosen.length;
 }

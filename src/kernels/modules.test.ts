@@ -72,7 +72,7 @@ describe("loadOrder", () => {
     const error = await bangerErrorOf(loadOrder(tree, ["broken"]));
     expect([error.code, error.message]).toEqual([
       "integrity",
-      'Cannot use module "broken": it needs "nowhere", which is not there',
+      'Cannot use module "broken": missing dependency "nowhere"',
     ]);
   });
 
@@ -82,7 +82,7 @@ describe("loadOrder", () => {
   });
 });
 
-test("a tree that is not there has no modules", async () => {
+test("a tree that does not exist has no modules", async () => {
   const tree = openModuleTree(join(root, "none"));
   expect([tree.files.size, tree.builtin.size]).toEqual([0, 0]);
   expect(await loadOrder(tree, ["virtio_blk"])).toEqual([]);

@@ -52,7 +52,7 @@ export function moduleName(path: string): string {
 /** The uncompressed module. */
 export async function readModule(path: string, signal?: AbortSignal): Promise<Uint8Array> {
   if ((await stat(path)).size > MAX_MODULE_BYTES) {
-    throw new BangerError("limit_exceeded", `Cannot read "${path}": it is too large`);
+    throw new BangerError("limit_exceeded", `Cannot read "${path}": too large`);
   }
   const bytes = await readFile(path);
   const limit = { max_bytes: MAX_MODULE_BYTES, signal };
@@ -65,7 +65,7 @@ export async function readModule(path: string, signal?: AbortSignal): Promise<Ui
 /** What a module says of itself in its .modinfo section: zero-terminated "key=value" texts. */
 export function parseModuleInfo(elf: Uint8Array): ModuleInfo {
   const section = elfSection(elf, ".modinfo");
-  if (!section) throw new BangerError("integrity", "Cannot read the module: it has no .modinfo");
+  if (!section) throw new BangerError("integrity", "Cannot read the module: no .modinfo section");
   const texts = new TextDecoder("latin1").decode(section).split("\0");
   const valuesOf = (key: string): string[] =>
     texts.filter((text) => text.startsWith(`${key}=`)).map((text) => text.slice(key.length + 1));
@@ -135,7 +135,7 @@ function sortByNeed(
     seen.add(name);
     for (const need of info.depends) {
       if (!infos.has(need) && !tree.builtin.has(need)) {
-        const text = `Cannot use module "${name}": it needs "${need}", which is not there`;
+        const text = `Cannot use module "${name}": missing dependency "${need}"`;
         throw new BangerError("integrity", text);
       }
     }

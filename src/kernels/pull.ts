@@ -45,7 +45,7 @@ export async function pullKernel(name: string, options: PullOptions): Promise<Pu
     case "recipe":
       throw new BangerError(
         "unsupported",
-        `Cannot pull kernel "${name}": the catalog has a recipe for it, no download`,
+        `Cannot pull kernel "${name}": the catalog has only a recipe for it`,
         { hint: `banger kernel build ${source.recipe}` },
       );
   }

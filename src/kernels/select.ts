@@ -20,7 +20,7 @@ export interface SelectFrom {
 /** Features as `--needs` gives them, "containers,wireguard". `invalid_argument` for unknown ones. */
 export function parseNeeds(text: string): string[] {
   const needs = [...new Set(text.split(",").map((word) => word.trim()))].filter(Boolean);
-  if (needs.length > MAX_NEEDS) throw new BangerError("invalid_argument", "Cannot need so much");
+  if (needs.length > MAX_NEEDS) throw new BangerError("invalid_argument", "too many --needs");
   assertKnown(needs);
   return needs;
 }
@@ -45,16 +45,12 @@ export function selectKernel(needs: readonly string[], from: SelectFrom): Bundle
   const [offer] = offers.toSorted((a, b) => effort(a) - effort(b));
   if (offer) {
     const verb = offer.source.kind === "recipe" ? "build" : "pull";
-    throw new BangerError(
-      "not_found",
-      `Cannot find a kernel with ${list}: none that is here has it`,
-      {
-        hint: `banger kernel ${verb} ${offer.name}`,
-      },
-    );
+    throw new BangerError("not_found", `no installed kernel has ${list}`, {
+      hint: `banger kernel ${verb} ${offer.name}`,
+    });
   }
-  throw new BangerError("not_found", `Cannot find a kernel with ${list}: there is none anywhere`, {
-    hint: "banger kernel list --available shows what each can do",
+  throw new BangerError("not_found", `no installed or available kernel has ${list}`, {
+    hint: "List the features of available kernels with: banger kernel list --available",
   });
 }
 
@@ -62,13 +58,9 @@ function assertKnown(needs: readonly string[]): void {
   const known = featureNames();
   const unknown = needs.find((need) => !known.includes(need));
   if (unknown === undefined) return;
-  throw new BangerError(
-    "invalid_argument",
-    `Cannot need "${unknown.slice(0, 100)}": no such feature`,
-    {
-      hint: didYouMean(unknown, known, `There are: ${known.join(", ")}`),
-    },
-  );
+  throw new BangerError("invalid_argument", `unknown kernel feature "${unknown.slice(0, 100)}"`, {
+    hint: didYouMean(unknown, known, `Available features: ${known.join(", ")}`),
+  });
 }
 
 function hasAll(features: readonly string[], needs: readonly string[]): boolean {

@@ -208,7 +208,7 @@ export class KernelService {
     if (manifest.arch !== hostArch()) {
       throw new BangerError(
         "unsupported",
-        `Cannot boot kernel "${name}": it is for ${manifest.arch}, this computer is ${hostArch()}`,
+        `Cannot boot kernel "${name}": built for ${manifest.arch}, the host is ${hostArch()}`,
       );
     }
     const wanted = manifest.modules.filter(({ only }) => only !== "vsock" || options.vsock);
@@ -228,7 +228,7 @@ export class KernelService {
 
   #done(bundle: Bundle, changed: boolean, { onProgress }: Work): Kernel {
     const { name, version } = bundle.manifest;
-    const message = changed ? `${name} is ${version}` : `${name} is already here (${version})`;
+    const message = changed ? `${name} is ${version}` : `${name} exists already (${version})`;
     onProgress?.({ step: "done", message });
     return toKernel(bundle);
   }
@@ -240,14 +240,14 @@ export class KernelService {
     const offer = offered.find((entry) => entry.name === name);
     if (offer) {
       const isBuilt = offer.source.kind === "recipe";
-      const why = isBuilt ? "it is not built yet" : "it is not pulled yet";
-      throw new BangerError("not_found", `Cannot find kernel "${name}": ${why}`, {
+      const why = isBuilt ? "not built yet" : "not pulled yet";
+      throw new BangerError("not_found", `no such kernel "${name}": ${why}`, {
         hint: `banger kernel ${isBuilt ? "build" : "pull"} ${name}`,
       });
     }
     const known = [...new Set([...here, ...offered.map((entry) => entry.name)])];
-    throw new BangerError("not_found", `Cannot find kernel "${name}": it is not here`, {
-      hint: didYouMean(name, known, "banger kernel list --available"),
+    throw new BangerError("not_found", `no such kernel "${name}"`, {
+      hint: didYouMean(name, known, "List available kernels with: banger kernel list --available"),
     });
   }
 
@@ -262,9 +262,13 @@ export class KernelService {
 
   async #exclusively<T>(name: string, work: () => Promise<T>): Promise<T> {
     if (this.#busy.has(name)) {
-      throw new BangerError("conflict", `Cannot change kernel "${name}": it is being changed`, {
-        hint: "Wait until the other command is done",
-      });
+      throw new BangerError(
+        "conflict",
+        `Cannot change kernel "${name}": in use by another command`,
+        {
+          hint: "Wait for the other command to finish",
+        },
+      );
     }
     this.#busy.add(name);
     try {

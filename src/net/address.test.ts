@@ -96,7 +96,7 @@ test("parseAddress() refuses what is not an address", () => {
   ];
   for (const text of wrong) {
     expect(tryParseAddress(text)).toBeUndefined();
-    expect(() => parseAddress(text)).toThrow("Cannot parse IP address");
+    expect(() => parseAddress(text)).toThrow("invalid IP address");
   }
 });
 
@@ -116,7 +116,7 @@ test("parseCidr() takes an address and a prefix length, and nothing else", () =>
     "10.0.0.0/8/8",
     "x/8",
   ]) {
-    expect(() => parseCidr(text)).toThrow("Cannot parse address block");
+    expect(() => parseCidr(text)).toThrow("invalid CIDR block");
   }
 });
 

@@ -23,8 +23,8 @@ export function bitsOf(family: Family): 32 | 128 {
 export function parseAddress(text: string): Address {
   const address = tryParseAddress(text);
   if (address !== undefined) return address;
-  throw new BangerError("invalid_argument", `Cannot parse IP address "${clip(text)}"`, {
-    hint: 'Write an address such as "10.0.0.7" or "fd00::7"',
+  throw new BangerError("invalid_argument", `invalid IP address "${clip(text)}"`, {
+    hint: 'Use an address such as "10.0.0.7" or "fd00::7"',
   });
 }
 
@@ -45,8 +45,8 @@ export function parseCidr(text: string): Cidr {
   if (address !== undefined && rest.length === 0 && prefix <= bitsOf(familyOf(address))) {
     return joinCidr(address, prefix);
   }
-  throw new BangerError("invalid_argument", `Cannot parse address block "${clip(text)}"`, {
-    hint: 'Write an address and a prefix length, such as "10.0.0.0/24"',
+  throw new BangerError("invalid_argument", `invalid CIDR block "${clip(text)}"`, {
+    hint: 'Use an address and a prefix length, such as "10.0.0.0/24"',
   });
 }
 

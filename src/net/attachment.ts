@@ -48,7 +48,7 @@ export type TapAttachment = Extract<Attachment, { tap: string }>;
 export function assertPlain({ mode, policy, networks }: AttachRequest): void {
   const what = policy ? "a policy" : networks?.length ? "named networks" : undefined;
   if (!what) return;
-  throw new BangerError("unsupported", `Cannot give ${what} to a machine with --net ${mode}`, {
+  throw new BangerError("unsupported", `${what} cannot be used with --net ${mode}`, {
     hint: "Use --net nat or --net host",
   });
 }

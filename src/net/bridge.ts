@@ -33,9 +33,9 @@ export function assertBridgeIsOurs(bridge: string): void {
   if (!readDevice(bridge) || ownBridge(bridge)) return;
   throw new BangerError(
     "conflict",
-    `Cannot use "${bridge}" for machines: there is a device of that name that banger did not make`,
+    `Cannot use bridge "${bridge}": the interface exists and was not created by banger`,
     {
-      hint: `Set network.bridge to another name, or if nobody needs it: sudo ip link del ${bridge}`,
+      hint: `Set network.bridge to a different name, or delete the interface if it is unused: sudo ip link del ${bridge}`,
     },
   );
 }
@@ -76,8 +76,8 @@ export async function bridgeSteps(need: BridgeNeed): Promise<string[]> {
   if (current && hasPorts) {
     throw new BangerError(
       "conflict",
-      `Cannot use "${bridge}" with the subnet "${subnet}": it has ports that use "${networkOf(current.gateway)}"`,
-      { hint: "Stop those machines, or set network.subnet and network.bridge apart from theirs" },
+      `Cannot use bridge "${bridge}" with subnet "${subnet}": machines on it use "${networkOf(current.gateway)}"`,
+      { hint: "Stop those machines, or set network.subnet and network.bridge to different values" },
     );
   }
   // Without rights, as in a dry run, nobody can look into the rules.

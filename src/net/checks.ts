@@ -38,14 +38,14 @@ export async function checks(options: CheckOptions): Promise<Check[]> {
 }
 
 function tapCheck(obstacle: BangerError | undefined, bridge: string): Check {
-  const base = { id: "net.tap", title: "Taps and NAT" };
-  if (!obstacle) return { ...base, status: "ok", detail: "can be made" };
+  const base = { id: "net.tap", title: "Tap devices and NAT" };
+  if (!obstacle) return { ...base, status: "ok", detail: "available" };
   const user_uid = process.getuid?.() ?? 0;
   if (hasPoolTap({ bridge, user_uid }, "nat")) {
     const closed = openObstacle();
     const count = poolTaps(bridge).filter((tap) => tap.user_uid === user_uid).length;
     const used = claimedTaps({ bridge, user_uid }).length;
-    const detail = `${used} of ${count} taps of banger setup are in use`;
+    const detail = `${used} of ${count} tap devices in use`;
     if (!closed) return { ...base, status: "ok", detail };
     return { ...base, status: "warn", detail: closed.message, fix: closed.hint ?? "" };
   }
@@ -70,16 +70,20 @@ async function namesCheck(bridge: string): Promise<Check> {
     const table = tableName(bridge);
     await assertTableIsOurs(table);
     const device = readDevice(bridge);
-    if (!device) return `"${bridge}" is made with the first machine`;
+    if (!device) return `"${bridge}" is created with the first machine`;
     if (parseBridgeAlias(device.alias)) {
       if (await isTableWhole(table)) return `"${bridge}" is up`;
-      throw new BangerError("invalid_state", `The rules for "${bridge}" are gone`, {
-        hint: "Somebody has removed them, as a restart of a firewall does: banger daemon restart",
+      throw new BangerError("invalid_state", `firewall rules for "${bridge}" are missing`, {
+        hint: "Restore them, for example after a firewall reload: banger daemon restart",
       });
     }
-    throw new BangerError("conflict", `There is a device "${bridge}" that banger did not make`, {
-      hint: `Set network.bridge to another name, or if nobody needs it: sudo ip link del ${bridge}`,
-    });
+    throw new BangerError(
+      "conflict",
+      `interface "${bridge}" exists and was not created by banger`,
+      {
+        hint: `Set network.bridge to a different name, or delete the interface if it is unused: sudo ip link del ${bridge}`,
+      },
+    );
   });
 }
 
@@ -88,21 +92,21 @@ function resolverCheck(): Check {
   const base = { id: "net.dns", title: "DNS servers for machines" };
   const servers = daemonResolvers().map(({ address }) => address);
   if (servers.length > 0) return { ...base, status: "ok", detail: servers.join(", ") };
-  const detail = "none: /etc/resolv.conf names no server";
-  return { ...base, status: "warn", detail, fix: "Name one in /etc/resolv.conf" };
+  const detail = "none: no nameserver in /etc/resolv.conf";
+  return { ...base, status: "warn", detail, fix: "Add a nameserver to /etc/resolv.conf" };
 }
 
 function forwardingCheck(hasRights: boolean): Check {
   const base = { id: "net.forwarding", title: "Packet forwarding" };
   if (isForwarding()) return { ...base, status: "ok", detail: "net.ipv4.ip_forward is on" };
   if (hasRights) {
-    const detail = "off; turned on with the first machine behind NAT, and left on";
+    const detail = "off; enabled with the first NAT machine, and left on";
     return { ...base, status: "ok", detail };
   }
   return {
     ...base,
     status: "warn",
-    detail: "net.ipv4.ip_forward is off, which NAT needs",
+    detail: "net.ipv4.ip_forward is off, NAT needs it",
     fix: "sudo sysctl -w net.ipv4.ip_forward=1",
   };
 }
@@ -111,17 +115,18 @@ async function ipv6Check({ bridge, subnet6: setting = "auto" }: CheckOptions): P
   const base = { id: "net.ipv6", title: "IPv6 of machines" };
   return await judged(base, async () => {
     const subnet6 = chooseSubnet6(setting, bridge);
-    if (!subnet6) return "turned off; machines have IPv4 only";
+    if (!subnet6) return "disabled; machines have IPv4 only";
     if (!hasIpv6())
-      return "off on this computer (net.ipv6.conf.*.disable_ipv6); machines have IPv4 only";
+      return "disabled on the host (net.ipv6.conf.*.disable_ipv6); machines have IPv4 only";
     const mark = readBridgeMark(bridge);
     if (mark && mark.subnet6 !== subnet6) {
       const now = mark.subnet6 ?? "IPv4 only";
       return `"${bridge}" has ${now}; ${subnet6} from when its last machine stops, or after banger setup --undo`;
     }
-    if (!hasUplink6()) return `${subnet6}, as far as this computer: it has no way out itself`;
+    if (!hasUplink6())
+      return `${subnet6}, between host and machines only: the host has no IPv6 route`;
     if (isForwarding6()) return `${subnet6}, masqueraded`;
-    return `${subnet6}; forwarding is turned on with the first machine behind NAT, and left on`;
+    return `${subnet6}; forwarding is enabled with the first NAT machine, and left on`;
   });
 }
 
@@ -134,19 +139,19 @@ async function firewallCheck(options: CheckOptions): Promise<Check> {
     const who = firewall.name === "unknown" ? "A firewall" : firewall.name;
     const packets = firewall.family === 4 ? "packets" : "IPv6 packets";
     const what = firewall.hook === "forward" ? packets : "DNS questions";
-    const detail = `${who} drops the machines' ${what} in ${firewall.place}`;
+    const detail = `${who} drops ${what} of machines in ${firewall.place}`;
     return { ...base, status: "warn", detail, fix: firewall.fix };
   }
   if (hasLegacyIptables()) {
-    const detail = "rules of iptables-legacy are in use, which cannot be looked into";
+    const detail = "iptables-legacy rules are in use and cannot be checked";
     return {
       ...base,
       status: "warn",
       detail,
-      fix: "See them with: sudo iptables-legacy -S FORWARD",
+      fix: "List the rules with: sudo iptables-legacy -S FORWARD",
     };
   }
-  return { ...base, status: "ok", detail: "none that drops the machines' packets" };
+  return { ...base, status: "ok", detail: "no rules that drop packets of machines" };
 }
 
 /** `ok` with the text that `work` gives, `warn` with the error that it throws. */

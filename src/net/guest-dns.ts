@@ -23,7 +23,7 @@ export async function guestResolvers(
   const warnings = warning ? [warning] : [];
   if (server) {
     const at = `${addressOf(gateway)}:${dnsPort ?? 53}`;
-    warnings.push(`Machines' names do not resolve inside this machine: ${at} is taken`);
+    warnings.push(`Names of machines do not resolve in this machine: ${at} is in use`);
   }
   return { dns: servers, isOwn: false, warnings };
 }

@@ -42,13 +42,9 @@ export function chooseSubnet6(setting: string, bridge: string): Cidr | undefined
   }
   const subnet = parseCidr(setting);
   if (familyOf(subnet) === 6 && prefixOf(subnet) === PREFIX) return networkOf(subnet);
-  throw new BangerError(
-    "invalid_argument",
-    `Cannot use "${setting}" as the machines' IPv6 subnet`,
-    {
-      hint: `Set network.subnet6 to "auto", "off", or a block such as "fd12:3456:789a::/${PREFIX}"`,
-    },
-  );
+  throw new BangerError("invalid_argument", `invalid IPv6 subnet "${setting}"`, {
+    hint: `Set network.subnet6 to "auto", "off", or a block such as "fd12:3456:789a::/${PREFIX}"`,
+  });
 }
 
 /** "10.241.0.2" in "fd12:3456:789a::/64" is "fd12:3456:789a::af1:2". */
@@ -103,9 +99,9 @@ export function enableForwarding6(): void {
   } catch (error) {
     throw new BangerError(
       "permission_denied",
-      "Cannot let machines out over IPv6: this computer does not forward its packets (net.ipv6.conf.all.forwarding is 0)",
+      "Cannot enable IPv6 NAT: IPv6 forwarding is off (net.ipv6.conf.all.forwarding is 0)",
       {
-        hint: 'Set network.subnet6 to "off" in the configuration, or see: banger doctor',
+        hint: 'Set network.subnet6 to "off" in the configuration, or run: banger doctor',
         cause: error,
       },
     );

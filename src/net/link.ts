@@ -88,8 +88,8 @@ export async function applyLinks(commands: readonly string[]): Promise<void> {
   if (/not permitted|permission denied/i.test(reason)) throw changeDenied(reason);
   throw new BangerError(
     "internal",
-    `Cannot change the network devices: "ip ${commands[line - 1] ?? "-batch -"}": ${reason}`,
-    { hint: "See what is missing with: banger doctor" },
+    `Cannot configure network interfaces: "ip ${commands[line - 1] ?? "-batch -"}": ${reason}`,
+    { hint: "Check the host with: banger doctor" },
   );
 }
 
@@ -108,7 +108,7 @@ export function enableForwarding(): void {
   } catch (error) {
     throw new BangerError(
       "permission_denied",
-      "Cannot let machines out: this computer does not forward packets (net.ipv4.ip_forward is 0)",
+      "Cannot enable NAT: IP forwarding is off (net.ipv4.ip_forward is 0)",
       { hint: "sudo sysctl -w net.ipv4.ip_forward=1", cause: error },
     );
   }

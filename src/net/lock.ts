@@ -39,8 +39,8 @@ async function takeLock(signal: AbortSignal | undefined): Promise<number | undef
       if (performance.now() > deadline_ms) {
         throw new BangerError(
           "timeout",
-          `Cannot change the network: another process has held ${LOCK_PATH} for too long`,
-          { hint: `See which: sudo fuser -v ${LOCK_PATH}` },
+          `Cannot change the network: timed out waiting for the lock ${LOCK_PATH}`,
+          { hint: `Find the process with: sudo fuser -v ${LOCK_PATH}` },
         );
       }
       await Bun.sleep(LOCK_RETRY_MS);

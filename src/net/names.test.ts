@@ -18,7 +18,7 @@ test("tapName() fits into the kernel's 15 characters, for every id", () => {
     "abcdefgh up",
     `a${"b".repeat(70)}`,
   ]) {
-    expect(() => tapName(id)).toThrow("Cannot name a tap");
+    expect(() => tapName(id)).toThrow("invalid machine ID");
   }
 });
 
@@ -44,7 +44,7 @@ test("checkInterfaceName() refuses what could be read as another command", () =>
     "-x",
     "bridge-that-is-too-long",
   ]) {
-    expect(() => checkInterfaceName(name)).toThrow("as a network device name");
+    expect(() => checkInterfaceName(name)).toThrow("invalid interface name");
   }
 });
 

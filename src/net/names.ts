@@ -14,8 +14,8 @@ const MAX_NETWORKS = 4;
 export function tapName(machineId: string): string {
   if (/^[a-z0-9]{8}[a-z0-9-]{0,56}$/.test(machineId))
     return `${TAP_PREFIX}${machineId.slice(0, 8)}`;
-  throw new BangerError("invalid_argument", `Cannot name a tap after machine id "${machineId}"`, {
-    hint: "A machine id is 8 to 64 lower-case letters and digits",
+  throw new BangerError("invalid_argument", `invalid machine ID "${machineId}"`, {
+    hint: "A machine ID has 8 to 64 lower-case letters and digits",
   });
 }
 
@@ -33,16 +33,16 @@ export function tableName(bridge: string): string {
 /** `invalid_argument` for what the kernel or the rule set would not take as a device name. */
 export function checkInterfaceName(name: string): void {
   if (name.length <= MAX_INTERFACE_LENGTH && /^[A-Za-z][A-Za-z0-9_-]*$/.test(name)) return;
-  throw new BangerError("invalid_argument", `Cannot use "${name}" as a network device name`, {
-    hint: `Use letters, digits, "-" and "_", at most ${MAX_INTERFACE_LENGTH} of them`,
+  throw new BangerError("invalid_argument", `invalid interface name "${name}"`, {
+    hint: `Use at most ${MAX_INTERFACE_LENGTH} letters, digits, "-" and "_"`,
   });
 }
 
 /** `invalid_argument` for what is not a unicast hardware address in lower-case hexadecimal. */
 export function checkMac(mac: string): string {
   if (/^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/.test(mac)) return mac;
-  throw new BangerError("invalid_argument", `Cannot use "${mac}" as a hardware address`, {
-    hint: 'Write six bytes of which the first is even, such as "02:00:00:00:00:07"',
+  throw new BangerError("invalid_argument", `invalid MAC address "${mac}"`, {
+    hint: 'Use six bytes of which the first is even, such as "02:00:00:00:00:07"',
   });
 }
 
@@ -51,8 +51,8 @@ export function checkNetworkName(name: string): string {
   if (name.length <= MAX_NETWORK_NAME_LENGTH && /^[a-z]([a-z0-9-]*[a-z0-9])?$/.test(name)) {
     return name;
   }
-  throw new BangerError("invalid_argument", `Cannot use "${name}" as the name of a network`, {
-    hint: `Use lower-case letters, digits and dashes, at most ${MAX_NETWORK_NAME_LENGTH}, a letter first`,
+  throw new BangerError("invalid_argument", `invalid network name "${name}"`, {
+    hint: `Use at most ${MAX_NETWORK_NAME_LENGTH} lower-case letters, digits and dashes, starting with a letter`,
   });
 }
 
@@ -63,6 +63,6 @@ export function checkNetworks(names: readonly string[]): string[] {
   throw new BangerError(
     "limit_exceeded",
     `Cannot connect the machine to ${sorted.length} networks: at most ${MAX_NETWORKS}`,
-    { hint: "Connect it to fewer" },
+    { hint: "Connect it to fewer networks" },
   );
 }

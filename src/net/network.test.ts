@@ -29,6 +29,8 @@ test("detach() of what needs nothing does nothing", async () => {
 });
 
 test("Network refuses a configuration that cannot work", () => {
-  expect(() => new Network({ bridge: "banger0", subnet: "10.0.0.0/31" })).toThrow("Cannot use");
-  expect(() => new Network({ bridge: "a b", subnet: "10.0.0.0/24" })).toThrow("Cannot use");
+  expect(() => new Network({ bridge: "banger0", subnet: "10.0.0.0/31" })).toThrow("invalid subnet");
+  expect(() => new Network({ bridge: "a b", subnet: "10.0.0.0/24" })).toThrow(
+    "invalid interface name",
+  );
 });

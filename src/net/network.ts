@@ -228,8 +228,10 @@ export class Network {
     if (machine) return machine;
     throw new BangerError(
       "not_found",
-      `Cannot change the rules of machine "${machineId}": it is not connected by a tap of its own`,
-      { hint: "It has to run with --net nat or --net host, under a daemon that may make taps" },
+      `Cannot change the policy of machine "${machineId}": it has no tap device of its own`,
+      {
+        hint: "Policies require --net nat or --net host, and a daemon that can create tap devices",
+      },
     );
   }
 

@@ -16,13 +16,18 @@ export async function attachPoolTap(
   { owner, dns }: { owner: PoolOwner; dns: GuestDns | undefined },
 ): Promise<TapAttachment> {
   const { machineId, mode } = request;
-  if (request.policy) throw takesRoot("give the machine a policy");
-  if (request.networks?.length) throw takesRoot(`connect it to "${request.networks.join('", "')}"`);
+  if (request.policy) throw takesRoot("set a policy on the machine");
+  if (request.networks?.length)
+    throw takesRoot(`connect the machine to "${request.networks.join('", "')}"`);
   const mark = readBridgeMark(owner.bridge);
   if (!mark) {
-    throw new BangerError("invalid_state", `Cannot use the taps of "${owner.bridge}": it is gone`, {
-      hint: "Make it again: sudo banger setup",
-    });
+    throw new BangerError(
+      "invalid_state",
+      `Cannot use the tap devices of bridge "${owner.bridge}": no such interface`,
+      {
+        hint: "Restore it with: sudo banger setup",
+      },
+    );
   }
   const address = tryParseAddress(request.address ?? "");
   const tap = claimTap({ ...owner, machineId, mode, address });
@@ -50,7 +55,7 @@ export async function attachPoolTap(
 function takesRoot(what: string): BangerError {
   return new BangerError(
     "permission_denied",
-    `Cannot ${what}: that changes the host's rules, which takes root, or CAP_NET_ADMIN`,
-    { hint: "Run the daemon as root, or make the machine without it" },
+    `Cannot ${what}: changing firewall rules requires root or CAP_NET_ADMIN`,
+    { hint: "Run the daemon as root, or create the machine without this option" },
   );
 }

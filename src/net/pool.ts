@@ -19,7 +19,7 @@ const PREFIX_MAX = 30;
 export function checkSubnet(cidr: Cidr): Cidr {
   const prefix = prefixOf(cidr);
   if (familyOf(cidr) === 4 && prefix >= PREFIX_MIN && prefix <= PREFIX_MAX) return networkOf(cidr);
-  throw new BangerError("invalid_argument", `Cannot use "${cidr}" as the machines' subnet`, {
+  throw new BangerError("invalid_argument", `invalid subnet "${cidr}"`, {
     hint: `Set network.subnet to an IPv4 block between /${PREFIX_MIN} and /${PREFIX_MAX}, such as "10.0.0.0/24"`,
   });
 }
@@ -39,11 +39,9 @@ export function allocateAddress(subnet: Cidr, options: AllocateOptions): Address
   for (const address of hosts(subnet)) {
     if (address !== gateway && !options.inUse.has(address)) return address;
   }
-  throw new BangerError(
-    "limit_exceeded",
-    `Cannot give the machine an address: all of "${subnet}" are in use`,
-    { hint: "Remove machines that are not needed, or set network.subnet to a larger block" },
-  );
+  throw new BangerError("limit_exceeded", `no free addresses in subnet "${subnet}"`, {
+    hint: "Remove unused machines, or set network.subnet to a larger block",
+  });
 }
 
 /** `invalid_state` when a machine cannot have this address: outside of the subnet, or not a host's. */
@@ -54,7 +52,7 @@ export function checkMachineAddress(subnet: Cidr, address: Address): void {
   if (contains(subnet, address) && isHost) return;
   throw new BangerError(
     "invalid_state",
-    `Cannot connect the machine: its address "${address}" is not one of "${subnet}"`,
-    { hint: "Set network.subnet back to what it was, or make the machine anew" },
+    `Cannot connect the machine: its address "${address}" is not in subnet "${subnet}"`,
+    { hint: "Restore the previous network.subnet, or recreate the machine" },
   );
 }

@@ -41,7 +41,7 @@ test("hostResolvers() says so when there is none", () => {
     expect(found.servers).toEqual([]);
     expect(found.warning).toContain(path);
   }
-  expect(hostResolvers([join(folder, "missing")]).warning).toContain("No DNS server");
+  expect(hostResolvers([join(folder, "missing")]).warning).toContain("no DNS server");
 });
 
 test("hostResolvers() gives three servers at the most, and reads no endless file", () => {

@@ -27,7 +27,7 @@ export function hostResolvers(paths: readonly string[] = RESOLV_CONF_PATHS): Res
   }
   return {
     servers: [],
-    warning: `No DNS server for machines: ${paths[0]} names none that they can reach over IPv4; name one there`,
+    warning: `no DNS server for machines: ${paths[0]} has no nameserver that is reachable over IPv4; add one`,
   };
 }
 

@@ -8,7 +8,7 @@ const TUN = "/dev/net/tun";
 const CAP_NET_ADMIN = 12n;
 
 const WAY_OUT = "Use --net user, or run the daemon as root";
-const WAY_OUT_OF_USER = "Use --net user, or once: sudo banger setup";
+const WAY_OUT_OF_USER = "Use --net user, or run once: sudo banger setup";
 
 export interface NetworkRights {
   isAdmin: boolean;
@@ -37,7 +37,7 @@ export function tapObstacle(rights: NetworkRights = readRights()): BangerError |
   if (!rights.isAdmin) {
     return new BangerError(
       "permission_denied",
-      "Cannot make a network device: that takes root, or CAP_NET_ADMIN",
+      "Cannot create a tap device: root or CAP_NET_ADMIN is required",
       // Root without the capability, as in a container, has no more of it by sudo.
       { hint: process.getuid?.() === 0 ? WAY_OUT : WAY_OUT_OF_USER },
     );
@@ -45,7 +45,7 @@ export function tapObstacle(rights: NetworkRights = readRights()): BangerError |
   if (rights.missing.length > 0) {
     return new BangerError(
       "unsupported",
-      `Cannot make a network device: not installed: ${rights.missing.join(", ")}`,
+      `Cannot create a tap device: not installed: ${rights.missing.join(", ")}`,
       { hint: "sudo apt-get install iproute2 nftables" },
     );
   }
@@ -53,7 +53,7 @@ export function tapObstacle(rights: NetworkRights = readRights()): BangerError |
   const isThere = rights.tunErrno !== "ENOENT" && rights.tunErrno !== "ENODEV";
   return new BangerError(
     isThere ? "permission_denied" : "unsupported",
-    `Cannot make a network device: "${TUN}" does not open (${rights.tunErrno})`,
+    `Cannot create a tap device: cannot open "${TUN}" (${rights.tunErrno})`,
     { hint: isThere ? WAY_OUT : "sudo modprobe tun" },
   );
 }
@@ -64,7 +64,7 @@ export function openObstacle(errno: string | undefined = tunErrno()): BangerErro
   const isDenied = errno === "EACCES" || errno === "EPERM";
   return new BangerError(
     isDenied ? "permission_denied" : "unsupported",
-    `Cannot use the taps of banger setup: "${TUN}" does not open (${errno})`,
+    `Cannot use the tap devices of banger setup: cannot open "${TUN}" (${errno})`,
     // Harmless, and usual: the kernel lets nobody open a tap that belongs to somebody else.
     { hint: isDenied ? `sudo chmod 0666 ${TUN}` : "sudo modprobe tun" },
   );

@@ -50,11 +50,7 @@ export function findOverlap(
 /** `conflict` that names the other device and what to change. */
 export function overlapError(subnet: Cidr, { target, device }: Route): BangerError {
   const owner = device ? `"${target}" on "${device}"` : `"${target}"`;
-  return new BangerError(
-    "conflict",
-    `Cannot use the subnet "${subnet}" for machines: it overlaps ${owner}`,
-    {
-      hint: `Set network.${familyOf(subnet) === 4 ? "subnet" : "subnet6"} to another block in the configuration`,
-    },
-  );
+  return new BangerError("conflict", `Cannot use subnet "${subnet}": it overlaps ${owner}`, {
+    hint: `Set network.${familyOf(subnet) === 4 ? "subnet" : "subnet6"} to a different block in the configuration`,
+  });
 }

@@ -122,8 +122,8 @@ function staleTapCommands(tap: string, machineId: string): string[] {
   if (parseTapAlias(tap, device.alias)?.machineId === machineId) return [removeCommand(tap)];
   throw new BangerError(
     "conflict",
-    `Cannot connect the machine: there is a device "${tap}" that banger did not make for it`,
-    { hint: `If nobody needs it: sudo ip link del ${tap}` },
+    `Cannot connect the machine: interface "${tap}" exists and was not created for it`,
+    { hint: `If it is unused, delete it: sudo ip link del ${tap}` },
   );
 }
 
@@ -148,7 +148,7 @@ function chooseAddress(
     "conflict",
     `Cannot connect the machine: its address "${wanted}" is in use by ${taken.holder} on "${taken.tap}"`,
     {
-      hint: "Another daemon shares the subnet: give each its own network.subnet and network.bridge",
+      hint: "Another daemon uses the same subnet: set a different network.subnet and network.bridge for each",
     },
   );
 }

@@ -94,9 +94,9 @@ export function claimTap(request: ClaimRequest): PoolTap {
   const flag = mode === "nat" ? "--taps" : "--host-taps";
   throw new BangerError(
     "limit_exceeded",
-    `Cannot connect the machine: all ${taps.length} taps of the pool are in use`,
+    `Cannot connect the machine: all ${taps.length} tap devices are in use`,
     {
-      hint: `Stop a machine, or make more taps: sudo banger setup ${flag} ${Math.max(taps.length * 2, 1)}`,
+      hint: `Stop a machine, or create more tap devices: sudo banger setup ${flag} ${Math.max(taps.length * 2, 1)}`,
     },
   );
 }
@@ -130,8 +130,8 @@ function tryClaim(request: ClaimRequest, tap: string): boolean {
     if (errnoOf(error) === "EEXIST") return false;
     throw new BangerError(
       "permission_denied",
-      `Cannot take a tap of the pool: "${claimsFolder(request)}" cannot be written to`,
-      { hint: "Make the pool again: sudo banger setup", cause: error },
+      `Cannot lease a tap device: cannot write to "${claimsFolder(request)}"`,
+      { hint: "Restore it with: sudo banger setup", cause: error },
     );
   } finally {
     rmSync(staging, { force: true });

@@ -14,7 +14,7 @@ export function parseDocument<T extends z.ZodType>(
   const place = issue?.path.length ? ` at "${issue.path.join(".").slice(0, 100)}"` : "";
   throw new BangerError(
     "integrity",
-    `Cannot read ${what}: ${issue?.message ?? "it has the wrong form"}${place}`,
+    `Cannot read ${what}: ${issue?.message ?? "invalid format"}${place}`,
   );
 }
 
@@ -22,6 +22,6 @@ export function parseJson(bytes: Uint8Array, what: string): unknown {
   try {
     return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch (error) {
-    throw new BangerError("integrity", `Cannot read ${what}: it is not JSON`, { cause: error });
+    throw new BangerError("integrity", `Cannot read ${what}: invalid JSON`, { cause: error });
   }
 }

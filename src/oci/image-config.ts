@@ -142,7 +142,7 @@ export function parseImageConfig(
   if (diffIds.length !== layerCount) {
     throw new BangerError(
       "integrity",
-      `Cannot use ${what}: it lists ${diffIds.length} layers where the manifest has ${layerCount}`,
+      `Cannot use ${what}: it lists ${diffIds.length} layers, the manifest ${layerCount}`,
     );
   }
   const config = parsed.config;

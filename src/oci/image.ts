@@ -62,7 +62,7 @@ export async function findInIndex(
   if (depth > MAX_INDEX_DEPTH) {
     throw new BangerError(
       "limit_exceeded",
-      `Cannot use the manifest of ${source.name}: its indexes do not end`,
+      `Cannot use the manifest of ${source.name}: nested too deeply`,
     );
   }
   const candidates = index.manifests.filter((entry) => !isAttestation(entry));
@@ -132,11 +132,11 @@ function missingPlatform(
   wanted: { name: string; platform: Platform },
   offered: string[],
 ): BangerError {
-  const list = offered.slice(0, 20).join(", ") || "no platform at all";
+  const list = offered.slice(0, 20).join(", ") || "none";
   return new BangerError(
     "unsupported",
-    `Cannot use ${wanted.name} on ${formatPlatform(wanted.platform)}: it is made for ${list}`,
-    { hint: offered[0] && `Choose one with "--platform ${offered[0]}"` },
+    `Cannot use ${wanted.name} on ${formatPlatform(wanted.platform)}: available platforms are ${list}`,
+    { hint: offered[0] && `Select a platform with: --platform ${offered[0]}` },
   );
 }
 

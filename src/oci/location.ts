@@ -47,9 +47,9 @@ export function parseLocation(text: string, options: LocationOptions = {}): Loca
   if (path === "" || path.length > MAX_PATH_CHARS || path.includes("\0")) {
     throw new BangerError(
       "invalid_argument",
-      `Cannot parse "${text.slice(0, 200)}": the path is not usable`,
+      `Cannot parse "${text.slice(0, 200)}": invalid path`,
       {
-        hint: `Write it as "${kind}:PATH" or "${kind}:PATH:NAME"`,
+        hint: `Use "${kind}:PATH" or "${kind}:PATH:NAME"`,
       },
     );
   }
@@ -72,11 +72,9 @@ export function inFolder(text: string, folder = "/"): string {
 function checkEngineName(text: string, name: string): string {
   if (/^(sha256:)?[0-9a-f]{12,64}$/.test(name)) return name;
   if (/^[\w[]/.test(name)) return parseReference(name).original;
-  throw new BangerError(
-    "invalid_argument",
-    `Cannot parse "${text.slice(0, 200)}": it names no image`,
-    { hint: 'Write it as "docker-daemon:NAME:TAG" or "containers-storage:NAME:TAG"' },
-  );
+  throw new BangerError("invalid_argument", `Cannot parse "${text.slice(0, 200)}": no image name`, {
+    hint: 'Use "docker-daemon:NAME:TAG" or "containers-storage:NAME:TAG"',
+  });
 }
 
 /** The one way to write a location, for records and messages. */

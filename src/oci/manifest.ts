@@ -85,7 +85,7 @@ export function parseManifest(
   if (schemaVersion !== 2 || isSchema1(bareType(options.mediaType ?? ""))) {
     throw new BangerError(
       "unsupported",
-      `Cannot use ${what}: it has the obsolete schema ${schemaVersion}`,
+      `Cannot use ${what}: obsolete manifest schema ${schemaVersion}`,
       {
         hint: "Push the image again with a current docker, podman or skopeo",
       },
@@ -106,7 +106,7 @@ export function parseManifest(
   if (document.manifests) {
     return { kind: "index", manifests: usableEntries(document.manifests, what) };
   }
-  if (!document.config) throw new BangerError("integrity", `Cannot use ${what}: it has no config`);
+  if (!document.config) throw new BangerError("integrity", `Cannot use ${what}: no config`);
   return {
     kind: "image",
     config: checkConfigType(toDescriptor(document.config, what), what),
@@ -122,7 +122,7 @@ function usableEntries(entries: readonly unknown[], what: string): Descriptor[] 
     const parsed = descriptorSchema.safeParse(entry);
     try {
       if (parsed.success) usable.push(toDescriptor(parsed.data, what));
-      else problem ??= new BangerError("integrity", `Cannot use ${what}: an entry is malformed`);
+      else problem ??= new BangerError("integrity", `Cannot use ${what}: malformed entry`);
     } catch (error) {
       problem ??= error;
     }
@@ -137,7 +137,7 @@ function checkType(mediaType: string, expected: readonly string[], what: string)
   if (isGeneric || expected.includes(mediaType)) return;
   throw new BangerError(
     "unsupported",
-    `Cannot use ${what}: its media type "${mediaType}" does not go with what it holds`,
+    `Cannot use ${what}: media type "${mediaType}" does not match its content`,
   );
 }
 
@@ -145,13 +145,13 @@ function checkConfigType(config: Descriptor, what: string): Descriptor {
   if (!configTypes.includes(config.mediaType)) {
     throw new BangerError(
       "unsupported",
-      `Cannot use ${what}: it is not an image but an artifact of type "${config.mediaType}"`,
+      `Cannot use ${what}: not an image, but an artifact of type "${config.mediaType}"`,
     );
   }
   if (config.size > MAX_CONFIG_BYTES) {
     throw new BangerError(
       "limit_exceeded",
-      `Cannot use ${what}: its config has ${config.size} bytes`,
+      `Cannot use ${what}: config too large: ${config.size} bytes`,
     );
   }
   return config;
@@ -161,7 +161,7 @@ function checkLayerType(layer: Descriptor, what: string): Descriptor {
   if (layerTypes.includes(layer.mediaType)) return layer;
   throw new BangerError(
     "unsupported",
-    `Cannot use ${what}: it has a layer of unknown type "${layer.mediaType}"`,
+    `Cannot use ${what}: unsupported layer type "${layer.mediaType}"`,
   );
 }
 

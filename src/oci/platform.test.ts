@@ -17,7 +17,7 @@ test.each([
 test.each(["", "/", "linux/", "linux/amd64/v1/x", "linux amd64", "a\nb"])(
   "parsePlatform(%j) is refused",
   (text) => {
-    expect(() => parsePlatform(text)).toThrow("Cannot parse platform");
+    expect(() => parsePlatform(text)).toThrow("invalid platform");
   },
 );
 

@@ -29,8 +29,8 @@ export function parsePlatform(text: string): Platform {
     parts.length <= 3 && parts.every((part) => /^[a-z0-9][a-z0-9_.-]{0,31}$/.test(part));
   const [first, second, third] = parts;
   if (!valid || first === undefined) {
-    throw new BangerError("invalid_argument", `Cannot parse platform "${text.slice(0, 100)}"`, {
-      hint: 'Write it as "linux/amd64" or "linux/arm64"',
+    throw new BangerError("invalid_argument", `invalid platform "${text.slice(0, 100)}"`, {
+      hint: 'Use "linux/amd64" or "linux/arm64"',
     });
   }
   if (second === undefined) return normalize({ os: "linux", architecture: first });

@@ -37,11 +37,15 @@ export interface Reference {
 /** Throws `invalid_argument` with the part that is wrong; `unsupported` for digests other than sha256. */
 export function parseReference(original: string): Reference {
   if (original.length > MAX_REFERENCE_CHARS) {
-    throw invalid(original, `it is longer than ${MAX_REFERENCE_CHARS} characters`);
+    throw invalid(original, `longer than ${MAX_REFERENCE_CHARS} characters`);
   }
-  if (original === "") throw invalid(original, "it is empty");
+  if (original === "") throw invalid(original, "empty reference");
   if (/^[a-z]+:\/\//i.test(original)) {
-    throw invalid(original, "it is a URL", `Leave the scheme away: "${withoutScheme(original)}"`);
+    throw invalid(
+      original,
+      "URLs are not supported",
+      `Omit the scheme: "${withoutScheme(original)}"`,
+    );
   }
   const { name, tag, digest } = split(original);
   const { registry, repository } = splitRegistry(name);
@@ -50,8 +54,8 @@ export function parseReference(original: string): Reference {
   if (tag !== undefined && !tagPattern.test(tag)) {
     throw invalid(
       original,
-      `"${tag}" is not a tag`,
-      'A tag has up to 128 letters, digits, "_", "." and "-", and starts with none of the last two',
+      `invalid tag "${tag}"`,
+      'Tags have at most 128 letters, digits, "_", "." and "-", and start with a letter, digit or "_"',
     );
   }
   return {
@@ -109,10 +113,10 @@ function checkRegistry(original: string, registry: string): void {
   const match = hostPattern.exec(registry);
   const port = match?.[1];
   if (!match || !isOneHost(registry.replace(/:\d+$/, ""))) {
-    throw invalid(original, `"${registry}" is not a host name`);
+    throw invalid(original, `invalid host name "${registry}"`);
   }
   if (port !== undefined && (Number(port) < 1 || Number(port) > 65535)) {
-    throw invalid(original, `"${port}" is not a port`);
+    throw invalid(original, `invalid port "${port}"`);
   }
 }
 
@@ -124,17 +128,17 @@ function isOneHost(name: string): boolean {
 
 function checkRepository(original: string, repository: string): void {
   if (repository.length > MAX_NAME_CHARS) {
-    throw invalid(original, `its name is longer than ${MAX_NAME_CHARS} characters`);
+    throw invalid(original, `name longer than ${MAX_NAME_CHARS} characters`);
   }
   const wrong = repository.split("/").find((component) => !componentPattern.test(component));
   if (wrong === undefined) return;
-  if (wrong === "") throw invalid(original, "a part of its name is empty");
+  if (wrong === "") throw invalid(original, "empty name component");
   if (componentPattern.test(wrong.toLowerCase())) {
-    throw invalid(original, `"${wrong}" is not in lower case`, `Write "${wrong.toLowerCase()}"`);
+    throw invalid(original, `"${wrong}" must be lower case`, `Write "${wrong.toLowerCase()}"`);
   }
   throw invalid(
     original,
-    `"${wrong}" is not a name`,
+    `invalid name "${wrong}"`,
     'Names have lower-case letters and digits, with ".", "_", "__" or "-" between them',
   );
 }
@@ -144,12 +148,12 @@ function checkDigest(original: string, digest: string): Digest {
   if (/^[a-z0-9]+(?:[+._-][a-z0-9]+)*:[0-9a-fA-F]{32,}$/.test(digest) && !/^sha256:/.test(digest)) {
     throw new BangerError(
       "unsupported",
-      `Cannot use reference "${original}": its digest is not sha256`,
+      `Cannot use reference "${original}": unsupported digest algorithm, expected sha256`,
     );
   }
   throw invalid(
     original,
-    `"${digest}" is not a digest`,
+    `invalid digest "${digest}"`,
     'A digest is "sha256:" and 64 lower-case hexadecimal digits',
   );
 }
@@ -160,7 +164,7 @@ function withoutScheme(text: string): string {
 
 function invalid(original: string, why: string, hint?: string): BangerError {
   const shown = original.length > 200 ? `${original.slice(0, 200)}…` : original;
-  return new BangerError("invalid_argument", `Cannot parse reference "${shown}": ${why}`, {
-    hint: hint ?? 'Write it as "debian:bookworm" or "ghcr.io/owner/name:tag"',
+  return new BangerError("invalid_argument", `invalid reference "${shown}": ${why}`, {
+    hint: hint ?? 'Use a reference such as "debian:bookworm" or "ghcr.io/owner/name:tag"',
   });
 }

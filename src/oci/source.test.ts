@@ -178,7 +178,7 @@ describe("oci:", () => {
     expect((await bangerErrorOf(open(`oci:${dir}`))).code).toBe("integrity");
   });
 
-  test("says what is not there", async () => {
+  test("says what does not exist", async () => {
     expect((await bangerErrorOf(open(`oci:${folder}/none`))).code).toBe("not_found");
     expect((await bangerErrorOf(open(`oci:${newFolder()}`))).code).toBe("invalid_argument");
   });

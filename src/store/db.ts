@@ -62,8 +62,8 @@ function open(path: string): Database {
 }
 
 function unusable(path: string, cause: unknown): BangerError {
-  return new BangerError("internal", `Cannot open the store ${path}: ${messageOf(cause)}`, {
-    hint: `If it is damaged, move it away (mv ${path} ${path}.broken) and start again`,
+  return new BangerError("internal", `Cannot open the database ${path}: ${messageOf(cause)}`, {
+    hint: `If it is corrupt, move it away: mv ${path} ${path}.broken`,
     cause,
   });
 }
@@ -92,7 +92,7 @@ export function migrate(
     throw new BangerError(
       "unsupported",
       `Cannot open the store ${path}: it has version ${current}, this banger knows ${steps.length}`,
-      { hint: "Install the newer banger again; it is the one that wrote this store" },
+      { hint: "Install the newer banger that wrote this database" },
     );
   }
   if (current > 0 && current < steps.length) backUp(db, { path, version: current });

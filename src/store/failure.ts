@@ -5,24 +5,28 @@ import { BangerError, messageOf } from "#base/error.ts";
 export function storeFailure(cause: unknown): BangerError | undefined {
   const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
   if (/^SQLITE_(BUSY|LOCKED)/.test(code)) {
-    return new BangerError("unavailable", "The store is locked by another program", {
-      hint: "See which: fuser -v ~/.local/state/banger/banger.db",
+    return new BangerError("unavailable", "database is locked by another process", {
+      hint: "Find the process with: fuser -v ~/.local/state/banger/banger.db",
       cause,
     });
   }
   if (/^SQLITE_FULL/.test(code)) {
-    return new BangerError("no_space", "The disk is full: the store cannot be written", {
-      hint: "Free some space; nothing was changed",
-      cause,
-    });
+    return new BangerError(
+      "no_space",
+      "no space left on the host's disk: cannot write the database",
+      {
+        hint: "Free disk space and try again; nothing was changed",
+        cause,
+      },
+    );
   }
   if (/^SQLITE_READONLY/.test(code)) {
-    return new BangerError("permission_denied", "The store cannot be written: it is read-only", {
+    return new BangerError("permission_denied", "database is read-only", {
       cause,
     });
   }
   if (/^SQLITE_(CORRUPT|NOTADB)/.test(code)) {
-    return new BangerError("integrity", `The store is damaged: ${messageOf(cause)}`, {
+    return new BangerError("integrity", `database is corrupt: ${messageOf(cause)}`, {
       hint: "Stop the daemon, move banger.db away (see docs/home.md), and start again",
       cause,
     });

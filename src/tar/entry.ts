@@ -53,7 +53,7 @@ export function makeEntry(header: TarHeader, over: TarOverrides): TarEntry {
   if (type === undefined) {
     throw new BangerError(
       "unsupported",
-      `Cannot read tar archive: ${shown(name)} is of the unknown type ${JSON.stringify(String.fromCharCode(header.type))}`,
+      `Cannot read tar archive: ${shown(name)} has the unknown type ${JSON.stringify(String.fromCharCode(header.type))}`,
     );
   }
   const isLink = type === "link" || type === "symlink";
@@ -77,7 +77,7 @@ export function makeEntry(header: TarHeader, over: TarOverrides): TarEntry {
   };
   if (entry.size < 0) throw tarError(`${shown(name)} has a negative size`);
   if (entry.uid < 0 || entry.uid > ID_MAX || entry.gid < 0 || entry.gid > ID_MAX) {
-    throw tarError(`${shown(name)} has an owner that is no 32-bit number`);
+    throw tarError(`${shown(name)} has an owner that does not fit in 32 bits`);
   }
   return entry;
 }

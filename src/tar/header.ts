@@ -99,9 +99,7 @@ function checkSum(block: Uint8Array): void {
     if (!isSum && (block[at] as number) > 127) high++;
   }
   if (stored === sum - 256 * high) return;
-  throw tarError(
-    "a header's checksum does not match, so this is not a tar archive or it is damaged",
-  );
+  throw tarError("header checksum mismatch: not a tar archive, or corrupt");
 }
 
 /** Up to the first zero byte. */
@@ -124,7 +122,7 @@ export class TarError extends BangerError {
 
   constructor(problem: string, what = "tar archive") {
     super("integrity", `Cannot read ${what}: ${problem}`, {
-      hint: "The archive is damaged or was not written by a tar program: create it again",
+      hint: "The archive is corrupt: create it again",
     });
     this.problem = problem;
   }

@@ -39,7 +39,7 @@ export function parseChecks(texts: readonly string[]): { name: string; port: num
     if (Number(port) >= 1 && Number(port) <= 65_535) return { name, port: Number(port) };
     throw new BangerError(
       "invalid_argument",
-      `Cannot check "${text.slice(0, 60)}": a check is NAME=PORT, such as web=8080`,
+      `invalid check "${text.slice(0, 60)}": expected NAME=PORT, such as web=8080`,
     );
   });
 }
@@ -151,7 +151,7 @@ export class Checks {
     if (running) return await running.link.agent(signal);
     const vm = getVm(this.#deps.db, id);
     requireState(vm, "ask", []);
-    throw new BangerError("invalid_state", `Cannot ask "${vm.name}": it does not run`);
+    throw new BangerError("invalid_state", `Cannot check "${vm.name}": the machine is not running`);
   }
 }
 

@@ -32,9 +32,9 @@ export async function createRecord(
   if (request.name && findVm(db, request.name)?.name === request.name) {
     throw new BangerError(
       "already_exists",
-      `Cannot create machine "${request.name}": the name is taken`,
+      `Cannot create machine "${request.name}": the name is already in use`,
       {
-        hint: `Choose another name, or remove it first: banger vm rm ${request.name}`,
+        hint: `Use a different name, or remove it first: banger vm rm ${request.name}`,
       },
     );
   }

@@ -19,9 +19,9 @@ export function commandOf(
   if (command.length > 0) return command;
   throw new BangerError(
     "invalid_argument",
-    "Cannot run the image: it names no command and none was given",
+    "Cannot run the image: it has no default command and none was given",
     {
-      hint: "Give one after the image: banger vm run IMAGE -- COMMAND",
+      hint: "Pass a command: banger vm run IMAGE -- COMMAND",
     },
   );
 }
@@ -43,9 +43,13 @@ export function machineCommand(
   const { mode, command, entrypoint, ephemeral, isBuild } = request;
   const isAsked = command !== undefined && command.length > 0;
   if (mode !== "direct" && (isAsked || entrypoint)) {
-    throw new BangerError("invalid_argument", "A machine with an init system has no command", {
-      hint: "Add --mode direct, or run the command in it: banger vm exec NAME -- COMMAND",
-    });
+    throw new BangerError(
+      "invalid_argument",
+      "Cannot run a command: the image boots an init system",
+      {
+        hint: "Use --mode direct, or run it in the machine: banger vm exec NAME -- COMMAND",
+      },
+    );
   }
   if (mode !== "direct" || ephemeral || isBuild || (command && !isAsked)) return undefined;
   const own = [...(config.entrypoint ?? []), ...(config.cmd ?? [])];

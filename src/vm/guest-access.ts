@@ -65,8 +65,8 @@ export class GuestAccess {
       ? commandOf(image.config, request.argv, options.entrypoint)
       : request.argv;
     if (argv.length === 0) {
-      throw new BangerError("invalid_argument", "Cannot run a command: none was given", {
-        hint: `Give one after the name: banger vm exec ${vm.name} -- COMMAND`,
+      throw new BangerError("invalid_argument", "missing argument: COMMAND", {
+        hint: `Run: banger vm exec ${vm.name} -- COMMAND`,
       });
     }
     const agent = await running.link.agent(options.signal);
@@ -107,7 +107,7 @@ export class GuestAccess {
     const running = this.#machines.running(vm.id);
     if (!running) assertHere(vm, verb, this.#deps.owner);
     if (!running) requireState(vm, verb, []);
-    if (!running) throw new BangerError("invalid_state", `Machine "${vm.name}" does not run`);
+    if (!running) throw new BangerError("invalid_state", `machine "${vm.name}" is not running`);
     running.link.isVisited = true;
     return running;
   }

@@ -55,5 +55,5 @@ function hintFor(
   if (state === "running") {
     return verb === "start" ? undefined : `Stop it with: banger vm stop ${name}`;
   }
-  return `Wait a moment, and see: banger vm show ${name}`;
+  return `Wait a moment and check: banger vm show ${name}`;
 }

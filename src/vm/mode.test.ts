@@ -79,5 +79,7 @@ test("a machine with an init system has none", () => {
   const systemd = { mode: "systemd" } as const;
   expect(machineCommand(nginx, systemd)).toBeUndefined();
   expect(machineCommand(nginx, { ...systemd, command: [] })).toBeUndefined();
-  expect(() => machineCommand(nginx, { ...systemd, command: ["x"] })).toThrow("has no command");
+  expect(() => machineCommand(nginx, { ...systemd, command: ["x"] })).toThrow(
+    "boots an init system",
+  );
 });

@@ -33,7 +33,7 @@ export function modeFor(
   if (hasOwnInit(image.config)) {
     return {
       mode: "direct",
-      reason: `Direct mode: "${image.name}" runs an init of its own, /init`,
+      reason: `Using direct mode: "${image.name}" runs its own init, /init`,
     };
   }
   using reader = openExt4(image.rootfs);
@@ -45,7 +45,7 @@ export function modeFor(
         : undefined,
   };
   if (canHaveInit(files)) return { mode: "systemd" };
-  const reason = `Direct mode: "${image.name}" has no init system, and no package manager to install one with`;
+  const reason = `Using direct mode: "${image.name}" has no init system, and no package manager to install one`;
   return { mode: "direct", reason };
 }
 

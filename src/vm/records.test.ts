@@ -62,7 +62,7 @@ test("an unknown name is answered with the one that was meant", () => {
 
 test("a name is taken once", () => {
   insertVm(store.db, newVm("abcd1111", "one"));
-  expect(() => insertVm(store.db, newVm("abcd2222", "one"))).toThrow("the name is taken");
+  expect(() => insertVm(store.db, newVm("abcd2222", "one"))).toThrow("the name is already in use");
 });
 
 test("a change of state must be legal, and what is not named stays", () => {

@@ -108,11 +108,11 @@ export function getVm(db: Database, ref: string): VmRecord {
   const found = findVm(db, ref);
   if (found) return found;
   const names = z.array(nameOnly).parse(db.query("SELECT name FROM vms").all());
-  throw new BangerError("not_found", `Cannot find machine "${ref}": there is none of that name`, {
+  throw new BangerError("not_found", `no such machine "${ref}"`, {
     hint: didYouMean(
       ref,
       names.map(({ name }) => name),
-      "See all machines with: banger vm list",
+      "List machines with: banger vm list",
     ),
   });
 }
@@ -150,8 +150,8 @@ export function insertVm(db: Database, vm: NewVm): void {
 /** Undefined when the statement failed for another reason. */
 function nameTaken(error: unknown, action: string, name: string): BangerError | undefined {
   if (!(error instanceof Error && error.message.includes("vms.name"))) return undefined;
-  return new BangerError("already_exists", `Cannot ${action}: the name is taken`, {
-    hint: `Choose another name, or remove that machine first: banger vm rm ${name}`,
+  return new BangerError("already_exists", `Cannot ${action}: the name is already in use`, {
+    hint: `Use a different name, or remove that machine first: banger vm rm ${name}`,
   });
 }
 

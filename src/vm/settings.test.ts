@@ -101,7 +101,7 @@ test("a name that is taken stays with its machine", async () => {
   const error = await bangerErrorOf(Promise.try(() => updateVm(store.db, two, { name: "one" })));
   expect([error.code, error.message]).toEqual([
     "already_exists",
-    'Cannot rename machine "two" to "one": the name is taken',
+    'Cannot rename machine "two" to "one": the name is already in use',
   ]);
 });
 

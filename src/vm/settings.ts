@@ -118,7 +118,7 @@ export function changedSpec(vm: VmRecord, settings: VmSettings): VmSpec {
     throw new BangerError(
       "invalid_argument",
       `Cannot shrink the disk of "${vm.name}" from ${formatSize(present_bytes)} to ${formatSize(disk_bytes)}`,
-      { hint: "A disk only grows; create a machine with a smaller one and copy what you need" },
+      { hint: "Disks can only grow; create a machine with a smaller disk and copy your files" },
     );
   }
   const spec: VmSpec = {
@@ -134,7 +134,10 @@ export function changedSpec(vm: VmRecord, settings: VmSettings): VmSpec {
     ...(settings.labels ? { labels: withChanges(old.labels ?? {}, settings.labels) } : {}),
   };
   if (Object.keys(spec.labels ?? {}).length > VM_LABELS_MAX) {
-    throw new BangerError("limit_exceeded", `More than ${VM_LABELS_MAX} labels on "${vm.name}"`);
+    throw new BangerError(
+      "limit_exceeded",
+      `too many labels on "${vm.name}": more than ${VM_LABELS_MAX}`,
+    );
   }
   if (ttl_ms === null) delete spec.ttl_ms;
   return spec;
@@ -147,8 +150,10 @@ export function assertNotOver({ name, createdAt }: VmRecord, ttl_ms: number): vo
   const [ttl, age, longer] = [ttl_ms, age_ms, roundedUp(age_ms + ttl_ms)].map(formatDuration);
   throw new BangerError(
     "invalid_argument",
-    `Cannot set --ttl of "${name}" to ${ttl}: it counts from the creation, and the machine is ${age} old already`,
-    { hint: `Remove it now with: banger vm rm --force ${name}; or let it be: --ttl ${longer}` },
+    `Cannot set --ttl of "${name}" to ${ttl}: the machine is already ${age} old`,
+    {
+      hint: `The time counts from creation: use --ttl ${longer}, or remove it now: banger vm rm --force ${name}`,
+    },
   );
 }
 

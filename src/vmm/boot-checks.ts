@@ -9,7 +9,7 @@ const MEMORY_MIN_MIB = 16;
 
 /** `drivesMax`: how many the VMM's machine has room for. */
 export function checkDescription(spec: BootSpec, { drivesMax }: { drivesMax: number }): void {
-  if (!/^[a-z0-9][a-z0-9-]{0,62}$/.test(spec.id)) throw refusal(spec, "its id is not a name");
+  if (!/^[a-z0-9][a-z0-9-]{0,62}$/.test(spec.id)) throw refusal(spec, "invalid machine ID");
   if (Buffer.byteLength(spec.runtimeDir) > RUNTIME_DIR_MAX_BYTES) {
     const limit = `${RUNTIME_DIR_MAX_BYTES} bytes`;
     throw refusal(spec, `the path of its runtime folder is longer than ${limit}`);
@@ -18,7 +18,7 @@ export function checkDescription(spec: BootSpec, { drivesMax }: { drivesMax: num
     throw refusal(spec, `it has ${spec.cpus} CPUs`);
   }
   if (!Number.isSafeInteger(spec.memory_mib) || spec.memory_mib < MEMORY_MIN_MIB) {
-    throw refusal(spec, `${spec.memory_mib} MiB of memory are not enough`);
+    throw refusal(spec, `${spec.memory_mib} MiB of memory is not enough`);
   }
   if (spec.drives.length > drivesMax) throw refusal(spec, `more than ${drivesMax} drives`);
 }
@@ -39,7 +39,7 @@ function requireFile(path: string, alsoMode = 0): void {
     accessSync(path, constants.R_OK | alsoMode);
   } catch (cause) {
     const isMissing = errnoOf(cause) === "ENOENT";
-    const why = isMissing ? "there is no such file" : (errnoOf(cause) ?? "it does not open");
+    const why = isMissing ? "no such file" : (errnoOf(cause) ?? "it does not open");
     const code = isMissing ? "not_found" : "permission_denied";
     throw new BangerError(code, `Cannot use "${path}": ${why}`, { cause });
   }

@@ -29,11 +29,11 @@ function hierarchy(name: string): string {
 
 test("a mount of cgroup v2 that is hidden is an obstacle, and no failure", () => {
   sees("/nowhere/cgroup");
-  const obstacle = "cgroup v2 is mounted on /nowhere/cgroup, which is hidden from here";
+  const obstacle = "cgroup v2 is mounted on /nowhere/cgroup, which is not accessible";
   expect(cgroupHome(proc)).toEqual({ obstacle });
   expect(cgroupChecks(proc)[0]).toMatchObject({ id: "cgroup", status: "warn" });
   sees();
-  expect(cgroupHome(proc)).toEqual({ obstacle: "this computer has no cgroup v2" });
+  expect(cgroupHome(proc)).toEqual({ obstacle: "the host has no cgroup v2" });
 });
 
 test("the first mount that can be read is taken", () => {

@@ -41,11 +41,10 @@ export function cgroupHome(proc = "/proc/self"): CgroupHome | { obstacle: string
     .split("\n")
     .map((line) => line.split(" "))
     .flatMap(([, path, type]) => (type === "cgroup2" && path ? [unescapeMount(path)] : []));
-  if (mounts.length === 0) return { obstacle: "this computer has no cgroup v2" };
+  if (mounts.length === 0) return { obstacle: "the host has no cgroup v2" };
   // One can be hidden behind another mount, or outside of this process's root.
   const mount = mounts.find((path) => controllersIn(path) !== undefined);
-  if (!mount)
-    return { obstacle: `cgroup v2 is mounted on ${mounts[0]}, which is hidden from here` };
+  if (!mount) return { obstacle: `cgroup v2 is mounted on ${mounts[0]}, which is not accessible` };
   const missing = (folder: string): string[] => {
     const words = controllersIn(folder) ?? [];
     return CONTROLLERS.filter((name) => !words.includes(name));
@@ -54,7 +53,7 @@ export function cgroupHome(proc = "/proc/self"): CgroupHome | { obstacle: string
     const lacks = missing(mount);
     if (lacks.length === 0) return { path: join(mount, ROOT_GROUP), from: mount, isOwn: false };
     return {
-      obstacle: `cgroup v2 lacks ${lacks.join(", ")} here`,
+      obstacle: `cgroup v2 lacks the controllers ${lacks.join(", ")}`,
       fix: "Boot the host with systemd.unified_cgroup_hierarchy=1",
     };
   }
@@ -65,12 +64,13 @@ export function cgroupHome(proc = "/proc/self"): CgroupHome | { obstacle: string
     accessSync(join(path, "cgroup.subtree_control"), constants.W_OK);
   } catch {
     return {
-      obstacle: "the daemon's control group is not handed to it",
-      fix: "Run the daemon as a unit of yours: banger daemon enable",
+      obstacle: "the daemon's control group is not delegated",
+      fix: "Run the daemon as a systemd user unit: banger daemon enable",
     };
   }
   const lacks = missing(path);
-  if (lacks.length > 0) return { obstacle: `the daemon's control group lacks ${lacks.join(", ")}` };
+  if (lacks.length > 0)
+    return { obstacle: `the daemon's control group lacks the controllers ${lacks.join(", ")}` };
   return { path, from: path, isOwn: true };
 }
 
@@ -154,11 +154,11 @@ function handDown(folder: string): void {
 
 /** `proc`: the daemon's folder in /proc. */
 export function cgroupChecks(proc: string): Check[] {
-  const base = { id: "cgroup", title: "Limits of machines" };
+  const base = { id: "cgroup", title: "Resource limits" };
   const home = cgroupHome(proc);
   if (!("obstacle" in home)) {
     return [{ ...base, status: "ok", detail: `control groups in ${home.path}` }];
   }
-  const detail = `${home.obstacle}; the host does not hold machines to their processors`;
+  const detail = `${home.obstacle}; CPU limits of machines are not enforced`;
   return [{ ...base, status: "warn", detail, ...(home.fix ? { fix: home.fix } : {}) }];
 }

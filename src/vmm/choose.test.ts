@@ -18,12 +18,12 @@ test("auto takes Firecracker with KVM, and QEMU elsewhere", () => {
   expect(chooseDriver([qemu], auto, kvm).reason).toBe("QEMU, with KVM");
   expect(chooseDriver(both, auto, noKvm).reason).toBe("QEMU, emulated: no usable KVM");
   expect(chooseDriver(both, { ...auto, cpus: 4 }, noKvm).reason).toBe(
-    "QEMU, emulated: no usable KVM, so its 4 CPUs take turns on one of the host's",
+    "QEMU, emulated: no usable KVM, so its 4 CPUs share one host CPU",
   );
   expect(chooseDriver([qemu], { ...auto, cpus: 4 }, kvm).reason).toBe("QEMU, with KVM");
 });
 
-test("auto passes Firecracker by where it is not installed or lacks what the machine needs", () => {
+test("auto passes Firecracker where it is not installed or lacks what the machine needs", () => {
   expect(chooseDriver([qemu, missing], auto, kvm)).toEqual({
     driver: qemu,
     reason: "QEMU, with KVM: Firecracker is not installed",
@@ -31,7 +31,7 @@ test("auto passes Firecracker by where it is not installed or lacks what the mac
   const user = { ...auto, userNetwork: true };
   expect(chooseDriver([qemu, firecracker], user, kvm)).toEqual({
     driver: qemu,
-    reason: "QEMU, with KVM: Firecracker has no network of its own",
+    reason: "QEMU, with KVM: Firecracker does not support user-mode networking",
   });
 });
 
@@ -53,10 +53,10 @@ test("a driver that was asked for is taken, or refused with the reason", () => {
   expect(chooseDriver([firecracker, qemu], asQemu, kvm).driver.name).toBe("qemu");
   expect(chooseDriver([firecracker], asked, kvm).driver.name).toBe("firecracker");
   expect(() => chooseDriver([firecracker], asked, noKvm)).toThrow("/dev/kvm is missing");
-  expect(() => chooseDriver([missing], asked, kvm)).toThrow("it is not installed");
+  expect(() => chooseDriver([missing], asked, kvm)).toThrow("not installed");
   expect(() => chooseDriver([firecracker], { ...asked, userNetwork: true }, kvm)).toThrow(
-    "no network of its own",
+    "does not support user-mode networking",
   );
   expect(() => chooseDriver([qemu], asked, kvm)).toThrow("no driver for it");
-  expect(() => chooseDriver([], auto, kvm)).toThrow("none can run here");
+  expect(() => chooseDriver([], auto, kvm)).toThrow("no usable VMM");
 });

@@ -53,18 +53,16 @@ function reasonFor(
   const name = isAuto ? title : `${title}, as asked`;
   if (!features.emulation) return isAuto ? `${name}, because KVM is usable` : name;
   if (!kvm.usable) {
-    const shared = cpus > 1 ? `, so its ${cpus} CPUs take turns on one of the host's` : "";
+    const shared = cpus > 1 ? `, so its ${cpus} CPUs share one host CPU` : "";
     return `${name}, emulated: no usable KVM${shared}`;
   }
   return `${name}, with KVM${lack ? `: ${lack}` : ""}`;
 }
 
 function noneError(): BangerError {
-  return new BangerError(
-    "unsupported",
-    "Cannot choose a virtual machine monitor: none can run here",
-    { hint: "banger doctor" },
-  );
+  return new BangerError("unsupported", "no usable VMM on this host", {
+    hint: "Check the host with: banger doctor",
+  });
 }
 
 function unusableError(needs: Needs, driver: Driver | undefined, kvm: KvmState): BangerError {
@@ -85,7 +83,7 @@ function obstacleTo(driver: Driver, needs: Needs, kvm: KvmState): Obstacle | und
   if (driver.features.emulation) return undefined;
   if (!kvm.usable) return { why: lowerFirst(kvm.reason), hint: kvm.fix };
   if (needs.userNetwork && !driver.features.userNetwork) {
-    return { why: "it has no network of its own" };
+    return { why: "it does not support user-mode networking" };
   }
   if (!driver.isInstalled()) return { why: "it is not installed" };
   return driver.obstacle?.();

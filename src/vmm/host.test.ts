@@ -45,7 +45,7 @@ describe.if(process.arch === "x64")("kvmState", () => {
     writeFileSync(host.cpuinfo, "flags : fpu svm_lock sse\nbugs : vmx\n");
     const { usable, reason } = kvmState(host);
     expect(usable).toBe(false);
-    expect(reason).toContain("para-virtual");
+    expect(reason).toContain("paravirtual");
   });
 
   test("a missing device is told from a missing module", () => {

@@ -38,26 +38,26 @@ export function kvmState(host: HostFiles = files): KvmState {
   if (!hasFlags && !isMissing) {
     return {
       usable: false,
-      reason: `${host.kvm} is there, but the CPU shows neither vmx nor svm: a para-virtual KVM that runs no ordinary guest`,
-      fix: "Use a computer, or a cloud instance type, with hardware or nested virtualization",
+      reason: `${host.kvm} exists, but the CPU has neither vmx nor svm: a paravirtual KVM cannot run ordinary guests`,
+      fix: "Use a host or cloud instance type with hardware or nested virtualization",
     };
   }
   if (opened === undefined) return { usable: true, reason: "KVM is usable" };
   if (opened === "EACCES" || opened === "EPERM") return kvmDenied(host);
   if (!isMissing) {
-    return { usable: false, reason: `${host.kvm} does not open: ${opened}` };
+    return { usable: false, reason: `Cannot open ${host.kvm}: ${opened}` };
   }
   if (hasFlags) {
     return {
       usable: false,
-      reason: `${host.kvm} is missing, although the CPU can virtualize: the KVM module is not loaded`,
+      reason: `${host.kvm} is missing: the KVM module is not loaded`,
       fix: "sudo modprobe -a kvm_intel kvm_amd",
     };
   }
   return {
     usable: false,
-    reason: `${host.kvm} is missing, and the CPU shows neither vmx nor svm`,
-    fix: "Enable virtualization in the firmware, or nested virtualization of the outer machine",
+    reason: `${host.kvm} is missing, and the CPU has neither vmx nor svm`,
+    fix: "Enable virtualization in the firmware, or nested virtualization in the outer VM",
   };
 }
 
@@ -92,7 +92,7 @@ function kvmDenied(host: HostFiles): KvmState {
   const group = groupOf(host);
   return {
     usable: false,
-    reason: `${host.kvm} may not be opened by this user${group ? `: it belongs to group "${group}"` : ""}`,
+    reason: `permission denied: ${host.kvm}${group ? ` belongs to group "${group}"` : ""}`,
     fix:
       group && group !== "root"
         ? `sudo usermod -aG ${group} "$USER", then log in again`

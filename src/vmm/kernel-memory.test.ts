@@ -64,7 +64,7 @@ test("memory that does not hold kernel, initrd and some more is refused with the
   assertKernelFits({ ...spec, memory_mib: 84 });
   for (const memory_mib of [64, 66, 83]) {
     expect(() => assertKernelFits({ ...spec, memory_mib })).toThrow(
-      `its kernel does not fit into ${memory_mib} MiB of memory; it needs at least 84 MiB`,
+      `its kernel does not fit in ${memory_mib} MiB of memory, it needs at least 84 MiB`,
     );
   }
 });

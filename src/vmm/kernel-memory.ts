@@ -31,8 +31,8 @@ export function assertKernelFits(spec: BootSpec): void {
   if (spec.memory_mib >= least_mib) return;
   throw new BangerError(
     "limit_exceeded",
-    `Cannot start the machine: its kernel does not fit into ${spec.memory_mib} MiB of memory; it needs at least ${least_mib} MiB`,
-    { hint: `Give it more with --memory ${least_mib}M, or a smaller kernel with --kernel-ref` },
+    `Cannot start the machine: its kernel does not fit in ${spec.memory_mib} MiB of memory, it needs at least ${least_mib} MiB`,
+    { hint: `Use --memory ${least_mib}M, or a smaller kernel with --kernel-ref` },
   );
 }
 

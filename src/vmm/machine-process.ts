@@ -129,5 +129,5 @@ export class MachineProcess {
 }
 
 export function endedError(): BangerError {
-  return new BangerError("invalid_state", "Cannot reach the machine: it has ended");
+  return new BangerError("invalid_state", "Cannot reach the machine: it has stopped");
 }

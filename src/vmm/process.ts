@@ -103,10 +103,10 @@ export async function killProcess(target: ProcessIdentity): Promise<void> {
     process.kill(target.pid, "SIGKILL");
   } catch (cause) {
     if (!isRunning(target)) return;
-    throw new BangerError("permission_denied", `Cannot end process ${target.pid}`, { cause });
+    throw new BangerError("permission_denied", `Cannot kill process ${target.pid}`, { cause });
   }
   await untilGone(target, AbortSignal.timeout(GONE_TIMEOUT_MS));
   if (isRunning(target)) {
-    throw new BangerError("timeout", `Cannot end process ${target.pid}: it does not go away`);
+    throw new BangerError("timeout", `Cannot kill process ${target.pid}: it is still running`);
   }
 }

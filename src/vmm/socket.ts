@@ -18,7 +18,7 @@ export function openSocket(path: string, signal?: AbortSignal): Promise<Socket> 
       reject(error);
     };
     const onAbort = (): void =>
-      settle(() => fail(new BangerError("cancelled", `Cancelled while connecting to "${path}"`)));
+      settle(() => fail(new BangerError("cancelled", `cancelled while connecting to "${path}"`)));
     socket.once("connect", () => settle(() => resolve(socket)));
     socket.once("error", (cause) =>
       settle(() => {

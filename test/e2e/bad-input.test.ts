@@ -227,7 +227,7 @@ describe("images", () => {
 });
 
 describe("machines", () => {
-  test("QEMU that is not there", async () => {
+  test("QEMU that does not exist", async () => {
     await using other = install();
     mkdirSync(join(other.home, "config/banger"), { recursive: true });
     writeFileSync(

@@ -53,7 +53,7 @@ test("a user's daemon divides the group that was handed to it, and says so when 
   const asNobody = "setpriv --reuid nobody --regid nogroup --clear-groups /bun /probe.js";
   const refused = JSON.parse(await inGuest(asNobody)) as ProbeResult;
   expect(refused.opened).toMatchObject({
-    obstacle: "the daemon's control group is not handed to it",
+    obstacle: "the daemon's control group is not delegated",
     fix: expect.stringContaining("banger daemon enable"),
   });
   const handOver = [

@@ -86,7 +86,7 @@ test("cp passes archives on standard input and output", async () => {
   expect(broken.stderr).toMatch(/error: The archive/);
 });
 
-test("cp says what is not there, and what it cannot do", async () => {
+test("cp says what does not exist, and what it cannot do", async () => {
   const failing = async (...args: string[]) => {
     const { status, stderr } = await banger.call(["vm", "cp", ...args]);
     return `${status} ${stderr.split("\n")[0]}`;
@@ -104,7 +104,7 @@ test("cp says what is not there, and what it cannot do", async () => {
   expect(await failing("tree/.", `${VM}:/tmp/no/x`)).toMatch(nowhere);
   const { status, stderr } = await banger.call(["vm", "cp", "-", `${VM}:/tmp/no/x`], { stdin: "" });
   expect(`${status} ${stderr}`).toMatch(nowhere);
-  expect(stderr).toContain(`hint: Make it with: banger vm file mkdir -p ${VM}:/tmp/no\n`);
+  expect(stderr).toContain(`hint: Create it with: banger vm file mkdir -p ${VM}:/tmp/no\n`);
   expect(await exec("ls", "/tmp")).not.toMatch(/^no$/m);
 });
 

@@ -264,7 +264,7 @@ describe("the command of a machine in direct mode", () => {
     const refused = await banger.call(["vm", "run", "-d", "--rm", "busybox", "true"]);
     expect([refused.status, refused.stderr]).toEqual([
       125,
-      expect.stringContaining("Cannot use --rm with --detach"),
+      expect.stringContaining("conflicting options: --rm and --detach"),
     ]);
   });
 

@@ -350,7 +350,7 @@ describe("image build", () => {
     const args = ["image", "build", "-f", at("context/Bad"), "--name", "bad", "--net", "none"];
     const { status, stderr } = await banger.call(args);
     expect(status).toBe(14);
-    expect(stderr).toContain("line 3 of the Dockerfile: the command ended with exit status 3:");
+    expect(stderr).toContain("line 3 of the Dockerfile: the command exited with exit status 3:");
     expect(stderr).toContain("to-out");
     expect(stderr).toContain("to-err");
     await expectNothingLeft("bad");

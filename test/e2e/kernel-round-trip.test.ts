@@ -161,7 +161,7 @@ describe("a kernel", () => {
     await user.ok("kernel", "default", NAME);
     const inUse = await user.call(["kernel", "rm", NAME]);
     expect([inUse.status, inUse.stderr]).toEqual([6, expect.stringContaining("image busybox")]);
-    expect(inUse.stderr).toContain("every new machine, as the default");
+    expect(inUse.stderr).toContain("new machines (default kernel)");
     await author.ok(
       ...["kernel", "unpublish", NAME, "--to", served, "--catalog", "catalog.json", "--key", "key"],
     );

@@ -170,7 +170,7 @@ describe("the store", () => {
     try {
       const create = ["vm", "create", "--name", "shut", "--net", "none", "--no-start", ...DIRECT];
       const { status, stderr } = await banger.call(create);
-      expect(stderr).toContain("The store is locked by another program");
+      expect(stderr).toContain("database is locked by another process");
       expect(status).toBe(7);
       expect(await banger.json<Vm[]>("vm", "list")).toEqual([]);
     } finally {

@@ -123,7 +123,7 @@ describe("a start", () => {
     expect([status, stdout]).toEqual([0, "booting\n"]);
     expect((await show("booting")).state).toBe("stopped");
     const created = await creating;
-    expect(created.stderr).toContain('The start of "booting" was cancelled');
+    expect(created.stderr).toContain('start of "booting" cancelled');
     await banger.ok("vm", "start", "booting");
     await banger.ok("vm", "rm", "--force", "booting");
   });
@@ -168,9 +168,9 @@ describe("policies", () => {
   test("a machine with more processors or disk than there are is refused with the numbers", async () => {
     const args = ["vm", "create", "--name", "wide", "--image", "busybox", "--no-start"];
     const cpus = await banger.call([...args, "--cpus", "64"]);
-    expect(cpus.stderr).toMatch(/it takes 64 CPUs, and this computer has \d+/);
+    expect(cpus.stderr).toMatch(/it needs 64 CPUs, the host has \d+/);
     const disk = await banger.call([...args, "--disk", "16000G"]);
-    expect(disk.stderr).toMatch(/its disk takes up to 16 TiB, and the file system has .+ in all/);
+    expect(disk.stderr).toMatch(/its disk can grow to 16 TiB, the host's file system has .+/);
     expect((await banger.json<Vm[]>("vm", "list")).map(({ name }) => name)).toEqual(["steady"]);
   });
 

@@ -211,7 +211,7 @@ describe("machines", () => {
       const create = ["vm", "create", "--name", "late", "--nat", ...SMALL, "-p", `${taken}:80`];
       const { status, stderr } = await banger.call([...create, "--progress=plain"]);
       expect(status).toBe(13);
-      expect(stderr).toContain(`Cannot publish 127.0.0.1:${taken}/tcp: the port is taken`);
+      expect(stderr).toContain(`Cannot publish 127.0.0.1:${taken}/tcp: port already in use`);
       expect(stderr).not.toContain("Booting");
       expect(await banger.ok("vm", "list", "-q")).not.toContain("late");
     } finally {

@@ -82,7 +82,9 @@ describe("the first machine of an image", () => {
     const first = await create("base", "first");
     expect([first.status, first.stderr]).toEqual([0, expect.stringContaining("Starting systemd")]);
     expect(first.stderr).toContain("Installing systemd and openssh-server  ");
-    expect(first.stderr).toContain("Keeping what was installed for other machines of the image  ");
+    expect(first.stderr).toContain(
+      "Saving the installed packages for other machines of the image  ",
+    );
     const second = await create("base", "second");
     expect(second.stderr).not.toContain("Installing");
     expect(await exec("second", "hostname; cat /etc/hostname")).toBe("second\nsecond");

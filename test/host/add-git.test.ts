@@ -108,7 +108,7 @@ gitTest("a branch, a tag or a commit, in the fragment or in the query", async ()
   const refused: [string, string][] = [
     ["#nope", 'has no branch or tag "nope"'],
     ["?branch=v1", 'has no branch or tag "refs/heads/v1"'],
-    [`#${commits["v1"]?.slice(0, 8)}`, "Of a commit, give the whole hash"],
+    [`#${commits["v1"]?.slice(0, 8)}`, "For a commit, use the full hash"],
     [`?tag=v1&commit=${commits["v2"]}`, "is not what the checksum says"],
     [`#${"0".repeat(40)}`, `has no commit ${"0".repeat(40)}`],
     ["#v1:foo", 'has no directory "foo"'],
@@ -119,9 +119,9 @@ gitTest("a branch, a tag or a commit, in the fragment or in the query", async ()
   for (const [end, problem] of refused) {
     expect(await problemOf(`ADD ${at}${end.replace(":x", "")} /r`)).toContain(problem);
   }
-  expect(await problemOf(`ADD --keep-git-dir=false ${at}?keep-git-dir /r`)).toContain("contradict");
+  expect(await problemOf(`ADD --keep-git-dir=false ${at}?keep-git-dir /r`)).toContain("conflict");
   expect(await problemOf(`COPY ${at} /r`)).toContain("Use ADD");
-  expect(await problemOf(`ADD ${server.url("none.git")} /r`)).toContain("answers 404");
+  expect(await problemOf(`ADD ${server.url("none.git")} /r`)).toContain("responded with 404");
 });
 
 gitTest("--keep-git-dir leaves a repository that works, and nothing of this host", async () => {

@@ -179,7 +179,7 @@ here("push logs in with docker's credentials, and says so when they do not do", 
   const pushed = await own.images.push(image.name, target);
   const back = await own.images.pull({ reference: target, name: "back", platform: "linux/amd64" });
   expect(back.digest).toBe(pushed.digest);
-  // Nothing is sent that is there already.
+  // Nothing is sent that exists already.
   const steps: string[] = [];
   await own.images.push(image.name, target, { onProgress: ({ message }) => steps.push(message) });
   expect(steps.filter((text) => text.endsWith("is there already")).length).toBe(2);

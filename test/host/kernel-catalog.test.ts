@@ -211,7 +211,10 @@ describe("pulling an archive", () => {
       [[dir("vmlinux")], /no vmlinux/],
       [[file("vmlinux", kernelBytes()), file("vmlinuz", "x")], /vmlinux and vmlinuz/],
       [[file("vmlinux", "#!/bin/sh")], /"vmlinux" of kernel "mine-6.12": .*neither/],
-      [[file("vmlinux", kernelBytes({ machine: 183 }))], /it is for arm64, the catalog says amd64/],
+      [
+        [file("vmlinux", kernelBytes({ machine: 183 }))],
+        /architecture is arm64, the catalog says amd64/,
+      ],
       [[file("vmlinux", kernelBytes({ machine: 8 }))], /ELF machine 8/],
       [[...good(), file("manifest.json", "{")], /"manifest.json"/],
       [[...good(), manifest({ sha256: sha256("x") })], /another kernel file/],

@@ -31,7 +31,7 @@ hostTest("rules that a firewall's restart has removed are seen, and come back", 
   await lab.run("host", ["nft", "flush", "ruleset"]);
   expect(await checkOf(daemon, "net.bridge")).toMatchObject({
     status: "warn",
-    detail: 'The rules for "banger0" are gone',
+    detail: 'firewall rules for "banger0" are missing',
     fix: expect.stringContaining("banger daemon restart"),
   });
   expect(await lab.ask("a", OUTSIDE, NO_ANSWER_MS)).toBeUndefined();

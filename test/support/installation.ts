@@ -56,7 +56,7 @@ export interface Installation extends AsyncDisposable {
 
 /** `name`: of a home below the temporary one, such as one with blanks. */
 export function install({ name = "" }: { name?: string } = {}): Installation {
-  if (!existsSync(BUILT)) throw new Error("build/bin/banger is not there: run make build");
+  if (!existsSync(BUILT)) throw new Error("build/bin/banger does not exist: run make build");
   // Short, since the path of a unix socket below it has at most 107 bytes.
   const folder = mkdtempSync("/tmp/bgr-");
   const home = join(folder, name);

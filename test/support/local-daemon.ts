@@ -140,7 +140,7 @@ function makeRouter(daemon: Daemon, state: { streams: number }) {
   const find = (name: string): Vm => {
     const vm = [...daemon.vms.values()].find((each) => each.name === name || each.id === name);
     if (vm) return vm;
-    const data = { hint: "See all machines with: banger vm list" };
+    const data = { hint: "List machines with: banger vm list" };
     throw new ORPCError("not_found", { status: 404, message: `Cannot find "${name}"`, data });
   };
   /** Counts up in steps of ten until the client leaves, or to `total`. */

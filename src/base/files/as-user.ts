@@ -9,7 +9,7 @@ export interface UserIds {
 export function asUser<T>({ user_uid, user_gid }: UserIds, work: () => T): T {
   const { geteuid, getegid, getgroups, seteuid, setegid, setgroups } = process;
   if (geteuid?.() !== 0 || user_uid === 0 || !getegid || !getgroups) return work();
-  if (!seteuid || !setegid || !setgroups) throw new Error("there are no user ids here");
+  if (!seteuid || !setegid || !setgroups) throw new Error("user IDs are not available");
   const [gid, groups] = [getegid(), getgroups()];
   try {
     setgroups([user_gid]);

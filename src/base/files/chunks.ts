@@ -19,7 +19,7 @@ export async function openRegular(path: string): Promise<FileHandle> {
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   if ((await file.stat()).isFile()) return file;
   await file.close();
-  throw new BangerError("invalid_argument", `Cannot read "${path}": it is not a regular file`);
+  throw new BangerError("invalid_argument", `Cannot read "${path}": not a regular file`);
 }
 
 /** A file, or a part of one, in chunks that the reader may keep. Ends early when the file does. */

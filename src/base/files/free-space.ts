@@ -17,11 +17,14 @@ export function assertRoom(path: string, wanted_bytes: number, what: string): vo
   const room_bytes = roomAt(path);
   if (wanted_bytes <= Math.max(0, room_bytes)) return;
   const room = formatSize(Math.max(0, room_bytes));
-  throw diskFull(what, `it takes ${formatSize(wanted_bytes)}, and the disk has room for ${room}`);
+  throw diskFull(
+    what,
+    `no space left on the host's disk: ${formatSize(wanted_bytes)} needed, ${room} free`,
+  );
 }
 
-export function diskFull(what: string, why = "the disk is full"): BangerError {
+export function diskFull(what: string, why = "no space left on the host's disk"): BangerError {
   return new BangerError("no_space", `${what}: ${why}`, {
-    hint: 'Free some space, for example with "banger image gc"',
+    hint: "Free disk space, for example with: banger image gc",
   });
 }

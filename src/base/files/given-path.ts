@@ -13,10 +13,10 @@ export function statGiven(path: string, what: string): Stats {
     switch (errnoOf(error)) {
       case "ENOENT":
       case "ENOTDIR":
-        throw new BangerError("not_found", `${message}: there is no such file`);
+        throw new BangerError("not_found", `${message}: no such file`);
       case "EACCES":
         throw new BangerError("permission_denied", `${message}: permission denied`, {
-          hint: `See who may read it: namei -l ${path}`,
+          hint: `Check the permissions with: namei -l ${path}`,
         });
       default:
         throw new BangerError("not_found", `${message}: ${messageOf(error)}`, { cause: error });

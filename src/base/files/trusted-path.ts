@@ -14,9 +14,9 @@ export function assertUnchangeable(program: readonly string[], verb: string): vo
   if (changeable === undefined) return;
   throw new BangerError(
     "permission_denied",
-    `Cannot have root run "${file}" at boot: others than root can change "${changeable}"`,
+    `Cannot run "${file}" as root at boot: "${changeable}" is writable by other users`,
     {
-      hint: `Install it where only root can write: sudo install ${file} /usr/local/bin/ && sudo /usr/local/bin/banger ${verb}`,
+      hint: `Install it to a directory that only root can write to: sudo install ${file} /usr/local/bin/ && sudo /usr/local/bin/banger ${verb}`,
     },
   );
 }

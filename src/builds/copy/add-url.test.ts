@@ -78,24 +78,24 @@ testBuilds({
   },
   "--checksum of something else": {
     dockerfile: `ADD --checksum=${sha256("")} ${AT}/foo /`,
-    error: "is not what --checksum says",
+    error: "checksum mismatch",
   },
   "--checksum of another kind": {
     dockerfile: `ADD --checksum=md5:7e55db001d319a94b0b713529a756623 ${AT}/foo /`,
-    error: 'Invalid value for --checksum: "md5:7e55db001d319a94b0b713529a756623"',
+    error: 'invalid value for --checksum: "md5:7e55db001d319a94b0b713529a756623"',
     hint: "sha256:",
   },
   "--checksum without its kind": {
     dockerfile: `ADD --checksum=${sha256("content").slice(7)} ${AT}/foo /`,
-    error: "Invalid value for --checksum",
+    error: "invalid value for --checksum",
   },
   "--checksum of several": {
     dockerfile: `ADD --checksum=${sha256("content")} ${AT}/foo ${AT}/bar /d/`,
-    error: "More than one source for --checksum",
+    error: "--checksum requires a single source",
   },
   "several files need a directory": {
     dockerfile: `ADD ${AT}/foo ${AT}/bar /d`,
-    error: 'With several sources, the target must end with "/"',
+    error: 'with more than one source, the target must be a directory and end with "/"',
   },
   "a file that is cut goes on, by its tag or by what came before": {
     dockerfile: `ADD --checksum=${sha256(CUT)} ${CUT_AT}/tagged /\nADD --checksum=${sha256(CUT)} ${CUT_AT}/plain /`,

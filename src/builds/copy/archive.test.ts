@@ -111,10 +111,10 @@ testBuilds({
       expect(reader.stat("/run/act/HEAD.link").inode).toBe(reader.stat("/run/act/HEAD").inode);
     },
   },
-  "a link that leads to nothing below the target is an error": {
+  "a link that points outside the target is an error": {
     dockerfile: "ADD t.tar /opt",
     context: { "t.tar": makeTar([symlink("l", "/no/such"), file("l/x", "x")]) },
-    error: 'Cannot unpack "l/x": the symbolic link "/opt/l" leads to nothing below the target',
+    error: 'Cannot unpack "l/x": the symbolic link "/opt/l" points outside the target',
   },
   "no name leads out of the target": {
     dockerfile: "ADD t.tar /opt",
@@ -124,7 +124,7 @@ testBuilds({
   "no hard link leads out of the target": {
     dockerfile: "COPY secret /\nADD t.tar /opt",
     context: { secret: "s", "t.tar": makeTar([hardLink("h", "../secret")]) },
-    error: 'Cannot unpack "h": it is a hard link to "../secret", which is not there',
+    error: 'Cannot unpack "h": hard link to "../secret", which does not exist',
   },
   "a file takes the place of a directory and of all that is in it": {
     dockerfile: "COPY d /t\nADD t.tar /",

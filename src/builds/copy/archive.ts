@@ -75,7 +75,7 @@ function unpacker(
       if (view.kindAt(here) !== "symlink") break;
       throw new BangerError(
         "integrity",
-        `Cannot unpack ${shown(name)}: the symbolic link "/${shownPath(here)}" leads to nothing below the target`,
+        `Cannot unpack ${shown(name)}: the symbolic link "/${shownPath(here)}" points outside the target`,
       );
     }
     const place = view.resolve(parents.join("/"), { root: to }).path;
@@ -95,10 +95,10 @@ function unpacker(
         const linked = placeOf(entry.linkName);
         const kind = linked === undefined ? "directory" : view.kindAt(linked);
         if (linked === undefined || kind === undefined || kind === "directory") {
-          const problem = kind === undefined ? "is not there" : "is a directory";
+          const problem = kind === undefined ? "does not exist" : "is a directory";
           throw new BangerError(
             "integrity",
-            `Cannot unpack ${shown(entry.name)}: it is a hard link to ${shown(entry.linkName)}, which ${problem}`,
+            `Cannot unpack ${shown(entry.name)}: hard link to ${shown(entry.linkName)}, which ${problem}`,
           );
         }
         target.header(place, { ...attributes, linkName: bytesOf(linked) });
@@ -145,13 +145,9 @@ async function* throughProgram(
 ): AsyncGenerator<Uint8Array> {
   const program = which(name);
   if (!program) {
-    throw new BangerError(
-      "unsupported",
-      `The archive is compressed by ${name}, which is not here`,
-      {
-        hint: `sudo apt-get install ${name === "xz" ? "xz-utils" : name}`,
-      },
-    );
+    throw new BangerError("unsupported", `Cannot unpack the archive: "${name}" is not installed`, {
+      hint: `sudo apt-get install ${name === "xz" ? "xz-utils" : name}`,
+    });
   }
   const child = Bun.spawn([program, "-dc"], { stdin: "pipe", stdout: "pipe", stderr: "ignore" });
   const fed = (async () => {
@@ -163,7 +159,7 @@ async function* throughProgram(
   })().catch(() => {});
   try {
     for await (const chunk of child.stdout) yield chunk;
-    if ((await child.exited) !== 0) throw new BangerError("integrity", "The archive is damaged");
+    if ((await child.exited) !== 0) throw new BangerError("integrity", "corrupt archive");
   } finally {
     child.kill("SIGKILL");
     await child.exited;

@@ -86,18 +86,18 @@ testBuilds({
   "--chmod of a number that is none": {
     dockerfile: "COPY --chmod=64a f /",
     context: FILE,
-    error: 'Invalid value for --chmod: "64a"',
-    hint: "octal number up to 7777",
+    error: 'invalid value for --chmod: "64a"',
+    hint: "octal mode up to 7777",
   },
   "--chmod of too large a number": {
     dockerfile: "ADD --chmod=10000 f /",
     context: FILE,
-    error: 'Invalid value for --chmod: "10000"',
+    error: 'invalid value for --chmod: "10000"',
   },
   "--chmod of letters that mean nothing": {
     dockerfile: "COPY --chmod=u+w,x f /",
     context: FILE,
-    error: 'Invalid value for --chmod: "u+w,x"',
+    error: 'invalid value for --chmod: "u+w,x"',
   },
 
   "--parents keeps the directories above": {
@@ -176,15 +176,15 @@ testBuilds({
     context: DEEP,
     files: { "/o": "dir" },
   },
-  "--parents of what is not there": {
+  "--parents of what does not exist": {
     dockerfile: "COPY --parents a/b/nope /o/",
     context: DEEP,
-    error: 'The build context has no "a/b/nope"',
+    error: '"a/b/nope" not found in the build context',
   },
   "--parents does not follow links": {
     dockerfile: "COPY --parents l/foo /o/",
     context: { "d/foo": "f", l: { link: "d" } },
-    error: 'has "l/foo" behind a symbolic link only',
+    error: '"l/foo" in the build context is behind a symbolic link',
   },
   "--parents of everything, from a stage, with an owner": {
     dockerfile:
@@ -257,7 +257,7 @@ testBuilds({
   },
   "--exclude of what is no pattern": {
     dockerfile: "COPY --exclude=[ . /x",
-    error: 'Syntax error in pattern "["',
+    error: 'syntax error in pattern "["',
   },
 
   "--link does not look at what is there": {
@@ -272,12 +272,12 @@ testBuilds({
   },
   "COPY of an address": {
     dockerfile: "COPY https://localhost/x /",
-    error: 'COPY does not take "https://localhost/x", which is an address',
+    error: 'COPY does not support "https://localhost/x", which is an address',
     hint: "Use ADD",
   },
   "--checksum of a local file": {
     dockerfile: "ADD --checksum=sha256:00 f /",
     context: FILE,
-    error: 'Cannot check "f": --checksum is for addresses and repositories',
+    error: 'Cannot verify "f": --checksum requires a URL or git repository',
   },
 });

@@ -45,7 +45,7 @@ export async function planCopy(instruction: Instruction, deps: CopyStepDeps): Pr
   const { config, view, signal } = deps;
   const words = execForm(instruction.rest) ?? plainWords(instruction.rest);
   const target = words.pop() ?? "";
-  if (heredocOf(target)) throw atLine(instruction, "a here-document is no target");
+  if (heredocOf(target)) throw atLine(instruction, "a here-document cannot be the target");
   const flag = (name: string): string => config.expand(instruction, flags.get(name) ?? "");
   const chown = flag("chown");
   const chmod = flag("chmod");
@@ -135,8 +135,8 @@ async function downloadInput(
 ): Promise<CopyInput> {
   assertMayFetch(address, network);
   if (checksum !== undefined && !/^sha256:[0-9a-f]{64}$/.test(checksum)) {
-    throw new BangerError("invalid_argument", `Invalid value for --checksum: "${checksum}"`, {
-      hint: "Give sha256: and the 64 digits that sha256sum prints",
+    throw new BangerError("invalid_argument", `invalid value for --checksum: "${checksum}"`, {
+      hint: "Use sha256: followed by the 64 hex digits that sha256sum prints",
     });
   }
   const file = await download(address, { folder, checksum, signal, onProgress });
@@ -154,11 +154,14 @@ async function repositoryInput(
   if (keep !== undefined && String(keepGitDir) !== keep) {
     throw new BangerError(
       "invalid_argument",
-      "The address and --keep-git-dir contradict each other",
+      "conflicting options: --keep-git-dir and the URL's own setting",
     );
   }
   if (checksum !== undefined && (address.checksum ?? checksum) !== checksum) {
-    throw new BangerError("invalid_argument", "The address and --checksum contradict each other");
+    throw new BangerError(
+      "invalid_argument",
+      "conflicting options: --checksum and the URL's own checksum",
+    );
   }
   const options = { folder, network, signal, onProgress, keepGitDir };
   const wanted = { ...address, checksum: address.checksum ?? checksum };
@@ -171,19 +174,19 @@ function isAddress(word: string): boolean {
 
 function onlyAdd(word: string, isRepository: boolean): BangerError {
   const what = isRepository ? "a repository" : "an address";
-  return new BangerError("invalid_argument", `COPY does not take "${word}", which is ${what}`, {
-    hint: "Use ADD, which downloads it",
+  return new BangerError("invalid_argument", `COPY does not support "${word}", which is ${what}`, {
+    hint: "Use ADD instead",
   });
 }
 
 function checkChecksum(options: { word: string; isOnly: boolean; isRemote: boolean }): void {
   if (!options.isOnly) {
-    throw new BangerError("invalid_argument", "More than one source for --checksum");
+    throw new BangerError("invalid_argument", "--checksum requires a single source");
   }
   if (options.isRemote) return;
   throw new BangerError(
     "invalid_argument",
-    `Cannot check "${options.word}": --checksum is for addresses and repositories`,
+    `Cannot verify "${options.word}": --checksum requires a URL or git repository`,
   );
 }
 

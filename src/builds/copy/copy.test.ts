@@ -65,7 +65,7 @@ testBuilds({
   "several files need a directory": {
     dockerfile: "COPY d/one d/two /all",
     context: TREE,
-    error: 'With several sources, the target must end with "/"',
+    error: 'with more than one source, the target must be a directory and end with "/"',
   },
   "no .. leads out of the context": {
     dockerfile: "COPY ../../d/one /a\nCOPY d/../../d/two /b",
@@ -142,12 +142,12 @@ testBuilds({
   "a link that leads nowhere is an error": {
     dockerfile: "COPY l /x",
     context: { l: { link: "nowhere" } },
-    error: 'The build context has no "l"',
+    error: '"l" not found in the build context',
   },
   "a pattern that names a link to nowhere is an error": {
     dockerfile: "COPY l* /x/",
     context: { l: { link: "nowhere" } },
-    error: 'has no "nowhere", which the symbolic link "l" leads to',
+    error: 'broken symbolic link "l"',
   },
   "a link does not lead out of the context": {
     dockerfile: "COPY l /x",
@@ -164,16 +164,16 @@ testBuilds({
     dockerfile: "COPY nothing* /d/\nCOPY no/thing? /e/",
     files: {},
   },
-  "a path that is not there is an error": {
+  "a path that does not exist is an error": {
     dockerfile: "COPY d/one d/nope /x/",
     context: TREE,
-    error: 'Cannot build line 2 of the Dockerfile: The build context has no "d/nope"',
+    error: 'Cannot build line 2 of the Dockerfile: "d/nope" not found in the build context',
     hint: /^$/,
   },
   "a path is shown as it is written": {
     dockerfile: "COPY ./d/../nope/ /x/",
     context: TREE,
-    error: /has no "\.\/d\/\.\.\/nope\/"$/,
+    error: /"\.\/d\/\.\.\/nope\/" not found in the build context$/,
   },
   "patterns are those of filepath.Match": {
     dockerfile: "COPY d/[a-c]?.go d/*.md /x/",
@@ -202,7 +202,7 @@ testBuilds({
   },
   "what is no pattern is an error": {
     dockerfile: "COPY [a /x",
-    error: 'Syntax error in pattern "[a"',
+    error: 'syntax error in pattern "[a"',
   },
 
   "modes and times of files are kept, and they belong to root": {
@@ -315,13 +315,13 @@ testBuilds({
   "a directory over a link to one is an error": {
     dockerfile: "COPY base /\nCOPY root /",
     context: { "base/usr/lib/x": "x", "base/lib": { link: "usr/lib" }, "root/lib/y": "y" },
-    error: 'Cannot copy a directory over "/lib", which is a symbolic link',
-    hint: 'copy to "/lib" in an instruction of its own',
+    error: 'Cannot replace "/lib", which is a symbolic link, with a directory',
+    hint: 'copy to "/lib" in a separate instruction',
   },
   "a directory over a file is an error": {
     dockerfile: "COPY d/one /t/sub\nCOPY d /t",
     context: TREE,
-    error: 'Cannot copy a directory over "/t/sub", which is a file',
+    error: 'Cannot replace "/t/sub", which is a file, with a directory',
   },
   "a directory to the name of a file is an error": {
     dockerfile: "COPY d/one /t\nCOPY d /t",
@@ -373,9 +373,9 @@ testBuilds({
       "/n/sub/deep": "1000:100 dir",
     },
   },
-  "--chown of a name that is not there": {
+  "--chown of a name that does not exist": {
     dockerfile: `${USERS}COPY --chown=nobody f /a`,
     context: { ...PASSWD, f: "f" },
-    error: `The image's /etc/passwd does not have "nobody"`,
+    error: `"nobody" not found in the image's /etc/passwd`,
   },
 });

@@ -110,7 +110,7 @@ class Copy {
     if (options.isMany && !isFolder) {
       throw new BangerError(
         "invalid_argument",
-        `With several sources, the target must end with "/"`,
+        `with more than one source, the target must be a directory and end with "/"`,
       );
     }
     const place = view.resolve(to).path;
@@ -128,7 +128,7 @@ class Copy {
         "invalid_argument",
         `Cannot replace the directory ${place} with a file`,
         {
-          hint: `Name another target, or remove ${place} first`,
+          hint: `Use a different target, or remove ${place} first`,
         },
       );
     }
@@ -236,11 +236,11 @@ function notDirectory(to: string, kind: Kind): BangerError {
   const isLink = kind === "symlink";
   return new BangerError(
     "invalid_argument",
-    `Cannot copy a directory over ${place}, which is ${isLink ? "a symbolic link" : "a file"}`,
+    `Cannot replace ${place}, which is ${isLink ? "a symbolic link" : "a file"}, with a directory`,
     {
       hint: isLink
-        ? `Links are followed in the target only: copy to ${place} in an instruction of its own`
-        : `Name another target, or remove ${place} first`,
+        ? `Symbolic links are followed only in the target itself: copy to ${place} in a separate instruction`
+        : `Use a different target, or remove ${place} first`,
     },
   );
 }

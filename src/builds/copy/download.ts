@@ -29,10 +29,7 @@ export async function download(
   const path = join(options.folder, `${crypto.randomUUID()}.download`);
   const got = await fetchFile(url, { path, signal });
   if (options.checksum && got.digest !== options.checksum) {
-    throw new BangerError(
-      "integrity",
-      `${address} is not what --checksum says: it is ${got.digest}`,
-    );
+    throw new BangerError("integrity", `checksum mismatch for ${address}: got ${got.digest}`);
   }
   const said = { mode: MODE, uid: 0, gid: 0, mtime_s: got.mtime_s, mtime_ns: 0 };
   const rest = { major: 0, minor: 0, xattrs: [], target: "", size: got.size };

@@ -45,7 +45,7 @@ function withParents(source: Source, path: string): Found[] {
     }
     throw new BangerError(
       "not_found",
-      `${source.what} has "${shownPath(path)}" behind a symbolic link only, which --parents does not follow`,
+      `"${shownPath(path)}" in ${source.what} is behind a symbolic link, which --parents does not follow`,
     );
   }
   return roots.map((found) => ({ kind: "found", source, ...found, include }));
@@ -76,7 +76,7 @@ function pathsOf(
     const shown = shownPath(each);
     throw new BangerError(
       "not_found",
-      `${source.what} has no "${shownPath(link)}", which the symbolic link "${shown}" leads to`,
+      `broken symbolic link "${shown}": ${source.what} has no "${shownPath(link)}"`,
     );
   });
 }
@@ -117,9 +117,9 @@ function notFound(
   source: Source,
   { path, written }: { path: string; written: string },
 ): BangerError {
-  const problem = `${source.what} has no "${shownPath(written)}"`;
+  const problem = `"${shownPath(written)}" not found in ${source.what}`;
   if (!source.isIgnored(path)) return new BangerError("not_found", problem);
-  return new BangerError("not_found", `${problem}: .dockerignore excludes it`, {
+  return new BangerError("not_found", `${problem}: excluded by .dockerignore`, {
     hint: `Add the line "!${shownPath(path)}" to the end of .dockerignore`,
   });
 }

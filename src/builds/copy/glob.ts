@@ -49,7 +49,7 @@ function compile(pattern: string, options: { crosses: boolean }): Glob {
   if (pattern.length > PATTERN_MAX_CHARS) {
     throw new BangerError(
       "limit_exceeded",
-      `A pattern is longer than ${PATTERN_MAX_CHARS} characters`,
+      `pattern too long: more than ${PATTERN_MAX_CHARS} characters`,
     );
   }
   const tokens = tokensOf(pattern, options);
@@ -169,5 +169,5 @@ function isOf(token: Token, char: string): boolean {
 }
 
 function badPattern(pattern: string): BangerError {
-  return new BangerError("invalid_argument", `Syntax error in pattern "${pattern}"`);
+  return new BangerError("invalid_argument", `syntax error in pattern "${pattern}"`);
 }

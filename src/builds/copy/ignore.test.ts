@@ -29,25 +29,25 @@ testBuilds({
     ignore: "src\n!src/keep\ntop\nd\n",
     files: { "/o": "dir", "/o/keep": "= k", "/p": "dir", "/p/keep": "= k" },
   },
-  "an ignored directory without an exception in it is not there": {
+  "an ignored directory without an exception in it does not exist": {
     dockerfile: "COPY . /o\nCOPY d /p",
     context: TREE,
     ignore: "d\n!d/nothing\n!src/keep\n",
     error:
-      'Cannot build line 3 of the Dockerfile: The build context has no "d": .dockerignore excludes it',
+      'Cannot build line 3 of the Dockerfile: "d" not found in the build context: excluded by .dockerignore',
     hint: 'Add the line "!d" to the end of .dockerignore',
   },
   "a file that is ignored is an error of its own": {
     dockerfile: "COPY top /",
     context: TREE,
     ignore: "t*\n",
-    error: 'The build context has no "top": .dockerignore excludes it',
+    error: '"top" not found in the build context: excluded by .dockerignore',
   },
-  "a file that is not there at all is not blamed on .dockerignore": {
+  "a file that does not exist at all is not blamed on .dockerignore": {
     dockerfile: "COPY tip /",
     context: TREE,
     ignore: "t*\n",
-    error: /has no "tip"$/,
+    error: /"tip" not found in the build context$/,
     hint: /^$/,
   },
   "a pattern without a match but an ignored one is no error": {
@@ -74,7 +74,7 @@ testBuilds({
       "/o/d/sub/three.txt": "= 3",
     },
   },
-  "what is ignored again below an exception is not there": {
+  "what is ignored again below an exception does not exist": {
     dockerfile: "COPY . /o",
     context: TREE,
     ignore: "*\n!d\nd/sub\n",
@@ -109,7 +109,7 @@ testBuilds({
     dockerfile: "COPY l /x",
     context: { ...TREE, l: { link: "top" } },
     ignore: "top\n",
-    error: 'The build context has no "l"',
+    error: '"l" not found in the build context',
   },
   "an exception of nothing is an error": {
     dockerfile: "COPY . /",
@@ -119,7 +119,7 @@ testBuilds({
   "a pattern that is none is an error": {
     dockerfile: "COPY . /",
     ignore: "[a\n",
-    error: 'Cannot read line 1 of .dockerignore: Syntax error in pattern "[a"',
+    error: 'Cannot read line 1 of .dockerignore: syntax error in pattern "[a"',
   },
   "files of a stage are not ignored": {
     dockerfile: "FROM scratch AS s\nCOPY d/one.txt /top\nFROM scratch\nCOPY --from=s top /",

@@ -26,7 +26,7 @@ export function ownerOf(text: string, view: StageView): Owner {
   if ((user === "" && group === "") || more.length > 0) {
     throw new BangerError(
       "invalid_argument",
-      `"${text}" is no owner: give USER, USER:GROUP or :GROUP`,
+      `invalid owner "${text}": expected USER, USER:GROUP or :GROUP`,
     );
   }
   const owner = user === "" ? { uid: 0, gid: 0 } : accountOf(user, view);
@@ -97,8 +97,8 @@ function stepsOf(clause: string, whole: string): Step[] {
 }
 
 function badMode(text: string): BangerError {
-  return new BangerError("invalid_argument", `Invalid value for --chmod: "${text}"`, {
-    hint: "Give an octal number up to 7777, or letters as in chmod(1): u+x, go-w, u=rwX,go=rX",
+  return new BangerError("invalid_argument", `invalid value for --chmod: "${text}"`, {
+    hint: "Use an octal mode up to 7777, or a symbolic mode as in chmod(1): u+x, go-w, u=rwX,go=rX",
   });
 }
 
@@ -112,7 +112,7 @@ function accountOf(name: string, view: StageView): Owner {
 function named(name: string, where: Where): { id: number; group: number | undefined } {
   const { id, group } = fieldsOf(name, where);
   if (id !== undefined) return { id, group };
-  throw new BangerError("not_found", `The image's /${where.file} does not have "${name}"`);
+  throw new BangerError("not_found", `"${name}" not found in the image's /${where.file}`);
 }
 
 interface Where {

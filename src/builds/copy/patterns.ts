@@ -30,7 +30,7 @@ export class PatternList {
   /** "!" in front makes an exception. `invalid_argument` for what is no pattern. */
   constructor(patterns: readonly string[]) {
     if (patterns.length > PATTERNS_MAX) {
-      throw new BangerError("limit_exceeded", `There are more than ${PATTERNS_MAX} patterns`);
+      throw new BangerError("limit_exceeded", `too many patterns: more than ${PATTERNS_MAX}`);
     }
     this.#rules = patterns.flatMap(ruleOf);
     this.hasExceptions = this.#rules.some(({ isException }) => isException);
@@ -104,7 +104,7 @@ function ruleOf(pattern: string): Rule[] {
   if (trimmed === "") return [];
   const isException = trimmed.startsWith("!");
   const own = (isException ? trimmed.slice(1) : trimmed).trim();
-  if (own === "") throw new BangerError("invalid_argument", `"!" is an exception of nothing`);
+  if (own === "") throw new BangerError("invalid_argument", `"!" without a pattern`);
   const clean = posix.normalize(own).replace(/^\/+|\/+$/g, "");
   if (clean === "" || clean === ".") return [];
   const parts = clean.split("/");

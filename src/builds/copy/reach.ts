@@ -14,7 +14,7 @@ export function assertMayFetch(what: string, network: NetworkMode | undefined): 
     "permission_denied",
     `Cannot fetch ${what}: the build has --net ${network}`,
     {
-      hint: "Put the file into the context, or build with --net nat",
+      hint: "Add the file to the build context, or build with --net nat",
     },
   );
 }
@@ -33,8 +33,8 @@ export async function checkSource(url: URL): Promise<string | undefined> {
   if (closed !== undefined) {
     throw new BangerError(
       "permission_denied",
-      `Cannot fetch ${url.href}: a Dockerfile may not lead to ${closed}`,
-      { hint: "Download the file yourself, and put it into the context" },
+      `Cannot fetch ${url.href}: Dockerfiles cannot access ${closed}`,
+      { hint: "Download the file yourself and add it to the build context" },
     );
   }
   if (url.protocol === "git:") return addresses[0];

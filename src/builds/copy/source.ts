@@ -70,7 +70,7 @@ export function folderSource(root: string, ignore: PatternList): Source {
     return file?.type === "directory" && hasVisible(path) ? file : undefined;
   };
   return {
-    what: "The build context",
+    what: "the build context",
     list,
     stat,
     isIgnored(path) {

@@ -79,12 +79,12 @@ export class LayerTarget {
   #noted(path: string, entry: PutEntry): WrittenEntry {
     const named = { ...entry, name: bytesOf(path) };
     if (++this.#count > ENTRIES_MAX) {
-      throw new BangerError("limit_exceeded", `More than ${ENTRIES_MAX} files would be copied`);
+      throw new BangerError("limit_exceeded", `too many files to copy: more than ${ENTRIES_MAX}`);
     }
     if (parseWhiteout(bytesOf(posix.basename(path))).kind !== "none") {
       throw new BangerError(
         "unsupported",
-        `Cannot copy "/${shownPath(path)}": in a layer of an image, a name that begins with .wh. marks a deleted file`,
+        `Cannot copy "/${shownPath(path)}": names that start with .wh. mark deleted files in image layers`,
       );
     }
     this.view.note(named);

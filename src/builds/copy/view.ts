@@ -106,7 +106,7 @@ export class StageView {
         continue;
       }
       if (++followed > LINKS_FOLLOWED_MAX) {
-        throw new BangerError("invalid_argument", `"${path}" has too many symbolic links in it`);
+        throw new BangerError("invalid_argument", `too many levels of symbolic links: "${path}"`);
       }
       if (node.target.startsWith("/")) trail.length = top.length;
       queue.push(...partsOf(node.target).reverse());

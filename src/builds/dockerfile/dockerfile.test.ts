@@ -72,7 +72,7 @@ test("only an array of strings is the exec form", () => {
     expect(execForm(text)).toBeUndefined();
   }
   for (const text of ["[1]", '["a", 1]', '["a", null]']) {
-    expect(() => execForm(text)).toThrow("is no string");
+    expect(() => execForm(text)).toThrow("is not a string");
   }
 });
 
@@ -83,26 +83,28 @@ test("directives stand in front, each once", () => {
   expect(escapeOf("# a comment\n# escape=`")).toBe("\\");
   expect(escapeOf("# unknown=1\n# escape=`")).toBe("\\");
   expect(escapeOf("\n# escape=`")).toBe("\\");
-  expect(() => escapeOf("# escape=`\n# escape=`")).toThrow("line 2 of the Dockerfile: # escape=");
-  expect(() => escapeOf("# escape=x")).toThrow('"x" is no escape character');
+  expect(() => escapeOf("# escape=`\n# escape=`")).toThrow(
+    'duplicate parser directive "# escape="',
+  );
+  expect(() => escapeOf("# escape=x")).toThrow('invalid escape character "x"');
 });
 
 test("mistakes are named with their line", () => {
   const cases: [string, string][] = [
     ["", "no FROM"],
-    ["RUN x\nFROM scratch", "line 1 of the Dockerfile: RUN stands before"],
-    ["FROM scratch\nRNU x", 'line 2 of the Dockerfile: there is no instruction "RNU"'],
-    ["FROM a b c", "takes an image"],
-    ["FROM a AS 1b", '"1b" is no name of a stage'],
+    ["RUN x\nFROM scratch", "line 1 of the Dockerfile: RUN before"],
+    ["FROM scratch\nRNU x", 'line 2 of the Dockerfile: unknown instruction "RNU"'],
+    ["FROM a b c", "requires an image"],
+    ["FROM a AS 1b", 'invalid stage name "1b"'],
     ["FROM --nope=1 a", "no flag --nope"],
-    ["FROM --platform a", "--platform has no value"],
-    ["FROM scratch\nENV", "ENV says nothing"],
-    ["FROM scratch\nENV a", '"a" has no value'],
-    ["FROM scratch\nENV a=b c", '"c" is no NAME=VALUE'],
-    ["FROM scratch\nLABEL =b", '"=b" is no NAME=VALUE'],
-    ["FROM scratch\nRUN []", "RUN has no command"],
-    ["FROM scratch\nCOPY --from=a --from=b x y", "--from is given twice"],
-    ["FROM scratch\nCOPY --link=1 x y", '--link is true or false, not "1"'],
+    ["FROM --platform a", "--platform requires a value"],
+    ["FROM scratch\nENV", "ENV requires an argument"],
+    ["FROM scratch\nENV a", 'missing value for "a"'],
+    ["FROM scratch\nENV a=b c", '"c" is not NAME=VALUE'],
+    ["FROM scratch\nLABEL =b", '"=b" is not NAME=VALUE'],
+    ["FROM scratch\nRUN []", "RUN requires a command"],
+    ["FROM scratch\nCOPY --from=a --from=b x y", "duplicate flag for COPY: --from"],
+    ["FROM scratch\nCOPY --link=1 x y", 'invalid value for --link: "1", expected true or false'],
     ["FROM scratch\nCOPY x", "at least one source"],
     ['FROM scratch\nCOPY ["x"]', "at least one source"],
     ["FROM scratch\nSHELL bash -c", "SHELL takes a JSON array"],
@@ -113,7 +115,7 @@ test("mistakes are named with their line", () => {
     ["FROM scratch\nHEALTHCHECK NONE x", "takes no command"],
     ["FROM scratch\nHEALTHCHECK --interval=5 CMD x", '"5" is no duration'],
     ["FROM scratch\nHEALTHCHECK --timeout=-1s CMD x", "at least 1ms"],
-    ["FROM scratch\nHEALTHCHECK --retries=-1 CMD x", '"-1" is no number for --retries'],
+    ["FROM scratch\nHEALTHCHECK --retries=-1 CMD x", 'invalid number for --retries: "-1"'],
     ["FROM scratch\nHEALTHCHECK --tries=1 CMD x", "no flag --tries"],
     [
       "FROM scratch\nRUN a\n\nCOPY <<E /x\ntext\n",

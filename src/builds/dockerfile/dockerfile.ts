@@ -48,7 +48,7 @@ export function parseDockerfile(text: string): Dockerfile {
   if (text.length > DOCKERFILE_MAX_BYTES) {
     throw new BangerError(
       "limit_exceeded",
-      `Cannot read the Dockerfile: it is longer than ${formatSize(DOCKERFILE_MAX_BYTES)}`,
+      `Cannot read the Dockerfile: larger than ${formatSize(DOCKERFILE_MAX_BYTES)}`,
     );
   }
   const { escapeChar, instructions: lines } = parseLines(text);
@@ -64,10 +64,10 @@ export function parseDockerfile(text: string): Dockerfile {
     if (instruction.keyword === "FROM") stages.push(toStage(instruction));
     else if (stage) stage.instructions.push(instruction);
     else if (instruction.keyword === "ARG") globals.push(instruction);
-    else throw atLine(instruction, `${instruction.keyword} stands before the first FROM`);
+    else throw atLine(instruction, `${instruction.keyword} before the first FROM`);
   }
   if (stages.length === 0) {
-    throw new BangerError("invalid_argument", "Cannot read the Dockerfile: it has no FROM");
+    throw new BangerError("invalid_argument", "Cannot read the Dockerfile: no FROM instruction");
   }
   return { escapeChar, globals, stages };
 }
@@ -77,7 +77,7 @@ export function parseTrigger(text: string, { line }: { line: number }): Instruct
   const { escapeChar, instructions } = parseLines(text);
   const [first, ...more] = instructions;
   if (!first || more.length > 0 || NO_TRIGGER.has(first.keyword)) {
-    throw atLine({ line }, `the base's ONBUILD ${text} is no instruction that can be run`);
+    throw atLine({ line }, `invalid ONBUILD instruction in the base image: ${text}`);
   }
   return { ...toInstruction({ ...first, line }, escapeChar), isTrigger: true };
 }
@@ -85,14 +85,14 @@ export function parseTrigger(text: string, { line }: { line: number }): Instruct
 function toInstruction(line: Line, escapeChar: string): Instruction {
   const { keyword, rest } = line;
   if (!KEYWORDS.includes(keyword)) {
-    throw atLine(line, `there is no instruction "${keyword}"`, {
+    throw atLine(line, `unknown instruction "${keyword}"`, {
       hint: didYouMean(keyword, KEYWORDS),
     });
   }
   try {
     const instruction = { ...line, ...parseFlags(keyword, line.flags) };
     if (rest === "" && !MAY_BE_EMPTY.has(keyword)) {
-      throw atLine(line, `${keyword} says nothing`);
+      throw atLine(line, `${keyword} requires an argument`);
     }
     check(instruction, escapeChar);
     return instruction;
@@ -106,9 +106,10 @@ function check(instruction: Instruction, escapeChar: string): void {
   const { keyword, rest } = instruction;
   const strings = WITH_EXEC_FORM.has(keyword) ? execForm(rest) : undefined;
   if (keyword === "SHELL" && !strings?.length) {
-    throw atLine(instruction, "SHELL takes a JSON array of strings");
+    throw atLine(instruction, "SHELL requires a JSON array of strings");
   }
-  if (keyword === "RUN" && strings?.length === 0) throw atLine(instruction, "RUN has no command");
+  if (keyword === "RUN" && strings?.length === 0)
+    throw atLine(instruction, "RUN requires a command");
   for (const text of instruction.lists.get("mount") ?? []) {
     mountedFrom(text);
     // What has variables in it is looked at when they are known.
@@ -118,13 +119,13 @@ function check(instruction: Instruction, escapeChar: string): void {
   if (keyword === "HEALTHCHECK") parseHealthcheck(instruction);
   if (keyword === "ADD" || keyword === "COPY") {
     if ((strings ?? plainWords(rest)).length < 2) {
-      throw atLine(instruction, `${keyword} takes at least one source, and a target`);
+      throw atLine(instruction, `${keyword} requires at least one source and a target`);
     }
   }
   if (keyword === "ONBUILD") {
     const trigger = rest.split(/\s/, 1)[0]?.toUpperCase() ?? "";
     if (NO_TRIGGER.has(trigger)) {
-      throw atLine(instruction, `ONBUILD takes any instruction but ${[...NO_TRIGGER].join(", ")}`);
+      throw atLine(instruction, `ONBUILD does not support ${[...NO_TRIGGER].join(", ")}`);
     }
   }
 }
@@ -132,11 +133,11 @@ function check(instruction: Instruction, escapeChar: string): void {
 function toStage(instruction: Instruction): Stage & { instructions: Instruction[] } {
   const [base = "", as, name, ...more] = plainWords(instruction.rest);
   if (as !== undefined && (as.toUpperCase() !== "AS" || name === undefined || more.length > 0)) {
-    throw atLine(instruction, "FROM takes an image, and a name behind AS");
+    throw atLine(instruction, "FROM requires an image, with an optional AS NAME");
   }
   const key = name?.toLowerCase();
   if (key !== undefined && !/^[a-z][a-z0-9-_.]*$/.test(key)) {
-    throw atLine(instruction, `"${name}" is no name of a stage`);
+    throw atLine(instruction, `invalid stage name "${name}"`);
   }
   const platform = instruction.flags.get("platform");
   return { line: instruction.line, name: key, base, platform, instructions: [] };

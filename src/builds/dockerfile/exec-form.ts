@@ -14,11 +14,11 @@ export function execForm(rest: string): string[] | undefined {
   if (!Array.isArray(value)) return undefined;
   if (value.every((each) => typeof each === "string")) {
     if (!value.some((each) => each.includes("\0"))) return value;
-    throw new BangerError("invalid_argument", "A string of the JSON form contains a NUL byte");
+    throw new BangerError("invalid_argument", "a string in the exec form contains a NUL byte");
   }
   const other = value.find((each) => typeof each !== "string");
   throw new BangerError(
     "invalid_argument",
-    `${JSON.stringify(other)} in the JSON form is no string: all its parts are strings in double quotes`,
+    `${JSON.stringify(other)} in the exec form is not a string: use double-quoted strings`,
   );
 }

@@ -54,25 +54,29 @@ export function parseFlags(keyword: string, written: readonly WrittenFlag[]): Fl
   for (const { name, value } of written) {
     const kind = Object.hasOwn(known, name) ? known[name] : undefined;
     if (!kind) {
-      throw new BangerError("invalid_argument", `${keyword} has no flag --${name}`, {
+      throw new BangerError("invalid_argument", `unknown flag for ${keyword}: --${name}`, {
         hint: didYouMean(name, Object.keys(known)),
       });
     }
     if (flags.has(name) && kind !== "list") {
-      throw new BangerError("invalid_argument", `${keyword} --${name} is given twice`);
+      throw new BangerError("invalid_argument", `duplicate flag for ${keyword}: --${name}`);
     }
     const text = kind === "bool" ? truth(`${keyword} --${name}`, value) : value;
     if (text === undefined) {
       throw new BangerError(
         "invalid_argument",
-        `${keyword} --${name} has no value: write --${name}=VALUE`,
+        `${keyword} --${name} requires a value: --${name}=VALUE`,
       );
     }
     const values = VALUES[name];
     if (values && !values.includes(text)) {
-      throw new BangerError("invalid_argument", `${keyword} --${name}=${text} is not known`, {
-        hint: `It takes ${values.join(", ")}`,
-      });
+      throw new BangerError(
+        "invalid_argument",
+        `invalid value for ${keyword} --${name}: "${text}"`,
+        {
+          hint: `Allowed values: ${values.join(", ")}`,
+        },
+      );
     }
     flags.set(name, text);
     if (kind === "list") lists.set(name, [...(lists.get(name) ?? []), text]);
@@ -83,5 +87,8 @@ export function parseFlags(keyword: string, written: readonly WrittenFlag[]): Fl
 function truth(flag: string, value: string | undefined): string {
   const text = (value ?? "true").toLowerCase();
   if (text === "true" || text === "false") return text;
-  throw new BangerError("invalid_argument", `${flag} is true or false, not "${value}"`);
+  throw new BangerError(
+    "invalid_argument",
+    `invalid value for ${flag}: "${value}", expected true or false`,
+  );
 }

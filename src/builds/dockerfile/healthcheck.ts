@@ -23,15 +23,15 @@ export function parseHealthcheck({
 }: Pick<Instruction, "rest" | "flags">): Healthcheck {
   const [, kind = "", command = ""] = /^(\S+)\s*([\s\S]*)$/.exec(rest) ?? [];
   if (kind.toUpperCase() === "NONE") {
-    if (command !== "") throw wrong("HEALTHCHECK NONE takes no command");
+    if (command !== "") throw wrong("HEALTHCHECK NONE does not take a command");
     return { test: ["NONE"] };
   }
   if (kind.toUpperCase() !== "CMD") {
-    throw wrong(`HEALTHCHECK takes CMD with a command, or NONE, not "${kind}"`);
+    throw wrong(`HEALTHCHECK requires CMD with a command, or NONE, not "${kind}"`);
   }
   const strings = execForm(command);
   const test = strings ? ["CMD", ...strings] : ["CMD-SHELL", command];
-  if (command === "" || strings?.length === 0) throw wrong("HEALTHCHECK CMD has no command");
+  if (command === "" || strings?.length === 0) throw wrong("HEALTHCHECK CMD requires a command");
   const times = {
     interval_ms: duration(flags, "interval"),
     timeout_ms: duration(flags, "timeout"),
@@ -54,8 +54,8 @@ function duration(flags: ReadonlyMap<string, string>, name: string): number | un
     0,
   );
   const ms = text.startsWith("-") ? -sum : sum;
-  if (!isWhole) throw wrong(`"${text}" is no duration for --${name}: write it as 30s or 1m30s`);
-  if (ms !== 0 && ms < 1) throw wrong(`--${name} is at least 1ms, not "${text}"`);
+  if (!isWhole) throw wrong(`invalid duration for --${name}: "${text}", use 30s or 1m30s`);
+  if (ms !== 0 && ms < 1) throw wrong(`--${name} must be at least 1ms, not "${text}"`);
   return ms;
 }
 
@@ -63,7 +63,7 @@ function retries(text: string | undefined): number | undefined {
   if (text === undefined || text === "") return undefined;
   const count = Number(text);
   if (/^[+]?\d+$/.test(text) && count <= RETRIES_MAX) return count;
-  throw wrong(`"${text}" is no number for --retries`);
+  throw wrong(`invalid number for --retries: "${text}"`);
 }
 
 function wrong(message: string): BangerError {

@@ -23,10 +23,7 @@ const SHELL: WordOptions = { escapeChar: "\\", lookup: () => undefined };
 export function heredocsOf(text: string): HeredocMark[] {
   const marks = wordsOf(text, "all").flatMap((word) => heredocOf(word) ?? []);
   if (marks.length <= HEREDOCS_MAX) return marks;
-  throw new BangerError(
-    "limit_exceeded",
-    `The instruction has more than ${HEREDOCS_MAX} here-documents`,
-  );
+  throw new BangerError("limit_exceeded", `too many here-documents: more than ${HEREDOCS_MAX}`);
 }
 
 /** The one that `word` is the beginning of, and nothing else. */

@@ -57,7 +57,7 @@ export function parseLines(text: string): Lines {
     if (instructions.length > INSTRUCTIONS_MAX) {
       throw new BangerError(
         "limit_exceeded",
-        `Cannot read the Dockerfile: it has more than ${INSTRUCTIONS_MAX} instructions`,
+        `Cannot read the Dockerfile: more than ${INSTRUCTIONS_MAX} instructions`,
       );
     }
   }
@@ -72,11 +72,12 @@ function escapeOf(lines: readonly string[]): string {
     const [, key = "", value = ""] = DIRECTIVE.exec(line.trim()) ?? [];
     const name = key.toLowerCase();
     if (!DIRECTIVES.has(name)) break;
-    if (seen.has(name)) throw atLine({ line: index + 1 }, `# ${name}= is given twice`);
+    if (seen.has(name))
+      throw atLine({ line: index + 1 }, `duplicate parser directive "# ${name}="`);
     seen.add(name);
     if (name !== "escape") continue;
     if (value !== "\\" && value !== "`") {
-      throw atLine({ line: index + 1 }, `"${value}" is no escape character: take \\ or \``);
+      throw atLine({ line: index + 1 }, `invalid escape character "${value}": use \\ or \``);
     }
     escapeChar = value;
   }
@@ -137,7 +138,7 @@ function splitFlags(
     if (word === "--") return { flags, rest: args.slice(at) };
     const equals = word.indexOf("=");
     const name = word.slice(2, equals < 0 ? undefined : equals);
-    if (name === "") throw atLine({ line }, `"${word}" is no flag`);
+    if (name === "") throw atLine({ line }, `invalid flag "${word}"`);
     flags.push({ name, value: equals < 0 ? undefined : word.slice(equals + 1) });
   }
 }
@@ -172,7 +173,7 @@ function readHeredoc(
     }
     content += own;
   }
-  throw atLine({ line }, `the here-document "${mark.name}" has no end`, {
-    hint: `End it with a line that is ${mark.name} and nothing else`,
+  throw atLine({ line }, `unterminated here-document "${mark.name}"`, {
+    hint: `Terminate it with a line that contains only ${mark.name}`,
   });
 }

@@ -8,17 +8,17 @@ const PAIRS_MAX = 10_000;
 export function pairsOf(rest: string, escapeChar: string): [string, string][] {
   const words = splitWords(rest, escapeChar);
   if (words.length > PAIRS_MAX) {
-    throw new BangerError("limit_exceeded", `The instruction has more than ${PAIRS_MAX} parts`);
+    throw new BangerError("limit_exceeded", `too many arguments: more than ${PAIRS_MAX}`);
   }
   if (words[0] !== undefined && !words[0].includes("=")) {
     const [, name = "", text] = /^(\S+)[\t\v\f\r ]+([\s\S]*)$/.exec(rest) ?? [];
     if (text !== undefined) return [[name, text]];
-    throw new BangerError("invalid_argument", `"${words[0]}" has no value`);
+    throw new BangerError("invalid_argument", `missing value for "${words[0]}"`);
   }
   return words.map((word) => {
     const pair = pairOf(word);
     if (pair[0] !== "" && word.includes("=")) return pair;
-    throw new BangerError("invalid_argument", `"${word}" is no NAME=VALUE`);
+    throw new BangerError("invalid_argument", `"${word}" is not NAME=VALUE`);
   });
 }
 

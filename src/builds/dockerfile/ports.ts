@@ -15,8 +15,8 @@ export function portsOf(word: string): string[] {
   const isOther = host !== undefined && host !== "" && !fits(rangeOf(host), ports);
   const isKnown = ["tcp", "udp", "sctp"].includes(kind) && (address === "" || isIP(address) > 0);
   if (!ports || !isKnown || isOther) {
-    throw new BangerError("invalid_argument", `"${word}" is no port`, {
-      hint: "Write it as 80, 53/udp or 8000-8010",
+    throw new BangerError("invalid_argument", `invalid port "${word}"`, {
+      hint: "Use a port such as 80, 53/udp or 8000-8010",
     });
   }
   const { from, to } = ports;

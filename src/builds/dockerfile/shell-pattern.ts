@@ -58,7 +58,7 @@ function tokensOf(pattern: string): Token[] {
     else {
       const next = chars[++at] ?? "";
       if (!["*", "?", "\\", "}", "/"].includes(next)) {
-        throw new BangerError("invalid_argument", `"${pattern}" has an escape "\\${next}"`);
+        throw new BangerError("invalid_argument", `invalid escape "\\${next}" in "${pattern}"`);
       }
       tokens.push({ kind: "char", char: next });
     }
@@ -103,7 +103,7 @@ class Matcher {
     }
     this.#work += reached.length + 1;
     if (this.#work <= WORK_MAX) return reached;
-    throw new BangerError("limit_exceeded", "A pattern of a substitution takes too much work");
+    throw new BangerError("limit_exceeded", "substitution pattern is too complex");
   }
 
   #step(state: number, char: string): number[] {

@@ -12,7 +12,7 @@ export function assertSignal(text: string): void {
   const isNumber = /^-?\d{1,9}$/.test(text) && Number(text) !== 0;
   const isName = `SIG${name}` in constants.signals || REAL_TIME.test(name) || MORE.has(name);
   if (isNumber || isName) return;
-  throw new BangerError("invalid_argument", `"${text}" is no signal`, {
-    hint: "Name one as SIGTERM, TERM or 15",
+  throw new BangerError("invalid_argument", `invalid signal "${text}"`, {
+    hint: "Use a signal such as SIGTERM, TERM or 15",
   });
 }

@@ -81,7 +81,7 @@ class Collector {
   add(text: string, splits: boolean): void {
     this.text += text;
     if (this.text.length > EXPANDED_MAX_CHARS) {
-      throw new BangerError("limit_exceeded", "A word is too long with its variables");
+      throw new BangerError("limit_exceeded", "word too long after variable expansion");
     }
     if (!splits) {
       this.#word += text;
@@ -143,7 +143,7 @@ class Lexer {
       }
     }
     if (stop === undefined) return result.expanded();
-    throw new BangerError("invalid_argument", `"\${" has no end, for want of a "${stop}"`);
+    throw new BangerError("invalid_argument", `unterminated "\${": missing "${stop}"`);
   }
 
   #singleQuoted(): string {
@@ -195,7 +195,7 @@ class Lexer {
     if (this.#peek() === "{") {
       this.#at++;
       if (++this.#depth > DEPTH_MAX) {
-        throw new BangerError("limit_exceeded", "A word has too many substitutions in each other");
+        throw new BangerError("limit_exceeded", "substitutions are nested too deeply");
       }
       const value = this.#braced(keepsEscapes);
       this.#depth--;
@@ -209,9 +209,9 @@ class Lexer {
 
   #braced(keepsEscapes: boolean): string {
     const first = this.#peek();
-    if (first === undefined) throw new BangerError("invalid_argument", `"\${" has no end`);
+    if (first === undefined) throw new BangerError("invalid_argument", `unterminated "\${"`);
     if ("{}:".includes(first)) {
-      throw new BangerError("invalid_argument", `"\${${first}" names no variable`);
+      throw new BangerError("invalid_argument", `invalid variable name in "\${${first}"`);
     }
     const name = this.#name();
     const value = this.#options.lookup(name);
@@ -224,7 +224,7 @@ class Lexer {
     if (kind === "" || !known.includes(kind)) {
       throw new BangerError(
         "invalid_argument",
-        `"\${${name}${colon}${kind}" is a substitution that is not known`,
+        `unsupported substitution "\${${name}${colon}${kind}"`,
       );
     }
     const word = this.#until("}", "#%".includes(kind) || keepsEscapes).text;
@@ -295,5 +295,5 @@ function substituted(
 }
 
 function openQuote(quote: string): BangerError {
-  return new BangerError("invalid_argument", `The quote ${quote} has no end`);
+  return new BangerError("invalid_argument", `unterminated quote ${quote}`);
 }

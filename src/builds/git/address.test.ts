@@ -62,12 +62,12 @@ test("the query says what is meant of a repository", () => {
   });
   expect(parts(`${at}?branch=x#refs/heads/x`)?.ref).toBe("refs/heads/x");
   const wrong: [string, string][] = [
-    ["?tag=v1#refs/heads/x", "contradict"],
-    ["?tag=a&branch=b", "contradict"],
-    ["?ref=a&ref=a", "ref twice"],
-    ["?ref=", "ref has no value"],
-    ["?depth=1", '"depth", which is not known'],
-    ["?keep-git-dir=maybe", "neither true nor false"],
+    ["?tag=v1#refs/heads/x", "conflict"],
+    ["?tag=a&branch=b", "conflict"],
+    ["?ref=a&ref=a", "duplicate ref"],
+    ["?ref=", "ref requires a value"],
+    ["?depth=1", 'unknown parameter "depth"'],
+    ["?keep-git-dir=maybe", "must be true or false"],
   ];
   for (const [end, problem] of wrong) expect(() => gitAddressOf(at + end)).toThrow(problem);
 });
@@ -89,7 +89,7 @@ test("no name is taken for an option, a pattern or a refspec", () => {
   ]) {
     const word = `https://example.com/b.git?ref=${encodeURIComponent(ref)}`;
     if (ref === "+a") expect(gitAddressOf(word)?.ref).toBe("+a");
-    else expect(() => gitAddressOf(word)).toThrow("is no name of a branch, tag or commit");
+    else expect(() => gitAddressOf(word)).toThrow("is not a branch, tag or commit");
   }
 });
 

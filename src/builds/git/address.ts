@@ -24,7 +24,7 @@ export function gitAddressOf(word: string): GitAddress | undefined {
   const parts = partsOf(word);
   if (!parts) return undefined;
   if (word.length > ADDRESS_MAX_CHARS) {
-    throw new BangerError("limit_exceeded", "The address of the repository is too long");
+    throw new BangerError("limit_exceeded", "repository URL too long");
   }
   const { url, query, fragment } = parts;
   const [ref = "", ...path] = fragment.split(":");
@@ -32,10 +32,10 @@ export function gitAddressOf(word: string): GitAddress | undefined {
   const flags = { "keep-git-dir": undefined as boolean | undefined, submodules: true };
   const names = new Set<string>();
   for (const [name, value] of query) {
-    if (names.has(name)) throw wrong(word, `it has ${name} twice`);
+    if (names.has(name)) throw wrong(word, `duplicate ${name}`);
     names.add(name);
     if (name === "keep-git-dir" || name === "submodules") flags[name] = truth(word, name, value);
-    else if (value === "") throw wrong(word, `${name} has no value`);
+    else if (value === "") throw wrong(word, `${name} requires a value`);
     else if (name === "ref") found.ref = same(word, found.ref, value);
     else if (name === "tag") found.ref = same(word, found.ref, qualified("refs/tags/", value));
     else if (name === "branch") {
@@ -43,7 +43,7 @@ export function gitAddressOf(word: string): GitAddress | undefined {
     } else if (name === "subdir") found.subdir = same(word, found.subdir, value);
     else if (name === "checksum" || name === "commit") {
       found.checksum = same(word, found.checksum, value);
-    } else throw wrong(word, `it has "${name}", which is not known`);
+    } else throw wrong(word, `unknown parameter "${name}"`);
   }
   if (found.ref !== "") checkRef(word, found.ref);
   return {
@@ -93,12 +93,12 @@ function text(encoded: string): string {
 function truth(word: string, name: string, value: string): boolean {
   if (["", "1", "t", "T", "true", "TRUE", "True"].includes(value)) return true;
   if (["0", "f", "F", "false", "FALSE", "False"].includes(value)) return false;
-  throw wrong(word, `${name} is neither true nor false`);
+  throw wrong(word, `${name} must be true or false`);
 }
 
 function same(word: string, before: string, value: string): string {
   if (before === "" || before === value) return value;
-  throw wrong(word, `"${before}" and "${value}" contradict each other`);
+  throw wrong(word, `"${before}" and "${value}" conflict`);
 }
 
 function qualified(prefix: string, name: string): string {
@@ -110,10 +110,10 @@ function checkRef(word: string, ref: string): void {
   const isName =
     /^[^-/.][^\0-\x20\x7f~^:?*[\\]*$/.test(ref) &&
     !/\.\.|@\{|\/\/|\/\.|[/.]$|\.lock(\/|$)/.test(ref);
-  if (!isName) throw wrong(word, `"${ref}" is no name of a branch, tag or commit`);
+  if (!isName) throw wrong(word, `"${ref}" is not a branch, tag or commit`);
 }
 
 function wrong(word: string, problem: string): BangerError {
   const shown = word.replace(/\/\/[^/@]*@/, "//");
-  return new BangerError("invalid_argument", `Cannot read the address "${shown}": ${problem}`);
+  return new BangerError("invalid_argument", `invalid repository URL "${shown}": ${problem}`);
 }

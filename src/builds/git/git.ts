@@ -58,8 +58,8 @@ export async function resolveRepository(
 ): Promise<GitCommit> {
   const { checksum, ref } = address;
   if (checksum !== undefined && !/^[0-9a-f]+$/i.test(checksum)) {
-    throw new BangerError("invalid_argument", `Invalid checksum "${checksum}" of a repository`, {
-      hint: "Give the commit's hash, or its beginning",
+    throw new BangerError("invalid_argument", `invalid repository checksum "${checksum}"`, {
+      hint: "Use the commit hash, or its beginning",
     });
   }
   checkAddress(address.url, options.network);
@@ -76,7 +76,7 @@ export async function resolveRepository(
   if (!isRight) {
     throw new BangerError(
       "integrity",
-      `${shownAddress(address.url)} is not what the checksum says: it is ${found.commit}`,
+      `checksum mismatch for ${shownAddress(address.url)}: got commit ${found.commit}`,
     );
   }
   return { address, home, ...found };
@@ -136,7 +136,10 @@ async function openRemote(
     await discard(answer.response);
     const { pathname, search } = answer.url;
     if (!pathname.endsWith("/info/refs") || search !== asked.search) {
-      throw new BangerError("unavailable", `Cannot fetch ${shown}: it redirects to no repository`);
+      throw new BangerError(
+        "unavailable",
+        `Cannot fetch ${shown}: redirect to something that is not a repository`,
+      );
     }
     final = new URL(answer.url);
     final.pathname = pathname.slice(0, -"/info/refs".length);
@@ -152,8 +155,8 @@ async function openRemote(
 function checkAddress(url: URL, network: NetworkMode | undefined): void {
   const shown = shownAddress(url);
   if (url.protocol === "ssh:") {
-    throw new BangerError("unsupported", `Cannot fetch ${shown}: a build has no SSH key`, {
-      hint: "Use the https address of the repository",
+    throw new BangerError("unsupported", `Cannot fetch ${shown}: SSH is not supported`, {
+      hint: "Use the repository's https URL",
     });
   }
   assertMayFetch(shown, network);
@@ -200,7 +203,7 @@ async function lookUp(
   const object = full && hashes.get(full);
   if (!full || !object) {
     throw new BangerError("not_found", `${shown} has no branch or tag "${ref}"`, {
-      hint: /^[0-9a-f]{4,64}$/.test(ref) ? "Of a commit, give the whole hash" : undefined,
+      hint: /^[0-9a-f]{4,64}$/.test(ref) ? "For a commit, use the full hash" : undefined,
     });
   }
   return { ref: full, object, commit: hashes.get(`${full}^{}`) ?? object };
@@ -228,9 +231,9 @@ async function fill(found: OpenCommit, options: FillOptions): Promise<void> {
   const isCommit = await git(home, [...inside, "cat-file", "-e", `${commit}^{commit}`]);
   if (isCommit.exitCode !== 0) {
     if (found.ref === undefined) {
-      throw new BangerError("not_found", `${what}: it has no commit ${commit}`);
+      throw new BangerError("not_found", `${what}: no such commit ${commit}`);
     }
-    throw new BangerError("conflict", `${what}: ${found.ref} changed while it was fetched`);
+    throw new BangerError("conflict", `${what}: ${found.ref} changed during the fetch`);
   }
   const links = await count(home, { inside, commit, budget: options.budget, shown });
   await gitOk(home, [...inside, "checkout", "--quiet", "--force", "--detach", commit], what);
@@ -238,7 +241,7 @@ async function fill(found: OpenCommit, options: FillOptions): Promise<void> {
   else rmSync(gitDir, { recursive: true, force: true });
   if (!address.submodules || links.length === 0) return;
   if (options.depth === SUBMODULE_DEPTH_MAX) {
-    throw new BangerError("limit_exceeded", `${shown} has submodules in too many submodules`);
+    throw new BangerError("limit_exceeded", `${shown} has submodules that are nested too deeply`);
   }
   for (const module of await submodulesOf(home, { tree, links, parent: home.url, shown })) {
     if (++options.budget.submodules > SUBMODULES_MAX) {

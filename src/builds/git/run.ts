@@ -127,7 +127,10 @@ export function gitFailure(what: string, { stderr, exitCode }: RunResult): Bange
     .slice(-3)
     .join("; ");
   const shown = said.replace(/\/\/[^/@\s]*@/g, "//").slice(0, 1000);
-  return new BangerError("unavailable", `${what}: ${shown || `git ended with status ${exitCode}`}`);
+  return new BangerError(
+    "unavailable",
+    `${what}: ${shown || `git failed with exit status ${exitCode}`}`,
+  );
 }
 
 function section(name: string, values: Record<string, string>, subsection?: string): string {

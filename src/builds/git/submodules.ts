@@ -45,7 +45,7 @@ export async function submodulesOf(
   return links.map(({ path, commit }) => {
     const address = urls.get(path);
     if (!address) {
-      throw new BangerError("integrity", `${shown} says of its submodule "${path}" no address`);
+      throw new BangerError("integrity", `${shown} has no URL for its submodule "${path}"`);
     }
     return { url: urlOf(address, { parent, path }), commit, folder: folderOf(tree, path) };
   });
@@ -65,8 +65,8 @@ function urlOf(address: string, { parent, path }: { parent: URL; path: string })
   }
   throw new BangerError(
     "unsupported",
-    `Cannot fetch the submodule "${path}" from "${address}": only http, https and git addresses are`,
-    { hint: "Leave submodules out: add ?submodules=false to the address of the repository" },
+    `Cannot fetch the submodule "${path}" from "${address}": unsupported URL, expected http, https or git`,
+    { hint: "Skip submodules: append ?submodules=false to the repository URL" },
   );
 }
 
@@ -76,9 +76,6 @@ function folderOf(tree: string, path: string): string {
     const next = join(at, name);
     const isPlain = name !== "" && name !== "." && name !== ".." && name.toLowerCase() !== ".git";
     if (isPlain && lstatSync(next, { throwIfNoEntry: false })?.isDirectory()) return next;
-    throw new BangerError(
-      "integrity",
-      `The submodule "${path}" is at no directory of its repository`,
-    );
+    throw new BangerError("integrity", `submodule "${path}" is outside its repository`);
   }, tree);
 }

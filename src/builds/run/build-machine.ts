@@ -107,10 +107,14 @@ async function runIn(
     return await stream.exited;
   } catch (error) {
     if (options.signal?.aborted || !agent.failure) throw error;
-    throw new BangerError("guest", "Cannot run the command: the machine ended while it ran", {
-      hint: "It may have run out of memory: give it more with --memory",
-      cause: error,
-    });
+    throw new BangerError(
+      "guest",
+      "Cannot run the command: the build machine stopped unexpectedly",
+      {
+        hint: "It may have run out of memory; increase it with --memory",
+        cause: error,
+      },
+    );
   }
 }
 

@@ -110,5 +110,5 @@ function openStill(disk: string): Ext4Reader {
   const reader = openExt4(disk);
   if (!reader.info.needsRecovery) return reader;
   reader.close();
-  throw new BangerError("guest", "The machine did not hold its disk still");
+  throw new BangerError("guest", "Cannot freeze the build machine's disk");
 }

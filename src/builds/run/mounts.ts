@@ -90,8 +90,8 @@ const ID_MAX = 2 ** 32 - 2;
 export function mountedFrom(text: string): string | undefined {
   const from = fieldsOf(text, (value) => value).get("from");
   if (from === undefined || !/\$./.test(from)) return from;
-  throw wrong(`--mount=${text} can have no variable in "from"`, {
-    hint: `Name the image as a stage: FROM ${from} AS NAME, and write from=NAME`,
+  throw wrong(`--mount=${text}: variables are not supported in "from"`, {
+    hint: `Declare a stage: FROM ${from} AS NAME, and use from=NAME`,
   });
 }
 
@@ -100,19 +100,19 @@ export function parseMount(text: string, { expand, workdir }: MountOptions): Mou
   const fields = fieldsOf(text, expand);
   const kind = (fields.get("type") ?? "bind").toLowerCase() as Kind;
   if (!KINDS.includes(kind)) {
-    throw wrong(`"${kind}" is no type of --mount`, {
+    throw wrong(`unknown mount type "${kind}"`, {
       hint: didYouMean(kind, KINDS, `Types: ${KINDS.join(", ")}`),
     });
   }
   for (const name of fields.keys()) {
     if (name === "type" || FIELDS[kind].includes(name)) continue;
-    throw wrong(`a mount of type ${kind} has no "${name}"`, {
-      hint: didYouMean(name, FIELDS[kind], `It takes ${FIELDS[kind].join(", ")}`),
+    throw wrong(`unknown field "${name}" for mount type ${kind}`, {
+      hint: didYouMean(name, FIELDS[kind], `Allowed fields: ${FIELDS[kind].join(", ")}`),
     });
   }
   const place = (): Place => {
     const target = posix.resolve(workdir, fields.get("target") ?? "");
-    if (!fields.has("target") || target === "/") throw wrong(`--mount=${text} has no target`);
+    if (!fields.has("target") || target === "/") throw wrong(`--mount=${text} requires a target`);
     const isWritable = kind === "bind" ? fields.get("readwrite") === "true" : true;
     const isReadOnly = fields.get("readonly") === "true" || fields.get("readwrite") === "false";
     return { target, isReadOnly: isReadOnly || !isWritable };
@@ -144,9 +144,9 @@ function secretOf(
 ): SecretMount {
   const { target } = common;
   const [id, source] = [fields.get("id"), fields.get("source")];
-  if (id && source) throw wrong("a mount of type secret has an id or a source, not both");
+  if (id && source) throw wrong("a mount of type secret takes an id or a source, not both");
   const name = source || id || (target && posix.basename(target));
-  if (!name) throw wrong("a mount of type secret needs an id or a target");
+  if (!name) throw wrong("a mount of type secret requires an id or a target");
   const variable = fields.has("env") ? fields.get("env") || posix.basename(name) : undefined;
   const place =
     target ?? (variable === undefined ? `/run/secrets/${posix.basename(name)}` : target);
@@ -160,7 +160,7 @@ function fieldsOf(text: string, expand: (value: string) => string): Map<string, 
     const at = field.indexOf("=");
     const written = (at < 0 ? field : field.slice(0, at)).toLowerCase();
     const name = ALIASES[written] ?? written;
-    if (at < 0 && !FLAGS.has(name)) throw wrong(`"${field}" of --mount has no value`);
+    if (at < 0 && !FLAGS.has(name)) throw wrong(`--mount field "${field}" requires a value`);
     const value = at < 0 ? "true" : expand(field.slice(at + 1));
     fields.set(name, FLAGS.has(name) ? truth(name, value) : value);
     // The last of the two counts.
@@ -173,7 +173,7 @@ function fieldsOf(text: string, expand: (value: string) => string): Map<string, 
 function splitFields(text: string): string[] {
   const parts = text.match(/(?:^|,)(?:"(?:[^"]|"")*"|[^,]*)/g) ?? [];
   const fields = parts.map((part) => part.replace(/^,/, ""));
-  if (fields.join(",") !== text) throw wrong(`The quotes of --mount=${text} have no end`);
+  if (fields.join(",") !== text) throw wrong(`unterminated quote in --mount=${text}`);
   return fields.map((field) => {
     const quoted = /^"([\s\S]*)"$/.exec(field)?.[1];
     return quoted === undefined ? field : quoted.replaceAll('""', '"');
@@ -183,13 +183,15 @@ function splitFields(text: string): string[] {
 function truth(name: string, value: string): string {
   if (/^(1|t|true)$/i.test(value)) return "true";
   if (/^(0|f|false)$/i.test(value)) return "false";
-  throw wrong(`"${value}" is neither true nor false, as ${name} of --mount takes it`);
+  throw wrong(`invalid value for --mount field ${name}: "${value}", expected true or false`);
 }
 
 function sharingOf(text = "shared"): CacheMount["sharing"] {
   const sharing = text.toLowerCase();
   if (sharing === "shared" || sharing === "private" || sharing === "locked") return sharing;
-  throw wrong(`"${text}" is no sharing of a cache`, { hint: "It is shared, private or locked" });
+  throw wrong(`invalid cache sharing mode "${text}"`, {
+    hint: "Allowed values: shared, private, locked",
+  });
 }
 
 function sizeOf(text: string | undefined): number {
@@ -206,7 +208,7 @@ function numberOf(
   const number = Number.parseInt(text, base);
   const max = base === 8 ? 0o7777 : ID_MAX;
   if ((base === 8 ? /^[0-7]+$/ : /^\d+$/).test(text) && number <= max) return number;
-  throw wrong(`"${text}" is no ${name} of --mount`);
+  throw wrong(`invalid value for --mount field ${name}: "${text}"`);
 }
 
 function wrong(message: string, options: { hint?: string | undefined } = {}): BangerError {

@@ -24,7 +24,7 @@ testBuilds({
   },
   "RUN with JSON of other things than strings is refused": {
     dockerfile: "RUN [1]",
-    error: "line 2 of the Dockerfile: 1 in the JSON form is no string",
+    error: "line 2 of the Dockerfile: 1 in the exec form is not a string",
   },
   "SHELL runs what follows, also in stages above": {
     dockerfile: 'FROM scratch AS a\nSHELL ["ash", "-ec"]\nRUN x\nFROM a\nRUN y\nRUN ["z"]',
@@ -69,13 +69,13 @@ testBuilds({
   },
   "a here-document without an end names the line where it began": {
     dockerfile: "COPY a /a\nCOPY <<EOF /b\ntext\n EOF\nRUN x\n",
-    error: 'line 3 of the Dockerfile: the here-document "EOF" has no end',
-    hint: "a line that is EOF and nothing else",
+    error: 'line 3 of the Dockerfile: unterminated here-document "EOF"',
+    hint: "a line that contains only EOF",
   },
   "any word names a here-document, and several go into one folder": {
     dockerfile:
       'COPY <<robots.txt <<humans-1.txt \\\n  <<"a b" /www/\nr\nrobots.txt\nh\nhumans-1.txt\nq\na b\n',
-    error: "has no end",
+    error: "unterminated",
   },
   "names with dots, dashes and quotes": {
     dockerfile:
@@ -117,10 +117,10 @@ E
     dockerfile: "COPY <<E /x\r\n# not a comment\r\n\ttab\r\n\r\nE\r\nCOPY <<E /y\n\\\nE\n",
     files: { "/x": "= # not a comment\r\n\ttab\r\n\r\n", "/y": "= \n" },
   },
-  "a here-document is no target": {
+  "a here-document cannot be the target": {
     dockerfile: "COPY a <<E\nx\nE\n",
     context: { a: "a" },
-    error: "line 2 of the Dockerfile: a here-document is no target",
+    error: "line 2 of the Dockerfile: a here-document cannot be the target",
   },
   "here-documents have owners and modes": {
     dockerfile: "COPY --chown=3:4 --chmod=0640 <<E /x\nx\nE\nADD <<E /y/\ny\nE",
@@ -140,7 +140,7 @@ E
   "words of COPY are apart by white space alone": {
     context: { "a\\": "1", b: "2" },
     dockerfile: 'COPY "a b" /x',
-    error: 'line 2 of the Dockerfile: The quote " has no end',
+    error: 'line 2 of the Dockerfile: unterminated quote "',
   },
   "a variable in COPY is one word": {
     context: { "a b": "1" },
@@ -176,12 +176,12 @@ E
   "ONBUILD of a base that fails names the child's FROM": {
     images: { base: "FROM scratch\nONBUILD COPY nope /" },
     dockerfile: "LABEL a=b\nFROM base",
-    error: "line 1 of the Dockerfile: LABEL stands before the first FROM",
+    error: "line 1 of the Dockerfile: LABEL before the first FROM",
   },
   "an error in a trigger is that of the line of FROM": {
     images: { base: "FROM scratch\nONBUILD COPY nope /" },
     dockerfile: "# a comment\n\nFROM base",
-    error: 'line 3 of the Dockerfile: The build context has no "nope"',
+    error: 'line 3 of the Dockerfile: "nope" not found in the build context',
   },
 });
 
@@ -200,7 +200,7 @@ testBuilds({
   },
   "a network that there is not is refused": {
     dockerfile: "RUN --network=bridge x",
-    error: "line 2 of the Dockerfile: RUN --network=bridge is not known",
+    error: 'line 2 of the Dockerfile: invalid value for RUN --network: "bridge"',
   },
   "a bind mount is of the context, read-only, at a path below the folder": {
     context: { "src/a": "1", "src/d/b": "2", "src/no.log": "3" },
@@ -243,13 +243,14 @@ RUN --mount=from=ONE,source=/d/a,target=/x --mount=type=bind,from=other,target=/
   },
   "a variable in from is refused before anything runs": {
     dockerfile: "RUN x\nRUN --mount=from=$S,target=/x y",
-    error: 'line 3 of the Dockerfile: --mount=from=$S,target=/x can have no variable in "from"',
-    hint: "write from=NAME",
+    error:
+      'line 3 of the Dockerfile: --mount=from=$S,target=/x: variables are not supported in "from"',
+    hint: "use from=NAME",
   },
   "a mount from a later stage is refused": {
     dockerfile: "FROM scratch\nRUN --mount=from=b,target=/x y\nFROM scratch AS b",
     target: "0",
-    error: "and is no earlier one",
+    error: "is defined later",
   },
   "memory, with and without a size": {
     dockerfile: "RUN --mount=type=tmpfs,target=/t --mount=type=tmpfs,size=64m,target=/u x",
@@ -291,13 +292,13 @@ RUN --mount=from=ONE,source=/d/a,target=/x --mount=type=bind,from=other,target=/
       { env: { PATH, TOKEN: "s3cret", tok: "s3cret" }, mounted: { "/t": "400 0:0 = s3cret" } },
     ],
   },
-  "a secret that is not there is no mount": {
+  "a secret that does not exist is no mount": {
     dockerfile: "RUN --mount=type=secret,id=tok x",
     runs: [{ mounts: [] }],
   },
   "a secret that is required and not there ends the build": {
     dockerfile: "RUN --mount=type=secret,id=tok,required x",
-    error: 'line 2 of the Dockerfile: The secret "tok" was not passed',
+    error: 'line 2 of the Dockerfile: secret "tok" was not passed',
     hint: "--secret id=tok,src=FILE",
   },
   "an ssh agent is a socket that SSH_AUTH_SOCK names": {
@@ -318,9 +319,9 @@ RUN --mount=from=ONE,source=/d/a,target=/x --mount=type=bind,from=other,target=/
       { env: { PATH, SSH_AUTH_SOCK: "/s" } },
     ],
   },
-  "an ssh agent that is not there is no mount, unless it is required": {
+  "an ssh agent that does not exist is no mount, unless it is required": {
     dockerfile: "RUN --mount=type=ssh x\nRUN --mount=type=ssh,required=true y",
-    error: 'line 3 of the Dockerfile: The ssh agent "default" was not passed',
+    error: 'line 3 of the Dockerfile: ssh agent "default" was not passed',
     hint: "--ssh default",
   },
   "a trigger can mount a stage of the child": {
@@ -331,15 +332,15 @@ RUN --mount=from=ONE,source=/d/a,target=/x --mount=type=bind,from=other,target=/
   },
   "mounts that are none are refused before anything runs": {
     dockerfile: "RUN x\nRUN --mount=type=volume,target=/x y",
-    error: 'line 3 of the Dockerfile: "volume" is no type of --mount',
+    error: 'line 3 of the Dockerfile: unknown mount type "volume"',
     hint: "Types: bind, cache",
   },
   "a field that a mount does not have is named": {
     dockerfile: "RUN --mount=type=tmpfs,uid=1,target=/x y",
-    error: 'a mount of type tmpfs has no "uid"',
+    error: 'unknown field "uid" for mount type tmpfs',
   },
   "a mount without a target is refused": {
     dockerfile: "RUN --mount=type=cache,id=x y",
-    error: "has no target",
+    error: "requires a target",
   },
 });

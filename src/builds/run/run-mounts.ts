@@ -152,7 +152,7 @@ function secretMount(mount: SecretMount, deps: MountDeps): StepMount {
   const { scratch, signal, secrets } = deps;
   const content = secrets.get(id);
   if (!content && mount.isRequired) {
-    throw new BangerError("not_found", `The secret "${id}" was not passed to the build`, {
+    throw new BangerError("not_found", `secret "${id}" was not passed to the build`, {
       hint: `Pass it: banger image build --secret id=${id},src=FILE`,
     });
   }
@@ -179,7 +179,7 @@ function sshMount(mount: SshMount, deps: MountDeps & { index: number }): StepMou
   const hostPath = deps.sshAgents.get(id);
   if (hostPath === undefined) {
     if (!mount.isRequired) return { key: mount, enter: async () => undefined };
-    throw new BangerError("not_found", `The ssh agent "${id}" was not passed to the build`, {
+    throw new BangerError("not_found", `ssh agent "${id}" was not passed to the build`, {
       hint: `Pass it: banger image build --ssh ${id}`,
     });
   }

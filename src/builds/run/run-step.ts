@@ -144,6 +144,6 @@ async function mounted(
 function failed(status: RunStatus, output: OutputTail): BangerError {
   const how = "code" in status ? `exit status ${status.code}` : `signal ${status.signal}`;
   const said = output.end();
-  const message = `the command ended with ${how}`;
+  const message = `the command exited with ${how}`;
   return new BangerError("guest", said ? `${message}:\n${said}` : `${message} and printed nothing`);
 }

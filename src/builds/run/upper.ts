@@ -100,7 +100,7 @@ async function* walk(reader: Ext4Reader, signal: AbortSignal | undefined): Async
     if (left < 0) {
       throw new BangerError(
         "limit_exceeded",
-        `The names of the files that the machine changed take more than ${PATHS_MAX_BYTES} bytes`,
+        `too many changed files: their paths take more than ${PATHS_MAX_BYTES} bytes`,
       );
     }
     yield { ...found, key: Buffer.from(found.path).toString("latin1") };
@@ -130,9 +130,9 @@ function ownXattrs(reader: Ext4Reader, { path, file }: Found) {
     if (name.startsWith(OVERLAY_PREFIX) && /^(redirect|metacopy)$/.test(mark)) {
       throw new BangerError(
         "unsupported",
-        `Cannot keep ${shown(path)}: the machine's kernel moved it without its content`,
+        `Cannot save ${shown(path)}: the kernel's overlayfs uses redirect_dir or metacopy`,
         {
-          hint: "Build with a kernel whose overlayfs has no redirect_dir and no metacopy by default",
+          hint: "Build with a kernel whose overlayfs has redirect_dir and metacopy off by default",
         },
       );
     }

@@ -44,7 +44,9 @@ test("readEnvironment() takes pairs, names of one's own and files", () => {
   });
   expect(readEnvironment({ env: ["SURELY_NOT_SET_ANYWHERE"], envFile: [] })).toBeUndefined();
   expect(readEnvironment({ env: [], envFile: [] })).toBeUndefined();
-  expect(() => readEnvironment({ env: ["=x"], envFile: [] })).toThrow('"" is not the name');
+  expect(() => readEnvironment({ env: ["=x"], envFile: [] })).toThrow(
+    '"" is not a valid variable name',
+  );
   expect(readEnvironment({ env: ["discovery.type=single-node"], envFile: [] })).toEqual({
     "discovery.type": "single-node",
   });
@@ -70,8 +72,8 @@ test("a name is given as an argument or with --name", () => {
   expect(nameOf(undefined, "a", "hint")).toBe("a");
   expect(optionalNameOf("a", "a")).toBe("a");
   expect(optionalNameOf(undefined, undefined)).toBeUndefined();
-  expect(() => nameOf(undefined, undefined, "hint")).toThrow("Missing argument");
-  expect(() => optionalNameOf("a", "b")).toThrow("Conflicting names");
+  expect(() => nameOf(undefined, undefined, "hint")).toThrow("missing argument");
+  expect(() => optionalNameOf("a", "b")).toThrow("conflicting names");
 });
 
 test("architectures have two spellings each", () => {
@@ -85,7 +87,7 @@ test("architectures have two spellings each", () => {
 });
 
 test("withFlagName() names the argument where that was typed, and the flag where that was", () => {
-  const thrown = new BangerError("invalid_argument", 'Cannot take "name": it must be less');
+  const thrown = new BangerError("invalid_argument", 'invalid value for "name": it must be less');
   const spec = commandAt(["kernel", "import"]);
   expect(withFlagName(thrown, spec, { args: { name: "A B" } })).toMatchObject({
     message: "invalid value for NAME: it must be less",
@@ -96,14 +98,14 @@ test("withFlagName() names the argument where that was typed, and the flag where
 });
 
 test("a name that docker would take for an image is answered with one that banger takes", () => {
-  const why = "an image's name has lower-case letters, digits, dots, dashes and underscores";
-  const thrown = new BangerError("invalid_argument", `Cannot take "build.name": ${why}`);
+  const why = "image names can contain lower-case letters, digits, dots, dashes and underscores";
+  const thrown = new BangerError("invalid_argument", `invalid value for "build.name": ${why}`);
   const flags = { name: "reg.example:5000/team/App:1.0" };
   expect(withFlagName(thrown, commandAt(["image", "build"]), { flags })).toMatchObject({
     message: `invalid value for --name: ${why}`,
     hint: "Image names have no registry or tag: --name app-1.0",
   });
-  const to = new BangerError("invalid_argument", `Cannot take "to": ${why}`);
+  const to = new BangerError("invalid_argument", `invalid value for "to": ${why}`);
   const args = { image: "x", name: "app:latest" };
   expect(withFlagName(to, commandAt(["image", "tag"]), { args })).toMatchObject({
     hint: "Image names have no registry or tag: app-latest",
@@ -113,15 +115,16 @@ test("a name that docker would take for an image is answered with one that bange
 test("labelsOf() takes docker's forms and names the label that is none", () => {
   expect(labelsOf(["a=b=c", "d", "e="])).toEqual({ a: "b=c", d: "", e: "" });
   for (const text of ["", "=x", "a b=x", "-a"]) {
-    expect(() => labelsOf([text])).toThrow(
-      `invalid value for --label "${text}": the name of a label`,
-    );
+    expect(() => labelsOf([text])).toThrow(`invalid value for --label "${text}": label names`);
   }
 });
 
 test("withFlagName() says the flag or the argument for the field of the API", () => {
   const said = (path: string, words: readonly string[]) => {
-    const error = new BangerError("invalid_argument", `Cannot take "${path}": it must be more`);
+    const error = new BangerError(
+      "invalid_argument",
+      `invalid value for "${path}": it must be more`,
+    );
     const named = withFlagName(error, commandAt(words));
     return named instanceof BangerError ? named.message : "";
   };
@@ -140,5 +143,5 @@ test("withFlagName() says the flag or the argument for the field of the API", ()
   expect(said("create.image", run)).toBe("invalid value for IMAGE: it must be more");
   expect(said("to", ["vm", "rename"])).toBe("invalid value for NAME: it must be more");
   expect(said("create.labels.a b", run)).toBe("invalid value for --label: it must be more");
-  expect(said("elsewhere", run)).toBe('Cannot take "elsewhere": it must be more');
+  expect(said("elsewhere", run)).toBe('invalid value for "elsewhere": it must be more');
 });

@@ -54,7 +54,7 @@ export function kernelOf(flags: {
 
 export function networkOf({ net, nat }: Pick<MachineFlags, "net" | "nat">) {
   if (nat && net !== undefined && net !== "nat") {
-    throw new BangerError("invalid_argument", `Cannot use --nat: --net ${net} says otherwise`);
+    throw new BangerError("invalid_argument", `conflicting options: --nat and --net ${net}`);
   }
   return nat ? "nat" : net;
 }

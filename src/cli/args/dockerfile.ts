@@ -34,8 +34,8 @@ export function readDockerfile({ folder, file }: BuildFiles): {
 function pathOf(folder: string): string {
   const path = findIn(folder, DOCKERFILE_NAMES);
   if (path !== undefined) return path;
-  throw new BangerError("not_found", `Cannot build: there is no Dockerfile in "${folder}"`, {
-    hint: `Name it: banger image build -f FILE ${folder}`,
+  throw new BangerError("not_found", `Cannot build: no Dockerfile in "${folder}"`, {
+    hint: `Pass its path: banger image build -f FILE ${folder}`,
   });
 }
 
@@ -57,8 +57,8 @@ function readOwn(path: string, folder: string | undefined): string {
   }
   throw new BangerError(
     "invalid_argument",
-    `Cannot build: "${path}" is a symbolic link out of the build context`,
-    { hint: `If you trust it: banger image build -f ${path} ${folder}` },
+    `Cannot build: "${path}" is a symbolic link that leaves the build context`,
+    { hint: `If you trust it, run: banger image build -f ${path} ${folder}` },
   );
 }
 
@@ -85,5 +85,5 @@ export function readGiven(path: string): string {
 
 function unreadable(path: string, error: unknown): BangerError {
   const code = error instanceof BangerError ? error.code : "not_found";
-  return new BangerError(code, `Cannot build: "${path}" cannot be read: ${messageOf(error)}`);
+  return new BangerError(code, `Cannot read "${path}": ${messageOf(error)}`);
 }

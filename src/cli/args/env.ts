@@ -29,8 +29,8 @@ function add(found: Record<string, string>, text: string, origin: string): void 
   if (name === "" || name.includes("\0")) {
     throw new BangerError(
       "invalid_argument",
-      `Cannot use "${text.slice(0, 100)}" of ${origin}: "${name.slice(0, 100)}" is not the name of a variable`,
-      { hint: "Write NAME=value, or NAME to pass on your own" },
+      `Cannot use "${text.slice(0, 100)}" of ${origin}: "${name.slice(0, 100)}" is not a valid variable name`,
+      { hint: "Use NAME=value, or NAME to pass the host's value" },
     );
   }
   const value = at < 0 ? variable(name) : text.slice(at + 1);

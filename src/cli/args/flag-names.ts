@@ -13,7 +13,7 @@ const OTHER_NAMES: Readonly<Record<string, string>> = {
 };
 
 /** As src/api/image.ts puts it. */
-const IMAGE_NAME = /^an image's name has /;
+const IMAGE_NAME = /^image names can contain /;
 
 /** What was typed. */
 interface Given {
@@ -28,7 +28,7 @@ export function withFlagName(
   given: Given = {},
 ): unknown {
   if (!(thrown instanceof BangerError)) return thrown;
-  const [whole, path = ""] = /^Cannot take "([^"]+)": /.exec(thrown.message) ?? [];
+  const [whole, path = ""] = /^invalid value for "([^"]+)": /.exec(thrown.message) ?? [];
   if (whole === undefined) return thrown;
   const shownAs = (word: string): string | undefined => {
     const isFlag = Object.values(flags).some(({ syntax }) =>

@@ -16,15 +16,15 @@ export function asGuestPath(text: string): GuestPath | undefined {
 export function guestPathArg(text: string): GuestPath {
   const found = asGuestPath(text);
   if (found) return found;
-  throw new BangerError("invalid_argument", `Cannot use "${text}": it names no machine`, {
-    hint: "Write the machine before the path, such as testbox:/etc/hosts",
+  throw new BangerError("invalid_argument", `invalid path "${text}": no machine given`, {
+    hint: "Prefix the path with the machine, such as testbox:/etc/hosts",
   });
 }
 
 /** Permissions as chmod has them, such as 755. */
 export function modeArg(text: string): number {
   if (/^[0-7]{1,4}$/.test(text)) return Number.parseInt(text, 8);
-  throw new BangerError("invalid_argument", `Cannot parse mode "${text}"`, {
-    hint: "Write it in octal digits, such as 755",
+  throw new BangerError("invalid_argument", `invalid mode "${text}"`, {
+    hint: "Use octal digits, such as 755",
   });
 }

@@ -40,8 +40,8 @@ export function keyBytes(text: string): string {
   const control = /^(?:ctrl-|\^)([a-z@[\\\]^_])$/.exec(name)?.[1];
   if (control) return String.fromCharCode(control.toUpperCase().charCodeAt(0) & 0x1f);
   if ([...text].length === 1) return text;
-  throw new BangerError("invalid_argument", `Cannot send key "${text}": there is no such key`, {
-    hint: "Write enter, tab, esc, up, f1, ctrl-c or the like",
+  throw new BangerError("invalid_argument", `unknown key "${text}"`, {
+    hint: "Use a key name such as enter, tab, esc, up, f1 or ctrl-c",
   });
 }
 

@@ -13,7 +13,7 @@ export function labelsOf(texts: readonly string[]): Record<string, string> {
       throw new BangerError(
         "invalid_argument",
         `invalid value for --label "${shown}": ${error.issues[0]?.message}`,
-        { hint: "Write NAME=VALUE, or NAME for an empty value" },
+        { hint: "Use NAME=VALUE, or NAME for an empty value" },
       );
     }),
   );

@@ -9,7 +9,7 @@ export function nameOf(
 ): string {
   const name = optionalNameOf(argument, flag);
   if (name !== undefined) return name;
-  throw new BangerError("invalid_argument", "Missing argument: the name", { hint });
+  throw new BangerError("invalid_argument", "missing argument: NAME", { hint });
 }
 
 export function optionalNameOf(
@@ -17,7 +17,7 @@ export function optionalNameOf(
   flag: string | undefined,
 ): string | undefined {
   if (argument === undefined || flag === undefined || argument === flag) return argument ?? flag;
-  throw new BangerError("invalid_argument", `Conflicting names: "${argument}" and --name ${flag}`, {
-    hint: "Give the name once",
+  throw new BangerError("invalid_argument", `conflicting names: "${argument}" and --name ${flag}`, {
+    hint: "Give the name only once",
   });
 }

@@ -25,8 +25,8 @@ export function durationOrNeverArg(text: string): number {
 export function countArg(text: string): number {
   const count = Number(text);
   if (/^\d+$/.test(text) && Number.isSafeInteger(count)) return count;
-  throw new BangerError("invalid_argument", `Cannot parse number "${text}"`, {
-    hint: "Write a whole number",
+  throw new BangerError("invalid_argument", `invalid number "${text}"`, {
+    hint: "Use a whole number",
   });
 }
 

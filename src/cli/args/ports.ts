@@ -14,8 +14,8 @@ export function parsePort(text: string): PortRequest {
   // An address takes a host's port or its place left empty: "127.0.0.1:80" could mean either.
   const isVague = match?.[1] !== undefined && match[2] === undefined;
   if (!match || guestPort === undefined || hostPort === undefined || isVague) {
-    throw new BangerError("invalid_argument", `Cannot publish "${text}": not a port`, {
-      hint: 'Write "8080:80", "0.0.0.0:8080:80", "[::1]:8080:80", "5353:53/udp", or "80" for any free port',
+    throw new BangerError("invalid_argument", `invalid port "${text}"`, {
+      hint: 'Use "8080:80", "0.0.0.0:8080:80", "[::1]:8080:80", "5353:53/udp", or "80" for any free port',
     });
   }
   return { ...addressIn(match[1]), hostPort, guestPort, protocol: protocolIn(match[4]) };
@@ -26,8 +26,8 @@ export function parsePortEnd(text: string): PortEnd {
   const match = FORM.exec(text.trim());
   const hostPort = numberOf(match?.[2] ?? match?.[3], 0);
   if (!match || hostPort === undefined) {
-    throw new BangerError("invalid_argument", `Cannot close "${text}": not a port`, {
-      hint: 'Write the port of this computer: "8080", "0.0.0.0:8080", "5353/udp"',
+    throw new BangerError("invalid_argument", `invalid host port "${text}"`, {
+      hint: 'Use the host port: "8080", "0.0.0.0:8080", "5353/udp"',
     });
   }
   return { ...addressIn(match[1]), hostPort, protocol: protocolIn(match[4]) };

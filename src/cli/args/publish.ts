@@ -20,8 +20,8 @@ export async function publishTarget(flags: PublishFlags) {
   const required = (given: string | undefined, flag: string, key: ConfigKey): string => {
     const value = optional(given, key);
     if (value !== undefined) return value;
-    throw new BangerError("invalid_argument", `Missing ${flag}, and ${key} is not configured`, {
-      hint: `Give ${flag}, or set ${key} in the file that "banger config path" prints`,
+    throw new BangerError("invalid_argument", `missing ${flag}, and ${key} is not configured`, {
+      hint: `Pass ${flag}, or set ${key} in the configuration file ($EDITOR $(banger config path))`,
     });
   };
   const key = optional(flags.key, "kernel.publish_key");

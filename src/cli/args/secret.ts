@@ -30,9 +30,13 @@ function readSecret(text: string): [string, string] {
   if (own === undefined) return [id, readBytes(source ?? id).toString("base64")];
   const value = variable(own);
   if (value !== undefined) return [id, Buffer.from(value).toString("base64")];
-  throw new BangerError("not_found", `Cannot read secret "${id}": the variable ${own} is not set`, {
-    hint: `Name a file: --secret id=${id},src=FILE`,
-  });
+  throw new BangerError(
+    "not_found",
+    `Cannot read secret "${id}": environment variable ${own} is not set`,
+    {
+      hint: `Pass a file instead: --secret id=${id},src=FILE`,
+    },
+  );
 }
 
 function readBytes(path: string): Buffer {
@@ -42,12 +46,12 @@ function readBytes(path: string): Buffer {
     throw new BangerError("not_found", `Cannot read secret "${path}": ${messageOf(error)}`);
   }
   const max = formatSize(SECRET_MAX_BYTES);
-  throw new BangerError("limit_exceeded", `Cannot read secret "${path}": it is larger than ${max}`);
+  throw new BangerError("limit_exceeded", `Cannot read secret "${path}": larger than ${max}`);
 }
 
 function invalid(text: string, field: string | undefined): BangerError {
-  const problem = field === undefined ? "it has no id" : `it has no field "${field}"`;
-  return new BangerError("invalid_argument", `Invalid value for --secret: "${text}": ${problem}`, {
-    hint: "Write id=ID,src=FILE or id=ID,env=NAME",
+  const problem = field === undefined ? "missing id" : `unknown field "${field}"`;
+  return new BangerError("invalid_argument", `invalid value for --secret: "${text}": ${problem}`, {
+    hint: "Use id=ID,src=FILE or id=ID,env=NAME",
   });
 }

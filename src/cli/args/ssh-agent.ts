@@ -16,8 +16,8 @@ function readAgent(text: string): [string, string] {
   const path = at < 0 ? variable("SSH_AUTH_SOCK") : text.slice(at + 1);
   const isSocket = path && statSync(path, { throwIfNoEntry: false })?.isSocket();
   if (path && isSocket) return [id, resolve(path)];
-  const problem = path ? `"${path}" is no socket` : "SSH_AUTH_SOCK is not set";
-  throw new BangerError("not_found", `Cannot pass on the ssh agent "${id}": ${problem}`, {
-    hint: "Start an agent, and add your key: eval $(ssh-agent); ssh-add",
+  const problem = path ? `"${path}" is not a socket` : "SSH_AUTH_SOCK is not set";
+  throw new BangerError("not_found", `Cannot forward ssh agent "${id}": ${problem}`, {
+    hint: "Start an agent and add your key: eval $(ssh-agent); ssh-add",
   });
 }

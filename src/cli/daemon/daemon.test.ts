@@ -48,7 +48,7 @@ test("a command starts the daemon, and only what asks for it ends it", async () 
   expect(logs.stdout.match(/INFO banger .* listens on/g)).toHaveLength(2);
   expect((await banger("daemon", "stop")).stdout).toBe("The daemon has ended\n");
   expect((await banger("daemon", "status")).exitCode).toBe(7);
-  expect((await banger("daemon", "stop")).stdout).toBe("No daemon runs\n");
+  expect((await banger("daemon", "stop")).stdout).toBe("Daemon not running\n");
 });
 
 test("what has nothing to do with a home works without one", async () => {
@@ -60,12 +60,12 @@ test("what has nothing to do with a home works without one", async () => {
     }
   }
   const { stderr } = await runCli(["vm", "list"], { env: { HOME: "relative" } });
-  expect(stderr).toStartWith('error: Cannot use HOME "relative": it is no absolute path');
+  expect(stderr).toStartWith('error: invalid HOME "relative": not an absolute path');
 });
 
 test("what is missing is told before where it would go to", async () => {
   const { stderr } = await banger("kernel", "publish", "NOPE");
-  expect(stderr).toStartWith('error: Cannot find kernel "NOPE": it is not here\n');
+  expect(stderr).toStartWith('error: no such kernel "NOPE"\n');
   writeFileSync(join(folder, "bzImage"), "x");
   const from = ["--from", join(folder, "bzImage")];
   const bad = await banger("kernel", "import", "mine", ...from, "--distro", "Bad_Distro");
@@ -75,10 +75,10 @@ test("what is missing is told before where it would go to", async () => {
 test("a value out of bounds is told with the flag that was typed, and in its unit", async () => {
   for (const command of ["create", "run"]) {
     const { stderr } = await banger("vm", command, "-m", "1", "alpine");
-    expect(stderr).toStartWith("error: invalid value for --memory: it must be at least 64 MiB\n");
+    expect(stderr).toStartWith("error: invalid value for --memory: must be at least 64 MiB\n");
   }
   const { stderr } = await banger("vm", "stop", "--grace", "2d", "box");
-  expect(stderr).toStartWith("error: invalid value for --grace: it must be at most 1h0m\n");
+  expect(stderr).toStartWith("error: invalid value for --grace: must be at most 1h0m\n");
 });
 
 test("config show and kernel default say what a machine gets here", async () => {
@@ -92,12 +92,12 @@ test("config show and kernel default say what a machine gets here", async () => 
   expect((await banger("kernel", "default")).stdout).toBe("debian-6.12\n");
 });
 
-test("doctor fails where nothing can be written", async () => {
+test("doctor fails where nothing is writable", async () => {
   // Nobody may create anything there, not even root.
   const nowhere = { ...env, XDG_STATE_HOME: "/proc/self/nothing" };
   const { exitCode, stdout, stderr } = await runCli(["doctor"], { env: nowhere });
   expect(exitCode).toBe(1);
-  expect(stdout).toMatch(/✗ State directory .*\/proc\/self\/nothing\/banger cannot be written/);
+  expect(stdout).toMatch(/✗ State directory .*\/proc\/self\/nothing\/banger is not writable/);
   expect(stderr).toContain("Machines cannot run");
 });
 
@@ -140,7 +140,7 @@ test("one daemon for a state folder, whatever XDG_RUNTIME_DIR is", async () => {
   }
   const stopped = await runCli(["daemon", "stop"], { env: { ...without, ...nothing } });
   expect(stopped.stdout).toBe("The daemon has ended\n");
-  expect((await banger("daemon", "stop")).stdout).toBe("No daemon runs\n");
+  expect((await banger("daemon", "stop")).stdout).toBe("Daemon not running\n");
 });
 
 test("a daemon whose socket is lost makes it anew", async () => {
@@ -159,7 +159,7 @@ test("a daemon whose socket is lost makes it anew", async () => {
   expect(existsSync(join(folder, "state/banger/run/daemon.sock"))).toBe(true);
   rmSync(join(folder, "state/banger/run"), { recursive: true });
   expect((await banger("daemon", "stop")).stdout).toBe("The daemon has ended\n");
-  expect((await banger("daemon", "stop")).stdout).toBe("No daemon runs\n");
+  expect((await banger("daemon", "stop")).stdout).toBe("Daemon not running\n");
 });
 
 test("a configuration that no daemon starts with ends none", async () => {
@@ -197,7 +197,7 @@ test("a daemon that does not answer is named while it is waited for", async () =
     text += new TextDecoder().decode(chunk);
     if (text.includes("...")) process.kill(pid, "SIGCONT");
   }
-  expect(text).toBe(`Waiting for the daemon, pid ${pid} ...\n`);
+  expect(text).toBe(`Waiting for the daemon (PID ${pid}) ...\n`);
   expect(await child.exited).toBe(0);
 });
 
@@ -206,7 +206,7 @@ test("a daemon that cannot start is shown with its last words", async () => {
   writeFileSync(join(folder, "config/banger/config.toml"), 'vmm = "nonsense"\n');
   const { exitCode, stderr } = await banger("vm", "list");
   expect(exitCode).toBe(7);
-  expect(stderr).toContain("error: Cannot start the daemon: it ended at once; it said:");
+  expect(stderr).toContain("error: Cannot start the daemon: it exited immediately; it said:");
   expect(stderr).toContain("must be one of auto, firecracker, qemu");
 });
 

@@ -35,8 +35,8 @@ export async function endDaemon(paths: Paths, signal: AbortSignal): Promise<Ende
   while (isAlive(pid)) {
     signal.throwIfAborted();
     if (performance.now() > deadline_ms) {
-      throw new BangerError("timeout", `Cannot end the daemon: process ${pid} goes on`, {
-        hint: `End it at once with: kill -KILL ${pid}`,
+      throw new BangerError("timeout", `Cannot stop the daemon: process ${pid} is still running`, {
+        hint: `Kill it with: kill -KILL ${pid}`,
       });
     }
     await Bun.sleep(RETRY_MS);

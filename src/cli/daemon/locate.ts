@@ -48,7 +48,7 @@ export async function wake(
 /** Says after a moment which process is waited for, until disposed of. One that only just starts is given longer. */
 export function sayWhenSlow(paths: Paths, note: (text: string) => void): Disposable {
   const before = lastHolder(paths.daemonLock)?.pid;
-  const say = (pid: number): void => note(`Waiting for the daemon, pid ${pid} ...`);
+  const say = (pid: number): void => note(`Waiting for the daemon (PID ${pid}) ...`);
   let timer = setTimeout(() => {
     if (before !== undefined && liveHolder(paths.daemonLock)?.pid === before) return say(before);
     timer = setTimeout(() => {
@@ -70,7 +70,7 @@ export function sendSignal(pid: number, name: NodeJS.Signals): void {
 function unreachable({ socket }: Paths, pid: number): BangerError {
   return new BangerError(
     "unavailable",
-    `Cannot reach the daemon: process ${pid} runs and does not answer on ${socket}`,
-    { hint: "Start it anew, machines run on: banger daemon restart" },
+    `Cannot connect to the daemon: process ${pid} is running but does not answer on ${socket}`,
+    { hint: "Restart it (machines keep running): banger daemon restart" },
   );
 }

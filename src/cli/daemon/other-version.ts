@@ -5,6 +5,6 @@ import { version } from "#base/version.ts";
 export function noteOther(daemon: DaemonVersion, note: (text: string) => void): void {
   if (daemon.version === version.version && daemon.commit === version.commit) return;
   note(
-    `note: the daemon is banger ${daemon.version} (${daemon.commit}), this is ${version.version} (${version.commit}); change it with: banger daemon restart`,
+    `note: the daemon is banger ${daemon.version} (${daemon.commit}), this is ${version.version} (${version.commit}); update it with: banger daemon restart`,
   );
 }

@@ -47,9 +47,13 @@ export async function startDaemon(paths: Paths, signal: AbortSignal): Promise<Da
     }
     if (hasEnded && child.exitCode !== errorCodes.conflict.exit) throw died(paths, logged);
     if (performance.now() > deadline_ms) {
-      throw new BangerError("timeout", "Cannot start the daemon: it runs and does not answer", {
-        hint: "See what it says with: banger daemon logs",
-      });
+      throw new BangerError(
+        "timeout",
+        "Cannot start the daemon: it is running but does not answer",
+        {
+          hint: "Check the log: banger daemon logs",
+        },
+      );
     }
     if (hasEnded) {
       // It gave way to another one, which either starts at the same time or is just ending.
@@ -86,8 +90,8 @@ function spawnDaemon(paths: Paths) {
 
 function died(paths: Paths, logged: number): BangerError {
   const lines = lastLines(paths.daemonLog, SHOWN_LINES, logged).map(formatLogLine);
-  const said = lines.length > 0 ? `; it said:\n  ${lines.join("\n  ")}` : "";
-  return new BangerError("unavailable", `Cannot start the daemon: it ended at once${said}`, {
-    hint: "See all of its log with: banger daemon logs",
+  const said = lines.length > 0 ? `; its log:\n  ${lines.join("\n  ")}` : "";
+  return new BangerError("unavailable", `Cannot start the daemon: it exited immediately${said}`, {
+    hint: "Show the full log with: banger daemon logs",
   });
 }

@@ -35,7 +35,7 @@ export function unitOf(paths: Paths): Unit {
  */
 export function unitText(program: readonly string[]): string {
   return `[Unit]
-Description=banger, virtual machines of OCI images
+Description=banger, virtual machines from OCI images
 
 [Service]
 Type=notify
@@ -68,7 +68,7 @@ export async function enableUnit(paths: Paths, program: readonly string[]): Prom
   const { exitCode, stderr } = await run(["loginctl", "enable-linger", userInfo().username]);
   if (exitCode === 0) return [];
   return [
-    `It starts when you log in, not at boot: loginctl enable-linger failed: ${stderr.trim()}`,
+    `The daemon starts at login, not at boot: loginctl enable-linger failed: ${stderr.trim()}`,
   ];
 }
 
@@ -100,7 +100,7 @@ export async function startUnit(paths: Paths, signal: AbortSignal): Promise<bool
 /** `unsupported` where another program looks after services. */
 export function assertSystemd(): void {
   if (existsSync(SYSTEMD_RUNS) && which("systemctl")) return;
-  throw new BangerError("unsupported", "Cannot enable the daemon: systemd does not run here", {
-    hint: "Have your own service manager run: banger daemon run",
+  throw new BangerError("unsupported", "Cannot enable the daemon: systemd is not running", {
+    hint: "Run `banger daemon run` from your service manager instead",
   });
 }

@@ -48,7 +48,7 @@ export async function attachSession(context: Context, options: AttachOptions): P
     const left = options.noStdin ? never : pumpUntilDetached(connection, keys);
     const exit = await Promise.race([connection.exited, left]);
     if (!exit) {
-      context.output.note(`\r\nLeft "${session}", which goes on`);
+      context.output.note(`\r\nDetached from session "${session}", which keeps running`);
       return 0;
     }
     return "code" in exit ? exit.code : exitStatusOf(exit.signal);

@@ -42,5 +42,5 @@ test("keyBytes() knows keys by name", () => {
     "x",
     "é",
   ]);
-  expect(() => keyBytes("hyper-x")).toThrow("there is no such key");
+  expect(() => keyBytes("hyper-x")).toThrow("unknown key");
 });

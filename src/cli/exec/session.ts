@@ -29,8 +29,8 @@ export function execRequest(
   env: Record<string, string> | undefined,
 ): ExecRequest {
   if (flags.tty && flags.interactive && !process.stdin.isTTY) {
-    throw new BangerError("invalid_argument", "Cannot use -t: standard input is no terminal", {
-      hint: "Leave -t out, or run it in a terminal",
+    throw new BangerError("invalid_argument", "Cannot use -t: stdin is not a terminal", {
+      hint: "Omit -t, or run the command in a terminal",
     });
   }
   const term = { TERM: variable("TERM") ?? "xterm" };
@@ -76,14 +76,14 @@ async function attach(
   let asked = 0;
   const gaveUp = Promise.withResolvers<never>();
   gaveUp.promise.catch(() => {});
-  const giveUp = (): void => gaveUp.reject(new BangerError("cancelled", "Cancelled"));
+  const giveUp = (): void => gaveUp.reject(new BangerError("cancelled", "cancelled"));
   using _signals = interrupt.takeOver((signal: ForwardedSignal) => {
     connection.signal(signal.slice("SIG".length));
     if (signal !== "SIGINT") return;
     // Whoever can type nothing to it, such as "exit" to a shell, wants to be out of it.
     if (terminal && !stdin) setTimeout(giveUp, UNTYPED_PATIENCE_MS).unref();
     if (++asked < PATIENCE) return;
-    output.note("The command did not end; leaving it to the daemon");
+    output.note("The command did not exit; leaving it to the daemon");
     giveUp();
   });
   using _raw = terminal && stdin ? makeRaw() : undefined;

@@ -82,8 +82,8 @@ async function join(socket: Socket, remote: End, options: ForwardOptions): Promi
 function cannotListen(text: string, error: unknown): BangerError {
   const errno = errnoOf(error);
   if (errno === "EADDRINUSE") {
-    return new BangerError("conflict", `Cannot listen on ${text}: it is in use`, {
-      hint: "Choose another, or end what listens there",
+    return new BangerError("conflict", `Cannot listen on ${text}: address already in use`, {
+      hint: "Use a different address, or stop the process that listens there",
     });
   }
   const code = errno === "EACCES" || errno === "EPERM" ? "permission_denied" : "invalid_argument";

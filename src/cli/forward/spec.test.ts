@@ -31,6 +31,6 @@ test("parseForward() refuses the rest", () => {
     "a:b:c",
     "::1:80:80",
   ]) {
-    expect(() => parseForward(text)).toThrow("does not name two ends");
+    expect(() => parseForward(text)).toThrow("expected LOCAL:REMOTE");
   }
 });

@@ -22,8 +22,8 @@ export function parseForward(text: string): ForwardSpec {
     const [local, remote] = [parseEnd(text.slice(0, at)), parseEnd(text.slice(at + 1))];
     if (local && remote) return { local, remote };
   }
-  throw new BangerError("invalid_argument", `Cannot forward "${text}": it does not name two ends`, {
-    hint: "Write LOCAL:REMOTE, each a port, ADDRESS:PORT or the path of a socket, such as 8080:80",
+  throw new BangerError("invalid_argument", `invalid forward "${text}": expected LOCAL:REMOTE`, {
+    hint: "Each side is a port, ADDRESS:PORT or the path of a socket, such as 8080:80",
   });
 }
 

@@ -7,8 +7,8 @@ import type { root } from "#cli/spec/root.ts";
 export const run: Handler<typeof root.commands.completion> = async ({ args }, { output }) => {
   const shell = SHELLS.find((each) => each === args.shell);
   if (!shell) {
-    throw new BangerError("invalid_argument", `Cannot complete in "${args.shell}": not known`, {
-      hint: didYouMean(args.shell, SHELLS, `Known are ${SHELLS.join(", ")}`),
+    throw new BangerError("invalid_argument", `unsupported shell "${args.shell}"`, {
+      hint: didYouMean(args.shell, SHELLS, `Supported shells: ${SHELLS.join(", ")}`),
     });
   }
   const script = completionScript(shell);

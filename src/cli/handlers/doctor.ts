@@ -12,7 +12,7 @@ export const run: Handler<typeof root.commands.doctor> = async (_, { output }) =
   const canRun = checks.every(({ status }) => status !== "fail");
   await output.document(checks, () => render(checks, output));
   output.note(
-    canRun ? "Machines can run." : "Machines cannot run until what is marked ✗ is mended.",
+    canRun ? "Machines can run." : "Machines cannot run until the problems marked ✗ are fixed.",
   );
   return canRun ? 0 : 1;
 };

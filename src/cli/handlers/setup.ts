@@ -15,9 +15,9 @@ export const run: Handler<typeof setupCommand> = async ({ flags }, { output }) =
   const { runSetup } = await import("#host/setup.ts");
   const steps = await runSetup({ action, program, isDryRun: dryRun, taps, hostTaps, user });
   await output.document(steps, () => render(steps, dryRun));
-  if (dryRun) return output.note("Nothing was done.");
+  if (dryRun) return output.note("Dry run: nothing was changed.");
   if (action !== "set up") return;
-  output.note("Machines are connected without root from now on. Undo: sudo banger setup --undo");
+  output.note("Machines can now use --net nat without root. Undo with: sudo banger setup --undo");
 };
 
 /** `invalid_argument` for flags that do not go together. */
@@ -32,8 +32,8 @@ function actionOf(flags: Flags): SetupAction {
   };
   const given = Object.entries(others).find(([, isGiven]) => isGiven)?.[0];
   if (action === "set up" || given === undefined) return action;
-  throw new BangerError("invalid_argument", `Cannot use ${given} with --${action}`, {
-    hint: `sudo banger setup --${action}`,
+  throw new BangerError("invalid_argument", `conflicting options: ${given} and --${action}`, {
+    hint: `Run: sudo banger setup --${action}`,
   });
 }
 

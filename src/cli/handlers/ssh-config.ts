@@ -11,7 +11,7 @@ type Spec = (typeof root.commands)["ssh-config"];
 export const run: Handler<Spec> = async ({ flags }, { paths, output }) => {
   const { install, uninstall } = flags;
   if (install && uninstall) {
-    throw new BangerError("invalid_argument", "Cannot use --install: --uninstall says otherwise");
+    throw new BangerError("invalid_argument", "conflicting options: --install and --uninstall");
   }
   if (!install && !uninstall) {
     const block = configBlock(paths);

@@ -28,7 +28,7 @@ export function healthText(health: VmHealth): string {
 export function checksText(checks: readonly ServiceCheck[] | undefined): string | undefined {
   if (!checks || checks.length === 0) return undefined;
   return checks
-    .map(({ name, port, answers }) => `${name} on ${port} ${answers ? "answers" : "does not"}`)
+    .map(({ name, port, answers }) => `${name} on ${port} ${answers ? "open" : "no answer"}`)
     .join(", ");
 }
 

@@ -8,7 +8,7 @@ import type { Paths } from "#config/paths.ts";
 import { configBlock, quotePattern } from "./options.ts";
 
 const CONFIG_MAX_BYTES = MiB;
-const MARK = "# Machines of banger; `banger ssh-config --uninstall` takes this out";
+const MARK = "# banger machines; remove with `banger ssh-config --uninstall`";
 
 /** Gives whether anything had to be changed in `file`. */
 export function installSshConfig(paths: Paths, file: string): boolean {
@@ -40,7 +40,7 @@ function includeLine(paths: Paths): string {
 function readConfig(file: string): string[] {
   try {
     if (statSync(file).size > CONFIG_MAX_BYTES) {
-      throw new BangerError("limit_exceeded", `Cannot change "${file}": it is larger than 1 MiB`);
+      throw new BangerError("limit_exceeded", `Cannot change "${file}": larger than 1 MiB`);
     }
     return readFileSync(file, "utf8").replace(/\n$/, "").split("\n");
   } catch (error) {

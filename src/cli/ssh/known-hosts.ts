@@ -50,9 +50,13 @@ async function takeLock(path: string): Promise<void> {
     }
     if (isStale(path)) rmSync(path, { force: true });
     if (performance.now() > deadline_ms) {
-      throw new BangerError("timeout", `Cannot change known hosts: ${path} stays locked`, {
-        hint: `If nothing of banger runs: rm ${path}`,
-      });
+      throw new BangerError(
+        "timeout",
+        `Cannot update known_hosts: timed out waiting for the lock ${path}`,
+        {
+          hint: `If no banger process is running, remove it: rm ${path}`,
+        },
+      );
     }
     await Bun.sleep(LOCK_RETRY_MS);
   }

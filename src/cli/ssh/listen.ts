@@ -96,7 +96,7 @@ export function listenInGuest(
   }
 
   function violated(): void {
-    end(new BangerError("guest", "Cannot follow the machine's agent: it breaks the protocol"));
+    end(new BangerError("guest", "protocol error from the guest agent"));
     exec.close();
   }
 
@@ -167,5 +167,5 @@ function textOf(value: Buffer | undefined): string {
 }
 
 function messageOf(words: Buffer): string {
-  return textOf(readFields(words).get(Tag.message)) || "The machine's agent cannot listen";
+  return textOf(readFields(words).get(Tag.message)) || "the guest agent cannot listen";
 }

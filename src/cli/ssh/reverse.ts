@@ -96,7 +96,7 @@ function openAgentChannel(client: Connection, opened: Opened): void {
   wrapper.type = "auth-agent@openssh.com";
   const channel = inner._chanMgr.add(wrapper);
   if (channel === -1) {
-    opened(new Error("No free channels"), undefined as never);
+    opened(new Error("no free channels"), undefined as never);
     return;
   }
   inner._protocol.openssh_authAgent(channel, WINDOW_BYTES, PACKET_BYTES);

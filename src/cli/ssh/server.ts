@@ -47,9 +47,9 @@ export async function serveSsh(
       if (error.level === "socket" || error.level === "handshake") return;
       failure ??= new BangerError(
         "invalid_argument",
-        `Cannot follow the ssh client: ${error.message}`,
+        `protocol error from the ssh client: ${error.message}`,
         {
-          hint: "A packet of ssh has at most 256 KiB: give long commands on standard input",
+          hint: "ssh packets are limited to 256 KiB: pass long commands on stdin",
         },
       );
       transport.destroy();

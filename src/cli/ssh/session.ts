@@ -133,7 +133,7 @@ function sizeOf({ cols, rows }: { cols: number; rows: number }): TerminalSize {
 function tooLong(command: string): BangerError {
   return new BangerError(
     "limit_exceeded",
-    `Cannot run the command: it has ${Buffer.byteLength(command)} bytes, and an argument at most ${COMMAND_MAX_BYTES}`,
-    { hint: "Give it to a shell on standard input: ssh HOST sh < FILE" },
+    `Cannot run the command: argument list too long: ${Buffer.byteLength(command)} bytes, at most ${COMMAND_MAX_BYTES}`,
+    { hint: "Pass it to a shell on stdin: ssh HOST sh < FILE" },
   );
 }

@@ -27,8 +27,8 @@ export function openElsewhere(
   other.onclose = () => {
     if (!waiting) return client.close(1000);
     fail(
-      new BangerError("unavailable", "The process that runs the machine does not answer", {
-        hint: "It may be starting or ending: try again in a moment",
+      new BangerError("unavailable", "no response from the process that runs the machine", {
+        hint: "It may be starting or stopping: try again in a moment",
       }),
     );
   };

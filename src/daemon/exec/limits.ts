@@ -37,10 +37,7 @@ export function limitExec(
       : setTimeout(
           () =>
             end(
-              new BangerError(
-                "timeout",
-                `"${name}" did not end within ${formatDuration(timeout_ms)}`,
-              ),
+              new BangerError("timeout", `"${name}" timed out after ${formatDuration(timeout_ms)}`),
             ),
           timeout_ms,
         );

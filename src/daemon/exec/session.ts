@@ -69,7 +69,7 @@ export class SocketSession implements ExecSession {
 
   #control(text: string): void {
     const parsed = execClientMessage.safeParse(parseJson(text));
-    if (!parsed.success) throw new BangerError("invalid_argument", "Cannot take the exec message");
+    if (!parsed.success) throw new BangerError("invalid_argument", "unexpected exec message");
     const message = parsed.data;
     const wire = this.#wire;
     if ("grant" in message) wire.grant(message.grant);
@@ -83,6 +83,6 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new BangerError("invalid_argument", `Cannot parse the exec message: ${messageOf(error)}`);
+    throw new BangerError("invalid_argument", `invalid exec message: ${messageOf(error)}`);
   }
 }

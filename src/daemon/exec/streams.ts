@@ -180,7 +180,7 @@ async function openExtraction(
   { files }: StreamServices,
 ): Promise<ExecExit> {
   const { writable, finished } = await files.extract({ name: request.vm, ...request }, wire.signal);
-  const close = (): unknown => writable.destroy(new Error("the client has left"));
+  const close = (): unknown => writable.destroy(new Error("client disconnected"));
   wire.join({ ...writableTarget(writable), close }, request.vm);
   await finished;
   return DONE;
@@ -213,7 +213,10 @@ async function openSessionStream(
   const output = session.read({ offset, follow, signal: wire.signal });
   await wire.pipe(withoutGaps(wire, output, Math.max(offset, 0)));
   if (follow && session.toApi().state === "lost") {
-    throw new BangerError("guest", `Session "${request.session}" ended with its machine`);
+    throw new BangerError(
+      "guest",
+      `session "${request.session}" ended because its machine stopped`,
+    );
   }
   return session.exit ?? DONE;
 }
@@ -227,7 +230,7 @@ async function* withoutGaps(
   let at = from;
   for await (const { offset, bytes } of chunks) {
     if (offset > at) {
-      const text = `\n[banger: ${offset - at} bytes of output are not kept]\n`;
+      const text = `\n[banger: ${offset - at} bytes of output were dropped]\n`;
       wire.sendOutput(STDERR_TAG, new TextEncoder().encode(text));
     }
     yield bytes;

@@ -71,7 +71,7 @@ export function imageHandlers({ os, stream, services }: Base) {
       }
       throw new BangerError(
         "conflict",
-        "Cannot free anything: a machine is being made in the foreground",
+        "Cannot run gc while a foreground machine is being created",
         {
           hint: "Try again in a moment",
         },

@@ -45,12 +45,12 @@ async function waitFor(
 ): Promise<void> {
   const stopped = Promise.withResolvers<never>();
   const stop = (): void =>
-    stopped.reject(new BangerError("cancelled", "Stopped waiting for the session"));
+    stopped.reject(new BangerError("cancelled", "cancelled while waiting for the session"));
   const late = (): void =>
     stopped.reject(
       new BangerError(
         "timeout",
-        `The session did not end within ${formatDuration(timeout_ms ?? 0)}`,
+        `timed out waiting for the session after ${formatDuration(timeout_ms ?? 0)}`,
       ),
     );
   const timer = timeout_ms === undefined ? undefined : setTimeout(late, timeout_ms);

@@ -71,12 +71,12 @@ interface Layout extends EmptyGeometry {
 export async function formatEmpty(path: string, options: EmptyOptions): Promise<void> {
   checkSize(options.size_bytes);
   if (existsSync(path)) {
-    throw new BangerError("already_exists", `Cannot make disk "${path}": the file exists`, {
-      hint: "Remove it first, or choose another place",
+    throw new BangerError("already_exists", `Cannot create disk "${path}": the file exists`, {
+      hint: "Remove it first, or use a different path",
     });
   }
   if (!existsSync(dirname(path))) {
-    throw new BangerError("not_found", `Cannot make disk "${path}": its folder does not exist`);
+    throw new BangerError("not_found", `Cannot create disk "${path}": no such directory`);
   }
   const staging = stagingPath(path);
   try {
@@ -92,8 +92,8 @@ export async function formatEmpty(path: string, options: EmptyOptions): Promise<
     if (errnoOf(error) === "EFBIG") {
       throw new BangerError(
         "unsupported",
-        `Cannot make a disk of ${formatSize(options.size_bytes)}: the file system of "${path}" holds no file of that size`,
-        { hint: "Choose a smaller disk", cause: error },
+        `Cannot create a disk of ${formatSize(options.size_bytes)}: too large for the file system of "${path}"`,
+        { hint: "Use a smaller disk", cause: error },
       );
     }
     throw toBangerError(error);
@@ -108,7 +108,7 @@ function checkSize(size_bytes: number): void {
   if (isValid) return;
   throw new BangerError(
     "invalid_argument",
-    `Cannot make a disk of ${formatSize(size_bytes)}: it is not between ${formatSize(EMPTY_MIN_BYTES)} and ${formatSize(EMPTY_MAX_BYTES)}`,
+    `invalid disk size ${formatSize(size_bytes)}: must be between ${formatSize(EMPTY_MIN_BYTES)} and ${formatSize(EMPTY_MAX_BYTES)}`,
   );
 }
 

@@ -175,5 +175,5 @@ function tooMany(max: number): BangerError {
 }
 
 function damaged(): BangerError {
-  return new BangerError("integrity", "Cannot read ext4 image: a directory block is damaged");
+  return new BangerError("integrity", "Cannot read ext4 image: corrupt directory block");
 }

@@ -57,7 +57,7 @@ export function checkInode(bytes: Uint8Array, number: number, checksumSeed: numb
   if ((hasHigh ? actual : actual & 0xffff) === stored) return;
   throw new BangerError(
     "integrity",
-    `Cannot read ext4 image: the checksum of inode ${number} does not match`,
+    `Cannot read ext4 image: checksum mismatch in inode ${number}`,
   );
 }
 
@@ -67,10 +67,9 @@ export function parseInode(bytes: Uint8Array, number: number, blockSize: number)
   const flags = get32(bytes, at.FLAGS);
   const hasSize = type === modes.REGULAR || type === modes.DIRECTORY;
   const size = get32(bytes, at.SIZE_LO) + (hasSize ? get32(bytes, at.SIZE_HI) * 2 ** 32 : 0);
-  if (!Number.isSafeInteger(size)) throw damaged(`inode ${number} has an impossible size`);
+  if (!Number.isSafeInteger(size)) throw damaged(`invalid size of inode ${number}`);
   const extra = bytes.length > INODE_BASE_BYTES ? get16(bytes, at.EXTRA_ISIZE) : 0;
-  if (INODE_BASE_BYTES + extra > bytes.length)
-    throw damaged(`inode ${number} has impossible fields`);
+  if (INODE_BASE_BYTES + extra > bytes.length) throw damaged(`invalid fields in inode ${number}`);
   const map = bytes.subarray(at.BLOCK, at.BLOCK + at.BLOCK_BYTES);
   const xattrBlock = get32(bytes, at.XATTR_BLOCK_LO) + get16(bytes, at.XATTR_BLOCK_HI) * 2 ** 32;
   const sectors = get32(bytes, at.SECTORS_LO) + get16(bytes, at.SECTORS_HI) * 2 ** 32;

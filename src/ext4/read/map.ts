@@ -127,13 +127,13 @@ function readLists(walk: Walk): void {
 function shared(file: FileStat): BangerError {
   return new BangerError(
     "integrity",
-    `Cannot read ext4 image: inode ${file.inode} has blocks that are in use already`,
+    `Cannot read ext4 image: inode ${file.inode} shares blocks with another inode`,
   );
 }
 
 function damaged(file: FileStat): BangerError {
   return new BangerError(
     "integrity",
-    `Cannot read ext4 image: the block map of inode ${file.inode} is damaged`,
+    `Cannot read ext4 image: corrupt block map in inode ${file.inode}`,
   );
 }

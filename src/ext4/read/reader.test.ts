@@ -88,7 +88,7 @@ test("reads a whole image, through symbolic links too", () => {
   expect(() => reader.readFile("sparse", 100)).toThrow(/60000 bytes/);
 });
 
-test("what is no ext4 is refused, and so is a file that is not there", () => {
+test("what is no ext4 is refused, and so is a file that does not exist", () => {
   for (const bytes of [new Uint8Array(), new Uint8Array(5000), image.subarray(0, 100_000)]) {
     expect(() => readAll(bytes)).toThrow(BangerError);
   }

@@ -115,7 +115,7 @@ export class Ext4Reader implements Disposable {
 
   inode(number: number): FileStat {
     const g = this.#geometry;
-    if (number < 1 || number > g.inodes) throw this.#damaged(`there is no inode ${number}`);
+    if (number < 1 || number > g.inodes) throw this.#damaged(`no such inode: ${number}`);
     const group = Math.floor((number - 1) / g.inodesPerGroup);
     const offset = ((number - 1) % g.inodesPerGroup) * g.inodeSize;
     const block = this.#inodeTable(group) + Math.floor(offset / g.blockSize);
@@ -157,10 +157,13 @@ export class Ext4Reader implements Disposable {
   readFile(path: string | Uint8Array, max_bytes = FILE_MAX_DEFAULT_BYTES): Uint8Array {
     const file = this.stat(path);
     if (file.type !== modes.REGULAR) {
-      throw new BangerError("invalid_argument", `Cannot read "${path}": it is no regular file`);
+      throw new BangerError("invalid_argument", `Cannot read "${path}": not a regular file`);
     }
     if (file.size > max_bytes) {
-      throw new BangerError("limit_exceeded", `Cannot read "${path}": it has ${file.size} bytes`);
+      throw new BangerError(
+        "limit_exceeded",
+        `Cannot read "${path}": too large: ${file.size} bytes`,
+      );
     }
     const result = new Uint8Array(file.size);
     for (const { offset, bytes } of this.chunks(file)) result.set(bytes, offset);
@@ -170,16 +173,13 @@ export class Ext4Reader implements Disposable {
   /** The target of a symbolic link. */
   targetOf(link: FileStat): Uint8Array {
     if (link.type !== modes.SYMLINK) {
-      throw new BangerError(
-        "invalid_argument",
-        "Cannot read the target of what is no symbolic link",
-      );
+      throw new BangerError("invalid_argument", "Cannot read link: not a symbolic link");
     }
     if (link.fastTarget) return link.fastTarget;
-    if (link.size > this.#volume.blockSize) throw this.#damaged("a link target is too long");
+    if (link.size > this.#volume.blockSize) throw this.#damaged("link target too long");
     const first = this.chunks(link).next();
     if (first.done || first.value.bytes.length < link.size) {
-      throw this.#damaged("a link target is missing");
+      throw this.#damaged("missing link target");
     }
     return first.value.bytes;
   }
@@ -195,7 +195,7 @@ export class Ext4Reader implements Disposable {
   #attributeValue(inode: number, size: number): Uint8Array {
     const file = this.inode(inode);
     if ((file.flags & INODE_FLAG_EA_INODE) === 0 || file.size !== size) {
-      throw this.#damaged("an extended attribute has no value");
+      throw this.#damaged("missing value of an extended attribute");
     }
     const value = new Uint8Array(size);
     for (const { offset, bytes } of this.chunks(file)) value.set(bytes, offset);
@@ -208,7 +208,7 @@ export class Ext4Reader implements Disposable {
     let followed = 0;
     let steps = 0;
     while (queue.length > 0) {
-      if (++steps > PATH_PARTS_MAX) throw this.#damaged("a path is too long");
+      if (++steps > PATH_PARTS_MAX) throw this.#damaged("path too long");
       const name = queue.pop() as Uint8Array;
       const text = Buffer.from(name).toString("latin1");
       if (text === "..") {
@@ -234,7 +234,7 @@ export class Ext4Reader implements Disposable {
 
   #directory(file: FileStat, runs?: readonly Run[]): Directory {
     if (file.type !== modes.DIRECTORY) {
-      throw new BangerError("invalid_argument", "Cannot list a file that is no directory");
+      throw new BangerError("invalid_argument", "Cannot list directory: not a directory");
     }
     if (file.isInline) throw unsupportedInline(file);
     return { file, runs: runs ?? this.runs(file), volume: this.#volume };
@@ -248,7 +248,7 @@ export class Ext4Reader implements Disposable {
       const stored = get16(bytes, groupAt.CHECKSUM);
       bytes.fill(0, groupAt.CHECKSUM, groupAt.CHECKSUM + 2);
       if (groupChecksum(bytes, group, g.checksumSeed) !== stored) {
-        throw this.#damaged(`the checksum of group ${group} does not match`);
+        throw this.#damaged(`checksum mismatch in group ${group}`);
       }
     }
     const high = g.descriptorSize >= 64 ? get32(bytes, groupAt.INODE_TABLE_HI) : 0;
@@ -257,14 +257,14 @@ export class Ext4Reader implements Disposable {
 
   #block(number: number): Uint8Array {
     const { blockSize, blocks } = this.#geometry;
-    if (number < 1 || number >= blocks) throw this.#damaged(`there is no block ${number}`);
+    if (number < 1 || number >= blocks) throw this.#damaged(`no such block: ${number}`);
     return this.#bytes(number * blockSize, blockSize);
   }
 
   #bytes(position: number, length: number): Uint8Array {
     const bytes = new Uint8Array(length);
     if (readSync(this.#fd, bytes, 0, length, position) !== length) {
-      throw this.#damaged("it ends early");
+      throw this.#damaged("unexpected end of file");
     }
     return bytes;
   }
@@ -288,7 +288,7 @@ function partsOf(path: Uint8Array): Uint8Array[] {
 
 function absent(path: string | Uint8Array): BangerError {
   const text = typeof path === "string" ? path : new TextDecoder().decode(path);
-  return new BangerError("not_found", `Cannot find "${text}" in the image: no such file`);
+  return new BangerError("not_found", `no such file in the image: "${text}"`);
 }
 
 /** The part after the first 60 bytes would be in an attribute; banger writes no such files. */
@@ -300,6 +300,6 @@ function inlineData(file: FileStat): Uint8Array {
 function unsupportedInline(file: FileStat): BangerError {
   return new BangerError(
     "unsupported",
-    `Cannot read ext4 image: inode ${file.inode} keeps its content in itself`,
+    `Cannot read ext4 image: inode ${file.inode} uses inline data, which is not supported`,
   );
 }

@@ -58,37 +58,37 @@ export function parseGeometry(bytes: Uint8Array, file: { path: string; size: num
   const refuse = (problem: string): never => {
     throw new BangerError("integrity", `Cannot read ext4 image "${file.path}": ${problem}`);
   };
-  if (get16(bytes, at.MAGIC_AT) !== at.MAGIC) refuse("it holds no ext4 file system");
+  if (get16(bytes, at.MAGIC_AT) !== at.MAGIC) refuse("not an ext4 file system");
   const features = get32(bytes, at.FEATURE_INCOMPAT);
   if (features & ~INCOMPAT_READABLE) {
     throw new BangerError(
       "unsupported",
-      `Cannot read ext4 image "${file.path}": it has features that are not known here (0x${(features & ~INCOMPAT_READABLE).toString(16)})`,
+      `Cannot read ext4 image "${file.path}": unsupported features (0x${(features & ~INCOMPAT_READABLE).toString(16)})`,
     );
   }
   const log = get32(bytes, at.LOG_BLOCK_SIZE);
-  if (log > BLOCK_LOG_MAX) refuse("its block size is impossible");
+  if (log > BLOCK_LOG_MAX) refuse("invalid block size");
   const blockSize = 1024 << log;
   const isLarge = (features & incompat.BIT64) !== 0;
   const blocks =
     get32(bytes, at.BLOCKS_COUNT_LO) + (isLarge ? get32(bytes, at.BLOCKS_COUNT_HI) : 0) * 2 ** 32;
-  if (blocks * blockSize > file.size) refuse("it is longer than its file");
+  if (blocks * blockSize > file.size) refuse("file system larger than its file");
   const hasChecksums = (get32(bytes, at.FEATURE_RO_COMPAT) & roCompat.METADATA_CSUM) !== 0;
   if (hasChecksums && crc32c(~0, bytes, 0, at.CHECKSUM) !== get32(bytes, at.CHECKSUM)) {
-    refuse("the checksum of its superblock does not match");
+    refuse("superblock checksum mismatch");
   }
   const inodeSize = get32(bytes, at.REVISION) === 0 ? 128 : get16(bytes, at.INODE_SIZE);
   const isPower = inodeSize >= 128 && (inodeSize & (inodeSize - 1)) === 0;
-  if (!isPower || inodeSize > blockSize) refuse("its inode size is impossible");
+  if (!isPower || inodeSize > blockSize) refuse("invalid inode size");
   const inodesPerGroup = get32(bytes, at.INODES_PER_GROUP);
   const blocksPerGroup = get32(bytes, at.BLOCKS_PER_GROUP);
-  if (inodesPerGroup === 0 || blocksPerGroup === 0) refuse("its groups are empty");
+  if (inodesPerGroup === 0 || blocksPerGroup === 0) refuse("empty block groups");
   const descriptorSize = isLarge ? get16(bytes, at.DESCRIPTOR_SIZE) : 32;
-  if (descriptorSize < 32 || descriptorSize > 1024) refuse("its descriptor size is impossible");
+  if (descriptorSize < 32 || descriptorSize > 1024) refuse("invalid group descriptor size");
   const firstDataBlock = get32(bytes, at.FIRST_DATA_BLOCK);
   const groups = Math.ceil((blocks - firstDataBlock) / blocksPerGroup);
   const inodes = get32(bytes, at.INODES_COUNT);
-  if (firstDataBlock > 1 || inodes > groups * inodesPerGroup) refuse("its inodes are too many");
+  if (firstDataBlock > 1 || inodes > groups * inodesPerGroup) refuse("too many inodes");
   const seed =
     features & incompat.CSUM_SEED
       ? get32(bytes, at.CHECKSUM_SEED)

@@ -67,8 +67,5 @@ function parseEntries(room: Uint8Array, start: number, readValue: ReadValue): Xa
 }
 
 function damaged(): BangerError {
-  return new BangerError(
-    "integrity",
-    "Cannot read ext4 image: the extended attributes are damaged",
-  );
+  return new BangerError("integrity", "Cannot read ext4 image: corrupt extended attributes");
 }

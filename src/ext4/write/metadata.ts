@@ -87,7 +87,7 @@ function plan(input: MetadataInput): Geometry {
     if (1 + descriptorBlocks > input.reserved) {
       throw new BangerError(
         "limit_exceeded",
-        `Cannot write an ext4 image of ${blocks * BLOCK_BYTES} bytes: it was planned for less`,
+        `Cannot write an ext4 image of ${blocks * BLOCK_BYTES} bytes: larger than planned`,
       );
     }
     const inodeBitmaps = start + groups;

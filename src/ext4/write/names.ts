@@ -17,7 +17,7 @@ export class Names {
       if (this.#segments.length * SEGMENT_BYTES >= NAMES_MAX_BYTES) {
         throw new BangerError(
           "limit_exceeded",
-          `Cannot hold the file tree: its names and link targets take more than ${NAMES_MAX_BYTES / MiB} MiB`,
+          `Cannot write the file tree: names and link targets take more than ${NAMES_MAX_BYTES / MiB} MiB`,
         );
       }
       this.#segments.push(new Uint8Array(SEGMENT_BYTES));

@@ -94,7 +94,10 @@ export class Ext4Writer {
   createFile(parent: number, name: Uint8Array, file: Attributes & { size: number }): number {
     assert(this.#file === undefined, "one file is written at a time");
     if (file.size > FILE_MAX_BYTES) {
-      throw new BangerError("limit_exceeded", `Cannot write a file of ${file.size} bytes to ext4`);
+      throw new BangerError(
+        "limit_exceeded",
+        `Cannot write a file of ${file.size} bytes: too large for ext4`,
+      );
     }
     const node = this.#create(parent, name, modes.REGULAR, file);
     this.tree.setSize(this.tree.inodeOf(node), file.size);
@@ -125,7 +128,7 @@ export class Ext4Writer {
       if (this.#sparseRuns > SPARSE_RUNS_MAX) {
         throw new BangerError(
           "limit_exceeded",
-          `Cannot write the file system: its sparse files have more than ${SPARSE_RUNS_MAX} parts`,
+          `Cannot write the file system: sparse files have more than ${SPARSE_RUNS_MAX} extents`,
         );
       }
     }

@@ -90,7 +90,7 @@ function divide(
   if (tooLong) {
     throw new BangerError(
       "unsupported",
-      `Cannot store an extended attribute of ${tooLong.value.length} bytes: Linux takes ${VALUE_MAX_BYTES}`,
+      `Cannot store an extended attribute of ${tooLong.value.length} bytes: at most ${VALUE_MAX_BYTES} are supported`,
     );
   }
   const inline: StoredXattr[] = [];
@@ -106,7 +106,7 @@ function divide(
     if (!attribute || (sizes[largest] ?? 0) <= VALUE_IN_BLOCK_BYTES) {
       throw new BangerError(
         "unsupported",
-        `Cannot store ${stored.length} extended attributes on a file: their names do not fit a block of ext4`,
+        `Cannot store ${stored.length} extended attributes on a file: they do not fit in an ext4 block`,
       );
     }
     outside[largest] = moveOut(attribute);

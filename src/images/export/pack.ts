@@ -157,7 +157,7 @@ export function assertManaged(image: ImageRecord, action: string): void {
   if (image.managed) return;
   throw new BangerError(
     "invalid_state",
-    `Cannot ${action} image "${image.name}": its files are not banger's own`,
-    { hint: `Take them in first: banger image promote ${image.name}` },
+    `Cannot ${action} image "${image.name}": its files are not in the store`,
+    { hint: `Copy them into the store first: banger image promote ${image.name}` },
   );
 }

@@ -43,14 +43,14 @@ export function assertSavable(
   options: { format: "oci" | "docker"; force?: boolean | undefined },
 ): void {
   if (!existsSync(dirname(path))) {
-    throw new BangerError("not_found", `Cannot save to "${path}": its folder does not exist`);
+    throw new BangerError("not_found", `Cannot save to "${path}": no such directory`);
   }
   if (!existsSync(path)) return;
   const isTar = isArchive(options.format, path);
   const isFile = isTar && !statSync(path).isDirectory();
   if (isTar ? isFile && options.force : isEmptyFolder(path)) return;
-  throw new BangerError("already_exists", `Cannot save to "${path}": it is there already`, {
-    hint: isFile ? "Replace it with --force" : "Name a place where nothing is yet",
+  throw new BangerError("already_exists", `Cannot save to "${path}": it exists already`, {
+    hint: isFile ? "Overwrite it with --force" : "Use a path that does not exist",
   });
 }
 

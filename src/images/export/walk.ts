@@ -86,13 +86,13 @@ export function joinName(folder: Uint8Array, name: Uint8Array): Uint8Array {
   if (parseWhiteout(name).kind !== "none") {
     throw new BangerError(
       "unsupported",
-      `Cannot write ${shown(name)} into a layer: it would be read as a deletion there`,
+      `Cannot write ${shown(name)} to a layer: names that start with .wh. mark deleted files`,
     );
   }
   if (folder.length === 0) return name;
   const path = Buffer.concat([folder, Buffer.from("/"), name]);
   if (path.length <= TAR_NAME_MAX_BYTES) return path;
-  throw new BangerError("unsupported", `Cannot write ${shown(path)}… into a layer: it is too long`);
+  throw new BangerError("unsupported", `Cannot write ${shown(path)}… to a layer: path too long`);
 }
 
 function hasBlocks({ type, isInline, fastTarget }: FileStat): boolean {
@@ -103,7 +103,7 @@ function hasBlocks({ type, isInline, fastTarget }: FileStat): boolean {
 function circular(path: Uint8Array): BangerError {
   return new BangerError(
     "integrity",
-    `Cannot read the file system: ${shown(path)} is the name of a folder that has another one`,
-    { hint: "Mend it with e2fsck" },
+    `Cannot read the file system: directory ${shown(path)} has more than one name`,
+    { hint: "Fix it with e2fsck" },
   );
 }

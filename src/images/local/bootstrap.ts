@@ -129,6 +129,8 @@ async function makeTar(
   throw new BangerError(
     "unavailable",
     `Cannot bootstrap Debian "${request.suite}": ${stderr.trim().split("\n").slice(-5).join("; ")}`,
-    { hint: "See that the release and the packages exist, and that apt-get update works here" },
+    {
+      hint: "Check that the release and the packages exist, and that apt-get update works on the host",
+    },
   );
 }

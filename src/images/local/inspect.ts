@@ -37,11 +37,14 @@ export function inspectRootfs(path: string): InspectedRootfs {
     throw new BangerError(
       "invalid_state",
       `Cannot use "${path}" as a rootfs: it was not unmounted cleanly`,
-      { hint: `Unmount it if it is mounted, then: e2fsck -p ${path}` },
+      { hint: `Unmount it if it is mounted, then run: e2fsck -p ${path}` },
     );
   }
   if (reader.isEmpty("/")) {
-    throw new BangerError("invalid_argument", `Cannot use "${path}" as a rootfs: it is empty`);
+    throw new BangerError(
+      "invalid_argument",
+      `Cannot use "${path}" as a rootfs: empty file system`,
+    );
   }
   const arch = PROGRAMS.map((program) => archOf(reader, program)).find(Boolean);
   return { size_bytes: stat.size, allocated_bytes: stat.blocks * 512, arch };
@@ -54,13 +57,13 @@ export function inspectInitrd(path: string): void {
   const isCpio = ["070701", "070702"].includes(start.toString("latin1"));
   const isKnown = isCpio || compressionOf(start) !== undefined;
   if (isKnown && stat.size <= INITRD_MAX_BYTES) return;
-  const why = isKnown ? "it is too large" : "it is neither a cpio nor compressed in a known way";
+  const why = isKnown ? "it is too large" : "not a cpio archive, and unknown compression";
   throw new BangerError("integrity", `Cannot use "${path}" as an initrd: ${why}`);
 }
 
 /** A folder as `make modules_install` leaves it: with "VERSION/", or the content of that. */
 export function inspectModules(path: string): void {
-  const stat = statGiven(path, "a modules folder");
+  const stat = statGiven(path, "a modules directory");
   const names = stat.isDirectory() ? readdirSync(path) : [];
   const isTree = (folder: readonly string[]): boolean =>
     folder.some((name) => /^(modules\.(dep|order|builtin)|kernel)$/.test(name));
@@ -68,8 +71,8 @@ export function inspectModules(path: string): void {
   if (isTree(names) || below.some((name) => isTree(readdirSync(join(path, name))))) return;
   throw new BangerError(
     "invalid_argument",
-    `Cannot use "${path}" as a modules folder: it holds no kernel's modules`,
-    { hint: 'Name the folder that has "modules.dep", or the one above it' },
+    `Cannot use "${path}" as a modules directory: no kernel modules found`,
+    { hint: 'Pass the directory that contains "modules.dep", or its parent' },
   );
 }
 

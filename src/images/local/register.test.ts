@@ -99,7 +99,7 @@ test("a removed unmanaged image leaves the user's files alone, and one whose fil
   expect(existsSync(rootfs)).toBe(true);
   await images.register({ name: "mine", rootfs });
   rmSync(rootfs);
-  expect(() => images.assertUsable("mine")).toThrow("is not there any more");
+  expect(() => images.assertUsable("mine")).toThrow("missing file");
 });
 
 test("register() refuses what is not what it is said to be", async () => {
@@ -110,14 +110,18 @@ test("register() refuses what is not what it is said to be", async () => {
   const none = join(store.folder, "none");
   const kernelFile = makeKernel(store, 183);
   const cases: [Parameters<ImageService["register"]>[0], string, string][] = [
-    [{ name: "x", rootfs: text }, "integrity", "it holds no ext4 file system"],
-    [{ name: "x", rootfs: none }, "not_found", "as a rootfs: there is no such file"],
+    [{ name: "x", rootfs: text }, "integrity", "not an ext4 file system"],
+    [{ name: "x", rootfs: none }, "not_found", "as a rootfs: no such file"],
     [{ name: "x", rootfs: store.folder }, "invalid_argument", "as a rootfs: it is a directory"],
-    [{ name: "x", rootfs, kernelFile: none }, "not_found", "as a kernel: there is no such file"],
+    [{ name: "x", rootfs, kernelFile: none }, "not_found", "as a kernel: no such file"],
     [{ name: "x", rootfs, kernelFile: store.folder }, "invalid_argument", "it is a directory"],
-    [{ name: "x", rootfs, kernelFile, initrd: none }, "not_found", "as an initrd: there is no"],
-    [{ name: "x", rootfs, kernelFile, modules: none }, "not_found", "as a modules folder: there"],
-    [{ name: "x", rootfs, workSeed: none }, "not_found", `"${none}" as a work seed: there is no`],
+    [{ name: "x", rootfs, kernelFile, initrd: none }, "not_found", "as an initrd: no such file"],
+    [
+      { name: "x", rootfs, kernelFile, modules: none },
+      "not_found",
+      "as a modules directory: no such",
+    ],
+    [{ name: "x", rootfs, workSeed: none }, "not_found", `"${none}" as a work seed: no such file`],
     [{ name: "x", rootfs, kernelFile: text }, "integrity", "neither a vmlinux nor a bzImage"],
     [{ name: "x", rootfs, kernelFile: makeKernel(store) }, "invalid_argument", "is for arm64"],
     [{ name: "x", rootfs, kernel: "none-1.0" }, "not_found", "none-1.0"],
@@ -141,7 +145,7 @@ test("register() refuses what is not what it is said to be", async () => {
   const modules = await bangerErrorOf(
     images.register({ name: "x", rootfs, kernelFile, modules: join(store.folder, "app") }),
   );
-  expect(modules.message).toContain("as a modules folder");
+  expect(modules.message).toContain("as a modules directory");
   expect(images.list().map(({ name }) => name)).toEqual(["app"]);
   expect(leftovers(store)).toEqual([managed.id]);
 });

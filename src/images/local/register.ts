@@ -43,15 +43,15 @@ export async function registerImage(
   if (kernel && kernelFile) {
     throw new BangerError(
       "invalid_argument",
-      `Cannot register image "${name}": it is given two kernels`,
-      { hint: "Name a kernel with --kernel-ref, or a file with --kernel" },
+      `Cannot register image "${name}": --kernel and --kernel-ref are mutually exclusive`,
+      { hint: "Use --kernel-ref for an installed kernel, or --kernel for a file" },
     );
   }
   if ((initrd || modules) && !kernelFile) {
     throw new BangerError(
       "invalid_argument",
-      `Cannot register image "${name}": an initrd and modules belong to a kernel file`,
-      { hint: "Give the file as well, with --kernel" },
+      `Cannot register image "${name}": --initrd and --modules require --kernel`,
+      { hint: "Pass the kernel file with --kernel" },
     );
   }
   return await store.inTurn(
@@ -112,7 +112,7 @@ export async function promoteImage(
       if (image.managed) {
         throw new BangerError(
           "invalid_state",
-          `Cannot promote image "${image.name}": its files are banger's own already`,
+          `Cannot promote image "${image.name}": its files are already in the store`,
         );
       }
       return await copyIn(store, image, options);
@@ -207,8 +207,8 @@ function assertNotOurs(store: ImageStore, rootfs: string): void {
   if (!rootfs.startsWith(`${store.paths.images}/`)) return;
   throw new BangerError(
     "invalid_argument",
-    `Cannot register "${rootfs}": it belongs to an image already`,
-    { hint: "Give that image a second name with: banger image tag NAME NEW-NAME" },
+    `Cannot register "${rootfs}": it already belongs to an image`,
+    { hint: "Create another name for that image with: banger image tag NAME NEW-NAME" },
   );
 }
 

@@ -90,7 +90,7 @@ async function fill(
       throwIfAborted(options.signal);
       done += chunk.length;
       if (done > BYTES_MAX) {
-        throw new BangerError("limit_exceeded", `It holds more than ${formatSize(BYTES_MAX)}`);
+        throw new BangerError("limit_exceeded", `larger than ${formatSize(BYTES_MAX)}`);
       }
       reader.push(chunk);
       await writer.drain();
@@ -104,7 +104,7 @@ async function fill(
     reader.finish();
     // A name through a symbolic link may lead out, and would then lie over the image's own files.
     if (writer.tree.children(ROOT_NODE).length !== 1) {
-      throw new BangerError("integrity", "One of its names leads out of it");
+      throw new BangerError("integrity", "a path leaves the archive");
     }
     await writer.finish({ signal: options.signal });
   } finally {
@@ -116,7 +116,7 @@ async function fill(
 function below(handler: TarHandler): TarHandler {
   const place = (name: Uint8Array): Uint8Array => {
     if (hasDots(name)) {
-      throw new BangerError("integrity", `The name ${shown(name)} leads out of it`);
+      throw new BangerError("integrity", `path ${shown(name)} leaves the archive`);
     }
     return Buffer.concat([HOME, Buffer.from("/"), name]);
   };
@@ -205,7 +205,7 @@ async function* contentOf(path: Buffer, size: number): AsyncGenerator<Uint8Array
     for (let offset = 0; offset < size; ) {
       const chunk = await readAt(file, offset, Math.min(size - offset, CHUNK_BYTES));
       if (chunk.length === 0) {
-        throw new BangerError("conflict", "A file became shorter while it was read");
+        throw new BangerError("conflict", "file truncated while reading it");
       }
       offset += chunk.length;
       yield chunk;

@@ -217,5 +217,5 @@ test("what a crash left of one is removed at the next start", async () => {
 });
 
 test("a machine whose layer is gone is told", async () => {
-  expect(() => images.provisioned.pathOf(image.id, "gone")).toThrow("is missing");
+  expect(() => images.provisioned.pathOf(image.id, "gone")).toThrow("missing file");
 });

@@ -57,7 +57,7 @@ export function provisionedLayers(store: ImageStore): ProvisionedLayers {
     pathOf(imageId, id) {
       const path = layerPath(store.paths, { imageId, id });
       if (existsSync(path)) return path;
-      throw new BangerError("invalid_state", `Cannot boot: ${path} is missing`);
+      throw new BangerError("invalid_state", `Cannot boot: missing file ${path}`);
     },
     retire: (imageId) => retireLayers(store, imageId),
   };
@@ -118,7 +118,7 @@ async function writeLayer(path: string, seed: string, options: KeepOptions): Pro
       await writer.drain();
       options.onProgress?.({
         step: "provisioned",
-        message: "Keeping what was installed for other machines of the image",
+        message: "Saving the installed packages for other machines of the image",
         done,
         unit: "bytes",
       });
@@ -134,7 +134,7 @@ async function writeLayer(path: string, seed: string, options: KeepOptions): Pro
 }
 
 function tooLarge(max: number): BangerError {
-  return new BangerError("limit_exceeded", `It holds more than ${formatSize(max)}`);
+  return new BangerError("limit_exceeded", `larger than ${formatSize(max)}`);
 }
 
 /** The layer of an image under the name of another one of the same content: it takes no room. */

@@ -67,10 +67,10 @@ function belongsToMachine({ name, type }: TarEntry): boolean {
 
 /** In a layer of an image such a name would stand for a file that is gone, or pass for another one here. */
 function assertNoMark({ name }: TarEntry): void {
-  if (hasDots(name)) throw new BangerError("integrity", `${shown(name)} has ".." in its path`);
+  if (hasDots(name)) throw new BangerError("integrity", `path ${shown(name)} contains ".."`);
   const last = name.subarray(name.lastIndexOf(SLASH) + 1);
   if (parseWhiteout(last).kind === "none") return;
-  throw new BangerError("unsupported", `${shown(name)} has a name that means something else`);
+  throw new BangerError("unsupported", `reserved file name ${shown(name)}`);
 }
 
 /** `unsupported` where the layer cannot be understood without the one below, as the kernel wrote it. */
@@ -80,6 +80,6 @@ function layerXattrs(entry: TarEntry): TarEntry["xattrs"] {
     if (!name.startsWith(OVERLAY)) return true;
     if (NOTES.has(name)) return false;
     if (name === OPAQUE && Buffer.from(attribute.value).toString("latin1") === "y") return true;
-    throw new BangerError("unsupported", `${shown(entry.name)} has the attribute ${name}`);
+    throw new BangerError("unsupported", `unsupported attribute ${name} on ${shown(entry.name)}`);
   });
 }

@@ -213,8 +213,8 @@ describe("names", () => {
       "/f": "= 1",
       "/g": "dir",
     });
-    await expectRefusal([[file("a/..")]], "integrity", /names the root/);
-    await expectRefusal([[file("../..")]], "integrity", /names the root/);
+    await expectRefusal([[file("a/..")]], "integrity", /replaces the root/);
+    await expectRefusal([[file("../..")]], "integrity", /replaces the root/);
   });
 
   test.each([

@@ -58,7 +58,7 @@ export class LayerApplier implements TarHandler {
     if (++this.#counts.entries > this.#entriesMax) {
       throw new BangerError(
         "limit_exceeded",
-        `Cannot unpack the image: it has more than ${this.#entriesMax} entries`,
+        `Cannot unpack the image: more than ${this.#entriesMax} entries`,
       );
     }
     this.#file = 0;
@@ -69,7 +69,7 @@ export class LayerApplier implements TarHandler {
     }
     const whiteout = parseWhiteout(name);
     if (whiteout.kind === "none") this.#put(this.#paths.directory(parent, entry.name), name, entry);
-    else if (whiteout.kind === "invalid") throw refused(entry, "is a whiteout of no name");
+    else if (whiteout.kind === "invalid") throw refused(entry, "is a whiteout without a name");
     else if (whiteout.kind === "opaque") this.#clear(this.#paths.directory(parent, entry.name));
     else if (whiteout.kind === "remove") this.#whiteOut(parent, whiteout.name);
   }
@@ -88,7 +88,8 @@ export class LayerApplier implements TarHandler {
   }
 
   #setRoot(entry: TarEntry): void {
-    if (entry.type !== "directory") throw refused(entry, "names the root and is no directory");
+    if (entry.type !== "directory")
+      throw refused(entry, "replaces the root with something that is not a directory");
     this.#checkXattrs(entry);
     this.#tree.setAttributes(ROOT_NODE, entry);
     this.#tree.setStamp(ROOT_NODE, stampOf(this.#layer, "explicit"));
@@ -146,7 +147,7 @@ export class LayerApplier implements TarHandler {
   ): number {
     const { major, minor } = entry;
     if (major < 0 || major >= MAJOR_MAX || minor < 0 || minor >= MINOR_MAX) {
-      throw refused(entry, `is a device with the impossible number ${major}:${minor}`);
+      throw refused(entry, `is a device with invalid number ${major}:${minor}`);
     }
     return this.#writer.createDevice(parent, name, entry);
   }
@@ -169,7 +170,7 @@ export class LayerApplier implements TarHandler {
       }
       this.#paths.remove(existing);
       if (this.#tree.inodeOf(target) === 0) {
-        throw refused(entry, `takes the place of its own target ${shown(entry.linkName)}`);
+        throw refused(entry, `replaces its own target ${shown(entry.linkName)}`);
       }
     }
     const node = this.#tree.link(parent, name, target);
@@ -213,7 +214,7 @@ export class LayerApplier implements TarHandler {
     if (this.#counts.xattrs_bytes > XATTRS_MAX_BYTES) {
       throw new BangerError(
         "limit_exceeded",
-        `Cannot unpack the image: its extended attributes take more than ${formatSize(XATTRS_MAX_BYTES)}`,
+        `Cannot unpack the image: extended attributes take more than ${formatSize(XATTRS_MAX_BYTES)}`,
       );
     }
     try {

@@ -99,7 +99,8 @@ class InflateProcess implements Inflater {
       .then(() => new Response(this.#child.stderr).text())
       .then((text) => text.slice(0, REASON_MAX_BYTES));
     const text = await this.#reason;
-    return text || `it ended by ${this.#child.signalCode ?? `status ${this.#child.exitCode}`}`;
+    const { signalCode, exitCode } = this.#child;
+    return text || (signalCode ? `killed by ${signalCode}` : `exit status ${exitCode}`);
   }
 
   async *inflate(source: AsyncIterable<Uint8Array>, name: string): AsyncGenerator<Uint8Array> {
@@ -139,12 +140,16 @@ class InflateProcess implements Inflater {
     if (this.#sourceFailure) return this.#sourceFailure.error;
     const reason = await this.reason();
     if (this.#child.exitCode === DAMAGED_STATUS) {
-      const text = `Cannot unpack ${name}: its compressed data is damaged: ${reason}`;
+      const text = `Cannot unpack ${name}: corrupt compressed data: ${reason}`;
       return new BangerError("integrity", text);
     }
-    return new BangerError("internal", `Cannot unpack ${name}: its decompressor ended: ${reason}`, {
-      hint: "Run the same command again: what has arrived is kept",
-    });
+    return new BangerError(
+      "internal",
+      `Cannot unpack ${name}: banger-inflate exited unexpectedly: ${reason}`,
+      {
+        hint: "Run the same command again: downloaded data is kept",
+      },
+    );
   }
 
   async #feed(source: AsyncIterable<Uint8Array>): Promise<void> {
@@ -200,7 +205,7 @@ class InflateProcess implements Inflater {
     } else if (kind === from.DONE && this.#state === "busy") {
       this.#state = "idle";
     } else {
-      throw new Error("The decompressor of layers says what makes no sense");
+      throw new Error("protocol error from banger-inflate");
     }
   }
 

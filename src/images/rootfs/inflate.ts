@@ -48,8 +48,8 @@ export async function* inflate(
   if (actual === layer.diffId) return;
   throw new BangerError(
     "integrity",
-    `Cannot use layer ${shortDigest(layer.digest)}: its content does not match the image's config, it hashes to ${actual}`,
-    { hint: "The image is damaged or was tampered with: pull it again, or from another registry" },
+    `Cannot use layer ${shortDigest(layer.digest)}: digest mismatch with the image's config, got ${actual}`,
+    { hint: "The image is corrupt or was tampered with: pull it again, or from another registry" },
   );
 }
 
@@ -65,7 +65,7 @@ async function* decompressed(layer: Layer, options: InflateOptions): AsyncGenera
     await source.return(undefined);
     throw new BangerError(
       "unsupported",
-      `Cannot unpack layer ${shortDigest(layer.digest)}: it is compressed by bzip2 or xz`,
+      `Cannot unpack layer ${shortDigest(layer.digest)}: unsupported compression (bzip2 or xz)`,
       { hint: "Push the image again with gzip or zstd layers" },
     );
   }
@@ -108,7 +108,7 @@ async function* through(
     if (/windowTooLarge/.test(error.code)) throw windowTooLarge(layer, error);
     throw new BangerError(
       "integrity",
-      `Cannot unpack layer ${shortDigest(layer.digest)}: its compressed data is damaged: ${messageOf(error)}`,
+      `Cannot unpack layer ${shortDigest(layer.digest)}: corrupt compressed data: ${messageOf(error)}`,
       { cause: error },
     );
   } finally {
@@ -151,7 +151,7 @@ function windowTooLarge(layer: Layer, cause: unknown): BangerError {
   return new BangerError(
     "limit_exceeded",
     `Cannot unpack layer ${shortDigest(layer.digest)}: its zstd window is larger than 128 MiB`,
-    { hint: "Push the image again, compressed without --long and --ultra", cause },
+    { hint: "Push the image again with layers compressed without --long and --ultra", cause },
   );
 }
 

@@ -131,7 +131,7 @@ export class PathWalker {
     if (next !== 0) {
       const isLower = isOlder(this.#tree.stampOf(next), this.#layer);
       if (!isLower || options.isThroughLink) {
-        throw refused(options.entry, `is below ${shown(name)}, which is no directory`);
+        throw refused(options.entry, `is below ${shown(name)}, which is not a directory`);
       }
       this.remove(next);
     }

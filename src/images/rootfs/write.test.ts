@@ -123,7 +123,7 @@ describe("compression", () => {
     const error = await bangerErrorOf(buildRootfs([other], options()));
     expect(error).toMatchObject({
       code: "integrity",
-      message: expect.stringContaining("does not match"),
+      message: expect.stringContaining("digest mismatch"),
     });
   });
 

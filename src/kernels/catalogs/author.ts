@@ -22,9 +22,13 @@ export function writeKeyPair(path: string): KeyFiles {
   const files = { secret: path, public: `${path}.pub` };
   for (const file of Object.values(files)) {
     if (!existsSync(file)) continue;
-    throw new BangerError("already_exists", `Cannot make a key: "${file}" is there already`, {
-      hint: "Name another file, or move this one away: what is signed with it needs it",
-    });
+    throw new BangerError(
+      "already_exists",
+      `Cannot generate a key pair: "${file}" exists already`,
+      {
+        hint: "Use a different file, or move this one away; catalogs signed with it still need it",
+      },
+    );
   }
   if (!existsSync(dirname(path))) {
     throw new BangerError("not_found", `Cannot write "${path}": no such directory`, {
@@ -84,12 +88,12 @@ function writeCatalogFile(path: string, catalog: Catalog): void {
 
 function readSmall(path: string, max_bytes: number): Buffer {
   if (!existsSync(path)) {
-    throw new BangerError("not_found", `Cannot read "${path}": there is no such file`);
+    throw new BangerError("not_found", `Cannot read "${path}": no such file`);
   }
   const stat = statSync(path);
   if (!stat.isFile()) {
     throw new BangerError("invalid_argument", `Cannot read "${path}": not a regular file`);
   }
   if (stat.size <= max_bytes) return readFileSync(path);
-  throw new BangerError("limit_exceeded", `Cannot read "${path}": it is too large`);
+  throw new BangerError("limit_exceeded", `Cannot read "${path}": too large`);
 }

@@ -141,7 +141,7 @@ describe("catalogs of the user", () => {
       ["good", true],
     ]);
     rmSync(bad);
-    expect(store.list()[1]?.problem).toContain("there is no file");
+    expect(store.list()[1]?.problem).toContain("no such file");
   });
 
   test("signed in a file are looked at again every time", async () => {
@@ -151,7 +151,7 @@ describe("catalogs of the user", () => {
     signCatalog(path, secret);
     expect((await store.add({ from: path, key })).keyId).toMatch(/^[0-9A-F]{16}$/);
     write("signed.json", [entry("forged-6.12")]);
-    expect(store.entries().problems[0]?.message).toContain("its signature does not fit it");
+    expect(store.entries().problems[0]?.message).toContain("signature verification failed");
   });
 
   test("are refused under a name that is taken, without a key, or by another way than https", async () => {
@@ -210,7 +210,7 @@ describe("catalogs of the configuration", () => {
     }
     expect(codeOf(() => configured("a=/x", "a=/y"))).toBe("invalid_argument");
     expect(configured("a=/x no-key").list()[1]?.problem).toContain("public key");
-    expect(configured("a=https://x.invalid/c").list()[1]?.problem).toContain("without its key");
+    expect(configured("a=https://x.invalid/c").list()[1]?.problem).toContain("missing public key");
   });
 });
 

@@ -13,17 +13,17 @@ export function parseConfiguredCatalogs(
     const { groups } = /^(?<name>[^=]+)=(?<from>\S+)(?:\s+(?<key>\S+))?$/.exec(entry.trim()) ?? {};
     const { name = "", from = "", key } = groups ?? {};
     if (!nameSchema.safeParse(name).success || !(isAbsolute(from) || isRemote(from))) {
-      throw refuse(entry, "it is not a name with an absolute path or a URL");
+      throw refuse(entry, "not a name with an absolute path or URL");
     }
-    if (catalogs.has(name)) throw refuse(entry, "its name is there twice");
+    if (catalogs.has(name)) throw refuse(entry, "duplicate name");
     catalogs.set(name, { from, key });
   }
   return catalogs;
 }
 
 function refuse(entry: string, why: string): BangerError {
-  const text = `Cannot use catalog "${entry.slice(0, 200)}" of the configuration: ${why}`;
+  const text = `invalid catalog "${entry.slice(0, 200)}" in the configuration: ${why}`;
   return new BangerError("invalid_argument", text, {
-    hint: 'Write "NAME=/FILE", or "NAME=https://… KEY"',
+    hint: 'Use "NAME=/FILE", or "NAME=https://… KEY"',
   });
 }

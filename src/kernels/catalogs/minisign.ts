@@ -47,13 +47,9 @@ export function parsePublicKey(text: string): PublicKey {
   const line = text.trim().split("\n").at(-1)?.trim() ?? "";
   const bytes = Buffer.from(line, "base64");
   if (bytes.length !== 42 || bytes.toString("latin1", 0, 2) !== LEGACY) {
-    throw new BangerError(
-      "invalid_argument",
-      "Cannot use the public key: it is none of minisign's",
-      {
-        hint: 'It is one line of 56 characters that begins with "RW"',
-      },
-    );
+    throw new BangerError("invalid_argument", "invalid minisign public key", {
+      hint: 'A public key is one line of 56 characters that starts with "RW"',
+    });
   }
   const key = createPublicKey({
     key: Buffer.concat([SPKI_PREFIX, bytes.subarray(10)]),
@@ -77,17 +73,17 @@ export function verify(
   const algorithm = bytes.toString("latin1", 0, 2);
   const isFit = bytes.length === 74 && global.length === 64 && /^(Ed|ED)$/.test(algorithm);
   if (!isFit || !comment.startsWith("trusted comment: ")) {
-    throw refuse("its signature is none of minisign's");
+    throw refuse("not a minisign signature");
   }
   const id = idText(bytes.subarray(2, 10));
-  if (id !== key.id) throw refuse(`it is signed with key ${id}, not with ${key.id}`);
+  if (id !== key.id) throw refuse(`signed with key ${id}, expected ${key.id}`);
   const message = algorithm === HASHED ? blake2b(data) : data;
   const body = bytes.subarray(10);
-  if (!verifyBytes(null, message, key.key, body)) throw refuse("its signature does not fit it");
+  if (!verifyBytes(null, message, key.key, body)) throw refuse("signature verification failed");
   const trustedComment = comment.slice("trusted comment: ".length);
   const covered = Buffer.concat([body, Buffer.from(trustedComment)]);
   if (!verifyBytes(null, covered, key.key, global)) {
-    throw refuse("the comment of its signature was changed");
+    throw refuse("signature verification of the trusted comment failed");
   }
   const seconds = /(?:^|\s)timestamp:(\d{1,12})(?:\s|$)/.exec(trustedComment)?.[1];
   return { trustedComment, timestamp_s: seconds === undefined ? undefined : Number(seconds) };
@@ -142,24 +138,24 @@ export function generateKeyPair(): KeyPair {
 export function parseSecretKey(text: string): SecretKey {
   const bytes = Buffer.from(text.trim().split("\n").at(-1)?.trim() ?? "", "base64");
   if (bytes.length !== 158 || bytes.toString("latin1", 0, 2) !== LEGACY) {
-    throw new BangerError(
-      "invalid_argument",
-      "Cannot use the secret key: it is none of minisign's",
-      {
-        hint: "Make one with: banger kernel catalog keygen",
-      },
-    );
+    throw new BangerError("invalid_argument", "invalid minisign secret key", {
+      hint: "Generate a key pair with: banger kernel catalog keygen",
+    });
   }
   if (bytes.readUInt16LE(2) !== 0) {
-    throw new BangerError("unsupported", "Cannot use the secret key: it is under a password", {
-      hint: "Sign with minisign itself: minisign -S -m CATALOG",
-    });
+    throw new BangerError(
+      "unsupported",
+      "Cannot use the secret key: it is encrypted with a password",
+      {
+        hint: "Sign with minisign: minisign -S -m CATALOG",
+      },
+    );
   }
   const numbered = bytes.subarray(54, 126);
   // minisign itself leaves the checksum of a key without password empty.
   const sum = bytes.subarray(126);
   if (!sum.equals(checksum(numbered)) && !sum.equals(Buffer.alloc(sum.length))) {
-    throw new BangerError("integrity", "Cannot use the secret key: its checksum is wrong");
+    throw new BangerError("integrity", "Cannot use the secret key: checksum mismatch");
   }
   const key = createPrivateKey({
     key: Buffer.concat([PKCS8_PREFIX, numbered.subarray(8, 40)]),

@@ -30,15 +30,19 @@ export function newRecord({ from, key }: CatalogAddress): CatalogRecord {
     if (!isAbsolute(from)) {
       throw new BangerError(
         "invalid_argument",
-        `Invalid catalog "${from}": expected an absolute path or an https URL`,
+        `invalid catalog "${from}": expected an absolute path or an https URL`,
       );
     }
     return { schema: 1, from, ...text, updatedAt };
   }
   if (key !== undefined) return { schema: 1, from: parseCatalogUrl(from).href, ...text, updatedAt };
-  throw new BangerError("invalid_argument", "Cannot add a remote catalog without its key", {
-    hint: "Ask its author for the public key, and give it with --key",
-  });
+  throw new BangerError(
+    "invalid_argument",
+    "missing public key: a catalog at a URL must be signed",
+    {
+      hint: "Get the public key from the catalog's author and pass it with --key",
+    },
+  );
 }
 
 /** What was fetched from another address than the configuration has now counts as not fetched. */

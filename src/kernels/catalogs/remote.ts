@@ -19,7 +19,7 @@ export interface SignedText {
 export function parseCatalogUrl(text: string): URL {
   const url = parseHttpUrl(text);
   if (url.protocol === "https:" || LOOPBACK.test(url.hostname)) return url;
-  throw new BangerError("invalid_argument", `Cannot use "${text}" as a catalog: it is not https`);
+  throw new BangerError("invalid_argument", `invalid catalog URL "${text}": expected https`);
 }
 
 /** `integrity` when the signature, at the same address with ".minisig", does not fit. */

@@ -105,12 +105,12 @@ export class CatalogStore {
     const name = checkName(request.name ?? defaultName(request.from));
     const place = join(this.#dir, name);
     if (name === BUILT_IN || this.#configured.has(name) || existsSync(place)) {
-      throw new BangerError("already_exists", `Cannot add catalog "${name}": it is there already`, {
-        hint: "Give it another name with --name",
+      throw new BangerError("already_exists", `Cannot add catalog "${name}": it exists already`, {
+        hint: "Use a different name with --name",
       });
     }
     if (this.#names().length >= MAX_CATALOGS) {
-      throw new BangerError("limit_exceeded", `Cannot add catalog "${name}": there are too many`);
+      throw new BangerError("limit_exceeded", `Cannot add catalog "${name}": too many catalogs`);
     }
     const record = newRecord(request);
     const fetched = await fetchIfRemote(record, signal);
@@ -143,9 +143,9 @@ export class CatalogStore {
 
   remove(name: string): void {
     if (this.#configured.has(name)) {
-      const text = `Cannot remove catalog "${name}": the configuration names it`;
+      const text = `Cannot remove catalog "${name}": it is set in the configuration`;
       throw new BangerError("invalid_argument", text, {
-        hint: "Take it out of kernel.catalogs in config.toml",
+        hint: "Remove it from kernel.catalogs in config.toml",
       });
     }
     this.#record(name);
@@ -174,22 +174,19 @@ export class CatalogStore {
   #record(name: string): CatalogRecord {
     const path = join(this.#place(checkName(name)), "source.json");
     if (name === BUILT_IN) {
-      throw new BangerError(
-        "invalid_argument",
-        `Cannot change catalog "${name}": it is the program's`,
-      );
+      throw new BangerError("invalid_argument", `Cannot change catalog "${name}": it is built in`);
     }
     const configured = this.#configured.get(name);
     if (configured) return configuredRecord(configured, path);
     if (!existsSync(path)) {
-      throw new BangerError("not_found", `Cannot find catalog "${name}"`, {
+      throw new BangerError("not_found", `no such catalog "${name}"`, {
         hint: didYouMean(name, this.#names(), "banger kernel catalog list"),
       });
     }
     const record = readRecord(path);
     if (record) return record;
-    throw new BangerError("integrity", `Cannot use catalog "${name}": "${path}" is damaged`, {
-      hint: `banger kernel catalog rm ${name}, then add it again`,
+    throw new BangerError("integrity", `Cannot use catalog "${name}": corrupt file "${path}"`, {
+      hint: `Remove it and add it again: banger kernel catalog rm ${name}`,
     });
   }
 
@@ -197,7 +194,7 @@ export class CatalogStore {
     const record = this.#record(name);
     if (!isRemote(record.from)) return readFileCatalog(record, name);
     if (record.updatedAt === undefined) {
-      throw new BangerError("not_found", `Cannot use catalog "${name}": it was not fetched yet`, {
+      throw new BangerError("not_found", `Cannot use catalog "${name}": not downloaded yet`, {
         hint: `banger kernel catalog update ${name}`,
       });
     }
@@ -255,9 +252,9 @@ function assertNotOlder(
   if (timeOf(fetched) >= timeOf(here)) return;
   throw new BangerError(
     "integrity",
-    `Cannot update catalog "${name}": what the server has was signed before what is here`,
+    `Cannot update catalog "${name}": the server's version has an older signature`,
     {
-      hint: `If its author went back on purpose: banger kernel catalog rm ${name}, then add it again`,
+      hint: `If the author rolled it back on purpose, remove it and add it again: banger kernel catalog rm ${name}`,
     },
   );
 }
@@ -280,10 +277,10 @@ function readFetched(place: string): SignedText {
 
 function readCapped(path: string, what: string): string {
   if (!existsSync(path)) {
-    throw new BangerError("not_found", `Cannot read ${what}: there is no file "${path}"`);
+    throw new BangerError("not_found", `Cannot read ${what}: no such file "${path}"`);
   }
   if (statSync(path).size <= MAX_CATALOG_BYTES) return readFileSync(path, "utf8");
-  throw new BangerError("limit_exceeded", `Cannot read ${what}: "${path}" is too large`);
+  throw new BangerError("limit_exceeded", `Cannot read ${what}: too large: "${path}"`);
 }
 
 function write(folder: string, record: CatalogRecord, fetched: SignedText | undefined): void {
@@ -310,11 +307,7 @@ function defaultName(from: string): string {
 
 function checkName(name: string): string {
   if (nameSchema.safeParse(name).success) return name;
-  throw new BangerError(
-    "invalid_argument",
-    `Cannot use ${JSON.stringify(name)} as a catalog's name`,
-    {
-      hint: "Give it one with --name, of lower-case letters, digits, dots and dashes",
-    },
-  );
+  throw new BangerError("invalid_argument", `invalid catalog name ${JSON.stringify(name)}`, {
+    hint: "Set a name with --name, of lower-case letters, digits, dots and dashes",
+  });
 }

@@ -35,14 +35,14 @@ export function openDestination(text: string): Destination {
   if (bucket) return rcloneDestination(`:s3,env_auth=true:${bucket[1]}${bucket[2] ?? ""}`);
   if (/^:?[\w.+@ -]+[^/]*:/.test(text) && !text.includes("://")) return rcloneDestination(text);
   if (/^:[a-z0-9]+,/.test(text)) return rcloneDestination(text);
-  throw new BangerError("invalid_argument", `Cannot publish to "${text.slice(0, 200)}"`, {
-    hint: "Name a folder, a remote of rclone as REMOTE:PATH, or s3://BUCKET/PREFIX",
+  throw new BangerError("invalid_argument", `invalid destination "${text.slice(0, 200)}"`, {
+    hint: "Use a directory, REMOTE:PATH for rclone, or s3://BUCKET/PREFIX",
   });
 }
 
 function folderDestination(folder: string): Destination {
   if (!existsSync(folder) || !statSync(folder).isDirectory()) {
-    throw new BangerError("not_found", `Cannot publish to "${folder}": there is no such folder`);
+    throw new BangerError("not_found", `Cannot publish to "${folder}": no such directory`);
   }
   return {
     async put(file, name) {
@@ -108,9 +108,9 @@ function rcloneFailure(action: string, stderr: string): BangerError {
     return text ?? (/^\S+ \S+ (?:ERROR|Failed|CRITICAL)/.test(line) ? line : []);
   });
   const why = (messages.at(-1) ?? stderr.trim()).slice(-500);
-  return new BangerError("unavailable", `Cannot ${action}: rclone says: ${why}`, {
+  return new BangerError("unavailable", `Cannot ${action}: rclone failed: ${why}`, {
     hint: /credential/i.test(why)
       ? "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, then: banger daemon restart"
-      : 'Check the remote with "rclone lsf REMOTE:", and its login',
+      : "Check the remote and its credentials with: rclone lsf REMOTE:",
   });
 }

@@ -13,13 +13,13 @@ export async function checkPublicFile(file: HttpFile, work: TransferWork): Promi
   const url = parseHttpUrl(file.url);
   const size = await publicSize(url, work.signal).catch((cause) => {
     if (!(cause instanceof BangerError) || cause.code !== "not_found") throw cause;
-    throw wrong(file.url, "it was uploaded, and is not there", { code: cause.code, cause });
+    throw wrong(file.url, "uploaded, but not found there", { code: cause.code, cause });
   });
   if (size !== undefined && size !== file.size_bytes) {
     throw wrong(file.url, `it has ${size} bytes, ${file.size_bytes} were uploaded`);
   }
   const digest = await publicDigest(file, work);
-  if (digest !== file.sha256) throw wrong(file.url, "what comes from there has another digest");
+  if (digest !== file.sha256) throw wrong(file.url, "digest mismatch after download");
 }
 
 /** Undefined when the server does not say; `not_found` when there is no such file. */
@@ -54,10 +54,10 @@ async function publicDigest(file: HttpFile, work: TransferWork): Promise<Digest>
   for await (const chunk of resumed(attempt, { size, signal })) {
     hash.update(chunk);
     done += chunk.length;
-    if (done > size) throw wrong(file.url, "it is longer than what was uploaded");
+    if (done > size) throw wrong(file.url, "larger than the uploaded file");
     work.onProgress?.({
       step: "check",
-      message: `Fetching ${url.href} to check it`,
+      message: `Verifying ${url.href}`,
       done,
       total: size,
       unit: "bytes",
@@ -73,6 +73,6 @@ function wrong(
 ): BangerError {
   return new BangerError(code, `Cannot publish at "${url}": ${why}`, {
     cause,
-    hint: "Check that --url is the public address of --to, and that no cache has an older file",
+    hint: "Check that --url is the public URL of --to, and that no cache serves an older file",
   });
 }

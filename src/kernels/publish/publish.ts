@@ -66,7 +66,7 @@ export async function unpublishKernel(name: string, options: UnpublishOptions): 
     (entry) => entry.name === name && entry.arch === arch,
   );
   if (here?.source.kind !== "tarball") {
-    const why = here ? "its entry names no file" : `"${catalog}" does not have it for ${arch}`;
+    const why = here ? "its catalog entry has no file" : `not in "${catalog}" for ${arch}`;
     throw new BangerError("not_found", `Cannot unpublish kernel "${name}": ${why}`);
   }
   takeEntry(catalog, { name, arch });
@@ -94,8 +94,8 @@ async function assertGone(url: string, signal: AbortSignal | undefined): Promise
     if (isGone) return;
     throw error;
   }
-  throw new BangerError("invalid_state", `Cannot unpublish: "${url}" is still there`, {
-    hint: "The catalog no longer names it; a cache in between may keep it for a while",
+  throw new BangerError("invalid_state", `Cannot unpublish: "${url}" can still be downloaded`, {
+    hint: "It was removed from the catalog; a cache may keep the file for a while",
   });
 }
 

@@ -221,7 +221,7 @@ function checkVersion({ name, version }: Recipe, found: string): void {
   if (found.startsWith(`${version}.`)) return;
   throw new BangerError(
     "integrity",
-    `Cannot build "${name}": its source is Linux ${found}, the recipe is for ${version}`,
+    `Cannot build "${name}": the source is Linux ${found}, the recipe expects ${version}`,
   );
 }
 

@@ -27,8 +27,8 @@ export async function configure(choices: Choices, options: MakeOptions): Promise
   const more = problems.length > MAX_SHOWN ? `; and ${problems.length - MAX_SHOWN} more` : "";
   throw new BangerError(
     "invalid_argument",
-    `Cannot build the kernel: its configuration did not take what the recipe wants: ${shown}${more}`,
-    { hint: "Mend the recipe or its features: what an option needs must be there as well" },
+    `Cannot build the kernel: options of the recipe have no effect: ${shown}${more}`,
+    { hint: "Fix the recipe or its features: add the options that these depend on" },
   );
 }
 

@@ -29,7 +29,7 @@ export function readOptions(tree: string, srcArch: string): OptionTable {
 /** "it needs NETFILTER_XTABLES, which is off", for an option that is off. */
 export function whyOff(option: string, table: OptionTable, lookUp: LookUp): string {
   const definitions = table.get(option);
-  if (!definitions) return "this kernel has no such option";
+  if (!definitions) return "no such option in this kernel";
   const unmet = definitions.map(({ depends }) =>
     depends.flatMap(conjuncts).filter((condition) => !holds(condition, lookUp)),
   );
@@ -39,15 +39,15 @@ export function whyOff(option: string, table: OptionTable, lookUp: LookUp): stri
     return `it needs ${shown.map((condition) => describe(condition, table)).join(" and ")}`;
   }
   const prompts = definitions.flatMap(({ prompt }) => prompt ?? []);
-  if (prompts.length === 0) return "it cannot be chosen, only selected by another option";
+  if (prompts.length === 0) return "it can only be selected by another option";
   const hidden = prompts.filter((condition) => !holds(condition, lookUp));
-  if (hidden.length === prompts.length) return `it can be chosen only if ${hidden[0]}`;
-  return "another choice of the recipe excludes it";
+  if (hidden.length === prompts.length) return `it can be set only if ${hidden[0]}`;
+  return "it conflicts with another option of the recipe";
 }
 
 function describe(condition: string, table: OptionTable): string {
   if (!/^\w+$/.test(condition)) return `"${condition}"`;
-  return table.has(condition) ? `${condition}, which is off` : `${condition}, which is not there`;
+  return table.has(condition) ? `${condition}, which is off` : `${condition}, which does not exist`;
 }
 
 class KconfigReader {

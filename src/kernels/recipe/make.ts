@@ -105,12 +105,12 @@ function failure(target: string, tail: readonly string[], log: string): BangerEr
   const errors = lines.filter((line) => /error|undefined reference|No space left/i.test(line));
   const shown = (errors.length > 0 ? errors : lines).slice(-5).join("; ").slice(-1000);
   if (/No space left on device/.test(shown)) {
-    return new BangerError("no_space", "Cannot build the kernel: the disk is full", {
-      hint: "It takes about 4 GiB while it runs; move the cache with XDG_CACHE_HOME",
+    return new BangerError("no_space", "Cannot build the kernel: no space left on device", {
+      hint: "A build needs about 4 GiB; move the cache with XDG_CACHE_HOME",
     });
   }
   const text = `Cannot build the kernel: "make ${target}" failed: ${shown}`;
-  return new BangerError("internal", text, { hint: `Its whole output is in ${log}` });
+  return new BangerError("internal", text, { hint: `See the full log: ${log}` });
 }
 
 function killGroup(pid: number): void {

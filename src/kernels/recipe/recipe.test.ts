@@ -125,7 +125,7 @@ CONFIG_LOCALVERSION="-mine"
   test("that is wrong is refused with what is wrong", () => {
     for (const [text, why] of [
       [`${HEAD}features = [`, "Cannot read recipe"],
-      [`${HEAD}features = ["overly"]${TAIL}`, 'no feature "overly"'],
+      [`${HEAD}features = ["overly"]${TAIL}`, 'unknown kernel feature "overly"'],
       [`${HEAD}features = []\nextra = 1${TAIL}`, "extra"],
       [`${HEAD}features = []\non = ["a b"]${TAIL}`, "on.0"],
       [`${HEAD}features = []`, "source"],
@@ -216,10 +216,10 @@ config CHOSEN
     expect([...table.keys()].sort()).toEqual("A B C CHOSEN D EXPERTS HIDDEN".split(" "));
     const why = (option: string): string => whyOff(option, table, lookUp);
     expect(why("C")).toBe('it needs B, which is off and "D || E"');
-    expect(why("NOT_AN_OPTION")).toBe("this kernel has no such option");
-    expect(why("HIDDEN")).toContain("only selected by another");
+    expect(why("NOT_AN_OPTION")).toBe("no such option in this kernel");
+    expect(why("HIDDEN")).toContain("only be selected by another");
     expect(why("EXPERTS")).toContain("only if EXPERT");
-    expect(why("CHOSEN")).toContain("another choice");
+    expect(why("CHOSEN")).toContain("it conflicts with");
   });
 });
 

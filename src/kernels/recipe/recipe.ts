@@ -97,8 +97,8 @@ export function loadRecipe(name: string): Recipe {
   if (name.endsWith(".toml")) return fromFile(name);
   const text = embeddedTexts.recipes[name];
   if (text !== undefined) return toRecipe(text, name, (feature) => embeddedTexts.features[feature]);
-  throw new BangerError("not_found", `Cannot find recipe "${name.slice(0, 100)}"`, {
-    hint: didYouMean(name, recipeNames(), `There are: ${recipeNames().join(", ")}`),
+  throw new BangerError("not_found", `no such recipe "${name.slice(0, 100)}"`, {
+    hint: didYouMean(name, recipeNames(), `Available recipes: ${recipeNames().join(", ")}`),
   });
 }
 
@@ -107,7 +107,7 @@ export function choicesOf(recipe: Recipe, arch: Arch): Choices {
   if (!recipe.arches.includes(arch)) {
     throw new BangerError(
       "unsupported",
-      `Cannot build "${recipe.name}" for ${arch}: its recipe is for ${recipe.arches.join(", ")}`,
+      `Cannot build "${recipe.name}" for ${arch}: the recipe supports ${recipe.arches.join(", ")}`,
     );
   }
   const parts = [...recipe.features.map((name) => recipe.featureFiles.get(name)), recipe]
@@ -153,7 +153,7 @@ function fromFile(path: string): Recipe {
   };
   const text = tryRead(path);
   if (text !== undefined) return toRecipe(text, basename(path), beside);
-  throw new BangerError("not_found", `Cannot read recipe "${path}": there is no such file`);
+  throw new BangerError("not_found", `Cannot read recipe "${path}": no such file`);
 }
 
 function tryRead(path: string): string | undefined {
@@ -163,7 +163,7 @@ function tryRead(path: string): string | undefined {
     if (errnoOf(error) === "ENOENT") return undefined;
     throw error;
   }
-  throw new BangerError("limit_exceeded", `Cannot read "${path}": it is too large`);
+  throw new BangerError("limit_exceeded", `Cannot read "${path}": too large`);
 }
 
 function toRecipe(
@@ -177,9 +177,13 @@ function toRecipe(
     const found = featureText(name);
     if (found === undefined) {
       const known = Object.keys(embeddedTexts.features);
-      throw new BangerError("not_found", `Cannot use recipe "${where}": no feature "${name}"`, {
-        hint: didYouMean(name, known, `There are: ${known.join(", ")}`),
-      });
+      throw new BangerError(
+        "not_found",
+        `Cannot use recipe "${where}": unknown kernel feature "${name}"`,
+        {
+          hint: didYouMean(name, known, `Available features: ${known.join(", ")}`),
+        },
+      );
     }
     featureFiles.set(name, readToml(featureSchema, found, `feature "${name}"`));
   }

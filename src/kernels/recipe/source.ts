@@ -51,7 +51,10 @@ export function sourceVersion(tree: string): string {
     new RegExp(`^${name} = (\\d+)$`, "m").exec(text)?.[1] ?? "";
   const version = [field("VERSION"), field("PATCHLEVEL"), field("SUBLEVEL")].join(".");
   if (/^\d+\.\d+\.\d+$/.test(version)) return version;
-  throw new BangerError("integrity", "Cannot build a kernel: what was unpacked is no Linux source");
+  throw new BangerError(
+    "integrity",
+    "Cannot build a kernel: the archive is not a Linux source tree",
+  );
 }
 
 async function debianSource(name: string, work: SourceWork): Promise<KernelSource> {
@@ -70,10 +73,7 @@ async function debianSource(name: string, work: SourceWork): Promise<KernelSourc
         ? readdirSync(folder).filter((file) => /^linux-source-[\d.]+\.tar\.xz$/.test(file))
         : [];
       if (found.length !== 1) {
-        throw new BangerError(
-          "integrity",
-          `Cannot use package "${name}": no kernel source is in it`,
-        );
+        throw new BangerError("integrity", `Cannot use package "${name}": no kernel source found`);
       }
       await untar(join(folder, found[0] ?? ""), tree, work);
       await rm(root, { recursive: true });
@@ -116,7 +116,7 @@ function tarballSource(
 }
 
 async function untar(archive: string, tree: string, work: SourceWork): Promise<void> {
-  work.onProgress?.({ step: "unpack", message: "Unpacking the kernel's source" });
+  work.onProgress?.({ step: "unpack", message: "Unpacking the kernel source" });
   mkdirSync(tree, { recursive: true });
   const exclude = LEFT_OUT.map((pattern) => `--exclude=${pattern}`);
   const flags = ["--strip-components=1", "--no-same-owner", "--no-same-permissions"];

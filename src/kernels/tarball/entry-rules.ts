@@ -40,10 +40,11 @@ export class EntryRules {
       throw refused(name, "it has set-user-ID, set-group-ID or sticky bits");
     }
     if (entry.xattrs.some((xattr) => Buffer.from(xattr.name).toString().startsWith("security."))) {
-      throw refused(name, "it carries security attributes");
+      throw refused(name, "it has security attributes");
     }
     const kind = kindOf(entry, name);
-    if (path === "" && kind !== "directory") throw refused(name, "it would replace the whole");
+    if (path === "" && kind !== "directory")
+      throw refused(name, "it would replace the root directory");
     const implied = this.#placeParents(path, name);
     if (path !== "") this.#place(path, kind, name);
     const target = this.#targetOf(entry, path, name);
@@ -76,7 +77,7 @@ export class EntryRules {
       this.#placed.set(path, "directory");
       return;
     }
-    if (what !== undefined) throw refused(name, "it is there twice");
+    if (what !== undefined) throw refused(name, "duplicate entry");
     this.#fold(path, name);
     this.#placed.set(path, kind);
   }
@@ -87,7 +88,7 @@ export class EntryRules {
     const folded = path.normalize("NFC").toLowerCase();
     const other = this.#folded.get(folded);
     if (other !== undefined && other !== path) {
-      throw refused(name, `it differs from "${other}" only in upper and lower case`);
+      throw refused(name, `it differs from "${other}" only in case`);
     }
     this.#folded.set(folded, path);
   }
@@ -97,7 +98,7 @@ export class EntryRules {
       const target = plainPath(entry.linkName, name, "its target");
       const what = this.#placed.get(target);
       if (what === "file" || what === "link") return target;
-      throw refused(name, `it is a hard link to "${target}", which is no file before it`);
+      throw refused(name, `hard link to "${target}", which is not an earlier file`);
     }
     if (entry.type !== "symlink") return "";
     const target = textOf(entry.linkName, name, "its target");
@@ -157,7 +158,7 @@ function textOf(bytes: Uint8Array, name: string, what: string): string {
   }
   const text = Buffer.from(bytes).toString("utf8");
   if (Buffer.compare(Buffer.from(text), bytes) !== 0 || hasControls(text) || text.includes("\\")) {
-    throw refused(name, `${what} is no plain UTF-8 text`);
+    throw refused(name, `${what} is not valid UTF-8`);
   }
   return text;
 }

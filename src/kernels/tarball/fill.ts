@@ -71,7 +71,7 @@ export async function fillFromTarball(
   rmSync(join(staging, "config"), { force: true });
   keepConfig(config, staging);
   if (packed && packed.sha256 !== kernel.sha256) {
-    const text = `Cannot use kernel "${name}": its archive's manifest is for another kernel file`;
+    const text = `Cannot use kernel "${name}": the manifest in the archive does not match the kernel file`;
     throw new BangerError("integrity", text);
   }
   return {
@@ -101,7 +101,7 @@ function readPackedManifest(staging: string): Manifest | undefined {
   try {
     return manifestSchema.parse(JSON.parse(text));
   } catch (cause) {
-    const why = 'Cannot unpack "manifest.json": it is no manifest of a kernel';
+    const why = 'Cannot unpack "manifest.json": not a kernel manifest';
     throw new BangerError("integrity", why, { cause });
   }
 }
@@ -134,7 +134,7 @@ async function keepOnlyKernel(
   if (kept.arch === arch) return kept;
   throw new BangerError(
     "integrity",
-    `Cannot use "${file}" of kernel "${name}": it is for ${kept.arch}, the catalog says ${arch}`,
+    `Cannot use "${file}" of kernel "${name}": architecture is ${kept.arch}, the catalog says ${arch}`,
   );
 }
 

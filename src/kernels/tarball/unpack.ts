@@ -54,16 +54,13 @@ export async function unpackArchive(
     unpacker.finish();
     if (zstd.bytesWritten !== options.size_bytes) {
       const rest = options.size_bytes - zstd.bytesWritten;
-      throw new BangerError(
-        "integrity",
-        `Cannot unpack the archive: ${rest} bytes stand behind it`,
-      );
+      throw new BangerError("integrity", `Cannot unpack the archive: ${rest} trailing bytes`);
     }
   } catch (error) {
     if (error instanceof BangerError) throw error;
     throwIfAborted(options.signal);
     if (isZstdError(error)) {
-      const text = `Cannot unpack the archive: it is not whole zstd: ${messageOf(error)}`;
+      const text = `Cannot unpack the archive: invalid zstd data: ${messageOf(error)}`;
       throw new BangerError("integrity", text, { cause: error });
     }
     throw error;
@@ -114,7 +111,7 @@ class Unpacker {
     if (this.#filled > 0) this.#reader.push(this.#block.subarray(0, this.#filled));
     this.#reader.finish();
     if (!this.#isOver) {
-      throw new BangerError("integrity", "Cannot unpack the archive: it ends early");
+      throw new BangerError("integrity", "Cannot unpack the archive: unexpected end of file");
     }
   }
 
@@ -127,7 +124,7 @@ class Unpacker {
     const available = chunk.length - at;
     if (this.#isOver) {
       if (!isZero(chunk.subarray(at))) {
-        throw new BangerError("integrity", "Cannot unpack the archive: data stands behind its end");
+        throw new BangerError("integrity", "Cannot unpack the archive: trailing data");
       }
       return available;
     }
@@ -156,7 +153,7 @@ class Unpacker {
   #entry(entry: TarEntry): void {
     const name = shown(entry.name);
     if (++this.#entries > MAX_ENTRIES) {
-      throw refused(name, `it is one of more than ${MAX_ENTRIES} entries`, "limit_exceeded");
+      throw refused(name, `more than ${MAX_ENTRIES} entries`, "limit_exceeded");
     }
     const { kind, path, implied, target } = this.#rules.check(entry);
     this.#unpacked += entry.size;
@@ -177,7 +174,8 @@ class Unpacker {
 
   #data(bytes: Uint8Array, offset: number): void {
     const file = this.#file;
-    if (!file || offset !== file.done) throw refused(file?.name ?? "a file", "it has holes");
+    if (!file || offset !== file.done)
+      throw refused(file?.name ?? "a file", "sparse files are not supported");
     writeSparseAt(file.fd, bytes, file.done);
     if (file.path === this.#watch?.path) this.#watch.take(bytes);
     file.done += bytes.length;
@@ -187,13 +185,13 @@ class Unpacker {
     const file = this.#file;
     if (!file) return;
     this.close();
-    if (file.done !== file.size) throw refused(file.name, "it has holes");
+    if (file.done !== file.size) throw refused(file.name, "sparse files are not supported");
     this.#padding = (TAR_BLOCK_BYTES - (file.size % TAR_BLOCK_BYTES)) % TAR_BLOCK_BYTES;
   }
 
   #tooLarge(name = "the archive"): BangerError {
     const limit = formatSize(this.#max_bytes);
-    return refused(name, `it becomes more than the ${limit} that it may`, "limit_exceeded");
+    return refused(name, `larger than the limit of ${limit}`, "limit_exceeded");
   }
 }
 

@@ -41,8 +41,8 @@ export async function applyNamesSetup(commands: readonly (readonly string[])[]):
     const isDenied = /access denied|not permitted|authentication/i.test(reason);
     throw new BangerError(
       isDenied ? "permission_denied" : "unavailable",
-      `Cannot make "*.${ZONE}" resolve on this computer: ${argv.join(" ")}: ${reason}`,
-      { hint: isDenied ? "sudo banger dns setup" : "See: systemctl status systemd-resolved" },
+      `Cannot configure systemd-resolved for "*.${ZONE}": ${argv.join(" ")}: ${reason}`,
+      { hint: isDenied ? "sudo banger dns setup" : "Check: systemctl status systemd-resolved" },
     );
   }
 }
@@ -63,9 +63,9 @@ function commandsFor({ bridge, server }: NamesServer): string[][] {
 
 function adviceFor({ server: { address, port } }: NamesServer): string {
   return [
-    `systemd-resolved does not run here. Have your resolver ask ${address} port ${port} for names in "${ZONE}":`,
-    `  dnsmasq, also below NetworkManager:  server=/${ZONE}/${address}#${port}`,
+    `systemd-resolved is not running. Configure your resolver to forward "${ZONE}" to ${address} port ${port}:`,
+    `  dnsmasq, also with NetworkManager:  server=/${ZONE}/${address}#${port}`,
     `  unbound:                             forward-zone: name: "${ZONE}." forward-addr: ${address}@${port}`,
-    `Without a resolver of your own, ask by hand:  dig @${address} -p ${port} NAME.${ZONE}`,
+    `Without a local resolver, query it directly:  dig @${address} -p ${port} NAME.${ZONE}`,
   ].join("\n");
 }

@@ -48,7 +48,7 @@ test("a machine's name has its addresses, in any case of letters, and its addres
   expect((await ask("WEB.VM", "AAAA"))?.questions).toMatchObject([{ name: "WEB.VM" }]);
 });
 
-test("a name that is not there is told from one that has nothing of that kind", async () => {
+test("a name that does not exist is told from one that has nothing of that kind", async () => {
   for (const name of ["nobody.vm", "a.web.vm", "friend.vm", "3.0.241.10.in-addr.arpa"]) {
     const reply = await ask(name, "A", parseAddress("10.241.0.8"));
     expect(rcodeOf(reply)).toBe(3);
@@ -194,14 +194,14 @@ test("a port that is taken is named", async () => {
   const port = await first.listenLocal(0);
   expect(await bangerErrorOf(second.listenLocal(port))).toMatchObject({
     code: "conflict",
-    message: `Cannot answer DNS on 127.0.0.1:${port}: the port is taken`,
+    message: `Cannot listen for DNS on 127.0.0.1:${port}: address already in use`,
   });
   const gateway = parseCidr("127.0.0.1/8");
   expect(await second.serve(gateway, { port })).toBe(false);
   expect(await first.serve(gateway, { port })).toBe(true);
 });
 
-test("an address that is not there yet is an error, not a server that nobody reaches", async () => {
+test("an address that does not exist yet is an error, not a server that nobody reaches", async () => {
   await using server = new DnsServer({ names, resolvers: () => [] });
   expect(
     await server.serve(parseCidr("192.0.2.7/24"), { port: 0 }).catch((error: Error) => error),

@@ -88,8 +88,8 @@ export class DnsServer implements GuestDns, AsyncDisposable {
       const isTaken = errnoOf(error) === "EADDRINUSE";
       throw new BangerError(
         isTaken ? "conflict" : "unavailable",
-        `Cannot answer DNS on 127.0.0.1:${port}: ${isTaken ? "the port is taken" : messageOf(error)}`,
-        { hint: `See by whom: sudo ss -lunp "sport = :${port}"`, cause: error },
+        `Cannot listen for DNS on 127.0.0.1:${port}: ${isTaken ? "address already in use" : messageOf(error)}`,
+        { hint: `Find the process with: sudo ss -lunp "sport = :${port}"`, cause: error },
       );
     }
   }

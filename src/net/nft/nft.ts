@@ -52,8 +52,8 @@ export async function assertTableIsOurs(table: string): Promise<void> {
   if (!family) return;
   throw new BangerError(
     "conflict",
-    `Cannot set up the rules: there is an nftables table "${family} ${table}" that banger did not make`,
-    { hint: `If nobody needs it: sudo nft delete table ${family} ${table}` },
+    `Cannot set up firewall rules: nftables table "${family} ${table}" exists and was not created by banger`,
+    { hint: `If it is unused, delete it: sudo nft delete table ${family} ${table}` },
   );
 }
 
@@ -97,7 +97,7 @@ function isAbsent(stderr: string): boolean {
 function failure(stderr: string): BangerError {
   const reason = stderr.trim().slice(0, 1000);
   if (/not permitted|permission denied/i.test(reason)) return changeDenied(reason);
-  return new BangerError("internal", `Cannot set up the rules: nft says: ${reason}`, {
-    hint: "See what is missing with: banger doctor",
+  return new BangerError("internal", `Cannot set up firewall rules: nft failed: ${reason}`, {
+    hint: "Check the host with: banger doctor",
   });
 }

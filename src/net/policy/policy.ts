@@ -47,8 +47,8 @@ export function parsePolicy(allow: readonly string[]): Policy {
   if (allow.length > MAX_RULES) {
     throw new BangerError(
       "limit_exceeded",
-      `Cannot use a policy with ${allow.length} rules: at most ${MAX_RULES}`,
-      { hint: "Put addresses into blocks, and names behind a common *.domain" },
+      `too many policy rules: ${allow.length}, at most ${MAX_RULES}`,
+      { hint: "Combine addresses into CIDR blocks, and names into *.domain" },
     );
   }
   return { rules: allow.map(parseRule) };
@@ -61,7 +61,7 @@ export function parsePolicy(allow: readonly string[]): Policy {
 export function checkPolicy(allow: readonly string[], mode: NetworkMode): string[] {
   const { rules } = parsePolicy(allow);
   if (mode === "nat" || mode === "host") return [...new Set(rules.map(({ text }) => text))];
-  throw new BangerError("unsupported", `Cannot give a policy to a machine with --net ${mode}`, {
+  throw new BangerError("unsupported", `Cannot set a policy on a machine with --net ${mode}`, {
     hint: "Use --net nat or --net host",
   });
 }
@@ -94,8 +94,8 @@ export function assertEnforceable({ rules }: Policy, { isOwn }: { isOwn: boolean
   if (!rule || isOwn) return;
   throw new BangerError(
     "unavailable",
-    `Cannot allow "${rule.text}": names take banger's own DNS server, and its port on the bridge is taken`,
-    { hint: "See by whom: sudo ss -lunp 'sport = :53'; or allow addresses" },
+    `Cannot allow "${rule.text}": rules by name need banger's DNS server, whose port on the bridge is in use`,
+    { hint: "Find the process with: sudo ss -lunp 'sport = :53'; or allow addresses instead" },
   );
 }
 
@@ -132,15 +132,15 @@ function parseTarget(text: string): PolicyTarget | undefined {
 }
 
 function wrong(text: string): BangerError {
-  return new BangerError("invalid_argument", `Cannot read the policy rule "${text}"`, {
-    hint: 'Write a name, "*.domain", an address or a block, and perhaps a port: "example.com:443"',
+  return new BangerError("invalid_argument", `invalid policy rule "${text}"`, {
+    hint: 'Use a name, "*.domain", an address or a CIDR block, with an optional port: "example.com:443"',
   });
 }
 
 function machineName(text: string): BangerError {
   return new BangerError(
     "invalid_argument",
-    `Cannot allow "${text}": a policy is about what lies beyond the machines`,
-    { hint: "Machines reach each other on a named network that they share" },
+    `Cannot allow "${text}": policies do not apply to traffic between machines`,
+    { hint: "Connect both machines to a named network: banger network connect" },
   );
 }

@@ -8,21 +8,25 @@ export function listenError(port: PublishedPort, cause: unknown): BangerError {
   const flag = port.protocol === "tcp" ? "-ltnp" : "-lunp";
   switch (errnoOf(cause)) {
     case "EADDRINUSE":
-      return new BangerError("conflict", `${what}: the port is taken`, {
-        hint: `See by whom: sudo ss ${flag} "sport = :${port.hostPort}"`,
+      return new BangerError("conflict", `${what}: port already in use`, {
+        hint: `Find the process with: sudo ss ${flag} "sport = :${port.hostPort}"`,
         cause,
       });
     case "EACCES":
     case "EPERM":
-      return new BangerError("permission_denied", `${what}: this port takes root`, {
-        hint: "Use a port from 1024 on",
-        cause,
-      });
+      return new BangerError(
+        "permission_denied",
+        `${what}: permission denied for a privileged port`,
+        {
+          hint: "Use port 1024 or higher",
+          cause,
+        },
+      );
     case "EADDRNOTAVAIL":
       return new BangerError(
         "invalid_argument",
-        `${what}: this computer has no address "${port.hostAddress}"`,
-        { hint: "See its addresses: ip -br addr", cause },
+        `${what}: the host has no address "${port.hostAddress}"`,
+        { hint: "List the host's addresses with: ip -br addr", cause },
       );
     default:
       return new BangerError("internal", `${what}: ${messageOf(cause)}`, { cause });

@@ -164,7 +164,7 @@ test("a port that is taken is named, and the others are not opened either", asyn
   );
   expect(error).toMatchObject({
     code: "conflict",
-    message: `Cannot publish 127.0.0.1:${taken.port}/tcp: the port is taken`,
+    message: `Cannot publish 127.0.0.1:${taken.port}/tcp: port already in use`,
   });
   expect(publisher.list("m")).toEqual([kept]);
   (await dial(kept.hostPort)).destroy();

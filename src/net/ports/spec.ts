@@ -28,7 +28,7 @@ export function checkPorts(requests: readonly PortRequest[]): PublishedPort[] {
   if (requests.length > MAX_PORTS) {
     throw new BangerError(
       "limit_exceeded",
-      `Cannot publish ${requests.length} ports of one machine: at most ${MAX_PORTS}`,
+      `too many published ports: ${requests.length}, at most ${MAX_PORTS} per machine`,
     );
   }
   const ports = requests.map(checkPort);
@@ -36,7 +36,7 @@ export function checkPorts(requests: readonly PortRequest[]): PublishedPort[] {
   for (const port of ports) {
     const key = hostEnd(port);
     if (port.hostPort !== 0 && seen.has(key)) {
-      throw new BangerError("invalid_argument", `Cannot publish ${key}: it is asked for twice`);
+      throw new BangerError("invalid_argument", `Cannot publish ${key}: given twice`);
     }
     seen.add(key);
   }
@@ -63,7 +63,7 @@ function checkPort(request: PortRequest): PublishedPort {
 
 function assertPort(port: number, min: number): void {
   if (Number.isInteger(port) && port >= min && port <= PORT_MAX) return;
-  throw new BangerError("invalid_argument", `Cannot publish port "${port}": not a port number`, {
-    hint: `Give a number from ${min} to ${PORT_MAX}`,
+  throw new BangerError("invalid_argument", `invalid port "${port}"`, {
+    hint: `Use a number from ${min} to ${PORT_MAX}`,
   });
 }

@@ -73,8 +73,8 @@ export function assertFree(plan: SetupPlan, taps: readonly PoolTap[]): void {
   if (!claimed) return;
   throw new BangerError(
     "conflict",
-    `Cannot remove the tap "${claimed.tap}": a machine of user ${plan.user_uid} uses it`,
-    { hint: "Stop the machines of that user first: banger vm list" },
+    `Cannot remove tap device "${claimed.tap}": in use by a machine of user ${plan.user_uid}`,
+    { hint: "Stop that user's machines first: banger vm stop" },
   );
 }
 
@@ -92,7 +92,7 @@ function lastAddresses(
   if (found.length === count) return found;
   throw new BangerError(
     "limit_exceeded",
-    `Cannot make ${count} taps: "${subnet}" has addresses for ${found.length}`,
-    { hint: "Make fewer, or set network.subnet to a larger block" },
+    `Cannot create ${count} tap devices: subnet "${subnet}" has only ${found.length} addresses`,
+    { hint: "Use fewer taps, or set network.subnet to a larger block" },
   );
 }

@@ -87,8 +87,8 @@ export function readRecord(root: string): SetupPlan | undefined {
     if (text.length > MAX_RECORD_BYTES) throw new Error("too long");
     return checkPlan(storedPlan.parse(JSON.parse(text)));
   } catch (error) {
-    throw new BangerError("integrity", `Cannot read "${path}": it is not as banger wrote it`, {
-      hint: `Remove it and set up again: sudo rm ${path} && sudo banger setup`,
+    throw new BangerError("integrity", `Cannot read "${path}": unexpected content`, {
+      hint: `Delete it and run setup again: sudo rm ${path} && sudo banger setup`,
       cause: error,
     });
   }
@@ -96,7 +96,7 @@ export function readRecord(root: string): SetupPlan | undefined {
 
 function assertNumber(name: string, value: number, [min, max]: [number, number]): void {
   if (Number.isInteger(value) && value >= min && value <= max) return;
-  throw new BangerError("invalid_argument", `Cannot set up the network: ${name} is "${value}"`, {
-    hint: `Give a whole number from ${min} to ${max}`,
+  throw new BangerError("invalid_argument", `invalid value for ${name}: "${value}"`, {
+    hint: `Use a whole number from ${min} to ${max}`,
   });
 }

@@ -202,7 +202,7 @@ function resolvedCommandsFor({ bridge, subnet, dnsPort }: SetupPlan): string[][]
 function recorded(root: string): SetupPlan {
   const plan = readRecord(root);
   if (plan) return plan;
-  throw new BangerError("not_found", "Cannot find what was set up: there was no banger setup", {
+  throw new BangerError("not_found", "no network setup found", {
     hint: "sudo banger setup",
   });
 }
@@ -214,7 +214,7 @@ export function assertSetupRights(hint = "sudo banger setup"): void {
     if (obstacle) throw obstacle;
     return;
   }
-  throw new BangerError("permission_denied", "Cannot set up the network: that takes root", {
+  throw new BangerError("permission_denied", "Cannot set up the network: root is required", {
     hint,
     cause: obstacle,
   });
@@ -227,7 +227,7 @@ function assertSameOwner(plan: SetupPlan, root: string): void {
   throw new BangerError(
     "conflict",
     `Cannot set up "${plan.bridge}" for user ${plan.user_uid}: "${old.bridge}" is set up for user ${old.user_uid}`,
-    { hint: "Undo that first: sudo banger setup --undo" },
+    { hint: "Remove it first: sudo banger setup --undo" },
   );
 }
 

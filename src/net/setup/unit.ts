@@ -20,7 +20,7 @@ export function unitPath(root: string): string {
  */
 export function unitText(program: readonly string[]): string {
   return `[Unit]
-Description=Network for the machines of banger
+Description=Network for banger machines
 Wants=network-online.target
 After=network-online.target nftables.service
 PartOf=nftables.service

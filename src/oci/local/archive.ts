@@ -38,7 +38,7 @@ export async function openArchive(
       if (entry?.kind !== "link") return entry;
       at = entry.target;
     }
-    throw new TarError(`the links to "${name}" do not end`, what);
+    throw new TarError(`link loop at "${name}"`, what);
   }
 
   return {
@@ -48,7 +48,7 @@ export async function openArchive(
     },
     async *stream(name, options = {}) {
       const entry = find(name);
-      if (!entry) throw new BangerError("not_found", `Cannot read ${what}: it has no "${name}"`);
+      if (!entry) throw new BangerError("not_found", `Cannot read ${what}: no "${name}" in it`);
       const length = Math.min(entry.size, options.max_bytes ?? entry.size);
       let done = 0;
       for await (const chunk of readChunks(path, {
@@ -113,7 +113,7 @@ class TarIndex implements TarHandler {
     if (this.#count > MAX_ENTRIES) {
       throw new BangerError(
         "limit_exceeded",
-        `Cannot read ${this.#what}: it has more than ${MAX_ENTRIES} entries`,
+        `Cannot read ${this.#what}: more than ${MAX_ENTRIES} entries`,
       );
     }
     const name = text(entry.name);
@@ -166,8 +166,7 @@ async function openFile(path: string): Promise<FileHandle> {
   } catch (error) {
     if (error instanceof BangerError) throw error;
     const code = errnoOf(error) === "ENOENT" ? "not_found" : "permission_denied";
-    const why =
-      code === "not_found" ? "there is no such file" : `it is not readable (${errnoOf(error)})`;
+    const why = code === "not_found" ? "no such file" : `cannot be read (${errnoOf(error)})`;
     throw new BangerError(code, `Cannot open "${path}": ${why}`, { cause: error });
   }
 }

@@ -83,8 +83,8 @@ async function readImages(tree: FileTree): Promise<ArchivedImage[]> {
   if ((await tree.size("manifest.json")) === undefined) {
     throw new BangerError(
       "invalid_argument",
-      `Cannot open ${tree.what}: it has no "manifest.json"`,
-      { hint: 'Make the archive with "docker save" or "podman save"' },
+      `Cannot open ${tree.what}: no "manifest.json" in it`,
+      { hint: "Create the archive with docker save or podman save" },
     );
   }
   const bytes = await readFileOf(tree, "manifest.json", MAX_MANIFEST_BYTES);
@@ -101,7 +101,7 @@ function chooseImage(
   { images, name }: { images: ArchivedImage[]; name: string | undefined },
 ): ArchivedImage {
   const tags = images.flatMap((image) => image.RepoTags ?? []);
-  const list = tags.length > 0 ? `It holds ${tags.slice(0, 20).join(", ")}` : undefined;
+  const list = tags.length > 0 ? `It contains ${tags.slice(0, 20).join(", ")}` : undefined;
   const number = /^@(\d{1,4})$/.exec(name ?? "")?.[1];
   const found =
     number !== undefined
@@ -112,9 +112,9 @@ function chooseImage(
   if (first) {
     throw new BangerError(
       "invalid_argument",
-      `Cannot choose an image in ${tree.what}: it holds several`,
+      `Cannot select an image in ${tree.what}: more than one image`,
       {
-        hint: `Write the reference behind the path, or "@0" for the first. ${list ?? ""}`.trim(),
+        hint: `Append the reference to the path, or "@0" for the first. ${list ?? ""}`.trim(),
       },
     );
   }

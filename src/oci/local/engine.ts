@@ -79,11 +79,11 @@ function failure(program: string, location: Engine, stderr: string): BangerError
   const isMissing = /no such image|not known|image not found|reference does not exist/i.test(words);
   return new BangerError(
     isMissing ? "not_found" : "unavailable",
-    `Cannot read image "${location.name}" from ${program}: ${words || "it gives no reason"}`,
+    `Cannot read image "${location.name}" from ${program}: ${words || "unknown error"}`,
     {
       hint: isMissing
-        ? `See what is there with "${program} image ls"`
-        : `See that "${program} info" works for your user`,
+        ? `List images with: ${program} image ls`
+        : `Check that ${program} works for your user: ${program} info`,
     },
   );
 }

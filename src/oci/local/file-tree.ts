@@ -24,7 +24,7 @@ export async function openFolder(path: string): Promise<FileTree> {
   const what = `"${path}"`;
   const found = await statIfThere(path);
   if (!found?.isDirectory()) {
-    throw new BangerError("not_found", `Cannot open ${what}: there is no such folder`);
+    throw new BangerError("not_found", `Cannot open ${what}: no such directory`);
   }
   return {
     what,
@@ -46,12 +46,12 @@ export async function readFileOf(
 ): Promise<Uint8Array> {
   const size = await tree.size(name);
   if (size === undefined) {
-    throw new BangerError("not_found", `Cannot read ${tree.what}: it has no "${name}"`);
+    throw new BangerError("not_found", `Cannot read ${tree.what}: no "${name}" in it`);
   }
   if (size > max_bytes) {
     throw new BangerError(
       "limit_exceeded",
-      `Cannot read ${tree.what}: "${name}" has ${size} bytes`,
+      `Cannot read ${tree.what}: "${name}" is too large: ${size} bytes`,
     );
   }
   return Buffer.concat(await Array.fromAsync(tree.stream(name, { max_bytes })));

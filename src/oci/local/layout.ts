@@ -85,20 +85,16 @@ export async function openLayout(tree: FileTree, options: LocalOptions): Promise
 
 async function checkVersion(tree: FileTree): Promise<void> {
   if ((await tree.size("oci-layout")) === undefined) {
-    throw new BangerError(
-      "invalid_argument",
-      `Cannot open ${tree.what}: it is no OCI image layout`,
-      {
-        hint: 'A layout holds "oci-layout", "index.json" and "blobs"; a file made by "docker save" is a docker-archive',
-      },
-    );
+    throw new BangerError("invalid_argument", `Cannot open ${tree.what}: not an OCI image layout`, {
+      hint: 'A layout contains "oci-layout", "index.json" and "blobs"; for the output of docker save, use docker-archive:FILE',
+    });
   }
   const bytes = await readFileOf(tree, "oci-layout", MAX_LAYOUT_BYTES);
   const version = parseDocument(bytes, layoutSchema, `"oci-layout" of ${tree.what}`);
   if (version.imageLayoutVersion.startsWith("1.")) return;
   throw new BangerError(
     "unsupported",
-    `Cannot open ${tree.what}: its layout version is "${version.imageLayoutVersion.slice(0, 20)}"`,
+    `Cannot open ${tree.what}: unsupported layout version "${version.imageLayoutVersion.slice(0, 20)}"`,
   );
 }
 
@@ -107,7 +103,10 @@ async function chooseEntries(tree: FileTree, name: string | undefined): Promise<
   const bytes = await readFileOf(tree, "index.json", MAX_MANIFEST_BYTES);
   const index = parseManifest(bytes, { what: `"index.json" of ${tree.what}` });
   if (index.kind !== "index") {
-    throw new BangerError("integrity", `Cannot open ${tree.what}: "index.json" is no index`);
+    throw new BangerError(
+      "integrity",
+      `Cannot open ${tree.what}: "index.json" is not an image index`,
+    );
   }
   const names = [...new Set(index.manifests.flatMap(namesOf))];
   const manifests =
@@ -122,8 +121,8 @@ async function chooseEntries(tree: FileTree, name: string | undefined): Promise<
   if (isOneImage) return { kind: "index", manifests };
   throw new BangerError(
     "invalid_argument",
-    `Cannot choose an image in ${tree.what}: it holds several`,
-    { hint: `Write the name behind the path. ${listOf(names)}` },
+    `Cannot select an image in ${tree.what}: more than one image`,
+    { hint: `Append the name to the path. ${listOf(names)}` },
   );
 }
 

@@ -36,9 +36,13 @@ export async function unpackFile(
 ): Promise<void> {
   const { kind, signal, onProgress } = options;
   if (kind !== "gzip" && kind !== "zstd") {
-    throw new BangerError("unsupported", `Cannot read "${from}": it is compressed by ${kind}`, {
-      hint: `Unpack it first with ${kind === "xz" ? "unxz" : kind === "bzip2" ? "bunzip2" : `${kind} -d`}`,
-    });
+    throw new BangerError(
+      "unsupported",
+      `Cannot read "${from}": unsupported compression (${kind})`,
+      {
+        hint: `Unpack it first with ${kind === "xz" ? "unxz" : kind === "bzip2" ? "bunzip2" : `${kind} -d`}`,
+      },
+    );
   }
   onProgress?.({ step: "unpack", message: `Decompressing ${from}` });
   async function* bounded(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
@@ -65,7 +69,7 @@ export async function unpackFile(
     if (!isDamage(error)) throw error;
     throw new BangerError(
       "integrity",
-      `Cannot read "${from}": its compressed data is damaged: ${messageOf(error)}`,
+      `Cannot read "${from}": corrupt compressed data: ${messageOf(error)}`,
       { cause: error },
     );
   }

@@ -74,7 +74,7 @@ export function createAuthorizer(endpoint: Endpoint, options: AuthorizerOptions)
     hint() {
       const login = `docker login${endpoint.host === "docker.io" ? "" : ` ${endpoint.host}`}`;
       const advice = isLoggedIn
-        ? `Check the name, and that your login may ${options.actions ? "push" : "pull"} it; to log in anew: "${login}"`
+        ? `Check the name, and that your account can ${options.actions ? "push" : "pull"} it; to log in again: "${login}"`
         : `Check the name, or log in with "${login}" (banger reads docker's config.json)`;
       return problem ? `${advice}. ${problem}` : advice;
     },
@@ -121,7 +121,7 @@ async function fetchToken(challenge: Challenge, options: TokenOptions): Promise<
       host: realm.host,
       hint:
         response.status === 401 || response.status === 403
-          ? `Log in anew with "docker login ${endpoint.host}"`
+          ? `Log in again with: docker login ${endpoint.host}`
           : undefined,
     });
   }
@@ -176,10 +176,8 @@ function checkRealm(realm: string | undefined, { endpoint, trusted = [] }: Token
   const isPlain = url?.protocol === "http:";
   throw new BangerError(
     "unauthorized",
-    `Cannot log in to "${endpoint.host}": ${isPlain ? `its token server "${url.host}" would get your login over plain HTTP` : "it names no token server that can be asked safely"}`,
-    isPlain
-      ? { hint: `If you trust the network between, add "${url.host}" to registry.insecure` }
-      : {},
+    `Cannot log in to "${endpoint.host}": ${isPlain ? `token server "${url.host}" uses plain HTTP` : "no usable token server"}`,
+    isPlain ? { hint: `If you trust the network, add "${url.host}" to registry.insecure` } : {},
   );
 }
 

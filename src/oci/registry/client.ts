@@ -177,6 +177,6 @@ function checkManifest(
   if (actual === expected) return actual;
   throw new BangerError(
     "integrity",
-    `Cannot pull ${name}: the manifest hashes to ${actual} where ${expected} was expected`,
+    `Cannot pull ${name}: manifest digest mismatch, expected ${expected}, got ${actual}`,
   );
 }

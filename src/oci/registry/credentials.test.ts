@@ -96,7 +96,7 @@ test("findCredential() goes on without a helper that fails, and tells about it",
   expect(await find("h", { credsStore: "none", auths: { h: { auth } } })).toEqual({ credential });
   helper("bad", "echo s3cret; exit 3");
   const bad = await find("h", { credsStore: "bad" });
-  expect(bad).toEqual({ problem: '"docker-credential-bad" failed with status 3' });
+  expect(bad).toEqual({ problem: '"docker-credential-bad" failed with exit status 3' });
   helper("noise", "echo s3cret");
   const noise = await find("h", { credsStore: "noise" });
   expect(noise.credential).toBeUndefined();

@@ -79,7 +79,7 @@ async function readConfig(
   try {
     const { size } = await stat(path);
     if (size > MAX_CONFIG_BYTES) {
-      throw new BangerError("limit_exceeded", `Cannot read "${path}": it has ${size} bytes`);
+      throw new BangerError("limit_exceeded", `Cannot read "${path}": too large: ${size} bytes`);
     }
     return parseDocument(await readFile(path), fileSchema, `"${path}"`);
   } catch (error) {
@@ -131,7 +131,7 @@ async function askHelper(
   signal: AbortSignal | undefined,
 ): Promise<FoundCredential> {
   if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/.test(name)) {
-    return { problem: "The name of the credential helper in docker's config is not usable" };
+    return { problem: "invalid credential helper name in docker's config" };
   }
   const program = `docker-credential-${name}`;
   try {
@@ -144,7 +144,7 @@ async function askHelper(
     // Helpers print the reason on stdout. "Not found" is the usual one, and no problem.
     if (exitCode !== 0) {
       if (/not found/i.test(stdout)) return {};
-      return { problem: `"${program}" failed with status ${exitCode}` };
+      return { problem: `"${program}" failed with exit status ${exitCode}` };
     }
     const answer = parseDocument(Buffer.from(stdout), helperSchema, `the answer of "${program}"`);
     if (answer.Username === "<token>")

@@ -29,13 +29,9 @@ function mirrorEndpoint(mirror: string, options: EndpointOptions): Endpoint {
   const text = /^https?:\/\//.test(mirror) ? mirror : `${schemeOf(mirror, options)}://${mirror}`;
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (!url || url.search || url.hash || url.username || url.password) {
-    throw new BangerError(
-      "invalid_argument",
-      "Cannot use a mirror: its address has the wrong form",
-      {
-        hint: 'Write it as "mirror.example:5000" or "https://mirror.example/prefix"',
-      },
-    );
+    throw new BangerError("invalid_argument", "invalid mirror address", {
+      hint: 'Use "mirror.example:5000" or "https://mirror.example/prefix"',
+    });
   }
   const base = new URL(`${url.origin}${url.pathname.replace(/\/+$/, "")}/v2/`);
   return { host: url.host, base };

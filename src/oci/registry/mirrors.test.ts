@@ -11,6 +11,6 @@ test("parseMirrors() takes mirrors of docker.io and of other registries in their
 test.each(["", "=x", "ghcr.io=", "a b=c", "https://user:secret@x", "x?y", "http://x=y"])(
   "parseMirrors() refuses %p",
   (entry) => {
-    expect(() => parseMirrors([entry])).toThrow("Cannot use");
+    expect(() => parseMirrors([entry])).toThrow("invalid mirror");
   },
 );

@@ -11,13 +11,9 @@ export function parseMirrors(entries: readonly string[]): Record<string, string[
     const registry = at < 0 ? DOCKER_HUB : entry.slice(0, at).trim().toLowerCase();
     const mirror = entry.slice(at + 1).trim();
     if (registry === "" || /[\s/]/.test(registry) || mirror === "") {
-      throw new BangerError(
-        "invalid_argument",
-        `Cannot use mirror "${entry}" of the configuration`,
-        {
-          hint: 'Write "mirror.example:5000", or "ghcr.io=mirror.example" for another registry than docker.io',
-        },
-      );
+      throw new BangerError("invalid_argument", `invalid mirror "${entry}" in the configuration`, {
+        hint: 'Use "mirror.example:5000", or "ghcr.io=mirror.example" for a registry other than docker.io',
+      });
     }
     mirrors[registry] = [...(mirrors[registry] ?? []), mirror];
   }

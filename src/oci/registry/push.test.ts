@@ -100,10 +100,10 @@ test("other successes, and an upload that is sent on", async () => {
 });
 
 const refused: [what: string, location: string | undefined, message: RegExp][] = [
-  ["none", undefined, /names no place/],
-  ["another scheme", "ftp://127.0.0.1/x", /names no place/],
+  ["none", undefined, /no upload location/],
+  ["another scheme", "ftp://127.0.0.1/x", /no upload location/],
   ["a metadata service", "http://169.254.169.254/latest", /169\.254\.169\.254/],
-  ["no end", UPLOAD, /names no place/],
+  ["no end", UPLOAD, /no upload location/],
 ];
 test.each(refused)("a Location that is %s is refused", async (what, place, message) => {
   const movesTo = what === "no end" ? UPLOAD : undefined;

@@ -43,9 +43,13 @@ export interface PushOptions extends RegistryOptions {
 export async function pushToRegistry(reference: Reference, options: PushOptions): Promise<void> {
   const name = canonicalName(reference);
   if (reference.digest !== undefined) {
-    throw new BangerError("invalid_argument", `Cannot push to ${name}: it is named by a digest`, {
-      hint: 'Name a tag: "registry.example/team/name:tag"',
-    });
+    throw new BangerError(
+      "invalid_argument",
+      `Cannot push to ${name}: a digest is not a valid destination`,
+      {
+        hint: 'Use a tag: "registry.example/team/name:tag"',
+      },
+    );
   }
   const signal = options.signal ?? new AbortController().signal;
   const push = new Push(reference, { ...options, signal });

@@ -125,7 +125,7 @@ async function readSmall(
   const chunks = await Array.fromAsync(options.store.stream(descriptor, options));
   const bytes = Buffer.concat(chunks);
   if (bytes.length <= MAX_CONFIG_BYTES) return bytes;
-  throw new BangerError("limit_exceeded", `Cannot read a config of ${bytes.length} bytes`);
+  throw new BangerError("limit_exceeded", `image config too large: ${bytes.length} bytes`);
 }
 
 /** Brings the layers into the cache in their order, a few at a time, from the moment the first one is read. */

@@ -34,7 +34,7 @@ export async function copyIn(
   const { from, path, user } = request;
   const source = await hostStat(from);
   if (source === undefined) {
-    throw new BangerError("not_found", `Cannot copy "${from}": there is no such file`);
+    throw new BangerError("not_found", `Cannot copy "${from}": no such file or directory`);
   }
   const isTree = source.isDirectory();
   const isFolder = await isGuestFolder(files, path, { user, signal });
@@ -119,13 +119,9 @@ export async function openFolder(
   if (isContents && (await isGuestFolder(files, parent, { user, signal }))) {
     return await files.mkdir(folder, { user, signal, parents: false });
   }
-  throw new BangerError(
-    "not_found",
-    `Cannot copy to "${folder}": there is no directory "${parent}"`,
-    {
-      hint: `Make it with: banger vm file mkdir -p ${name}:${parent}`,
-    },
-  );
+  throw new BangerError("not_found", `Cannot copy to "${folder}": no such directory "${parent}"`, {
+    hint: `Create it with: banger vm file mkdir -p ${name}:${parent}`,
+  });
 }
 
 function placeOf(copy: {
@@ -139,7 +135,7 @@ function placeOf(copy: {
   if (isContents) return { folder: target, name: "." };
   if (isFolder) return { folder: target, name: basename(source) || "." };
   if (!isTree && target.endsWith("/")) {
-    throw new BangerError("not_found", `Cannot copy to "${target}": there is no such folder`);
+    throw new BangerError("not_found", `Cannot copy to "${target}": no such directory`);
   }
   return { folder: dirname(target), name: basename(target) };
 }
@@ -155,7 +151,7 @@ async function makeParent(
   } catch (error) {
     if (errnoOf(error) !== "ENOENT" && errnoOf(error) !== "ENOTDIR") throw error;
   }
-  throw new BangerError("not_found", `Cannot copy to "${target}": there is no folder "${folder}"`);
+  throw new BangerError("not_found", `Cannot copy to "${target}": no such directory "${folder}"`);
 }
 
 /** False where there is something already. */

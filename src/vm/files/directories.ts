@@ -36,13 +36,13 @@ export class OpenFolders {
     while (this.#folders.length > same + 1) this.#leave();
     for (const name of parts.slice(same)) {
       const above = this.#folders.at(-1);
-      if (!above) throw refused("there is no folder");
+      if (!above) throw refused("no such directory");
       const path = below(above, name);
       const isNew = attempt(name, () => makeFolder(path));
       this.#folders.push({ fd: openFolder(path, name), isNew, name });
     }
     const folder = this.#folders.at(-1);
-    if (!folder) throw refused("there is no folder");
+    if (!folder) throw refused("no such directory");
     if (attributes && folder.isNew) folder.attributes = attributes;
     return folder;
   }
@@ -54,7 +54,7 @@ export class OpenFolders {
   find(parts: readonly string[]): number {
     assertDepth(parts);
     const [top] = this.#folders;
-    if (!top) throw refused("there is no folder");
+    if (!top) throw refused("no such directory");
     let fd = openFolder(below(top, "."), "");
     for (const name of parts) {
       try {
@@ -90,7 +90,7 @@ export function below(folder: { fd: number }, name: string): Buffer {
 }
 
 function assertDepth(parts: readonly string[]): void {
-  if (parts.length > MAX_DEPTH) throw tooMuch(`more than ${MAX_DEPTH} folders in one another`);
+  if (parts.length > MAX_DEPTH) throw tooMuch(`more than ${MAX_DEPTH} nested directories`);
 }
 
 function attempt<T>(name: string, work: () => T): T {
@@ -107,7 +107,7 @@ function openFolder(path: Buffer, name: string): number {
   } catch (error) {
     const errno = errnoOf(error);
     if (errno === "ELOOP" || errno === "ENOTDIR") {
-      throw refused(`"${printable(name)}" is no folder, and symlinks are not followed`);
+      throw refused(`"${printable(name)}" is not a directory, and symbolic links are not followed`);
     }
     throw failed(name, error);
   }

@@ -9,7 +9,7 @@ export function partsOf(name: Uint8Array): string[] {
     .toString("latin1")
     .split("/")
     .filter((part) => part !== "" && part !== ".");
-  if (parts.includes("..")) throw refused(`${shown(name)} leads out of the folder`);
+  if (parts.includes("..")) throw refused(`${shown(name)} leaves the directory`);
   if (parts.some((part) => part.includes("\0"))) throw refused("a name holds NUL");
   return parts;
 }

@@ -156,7 +156,7 @@ class Extractor {
     if (this.result.size_bytes > this.#free_bytes) {
       throw new BangerError(
         "no_space",
-        `Cannot extract the guest's archive: it has more than the ${this.#free_bytes} bytes that are free`,
+        `Cannot extract the guest's archive: no space left on device, ${this.#free_bytes} bytes were free`,
       );
     }
     attempt(file.entry, () => {

@@ -62,7 +62,7 @@ test("packTree() packs one file, and the contents of a folder", async () => {
   expect(await names(`${folder}/tree/sub/.`, ".")).toEqual(["./", "again", "data", "link"]);
 });
 
-test("packTree() stops when it is cancelled, and says what is not there", async () => {
+test("packTree() stops when it is cancelled, and says what does not exist", async () => {
   const cancelled = packTree(join(folder, "tree"), { name: "x", signal: AbortSignal.abort() });
   expect(Array.fromAsync(cancelled.chunks)).rejects.toMatchObject({ code: "cancelled" });
   const missing = packTree(join(folder, "nothing"), { name: "x" });

@@ -120,8 +120,8 @@ class Packer {
         const chunk = Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, length - at));
         const count = readSync(fd, chunk, 0, chunk.length, offset + at);
         if (count === 0) {
-          throw new BangerError("conflict", `Cannot copy "${name}": it became shorter meanwhile`, {
-            hint: "Try again when nobody writes to it",
+          throw new BangerError("conflict", `Cannot copy "${name}": file truncated while copying`, {
+            hint: "Try again when no process writes to it",
           });
         }
         at += count;

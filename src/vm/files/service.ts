@@ -72,13 +72,9 @@ export class VmFiles {
   ): Promise<void> {
     const path = absolute(request.path);
     if (posix.normalize(`${path}/`) === "/") {
-      throw new BangerError(
-        "invalid_argument",
-        `Cannot remove "/" of "${request.name}": it is the whole system`,
-        {
-          hint: `To remove the machine: banger vm rm ${request.name}`,
-        },
-      );
+      throw new BangerError("invalid_argument", `Cannot remove "/" in "${request.name}"`, {
+        hint: `To remove the machine, run: banger vm rm ${request.name}`,
+      });
     }
     const { files, options } = await this.#open(request, "write to", signal);
     const { recursive = false, force = false } = request;

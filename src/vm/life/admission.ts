@@ -49,23 +49,23 @@ export function assertPossible(
   if (cpus > host.cpus) {
     throw new BangerError(
       "limit_exceeded",
-      `Cannot ${action}: it takes ${cpus} CPUs, and this computer has ${host.cpus}`,
-      { hint: "Give it fewer with --cpus" },
+      `Cannot ${action}: it needs ${cpus} CPUs, the host has ${host.cpus}`,
+      { hint: "Use fewer CPUs with --cpus" },
     );
   }
   if (memory_mib > 0 && memoryOf(memory_mib) > host.memory_bytes - RESERVE_BYTES) {
     throw new BangerError(
       "limit_exceeded",
-      `Cannot ${action}: it takes ${formatSize(memoryOf(memory_mib))} of memory, and this computer has ${formatSize(host.memory_bytes)}, ` +
-        `of which ${formatSize(RESERVE_BYTES)} are kept for the host`,
-      { hint: "Give it less with --memory" },
+      `Cannot ${action}: it needs ${formatSize(memoryOf(memory_mib))} of memory, the host has ${formatSize(host.memory_bytes)}, ` +
+        `of which ${formatSize(RESERVE_BYTES)} is reserved`,
+      { hint: "Use less with --memory" },
     );
   }
   if (disk_bytes > host.disk_bytes) {
     throw new BangerError(
       "limit_exceeded",
-      `Cannot ${action}: its disk takes up to ${formatSize(disk_bytes)}, and the file system has ${formatSize(host.disk_bytes)} in all`,
-      { hint: "Give it less with --disk, or move the state folder with XDG_STATE_HOME" },
+      `Cannot ${action}: its disk can grow to ${formatSize(disk_bytes)}, the host's file system has ${formatSize(host.disk_bytes)}`,
+      { hint: "Use a smaller --disk, or move the state directory with XDG_STATE_HOME" },
     );
   }
 }
@@ -95,8 +95,8 @@ export function assertRoom({ name, spec }: Pick<VmRecord, "name" | "spec">, room
   if (room.disk_bytes < SPACE_MIN_BYTES) {
     throw new BangerError(
       "no_space",
-      `Cannot start machine "${name}": ${formatSize(room.disk_bytes)} of disk are free, it takes ${formatSize(SPACE_MIN_BYTES)} to begin with`,
-      { hint: "Free some space, such as with: banger vm prune" },
+      `Cannot start machine "${name}": not enough disk space: ${formatSize(room.disk_bytes)} free, ${formatSize(SPACE_MIN_BYTES)} needed`,
+      { hint: "Free disk space, for example with: banger vm prune" },
     );
   }
   const wanted_bytes = memoryOf(spec.memory_mib);
@@ -104,9 +104,9 @@ export function assertRoom({ name, spec }: Pick<VmRecord, "name" | "spec">, room
   if (wanted_bytes <= free_bytes) return;
   throw new BangerError(
     "limit_exceeded",
-    `Cannot start machine "${name}": it takes ${formatSize(wanted_bytes)} of memory, and ${formatSize(free_bytes)} are free ` +
-      `(${formatSize(room.memory_bytes)} available, ${formatSize(room.promised_bytes)} promised to running machines, ${formatSize(RESERVE_BYTES)} kept for the host)`,
-    { hint: "Stop a machine, or give this one less with --memory" },
+    `Cannot start machine "${name}": not enough memory: it needs ${formatSize(wanted_bytes)}, ${formatSize(free_bytes)} free ` +
+      `(${formatSize(room.memory_bytes)} available, ${formatSize(room.promised_bytes)} committed to running machines, ${formatSize(RESERVE_BYTES)} reserved for the host)`,
+    { hint: "Stop a machine, or use less with --memory" },
   );
 }
 

@@ -337,7 +337,7 @@ function deviceOf(attachment: Attachment): BootSpec["network"] {
 
 function assertPresent(path: string, mend: string): void {
   if (existsSync(path) && statSync(path).size > KiB) return;
-  throw new BangerError("invalid_state", `Cannot boot: ${path} is missing`, {
+  throw new BangerError("invalid_state", `Cannot boot: missing file ${path}`, {
     hint: `Try: ${mend}`,
   });
 }

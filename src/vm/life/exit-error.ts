@@ -29,13 +29,13 @@ export function exitError(
   if (reason === "killed" && expiresAt && Date.parse(expiresAt) <= Date.parse(exit.at)) {
     return new BangerError(
       "guest",
-      `Machine "${name}" was removed while it ${doing}: its --ttl is over`,
+      `machine "${name}" was removed while it ${doing}: its --ttl expired`,
       {
-        hint: "Give it more with --ttl",
+        hint: "Use a longer --ttl",
       },
     );
   }
-  const message = `Machine "${name}" ${VERBS[reason]} while it ${doing}`;
+  const message = `machine "${name}" ${VERBS[reason]} while it ${doing}`;
   return new BangerError("guest", detail ? `${message}: ${detail}` : message, {
     hint: hintFor(exit, isRemoved ? undefined : name),
   });

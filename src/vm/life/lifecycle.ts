@@ -158,7 +158,7 @@ export class Lifecycle {
     requireState(vm, "start", ["stopped"]);
     throwIfAborted(options.signal);
     if (this.#toBeStopped.has(id)) {
-      throw new BangerError("cancelled", `The start of "${vm.name}" was cancelled`);
+      throw new BangerError("cancelled", `start of "${vm.name}" cancelled`);
     }
     await this.#machines.boot(vm, options);
     try {
@@ -220,7 +220,7 @@ export class Lifecycle {
     const vm = getVm(this.#deps.db, id);
     const { signal, onProgress } = options;
     if (vm.spec.ephemeral) {
-      const message = `Cannot restart machine "${vm.name}": it was made for one command`;
+      const message = `Cannot restart machine "${vm.name}": it was created for a single command`;
       throw new BangerError("invalid_state", message);
     }
     if (!isElsewhere(vm, this.#deps.owner)) {

@@ -75,7 +75,7 @@ export class MachineLink {
   }
 
   async #dial(signal: AbortSignal | undefined, timeout_ms: number): Promise<Duplex> {
-    const message = `The guest agent did not answer within ${timeout_ms} ms`;
+    const message = `timed out waiting for the guest agent after ${timeout_ms} ms`;
     const work = async (any: AbortSignal): Promise<Duplex> => {
       try {
         return await this.machine.connectAgent(any);
@@ -97,7 +97,7 @@ export class EarlyExit extends BangerError {
   readonly reason: ExitReason;
 
   constructor(reason: ExitReason) {
-    super("guest", `The machine ended: ${reason.kind}`);
+    super("guest", `the machine stopped: ${reason.kind}`);
     this.reason = reason;
   }
 }

@@ -39,8 +39,8 @@ export function assertHere(vm: Owned, verb: string, self: Owner | undefined): vo
   if (!isElsewhere(vm, self)) return;
   throw new BangerError(
     "conflict",
-    `Cannot ${verb} machine "${vm.name}": process ${vm.owner?.pid} runs it in the foreground`,
-    { hint: `End it with: banger vm stop ${vm.name}` },
+    `Cannot ${verb} machine "${vm.name}": it runs in the foreground of process ${vm.owner?.pid}`,
+    { hint: `Stop it with: banger vm stop ${vm.name}` },
   );
 }
 
@@ -69,8 +69,8 @@ async function endElsewhere({ name, owner }: Owned, options: EndOptions): Promis
   if (!isRunning(owner) || options.signal?.aborted) return;
   throw new BangerError(
     "timeout",
-    `Cannot end machine "${name}": process ${owner.pid} does not end`,
-    { hint: `End it at once with: kill -KILL ${owner.pid}` },
+    `Cannot stop machine "${name}": process ${owner.pid} is still running`,
+    { hint: `Kill it with: kill -KILL ${owner.pid}` },
   );
 }
 
@@ -89,8 +89,10 @@ export async function restartElsewhere(
   if (isThere) return;
   throw new BangerError(
     "unavailable",
-    `Cannot restart machine "${name}": process ${owner.pid}, which ran it in the foreground, has ended`,
-    { hint: `See the log of what supervises it, or start it here: banger vm start ${name}` },
+    `Cannot restart machine "${name}": its foreground process ${owner.pid} has exited`,
+    {
+      hint: `Check the log of its service manager, or start it in the daemon: banger vm start ${name}`,
+    },
   );
 }
 
@@ -103,7 +105,7 @@ function send({ name, owner }: { name: string; owner: Owner }, signal: NodeJS.Si
     if (!isRunning(owner)) return false;
     throw new BangerError(
       "permission_denied",
-      `Cannot signal the process of machine "${name}": process ${owner.pid} is somebody else's`,
+      `Cannot signal the process of machine "${name}": process ${owner.pid} belongs to another user`,
       { cause },
     );
   }

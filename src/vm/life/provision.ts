@@ -47,7 +47,7 @@ export async function keepInstalled(
     // Somebody who was inside meanwhile may have left something.
     if (isToKeep(deps, vm) && !link.isVisited) await keep(deps, vm, options);
   } catch (error) {
-    const message = `Cannot keep what was installed for other machines: ${messageOf(error)}`;
+    const message = `Cannot save the installed packages for other machines: ${messageOf(error)}`;
     log.warn("{name}: {message}", { name: vm.name, message });
     onProgress?.(warningProgress(message));
   }

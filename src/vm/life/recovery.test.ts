@@ -24,7 +24,7 @@ test("a record that says more than there is, is brought down to it", () => {
   }
 });
 
-test("a stopped machine is left alone, unless it is to run", () => {
+test("a stopped machine is left alone, unless it should be running", () => {
   expect(actionOf({ state: "stopped" })).toBeUndefined();
   expect(actionOf({ state: "stopped", intent: "run" })).toBe("start");
 });
@@ -51,7 +51,7 @@ test("a machine is another process's while that one lives, by pid, start time an
   expect(isElsewhere(vm({ ...here, startTime_ticks: 1 }), undefined)).toBe(false);
   expect(isElsewhere(vm({ ...here, hostBootId: "another" }), undefined)).toBe(false);
   expect(() => assertHere(vm(here), "start", undefined)).toThrow(
-    `process ${process.pid} runs it in the foreground`,
+    `it runs in the foreground of process ${process.pid}`,
   );
 });
 
@@ -67,10 +67,10 @@ test("a pid counts only with its start time, and only in this boot of the host",
   stale.runtime = { hostBootId: hostBootId(), handle };
   expect(recoveryOf(stale)).toEqual({
     action: "stop",
-    why: `its process ${process.pid} is gone`,
+    why: `its process ${process.pid} has exited`,
   });
   stale.runtime = { hostBootId: "another", handle };
-  expect(recoveryOf(stale)).toEqual({ action: "stop", why: "the host was started anew" });
+  expect(recoveryOf(stale)).toEqual({ action: "stop", why: "the host was rebooted" });
   stale.runtime = { hostBootId: hostBootId() };
   expect(recoveryOf(stale)?.why).toBe("it was running and had no process yet");
 });

@@ -14,22 +14,22 @@ export interface Recovery {
 
 /** Undefined for a machine that is as its record says and should be. */
 export function recoveryOf(vm: VmRecord, options = { isAlive: isAlive(vm) }): Recovery | undefined {
-  if (vm.state === "creating") return { action: "remove", why: "it was half made" };
-  if (vm.state === "removing") return { action: "remove", why: "it was half removed" };
+  if (vm.state === "creating") return { action: "remove", why: "it was only partly created" };
+  if (vm.state === "removing") return { action: "remove", why: "it was only partly removed" };
   if (vm.state === "stopped") {
-    if (vm.spec.ephemeral) return { action: "remove", why: "its command is over" };
-    if (vm.intent === "create") return { action: "remove", why: "its creation was cut short" };
+    if (vm.spec.ephemeral) return { action: "remove", why: "its command has exited" };
+    if (vm.intent === "create") return { action: "remove", why: "its creation was interrupted" };
     // Whoever has started it in the foreground does so again.
     if (vm.owner) return undefined;
-    if (vm.intent === "run") return { action: "start", why: "it is to run" };
+    if (vm.intent === "run") return { action: "start", why: "it should be running" };
     return undefined;
   }
   if (!options.isAlive) return { action: "stop", why: goneBecause(vm) };
   // The command that it was made for lost its client with the earlier daemon.
   if (vm.spec.ephemeral) return { action: "end", why: "its command lost its client" };
-  if (vm.owner) return { action: "end", why: `its process ${vm.owner.pid} in front of it is gone` };
+  if (vm.owner) return { action: "end", why: `its foreground process ${vm.owner.pid} has exited` };
   if (vm.state === "stopping") return { action: "end", why: "it was being stopped" };
-  return { action: "adopt", why: `its process ${vm.runtime?.handle?.pid} goes on` };
+  return { action: "adopt", why: `its process ${vm.runtime?.handle?.pid} is still running` };
 }
 
 export function stepOf(vm: VmRecord, { action, why }: Recovery): RepairStep {
@@ -43,7 +43,7 @@ function isAlive({ runtime }: VmRecord): boolean {
 }
 
 function goneBecause({ runtime, state }: VmRecord): string {
-  if (runtime && runtime.hostBootId !== hostBootId()) return "the host was started anew";
+  if (runtime && runtime.hostBootId !== hostBootId()) return "the host was rebooted";
   if (!runtime?.handle) return `it was ${state} and had no process yet`;
-  return `its process ${runtime.handle.pid} is gone`;
+  return `its process ${runtime.handle.pid} has exited`;
 }

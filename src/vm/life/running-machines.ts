@@ -171,7 +171,7 @@ export class RunningMachines {
   ): Promise<() => void> {
     if (kvmState().usable) return () => {};
     return await this.#slots.take(signal, () => {
-      const message = `Waiting with ${name} until other emulated machines have booted`;
+      const message = `Waiting for other emulated machines to boot before ${name}`;
       onProgress?.({ step: "wait", message });
     });
   }
@@ -208,7 +208,7 @@ export class RunningMachines {
       this.#states.set(id, { state: "running", warning: error.message, intent: "run" });
       this.#listener.onRunning(id);
       throw new BangerError("guest", error.message, {
-        hint: `The machine runs and can be looked into: banger vm exec ${vm.name} -- sh`,
+        hint: `The machine is still running; debug it with: banger vm exec ${vm.name} -- sh`,
         cause: error,
       });
     }

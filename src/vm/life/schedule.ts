@@ -44,7 +44,7 @@ export class Schedule {
     this.#expiries.cancel(id);
     if (!expiry) return;
     this.#expiries.set(id, Date.parse(expiry), () => {
-      log.info("{id} has reached its age and is removed", { id });
+      log.info("removing {id}: its ttl expired", { id });
       inBackground(id, this.#actions.removeOld(id));
     });
   }
@@ -60,7 +60,7 @@ export class Schedule {
       if (idle_ms === undefined) return;
       if (idle_ms < limit_ms) return this.watchIdle(id, limit_ms - idle_ms);
       if (await this.#actions.isBusyInside(id)) return this.watchIdle(id);
-      log.info("{name} is stopped: nobody has used it for {idle}", {
+      log.info("stopping {name}: idle for {idle}", {
         name,
         idle: formatDuration(idle_ms),
       });
@@ -73,7 +73,7 @@ export class Schedule {
   startAgain(vm: VmRecord): void {
     const { id, name } = vm;
     const pause_ms = this.#backoff.next_ms(id, vm);
-    log.info("{name} is started again in {pause_ms} ms", { name, pause_ms });
+    log.info("restarting {name} in {pause_ms} ms", { name, pause_ms });
     this.#restarts.setIn(id, pause_ms, () => inBackground(id, this.#tryAgain(id)));
   }
 

@@ -56,12 +56,12 @@ test("a machine whose age is over was removed, one that somebody killed was kill
   const said = (expiresAt: string | undefined, isRemoved = false) =>
     exitError("box", { reason: "killed", at }, { doing: "ran the command", expiresAt, isRemoved });
   expect(said("2026-01-01T00:00:09.000Z")).toMatchObject({
-    message: 'Machine "box" was removed while it ran the command: its --ttl is over',
-    hint: "Give it more with --ttl",
+    message: 'machine "box" was removed while it ran the command: its --ttl expired',
+    hint: "Use a longer --ttl",
   });
   for (const expiresAt of ["2026-01-01T00:00:11.000Z", undefined]) {
-    expect(said(expiresAt).message).toBe('Machine "box" was killed while it ran the command');
-    expect(said(expiresAt).hint).toBe("See its console with: banger vm logs --console box");
+    expect(said(expiresAt).message).toBe('machine "box" was killed while it ran the command');
+    expect(said(expiresAt).hint).toBe("Show the console with: banger vm logs --console box");
   }
   expect(said(undefined, true).hint).toBeUndefined();
 });

@@ -22,7 +22,7 @@ export async function askToPowerOff(
     await agent.shutdown({ timeout_ms });
     return true;
   } catch (error) {
-    log.warn("the guest did not take the request to stop: {message}", {
+    log.warn("shutdown request to the guest failed: {message}", {
       message: messageOf(error),
     });
     return await pressCtrlAltDel(running);
@@ -53,7 +53,7 @@ async function pressCtrlAltDel({ machine }: MachineLink): Promise<boolean> {
     await machine.sendCtrlAltDel();
     return true;
   } catch (error) {
-    log.warn("the guest's keyboard does not answer: {message}", { message: messageOf(error) });
+    log.warn("Ctrl-Alt-Del to the guest failed: {message}", { message: messageOf(error) });
     return false;
   }
 }
@@ -69,7 +69,7 @@ export function hintFor(
   name: string | undefined,
 ): string | undefined {
   if (reason === "poweroff" || reason === "reboot") return undefined;
-  if (/out of memory|deadlocked on memory/i.test(detail)) return "Give it more with --memory";
-  if (reason === "panic") return "Try another kernel with --kernel-ref, or see: banger doctor";
-  return name === undefined ? undefined : `See its console with: banger vm logs --console ${name}`;
+  if (/out of memory|deadlocked on memory/i.test(detail)) return "Use more --memory";
+  if (reason === "panic") return "Try a different kernel with --kernel-ref, or run: banger doctor";
+  return name === undefined ? undefined : `Show the console with: banger vm logs --console ${name}`;
 }

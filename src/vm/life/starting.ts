@@ -30,17 +30,21 @@ export class Starting implements Disposable {
   /** Why it was given up; undefined when it was not. */
   reason(name: string, expiresAt?: string): BangerError | undefined {
     if (this.#wish.aborted && expiresAt && Date.parse(expiresAt) <= Date.now()) {
-      return new BangerError("timeout", `Cannot start "${name}": its --ttl is over`, {
-        hint: "Give it more with --ttl",
+      return new BangerError("timeout", `Cannot start "${name}": its --ttl expired`, {
+        hint: "Use a longer --ttl",
       });
     }
     if (this.#wish.aborted) {
-      return new BangerError("cancelled", `The start of "${name}" was cancelled`);
+      return new BangerError("cancelled", `start of "${name}" cancelled`);
     }
     if (!this.#deadline.signal.aborted) return undefined;
     const limit = formatDuration(this.#timeout_ms);
-    return new BangerError("timeout", `Cannot start "${name}": it was not ready within ${limit}`, {
-      hint: `See what it says with: banger vm logs --console ${name}; the limit is vm.boot_timeout in the configuration`,
-    });
+    return new BangerError(
+      "timeout",
+      `Cannot start "${name}": timed out waiting for it to become ready after ${limit}`,
+      {
+        hint: `Check the console with: banger vm logs --console ${name}; the timeout is vm.boot_timeout in the configuration`,
+      },
+    );
   }
 }

@@ -183,10 +183,11 @@ async function make(
     );
     try {
       const ended = machine.exited.then(({ kind }) => {
-        throw new BangerError("guest", `The machine ended: ${kind}`);
+        throw new BangerError("guest", `the machine stopped: ${kind}`);
       });
       await Promise.race([untilReady(machine, signal), ended]);
-      if (!machine.snapshot) throw new BangerError("unsupported", "The driver makes no snapshots");
+      if (!machine.snapshot)
+        throw new BangerError("unsupported", "this VMM does not support snapshots");
       await machine.snapshot(files.state, signal);
       if (memory) await copySparse(memory.path, files.memory, { signal });
     } finally {

@@ -48,8 +48,8 @@ export class VmNetworking {
         }
         throw new BangerError(
           "not_found",
-          `Cannot close ${hostEnd(port)}: machine "${vm.name}" does not publish it`,
-          { hint: `See what it does: banger vm port list ${vm.name}` },
+          `Cannot unpublish ${hostEnd(port)}: not published by machine "${vm.name}"`,
+          { hint: `List published ports with: banger vm port list ${vm.name}` },
         );
       }
       await this.#setPorts(vm, left);
@@ -72,8 +72,8 @@ export class VmNetworking {
         if (rules.delete(rule.trim())) continue;
         throw new BangerError(
           "not_found",
-          `Cannot deny "${rule}": no rule of machine "${vm.name}" says just that`,
-          { hint: `See its rules: banger vm policy show ${vm.name}` },
+          `no such rule "${rule}" in the policy of machine "${vm.name}"`,
+          { hint: `List its rules with: banger vm policy show ${vm.name}` },
         );
       }
       await this.#setAllow(vm, [...rules, ...add]);
@@ -87,9 +87,9 @@ export class VmNetworking {
     if (log) return log;
     throw new BangerError(
       "invalid_state",
-      `Cannot read the log of "${vm.name}": it is not running`,
+      `Cannot read the policy log of "${vm.name}": the machine is not running`,
       {
-        hint: "What a policy did is counted by the kernel for as long as the machine runs",
+        hint: "The kernel keeps the log only while the machine is running",
       },
     );
   }
@@ -130,8 +130,8 @@ export class VmNetworking {
       if (!networks.includes(network)) {
         throw new BangerError(
           "not_found",
-          `Cannot take machine "${vm.name}" off network "${network}": it is not on it`,
-          { hint: "See who is on which: banger network list" },
+          `Cannot disconnect machine "${vm.name}" from network "${network}": not connected`,
+          { hint: "List networks and their machines with: banger network list" },
         );
       }
       await this.#setNetworks(
@@ -192,7 +192,7 @@ function requirePolicy({ name, spec }: VmRecord): readonly string[] {
   if (spec.allow) return spec.allow;
   throw new BangerError(
     "invalid_state",
-    `Cannot change the policy of "${name}": it has none, and may reach everything`,
-    { hint: `Give it one that allows nothing: banger vm policy set ${name} --deny-all` },
+    `Cannot change the policy of "${name}": no policy, all outbound traffic is allowed`,
+    { hint: `Set a policy first: banger vm policy set ${name} --deny-all` },
   );
 }

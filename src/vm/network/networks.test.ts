@@ -36,21 +36,21 @@ function addMachine(name: string, address: string, networks: string[] = []): voi
 
 test("a network has a name of its own, and goes when nobody is on it", () => {
   expect(createNetwork(store.db, "back")).toMatchObject({ name: "back", machines: [] });
-  expect(() => createNetwork(store.db, "back")).toThrow("there is one already");
-  expect(() => createNetwork(store.db, "Back end")).toThrow('Cannot use "Back end"');
+  expect(() => createNetwork(store.db, "back")).toThrow("it exists already");
+  expect(() => createNetwork(store.db, "Back end")).toThrow('invalid network name "Back end"');
   addMachine("db", "10.0.0.2", ["back"]);
   expect(listNetworks(store.db)).toMatchObject([{ name: "back", machines: ["db"] }]);
   expect(() => removeNetwork(store.db, "back")).toThrow(
-    'Cannot remove network "back": on it is db',
+    'Cannot remove network "back": in use by db',
   );
   const vm = getVm(store.db, "db");
   const { networks: _, ...spec } = vm.spec;
   updateVm(store.db, vm, { spec });
   removeNetwork(store.db, "back");
   expect(listNetworks(store.db)).toEqual([]);
-  expect(() => getNetwork(store.db, "back")).toThrow("there is none of that name");
+  expect(() => getNetwork(store.db, "back")).toThrow("no such network");
   expect(() => getNetwork(store.db, "host")).toThrow(
-    expect.objectContaining({ hint: "It is a network mode: --net host" }),
+    expect.objectContaining({ hint: '"host" is a network mode, use: --net host' }),
   );
 });
 
@@ -59,7 +59,7 @@ test("a machine goes on networks that are there, in a mode with a tap", () => {
   expect(requireNetworks(store.db, { names: ["b", "a", "b"], mode: "nat" })).toEqual(["a", "b"]);
   expect(requireNetworks(store.db, { names: [], mode: "none" })).toEqual([]);
   expect(() => requireNetworks(store.db, { names: ["none"], mode: "nat" })).toThrow(
-    "Cannot find network",
+    "no such network",
   );
   expect(() => requireNetworks(store.db, { names: ["a"], mode: "user" })).toThrow("--net user");
   const many = ["a", "b", "c", "d", "e"];

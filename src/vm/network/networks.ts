@@ -27,10 +27,10 @@ export function getNetwork(db: Database, name: string): NamedNetwork {
   const found = all.find((each) => each.name === name);
   if (found) return found;
   const names = all.map((each) => each.name);
-  throw new BangerError("not_found", `Cannot find network "${name}": there is none of that name`, {
+  throw new BangerError("not_found", `no such network "${name}"`, {
     hint: MODES.has(name)
-      ? `It is a network mode: --net ${name}`
-      : didYouMean(name, names, `Make it with: banger network create ${name}`),
+      ? `"${name}" is a network mode, use: --net ${name}`
+      : didYouMean(name, names, `Create it with: banger network create ${name}`),
   });
 }
 
@@ -43,8 +43,8 @@ export function createNetwork(db: Database, name: string): NamedNetwork {
     )
     .run({ name, createdAt: new Date().toISOString() });
   if (changes > 0) return getNetwork(db, name);
-  throw new BangerError("already_exists", `Cannot create network "${name}": there is one already`, {
-    hint: `See who is on it: banger network show ${name}`,
+  throw new BangerError("already_exists", `Cannot create network "${name}": it exists already`, {
+    hint: `Show it with: banger network show ${name}`,
   });
 }
 
@@ -55,8 +55,10 @@ export function removeNetwork(db: Database, name: string): void {
     if (machines.length > 0) {
       throw new BangerError(
         "invalid_state",
-        `Cannot remove network "${name}": on it ${machines.length === 1 ? "is" : "are"} ${machines.join(", ")}`,
-        { hint: `Take them off: banger network disconnect ${name} ${machines.join(" ")}` },
+        `Cannot remove network "${name}": in use by ${machines.join(", ")}`,
+        {
+          hint: `Disconnect the machines first: banger network disconnect ${name} ${machines.join(" ")}`,
+        },
       );
     }
     db.query("DELETE FROM networks WHERE name = $name").run({ name });
@@ -73,7 +75,7 @@ export function requireNetworks(
   if (checked.length === 0 || mode === "nat" || mode === "host") return checked;
   throw new BangerError(
     "unsupported",
-    `Cannot put a machine with --net ${mode} on network "${checked[0]}"`,
+    `Cannot connect a machine with --net ${mode} to network "${checked[0]}"`,
     { hint: "Use --net nat or --net host" },
   );
 }

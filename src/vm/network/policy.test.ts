@@ -28,7 +28,7 @@ test("a machine fits when memory is left for it, its monitor, the promised and t
   assertRoom(vm, room);
   const rest_bytes = 2 * GiB - RESERVE_BYTES - GiB;
   expect(() => assertRoom(vm, { ...room, promised_bytes: rest_bytes })).toThrow(
-    "promised to running machines",
+    "committed to running machines",
   );
   expect(() => assertRoom(vm, { ...room, memory_bytes: 512 * MiB })).toThrow(
     "Cannot start machine",
@@ -39,9 +39,9 @@ test("a machine that this computer could never hold is refused with the numbers"
   const host = { cpus: 2, memory_bytes: 4 * GiB, disk_bytes: 100 * GiB };
   assertPossible({ cpus: 2, disk_bytes: 100 * GiB }, host);
   assertPossible({}, host);
-  expect(() => assertPossible({ cpus: 3 }, host)).toThrow("3 CPUs, and this computer has 2");
+  expect(() => assertPossible({ cpus: 3 }, host)).toThrow("3 CPUs, the host has 2");
   expect(() => assertPossible({ memory_mib: 4096 }, host, 'change "box"')).toThrow(
-    'Cannot change "box": it takes 4.0 GiB of memory, and this computer has 4.0 GiB',
+    'Cannot change "box": it needs 4.0 GiB of memory, the host has 4.0 GiB',
   );
   // What is possible fits where nothing else runs.
   const memory_mib = 4096 - 256 - 32;
@@ -49,13 +49,13 @@ test("a machine that this computer could never hold is refused with the numbers"
   assertRoom({ name: "box", spec: { ...spec, memory_mib } }, { ...host, promised_bytes: 0 });
   expect(() => assertPossible({ memory_mib: memory_mib + 1 }, host)).toThrow("of memory");
   expect(() => assertPossible({ disk_bytes: 101 * GiB }, host)).toThrow(
-    "up to 101 GiB, and the file system has 100 GiB in all",
+    "to 101 GiB, the host's file system has 100 GiB",
   );
 });
 
 test("a machine does not fit on a full disk", () => {
   const room = { memory_bytes: 8 * GiB, promised_bytes: 0, disk_bytes: SPACE_MIN_BYTES - 1 };
-  expect(() => assertRoom(vm, room)).toThrow("of disk are free");
+  expect(() => assertRoom(vm, room)).toThrow("not enough disk space");
 });
 
 test("only a machine that is meant to run is started again, and as its policy says", () => {
@@ -149,14 +149,16 @@ test("a start is called off by who asked for it, by a kill, or by its deadline, 
   byKill.abort();
   expect(byKill.reason("box")?.code).toBe("cancelled");
   const [over, later] = [-1000, 60_000].map((ms) => new Date(Date.now() + ms).toISOString());
-  expect(byKill.reason("box", over)?.message).toBe('Cannot start "box": its --ttl is over');
+  expect(byKill.reason("box", over)?.message).toBe('Cannot start "box": its --ttl expired');
   expect(byKill.reason("box", later)?.code).toBe("cancelled");
   using patient = new Starting({ timeout_ms: 2 ** 40 });
   using late = new Starting({ timeout_ms: 1 });
   await new Promise((resolve) => late.signal.addEventListener("abort", resolve));
   expect(patient.signal.aborted).toBe(false);
   expect(late.reason("box")).toMatchObject({ code: "timeout" });
-  expect(late.reason("box")?.message).toBe('Cannot start "box": it was not ready within 1ms');
+  expect(late.reason("box")?.message).toBe(
+    'Cannot start "box": timed out waiting for it to become ready after 1ms',
+  );
 });
 
 test("a listener hears what happens after it began, until it stops", async () => {

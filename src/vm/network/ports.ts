@@ -137,7 +137,7 @@ export class MachinePorts {
   async #agent(id: string, signal?: AbortSignal): Promise<Agent> {
     const running = this.#runningOf(id)?.link;
     if (running) return await running.agent(signal);
-    throw new BangerError("unavailable", "Cannot reach the machine: it is not up yet");
+    throw new BangerError("unavailable", "Cannot reach the machine: it is still booting");
   }
 
   /** Said with that machine's name, which the kernel does not know. */
@@ -149,8 +149,8 @@ export class MachinePorts {
       if (!taken) continue;
       throw new BangerError(
         "conflict",
-        `Cannot publish ${hostEnd(taken)} of machine "${vm.name}": machine "${other.name}" has it`,
-        { hint: "Choose another port of this computer" },
+        `Cannot publish ${hostEnd(taken)} of machine "${vm.name}": already published by machine "${other.name}"`,
+        { hint: "Use a different host port" },
       );
     }
   }
@@ -159,7 +159,7 @@ export class MachinePorts {
 async function dial(host: Address, port: number, signal: AbortSignal): Promise<Duplex> {
   const socket = connect({ host, port, allowHalfOpen: true });
   const { promise, resolve, reject } = Promise.withResolvers<Duplex>();
-  using _ = onAbort(signal, () => reject(new BangerError("cancelled", "The client has gone")));
+  using _ = onAbort(signal, () => reject(new BangerError("cancelled", "client disconnected")));
   socket.once("connect", () => resolve(socket));
   socket.once("error", reject);
   try {

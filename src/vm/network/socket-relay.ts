@@ -35,7 +35,9 @@ export async function relaySocket(agent: Agent, options: RelayOptions): Promise<
     () => {},
   );
   void ended.then(() =>
-    ready.reject(new BangerError("guest", "The machine's agent cannot pass on a socket")),
+    ready.reject(
+      new BangerError("guest", "Cannot forward a socket: the machine's guest agent is too old"),
+    ),
   );
   await ready.promise;
   const open = new Set<Duplex>();

@@ -182,7 +182,7 @@ export class Session {
   #over(): BangerError {
     const { name } = this.#record;
     return new BangerError("invalid_state", `Cannot reach session "${name}": it has ended`, {
-      hint: `See what it said with: banger vm session logs ${this.#host.name} ${name}`,
+      hint: `Show its output with: banger vm session logs ${this.#host.name} ${name}`,
     });
   }
 

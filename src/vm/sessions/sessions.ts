@@ -49,8 +49,8 @@ export class Sessions {
     const { id, name } = this.#vms.show(vm);
     const folder = join(this.#folderOf(id), session);
     if (existsSync(folder)) return this.#load(this.#hostOf(id, name), folder);
-    throw new BangerError("not_found", `Cannot find session "${session}" of machine "${name}"`, {
-      hint: `See its sessions with: banger vm session list ${name}`,
+    throw new BangerError("not_found", `no such session "${session}" in machine "${name}"`, {
+      hint: `List its sessions with: banger vm session list ${name}`,
     });
   }
 
@@ -66,9 +66,13 @@ export class Sessions {
     const name = session ?? makeName((made) => existsSync(join(sessions, made)));
     const folder = join(sessions, name);
     if (existsSync(folder)) {
-      throw new BangerError("already_exists", `Cannot start session "${name}": there is one`, {
-        hint: `Remove it with: banger vm session rm ${vmName} ${name}`,
-      });
+      throw new BangerError(
+        "already_exists",
+        `Cannot start session "${name}": the name is already in use`,
+        {
+          hint: `Use a different name, or remove it first: banger vm session rm ${vmName} ${name}`,
+        },
+      );
     }
     const record: SessionRecord = {
       name,
@@ -100,7 +104,7 @@ export class Sessions {
     const session = this.find(vm, name);
     if (!session.isOver) {
       if (!options.force) {
-        throw new BangerError("invalid_state", `Cannot remove session "${name}": it runs`, {
+        throw new BangerError("invalid_state", `Cannot remove session "${name}": it is running`, {
           hint: `Kill it first (banger vm session kill ${vm} ${name}), or use --force`,
         });
       }

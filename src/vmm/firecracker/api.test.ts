@@ -36,9 +36,17 @@ describe("what comes back", () => {
     `HTTP/1.1 ${status}\r\nServer: Firecracker API\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
 
   test.each([
-    ["a reason", http("400 Bad", '{"fault_message":"too big"}'), "PUT /vsock with 400: too big"],
-    ["no JSON", http("500 Oops", "out of order"), "PUT /vsock with 500: out of order"],
-    ["nothing", http("400 Bad", ""), "PUT /vsock with 400: no reason given"],
+    [
+      "a reason",
+      http("400 Bad", '{"fault_message":"too big"}'),
+      "PUT /vsock failed with status 400: too big",
+    ],
+    [
+      "no JSON",
+      http("500 Oops", "out of order"),
+      "PUT /vsock failed with status 500: out of order",
+    ],
+    ["nothing", http("400 Bad", ""), "PUT /vsock failed with status 400: no reason given"],
   ])("a refusal with %s is shown", async (_, bytes, text) => {
     await answering(bytes);
     expect((await bangerErrorOf(callApi(socketPath, request))).message).toContain(text);
@@ -74,7 +82,7 @@ describe("what comes back", () => {
     const late = await bangerErrorOf(callApi(socketPath, request, { timeout_ms: 40 }));
     expect([late.code, late.message]).toEqual([
       "timeout",
-      "Cannot control Firecracker: no answer to PUT /vsock within 40 ms",
+      "Cannot control Firecracker: no response to PUT /vsock within 40 ms",
     ]);
     const signal = AbortSignal.timeout(40);
     const cancelled = await bangerErrorOf(callApi(socketPath, request, { signal }));

@@ -43,13 +43,15 @@ export async function callApi(
   } catch (cause) {
     if (cause instanceof BangerError) throw cause;
     if (options.signal?.aborted) {
-      throw new BangerError("cancelled", `Cancelled while Firecracker had ${name}`, { cause });
+      throw new BangerError("cancelled", `cancelled while waiting for Firecracker: ${name}`, {
+        cause,
+      });
     }
     if (limit.aborted) {
-      const text = `Cannot control Firecracker: no answer to ${name} within ${timeout_ms} ms`;
+      const text = `Cannot control Firecracker: no response to ${name} within ${timeout_ms} ms`;
       throw new BangerError("timeout", text, { cause });
     }
-    const text = `Cannot control Firecracker: no answer to ${name}: ${messageOf(cause)}`;
+    const text = `Cannot control Firecracker: no response to ${name}: ${messageOf(cause)}`;
     throw new BangerError("unavailable", text, { cause });
   }
 }
@@ -68,7 +70,7 @@ async function exchange(unix: string, { method, path, body }: ApiRequest, signal
   for await (const chunk of response.body ?? []) {
     size += chunk.length;
     if (size > ANSWER_MAX_BYTES) {
-      const text = `Cannot control Firecracker: its answer to ${method} ${path} is too long`;
+      const text = `Cannot control Firecracker: response to ${method} ${path} too long`;
       throw new BangerError("integrity", text);
     }
     chunks.push(chunk);
@@ -81,7 +83,7 @@ function parse(name: string, text: string): unknown {
     return JSON.parse(text);
   } catch (cause) {
     const shown = JSON.stringify(text.slice(0, 80));
-    const message = `Cannot control Firecracker: its answer to ${name} is no JSON: ${shown}`;
+    const message = `Cannot control Firecracker: invalid JSON in response to ${name}: ${shown}`;
     throw new BangerError("integrity", message, { cause });
   }
 }
@@ -89,7 +91,7 @@ function parse(name: string, text: string): unknown {
 function refusal(name: string, status: number, text: string): BangerError {
   const fault = faultOf(text).slice(0, FAULT_MAX_CHARS);
   const known = faults.find(({ pattern }) => pattern.test(fault));
-  const message = `Cannot control Firecracker: it answered ${name} with ${status}: ${fault}`;
+  const message = `Cannot control Firecracker: ${name} failed with status ${status}: ${fault}`;
   return new BangerError(known?.code ?? "internal", message, { hint: known?.hint });
 }
 
@@ -106,7 +108,7 @@ const faults = [
   {
     pattern: /Resource busy|EBUSY|os error 16/,
     code: "conflict",
-    hint: "Another process holds this tap: stop the machine that uses it",
+    hint: "The tap device is in use by another process: stop the machine that uses it",
   },
   {
     pattern: /kvm.*(Permission denied|os error 13)|Error creating KVM object/is,
@@ -126,11 +128,11 @@ const faults = [
   {
     pattern: /Cannot allocate memory|os error 12\b/,
     code: "limit_exceeded",
-    hint: "Give the machine less memory, or stop another one",
+    hint: "Use less --memory, or stop another machine",
   },
   {
     pattern: /No such file or directory|os error 2\b/,
     code: "not_found",
-    hint: "A file of the machine is missing: create the machine again",
+    hint: "A file of the machine is missing: recreate the machine",
   },
 ] as const;

@@ -22,7 +22,7 @@ export async function firecrackerChecks(options: CheckOptions): Promise<Check[]>
     const isMissing = error instanceof BangerError && error.code === "not_found";
     const detail = isMissing ? "not installed" : messageOf(error);
     return [
-      { ...base, status: "warn", detail: `${detail}; QEMU runs the machines`, fix: INSTALL_HINT },
+      { ...base, status: "warn", detail: `${detail}; machines run on QEMU`, fix: INSTALL_HINT },
     ];
   }
   const { usable, reason, fix } = kvmState();
@@ -32,7 +32,7 @@ export async function firecrackerChecks(options: CheckOptions): Promise<Check[]>
     : {
         ...base,
         status: "warn",
-        detail: `${detail}, which needs KVM: ${reason}; QEMU runs the machines`,
+        detail: `${detail}, but it needs KVM: ${reason}; machines run on QEMU`,
         ...(fix ? { fix } : {}),
       };
   return [found, await jailerCheck(firecracker, options)];
@@ -43,10 +43,10 @@ async function jailerCheck(
   { jailer, uid = process.getuid?.() }: CheckOptions,
 ): Promise<Check> {
   const base = { id: "firecracker.jailer", title: "Firecracker's jailer" };
-  const plain = "Firecracker runs with its seccomp filters alone";
-  if (jailer === false) return { ...base, status: "ok", detail: `turned off; ${plain}` };
+  const plain = "Firecracker runs with seccomp filters only";
+  if (jailer === false) return { ...base, status: "ok", detail: `disabled; ${plain}` };
   if (uid !== 0) {
-    return { ...base, status: "ok", detail: `only root can use it; ${plain}, as this user` };
+    return { ...base, status: "ok", detail: `requires root; ${plain}, as this user` };
   }
   try {
     const found = await findJailer(firecracker, jailer);

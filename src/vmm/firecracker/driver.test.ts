@@ -85,7 +85,7 @@ describe("boot", () => {
     const spec = peer.spec({ network: NETWORK });
     const failure = await bangerErrorOf(driver.boot(spec));
     expect(failure.message).toBe(
-      `Cannot control Firecracker: it answered ${request} with 400: no € today`,
+      `Cannot control Firecracker: ${request} failed with status 400: no € today`,
     );
     expect(remains(spec)).toEqual([]);
   });
@@ -94,8 +94,8 @@ describe("boot", () => {
     const { peer, driver } = setUp({ crash: request });
     const spec = peer.spec({ network: NETWORK });
     const { message } = await bangerErrorOf(driver.boot(spec));
-    expect(message).toContain("Cannot start the machine: Firecracker ended at ");
-    expect(message).toContain("status 1 (a failure of its own): thread 'fc_api' panicked");
+    expect(message).toContain("Cannot start the machine: Firecracker exited at ");
+    expect(message).toContain("status 1 (internal error): thread 'fc_api' panicked");
     expect(remains(spec)).toEqual([]);
   });
 
@@ -106,7 +106,8 @@ describe("boot", () => {
       const spec = peer.spec();
       const failure = await bangerErrorOf(driver.boot(spec));
       expect(failure.code).toBe("timeout");
-      if (hang !== "GET /") expect(failure.message).toContain(`no answer to ${hang} within 800 ms`);
+      if (hang !== "GET /")
+        expect(failure.message).toContain(`no response to ${hang} within 800 ms`);
       expect(remains(spec)).toEqual([]);
     },
   );
@@ -123,7 +124,7 @@ describe("boot", () => {
     const spec = peer.spec();
     const failure = await bangerErrorOf(driver.boot(spec));
     expect([failure.code, failure.hint]).toEqual(["unavailable", "banger doctor"]);
-    expect(failure.message).toContain("Firecracker ended at its start");
+    expect(failure.message).toContain("Firecracker exited at its start");
     expect(remains(spec)).toEqual([]);
   });
 
@@ -164,7 +165,7 @@ describe("boot", () => {
     const gone = { ...NETWORK, tap: "bgr-none" };
     expect(await bangerErrorOf(driver.boot(peer.spec({ network: gone })))).toMatchObject({
       code: "not_found",
-      message: expect.stringContaining('tap "bgr-none" is not there'),
+      message: expect.stringContaining('no such tap device "bgr-none"'),
       hint: "banger doctor",
     });
     const tooLong = { runtimeDir: `/tmp/${"r".repeat(76)}` };
@@ -212,13 +213,13 @@ describe("machine", () => {
     const refusing = setUp({ refuse: "PATCH /vm", fault: "vcpu stuck" });
     const machine = await refusing.boot(refusing.peer.spec());
     expect((await bangerErrorOf(machine.pause())).message).toContain(
-      "PATCH /vm with 400: vcpu stuck",
+      "PATCH /vm failed with status 400: vcpu stuck",
     );
     const hanging = setUp({ hang: "PATCH /vm" }, { requestTimeout_ms: 2000 });
     const silent = await hanging.boot(hanging.peer.spec());
     expect(await bangerErrorOf(silent.pause())).toMatchObject({
       code: "timeout",
-      message: "Cannot control Firecracker: no answer to PATCH /vm within 2000 ms",
+      message: "Cannot control Firecracker: no response to PATCH /vm within 2000 ms",
     });
   });
 
@@ -251,7 +252,9 @@ describe("machine", () => {
     (await machine.connectAgent()).write("crash\n");
     const reason = await machine.exited;
     expect(reason).toMatchObject({ kind: "crashed" });
-    expect(JSON.stringify(reason)).toContain("status 148 (a system call that its seccomp filter");
+    expect(JSON.stringify(reason)).toContain(
+      "status 148 (system call blocked by its seccomp filter",
+    );
     expect((await bangerErrorOf(machine.pause())).code).toBe("invalid_state");
     expect((await bangerErrorOf(machine.connectAgent())).code).toBe("invalid_state");
   });

@@ -160,7 +160,10 @@ async function untilUp(context: Configuring): Promise<void> {
     throwIfAborted(signal);
     if (hasEnded(child)) throw failureOf(context, "its start");
     if (limit.aborted) {
-      throw new BangerError("timeout", "Cannot start the machine: Firecracker's API is not there");
+      throw new BangerError(
+        "timeout",
+        "Cannot start the machine: timed out waiting for Firecracker's API",
+      );
     }
     try {
       await callApi(sockets.api, DESCRIBE, { signal: either });

@@ -48,7 +48,7 @@ test.each([
   [
     "an adopted Firecracker that failed",
     { ...facts, status: undefined, log: FAILED },
-    { kind: "crashed", detail: `status 1 (a failure of its own): ${FAILED.trim()}` },
+    { kind: "crashed", detail: `status 1 (internal error): ${FAILED.trim()}` },
   ],
   [
     "an adopted machine's shutdown",
@@ -68,7 +68,7 @@ test.each([
   [
     "a forbidden system call",
     { ...facts, status: { code: 148, signal: null } },
-    { kind: "crashed", detail: "status 148 (a system call that its seccomp filter forbids)" },
+    { kind: "crashed", detail: "status 148 (system call blocked by its seccomp filter)" },
   ],
   [
     "a status that means nothing",
@@ -83,7 +83,7 @@ test("startFailure() shows the end of a long log", () => {
   const log = `${"noise\n".repeat(1000)}the reason\n`;
   const { message } = startFailure({ code: 1, signal: null }, log, "PUT /vsock");
   expect(message).toStartWith(
-    "Cannot start the machine: Firecracker ended at PUT /vsock: status 1",
+    "Cannot start the machine: Firecracker exited at PUT /vsock: status 1",
   );
   expect(message).toEndWith("the reason");
   expect(message.length).toBeLessThan(1700);

@@ -14,18 +14,18 @@ export interface ExitFacts extends LastWord, ProcessEnd {
 
 /** Exit codes of Firecracker that are no accident of ours. */
 const codes: Record<number, string> = {
-  1: "a failure of its own",
-  2: "a failure that it did not expect",
-  148: "a system call that its seccomp filter forbids",
-  149: "SIGBUS: the disk or the memory behind a mapping is gone",
+  1: "internal error",
+  2: "unexpected internal error",
+  148: "system call blocked by its seccomp filter",
+  149: "SIGBUS: the disk is full, or mapped memory was lost",
   150: "SIGSEGV",
-  151: "SIGXFSZ: a file became larger than allowed",
-  152: "a bad configuration",
-  153: "arguments that it does not know",
+  151: "SIGXFSZ: file size limit exceeded",
+  152: "invalid configuration",
+  153: "invalid arguments",
   154: "SIGXCPU",
   155: "SIGPIPE",
   156: "SIGHUP",
-  157: "SIGILL: an instruction that this CPU does not have",
+  157: "SIGILL: instruction not supported by this CPU",
 };
 
 /** The last that Firecracker logs, unless it was killed: its exit status. */
@@ -51,7 +51,7 @@ function loggedStatus(log: string): ExitStatus | undefined {
 /** The error for a Firecracker that ended before its machine ran. `step`: the request it was at. */
 export function startFailure(status: ExitStatus, log: string, step: string): BangerError {
   const isKvm = /\/dev\/kvm|KVM/.test(log);
-  const message = `Cannot start the machine: Firecracker ended at ${step}: ${describe(status, log)}`;
+  const message = `Cannot start the machine: Firecracker exited at ${step}: ${describe(status, log)}`;
   return new BangerError(isKvm ? "unavailable" : "internal", message, {
     hint: isKvm ? "banger doctor" : undefined,
   });

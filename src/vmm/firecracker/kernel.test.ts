@@ -27,7 +27,7 @@ test("an ELF file is good on x86, an Image on arm64", () => {
 test("what is wrong is said", () => {
   expect(() => checkKernel(kernel(0x202, "HdrS"), "x64")).toThrow("compressed kernel (bzImage)");
   expect(() => checkKernel(kernel(0, "nope"), "x64")).toThrow("not an ELF file (vmlinux)");
-  expect(() => checkKernel(join(folder, "none"), "x64")).toThrow("there is no such file");
+  expect(() => checkKernel(join(folder, "none"), "x64")).toThrow("no such file");
   writeFileSync(join(folder, "short"), "x");
   expect(() => checkKernel(join(folder, "short"), "x64")).toThrow("not an ELF file");
 });

@@ -21,12 +21,12 @@ export function checkKernel(path: string, arch: string = process.arch): void {
   };
   if (mark(BZIMAGE_MARK_AT) === "HdrS") {
     refuse(
-      "it is a compressed kernel (bzImage), and Firecracker takes an uncompressed one only",
-      "Use --vmm qemu, or a kernel that was unpacked: banger kernel import --help",
+      "compressed kernel (bzImage), Firecracker supports only uncompressed kernels",
+      "Use --vmm qemu, or import an uncompressed kernel: banger kernel import --help",
     );
   }
   const wanted = arch === "arm64" ? 'an arm64 "Image"' : "an ELF file (vmlinux)";
-  refuse(`it is not ${wanted}`, "Give the machine another kernel: banger kernel list");
+  refuse(`it is not ${wanted}`, "Use a different kernel: banger kernel list");
 }
 
 function readHeader(path: string): Buffer {
@@ -35,7 +35,7 @@ function readHeader(path: string): Buffer {
     fd = openSync(path, "r");
   } catch (cause) {
     const isMissing = errnoOf(cause) === "ENOENT";
-    const why = isMissing ? "there is no such file" : (errnoOf(cause) ?? "it does not open");
+    const why = isMissing ? "no such file" : (errnoOf(cause) ?? "cannot be opened");
     const code = isMissing ? "not_found" : "permission_denied";
     throw new BangerError(code, `Cannot use "${path}": ${why}`, { cause });
   }

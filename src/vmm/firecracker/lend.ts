@@ -59,7 +59,7 @@ function makeReadable(path: string, gid: number): void {
     // Another group has rights here, which it would lose.
     throw new BangerError(
       "permission_denied",
-      `Cannot use "${path}" in a jail: only its owner and its group may read it`,
+      `Cannot use "${path}" in a jail: it is not readable by other users`,
       { hint: `chmod o+r "${path}"` },
     );
   }
@@ -71,7 +71,7 @@ function tapOwner(name: string): number {
   try {
     return Number(readFileSync(`/sys/class/net/${name}/owner`, "utf8").trim());
   } catch (cause) {
-    const text = `Cannot use tap "${name}": there is no such tap`;
+    const text = `no such tap device "${name}"`;
     throw new BangerError("not_found", text, { hint: "banger doctor", cause });
   }
 }

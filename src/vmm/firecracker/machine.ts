@@ -165,10 +165,7 @@ export class FirecrackerMachine implements Machine {
     if (this.#done.signal.aborted) throw endedError();
     if (caller?.aborted) throw cancelled();
     if (any.aborted) {
-      throw new BangerError(
-        "cancelled",
-        "Cancelled: another connection to the agent was asked for",
-      );
+      throw new BangerError("cancelled", "cancelled: replaced by a newer connection to the agent");
     }
   }
 

@@ -26,11 +26,11 @@ test("the last whole line counts, flat", () => {
 });
 
 test("no file, no line, and no JSON are said", () => {
-  expect(() => readMetrics(path)).toThrow("there are none yet");
+  expect(() => readMetrics(path)).toThrow("none yet");
   writeFileSync(path, "{");
-  expect(() => readMetrics(path)).toThrow("there are none yet");
+  expect(() => readMetrics(path)).toThrow("none yet");
   writeFileSync(path, "{x}\n");
-  expect(() => readMetrics(path)).toThrow("holds no JSON");
+  expect(() => readMetrics(path)).toThrow("invalid JSON");
 });
 
 test("a file is emptied under its writer, who goes on where it was", () => {

@@ -17,11 +17,11 @@ export function readMetrics(path: string): Metrics {
   const lines = readTail(path).split("\n").slice(0, -1);
   // A file that was emptied goes on where it was, and reads as zero bytes up to there.
   const line = lines.findLast((text) => text.includes("{"))?.replace(/^\0+/, "");
-  if (!line) throw unreadable("there are none yet");
+  if (!line) throw unreadable("none yet");
   try {
     return flatten(JSON.parse(line));
   } catch (cause) {
-    throw unreadable("the file holds no JSON", cause);
+    throw unreadable("invalid JSON", cause);
   }
 }
 

@@ -58,7 +58,7 @@ test("findFirecracker() refuses none, an old one, and something else", async () 
   expect(old.code).toBe("unsupported");
   expect(old.message).toContain("version 1.4.1 is older than 1.7");
   const other = await bangerErrorOf(findFirecracker(program("other", "Something v9.9.9")));
-  expect(other.message).toContain("prints no version");
+  expect(other.message).toContain("cannot detect its version");
 });
 
 test("the jailer lies beside Firecracker and is of the same version", async () => {
@@ -68,14 +68,14 @@ test("the jailer lies beside Firecracker and is of the same version", async () =
   expect((await findJailer(firecracker, "no-such-jailer"))?.path).toBe(path);
   const wrong = program("wrong", "Jailer v1.12.0");
   const failure = await bangerErrorOf(findJailer(firecracker, wrong));
-  expect(failure.message).toContain("it is version 1.12.0, and Firecracker is 1.12.1");
+  expect(failure.message).toContain("its version is 1.12.0, Firecracker's is 1.12.1");
 });
 
 test("doctor is told what was found, and that machines run anyway", async () => {
   const [missing] = await firecrackerChecks({ program: join(folder, "none") });
   expect(missing).toMatchObject({
     status: "warn",
-    detail: "not installed; QEMU runs the machines",
+    detail: "not installed; machines run on QEMU",
   });
   const old = program("old", "Firecracker v1.4.1");
   expect((await firecrackerChecks({ program: old }))[0]?.detail).toContain("older than 1.7");
@@ -83,7 +83,7 @@ test("doctor is told what was found, and that machines run anyway", async () => 
   const [found, jailer] = await firecrackerChecks({ program: path, jailer: false });
   expect(found?.detail).toContain(`${path} 1.12.1`);
   expect(jailer).toMatchObject({ id: "firecracker.jailer", status: "ok" });
-  expect(jailer?.detail).toContain("turned off");
+  expect(jailer?.detail).toContain("disabled");
 });
 
 test("root's machines are jailed by default, and those of others never", async () => {
@@ -101,16 +101,16 @@ test("doctor explains when machines are jailed", async () => {
   const jailer = join(folder, "jailer");
   expect(await jailerCheck({ jailer, uid: 0 })).toMatchObject({
     status: "warn",
-    detail: "not installed; Firecracker runs with its seccomp filters alone, as root",
+    detail: "not installed; Firecracker runs with seccomp filters only, as root",
     fix: expect.stringContaining("beside firecracker"),
   });
   program("jailer", "Jailer v1.12.0");
   expect(await jailerCheck({ jailer, uid: 0 })).toMatchObject({
     status: "fail",
-    detail: expect.stringContaining("it is version 1.12.0"),
-    fix: expect.stringContaining("from one release"),
+    detail: expect.stringContaining("its version is 1.12.0"),
+    fix: expect.stringContaining("from the same release"),
   });
-  expect((await jailerCheck({ jailer, uid: 1000 }))?.detail).toContain("only root can use it");
+  expect((await jailerCheck({ jailer, uid: 1000 }))?.detail).toContain("requires root");
   rmSync(jailer);
   program("jailer", "Jailer v1.12.1");
   expect(await jailerCheck({ jailer, uid: 0 })).toMatchObject({
@@ -138,7 +138,7 @@ test("a Firecracker that wants a dynamic linker cannot be run in the jailer, and
   const checks = await firecrackerChecks({ program: dynamic, jailer: "no-such-jailer", uid: 0 });
   expect(checks[1]).toMatchObject({ status: "fail", detail: refused.message, fix: refused.hint });
   const off = await firecrackerChecks({ program: dynamic, jailer: false, uid: 0 });
-  expect(off[1]).toMatchObject({ status: "ok", detail: expect.stringContaining("turned off") });
+  expect(off[1]).toMatchObject({ status: "ok", detail: expect.stringContaining("disabled") });
   rmSync(join(folder, "jailer"));
   expect(jailObstacle(dynamic, "no-such-jailer")).toBeUndefined();
 });

@@ -14,7 +14,7 @@ const PROGRAM_HEADER_BYTES = 56;
 /** The entry that names the dynamic linker. */
 const PT_INTERP = 3;
 export const STATIC_HINT =
-  'Install the static firecracker of its releases page, or set firecracker_jailer = "off" in the configuration';
+  'Install the static binary from Firecracker\'s releases page, or set firecracker_jailer = "off" in the configuration';
 export const INSTALL_HINT = `Install Firecracker ${VERSION_MIN} or newer from its releases page, or use --vmm qemu`;
 
 export interface Program {
@@ -34,7 +34,7 @@ export function isFirecrackerInstalled(program: string = PROGRAM): boolean {
 export async function findFirecracker(program: string = PROGRAM): Promise<Program> {
   const path = which(program);
   if (!path) {
-    throw new BangerError("not_found", `Cannot start a machine: no program "${program}"`, {
+    throw new BangerError("not_found", `Cannot start a machine: "${program}" is not installed`, {
       hint: INSTALL_HINT,
     });
   }
@@ -66,8 +66,8 @@ export async function findJailer(
   if (found.version === firecracker.version) return found;
   throw new BangerError(
     "unsupported",
-    `Cannot use "${path}": it is version ${found.version}, and Firecracker is ${firecracker.version}`,
-    { hint: "Install both from one release, or turn the jailer off" },
+    `Cannot use "${path}": its version is ${found.version}, Firecracker's is ${firecracker.version}`,
+    { hint: "Install both from the same release, or disable the jailer" },
   );
 }
 
@@ -83,7 +83,7 @@ function jailerPath(firecracker: string, jailer: string = JAILER): string | unde
 }
 
 function dynamicReason(path: string): string {
-  return `"${path}" is dynamically linked, and a jail holds nothing but the program, which must be static`;
+  return `"${path}" is dynamically linked, the jailer needs a static binary`;
 }
 
 /** Whether an ELF file wants a dynamic linker, which would have to be in the jail as well. */
@@ -121,7 +121,7 @@ async function probe(found: string): Promise<Program> {
   const { stdout, stderr } = await run([path, "--version"], { timeout_ms: PROBE_TIMEOUT_MS });
   const version = /^(?:Firecracker|Jailer) v(\d+\.\d+\.\d+)/m.exec(stdout)?.[1];
   if (!version) {
-    const text = `Cannot use "${path}": it prints no version: ${stderr.trim().slice(0, 300)}`;
+    const text = `Cannot use "${path}": cannot detect its version: ${stderr.trim().slice(0, 300)}`;
     throw new BangerError("unsupported", text, { hint: INSTALL_HINT });
   }
   const program = { path, version };

@@ -12,12 +12,12 @@ const DRIVES_MAX = 15;
 export function checkSpec(spec: BootSpec): void {
   checkDescription(spec, { drivesMax: DRIVES_MAX });
   if (spec.cpus > CPUS_MAX) {
-    throw refusal(spec, `Firecracker gives a machine 1 to ${CPUS_MAX} CPUs, not ${spec.cpus}`);
+    throw refusal(spec, `Firecracker supports 1 to ${CPUS_MAX} CPUs, not ${spec.cpus}`);
   }
   if (spec.network?.kind === "user") {
     throw new BangerError(
       "unsupported",
-      `Cannot start machine "${spec.id}": Firecracker has no user-mode network`,
+      `Cannot start machine "${spec.id}": Firecracker does not support user-mode networking`,
       { hint: "Use --net nat, or --vmm qemu" },
     );
   }
@@ -25,7 +25,7 @@ export function checkSpec(spec: BootSpec): void {
   if (spec.network && !existsSync(`/sys/class/net/${spec.network.tap}`)) {
     throw new BangerError(
       "not_found",
-      `Cannot start machine "${spec.id}": its tap "${spec.network.tap}" is not there`,
+      `Cannot start machine "${spec.id}": no such tap device "${spec.network.tap}"`,
       { hint: "banger doctor" },
     );
   }

@@ -18,7 +18,7 @@ const NAME_MAX_BYTES = 15;
  */
 export function setTapOwner(name: string, uid: number): void {
   if (name.length > NAME_MAX_BYTES || !existsSync(`/sys/class/net/${name}`)) {
-    throw new BangerError("not_found", `Cannot use tap "${name}": there is no such tap`, {
+    throw new BangerError("not_found", `no such tap device "${name}"`, {
       hint: "banger doctor",
     });
   }
@@ -33,7 +33,7 @@ export function setTapOwner(name: string, uid: number): void {
   } finally {
     closeSync(fd);
   }
-  throw new BangerError("conflict", `Cannot use tap "${name}": another process has it open`, {
+  throw new BangerError("conflict", `Cannot use tap device "${name}": in use by another process`, {
     hint: "Stop the machine that uses it",
   });
 }

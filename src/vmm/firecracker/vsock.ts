@@ -47,7 +47,7 @@ export async function connectGuest(
     socket?.destroy();
     throwIfAborted(options.signal);
     if (limit?.aborted) {
-      const text = `Cannot reach port ${port} of the guest: no answer within ${timeout_ms} ms`;
+      const text = `Cannot reach port ${port} of the guest: no response within ${timeout_ms} ms`;
       throw new BangerError("timeout", text, { cause: error });
     }
     throw error;
@@ -74,13 +74,13 @@ function readLine(socket: Socket, signal: AbortSignal): Promise<{ line: string; 
       text = Buffer.concat([text, chunk ?? Buffer.alloc(0)]);
       const end = text.indexOf(NEWLINE);
       if ((end < 0 ? text.length : end) > ANSWER_MAX_BYTES) {
-        fail("integrity", "its answer line is too long");
+        fail("integrity", "response too long");
       } else if (end >= 0) {
         const line = text.toString("latin1", 0, end);
         settle(() => resolve({ line, rest: text.subarray(end + 1) }));
       }
     };
-    const onClose = (): void => fail("unavailable", "nobody listens there");
+    const onClose = (): void => fail("unavailable", "connection refused");
     const onAbort = (): void => fail("cancelled", "cancelled");
     // What goes wrong with the socket ends in its close; later errors belong to who reads it.
     socket.on("error", () => {});

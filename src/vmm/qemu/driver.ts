@@ -180,7 +180,7 @@ async function greetedBy(
       throw startFailure(stderr, String(child.signalCode ?? `status ${child.exitCode}`));
     }
     if (limit.aborted) {
-      const text = `Cannot start the machine: QEMU is not up after ${START_TIMEOUT_MS} ms`;
+      const text = `Cannot start the machine: timed out waiting for QEMU after ${START_TIMEOUT_MS} ms`;
       throw new BangerError("timeout", text);
     }
     try {
@@ -208,7 +208,7 @@ function checkSpec(spec: BootSpec): void {
 /** QEMU would make a tap that is not there, one that leads nowhere. */
 function requireTap(tap: string): void {
   if (/^[\w.-]{1,15}$/.test(tap) && existsSync(`/sys/class/net/${tap}`)) return;
-  throw new BangerError("unavailable", `Cannot start the machine: there is no interface "${tap}"`, {
-    hint: "Stop the machine and start it again",
+  throw new BangerError("unavailable", `Cannot start the machine: no such interface "${tap}"`, {
+    hint: "Restart the machine",
   });
 }

@@ -34,7 +34,7 @@ test("without an event, the process's status tells", () => {
   const failed = { ...clean, status: { code: 1, signal: null }, stderr: "qemu: it broke\n" };
   expect(exitReason(failed)).toEqual({ kind: "crashed", detail: "qemu: it broke" });
   const fault = { ...clean, status: { code: null, signal: "SIGSEGV" } };
-  expect(exitReason(fault)).toEqual({ kind: "crashed", detail: "QEMU ended with SIGSEGV" });
+  expect(exitReason(fault)).toEqual({ kind: "crashed", detail: "QEMU exited with SIGSEGV" });
   expect(exitReason({ ...clean, status: undefined })).toEqual({ kind: "unknown" });
   expect(exitReason({ ...clean, status: undefined, consoleText: panicText }).kind).toBe("panic");
 });
@@ -44,7 +44,7 @@ test("what QEMU prints when it does not start becomes a code and a hint", () => 
     'qemu-system-x86_64: -blockdev driver=raw: Failed to get "write" lock\nIs another process using the image [a.img]?\n',
     "status 1",
   );
-  expect([lock.code, lock.hint]).toEqual(["conflict", expect.stringContaining("holds this disk")]);
+  expect([lock.code, lock.hint]).toEqual(["conflict", expect.stringContaining("disk is in use")]);
   expect(lock.message).not.toContain("qemu-system");
   const tun = startFailure(
     "qemu-system-x86_64: -netdev tap: could not configure /dev/net/tun (bgr0): Operation not permitted",
@@ -52,8 +52,8 @@ test("what QEMU prints when it does not start becomes a code and a hint", () => 
   );
   expect([tun.code, tun.hint]).toEqual([
     "permission_denied",
-    "sudo banger setup, or use --net user",
+    "Run sudo banger setup, or use --net user",
   ]);
-  expect(startFailure("", "SIGILL").message).toContain("QEMU ended with SIGILL");
+  expect(startFailure("", "SIGILL").message).toContain("QEMU exited with SIGILL");
   expect(startFailure("x".repeat(9000), "status 1").message.length).toBeLessThan(2000);
 });

@@ -37,5 +37,5 @@ function withoutEvent({ status, consoleText, stderr }: ExitFacts): ExitReason {
     return hasPanic(consoleText) ? panicReason(consoleText) : { kind: "unknown" };
   }
   const how = status.signal === null ? `status ${status.code}` : status.signal;
-  return { kind: "crashed", detail: stderr.trim() || `QEMU ended with ${how}` };
+  return { kind: "crashed", detail: stderr.trim() || `QEMU exited with ${how}` };
 }

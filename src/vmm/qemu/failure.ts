@@ -13,22 +13,22 @@ const known: readonly Known[] = [
   {
     pattern: /Failed to get "?(write|shared|consistent read)/,
     code: "conflict",
-    hint: "Another process holds this disk: stop the machine that uses it",
+    hint: "The disk is in use by another process: stop the machine that uses it",
   },
   {
     pattern: /could not configure .*tun.*(Operation not permitted|Permission denied)/,
     code: "permission_denied",
-    hint: "sudo banger setup, or use --net user",
+    hint: "Run sudo banger setup, or use --net user",
   },
   {
     pattern: /could not configure .*tun.*busy/i,
     code: "conflict",
-    hint: "Another process holds this tap: stop the machine that uses it",
+    hint: "The tap device is in use by another process: stop the machine that uses it",
   },
   {
     pattern: /could not open \/dev\/net\/tun/,
     code: "unavailable",
-    hint: "sudo modprobe tun, or use --net user",
+    hint: "Run sudo modprobe tun, or use --net user",
   },
   {
     pattern: /(KVM|kvm).*(Permission denied|No such file|failed)|failed to set MSR/,
@@ -38,19 +38,19 @@ const known: readonly Known[] = [
   {
     pattern: /[Cc]annot allocate memory|cannot set up guest memory/,
     code: "limit_exceeded",
-    hint: "Give the machine less memory, or stop another one",
+    hint: "Use less --memory, or stop another machine",
   },
   {
     pattern: /Could not open|could not open|No such file or directory/,
     code: "not_found",
-    hint: "A file of the machine is missing: create the machine again",
+    hint: "A file of the machine is missing: recreate the machine",
   },
 ];
 
 /** The error for a QEMU that ended before it was up. `how`: "status 1", "SIGSEGV". */
 export function startFailure(stderr: string, how: string): BangerError {
   const text = saidIn(stderr);
-  const shown = text || `QEMU ended with ${how}`;
+  const shown = text || `QEMU exited with ${how}`;
   const match = known.find(({ pattern }) => pattern.test(text));
   return new BangerError(match?.code ?? "internal", `Cannot start the machine: ${shown}`, {
     hint: match?.hint,

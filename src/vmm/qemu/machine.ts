@@ -97,8 +97,8 @@ export class QemuMachine implements Machine {
   #control(): Qmp {
     this.#process.assertRunning();
     if (this.#parts.qmp) return this.#parts.qmp;
-    throw new BangerError("unavailable", "Cannot control the machine: QEMU does not answer", {
-      hint: "Kill the machine and start it again",
+    throw new BangerError("unavailable", "Cannot control the machine: no response from QEMU", {
+      hint: "Kill the machine and start it again: banger vm kill",
     });
   }
 

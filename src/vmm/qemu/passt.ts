@@ -77,5 +77,5 @@ function start(path: string, outputs: OutputPaths): { cable: Cable; child: Child
 function socketPair(): [number, number] {
   const pair = createSocketPair();
   if (pair) return pair;
-  throw new BangerError("internal", "Cannot start the machine: there are no more descriptors");
+  throw new BangerError("internal", "Cannot start the machine: too many open files");
 }

@@ -27,7 +27,7 @@ const probed = new Map<string, QemuProgram>();
 export async function findQemu(program: string = PROGRAM): Promise<QemuProgram> {
   const path = which(program);
   if (!path) {
-    throw new BangerError("unsupported", `Cannot start a machine: no program "${program}"`, {
+    throw new BangerError("unsupported", `Cannot start a machine: "${program}" is not installed`, {
       hint: INSTALL_HINT,
     });
   }
@@ -69,7 +69,7 @@ async function userNetworkCheck(program: string | undefined): Promise<Check> {
   const passt = qemu && (await findPasst(qemu));
   if (passt) return { ...base, status: "ok", detail: passt };
   const detail =
-    "QEMU's own stack, on which 10.0.2.2 is what listens on 127.0.0.1 of this computer; with passt it is not";
+    "QEMU's built-in stack, which exposes the host's 127.0.0.1 to machines as 10.0.2.2; passt does not";
   return { ...base, status: "warn", detail, fix: PASST_INSTALL_HINT };
 }
 
@@ -77,7 +77,7 @@ function kvmCheck(): Check {
   const { usable, reason, fix } = kvmState();
   const base = { id: "kvm", title: "KVM" };
   if (usable) return { ...base, status: "ok", detail: reason };
-  const detail = `${reason}; machines are emulated and run slower`;
+  const detail = `${reason}; machines are emulated, which is slower`;
   return { ...base, status: "warn", detail, ...(fix ? { fix } : {}) };
 }
 
@@ -89,7 +89,7 @@ async function probe(path: string): Promise<QemuProgram> {
   const { stdout, stderr } = sandbox ? sandboxed : await run([path, "-version"], probeOptions);
   const version = /version (\d+\.\d+(?:\.\d+)?)/.exec(stdout)?.[1];
   if (!version) {
-    const text = `Cannot use "${path}": it prints no version: ${stderr.trim().slice(0, 300)}`;
+    const text = `Cannot use "${path}": cannot detect its version: ${stderr.trim().slice(0, 300)}`;
     throw new BangerError("unsupported", text, { hint: INSTALL_HINT });
   }
   if (Number.parseInt(version, 10) < VERSION_MIN_MAJOR) {

@@ -48,7 +48,7 @@ export class QmpDecoder {
   #keep(part: Uint8Array): void {
     this.#restLength += part.length;
     if (this.#restLength > MAX_LINE_BYTES) {
-      throw new BangerError("integrity", "Cannot read QEMU's control socket: the line is too long");
+      throw new BangerError("integrity", "protocol error from QEMU: line too long");
     }
     if (part.length > 0) this.#rest.push(Uint8Array.from(part));
   }
@@ -77,7 +77,7 @@ function parseMessage(line: string): QmpMessage {
 
 function unreadable(line: string, cause: unknown): BangerError {
   const shown = JSON.stringify(line.slice(0, 80));
-  return new BangerError("integrity", `Cannot read QEMU's control socket: ${shown} is no message`, {
+  return new BangerError("integrity", `protocol error from QEMU: unexpected message ${shown}`, {
     cause,
   });
 }

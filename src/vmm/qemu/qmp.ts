@@ -57,7 +57,7 @@ export class Qmp {
       if (this.#socket.destroyed) return reject(gone(command));
       const timer = setTimeout(() => {
         this.#pending.delete(id);
-        reject(new BangerError("timeout", `Cannot run "${command}" in QEMU: it does not answer`));
+        reject(new BangerError("timeout", `Cannot run "${command}" in QEMU: no response`));
       }, COMMAND_TIMEOUT_MS);
       const settled =
         <T>(settle: (value: T) => void) =>
@@ -120,5 +120,5 @@ export async function openQmp(path: string, options: QmpOptions): Promise<Qmp> {
 }
 
 function gone(command: string): BangerError {
-  return new BangerError("unavailable", `Cannot run "${command}" in QEMU: it has ended`);
+  return new BangerError("unavailable", `Cannot run "${command}" in QEMU: it has exited`);
 }

@@ -15,7 +15,7 @@ export const run: Handler<Spec> = async ({ flags }, context) => {
     writeFileSync(path, Buffer.from(tar, "base64"), { mode: 0o600 });
   } catch (cause) {
     throw new BangerError("invalid_argument", `Cannot write "${path}": ${messageOf(cause)}`, {
-      hint: "Give another place with --output",
+      hint: "Use a different file with --output",
       cause,
     });
   }

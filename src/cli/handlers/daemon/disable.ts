@@ -8,6 +8,6 @@ export const run: Handler<Spec> = async (_, { paths, output }) => {
   const disabled = await disableUnit(paths);
   await output.document({ disabled }, () => {
     if (output.quiet) return "";
-    return disabled ? "The daemon does not start at boot any more" : "It was not enabled";
+    return disabled ? "Disabled: the daemon no longer starts at boot" : "Not enabled";
   });
 };

@@ -18,6 +18,6 @@ export const run: Handler<Spec> = async ({ flags }, { paths, output, interrupt }
   for (const note of await enableUnit(paths, program)) output.note(note);
   const { path } = unitOf(paths);
   await output.document({ unit: path }, () =>
-    output.quiet ? "" : `The daemon runs, and starts at boot: ${path}`,
+    output.quiet ? "" : `Enabled: the daemon is running and starts at boot (${path})`,
   );
 };

@@ -15,7 +15,7 @@ export const run: Handler<typeof repairCommand> = async ({ flags }, context) => 
 };
 
 function textOf(steps: readonly RepairStep[]): string {
-  if (steps.length === 0) return "All is as the records say";
+  if (steps.length === 0) return "Nothing to repair";
   return table(
     ["MACHINE", "ACTION", "WHY", "FAILURE"],
     steps.map((step) => [step.machine ?? "-", step.action, step.detail, step.failure ?? "-"]),

@@ -14,7 +14,7 @@ export const run: Handler<Spec> = async (_, { paths, output, interrupt }) => {
   using _slow = sayWhenSlow(paths, output.note);
   await endDaemon(paths, interrupt.signal);
   const status = await startDaemon(paths, interrupt.signal);
-  await output.document(status, () => (output.quiet ? "" : `The daemon runs, pid ${status.pid}`));
+  await output.document(status, () => (output.quiet ? "" : `Daemon restarted (PID ${status.pid})`));
 };
 
 /** One that runs well is not ended for one that cannot start. */

@@ -8,7 +8,7 @@ export const run: Handler<Spec> = async ({ flags }, { output, programs }) => {
   if (flags.check) {
     const { checkDaemon } = await programs.daemon();
     await checkDaemon();
-    await output.document({ ok: true }, () => (output.quiet ? "" : "The configuration is good"));
+    await output.document({ ok: true }, () => (output.quiet ? "" : "Configuration OK"));
     return;
   }
   // The daemon answers to signals in its own way.

@@ -11,6 +11,6 @@ export const run: Handler<Spec> = async (_, { paths, output, interrupt }) => {
   const before = await daemonStatus(paths, interrupt.signal);
   const status = before ?? (await startDaemon(paths, interrupt.signal));
   await output.document(status, () =>
-    output.quiet ? "" : `The daemon ${before ? "runs already" : "runs"}, pid ${status.pid}`,
+    output.quiet ? "" : `Daemon ${before ? "already running" : "started"} (PID ${status.pid})`,
   );
 };

@@ -17,14 +17,14 @@ export const run: Handler<Spec> = async (_, { paths, output, interrupt }) => {
   const published = await publishedPorts(paths, interrupt.signal);
   const ended = await endDaemon(paths, interrupt.signal);
   if (ended && published.length > 0) {
-    output.note(`Published ports are closed until the daemon runs again: ${published.join(", ")}`);
+    output.note(`Published ports are closed while the daemon is stopped: ${published.join(", ")}`);
     output.note(
-      "Open them with: banger daemon start; to have it run at all times: banger daemon enable",
+      "Reopen them with: banger daemon start; to start the daemon at boot: banger daemon enable",
     );
   }
   await output.document({ stopped: ended !== undefined }, () => {
     if (output.quiet) return "";
-    if (!ended) return "No daemon runs";
+    if (!ended) return "Daemon not running";
     const count = ended.status?.machinesRunning ?? 0;
     const machines = count === 1 ? "1 machine runs" : `${count} machines run`;
     return `The daemon has ended${count > 0 ? `; ${machines} on` : ""}`;

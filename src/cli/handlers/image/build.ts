@@ -50,19 +50,19 @@ export const run: Handler<typeof imageCommands.commands.build> = async (input, c
 function fromDockerfile({ args, flags }: BuildInput): ImageBuild {
   const { file, script, name } = flags;
   if (script !== undefined) {
-    throw new BangerError("invalid_argument", "Cannot build: --script goes with --from-image", {
-      hint: "banger image build --from-image IMAGE --script FILE --name NAME",
+    throw new BangerError("invalid_argument", "--script requires --from-image", {
+      hint: "Run: banger image build --from-image IMAGE --script FILE --name NAME",
     });
   }
   if (args.context === undefined && file === undefined) {
-    throw new BangerError("invalid_argument", "Cannot build: there is no Dockerfile given", {
-      hint: "Name the folder that it is in (banger image build .), or the file itself with --file",
+    throw new BangerError("invalid_argument", "missing argument: the build context", {
+      hint: "Pass the context directory (banger image build .), or a Dockerfile with --file",
     });
   }
   const folder = args.context === undefined ? undefined : resolve(args.context);
   if (folder !== undefined && !isFolder(folder)) {
     throw new BangerError("not_found", `Cannot build: "${args.context}" is not a directory`, {
-      hint: "Clone or unpack the build context first, and name its directory: banger image build .",
+      hint: "Clone or unpack the build context first, and pass its directory: banger image build .",
     });
   }
   return {
@@ -77,7 +77,7 @@ function fromImage({ args, flags }: BuildInput): ImageBuild {
   if (args.context !== undefined || file !== undefined || target !== undefined) {
     throw new BangerError(
       "invalid_argument",
-      "Cannot build: --from-image takes neither a Dockerfile nor a folder",
+      "conflicting options: --from-image does not take a Dockerfile or a build context",
     );
   }
   return {
@@ -98,8 +98,8 @@ function nameOf(folder: string | undefined): string {
     .replace(/[^a-z0-9._]+/g, "-")
     .replace(/^[^a-z0-9]+|[^a-z0-9]+$/g, "");
   if (name !== "") return name;
-  throw new BangerError("invalid_argument", "Cannot build: the image has no name", {
-    hint: "Give it one with --name",
+  throw new BangerError("invalid_argument", "Cannot build: no image name", {
+    hint: "Set one with --name",
   });
 }
 

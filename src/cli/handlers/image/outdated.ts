@@ -9,5 +9,5 @@ export const run: Handler<typeof imageCommands.commands.outdated> = async ({ arg
   const states = await client.image.outdated(request, { signal: interrupt.signal });
   const outdated = states.filter(({ state }) => state === "outdated").map(({ name }) => name);
   await output.document(states, () => (output.quiet ? outdated.join("\n") : outdatedTable(states)));
-  if (outdated.length > 0) output.note("Pull what is newer with: banger image update --all");
+  if (outdated.length > 0) output.note("Pull the newer versions with: banger image update --all");
 };

@@ -12,8 +12,8 @@ export const run: Handler<typeof imageCommands.commands.register> = async (
   const { rootfs, kernel, kernelRef, initrd, modules, workSeed } = flags;
   const name = nameOf(args.name, flags.name, "banger image register NAME --rootfs FILE");
   if (rootfs === undefined) {
-    throw new BangerError("invalid_argument", "Cannot register an image: --rootfs was not given", {
-      hint: `Name its ext4 file with it: banger image register ${name} --rootfs FILE`,
+    throw new BangerError("invalid_argument", "missing required option --rootfs", {
+      hint: `Pass an ext4 file: banger image register ${name} --rootfs FILE`,
     });
   }
   const client = await context.daemon();

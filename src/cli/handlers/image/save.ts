@@ -13,8 +13,8 @@ export const run: Handler<typeof imageCommands.commands.save> = async (
   if (target === undefined || (oci !== undefined && docker !== undefined)) {
     throw new BangerError(
       "invalid_argument",
-      `Cannot save image "${args.image}": it takes one of --oci and --docker`,
-      { hint: `Write, for example: banger image save ${args.image} --oci FILE.tar` },
+      `Cannot save image "${args.image}": exactly one of --oci and --docker is required`,
+      { hint: `For example: banger image save ${args.image} --oci FILE.tar` },
     );
   }
   const request = {

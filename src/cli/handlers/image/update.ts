@@ -11,18 +11,18 @@ export const run: Handler<typeof imageCommands.commands.update> = async (
 ) => {
   const { output } = context;
   if (args.images.length === 0 && !flags.all) {
-    throw new BangerError("invalid_argument", "Cannot update images: none was named", {
-      hint: "Name some, or update all that are outdated: banger image update --all",
+    throw new BangerError("invalid_argument", "missing argument: IMAGES, or --all", {
+      hint: "Update all outdated images with: banger image update --all",
     });
   }
   const client = await context.daemon();
   const { signal } = context.interrupt;
   const names = flags.all ? await outdatedNames(client, signal) : args.images;
-  if (names.length === 0) output.note("No image is outdated");
+  if (names.length === 0) output.note("All images are up to date");
   await inTurn(names, async (name) => {
     const updated = await follow(context, () => client.image.update({ name }, { signal }));
     await output.item(updated, updated.image.name);
-    if (!updated.changed) output.note(`${updated.image.name} is what it was`);
+    if (!updated.changed) output.note(`${updated.image.name} is up to date`);
   });
 };
 

@@ -13,6 +13,6 @@ export const run: Handler<typeof kernelCommands.commands.default> = async ({ arg
   const found = await client.kernel.default(undefined, options);
   await output.document(found, () => found.name);
   if (found.origin === "configuration") {
-    output.note("None was chosen: it is default_kernel of the configuration");
+    output.note("Not set: using default_kernel from the configuration");
   }
 };

@@ -14,8 +14,8 @@ export const run: Handler<typeof kernelCommands.commands.import> = async (
   const name = optionalNameOf(args.name, flags.name);
   const arch = archOf(flags.arch);
   if (from === undefined) {
-    throw new BangerError("invalid_argument", "Cannot import a kernel: --from was not given", {
-      hint: `Name its directory: banger kernel import ${name ?? "NAME"} --from DIR`,
+    throw new BangerError("invalid_argument", "missing required option --from", {
+      hint: `Pass the kernel's directory: banger kernel import ${name ?? "NAME"} --from DIR`,
     });
   }
   const client = await context.daemon();
@@ -32,7 +32,7 @@ export const run: Handler<typeof kernelCommands.commands.import> = async (
   await context.output.document(kernel, () => kernel.name);
   if (kernel.features.length === 0) {
     context.output.note(
-      "What it can do is not known: there is no configuration, neither beside it nor inside (IKCONFIG)",
+      "Kernel features unknown: no configuration found beside the kernel or inside it (IKCONFIG)",
     );
   }
 };

@@ -12,12 +12,12 @@ export const run: Handler<typeof kernelCommands.commands.list> = async ({ flags 
     const entries = await client.kernel.available(flags.all ? { all: true } : {}, options);
     await output.document(entries, () => (output.quiet ? names(entries) : catalogTable(entries)));
     for (const { name, problem } of await client.kernel.catalog.list(undefined, options)) {
-      if (problem !== undefined) output.note(`Catalog "${name}" is left out: ${problem}`);
+      if (problem !== undefined) output.note(`Skipping catalog "${name}": ${problem}`);
     }
     return;
   }
   const kernels = await client.kernel.list(undefined, options);
   await output.document(kernels, () => (output.quiet ? names(kernels) : kernelTable(kernels)));
   if (kernels.length === 0)
-    output.note("See what can be pulled with: banger kernel list --available");
+    output.note("List available kernels with: banger kernel list --available");
 };

@@ -23,6 +23,6 @@ export const run: Handler<typeof kernelCommands.commands.publish> = async (
   );
   await context.output.document(published, () => published.url);
   if (target.key === undefined) {
-    context.output.note("The catalog has changed: banger kernel catalog sign makes its signature");
+    context.output.note("The catalog has changed; sign it with: banger kernel catalog sign");
   }
 };

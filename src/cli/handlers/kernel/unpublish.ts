@@ -17,6 +17,6 @@ export const run: Handler<typeof kernelCommands.commands.unpublish> = async (
   );
   await context.output.document(removed, () => removed.url);
   if (target.key === undefined) {
-    context.output.note("The catalog has changed: banger kernel catalog sign makes its signature");
+    context.output.note("The catalog has changed; sign it with: banger kernel catalog sign");
   }
 };

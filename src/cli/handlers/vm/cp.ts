@@ -23,11 +23,11 @@ export const run: Handler<Handled> = async ({ args, flags }, context) => {
   } else {
     throw new BangerError(
       "invalid_argument",
-      `Cannot copy "${args.source}" to "${args.target}": ${source ? "both are" : "neither is"} a machine's`,
+      `Cannot copy "${args.source}" to "${args.target}": ${source ? "both are" : "neither is"} in a machine`,
       {
         hint: source
-          ? "Join two of them: banger vm cp one:/path - | banger vm cp - two:/path"
-          : "Write the machine before the path, such as testbox:/etc/hosts",
+          ? "Copy between machines with a pipe: banger vm cp one:/path - | banger vm cp - two:/path"
+          : "Prefix the guest path with the machine, such as testbox:/etc/hosts",
       },
     );
   }
@@ -61,9 +61,7 @@ async function report({ output }: Context, copied: FileCopied): Promise<void> {
   output.note(`${entries} ${entries === 1 ? "file" : "files"}, ${formatSize(size_bytes)}`);
   if (skipped === 0) return;
   const more = skipped > skippedNames.length ? ", …" : "";
-  output.note(
-    `Left out, being no files or folders: ${skippedNames.map(safeLine).join(", ")}${more}`,
-  );
+  output.note(`Skipped, not a file or directory: ${skippedNames.map(safeLine).join(", ")}${more}`);
 }
 
 /** Absolute, with the "/." or "/" at its end that says what is meant. */

@@ -9,7 +9,7 @@ export const run: Handler<typeof vmCommands.commands.create> = async ({ args, fl
   const words = [args.image, ...args.command].filter((word) => word !== undefined);
   const image = flags.image ?? words.shift();
   if (flags.noCommand && (words.length > 0 || flags.entrypoint)) {
-    throw new BangerError("invalid_argument", "Cannot use --no-command: a command was given");
+    throw new BangerError("invalid_argument", "conflicting options: --no-command and a command");
   }
   const { entrypoint } = flags;
   const request = {

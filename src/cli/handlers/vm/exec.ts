@@ -10,8 +10,8 @@ type Spec = typeof vmCommands.commands.exec;
 
 export const run: Handler<Spec> = async ({ args, flags }, context) => {
   if (args.command.length === 0) {
-    throw new BangerError("invalid_argument", "Cannot run a command: none was given", {
-      hint: `Give it after the machine: banger vm exec ${args.vm} -- COMMAND`,
+    throw new BangerError("invalid_argument", "missing argument: COMMAND", {
+      hint: `Run: banger vm exec ${args.vm} -- COMMAND`,
     });
   }
   const exec = execRequest(args.command, flags, readEnvironment(flags));
@@ -34,7 +34,7 @@ async function detach(
   if (refused || flags.maxOutput !== undefined) {
     throw new BangerError(
       "invalid_argument",
-      `Cannot use ${refused ?? "--max-output"} with -d: nobody stays to see to it`,
+      `conflicting options: ${refused ?? "--max-output"} and -d`,
     );
   }
   const client = await daemon();

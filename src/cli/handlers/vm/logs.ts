@@ -31,10 +31,10 @@ export const run: Handler<typeof vmCommands.commands.logs> = async ({ args, flag
 function whyEmpty({ name, startedAt, vmm, monitor, command }: Vm, isConsole: boolean): string {
   const nothing = `The console of "${name}" is empty`;
   if (!startedAt) {
-    return `${nothing}: the machine has not been started yet\nhint: banger vm start ${name}`;
+    return `${nothing}: the machine has not been started yet\nhint: Start it with: banger vm start ${name}`;
   }
   if (command && !isConsole) {
-    return `The command of "${name}" has printed nothing\nhint: See its console with: banger vm logs --console ${name}`;
+    return `The command of "${name}" has printed nothing\nhint: Show the console with: banger vm logs --console ${name}`;
   }
   const driver = vmm?.driver ?? monitor;
   if (driver !== "firecracker") return `${nothing}: its kernel has printed nothing`;

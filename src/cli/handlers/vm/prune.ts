@@ -14,13 +14,13 @@ export const run: Handler<typeof vmCommands.commands.prune> = async (
     const vms = await client.vm.list(undefined, { signal });
     const stopped = vms.filter(({ state }) => state === "stopped").map(({ name }) => name);
     if (stopped.length > 0 && canAsk()) {
-      const question = `Remove ${stopped.join(", ")}, with their disks?`;
+      const question = `Remove ${stopped.join(", ")} and their disks?`;
       if (!(await confirm(question, signal))) return 1;
     } else if (stopped.length > 0) {
       throw new BangerError(
         "invalid_argument",
-        `Cannot remove ${stopped.join(", ")}: the disks would be lost, and --force was not given`,
-        { hint: "If that is meant: banger vm prune --force" },
+        `Cannot remove ${stopped.join(", ")} without confirmation: stdin is not a terminal`,
+        { hint: "Remove them and their disks with: banger vm prune --force" },
       );
     }
   }

@@ -7,6 +7,6 @@ export const run: Handler<typeof vmCommands.commands.rename> = async ({ args }, 
   const vm = await client.vm.rename({ name: args.vm, to: args.name }, { signal });
   await context.output.document(vm, () => vm.name);
   if (vm.pending?.includes("name")) {
-    context.output.note(`Its hostname follows at the next start (banger vm restart ${vm.name})`);
+    context.output.note(`The hostname changes at the next start: banger vm restart ${vm.name}`);
   }
 };

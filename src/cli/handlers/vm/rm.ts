@@ -7,8 +7,8 @@ import type { vmCommands } from "#cli/spec/vm.ts";
 export const run: Handler<typeof vmCommands.commands.rm> = async ({ args, flags }, context) => {
   const file = args.vms.find((name) => asGuestPath(name));
   if (file !== undefined) {
-    throw new BangerError("invalid_argument", `Cannot remove "${file}": it is no machine`, {
-      hint: `To remove a file of a machine: banger vm file rm ${file}`,
+    throw new BangerError("invalid_argument", `Cannot remove "${file}": not a machine`, {
+      hint: `To remove a file in a machine, run: banger vm file rm ${file}`,
     });
   }
   const client = await context.daemon();

@@ -15,14 +15,11 @@ type RunInput = Input<typeof vmCommands.commands.run>;
 
 export const run: Handler<typeof vmCommands.commands.run> = async ({ args, flags }, context) => {
   if (flags.rm && flags.keep) {
-    throw new BangerError("invalid_argument", "Cannot use --rm: --keep says otherwise");
+    throw new BangerError("invalid_argument", "conflicting options: --rm and --keep");
   }
   if (flags.foreground && (flags.keep || flags.tty)) {
     const flag = flags.keep ? "--keep" : "--tty";
-    throw new BangerError(
-      "invalid_argument",
-      `Cannot use --foreground: ${flag} does not go with it`,
-    );
+    throw new BangerError("invalid_argument", `conflicting options: --foreground and ${flag}`);
   }
   if (flags.detach) return await runDetached({ args, flags }, context);
   const { entrypoint } = flags;
@@ -46,11 +43,11 @@ export const run: Handler<typeof vmCommands.commands.run> = async ({ args, flags
 async function runDetached({ args, flags }: RunInput, context: Context): Promise<number> {
   for (const name of ["rm", "foreground", "interactive"] as const) {
     if (!flags[name] || (name === "interactive" && flags.tty)) continue;
-    throw new BangerError("invalid_argument", `Cannot use --${name} with --detach`, {
+    throw new BangerError("invalid_argument", `conflicting options: --${name} and --detach`, {
       hint:
         name === "interactive"
-          ? "Add -t for a terminal, and attach to it: banger vm session attach NAME command"
-          : "Remove the machine afterwards: banger vm rm --force NAME",
+          ? "Use -t, then attach with: banger vm session attach NAME command"
+          : "Remove the machine afterwards with: banger vm rm --force NAME",
     });
   }
   const { entrypoint, user, workdir, tty } = flags;

@@ -20,8 +20,8 @@ export const run: Handler<typeof vmCommands.commands.set> = async ({ args, flags
     ...(Object.keys(labels).length === 0 ? {} : { labels }),
   };
   if (Object.keys(settings).length === 0) {
-    throw new BangerError("invalid_argument", "Nothing to change: no setting was given", {
-      hint: "See the settings with: banger vm set --help",
+    throw new BangerError("invalid_argument", "nothing to change: no settings given", {
+      hint: "List the settings with: banger vm set --help",
     });
   }
   const client = await context.daemon();
@@ -30,7 +30,7 @@ export const run: Handler<typeof vmCommands.commands.set> = async ({ args, flags
   await context.output.document(vm, () => vm.name);
   if (vm.pending?.length) {
     const what = vm.pending.join(", ");
-    context.output.note(`${what}: from the next start on (banger vm restart ${vm.name})`);
+    context.output.note(`${what}: takes effect at the next start (banger vm restart ${vm.name})`);
   }
 };
 

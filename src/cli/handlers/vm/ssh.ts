@@ -16,7 +16,7 @@ export const run: Handler<typeof vmCommands.commands.ssh> = async ({ args, flags
   assertRunning(vm);
   const program = Bun.which("ssh");
   if (!program) {
-    throw new BangerError("not_found", "Cannot run ssh: it is not installed", {
+    throw new BangerError("not_found", "Cannot run ssh: command not found", {
       hint: "Install it with: sudo apt-get install openssh-client",
     });
   }

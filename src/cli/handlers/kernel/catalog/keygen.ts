@@ -11,5 +11,5 @@ export const run: Handler<Command> = async ({ args }, { daemon, output, interrup
     { signal: interrupt.signal },
   );
   await output.document(pair, () => pair.key);
-  output.note(`The secret key is in ${pair.secret}: keep it, and keep it to yourself`);
+  output.note(`Secret key written to ${pair.secret}: back it up and keep it private`);
 };

@@ -11,7 +11,7 @@ export const run: Handler<typeof policyCommands.commands.set> = async (
   if (isGiven.length !== 1) {
     throw new BangerError(
       "invalid_argument",
-      "Cannot set the policy: give either rules, or --deny-all, or --allow-all",
+      "Cannot set the policy: exactly one of RULES, --deny-all and --allow-all is required",
     );
   }
   const client = await context.daemon();

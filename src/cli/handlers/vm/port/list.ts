@@ -14,9 +14,13 @@ export const run: Handler<typeof portCommands.commands.list> = async ({ args }, 
       number === undefined || (`${port.guestPort}` === number && port.protocol === protocol),
   );
   if (args.port !== undefined && ports.length === 0) {
-    throw new BangerError("not_found", `Port ${args.port} of "${args.vm}" is not published`, {
-      hint: `See those that are: banger vm port list ${args.vm}`,
-    });
+    throw new BangerError(
+      "not_found",
+      `port ${args.port} of machine "${args.vm}" is not published`,
+      {
+        hint: `List published ports with: banger vm port list ${args.vm}`,
+      },
+    );
   }
   await output.document(ports, () =>
     output.quiet ? ports.map(portText).join("\n") : portTable(ports),

@@ -12,8 +12,8 @@ export const run: Handler<Spec> = async ({ args, flags }, context) => {
   const { vm, session, text } = args;
   const { key, file, eof } = flags;
   if (text.length === 0 && key.length === 0 && file === undefined && !eof) {
-    throw new BangerError("invalid_argument", "Cannot send nothing", {
-      hint: `Give some text: banger vm session send ${vm} ${session} 'ls' --key enter`,
+    throw new BangerError("invalid_argument", "nothing to send", {
+      hint: `Pass text or keys: banger vm session send ${vm} ${session} 'ls' --key enter`,
     });
   }
   const client = await context.daemon();
@@ -28,7 +28,7 @@ export const run: Handler<Spec> = async ({ args, flags }, context) => {
   if (file !== undefined) {
     const source = file === "-" ? Bun.stdin : Bun.file(file);
     if (file !== "-" && !(await source.exists())) {
-      throw new BangerError("not_found", `Cannot send "${file}": there is no such file`);
+      throw new BangerError("not_found", `Cannot send "${file}": no such file`);
     }
     for await (const chunk of source.stream()) await send(chunk);
   }

@@ -10,8 +10,8 @@ type Spec = typeof sessionCommands.commands.start;
 export const run: Handler<Spec> = async ({ args, flags }, context) => {
   const { vm, session, command } = args;
   if (command.length === 0) {
-    throw new BangerError("invalid_argument", "Cannot start a session: no command was given", {
-      hint: `Give it after the name: banger vm session start ${vm} ${session} -- COMMAND`,
+    throw new BangerError("invalid_argument", "missing argument: COMMAND", {
+      hint: `Run: banger vm session start ${vm} ${session} -- COMMAND`,
     });
   }
   const { argv, ...exec } = execRequest(

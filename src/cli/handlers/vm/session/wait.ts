@@ -13,5 +13,5 @@ export const run: Handler<Spec> = async ({ args, flags }, { daemon, output, inte
   await output.document(ended, () => endText(ended));
   const { exit } = ended;
   if (exit) return "code" in exit ? exit.code : exitStatusOf(exit.signal);
-  throw new BangerError("guest", `Session "${args.session}" ended with its machine`);
+  throw new BangerError("guest", `session "${args.session}" ended because its machine stopped`);
 };
