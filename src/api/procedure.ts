@@ -39,8 +39,15 @@ export const REACHES = [
   "unsupported",
   "guest",
 ] as const;
-/** Of a boot, besides CHANGES. */
-export const BOOTS = ["guest", "limit_exceeded", "timeout", "unsupported"] as const;
+/** Of a boot, and of the command that the machine runs, besides CHANGES. */
+export const BOOTS = [
+  "guest",
+  "limit_exceeded",
+  "timeout",
+  "unsupported",
+  "command_not_found",
+  "command_not_executable",
+] as const;
 /** Of a download from a registry, a catalog or any other server. */
 export const DOWNLOADS = [
   "not_found",

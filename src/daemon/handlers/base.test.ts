@@ -39,7 +39,7 @@ test("an error that the contract does not declare is reported, and answered all 
 });
 
 test("so is one that ends a stream, and a client that has left is no error", async () => {
-  for (const code of ["command_not_found", "cancelled"] as const) {
+  for (const code of ["already_exists", "cancelled"] as const) {
     const start = os.vm.start.handler(({ signal }) =>
       stream(signal, async ({ onProgress }) => {
         onProgress({ step: "boot", message: "Booting" });
@@ -55,6 +55,6 @@ test("so is one that ends a stream, and a client that has left is no error", asy
     await expect(read()).rejects.toMatchObject({ code });
   }
   expect(undeclared().map(({ properties }) => properties)).toMatchObject([
-    { code: "command_not_found", procedure: "vm.start" },
+    { code: "already_exists", procedure: "vm.start" },
   ]);
 });
