@@ -158,7 +158,7 @@ describe("a second daemon", () => {
   test("is told which one runs, and changes nothing", async () => {
     const { status, stderr } = await banger.call(["daemon", "run"]);
     const { pid } = await banger.json<{ pid: number }>("daemon", "status");
-    expect(stderr).toContain(`one is running already (pid ${pid})`);
+    expect(stderr).toContain(`already running (PID ${pid})`);
     expect(status).toBe(13);
   });
 });
@@ -217,7 +217,7 @@ describe("the store", () => {
     expect(start.stderr).toContain(`Cannot read the record of image "${image?.name}": config`);
     await banger.ok("image", "gc");
     const rm = await banger.call(["image", "rm", image?.name ?? ""]);
-    expect(rm.stderr).toContain("used by good");
+    expect(rm.stderr).toContain("in use by good");
     change(`UPDATE images SET config = '${config}'`);
     await banger.ok("vm", "rm", "good");
   });

@@ -64,7 +64,7 @@ test("a renamed machine is found by its new name, a taken name is refused", asyn
   expect((await banger.call(["vm", "show", "box"])).status).toBe(4);
   await banger.ok("vm", "create", "--no-start", "--name", "other", "--image", "busybox");
   expect((await banger.call(["vm", "rename", "other", "web"])).stderr).toContain(
-    "the name is taken",
+    "the name is already in use",
   );
   await banger.ok("vm", "rm", "other");
 });

@@ -114,7 +114,7 @@ gitTest("a branch, a tag or a commit, in the fragment or in the query", async ()
     ["#v1:foo", 'has no directory "foo"'],
     [":x#v1:link", 'has no directory "link"'],
     ["#v1:../../docs/../../etc", 'has no directory "etc"'],
-    ["?checksum=foobar", 'Invalid checksum "foobar"'],
+    ["?checksum=foobar", 'invalid repository checksum "foobar"'],
   ];
   for (const [end, problem] of refused) {
     expect(await problemOf(`ADD ${at}${end.replace(":x", "")} /r`)).toContain(problem);

@@ -174,7 +174,7 @@ testWithTap("the tap is the machine's while it runs", async () => {
     expect(owner()).toBe(jailUid(spec.runtimeDir));
     await machine.kill();
     expect(owner()).toBe(0);
-    expect(() => setTapOwner("bgr-none", 1)).toThrow("there is no such tap");
+    expect(() => setTapOwner("bgr-none", 1)).toThrow("no such tap device");
   } finally {
     await runOk(["ip", "link", "delete", tap]);
   }

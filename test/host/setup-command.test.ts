@@ -210,7 +210,7 @@ hostTest("what cannot be set up is refused before anything is made", async () =>
     expect(await banger(words, { as: "user" })).toMatchObject({
       exitCode: 9,
       stdout: "",
-      stderr: expect.stringContaining(`takes root\nhint: sudo banger ${words.join(" ")}\n`),
+      stderr: expect.stringContaining(`root is required\nhint: sudo banger ${words.join(" ")}\n`),
     });
   }
   const wrong: [string[], number, string][] = [

@@ -96,7 +96,7 @@ test("mistakes are named with their line", () => {
     ["FROM scratch\nRNU x", 'line 2 of the Dockerfile: unknown instruction "RNU"'],
     ["FROM a b c", "requires an image"],
     ["FROM a AS 1b", 'invalid stage name "1b"'],
-    ["FROM --nope=1 a", "no flag --nope"],
+    ["FROM --nope=1 a", "unknown flag for FROM: --nope"],
     ["FROM --platform a", "--platform requires a value"],
     ["FROM scratch\nENV", "ENV requires an argument"],
     ["FROM scratch\nENV a", 'missing value for "a"'],

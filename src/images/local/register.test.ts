@@ -122,7 +122,7 @@ test("register() refuses what is not what it is said to be", async () => {
       "as a modules directory: no such",
     ],
     [{ name: "x", rootfs, workSeed: none }, "not_found", `"${none}" as a work seed: no such file`],
-    [{ name: "x", rootfs, kernelFile: text }, "integrity", "neither a vmlinux nor a bzImage"],
+    [{ name: "x", rootfs, kernelFile: text }, "integrity", "not a vmlinux or bzImage"],
     [{ name: "x", rootfs, kernelFile: makeKernel(store) }, "invalid_argument", "is for arm64"],
     [{ name: "x", rootfs, kernel: "none-1.0" }, "not_found", "none-1.0"],
     [{ name: "x", rootfs, kernel: "a", kernelFile: text }, "invalid_argument", "two kernels"],
