@@ -1,4 +1,5 @@
 /** One stream: credit in both directions, order, and the one end. What it is for is known to its user. */
+import { Credit } from "#base/credit.ts";
 import { BangerError } from "#base/error.ts";
 import { Fields } from "./fields.ts";
 import { encodeFrame, type Frame } from "./frame.ts";
@@ -45,12 +46,11 @@ export class Stream {
   #receiveCredit: number;
   readonly #lowCredit: number;
   #ungranted = 0;
-  #sendCredit = 0;
+  readonly #credit = new Credit(0);
   #isOpened = false;
   #isOver = false;
   #isClosing = false;
   #takesInput = true;
-  #wake = Promise.withResolvers<void>();
   #lastWrite: Promise<void> = Promise.resolve();
 
   constructor(owner: StreamOwner, id: number, window_bytes: number) {
@@ -158,7 +158,7 @@ export class Stream {
   #takeEof(frame: Frame): void {
     if ((frame.flags & CHANNEL_MASK) === CHANNEL_IN) {
       this.#takesInput = false;
-      this.#wakeWriter();
+      this.#credit.close();
       return;
     }
     if (this.#isClosing) return;
@@ -177,7 +177,7 @@ export class Stream {
     }
     this.#opened.resolve(fields);
     this.#ended.resolve(fields);
-    this.#wakeWriter();
+    this.#credit.close();
   }
 
   #deliver(frame: Frame, handlers: StreamHandlers): void {
@@ -190,7 +190,7 @@ export class Stream {
     this.#opened.reject(reason);
     this.#ended.reject(reason);
     this.#early = [];
-    this.#wakeWriter();
+    this.#credit.close();
   }
 
   #tellGranted(): void {
@@ -205,14 +205,8 @@ export class Stream {
   }
 
   #addCredit(bytes: number): void {
-    this.#sendCredit += bytes;
-    if (this.#sendCredit > MAX_CREDIT_BYTES) throw violation("credit overflow");
-    this.#wakeWriter();
-  }
-
-  #wakeWriter(): void {
-    this.#wake.resolve();
-    this.#wake = Promise.withResolvers<void>();
+    this.#credit.add(bytes);
+    if (this.#credit.left_bytes > MAX_CREDIT_BYTES) throw violation("credit overflow");
   }
 
   #canControl(): boolean {
@@ -225,12 +219,10 @@ export class Stream {
 
   async #send(bytes: Uint8Array): Promise<void> {
     for (let at = 0; at < bytes.length; ) {
-      while (this.#canSend() && this.#sendCredit === 0) await this.#wake.promise;
+      const count = await this.#credit.take(Math.min(MAX_PAYLOAD_BYTES, bytes.length - at));
       await this.#owner.writable();
       if (!this.#canSend()) return;
-      const count = Math.min(this.#sendCredit, MAX_PAYLOAD_BYTES, bytes.length - at);
       const payload = bytes.subarray(at, at + count);
-      this.#sendCredit -= count;
       this.#owner.send(
         encodeFrame(FrameType.data, { stream: this.id, flags: CHANNEL_IN, payload }),
       );

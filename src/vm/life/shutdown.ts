@@ -1,6 +1,8 @@
 /** Shuts a guest down, and describes how a machine ended. */
+
 import { getLogger } from "@logtape/logtape";
 import type { VmExit } from "#api/vm.ts";
+import { onAbort } from "#base/abort.ts";
 import { messageOf } from "#base/error.ts";
 import type { ExitReason } from "#vmm/driver.ts";
 import type { MachineLink } from "./machine-link.ts";
@@ -38,13 +40,11 @@ export async function powerOff(
   { grace_ms, signal }: { grace_ms: number; signal?: AbortSignal | undefined },
 ): Promise<void> {
   const aborted = Promise.withResolvers<void>();
-  const onAbort = (): void => aborted.resolve();
-  signal?.addEventListener("abort", onAbort, { once: true });
+  using _ = onAbort(signal, aborted.resolve);
   const ended = askToPowerOff(link).then(async (isHeard) => {
     if (isHeard) await finished;
   });
   await Promise.race([ended, Bun.sleep(grace_ms), aborted.promise]);
-  signal?.removeEventListener("abort", onAbort);
 }
 
 async function pressCtrlAltDel({ machine }: MachineLink): Promise<boolean> {
