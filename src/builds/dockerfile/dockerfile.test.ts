@@ -104,7 +104,10 @@ test("mistakes are named with their line", () => {
     ["FROM scratch\nLABEL =b", '"=b" is not NAME=VALUE'],
     ["FROM scratch\nRUN []", "RUN requires a command"],
     ["FROM scratch\nCOPY --from=a --from=b x y", "duplicate flag for COPY: --from"],
-    ["FROM scratch\nCOPY --link=1 x y", 'invalid value for --link: "1", expected true or false'],
+    [
+      "FROM scratch\nCOPY --link=1 x y",
+      'invalid value for COPY --link: "1", expected true or false',
+    ],
     ["FROM scratch\nCOPY x", "at least one source"],
     ['FROM scratch\nCOPY ["x"]', "at least one source"],
     ["FROM scratch\nSHELL bash -c", "SHELL takes a JSON array"],

@@ -125,7 +125,11 @@ test("register() refuses what is not what it is said to be", async () => {
     [{ name: "x", rootfs, kernelFile: text }, "integrity", "not a vmlinux or bzImage"],
     [{ name: "x", rootfs, kernelFile: makeKernel(store) }, "invalid_argument", "is for arm64"],
     [{ name: "x", rootfs, kernel: "none-1.0" }, "not_found", "none-1.0"],
-    [{ name: "x", rootfs, kernel: "a", kernelFile: text }, "invalid_argument", "two kernels"],
+    [
+      { name: "x", rootfs, kernel: "a", kernelFile: text },
+      "invalid_argument",
+      "mutually exclusive",
+    ],
     [{ name: "x", rootfs, initrd: text }, "invalid_argument", "belong to a kernel file"],
     [{ name: "app", rootfs }, "already_exists", "the name is taken"],
     [{ name: "x", rootfs: managed.rootfs }, "invalid_argument", "belongs to an image already"],

@@ -197,7 +197,7 @@ class Push {
   #noPlace(): TransferError {
     return new TransferError(
       "unavailable",
-      `Cannot push ${this.#name}: "${this.#endpoint.host}" names no place for the upload`,
+      `Cannot push ${this.#name}: "${this.#endpoint.host}" sent no upload location`,
     );
   }
 
