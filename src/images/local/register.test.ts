@@ -130,9 +130,9 @@ test("register() refuses what is not what it is said to be", async () => {
       "invalid_argument",
       "mutually exclusive",
     ],
-    [{ name: "x", rootfs, initrd: text }, "invalid_argument", "belong to a kernel file"],
-    [{ name: "app", rootfs }, "already_exists", "the name is taken"],
-    [{ name: "x", rootfs: managed.rootfs }, "invalid_argument", "belongs to an image already"],
+    [{ name: "x", rootfs, initrd: text }, "invalid_argument", "require --kernel"],
+    [{ name: "app", rootfs }, "already_exists", "the name is already in use"],
+    [{ name: "x", rootfs: managed.rootfs }, "invalid_argument", "already belongs to an image"],
     [{ name: "x", rootfs, workSeed: text }, "integrity", "as a work seed"],
   ];
   for (const [request, code, message] of cases) {
