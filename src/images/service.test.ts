@@ -171,7 +171,7 @@ test("an image whose record cannot be read is one error, keeps its files, and ca
   await images.gc({ all: true });
   expect(existsSync(broken.rootfs)).toBe(true);
   insertMachine(store.db, "testbox", broken.id);
-  expect(() => images.remove("broken")).toThrow("used by testbox");
+  expect(() => images.remove("broken")).toThrow("in use by testbox");
   store.db.run("DELETE FROM vms");
   images.remove("broken");
   expect(existsSync(broken.rootfs)).toBe(false);
