@@ -3,7 +3,7 @@
  * same kernel, initrd and disks started by hand and ended as soon as its guest has greeted. What
  * is in between is ours: finding the daemon, making the machine, the command, taking it down.
  */
-import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { busyboxLayout } from "#test/busybox.ts";
 import { type Installation, install } from "#test/installation.ts";
@@ -13,6 +13,7 @@ const ROUNDS = 7;
 const PROBE = "probe";
 
 await using banger = install();
+appendFileSync(join(banger.home, "config/banger/config.toml"), '[vm]\ntemplates = "off"\n');
 await banger.ok("kernel", "pull", "debian-6.12");
 await busyboxLayout(join(banger.home, "busybox"));
 await banger.ok("image", "pull", `oci:${banger.home}/busybox`, "--name", "busybox");

@@ -23,6 +23,7 @@ import { formatEmpty } from "#ext4/empty/empty.ts";
 import { connectAgent } from "#guest/agent.ts";
 import type { BootRecord } from "#guest/boot.ts";
 import { readAgentBinary, readFirstBoot } from "#guest/embedded.ts";
+import { INTERMEDIATE_REFERENCE } from "#images/records.ts";
 import type { TemplateFiles, Templates } from "#snapshots/templates.ts";
 import type { VmDeps } from "#vm/deps.ts";
 import { isImageKernel } from "#vm/image-boot.ts";
@@ -111,8 +112,10 @@ function report(vm: VmRecord, what: string, error: unknown, { onProgress }: Work
 
 function isEligible(vm: VmRecord, { driver, image }: TemplateParts): boolean {
   const isKnown = image.managed && image.digest !== undefined && !isImageKernel(vm.kernel);
-  const isPlain = vm.spec.mode === "direct" && !vm.spec.isBuild;
-  return isKnown && isPlain && driver.features.snapshot && driver.restore !== undefined;
+  // One that a build makes on its way is gone with it.
+  const isKept = image.reference !== INTERMEDIATE_REFERENCE;
+  const isPlain = vm.spec.mode === "direct";
+  return isKnown && isKept && isPlain && driver.features.snapshot && driver.restore !== undefined;
 }
 
 /** Everything that the memory or the devices of a machine follow from. */
@@ -130,6 +133,7 @@ async function keyOf(vm: VmRecord, parts: TemplateParts): Promise<string> {
     memory_mib,
     disk_bytes,
     lowers,
+    isBuild: vm.spec.isBuild === true,
     kernelArgs: spec.kernelArgs,
     network: spec.network?.kind,
   };

@@ -1,0 +1,99 @@
+/**
+ * `banger vm run IMAGE -- true` of a kind that ran before, beside the same restore done by hand with QEMU
+ * and QMP alone until the guest's agent answers, and beside the cold run with templates turned off.
+ */
+import { appendFileSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { connect, createConnection } from "node:net";
+import { join } from "node:path";
+import { connectAgent } from "#guest/agent.ts";
+import { pullBusybox } from "#test/busybox.ts";
+import { type Installation, install } from "#test/installation.ts";
+import { printRatio, program, race } from "./measure.ts";
+
+const ROUNDS = 7;
+const KIND = ["--net", "none", "--memory", "256M", "--disk", "64M"];
+const RUN = ["vm", "run", ...KIND, "busybox", "--", "true"];
+
+await using warm = install();
+await using cold = install();
+appendFileSync(join(cold.home, "config/banger/config.toml"), '[vm]\ntemplates = "off"\n');
+for (const banger of [warm, cold]) {
+  await pullBusybox(banger);
+  await banger.ok(...RUN);
+}
+const byHand = await handMade(warm);
+const [ours = 0, hand = 1, boot = 1] = await race(
+  [
+    { name: "banger vm run busybox -- true, restored", run: () => warm.ok(...RUN) },
+    { name: "QEMU and QMP by hand, until the agent answers", ...byHand },
+    { name: "banger vm run busybox -- true, booted", run: () => cold.ok(...RUN) },
+  ],
+  ROUNDS,
+);
+printRatio("restored / by hand", ours / hand, "1.3");
+printRatio("booted / restored", boot / ours, "15 or more");
+
+/** The restore of a machine that banger has restored, by its command line. */
+async function handMade({ home, ok, processes }: Installation) {
+  await ok("vm", "create", "--image", "busybox", "--name", "probe", "--mode", "direct", ...KIND);
+  const pid = processes().find(({ command }) => command.includes("qemu-system"))?.pid;
+  if (!pid) throw new Error("the machine has no QEMU process");
+  const argv = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(0, -1);
+  await ok("vm", "rm", "--force", "probe");
+  const templates = join(home, "cache/banger/templates");
+  const template = join(templates, readdirSync(templates)[0] ?? "");
+  const folder = join(home, "hand");
+  const moved = argv.map((word) =>
+    word.replaceAll(
+      /(=|unix:)[^,=]*\/(disk\.ext4|console\.log|\w+\.sock)/g,
+      (_, head, name) => `${head}${join(folder, name)}`,
+    ),
+  );
+  return {
+    prepare: async () => {
+      rmSync(folder, { recursive: true, force: true });
+      mkdirSync(folder);
+      await program("cp", "--sparse=always", join(template, "disk.ext4"), folder);
+    },
+    run: () => restoreByHand(moved, folder, readFileSync(join(template, "state"))),
+  };
+}
+
+async function restoreByHand(argv: string[], folder: string, state: Buffer): Promise<void> {
+  const child = Bun.spawn(argv, { stdin: "ignore", stdout: "ignore", stderr: "inherit" });
+  const path = (name: string) => join(folder, `${name}.sock`);
+  const control = await dial(path("qmp"));
+  const lines = control[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
+  let text = "";
+  const execute = async (execute: string, parameters?: object): Promise<string> => {
+    control.write(JSON.stringify({ execute, arguments: parameters }));
+    text = "";
+    while (!/"return"|"error"/.test(text)) text += String((await lines.next()).value);
+    return text;
+  };
+  await execute("qmp_capabilities");
+  const capabilities = [{ capability: "x-ignore-shared", state: true }];
+  await execute("migrate-set-capabilities", { capabilities });
+  await execute("migrate-incoming", { uri: `unix:${path("state")}` });
+  (await dial(path("state"))).end(state);
+  while (!(await execute("query-migrate")).includes("completed")) await Bun.sleep(1);
+  await execute("cont");
+  const agent = await connectAgent(connect({ path: path("agent") }));
+  await agent.health();
+  agent.close();
+  child.kill("SIGKILL");
+  await child.exited;
+}
+
+/** Until somebody listens. */
+async function dial(path: string) {
+  while (true) {
+    const socket = createConnection({ path });
+    const isOpen = await new Promise<boolean>((resolve) => {
+      socket.once("connect", () => resolve(true));
+      socket.once("error", () => resolve(false));
+    });
+    if (isOpen) return socket;
+    await Bun.sleep(1);
+  }
+}
