@@ -66,7 +66,6 @@ export async function runDaemon({ restart }: { restart?: Restart | undefined }):
   void repair.then(() => services.sessions.resume());
   // What builds were in the middle of stood on images that only they knew of.
   void repair.then(() => services.images.sweep());
-  services.templates?.collect();
   await Promise.race([repair, Bun.sleep(RECOVERY_WAIT_MS)]);
   const answering = { router: makeRouter(services), services, calls: services.calls };
   kept = await keepSocket({ paths, lock, serve: (socket) => serve({ socket, ...answering }) });
@@ -98,7 +97,7 @@ async function supervise(supervisor: Supervisor, { vms, isNeeded }: Services): P
 }
 
 /** Before anything is under way: whatever is half made was left by a process that was killed. */
-async function sweep({ config, images }: Services): Promise<void> {
+async function sweep({ config, images, templates }: Services): Promise<void> {
   const { roots, kernels, downloads, workLock } = config.paths;
   using alone = tryStopWork(workLock);
   if (!alone) {
@@ -107,5 +106,6 @@ async function sweep({ config, images }: Services): Promise<void> {
   }
   for (const command of await endOrphans(roots)) log.info("ended {command}", { command });
   for (const path of images.sweep()) log.info("removed stray {path}", { path });
+  templates?.collect();
   await Promise.all([kernels, downloads].map((dir) => sweepStaging(dir)));
 }

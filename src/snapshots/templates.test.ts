@@ -75,6 +75,15 @@ test("whoever waits for another's can give up, and the other goes on", async () 
   expect(await first).toBeDefined();
 });
 
+test("where another process has made one meanwhile, that is taken", async () => {
+  const files = await templates.ensure("a", "image", async (own) => {
+    await new Templates(folder, 3 * SIZE_BYTES).ensure("a", "image", fill);
+    await fill(own);
+  });
+  expect(files?.memory).toBe(join(folder, "a/memory"));
+  expect(readdirSync(folder)).toEqual(["a"]);
+});
+
 test("one that is over the limit by itself is made once, and said to be", async () => {
   const small = new Templates(folder, SIZE_BYTES / 2);
   await expect(small.ensure("a", "image", fill)).rejects.toThrow("over vm.templates_max (32 KiB)");

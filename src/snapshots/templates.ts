@@ -64,8 +64,6 @@ export class Templates {
   readonly #max_bytes: number;
   /** By key: one that is being made. */
   readonly #making = new Map<string, Promise<unknown>>();
-  /** Ids of the machines that become templates, which no record has. */
-  readonly machines = new Set<string>();
   /** Keys whose machines could not be made into one; tried again by the next process. */
   readonly #hopeless = new Set<string>();
 
@@ -166,7 +164,7 @@ export class Templates {
   ): Promise<void> {
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
     this.drop(key);
-    await makeFolderAtomic(join(this.#folder, key), async (staging) => {
+    const making = makeFolderAtomic(join(this.#folder, key), async (staging) => {
       const files = this.#files(staging);
       await fill(files);
       const record: z.infer<typeof recordSchema> = {
@@ -181,6 +179,10 @@ export class Templates {
       writeFileAtomic(files.record, JSON.stringify(record));
       // A power cut leaves files with their size and times, but holes for what was not written yet.
       await syncTree(staging);
+    });
+    await making.catch((error) => {
+      // Another process was faster.
+      if (!this.find(key)) throw error;
     });
     const { size_bytes = 0 } = this.#list().find((each) => each.key === key) ?? {};
     this.collect();

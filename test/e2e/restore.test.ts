@@ -102,6 +102,27 @@ test("a damaged template is replaced, one that does not load is dropped with a w
   await banger.ok("vm", "rm", "--force", "cold");
 });
 
+test("a daemon that starts while a process in the foreground makes a template leaves that alone", async () => {
+  await banger.ok("image", "gc", "--all");
+  await banger.ok("daemon", "stop");
+  const args = ["vm", "run", "--foreground", "--name", "front", "--mode", "direct"];
+  const kind = ["--memory", "160M", "--disk", "64M", "--net", "none"];
+  const child = banger.spawn([...args, ...kind, "busybox", "--", "sleep", "1000"]);
+  const find = (pattern: RegExp) =>
+    banger.processes().find(({ command }) => pattern.test(command))?.pid;
+  while (!find(/^\S*qemu\S* -name/)) await Bun.sleep(20);
+  const maker = find(/^\S*qemu\S* -name/);
+  const [vm] = await banger.json<Vm[]>("vm", "list");
+  expect(vm?.state).toBe("starting");
+  await banger.ok("repair");
+  expect(find(/^\S*qemu\S* -name/)).toBe(maker as number);
+  while ((await banger.json<Vm>("vm", "show", "front")).state === "starting") await Bun.sleep(100);
+  expect((await banger.json<Vm>("vm", "show", "front")).template).toBeDefined();
+  expect(readdirSync(templates())).toHaveLength(1);
+  await banger.ok("vm", "rm", "--force", "front");
+  await child.exited;
+});
+
 test("a daemon that is killed while it makes a template leaves nothing of it", async () => {
   await banger.ok("image", "gc", "--all");
   const child = banger.spawn(["vm", "create", "--name", "lost", ...KIND, "--net", "none"]);

@@ -37,7 +37,7 @@ import { hostBootId } from "./boot-id.ts";
 import { driverFor } from "./choose-driver.ts";
 import type { MachineLink } from "./machine-link.ts";
 import { isToKeep, KEEP_ARGUMENT, keepInstalled } from "./provision.ts";
-import { dropTemplate, templateFor } from "./template.ts";
+import { dropTemplate, killOrphans, templateFor } from "./template.ts";
 
 const ENTROPY_SEED_BYTES = 64;
 const DNS_SEARCH_DOMAIN = "vm";
@@ -195,7 +195,7 @@ export async function cleanUp(deps: VmDeps, vm: VmRecord): Promise<void> {
 /** As `cleanUp`, knowing nothing but its id: its VMM is found by its runtime directory. */
 export async function cleanUpUnreadable(deps: VmDeps, id: string): Promise<void> {
   const { runtime } = deps.config.paths.vm(id);
-  await Promise.all(deps.drivers.map((driver) => driver.killOrphan(runtime)));
+  await killOrphans(deps.drivers, runtime);
   await deps.network.detach({ machineId: id, mode: "nat" });
   rmSync(runtime, { recursive: true, force: true });
   if (deps.cgroups) await removeCgroup(join(deps.cgroups, id));

@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import type { RepairStep } from "#api/system.ts";
 import type { VmDeps } from "#vm/deps.ts";
 import { vmIds } from "#vm/records.ts";
+import { killOrphans } from "./template.ts";
 
 /** A name of ours, so that nothing a user has put there is taken for one. */
 const ID = /^[a-z0-9]{8,32}$/;
@@ -19,12 +20,11 @@ export async function sweepOrphans(
   const kept = idsIn(paths.vms);
   const known = vmIds(deps.db);
   const steps: RepairStep[] = [];
-  const isUnknown = (id: string) => !known.has(id) && !deps.templates?.machines.has(id);
-  for (const id of running.filter(isUnknown)) {
+  for (const id of running.filter((each) => !known.has(each))) {
     const path = join(runtimes, id);
     steps.push({ action: "clean", detail: `${path} belongs to no machine` });
     if (options.isDryRun) continue;
-    await Promise.all(deps.drivers.map((driver) => driver.killOrphan(path)));
+    await killOrphans(deps.drivers, path);
     await deps.network.detach({ machineId: id, mode: "nat" });
     rmSync(path, { recursive: true, force: true });
   }

@@ -11,6 +11,7 @@ import type { Lifecycle } from "./lifecycle.ts";
 import { isElsewhere } from "./owner.ts";
 import { type Recovery, recoveryOf, stepOf } from "./recovery.ts";
 import { isToRestart } from "./restart.ts";
+import { killOrphans } from "./template.ts";
 
 const log = getLogger(["banger", "vm"]);
 
@@ -105,7 +106,7 @@ export class Recoverer {
 
   async #giveBack(vm: VmRecord): Promise<void> {
     const { runtime } = this.#deps.config.paths.vm(vm.id);
-    await Promise.all(this.#deps.drivers.map((driver) => driver.killOrphan(runtime)));
+    await killOrphans(this.#deps.drivers, runtime);
     await cleanUp(this.#deps, vm);
     const exit: VmExit = { reason: "unknown", at: new Date().toISOString() };
     const isAgain = !vm.owner && isToRestart(vm, exit);

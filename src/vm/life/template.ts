@@ -9,14 +9,13 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { getLogger } from "@logtape/logtape";
 import type { Image } from "#api/image.ts";
 import { type Digest, sha256 } from "#base/digest.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import { copySparse } from "#base/files/copy-file.ts";
 import { roomAt } from "#base/files/free-space.ts";
-import { newId } from "#base/id.ts";
 import { type WorkOptions, warningProgress } from "#base/progress.ts";
 import { MiB } from "#base/size.ts";
 import { formatEmpty } from "#ext4/empty/empty.ts";
@@ -73,7 +72,7 @@ export async function templateFor(
     const files = await templates.ensure(
       key,
       parts.image.name,
-      (made) => make({ templates, vm, parts, key, options }, made),
+      (made) => make({ vm, parts, key, options }, made),
       {
         signal: options.signal,
         onWait: () =>
@@ -148,7 +147,6 @@ function agentDigest(): Digest {
 }
 
 interface Making {
-  templates: Templates;
   vm: VmRecord;
   parts: TemplateParts;
   key: string;
@@ -156,17 +154,11 @@ interface Making {
 }
 
 /** Boots a machine without an identity, and keeps what that ends in. */
-async function make(
-  { templates, vm, parts, key, options }: Making,
-  files: TemplateFiles,
-): Promise<void> {
+async function make({ vm, parts, key, options }: Making, files: TemplateFiles): Promise<void> {
   const { driver, spec } = parts;
   const { signal, onProgress } = options;
   onProgress?.({ step: "boot", message: `Booting ${vm.name} (${parts.reason})` });
-  const id = newId();
-  // Beside the machines', where whatever a crash leaves of it is found.
-  const runtimeDir = join(dirname(spec.runtimeDir), id);
-  templates.machines.add(id);
+  const runtimeDir = templateRuntime(spec.runtimeDir);
   using memory = hasMemoryRoom(spec) ? unnamedFile(MEMORY_FOLDER) : undefined;
   try {
     mkdirSync(runtimeDir, { recursive: true, mode: 0o700 });
@@ -199,8 +191,18 @@ async function make(
     }
   } finally {
     rmSync(runtimeDir, { recursive: true, force: true });
-    templates.machines.delete(id);
   }
+}
+
+/** In the machine's own, so that it is left alone and cleaned up with that, by whichever process. Short, as paths of sockets are. */
+function templateRuntime(runtimeDir: string): string {
+  return join(runtimeDir, "t");
+}
+
+/** Ends every VMM of a machine whose process is gone: its own, and that of a template in the making. */
+export async function killOrphans(drivers: readonly Driver[], runtimeDir: string): Promise<void> {
+  const folders = [runtimeDir, templateRuntime(runtimeDir)];
+  await Promise.all(drivers.flatMap((each) => folders.map((folder) => each.killOrphan(folder))));
 }
 
 async function untilReady(
