@@ -106,6 +106,11 @@ async function sweep({ config, images, templates }: Services): Promise<void> {
   }
   for (const command of await endOrphans(roots)) log.info("ended {command}", { command });
   for (const path of images.sweep()) log.info("removed stray {path}", { path });
-  templates?.collect();
   await Promise.all([kernels, downloads].map((dir) => sweepStaging(dir)));
+  try {
+    templates?.collect();
+  } catch (error) {
+    // Machines boot without them.
+    log.warn("cannot clean up the templates: {message}", { message: messageOf(error) });
+  }
 }

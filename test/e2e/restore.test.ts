@@ -1,6 +1,6 @@
 /** Machines that are restored from a template in place of their first boot: alike in kind, in nothing else. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ImageGcResult, ImageUsage } from "#api/image-space.ts";
 import type { Vm } from "#api/vm.ts";
@@ -153,4 +153,8 @@ test("templates are counted and freed, and none is made where that is turned off
   expect(status).toBe(0);
   expect((JSON.parse(stdout) as Vm).template).toBeUndefined();
   expect(readdirSync(templates())).toEqual([]);
+  await banger.ok("daemon", "stop");
+  rmSync(templates(), { recursive: true });
+  writeFileSync(templates(), "no directory");
+  expect((await banger.json<Vm[]>("vm", "list"))[0]?.name).toBe("off");
 });

@@ -99,8 +99,12 @@ export function dropTemplate(
   { key, vm, error }: { key: string; vm: VmRecord; error: unknown },
   options: WorkOptions,
 ): void {
-  templates?.drop(key);
   report(vm, "Cannot restore from the template, which is removed; booting", error, options);
+  try {
+    templates?.drop(key);
+  } catch (cause) {
+    report(vm, "Cannot remove the template", cause, options);
+  }
 }
 
 function report(vm: VmRecord, what: string, error: unknown, { onProgress }: WorkOptions): void {
