@@ -72,6 +72,8 @@ test("the second machine of a kind is restored as the first one was, with its ow
     );
     await inside(name, "echo mine > /mine; sync");
   }
+  const { stderr } = await banger.call(["vm", "logs", "--console", "two"]);
+  expect(stderr).toContain("restored from a template");
   await banger.ok("vm", "restart", "one");
   expect(await inside("one", "cat /mine")).toBe("mine");
   expect((await banger.json<Vm>("vm", "show", "one")).template).toBeUndefined();

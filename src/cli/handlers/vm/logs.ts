@@ -28,13 +28,17 @@ export const run: Handler<typeof vmCommands.commands.logs> = async ({ args, flag
     output.note(whyEmpty(await client.vm.show({ name: args.vm }), flags.console === true));
 };
 
-function whyEmpty({ name, startedAt, vmm, monitor, command }: Vm, isConsole: boolean): string {
+function whyEmpty(vm: Vm, isConsole: boolean): string {
+  const { name, startedAt, vmm, monitor, command, template } = vm;
   const nothing = `The console of "${name}" is empty`;
   if (!startedAt) {
     return `${nothing}: the machine has not been started yet\nhint: Start it with: banger vm start ${name}`;
   }
   if (command && !isConsole) {
     return `The command of "${name}" has printed nothing\nhint: Show the console with: banger vm logs --console ${name}`;
+  }
+  if (template) {
+    return `${nothing}: the machine was restored from a template, and its kernel has printed nothing since`;
   }
   const driver = vmm?.driver ?? monitor;
   if (driver !== "firecracker") return `${nothing}: its kernel has printed nothing`;
