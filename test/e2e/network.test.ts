@@ -197,7 +197,8 @@ describe("machines", () => {
     const { address } = await lookup(host, 4);
     const question = `printf 'GET / HTTP/1.0\\r\\nHost: ${host}\\r\\n\\r\\n'`;
     const behind = `timeout 60 /tools/ip netns exec behind nc ${address} 80`;
-    expect(await inside("router", `${question} | ${behind} | head -c 5`)).toBe("HTTP/");
+    // A server that keeps the connection open leaves its end to the time limit.
+    expect(await inside("router", `${question} | ${behind} | head -c 5`)).toStartWith("HTTP/");
   });
 
   networkTest("are not booted for a port that somebody has", async () => {
