@@ -62,7 +62,6 @@ export const imageFiles = z.object({
   /** A read-only ext4 whose "/root" is the start of "/root" in new machines. */
   workSeed: z.string().optional(),
 });
-export type ImageFiles = z.infer<typeof imageFiles>;
 
 /** An init system and an ssh server that lie on an image as a read-only layer of their own. */
 export const provisionedLayer = z.object({

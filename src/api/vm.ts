@@ -55,7 +55,6 @@ const commandOptions = z.object({
 
 /** When a machine that ended by itself is started again; one that a user ended never is. */
 export const restartPolicy = z.enum(["no", "on-failure", "always"]);
-export type RestartPolicy = z.infer<typeof restartPolicy>;
 
 export const VM_TTL_MIN_MS = 1000;
 export const VM_TTL_MAX_MS = 10 * 365 * 24 * 3600 * 1000;

@@ -143,7 +143,7 @@ describe("a machine in the foreground", () => {
     process.kill(monitor, "SIGKILL");
     const stderr = await new Response(child.stderr).text();
     expect(await child.exited).toBe(125);
-    expect(stderr).toMatch(/error: Machine "web" (crashed|was killed) while it ran/);
+    expect(stderr).toMatch(/error: machine "web" (crashed|was killed) while it ran/);
   });
 });
 

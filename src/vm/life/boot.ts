@@ -157,7 +157,7 @@ async function restore(
     options,
   );
   if (!template) return undefined;
-  options.onProgress?.({ step: "boot", message: `Restoring ${vm.name}` });
+  options.onProgress?.({ step: "restore", message: `Restoring ${vm.name}` });
   const { files } = template;
   try {
     rmSync(paths.disk);
