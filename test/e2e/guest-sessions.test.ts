@@ -84,7 +84,7 @@ test("terminals come and go, several at once, and the keys to leave are theirs",
   await Promise.all([first("42\r"), second("42\r")]);
   one.stdin.write("\u0010\u0011");
   one.stdin.flush();
-  await first("goes on");
+  await first("keeps running");
   expect(await one.exited).toBe(0);
   await session("send", "shell", "exit 7", "-k", "enter");
   expect(await two.exited).toBe(7);
@@ -144,7 +144,7 @@ test("exec -d leaves a command running as a session", async () => {
 test("exec ends what takes too long or prints too much", async () => {
   const late = await banger.call(["vm", "exec", "--timeout", "300ms", VM, "--", "sleep", "600"]);
   expect(late).toMatchObject({ status: 124 });
-  expect(late.stderr).toMatch(/"sleep" did not end within/);
+  expect(late.stderr).toMatch(/"sleep" timed out after/);
   const args = ["vm", "exec", "--max-output", "1000", VM, "--", "sh", "-c", "exec yes"];
   const much = await banger.call(args);
   expect({ status: much.status, length: much.stdout.length }).toEqual({
@@ -288,7 +288,7 @@ describe("the command of a machine in direct mode", () => {
     const create = ["vm", "create", "--progress=plain", ...flags, "busybox"];
     const { status, stdout, stderr } = await banger.call(create);
     expect([status, stdout]).toEqual([0, "bare\n"]);
-    expect(stderr).toContain('Direct mode: "busybox" has no init system');
+    expect(stderr).toContain('Using direct mode: "busybox" has no init system');
     expect(await stateOf("bare")).toMatchObject({ mode: "direct", state: "running" });
     expect((await stateOf("bare")).command).toBeUndefined();
     await banger.ok("vm", "rm", "-f", "bare");

@@ -90,7 +90,7 @@ describe("machines", () => {
     await banger.ok("network", "disconnect", "back", "web");
     const { address } = db.network;
     expect(await inside("web", `ping -c 1 -W 1 ${address}`)).toContain("0 packets received");
-    expect((await banger.call(["network", "rm", "back"])).stderr).toContain("on it is db");
+    expect((await banger.call(["network", "rm", "back"])).stderr).toContain("in use by db");
   });
 
   networkTest("reach what their policy names and nothing else, also while it changes", async () => {
@@ -143,7 +143,7 @@ describe("machines", () => {
       }
       const { tcp: open } = await portsOf("web");
       const stopped = await banger.call(["daemon", "stop"]);
-      expect(stopped.stderr).toContain("closed until the daemon runs again");
+      expect(stopped.stderr).toContain("are closed while the daemon is stopped");
       expect(stopped.stderr).toContain(`web 127.0.0.1:${open}->80/tcp`);
       await startDaemon();
       for (const name of ["web", "alone"]) await expectServed(name);

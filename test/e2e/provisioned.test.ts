@@ -122,7 +122,7 @@ describe("the first machine of an image", () => {
     await banger.ok("vm", "stop", "lost");
     rmSync((await show("base")).provisioned?.path ?? "");
     const { status, stderr } = await banger.call(["vm", "start", "lost"]);
-    expect([status === 0, stderr]).toEqual([false, expect.stringContaining("is missing")]);
+    expect([status === 0, stderr]).toEqual([false, expect.stringContaining("missing file")]);
     await banger.ok("vm", "rm", "lost");
     await banger.ok("image", "rm", "base");
   });
