@@ -93,7 +93,7 @@ test("cp says what does not exist, and what it cannot do", async () => {
   };
   expect(await failing("nothing", `${VM}:/tmp`)).toMatch(/^4 error: Cannot copy ".*nothing"/);
   expect(await failing(`${VM}:/nothing`, "x")).toMatch(/^4 error: .*\/nothing/);
-  expect(await failing(`${VM}:/etc/passwd`, "no/such/folder/x")).toMatch(/^4 .*no folder/);
+  expect(await failing(`${VM}:/etc/passwd`, "no/such/folder/x")).toMatch(/^4 .*no such directory/);
   expect(await failing(`${VM}:/a`, `${VM}:/b`)).toStartWith("2 ");
   expect(await failing("a", "b")).toStartWith("2 ");
   expect(await failing("file", "nobody:/tmp")).toMatch(/^4 .*nobody/);
