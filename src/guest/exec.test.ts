@@ -234,7 +234,7 @@ test("signals reach the process, and its end by one is told", async () => {
   const plain = await fixture.agent.exec({ argv: ["sleep", "60"] });
   plain.signal("TERM");
   expect(await plain.exited).toEqual({ signal: "SIGTERM" });
-  expect(() => plain.signal("NOSUCH")).toThrow("no such signal");
+  expect(() => plain.signal("NOSUCH")).toThrow("unknown signal");
 });
 
 test("a terminal has its size, is resized, and takes ^C and ^D", async () => {

@@ -237,7 +237,7 @@ describe("machines", () => {
     const { kernel, image } = await borrow(other);
     const args = ["vm", "run", "--kernel-ref", kernel, "--net", "none", image, "--", "true"];
     const result = await other.call(args);
-    expect(result.stderr).toContain('no program "/nonexistent/qemu"');
+    expect(result.stderr).toContain('"/nonexistent/qemu" is not installed');
     expect(result.stderr).toContain("apt-get install qemu-system-x86");
     expect(result.status).toBe(125);
     expect(await other.json<Vm[]>("vm", "list")).toEqual([]);

@@ -135,7 +135,7 @@ here("files of the user's become an image and are taken in", async () => {
   const kernel = ["--kernel", at("seed/note")];
   expect(
     (await banger.call(["image", "register", "mine", "--rootfs", at("my.ext4"), ...kernel])).stderr,
-  ).toContain("neither a vmlinux nor a bzImage");
+  ).toContain("not a vmlinux or bzImage");
   const missing = ["--kernel-ref", "none-1.0"];
   expect(await statusOf("image", "register", "mine", "--rootfs", at("my.ext4"), ...missing)).toBe(
     4,

@@ -105,5 +105,5 @@ testBuilds({
     dockerfile: `ADD ${CUT_AT}/changed /`,
     error: "it changed while it was read",
   },
-  "what is not there": { dockerfile: `ADD ${AT}/none /`, error: "answers 404" },
+  "what is not there": { dockerfile: `ADD ${AT}/none /`, error: "responded with 404" },
 });

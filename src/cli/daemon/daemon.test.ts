@@ -41,7 +41,7 @@ test("a command starts the daemon, and only what asks for it ends it", async () 
   expect(before.stderr).toContain("hint: Start it with: banger daemon start");
   expect(await banger("vm", "list", "--json")).toEqual({ exitCode: 0, stdout: "[]\n", stderr: "" });
   const pid = await pidOf();
-  expect((await banger("daemon", "start")).stdout).toBe(`The daemon runs already, pid ${pid}\n`);
+  expect((await banger("daemon", "start")).stdout).toBe(`Daemon already running (PID ${pid})\n`);
   expect((await banger("daemon", "restart")).exitCode).toBe(0);
   expect(await pidOf()).not.toBe(pid);
   const logs = await banger("daemon", "logs");
@@ -69,7 +69,9 @@ test("what is missing is told before where it would go to", async () => {
   writeFileSync(join(folder, "bzImage"), "x");
   const from = ["--from", join(folder, "bzImage")];
   const bad = await banger("kernel", "import", "mine", ...from, "--distro", "Bad_Distro");
-  expect(bad.stderr).toStartWith("error: invalid value for --distro: a distribution's name has");
+  expect(bad.stderr).toStartWith(
+    "error: invalid value for --distro: distribution names can contain",
+  );
 });
 
 test("a value out of bounds is told with the flag that was typed, and in its unit", async () => {
@@ -177,7 +179,7 @@ test("a configuration that no daemon starts with ends none", async () => {
     writeFileSync(join(folder, "config/banger/config.toml"), `${text}\n`);
     const { exitCode, stderr } = await banger("daemon", "restart");
     expect([text, exitCode]).toEqual([text, 2]);
-    expect(stderr).toStartWith("error: Cannot restart the daemon: Cannot ");
+    expect(stderr).toStartWith("error: Cannot restart the daemon: ");
   }
   expect(await pidOf()).toBe(pid);
 });
@@ -206,7 +208,7 @@ test("a daemon that cannot start is shown with its last words", async () => {
   writeFileSync(join(folder, "config/banger/config.toml"), 'vmm = "nonsense"\n');
   const { exitCode, stderr } = await banger("vm", "list");
   expect(exitCode).toBe(7);
-  expect(stderr).toContain("error: Cannot start the daemon: it exited immediately; it said:");
+  expect(stderr).toContain("error: Cannot start the daemon: it exited immediately; its log:");
   expect(stderr).toContain("must be one of auto, firecracker, qemu");
 });
 
