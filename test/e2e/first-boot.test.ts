@@ -82,7 +82,7 @@ describe("services that an image, or the configuration, says to look for", () =>
     expect(Math.abs(after.clockAhead_ms)).toBeLessThan(60_000);
     expect((await banger.json<Vm>("vm", "show", "served")).checks).toEqual(there);
     expect(await banger.ok("vm", "show", "served")).toContain(
-      "web on 8080 answers, db on 5432 does not, opencode on 4096 answers",
+      "web on 8080 open, db on 5432 no answer, opencode on 4096 open",
     );
   }, 120_000);
 

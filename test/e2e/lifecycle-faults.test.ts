@@ -76,7 +76,7 @@ describe("a machine", () => {
     const crash = ["vm", "exec", "fell", "--", "sh", "-c", "echo c > /proc/sysrq-trigger"];
     const { status, stderr } = await banger.call(crash);
     expect(status).toBe(125);
-    expect(stderr).toContain('Machine "fell" panicked while it ran the command');
+    expect(stderr).toContain('machine "fell" panicked while it ran the command');
     expect((await show("fell")).exit).toMatchObject({
       reason: "panic",
       detail: expect.stringContaining("sysrq"),

@@ -93,7 +93,7 @@ describe("the guest ends", () => {
   test("a command's machine that reboots is not started again, and says so", async () => {
     const run = ["vm", "run", "--net", "none", "--memory", "256M", "busybox", "--"];
     const { status, stderr } = await banger.call([...run, "sh", "-c", "reboot -f; sleep 1000"]);
-    expect(stderr).toMatch(/Machine "[a-z-]+" rebooted while it ran the command/);
+    expect(stderr).toMatch(/machine "[a-z-]+" rebooted while it ran the command/);
     expect(status).not.toBe(0);
     expect((await banger.json<Vm[]>("vm", "list")).map(({ name }) => name)).toEqual(["steady"]);
   });
@@ -138,7 +138,7 @@ describe("policies", () => {
     expect(second.vmm?.pid).not.toBe(first.vmm?.pid);
     await until("again", ({ state }) => state === "running");
     const reset = await inside("again", "echo b > /proc/sysrq-trigger; sleep 1000");
-    expect(reset.stderr).toContain('Machine "again" crashed while it ran the command');
+    expect(reset.stderr).toContain('machine "again" crashed while it ran the command');
     const third = await until("again", (vm) => vm.startedAt !== second.startedAt);
     expect(third.state).toBe("starting");
     await until("again", ({ state }) => state === "running");
@@ -179,17 +179,17 @@ describe("policies", () => {
     const { status, stderr } = await banger.call(["vm", "create", ...args]);
     expect(status).not.toBe(0);
     expect(stderr).toMatch(
-      /Cannot create the machine: it takes 900 GiB of memory, and this computer has .+ GiB/,
+      /Cannot create the machine: it needs 900 GiB of memory, the host has .+ GiB/,
     );
     const set = await banger.call(["vm", "set", "steady", "--memory", "900G"]);
-    expect(set.stderr).toMatch(/Cannot change "steady": it takes 900 GiB of memory, and this/);
+    expect(set.stderr).toMatch(/Cannot change "steady": it needs 900 GiB of memory, the host/);
     expect((await banger.json<Vm[]>("vm", "list")).map(({ name }) => name)).toEqual(["steady"]);
   });
 
   test("a machine with less memory than its kernel takes is refused with the least that would do", async () => {
     const args = ["--name", "tight", "--image", "busybox", "--mode", "direct", "--net", "none"];
     const refused = await banger.call(["vm", "create", ...args, "--memory", "64M"]);
-    const least = /does not fit into 64 MiB of memory; it needs at least (\d+) MiB/.exec(
+    const least = /does not fit in 64 MiB of memory, it needs at least (\d+) MiB/.exec(
       refused.stderr,
     )?.[1];
     await banger.ok("vm", "create", ...args, "--memory", `${least}M`);

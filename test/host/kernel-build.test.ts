@@ -209,7 +209,7 @@ describe("a build", () => {
     );
     expect([version.code, version.message]).toEqual([
       "integrity",
-      expect.stringContaining("its source is Linux 6.12.7"),
+      expect.stringContaining("the source is Linux 6.12.7"),
     ]);
     const commands = "echo text > $(O)/vmlinux";
     expect((await bangerErrorOf(buildKernel(await makeRecipe({ commands }), options()))).code).toBe(

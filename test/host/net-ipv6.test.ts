@@ -152,7 +152,7 @@ hostTest("without a way out a machine gets no route, and without IPv6 no address
   const checks = await daemon.call<Check[]>({ op: "checks" });
   expect(checks.find(({ id }) => id === "net.ipv6")).toMatchObject({
     status: "ok",
-    detail: expect.stringContaining("off on this computer") as never,
+    detail: expect.stringContaining("disabled on the host") as never,
   });
 });
 

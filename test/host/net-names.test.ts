@@ -99,7 +99,7 @@ hostTest("a port 53 that somebody else has leaves machines with the host's resol
   expect((await attach(first, newId())).dns as string[]).toEqual([GATEWAY]);
   const { dns, warnings } = await attach(second, newId());
   expect(dns as string[]).not.toContain(GATEWAY);
-  expect(warnings.join()).toContain(`${GATEWAY}:53 is taken`);
+  expect(warnings.join()).toContain(`${GATEWAY}:53 is in use`);
 });
 
 hostTest("datagrams reach a published port of a guest", async () => {

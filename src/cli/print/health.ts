@@ -24,7 +24,7 @@ export function healthText(health: VmHealth): string {
   ]);
 }
 
-/** "web on 8080 answers, db on 5432 does not". */
+/** "web on 8080 open, db on 5432 no answer". */
 export function checksText(checks: readonly ServiceCheck[] | undefined): string | undefined {
   if (!checks || checks.length === 0) return undefined;
   return checks
