@@ -241,7 +241,9 @@ describe("QEMU driver", () => {
     expect((await bangerErrorOf(driver.boot(badKernel))).message).toContain("Cannot start");
     expect(remains(badKernel)).toEqual([]);
     const noTap = makeSpec({ network: { kind: "tap", tap: "bgr-none", mac: MAC } });
-    expect((await bangerErrorOf(driver.boot(noTap))).message).toContain('no interface "bgr-none"');
+    expect((await bangerErrorOf(driver.boot(noTap))).message).toContain(
+      'no such interface "bgr-none"',
+    );
     await boot(makeSpec({ drives: [{ path: disk, readOnly: false }] }));
     const locked = makeSpec({ drives: [{ path: disk, readOnly: false }] });
     const conflict = await bangerErrorOf(driver.boot(locked));
