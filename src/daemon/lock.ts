@@ -4,7 +4,7 @@ import { dirname } from "node:path";
 import { throwIfAborted } from "#base/abort.ts";
 import { BangerError } from "#base/error.ts";
 import { tryLock } from "#base/libc.ts";
-import { type Holder, holderText, lastHolder } from "#config/holder.ts";
+import { type Holder, holderText, lastHolder, liveSupervisor } from "#config/holder.ts";
 
 /** Sweeping takes milliseconds. */
 const RETRY_MS = 10;
@@ -24,6 +24,7 @@ export function takeDaemonLock(path: string): DaemonLock {
       hint: "Show its status with: banger daemon status",
     });
   }
+  endSupervisor(path);
   let holder: Holder = { pid: process.pid, socket: undefined };
   const write = (): void => {
     const text = holderText(holder);
@@ -39,6 +40,17 @@ export function takeDaemonLock(path: string): DaemonLock {
       write();
     },
   };
+}
+
+/** The daemon before was killed, and a command was faster than what restarts it. */
+function endSupervisor(path: string): void {
+  const supervisor = liveSupervisor(path);
+  if (supervisor === undefined || supervisor === process.pid) return;
+  try {
+    process.kill(supervisor, "SIGTERM");
+  } catch {
+    // It has ended meanwhile.
+  }
 }
 
 /** Until disposed of, nobody takes what is half-made for left behind. Waits while somebody sweeps. */

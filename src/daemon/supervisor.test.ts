@@ -2,6 +2,7 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { takeDaemonLock } from "./lock.ts";
 
 /** A process that is supervised and does what its parameters are, one after the other; then it waits. */
 const PROGRAM = `
@@ -106,6 +107,16 @@ test("one that waits before it starts the daemon once more leaves nothing when i
   await untilEnded([pid]);
   await untilEnded([sleep]);
   expect(started()).toBeUndefined();
+});
+
+test("a daemon that somebody else starts meanwhile ends the one that waits", async () => {
+  const [supervisor = 0] = await killAfter(["need"], { restarts: 4 });
+  const lock = join(folder, "lock");
+  const [pid] = readFileSync(lock, "utf8").split("\n");
+  writeFileSync(lock, `${pid}\n/socket\n${supervisor}\n`);
+  takeDaemonLock(lock);
+  await untilEnded([supervisor]);
+  expect(existsSync(join(folder, "started"))).toBe(false);
 });
 
 test("five quick ends in a row are enough", async () => {

@@ -98,7 +98,7 @@ test("cp says what does not exist, and what it cannot do", async () => {
   expect(await failing("a", "b")).toStartWith("2 ");
   expect(await failing("file", "nobody:/tmp")).toMatch(/^4 .*nobody/);
   expect(existsSync(host("x"))).toBe(false);
-  const nowhere = /^4 error: Cannot copy to "\/tmp\/no.*": there is no directory "\/tmp\/no/;
+  const nowhere = /^4 error: Cannot copy to "\/tmp\/no.*": no such directory "\/tmp\/no/;
   expect(await failing("file", `${VM}:/tmp/no/x`)).toMatch(nowhere);
   expect(await failing("tree", `${VM}:/tmp/no/x`)).toMatch(nowhere);
   expect(await failing("tree/.", `${VM}:/tmp/no/x`)).toMatch(nowhere);
