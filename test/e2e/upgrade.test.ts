@@ -62,7 +62,7 @@ test("the older banger refuses the newer store and changes nothing; the machine 
   expect(stderr).toContain(
     `it has version ${migrations.length + 1}, this banger knows ${migrations.length}`,
   );
-  expect(stderr).toContain("Install the newer banger again");
+  expect(stderr).toContain("Install the newer banger that wrote");
   expect(readFileSync(storePath()).equals(store)).toBe(true);
   expect(existsSync(`/proc/${vmm?.pid}`)).toBe(true);
 });

@@ -221,7 +221,7 @@ hostTest("what cannot be set up is refused before anything is made", async () =>
     [["setup", "--user", "--help-me"], 4, '"--help-me"'],
     [["setup", "--user", "root"], 2, "--user NAME"],
     [["setup", "--undo", "--taps", "4"], 2, "--taps and --undo"],
-    [["setup", "--undo", "--restore"], 2, "--undo with --restore"],
+    [["setup", "--undo", "--restore"], 2, "--undo and --restore"],
     [["setup", "--restore"], 4, "sudo banger setup"],
   ];
   for (const [words, exitCode, text] of wrong) {

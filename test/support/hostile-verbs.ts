@@ -51,11 +51,11 @@ export function testVerbs(vm: string, machineOf: () => HostileMachine): void {
     for (const name of ["../../x", "a/b", "", ".."]) {
       const entry = new FieldWriter().text(Tag.fileName, name).number(Tag.fileMode, 0o100644);
       const list = new FieldWriter().bytes(Tag.entry, entry.finish()).finish();
-      expect(await answered(list, "vm", "ls", `${vm}:/`)).toMatch(/^14 .*no valid name/);
+      expect(await answered(list, "vm", "ls", `${vm}:/`)).toMatch(/^14 .*invalid file name/);
     }
     const empty = new FieldWriter().bytes(Tag.entry, new Uint8Array(0)).finish();
     agent.onOpen = ({ flood }) => flood(() => Buffer.concat(Array(10_000).fill(empty)));
-    expect(await failed("vm", "ls", `${vm}:/`)).toMatch(/^11 [\s\S]*longer than/);
+    expect(await failed("vm", "ls", `${vm}:/`)).toMatch(/^11 [\s\S]*too long/);
     await assertWell(pid);
   });
 
