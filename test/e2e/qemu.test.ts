@@ -248,7 +248,7 @@ describe("QEMU driver", () => {
     const locked = makeSpec({ drives: [{ path: disk, readOnly: false }] });
     const conflict = await bangerErrorOf(driver.boot(locked));
     expect(conflict.code).toBe("conflict");
-    expect(conflict.hint).toContain("holds this disk");
+    expect(conflict.hint).toContain("in use by another process");
     expect(remains(locked)).toEqual([]);
   });
 
