@@ -134,7 +134,9 @@ test("archives that lead out of the folder write nothing there", async () => {
   expect(await copy(makeTar([symlink("link", ".."), file("link/escaped", "x")]))).toMatch(
     /^2 .*symbolic links are not followed/,
   );
-  expect(await copy(makeTar([hardLink("own", "../../etc/passwd")]))).toMatch(/^2 .*leaves the directory/);
+  expect(await copy(makeTar([hardLink("own", "../../etc/passwd")]))).toMatch(
+    /^2 .*leaves the directory/,
+  );
   expect(await copy(makeTar([symlink("abs", "/etc"), file("abs/passwd", "x")]))).toStartWith("2 ");
   await copy(makeTar([file("/absolute", "inside", { mode: 0o4755, uid: 0 })]));
   expect(readFileSync(join(banger.home, "out/in/absolute"), "utf8")).toBe("inside");
