@@ -12,7 +12,7 @@ VERSION := $(shell sed -n 's/^  "version": "\(.*\)",$$/\1/p' package.json)
 help:
 	@printf '%s\n' \
 	  'make build      $(BIN)/banger, bangerd and banger-vsock-agent' \
-	  'make check      format, types, dead code, the rules of the tree and the unit tests, in a minute' \
+	  'make check      format, types, dead code, the rules of the tree and the unit tests' \
   'make test       all of that, and all tests but those below, real boots included' \
 	  'make test-kernels  compiles Linux by every recipe, which takes an hour, and boots it' \
 	  'make test-kvm   boots with KVM, with Firecracker as well where it is installed' \

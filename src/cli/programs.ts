@@ -1,6 +1,5 @@
 /** The programs that the command line can become, which the main module hands in. Loaded when they are called for. */
-import type { ExecRequest } from "#api/exec.ts";
-import type { VmCreate } from "#api/vm.ts";
+import type { ForegroundRequest } from "#host/foreground-request.ts";
 
 export interface Programs {
   daemon(): Promise<{
@@ -15,19 +14,4 @@ export interface Programs {
     /** Gives the exit status. */
     runForeground(request: ForegroundRequest): Promise<number>;
   }>;
-}
-
-export interface ForegroundRequest {
-  /** A machine, which is started and stopped; or an image, of which one is made for the command and removed. */
-  name: string;
-  create: VmCreate;
-  exec: ExecRequest;
-  entrypoint?: readonly string[] | undefined;
-  /** Takes bytes at the pace of whoever reads them. */
-  writeOut: (bytes: string | Uint8Array) => Promise<void>;
-  writeErr: (bytes: string | Uint8Array) => Promise<void>;
-  /** The console of a machine, which is the guest's text. */
-  writeConsole: (text: string) => Promise<void>;
-  /** What the command reads, where it is to read anything. */
-  stdin?: AsyncIterable<Uint8Array> | undefined;
 }

@@ -4,13 +4,12 @@
  * daemon, which leaves the machine alone for as long as this process lives.
  */
 import { getLogger } from "@logtape/logtape";
-import type { ExecRequest } from "#api/exec.ts";
-import type { VmCreate } from "#api/vm.ts";
 import { timerDelay_ms } from "#base/duration.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { type Config, resolveConfig } from "#config/resolve.ts";
 import { type ExecStream, type ExitStatus, exitCodeOf } from "#guest/exec.ts";
+import type { ForegroundRequest } from "#host/foreground-request.ts";
 import { exitError } from "#vm/life/exit-error.ts";
 import { RESTART_SIGNAL, thisProcess } from "#vm/life/owner.ts";
 import type { VmService } from "#vm/service.ts";
@@ -22,21 +21,6 @@ import { makeNotifier, type Notifier } from "./notify.ts";
 import { type RunningServer, serve } from "./server.ts";
 
 const log = getLogger(["banger", "foreground"]);
-
-export interface ForegroundRequest {
-  /** A machine, which is started and stopped; or an image, of which one is made for the command and removed. */
-  name: string;
-  create: VmCreate;
-  exec: ExecRequest;
-  entrypoint?: readonly string[] | undefined;
-  /** Takes bytes at the pace of whoever reads them. */
-  writeOut: (bytes: string | Uint8Array) => Promise<void>;
-  writeErr: (bytes: string | Uint8Array) => Promise<void>;
-  /** The console of a machine, which is the guest's text. */
-  writeConsole: (text: string) => Promise<void>;
-  /** What the command reads, where it is to read anything. */
-  stdin?: AsyncIterable<Uint8Array> | undefined;
-}
 
 interface Front {
   request: ForegroundRequest;

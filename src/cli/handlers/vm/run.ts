@@ -6,10 +6,10 @@ import type { Context, Handler } from "#cli/context.ts";
 import { execRequest, runSession } from "#cli/exec/session.ts";
 import { FORWARDED_SIGNALS } from "#cli/interrupt.ts";
 import { makeConsoleFilter } from "#cli/print/console.ts";
-import type { ForegroundRequest } from "#cli/programs.ts";
 import { follow } from "#cli/progress/follow.ts";
 import type { Input } from "#cli/spec/types.ts";
 import type { vmCommands } from "#cli/spec/vm.ts";
+import type { ForegroundRequest } from "#host/foreground-request.ts";
 
 type RunInput = Input<typeof vmCommands.commands.run>;
 
