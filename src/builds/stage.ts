@@ -116,7 +116,7 @@ export class StageRun implements AsyncDisposable {
     await step.run(machine, {
       onOutput: (line, lines) => {
         const message = `${title}: ${line}`;
-        onProgress?.({ step: title, message, ...(lines.length > 0 ? { lines } : {}) });
+        onProgress?.({ step: title, message, lines: lines.length > 0 ? lines : undefined });
       },
     });
     const layer = await machine.changes(scratch, signal);

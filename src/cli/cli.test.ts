@@ -93,6 +93,12 @@ test("errors are printed once, with the exit status of their kind", async () => 
   });
 });
 
+test("vm set without a setting is an error", async () => {
+  const result = await banger("vm", "set", "testbox");
+  expect(result.exitCode).toBe(2);
+  expect(result.stderr).toStartWith("error: nothing to change: no settings given\n");
+});
+
 test("what is done to several is tried for all of them", async () => {
   daemon.vms.set("other", makeVm("other"));
   const { exitCode, stdout, stderr } = await banger("vm", "rm", "testbox", "nope", "other");
@@ -212,7 +218,8 @@ test("run shows the way to the command on stderr and gives its status", async ()
   expect(daemon.opened.at(-1)).toEqual({
     kind: "run",
     create: { image: "debian", memory_mib: 256 },
-    exec: { argv: ["sh", "-c", "echo hi; exit 3"] },
+    exec: { argv: ["sh", "-c", "echo hi; exit 3"], stdin: false },
+    keep: false,
   });
 });
 

@@ -155,7 +155,7 @@ async function runCommand(front: Front): Promise<number> {
     // What is half-made by a pull has nobody's name on it.
     using _working = await holdWork(config.paths.workLock, signal);
     return await vms.create(
-      { mode: "direct", ...request.create, ephemeral: true, start: true },
+      { ...request.create, mode: request.create.mode ?? "direct", ephemeral: true, start: true },
       { signal, onProgress: logSteps() },
     );
   })();
@@ -222,7 +222,10 @@ async function pump(stream: ExecStream, stdin: AsyncIterable<Uint8Array>): Promi
 /** A machine that is there is what it was made. */
 function assertPlain({ name, create, exec, entrypoint }: ForegroundRequest): void {
   const { image: _, ...described } = create;
-  const given = [...Object.keys(described), ...(entrypoint ? ["entrypoint"] : []), ...exec.argv];
+  const given = Object.entries({ ...described, entrypoint })
+    .filter(([, value]) => value !== undefined)
+    .map(([name]) => name);
+  given.push(...exec.argv);
   if (given.length === 0) return;
   throw new BangerError(
     "invalid_argument",

@@ -78,7 +78,7 @@ async function offerOf(
     source: entry.source.kind,
     catalog: entry.catalog,
     version,
-    ...(current?.size_bytes === undefined ? {} : { size_bytes: current.size_bytes }),
+    size_bytes: current?.size_bytes,
     features: [...(featuresOfEntry(entry) ?? [])],
     pulled: here !== undefined,
     outdated: here !== undefined && current !== undefined && !current.isOf(here.manifest),

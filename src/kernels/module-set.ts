@@ -55,7 +55,7 @@ export async function keepBootModules(
     const file = `boot/${name}.ko`;
     mkdirSync(join(bundle, "boot"), { recursive: true });
     writeFileSync(join(bundle, file), await readModule(path, work.signal));
-    kept.push({ name, file, ...(always.includes(name) ? {} : { only: "vsock" as const }) });
+    kept.push({ name, file, only: always.includes(name) ? undefined : "vsock" });
   }
   return kept;
 }

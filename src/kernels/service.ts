@@ -218,7 +218,7 @@ export class KernelService {
       digest: sha256(`${JSON.stringify(manifest)} ${options.vsock ?? false}`),
       modules: wanted.map(({ name, file }) => ({ name, path: join(path, file) })),
       modulesDir: hasTree ? join(path, "modules") : undefined,
-      ...(manifest.initrd ? { initrd: join(path, "initrd.img") } : {}),
+      initrd: manifest.initrd ? join(path, "initrd.img") : undefined,
     };
   }
 

@@ -179,12 +179,17 @@ function healthcheckOf(
   const { Test, Interval, Timeout, StartPeriod, StartInterval, Retries } = said;
   return {
     test: Test,
-    ...(Interval ? { interval_ms: Interval / NS_PER_MS } : {}),
-    ...(Timeout ? { timeout_ms: Timeout / NS_PER_MS } : {}),
-    ...(StartPeriod ? { startPeriod_ms: StartPeriod / NS_PER_MS } : {}),
-    ...(StartInterval ? { startInterval_ms: StartInterval / NS_PER_MS } : {}),
-    ...(Retries ? { retries: Retries } : {}),
+    interval_ms: durationOf(Interval),
+    timeout_ms: durationOf(Timeout),
+    startPeriod_ms: durationOf(StartPeriod),
+    startInterval_ms: durationOf(StartInterval),
+    retries: Retries || undefined,
   };
+}
+
+/** Docker writes 0 for the default. */
+function durationOf(ns: number | null | undefined): number | undefined {
+  return ns ? ns / NS_PER_MS : undefined;
 }
 
 function platformOf(parsed: z.output<typeof configSchema>): Platform | undefined {

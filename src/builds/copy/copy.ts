@@ -141,7 +141,7 @@ class Copy {
       mode: isLink ? 0o777 : (mode?.apply(file.mode, { isFolder: false }) ?? file.mode),
       type,
       xattrs,
-      ...(isLink ? { linkName: bytesOf(target) } : {}),
+      linkName: isLink ? bytesOf(target) : undefined,
     };
     if (link !== undefined) {
       this.#target.header(to, { ...entry, type: "link", linkName: bytesOf(link), size: 0 });

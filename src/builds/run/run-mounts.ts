@@ -90,7 +90,7 @@ async function bindMount(
       const source = await machine.fill(name, () => readChunks(layer.path, { signal }), { signal });
       return { kind: "bind", source, target, isReadOnly };
     },
-    ...(isReadOnly ? {} : { leave: (machine) => machine.drop(name, deps.signal) }),
+    leave: isReadOnly ? undefined : (machine) => machine.drop(name, deps.signal),
   };
 }
 

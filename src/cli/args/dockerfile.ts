@@ -27,7 +27,7 @@ export function readDockerfile({ folder, file }: BuildFiles): {
   const ignore = existsSync(ownIgnore) ? ownIgnore : folder && findIn(folder, IGNORE_NAMES);
   return {
     dockerfile: file === undefined ? readOwn(path, folder) : readGiven(file),
-    ...(ignore ? { ignore: readOwn(ignore, ignore === ownIgnore ? undefined : folder) } : {}),
+    ignore: ignore ? readOwn(ignore, ignore === ownIgnore ? undefined : folder) : undefined,
   };
 }
 

@@ -28,7 +28,7 @@ export async function publishTarget(flags: PublishFlags) {
   return {
     to: absoluteDestination(required(flags.to, "--to", "kernel.publish_to")),
     catalog: resolve(required(flags.catalog, "--catalog", "kernel.publish_catalog")),
-    ...(key === undefined ? {} : { key: resolve(key) }),
+    key: key === undefined ? undefined : resolve(key),
     /** Public address of `to`. */
     url: () => required(flags.url, "--url", "kernel.publish_url"),
   };

@@ -36,7 +36,7 @@ export async function attachSession(context: Context, options: AttachOptions): P
       session,
       follow: true,
       ...(tail_lines === undefined ? { tail_bytes } : { tail_lines }),
-      ...(options.noStdin ? {} : { stdin: true }),
+      stdin: !options.noStdin,
     },
     { onStdout: writeOut, onStderr: writeErr, signal: context.interrupt.signal },
   );

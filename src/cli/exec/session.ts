@@ -38,10 +38,10 @@ export function execRequest(
   return {
     argv,
     env: environment,
-    ...(flags.workdir === undefined ? {} : { cwd: flags.workdir }),
-    ...(flags.user === undefined ? {} : { user: flags.user }),
-    ...(flags.tty ? { terminal: terminalSize() } : {}),
-    ...(flags.interactive ? { stdin: true } : {}),
+    cwd: flags.workdir,
+    user: flags.user,
+    terminal: flags.tty ? terminalSize() : undefined,
+    stdin: flags.interactive,
   };
 }
 
@@ -55,7 +55,7 @@ export async function runSession(
   const connection = openStream(context, open, {
     onStdout: writeOut,
     onStderr: writeErr,
-    ...(progress ? { onProgress: progress.report } : {}),
+    onProgress: progress?.report,
   });
   try {
     const vm = await connection.started;

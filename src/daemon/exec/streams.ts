@@ -72,10 +72,10 @@ async function openRun(
   request: Open<"run">,
   { vms }: StreamServices,
 ): Promise<ExecExit> {
-  const create = { ...request.create, command: [], ephemeral: !request.keep, start: true };
-  const reports = withProgress(wire.signal, (work) =>
-    vms.create({ mode: "direct", ...create }, work),
-  );
+  const { create: wanted, keep } = request;
+  const mode = wanted.mode ?? "direct";
+  const create = { ...wanted, mode, command: [], ephemeral: !keep, start: true };
+  const reports = withProgress(wire.signal, (work) => vms.create(create, work));
   const vm = await finish(Promise.resolve(reports), (progress) => wire.say({ progress }));
   try {
     const ended = watch(vms.wait(vm.id, wire.signal));
@@ -203,7 +203,7 @@ async function openSessionStream(
   const ignore = (work: Promise<void>): void => void work.catch(() => {});
   wire.join(
     {
-      ...(request.stdin ? { write: (bytes) => session.send(bytes, wire.signal) } : {}),
+      write: request.stdin ? (bytes) => session.send(bytes, wire.signal) : undefined,
       resize: (size) => ignore(session.resize(size)),
       signal: (name) => ignore(session.signal(name)),
       close() {},

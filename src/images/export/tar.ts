@@ -78,10 +78,10 @@ export function* entryOf(
     ...attributes(file),
     type,
     name: path,
-    ...(type === "symlink" ? { linkName: reader.targetOf(file) } : {}),
+    linkName: type === "symlink" ? reader.targetOf(file) : undefined,
     size: type === "file" ? file.size : 0,
     xattrs: xattrs ?? reader.xattrs(file),
-    ...(parts ? { parts } : {}),
+    parts,
   });
   if (type !== "file") return;
   if (!parts) yield* wholeFile(reader, file, runs);

@@ -113,7 +113,7 @@ async function makeTar(
       timeout_ms: BOOTSTRAP_TIMEOUT_MS,
       cleanup_ms: CLEANUP_MS,
       // Removed with the scratch directory. In a user namespace it could not be reached.
-      ...(isRoot ? { env: { TMPDIR: dirname(path) } } : {}),
+      env: isRoot ? { TMPDIR: dirname(path) } : undefined,
       outputMax_bytes: 64 << 20,
       signal: options.signal,
       onOutput: (chunk) => {

@@ -82,7 +82,7 @@ export async function registerImage(
             kernel: kernelFile,
             initrd,
             modules,
-            ...(workSeed ? { workSeed: basename(seed) } : {}),
+            workSeed: workSeed && basename(seed),
           },
           size_bytes: found.size_bytes,
           allocated_bytes: found.allocated_bytes,

@@ -6,10 +6,7 @@ import type { repairCommand } from "#cli/spec/daemon.ts";
 export const run: Handler<typeof repairCommand> = async ({ flags }, context) => {
   const { output, interrupt } = context;
   const client = await context.daemon();
-  const steps = await client.system.repair(
-    { ...(flags.dryRun ? { dryRun: true } : {}) },
-    { signal: interrupt.signal },
-  );
+  const steps = await client.system.repair({ dryRun: flags.dryRun }, { signal: interrupt.signal });
   await output.document(steps, () => (output.quiet ? "" : textOf(steps)));
   return steps.some(({ failure }) => failure !== undefined) ? 1 : 0;
 };

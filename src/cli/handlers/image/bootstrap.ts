@@ -17,8 +17,8 @@ export const run: Handler<typeof imageCommands.commands.bootstrap> = async (
         name,
         variant,
         // As with mmdebstrap's own --include, several may stand together.
-        ...(include.length === 0 ? {} : { packages: include.flatMap((each) => each.split(",")) }),
-        ...(kernel === undefined ? {} : { kernel }),
+        packages: include.length === 0 ? undefined : include.flatMap((each) => each.split(",")),
+        kernel,
       },
       { signal: context.interrupt.signal },
     ),

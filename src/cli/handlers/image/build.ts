@@ -29,17 +29,17 @@ export const run: Handler<typeof imageCommands.commands.build> = async (input, c
     client.image.build(
       {
         ...source,
-        ...(target === undefined ? {} : { target }),
-        ...(args === undefined ? {} : { args }),
-        ...(secrets === undefined ? {} : { secrets }),
-        ...(ssh === undefined ? {} : { ssh }),
-        ...(kernel === undefined ? {} : { kernel }),
-        ...(network === undefined ? {} : { network }),
-        ...(cpus === undefined ? {} : { cpus }),
-        ...(memory === undefined ? {} : { memory_mib: memory }),
-        ...(disk === undefined ? {} : { disk_bytes: disk }),
-        ...(noCache ? { noCache } : {}),
-        ...(pull ? { pull } : {}),
+        target,
+        args,
+        secrets,
+        ssh,
+        kernel,
+        network,
+        cpus,
+        memory_mib: memory,
+        disk_bytes: disk,
+        noCache,
+        pull,
       },
       { signal: context.interrupt.signal },
     ),
@@ -68,7 +68,7 @@ function fromDockerfile({ args, flags }: BuildInput): ImageBuild {
   return {
     name: name ?? nameOf(folder),
     ...readDockerfile({ folder, file }),
-    ...(folder === undefined ? {} : { context: folder }),
+    context: folder,
   };
 }
 
@@ -83,7 +83,7 @@ function fromImage({ args, flags }: BuildInput): ImageBuild {
   return {
     name: name ?? `${nameOf(fromImage)}-work`,
     fromImage: absoluteReference(fromImage),
-    ...(script === undefined ? {} : { script: readScript(script) }),
+    script: script === undefined ? undefined : readScript(script),
   };
 }
 

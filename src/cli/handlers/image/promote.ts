@@ -11,7 +11,7 @@ export const run: Handler<typeof imageCommands.commands.promote> = async (
   const { signal } = context.interrupt;
   await inTurn(args.images, async (name) => {
     const image = await follow(context, () =>
-      client.image.promote({ name, ...(flags.link ? { link: true } : {}) }, { signal }),
+      client.image.promote({ name, link: flags.link }, { signal }),
     );
     await context.output.item(image, image.name);
   });

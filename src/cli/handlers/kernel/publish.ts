@@ -16,7 +16,7 @@ export const run: Handler<typeof kernelCommands.commands.publish> = async (
     name,
     ...target,
     url: url(),
-    ...(description === undefined ? {} : { description }),
+    description,
   };
   const published = await follow(context, () =>
     client.kernel.publish(request, { signal: context.interrupt.signal }),

@@ -11,8 +11,8 @@ export const run: Handler<typeof kernelCommands.commands.pull> = async (
     client.kernel.pull(
       {
         name: args.kernel,
-        ...(flags.force ? { force: true } : {}),
-        ...(flags.noBuild ? { noBuild: true } : {}),
+        force: flags.force,
+        noBuild: flags.noBuild,
       },
       { signal: context.interrupt.signal },
     ),

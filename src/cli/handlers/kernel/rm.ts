@@ -6,7 +6,7 @@ export const run: Handler<typeof kernelCommands.commands.rm> = async ({ args, fl
   const client = await context.daemon();
   const { signal } = context.interrupt;
   await forEach(args.kernels, async (name) => {
-    await client.kernel.remove({ name, ...(flags.force ? { force: true } : {}) }, { signal });
+    await client.kernel.remove({ name, force: flags.force }, { signal });
     await context.output.item({ removed: name }, name);
   });
 };

@@ -10,7 +10,7 @@ export const run: Handler<typeof kernelCommands.commands.unpublish> = async (
 ) => {
   const arch = archOf(flags.arch);
   const { url: _, ...target } = await publishTarget(flags);
-  const request = { name: args.kernel, ...target, ...(arch === undefined ? {} : { arch }) };
+  const request = { name: args.kernel, ...target, arch };
   const client = await context.daemon();
   const removed = await follow(context, () =>
     client.kernel.unpublish(request, { signal: context.interrupt.signal }),

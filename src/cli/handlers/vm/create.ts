@@ -14,8 +14,8 @@ export const run: Handler<typeof vmCommands.commands.create> = async ({ args, fl
   const { entrypoint } = flags;
   const request = {
     ...createRequest(image, flags, flags),
-    ...(words.length > 0 || flags.noCommand ? { command: words } : {}),
-    ...(entrypoint === undefined ? {} : { entrypoint: entrypoint === "" ? [] : [entrypoint] }),
+    command: words.length > 0 || flags.noCommand ? words : undefined,
+    entrypoint: entrypoint === undefined ? undefined : entrypoint === "" ? [] : [entrypoint],
   };
   const client = await context.daemon();
   const vm = await follow(context, () =>

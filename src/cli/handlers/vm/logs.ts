@@ -11,9 +11,9 @@ export const run: Handler<typeof vmCommands.commands.logs> = async ({ args, flag
   const chunks = await client.vm.logs(
     {
       name: args.vm,
-      ...(flags.follow ? { follow: true } : {}),
-      ...(flags.console ? { console: true } : {}),
-      ...(flags.tail === undefined ? {} : { tail: flags.tail }),
+      follow: flags.follow,
+      console: flags.console,
+      tail: flags.tail,
     },
     { signal: interrupt.signal },
   );

@@ -14,7 +14,7 @@ export const run: Handler<typeof vmCommands.commands.rm> = async ({ args, flags 
   const client = await context.daemon();
   const { signal } = context.interrupt;
   await forEach(args.vms, async (name) => {
-    await client.vm.remove({ name, ...(flags.force ? { force: true } : {}) }, { signal });
+    await client.vm.remove({ name, force: flags.force }, { signal });
     await context.output.item({ removed: name }, name);
   });
 };

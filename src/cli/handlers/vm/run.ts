@@ -27,15 +27,15 @@ export const run: Handler<typeof vmCommands.commands.run> = async ({ args, flags
   const exec = execRequest(args.command, flags, readEnvironment(flags));
   const create = createRequest(args.image, flags, { env: [], envFile: [] });
   if (flags.foreground) {
-    const request = { create, exec, ...(entrypoint ? { entrypoint: [entrypoint] } : {}) };
+    const request = { create, exec, entrypoint: entrypoint ? [entrypoint] : undefined };
     return await runInForeground({ name: args.image, ...request }, context);
   }
   return await runSession(context, {
     kind: "run",
     create,
     exec,
-    ...(entrypoint === undefined ? {} : { entrypoint: entrypoint === "" ? [] : [entrypoint] }),
-    ...(flags.keep ? { keep: true } : {}),
+    entrypoint: entrypoint === undefined ? undefined : entrypoint === "" ? [] : [entrypoint],
+    keep: flags.keep,
   });
 };
 
@@ -57,12 +57,12 @@ async function runDetached({ args, flags }: RunInput, context: Context): Promise
       {
         ...createRequest(args.image, flags, flags),
         mode: "direct",
-        ...(args.command.length === 0 ? {} : { command: args.command }),
-        ...(entrypoint === undefined ? {} : { entrypoint: entrypoint === "" ? [] : [entrypoint] }),
+        command: args.command.length === 0 ? undefined : args.command,
+        entrypoint: entrypoint === undefined ? undefined : entrypoint === "" ? [] : [entrypoint],
         commandOptions: {
           user,
           cwd: workdir,
-          ...(tty ? { terminal: true } : {}),
+          terminal: tty || undefined,
         },
       },
       { signal: context.interrupt.signal },

@@ -15,11 +15,11 @@ export const run: Handler<typeof vmCommands.commands.set> = async ({ args, flags
     hostname,
     restart,
     idleStop_ms: idleStop,
-    ...(ttl === undefined ? {} : { ttl_ms: ttl === 0 ? null : ttl }),
-    ...(Object.keys(env).length === 0 ? {} : { env }),
-    ...(Object.keys(labels).length === 0 ? {} : { labels }),
+    ttl_ms: ttl === undefined ? undefined : ttl === 0 ? null : ttl,
+    env: isEmpty(env) ? undefined : env,
+    labels: isEmpty(labels) ? undefined : labels,
   };
-  if (Object.keys(settings).length === 0) {
+  if (Object.values(settings).every((each) => each === undefined)) {
     throw new BangerError("invalid_argument", "nothing to change: no settings given", {
       hint: "List the settings with: banger vm set --help",
     });
@@ -33,6 +33,10 @@ export const run: Handler<typeof vmCommands.commands.set> = async ({ args, flags
     context.output.note(`${what}: takes effect at the next start (banger vm restart ${vm.name})`);
   }
 };
+
+function isEmpty(changes: object): boolean {
+  return Object.keys(changes).length === 0;
+}
 
 function nulls(names: readonly string[]): Record<string, null> {
   return Object.fromEntries(names.map((name) => [name, null]));

@@ -14,7 +14,7 @@ export const run: Handler<Command> = async ({ args, flags }, { daemon, output, i
     {
       from: /^[a-z]+:\/\//i.test(args.from) ? args.from : resolve(args.from),
       name,
-      ...(key === undefined ? {} : { key: keyText(key) }),
+      key: key === undefined ? undefined : keyText(key),
     },
     { signal: interrupt.signal },
   );

@@ -26,7 +26,7 @@ export const run: Handler<Spec> = async ({ args, flags }, context) => {
       session,
       argv,
       ...exec,
-      ...(flags.ring === undefined ? {} : { ring_bytes: flags.ring }),
+      ring_bytes: flags.ring,
     },
     { signal: context.interrupt.signal },
   );
