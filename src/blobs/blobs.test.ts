@@ -6,7 +6,7 @@ import { hexOf, sha256 } from "#base/digest.ts";
 import { MiB } from "#base/size.ts";
 import { TransferError } from "#http/failure.ts";
 import { bangerErrorOf } from "#test/expect-error.ts";
-import { openBlobStore } from "./blobs.ts";
+import { BlobStore } from "./blobs.ts";
 import type { BlobSource } from "./download.ts";
 
 const BYTES = new Uint8Array(9 * MiB).map((_, index) => (index * 31 + (index >> 11)) & 0xff);
@@ -40,7 +40,7 @@ function sourceOf(bytes: Uint8Array, cuts: number[] = []): BlobSource & { offset
 
 function setUp(source: BlobSource, signal = new AbortController().signal) {
   const dir = mkdtempSync(join(folder, "cache-"));
-  const store = openBlobStore(dir);
+  const store = new BlobStore(dir);
   const stream = () => store.stream(BLOB, { source, signal, retryDelay_ms: 1 });
   const files = () => readdirSync(join(dir, "sha256"));
   return { dir, store, stream, files, path: join(dir, "sha256", hexOf(BLOB.digest)) };

@@ -1,7 +1,7 @@
 /**
- * The cache of blobs by digest: `<dir>/sha256/<hex>` is a whole blob that hashed right when
- * it was stored, `<hex>.partial` what has arrived of one so far. Nothing is synced to disk:
- * every read hashes again, and a blob that a power cut has spoiled is fetched anew.
+ * The content-addressed cache of blobs: `<dir>/sha256/<hex>` is a complete blob, verified when it was stored, and
+ * `<hex>.partial` an interrupted download. Nothing is synced to disk: every read verifies the digest, and a blob that
+ * a power cut has damaged is downloaded again.
  */
 import type { Stats } from "node:fs";
 import { mkdir, readFile, rm, stat } from "node:fs/promises";
@@ -14,17 +14,6 @@ import { readChunks } from "#base/files/chunks.ts";
 import { type BlobSource, type Download, joinDownload, type OnAdvance } from "./download.ts";
 import { type Expected, verified } from "./verify.ts";
 
-export interface BlobStore {
-  has(blob: Expected): Promise<boolean>;
-  /** The bytes, from the cache or through it from the source. Ends with `integrity` unless they are right. */
-  stream(blob: Expected, options: StreamOptions): AsyncGenerator<Uint8Array>;
-  /** Brings the blob into the cache. */
-  prefetch(blob: Expected, options: StreamOptions): Promise<void>;
-  /** A small blob that is in the cache already, undefined if it is not. */
-  readBytes(digest: Digest, max_bytes: number): Promise<Uint8Array | undefined>;
-  writeBytes(bytes: Uint8Array): Digest;
-}
-
 export interface StreamOptions {
   source: BlobSource;
   signal: AbortSignal;
@@ -32,28 +21,79 @@ export interface StreamOptions {
   retryDelay_ms?: number | undefined;
 }
 
-export function openBlobStore(dir: string): BlobStore {
-  const folder = join(dir, "sha256");
+export class BlobStore {
+  readonly #directory: string;
 
-  function pathOf(digest: Digest): string {
-    return join(folder, hexOf(digest));
+  constructor(dir: string) {
+    this.#directory = join(dir, "sha256");
   }
 
-  async function has({ digest, size }: Expected): Promise<boolean> {
-    const found = await statIfThere(pathOf(digest));
+  async has({ digest, size }: Expected): Promise<boolean> {
+    const found = await statIfThere(this.#pathOf(digest));
     return found?.isFile() === true && found.size === size;
   }
 
-  /** Undefined when another process has finished the blob meanwhile. */
-  async function startDownload(
-    blob: Expected,
-    options: StreamOptions,
-  ): Promise<Download | undefined> {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    const download = await joinDownload(pathOf(blob.digest), {
+  /** The bytes, from the cache or through it from the source. Ends with `integrity` on a mismatch of digest or size. */
+  async *stream(blob: Expected, options: StreamOptions): AsyncGenerator<Uint8Array> {
+    const { signal, onAdvance } = options;
+    while (!(await this.has(blob))) {
+      throwIfAborted(signal);
+      const download = await this.#startDownload(blob, options);
+      if (!download) continue;
+      const stop = onAdvance && download.listen(onAdvance);
+      try {
+        return yield* download.read(signal);
+      } finally {
+        stop?.();
+        await download.leave();
+      }
+    }
+    onAdvance?.(blob.size);
+    yield* this.#streamCached(blob, signal);
+  }
+
+  /** Downloads the blob into the cache. */
+  async prefetch(blob: Expected, options: StreamOptions): Promise<void> {
+    if (await this.has(blob)) return;
+    const download = await this.#startDownload(blob, options);
+    if (!download) return;
+    const stop = options.onAdvance && download.listen(options.onAdvance);
+    try {
+      await download.waitUntilEnded(options.signal);
+    } finally {
+      stop?.();
+      await download.leave();
+    }
+  }
+
+  /** A small blob from the cache; undefined if it is not cached. */
+  async readBytes(digest: Digest, max_bytes: number): Promise<Uint8Array | undefined> {
+    const path = this.#pathOf(digest);
+    const found = await statIfThere(path);
+    if (!found?.isFile() || found.size > max_bytes) return undefined;
+    const bytes = await readFile(path);
+    if (sha256(bytes) === digest) return bytes;
+    await rm(path, { force: true });
+    return undefined;
+  }
+
+  writeBytes(bytes: Uint8Array): Digest {
+    const digest = sha256(bytes);
+    writeFileAtomic(this.#pathOf(digest), bytes);
+    return digest;
+  }
+
+  #pathOf(digest: Digest): string {
+    return join(this.#directory, hexOf(digest));
+  }
+
+  /** Undefined when another process has completed the blob meanwhile. */
+  async #startDownload(blob: Expected, options: StreamOptions): Promise<Download | undefined> {
+    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    const download = await joinDownload(this.#pathOf(blob.digest), {
       blob,
       source: options.source,
-      isFinished: () => has(blob),
+      isFinished: () => this.has(blob),
       retryDelay_ms: options.retryDelay_ms,
     });
     try {
@@ -66,8 +106,8 @@ export function openBlobStore(dir: string): BlobStore {
     return undefined;
   }
 
-  async function* streamCached(blob: Expected, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-    const path = pathOf(blob.digest);
+  async *#streamCached(blob: Expected, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    const path = this.#pathOf(blob.digest);
     try {
       yield* verified(readChunks(path, { signal }), blob);
     } catch (error) {
@@ -80,53 +120,6 @@ export function openBlobStore(dir: string): BlobStore {
       );
     }
   }
-
-  return {
-    has,
-    async *stream(blob, options) {
-      const { signal, onAdvance } = options;
-      while (!(await has(blob))) {
-        throwIfAborted(signal);
-        const download = await startDownload(blob, options);
-        if (!download) continue;
-        const stop = onAdvance && download.listen(onAdvance);
-        try {
-          return yield* download.read(signal);
-        } finally {
-          stop?.();
-          await download.leave();
-        }
-      }
-      onAdvance?.(blob.size);
-      yield* streamCached(blob, signal);
-    },
-    async prefetch(blob, options) {
-      if (await has(blob)) return;
-      const download = await startDownload(blob, options);
-      if (!download) return;
-      const stop = options.onAdvance && download.listen(options.onAdvance);
-      try {
-        await download.waitUntilEnded(options.signal);
-      } finally {
-        stop?.();
-        await download.leave();
-      }
-    },
-    async readBytes(digest, max_bytes) {
-      const path = pathOf(digest);
-      const found = await statIfThere(path);
-      if (!found?.isFile() || found.size > max_bytes) return undefined;
-      const bytes = await readFile(path);
-      if (sha256(bytes) === digest) return bytes;
-      await rm(path, { force: true });
-      return undefined;
-    },
-    writeBytes(bytes) {
-      const digest = sha256(bytes);
-      writeFileAtomic(pathOf(digest), bytes);
-      return digest;
-    },
-  };
 }
 
 async function statIfThere(path: string): Promise<Stats | undefined> {

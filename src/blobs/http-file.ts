@@ -6,7 +6,7 @@ import { BangerError } from "#base/error.ts";
 import { copyHashed, hashFile, tryLink } from "#base/files/copy-file.ts";
 import { readRange } from "#http/download.ts";
 import { parseHttpUrl } from "#http/url.ts";
-import { openBlobStore } from "./blobs.ts";
+import { BlobStore } from "./blobs.ts";
 import type { OnAdvance } from "./download.ts";
 import { checkDigest, type Expected } from "./verify.ts";
 
@@ -27,7 +27,7 @@ export interface StreamOptions {
 
 /** The bytes as they arrive. Ends with `integrity` unless size and digest are right. */
 export function streamHttpFile(file: HttpFile, options: StreamOptions): AsyncGenerator<Uint8Array> {
-  return openBlobStore(options.cache).stream(blobOf(file), through(file, options));
+  return new BlobStore(options.cache).stream(blobOf(file), through(file, options));
 }
 
 /** The same to a file of its own, which must not be there; the cache keeps nothing of it then. */
@@ -35,7 +35,7 @@ export async function fetchHttpFile(
   file: HttpFile,
   { path, ...options }: StreamOptions & { path: string },
 ): Promise<void> {
-  const store = openBlobStore(options.cache);
+  const store = new BlobStore(options.cache);
   const blob = blobOf(file);
   const isOld = await store.has(blob);
   await store.prefetch(blob, through(file, options));

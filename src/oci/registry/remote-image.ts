@@ -2,7 +2,7 @@
 import type { Digest } from "#base/digest.ts";
 import { BangerError } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
-import { type BlobStore, openBlobStore, type StreamOptions } from "#blobs/blobs.ts";
+import { BlobStore, type StreamOptions } from "#blobs/blobs.ts";
 import {
   anySignal,
   checkPlatform,
@@ -36,7 +36,7 @@ export async function openRemoteImage(
   const name = canonicalName(reference);
   const { platform } = options;
   const repository = openRepository(reference, options);
-  const store = openBlobStore(options.cacheDir);
+  const store = new BlobStore(options.cacheDir);
   const closing = new AbortController();
   const signal = anySignal(closing.signal, options.signal);
   const access = { repository, store, signal };
