@@ -66,9 +66,14 @@ export function openExec(
   started.promise.catch(() => {});
   exited.promise.catch(() => {});
 
-  let { revive } = options;
-  let web = dial(socket);
+  const web = new DaemonSocket(socket, open, {
+    revive: options.revive,
+    onMessage: receive,
+    onClose: closed,
+    onFailure: fail,
+  });
   const stdin = makeStdin((data) => web.send(data));
+  const output = makeOutput(options, { grant: (bytes) => web.tell({ grant: bytes }), fail });
   let isOver = false;
   let caller: Disposable | undefined;
 
@@ -76,7 +81,7 @@ export function openExec(
     isOver = true;
     stdin.close();
     caller?.[Symbol.dispose]();
-    if (web.readyState < WebSocket.CLOSING) web.close(1000);
+    web.close();
   }
   function fail(error: unknown): void {
     if (isOver) return;
@@ -84,12 +89,6 @@ export function openExec(
     started.reject(error);
     exited.reject(error);
   }
-
-  const output = makeOutput(options, {
-    grant: (bytes) => tell({ grant: bytes }),
-    fail,
-  });
-
   function control(text: string): void {
     const message = readServerMessage(text);
     if ("progress" in message) options.onProgress?.(message.progress);
@@ -107,12 +106,7 @@ export function openExec(
       });
     }
   }
-
-  function tell(message: ExecClientMessage): void {
-    if (web.readyState === WebSocket.OPEN) web.send(JSON.stringify(message));
-  }
-  function receive({ data }: MessageEvent<string | ArrayBuffer>): void {
-    if (isOver) return;
+  function receive(data: string | ArrayBuffer): void {
     try {
       if (typeof data === "string") control(data);
       else output.take(new Uint8Array(data));
@@ -120,40 +114,9 @@ export function openExec(
       fail(error);
     }
   }
-  function closed({ reason }: CloseEvent): void {
-    const cause = reason ? `: ${reason}` : "";
-    output.whenTaken(() =>
-      fail(
-        new BangerError("unavailable", `connection closed by the daemon${cause}`, {
-          hint: "Check the log: banger daemon logs",
-        }),
-      ),
-    );
+  function closed(reason: string): void {
+    output.whenTaken(() => fail(connectionClosed(reason)));
   }
-  async function unanswered(): Promise<void> {
-    if (isOver) return;
-    const wake = revive;
-    // A daemon that was just started and does not answer is not started again.
-    revive = undefined;
-    try {
-      if (!wake) throw notRunning(socket);
-      const next = await wake();
-      if (isOver) return;
-      web = dial(next);
-      listen();
-    } catch (error) {
-      fail(error);
-    }
-  }
-  function listen(): void {
-    web.onmessage = receive;
-    web.onclose = () => void unanswered();
-    web.onopen = () => {
-      web.onclose = closed;
-      web.send(JSON.stringify(open));
-    };
-  }
-  listen();
   const { signal } = options;
   if (signal) caller = onAbort(signal, () => fail(abortError(signal)));
 
@@ -161,17 +124,80 @@ export function openExec(
     started: started.promise,
     exited: exited.promise,
     writeStdin: stdin.write,
-    endStdin: () => stdin.end(() => tell({ eof: true })),
-    resize: (size) => tell({ resize: size }),
-    signal: (name) => tell({ signal: name }),
+    endStdin: () => stdin.end(() => web.tell({ eof: true })),
+    resize: (size) => web.tell({ resize: size }),
+    signal: (name) => web.tell({ signal: name }),
     close: () => fail(new BangerError("cancelled", "connection closed")),
   };
 }
 
-function dial(socket: string): WebSocket {
-  const web = dialUnix(socket, { path: EXEC_PATH, protocol: EXEC_PROTOCOL });
-  web.binaryType = "arraybuffer";
-  return web;
+interface SocketEvents {
+  revive: ExecOptions["revive"];
+  onMessage: (data: string | ArrayBuffer) => void;
+  onClose: (reason: string) => void;
+  /** No daemon could be reached. */
+  onFailure: (error: unknown) => void;
+}
+
+/** The WebSocket of one session. If no daemon answers, `revive` starts one, and the request is sent there. */
+class DaemonSocket {
+  readonly #open: ExecOpen;
+  readonly #events: SocketEvents;
+  #web: WebSocket;
+  #isClosed = false;
+
+  constructor(socket: string, open: ExecOpen, events: SocketEvents) {
+    this.#open = open;
+    this.#events = events;
+    this.#web = this.#dial(socket, events.revive);
+  }
+
+  send(data: Uint8Array<ArrayBuffer>): void {
+    this.#web.send(data);
+  }
+
+  tell(message: ExecClientMessage): void {
+    if (this.#web.readyState === WebSocket.OPEN) this.#web.send(JSON.stringify(message));
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    if (this.#web.readyState < WebSocket.CLOSING) this.#web.close(1000);
+  }
+
+  #dial(socket: string, revive: ExecOptions["revive"]): WebSocket {
+    const web = dialUnix(socket, { path: EXEC_PATH, protocol: EXEC_PROTOCOL });
+    web.binaryType = "arraybuffer";
+    web.onmessage = ({ data }: MessageEvent<string | ArrayBuffer>) => {
+      if (!this.#isClosed) this.#events.onMessage(data);
+    };
+    web.onclose = () => void this.#redial(socket, revive);
+    web.onopen = () => {
+      web.onclose = ({ reason }) => this.#events.onClose(reason);
+      web.send(JSON.stringify(this.#open));
+    };
+    return web;
+  }
+
+  async #redial(socket: string, revive: ExecOptions["revive"]): Promise<void> {
+    if (this.#isClosed) return;
+    try {
+      if (!revive) throw notRunning(socket);
+      const next = await revive();
+      if (this.#isClosed) return;
+      // A daemon that was just started and does not answer is not started again.
+      this.#web = this.#dial(next, undefined);
+    } catch (error) {
+      this.#events.onFailure(error);
+    }
+  }
+}
+
+function connectionClosed(reason: string): BangerError {
+  const cause = reason ? `: ${reason}` : "";
+  return new BangerError("unavailable", `connection closed by the daemon${cause}`, {
+    hint: "Check the log: banger daemon logs",
+  });
 }
 
 /** Stdin under the daemon's credit; without credit nothing is sent. */

@@ -2,7 +2,7 @@
 import { connect } from "node:net";
 import { messageOf } from "#base/error.ts";
 import type { ReverseChannel } from "#cli/ssh/link.ts";
-import { type GuestListener, listenInGuest } from "#cli/ssh/listen.ts";
+import { GuestListener } from "#cli/ssh/listen.ts";
 import type { ForwardOptions } from "./outward.ts";
 import { endText, type ForwardSpec } from "./spec.ts";
 
@@ -18,7 +18,7 @@ export function listenThere(
     remote.kind === "unix"
       ? ({ kind: "unix", path: remote.path } as const)
       : ({ kind: "tcp", address: remote.host ?? LOOPBACK, port: remote.port } as const);
-  const listener = listenInGuest(options, { user: "root", target }, async () => {
+  const listener = new GuestListener(options, { user: "root", target }, async () => {
     try {
       return await connectHere(local);
     } catch (error) {
@@ -26,7 +26,7 @@ export function listenThere(
       throw error;
     }
   });
-  return { ...listener, text: endText(remote, LOOPBACK) };
+  return Object.assign(listener, { text: endText(remote, LOOPBACK) });
 }
 
 async function connectHere(local: ForwardSpec["local"]): Promise<ReverseChannel> {

@@ -1,9 +1,9 @@
 /**
- * Sockets that listen in the machine, for `ssh -R`, the forwarded agent and `vm forward -R`: the agent's program "listen"
+ * Sockets that listen in the guest, for `ssh -R`, the forwarded agent and `vm forward -R`: the agent's program "listen"
  * sends each connection to them as records, whose format guest/programs/listen.h specifies.
  */
 import { BangerError } from "#base/error.ts";
-import { openExec } from "#sdk/exec.ts";
+import { type ExecConnection, openExec } from "#sdk/exec.ts";
 import type { Guest } from "./channel.ts";
 import { AGENT_PATH, Link, RECORD_HEADER_BYTES, type ReverseChannel, Tag, Type } from "./link.ts";
 
@@ -17,124 +17,126 @@ export type ListenTarget =
   /** A new path that only the user can reach. */
   | { kind: "agent" };
 
-export interface GuestListener {
-  /** The port, or the path of the socket. */
-  readonly ready: Promise<{ port: number; path: string }>;
-  /** Resolves when nobody listens any more. */
-  readonly ended: Promise<void>;
-  close(): void;
-}
-
 export interface Peer {
   host: string;
   port: number;
 }
 
-/** `connect` makes the other end of a connection that came; when it fails the connection is closed. */
-export function listenInGuest(
-  guest: Guest,
-  listen: { user: string; target: ListenTarget },
-  connect: (peer: Peer) => Promise<ReverseChannel>,
-): GuestListener {
-  const ready = Promise.withResolvers<{ port: number; path: string }>();
-  ready.promise.catch(() => {});
+/** A listening socket in the guest. */
+export class GuestListener {
+  /** The port, or the path of the socket. */
+  readonly ready: Promise<{ port: number; path: string }>;
+  /** Resolves when nobody listens any more. */
+  readonly ended: Promise<void>;
+  readonly #connect: (peer: Peer) => Promise<ReverseChannel>;
+  readonly #exec: ExecConnection;
+  readonly #ready = Promise.withResolvers<{ port: number; path: string }>();
+  readonly #ended = Promise.withResolvers<void>();
   /** By the guest's number, as long as it may name them. */
-  const links = new Map<number, Link>();
+  readonly #links = new Map<number, Link>();
   /** Those whose channel has not ended. */
-  let open = 0;
-  let fewer = Promise.withResolvers<void>();
-  let isOver = false;
-  let kept = Buffer.alloc(0);
-  let words = Buffer.alloc(0);
-  const ended = Promise.withResolvers<void>();
-  const exec = openExec(
-    guest.socket,
-    {
-      kind: "exec",
-      vm: guest.vm,
-      exec: {
-        argv: [AGENT_PATH, "listen", ...wordsOf(listen.target)],
-        user: listen.user,
-        cwd: "/",
-        stdin: true,
-      },
-    },
-    { onStdout: receive, onStderr: keepWords },
-  );
-  exec.exited.then(
-    () => end(new BangerError("guest", messageOf(words))),
-    (error: unknown) => end(error),
-  );
+  #open = 0;
+  #fewer = Promise.withResolvers<void>();
+  #isOver = false;
+  #received = Buffer.alloc(0);
+  #stderr = Buffer.alloc(0);
 
-  function end(reason: unknown): void {
-    isOver = true;
-    fewer.resolve();
-    ready.reject(reason);
-    for (const link of links.values()) link.end();
-    links.clear();
-    ended.resolve();
+  /** `connect` opens the other end of an incoming connection; when it fails the connection is closed. */
+  constructor(
+    guest: Guest,
+    { user, target }: { user: string; target: ListenTarget },
+    connect: (peer: Peer) => Promise<ReverseChannel>,
+  ) {
+    this.#connect = connect;
+    this.ready = this.#ready.promise;
+    this.ready.catch(() => {});
+    this.ended = this.#ended.promise;
+    const argv = [AGENT_PATH, "listen", ...argumentsOf(target)];
+    this.#exec = openExec(
+      guest.socket,
+      { kind: "exec", vm: guest.vm, exec: { argv, user, cwd: "/", stdin: true } },
+      {
+        onStdout: (bytes) => this.#receive(bytes),
+        onStderr: (bytes) => this.#keepStderr(bytes),
+      },
+    );
+    this.#exec.exited.then(
+      () => this.#end(new BangerError("guest", messageOf(this.#stderr))),
+      (error: unknown) => this.#end(error),
+    );
   }
 
-  function keepWords(bytes: Uint8Array): void {
-    if (words.length < STDERR_MAX_BYTES) words = Buffer.concat([words, bytes]);
+  close(): void {
+    this.#exec.close();
+  }
+
+  #end(reason: unknown): void {
+    this.#isOver = true;
+    this.#fewer.resolve();
+    this.#ready.reject(reason);
+    for (const link of this.#links.values()) link.end();
+    this.#links.clear();
+    this.#ended.resolve();
+  }
+
+  #keepStderr(bytes: Uint8Array): void {
+    if (this.#stderr.length < STDERR_MAX_BYTES) this.#stderr = Buffer.concat([this.#stderr, bytes]);
   }
 
   /** Pending while the guest has more connections under way than it may: it then stalls. */
-  async function receive(bytes: Uint8Array): Promise<void> {
-    kept = Buffer.concat([kept, bytes]);
+  async #receive(bytes: Uint8Array): Promise<void> {
+    this.#received = Buffer.concat([this.#received, bytes]);
+    const received = this.#received;
     let at = 0;
-    while (!isOver && kept.length - at >= RECORD_HEADER_BYTES) {
-      const length = kept.readUInt16LE(at + 2);
+    while (!this.#isOver && received.length - at >= RECORD_HEADER_BYTES) {
+      const length = received.readUInt16LE(at + 2);
       const start = at + RECORD_HEADER_BYTES;
-      if (kept.length - start < length) break;
-      const payload = kept.subarray(start, start + length);
-      if (!take(kept.readUInt8(at), kept.readUInt32LE(at + 4), payload)) return violated();
+      if (received.length - start < length) break;
+      const payload = received.subarray(start, start + length);
+      if (!this.#handle(received.readUInt8(at), received.readUInt32LE(at + 4), payload)) {
+        this.#end(new BangerError("guest", "protocol error from the guest agent"));
+        return this.close();
+      }
       at = start + length;
-      while (open >= CONNECTIONS_MAX && !isOver) await fewer.promise;
+      while (this.#open >= CONNECTIONS_MAX && !this.#isOver) await this.#fewer.promise;
     }
-    kept = Buffer.from(kept.subarray(at));
-  }
-
-  function violated(): void {
-    end(new BangerError("guest", "protocol error from the guest agent"));
-    exec.close();
+    this.#received = Buffer.from(received.subarray(at));
   }
 
   /** False where the guest breaks the protocol. */
-  function take(type: number, id: number, payload: Buffer): boolean {
+  #handle(type: number, id: number, payload: Buffer): boolean {
     if (type === Type.ready) {
       const fields = readFields(payload);
-      ready.resolve({ port: numberOf(fields.get(Tag.port)), path: textOf(fields.get(Tag.path)) });
+      const port = numberOf(fields.get(Tag.port));
+      this.#ready.resolve({ port, path: textOf(fields.get(Tag.path)) });
       return true;
     }
-    if (type === Type.open) return accept(id, readFields(payload));
-    const link = links.get(id);
-    if (type === Type.close) links.delete(id);
+    if (type === Type.open) return this.#accept(id, readFields(payload));
+    const link = this.#links.get(id);
+    if (type === Type.close) this.#links.delete(id);
     return link?.take(type, payload) ?? true;
   }
 
-  function accept(id: number, fields: Map<number, Buffer>): boolean {
-    if (links.has(id) || links.size >= CONNECTIONS_MAX) return false;
+  #accept(id: number, fields: Map<number, Buffer>): boolean {
+    if (this.#links.has(id) || this.#links.size >= CONNECTIONS_MAX) return false;
     const peer = { host: textOf(fields.get(Tag.host)), port: numberOf(fields.get(Tag.port)) };
-    const link = new Link(id, exec);
-    links.set(id, link);
-    open++;
+    const link = new Link(id, this.#exec);
+    this.#links.set(id, link);
+    this.#open++;
     void link.closed.then(() => {
-      open--;
-      fewer.resolve();
-      fewer = Promise.withResolvers();
+      this.#open--;
+      this.#fewer.resolve();
+      this.#fewer = Promise.withResolvers();
     });
-    connect(peer).then(
+    this.#connect(peer).then(
       (channel) => link.join(channel),
       () => link.end(),
     );
     return true;
   }
-
-  return { ready: ready.promise, ended: ended.promise, close: () => exec.close() };
 }
 
-function wordsOf(target: ListenTarget): string[] {
+function argumentsOf(target: ListenTarget): string[] {
   switch (target.kind) {
     case "tcp":
       return ["tcp", target.address, String(target.port)];
@@ -166,6 +168,6 @@ function textOf(value: Buffer | undefined): string {
   return value?.toString().slice(0, 200) ?? "";
 }
 
-function messageOf(words: Buffer): string {
-  return textOf(readFields(words).get(Tag.message)) || "the guest agent cannot listen";
+function messageOf(stderr: Buffer): string {
+  return textOf(readFields(stderr).get(Tag.message)) || "the guest agent cannot listen";
 }

@@ -2,7 +2,7 @@
 import type { Connection, ServerChannel } from "ssh2";
 import { BangerError } from "#base/error.ts";
 import type { Guest } from "./channel.ts";
-import { type GuestListener, type ListenTarget, listenInGuest, type Peer } from "./listen.ts";
+import { GuestListener, type ListenTarget, type Peer } from "./listen.ts";
 
 const LISTENERS_MAX = 32;
 const WINDOW_BYTES = 2 * 1024 * 1024;
@@ -52,7 +52,7 @@ export function serveReverse(client: Connection, guest: Guest, userOf: () => str
           client.forwardOut(request.bindAddr ?? "", port, peer.host, peer.port, opened);
         }
       });
-    const listener = listenInGuest(guest, { user: userOf(), target: targetOf(request) }, open);
+    const listener = new GuestListener(guest, { user: userOf(), target: targetOf(request) }, open);
     listeners.set(keyOf(request), listener);
     try {
       ({ port } = await listener.ready);
@@ -72,10 +72,10 @@ export function forwardAgent(
   guest: Guest,
   user: string,
 ): { path: Promise<string>; close: () => void } {
-  const listener = listenInGuest(guest, { user, target: { kind: "agent" } }, () =>
+  const listener = new GuestListener(guest, { user, target: { kind: "agent" } }, () =>
     channelOf((opened) => openAgentChannel(client, opened)),
   );
-  return { path: listener.ready.then(({ path }) => path), close: listener.close };
+  return { path: listener.ready.then(({ path }) => path), close: () => listener.close() };
 }
 
 function channelOf(open: (opened: Opened) => void): Promise<ServerChannel> {

@@ -98,15 +98,8 @@ export function serveSession(session: Session, { client, guest, user }: SessionC
       const request = { ...exec, env: { ...env, ...CONNECTION }, ...terminal };
       return execInGuest(guest, request, { channel, drop });
     };
-    let dropped_bytes = 0;
-    /** As writing to a pipe does that nobody reads any more. */
-    const drop = (bytes: Uint8Array): boolean => {
-      if (!isUnwanted) return false;
-      if (dropped_bytes === 0) connection?.signal("PIPE");
-      dropped_bytes += bytes.length;
-      if (dropped_bytes > UNWANTED_MAX_BYTES) connection?.close();
-      return true;
-    };
+    const dropUnwanted = makeDropper(() => connection);
+    const drop = (bytes: Uint8Array): boolean => isUnwanted && dropUnwanted(bytes);
     connection = open(request);
     channel.on("close", () => connection?.close());
     try {
@@ -120,6 +113,17 @@ export function serveSession(session: Session, { client, guest, user }: SessionC
     void pump(channel, connection);
     await finishCommand(channel, connection.exited, size);
   }
+}
+
+/** Drops output that the client no longer reads, and ends the command as a closed pipe does. */
+function makeDropper(connection: () => ExecConnection | undefined) {
+  let dropped_bytes = 0;
+  return (bytes: Uint8Array): true => {
+    if (dropped_bytes === 0) connection()?.signal("PIPE");
+    dropped_bytes += bytes.length;
+    if (dropped_bytes > UNWANTED_MAX_BYTES) connection()?.close();
+    return true;
+  };
 }
 
 /** A client may know its terminal's size in pixels only, or not at all. */
