@@ -1,7 +1,7 @@
 /**
  * Emulated CPUs in one thread, as banger runs them, beside a thread for each: a run from nothing, forks,
  * and parallel work, with Debian's kernel and with the generic one, which has no static keys to patch.
- * The generic kernel is measured where it was compiled before, as by `make test`.
+ * The generic kernel is measured where it was compiled before, as by `BANGER_TEST_KERNELS=one make test`.
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -9,6 +9,7 @@ import { which } from "#base/run.ts";
 import { busyboxLayout } from "#test/busybox.ts";
 import { type Installation, install } from "#test/installation.ts";
 import { compiled, isCompiled } from "#test/kernel-builds.ts";
+import { giveKernel } from "#test/pulled-kernel.ts";
 import { printRatio, race } from "./measure.ts";
 
 const ROUNDS = 3;
@@ -25,7 +26,8 @@ const WORK = {
 const qemu = which("qemu-system-x86_64");
 if (!qemu) throw new Error("there is no QEMU");
 const isGenericHere = isCompiled("generic");
-if (!isGenericHere) console.log("the generic kernel is not compiled here: make test");
+if (!isGenericHere)
+  console.log("the generic kernel is not compiled here: BANGER_TEST_KERNELS=one make test");
 
 await using single = await installWith("single");
 await using multi = await installWith("multi");
@@ -39,9 +41,11 @@ async function installWith(mode: string): Promise<Installation> {
   const program = join(banger.home, "bin/qemu");
   const script = `#!/bin/bash\nexec ${qemu} "\${@/thread=single/thread=${mode}}"\n`;
   writeFileSync(program, script, { mode: 0o755 });
-  await banger.call(["daemon", "start"], { env: { BANGER_QEMU_BIN: program } });
+  await banger.call(["daemon", "start"], {
+    env: { BANGER_QEMU_BIN: program, BANGER_VM_TEMPLATES: "off" },
+  });
   await busyboxLayout(join(banger.home, "layout"));
-  await banger.ok("kernel", "pull", "debian-6.12");
+  await giveKernel(banger);
   const take = async (name: string, kernel: string) => {
     const source = `oci:${banger.home}/layout`;
     await banger.ok("image", "pull", source, "--name", name, "--kernel-ref", kernel);
