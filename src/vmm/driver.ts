@@ -41,20 +41,15 @@ export interface BootSpec {
   kernelArgs: string[];
   drives: Drive[];
   network: NetworkDevice | undefined;
-  /**
-   * File that backs the guest's memory, made as large as it, sparse. The guest writes into it, so that
-   * `snapshot` leaves the memory there. Default: memory of the process.
-   */
-  memoryPath?: string | undefined;
   /** Folder of an existing control group for the process. */
   cgroup?: string | undefined;
   /** The machine ends when this process does, however that ends; otherwise it runs on. */
   endsWithUs?: boolean | undefined;
 }
 
-/** A machine on disk, as `Machine.snapshot` has left it. Neither file is changed by a restore. */
+/** A machine on disk, as `Machine.snapshot` has written it. Neither file is changed by a restore. */
 export interface Snapshot {
-  /** The memory: the file of `BootSpec.memoryPath`, or a sparse copy of it. */
+  /** The whole memory, sparse. */
   memoryPath: string;
   /** Processors and devices. */
   statePath: string;
@@ -94,11 +89,12 @@ export interface Machine {
   readonly pause?: () => Promise<void>;
   readonly resume?: () => Promise<void>;
   /**
-   * Stops the machine and writes the state of its processors and devices; its memory is in the file of
-   * `memoryPath` then, and its drives hold still. Only for a machine that was booted with one; all that is
-   * left to do with it is `kill`.
+   * Pauses the machine and writes it to two new files, of mode 0600, without having them on the disk yet. Its
+   * drives hold still then, for the caller to copy. Then, and whenever this fails, it is `resume` or `kill`.
    */
-  readonly snapshot?: ((statePath: string, signal?: AbortSignal) => Promise<void>) | undefined;
+  readonly snapshot?:
+    | ((files: Snapshot, options?: { signal?: AbortSignal | undefined }) => Promise<void>)
+    | undefined;
   /**
    * Presses the keys by which a guest reboots, for one whose agent is silent; undefined where there
    * is no keyboard. Nothing tells whether the guest heard it.

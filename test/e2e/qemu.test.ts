@@ -1,17 +1,23 @@
 import { afterAll, afterEach, beforeAll, describe, expect } from "bun:test";
 import {
+  closeSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   truncateSync,
   writeFileSync,
+  writeSync,
 } from "node:fs";
 import { getPriority } from "node:os";
 import { join } from "node:path";
+import { hashFile } from "#base/files/copy-file.ts";
 import { run, runOk, which } from "#base/run.ts";
+import { MiB } from "#base/size.ts";
 import { downloadPackage, resolveKernelPackage } from "#kernels/apt.ts";
 import type { BootKernel } from "#kernels/service.ts";
 import { bangerErrorOf } from "#test/expect-error.ts";
@@ -27,8 +33,11 @@ import {
 } from "#test/tiny-guest.ts";
 import type { BootSpec, Machine, MachineHandle } from "#vmm/driver.ts";
 import { findProcesses } from "#vmm/process.ts";
+import { socketPaths } from "#vmm/qemu/command.ts";
 import { createQemuDriver } from "#vmm/qemu/driver.ts";
+import { MemoryCopy } from "#vmm/qemu/memory.ts";
 import { belongsTo } from "#vmm/qemu/process.ts";
+import { openQmp } from "#vmm/qemu/qmp.ts";
 
 const needs = ["qemu-system-x86_64", "gcc", "apt-get", "dpkg-deb", "xz"];
 const test = testNeeding(...needs);
@@ -228,6 +237,31 @@ describe("QEMU driver", () => {
     await adopted.kill();
     expect(await adopted.exited).toEqual({ kind: "killed" });
     expect(isGone(handle.pid)).toBe(true);
+  });
+
+  test("QEMU writes the same memory as is read from it, where that is not allowed", async () => {
+    const { machine } = await boot(makeSpec({ memory_mib: 3200 }));
+    machine.release();
+    const { pid, runtimeDir } = machine.handle;
+    const qmp = await openQmp(socketPaths(runtimeDir).qmp, { onEvent: () => {} });
+    const digests: string[] = [];
+    await qmp.execute("stop");
+    for (const mayRead of [true, false]) {
+      const path = join(folder, `memory-${mayRead}`);
+      const copy = await MemoryCopy.begin(qmp, { pid, path });
+      await copy.complete({ mayRead });
+      // QEMU sees the firmware where the guest's memory behind it is, which nobody uses.
+      const fd = openSync(path, "r+");
+      writeSync(fd, new Uint8Array(0x20000), 0, 0x20000, 0xe0000);
+      closeSync(fd);
+      digests.push(await hashFile(path));
+      expect(statSync(path)).toMatchObject({ size: 3200 * MiB, mode: 0o100600 });
+      expect(statSync(path).blocks * 512).toBeLessThan(300 * MiB);
+      rmSync(path);
+    }
+    qmp.close();
+    await driver.killOrphan(runtimeDir);
+    expect(digests[1]).toBe(digests[0] as string);
   });
 
   test("a boot that fails says why and leaves nothing", async () => {

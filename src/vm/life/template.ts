@@ -1,23 +1,12 @@
 /** What a new machine is restored from in place of its boot: found, or made by booting a machine without an identity. */
 import { randomBytes } from "node:crypto";
-import {
-  closeSync,
-  constants,
-  existsSync,
-  mkdirSync,
-  openSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { getLogger } from "@logtape/logtape";
 import type { Image } from "#api/image.ts";
 import { type Digest, sha256 } from "#base/digest.ts";
 import { BangerError, messageOf } from "#base/error.ts";
-import { copySparse } from "#base/files/copy-file.ts";
-import { roomAt } from "#base/files/free-space.ts";
 import { type WorkOptions, warningProgress } from "#base/progress.ts";
-import { MiB } from "#base/size.ts";
 import { formatEmpty } from "#ext4/empty/empty.ts";
 import { connectAgent } from "#guest/agent.ts";
 import type { BootRecord } from "#guest/boot.ts";
@@ -32,13 +21,9 @@ import type { BootSpec, Driver } from "#vmm/driver.ts";
 const log = getLogger(["banger", "vm"]);
 
 /** Part of every key: grows when a template of before would not do any more. */
-const KEY_FORMAT = 1;
+const KEY_FORMAT = 2;
 /** Locally administered; no machine has it when it is connected. */
 export const TEMPLATE_MAC = "02:00:00:00:00:01";
-/** Memory that is written to at each page fault belongs on no disk. */
-const MEMORY_FOLDER = "/dev/shm";
-/** Of open(2). */
-const O_TMPFILE = 0o20000000 | constants.O_DIRECTORY;
 /** The longest that a timer takes. */
 const NEVER_MS = 2 ** 31 - 1;
 
@@ -163,7 +148,6 @@ async function make({ vm, parts, key, options }: Making, files: TemplateFiles): 
   const { signal, onProgress } = options;
   onProgress?.({ step: "boot", message: `Booting ${vm.name} (${parts.reason})` });
   const runtimeDir = templateRuntime(spec.runtimeDir);
-  using memory = hasMemoryRoom(spec) ? unnamedFile(MEMORY_FOLDER) : undefined;
   try {
     mkdirSync(runtimeDir, { recursive: true, mode: 0o700 });
     const seed = sha256(key);
@@ -176,7 +160,6 @@ async function make({ vm, parts, key, options }: Making, files: TemplateFiles): 
         runtimeDir,
         initrdPath: files.initrd,
         drives,
-        memoryPath: memory?.path ?? files.memory,
         network: spec.network && { ...spec.network, mac: TEMPLATE_MAC },
       },
       signal,
@@ -188,8 +171,7 @@ async function make({ vm, parts, key, options }: Making, files: TemplateFiles): 
       await Promise.race([untilReady(machine, signal), ended]);
       if (!machine.snapshot)
         throw new BangerError("unsupported", "this VMM does not support snapshots");
-      await machine.snapshot(files.state, signal);
-      if (memory) await copySparse(memory.path, files.memory, { signal });
+      await machine.snapshot({ memoryPath: files.memory, statePath: files.state }, { signal });
     } finally {
       await machine.kill();
     }
@@ -218,20 +200,6 @@ async function untilReady(
   await agent.waitReady(timeout);
   agent.close();
   await agent.closed;
-}
-
-/** In memory where that has room for a guest that touches all of its own. */
-function hasMemoryRoom({ memory_mib }: BootSpec): boolean {
-  return existsSync(MEMORY_FOLDER) && roomAt(MEMORY_FOLDER) > memory_mib * MiB;
-}
-
-/** A file that is gone with the last process that has it open, whatever ends that. */
-function unnamedFile(folder: string): Disposable & { path: string } {
-  const fd = openSync(folder, O_TMPFILE | constants.O_RDWR, 0o600);
-  return {
-    path: `/proc/${process.pid}/fd/${fd}`,
-    [Symbol.dispose]: () => closeSync(fd),
-  };
 }
 
 function noIdentity(): Partial<BootRecord> {

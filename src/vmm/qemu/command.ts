@@ -32,7 +32,7 @@ export interface SocketPaths {
   agent: string;
   /** Where its last word comes out. */
   goodbye: string;
-  /** Where the state of a snapshot goes out or comes in. */
+  /** Where the state of a snapshot comes in. */
   state: string;
 }
 
@@ -76,14 +76,9 @@ export function qemuArguments(spec: BootSpec, options: CommandOptions): string[]
 const MEMORY = "memory";
 
 function memoryArguments(spec: BootSpec, { restoredMemory }: CommandOptions): string[] {
-  const path = restoredMemory ?? spec.memoryPath;
-  if (path === undefined) return [];
-  const properties = {
-    id: MEMORY,
-    size: `${spec.memory_mib}M`,
-    "mem-path": path,
-    share: restoredMemory === undefined ? "on" : "off",
-  };
+  if (restoredMemory === undefined) return [];
+  const size = `${spec.memory_mib}M`;
+  const properties = { id: MEMORY, size, "mem-path": restoredMemory, share: "off" };
   return ["-object", option("memory-backend-file", properties)];
 }
 

@@ -61,11 +61,14 @@ export function createQemuDriver(options: QemuOptions = {}): Driver {
 
 /** Another of these would not take the state, or would take it for something else. */
 async function snapshotKey(options: QemuOptions): Promise<string> {
-  const { path, version } = await findQemu(options.program);
+  const qemu = await findQemu(options.program);
+  const { path, version } = qemu;
   const { size, mtimeMs } = statSync(path);
+  // QEMU's own network has a state of its own.
+  const isCabled = (await findPasst(qemu)) !== undefined;
   const accelerator = acceleratorOf(options);
   const processor = accelerator === "kvm" ? hostProcessor() : undefined;
-  return JSON.stringify(["qemu", version, size, mtimeMs, accelerator, processor]);
+  return JSON.stringify(["qemu", version, size, mtimeMs, accelerator, processor, isCabled]);
 }
 
 function acceleratorOf(options: QemuOptions): Accelerator {

@@ -3,7 +3,7 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { BangerError } from "#base/error.ts";
 import { readTail } from "#vmm/console.ts";
-import type { ExitReason, Machine, MachineHandle } from "#vmm/driver.ts";
+import type { ExitReason, Machine, MachineHandle, Snapshot } from "#vmm/driver.ts";
 import { Goodbye } from "#vmm/goodbye.ts";
 import type { LogNotes } from "#vmm/logs.ts";
 import { endedError, MachineProcess, type ProcessEnd } from "#vmm/machine-process.ts";
@@ -13,7 +13,7 @@ import { socketPaths } from "./command.ts";
 import { exitReason } from "./exit.ts";
 import { clearRuntime } from "./notes.ts";
 import type { Qmp } from "./qmp.ts";
-import { saveState } from "./snapshot.ts";
+import { saveSnapshot } from "./snapshot.ts";
 
 export interface MachineParts {
   handle: MachineHandle;
@@ -81,9 +81,11 @@ export class QemuMachine implements Machine {
     await this.#control().execute("stop");
   }
 
-  async snapshot(statePath: string, signal?: AbortSignal): Promise<void> {
-    const socketPath = socketPaths(this.handle.runtimeDir).state;
-    await saveState(this.#control(), { socketPath, statePath, signal });
+  async snapshot(
+    files: Snapshot,
+    options: { signal?: AbortSignal | undefined } = {},
+  ): Promise<void> {
+    await saveSnapshot(this.#control(), files, { ...options, pid: this.handle.pid });
   }
 
   async resume(): Promise<void> {

@@ -119,6 +119,11 @@ export async function openQmp(path: string, options: QmpOptions): Promise<Qmp> {
   }
 }
 
+/** Runs a command of the human monitor, for what only that tells; gives its text. */
+export async function askMonitor(qmp: Qmp, command: string): Promise<string> {
+  return String(await qmp.execute("human-monitor-command", { "command-line": command }));
+}
+
 function gone(command: string): BangerError {
   return new BangerError("unavailable", `Cannot run "${command}" in QEMU: it has exited`);
 }

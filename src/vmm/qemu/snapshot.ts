@@ -1,80 +1,84 @@
 /**
- * Snapshots of QEMU by its migration stream. The memory is a file of its own, which the capability
- * "x-ignore-shared" leaves out, so that the stream has processors and devices alone, some 60 KB. It goes
- * through a unix socket: the sandbox lets QEMU start no program, and versions before 8.2 write no file.
- * Source: docs/devel/migration of QEMU.
+ * Snapshots of QEMU: the guest's memory as a sparse file, and processors and devices, some 80 KB, as a migration
+ * stream. That comes in through a unix socket: the sandbox lets QEMU start no program, and versions before 8.2
+ * read no file.
  */
-import { createWriteStream } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { createServer } from "node:net";
-import { Transform } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { throwIfAborted } from "#base/abort.ts";
 import { BangerError } from "#base/error.ts";
-import { MiB } from "#base/size.ts";
+import type { Snapshot } from "#vmm/driver.ts";
 import { openSocket } from "#vmm/socket.ts";
-import type { Qmp } from "./qmp.ts";
+import { MemoryCopy } from "./memory.ts";
+import { askMonitor, type Qmp } from "./qmp.ts";
+import { type MemoryBlock, stateStream } from "./state-stream.ts";
 
-/** Devices alone are far below; memory that got into the stream by mistake is not. */
-const STATE_MAX_BYTES = 64 * MiB;
 const LOOK_MS = 2;
 const TIMEOUT_MS = 60_000;
+const FIRMWARE = "pc.bios";
+/** The firmware's memory ends here. */
+const FIRMWARE_END = 2 ** 32;
 
-interface Options {
+interface SaveOptions {
+  /** Of QEMU. */
+  pid: number;
+  signal?: AbortSignal | undefined;
+}
+
+/** Stops the machine and writes both files, which must not exist. It is left stopped, and may go on. */
+export async function saveSnapshot(
+  qmp: Qmp,
+  { statePath, memoryPath }: Snapshot,
+  { pid, signal }: SaveOptions,
+): Promise<void> {
+  const memory = await MemoryCopy.begin(qmp, { pid, path: memoryPath, signal });
+  const scratch = { devices: `${statePath}.devices`, firmware: `${statePath}.firmware` };
+  try {
+    await qmp.execute("stop");
+    // Otherwise it gives up its locks on the disks.
+    const live = false;
+    await qmp.execute("xen-save-devices-state", { filename: scratch.devices, live });
+    const firmware = await readFirmware(qmp, scratch.firmware);
+    const state = stateStream(readFileSync(scratch.devices), firmware);
+    writeFileSync(statePath, state, { flag: "wx", mode: 0o600 });
+    await memory.complete();
+  } finally {
+    for (const path of Object.values(scratch)) rmSync(path, { force: true });
+  }
+}
+
+async function readFirmware(qmp: Qmp, path: string): Promise<MemoryBlock> {
+  const blocks = await askMonitor(qmp, "info ramblock");
+  const used = new RegExp(`^ *${FIRMWARE} .* (0x[0-9a-f]+) 0x[0-9a-f]+`, "m").exec(blocks)?.[1];
+  if (!used) throw new BangerError("unsupported", "Cannot save the machine: unknown firmware");
+  const size = Number(used);
+  await qmp.execute("pmemsave", { val: FIRMWARE_END - size, size, filename: path });
+  return { name: FIRMWARE, bytes: readFileSync(path) };
+}
+
+interface LoadOptions {
   /** Of the socket, in a private folder. */
   socketPath: string;
   statePath: string;
   signal?: AbortSignal | undefined;
 }
 
-/** Stops the machine and writes its state to a new file. */
-export async function saveState(qmp: Qmp, options: Options): Promise<void> {
-  const { socketPath, statePath, signal } = options;
-  await prepare(qmp);
-  await qmp.execute("stop");
-  const written = Promise.withResolvers<void>();
-  written.promise.catch(() => {});
-  const server = createServer((socket) => {
-    const file = createWriteStream(statePath, { flags: "wx", mode: 0o600 });
-    pipeline(socket, limited(), file).then(written.resolve, written.reject);
-  });
-  server.once("error", written.reject);
-  try {
-    await new Promise<void>((resolve) => server.listen(socketPath, resolve));
-    await qmp.execute("migrate", { uri: `unix:${socketPath}` });
-    await completed(qmp, "save", signal);
-    await written.promise;
-  } finally {
-    server.close();
-  }
-}
-
 /** Gives a QEMU that waits for it the state of a snapshot, and lets the machine go on. */
-export async function loadState(qmp: Qmp, options: Options): Promise<void> {
+export async function loadState(qmp: Qmp, options: LoadOptions): Promise<void> {
   const { socketPath, statePath, signal } = options;
-  await prepare(qmp);
   await qmp.execute("migrate-incoming", { uri: `unix:${socketPath}` });
   const socket = await openSocket(socketPath, signal);
   try {
     socket.end(await readFile(statePath));
-    await completed(qmp, "restore", signal);
+    await loaded(qmp, signal);
   } finally {
     socket.destroy();
   }
   await qmp.execute("cont");
 }
 
-async function prepare(qmp: Qmp): Promise<void> {
-  const capabilities = [{ capability: "x-ignore-shared", state: true }];
-  await qmp.execute("migrate-set-capabilities", { capabilities });
-}
-
-async function completed(
-  qmp: Qmp,
-  verb: "save" | "restore",
-  signal: AbortSignal | undefined,
-): Promise<void> {
+async function loaded(qmp: Qmp, signal: AbortSignal | undefined): Promise<void> {
   const limit = AbortSignal.timeout(TIMEOUT_MS);
   while (true) {
     throwIfAborted(signal);
@@ -84,30 +88,13 @@ async function completed(
     };
     if (status === "completed") return;
     if (status === "failed" || status === "cancelled") {
-      throw new BangerError(
-        "internal",
-        `Cannot ${verb} the machine: ${why ?? `QEMU says ${status}`}`,
-      );
+      const text = `Cannot restore the machine: ${why ?? `QEMU says ${status}`}`;
+      throw new BangerError("internal", text);
     }
     if (limit.aborted) {
-      throw new BangerError(
-        "timeout",
-        `Cannot ${verb} the machine: QEMU took over ${TIMEOUT_MS} ms`,
-      );
+      const text = `Cannot restore the machine: QEMU took over ${TIMEOUT_MS} ms`;
+      throw new BangerError("timeout", text);
     }
     await sleep(LOOK_MS);
   }
-}
-
-function limited(): Transform {
-  let size = 0;
-  return new Transform({
-    transform(chunk: Buffer, _, done) {
-      size += chunk.length;
-      if (size <= STATE_MAX_BYTES) return done(null, chunk);
-      done(
-        new BangerError("limit_exceeded", `Cannot save the machine: over ${STATE_MAX_BYTES} bytes`),
-      );
-    },
-  });
 }
