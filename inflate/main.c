@@ -4,18 +4,18 @@
  * Descriptor 3 is shared memory: a ring of INPUT bytes followed by a ring of OUTPUT bytes, both in whole pages.
  * Messages on descriptors 0 and 1 have eight bytes: a kind and a count, 32 bits each in host byte order.
  *
- *   to this process
- *     1 GIVEN  n    n more bytes of input are in the ring
- *     2 FREED  n    n bytes of output have been read; at most OUTPUT - 64 KiB are readable at a time
- *     3 END         end of the file; another may follow after DONE
- *   from it
- *     1 READY       the sandbox is active
- *     2 TAKEN  n    n bytes of input have been consumed
- *     3 MADE   n    n more bytes of output are in the ring
- *     4 DONE        all output of the file has been announced
+ *   commands, on descriptor 0
+ *     INPUT        n    n more bytes of input are in the ring
+ *     OUTPUT_READ  n    n bytes of output have been read; at most OUTPUT - 64 KiB are readable at a time
+ *     END               end of the file; another may follow after DONE
+ *   events, on descriptor 1
+ *     READY             the sandbox is active
+ *     INPUT_READ   n    n bytes of input have been consumed
+ *     OUTPUT       n    n more bytes of output are in the ring
+ *     DONE              all output of the file has been announced
  *
- * Exits at the end of descriptor 0; with status 1 and a reason on descriptor 2 if the input is invalid; with status 2
- * if it could not start.
+ * Exits at the end of descriptor 0. The exit status for invalid input and for a failed start is in messages.h; the
+ * reason is on descriptor 2.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -25,16 +25,14 @@
 #include <unistd.h>
 
 #include "inflate.h"
+#include "messages.h"
 #include "sandbox.h"
-
-enum { GIVEN = 1, FREED = 2, END = 3 };
-enum { READY = 1, TAKEN = 2, MADE = 3, DONE = 4 };
 
 #define MEMORY 3
 /* Output is announced in portions of this size, so that its reader works in parallel. */
 #define PORTION_BYTES (512 * 1024)
-/* Part of the output ring that is never readable: the window before and the margin after. */
-#define RESERVED_BYTES (2 * INFLATE_WINDOW)
+_Static_assert(RESERVED_BYTES >= INFLATE_WINDOW + INFLATE_MARGIN, "window and margin fit beside the output");
+_Static_assert(MESSAGE_BYTES == 2 * sizeof(uint32_t), "a message is a kind and a count");
 
 /** A ring buffer mapped twice in a row, so that every part of it is contiguous. */
 struct ring {
@@ -51,7 +49,7 @@ static struct inflate state;
 static void quit(int status, const char *reason)
 {
 	if (write(2, reason, strlen(reason)) < 0)
-		status = 2;
+		status = STATUS_FAILED;
 	_exit(status);
 }
 
@@ -78,7 +76,7 @@ static void send_message(uint32_t kind, size_t count)
 	const uint32_t message[2] = { kind, (uint32_t)count };
 	/* Writes this short are atomic. */
 	if (write(1, message, sizeof message) != sizeof message)
-		_exit(2);
+		_exit(STATUS_FAILED);
 }
 
 /** Reads and applies messages. */
@@ -93,9 +91,9 @@ static void receive_messages(struct ring *input, struct ring *output, bool *is_g
 		length += (size_t)count;
 	} while (length % sizeof messages[0] != 0);
 	for (size_t i = 0; i < length / sizeof messages[0]; i++) {
-		if (messages[i][0] == GIVEN)
+		if (messages[i][0] == COMMAND_INPUT)
 			input->free += messages[i][1];
-		else if (messages[i][0] == FREED)
+		else if (messages[i][0] == COMMAND_OUTPUT_READ)
 			output->free += messages[i][1];
 		else
 			*is_given = true;
@@ -115,9 +113,9 @@ static enum inflate_status step(struct ring *input, struct ring *output)
 	advance(input, taken);
 	advance(output, made);
 	if (taken > 0)
-		send_message(TAKEN, taken);
+		send_message(EVENT_INPUT_READ, taken);
 	if (made > 0)
-		send_message(MADE, made);
+		send_message(EVENT_OUTPUT, made);
 	return status;
 }
 
@@ -126,22 +124,22 @@ int main(int argc, char **argv)
 	struct ring input, output;
 	const size_t sizes[2] = { argc == 3 ? strtoul(argv[1], NULL, 10) : 0, argc == 3 ? strtoul(argv[2], NULL, 10) : 0 };
 	if (sizes[1] <= RESERVED_BYTES || !map_ring(&input, sizes[0], 0) || !map_ring(&output, sizes[1], (off_t)sizes[0]))
-		quit(2, "its memory cannot be mapped");
+		quit(STATUS_FAILED, "its memory cannot be mapped");
 	close(MEMORY);
 	if (!enter_sandbox())
-		quit(2, "this system has no seccomp");
+		quit(STATUS_FAILED, "this system has no seccomp");
 	output.free = output.size - RESERVED_BYTES;
-	send_message(READY, 0);
+	send_message(EVENT_READY, 0);
 	bool is_given = false;
 	inflate_start(&state);
 	for (;;) {
 		const enum inflate_status status = step(&input, &output);
 		if (status == INFLATE_DAMAGED)
-			quit(1, state.problem);
+			quit(STATUS_INVALID_INPUT, state.problem);
 		if (status == INFLATE_NEEDS_INPUT && is_given) {
 			if (!inflate_is_whole(&state))
-				quit(1, "it ends early");
-			send_message(DONE, 0);
+				quit(STATUS_INVALID_INPUT, "it ends early");
+			send_message(EVENT_DONE, 0);
 			is_given = false;
 			inflate_start(&state);
 		}

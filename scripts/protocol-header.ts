@@ -1,24 +1,40 @@
-/** Writes guest/wire/protocol.h, the C side of the constants in src/guest/protocol.ts; --print prints it. */
+/**
+ * Writes the C headers of constants that TypeScript defines: the guest protocol and the messages of banger-inflate.
+ * `--print PATH` prints one of them.
+ */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { assert } from "#base/assert.ts";
 import * as protocol from "#guest/protocol.ts";
+import * as messages from "#images/rootfs/inflate-messages.ts";
 
-const HEADER_PATH = join(import.meta.dir, "../guest/wire/protocol.h");
+const ROOT = join(import.meta.dir, "..");
+
+const headers: Record<string, () => string> = {
+  "guest/wire/protocol.h": guestHeader,
+  "inflate/messages.h": inflateHeader,
+};
 
 /** Constants that only the host's side uses, and those that become enums below. */
 const NOT_DEFINED = /^(SYNC_PADDING_BYTES|AGENT_PATH|CHANNEL_(IN|OUT|ERR))$/;
 
-if (process.argv.includes("--print")) process.stdout.write(protocolHeader());
-else writeFileSync(HEADER_PATH, protocolHeader());
+const printed = process.argv.indexOf("--print") + 1;
+if (printed > 0) {
+  const header = headers[process.argv[printed] ?? ""];
+  assert(header, `--print takes one of ${Object.keys(headers).join(", ")}`);
+  process.stdout.write(header());
+} else {
+  for (const [path, header] of Object.entries(headers)) writeFileSync(join(ROOT, path), header());
+}
 
-function protocolHeader(): string {
+function guestHeader(): string {
   const { FrameType, Kind, Tag, BootTag, ListenRecord, SessionRecord, Change } = protocol;
   const { CHANNEL_IN, CHANNEL_OUT, CHANNEL_ERR } = protocol;
   const features = protocol.agentFeatures.map((feature) => JSON.stringify(feature));
   const parts = [
     "/*\n * The constants of the guest protocol. Generated: change src/guest/protocol.ts, then run\n * `build/toolchain/bun scripts/protocol-header.ts`.\n */",
     "#ifndef BANGER_PROTOCOL_H\n#define BANGER_PROTOCOL_H",
-    defines(),
+    definesOf(protocol),
     `#define SYNC_MAGIC_BYTES ${protocol.SYNC_MAGIC.length}`,
     `#define AGENT_FEATURES { ${features.join(", ")} }`,
     enumeration("frame_type", "FRAME", FrameType),
@@ -35,9 +51,22 @@ function protocolHeader(): string {
   return `${parts.join("\n\n")}\n`;
 }
 
-/** Every number and text of the table. */
-function defines(): string {
-  return Object.entries(protocol)
+function inflateHeader(): string {
+  const parts = [
+    "/*\n * The messages and exit statuses of banger-inflate. Generated: change src/images/rootfs/inflate-messages.ts,\n * then run `build/toolchain/bun scripts/protocol-header.ts`.\n */",
+    "#ifndef MESSAGES_H\n#define MESSAGES_H",
+    definesOf(messages),
+    enumeration("command", "COMMAND", messages.Command),
+    enumeration("event", "EVENT", messages.Event),
+    enumeration("status", "STATUS", messages.Status),
+    "#endif",
+  ];
+  return `${parts.join("\n\n")}\n`;
+}
+
+/** Every number and text of a module. */
+function definesOf(module: object): string {
+  return Object.entries(module)
     .filter(([name]) => !NOT_DEFINED.test(name))
     .flatMap(([name, value]) => {
       const cName = name === "PROTOCOL" ? "PROTOCOL_NUMBER" : name;

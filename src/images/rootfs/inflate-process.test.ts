@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { constants, gunzipSync, gzipSync, type ZlibOptions } from "node:zlib";
+import { runOk } from "#base/run.ts";
 import { KiB } from "#base/size.ts";
 import { bangerErrorOf } from "#test/expect-error.ts";
 import { type Inflater, startInflater } from "./inflate-process.ts";
@@ -43,6 +45,13 @@ function noise(length: number, kinds: number): Buffer {
   }
   return bytes;
 }
+
+test("inflate/messages.h is up to date with scripts/protocol-header.ts", async () => {
+  const root = join(import.meta.dir, "../../..");
+  const script = join(root, "scripts/protocol-header.ts");
+  const header = readFileSync(join(root, "inflate/messages.h"), "utf8");
+  expect(await runOk([process.execPath, script, "--print", "inflate/messages.h"])).toBe(header);
+});
 
 describe("what zlib makes", () => {
   const contents: Record<string, Buffer> = {

@@ -1,34 +1,28 @@
 /**
- * A process that decompresses gzip layers, by the protocol in inflate/main.c: beside this one, on another processor,
- * and locked in, since what it reads is anybody's. Bytes go in and out through memory that both share.
+ * Runs banger-inflate, which decompresses gzip layers in a sandbox and on another processor. Data goes in and out
+ * through shared memory; inflate/main.c describes the protocol.
  */
 import { closeSync } from "node:fs";
 import { getLogger } from "@logtape/logtape";
 import { assert } from "#base/assert.ts";
 import { BangerError, messageOf } from "#base/error.ts";
-import { KiB, MiB } from "#base/size.ts";
+import { MiB } from "#base/size.ts";
+import { Command, Event, MESSAGE_BYTES, RESERVED_BYTES, Status } from "./inflate-messages.ts";
 import { createMemory, inflateProgram } from "./inflate-program.ts";
 
 const log = getLogger(["banger", "images"]);
 
-/** Of each ring: enough that neither side waits for the other, and little enough to stay in a processor's cache. */
+/** Sizes of the rings: neither side waits for the other, and both fit in a processor's cache. */
 const INPUT_BYTES = 2 * MiB;
 const OUTPUT_BYTES = 3 * MiB;
-/** Of the output's ring, what is not ours to read. */
-const RESERVED_BYTES = 64 * KiB;
-const MESSAGE_BYTES = 8;
-const to = { GIVEN: 1, FREED: 2, END: 3 };
-const from = { READY: 1, TAKEN: 2, MADE: 3, DONE: 4 };
-/** Its exit status when the input is damaged; the reason is what it wrote to its standard error. */
-const DAMAGED_STATUS = 1;
 const REASON_MAX_BYTES = 200;
 
 export interface Inflater extends AsyncDisposable {
   readonly pid: number;
   /**
-   * One gzip file, of any number of members; `name` is what messages call it. A chunk is valid until the next is
-   * asked for. Ends with `integrity` when the file is damaged, and with what `source` throws. One file after
-   * another; none after one that was not read to its end.
+   * One gzip file, of any number of members; `name` is used in error messages. A chunk is valid until the next one
+   * is requested. Throws `integrity` when the file is corrupt, and whatever `source` throws. One file at a time, and
+   * none after one that was not read to its end.
    */
   inflate(source: AsyncIterable<Uint8Array>, name: string): AsyncGenerator<Uint8Array>;
 }
@@ -53,14 +47,14 @@ class InflateProcess implements Inflater {
   readonly #child: Bun.Subprocess<"pipe", "pipe", "pipe">;
   readonly #input: Uint8Array;
   readonly #output: Uint8Array;
-  /** Where the next input goes, and the room for it. */
+  /** Offset of the next input in its ring, and the free space there. */
   #inputAt = 0;
   #room: number;
-  /** Where the next output is, and how much of it. */
+  /** Offset of the next output in its ring, and its length. */
   #outputAt = 0;
   #unread = 0;
   #state: "starting" | "idle" | "busy" | "ended" = "starting";
-  /** What the source of the file under way has thrown. */
+  /** The error of the current file's source. */
   #sourceFailure: { error: unknown } | undefined;
   #change = Promise.withResolvers<void>();
   #reason: Promise<string> | undefined;
@@ -79,7 +73,7 @@ class InflateProcess implements Inflater {
     } finally {
       closeSync(fd);
     }
-    this.#listen()
+    this.#readEvents()
       .catch((error: unknown) => log.warn("{error}", { error: messageOf(error) }))
       .finally(() => this.#end());
   }
@@ -121,11 +115,11 @@ class InflateProcess implements Inflater {
         yield this.#output.subarray(this.#outputAt, this.#outputAt + count);
         this.#outputAt = (this.#outputAt + count) % this.#output.length;
         this.#unread -= count;
-        this.#send(to.FREED, count);
+        this.#send(Command.outputRead, count);
       }
       if (this.#state !== "idle") throw await this.#failure(name);
     } finally {
-      // Who stops early leaves bytes behind that are nobody's.
+      // A reader that stops early leaves unread output behind.
       if (this.#state === "busy") this.#end();
       await feeding;
     }
@@ -139,7 +133,7 @@ class InflateProcess implements Inflater {
   async #failure(name: string): Promise<unknown> {
     if (this.#sourceFailure) return this.#sourceFailure.error;
     const reason = await this.reason();
-    if (this.#child.exitCode === DAMAGED_STATUS) {
+    if (this.#child.exitCode === Status.invalidInput) {
       const text = `Cannot unpack ${name}: corrupt compressed data: ${reason}`;
       return new BangerError("integrity", text);
     }
@@ -162,13 +156,13 @@ class InflateProcess implements Inflater {
         this.#inputAt = (this.#inputAt + count) % this.#input.length;
         this.#room -= count;
         at += count;
-        this.#send(to.GIVEN, count);
+        this.#send(Command.input, count);
       }
     }
-    this.#send(to.END, 0);
+    this.#send(Command.end, 0);
   }
 
-  /** One that has ended hears nothing; that it has is told by the end of what it says. */
+  /** Does nothing once the process has ended; the end of its stdout reports that. */
   #send(kind: number, count: number): void {
     if (this.#state === "ended") return;
     const { stdin } = this.#child;
@@ -180,29 +174,29 @@ class InflateProcess implements Inflater {
     }
   }
 
-  async #listen(): Promise<void> {
+  async #readEvents(): Promise<void> {
     let rest: Uint8Array = new Uint8Array(0);
     for await (const chunk of this.#child.stdout) {
       const bytes = rest.length > 0 ? Buffer.concat([rest, chunk]) : chunk;
       const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
       let at = 0;
       for (; at + MESSAGE_BYTES <= bytes.length; at += MESSAGE_BYTES) {
-        this.#hear(view.getUint32(at, true), view.getUint32(at + 4, true));
+        this.#handle(view.getUint32(at, true), view.getUint32(at + 4, true));
       }
       rest = bytes.subarray(at);
       this.#announce();
     }
   }
 
-  /** What it says is checked: it may be in the hands of who made the layer. */
-  #hear(kind: number, count: number): void {
-    if (kind === from.MADE && count <= this.#output.length - RESERVED_BYTES - this.#unread) {
+  /** Messages are checked: a malicious layer may have taken over the process. */
+  #handle(kind: number, count: number): void {
+    if (kind === Event.output && count <= this.#output.length - RESERVED_BYTES - this.#unread) {
       this.#unread += count;
-    } else if (kind === from.TAKEN && count <= this.#input.length - this.#room) {
+    } else if (kind === Event.inputRead && count <= this.#input.length - this.#room) {
       this.#room += count;
-    } else if (kind === from.READY && this.#state === "starting") {
+    } else if (kind === Event.ready && this.#state === "starting") {
       this.#state = "idle";
-    } else if (kind === from.DONE && this.#state === "busy") {
+    } else if (kind === Event.done && this.#state === "busy") {
       this.#state = "idle";
     } else {
       throw new Error("protocol error from banger-inflate");
