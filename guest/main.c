@@ -9,6 +9,7 @@
 #include "boot/identity.h"
 #include "boot/init.h"
 #include "boot/notify.h"
+#include "boot/settle.h"
 #include "boot/systemd.h"
 #include "programs/program.h"
 #include "run/power.h"
@@ -20,6 +21,7 @@ static const char usage[] =
 	"       banger-vsock-agent serve [--unix PATH]   serve the host\n"
 	"       banger-vsock-agent join                  become the service that systemd starts\n"
 	"       banger-vsock-agent notify ...            report from the first boot\n"
+	"       banger-vsock-agent settle                complete a change of identity\n"
 	"       banger-vsock-agent idle                  reap, as PID 1\n"
 	"       banger-vsock-agent tar-in|tar-out|stat|list|read|write|mkdir|remove ...   files, for the host\n";
 
@@ -54,6 +56,8 @@ int main(int count, char **arguments)
 		return systemd_join();
 	if (strcmp(command, "notify") == 0 && count > 2)
 		return notify_run(count - 2, arguments + 2);
+	if (strcmp(command, "settle") == 0 && count == 2)
+		return settle_run();
 	if (strcmp(command, "idle") == 0 && count == 2)
 		init_idle();
 	int status = program_run(count - 1, arguments + 1);

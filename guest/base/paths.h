@@ -15,6 +15,9 @@
 #define PHASES_PATH STATE_DIRECTORY "/phases"
 #define PID_PATH STATE_DIRECTORY "/agent.pid"
 #define NOTIFY_PATH STATE_DIRECTORY "/notify.sock"
+/* The ID of a machine that was restored with another one's, over the kernel's. */
+#define OWN_BOOT_ID_PATH STATE_DIRECTORY "/boot-id"
+#define BOOT_ID_PATH "/proc/sys/kernel/random/boot_id"
 #define INSTALL_LOG_PATH STATE_DIRECTORY "/first-boot.log"
 /* The writable layer below an overlay root. */
 #define DISK_PATH STATE_DIRECTORY "/disk"

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -14,7 +16,9 @@
 #include "base/account.h"
 #include "base/io.h"
 #include "base/paths.h"
+#include "base/procfs.h"
 #include "boot/network.h"
+#include "boot/settle.h"
 #include "run/exec.h"
 #include "run/spawn.h"
 #include "wire/bootrecord.h"
@@ -45,11 +49,19 @@ static void add(const char *line)
 	add_bytes(line, strlen(line));
 }
 
-static void put(const char *path, mode_t mode)
+static char old[MAX_FILE_BYTES + 2];
+
+/* True if the file had another content. */
+static bool put(const char *path, mode_t mode)
 {
-	if (!replace_file(path, text.bytes, text.length, mode))
+	struct stat info;
+	bool is_file = lstat(path, &info) == 0 && S_ISREG(info.st_mode);
+	bool is_same = is_file && (size_t)info.st_size == text.length && read_file(path, old, sizeof old) == info.st_size &&
+		       memcmp(old, text.bytes, text.length) == 0;
+	if (!is_same && !replace_file(path, text.bytes, text.length, mode))
 		say("Cannot write \"%s\": %s", path, strerror(errno));
 	text.length = 0;
+	return !is_same;
 }
 
 static void set_clock(void)
@@ -149,9 +161,8 @@ static void add_host(const uint8_t *line, size_t length)
 /* Lines of the user stay; ours are between two marks. */
 static void write_hosts(void)
 {
-	static char old[MAX_FILE_BYTES / 2];
 	char name[65], address[64];
-	if (read_file("/etc/hosts", old, sizeof old) < 0)
+	if (read_file("/etc/hosts", old, MAX_FILE_BYTES / 2) < 0)
 		old[0] = 0;
 	char *begin = strstr(old, HOSTS_BEGIN);
 	char *end = begin ? strstr(begin, HOSTS_END) : NULL;
@@ -199,16 +210,23 @@ static void write_resolver(void)
 	put("/etc/resolv.conf", 0644);
 }
 
-static void write_machine_id(void)
+/* The others are copies that systemd and dbus have in some images. True if the machine had another one. */
+static bool write_machine_id(void)
 {
-	char id[64], old[64];
+	static const char *const paths[] = { "/etc/machine-id", "/run/machine-id", "/var/lib/dbus/machine-id" };
+	char id[64];
+	bool is_new = false;
 	if (!boot_record_text(TAG_BOOT_MACHINE_ID, id, sizeof id))
-		return;
-	if (read_file("/etc/machine-id", old, sizeof old) > 0 && strncmp(old, id, strlen(id)) == 0)
-		return;
-	add(id);
-	add("\n");
-	put("/etc/machine-id", 0444);
+		return false;
+	for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+		struct stat info;
+		if (i > 0 && (lstat(paths[i], &info) < 0 || !S_ISREG(info.st_mode)))
+			continue;
+		add(id);
+		add("\n");
+		is_new |= put(paths[i], 0444);
+	}
+	return is_new;
 }
 
 static bool has_line(const char *all, const uint8_t *line, size_t length)
@@ -245,6 +263,8 @@ static void write_authorized_keys(void)
 	put(path, 0600);
 }
 
+static bool is_host_key_new;
+
 static void write_host_key(void)
 {
 	struct field key;
@@ -252,40 +272,74 @@ static void write_host_key(void)
 		return;
 	make_dirs("/etc/ssh", 0755);
 	add_bytes(key.value, key.length);
-	put("/etc/ssh/ssh_host_ed25519_key", 0600);
+	if (!put("/etc/ssh/ssh_host_ed25519_key", 0600))
+		return;
 	/* The public half of another key would mislead users. */
 	unlink("/etc/ssh/ssh_host_ed25519_key.pub");
+	is_host_key_new = true;
 }
 
-void identity_write_files(void)
+bool identity_write_files(void)
 {
 	make_dirs("/etc", 0755);
 	write_hostname();
 	write_hosts();
 	write_resolver();
-	write_machine_id();
 	write_authorized_keys();
 	write_host_key();
+	return write_machine_id();
 }
 
-const char *identity_take(const uint8_t *bytes, size_t length)
+/* A template hides the boot ID, which the kernel makes up when it is first read. That of any other VM was read. */
+static void change_boot_id(bool was_template)
 {
-	char mac[32];
-	if (!boot_record_has(TAG_BOOT_TEMPLATE))
-		return "The machine has an identity";
-	if (!boot_record_text(TAG_BOOT_TEMPLATE, mac, sizeof mac))
-		mac[0] = 0;
+	char id[64];
+	bool was_hidden = umount2(BOOT_ID_PATH, MNT_DETACH) == 0;
+	if (was_template && (was_hidden || !procfs_init_is_systemd()))
+		return;
+	if (read_file("/proc/sys/kernel/random/uuid", id, sizeof id) < 0 || !replace_file(OWN_BOOT_ID_PATH, id, strlen(id), 0444) ||
+	    mount(OWN_BOOT_ID_PATH, BOOT_ID_PATH, NULL, MS_BIND, NULL) < 0)
+		say("Cannot change the boot ID: %s", strerror(errno));
+}
+
+static void replace_random_seed(void)
+{
+	static const char path[] = "/var/lib/systemd/random-seed";
+	if (access(path, F_OK) < 0)
+		return;
+	text.length = getrandom(text.bytes, 512, 0) == 512 ? 512 : 0;
+	put(path, 0600);
+}
+
+const char *identity_take(const uint8_t *bytes, size_t length, bool *is_unsettled)
+{
+	struct network_identity network;
+	char old_id[64];
+	bool was_template = boot_record_has(TAG_BOOT_TEMPLATE);
+	if (!boot_record_has(TAG_BOOT_MODE))
+		return "This agent does not run a machine";
+	if (!boot_record_text(TAG_BOOT_MACHINE_ID, old_id, sizeof old_id))
+		old_id[0] = 0;
+	network_identify(&network);
 	if (!boot_record_set(bytes, length))
 		return "The boot record is malformed";
-	/* Nothing may be drawn from the numbers that all machines of the template have in common. */
+	/* Nothing may be drawn from the numbers that other machines have in common with this one. */
 	add_entropy();
 	set_clock_now();
 	set_hostname();
-	identity_write_files();
+	is_host_key_new = false;
+	if (identity_write_files()) {
+		change_boot_id(was_template);
+		replace_random_seed();
+		settle_later(UNSETTLED_MACHINE_ID, old_id);
+	}
+	if (is_host_key_new)
+		settle_later(UNSETTLED_SSH, "");
 	exec_clear_default_env();
 	boot_record_each(TAG_BOOT_ENV, exec_add_default_env);
-	network_take_over(mac);
+	network_take_over(&network);
 	if (!boot_record_keep(KEPT_RECORD_PATH))
 		say("Cannot write %s: %s", KEPT_RECORD_PATH, strerror(errno));
+	*is_unsettled = settle_is_due();
 	return NULL;
 }

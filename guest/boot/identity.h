@@ -5,16 +5,23 @@
 #ifndef BANGER_IDENTITY_H
 #define BANGER_IDENTITY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /* Sets what needs no file system: hostname, clock, entropy. */
 void identity_set_kernel(void);
 
-/* Writes the files below /etc and root's home. Failures are printed and do not stop the boot. */
-void identity_write_files(void);
+/*
+ * Writes the files below /etc and root's home. Failures are printed and do not stop the boot. True if the machine-id
+ * is another one than before.
+ */
+bool identity_write_files(void);
 
-/* A machine restored from a template becomes the one of this boot record. Gives what is wrong, or NULL. */
-const char *identity_take(const uint8_t *bytes, size_t length);
+/*
+ * The running machine becomes the one of this boot record; what is the same already is left alone, but for clock and
+ * entropy. Returns what is wrong, or NULL; then the host runs the program "settle" if `is_unsettled` is set.
+ */
+const char *identity_take(const uint8_t *bytes, size_t length, bool *is_unsettled);
 
 #endif

@@ -38,6 +38,7 @@ static void add_server(const uint8_t *value, size_t length)
 
 static bool read_record(void)
 {
+	memset(&network, 0, sizeof network);
 	boot_record_text(TAG_BOOT_GATEWAY, network.gateway, sizeof network.gateway);
 	boot_record_text(TAG_BOOT_ADDRESS6, network.address6, sizeof network.address6);
 	boot_record_text(TAG_BOOT_GATEWAY6, network.gateway6, sizeof network.gateway6);

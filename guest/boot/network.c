@@ -66,10 +66,10 @@ static bool submit(int fd, struct request *request)
 	return errno == 0 || errno == EEXIST;
 }
 
-static bool set_up(int fd, unsigned index, unsigned mtu)
+static bool set_link(int fd, unsigned index, unsigned flags, unsigned mtu)
 {
 	struct request request;
-	struct ifinfomsg link = { .ifi_index = (int)index, .ifi_flags = IFF_UP, .ifi_change = IFF_UP };
+	struct ifinfomsg link = { .ifi_index = (int)index, .ifi_flags = flags, .ifi_change = IFF_UP };
 	begin(&request, RTM_NEWLINK, 0, &link, sizeof link);
 	if (mtu)
 		attach(&request, IFLA_MTU, &mtu, sizeof mtu);
@@ -110,12 +110,14 @@ static int parse_address(const char *text, uint8_t *bytes, size_t *length)
 	return inet_pton(AF_INET6, text, bytes) == 1 ? AF_INET6 : -1;
 }
 
-/* `cidr` is "address/prefix". */
-static bool add_address(int fd, unsigned index, char *cidr)
+/* `type` adds or deletes; `cidr` is "address/prefix". */
+static bool change_address(int fd, uint16_t type, unsigned index, const char *text)
 {
 	struct request request;
 	uint8_t bytes[16];
 	size_t length;
+	char cidr[64];
+	snprintf(cidr, sizeof cidr, "%s", text);
 	char *slash = strchr(cidr, '/');
 	if (!slash)
 		return false;
@@ -130,7 +132,7 @@ static bool add_address(int fd, unsigned index, char *cidr)
 	errno = EINVAL;
 	if (family < 0)
 		return false;
-	begin(&request, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, &address, sizeof address);
+	begin(&request, type, NLM_F_CREATE | NLM_F_REPLACE, &address, sizeof address);
 	attach(&request, IFA_LOCAL, bytes, length);
 	attach(&request, IFA_ADDRESS, bytes, length);
 	if (family == AF_INET && address.ifa_prefixlen < 31) {
@@ -200,7 +202,7 @@ static unsigned wait_for_interface(const char *mac)
 static void configure_family(int fd, unsigned index, uint16_t address_tag, uint16_t gateway_tag)
 {
 	char text[64];
-	if (boot_record_text(address_tag, text, sizeof text) && !add_address(fd, index, text))
+	if (boot_record_text(address_tag, text, sizeof text) && !change_address(fd, RTM_NEWADDR, index, text))
 		say("Cannot set the address \"%s\": %s", text, strerror(errno));
 	if (boot_record_text(gateway_tag, text, sizeof text) && !add_gateway(fd, index, text))
 		say("Cannot set the gateway \"%s\": %s", text, strerror(errno));
@@ -213,7 +215,7 @@ static void configure_interface(int fd, const char *mac)
 		say("Network interface with address %s not found", mac);
 		return;
 	}
-	if (!set_up(fd, index, (unsigned)boot_record_number(TAG_BOOT_MTU, 0)))
+	if (!set_link(fd, index, IFF_UP, (unsigned)boot_record_number(TAG_BOOT_MTU, 0)))
 		say("Cannot bring up the network interface: %s", strerror(errno));
 	if (boot_record_number(TAG_BOOT_IS_USER_NETWORK, 0) && !filter_flagless(fd, index))
 		say("Cannot load the filter for TCP segments without flags: %s", strerror(errno));
@@ -242,13 +244,41 @@ static bool set_mac(int fd, unsigned index, const char *mac)
 	return submit(fd, &request);
 }
 
-void network_take_over(const char *old_mac)
+/* The first two texts are addresses. */
+static const uint16_t text_tags[] = { TAG_BOOT_ADDRESS, TAG_BOOT_ADDRESS6, TAG_BOOT_GATEWAY, TAG_BOOT_GATEWAY6 };
+
+void network_identify(struct network_identity *identity)
 {
-	char mac[32];
-	unsigned index = find_interface(old_mac);
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-	if (index && boot_record_text(TAG_BOOT_MAC, mac, sizeof mac) && !set_mac(fd, index, mac))
+	memset(identity, 0, sizeof *identity);
+	for (size_t i = 0; i < sizeof text_tags / sizeof *text_tags; i++)
+		boot_record_text(text_tags[i], identity->texts[i], sizeof identity->texts[i]);
+	if (!boot_record_text(TAG_BOOT_MAC, identity->mac, sizeof identity->mac))
+		boot_record_text(TAG_BOOT_TEMPLATE, identity->mac, sizeof identity->mac);
+}
+
+/* The link is set down for a new MAC, which drops the addresses and neighbors that follow from the old one. */
+static void change_interface(int fd, unsigned index, const struct network_identity *old, const struct network_identity *now)
+{
+	for (size_t i = 0; i < 2; i++) {
+		if (old->texts[i][0] && strcmp(old->texts[i], now->texts[i]) != 0 &&
+		    !change_address(fd, RTM_DELADDR, index, old->texts[i]) && errno != EADDRNOTAVAIL)
+			say("Cannot remove the address \"%s\": %s", old->texts[i], strerror(errno));
+	}
+	if (strcasecmp(old->mac, now->mac) != 0 &&
+	    (!set_link(fd, index, 0, 0) || !set_mac(fd, index, now->mac)))
 		say("Cannot set the address of the network interface: %s", strerror(errno));
+}
+
+void network_take_over(const struct network_identity *old)
+{
+	struct network_identity now;
+	network_identify(&now);
+	if (memcmp(&now, old, sizeof now) == 0)
+		return;
+	unsigned index = find_interface(old->mac);
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	if (index && now.mac[0])
+		change_interface(fd, index, old, &now);
 	if (fd >= 0)
 		close(fd);
 	network_configure();
@@ -263,7 +293,7 @@ void network_configure(void)
 		say("Cannot configure the network: %s", strerror(errno));
 		return;
 	}
-	if (!set_up(fd, loopback, 0))
+	if (!set_link(fd, loopback, IFF_UP, 0))
 		say("Cannot bring up lo: %s", strerror(errno));
 	if (boot_record_text(TAG_BOOT_MAC, mac, sizeof mac))
 		configure_interface(fd, mac);

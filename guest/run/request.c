@@ -44,16 +44,19 @@ static void set_time(struct stream *stream, uint64_t unix_ns)
 		stream_fail(stream, "permission_denied", "Cannot set the clock");
 }
 
-static const char *(*take_identity)(const uint8_t *bytes, size_t length);
+static const char *(*take_identity)(const uint8_t *bytes, size_t length, bool *is_unsettled);
 
-void request_on_identity(const char *(*take)(const uint8_t *bytes, size_t length))
+void request_on_identity(const char *(*take)(const uint8_t *bytes, size_t length, bool *is_unsettled))
 {
 	take_identity = take;
 }
 
-static void answer_identity(struct stream *stream, const uint8_t *bytes, size_t length)
+static void answer_identity(struct stream *stream, struct field_writer *writer, const uint8_t *bytes, size_t length)
 {
-	const char *problem = take_identity ? take_identity(bytes, length) : "This agent does not run a machine";
+	bool is_unsettled = false;
+	const char *problem = take_identity ? take_identity(bytes, length, &is_unsettled) : "This agent does not run a machine";
+	if (is_unsettled)
+		field_put_number(writer, TAG_IS_UNSETTLED, 1);
 	if (problem)
 		stream_fail(stream, "invalid_state", "%s", problem);
 }
@@ -69,7 +72,7 @@ void request_answer(struct stream *stream, const uint8_t *bytes, size_t length)
 		set_time(stream, field_number_of(bytes, length, TAG_TIME_NS, 0));
 		break;
 	case KIND_IDENTITY:
-		answer_identity(stream, bytes, length);
+		answer_identity(stream, &writer, bytes, length);
 		break;
 	case KIND_SHUTDOWN:
 		if (!power_request(field_number_of(bytes, length, TAG_REBOOT, 0) != 0))

@@ -9,7 +9,7 @@
 
 void request_answer(struct stream *stream, const uint8_t *bytes, size_t length);
 
-/* How a template takes the identity in the fields of a request; gives what is wrong, or NULL. */
-void request_on_identity(const char *(*take)(const uint8_t *bytes, size_t length));
+/* How a machine takes the identity in the fields of a request; gives what is wrong, or NULL. */
+void request_on_identity(const char *(*take)(const uint8_t *bytes, size_t length, bool *is_unsettled));
 
 #endif

@@ -50,7 +50,7 @@ static struct {
 /* The kernel makes it up when it is first read: a template leaves that to the machines made from it. */
 static void read_boot_id(void)
 {
-	if (read_file("/proc/sys/kernel/random/boot_id", agent.boot_id, sizeof agent.boot_id) < 0)
+	if (read_file(BOOT_ID_PATH, agent.boot_id, sizeof agent.boot_id) < 0)
 		agent.boot_id[0] = 0;
 	agent.boot_id[strcspn(agent.boot_id, "\n")] = 0;
 }
@@ -61,7 +61,7 @@ static void send_hello(const uint8_t *nonce)
 	static const char *const features[] = AGENT_FEATURES;
 	uint8_t bytes[512];
 	struct field_writer writer = { .bytes = bytes + NONCE_BYTES, .size = sizeof bytes - NONCE_BYTES };
-	if (!is_template && agent.boot_id[0] == 0)
+	if (!is_template)
 		read_boot_id();
 	memcpy(bytes, nonce, NONCE_BYTES);
 	field_put_number(&writer, TAG_PROTOCOL, PROTOCOL_NUMBER);

@@ -29,7 +29,7 @@
 
 #define SYNC_MAGIC_BYTES 8
 
-#define AGENT_FEATURES { "exec", "connect", "health", "time", "shutdown", "events", "files", "ports", "stats", "sessions", "sftp", "listen", "datagrams", "watch", "freeze", "processes", "step", "identity" }
+#define AGENT_FEATURES { "exec", "connect", "health", "time", "shutdown", "events", "files", "ports", "stats", "sessions", "sftp", "listen", "datagrams", "watch", "freeze", "processes", "step", "identity", "assume" }
 
 enum frame_type {
 	FRAME_SYNC = 1,
@@ -70,6 +70,7 @@ enum tag {
 	TAG_MAX_STREAMS = 5,
 	TAG_MODE = 6,
 	TAG_IS_TEMPLATE = 7,
+	TAG_IS_UNSETTLED = 8,
 	TAG_KIND = 16,
 	TAG_ARGUMENT = 17,
 	TAG_ENV = 18,

@@ -13,7 +13,7 @@ import { type GuestFiles, guestFiles } from "./files.ts";
 import { whileFrozen } from "./freeze.ts";
 import type { AgentHello } from "./hello.ts";
 import type { ProgramOptions } from "./program.ts";
-import { Kind, type KindCode, Tag } from "./protocol.ts";
+import { AGENT_PATH, Kind, type KindCode, Tag } from "./protocol.ts";
 import { type GuestRunResult, type RunInGuestOptions, runInGuest } from "./run.ts";
 import { GuestSessions } from "./session.ts";
 import {
@@ -28,6 +28,8 @@ import {
 const CONNECT_TIMEOUT_DEFAULT_MS = 30_000;
 const CALL_TIMEOUT_DEFAULT_MS = 10_000;
 const READY_TIMEOUT_DEFAULT_MS = 600_000;
+/** With the hooks of the image, which have 30 s each. */
+const SETTLE_TIMEOUT_MS = 300_000;
 /** Of what a failed installation has printed. */
 const SHOWN_LOG_LINES = 20;
 
@@ -82,8 +84,11 @@ export interface Agent {
   /** At most 4096. */
   processes(options?: ProgramOptions): Promise<GuestProcess[]>;
   setTime(unix_ns: bigint, options?: CallOptions): Promise<void>;
-  /** A machine restored from a template becomes the one of `record`, as `encodeBootRecord` gives it. */
-  assume(record: Uint8Array, options?: CallOptions): Promise<void>;
+  /**
+   * The running machine becomes the one of `record`, as `encodeBootRecord` gives it, its hooks included. What is
+   * the same already is left alone, but for clock and entropy. Resolves to warnings.
+   */
+  assume(record: Uint8Array, options?: CallOptions): Promise<string[]>;
   /** Resolves when the guest has agreed, or is gone; it ends what runs and turns itself off. */
   shutdown(options?: CallOptions & { reboot?: boolean }): Promise<void>;
   /** Calls with the phases so far and then with each event; the result stops it. */
@@ -139,7 +144,8 @@ function agentOf(connection: Connection, hello: AgentHello): Agent {
     },
     async assume(record, options) {
       const fields = new FieldWriter().list(record);
-      await ask(connection, Kind.identity, { ...options, fields });
+      const answer = await ask(connection, Kind.identity, { ...options, fields });
+      return answer.number(Tag.isUnsettled) ? await settle(connection, options) : [];
     },
     async shutdown(options) {
       const fields = new FieldWriter().number(Tag.reboot, options?.reboot ? 1 : 0);
@@ -156,6 +162,19 @@ function agentOf(connection: Connection, hello: AgentHello): Agent {
     close: () =>
       connection.fail(new BangerError("cancelled", "connection to the guest agent closed")),
   };
+}
+
+/** The end of a change of identity: a line for each thing that went wrong. */
+async function settle(connection: Connection, { signal }: CallOptions = {}): Promise<string[]> {
+  const argv = [AGENT_PATH, "settle"];
+  const { status, stdout } = await runInGuest(connection, {
+    argv,
+    signal,
+    timeout_ms: SETTLE_TIMEOUT_MS,
+  });
+  const lines = new TextDecoder().decode(stdout).split("\n").filter(Boolean);
+  const isWhole = "code" in status && status.code === 0;
+  return isWhole ? lines : [...lines, "the guest agent did not complete the change of identity"];
 }
 
 /** A request whose answer is the end of its stream. */

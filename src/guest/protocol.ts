@@ -69,7 +69,9 @@
  *
  * IDENTITY. A machine whose boot record has the field template stops before it has a name, a network
  * or a key; its hello says so. The request identity carries a boot record without that field: the
- * machine becomes the one that the record describes.
+ * machine becomes the one that the record describes. With the feature "assume" any machine takes it, at
+ * any time. If the answer has the field isUnsettled, the program `settle` completes the change: it reloads
+ * services, runs the hooks of the image, and prints a line for each that failed.
  *
  * EVENTS. The guest sends event frames on stream 0: after hello every boot phase so far, later each
  * new one, and log lines of a running installation.
@@ -140,6 +142,9 @@ export const Tag = {
   mode: 6,
   /** The machine was restored from a template and has no identity yet. */
   isTemplate: 7,
+  // answer to identity
+  /** The program `settle` is to be run. */
+  isUnsettled: 8,
   // open, opened, control
   kind: 16,
   argument: 17,
@@ -285,6 +290,7 @@ export const agentFeatures = [
   "processes",
   "step",
   "identity",
+  "assume",
 ] as const;
 
 /** Values of the `error` tag, a closed set on the guest's side; the host takes others as `internal`. */

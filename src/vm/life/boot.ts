@@ -212,10 +212,11 @@ export async function awaitReady(
 ): Promise<void> {
   const { link, signal, onProgress } = options;
   const agent = await link.agent(signal, { isBooting: true });
-  if (agent.hello.isTemplate) {
-    const path = identityPath(deps.config.paths.vm(vm.id).runtime);
-    await link.whileAlive(agent.assume(readFileSync(path), { signal }));
-    rmSync(path);
+  const identity = identityPath(deps.config.paths.vm(vm.id).runtime);
+  if (agent.hello.isTemplate || existsSync(identity)) {
+    const warnings = await link.whileAlive(agent.assume(readFileSync(identity), { signal }));
+    for (const message of warnings) onProgress?.(warningProgress(message));
+    rmSync(identity);
   }
   const report = onProgress && guestProgress(onProgress);
   let isInstalled = false;
