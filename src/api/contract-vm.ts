@@ -61,6 +61,26 @@ export const vmContract = {
     .route({ method: "POST", path: "/vms/{name}/restart", summary: "Restart a machine" })
     .input(z.object({ name: vmRef, grace_ms: z.int().min(0).max(3_600_000).optional() }))
     .output(eventIterator(progress, vm)),
+  pause: fails(...CHANGES, "unsupported")
+    .route({ method: "POST", path: "/vms/{name}/pause", summary: "Pause a machine" })
+    .input(byName)
+    .output(vm),
+  resume: fails(...CHANGES, ...BOOTS)
+    .route({
+      method: "POST",
+      path: "/vms/{name}/resume",
+      summary: "Resume a paused or suspended machine",
+    })
+    .input(byName)
+    .output(eventIterator(progress, vm)),
+  suspend: fails(...CHANGES, "unsupported", "timeout")
+    .route({
+      method: "POST",
+      path: "/vms/{name}/suspend",
+      summary: "Suspend a machine to disk, until it is used again",
+    })
+    .input(byName)
+    .output(eventIterator(progress, vm)),
   kill: fails(...CHANGES, "timeout")
     .route({ method: "POST", path: "/vms/{name}/kill", summary: "Power off a machine immediately" })
     .input(byName)

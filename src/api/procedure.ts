@@ -30,8 +30,9 @@ export function fails<const C extends ErrorCode>(...codes: readonly C[]) {
 
 /** Of a change to a machine, which another process may run. */
 export const CHANGES = ["not_found", "invalid_state", "conflict"] as const;
-/** Of a request that the agent of a running machine answers. */
+/** Of a request that the agent of a running machine answers, after it was woken if it is suspended. */
 export const REACHES = [
+  "limit_exceeded",
   "not_found",
   "invalid_state",
   "conflict",

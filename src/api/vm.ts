@@ -27,6 +27,10 @@ export const vmState = z.enum([
   "stopped",
   "starting",
   "running",
+  "paused",
+  "suspending",
+  "suspended",
+  "waking",
   "stopping",
   "removing",
 ]);
@@ -144,6 +148,8 @@ export const vm = z.object({
   expiresAt: z.iso.datetime().optional(),
   /** It is stopped when nobody has used it for this long. */
   idleStop_ms: z.int().optional(),
+  /** It is suspended when nobody has used it for this long. */
+  idleSuspend_ms: z.int().optional(),
   startedAt: z.iso.datetime().optional(),
   /** How the last run ended. */
   exit: vmExit.optional(),
@@ -207,6 +213,8 @@ export const vmCreate = z.object({
    * 0, the default: never.
    */
   idleStop_ms: z.int().min(0).max(VM_TTL_MAX_MS).optional(),
+  /** Suspend it in the same case; 0, the default: never. Of the two the shorter one counts. */
+  idleSuspend_ms: z.int().min(0).max(VM_TTL_MAX_MS).optional(),
   /** Boot it as well; default true. */
   start: z.boolean().optional(),
 });
@@ -219,6 +227,7 @@ export const vmSettings = z.object({
     memory_mib: true,
     restart: true,
     idleStop_ms: true,
+    idleSuspend_ms: true,
     hostname: true,
   }).shape,
   /** A disk only grows. */

@@ -92,6 +92,8 @@ export function makePaths(roots: Roots) {
         vmmLog: join(folder, "vmm.log"),
         hostKey: join(folder, "ssh_host_ed25519_key"),
         sessions: join(folder, "sessions"),
+        /** Memory and devices, while it is suspended. */
+        suspended: join(folder, "suspended"),
         runtime,
         /** Of the process that runs it in the foreground. */
         socket: join(runtime, "front.sock"),

@@ -79,6 +79,7 @@ export async function createRecord(
           ...(request.restart && request.restart !== "no" ? { restart: request.restart } : {}),
           ...(request.ttl_ms ? { ttl_ms: request.ttl_ms } : {}),
           ...(request.idleStop_ms ? { idleStop_ms: request.idleStop_ms } : {}),
+          ...(request.idleSuspend_ms ? { idleSuspend_ms: request.idleSuspend_ms } : {}),
           ...(request.ephemeral ? { ephemeral: true } : {}),
           ...(request.isBuild ? { isBuild: true } : {}),
         },

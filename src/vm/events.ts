@@ -15,6 +15,11 @@ export class Events {
     for (const listener of this.#listeners) listener(told);
   }
 
+  /** Resolves at the machine's next event, or when `signal` fires. */
+  async next(id: string, signal: AbortSignal | undefined): Promise<void> {
+    for await (const event of this.listen(signal)) if (event.id === id) return;
+  }
+
   /** Ends when `signal` fires. What happens from this call on is in it. */
   listen(signal: AbortSignal | undefined): AsyncGenerator<MachineEvent, void> {
     const pending: MachineEvent[] = [];

@@ -1,6 +1,7 @@
 /** What is done inside machines that run: commands, connections, and requests to the agent. */
 import type { ExecRequest } from "#api/exec.ts";
 import { INITIAL_CREDIT_BYTES } from "#api/exec-constants.ts";
+import { throwIfAborted } from "#base/abort.ts";
 import { BangerError } from "#base/error.ts";
 import type { Agent } from "#guest/agent.ts";
 import type { ConnectTarget } from "#guest/connect.ts";
@@ -10,13 +11,17 @@ import { assertHere } from "#vm/life/owner.ts";
 import type { RunningMachine } from "#vm/life/running-machines.ts";
 import type { VmDeps } from "./deps.ts";
 import { commandOf, toGuestRequest } from "./exec.ts";
-import { requireState } from "./machine.ts";
+import { isAsleep, requireState } from "./machine.ts";
 import { getVm, type VmRecord } from "./records.ts";
 
 interface Machines {
   running(id: string): RunningMachine | undefined;
   /** Resolves when whatever an earlier daemon left of the machine has been dealt with. */
   recovered(id: string): Promise<void>;
+  /** Wakes the machine if it is suspended. */
+  awake(id: string, signal?: AbortSignal): Promise<void>;
+  /** Resolves when something of the machine has changed. */
+  nextEvent(id: string, signal?: AbortSignal): Promise<void>;
 }
 
 export class GuestAccess {
@@ -59,7 +64,7 @@ export class GuestAccess {
       signal?: AbortSignal | undefined;
     } = {},
   ): Promise<{ agent: Agent; command: GuestExecRequest; idle: IdleTracker }> {
-    const { vm, running } = await this.#reach(ref, "run a command in");
+    const { vm, running } = await this.#reach(ref, "run a command in", options.signal);
     const image = this.#deps.images.show(vm.imageId);
     const argv = options.asImage
       ? commandOf(image.config, request.argv, options.entrypoint)
@@ -82,7 +87,7 @@ export class GuestAccess {
 
   /** Opens a TCP port or unix socket inside the machine. */
   async connect(ref: string, target: ConnectTarget, signal?: AbortSignal) {
-    const { running } = await this.#reach(ref, "connect to");
+    const { running } = await this.#reach(ref, "connect to", signal);
     const agent = await running.link.agent(signal);
     const connection = await agent.connect(target, { signal });
     const held = running.idle.hold();
@@ -92,21 +97,38 @@ export class GuestAccess {
 
   /** The agent of a machine that runs; `verb` says what for, in the error of one that does not. */
   async agent(ref: string, verb: string, signal?: AbortSignal): Promise<Agent> {
-    const { running } = await this.#reach(ref, verb);
+    const { running } = await this.#reach(ref, verb, signal);
     running.idle.touch();
     return await running.link.agent(signal);
   }
 
-  async #reach(ref: string, verb: string): Promise<{ vm: VmRecord; running: RunningMachine }> {
-    await this.#machines.recovered(getVm(this.#deps.db, ref).id);
-    const vm = getVm(this.#deps.db, ref);
+  /** The same for work in the background, which does not wake a machine: it waits until somebody else does. */
+  async agentOnceAwake(ref: string, verb: string, signal?: AbortSignal): Promise<Agent> {
+    for (;;) {
+      const { id, state } = getVm(this.#deps.db, ref);
+      if (state !== "paused" && !isAsleep(state)) return await this.agent(id, verb, signal);
+      await this.#machines.nextEvent(id, signal);
+      throwIfAborted(signal);
+    }
+  }
+
+  /** The one place where a suspended machine is woken for what somebody wants in it. */
+  async #reach(
+    ref: string,
+    verb: string,
+    signal?: AbortSignal,
+  ): Promise<{ vm: VmRecord; running: RunningMachine }> {
+    const { id } = getVm(this.#deps.db, ref);
+    await this.#machines.recovered(id);
+    await this.#machines.awake(id, signal);
+    const vm = getVm(this.#deps.db, id);
     return { vm, running: this.#requireRunning(vm, verb) };
   }
 
   #requireRunning(vm: VmRecord, verb: string): RunningMachine {
     const running = this.#machines.running(vm.id);
     if (!running) assertHere(vm, verb, this.#deps.owner);
-    if (!running) requireState(vm, verb, []);
+    if (!running || vm.state === "paused") requireState(vm, verb, []);
     if (!running) throw new BangerError("invalid_state", `machine "${vm.name}" is not running`);
     running.link.isVisited = true;
     return running;

@@ -14,7 +14,15 @@ const transitions: Record<VmState, readonly VmState[]> = {
   /** Network, initrd and VMM are being made; failure leads back to stopped. */
   starting: ["running", "stopping", "stopped"],
   /** The VMM runs and the guest has said that it is ready. */
-  running: ["stopping", "stopped"],
+  running: ["paused", "suspending", "stopping", "stopped"],
+  /** The VMM's processors stand still; its memory stays where it is. */
+  paused: ["running", "stopping", "stopped"],
+  /** Memory and devices are being written to its folder; failure leads back to running. */
+  suspending: ["suspended", "running", "stopping", "stopped"],
+  /** Memory and devices are in its folder, and published ports are listened on; nothing runs. */
+  suspended: ["waking", "stopped", "removing"],
+  /** A VMM is being made from these; failure leads back to suspended, or to a boot. */
+  waking: ["running", "suspended", "stopping", "stopped"],
   /** The guest was asked to power off, or the VMM is being ended; called off, it runs on. */
   stopping: ["stopped", "running"],
   /** On its way out; only removal can follow, however often it is interrupted. */
@@ -37,9 +45,14 @@ export function requireState(
   });
 }
 
+/** Its memory is on disk, or on its way there or back: whoever needs the machine wakes it, or waits. */
+export function isAsleep(state: VmState): boolean {
+  return state === "suspending" || state === "suspended" || state === "waking";
+}
+
 export function assertNotRunning({ name, state }: { name: string; state: VmState }): void {
-  if (state !== "running") return;
-  throw new BangerError("invalid_state", `Cannot remove machine "${name}": it is running`, {
+  if (state !== "running" && state !== "paused") return;
+  throw new BangerError("invalid_state", `Cannot remove machine "${name}": it is ${state}`, {
     hint: `Stop it first (banger vm stop ${name}), or use: banger vm rm --force ${name}`,
   });
 }
@@ -52,6 +65,10 @@ function hintFor(
   if (state === "stopped") {
     return /^(stop|kill)$/.test(verb) ? undefined : `Start it with: banger vm start ${name}`;
   }
+  if (state === "paused" || (state === "suspended" && verb !== "clone")) {
+    return `Resume it with: banger vm resume ${name}`;
+  }
+  if (state === "suspended") return `Stop it with: banger vm stop ${name}`;
   if (state === "running") {
     return verb === "start" ? undefined : `Stop it with: banger vm stop ${name}`;
   }

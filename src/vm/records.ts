@@ -14,7 +14,7 @@ const idOnly = z.object({ id: z.string() });
 const addressOnly = z.object({ address: z.unknown() });
 const nameOnly = z.object({ name: z.string() });
 /** Nothing of it runs. */
-const stoppedRow = z.object({ state: z.enum(["stopped", "creating", "removing"]) });
+const stoppedRow = z.object({ state: z.enum(["stopped", "suspended", "creating", "removing"]) });
 
 export interface UnreadableVm extends UnreadableRow {
   isStopped: boolean;
@@ -47,9 +47,9 @@ export function listVms(db: Database): VmRecord[] {
   return readAll(db).readable.map(fromRow);
 }
 
-/** Whether a machine of the daemon's runs, or is to be started again. */
+/** Whether a machine of the daemon's runs, sleeps, or is to be started again. */
 export function hasWork(db: Database): boolean {
-  const states = "state IN ('starting', 'running', 'stopping') OR intent = 'run'";
+  const states = "state NOT IN ('creating', 'stopped', 'removing') OR intent = 'run'";
   return db.query(`SELECT 1 FROM vms WHERE owner IS NULL AND (${states}) LIMIT 1`).get() !== null;
 }
 
@@ -266,6 +266,7 @@ export function toApi(vm: VmRecord): Vm {
     restart: spec.restart,
     expiresAt: expiryOf(vm),
     idleStop_ms: spec.idleStop_ms,
+    idleSuspend_ms: spec.idleSuspend_ms,
     startedAt: vm.startedAt,
     exit: vm.exit,
     warning: vm.warning,

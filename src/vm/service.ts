@@ -4,7 +4,7 @@ import { getLogger } from "@logtape/logtape";
 import type { VmHealth } from "#api/health.ts";
 import type { MachineEvent, RepairStep } from "#api/system.ts";
 import type { Vm, VmCreate, VmExit } from "#api/vm.ts";
-import { orAborted } from "#base/abort.ts";
+import { orAborted, throwIfAborted } from "#base/abort.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import { newId } from "#base/id.ts";
 import { type ExitStatus, exitCodeOf } from "#guest/exec.ts";
@@ -12,7 +12,7 @@ import { unreadableError } from "#store/row.ts";
 import type { BootOptions } from "#vm/life/boot.ts";
 import { Lifecycle } from "#vm/life/lifecycle.ts";
 import { sweepOrphans } from "#vm/life/orphans.ts";
-import { assertHere, isElsewhere } from "#vm/life/owner.ts";
+import { assertHere, isElsewhere, restartElsewhere } from "#vm/life/owner.ts";
 import { Recoverer } from "#vm/life/recover.ts";
 import type { RemoveOptions, StopOptions } from "#vm/life/requests.ts";
 import { VmNetworking } from "#vm/network/networking.ts";
@@ -22,6 +22,7 @@ import type { VmDeps } from "./deps.ts";
 import { Events } from "./events.ts";
 import { GuestAccess } from "./guest-access.ts";
 import { readLog } from "./logs.ts";
+import { isAsleep } from "./machine.ts";
 import { findUnreadableVm, findVm, getVm, listVms, toApi, unreadableVms } from "./records.ts";
 import { Sessions } from "./sessions/sessions.ts";
 import { VmSettingsService } from "./settings.ts";
@@ -52,6 +53,8 @@ export class VmService {
     this.guests = new GuestAccess(deps, {
       running: (id) => this.#lifecycle.running(id),
       recovered: (id) => this.#recoverer.done(id),
+      awake: (id, signal) => this.#lifecycle.awake(id, signal),
+      nextEvent: (id, signal) => this.#events.next(id, signal),
     });
     this.networking = new VmNetworking(deps, this.#lifecycle);
     this.settings = new VmSettingsService(deps, this.#lifecycle);
@@ -148,10 +151,52 @@ export class VmService {
     return this.show(id);
   }
 
-  /** Stops the machine and starts it again, wherever it runs. */
+  /**
+   * Stops the machine and starts it again. One that another process runs in the foreground stays that process's,
+   * which does both.
+   */
   async restart(ref: string, options: Partial<StopOptions> & BootOptions = {}): Promise<Vm> {
     const { id } = getVm(this.#deps.db, ref);
-    await this.#lifecycle.restart(id, options);
+    const vm = getVm(this.#deps.db, id);
+    const { signal, onProgress } = options;
+    if (vm.spec.ephemeral) {
+      const message = `Cannot restart machine "${vm.name}": it was created for a single command`;
+      throw new BangerError("invalid_state", message);
+    }
+    if (isElsewhere(vm, this.#deps.owner)) {
+      onProgress?.({ step: "restart", message: `Restarting ${vm.name} in its own process` });
+      const isBack = (): boolean => {
+        const { state, startedAt } = getVm(this.#deps.db, id);
+        return state === "running" && startedAt !== vm.startedAt;
+      };
+      await restartElsewhere(vm, { isBack, signal });
+      return this.show(id);
+    }
+    onProgress?.({ step: "stop", message: `Stopping ${vm.name}` });
+    await this.#lifecycle.stop(id, options);
+    await this.#lifecycle.start(id, options);
+    return this.show(id);
+  }
+
+  /** Stops the machine's processors until `resume`. */
+  async pause(ref: string): Promise<Vm> {
+    return await this.#changed(ref, (id) => this.#lifecycle.pause(id));
+  }
+
+  /** Lets a paused machine go on, or wakes a suspended one. */
+  async resume(ref: string, options: BootOptions = {}): Promise<Vm> {
+    return await this.#changed(ref, (id) => this.#lifecycle.resume(id, options));
+  }
+
+  /** Writes the machine to disk and ends its process, until somebody needs it. */
+  async suspend(ref: string, options: BootOptions = {}): Promise<Vm> {
+    return await this.#changed(ref, (id) => this.#lifecycle.suspend(id, options));
+  }
+
+  async #changed(ref: string, change: (id: string) => Promise<void>): Promise<Vm> {
+    const { id } = getVm(this.#deps.db, ref);
+    await this.#recoverer.done(id);
+    await change(id);
     return this.show(id);
   }
 
@@ -171,10 +216,10 @@ export class VmService {
   /** Removes a machine with its disk. */
   async remove(ref: string, options: RemoveOptions = {}): Promise<void> {
     const unreadable = findUnreadableVm(this.#deps.db, ref);
-    if (unreadable) return await this.#lifecycle.removeUnreadable(unreadable, options);
+    if (unreadable) return await this.#lifecycle.removal.removeUnreadable(unreadable, options);
     const { id } = getVm(this.#deps.db, ref);
     await this.#recoverer.done(id);
-    await this.#lifecycle.remove(id, options);
+    await this.#lifecycle.removal.remove(id, options);
   }
 
   /**
@@ -196,7 +241,7 @@ export class VmService {
     const idle = listVms(this.#deps.db).filter(
       ({ state, intent }) => state === "stopped" && intent === undefined,
     );
-    await Promise.all(idle.map(({ id }) => this.#lifecycle.remove(id)));
+    await Promise.all(idle.map(({ id }) => this.#lifecycle.removal.remove(id)));
     return idle.map(({ name }) => name);
   }
 
@@ -209,13 +254,18 @@ export class VmService {
     this.#lifecycle.release();
   }
 
-  /** Resolves when the machine has ended; at once for one that does not run. */
+  /** Resolves when the machine has ended, which is not when it is suspended; at once for one that does not run. */
   async wait(ref: string, signal?: AbortSignal): Promise<VmExit> {
-    await this.#recoverer.done(getVm(this.#deps.db, ref).id);
-    const vm = getVm(this.#deps.db, ref);
-    const running = this.#lifecycle.running(vm.id);
-    if (running) return await orAborted(running.finished, signal);
-    return vm.exit ?? { reason: "unknown", at: vm.createdAt };
+    const { id, createdAt } = getVm(this.#deps.db, ref);
+    await this.#recoverer.done(id);
+    for (;;) {
+      const running = this.#lifecycle.running(id);
+      const ended = running && (await orAborted(running.finished, signal));
+      const vm = findVm(this.#deps.db, id);
+      if (vm && isAsleep(vm.state)) await this.#events.next(id, signal);
+      else return ended ?? vm?.exit ?? { reason: "unknown", at: createdAt };
+      throwIfAborted(signal);
+    }
   }
 
   async *logs(
@@ -234,8 +284,7 @@ export class VmService {
       yield* this.#commands.logs(vm.id, { ...options, signal });
       return;
     }
-    const running = this.#lifecycle.running(vm.id);
-    const ended = running?.finished ?? Promise.resolve();
+    const ended = this.wait(vm.id, options.signal).catch(() => {});
     yield* readLog(this.#deps.config.paths.vm(vm.id).console, { ...options, ended });
   }
 
@@ -252,6 +301,7 @@ export class VmService {
   async health(ref: string, signal?: AbortSignal): Promise<VmHealth> {
     const vm = getVm(this.#deps.db, ref);
     await this.#recoverer.done(vm.id);
+    await this.#lifecycle.awake(vm.id, signal);
     return await this.#lifecycle.health(vm.id, signal);
   }
 }

@@ -70,7 +70,7 @@ export class VmSettingsService {
           await this.#lifecycle.make(id, { disk, signal: options.signal });
           return toApi(getVm(db, id));
         } catch (error) {
-          await this.#lifecycle.remove(id, { force: true }).catch((failure) => {
+          await this.#lifecycle.removal.remove(id, { force: true }).catch((failure) => {
             throw new BangerError("internal", `Cannot undo the clone: ${messageOf(failure)}`, {
               cause: error,
             });
@@ -110,7 +110,8 @@ export class VmSettingsService {
 }
 
 export function changedSpec(vm: VmRecord, settings: VmSettings): VmSpec {
-  const { cpus, memory_mib, disk_bytes, hostname, restart, idleStop_ms, ttl_ms } = settings;
+  const { cpus, memory_mib, disk_bytes, hostname, restart, ttl_ms } = settings;
+  const { idleStop_ms, idleSuspend_ms } = settings;
   const old = vm.spec;
   // What it was to grow to at the next start has not been done yet.
   const present_bytes = old.started?.disk_bytes ?? old.disk_bytes;
@@ -130,6 +131,7 @@ export function changedSpec(vm: VmRecord, settings: VmSettings): VmSpec {
     ...(hostname === undefined ? {} : { hostname }),
     ...(restart === undefined ? {} : { restart }),
     ...(idleStop_ms === undefined ? {} : { idleStop_ms }),
+    ...(idleSuspend_ms === undefined ? {} : { idleSuspend_ms }),
     ...(ttl_ms === undefined || ttl_ms === null ? {} : { ttl_ms }),
     ...(settings.labels ? { labels: withChanges(old.labels ?? {}, settings.labels) } : {}),
   };

@@ -85,6 +85,8 @@ const vmSpec = stored({
   ttl_ms: z.number().optional(),
   /** It is stopped when it has been idle for this long. */
   idleStop_ms: z.number().optional(),
+  /** It is suspended when it has been idle for this long. */
+  idleSuspend_ms: z.number().optional(),
   /** Absent: no. */
   restart: restartPolicy.optional(),
 });

@@ -16,7 +16,8 @@ export function createRequest(
   flags: Omit<MachineFlags, "env" | "envFile">,
   environment: Pick<MachineFlags, "env" | "envFile">,
 ): VmCreate {
-  const { name, needs, mode, cpus, memory, disk, restart, ttl, idleStop, hostname } = flags;
+  const { name, needs, mode, cpus, memory, disk, restart, ttl, idleStop, idleSuspend, hostname } =
+    flags;
   const kernel = kernelOf(flags);
   const network = networkOf(flags);
   const env = readEnvironment(environment);
@@ -40,6 +41,7 @@ export function createRequest(
     restart,
     ttl_ms: ttl,
     idleStop_ms: idleStop,
+    idleSuspend_ms: idleSuspend,
     env,
   };
 }

@@ -67,6 +67,7 @@ export function vmText(vm: Vm): string {
     ["Next start", vm.pending?.join(", ")],
     ["Restart", vm.restart],
     ["Expires", vm.expiresAt],
+    ["Idle suspend", vm.idleSuspend_ms ? `after ${formatDuration(vm.idleSuspend_ms)}` : undefined],
     ["Idle stop", vm.idleStop_ms ? `after ${formatDuration(vm.idleStop_ms)}` : undefined],
     ["Started", vm.startedAt && `${vm.startedAt} (${ago(vm.startedAt)})`],
     ["Last exit", vm.exit && `${exitText(vm.exit)} at ${vm.exit.at}`],

@@ -94,6 +94,11 @@ export const machineFlags = {
     "Stop the machine after this idle time, such as 30m (default: never)",
     durationOrNeverArg,
   ),
+  idleSuspend: value(
+    "--idle-suspend <duration>",
+    "Suspend the machine after this idle time, such as 10m (default: never)",
+    durationOrNeverArg,
+  ),
   ttl: value("--ttl <duration>", "Remove the machine, running or not, at this age", durationArg),
   hostname: value(
     "--hostname <name>",

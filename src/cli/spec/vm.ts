@@ -76,7 +76,7 @@ prints its output, and the machine stops when it exits, unless --restart is give
   }),
   set: command({
     brief: "Change settings of a machine",
-    details: `On a running machine, the restart policy, idle-stop, ttl and labels change immediately; CPUs, memory, disk,
+    details: `On a running machine, the restart policy, idle times, ttl and labels change immediately; CPUs, memory, disk,
 hostname and environment change at the next start.`,
     aliases: ["update"],
     args: { vm: machine },
@@ -87,6 +87,7 @@ hostname and environment change at the next start.`,
       hostname: machineFlags.hostname,
       restart: machineFlags.restart,
       idleStop: machineFlags.idleStop,
+      idleSuspend: machineFlags.idleSuspend,
       ttl: value(
         "--ttl <duration>",
         "Remove the machine, running or not, at this age; or never",
@@ -133,6 +134,26 @@ hostname and environment change at the next start.`,
     args: { vms: machines },
     flags: { grace },
     examples: ["banger vm restart testbox"],
+  }),
+  pause: command({
+    brief: "Pause one or more machines: their CPUs stop, their memory stays",
+    details: "Resume them with: banger vm resume. Commands in a paused machine are refused.",
+    args: { vms: machines },
+    examples: ["banger vm pause testbox"],
+  }),
+  resume: command({
+    brief: "Resume one or more paused or suspended machines",
+    aliases: ["unpause"],
+    args: { vms: machines },
+    examples: ["banger vm resume testbox"],
+  }),
+  suspend: command({
+    brief: "Suspend one or more machines to disk, until they are used again",
+    details: `Writes memory and devices to a file and frees the memory. Name, address and published ports stay: the next
+\`banger vm exec\`, ssh, copy or connection to a published port resumes the machine where it was. Commands and
+connections that are attached to the machine end; sessions go on.`,
+    args: { vms: machines },
+    examples: ["banger vm suspend testbox", "banger vm create --idle-suspend 10m alpine"],
   }),
   kill: command({
     brief: "Power off one or more machines immediately",

@@ -139,13 +139,20 @@ async function relay(
     if (wire.signal.aborted) throw error;
     // A machine that dies takes the connection along; its end is what the user needs to hear.
     const end = await Promise.race([ended, Bun.sleep(EXIT_GRACE_MS)]).catch(() => undefined);
-    const { name, expiresAt } = vms.find(vm.name) ?? vm;
+    const { name, state, expiresAt } = vms.find(vm.name) ?? vm;
+    if (/^(suspend|wak)/.test(state)) throw suspendedError(name);
     const told = { doing: "ran the command", expiresAt, isRemoved };
     throw end && !wire.signal.aborted ? exitError(name, end, told) : error;
   } finally {
     wire.leave();
     await beforeExit?.(exit);
   }
+}
+
+function suspendedError(name: string): BangerError {
+  return new BangerError("unavailable", `disconnected: machine "${name}" was suspended`, {
+    hint: `Commands that are to go on run in a session: banger vm exec -d ${name} -- COMMAND`,
+  });
 }
 
 async function openConnection(

@@ -24,6 +24,13 @@ export function vmHandlers({ os, stream, eventsLater, services }: Base) {
     restart: os.vm.restart.handler(({ input, signal }) =>
       stream(signal, (work) => vms.restart(input.name, { grace_ms: input.grace_ms, ...work })),
     ),
+    pause: os.vm.pause.handler(({ input }) => vms.pause(input.name)),
+    resume: os.vm.resume.handler(({ input, signal }) =>
+      stream(signal, (work) => vms.resume(input.name, work)),
+    ),
+    suspend: os.vm.suspend.handler(({ input, signal }) =>
+      stream(signal, (work) => vms.suspend(input.name, work)),
+    ),
     kill: os.vm.kill.handler(({ input }) => vms.kill(input.name)),
     remove: os.vm.remove.handler(async ({ input, signal }) => {
       await vms.remove(input.name, { force: input.force, signal });

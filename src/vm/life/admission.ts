@@ -120,7 +120,7 @@ function availableMemory(): number {
   return fieldOf("/proc/meminfo", "MemAvailable") ?? Number.MAX_SAFE_INTEGER;
 }
 
-function residentMemory(pid: number): number {
+export function residentMemory(pid: number): number {
   return fieldOf(`/proc/${pid}/status`, "VmRSS") ?? 0;
 }
 

@@ -18,7 +18,6 @@ import { type OnProgress, warningProgress } from "#base/progress.ts";
 import { KiB, MiB } from "#base/size.ts";
 import { type BootRecord, encodeBootRecord } from "#guest/boot.ts";
 import { readAgentBinary, readFirstBoot } from "#guest/embedded.ts";
-import type { AgentEvent } from "#guest/event.ts";
 import { buildInitrd, buildStaticInitrd, moduleInitrdPath } from "#guest/initrd.ts";
 import type { BootKernel } from "#kernels/service.ts";
 import { addressOf } from "#net/address.ts";
@@ -28,11 +27,13 @@ import { parsePolicy } from "#net/policy/policy.ts";
 import type { VmDeps } from "#vm/deps.ts";
 import { imageEnvironment } from "#vm/exec.ts";
 import { makeDisk } from "#vm/folder.ts";
+import { guestProgress } from "#vm/guest-progress.ts";
 import { bootKernel, inFrontOf, lowersOf } from "#vm/image-boot.ts";
 import type { VmRecord } from "#vm/records.ts";
 import type { VmRuntime } from "#vm/spec.ts";
+import { identityPath, takeIdentity, wake } from "#vm/suspend/wake.ts";
 import { makeCgroup, removeCgroup } from "#vmm/cgroup.ts";
-import type { BootSpec, Driver, Machine } from "#vmm/driver.ts";
+import type { BootSpec, Driver, Machine, Snapshot } from "#vmm/driver.ts";
 import { hostBootId } from "./boot-id.ts";
 import { driverFor } from "./choose-driver.ts";
 import type { MachineLink } from "./machine-link.ts";
@@ -49,6 +50,11 @@ export interface BootOptions {
   onProgress?: OnProgress | undefined;
 }
 
+export interface LaunchOptions extends BootOptions {
+  /** Of a suspended machine, to go on from in place of a boot. */
+  memory?: Snapshot | undefined;
+}
+
 export interface Launched {
   machine: Machine;
   /** What it holds from now on. */
@@ -56,7 +62,11 @@ export interface Launched {
 }
 
 /** From a description to a process. Whatever was made is unmade when a later step fails. */
-export async function launch(deps: VmDeps, vm: VmRecord, options: BootOptions): Promise<Launched> {
+export async function launch(
+  deps: VmDeps,
+  vm: VmRecord,
+  options: LaunchOptions,
+): Promise<Launched> {
   const paths = deps.config.paths.vm(vm.id);
   const { driver, reason } = driverFor(deps, vm.spec);
   deps.images.assertUsable(vm.imageId);
@@ -107,6 +117,11 @@ export async function launch(deps: VmDeps, vm: VmRecord, options: BootOptions): 
       cgroup,
       endsWithUs: deps.owner !== undefined,
     };
+    if (options.memory) {
+      const files = { ...options, memory: options.memory, runtime: paths.runtime };
+      const machine = await wake(driver, { spec, record }, files);
+      return { machine, runtime: runtimeOf(machine, attachment) };
+    }
     const initrd = (own: BootRecord) => inFrontOf(kernel.initrd, initrdOf(kernel, own));
     // Until it runs for the first time its disk is empty.
     const restored =
@@ -179,10 +194,6 @@ async function restore(
   }
 }
 
-function identityPath(runtime: string): string {
-  return join(runtime, "identity");
-}
-
 /** Gives back what a machine held outside its folder. Safe to repeat. */
 export async function cleanUp(deps: VmDeps, vm: VmRecord): Promise<void> {
   const paths = deps.config.paths.vm(vm.id);
@@ -214,7 +225,7 @@ export async function awaitReady(
   const agent = await link.agent(signal, { isBooting: true });
   const identity = identityPath(deps.config.paths.vm(vm.id).runtime);
   if (agent.hello.isTemplate || existsSync(identity)) {
-    const warnings = await link.whileAlive(agent.assume(readFileSync(identity), { signal }));
+    const warnings = await link.whileAlive(takeIdentity(agent, readFileSync(identity), signal));
     for (const message of warnings) onProgress?.(warningProgress(message));
     rmSync(identity);
   }
@@ -232,31 +243,6 @@ export async function awaitReady(
   } finally {
     stopListening();
   }
-}
-
-/** What is being done from a phase on; where nothing is, it ends no step. */
-function workAfter(phase: AgentEvent["phase"], text: string): string | undefined {
-  if (phase === "mounted") return "Setting up the machine";
-  if (phase === "installing") return text.split("\n")[0] || "Installing";
-  if (phase === "starting") return `Starting ${text}`;
-  return undefined;
-}
-
-/** What a guest's events are as steps: those of an installation in its own words, its output behind them. */
-function guestProgress(onProgress: OnProgress): (event: AgentEvent) => void {
-  let title = "";
-  return ({ kind, phase, text }) => {
-    if (kind === "log") {
-      if (title) onProgress({ step: `guest ${title}`, message: `${title}: ${text}` });
-      return;
-    }
-    // What a step said last is not what it is called when it is over.
-    if (title) onProgress({ step: `guest ${title}`, message: title });
-    const next = workAfter(phase, text);
-    if (!next) return;
-    title = next;
-    onProgress({ step: `guest ${title}`, message: title });
-  };
 }
 
 /** The same for all machines of one kernel, so it is put together once. */

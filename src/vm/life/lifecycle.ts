@@ -3,25 +3,25 @@
  * follows from it. Operations on one machine run one after another, those on different machines in parallel;
  * only `kill` and a forced removal do not wait.
  */
-import { rmSync } from "node:fs";
 import type { VmHealth } from "#api/health.ts";
-import { throwIfAborted } from "#base/abort.ts";
-import { BangerError } from "#base/error.ts";
-import { unreadableError } from "#store/row.ts";
+import { orAborted, throwIfAborted } from "#base/abort.ts";
+import { BangerError, messageOf } from "#base/error.ts";
 import { Checks } from "#vm/checks.ts";
 import type { VmDeps } from "#vm/deps.ts";
 import type { Events } from "#vm/events.ts";
 import { makeFolder } from "#vm/folder.ts";
-import { assertNotRunning, requireState } from "#vm/machine.ts";
+import { isAsleep, requireState } from "#vm/machine.ts";
 import type { MachinePorts } from "#vm/network/ports.ts";
-import { findVm, getVm, type UnreadableVm, type VmChange, type VmRecord } from "#vm/records.ts";
+import { findVm, getVm, type VmChange, type VmRecord } from "#vm/records.ts";
 import { States } from "#vm/states.ts";
+import { Suspension } from "#vm/suspend/suspension.ts";
 import type { Machine } from "#vmm/driver.ts";
-import { type BootOptions, cleanUp, cleanUpUnreadable } from "./boot.ts";
+import type { BootOptions } from "./boot.ts";
 import { isBusyInside } from "./idle.ts";
-import { type EndOptions, endIfElsewhere, isElsewhere, restartElsewhere } from "./owner.ts";
+import { assertHere, type EndOptions, endIfElsewhere } from "./owner.ts";
 import { OperationQueue } from "./queue.ts";
-import type { Commands, RemoveOptions, StopOptions } from "./requests.ts";
+import { Removal } from "./removal.ts";
+import type { Commands, StopOptions } from "./requests.ts";
 import { type RunningMachine, RunningMachines } from "./running-machines.ts";
 import { inBackground, Schedule } from "./schedule.ts";
 import { powerOff } from "./shutdown.ts";
@@ -31,11 +31,13 @@ export class Lifecycle {
   readonly #states: States;
   readonly #machines: RunningMachines;
   readonly #schedule: Schedule;
+  readonly #suspension: Suspension;
   readonly #checks: Checks;
   readonly #commands: Commands;
   /** Machines whose stop waits for its turn: a start that was to come before it does not begin. */
   readonly #toBeStopped = new Set<string>();
   readonly #queue = new OperationQueue();
+  readonly removal: Removal;
 
   constructor(deps: VmDeps, events: Events, commands: Commands) {
     this.#deps = deps;
@@ -46,23 +48,34 @@ export class Lifecycle {
         this.#schedule.watchIdle(id);
         this.#checks.watch(id);
       },
+      onSuspended: (id) => this.#schedule.ended(id),
+      awake: (id, signal) => this.awake(id, signal),
       onEnded: (vm, { isToRunAgain }) => {
         this.#schedule.ended(vm.id);
         if (isToRunAgain) this.#schedule.startAgain(vm);
         // Not at once: it has its turn while it is being stopped.
-        if (vm.spec.ephemeral) queueMicrotask(() => inBackground(vm.id, this.remove(vm.id)));
+        if (vm.spec.ephemeral)
+          queueMicrotask(() => inBackground(vm.id, this.removal.remove(vm.id)));
       },
     });
+    this.#suspension = new Suspension(deps, this.#states, this.#machines);
     this.#checks = new Checks(deps, this.#states, this.#machines);
     this.#schedule = new Schedule(deps.db, {
-      removeOld: (id) => this.remove(id, { force: true }),
+      removeOld: (id) => this.removal.remove(id, { force: true }),
       startAgain: (id) => this.#startAgain(id),
       stopIdle: (id) => this.stop(id),
+      suspendIdle: (id) => this.#suspendIdle(id),
       idle_ms: (id) => this.#machines.get(id)?.idle.idle_ms(),
       isBusyInside: async (id) => {
         const running = this.#machines.get(id);
         return running !== undefined && (await isBusyInside(running.link));
       },
+    });
+    this.removal = new Removal(deps, {
+      states: this.#states,
+      machines: this.#machines,
+      schedule: this.#schedule,
+      queue: this.#queue,
     });
   }
 
@@ -155,8 +168,9 @@ export class Lifecycle {
     const vm = getVm(this.#deps.db, id);
     // Two who start it at once both get what they want.
     if (vm.state === "running") return;
-    requireState(vm, "start", ["stopped"]);
     throwIfAborted(options.signal);
+    if (vm.state === "suspended") return await this.#wakeNow(vm, options);
+    requireState(vm, "start", ["stopped"]);
     if (this.#toBeStopped.has(id)) {
       throw new BangerError("cancelled", `start of "${vm.name}" cancelled`);
     }
@@ -171,6 +185,55 @@ export class Lifecycle {
     }
   }
 
+  /** Where its memory cannot be used it boots, with a warning. Others may wait for it too: nobody calls it off by leaving. */
+  async #wakeNow(vm: VmRecord, { onProgress }: BootOptions): Promise<void> {
+    const warning = await this.#suspension.wake(vm, { onProgress });
+    if (!warning) return inBackground(vm.id, this.#commands.resume(vm.id));
+    await this.#startNow(vm.id, { onProgress });
+    this.#states.set(vm.id, { warning });
+  }
+
+  /** Wakes the machine if it is suspended; those who ask for it at once wait for the same. */
+  async awake(id: string, signal?: AbortSignal): Promise<void> {
+    if (!isAsleep(getVm(this.#deps.db, id).state)) return;
+    const work = this.#queue.run(id, async () => {
+      if (isAsleep(getVm(this.#deps.db, id).state)) await this.#startNow(id, {});
+    });
+    await orAborted(work, signal);
+  }
+
+  async pause(id: string): Promise<void> {
+    await this.#queue.run(id, () => this.#suspension.pause(id));
+    this.#schedule.ended(id);
+  }
+
+  /** Lets a paused machine go on, or wakes a suspended one. */
+  async resume(id: string, options: BootOptions): Promise<void> {
+    await this.#queue.run(id, async () => {
+      const vm = getVm(this.#deps.db, id);
+      assertHere(vm, "resume", this.#deps.owner);
+      requireState(vm, "resume", ["paused", "suspended", "running"]);
+      if (vm.state !== "paused") return await this.#startNow(id, options);
+      await this.#suspension.unpause(id);
+      this.#schedule.watchIdle(id);
+    });
+  }
+
+  async suspend(id: string, options: BootOptions): Promise<void> {
+    await this.#queue.run(id, () => this.#suspension.suspend(id, options));
+  }
+
+  async #suspendIdle(id: string): Promise<void> {
+    try {
+      await this.suspend(id, {});
+    } catch (error) {
+      const warning = `Cannot suspend the idle machine: ${messageOf(error)}`;
+      if (this.#machines.get(id)) this.#states.set(id, { warning });
+      this.#schedule.watchIdle(id);
+      throw error;
+    }
+  }
+
   /**
    * Asks the guest to power off, waits `grace_ms`, then ends the process; a start that is under way is
    * called off. A stopped machine stays stopped. When it is called off meanwhile the process is left alone; the guest may end all the same.
@@ -179,16 +242,20 @@ export class Lifecycle {
     const grace_ms = options.grace_ms ?? this.#deps.config.values["vm.stop_grace"];
     throwIfAborted(signal);
     this.#toBeStopped.add(id);
-    // A guest that has not come up has nothing to shut down in order.
-    this.#machines.starting(id)?.abort();
+    // A guest that has not come up has nothing to shut down in order; one that wakes has.
+    if (getVm(this.#deps.db, id).state !== "waking") this.#machines.starting(id)?.abort();
     await this.#queue.run(id, async () => {
       this.#toBeStopped.delete(id);
       throwIfAborted(signal);
       if (await this.#endElsewhere(id, { isAtOnce: false, signal })) return;
       this.#schedule.cancelStart(id);
-      const { state } = this.#states.set(id, { intent: null });
+      const { state: before } = this.#states.set(id, { intent: null });
+      if (before === "suspended") await this.#suspension.discard(id);
       const running = this.#machines.get(id);
       if (!running) return;
+      // What stands still cannot be asked.
+      if (before === "paused") await this.#suspension.unpause(id);
+      const { state } = getVm(this.#deps.db, id);
       if (state === "running") this.#states.set(id, { state: "stopping" });
       await this.#commands.stop(id, { grace_ms, signal });
       await powerOff(running, { grace_ms, signal });
@@ -212,30 +279,6 @@ export class Lifecycle {
     });
   }
 
-  /**
-   * Stops the machine and starts it again. One that another process runs in the foreground stays that
-   * process's, which does both.
-   */
-  async restart(id: string, options: StopOptions & BootOptions): Promise<void> {
-    const vm = getVm(this.#deps.db, id);
-    const { signal, onProgress } = options;
-    if (vm.spec.ephemeral) {
-      const message = `Cannot restart machine "${vm.name}": it was created for a single command`;
-      throw new BangerError("invalid_state", message);
-    }
-    if (!isElsewhere(vm, this.#deps.owner)) {
-      onProgress?.({ step: "stop", message: `Stopping ${vm.name}` });
-      await this.stop(id, options);
-      return await this.start(id, options);
-    }
-    onProgress?.({ step: "restart", message: `Restarting ${vm.name} in its own process` });
-    const isBack = (): boolean => {
-      const { state, startedAt } = getVm(this.#deps.db, id);
-      return state === "running" && startedAt !== vm.startedAt;
-    };
-    await restartElsewhere(vm, { isBack, signal });
-  }
-
   /** False when no other process runs the machine. */
   async #endElsewhere(id: string, options: EndOptions): Promise<boolean> {
     return await endIfElsewhere(getVm(this.#deps.db, id), this.#deps.owner, options);
@@ -253,77 +296,41 @@ export class Lifecycle {
     this.#schedule.cancelStart(id);
     const running = this.#machines.get(id);
     const starting = this.#machines.starting(id);
+    const vm = getVm(this.#deps.db, id);
     if (!running && !starting) {
-      requireState(getVm(this.#deps.db, id), "kill", ["running", "starting", "stopping"]);
+      requireState(vm, "kill", ["running", "paused", "suspended", "starting", "stopping"]);
     }
     this.#states.set(id, { intent: null });
     starting?.abort();
     if (running) await this.#machines.end(running);
-  }
-
-  /** Removes a machine with its disk; once begun it is not called off. */
-  async remove(id: string, { force, signal }: RemoveOptions = {}): Promise<void> {
-    throwIfAborted(signal);
-    if (force) await this.#endForRemoval(id, signal);
+    // Called off on its way up it is suspended again.
+    if (!isAsleep(vm.state)) return;
     await this.#queue.run(id, async () => {
-      throwIfAborted(signal);
-      const vm = findVm(this.#deps.db, id);
-      if (!vm) return;
-      assertNotRunning(vm);
-      requireState(vm, "remove", ["stopped", "creating", "removing"]);
-      await this.removeNow(vm);
+      if (findVm(this.#deps.db, id)?.state === "suspended") await this.#suspension.discard(id);
     });
-  }
-
-  /** Removes a machine whose record cannot be read, with everything that is found of it by its id. */
-  async removeUnreadable(vm: UnreadableVm, { force }: RemoveOptions): Promise<void> {
-    if (!force && !vm.isStopped) throw unreadableError(vm);
-    await this.#queue.run(vm.id, async () => {
-      await cleanUpUnreadable(this.#deps, vm.id);
-      this.#erase(vm);
-    });
-  }
-
-  /** Ends it wherever it runs; a start that is under way is called off. */
-  async #endForRemoval(id: string, signal: AbortSignal | undefined): Promise<void> {
-    const vm = findVm(this.#deps.db, id);
-    if (!vm || (await this.#endElsewhere(id, { isAtOnce: true, signal }))) return;
-    this.#schedule.cancelStart(id);
-    if (vm.intent === "run") this.#states.set(id, { intent: null });
-    this.#machines.starting(id)?.abort();
-    const running = this.#machines.get(id);
-    if (running) await this.#machines.end(running);
-  }
-
-  /** For whoever has the machine's turn. */
-  async removeNow({ id, state }: VmRecord): Promise<void> {
-    const { db } = this.#deps;
-    const vm = state === "removing" ? getVm(db, id) : this.#states.set(id, { state: "removing" });
-    await cleanUp(this.#deps, vm);
-    this.#erase(vm);
-  }
-
-  #erase(vm: Pick<VmRecord, "id" | "name">): void {
-    rmSync(this.#deps.config.paths.vm(vm.id).folder, { recursive: true, force: true });
-    this.#schedule.forget(vm.id);
-    this.#states.remove(vm);
   }
 
   /** Takes over a process of an earlier daemon; a boot that it was in the middle of goes on. */
-  adopt(vm: VmRecord, machine: Machine): RunningMachine {
+  async adopt(vm: VmRecord, machine: Machine): Promise<RunningMachine> {
     const running = this.#machines.adopt(vm, machine);
-    if (vm.state === "starting") inBackground(vm.id, this.#resumeBoot(vm.id, running));
-    if (vm.state === "running") inBackground(vm.id, this.#commands.resume(vm.id));
+    if (vm.state === "suspending") await this.#suspension.callOff(vm.id, running);
+    if (vm.state === "starting" || vm.state === "waking") {
+      inBackground(vm.id, this.#resumeBoot(vm, running));
+    }
+    if (/^(running|paused|suspending)$/.test(vm.state)) {
+      inBackground(vm.id, this.#commands.resume(vm.id));
+    }
     return running;
   }
 
-  async #resumeBoot(id: string, running: RunningMachine): Promise<void> {
+  async #resumeBoot({ id, state }: VmRecord, running: RunningMachine): Promise<void> {
     try {
       await this.#machines.resumeBoot(id, running);
-      await this.#commands.begin(id);
+      if (state === "waking") await this.#commands.resume(id);
+      else await this.#commands.begin(id);
     } catch (error) {
       const vm = findVm(this.#deps.db, id);
-      if (vm?.intent === "create" && !this.#machines.get(id)) await this.remove(id);
+      if (vm?.intent === "create" && !this.#machines.get(id)) await this.removal.remove(id);
       throw error;
     }
   }

@@ -43,6 +43,13 @@ export class MachineLink {
     return await agent;
   }
 
+  /** Ends the agent's connection, and what runs for it in the guest. */
+  async close(): Promise<void> {
+    const agent = await this.#agent?.catch(() => undefined);
+    agent?.close();
+    await agent?.closed;
+  }
+
   /** Waits for `work`, but no longer than the machine lives; its end is then the error. */
   async whileAlive<T>(work: Promise<T>): Promise<T> {
     const ended = this.machine.exited.then((reason) => {

@@ -4,7 +4,9 @@ import type { RepairStep } from "#api/system.ts";
 import type { VmExit } from "#api/vm.ts";
 import { messageOf } from "#base/error.ts";
 import type { VmDeps } from "#vm/deps.ts";
+import { isAsleep } from "#vm/machine.ts";
 import { findVm, listVms, type VmRecord } from "#vm/records.ts";
+import { isSaved } from "#vm/suspend/saved.ts";
 import { cleanUp } from "./boot.ts";
 import { hostBootId } from "./boot-id.ts";
 import type { Lifecycle } from "./lifecycle.ts";
@@ -72,6 +74,7 @@ export class Recoverer {
     if (!vm) return [];
     const recovery = recoveryOf(vm);
     this.#lifecycle.watchAge(id);
+    if (vm.state === "suspended") await this.#lifecycle.ports.reopen(id);
     if (!recovery) return [];
     const step = stepOf(vm, recovery);
     log.info("{machine}: {action}, since {detail}", { ...step });
@@ -86,7 +89,7 @@ export class Recoverer {
 
   /** What comes of it may need to be dealt with in turn. */
   async #carryOut(vm: VmRecord, { action }: Recovery): Promise<RepairStep[]> {
-    if (action === "remove") await this.#lifecycle.removeNow(vm);
+    if (action === "remove") await this.#lifecycle.removal.removeNow(vm);
     if (action === "start") this.#lifecycle.startLater(vm);
     if (action === "remove" || action === "start") return [];
     const handle = action === "stop" ? undefined : vm.runtime?.handle;
@@ -96,7 +99,7 @@ export class Recoverer {
       await this.#giveBack(vm);
       return await this.#recover(vm.id);
     }
-    const running = this.#lifecycle.adopt(vm, machine);
+    const running = await this.#lifecycle.adopt(vm, machine);
     if (action === "adopt") return [];
     if (vm.owner) this.#lifecycle.change(vm.id, { intent: null, owner: null });
     await this.#lifecycle.end(running);
@@ -105,9 +108,14 @@ export class Recoverer {
   }
 
   async #giveBack(vm: VmRecord): Promise<void> {
-    const { runtime } = this.#deps.config.paths.vm(vm.id);
+    const { runtime, suspended, disk } = this.#deps.config.paths.vm(vm.id);
     await killOrphans(this.#deps.drivers, runtime);
     await cleanUp(this.#deps, vm);
+    // With no VMM left it is either as it was when it was suspended, or its disk has changed since.
+    if (isAsleep(vm.state) && isSaved({ folder: suspended, disk })) {
+      this.#lifecycle.change(vm.id, { state: "suspended", runtime: null });
+      return;
+    }
     const exit: VmExit = { reason: "unknown", at: new Date().toISOString() };
     const isAgain = !vm.owner && isToRestart(vm, exit);
     const intent = isAgain || vm.intent === "create" ? {} : { intent: null };

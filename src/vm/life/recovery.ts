@@ -24,6 +24,8 @@ export function recoveryOf(vm: VmRecord, options = { isAlive: isAlive(vm) }): Re
     if (vm.intent === "run") return { action: "start", why: "it should be running" };
     return undefined;
   }
+  // It holds nothing, and is woken when somebody needs it.
+  if (vm.state === "suspended") return undefined;
   if (!options.isAlive) return { action: "stop", why: goneBecause(vm) };
   // The command that it was made for lost its client with the earlier daemon.
   if (vm.spec.ephemeral) return { action: "end", why: "its command lost its client" };

@@ -11,10 +11,19 @@ import type { VmDeps } from "#vm/deps.ts";
 import { MachinePorts } from "#vm/network/ports.ts";
 import { expiryOf, getVm, listVms, type VmRecord } from "#vm/records.ts";
 import type { States } from "#vm/states.ts";
+import { discardSaved } from "#vm/suspend/saved.ts";
+import { UnusableMemory } from "#vm/suspend/unusable.ts";
 import type { ExitReason, Machine } from "#vmm/driver.ts";
 import { kvmState } from "#vmm/host.ts";
 import { assertFits } from "./admission.ts";
-import { awaitReady, type BootOptions, cleanUp, type Launched, launch } from "./boot.ts";
+import {
+  awaitReady,
+  type BootOptions,
+  cleanUp,
+  type Launched,
+  type LaunchOptions,
+  launch,
+} from "./boot.ts";
 import { hostBootId } from "./boot-id.ts";
 import { BootSlots } from "./boot-slots.ts";
 import { exitError } from "./exit-error.ts";
@@ -28,6 +37,8 @@ const log = getLogger(["banger", "vm"]);
 
 /** A guest that has not greeted by then keeps no other one from booting. */
 const SLOT_MAX_MS = 30_000;
+/** A machine whose memory is there answers in less than a second, on any host that is not overloaded. */
+const WAKE_MAX_MS = 60_000;
 
 /** A machine with a process, and the promise of its exit, resolved after the clean-up. */
 export interface RunningMachine {
@@ -36,6 +47,8 @@ export interface RunningMachine {
   readonly finished: Promise<VmExit>;
   /** Set before the process is ended on purpose, so that the record says so. */
   isKilled: boolean;
+  /** Set before the process is ended because all of it is on disk. */
+  isSuspended: boolean;
   /** How the command ended that the machine is for. */
   status: number | undefined;
   readonly idle: IdleTracker;
@@ -43,8 +56,12 @@ export interface RunningMachine {
 
 /** What follows from a machine's life, and is not part of it. */
 interface Listener {
+  /** Wakes it if it is suspended. */
+  awake: (id: string, signal?: AbortSignal) => Promise<void>;
   /** It is ready, or runs although it could not be set up. */
   onRunning: (id: string) => void;
+  /** Its record says `suspended`. */
+  onSuspended: (id: string) => void;
   /** Its record says `stopped`. */
   onEnded: (vm: VmRecord, outcome: { isToRunAgain: boolean }) => void;
 }
@@ -62,7 +79,10 @@ export class RunningMachines {
     this.#deps = deps;
     this.#states = states;
     this.#listener = listener;
-    this.ports = new MachinePorts({ db: deps.db, states }, (id) => this.#machines.get(id));
+    this.ports = new MachinePorts({ db: deps.db, states }, async (id, signal) => {
+      await listener.awake(id, signal);
+      return this.#machines.get(id);
+    });
   }
 
   /** Undefined when the machine has no process. */
@@ -80,6 +100,21 @@ export class RunningMachines {
     await this.#whileStarting(vm.id, options, async (starting) => {
       const running = await this.#launch(vm, starting, options);
       await this.#untilReady(vm, running, { starting, onProgress: options.onProgress });
+    });
+  }
+
+  /**
+   * From `suspended` to `running`; back again when that fails. `UnusableMemory` when it has to boot instead, for
+   * which it is stopped where it had a process already.
+   */
+  async wake(vm: VmRecord, options: LaunchOptions): Promise<void> {
+    const timeout_ms = Math.min(WAKE_MAX_MS, this.#deps.config.values["vm.boot_timeout"]);
+    await this.#whileStarting(vm.id, { ...options, timeout_ms }, async (starting) => {
+      const running = await this.#launch(vm, starting, options);
+      await this.#untilReady(vm, running, { starting }).catch((error) => {
+        const { code, message } = toBangerError(error);
+        throw code === "cancelled" ? error : new UnusableMemory(message, { cause: error });
+      });
     });
   }
 
@@ -114,10 +149,12 @@ export class RunningMachines {
   /** Gives `work` what ends it early. */
   async #whileStarting(
     id: string,
-    { signal }: BootOptions,
+    {
+      signal,
+      timeout_ms = this.#deps.config.values["vm.boot_timeout"],
+    }: BootOptions & { timeout_ms?: number },
     work: (starting: Starting) => Promise<void>,
   ): Promise<void> {
-    const timeout_ms = this.#deps.config.values["vm.boot_timeout"];
     using starting = new Starting({ timeout_ms, signal });
     this.#starting.set(id, starting);
     try {
@@ -128,34 +165,33 @@ export class RunningMachines {
   }
 
   async #launch(
-    { id, name, spec: { pending: _, started: __, ...spec } }: VmRecord,
+    before: VmRecord,
     starting: Starting,
-    { onProgress }: BootOptions,
+    { onProgress, memory }: LaunchOptions,
   ): Promise<RunningMachine> {
+    const { id, name } = before;
     const { db, config, cgroups } = this.#deps;
     const held = { hostBootId: hostBootId(), ...(cgroups ? { cgroup: join(cgroups, id) } : {}) };
-    const vm = this.#states.set(id, {
-      state: "starting",
-      spec,
-      runtime: held,
-      exit: null,
-      warning: null,
-    });
+    const { pending: _, started: __, ...spec } = before.spec;
+    const vm = memory
+      ? asStarted(this.#states.set(id, { state: "waking", runtime: held }))
+      : this.#states.set(id, { state: "starting", spec, runtime: held, exit: null, warning: null });
     let launched: Launched;
     let leaveSlot = (): void => {};
     try {
-      leaveSlot = await this.#bootSlot(name, starting, onProgress);
+      if (!memory) leaveSlot = await this.#bootSlot(name, starting, onProgress);
       await this.ports.open(id);
       assertFits(listVms(db), { vm, folder: config.paths.vms });
-      launched = await launch(this.#deps, vm, { onProgress, signal: starting.signal });
+      launched = await launch(this.#deps, vm, { onProgress, memory, signal: starting.signal });
     } catch (error) {
       leaveSlot();
-      await this.ports.close(id);
-      this.#states.set(id, { state: "stopped", runtime: null });
+      if (!memory) await this.ports.close(id);
+      this.#states.set(id, { state: memory ? "suspended" : "stopped", runtime: null });
       throw starting.reason(name, expiryOf(vm)) ?? toBangerError(error);
     }
     const { machine, runtime } = launched;
-    this.#states.set(id, { runtime: { ...held, ...runtime }, startedAt: new Date().toISOString() });
+    const startedAt = memory ? {} : { startedAt: new Date().toISOString() };
+    this.#states.set(id, { runtime: { ...held, ...runtime }, ...startedAt });
     const running = this.#track(id, machine);
     const greeting = running.link.agent(starting.signal, { isBooting: true }).catch(() => {});
     const isLate = sleep(SLOT_MAX_MS, undefined, { ref: false });
@@ -187,8 +223,10 @@ export class RunningMachines {
     try {
       await awaitReady(this.#deps, vm, { link, onProgress, signal: starting.signal });
       // It may be on its way out already.
-      if (getVm(this.#deps.db, id).state !== "starting") return;
+      if (!isStarting(getVm(this.#deps.db, id))) return;
       this.#states.set(id, { state: "running", intent: "run" });
+      // The VMM that was restored from it holds on to it.
+      discardSaved(this.#deps.config.paths.vm(id).suspended);
       this.#listener.onRunning(id);
     } catch (error) {
       await this.#bootFailed(id, running, { error, starting });
@@ -203,7 +241,7 @@ export class RunningMachines {
   ): Promise<never> {
     const vm = getVm(this.#deps.db, id);
     const givenUp = starting.reason(vm.name, expiryOf(vm));
-    const isAlive = vm.state === "starting" && !(error instanceof EarlyExit) && !givenUp;
+    const isAlive = isStarting(vm) && !(error instanceof EarlyExit) && !givenUp;
     if (isAlive && error instanceof BangerError && error.code === "guest") {
       this.#states.set(id, { state: "running", warning: error.message, intent: "run" });
       this.#listener.onRunning(id);
@@ -224,6 +262,7 @@ export class RunningMachines {
       link: new MachineLink(machine),
       finished: machine.exited.then((reason) => this.#finish(id, reason)),
       isKilled: false,
+      isSuspended: false,
       status: undefined,
       idle: new IdleTracker(),
     };
@@ -243,8 +282,11 @@ export class RunningMachines {
       ...(running?.status === undefined ? {} : { status: running.status }),
       ...detailOf(reason),
     };
-    log.info("{name} ended: {reason}", { name: vm.name, reason: exit.reason });
-    await this.ports.close(id);
+    const isAsleep = running?.isSuspended === true && !running.isKilled;
+    const outcome = isAsleep ? "is suspended" : `ended: ${exit.reason}`;
+    log.info("{name} {outcome}", { name: vm.name, outcome });
+    // Whoever connects to a suspended one wakes it.
+    if (!isAsleep) await this.ports.close(id);
     await cleanUp(this.#deps, vm).catch((error) =>
       log.error("cannot clean up after {name}: {message}", {
         name: vm.name,
@@ -252,6 +294,11 @@ export class RunningMachines {
       }),
     );
     this.#machines.delete(id);
+    if (isAsleep) {
+      this.#states.set(id, { state: "suspended", runtime: null });
+      this.#listener.onSuspended(id);
+      return exit;
+    }
     // Whoever has started a process in the foreground starts it again.
     const isToRunAgain = !vm.owner && isToRestart(getVm(db, id), exit);
     const intent = isToRunAgain || vm.intent === "create" ? {} : { intent: null };
@@ -262,4 +309,14 @@ export class RunningMachines {
     this.#listener.onEnded(ended, { isToRunAgain });
     return exit;
   }
+}
+
+function isStarting({ state }: Pick<VmRecord, "state">): boolean {
+  return state === "starting" || state === "waking";
+}
+
+/** As the machine is whose memory it is, whatever has been changed since for its next start. */
+function asStarted(vm: VmRecord): VmRecord {
+  const { name, ...spec } = vm.spec.started ?? { name: vm.name };
+  return { ...vm, name, spec: { ...vm.spec, ...spec } };
 }

@@ -4,6 +4,7 @@ import { getLogger } from "@logtape/logtape";
 import { formatDuration } from "#base/duration.ts";
 import { messageOf } from "#base/error.ts";
 import { expiryOf, findVm, getVm, type VmRecord } from "#vm/records.ts";
+import type { VmSpec } from "#vm/spec.ts";
 import { RestartBackoff } from "./restart.ts";
 import { Timers } from "./timers.ts";
 
@@ -18,11 +19,26 @@ export interface ScheduledActions {
   /** Whether something goes on inside that nobody is counted for. */
   isBusyInside(id: string): Promise<boolean>;
   stopIdle(id: string): Promise<void>;
+  suspendIdle(id: string): Promise<void>;
 }
 
 /** For work that no client waits for. */
 export function inBackground(id: string, work: Promise<unknown>): void {
   work.catch((error) => log.warn("{id}: {message}", { id, message: messageOf(error) }));
+}
+
+/** Of two limits the one that is reached first counts; at the same time, the machine stops. */
+export function idleLimit({
+  idleStop_ms,
+  idleSuspend_ms,
+}: Pick<VmSpec, "idleStop_ms" | "idleSuspend_ms">): {
+  limit_ms: number | undefined;
+  action: "stop" | "suspend";
+} {
+  if (idleSuspend_ms && !(idleStop_ms && idleStop_ms <= idleSuspend_ms)) {
+    return { limit_ms: idleSuspend_ms, action: "suspend" };
+  }
+  return { limit_ms: idleStop_ms, action: "stop" };
 }
 
 export class Schedule {
@@ -49,10 +65,10 @@ export class Schedule {
     });
   }
 
-  /** Stops the machine, which runs, when nobody has used it for as long as its description says. */
+  /** Stops or suspends the machine, which runs, when nobody has used it for as long as its description says. */
   watchIdle(id: string, in_ms?: number): void {
     const { name, spec } = getVm(this.#db, id);
-    const limit_ms = spec.idleStop_ms;
+    const { limit_ms, action } = idleLimit(spec);
     this.#idle.cancel(id);
     if (!limit_ms) return;
     const look = async (): Promise<void> => {
@@ -60,11 +76,10 @@ export class Schedule {
       if (idle_ms === undefined) return;
       if (idle_ms < limit_ms) return this.watchIdle(id, limit_ms - idle_ms);
       if (await this.#actions.isBusyInside(id)) return this.watchIdle(id);
-      log.info("stopping {name}: idle for {idle}", {
-        name,
-        idle: formatDuration(idle_ms),
-      });
-      await this.#actions.stopIdle(id);
+      const idle = formatDuration(idle_ms);
+      log.info("{name} is idle for {idle}: {action}", { name, idle, action });
+      if (action === "suspend") await this.#actions.suspendIdle(id);
+      else await this.#actions.stopIdle(id);
     };
     this.#idle.setIn(id, in_ms ?? limit_ms, () => inBackground(id, look()));
   }

@@ -6,6 +6,7 @@ import { checkPolicy, type Policy, parsePolicy } from "#net/policy/policy.ts";
 import { checkPorts, hostEnd, isSamePort, type PublishedPort } from "#net/ports/spec.ts";
 import type { VmDeps } from "#vm/deps.ts";
 import type { Lifecycle } from "#vm/life/lifecycle.ts";
+import { isAsleep } from "#vm/machine.ts";
 import { findVm, getVm, toApi, type VmRecord } from "#vm/records.ts";
 import type { VmSpec } from "#vm/spec.ts";
 import {
@@ -175,7 +176,9 @@ export class VmNetworking {
 
   async #setPorts(vm: VmRecord, wanted: readonly PublishedPort[]): Promise<void> {
     const { ports } = this.#lifecycle;
-    if (this.#lifecycle.running(vm.id)) await ports.set(vm, wanted);
+    // A suspended machine is woken by who connects.
+    const isOpen = this.#lifecycle.running(vm.id) !== undefined || isAsleep(vm.state);
+    if (isOpen) await ports.set(vm, wanted);
     else ports.record(vm, wanted);
   }
 

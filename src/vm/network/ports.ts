@@ -29,16 +29,17 @@ interface Reachable {
 export class MachinePorts {
   readonly #db: Database;
   readonly #states: States;
-  readonly #runningOf: (id: string) => Reachable | undefined;
+  readonly #reach: (id: string, signal?: AbortSignal) => Promise<Reachable | undefined>;
   readonly #publisher = new PortPublisher();
 
   constructor(
     { db, states }: { db: Database; states: States },
-    runningOf: (id: string) => Reachable | undefined,
+    /** The machine if it runs, after it was woken where it was suspended. */
+    reach: (id: string, signal?: AbortSignal) => Promise<Reachable | undefined>,
   ) {
     this.#db = db;
     this.#states = states;
-    this.#runningOf = runningOf;
+    this.#reach = reach;
   }
 
   /** Those that the record wants. `conflict` for one that is taken; then none is open. */
@@ -86,14 +87,16 @@ export class MachinePorts {
   #target(id: string): PortTarget {
     return {
       connect: async (port, signal) => {
-        const stream = await this.#connect(id, port, signal);
-        const held = this.#runningOf(id)?.idle.hold();
+        const machine = await this.#reach(id, signal);
+        const stream = await this.#connect(id, port, { machine, signal });
+        const held = machine?.idle.hold();
         stream.once("close", () => held?.[Symbol.dispose]());
         return stream;
       },
       openFlow: async (port, onDatagram) => {
-        const flow = await this.#openFlow(id, port, onDatagram);
-        const held = this.#runningOf(id)?.idle.hold();
+        const machine = await this.#reach(id);
+        const flow = await this.#openFlow(id, port, { machine, onDatagram });
+        const held = machine?.idle.hold();
         return {
           send: (data) => flow.send(data),
           close() {
@@ -105,12 +108,16 @@ export class MachinePorts {
     };
   }
 
-  async #connect(id: string, port: number, signal: AbortSignal): Promise<Duplex> {
+  async #connect(
+    id: string,
+    port: number,
+    { machine, signal }: { machine: Reachable | undefined; signal: AbortSignal },
+  ): Promise<Duplex> {
     const direct = machineAddress(getVm(this.#db, id));
     const stream = direct && (await dial(direct, port, signal).catch(() => undefined));
     if (stream) return stream;
     // Over the agent a program is reached that listens on the machine's loopback only.
-    const agent = await this.#agent(id, signal);
+    const agent = await agentOf(machine, signal);
     try {
       return await agent.connect({ kind: "tcp", host: LOOPBACK, port }, { signal });
     } catch (error) {
@@ -123,21 +130,18 @@ export class MachinePorts {
   async #openFlow(
     id: string,
     port: number,
-    onDatagram: (data: Uint8Array) => void,
+    {
+      machine,
+      onDatagram,
+    }: { machine: Reachable | undefined; onDatagram: (data: Uint8Array) => void },
   ): Promise<UdpFlow> {
     const direct = machineAddress(getVm(this.#db, id));
     const openInside: OpenUdpFlow = async (guestPort, onInside) => {
-      const agent = await this.#agent(id);
+      const agent = await agentOf(machine);
       return await agent.datagrams({ host: LOOPBACK, port: guestPort }, { onDatagram: onInside });
     };
     const open = direct ? udpFlowOr(direct, openInside) : openInside;
     return await open(port, onDatagram);
-  }
-
-  async #agent(id: string, signal?: AbortSignal): Promise<Agent> {
-    const running = this.#runningOf(id)?.link;
-    if (running) return await running.agent(signal);
-    throw new BangerError("unavailable", "Cannot reach the machine: it is still booting");
   }
 
   /** Said with that machine's name, which the kernel does not know. */
@@ -154,6 +158,11 @@ export class MachinePorts {
       );
     }
   }
+}
+
+async function agentOf(machine: Reachable | undefined, signal?: AbortSignal): Promise<Agent> {
+  if (machine) return await machine.link.agent(signal);
+  throw new BangerError("unavailable", "Cannot reach the machine: it is still booting");
 }
 
 async function dial(host: Address, port: number, signal: AbortSignal): Promise<Duplex> {

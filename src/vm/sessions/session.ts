@@ -25,6 +25,8 @@ export interface Host {
   name: string;
   /** Fails with `invalid_state` when the machine does not run, `not_found` when it is no more. */
   agent(signal?: AbortSignal): Promise<Agent>;
+  /** The same, but waits until a machine that is suspended or paused runs again. */
+  agentOnceAwake(signal?: AbortSignal): Promise<Agent>;
 }
 
 export class Session {
@@ -81,7 +83,7 @@ export class Session {
     const { name } = this.#record;
     while (!this.isOver && !this.#abort.signal.aborted) {
       try {
-        const agent = await this.#host.agent(this.#abort.signal);
+        const agent = await this.#host.agentOnceAwake(this.#abort.signal);
         this.#finish(await this.#copy(agent));
         // All that it said is here: the guest need not keep it.
         await agent.sessions.remove(name).catch(() => {});

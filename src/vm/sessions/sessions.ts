@@ -20,7 +20,7 @@ const KILL_GRACE_MS = 5000;
 interface Machines {
   list(): Vm[];
   show(ref: string): Vm;
-  readonly guests: Pick<GuestAccess, "agent" | "prepareExec">;
+  readonly guests: Pick<GuestAccess, "agent" | "agentOnceAwake" | "prepareExec">;
 }
 
 export class Sessions {
@@ -188,6 +188,8 @@ export class Sessions {
       id,
       name,
       agent: (signal) => this.#vms.guests.agent(id, "follow a session of", signal),
+      agentOnceAwake: (signal) =>
+        this.#vms.guests.agentOnceAwake(id, "follow a session of", signal),
     };
   }
 }

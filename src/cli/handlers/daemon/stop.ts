@@ -42,8 +42,8 @@ async function publishedPorts(paths: Paths, signal: AbortSignal): Promise<string
     if (isSilent || error instanceof BangerError) return [];
     throw error;
   }
-  const running = machines.filter(({ state }) => state === "running");
-  return running.flatMap(({ name, network }) =>
+  const open = machines.filter(({ state }) => /^(running|paused|suspended)$/.test(state));
+  return open.flatMap(({ name, network }) =>
     (network.ports ?? []).map((port) => `${name} ${portText(port)}`),
   );
 }

@@ -5,7 +5,7 @@ import type { Handler } from "#cli/context.ts";
 import type { vmCommands } from "#cli/spec/vm.ts";
 
 export const run: Handler<typeof vmCommands.commands.set> = async ({ args, flags }, context) => {
-  const { cpus, memory, disk, hostname, restart, idleStop, ttl } = flags;
+  const { cpus, memory, disk, hostname, restart, idleStop, idleSuspend, ttl } = flags;
   const env = { ...readEnvironment(flags), ...nulls(flags.unsetEnv) };
   const labels = { ...labelsOf(flags.label), ...nulls(flags.removeLabel) };
   const settings = {
@@ -15,6 +15,7 @@ export const run: Handler<typeof vmCommands.commands.set> = async ({ args, flags
     hostname,
     restart,
     idleStop_ms: idleStop,
+    idleSuspend_ms: idleSuspend,
     ttl_ms: ttl === undefined ? undefined : ttl === 0 ? null : ttl,
     env: isEmpty(env) ? undefined : env,
     labels: isEmpty(labels) ? undefined : labels,

@@ -1,5 +1,6 @@
 import type { Handler } from "#cli/context.ts";
 import { forEach } from "#cli/handlers/each.ts";
+import { noteDiscarded } from "#cli/print/discarded.ts";
 import type { vmCommands } from "#cli/spec/vm.ts";
 
 export const run: Handler<typeof vmCommands.commands.stop> = async ({ args, flags }, context) => {
@@ -13,5 +14,6 @@ export const run: Handler<typeof vmCommands.commands.stop> = async ({ args, flag
     const vm = await client.vm.stop({ name, ...grace }, { signal });
     progress.finish(lane);
     await context.output.item(vm, vm.name);
+    noteDiscarded(vm, context.output.note);
   });
 };

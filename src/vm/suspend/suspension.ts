@@ -1,0 +1,220 @@
+/**
+ * Machines that stand still: paused, with their memory where it is, or suspended, with their memory on disk and no
+ * process. For whoever has the machine's turn.
+ */
+import { getLogger } from "@logtape/logtape";
+import { throwIfAborted } from "#base/abort.ts";
+import { BangerError, messageOf, toBangerError } from "#base/error.ts";
+import { assertRoom } from "#base/files/free-space.ts";
+import type { WorkOptions } from "#base/progress.ts";
+import { MiB } from "#base/size.ts";
+import type { VmDeps } from "#vm/deps.ts";
+import { isImageKernel } from "#vm/image-boot.ts";
+import { residentMemory } from "#vm/life/admission.ts";
+import type { BootOptions } from "#vm/life/boot.ts";
+import { driverFor } from "#vm/life/choose-driver.ts";
+import { syncClock } from "#vm/life/clock.ts";
+import type { MachineLink } from "#vm/life/machine-link.ts";
+import { assertHere } from "#vm/life/owner.ts";
+import type { RunningMachine, RunningMachines } from "#vm/life/running-machines.ts";
+import { requireState } from "#vm/machine.ts";
+import { getVm, type VmRecord } from "#vm/records.ts";
+import type { States } from "#vm/states.ts";
+import type { Driver, Machine } from "#vmm/driver.ts";
+import { assertSameKind, discardSaved, readSaved, type SavedKind, saveMachine } from "./saved.ts";
+import { UnusableMemory } from "./unusable.ts";
+
+const log = getLogger(["banger", "vm"]);
+
+/** A guest that has more to write than that goes with its memory all the same. */
+const SYNC_MAX_MS = 60_000;
+const CLOCK_MAX_MS = 5000;
+/** State of devices, records, and the file system's own. */
+const SPARE_BYTES = 32 * MiB;
+
+export class Suspension {
+  readonly #deps: VmDeps;
+  readonly #states: States;
+  readonly #machines: RunningMachines;
+
+  constructor(deps: VmDeps, states: States, machines: RunningMachines) {
+    this.#deps = deps;
+    this.#states = states;
+    this.#machines = machines;
+  }
+
+  /** Stops the machine's processors. One that is paused stays so. */
+  async pause(id: string): Promise<void> {
+    const vm = this.#get(id, "pause");
+    if (vm.state === "paused") return;
+    requireState(vm, "pause", ["running"]);
+    const { machine } = this.#running(vm).link;
+    if (!machine.pause) throw unsupported("pause", vm, machine);
+    // First: a machine that is recorded as running and stands still would be resumed by nobody.
+    this.#states.set(id, { state: "paused" });
+    try {
+      await machine.pause();
+    } catch (error) {
+      this.#states.set(id, { state: "running" });
+      throw error;
+    }
+  }
+
+  /** Lets a paused machine go on, with the time of now. */
+  async unpause(id: string): Promise<void> {
+    const running = this.#running(this.#get(id, "resume"));
+    await running.link.machine.resume?.();
+    this.#states.set(id, { state: "running" });
+    running.idle.touch();
+    await setClock(running.link).catch((error) =>
+      log.warn("cannot set the clock of {id}: {message}", { id, message: messageOf(error) }),
+    );
+  }
+
+  /** Writes a machine that runs to its folder and ends its process. When that fails it runs on. */
+  async suspend(id: string, { signal, onProgress }: WorkOptions = {}): Promise<void> {
+    const vm = this.#get(id, "suspend");
+    if (vm.state === "suspended") return;
+    requireState(vm, "suspend", ["running", "paused"]);
+    const running = this.#running(vm);
+    const { machine } = running.link;
+    const driver = this.#assertSuspendable(vm, machine);
+    const kind = await this.#kindOf(vm, driver);
+    if (vm.state === "paused") await this.unpause(id);
+    onProgress?.({ step: "suspend", message: `Suspending ${vm.name}` });
+    this.#states.set(id, { state: "suspending" });
+    try {
+      await syncDisk(running.link, signal);
+      await running.link.close();
+      await saveMachine(this.#place(id), kind, async (files) => {
+        await machine.snapshot?.(files, { signal });
+      });
+      running.isSuspended = true;
+      await machine.kill();
+      await running.finished;
+    } catch (error) {
+      running.isSuspended = false;
+      await this.callOff(id, running);
+      throw toBangerError(error);
+    }
+  }
+
+  /** A machine whose suspension was not completed goes on, if it is still there. */
+  async callOff(id: string, running: RunningMachine): Promise<void> {
+    discardSaved(this.#place(id).folder);
+    if (this.#machines.get(id) !== running || getVm(this.#deps.db, id).state !== "suspending") {
+      return;
+    }
+    await this.unpause(id);
+  }
+
+  /**
+   * Restores a suspended machine. When its memory cannot be used it is stopped afterwards, and the result says why:
+   * its disk can be booted.
+   */
+  async wake(vm: VmRecord, options: BootOptions): Promise<string | undefined> {
+    const { id } = vm;
+    const place = this.#place(id);
+    options.onProgress?.({ step: "restore", message: `Restoring ${vm.name}` });
+    try {
+      const { kind, files } = readSaved(place);
+      assertSameKind(kind, await this.#kindOf(vm, driverFor(this.#deps, vm.spec).driver));
+      await this.#machines.wake(vm, { ...options, memory: files });
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof UnusableMemory)) throw error;
+      if (getVm(this.#deps.db, id).state === "suspended")
+        this.#states.set(id, { state: "stopped" });
+      discardSaved(place.folder);
+      const message = `Cannot restore the memory of "${vm.name}", booting its disk: ${error.message}`;
+      log.warn("{message}", { message });
+      return message;
+    }
+  }
+
+  /** Ends a suspended machine, whose memory is of no use any more. */
+  async discard(id: string): Promise<void> {
+    const exit = {
+      reason: "killed" as const,
+      at: new Date().toISOString(),
+      detail:
+        "suspended memory was discarded; the disk is as it was when the machine was suspended",
+    };
+    await this.#machines.ports.close(id);
+    this.#states.set(id, { state: "stopped", runtime: null, intent: null, exit });
+    discardSaved(this.#place(id).folder);
+  }
+
+  #get(id: string, verb: string): VmRecord {
+    const vm = getVm(this.#deps.db, id);
+    assertHere(vm, verb, this.#deps.owner);
+    return vm;
+  }
+
+  #running(vm: VmRecord): RunningMachine {
+    const running = this.#machines.get(vm.id);
+    if (running) return running;
+    throw new BangerError("invalid_state", `machine "${vm.name}" is not running`);
+  }
+
+  /** Of a machine that its driver, its client and the disk let be suspended. */
+  #assertSuspendable(vm: VmRecord, machine: Machine): Driver {
+    const driver = this.#deps.drivers.find(({ name }) => name === machine.handle.driver);
+    if (!driver?.features.snapshot || !machine.snapshot) throw unsupported("suspend", vm, machine);
+    if (vm.spec.ephemeral || this.#deps.owner) {
+      throw new BangerError(
+        "invalid_state",
+        `Cannot suspend machine "${vm.name}": it ends with the command of "banger vm run"`,
+        {
+          hint: `Create one that stays with: banger vm create, or pause it: banger vm pause ${vm.name}`,
+        },
+      );
+    }
+    const { memory_mib } = vm.spec.started ?? vm.spec;
+    const used_bytes = Math.min(memory_mib * MiB, residentMemory(machine.handle.pid));
+    const { folder } = this.#deps.config.paths.vm(vm.id);
+    assertRoom(folder, used_bytes + SPARE_BYTES, `Cannot suspend machine "${vm.name}"`);
+    return driver;
+  }
+
+  async #kindOf({ imageId, kernel }: VmRecord, driver: Driver): Promise<SavedKind> {
+    const { id, digest } = this.#deps.images.show(imageId);
+    const version = isImageKernel(kernel) ? "" : (await this.#deps.kernels.show(kernel)).digest;
+    return {
+      vmm: (await driver.snapshotKey?.()) ?? "",
+      kernel: `${kernel} ${version}`,
+      image: `${id} ${digest}`,
+    };
+  }
+
+  #place(id: string): { folder: string; disk: string } {
+    const { suspended, disk } = this.#deps.config.paths.vm(id);
+    return { folder: suspended, disk };
+  }
+}
+
+async function setClock(link: MachineLink): Promise<void> {
+  await syncClock(await link.agent(AbortSignal.timeout(CLOCK_MAX_MS)));
+}
+
+/** If its memory is lost or discarded, the disk is as if the machine had been shut down in a hurry. */
+async function syncDisk(link: MachineLink, signal: AbortSignal | undefined): Promise<void> {
+  const limit = AbortSignal.timeout(SYNC_MAX_MS);
+  try {
+    const agent = await link.agent(signal);
+    await agent.run(["sync"], { signal: signal ? AbortSignal.any([signal, limit]) : limit });
+  } catch (error) {
+    // An image may have no such program; a guest that does not answer sleeps as well as any.
+    log.debug("cannot sync the disk: {message}", { message: messageOf(error) });
+  }
+  throwIfAborted(signal);
+}
+
+function unsupported(verb: string, { name }: VmRecord, { handle }: Machine): BangerError {
+  const hint =
+    verb === "suspend"
+      ? `Pause it instead: banger vm pause ${name}, or create it with --vmm qemu`
+      : `Stop it instead: banger vm stop ${name}`;
+  const message = `Cannot ${verb} machine "${name}": not supported by the ${handle.driver} driver`;
+  return new BangerError("unsupported", message, { hint });
+}
