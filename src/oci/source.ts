@@ -1,4 +1,4 @@
-/** The one door to images: whatever kind of source, the same opened image comes out. */
+/** Opens an image from any source: a registry, a file or directory, or another engine's store. */
 import { statSync } from "node:fs";
 import { throwIfAborted } from "#base/abort.ts";
 import type { OnProgress } from "#base/progress.ts";
@@ -6,7 +6,7 @@ import { openArchive } from "#oci/local/archive.ts";
 import { exportFromEngine } from "#oci/local/engine.ts";
 import { openFolder } from "#oci/local/file-tree.ts";
 import { openSaved } from "#oci/local/saved.ts";
-import { openScratch } from "#oci/local/scratch.ts";
+import { openFromScratch } from "#oci/local/scratch.ts";
 import { compressionOfFile, unpackFile } from "#oci/local/whole-file.ts";
 import type { RegistryOptions } from "#oci/registry/client.ts";
 import { openRemoteImage } from "#oci/registry/remote-image.ts";
@@ -17,9 +17,9 @@ import { hostPlatform, parsePlatform } from "./platform.ts";
 export interface OpenOptions extends RegistryOptions {
   /** "linux/arm64". Default: Linux on the architecture of this host. */
   platform?: string | undefined;
-  /** Folder of the blob cache; blobs lie in `<cacheDir>/sha256/`. Images from files do not use it. */
+  /** Directory of the blob cache, with blobs in `<cacheDir>/sha256/`. Images from files do not use it. */
   cacheDir: string;
-  /** Folder, which need not exist, for what another engine gives out and for archives that are unpacked. Default: one below the system's. */
+  /** Directory for exported and decompressed archives, which need not exist. Default: one below the system's. */
   scratchDir?: string | undefined;
   /** Where relative paths of `oci:DIR` and its like start. */
   cwd?: string | undefined;
@@ -63,21 +63,10 @@ async function openLocalImage(
   if (kind === "oci" && !isFile(path)) return openSaved(await openFolder(path), local);
   const compression = await compressionOfFile(path);
   if (!compression) return openSaved(await openArchive(path, { signal }), local);
-  const scratch = openScratch(options.scratchDir);
-  try {
-    await unpackFile(path, scratch.file, { kind: compression, signal, onProgress });
-    const image = await openSaved(await openArchive(scratch.file, { signal, name: path }), local);
-    return {
-      ...image,
-      async [Symbol.asyncDispose]() {
-        await image[Symbol.asyncDispose]();
-        scratch[Symbol.dispose]();
-      },
-    };
-  } catch (error) {
-    scratch[Symbol.dispose]();
-    throw error;
-  }
+  return await openFromScratch(options.scratchDir, async (file) => {
+    await unpackFile(path, file, { kind: compression, signal, onProgress });
+    return await openSaved(await openArchive(file, { signal, name: path }), local);
+  });
 }
 
 function isFile(path: string): boolean {

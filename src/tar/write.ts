@@ -45,6 +45,8 @@ const typeCodes: Record<TarEntryType, string> = {
 };
 const NO_BYTES = new Uint8Array(0);
 
+const NS_PER_S = 1_000_000_000n;
+
 /** Two zero blocks. */
 export const TAR_END: Uint8Array = new Uint8Array(2 * TAR_BLOCK_BYTES);
 
@@ -87,6 +89,12 @@ export function tarPadding(size: number): Uint8Array {
 
 export function storedBytes(parts: readonly DataPart[]): number {
   return parts.reduce((sum, { length }) => sum + length, 0);
+}
+
+/** A time of stat(2) as the fields of an entry; before 1970 as well. */
+export function tarTime(time_ns: bigint): Pick<WrittenEntry, "mtime_s" | "mtime_ns"> {
+  const mtime_ns = ((time_ns % NS_PER_S) + NS_PER_S) % NS_PER_S;
+  return { mtime_s: Number((time_ns - mtime_ns) / NS_PER_S), mtime_ns: Number(mtime_ns) };
 }
 
 /** How many parts there are, and offset and length of each, one number a line, padded to a block. */

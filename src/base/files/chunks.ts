@@ -1,3 +1,4 @@
+/** Reads files in chunks. */
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { throwIfAborted } from "#base/abort.ts";
@@ -37,6 +38,21 @@ export async function* readChunks(
       if (chunk.length === 0) return;
       offset += chunk.length;
       left -= chunk.length;
+      yield chunk;
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+/** The first `size` bytes of a file that is no symbolic link. Throws `conflict` if the file is shorter by now. */
+export async function* readSized(path: Buffer, size: number): AsyncGenerator<Uint8Array> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  try {
+    for (let offset = 0; offset < size; ) {
+      const chunk = await readAt(file, offset, Math.min(size - offset, CHUNK_BYTES));
+      if (chunk.length === 0) throw new BangerError("conflict", "file truncated while reading it");
+      offset += chunk.length;
       yield chunk;
     }
   } finally {

@@ -1,30 +1,19 @@
-/** Where COPY takes files from: a folder of the user's, or the root of an image. Names are bytes in strings. */
-import { type BigIntStats, constants, lstatSync, readdirSync, readlinkSync } from "node:fs";
-import { open } from "node:fs/promises";
+/** The sources of COPY: a directory of the host, or the root of an image. Paths are bytes, one per character of a string. */
+import { type BigIntStats, lstatSync, readdirSync, readlinkSync } from "node:fs";
 import { errnoOf } from "#base/error.ts";
-import { readAt } from "#base/files/chunks.ts";
+import { readSized } from "#base/files/chunks.ts";
 import { MiB } from "#base/size.ts";
-import type { Xattr } from "#ext4/attributes.ts";
 import { modes } from "#ext4/format.ts";
 import type { FileStat } from "#ext4/read/inode.ts";
 import type { Ext4Reader } from "#ext4/read/reader.ts";
 import { tarTypes } from "#images/export/tar.ts";
-import type { TarEntryType } from "#tar/entry.ts";
+import type { TarEntry, TarEntryType } from "#tar/entry.ts";
+import { tarTime } from "#tar/write.ts";
 import { capabilityOf } from "./capability.ts";
 import { ImageFiles } from "./image-files.ts";
 import type { PatternList } from "./patterns.ts";
 
-export interface SourceFile {
-  type: TarEntryType;
-  mode: number;
-  uid: number;
-  gid: number;
-  size: number;
-  mtime_s: number;
-  mtime_ns: number;
-  major: number;
-  minor: number;
-  xattrs: readonly Xattr[];
+export interface SourceFile extends Omit<TarEntry, "name" | "linkName"> {
   /** Of a file with several names: the same for each of them. */
   inode?: string | undefined;
   /** Of a symbolic link. */
@@ -44,7 +33,6 @@ export interface Source {
 }
 
 const CHUNK_BYTES = MiB;
-const SECOND_NS = 1_000_000_000n;
 const LINKS_FOLLOWED_MAX = 40;
 
 /**
@@ -88,7 +76,6 @@ function contextFile(path: Buffer): SourceFile | undefined {
   if (!type) return undefined;
   // Of a socket, an empty file is left: there is none in a layer.
   const size = stat.isFile() ? Number(stat.size) : 0;
-  const mtime_ns = ((stat.mtimeNs % SECOND_NS) + SECOND_NS) % SECOND_NS;
   const hasNames = stat.isFile() && stat.nlink > 1n;
   return {
     type,
@@ -96,13 +83,12 @@ function contextFile(path: Buffer): SourceFile | undefined {
     uid: 0,
     gid: 0,
     size,
-    mtime_s: Number((stat.mtimeNs - mtime_ns) / SECOND_NS),
-    mtime_ns: Number(mtime_ns),
+    ...tarTime(stat.mtimeNs),
     ...deviceNumber(stat.rdev),
     xattrs: stat.isFile() && (stat.mode & 0o111n) !== 0n ? capabilityOf(path) : [],
     inode: hasNames ? `${stat.dev}:${stat.ino}` : undefined,
     target: type === "symlink" ? readlinkSync(path, "latin1") : "",
-    data: () => (stat.isFile() ? fileData(path, size) : []),
+    data: () => (stat.isFile() ? readSized(path, size) : []),
   };
 }
 
@@ -194,20 +180,6 @@ export function bytesOf(path: string): Buffer {
 /** Text of a Dockerfile as such a path. */
 export function pathOf(text: string): string {
   return Buffer.from(text, "utf8").toString("latin1");
-}
-
-async function* fileData(path: Buffer, size: number): AsyncGenerator<Uint8Array> {
-  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
-  try {
-    for (let offset = 0; offset < size; ) {
-      const chunk = await readAt(file, offset, Math.min(size - offset, CHUNK_BYTES));
-      if (chunk.length === 0) return;
-      offset += chunk.length;
-      yield chunk;
-    }
-  } finally {
-    await file.close();
-  }
 }
 
 function* wholeData(reader: Ext4Reader, file: FileStat): Generator<Uint8Array> {

@@ -2,26 +2,17 @@
  * What "/root" of a new machine starts with: a folder, a tar or an ext4 file, made into a small
  * read-only ext4 that has it below "/root" and nothing else, so that it can be laid over an image.
  */
-import {
-  closeSync,
-  constants,
-  lstatSync,
-  openSync,
-  readdirSync,
-  readlinkSync,
-  rmSync,
-} from "node:fs";
-import { open } from "node:fs/promises";
+import { closeSync, lstatSync, openSync, readdirSync, readlinkSync, rmSync } from "node:fs";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import { throwIfAborted } from "#base/abort.ts";
 import { compressionOf } from "#base/compression.ts";
 import { through } from "#base/decompress.ts";
 import { sha256 } from "#base/digest.ts";
 import { BangerError, toBangerError } from "#base/error.ts";
-import { readAt, readChunks } from "#base/files/chunks.ts";
+import { readChunks, readSized } from "#base/files/chunks.ts";
 import { statGivenFile } from "#base/files/given-path.ts";
 import type { OnProgress } from "#base/progress.ts";
-import { formatSize, GiB, MiB } from "#base/size.ts";
+import { formatSize, GiB } from "#base/size.ts";
 import { superblock } from "#ext4/format.ts";
 import { openExt4 } from "#ext4/read/reader.ts";
 import { ROOT_NODE } from "#ext4/write/tree.ts";
@@ -31,14 +22,12 @@ import { LayerApplier } from "#images/rootfs/apply.ts";
 import { hasDots } from "#images/rootfs/path.ts";
 import { shown, type TarEntry } from "#tar/entry.ts";
 import { type TarHandler, TarReader } from "#tar/reader.ts";
-import { TAR_END, tarHeader, tarPadding } from "#tar/write.ts";
+import { TAR_END, tarHeader, tarPadding, tarTime } from "#tar/write.ts";
 import { readStart } from "./inspect.ts";
 
 const HOME = Buffer.from("root");
-const SECOND_NS = 1_000_000_000n;
 const BYTES_MAX = 64 * GiB;
 const ENTRIES_MAX = 1_000_000;
-const CHUNK_BYTES = MiB;
 const HEAD_BYTES = superblock.OFFSET + superblock.BYTES;
 
 export interface WorkSeedOptions {
@@ -167,7 +156,7 @@ async function* folderTar(
       uid: 0,
       gid: 0,
       size: 0,
-      ...timeOf(stat.mtimeNs),
+      ...tarTime(stat.mtimeNs),
     };
     const key = `${stat.dev}:${stat.ino}`;
     const first = firstNames.get(key);
@@ -186,31 +175,9 @@ async function* folderTar(
       if (stat.nlink > 1n) firstNames.set(key, name);
       const size = Number(stat.size);
       yield tarHeader({ ...fields, type: "file", size });
-      yield* contentOf(path, size);
+      yield* readSized(path, size);
       yield tarPadding(size);
     }
   }
   yield TAR_END;
-}
-
-function timeOf(time_ns: bigint): { mtime_s: number; mtime_ns: number } {
-  const mtime_ns = ((time_ns % SECOND_NS) + SECOND_NS) % SECOND_NS;
-  return { mtime_s: Number((time_ns - mtime_ns) / SECOND_NS), mtime_ns: Number(mtime_ns) };
-}
-
-/** A file that changes while it is read would put the whole archive out of step. */
-async function* contentOf(path: Buffer, size: number): AsyncGenerator<Uint8Array> {
-  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
-  try {
-    for (let offset = 0; offset < size; ) {
-      const chunk = await readAt(file, offset, Math.min(size - offset, CHUNK_BYTES));
-      if (chunk.length === 0) {
-        throw new BangerError("conflict", "file truncated while reading it");
-      }
-      offset += chunk.length;
-      yield chunk;
-    }
-  } finally {
-    await file.close();
-  }
 }

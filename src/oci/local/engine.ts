@@ -1,4 +1,4 @@
-/** Images in the store of docker or podman, taken out by its own program as a docker-archive. */
+/** Exports images from the store of docker or podman as a docker-archive, with `docker image save` or `podman image save`. */
 import { BangerError } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { run, which } from "#base/run.ts";
@@ -7,7 +7,7 @@ import type { Location } from "#oci/location.ts";
 import type { Platform } from "#oci/platform.ts";
 import { openArchive } from "./archive.ts";
 import { openSaved } from "./saved.ts";
-import { openScratch } from "./scratch.ts";
+import { openFromScratch } from "./scratch.ts";
 
 const SAVE_TIMEOUT_MS = 3_600_000;
 
@@ -33,7 +33,7 @@ const programs: Record<Engine["kind"], { program: string; args: readonly string[
 
 /**
  * `unsupported` when the program is missing, `not_found` when it has no such image, `unavailable`
- * for its other failures. The archive is gone when the image is disposed of.
+ * for its other failures. Disposing of the image deletes the archive.
  */
 export async function exportFromEngine(
   location: Engine,
@@ -47,9 +47,7 @@ export async function exportFromEngine(
       { hint: `Install ${program}, or pull the image from its registry` },
     );
   }
-  const scratch = openScratch(options.scratchDir);
-  try {
-    const path = scratch.file;
+  return await openFromScratch(options.scratchDir, async (path) => {
     options.onProgress?.({ step: "export", message: `Reading ${location.name} from ${program}` });
     const { exitCode, stderr } = await run([program, ...args, path, location.name], {
       timeout_ms: SAVE_TIMEOUT_MS,
@@ -57,18 +55,8 @@ export async function exportFromEngine(
     });
     if (exitCode !== 0) throw failure(program, location, stderr);
     const tree = await openArchive(path, { signal: options.signal });
-    const image = await openSaved(tree, { ...options, name: undefined });
-    return {
-      ...image,
-      async [Symbol.asyncDispose]() {
-        await image[Symbol.asyncDispose]();
-        scratch[Symbol.dispose]();
-      },
-    };
-  } catch (error) {
-    scratch[Symbol.dispose]();
-    throw error;
-  }
+    return await openSaved(tree, { ...options, name: undefined });
+  });
 }
 
 function failure(program: string, location: Engine, stderr: string): BangerError {

@@ -8,13 +8,19 @@ import { throwIfAborted } from "#base/abort.ts";
 import { BangerError, errnoOf } from "#base/error.ts";
 import { dataParts } from "#base/files/sparse.ts";
 import { KiB } from "#base/size.ts";
-import { type DataPart, TAR_END, tarHeader, tarPadding, type WrittenEntry } from "#tar/write.ts";
+import {
+  type DataPart,
+  TAR_END,
+  tarHeader,
+  tarPadding,
+  tarTime,
+  type WrittenEntry,
+} from "#tar/write.ts";
 
 const CHUNK_BYTES = 256 * KiB;
 /** Small things travel together. */
 const BATCH_BYTES = 64 * KiB;
 const MAX_SHOWN_SKIPPED = 100;
-const NS_PER_S = 1_000_000_000n;
 const OPEN_FILE = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 export interface PackOptions {
@@ -141,15 +147,13 @@ class Packer {
 }
 
 function commonOf(info: BigIntStats, name: Uint8Array): Omit<WrittenEntry, "type"> {
-  const mtime_ns = Number(((info.mtimeNs % NS_PER_S) + NS_PER_S) % NS_PER_S);
   return {
     name,
     mode: Number(info.mode) & 0o7777,
     uid: Number(info.uid),
     gid: Number(info.gid),
     size: 0,
-    mtime_s: Number((info.mtimeNs - BigInt(mtime_ns)) / NS_PER_S),
-    mtime_ns,
+    ...tarTime(info.mtimeNs),
   };
 }
 
