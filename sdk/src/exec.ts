@@ -15,9 +15,9 @@ import { abortError, onAbort } from "#base/abort.ts";
 import { Credit } from "#base/credit.ts";
 import { BangerError } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
-import { dialUnix } from "#base/websocket.ts";
 import { readServerMessage } from "./exec-messages.ts";
 import { notRunning } from "./unreachable.ts";
+import { dialUnix } from "./websocket.ts";
 
 /** Of one message with stdin. */
 const STDIN_CHUNK_MAX_BYTES = 64 * 1024;

@@ -1,8 +1,8 @@
 /** The programs that the agent itself is: started like a command, with an error that has a code. */
 import { Readable, Writable } from "node:stream";
-import { ByteBuffer } from "#base/byte-buffer.ts";
 import { BangerError, toBangerError } from "#base/error.ts";
 import { KiB } from "#base/size.ts";
+import { ByteBuffer } from "./byte-buffer.ts";
 import type { Connection } from "./connection.ts";
 import { type ExecStream, openExec } from "./exec.ts";
 import { Fields } from "./fields.ts";

@@ -1,8 +1,9 @@
 /** A command in the guest with its output collected. */
-import { ByteBuffer } from "#base/byte-buffer.ts";
+
 import { timerDelay_ms } from "#base/duration.ts";
 import { BangerError } from "#base/error.ts";
 import { MiB } from "#base/size.ts";
+import { ByteBuffer } from "./byte-buffer.ts";
 import type { Connection } from "./connection.ts";
 import { type ExecRequest, type ExitStatus, openExec } from "./exec.ts";
 

@@ -6,7 +6,7 @@ import {
   createZstdDecompress,
   type Gunzip,
 } from "node:zlib";
-import { through } from "#base/decompress.ts";
+import { decompress } from "#base/decompress.ts";
 import { BangerError } from "#base/error.ts";
 import { MiB } from "#base/size.ts";
 
@@ -23,7 +23,7 @@ const decoders: Readonly<Record<string, () => Gunzip>> = {
 export function decodedBody(response: Response): AsyncIterable<Uint8Array> {
   const decoder = decoderOf(response);
   const body: ReadableStream<Uint8Array> = response.body ?? new Blob([]).stream();
-  return decoder ? through(decoder(), body) : body;
+  return decoder ? decompress(decoder(), body) : body;
 }
 
 /** What is sent without its length and is no larger was encoded on its way: object stores say how long a blob is. */

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { gzipSync } from "node:zlib";
 import fc from "fast-check";
+import { filterBytes, unzstd } from "#base/decompress.ts";
 import { BangerError } from "#base/error.ts";
-import { filterBytes, unzstd } from "#base/filter.ts";
 import { which } from "#base/run.ts";
 import { makeBzImage, makeElf, xenNote } from "#test/elf.ts";
 import { bangerErrorOf } from "#test/expect-error.ts";

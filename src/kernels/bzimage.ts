@@ -5,8 +5,8 @@
  */
 import { gunzipSync } from "node:zlib";
 import { type Compression, compressionOf } from "#base/compression.ts";
+import { filterBytes, unzstd } from "#base/decompress.ts";
 import { BangerError, messageOf } from "#base/error.ts";
-import { filterBytes, unzstd } from "#base/filter.ts";
 import { MiB } from "#base/size.ts";
 import { isElf } from "./elf.ts";
 

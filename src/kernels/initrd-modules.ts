@@ -7,8 +7,8 @@ import { dirname, join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { throwIfAborted } from "#base/abort.ts";
 import { compressionOf } from "#base/compression.ts";
+import { filterBytes, unzstd } from "#base/decompress.ts";
 import { BangerError, messageOf } from "#base/error.ts";
-import { filterBytes, unzstd } from "#base/filter.ts";
 import { MiB } from "#base/size.ts";
 
 const INITRD_MAX_BYTES = 512 * MiB;

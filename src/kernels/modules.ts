@@ -4,9 +4,9 @@ import { readFile, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { throwIfAborted } from "#base/abort.ts";
+import { filterBytes, unzstd } from "#base/decompress.ts";
 import { BangerError } from "#base/error.ts";
 import { walk } from "#base/files/walk.ts";
-import { filterBytes, unzstd } from "#base/filter.ts";
 import { MiB } from "#base/size.ts";
 import { elfSection } from "./elf.ts";
 

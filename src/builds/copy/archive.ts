@@ -3,7 +3,7 @@ import { posix } from "node:path";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import { throwIfAborted } from "#base/abort.ts";
 import { COMPRESSION_HEAD_BYTES, compressionOf } from "#base/compression.ts";
-import { through } from "#base/decompress.ts";
+import { decompress } from "#base/decompress.ts";
 import { BangerError } from "#base/error.ts";
 import { which } from "#base/run.ts";
 import type { TarEntry } from "#tar/entry.ts";
@@ -134,8 +134,8 @@ function kindOf(head: Uint8Array): Kind {
 
 async function* decompressed(file: SourceFile, kind: Kind): AsyncGenerator<Uint8Array> {
   if (kind === "plain") yield* file.data();
-  else if (kind === "gzip") yield* through(createGunzip(), file.data());
-  else if (kind === "zstd") yield* through(createZstdDecompress(), file.data());
+  else if (kind === "gzip") yield* decompress(createGunzip(), file.data());
+  else if (kind === "zstd") yield* decompress(createZstdDecompress(), file.data());
   else yield* throughProgram(kind, file.data());
 }
 

@@ -1,7 +1,7 @@
 /** Forwards an exec WebSocket to the process that runs the machine in the foreground; credit is end to end. */
 import { EXEC_PATH, EXEC_PROTOCOL } from "#api/exec.ts";
 import { BangerError } from "#base/error.ts";
-import { dialUnix } from "#base/websocket.ts";
+import { dialUnix } from "#sdk/websocket.ts";
 import type { ExecSession } from "./wire.ts";
 
 interface Client {

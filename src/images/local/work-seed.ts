@@ -6,7 +6,7 @@ import { closeSync, lstatSync, openSync, readdirSync, readlinkSync, rmSync } fro
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import { throwIfAborted } from "#base/abort.ts";
 import { compressionOf } from "#base/compression.ts";
-import { through } from "#base/decompress.ts";
+import { decompress } from "#base/decompress.ts";
 import { sha256 } from "#base/digest.ts";
 import { BangerError, toBangerError } from "#base/error.ts";
 import { readChunks, readSized } from "#base/files/chunks.ts";
@@ -134,8 +134,8 @@ async function* tarOf(source: string, signal: AbortSignal | undefined): AsyncGen
   }
   const kind = compressionOf(head);
   const raw = readChunks(source, { signal });
-  if (kind === "gzip") yield* through(createGunzip(), raw);
-  else if (kind === "zstd") yield* through(createZstdDecompress(), raw);
+  if (kind === "gzip") yield* decompress(createGunzip(), raw);
+  else if (kind === "zstd") yield* decompress(createZstdDecompress(), raw);
   else yield* raw;
 }
 

@@ -1,10 +1,11 @@
-/** The tar inside a layer, decompressed by what its first bytes are and verified against its diffId. */
+/** Decompresses a layer, whatever its compression, and verifies its tar against the diffID. */
 import { createHash } from "node:crypto";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import { throwIfAborted } from "#base/abort.ts";
 import { compressionOf } from "#base/compression.ts";
+import { decompress, isCorruption } from "#base/decompress.ts";
 import { shortDigest } from "#base/digest.ts";
-import { BangerError, messageOf } from "#base/error.ts";
+import { BangerError } from "#base/error.ts";
 import { KiB, MiB } from "#base/size.ts";
 import type { Layer } from "#oci/layer.ts";
 import type { Inflater } from "./inflate-process.ts";
@@ -15,20 +16,20 @@ declare module "node:zlib" {
 }
 
 const CHUNK_BYTES = 512 * KiB;
-/** Compressed bytes that lie ready: without them the decompressor stands still while more are read and hashed. */
+/** Compressed bytes to buffer, so that the decompressor does not wait while more are read and hashed. */
 const AHEAD_BYTES = 4 * MiB;
 
 export interface InflateOptions {
   signal?: AbortSignal | undefined;
-  /** Called with how many compressed bytes were taken so far. */
-  onTaken?: (bytes: number) => void;
-  /** What decompresses gzip; where it gives nothing, the runtime does. */
+  /** Called with the number of compressed bytes read so far. */
+  onRead?: (bytes: number) => void;
+  /** Decompresses gzip in another process. Without one, the runtime does it in this process. */
   inflater?: () => Promise<Inflater | undefined>;
 }
 
 /**
- * Chunks that are valid until the next is asked for. Ends with `integrity` when the compressed stream is
- * damaged, or when the bytes given do not hash to `diffId`.
+ * The uncompressed tar. A chunk is valid until the next one is requested. Throws `integrity` when the compressed data
+ * is corrupt, or does not match the diffID.
  */
 export async function* inflate(
   layer: Layer,
@@ -54,7 +55,7 @@ export async function* inflate(
 }
 
 async function* decompressed(layer: Layer, options: InflateOptions): AsyncGenerator<Uint8Array> {
-  const source = counted(layer.compressed(options.signal), options.onTaken);
+  const source = counted(layer.compressed(options.signal), options.onRead);
   const { head, rest } = await peek(source);
   const kind = layerCompression(head);
   if (kind === "none") {
@@ -71,82 +72,39 @@ async function* decompressed(layer: Layer, options: InflateOptions): AsyncGenera
   }
   const inflater = kind === "gzip" ? await options.inflater?.() : undefined;
   if (inflater) yield* inflater.inflate(rest, `layer ${shortDigest(layer.digest)}`);
-  else yield* through(kind, rest, layer);
+  else yield* decompressLayer(kind, rest, layer);
 }
 
 async function* counted(
   source: AsyncIterable<Uint8Array>,
-  onTaken: InflateOptions["onTaken"],
+  onRead: InflateOptions["onRead"],
 ): AsyncGenerator<Uint8Array, undefined> {
-  let taken = 0;
+  let read = 0;
   for await (const chunk of source) {
-    taken += chunk.length;
-    onTaken?.(taken);
+    read += chunk.length;
+    onRead?.(read);
     yield chunk;
   }
 }
 
-/** Feeds the decompressor from `source` while its output is read; ends it whatever happens. */
-async function* through(
+async function* decompressLayer(
   kind: "gzip" | "zstd",
   source: AsyncIterable<Uint8Array>,
   layer: Layer,
 ): AsyncGenerator<Uint8Array> {
   const options = { chunkSize: CHUNK_BYTES, writableHighWaterMark: AHEAD_BYTES };
   const stream = kind === "gzip" ? createGunzip(options) : createZstdDecompress(options);
-  let sourceFailure: unknown;
-  const fed = feed(stream, source).catch((error: unknown) => {
-    sourceFailure = error;
-    stream.destroy(error instanceof Error ? error : new Error(messageOf(error)));
-  });
   try {
-    for await (const chunk of stream) yield chunk as Uint8Array;
-    await fed;
+    yield* decompress(stream, source);
   } catch (error) {
-    if (sourceFailure !== undefined) throw sourceFailure;
-    if (error instanceof BangerError || !isZlibError(error)) throw error;
-    if (/windowTooLarge/.test(error.code)) throw windowTooLarge(layer, error);
-    throw new BangerError(
-      "integrity",
-      `Cannot unpack layer ${shortDigest(layer.digest)}: corrupt compressed data: ${messageOf(error)}`,
-      { cause: error },
-    );
-  } finally {
-    stream.destroy();
-    await fed;
+    if (!(error instanceof BangerError) || !isCorruption(error.cause)) throw error;
+    if (/windowTooLarge/.test(error.cause.code)) throw windowTooLarge(layer, error);
+    const text = `Cannot unpack layer ${shortDigest(layer.digest)}: ${error.message}`;
+    throw new BangerError("integrity", text, { cause: error });
   }
 }
 
-async function feed(
-  stream: ReturnType<typeof createGunzip>,
-  source: AsyncIterable<Uint8Array>,
-): Promise<void> {
-  for await (const chunk of source) {
-    if (stream.destroyed) return;
-    if (!stream.write(chunk)) await drained(stream);
-  }
-  stream.end();
-}
-
-/** Until the stream takes more, or never will. */
-function drained(stream: ReturnType<typeof createGunzip>): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      stream.off("drain", done);
-      stream.off("close", done);
-      resolve();
-    };
-    stream.on("drain", done);
-    stream.on("close", done);
-    if (stream.destroyed) done();
-  });
-}
-
-function isZlibError(error: unknown): error is Error & { code: string } {
-  return error instanceof Error && "code" in error && /^(Z_|ZSTD_|ERR_)/.test(String(error.code));
-}
-
-/** The memory that the compressor asks for is a limit of ours, and no damage. */
+/** A limit of the decompressor's memory; the data is not corrupt. */
 function windowTooLarge(layer: Layer, cause: unknown): BangerError {
   return new BangerError(
     "limit_exceeded",

@@ -150,7 +150,7 @@ function inflateOptions(layers: readonly Layer[], index: number, options: Rootfs
   const message = `Unpacking layer ${index + 1} of ${layers.length}`;
   return {
     signal: options.signal,
-    onTaken: (done: number): void => {
+    onRead: (done: number): void => {
       if (layer.isOwn) return;
       options.onProgress?.({ step, message, done, total: layer.size, unit: "bytes" });
     },

@@ -1,20 +1,21 @@
-/** Archives of images that are compressed as a whole: unpacked to a file beside, since they are read in any order. */
+/** Decompresses image archives to a temporary file, because their entries are read in any order. */
 import { createWriteStream } from "node:fs";
 import { dirname } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import { throwIfAborted } from "#base/abort.ts";
 import { COMPRESSION_HEAD_BYTES, type Compression, compressionOf } from "#base/compression.ts";
+import { isCorruption } from "#base/decompress.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import { openRegular, readAt, readChunks } from "#base/files/chunks.ts";
 import { assertRoom } from "#base/files/free-space.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { MiB } from "#base/size.ts";
 
-/** Between two looks at the room on the disk, which is all that bounds the archive. */
-const ROOM_STEP_BYTES = 16 * MiB;
+/** Interval of the checks for free disk space, the only limit of the archive's size. */
+const CHECK_INTERVAL_BYTES = 16 * MiB;
 
-/** By the first bytes of a file; undefined for another content, and for what cannot be read. */
+/** Undefined for a file that is not compressed or cannot be read. */
 export async function compressionOfFile(path: string): Promise<Compression | undefined> {
   try {
     await using file = await openRegular(path);
@@ -24,7 +25,7 @@ export async function compressionOfFile(path: string): Promise<Compression | und
   }
 }
 
-/** Writes what is in `from` to `to`, which must not exist. `integrity`, `unsupported`, `no_space`, `cancelled`. */
+/** Decompresses `from` to `to`, which must not exist. Errors: `integrity`, `unsupported`, `no_space`, `cancelled`. */
 export async function unpackFile(
   from: string,
   to: string,
@@ -46,12 +47,12 @@ export async function unpackFile(
   }
   onProgress?.({ step: "unpack", message: `Decompressing ${from}` });
   async function* bounded(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-    let untilLook = 0;
+    let untilCheck = 0;
     for await (const chunk of source) {
-      untilLook -= chunk.length;
-      if (untilLook <= 0) {
-        assertRoom(dirname(to), ROOM_STEP_BYTES, `Cannot decompress "${from}"`);
-        untilLook = ROOM_STEP_BYTES;
+      untilCheck -= chunk.length;
+      if (untilCheck <= 0) {
+        assertRoom(dirname(to), CHECK_INTERVAL_BYTES, `Cannot decompress "${from}"`);
+        untilCheck = CHECK_INTERVAL_BYTES;
       }
       yield chunk;
     }
@@ -66,16 +67,11 @@ export async function unpackFile(
     );
   } catch (error) {
     throwIfAborted(signal);
-    if (!isDamage(error)) throw error;
+    if (!isCorruption(error)) throw error;
     throw new BangerError(
       "integrity",
       `Cannot read "${from}": corrupt compressed data: ${messageOf(error)}`,
       { cause: error },
     );
   }
-}
-
-/** The runtime ends a damaged stream with codes of zlib's and zstd's, a cut one with one of its own. */
-function isDamage(error: unknown): boolean {
-  return error instanceof Error && "code" in error && /^(Z_|ZSTD_|ERR_)/.test(String(error.code));
 }
