@@ -23,8 +23,8 @@ export interface StoredXattr {
   /** Without the namespace. */
   name: Uint8Array;
   value: Uint8Array;
-  /** Where the value is, when it has an inode of its own. */
-  place?: { inode: number; hash: number };
+  /** The inode that holds the value, if it is not stored with the entry. */
+  valueInode?: { inode: number; hash: number };
 }
 
 /** The stored form of an attribute; undefined for a namespace that ext4 does not have. */
@@ -52,8 +52,8 @@ export function sortStored(attributes: StoredXattr[]): StoredXattr[] {
 /** Bytes that the attributes take after a header, with the four zero bytes that end the list. */
 export function storedBytes(attributes: readonly StoredXattr[]): number {
   let total = 4;
-  for (const { name, value, place } of attributes) {
-    total += format.ENTRY_BYTES + pad4(name.length) + (place ? 0 : pad4(value.length));
+  for (const { name, value, valueInode } of attributes) {
+    total += format.ENTRY_BYTES + pad4(name.length) + (valueInode ? 0 : pad4(value.length));
   }
   return total;
 }
@@ -94,16 +94,16 @@ function putEntries(room: Uint8Array, attributes: readonly StoredXattr[], start:
   let at = start;
   let valueAt = room.length;
   let total = 0;
-  for (const { index, name, value, place } of attributes) {
-    if (!place) valueAt -= pad4(value.length);
+  for (const { index, name, value, valueInode } of attributes) {
+    if (!valueInode) valueAt -= pad4(value.length);
     room[at] = name.length;
     room[at + 1] = index;
     put32(room, at + 8, value.length);
     let hash: number;
-    if (place) {
-      put32(room, at + 4, place.inode);
+    if (valueInode) {
+      put32(room, at + 4, valueInode.inode);
       const word = new Uint8Array(4);
-      put32(word, 0, place.hash);
+      put32(word, 0, valueInode.hash);
       hash = entryHash(name, word);
     } else {
       room.set(value, valueAt);

@@ -1,30 +1,35 @@
 /**
- * The second half of writing a file system: attribute blocks, directories, extent trees, and then
- * bitmaps, inode tables, group descriptors and the superblock, for a tree whose data is in place.
+ * Writes the metadata of a tree whose data is in place: attribute blocks, directories and extent trees right after the
+ * data, then the areas of layout.ts, and last, at the start of the image, group descriptors and the superblock.
  */
-import { BangerError } from "#base/error.ts";
-import { KiB } from "#base/size.ts";
+import { writeDirectory } from "#ext4/directory.ts";
+import { putExtentTree, type Run } from "#ext4/extent-tree.ts";
 import {
   BLOCK_BYTES,
-  BLOCKS_PER_GROUP,
+  extent,
   FIRST_INODE,
-  GROUPS_PER_DESCRIPTOR_BLOCK,
-  INODES_PER_BLOCK,
-  INODES_PER_GROUP_MAX,
-  superblock,
+  inode as inodeAt,
+  modes,
+  superblock as superblockAt,
 } from "#ext4/format.ts";
+import { inodeSeed } from "#ext4/identity.ts";
 import { makeSuperblock } from "#ext4/superblock.ts";
-import { writeDirectories, writeExtentTrees } from "./metadata-contents.ts";
 import {
-  freeRanges,
   writeBlockBitmaps,
   writeDescriptors,
   writeInodeBitmaps,
-} from "./metadata-groups.ts";
-import { writeInodeTables } from "./metadata-inodes.ts";
-import { breathe, type Geometry, type MetadataInput, type Placed } from "./metadata-input.ts";
+  writeInodeTables,
+} from "./groups.ts";
+import {
+  DRAIN_INTERVAL,
+  drainOutput,
+  type ExtentTree,
+  type MetadataInput,
+  planGeometry,
+} from "./layout.ts";
 import { writeAt } from "./output.ts";
-import { placeXattrs } from "./xattr-place.ts";
+import type { Tree } from "./tree.ts";
+import { writeXattrs } from "./xattrs.ts";
 
 export interface MetadataResult {
   blocks: number;
@@ -32,76 +37,98 @@ export interface MetadataResult {
   droppedXattrs: number;
 }
 
-/** One free inode for this much free space. */
-const FREE_SPACE_PER_INODE_BYTES = 16 * KiB;
-const FREE_INODES_MIN = 16;
-/** The file's length is a multiple of this. */
-const SIZE_STEP_BLOCKS = 256;
-
+/** All metadata, in the order in which it is written. */
 export async function writeMetadata(input: MetadataInput): Promise<MetadataResult> {
-  const { xattrs, values, dropped } = await placeXattrs(input, () => breathe(input));
+  const xattrs = await writeXattrs(input);
   await writeDirectories(input);
   const extentTrees = await writeExtentTrees(input);
-  const placed: Placed = { ...input, xattrs, values, extentTrees };
-  const geometry = plan(input);
-  const free = freeRanges(input, geometry);
-  const blockCounts = await writeBlockBitmaps(placed, geometry, free);
-  const inodeCounts = await writeInodeBitmaps(placed, geometry);
-  await writeInodeTables(placed, geometry);
+  const geometry = planGeometry(input);
+  const blockCounts = await writeBlockBitmaps(input, geometry);
+  const inodeCounts = await writeInodeBitmaps(input, geometry);
+  await writeInodeTables({ ...input, xattrs, extentTrees }, geometry);
   writeDescriptors(input, geometry, { blockCounts, inodeCounts });
-  const freeBlocks = blockCounts.reduce((sum, { free: count }) => sum + count, 0);
-  const freeInodes = inodeCounts.reduce((sum, { free: count }) => sum + count, 0);
+  const freeInodes = totalFree(inodeCounts);
   const inodes = geometry.groups * geometry.inodesPerGroup;
-  const bytes = makeSuperblock({
+  const superblock = makeSuperblock({
     identity: input.identity,
     label: input.label,
-    hasValueInodes: values.size > 0,
+    hasValueInodes: xattrs.valueInodes.size > 0,
     blocks: geometry.blocks,
-    freeBlocks,
+    freeBlocks: totalFree(blockCounts),
     inodes,
     freeInodes,
     inodesPerGroup: geometry.inodesPerGroup,
     hasBackups: false,
   });
-  writeAt(input.fd, bytes, superblock.OFFSET);
+  writeAt(input.fd, superblock, superblockAt.OFFSET);
   return {
     blocks: geometry.blocks,
     inodes: inodes - freeInodes - (FIRST_INODE - 2),
-    droppedXattrs: dropped,
+    droppedXattrs: xattrs.dropped,
   };
 }
 
-function plan(input: MetadataInput): Geometry {
-  const start = input.output.block;
-  const freeBlocks = Math.ceil(input.freeSpace_bytes / BLOCK_BYTES);
-  const spare = Math.ceil(input.freeSpace_bytes / FREE_SPACE_PER_INODE_BYTES);
-  const inodes = input.tree.inodeEnd - 1 + Math.max(spare, FREE_INODES_MIN);
-  for (let groups = Math.ceil(start / BLOCKS_PER_GROUP); ; groups++) {
-    const tableBlocks = Math.ceil(inodes / groups / INODES_PER_BLOCK);
-    const end = start + groups * (2 + tableBlocks);
-    const least = Math.max(end + freeBlocks, (groups - 1) * BLOCKS_PER_GROUP + 1);
-    const blocks = Math.ceil(least / SIZE_STEP_BLOCKS) * SIZE_STEP_BLOCKS;
-    const inodesPerGroup = tableBlocks * INODES_PER_BLOCK;
-    if (inodesPerGroup > INODES_PER_GROUP_MAX || blocks > groups * BLOCKS_PER_GROUP) continue;
-    const descriptorBlocks = Math.ceil(groups / GROUPS_PER_DESCRIPTOR_BLOCK);
-    if (1 + descriptorBlocks > input.reserved) {
-      throw new BangerError(
-        "limit_exceeded",
-        `Cannot write an ext4 image of ${blocks * BLOCK_BYTES} bytes: larger than planned`,
-      );
-    }
-    const inodeBitmaps = start + groups;
-    const tables = inodeBitmaps + groups;
-    return {
-      groups,
-      inodesPerGroup,
-      tableBlocks,
-      blockBitmaps: start,
-      inodeBitmaps,
-      tables,
-      end,
-      blocks,
-      descriptorBlocks,
-    };
+function totalFree(counts: readonly { free: number }[]): number {
+  return counts.reduce((sum, { free }) => sum + free, 0);
+}
+
+/** Writes every directory and sets its blocks, size and links in the tree. */
+async function writeDirectories(input: MetadataInput): Promise<void> {
+  const { tree, output } = input;
+  let written = 0;
+  for (let inode = 2; inode < tree.inodeEnd; inode++) {
+    if (!tree.isUsed(inode) || (tree.modeOf(inode) & modes.TYPE_MASK) !== modes.DIRECTORY) continue;
+    if (++written % DRAIN_INTERVAL === 0) await drainOutput(input);
+    const node = tree.aux(inode);
+    const children = tree.children(node);
+    const start = output.block;
+    const { blocks } = writeDirectory(
+      {
+        inode,
+        parentInode: tree.inodeOf(tree.parentOf(node)),
+        count: children.length,
+        name: (index) => tree.nameOf(children[index] as number),
+        inodeOf: (index) => tree.inodeOf(children[index] as number),
+        typeOf: (index) => tree.typeOf(children[index] as number),
+      },
+      {
+        hashSeed: input.identity.hashSeed,
+        seed: inodeSeed(input.identity.checksumSeed, inode),
+        nextBlock: () => output.nextBlock(),
+      },
+    );
+    tree.setRun(inode, start, blocks);
+    tree.setSize(inode, blocks * BLOCK_BYTES);
+    const subdirectories = children.reduce(
+      (sum, child) => sum + Number(tree.isDirectory(child)),
+      0,
+    );
+    tree.setLinks(inode, 2 + subdirectories);
   }
+}
+
+/** Extent trees of the files whose blocks do not fit four extents, by inode. */
+async function writeExtentTrees(input: MetadataInput): Promise<Map<number, ExtentTree>> {
+  const { tree, output } = input;
+  const trees = new Map<number, ExtentTree>();
+  for (let inode = 2; inode < tree.inodeEnd; inode++) {
+    const runs = input.sparse.get(inode) ?? longRun(tree, inode);
+    if (!runs) continue;
+    await drainOutput(input);
+    const root = new Uint8Array(inodeAt.BLOCK_BYTES);
+    const indexBlocks = putExtentTree(root, runs, {
+      seed: inodeSeed(input.identity.checksumSeed, inode),
+      nextBlock: () => ({ number: output.block, block: output.nextBlock() }),
+    });
+    const dataBlocks = runs.reduce((sum, { count }) => sum + count, 0);
+    trees.set(inode, { root, blocks: dataBlocks + indexBlocks });
+  }
+  return trees;
+}
+
+/** The only run of a file, if it is too long for the extents in the inode. */
+function longRun(tree: Tree, inode: number): Run[] | undefined {
+  const { start, blocks } = tree.run(inode);
+  if (blocks <= extent.BLOCKS_MAX * extent.INLINE_MAX) return undefined;
+  return [{ logical: 0, physical: start, count: blocks }];
 }

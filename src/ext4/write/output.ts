@@ -1,7 +1,6 @@
 /**
- * Sequential block output to a file: small pieces are gathered into large writes that run in the
- * thread pool, while the next buffer fills. Holds at most a few buffers, if its owner awaits
- * `drain()` between the pieces of its input.
+ * Buffered sequential block output to a file. Full buffers are written by the thread pool while the next one fills;
+ * memory stays at a few buffers if the caller awaits `drain()` between the pieces of its input.
  */
 import { fstatSync, ftruncateSync, write, writeSync } from "node:fs";
 import { assert } from "#base/assert.ts";
@@ -12,23 +11,23 @@ import { KiB, MiB } from "#base/size.ts";
 import { putBytes } from "#ext4/bytes.ts";
 import { BLOCK_BYTES } from "#ext4/format.ts";
 
-/** Small enough to be in the processor's cache still when the kernel copies it: 2 MiB takes twice its time. */
+/** Small enough to stay in the CPU cache until the kernel copies it: 2 MiB takes twice the time. */
 const BUFFER_BYTES = 256 * KiB;
-/** How much is written before the kernel is told to put it on the disk. */
+/** How much is written between two calls that start writeback. */
 const WRITEBACK_BYTES = 8 * MiB;
-/** How much later a part is on the disk, as a rule. */
+/** How far behind the current position pages are usually clean. */
 const WRITTEN_AFTER_BYTES = 16 * MiB;
 /**
- * How much of the file stays in memory, where its next reader finds it. What is beyond goes as soon as it is on the
- * disk, and its memory is used again: memory that was not used for long costs more than all the rest of a write.
+ * How much of the file stays in the page cache for its next reader. Pages beyond are dropped once they are clean, so
+ * that writes reuse their memory: fresh pages cost more than all the rest of a write.
  */
 const CACHED_BYTES = 256 * MiB;
 /** Buffers being written before `drain()` waits. */
 const IN_FLIGHT_MAX = 4;
 /** Buffers being written before a write blocks: input that grows a thousandfold must not fill the memory. */
 const QUEUE_MAX = 64;
-/** How much is written before the room on the disk is looked at again, at most: a small layer can hold very much. */
-const ROOM_STEP_BYTES = 16 * MiB;
+/** How much is written, at most, between two checks of the free disk space: a small layer can expand to very much. */
+const FREE_SPACE_CHECK_BYTES = 16 * MiB;
 
 export class BlockOutput {
   readonly #fd: number;
@@ -40,26 +39,26 @@ export class BlockOutput {
   #fill = 0;
   /** Byte offset in the file of the start of the buffer. */
   #start: number;
-  /** Up to where the kernel was told to put the file on the disk. */
-  #flushed: number;
-  /** Bytes to be written before the next look at the room on the disk. */
-  #untilLook = 0;
+  /** Offset up to which writeback was started. */
+  #writebackEnd: number;
+  /** Bytes to write before the next check of the free disk space. */
+  #untilSpaceCheck = 0;
 
-  /** `fd` stays the caller's. Output begins at block `firstBlock`; nothing before it is written. */
+  /** The caller closes `fd`. Output begins at block `firstBlock`; nothing before it is written. */
   constructor(fd: number, firstBlock: number) {
     this.#fd = fd;
     this.#start = firstBlock * BLOCK_BYTES;
-    this.#flushed = this.#start;
+    this.#writebackEnd = this.#start;
   }
 
-  /** Bytes from the start of the file to where the next byte goes. */
+  /** Offset in the file of the next byte. */
   get position(): number {
     return this.#start + this.#fill;
   }
 
-  /** The block that begins here; the output must stand at a block's start. */
+  /** Number of the next block; the output must be at a block boundary. */
   get block(): number {
-    assert(this.#fill % BLOCK_BYTES === 0, "output stands at the start of a block");
+    assert(this.#fill % BLOCK_BYTES === 0, "output is at a block boundary");
     return this.position / BLOCK_BYTES;
   }
 
@@ -92,23 +91,23 @@ export class BlockOutput {
     if (over !== 0) this.zeros(BLOCK_BYTES - over);
   }
 
-  /** A zeroed view of the next block, which counts as written: fill it at once. */
+  /** Appends a block of zeros and returns a view of it, to be filled at once. */
   nextBlock(): Uint8Array {
-    assert(this.#fill % BLOCK_BYTES === 0, "output stands at the start of a block");
-    if (this.#fill === BUFFER_BYTES) this.#send();
+    assert(this.#fill % BLOCK_BYTES === 0, "output is at a block boundary");
+    if (this.#fill === BUFFER_BYTES) this.#flushBuffer();
     const view = this.#buffer.subarray(this.#fill, this.#fill + BLOCK_BYTES).fill(0);
     this.#fill += BLOCK_BYTES;
     return view;
   }
 
-  /** Leaves `count` blocks as they are in the file: a hole, if nothing wrote them. */
+  /** Skips `count` blocks: a hole, if nothing was written there. */
   skipBlocks(count: number): void {
-    assert(this.#fill % BLOCK_BYTES === 0, "output stands at the start of a block");
-    if (this.#fill > 0) this.#send();
+    assert(this.#fill % BLOCK_BYTES === 0, "output is at a block boundary");
+    if (this.#fill > 0) this.#flushBuffer();
     this.#start += count * BLOCK_BYTES;
   }
 
-  /** Waits until few buffers are left to be written; throws what any write before has met. */
+  /** Waits until at most `left` buffers are pending; throws the error of an earlier write. */
   async drain(left = IN_FLIGHT_MAX): Promise<void> {
     while (this.#inFlight > left && this.#failure === undefined) {
       await new Promise<void>((resolve) => {
@@ -116,21 +115,21 @@ export class BlockOutput {
       });
     }
     if (this.#failure !== undefined) throw this.#failure;
-    // One piece behind, since the buffers in flight may not be in the file yet.
-    if (this.#start - this.#flushed < 2 * WRITEBACK_BYTES) return;
-    startWriteback(this.#fd, this.#flushed, WRITEBACK_BYTES);
-    const written = this.#flushed - WRITTEN_AFTER_BYTES;
+    // One step behind, since the buffers in flight may not be in the file yet.
+    if (this.#start - this.#writebackEnd < 2 * WRITEBACK_BYTES) return;
+    startWriteback(this.#fd, this.#writebackEnd, WRITEBACK_BYTES);
+    const written = this.#writebackEnd - WRITTEN_AFTER_BYTES;
     if (written >= CACHED_BYTES) dropPages(this.#fd, written, WRITEBACK_BYTES);
-    this.#flushed += WRITEBACK_BYTES;
+    this.#writebackEnd += WRITEBACK_BYTES;
   }
 
-  /** Everything is in the file when this returns, also the failed writes' buffers are free. */
+  /** Writes everything out and waits for it. */
   async finish(): Promise<void> {
-    if (this.#fill > 0) this.#send();
+    if (this.#fill > 0) this.#flushBuffer();
     await this.drain(0);
   }
 
-  /** Waits for the writes under way whatever comes of them, so that the caller can close the file. */
+  /** Waits for pending writes, failed ones too, so that the caller can close the file. */
   async settle(): Promise<void> {
     while (this.#inFlight > 0) {
       await new Promise<void>((resolve) => {
@@ -141,10 +140,10 @@ export class BlockOutput {
 
   #advance(count: number): void {
     this.#fill += count;
-    if (this.#fill === BUFFER_BYTES) this.#send();
+    if (this.#fill === BUFFER_BYTES) this.#flushBuffer();
   }
 
-  #send(): void {
+  #flushBuffer(): void {
     const buffer = this.#buffer;
     const length = this.#fill;
     const start = this.#start;
@@ -156,7 +155,7 @@ export class BlockOutput {
       this.#spare.push(buffer);
       return;
     }
-    this.#lookAtRoom(length);
+    this.#checkFreeSpace(length);
     if (this.#inFlight >= QUEUE_MAX) {
       for (const [from, end] of parts) {
         writeAt(this.#fd, buffer.subarray(from, end), start + from);
@@ -168,18 +167,18 @@ export class BlockOutput {
     this.#writeParts(buffer, start, parts);
   }
 
-  #lookAtRoom(length: number): void {
-    this.#untilLook -= length;
-    if (this.#untilLook > 0) return;
+  #checkFreeSpace(length: number): void {
+    this.#untilSpaceCheck -= length;
+    if (this.#untilSpaceCheck > 0) return;
     const path = `/proc/self/fd/${this.#fd}`;
-    // What is under way takes its room later.
+    // Buffers in flight are not allocated yet.
     const pending_bytes = (this.#inFlight + 1) * BUFFER_BYTES;
     const left_bytes = roomAt(path) - pending_bytes;
     if (left_bytes <= 0) throw diskFull("Cannot write the file system");
-    this.#untilLook = Math.min(ROOM_STEP_BYTES, left_bytes / 2);
+    this.#untilSpaceCheck = Math.min(FREE_SPACE_CHECK_BYTES, left_bytes / 2);
   }
 
-  /** `parts` of a buffer that begins at byte `start` of the file, one after the other. */
+  /** Writes `parts` of a buffer whose start is at offset `start` of the file, one after the other. */
   #writeParts(
     buffer: Uint8Array<ArrayBuffer>,
     start: number,
@@ -187,12 +186,12 @@ export class BlockOutput {
   ): void {
     const [from, end] = part ?? [0, 0];
     write(this.#fd, buffer, from, end - from, start + from, (error, written) => {
-      const isGoingOn = !error && written > 0 && this.#failure === undefined;
-      if (isGoingOn && from + written < end) {
+      const canContinue = !error && written > 0 && this.#failure === undefined;
+      if (canContinue && from + written < end) {
         this.#writeParts(buffer, start, [[from + written, end], ...rest]);
         return;
       }
-      if (isGoingOn && rest.length > 0) {
+      if (canContinue && rest.length > 0) {
         this.#writeParts(buffer, start, rest);
         return;
       }
@@ -204,7 +203,7 @@ export class BlockOutput {
   }
 }
 
-/** Writes all of `bytes` at a byte offset, at once. */
+/** Writes all of `bytes` at an offset, synchronously. */
 export function writeAt(fd: number, bytes: Uint8Array, position: number): void {
   let from = 0;
   while (from < bytes.length) {
@@ -212,7 +211,7 @@ export function writeAt(fd: number, bytes: Uint8Array, position: number): void {
   }
 }
 
-/** Sets the file's size, as a hole where it grows; gives the bytes that it takes on disk. */
+/** Sets the file's size, with a hole where it grows; returns its disk usage in bytes. */
 export function setFileSize(fd: number, size_bytes: number): number {
   ftruncateSync(fd, size_bytes);
   return fstatSync(fd).blocks * 512;

@@ -1,15 +1,13 @@
 /**
- * The tree of a file system under construction: nodes (names in directories) and inodes, in tables
- * of 32-bit numbers, so that a file costs about 110 bytes and its name. Knows nothing of blocks but
- * the numbers that the writer keeps here.
+ * The file tree under construction, in memory: nodes (names in directories) and inodes, in tables of 32-bit numbers, so
+ * that a file costs about 110 bytes and its name. Block numbers are only stored here; the writer assigns them.
  */
 import { assert } from "#base/assert.ts";
 import { BangerError } from "#base/error.ts";
 import type { Attributes, Xattr } from "#ext4/attributes.ts";
 import { FIRST_INODE, LINKS_MAX, modes, ROOT_INODE } from "#ext4/format.ts";
-import { keyedHash } from "./keyed-hash.ts";
-import { Names } from "./names.ts";
-import { Records } from "./records.ts";
+import { sipHash } from "./siphash.ts";
+import { ByteStrings, RecordTable } from "./tables.ts";
 
 /** Words of a node. `INODE` is 0 in a node that was removed; it stays in its parent's list until that is read. */
 const node = { PARENT: 0, NAME: 1, NAME_BYTES: 2, INODE: 3, CHILD: 4, NEXT: 5, CHAIN: 6, STAMP: 7 };
@@ -43,9 +41,9 @@ export interface InodeView extends Attributes {
 }
 
 export class Tree {
-  readonly #nodes = new Records(NODE_WORDS);
-  readonly #inodes = new Records(INODE_WORDS);
-  readonly #names = new Names();
+  readonly #nodes = new RecordTable(NODE_WORDS);
+  readonly #inodes = new RecordTable(INODE_WORDS);
+  readonly #names = new ByteStrings();
   readonly #xattrs = new Map<number, readonly Xattr[]>();
   readonly #freeInodes: number[] = [];
   #buckets = new Uint32Array(1 << 12);
@@ -76,7 +74,7 @@ export class Tree {
 
   /** The node called `name` in a directory, 0 if there is none. */
   lookup(parent: number, name: Uint8Array): number {
-    const bucket = keyedHash(parent, name) & (this.#buckets.length - 1);
+    const bucket = sipHash(parent, name) & (this.#buckets.length - 1);
     let at = this.#buckets[bucket] as number;
     while (at !== 0) {
       if (
@@ -100,8 +98,8 @@ export class Tree {
     return created;
   }
 
-  /** A file of `size` bytes that no name leads to; its owner is the caller. */
-  createNameless(size: number): number {
+  /** An inode without a name, for the value of an extended attribute of `size` bytes. */
+  createValueInode(size: number): number {
     const inode = this.#freeInodes.pop() ?? this.#inodes.add();
     this.#inodes.set(inode, fields.MODE, modes.REGULAR | 0o600);
     this.#inodes.set(inode, fields.LINKS, 1);
@@ -123,7 +121,7 @@ export class Tree {
 
   /**
    * Removes a name that is not a directory with children. When it was the inode's last, the inode
-   * is freed and its blocks are given, for the writer to free as well.
+   * is freed and its blocks are returned, for the writer to free as well.
    */
   remove(target: number): { start: number; blocks: number } | undefined {
     assert(target !== ROOT_NODE, "the root stays");
@@ -189,7 +187,7 @@ export class Tree {
     return `/${parts.reverse().join("/")}`;
   }
 
-  /** A number of the caller's, 0 in a new node. */
+  /** A number for the caller's own use, 0 in a new node. */
   stampOf(target: number): number {
     return this.#nodes.get(target, node.STAMP);
   }
@@ -218,7 +216,7 @@ export class Tree {
     return result.reverse();
   }
 
-  /** Keeps a byte string such as a link target; give the reference to `bytesAt`. */
+  /** Stores a byte string such as a link target; `bytesAt` reads it by the returned reference. */
   keepBytes(bytes: Uint8Array): number {
     return this.#names.add(bytes);
   }
@@ -245,12 +243,12 @@ export class Tree {
     return { start: this.#get(inode, fields.START), blocks: this.#get(inode, fields.BLOCKS) };
   }
 
-  /** Of a finished directory: two and its subdirectories. */
+  /** For a finished directory: two plus its subdirectories. */
   setLinks(inode: number, links: number): void {
     this.#inodes.set(inode, fields.LINKS, links);
   }
 
-  /** Of a symbolic link the reference to its target, of a device its number, of a directory its node. */
+  /** For a symbolic link the reference to its target, for a device its number, for a directory its node. */
   aux(inode: number): number {
     return this.#get(inode, fields.AUX);
   }
@@ -308,13 +306,13 @@ export class Tree {
   }
 
   #chain(target: number, name: Uint8Array): void {
-    const bucket = keyedHash(this.parentOf(target), name) & (this.#buckets.length - 1);
+    const bucket = sipHash(this.parentOf(target), name) & (this.#buckets.length - 1);
     this.#nodes.set(target, node.CHAIN, this.#buckets[bucket] as number);
     this.#buckets[bucket] = target;
   }
 
   #unchain(target: number): void {
-    const hash = keyedHash(this.parentOf(target), this.nameOf(target));
+    const hash = sipHash(this.parentOf(target), this.nameOf(target));
     const bucket = hash & (this.#buckets.length - 1);
     const next = this.#nodes.get(target, node.CHAIN);
     this.#live--;

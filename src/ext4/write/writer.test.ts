@@ -8,7 +8,7 @@ import { BLOCK_BYTES, modes } from "#ext4/format.ts";
 import { type Ext4Reader, openExt4 } from "#ext4/read/reader.ts";
 import { ROOT_NODE } from "./tree.ts";
 import { Ext4Writer } from "./writer.ts";
-import { checkXattrs } from "./xattr-place.ts";
+import { checkXattrs } from "./xattrs.ts";
 
 let folder: string;
 

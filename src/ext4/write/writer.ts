@@ -1,7 +1,7 @@
 /**
- * Writes an ext4 file system front to back: file data goes to its final blocks as it arrives, all
- * metadata follows in `finish()`. There is no journal and there are no backup superblocks, so
- * nothing stands in the way of the data and the size need not be known before the end.
+ * Writes an ext4 file system front to back in one pass: file data goes to its final blocks as it arrives, all
+ * metadata follows in `finish()` (metadata.ts). Without a journal and backup superblocks nothing interrupts the data,
+ * and the size need not be known in advance.
  */
 import { fstatSync } from "node:fs";
 import { throwIfAborted } from "#base/abort.ts";
@@ -21,7 +21,6 @@ import {
   SYMLINK_MAX_BYTES,
 } from "#ext4/format.ts";
 import { type Identity, identityOf } from "#ext4/identity.ts";
-import { FilePlacement } from "./file-placement.ts";
 import { writeMetadata } from "./metadata.ts";
 import { BlockOutput, setFileSize } from "./output.ts";
 import { Tree } from "./tree.ts";
@@ -29,13 +28,13 @@ import { Tree } from "./tree.ts";
 export interface WriterOptions {
   /** The UUID and the hash seed derive from it. */
   seed: string;
-  /** Room is kept for a file system of this size; default 64 GiB. */
+  /** The largest size that the group descriptors have room for; default 64 GiB. */
   sizeMax_bytes?: number;
   label?: string | undefined;
 }
 
 export interface FinishOptions {
-  /** Blocks that stay free for a later user of the file system; default 0. */
+  /** Free space in the file system; default 0. */
   freeSpace_bytes?: number;
   signal?: AbortSignal | undefined;
 }
@@ -43,16 +42,16 @@ export interface FinishOptions {
 export interface WrittenImage {
   /** Length of the file. */
   size_bytes: number;
-  /** What it takes on disk. */
+  /** Disk usage. */
   allocated_bytes: number;
   /** Inodes in use: files, directories and all others. */
   inodes: number;
-  /** Extended attributes of namespaces that ext4 does not have, left out. */
+  /** Extended attributes left out because ext4 does not have their namespace. */
   droppedXattrs: number;
 }
 
 const SIZE_MAX_DEFAULT_BYTES = 64 * GiB;
-/** Of all files together: they stay in memory to the end. */
+/** In all files together: they stay in memory to the end. */
 const SPARSE_RUNS_MAX = 1_000_000;
 
 export class Ext4Writer {
@@ -63,13 +62,13 @@ export class Ext4Writer {
   /** Blocks kept for the superblock and the group descriptors. */
   readonly #reserved: number;
   readonly #output: BlockOutput;
-  /** Runs of the files whose blocks are not one run. */
+  /** Runs of the files that have more than one, by inode. */
   readonly #sparse = new Map<number, Run[]>();
   #sparseRuns = 0;
   readonly #freed: { start: number; blocks: number }[] = [];
-  #file: FilePlacement | undefined;
+  #file: FileContent | undefined;
 
-  /** `fd`: an empty file open for writing, which stays the caller's. */
+  /** `fd`: an empty file open for writing; the caller closes it. */
   constructor(fd: number, options: WriterOptions) {
     this.#fd = fd;
     this.#identity = identityOf(options.seed);
@@ -81,7 +80,7 @@ export class Ext4Writer {
     this.#output = new BlockOutput(fd, this.#reserved);
   }
 
-  /** Bytes of the file up to where data goes next. */
+  /** Offset in the image where the next data goes. */
   get position(): number {
     return this.#output.position;
   }
@@ -101,16 +100,16 @@ export class Ext4Writer {
     }
     const node = this.#create(parent, name, modes.REGULAR, file);
     this.tree.setSize(this.tree.inodeOf(node), file.size);
-    if (file.size > 0) this.#file = new FilePlacement(this.#output, file.size);
+    if (file.size > 0) this.#file = new FileContent(this.#output, file.size);
     return node;
   }
 
-  /** The next bytes of the file under way. */
+  /** Appends to the open file. */
   write(bytes: Uint8Array): void {
     this.#file?.write(bytes);
   }
 
-  /** The file goes on at `offset`; what is between reads as zeros. */
+  /** Continues the open file at `offset`; the gap reads as zeros. */
   hole(offset: number): void {
     this.#file?.hole(offset);
   }
@@ -176,7 +175,7 @@ export class Ext4Writer {
     return this.tree.bytesAt(this.tree.aux(inode), this.tree.sizeOf(inode));
   }
 
-  /** Removes a name and, of a directory, everything below it. */
+  /** Removes a name; a directory with everything below it. */
   remove(node: number): void {
     const stack = [node];
     while (stack.length > 0) {
@@ -191,12 +190,12 @@ export class Ext4Writer {
     }
   }
 
-  /** Lets writes catch up; await it between the pieces of the input. */
+  /** Waits until few writes are pending; await it between the pieces of the input. */
   drain(): Promise<void> {
     return this.#output.drain();
   }
 
-  /** Waits for writes under way, so that the file can be closed after a failure. */
+  /** Waits for pending writes, so that the file can be closed after a failure. */
   settle(): Promise<void> {
     return this.#output.settle();
   }
@@ -246,5 +245,61 @@ export class Ext4Writer {
       this.#freed.push({ start: physical, blocks: count });
     }
     this.#sparse.delete(inode);
+  }
+}
+
+/** The content of one file: block after block of the output, with a new run after each hole. */
+class FileContent {
+  readonly #output: BlockOutput;
+  readonly #size: number;
+  readonly #runs: Run[] = [];
+  #position = 0;
+  #runLogical = 0;
+  #runPhysical: number;
+
+  constructor(output: BlockOutput, size: number) {
+    this.#output = output;
+    this.#size = size;
+    this.#runPhysical = output.block;
+  }
+
+  write(bytes: Uint8Array): void {
+    this.#position += bytes.length;
+    assert(this.#position <= this.#size, "a file gets no more than its size");
+    this.#output.write(bytes);
+  }
+
+  /** Skips forward to `offset`. */
+  hole(offset: number): void {
+    assert(offset >= this.#position && offset <= this.#size, "a hole leads forward in the file");
+    const blockEnd = Math.ceil(this.#position / BLOCK_BYTES) * BLOCK_BYTES;
+    if (offset < blockEnd) {
+      this.#output.zeros(offset - this.#position);
+    } else {
+      this.#endRun();
+      this.#runLogical = Math.floor(offset / BLOCK_BYTES);
+      this.#runPhysical = this.#output.block;
+      if (offset < this.#size) this.#output.zeros(offset % BLOCK_BYTES);
+    }
+    this.#position = offset;
+  }
+
+  /** Fills what was not written with a hole, and returns the runs. */
+  close(): Run[] {
+    if (this.#position < this.#size) this.hole(this.#size);
+    this.#endRun();
+    return this.#runs;
+  }
+
+  #endRun(): void {
+    this.#output.padToBlock();
+    const count = this.#output.block - this.#runPhysical;
+    if (count === 0) return;
+    const last = this.#runs[this.#runs.length - 1];
+    if (last && last.logical + last.count === this.#runLogical) {
+      last.count += count;
+    } else {
+      this.#runs.push({ logical: this.#runLogical, physical: this.#runPhysical, count });
+    }
   }
 }

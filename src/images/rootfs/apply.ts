@@ -8,7 +8,7 @@ import { formatSize, MiB } from "#base/size.ts";
 import { SYMLINK_MAX_BYTES } from "#ext4/format.ts";
 import { ROOT_NODE, type Tree } from "#ext4/write/tree.ts";
 import type { Ext4Writer } from "#ext4/write/writer.ts";
-import { checkXattrs } from "#ext4/write/xattr-place.ts";
+import { checkXattrs } from "#ext4/write/xattrs.ts";
 import { parseWhiteout } from "#oci/whiteout.ts";
 import { shown, type TarEntry } from "#tar/entry.ts";
 import type { TarHandler } from "#tar/reader.ts";

@@ -1,6 +1,6 @@
 /**
- * HalfSipHash-1-3 with a random key: where a name goes in an in-memory hash table. Whoever chose
- * the names cannot choose the collisions. (Directory hashes on disk are in directory-hash.ts.)
+ * HalfSipHash-1-3 with a random key, for the in-memory hash table of names: an archive cannot choose names that collide.
+ * Source: the SipHash reference implementation, halfsiphash.c. (Directory hashes on disk are in directory-hash.ts.)
  */
 import { randomBytes } from "node:crypto";
 
@@ -8,8 +8,8 @@ const key = new Int32Array(new Uint8Array(randomBytes(8)).buffer);
 const key0 = key[0] as number;
 const key1 = key[1] as number;
 
-/** 32 bits of `number` and `bytes`. */
-export function keyedHash(number: number, bytes: Uint8Array): number {
+/** A 32-bit hash of `number` and `bytes`. */
+export function sipHash(number: number, bytes: Uint8Array): number {
   let a = key0;
   let b = key1;
   let c = 0x6c796765 ^ key0;
@@ -35,7 +35,7 @@ export function keyedHash(number: number, bytes: Uint8Array): number {
   return (b ^ d) >>> 0;
 }
 
-/** Word 0 is the number, then the bytes; the last word ends in the length, so it is never a prefix of another's. */
+/** Word 0 is the number, then the bytes; the last word ends in the length, so no message is a prefix of another. */
 function messageWord(number: number, bytes: Uint8Array, index: number): number {
   if (index === 0) return number | 0;
   const start = (index - 1) << 2;
