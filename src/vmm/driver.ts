@@ -90,7 +90,8 @@ export interface Machine {
   readonly resume?: () => Promise<void>;
   /**
    * Pauses the machine and writes it to two new files, of mode 0600, without having them on the disk yet. Its
-   * drives hold still then, for the caller to copy. Then, and whenever this fails, it is `resume` or `kill`.
+   * drives hold still then, for the caller to copy, and the agent's stream may be over. Then, and whenever this
+   * fails, it is `resume` or `kill`.
    */
   readonly snapshot?:
     | ((files: Snapshot, options?: { signal?: AbortSignal | undefined }) => Promise<void>)

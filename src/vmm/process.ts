@@ -39,6 +39,8 @@ export interface StartOptions {
   cgroup?: string | undefined;
   /** It is killed when this process ends, however that ends. */
   endsWithUs?: boolean | undefined;
+  /** Working directory; default "/". */
+  cwd?: string | undefined;
   /** What it makes is for this user alone. */
   makesSockets?: boolean;
   /** Of this process; the program finds it as its descriptor INHERITED_FD. */
@@ -49,7 +51,7 @@ export interface StartOptions {
 export function startDetached(
   argv: readonly string[],
   paths: OutputPaths,
-  { cgroup, endsWithUs, makesSockets, fd }: StartOptions = {},
+  { cgroup, endsWithUs, cwd = "/", makesSockets, fd }: StartOptions = {},
 ): Child {
   const stdout = openSync(paths.stdout, "a", 0o600);
   try {
@@ -60,7 +62,7 @@ export function startDetached(
       return Bun.spawn([...(endsWithUs ? TIE : []), ...argv], {
         stdio: ["ignore", stdout, stderr, ...(fd === undefined ? [] : [fd])],
         detached: true,
-        cwd: "/",
+        cwd,
         env: { LC_ALL: "C", PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
         cgroup,
       });

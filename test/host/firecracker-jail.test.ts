@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect } from "bun:test";
 import {
   chmodSync,
   chownSync,
+  existsSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -17,6 +18,7 @@ import type { Plan } from "#test/firecracker-api.ts";
 import { FirecrackerPeer } from "#test/firecracker-peer.ts";
 import { testNeeding } from "#test/needs.ts";
 import { startReaper } from "#test/reaper.ts";
+import { GuestLines } from "#test/tiny-guest.ts";
 import type { BootSpec } from "#vmm/driver.ts";
 import { createFirecrackerDriver } from "#vmm/firecracker/driver.ts";
 import { JAIL_GID, jailUid } from "#vmm/firecracker/jail.ts";
@@ -149,6 +151,31 @@ test("a jailed machine is adopted, paused and ended, also when its handle was lo
   expect(await driver.killOrphan(spec.runtimeDir)).toBe(true);
   expect(readdirSync(spec.runtimeDir)).toEqual([]);
   expect(await driver.adopt(handle)).toBeUndefined();
+});
+
+test("a snapshot leaves the jail as this user's own, and comes into another read-only", async () => {
+  const { peer, driver, boot } = setUp();
+  const spec = privateSpec(peer);
+  const machine = await boot(spec);
+  const lines = new GuestLines(await machine.connectAgent());
+  expect([await lines.next(), await lines.ask("set text")]).toEqual(["hello", "set"]);
+  const files = { memoryPath: join(folder, "memory"), statePath: join(folder, "state") };
+  const { pid } = machine.handle;
+  expect(statSync(`/proc/${pid}/root/snapshot`)).toMatchObject({ uid: 0, mode: 0o40711 });
+  await machine.snapshot?.(files);
+  for (const path of Object.values(files)) expect(ownerOf(path)).toEqual([0, 0, 0o600]);
+  expect(readdirSync(`/proc/${pid}/root/snapshot`)).toEqual([]);
+  const own = privateSpec(peer);
+  const restored = await driver.restore(own, files);
+  machines.push(restored);
+  for (const path of Object.values(files)) expect(ownerOf(path)).toEqual([0, JAIL_GID, 0o640]);
+  const mounts = readFileSync(`/proc/${restored.handle.pid}/mountinfo`, "utf8");
+  for (const name of ["memory", "state"]) expect(mounts).toMatch(new RegExp(` /${name} ro,`));
+  const again = new GuestLines(await restored.connectAgent());
+  expect([await again.next(), await again.ask("get")]).toEqual(["hello", "text"]);
+  await restored.kill();
+  expect(existsSync(`${own.logPath}.snapshot`)).toBe(false);
+  expect(readdirSync(own.runtimeDir)).toEqual([]);
 });
 
 test("a failure in the jail is undone as a whole", async () => {

@@ -26,6 +26,7 @@ import {
   fieldsSince,
   objects,
 } from "./firecracker-description.ts";
+import { loadSnapshot, saveSnapshot } from "./firecracker-snapshot.ts";
 
 export interface Plan {
   /** Default "1.14.1". */
@@ -63,6 +64,9 @@ const state = {
   bodies: new Map<string, Record<string, unknown>>(),
   deaf: plan.deafConnections ?? 0,
   silent: plan.silentConnections ?? 1,
+  kept: "",
+  /** Connections to the guest that it knows. */
+  guests: new Set<Socket>(),
 };
 
 function parseArguments(argv: string[]): Map<string, string> {
@@ -148,8 +152,12 @@ function act(request: string, fields: Record<string, unknown>): string | undefin
       return listenForHost(String(fields["uds_path"]));
     case "PATCH /balloon":
       return state.bodies.has("PUT /balloon") ? undefined : "Device not found";
+    case "PUT /snapshot/create":
+      // The guest is told that its connections are over.
+      state.guests.clear();
+      return saveSnapshot(fields, { ...state, version });
     case "PUT /snapshot/load":
-      return loadSnapshot(fields);
+      return load(fields);
     case "PATCH /vm":
       state.paused = fields["state"] === "Paused";
       return undefined;
@@ -160,11 +168,16 @@ function act(request: string, fields: Record<string, unknown>): string | undefin
   }
 }
 
-/** There are no snapshots here; one that cannot be loaded takes the process with it. */
-function loadSnapshot(fields: Record<string, unknown>): string {
-  setTimeout(() => process.exit(1), 10);
-  const complaint = cannotOpen(fields["snapshot_path"], constants.O_RDONLY);
-  return `Load snapshot error: ${complaint ?? "Failed to deserialize snapshot"}`;
+/** One that cannot be loaded takes the process with it. */
+function load(fields: Record<string, unknown>): string | undefined {
+  const loaded = loadSnapshot(fields, { version, bodies: state.bodies });
+  if ("fault" in loaded) {
+    if (loaded.isFatal) setTimeout(() => process.exit(1), 10);
+    return loaded.fault;
+  }
+  Object.assign(state, { ...loaded, started: true, deaf: 0, silent: 0 });
+  state.paused = fields["resume_vm"] !== true;
+  return listenForHost(String(state.bodies.get("PUT /vsock")?.["uds_path"]));
 }
 
 function refuseDrive(fields: Record<string, unknown>): string | undefined {
@@ -229,6 +242,7 @@ function connectToGuest(socket: Socket, line: string): boolean {
   }
   // The guest's greeting may come with the answer, in one piece.
   socket.write(`${plan.handshake ?? "OK 1073741824\n"}hello\n`);
+  state.guests.add(socket);
   return true;
 }
 
@@ -242,6 +256,10 @@ function obey(socket: Socket, line: string): void {
     }, 5);
     return;
   }
+  if (!state.guests.has(socket)) {
+    socket.destroy();
+    return;
+  }
   if (line === "poweroff" || line === "reboot") {
     sayGoodbye(line);
     return;
@@ -249,8 +267,15 @@ function obey(socket: Socket, line: string): void {
   if (line === "panic") end("Kernel panic - not syncing: Attempted to kill init!\n");
   if (line === "reset") end("");
   if (line === "crash") process.exit(148);
-  const answers: Record<string, string> = { cmdline: bootArgs() };
-  socket.write(`${answers[line] ?? line}\n`);
+  if (line.startsWith("set ")) state.kept = line.slice(4);
+  const disks = [...state.bodies.keys()].filter((name) => name.startsWith("PUT /drives/"));
+  const answers: Record<string, string> = {
+    cmdline: bootArgs(),
+    get: state.kept,
+    firmware: "1",
+    disks: disks.map((_, index) => `vd${"abc"[index]}`).join(";"),
+  };
+  socket.write(`${line.startsWith("set ") ? "set" : (answers[line] ?? line)}\n`);
 }
 
 /** To whoever listens on the host's side, and ends once that was heard, or at once if nobody does. */

@@ -187,6 +187,11 @@ export const fieldsSince: Record<string, string> = {
   "Metrics.properties": "1.17",
   "Balloon.free_page_hinting": "1.14",
   "Balloon.free_page_reporting": "1.14",
+  "SnapshotLoad.network_overrides": "1.12",
+  "SnapshotLoad.track_dirty_pages": "1.13",
+  "SnapshotLoad.vsock_override": "1.16",
+  "SnapshotLoad.clock_realtime": "1.16",
+  "SnapshotLoad.huge_pages": "1.17",
 };
 
 /** What is wrong with a value, as one line; undefined when nothing is. */

@@ -1,7 +1,9 @@
 /** Files with holes: where their data is, which zeros need not be written, and writing them without. */
 import { closeSync, fstatSync, ftruncateSync, openSync, writeSync } from "node:fs";
-import { seekData, seekHole } from "#base/libc.ts";
-import { KiB } from "#base/size.ts";
+import { open } from "node:fs/promises";
+import { throwIfAborted } from "#base/abort.ts";
+import { punchHole, seekData, seekHole } from "#base/libc.ts";
+import { KiB, MiB } from "#base/size.ts";
 
 /** Bytes from the start of the file. */
 export interface DataPart {
@@ -16,6 +18,8 @@ const MAX_PARTS = 50_000;
 const HOLE_BYTES = 64 * KiB;
 /** The kernel's own: what can be missing from a file that is written once, and mapped. */
 const PAGE_BYTES = 4 * KiB;
+/** Read at once. */
+const PIECE_BYTES = MiB;
 const zeros = Buffer.alloc(HOLE_BYTES);
 
 /** The parts of a file that are stored; undefined where it has no holes, or they cannot be found. */
@@ -77,6 +81,32 @@ export function writeSparse(path: string, bytes: Uint8Array): void {
 export function writeSparseAt(fd: number, bytes: Uint8Array, position: number): void {
   for (const [start, end] of nonZeroParts(bytes, { position, hole_bytes: PAGE_BYTES })) {
     for (let at = start; at < end; ) at += writeSync(fd, bytes, at, end - at, position + at);
+  }
+}
+
+/** Gives back the blocks of a file that hold nothing but zeros. */
+export async function punchZeros(
+  path: string,
+  { signal }: { signal?: AbortSignal | undefined } = {},
+): Promise<void> {
+  await using file = await open(path, "r+");
+  const { size } = await file.stat();
+  const buffer = Buffer.allocUnsafe(PIECE_BYTES);
+  for (const part of dataParts(file.fd) ?? [{ offset: 0, length: size }]) {
+    for (let at = part.offset; at < part.offset + part.length; ) {
+      throwIfAborted(signal);
+      const length = Math.min(PIECE_BYTES, part.offset + part.length - at);
+      const { bytesRead } = await file.read(buffer, 0, length, at);
+      if (bytesRead === 0) return;
+      const piece = buffer.subarray(0, bytesRead);
+      let hole = 0;
+      const used = nonZeroParts(piece, { position: at, hole_bytes: PAGE_BYTES });
+      for (const [start, end] of [...used, [bytesRead, bytesRead] as const]) {
+        if (start > hole) punchHole(file.fd, at + hole, start - hole);
+        hole = end;
+      }
+      at += bytesRead;
+    }
   }
 }
 

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { complaintAbout, endpoints, fieldsSince } from "#test/firecracker-description.ts";
 import type { BootSpec } from "#vmm/driver.ts";
-import { configuration, type MachineOptions } from "./configuration.ts";
+import { configuration, type MachineOptions, restoration } from "./configuration.ts";
 import { jailedPaths, plainPaths } from "./layout.ts";
 
 const base: BootSpec = {
@@ -35,7 +35,7 @@ function bodyOf(path: string, options: MachineOptions = {}, version = NEWEST) {
 test("drives: order, mode, cache", () => {
   expect(bodyOf("/drives/disk0")).toEqual({
     drive_id: "disk0",
-    path_on_host: "/state/root.img",
+    path_on_host: "disk0",
     is_root_device: false,
     is_read_only: true,
     cache_type: "Unsafe",
@@ -96,7 +96,7 @@ test("log, metrics, random numbers, vsock, and no metadata service", () => {
   expect(bodyOf("/logger")).toEqual({ level: "Info", show_level: true });
   expect(bodyOf("/metrics")).toEqual({ metrics_path: "/run/one/metrics" });
   expect(bodyOf("/entropy")).toEqual({});
-  expect(bodyOf("/vsock")).toEqual({ guest_cid: 3, uds_path: "/run/one/vsock.sock" });
+  expect(bodyOf("/vsock")).toEqual({ guest_cid: 3, uds_path: "vsock.sock" });
   expect(requests().filter(({ path }) => path.startsWith("/mmds"))).toEqual([]);
 });
 
@@ -106,7 +106,28 @@ test("in a jail nothing outside of it is named", () => {
   const text = JSON.stringify(all);
   expect(text).not.toContain("/state/");
   expect(text).not.toContain("/run/");
-  expect(text).toContain('"path_on_host":"/disk1"');
+  expect(text).toContain('"path_on_host":"disk1"');
+});
+
+test("a snapshot is loaded with the machine's own tap, and the limit of its console", () => {
+  const snapshot = { memoryPath: "/cache/memory", statePath: "/cache/state" };
+  const paths = plainPaths(base, snapshot);
+  const requestsOf = (spec: BootSpec, version: string) =>
+    restoration(spec, snapshot, { version, paths, options: {} });
+  expect(requestsOf(base, "1.15.0").map(({ path }) => path)).toEqual([
+    ...["/logger", "/metrics", "/snapshot/load"],
+  ]);
+  expect(requestsOf(base, "1.16.0").at(-2)?.path).toBe("/serial");
+  const load = requestsOf(base, "1.12.0").at(-1)?.body;
+  expect(load).toEqual({
+    snapshot_path: "/cache/state",
+    mem_backend: { backend_type: "File", backend_path: "/cache/memory" },
+    resume_vm: true,
+    network_overrides: [{ iface_id: "eth0", host_dev_name: "tap0" }],
+  });
+  expect(complaintAbout(load, "@SnapshotLoad")).toBeUndefined();
+  const alone = requestsOf({ ...base, network: undefined }, NEWEST).at(-1)?.body;
+  expect(JSON.stringify(alone)).not.toContain("network");
 });
 
 test("every request for every machine follows the description of its version", () => {

@@ -1,12 +1,13 @@
 /** The API requests that configure Firecracker, in the order it requires: a pure function. */
-import type { BootSpec } from "#vmm/driver.ts";
+import type { BootSpec, Snapshot } from "#vmm/driver.ts";
 import type { ApiRequest } from "./api.ts";
 import { bootArgs } from "./boot-args.ts";
-import type { VmmPaths } from "./layout.ts";
+import { driveName, type VmmPaths } from "./layout.ts";
 import { isAtLeast } from "./program.ts";
 
 /** The host side never sees this number, so all machines have the same. */
 const GUEST_CID = 3;
+const INTERFACE = "eth0";
 /**
  * Since this version a guest can be kept from filling the disk through its serial port, which is
  * there, and writes to Firecracker's output, also when no kernel parameter names it.
@@ -42,13 +43,12 @@ export interface ConfigurationContext {
 
 /** Everything before InstanceStart. MMDS is off unless it is configured, and it never is. */
 export function configuration(spec: BootSpec, context: ConfigurationContext): ApiRequest[] {
-  const { paths, options, version } = context;
+  const { paths, options } = context;
   const { serial = true, balloon } = options;
   // vsock and entropy are always there.
   const devices = spec.drives.length + 2 + (spec.network ? 1 : 0) + (balloon ? 1 : 0);
   return [
-    put("/logger", { level: "Info", show_level: true }),
-    put("/metrics", { metrics_path: paths.metrics }),
+    ...logRequests(context),
     put("/machine-config", { vcpu_count: spec.cpus, mem_size_mib: spec.memory_mib, smt: false }),
     put("/boot-source", {
       kernel_image_path: paths.kernel,
@@ -56,8 +56,8 @@ export function configuration(spec: BootSpec, context: ConfigurationContext): Ap
       boot_args: bootArgs(spec.kernelArgs, { serial, devices }),
     }),
     ...spec.drives.map((drive, index) =>
-      put(`/drives/disk${index}`, {
-        drive_id: `disk${index}`,
+      put(`/drives/${driveName(index)}`, {
+        drive_id: driveName(index),
         path_on_host: paths.drives[index],
         is_root_device: false,
         is_read_only: drive.readOnly,
@@ -71,22 +71,48 @@ export function configuration(spec: BootSpec, context: ConfigurationContext): Ap
     put("/vsock", { guest_cid: GUEST_CID, uds_path: paths.vsock }),
     put("/entropy", {}),
     ...(balloon ? [balloonRequest(balloon)] : []),
-    ...(isAtLeast(version, SERIAL_LIMIT_SINCE)
-      ? [put("/serial", { rate_limiter: bucket(SERIAL_BYTES_PER_SECOND) })]
-      : []),
+    ...serialRequests(context),
   ];
+}
+
+/** The same for a machine from a snapshot. The last request loads it, and lets it go on. */
+export function restoration(
+  { network }: BootSpec,
+  { memoryPath, statePath }: Snapshot,
+  context: ConfigurationContext,
+): ApiRequest[] {
+  const load = {
+    snapshot_path: statePath,
+    mem_backend: { backend_type: "File", backend_path: memoryPath },
+    resume_vm: true,
+    network_overrides:
+      network?.kind === "tap" ? [{ iface_id: INTERFACE, host_dev_name: network.tap }] : undefined,
+  };
+  return [...logRequests(context), ...serialRequests(context), put("/snapshot/load", load)];
+}
+
+function logRequests({ paths }: ConfigurationContext): ApiRequest[] {
+  return [
+    put("/logger", { level: "Info", show_level: true }),
+    put("/metrics", { metrics_path: paths.metrics }),
+  ];
+}
+
+function serialRequests({ version }: ConfigurationContext): ApiRequest[] {
+  if (!isAtLeast(version, SERIAL_LIMIT_SINCE)) return [];
+  return [put("/serial", { rate_limiter: bucket(SERIAL_BYTES_PER_SECOND) })];
 }
 
 function networkRequests({ network }: BootSpec, options: MachineOptions): ApiRequest[] {
   if (network?.kind !== "tap") return [];
   const body = {
-    iface_id: "eth0",
+    iface_id: INTERFACE,
     host_dev_name: network.tap,
     guest_mac: network.mac,
     ...limiter("rx_rate_limiter", options.networkLimit),
     ...limiter("tx_rate_limiter", options.networkLimit),
   };
-  return [put("/network-interfaces/eth0", body)];
+  return [put(`/network-interfaces/${INTERFACE}`, body)];
 }
 
 function balloonRequest(balloon: NonNullable<MachineOptions["balloon"]>): ApiRequest {

@@ -68,10 +68,9 @@ describe("boot", () => {
     const body = (request: string) => journal.find((line) => line.request === request)?.body;
     expect(body("PUT /machine-config")).toEqual({ vcpu_count: 3, mem_size_mib: 777, smt: false });
     expect(body("PUT /actions")).toEqual({ action_type: "InstanceStart" });
-    expect(body("PUT /vsock")).toEqual({
-      guest_cid: 3,
-      uds_path: `${spec.runtimeDir}/vsock.sock`,
-    });
+    // In its working directory, so that those of a machine that is restored are its own.
+    expect(body("PUT /vsock")).toEqual({ guest_cid: 3, uds_path: "vsock.sock" });
+    expect(body("PUT /drives/disk1")).toMatchObject({ path_on_host: "disk1" });
     expect(machine.handle).toMatchObject({ driver: "firecracker", accelerator: "kvm" });
     // Nothing turns its seccomp filters off.
     expect(argumentsOf(machine.handle.pid).slice(-9)).toEqual([

@@ -1,14 +1,21 @@
 /** The Firecracker driver: starts it, configures it through its API, and finds it again. */
+import { statSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { throwIfAborted } from "#base/abort.ts";
 import { assert } from "#base/assert.ts";
-import { BangerError } from "#base/error.ts";
-import type { BootSpec, Driver, MachineHandle } from "#vmm/driver.ts";
+import { BangerError, messageOf } from "#base/error.ts";
+import type { BootSpec, Driver, MachineHandle, Snapshot } from "#vmm/driver.ts";
+import { hostProcessor } from "#vmm/host.ts";
 import { argumentsOf, identify, isRunning } from "#vmm/identity.ts";
 import { type Child, hasEnded, killProcesses, startDetached } from "#vmm/process.ts";
 import { type ApiRequest, callApi } from "./api.ts";
 import { firecrackerChecks } from "./checks.ts";
-import { configuration, type MachineOptions } from "./configuration.ts";
+import {
+  type ConfigurationContext,
+  configuration,
+  type MachineOptions,
+  restoration,
+} from "./configuration.ts";
 import { startFailure } from "./exit.ts";
 import { type Launch, prepareLaunch } from "./launch.ts";
 import { belongsTo, type Sockets, socketsOf } from "./layout.ts";
@@ -16,11 +23,13 @@ import { FirecrackerMachine, type GoodbyeListener, listenForGoodbye, logOf } fro
 import { clearRuntime, readNotes } from "./notes.ts";
 import {
   findFirecracker,
+  installedVersion,
   isFirecrackerInstalled,
   jailObstacle,
   type Program,
   STATIC_HINT,
 } from "./program.ts";
+import { snapshotType } from "./snapshot.ts";
 import { checkSpec } from "./spec.ts";
 
 /** A jailed one copies its program first, and a host may be slow; one that has ended is seen at once. */
@@ -51,6 +60,7 @@ export interface FirecrackerOptions extends MachineOptions {
 /** As every driver, and its machines do what only Firecracker does. */
 export interface FirecrackerDriver extends Driver {
   boot(spec: BootSpec, signal?: AbortSignal): Promise<FirecrackerMachine>;
+  restore(spec: BootSpec, snapshot: Snapshot, signal?: AbortSignal): Promise<FirecrackerMachine>;
   adopt(handle: MachineHandle): Promise<FirecrackerMachine | undefined>;
 }
 
@@ -58,11 +68,19 @@ export function createFirecrackerDriver(options: FirecrackerOptions = {}): Firec
   return {
     name: "firecracker",
     title: "Firecracker",
-    features: { userNetwork: false, emulation: false, vsock: true, pause: true, snapshot: false },
+    features: {
+      ...{ userNetwork: false, emulation: false, vsock: true, pause: true },
+      get snapshot() {
+        const version = installedVersion(options.program);
+        return version !== undefined && snapshotType(version) !== undefined;
+      },
+    },
     isInstalled: () => isFirecrackerInstalled(options.program),
     obstacle: () => obstacle(options),
     checks: () => firecrackerChecks(options),
-    boot: (spec, signal) => boot(spec, options, signal),
+    boot: (spec, signal) => start(spec, options, { signal }),
+    restore: (spec, snapshot, signal) => start(spec, options, { snapshot, signal }),
+    snapshotKey: () => snapshotKey(options),
     adopt: (handle) => adopt(handle, options),
     killOrphan,
   };
@@ -75,10 +93,20 @@ function obstacle({ program, jailer }: FirecrackerOptions) {
   return why === undefined ? undefined : { why, hint: STATIC_HINT };
 }
 
-async function boot(
+/** Another of these would not take the state, or would take it for something else. */
+async function snapshotKey(options: FirecrackerOptions): Promise<string> {
+  const { path, version } = await findFirecracker(options.program);
+  const { size, mtimeMs } = statSync(path);
+  const { serial = true, ioEngine, driveLimit, networkLimit, balloon } = options;
+  const machine = [serial, ioEngine, driveLimit, networkLimit, balloon];
+  return JSON.stringify(["firecracker", version, size, mtimeMs, hostProcessor(), machine]);
+}
+
+/** From a snapshot if there is one, else from its kernel. */
+async function start(
   spec: BootSpec,
   options: FirecrackerOptions,
-  signal?: AbortSignal,
+  { snapshot, signal }: { snapshot?: Snapshot; signal?: AbortSignal | undefined },
 ): Promise<FirecrackerMachine> {
   throwIfAborted(signal);
   checkSpec(spec);
@@ -89,15 +117,16 @@ async function boot(
   let goodbye: GoodbyeListener | undefined;
   try {
     const { serial = true, jailer, requestTimeout_ms } = options;
-    const launch = await prepareLaunch(spec, firecracker, { serial, jailer });
-    child = startDetached(launch.argv, launch.outputs, spec);
+    const launch = await prepareLaunch(spec, firecracker, { serial, jailer, snapshot });
+    child = startDetached(launch.argv, launch.outputs, { ...spec, cwd: launch.cwd });
     const sockets = socketsOf(spec.runtimeDir, launch.notes.jail ? child.pid : undefined);
     const identity = identify(child.pid);
     const context = { spec, options, firecracker, launch, child, sockets, signal };
-    await configure(context);
+    await untilUp(context);
     goodbye = await listenForGoodbye(sockets);
-    throwIfAborted(signal);
-    await step(context, START, Math.max(START_TIMEOUT_MS, requestTimeout_ms ?? 0));
+    const limit_ms = Math.max(START_TIMEOUT_MS, requestTimeout_ms ?? 0);
+    const saved = launch.paths.snapshot;
+    await (saved ? restore(context, saved, limit_ms) : configure(context, limit_ms));
     assert(identity, "a process that answers has an identity");
     const { runtimeDir } = spec;
     const handle: MachineHandle = {
@@ -127,16 +156,29 @@ interface Configuring {
   signal: AbortSignal | undefined;
 }
 
-/** From a fresh process to a machine that only needs to be started. */
-async function configure(context: Configuring): Promise<void> {
-  const { spec, options, firecracker, launch } = context;
-  await untilUp(context);
-  const requests = configuration(spec, {
-    version: firecracker.version,
-    paths: launch.paths,
-    options,
-  });
+/** From a fresh process to a machine that runs. */
+async function configure(context: Configuring, limit_ms: number): Promise<void> {
+  const requests = configuration(context.spec, settingsOf(context));
   for (const request of requests) await step(context, request);
+  await step(context, START, limit_ms);
+}
+
+/** The same from a snapshot. Whatever fails, the process is of no more use. */
+async function restore(context: Configuring, snapshot: Snapshot, limit_ms: number): Promise<void> {
+  try {
+    for (const request of restoration(context.spec, snapshot, settingsOf(context))) {
+      await step(context, request, limit_ms);
+    }
+  } catch (cause) {
+    throwIfAborted(context.signal);
+    const why = messageOf(cause).replace(/^Cannot [^:]+: /, "");
+    const { code = "internal", hint } = cause instanceof BangerError ? cause : {};
+    throw new BangerError(code, `Cannot restore the machine: ${why}`, { hint, cause });
+  }
+}
+
+function settingsOf({ firecracker, launch, options }: Configuring): ConfigurationContext {
+  return { version: firecracker.version, paths: launch.paths, options };
 }
 
 async function step(context: Configuring, request: ApiRequest, timeout_ms?: number): Promise<void> {

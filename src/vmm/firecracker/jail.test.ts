@@ -61,7 +61,19 @@ test("everything is mounted in a namespace of its own, what is only read read-on
     ...["rw", "/state/$(touch x).img", "/disk1"],
     ...["rw", "/run/banger/k3v0q8zj7t1m/metrics", "/metrics"],
     ...["rw", "/run/banger/k3v0q8zj7t1m/vmm.log", "/vmm.log"],
+    ...["rw", "/state/log.snapshot", "/snapshot"],
   ]);
+});
+
+test("a snapshot comes into the jail in place of kernel and initrd", () => {
+  const snapshot = { memoryPath: "/cache/memory file", statePath: "/cache/state" };
+  const argv = jailCommand({ ...plan, snapshot });
+  const start = argv.indexOf("banger-jail") + 3;
+  expect(argv.slice(start, start + 6)).toEqual([
+    ...["ro", "/cache/memory file", "/memory"],
+    ...["ro", "/cache/state", "/state"],
+  ]);
+  expect(argv.join(" ")).not.toContain("/state/initrd");
 });
 
 test("each machine has a user id of its own, outside of what systemd gives out", () => {

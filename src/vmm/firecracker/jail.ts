@@ -9,8 +9,8 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, rmdirSync } from "node:fs";
 import { basename, join } from "node:path";
-import type { BootSpec } from "#vmm/driver.ts";
-import { hostFiles, jailedPaths } from "./layout.ts";
+import type { BootSpec, Snapshot } from "#vmm/driver.ts";
+import { hostFiles, JAILED_OUT, jailedPaths, snapshotFolder } from "./layout.ts";
 
 /**
  * One user id for each machine, from the range that systemd's list of user ids leaves unused; one
@@ -26,6 +26,8 @@ const EXTRA_THREADS = 64;
 
 export interface JailPlan {
   spec: BootSpec;
+  /** What it is restored from. */
+  snapshot?: Snapshot | undefined;
   /** Both absolute. */
   firecracker: string;
   jailer: string;
@@ -48,7 +50,7 @@ root=$2
 mkdir -p "$root"
 shift 2
 while [ "$1" != -- ]; do
-  : > "$root$3"
+  if [ -d "$2" ]; then mkdir "$root$3"; else : > "$root$3"; fi
   mount -o "bind,$1" "$2" "$root$3"
   shift 3
 done
@@ -61,7 +63,7 @@ export function jailCommand(plan: JailPlan): string[] {
   return [
     ...["unshare", "--mount", "--propagation", "private", "--"],
     ...["sh", "-c", SCRIPT, "banger-jail", base, root],
-    ...binds(plan.spec).flatMap(({ mode, source, name }) => [mode, source, name]),
+    ...binds(plan).flatMap(({ mode, source, name }) => [mode, source, name]),
     ...["--", plan.jailer, "--id", plan.spec.id, "--exec-file", plan.firecracker],
     ...["--uid", String(plan.uid), "--gid", String(plan.gid), "--chroot-base-dir", base],
     ...(plan.cgroup ? cgroupArguments(plan.spec) : []),
@@ -76,22 +78,28 @@ interface Bind {
   name: string;
 }
 
-function binds(spec: BootSpec): Bind[] {
-  const inside = jailedPaths(spec);
+function binds({ spec, snapshot }: JailPlan): Bind[] {
+  const inside = jailedPaths(spec, snapshot);
   const { metrics, log } = hostFiles(spec.runtimeDir);
   return [
-    { mode: "ro", source: spec.kernelPath, name: inside.kernel },
-    { mode: "ro", source: spec.initrdPath, name: inside.initrd },
-    ...spec.drives.map(
-      ({ path, readOnly }, index): Bind => ({
-        mode: readOnly ? "ro" : "rw",
-        source: path,
-        name: inside.drives[index] ?? "",
-      }),
-    ),
+    ...(snapshot && inside.snapshot
+      ? [
+          readOnly(snapshot.memoryPath, inside.snapshot.memoryPath),
+          readOnly(snapshot.statePath, inside.snapshot.statePath),
+        ]
+      : [readOnly(spec.kernelPath, inside.kernel), readOnly(spec.initrdPath, inside.initrd)]),
+    ...spec.drives.map((drive, index): Bind => {
+      const name = `/${inside.drives[index]}`;
+      return { mode: drive.readOnly ? "ro" : "rw", source: drive.path, name };
+    }),
     { mode: "rw", source: metrics, name: inside.metrics },
     { mode: "rw", source: log, name: inside.log },
+    { mode: "rw", source: snapshotFolder(spec.logPath), name: JAILED_OUT },
   ];
+}
+
+function readOnly(source: string, name: string): Bind {
+  return { mode: "ro", source, name };
 }
 
 function cgroupArguments({ cpus }: BootSpec): string[] {

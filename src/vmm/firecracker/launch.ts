@@ -1,22 +1,35 @@
 /** The command that starts Firecracker, plainly or in the jailer, and the files that it needs. */
-import { mkdirSync } from "node:fs";
-import type { BootSpec } from "#vmm/driver.ts";
+import { mkdirSync, rmSync, symlinkSync } from "node:fs";
+import { join } from "node:path";
+import type { BootSpec, Snapshot } from "#vmm/driver.ts";
 import { openLogs, touch } from "#vmm/logs.ts";
 import type { OutputPaths } from "#vmm/process.ts";
 import { hasCgroups, JAIL_GID, jailCommand, jailUid } from "./jail.ts";
-import { hostFiles, jailedPaths, plainPaths, type VmmPaths } from "./layout.ts";
+import {
+  driveName,
+  hostFiles,
+  jailedPaths,
+  plainPaths,
+  snapshotFolder,
+  type VmmPaths,
+} from "./layout.ts";
 import { lend, planLoan } from "./lend.ts";
 import { type Notes, writeNotes } from "./notes.ts";
 import { findJailer, type Program } from "./program.ts";
+import { snapshotType } from "./snapshot.ts";
 
 export interface LaunchOptions {
   serial: boolean;
   /** Name or path; false: never. */
   jailer: string | false | undefined;
+  /** What it is restored from. */
+  snapshot: Snapshot | undefined;
 }
 
 export interface Launch {
   argv: string[];
+  /** Working directory. */
+  cwd: string;
   outputs: OutputPaths;
   /** As Firecracker will see them. */
   paths: VmmPaths;
@@ -42,8 +55,10 @@ export async function prepareLaunch(
   const jailer = await jailerFor(firecracker, options.jailer);
   const { metrics, log, jail } = hostFiles(spec.runtimeDir);
   for (const path of [metrics, log]) touch(path);
-  const notes: Notes = { id: spec.id, ...openLogs(spec) };
-  const paths = jailer ? jailedPaths(spec) : plainPaths(spec);
+  const { snapshot } = options;
+  const type = snapshotType(firecracker.version, { isRestored: snapshot !== undefined });
+  const notes: Notes = { id: spec.id, snapshot: type, ...openLogs(spec) };
+  const paths = jailer ? jailedPaths(spec, snapshot) : plainPaths(spec, snapshot);
   // With a serial console its output is the guest's, so that Firecracker needs a log of its own.
   const outputs = {
     stdout: options.serial ? spec.consolePath : spec.logPath,
@@ -55,7 +70,11 @@ export async function prepareLaunch(
   ];
   if (!jailer) {
     writeNotes(spec.runtimeDir, notes);
-    return { argv: [firecracker.path, "--id", spec.id, ...args], outputs, paths, notes };
+    for (const [index, { path }] of spec.drives.entries()) {
+      symlinkSync(path, join(spec.runtimeDir, driveName(index)));
+    }
+    const argv = [firecracker.path, "--id", spec.id, ...args];
+    return { argv, cwd: spec.runtimeDir, outputs, paths, notes };
   }
   mkdirSync(jail, { recursive: true, mode: 0o700 });
   const borrower = { uid: jailUid(spec.runtimeDir), gid: JAIL_GID };
@@ -63,14 +82,18 @@ export async function prepareLaunch(
   const loan = planLoan(spec, [metrics, log]);
   notes.jail = { cgroup, loan: { files: loan.files, tap: loan.tap } };
   writeNotes(spec.runtimeDir, notes);
-  lend(spec, loan, borrower);
+  lend(spec, loan, { to: borrower, snapshot });
+  const out = snapshotFolder(spec.logPath);
+  rmSync(out, { recursive: true, force: true });
+  mkdirSync(out, { mode: 0o711 });
   const argv = jailCommand({
     spec,
+    snapshot,
     firecracker: firecracker.path,
     jailer: jailer.path,
     firecrackerArgs: args,
     ...borrower,
     cgroup,
   });
-  return { argv, outputs, paths, notes };
+  return { argv, cwd: "/", outputs, paths, notes };
 }

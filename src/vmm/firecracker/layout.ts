@@ -5,11 +5,18 @@
  */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import type { BootSpec } from "#vmm/driver.ts";
+import type { BootSpec, Snapshot } from "#vmm/driver.ts";
 
 const VSOCK_NAME = "vsock.sock";
 
-/** Paths as Firecracker sees them. */
+/** In a jail: where the files of a snapshot come in, and the folder where those of a new one go out. */
+const JAILED_SNAPSHOT = { memoryPath: "/memory", statePath: "/state" };
+export const JAILED_OUT = "/snapshot";
+
+/**
+ * Paths as Firecracker sees them. A snapshot keeps those of the drives and the vsock: they are relative to its
+ * working directory, so that every machine that is restored has its own.
+ */
 export interface VmmPaths {
   apiSocket: string;
   vsock: string;
@@ -18,6 +25,8 @@ export interface VmmPaths {
   drives: string[];
   metrics: string;
   log: string;
+  /** What it is restored from. */
+  snapshot: Snapshot | undefined;
 }
 
 export interface HostFiles {
@@ -42,30 +51,46 @@ export function hostFiles(runtimeDir: string): HostFiles {
   };
 }
 
-export function plainPaths(spec: BootSpec): VmmPaths {
-  const { apiSocket, vsock, metrics, log } = hostFiles(spec.runtimeDir);
-  const drives = spec.drives.map(({ path }) => path);
+/** Its working directory is the runtime folder. */
+export function plainPaths(spec: BootSpec, snapshot?: Snapshot): VmmPaths {
+  const { apiSocket, metrics, log } = hostFiles(spec.runtimeDir);
   return {
     apiSocket,
-    vsock,
+    vsock: VSOCK_NAME,
     metrics,
     log,
-    drives,
+    drives: spec.drives.map((_, index) => driveName(index)),
     kernel: spec.kernelPath,
     initrd: spec.initrdPath,
+    snapshot,
   };
 }
 
-export function jailedPaths(spec: BootSpec): VmmPaths {
+/** Its working directory is the root of the jail. */
+export function jailedPaths(spec: BootSpec, snapshot?: Snapshot): VmmPaths {
   return {
     apiSocket: jailedApiSocket(spec.runtimeDir),
-    vsock: `/${VSOCK_NAME}`,
+    vsock: VSOCK_NAME,
     kernel: "/kernel",
     initrd: "/initrd",
-    drives: spec.drives.map((_, index) => `/disk${index}`),
+    drives: spec.drives.map((_, index) => driveName(index)),
     metrics: "/metrics",
     log: "/vmm.log",
+    snapshot: snapshot && JAILED_SNAPSHOT,
   };
+}
+
+export function driveName(index: number): string {
+  return `disk${index}`;
+}
+
+export function isDriveName(name: string): boolean {
+  return /^disk\d+$/.test(name);
+}
+
+/** Where a jailed machine writes its snapshots: beside its logs, since memory does not fit everywhere. */
+export function snapshotFolder(logPath: string): string {
+  return `${logPath}.snapshot`;
 }
 
 /** Named after the runtime folder, so that the process can be found by its arguments alone. */

@@ -1,7 +1,7 @@
 /** Gives a jail's user access to the files and the tap of its machine, and takes it back. */
 import { chmodSync, chownSync, readFileSync, statSync } from "node:fs";
 import { BangerError, errnoOf } from "#base/error.ts";
-import type { BootSpec } from "#vmm/driver.ts";
+import type { BootSpec, Snapshot } from "#vmm/driver.ts";
 import { setTapOwner } from "./tap-owner.ts";
 
 const OTHERS_READ = 0o004;
@@ -38,9 +38,16 @@ export function planLoan(spec: BootSpec, own: readonly string[]): Loan {
  * Files that the machine writes come to belong to the jail's user. Files that it only reads are
  * shared with other machines, so they keep their owner and become readable for the jails' group.
  */
-export function lend(spec: BootSpec, loan: Loan, to: Borrower): void {
+export function lend(
+  spec: BootSpec,
+  loan: Loan,
+  { to, snapshot }: { to: Borrower; snapshot: Snapshot | undefined },
+): void {
   const read = spec.drives.filter(({ readOnly }) => readOnly).map(({ path }) => path);
-  for (const path of [spec.kernelPath, spec.initrdPath, ...read]) makeReadable(path, to.gid);
+  const origin = snapshot
+    ? [snapshot.memoryPath, snapshot.statePath]
+    : [spec.kernelPath, spec.initrdPath];
+  for (const path of [...origin, ...read]) makeReadable(path, to.gid);
   for (const { path } of loan.files) chownSync(path, to.uid, to.gid);
   if (loan.tap) setTapOwner(loan.tap.name, to.uid);
 }

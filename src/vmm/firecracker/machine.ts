@@ -3,9 +3,10 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { cancelled } from "#base/abort.ts";
+import { assert } from "#base/assert.ts";
 import { BangerError } from "#base/error.ts";
 import { readTail } from "#vmm/console.ts";
-import type { ExitReason, Machine, MachineHandle } from "#vmm/driver.ts";
+import type { ExitReason, Machine, MachineHandle, Snapshot } from "#vmm/driver.ts";
 import { Goodbye } from "#vmm/goodbye.ts";
 import { endedError, MachineProcess, type ProcessEnd } from "#vmm/machine-process.ts";
 import type { Child } from "#vmm/process.ts";
@@ -14,6 +15,7 @@ import { exitReason } from "./exit.ts";
 import { hostFiles, type Sockets } from "./layout.ts";
 import { emptyWhenLarge, type Metrics, readMetrics } from "./metrics.ts";
 import { clearRuntime, type Notes } from "./notes.ts";
+import { saveSnapshot } from "./snapshot.ts";
 import { connectGuest, type GuestListener, listenToGuest } from "./vsock.ts";
 
 /** Where the guest's agent listens. */
@@ -30,6 +32,8 @@ const RETRY_MAX_MS = 200;
 const SILENCE_MIN_MS = 50;
 const SILENCE_MAX_MS = 5000;
 const SILENCE_SHARE = 0.2;
+/** It writes all of the memory to a disk, and waits for that. */
+const SNAPSHOT_TIMEOUT_MS = 10 * 60_000;
 
 /** Who hears the guest's last word. */
 export interface GoodbyeListener {
@@ -60,6 +64,7 @@ export class FirecrackerMachine implements Machine {
   readonly handle: MachineHandle;
   /** Firecracker has a keyboard on x86 only; it is heard where the guest has a driver for it. */
   readonly sendCtrlAltDel = process.arch === "x64" ? () => this.#pressCtrlAltDel() : undefined;
+  readonly snapshot: Machine["snapshot"];
   readonly #parts: MachineParts;
   readonly #process: MachineProcess;
   /** Fires when the machine has ended or is let go: nobody shall wait for it any longer. */
@@ -75,6 +80,7 @@ export class FirecrackerMachine implements Machine {
     this.handle = handle;
     this.#parts = parts;
     if (goodbye) this.#listeners.add(goodbye.listener);
+    this.snapshot = notes?.snapshot && ((files, options) => this.#save(files, options?.signal));
     this.#process = new MachineProcess(
       { identity: handle, child, notes },
       {
@@ -167,6 +173,23 @@ export class FirecrackerMachine implements Machine {
     if (any.aborted) {
       throw new BangerError("cancelled", "cancelled: replaced by a newer connection to the agent");
     }
+  }
+
+  async #save(files: Snapshot, caller: AbortSignal | undefined): Promise<void> {
+    const { notes, handle, sockets } = this.#parts;
+    assert(notes?.snapshot, "a machine that can be saved has notes");
+    await this.pause();
+    const done = this.#done.signal;
+    await saveSnapshot(files, {
+      apiSocket: sockets.api,
+      type: notes.snapshot,
+      logPath: notes.logPath,
+      jailedRuntimeDir: notes.jail && handle.runtimeDir,
+      timeout_ms: SNAPSHOT_TIMEOUT_MS,
+      signal: caller ? AbortSignal.any([caller, done]) : done,
+    });
+    // The guest is told that its connections are over, when it goes on as well as when it is restored.
+    this.#agent?.destroy();
   }
 
   async #pressCtrlAltDel(): Promise<void> {

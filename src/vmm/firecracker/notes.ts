@@ -5,11 +5,14 @@ import { z } from "zod";
 import { writeFileAtomic } from "#base/files/atomic.ts";
 import { logNotes } from "#vmm/logs.ts";
 import { removeCgroup } from "./jail.ts";
-import { hostFiles } from "./layout.ts";
+import { hostFiles, isDriveName, snapshotFolder } from "./layout.ts";
 import { takeBack } from "./lend.ts";
+import { snapshotTypes } from "./snapshot.ts";
 
 const notesSchema = logNotes.extend({
   id: z.string(),
+  /** The kind of snapshot that has all of its memory; undefined where none can be restored from. */
+  snapshot: z.enum(snapshotTypes).optional(),
   /** Undefined when it runs plainly. */
   jail: z
     .object({
@@ -44,9 +47,14 @@ export function clearRuntime(runtimeDir: string): void {
     const { loan, cgroup } = notes.jail;
     takeBack({ files: loan.files, tap: loan.tap });
     if (cgroup) removeCgroup(notes.id);
+    rmSync(snapshotFolder(notes.logPath), { recursive: true, force: true });
   }
   const { apiSocket, vsock, metrics, log } = files;
-  for (const path of [apiSocket, vsock, metrics, log, ...guestListeners(vsock), files.notes]) {
+  // "vsock.sock_PORT" is for connections from the guest; nobody may have closed it.
+  const others = namesIn(runtimeDir)
+    .filter((name) => name.startsWith(`${basename(vsock)}_`) || isDriveName(name))
+    .map((name) => join(runtimeDir, name));
+  for (const path of [apiSocket, vsock, metrics, log, ...others, files.notes]) {
     rmSync(path, { force: true });
   }
   try {
@@ -56,14 +64,9 @@ export function clearRuntime(runtimeDir: string): void {
   }
 }
 
-/** Sockets for connections from the guest, "vsock.sock_PORT", that nobody closed. */
-function guestListeners(vsock: string): string[] {
-  const folder = join(vsock, "..");
-  const start = `${basename(vsock)}_`;
+function namesIn(folder: string): string[] {
   try {
-    return readdirSync(folder)
-      .filter((name) => name.startsWith(start))
-      .map((name) => join(folder, name));
+    return readdirSync(folder);
   } catch {
     return [];
   }

@@ -30,6 +30,21 @@ export function isFirecrackerInstalled(program: string = PROGRAM): boolean {
   return which(program) !== undefined;
 }
 
+/** Its version, found without waiting for other work; undefined where it is not installed, or does not tell. */
+export function installedVersion(program: string = PROGRAM): string | undefined {
+  const found = which(program);
+  if (!found) return undefined;
+  const { path, key } = keyOf(found);
+  const known = probed.get(key);
+  if (known) return known.version;
+  try {
+    const { stdout } = Bun.spawnSync([path, "--version"], { timeout: PROBE_TIMEOUT_MS });
+    return versionIn(String(stdout));
+  } catch {
+    return undefined;
+  }
+}
+
 /** Finds Firecracker and asks for its version, once for each file. `not_found` or `unsupported` with a hint. */
 export async function findFirecracker(program: string = PROGRAM): Promise<Program> {
   const path = which(program);
@@ -113,13 +128,11 @@ export function isAtLeast(version: string, least: string): boolean {
 }
 
 async function probe(found: string): Promise<Program> {
-  const path = realpathSync(found);
-  const { mtimeMs, ino } = statSync(path);
-  const key = `${path} ${ino} ${mtimeMs}`;
+  const { path, key } = keyOf(found);
   const known = probed.get(key);
   if (known) return known;
   const { stdout, stderr } = await run([path, "--version"], { timeout_ms: PROBE_TIMEOUT_MS });
-  const version = /^(?:Firecracker|Jailer) v(\d+\.\d+\.\d+)/m.exec(stdout)?.[1];
+  const version = versionIn(stdout);
   if (!version) {
     const text = `Cannot use "${path}": cannot detect its version: ${stderr.trim().slice(0, 300)}`;
     throw new BangerError("unsupported", text, { hint: INSTALL_HINT });
@@ -127,4 +140,14 @@ async function probe(found: string): Promise<Program> {
   const program = { path, version };
   probed.set(key, program);
   return program;
+}
+
+function keyOf(found: string): { path: string; key: string } {
+  const path = realpathSync(found);
+  const { mtimeMs, ino } = statSync(path);
+  return { path, key: `${path} ${ino} ${mtimeMs}` };
+}
+
+function versionIn(text: string): string | undefined {
+  return /^(?:Firecracker|Jailer) v(\d+\.\d+\.\d+)/m.exec(text)?.[1];
 }
