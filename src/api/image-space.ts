@@ -25,7 +25,7 @@ export const imageGcResult = z.object({
   /** Transfers that nobody goes on with. */
   partials: z.int(),
   /** Half-made files and folders. */
-  strays: z.int(),
+  orphans: z.int(),
   freed_bytes: z.int(),
 });
 export type ImageGcResult = z.infer<typeof imageGcResult>;

@@ -16,7 +16,7 @@ import type { Instruction } from "#builds/dockerfile/instruction.ts";
 import { atLine, wrapped } from "#builds/dockerfile/line-error.ts";
 import type { BuildMachines } from "#builds/run/machines.ts";
 import { type Ext4Reader, openExt4 } from "#ext4/read/reader.ts";
-import { withoutEmpty } from "#images/config.ts";
+import { withoutEmpty } from "#images/image-config.ts";
 import { filesOf, type ImageRecord, INTERMEDIATE_REFERENCE } from "#images/records.ts";
 import type { ImageStore } from "#images/store.ts";
 import { inFolder } from "#oci/location.ts";
@@ -24,7 +24,7 @@ import { formatPlatform, hostPlatform, parsePlatform } from "#oci/platform.ts";
 import type { BuildCache } from "./cache.ts";
 import { type BuildArgs, StageConfig } from "./config.ts";
 import { argsOf, contextOf, fileOf, secretsOf } from "./inputs.ts";
-import { makeImage, takeIn } from "./result.ts";
+import { copyBaseFiles, makeImage } from "./result.ts";
 import { StageRun } from "./stage.ts";
 import { StageGraph } from "./stage-graph.ts";
 
@@ -252,7 +252,7 @@ class Build implements AsyncDisposable {
       () =>
         store.create(name, async (folder) => {
           const made = await this.#make(finished, { folder, reference: `build:${name}`, seed });
-          return { ...made, config, files: takeIn(made.files, folder) };
+          return { ...made, config, files: copyBaseFiles(made.files, folder) };
         }),
       this.#work.signal,
     );

@@ -30,7 +30,7 @@ const stepSchema = z.object({
 
 export class BuildCache {
   /** For those who read and write the content of one cache mount. */
-  readonly turns = new KeyedQueue();
+  readonly locks = new KeyedQueue();
   readonly #folder: string;
   /** Keys and scratch folders of builds under way. */
   readonly #held = new Map<string, number>();

@@ -74,8 +74,8 @@ export class LayerFile implements Disposable {
       linkName ?? [],
       ...(xattrs ?? []).flatMap((each) => [each.name, each.value]),
     ];
-    const said = [rest, ...texts.map((bytes) => Buffer.from(bytes).toString("latin1"))];
-    this.#content.update(JSON.stringify(said));
+    const parts = [rest, ...texts.map((bytes) => Buffer.from(bytes).toString("latin1"))];
+    this.#content.update(JSON.stringify(parts));
     this.#write(tarHeader(entry));
   }
 

@@ -69,7 +69,7 @@ export async function makeImage(
 }
 
 /** A managed image has files of its own, also of what its base brought along. */
-export function takeIn(files: ImageRecord["files"], folder: string): ImageRecord["files"] {
+export function copyBaseFiles(files: ImageRecord["files"], folder: string): ImageRecord["files"] {
   const taken = { ...files };
   for (const kind of ["kernel", "initrd", "modules", "workSeed"] as const) {
     const path = files[kind];
@@ -98,8 +98,8 @@ function rootfsLayer({ digest, size_bytes, name }: ImageRecord, rootfs: string):
 /** Entries for layers of the base that its own history does not tell of. */
 function historyOf(base: ImageRecord | undefined): HistoryEntry[] {
   if (!base) return [];
-  const told = base.history.filter(({ isEmptyLayer }) => !isEmptyLayer).length;
-  const missing = Array.from({ length: Math.max(0, base.layers.length - told) }, () => ({
+  const described = base.history.filter(({ isEmptyLayer }) => !isEmptyLayer).length;
+  const missing = Array.from({ length: Math.max(0, base.layers.length - described) }, () => ({
     created: base.builtAt ?? base.createdAt,
     createdBy: `FROM ${base.reference}`,
     comment: "",

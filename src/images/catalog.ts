@@ -43,7 +43,7 @@ export const imageCatalogSchema = z.object({
   images: z
     .array(entrySchema)
     .max(MAX_ENTRIES)
-    .refine(hasNoTwins, { error: "duplicate name for one architecture" }),
+    .refine(hasUniqueNames, { error: "duplicate name for one architecture" }),
 });
 
 export function embeddedCatalog(): CatalogImage[] {
@@ -55,7 +55,7 @@ export function embeddedCatalog(): CatalogImage[] {
  * before the embedded ones. `invalid_argument` says what is wrong with the file.
  */
 export function loadCatalog(path: string, arch: string): CatalogImage[] {
-  const own = readOwn(path).filter((entry) => isFor(entry, arch));
+  const own = readUserCatalog(path).filter((entry) => isFor(entry, arch));
   const taken = new Set(own.flatMap(namesOf));
   const others = embeddedCatalog().filter((entry) => isFor(entry, arch) && !taken.has(entry.name));
   return [...own, ...others];
@@ -78,7 +78,7 @@ export function describeSource({ source }: CatalogImage): string {
   return source.kind === "bundle" ? source.url : `recipe ${source.recipe}`;
 }
 
-function readOwn(path: string): CatalogImage[] {
+function readUserCatalog(path: string): CatalogImage[] {
   if (!existsSync(path)) return [];
   const { size } = statSync(path);
   if (size > MAX_FILE_BYTES) {
@@ -104,7 +104,7 @@ function namesOf({ name, aliases }: CatalogImage): string[] {
   return [name, ...aliases];
 }
 
-function hasNoTwins(images: readonly CatalogImage[]): boolean {
+function hasUniqueNames(images: readonly CatalogImage[]): boolean {
   const keys = images.flatMap((entry) =>
     entry.arch.flatMap((arch) => namesOf(entry).map((name) => `${name} ${arch}`)),
   );

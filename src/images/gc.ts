@@ -13,7 +13,7 @@ import { basename, join } from "node:path";
 import type { ImageGc, ImageGcResult } from "#api/image-space.ts";
 import { STAGING_MARK } from "#base/files/atomic.ts";
 import { tryLock } from "#base/libc.ts";
-import { dropLayer, unusedLayers } from "#images/provisioned/layers.ts";
+import { removeLayer, unusedLayers } from "#images/provisioned/layers.ts";
 import { layerPath, type ProvisionedLayer } from "#images/provisioned/records.ts";
 import { type ImageRecord, INTERMEDIATE_REFERENCE, listImages } from "./records.ts";
 import { type ImageStore, isReplacedName } from "./store.ts";
@@ -22,7 +22,7 @@ import { type ImageStore, isReplacedName } from "./store.ts";
 const PARTIAL_KEPT_MS = 24 * 3_600_000;
 const PARTIAL_SUFFIX = ".partial";
 
-type Kind = "images" | "layers" | "blobs" | "steps" | "partials" | "strays";
+type Kind = "images" | "layers" | "blobs" | "steps" | "partials" | "orphans";
 
 interface Garbage {
   kind: Kind;
@@ -49,7 +49,7 @@ export async function collectGarbage(
       blobs: count("blobs"),
       steps: count("steps"),
       partials: count("partials"),
-      strays: count("strays"),
+      orphans: count("orphans"),
       freed_bytes: gone.reduce((sum, { size_bytes }) => sum + size_bytes, 0),
     };
   }, options.signal);
@@ -57,17 +57,17 @@ export async function collectGarbage(
 
 /** Removes what a crash left behind, and gives the paths. */
 export function sweepLeftovers(store: ImageStore): string[] {
-  const stray = [...store.strays(), ...store.steps.leftovers()];
-  for (const path of stray) rmSync(path, { recursive: true, force: true });
+  const orphans = [...store.orphans(), ...store.steps.leftovers()];
+  for (const path of orphans) rmSync(path, { recursive: true, force: true });
   for (const { reference, id } of listImages(store.db)) {
     // A machine that still stands on one is about to be removed, and gc takes the image then.
     if (reference === INTERMEDIATE_REFERENCE && !store.isUsed(id)) store.remove(id);
   }
-  return stray;
+  return orphans;
 }
 
 /** Removes what has arrived of these blobs, unless somebody transfers them now. */
-export function dropPartials(store: ImageStore, digests: readonly string[]): void {
+export function removePartials(store: ImageStore, digests: readonly string[]): void {
   for (const digest of digests) {
     const name = `${digest.replace("sha256:", "")}${PARTIAL_SUFFIX}`;
     const path = join(store.paths.blobs, "sha256", name);
@@ -80,7 +80,7 @@ export function findGarbage(
   store: ImageStore,
   options: { all: boolean; now_ms?: number | undefined },
 ): Garbage[] {
-  const strays = [...store.strays(), ...scratchOf(store, store.paths.downloads)];
+  const orphans = [...store.orphans(), ...scratchOf(store, store.paths.downloads)];
   const [replaced, kept] = partition(listImages(store.db), (image) => isReplaced(store, image));
   const layers = kept.flatMap(({ id }) => unusedLayers(store, id));
   return [
@@ -92,7 +92,7 @@ export function findGarbage(
       const path = store.paths.image(id).folder;
       return { kind: "images" as const, path, size_bytes: diskUsage(path) };
     }),
-    ...strays.map((path) => ({ kind: "strays" as const, path, size_bytes: diskUsage(path) })),
+    ...orphans.map((path) => ({ kind: "orphans" as const, path, size_bytes: diskUsage(path) })),
     ...store.steps.garbage(options).map((path) => {
       return { kind: "steps" as const, path, size_bytes: diskUsage(path) };
     }),
@@ -134,7 +134,7 @@ function findBlobs(
     const stat = statOf(path);
     if (!stat || store.isActive(path)) return [];
     const size_bytes = stat.blocks * 512;
-    if (name.startsWith(STAGING_MARK)) return [{ kind: "strays", path, size_bytes }];
+    if (name.startsWith(STAGING_MARK)) return [{ kind: "orphans", path, size_bytes }];
     if (name.endsWith(PARTIAL_SUFFIX)) {
       const isOld = all || now_ms - stat.mtimeMs > PARTIAL_KEPT_MS;
       return isOld && !isLocked(path) ? [{ kind: "partials", path, size_bytes }] : [];
@@ -148,7 +148,7 @@ function findBlobs(
 
 function scratchGarbage(store: ImageStore): Garbage[] {
   return scratchOf(store, store.paths.blobs).map((path) => ({
-    kind: "strays",
+    kind: "orphans",
     path,
     size_bytes: diskUsage(path),
   }));
@@ -196,7 +196,7 @@ function removeOne(store: ImageStore, { kind, layer, path }: Garbage): boolean {
   if (kind === "partials" && isLocked(path)) return false;
   try {
     if (kind === "images") store.remove(basename(path));
-    else if (layer) dropLayer(store, layer);
+    else if (layer) removeLayer(store, layer);
     else rmSync(path, { recursive: true });
     return true;
   } catch {

@@ -15,9 +15,9 @@ import { canonicalOrEmpty } from "#oci/reference.ts";
 import type { RegistryOptions } from "#oci/registry/client.ts";
 import { openImage } from "#oci/source.ts";
 import { architectures, type CatalogImage, findInCatalog, loadCatalog } from "./catalog.ts";
-import { keptConfig } from "./config.ts";
-import { dropPartials } from "./gc.ts";
-import { recipeOf } from "./recipes.ts";
+import { removePartials } from "./gc.ts";
+import { toImageConfig } from "./image-config.ts";
+import { readRecipe } from "./recipes.ts";
 import {
   findImage,
   type ImageRecord,
@@ -36,7 +36,7 @@ export interface PullOptions extends WorkOptions, RegistryOptions {
 }
 
 /** What is pulled, from where, and what it is called. */
-interface Wanted {
+interface PullTarget {
   /** For `openImage`. */
   location: string;
   /** For the record; default: what `openImage` says. */
@@ -61,7 +61,7 @@ export async function pullImage(
     try {
       return await pullFrom(store, { location: reference, name, kernel, platform, force }, options);
     } catch (error) {
-      throw explained(error, { reference, known: knownNames(store) });
+      throw explainFailure(error, { reference, known: knownNames(store) });
     }
   }
   const name = request.name ?? entry.name;
@@ -70,7 +70,7 @@ export async function pullImage(
   if (source.kind === "recipe") assertBuildsHere(name, request.platform);
   if (!request.kernel && entry.kernel) await options.ensureKernel(entry.kernel, options);
   if (source.kind === "recipe") {
-    const dockerfile = recipeOf(source.recipe);
+    const dockerfile = readRecipe(source.recipe);
     const present = findImage(store.db, name);
     if (present?.name === name && !force) return present;
     return await options.build({ name, dockerfile, kernel }, options);
@@ -80,7 +80,7 @@ export async function pullImage(
     try {
       return await pullFrom(store, { ...wanted, location: source.reference }, options);
     } catch (error) {
-      throw explained(error, { reference: source.reference, known: [] });
+      throw explainFailure(error, { reference: source.reference, known: [] });
     }
   }
   return await store.withScratch(store.paths.downloads, "image-bundle.tar", async (path) => {
@@ -115,7 +115,7 @@ function knownNames(store: ImageStore): string[] {
  * Which image could not be had, when only a server is spoken of; and for a name without a registry, which one
  * may have been meant.
  */
-function explained(
+function explainFailure(
   error: unknown,
   { reference, known }: { reference: string; known: readonly string[] },
 ): unknown {
@@ -166,7 +166,7 @@ function catalogEntryOf(
 
 async function pullFrom(
   store: ImageStore,
-  wanted: Wanted,
+  wanted: PullTarget,
   options: PullOptions,
 ): Promise<ImageRecord> {
   const { signal } = options;
@@ -198,7 +198,7 @@ async function pullFrom(
     });
   } catch (error) {
     // What has arrived is kept for the next attempt, but not where it takes the room for that.
-    if (error instanceof BangerError && error.code === "no_space") dropPartials(store, digests);
+    if (error instanceof BangerError && error.code === "no_space") removePartials(store, digests);
     throw error;
   }
 }
@@ -208,7 +208,11 @@ function digestsOf(source: OpenedImage): string[] {
 }
 
 /** The image that is here, when it is what the source has. */
-function upToDate(store: ImageStore, wanted: Wanted, source: OpenedImage): ImageRecord | undefined {
+function upToDate(
+  store: ImageStore,
+  wanted: PullTarget,
+  source: OpenedImage,
+): ImageRecord | undefined {
   const present = findImage(store.db, wanted.name);
   const isCurrent =
     present?.name === wanted.name && present.managed && present.digest === source.manifestDigest;
@@ -222,7 +226,7 @@ function upToDate(store: ImageStore, wanted: Wanted, source: OpenedImage): Image
 
 async function make(
   store: ImageStore,
-  wanted: Wanted,
+  wanted: PullTarget,
   source: OpenedImage,
   options: WorkOptions,
 ): Promise<ImageRecord> {
@@ -250,7 +254,7 @@ async function make(
         size_bytes: size,
         mediaType,
       })),
-      config: keptConfig(config),
+      config: toImageConfig(config),
       history: config.history,
       builtAt: config.created,
     };

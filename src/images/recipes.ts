@@ -8,7 +8,7 @@ const recipes: Record<string, string> = readRecipes();
 export const baseScript = { name: "base packages", text: readBaseScript() };
 
 /** The text of a recipe's Dockerfile. `not_found`. */
-export function recipeOf(name: string): string {
+export function readRecipe(name: string): string {
   const text = Object.hasOwn(recipes, name) ? recipes[name] : undefined;
   if (text !== undefined) return text;
   throw new BangerError("not_found", `no such recipe "${name}"`, {

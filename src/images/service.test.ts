@@ -213,7 +213,7 @@ test("gc() frees blobs that no image refers to, old transfers and half-made file
   );
   writeFileSync(join(store.paths.downloads, ".staging-package"), "not ours");
   mkdirSync(join(store.paths.images, "nobodys"));
-  const expected = { blobs: 1, partials: 1, strays: 2 };
+  const expected = { blobs: 1, partials: 1, orphans: 2 };
   const planned = await images.gc({ dryRun: true });
   expect(planned).toMatchObject(expected);
   expect(planned.freed_bytes).toBeGreaterThanOrEqual(2 * 8192 + 4096);
@@ -230,7 +230,7 @@ test("gc() frees blobs that no image refers to, old transfers and half-made file
     blobs: 0,
     steps: 0,
     partials: 0,
-    strays: 0,
+    orphans: 0,
     freed_bytes: 0,
   });
   expect(await images.gc({ all: true })).toMatchObject({ blobs: 2, partials: 1 });

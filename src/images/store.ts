@@ -1,6 +1,6 @@
 /**
  * Rows and folders of images, kept in step. A folder is in place and on the disk before its row and
- * goes after it, so a crash leaves at most a folder that nothing names, which `strays` finds. Everything
+ * goes after it, so a crash leaves at most a folder that nothing names, which `orphans` finds. Everything
  * that decides about a row and changes it does so without waiting in between.
  */
 import type { Database } from "bun:sqlite";
@@ -50,7 +50,7 @@ export class ImageStore {
   readonly firstBoot: string;
   readonly blobs = new BlobGuard();
   readonly steps: StepCache;
-  readonly #turns = new KeyedQueue();
+  readonly #operations = new KeyedQueue();
   /** Folders and files that are being made. */
   readonly #active = new Set<string>();
   /** By image id: how many machines are being made of it that have no row yet. */
@@ -79,7 +79,7 @@ export class ImageStore {
     using _ = onAbort(signal, () => {
       if (!isRunning) reject(cancelled());
     });
-    this.#turns
+    this.#operations
       .run(name, async () => {
         throwIfAborted(signal);
         isRunning = true;
@@ -183,7 +183,7 @@ export class ImageStore {
   }
 
   /** Folders and files among the images that no row names and nobody is making. */
-  strays(): string[] {
+  orphans(): string[] {
     const root = this.paths.images;
     if (!existsSync(root)) return [];
     const known = new Map(listImages(this.db).map((image) => [image.id, image]));
@@ -192,11 +192,11 @@ export class ImageStore {
       const path = join(root, entry);
       if (this.#active.has(path) || unreadable.has(entry)) return [];
       const image = entry.startsWith(STAGING_MARK) ? undefined : known.get(entry);
-      return image ? this.#straysOf(image) : [path];
+      return image ? this.#orphansOf(image) : [path];
     });
   }
 
-  #straysOf(image: ImageRecord): string[] {
+  #orphansOf(image: ImageRecord): string[] {
     const { folder } = this.paths.image(image.id);
     const layers = layersOf(this.db, image.id).map((layer) => layerPath(this.paths, layer));
     const own = new Set([...Object.values(filesOf(image, this.paths)), ...layers]);

@@ -13,7 +13,7 @@ import { STAGING_MARK } from "#base/files/atomic.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { type RunResult, run, which } from "#base/run.ts";
 import { GiB } from "#base/size.ts";
-import { type AptPackage, aptStamp, listsFolder, recall, remember } from "./apt-memory.ts";
+import { type AptPackage, aptStamp, listsFolder, recall, remember } from "./apt-cache.ts";
 
 const log = getLogger(["banger", "kernels"]);
 

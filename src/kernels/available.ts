@@ -4,7 +4,7 @@ import type { NamedEntry } from "#kernels/catalogs/store.ts";
 import { recipeKey } from "#kernels/recipe/build.ts";
 import { choicesOf, fragmentOf, loadRecipe } from "#kernels/recipe/recipe.ts";
 import { knownKernelPackages, packageKey } from "./apt.ts";
-import type { AptPackage } from "./apt-memory.ts";
+import type { AptPackage } from "./apt-cache.ts";
 import { tryRead } from "./bundle.ts";
 import { hostArch } from "./catalog.ts";
 import { featuresOf } from "./features.ts";
@@ -13,7 +13,7 @@ import type { Arch, Manifest } from "./manifest.ts";
 /** A list must come, whatever apt is doing. */
 const ASK_TIMEOUT_MS = 10_000;
 
-export interface OfferFolders {
+export interface KernelFolders {
   /** Folder of the bundles. */
   dir: string;
   builds: string;
@@ -31,9 +31,9 @@ interface Current {
 }
 
 /** Asks apt's index for the entries that come from there. A source that cannot be asked counts as current. */
-export async function offersOf(
+export async function availableKernels(
   entries: readonly NamedEntry[],
-  folders: OfferFolders,
+  folders: KernelFolders,
 ): Promise<CatalogEntry[]> {
   const wanted = entries.flatMap(({ source, arch }) =>
     source.kind === "debian" ? [{ name: source.package, arch }] : [],
@@ -43,7 +43,7 @@ export async function offersOf(
     cache: folders.downloads,
     signal,
   }).catch(() => new Map());
-  return await Promise.all(entries.map((entry) => offerOf(entry, packages, folders)));
+  return await Promise.all(entries.map((entry) => toAvailableKernel(entry, packages, folders)));
 }
 
 /** What a kernel of the entry can do, undefined where nobody says. */
@@ -61,10 +61,10 @@ export function featuresOfEntry(entry: {
   }
 }
 
-async function offerOf(
+async function toAvailableKernel(
   entry: NamedEntry,
   packages: Packages,
-  folders: OfferFolders,
+  folders: KernelFolders,
 ): Promise<CatalogEntry> {
   const here = entry.arch === hostArch() ? tryRead(folders.dir, entry.name) : undefined;
   const options = { packages, folders, isHere: here !== undefined };
@@ -87,7 +87,7 @@ async function offerOf(
 
 async function currentOf(
   entry: NamedEntry,
-  { packages, folders, isHere }: { packages: Packages; folders: OfferFolders; isHere: boolean },
+  { packages, folders, isHere }: { packages: Packages; folders: KernelFolders; isHere: boolean },
 ): Promise<Current | undefined> {
   const { source } = entry;
   switch (source.kind) {

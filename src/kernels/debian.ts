@@ -13,12 +13,12 @@ import { BangerError } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { runOk } from "#base/run.ts";
 import { downloadPackage } from "./apt.ts";
-import type { AptPackage } from "./apt-memory.ts";
+import type { AptPackage } from "./apt-cache.ts";
 import { diskUsage } from "./bundle.ts";
-import { featuresOf, keepConfig, MAX_CONFIG_BYTES } from "./features.ts";
-import { keepKernelImage, readKernelImage } from "./image.ts";
+import { featuresOf, MAX_CONFIG_BYTES, writeConfig } from "./features.ts";
+import { readKernelImage, writeKernelImage } from "./image.ts";
 import type { Manifest } from "./manifest.ts";
-import { keepBootModules, keepCommonModules } from "./module-set.ts";
+import { copyBootModules, copyCommonModules } from "./module-set.ts";
 import { openModuleTree } from "./modules.ts";
 
 const UNPACK_TIMEOUT_MS = 10 * 60_000;
@@ -48,13 +48,13 @@ export async function fillFromDebian(
   await runOk(["dpkg-deb", "-x", deb, root], { signal, timeout_ms: UNPACK_TIMEOUT_MS });
   const vmlinuz = findOne(join(root, "boot"), /^vmlinu[xz]-/, wanted.name);
   const image = await readKernelImage(vmlinuz, signal);
-  const digest = keepKernelImage(image, staging);
+  const digest = writeKernelImage(image, staging);
   onProgress?.({ step: "modules", message: `Choosing modules for ${image.version}` });
   const tree = openModuleTree(moduleRoot(root, image.version));
-  const modules = await keepBootModules(tree, staging, { signal });
-  await keepCommonModules(tree, staging, { signal, onProgress, release: image.version });
+  const modules = await copyBootModules(tree, staging, { signal });
+  await copyCommonModules(tree, staging, { signal, onProgress, release: image.version });
   const config = readConfig(join(root, "boot", `config-${image.version}`)) ?? image.config ?? "";
-  keepConfig(config, staging);
+  writeConfig(config, staging);
   rmSync(scratch, { recursive: true, force: true });
   const { name, version, sha256 } = wanted;
   return {

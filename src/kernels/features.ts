@@ -84,7 +84,7 @@ export function parseConfig(text: string): Map<string, string> {
 }
 
 /** Writes it into a bundle; a configuration that nobody knows is empty, and is left out. */
-export function keepConfig(config: string, bundle: string): void {
+export function writeConfig(config: string, bundle: string): void {
   if (config !== "") writeFileSync(join(bundle, "config"), config);
 }
 

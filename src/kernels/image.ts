@@ -55,7 +55,7 @@ export async function readKernelImage(path: string, signal?: AbortSignal): Promi
 }
 
 /** Writes the kernel under its name into `bundle` and gives its digest. */
-export function keepKernelImage(image: KernelImage, bundle: string): Digest {
+export function writeKernelImage(image: KernelImage, bundle: string): Digest {
   writeSparse(join(bundle, kernelFile(image.format)), image.bytes);
   return sha256(image.bytes);
 }

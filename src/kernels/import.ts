@@ -6,12 +6,12 @@ import { BangerError } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { GiB } from "#base/size.ts";
 import { type Bundle, diskUsage, placeBundle, tryRead } from "./bundle.ts";
-import { featuresOf, keepConfig, MAX_CONFIG_BYTES } from "./features.ts";
-import { type KernelImage, keepKernelImage, readKernelImage } from "./image.ts";
+import { featuresOf, MAX_CONFIG_BYTES, writeConfig } from "./features.ts";
+import { type KernelImage, readKernelImage, writeKernelImage } from "./image.ts";
 import { findLayout } from "./import-layout.ts";
 import { unpackInitrdModules } from "./initrd-modules.ts";
 import type { Arch, Manifest } from "./manifest.ts";
-import { keepBootModules, keepCommonModules } from "./module-set.ts";
+import { copyBootModules, copyCommonModules } from "./module-set.ts";
 import { openModuleTree } from "./modules.ts";
 
 const MAX_INITRD_BYTES = 2 * GiB;
@@ -57,22 +57,22 @@ export async function importKernel(options: ImportOptions): Promise<Bundle> {
     });
   }
   return await placeBundle(options.dir, name, async (staging): Promise<Manifest> => {
-    const sha256 = keepKernelImage(image, staging);
+    const sha256 = writeKernelImage(image, staging);
     const { initrd } = layout;
-    if (initrd) keepInitrd(initrd, staging);
+    if (initrd) copyInitrd(initrd, staging);
     const scratch = join(staging, ".initrd-modules");
     const beside = findModules(layout.modules, image);
     if (initrd && !beside) await unpackInitrdModules(initrd, { target: scratch, signal });
     const root = beside ?? findModules([scratch], image);
     const tree = openModuleTree(root ?? join(staging, "none"));
-    const modules = await keepBootModules(tree, staging, { signal });
+    const modules = await copyBootModules(tree, staging, { signal });
     if (root) {
       const release = image.version;
-      await keepCommonModules(tree, staging, { signal, onProgress, release, all: true });
+      await copyCommonModules(tree, staging, { signal, onProgress, release, all: true });
     }
     await rm(scratch, { recursive: true, force: true });
     const config = readConfig(layout.configs, image);
-    keepConfig(config, staging);
+    writeConfig(config, staging);
     return {
       schema: 1,
       name,
@@ -91,7 +91,7 @@ export async function importKernel(options: ImportOptions): Promise<Bundle> {
   });
 }
 
-function keepInitrd(path: string, staging: string): void {
+function copyInitrd(path: string, staging: string): void {
   if (statSync(path).size > MAX_INITRD_BYTES) {
     throw new BangerError("limit_exceeded", `Cannot import "${path}": too large`);
   }

@@ -42,7 +42,7 @@ export interface ModuleWork {
  * Copies the modules of a boot, uncompressed, to `bundle`/boot/, so that a guest neither needs a
  * decompressor nor spends time in it. Gives them in load order.
  */
-export async function keepBootModules(
+export async function copyBootModules(
   tree: ModuleTree,
   bundle: string,
   work: ModuleWork = {},
@@ -64,7 +64,7 @@ export async function keepBootModules(
  * Copies the commonly wanted modules (or, with `all`, every one) to `bundle`/modules/`release`,
  * with the files that modprobe reads where this computer has depmod. Gives how many there are.
  */
-export async function keepCommonModules(
+export async function copyCommonModules(
   tree: ModuleTree,
   bundle: string,
   options: ModuleWork & { release: string; all?: boolean; onProgress?: OnProgress | undefined },

@@ -41,12 +41,12 @@ export function selectKernel(needs: readonly string[], from: SelectFrom): Bundle
   const [best] = fitting.toSorted((a, b) => rank(a) - rank(b) || newerFirst(a, b));
   if (best) return best;
   const list = needs.join(", ");
-  const offers = from.entries.filter((entry) => hasAll(featuresOfEntry(entry) ?? [], needs));
-  const [offer] = offers.toSorted((a, b) => effort(a) - effort(b));
-  if (offer) {
-    const verb = offer.source.kind === "recipe" ? "build" : "pull";
+  const candidates = from.entries.filter((entry) => hasAll(featuresOfEntry(entry) ?? [], needs));
+  const [candidate] = candidates.toSorted((a, b) => effort(a) - effort(b));
+  if (candidate) {
+    const verb = candidate.source.kind === "recipe" ? "build" : "pull";
     throw new BangerError("not_found", `no installed kernel has ${list}`, {
-      hint: `banger kernel ${verb} ${offer.name}`,
+      hint: `banger kernel ${verb} ${candidate.name}`,
     });
   }
   throw new BangerError("not_found", `no installed or available kernel has ${list}`, {

@@ -8,7 +8,7 @@ import { writeFileAtomic } from "#base/files/atomic.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { didYouMean } from "#base/similar.ts";
 import { STAGING_NAME } from "./apt.ts";
-import { offersOf } from "./available.ts";
+import { availableKernels } from "./available.ts";
 import {
   type Bundle,
   bundleNames,
@@ -99,7 +99,7 @@ export class KernelService {
   async available({ all }: { all?: boolean | undefined } = {}): Promise<CatalogEntry[]> {
     const catalog = this.catalogs.entries();
     const entries = all ? catalog.kernels : entriesFor(catalog, hostArch());
-    return await offersOf(entries, this.#folders());
+    return await availableKernels(entries, this.#folders());
   }
 
   /** `not_found` with the command that gets it, or with the nearest names. */
@@ -236,16 +236,16 @@ export class KernelService {
   #read(name: string): Bundle {
     const here = bundleNames(this.#dir);
     if (here.includes(name)) return readBundle(this.#dir, name);
-    const offered = entriesFor(this.catalogs.entries(), hostArch());
-    const offer = offered.find((entry) => entry.name === name);
-    if (offer) {
-      const isBuilt = offer.source.kind === "recipe";
+    const available = entriesFor(this.catalogs.entries(), hostArch());
+    const found = available.find((entry) => entry.name === name);
+    if (found) {
+      const isBuilt = found.source.kind === "recipe";
       const why = isBuilt ? "not built yet" : "not pulled yet";
       throw new BangerError("not_found", `no such kernel "${name}": ${why}`, {
         hint: `banger kernel ${isBuilt ? "build" : "pull"} ${name}`,
       });
     }
-    const known = [...new Set([...here, ...offered.map((entry) => entry.name)])];
+    const known = [...new Set([...here, ...available.map((entry) => entry.name)])];
     throw new BangerError("not_found", `no such kernel "${name}"`, {
       hint: didYouMean(name, known, "List available kernels with: banger kernel list --available"),
     });

@@ -3,14 +3,14 @@ import { existsSync, mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { type Digest, sha256 } from "#base/digest.ts";
 import { kernelFile } from "./bundle.ts";
-import { type KernelImage, keepKernelImage, readKernelImage } from "./image.ts";
+import { type KernelImage, readKernelImage, writeKernelImage } from "./image.ts";
 import { findModules } from "./import.ts";
 import { unpackInitrdModules } from "./initrd-modules.ts";
-import { keepBootModules } from "./module-set.ts";
+import { copyBootModules } from "./module-set.ts";
 import { openModuleTree } from "./modules.ts";
 import type { BootKernel } from "./service.ts";
 
-export interface LooseKernel {
+export interface UnpackagedKernel {
   /** A vmlinux or bzImage. */
   kernel: string;
   initrd?: string | undefined;
@@ -18,7 +18,7 @@ export interface LooseKernel {
   modules?: string | undefined;
 }
 
-export interface LooseOptions {
+export interface UnpackagedOptions {
   /** Where what has to be unpacked goes; it is the caller's to remove. */
   folder: string;
   vsock: boolean;
@@ -29,12 +29,15 @@ export interface LooseOptions {
  * The kernel file as it is where a monitor can load it, with the modules of a boot out of the modules
  * folder or, without one, out of the initrd. `integrity` when they are for another kernel.
  */
-export async function looseBoot(files: LooseKernel, options: LooseOptions): Promise<BootKernel> {
+export async function unpackagedBoot(
+  files: UnpackagedKernel,
+  options: UnpackagedOptions,
+): Promise<BootKernel> {
   const { folder, vsock, signal } = options;
   const image = await readKernelImage(files.kernel, signal);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const root = await moduleRoot(files, image, options);
-  const kept = await keepBootModules(openModuleTree(root ?? join(folder, "none")), folder, {
+  const kept = await copyBootModules(openModuleTree(root ?? join(folder, "none")), folder, {
     signal,
   });
   const modules = kept.filter(({ only }) => only !== "vsock" || vsock);
@@ -50,14 +53,14 @@ export async function looseBoot(files: LooseKernel, options: LooseOptions): Prom
 /** A bzImage whose kernel starts faster, or at all, without its wrapping is unpacked. */
 function pathOf(path: string, image: KernelImage, folder: string): string {
   if (image.isAsInFile) return path;
-  keepKernelImage(image, folder);
+  writeKernelImage(image, folder);
   return join(folder, kernelFile(image.format));
 }
 
 async function moduleRoot(
-  { modules, initrd }: LooseKernel,
+  { modules, initrd }: UnpackagedKernel,
   image: KernelImage,
-  { folder, signal }: LooseOptions,
+  { folder, signal }: UnpackagedOptions,
 ): Promise<string | undefined> {
   if (modules) return findModules([modules], image);
   if (!initrd) return undefined;
@@ -67,7 +70,7 @@ async function moduleRoot(
 }
 
 /** Changes when a file does, as far as its date and size tell. */
-function digestOf(files: LooseKernel, vsock: boolean): Digest {
+function digestOf(files: UnpackagedKernel, vsock: boolean): Digest {
   const parts = [files.kernel, files.initrd, files.modules].map((path) => {
     if (!path) return "";
     const { mtimeMs, size, ino } = statSync(path);

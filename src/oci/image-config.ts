@@ -173,10 +173,10 @@ export function parseImageConfig(
 }
 
 function healthcheckOf(
-  said: z.output<typeof healthcheckSchema> | null | undefined,
+  parsed: z.output<typeof healthcheckSchema> | null | undefined,
 ): OciHealthcheck | undefined {
-  if (!said || said.Test.length === 0) return undefined;
-  const { Test, Interval, Timeout, StartPeriod, StartInterval, Retries } = said;
+  if (!parsed || parsed.Test.length === 0) return undefined;
+  const { Test, Interval, Timeout, StartPeriod, StartInterval, Retries } = parsed;
   return {
     test: Test,
     interval_ms: durationOf(Interval),

@@ -6,7 +6,7 @@ import type { OnProgress } from "#base/progress.ts";
 import { type ImageConfig, parseImageConfig } from "./image-config.ts";
 import type { Layer } from "./layer.ts";
 import { type Descriptor, type ImageIndex, type ImageManifest, parseManifest } from "./manifest.ts";
-import { choosePlatform, formatPlatform, isSameMachine, type Platform } from "./platform.ts";
+import { choosePlatform, formatPlatform, isSameArchitecture, type Platform } from "./platform.ts";
 
 /** An index may hold an index, but hardly ever does. */
 const MAX_INDEX_DEPTH = 3;
@@ -124,7 +124,7 @@ export function checkPlatform(
   wanted: { name: string; platform: Platform },
 ): Platform {
   if (!config.platform) return wanted.platform;
-  if (isSameMachine(config.platform, wanted.platform)) return config.platform;
+  if (isSameArchitecture(config.platform, wanted.platform)) return config.platform;
   throw missingPlatform(wanted, [formatPlatform(config.platform)]);
 }
 

@@ -56,7 +56,7 @@ export function normalize(platform: Platform): Platform {
 }
 
 /** Same system and architecture; variants are left to `choosePlatform`. */
-export function isSameMachine(a: Platform, b: Platform): boolean {
+export function isSameArchitecture(a: Platform, b: Platform): boolean {
   return a.os === b.os && a.architecture === b.architecture;
 }
 
@@ -76,7 +76,7 @@ export function choosePlatform<T extends { platform?: Platform | undefined }>(
 
 /** Higher is better. A newer variant than the wanted one may use instructions that are missing. */
 function rankOf(wanted: Platform, offered: Platform): number | undefined {
-  if (!isSameMachine(wanted, offered)) return undefined;
+  if (!isSameArchitecture(wanted, offered)) return undefined;
   const most = levelOf(wanted);
   const level = levelOf(offered);
   return level <= most ? level : undefined;

@@ -98,14 +98,14 @@ function split(original: string): {
 function splitRegistry(name: string): { registry: string; repository: string } {
   const slash = name.indexOf("/");
   const first = slash < 0 ? "" : name.slice(0, slash);
-  if (!/[.:A-Z]/.test(first) && first !== "localhost") return onDockerHub(name);
+  if (!/[.:A-Z]/.test(first) && first !== "localhost") return dockerHubName(name);
   const registry = first.toLowerCase();
   const repository = name.slice(slash + 1);
-  if (registry === DOCKER_HUB || registry === "index.docker.io") return onDockerHub(repository);
+  if (registry === DOCKER_HUB || registry === "index.docker.io") return dockerHubName(repository);
   return { registry, repository };
 }
 
-function onDockerHub(path: string): { registry: string; repository: string } {
+function dockerHubName(path: string): { registry: string; repository: string } {
   return { registry: DOCKER_HUB, repository: path.includes("/") ? path : `library/${path}` };
 }
 

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Image } from "#api/image.ts";
 import type { BootKernel } from "#kernels/service.ts";
-import { looseBoot } from "#kernels/unpackaged.ts";
+import { unpackagedBoot } from "#kernels/unpackaged.ts";
 import type { VmDeps } from "./deps.ts";
 import type { VmRecord } from "./records.ts";
 
@@ -29,7 +29,7 @@ export async function bootKernel(
   const { kernel, initrd, modules } = options.image.files;
   if (!isImageKernel(vm.kernel) || !kernel) return await deps.kernels.boot(vm.kernel, { vsock });
   const folder = join(deps.config.paths.vm(vm.id).runtime, "kernel");
-  return await looseBoot({ kernel, initrd, modules }, { folder, vsock, signal });
+  return await unpackagedBoot({ kernel, initrd, modules }, { folder, vsock, signal });
 }
 
 /** Read-only disks over the rootfs, each above the one before. */

@@ -16,8 +16,8 @@ import { type CopyInput, copyInto } from "./copy.ts";
 import { download } from "./download.ts";
 import { modeChangeOf, ownerOf } from "./owner.ts";
 import { PatternList } from "./patterns.ts";
-import { assertMayFetch } from "./reach.ts";
 import { pathOf, type Source, textFile } from "./source.ts";
+import { assertMayFetch } from "./url-policy.ts";
 import { StageView } from "./view.ts";
 
 export interface CopyStepDeps extends WorkOptions {

@@ -6,8 +6,8 @@ import { readChunks } from "#base/files/chunks.ts";
 import type { WorkOptions } from "#base/progress.ts";
 import { formatSize, GiB } from "#base/size.ts";
 import { openRange, resumed } from "#http/download.ts";
-import { checkSource } from "./reach.ts";
 import { pathOf, type SourceFile } from "./source.ts";
+import { checkSource } from "./url-policy.ts";
 
 const DOWNLOAD_MAX_BYTES = 8 * GiB;
 const MODE = 0o600;
@@ -31,9 +31,9 @@ export async function download(
   if (options.checksum && got.digest !== options.checksum) {
     throw new BangerError("integrity", `checksum mismatch for ${address}: got ${got.digest}`);
   }
-  const said = { mode: MODE, uid: 0, gid: 0, mtime_s: got.mtime_s, mtime_ns: 0 };
+  const attributes = { mode: MODE, uid: 0, gid: 0, mtime_s: got.mtime_s, mtime_ns: 0 };
   const rest = { major: 0, minor: 0, xattrs: [], target: "", size: got.size };
-  const file = { type: "file", ...said, ...rest, data: () => readChunks(path) } as const;
+  const file = { type: "file", ...attributes, ...rest, data: () => readChunks(path) } as const;
   return { name: pathOf(name), file };
 }
 

@@ -135,8 +135,20 @@ export function imageSource(reader: Ext4Reader, what: string): Source {
         type === "symlink" ? Buffer.from(reader.targetOf(file)).toString("latin1") : "";
       const xattrs = reader.xattrs(file);
       const inode = type === "file" && file.links > 1 ? String(file.inode) : undefined;
-      const said = { mode, uid, gid, mtime_s, mtime_ns, major, minor, size, target, xattrs, inode };
-      return { type, ...said, data: () => wholeData(reader, file) };
+      const common = {
+        mode,
+        uid,
+        gid,
+        mtime_s,
+        mtime_ns,
+        major,
+        minor,
+        size,
+        target,
+        xattrs,
+        inode,
+      };
+      return { type, ...common, data: () => wholeData(reader, file) };
     },
   };
 }
@@ -144,8 +156,15 @@ export function imageSource(reader: Ext4Reader, what: string): Source {
 /** A file of the Dockerfile's own. */
 export function textFile(text: string): SourceFile {
   const bytes = new TextEncoder().encode(text);
-  const said = { mode: 0o644, uid: 0, gid: 0, mtime_s: 0, mtime_ns: 0, major: 0, minor: 0 };
-  return { type: "file", ...said, size: bytes.length, xattrs: [], target: "", data: () => [bytes] };
+  const common = { mode: 0o644, uid: 0, gid: 0, mtime_s: 0, mtime_ns: 0, major: 0, minor: 0 };
+  return {
+    type: "file",
+    ...common,
+    size: bytes.length,
+    xattrs: [],
+    target: "",
+    data: () => [bytes],
+  };
 }
 
 /** Follows symbolic links inside of the source; undefined for what leads nowhere. */

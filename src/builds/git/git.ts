@@ -6,8 +6,8 @@ import { BangerError } from "#base/error.ts";
 import type { WorkOptions } from "#base/progress.ts";
 import { formatSize, GiB } from "#base/size.ts";
 import { PatternList } from "#builds/copy/patterns.ts";
-import { assertMayFetch, checkSource } from "#builds/copy/reach.ts";
 import { folderSource, type Source, type SourceFile } from "#builds/copy/source.ts";
+import { assertMayFetch, checkSource } from "#builds/copy/url-policy.ts";
 import { discard } from "#http/body.ts";
 import { statusFailure } from "#http/failure.ts";
 import { checkReach } from "#http/reach.ts";
@@ -114,17 +114,17 @@ async function openRemote(
   let address = (await checkReach(url, { home })) ?? checked;
   let final = url;
   if (url.protocol !== "git:") {
-    const asked = new URL(url);
-    asked.pathname += "/info/refs";
-    asked.search = "?service=git-upload-pack";
-    const authorization = loginOf(asked);
+    const refsUrl = new URL(url);
+    refsUrl.pathname += "/info/refs";
+    refsUrl.search = "?service=git-upload-pack";
+    const authorization = loginOf(refsUrl);
     using watchdog = startWatchdog({
       what: `from "${url.host}"`,
       timeout_ms: ANSWER_TIMEOUT_MS,
       signal,
     });
     const answer = await send({
-      url: asked,
+      url: refsUrl,
       home,
       address,
       authorization,
@@ -135,7 +135,7 @@ async function openRemote(
     }
     await discard(answer.response);
     const { pathname, search } = answer.url;
-    if (!pathname.endsWith("/info/refs") || search !== asked.search) {
+    if (!pathname.endsWith("/info/refs") || search !== refsUrl.search) {
       throw new BangerError(
         "unavailable",
         `Cannot fetch ${shown}: redirect to something that is not a repository`,

@@ -122,11 +122,11 @@ export function gitFailure(what: string, { stderr, exitCode }: RunResult): Bange
   const lines = stderr
     .split("\n")
     .map((line) => line.replace(/^(fatal|error|remote): /, "").trim());
-  const said = lines
+  const output = lines
     .filter((line) => line !== "" && !line.startsWith("hint:"))
     .slice(-3)
     .join("; ");
-  const shown = said.replace(/\/\/[^/@\s]*@/g, "//").slice(0, 1000);
+  const shown = output.replace(/\/\/[^/@\s]*@/g, "//").slice(0, 1000);
   return new BangerError(
     "unavailable",
     `${what}: ${shown || `git failed with exit status ${exitCode}`}`,

@@ -12,7 +12,6 @@ import { bytesOf, pathOf, type Source } from "#builds/copy/source.ts";
 import { StageView } from "#builds/copy/view.ts";
 import type { Instruction } from "#builds/dockerfile/instruction.ts";
 import { type BuiltLayer, LayerFile } from "#builds/layer-file.ts";
-import type { StageMachine } from "./machine-of-stage.ts";
 import type { RunMount } from "./machines.ts";
 import {
   type BindMount,
@@ -21,6 +20,7 @@ import {
   type SecretMount,
   type SshMount,
 } from "./mounts.ts";
+import type { StageMachine } from "./stage-machine.ts";
 
 const SECRET_MODE = 0o400;
 const CACHE_MODE = 0o755;
@@ -42,7 +42,7 @@ export interface StepMount {
   /** What the result of the command depends on; contents of caches and secrets are none of it. */
   key: unknown;
   /** Where builds wait for each other. */
-  turn?: string;
+  lock?: string;
   /** Variables that the command gets, and no step depends on. */
   env?: Readonly<Record<string, string>>;
   enter(machine: StageMachine): Promise<RunMount | undefined>;
@@ -106,10 +106,10 @@ function cacheMount(
   let release: (() => void) | undefined;
   return {
     key: mount,
-    turn: key,
+    lock: key,
     async enter(machine) {
-      if (isLocked) release = await turnOf(cache, key);
-      const source = await cache.turns.run(`${key} content`, async () => {
+      if (isLocked) release = await acquireLock(cache, key);
+      const source = await cache.locks.run(`${key} content`, async () => {
         const kept = machine.has(key) ? undefined : cache.take(key);
         const { path } = kept ?? (await layerOf(instruction, mount, deps)).layer;
         try {
@@ -124,7 +124,7 @@ function cacheMount(
       try {
         if (isReadOnly || !machine.has(key)) return;
         const layer = await machine.filled(key, scratch, signal);
-        await cache.turns.run(`${key} content`, async () => {
+        await cache.locks.run(`${key} content`, async () => {
           const { hold } = cache.keep(key, layer, `cache mount ${id}`);
           cache.release([hold]);
         });
@@ -136,10 +136,10 @@ function cacheMount(
 }
 
 /** Waits for one's turn, and gives what ends it. */
-async function turnOf(cache: BuildCache, key: string): Promise<() => void> {
+async function acquireLock(cache: BuildCache, key: string): Promise<() => void> {
   const begun = Promise.withResolvers<void>();
   const over = Promise.withResolvers<void>();
-  void cache.turns.run(key, async () => {
+  void cache.locks.run(key, async () => {
     begun.resolve();
     await over.promise;
   });
@@ -201,11 +201,11 @@ function sshMount(mount: SshMount, deps: MountDeps & { index: number }): StepMou
 export async function fileLayer(
   scratch: string,
   content: Uint8Array,
-  said: { mode: number; uid: number; gid: number },
+  attributes: { mode: number; uid: number; gid: number },
 ): Promise<BuiltLayer> {
   using file = new LayerFile(join(scratch, `${crypto.randomUUID()}.tar`));
   const size = content.length;
-  const entry = { type: "file", name: bytesOf("data"), ...said, size } as const;
+  const entry = { type: "file", name: bytesOf("data"), ...attributes, size } as const;
   await file.entry({ ...entry, mtime_s: 0, mtime_ns: 0 }, [content]);
   return file.finish();
 }

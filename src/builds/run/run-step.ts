@@ -4,10 +4,10 @@ import { readChunks } from "#base/files/chunks.ts";
 import { execForm } from "#builds/dockerfile/exec-form.ts";
 import { heredocOf, textOf } from "#builds/dockerfile/heredoc.ts";
 import type { Instruction } from "#builds/dockerfile/instruction.ts";
-import type { StageMachine } from "./machine-of-stage.ts";
 import type { RunMount, RunStatus } from "./machines.ts";
 import { OutputTail } from "./output.ts";
 import { fileLayer, type MountDeps, mountsOf, type StepMount } from "./run-mounts.ts";
+import type { StageMachine } from "./stage-machine.ts";
 
 /** Where a script is mounted for the shell that runs it. */
 const SCRIPTS_FOLDER = "/dev/pipes";
@@ -117,11 +117,11 @@ async function mounted(
   const ready = new Map<StepMount, RunMount>();
   const entered: StepMount[] = [];
   // Turns are waited for in one order by all builds, so that no two wait for each other.
-  const inTurn = mounts.toSorted((a, b) => ((a.turn ?? "") < (b.turn ?? "") ? -1 : 1));
+  const inLockOrder = mounts.toSorted((a, b) => ((a.lock ?? "") < (b.lock ?? "") ? -1 : 1));
   let failure: unknown;
   let status: RunStatus | undefined;
   try {
-    for (const mount of inTurn) {
+    for (const mount of inLockOrder) {
       entered.push(mount);
       const run = await mount.enter(machine);
       if (run) ready.set(mount, run);
@@ -143,7 +143,7 @@ async function mounted(
 
 function failed(status: RunStatus, output: OutputTail): BangerError {
   const how = "code" in status ? `exit status ${status.code}` : `signal ${status.signal}`;
-  const said = output.end();
+  const tail = output.end();
   const message = `the command exited with ${how}`;
-  return new BangerError("guest", said ? `${message}:\n${said}` : `${message} and printed nothing`);
+  return new BangerError("guest", tail ? `${message}:\n${tail}` : `${message} and printed nothing`);
 }

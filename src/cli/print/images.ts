@@ -66,9 +66,9 @@ export function usageText(usage: ImageUsage): string {
 }
 
 export function gcText(result: ImageGcResult, isDryRun: boolean): string {
-  const { images, layers, blobs, steps, templates, partials, strays, freed_bytes } = result;
+  const { images, layers, blobs, steps, templates, partials, orphans, freed_bytes } = result;
   const verb = isDryRun ? "Would free" : "Freed";
-  return `${verb} ${formatSize(freed_bytes)}: ${images} replaced images, ${layers} provisioned layers, ${blobs} blobs, ${steps} steps of builds, ${templates} templates, ${partials} unfinished transfers, ${strays} left-overs`;
+  return `${verb} ${formatSize(freed_bytes)}: ${images} replaced images, ${layers} provisioned layers, ${blobs} blobs, ${steps} steps of builds, ${templates} templates, ${partials} unfinished transfers, ${orphans} orphaned files`;
 }
 
 function shorten(digest: string): string {

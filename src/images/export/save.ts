@@ -110,7 +110,7 @@ async function writeFolder(files: [string, Content][], options: SaveOptions): Pr
       throwIfAborted(signal);
       const place = join(staging, name);
       if (content instanceof Uint8Array) writeFileSync(place, content);
-      else await takeFile(content.path, place);
+      else await moveFile(content.path, place);
     }
     throwIfAborted(signal);
     renameSync(staging, path);
@@ -121,7 +121,7 @@ async function writeFolder(files: [string, Content][], options: SaveOptions): Pr
 }
 
 /** The layer's file is ours and goes away: on the same file system it needs no copy. */
-async function takeFile(from: string, to: string): Promise<void> {
+async function moveFile(from: string, to: string): Promise<void> {
   try {
     linkSync(from, to);
   } catch (error) {

@@ -88,7 +88,7 @@ export function readStart(path: string, length: number): Buffer {
 }
 
 function archOf(reader: Ext4Reader, program: string): string | undefined {
-  const file = followed(reader, program);
+  const file = resolveLinks(reader, program);
   if (file?.type !== modes.REGULAR || file.size < ELF_HEADER_BYTES) return undefined;
   const first = reader.chunks(file).next();
   if (first.done || first.value.offset !== 0) return undefined;
@@ -98,7 +98,7 @@ function archOf(reader: Ext4Reader, program: string): string | undefined {
 }
 
 /** The file at the end of symbolic links. */
-function followed(reader: Ext4Reader, program: string): FileStat | undefined {
+function resolveLinks(reader: Ext4Reader, program: string): FileStat | undefined {
   let path = program;
   for (let hop = 0; hop < LINKS_FOLLOWED_MAX; hop++) {
     let file: FileStat;

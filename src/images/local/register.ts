@@ -58,7 +58,7 @@ export async function registerImage(
     name,
     async () => {
       assertFree(store, name);
-      assertNotOurs(store, rootfs);
+      assertOutsideStore(store, rootfs);
       const found = inspectRootfs(rootfs);
       if (kernel) await options.requireKernel(kernel);
       const arch = kernelFile
@@ -70,7 +70,7 @@ export async function registerImage(
       return await store.create(name, async (folder) => {
         const seed = join(folder, basename(store.paths.image("").workSeed));
         if (workSeed) await makeWorkSeed(workSeed, { ...options, path: seed });
-        const digest = await hashFile(rootfs, advance(options, "hash", found.size_bytes));
+        const digest = await hashFile(rootfs, reportProgress(options, "hash", found.size_bytes));
         return {
           managed: false,
           reference: `file:${rootfs}`,
@@ -115,7 +115,7 @@ export async function promoteImage(
           `Cannot promote image "${image.name}": its files are already in the store`,
         );
       }
-      return await copyIn(store, image, options);
+      return await copyFiles(store, image, options);
     },
     options.signal,
   );
@@ -144,7 +144,7 @@ export async function tagImage(store: ImageStore, ref: string, to: string): Prom
   );
 }
 
-async function copyIn(
+async function copyFiles(
   store: ImageStore,
   image: ImageRecord,
   options: PromoteOptions,
@@ -180,7 +180,7 @@ async function copyRootfs(
   options: PromoteOptions & { from: string; to: string },
 ): Promise<void> {
   const { from, to } = options;
-  const onRead = advance(options, "copy", image.size_bytes);
+  const onRead = reportProgress(options, "copy", image.size_bytes);
   const digest =
     options.link && tryLink(from, to)
       ? await hashFile(to, onRead)
@@ -203,7 +203,7 @@ function linkTree(from: string, to: string): void {
   }
 }
 
-function assertNotOurs(store: ImageStore, rootfs: string): void {
+function assertOutsideStore(store: ImageStore, rootfs: string): void {
   if (!rootfs.startsWith(`${store.paths.images}/`)) return;
   throw new BangerError(
     "invalid_argument",
@@ -224,7 +224,7 @@ function assertSameArch(
   );
 }
 
-function advance(options: WorkOptions, step: "hash" | "copy", total: number) {
+function reportProgress(options: WorkOptions, step: "hash" | "copy", total: number) {
   const message = step === "hash" ? "Reading the rootfs" : "Copying the rootfs";
   return {
     signal: options.signal,

@@ -72,7 +72,7 @@ async function fill(
   writer.tree.setAttributes(ROOT_NODE, { mode: 0o755, uid: 0, gid: 0, ...time });
   writer.createDirectory(ROOT_NODE, HOME, { mode: 0o700, uid: 0, gid: 0, ...time });
   const limits = { counts: { entries: 0, xattrs_bytes: 0 }, entriesMax: ENTRIES_MAX };
-  const reader = new TarReader(below(new LayerApplier(writer, 1, limits)));
+  const reader = new TarReader(withPrefix(new LayerApplier(writer, 1, limits)));
   let done = 0;
   try {
     for await (const chunk of tar) {
@@ -102,7 +102,7 @@ async function fill(
 }
 
 /** Hands entries on as if they had been in "root/". */
-function below(handler: TarHandler): TarHandler {
+function withPrefix(handler: TarHandler): TarHandler {
   const place = (name: Uint8Array): Uint8Array => {
     if (hasDots(name)) {
       throw new BangerError("integrity", `path ${shown(name)} leaves the archive`);

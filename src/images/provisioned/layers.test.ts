@@ -173,7 +173,7 @@ test("du counts it, gc leaves it, and it goes with its image", async () => {
   const allocated = images.show("base").provisioned?.allocated_bytes ?? 0;
   expect(allocated).toBeGreaterThan(300_000);
   expect(images.usage().images_bytes - before).toBe(allocated);
-  expect(await images.gc()).toMatchObject({ layers: 0, strays: 0 });
+  expect(await images.gc()).toMatchObject({ layers: 0, orphans: 0 });
   expect(images.sweep()).toEqual([]);
   images.remove("base");
   expect(existsSync(store.paths.image(image.id).folder)).toBe(false);
@@ -190,7 +190,7 @@ test("one that is given up stays while a machine stands on it, and is garbage th
   store.db.run("DELETE FROM vms");
   const reclaimable = images.usage().reclaimable_bytes;
   expect(reclaimable).toBeGreaterThan(0);
-  expect(await images.gc()).toMatchObject({ layers: 1, strays: 0, freed_bytes: reclaimable });
+  expect(await images.gc()).toMatchObject({ layers: 1, orphans: 0, freed_bytes: reclaimable });
   expect(files()).toEqual(["rootfs.ext4"]);
 });
 

@@ -160,7 +160,7 @@ export function unusedLayers(store: ImageStore, imageId: string): ProvisionedLay
 }
 
 /** The row goes before the file, which is a stray from then on. */
-export function dropLayer(store: ImageStore, layer: ProvisionedLayer): void {
+export function removeLayer(store: ImageStore, layer: ProvisionedLayer): void {
   deleteLayer(store.db, layer.id);
   rmSync(layerPath(store.paths, layer), { force: true });
 }
@@ -171,7 +171,7 @@ export function dropLayer(store: ImageStore, layer: ProvisionedLayer): void {
  */
 function retireLayers(store: ImageStore, imageId: string): void {
   for (const layer of layersOf(store.db, imageId)) {
-    if (machinesOnLayer(store.db, layer.id).length === 0) dropLayer(store, layer);
+    if (machinesOnLayer(store.db, layer.id).length === 0) removeLayer(store, layer);
     else retireLayer(store.db, layer.id);
   }
 }

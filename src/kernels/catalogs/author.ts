@@ -62,7 +62,10 @@ export function putEntry(path: string, entry: Entry): void {
 }
 
 /** Takes the entry out of the file and gives it; undefined when it is not there. */
-export function takeEntry(path: string, wanted: { name: string; arch: string }): Entry | undefined {
+export function removeEntry(
+  path: string,
+  wanted: { name: string; arch: string },
+): Entry | undefined {
   const catalog = readCatalogFile(path);
   const at = indexOf(catalog, wanted);
   if (at < 0) return undefined;

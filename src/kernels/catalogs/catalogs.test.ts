@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { BangerError } from "#base/error.ts";
 import { catalogJsonSchema, embeddedCatalog } from "#kernels/catalog.ts";
 import { bangerErrorOf } from "#test/expect-error.ts";
-import { putEntry, readCatalogFile, signCatalog, takeEntry, writeKeyPair } from "./author.ts";
+import { putEntry, readCatalogFile, removeEntry, signCatalog, writeKeyPair } from "./author.ts";
 import { parseConfiguredCatalogs } from "./configured.ts";
 import { generateKeyPair, parsePublicKey, parseSecretKey, sign, verify } from "./minisign.ts";
 import { parseCatalogUrl } from "./remote.ts";
@@ -221,8 +221,8 @@ test("an entry is put in its place, and taken out", () => {
   putEntry(path, entry("a-1.0", "https://example.org/newer.tar.zst"));
   const urls = readCatalogFile(path).kernels.map(({ source }) => "url" in source && source.url);
   expect(urls).toEqual(["https://example.org/newer.tar.zst", "https://example.org/x.tar.zst"]);
-  expect(takeEntry(path, { name: "a-1.0", arch: "arm64" })).toBeUndefined();
-  expect(takeEntry(path, { name: "a-1.0", arch: "amd64" })?.name).toBe("a-1.0");
+  expect(removeEntry(path, { name: "a-1.0", arch: "arm64" })).toBeUndefined();
+  expect(removeEntry(path, { name: "a-1.0", arch: "amd64" })?.name).toBe("a-1.0");
   expect(readCatalogFile(path).kernels.map(({ name }) => name)).toEqual(["b-1.0"]);
 });
 

@@ -7,7 +7,7 @@ import { BangerError } from "#base/error.ts";
 import { parseHttpUrl } from "#http/url.ts";
 import { type Bundle, readBundle } from "#kernels/bundle.ts";
 import type { Entry } from "#kernels/catalog.ts";
-import { putEntry, readCatalogFile, signCatalog, takeEntry } from "#kernels/catalogs/author.ts";
+import { putEntry, readCatalogFile, removeEntry, signCatalog } from "#kernels/catalogs/author.ts";
 import type { Arch } from "#kernels/manifest.ts";
 import { packBundle } from "#kernels/tarball/pack.ts";
 import { openDestination, type TransferWork } from "./destination.ts";
@@ -69,7 +69,7 @@ export async function unpublishKernel(name: string, options: UnpublishOptions): 
     const why = here ? "its catalog entry has no file" : `not in "${catalog}" for ${arch}`;
     throw new BangerError("not_found", `Cannot unpublish kernel "${name}": ${why}`);
   }
-  takeEntry(catalog, { name, arch });
+  removeEntry(catalog, { name, arch });
   if (key !== undefined) signCatalog(catalog, key);
   const { url } = here.source;
   const file = decodeURIComponent(new URL(url).pathname.split("/").at(-1) ?? "");

@@ -27,8 +27,8 @@ import type { OnProgress } from "#base/progress.ts";
 import { runOk } from "#base/run.ts";
 import { type Bundle, diskUsage, placeBundle, tryRead } from "#kernels/bundle.ts";
 import { hostArch } from "#kernels/catalog.ts";
-import { featuresOf, keepConfig, parseConfig } from "#kernels/features.ts";
-import { keepKernelImage, readKernelImage } from "#kernels/image.ts";
+import { featuresOf, parseConfig, writeConfig } from "#kernels/features.ts";
+import { readKernelImage, writeKernelImage } from "#kernels/image.ts";
 import type { Arch, Manifest } from "#kernels/manifest.ts";
 import { configure } from "./configure.ts";
 import { type MakeOptions, make } from "./make.ts";
@@ -197,9 +197,9 @@ async function fillFromResult(
 ): Promise<Manifest> {
   const file = ["vmlinux", "Image"].find((each) => existsSync(join(result, each))) ?? "vmlinux";
   const image = await readKernelImage(join(result, file));
-  const digest = keepKernelImage(image, staging);
+  const digest = writeKernelImage(image, staging);
   const config = readFileSync(join(result, "config"), "utf8");
-  keepConfig(config, staging);
+  writeConfig(config, staging);
   return {
     schema: 1,
     name,

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { BangerError } from "#base/error.ts";
 import { parseConfig } from "#kernels/features.ts";
-import { readOptions, whyOff } from "./kconfig.ts";
+import { explainDisabled, readOptions } from "./kconfig.ts";
 import { type MakeOptions, make } from "./make.ts";
 import { type Choices, fragmentOf } from "./recipe.ts";
 
@@ -47,7 +47,7 @@ function problemsOf(
   if (missing.length + unwanted.length + different.length === 0) return [];
   const table = readOptions(tree, toolchain.srcArch);
   return [
-    ...missing.map((option) => `${option} is off: ${whyOff(option, table, lookUp)}`),
+    ...missing.map((option) => `${option} is off: ${explainDisabled(option, table, lookUp)}`),
     ...unwanted.map((option) => `${option} is on: another option selects it`),
     ...different.map(
       ([option, value]) => `${option} is ${lookUp(option) ?? "not set"}, not ${value}`,

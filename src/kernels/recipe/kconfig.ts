@@ -27,7 +27,7 @@ export function readOptions(tree: string, srcArch: string): OptionTable {
 }
 
 /** "it needs NETFILTER_XTABLES, which is off", for an option that is off. */
-export function whyOff(option: string, table: OptionTable, lookUp: LookUp): string {
+export function explainDisabled(option: string, table: OptionTable, lookUp: LookUp): string {
   const definitions = table.get(option);
   if (!definitions) return "no such option in this kernel";
   const unmet = definitions.map(({ depends }) =>

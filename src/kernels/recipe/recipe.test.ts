@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { BangerError } from "#base/error.ts";
 import { featuresOf } from "#kernels/features.ts";
 import { ROOT } from "#test/tree.ts";
-import { readOptions, whyOff } from "./kconfig.ts";
+import { explainDisabled, readOptions } from "./kconfig.ts";
 import { conjuncts, holds } from "./kconfig-expr.ts";
 import { countObjects } from "./objects.ts";
 import { choicesOf, compareVersions, fragmentOf, loadRecipe, recipeNames } from "./recipe.ts";
@@ -214,7 +214,7 @@ config CHOSEN
     put("tree/arch/x86/Kconfig", 'config B\n\tbool "b"\n\nconfig D\n\tbool "d"\n');
     const table = readOptions(join(folder, "tree"), "x86");
     expect([...table.keys()].sort()).toEqual("A B C CHOSEN D EXPERTS HIDDEN".split(" "));
-    const why = (option: string): string => whyOff(option, table, lookUp);
+    const why = (option: string): string => explainDisabled(option, table, lookUp);
     expect(why("C")).toBe('it needs B, which is off and "D || E"');
     expect(why("NOT_AN_OPTION")).toBe("no such option in this kernel");
     expect(why("HIDDEN")).toContain("only be selected by another");

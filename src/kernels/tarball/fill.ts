@@ -7,8 +7,8 @@ import type { OnProgress } from "#base/progress.ts";
 import { type HttpFile, streamHttpFile } from "#blobs/http-file.ts";
 import { diskUsage } from "#kernels/bundle.ts";
 import { MAX_KERNEL_BYTES } from "#kernels/bzimage.ts";
-import { embeddedConfig, featuresOf, keepConfig, MAX_CONFIG_BYTES } from "#kernels/features.ts";
-import { keepKernelImage, readKernelImage } from "#kernels/image.ts";
+import { embeddedConfig, featuresOf, MAX_CONFIG_BYTES, writeConfig } from "#kernels/features.ts";
+import { readKernelImage, writeKernelImage } from "#kernels/image.ts";
 import { ElfInspector, inspectFile } from "#kernels/kernel-file.ts";
 import {
   type Arch,
@@ -17,7 +17,7 @@ import {
   type Manifest,
   manifestSchema,
 } from "#kernels/manifest.ts";
-import { keepBootModules } from "#kernels/module-set.ts";
+import { copyBootModules } from "#kernels/module-set.ts";
 import { openModuleTree } from "#kernels/modules.ts";
 import { unpackArchive } from "./unpack.ts";
 
@@ -69,7 +69,7 @@ export async function fillFromTarball(
   const modules = await bootModules(packed, kernel.version, staging, signal);
   const config = readConfig(staging) ?? kernel.config ?? "";
   rmSync(join(staging, "config"), { force: true });
-  keepConfig(config, staging);
+  writeConfig(config, staging);
   if (packed && packed.sha256 !== kernel.sha256) {
     const text = `Cannot use kernel "${name}": the manifest in the archive does not match the kernel file`;
     throw new BangerError("integrity", text);
@@ -153,7 +153,7 @@ async function keepKernel(
   }
   const image = await readKernelImage(path, signal);
   rmSync(path);
-  return { ...image, sha256: keepKernelImage(image, staging) };
+  return { ...image, sha256: writeKernelImage(image, staging) };
 }
 
 async function bootModules(
@@ -164,7 +164,7 @@ async function bootModules(
 ): Promise<BootModule[]> {
   if (!packed) {
     const tree = openModuleTree(join(staging, "modules", version));
-    return await keepBootModules(tree, staging, { signal });
+    return await copyBootModules(tree, staging, { signal });
   }
   for (const { name, file } of packed.modules) {
     if (isFile(join(staging, file))) continue;

@@ -9,8 +9,8 @@ import { runOk } from "#base/run.ts";
 import { bangerErrorOf } from "#test/expect-error.ts";
 import { makeTar } from "#test/oci-image.ts";
 import { openArchive } from "./archive.ts";
+import { compressionOfFile } from "./compressed-archive.ts";
 import { type FileTree, readFileOf } from "./file-tree.ts";
-import { compressionOfFile } from "./whole-file.ts";
 
 let folder: string;
 beforeAll(() => {

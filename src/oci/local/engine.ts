@@ -6,7 +6,7 @@ import type { OpenedImage } from "#oci/image.ts";
 import type { Location } from "#oci/location.ts";
 import type { Platform } from "#oci/platform.ts";
 import { openArchive } from "./archive.ts";
-import { openSaved } from "./saved.ts";
+import { openSaved } from "./saved-image.ts";
 import { openFromScratch } from "./scratch.ts";
 
 const SAVE_TIMEOUT_MS = 3_600_000;

@@ -65,7 +65,7 @@ export async function findCredential(
   if (!file) return {};
   const keys = keysOf(registry);
   const helper = pick(file.credHelpers, keys) ?? file.credsStore;
-  const found: FoundCredential = helper ? await askHelper(helper, registry, options.signal) : {};
+  const found: FoundCredential = helper ? await runHelper(helper, registry, options.signal) : {};
   if (found.credential) return found;
   const entry = pick(file.auths, keys);
   const credential = entry ? fromEntry(entry) : undefined;
@@ -93,13 +93,13 @@ function keysOf(registry: string): string[] {
   if (registry === DOCKER_HUB) {
     return [
       DOCKER_HUB_KEY,
-      ...["index.docker.io", "docker.io", "registry-1.docker.io"].flatMap(forms),
+      ...["index.docker.io", "docker.io", "registry-1.docker.io"].flatMap(keyForms),
     ];
   }
-  return forms(registry);
+  return keyForms(registry);
 }
 
-function forms(host: string): string[] {
+function keyForms(host: string): string[] {
   return ["", "https://", "http://"].flatMap((scheme) =>
     ["", "/", "/v1", "/v1/", "/v2", "/v2/"].map((path) => `${scheme}${host}${path}`),
   );
@@ -125,7 +125,7 @@ function fromBasic(auth: string): Credential | undefined {
   return { kind: "password", username: text.slice(0, colon), password: text.slice(colon + 1) };
 }
 
-async function askHelper(
+async function runHelper(
   name: string,
   registry: string,
   signal: AbortSignal | undefined,

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { sha256 } from "#base/digest.ts";
 import { parseReference } from "#oci/reference.ts";
 import { bangerErrorOf } from "#test/expect-error.ts";
-import { pushToRegistry, uploadPlace } from "./push.ts";
+import { pushToRegistry, uploadUrl } from "./push.ts";
 
 const BLOB = Buffer.from("the content of a blob");
 const MANIFEST = Buffer.from("{}");
@@ -78,7 +78,7 @@ test.each([
 
 test("a registry behind a proxy that ends TLS speaks of itself as http", () => {
   const base = new URL("https://registry.example:5000/v2/");
-  const place = (location: string) => uploadPlace(location, { asked: base, base })?.href;
+  const place = (location: string) => uploadUrl(location, { asked: base, base })?.href;
   for (const port of ["", ":80", ":5000"]) {
     expect(place(`http://registry.example${port}/up?a=b`)).toBe(
       "https://registry.example:5000/up?a=b",

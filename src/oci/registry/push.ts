@@ -129,7 +129,7 @@ class Push {
     using watchdog = this.#watch();
     const { signal } = watchdog;
     const url = this.#urlOf("blobs/uploads/");
-    const answer = await this.#sendOn((at) => ({ url: at, method: "POST", signal }), url);
+    const answer = await this.#followRedirect((at) => ({ url: at, method: "POST", signal }), url);
     const response = await this.#expect(answer, [200, 202, 204]);
     await discard(response);
     return this.#placeOf(response.headers.get("location"), url);
@@ -152,14 +152,14 @@ class Push {
       return { url, method: "PUT", headers, body: toStream(body), signal };
     };
     try {
-      await discard(await this.#expect(await this.#sendOn(request, place), STORED));
+      await discard(await this.#expect(await this.#followRedirect(request, place), STORED));
     } catch (error) {
       throw networkFailure(error, place, signal);
     }
   }
 
   /** Follows what fetch does not follow with a body: the same request, sent elsewhere. */
-  async #sendOn(request: (url: URL) => Request, start: URL): Promise<Answer> {
+  async #followRedirect(request: (url: URL) => Request, start: URL): Promise<Answer> {
     let url = start;
     for (let hop = 0; hop < REDIRECTS_MAX; hop++) {
       const answer = await this.#sendTo(request(url));
@@ -189,7 +189,7 @@ class Push {
   }
 
   #placeOf(location: string | null, asked: URL): URL {
-    const place = uploadPlace(location, { asked, base: this.#endpoint.base });
+    const place = uploadUrl(location, { asked, base: this.#endpoint.base });
     if (!place) throw this.#noPlace();
     return place;
   }
@@ -222,7 +222,7 @@ class Push {
  * A Location as registries write it: absolute, relative, without a scheme, or as plain HTTP behind a proxy that ends
  * TLS. Undefined for what is no such place.
  */
-export function uploadPlace(
+export function uploadUrl(
   location: string | null,
   { asked, base }: { asked: URL; base: URL },
 ): URL | undefined {

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Digest } from "#base/digest.ts";
-import { type AptPackage, aptStamp, recall, remember } from "./apt-memory.ts";
+import { type AptPackage, aptStamp, recall, remember } from "./apt-cache.ts";
 
 let folder: string;
 let previous: string | undefined;

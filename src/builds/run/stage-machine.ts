@@ -70,7 +70,7 @@ export class StageMachine implements AsyncDisposable {
   /** What has become of a mount on the disk, as a tar in `folder`. */
   async filled(name: string, folder: string, signal?: AbortSignal): Promise<BuiltLayer> {
     return await this.#machine.whileStill(async (disk) => {
-      using reader = openStill(disk);
+      using reader = openFrozenDisk(disk);
       using file = new LayerFile(join(folder, `${crypto.randomUUID()}.tar`));
       return await file.take(exportTar(reader, { root: `${MOUNTS_FOLDER}/${name}`, signal }));
     }, signal);
@@ -79,7 +79,7 @@ export class StageMachine implements AsyncDisposable {
   /** What has changed since the last look, as a layer in `folder`. */
   async changes(folder: string, signal: AbortSignal | undefined): Promise<BuiltLayer> {
     return await this.#machine.whileStill(async (disk) => {
-      using reader = openStill(disk);
+      using reader = openFrozenDisk(disk);
       using file = new LayerFile(join(folder, `${crypto.randomUUID()}.tar`));
       const after: UpperIndex = new Map();
       const layer = await file.take(changesTar(reader, { before: this.#index, after, signal }));
@@ -100,13 +100,13 @@ export class StageMachine implements AsyncDisposable {
 
   async #look(signal: AbortSignal | undefined): Promise<void> {
     this.#index = await this.#machine.whileStill(async (disk) => {
-      using reader = openStill(disk);
+      using reader = openFrozenDisk(disk);
       return await indexUpper(reader, signal);
     }, signal);
   }
 }
 
-function openStill(disk: string): Ext4Reader {
+function openFrozenDisk(disk: string): Ext4Reader {
   const reader = openExt4(disk);
   if (!reader.info.needsRecovery) return reader;
   reader.close();

@@ -42,14 +42,14 @@ const memorySchema = z.object({
 
 export type KnownPackages = ReadonlyMap<string, AptPackage | null>;
 
-export interface AptMemory {
+export interface AptCache {
   packages: KnownPackages;
   /** Whether apt's lists are still those that the answers came from. */
   isCurrent: boolean;
 }
 
 /** Undefined where nothing is known yet, or what is there cannot be used. */
-export async function recall(folder: string): Promise<AptMemory | undefined> {
+export async function recall(folder: string): Promise<AptCache | undefined> {
   const path = join(folder, FILE);
   try {
     if (statSync(path).size > MAX_BYTES) return undefined;
@@ -74,15 +74,15 @@ export async function remember(folder: string, news: KnownPackages, stamp: strin
 
 /** Changes whenever apt's lists, sources or preferences do. To be taken before apt is asked. */
 export async function aptStamp(): Promise<string> {
-  return (await aptPlaces()).map(stampOf).join(" ");
+  return (await aptPaths()).map(stampOf).join(" ");
 }
 
 /** apt's folder of lists, where it has one. */
 export async function listsFolder(): Promise<string | undefined> {
-  return (await aptPlaces())[0];
+  return (await aptPaths())[0];
 }
 
-async function aptPlaces(): Promise<string[]> {
+async function aptPaths(): Promise<string[]> {
   const words = PLACES.flatMap((place, index) => [`PLACE${index}`, `Dir::${place}`]);
   const { stdout } = await run(["apt-config", "shell", ...words]);
   return [...stdout.matchAll(/^PLACE\d+='(.*)'$/gm)].map(([, path = ""]) => path);

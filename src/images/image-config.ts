@@ -2,7 +2,7 @@
 import type { ImageConfig } from "#api/image.ts";
 import type { ImageConfig as OciConfig } from "#oci/image-config.ts";
 
-export function keptConfig(config: OciConfig): ImageConfig {
+export function toImageConfig(config: OciConfig): ImageConfig {
   const { platform: _p, created: _c, history: _h, diffIds: _d, ...kept } = config;
   return withoutEmpty(kept);
 }
