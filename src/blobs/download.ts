@@ -1,11 +1,10 @@
 /**
- * One transfer of one blob into the cache, shared by everybody in this process who wants
- * it. The transfer fills the staging file as fast as network and disk allow; readers follow
- * at their own pace, each at its own place in that file. So a slow reader holds no memory
- * and slows nobody down, and two readers of one blob cannot wait for each other.
+ * The download of one blob into the cache, shared by all its readers in this process. It fills the partial file as
+ * fast as network and disk allow, and each reader reads that file at its own offset. A slow reader therefore uses no
+ * memory and delays no other reader.
  *
- * It lives as long as it has users: when the last one leaves early, the transfer stops,
- * and what has arrived is kept for the next attempt.
+ * It is reference-counted: when the last user leaves early, the download stops, and the partial file stays for the
+ * next attempt.
  */
 import { createHash, type Hash } from "node:crypto";
 import type { FileHandle } from "node:fs/promises";
@@ -19,7 +18,7 @@ import { Spool } from "./spool.ts";
 import { checkDigest, type Expected, tooLong } from "./verify.ts";
 
 export interface BlobSource {
-  /** One attempt to read the blob from `offset` on; a TransferError says whether another one may help. */
+  /** One attempt to read the blob from `offset`; a TransferError tells whether to retry. */
   getBlob(
     blob: Expected,
     options: { offset: number; signal: AbortSignal },
@@ -32,13 +31,13 @@ export interface DownloadOptions {
   retryDelay_ms?: number | undefined;
 }
 
-/** Called with the number of bytes that are here. */
+/** Called with the number of bytes available. */
 export type OnAdvance = (done_bytes: number) => void;
 
-/** Running transfers of this process, by path of the finished blob. */
+/** Running downloads of this process, by the blob's final path. */
 const running = new Map<string, Download>();
 
-/** Starts the transfer to `path`, or joins the one that runs. Every user must `leave`. */
+/** Starts a download to `path`, or joins the running one. Every user must call `leave`. */
 export async function joinDownload(
   path: string,
   options: DownloadOptions & { blob: Expected },
@@ -52,7 +51,7 @@ export async function joinDownload(
 }
 
 export class Download {
-  /** Resolves when the transfer is over, well or not. */
+  /** Resolves when the download has ended, successfully or not. */
   readonly ended: Promise<void>;
   readonly #path: string;
   readonly #blob: Expected;
@@ -73,14 +72,14 @@ export class Download {
     this.ended = this.#run();
   }
 
-  /** False when it is being given up, or is for another size. */
+  /** False when the download is being cancelled, or expects a different size. */
   join(blob: Expected): boolean {
     if (this.#controller.signal.aborted || blob.size !== this.#blob.size) return false;
     this.#users++;
     return true;
   }
 
-  /** The last one to leave waits until the transfer has stopped: nobody finds files of it after that. */
+  /** The last user waits until the download has stopped and its files are closed. */
   async leave(): Promise<void> {
     this.#users--;
     if (this.#users > 0) return;
@@ -89,14 +88,14 @@ export class Download {
     this.#close();
   }
 
-  /** Calls `onAdvance` until the function that it returns is called. */
+  /** Calls `onAdvance` until the returned function is called. */
   listen(onAdvance: OnAdvance): () => void {
     this.#listeners.add(onAdvance);
     onAdvance(this.#size_bytes);
     return () => this.#listeners.delete(onAdvance);
   }
 
-  /** True when another process has finished the blob: read it from the cache instead. */
+  /** True when another process has completed the blob: read it from the cache instead. */
   async isElsewhere(signal: AbortSignal): Promise<boolean> {
     while (!this.#outcome && !this.#spool) await this.#changed(signal);
     return (
@@ -104,13 +103,13 @@ export class Download {
     );
   }
 
-  /** Throws what ended the transfer, if it did not end well. */
+  /** Throws the download's error, if it failed. */
   async waitUntilEnded(signal: AbortSignal): Promise<void> {
     while (!this.#outcome) await this.#changed(signal);
     if ("error" in this.#outcome) throw this.#outcome.error;
   }
 
-  /** The bytes as they arrive. Ends only after size and digest have been found right. */
+  /** The bytes as they arrive. Ends only after size and digest are verified. */
   async *read(signal: AbortSignal): AsyncGenerator<Uint8Array> {
     let offset = 0;
     for (;;) {
@@ -140,7 +139,7 @@ export class Download {
     this.#close();
   }
 
-  /** False when somebody else has done it. */
+  /** False when another process has completed the blob. */
   async #transfer(): Promise<boolean> {
     const { signal } = this.#controller;
     const partial = await openPartial(this.#path, { isFinished: this.#options.isFinished, signal });
@@ -161,7 +160,7 @@ export class Download {
     }
   }
 
-  /** Hashes what an earlier attempt has left, and offers it to the readers. */
+  /** Hashes the bytes of an earlier attempt and makes them available to readers. */
   async #takeOver(partial: Partial, hash: Hash): Promise<Spool> {
     const isUsable = partial.size <= this.#blob.size;
     if (!isUsable) await partial.file.truncate(0);
@@ -217,7 +216,7 @@ export class Download {
   }
 }
 
-/** What is on disk is wrong, or in the way of somebody who needs the space. */
+/** Whether the partial file is corrupt, or its space is needed. */
 function isSpoiled(error: unknown): boolean {
   const isWrong = error instanceof BangerError && ["integrity", "no_space"].includes(error.code);
   return isWrong || ["ENOSPC", "EDQUOT"].includes(errnoOf(error) ?? "");

@@ -1,4 +1,4 @@
-/** Files of known size and digest on a web server, through the cache, so that transfers resume. */
+/** Downloads files of known size and digest from a web server, through the blob cache so that they can resume. */
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type Digest, hexOf } from "#base/digest.ts";
@@ -17,7 +17,7 @@ export interface HttpFile {
 }
 
 export interface StreamOptions {
-  /** Folder of blobs; a transfer that was cut goes on from what it has. */
+  /** Directory of the blob cache, where an interrupted download resumes. */
   cache: string;
   signal?: AbortSignal | undefined;
   onAdvance?: OnAdvance | undefined;
@@ -25,12 +25,12 @@ export interface StreamOptions {
   retryDelay_ms?: number | undefined;
 }
 
-/** The bytes as they arrive. Ends with `integrity` unless size and digest are right. */
+/** The bytes as they arrive. Throws `integrity` on a mismatch of size or digest. */
 export function streamHttpFile(file: HttpFile, options: StreamOptions): AsyncGenerator<Uint8Array> {
   return new BlobStore(options.cache).stream(blobOf(file), through(file, options));
 }
 
-/** The same to a file of its own, which must not be there; the cache keeps nothing of it then. */
+/** Downloads to `path`, which must not exist, and removes the blob from the cache. */
 export async function fetchHttpFile(
   file: HttpFile,
   { path, ...options }: StreamOptions & { path: string },
@@ -42,7 +42,7 @@ export async function fetchHttpFile(
   const cached = join(options.cache, "sha256", hexOf(blob.digest));
   if (!tryLink(cached, path)) await copyHashed(cached, path, options);
   await rm(cached, { force: true });
-  // What has just come was hashed on its way.
+  // A new download was verified as it arrived.
   if (isOld) checkDigest(await hashFile(path, options), blob);
 }
 

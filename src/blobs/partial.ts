@@ -1,7 +1,6 @@
 /**
- * The unfinished form of a cached blob, "<hex>.partial". It is written under a lock on the
- * file itself, so that a process that dies leaves no lock, and of two processes that want
- * the same blob one transfers it while the other waits.
+ * The partial file of a download, "<hex>.partial". A lock on the file itself lets one process download a blob while
+ * others wait, and ends with the process that holds it.
  */
 import { constants } from "node:fs";
 import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
@@ -12,17 +11,17 @@ import { tryLock, unlock } from "#base/libc.ts";
 const LOCK_POLL_MS = 100;
 
 export interface Partial {
-  /** Open for reading and writing. The opener closes it. */
+  /** Open for reading and writing; the caller closes it. */
   file: FileHandle;
-  /** Bytes that an earlier attempt has left. */
+  /** Bytes from an earlier attempt. */
   size: number;
-  /** Makes it the finished blob, and drops the lock. */
+  /** Renames it to the complete blob and unlocks it. */
   commit(): Promise<void>;
-  /** Drops the lock; removes the file unless it is of use to a later attempt. */
+  /** Unlocks the file and, unless `isKept`, deletes it. */
   leave(options: { isKept: boolean }): Promise<void>;
 }
 
-/** Waits for the lock. Undefined when the blob has meanwhile been finished by somebody else. */
+/** Waits for the lock. Undefined when another process has completed the blob meanwhile. */
 export async function openPartial(
   path: string,
   options: { isFinished: () => Promise<boolean>; signal: AbortSignal },
@@ -66,7 +65,7 @@ function toPartial(
   };
 }
 
-/** The one who held the lock before may have renamed or removed the file that we opened. */
+/** The previous holder of the lock may have renamed or deleted the file. */
 async function isStillAt(path: string, file: FileHandle): Promise<boolean> {
   try {
     const [there, here] = await Promise.all([stat(path), file.stat()]);

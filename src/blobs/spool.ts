@@ -1,16 +1,15 @@
 /**
- * A growing file with its newest part in memory: who writes does not wait for the disk, and
- * a reader who keeps up never reads back what was written a moment ago. A reader who lags
- * behind reads the file.
+ * A growing file with its newest part in memory: the writer does not wait for the disk, and a reader that keeps up is
+ * served from memory. A reader that lags behind reads the file.
  */
 import type { FileHandle } from "node:fs/promises";
 import { BangerError } from "#base/error.ts";
 import { readAt } from "#base/files/chunks.ts";
 import { MiB } from "#base/size.ts";
 
-/** Bytes that may wait for the disk before the writer has to wait as well. */
+/** Limit of unwritten bytes; beyond it the writer waits for the disk. */
 const PENDING_MAX_BYTES = 4 * MiB;
-/** Bytes that stay in memory after they have been written. */
+/** Bytes kept in memory after they are written. */
 const RECENT_MAX_BYTES = 2 * MiB;
 const READ_MAX_BYTES = 1 * MiB;
 
@@ -21,16 +20,16 @@ interface Piece {
 
 export class Spool {
   readonly #file: FileHandle;
-  /** In order, without gaps, up to the end. */
+  /** In order, contiguous up to the end. */
   #pieces: Piece[] = [];
-  /** Bytes that can be read. */
+  /** Bytes available to readers. */
   #size_bytes: number;
-  /** Bytes that the file has. */
+  /** Bytes written to the file. */
   #flushed_bytes: number;
   #writing: Promise<void> | undefined;
   #error: unknown;
 
-  /** `size_bytes`: what the file holds already. */
+  /** `size_bytes`: current size of the file. */
   constructor(file: FileHandle, size_bytes: number) {
     this.#file = file;
     this.#size_bytes = size_bytes;
@@ -41,7 +40,7 @@ export class Spool {
     return this.#size_bytes;
   }
 
-  /** Takes over `bytes`, which must not change any more. Throws what an earlier write has met. */
+  /** Appends `bytes`, which must not change afterwards. Throws the error of an earlier write. */
   async append(bytes: Uint8Array): Promise<void> {
     if (this.#error) throw this.#error;
     this.#pieces.push({ offset: this.#size_bytes, bytes });
@@ -56,7 +55,7 @@ export class Spool {
     if (this.#error) throw this.#error;
   }
 
-  /** What follows after `offset`, which must be less than the size: one chunk of it. */
+  /** One chunk from `offset`, which must be less than the size. */
   async read(offset: number): Promise<Uint8Array> {
     const piece = this.#pieces.findLast((candidate) => candidate.offset <= offset);
     if (piece) return piece.bytes.subarray(offset - piece.offset);

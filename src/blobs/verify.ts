@@ -8,7 +8,7 @@ export interface Expected {
   size: number;
 }
 
-/** Passes the bytes on; never more than `size`, and ends with `integrity` unless they are what was promised. */
+/** Passes the bytes through, at most `size` of them. Throws `integrity` on a mismatch of size or digest. */
 export async function* verified(
   stream: AsyncIterable<Uint8Array>,
   expected: Expected,
@@ -25,7 +25,7 @@ export async function* verified(
   checkDigest(`sha256:${hash.digest("hex")}`, expected);
 }
 
-/** Throws `integrity` unless `bytes` is exactly what was promised. */
+/** Throws `integrity` on a mismatch of size or digest. */
 export function verifyBytes(bytes: Uint8Array, expected: Expected): void {
   if (bytes.length > expected.size) throw tooLong(expected);
   if (bytes.length < expected.size) throw tooShort(expected, bytes.length);

@@ -1,7 +1,7 @@
 /**
- * Keeps gc away from cached blobs that are being used. Whoever opens an image reads manifests
- * that are not known beforehand, so gc waits for those to be through, which is short; from then
- * on the image's digests are held one by one, and gc and transfers go on side by side.
+ * Protects cached blobs in use from garbage collection. Opening an image reads manifests whose digests are not known
+ * in advance, so gc waits until that is done; afterwards the image's digests are held individually, and gc and
+ * downloads run concurrently.
  */
 import { orAborted } from "#base/abort.ts";
 export interface Held<T> extends Disposable {
@@ -14,7 +14,7 @@ export class BlobGuard {
   #sweepers = 0;
   #change = Promise.withResolvers<void>();
 
-  /** Calls `open` while no gc runs, then holds the digests that `digestsOf` names until disposed of. */
+  /** Calls `open` while no gc runs, then holds the digests from `digestsOf` until disposed of. */
   async hold<T>(
     open: () => Promise<T>,
     options: { digestsOf: (value: T) => readonly string[]; signal?: AbortSignal | undefined },
@@ -42,7 +42,7 @@ export class BlobGuard {
     };
   }
 
-  /** Calls `sweep`, which must do all its work before it returns, while nobody opens an image. */
+  /** Calls `sweep`, which must be synchronous, while no image is being opened. */
   async sweep<T>(
     sweep: (isHeld: (digest: string) => boolean) => T,
     signal?: AbortSignal,

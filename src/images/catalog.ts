@@ -1,4 +1,4 @@
-/** The catalog: which images can be had by a name of ours, where each comes from, and the kernel that it pairs with. */
+/** The image catalog: the names of images that banger knows, the source of each, and the kernel to use with it. */
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { z } from "zod";
 import { imageName } from "#api/image.ts";
@@ -15,24 +15,24 @@ const MAX_BUNDLE_BYTES = 64 * GiB;
 
 const sourceSchema = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("registry"), reference: z.string().min(1).max(1024) }),
-  /** An OCI archive at an address: a tar with an image layout at its root. */
+  /** A URL of an OCI archive: a tar with an image layout at its root. */
   z.object({
     kind: z.literal("bundle"),
     url: z.url({ protocol: /^https?$/ }),
     sha256: z.string().refine(isDigest),
     size_bytes: z.int().min(1).max(MAX_BUNDLE_BYTES),
   }),
-  /** Built here, by the recipe of that name. */
+  /** Built on this host from the recipe of that name. */
   z.object({ kind: z.literal("recipe"), recipe: imageName }),
 ]);
 
 const entrySchema = z.object({
   name: imageName,
-  /** Other names for it. */
+  /** Aliases. */
   aliases: z.array(imageName).max(16).default([]),
   arch: z.array(z.enum(architectures)).min(1),
   description: z.string().max(300),
-  /** Name of a kernel in the catalog of kernels. */
+  /** Name of a kernel in the kernel catalog. */
   kernel: z.string().max(255).optional(),
   source: sourceSchema,
 });
@@ -51,8 +51,8 @@ export function embeddedCatalog(): CatalogImage[] {
 }
 
 /**
- * The entries for an architecture ("amd64"): those of the user's file at `path`, if there is one,
- * before the embedded ones. `invalid_argument` says what is wrong with the file.
+ * The entries for an architecture ("amd64"): those of the user's file at `path`, if it exists, before the embedded
+ * ones. Throws `invalid_argument` for an invalid file.
  */
 export function loadCatalog(path: string, arch: string): CatalogImage[] {
   const own = readUserCatalog(path).filter((entry) => isFor(entry, arch));
@@ -61,7 +61,7 @@ export function loadCatalog(path: string, arch: string): CatalogImage[] {
   return [...own, ...others];
 }
 
-/** By name, else by alias. References that are more than a name are none of the catalog's. */
+/** By name, then by alias. A reference with more than a name is never in the catalog. */
 export function findInCatalog(
   catalog: readonly CatalogImage[],
   name: string,
@@ -72,7 +72,7 @@ export function findInCatalog(
   );
 }
 
-/** For people: where an entry comes from. */
+/** The source of an entry, for display. */
 export function describeSource({ source }: CatalogImage): string {
   if (source.kind === "registry") return source.reference;
   return source.kind === "bundle" ? source.url : `recipe ${source.recipe}`;

@@ -1,4 +1,4 @@
-/** What nothing refers to: cached blobs, transfers that were given up, and what a crash left half-made. */
+/** Garbage collection: unreferenced blobs, abandoned downloads, and incomplete files after a crash. */
 import {
   closeSync,
   constants,
@@ -18,7 +18,7 @@ import { layerPath, type ProvisionedLayer } from "#images/provisioned/records.ts
 import { type ImageRecord, INTERMEDIATE_REFERENCE, listImages } from "./records.ts";
 import { type ImageStore, isReplacedName } from "./store.ts";
 
-/** What has arrived of a blob is of use to the next attempt, which is not likely to come after this. */
+/** How long the partial file of an interrupted download is kept for the next attempt. */
 const PARTIAL_KEPT_MS = 24 * 3_600_000;
 const PARTIAL_SUFFIX = ".partial";
 
@@ -29,11 +29,11 @@ interface Garbage {
   /** Of a layer. */
   layer?: ProvisionedLayer;
   path: string;
-  /** Bytes on disk that go with it. */
+  /** Disk space that deleting it frees. */
   size_bytes: number;
 }
 
-/** Waits for images that are just being opened, so that what they are about to read is not taken away. */
+/** Waits for images that are being opened, whose blobs are not known yet. */
 export async function collectGarbage(
   store: ImageStore,
   request: ImageGc,
@@ -55,18 +55,18 @@ export async function collectGarbage(
   }, options.signal);
 }
 
-/** Removes what a crash left behind, and gives the paths. */
+/** Removes what a crash left behind. Returns the paths. */
 export function sweepLeftovers(store: ImageStore): string[] {
   const orphans = [...store.orphans(), ...store.steps.leftovers()];
   for (const path of orphans) rmSync(path, { recursive: true, force: true });
   for (const { reference, id } of listImages(store.db)) {
-    // A machine that still stands on one is about to be removed, and gc takes the image then.
+    // A machine that still uses one is about to be removed; the next gc removes the image.
     if (reference === INTERMEDIATE_REFERENCE && !store.isUsed(id)) store.remove(id);
   }
   return orphans;
 }
 
-/** Removes what has arrived of these blobs, unless somebody transfers them now. */
+/** Removes the partial files of these blobs, unless they are being downloaded. */
 export function removePartials(store: ImageStore, digests: readonly string[]): void {
   for (const digest of digests) {
     const name = `${digest.replace("sha256:", "")}${PARTIAL_SUFFIX}`;
@@ -75,7 +75,7 @@ export function removePartials(store: ImageStore, digests: readonly string[]): v
   }
 }
 
-/** Changes nothing. */
+/** Read-only. */
 export function findGarbage(
   store: ImageStore,
   options: { all: boolean; now_ms?: number | undefined },
@@ -104,17 +104,17 @@ function partition<T>(all: readonly T[], isFirst: (each: T) => boolean): [T[], T
   return [all.filter(isFirst), all.filter((each) => !isFirst(each))];
 }
 
-/** One that kept its row only for machines that are gone, or for a build that is. */
+/** An image whose row was kept only for a machine or build that is gone. */
 function isReplaced(store: ImageStore, image: ImageRecord): boolean {
   const isLeft = isReplacedName(image) || image.reference === INTERMEDIATE_REFERENCE;
   return isLeft && !store.isUsed(image.id);
 }
 
-/** Bytes on disk of a file, or of a folder and all that is in it. */
+/** Disk usage of a file or a directory tree. */
 export function diskUsage(path: string, seen: Set<string> = new Set()): number {
   const stat = statOf(path);
   if (!stat) return 0;
-  // Other names of the same file keep its blocks.
+  // Blocks are freed only with the last hard link.
   const key = `${stat.dev}:${stat.ino}`;
   const own = seen.has(key) ? 0 : stat.blocks * 512;
   seen.add(key);
@@ -167,7 +167,7 @@ function referencedDigests(store: ImageStore): Set<string> {
   );
 }
 
-/** Half-made files of ours in a folder of the cache, which the kernels use as well. */
+/** Incomplete files of images in a cache directory that kernels use as well. */
 function scratchOf(store: ImageStore, folder: string): string[] {
   if (!existsSync(folder)) return [];
   return readdirSync(folder)
@@ -176,7 +176,7 @@ function scratchOf(store: ImageStore, folder: string): string[] {
     .filter((path) => !store.isActive(path));
 }
 
-/** Whether somebody transfers it now. Without the right to open it, nobody of ours does. */
+/** Whether a process is downloading it; none is if the file cannot be opened. */
 function isLocked(path: string): boolean {
   let fd: number;
   try {
@@ -191,7 +191,7 @@ function isLocked(path: string): boolean {
   }
 }
 
-/** A partial is removed under its lock, as those who write it do. */
+/** A partial file is removed under its lock. */
 function removeOne(store: ImageStore, { kind, layer, path }: Garbage): boolean {
   if (kind === "partials" && isLocked(path)) return false;
   try {

@@ -1,8 +1,8 @@
-/** The steps of an image's making, with the layers that they made. */
+/** The build history of an image, with the layer of each step. */
 import type { ImageStep } from "#api/image.ts";
 import type { ImageLayer, ImageRecord } from "./records.ts";
 
-/** Oldest first. A history may say less than there is: layers that are left over stand at its end. */
+/** Oldest first. Layers that an incomplete history does not mention come last. */
 export function stepsOf(image: ImageRecord): ImageStep[] {
   const layers = [...image.layers];
   const steps = image.history.map(({ created, createdBy, comment, isEmptyLayer }) =>

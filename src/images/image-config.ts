@@ -1,4 +1,4 @@
-/** What the image record keeps of an OCI config: what running a machine of it needs, without empty fields. */
+/** The part of an OCI config that the image record keeps: the fields for running a machine, without empty ones. */
 import type { ImageConfig } from "#api/image.ts";
 import type { ImageConfig as OciConfig } from "#oci/image-config.ts";
 

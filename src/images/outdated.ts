@@ -1,4 +1,4 @@
-/** Whether a registry has something newer under an image's reference. */
+/** Checks whether a registry has a newer image under an image's reference. */
 import type { ImageOutdated } from "#api/image.ts";
 import { messageOf } from "#base/error.ts";
 import { parseLocation } from "#oci/location.ts";
@@ -8,7 +8,7 @@ import { type OpenOptions, openImage } from "#oci/source.ts";
 import { type ImageRecord, patchImage } from "./records.ts";
 import type { ImageStore } from "./store.ts";
 
-/** Undefined for images that came from files, packages, or another engine. */
+/** Undefined for images from files, packages or another engine. */
 export function registryReference(image: ImageRecord): Reference | undefined {
   if (!image.managed || image.layers.length === 0) return undefined;
   try {
@@ -21,7 +21,7 @@ export function registryReference(image: ImageRecord): Reference | undefined {
   }
 }
 
-/** Costs one request without a body while the tag has not moved. Never throws but for `cancelled`. */
+/** One HEAD request if the tag is unchanged. Throws `cancelled` only. */
 export async function checkOutdated(
   store: ImageStore,
   image: ImageRecord,

@@ -1,4 +1,4 @@
-/** From a reference, or a name of the catalog, to an image: nothing is fetched that is here already. */
+/** Pulls an image by reference or by catalog name; what is present already is not downloaded again. */
 
 import { join } from "node:path";
 import type { ImageBuild, ImagePull } from "#api/image.ts";
@@ -29,17 +29,17 @@ import {
 import type { ImageStore, MadeImage } from "./store.ts";
 
 export interface PullOptions extends WorkOptions, RegistryOptions {
-  /** Gets the kernel that a catalog entry pairs with, if it is not here. */
+  /** Pulls the kernel of a catalog entry, if it is missing. */
   ensureKernel: (name: string, work: WorkOptions) => Promise<void>;
-  /** Builds the image of a catalog entry that is a recipe. */
+  /** Builds the image of a catalog entry whose source is a recipe. */
   build: (request: ImageBuild, work: WorkOptions) => Promise<ImageRecord>;
 }
 
-/** What is pulled, from where, and what it is called. */
+/** The source and name of the image to pull. */
 interface PullTarget {
   /** For `openImage`. */
   location: string;
-  /** For the record; default: what `openImage` says. */
+  /** The reference to record. Default: that of `openImage`. */
   reference?: string;
   name: string;
   kernel: string | undefined;
@@ -103,7 +103,7 @@ export async function pullImage(
   });
 }
 
-/** Images that are here, and those of the catalog by all their names. */
+/** Names of existing images, and all names and aliases of the catalog. */
 function knownNames(store: ImageStore): string[] {
   const { architecture } = hostPlatform();
   const entries = loadCatalog(store.paths.imageCatalog, architecture);
@@ -111,10 +111,7 @@ function knownNames(store: ImageStore): string[] {
   return [...new Set([...listImages(store.db).map(({ name }) => name), ...named])];
 }
 
-/**
- * Which image could not be had, when only a server is spoken of; and for a name without a registry, which one
- * may have been meant.
- */
+/** Adds the image's name to an error that names only a server, and suggestions for a name without a registry. */
 function explainFailure(
   error: unknown,
   { reference, known }: { reference: string; known: readonly string[] },
@@ -124,7 +121,7 @@ function explainFailure(
   const { code, message, hint, cause } = error;
   const name = canonicalOrEmpty(reference);
   const why = message.replace(/^Cannot reach (the proxy )?/, "cannot reach $1");
-  // A name with a slash has its registry or its owner, and was meant as it is.
+  // A name with a slash has a registry or an owner, so it is not a mistyped local name.
   const isBare = name !== "" && known.length > 0 && !reference.includes("/");
   if (!isBare) {
     if (name === "" || message.includes(name)) return error;
@@ -138,7 +135,7 @@ function explainFailure(
   );
 }
 
-/** The entry that a bare name means. `unsupported` when it is there for another architecture only. */
+/** The catalog entry of a bare name. `unsupported` if it exists for another architecture only. */
 function catalogEntryOf(
   store: ImageStore,
   request: Pick<ImagePull, "reference" | "platform">,
@@ -197,7 +194,7 @@ async function pullFrom(
       );
     });
   } catch (error) {
-    // What has arrived is kept for the next attempt, but not where it takes the room for that.
+    // Partial downloads are kept for the next attempt, unless the disk is full.
     if (error instanceof BangerError && error.code === "no_space") removePartials(store, digests);
     throw error;
   }
@@ -207,7 +204,7 @@ function digestsOf(source: OpenedImage): string[] {
   return [source.manifestDigest, source.configDigest, ...source.layers.map(({ digest }) => digest)];
 }
 
-/** The image that is here, when it is what the source has. */
+/** The existing image, if it is up to date with the source. */
 function upToDate(
   store: ImageStore,
   wanted: PullTarget,

@@ -1,10 +1,10 @@
-/** Run by the bundler, not by the program: what is in recipes/images. */
+/** A macro that the bundler runs: embeds the files of recipes/images. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 const top = join(import.meta.dir, "../../recipes/images");
 
-/** The script that makes an image of a known distribution one to work in. */
+/** The script that installs base packages in an image of a supported distribution. */
 export function readBaseScript(): string {
   return readFileSync(join(top, "base/install.sh"), "utf8");
 }

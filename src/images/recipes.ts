@@ -1,10 +1,10 @@
-/** Images that are built here: Dockerfiles that come with the program. */
+/** The embedded image recipes, which are Dockerfiles. */
 import { BangerError } from "#base/error.ts";
 import { readBaseScript, readRecipes } from "./recipe-files.ts" with { type: "macro" };
 
 const recipes: Record<string, string> = readRecipes();
 
-/** What a build from an image runs when it is given no script. */
+/** The default script of a build from an image. */
 export const baseScript = { name: "base packages", text: readBaseScript() };
 
 /** The text of a recipe's Dockerfile. `not_found`. */

@@ -1,4 +1,4 @@
-/** Image rows of the store, and which of them a user means by a name. */
+/** Database rows of images, and the lookup of images by name, id, digest or reference. */
 import type { Database } from "bun:sqlite";
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
@@ -18,9 +18,9 @@ import {
 
 /** One layer that the image was built from. */
 const imageLayer = stored({
-  /** Of the bytes as they were transferred. */
+  /** Of the compressed layer. */
   digest: z.string(),
-  /** Of the tar inside. */
+  /** Of the uncompressed tar. */
   diffId: z.string(),
   /** Compressed. */
   size_bytes: z.number(),
@@ -36,16 +36,16 @@ const historyEntry = stored({
 });
 export type HistoryEntry = z.infer<typeof historyEntry>;
 
-/** Paths; relative ones start at the image's directory. `rootfs` is always there. */
+/** Paths, relative to the image's directory or absolute. `rootfs` is always set. */
 const recordFiles = stored({ ...imageFiles.shape, rootfs: z.string() });
 export type RecordFiles = z.infer<typeof recordFiles>;
 
-/** An image as it is kept: the API noun without what follows from its id. */
+/** An image as it is stored: the API's `Image` without fields that derive from its id. */
 export interface ImageRecord extends Omit<Image, "rootfs" | "files" | "layers" | "provisioned"> {
   files: RecordFiles;
   layers: readonly ImageLayer[];
   history: readonly HistoryEntry[];
-  /** What the reference meant when it was pulled, if that was an index. */
+  /** Digest of the index that the reference pointed to when it was pulled, if any. */
   rootDigest?: string;
   configDigest?: string;
 }
@@ -54,7 +54,7 @@ type Optional = "managed" | "files" | "history";
 export type NewImage = Omit<ImageRecord, Optional> & Partial<Pick<ImageRecord, Optional>>;
 
 export const ROOTFS_NAME = "rootfs.ext4";
-/** Of images that a build makes on its way: nobody sees them, and they go with it. */
+/** Reference of a build's intermediate images, which are hidden and removed with the build. */
 export const INTERMEDIATE_REFERENCE = "build:intermediate";
 
 const imageRow = z.object({
@@ -80,7 +80,7 @@ const imageRow = z.object({
 const idAndName = z.object({ id: z.string(), name: z.string() });
 export type ImageName = z.infer<typeof idAndName>;
 
-/** Every image whose record can be read; `unreadableImages` has the others. */
+/** Every image with a readable record; `unreadableImages` lists the others. */
 export function listImages(db: Database): ImageRecord[] {
   return readAll(db).readable.map(fromRow);
 }
@@ -93,7 +93,7 @@ function readAll(db: Database) {
   return readRows(db.query("SELECT * FROM images ORDER BY name").all(), "image", imageRow);
 }
 
-/** All images, also those whose record cannot be read. */
+/** All images, unreadable records included. */
 export function imageNames(db: Database): ImageName[] {
   return z.array(idAndName).parse(db.query("SELECT id, name FROM images ORDER BY name").all());
 }
@@ -107,7 +107,7 @@ export function insertImage(db: Database, image: NewImage): void {
   ).run(toRow(image));
 }
 
-/** Changes fields of a record; false when it is not there any more. */
+/** Updates fields of a record; false if it no longer exists. */
 export function patchImage(
   db: Database,
   id: string,
@@ -136,7 +136,7 @@ export function deleteImage(db: Database, id: string): void {
   db.query("DELETE FROM images WHERE id = $id").run({ id });
 }
 
-/** Names of the machines whose disk is a layer over this image. */
+/** Names of the machines that use this image. */
 export function machinesOf(db: Database, id: string): string[] {
   const rows = db.query("SELECT id, name FROM vms WHERE image_id = $id ORDER BY name").all({ id });
   return z
@@ -146,9 +146,8 @@ export function machinesOf(db: Database, id: string): string[] {
 }
 
 /**
- * The image meant by `ref`: its name, id, digest or reference, or a reference whose
- * short form is an image's name ("debian:bookworm" means "debian-bookworm"). `integrity` for one
- * whose record cannot be read.
+ * Finds an image by name, id, digest or reference, or by a reference whose short form is an image's name
+ * ("debian:bookworm" finds "debian-bookworm"). `integrity` for an unreadable record.
  */
 export function findImage(db: Database, ref: string): ImageRecord | undefined {
   const { readable, unreadable } = readAll(db);
@@ -191,7 +190,7 @@ export function nameFromReference(reference: string): string {
   return full.replace(/^[^a-z0-9]+|[^a-z0-9]+$/g, "").slice(0, 127) || "image";
 }
 
-/** Where the files of an image are. */
+/** Absolute paths of an image's files. */
 export function filesOf(image: ImageRecord, paths: Paths): RecordFiles {
   const { folder } = paths.image(image.id);
   const { rootfs, ...others } = image.files;
@@ -251,7 +250,7 @@ function fromRow(row: z.infer<typeof imageRow>): ImageRecord {
   };
 }
 
-/** `invalid_state` when a file that the image is made of is gone. */
+/** `invalid_state` if one of the image's files is missing. */
 export function assertFilesPresent(image: ImageRecord, paths: Paths): void {
   const missing = Object.values(filesOf(image, paths)).find((path) => path && !existsSync(path));
   if (!missing) return;

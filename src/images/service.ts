@@ -1,4 +1,4 @@
-/** The image store as the daemon uses it: each operation is one call, safe beside any other. */
+/** The image operations of the daemon; all of them may run concurrently. */
 import type {
   Image,
   ImageBootstrap,
@@ -51,11 +51,11 @@ import { measureUsage } from "./usage.ts";
 
 const OUTDATED_CHECKS_MAX = 4;
 
-/** The kernels, as far as images have to do with them. */
+/** The kernel operations that images need. */
 export interface KernelPort {
-  /** Throws unless there is a kernel of that name. */
+  /** Throws unless a kernel of that name exists. */
   require(name: string): Promise<unknown>;
-  /** Pulls it if it is not here. */
+  /** Pulls it if it is missing. */
   ensure(name: string, work: WorkOptions): Promise<void>;
   /** Throws unless the file is a kernel. */
   inspect(path: string, signal?: AbortSignal): Promise<{ arch: string }>;
@@ -63,11 +63,11 @@ export interface KernelPort {
 
 export interface ImageSettings {
   insecureRegistries: readonly string[];
-  /** By registry: hosts that are asked first. */
+  /** Mirrors, by registry. */
   mirrors: Readonly<Record<string, readonly string[]>>;
   dockerConfigPath: string;
   kernels: KernelPort;
-  /** Builds the image of a catalog entry that is a recipe. */
+  /** Builds the image of a catalog entry whose source is a recipe. */
   build: (request: ImageBuild, work: WorkOptions) => Promise<ImageRecord>;
   /** Of a registry's requests; for tests. */
   retryDelay_ms?: number;
@@ -75,7 +75,7 @@ export interface ImageSettings {
 }
 
 export class ImageService {
-  /** What first boots have installed. */
+  /** Provisioned layers. */
   readonly provisioned: ProvisionedLayers;
   readonly #store: ImageStore;
   readonly #settings: ImageSettings;
@@ -96,23 +96,23 @@ export class ImageService {
     return this.#toApi(this.#get(ref));
   }
 
-  /** By name, id, digest or reference, or by a name that the catalog has for it. */
+  /** By name, id, digest or reference, or by a catalog name. */
   find(ref: string): Image | undefined {
     const image = findImage(this.#store.db, ref) ?? this.#findByAlias(ref);
     return image && this.#toApi(image);
   }
 
-  /** `invalid_state` when a file of the user's, which the image is made of, is gone. */
+  /** `invalid_state` if a file of an unmanaged image is missing. */
   assertUsable(ref: string): void {
     assertFilesPresent(this.#get(ref), this.#store.paths);
   }
 
-  /** Keeps an image from being removed until disposed of: for a machine that has no row yet. */
+  /** Prevents removal of an image until disposed of, for a machine that has no row yet. */
   hold(id: string): Disposable {
     return this.#store.hold(id);
   }
 
-  /** What the catalogs have for this computer. */
+  /** The catalog entries for this host's architecture. */
   available(): ImageCatalogEntry[] {
     const names = new Set(listImages(this.#store.db).map(({ name }) => name));
     return this.#catalog().map((entry) => ({
@@ -126,12 +126,12 @@ export class ImageService {
     }));
   }
 
-  /** Pulling a digest that is already here under this name costs one manifest request. */
+  /** Pulling a digest that exists under this name takes one manifest request. */
   async pull(request: ImagePull, options: WorkOptions = {}): Promise<Image> {
     return this.#toApi(await pullImage(this.#store, request, this.#pullOptions(options)));
   }
 
-  /** The image that a reference or name means, pulled if it is not here, or with `pulls` in any case. */
+  /** The image of a reference or name, pulled if it is missing or if `pulls` is set. */
   async resolve(
     reference: string,
     { pulls, ...work }: WorkOptions & { pulls: boolean },
@@ -141,12 +141,12 @@ export class ImageService {
     return await pullImage(this.#store, { reference }, this.#pullOptions(work));
   }
 
-  /** A Debian image made from packages with mmdebstrap, for places with no registry. */
+  /** Creates a Debian image from packages with mmdebstrap, without a registry. */
   async bootstrap(request: ImageBootstrap, options: WorkOptions = {}): Promise<Image> {
     return this.#toApi(await bootstrapImage(this.#store, request, options));
   }
 
-  /** An image of files that stay the user's. */
+  /** Registers the user's own files as an image. */
   async register(request: ImageRegister, options: WorkOptions = {}): Promise<Image> {
     const { kernels } = this.#settings;
     return this.#toApi(
@@ -158,29 +158,29 @@ export class ImageService {
     );
   }
 
-  /** Takes the files of a registered image in. */
+  /** Copies the files of a registered image into the store. */
   async promote(ref: string, options: PromoteOptions = {}): Promise<Image> {
     return this.#toApi(await promoteImage(this.#store, this.#get(ref).id, options));
   }
 
-  /** The same image under a second name. */
+  /** Adds a second name to an image. */
   async tag(ref: string, to: string): Promise<Image> {
     return this.#toApi(await tagImage(this.#store, this.#get(ref).id, to));
   }
 
-  /** How it was made, oldest step first. Layers stand at the steps that made them. */
+  /** The build history, oldest step first, with the layer of each step. */
   history(ref: string): ImageStep[] {
     return stepsOf(this.#get(ref));
   }
 
-  /** `invalid_state` while a machine stands on it. Files of the user's stay. */
+  /** `invalid_state` while a machine uses it. The files of an unmanaged image are kept. */
   remove(ref: string): void {
     const named = imageNames(this.#store.db).find(({ name, id }) => name === ref || id === ref);
     const { id } = named ?? this.#get(ref, "List images with: banger image list");
     this.#store.remove(id);
   }
 
-  /** The image's next machine installs its init system anew. */
+  /** Discards the provisioned layer: the image's next machine is provisioned again. */
   unprovision(ref: string): void {
     this.provisioned.retire(this.#get(ref).id);
   }
@@ -218,7 +218,7 @@ export class ImageService {
     return results;
   }
 
-  /** Pulls what the image's reference means now. One that was pulled by digest stays what it is. */
+  /** Pulls the image's reference again. An image that was pulled by digest does not change. */
   async update(ref: string, options: WorkOptions = {}): Promise<ImageUpdated> {
     const image = this.#get(ref);
     const reference = registryReference(image);
@@ -235,7 +235,7 @@ export class ImageService {
     return { image: pulled, changed: pulled.digest !== image.digest };
   }
 
-  /** Sends a managed image to a registry as one layer. The same image gives the same digests. */
+  /** Pushes a managed image to a registry as one layer. The same image gives the same digests. */
   async push(ref: string, target: string, options: WorkOptions = {}): Promise<ImageExport> {
     const reference = parseReference(target);
     return await this.#packed(ref, "push", options, async ({ manifest, config, layer }) => {
@@ -252,7 +252,7 @@ export class ImageService {
     });
   }
 
-  /** Writes a managed image to a folder or file, as one layer. */
+  /** Saves a managed image to a directory or file, as one layer. */
   async save(request: ImageSave, options: WorkOptions = {}): Promise<ImageExport> {
     const { name: ref, path, format, force } = request;
     const { name } = this.#get(ref);
@@ -266,7 +266,7 @@ export class ImageService {
     });
   }
 
-  /** Removes what a crash left behind; for the start of the daemon. Gives the paths. */
+  /** Removes what a crash left behind, when the daemon starts. Returns the paths. */
   sweep(): string[] {
     return sweepLeftovers(this.#store);
   }
@@ -286,7 +286,7 @@ export class ImageService {
     );
   }
 
-  /** A name that the catalog has for an image does as well as its own. */
+  /** Finds an image by its catalog name. */
   #get(ref: string, hint?: string): ImageRecord {
     return (
       findImage(this.#store.db, ref) ??

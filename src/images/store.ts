@@ -1,7 +1,7 @@
 /**
- * Rows and folders of images, kept in step. A folder is in place and on the disk before its row and
- * goes after it, so a crash leaves at most a folder that nothing names, which `orphans` finds. Everything
- * that decides about a row and changes it does so without waiting in between.
+ * The rows and directories of images. A directory is complete and synced before its row is inserted, and removed
+ * after its row, so a crash leaves at most an orphaned directory. Checking a row and changing it is always
+ * synchronous.
  */
 import type { Database } from "bun:sqlite";
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
@@ -30,14 +30,14 @@ import {
   unreadableImages,
 } from "./records.ts";
 
-/** Of a name, so that "NAME-ID" is one as well. */
+/** Maximum length of a name, so that "NAME-ID" is valid as well. */
 const NAME_KEPT_CHARS = 114;
 
-/** Cached steps of builds, as far as garbage collection needs them. Both give paths. */
+/** The build cache, as far as garbage collection needs it. Both return paths. */
 export interface StepCache {
   /** Left behind by a crash. */
   leftovers(): string[];
-  /** Used by no build; with `all` also what was used lately. */
+  /** Not used by a build; with `all`, recently used ones as well. */
   garbage(options: { all: boolean }): string[];
 }
 
@@ -46,14 +46,14 @@ export type MadeImage = Omit<NewImage, "id" | "name" | "createdAt">;
 export class ImageStore {
   readonly db: Database;
   readonly paths: Paths;
-  /** Digest of what installs on the first boot of a machine: which provisioned layers are for new ones. */
+  /** Digest of the first-boot script, which selects the provisioned layers for new machines. */
   readonly firstBoot: string;
   readonly blobs = new BlobGuard();
   readonly steps: StepCache;
   readonly #operations = new KeyedQueue();
-  /** Folders and files that are being made. */
+  /** Directories and files being created. */
   readonly #active = new Set<string>();
-  /** By image id: how many machines are being made of it that have no row yet. */
+  /** By image id: number of machines being created that have no row yet. */
   readonly #holds = new Map<string, number>();
 
   constructor(
@@ -67,7 +67,7 @@ export class ImageStore {
     this.firstBoot = firstBoot;
   }
 
-  /** What changes the image of one name happens one after another. Leaves the queue when `signal` fires. */
+  /** Serializes operations on one image name. Leaves the queue when `signal` fires. */
   async inTurn<T>(
     name: string,
     work: () => Promise<T>,
@@ -90,8 +90,8 @@ export class ImageStore {
   }
 
   /**
-   * Enters what `fill` makes in a new folder under `name`. An older image of that name goes; one
-   * that machines stand on stays with them, as "NAME-ID". Nothing is left when `fill` fails.
+   * Creates the image `name` from the files that `fill` writes to a new directory. It replaces an older image of that
+   * name; one in use by machines is renamed to "NAME-ID". Leaves nothing behind if `fill` fails.
    */
   async create(name: string, fill: (folder: string) => Promise<MadeImage>): Promise<ImageRecord> {
     const id = newId();
@@ -101,7 +101,7 @@ export class ImageStore {
     try {
       mkdirSync(staging, { recursive: true, mode: 0o700 });
       const made = await fill(staging);
-      // A record that outlives a power cut must not point at files that have not.
+      // A record must not survive a power cut without its files.
       await syncTree(staging);
       renameSync(staging, target);
       syncFolder(this.paths.images);
@@ -116,7 +116,7 @@ export class ImageStore {
     }
   }
 
-  /** A name of `folder` for a file under way, which gc leaves alone until `use` is over; it is removed then. */
+  /** A temporary path in `folder`, which gc ignores until `use` has ended and which is removed then. */
   async withScratch<T>(
     folder: string,
     name: string,
@@ -136,8 +136,8 @@ export class ImageStore {
   }
 
   /**
-   * `invalid_state` while a machine uses it. Files of the user's stay. Also for an image whose record
-   * cannot be read.
+   * `invalid_state` while a machine uses it. The files of an unmanaged image are kept. Works for unreadable records
+   * as well.
    */
   remove(id: string): void {
     const image = imageNames(this.db).find((each) => each.id === id) ?? getImage(this.db, id);
@@ -159,7 +159,7 @@ export class ImageStore {
     this.#removeFolder(image.id);
   }
 
-  /** Until disposed of, the image is not removed: for a machine that has no row yet. */
+  /** Prevents removal of an image until disposed of, for a machine that has no row yet. */
   hold(id: string): Disposable {
     this.#holds.set(id, (this.#holds.get(id) ?? 0) + 1);
     let isHeld = true;
@@ -182,7 +182,7 @@ export class ImageStore {
     return this.#active.has(path);
   }
 
-  /** Folders and files among the images that no row names and nobody is making. */
+  /** Directories and files that no row refers to and that are not being created. */
   orphans(): string[] {
     const root = this.paths.images;
     if (!existsSync(root)) return [];
@@ -227,7 +227,7 @@ function replacedName({ name, id }: ImageName): string {
   return `${name.slice(0, NAME_KEPT_CHARS)}-${id}`;
 }
 
-/** Whether a newer image has taken this one's name. */
+/** Whether a newer image has replaced this one. */
 export function isReplacedName({ name, id }: ImageName): boolean {
   return name.endsWith(`-${id}`);
 }

@@ -1,4 +1,4 @@
-/** What images take on disk. Files that several images share by hard links are counted once. */
+/** Disk usage of images. Files that images share by hard links are counted once. */
 import { lstatSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { ImageUsage } from "#api/image-space.ts";
@@ -35,7 +35,7 @@ export function measureUsage(store: ImageStore): Omit<ImageUsage, "templates_byt
   };
 }
 
-/** The files below the image's own folder, each once. */
+/** The files in the image's directory, hard links counted once. */
 function ownFiles(store: ImageStore, image: ImageRecord): OwnFile[] {
   const { folder } = store.paths.image(image.id);
   const found = new Map<string, OwnFile>();

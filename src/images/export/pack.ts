@@ -1,4 +1,7 @@
-/** A managed image on its way out: one gzip layer in a file, a config and a manifest, all following from the rootfs alone. */
+/**
+ * Packs a managed image for push and save: one gzip layer, a config and a manifest. The same rootfs gives the same
+ * bytes.
+ */
 import { createHash } from "node:crypto";
 import { createWriteStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
@@ -16,7 +19,7 @@ import { exportTar } from "./tar.ts";
 const LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip";
 const CONFIG_TYPE = "application/vnd.oci.image.config.v1+json";
 const MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json";
-/** The level that docker and podman take; named, so that a new default changes no digest. */
+/** The level of docker and podman, set explicitly so that a new default does not change digests. */
 const GZIP_LEVEL = 6;
 const EPOCH = "1970-01-01T00:00:00Z";
 const REPORT_ENTRIES = 500;
@@ -24,13 +27,13 @@ const REPORT_ENTRIES = 500;
 export interface PackedImage {
   manifest: { bytes: Uint8Array; digest: Digest; mediaType: string };
   config: { bytes: Uint8Array; digest: Digest };
-  /** `path` holds the compressed bytes. */
+  /** `path`: the compressed file. */
   layer: { path: string; digest: Digest; diffId: Digest; size: number };
 }
 
 export interface PackOptions {
   rootfs: string;
-  /** Where the layer goes; removed again by the caller. */
+  /** Path of the layer, which the caller deletes. */
   path: string;
   signal?: AbortSignal | undefined;
   onProgress?: OnProgress | undefined;
@@ -110,7 +113,7 @@ function configOf(image: ImageRecord, diffId: Digest): object {
   };
 }
 
-/** In Docker's words. */
+/** In the format of docker. */
 function dockerConfig(config: ImageConfig): object {
   const { entrypoint, cmd, env, workdir, user, labels, stopSignal, shell, onBuild } = config;
   const words = {
@@ -152,7 +155,7 @@ function json(value: object): { bytes: Uint8Array; digest: Digest } {
   return { bytes, digest: sha256(bytes) };
 }
 
-/** Unmanaged images are the user's files, and may change while they are read. */
+/** Unmanaged images consist of the user's files, which may change while they are read. */
 export function assertManaged(image: ImageRecord, action: string): void {
   if (image.managed) return;
   throw new BangerError(

@@ -1,4 +1,6 @@
-/** Packed images as files: an OCI layout (image-layout.md 1.1), as a folder or a tar, and a tar for `docker load`. */
+/**
+ * Saves packed images as an OCI layout (image-layout.md 1.1), in a directory or a tar, or as a tar for `docker load`.
+ */
 import {
   closeSync,
   existsSync,
@@ -24,7 +26,7 @@ import { TAR_END, tarHeader, tarPadding } from "#tar/write.ts";
 import type { PackedImage } from "./pack.ts";
 
 export interface SaveOptions {
-  /** Where to: absolute. Appears there whole or not at all. */
+  /** Absolute path of the result, which is written atomically. */
   path: string;
   /** The image's name in the layout or archive. */
   name: string;
@@ -35,8 +37,8 @@ export interface SaveOptions {
 type Content = Uint8Array | { path: string; size: number };
 
 /**
- * Whether it can be saved there, which is better said before the file system has been packed.
- * `already_exists` for a file without `force` and for a folder that is not empty, `not_found`.
+ * Checks the target before the file system is packed. `already_exists` for a file without `force` and for a directory
+ * that is not empty, `not_found`.
  */
 export function assertSavable(
   path: string,
@@ -58,7 +60,7 @@ function isArchive(format: "oci" | "docker", path: string): boolean {
   return format === "docker" || path.endsWith(".tar");
 }
 
-/** A folder, or a tar when the path ends with ".tar". */
+/** A directory, or a tar if the path ends with ".tar". */
 export async function saveOciLayout(packed: PackedImage, options: SaveOptions): Promise<void> {
   const { manifest, config, layer } = packed;
   const index = {
@@ -85,7 +87,7 @@ export async function saveOciLayout(packed: PackedImage, options: SaveOptions): 
     : writeFolder(files, options));
 }
 
-/** As `docker save` makes it, but for the layer, which is compressed; `docker load` takes both. */
+/** The format of `docker save`, but with a compressed layer, which `docker load` accepts as well. */
 export async function saveDockerArchive(packed: PackedImage, options: SaveOptions): Promise<void> {
   const { config, layer } = packed;
   const configName = `${hexOf(config.digest)}.json`;
@@ -120,7 +122,7 @@ async function writeFolder(files: [string, Content][], options: SaveOptions): Pr
   }
 }
 
-/** The layer's file is ours and goes away: on the same file system it needs no copy. */
+/** The layer is a temporary file, so on the same file system it is moved. */
 async function moveFile(from: string, to: string): Promise<void> {
   try {
     linkSync(from, to);

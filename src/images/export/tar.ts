@@ -1,7 +1,4 @@
-/**
- * A file system as one tar, in the order of its names: what a managed image leaves as. The same
- * file system gives the same bytes.
- */
+/** Exports a file system as one tar, sorted by name. The same file system gives the same bytes. */
 import { assert } from "#base/assert.ts";
 import { KiB } from "#base/size.ts";
 import type { Xattr } from "#ext4/attributes.ts";
@@ -14,14 +11,14 @@ import { type DataPart, storedBytes, TAR_END, tarHeader, tarPadding } from "#tar
 import { type WalkedFile, walkTree } from "./walk.ts";
 
 const ENTRIES_MAX = 10_000_000;
-/** Files with less than this in holes are written whole, which every reader of tars can take. */
+/** Files with fewer bytes in holes are written without them, which every tar reader supports. */
 const HOLES_MIN_BYTES = 64 * KiB;
 
 export interface ExportOptions {
-  /** The folder that it begins with. Default: the whole file system. */
+  /** The directory to export. Default: the root. */
   root?: string;
   signal?: AbortSignal | undefined;
-  /** How many files and folders have been written. */
+  /** Number of files and directories written. */
   onEntry?: (count: number) => void;
 }
 
@@ -34,7 +31,7 @@ export const tarTypes: Record<number, TarEntryType> = {
   [modes.FIFO]: "fifo",
 };
 
-/** `integrity` for a damaged file system, `unsupported` for what a layer cannot say. Sockets are left out. */
+/** `integrity` for a corrupt file system, `unsupported` for a file that a layer cannot hold. Sockets are omitted. */
 export async function* exportTar(
   reader: Ext4Reader,
   options: ExportOptions = {},
@@ -59,7 +56,7 @@ export async function* exportTar(
   yield TAR_END;
 }
 
-/** The entry's header and, of a regular file, its data. `xattrs`: in place of the file's own. */
+/** The entry's header and, for a regular file, its data. `xattrs` replaces the file's own. */
 export function* entryOf(
   reader: Ext4Reader,
   entry: {
@@ -91,7 +88,7 @@ export function* entryOf(
   }
 }
 
-/** Undefined for a file without holes to speak of. */
+/** Undefined for a file with few or no holes. */
 function partsOf(file: FileStat, runs: readonly Run[], blockSize: number): DataPart[] | undefined {
   if (file.size < HOLES_MIN_BYTES) return undefined;
   const parts: DataPart[] = [];
@@ -125,7 +122,7 @@ export function attributes({ mode, uid, gid, mtime_s, mtime_ns, major, minor }: 
   return { mode, uid, gid, mtime_s, mtime_ns, major, minor };
 }
 
-/** mke2fs makes the folder for fsck; it belongs to the disk and not to what is on it. */
+/** mke2fs creates the directory for fsck; it is not part of the content. */
 function isEmptyLostFound({ path, isEmpty }: WalkedFile): boolean {
   return isEmpty && Buffer.from(path).toString("latin1") === "lost+found";
 }

@@ -1,7 +1,7 @@
 /**
- * All files below a directory of an ext4, a folder before what is in it, in the order of names. The disk
- * may be a guest's: no block counts twice, no folder is in two places, nothing is kept that was not counted
- * before, and others get their turn between slices of the work.
+ * Walks the files below a directory of an ext4, sorted by name, a directory before its content. The disk may be a
+ * hostile guest's: blocks and directories that occur twice are errors, memory is limited, and the walk yields to the
+ * event loop.
  */
 import { throwIfAborted } from "#base/abort.ts";
 import { BangerError } from "#base/error.ts";
@@ -18,9 +18,9 @@ import { shown, TAR_NAME_MAX_BYTES } from "#tar/entry.ts";
 export interface WalkedFile {
   path: Uint8Array;
   file: FileStat;
-  /** Where its data is; undefined for what has none, and for further names of a file. */
+  /** The extents of its data; undefined for a file without data, and for further hard links to it. */
   runs: readonly Run[] | undefined;
-  /** A directory with nothing in it. */
+  /** An empty directory. */
   isEmpty: boolean;
 }
 
@@ -31,12 +31,12 @@ export interface WalkOptions {
 
 interface Folder {
   path: Uint8Array;
-  /** In the order of names. */
+  /** Sorted by name. */
   entries: readonly DirectoryEntry[];
   next: number;
 }
 
-/** `integrity` for a damaged disk, `limit_exceeded`, `unsupported` for a name that no layer can say. */
+/** `integrity` for a corrupt disk, `limit_exceeded`, `unsupported` for a name that a layer cannot hold. */
 export async function* walkTree(
   reader: Ext4Reader,
   root: FileStat,

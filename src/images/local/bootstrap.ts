@@ -1,4 +1,4 @@
-/** A Debian root file system from packages, made by mmdebstrap, as one uncompressed layer. */
+/** Creates an image from Debian packages with mmdebstrap, as one uncompressed layer. */
 import { mkdirSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { ImageBootstrap } from "#api/image.ts";
@@ -14,7 +14,7 @@ import { assertFree, type ImageStore } from "#images/store.ts";
 import type { Layer } from "#oci/layer.ts";
 
 const BOOTSTRAP_TIMEOUT_MS = 1_800_000;
-/** It removes what it has unpacked. */
+/** mmdebstrap removes its unpacked files. */
 const CLEANUP_MS = 20_000;
 
 /** `already_exists` when the name is taken, `unsupported` without mmdebstrap, `unavailable` when it fails. */
@@ -57,7 +57,7 @@ export async function bootstrapImage(
   );
 }
 
-/** Makes the tar in `scratch`, where it lies until the caller removes it. */
+/** Creates the tar in `scratch`, which the caller removes. */
 async function bootstrapLayer(
   request: ImageBootstrap,
   scratch: string,

@@ -1,4 +1,4 @@
-/** Whether files of the user's are what they are said to be. */
+/** Checks the files of `image register`: rootfs, initrd and modules. */
 import { closeSync, openSync, readdirSync, readSync } from "node:fs";
 import { join, posix } from "node:path";
 import { compressionOf } from "#base/compression.ts";
@@ -12,7 +12,7 @@ import { type Ext4Reader, openExt4 } from "#ext4/read/reader.ts";
 const INITRD_MAX_BYTES = 2 * GiB;
 const LINKS_FOLLOWED_MAX = 8;
 const ELF_HEADER_BYTES = 20;
-/** Programs that tell for which machine a system is, where it has them. */
+/** Programs that reveal the architecture of a rootfs. */
 const PROGRAMS = [
   "/bin/sh",
   "/usr/bin/env",
@@ -25,11 +25,11 @@ const machines: Record<number, string> = { 62: "amd64", 183: "arm64" };
 export interface InspectedRootfs {
   size_bytes: number;
   allocated_bytes: number;
-  /** "amd64" or "arm64"; undefined when nothing in it tells. */
+  /** "amd64" or "arm64"; undefined if unknown. */
   arch: string | undefined;
 }
 
-/** `not_found`, `integrity` when it is no ext4, `invalid_state` when it was not unmounted. */
+/** `not_found`, `integrity` if it is not an ext4 file system, `invalid_state` if it was not unmounted cleanly. */
 export function inspectRootfs(path: string): InspectedRootfs {
   const stat = statGivenFile(path, "a rootfs");
   using reader = openExt4(path);
@@ -53,7 +53,7 @@ export function inspectRootfs(path: string): InspectedRootfs {
 export function inspectInitrd(path: string): void {
   const stat = statGivenFile(path, "an initrd");
   const start = readStart(path, 6);
-  // The kernel unpacks cpio, and whatever it has a decompressor for.
+  // The kernel accepts cpio, plain or compressed.
   const isCpio = ["070701", "070702"].includes(start.toString("latin1"));
   const isKnown = isCpio || compressionOf(start) !== undefined;
   if (isKnown && stat.size <= INITRD_MAX_BYTES) return;
@@ -61,7 +61,7 @@ export function inspectInitrd(path: string): void {
   throw new BangerError("integrity", `Cannot use "${path}" as an initrd: ${why}`);
 }
 
-/** A folder as `make modules_install` leaves it: with "VERSION/", or the content of that. */
+/** A directory from `make modules_install`: the parent of "VERSION/", or "VERSION/" itself. */
 export function inspectModules(path: string): void {
   const stat = statGiven(path, "a modules directory");
   const names = stat.isDirectory() ? readdirSync(path) : [];
@@ -97,7 +97,7 @@ function archOf(reader: Ext4Reader, program: string): string | undefined {
   return machines[bytes.readUInt16LE(18)];
 }
 
-/** The file at the end of symbolic links. */
+/** Follows symbolic links. */
 function resolveLinks(reader: Ext4Reader, program: string): FileStat | undefined {
   let path = program;
   for (let hop = 0; hop < LINKS_FOLLOWED_MAX; hop++) {

@@ -1,4 +1,4 @@
-/** Images of the user's own files: checked, and left where they are until they are promoted. */
+/** Registers the user's own files as an image. They stay where they are until the image is promoted. */
 import { cpSync, linkSync, mkdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { cp } from "node:fs/promises";
 import { basename, join } from "node:path";
@@ -22,18 +22,18 @@ import { inspectInitrd, inspectModules, inspectRootfs } from "./inspect.ts";
 import { makeWorkSeed } from "./work-seed.ts";
 
 export interface RegisterOptions extends WorkOptions {
-  /** Throws unless there is a kernel of that name. */
+  /** Throws unless a kernel of that name exists. */
   requireKernel: (name: string) => Promise<unknown>;
-  /** Throws unless the file is a kernel; gives the architecture that it is for: "amd64". */
+  /** Throws unless the file is a kernel. Returns its architecture: "amd64". */
   inspectKernel: (path: string, signal?: AbortSignal) => Promise<{ arch: string }>;
 }
 
 export interface PromoteOptions extends WorkOptions {
-  /** Gives the rootfs a second name where that can be, in place of a copy. */
+  /** Creates a hard link to the rootfs, where possible, in place of a copy. */
   link?: boolean | undefined;
 }
 
-/** Nothing is copied, but for the work seed. `already_exists`, `not_found`, `integrity`, `invalid_argument`. */
+/** Copies nothing but the work seed. Errors: `already_exists`, `not_found`, `integrity`, `invalid_argument`. */
 export async function registerImage(
   store: ImageStore,
   request: ImageRegister,
@@ -96,8 +96,8 @@ export async function registerImage(
 }
 
 /**
- * Copies the files of an unmanaged image in, so that the user's may go. Blocks are shared where the
- * file system can do that. `conflict` when the rootfs has changed since it was registered.
+ * Copies the files of an unmanaged image into the store, sharing blocks where the file system can. `conflict` if the
+ * rootfs has changed since it was registered.
  */
 export async function promoteImage(
   store: ImageStore,
@@ -121,7 +121,7 @@ export async function promoteImage(
   );
 }
 
-/** A second image of the same content, whose files are the same files: it takes no room. */
+/** Adds a second image that shares the files of the first by hard links. */
 export async function tagImage(store: ImageStore, ref: string, to: string): Promise<ImageRecord> {
   return await store.inTurn(
     to,
@@ -132,7 +132,7 @@ export async function tagImage(store: ImageStore, ref: string, to: string): Prom
       const { id: _id, name: _name, createdAt: _createdAt, ...rest } = image;
       const tagged = await store.create(to, async (folder) => {
         for (const path of Object.values(image.files)) {
-          // The user's own files are named by absolute paths, which both records share.
+          // Both records have the absolute paths of the user's files.
           if (path && !path.startsWith("/")) linkTree(join(from, path), join(folder, path));
         }
         return rest;
@@ -160,7 +160,7 @@ async function copyFiles(
       await cp(from[kind] ?? "", join(staging, kind), { recursive: true });
     }
     await syncTree(staging);
-    // From here on nothing waits: gc and rm see either the old record or the new one.
+    // Synchronous from here: gc and rm see either the old record or the new one.
     const current = getImage(store.db, image.id);
     const places = store.paths.image(image.id);
     const files: RecordFiles = { ...current.files };
@@ -198,7 +198,7 @@ function linkTree(from: string, to: string): void {
   try {
     linkSync(from, to);
   } catch {
-    // A folder has no second name, and neither has a file on some file systems.
+    // Directories cannot be linked, nor can files on some file systems.
     cpSync(from, to, { recursive: true });
   }
 }

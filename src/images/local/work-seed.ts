@@ -1,6 +1,6 @@
 /**
- * What "/root" of a new machine starts with: a folder, a tar or an ext4 file, made into a small
- * read-only ext4 that has it below "/root" and nothing else, so that it can be laid over an image.
+ * Creates a work seed, the initial content of /root in new machines: a read-only ext4 with only "/root", made from a
+ * directory, a tar or an ext4 file, and mounted as an overlay layer over the image.
  */
 import { closeSync, lstatSync, openSync, readdirSync, readlinkSync, rmSync } from "node:fs";
 import { createGunzip, createZstdDecompress } from "node:zlib";
@@ -31,15 +31,15 @@ const ENTRIES_MAX = 1_000_000;
 const HEAD_BYTES = superblock.OFFSET + superblock.BYTES;
 
 export interface WorkSeedOptions {
-  /** Where the ext4 file goes; it must not exist. */
+  /** Path of the ext4 file, which must not exist. */
   path: string;
   signal?: AbortSignal | undefined;
   onProgress?: OnProgress | undefined;
 }
 
 /**
- * Files of a folder belong to root in the machine; a tar and an ext4 file say themselves whose theirs
- * are. `not_found`, `integrity` when it is none of the three; nothing is left then.
+ * Files of a directory belong to root in the machine; a tar and an ext4 file keep their owners. `not_found`,
+ * `integrity` for any other file. Leaves nothing behind on failure.
  */
 export async function makeWorkSeed(source: string, options: WorkSeedOptions): Promise<void> {
   const isFolder = lstatSync(source, { throwIfNoEntry: false })?.isDirectory() ?? false;
@@ -91,7 +91,7 @@ async function fill(
       });
     }
     reader.finish();
-    // A name through a symbolic link may lead out, and would then lie over the image's own files.
+    // A path through a symbolic link could leave /root and shadow the image's files.
     if (writer.tree.children(ROOT_NODE).length !== 1) {
       throw new BangerError("integrity", "a path leaves the archive");
     }
@@ -101,7 +101,7 @@ async function fill(
   }
 }
 
-/** Hands entries on as if they had been in "root/". */
+/** Puts every entry below "root/". */
 function withPrefix(handler: TarHandler): TarHandler {
   const place = (name: Uint8Array): Uint8Array => {
     if (hasDots(name)) {
@@ -139,7 +139,7 @@ async function* tarOf(source: string, signal: AbortSignal | undefined): AsyncGen
   else yield* raw;
 }
 
-/** Files, folders and symbolic links, in the order of their names; hard links as such. */
+/** Files, directories, symbolic links and hard links, sorted by name. */
 async function* folderTar(
   root: string,
   signal: AbortSignal | undefined,

@@ -1,7 +1,7 @@
 /**
- * What the first machine of an image installed on its first boot, kept as a second read-only layer:
- * machines that are made later have it below their own writable one, and install nothing. A layer
- * stays as long as a machine stands on it; the newest that this program's first boot made is for new ones.
+ * Provisioned layers: the changes that the first boot of an image's first machine made, kept as a second read-only
+ * layer for later machines, which then install nothing. New machines use the newest layer of this version's first
+ * boot; an older one is kept while machines use it.
  */
 import { closeSync, existsSync, linkSync, openSync, renameSync, rmSync, statfsSync } from "node:fs";
 import { dirname } from "node:path";
@@ -33,18 +33,18 @@ const LABEL = "provisioned";
 
 export interface KeepOptions extends WorkOptions {
   tar: AsyncIterable<Uint8Array>;
-  /** Of the archive. Default 4 GiB, and never more than half of what is free. */
+  /** Limit of the archive. Default: 4 GiB, or half of the free space if that is less. */
   max_bytes?: number;
 }
 
-/** The layers of a store, as machines use them. */
+/** The provisioned layers of an image store. */
 export interface ProvisionedLayers {
-  /** The layer for a new machine of the image, if there is one. */
+  /** The layer for new machines of the image, if any. */
   current(imageId: string): ProvisionedLayer | undefined;
-  /** Whether the next installation is to be kept. */
+  /** Whether the next first boot should be kept as a layer. */
   isWanted(imageId: string): boolean;
   keep(imageId: string, options: KeepOptions): Promise<ProvisionedLayer | undefined>;
-  /** `invalid_state` when the layer of a machine is gone. */
+  /** `invalid_state` if the layer of a machine is missing. */
   pathOf(imageId: string, id: string): string;
   retire(imageId: string): void;
 }
@@ -63,19 +63,19 @@ export function provisionedLayers(store: ImageStore): ProvisionedLayers {
   };
 }
 
-/** The layer for a new machine, if there is one. */
+/** The layer for new machines, if any. */
 function currentLayer(store: ImageStore, imageId: string): ProvisionedLayer | undefined {
   return layersOf(store.db, imageId).findLast(({ firstBoot }) => firstBoot === store.firstBoot);
 }
 
-/** Whether the next machine's installation is to be kept. Files of the user's may change below a layer. */
+/** Whether the next first boot should be kept. Not for unmanaged images: their files may change below a layer. */
 function isLayerWanted(store: ImageStore, image: ImageRecord): boolean {
   return image.managed && !currentLayer(store, image.id);
 }
 
 /**
- * Makes a layer of a machine's writable one, which its guest sends as `tar` and which is taken for
- * hostile. Nothing is left when that fails. Undefined when somebody has made one meanwhile.
+ * Creates a layer from a machine's writable one, which the guest sends as `tar` and which is untrusted. Leaves
+ * nothing behind on failure. Undefined if another machine has created one meanwhile.
  */
 async function keepLayer(
   store: ImageStore,
@@ -87,7 +87,7 @@ async function keepLayer(
   const path = layerPath(store.paths, layer);
   return await store.withScratch(store.paths.image(imageId).folder, LABEL, async (staging) => {
     const { size_bytes, allocated_bytes } = await writeLayer(staging, layer.id, options);
-    // From here on nothing waits: the file is in place before its row.
+    // Synchronous from here: the file is in place before its row.
     if (!isLayerWanted(store, image)) return undefined;
     renameSync(staging, path);
     const made = { ...layer, size_bytes, allocated_bytes, createdAt: new Date().toISOString() };
@@ -137,7 +137,7 @@ function tooLarge(max: number): BangerError {
   return new BangerError("limit_exceeded", `larger than ${formatSize(max)}`);
 }
 
-/** The layer of an image under the name of another one of the same content: it takes no room. */
+/** Shares an image's layer with another image of the same content, by a hard link. */
 export function shareLayer(store: ImageStore, imageId: string, withId: string): void {
   const layer = currentLayer(store, imageId);
   if (!layer) return;
@@ -145,13 +145,13 @@ export function shareLayer(store: ImageStore, imageId: string, withId: string): 
   try {
     linkSync(layerPath(store.paths, layer), layerPath(store.paths, shared));
   } catch {
-    // Without it the first machine of the other image installs.
+    // Without it, the first machine of the other image is provisioned again.
     return;
   }
   insertLayer(store.db, shared);
 }
 
-/** Layers that no new machine would take and none stands on. */
+/** Layers that are neither current nor in use by a machine. */
 export function unusedLayers(store: ImageStore, imageId: string): ProvisionedLayer[] {
   const current = currentLayer(store, imageId);
   return layersOf(store.db, imageId).filter(
@@ -159,16 +159,13 @@ export function unusedLayers(store: ImageStore, imageId: string): ProvisionedLay
   );
 }
 
-/** The row goes before the file, which is a stray from then on. */
+/** The row is deleted before the file, which is an orphan from then on. */
 export function removeLayer(store: ImageStore, layer: ProvisionedLayer): void {
   deleteLayer(store.db, layer.id);
   rmSync(layerPath(store.paths, layer), { force: true });
 }
 
-/**
- * From now on the image's next machine installs anew. A layer that machines stand on stays with them,
- * and is garbage when they are gone.
- */
+/** The image's next machine is provisioned again. A layer in use by machines is kept until they are removed. */
 function retireLayers(store: ImageStore, imageId: string): void {
   for (const layer of layersOf(store.db, imageId)) {
     if (machinesOnLayer(store.db, layer.id).length === 0) removeLayer(store, layer);

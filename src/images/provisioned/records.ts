@@ -1,4 +1,4 @@
-/** Rows of the layers that first boots have made, and which machines stand on them. */
+/** Database rows of provisioned layers, and the machines that use them. */
 import type { Database } from "bun:sqlite";
 import { join } from "node:path";
 import { z } from "zod";
@@ -7,11 +7,11 @@ import type { Paths } from "#config/paths.ts";
 export interface ProvisionedLayer {
   id: string;
   imageId: string;
-  /** What made it; another first boot makes another layer. */
+  /** Digest of the first boot that created it. */
   firstBoot: string;
-  /** Length of the file. */
+  /** File size. */
   size_bytes: number;
-  /** What it takes on disk. */
+  /** Disk usage. */
   allocated_bytes: number;
   createdAt: string;
 }
@@ -55,12 +55,12 @@ export function deleteLayer(db: Database, id: string): void {
   db.query("DELETE FROM provisioned_layers WHERE id = $id").run({ id });
 }
 
-/** It is for no new machine any more. */
+/** It is no longer used for new machines. */
 export function retireLayer(db: Database, id: string): void {
   db.query("UPDATE provisioned_layers SET first_boot = '' WHERE id = $id").run({ id });
 }
 
-/** Names of the machines that use a layer; one whose record cannot be read is taken to use it. */
+/** Names of the machines that use a layer; a machine with an unreadable record counts as a user. */
 export function machinesOnLayer(db: Database, id: string): string[] {
   const rows = db
     .query(

@@ -1,6 +1,6 @@
 /**
- * The writable layer of a machine in which programs have just been installed, as its guest archives
- * it, made into a layer for other machines: what belongs to that one machine is left out.
+ * Filters the tar of a newly provisioned machine's writable layer into a layer for other machines: the machine's own
+ * identity, logs and state are left out.
  */
 import { BangerError } from "#base/error.ts";
 import { hasDots } from "#images/rootfs/path.ts";
@@ -10,7 +10,7 @@ import type { TarHandler } from "#tar/reader.ts";
 
 const SLASH = 0x2f;
 
-/** Files that say which machine it is, or that every boot writes anew. */
+/** Files that identify the machine or are rewritten at every boot. */
 const OWN_FILES = new Set([
   "etc/hostname",
   "etc/hosts",
@@ -22,7 +22,7 @@ const OWN_FILES = new Set([
   "var/lib/systemd/random-seed",
   "var/lib/zypp/AnonymousUniqueId",
 ]);
-/** Folders of which nothing but the folder itself is kept. */
+/** Directories that are kept empty. */
 const EMPTIED = ["dev/", "proc/", "run/", "sys/", "tmp/", "var/tmp/", "var/lib/banger/"];
 const LOGS = "var/log/";
 const HOST_KEYS = "etc/ssh/ssh_host_";
@@ -30,12 +30,12 @@ const AUTHORIZED_KEYS = ".ssh/authorized_keys";
 
 const OVERLAY = "trusted.overlay.";
 const OPAQUE = "trusted.overlay.opaque";
-/** What the kernel notes for itself about files of a writable layer; a read-only one works without. */
+/** Extended attributes of overlayfs that a read-only layer does not need. */
 const NOTES = new Set(
   ["origin", "impure", "nlink", "uuid", "protattr"].map((name) => OVERLAY + name),
 );
 
-/** Hands on what another machine may have. Whiteouts are devices 0:0 and opaque folders, and stay so. */
+/** Drops entries that belong to one machine. Whiteouts (devices 0:0, opaque directories) stay as they are. */
 export function withoutIdentity(handler: TarHandler): TarHandler {
   let isLeftOut = false;
   return {
@@ -58,14 +58,14 @@ function belongsToMachine({ name, type }: TarEntry): boolean {
     .toString("latin1")
     .replace(/^(\.?\/)+/, "");
   if (OWN_FILES.has(path) || path.startsWith(HOST_KEYS) || path.endsWith(AUTHORIZED_KEYS)) {
-    // A link to where another package keeps it says nothing of this machine.
+    // A symbolic link does not identify the machine.
     return type !== "directory" && type !== "symlink";
   }
   if (EMPTIED.some((folder) => path.startsWith(folder) && path !== folder)) return true;
   return path.startsWith(LOGS) && type === "file";
 }
 
-/** In a layer of an image such a name would stand for a file that is gone, or pass for another one here. */
+/** In an image layer this name is a whiteout. */
 function assertNoMark({ name }: TarEntry): void {
   if (hasDots(name)) throw new BangerError("integrity", `path ${shown(name)} contains ".."`);
   const last = name.subarray(name.lastIndexOf(SLASH) + 1);
@@ -73,7 +73,7 @@ function assertNoMark({ name }: TarEntry): void {
   throw new BangerError("unsupported", `reserved file name ${shown(name)}`);
 }
 
-/** `unsupported` where the layer cannot be understood without the one below, as the kernel wrote it. */
+/** `unsupported` for an overlayfs attribute, such as a redirect, that depends on the layer below. */
 function layerXattrs(entry: TarEntry): TarEntry["xattrs"] {
   return entry.xattrs.filter((attribute) => {
     const name = Buffer.from(attribute.name).toString("latin1");

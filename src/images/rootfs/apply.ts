@@ -1,7 +1,7 @@
 /**
- * Applies the entries of one layer to the tree under construction, by the rules of the OCI image
- * specification. Layers come bottom first, so that a name through a symbolic link and a hard link to
- * a file of a lower layer mean what they mean when the layers are unpacked one over the other.
+ * Applies the entries of one layer to the tree under construction, by the rules of the OCI image specification.
+ * Layers are applied bottom first, so symbolic and hard links resolve as if the layers were unpacked over one
+ * another.
  */
 import { BangerError, toBangerError } from "#base/error.ts";
 import { formatSize, MiB } from "#base/size.ts";
@@ -18,7 +18,7 @@ import { isOlder, stampOf } from "./stamp.ts";
 export interface ApplyCounts {
   /** Entries of all layers so far. */
   entries: number;
-  /** Bytes of their extended attributes, which stay in memory to the end. */
+  /** Bytes of their extended attributes, which stay in memory until the end. */
   xattrs_bytes: number;
 }
 
@@ -35,9 +35,9 @@ export class LayerApplier implements TarHandler {
   readonly #paths: PathWalker;
   readonly #counts: ApplyCounts;
   readonly #entriesMax: number;
-  /** Directories below which nothing of a lower layer is left. */
+  /** Directories that are opaque: without files of lower layers. */
   readonly #opaque = new Set<number>();
-  /** The file whose data comes; 0 when it is not kept. */
+  /** The current file; 0 if its data is dropped. */
   #file = 0;
   #position = 0;
 
@@ -188,7 +188,7 @@ export class LayerApplier implements TarHandler {
     }
   }
 
-  /** Removes what lower layers left in a directory, and keeps what this layer put there. */
+  /** Removes the files of lower layers from a directory, and keeps those of this layer. */
   #clear(directory: number): void {
     const stack = [directory];
     while (stack.length > 0) {
@@ -226,7 +226,7 @@ export class LayerApplier implements TarHandler {
   }
 }
 
-/** What a message about a hard link's target calls it. */
+/** The name of a hard link's target in messages. */
 function linkShown({ name, linkName }: TarEntry): Uint8Array {
   return Buffer.concat([name, Buffer.from(" -> "), linkName]);
 }

@@ -1,29 +1,29 @@
-/** The program that decompresses gzip layers, in memory of its own: a program inside this one cannot be run from there. */
+/** Puts the embedded banger-inflate into a memfd, from which it can be executed. */
 import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from "node:fs";
 import { createMemfd } from "#base/libc.ts";
 import programPath from "../../../build/bin/banger-inflate" with { type: "file" };
 
 const MFD_CLOEXEC = 1;
-/** What either memory is for; a kernel before 6.3 knows neither, and asks for neither. */
+/** Flags of memfd_create(2) since Linux 6.3. */
 const MFD_NOEXEC_SEAL = 8;
 const MFD_EXEC = 16;
 
 let program: number | undefined;
 
-/** What to execute; the same for all of this process's life. Throws where the system has no such memory. */
+/** Path of the executable, for the lifetime of this process. Throws if memfd_create() fails. */
 export function inflateProgram(): string {
   program ??= writeProgram();
   return `/proc/${process.pid}/fd/${program}`;
 }
 
-/** A descriptor of zeroed memory that can be mapped, which the caller closes. */
+/** File descriptor of zeroed shared memory, which the caller closes. */
 export function createMemory(name: string, size_bytes: number): number {
   const fd = openMemory(name, MFD_NOEXEC_SEAL);
   ftruncateSync(fd, size_bytes);
   return fd;
 }
 
-/** Read only: what somebody may write to cannot be executed. */
+/** Reopened read-only: a file that is open for writing cannot be executed. */
 function writeProgram(): number {
   const bytes = readFileSync(programPath);
   const fd = openMemory("banger-inflate", MFD_EXEC);

@@ -10,7 +10,7 @@ import { KiB, MiB } from "#base/size.ts";
 import type { Layer } from "#oci/layer.ts";
 import type { Inflater } from "./inflate-process.ts";
 
-/** In Bun, and not yet in the Node types that it is checked with. */
+/** Supported by Bun; missing from the Node types. */
 declare module "node:zlib" {
   function createZstdDecompress(options?: ZlibOptions): Gunzip;
 }

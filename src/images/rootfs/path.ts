@@ -1,4 +1,4 @@
-/** Names of tar entries as nodes of the tree: resolved as in a chroot, never outside the tree. */
+/** Resolves the paths of tar entries to nodes of the tree, as in a chroot. */
 import { BangerError } from "#base/error.ts";
 import type { Attributes } from "#ext4/attributes.ts";
 import { modes, NAME_MAX_BYTES } from "#ext4/format.ts";
@@ -9,20 +9,20 @@ import { isImplicit, isOlder, stampOf } from "./stamp.ts";
 
 /** As in Linux. */
 const LINKS_FOLLOWED_MAX = 40;
-/** Mostly some hundred KiB of paths, 16 MiB at the most; entries of one folder are mostly near each other. */
+/** Size of the cache of directories, at most 16 MiB of paths. */
 const KNOWN_MAX = 4096;
 const SLASH = 0x2f;
 const DOT = 0x2e;
 const DOTS = Buffer.from("..");
 const SEPARATOR = Buffer.from("/");
-/** What a folder gets that no entry describes. */
+/** Attributes of a directory without an entry of its own. */
 const implicitAttributes: Attributes = { mode: 0o755, uid: 0, gid: 0, mtime_s: 0, mtime_ns: 0 };
 
 export class PathWalker {
   readonly #writer: Ext4Writer;
   readonly #tree: Tree;
   readonly #layer: number;
-  /** Directories that entries of this layer were put into, by path as latin1: forgotten when anything is removed. */
+  /** Cache of directories of this layer, by path as latin1; cleared when anything is removed. */
   readonly #known = new Map<string, number>();
 
   constructor(writer: Ext4Writer, layer: number) {
@@ -31,7 +31,7 @@ export class PathWalker {
     this.#layer = layer;
   }
 
-  /** The last component of a path, empty for the root, and what is before it. `entry` is for messages. */
+  /** The last component of a path (empty for the root) and its parent. `entry` is for messages. */
   split(given: Uint8Array, entry = given): { parent: Uint8Array; name: Uint8Array } {
     const path = withoutDots(given);
     let end = path.length;
@@ -48,8 +48,8 @@ export class PathWalker {
   }
 
   /**
-   * The directory at `parent`, made where it is missing; everything on the way counts as this
-   * layer's. `entry` is for messages.
+   * The directory at `parent`, created if missing; every directory on the path is marked as used by this layer.
+   * `entry` is for messages.
    */
   directory(parent: Uint8Array, entry: Uint8Array): number {
     const key = Buffer.from(parent.buffer, parent.byteOffset, parent.length).toString("latin1");
@@ -62,15 +62,12 @@ export class PathWalker {
     return node;
   }
 
-  /** The directory at `parent`, 0 if there is none. */
+  /** The directory at `parent`; 0 if it does not exist. */
   findDirectory(parent: Uint8Array): number {
     return this.#walk(parent, { makes: false, entry: parent });
   }
 
-  /**
-   * The node that the hard link `entry` means by `path`, 0 if there is none. A symbolic link at its
-   * end is not followed.
-   */
+  /** The target of the hard link `entry`; 0 if it does not exist. A final symbolic link is not followed. */
   findTarget(path: Uint8Array, entry: Uint8Array): number {
     const { parent, name } = this.split(path, entry);
     const directory = this.#walk(parent, { makes: false, entry });
@@ -83,7 +80,7 @@ export class PathWalker {
     this.#writer.remove(node);
   }
 
-  /** A folder of this layer that only its content calls for loses what a lower layer said of it. */
+  /** Resets the attributes of directories that this layer only implies. */
   forgetImplicit(node: number): void {
     if (isImplicit(this.#tree.stampOf(node))) this.#tree.setAttributes(node, implicitAttributes);
   }
@@ -116,7 +113,7 @@ export class PathWalker {
     return node;
   }
 
-  /** One component that is no symbolic link. */
+  /** One component that is not a symbolic link. */
   #step(
     parent: number,
     name: Uint8Array,
@@ -148,7 +145,7 @@ export class PathWalker {
   }
 }
 
-/** ".." goes by the words alone, as in docker, and never above the root: "a/../../b" is "b". */
+/** Resolves ".." lexically, as docker does, and never above the root: "a/../../b" is "b". */
 function withoutDots(path: Uint8Array): Uint8Array {
   if (!hasDots(path)) return path;
   const kept: Uint8Array[] = [];
@@ -159,7 +156,7 @@ function withoutDots(path: Uint8Array): Uint8Array {
   return Buffer.concat(kept.flatMap((part) => [SEPARATOR, part]));
 }
 
-/** Whether one of the components is "..". */
+/** Whether a component is "..". */
 export function hasDots(path: Uint8Array): boolean {
   let at = path.indexOf(DOT);
   while (at >= 0 && at < path.length - 1) {

@@ -1,4 +1,4 @@
-/** Which layer a node comes from, and whether that layer names it or only needs it as a parent. */
+/** The layer of a node, and whether the layer has an entry for it or only implies it as a parent directory. */
 
 export type StampKind = "implicit" | "explicit";
 

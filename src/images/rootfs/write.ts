@@ -1,4 +1,4 @@
-/** Layers of an image to one ext4 file, in one pass, with no root and no folder in between. */
+/** Writes the layers of an image to one ext4 file in one pass, without root and without unpacking them. */
 import { closeSync, openSync, renameSync, rmSync } from "node:fs";
 import { throwIfAborted } from "#base/abort.ts";
 import { assert } from "#base/assert.ts";
@@ -16,11 +16,11 @@ import { inflate } from "./inflate.ts";
 import { startInflater } from "./inflate-process.ts";
 
 export interface RootfsOptions {
-  /** Where the file goes; it appears there when it is whole, and replaces one that is there. */
+  /** Path of the file, which is replaced atomically. */
   path: string;
-  /** UUID and hash seed derive from it: the same layers and seed give the same bytes. */
+  /** Seed of the UUID and the hash seed: the same layers and seed give the same bytes. */
   seed: Digest;
-  /** Left free in the file system. Default 0: nobody writes to an image. */
+  /** Free space in the file system. Default 0: images are read-only. */
   freeSpace_bytes?: number;
   /** Of all layers together, as tar. Default 64 GiB. */
   uncompressedMax_bytes?: number;
@@ -33,26 +33,26 @@ export interface RootfsOptions {
 export interface Rootfs {
   /** Length of the file. */
   size_bytes: number;
-  /** What it takes on disk, holes not counted. */
+  /** Disk usage, without holes. */
   allocated_bytes: number;
-  /** Files, directories and all others, each once whatever its links. */
+  /** Number of inodes. */
   files: number;
   /** Bytes of all layers' tars. */
   uncompressed_bytes: number;
-  /** Extended attributes in namespaces that Linux does not know, left out. */
+  /** Omitted extended attributes, of namespaces unknown to Linux. */
   droppedXattrs: number;
 }
 
 const UNCOMPRESSED_MAX_BYTES = 64 * GiB;
 const ENTRIES_MAX = 2_000_000;
-/** Of a tar that is handled before the output may catch up: a few milliseconds. */
+/** Bytes of tar to process before waiting for the output. */
 const PIECE_BYTES = 512 * KiB;
-/** What an entry may take beside its data: padding, an attribute block, an inode, a directory block. */
+/** Upper bound of an entry's metadata: padding, an attribute block, an inode, a directory block. */
 const ENTRY_COST_BYTES = 3 * BLOCK_BYTES + KiB;
 
 /**
- * Builds the file beside its place and renames it there. `integrity` when a layer is not what the
- * image says or no tar, `limit_exceeded`, `no_space`, `cancelled`; nothing is left then.
+ * Writes a temporary file and renames it. Errors: `integrity` for a layer that is corrupt or not a tar,
+ * `limit_exceeded`, `no_space`, `cancelled`; nothing is left behind.
  */
 export async function buildRootfs(
   layers: readonly Layer[],
@@ -128,7 +128,7 @@ async function build(
   }
 }
 
-/** Bytes that were damaged on their way break the unpacking before their digest has been compared. */
+/** The error of the source: corrupt bytes break unpacking before the digest is compared. */
 async function rootCause(
   error: unknown,
   layer: Layer,
