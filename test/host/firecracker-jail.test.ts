@@ -21,8 +21,10 @@ import { startReaper } from "#test/reaper.ts";
 import { GuestLines } from "#test/tiny-guest.ts";
 import type { BootSpec } from "#vmm/driver.ts";
 import { createFirecrackerDriver } from "#vmm/firecracker/driver.ts";
-import { JAIL_GID, jailUid } from "#vmm/firecracker/jail.ts";
+import { cgroupOf, hasCgroups, JAIL_GID, jailUid } from "#vmm/firecracker/jail.ts";
+import { prepareLaunch } from "#vmm/firecracker/launch.ts";
 import type { FirecrackerMachine } from "#vmm/firecracker/machine.ts";
+import { clearRuntime } from "#vmm/firecracker/notes.ts";
 import { setTapOwner } from "#vmm/firecracker/tap-owner.ts";
 
 const test = testNeeding("root", "unshare", "mount", "chroot");
@@ -176,6 +178,20 @@ test("a snapshot leaves the jail as this user's own, and comes into another read
   await restored.kill();
   expect(existsSync(`${own.logPath}.snapshot`)).toBe(false);
   expect(readdirSync(own.runtimeDir)).toEqual([]);
+});
+
+test("a control group that the caller has made is left to the caller", async () => {
+  const { peer } = setUp();
+  const program = { path: peer.program, version: "1.14.1" };
+  const options = { serial: true, jailer: join(folder, "jailer"), snapshot: undefined };
+  const isRemoved = async (changes: (id: string) => Partial<BootSpec>) => {
+    const spec = privateSpec(peer);
+    const launch = await prepareLaunch({ ...spec, ...changes(spec.id) }, program, options);
+    clearRuntime(spec.runtimeDir);
+    return launch.notes.jail?.cgroup;
+  };
+  expect(await isRemoved(() => ({}))).toBe(hasCgroups());
+  expect(await isRemoved((id) => ({ cgroup: cgroupOf(id) }))).toBe(false);
 });
 
 test("a failure in the jail is undone as a whole", async () => {

@@ -67,6 +67,7 @@ const state = {
   kept: "",
   /** Connections to the guest that it knows. */
   guests: new Set<Socket>(),
+  memoryFd: undefined as number | undefined,
 };
 
 function parseArguments(argv: string[]): Map<string, string> {

@@ -21,9 +21,14 @@ type Body = Record<string, unknown>;
 export interface PeerMachine {
   /** Requests by which it was configured. */
   bodies: Map<string, Body>;
-  /** What the guest keeps in its memory. */
+  /** What the guest keeps in the first page of its memory. */
   kept: string;
+  /** The memory that it was restored from, which stays open. */
+  memoryFd?: number;
 }
+
+/** A page that the guest has touched at its boot, and never again. */
+const EARLY = { at: 8192, text: "early" };
 
 interface State {
   version: string;
@@ -43,7 +48,7 @@ interface SaveContext extends PeerMachine {
 
 /** The fault_message where it cannot be saved. */
 export function saveSnapshot(fields: Body, context: SaveContext): string | undefined {
-  const { bodies, kept, version, paused } = context;
+  const { bodies, kept, version, paused, memoryFd } = context;
   if (!paused)
     return "Create snapshot error: Cannot save the microVM state: unavailable while running";
   const machine = bodies.get("PUT /machine-config");
@@ -58,6 +63,7 @@ export function saveSnapshot(fields: Body, context: SaveContext): string | undef
   ftruncateSync(fd, Number(machine?.["mem_size_mib"]) * MiB);
   // Full writes pages of zeros as well.
   if (!isDiff) writeSync(fd, Buffer.alloc(MiB), 0, MiB, 0);
+  if (!isDiff || memoryFd === undefined) writeSync(fd, EARLY.text, EARLY.at);
   writeSync(fd, `${kept}\0`, 0);
   closeSync(fd);
   return undefined;
@@ -89,7 +95,6 @@ function read(fields: Body, version: string): PeerMachine {
   const page = Buffer.alloc(4096);
   readSync(fd, page, 0, page.length, 0);
   const { size } = statSync(String(backend["backend_path"]));
-  closeSync(fd);
   const wanted = Number(bodies.get("PUT /machine-config")?.["mem_size_mib"]) * MiB;
   if (size !== wanted) throw new Error(`The memory file has ${size} bytes instead of ${wanted}`);
   for (const [name, drive] of bodies) {
@@ -104,7 +109,7 @@ function read(fields: Body, version: string): PeerMachine {
     if (!network) throw new Error("Unknown Network Device");
     bodies.set(name, { ...network, host_dev_name });
   }
-  return { bodies, kept: page.toString("utf8", 0, page.indexOf(0)) };
+  return { bodies, memoryFd: fd, kept: page.toString("utf8", 0, page.indexOf(0)) };
 }
 
 function minorOf(version: string): number {

@@ -112,9 +112,14 @@ export function hasCgroups(root: string = CGROUP_ROOT): boolean {
   return existsSync(path) && readFileSync(path, "utf8").split(/\s+/).includes("pids");
 }
 
+/** Where the jailer puts a machine. */
+export function cgroupOf(id: string, root: string = CGROUP_ROOT): string {
+  return join(root, CGROUP_PARENT, id);
+}
+
 /** The jailer leaves the machine's cgroup behind; it goes once nobody is in it. */
 export function removeCgroup(id: string, root: string = CGROUP_ROOT): void {
-  for (const path of [join(root, CGROUP_PARENT, id), join(root, CGROUP_PARENT)]) {
+  for (const path of [cgroupOf(id, root), join(root, CGROUP_PARENT)]) {
     try {
       rmdirSync(path);
     } catch {

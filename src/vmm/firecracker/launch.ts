@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { BootSpec, Snapshot } from "#vmm/driver.ts";
 import { openLogs, touch } from "#vmm/logs.ts";
 import type { OutputPaths } from "#vmm/process.ts";
-import { hasCgroups, JAIL_GID, jailCommand, jailUid } from "./jail.ts";
+import { cgroupOf, hasCgroups, JAIL_GID, jailCommand, jailUid } from "./jail.ts";
 import {
   driveName,
   hostFiles,
@@ -16,7 +16,7 @@ import {
 import { lend, planLoan } from "./lend.ts";
 import { type Notes, writeNotes } from "./notes.ts";
 import { findJailer, type Program } from "./program.ts";
-import { snapshotType } from "./snapshot.ts";
+import { identityOf, snapshotType } from "./snapshot.ts";
 
 export interface LaunchOptions {
   serial: boolean;
@@ -56,8 +56,12 @@ export async function prepareLaunch(
   const { metrics, log, jail } = hostFiles(spec.runtimeDir);
   for (const path of [metrics, log]) touch(path);
   const { snapshot } = options;
-  const type = snapshotType(firecracker.version, { isRestored: snapshot !== undefined });
-  const notes: Notes = { id: spec.id, snapshot: type, ...openLogs(spec) };
+  const notes: Notes = {
+    id: spec.id,
+    snapshot: snapshotType(firecracker.version),
+    origin: snapshot && identityOf(snapshot.memoryPath),
+    ...openLogs(spec),
+  };
   const paths = jailer ? jailedPaths(spec, snapshot) : plainPaths(spec, snapshot);
   // With a serial console its output is the guest's, so that Firecracker needs a log of its own.
   const outputs = {
@@ -80,7 +84,9 @@ export async function prepareLaunch(
   const borrower = { uid: jailUid(spec.runtimeDir), gid: JAIL_GID };
   const cgroup = hasCgroups();
   const loan = planLoan(spec, [metrics, log]);
-  notes.jail = { cgroup, loan: { files: loan.files, tap: loan.tap } };
+  // One that the caller has made is the caller's to remove: another process of the machine may follow.
+  const isCallers = spec.cgroup === cgroupOf(spec.id);
+  notes.jail = { cgroup: cgroup && !isCallers, loan: { files: loan.files, tap: loan.tap } };
   writeNotes(spec.runtimeDir, notes);
   lend(spec, loan, { to: borrower, snapshot });
   const out = snapshotFolder(spec.logPath);

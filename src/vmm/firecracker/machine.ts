@@ -178,9 +178,11 @@ export class FirecrackerMachine implements Machine {
   async #save(files: Snapshot, caller: AbortSignal | undefined): Promise<void> {
     const { notes, handle, sockets } = this.#parts;
     assert(notes?.snapshot, "a machine that can be saved has notes");
-    await this.pause();
     const done = this.#done.signal;
     await saveSnapshot(files, {
+      pid: handle.pid,
+      origin: notes.origin,
+      pause: () => this.pause(),
       apiSocket: sockets.api,
       type: notes.snapshot,
       logPath: notes.logPath,

@@ -7,12 +7,14 @@ import { logNotes } from "#vmm/logs.ts";
 import { removeCgroup } from "./jail.ts";
 import { hostFiles, isDriveName, snapshotFolder } from "./layout.ts";
 import { takeBack } from "./lend.ts";
-import { snapshotTypes } from "./snapshot.ts";
+import { fileIdentity, snapshotTypes } from "./snapshot.ts";
 
 const notesSchema = logNotes.extend({
   id: z.string(),
-  /** The kind of snapshot that has all of its memory; undefined where none can be restored from. */
+  /** The kind of snapshot that it makes; undefined where none can be restored from. */
   snapshot: z.enum(snapshotTypes).optional(),
+  /** The memory that it was restored from. */
+  origin: fileIdentity.optional(),
   /** Undefined when it runs plainly. */
   jail: z
     .object({

@@ -1,6 +1,14 @@
 /** Snapshots and restores, against the API peer. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { bangerErrorOf } from "#test/expect-error.ts";
 import type { Plan } from "#test/firecracker-api.ts";
@@ -42,16 +50,9 @@ function setUp(plan: Plan = {}, options: { serial?: boolean } = {}) {
   return { peer, driver, boot, files, kinds };
 }
 
-test("which versions can, and by which kind the memory is whole", () => {
-  const typeOf = (version: string) => [
-    snapshotType(version),
-    snapshotType(version, { isRestored: true }),
-  ];
-  expect(typeOf("1.7.0")).toEqual([undefined, undefined]);
-  expect(typeOf("1.11.9")).toEqual([undefined, undefined]);
-  expect(typeOf("1.12.0")).toEqual(["Full", "Full"]);
-  expect(typeOf("1.13.0")).toEqual(["Diff", "Full"]);
-  expect(typeOf("1.17.0")).toEqual(["Diff", "Full"]);
+test("which versions can, and by which kind", () => {
+  const versions = ["1.7.0", "1.11.9", "1.12.0", "1.13.0", "1.17.0"];
+  expect(versions.map(snapshotType)).toEqual([undefined, undefined, "Full", "Diff", "Diff"]);
 });
 
 test.each([
@@ -81,10 +82,13 @@ test.each(["1.12.0", "1.14.1", "1.17.0"])(
     machines.push(restored);
     const again = new GuestLines(await restored.connectAgent());
     expect([await again.next(), await again.ask("get")]).toEqual(["hello", "text"]);
+    // Its page that the guest has not written to since is in the file that it came from, which is gone by now.
+    for (const path of Object.values(files)) rmSync(path);
     const second = { memoryPath: `${files.memoryPath}2`, statePath: `${files.statePath}2` };
     await restored.snapshot?.(second);
-    // What a restored machine has not touched is in the file that it came from.
-    expect(kinds()).toEqual([version === "1.12.0" ? "Full" : "Diff", "Full"]);
+    const type = version === "1.12.0" ? "Full" : "Diff";
+    expect(kinds()).toEqual([type, type]);
+    expect(readFileSync(second.memoryPath).toString("utf8", 8192, 8197)).toBe("early");
     expect(statSync(second.memoryPath).blocks * 512).toBeLessThan(64 << 10);
   },
 );

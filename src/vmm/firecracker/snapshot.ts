@@ -2,8 +2,18 @@
  * What Firecracker writes for a snapshot of a machine that is paused: processors and devices, and all of the
  * memory, made sparse. Source: docs/snapshotting of Firecracker.
  */
-import { chownSync, closeSync, openSync, readFileSync, renameSync, rmSync } from "node:fs";
+import {
+  chownSync,
+  closeSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { join } from "node:path";
+import { z } from "zod";
 import { errnoOf } from "#base/error.ts";
 import { copySparse } from "#base/files/copy-file.ts";
 import { punchZeros } from "#base/files/sparse.ts";
@@ -19,32 +29,46 @@ const SNAPSHOT_SINCE = "1.12";
 const DIFF_SINCE = "1.13";
 
 /**
- * A Diff has the pages that are in memory, and a hole for each other. For a machine that was booted these are all
- * that its guest has ever touched. One that was restored has more, in the file that it came from.
+ * A Diff writes the pages that are in memory, into a file that may hold the others already. For a machine that was
+ * booted these are all that its guest has ever touched; the others of one that was restored are in the file that
+ * it came from, and which it has mapped.
  */
 export const snapshotTypes = ["Diff", "Full"] as const;
 export type SnapshotType = (typeof snapshotTypes)[number];
 
-/** The kind that is whole; undefined where a snapshot would be of no use. */
-export function snapshotType(
-  version: string,
-  { isRestored = false } = {},
-): SnapshotType | undefined {
+/** The kind that a version makes; undefined where a snapshot would be of no use. */
+export function snapshotType(version: string): SnapshotType | undefined {
   if (!isAtLeast(version, SNAPSHOT_SINCE)) return undefined;
-  return !isRestored && isAtLeast(version, DIFF_SINCE) ? "Diff" : "Full";
+  return isAtLeast(version, DIFF_SINCE) ? "Diff" : "Full";
+}
+
+/** A file, whatever becomes of its name. */
+export const fileIdentity = z.object({ device: z.number(), inode: z.number() });
+export type FileIdentity = z.infer<typeof fileIdentity>;
+
+export function identityOf(path: string): FileIdentity {
+  const { dev, ino } = statSync(path);
+  return { device: dev, inode: ino };
 }
 
 export interface SaveContext extends CallOptions {
+  /** Of Firecracker. */
+  pid: number;
   apiSocket: string;
   type: SnapshotType;
+  /** The memory that the machine was restored from; undefined for one that was booted. */
+  origin: FileIdentity | undefined;
+  pause: () => Promise<void>;
   logPath: string;
   /** Of a jailed machine; undefined for a plain one. */
   jailedRuntimeDir: string | undefined;
 }
 
-/** Writes both files, which must not exist. Nothing is left of a failure. */
+/** Pauses the machine and writes both files, which must not exist. Nothing is left of a failure. */
 export async function saveSnapshot(files: Snapshot, context: SaveContext): Promise<void> {
-  const { apiSocket, type, logPath, jailedRuntimeDir, ...options } = context;
+  const { pid, apiSocket, origin, pause, logPath, jailedRuntimeDir, ...options } = context;
+  const base = origin && pathOf(origin, pid);
+  const isDiff = context.type === "Diff" && (!origin || base !== undefined) && !hasSwap();
   const isJailed = jailedRuntimeDir !== undefined;
   // Firecracker writes into files that are there, and so cannot put anything else in their place.
   const out = isJailed ? filesIn(snapshotFolder(logPath)) : files;
@@ -52,12 +76,14 @@ export async function saveSnapshot(files: Snapshot, context: SaveContext): Promi
   const made: string[] = [];
   try {
     for (const path of [out.memoryPath, out.statePath]) {
-      closeSync(openSync(path, "wx", 0o600));
+      if (isDiff && base && path === out.memoryPath) await copySparse(base, path, options);
+      else closeSync(openSync(path, "wx", 0o600));
       made.push(path);
       if (isJailed) chownSync(path, jailUid(jailedRuntimeDir), JAIL_GID);
     }
+    await pause();
     const body = {
-      snapshot_type: type === "Diff" && hasSwap() ? "Full" : type,
+      snapshot_type: isDiff ? "Diff" : "Full",
       snapshot_path: seen.statePath,
       mem_file_path: seen.memoryPath,
     };
@@ -87,6 +113,17 @@ async function handOver(from: string, to: string): Promise<void> {
     await copySparse(from, to);
     rmSync(from);
   }
+}
+
+/** As a file that the process has open, which it may be the last to know. */
+function pathOf({ device, inode }: FileIdentity, pid: number): string | undefined {
+  const folder = `/proc/${pid}/fd`;
+  return readdirSync(folder)
+    .map((name) => join(folder, name))
+    .find((path) => {
+      const { dev, ino } = statSync(path, { throwIfNoEntry: false }) ?? {};
+      return dev === device && ino === inode;
+    });
 }
 
 /** Pages that were swapped out are not in memory, so that a Diff would lack them. */
