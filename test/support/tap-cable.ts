@@ -1,7 +1,7 @@
 /**
- * A program that stands in for a monitor and its guest: `bun tap-cable.ts TAP NETNS MAC [UID]` opens
+ * A program that stands in for a monitor and its guest: `bun tap-cable.ts TAP NETNS MAC [UID [DELAY_MS]]` opens
  * TAP as a monitor does, as the user UID where one is given, makes the device eth0 in the network namespace NETNS, and carries
- * frames between the two. Prints "ready" and runs until it is killed.
+ * frames between the two, each DELAY_MS late. Prints "ready" and runs until it is killed.
  */
 import { dlopen, FFIType, ptr } from "bun:ffi";
 import { openSync, readSync, writeSync } from "node:fs";
@@ -19,7 +19,13 @@ const libc = dlopen("libc.so.6", {
   poll: { args: [FFIType.ptr, FFIType.u64, FFIType.i32], returns: FFIType.i32 },
 }).symbols;
 
-const [tap = "", netns = "", mac = "", uid] = process.argv.slice(2);
+interface Frame {
+  readonly to: number;
+  readonly bytes: Uint8Array;
+  readonly due_ms: number;
+}
+
+const [tap = "", netns = "", mac = "", uid, delay_ms = "0"] = process.argv.slice(2);
 // The effective user is what the kernel looks at, and with it the capabilities go.
 if (uid !== undefined) process.seteuid?.(Number(uid));
 const outer = openTap(tap);
@@ -29,6 +35,7 @@ const inner = openTap("eth0");
 const up = Bun.spawnSync(["ip", "link", "set", "dev", "eth0", "address", mac, "up"]);
 if (up.exitCode !== 0) throw new Error(up.stderr.toString());
 process.stdout.write("ready\n");
+const underway: Frame[] = [];
 for (;;) carry();
 
 /** struct ifreq of net/if.h: 16 bytes of name, then the flags. */
@@ -41,7 +48,7 @@ function openTap(name: string): number {
   return fd;
 }
 
-/** Waits for a frame on either side and writes it to the other. */
+/** Waits for a frame on either side, or for one that is due on the other. */
 function carry(): void {
   const pairs = [outer, inner];
   const waiting = Buffer.alloc(16);
@@ -49,13 +56,22 @@ function carry(): void {
     waiting.writeInt32LE(fd, index * 8);
     waiting.writeInt16LE(POLLIN, index * 8 + 4);
   }
-  libc.poll(ptr(waiting), 2, -1);
-  const frame = Buffer.alloc(MAX_FRAME_BYTES);
+  const next = underway[0];
+  const wait_ms = next ? Math.max(0, Math.ceil(next.due_ms - performance.now())) : -1;
+  libc.poll(ptr(waiting), 2, wait_ms);
+  const buffer = Buffer.alloc(MAX_FRAME_BYTES);
   for (const [index, fd] of pairs.entries()) {
     if ((waiting.readInt16LE(index * 8 + 6) & POLLIN) === 0) continue;
-    const size_bytes = readSync(fd, frame);
+    const bytes = buffer.subarray(0, readSync(fd, buffer)).slice();
+    const to = pairs[1 - index] ?? outer;
+    underway.push({ to, bytes, due_ms: performance.now() + Number(delay_ms) });
+  }
+  for (;;) {
+    const frame = underway[0];
+    if (!frame || frame.due_ms > performance.now()) return;
+    underway.shift();
     try {
-      writeSync(pairs[1 - index] ?? outer, frame, 0, size_bytes);
+      writeSync(frame.to, frame.bytes);
     } catch {
       // The other side is not up: the frame is lost, as on a real wire.
     }
