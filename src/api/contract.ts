@@ -10,6 +10,7 @@ import { fileContract } from "./contract-file.ts";
 import { insideContract } from "./contract-inside.ts";
 import { networkContract, vmNetworkContract } from "./contract-network.ts";
 import { sessionContract } from "./contract-session.ts";
+import { snapshotContract, vmSnapshotContract } from "./contract-snapshot.ts";
 import { systemContract } from "./contract-system.ts";
 import { vmContract } from "./contract-vm.ts";
 import { hostPath, queryFlag } from "./fields.ts";
@@ -282,7 +283,8 @@ export const contract = {
       .output(nothing),
   },
   network: networkContract,
-  vm: { ...vmContract, ...vmNetworkContract },
+  vm: { ...vmContract, ...vmNetworkContract, ...vmSnapshotContract },
+  snapshot: snapshotContract,
   file: fileContract,
   session: sessionContract,
   inside: insideContract,

@@ -53,6 +53,8 @@ export const imageUsage = z.object({
   builds_bytes: z.int(),
   /** Templates of new machines. */
   templates_bytes: z.int(),
+  /** Snapshots of machines, which no gc removes. */
+  snapshots_bytes: z.int(),
   /** The part of the disk that gc would free. */
   reclaimable_bytes: z.int(),
 });

@@ -133,6 +133,10 @@ export const vm = z.object({
   vmm: z.object({ driver: z.string(), accelerator: z.string(), pid: z.int() }).optional(),
   /** Key of the template that it was restored from, while it runs. Absent: it has booted. */
   template: z.string().optional(),
+  /** Name of the snapshot that it was created from. */
+  snapshot: z.string().optional(),
+  /** Name of the running machine that it was a copy of. */
+  forkOf: z.string().optional(),
   /** The process that runs it in place of the daemon. */
   foreground: z.object({ pid: z.int() }).optional(),
   /** Services that its image, or the configuration, says to look for; as they were last. */
@@ -176,6 +180,8 @@ export const vmCreate = z.object({
   name: vmName.optional(),
   /** An image's name or any reference; pulled when it is not here. Default: `default_image_name`. */
   image: z.string().min(1).max(1024).optional(),
+  /** In place of an image: name of a snapshot, which it goes on from. Image, kernel and sizes are of that. */
+  snapshot: vmName.optional(),
   /** Default: the image's kernel, then `default_kernel`. */
   kernel: z.string().min(1).max(255).optional(),
   /** Features that its kernel must have, "containers,wireguard"; a kernel that is here is chosen by them. */

@@ -58,6 +58,8 @@ export function makePaths(roots: Roots) {
     kernels: join(roots.state, "kernels"),
     images: join(roots.state, "images"),
     vms,
+    /** Of machines, by the names that the user gave them. */
+    snapshots: join(roots.state, "snapshots"),
     blobs: join(roots.cache, "blobs"),
     downloads: join(roots.cache, "downloads"),
     kernelBuilds: join(roots.cache, "kernel-builds"),

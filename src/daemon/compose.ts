@@ -22,6 +22,7 @@ import { Network } from "#net/network.ts";
 import { Policies } from "#net/policy/policies.ts";
 import { daemonResolvers } from "#net/resolvers.ts";
 import { parseMirrors } from "#oci/registry/mirrors.ts";
+import { Snapshots } from "#snapshots/snapshots.ts";
 import { Templates } from "#snapshots/templates.ts";
 import { openStore } from "#store/db.ts";
 import { VmFiles } from "#vm/files/service.ts";
@@ -31,6 +32,7 @@ import { machineNames } from "#vm/network/resolve-names.ts";
 import { hasWork } from "#vm/records.ts";
 import { VmService } from "#vm/service.ts";
 import type { Sessions } from "#vm/sessions/sessions.ts";
+import type { VmSnapshots } from "#vm/snapshots/service.ts";
 import { openCgroups } from "#vmm/cgroup.ts";
 import { CallCounts } from "./metrics.ts";
 
@@ -42,6 +44,7 @@ export interface Services {
   images: ImageService;
   builds: BuildService;
   templates: Templates | undefined;
+  snapshots: VmSnapshots;
   vms: VmService;
   files: VmFiles;
   sessions: Sessions;
@@ -93,7 +96,12 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
     catalogs: values["kernel.catalogs"],
   });
   const steps = new BuildCache(paths.builds);
-  const store = new ImageStore(db, paths, { firstBoot: sha256(readFirstBoot()), steps });
+  const snapshots = new Snapshots(paths.snapshots);
+  const store = new ImageStore(db, paths, {
+    firstBoot: sha256(readFirstBoot()),
+    steps,
+    snapshotsOf: (imageId) => snapshotsOf(snapshots, imageId),
+  });
   const images = new ImageService(store, {
     insecureRegistries: values["registry.insecure"],
     mirrors: parseMirrors(values["registry.mirrors"]),
@@ -119,6 +127,7 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
     network,
     drivers: createDrivers(values),
     templates,
+    snapshots,
     owner,
     // Whoever has started a process in the foreground has put it where it wants it.
     cgroups: owner ? undefined : openLimits(values["vm.limits"]),
@@ -132,6 +141,7 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
     images,
     builds,
     templates,
+    snapshots: vms.snapshots,
     vms,
     files: new VmFiles(vms),
     sessions: vms.sessions,
@@ -143,6 +153,12 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
     isNeeded: () => hasWork(db),
     shutdown,
   };
+}
+
+/** Which snapshots need an image, and which of its provisioned layers. */
+function snapshotsOf(snapshots: Snapshots, imageId: string) {
+  const needing = snapshots.list().filter(({ record }) => record.image.id === imageId);
+  return needing.map(({ name, record }) => ({ name, layer: record.spec.provisioned }));
 }
 
 function openTemplates({ paths, values }: Config): Templates | undefined {

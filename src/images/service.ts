@@ -192,7 +192,7 @@ export class ImageService {
     return await collectGarbage(this.#store, request, options);
   }
 
-  usage(): Omit<ImageUsage, "templates_bytes"> {
+  usage(): Omit<ImageUsage, "templates_bytes" | "snapshots_bytes"> {
     return measureUsage(this.#store);
   }
 

@@ -43,11 +43,26 @@ export interface StepCache {
 
 export type MadeImage = Omit<NewImage, "id" | "name" | "createdAt">;
 
+/** What stands on an image without being a machine. */
+export interface ImageSnapshot {
+  name: string;
+  /** Id of the provisioned layer that it stands on as well. */
+  layer: string | undefined;
+}
+
+interface StoreOptions {
+  firstBoot: string;
+  steps: StepCache;
+  /** Default: none. */
+  snapshotsOf?: (imageId: string) => ImageSnapshot[];
+}
+
 export class ImageStore {
   readonly db: Database;
   readonly paths: Paths;
   /** Digest of the first-boot script, which selects the provisioned layers for new machines. */
   readonly firstBoot: string;
+  readonly snapshotsOf: (imageId: string) => ImageSnapshot[];
   readonly blobs = new BlobGuard();
   readonly steps: StepCache;
   readonly #operations = new KeyedQueue();
@@ -59,12 +74,13 @@ export class ImageStore {
   constructor(
     db: Database,
     paths: Paths,
-    { firstBoot, steps }: { firstBoot: string; steps: StepCache },
+    { firstBoot, steps, snapshotsOf = () => [] }: StoreOptions,
   ) {
     this.db = db;
     this.paths = paths;
     this.steps = steps;
     this.firstBoot = firstBoot;
+    this.snapshotsOf = snapshotsOf;
   }
 
   /** Serializes operations on one image name. Leaves the queue when `signal` fires. */
@@ -149,6 +165,14 @@ export class ImageStore {
         { hint: `Remove the machines first: banger vm rm ${machines.join(" ")}` },
       );
     }
+    const snapshots = this.snapshotsOf(image.id).map(({ name }) => name);
+    if (snapshots.length > 0) {
+      throw new BangerError(
+        "invalid_state",
+        `Cannot remove image "${image.name}": in use by the snapshots ${snapshots.join(", ")}`,
+        { hint: `Remove the snapshots first: banger vm snapshot rm ${snapshots.join(" ")}` },
+      );
+    }
     if (this.#holds.has(image.id)) {
       throw new BangerError(
         "conflict",
@@ -175,7 +199,8 @@ export class ImageStore {
   }
 
   isUsed(id: string): boolean {
-    return this.#holds.has(id) || machinesOf(this.db, id).length > 0;
+    if (this.#holds.has(id) || machinesOf(this.db, id).length > 0) return true;
+    return this.snapshotsOf(id).length > 0;
   }
 
   isActive(path: string): boolean {

@@ -12,7 +12,9 @@ interface OwnFile {
   size_bytes: number;
 }
 
-export function measureUsage(store: ImageStore): Omit<ImageUsage, "templates_bytes"> {
+export function measureUsage(
+  store: ImageStore,
+): Omit<ImageUsage, "templates_bytes" | "snapshots_bytes"> {
   const images = listImages(store.db).map((image) => ({ image, files: ownFiles(store, image) }));
   const owners = new Map<string, number>();
   for (const { files } of images) {

@@ -52,9 +52,14 @@ export class MachineCommands {
     this.#machines = machines;
   }
 
-  /** The machine is up. */
+  /** The machine is up. Where it came from memory the command runs already, like its other sessions. */
   async begin(id: string, signal?: AbortSignal): Promise<void> {
-    const { command, commandOptions } = getVm(this.#deps.db, id).spec;
+    const { spec, runtime } = getVm(this.#deps.db, id);
+    const { command, commandOptions } = spec;
+    if (runtime?.isRestored) {
+      await this.#sessions.takeOver(id, signal);
+      if (this.#find(id, COMMAND_SESSION)?.isOver === false) return this.#watch(id);
+    }
     const { terminal, ...options } = commandOptions ?? {};
     if (!command) return;
     const before = this.#find(id, COMMAND_SESSION);

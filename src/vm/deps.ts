@@ -5,6 +5,7 @@ import type { SshKey } from "#config/ssh-key.ts";
 import type { ImageService } from "#images/service.ts";
 import type { KernelService } from "#kernels/service.ts";
 import type { Network } from "#net/network.ts";
+import type { Snapshots } from "#snapshots/snapshots.ts";
 import type { Templates } from "#snapshots/templates.ts";
 import type { Owner } from "#vm/life/owner.ts";
 import type { Driver } from "#vmm/driver.ts";
@@ -18,6 +19,7 @@ export interface VmDeps {
   drivers: readonly Driver[];
   /** What new machines are restored from; undefined: each boots. */
   templates: Templates | undefined;
+  snapshots: Snapshots;
   /** Folder that machines' control groups are made in; undefined where this process may not. */
   cgroups: string | undefined;
   /** This process, when it runs its machines in the foreground: they end with it. Absent in the daemon. */

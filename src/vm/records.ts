@@ -257,6 +257,8 @@ export function toApi(vm: VmRecord): Vm {
       pid: runtime.handle.pid,
     },
     template: runtime?.template,
+    snapshot: spec.snapshot,
+    forkOf: spec.forkOf,
     foreground: vm.owner && { pid: vm.owner.pid },
     checks: runtime?.checks?.length ? runtime.checks : undefined,
     createdAt: vm.createdAt,

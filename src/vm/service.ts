@@ -26,6 +26,7 @@ import { isAsleep } from "./machine.ts";
 import { findUnreadableVm, findVm, getVm, listVms, toApi, unreadableVms } from "./records.ts";
 import { Sessions } from "./sessions/sessions.ts";
 import { VmSettingsService } from "./settings.ts";
+import { VmSnapshots } from "./snapshots/service.ts";
 
 const log = getLogger(["banger", "vm"]);
 
@@ -38,6 +39,7 @@ export class VmService {
   readonly networking: VmNetworking;
   readonly settings: VmSettingsService;
   readonly sessions: Sessions;
+  readonly snapshots: VmSnapshots;
   /** Commands and connections inside machines that run. */
   readonly guests: GuestAccess;
 
@@ -58,6 +60,7 @@ export class VmService {
     });
     this.networking = new VmNetworking(deps, this.#lifecycle);
     this.settings = new VmSettingsService(deps, this.#lifecycle);
+    this.snapshots = new VmSnapshots(deps, this.#lifecycle);
   }
 
   /** How the command ended that the machine, which still runs, was started for. */
@@ -79,6 +82,10 @@ export class VmService {
     request: VmCreate & { ephemeral?: boolean; isBuild?: boolean },
     options: BootOptions = {},
   ): Promise<Vm> {
+    const { snapshot } = request;
+    if (snapshot !== undefined) {
+      return await this.snapshots.createMachine({ ...request, snapshot }, options);
+    }
     const id = newId();
     return await this.#lifecycle.whileBusy(id, () => this.#create({ ...request, id }, options));
   }

@@ -89,6 +89,8 @@ export class VmSettingsService {
       address: ___,
       hostname: ____,
       started: _____,
+      snapshot: ______,
+      forkOf: _______,
       ...spec
     } = vm.spec;
     db.transaction(() => {

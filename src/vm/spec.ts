@@ -74,6 +74,10 @@ const vmSpec = stored({
   started: startedWith.optional(),
   /** Id of the provisioned layer of its image that is under its disk, for life. */
   provisioned: z.string().optional(),
+  /** Snapshot that it was created from, by the name that this had. */
+  snapshot: z.string().optional(),
+  /** Machine that it was a running copy of, by the name that this had. */
+  forkOf: z.string().optional(),
   /** Lives as long as the command it was created for, and is removed with it. */
   ephemeral: z.boolean().optional(),
   /** Commands of an image build run in it: it gets no key, since its files become an image. */
@@ -105,6 +109,8 @@ const vmRuntime = stored({
   address6: z.string().optional(),
   /** Key of the template that it was restored from. */
   template: z.string().optional(),
+  /** From memory: what ran in it runs on. */
+  isRestored: z.boolean().optional(),
   /** Services that were looked for in it, as they were last. */
   checks: z.array(serviceCheck).optional(),
 });

@@ -55,6 +55,12 @@ export interface Snapshot {
   statePath: string;
 }
 
+export interface SnapshotOptions {
+  signal?: AbortSignal | undefined;
+  /** Called when the machine is about to be paused. */
+  onPause?: (() => void) | undefined;
+}
+
 /** What must be kept on disk to find a running machine again. JSON-safe. */
 export const machineHandle = z.object({
   driver: z.enum(driverNames),
@@ -93,9 +99,7 @@ export interface Machine {
    * drives hold still then, for the caller to copy, and the agent's stream may be over. Then, and whenever this
    * fails, it is `resume` or `kill`.
    */
-  readonly snapshot?:
-    | ((files: Snapshot, options?: { signal?: AbortSignal | undefined }) => Promise<void>)
-    | undefined;
+  readonly snapshot?: ((files: Snapshot, options?: SnapshotOptions) => Promise<void>) | undefined;
   /**
    * Presses the keys by which a guest reboots, for one whose agent is silent; undefined where there
    * is no keyboard. Nothing tells whether the guest heard it.

@@ -23,7 +23,7 @@ export const MAY_IMPORT: Record<string, readonly string[]> = {
   net: [...STATE, "api"],
   kernels: [...STATE, "http", "tar", "blobs", "api"],
   images: [...STATE, "http", "tar", "blobs", "oci", "ext4", "api"],
-  snapshots: ["base"],
+  snapshots: ["base", "tar", "api"],
   vm: [...STATE, "tar", "ext4", "guest", "vmm", "net", "kernels", "images", "snapshots", "api"],
   builds: [...STATE, "http", "tar", "blobs", "oci", "ext4", "guest", "images", "vm", "api"],
   host: [...STATE, ...DOMAINS, "api"],

@@ -9,7 +9,10 @@ import { parsePort } from "./ports.ts";
 import { absoluteReference } from "./reference.ts";
 
 type CreateFlags = Input<typeof vmCommands.commands.create>["flags"];
-type MachineFlags = Omit<CreateFlags, "image" | "noStart" | "noCommand" | "entrypoint">;
+type MachineFlags = Omit<
+  CreateFlags,
+  "image" | "snapshot" | "noStart" | "noCommand" | "entrypoint"
+>;
 
 export function createRequest(
   image: string | undefined,

@@ -34,6 +34,13 @@ async function ask(query: Query, client: Client, signal: AbortSignal): Promise<C
       const kernels = await client.kernel.list(undefined, { signal });
       return kernels.map((kernel) => ({ value: kernel.name, description: kernel.version }));
     }
+    case "snapshot": {
+      const snapshots = await client.snapshot.list(undefined, { signal });
+      return snapshots.map(({ name, machine, image }) => ({
+        value: name,
+        description: `${machine}, ${image}`,
+      }));
+    }
     case "network": {
       const networks = await client.network.list(undefined, { signal });
       return networks.map(({ name, machines }) => ({

@@ -59,6 +59,7 @@ export function usageText(usage: ImageUsage): string {
     ["Cache", formatSize(usage.cache_bytes)],
     ["Build cache", formatSize(usage.builds_bytes)],
     ["Templates", formatSize(usage.templates_bytes)],
+    ["Snapshots", formatSize(usage.snapshots_bytes)],
     ["Reclaimable", formatSize(usage.reclaimable_bytes)],
   ]);
   if (rows.length === 0) return totals;

@@ -57,6 +57,8 @@ export function vmText(vm: Vm): string {
     ["Networks", vm.network.networks?.join(", ")],
     ["May reach", vm.network.policy && policyText(vm.network.policy)],
     ["Ports", vm.network.ports?.map(portText).join(", ")],
+    ["From snapshot", vm.snapshot],
+    ["Copy of", vm.forkOf],
     ["Requested VMM", vm.monitor],
     ["Monitor", vm.vmm && `${vm.vmm.driver} (${vm.vmm.accelerator}), pid ${vm.vmm.pid}`],
     ["Foreground", vm.foreground && `pid ${vm.foreground.pid}`],

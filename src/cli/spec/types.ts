@@ -11,6 +11,7 @@ export type Completes =
   | "catalog"
   | "network"
   | "session"
+  | "snapshot"
   | "path"
   | "file"
   | "file-or-path";

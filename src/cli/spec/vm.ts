@@ -12,6 +12,7 @@ import { vmFileCommands } from "./vm-files.ts";
 import { vmInsideCommands } from "./vm-inside.ts";
 import { policyCommands, portCommands } from "./vm-network.ts";
 import { sessionCommands } from "./vm-session.ts";
+import { copyCommands, snapshotCommands } from "./vm-snapshot.ts";
 
 const machine = one("Machine name or ID", { completes: "vm" });
 const machines = some("Machine names or IDs", { completes: "vm" });
@@ -33,6 +34,14 @@ prints its output, and the machine stops when it exits, unless --restart is give
       image: value("--image <image>", "Image name, or a reference to pull", textArg, {
         completes: "image",
       }),
+      snapshot: value(
+        "--snapshot <name>",
+        "Snapshot to go on from, in place of an image",
+        textArg,
+        {
+          completes: "snapshot",
+        },
+      ),
       ...machineFlags,
       noStart: toggle("--no-start", "Create the machine without starting it"),
     },
@@ -41,6 +50,7 @@ prints its output, and the machine stops when it exits, unless --restart is give
       "banger vm create --image debian:bookworm --cpus 4 --memory 4G --disk 40G",
       "banger vm create --image alpine --mode direct --net none",
       "banger vm create --image nginx --mode direct -p 8080:80",
+      "banger vm create --snapshot ready --name testbox-2",
       "banger vm create --mode direct --restart always redis -- redis-server --save 60 1",
     ],
   }),
@@ -118,6 +128,8 @@ hostname and environment change at the next start.`,
     flags: { name: value("--name <name>", "Same as NAME", textArg) },
     examples: ["banger vm clone testbox testbox-2"],
   }),
+  snapshot: snapshotCommands,
+  ...copyCommands,
   start: command({
     brief: "Start one or more machines",
     args: { vms: machines },

@@ -6,13 +6,14 @@ import { provisionImage } from "#daemon/provision.ts";
 import type { Base } from "./base.ts";
 
 export function imageHandlers({ os, stream, services }: Base) {
-  const { kernels, images, builds, templates } = services;
+  const { kernels, images, builds, templates, snapshots } = services;
   return {
     list: os.image.list.handler(() => images.list()),
     available: os.image.available.handler(() => images.available()),
     usage: os.image.usage.handler(() => ({
       ...images.usage(),
       templates_bytes: templates?.usage().size_bytes ?? 0,
+      snapshots_bytes: snapshots.usage().size_bytes,
     })),
     show: os.image.show.handler(({ input }) => images.show(input.name)),
     history: os.image.history.handler(({ input }) => images.history(input.name)),

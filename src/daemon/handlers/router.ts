@@ -6,6 +6,7 @@ import { imageHandlers } from "./image.ts";
 import { insideHandlers } from "./inside.ts";
 import { kernelHandlers } from "./kernel.ts";
 import { sessionHandlers } from "./session.ts";
+import { snapshotHandlers, vmSnapshotHandlers } from "./snapshot.ts";
 import { systemHandlers } from "./system.ts";
 import { vmHandlers } from "./vm.ts";
 import { networkHandlers, vmNetworkHandlers } from "./vm-network.ts";
@@ -17,7 +18,8 @@ export function makeRouter(services: Services) {
     kernel: kernelHandlers(base),
     image: imageHandlers(base),
     network: networkHandlers(base),
-    vm: { ...vmHandlers(base), ...vmNetworkHandlers(base) },
+    vm: { ...vmHandlers(base), ...vmNetworkHandlers(base), ...vmSnapshotHandlers(base) },
+    snapshot: snapshotHandlers(base),
     file: fileHandlers(base),
     session: sessionHandlers(base),
     inside: insideHandlers(base),

@@ -155,8 +155,13 @@ export function shareLayer(store: ImageStore, imageId: string, withId: string): 
 export function unusedLayers(store: ImageStore, imageId: string): ProvisionedLayer[] {
   const current = currentLayer(store, imageId);
   return layersOf(store.db, imageId).filter(
-    ({ id }) => id !== current?.id && machinesOnLayer(store.db, id).length === 0,
+    (layer) => layer.id !== current?.id && !isLayerUsed(store, layer),
   );
+}
+
+function isLayerUsed(store: ImageStore, { id, imageId }: ProvisionedLayer): boolean {
+  if (machinesOnLayer(store.db, id).length > 0) return true;
+  return store.snapshotsOf(imageId).some(({ layer }) => layer === id);
 }
 
 /** The row is deleted before the file, which is an orphan from then on. */
@@ -168,7 +173,7 @@ export function removeLayer(store: ImageStore, layer: ProvisionedLayer): void {
 /** The image's next machine is provisioned again. A layer in use by machines is kept until they are removed. */
 function retireLayers(store: ImageStore, imageId: string): void {
   for (const layer of layersOf(store.db, imageId)) {
-    if (machinesOnLayer(store.db, layer.id).length === 0) removeLayer(store, layer);
+    if (!isLayerUsed(store, layer)) removeLayer(store, layer);
     else retireLayer(store.db, layer.id);
   }
 }

@@ -30,6 +30,7 @@ import { makeDisk } from "#vm/folder.ts";
 import { guestProgress } from "#vm/guest-progress.ts";
 import { bootKernel, inFrontOf, lowersOf } from "#vm/image-boot.ts";
 import type { VmRecord } from "#vm/records.ts";
+import { type MemorySource, restoreMemory } from "#vm/snapshots/source.ts";
 import type { VmRuntime } from "#vm/spec.ts";
 import { identityPath, takeIdentity, wake } from "#vm/suspend/wake.ts";
 import { makeCgroup, removeCgroup } from "#vmm/cgroup.ts";
@@ -48,6 +49,8 @@ const NEVER_MS = 2 ** 31 - 1;
 export interface BootOptions {
   signal?: AbortSignal | undefined;
   onProgress?: OnProgress | undefined;
+  /** Memory that goes with its disk, or a disk that is not empty although it never ran. */
+  from?: MemorySource | "disk" | undefined;
 }
 
 export interface LaunchOptions extends BootOptions {
@@ -123,9 +126,14 @@ export async function launch(
       return { machine, runtime: runtimeOf(machine, attachment) };
     }
     const initrd = (own: BootRecord) => inFrontOf(kernel.initrd, initrdOf(kernel, own));
+    const { from } = options;
+    if (from && from !== "disk") {
+      const machine = await restoreMemory(from, vm, { driver, spec, identity: record }, options);
+      if (machine) return { machine, runtime: runtimeOf(machine, attachment, true) };
+    }
     // Until it runs for the first time its disk is empty.
     const restored =
-      vm.intent === "create"
+      vm.intent === "create" && !from
         ? await restore(deps, vm, { driver, reason, image, kernel, spec, record, initrd }, options)
         : undefined;
     if (restored) {
@@ -305,8 +313,8 @@ function ipv6Of({ address6, gateway6 }: Pick<TapAttachment, "address6" | "gatewa
   return { address6, gateway6 };
 }
 
-function runtimeOf({ handle }: Machine, attachment: Attachment): VmRuntime {
-  const own = { hostBootId: hostBootId(), handle };
+function runtimeOf({ handle }: Machine, attachment: Attachment, isRestored?: true): VmRuntime {
+  const own = { hostBootId: hostBootId(), handle, isRestored };
   if (!("tap" in attachment)) return own;
   const { address, address6 } = attachment;
   return {

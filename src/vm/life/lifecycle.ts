@@ -21,7 +21,7 @@ import { isBusyInside } from "./idle.ts";
 import { assertHere, type EndOptions, endIfElsewhere } from "./owner.ts";
 import { OperationQueue } from "./queue.ts";
 import { Removal } from "./removal.ts";
-import type { Commands, StopOptions } from "./requests.ts";
+import type { Commands, MakeOptions, StartOptions, StopOptions } from "./requests.ts";
 import { type RunningMachine, RunningMachines } from "./running-machines.ts";
 import { inBackground, Schedule } from "./schedule.ts";
 import { powerOff } from "./shutdown.ts";
@@ -131,17 +131,12 @@ export class Lifecycle {
     await this.#machines.end(running);
   }
 
-  /**
-   * The directory and disk of a machine whose record has just been created. One with the disk of another is
-   * complete with that: a start that waits for its turn boots it, as only an empty disk may be replaced.
-   */
-  async make(
-    id: string,
-    options: { disk?: string; signal?: AbortSignal | undefined } = {},
-  ): Promise<void> {
+  /** The directory and disk of a machine whose record has just been created. */
+  async make(id: string, options: MakeOptions = {}): Promise<void> {
+    const isComplete = options.disk !== undefined && !options.isToBeUndone;
     await this.#queue.run(id, async () => {
       await makeFolder(this.#deps, getVm(this.#deps.db, id), options);
-      this.#states.set(id, { state: "stopped", ...(options.disk ? { intent: null } : {}) });
+      this.#states.set(id, { state: "stopped", ...(isComplete ? { intent: null } : {}) });
     });
     this.#schedule.watchAge(id);
   }
@@ -151,9 +146,12 @@ export class Lifecycle {
     this.#states.set(id, { intent: null });
   }
 
-  async start(id: string, options: BootOptions): Promise<void> {
+  async start(id: string, options: StartOptions): Promise<void> {
     this.#schedule.cancelStart(id);
-    await this.#queue.run(id, () => this.#startNow(id, options));
+    await this.#queue.run(id, async () => {
+      await options.prepare?.();
+      await this.#startNow(id, options);
+    });
   }
 
   /** Nothing if a user has started, stopped or removed the machine since its last end. */

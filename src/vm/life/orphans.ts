@@ -33,6 +33,10 @@ export async function sweepOrphans(
     steps.push({ action: "clean", detail: `${path} belongs to no machine` });
     if (!options.isDryRun) rmSync(path, { recursive: true, force: true });
   }
+  for (const path of deps.snapshots.leftovers()) {
+    steps.push({ action: "clean", detail: `${path} was not completed` });
+    if (!options.isDryRun) rmSync(path, { recursive: true, force: true });
+  }
   return steps;
 }
 

@@ -99,6 +99,8 @@ export class Recoverer {
       await this.#giveBack(vm);
       return await this.#recover(vm.id);
     }
+    // Whoever paused it to save it is gone.
+    if (vm.state === "running") await machine.resume?.().catch(() => {});
     const running = await this.#lifecycle.adopt(vm, machine);
     if (action === "adopt") return [];
     if (vm.owner) this.#lifecycle.change(vm.id, { intent: null, owner: null });

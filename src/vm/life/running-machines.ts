@@ -167,7 +167,7 @@ export class RunningMachines {
   async #launch(
     before: VmRecord,
     starting: Starting,
-    { onProgress, memory }: LaunchOptions,
+    { onProgress, memory, from }: LaunchOptions,
   ): Promise<RunningMachine> {
     const { id, name } = before;
     const { db, config, cgroups } = this.#deps;
@@ -182,7 +182,8 @@ export class RunningMachines {
       if (!memory) leaveSlot = await this.#bootSlot(name, starting, onProgress);
       await this.ports.open(id);
       assertFits(listVms(db), { vm, folder: config.paths.vms });
-      launched = await launch(this.#deps, vm, { onProgress, memory, signal: starting.signal });
+      const { signal } = starting;
+      launched = await launch(this.#deps, vm, { onProgress, memory, from, signal });
     } catch (error) {
       leaveSlot();
       if (!memory) await this.ports.close(id);

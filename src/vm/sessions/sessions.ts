@@ -99,6 +99,22 @@ export class Sessions {
     return started.toApi();
   }
 
+  /** Those that run in a machine which came from memory, and of which nothing is known here. */
+  async takeOver(vm: string, signal?: AbortSignal): Promise<void> {
+    const { id, name: vmName } = this.#vms.show(vm);
+    const host = this.#hostOf(id, vmName);
+    const agent = await host.agent(signal);
+    for (const { name, argv, pid, terminal, status } of await agent.sessions.list({ signal })) {
+      if (status) continue;
+      const folder = join(this.#folderOf(id), name);
+      this.#forget(folder);
+      const startedAt = new Date().toISOString();
+      const record = { name, argv, terminal, state: "running" as const, pid, startedAt };
+      writeRecord(folder, record);
+      this.#load(host, folder);
+    }
+  }
+
   /** `force` kills what runs first, as far as the guest does it. */
   async remove(vm: string, name: string, options: { force?: boolean } = {}): Promise<void> {
     const session = this.find(vm, name);

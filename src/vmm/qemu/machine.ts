@@ -3,7 +3,7 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { BangerError } from "#base/error.ts";
 import { readTail } from "#vmm/console.ts";
-import type { ExitReason, Machine, MachineHandle, Snapshot } from "#vmm/driver.ts";
+import type { ExitReason, Machine, MachineHandle, Snapshot, SnapshotOptions } from "#vmm/driver.ts";
 import { Goodbye } from "#vmm/goodbye.ts";
 import type { LogNotes } from "#vmm/logs.ts";
 import { endedError, MachineProcess, type ProcessEnd } from "#vmm/machine-process.ts";
@@ -81,10 +81,7 @@ export class QemuMachine implements Machine {
     await this.#control().execute("stop");
   }
 
-  async snapshot(
-    files: Snapshot,
-    options: { signal?: AbortSignal | undefined } = {},
-  ): Promise<void> {
+  async snapshot(files: Snapshot, options: SnapshotOptions = {}): Promise<void> {
     await saveSnapshot(this.#control(), files, { ...options, pid: this.handle.pid });
   }
 

@@ -8,7 +8,7 @@ import { readFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { throwIfAborted } from "#base/abort.ts";
 import { BangerError } from "#base/error.ts";
-import type { Snapshot } from "#vmm/driver.ts";
+import type { Snapshot, SnapshotOptions } from "#vmm/driver.ts";
 import { openSocket } from "#vmm/socket.ts";
 import { MemoryCopy } from "./memory.ts";
 import { askMonitor, type Qmp } from "./qmp.ts";
@@ -20,21 +20,21 @@ const FIRMWARE = "pc.bios";
 /** The firmware's memory ends here. */
 const FIRMWARE_END = 2 ** 32;
 
-interface SaveOptions {
+interface SaveOptions extends SnapshotOptions {
   /** Of QEMU. */
   pid: number;
-  signal?: AbortSignal | undefined;
 }
 
 /** Stops the machine and writes both files, which must not exist. It is left stopped, and may go on. */
 export async function saveSnapshot(
   qmp: Qmp,
   { statePath, memoryPath }: Snapshot,
-  { pid, signal }: SaveOptions,
+  { pid, signal, onPause }: SaveOptions,
 ): Promise<void> {
   const memory = await MemoryCopy.begin(qmp, { pid, path: memoryPath, signal });
   const scratch = { devices: `${statePath}.devices`, firmware: `${statePath}.firmware` };
   try {
+    onPause?.();
     await qmp.execute("stop");
     // Otherwise it gives up its locks on the disks.
     const live = false;

@@ -12,7 +12,12 @@ export const run: Handler<typeof vmCommands.commands.create> = async ({ args, fl
     throw new BangerError("invalid_argument", "conflicting options: --no-command and a command");
   }
   const { entrypoint } = flags;
+  const { snapshot } = flags;
+  if (snapshot !== undefined && (image !== undefined || words.length > 0)) {
+    throw new BangerError("invalid_argument", "conflicting options: --snapshot and an image");
+  }
   const request = {
+    snapshot,
     ...createRequest(image, flags, flags),
     command: words.length > 0 || flags.noCommand ? words : undefined,
     entrypoint: entrypoint === undefined ? undefined : entrypoint === "" ? [] : [entrypoint],

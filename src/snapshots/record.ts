@@ -1,0 +1,56 @@
+/** What is kept of a machine with its snapshot: all that a machine made from it needs to be like it. */
+import { z } from "zod";
+import { MACHINE_NETWORKS_MAX, networkName } from "#api/network.ts";
+import { bootMode, networkMode, restartPolicy, vmCreate } from "#api/vm.ts";
+import { type Digest, isDigest } from "#base/digest.ts";
+
+export const RECORD_FORMAT = 1;
+const TEXT_MAX = 4096;
+
+const digest = z.custom<Digest>((value) => typeof value === "string" && isDigest(value), {
+  error: "not a digest",
+});
+const text = z.string().max(TEXT_MAX);
+
+/** How the machine was made, as far as a copy is made likewise. The caps are those of a request. */
+const snapshotSpec = z.object({
+  mode: bootMode,
+  cpus: vmCreate.shape.cpus.unwrap(),
+  memory_mib: vmCreate.shape.memory_mib.unwrap(),
+  disk_bytes: vmCreate.shape.disk_bytes.unwrap(),
+  network: networkMode,
+  networks: z.array(networkName).max(MACHINE_NETWORKS_MAX).optional(),
+  allow: z.array(text).max(1024).optional(),
+  env: vmCreate.shape.env.unwrap(),
+  command: z.array(z.string()).max(100_000).optional(),
+  commandOptions: vmCreate.shape.commandOptions,
+  restart: restartPolicy.optional(),
+  /** Id of the provisioned layer of the image. */
+  provisioned: text.optional(),
+});
+export type SnapshotSpec = z.infer<typeof snapshotSpec>;
+
+export const snapshotRecord = z.object({
+  format: z.literal(RECORD_FORMAT),
+  machine: z.object({ id: text, name: text }),
+  image: z.object({ id: text, name: text, digest: text.optional() }),
+  kernel: text,
+  spec: snapshotSpec,
+  /** Read-only disks between the rootfs and its own. */
+  lowers: z.int().min(0).max(16),
+  /** Absent: the disk alone. */
+  memory: z
+    .object({
+      driver: z.enum(["firecracker", "qemu"]),
+      /** What it can be restored by. */
+      snapshotKey: text,
+      stateDigest: digest,
+    })
+    .optional(),
+  createdAt: z.iso.datetime(),
+});
+export type SnapshotRecord = z.infer<typeof snapshotRecord>;
+/** As it is known before the files are there. */
+export type SnapshotDescription = Omit<SnapshotRecord, "format" | "createdAt" | "memory"> & {
+  memory?: Omit<NonNullable<SnapshotRecord["memory"]>, "stateDigest"> | undefined;
+};
