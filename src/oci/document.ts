@@ -1,4 +1,4 @@
-/** JSON documents of images: capped, strictly UTF-8, and checked against a schema before anybody looks inside. */
+/** Parses the JSON documents of images: size-limited, strict UTF-8, validated against a schema. */
 import type { z } from "zod";
 import { BangerError } from "#base/error.ts";
 

@@ -1,4 +1,4 @@
-/** The image config: OCI image specification 1.1, config.md. Docker writes `null` where it has nothing. */
+/** Parses the image config: OCI image specification 1.1, config.md. Docker writes `null` for missing values. */
 import { z } from "zod";
 import { type Digest, isDigest } from "#base/digest.ts";
 import { BangerError } from "#base/error.ts";
@@ -9,7 +9,7 @@ const MAX_DIFF_IDS = 512;
 const MAX_HISTORY_ENTRIES = 10_000;
 
 export interface ImageConfig {
-  /** Undefined when the config does not say. */
+  /** Undefined if the config has none. */
   platform: Platform | undefined;
   entrypoint: string[];
   cmd: string[];
@@ -36,7 +36,7 @@ export interface ImageConfig {
   diffIds: Digest[];
 }
 
-/** Docker's own: OCI has none. */
+/** A Docker extension; OCI has none. */
 export interface OciHealthcheck {
   test: string[];
   interval_ms?: number;
@@ -57,12 +57,12 @@ export interface HistoryEntry {
 // A NUL would cut the string short in the guest, where it becomes an argument of execve.
 const text = z.string().refine((value) => !value.includes("\0"), "a text holds a NUL byte");
 const optionalText = text.nullish().transform((value) => value ?? "");
-/** One text stands for a list of it, as in docker. */
+/** A single string counts as a list of one, as in docker. */
 const texts = z
   .union([z.array(text), text.transform((value) => [value])])
   .nullish()
   .transform((value) => value ?? []);
-/** A set is an object in JSON; some tools write a list. */
+/** Sets are JSON objects; some tools write arrays. */
 const names = z
   .union([z.record(text, z.unknown()).transform((value) => Object.keys(value)), z.array(text)])
   .nullish()
@@ -106,7 +106,7 @@ const configSchema = z.object({
       ExposedPorts: names,
       Labels: labels,
       StopSignal: optionalText,
-      // A malformed one says nothing, and refuses no image.
+      // A malformed health check is ignored.
       Healthcheck: healthcheckSchema.nullish().catch(undefined),
       Volumes: names,
       Shell: texts,

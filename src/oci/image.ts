@@ -1,4 +1,4 @@
-/** An image that is ready to be read, wherever it comes from, and the steps that all sources share. */
+/** An opened image of any source, and the code that all sources share. */
 import { assert } from "#base/assert.ts";
 import { type Digest, shortDigest } from "#base/digest.ts";
 import { BangerError } from "#base/error.ts";
@@ -8,9 +8,9 @@ import type { Layer } from "./layer.ts";
 import { type Descriptor, type ImageIndex, type ImageManifest, parseManifest } from "./manifest.ts";
 import { choosePlatform, formatPlatform, isSameArchitecture, type Platform } from "./platform.ts";
 
-/** An index may hold an index, but hardly ever does. */
+/** Nested indexes are valid, but rare. */
 const MAX_INDEX_DEPTH = 3;
-/** Entries that do not say what they are for and are looked into. */
+/** Limit of index entries without a platform, whose configs are read. */
 const MAX_LOOKED_INTO = 16;
 
 export interface OpenedImage extends AsyncDisposable {
@@ -18,7 +18,7 @@ export interface OpenedImage extends AsyncDisposable {
   reference: string;
   /** Of the manifest of this platform; of the config for a docker-archive, which has no manifest. */
   manifestDigest: Digest;
-  /** What the reference means: an index, or the manifest itself. Only a registry has it. */
+  /** Digest of the index or manifest that the reference resolves to; set for registries only. */
   rootDigest?: Digest;
   platform: Platform;
   config: ImageConfig;
@@ -38,12 +38,12 @@ export interface ManifestSource {
   /** "docker.io/library/debian:bookworm"; for messages. */
   name: string;
   platform: Platform;
-  /** The verified bytes of a manifest that an index names. */
+  /** Reads and verifies a manifest of an index. */
   readManifest(descriptor: Descriptor): Promise<Uint8Array>;
   readConfig(descriptor: Descriptor): Promise<Uint8Array>;
 }
 
-/** Follows indexes down to the manifest for the platform. */
+/** Resolves indexes to the manifest for the platform. */
 export async function findImageManifest(
   root: { bytes: Uint8Array; digest: Digest; mediaType?: string | undefined },
   source: ManifestSource,
@@ -53,7 +53,7 @@ export async function findImageManifest(
   return parsed.kind === "image" ? { manifest: parsed, digest } : findInIndex(parsed, source);
 }
 
-/** The manifest for the platform, from an index that is parsed already. `unsupported` with the platforms that there are. */
+/** The manifest for the platform, from a parsed index. `unsupported` lists the available platforms. */
 export async function findInIndex(
   index: ImageIndex,
   source: ManifestSource,
@@ -110,7 +110,7 @@ async function platformOf(
   return parseImageConfig(bytes, { what, layerCount: layers.length }).platform;
 }
 
-/** Build records that buildx puts beside the images of an index. */
+/** Attestations, which buildx adds to an index. */
 function isAttestation({ annotations, platform }: Descriptor): boolean {
   return (
     annotations["vnd.docker.reference.type"] === "attestation-manifest" ||
@@ -118,7 +118,7 @@ function isAttestation({ annotations, platform }: Descriptor): boolean {
   );
 }
 
-/** The platform of the image, which its config has the last word on. Throws `unsupported` when it is the wrong one. */
+/** The platform from the image's config, which takes precedence. Throws `unsupported` for the wrong platform. */
 export function checkPlatform(
   config: ImageConfig,
   wanted: { name: string; platform: Platform },
@@ -140,7 +140,7 @@ function missingPlatform(
   );
 }
 
-/** Joins descriptors and diff ids, which the parsers have found to be equally many. */
+/** Joins descriptors and diff ids; the parsers have checked that their numbers match. */
 export function toLayers(
   descriptors: readonly Descriptor[],
   options: {
@@ -166,7 +166,7 @@ export function totalSizeOf(layers: readonly Layer[]): number {
   return layers.reduce((sum, { size }) => sum + size, 0);
 }
 
-/** A listener that reports how much of one layer is there. */
+/** Reports the progress of one layer. */
 export function layerProgress(
   onProgress: OnProgress | undefined,
   options: { verb: string; digest: Digest; size: number },
@@ -184,7 +184,7 @@ export function layerProgress(
     });
 }
 
-/** Passes the bytes on and tells how many have gone by. */
+/** Passes the bytes through and reports their number. */
 export async function* counted(
   stream: AsyncIterable<Uint8Array>,
   onAdvance: ((done_bytes: number) => void) | undefined,
@@ -198,7 +198,7 @@ export async function* counted(
   }
 }
 
-/** Fires when either does. */
+/** Aborts when either does. */
 export function anySignal<T extends AbortSignal | undefined>(
   signal: T,
   other: AbortSignal | undefined,

@@ -1,4 +1,4 @@
-/** Where an image comes from: a registry, a folder or file on this host, or another engine's store. */
+/** Parses image locations: a registry, a directory or file on this host, or another engine's store. */
 import { resolve } from "node:path";
 import { BangerError } from "#base/error.ts";
 import { canonicalName, parseReference, type Reference } from "./reference.ts";
@@ -16,17 +16,17 @@ export type Location =
       kind: (typeof fileKinds)[number];
       /** Absolute. */
       path: string;
-      /** Which image of several: a tag or reference name; "@N" is the N-th of a docker-archive. */
+      /** Selects one of several images: a tag or reference name; "@N" is the N-th of a docker-archive. */
       name: string | undefined;
     }
   | {
       kind: (typeof engineKinds)[number];
-      /** As that engine knows the image: a reference or an id. */
+      /** The engine's reference or id of the image. */
       name: string;
     };
 
 export interface LocationOptions {
-  /** Where relative paths start. Default: the working folder of this process. */
+  /** Base of relative paths. Default: the working directory of this process. */
   cwd?: string | undefined;
 }
 
@@ -62,13 +62,13 @@ export function parseLocation(text: string, options: LocationOptions = {}): Loca
   return { kind, path: resolve(options.cwd ?? ".", path), name: name || undefined };
 }
 
-/** "oci:dir:tag" with its path below `folder`, unless that is absolute; every other reference as it is. */
+/** Resolves the relative path of "oci:dir:tag" against `folder`; returns any other reference unchanged. */
 export function inFolder(text: string, folder = "/"): string {
   if (!fileKinds.some((kind) => text.startsWith(`${kind}:`))) return text;
   return formatLocation(parseLocation(text, { cwd: folder }));
 }
 
-/** What goes to another program as an argument is an id or a reference, and nothing else. */
+/** Accepts only an id or a reference, because it becomes an argument of another program. */
 function checkEngineName(text: string, name: string): string {
   if (/^(sha256:)?[0-9a-f]{12,64}$/.test(name)) return name;
   if (/^[\w[]/.test(name)) return parseReference(name).original;
@@ -77,7 +77,7 @@ function checkEngineName(text: string, name: string): string {
   });
 }
 
-/** The one way to write a location, for records and messages. */
+/** The canonical text of a location, for records and messages. */
 export function formatLocation(location: Location): string {
   if (location.kind === "registry") return canonicalName(location.reference);
   if (!("path" in location)) return `${location.kind}:${location.name}`;

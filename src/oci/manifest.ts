@@ -1,6 +1,6 @@
 /**
- * Manifests and indexes: OCI image specification 1.1 and Docker's schema 2. Schema 1,
- * which has no config and no content-addressed layers, is refused.
+ * Parses manifests and indexes: OCI image specification 1.1 and Docker's schema 2. Schema 1, which has no config and
+ * no content-addressed layers, is rejected.
  */
 import { z } from "zod";
 import { type Digest, isDigest } from "#base/digest.ts";
@@ -53,7 +53,7 @@ const descriptorSchema = z.object({
   mediaType: z.string().max(255).nullish(),
   digest: z.string().max(512),
   size: z.number().int().min(0).max(MAX_LAYER_BYTES),
-  // What only describes is left out where it has the wrong form.
+  // Descriptive fields are ignored if malformed.
   platform: platformSchema.nullish().catch(undefined),
   annotations: z.record(z.string(), z.unknown()).nullish().catch(undefined),
 });
@@ -71,11 +71,11 @@ const versionSchema = z.object({ schemaVersion: z.number() });
 export interface ManifestOptions {
   /** For messages: "the manifest of docker.io/library/debian:bookworm". */
   what: string;
-  /** Content-Type of the answer, or mediaType of the descriptor; used when the document names none. */
+  /** Content-Type of the response, or mediaType of the descriptor; used if the document has no mediaType. */
   mediaType?: string | undefined;
 }
 
-/** Throws `integrity` for what is malformed, `unsupported` for schema 1 and what is not an image. */
+/** Throws `integrity` if malformed, `unsupported` for schema 1 and for other artifacts than images. */
 export function parseManifest(
   bytes: Uint8Array,
   options: ManifestOptions,
@@ -94,7 +94,7 @@ export function parseManifest(
   const document = parseDocument(bytes, documentSchema, what);
   const hasImage = document.config != null || document.layers != null;
   const hasIndex = document.manifests != null;
-  // A document that is both would be read differently by different tools.
+  // An ambiguous document would be read differently by different tools.
   if (hasImage === hasIndex) {
     throw new BangerError(
       "integrity",
@@ -114,7 +114,7 @@ export function parseManifest(
   };
 }
 
-/** One entry that cannot be used stands in the way of no other; `integrity` or `unsupported` when none can. */
+/** Skips unusable entries; `integrity` or `unsupported` if none is usable. */
 function usableEntries(entries: readonly unknown[], what: string): Descriptor[] {
   const usable: Descriptor[] = [];
   let problem: unknown;
@@ -184,7 +184,7 @@ function toDescriptor(entry: z.output<typeof descriptorSchema>, what: string): D
   };
 }
 
-/** Undefined when the architecture is not said; without a system, it is Linux. */
+/** Undefined without an architecture; the default OS is Linux. */
 function toPlatform(platform: z.output<typeof platformSchema>): Platform | undefined {
   const { os, architecture, variant } = platform;
   if (!architecture) return undefined;

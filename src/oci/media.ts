@@ -13,7 +13,7 @@ export const indexTypes: readonly string[] = [
 export const configTypes: readonly string[] = [
   "application/vnd.oci.image.config.v1+json",
   "application/vnd.docker.container.image.v1+json",
-  // What registries and clients of 2015 and 2016 put there, and what docker takes for an image to this day.
+  // Used by registries and clients of 2015 and 2016, and still accepted by docker.
   "application/octet-stream",
   "application/json",
   "text/html",
@@ -24,7 +24,7 @@ const OCI_LAYER = "application/vnd.oci.image.layer.v1.tar";
 const OCI_FOREIGN_LAYER = "application/vnd.oci.image.layer.nondistributable.v1.tar";
 export const DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar";
 
-/** Layers that are a tar, plain or compressed in a way that we can undo; their bytes tell which. */
+/** Layers that are a tar, plain or compressed; the compression is detected from the content. */
 export const layerTypes: readonly string[] = [
   OCI_LAYER,
   `${OCI_LAYER}+gzip`,

@@ -1,4 +1,4 @@
-/** Platforms as OCI names them ("linux/arm64/v8"), and the choice of one from an index. */
+/** OCI platforms ("linux/arm64/v8"), and the selection of one from an index. */
 import { BangerError } from "#base/error.ts";
 
 export interface Platform {
@@ -42,7 +42,7 @@ export function formatPlatform(platform: Platform): string {
   return `${os}/${architecture}${variant ? `/${variant}` : ""}`;
 }
 
-/** The common name of each architecture, and no variant where it says nothing ("arm64/v8", "amd64/v1"). */
+/** The common name of each architecture, without a default variant ("arm64/v8", "amd64/v1"). */
 export function normalize(platform: Platform): Platform {
   const os = platform.os.toLowerCase();
   const named = platform.architecture.toLowerCase();
@@ -55,12 +55,12 @@ export function normalize(platform: Platform): Platform {
   return isBasic ? { os, architecture } : { os, architecture, variant };
 }
 
-/** Same system and architecture; variants are left to `choosePlatform`. */
+/** Same OS and architecture, whatever the variant. */
 export function isSameArchitecture(a: Platform, b: Platform): boolean {
   return a.os === b.os && a.architecture === b.architecture;
 }
 
-/** The candidate that fits `wanted` best; undefined when none runs on it. */
+/** The best candidate for `wanted`; undefined if none can run on it. */
 export function choosePlatform<T extends { platform?: Platform | undefined }>(
   wanted: Platform,
   candidates: readonly T[],

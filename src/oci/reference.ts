@@ -1,11 +1,10 @@
 /**
- * Image references as Docker reads them (the grammar of distribution/reference):
+ * Parses image references, by the grammar of distribution/reference:
  *
  *     [REGISTRY[:PORT]/]PATH[:TAG][@DIGEST]
  *
- * The first path component is a registry when it has a dot, a colon or an upper-case
- * letter, or is "localhost". Without a registry it is docker.io, where a path of one
- * component lives under "library/".
+ * The first path component is a registry when it has a dot, a colon or an upper-case letter, or is "localhost".
+ * Without a registry it is docker.io, where a path of one component lives under "library/".
  */
 import { type Digest, isDigest } from "#base/digest.ts";
 import { BangerError } from "#base/error.ts";
@@ -73,7 +72,7 @@ export function canonicalName(reference: Reference): string {
   return `${registry}/${repository}${tag ? `:${tag}` : ""}${digest ? `@${digest}` : ""}`;
 }
 
-/** For a text from an archive, which need not be a reference at all: "" then. */
+/** For text from an archive: "" if it is not a reference. */
 export function canonicalOrEmpty(text: string): string {
   try {
     return canonicalName(parseReference(text));
@@ -120,7 +119,7 @@ function checkRegistry(original: string, registry: string): void {
   }
 }
 
-/** Not "1.2.3" or "0x7f.1", which URLs read as an address in disguise, or not at all. */
+/** Rejects "1.2.3" and "0x7f.1", which URL parsers read as IPv4 addresses. */
 function isOneHost(name: string): boolean {
   const url = `https://${name}/`;
   return URL.canParse(url) && (name.startsWith("[") || new URL(url).hostname === name);

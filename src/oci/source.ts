@@ -21,21 +21,20 @@ export interface OpenOptions extends RegistryOptions {
   cacheDir: string;
   /** Directory for exported and decompressed archives, which need not exist. Default: one below the system's. */
   scratchDir?: string | undefined;
-  /** Where relative paths of `oci:DIR` and its like start. */
+  /** Base of relative paths, as in `oci:DIR`. */
   cwd?: string | undefined;
-  /** Ends everything that this image does, also while its layers are read. */
+  /** Cancels all operations of this image, reading of layers included. */
   signal?: AbortSignal | undefined;
-  /** One step for each layer: "layer <12 hex digits>", in bytes. */
+  /** One step per layer: "layer <12 hex digits>", in bytes. */
   onProgress?: OnProgress | undefined;
 }
 
 /**
- * Resolves a reference ("debian:bookworm", "oci:DIR:TAG", "docker-archive:FILE") down to
- * config and layers; layers are transferred when they are read. Dispose of the image when
- * done: that stops transfers which nobody waits for.
+ * Resolves a reference ("debian:bookworm", "oci:DIR:TAG", "docker-archive:FILE") to config and layers; layers are
+ * downloaded when they are read. Disposing of the image cancels its downloads.
  *
- * Errors: `invalid_argument` (the reference), `not_found`, `unauthorized`, `unavailable`
- * (the registry), `unsupported` (platform, format), `integrity`, `limit_exceeded`, `cancelled`.
+ * Errors: `invalid_argument` (the reference), `not_found`, `unauthorized`, `unavailable` (the registry),
+ * `unsupported` (platform, format), `integrity`, `limit_exceeded`, `cancelled`.
  */
 export async function openImage(text: string, options: OpenOptions): Promise<OpenedImage> {
   throwIfAborted(options.signal);
@@ -59,7 +58,7 @@ async function openLocalImage(
   const prefers = kind === "docker-archive" ? "docker-archive" : "layout";
   const reference = formatLocation(location);
   const local = { reference, name, platform, signal, onProgress, prefers } as const;
-  // What "image save --oci" writes is a file or a folder.
+  // "image save --oci" writes a file or a directory.
   if (kind === "oci" && !isFile(path)) return openSaved(await openFolder(path), local);
   const compression = await compressionOfFile(path);
   if (!compression) return openSaved(await openArchive(path, { signal }), local);

@@ -1,18 +1,17 @@
 /**
- * How a layer says that something of the layers below it is gone: an empty file ".wh.NAME" beside
- * where NAME was, or ".wh..wh..opq" in a folder for all that was in it.
- * Source: OCI image specification, layer.md ("Whiteouts").
+ * Whiteouts, by which a layer deletes files of lower layers: ".wh.NAME" deletes NAME in the same directory,
+ * ".wh..wh..opq" the whole content of its directory. Source: OCI image specification, layer.md ("Whiteouts").
  */
 
 export type Whiteout =
   | { kind: "none" }
-  /** The named entry of the same folder goes. */
+  /** Deletes the named entry of the same directory. */
   | { kind: "remove"; name: Uint8Array }
-  /** Everything in the folder goes. */
+  /** Deletes the content of the directory. */
   | { kind: "opaque" }
-  /** Bookkeeping of AUFS that says nothing of the tree. */
+  /** AUFS metadata, which is ignored. */
   | { kind: "ignore" }
-  /** Names nothing that could be removed. */
+  /** A whiteout without a valid name. */
   | { kind: "invalid" };
 
 const PREFIX = Buffer.from(".wh.");
@@ -20,7 +19,7 @@ const AUFS_PREFIX = Buffer.from(".wh..wh.");
 const OPAQUE = Buffer.from(".wh..wh..opq");
 const NONE: Whiteout = { kind: "none" };
 
-/** What the last component of an entry's name means. */
+/** Parses the last component of an entry's name. */
 export function parseWhiteout(name: Uint8Array): Whiteout {
   if (!startsWith(name, PREFIX)) return NONE;
   if (name.length === OPAQUE.length && startsWith(name, OPAQUE)) return { kind: "opaque" };

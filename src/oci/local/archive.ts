@@ -1,6 +1,6 @@
 /**
- * Files inside a tar on disk, read in place: an index of where each file's data is. Links are followed, because old
- * versions of `docker save` share layers by them.
+ * Reads files inside a tar on disk in place, with an index of their offsets. Links are followed, because old versions
+ * of `docker save` share layers by them.
  */
 import type { FileHandle } from "node:fs/promises";
 import { posix } from "node:path";
@@ -22,7 +22,7 @@ type Entry =
   | { kind: "link"; target: string }
   | { kind: "sparse" };
 
-/** Reads the headers of the whole archive. Throws `not_found` or `integrity`. `name`: what messages call it. */
+/** Reads all headers of the archive. Throws `not_found` or `integrity`. `name` is used in messages. */
 export async function openArchive(
   path: string,
   { signal, name = path }: { signal?: AbortSignal | undefined; name?: string } = {},
@@ -96,12 +96,12 @@ async function readIndex(
   return index.entries;
 }
 
-/** Where each file's data is. The last entry of a name counts, as when the archive is unpacked. */
+/** The offset of each file's data. The last entry of a name wins, as when unpacking. */
 class TarIndex implements TarHandler {
   readonly entries = new Map<string, Entry>();
   readonly #what: string;
   #count = 0;
-  /** A file whose place is not known yet. */
+  /** A file whose offset is not known yet. */
   #file: { name: string; size: number } | undefined;
 
   constructor(what: string) {
@@ -128,11 +128,11 @@ class TarIndex implements TarHandler {
 
   end(): void {}
 
-  /** After each block: where the data of the file that it announced begins. */
+  /** Called after each block, with the offset at which the data of its file begins. */
   place(offset: number, stored_bytes: number): void {
     if (!this.#file) return;
     const { name, size } = this.#file;
-    // Where fewer bytes are stored than the file has, they are parts of a sparse file.
+    // Fewer stored bytes than the file's size: a sparse file.
     const isWhole = stored_bytes === size;
     this.entries.set(name, isWhole ? { kind: "file", offset, size } : { kind: "sparse" });
     this.#file = undefined;

@@ -1,7 +1,6 @@
 /**
- * Archives of `docker save` and `podman save`: "manifest.json" names a config and layers by
- * their place in the archive, be it "<id>/layer.tar" or "blobs/sha256/<hex>". Layers are
- * plain tars as a rule; some tools leave them compressed.
+ * Reads archives of `docker save` and `podman save`: "manifest.json" has the paths of config and layers, such as
+ * "<id>/layer.tar" or "blobs/sha256/<hex>". Layers are usually plain tars, of some tools compressed.
  */
 import { createHash } from "node:crypto";
 import { z } from "zod";
@@ -129,7 +128,7 @@ function isTagged(image: ArchivedImage, name: string): boolean {
   return (image.RepoTags ?? []).some((tag) => tag === name || canonicalOrEmpty(tag) === wanted);
 }
 
-/** A plain tar hashes to its diff id; a compressed one must be hashed to know its digest. */
+/** The digest of a plain tar is its diff id; that of a compressed one must be computed. */
 async function describeLayer(
   tree: FileTree,
   options: { name: string; diffId: Digest; signal: AbortSignal | undefined },

@@ -1,4 +1,7 @@
-/** Exports images from the store of docker or podman as a docker-archive, with `docker image save` or `podman image save`. */
+/**
+ * Exports images from the store of docker or podman as a docker-archive, with `docker image save` or `podman image
+ * save`.
+ */
 import { BangerError } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { run, which } from "#base/run.ts";
@@ -22,7 +25,7 @@ export interface ExportOptions {
 
 type Engine = Extract<Location, { kind: "docker-daemon" | "containers-storage" }>;
 
-/** podman reads containers-storage, also where the image was made by buildah or CRI-O. */
+/** podman also reads images that buildah or CRI-O stored in containers-storage. */
 const programs: Record<Engine["kind"], { program: string; args: readonly string[] }> = {
   "docker-daemon": { program: "docker", args: ["image", "save", "--output"] },
   "containers-storage": {
@@ -32,8 +35,8 @@ const programs: Record<Engine["kind"], { program: string; args: readonly string[
 };
 
 /**
- * `unsupported` when the program is missing, `not_found` when it has no such image, `unavailable`
- * for its other failures. Disposing of the image deletes the archive.
+ * `unsupported` if the program is not installed, `not_found` if it has no such image, `unavailable` for other
+ * failures. Disposing of the image deletes the archive.
  */
 export async function exportFromEngine(
   location: Engine,

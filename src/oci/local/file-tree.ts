@@ -1,4 +1,4 @@
-/** Files by name, in a folder or inside a tar: what image layouts are read from. */
+/** The files of an image layout, in a directory or inside a tar. */
 import type { Stats } from "node:fs";
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -6,9 +6,9 @@ import { BangerError, errnoOf } from "#base/error.ts";
 import { readChunks } from "#base/files/chunks.ts";
 
 export interface FileTree {
-  /** For messages: the quoted path of the folder or archive. */
+  /** For messages: the quoted path of the directory or archive. */
   readonly what: string;
-  /** Bytes; undefined when there is no such file. */
+  /** Bytes; undefined if the file does not exist. */
   size(name: string): Promise<number | undefined>;
   stream(name: string, options?: ReadOptions): AsyncIterable<Uint8Array>;
 }
@@ -19,7 +19,7 @@ export interface ReadOptions {
   max_bytes?: number;
 }
 
-/** Throws `not_found` unless there is a folder. */
+/** Throws `not_found` unless the directory exists. */
 export async function openFolder(path: string): Promise<FileTree> {
   const what = `"${path}"`;
   const found = await statIfThere(path);

@@ -1,4 +1,4 @@
-/** OCI image layouts (image-layout.md 1.1): a folder, or the same folder in a tar. */
+/** Reads OCI image layouts (image-layout.md 1.1), in a directory or a tar. */
 import { z } from "zod";
 import { type Digest, hexOf } from "#base/digest.ts";
 import { BangerError } from "#base/error.ts";
@@ -39,7 +39,7 @@ const layoutSchema = z.object({ imageLayoutVersion: z.string() });
 export interface LocalOptions {
   /** Canonical text of the location. */
   reference: string;
-  /** Which image of several. */
+  /** Selects one of several images. */
   name: string | undefined;
   platform: Platform;
   signal?: AbortSignal | undefined;
@@ -98,7 +98,7 @@ async function checkVersion(tree: FileTree): Promise<void> {
   );
 }
 
-/** The entries of index.json that are the wanted image: one, or one for each platform. */
+/** The entries of index.json for the selected image: one, or one per platform. */
 async function chooseEntries(tree: FileTree, name: string | undefined): Promise<ImageIndex> {
   const bytes = await readFileOf(tree, "index.json", MAX_MANIFEST_BYTES);
   const index = parseManifest(bytes, { what: `"index.json" of ${tree.what}` });
@@ -130,7 +130,7 @@ function namesOf({ annotations }: Descriptor): string[] {
   return [annotations[REF_NAME], annotations[CONTAINERD_NAME]].filter((name) => name !== undefined);
 }
 
-/** By the name as it is, or as docker reads it. */
+/** By the exact name, or by the canonical reference. */
 function isNamed(entry: Descriptor, name: string): boolean {
   const wanted = canonicalOrEmpty(name);
   return namesOf(entry).some(
@@ -146,7 +146,7 @@ function listOf(names: readonly string[]): string | undefined {
     .join(", ")}`;
 }
 
-/** Says at once that a blob is missing or cut short, and not after the first layers have been unpacked. */
+/** Reports missing or truncated blobs before the first layer is unpacked. */
 async function checkBlobs(tree: FileTree, layers: readonly Descriptor[]): Promise<void> {
   for (const { digest, size } of layers) {
     const actual = await tree.size(blobName(digest));

@@ -1,6 +1,6 @@
 /**
- * Images in a folder or an archive, whichever of the two forms it has: docker with containerd's store saves
- * layouts, newer ones of its own store both, and people name either by the other's name.
+ * Opens a saved image in either format, OCI layout or docker-archive. docker with the containerd store saves layouts,
+ * newer versions write both, and users confuse the two.
  */
 
 import type { OpenedImage } from "#oci/image.ts";
@@ -8,7 +8,7 @@ import { openDockerArchive } from "./docker-archive.ts";
 import type { FileTree } from "./file-tree.ts";
 import { type LocalOptions, openLayout } from "./layout.ts";
 
-/** What is there in both forms is read in that of `prefers`. */
+/** `prefers` decides if both formats are present. */
 export async function openSaved(
   tree: FileTree,
   options: LocalOptions & { prefers?: "layout" | "docker-archive" },

@@ -1,7 +1,6 @@
 /**
- * Authorisation for one repository: nothing at first; after a 401, what its challenge asks
- * for. Bearer tokens come from the token server (distribution/spec/auth), anonymously or for
- * the user's login; basic takes the login as it is.
+ * Authorization for one repository: none at first, then what the challenge of a 401 requires. Bearer tokens come from
+ * the token server (distribution/spec/auth), anonymously or with the user's login; Basic sends the login.
  */
 import { z } from "zod";
 import { BangerError } from "#base/error.ts";
@@ -20,16 +19,16 @@ const CLIENT_ID = "banger";
 
 export interface AuthorizerOptions {
   repository: string;
-  /** What a token must be good for. Default "pull". */
+  /** Actions that a token must permit. Default "pull". */
   actions?: "pull" | "pull,push" | undefined;
   dockerConfigPath?: string | undefined;
   insecureRegistries?: readonly string[] | undefined;
 }
 
 export interface Authorizer {
-  /** Sends with what is known, and once more if the answer is a 401 that can be met. */
+  /** Sends the request with the current authorization, and again after a 401 whose challenge can be answered. */
   send(request: Request): Promise<Answer>;
-  /** What to do about a refusal. */
+  /** The hint for a denied request. */
   hint(): string;
 }
 
@@ -60,7 +59,7 @@ export function createAuthorizer(endpoint: Endpoint, options: AuthorizerOptions)
       const used = current;
       const trusted = options.insecureRegistries;
       const first = await send({ ...request, trusted, authorization: used });
-      // A challenge from where a redirect led is not this registry's, and gets nothing.
+      // A challenge from a redirect's target is not this registry's and is ignored.
       if (first.response.status !== 401 || first.isRedirected) return first;
       if (current === used) {
         const header = first.response.headers.get("www-authenticate") ?? "";
@@ -94,7 +93,7 @@ async function bearerHeader(challenge: Challenge, options: TokenOptions): Promis
   const { credential } = options;
   const token =
     credential?.kind === "bearer" ? credential.token : await fetchToken(challenge, options);
-  // Whatever else a server puts there would end up in a header of ours.
+  // The token becomes a header value.
   if (!/^[\x21-\x7e]+$/.test(token)) {
     throw new BangerError(
       "unauthorized",
@@ -160,8 +159,8 @@ function tokenRequest(
 }
 
 /**
- * The token server gets the user's login, so it is asked over TLS. Over plain HTTP only where the registry itself
- * is: on its host, on loopback as it is, or on the list of registries that speak plain HTTP.
+ * The token server gets the user's login, so it must use TLS, unless it is on the registry's own plain HTTP host, on
+ * loopback like the registry, or in the list of insecure registries.
  */
 function checkRealm(realm: string | undefined, { endpoint, trusted = [] }: TokenOptions): URL {
   const url = realm !== undefined && URL.canParse(realm) ? new URL(realm) : undefined;
@@ -181,7 +180,7 @@ function checkRealm(realm: string | undefined, { endpoint, trusted = [] }: Token
   );
 }
 
-/** What the registry asks for if that is what we need and no more, else what we need. */
+/** The scope of the challenge if it is exactly what is needed, else the needed scope. */
 function scopeOf(challenge: Challenge, { repository, actions }: TokenOptions): string {
   const asked = challenge.params.get("scope") ?? "";
   const isEnough = /^repository:\S+:pull$/.test(asked) && actions === "pull";

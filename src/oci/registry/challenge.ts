@@ -1,4 +1,4 @@
-/** `WWW-Authenticate` (RFC 9110, section 11.6.1): a comma-separated list of schemes, each with its own parameters. */
+/** Parses `WWW-Authenticate` (RFC 9110, section 11.6.1): a comma-separated list of schemes with parameters. */
 
 const MAX_HEADER_CHARS = 16 * 1024;
 
@@ -13,7 +13,7 @@ const tokenPattern = /[!#$%&'*+\-.^_`|~0-9A-Za-z]+/y;
 const token68Pattern = /[A-Za-z0-9\-._~+/]+=*(?=\s*(?:,|$))/y;
 const quotedPattern = /"((?:[^"\\]|\\.)*)"/sy;
 
-/** Never throws: what cannot be read ends the list. */
+/** Never throws: the list ends at the first malformed part. */
 export function parseChallenges(header: string): Challenge[] {
   const text = header.slice(0, MAX_HEADER_CHARS);
   const challenges: Challenge[] = [];
@@ -39,7 +39,7 @@ export function parseChallenges(header: string): Challenge[] {
     }
     challenges.push({ scheme: word.toLowerCase(), params: new Map() });
     if (!take(/\s+/y)) continue;
-    // "Negotiate TOKEN68": the token is of no use to us, but it must not pass for a scheme.
+    // "Negotiate TOKEN68": skips the token, which must not be parsed as a scheme.
     if (!isParam(text, at)) take(token68Pattern);
   }
   return challenges;

@@ -19,7 +19,7 @@ const log = getLogger(["banger", "oci"]);
 export interface RegistryOptions extends EndpointOptions {
   /** docker's config.json, for logins. */
   dockerConfigPath?: string | undefined;
-  /** How long a server may be silent before the transfer is cut and tried again. Default 30,000. */
+  /** Stall timeout, after which the transfer is retried. Default 30,000. */
   stallTimeout_ms?: number | undefined;
   /** Wait before the second attempt of a request. Default 250. */
   retryDelay_ms?: number | undefined;
@@ -28,24 +28,24 @@ export interface RegistryOptions extends EndpointOptions {
 export interface RemoteManifest {
   bytes: Uint8Array;
   digest: Digest;
-  /** Content-Type of the answer. */
+  /** Content-Type of the response. */
   mediaType: string;
 }
 
 export interface Repository {
-  /** What the tag or digest points at now, without transferring it; undefined if the registry does not say. */
+  /** Digest of a tag's current manifest, by a HEAD request; undefined if the registry does not send it. */
   headManifest(target: string, signal: AbortSignal): Promise<Digest | undefined>;
   /** `target`: a tag or a digest. The bytes match the digest. */
   getManifest(target: string, signal: AbortSignal): Promise<RemoteManifest>;
   /**
-   * One attempt to read a blob from `offset` on. Ends with a TransferError when it is cut.
-   * Not verified: the bytes of several attempts make the blob.
+   * One attempt to read a blob from `offset`. Throws a TransferError if interrupted. Not verified: a blob may take
+   * several attempts.
    */
   getBlob(blob: Expected, options: BlobOptions): AsyncIterable<Uint8Array>;
 }
 
 export interface BlobOptions {
-  /** Bytes of the blob that the caller has already. */
+  /** Number of bytes that the caller already has. */
   offset: number;
   signal: AbortSignal;
 }
@@ -54,7 +54,7 @@ interface Server extends Endpoint {
   authorizer: Authorizer;
 }
 
-/** Opens no connection yet. */
+/** Does not connect yet. */
 export function openRepository(reference: Reference, options: RegistryOptions = {}): Repository {
   return new RegistryRepository(reference, options);
 }
@@ -64,7 +64,7 @@ class RegistryRepository implements Repository {
   readonly #name: string;
   readonly #options: RegistryOptions;
   readonly #servers: readonly Server[];
-  /** Mirrors that could not be reached: they are not waited for again. What one does not have, says nothing of the rest. */
+  /** Unreachable mirrors, which are not tried again. A mirror that lacks one blob may have others. */
   readonly #unreachable = new Set<Server>();
 
   constructor(reference: Reference, options: RegistryOptions) {

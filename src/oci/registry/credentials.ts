@@ -1,7 +1,6 @@
 /**
- * Credentials from docker's config.json (also podman's auth.json, which has the same
- * form): `auths`, `credHelpers` and `credsStore`. They are looked up only after a
- * registry has asked for them.
+ * Credentials from docker's config.json (or podman's auth.json, in the same format): `auths`, `credHelpers` and
+ * `credsStore`. They are looked up only after a registry has requested them.
  */
 import { readFile, stat } from "node:fs/promises";
 import { z } from "zod";
@@ -15,19 +14,19 @@ const MAX_CONFIG_BYTES = 4 * MiB;
 const MAX_HELPER_OUTPUT_BYTES = 1 * MiB;
 const HELPER_TIMEOUT_MS = 30_000;
 
-/** The key under which docker keeps the login of docker.io. */
+/** docker's key for the login of docker.io. */
 const DOCKER_HUB_KEY = "https://index.docker.io/v1/";
 
 export type Credential =
   | { kind: "password"; username: string; password: string }
-  /** An OAuth2 refresh token, to be traded for a bearer token. */
+  /** An OAuth2 refresh token, to be exchanged for a bearer token. */
   | { kind: "refresh"; token: string }
-  /** A bearer token that the registry takes as it is. */
+  /** A bearer token that the registry accepts directly. */
   | { kind: "bearer"; token: string };
 
 export interface FoundCredential {
   credential?: Credential;
-  /** Why there is none where one was to be expected; for hints, free of secrets. */
+  /** Why an expected credential is missing; for hints, without secrets. */
   problem?: string;
 }
 
@@ -54,8 +53,8 @@ export interface CredentialOptions {
 }
 
 /**
- * The login for a registry ("docker.io", "ghcr.io", "127.0.0.1:5000"), if there is one.
- * A helper that fails is a `problem` and not an error, since most images need no login.
+ * The credential for a registry ("docker.io", "ghcr.io", "127.0.0.1:5000"), if any. A failing helper is a `problem`,
+ * not an error, since most images need no login.
  */
 export async function findCredential(
   registry: string,
@@ -88,7 +87,7 @@ async function readConfig(
   }
 }
 
-/** Every way in which docker and podman write this registry as a key. */
+/** All keys that docker and podman use for this registry. */
 function keysOf(registry: string): string[] {
   if (registry === DOCKER_HUB) {
     return [
@@ -141,7 +140,7 @@ async function runHelper(
       outputMax_bytes: MAX_HELPER_OUTPUT_BYTES,
       signal,
     });
-    // Helpers print the reason on stdout. "Not found" is the usual one, and no problem.
+    // Helpers print the reason on stdout. "Not found" is not a problem.
     if (exitCode !== 0) {
       if (/not found/i.test(stdout)) return {};
       return { problem: `"${program}" failed with exit status ${exitCode}` };

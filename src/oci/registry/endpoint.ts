@@ -1,16 +1,16 @@
-/** Servers that may answer for a registry: its mirrors in their order, then itself. */
+/** The servers of a registry: its mirrors in order, then the registry itself. */
 import { BangerError } from "#base/error.ts";
 import { DOCKER_HUB } from "#oci/reference.ts";
 
 export interface Endpoint {
-  /** Name for messages and for the lookup of credentials: "docker.io", "mirror.local:5000". */
+  /** Name for messages and credential lookup: "docker.io", "mirror.local:5000". */
   host: string;
   /** Ends with "/v2/". */
   base: URL;
 }
 
 export interface EndpointOptions {
-  /** Hosts ("registry.local:5000") that speak plain HTTP. Loopback always does. */
+  /** Hosts ("registry.local:5000") that use plain HTTP. Loopback always does. */
   insecureRegistries?: readonly string[] | undefined;
   /** Registry ("docker.io") → its mirrors: a host, or "http(s)://HOST[:PORT][/PREFIX]". */
   mirrors?: Readonly<Record<string, readonly string[]>> | undefined;

@@ -1,9 +1,11 @@
-/** The list of mirrors as the configuration has it. */
+/** Parses the mirrors in the configuration. */
 import { BangerError } from "#base/error.ts";
 import { DOCKER_HUB } from "#oci/reference.ts";
 import { endpointsOf } from "./endpoint.ts";
 
-/** "MIRROR" stands for docker.io, "REGISTRY=MIRROR" for another; several for one keep their order. */
+/**
+ * "MIRROR" is a mirror of docker.io, "REGISTRY=MIRROR" of another registry. Mirrors of one registry keep their order.
+ */
 export function parseMirrors(entries: readonly string[]): Record<string, string[]> {
   const mirrors: Record<string, string[]> = {};
   for (const entry of entries) {
@@ -17,7 +19,7 @@ export function parseMirrors(entries: readonly string[]): Record<string, string[
     }
     mirrors[registry] = [...(mirrors[registry] ?? []), mirror];
   }
-  // A mirror of the wrong form is said when the daemon starts, and not at the first pull.
+  // Reports a malformed mirror when the daemon starts, not at the first pull.
   for (const registry of Object.keys(mirrors)) endpointsOf(registry, { mirrors });
   return mirrors;
 }

@@ -1,4 +1,4 @@
-/** The push half of the OCI distribution specification 1.1: blobs that are missing there, then the manifest. */
+/** The push half of the OCI distribution specification 1.1: missing blobs first, then the manifest. */
 import { assert } from "#base/assert.ts";
 import { type Digest, shortDigest } from "#base/digest.ts";
 import { BangerError } from "#base/error.ts";
@@ -15,16 +15,16 @@ import { type Authorizer, createAuthorizer } from "./auth.ts";
 import type { RegistryOptions } from "./client.ts";
 import { type Endpoint, endpointsOf } from "./endpoint.ts";
 
-/** A registry may hash a whole layer again before it answers. */
+/** A registry may hash a whole layer before it responds. */
 const STALL_TIMEOUT_DEFAULT_MS = 120_000;
 const REDIRECTS_MAX = 5;
-/** The specification says 201; some registries answer with another success. */
+/** The specification requires 201; some registries return another 2xx status. */
 const STORED: readonly number[] = [200, 201, 204];
 
 export interface PushedBlob {
   digest: Digest;
   size: number;
-  /** The bytes from the start; called once for each attempt. */
+  /** Opens the bytes from the start; called once per attempt. */
   read(signal: AbortSignal): AsyncIterable<Uint8Array>;
 }
 
@@ -37,8 +37,8 @@ export interface PushOptions extends RegistryOptions {
 }
 
 /**
- * Mirrors are not asked: what is pushed goes to the registry itself. Errors: `invalid_argument` for a
- * reference by digest, `unauthorized`, `not_found`, `unavailable`, `cancelled`.
+ * Pushes to the registry itself, never to a mirror. Errors: `invalid_argument` for a reference by digest,
+ * `unauthorized`, `not_found`, `unavailable`, `cancelled`.
  */
 export async function pushToRegistry(reference: Reference, options: PushOptions): Promise<void> {
   const name = canonicalName(reference);
@@ -58,7 +58,7 @@ export async function pushToRegistry(reference: Reference, options: PushOptions)
   await withRetries(() => push.manifest(options.manifest), retry);
 }
 
-/** What is sent to one repository. Each method is one attempt. */
+/** Requests to one repository. Each method is one attempt. */
 class Push {
   readonly #reference: Reference;
   readonly #name: string;
@@ -158,7 +158,7 @@ class Push {
     }
   }
 
-  /** Follows what fetch does not follow with a body: the same request, sent elsewhere. */
+  /** Follows a redirect of a request with a body, which fetch does not. */
   async #followRedirect(request: (url: URL) => Request, start: URL): Promise<Answer> {
     let url = start;
     for (let hop = 0; hop < REDIRECTS_MAX; hop++) {
@@ -172,7 +172,7 @@ class Push {
     throw this.#noPlace();
   }
 
-  /** Where a registry sends an upload to may be another host, which gets no credentials. */
+  /** An upload may be redirected to another host, which gets no credentials. */
   #sendTo(request: Request): Promise<Answer> {
     const { base } = this.#endpoint;
     if (request.url.origin === base.origin) return this.#authorizer.send(request);
@@ -219,8 +219,8 @@ class Push {
 }
 
 /**
- * A Location as registries write it: absolute, relative, without a scheme, or as plain HTTP behind a proxy that ends
- * TLS. Undefined for what is no such place.
+ * Parses the Location of a registry: absolute, relative, without a scheme, or plain HTTP behind a TLS-terminating
+ * proxy. Undefined if invalid.
  */
 export function uploadUrl(
   location: string | null,
@@ -240,7 +240,7 @@ export function uploadUrl(
   return url;
 }
 
-/** The rest of the query stays as the registry wrote it, since it may have signed that. */
+/** The rest of the query is unchanged, since the registry may have signed it. */
 function withDigest(place: URL, digest: Digest): URL {
   const url = new URL(place);
   const kept = url.search

@@ -1,4 +1,4 @@
-/** An image from a registry, through the cache of blobs. */
+/** Opens an image in a registry, through the blob cache. */
 import type { Digest } from "#base/digest.ts";
 import { BangerError } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
@@ -18,12 +18,12 @@ import type { Platform } from "#oci/platform.ts";
 import { canonicalName, type Reference } from "#oci/reference.ts";
 import { openRepository, type RegistryOptions, type Repository } from "./client.ts";
 
-/** Layers that are transferred at the same time, beside the one that is being read. */
+/** Number of parallel downloads, besides the layer being read. */
 const PREFETCH_MAX = 3;
 
 export interface RemoteOptions extends RegistryOptions {
   platform: Platform;
-  /** Folder of the blob cache. */
+  /** Directory of the blob cache. */
   cacheDir: string;
   signal?: AbortSignal | undefined;
   onProgress?: OnProgress | undefined;
@@ -97,7 +97,7 @@ interface RootManifest {
   mediaType?: string;
 }
 
-/** Asks the registry what a tag means now; what it means is taken from the cache if it is there. */
+/** Resolves a tag at the registry; its manifest may come from the cache. */
 async function readRoot(reference: Reference, access: ManifestAccess): Promise<RootManifest> {
   if (reference.digest) return readManifest(reference.digest, access);
   const tag = reference.tag ?? "latest";
@@ -128,7 +128,7 @@ async function readSmall(
   throw new BangerError("limit_exceeded", `image config too large: ${bytes.length} bytes`);
 }
 
-/** Brings the layers into the cache in their order, a few at a time, from the moment the first one is read. */
+/** Prefetches the layers in order, a few in parallel, once the first one is read. */
 function prefetcher(
   layers: readonly Descriptor[],
   fetch: (layer: Descriptor) => Promise<void>,
@@ -141,7 +141,7 @@ function prefetcher(
       try {
         await fetch(layer);
       } catch {
-        // Whoever reads this layer meets the error and reports it; what follows is of no use then.
+        // The reader of this layer gets the error; the remaining layers are not needed then.
         queue.length = 0;
       }
     }
