@@ -1,7 +1,7 @@
 /**
- * Images from a Dockerfile, or from an image and a script. Each stage is a list of layers over an image
- * that is here; commands run in a machine of the stage, and what they changed is read off its disk.
- * The result is an image like any other. Nothing but cached steps is left when it fails.
+ * Builds images from a Dockerfile, or from an image and a script. A stage is a list of layers over a base image; RUN
+ * commands run in the stage's machine, and their changes are read from its disk. A failed build leaves nothing but
+ * cached steps.
  */
 import { rmSync } from "node:fs";
 import type { ImageBuild } from "#api/image.ts";
@@ -34,11 +34,11 @@ export interface BuildDeps {
   store: ImageStore;
   cache: BuildCache;
   machines: BuildMachines;
-  /** The image that a reference or name means, pulled if it is not here, or in any case. */
+  /** The image of a reference or name, pulled if it is missing or if requested. */
   resolve(reference: string, options: WorkOptions & { pulls: boolean }): Promise<ImageRecord>;
 }
 
-/** A stage that is over: what a later one, or the image, is made of. */
+/** A finished stage. */
 interface Finished {
   run: StageRun;
   base: ImageRecord | undefined;
@@ -64,7 +64,7 @@ class Build implements AsyncDisposable {
   readonly #held: string[] = [];
   readonly #stages = new Map<Stage, Finished>();
   readonly #readers = new Map<string, Ext4Reader>();
-  /** By the key of a stage's files. */
+  /** By the key of the stage's files. */
   readonly #intermediates = new Map<string, ImageRecord>();
   readonly #holds: Disposable[] = [];
   #context: Source | undefined;
@@ -86,7 +86,7 @@ class Build implements AsyncDisposable {
     const target = this.#graph.target(this.#request.target);
     const needed = this.#graph.needed(target);
     this.#total = needed.reduce((sum, each) => sum + each.instructions.length + 1, 0);
-    // What is copied from comes first, so that one machine runs at a time.
+    // Stages that are copied from are built first, so that one machine runs at a time.
     for (const stage of needed) await this.#stage(stage);
     const finished = await this.#stage(target);
     const unused = Object.keys(this.#args.given).filter((name) => !this.#args.used.has(name));
@@ -106,7 +106,7 @@ class Build implements AsyncDisposable {
     this.#deps.cache.release(this.#held);
   }
 
-  /** Carries a stage out, if that was not done yet. */
+  /** Builds a stage, unless it is finished. */
   async #stage(stage: Stage): Promise<Finished> {
     const known = this.#stages.get(stage);
     if (known) return known;
@@ -210,7 +210,7 @@ class Build implements AsyncDisposable {
 
   async #find(name: string): Promise<ImageRecord> {
     const pulls = this.#request.pull ?? false;
-    // The daemon's own directory means nothing to whoever wrote the Dockerfile.
+    // Dockerfile authors do not know the daemon's working directory.
     const reference = inFolder(name, this.#request.context);
     const image = await this.#deps.resolve(reference, { ...this.#work, pulls });
     this.#holds.push(this.#deps.store.hold(image.id));
@@ -224,7 +224,7 @@ class Build implements AsyncDisposable {
     return reader;
   }
 
-  /** The files of a stage as an image: the base itself where the stage has changed nothing. */
+  /** The image of a stage's files: the base itself if the stage has changed nothing. */
   async #materialized({ run, base }: Finished): Promise<ImageRecord> {
     if (base && run.layers.length === 0) return base;
     const key = `${run.key} ${run.layers.at(-1)?.diffId}`;

@@ -1,4 +1,4 @@
-/** The layers of steps that were built before, by what made them. */
+/** The build cache: layers of earlier steps, by step key, and the content of cache mounts. */
 import {
   existsSync,
   mkdirSync,
@@ -19,7 +19,7 @@ import type { BuiltLayer } from "./layer-file.ts";
 
 const LAYER = "layer.tar";
 const STEP = "step.json";
-/** A step that no build has used for so long is not kept by gc. */
+/** Steps unused for this time are removed by gc. */
 const KEPT_MS = 7 * 24 * 3_600_000;
 
 const stepSchema = z.object({
@@ -29,17 +29,17 @@ const stepSchema = z.object({
 });
 
 export class BuildCache {
-  /** For those who read and write the content of one cache mount. */
+  /** Locks of cache mounts. */
   readonly locks = new KeyedQueue();
   readonly #folder: string;
-  /** Keys and scratch folders of builds under way. */
+  /** Keys and scratch directories of running builds. */
   readonly #held = new Map<string, number>();
 
   constructor(folder: string) {
     this.#folder = folder;
   }
 
-  /** The layer of a step, which stays until `release`. A damaged entry is none. */
+  /** The layer of a step, held until `release`. Undefined for a missing or corrupt entry. */
   take(key: string): BuiltLayer | undefined {
     const folder = join(this.#folder, key);
     try {
@@ -55,7 +55,7 @@ export class BuildCache {
     }
   }
 
-  /** Keeps the layer at `layer.path`, a scratch file, and gives it at its new place, held as `hold`. */
+  /** Moves the layer at `layer.path`, a scratch file, into the cache, and returns it held as `hold`. */
   keep(key: string, layer: BuiltLayer, createdBy: string): { layer: BuiltLayer; hold: string } {
     const folder = join(this.#folder, key);
     const staging = stagingPath(folder);
@@ -63,7 +63,7 @@ export class BuildCache {
     const { diffId, size_bytes } = layer;
     renameSync(layer.path, join(staging, LAYER));
     writeFileSync(join(staging, STEP), JSON.stringify({ diffId, size_bytes, createdBy }));
-    // Two builds that made the same step at once have one of their layers.
+    // Two builds that ran the same step concurrently share one layer.
     const isHeld = this.#held.has(key);
     if (!isHeld) {
       rmSync(folder, { recursive: true, force: true });
@@ -74,7 +74,7 @@ export class BuildCache {
     return { layer: { path: join(isHeld ? staging : folder, LAYER), diffId, size_bytes }, hold };
   }
 
-  /** For what a build makes on its way; it is the caller's to remove. */
+  /** A scratch directory for a build, which the caller removes. */
   scratch(): string {
     const folder = stagingPath(join(this.#folder, "build"));
     mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -91,13 +91,13 @@ export class BuildCache {
     }
   }
 
-  /** What a crash has left of builds. */
+  /** What builds left behind after a crash. */
   leftovers(): string[] {
     const garbage = this.garbage({ all: false });
     return garbage.filter((path) => basename(path).startsWith(STAGING_MARK));
   }
 
-  /** Folders that no build uses: with `all` every one, else such as were not used for a week, and left-overs. */
+  /** Directories that no build uses: leftovers and those unused for a week, or all with `all`. */
   garbage(options: { all: boolean }): string[] {
     if (!existsSync(this.#folder)) return [];
     return readdirSync(this.#folder).flatMap((name) => {

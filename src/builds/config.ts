@@ -1,4 +1,4 @@
-/** What instructions say of the image's configuration, and the variables that they see. */
+/** The image configuration that instructions set, and the variables that they can use. */
 import { posix } from "node:path";
 import type { ImageConfig } from "#api/image.ts";
 import { BangerError } from "#base/error.ts";
@@ -18,29 +18,29 @@ import {
 } from "#builds/dockerfile/words.ts";
 
 const SHELL = ["/bin/sh", "-c"];
-/** Of a base that has none. */
+/** For a base without one. */
 const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const ENTRIES_MAX = 10_000;
-/** What everybody may pass without declaring it, in capitals or not. */
+/** Predefined build arguments, in upper or lower case. */
 const PROXY_ARGS = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
 
 export interface BuildArgs {
   /** Given by the user. */
   given: Readonly<Record<string, string>>;
-  /** TARGETPLATFORM and its like, and the ARG instructions before the first FROM, worked out. */
+  /** TARGETPLATFORM and the other platform arguments, and the expanded ARG instructions before the first FROM. */
   globals: ReadonlyMap<string, string>;
-  /** Those of `given` that were used. */
+  /** The keys of `given` that were used. */
   used: Set<string>;
 }
 
 export class StageConfig {
   readonly config: ImageConfig;
   readonly #options: { escapeChar: string; build: BuildArgs };
-  /** Variables of the image, and of ARG over them: what instructions and commands see. */
+  /** Variables of ENV and ARG, for instructions and commands. */
   readonly #variables: Map<string, string>;
   #hasOwnCmd = false;
 
-  /** `variables`: those of the stage that this one begins with, in place of the image's. */
+  /** `variables`: those of the parent stage, in place of the image's. */
   constructor(
     base: ImageConfig,
     options: {
@@ -50,7 +50,7 @@ export class StageConfig {
     },
   ) {
     this.config = structuredClone(base);
-    // They are for the first stage above, and are carried out there.
+    // ONBUILD triggers run in the first stage on this image.
     delete this.config.onBuild;
     this.#options = options;
     const env = new Map((base.env ?? []).map(pairOf));
@@ -79,7 +79,7 @@ export class StageConfig {
     return this.#variables.get(name);
   }
 
-  /** One word with its variables. */
+  /** Expands the variables of one word. */
   expand(instruction: { line: number }, text: string): string {
     try {
       return expandWord(text, this.words);
@@ -88,19 +88,19 @@ export class StageConfig {
     }
   }
 
-  /** The words of an instruction, in JSON or apart by spaces. */
+  /** The arguments of an instruction, as JSON or separated by spaces. */
   list(instruction: Pick<Instruction, "line" | "rest">): string[] {
     const words = execForm(instruction.rest) ?? plainWords(instruction.rest);
     if (words.length > ENTRIES_MAX) throw atLine(instruction, "too many arguments");
     return words.map((word) => this.expand(instruction, word));
   }
 
-  /** What a command of RUN sees. */
+  /** The environment of RUN. */
   environment(): Record<string, string> {
     return Object.fromEntries(this.#variables);
   }
 
-  /** Proxies that were passed, which no step depends on. */
+  /** Proxy arguments, which are not part of step keys. */
   proxies(): Record<string, string> {
     const { given, used } = this.#options.build;
     const pairs = PROXY_ARGS.flatMap((name): [string, string][] => {
@@ -116,14 +116,14 @@ export class StageConfig {
     return Object.fromEntries(pairs.filter(([name]) => !this.#variables.has(name)));
   }
 
-  /** Carries out what changes no file; false for an instruction that does. */
+  /** Applies an instruction that changes no file; false for other instructions. */
   apply(instruction: Instruction): boolean {
     const apply = this.#appliers[instruction.keyword];
     apply?.(instruction);
     return apply !== undefined;
   }
 
-  /** An ARG: what was passed, else what the file says; one that says nothing keeps what there is. */
+  /** Applies ARG: the given value, else the default; without either, the current value stays. */
   arg(instruction: Instruction): void {
     const { given, used, globals } = this.#options.build;
     for (const word of splitWords(instruction.rest, this.#options.escapeChar)) {
@@ -188,12 +188,12 @@ export class StageConfig {
     },
     ENTRYPOINT: (instruction) => {
       this.config.entrypoint = this.#command(instruction);
-      // Arguments of the base image are for its own entrypoint.
+      // The CMD of the base image belongs to its ENTRYPOINT.
       if (!this.#hasOwnCmd) this.config.cmd = [];
     },
   };
 
-  /** Sets the folder, and gives it. */
+  /** Sets WORKDIR and returns its path. */
   setWorkdir(instruction: Instruction): string {
     const path = this.expand(instruction, instruction.rest);
     if (path === "")
@@ -206,7 +206,7 @@ export class StageConfig {
     return execForm(rest) ?? [...this.shell, rest];
   }
 
-  /** All see the variables as they were before. */
+  /** All are expanded with the variables from before the instruction. */
   #pairs(instruction: Instruction): [string, string][] {
     const pairs = pairsOf(instruction.rest, this.#options.escapeChar);
     return pairs.map(([name, value]) => [
@@ -216,7 +216,7 @@ export class StageConfig {
   }
 }
 
-/** What an ONBUILD keeps: the instruction behind it as it is written, with its here-documents. */
+/** The text of an ONBUILD trigger: the instruction as written, here-documents included. */
 function triggerOf({ text, heredocs }: Instruction): string {
   const own = text.replace(/^ONBUILD\s+/i, "");
   return [own, ...heredocs.map(({ content, name }) => `${content}${name}`)].join("\n");

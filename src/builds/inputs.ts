@@ -1,4 +1,4 @@
-/** What a build was asked for, as its steps need it. */
+/** Converts a build request to the inputs of its steps. */
 import type { ImageBuild } from "#api/image.ts";
 import { BangerError } from "#base/error.ts";
 import { parseIgnore } from "#builds/copy/patterns.ts";
@@ -9,7 +9,7 @@ import { baseScript } from "#images/recipes.ts";
 import { formatPlatform, hostPlatform } from "#oci/platform.ts";
 import { type BuildArgs, StageConfig } from "./config.ts";
 
-/** Without a Dockerfile, one whose only step is the script, or the installation of base packages. */
+/** Without a Dockerfile, the only step runs the script, or installs base packages. */
 export function fileOf({ dockerfile, fromImage, script = baseScript }: ImageBuild): Dockerfile {
   if (dockerfile !== undefined) return parseDockerfile(dockerfile);
   const instruction: Instruction = {
@@ -32,7 +32,7 @@ export function fileOf({ dockerfile, fromImage, script = baseScript }: ImageBuil
   return { escapeChar: "\\", globals: [], stages: [{ ...stage, instructions: [instruction] }] };
 }
 
-/** The variables that ARG instructions give values to. */
+/** The build arguments. */
 export function argsOf({ args, target }: ImageBuild, file: Dockerfile): BuildArgs {
   const { os, architecture, variant } = hostPlatform();
   const automatic: Record<string, string> = {};
@@ -69,7 +69,7 @@ export function contextOf({ context, ignore }: ImageBuild): Source {
   return folderSource(context, parseIgnore(ignore ?? ""));
 }
 
-/** By their ids. */
+/** Secrets by id. */
 export function secretsOf({ secrets = {} }: ImageBuild): ReadonlyMap<string, Uint8Array> {
   const entries = Object.entries(secrets);
   return new Map(entries.map(([id, text]) => [id, Buffer.from(text, "base64")]));

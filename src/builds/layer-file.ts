@@ -1,4 +1,4 @@
-/** Layers under way: a tar written to a file, hashed as it is written. */
+/** Writes a layer's tar to a file and hashes it. */
 import { createHash } from "node:crypto";
 import { closeSync, ftruncateSync, openSync, writeSync } from "node:fs";
 import { throwIfAborted } from "#base/abort.ts";
@@ -22,7 +22,7 @@ export interface BuiltLayer {
   size_bytes: number;
 }
 
-/** A layer of a build as one of an image. */
+/** A built layer as a layer of an image. */
 export function asLayer({ path, diffId, size_bytes }: BuiltLayer): Layer {
   return {
     digest: diffId,
@@ -33,18 +33,18 @@ export function asLayer({ path, diffId, size_bytes }: BuiltLayer): Layer {
   };
 }
 
-/** `path` must not exist; the caller removes it when this fails. */
+/** `path` must not exist; the caller removes it on failure. */
 export class LayerFile implements Disposable {
   readonly #path: string;
   readonly #fd: number;
   readonly #hash = createHash("sha256");
-  /** Of what the entries say, but for their times: what makes two copies the same step. */
+  /** Hash of the entries without times, which identifies equal steps. */
   readonly #content = createHash("sha256");
-  /** Sources may give all they have without a wait. */
+  /** Yields to the event loop, since sources may be synchronous. */
   readonly #pause = slices();
   readonly #buffer = Buffer.allocUnsafe(BUFFER_BYTES);
   #fill = 0;
-  /** Bytes of the file before the buffer. */
+  /** Bytes written to the file so far. */
   #flushed = 0;
   #size = 0;
   #isOpen = true;
@@ -88,12 +88,12 @@ export class LayerFile implements Disposable {
     this.#write(tarPadding(size));
   }
 
-  /** Of everything so far but times. */
+  /** Hash of all entries so far, without times. */
   contentKey(): string {
     return this.#content.copy().digest("hex");
   }
 
-  /** A whole tar from elsewhere. */
+  /** Writes a complete tar. */
   async take(tar: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<BuiltLayer> {
     for await (const chunk of tar) {
       throwIfAborted(signal);

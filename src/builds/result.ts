@@ -1,4 +1,4 @@
-/** The files of a stage in one ext4, and the record of the image that they make. */
+/** Creates the image of a stage: its ext4 file and its record. */
 import { cpSync } from "node:fs";
 import { join } from "node:path";
 import { type Digest, sha256 } from "#base/digest.ts";
@@ -12,7 +12,7 @@ import type { Layer } from "#oci/layer.ts";
 import { formatPlatform, hostPlatform } from "#oci/platform.ts";
 import { asLayer, type BuiltLayer } from "./layer-file.ts";
 
-/** A stage that is over: what a later one, or the image, is made of. */
+/** A finished stage. */
 export interface StageFiles {
   base: ImageRecord | undefined;
   layers: readonly BuiltLayer[];
@@ -20,14 +20,14 @@ export interface StageFiles {
 }
 
 export interface MakeOptions extends WorkOptions {
-  /** Of the image under way. */
+  /** The image's directory. */
   folder: string;
   reference: string;
   seed: Digest;
   kernel: string | undefined;
 }
 
-/** The record has no configuration yet, and names files of the base where those are. */
+/** The record has no configuration yet, and refers to the base's files in place. */
 export async function makeImage(
   store: ImageStore,
   { base, layers: built, history }: StageFiles,
@@ -61,14 +61,14 @@ export async function makeImage(
         mediaType,
       })),
     ],
-    // Machines of a stage get each command's environment with the command.
+    // In a build machine, each command gets its environment explicitly.
     config: {},
     history: [...historyOf(base), ...history],
     builtAt: new Date().toISOString(),
   };
 }
 
-/** A managed image has files of its own, also of what its base brought along. */
+/** Copies the base's kernel, initrd and modules, because a managed image has its own files. */
 export function copyBaseFiles(files: ImageRecord["files"], folder: string): ImageRecord["files"] {
   const taken = { ...files };
   for (const kind of ["kernel", "initrd", "modules", "workSeed"] as const) {
@@ -80,7 +80,7 @@ export function copyBaseFiles(files: ImageRecord["files"], folder: string): Imag
   return taken;
 }
 
-/** An image's files as its lowest layer; read out of its ext4, and not hashed again. */
+/** The base image as the lowest layer, read from its ext4 and not hashed again. */
 function rootfsLayer({ digest, size_bytes, name }: ImageRecord, rootfs: string): Layer {
   return {
     digest: sha256(`${digest} ${name}`),
@@ -95,7 +95,7 @@ function rootfsLayer({ digest, size_bytes, name }: ImageRecord, rootfs: string):
   };
 }
 
-/** Entries for layers of the base that its own history does not tell of. */
+/** History entries for layers that the base's history lacks. */
 function historyOf(base: ImageRecord | undefined): HistoryEntry[] {
   if (!base) return [];
   const described = base.history.filter(({ isEmptyLayer }) => !isEmptyLayer).length;

@@ -1,4 +1,4 @@
-/** Image builds as the daemon offers them. */
+/** The build operations of the daemon. */
 import type { Image, ImageBuild } from "#api/image.ts";
 import type { WorkOptions } from "#base/progress.ts";
 import type { BuildMachines } from "#builds/run/machines.ts";
@@ -28,7 +28,7 @@ export class BuildService {
     return this.#deps.images.show(id);
   }
 
-  /** The same, as the row of the store. */
+  /** The same, returning the store's record. */
   async buildRecord(request: ImageBuild, work: WorkOptions): Promise<ImageRecord> {
     const { images, ...deps } = this.#deps;
     const resolve = images.resolve.bind(images);

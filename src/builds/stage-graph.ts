@@ -1,4 +1,4 @@
-/** How the stages of a Dockerfile go together: what each begins with, copies from and mounts. */
+/** The dependencies between the stages of a Dockerfile: FROM, COPY --from and mounts. */
 import { BangerError } from "#base/error.ts";
 import { didYouMean } from "#base/similar.ts";
 import type { Dockerfile, Stage } from "#builds/dockerfile/dockerfile.ts";
@@ -31,7 +31,7 @@ export class StageGraph {
     });
   }
 
-  /** A stage and all that it is made of, each once. */
+  /** A stage and its dependencies, each once. */
   needed(stage: Stage, seen = new Set<Stage>()): Stage[] {
     if (seen.has(stage)) return [];
     seen.add(stage);
@@ -41,13 +41,13 @@ export class StageGraph {
     return [...below.flatMap((each) => this.needed(each, seen)), stage];
   }
 
-  /** The stage above `stage` that FROM names. */
+  /** The earlier stage in FROM. */
   below(stage: Stage, name: string): Stage | undefined {
     const { stages } = this.#file;
     return findStage(stages.slice(0, stages.indexOf(stage)), name);
   }
 
-  /** The stages above `stage` that the instruction copies from, or mounts. */
+  /** The earlier stages that the instruction copies from or mounts. */
   #used(stage: Stage, instruction: Instruction): Stage[] {
     const { keyword, flags, lists } = instruction;
     try {
@@ -60,7 +60,7 @@ export class StageGraph {
     }
   }
 
-  /** The stage above of that name; COPY takes a number as well. Undefined for an image. */
+  /** The earlier stage of that name, or for COPY number. Undefined for an image. */
   named(
     stage: Stage,
     { instruction, name }: { instruction: Instruction; name: string | undefined },
@@ -86,7 +86,7 @@ export class StageGraph {
     });
   }
 
-  /** A word of a FROM, which sees only the arguments before the first one. */
+  /** Expands a word of FROM, which sees only ARGs before the first FROM. */
   word({ line }: { line: number }, word: string): string {
     const { globals } = this.#build;
     try {

@@ -1,4 +1,4 @@
-/** One stage of a build: what its instructions have made so far, and how each goes on from there. */
+/** Runs one stage of a build, instruction by instruction. */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import type { NetworkMode } from "#api/vm.ts";
@@ -25,25 +25,25 @@ const LABEL_CHARS = 60;
 
 export interface StageDeps extends WorkOptions {
   cache: BuildCache;
-  /** For files on their way; removed with all that is in it. */
+  /** Scratch directory, removed after the build. */
   scratch: string;
   usesCache: boolean;
   network: NetworkMode | undefined;
-  /** A machine of the files that the stage has now. */
+  /** Starts a machine of the stage's current files. */
   startMachine: (stage: StageRun, work: WorkOptions) => Promise<BuildMachine>;
-  /** The context, or the stage or image that the instruction, or a mount of it, names. */
+  /** The context, or the stage or image of `--from`. */
   sourceOf: (instruction: Instruction, from?: string) => Promise<Source>;
   /** By their ids. */
   secrets: ReadonlyMap<string, Uint8Array>;
   /** Sockets by their ids. */
   sshAgents: ReadonlyMap<string, string>;
-  /** Steps of this build that were taken or kept, to be released at its end. */
+  /** Cache entries held by this build, released at its end. */
   held: string[];
 }
 
 export interface StageStart {
   name: string;
-  /** What the files of the stage follow from. */
+  /** Identity of the stage's files. */
   key: string;
   config: StageConfig;
   view: StageView;
@@ -71,12 +71,12 @@ export class StageRun implements AsyncDisposable {
     this.#deps = deps;
   }
 
-  /** `label` tells people which step it is. */
+  /** `label` identifies the step in progress messages. */
   async step(instruction: Instruction, label: string): Promise<void> {
     throwIfAborted(this.#deps.signal);
     const trigger = instruction.isTrigger ? "ONBUILD " : "";
     const title = `${label} ${trigger}${instruction.text}`.slice(0, LABEL_CHARS);
-    // A command begins when its machine is up.
+    // A command is reported when its machine is up.
     if (!/^(RUN|SCRIPT)$/.test(instruction.keyword)) this.#report(title);
     try {
       await this.#carryOut(instruction, title);
@@ -154,25 +154,25 @@ export class StageRun implements AsyncDisposable {
     await this.#addFiles(file, { key, createdBy });
   }
 
-  /** Ends the layer of a step that needed no machine. Without a key, its content is the key. */
+  /** Finishes the layer of a step without a machine. Without a key, its content is the key. */
   async #addFiles(file: LayerFile, step: { key?: string | undefined; createdBy: string }) {
     const { createdBy, key = this.#stepKey(["FILES", file.contentKey()]) } = step;
     const made = file.finish();
     const cached = this.#deps.usesCache ? this.#taken(key) : undefined;
-    // The same files with other times are the same step: what follows from it stays valid.
+    // Files that differ only in times keep the step key, so later steps stay cached.
     if (cached) rmSync(made.path);
     await this.#addMade(cached ?? this.#kept(key, made, createdBy), { key, createdBy });
   }
 
-  /** Tells the machine, if there is one. */
+  /** Also extracts it in the machine, if it runs. */
   async #addMade(layer: BuiltLayer, step: { key: string; createdBy: string }): Promise<void> {
     const takesAway = await this.#add(layer, step);
-    // A machine is not told what goes: the next command gets one that is made of the layers.
+    // Deletions are not applied to the machine: the next command gets a new one.
     if (takesAway) await this[Symbol.asyncDispose]();
     else await this.#machine?.take(layer, this.#deps.signal);
   }
 
-  /** Gives whether the layer takes away anything of those below. */
+  /** Returns whether the layer deletes files. */
   async #add(layer: BuiltLayer, step: { key: string; createdBy: string }): Promise<boolean> {
     const takesAway = await this.view.add(layer);
     this.layers.push(layer);
@@ -221,7 +221,7 @@ export class StageRun implements AsyncDisposable {
   }
 }
 
-/** A digest as a folder's name. */
+/** A digest as a directory name. */
 function nameOf(key: string): string {
   return key.replace(/^sha256:/, "");
 }

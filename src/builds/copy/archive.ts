@@ -1,4 +1,4 @@
-/** Archives that ADD unpacks: a tar, plain or compressed, told by its first bytes. */
+/** Unpacks archives for ADD: a tar, plain or compressed, detected by its first bytes. */
 import { posix } from "node:path";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import { throwIfAborted } from "#base/abort.ts";
@@ -13,13 +13,13 @@ import { type TarHandler, TarReader } from "#tar/reader.ts";
 import { bytesOf, type SourceFile } from "./source.ts";
 import { type LayerTarget, type Owner, shownPath } from "./target.ts";
 
-/** As docker unpacks them. */
+/** The formats that docker unpacks. */
 const UNPACKED = { gzip: true, zstd: true, xz: true, bzip2: true } as const;
 type Kind = "plain" | keyof typeof UNPACKED;
 
 const ZERO_PIECE_BYTES = 64 * 1024;
 
-/** Undefined for a file that is no tar, however it is compressed: ADD copies that. */
+/** Undefined for a file that is not a tar, which ADD copies. */
 export async function archiveKind(file: SourceFile): Promise<Kind | undefined> {
   const kind = kindOf(await firstBytes(file.data(), COMPRESSION_HEAD_BYTES));
   try {
@@ -33,9 +33,8 @@ export async function archiveKind(file: SourceFile): Promise<Kind | undefined> {
 }
 
 /**
- * Everything in the archive below the directory `to`, as tar does it: what is there is replaced, but
- * for directories by directories. No name and no link in it leads out of `to`. `integrity` for a
- * damaged archive.
+ * Unpacks the archive below the directory `to`, as tar does: existing files are replaced, directories are merged.
+ * Names and links never leave `to`. `integrity` for a corrupt archive.
  */
 export async function addArchive(
   target: LayerTarget,
@@ -62,7 +61,7 @@ function unpacker(
 ): TarHandler {
   let open: { position: number; size: number } | undefined;
   const { view } = target;
-  /** Links above the last name are followed, inside of `to`; one that leads to nothing is not. */
+  /** Follows symbolic links in parent directories, inside `to`, except dangling ones. */
   const placeOf = (name: Uint8Array): string | undefined => {
     const path = posix.normalize(`/${Buffer.from(name).toString("latin1")}`).replace(/\/$/, "");
     if (path === "") return undefined;

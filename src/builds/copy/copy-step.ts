@@ -1,4 +1,4 @@
-/** COPY and ADD: what the instruction asks for, and its files as entries of a layer. */
+/** COPY and ADD: parses the instruction and plans its layer. */
 import { posix } from "node:path";
 import type { NetworkMode } from "#api/vm.ts";
 import { BangerError } from "#base/error.ts";
@@ -23,21 +23,21 @@ import { StageView } from "./view.ts";
 export interface CopyStepDeps extends WorkOptions {
   view: StageView;
   config: StageConfig;
-  /** For files on their way. */
+  /** Scratch directory. */
   scratch: string;
-  /** Of the build's machines, whose reach is that of the build. */
+  /** Network of the build's machines, which also limits downloads. */
   network: NetworkMode | undefined;
-  /** The context, or what COPY --from names. */
+  /** The build context, or the source of COPY --from. */
   sourceOf: (instruction: Instruction) => Promise<Source>;
 }
 
 export interface CopyPlan {
-  /** What the files follow from, when that is known without them: commits of repositories. */
+  /** Identity of the files, if known in advance: the commits of repositories. */
   identity: string | undefined;
   copy(layer: LayerFile): Promise<void>;
 }
 
-/** A source that costs nothing until it is copied. */
+/** A source that is not read until it is copied. */
 type PlannedInput = CopyInput | { kind: "git"; found: GitCommit; options: GitOptions };
 
 export async function planCopy(instruction: Instruction, deps: CopyStepDeps): Promise<CopyPlan> {
@@ -74,7 +74,7 @@ export async function planCopy(instruction: Instruction, deps: CopyStepDeps): Pr
         const tree = isGit ? await checkOut(input.found, input.options) : undefined;
         inputs.push(isGit ? { kind: "tree", source: tree as Source } : input);
       }
-      // With --link, nothing of what is there already is looked at.
+      // --link does not depend on existing files.
       await copyInto(layer, isLink ? new StageView(undefined) : view, { ...request, inputs });
     },
   };
@@ -99,7 +99,7 @@ async function inputsOf(
   const checksum = expand(flags.get("checksum") ?? "") || undefined;
   for (const raw of words) {
     const mark = heredocOf(raw);
-    // Of two with the same name, it is the last.
+    // The last of two with the same name wins.
     const document = mark && instruction.heredocs.findLast(({ name }) => name === mark.name);
     if (document) {
       const content = textOf(document);
@@ -143,7 +143,7 @@ async function downloadInput(
   return { kind: "file", ...file, unpacks: flags.get("unpack") === "true" };
 }
 
-/** What the address and the flags say must not contradict each other. */
+/** Address and flags must agree. */
 async function repositoryInput(
   address: GitAddress,
   { flags, checksum }: RemoteFlags,
@@ -190,12 +190,12 @@ function checkChecksum(options: { word: string; isOnly: boolean; isRemote: boole
   );
 }
 
-/** Quotes mean nothing in a here-document. */
+/** Quotes have no meaning in a here-document. */
 function expandDocument(content: string, { words }: StageConfig): string {
   return expandWord(content, { ...words, escapeChar: "\\", ignoresQuotes: true });
 }
 
-/** Keeps the "/" at the end, which says that it is a folder. */
+/** Keeps a trailing "/", which marks a directory. */
 function absolute(workdir: string, target: string): string {
   const path = posix.resolve(pathOf(workdir), target);
   const isFolder = /(^|\/)\.{0,2}$/.test(target) && path !== "/";

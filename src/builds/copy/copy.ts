@@ -1,7 +1,6 @@
 /**
- * COPY and ADD: files of a source as entries of a layer, by the rules of BuildKit: the directory that
- * is copied to keeps what it is, those below it become what the source's are, and a file never takes
- * the place of a directory, nor a directory that of a file.
+ * Copies the files of a source into a layer, by the rules of BuildKit: the target directory keeps its attributes,
+ * directories below it get those of the source, and files and directories never replace each other.
  */
 import { posix } from "node:path";
 import { throwIfAborted } from "#base/abort.ts";
@@ -15,32 +14,32 @@ import { bytesOf, type Source, type SourceFile } from "./source.ts";
 import { LayerTarget, type Owner, shownPath } from "./target.ts";
 import type { Kind, StageView } from "./view.ts";
 
-/** One source of the instruction, in its order. */
+/** One source of the instruction, in order. */
 export type CopyInput =
   /** A path or a pattern, relative to the source's root. */
   | { kind: "path"; source: Source; path: string }
-  /** A file of the Dockerfile's own, or one that was downloaded. */
+  /** A here-document, or a downloaded file. */
   | { kind: "file"; name: string; file: SourceFile; unpacks: boolean }
-  /** All of a repository. */
+  /** A whole repository. */
   | { kind: "tree"; source: Source };
 
 export interface CopyRequest {
   inputs: readonly CopyInput[];
-  /** Absolute; with a "/" at its end it is a directory. */
+  /** Absolute; a trailing "/" marks a directory. */
   to: string;
-  /** Default: what the source says. */
+  /** Default: that of the source. */
   owner: Owner | undefined;
   mode: ModeChange | undefined;
-  /** Archives of the context are unpacked. */
+  /** Unpack archives of the build context. */
   unpacks: boolean;
-  /** Keeps the directories above each source. */
+  /** Keep the parent directories of each source. */
   parents: boolean;
-  /** Patterns of what is left out, relative to each source. */
+  /** Patterns of files to exclude, relative to each source. */
   exclude: PatternList;
   signal?: AbortSignal | undefined;
 }
 
-/** `not_found` for a source that is not there, `invalid_argument` for a target that cannot be. */
+/** `not_found` for a missing source, `invalid_argument` for an invalid target. */
 export async function copyInto(
   layer: LayerFile,
   view: StageView,
@@ -59,7 +58,7 @@ export async function copyInto(
   }
 }
 
-/** Enters the directories of a path that are not there yet. `invalid_argument` where a file is in the way. */
+/** Adds the missing directories of a path. `invalid_argument` if a file is in the way. */
 export function makeFolders(
   layer: LayerFile,
   view: StageView,
@@ -85,7 +84,7 @@ class Copy {
     }
   }
 
-  /** Of a directory, it is the content that is copied. */
+  /** Copies the content of a directory. */
   async folder(source: Source, from: { path: string; include?: PatternList | undefined }) {
     const { path: to } = this.#target.view.resolve(this.#request.to);
     this.#target.folders(to, this.#request.mode?.ofNewFolders);
@@ -93,7 +92,7 @@ class Copy {
     await this.#tree(source, { path, include, relative: "", to, files: new Map(), pending: [] });
   }
 
-  /** One file, or an archive that is unpacked. */
+  /** Copies one file, or unpacks an archive. */
   async file(
     { name, file }: { name: string; file: SourceFile },
     options: { isMany: boolean; unpacks: boolean },
@@ -178,14 +177,14 @@ class Copy {
     }
   }
 
-  /** A hard link stays one to the file of the same inode that was copied before. */
+  /** A further name of a copied inode becomes a hard link. */
   async #inTree(to: string, { file, files }: { file: SourceFile; files: Map<string, string> }) {
     const link = file.inode === undefined ? undefined : files.get(file.inode);
     await this.#put(to, { file, link });
     if (file.inode !== undefined && link === undefined) files.set(file.inode, to);
   }
 
-  /** One below that which is copied: it takes owner, mode, time and attributes of the source's. */
+  /** A subdirectory, with owner, mode, time and extended attributes of the source. */
   #folder({ to, file }: { to: string; file: SourceFile }): void {
     const kind = this.#target.view.kindAt(to);
     if (kind !== undefined && kind !== "directory") throw notDirectory(to, kind);
@@ -206,17 +205,17 @@ class Copy {
 interface TreePlace {
   /** In the source. */
   path: string;
-  /** From the directory that is copied. */
+  /** Relative to the copied directory. */
   relative: string;
   to: string;
   include: PatternList | undefined;
-  /** Names of files that have several, by inode. */
+  /** First names of files with hard links, by inode. */
   files: Map<string, string>;
-  /** Directories above that are entered as soon as something in them is. */
+  /** Parent directories, added with the first file in them. */
   pending: { to: string; file: SourceFile }[];
 }
 
-/** Whether something in a directory may be copied that is not copied itself. */
+/** Whether a directory that is not copied itself may have files to copy. */
 function mayHold(
   relative: string,
   { include, exclude }: { include: PatternList | undefined; exclude: PatternList },

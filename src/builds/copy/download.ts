@@ -1,4 +1,4 @@
-/** Files that ADD takes from an address. */
+/** Downloads files for ADD. */
 import { closeSync, openSync, writeSync } from "node:fs";
 import { join, posix } from "node:path";
 import { BangerError } from "#base/error.ts";
@@ -14,11 +14,11 @@ const MODE = 0o600;
 
 export interface DownloadOptions extends WorkOptions {
   folder: string;
-  /** "sha256:…": what it must be. */
+  /** The expected digest, "sha256:…". */
   checksum: string | undefined;
 }
 
-/** `integrity` when it is not what `checksum` says; `unavailable`, `not_found`, `limit_exceeded`. */
+/** Errors: `integrity` for a wrong checksum, `unavailable`, `not_found`, `limit_exceeded`. */
 export async function download(
   address: string,
   options: DownloadOptions,
@@ -37,20 +37,20 @@ export async function download(
   return { name: pathOf(name), file };
 }
 
-/** Of the last part of the path, as BuildKit. */
+/** The last component of the path, as in BuildKit. */
 function nameOf(url: URL): string {
   let name = "";
   try {
     name = posix.basename(decodeURIComponent(url.pathname));
   } catch {
-    // It is no UTF-8.
+    // Not valid UTF-8.
   }
   return name === "" || name === "." || name === ".." ? "__unnamed__" : name;
 }
 
 /**
- * To a file, over several attempts when some are cut. Nobody has said what the file is, so a server goes on where it
- * was cut only if it says that the file is the same; else the whole comes again, and must begin as before.
+ * Downloads to a file, with retries. The digest is not known, so an interrupted download resumes only if a validator
+ * proves that the file is unchanged; otherwise it starts over, and must begin with the same bytes.
  */
 async function fetchFile(
   url: URL,
@@ -95,7 +95,7 @@ async function fetchFile(
   return { size, digest: `sha256:${hasher.digest("hex")}`, mtime_s };
 }
 
-/** What follows after `offset`, when what comes before has the digest. */
+/** The bytes after `offset`, if those before it have the digest. */
 async function* continued(
   chunks: AsyncIterable<Uint8Array>,
   { url, offset, digest }: { url: URL; offset: number; digest: string },
@@ -119,7 +119,7 @@ function changed(url: URL): BangerError {
   });
 }
 
-/** For If-Range, which takes no weak entity tag (RFC 9110, section 13.1.5). */
+/** For If-Range, which does not allow weak entity tags (RFC 9110, section 13.1.5). */
 function validatorOf({ headers }: Response): string | undefined {
   const tag = headers.get("etag") ?? undefined;
   return tag?.startsWith('"') ? tag : undefined;

@@ -1,4 +1,4 @@
-/** What the sources of COPY and ADD name: paths and patterns in the context, in a stage or in an image. */
+/** Resolves the sources of COPY and ADD: paths and patterns in the context, in a stage or in an image. */
 import { posix } from "node:path";
 import { BangerError } from "#base/error.ts";
 import { compileGlob, decodeName, hasWildcard } from "./glob.ts";
@@ -6,19 +6,19 @@ import { PatternList } from "./patterns.ts";
 import { resolveSource, type Source } from "./source.ts";
 import { shownPath } from "./target.ts";
 
-/** A path as it is called, and where it leads. */
+/** A path as written, and the resolved path. */
 export interface Found {
   kind: "found";
   source: Source;
   name: string;
   path: string;
-  /** With --parents: what is copied of the directory `path`, below its own names. */
+  /** With --parents: the path to copy below the directory `path`. */
   include?: PatternList | undefined;
 }
 
 /**
- * All that a source names; none for a pattern without a match. `not_found` for a path that is not
- * there, and for a symbolic link that leads nowhere.
+ * All matches of a source; empty for a pattern without a match. `not_found` for a missing path and for a dangling
+ * symbolic link.
  */
 export function findSources(
   { source, path }: { source: Source; path: string },
@@ -29,7 +29,7 @@ export function findSources(
   return found.map((each) => ({ kind: "found", source, ...each }));
 }
 
-/** The part before "/./" is left away; of the rest, all directories are kept. */
+/** Drops the part before "/./" and keeps all directories after it. */
 function withParents(source: Source, path: string): Found[] {
   const pivot = path.indexOf("/./");
   const root = pivot < 0 ? "" : clean(path.slice(0, pivot));
@@ -81,7 +81,7 @@ function pathsOf(
   });
 }
 
-/** As filepath.Match: no directory is entered that matches itself, and no symbolic link. */
+/** As filepath.Match; does not descend into matching directories or symbolic links. */
 function matching(source: Source, pattern: string): string[] {
   const parts = pattern.split("/");
   const first = parts.findIndex(hasWildcard);
@@ -89,7 +89,7 @@ function matching(source: Source, pattern: string): string[] {
   if (start === undefined) return [];
   const rest = parts.slice(first).join("/");
   const isWanted = compileGlob(decodeName(rest));
-  // A class may stand for "/" as well.
+  // A character class may match "/".
   const depth = parts.length - first + rest.split("[").length - 1;
   return [...below(source, { folder: start, relative: "", depth, isWanted })];
 }
@@ -108,7 +108,7 @@ function* below(
   }
 }
 
-/** Relative to the source's root, which ".." does not lead out of. */
+/** Relative to the source's root, which ".." cannot leave. */
 function clean(path: string): string {
   return posix.normalize(`/${path}`).slice(1).replace(/\/$/, "");
 }

@@ -1,14 +1,13 @@
 /**
- * Patterns of names, as Go has them: those of filepath.Match, and those of .dockerignore, where `**`
- * stands for any number of folders. A pattern is run as a set of states, so that the time is bounded
- * by its length times the name's, whatever it says.
+ * Glob patterns as in Go: those of filepath.Match, and those of .dockerignore, where `**` matches any number of
+ * directories. A pattern runs as an NFA, so the time is bounded by its length times the name's.
  */
 import { BangerError } from "#base/error.ts";
 import { KiB } from "#base/size.ts";
 
 const PATTERN_MAX_CHARS = 4 * KiB;
 
-/** Whether a name is one of the pattern's. Names are text with "/" between the components. */
+/** Whether a path matches. */
 export type Glob = (name: string) => boolean;
 
 type Token =
@@ -18,14 +17,14 @@ type Token =
   | { kind: "class"; isNegated: boolean; ranges: readonly (readonly [string, string])[] }
   /** `*`: any number of characters within a component. */
   | { kind: "star" }
-  /** `**` at the end: anything at all. */
+  /** `**` at the end: matches everything. */
   | { kind: "rest" }
-  /** `**` before something: nothing, or what "through" is. */
+  /** `**` before a component: matches nothing, or like "through". */
   | { kind: "optional" }
-  /** Anything that ends with "/". */
+  /** Matches everything up to a "/". */
   | { kind: "through" };
 
-/** Whether a source names more than itself. */
+/** Whether a source is a pattern. */
 export function hasWildcard(path: string): boolean {
   return /[*?[]/.test(path.replace(/\\./gs, ""));
 }
@@ -40,7 +39,7 @@ export function compileDeepGlob(pattern: string): Glob {
   return compile(pattern, { crosses: true });
 }
 
-/** A name of bytes in a string as text. */
+/** Decodes a path of bytes to text. */
 export function decodeName(name: string): string {
   return /[\x80-\xff]/.test(name) ? Buffer.from(name, "latin1").toString("utf8") : name;
 }
@@ -81,7 +80,7 @@ function tokensOf(pattern: string, { crosses }: { crosses: boolean }): Token[] {
         const isWhole = chars[at + 1] === "/";
         if (isWhole) at++;
         const left = chars.slice(at + 1).join("");
-        // "**x" is any name that ends with x, where "**/x" is the whole component.
+        // "**x" matches any path that ends with x; "**/x" matches whole components.
         const isOpen = tokens.length === 0 && !isWhole && !/[*?[\]\\]/.test(left);
         if (left === "" || isOpen) tokens.push({ kind: "rest" });
         else tokens.push({ kind: "optional" }, { kind: "through" });
@@ -100,7 +99,7 @@ function tokensOf(pattern: string, { crosses }: { crosses: boolean }): Token[] {
   return tokens;
 }
 
-/** A class from behind its "[" to its "]", which is at `end`. */
+/** Parses a character class from after its "[" to its "]" at `end`. */
 function classAt(chars: readonly string[], start: number): { token: Token; end: number } {
   const isNegated = chars[start] === "^";
   const ranges: [string, string][] = [];
@@ -136,7 +135,7 @@ function matches(tokens: readonly Token[], name: string): boolean {
   return states.has(tokens.length);
 }
 
-/** Adds a state, and those that no character is needed for. */
+/** Adds a state and its epsilon closure. */
 function enter(tokens: readonly Token[], states: Set<number>, state: number): void {
   if (states.has(state)) return;
   states.add(state);

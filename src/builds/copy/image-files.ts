@@ -1,4 +1,4 @@
-/** Files of an image by path, for somebody who asks for many: directories are read once, not for each name in them. */
+/** Looks up files of an image by path, with a cache of directories. */
 
 import { modes } from "#ext4/format.ts";
 import type { FileStat } from "#ext4/read/inode.ts";
@@ -6,10 +6,10 @@ import type { Ext4Reader } from "#ext4/read/reader.ts";
 
 const FOLDERS_KEPT = 64;
 
-/** Paths are bytes in strings, relative to the root, and have no symbolic link above their last name. */
+/** Paths are bytes in strings, relative to the root, without symbolic links in their parent directories. */
 export class ImageFiles {
   readonly reader: Ext4Reader;
-  /** Inodes by name, of the directories that were asked for last. */
+  /** Cache of recent directories: inodes by name. */
   readonly #folders = new Map<string, ReadonlyMap<string, number>>();
 
   constructor(reader: Ext4Reader) {
@@ -23,7 +23,7 @@ export class ImageFiles {
     return inode === undefined ? undefined : this.reader.inode(inode);
   }
 
-  /** Names in a directory, in the order of their bytes. */
+  /** Names in a directory, sorted by bytes. */
   list(folder: string): string[] {
     const names = [...(this.#names(folder)?.keys() ?? [])];
     return names.sort((a, b) => (a < b ? -1 : 1));

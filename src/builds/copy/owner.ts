@@ -1,11 +1,11 @@
-/** What --chown and --chmod say. */
+/** Parses --chown and --chmod. */
 import { BangerError } from "#base/error.ts";
 import type { Owner } from "./target.ts";
 import type { StageView } from "./view.ts";
 
 export interface ModeChange {
   apply(mode: number, options: { isFolder: boolean }): number;
-  /** The mode of directories that are made for the target. Default: 755. */
+  /** The mode of directories that are created for the target. Default: 755. */
   ofNewFolders: number | undefined;
 }
 
@@ -18,8 +18,8 @@ const WRITE = 0o222;
 const EXECUTE = 0o111;
 
 /**
- * "user", "user:group", ":group", names or numbers. Without a group it is the user's own: of a name
- * the one in /etc/passwd, of a number the same number.
+ * "user", "user:group", ":group", names or numbers. The default group is the user's: that of /etc/passwd for a name,
+ * the same number for a number.
  */
 export function ownerOf(text: string, view: StageView): Owner {
   const [user = "", group = "", ...more] = text.split(":");
@@ -34,7 +34,7 @@ export function ownerOf(text: string, view: StageView): Owner {
   return { ...owner, gid: idOf(group) ?? named(group, { view, file: "etc/group" }).id };
 }
 
-/** USER as the owner of what is made for it. As BuildKit has it, a name that the image lacks is root's. */
+/** USER as the owner of a created directory. As in BuildKit, an unknown name counts as root. */
 export function userOf(text: string, view: StageView): Owner {
   const [user = "", group = ""] = text.split(":");
   const own = idOf(user);
@@ -120,7 +120,7 @@ interface Where {
   file: "etc/passwd" | "etc/group";
 }
 
-/** The numbers behind a name and its password. */
+/** The numeric fields after name and password. */
 function fieldsOf(
   name: string,
   { view, file }: Where,

@@ -1,4 +1,4 @@
-/** Lists of patterns: .dockerignore, and the flags --exclude and --parents of COPY. */
+/** Pattern lists: .dockerignore, and --exclude of COPY. */
 import { posix } from "node:path";
 import { BangerError } from "#base/error.ts";
 import { compileDeepGlob, decodeName, type Glob, hasWildcard } from "./glob.ts";
@@ -8,26 +8,26 @@ const PATTERNS_MAX = 10_000;
 interface Rule {
   isException: boolean;
   matches: Glob;
-  /** The components before the first that has a wildcard in it, with "/" behind each. */
+  /** The literal components before the first wildcard, each followed by "/". */
   prefix: string;
   isWild: boolean;
 }
 
 interface Match {
   path: string;
-  /** For each rule, whether the path or a folder above it is one of its names. */
+  /** For each rule, whether it matches the path or a parent directory. */
   rules: Uint8Array;
   isMatch: boolean;
 }
 
-/** The last pattern that matches a path, or a folder above it, decides. Paths are bytes in strings. */
+/** The last pattern that matches a path or a parent directory decides. Paths are bytes in strings. */
 export class PatternList {
   readonly #rules: readonly Rule[];
   readonly hasExceptions: boolean;
-  /** What is known of the folders above the last path that was asked for. */
+  /** Cached matches of the parent directories of the last path. */
   readonly #trail: Match[] = [];
 
-  /** "!" in front makes an exception. `invalid_argument` for what is no pattern. */
+  /** A leading "!" makes an exception. `invalid_argument` for an invalid pattern. */
   constructor(patterns: readonly string[]) {
     if (patterns.length > PATTERNS_MAX) {
       throw new BangerError("limit_exceeded", `too many patterns: more than ${PATTERNS_MAX}`);
@@ -41,7 +41,7 @@ export class PatternList {
     return this.#match(path).isMatch;
   }
 
-  /** Whether a pattern, or with `exceptions` an exception, may match something below the folder `path`. */
+  /** Whether a pattern, or with `exceptions` an exception, may match below the directory `path`. */
   mayMatchBelow(path: string, options: { exceptions: boolean }): boolean {
     const folder = path === "" ? "" : `${decodeName(path)}/`;
     return this.#rules.some(({ isException, prefix, isWild }) => {
@@ -81,7 +81,7 @@ export class PatternList {
   }
 }
 
-/** The lines of a .dockerignore. `invalid_argument` with the line. */
+/** Parses a .dockerignore. `invalid_argument` with the line. */
 export function parseIgnore(text: string): PatternList {
   const lines = text.replace(/^\uFEFF/, "").split(/\r?\n/);
   const patterns = lines.flatMap((line, index) => {

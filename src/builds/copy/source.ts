@@ -1,4 +1,7 @@
-/** The sources of COPY: a directory of the host, or the root of an image. Paths are bytes, one per character of a string. */
+/**
+ * The sources of COPY: a directory of the host, or the root of an image. Paths are bytes, one per character of a
+ * string.
+ */
 import { type BigIntStats, lstatSync, readdirSync, readlinkSync } from "node:fs";
 import { errnoOf } from "#base/error.ts";
 import { readSized } from "#base/files/chunks.ts";
@@ -14,7 +17,7 @@ import { ImageFiles } from "./image-files.ts";
 import type { PatternList } from "./patterns.ts";
 
 export interface SourceFile extends Omit<TarEntry, "name" | "linkName"> {
-  /** Of a file with several names: the same for each of them. */
+  /** Identifies the hard links of one file. */
   inode?: string | undefined;
   /** Of a symbolic link. */
   target: string;
@@ -24,11 +27,11 @@ export interface SourceFile extends Omit<TarEntry, "name" | "linkName"> {
 export interface Source {
   /** For messages. */
   what: string;
-  /** Paths are relative to the source's root. Undefined for what is not there or is no file of a layer. */
+  /** Paths are relative to the source's root. Undefined for a missing file or an unsupported type. */
   stat(path: string): SourceFile | undefined;
-  /** Names in a folder, in the order of their bytes. */
+  /** Names in a directory, sorted by bytes. */
   list(path: string): string[];
-  /** Whether .dockerignore is why a path is not there. */
+  /** Whether a path exists but is excluded by .dockerignore. */
   isIgnored(path: string): boolean;
 }
 
@@ -36,8 +39,8 @@ const CHUNK_BYTES = MiB;
 const LINKS_FOLLOWED_MAX = 40;
 
 /**
- * A directory of this computer; what it holds belongs to root in the image. What `ignore` matches is
- * not there, but for directories that something is left in.
+ * A directory of the host, whose files belong to root in the image. Files that `ignore` matches are hidden, except
+ * directories with visible files.
  */
 export function folderSource(root: string, ignore: PatternList): Source {
   const at = (path: string): Buffer => Buffer.concat([Buffer.from(`${root}/`), bytesOf(path)]);
@@ -74,7 +77,7 @@ function contextFile(path: Buffer): SourceFile | undefined {
   const stat = lstatOf(path);
   const type = stat && typeOf(stat);
   if (!type) return undefined;
-  // Of a socket, an empty file is left: there is none in a layer.
+  // A socket becomes an empty file: layers have no sockets.
   const size = stat.isFile() ? Number(stat.size) : 0;
   const hasNames = stat.isFile() && stat.nlink > 1n;
   return {
@@ -111,14 +114,14 @@ function typeOf(stat: BigIntStats): TarEntryType | undefined {
   return stat.isFile() || stat.isSocket() ? "file" : undefined;
 }
 
-/** As glibc's major() and minor(). */
+/** As major() and minor() of glibc. */
 function deviceNumber(device: bigint): { major: number; minor: number } {
   const major = ((device >> 8n) & 0xfffn) | ((device >> 32n) & ~0xfffn);
   const minor = (device & 0xffn) | ((device >> 12n) & ~0xffn);
   return { major: Number(major), minor: Number(minor & 0xffff_ffffn) };
 }
 
-/** The root of an image or of an earlier stage; owners and attributes are kept. */
+/** The root of an image or of an earlier stage, with owners and attributes. */
 export function imageSource(reader: Ext4Reader, what: string): Source {
   const files = new ImageFiles(reader);
   return {
@@ -153,7 +156,7 @@ export function imageSource(reader: Ext4Reader, what: string): Source {
   };
 }
 
-/** A file of the Dockerfile's own. */
+/** A here-document as a file. */
 export function textFile(text: string): SourceFile {
   const bytes = new TextEncoder().encode(text);
   const common = { mode: 0o644, uid: 0, gid: 0, mtime_s: 0, mtime_ns: 0, major: 0, minor: 0 };
@@ -167,7 +170,7 @@ export function textFile(text: string): SourceFile {
   };
 }
 
-/** Follows symbolic links inside of the source; undefined for what leads nowhere. */
+/** Resolves symbolic links inside the source; undefined for a dangling one. */
 export function resolveSource(source: Source, path: string): string | undefined {
   const queue = path.split("/").reverse();
   const trail: string[] = [];
@@ -196,7 +199,7 @@ export function bytesOf(path: string): Buffer {
   return Buffer.from(path, "latin1");
 }
 
-/** Text of a Dockerfile as such a path. */
+/** Encodes text of a Dockerfile as a path. */
 export function pathOf(text: string): string {
   return Buffer.from(text, "utf8").toString("latin1");
 }

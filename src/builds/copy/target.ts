@@ -1,4 +1,4 @@
-/** Where COPY and ADD put files: entries of a layer, on top of what the stage has. */
+/** The target of COPY and ADD: a layer on top of the stage's files. */
 import { posix } from "node:path";
 import { BangerError } from "#base/error.ts";
 import type { LayerFile } from "#builds/layer-file.ts";
@@ -17,13 +17,13 @@ const FOLDER_MODE = 0o755;
 const NO_ATTRIBUTES = { mode: 0o600, uid: 0, gid: 0, size: 0, mtime_s: 0, mtime_ns: 0 };
 
 type Data = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
-/** `name` is the path that it is put at. */
+/** `name` is replaced by the target path. */
 export type PutEntry = Omit<WrittenEntry, "name">;
 
 /** Paths are bytes in strings, relative to the root, and have no symbolic link above their last name. */
 export class LayerTarget {
   readonly #layer: LayerFile;
-  /** With what this step has put there. */
+  /** The stage's files, including those of this step. */
   readonly view: StageView;
   readonly #owner: Owner | undefined;
   #count = 0;
@@ -34,7 +34,7 @@ export class LayerTarget {
     this.#owner = owner;
   }
 
-  /** Makes what is missing of a path. `invalid_argument` where a file is in the way. */
+  /** Creates the missing directories of a path. `invalid_argument` if a file is in the way. */
   folders(path: string, mode = FOLDER_MODE): void {
     const parts = path.split("/").filter(Boolean);
     for (let depth = 1; depth <= parts.length; depth++) {
@@ -50,7 +50,7 @@ export class LayerTarget {
     }
   }
 
-  /** Without data, which may come by `data` and `end`. */
+  /** Without data; `data` and `end` add it. */
   header(path: string, entry: PutEntry): void {
     this.#layer.header(this.#noted(path, entry));
   }
@@ -67,7 +67,7 @@ export class LayerTarget {
     await this.#layer.entry(this.#noted(path, entry), data);
   }
 
-  /** Takes away what is at `path`, with all that is in it. */
+  /** Removes `path` recursively, with a whiteout. */
   remove(path: string): void {
     const folder = posix.dirname(path) === "." ? "" : `${posix.dirname(path)}/`;
     const name = bytesOf(`${folder}.wh.${posix.basename(path)}`);
@@ -92,7 +92,7 @@ export class LayerTarget {
   }
 }
 
-/** A path of bytes in a string, for messages. */
+/** Decodes a path of bytes, for messages. */
 export function shownPath(path: string): string {
   return Buffer.from(path, "latin1").toString("utf8");
 }

@@ -1,13 +1,13 @@
 /**
- * What ADD may fetch. A build downloads with the host's network, and Dockerfiles are other people's: they must not
- * come to what only this computer reaches. Where a server sends us on is `send`'s to judge.
+ * The addresses that ADD may fetch. A build downloads with the host's network, and Dockerfiles are untrusted: they
+ * must not reach services that only the host can. Redirects are checked by `send`.
  */
 import type { NetworkMode } from "#api/vm.ts";
 import { BangerError } from "#base/error.ts";
 import { proxyFor } from "#http/proxy.ts";
 import { addressesOf, isLocalhost, reachOf } from "#http/reach.ts";
 
-/** `permission_denied` where the machine of the build has no way out either. */
+/** `permission_denied` if the build's machines have no outbound network. */
 export function assertMayFetch(what: string, network: NetworkMode | undefined): void {
   if (network !== "none" && network !== "host") return;
   throw new BangerError(
@@ -20,9 +20,9 @@ export function assertMayFetch(what: string, network: NetworkMode | undefined): 
 }
 
 /**
- * Throws `permission_denied` for an address or name that leads to loopback without saying so, to link-local
- * addresses or to a cloud's metadata. Gives the address that was looked at, to connect to no other; undefined where a
- * certificate says who is there, or a proxy looks the name up.
+ * Throws `permission_denied` for a name that resolves to loopback, and for link-local and cloud metadata addresses.
+ * Returns the checked address, to connect to that one only; undefined for https, whose certificate identifies the
+ * server, and behind a proxy, which resolves the name.
  */
 export async function checkSource(url: URL): Promise<string | undefined> {
   const addresses = await addressesOf(url);

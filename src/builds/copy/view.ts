@@ -1,7 +1,4 @@
-/**
- * The files of a stage by name, as far as COPY has to know them: what there is at a path, through all
- * layers down to the base image, without laying them over each other.
- */
+/** Looks up the files of a stage through all its layers down to the base image, without merging them. */
 import { posix } from "node:path";
 import { BangerError } from "#base/error.ts";
 import { readChunks } from "#base/files/chunks.ts";
@@ -24,7 +21,7 @@ interface Node {
   content?: Uint8Array;
 }
 
-/** What the view needs to know of an entry. */
+/** The fields of an entry that the view uses. */
 type NotedEntry = Pick<WrittenEntry, "type" | "name" | "linkName">;
 
 interface LayerIndex {
@@ -33,7 +30,7 @@ interface LayerIndex {
   opaque: Set<string>;
 }
 
-/** Files that are read for the names of users. */
+/** Files that are read for user and group names. */
 const KEPT = new Set(["etc/passwd", "etc/group"]);
 const KEPT_MAX_BYTES = MiB;
 const LINKS_FOLLOWED_MAX = 40;
@@ -55,7 +52,7 @@ export class StageView {
     if (below) this.#layers.push(...below.#layers);
   }
 
-  /** Gives whether the layer takes anything away. */
+  /** Returns whether the layer deletes files. */
   async add(layer: BuiltLayer): Promise<boolean> {
     const index = emptyIndex();
     const reader = new TarReader(indexer(index));
@@ -65,7 +62,7 @@ export class StageView {
     return index.removed.size > 0 || index.opaque.size > 0;
   }
 
-  /** The same files, with a layer on top that `note` puts entries into. */
+  /** The same files, with a new layer on top for `note`. */
   begin(): StageView {
     const view = new StageView(this.#base?.reader, this);
     view.#layers.push(emptyIndex());
@@ -77,14 +74,14 @@ export class StageView {
     if (index) enter(index, entry);
   }
 
-  /** What there is at `path`, which has no symbolic link above its last name. */
+  /** The file at `path`, whose parent directories must not be symbolic links. */
   kindAt(path: string): Kind | undefined {
     return path === "" ? "directory" : this.#node(path)?.kind;
   }
 
   /**
-   * Where `path` leads; what is missing has no kind and ends the walk. With `root`, the path is below
-   * that directory, and no symbolic link on it leads out of there.
+   * Resolves the symbolic links of `path`; a missing component has no kind and ends the walk. With `root`, links
+   * cannot leave that directory.
    */
   resolve(path: string, { root = "" }: { root?: string } = {}): Place {
     const queue = partsOf(path).reverse();
@@ -148,7 +145,7 @@ export class StageView {
   }
 }
 
-/** Whether a layer, which does not have `path` itself, takes it away from those below. */
+/** Whether a layer without `path` hides it in the layers below. */
 function isHidden(layer: LayerIndex, path: string): boolean {
   if (layer.removed.has(path)) return true;
   for (let parent = posix.dirname(path); parent !== "."; parent = posix.dirname(parent)) {
@@ -184,7 +181,7 @@ function emptyIndex(): LayerIndex {
   return { nodes: new Map(), removed: new Set(), opaque: new Set() };
 }
 
-/** Undefined for an entry that is no file of the layer. */
+/** Undefined for a whiteout. */
 function enter(index: LayerIndex, entry: NotedEntry): { path: string; node: Node } | undefined {
   const path = partsOf(Buffer.from(entry.name).toString("latin1")).join("/");
   if (path === "") return undefined;

@@ -1,7 +1,6 @@
 /**
- * A Dockerfile as stages of instructions. What can be told from the text alone is checked here; what
- * an instruction means is decided while it is carried out, since variables have a say in it.
- * Source: docs.docker.com/reference/dockerfile.
+ * Parses a Dockerfile into stages of instructions. Only checks that do not depend on variables are made here. Source:
+ * docs.docker.com/reference/dockerfile.
  */
 import { BangerError } from "#base/error.ts";
 import { didYouMean } from "#base/similar.ts";
@@ -18,9 +17,9 @@ import { plainWords } from "./words.ts";
 
 export interface Stage {
   line: number;
-  /** Behind AS, in lower case. */
+  /** The name after AS, in lower case. */
   name: string | undefined;
-  /** A reference, an image's name or an earlier stage, variables not replaced yet. */
+  /** A reference, an image name or an earlier stage, with unexpanded variables. */
   base: string;
   platform: string | undefined;
   instructions: readonly Instruction[];
@@ -38,7 +37,7 @@ const KEYWORDS =
   "ADD ARG CMD COPY ENTRYPOINT ENV EXPOSE FROM HEALTHCHECK LABEL MAINTAINER ONBUILD RUN SHELL STOPSIGNAL USER VOLUME WORKDIR".split(
     " ",
   );
-/** An empty one is a shell without a command. */
+/** An empty command is valid. */
 const MAY_BE_EMPTY = new Set(["CMD", "ENTRYPOINT", "RUN"]);
 const WITH_EXEC_FORM = new Set(["ADD", "CMD", "COPY", "ENTRYPOINT", "RUN", "SHELL", "VOLUME"]);
 const NO_TRIGGER = new Set(["FROM", "MAINTAINER", "ONBUILD"]);
@@ -56,7 +55,7 @@ export function parseDockerfile(text: string): Dockerfile {
   const stages: (Stage & { instructions: Instruction[] })[] = [];
   for (const line of lines) {
     const instruction = toInstruction(line, escapeChar);
-    // No path, variable or argument of a program holds one; here-documents may.
+    // Paths, variables and arguments cannot have a NUL; here-documents may.
     if (`${instruction.rest}${instruction.text}`.includes("\0")) {
       throw atLine(instruction, `${instruction.keyword} contains a NUL byte`);
     }
@@ -72,7 +71,7 @@ export function parseDockerfile(text: string): Dockerfile {
   return { escapeChar, globals, stages };
 }
 
-/** What an ONBUILD of a base is, in a stage that begins at `line`. */
+/** Parses an ONBUILD trigger of the base, for a stage that begins at `line`. */
 export function parseTrigger(text: string, { line }: { line: number }): Instruction {
   const { escapeChar, instructions } = parseLines(text);
   const [first, ...more] = instructions;
@@ -101,7 +100,7 @@ function toInstruction(line: Line, escapeChar: string): Instruction {
   }
 }
 
-/** What is wrong whatever the variables are. */
+/** Checks that do not depend on variables. */
 function check(instruction: Instruction, escapeChar: string): void {
   const { keyword, rest } = instruction;
   const strings = WITH_EXEC_FORM.has(keyword) ? execForm(rest) : undefined;
@@ -112,7 +111,7 @@ function check(instruction: Instruction, escapeChar: string): void {
     throw atLine(instruction, "RUN requires a command");
   for (const text of instruction.lists.get("mount") ?? []) {
     mountedFrom(text);
-    // What has variables in it is looked at when they are known.
+    // Text with variables is checked after expansion.
     if (!text.includes("$")) parseMount(text, { expand: (word) => word, workdir: "/" });
   }
   if (keyword === "ENV" || keyword === "LABEL") pairsOf(rest, escapeChar);

@@ -1,14 +1,14 @@
-/** The exec form of CMD, RUN and their like: a JSON array of strings. */
+/** The exec form of CMD, RUN and other instructions: a JSON array of strings. */
 import { BangerError } from "#base/error.ts";
 
-/** Its strings; undefined for anything else. `invalid_argument` for an array of other things. */
+/** Undefined for the shell form. `invalid_argument` for an array with other values. */
 export function execForm(rest: string): string[] | undefined {
   if (!rest.trimStart().startsWith("[")) return undefined;
   let value: unknown;
   try {
     value = JSON.parse(rest);
   } catch {
-    // A shell has commands that begin with "[" too.
+    // Shell commands may begin with "[" as well.
     return undefined;
   }
   if (!Array.isArray(value)) return undefined;

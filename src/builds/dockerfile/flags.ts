@@ -1,4 +1,4 @@
-/** Flags of instructions: which there are, and what values they take. */
+/** Parses and validates the flags of instructions. */
 import { BangerError } from "#base/error.ts";
 import { didYouMean } from "#base/similar.ts";
 import type { WrittenFlag } from "./lines.ts";
@@ -6,9 +6,9 @@ import type { WrittenFlag } from "./lines.ts";
 type Kind = "bool" | "text" | "list";
 
 export interface Flags {
-  /** By name; of a list, the last one. "true" or "false" for one that takes no value. */
+  /** By name; the last one if repeated. "true" or "false" for a boolean flag. */
   flags: ReadonlyMap<string, string>;
-  /** All values of those that may be repeated. */
+  /** All values of repeatable flags. */
   lists: ReadonlyMap<string, readonly string[]>;
 }
 

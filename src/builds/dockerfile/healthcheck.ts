@@ -1,4 +1,4 @@
-/** HEALTHCHECK: how a machine of the image is to be asked whether it is well. */
+/** Parses HEALTHCHECK. */
 import type { Healthcheck } from "#api/image.ts";
 import { BangerError } from "#base/error.ts";
 import { execForm } from "./exec-form.ts";
@@ -43,7 +43,7 @@ export function parseHealthcheck({
   return { test, ...Object.fromEntries(given) };
 }
 
-/** As Go writes durations: "1h30m", "1.5s", "0". */
+/** A Go duration: "1h30m", "1.5s", "0". */
 function duration(flags: ReadonlyMap<string, string>, name: string): number | undefined {
   const text = flags.get(name);
   if (text === undefined || text === "" || /^[+-]?0$/.test(text)) return undefined;

@@ -1,32 +1,32 @@
-/** Here-documents of an instruction: `<<EOF`, `<<-"EOF"`, `3<<EOF`. */
+/** Parses here-documents: `<<EOF`, `<<-"EOF"`, `3<<EOF`. */
 import { BangerError } from "#base/error.ts";
 import { expandWords, type WordOptions } from "./words.ts";
 
 export interface HeredocMark {
   name: string;
-  /** Whether variables in it are replaced: no part of the name is quoted. */
+  /** Whether variables are expanded: not if the delimiter is quoted. */
   isExpanded: boolean;
-  /** "<<-": tabs in front of its lines mean nothing. */
+  /** "<<-": leading tabs are stripped. */
   hasTabs: boolean;
 }
 
 export interface Heredoc extends HeredocMark {
-  /** As it stands in the file. */
+  /** The raw text. */
   content: string;
 }
 
 const HEREDOCS_MAX = 1000;
-/** Words of a shell: its escape character, whatever that of the file is. */
+/** Shell words always use the backslash, whatever the file's escape character. */
 const SHELL: WordOptions = { escapeChar: "\\", lookup: () => undefined };
 
-/** Those that a whole instruction begins, in order. A "<<" in quotes begins none. */
+/** The here-documents of an instruction, in order. A quoted "<<" begins none. */
 export function heredocsOf(text: string): HeredocMark[] {
   const marks = wordsOf(text, "all").flatMap((word) => heredocOf(word) ?? []);
   if (marks.length <= HEREDOCS_MAX) return marks;
   throw new BangerError("limit_exceeded", `too many here-documents: more than ${HEREDOCS_MAX}`);
 }
 
-/** The one that `word` is the beginning of, and nothing else. */
+/** Parses a word that consists of one here-document operator. */
 export function heredocOf(word: string): HeredocMark | undefined {
   const [, dash, written = ""] = /^\d*<<(-?)\s*([^<]*)$/.exec(word) ?? [];
   const [name, ...more] = wordsOf(written, "unset");
@@ -34,12 +34,12 @@ export function heredocOf(word: string): HeredocMark | undefined {
   return { name, isExpanded: quotes(name) === quotes(written), hasTabs: dash === "-" };
 }
 
-/** Its text, as a file gets it. */
+/** Its text, with tabs stripped if requested. */
 export function textOf({ content, hasTabs }: Heredoc): string {
   return hasTabs ? content.replace(/^\t+/gm, "") : content;
 }
 
-/** None for what a shell may understand and a Dockerfile does not. */
+/** Empty if the words are not valid in a Dockerfile. */
 function wordsOf(text: string, keeps: "all" | "unset"): string[] {
   try {
     return expandWords(text, { ...SHELL, keeps });

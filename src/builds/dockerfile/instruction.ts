@@ -7,10 +7,10 @@ export interface Instruction extends Flags {
   line: number;
   /** In upper case. */
   keyword: string;
-  /** All on one line, without flags; variables as they stand. */
+  /** The arguments on one line, without flags, unexpanded. */
   rest: string;
   heredocs: readonly Heredoc[];
-  /** As it is written, flags included, on one line. */
+  /** The instruction as written on one line, flags included. */
   text: string;
   /** The script of a build without a Dockerfile. */
   script?: string;

@@ -1,7 +1,7 @@
-/** Errors of a Dockerfile, with the line that they are about. */
+/** Adds line numbers to the errors of a Dockerfile. */
 import { BangerError } from "#base/error.ts";
 
-/** An error about one line; a deeper one keeps its kind. */
+/** An error about one line; keeps the code of a BangerError. */
 export function atLine(
   { line }: { line: number },
   problem: string,
@@ -14,7 +14,7 @@ export function atLine(
   });
 }
 
-/** An error of a step with the step's line; one that has its line already stays as it is. */
+/** Adds a step's line to its error, unless it has one. */
 export function wrapped(instruction: { line: number }, error: unknown): unknown {
   if (!(error instanceof BangerError) || error.code === "cancelled") return error;
   if (error.message.startsWith("Cannot build line")) return error;

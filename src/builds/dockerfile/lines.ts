@@ -1,13 +1,13 @@
 /**
- * The lines of a Dockerfile as instructions, each on one line with its here-documents: parser
- * directives, comments, continuation lines and flags, as BuildKit's parser has them.
+ * Splits a Dockerfile into instructions: parser directives, comments, continuation lines, flags and here-documents,
+ * as in BuildKit's parser.
  */
 import { BangerError } from "#base/error.ts";
 import { execForm } from "./exec-form.ts";
 import { type Heredoc, type HeredocMark, heredocsOf } from "./heredoc.ts";
 import { atLine, wrapped } from "./line-error.ts";
 
-/** A flag as it is written: undefined where it has no "=". */
+/** A flag as written; the value is undefined without "=". */
 export interface WrittenFlag {
   name: string;
   value: string | undefined;
@@ -19,9 +19,9 @@ export interface Line {
   /** In upper case. */
   keyword: string;
   flags: readonly WrittenFlag[];
-  /** What is behind the flags, on one line; variables as they stand. */
+  /** The arguments after the flags, on one line, unexpanded. */
   rest: string;
-  /** The whole instruction on one line, as it is written, without its here-documents. */
+  /** The whole instruction as written on one line, without here-documents. */
   text: string;
   heredocs: readonly Heredoc[];
 }
@@ -64,7 +64,7 @@ export function parseLines(text: string): Lines {
   return { escapeChar, instructions };
 }
 
-/** Directives stand before all else, each once. */
+/** Directives come first, each at most once. */
 function escapeOf(lines: readonly string[]): string {
   let escapeChar = "\\";
   const seen = new Set<string>();
@@ -84,7 +84,7 @@ function escapeOf(lines: readonly string[]): string {
   return escapeChar;
 }
 
-/** One instruction with its continuation lines; comments and empty lines between them are none of it. */
+/** Joins continuation lines; skips comments and empty lines between them. */
 function join(
   lines: readonly string[],
   { at, escapeChar }: { at: number; escapeChar: string },
@@ -115,7 +115,7 @@ function toLine(
   return { line, keyword: keyword.toUpperCase(), flags, rest: rest.trim(), text };
 }
 
-/** Flags end at the first word that is none; quotes and escapes in them are resolved. */
+/** Flags end at the first other word; their quotes and escapes are resolved. */
 function splitFlags(
   args: string,
   { line, escapeChar }: { line: number; escapeChar: string },
@@ -151,7 +151,7 @@ function marksOf(line: Omit<Line, "heredocs">, text: string): HeredocMark[] {
   }
 }
 
-/** ONBUILD has those of the instruction behind it. */
+/** ONBUILD has those of its trigger. */
 function canHaveHeredocs(keyword: string, rest: string): boolean {
   if (keyword === "ONBUILD") {
     const [, inner = "", innerRest = ""] = /^(\S+)\s*([\s\S]*)$/.exec(rest) ?? [];

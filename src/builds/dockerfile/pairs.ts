@@ -1,10 +1,10 @@
-/** NAME=VALUE of ENV, LABEL and ARG. */
+/** Parses NAME=VALUE of ENV, LABEL and ARG. */
 import { BangerError } from "#base/error.ts";
 import { splitWords } from "./words.ts";
 
 const PAIRS_MAX = 10_000;
 
-/** "a=b c='d e'", and the old "name the rest"; all as it is written. `invalid_argument`. */
+/** "a=b c='d e'", and the legacy "name value"; unexpanded. `invalid_argument`. */
 export function pairsOf(rest: string, escapeChar: string): [string, string][] {
   const words = splitWords(rest, escapeChar);
   if (words.length > PAIRS_MAX) {
@@ -22,7 +22,7 @@ export function pairsOf(rest: string, escapeChar: string): [string, string][] {
   });
 }
 
-/** At the first "="; without one, the value is empty. */
+/** Splits at the first "="; the default value is empty. */
 export function pairOf(line: string): [string, string] {
   const at = line.indexOf("=");
   return at < 0 ? [line, ""] : [line.slice(0, at), line.slice(at + 1)];

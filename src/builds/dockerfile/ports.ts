@@ -1,4 +1,4 @@
-/** EXPOSE: "80", "53/udp", "8000-8010", and what `-p` of docker takes, of which the last part counts. */
+/** Parses EXPOSE: "80", "53/udp", "8000-8010", and the syntax of `docker run -p`, whose container port counts. */
 import { isIP } from "node:net";
 import { BangerError } from "#base/error.ts";
 
@@ -34,7 +34,7 @@ function rangeOf(text: string): Range | undefined {
   return first !== "" && range.from <= range.to && range.to <= PORT_MAX ? range : undefined;
 }
 
-/** A range of the host goes with one port, or with as many. */
+/** A host range needs one container port, or a range of the same size. */
 function fits(host: Range | undefined, own: Range | undefined): boolean {
   if (!host || !own) return false;
   return own.from === own.to || host.to - host.from === own.to - own.from;

@@ -1,12 +1,12 @@
-/** Patterns of `${NAME#…}`, `${NAME%…}` and `${NAME/…/…}`: "*", "?" and characters, in bounded time. */
+/** Patterns of `${NAME#…}`, `${NAME%…}` and `${NAME/…/…}`: "*", "?" and literals, matched in bounded time. */
 import { BangerError } from "#base/error.ts";
 
-/** Steps of one substitution. */
+/** Limit of steps per substitution. */
 const WORK_MAX = 5_000_000;
 
 type Token = { kind: "star" } | { kind: "any" } | { kind: "char"; char: string };
 
-/** The value without what the pattern matches at one of its ends. */
+/** Removes the match of a pattern at one end of the value. */
 export function trimPattern(
   value: string,
   options: { pattern: string; isLongest: boolean; end: "start" | "end" },
@@ -22,7 +22,7 @@ export function trimPattern(
   return length === undefined ? value : chars.slice(0, chars.length - length).join("");
 }
 
-/** The value with the first match, or each, replaced. */
+/** Replaces the first match, or all. */
 export function replacePattern(
   value: string,
   options: { pattern: string; replacement: string; isAll: boolean },
@@ -33,7 +33,7 @@ export function replacePattern(
   let lastEnd = -1;
   for (let at = 0; at <= chars.length; ) {
     const length = matcher.at(at, true);
-    // Nothing, right behind a match, is none.
+    // An empty match right after another match does not count.
     if (length !== undefined && (length > 0 || at !== lastEnd)) {
       text += options.replacement;
       at += length;
@@ -76,7 +76,7 @@ class Matcher {
     this.#chars = chars;
   }
 
-  /** How many characters from `start` on the whole pattern matches. */
+  /** The length of the match at `start`. */
   at(start: number, isLongest: boolean): number | undefined {
     let found: number | undefined;
     let states = this.#reached([0]);
@@ -92,7 +92,7 @@ class Matcher {
     return found;
   }
 
-  /** In order, each once, with those that a star lets through without a character. */
+  /** Adds states in order, each once, with their epsilon closure. */
   #reached(states: readonly number[]): number[] {
     const reached: number[] = [];
     for (const first of states) {

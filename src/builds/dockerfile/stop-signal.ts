@@ -1,12 +1,12 @@
-/** STOPSIGNAL: a signal of Linux by number or name. */
+/** Validates STOPSIGNAL: a Linux signal by number or name. */
 import { constants } from "node:os";
 import { BangerError } from "#base/error.ts";
 
 const REAL_TIME = /^RT(MIN(\+([1-9]|1[0-5]))?|MAX(-([1-9]|1[0-4]))?)$/;
-/** Names that Linux has and this runtime does not. */
+/** Signal names that this runtime lacks. */
 const MORE = new Set(["CLD", "STKFLT", "POLL", "IOT"]);
 
-/** `invalid_argument` for what is none. */
+/** `invalid_argument` for an unknown signal. */
 export function assertSignal(text: string): void {
   const name = text.toUpperCase().replace(/^SIG/, "");
   const isNumber = /^-?\d{1,9}$/.test(text) && Number(text) !== 0;

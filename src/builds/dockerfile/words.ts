@@ -1,5 +1,5 @@
 /**
- * Words of a Dockerfile: quotes, escapes and variables, by the rules of BuildKit's lexer
+ * Splits and expands words of a Dockerfile: quotes, escapes and variables, by the rules of BuildKit's lexer
  * (docs.docker.com/reference/dockerfile/#environment-replacement).
  */
 import { BangerError } from "#base/error.ts";
@@ -9,9 +9,9 @@ export type Lookup = (name: string) => string | undefined;
 
 export interface WordOptions {
   lookup: Lookup;
-  /** The escape character that the file has chosen. */
+  /** The file's escape character. */
   escapeChar: string;
-  /** What stays as it is written: variables without a value, or quotes and escapes as well. */
+  /** What to leave unexpanded: variables without a value, or quotes and escapes as well. */
   keeps?: "unset" | "all";
   /** Quotes are ordinary characters, as in a here-document. */
   ignoresQuotes?: boolean;
@@ -22,20 +22,20 @@ const EXPANDED_MAX_CHARS = 1 << 20;
 const DEPTH_MAX = 100;
 const LETTER = /^[\p{L}\p{Nd}_]$/u;
 const DIGIT = /^\p{Nd}$/u;
-/** Parameters of a shell that no Dockerfile sets. */
+/** Special shell parameters, which are always unset. */
 const SPECIAL = /^[@*#?\-$!]$/;
 
-/** One word without its quotes, variables replaced. `invalid_argument`. */
+/** Expands one word and removes its quotes. `invalid_argument`. */
 export function expandWord(word: string, options: WordOptions): string {
   return new Lexer(word, options).whole().text;
 }
 
-/** Words that are there once the variables are replaced: a value outside of quotes may be several. */
+/** Splits text into words after expansion: an unquoted value may become several words. */
 export function expandWords(text: string, options: WordOptions): string[] {
   return new Lexer(text, options).whole().words;
 }
 
-/** Words as they stand, split at spaces outside of quotes. */
+/** Splits at unquoted spaces, without expansion. */
 export function splitWords(text: string, escapeChar: string): string[] {
   const words: string[] = [];
   let word = "";
@@ -61,7 +61,7 @@ export function splitWords(text: string, escapeChar: string): string[] {
   return words;
 }
 
-/** Words apart by white space alone, as COPY, FROM and VOLUME have them. */
+/** Splits at white space only, as COPY, FROM and VOLUME do. */
 export function plainWords(text: string): string[] {
   return text.split(/[\t\v\f\r ]+/).filter((word) => word !== "");
 }
@@ -71,7 +71,7 @@ interface Expanded {
   words: string[];
 }
 
-/** Collects the text, and the words that it falls apart into. */
+/** Collects the expanded text and its words. */
 class Collector {
   text = "";
   readonly words: string[] = [];
@@ -119,7 +119,7 @@ class Lexer {
     return this.#until(undefined, this.#keepsAll);
   }
 
-  /** Up to `stop`, which is taken, or to the end of the text. */
+  /** Expands up to `stop`, which is consumed, or to the end of the text. */
   #until(stop: string | undefined, keepsEscapes: boolean): Expanded {
     const { escapeChar, ignoresQuotes = false } = this.#options;
     const result = new Collector();
@@ -134,7 +134,7 @@ class Lexer {
       else if (char === '"' && !ignoresQuotes) result.add(this.#doubleQuoted(keepsEscapes), false);
       else if (char === escapeChar) {
         this.#at++;
-        // An escape at the end of the word escapes nothing.
+        // A trailing escape character is dropped.
         const next = this.#next() ?? "";
         result.add(keepsEscapes ? char + next : next, false);
       } else {
@@ -176,7 +176,7 @@ class Lexer {
     throw openQuote('"');
   }
 
-  /** "<<" and the white space behind it are one word with what follows. */
+  /** "<<", white space and the delimiter form one word. */
   #heredocMark(): string {
     this.#at++;
     if (this.#peek() !== "<") return "<";
@@ -189,7 +189,7 @@ class Lexer {
     return text;
   }
 
-  /** A variable; a "$" that begins none stands for itself. */
+  /** Expands a variable; any other "$" is literal. */
   #dollar(keepsEscapes: boolean): string {
     this.#at++;
     if (this.#peek() === "{") {

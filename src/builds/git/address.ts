@@ -1,4 +1,4 @@
-/** Addresses of repositories, as BuildKit has them: a URL with what is meant of it in its query or fragment. */
+/** Parses git addresses as in BuildKit: a URL with ref and subdirectory in its query or fragment. */
 import { posix } from "node:path";
 import { BangerError } from "#base/error.ts";
 
@@ -7,9 +7,9 @@ export interface GitAddress {
   url: URL;
   /** A branch, a tag or a commit; undefined for the default branch. */
   ref: string | undefined;
-  /** In the repository; "" for all of it. */
+  /** Subdirectory; "" for the whole repository. */
   subdir: string;
-  /** The beginning of the commit's hash. */
+  /** Expected prefix of the commit hash. */
   checksum: string | undefined;
   keepGitDir: boolean | undefined;
   submodules: boolean;
@@ -19,7 +19,7 @@ const ADDRESS_MAX_CHARS = 4096;
 const SCP_STYLE = /^([\w-]+)@([A-Za-z0-9.-]+):([^?#]*)(?:\?([^#]*))?(?:#([\s\S]*))?$/;
 const SCHEMES = ["http:", "https:", "git:", "ssh:"];
 
-/** Undefined for what is no repository: over HTTP, its path ends with ".git". `invalid_argument`. */
+/** Undefined if it is not a repository: an HTTP path must end with ".git". `invalid_argument`. */
 export function gitAddressOf(word: string): GitAddress | undefined {
   const parts = partsOf(word);
   if (!parts) return undefined;
@@ -56,7 +56,7 @@ export function gitAddressOf(word: string): GitAddress | undefined {
   };
 }
 
-/** Without a login that may be in it. */
+/** Without credentials. */
 export function shownAddress(url: URL): string {
   const shown = new URL(url);
   shown.username = "";
@@ -105,7 +105,7 @@ function qualified(prefix: string, name: string): string {
   return name.startsWith(prefix) ? name : `${prefix}${name}`;
 }
 
-/** As git-check-ref-format, so that no name is taken for an option, a pattern or a refspec. */
+/** As git-check-ref-format(1), so that a name cannot be an option, a pattern or a refspec. */
 function checkRef(word: string, ref: string): void {
   const isName =
     /^[^-/.][^\0-\x20\x7f~^:?*[\\]*$/.test(ref) &&

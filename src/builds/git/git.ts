@@ -1,4 +1,4 @@
-/** Repositories that ADD takes: found by their address, fetched and checked out into a scratch folder. */
+/** Fetches git repositories for ADD and checks them out into a scratch directory. */
 import { existsSync, lstatSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { NetworkMode } from "#api/vm.ts";
@@ -24,14 +24,14 @@ const SUBMODULES_MAX = 200;
 const SUBMODULE_DEPTH_MAX = 10;
 const COMMIT = /^([0-9a-f]{40}|[0-9a-f]{64})$/;
 
-/** What an address means now. */
+/** The commit that an address resolves to. */
 export interface GitCommit {
   address: GitAddress;
-  /** Undefined when nobody needed to be asked: the address has the commit's whole hash. */
+  /** Undefined if the address has the full commit hash, which needs no request. */
   home: GitHome | undefined;
   /** The full name of the branch or tag; undefined for a commit. */
   ref: string | undefined;
-  /** What the name stands for: a commit, or the tag that has one. */
+  /** The object of the ref: a commit or an annotated tag. */
   object: string;
   commit: string;
 }
@@ -39,7 +39,7 @@ export interface GitCommit {
 type OpenCommit = GitCommit & { home: GitHome };
 
 export interface GitOptions extends WorkOptions {
-  /** For the repository; removed with all that is in it. */
+  /** Scratch directory for the repository. */
   folder: string;
   network: NetworkMode | undefined;
   keepGitDir: boolean;
@@ -51,7 +51,7 @@ interface Budget {
   submodules: number;
 }
 
-/** `not_found` for a repository or a name that is not there, `integrity` when it is not the checksum's. */
+/** `not_found` for a missing repository or ref, `integrity` for a wrong checksum. */
 export async function resolveRepository(
   address: GitAddress,
   options: GitOptions,
@@ -82,7 +82,7 @@ export async function resolveRepository(
   return { address, home, ...found };
 }
 
-/** The files of a commit, as they are checked out. */
+/** Checks out a commit. */
 export async function checkOut(found: GitCommit, options: GitOptions): Promise<Source> {
   const { address } = found;
   const shown = shownAddress(address.url);
@@ -101,7 +101,7 @@ export async function checkOut(found: GitCommit, options: GitOptions): Promise<S
   return withGitModes(folderSource(folder, new PatternList([])), shown);
 }
 
-/** Looks at the server before git does: whether it may be asked, and where it redirects to. */
+/** Checks the server before git connects: whether it may be reached, and its redirects. */
 async function openRemote(
   url: URL,
   options: GitOptions & { parent: URL | undefined },
@@ -162,7 +162,7 @@ function checkAddress(url: URL, network: NetworkMode | undefined): void {
   assertMayFetch(shown, network);
 }
 
-/** A login of the address belongs into a header. */
+/** Credentials in the address are sent as a header. */
 function loginOf(url: URL): string | undefined {
   if (url.username === "") return undefined;
   const login = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
@@ -171,7 +171,7 @@ function loginOf(url: URL): string | undefined {
   return `Basic ${Buffer.from(login).toString("base64")}`;
 }
 
-/** As git checkout: a branch before a tag of the same name. */
+/** As git checkout: branches take precedence over tags. */
 async function lookUp(
   home: GitHome,
   { ref, url }: GitAddress,
@@ -210,7 +210,7 @@ async function lookUp(
 }
 
 interface FillOptions extends GitOptions {
-  /** An empty directory, which gets the files. */
+  /** An empty directory for the files. */
   tree: string;
   budget: Budget;
   depth: number;
@@ -261,7 +261,7 @@ async function fill(found: OpenCommit, options: FillOptions): Promise<void> {
   }
 }
 
-/** No more than is needed, where the server can do that; servers of plain files give all. */
+/** A shallow fetch, if the server supports it; dumb HTTP servers send everything. */
 async function fetchObjects(
   home: GitHome,
   { ref, object, address }: OpenCommit,
@@ -276,12 +276,12 @@ async function fetchObjects(
   if (one.exitCode === 0) return;
   const what = `Cannot fetch ${shownAddress(address.url)}`;
   if (ref !== undefined) throw gitFailure(what, one);
-  // A commit that the server does not give by its hash is in one of the branches or tags.
+  // The server may not serve commits by hash: fetch all branches and tags.
   const all = ["+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"];
   await gitOk(home, [...inside, ...full, ...all], what);
 }
 
-/** Adds up what would be checked out; gives the submodules. */
+/** Counts the files of a checkout against the budget. Returns the submodules. */
 async function count(
   home: GitHome,
   options: { inside: readonly string[]; commit: string; budget: Budget; shown: string },
@@ -290,7 +290,7 @@ async function count(
   const what = `Cannot read the files of ${shown}`;
   const list = async (...flags: string[]): Promise<string[]> =>
     (await gitOk(home, [...inside, "ls-tree", "-r", "-z", ...flags, commit], what)).split("\0");
-  // Sizes take longer than names, which may be more than there are sizes for.
+  // Sizes are slow to list, so the number of names is checked first.
   const names = await list("--name-only").catch((error: unknown) => {
     const isTooMuch = error instanceof BangerError && error.code === "limit_exceeded";
     throw isTooMuch ? tooLarge(shown) : error;
@@ -315,7 +315,7 @@ function tooLarge(shown: string): BangerError {
   );
 }
 
-/** What stays of a repository in an image: where it comes from, without a login, and nothing of this host. */
+/** Cleans up .git for the image: a remote without credentials, and nothing of this host. */
 function finishGitDir(
   gitDir: string,
   { url, ref, object }: { url: URL; ref: string | undefined; object: string },
@@ -333,7 +333,7 @@ function finishGitDir(
   writeFileSync(own, `${object}\n`);
 }
 
-/** git keeps no modes but "executable"; what the umask of this process made of them is none of the image's. */
+/** git stores only the executable bit; normalizes modes independently of this process's umask. */
 function withGitModes(source: Source, what: string): Source {
   const stat = (path: string): SourceFile | undefined => {
     const file = source.stat(path);

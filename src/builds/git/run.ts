@@ -1,6 +1,6 @@
 /**
- * git as a program that works on foreign repositories: it has a home of its own in place of the user's, no
- * hooks, no prompts, no way but http, https and git, no redirects, and bounds on memory, time and files.
+ * Runs git on untrusted repositories: with a home of its own instead of the user's, without hooks, prompts and
+ * redirects, over http, https and git only, and with limits on memory, time and files.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -9,7 +9,10 @@ import { type RunResult, run, which } from "#base/run.ts";
 import { GiB, MiB } from "#base/size.ts";
 import { proxyFor } from "#http/proxy.ts";
 
-/** The name of the remote in its configuration: no address is ever an argument, where others could read a login. */
+/**
+ * The remote's name in the configuration: an address is never an argument, where other users could read its
+ * credentials.
+ */
 export const REMOTE = "source";
 
 const FILE_MAX_BYTES = 8 * GiB;
@@ -20,14 +23,14 @@ const OUTPUT_MAX_BYTES = 128 * MiB;
 
 export interface GitHome {
   path: string;
-  /** Of the remote, behind all redirects. */
+  /** URL of the remote, after redirects. */
   url: URL;
-  /** What a server of git's own protocol is told that it was called by, where the remote is an address. */
+  /** The hostname to send in the git protocol when the remote's URL has an address. */
   virtualHost: string | undefined;
   signal: AbortSignal | undefined;
 }
 
-/** `address`: where the host's name leads, to connect to no other. */
+/** `address`: the resolved address to connect to. */
 export function gitHome(
   folder: string,
   options: { url: URL; address: string | undefined; signal: AbortSignal | undefined },
@@ -42,7 +45,7 @@ export function gitHome(
   const port = url.port || (url.protocol === "https:" ? "443" : "80");
   const host = url.hostname.replace(/^\[|\]$/g, "");
   const pin = address?.includes(":") ? `[${address}]` : address;
-  // curl is told where a name leads; git's own protocol has no such option.
+  // curl gets the resolved address; the git protocol has no such option.
   const isPinned = url.protocol === "git:" && pin !== undefined && pin !== host;
   const lines = [
     section("remote", { url: (isPinned ? at(url, pin) : url).href }, REMOTE),
@@ -79,7 +82,7 @@ export function gitHome(
   return { path: folder, url, virtualHost: isPinned ? url.host : undefined, signal };
 }
 
-/** The hostname of a URL that is none of the web's cannot be set. */
+/** The hostname of a URL with a non-web scheme cannot be set. */
 function at(url: URL, address: string): URL {
   return new URL(`${url.protocol}//${address}${url.port && `:${url.port}`}${url.pathname}`);
 }
@@ -111,7 +114,7 @@ export async function git(home: GitHome, args: readonly string[]): Promise<RunRe
   });
 }
 
-/** What git printed when it worked; `what` begins the message when it did not. */
+/** The stdout of git; `what` begins the error message on failure. */
 export async function gitOk(home: GitHome, args: readonly string[], what: string): Promise<string> {
   const result = await git(home, args);
   if (result.exitCode === 0) return result.stdout;

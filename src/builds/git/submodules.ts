@@ -1,4 +1,4 @@
-/** Submodules of a repository that is checked out: where each of them is to be fetched from. */
+/** Finds the submodules of a checkout and their URLs. */
 import { lstatSync } from "node:fs";
 import { join } from "node:path";
 import { BangerError } from "#base/error.ts";
@@ -8,13 +8,13 @@ import { type GitHome, gitOk } from "./run.ts";
 export interface Submodule {
   url: URL;
   commit: string;
-  /** The empty directory that it belongs into. */
+  /** The empty directory to check it out to. */
   folder: string;
 }
 
 const FILE_MAX_BYTES = 256 * KiB;
 
-/** `links`: commits that the tree names. `unsupported` for an address that is none of http, https and git. */
+/** `links`: the gitlinks of the tree. `unsupported` for an address that is not http, https or git. */
 export async function submodulesOf(
   home: GitHome,
   options: {
@@ -51,7 +51,7 @@ export async function submodulesOf(
   });
 }
 
-/** Relative addresses begin at that of the repository, as if it were a directory. */
+/** Relative addresses resolve against the repository's, as if it were a directory. */
 function urlOf(address: string, { parent, path }: { parent: URL; path: string }): URL {
   const isRelative = /^\.\.?\//.test(address);
   const base = new URL(parent);
@@ -70,7 +70,7 @@ function urlOf(address: string, { parent, path }: { parent: URL; path: string })
   );
 }
 
-/** Nothing on the way to it may be a symbolic link, whatever the tree says. */
+/** No component of its path may be a symbolic link. */
 function folderOf(tree: string, path: string): string {
   return path.split("/").reduce((at, name) => {
     const next = join(at, name);

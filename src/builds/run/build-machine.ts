@@ -1,4 +1,4 @@
-/** Machines that commands of an image build run in. */
+/** Runs the commands of a build in machines. */
 
 import { dirname } from "node:path";
 import { Readable } from "node:stream";
@@ -17,10 +17,10 @@ import {
   type RunStatus,
 } from "./machines.ts";
 
-/** Of root alone, in the machine's memory; and its writable disk below the overlay. */
+/** A root-only directory in the machine's memory, and the writable disk of its overlay. */
 const MEMORY_FOLDER = "/run/banger";
 const DISK_FOLDER = `${MEMORY_FOLDER}/disk`;
-/** What the agent gives every command, and a build none that has not said so. */
+/** The agent sets them for every command; in a build they stay unset unless it sets them. */
 const LOGIN_VARIABLES = ["USER", "LOGNAME"];
 
 /** `diskOf`: the writable disk of a machine, by its id. */

@@ -1,12 +1,12 @@
-/** What a build asks of machines; the machines' own folder provides it. */
+/** The interface of build machines, implemented with src/vm. */
 import type { NetworkMode } from "#api/vm.ts";
 import type { WorkOptions } from "#base/progress.ts";
 
-/** On the machine's disk, beside the upper folder of its overlay. */
+/** On the machine's disk, beside the upper directory of its overlay. */
 export const MOUNTS_FOLDER = "/mounts";
 
 export interface MachineRequest {
-  /** Of an image that is here. */
+  /** Of an existing image. */
   imageId: string;
   name: string;
   kernel: string | undefined;
@@ -18,48 +18,48 @@ export interface MachineRequest {
 
 export interface RunRequest {
   argv: readonly string[];
-  /** All that the command gets, but for HOME where it has none. */
+  /** The complete environment, except for a default HOME. */
   env: Readonly<Record<string, string>>;
   cwd: string;
   user: string | undefined;
   mounts: readonly RunMount[];
-  /** False: it has a loopback of its own and nothing else. */
+  /** False: a network namespace with loopback only. */
   hasNetwork: boolean;
 }
 
-/** Mounted in this order, and only for the command. */
+/** Mounted in this order, for this command only. */
 export type RunMount =
-  /** `source` is what `fill` or `relay` gave. */
+  /** `source` comes from `fill` or `relay`. */
   | { kind: "bind"; source: string; target: string; isReadOnly: boolean }
-  /** In memory; 0 is as much as the kernel gives. */
+  /** tmpfs; size 0 is the kernel's default. */
   | { kind: "tmpfs"; target: string; size_bytes: number };
 
 export type RunStatus = { code: number } | { signal: string };
 
-/** One machine of a stage, which is thrown away with what was not taken out of it. */
+/** One machine of a stage, removed when disposed of. */
 export interface BuildMachine extends AsyncDisposable {
   run(
     request: RunRequest,
     options: { onOutput: (bytes: Uint8Array) => void; signal?: AbortSignal | undefined },
   ): Promise<RunStatus>;
   /**
-   * Extracts a tar beside the root, for mounts, and gives the path of "data" in it. Below `name` on the
-   * machine's disk, where it lies as MOUNTS_FOLDER/name, or in its memory.
+   * Extracts a tar for mounts and returns the path of "data" in it: MOUNTS_FOLDER/`name` on the machine's disk, or a
+   * directory in its memory.
    */
   fill(
     tar: AsyncIterable<Uint8Array>,
     options: { name: string; inMemory: boolean; signal?: AbortSignal | undefined },
   ): Promise<string>;
-  /** A socket whose connections come out at one of this computer, until it is disposed of. */
+  /** Forwards a socket in the machine to one on the host, until disposed of. */
   relay(
     options: { hostPath: string; mode: number; uid: number; gid: number },
     signal?: AbortSignal,
   ): Promise<AsyncDisposable & { source: string }>;
-  /** Removes what was filled. */
+  /** Removes content of `fill`. */
   drop(source: string, signal?: AbortSignal): Promise<void>;
   /** Extracts a tar over the root. */
   extract(tar: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<void>;
-  /** Ends what runs in it and calls `use` with its writable disk, which holds still meanwhile. */
+  /** Kills its processes and calls `use` with its frozen writable disk. */
   whileStill<T>(use: (disk: string) => Promise<T>, signal?: AbortSignal): Promise<T>;
 }
 

@@ -1,4 +1,4 @@
-/** RUN --mount: what is mounted for one command, as the flag says it. */
+/** Parses RUN --mount. */
 import { posix } from "node:path";
 import { BangerError } from "#base/error.ts";
 import { didYouMean } from "#base/similar.ts";
@@ -13,11 +13,11 @@ interface Place {
 interface Access {
   uid: number;
   gid: number;
-  /** Undefined where the kind of mount decides. */
+  /** Undefined for the default of the mount type. */
   mode: number | undefined;
 }
 
-/** Of a stage or an image; without `from`, of the context. */
+/** From a stage or an image; without `from`, from the context. */
 export interface BindMount extends Place {
   kind: "bind";
   from: string | undefined;
@@ -28,21 +28,21 @@ export interface CacheMount extends Place, Access {
   kind: "cache";
   id: string;
   sharing: "shared" | "private" | "locked";
-  /** What it begins with. */
+  /** Its initial content. */
   from: string | undefined;
   source: string;
 }
 
 export interface TmpfsMount extends Place {
   kind: "tmpfs";
-  /** 0: as much as the kernel gives. */
+  /** 0: the kernel's default. */
   size_bytes: number;
 }
 
 export interface SecretMount extends Access {
   kind: "secret";
   id: string;
-  /** Undefined for one that is a variable alone. */
+  /** Undefined for a secret that is only a variable. */
   target: string | undefined;
   variable: string | undefined;
   isRequired: boolean;
@@ -65,7 +65,7 @@ export interface MountOptions {
 type Kind = Mount["kind"];
 
 const KINDS: readonly Kind[] = ["bind", "cache", "tmpfs", "secret", "ssh"];
-/** Other names of a field. */
+/** Aliases of fields. */
 const ALIASES: Readonly<Record<string, string>> = {
   src: "source",
   dst: "target",
@@ -86,7 +86,7 @@ const FIELDS: Readonly<Record<Kind, readonly string[]>> = {
 const FLAGS = new Set(["readonly", "readwrite", "required"]);
 const ID_MAX = 2 ** 32 - 2;
 
-/** The stage or image that a mount names; it can have no variable in it. */
+/** The `from` of a mount, which cannot have variables. */
 export function mountedFrom(text: string): string | undefined {
   const from = fieldsOf(text, (value) => value).get("from");
   if (from === undefined || !/\$./.test(from)) return from;
@@ -163,7 +163,7 @@ function fieldsOf(text: string, expand: (value: string) => string): Map<string, 
     if (at < 0 && !FLAGS.has(name)) throw wrong(`--mount field "${field}" requires a value`);
     const value = at < 0 ? "true" : expand(field.slice(at + 1));
     fields.set(name, FLAGS.has(name) ? truth(name, value) : value);
-    // The last of the two counts.
+    // The last one wins.
     if (name === "readonly") fields.delete("readwrite");
     if (name === "readwrite") fields.delete("readonly");
   }

@@ -1,4 +1,4 @@
-/** The output of a command under way: its last line for the progress, its end for the error. */
+/** The output of a running command: its last line for progress, its tail for errors. */
 import { KiB } from "#base/size.ts";
 
 const KEPT_CHARS = 32 * KiB;
@@ -8,10 +8,10 @@ const LINE_CHARS = 200;
 export class OutputTail {
   readonly #decoder = new TextDecoder();
   #text = "";
-  /** Behind the last newline. */
+  /** The incomplete last line. */
   #open = "";
 
-  /** Gives the lines that are whole now. */
+  /** Returns the completed lines. */
   add(bytes: Uint8Array): string[] {
     const text = this.#decoder.decode(bytes, { stream: true });
     this.#text = (this.#text + text).slice(-KEPT_CHARS);
@@ -39,7 +39,7 @@ export class OutputTail {
   }
 }
 
-/** Without empty lines, and without what would move the cursor. */
+/** Without empty lines and control sequences. */
 function linesOf(text: string): string[] {
   return text
     .split("\n")

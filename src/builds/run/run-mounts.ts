@@ -1,4 +1,4 @@
-/** The mounts of one RUN: where their content comes from, and what is kept of it. */
+/** Prepares the mounts of one RUN, and saves the content of cache mounts. */
 import { join } from "node:path";
 import { hexOf, sha256 } from "#base/digest.ts";
 import { BangerError } from "#base/error.ts";
@@ -30,23 +30,23 @@ export interface MountDeps extends WorkOptions {
   cache: BuildCache;
   scratch: string;
   config: StageConfig;
-  /** The context, or what `from` names. */
+  /** The context, or the source of `from`. */
   sourceOf: (instruction: Instruction, from: string | undefined) => Promise<Source>;
   secrets: ReadonlyMap<string, Uint8Array>;
-  /** Sockets of ssh agents on this computer, by their ids. */
+  /** Sockets of ssh agents on the host, by id. */
   sshAgents: ReadonlyMap<string, string>;
 }
 
 /** One mount, ready for a machine. */
 export interface StepMount {
-  /** What the result of the command depends on; contents of caches and secrets are none of it. */
+  /** Part of the step key; contents of caches and secrets are not. */
   key: unknown;
-  /** Where builds wait for each other. */
+  /** Key of the lock that builds share. */
   lock?: string;
-  /** Variables that the command gets, and no step depends on. */
+  /** Variables for the command that are not part of the step key. */
   env?: Readonly<Record<string, string>>;
   enter(machine: StageMachine): Promise<RunMount | undefined>;
-  /** After the command, however that ended. */
+  /** Called after the command, also if it failed. */
   leave?(machine: StageMachine): Promise<void>;
 }
 
@@ -60,7 +60,7 @@ export async function mountsOf(instruction: Instruction, deps: MountDeps): Promi
   for (const mount of mounts) {
     if (mount.kind === "bind") all.push(await bindMount(instruction, mount, deps));
     else if (mount.kind === "cache") {
-      // The same one twice in one command is waited for once.
+      // A cache mount that occurs twice is locked once.
       const isLocked = mount.sharing === "locked" && !locked.has(mount.id);
       if (isLocked) locked.add(mount.id);
       all.push(cacheMount(instruction, mount, { ...deps, isLocked }));
@@ -81,7 +81,7 @@ async function bindMount(
 ): Promise<StepMount> {
   const { target, isReadOnly } = mount;
   const { layer, content } = await layerOf(instruction, mount, deps);
-  // What is written there is for this command alone.
+  // Writes are discarded after the command.
   const name = isReadOnly ? `bind-${content}` : `bind-${crypto.randomUUID()}`;
   return {
     key: { ...mount, content },
@@ -94,7 +94,7 @@ async function bindMount(
   };
 }
 
-/** Its content outlives the build. Of two builds that change it at once, the last one's stays. */
+/** Its content outlives the build. The last of two concurrent writers wins. */
 function cacheMount(
   instruction: Instruction,
   mount: CacheMount,
@@ -135,7 +135,7 @@ function cacheMount(
   };
 }
 
-/** Waits for one's turn, and gives what ends it. */
+/** Waits for the lock. Returns the function that releases it. */
 async function acquireLock(cache: BuildCache, key: string): Promise<() => void> {
   const begun = Promise.withResolvers<void>();
   const over = Promise.withResolvers<void>();
@@ -173,7 +173,7 @@ function secretMount(mount: SecretMount, deps: MountDeps): StepMount {
   };
 }
 
-/** Commands reach the agent by a socket of the machine; no key of it goes there. */
+/** Forwards the agent's socket into the machine; keys stay on the host. */
 function sshMount(mount: SshMount, deps: MountDeps & { index: number }): StepMount {
   const { id, uid, gid, mode = SOCKET_MODE } = mount;
   const hostPath = deps.sshAgents.get(id);
@@ -197,7 +197,7 @@ function sshMount(mount: SshMount, deps: MountDeps & { index: number }): StepMou
   };
 }
 
-/** One file as what a mount is filled with. */
+/** One file as the content of a mount. */
 export async function fileLayer(
   scratch: string,
   content: Uint8Array,
@@ -210,7 +210,7 @@ export async function fileLayer(
   return file.finish();
 }
 
-/** What is mounted, as "data". A cache without a source begins empty. */
+/** The content of a mount, as "data". A cache without a source starts empty. */
 async function layerOf(
   instruction: Instruction,
   mount: BindMount | CacheMount,

@@ -1,4 +1,4 @@
-/** RUN, and the script of a build without a Dockerfile: what the command is, and how it runs. */
+/** RUN, and the script of a build without a Dockerfile: prepares and runs the command. */
 import { BangerError } from "#base/error.ts";
 import { readChunks } from "#base/files/chunks.ts";
 import { execForm } from "#builds/dockerfile/exec-form.ts";
@@ -9,15 +9,15 @@ import { OutputTail } from "./output.ts";
 import { fileLayer, type MountDeps, mountsOf, type StepMount } from "./run-mounts.ts";
 import type { StageMachine } from "./stage-machine.ts";
 
-/** Where a script is mounted for the shell that runs it. */
+/** Where a script is mounted for its interpreter. */
 const SCRIPTS_FOLDER = "/dev/pipes";
 const SCRIPT_ACCESS = { mode: 0o755, uid: 0, gid: 0 };
 
 export interface RunStep {
-  /** What the result depends on. */
+  /** The step key. */
   key: unknown;
   createdBy: string;
-  /** `guest` for a command that fails, with the end of its output. */
+  /** `guest`, with the tail of the output, if the command fails. */
   run(
     machine: StageMachine,
     options: { onOutput: (lastLine: string, lines: string[]) => void },
@@ -27,7 +27,7 @@ export interface RunStep {
 interface Command {
   argv: readonly string[];
   createdBy: string;
-  /** The program at this path is mounted there. */
+  /** A script that is mounted at this path. */
   script?: { path: string; text: string };
   user: string | undefined;
 }
@@ -70,7 +70,7 @@ function commandOf(instruction: Instruction, { config }: MountDeps): Command {
   if (instruction.script !== undefined) {
     const path = `${SCRIPTS_FOLDER}/script`;
     const argv = instruction.script.startsWith("#!") ? [path] : ["/bin/sh", path];
-    // It sets a machine up, whoever the image's own command runs as.
+    // The script provisions the image, so it runs as root.
     return { argv, createdBy: text, script: { path, text: instruction.script }, user: "0:0" };
   }
   const flags = text.slice(0, text.length - rest.length).trim();
@@ -108,7 +108,7 @@ function scriptMount(
   };
 }
 
-/** Calls `use` with the mounts in their order; each is left again, also after a failure. */
+/** Calls `use` with the mounts in order, and cleans them up afterwards, also on failure. */
 async function mounted(
   machine: StageMachine,
   mounts: readonly StepMount[],
@@ -116,7 +116,7 @@ async function mounted(
 ): Promise<RunStatus> {
   const ready = new Map<StepMount, RunMount>();
   const entered: StepMount[] = [];
-  // Turns are waited for in one order by all builds, so that no two wait for each other.
+  // All builds take the locks in the same order, so they cannot deadlock.
   const inLockOrder = mounts.toSorted((a, b) => ((a.lock ?? "") < (b.lock ?? "") ? -1 : 1));
   let failure: unknown;
   let status: RunStatus | undefined;

@@ -1,4 +1,4 @@
-/** The machine of one stage: started by the first step that needs it, and kept in step with the stage. */
+/** The machine of one stage, started by the first step that needs it and synchronized with the stage's layers. */
 import { join } from "node:path";
 import { BangerError } from "#base/error.ts";
 import { readChunks } from "#base/files/chunks.ts";
@@ -10,7 +10,7 @@ import { changesTar, indexUpper, type UpperIndex } from "./upper.ts";
 
 export class StageMachine implements AsyncDisposable {
   readonly #machine: BuildMachine;
-  /** Where mounts have their content from, by name. */
+  /** Paths of mount contents, by name. */
   readonly #filled = new Map<string, string>();
   #index: UpperIndex = new Map();
 
@@ -25,7 +25,7 @@ export class StageMachine implements AsyncDisposable {
     const machine = await start();
     const started = new StageMachine(machine);
     try {
-      // What a machine writes when it starts is none of the image's.
+      // Ignores what the machine writes at its start.
       await started.#look(signal);
       return started;
     } catch (error) {
@@ -41,7 +41,7 @@ export class StageMachine implements AsyncDisposable {
     return await this.#machine.run(request, options);
   }
 
-  /** What a mount is of, as a tar with "data" in it; nothing is done where `name` is there already. */
+  /** Extracts the content of a mount, a tar with "data" in it, unless `name` exists already. */
   async fill(
     name: string,
     tar: () => AsyncIterable<Uint8Array>,
@@ -67,7 +67,7 @@ export class StageMachine implements AsyncDisposable {
     await this.#machine.drop(source, signal);
   }
 
-  /** What has become of a mount on the disk, as a tar in `folder`. */
+  /** Exports the current content of a mount as a tar in `folder`. */
   async filled(name: string, folder: string, signal?: AbortSignal): Promise<BuiltLayer> {
     return await this.#machine.whileStill(async (disk) => {
       using reader = openFrozenDisk(disk);
@@ -76,7 +76,7 @@ export class StageMachine implements AsyncDisposable {
     }, signal);
   }
 
-  /** What has changed since the last look, as a layer in `folder`. */
+  /** The changes since the last call, as a layer in `folder`. */
   async changes(folder: string, signal: AbortSignal | undefined): Promise<BuiltLayer> {
     return await this.#machine.whileStill(async (disk) => {
       using reader = openFrozenDisk(disk);
@@ -88,7 +88,7 @@ export class StageMachine implements AsyncDisposable {
     }, signal);
   }
 
-  /** Gives the machine the files of a step that was made without it. */
+  /** Extracts the layer of a step that ran without the machine. */
   async take(layer: BuiltLayer, signal: AbortSignal | undefined): Promise<void> {
     await this.#machine.extract(readChunks(layer.path, { signal }), signal);
     await this.#look(signal);

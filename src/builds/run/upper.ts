@@ -1,7 +1,7 @@
 /**
- * What a command changed in a machine, read off the writable layer below its overlay root while that
- * holds still, as a layer of an image. Overlayfs keeps changed files whole, deletions as devices 0:0,
- * and marks directories that hide what is below them. Source: Linux, filesystems/overlayfs.rst.
+ * Converts the changes of a command to an image layer, from the frozen upper directory of the machine's overlay root.
+ * Overlayfs stores changed files completely, deletions as devices 0:0, and marks opaque directories. Source: Linux,
+ * filesystems/overlayfs.rst.
  */
 import { BangerError } from "#base/error.ts";
 import { MiB } from "#base/size.ts";
@@ -15,21 +15,21 @@ import { type WalkedFile, walkTree } from "#images/export/walk.ts";
 import { shown } from "#tar/entry.ts";
 import { TAR_END, tarHeader } from "#tar/write.ts";
 
-/** By path, as bytes in a string: what tells whether a file has changed since. */
+/** By path, as bytes in a string: a fingerprint that changes with the file. */
 export type UpperIndex = Map<string, string>;
 
 const UPPER = "/upper";
 const ENTRIES_MAX = 2_000_000;
-/** Of all paths together, which are kept from one command of a build to the next. */
+/** Limit of all paths, which are kept between the commands of a build. */
 const PATHS_MAX_BYTES = 256 * MiB;
 const OVERLAY_PREFIX = "trusted.overlay.";
 const WHITEOUT_PREFIX = ".wh.";
 const OPAQUE_NAME = ".wh..wh..opq";
 
-/** What the machine itself writes when it starts: of each machine, and of no image. */
+/** Files that every machine writes at its start, which are not part of the image. */
 const OF_THE_MACHINE = new Set([
   ...["etc/hostname", "etc/hosts", "etc/resolv.conf", "etc/machine-id"],
-  // Where banger's own files are mounted.
+  // Mount point of banger's own files.
   "run/banger",
 ]);
 
@@ -45,8 +45,8 @@ export async function indexUpper(reader: Ext4Reader, signal?: AbortSignal): Prom
 }
 
 /**
- * The changes since `before` as a tar; the index of now is in `after` when it is over. `unsupported`
- * for what a layer cannot say.
+ * The changes since `before` as a tar; fills `after` with the new index. `unsupported` for a file that a layer cannot
+ * hold.
  */
 export async function* changesTar(
   reader: Ext4Reader,
@@ -83,7 +83,7 @@ export async function* changesTar(
   for (const key of before.keys()) {
     await pause();
     if (after.has(key) || OF_THE_MACHINE.has(key)) continue;
-    // What is gone with the folder above it, or hidden by a new one, needs no word of its own.
+    // A deleted or replaced parent directory already hides it.
     const parent = parentOf(key);
     const isSaid = parent !== "" && (!after.has(parent) || opaque.has(parent));
     if (!isSaid) yield whiteoutHeader(Buffer.from(key, "latin1"));
@@ -91,7 +91,7 @@ export async function* changesTar(
   yield TAR_END;
 }
 
-/** Everything below the upper directory, a folder before what is in it, in the order of names. */
+/** Everything below the upper directory, sorted by name, directories before their content. */
 async function* walk(reader: Ext4Reader, signal: AbortSignal | undefined): AsyncGenerator<Found> {
   let left = PATHS_MAX_BYTES;
   const files = walkTree(reader, reader.stat(UPPER), { entriesMax: ENTRIES_MAX, signal });
@@ -107,7 +107,7 @@ async function* walk(reader: Ext4Reader, signal: AbortSignal | undefined): Async
   }
 }
 
-/** Any change of a file or of what is said of it changes the time of change; a new file has another inode. */
+/** Any change of a file or its attributes changes its ctime; a new file has another inode. */
 function markOf(file: FileStat): string {
   return `${file.inode}.${file.generation} ${file.ctime_s}.${file.ctime_ns}`;
 }
