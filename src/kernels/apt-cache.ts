@@ -1,6 +1,5 @@
 /**
- * What apt answered last, kept in the cache folder: apt itself takes seconds to read its indexes. An
- * answer counts for as long as apt's lists and sources have not changed.
+ * Caches results of apt, which takes seconds to read its indexes. They are valid until apt's lists or sources change.
  */
 import { mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -12,14 +11,14 @@ import { MiB } from "#base/size.ts";
 
 const FILE = "apt-packages.json";
 const MAX_BYTES = MiB;
-/** What apt's answers depend on: its lists, its sources, and its preferences. */
+/** The inputs of apt's results: lists, sources and preferences. */
 const PLACES = ["State::lists/d", "Etc::sourcelist/f", "Etc::sourceparts/d", "Etc::preferences/f"];
 
 export interface AptPackage {
   name: string;
   version: string;
   arch: string;
-  /** Name of the file in the archive. */
+  /** File name in the archive. */
   file: string;
   size_bytes: number;
   sha256: Digest;
@@ -36,7 +35,7 @@ const packageSchema = z.object({
 const memorySchema = z.object({
   schema: z.literal(1),
   stamp: z.string(),
-  /** By `packageKey`; null where apt has none. */
+  /** By `packageKey`; null if apt has no such package. */
   packages: z.record(z.string(), packageSchema.nullable()),
 });
 
@@ -44,11 +43,11 @@ export type KnownPackages = ReadonlyMap<string, AptPackage | null>;
 
 export interface AptCache {
   packages: KnownPackages;
-  /** Whether apt's lists are still those that the answers came from. */
+  /** Whether apt's lists are unchanged since. */
   isCurrent: boolean;
 }
 
-/** Undefined where nothing is known yet, or what is there cannot be used. */
+/** Undefined if the cache is missing or unusable. */
 export async function recall(folder: string): Promise<AptCache | undefined> {
   const path = join(folder, FILE);
   try {
@@ -63,7 +62,7 @@ export async function recall(folder: string): Promise<AptCache | undefined> {
   }
 }
 
-/** Adds to what is known of the same lists; what was known of older ones goes. */
+/** Adds packages to the cache; drops those of older lists. */
 export async function remember(folder: string, news: KnownPackages, stamp: string): Promise<void> {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const known = await recall(folder);
@@ -72,12 +71,12 @@ export async function remember(folder: string, news: KnownPackages, stamp: strin
   writeFileAtomic(join(folder, FILE), `${JSON.stringify(memory)}\n`);
 }
 
-/** Changes whenever apt's lists, sources or preferences do. To be taken before apt is asked. */
+/** Changes whenever apt's lists, sources or preferences do. Compute it before running apt. */
 export async function aptStamp(): Promise<string> {
   return (await aptPaths()).map(stampOf).join(" ");
 }
 
-/** apt's folder of lists, where it has one. */
+/** apt's directory of lists, if any. */
 export async function listsFolder(): Promise<string | undefined> {
   return (await aptPaths())[0];
 }
@@ -93,7 +92,7 @@ function stampOf(path: string): string {
   if (!stat) return "-";
   const own = `${stat.mtimeMs}:${stat.size}`;
   if (!stat.isDirectory()) return own;
-  // A list that is replaced in place changes its folder; a source that is edited does not.
+  // Replacing a list changes its directory's mtime; editing a source does not.
   const newest = readdirSync(path).map((name) => {
     const file = statSync(join(path, name), { throwIfNoEntry: false });
     return file?.isFile() ? file.mtimeMs : 0;

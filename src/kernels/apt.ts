@@ -1,6 +1,6 @@
 /**
- * Debian packages by this computer's own apt, which knows the mirrors, proxies and keys. The
- * digest of a package comes from apt's signed index, and is checked again on what was fetched.
+ * Finds and downloads Debian packages with the host's apt, which has the mirrors, proxies and keys. The digest of a
+ * package comes from apt's signed index, and is verified after the download.
  */
 import { createReadStream, existsSync, readdirSync, statSync } from "node:fs";
 import { copyFile, rename, rm } from "node:fs/promises";
@@ -20,19 +20,19 @@ const log = getLogger(["banger", "kernels"]);
 const DOWNLOAD_TIMEOUT_MS = 60 * 60_000;
 const LOOK_MS = 200;
 const MAX_PACKAGE_BYTES = 2 * GiB;
-/** A meta-package names the image package, or another meta-package. */
+/** A meta-package depends on the image package or on another meta-package. */
 const MAX_META_DEPTH = 3;
-/** Packages of kernels, and of their sources. */
+/** Kernel packages and kernel source packages. */
 const PACKAGE_PREFIXES: readonly string[] = ["linux-image-", "linux-source-"];
-/** Packages of each kind that the cache keeps; a new patch version makes an old one useless. */
+/** Number of cached packages of each kind; new patch versions replace old ones. */
 const CACHED_MAX = 3;
-/** Of a package on its way into the cache. */
+/** Temporary directory of a download. */
 export const STAGING_NAME = "kernel-package-";
 const AUTHENTIC = ["-o", "APT::Get::AllowUnauthenticated=false"];
-/** apt's own download user cannot write into a private folder, and says so on every run. */
+/** apt's download user cannot write to a private directory and would warn on every run. */
 const UNSANDBOXED = ["-o", "APT::Sandbox::User=root"];
 
-/** Lookups that are under way in the background, by their cache folder. */
+/** Running background lookups, by cache directory. */
 const refreshing = new Set<string>();
 
 interface Work {
@@ -41,8 +41,8 @@ interface Work {
 }
 
 /**
- * Follows a meta-package to the kernel's (or the source's) own, at the version that apt would install.
- * `cache`, where given, is a folder that keeps apt's answer until apt's lists change.
+ * Resolves a meta-package to the kernel (or source) package, at the version that apt would install. `cache`:
+ * directory for apt's results.
  */
 export async function resolveKernelPackage(
   name: string,
@@ -78,9 +78,8 @@ async function lookUp(name: string, arch: string, work: Work): Promise<AptPackag
 }
 
 /**
- * As `resolveKernelPackage` for several at once; those that this computer cannot have are left out.
- * Answers from the cache also where apt's lists have changed meanwhile, and looks them up anew in the
- * background.
+ * Like `resolveKernelPackages`, but returns cached results even if apt's lists have changed, and refreshes them in
+ * the background.
  */
 export async function knownKernelPackages(
   wanted: readonly { name: string; arch: string }[],
@@ -111,7 +110,7 @@ async function refresh(
   return found;
 }
 
-/** As `resolveKernelPackage` for several at once; those that this computer cannot have are left out. */
+/** Like `resolveKernelPackage` for several at once; omits unavailable packages. */
 async function resolveKernelPackages(
   wanted: readonly { name: string; arch: string }[],
   work: Work = {},
@@ -138,15 +137,12 @@ async function resolveKernelPackages(
   return found;
 }
 
-/** Key of the map that `resolveKernelPackages` gives. */
+/** Key of the map of `resolveKernelPackages`. */
 export function packageKey({ name, arch }: { name: string; arch: string }): string {
   return `${name}:${arch}`;
 }
 
-/**
- * Puts the package's file into `folder` and gives its path. `cache`, where given, is looked into
- * first and keeps what was fetched.
- */
+/** Downloads the package to `folder` and returns its path, from the cache directory `cache` if possible. */
 export async function downloadPackage(
   wanted: AptPackage,
   folder: string,
@@ -184,14 +180,14 @@ async function keepInCache(path: string, cache: string, file: string): Promise<v
   for (const { name } of kept.slice(CACHED_MAX)) await rm(join(cache, name), { force: true });
 }
 
-/** Whether apt has lists of packages at all, which is not so on a fresh system. */
+/** Whether apt has package lists, which a fresh system lacks. */
 export async function hasPackageLists(): Promise<boolean> {
   const folder = await listsFolder();
   if (folder === undefined || !existsSync(folder)) return false;
   return readdirSync(folder).some((name) => /_Packages(\.\w+)?$/.test(name));
 }
 
-/** The first "linux-image-…" of a Depends field. */
+/** The first "linux-image-…" in Depends. */
 export function imageDependency(depends: string): string | undefined {
   return depends
     .split(/[,|]/)
@@ -199,7 +195,7 @@ export function imageDependency(depends: string): string | undefined {
     .find((name) => name.startsWith("linux-image-"));
 }
 
-/** What the index says of a package: the fields of its stanza in apt's Packages file. */
+/** The fields of a package's stanza in apt's index. */
 export function packageOf(stanza: ReadonlyMap<string, string>): AptPackage {
   const field = (name: string): string => stanza.get(name) ?? "";
   const file = field("Filename").split("/").at(-1) ?? "";
@@ -219,7 +215,7 @@ export function packageOf(stanza: ReadonlyMap<string, string>): AptPackage {
   return { name, version, arch, file, size_bytes, sha256 };
 }
 
-/** First stanza of a Debian control file; a line that starts with a blank goes on with the field before. */
+/** Parses the first stanza of a Debian control file; indented lines continue the previous field. */
 export function parseStanza(text: string): Map<string, string> {
   const fields = new Map<string, string>();
   let last = "";
@@ -254,7 +250,7 @@ async function show(name: string, arch: string, work: Work): Promise<Map<string,
   );
 }
 
-/** The name that apt gives the file has the version's ":" escaped: it is the only one in the folder. */
+/** apt escapes ":" in the file name; it is the only file in the directory. */
 async function fetchWithProgress(wanted: AptPackage, folder: string, work: Work): Promise<string> {
   const arch = wanted.arch === "all" ? "" : `:${wanted.arch}`;
   const target = `${wanted.name}${arch}=${wanted.version}`;
@@ -303,7 +299,7 @@ async function matches(path: string, wanted: AptPackage, signal?: AbortSignal): 
   return `sha256:${hasher.digest("hex")}` === wanted.sha256;
 }
 
-/** apt writes the one file of the folder under its final name as it comes. */
+/** apt writes the only file in the directory under its final name. */
 function largestFile(folder: string): number {
   try {
     return Math.max(0, ...readdirSync(folder).map((name) => statSync(join(folder, name)).size));

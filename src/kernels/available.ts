@@ -1,4 +1,4 @@
-/** What the catalogs offer this computer, beside what is here. */
+/** Lists the available kernels: the catalog entries, and whether each is pulled and up to date. */
 import type { CatalogEntry } from "#api/kernel.ts";
 import type { NamedEntry } from "#kernels/catalogs/store.ts";
 import { recipeKey } from "#kernels/recipe/build.ts";
@@ -10,11 +10,11 @@ import { hostArch } from "./catalog.ts";
 import { featuresOf } from "./features.ts";
 import type { Arch, Manifest } from "./manifest.ts";
 
-/** A list must come, whatever apt is doing. */
+/** Timeout of apt, so that the list is always shown. */
 const ASK_TIMEOUT_MS = 10_000;
 
 export interface KernelFolders {
-  /** Folder of the bundles. */
+  /** Directory of the bundles. */
   dir: string;
   builds: string;
   downloads: string;
@@ -22,15 +22,15 @@ export interface KernelFolders {
 
 type Packages = ReadonlyMap<string, AptPackage>;
 
-/** What an entry's source has now, as far as that can be told without fetching it. */
+/** The current version in an entry's source, if it is known without downloading it. */
 interface Current {
   version?: string;
   size_bytes?: number;
-  /** Whether a bundle is of exactly that. */
+  /** Whether a bundle has this version. */
   isOf: (manifest: Manifest) => boolean;
 }
 
-/** Asks apt's index for the entries that come from there. A source that cannot be asked counts as current. */
+/** Looks up Debian packages in apt's index. Kernels whose source is unknown count as current. */
 export async function availableKernels(
   entries: readonly NamedEntry[],
   folders: KernelFolders,
@@ -46,7 +46,7 @@ export async function availableKernels(
   return await Promise.all(entries.map((entry) => toAvailableKernel(entry, packages, folders)));
 }
 
-/** What a kernel of the entry can do, undefined where nobody says. */
+/** The features of an entry's kernel; undefined if unknown. */
 export function featuresOfEntry(entry: {
   arch: Arch;
   source: NamedEntry["source"];

@@ -1,12 +1,12 @@
 /**
- * Kernel bundles on disk: one folder for each, named after the kernel.
+ * Kernel bundles on disk: one directory per kernel, named after it.
  *
- *     vmlinux | vmlinuz | Image   the kernel, as the manifest's `format` says
+ *     vmlinux | vmlinuz | Image   the kernel, in the manifest's `format`
  *     manifest.json
- *     config              the configuration that it was built with, where that is known
- *     boot/NAME.ko        modules that a boot needs, uncompressed
- *     modules/RELEASE/    what a guest finds as /lib/modules/RELEASE, where there are modules
- *     initrd.img          the user's own, where one was imported
+ *     config              the build configuration, if known
+ *     boot/NAME.ko        modules for the boot, uncompressed
+ *     modules/RELEASE/    /lib/modules/RELEASE in the guest, if there are modules
+ *     initrd.img          an imported initrd
  */
 import {
   existsSync,
@@ -27,7 +27,7 @@ import { didYouMean } from "#base/similar.ts";
 import { MAX_MANIFEST_BYTES, type Manifest, manifestSchema, nameSchema } from "./manifest.ts";
 
 export interface Bundle {
-  /** Absolute path of its folder. */
+  /** Absolute path of its directory. */
   path: string;
   manifest: Manifest;
 }
@@ -38,12 +38,12 @@ const kernelFiles: Record<Manifest["format"], string> = {
   Image: "Image",
 };
 
-/** File of the kernel inside a bundle. */
+/** The kernel's file in a bundle. */
 export function kernelFile(format: Manifest["format"]): string {
   return kernelFiles[format];
 }
 
-/** Refuses a name that is no kernel name, and so whatever would leave the folder. */
+/** Rejects invalid names, path traversal included. */
 export function parseKernelName(name: string): string {
   if (nameSchema.safeParse(name).success) return name;
   const shown = JSON.stringify(name.slice(0, 80));
@@ -52,12 +52,12 @@ export function parseKernelName(name: string): string {
   });
 }
 
-/** Every readable bundle in `dir`, by name. A folder without a valid manifest is none. */
+/** Every readable bundle in `dir`, by name. Directories without a valid manifest are ignored. */
 export function listBundles(dir: string): Bundle[] {
   return bundleNames(dir).flatMap((name) => tryRead(dir, name) ?? []);
 }
 
-/** `not_found` with the nearest names, also for what could be no name. */
+/** `not_found` with similar names, also for an invalid name. */
 function pathOf(dir: string, name: string): string {
   if (nameSchema.safeParse(name).success && existsSync(join(dir, name))) return join(dir, name);
   const shown = JSON.stringify(name.slice(0, 80));
@@ -70,7 +70,7 @@ function pathOf(dir: string, name: string): string {
   });
 }
 
-/** `not_found`; `integrity` when its manifest or kernel is unusable. */
+/** `not_found`; `integrity` if its manifest or kernel is corrupt. */
 export function readBundle(dir: string, name: string): Bundle {
   const path = pathOf(dir, name);
   try {
@@ -86,7 +86,7 @@ export function readBundle(dir: string, name: string): Bundle {
   }
 }
 
-/** Undefined when there is none, or none that can be read. */
+/** Undefined if it is missing or unreadable. */
 export function tryRead(dir: string, name: string): Bundle | undefined {
   try {
     return readBundle(dir, name);
@@ -96,8 +96,8 @@ export function tryRead(dir: string, name: string): Bundle | undefined {
 }
 
 /**
- * Builds a bundle in a staging folder and puts it in the place of `name`, whole or not at all;
- * a bundle that was there is replaced in one step. `fill` gives the manifest.
+ * Creates the bundle `name` in a staging directory and renames it into place, atomically replacing an existing one.
+ * `fill` returns the manifest.
  */
 export async function placeBundle(
   dir: string,
@@ -112,13 +112,13 @@ export async function placeBundle(
     const kernel = join(staging, kernelFile(manifest.format));
     const whole = { ...manifest, kernel_bytes: statSync(kernel).size };
     const text = `${JSON.stringify(whole, undefined, 2)}\n`;
-    // Nothing is synced: a kernel can be had again, and readBundle sees what is not whole.
+    // Not synced: a kernel can be downloaded again, and readBundle detects an incomplete one.
     writeFileSync(join(staging, "manifest.json"), text, { mode: 0o644 });
     if (existsSync(path)) exchange(staging, path);
     else renameSync(staging, path);
     return { path, manifest: whole };
   } finally {
-    // The half-made bundle after a failure, the old one after an exchange.
+    // The incomplete bundle after a failure, the old one after an exchange.
     await rm(staging, { recursive: true, force: true });
   }
 }
@@ -130,7 +130,7 @@ export async function removeBundle(dir: string, name: string): Promise<void> {
   await rm(doomed, { recursive: true, force: true });
 }
 
-/** Removes what pulls and removals that were cut short left. Only when none is under way. */
+/** Removes leftovers of interrupted pulls and removals. Call only when none is running. */
 export async function sweepStaging(dir: string, prefix = ""): Promise<void> {
   if (!existsSync(dir)) return;
   for (const entry of readdirSync(dir)) {
@@ -140,7 +140,7 @@ export async function sweepStaging(dir: string, prefix = ""): Promise<void> {
   }
 }
 
-/** What all files below `path` take on disk. */
+/** Disk usage of all files below `path`. */
 export function diskUsage(path: string): number {
   let sum = 0;
   for (const found of walk(path)) {
@@ -149,7 +149,7 @@ export function diskUsage(path: string): number {
   return sum;
 }
 
-/** Names of the bundles, whether they can be read or not. */
+/** Names of all bundles, unreadable ones included. */
 export function bundleNames(dir: string): string[] {
   if (!existsSync(dir)) return [];
   return readdirSync(dir, { withFileTypes: true })

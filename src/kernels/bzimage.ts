@@ -1,7 +1,6 @@
 /**
- * bzImage, the compressed kernel of x86: a setup part, then code that carries the real kernel as
- * a compressed ELF file. Fields of the setup header are those of the kernel's
- * Documentation/arch/x86/boot.rst.
+ * Reads bzImage, the compressed x86 kernel: a setup header, then a decompressor with the kernel as a compressed ELF
+ * file. Format: Documentation/arch/x86/boot.rst of the kernel.
  */
 import { gunzipSync } from "node:zlib";
 import { type Compression, compressionOf } from "#base/compression.ts";
@@ -11,12 +10,12 @@ import { MiB } from "#base/size.ts";
 import { isElf } from "./elf.ts";
 
 export const MAX_KERNEL_BYTES = 512 * MiB;
-/** payload_offset and payload_length are there since this version of the boot protocol. */
+/** Boot protocol version that introduced payload_offset and payload_length. */
 const PROTOCOL_MIN = 0x0208;
 const HEADER_END = 0x250;
 
 export interface BzImage {
-  /** The kernel's release, "6.12.117+deb12-cloud-amd64"; empty if it does not say. */
+  /** The kernel release, "6.12.117+deb12-cloud-amd64"; empty if missing. */
   version: string;
   /** The compressed kernel. */
   payload: Uint8Array;
@@ -26,7 +25,7 @@ export function isBzImage(bytes: Uint8Array): boolean {
   return bytes.length > HEADER_END && view(bytes).getUint32(0x202, true) === 0x53726448;
 }
 
-/** `integrity` when the header does not fit the file. */
+/** `integrity` if header and file do not match. */
 export function parseBzImage(bytes: Uint8Array): BzImage {
   if (!isBzImage(bytes)) throw damaged("no setup header");
   const data = view(bytes);
@@ -40,7 +39,7 @@ export function parseBzImage(bytes: Uint8Array): BzImage {
 
 type Unpack = (payload: Uint8Array, signal?: AbortSignal) => Promise<Uint8Array>;
 
-/** All but gzip have the unpacked size appended, which their own programs take for rubbish. */
+/** Except with gzip, the uncompressed size is appended, which decompressors reject as trailing garbage. */
 const unpackers: Readonly<Record<Compression, Unpack>> = {
   gzip: async (payload) => gunzipSync(payload, { maxOutputLength: MAX_KERNEL_BYTES }),
   zstd: (payload, signal) =>
@@ -52,7 +51,7 @@ const unpackers: Readonly<Record<Compression, Unpack>> = {
   lzop: byProgram("lzop", "-dc"),
 };
 
-/** The ELF file inside. `unsupported` when the program for its compression is not installed. */
+/** Decompresses the ELF file. `unsupported` if the program for its compression is not installed. */
 export async function unpackBzImage(bytes: Uint8Array, signal?: AbortSignal): Promise<Uint8Array> {
   const { payload } = parseBzImage(bytes);
   const kind = compressionOf(payload);
@@ -61,7 +60,7 @@ export async function unpackBzImage(bytes: Uint8Array, signal?: AbortSignal): Pr
   const elf = await unpack(payload, signal).catch((cause) => {
     throw cause instanceof BangerError ? cause : damaged(messageOf(cause));
   });
-  // A decompressor may take a truncated payload for a whole one; the appended size tells.
+  // A decompressor may accept a truncated payload; compare with the appended size.
   const isWhole =
     isElf(payload) || elf.length === view(payload).getUint32(payload.length - 4, true);
   if (!isElf(elf) || !isWhole) throw damaged("payload is not a complete ELF file");

@@ -1,6 +1,6 @@
 /**
- * A catalog: which kernels can be had by name, and where each comes from. It is one JSON
- * document; `catalogJsonSchema` is its published schema, docs/kernel-catalog.md its manual.
+ * Kernel catalogs: JSON documents with the names and sources of kernels. `catalogJsonSchema` is the published schema;
+ * docs/kernel-catalog.md is the manual.
  */
 import { z } from "zod";
 import { type Digest, isDigest } from "#base/digest.ts";
@@ -57,7 +57,7 @@ const entrySchema = z.object({
 export type Entry = z.infer<typeof entrySchema>;
 export type EntrySource = Entry["source"];
 
-/** A name may stand once for each architecture. */
+/** A name is unique per architecture. */
 export const catalogSchema = z.object({
   schema: z.literal(1),
   kernels: z
@@ -74,7 +74,7 @@ export function catalogJsonSchema(): Record<string, unknown> {
   return { title: "banger kernel catalog", ...z.toJSONSchema(catalogSchema, { io: "input" }) };
 }
 
-/** `what`: 'catalog "mine"'. `integrity` with the first thing that is wrong. */
+/** `what`: 'catalog "mine"'. `integrity` with the first problem. */
 export function parseCatalog(text: string, what: string): Catalog {
   let document: unknown;
   try {
@@ -95,7 +95,7 @@ export function embeddedCatalog(): Catalog {
   return catalogSchema.parse(embedded);
 }
 
-/** The entries that this computer's architecture can boot. */
+/** The entries for the host's architecture. */
 export function entriesFor<E extends { arch: Arch }>(
   catalog: { kernels: readonly E[] },
   arch: Arch,
@@ -103,7 +103,7 @@ export function entriesFor<E extends { arch: Arch }>(
   return catalog.kernels.filter((entry) => entry.arch === arch);
 }
 
-/** `not_found` with the nearest names; `unsupported` when it is there for another architecture only. */
+/** `not_found` with similar names; `unsupported` if it exists for another architecture only. */
 export function findEntry<E extends { name: string; arch: Arch }>(
   catalog: { kernels: readonly E[] },
   name: string,
@@ -126,7 +126,7 @@ export function findEntry<E extends { name: string; arch: Arch }>(
   });
 }
 
-/** The architecture of this computer, in the distributions' words. */
+/** The host's architecture, as distributions name it. */
 export function hostArch(): Arch {
   return process.arch === "arm64" ? "arm64" : "amd64";
 }

@@ -1,4 +1,4 @@
-/** What doctor says of getting kernels on this computer. */
+/** Doctor's checks for pulling and building kernels. */
 import type { Check } from "#base/check.ts";
 import { which } from "#base/run.ts";
 import { hasPackageLists } from "./apt.ts";

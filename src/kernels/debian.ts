@@ -1,4 +1,4 @@
-/** A kernel bundle from a Debian package, unpacked without being installed. */
+/** Creates a kernel bundle from a Debian package, without installing it. */
 import {
   existsSync,
   lstatSync,
@@ -26,13 +26,13 @@ const UNPACK_TIMEOUT_MS = 10 * 60_000;
 export interface DebianOptions {
   name: string;
   distro: string;
-  /** Folder that keeps downloaded packages. */
+  /** Directory of downloaded packages. */
   cache?: string | undefined;
   signal?: AbortSignal | undefined;
   onProgress?: OnProgress | undefined;
 }
 
-/** Fills the staging folder of a bundle from a package. */
+/** Fills the staging directory of a bundle from a package. */
 export async function fillFromDebian(
   wanted: AptPackage,
   staging: string,

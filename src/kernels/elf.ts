@@ -1,4 +1,4 @@
-/** As much of the ELF format (64 bits, little endian) as kernels and their modules need. */
+/** Reads the parts of ELF (64-bit, little-endian) that kernels and modules need. */
 import { BangerError } from "#base/error.ts";
 import type { Arch } from "./manifest.ts";
 
@@ -7,7 +7,7 @@ const PROGRAM_HEADER_BYTES = 56;
 const SECTION_HEADER_BYTES = 64;
 const MAX_HEADERS = 10_000;
 const PT_NOTE = 4;
-/** Type of the "Xen" note with the entry point for a direct boot, XEN_ELFNOTE_PHYS32_ENTRY. */
+/** XEN_ELFNOTE_PHYS32_ENTRY, the "Xen" note with the PVH entry point. */
 const NOTE_PVH_ENTRY = 18;
 
 const machines: Record<number, Arch> = { 62: "amd64", 183: "arm64" };
@@ -16,7 +16,7 @@ export function isElf(bytes: Uint8Array): boolean {
   return bytes.length >= 4 && view(bytes).getUint32(0, true) === 0x464c457f;
 }
 
-/** Checks that `bytes` is a 64-bit ELF file for a machine we know, and gives that. `what`: "vmlinux". */
+/** Validates a 64-bit ELF file and returns its architecture. `what`: "vmlinux". */
 export function elfArch(bytes: Uint8Array, what: string): Arch {
   const refuse = (why: string): never => {
     throw new BangerError("integrity", `Cannot use "${what}": ${why}`);
@@ -27,7 +27,7 @@ export function elfArch(bytes: Uint8Array, what: string): Arch {
   return machines[machine] ?? refuse(`it is for ELF machine ${machine}, not for amd64 or arm64`);
 }
 
-/** Whether a kernel can be entered without its decompressor, which is how QEMU boots an ELF file. */
+/** Whether a kernel has a PVH entry point, which QEMU needs to boot an ELF file. */
 export function hasPvhEntry(bytes: Uint8Array): boolean {
   const data = view(bytes);
   if (bytes.length < HEADER_BYTES) return false;
@@ -44,7 +44,7 @@ export function hasPvhEntry(bytes: Uint8Array): boolean {
   return false;
 }
 
-/** The content of a section; undefined when the file has none of that name. */
+/** The content of a section; undefined if it does not exist. */
 export function elfSection(bytes: Uint8Array, wanted: string): Uint8Array | undefined {
   if (!isElf(bytes) || bytes.length < HEADER_BYTES) return undefined;
   const data = view(bytes);
@@ -78,7 +78,7 @@ function hasXenNote(notes: Uint8Array): boolean {
   return false;
 }
 
-/** The text up to the next zero byte, 100 characters at the most. */
+/** A NUL-terminated string of at most 100 characters. */
 function textAt(bytes: Uint8Array, at: number): string {
   const window = bytes.subarray(at, at + 100);
   const end = window.indexOf(0);

@@ -1,4 +1,4 @@
-/** What a kernel can do, read off its build configuration. */
+/** The features of a kernel, derived from its build configuration. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
@@ -7,7 +7,7 @@ import type { Feature } from "./manifest.ts";
 
 export const MAX_CONFIG_BYTES = 4 * MiB;
 
-/** A feature is there when all of its options are; one option as a module makes it a module. */
+/** A feature needs all of its options; if one is a module, the feature is one. */
 const options: Record<string, readonly string[]> = {
   "9p": ["9P_FS", "NET_9P_VIRTIO"],
   acpi: ["ACPI"],
@@ -62,7 +62,7 @@ const options: Record<string, readonly string[]> = {
   xfs: ["XFS_FS"],
 };
 
-/** Every feature that there is, by name. */
+/** All features, by name. */
 export function featureNames(): string[] {
   return Object.keys(options);
 }
@@ -77,18 +77,18 @@ export function featuresOf(config: string): Feature[] {
   });
 }
 
-/** Option, without "CONFIG_", to value, of the lines that set one. */
+/** Maps options, without "CONFIG_", to their values. */
 export function parseConfig(text: string): Map<string, string> {
   const lines = text.matchAll(/^CONFIG_([A-Za-z0-9_]+)=(.*)$/gm);
   return new Map(Array.from(lines, ([, option = "", value = ""]) => [option, value]));
 }
 
-/** Writes it into a bundle; a configuration that nobody knows is empty, and is left out. */
+/** Writes it to a bundle, unless it is empty (unknown). */
 export function writeConfig(config: string, bundle: string): void {
   if (config !== "") writeFileSync(join(bundle, "config"), config);
 }
 
-/** The configuration that a kernel built with IKCONFIG carries inside; undefined for others. */
+/** The configuration embedded in a kernel with IKCONFIG; undefined for others. */
 export function embeddedConfig(elf: Uint8Array): string | undefined {
   const mark = Buffer.from(elf.buffer, elf.byteOffset, elf.length).indexOf("IKCFG_ST");
   if (mark < 0) return undefined;

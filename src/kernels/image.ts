@@ -1,4 +1,4 @@
-/** The kernel itself: taken in whatever form it comes, kept in the form that boots fastest. */
+/** Reads a kernel image in any format, and stores it in the one that boots fastest. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Digest, sha256 } from "#base/digest.ts";
@@ -16,18 +16,17 @@ export interface KernelImage {
   format: Manifest["format"];
   bytes: Uint8Array;
   arch: Arch;
-  /** What `uname -r` prints. */
+  /** The kernel release, `uname -r`. */
   version: string;
-  /** The build configuration that it carries inside. */
+  /** The embedded build configuration. */
   config: string | undefined;
-  /** Whether `bytes` are those of the file that was read. */
+  /** Whether `bytes` are unchanged from the input file. */
   isAsInFile: boolean;
 }
 
 /**
- * Reads a vmlinux, vmlinuz or bzImage, or arm64's Image. A bzImage becomes the ELF file inside, which saves each
- * boot the decompression (a second when the CPU is emulated), unless that ELF file has no entry
- * for a direct boot. `integrity` for anything that is no kernel.
+ * Reads a vmlinux, vmlinuz or bzImage, or an arm64 Image. A bzImage is decompressed to its ELF file, which saves each
+ * boot a second on an emulated CPU, unless that file has no PVH entry point. `integrity` for anything else.
  */
 export async function readKernelImage(path: string, signal?: AbortSignal): Promise<KernelImage> {
   const { size } = statGivenFile(path, "a kernel");
@@ -54,13 +53,13 @@ export async function readKernelImage(path: string, signal?: AbortSignal): Promi
   });
 }
 
-/** Writes the kernel under its name into `bundle` and gives its digest. */
+/** Writes the kernel to `bundle` and returns its digest. */
 export function writeKernelImage(image: KernelImage, bundle: string): Digest {
   writeSparse(join(bundle, kernelFile(image.format)), image.bytes);
   return sha256(image.bytes);
 }
 
-/** "6.12.117-generic" of the "Linux version …" text in a kernel. */
+/** The release in a kernel's "Linux version …" banner. */
 export function bannerVersion(elf: Uint8Array): string | undefined {
   const data = Buffer.from(elf.buffer, elf.byteOffset, elf.length);
   const mark = "Linux version ";
@@ -72,7 +71,7 @@ export function bannerVersion(elf: Uint8Array): string | undefined {
   return undefined;
 }
 
-/** Magic of the header in the kernel's Documentation/arch/arm64/booting.rst. */
+/** Magic number of the header: Documentation/arch/arm64/booting.rst of the kernel. */
 function isArm64Image(bytes: Uint8Array): boolean {
   return Buffer.from(bytes.subarray(0x38, 0x3c)).toString("latin1") === "ARM\x64";
 }

@@ -1,11 +1,10 @@
 /**
- * Finds a kernel, and what belongs to it, in a folder of the user's: by the folder's
- * `metadata.json` where there is one, else by the names that such files commonly have.
+ * Finds a kernel and its files in a user's directory: by its `metadata.json`, if any, else by common file names.
  *
  *     {"kernel": "vmlinux-6.12.1", "initrd": "initrd.img", "modules": "lib/modules",
  *      "config": ".config", "name": "mine-6.12", "distro": "mine"}
  *
- * All of it but `kernel` may be left out. Paths are relative to the folder, and stay inside it.
+ * Only `kernel` is required. Paths are relative to the directory and must not leave it.
  */
 import { existsSync, readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -37,15 +36,15 @@ const metadataSchema = z.object({
 export interface ImportLayout {
   kernel: string;
   initrd: string | undefined;
-  /** Folders that may hold the modules, as lib/modules does or as one release's. */
+  /** Directories that may have the modules: a lib/modules, or that of one release. */
   modules: string[];
-  /** Files that may hold the configuration, best first. */
+  /** Files that may have the configuration, best first. */
   configs: string[];
   name: string | undefined;
   distro: string | undefined;
 }
 
-/** `from`: a folder, or the kernel's file alone. `conflict` when several files fit. */
+/** `from`: a directory, or a kernel file. `conflict` if several files match. */
 export function findLayout(from: string): ImportLayout {
   const isFolder = statGiven(from, "a kernel").isDirectory();
   const metadata = join(from, "metadata.json");
@@ -108,7 +107,7 @@ function readMetadata(path: string): z.infer<typeof metadataSchema> {
   throw refuse(`${issue?.path.join(".") || "it"}: ${issue?.message}`);
 }
 
-/** The one kernel of a folder, or of the boot/ folder in it; an ELF file goes before a compressed one. */
+/** The kernel in a directory or in its boot/; prefers an ELF file over a compressed one. */
 function findKernel(from: string): string {
   for (const folder of [from, join(from, "boot")]) {
     for (const pattern of [/^vmlinux(-.*)?$/, /^(vmlinuz|bzImage)(-.*)?$/, /^Image(-.*)?$/]) {
@@ -122,7 +121,7 @@ function findKernel(from: string): string {
   });
 }
 
-/** Of several, the one that has the kernel's release in its name. */
+/** Of several, the one with the kernel release in its name. */
 function findInitrd(folder: string, release: string | undefined): string | undefined {
   const found = filesIn(folder, /^(initrd|initramfs)(\.img)?(-.*)?$/);
   const own = release ? found.filter((path) => basename(path).includes(`-${release}`)) : [];

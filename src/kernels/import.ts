@@ -1,4 +1,4 @@
-/** A kernel bundle from files that the user built or got elsewhere. */
+/** Imports a kernel bundle from the user's own files. */
 import { copyFileSync, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -19,11 +19,11 @@ const MAX_INITRD_BYTES = 2 * GiB;
 export interface ImportOptions {
   /** Folder of the bundles. */
   dir: string;
-  /** A folder with a kernel and what belongs to it, or the kernel's file alone. */
+  /** A directory with a kernel and its files, or a kernel file. */
   from: string;
-  /** Default: "local-" and the major and minor version. */
+  /** Default: "local-MAJOR.MINOR". */
   name?: string | undefined;
-  /** Default: the one that the files name, else the first word of the name. */
+  /** Default: that of the metadata, else the first word of the name. */
   distro?: string | undefined;
   /** Fails for a kernel of another architecture. */
   arch?: Arch | undefined;
@@ -34,8 +34,8 @@ export interface ImportOptions {
 }
 
 /**
- * Takes in what `findLayout` finds, with version and features read off the kernel itself.
- * `already_exists` when the name is taken and `force` is not given.
+ * Imports the files of `findLayout`, with version and features from the kernel itself. `already_exists` if the name
+ * is in use, without `force`.
  */
 export async function importKernel(options: ImportOptions): Promise<Bundle> {
   const { signal, onProgress } = options;
@@ -98,7 +98,7 @@ function copyInitrd(path: string, staging: string): void {
   copyFileSync(path, join(staging, "initrd.img"));
 }
 
-/** The modules for exactly this kernel: others would not load. */
+/** The modules of this kernel release; others would not load. */
 export function findModules(places: readonly string[], image: KernelImage): string | undefined {
   for (const top of places.filter((path) => existsSync(path))) {
     if (existsSync(join(top, image.version))) return join(top, image.version);
@@ -113,7 +113,7 @@ export function findModules(places: readonly string[], image: KernelImage): stri
   return undefined;
 }
 
-/** What stands beside the kernel, else what it carries inside. */
+/** The configuration file, else the embedded configuration. */
 function readConfig(places: readonly string[], image: KernelImage): string {
   const all = places.flatMap((path) => [join(dirname(path), `config-${image.version}`), path]);
   const path = all.find((place) => existsSync(place));

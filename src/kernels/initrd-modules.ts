@@ -1,6 +1,6 @@
 /**
- * The modules inside an initrd: cpio archives (newc) one after another, where the first may be
- * processor microcode that is not compressed and the next the compressed early userspace.
+ * Extracts the modules of an initrd, which is a sequence of cpio archives (newc): optional uncompressed microcode,
+ * then the compressed early userspace.
  */
 import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -20,13 +20,13 @@ const REGULAR = 0o100000;
 const TYPE_MASK = 0o170000;
 const TRAILER = "TRAILER!!!";
 
-/** Of modprobe's files only the list of what is built in is of use. */
+/** Of modprobe's files, only the list of built-in modules is needed. */
 const WANTED =
   /^(?:\.?\/)?(?:usr\/)?lib\/modules\/([\w.+~-]+\/(?:kernel\/[\w./+-]+\.ko(?:\.(?:xz|zst|gz))?|modules\.builtin))$/;
 
 /**
- * Writes them below `target`, as in /lib/modules; an initrd without modules makes no folder.
- * `integrity` when it is damaged, `limit_exceeded`.
+ * Writes them below `target`, as in /lib/modules; creates no directory if there are none. `integrity` for a corrupt
+ * initrd, `limit_exceeded`.
  */
 export async function unpackInitrdModules(
   initrd: string,
@@ -44,7 +44,7 @@ export async function unpackInitrdModules(
     if (rest[0] === 0) rest = rest.subarray(firstNonZero(rest));
     else if (isCpio(rest)) rest = rest.subarray(unpackCpio(rest, initrd, options.target));
     else {
-      // A compressed archive goes to the end of the file.
+      // A compressed archive extends to the end of the file.
       const bytes = await decompressed(rest, initrd, options.signal);
       for (let at = 0; at < bytes.length && isCpio(bytes.subarray(at)); ) {
         at += unpackCpio(bytes.subarray(at), initrd, options.target);
@@ -64,7 +64,7 @@ function isCpio(bytes: Uint8Array): boolean {
   return /^07070[12]$/.test(textOf(bytes, 0, 6));
 }
 
-/** Gives the length of the archive. */
+/** Returns the length of the archive. */
 function unpackCpio(bytes: Uint8Array, initrd: string, target: string): number {
   let at = 0;
   for (let count = 0; count < MEMBERS_MAX; count++) {
@@ -90,7 +90,7 @@ function memberAt(bytes: Uint8Array, at: number) {
   if (!(nameSize >= 1 && nameSize <= NAME_MAX_BYTES)) return undefined;
   const dataAt = at + align(HEADER_BYTES + nameSize);
   const end = dataAt + align(size);
-  // The padding behind the last member may be missing.
+  // The padding after the last member may be missing.
   if (!(dataAt + size <= bytes.length)) return undefined;
   const name = textOf(bytes, at + HEADER_BYTES, at + HEADER_BYTES + nameSize - 1);
   return { name, mode, data: bytes.subarray(dataAt, dataAt + size), end };

@@ -1,4 +1,4 @@
-/** What a pull must know of an ELF kernel, read as it passes by: a kernel need not fit into memory twice. */
+/** Reads version, architecture and digest of an ELF kernel while it is streamed, without keeping it in memory. */
 import { closeSync, openSync, readSync } from "node:fs";
 import type { Digest } from "#base/digest.ts";
 import { BangerError } from "#base/error.ts";
@@ -8,21 +8,21 @@ import { bannerVersion } from "./image.ts";
 import type { Arch } from "./manifest.ts";
 
 const PIECE_BYTES = MiB;
-/** No text that is looked for is longer, and the header that tells the machine is shorter. */
+/** At least the length of the version string and of the ELF header. */
 const OVERLAP_BYTES = 512;
 
 export interface KernelFile {
   arch: Arch;
-  /** What `uname -r` prints. */
+  /** The kernel release, `uname -r`. */
   version: string;
   sha256: Digest;
 }
 
-/** Takes the pieces of a file in their order. */
+/** Receives the chunks of a file in order. */
 export class ElfInspector {
   readonly #hasher = new Bun.CryptoHasher("sha256");
   #start = Buffer.alloc(0);
-  /** The end of what has passed, for a text that two pieces share. */
+  /** The tail of the previous chunk, for text across two chunks. */
   #tail = Buffer.alloc(0);
   #version: string | undefined;
   #size_bytes = 0;
@@ -44,7 +44,7 @@ export class ElfInspector {
     this.#tail = Buffer.concat([this.#tail, end]).subarray(-OVERLAP_BYTES);
   }
 
-  /** Undefined when it is no ELF file; `integrity` when it is one, and no Linux for a machine that we know. */
+  /** Undefined if it is not an ELF file; `integrity` if it is not a Linux kernel of a supported architecture. */
   result(path: string): KernelFile | undefined {
     if (!isElf(this.#start)) return undefined;
     const arch = elfArch(this.#start, path);

@@ -1,4 +1,4 @@
-/** `manifest.json` of a kernel bundle: what the kernel is, where it came from, what it can do. */
+/** `manifest.json` of a kernel bundle: version, source and features of the kernel. */
 import { z } from "zod";
 import { type Digest, isDigest } from "#base/digest.ts";
 
@@ -16,7 +16,7 @@ export const nameSchema = z
 
 const digestSchema = z.custom<Digest>((value) => typeof value === "string" && isDigest(value));
 
-/** A path inside the bundle. */
+/** A path relative to the bundle. */
 const insideSchema = z
   .string()
   .min(1)
@@ -29,11 +29,11 @@ export const featureSchema = z.object({
 });
 export type Feature = z.infer<typeof featureSchema>;
 
-/** A module that a boot loads before anything else; the list is in load order. */
+/** A module that the initrd loads; the list is in load order. */
 export const bootModuleSchema = z.object({
   name: z.string().min(1).max(100),
   file: insideSchema,
-  /** Only for the monitor that talks to the guest over vsock. */
+  /** Only for a VMM with vsock. */
   only: z.enum(["vsock"]).optional(),
 });
 export type BootModule = z.infer<typeof bootModuleSchema>;
@@ -41,7 +41,7 @@ export type BootModule = z.infer<typeof bootModuleSchema>;
 export const sourceSchema = z.discriminatedUnion("kind", [
   z.object({
     kind: z.literal("debian"),
-    /** The package that holds the kernel, and its exact version. */
+    /** The package and its exact version. */
     package: z.string(),
     version: z.string(),
     sha256: digestSchema,
@@ -51,9 +51,9 @@ export const sourceSchema = z.discriminatedUnion("kind", [
   z.object({
     kind: z.literal("recipe"),
     recipe: z.string(),
-    /** Of recipe, source and toolchain: the same key, the same kernel. */
+    /** Hash of recipe, source and toolchain, which identifies the kernel. */
     key: digestSchema,
-    /** The source's name and version. */
+    /** Name and version of the source. */
     from: z.string(),
   }),
 ]);
@@ -64,21 +64,21 @@ export const manifestSchema = z.object({
   name: nameSchema,
   distro: z.string().min(1).max(63),
   arch: archSchema,
-  /** The kernel's own release, what `uname -r` prints. */
+  /** The kernel release, `uname -r`. */
   version: z.string().min(1).max(200),
-  /** "elf": the kernel file is `vmlinux`; "bzImage": `vmlinuz`; "Image", arm64's flat one: `Image`. */
+  /** Name of the kernel file: "elf" is `vmlinux`, "bzImage" is `vmlinuz`, "Image" (arm64) is `Image`. */
   format: z.enum(["elf", "bzImage", "Image"]),
   /** Of the kernel file. */
   sha256: digestSchema,
-  /** Length of the kernel file: one that a power cut has shortened is noticed by it. */
+  /** Size of the kernel file, which reveals truncation by a power cut. */
   kernel_bytes: z.int().min(1).optional(),
   source: sourceSchema,
   importedAt: z.iso.datetime(),
   features: z.array(featureSchema).max(MAX_FEATURES),
   modules: z.array(bootModuleSchema).max(MAX_MODULES),
-  /** The bundle's `initrd.img` is there. */
+  /** Whether the bundle has an `initrd.img`. */
   initrd: z.boolean(),
-  /** What the bundle takes on disk. */
+  /** Disk usage of the bundle. */
   size_bytes: z.int().min(0),
 });
 export type Manifest = z.infer<typeof manifestSchema>;

@@ -1,4 +1,4 @@
-/** Which of a kernel's modules a bundle keeps, and putting them there. */
+/** Selects a kernel's modules for a bundle and copies them. */
 import { copyFileSync, existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { copyFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -8,7 +8,7 @@ import { runOk, which } from "#base/run.ts";
 import type { BootModule } from "./manifest.ts";
 import { loadOrder, type ModuleTree, readModule } from "./modules.ts";
 
-/** What a machine cannot start without: its disks, its network, its agent's port, its root. */
+/** Modules that a machine needs to start: disks, network, the agent's port, the root file system. */
 const BOOT_MODULES = [
   "virtio_mmio",
   "virtio_blk",
@@ -19,7 +19,7 @@ const BOOT_MODULES = [
 ];
 const VSOCK_MODULES = ["vmw_vsock_virtio_transport"];
 
-/** What programs inside a machine commonly ask for, as paths below the tree's kernel/ folder. */
+/** Modules that programs in a machine commonly need, as paths below kernel/. */
 const COMMON_MODULES: readonly RegExp[] = [
   /^fs\/(9p|autofs|binfmt_misc|btrfs|configfs|erofs|exfat|fat|fuse|isofs|netfs|overlayfs|squashfs|xfs)\b/,
   /^fs\/(nfs|nfs_common|lockd|nls)\//,
@@ -39,8 +39,8 @@ export interface ModuleWork {
 }
 
 /**
- * Copies the modules of a boot, uncompressed, to `bundle`/boot/, so that a guest neither needs a
- * decompressor nor spends time in it. Gives them in load order.
+ * Copies the boot modules, uncompressed, to `bundle`/boot/, so that the guest needs no decompressor. Returns them in
+ * load order.
  */
 export async function copyBootModules(
   tree: ModuleTree,
@@ -61,8 +61,8 @@ export async function copyBootModules(
 }
 
 /**
- * Copies the commonly wanted modules (or, with `all`, every one) to `bundle`/modules/`release`,
- * with the files that modprobe reads where this computer has depmod. Gives how many there are.
+ * Copies the common modules (with `all`, every module) to `bundle`/modules/`release`, with modprobe's files if the
+ * host has depmod. Returns their number.
  */
 export async function copyCommonModules(
   tree: ModuleTree,
@@ -101,7 +101,7 @@ export async function copyCommonModules(
   return chosen.length;
 }
 
-/** depmod wants its folder below lib/modules: a link shows it the bundle's. */
+/** depmod needs a lib/modules directory, which is a symbolic link to the bundle's. */
 async function depmod(bundle: string, options: ModuleWork & { release: string }): Promise<void> {
   if (!which("depmod")) return;
   const base = join(bundle, ".depmod");

@@ -1,4 +1,4 @@
-/** A kernel's tree of modules (/lib/modules/RELEASE): what is in it and what needs what. */
+/** Reads a module tree (/lib/modules/RELEASE) and its dependencies. */
 import { existsSync, readFileSync } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
@@ -16,16 +16,16 @@ const READERS = 4;
 
 export interface ModuleTree {
   root: string;
-  /** Name, with "_" for "-", to the path below `root`. */
+  /** Maps names, with "_" for "-", to paths below `root`. */
   files: ReadonlyMap<string, string>;
-  /** Names of what is part of the kernel itself. */
+  /** Names of built-in modules. */
   builtin: ReadonlySet<string>;
 }
 
 export interface ModuleInfo {
-  /** Must be loaded before. */
+  /** Hard dependencies. */
   depends: string[];
-  /** Should be loaded before, where it exists. */
+  /** Soft dependencies. */
   softDepends: string[];
 }
 
@@ -62,7 +62,7 @@ export async function readModule(path: string, signal?: AbortSignal): Promise<Ui
   return await filterBytes(["xz", "-dc"], bytes, limit);
 }
 
-/** What a module says of itself in its .modinfo section: zero-terminated "key=value" texts. */
+/** Parses the .modinfo section: NUL-terminated "key=value" strings. */
 export function parseModuleInfo(elf: Uint8Array): ModuleInfo {
   const section = elfSection(elf, ".modinfo");
   if (!section) throw new BangerError("integrity", "Cannot read the module: no .modinfo section");
@@ -80,9 +80,8 @@ export function parseModuleInfo(elf: Uint8Array): ModuleInfo {
 }
 
 /**
- * `wanted` and all that they need, each after what it needs, without what the kernel has built in.
- * Names that the tree does not know are left out, and given to `onMissing`; a missing dependency
- * of a module that exists is an `integrity` error.
+ * `wanted` and their dependencies in load order, without built-in ones. Unknown names are omitted and passed to
+ * `onMissing`; a missing dependency of an existing module is an `integrity` error.
  */
 export async function loadOrder(
   tree: ModuleTree,

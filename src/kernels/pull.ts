@@ -1,4 +1,4 @@
-/** Pulling a kernel of a catalog: from its source to a bundle, whole or not at all. */
+/** Pulls a kernel of a catalog from its source, atomically. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { BangerError } from "#base/error.ts";
@@ -13,13 +13,13 @@ import { fillFromTarball } from "./tarball/fill.ts";
 export interface PullOptions {
   /** Folder of the bundles. */
   dir: string;
-  /** Folder that keeps downloads. Default: one beside the bundles. */
+  /** Directory of downloads. Default: one beside the bundles. */
   cache?: string | undefined;
-  /** Pulls again what is here and current. */
+  /** Pull even if the kernel is current. */
   force?: boolean | undefined;
-  /** Default: the embedded one. */
+  /** Default: the embedded catalog. */
   catalog?: { kernels: readonly Entry[] };
-  /** Default: that of this computer. */
+  /** Default: the host's. */
   arch?: Arch | undefined;
   signal?: AbortSignal | undefined;
   onProgress?: OnProgress | undefined;
@@ -29,7 +29,7 @@ export interface PullOptions {
 
 export interface Pulled {
   bundle: Bundle;
-  /** False when the kernel was here already, in the version that the source has now. */
+  /** False if the kernel was current already. */
   changed: boolean;
 }
 

@@ -1,4 +1,4 @@
-/** Which kernel a machine gets: one that can do what is needed, else the words to get one. */
+/** Selects a kernel with the required features, or tells which one to pull or build. */
 import { BangerError } from "#base/error.ts";
 import { didYouMean } from "#base/similar.ts";
 import { featuresOfEntry } from "./available.ts";
@@ -9,15 +9,15 @@ import { featureNames } from "./features.ts";
 const MAX_NEEDS = 50;
 
 export interface SelectFrom {
-  /** Those that are here, for this computer's architecture. */
+  /** Existing kernels for the host's architecture. */
   bundles: readonly Bundle[];
-  /** Those that can be had. */
+  /** Catalog entries. */
   entries: readonly NamedEntry[];
-  /** Taken before others that fit, in this order. */
+  /** Preferred kernels, in order. */
   preferred: readonly string[];
 }
 
-/** Features as `--needs` gives them, "containers,wireguard". `invalid_argument` for unknown ones. */
+/** Parses `--needs`, "containers,wireguard". `invalid_argument` for unknown features. */
 export function parseNeeds(text: string): string[] {
   const needs = [...new Set(text.split(",").map((word) => word.trim()))].filter(Boolean);
   if (needs.length > MAX_NEEDS) throw new BangerError("invalid_argument", "too many --needs");
@@ -25,7 +25,7 @@ export function parseNeeds(text: string): string[] {
   return needs;
 }
 
-/** `not_found` with the kernel to pull or build when none that is here has all of `needs`. */
+/** `not_found` with the kernel to pull or build if no existing one has all of `needs`. */
 export function selectKernel(needs: readonly string[], from: SelectFrom): Bundle {
   assertKnown(needs);
   const fitting = from.bundles.filter(({ manifest }) =>
@@ -67,7 +67,7 @@ function hasAll(features: readonly string[], needs: readonly string[]): boolean 
   return needs.every((need) => features.includes(need));
 }
 
-/** What is downloaded is had sooner than what is built. */
+/** Downloading is faster than building. */
 function effort({ source }: NamedEntry): number {
   return source.kind === "recipe" ? 1 : 0;
 }

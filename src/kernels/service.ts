@@ -1,4 +1,4 @@
-/** The kernels of one installation, as the daemon serves them. */
+/** The kernel operations of the daemon. */
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { CatalogEntry, Kernel } from "#api/kernel.ts";
@@ -36,28 +36,28 @@ export interface Work {
   onProgress?: OnProgress | undefined;
 }
 
-/** What a boot takes from a bundle. */
+/** The files of a bundle for a boot. */
 export interface BootKernel {
   /** Of the kernel file. */
   path: string;
-  /** Changes whenever anything of the bundle does. */
+  /** Changes whenever the bundle does. */
   digest: Digest;
   /** Uncompressed modules, in load order. */
   modules: { name: string; path: string }[];
-  /** Folder to be found as /lib/modules inside the guest; undefined for a kernel without modules. */
+  /** Directory to be mounted at /lib/modules in the guest; undefined for a kernel without modules. */
   modulesDir: string | undefined;
-  /** An initrd of the user's, to be unpacked before the machine's own. */
+  /** The user's initrd, to be unpacked before the machine's own. */
   initrd?: string;
 }
 
 export interface KernelServiceOptions {
   /** Folder of the bundles. */
   dir: string;
-  /** Folder that keeps downloaded packages. */
+  /** Directory of downloaded packages. */
   downloads: string;
-  /** Folder of what was built by recipes. Default: one beside `downloads`. */
+  /** Directory of recipe builds. Default: one beside `downloads`. */
   builds?: string | undefined;
-  /** Folder of what the user chose: catalogs, and the default kernel. Default: one inside `dir`. */
+  /** Directory of user settings: catalogs and the default kernel. Default: one inside `dir`. */
   config?: string | undefined;
   /** `kernel.catalogs` of the configuration. */
   catalogs?: readonly string[] | undefined;
@@ -78,7 +78,7 @@ export class KernelService {
   readonly #downloads: string;
   readonly #builds: string;
   readonly #defaultFile: string;
-  /** Names that are being written. */
+  /** Kernels being written, by name. */
   readonly #busy = new Set<string>();
 
   constructor({ dir, downloads, builds, config, catalogs = [] }: KernelServiceOptions) {
@@ -95,26 +95,26 @@ export class KernelService {
     return listBundles(this.#dir).map(toKernel);
   }
 
-  /** What the catalogs have for this computer, or, with `all`, for every one. */
+  /** The catalog entries for the host's architecture; with `all`, for every architecture. */
   async available({ all }: { all?: boolean | undefined } = {}): Promise<CatalogEntry[]> {
     const catalog = this.catalogs.entries();
     const entries = all ? catalog.kernels : entriesFor(catalog, hostArch());
     return await availableKernels(entries, this.#folders());
   }
 
-  /** `not_found` with the command that gets it, or with the nearest names. */
+  /** `not_found` with the command to pull it, or with similar names. */
   async show(name: string): Promise<Kernel> {
     return toKernel(this.#read(name));
   }
 
-  /** The same as `show`, for who only needs the kernel to be here. */
+  /** Throws unless the kernel exists. */
   async require(name: string): Promise<Kernel> {
     return await this.show(name);
   }
 
   /**
-   * Downloads a kernel of a catalog, or builds it where the catalog has a recipe. One that is here and
-   * current is left as it is, unless `force`.
+   * Pulls a kernel of a catalog, or builds it if the entry is a recipe. A current kernel is not pulled again without
+   * `force`.
    */
   async pull(
     name: string,
@@ -130,7 +130,7 @@ export class KernelService {
       mkdirSync(this.#downloads, { recursive: true, mode: 0o700 });
       const { kernels, problems } = this.catalogs.entries();
       const [problem] = problems;
-      // The name may be in the catalog that cannot be read.
+      // The name may be in an unreadable catalog.
       if (problem && !kernels.some((entry) => entry.name === name)) throw problem;
       const { bundle, changed } = await pullKernel(name, {
         ...options,
@@ -142,7 +142,7 @@ export class KernelService {
     });
   }
 
-  /** Compiles a kernel by its recipe; what was built of the same recipe and source is taken as it is. */
+  /** Builds a kernel from a recipe, unless the same build is cached. */
   async build(request: BuildRequest, work: Work = {}): Promise<Kernel> {
     const recipe = loadRecipe(request.recipe);
     const name = parseKernelName(request.name ?? kernelNameOf(recipe, request.arch ?? hostArch()));
@@ -172,26 +172,26 @@ export class KernelService {
     return await unpublishKernel(name, { ...options, arch: options.arch ?? hostArch() });
   }
 
-  /** Where it was the default, there is none then. */
+  /** Removing the default kernel also unsets the default. */
   async remove(name: string): Promise<void> {
     await this.#exclusively(name, () => removeBundle(this.#dir, name));
     if (this.defaultName() === name) rmSync(this.#defaultFile, { force: true });
   }
 
-  /** The kernel that the user chose for machines that name none; undefined before that. */
+  /** The default kernel; undefined if not set. */
   defaultName(): string | undefined {
     if (!existsSync(this.#defaultFile)) return undefined;
     return parseKernelName(readFileSync(this.#defaultFile, "utf8").slice(0, 100).trim());
   }
 
-  /** Makes a kernel that is here the default. */
+  /** Sets the default kernel, which must exist. */
   async setDefault(name: string): Promise<Kernel> {
     const kernel = await this.show(name);
     writeFileAtomic(this.#defaultFile, `${name}\n`);
     return kernel;
   }
 
-  /** A kernel that is here and has all the features; `preferred` goes before others that fit. */
+  /** Selects an existing kernel with all the features; `preferred` ones come first. */
   async select(needs: readonly string[], preferred: readonly string[] = []): Promise<Kernel> {
     const isForHere = ({ manifest }: Bundle): boolean => manifest.arch === hostArch();
     const bundle = selectKernel(needs, {
@@ -202,7 +202,7 @@ export class KernelService {
     return toKernel(bundle);
   }
 
-  /** What to boot it with. `vsock` adds the modules for a monitor that talks over vsock. */
+  /** The files to boot it with. `vsock` adds the modules for a VMM with vsock. */
   async boot(name: string, options: { vsock?: boolean } = {}): Promise<BootKernel> {
     const { path, manifest } = this.#read(name);
     if (manifest.arch !== hostArch()) {
@@ -252,7 +252,7 @@ export class KernelService {
   }
 
   async #sweep(): Promise<void> {
-    // All look before the first await, so that nothing newer is taken for a left-over.
+    // All scans happen before the first await, so that newer files do not count as leftovers.
     await Promise.all([
       sweepStaging(this.#dir),
       sweepStaging(this.#downloads, STAGING_NAME),
@@ -272,7 +272,7 @@ export class KernelService {
     }
     this.#busy.add(name);
     try {
-      // The only writer: whatever is half-made now was left by a process that was killed.
+      // This process is the only writer, so incomplete files are leftovers of a killed one.
       if (this.#busy.size === 1) await this.#sweep();
       return await work();
     } finally {

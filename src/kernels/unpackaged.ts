@@ -1,4 +1,4 @@
-/** A kernel in files of the user's, made ready for one boot: nothing of it is kept. */
+/** Prepares an unpackaged kernel, in the user's own files, for one boot. */
 import { existsSync, mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { type Digest, sha256 } from "#base/digest.ts";
@@ -14,20 +14,20 @@ export interface UnpackagedKernel {
   /** A vmlinux or bzImage. */
   kernel: string;
   initrd?: string | undefined;
-  /** "/lib/modules", or the folder of one release in it. */
+  /** "/lib/modules", or the directory of one release in it. */
   modules?: string | undefined;
 }
 
 export interface UnpackagedOptions {
-  /** Where what has to be unpacked goes; it is the caller's to remove. */
+  /** Directory for unpacked files, which the caller removes. */
   folder: string;
   vsock: boolean;
   signal?: AbortSignal | undefined;
 }
 
 /**
- * The kernel file as it is where a monitor can load it, with the modules of a boot out of the modules
- * folder or, without one, out of the initrd. `integrity` when they are for another kernel.
+ * The kernel file, unchanged if a VMM can load it, with the boot modules from the modules directory or else from the
+ * initrd. `integrity` if they are for another kernel.
  */
 export async function unpackagedBoot(
   files: UnpackagedKernel,
@@ -50,7 +50,7 @@ export async function unpackagedBoot(
   };
 }
 
-/** A bzImage whose kernel starts faster, or at all, without its wrapping is unpacked. */
+/** Decompresses a bzImage whose ELF file boots faster, or at all. */
 function pathOf(path: string, image: KernelImage, folder: string): string {
   if (image.isAsInFile) return path;
   writeKernelImage(image, folder);
@@ -69,7 +69,7 @@ async function moduleRoot(
   return existsSync(target) ? findModules([target], image) : undefined;
 }
 
-/** Changes when a file does, as far as its date and size tell. */
+/** Changes with the size or mtime of a file. */
 function digestOf(files: UnpackagedKernel, vsock: boolean): Digest {
   const parts = [files.kernel, files.initrd, files.modules].map((path) => {
     if (!path) return "";

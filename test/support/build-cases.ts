@@ -266,7 +266,7 @@ async function recordingMachines(folder: string): Promise<RecordingMachines> {
         async extract(tar) {
           for await (const _ of tar);
         },
-        async whileStill(use) {
+        async whileFrozen(use) {
           const disk = join(folder, `${crypto.randomUUID()}.ext4`);
           const mounts = [...filled].flatMap(([name, entries]) => onDisk(name, entries));
           const tar = makeTar([dir("upper"), dir("mounts"), ...mounts]);

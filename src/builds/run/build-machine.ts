@@ -84,7 +84,7 @@ function machineOf(
       await agent.files.remove(dirname(source), { recursive: true, signal });
     },
     extract: (tar, signal) => extract("/", tar, signal),
-    whileStill: (use, signal) => agent.whileFrozen(() => use(disk), { signal }),
+    whileFrozen: (use, signal) => agent.whileFrozen(() => use(disk), { signal }),
     [Symbol.asyncDispose]: disposal,
   };
 }

@@ -60,7 +60,7 @@ export interface BuildMachine extends AsyncDisposable {
   /** Extracts a tar over the root. */
   extract(tar: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<void>;
   /** Kills its processes and calls `use` with its frozen writable disk. */
-  whileStill<T>(use: (disk: string) => Promise<T>, signal?: AbortSignal): Promise<T>;
+  whileFrozen<T>(use: (disk: string) => Promise<T>, signal?: AbortSignal): Promise<T>;
 }
 
 export interface BuildMachines {

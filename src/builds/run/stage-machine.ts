@@ -69,7 +69,7 @@ export class StageMachine implements AsyncDisposable {
 
   /** Exports the current content of a mount as a tar in `folder`. */
   async filled(name: string, folder: string, signal?: AbortSignal): Promise<BuiltLayer> {
-    return await this.#machine.whileStill(async (disk) => {
+    return await this.#machine.whileFrozen(async (disk) => {
       using reader = openFrozenDisk(disk);
       using file = new LayerFile(join(folder, `${crypto.randomUUID()}.tar`));
       return await file.take(exportTar(reader, { root: `${MOUNTS_FOLDER}/${name}`, signal }));
@@ -78,7 +78,7 @@ export class StageMachine implements AsyncDisposable {
 
   /** The changes since the last call, as a layer in `folder`. */
   async changes(folder: string, signal: AbortSignal | undefined): Promise<BuiltLayer> {
-    return await this.#machine.whileStill(async (disk) => {
+    return await this.#machine.whileFrozen(async (disk) => {
       using reader = openFrozenDisk(disk);
       using file = new LayerFile(join(folder, `${crypto.randomUUID()}.tar`));
       const after: UpperIndex = new Map();
@@ -99,7 +99,7 @@ export class StageMachine implements AsyncDisposable {
   }
 
   async #look(signal: AbortSignal | undefined): Promise<void> {
-    this.#index = await this.#machine.whileStill(async (disk) => {
+    this.#index = await this.#machine.whileFrozen(async (disk) => {
       using reader = openFrozenDisk(disk);
       return await indexUpper(reader, signal);
     }, signal);

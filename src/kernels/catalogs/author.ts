@@ -1,4 +1,4 @@
-/** For who publishes a catalog: keys, signatures, and entries in the file. */
+/** Edits and signs a catalog to be published: keys, signatures and entries. */
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { BangerError } from "#base/error.ts";
@@ -10,14 +10,14 @@ import { MAX_CATALOG_BYTES } from "./remote.ts";
 const MAX_KEY_BYTES = 4096;
 
 export interface KeyFiles {
-  /** The secret key: whoever has it can sign in your name. */
+  /** Path of the secret key. */
   secret: string;
   public: string;
-  /** Base64, what users give to "catalog add --key". */
+  /** Public key in base64, for "catalog add --key". */
   key: string;
 }
 
-/** Writes PATH and PATH.pub; neither may be there. */
+/** Writes PATH and PATH.pub, which must not exist. */
 export function writeKeyPair(path: string): KeyFiles {
   const files = { secret: path, public: `${path}.pub` };
   for (const file of Object.values(files)) {
@@ -41,7 +41,7 @@ export function writeKeyPair(path: string): KeyFiles {
   return { ...files, key: pair.publicKey.text };
 }
 
-/** Writes CATALOG.minisig and gives its path. The catalog must be valid. */
+/** Writes CATALOG.minisig and returns its path. The catalog must be valid. */
 export function signCatalog(catalog: string, keyPath: string, now = new Date()): string {
   const bytes = readSmall(catalog, MAX_CATALOG_BYTES);
   parseCatalog(bytes.toString(), `catalog "${catalog}"`);
@@ -52,7 +52,7 @@ export function signCatalog(catalog: string, keyPath: string, now = new Date()):
   return path;
 }
 
-/** Puts the entry into the file, in the place of one of its name and architecture; makes the file if need be. */
+/** Adds the entry to the file, replacing one of the same name and architecture. Creates the file if missing. */
 export function putEntry(path: string, entry: Entry): void {
   const catalog = existsSync(path) ? readCatalogFile(path) : { schema: 1 as const, kernels: [] };
   const at = indexOf(catalog, entry);
@@ -61,7 +61,7 @@ export function putEntry(path: string, entry: Entry): void {
   writeCatalogFile(path, catalog);
 }
 
-/** Takes the entry out of the file and gives it; undefined when it is not there. */
+/** Removes the entry from the file and returns it; undefined if it does not exist. */
 export function removeEntry(
   path: string,
   wanted: { name: string; arch: string },

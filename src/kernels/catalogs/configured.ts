@@ -1,10 +1,10 @@
-/** Catalogs that the configuration names: `kernel.catalogs` of config.toml. */
+/** Parses `kernel.catalogs` of config.toml. */
 import { isAbsolute } from "node:path";
 import { BangerError } from "#base/error.ts";
 import { nameSchema } from "#kernels/manifest.ts";
 import { type CatalogAddress, isRemote } from "./record.ts";
 
-/** "NAME=FILE", "NAME=FILE KEY" or "NAME=URL KEY", by name. `invalid_argument` for what is none of these. */
+/** "NAME=FILE", "NAME=FILE KEY" or "NAME=URL KEY", by name. `invalid_argument` for anything else. */
 export function parseConfiguredCatalogs(
   entries: readonly string[],
 ): ReadonlyMap<string, CatalogAddress> {

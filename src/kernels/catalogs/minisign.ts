@@ -16,10 +16,10 @@ import {
 import { BangerError } from "#base/error.ts";
 
 export const MAX_SIGNATURE_BYTES = 4096;
-/** Before the 32 bytes of a key, in the form that node:crypto takes (RFC 8410, section 4 and 7). */
+/** DER prefixes of a 32-byte key for node:crypto (RFC 8410, sections 4 and 7). */
 const SPKI_PREFIX = Buffer.from("302a300506032b6570032100", "hex");
 const PKCS8_PREFIX = Buffer.from("302e020100300506032b657004220420", "hex");
-/** Of the file itself ("Ed") and of its hash ("ED"). */
+/** Signature of the file ("Ed") or of its hash ("ED"). */
 const LEGACY = "Ed";
 const HASHED = "ED";
 
@@ -27,7 +27,7 @@ export interface PublicKey {
   /** 16 upper-case hex digits, as minisign shows it. */
   id: string;
   key: KeyObject;
-  /** Base64, what goes behind "-P" of minisign. */
+  /** Base64, as for `minisign -P`. */
   text: string;
 }
 
@@ -38,11 +38,11 @@ export interface SecretKey {
 
 export interface Signed {
   trustedComment: string;
-  /** Seconds, when the trusted comment says them as minisign's own does. */
+  /** Unix time from the trusted comment, if it has minisign's default form. */
   timestamp_s: number | undefined;
 }
 
-/** The one line of base64, or the file of two lines. */
+/** One line of base64, or a public key file. */
 export function parsePublicKey(text: string): PublicKey {
   const line = text.trim().split("\n").at(-1)?.trim() ?? "";
   const bytes = Buffer.from(line, "base64");
@@ -59,7 +59,7 @@ export function parsePublicKey(text: string): PublicKey {
   return { id: idText(bytes.subarray(2, 10)), key, text: bytes.toString("base64") };
 }
 
-/** `integrity` unless `signature`, the text of a ".minisig" file, is one of `key` for `data`. */
+/** `integrity` unless `signature`, the text of a ".minisig" file, is valid for `key` and `data`. */
 export function verify(
   data: Uint8Array,
   signature: string,
@@ -134,7 +134,7 @@ export function generateKeyPair(): KeyPair {
   };
 }
 
-/** `unsupported` for a key under a password, which only minisign itself opens. */
+/** `unsupported` for an encrypted key. */
 export function parseSecretKey(text: string): SecretKey {
   const bytes = Buffer.from(text.trim().split("\n").at(-1)?.trim() ?? "", "base64");
   if (bytes.length !== 158 || bytes.toString("latin1", 0, 2) !== LEGACY) {
@@ -152,7 +152,7 @@ export function parseSecretKey(text: string): SecretKey {
     );
   }
   const numbered = bytes.subarray(54, 126);
-  // minisign itself leaves the checksum of a key without password empty.
+  // minisign leaves the checksum of an unencrypted key empty.
   const sum = bytes.subarray(126);
   if (!sum.equals(checksum(numbered)) && !sum.equals(Buffer.alloc(sum.length))) {
     throw new BangerError("integrity", "Cannot use the secret key: checksum mismatch");
@@ -174,7 +174,7 @@ function blake2b(data: Uint8Array): Buffer {
   return createHash("blake2b512").update(data).digest();
 }
 
-/** minisign shows the eight bytes as a little-endian number. */
+/** minisign prints the eight bytes as a little-endian number. */
 function idText(id: Uint8Array): string {
   return Buffer.from(id).readBigUInt64LE().toString(16).toUpperCase().padStart(16, "0");
 }

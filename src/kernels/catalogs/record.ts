@@ -1,4 +1,4 @@
-/** Where a catalog is from, as `source.json` in its folder or the configuration says it. */
+/** The source of a catalog, from `source.json` in its directory or from the configuration. */
 import { existsSync, readFileSync } from "node:fs";
 import { isAbsolute } from "node:path";
 import { z } from "zod";
@@ -10,9 +10,9 @@ const recordSchema = z.object({
   schema: z.literal(1),
   /** An absolute path, or a URL. */
   from: z.string().min(1).max(4096),
-  /** minisign's, one line. */
+  /** A minisign public key, one line. */
   key: z.string().max(100).optional(),
-  /** Not there before a catalog of the configuration was fetched. */
+  /** Missing until a configured catalog is downloaded. */
   updatedAt: z.iso.datetime().optional(),
 });
 export type CatalogRecord = z.infer<typeof recordSchema>;
@@ -22,7 +22,7 @@ export interface CatalogAddress {
   key?: string | undefined;
 }
 
-/** `invalid_argument` for a URL without its key, and for one that is not https. */
+/** `invalid_argument` for a URL without a key, and for one that is not https. */
 export function newRecord({ from, key }: CatalogAddress): CatalogRecord {
   const updatedAt = new Date().toISOString();
   const text = key === undefined ? {} : { key: parsePublicKey(key).text };
@@ -45,7 +45,7 @@ export function newRecord({ from, key }: CatalogAddress): CatalogRecord {
   );
 }
 
-/** What was fetched from another address than the configuration has now counts as not fetched. */
+/** A download from an address that is no longer configured does not count. */
 export function configuredRecord({ from, key }: CatalogAddress, path: string): CatalogRecord {
   const record = newRecord({ from, key });
   const fetched = readRecord(path);
@@ -53,7 +53,7 @@ export function configuredRecord({ from, key }: CatalogAddress, path: string): C
   return { ...record, updatedAt: isSame ? fetched.updatedAt : undefined };
 }
 
-/** Undefined when there is none, or one that is damaged. */
+/** Undefined if missing or corrupt. */
 export function readRecord(path: string): CatalogRecord | undefined {
   if (!existsSync(path)) return undefined;
   return recordSchema.safeParse(tryJson(readFileSync(path, "utf8"))).data;

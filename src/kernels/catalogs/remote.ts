@@ -1,4 +1,4 @@
-/** Fetching a catalog and its signature; nothing of it is looked at before the signature fits. */
+/** Downloads a catalog and verifies its signature before parsing it. */
 import { BangerError } from "#base/error.ts";
 import { MiB } from "#base/size.ts";
 import { readSmall } from "#http/download.ts";
@@ -7,7 +7,7 @@ import { parseHttpUrl } from "#http/url.ts";
 import { MAX_SIGNATURE_BYTES, type PublicKey, verify } from "./minisign.ts";
 
 export const MAX_CATALOG_BYTES = 8 * MiB;
-/** On this computer a secure connection protects from nothing. */
+/** Loopback connections need no TLS. */
 const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
 
 export interface SignedText {
@@ -15,14 +15,14 @@ export interface SignedText {
   signature: string;
 }
 
-/** An https URL, or an http one of this computer. */
+/** An https URL, or an http URL on loopback. */
 export function parseCatalogUrl(text: string): URL {
   const url = parseHttpUrl(text);
   if (url.protocol === "https:" || LOOPBACK.test(url.hostname)) return url;
   throw new BangerError("invalid_argument", `invalid catalog URL "${text}": expected https`);
 }
 
-/** `integrity` when the signature, at the same address with ".minisig", does not fit. */
+/** `integrity` if the signature, at the URL with ".minisig" appended, is invalid. */
 export async function fetchCatalog(
   address: string,
   { key, signal }: { key: PublicKey; signal: AbortSignal },

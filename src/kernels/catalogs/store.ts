@@ -1,13 +1,12 @@
 /**
- * The catalogs that a user added, in a folder of the configuration:
+ * The catalogs that a user added, in a directory of the configuration:
  *
- *     <dir>/NAME/source.json            where it is from, and the key that it must be signed with
- *     <dir>/NAME/catalog.json           of a remote one: what was fetched last
+ *     <dir>/NAME/source.json            its source and public key
+ *     <dir>/NAME/catalog.json           the last download of a remote catalog
  *     <dir>/NAME/catalog.json.minisig
- *     <dir>/.configured/NAME/           the same, of one that config.toml names
+ *     <dir>/.configured/NAME/           the same for a catalog in config.toml
  *
- * A catalog in a file is read where it is. What was fetched is checked again at every use, so
- * that a change on disk is noticed as well.
+ * A local catalog is read in place. Downloads are verified at every use, so changes on disk are detected.
  */
 import {
   existsSync,
@@ -36,23 +35,23 @@ import {
 } from "./record.ts";
 import { fetchCatalog, MAX_CATALOG_BYTES, type SignedText } from "./remote.ts";
 
-/** Name of the catalog that comes with the program. */
+/** Name of the embedded catalog. */
 export const BUILT_IN = "banger";
 const MAX_CATALOGS = 100;
-/** No catalog can have this name. */
+/** Reserved: not a valid catalog name. */
 const CONFIGURED = ".configured";
 
-/** An entry, and the catalog that has it. */
+/** An entry and the name of its catalog. */
 export type NamedEntry = Entry & { catalog: string };
 
 export interface CatalogInfo {
   name: string;
   from: string;
-  /** Of the key that it is signed with. */
+  /** Id of its key. */
   keyId: string | undefined;
   updatedAt: string | undefined;
   kernels: number;
-  /** Why it cannot be used now. */
+  /** Why it is unusable. */
   problem: string | undefined;
 }
 
@@ -82,7 +81,7 @@ export class CatalogStore {
     return [builtIn, ...this.#names().map((name) => this.#info(name))];
   }
 
-  /** Entries of all catalogs: the program's own first, so that no other takes a name from it. */
+  /** Entries of all catalogs. The embedded one comes first, so that others cannot override its names. */
   entries(): { kernels: NamedEntry[]; problems: BangerError[] } {
     const kernels = embeddedCatalog().kernels.map((entry) => ({ ...entry, catalog: BUILT_IN }));
     const problems: BangerError[] = [];
@@ -119,7 +118,7 @@ export class CatalogStore {
     return this.#info(name);
   }
 
-  /** Fetches remote ones again; a file is only looked at. */
+  /** Downloads remote catalogs again; checks local ones. */
   async update(name: string, signal?: AbortSignal): Promise<CatalogInfo> {
     const record = this.#record(name);
     const place = this.#place(name);
@@ -233,7 +232,7 @@ async function fetchIfRemote(
   return fetched;
 }
 
-/** Who can only replay an old catalog must not bring back kernels that were replaced since. */
+/** Prevents rollback attacks with an old signed catalog. */
 function assertNotOlder(
   name: string,
   fetched: SignedText,

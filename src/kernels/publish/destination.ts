@@ -1,8 +1,8 @@
 /**
- * Where a kernel is published to: a folder of this computer, or anything that rclone reaches.
+ * Destinations for published kernels: a directory of the host, or anything that rclone supports.
  *
- *     /srv/kernels              a folder; it must be there
- *     REMOTE:PATH               a remote of rclone's configuration, or one given in full (":webdav,url=…:")
+ *     /srv/kernels              a directory, which must exist
+ *     REMOTE:PATH               a remote of rclone's configuration, or a connection string (":webdav,url=…:")
  *     s3://BUCKET/PREFIX        an S3 bucket, with the credentials in the environment
  */
 import { copyFileSync, existsSync, renameSync, rmSync, statSync } from "node:fs";
@@ -13,7 +13,7 @@ import type { OnProgress } from "#base/progress.ts";
 import { run, which } from "#base/run.ts";
 
 const UPLOAD_TIMEOUT_MS = 6 * 60 * 60_000;
-/** rclone's own are meant for copying many files over night. */
+/** Shorter than rclone's defaults, which are meant for unattended copies of many files. */
 const PATIENCE = ["--retries=2", "--low-level-retries=3", "--contimeout=15s", "--timeout=60s"];
 const DELETE_TIMEOUT_MS = 5 * 60_000;
 
@@ -24,11 +24,11 @@ export interface TransferWork {
 
 export interface Destination {
   put(file: string, name: string, work: TransferWork): Promise<void>;
-  /** Nothing happens when it is not there. */
+  /** Does nothing if it does not exist. */
   remove(name: string, work: TransferWork): Promise<void>;
 }
 
-/** Looks at nothing but the text, the folder, and whether rclone is here. */
+/** Checks only the syntax, the directory, and whether rclone is installed. */
 export function openDestination(text: string): Destination {
   if (isAbsolute(text)) return folderDestination(text);
   const bucket = /^s3:\/\/([a-z0-9][a-z0-9.-]*)(\/[^\0]*)?$/.exec(text);
@@ -86,7 +86,7 @@ function rcloneDestination(remote: string): Destination {
     async remove(name, { signal }) {
       const options = { signal, timeout_ms: DELETE_TIMEOUT_MS };
       const result = await run(["rclone", "deletefile", ...PATIENCE, at(name)], options);
-      // 3 and 4: no such folder, no such file.
+      // 3 and 4: directory or file not found.
       if (![0, 3, 4].includes(result.exitCode)) {
         throw rcloneFailure(`remove "${name}"`, result.stderr);
       }

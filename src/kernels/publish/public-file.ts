@@ -1,4 +1,4 @@
-/** What the world gets at the address of a published file. */
+/** Verifies a published file at its public URL. */
 import { createHash } from "node:crypto";
 import type { Digest } from "#base/digest.ts";
 import { BangerError, type ErrorCode } from "#base/error.ts";
@@ -8,7 +8,7 @@ import { statusFailure } from "#http/failure.ts";
 import { parseHttpUrl } from "#http/url.ts";
 import type { TransferWork } from "./destination.ts";
 
-/** Asks for the size first, then fetches the whole and hashes it. `integrity` when it is another file. */
+/** Checks the size, then downloads and hashes the file. `integrity` if it differs. */
 export async function checkPublicFile(file: HttpFile, work: TransferWork): Promise<void> {
   const url = parseHttpUrl(file.url);
   const size = await publicSize(url, work.signal).catch((cause) => {
@@ -22,7 +22,7 @@ export async function checkPublicFile(file: HttpFile, work: TransferWork): Promi
   if (digest !== file.sha256) throw wrong(file.url, "digest mismatch after download");
 }
 
-/** Undefined when the server does not say; `not_found` when there is no such file. */
+/** Undefined if the server does not send it; `not_found` if the file does not exist. */
 export async function publicSize(
   url: URL,
   signal: AbortSignal = new AbortController().signal,

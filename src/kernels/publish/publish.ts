@@ -1,4 +1,4 @@
-/** Publishing a kernel: pack, upload, look at what the world gets, and only then say so in the catalog. */
+/** Publishes a kernel: packs and uploads it, verifies the public URL, and then adds it to the catalog. */
 import { mkdtempSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -18,11 +18,11 @@ export interface PublishOptions extends TransferWork {
   dir: string;
   /** See destination.ts. */
   to: string;
-  /** Public address of `to`. */
+  /** Public URL of `to`. */
   url: string;
-  /** Catalog file that gets the entry; made if need be. */
+  /** The catalog file for the entry, created if missing. */
   catalog: string;
-  /** Secret key to sign the catalog with afterwards. */
+  /** Secret key that signs the catalog. */
   key?: string | undefined;
   description?: string | undefined;
 }
@@ -34,7 +34,7 @@ export interface UnpublishOptions extends TransferWork {
   key?: string | undefined;
 }
 
-/** The entry as it stands in the catalog now. When anything fails, the catalog stays as it was. */
+/** Returns the new entry. The catalog is unchanged on failure. */
 export async function publishKernel(name: string, options: PublishOptions): Promise<Entry> {
   const { signal, onProgress, catalog } = options;
   const bundle = readBundle(options.dir, name);
@@ -58,7 +58,7 @@ export async function publishKernel(name: string, options: PublishOptions): Prom
   }
 }
 
-/** First the entry, then the file: nobody is sent to where nothing is. */
+/** Removes the entry before the file, so that the catalog never refers to a missing file. */
 export async function unpublishKernel(name: string, options: UnpublishOptions): Promise<Entry> {
   const { arch, catalog, key, signal, onProgress } = options;
   const destination = openDestination(options.to);
@@ -88,7 +88,7 @@ async function assertGone(url: string, signal: AbortSignal | undefined): Promise
   try {
     await publicSize(new URL(url), signal);
   } catch (error) {
-    // A bucket that nobody may list does not say that a file is missing.
+    // A bucket without list permission does not report a missing file.
     const isGone =
       error instanceof BangerError && ["not_found", "unauthorized"].includes(error.code);
     if (isGone) return;

@@ -1,10 +1,9 @@
 /**
- * Builds a kernel by its recipe. The result is kept under a key made of everything that decides
- * it, so that the same is never compiled twice:
+ * Builds a kernel from its recipe. Results are cached under a hash of all inputs:
  *
  *     <builds>/<key>/            vmlinux or Image, and config
- *     <builds>/NAME-ARCH.log     what the last build printed
- *     <builds>/.staging-…/       source and objects of a build that is under way
+ *     <builds>/NAME-ARCH.log     log of the last build
+ *     <builds>/.staging-…/       source and objects of a running build
  */
 import {
   cpSync,
@@ -38,28 +37,28 @@ import { makeScratch } from "./scratch.ts";
 import { findSource, type KernelSource, sourceVersion } from "./source.ts";
 import { findToolchain, type Toolchain } from "./toolchain.ts";
 
-/** Goes up when this program makes something else of the same recipe. */
+/** Increased when the same recipe gives a different result. */
 const BUILDER_VERSION = 1;
 const RESULTS_MAX = 8;
-/** What an object takes of one processor; for an estimate that a person reads. */
+/** CPU time per object, for the displayed estimate. */
 const OBJECT_CPU_MS = 350;
-/** `  CC      kernel/fork.o`; programs of the build itself are in tools/ or begin with HOST. */
+/** `  CC      kernel/fork.o`; build tools are in tools/ or begin with HOST. */
 const OBJECT_LINE = /^ {2}(CC|AS)\s+(?!tools\/|\/)\S+\.o$/;
 
 export interface BuildOptions {
   /** Folder of the bundles. */
   dir: string;
-  /** Folder of build results. */
+  /** Directory of build results. */
   builds: string;
-  /** Folder that keeps downloads. */
+  /** Directory of downloads. */
   downloads: string;
-  /** Default: that of this computer. */
+  /** Default: the host's. */
   arch?: Arch | undefined;
-  /** Name of the kernel; default: the recipe's, with the architecture when it is not this computer's. */
+  /** Name of the kernel. Default: the recipe's, with the architecture if it is not the host's. */
   name?: string | undefined;
-  /** Compiles although the result is here. */
+  /** Compile even if the result is cached. */
   force?: boolean | undefined;
-  /** Compilers at a time; default: one more than there are processors. */
+  /** Number of parallel jobs. Default: the number of CPUs plus one. */
   jobs?: number | undefined;
   signal?: AbortSignal | undefined;
   onProgress?: OnProgress | undefined;
@@ -67,7 +66,7 @@ export interface BuildOptions {
 
 export interface Built {
   bundle: Bundle;
-  /** False when the kernel was here already, of the same recipe, source and toolchain. */
+  /** False if the kernel existed already, with the same recipe, source and toolchain. */
   changed: boolean;
 }
 
@@ -79,7 +78,7 @@ interface Plan {
   key: Digest;
 }
 
-/** `name`: of a recipe that comes with the program, or the path of one that ends with ".toml". */
+/** `name`: an embedded recipe, or the path of a ".toml" file. */
 export async function buildKernel(recipeName: string, options: BuildOptions): Promise<Built> {
   options.onProgress?.({ step: "recipe", message: `Reading recipe ${recipeName}` });
   const plan = await makePlan(recipeName, options);
@@ -99,12 +98,12 @@ export async function buildKernel(recipeName: string, options: BuildOptions): Pr
   return { bundle, changed: true };
 }
 
-/** The key that a build would have now: another one than the bundle's means that it is outdated. */
+/** The key of a build now; a bundle with a different key is outdated. */
 export async function recipeKey(recipeName: string, options: BuildOptions): Promise<Digest> {
   return (await makePlan(recipeName, options)).key;
 }
 
-/** "generic-6.12", or "generic-6.12-arm64" on a computer of another architecture. */
+/** "generic-6.12", or "generic-6.12-arm64" on a host of another architecture. */
 export function kernelNameOf(recipe: { name: string }, arch: Arch): string {
   return arch === hostArch() ? recipe.name : `${recipe.name}-${arch}`;
 }
@@ -130,7 +129,7 @@ async function compile(plan: Plan, result: string, options: BuildOptions): Promi
     objects: join(scratch, "objects"),
     toolchain,
     log: join(builds, `${recipe.name}-${toolchain.arch}.log`),
-    // One more than there are processors, for those that wait for the disk.
+    // One more than the CPUs, because some jobs wait for the disk.
     jobs: options.jobs ?? availableParallelism() + 1,
     signal,
   };
@@ -163,7 +162,7 @@ async function compileObjects(
       step: "compile",
       message: `Compiling the kernel (about ${minutes} min)`,
       done,
-      // More than were foreseen: the end is near, and never behind us.
+      // There may be more objects than estimated.
       total: Math.max(estimate, done),
       unit: "items",
     });
@@ -179,7 +178,7 @@ async function compileObjects(
   onProgress?.({ step: "link", message: `Compiled ${done} objects` });
 }
 
-/** Without its symbols, which are two thirds of it; the kernel has its own table of them. */
+/** Strips the symbols, two thirds of the file; the kernel has its own symbol table. */
 async function keepImage(
   { objects, toolchain }: MakeOptions,
   folder: string,

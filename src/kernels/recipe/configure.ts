@@ -1,4 +1,4 @@
-/** The configuration of a kernel: made from a recipe's choices, then held against them. */
+/** Creates a kernel configuration from a recipe's choices, and verifies it. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { BangerError } from "#base/error.ts";
@@ -7,12 +7,12 @@ import { explainDisabled, readOptions } from "./kconfig.ts";
 import { type MakeOptions, make } from "./make.ts";
 import { type Choices, fragmentOf } from "./recipe.ts";
 
-/** Problems that an error names; the log has the rest. */
+/** Number of problems in an error; the log has all of them. */
 const MAX_SHOWN = 10;
 
 /**
- * Writes `.config` into `objects`: the recipe's choices, and "no" to everything that it does not
- * name. `invalid_argument` with each option that did not come out as wanted, and why.
+ * Writes `.config` to `objects`: the recipe's choices, and "n" for all other options. `invalid_argument` lists the
+ * options that differ from the recipe, with reasons.
  */
 export async function configure(choices: Choices, options: MakeOptions): Promise<string> {
   const fragment = join(options.objects, "recipe.fragment");

@@ -1,12 +1,12 @@
 /**
- * Run by the bundler, not by the program: its result is what stands in the program. So a new
- * recipe or feature is a file in recipes/kernels and nothing else.
+ * A macro that the bundler runs: embeds the files of recipes/kernels, so that a new recipe or feature is only a file
+ * there.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 export interface RecipeTexts {
-  /** File name without ".toml" to content. */
+  /** Maps file names without ".toml" to contents. */
   recipes: Record<string, string>;
   features: Record<string, string>;
 }

@@ -1,4 +1,4 @@
-/** The recipes and features that come with the program, as texts. */
+/** The text of the embedded recipes and features. */
 import { readRecipeFolder } from "./embed.ts" with { type: "macro" };
 
 export const embeddedTexts = readRecipeFolder();

@@ -1,19 +1,19 @@
 /**
- * Conditions of the Kconfig language: names, `!`, `&&`, `||`, comparisons, parentheses. Grammar:
+ * Evaluates Kconfig expressions: names, `!`, `&&`, `||`, comparisons, parentheses. Grammar:
  * Documentation/kbuild/kconfig-language.rst of the kernel. A module counts as on.
  */
 
-/** Value of an option as `.config` has it; undefined when it is not set. */
+/** Value of an option in `.config`; undefined if not set. */
 export type LookUp = (option: string) => string | undefined;
 
 const MAX_DEPTH = 50;
 
-/** Whether the condition holds. What cannot be known here, such as `$(cc-option,…)`, counts as holding. */
+/** Whether the condition is true. Unknown values, such as `$(cc-option,…)`, count as true. */
 export function holds(condition: string, lookUp: LookUp): boolean {
   return new Evaluation(tokensOf(condition), lookUp).whole();
 }
 
-/** The parts that all must hold: "A && (B || C)" is "A" and "B || C". */
+/** Splits at `&&`: "A && (B || C)" is "A" and "B || C". */
 export function conjuncts(condition: string): string[] {
   const parts: string[][] = [[]];
   let depth = 0;

@@ -1,6 +1,5 @@
 /**
- * Why an option did not come out as wanted. Reads as much of a kernel's Kconfig files as that
- * takes: which options there are and what each depends on. Grammar:
+ * Explains why an option is off, from the options and dependencies in a kernel's Kconfig files. Grammar:
  * Documentation/kbuild/kconfig-language.rst of the kernel.
  */
 import { existsSync, readFileSync } from "node:fs";
@@ -10,23 +9,23 @@ import { conjuncts, holds, type LookUp } from "./kconfig-expr.ts";
 const MAX_FILES = 5000;
 const MAX_REASONS = 4;
 
-/** One definition of an option; there can be several. */
+/** One definition of an option; an option may have several. */
 interface Definition {
   depends: string[];
-  /** When it can be chosen; undefined when only another option can select it. */
+  /** The prompt's condition; undefined if only `select` can set it. */
   prompt: string | undefined;
 }
 
 export type OptionTable = ReadonlyMap<string, readonly Definition[]>;
 
-/** `srcArch`: the kernel's name of the folder in arch/, such as "x86". */
+/** `srcArch`: the directory in arch/, such as "x86". */
 export function readOptions(tree: string, srcArch: string): OptionTable {
   const reader = new KconfigReader(tree, srcArch);
   reader.read("Kconfig");
   return reader.table;
 }
 
-/** "it needs NETFILTER_XTABLES, which is off", for an option that is off. */
+/** Why an option is off: "it needs NETFILTER_XTABLES, which is off". */
 export function explainDisabled(option: string, table: OptionTable, lookUp: LookUp): string {
   const definitions = table.get(option);
   if (!definitions) return "no such option in this kernel";
@@ -54,7 +53,7 @@ class KconfigReader {
   readonly table = new Map<string, Definition[]>();
   readonly #tree: string;
   readonly #srcArch: string;
-  /** Conditions of the `if`, `menu` and `choice` blocks that are open. */
+  /** Conditions of the enclosing `if`, `menu` and `choice` blocks. */
   readonly #blocks: string[][] = [];
   #files = 0;
 
@@ -78,7 +77,7 @@ class KconfigReader {
         helpIndent = -1;
       }
       if (text === "help") {
-        // The text of a help is what stands further in than its first line.
+        // Help text ends at the first line with less indentation.
         helpIndent = 0;
         continue;
       }
@@ -86,7 +85,7 @@ class KconfigReader {
     }
   }
 
-  /** Handles one line and gives the definition that the next lines belong to. */
+  /** Parses one line and returns the current definition. */
   #take(text: string, current: Definition | undefined): Definition | undefined {
     const [word = ""] = text.split(/\s/, 1);
     const rest = text.slice(word.length).trim();

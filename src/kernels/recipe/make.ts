@@ -1,6 +1,6 @@
 /**
- * Runs the kernel's own makefiles: in an environment of our making, so that nothing of the
- * user's changes the result, and in a process group of its own, so that it ends as a whole.
+ * Runs the kernel's makefiles with a clean environment, so that builds are reproducible, and in a process group of
+ * its own, so that it can be killed as a whole.
  */
 import { closeSync, openSync, writeSync } from "node:fs";
 import { onAbort, throwIfAborted } from "#base/abort.ts";
@@ -11,7 +11,7 @@ import type { Toolchain } from "./toolchain.ts";
 const MAX_LOG_BYTES = 64 * MiB;
 const TAIL_LINES = 40;
 const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/** What the kernel says of when, where and by whom it was built. */
+/** Build time, host and user in the kernel's version string. */
 const STAMP = [
   "KBUILD_BUILD_TIMESTAMP=Thu Jan  1 00:00:00 UTC 1970",
   "KBUILD_BUILD_USER=banger",
@@ -21,11 +21,11 @@ const STAMP = [
 ];
 
 export interface MakeOptions {
-  /** The kernel's source, and the folder for all that is made of it. */
+  /** The kernel source, and the output directory. */
   tree: string;
   objects: string;
   toolchain: Toolchain;
-  /** Appended to. */
+  /** Log file to append to. */
   log: string;
   /** Default 1. */
   jobs?: number;
@@ -35,7 +35,7 @@ export interface MakeOptions {
   onLine?: ((line: string) => void) | undefined;
 }
 
-/** `internal` with what the compiler said last when it fails, `cancelled` when the signal fires. */
+/** `internal` with the last compiler output on failure, `cancelled` if the signal fires. */
 export async function make(target: string, options: MakeOptions): Promise<void> {
   const { signal, log } = options;
   throwIfAborted(signal);
@@ -63,7 +63,7 @@ export async function make(target: string, options: MakeOptions): Promise<void> 
     if (status === 0) return;
     throw failure(target, tail, log);
   } finally {
-    // Nothing of it may write into the folders that the caller removes now.
+    // No process may write to the directories, which the caller removes now.
     endGroup();
     await child.exited;
     closeSync(fd);
@@ -117,6 +117,6 @@ function killGroup(pid: number): void {
   try {
     process.kill(-pid, "SIGKILL");
   } catch {
-    // It has ended, and all that it started.
+    // The process group has exited.
   }
 }

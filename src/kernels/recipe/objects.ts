@@ -1,7 +1,6 @@
 /**
- * How many objects a build will compile, told before it starts: the kernel's makefiles are read
- * for `obj-$(CONFIG_…) += a.o folder/` and the parts of a.o. What they compute by functions of
- * make is not seen, so the figure is a few per cent off.
+ * Estimates how many objects a build will compile, from `obj-$(CONFIG_…) += a.o folder/` in the kernel's makefiles.
+ * Functions of make are not evaluated, so the number is a few percent off.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join, normalize } from "node:path";
@@ -10,9 +9,9 @@ const MAX_FOLDERS = 5000;
 const MAX_PARTS_DEPTH = 10;
 
 export interface CountOptions {
-  /** The kernel's source. */
+  /** The kernel source. */
   tree: string;
-  /** The kernel's name of the folder in arch/. */
+  /** The directory in arch/. */
   srcArch: string;
   /** Value of an option, without "CONFIG_". */
   lookUp: (option: string) => string | undefined;
@@ -45,7 +44,7 @@ function partsOf(object: string, lists: Lists, depth: number): number {
   return count;
 }
 
-/** What each `NAME-y`, `NAME-objs` and `NAME-$(CONFIG_…)` that counts holds, by NAME. */
+/** Contents of the active `NAME-y`, `NAME-objs` and `NAME-$(CONFIG_…)`, by NAME. */
 function readMakefile(folder: string, options: CountOptions): Lists | undefined {
   const paths = ["Kbuild", "Makefile"].map((name) => join(options.tree, folder, name));
   const path = paths.find((each) => existsSync(each));
@@ -65,7 +64,7 @@ function readMakefile(folder: string, options: CountOptions): Lists | undefined 
   return lists;
 }
 
-/** Options become their values; one that is off becomes nothing, as make has it. */
+/** Replaces options by their values; one that is off is empty, as in make. */
 function expand(text: string, { lookUp, srcArch }: CountOptions): string {
   return text
     .replaceAll(/\$\((?:CONFIG_(\w+)|(SRCARCH))\)/g, (_, option) =>

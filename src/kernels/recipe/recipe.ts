@@ -1,7 +1,6 @@
 /**
- * Recipes: how a kernel is built, as data. A recipe names its source, the features that it takes
- * and options of its own; a feature is a file with the options that bring something about. Both
- * are TOML; docs/kernel-catalog.md describes them.
+ * Kernel recipes: a recipe has a source, a list of features and options of its own; a feature is a set of options.
+ * Both are TOML files; docs/kernel-catalog.md describes them.
  */
 import { readFileSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -22,17 +21,17 @@ const optionSchema = z.string().regex(/^[A-Z0-9_][A-Za-z0-9_]{0,99}$/);
 const versionSchema = z.string().regex(/^\d{1,3}\.\d{1,3}$/);
 
 const choices = {
-  /** Must come out built in. */
+  /** Must be built in. */
   on: z.array(optionSchema).max(MAX_OPTIONS).default([]),
-  /** Must come out neither built in nor as a module. */
+  /** Must be neither built in nor a module. */
   off: z.array(optionSchema).max(MAX_OPTIONS).default([]),
-  /** Numbers, texts, and hexadecimal numbers as texts. */
+  /** Numbers, strings, and hexadecimal numbers as strings. */
   set: z
     .record(optionSchema, z.union([z.int(), z.string().regex(/^[\w.,:/@ +-]{0,200}$/)]))
     .default({}),
 };
 
-/** Choices for one architecture, or for kernels from one version on or before another. */
+/** Choices for one architecture, or for a range of versions. */
 const onlySchema = z.strictObject({
   arch: archSchema.optional(),
   since: versionSchema.optional(),
@@ -48,9 +47,9 @@ const featureSchema = z.strictObject({
 type Feature = z.infer<typeof featureSchema>;
 
 const sourceSchema = z.union([
-  /** A package of the distribution that holds linux-source-X.Y.tar.xz. */
+  /** A Debian package with linux-source-X.Y.tar.xz. */
   z.strictObject({ package: z.string().regex(/^[a-z0-9][a-z0-9.+-]+$/) }),
-  /** A linux-X.Y.Z.tar.xz as kernel.org has them. */
+  /** A linux-X.Y.Z.tar.xz, as on kernel.org. */
   z.strictObject({ url: z.url(), sha256: z.string().refine(isDigest), size_bytes: z.int().min(1) }),
 ]);
 export type RecipeSource = z.infer<typeof sourceSchema>;
@@ -62,7 +61,7 @@ const recipeSchema = z.strictObject({
   arches: z.array(archSchema).min(1),
   /** Major and minor version of the source. */
   version: versionSchema,
-  /** Goes behind the version in what `uname -r` prints. */
+  /** Suffix of the version in `uname -r`. */
   localversion: z
     .string()
     .regex(/^(-[a-z0-9.-]{1,30})?$/)
@@ -77,21 +76,21 @@ export interface Recipe extends z.infer<typeof recipeSchema> {
   featureFiles: Map<string, Feature>;
 }
 
-/** What a configuration must have. */
+/** Required options. */
 export interface Choices {
   on: string[];
   off: string[];
   set: Map<string, string | number>;
 }
 
-/** Names of the recipes that come with the program. */
+/** Names of the embedded recipes. */
 export function recipeNames(): string[] {
   return Object.keys(embeddedTexts.recipes);
 }
 
 /**
- * A recipe by name, or by the path of its file, which ends with ".toml"; a feature that is not
- * among the program's own is looked for in the features/ folder beside that file.
+ * Loads a recipe by name, or by the path of a ".toml" file; features that are not embedded are read from features/
+ * beside that file.
  */
 export function loadRecipe(name: string): Recipe {
   if (name.endsWith(".toml")) return fromFile(name);
@@ -102,7 +101,7 @@ export function loadRecipe(name: string): Recipe {
   });
 }
 
-/** All choices of a recipe for one architecture; what is asked for outweighs what is left out. */
+/** All choices of a recipe for one architecture; enabled options override disabled ones. */
 export function choicesOf(recipe: Recipe, arch: Arch): Choices {
   if (!recipe.arches.includes(arch)) {
     throw new BangerError(

@@ -1,6 +1,6 @@
 /**
- * The folder of a build that is under way, gigabytes of source and objects. A lock inside tells
- * whether somebody still works in it: the lock of a process that was killed is gone.
+ * The scratch directory of a build, with gigabytes of source and objects. A lock file shows whether a process still
+ * uses it; the lock ends with the process.
  */
 import {
   closeSync,
@@ -16,12 +16,12 @@ import { join } from "node:path";
 import { STAGING_MARK, stagingPath } from "#base/files/atomic.ts";
 import { tryLock } from "#base/libc.ts";
 
-/** One without a lock is only just being made, or is a result on its way; not after this time. */
+/** A directory without a lock is new, or a result being moved; after this time it is abandoned. */
 const UNLOCKED_MAX_MS = 60 * 60_000;
 
-/** What the kernel's makefiles take as the name of a folder. */
+/** Paths that the kernel's makefiles support. */
 const PLAIN = /^[\w/.@+,=-]+$/;
-/** For builds below a home whose name they do not take, such as "John Doe". */
+/** For builds below a home directory that they do not support, such as "John Doe". */
 const ELSEWHERE = "/var/tmp";
 const ELSEWHERE_MARK = `banger-kernel-${process.getuid?.() ?? 0}-`;
 
@@ -29,7 +29,10 @@ export interface Scratch extends AsyncDisposable {
   path: string;
 }
 
-/** A new folder beside `result`, or where its name can be built in, which is gone when it is disposed of. */
+/**
+ * Creates a directory beside `result`, or elsewhere if its path is not supported. Disposing of it removes the
+ * directory.
+ */
 export function makeScratch(result: string): Scratch {
   const beside = stagingPath(result);
   const path = PLAIN.test(beside) ? beside : mkdtempSync(join(ELSEWHERE, ELSEWHERE_MARK));
@@ -45,7 +48,7 @@ export function makeScratch(result: string): Scratch {
   };
 }
 
-/** Removes the folders in which nobody works any more. */
+/** Removes abandoned directories. */
 export async function sweepScratch(builds: string): Promise<void> {
   await sweep(builds, STAGING_MARK);
   if (!PLAIN.test(builds)) await sweep(ELSEWHERE, ELSEWHERE_MARK);

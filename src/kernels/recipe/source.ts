@@ -1,4 +1,4 @@
-/** The source of a kernel: found, fetched, checked and unpacked. */
+/** Finds, downloads, verifies and unpacks the source of a kernel. */
 import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -14,7 +14,7 @@ import { hostArch } from "#kernels/catalog.ts";
 import type { RecipeSource } from "./recipe.ts";
 
 const UNPACK_TIMEOUT_MS = 30 * 60_000;
-/** A third of the whole: tables for graphics processors, which no machine has, and what no build reads. */
+/** A third of the source, which no kernel needs: GPU register headers, documentation and tests. */
 const LEFT_OUT = [
   "*/drivers/gpu/drm/amd/include/asic_reg",
   "linux*/Documentation/*/*",
@@ -22,7 +22,7 @@ const LEFT_OUT = [
 ];
 
 export interface SourceWork {
-  /** Keeps what was fetched. */
+  /** Directory of downloads. */
   downloads: string;
   signal?: AbortSignal | undefined;
   onProgress?: OnProgress | undefined;
@@ -32,18 +32,18 @@ export interface KernelSource {
   /** "linux-source-6.12 6.12.117-1", "linux-6.12.1.tar.xz". */
   label: string;
   digest: Digest;
-  /** Fetches it and unpacks it into the new folder `tree`. `scratch` is for what is in between. */
+  /** Downloads and unpacks it to the new directory `tree`. `scratch` is for temporary files. */
   unpack(tree: string, scratch: string): Promise<void>;
 }
 
-/** Asks apt's index, where it is a package: nothing is fetched yet. */
+/** Looks up a package in apt's index, without downloading it. */
 export async function findSource(source: RecipeSource, work: SourceWork): Promise<KernelSource> {
   return "package" in source
     ? await debianSource(source.package, work)
     : tarballSource(source, work);
 }
 
-/** "6.12.117" of the makefile at the top of the source. */
+/** The version in the top-level Makefile: "6.12.117". */
 export function sourceVersion(tree: string): string {
   const path = join(tree, "Makefile");
   const text = existsSync(path) ? readFileSync(path, "utf8").slice(0, 1000) : "";
@@ -121,7 +121,7 @@ async function untar(archive: string, tree: string, work: SourceWork): Promise<v
   const exclude = LEFT_OUT.map((pattern) => `--exclude=${pattern}`);
   const flags = ["--strip-components=1", "--no-same-owner", "--no-same-permissions"];
   await runOk(["tar", "-C", tree, ...flags, ...exclude, "-xf", archive], {
-    // xz takes one thread unless it is told.
+    // xz uses one thread by default.
     env: { XZ_OPT: "-T0" },
     signal: work.signal,
     timeout_ms: UNPACK_TIMEOUT_MS,

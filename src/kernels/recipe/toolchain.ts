@@ -1,4 +1,4 @@
-/** The programs that compile a kernel here, for this computer's architecture or for another. */
+/** Finds the toolchain for a kernel build, native or cross. */
 import { existsSync } from "node:fs";
 import { BangerError } from "#base/error.ts";
 import { runOk, which } from "#base/run.ts";
@@ -7,15 +7,15 @@ import type { Arch } from "#kernels/manifest.ts";
 
 export interface Toolchain {
   arch: Arch;
-  /** What the kernel calls the architecture: `ARCH=`, and the folder in arch/. */
+  /** The kernel's name of the architecture: `ARCH=`, and the directory in arch/. */
   makeArch: string;
   srcArch: string;
-  /** Before the names of compiler and binutils; empty for this computer's own. */
+  /** Prefix of compiler and binutils; empty for a native build. */
   prefix: string;
-  /** What to make, and where it is then. */
+  /** The make target and its output. */
   target: string;
   image: string;
-  /** Versions of what decides the result: compiler and linker. */
+  /** Versions of compiler and linker. */
   versions: string[];
 }
 
@@ -33,7 +33,7 @@ const crossPackages: Record<Arch, string> = {
   arm64: "gcc-aarch64-linux-gnu",
 };
 
-/** A program or header, and the package that has it. */
+/** A required program or header, and its Debian package. */
 const wanted = [
   { name: "make", package: "make" },
   { name: "gcc", package: "gcc" },
@@ -47,7 +47,7 @@ const wanted = [
   { name: "/usr/include/libelf.h", package: "libelf-dev" },
 ];
 
-/** `unsupported` with the packages to install when something is missing. */
+/** `unsupported` with the packages to install if something is missing. */
 export async function findToolchain(arch: Arch, signal?: AbortSignal): Promise<Toolchain> {
   const prefix = arch === hostArch() ? "" : crossPrefixes[arch];
   const missing = wanted.filter(({ name }) => !isThere(name)).map((each) => each.package);

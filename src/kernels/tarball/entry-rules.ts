@@ -1,7 +1,7 @@
 /**
- * What the archive of a kernel may hold: plain files, folders, and links that stay inside. Every
- * name is looked at before anything of it is written, and an entry is only ever put below folders
- * that were made here, so no name and no link can lead anywhere else.
+ * Validates the entries of a kernel archive: regular files, directories, and links that stay inside. Every name is
+ * checked before anything is written, and entries are only created below directories that were created here, so
+ * neither names nor links can escape.
  */
 import { BangerError, type ErrorCode } from "#base/error.ts";
 import { hasControls } from "#base/printable.ts";
@@ -10,26 +10,26 @@ import { shown, type TarEntry } from "#tar/entry.ts";
 const MAX_PATH_BYTES = 1000;
 const MAX_NAME_BYTES = 255;
 const SPECIAL_BITS = 0o7000;
-/** Linux has modules whose names differ in nothing else, such as xt_mark and xt_MARK. */
+/** Linux has modules whose names differ only in case, such as xt_mark and xt_MARK. */
 const MODULE = /^modules\/.+\.ko(\.\w+)?$/;
 
 export type Placed = "directory" | "implied" | "file" | "link" | "symlink";
 
 export interface Step {
   kind: "directory" | "file" | "link" | "symlink";
-  /** Path inside the archive, "boot/virtio_blk.ko"; empty for its root. */
+  /** Path in the archive, "boot/virtio_blk.ko"; empty for its root. */
   path: string;
-  /** Folders above it that no entry has named, outermost first. */
+  /** Parent directories without an entry of their own, outermost first. */
   implied: string[];
-  /** Of a hard link: the path that it shares; of a symbolic one: its text. */
+  /** Target of a hard or symbolic link. */
   target: string;
 }
 
-/** Keeps what the archive has so far, and says what to do for each entry, or refuses it. */
+/** Tracks the entries so far, and decides what to create for each entry, or rejects it. */
 export class EntryRules {
   /** By path. */
   readonly #placed = new Map<string, Placed>();
-  /** By path without the difference of upper and lower case. */
+  /** By case-folded path. */
   readonly #folded = new Map<string, string>();
 
   /** `integrity` with the entry's name. */
@@ -82,7 +82,7 @@ export class EntryRules {
     this.#placed.set(path, kind);
   }
 
-  /** File systems without the difference would have one file of the two. */
+  /** A case-insensitive file system would merge the two files. */
   #fold(path: string, name: string): void {
     if (MODULE.test(path)) return;
     const folded = path.normalize("NFC").toLowerCase();
@@ -108,8 +108,8 @@ export class EntryRules {
 }
 
 /**
- * A symbolic link may climb only with its first steps, which go through real folders, and not
- * above the root: what comes after ".." would otherwise depend on where other links lead.
+ * A symbolic link may have ".." only at its start, where it goes through real directories, and not above the root;
+ * later ".." would depend on other links.
  */
 function checkSymlink(target: string, depth: number, name: string): void {
   const steps = target.split("/");
@@ -137,7 +137,7 @@ function kindOf(entry: TarEntry, name: string): Step["kind"] {
   }
 }
 
-/** The path without "./" before it and "/" behind it; anything else that is not plain is refused. */
+/** Strips a leading "./" and a trailing "/"; rejects any other path that is not normalized. */
 function plainPath(bytes: Uint8Array, name: string, what = "its name"): string {
   const text = textOf(bytes, name, what);
   if (text.startsWith("/")) throw refused(name, `${what} is an absolute path`);

@@ -1,4 +1,4 @@
-/** A kernel bundle from an archive of the catalog. */
+/** Creates a kernel bundle from an archive of a catalog. */
 import { existsSync, lstatSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { hexOf } from "#base/digest.ts";
@@ -24,7 +24,7 @@ import { unpackArchive } from "./unpack.ts";
 const KERNEL_FILES = ["vmlinux", "vmlinuz", "bzImage", "Image"];
 
 type KeptKernel = Pick<Manifest, "arch" | "version" | "format" | "sha256"> & {
-  /** The configuration that the kernel carries inside, where no file has it. */
+  /** The embedded configuration, if there is no config file. */
   config: string | undefined;
 };
 
@@ -36,14 +36,14 @@ export interface TarballEntry {
 }
 
 export interface FillOptions {
-  /** Folder for what has arrived, so that a pull that was cut goes on from there. */
+  /** Directory for partial downloads, so that an interrupted pull resumes. */
   cache: string;
   signal?: AbortSignal | undefined;
   onProgress?: OnProgress | undefined;
   retryDelay_ms?: number | undefined;
 }
 
-/** Fetches, hashes, decompresses and unpacks in one pass, then looks at what has come. */
+/** Downloads, verifies, decompresses and unpacks in one pass, then validates the result. */
 export async function fillFromTarball(
   entry: TarballEntry,
   staging: string,
@@ -61,7 +61,7 @@ export async function fillFromTarball(
   const inspector = new ElfInspector();
   const watch = { path: "vmlinux", take: (bytes: Uint8Array) => inspector.take(bytes) };
   await unpackArchive(stream, staging, { ...source, watch, signal });
-  // Its files are what is kept of it.
+  // Only its files are kept.
   rmSync(join(options.cache, "sha256", hexOf(source.sha256)), { force: true });
   onProgress?.({ step: "check", message: `Checking ${name}` });
   const packed = readPackedManifest(staging);
@@ -91,7 +91,7 @@ export async function fillFromTarball(
   };
 }
 
-/** The manifest that the archive brings; what can be read off the kernel itself is not taken from it. */
+/** The archive's manifest; fields that can be read from the kernel itself are ignored. */
 function readPackedManifest(staging: string): Manifest | undefined {
   const path = join(staging, "manifest.json");
   if (!existsSync(path)) return undefined;
@@ -107,12 +107,12 @@ function readPackedManifest(staging: string): Manifest | undefined {
 }
 
 interface KeepOptions {
-  /** Has seen the bytes of "vmlinux". */
+  /** The inspector of "vmlinux". */
   inspector: ElfInspector;
   signal: AbortSignal | undefined;
 }
 
-/** The one kernel file of the archive, kept in the form that boots fastest. */
+/** Stores the archive's kernel in the format that boots fastest. */
 async function keepOnlyKernel(
   { name, arch }: TarballEntry,
   staging: string,
@@ -145,7 +145,7 @@ async function keepKernel(
 ): Promise<KeptKernel> {
   const path = join(staging, file);
   if (file === "vmlinux") {
-    // A hard link has no bytes of its own that could have passed.
+    // A hard link has no data that the inspector could have seen.
     const hasPassed = inspector.size_bytes === statSync(path).size;
     const elf = (hasPassed ? inspector : inspectFile(path)).result(path);
     const config = existsSync(join(staging, "config")) ? undefined : configInside(path);
@@ -180,7 +180,7 @@ function readConfig(staging: string): string | undefined {
   return readFileSync(path, "utf8");
 }
 
-/** Not what a link leads to. */
+/** Does not follow links. */
 function isFile(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
 }

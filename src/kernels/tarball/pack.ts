@@ -1,7 +1,6 @@
 /**
- * Packs a bundle into the `<name>-<arch>.tar.zst` that a pull takes: the bundle's files at the
- * root, in the order of their names, owned by nobody, with no times, so that the same kernel
- * gives the same bytes.
+ * Packs a bundle as `<name>-<arch>.tar.zst` for `kernel pull`: files at the root, sorted by name, without owners and
+ * times, so that the same kernel gives the same bytes.
  */
 import { createHash } from "node:crypto";
 import { createWriteStream, lstatSync, readFileSync, readlinkSync } from "node:fs";
@@ -18,14 +17,14 @@ import type { Bundle } from "#kernels/bundle.ts";
 import type { Manifest, ManifestSource } from "#kernels/manifest.ts";
 import { TAR_END, tarHeader, tarPadding, type WrittenEntry } from "#tar/write.ts";
 
-/** Packed once, fetched many times. */
+/** Packed once, downloaded many times. */
 const LEVEL = 19;
 const READ_BYTES = MiB;
 
 export interface Packed {
   sha256: Digest;
   size_bytes: number;
-  /** Of all files together. */
+  /** Total size of the files. */
   unpacked_bytes: number;
 }
 
@@ -91,7 +90,7 @@ export async function packBundle(
   return { sha256, size_bytes, unpacked_bytes };
 }
 
-/** Without what only concerns this computer: when and from which path it came here. */
+/** Without local details: import time and path. */
 function publicManifest(manifest: Manifest): Manifest {
   const source: ManifestSource =
     manifest.source.kind === "import" ? { kind: "import", from: "a local build" } : manifest.source;

@@ -1,6 +1,6 @@
 /**
- * Unpacks the archive of a kernel, a zstd-compressed tar, as it streams by. Everything in it is
- * taken for hostile; what is refused, and why, is in entry-rules.ts.
+ * Unpacks the archive of a kernel, a zstd-compressed tar, while streaming. Its content is untrusted; entry-rules.ts
+ * has the rules.
  */
 import { closeSync, ftruncateSync, linkSync, mkdirSync, openSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
@@ -17,25 +17,25 @@ import { EntryRules, refused } from "./entry-rules.ts";
 
 const MAX_ENTRIES = 20_000;
 export const MAX_UNPACKED_BYTES = 4 * GiB;
-/** Where the catalog does not say how much it becomes: kernels do not shrink to less than this part. */
+/** Maximum compression ratio of a kernel, if the catalog has no uncompressed size. */
 const RATIO_MAX = 30;
-/** Headers, padding and the end of an archive, beside the files that the catalog counts. */
+/** Headers, padding and the end of the archive, in addition to the files. */
 const OVERHEAD_BYTES = 64 * MiB;
-/** Of zstd's window, as a power of two: 64 MiB of memory. */
+/** Maximum zstd window, as a power of two: 64 MiB. */
 const WINDOW_LOG_MAX = 26;
 const CHUNK_BYTES = 512 * KiB;
 
 export interface UnpackOptions {
-  /** Compressed bytes of the whole archive. */
+  /** Compressed size of the archive. */
   size_bytes: number;
-  /** Bytes of its files, where that is known. */
+  /** Uncompressed size of its files, if known. */
   unpacked_bytes?: number | undefined;
-  /** Sees the bytes of the one file of that path as they pass. */
+  /** Receives the data of the file at that path. */
   watch?: { path: string; take: (bytes: Uint8Array) => void } | undefined;
   signal?: AbortSignal | undefined;
 }
 
-/** Writes the files below `folder`, which is empty. `integrity` with the name of what is refused. */
+/** Writes the files below `folder`, which must be empty. `integrity` with the name of a rejected entry. */
 export async function unpackArchive(
   source: AsyncIterable<Uint8Array>,
   folder: string,
@@ -73,7 +73,7 @@ function isZstdError(error: unknown): boolean {
   return error instanceof Error && "code" in error && /^Z(STD)?_/.test(String(error.code));
 }
 
-/** Cuts the stream at the end of the archive, which the reader of tar files does not care about. */
+/** Also checks the end of the archive, which TarReader ignores: only zeros may follow. */
 class Unpacker {
   readonly #folder: string;
   readonly #rules = new EntryRules();
@@ -107,7 +107,7 @@ class Unpacker {
   }
 
   finish(): void {
-    // A reader that has seen only the beginning of a block has not seen the end.
+    // An incomplete block means that the end is missing.
     if (this.#filled > 0) this.#reader.push(this.#block.subarray(0, this.#filled));
     this.#reader.finish();
     if (!this.#isOver) {
