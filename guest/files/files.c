@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "files/staging.h"
 #include "wire/protocol.h"
 #include "wire/reply.h"
 
@@ -105,36 +106,30 @@ int files_read(char **arguments)
 	return 0;
 }
 
-static char staging[4096 + 32];
-
-static _Noreturn void give_up_writing(const char *path)
+static _Noreturn void fail_write(const char *path)
 {
-	int error = errno;
-	unlink(staging);
-	errno = error;
 	reply_fail_errno("Cannot write \"%.100s\"", path);
 }
 
 int files_write(char **arguments)
 {
 	struct stat old;
+	char staged[4096 + 32];
 	const char *path = arguments[0];
 	mode_t mode = (mode_t)strtoul(arguments[1], NULL, 8) & 07777;
 	bool is_there = stat(path, &old) == 0;
-	int length = snprintf(staging, sizeof staging, "%.4000s.banger-%d", path, getpid());
 	/* Devices, pipes and the targets of symlinks are written in place. */
 	bool is_direct = is_there && (!S_ISREG(old.st_mode) || (lstat(path, &old) == 0 && S_ISLNK(old.st_mode)));
-	if (is_direct)
-		snprintf(staging, sizeof staging, "%s", "");
-	int fd = open(is_direct ? path : staging, O_WRONLY | O_CLOEXEC | (is_direct ? O_TRUNC : O_CREAT | O_EXCL), 0600);
-	if (fd < 0 || length < 0)
-		give_up_writing(path);
+	snprintf(staged, sizeof staged, "%.4000s.banger-%d", path, getpid());
+	int fd = is_direct ? open(path, O_WRONLY | O_CLOEXEC | O_TRUNC) : staging_open(AT_FDCWD, staged);
+	if (fd < 0)
+		fail_write(path);
 	for (;;) {
 		ssize_t count = read(STDIN_FILENO, block, sizeof block);
 		if (count < 0 && errno == EINTR)
 			continue;
 		if (count < 0 || (count > 0 && !write_all(fd, block, (size_t)count)))
-			give_up_writing(path);
+			fail_write(path);
 		if (count == 0)
 			break;
 	}
@@ -142,9 +137,9 @@ int files_write(char **arguments)
 		return 0;
 	/* An existing file keeps its owner and, unless a mode is given, its mode. */
 	if (is_there && geteuid() == 0 && fchown(fd, old.st_uid, old.st_gid) < 0)
-		give_up_writing(path);
-	if (fchmod(fd, arguments[1][0] ? mode : is_there ? old.st_mode & 07777 : 0644) < 0 || rename(staging, path) < 0)
-		give_up_writing(path);
+		fail_write(path);
+	if (fchmod(fd, arguments[1][0] ? mode : is_there ? old.st_mode & 07777 : 0644) < 0 || !staging_commit(path))
+		fail_write(path);
 	return 0;
 }
 

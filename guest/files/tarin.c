@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "files/staging.h"
 #include "files/tar.h"
 #include "files/tarread.h"
 #include "wire/protocol.h"
@@ -259,9 +260,10 @@ static int clear_place(struct tar_entry *entry, const char **base)
 static void extract_file(struct tar_entry *entry)
 {
 	const char *base;
-	char place[64 + 256];
-	int parent = clear_place(entry, &base);
-	int fd = openat(parent, base, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	char staged[32], place[64 + 32];
+	int parent = open_parent(entry->path, &base, true);
+	snprintf(staged, sizeof staged, ".banger-%d", getpid());
+	int fd = parent < 0 ? -1 : staging_open(parent, staged);
 	if (fd < 0)
 		fail_entry(entry);
 	if (entry->is_sparse)
@@ -272,10 +274,10 @@ static void extract_file(struct tar_entry *entry)
 	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, entry->mtime };
 	if ((keeps_owner && !may_fail(fchown(fd, entry->uid, entry->gid))) || fchmod(fd, entry->mode) < 0)
 		fail_entry(entry);
-	snprintf(place, sizeof place, "/proc/self/fd/%d/%.255s", parent, base);
+	snprintf(place, sizeof place, "/proc/self/fd/%d/%s", parent, staged);
 	set_xattrs(place);
 	futimens(fd, times);
-	if (close(fd) < 0)
+	if (!staging_commit(base))
 		fail_entry(entry);
 }
 

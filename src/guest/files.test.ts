@@ -7,6 +7,7 @@ import {
   lutimesSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
   statSync,
@@ -16,7 +17,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { Readable } from "node:stream";
+import { Readable, type Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { runOk } from "#base/run.ts";
 import { KiB, MiB } from "#base/size.ts";
@@ -232,3 +233,26 @@ test("breaking off in the middle ends the program in the guest", async () => {
   expect(await codeOf(sink.finished)).toBe("cancelled");
   expect((await fixture.agent.run(["true"])).status).toEqual({ code: 0 });
 });
+
+for (const [ending, end] of [
+  ["cancelled", (writable: Writable) => writable.destroy(new Error("cancelled"))],
+  ["cut short", (writable: Writable) => writable.end()],
+] as const) {
+  test(`an archive that is ${ending} leaves no part of a file, and the old one stays`, async () => {
+    const target = join(place, "in");
+    mkdirSync(join(target, "old"), { recursive: true });
+    writeFileSync(join(target, "old/file"), "before");
+    const tree = join(place, "old");
+    mkdirSync(tree);
+    writeFileSync(join(tree, "file"), Buffer.alloc(MiB, "after"));
+    const archive = await Array.fromAsync(await fixture.agent.files.readTar(tree));
+    const half = Buffer.concat(archive).subarray(0, MiB / 2);
+    const sink = await fixture.agent.files.writeTar(target);
+    await new Promise((resolve) => sink.writable.write(half, resolve));
+    while (readdirSync(join(target, "old")).length === 1) await Bun.sleep(5);
+    end(sink.writable);
+    expect(await codeOf(sink.finished)).not.toBe("no error");
+    while (readdirSync(join(target, "old")).length > 1) await Bun.sleep(5);
+    expect(readFileSync(join(target, "old/file"), "utf8")).toBe("before");
+  });
+}
