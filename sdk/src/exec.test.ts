@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, setDefaultTimeout, test } from "bun:test
 import { symlinkSync } from "node:fs";
 import { join } from "node:path";
 import type { ExecOpen } from "#api/exec.ts";
-import { INITIAL_CREDIT_BYTES } from "#api/exec-constants.ts";
+import { INITIAL_CREDIT_BYTES, STDOUT_TAG } from "#api/exec-constants.ts";
 import { BangerError } from "#base/error.ts";
 import type { Progress } from "#base/progress.ts";
 import { MiB } from "#base/size.ts";
@@ -153,6 +153,32 @@ test("progress is reported before the command runs", async () => {
   expect(await connection.started).toBe("made-up");
   expect(reports).toEqual([{ step: "boot", message: "Booting", lines: ["Installing systemd"] }]);
   expect(await connection.exited).toEqual({ code: 0 });
+});
+
+test("a command's start is told before its output, also when both arrive together", async () => {
+  const path = join(daemon.folder, "batch.sock");
+  using _server = Bun.serve({
+    unix: path,
+    fetch: (request, server) => void server.upgrade(request),
+    websocket: {
+      message(socket) {
+        socket.cork(() => {
+          socket.send(JSON.stringify({ progress: { step: "boot", message: "Booting" } }));
+          socket.send(JSON.stringify({ started: { vm: "testbox" } }));
+          socket.send(new Uint8Array([STDOUT_TAG, 0x31]));
+          socket.send(JSON.stringify({ exit: { code: 0 } }));
+        });
+      },
+    },
+  });
+  const events: string[] = [];
+  const connection = openExec(path, sh("echo 1"), {
+    onProgress: ({ step }) => events.push(step),
+    onStarted: (vm) => events.push(vm),
+    onStdout: (bytes) => void events.push(String(bytes.length)),
+  });
+  await connection.exited;
+  expect(events).toEqual(["boot", "testbox", "1"]);
 });
 
 test("what keeps the command from running rejects both promises, with the hint", async () => {

@@ -33,6 +33,8 @@ export interface ExecOptions {
   onStderr?: OnOutput;
   /** Of the time before the command runs: a pull, a boot. */
   onProgress?: OnProgress;
+  /** Called with the machine's name before any output of the command; `started` may resolve after the first output. */
+  onStarted?: ((vm: string) => void) | undefined;
   /** What the daemon is, once the command runs; an older one does not tell. */
   onDaemon?: ((daemon: DaemonVersion) => void) | undefined;
   /** Called when nobody answers at the socket. Nothing was asked for yet: it is tried anew, at the socket that this gives. */
@@ -95,6 +97,7 @@ export function openExec(
     else if ("started" in message) {
       const { vm, daemon } = message.started;
       if (daemon) options.onDaemon?.(daemon);
+      options.onStarted?.(vm);
       started.resolve(vm);
     } else if ("grant" in message) stdin.grant(message.grant);
     else if ("error" in message) output.whenTaken(() => fail(message.error));

@@ -40,7 +40,9 @@ export const terminalSize = z.object({
 export type TerminalSize = z.infer<typeof terminalSize>;
 
 /** A signal's name without "SIG", such as "INT". */
-export const signalName = z.string().regex(/^[A-Z][A-Z0-9+]{1,9}$/);
+export const signalName = z
+  .string()
+  .regex(/^[A-Z][A-Z0-9+]{1,9}$/, { error: "not the name of a signal, such as INT" });
 
 export const execRequest = z.object({
   /** Empty: the image's own command. No shell is involved. */

@@ -119,16 +119,21 @@ export const imageBootstrap = z.object({
   /** Debian's release, such as "bookworm". */
   suite: z
     .string()
-    .regex(/^[a-z]+(-[a-z]+)*$/)
-    .max(32),
+    .max(32)
+    .regex(/^[a-z]+(-[a-z]+)*$/, {
+      error: "Debian release names can contain lower-case letters and dashes",
+    }),
   name: imageName.optional(),
   variant: z.enum(["minbase", "buildd", "important", "standard"]).optional(),
   packages: z
     .array(
       z
         .string()
-        .regex(/^[a-z0-9][a-z0-9+.-]+$/)
-        .max(128),
+        .max(128)
+        .regex(/^[a-z0-9][a-z0-9+.-]+$/, {
+          error:
+            "Debian package names can contain lower-case letters, digits, dots, dashes and plus signs",
+        }),
     )
     .max(512)
     .optional(),

@@ -223,6 +223,16 @@ test("run shows the way to the command on stderr and gives its status", async ()
   });
 });
 
+test("with --progress=plain, run ends its steps before the command's output", async () => {
+  const run = [...cliCommand(["vm", "run", "--progress=plain", "debian", "echo", "hi"])];
+  const child = Bun.spawn(["sh", "-c", '"$@" 2>&1', "sh", ...run], {
+    env: cliEnvironment(daemon.env),
+    stdin: "ignore",
+  });
+  const output = await new Response(child.stdout).text();
+  expect(output).toMatch(/Booting {2}[^\n]+\nhi\n$/);
+});
+
 test("signals reach the command, and its end is told by the status", async () => {
   for (const [signal, number] of [
     ["SIGTERM", 15],

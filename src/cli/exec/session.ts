@@ -56,11 +56,14 @@ export async function runSession(
     onStdout: writeOut,
     onStderr: writeErr,
     onProgress: progress?.report,
+    // The last step is shown before the command's first output.
+    onStarted() {
+      progress?.finish();
+      progress?.[Symbol.dispose]();
+    },
   });
   try {
     const vm = await connection.started;
-    progress?.finish();
-    progress?.[Symbol.dispose]();
     if (open.kind === "run" && open.keep) context.output.note(`machine: ${vm}`);
     return await attach(context, connection, open.exec);
   } finally {
