@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { BangerError } from "#base/error.ts";
 import type { Progress } from "#base/progress.ts";
 import { type LocalDaemon, startLocalDaemon } from "#test/local-daemon.ts";
+import { until } from "#test/until.ts";
 import { connect } from "./client.ts";
 import { finish } from "./stream.ts";
 
@@ -23,13 +24,6 @@ async function failureOf(work: PromiseLike<unknown>): Promise<BangerError> {
     throw error;
   }
   throw new Error("it did not fail");
-}
-
-async function until(isSo: () => boolean): Promise<void> {
-  for (let tries = 0; !isSo(); tries++) {
-    if (tries > 2000) throw new Error("it did not come about");
-    await Bun.sleep(5);
-  }
 }
 
 test("connect() calls procedures with the contract's types", async () => {

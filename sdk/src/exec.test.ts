@@ -8,6 +8,7 @@ import type { Progress } from "#base/progress.ts";
 import { MiB } from "#base/size.ts";
 import { LIMIT_MS } from "#test/limit.ts";
 import { type LocalDaemon, startLocalDaemon } from "#test/local-daemon.ts";
+import { until } from "#test/until.ts";
 import { openExec } from "./exec.ts";
 
 // For a run of several files, of which only the first has the default of its own.
@@ -38,13 +39,6 @@ function collector() {
       return Buffer.concat(chunks).toString();
     },
   };
-}
-
-async function until(isSo: () => boolean): Promise<void> {
-  for (let tries = 0; !isSo(); tries++) {
-    if (tries > 2000) throw new Error("it did not come about");
-    await Bun.sleep(5);
-  }
 }
 
 test("openExec() keeps stdout and stderr apart and gives the exit status", async () => {

@@ -5,6 +5,8 @@ import { version } from "#base/version.ts";
 import { cliCommand, cliEnvironment, runCli } from "#test/cli.ts";
 import { LIMIT_MS } from "#test/limit.ts";
 import { type LocalDaemon, makeVm, startLocalDaemon } from "#test/local-daemon.ts";
+import { onTerminal } from "#test/terminal.ts";
+import { until } from "#test/until.ts";
 
 // For a run of several files, of which only the first has the default of its own.
 setDefaultTimeout(LIMIT_MS);
@@ -25,13 +27,6 @@ afterAll(async () => {
 
 const banger = (...words: string[]) => runCli(words, { env: daemon.env });
 
-async function until(isSo: () => boolean): Promise<void> {
-  for (let tries = 0; !isSo(); tries++) {
-    if (tries > 2000) throw new Error("it did not come about");
-    await Bun.sleep(5);
-  }
-}
-
 /** The command line as a process that goes on, with what it has printed so far. */
 function start(words: string[], stdin: "ignore" | "pipe" = "ignore") {
   const child = Bun.spawn(cliCommand(words), {
@@ -49,20 +44,11 @@ function start(words: string[], stdin: "ignore" | "pipe" = "ignore") {
 }
 
 /** The command line on a terminal. `shell`: run by sh, as a part of this script. */
-function onTerminal(shell: string) {
+function inTerminal(shell: string) {
   const words = cliCommand([]).map((word) => `'${word}'`);
-  const screen = { text: "" };
-  const child = Bun.spawn(["sh", "-c", `banger() { ${words.join(" ")} "$@"; }\n${shell}`], {
-    env: { ...cliEnvironment(daemon.env), TERM: "xterm" },
-    terminal: {
-      cols: 90,
-      rows: 25,
-      data(_, bytes) {
-        screen.text += new TextDecoder().decode(bytes);
-      },
-    },
-  });
-  return { child, screen };
+  const argv = ["sh", "-c", `banger() { ${words.join(" ")} "$@"; }\n${shell}`];
+  const env = { ...cliEnvironment(daemon.env), TERM: "xterm" };
+  return onTerminal(argv, { columns: 90, rows: 25, env });
 }
 
 test("lists are tables, names with -q, and the API's own document with --json", async () => {
@@ -136,10 +122,10 @@ test("^C cancels the work in the daemon and says so in one line", async () => {
 });
 
 test("^C on a terminal gives the cursor back", async () => {
-  const { child, screen } = onTerminal("banger kernel pull endless; echo status $?");
+  const { child, screen, ended } = inTerminal("banger kernel pull endless; echo status $?");
   await until(() => screen.text.includes("Downloading"));
   child.terminal?.write("\x03");
-  await child.exited;
+  await ended;
   expect(screen.text).toContain("\x1b[?25h");
   expect(screen.text).toContain("cancelled");
   await until(() => daemon.streams === 0);
@@ -155,8 +141,8 @@ test("another version of the daemon is named, but not with -q", async () => {
   const exec = await banger("vm", "exec", "testbox", "--", "true");
   expect(exec.stderr).toContain("the daemon is banger 9.9.9");
   // It is no error: nothing of it is red.
-  const { child, screen } = onTerminal("banger --no-color vm list; banger vm list");
-  await child.exited;
+  const { screen, ended } = inTerminal("banger --no-color vm list; banger vm list");
+  await ended;
   expect(screen.text.match(/the daemon is banger 9/g)).toHaveLength(2);
   expect(screen.text).not.toContain("\x1b[31m");
 });
@@ -287,13 +273,13 @@ test("a reader that goes away ends the command", async () => {
 });
 
 test("-it hands the terminal over as it is, and takes it back", async () => {
-  const { child, screen } = onTerminal(
+  const { child, screen, ended } = inTerminal(
     "banger vm exec -it testbox -- sh -c 'stty size; stty raw -echo; echo ready; head -c 3 | od -An -tx1; exit 5'; echo status $?; stty -a",
   );
   await until(() => screen.text.includes("ready"));
   // ^C, ^D and a letter, none of which means anything on the way.
   child.terminal?.write("\x03\x04a");
-  await child.exited;
+  await ended;
   expect(screen.text).toContain("25 90");
   expect(screen.text).toContain("03 04 61");
   expect(screen.text).toContain("status 5");
@@ -302,12 +288,12 @@ test("-it hands the terminal over as it is, and takes it back", async () => {
 });
 
 test("-it follows the size of the terminal", async () => {
-  const { child, screen } = onTerminal(
+  const { child, screen, ended } = inTerminal(
     "banger vm exec -it testbox -- sh -c 'trap \"stty size; exit\" WINCH; echo up; while :; do sleep 0.05; done'",
   );
   await until(() => screen.text.includes("up"));
   child.terminal?.resize(70, 20);
-  await child.exited;
+  await ended;
   expect(screen.text).toContain("20 70");
 });
 
@@ -368,10 +354,10 @@ test("top ends on q, and at ^C, and leaves the terminal as it was", async () => 
     ["q", 0],
     ["\x03", 130],
   ] as const) {
-    const { child, screen } = onTerminal("banger vm top testbox; echo status $?; stty -a");
+    const { child, screen, ended } = inTerminal("banger vm top testbox; echo status $?; stty -a");
     await until(() => screen.text.includes("PID"));
     child.terminal?.write(key);
-    await child.exited;
+    await ended;
     expect(screen.text).toContain(`status ${status}`);
     expect(screen.text).toMatch(/(^|\s)icanon/);
     expect(screen.text).not.toContain("cancelled");
@@ -385,22 +371,22 @@ test("prune asks on a terminal, and removes nothing without a yes", async () => 
     ["y\n", true],
   ] as const) {
     daemon.vms.set("old", makeVm("old", "stopped"));
-    const { child, screen } = onTerminal("banger vm prune; echo status $?");
+    const { child, screen, ended } = inTerminal("banger vm prune; echo status $?");
     await until(() => screen.text.includes("Remove old and their disks? [y/N]"));
     child.terminal?.write(answer);
-    await child.exited;
+    await ended;
     expect(daemon.vms.has("old")).toBe(!isRemoved);
     expect(screen.text).toContain(isRemoved ? "status 0" : "status 1");
   }
 });
 
 test("exec -t without -i can be left with ^C", async () => {
-  const { child, screen } = onTerminal(
+  const { child, screen, ended } = inTerminal(
     `banger vm exec -t testbox -- sh -c 'trap "" INT; echo up; exec sleep 600'`,
   );
   await until(() => /up\r/.test(screen.text));
   child.terminal?.write("\x03");
-  await child.exited;
+  await ended;
   expect(screen.text).toContain("cancelled");
   await until(() => daemon.sessions === 0);
 });
@@ -416,8 +402,8 @@ test("vm list has uptime and exit, and fits the terminal", async () => {
   expect(stdout).toMatch(/^up +running \d+m\d+s /m);
   expect(stdout).toMatch(/^down +stopped, exit 3 /m);
   expect(stdout).toContain(image);
-  const { child, screen } = onTerminal("banger vm list");
-  await child.exited;
+  const { screen, ended } = inTerminal("banger vm list");
+  await ended;
   const columns = screen.text.split("\r\n").map((line) => Bun.stringWidth(line));
   expect(Math.max(...columns)).toBeLessThanOrEqual(90);
   expect(screen.text).toContain("…");

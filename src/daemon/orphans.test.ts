@@ -3,6 +3,8 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stagingPath } from "#base/files/atomic.ts";
+import { until } from "#test/until.ts";
+import { argumentsOf } from "#vmm/identity.ts";
 import { endOrphans } from "./orphans.ts";
 
 test("endOrphans() ends what works on something half-made of ours, and nothing else", async () => {
@@ -18,6 +20,8 @@ test("endOrphans() ends what works on something half-made of ours, and nothing e
   const inside = start(ours ?? "");
   const children = [inside, start(foreign ?? ""), start(roots.state)];
   try {
+    // A new process is this program, in its directory, until it has become the other one.
+    for (const { pid } of children) await until(() => argumentsOf(pid)[0] === "sleep");
     expect(await endOrphans(roots)).toEqual(["sleep 600"]);
     expect(await inside.exited).toBe(128 + 9);
     expect(children.slice(1).map(({ exitCode, killed }) => [exitCode, killed])).toEqual([

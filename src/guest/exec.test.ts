@@ -4,6 +4,7 @@ import { chmodSync, copyFileSync, statSync } from "node:fs";
 import { MiB } from "#base/size.ts";
 import { agentFixture, codeOf, collectOutput, processGone, textOf } from "#test/guest-fixture.ts";
 import { testNeeding } from "#test/needs.ts";
+import { until } from "#test/until.ts";
 
 const fixture = agentFixture();
 
@@ -106,10 +107,11 @@ asRoot("a program called init is PID 1, and takes along what it has started", as
   const init = `${fixture.folder}/init`;
   copyFileSync("/bin/dash", init);
   // The two of the pipe may be there as well.
-  const script = "echo $$; ls -d /proc/[0-9]* | wc -l; sleep 4712 & echo started";
+  const mark = `4712${process.pid}`;
+  const script = `echo $$; ls -d /proc/[0-9]* | wc -l; sleep ${mark} & echo started`;
   const { stdout } = await fixture.agent.run([init, "-c", script]);
   expect(textOf(stdout)).toMatch(/^1\n[123]\nstarted\n$/);
-  const left = await fixture.agent.run(["sh", "-c", "ps ax | grep -c '[s]leep 4712'"]);
+  const left = await fixture.agent.run(["sh", "-c", `ps ax | grep -c '[s]leep ${mark}'`]);
   expect(textOf(left.stdout)).toBe("0\n");
   expect(textOf((await fixture.agent.run(["sh", "-c", "echo $$"])).stdout)).not.toBe("1\n");
 });
@@ -177,6 +179,7 @@ test("a stream that nobody reads stops its process and no other", async () => {
   stalled.onStdout((chunk) => {
     size += chunk.length;
   });
+  await until(() => size === 1000);
   for (let round = 0; round < 20; round++) {
     const { stdout } = await fixture.agent.run(["sh", "-c", "head -c 100000 /dev/zero"]);
     expect(stdout.length).toBe(100_000);

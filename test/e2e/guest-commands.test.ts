@@ -18,6 +18,7 @@ import type { ListeningSocket, VmProcess, VmStats } from "#api/inside.ts";
 import { runOk } from "#base/run.ts";
 import { MiB } from "#base/size.ts";
 import { pullBusybox } from "#test/busybox.ts";
+import { freePort } from "#test/file-server.ts";
 import { type Installation, install } from "#test/installation.ts";
 import { LIMIT_MS } from "#test/limit.ts";
 
@@ -182,14 +183,6 @@ async function ask(to: { port: number } | { path: string }, text: string): Promi
   const socket = connect({ ...to, host: "127.0.0.1", allowHalfOpen: true });
   socket.end(text);
   return Buffer.concat(await Array.fromAsync(socket as AsyncIterable<Buffer>)).toString();
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve) => server.once("listening", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === "object" && address ? address.port : 0;
 }
 
 /** Starts it, and resolves with its first line of output. */

@@ -78,9 +78,9 @@ describe("machines", () => {
       ["db", "web"],
     ] as const) {
       // The search domain makes the short name do.
-      expect(await inside(from, `ping -c 1 -W 5 ${to}`)).toContain("1 packets received");
+      expect(await inside(from, `ping -c 1 -W 60 ${to}`)).toContain("1 packets received");
     }
-    expect(await inside("web", `ping -6 -c 1 -W 5 db.vm`)).toContain("1 packets received");
+    expect(await inside("web", `ping -6 -c 1 -W 60 db.vm`)).toContain("1 packets received");
     expect(await dig(web, "db.vm", "a")).toBe(db.network.address ?? "");
     expect(await dig(web, "db.vm", "aaaa")).toBe(db.network.address6 ?? "");
     expect(await dig(web, "-x", db.network.address ?? "")).toBe("db.vm.");
@@ -238,7 +238,7 @@ async function inside(name: string, script: string): Promise<string> {
 async function get(name: string, host: string): Promise<string> {
   return await inside(
     name,
-    `printf 'GET / HTTP/1.0\\r\\n\\r\\n' | timeout 10 nc ${host} ${HTTP_PORT}`,
+    `printf 'GET / HTTP/1.0\\r\\n\\r\\n' | timeout 120 nc ${host} ${HTTP_PORT}`,
   );
 }
 
@@ -270,7 +270,7 @@ async function expectServed(name: string, guest = SERVED): Promise<void> {
 /** The page at a published port; empty when there is none, or when it cannot be had at once and is not waited for. */
 async function curl(port: number, options: { waits: boolean } = { waits: true }): Promise<string> {
   const retry = options.waits ? ["--retry", "5", "--retry-all-errors"] : [];
-  const argv = ["curl", "-s", "-m", "20", ...retry, `http://127.0.0.1:${port}/`];
+  const argv = ["curl", "-s", "-m", "120", ...retry, `http://127.0.0.1:${port}/`];
   const child = Bun.spawn(argv, { stdin: "ignore", stdout: "pipe", stderr: "ignore" });
   return await new Response(child.stdout).text();
 }

@@ -32,12 +32,12 @@ async function get(lab: NetLab, guest: string, host: string, port = HTTP_PORT): 
   const isAddress = /^[\d.]+$/.test(host);
   const address = isAddress ? host : await resolve(lab, guest, host);
   if (address === "") return "no such name";
-  const script = `curl -s -m 2 http://${address}:${port}/ || echo "curl $?"`;
+  const script = `curl -s -m 60 http://${address}:${port}/ || echo "curl $?"`;
   return (await lab.run(guest, ["sh", "-c", script])).trim();
 }
 
 async function resolve(lab: NetLab, guest: string, name: string): Promise<string> {
-  const argv = ["dig", "+tries=1", "+time=5", `@${GATEWAY}`, "+short", name];
+  const argv = ["dig", "+tries=1", "+time=60", `@${GATEWAY}`, "+short", name];
   const lines = (await lab.run(guest, argv)).trim().split("\n");
   return lines.find((line) => /^[\d.]+$/.test(line)) ?? "";
 }
@@ -271,7 +271,7 @@ hostTest(
     }
     // But where it is the only resolver, it has to answer questions.
     await lab.resolver(53, { address: cloud });
-    const dig = ["dig", "+tries=1", "+time=5", `@${cloud}`, "+short", "evil.test"];
+    const dig = ["dig", "+tries=1", "+time=60", `@${cloud}`, "+short", "evil.test"];
     expect((await lab.run("a", dig)).trim()).toBe(EVIL);
     const setPolicy = (allow: string[]) => daemon.call({ op: "setPolicy", machineId: id, allow });
     await setPolicy(["0.0.0.0/0"]);

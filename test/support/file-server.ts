@@ -1,7 +1,6 @@
 /** Real servers of files on free ports of 127.0.0.1. */
+import { randomInt } from "node:crypto";
 import { createServer } from "node:net";
-
-const START_TRIES = 200;
 
 export interface FileServer extends AsyncDisposable {
   /** "http://127.0.0.1:PORT". */
@@ -29,7 +28,7 @@ async function start(argv: string[], address: string): Promise<FileServer> {
     child.kill("SIGKILL");
     await child.exited;
   };
-  for (let attempt = 0; attempt < START_TRIES && child.exitCode === null; attempt++) {
+  while (child.exitCode === null) {
     const isThere = await fetch(`${url}/`).then(
       () => true,
       () => false,
@@ -41,16 +40,20 @@ async function start(argv: string[], address: string): Promise<FileServer> {
   throw new Error(`${argv[0]} did not start`);
 }
 
-/** Free a moment ago: the servers here cannot choose one by themselves. */
+/**
+ * Free a moment ago: the servers here cannot choose one by themselves. Below those that the kernel gives to
+ * connections and to who asks for any port.
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer();
-  const { promise, resolve } = Promise.withResolvers<void>();
-  server.listen(0, "127.0.0.1", resolve);
-  await promise;
-  const address = server.address();
-  const closed = Promise.withResolvers<void>();
-  server.close(() => closed.resolve());
-  await closed.promise;
-  if (address === null || typeof address === "string") throw new Error("there is no free port");
-  return address.port;
+  for (;;) {
+    const port = randomInt(10_000, 30_000);
+    const server = createServer();
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    server.on("error", () => resolve(false)).listen(port, "127.0.0.1", () => resolve(true));
+    if (!(await promise)) continue;
+    const closed = Promise.withResolvers<void>();
+    server.close(() => closed.resolve());
+    await closed.promise;
+    return port;
+  }
 }

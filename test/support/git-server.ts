@@ -48,7 +48,7 @@ export async function serveGitDaemon(folder: string): Promise<FileServer> {
     child.kill("SIGTERM");
     await child.exited;
   };
-  for (let attempt = 0; attempt < 200 && child.exitCode === null; attempt++) {
+  while (child.exitCode === null) {
     const isThere = await Bun.connect({ hostname: "127.0.0.1", port, socket: { data() {} } }).then(
       (socket) => {
         socket.end();

@@ -11,7 +11,6 @@ import { madeOnce, RUN, removeOthers } from "./made-once.ts";
 
 const GUEST = join(import.meta.dir, "../../guest");
 const PREFIX = "sanitized-agent-";
-const START_TRIES = 500;
 
 /** The program, compiled by the first test that wants it. */
 export async function sanitizedAgent(): Promise<string> {
@@ -50,7 +49,7 @@ export function startLocalAgent(program: string): LocalAgent {
   return {
     pid: child.pid,
     async connect() {
-      for (let tries = 0; tries < START_TRIES; tries++) {
+      while (child.exitCode === null) {
         const socket = await connectOnce(path);
         if (socket) return socket;
         await Bun.sleep(10);

@@ -21,6 +21,9 @@ const AGENT = join(import.meta.dir, "../../build/bin/banger-vsock-agent");
 /** Stdin that a client may have under way. */
 const STDIN_WINDOW_BYTES = 32 * 1024;
 
+/** How long a terminal is read that a process left behind still has. */
+const TERMINAL_LEFT_MS = 10_000;
+
 export interface SessionData {
   session?: LocalSession;
 }
@@ -114,7 +117,8 @@ export class LocalSession {
       ]);
     }
     await child.exited;
-    if (terminal) await Promise.race([output.promise, Bun.sleep(200)]);
+    // What it wrote last may be read after it has ended; one that it left behind may keep the terminal.
+    if (terminal) await Promise.race([output.promise, Bun.sleep(TERMINAL_LEFT_MS)]);
     await pending;
     this.#say({
       exit: child.signalCode

@@ -5,6 +5,8 @@
  */
 const [verb = "", target = ""] = process.argv.slice(2);
 const BIG_BYTES = 10_000_000;
+const FIRST_BYTE_MS = 120_000;
+/** Without a byte, of which ten come in a second. */
 const CUT_AFTER_MS = 3_000;
 
 if (verb === "serve") {
@@ -37,11 +39,16 @@ function slowly(): ReadableStream<Uint8Array> {
 async function download(url: string): Promise<void> {
   let isStarted = false;
   try {
-    const { body } = await fetch(url, { signal: AbortSignal.timeout(CUT_AFTER_MS) });
+    const abort = new AbortController();
+    let timer = setTimeout(() => abort.abort(), FIRST_BYTE_MS);
+    const { body } = await fetch(url, { signal: abort.signal });
     for await (const _ of body ?? []) {
+      clearTimeout(timer);
+      timer = setTimeout(() => abort.abort(), CUT_AFTER_MS);
       if (!isStarted) console.log("started");
       isStarted = true;
     }
+    clearTimeout(timer);
     console.log("whole");
   } catch {
     console.log("cut");

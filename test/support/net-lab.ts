@@ -18,6 +18,7 @@ export const HOST_OUTSIDE6 = "2001:db8:ff::1";
 export const OUTSIDE6 = "2001:db8:ff::2";
 export const UPLINK_MTU = 1400;
 const PORT = 7777;
+const ANSWER_MS = 120_000;
 
 /** A TCP server that tells each client its address, and a client that prints what it is told. */
 const SERVER = `for (const host of ["0.0.0.0", "::"]) await new Promise((done) =>
@@ -219,7 +220,7 @@ export class NetLab implements AsyncDisposable {
   }
 
   /** The address under which `from` is seen by the server at `to`, undefined when it gets no answer. */
-  async ask(from: string, to: string, timeout_ms = 10_000): Promise<string | undefined> {
+  async ask(from: string, to: string, timeout_ms = ANSWER_MS): Promise<string | undefined> {
     const child = this.#spawn(from, [process.execPath, "-e", CLIENT, to, String(timeout_ms)]);
     const stdout = await new Response(child.stdout).text();
     return (await child.exited) === 0 ? stdout.trim() : undefined;

@@ -2,6 +2,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { MiB } from "#base/size.ts";
 import { LIMIT_MS } from "#test/limit.ts";
+import { onTerminal } from "#test/terminal.ts";
 import { activeLine, finishedLine } from "./line.ts";
 import { Steps } from "./steps.ts";
 
@@ -83,19 +84,11 @@ async function inPipe(script: string): Promise<string> {
   return await new Response(child.stderr).text();
 }
 
-async function onTerminal(script: string): Promise<string> {
-  let screen = "";
-  const child = Bun.spawn([process.execPath, "-e", script], {
-    terminal: {
-      cols: 60,
-      rows: 10,
-      data(_, bytes) {
-        screen += new TextDecoder().decode(bytes);
-      },
-    },
-  });
-  await child.exited;
-  return screen;
+async function inTerminal(script: string): Promise<string> {
+  const argv = [process.execPath, "-e", script];
+  const { screen, ended } = onTerminal(argv, { columns: 60, rows: 10 });
+  await ended;
+  return screen.text;
 }
 
 const timeless = (text: string) => text.replace(/[\d.]+m?s$/gm, "TIME");
@@ -141,7 +134,7 @@ test("with --json each report is a document, with --quiet there is nothing", asy
 });
 
 test("on a terminal what is over stays, and the cursor comes back", async () => {
-  const screen = await onTerminal(program("view.finish(); view[Symbol.dispose]();"));
+  const screen = await inTerminal(program("view.finish(); view[Symbol.dispose]();"));
   expect(screen).toStartWith("\x1b[?25l");
   expect(screen).toEndWith("\x1b[?25h");
   const final = render(screen);
@@ -153,7 +146,7 @@ test("on a terminal what is over stays, and the cursor comes back", async () => 
 });
 
 test("work that fails is marked, work that is cancelled is not, and the cursor comes back", async () => {
-  const failed = await onTerminal(program("view[Symbol.dispose]();"));
+  const failed = await inTerminal(program("view[Symbol.dispose]();"));
   expect(
     render(failed)
       .at(-1)
@@ -161,10 +154,10 @@ test("work that fails is marked, work that is cancelled is not, and the cursor c
   ).toBe("✗ Writing");
   expect(failed).toEndWith("\x1b[?25h");
   const cancelled = `{ json: false, quiet: false, ${AUTO.replace("=> false", "=> true")} }`;
-  const left = await onTerminal(program("view[Symbol.dispose]();", cancelled));
+  const left = await inTerminal(program("view[Symbol.dispose]();", cancelled));
   expect(render(left).join("\n")).not.toContain("Writing");
   expect(left).toEndWith("\x1b[?25h");
-  expect(await onTerminal(program("process.exit(3);"))).toEndWith("\x1b[?25h");
+  expect(await inTerminal(program("process.exit(3);"))).toEndWith("\x1b[?25h");
 });
 
 /** The lines that a terminal shows after the few sequences that the view uses. */

@@ -9,6 +9,8 @@ import { ensureSshKey, generateHostKey } from "#config/ssh-key.ts";
 import { cliCommand, cliEnvironment, runCli } from "#test/cli.ts";
 import { type LocalDaemon, makeVm, startLocalDaemon } from "#test/local-daemon.ts";
 import { testNeeding } from "#test/needs.ts";
+import { onTerminal } from "#test/terminal.ts";
+import { until } from "#test/until.ts";
 
 const STRANGER = generateHostKey("stranger").publicLine;
 
@@ -92,21 +94,15 @@ test("vm ssh carries stdin and stdout whole", async () => {
 });
 
 test("vm ssh gives a terminal with the size and type of the caller's", async () => {
-  let screen = "";
-  const child = Bun.spawn(cliCommand(["vm", "ssh", "testbox"]), {
+  const { child, screen, ended } = onTerminal(cliCommand(["vm", "ssh", "testbox"]), {
+    columns: 101,
+    rows: 31,
     env: { ...cliEnvironment(daemon.env), TERM: "xterm-256color" },
-    terminal: {
-      cols: 101,
-      rows: 31,
-      data(_, bytes) {
-        screen += new TextDecoder().decode(bytes);
-      },
-    },
   });
   child.terminal?.write("echo size $(stty size) $TERM; echo at $SSH_TTY; exit 3\n");
-  await child.exited;
-  expect(screen).toMatch(/at \/dev\/(pts\/|tty)\d+/);
-  expect(screen).toContain("size 31 101 xterm-256color");
+  await ended;
+  expect(screen.text).toMatch(/at \/dev\/(pts\/|tty)\d+/);
+  expect(screen.text).toContain("size 31 101 xterm-256color");
   expect(child.exitCode).toBe(3);
 });
 
@@ -174,7 +170,7 @@ async function untilListening(path: string): Promise<void> {
       const made = connect(path, () => resolve(true)).on("error", () => resolve(false));
       made.on("connect", () => made.destroy());
     });
-  for (let tries = 0; tries < 1000 && !(await isOpen()); tries++) await Bun.sleep(10);
+  while (!(await isOpen())) await Bun.sleep(10);
 }
 
 test("ssh -L reaches a unix socket of the machine", async () => {
@@ -238,7 +234,7 @@ test("ssh -R brings connections to a port and to a socket of the machine out", a
     let words = "";
     for await (const chunk of child.stderr) {
       words += Buffer.from(chunk).toString();
-      if (/Allocated port \d+/.test(words)) break;
+      if (/Allocated port \d+ /.test(words)) break;
     }
     const chosen = Number(/Allocated port (\d+)/.exec(words)?.[1]);
     await untilListening(inside);
@@ -253,8 +249,7 @@ test("ssh -R brings connections to a port and to a socket of the machine out", a
     await child.exited;
     server.close();
   }
-  for (let tries = 0; existsSync(inside) && tries < 1000; tries++) await Bun.sleep(10);
-  expect(existsSync(inside)).toBe(false);
+  await until(() => !existsSync(inside));
 });
 
 test("ssh -A lends the client's agent to the machine for as long as the session lasts", async () => {
@@ -276,8 +271,7 @@ test("ssh -A lends the client's agent to the machine for as long as the session 
     expect(text).toContain("lent key");
     const path = text.split("\n")[0] ?? "";
     expect(path).toMatch(/^\/tmp\/ssh-\w+\/agent$/);
-    for (let tries = 0; existsSync(path) && tries < 1000; tries++) await Bun.sleep(10);
-    expect(existsSync(path)).toBe(false);
+    await until(() => !existsSync(path));
   } finally {
     keys.kill();
     await keys.exited;

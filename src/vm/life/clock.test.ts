@@ -48,8 +48,7 @@ test("keepClock() sets a clock whenever it has drifted, and ends with the connec
   keepClock(agent, "tcg", 1);
   while (guest.sets < 1) await Bun.sleep(1);
   guest.behind_ms = -6000;
-  while (guest.sets < 2) await Bun.sleep(1);
-  expect(Math.abs(guest.behind_ms)).toBeLessThan(1000);
+  while (Math.abs(guest.behind_ms) >= 1000) await Bun.sleep(1);
   guest.hangUp();
   await Bun.sleep(5);
   const { looks } = guest;
