@@ -273,7 +273,7 @@ function obey(socket: Socket, line: string): void {
   const answers: Record<string, string> = {
     cmdline: bootArgs(),
     get: state.kept,
-    firmware: "1",
+    firmware: "0",
     disks: disks.map((_, index) => `vd${"abc"[index]}`).join(";"),
   };
   socket.write(`${line.startsWith("set ") ? "set" : (answers[line] ?? line)}\n`);

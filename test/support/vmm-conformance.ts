@@ -227,7 +227,8 @@ function boots(lab: Lab): void {
     expect(await copy.guest.ask("get")).toBe("first");
     const firmware = await guest.ask("firmware");
     expect(await copy.guest.ask("firmware")).toBe(firmware);
-    expect(Number(firmware)).toBeGreaterThan(0);
+    // Firecracker has none.
+    if (lab.bench.driver.name === "qemu") expect(Number(firmware)).toBeGreaterThan(0);
     expect(await copy.guest.ask("set copy")).toBe("set");
     // A copy's memory is a private mapping of the snapshot's, part of which it has written to.
     const second = await lab.snapshot(copy.machine, copy.disk);

@@ -118,12 +118,17 @@ async function handOver(from: string, to: string): Promise<void> {
 /** As a file that the process has open, which it may be the last to know. */
 function pathOf({ device, inode }: FileIdentity, pid: number): string | undefined {
   const folder = `/proc/${pid}/fd`;
-  return readdirSync(folder)
-    .map((name) => join(folder, name))
-    .find((path) => {
-      const { dev, ino } = statSync(path, { throwIfNoEntry: false }) ?? {};
-      return dev === device && ino === inode;
-    });
+  try {
+    return readdirSync(folder)
+      .map((name) => join(folder, name))
+      .find((path) => {
+        const { dev, ino } = statSync(path, { throwIfNoEntry: false }) ?? {};
+        return dev === device && ino === inode;
+      });
+  } catch {
+    // It may be none of ours to look into.
+    return undefined;
+  }
 }
 
 /** Pages that were swapped out are not in memory, so that a Diff would lack them. */
