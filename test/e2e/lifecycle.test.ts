@@ -192,6 +192,7 @@ describe("policies", () => {
     const least = /does not fit in 64 MiB of memory, it needs at least (\d+) MiB/.exec(
       refused.stderr,
     )?.[1];
+    expect(refused.stderr).not.toContain("template");
     await banger.ok("vm", "create", ...args, "--memory", `${least}M`);
     await banger.ok("vm", "rm", "--force", "tight");
   });

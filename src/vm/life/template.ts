@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { getLogger } from "@logtape/logtape";
 import type { Image } from "#api/image.ts";
 import { type Digest, sha256 } from "#base/digest.ts";
-import { BangerError, messageOf } from "#base/error.ts";
+import { BangerError, messageOf, toBangerError } from "#base/error.ts";
 import { type WorkOptions, warningProgress } from "#base/progress.ts";
 import { formatEmpty } from "#ext4/empty/empty.ts";
 import { connectAgent } from "#guest/agent.ts";
@@ -42,7 +42,7 @@ export interface TemplateParts {
 
 /**
  * The template for a new machine, made first if there is none. Undefined where machines of its kind boot,
- * and whenever a template cannot be made: booting does as well.
+ * and whenever a template cannot be made, as long as the machine itself can boot.
  */
 export async function templateFor(
   deps: VmDeps,
@@ -53,11 +53,15 @@ export async function templateFor(
   const { templates } = deps;
   if (!templates || !isEligible(vm, parts)) return undefined;
   const key = await keyOf(vm, parts);
+  let isRefused = false;
+  const onRefused = () => {
+    isRefused = true;
+  };
   try {
     const files = await templates.ensure(
       key,
       parts.image.name,
-      (made) => make({ vm, parts, key, options }, made),
+      (made) => make({ vm, parts, key, options, onRefused }, made),
       {
         signal: options.signal,
         onWait: () =>
@@ -69,7 +73,7 @@ export async function templateFor(
     );
     return files && { files, key };
   } catch (error) {
-    if (options.signal?.aborted) {
+    if (options.signal?.aborted || isRefused) {
       templates.retry(key);
       throw error;
     }
@@ -140,10 +144,13 @@ interface Making {
   parts: TemplateParts;
   key: string;
   options: WorkOptions;
+  /** The VMM refuses such a machine, with or without a template. */
+  onRefused: () => void;
 }
 
 /** Boots a machine without an identity, and keeps what that ends in. */
-async function make({ vm, parts, key, options }: Making, files: TemplateFiles): Promise<void> {
+async function make(making: Making, files: TemplateFiles): Promise<void> {
+  const { vm, parts, key, options, onRefused } = making;
   const { driver, spec } = parts;
   const { signal, onProgress } = options;
   onProgress?.({ step: "boot", message: `Booting ${vm.name} (${parts.reason})` });
@@ -154,16 +161,17 @@ async function make({ vm, parts, key, options }: Making, files: TemplateFiles): 
     await formatEmpty(files.disk, { size_bytes: vm.spec.disk_bytes, seed, label: "banger" });
     writeFileSync(files.initrd, parts.makeInitrd(noIdentity()), { mode: 0o600 });
     const drives = [...spec.drives.slice(0, -1), { path: files.disk, readOnly: false }];
-    const machine = await driver.boot(
-      {
-        ...spec,
-        runtimeDir,
-        initrdPath: files.initrd,
-        drives,
-        network: spec.network && { ...spec.network, mac: TEMPLATE_MAC },
-      },
-      signal,
-    );
+    const own = {
+      ...spec,
+      runtimeDir,
+      initrdPath: files.initrd,
+      drives,
+      network: spec.network && { ...spec.network, mac: TEMPLATE_MAC },
+    };
+    const machine = await driver.boot(own, signal).catch((error: unknown) => {
+      if (toBangerError(error).code === "limit_exceeded") onRefused();
+      throw error;
+    });
     try {
       const ended = machine.exited.then(({ kind }) => {
         throw new BangerError("guest", `the machine stopped: ${kind}`);
