@@ -98,7 +98,7 @@ export class VmService {
     try {
       await this.#lifecycle.make(entered.id);
       if (request.start !== false) return await this.start(entered.id, options);
-      this.#lifecycle.keep(entered.id);
+      this.#lifecycle.change(entered.id, { intent: null });
       return this.show(entered.id);
     } catch (error) {
       // A machine that runs but could not be set up is kept: it can be looked into. So is one that
@@ -106,7 +106,8 @@ export class VmService {
       const isOurs = options.signal?.aborted === true;
       const isCancelled = error instanceof BangerError && error.code === "cancelled";
       const isStopped = isCancelled && !isOurs && !request.ephemeral;
-      if (isStopped && findVm(this.#deps.db, entered.id)) this.#lifecycle.keep(entered.id);
+      if (isStopped && findVm(this.#deps.db, entered.id))
+        this.#lifecycle.change(entered.id, { intent: null });
       if (isStopped || (this.#lifecycle.running(entered.id) && !isOurs)) throw error;
       await this.remove(entered.id, { force: true }).catch((failure) =>
         log.error("cannot undo {id}: {message}", { id: entered.id, message: messageOf(failure) }),

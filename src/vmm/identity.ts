@@ -7,12 +7,16 @@ export interface ProcessIdentity {
   startTime_ticks: number;
 }
 
-/** The identity of a running process; undefined when it is gone or only waits to be reaped. */
+/**
+ * The identity of a running process; undefined when it is gone or only waits to be reaped. One whose first thread
+ * has ended before the others still holds its files, and its locks on them.
+ */
 export function identify(pid: number): ProcessIdentity | undefined {
   const fields = readStat(pid);
   const state = fields?.[0];
   const startTime_ticks = Number(fields?.[19]);
-  if (!fields || state === "Z" || state === "X" || !Number.isSafeInteger(startTime_ticks)) {
+  const isZombie = state === "Z" && Number(fields?.[17]) <= 1;
+  if (!fields || isZombie || state === "X" || !Number.isSafeInteger(startTime_ticks)) {
     return undefined;
   }
   return { pid, startTime_ticks };

@@ -141,11 +141,6 @@ export class Lifecycle {
     this.#schedule.watchAge(id);
   }
 
-  /** From now on a crash leaves the machine as it is. */
-  keep(id: string): void {
-    this.#states.set(id, { intent: null });
-  }
-
   async start(id: string, options: StartOptions): Promise<void> {
     this.#schedule.cancelStart(id);
     await this.#queue.run(id, async () => {
@@ -186,9 +181,14 @@ export class Lifecycle {
   /** Where its memory cannot be used it boots, with a warning. Others may wait for it too: nobody calls it off by leaving. */
   async #wakeNow(vm: VmRecord, { onProgress }: BootOptions): Promise<void> {
     const warning = await this.#suspension.wake(vm, { onProgress });
-    if (!warning) return inBackground(vm.id, this.#commands.resume(vm.id));
-    await this.#startNow(vm.id, { onProgress });
-    this.#states.set(vm.id, { warning });
+    await this.#afterWake(vm.id, { warning, onProgress });
+  }
+
+  async #afterWake(id: string, outcome: BootOptions & { warning: string | undefined }) {
+    const { warning, onProgress } = outcome;
+    if (!warning) return inBackground(id, this.#commands.resume(id));
+    await this.#startNow(id, { onProgress });
+    this.#states.set(id, { warning });
   }
 
   /** Wakes the machine if it is suspended; those who ask for it at once wait for the same. */
@@ -312,8 +312,9 @@ export class Lifecycle {
   async adopt(vm: VmRecord, machine: Machine): Promise<RunningMachine> {
     const running = this.#machines.adopt(vm, machine);
     if (vm.state === "suspending") await this.#suspension.callOff(vm.id, running);
-    if (vm.state === "starting" || vm.state === "waking") {
-      inBackground(vm.id, this.#resumeBoot(vm, running));
+    if (vm.state === "starting") inBackground(vm.id, this.#resumeBoot(vm.id, running));
+    if (vm.state === "waking") {
+      await this.#afterWake(vm.id, { warning: await this.#suspension.resumeWake(vm, running) });
     }
     if (/^(running|paused|suspending)$/.test(vm.state)) {
       inBackground(vm.id, this.#commands.resume(vm.id));
@@ -321,11 +322,10 @@ export class Lifecycle {
     return running;
   }
 
-  async #resumeBoot({ id, state }: VmRecord, running: RunningMachine): Promise<void> {
+  async #resumeBoot(id: string, running: RunningMachine): Promise<void> {
     try {
       await this.#machines.resumeBoot(id, running);
-      if (state === "waking") await this.#commands.resume(id);
-      else await this.#commands.begin(id);
+      await this.#commands.begin(id);
     } catch (error) {
       const vm = findVm(this.#deps.db, id);
       if (vm?.intent === "create" && !this.#machines.get(id)) await this.removal.remove(id);

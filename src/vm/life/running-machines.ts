@@ -108,14 +108,31 @@ export class RunningMachines {
    * which it is stopped where it had a process already.
    */
   async wake(vm: VmRecord, options: LaunchOptions): Promise<void> {
-    const timeout_ms = Math.min(WAKE_MAX_MS, this.#deps.config.values["vm.boot_timeout"]);
-    await this.#whileStarting(vm.id, { ...options, timeout_ms }, async (starting) => {
+    await this.#whileWaking(vm.id, options, async (starting) => {
       const running = await this.#launch(vm, starting, options);
-      await this.#untilReady(vm, running, { starting }).catch((error) => {
-        const { code, message } = toBangerError(error);
-        throw code === "cancelled" ? error : new UnusableMemory(message, { cause: error });
-      });
+      await this.#untilAwake(vm, running, starting);
     });
+  }
+
+  /** Goes on with that for a machine that was taken over. */
+  async resumeWake(vm: VmRecord, running: RunningMachine): Promise<void> {
+    await this.#whileWaking(vm.id, {}, (starting) => this.#untilAwake(vm, running, starting));
+  }
+
+  async #untilAwake(vm: VmRecord, running: RunningMachine, starting: Starting): Promise<void> {
+    await this.#untilReady(vm, running, { starting }).catch((error) => {
+      const { code, message } = toBangerError(error);
+      throw code === "cancelled" ? error : new UnusableMemory(message, { cause: error });
+    });
+  }
+
+  async #whileWaking(
+    id: string,
+    options: BootOptions,
+    work: (starting: Starting) => Promise<void>,
+  ): Promise<void> {
+    const timeout_ms = Math.min(WAKE_MAX_MS, this.#deps.config.values["vm.boot_timeout"]);
+    await this.#whileStarting(id, { ...options, timeout_ms }, work);
   }
 
   /** Takes over a process of an earlier daemon. */

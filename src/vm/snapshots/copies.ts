@@ -60,7 +60,7 @@ export async function makeCopy(
     try {
       const { signal } = options;
       await lifecycle.make(id, { disk: source.diskPath, isToBeUndone: true, signal });
-      if (request.start === false) lifecycle.keep(id);
+      if (request.start === false) lifecycle.change(id, { intent: null });
       else await lifecycle.start(id, { ...options, from: source.memory ?? "disk" });
       return toApi(getVm(deps.db, id));
     } catch (error) {

@@ -113,19 +113,30 @@ export class Suspension {
    * its disk can be booted.
    */
   async wake(vm: VmRecord, options: BootOptions): Promise<string | undefined> {
-    const { id } = vm;
-    const place = this.#place(id);
     options.onProgress?.({ step: "restore", message: `Restoring ${vm.name}` });
-    try {
-      const { kind, files } = readSaved(place);
+    return await this.#orWhyNot(vm, async () => {
+      const { kind, files } = readSaved(this.#place(vm.id));
       assertSameKind(kind, await this.#kindOf(vm, driverFor(this.#deps, vm.spec).driver));
       await this.#machines.wake(vm, { ...options, memory: files });
+    });
+  }
+
+  /** The same for a machine that an earlier daemon was restoring, and whose process is there. */
+  async resumeWake(vm: VmRecord, running: RunningMachine): Promise<string | undefined> {
+    return await this.#orWhyNot(vm, () => this.#machines.resumeWake(vm, running));
+  }
+
+  async #orWhyNot(vm: VmRecord, wake: () => Promise<void>): Promise<string | undefined> {
+    const { id } = vm;
+    try {
+      await wake();
       return undefined;
     } catch (error) {
       if (!(error instanceof UnusableMemory)) throw error;
-      if (getVm(this.#deps.db, id).state === "suspended")
+      if (getVm(this.#deps.db, id).state === "suspended") {
         this.#states.set(id, { state: "stopped" });
-      discardSaved(place.folder);
+      }
+      discardSaved(this.#place(id).folder);
       const message = `Cannot restore the memory of "${vm.name}", booting its disk: ${error.message}`;
       log.warn("{message}", { message });
       return message;

@@ -1,0 +1,249 @@
+/** Machines that are paused, suspended and woken: what goes on where it was, what wakes them, and what is left of them. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { existsSync, readdirSync, statSync, truncateSync } from "node:fs";
+import { connect } from "node:net";
+import { join } from "node:path";
+import type { Vm } from "#api/vm.ts";
+import { pullBusybox } from "#test/busybox.ts";
+import { type Installation, install } from "#test/installation.ts";
+
+const KIND = ["--image", "busybox", "--mode", "direct", "--memory", "192M", "--disk", "64M"];
+/** Counts in the memory of one process: a number that was there before is never there again. */
+const COUNT = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.1; done";
+const SERVE = "while :; do echo served | nc -l -p 80; done";
+
+let banger: Installation;
+
+beforeAll(async () => {
+  banger = install();
+  await pullBusybox(banger);
+});
+
+afterAll(async () => {
+  await banger?.[Symbol.asyncDispose]();
+});
+
+async function create(name: string, ...more: string[]): Promise<Vm> {
+  const net = more.includes("--net") ? [] : ["--net", "user"];
+  return await banger.json<Vm>("vm", "create", "--name", name, ...KIND, ...net, ...more);
+}
+
+const show = (name: string) => banger.json<Vm>("vm", "show", name);
+const inside = async (name: string, script: string) =>
+  (await banger.ok("vm", "exec", name, "--", "sh", "-c", script)).trim();
+const session = (vm: string, name: string, script: string) =>
+  banger.ok("vm", "session", "start", vm, name, "--", "sh", "-c", script);
+const vmms = () => banger.processes().filter(({ command }) => /^\S*qemu\S* -name/.test(command));
+const folderOf = ({ id }: Vm) => join(banger.home, "state/banger/vms", id);
+const daemonPid = () =>
+  banger.processes().find(({ command }) => /daemon run/.test(command))?.pid ?? 0;
+
+async function until(name: string, state: Vm["state"]): Promise<Vm> {
+  for (;;) {
+    const vm = await show(name);
+    if (vm.state === state) return vm;
+    await Bun.sleep(50);
+  }
+}
+
+/** What the counter has printed, once it is past `least`. */
+async function counted(name: string, least: number): Promise<number[]> {
+  for (;;) {
+    const text = await banger.ok("vm", "session", "logs", name, "counter");
+    const numbers = text.trim().split("\n").map(Number);
+    if ((numbers.at(-1) ?? 0) > least) return numbers;
+    await Bun.sleep(50);
+  }
+}
+
+/** Nothing is lost, and nothing comes twice. */
+function expectInOrder(numbers: readonly number[]): void {
+  expect(numbers).toEqual(numbers.map((_, index) => index + 1));
+}
+
+async function read(port: number): Promise<string> {
+  const socket = connect({ port, host: "127.0.0.1" });
+  const chunks: Buffer[] = [];
+  for await (const chunk of socket) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks).toString().trim();
+}
+
+async function portOf(name: string): Promise<number> {
+  return (await show(name)).network.ports?.[0]?.hostPort ?? 0;
+}
+
+test("a paused machine stands still, says how to go on, and has the time of now afterwards", async () => {
+  await create("still");
+  await banger.ok("vm", "exec", "-d", "still", "--", "sh", "-c", COUNT);
+  await banger.ok("vm", "pause", "still");
+  await banger.ok("vm", "pause", "still");
+  expect(await banger.ok("vm", "list")).toMatch(/still +paused/);
+  const refused = await banger.call(["vm", "exec", "still", "--", "true"]);
+  expect(refused).toMatchObject({ status: 125 });
+  expect(refused.stderr).toContain("it is paused\nhint: Resume it with: banger vm resume still");
+  const removed = await banger.call(["vm", "rm", "still"]);
+  expect(removed.stderr).toContain('Cannot remove machine "still": it is paused');
+  await Bun.sleep(1500);
+  await banger.ok("daemon", "stop");
+  expect((await show("still")).state).toBe("paused");
+  await banger.ok("vm", "resume", "still");
+  const ahead_s = Number(await inside("still", "date +%s")) - Date.now() / 1000;
+  expect(Math.abs(ahead_s)).toBeLessThan(5);
+  await inside("still", "echo kept > /kept");
+  await banger.ok("vm", "pause", "still");
+  await banger.ok("vm", "stop", "still");
+  expect((await show("still")).exit?.reason).toBe("poweroff");
+  await banger.ok("vm", "start", "still");
+  expect(await inside("still", "cat /kept")).toBe("kept");
+  await banger.ok("vm", "pause", "still");
+  await banger.ok("vm", "kill", "still");
+  expect((await show("still")).state).toBe("stopped");
+  await banger.ok("vm", "rm", "still");
+});
+
+test("a suspended machine has no process, and goes on where it was for whoever needs it", async () => {
+  const vm = await create("box", "-p", "0:80");
+  await session("box", "counter", COUNT);
+  await session("box", "server", SERVE);
+  const before = await counted("box", 3);
+  await banger.ok("vm", "suspend", "box");
+  await banger.ok("vm", "suspend", "box");
+  expect(await banger.ok("vm", "list")).toMatch(/box +suspended/);
+  expect(vmms()).toEqual([]);
+  const saved = join(folderOf(vm), "suspended");
+  for (const name of readdirSync(saved)) {
+    expect({ name, mode: statSync(join(saved, name)).mode & 0o777 }).toMatchObject({ mode: 0o600 });
+  }
+  // Neither of these is a reason to wake it.
+  await banger.ok("vm", "session", "logs", "box", "counter");
+  await banger.ok("vm", "set", "box", "--label", "a=b", "--memory", "256M");
+  await banger.ok("daemon", "stop");
+  expect((await show("box")).state).toBe("suspended");
+  expect(await read(await portOf("box"))).toBe("served");
+  expect((await show("box")).state).toBe("running");
+  expect(existsSync(saved)).toBe(false);
+  const after = await counted("box", before.length + 3);
+  expectInOrder(after);
+  const ahead_s = Number(await inside("box", "date +%s")) - Date.now() / 1000;
+  expect(Math.abs(ahead_s)).toBeLessThan(5);
+  expect((await show("box")).pending).toEqual(["memory"]);
+
+  await banger.ok("vm", "suspend", "box");
+  expect(await banger.ok("vm", "ssh", "box", "--", "hostname")).toBe("box\n");
+  await banger.ok("vm", "suspend", "box");
+  const both = ["one", "two", "three"].map((word) => inside("box", `echo ${word}`));
+  expect(await Promise.all(both)).toEqual(["one", "two", "three"]);
+  expect(vmms()).toHaveLength(1);
+  await banger.ok("vm", "suspend", "box");
+  await banger.ok("vm", "cp", "box:/etc/hostname", join(banger.home, "hostname"));
+  for (const verb of ["resume", "start"]) {
+    await banger.ok("vm", "suspend", "box");
+    await banger.ok("vm", verb, "box");
+  }
+  expectInOrder(await counted("box", after.length));
+});
+
+test("a daemon that is killed while a machine falls asleep or wakes loses nothing of it", async () => {
+  await inside("box", "echo kept > /kept");
+  for (let round = 0; round < 6; round++) {
+    const verb = round % 2 === 0 ? "suspend" : "resume";
+    const child = banger.spawn(["vm", verb, "box"]);
+    const state = verb === "suspend" ? "suspending" : "waking";
+    const over = child.exited.then(() => "over");
+    while ((await Promise.race([over, Bun.sleep(5)])) !== "over") {
+      const vm = await show("box").catch(() => undefined);
+      if (vm?.state !== state) continue;
+      await Bun.sleep(round * 20);
+      break;
+    }
+    process.kill(daemonPid(), "SIGKILL");
+    await over;
+    expect(await inside("box", "cat /kept")).toBe("kept");
+    expect(vmms()).toHaveLength(1);
+    if (verb === "resume") continue;
+    // Before it is to wake.
+    await banger.ok("vm", "suspend", "box");
+  }
+  const { warning } = await show("box");
+  if (!warning) expectInOrder(await counted("box", 1));
+  await banger.ok("vm", "suspend", "box");
+  process.kill(daemonPid(), "SIGKILL");
+  expect((await show("box")).state).toBe("suspended");
+  expect(await inside("box", "cat /kept")).toBe("kept");
+});
+
+test("memory that cannot be used is given up with a line, and the disk boots", async () => {
+  const vm = await show("box");
+  await inside("box", "echo more > /more");
+  await banger.ok("vm", "suspend", "box");
+  truncateSync(join(folderOf(vm), "suspended/memory"), 1000);
+  const { status, stderr } = await banger.call(["vm", "resume", "box"]);
+  expect(status).toBe(0);
+  expect(stderr).toContain(
+    'warning: Cannot restore the memory of "box", booting its disk: its memory is damaged',
+  );
+  expect(await inside("box", "cat /more")).toBe("more");
+  expect((await show("box")).warning).toContain("its memory is damaged");
+  await banger.ok("vm", "suspend", "box");
+  expect(await inside("box", "cat /more")).toBe("more");
+});
+
+test("a suspended machine is ended without being woken, which costs its memory and not its disk", async () => {
+  const vm = await show("box");
+  await inside("box", "echo last > /last");
+  for (const verb of ["stop", "kill"]) {
+    await banger.ok("vm", "suspend", "box");
+    const { status, stderr } = await banger.call(["vm", verb, "box"]);
+    expect(status).toBe(0);
+    expect(stderr).toContain("suspended memory was discarded");
+    expect(await show("box")).toMatchObject({ state: "stopped", exit: { reason: "killed" } });
+    expect(existsSync(join(folderOf(vm), "suspended"))).toBe(false);
+    await banger.ok("vm", "start", "box");
+    expect(await inside("box", "cat /last")).toBe("last");
+  }
+  await banger.ok("vm", "suspend", "box");
+  const waking = banger.spawn(["vm", "resume", "box"]);
+  await Bun.sleep(100);
+  await banger.ok("vm", "rm", "--force", "box");
+  await waking.exited;
+  expect(existsSync(folderOf(vm))).toBe(false);
+  const { id } = await create("gone");
+  await banger.ok("vm", "suspend", "gone");
+  await banger.ok("vm", "rm", "gone");
+  expect(existsSync(join(banger.home, "state/banger/vms", id))).toBe(false);
+  expect(vmms()).toEqual([]);
+});
+
+test("--idle-suspend suspends a machine that nobody uses, and its command goes on when it wakes", async () => {
+  const command = `${COUNT.replace("do ", "do [ $i -lt 40 ] || exit 3; ")}`;
+  const args = ["--name", "idle", ...KIND, "--net", "user", "--idle-suspend", "2s"];
+  await banger.ok("vm", "create", ...args, "--", "sh", "-c", command);
+  expect((await show("idle")).idleSuspend_ms).toBe(2000);
+  await until("idle", "suspended");
+  const ended = banger.ok("vm", "wait", "idle");
+  await banger.ok("vm", "set", "idle", "--idle-suspend", "never");
+  await banger.ok("vm", "resume", "idle");
+  expect((await ended).trim()).toBe("poweroff (status 3)");
+  const numbers = (await banger.ok("vm", "logs", "idle")).trim().split("\n").map(Number);
+  expectInOrder(numbers);
+  expect(numbers).toHaveLength(40);
+  const refused = await banger.call(["vm", "suspend", "idle"]);
+  expect(refused.stderr).toContain('Cannot suspend machine "idle": it is stopped');
+});
+
+test("a machine with a tap of its own keeps its addresses, and is reached there after it was woken", async () => {
+  const vm = await create("tap", "--net", "nat", "-p", "0:80");
+  await session("tap", "server", SERVE);
+  const addresses = "ip -4 addr show eth0 | grep inet; cat /sys/class/net/eth0/address";
+  const before = await inside("tap", addresses);
+  await banger.ok("vm", "suspend", "tap");
+  expect((await show("tap")).network.address).toBe(vm.network.address as string);
+  expect(await read(await portOf("tap"))).toBe("served");
+  expect(await inside("tap", addresses)).toBe(before);
+  const attached = banger.spawn(["vm", "exec", "tap", "--", "sleep", "1000"]);
+  while (!(await inside("tap", "ps")).includes("sleep 1000")) await Bun.sleep(50);
+  await banger.ok("vm", "suspend", "tap");
+  expect(await attached.exited).toBe(125);
+  expect(await new Response(attached.stderr).text()).toContain('machine "tap" was suspended');
+  await banger.ok("vm", "rm", "tap");
+});
