@@ -44,7 +44,8 @@ export function assertSavable(
   path: string,
   options: { format: "oci" | "docker"; force?: boolean | undefined },
 ): void {
-  if (!existsSync(dirname(path))) {
+  // The dot fails for a file in the directory's place.
+  if (!existsSync(`${dirname(path)}/.`)) {
     throw new BangerError("not_found", `Cannot save to "${path}": no such directory`);
   }
   if (!existsSync(path)) return;
