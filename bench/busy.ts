@@ -1,4 +1,4 @@
-/** How long `banger vm list` takes while the daemon is at work, and while a guest hangs. */
+/** Measures `banger vm list` while the daemon is busy, and while a guest hangs. */
 import { join } from "node:path";
 import type { Vm } from "#api/vm.ts";
 import { busyboxLayout } from "#test/busybox.ts";

@@ -1,7 +1,7 @@
 /**
- * `banger vm run IMAGE -- true`, from nothing to its exit status, beside the same QEMU with the
- * same kernel, initrd and disks started by hand and ended as soon as its guest has greeted. What
- * is in between is ours: finding the daemon, making the machine, the command, taking it down.
+ * Compares `banger vm run IMAGE -- true` without a template to the same QEMU (kernel, initrd and disks) started by
+ * hand and killed once its guest has connected. The difference is banger's own work: finding the daemon, creating the
+ * machine, running the command, cleaning up.
  */
 import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";

@@ -1,7 +1,7 @@
 /**
- * Emulated CPUs in one thread, as banger runs them, beside a thread for each: a run from nothing, forks,
- * and parallel work, with Debian's kernel and with the generic one, which has no static keys to patch.
- * The generic kernel is measured where it was compiled before, as by `BANGER_TEST_KERNELS=one make test`.
+ * Compares emulated CPUs in one thread, as banger runs them, to one thread for each: a run without a template, forks
+ * and parallel work, with Debian's kernel and with the generic one, which has no static keys to patch. The generic
+ * kernel is measured if it was compiled before, as by `make test`.
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";

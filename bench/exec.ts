@@ -1,6 +1,6 @@
 /**
- * Commands in a machine that runs: how much longer `banger vm exec VM -- true` takes than fork and exec
- * in the machine itself; many of them; and what of the raw virtio-serial port a command's output gets.
+ * Commands in a running machine: the time of `banger vm exec VM -- true` compared to fork and exec inside the
+ * machine, many commands in a row, and output throughput compared to the raw virtio-serial port.
  */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

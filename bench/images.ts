@@ -1,4 +1,4 @@
-/** Images to pull: what they are made of is made up, and the same on every computer. */
+/** Generates images to pull, with the same content on every host. */
 import {
   closeSync,
   existsSync,

@@ -1,7 +1,6 @@
 /**
- * Kernels: a pull beside `zstd -d` and `sha256sum` of the same archive, with what it takes of
- * memory; and how soon kernels reach PID 1, by the guest's own clock. The generic kernel is
- * measured where it was compiled before, as by `make test`.
+ * Kernels: a pull compared to `zstd -d` and `sha256sum` of the same archive, with its memory use, and the time until
+ * PID 1 by the guest's own clock. The generic kernel is measured if it was compiled before, as by `make test`.
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,4 @@
-/** What the benchmarks share: medians of interleaved runs, and one way to print a ratio. */
+/** Medians of interleaved runs, and ratios as the benchmarks print them. */
 
 export interface Contestant {
   name: string;

@@ -1,6 +1,6 @@
 /**
- * Connecting a machine to the host's network and taking it off, beside the same devices and rules
- * made by hand with `ip -batch` and `nft -f`. In a network namespace of its own; needs root.
+ * Compares attaching a machine to the host's network and detaching it to the same devices and rules made with `ip
+ * -batch` and `nft -f`. Runs in a network namespace of its own; needs root.
  */
 
 import { newId } from "#base/id.ts";

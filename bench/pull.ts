@@ -1,6 +1,6 @@
 /**
- * From a registry on this computer to a finished disk, through the built program: beside decompressing the
- * layers to nowhere, and beside the programs that one would use otherwise.
+ * Compares a pull from a local registry to a finished disk, through the built program, to decompressing the layers to
+ * /dev/null and to other tools.
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";

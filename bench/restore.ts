@@ -1,6 +1,6 @@
 /**
- * `banger vm run IMAGE -- true` of a kind that ran before, beside the same restore done by hand with QEMU
- * and QMP alone until the guest's agent answers, and beside the cold run with templates turned off.
+ * Compares `banger vm run IMAGE -- true` from a template to the same restore done by hand with QEMU and QMP until the
+ * guest's agent answers, and to a run with templates turned off.
  */
 import { appendFileSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { connect, createConnection } from "node:net";

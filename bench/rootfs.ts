@@ -1,6 +1,6 @@
 /**
- * The layers of a Debian image to one ext4 file, beside decompressing them to nowhere and beside
- * the programs that one would use otherwise.
+ * Compares writing the layers of a Debian image to one ext4 file to decompressing them to /dev/null and to other
+ * tools.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

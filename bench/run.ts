@@ -1,4 +1,4 @@
-/** Runs the benchmarks, or those that are named, one after another: `bun bench/run.ts [NAME]...` */
+/** Runs all benchmarks, or those named, one after another: `bun bench/run.ts [NAME]...` */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 

@@ -1,6 +1,6 @@
 /**
- * What banger does without a server in the machine, beside a machine's own sshd: `ssh VM.vm true`, and
- * `vm cp` of a tree of 200 MB beside scp, in both directions. Takes root, for the machine's address.
+ * Compares `ssh VM.vm true`, and `vm cp` of a tree of 200 MB in both directions, to ssh and scp with an sshd in the
+ * machine. Needs root, for the machine's address.
  */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** How long the command line takes to start, beside another program with a version to print. */
+/** Compares the start of the command line to another program that prints its version. */
 import { install } from "#test/installation.ts";
 import { printRatio, program, race } from "./measure.ts";
 

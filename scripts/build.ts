@@ -1,7 +1,6 @@
 /**
- * Makes build/bin/banger, one file that holds the whole program, and build/bin/bangerd,
- * the same file by another name. Does nothing when neither the sources nor the commit
- * have changed since it last did.
+ * Builds build/bin/banger, a single file that contains the whole program, and build/bin/bangerd, a link to it. Does
+ * nothing if neither the sources nor the commit have changed since the last build.
  */
 import { createHash } from "node:crypto";
 import {

@@ -1,7 +1,6 @@
 /**
- * The main job, from a kernel to a shell in a machine, with real commands and their real
- * output: `make demo`. Everything that it makes is in one temporary folder, and is gone
- * when it ends, however it ends. Only build/cache stays, for the next time.
+ * Runs an end-to-end demo with real commands, from a kernel to a shell in a machine, then cleans up: `make demo`.
+ * Everything is in one temporary directory; only build/cache stays.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

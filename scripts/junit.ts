@@ -1,4 +1,4 @@
-/** Reads what `bun test --reporter=junit` wrote: counts, and the names of skipped tests. */
+/** Parses the report of `bun test --reporter=junit`: counts, and the names of skipped tests. */
 
 export interface TestCounts {
   passed: number;

@@ -1,4 +1,4 @@
-/** Fails where KVM runs no machines, and says why. */
+/** Fails if KVM cannot run machines, with the reason. */
 import { kvmState } from "#vmm/host.ts";
 
 const { usable, reason } = kvmState();

@@ -1,7 +1,4 @@
-/**
- * Writes the C headers of constants that TypeScript defines: the guest protocol and the messages of banger-inflate.
- * `--print PATH` prints one of them.
- */
+/** Generates guest/wire/protocol.h, the C side of the constants in src/guest/protocol.ts; --print prints it. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { assert } from "#base/assert.ts";

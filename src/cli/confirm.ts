@@ -1,4 +1,4 @@
-/** A question that is asked before what cannot be undone; where nobody can answer there is no question. */
+/** Asks for confirmation before an irreversible command; without a terminal it does not ask. */
 import { writeErr } from "#base/stdio.ts";
 import { untilInterrupted } from "./pause.ts";
 

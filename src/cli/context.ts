@@ -1,4 +1,4 @@
-/** What every handler is given besides its own input. */
+/** The context that every handler gets besides its own input. */
 
 import type { ProgressView } from "#cli/progress/options.ts";
 import type { Paths } from "#config/paths.ts";

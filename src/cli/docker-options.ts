@@ -1,4 +1,4 @@
-/** Options of docker run that banger has no use for, or calls something else: what to do in their place. */
+/** Options of docker run that banger does not have or names differently, with what to use instead. */
 
 const ownKernel = "Not needed: a machine has its own kernel, and root in the guest is unrestricted";
 

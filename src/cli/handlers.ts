@@ -1,4 +1,4 @@
-/** Which file does what the command tree says. Each is loaded only when its command is given. */
+/** The handler of each command, loaded only when the command runs. */
 import type { Handler } from "./context.ts";
 import type { root } from "./spec/root.ts";
 import type { CommandSpec, GroupSpec, Node } from "./spec/types.ts";

@@ -1,6 +1,6 @@
 /**
- * ^C and its like: the first one cancels the work, a second one ends the program at once.
- * A command that runs in a machine takes the signals over and passes them on.
+ * Signal handling: the first ^C cancels the work, a second one exits at once. A command that runs in a machine takes
+ * the signals over and forwards them.
  */
 import { constants } from "node:os";
 import { BangerError } from "#base/error.ts";

@@ -1,4 +1,4 @@
-/** The command line: parses it, runs one handler, and shows whatever goes wrong, once. */
+/** The command line's main function: parses it, runs one handler, and prints any error once. */
 import { type ErrorCode, errorCodes, toBangerError } from "#base/error.ts";
 import { settled, writeOut } from "#base/stdio.ts";
 import type { Paths } from "#config/paths.ts";

@@ -1,4 +1,4 @@
-/** From the words of a command line to a command with its input, or to the help that was asked for. */
+/** Parses a command line into a command with its input, or into the help that was requested. */
 import { type Command, CommanderError } from "commander";
 import { similarNames } from "#base/similar.ts";
 import { type Invocation, makeProgram } from "./program.ts";

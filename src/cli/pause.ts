@@ -1,4 +1,4 @@
-/** Waits that ^C ends. */
+/** Sleeps that ^C ends. */
 import { aborted } from "#base/abort.ts";
 import { timerDelay_ms } from "#base/duration.ts";
 

@@ -1,6 +1,6 @@
 /**
- * Makes the parser of the command tree. Only what the command line at hand names is filled
- * in: of the other commands the parser knows no more than their names.
+ * Builds the parser of the command tree. Only the command on the command line is filled in; of the others the parser
+ * knows no more than the names.
  */
 import { Argument, Command, Option } from "commander";
 import { BangerError, messageOf } from "#base/error.ts";

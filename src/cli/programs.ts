@@ -1,4 +1,7 @@
-/** The programs that the command line can become, which the main module hands in. Loaded when they are called for. */
+/**
+ * The programs that the command line can become (daemon, foreground machine), passed in by the main module and loaded
+ * on demand.
+ */
 import type { ForegroundRequest } from "#host/foreground-request.ts";
 
 export interface Programs {

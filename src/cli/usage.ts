@@ -1,4 +1,4 @@
-/** Mistakes in a command line, in our grammar and with a hint. */
+/** Usage errors, with a hint. */
 import type { Command, CommanderError } from "commander";
 import { BangerError } from "#base/error.ts";
 import { didYouMean, similarNames } from "#base/similar.ts";

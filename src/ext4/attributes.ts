@@ -1,4 +1,4 @@
-/** What is said of a file beside its content. */
+/** Attributes of a file: mode, owner, times, extended attributes. */
 
 export interface Xattr {
   /** With its namespace, such as "security.capability", as bytes. */

@@ -1,4 +1,4 @@
-/** Blocks of a disk that are spoken for, one bit each, in pages that exist only where there are any. */
+/** A set of block numbers, one bit each, in pages allocated on demand. */
 
 const PAGE_BITS = 4096;
 const WORD_BITS = 32;

@@ -1,6 +1,6 @@
 /**
- * Directory blocks: one linear block when everything fits, else a hashed tree (an index over leaves
- * in the order of their hashes), which the kernel searches by name in constant time.
+ * Writes directory blocks: one linear block if everything fits, else a hashed tree (an index over leaves in hash
+ * order), in which the kernel finds a name in constant time.
  * Source: Documentation/filesystems/ext4 ("Directory Entries", "Hash Tree Directories").
  */
 import { BangerError } from "#base/error.ts";

@@ -1,6 +1,6 @@
 /**
- * Extent trees: which blocks of the disk hold which blocks of a file. Four extents fit the inode,
- * more go into blocks under it.
+ * Writes extent trees, which map a file's blocks to disk blocks. Four extents fit in the inode, more go into blocks
+ * below it.
  * Source: Documentation/filesystems/ext4 ("Extent Tree").
  */
 import { assert } from "#base/assert.ts";

@@ -1,7 +1,7 @@
 /**
- * The ext4 on-disk format as numbers: offsets, limits and flags, no logic. Everything is
- * little-endian. Source: "ext4 Data Structures and Algorithms" in the Linux kernel's documentation
- * (Documentation/filesystems/ext4), and fs/ext4/ext4.h for what it leaves out.
+ * The ext4 on-disk format as tables: offsets, limits and flags, no logic. Everything is little-endian.
+ * Source: "ext4 Data Structures and Algorithms" in the Linux kernel's documentation (Documentation/filesystems/ext4),
+ * and fs/ext4/ext4.h for the rest.
  */
 
 /** The one block size that banger writes. */

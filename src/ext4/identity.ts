@@ -1,4 +1,4 @@
-/** What tells one file system from another, derived from a seed so that the same seed gives the same bytes. */
+/** A file system's UUID, hash seed and checksum seed, derived from a seed: the same seed gives the same bytes. */
 import { createHash } from "node:crypto";
 import { crc32c, crc32cWord } from "./crc32c.ts";
 

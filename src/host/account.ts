@@ -1,4 +1,4 @@
-/** Users and groups of this host, from any name service. */
+/** Looks up users and groups of the host, from any name service. */
 import { BangerError } from "#base/error.ts";
 import { run } from "#base/run.ts";
 import { pathsOfUser, sudoUser_uid } from "#config/environment.ts";

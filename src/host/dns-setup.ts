@@ -1,4 +1,4 @@
-/** `banger dns setup`: the DNS servers that this host uses. Works without the daemon. */
+/** `banger dns setup`: points the host's resolver at banger's DNS server. Works without the daemon. */
 import { BangerError } from "#base/error.ts";
 import { addressOf, parseCidr } from "#net/address.ts";
 import { gatewayCidr, readBridgeMark } from "#net/bridge.ts";

@@ -1,4 +1,4 @@
-/** `banger doctor`: every domain's checks, and those of this host. Works without the daemon. */
+/** `banger doctor`: the checks of all domains. Works without the daemon. */
 import { mkdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { VmmChoice } from "#api/vm.ts";

@@ -1,4 +1,4 @@
-/** The drivers, set up from the configuration. */
+/** Creates the VMM drivers from the configuration. */
 import type { ConfigValues } from "#config/schema.ts";
 import type { Driver } from "#vmm/driver.ts";
 import { createFirecrackerDriver, type FirecrackerOptions } from "#vmm/firecracker/driver.ts";

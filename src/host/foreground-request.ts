@@ -1,4 +1,4 @@
-/** What `vm run --foreground` asks of the process that runs one machine without the daemon. */
+/** The request of `vm run --foreground` to the process that runs one machine without the daemon. */
 import type { ExecRequest } from "#api/exec.ts";
 import type { VmCreate } from "#api/vm.ts";
 

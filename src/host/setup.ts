@@ -1,4 +1,4 @@
-/** `banger setup`: for which user, and with which configuration. Works without the daemon. */
+/** `banger setup`: creates the network of one user from the configuration. Works without the daemon. */
 import { BangerError } from "#base/error.ts";
 import { checkPlan, readRecord, type SetupPlan } from "#net/setup/record.ts";
 import {

@@ -1,4 +1,4 @@
-/** Bodies of answers: capped, undone where a server encoded them without being asked, or let go of. */
+/** Response bodies: with a cap, decoded if a server encoded them unasked, or discarded. */
 import {
   createBrotliDecompress,
   createGunzip,

@@ -1,6 +1,6 @@
 /**
- * Files from web servers: one request for a file from an offset on, and the loop that makes the whole of as many
- * requests as it takes. Callers say what they expect, and check what they get.
+ * Downloads: one request for a file from an offset on, and the loop that resumes until it is complete. Callers state
+ * the expected size and verify the content.
  */
 import type { BangerError } from "#base/error.ts";
 import { KiB } from "#base/size.ts";

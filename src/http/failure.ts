@@ -1,4 +1,4 @@
-/** What can go wrong between us and a registry, as one error that says whether trying again may help. */
+/** Network and HTTP failures as one error type that says whether a retry may help. */
 import { BangerError, type ErrorCode } from "#base/error.ts";
 import { safeLine } from "#base/printable.ts";
 import { KiB } from "#base/size.ts";

@@ -1,6 +1,6 @@
 /**
- * Proxies as the environment names them, by the rules that curl and Go share: HTTP_PROXY, HTTPS_PROXY and ALL_PROXY, in
- * lower case as well; NO_PROXY with names, suffixes, ports, addresses and networks. Loopback needs no proxy.
+ * Proxies from the environment, by the rules of curl and Go: HTTP_PROXY, HTTPS_PROXY and ALL_PROXY, in lower case
+ * too; NO_PROXY with names, suffixes, ports, addresses and networks. Loopback needs no proxy.
  */
 import { BlockList, isIP } from "node:net";
 import { BangerError } from "#base/error.ts";

@@ -1,7 +1,6 @@
 /**
- * Where a server may send us on. A registry on the internet has no business with what only this host or its
- * network reaches: a redirect, a token server and a place for an upload lie in the open, or where the registry
- * itself is.
+ * Restricts where a server may redirect requests (SSRF protection): a redirect, a token server or an upload location
+ * must be public, or at the registry's own address.
  */
 import { lookup } from "node:dns/promises";
 import { BlockList, isIP } from "node:net";

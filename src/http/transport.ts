@@ -1,4 +1,4 @@
-/** HTTP requests: redirects followed by hand, so that credentials stay with their host, and errors that say what is the case. */
+/** HTTP requests. Redirects are followed here, so that credentials stay with their host. */
 import { abortError } from "#base/abort.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import { discard } from "./body.ts";

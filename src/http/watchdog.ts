@@ -1,4 +1,4 @@
-/** Notices a transfer that has stopped moving, however slowly it does so. */
+/** Detects a stalled transfer. */
 import { onAbort } from "#base/abort.ts";
 import { formatDuration } from "#base/duration.ts";
 import { TransferError } from "./failure.ts";

@@ -1,4 +1,4 @@
-/** What a machine gets of IPv6: nothing on a bridge without it, and a way out where there is one. */
+/** A machine's IPv6 attachment: none on a bridge without IPv6, a default route where the host has one. */
 import { messageOf } from "#base/error.ts";
 import { type Address, addressOf, type Cidr, joinCidr, prefixOf } from "./address.ts";
 import type { BridgeMark } from "./devices.ts";

@@ -1,4 +1,4 @@
-/** What is asked of the network for a machine, and what the monitor and the guest get to know. */
+/** A machine's network request, and the attachment that VMM and guest get. */
 import { BangerError } from "#base/error.ts";
 import { type Address, type Cidr, parseAddress, parseCidr } from "./address.ts";
 import type { NetworkMode } from "./mode.ts";

@@ -1,4 +1,4 @@
-/** Blocks of addresses that a machine may not reach unless somebody says so. */
+/** Address blocks that a machine cannot reach unless allowed. */
 import { METADATA_BLOCKS as metadata } from "#base/address-blocks.ts";
 import { type Address, type Cidr, contains, parseCidr } from "./address.ts";
 

@@ -1,4 +1,4 @@
-/** The bridge that the machines of one daemon are connected to: whose it is, and what it takes to have it. */
+/** The bridge that connects the machines of one daemon: its owner and its settings. */
 import { BangerError } from "#base/error.ts";
 import { assertTableIsOurs } from "#net/nft/nft.ts";
 import { type Cidr, joinCidr, networkOf, prefixOf } from "./address.ts";

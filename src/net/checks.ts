@@ -1,4 +1,4 @@
-/** What `banger doctor` says of the network: what this computer lets machines have, and how to get more. */
+/** The network checks of `banger doctor`. */
 import type { Check } from "#base/check.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import { findBlockingFirewall, hasLegacyIptables } from "#net/nft/firewall.ts";
@@ -13,7 +13,7 @@ import { checkSubnet } from "./pool.ts";
 import { daemonResolvers } from "./resolvers.ts";
 import { openObstacle, readRights, tapObstacle } from "./rights.ts";
 import { findOverlap, overlapError, readRoutes } from "./routes.ts";
-import { claimedTaps, hasPoolTap } from "./tap-leases.ts";
+import { hasPoolTap, leasedTaps } from "./tap-leases.ts";
 
 export interface CheckOptions {
   bridge: string;
@@ -44,7 +44,7 @@ function tapCheck(obstacle: BangerError | undefined, bridge: string): Check {
   if (hasPoolTap({ bridge, user_uid }, "nat")) {
     const closed = openObstacle();
     const count = poolTaps(bridge).filter((tap) => tap.user_uid === user_uid).length;
-    const used = claimedTaps({ bridge, user_uid }).length;
+    const used = leasedTaps({ bridge, user_uid }).length;
     const detail = `${used} of ${count} tap devices in use`;
     if (!closed) return { ...base, status: "ok", detail };
     return { ...base, status: "warn", detail: closed.message, fix: closed.hint ?? "" };

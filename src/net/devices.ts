@@ -1,7 +1,6 @@
 /**
- * What the kernel says of the network devices, read from /sys and /proc: microseconds where
- * a process takes milliseconds. The marks that banger leaves in the alias of each device it
- * makes are the only record of what is connected, so nothing has to be restored after a crash.
+ * Network devices, read from /sys and /proc: microseconds where a process takes milliseconds. The alias that banger
+ * sets on each device is the only record of what is connected, so a crash leaves nothing to restore.
  */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { basename } from "node:path";

@@ -1,4 +1,4 @@
-/** Which DNS servers a machine is told: the daemon's own where it answers, the host's otherwise. */
+/** Chooses the DNS servers of a machine: the daemon's own if it answers, else the host's. */
 import { type Address, addressOf } from "./address.ts";
 import type { BridgeMark } from "./devices.ts";
 import type { GuestDns } from "./dns/server.ts";

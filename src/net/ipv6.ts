@@ -1,6 +1,6 @@
 /**
- * IPv6 of the machines. Their addresses follow from the ones that they have for IPv4, so that one
- * pool serves both: a bridge has a block of its own, and a machine the end of its IPv4 address in it.
+ * IPv6 addresses of machines, derived from their IPv4 addresses so that one pool serves both: a bridge has a prefix
+ * of its own, and a machine's IPv4 address is the suffix.
  */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { hexOf, sha256 } from "#base/digest.ts";

@@ -1,4 +1,4 @@
-/** Makes and removes the bridge and the taps: one `ip` process for all commands of one change. */
+/** Creates and removes the bridge and taps, with one `ip` process per change. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { BangerError } from "#base/error.ts";
 import { run } from "#base/run.ts";

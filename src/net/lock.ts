@@ -1,4 +1,4 @@
-/** Keeps two daemons from changing the host's network at the same time. */
+/** Prevents two daemons from changing the host's network at the same time. */
 import { closeSync, openSync } from "node:fs";
 import { throwIfAborted } from "#base/abort.ts";
 import { BangerError } from "#base/error.ts";

@@ -1,4 +1,4 @@
-/** How a machine is connected. */
+/** Network modes of a machine. */
 export type NetworkMode = "nat" | "host" | "user" | "none";
 
 export function isTapMode(mode: NetworkMode): mode is "nat" | "host" {

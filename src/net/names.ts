@@ -1,4 +1,4 @@
-/** The names and hardware addresses that banger gives to devices on the host. */
+/** Names and MAC addresses of banger's devices on the host. */
 import { hexOf, sha256 } from "#base/digest.ts";
 import { BangerError } from "#base/error.ts";
 

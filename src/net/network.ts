@@ -1,6 +1,6 @@
 /**
- * Connects machines to the host's network and takes them off again. What is connected is
- * read from the devices themselves each time, so any daemon can go on where another stopped.
+ * Attaches machines to the host's network and detaches them. What is connected is read from the devices each time, so
+ * any daemon can continue where another stopped.
  */
 
 import type { PolicyLog } from "#api/network.ts";
@@ -34,7 +34,7 @@ import { attachPoolTap } from "./pool-attach.ts";
 import { openObstacle, tapObstacle } from "./rights.ts";
 import { applyRules, settle } from "./settle.ts";
 import { attachTap, marked, policyMachine, type TapContext } from "./tap-attach.ts";
-import { claimedTaps, hasPoolTap, type PoolOwner, releaseTap } from "./tap-leases.ts";
+import { hasPoolTap, leasedTaps, type PoolOwner, releaseTap } from "./tap-leases.ts";
 
 export type { Attachment, AttachRequest } from "./attachment.ts";
 
@@ -91,7 +91,7 @@ export class Network {
   /** Addresses that no other machine can have now, those of other daemons' machines among them. */
   addressesInUse(): Address[] {
     // Who may make taps leaves those of the pool to those who may not.
-    const pooled = tapObstacle() ? claimedTaps(this.#owner) : poolTaps(this.#bridge);
+    const pooled = tapObstacle() ? leasedTaps(this.#owner) : poolTaps(this.#bridge);
     return [...machineTaps(this.#bridge), ...pooled].map(({ address }) => address);
   }
 

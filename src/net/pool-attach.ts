@@ -1,4 +1,4 @@
-/** Connects a machine without any rights, by a tap that `banger setup` has left for its user. */
+/** Attaches a machine without root, with a tap that `banger setup` created for its user. */
 import { BangerError } from "#base/error.ts";
 import { addressOf, joinCidr, prefixOf, tryParseAddress } from "./address.ts";
 import { attach6 } from "./attach6.ts";
@@ -8,7 +8,7 @@ import { deviceMtu, uplinkMtu } from "./devices.ts";
 import type { GuestDns } from "./dns/server.ts";
 import { guestResolvers } from "./guest-dns.ts";
 import { enableForwarding } from "./link.ts";
-import { claimTap, type PoolOwner, releaseTap } from "./tap-leases.ts";
+import { leaseTap, type PoolOwner, releaseTap } from "./tap-leases.ts";
 
 /** Nothing of the host is changed but the claim, which goes again on failure. */
 export async function attachPoolTap(
@@ -30,7 +30,7 @@ export async function attachPoolTap(
     );
   }
   const address = tryParseAddress(request.address ?? "");
-  const tap = claimTap({ ...owner, machineId, mode, address });
+  const tap = leaseTap({ ...owner, machineId, mode, address });
   try {
     if (mode === "nat") enableForwarding();
     const six = attach6(mark, { address: tap.address, mode });

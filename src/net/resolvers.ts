@@ -1,4 +1,4 @@
-/** The DNS servers that a guest can ask: those of the host which are reachable from outside of it. */
+/** The DNS servers that a guest can use: those of the host that are not on loopback. */
 import { closeSync, openSync, readSync } from "node:fs";
 import { KiB } from "#base/size.ts";
 import { type Address, contains, familyOf, parseCidr, tryParseAddress } from "./address.ts";

@@ -1,4 +1,4 @@
-/** Whether this process may make taps, bridges and rules on this computer. */
+/** Whether this process may create taps, bridges and rules on this host. */
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { BangerError, errnoOf } from "#base/error.ts";
 import { which } from "#base/run.ts";

@@ -1,4 +1,4 @@
-/** Finds out whether somebody else uses the machines' subnet already: a VPN, Docker, the LAN. */
+/** Detects subnets that conflict with the machines': a VPN, Docker, the LAN. */
 import { z } from "zod";
 import { BangerError } from "#base/error.ts";
 import { runOk } from "#base/run.ts";

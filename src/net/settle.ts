@@ -1,4 +1,4 @@
-/** Brings the rules and the bridge into agreement with the taps that are left. */
+/** Reconciles the rules and the bridge with the remaining taps. */
 
 import { removeTables, replaceTables, tableOwner } from "#net/nft/nft.ts";
 import { type DnsRedirect, renderTables } from "#net/nft/rules.ts";

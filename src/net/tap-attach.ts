@@ -1,4 +1,4 @@
-/** Connects a machine by a tap of its own, which takes rights on this computer. */
+/** Attaches a machine with a tap of its own, which needs root. */
 import { throwIfAborted } from "#base/abort.ts";
 import { BangerError } from "#base/error.ts";
 import { type Address, addressOf, type Cidr, joinCidr, parseAddress, prefixOf } from "./address.ts";

@@ -1,7 +1,6 @@
 /**
- * The taps that `banger setup` left for a user, and which of them a machine of that user has.
- * A claim is a file of the user's own, named like the tap and holding the machine's id: taking
- * a tap needs no rights, and all daemons of one user see the same.
+ * Leases of the taps that `banger setup` created for a user. A lease is a file that belongs to the user, named like
+ * the tap, with the machine's id: it needs no root, and all daemons of a user see the same leases.
  */
 import {
   linkSync,
@@ -20,33 +19,33 @@ import { readRegularFile } from "#base/files/regular-file.ts";
 import type { Address } from "./address.ts";
 import { type PoolTap, poolTaps } from "./devices.ts";
 
-/** On a file system that is empty after boot, as the taps are gone then. */
-const CLAIMS_PATH = "/run/banger";
-/** An id is shorter; a file that says more is none of ours. */
-const MAX_CLAIM_LENGTH = 64;
+/** Empty after a boot, when the taps are gone too. */
+const LEASES_PATH = "/run/banger";
+/** Longer than an id; a larger file is not a lease. */
+const MAX_LEASE_LENGTH = 64;
 
 export interface PoolOwner {
   bridge: string;
   user_uid: number;
 }
 
-/** Made by `banger setup`, and the user's own. */
-export function claimsFolder({ bridge, user_uid }: PoolOwner): string {
-  return join(CLAIMS_PATH, `${bridge}-${user_uid}`);
+/** Created by `banger setup` and owned by the user. */
+export function leasesDirectory({ bridge, user_uid }: PoolOwner): string {
+  return join(LEASES_PATH, `${bridge}-${user_uid}`);
 }
 
-export function makeClaimsFolder(owner: PoolOwner): string {
-  const folder = claimsFolder(owner);
+export function makeLeasesDirectory(owner: PoolOwner): string {
+  const folder = leasesDirectory(owner);
   mkdirSync(folder, { recursive: true, mode: 0o755 });
   return folder;
 }
 
 /**
- * With the claims in it, and what holds all of them when it is the last. The user may have made anything there, and change
- * it meanwhile: nothing below the folder is entered. What cannot go stays until the next boot.
+ * Removes the leases and their directory, and the parent if it is empty. The user may have created anything there, and
+ * may change it meanwhile: subdirectories are not entered. What cannot be removed stays until the next boot.
  */
-export function removeClaimsFolder(owner: PoolOwner): void {
-  const folder = claimsFolder(owner);
+export function removeLeasesDirectory(owner: PoolOwner): void {
+  const folder = leasesDirectory(owner);
   if (isFolder(folder)) {
     using entries = opendirSync(folder);
     for (let entry = entries.readSync(); entry; entry = entries.readSync()) {
@@ -54,8 +53,8 @@ export function removeClaimsFolder(owner: PoolOwner): void {
     }
   }
   attempt(() => rmdirSync(folder));
-  // Another pool's may be there.
-  attempt(() => rmdirSync(CLAIMS_PATH));
+  // Fails while another pool has leases.
+  attempt(() => rmdirSync(LEASES_PATH));
 }
 
 function attempt(work: () => void): void {
@@ -66,31 +65,31 @@ function attempt(work: () => void): void {
   }
 }
 
-/** Whether there is a tap for this user's machines of a mode, free or not. */
+/** Whether this user has a tap for machines of a mode, free or not. */
 export function hasPoolTap(owner: PoolOwner, mode: "nat" | "host"): boolean {
-  return tapsOf(owner).some((tap) => tap.mode === mode) && isFolder(claimsFolder(owner));
+  return tapsOf(owner).some((tap) => tap.mode === mode) && isFolder(leasesDirectory(owner));
 }
 
-export interface ClaimRequest extends PoolOwner {
+export interface LeaseRequest extends PoolOwner {
   machineId: string;
   mode: "nat" | "host";
-  /** The tap with this address is taken if it is free; any other one otherwise. */
+  /** Preferred, if its tap is free. */
   address?: Address | undefined;
 }
 
-/** The same tap again for a machine that has one. `limit_exceeded` when all are taken. */
-export function claimTap(request: ClaimRequest): PoolTap {
+/** Returns the machine's current tap if it has one. `limit_exceeded` if all are in use. */
+export function leaseTap(request: LeaseRequest): PoolTap {
   const { machineId, mode, address } = request;
   const taps = tapsOf(request).filter((tap) => tap.mode === mode);
-  const claims = readClaims(request);
-  const own = taps.find(({ tap }) => claims.get(tap) === machineId);
+  const leases = readLeases(request);
+  const own = taps.find(({ tap }) => leases.get(tap) === machineId);
   if (own) return own;
-  // An old claim on a tap of the other mode, or on one that is gone, would never be given back.
+  // A stale lease of a tap of the other mode, or of a removed one, would never be released.
   releaseTap({ ...request, machineId });
   const preferred = taps.toSorted(
     (a, b) => Number(b.address === address) - Number(a.address === address),
   );
-  for (const tap of preferred) if (tryClaim(request, tap.tap)) return tap;
+  for (const tap of preferred) if (tryLease(request, tap.tap)) return tap;
   const flag = mode === "nat" ? "--taps" : "--host-taps";
   throw new BangerError(
     "limit_exceeded",
@@ -101,26 +100,26 @@ export function claimTap(request: ClaimRequest): PoolTap {
   );
 }
 
-/** Safe to repeat, and for a machine that has none. */
+/** Idempotent. */
 export function releaseTap(owner: PoolOwner & { machineId: string }): void {
-  for (const [tap, machineId] of readClaims(owner)) {
-    if (machineId === owner.machineId) rmSync(join(claimsFolder(owner), tap), { force: true });
+  for (const [tap, machineId] of readLeases(owner)) {
+    if (machineId === owner.machineId) rmSync(join(leasesDirectory(owner), tap), { force: true });
   }
 }
 
-/** The taps that machines have now. */
-export function claimedTaps(owner: PoolOwner): PoolTap[] {
-  const folder = claimsFolder(owner);
-  return tapsOf(owner).filter(({ tap }) => readClaim(join(folder, tap)) !== undefined);
+/** The taps in use. */
+export function leasedTaps(owner: PoolOwner): PoolTap[] {
+  const folder = leasesDirectory(owner);
+  return tapsOf(owner).filter(({ tap }) => readLease(join(folder, tap)) !== undefined);
 }
 
 function tapsOf({ bridge, user_uid }: PoolOwner): PoolTap[] {
   return poolTaps(bridge).filter((tap) => tap.user_uid === user_uid);
 }
 
-/** The file appears with its content or not at all, and never in the place of another. */
-function tryClaim(request: ClaimRequest, tap: string): boolean {
-  const path = join(claimsFolder(request), tap);
+/** link(2) creates the lease with its content, and never replaces another. */
+function tryLease(request: LeaseRequest, tap: string): boolean {
+  const path = join(leasesDirectory(request), tap);
   const staging = stagingPath(path);
   try {
     writeFileAtomic(staging, request.machineId);
@@ -130,7 +129,7 @@ function tryClaim(request: ClaimRequest, tap: string): boolean {
     if (errnoOf(error) === "EEXIST") return false;
     throw new BangerError(
       "permission_denied",
-      `Cannot lease a tap device: cannot write to "${claimsFolder(request)}"`,
+      `Cannot lease a tap device: cannot write to "${leasesDirectory(request)}"`,
       { hint: "Restore it with: sudo banger setup", cause: error },
     );
   } finally {
@@ -138,24 +137,24 @@ function tryClaim(request: ClaimRequest, tap: string): boolean {
   }
 }
 
-function readClaims(owner: PoolOwner): Map<string, string> {
-  const folder = claimsFolder(owner);
-  const claims = new Map<string, string>();
+function readLeases(owner: PoolOwner): Map<string, string> {
+  const folder = leasesDirectory(owner);
+  const leases = new Map<string, string>();
   try {
     for (const tap of readdirSync(folder)) {
-      const machineId = tap.startsWith(".") ? undefined : readClaim(join(folder, tap));
-      if (machineId !== undefined) claims.set(tap, machineId);
+      const machineId = tap.startsWith(".") ? undefined : readLease(join(folder, tap));
+      if (machineId !== undefined) leases.set(tap, machineId);
     }
   } catch (error) {
     if (errnoOf(error) === undefined) throw error;
   }
-  return claims;
+  return leases;
 }
 
-/** Undefined for what is none: root looks here as well, and only the user decides what there is. */
-function readClaim(path: string): string | undefined {
+/** Undefined if it is not a lease: the user controls the directory, and root reads it too. */
+function readLease(path: string): string | undefined {
   try {
-    return readRegularFile(path, { max_bytes: MAX_CLAIM_LENGTH });
+    return readRegularFile(path, { max_bytes: MAX_LEASE_LENGTH });
   } catch (error) {
     if (errnoOf(error) === undefined && !(error instanceof BangerError)) throw error;
     return undefined;

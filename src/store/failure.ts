@@ -1,4 +1,4 @@
-/** What SQLite reports while the store is open, as our own errors. */
+/** SQLite's errors while the store is open, as banger's own. */
 import { BangerError, messageOf } from "#base/error.ts";
 
 /** Undefined for any other error. */

@@ -1,6 +1,6 @@
 /**
- * The store's schema, step by step; the database's user_version counts the steps that
- * have run. A step that has been released is never changed: a new one is added.
+ * The migrations of the store's schema; the database's user_version counts those applied. A released migration is
+ * never changed: a new one is added.
  */
 import type { Database } from "bun:sqlite";
 

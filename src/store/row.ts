@@ -1,6 +1,6 @@
 /**
- * Reads rows of the store through schemas. A row that does not fit is one error about the machine or
- * image that it belongs to; the other rows are read all the same.
+ * Parses rows of the store with schemas. An invalid row is one error about its machine or image; the other rows are
+ * still read.
  */
 import { z } from "zod";
 import { fail } from "#base/assert.ts";

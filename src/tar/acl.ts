@@ -1,6 +1,7 @@
 /**
- * Access control lists as texts, which star, GNU tar and libarchive write ("user::rwx,user:1000:r-x,…"), in the form
- * of the kernel's attributes. Source: acl(5); Linux, include/uapi/linux/posix_acl_xattr.h.
+ * Converts access control lists in text form, which star, GNU tar and libarchive write ("user::rwx,user:1000:r-x,…"),
+ * to the kernel's attribute form.
+ * Source: acl(5); Linux, include/uapi/linux/posix_acl_xattr.h.
  */
 
 const VERSION = 2;

@@ -1,4 +1,4 @@
-/** One entry of a tar archive, put together from its header and the extended headers before it. */
+/** An entry of a tar archive, combined from its header and the extended headers before it. */
 import { BangerError } from "#base/error.ts";
 import { type TarHeader, tarError } from "./header.ts";
 import type { PaxFields, TarXattr } from "./pax.ts";

@@ -1,6 +1,7 @@
 /**
- * Extended headers: records "LENGTH KEY=VALUE\n" that override fields of the next entry, or of all
- * that follow. Values are kept as bytes. Source: POSIX.1-2017 pax ("pax Header Block").
+ * PAX extended headers: records "LENGTH KEY=VALUE\n" that override fields of the next entry, or of all following
+ * ones. Values are bytes.
+ * Source: POSIX.1-2017 pax ("pax Header Block").
  */
 import { aclFromText } from "./acl.ts";
 import { tarError, toInteger } from "./header.ts";

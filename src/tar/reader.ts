@@ -1,6 +1,6 @@
 /**
- * Reads a tar archive as it streams by: ustar, PAX, GNU and v7 entries with names as raw bytes. One
- * state machine that is given chunks of any size and calls its handler; it copies no file data.
+ * A streaming tar parser: ustar, PAX, GNU and v7 entries with names as raw bytes. One state machine that accepts
+ * chunks of any size and calls its handler; it does not copy file data.
  */
 
 import { MiB } from "#base/size.ts";

@@ -1,4 +1,7 @@
-/** Maps of sparse files: which parts of a file the archive holds. Source: the GNU tar manual ("Storing Sparse Files"). */
+/**
+ * Maps of sparse files: the parts of a file that the archive contains.
+ * Source: the GNU tar manual ("Storing Sparse Files").
+ */
 import { parseNumber, TAR_BLOCK_BYTES, tarError, toInteger } from "./header.ts";
 
 export interface SparsePart {

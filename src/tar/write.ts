@@ -1,6 +1,6 @@
 /**
- * Headers of a tar archive: ustar where the fields hold what is to be said, and PAX records before
- * it where they do not. Names and values are bytes. The same entry gives the same bytes.
+ * Writes tar headers: ustar where the fields fit, else with PAX records before them. Names and values are bytes; the
+ * same entry gives the same bytes.
  * Source: POSIX.1-2017 pax; for sparse files the GNU tar manual, "PAX Format, Version 1.0".
  */
 import type { TarEntryType } from "./entry.ts";

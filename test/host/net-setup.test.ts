@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { newId } from "#base/id.ts";
 import type { SetupStep } from "#net/setup/setup.ts";
-import { claimsFolder, removeClaimsFolder } from "#net/tap-leases.ts";
+import { leasesDirectory, removeLeasesDirectory } from "#net/tap-leases.ts";
 import { testNeeding } from "#test/needs.ts";
 import { attach, detach, NO_ANSWER_MS, refused } from "#test/net-calls.ts";
 import { asUser, HOST_OUTSIDE, NetLab, OUTSIDE } from "#test/net-lab.ts";
@@ -50,7 +50,7 @@ async function setupLab() {
     [Symbol.asyncDispose]: async () => {
       await lab[Symbol.asyncDispose]();
       rmSync(root, { recursive: true, force: true });
-      removeClaimsFolder(plan);
+      removeLeasesDirectory(plan);
     },
   };
 }
@@ -112,7 +112,7 @@ hostTest(
 
     expect(await call("undo")).toEqual({ ok: null });
     expect(await lab.snapshot()).toBe(before);
-    expect(existsSync(claimsFolder(plan))).toBe(false);
+    expect(existsSync(leasesDirectory(plan))).toBe(false);
     expect(existsSync(join(root, "etc/banger/setup.json"))).toBe(false);
     expect(existsSync(join(root, "etc/systemd/system/banger-network.service"))).toBe(false);
     expect(await call("undo")).toMatchObject({ error: { code: "not_found" } });
@@ -205,7 +205,7 @@ hostTest("restore brings back at boot what was set up", async () => {
   // A boot, as far as the network is concerned.
   for (const link of await links(lab, plan.bridge)) await lab.ip("host", `link del ${link}`);
   await lab.run("host", ["nft", "flush", "ruleset"]);
-  rmSync(claimsFolder(plan), { recursive: true });
+  rmSync(leasesDirectory(plan), { recursive: true });
   expect(await call("restore")).toEqual({ ok: null });
   expect(await lab.snapshot()).toBe(made);
   expect((await attach(all.userDaemon(), newId())).address as string).toBe("10.241.0.254/24");

@@ -1,7 +1,6 @@
 /**
- * Dockerfiles as a table: each case is built, and the files, the configuration, the history and the
- * commands that come of it are compared. No machine boots: commands of RUN are recorded, change
- * nothing and succeed, which shows what each of them gets and no more.
+ * Dockerfile builds as a table: for each case the resulting files, configuration, history and RUN commands are
+ * compared. No machine boots: RUN commands are recorded, change nothing and succeed.
  */
 
 import { afterAll, beforeAll, expect, test } from "bun:test";

@@ -1,4 +1,4 @@
-/** Runs inside a guest, where control groups are whole: makes one as banger does, and tries its limits. */
+/** Runs inside a guest with a full cgroup tree: creates a cgroup as banger does, and tests its limits. */
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { MiB } from "#base/size.ts";

@@ -1,4 +1,7 @@
-/** The command line as a process of its own: the sources of now, bundled once, since most of its start is reading them. */
+/**
+ * Runs the command line from the sources in a separate process, bundled once because most of its start is reading
+ * them.
+ */
 import { createHash } from "node:crypto";
 import {
   chmodSync,

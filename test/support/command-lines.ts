@@ -1,4 +1,4 @@
-/** Command lines of banger in texts: what is quoted, shown or hinted at, taken apart as a shell would. */
+/** Extracts banger command lines from text (docs, help, hints) and splits them as a shell would. */
 import { BangerError } from "#base/error.ts";
 import { parseCommand } from "#cli/parse.ts";
 

@@ -1,6 +1,6 @@
 /**
- * A Debian root file system as an OCI layout, made once with mmdebstrap from the package
- * sources of this computer and kept in build/cache, which the demo and all tests share.
+ * A Debian root file system as an OCI layout, built once with mmdebstrap from the host's package sources and kept in
+ * build/cache for the demo and all tests.
  */
 import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";

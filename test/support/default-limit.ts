@@ -1,4 +1,4 @@
-/** Loaded before every test file (bunfig.toml): also for one that is run by itself. */
+/** Preloaded before every test file (bunfig.toml), also for a file that runs alone. */
 import { setDefaultTimeout } from "bun:test";
 import { LIMIT_MS } from "./limit.ts";
 

@@ -1,4 +1,4 @@
-/** The direction of imports between folders, for the test that holds it and the one of the page that shows it. */
+/** The allowed imports between folders, for test/tidy.test.ts and for the test of docs/architecture.md. */
 
 const CLIENT = ["api", "sdk", "base", "config"];
 const STATE = ["base", "config", "store"];

@@ -1,4 +1,4 @@
-/** Minimal ELF files, kernel images and modules, put together byte by byte. */
+/** Builds minimal ELF files, kernel images and modules. */
 
 const HEADER_BYTES = 64;
 

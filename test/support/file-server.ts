@@ -1,4 +1,4 @@
-/** Real servers of files on free ports of 127.0.0.1. */
+/** File servers on free ports of 127.0.0.1. */
 import { randomInt } from "node:crypto";
 import { createServer } from "node:net";
 

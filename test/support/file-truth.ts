@@ -1,6 +1,6 @@
 /**
- * What the kernel says of a folder: every path with its type, mode, owner, times, links, device
- * number, attributes and a hash of its content, to compare two folders by.
+ * Lists a directory tree as the kernel sees it: type, mode, owner, times, links, device number, attributes and a
+ * content hash of every path, to compare two trees.
  */
 import { dlopen, FFIType, ptr } from "bun:ffi";
 import { createHash } from "node:crypto";

@@ -1,4 +1,4 @@
-/** Installs the API peer as a program "firecracker" in a folder of the test's own. */
+/** Installs the API peer as a program "firecracker" in the test's own directory. */
 import { existsSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { BootSpec } from "#vmm/driver.ts";

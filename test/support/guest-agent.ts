@@ -1,4 +1,4 @@
-/** The real agent on this computer, built with the sanitizers and serving on a unix socket. */
+/** The real agent on this host, built with sanitizers and serving on a unix socket. */
 import { createHash } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { connect } from "node:net";

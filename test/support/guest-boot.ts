@@ -1,4 +1,4 @@
-/** What the tests of booted guests share. */
+/** Shared setup for tests that boot guests. */
 import { expect } from "bun:test";
 import { runOk } from "#base/run.ts";
 import { type Agent, connectAgent } from "#guest/agent.ts";

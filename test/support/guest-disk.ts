@@ -1,4 +1,4 @@
-/** Disks for guests: ext4 files made by mke2fs of folders. */
+/** Disks for guests: ext4 files made by mke2fs from directories. */
 import { chmodSync, copyFileSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { runOk } from "#base/run.ts";

@@ -1,4 +1,4 @@
-/** What tests of the guest agent's own connection share. */
+/** Shared setup for tests of the guest agent's connection. */
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

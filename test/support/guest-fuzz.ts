@@ -1,4 +1,4 @@
-/** Mutated bytes of a guest for the host's parser: whatever comes, it ends with results or BangerErrors. */
+/** Mutates a guest's bytes for the host's parser, which must end with results or BangerErrors. */
 import { Duplex } from "node:stream";
 import { BangerError } from "#base/error.ts";
 import { connectAgent } from "#guest/agent.ts";

@@ -1,4 +1,4 @@
-/** Debian's cloud kernel and the few of its modules that a guest boots with, without a daemon around it. */
+/** Debian's cloud kernel and the few modules that a guest needs to boot, without a daemon. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { InitrdModule } from "#guest/initrd.ts";

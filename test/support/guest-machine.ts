@@ -1,4 +1,4 @@
-/** A QEMU microvm with the agent in it, started by a plain command line. */
+/** A QEMU microvm with the agent, started by a plain command line. */
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** How long a kernel takes until PID 1 runs, by the guest's own clock, on an emulated processor. */
+/** Measures the time until PID 1 on an emulated CPU, by the guest's own clock. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

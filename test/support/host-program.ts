@@ -1,4 +1,4 @@
-/** Programs of this computer for machines that have none: each with the libraries that it loads. */
+/** Copies host programs with their shared libraries into guests. */
 import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { runOk, which } from "#base/run.ts";
 import type { TarEntry } from "./busybox.ts";

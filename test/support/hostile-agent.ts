@@ -1,4 +1,4 @@
-/** A guest agent that does as a test wishes, in the place of a machine's own: on the socket where the daemon looks for it. */
+/** A guest agent that behaves as a test wants, on the socket where the daemon expects the machine's own. */
 import { chmodSync, writeFileSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { Fields, FieldWriter } from "#guest/fields.ts";

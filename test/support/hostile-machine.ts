@@ -1,4 +1,4 @@
-/** A machine whose agent is played by a test, in an installation of its own with a daemon that must survive it. */
+/** A machine whose agent a test plays, in an installation with a daemon that must survive it. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { MiB } from "#base/size.ts";

@@ -1,4 +1,6 @@
-/** Every verb that reads from a machine, with an agent that lies: test/e2e/hostile-agent.test.ts runs these on its machine. */
+/**
+ * Every command that reads from a machine, run against an agent that lies; test/e2e/hostile-agent.test.ts uses these.
+ */
 import { expect, test } from "bun:test";
 import { appendFileSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { connect as connectSocket, createServer } from "node:net";

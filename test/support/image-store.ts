@@ -1,4 +1,4 @@
-/** An image store with its folders in a temporary place, and kernels that are there by name only. */
+/** An image store in a temporary directory, with kernels that exist by name only. */
 import type { Database } from "bun:sqlite";
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,7 +1,6 @@
 /**
- * A banger of its own for one test file: build/bin/banger with a home folder nobody else has.
- * Disposing of it ends its machines and its daemon, then fails when anything is left of them. When this
- * process is killed before that, a reaper ends them.
+ * An isolated installation of build/bin/banger for one test file, with a home directory of its own. Disposing of it
+ * stops its machines and its daemon, and fails if anything is left. If this process is killed, a reaper cleans up.
  */
 import { randomInt } from "node:crypto";
 import {

@@ -1,4 +1,4 @@
-/** Kernels that are none, for tests of all that is not booting: small, and made in a moment. */
+/** Small fake kernels, for tests that do not boot. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { makeElf, xenNote } from "./elf.ts";

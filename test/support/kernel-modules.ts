@@ -1,4 +1,4 @@
-/** Modules of a kernel that was pulled, for machines that have none: to be loaded in the order of their names. */
+/** Modules of a pulled kernel for machines without any, in load order. */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { loadOrder, openModuleTree, readModule } from "#kernels/modules.ts";

@@ -1,5 +1,5 @@
 /**
- * The one limit of tests that wait for something: boots, commands, whole tests. It is there to end what
- * hangs, and is ten times what the slowest takes on a busy computer; nothing is proven by how long it is.
+ * The one timeout of tests: ten times what the slowest takes on a busy host. It only ends what hangs; tests do not
+ * assert durations.
  */
 export const LIMIT_MS = 900_000;

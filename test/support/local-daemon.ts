@@ -1,7 +1,6 @@
 /**
- * A daemon for tests of its clients: the contract's own router on a unix socket, and exec
- * sessions whose commands are processes of this computer instead of a machine's. It keeps
- * to the credit of src/api/exec.ts and remembers when its client does not.
+ * A daemon for tests of its clients: the contract's own router on a unix socket, and exec sessions whose commands run
+ * on this host instead of in a machine. It enforces the flow control of src/api/exec.ts and records violations.
  */
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,4 @@
-/** Exec sessions of the daemon for tests: commands are processes of this computer. */
+/** Exec sessions of the daemon for tests: commands are processes of this host. */
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import type { ServerWebSocket, Subprocess } from "bun";

@@ -1,6 +1,6 @@
 /**
- * What is slow to make, made by the first test that wants it. The others wait meanwhile, also in other
- * processes: the lock is flock's, which the kernel gives up for a process that is killed.
+ * Builds slow fixtures once: the first test that needs one builds it, others wait, also in other processes. The lock
+ * is a flock, which the kernel releases if its holder is killed.
  */
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";

@@ -1,7 +1,6 @@
 /**
- * Tests that need what not every machine has. `testNeeding("root")` is `test` where it is
- * there, and a skipped test that says so where it is not; scripts/test.ts lets no test skip
- * in CI for want of something that CI installs.
+ * Tests with requirements that not every host meets: `testNeeding("root")` is `test` where they are met, else a
+ * skipped test that names them. scripts/test.ts allows no skip in CI for something that CI installs.
  */
 import { setDefaultTimeout, test } from "bun:test";
 import { LIMIT_MS } from "./limit.ts";

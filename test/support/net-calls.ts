@@ -1,4 +1,4 @@
-/** What the tests ask of a NetDaemon, with the usual answers filled in. */
+/** Requests to a NetDaemon, with the usual fields filled in. */
 import type { Attachment } from "#net/network.ts";
 import type { NetDaemon } from "./net-lab.ts";
 import type { WorkerAttach } from "./net-worker.ts";

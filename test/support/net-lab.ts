@@ -1,6 +1,6 @@
 /**
- * A network to try things in that touches nothing of the host: a namespace that plays the
- * host, one that plays the outside world behind its default route, and one for each guest.
+ * A network lab that does not touch the host: a namespace for the host, one for the outside world behind its default
+ * route, and one for each guest.
  */
 import { randomBytes } from "node:crypto";
 import { chmodSync, mkdtempSync, rmSync } from "node:fs";

@@ -1,4 +1,4 @@
-/** The banger after this one: the same source with a higher version and one more step of the store's schema. */
+/** Builds a newer banger: the same source with a higher version and one more migration. */
 import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ROOT } from "./tree.ts";

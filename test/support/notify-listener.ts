@@ -1,4 +1,4 @@
-/** The other end of $NOTIFY_SOCKET: hears what a service says to its manager. */
+/** Listens on $NOTIFY_SOCKET and records what a service sends to its manager. */
 import { join } from "node:path";
 
 /** One line for each line of a datagram; Bun itself has no unix sockets for them. */

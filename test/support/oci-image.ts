@@ -1,4 +1,4 @@
-/** Small images made in memory, and the ways to get them into a registry, a layout or an archive. */
+/** Builds small images in memory, and puts them into a registry, a layout or an archive. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";

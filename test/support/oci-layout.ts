@@ -1,4 +1,4 @@
-/** Makes OCI image layouts out of tar files: what a test pulls, or pushes and then pulls. */
+/** Builds OCI image layouts from tar files. */
 import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 

@@ -1,7 +1,6 @@
 /**
- * A piece of the outside world on this computer: a network namespace behind a cable, with web servers on
- * 198.51.100.2 (shop.test) and .4 (evil.test), and a resolver that knows these names on port 53. A second one is
- * a fifth of a second away (FAR), as servers on the internet are.
+ * A network namespace that plays the internet, with web servers on 198.51.100.2 (shop.test) and .4 (evil.test) and a
+ * resolver for these names on port 53.
  */
 import { randomBytes } from "node:crypto";
 import { createInterface } from "node:readline";

@@ -1,4 +1,4 @@
-/** Small repositories of the real package managers, with packages of the names that a first boot installs. */
+/** Small repositories for the real package managers, with packages named like those that a first boot installs. */
 import { chmodSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { runOk } from "#base/run.ts";

@@ -1,4 +1,4 @@
-/** Whose processes run: by environment and command line, so that a helper which cleared its environment is seen as well. */
+/** Finds processes by environment and command line, so that a helper with a cleared environment is found too. */
 import { readdirSync, readFileSync } from "node:fs";
 
 export interface FoundProcess {

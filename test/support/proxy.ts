@@ -1,4 +1,4 @@
-/** An HTTP proxy in front of a real registry that can cut, spoil, hold up or replace answers. */
+/** An HTTP proxy in front of a real registry that can cut, corrupt, delay or replace responses. */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 

@@ -1,4 +1,4 @@
-/** A program to be killed: `bun pull-forever.ts FOLDER REFERENCE` pulls, tags and removes until it is. */
+/** A program to be killed: `bun pull-forever.ts FOLDER REFERENCE` pulls, tags and removes in a loop. */
 import { openStoreAt } from "./image-store.ts";
 
 const [folder = "", reference = ""] = process.argv.slice(2);

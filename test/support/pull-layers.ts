@@ -1,4 +1,4 @@
-/** A program that pulls an image's layers: `bun pull-layers.ts REFERENCE CACHE-DIR`. For tests of two processes at once. */
+/** Pulls an image's layers: `bun pull-layers.ts REFERENCE CACHE-DIR`. For tests with two processes. */
 import { openImage } from "#oci/source.ts";
 
 const [reference = "", cacheDir = ""] = process.argv.slice(2);

@@ -1,4 +1,4 @@
-/** Debian's kernel, pulled once with the program that is tested, and given to all installations of a run. */
+/** Debian's kernel, pulled once with the program under test and shared by all installations of a run. */
 import { existsSync, mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { run, runOk } from "#base/run.ts";

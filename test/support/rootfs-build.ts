@@ -1,4 +1,4 @@
-/** Images built in a temporary folder out of tar entries, and read back. */
+/** Builds images from tar entries in a temporary directory, and reads them back. */
 import { expect } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,4 @@
-/** Tar archives and layers as a test wants them, wrong ones included: nothing is checked here. */
+/** Builds tar archives and layers, invalid ones included. */
 import { gzipSync } from "node:zlib";
 import { type Digest, sha256 } from "#base/digest.ts";
 import type { Layer } from "#oci/layer.ts";

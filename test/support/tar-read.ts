@@ -1,4 +1,4 @@
-/** Tar archives read into plain values. */
+/** Parses tar archives into plain values. */
 import { BangerError } from "#base/error.ts";
 import type { TarEntry } from "#tar/entry.ts";
 import { TarReader } from "#tar/reader.ts";

@@ -1,4 +1,4 @@
-/** A guest of one static program, small enough to boot many times, and its kernel. */
+/** A guest with one static program, small enough to boot many times, and its kernel. */
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";

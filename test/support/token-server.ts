@@ -1,4 +1,4 @@
-/** A token server for docker-registry's `auth: token`: signs JWTs with a certificate of its own. */
+/** A token server for docker-registry's `auth: token`: signs JWTs with its own certificate. */
 import { createPrivateKey, sign, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** The project's own files as text, for the tests of its rules: what is there, and what imports what. */
+/** The project's own files and their imports, for the tests of its rules. */
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 

@@ -1,7 +1,7 @@
 /**
- * What every driver must do, whichever monitor it starts: one suite, run for each. The guest is
- * guest-init.c or something that speaks its lines. A case that a driver cannot do by its features is
- * not run; anything else that keeps the suite from running is printed as the reason of the skip.
+ * The conformance suite that every VMM driver must pass. The guest is guest-init.c or something that speaks its
+ * protocol. A case that a driver's features exclude does not run; anything else that prevents the suite prints why it
+ * is skipped.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import {

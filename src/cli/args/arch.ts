@@ -1,4 +1,4 @@
-/** Architectures as people write them. */
+/** Parses architecture names. */
 const names = { amd64: "amd64", x86_64: "amd64", arm64: "arm64", aarch64: "arm64" } as const;
 
 export type ArchName = keyof typeof names;

@@ -1,4 +1,4 @@
-/** What the machine flags say, as the API takes it. */
+/** Converts the flags of `vm create` and `vm run` to an API request. */
 import type { VmCreate } from "#api/vm.ts";
 import { BangerError } from "#base/error.ts";
 import type { Input } from "#cli/spec/types.ts";

@@ -1,4 +1,4 @@
-/** The Dockerfile and .dockerignore of `image build`. Those of a build context may be someone else's. */
+/** Reads the Dockerfile and .dockerignore of `image build`. A build context is untrusted. */
 import { closeSync, existsSync, lstatSync, openSync, readSync, realpathSync } from "node:fs";
 import { join } from "node:path";
 import { BangerError, messageOf } from "#base/error.ts";

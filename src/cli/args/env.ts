@@ -1,4 +1,4 @@
-/** Environment for a machine or a command, from `-e` and `--env-file`, as docker takes it. */
+/** Reads environment variables from `-e` and `--env-file`, with docker's rules. */
 import { readFileSync, statSync } from "node:fs";
 import { BangerError, messageOf } from "#base/error.ts";
 import { MiB } from "#base/size.ts";

@@ -1,4 +1,4 @@
-/** Replaces the API field in an error of the daemon by the flag or argument that the user typed. */
+/** Replaces API fields in the daemon's errors by the flag or argument that the user typed. */
 import { BangerError } from "#base/error.ts";
 import type { CommandSpec } from "#cli/spec/types.ts";
 

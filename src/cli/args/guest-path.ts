@@ -1,4 +1,4 @@
-/** Paths of machines on the command line, as scp has them: "testbox:/etc/hosts". */
+/** Parses guest paths in scp's notation: "testbox:/etc/hosts". */
 import { BangerError } from "#base/error.ts";
 
 export interface GuestPath {

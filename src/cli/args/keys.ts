@@ -1,4 +1,4 @@
-/** Keys by name, as the bytes that a terminal sends for them. */
+/** Key names and the bytes that a terminal sends for them. */
 import { BangerError } from "#base/error.ts";
 
 const ESC = "\u001b";

@@ -1,4 +1,4 @@
-/** Labels as docker has them: "NAME=VALUE", or "NAME" for an empty value. */
+/** Parses labels as docker does: "NAME=VALUE", or "NAME" for an empty value. */
 import { labelName } from "#api/vm.ts";
 import { BangerError } from "#base/error.ts";
 

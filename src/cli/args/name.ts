@@ -1,4 +1,4 @@
-/** The name of something new, which may be given as an argument or with --name. */
+/** A new object's name, given as an argument or with --name. */
 import { BangerError } from "#base/error.ts";
 
 /** `hint` shows both. */

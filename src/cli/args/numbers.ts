@@ -1,4 +1,4 @@
-/** Values of flags that are numbers of something. */
+/** Parses flags with numeric values. */
 import { parseDuration } from "#base/duration.ts";
 import { BangerError } from "#base/error.ts";
 import { GiB, MiB, parseSize } from "#base/size.ts";

@@ -1,4 +1,4 @@
-/** Published ports as they are written on the command line. */
+/** Parses published ports. */
 import type { PortEnd, PortRequest } from "#api/network.ts";
 import { BangerError } from "#base/error.ts";
 

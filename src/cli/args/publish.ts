@@ -1,4 +1,4 @@
-/** Where kernels are published: what the flags say, else what the configuration says. */
+/** The directory in which kernels are published: from the flags, else from the configuration. */
 import { resolve } from "node:path";
 import { BangerError } from "#base/error.ts";
 import { type Config, resolveConfig } from "#config/resolve.ts";

@@ -1,4 +1,4 @@
-/** References to images that name files, which the daemon, at home elsewhere, must be told in full. */
+/** Makes paths in image references absolute: the daemon has a different working directory. */
 import { resolve } from "node:path";
 
 const fileReference = /^(oci|oci-archive|docker-archive):(?!\/\/)(.+)$/s;

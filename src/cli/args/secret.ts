@@ -1,4 +1,4 @@
-/** `--secret id=ID[,src=FILE|env=NAME]` of a build, as docker takes it. */
+/** Parses `--secret id=ID[,src=FILE|env=NAME]` of a build, as docker does. */
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { BangerError, messageOf } from "#base/error.ts";
 import { formatSize, KiB } from "#base/size.ts";

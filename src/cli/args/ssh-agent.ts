@@ -1,4 +1,4 @@
-/** `--ssh ID[=SOCKET]` of a build: which ssh agents its commands may reach. */
+/** Parses `--ssh ID[=SOCKET]` of a build: the ssh agents that its commands can reach. */
 import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import { BangerError } from "#base/error.ts";

@@ -1,4 +1,4 @@
-/** What could come next on a command line that is being typed. */
+/** Completion candidates for a partial command line. */
 import { asGuestPath } from "#cli/args/guest-path.ts";
 import { globalFlags } from "#cli/spec/flags.ts";
 import { root, shortcuts } from "#cli/spec/root.ts";

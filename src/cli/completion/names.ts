@@ -1,4 +1,4 @@
-/** Names for completion, from a daemon that runs: none is started for a key press. */
+/** Names for completion, from a running daemon. Completion never starts one. */
 import { type Client, connect } from "#sdk/client.ts";
 import type { Candidate, Query } from "./complete.ts";
 

@@ -1,4 +1,4 @@
-/** What zsh is to load: with source, or as a file "_banger" of $fpath. */
+/** The zsh completion script, for `source` or as a file "_banger" in $fpath. */
 export const ZSH_SCRIPT = `#compdef banger
 # zsh completion of banger
 _banger() {

@@ -1,4 +1,4 @@
-/** Ends the daemon: asked at its socket, or by a signal where it does not answer. */
+/** Stops the daemon: with a request on its socket, or with a signal if it does not answer. */
 import { readFileSync } from "node:fs";
 import type { DaemonStatus } from "#api/system.ts";
 import { BangerError } from "#base/error.ts";

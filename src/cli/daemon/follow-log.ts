@@ -1,4 +1,4 @@
-/** The lines that are added to a file, as they are; also when it is replaced by a new one. */
+/** Follows a log file, across rotation. */
 import { mkdirSync, watch } from "node:fs";
 import { dirname } from "node:path";
 import { onAbort } from "#base/abort.ts";

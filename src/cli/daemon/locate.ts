@@ -1,4 +1,4 @@
-/** The daemon that runs, wherever it listens: XDG_RUNTIME_DIR need not be what it was when it started. */
+/** Finds the running daemon's socket, also if XDG_RUNTIME_DIR has changed since it started. */
 import type { DaemonStatus } from "#api/system.ts";
 import { BangerError } from "#base/error.ts";
 import { type Holder, lastHolder, liveHolder } from "#config/holder.ts";

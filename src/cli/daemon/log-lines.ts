@@ -1,4 +1,4 @@
-/** The daemon's log as people read it. */
+/** Formats the daemon's log for people. */
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { errnoOf } from "#base/error.ts";
 import { safeLine } from "#base/printable.ts";

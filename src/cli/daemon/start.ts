@@ -1,4 +1,4 @@
-/** Starts the daemon as a process of its own, and waits until it answers. */
+/** Starts the daemon as a separate process and waits until it answers. */
 import { closeSync, mkdirSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import type { DaemonStatus } from "#api/system.ts";

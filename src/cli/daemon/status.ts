@@ -1,4 +1,4 @@
-/** The daemon's state, asked without starting it. */
+/** Queries the daemon's state without starting it. */
 import { type DaemonVersion, VERSION_PATH } from "#api/exec-constants.ts";
 import type { DaemonStatus } from "#api/system.ts";
 import { BangerError } from "#base/error.ts";

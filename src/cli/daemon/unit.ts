@@ -1,4 +1,4 @@
-/** The systemd unit of the daemon: a user's own, or root's among those of the computer. */
+/** Installs the daemon's systemd unit: a user unit, or for root a system unit. */
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { userInfo } from "node:os";
 import { dirname, join } from "node:path";

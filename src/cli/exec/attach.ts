@@ -1,4 +1,4 @@
-/** A session in a machine, joined to this terminal until it ends or is left. */
+/** Attaches this terminal to a session until the session ends or the user detaches. */
 import { KiB } from "#base/size.ts";
 import { writeErr, writeOut } from "#base/stdio.ts";
 import { keySequence } from "#cli/args/keys.ts";

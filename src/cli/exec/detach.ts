@@ -1,4 +1,4 @@
-/** Looks for the keys that leave a session in what is typed. */
+/** Detects the detach keys in the input. */
 
 export interface DetachFilter {
   /** What is to be passed on; `detached` once the keys were all pressed, one after another. */

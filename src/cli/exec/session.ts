@@ -1,4 +1,4 @@
-/** A command in a machine, joined to this process: its streams, its terminal, its signals, its exit status. */
+/** Connects a command in a machine to this process: streams, terminal, signals, exit status. */
 import type { ExecOpen, ExecRequest } from "#api/exec.ts";
 import { BangerError } from "#base/error.ts";
 import { writeErr, writeOut } from "#base/stdio.ts";

@@ -1,4 +1,4 @@
-/** The caller's terminal, handed over to a command in a machine and taken back. */
+/** Puts the caller's terminal into raw mode for a command in a machine, and restores it. */
 import type { TerminalSize } from "#api/exec.ts";
 
 const COLUMNS_DEFAULT = 80;

@@ -1,4 +1,4 @@
-/** Bytes of a machine to standard output, or of standard input to a machine. */
+/** Copies a stream of a machine to stdout, or stdin to a machine. */
 import type { ExecOpen } from "#api/exec.ts";
 import { writeOut } from "#base/stdio.ts";
 import type { Context } from "#cli/context.ts";

@@ -1,4 +1,4 @@
-/** A port or socket of a machine whose connections come out on this computer. */
+/** Remote forwarding: a port or socket in a machine whose connections go to the host. */
 import { connect } from "node:net";
 import { messageOf } from "#base/error.ts";
 import type { ReverseChannel } from "#cli/ssh/link.ts";

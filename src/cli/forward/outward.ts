@@ -1,4 +1,4 @@
-/** A port or socket of this computer whose connections come out inside a machine. */
+/** Local forwarding: a port or socket on the host whose connections go to a machine. */
 import { rmSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { BangerError, errnoOf, messageOf } from "#base/error.ts";

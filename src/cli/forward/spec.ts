@@ -1,4 +1,4 @@
-/** What `vm forward` is told: two ends, joined by a colon. */
+/** Parses the argument of `vm forward`: two endpoints, separated by a colon. */
 import { BangerError } from "#base/error.ts";
 
 export type End =

@@ -1,4 +1,4 @@
-/** Commands that do the same to several things: all are tried, and all failures shown. */
+/** Runs a command for several objects: all are tried, and all failures shown. */
 import { type BangerError, toBangerError } from "#base/error.ts";
 import { Failures } from "#cli/print/report.ts";
 

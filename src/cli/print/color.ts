@@ -1,4 +1,4 @@
-/** The few styles that there are, as terminals have them. */
+/** Terminal styles. */
 const codes = {
   bold: [1, 22],
   dim: [2, 22],

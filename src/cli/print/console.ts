@@ -1,6 +1,6 @@
 /**
- * A machine's console as text for a terminal: of all escape sequences only colours are let
- * through, since the guest that printed them is not trusted.
+ * Filters a machine's console for a terminal: of all escape sequences only colours pass, since the guest is
+ * untrusted.
  */
 import { terminalText } from "#base/printable.ts";
 

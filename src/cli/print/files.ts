@@ -1,4 +1,4 @@
-/** How files of machines look as text. */
+/** Prints files of machines. */
 import type { DirectoryEntry, FileInfo } from "#api/file.ts";
 import { formatSize } from "#base/size.ts";
 import { pairs, table } from "./table.ts";

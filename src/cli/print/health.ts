@@ -1,4 +1,4 @@
-/** How a machine is, as text. */
+/** Prints a machine's health. */
 import type { ServiceCheck, VmHealth } from "#api/health.ts";
 import { formatDuration } from "#base/duration.ts";
 import { formatSize } from "#base/size.ts";

@@ -1,4 +1,4 @@
-/** How what is said of images looks as text. */
+/** Prints images. */
 import type { ImageCatalogEntry, ImageOutdated, ImageStep } from "#api/image.ts";
 import type { ImageGcResult, ImageUsage } from "#api/image-space.ts";
 import { formatSize } from "#base/size.ts";

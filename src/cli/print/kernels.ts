@@ -1,4 +1,4 @@
-/** How what is said of catalogs and their kernels looks as text. */
+/** Prints kernels and catalogs. */
 import type { CatalogEntry, KernelCatalog } from "#api/kernel.ts";
 import { formatSize } from "#base/size.ts";
 import { ago } from "./ago.ts";

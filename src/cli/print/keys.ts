@@ -1,4 +1,4 @@
-/** Single keys, while a picture is drawn on the terminal. */
+/** Reads single keys while a screen is shown. */
 import { pause } from "#cli/pause.ts";
 
 const CTRL_C = 0x03;

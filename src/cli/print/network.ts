@@ -1,4 +1,4 @@
-/** How what belongs to machines' networks looks as text. */
+/** Prints networks, ports and policies. */
 import type { NamedNetwork, Policy, PolicyLog, PublishedPort } from "#api/network.ts";
 import { ago } from "./ago.ts";
 import { pairs, table } from "./table.ts";

@@ -1,4 +1,4 @@
-/** How the nouns of the API look as text. */
+/** Prints machines and the other objects of the API. */
 import type { Image } from "#api/image.ts";
 import type { Kernel } from "#api/kernel.ts";
 import type { Vm, VmExit } from "#api/vm.ts";

@@ -1,6 +1,6 @@
 /**
- * Results go to standard output, prose and progress to standard error. With --json a result
- * is what the API says, indented; a stream is one document a line.
+ * Results go to stdout, messages and progress to stderr. With --json a result is the API's document, indented; a
+ * stream is one document per line.
  */
 import { safeText, terminalJson } from "#base/printable.ts";
 import { tell, writeOut } from "#base/stdio.ts";

@@ -1,4 +1,4 @@
-/** The one place where an error is shown. */
+/** Prints errors. */
 import { BangerError, type ErrorCode, errnoOf, errorCodes, toBangerError } from "#base/error.ts";
 import { safeLine, safeText, terminalJson } from "#base/printable.ts";
 import { tell } from "#base/stdio.ts";

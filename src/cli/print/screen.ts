@@ -1,4 +1,4 @@
-/** A picture that is drawn again and again in its place, or one below the other where there is no terminal. */
+/** A screen that is redrawn in place, or printed repeatedly without a terminal. */
 import { terminalText } from "#base/printable.ts";
 import { asIs, writeLast, writeOut } from "#base/stdio.ts";
 

@@ -1,4 +1,4 @@
-/** How sessions look as text. */
+/** Prints sessions. */
 import type { Session } from "#api/session.ts";
 import { formatSize } from "#base/size.ts";
 import { ago } from "./ago.ts";

@@ -1,4 +1,4 @@
-/** What machines use, as tables; rates are the difference of two looks. */
+/** Prints resource usage; rates are the difference of two samples. */
 import type { Traffic, VmProcess, VmStats } from "#api/inside.ts";
 import { formatDuration } from "#base/duration.ts";
 import { formatSize } from "#base/size.ts";

@@ -1,4 +1,4 @@
-/** Columns as docker and kubectl print them, and pairs of a name and a value. */
+/** Tables as docker and kubectl print them, and lists of name and value. */
 import { safeLine } from "#base/printable.ts";
 import { fit } from "./text.ts";
 

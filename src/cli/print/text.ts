@@ -1,4 +1,4 @@
-/** The beginning of `text` that fits into `columns`, with an ellipsis when it is cut. */
+/** Cuts `text` to `columns`, with an ellipsis. */
 export function fit(text: string, columns: number): string {
   if (Bun.stringWidth(text) <= columns) return text;
   let cut = "";

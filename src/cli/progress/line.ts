@@ -1,4 +1,4 @@
-/** A step in one line: what it is, how far, how fast, how much longer. */
+/** One line for a step: message, amount, rate, time left. */
 import { formatDuration } from "#base/duration.ts";
 import { safeLine } from "#base/printable.ts";
 import { formatSize } from "#base/size.ts";

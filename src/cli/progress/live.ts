@@ -1,4 +1,4 @@
-/** Progress on a terminal: finished steps stay above, those under way are redrawn in place. */
+/** Progress on a terminal: finished steps stay above, active ones are redrawn in place. */
 import { terminalText } from "#base/printable.ts";
 import { asIs, tell, writeLast } from "#base/stdio.ts";
 import { activeLine, finishedLine, warningLine } from "./line.ts";

@@ -1,4 +1,4 @@
-/** Views of progress: what each can do, and what it is made with. */
+/** The interface of progress views, and their options. */
 import type { Progress } from "#base/progress.ts";
 import type { Style } from "#cli/print/color.ts";
 

@@ -1,4 +1,4 @@
-/** What long work is at: which steps are under way, how fast, and which are over. */
+/** Tracks the steps of long work: active, finished, and their rate. */
 import { type Progress, warningOf } from "#base/progress.ts";
 
 /** The rate is taken over this much of the past. */

@@ -1,4 +1,4 @@
-/** What takes root once. */
+/** Commands that need root once. */
 import { countArg, textArg } from "#cli/args/numbers.ts";
 import { command, group, toggle, value } from "./types.ts";
 

@@ -1,4 +1,4 @@
-/** The commands about the files of machines. */
+/** Commands for files of machines. */
 import { modeArg } from "#cli/args/guest-path.ts";
 import { textArg } from "#cli/args/numbers.ts";
 import { command, group, one, some, toggle, value } from "./types.ts";

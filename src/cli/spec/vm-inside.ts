@@ -1,4 +1,4 @@
-/** The commands about what goes on inside machines. */
+/** Commands that inspect a running machine. */
 import { durationArg } from "#cli/args/numbers.ts";
 import { any, command, one, some, toggle, value } from "./types.ts";
 

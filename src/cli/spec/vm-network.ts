@@ -1,4 +1,4 @@
-/** What of a machine's network can be changed while it runs. */
+/** Commands that change a running machine's network. */
 import { textArg } from "#cli/args/numbers.ts";
 import { any, command, group, one, optional, some, toggle, value } from "./types.ts";
 

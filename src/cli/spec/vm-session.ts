@@ -1,4 +1,4 @@
-/** The commands about sessions of machines. */
+/** Commands for sessions of machines. */
 import { countArg, durationArg, sizeArg, textArg } from "#cli/args/numbers.ts";
 import { environmentFlags } from "./flags.ts";
 import { any, command, group, list, one, optional, some, toggle, value } from "./types.ts";

@@ -1,4 +1,4 @@
-/** An ssh channel joined to a stream of the guest, with back-pressure both ways. */
+/** Connects an ssh channel to a stream of the guest, with backpressure in both directions. */
 import type { Duplex, Writable } from "node:stream";
 import type { ServerChannel } from "ssh2";
 import type { ExecExit, ExecRequest, TerminalSize } from "#api/exec.ts";

@@ -1,4 +1,4 @@
-/** banger's block for ssh, made known to the user's own configuration by one line at its beginning. */
+/** Writes banger's ssh configuration and includes it at the start of the user's own. */
 import { mkdirSync, readFileSync, realpathSync, rmSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { BangerError, errnoOf } from "#base/error.ts";

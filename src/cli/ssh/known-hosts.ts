@@ -1,6 +1,6 @@
 /**
- * The known_hosts file that banger keeps: a line per machine, with the host key that the
- * machine has now. It is right before ssh looks at it, so that ssh never has to ask.
+ * banger's known_hosts file: one line per machine with its current host key, written before ssh reads it, so that ssh
+ * never has to ask.
  */
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync, statSync } from "node:fs";
 import { dirname } from "node:path";

@@ -1,6 +1,6 @@
 /**
- * What an ssh session runs in the guest: what sshd would, as far as the image has it. All
- * of it is POSIX sh, given the user and the command as arguments, never as text of the script.
+ * The command that an ssh session runs in the guest: what sshd would run, as far as the image has it. A POSIX sh
+ * script that gets user and command as arguments.
  */
 import type { ExecRequest } from "#api/exec.ts";
 import { AGENT_PATH } from "./link.ts";

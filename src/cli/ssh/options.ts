@@ -1,4 +1,4 @@
-/** How ssh is told to reach machines: through banger, with keys that banger keeps. */
+/** ssh options to reach machines: the proxy command, and banger's own keys. */
 import { selfCommand } from "#cli/daemon/self.ts";
 import type { Paths } from "#config/paths.ts";
 

@@ -1,4 +1,4 @@
-/** `ssh -R` and the forwarded agent: what connects inside the machine comes out at the client. */
+/** Remote forwarding (`ssh -R`) and agent forwarding: connections inside the machine go to the client. */
 import type { Connection, ServerChannel } from "ssh2";
 import { BangerError } from "#base/error.ts";
 import type { Guest } from "./channel.ts";

@@ -1,6 +1,6 @@
 /**
- * The server's side of ssh for one machine and one client, over a stream. Who may log in is
- * decided by the machine's authorised keys; everything else is a stream of the guest.
+ * The ssh server for one machine and one client, over a stream. The machine's authorized keys decide who may log in;
+ * everything else is a stream of the guest.
  */
 import type { Duplex } from "node:stream";
 import { type AuthContext, type Connection, type ParsedKey, Server, utils } from "ssh2";

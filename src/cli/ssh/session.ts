@@ -1,4 +1,4 @@
-/** An ssh session: what the client asks before it runs something, and then the one thing it runs. */
+/** An ssh session channel: requests for environment, terminal and agent, then one command. */
 import type { Connection, PseudoTtyInfo, ServerChannel, Session } from "ssh2";
 import type { ExecRequest, TerminalSize } from "#api/exec.ts";
 import { BangerError } from "#base/error.ts";

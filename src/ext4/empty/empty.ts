@@ -1,7 +1,7 @@
 /**
- * An empty, writable ext4 as a sparse file. Every group keeps its own metadata at its start, so all
- * bitmaps but those of the first and the last follow from the descriptors and need not be written:
- * making a disk is the same few writes whatever its size.
+ * Formats an empty, writable ext4 file system in a sparse file. Every group has its own metadata at its start, so all
+ * bitmaps but those of the first and last follow from the descriptors and are not written: any size takes the same
+ * few writes.
  */
 import { closeSync, existsSync, openSync, renameSync, rmSync } from "node:fs";
 import { dirname } from "node:path";

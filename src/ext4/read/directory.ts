@@ -1,4 +1,7 @@
-/** Entries of directories. The index blocks of a hashed directory look like empty ones. */
+/**
+ * Reads directory entries. The index blocks of a hashed directory look like empty ones.
+ * Source: Documentation/filesystems/ext4 ("Directory Entries").
+ */
 import { BangerError } from "#base/error.ts";
 import { MiB } from "#base/size.ts";
 import { slices } from "#base/slices.ts";

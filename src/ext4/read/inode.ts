@@ -1,4 +1,4 @@
-/** One inode read back. */
+/** Reads an inode. Source: Documentation/filesystems/ext4 ("Index Nodes"). */
 import { BangerError } from "#base/error.ts";
 import { get16, get32 } from "#ext4/bytes.ts";
 import { crc32c } from "#ext4/crc32c.ts";

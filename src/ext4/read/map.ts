@@ -1,4 +1,7 @@
-/** Which blocks of the disk hold a file: its extent tree, or the block lists of ext2 and ext3. */
+/**
+ * Maps a file's blocks to disk blocks: extent trees, and the block lists of ext2 and ext3.
+ * Source: Documentation/filesystems/ext4 ("The Contents of inode.i_block").
+ */
 import { BangerError } from "#base/error.ts";
 import { BlockSet } from "#ext4/block-set.ts";
 import { get16, get32 } from "#ext4/bytes.ts";

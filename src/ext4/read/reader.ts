@@ -1,7 +1,7 @@
 /**
- * Reads an ext4, ext3 or ext2 file system in a file without mounting it. The image may come from
- * anywhere: every number in it is checked against the file's length and a cap before it is used,
- * and checksums are verified where the file system has them.
+ * Reads an ext4, ext3 or ext2 file system in a file without mounting it. The image is untrusted: every number in it
+ * is checked against the file's length and a cap before use, and checksums are verified where the file system has
+ * them.
  */
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { BangerError } from "#base/error.ts";

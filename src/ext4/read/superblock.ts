@@ -1,4 +1,4 @@
-/** What a superblock says of its file system, checked before anything is done with it. */
+/** Reads a superblock and validates it. Source: Documentation/filesystems/ext4 ("Super Block"). */
 import { BangerError } from "#base/error.ts";
 import { get16, get32 } from "#ext4/bytes.ts";
 import { crc32c } from "#ext4/crc32c.ts";

@@ -1,4 +1,4 @@
-/** Extended attributes read back, with their namespaces. */
+/** Reads extended attributes, with their namespaces. Source: Documentation/filesystems/ext4 ("Extended Attributes"). */
 import { BangerError } from "#base/error.ts";
 import { KiB } from "#base/size.ts";
 import type { Xattr } from "#ext4/attributes.ts";

@@ -1,4 +1,4 @@
-/** From the bytes of a question to the bytes of its answer. Knows nothing of sockets. */
+/** Answers DNS queries, bytes to bytes, without sockets. */
 import { type Address, type Cidr, contains } from "#net/address.ts";
 import { type DnsFilter, resolvedAddresses } from "./filter.ts";
 import { CLASS_IN, parseQuery, type Query, Rcode, RecordType } from "./query.ts";

@@ -1,4 +1,4 @@
-/** What somebody who decides over machines' traffic needs to hear of their questions. */
+/** The interface of a DNS filter: whether a machine may resolve a name, and the addresses it got. */
 import { type Answer, decode } from "dns-packet";
 import { type Address, tryParseAddress } from "#net/address.ts";
 

@@ -1,6 +1,6 @@
 /**
- * Reads a question as a guest sent it (RFC 1035 section 4.1, EDNS by RFC 6891). Kept apart from
- * the library that reads answers, because what goes upstream is made of these bytes again.
+ * Parses a guest's DNS query (RFC 1035 section 4.1, EDNS by RFC 6891). Separate from the library that parses answers,
+ * because the upstream query is rebuilt from these bytes.
  */
 import { decode, type OptAnswer } from "dns-packet";
 

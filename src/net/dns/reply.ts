@@ -1,4 +1,4 @@
-/** Makes answers: the client's own question with records, an error, or an answer from upstream. */
+/** Builds DNS responses: the client's question with records, an error, or an upstream answer. */
 import { type Answer, encode } from "dns-packet";
 import { type BadQuery, encodeOpt, HEADER_BYTES, type Query, Rcode } from "./query.ts";
 

@@ -1,4 +1,4 @@
-/** Makes the host's own programs resolve `<name>.vm`: by systemd-resolved, or by hand with our advice. */
+/** Configures the host to resolve `<name>.vm`, through systemd-resolved or with instructions. */
 import { existsSync } from "node:fs";
 import { BangerError } from "#base/error.ts";
 import { run, which } from "#base/run.ts";

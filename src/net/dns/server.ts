@@ -1,4 +1,4 @@
-/** The DNS server of the daemon: for machines on the bridge's address, for the host on loopback. */
+/** The daemon's DNS server: for machines on the bridge's address, for the host on loopback. */
 import { createServer, type Server, type Socket } from "node:net";
 import { BangerError, errnoOf, messageOf } from "#base/error.ts";
 import {

@@ -1,6 +1,6 @@
 /**
- * Marks the sockets of our own DNS server, so that the rules of a policy can tell it from whoever
- * else listens on the same address: setting a mark takes CAP_NET_ADMIN.
+ * Sets SO_MARK on the DNS server's sockets, so that policy rules can tell it from other listeners on the address.
+ * Needs CAP_NET_ADMIN.
  */
 import { setSocketOption } from "#base/libc.ts";
 

@@ -1,4 +1,4 @@
-/** Asks the host's own resolvers what the machines want to know of the rest of the world. */
+/** Forwards queries to the host's resolvers. */
 import { randomInt } from "node:crypto";
 import { connect } from "node:net";
 import { onAbort } from "#base/abort.ts";

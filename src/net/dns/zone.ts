@@ -1,4 +1,4 @@
-/** Answers for the machines' own names: `<name>.vm`, and the names of their addresses. */
+/** Answers for the `.vm` zone and the reverse names of the machines' addresses. */
 import type { Answer, SoaAnswer } from "dns-packet";
 import { type Address, type Cidr, contains, familyOf, tryParseAddress } from "#net/address.ts";
 import { CLASS_IN, type Query, Rcode, RecordType } from "./query.ts";

@@ -1,4 +1,4 @@
-/** Finds other people's rules that stop the machines' packets, whatever our own table accepts. */
+/** Finds firewall rules of other programs that drop the machines' packets even though banger's table accepts them. */
 import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { run } from "#base/run.ts";

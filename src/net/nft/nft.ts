@@ -1,4 +1,4 @@
-/** Runs nft: scripts that replace tables in one transaction, and who made the table of a name. */
+/** Runs nft: replaces tables in one transaction, and identifies the owner of a table. */
 import { z } from "zod";
 import { BangerError } from "#base/error.ts";
 import { run } from "#base/run.ts";

@@ -1,6 +1,6 @@
 /**
- * The rules for all machines of one bridge, rendered whole from what is connected to it. Two
- * tables of one name: "bridge" sees every frame that a machine sends, "inet" what leaves the bridge.
+ * The nftables rules for all machines of a bridge, rendered in full from what is connected. Two tables with one name:
+ * "bridge" sees every frame that a machine sends, "inet" what leaves the bridge.
  */
 import { type Address, type Cidr, type Family, familyOf, numberOf } from "#net/address.ts";
 import { METADATA_BLOCKS } from "#net/blocks.ts";

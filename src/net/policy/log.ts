@@ -1,4 +1,4 @@
-/** Reads back from the kernel what a policy has let through and what it has not. */
+/** Reads from the kernel which connections a policy allowed and denied. */
 import type { ConnectionLogEntry, NameLogEntry, PolicyLog } from "#api/network.ts";
 import type { Policy } from "./policy.ts";
 import { type KnownAddresses, ruleCounter, SEEN_TIMEOUT_S } from "./table.ts";

@@ -1,6 +1,6 @@
 /**
- * The policies of the machines that run: which names a machine may ask for, and its allowed
- * addresses kept in step with the answers. Hung between the DNS server and the rules.
+ * Policies of running machines: which names a machine may resolve, with the allowed addresses updated from the DNS
+ * answers.
  */
 
 import { networkInterfaces } from "node:os";

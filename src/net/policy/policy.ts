@@ -1,4 +1,4 @@
-/** What a machine may reach: a list of names and address blocks, each with a port or without. */
+/** A machine's egress policy: names and address blocks, each with or without a port. */
 import { BangerError } from "#base/error.ts";
 import {
   addressOf,

@@ -1,6 +1,6 @@
 /**
- * One machine's policy as an nftables table of its own, so that it can be changed without
- * touching any other machine's rules. What it lets through still has to pass the main table.
+ * A machine's policy as an nftables table of its own, so that it can change without touching other machines' rules.
+ * Traffic that it accepts must also pass the main table.
  */
 import { randomInt } from "node:crypto";
 import { hexOf, sha256 } from "#base/digest.ts";

@@ -1,4 +1,4 @@
-/** Why a port of the host cannot be listened on, in terms of what the user can do. */
+/** Explains why a host port cannot be bound, with a hint. */
 import { BangerError, errnoOf, messageOf } from "#base/error.ts";
 import { hostEnd, type PublishedPort } from "./spec.ts";
 

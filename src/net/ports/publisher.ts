@@ -1,4 +1,4 @@
-/** Which ports of the host lead into which machine: what is wanted for a machine, brought about. */
+/** Publishes ports of machines on the host: reconciles the open listeners with the wanted ones. */
 import { KeyedQueue } from "#base/queue.ts";
 import { checkPorts, hostEnd, isSamePort, type PortRequest, type PublishedPort } from "./spec.ts";
 import { type Dial, type OpenPort, openTcpPort } from "./tcp.ts";

@@ -1,4 +1,4 @@
-/** What it means to publish a port: which port of the host leads to which port of a machine. */
+/** A published port: a port of the host and the port of a machine that it leads to. */
 import { BangerError } from "#base/error.ts";
 import { type Address, parseAddress } from "#net/address.ts";
 

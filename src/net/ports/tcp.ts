@@ -1,4 +1,4 @@
-/** Carries the connections to one TCP port of the host into a machine, as streams. */
+/** Forwards TCP connections from a host port to a machine. */
 import { createServer, type Server, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { listenError } from "./failure.ts";

@@ -1,4 +1,4 @@
-/** Carries datagrams between one UDP port of the host and a machine, a socket for each client. */
+/** Forwards UDP datagrams between a host port and a machine, with a socket per client. */
 import type { Address } from "#net/address.ts";
 import { sendDatagram } from "#net/datagram.ts";
 import { listenError } from "./failure.ts";

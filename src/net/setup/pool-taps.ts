@@ -1,11 +1,11 @@
-/** The taps of a pool, and the commands that bring them from what exists to what is wanted. */
+/** The taps of a pool, and the commands that reconcile them with the configuration. */
 import { hexOf, sha256 } from "#base/digest.ts";
 import { BangerError } from "#base/error.ts";
 import { type Address, addressFrom, type Cidr, rangeOf } from "#net/address.ts";
 import { machineTaps, type PoolTap, poolAlias, poolTaps, uplinkMtu } from "#net/devices.ts";
 import { removeCommand, tapCommands } from "#net/link.ts";
 import { macAddress } from "#net/names.ts";
-import { claimedTaps } from "#net/tap-leases.ts";
+import { leasedTaps } from "#net/tap-leases.ts";
 import type { SetupPlan } from "./record.ts";
 
 /** The digits of a bridge's name that tell its taps from those of another bridge. */
@@ -69,7 +69,7 @@ export function poolChange(plan: SetupPlan): PoolChange {
 
 /** `conflict` when one of the taps carries a machine. */
 export function assertFree(plan: SetupPlan, taps: readonly PoolTap[]): void {
-  const claimed = claimedTaps(plan).find(({ tap }) => taps.some((each) => each.tap === tap));
+  const claimed = leasedTaps(plan).find(({ tap }) => taps.some((each) => each.tap === tap));
   if (!claimed) return;
   throw new BangerError(
     "conflict",

@@ -1,4 +1,4 @@
-/** The settings of `banger setup`, kept so that they can be restored at boot and undone. */
+/** The settings of `banger setup`, stored so that they can be restored at boot and undone. */
 import { mkdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { z } from "zod";

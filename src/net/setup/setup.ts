@@ -1,6 +1,6 @@
 /**
- * Root once: leaves a bridge, taps that belong to a user, rules and forwarding behind, so that
- * the user's daemon connects machines without any rights. The same again changes nothing.
+ * `banger setup`: run once as root, it leaves a bridge, taps that belong to a user, rules and forwarding, so that the
+ * user's daemon can attach machines without root. Idempotent.
  */
 import { chownSync } from "node:fs";
 import { BangerError } from "#base/error.ts";
@@ -25,7 +25,7 @@ import { replacement } from "#net/nft/nft.ts";
 import { renderTables } from "#net/nft/rules.ts";
 import { tapObstacle } from "#net/rights.ts";
 import { applyRules, settle } from "#net/settle.ts";
-import { claimsFolder, makeClaimsFolder, removeClaimsFolder } from "#net/tap-leases.ts";
+import { leasesDirectory, makeLeasesDirectory, removeLeasesDirectory } from "#net/tap-leases.ts";
 import { assertFree, poolChange } from "./pool-taps.ts";
 import {
   readRecord,
@@ -74,7 +74,7 @@ export async function planSetup(
       ? [command("sysctl -w net.ipv6.conf.all.forwarding=1")]
       : []),
     command("nft -f -", replacement(table, rules)),
-    command(`install -d -o ${plan.user_uid} ${claimsFolder(plan)}`),
+    command(`install -d -o ${plan.user_uid} ${leasesDirectory(plan)}`),
     { kind: "file", path: recordPath(root), content: recordText(plan) },
     { kind: "file", path: unitPath(root), content: unitText(program) },
     ...unitCommands(root, "enable").map((argv) => command(argv.join(" "))),
@@ -127,7 +127,7 @@ export function planUndo({ root = "/" }: SetupOptions = {}): SetupStep[] {
           command(`ip link del dev ${bridge}`),
         ]),
     ...unitCommands(root, "disable").map((argv) => command(argv.join(" "))),
-    ...[claimsFolder(plan), unitPath(root), recordPath(root)].map(
+    ...[leasesDirectory(plan), unitPath(root), recordPath(root)].map(
       (path): SetupStep => ({ kind: "remove", path }),
     ),
   ];
@@ -151,7 +151,7 @@ export async function undoSetup({ root = "/" }: SetupOptions = {}): Promise<void
     }
     await settle(bridge, { remove: taps.map(({ tap }) => tap) });
   });
-  removeClaimsFolder(plan);
+  removeLeasesDirectory(plan);
   await removeUnit(root);
   removeRecord(root);
 }
@@ -169,7 +169,7 @@ async function bringUp(plan: SetupPlan): Promise<void> {
       enableForwarding();
       if (isToForward6(plan)) enableForwarding6();
       await applyRules(bridge);
-      chownSync(makeClaimsFolder(plan), plan.user_uid, -1);
+      chownSync(makeLeasesDirectory(plan), plan.user_uid, -1);
     } catch (error) {
       const remove = isNewBridge ? [...made, bridge] : made;
       await settle(bridge, { remove }).catch(() => {});

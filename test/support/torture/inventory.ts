@@ -1,4 +1,4 @@
-/** What an installation holds on the host, and whether a record stands for each piece of it. */
+/** Lists what an installation has on the host, and whether each piece has a record. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Image } from "#api/image.ts";

@@ -1,4 +1,4 @@
-/** What the daemon is killed in the middle of, and how to tell afterwards that it is done or undone. */
+/** The operations during which the daemon is killed, and checks that each is complete or undone. */
 import { join } from "node:path";
 import type { Installation } from "#test/installation.ts";
 import { KERNEL } from "#test/pulled-kernel.ts";

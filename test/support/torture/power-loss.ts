@@ -1,7 +1,6 @@
 /**
- * Cuts the power at random moments: everything of an installation is stopped, its state is copied,
- * and another banger starts from the copy as it would after the next boot of the computer. What the
- * kernel had not yet written to the disk is not lost this way; that is what fsync is for.
+ * Simulates power loss at random moments: stops all processes of an installation, copies its state, and starts
+ * another banger from the copy. Writes that the kernel had not flushed are not lost this way; fsync covers these.
  */
 import { Database } from "bun:sqlite";
 import { cpSync, rmSync } from "node:fs";

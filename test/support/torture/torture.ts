@@ -1,7 +1,6 @@
 /**
- * Kills the daemon at random moments of everything it does and starts another one, or interrupts the
- * client, and looks whether anything was lost or left: the records against the host, the machines by
- * asking them.
+ * Kills the daemon, or interrupts the client, at random moments of every operation, starts another daemon, and checks
+ * that nothing was lost or left: records against the host, and machines by asking them.
  */
 import { join } from "node:path";
 import type { Vm } from "#api/vm.ts";
