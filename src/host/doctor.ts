@@ -8,7 +8,7 @@ import { stagingPath } from "#base/files/atomic.ts";
 import { which } from "#base/run.ts";
 import { formatSize, GiB } from "#base/size.ts";
 import { liveHolder } from "#config/holder.ts";
-import { resolveConfig } from "#config/resolve.ts";
+import { type Config, resolveConfig } from "#config/resolve.ts";
 import { checks as bootstrapChecks } from "#images/local/bootstrap.ts";
 import { unreadableImages } from "#images/records.ts";
 import { checks as kernelChecks } from "#kernels/checks.ts";
@@ -24,6 +24,8 @@ import { reflinkWorks } from "./reflink.ts";
 
 const SPACE_WARN_BYTES = 5 * GiB;
 const SPACE_FAIL_BYTES = GiB / 2;
+const UPGRADE_HINT =
+  'Install a newer version of it, or use QEMU: vmm = "qemu" in the configuration';
 /** A clock before this build's year makes every certificate invalid. */
 const YEAR_MIN = 2026;
 
@@ -35,6 +37,7 @@ export async function runDoctor(): Promise<Check[]> {
   const groups: (() => Check[] | Promise<Check[]>)[] = [
     ...drivers.map((driver) => () => driver.checks()),
     () => chosenDriver(drivers, config.values.vmm),
+    () => memoryCheck(drivers, config.values),
     () =>
       networkChecks({
         bridge: config.values["network.bridge"],
@@ -78,6 +81,25 @@ function chosenDriver(drivers: readonly Driver[], preference: VmmChoice): Check[
     const { message, hint } = toBangerError(error);
     return [{ ...base, status: "fail", detail: message, ...(hint ? { fix: hint } : {}) }];
   }
+}
+
+/** Whether the driver of new machines saves and restores memory, and why not. */
+async function memoryCheck(
+  drivers: readonly Driver[],
+  { vmm, "vm.templates": templates }: Pick<Config["values"], "vmm" | "vm.templates">,
+): Promise<Check[]> {
+  const base = { id: "memory", title: "Templates and snapshots" };
+  if (chosenDriver(drivers, vmm).some(({ status }) => status === "fail")) return [];
+  const { driver } = chooseDriver(drivers, { preference: vmm, userNetwork: false });
+  const key = await driver.snapshotKey?.();
+  if (key === undefined || !driver.features.snapshot) {
+    const detail = `${driver.title} cannot save memory: each machine boots, snapshots have disks only`;
+    return [{ ...base, status: "warn", detail, fix: UPGRADE_HINT }];
+  }
+  const made = templates === "off" ? "no templates (vm.templates is off)" : "templates";
+  return [
+    { ...base, status: "ok", detail: `${made}, and snapshots with memory, on ${driver.title}` },
+  ];
 }
 
 function programs(): Check[] {

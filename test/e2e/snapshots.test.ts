@@ -15,6 +15,7 @@ import type { ImageUsage } from "#api/image-space.ts";
 import type { Session } from "#api/session.ts";
 import type { Snapshot, SnapshotCreated, VmForked } from "#api/snapshot.ts";
 import type { Vm } from "#api/vm.ts";
+import type { Check } from "#base/check.ts";
 import { pullBusybox } from "#test/busybox.ts";
 import { type Installation, install } from "#test/installation.ts";
 
@@ -210,6 +211,8 @@ test("what a machine has from its snapshot cannot be asked for, and its image st
   expect(missing.stderr).toContain("ready");
   const usage = await banger.json<ImageUsage>("image", "du");
   expect(usage.snapshots_bytes).toBeGreaterThan(1_000_000);
+  const checks = await banger.json<Check[]>("doctor");
+  expect(checks.find(({ id }) => id === "memory")).toMatchObject({ status: "ok" });
   await banger.ok("image", "gc", "--all");
   expect(await banger.ok("vm", "snapshot", "list", "-q")).toBe("ready\n");
 });

@@ -196,7 +196,8 @@ export class RunningMachines {
     let launched: Launched;
     let leaveSlot = (): void => {};
     try {
-      if (!memory) leaveSlot = await this.#bootSlot(name, starting, onProgress);
+      const isBoot = !memory && (!from || from === "disk");
+      if (isBoot) leaveSlot = await this.#bootSlot(name, starting, onProgress);
       await this.ports.open(id);
       assertFits(listVms(db), { vm, folder: config.paths.vms });
       const { signal } = starting;
