@@ -15,7 +15,9 @@
 #define PHASES_PATH STATE_DIRECTORY "/phases"
 #define PID_PATH STATE_DIRECTORY "/agent.pid"
 #define NOTIFY_PATH STATE_DIRECTORY "/notify.sock"
-/* The ID of a machine that was restored with another one's, over the kernel's. */
+/* Exists in a template, for the first boot. */
+#define TEMPLATE_PATH STATE_DIRECTORY "/template"
+/* The boot ID of a template that was read, then the ID of a machine that was restored with another one's, over the kernel's one. */
 #define OWN_BOOT_ID_PATH STATE_DIRECTORY "/boot-id"
 #define BOOT_ID_PATH "/proc/sys/kernel/random/boot_id"
 #define INSTALL_LOG_PATH STATE_DIRECTORY "/first-boot.log"

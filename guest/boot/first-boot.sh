@@ -122,6 +122,7 @@ start() {
 	case $1 in
 	*/systemd)
 		write_units
+		[ ! -e "$state/template" ] || leave_network_alone
 		notify starting systemd
 		;;
 	# Other init systems do not report when they are up; the agent does not depend on them.
@@ -150,6 +151,19 @@ write_units() {
 	printf '#!/bin/sh\nexec %s fstab "$@"\n' "$0" >"$generators/systemd-fstab-generator"
 	chmod 0755 "$generators/systemd-fstab-generator"
 	[ ! -e /usr/bin/cloud-init ] || has_cloud_seed || mask_cloud_init
+}
+
+# A template has no address yet, and the agent configures that of a machine: network managers shall neither request one
+# nor wait for it. They read this again when the machine boots, from files that are not there any more.
+leave_network_alone() {
+	mkdir -p /run/systemd/network /run/NetworkManager/conf.d
+	printf '[Match]\nType=ether\n\n[Link]\nUnmanaged=yes\n' >/run/systemd/network/0-banger.network
+	printf '[keyfile]\nunmanaged-devices=type:ethernet\n' >/run/NetworkManager/conf.d/banger.conf
+	[ ! -e /etc/dhcpcd.conf ] || printf '# begin banger\ndenyinterfaces eth*\n# end banger\n' >>/etc/dhcpcd.conf
+	for unit in systemd-networkd-wait-online NetworkManager-wait-online; do
+		mkdir -p "$units/$unit.service.d"
+		printf '[Service]\nExecStart=\nExecStart=/bin/true\n' >"$units/$unit.service.d/banger.conf"
+	done
 }
 
 # Adds a oneshot unit to a target; stdin: more lines of its [Unit] section.

@@ -290,13 +290,17 @@ bool identity_write_files(void)
 	return write_machine_id();
 }
 
-/* A template hides the boot ID, which the kernel makes up when it is first read. That of any other VM was read. */
+/*
+ * The kernel makes up the boot ID when it is first read. The host takes back the one of a template, which it has noted
+ * if it was read; where it could not, and in the copy of a machine, another ID is put over it.
+ */
 static void change_boot_id(bool was_template)
 {
-	char id[64];
-	bool was_hidden = umount2(BOOT_ID_PATH, MNT_DETACH) == 0;
-	if (was_template && (was_hidden || !procfs_init_is_systemd()))
+	char id[64], noted[64];
+	bool was_read = read_file(OWN_BOOT_ID_PATH, noted, sizeof noted) > 0;
+	if (was_template && (!was_read || read_file(BOOT_ID_PATH, id, sizeof id) <= 0 || strcmp(id, noted) != 0))
 		return;
+	umount2(BOOT_ID_PATH, MNT_DETACH);
 	if (read_file("/proc/sys/kernel/random/uuid", id, sizeof id) < 0 || !replace_file(OWN_BOOT_ID_PATH, id, strlen(id), 0444) ||
 	    mount(OWN_BOOT_ID_PATH, BOOT_ID_PATH, NULL, MS_BIND, NULL) < 0)
 		say("Cannot change the boot ID: %s", strerror(errno));

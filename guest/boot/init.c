@@ -91,6 +91,8 @@ _Noreturn void init_run(void)
 	network_configure();
 	events_record("network", "");
 	if (is_systemd) {
+		if (boot_record_has(TAG_BOOT_TEMPLATE) && !replace_file(TEMPLATE_PATH, "", 0, 0600))
+			die("Cannot write \"%s\"", TEMPLATE_PATH);
 		install_first_boot();
 		become_systemd();
 	}

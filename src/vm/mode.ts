@@ -49,6 +49,14 @@ export function modeFor(
   return { mode: "direct", reason };
 }
 
+/** Whether machines with these file systems, the lowest first, boot systemd, which has to be installed in others. */
+export function hasSystemd(disks: readonly string[]): boolean {
+  return disks.some((path) => {
+    using reader = openExt4(path);
+    return SYSTEMD.some((program) => isThere(() => reader.stat(program)));
+  });
+}
+
 /** s6-overlay, and images made in its likeness: their services are started by the entrypoint. */
 export function hasOwnInit({ entrypoint }: ImageConfig): boolean {
   return entrypoint?.[0] === "/init";

@@ -166,21 +166,67 @@ describe("systemd mode", () => {
       await using banger = install();
       await giveKernel(banger);
       await banger.ok("image", "bootstrap", "bookworm", "--name", "whole", ...packages);
-      const machine = ["--image", "whole", "--name", "own", "--nat"];
-      const args = ["vm", "create", "--progress=plain", ...machine];
-      const { status, stderr } = await banger.call(args, { timeout_ms: PREPARE_MS });
-      expect([status, stderr]).toEqual([0, expect.stringContaining("Starting systemd")]);
-      expect(stderr).not.toContain("Installing");
-      const { network } = await banger.json<Vm>("vm", "show", "own");
       const key = join(banger.home, "config/banger/ssh/id_ed25519");
       const trust = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"];
-      const command = "hostname; systemctl is-active ssh banger-vsock-agent";
-      const ssh = Bun.spawnSync(["ssh", "-i", key, ...trust, `root@${network.address}`, command]);
-      expect([ssh.stdout.toString(), ssh.exitCode]).toEqual(["own\nactive\nactive\n", 0]);
+      const identities: string[][] = [];
+      // The first makes the template that both are restored from.
+      for (const name of ["own", "other"]) {
+        const args = ["vm", "create", "--progress=plain", "--image", "whole", "--name", name];
+        const { status, stderr } = await banger.call([...args, "--nat", "-e", `WHO=${name}`], {
+          timeout_ms: PREPARE_MS,
+        });
+        expect([status, stderr]).toEqual([0, expect.stringContaining(`Restoring ${name}`)]);
+        expect(stderr).not.toContain("Installing");
+        expect(stderr).not.toContain("warning");
+        expect(stderr.includes(`Booting ${name}`)).toBe(name === "own");
+        const { network, template } = await banger.json<Vm>("vm", "show", name);
+        expect(template).toBeDefined();
+        const command = "hostname; systemctl is-active ssh banger-vsock-agent";
+        const ssh = Bun.spawnSync(["ssh", "-i", key, ...trust, `root@${network.address}`, command]);
+        expect([ssh.stdout.toString(), ssh.exitCode]).toEqual([`${name}\nactive\nactive\n`, 0]);
+        const scan = Bun.spawnSync(["ssh-keyscan", "-t", "ed25519", network.address ?? ""]);
+        const inside = async (script: string) =>
+          (await banger.ok("vm", "exec", name, "--", "sh", "-c", script)).trim().split("\n");
+        const same =
+          "systemctl is-system-running; hostnamectl --static; echo $WHO; cat /etc/hostname; systemctl list-units --failed --no-legend | wc -l; systemctl list-timers --no-legend | wc -l | sed 's/[1-9].*/some/'; getent hosts $(hostname) | wc -l; findmnt /proc/sys/kernel/random/boot_id | wc -l";
+        expect(await inside(same)).toEqual(["running", name, name, name, "0", "some", "1", "0"]);
+        const own = [
+          "cat /etc/machine-id /proc/sys/kernel/random/boot_id /proc/sys/kernel/random/uuid",
+          "hostnamectl | grep -o 'Machine ID.*'; hostnamectl | grep -o 'Boot ID.*'",
+          'journalctl -b -o json -n 1 | grep -o \'"_MACHINE_ID":"[0-9a-f]*\'',
+          'journalctl -b -o json -n 1 | grep -o \'"_BOOT_ID":"[0-9a-f]*\'',
+          "md5sum </var/lib/systemd/random-seed; cat /sys/class/net/eth0/address",
+          "ip -o -4 addr show dev eth0 | awk '{ print $4 }'; ip -o -6 addr show dev eth0 scope link | awk '{ print $4 }'",
+          "ssh-keygen -q -t ecdsa -N '' -f /root/new; md5sum </root/new.pub; head -c 16 /dev/urandom | od -An -tx1",
+        ].join("; ");
+        const values = await inside(own);
+        expect(values).toHaveLength(13);
+        expect(values.at(4)?.replace("Boot ID: ", "")).toBe(values.at(1)?.replaceAll("-", ""));
+        expect(values.slice(5, 7).map((text) => text.slice(-32))).toEqual([
+          values.at(0) ?? "",
+          values.at(1)?.replaceAll("-", "") ?? "",
+        ]);
+        identities.push([...values, scan.stdout.toString().split(" ").at(-1) ?? ""]);
+      }
+      for (const [index, value] of (identities[0] ?? []).entries()) {
+        expect(value).not.toBe(identities[1]?.[index] ?? "");
+      }
+      // A restored machine's own boot, with network managers that find their files again.
+      await banger.ok("vm", "restart", "other");
+      const again = await banger.ok(
+        "vm",
+        "exec",
+        "other",
+        "--",
+        "systemctl",
+        "is-system-running",
+        "--wait",
+      );
+      expect(again).toBe("running\n");
       const whole = await banger.json<Image>("image", "show", "whole");
       expect(whole.provisioned).toBeUndefined();
       copyFileSync(whole.rootfs, debian);
-      await banger.ok("vm", "rm", "--force", "own");
+      await banger.ok("vm", "rm", "--force", "own", "other");
     },
     PREPARE_MS,
   );

@@ -51,6 +51,8 @@ export interface BootOptions {
   onProgress?: OnProgress | undefined;
   /** Memory that goes with its disk, or a disk that is not empty although it never ran. */
   from?: MemorySource | "disk" | undefined;
+  /** Begins the machine's deadline anew. */
+  extend?: (() => void) | undefined;
 }
 
 export interface LaunchOptions extends BootOptions {
@@ -232,12 +234,14 @@ export async function awaitReady(
   const { link, signal, onProgress } = options;
   const agent = await link.agent(signal, { isBooting: true });
   const identity = identityPath(deps.config.paths.vm(vm.id).runtime);
-  if (agent.hello.isTemplate || existsSync(identity)) {
+  const isRestored = agent.hello.isTemplate || existsSync(identity);
+  if (isRestored) {
     const warnings = await link.whileAlive(takeIdentity(agent, readFileSync(identity), signal));
     for (const message of warnings) onProgress?.(warningProgress(message));
     rmSync(identity);
   }
-  const report = onProgress && guestProgress(onProgress);
+  // What it tells again then is the boot of the template.
+  const report = isRestored || !onProgress ? undefined : guestProgress(onProgress);
   let isInstalled = false;
   const stopListening = agent.onEvent((event) => {
     report?.(event);

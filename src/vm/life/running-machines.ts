@@ -201,7 +201,8 @@ export class RunningMachines {
       await this.ports.open(id);
       assertFits(listVms(db), { vm, folder: config.paths.vms });
       const { signal } = starting;
-      launched = await launch(this.#deps, vm, { onProgress, memory, from, signal });
+      const extend = () => starting.extend();
+      launched = await launch(this.#deps, vm, { onProgress, memory, from, signal, extend });
     } catch (error) {
       leaveSlot();
       if (!memory) await this.ports.close(id);

@@ -23,6 +23,11 @@ export class Starting implements Disposable {
     clearTimeout(this.#timer);
   }
 
+  /** Begins the deadline anew: what took the time so far is not the start itself. */
+  extend(): void {
+    this.#timer.refresh();
+  }
+
   abort(): void {
     this.#abort.abort();
   }

@@ -5,27 +5,33 @@ import { join } from "node:path";
 import { getLogger } from "@logtape/logtape";
 import type { Image } from "#api/image.ts";
 import { type Digest, sha256 } from "#base/digest.ts";
+import { formatDuration } from "#base/duration.ts";
 import { BangerError, messageOf, toBangerError } from "#base/error.ts";
 import { type WorkOptions, warningProgress } from "#base/progress.ts";
+import { generateHostKey } from "#config/ssh-key.ts";
 import { formatEmpty } from "#ext4/empty/empty.ts";
-import { connectAgent } from "#guest/agent.ts";
+import { type Agent, connectAgent } from "#guest/agent.ts";
 import type { BootRecord } from "#guest/boot.ts";
 import { readAgentBinary, readFirstBoot } from "#guest/embedded.ts";
 import { INTERMEDIATE_REFERENCE } from "#images/records.ts";
+import { forgetBootId, parseBootId, type ReadBootId } from "#snapshots/boot-id.ts";
 import type { TemplateFiles, Templates } from "#snapshots/templates.ts";
 import type { VmDeps } from "#vm/deps.ts";
 import { isImageKernel } from "#vm/image-boot.ts";
+import { hasSystemd } from "#vm/mode.ts";
 import type { VmRecord } from "#vm/records.ts";
 import type { BootSpec, Driver } from "#vmm/driver.ts";
 
 const log = getLogger(["banger", "vm"]);
 
 /** Part of every key: grows when a template of before would not do any more. */
-const KEY_FORMAT = 2;
+const KEY_FORMAT = 3;
 /** Locally administered; no machine has it when it is connected. */
 export const TEMPLATE_MAC = "02:00:00:00:00:01";
 /** The longest that a timer takes. */
 const NEVER_MS = 2 ** 31 - 1;
+/** Of the time that a machine has for its boot, so that it can still boot itself then. */
+const MAKING_SHARE = 0.8;
 
 export interface TemplateParts {
   driver: Driver;
@@ -48,11 +54,12 @@ export async function templateFor(
   deps: VmDeps,
   vm: VmRecord,
   parts: TemplateParts,
-  options: WorkOptions,
+  options: WorkOptions & { extend?: (() => void) | undefined },
 ): Promise<{ files: TemplateFiles; key: string } | undefined> {
   const { templates } = deps;
   if (!templates || !isEligible(vm, parts)) return undefined;
   const key = await keyOf(vm, parts);
+  const timeout_ms = deps.config.values["vm.boot_timeout"] * MAKING_SHARE;
   let isRefused = false;
   const onRefused = () => {
     isRefused = true;
@@ -61,7 +68,13 @@ export async function templateFor(
     const files = await templates.ensure(
       key,
       parts.image.name,
-      (made) => make({ vm, parts, key, options, onRefused }, made),
+      async (made) => {
+        try {
+          await make({ vm, parts, key, options, onRefused, timeout_ms }, made);
+        } finally {
+          options.extend?.();
+        }
+      },
       {
         signal: options.signal,
         onWait: () =>
@@ -102,12 +115,13 @@ function report(vm: VmRecord, what: string, error: unknown, { onProgress }: Work
   onProgress?.(warningProgress(message));
 }
 
-function isEligible(vm: VmRecord, { driver, image }: TemplateParts): boolean {
+function isEligible(vm: VmRecord, { driver, image, spec }: TemplateParts): boolean {
   const isKnown = image.managed && image.digest !== undefined && !isImageKernel(vm.kernel);
   // One that a build makes on its way is gone with it.
   const isKept = image.reference !== INTERMEDIATE_REFERENCE;
-  const isPlain = vm.spec.mode === "direct";
-  return isKnown && isKept && isPlain && driver.features.snapshot && driver.restore !== undefined;
+  if (!isKnown || !isKept || !driver.features.snapshot || !driver.restore) return false;
+  // Other init systems do not tell when they are done, and one that has to be installed is kept as a layer first.
+  return vm.spec.mode === "direct" || hasSystemd(spec.drives.slice(0, -1).map(({ path }) => path));
 }
 
 /** Everything that the memory or the devices of a machine follow from. */
@@ -125,6 +139,7 @@ async function keyOf(vm: VmRecord, parts: TemplateParts): Promise<string> {
     memory_mib,
     disk_bytes,
     lowers,
+    provisioned: vm.spec.provisioned,
     isBuild: vm.spec.isBuild === true,
     kernelArgs: spec.kernelArgs,
     network: spec.network?.kind,
@@ -146,10 +161,24 @@ interface Making {
   options: WorkOptions;
   /** The VMM refuses such a machine, with or without a template. */
   onRefused: () => void;
+  timeout_ms: number;
 }
 
 /** Boots a machine without an identity, and keeps what that ends in. */
 async function make(making: Making, files: TemplateFiles): Promise<void> {
+  const { options, timeout_ms } = making;
+  const limit = AbortSignal.timeout(timeout_ms);
+  const signal = options.signal ? AbortSignal.any([options.signal, limit]) : limit;
+  try {
+    await bootAndSave({ ...making, options: { ...options, signal } }, files);
+  } catch (error) {
+    if (options.signal?.aborted || !limit.aborted) throw error;
+    const message = `the machine is not ready after ${formatDuration(timeout_ms)}`;
+    throw new BangerError("timeout", message);
+  }
+}
+
+async function bootAndSave(making: Making, files: TemplateFiles): Promise<void> {
   const { vm, parts, key, options, onRefused } = making;
   const { driver, spec } = parts;
   const { signal, onProgress } = options;
@@ -159,7 +188,7 @@ async function make(making: Making, files: TemplateFiles): Promise<void> {
     mkdirSync(runtimeDir, { recursive: true, mode: 0o700 });
     const seed = sha256(key);
     await formatEmpty(files.disk, { size_bytes: vm.spec.disk_bytes, seed, label: "banger" });
-    writeFileSync(files.initrd, parts.makeInitrd(noIdentity()), { mode: 0o600 });
+    writeFileSync(files.initrd, parts.makeInitrd(noIdentity(vm.spec)), { mode: 0o600 });
     const drives = [...spec.drives.slice(0, -1), { path: files.disk, readOnly: false }];
     const own = {
       ...spec,
@@ -176,10 +205,11 @@ async function make(making: Making, files: TemplateFiles): Promise<void> {
       const ended = machine.exited.then(({ kind }) => {
         throw new BangerError("guest", `the machine stopped: ${kind}`);
       });
-      await Promise.race([untilReady(machine, signal), ended]);
+      const bootId = await Promise.race([untilReady(machine, vm.spec.mode, signal), ended]);
       if (!machine.snapshot)
         throw new BangerError("unsupported", "this VMM does not support snapshots");
       await machine.snapshot({ memoryPath: files.memory, statePath: files.state }, { signal });
+      if (bootId) await forgetBootId(files.memory, bootId);
     } finally {
       await machine.kill();
     }
@@ -201,22 +231,48 @@ export async function killOrphans(drivers: readonly Driver[], runtimeDir: string
 
 async function untilReady(
   machine: Awaited<ReturnType<Driver["boot"]>>,
+  mode: VmRecord["spec"]["mode"],
   signal: AbortSignal | undefined,
-): Promise<void> {
+): Promise<ReadBootId | undefined> {
   const timeout = { timeout_ms: NEVER_MS, signal };
   const agent = await connectAgent(await machine.connectAgent(signal), timeout);
   await agent.waitReady(timeout);
+  if (mode === "systemd") await untilIdle(agent, signal);
+  const bootId = mode === "systemd" ? await readBootId(agent, signal) : undefined;
   agent.close();
   await agent.closed;
+  return bootId;
 }
 
-function noIdentity(): Partial<BootRecord> {
+/** Notes it where guest/boot/identity.c looks whether it was taken back. */
+async function readBootId(agent: Agent, signal: AbortSignal | undefined): Promise<ReadBootId> {
+  const script = "tee /run/banger/boot-id </proc/sys/kernel/random/boot_id; cat /proc/iomem";
+  const { stdout } = await agent.run(["sh", "-c", script], { signal });
+  return parseBootId(new TextDecoder().decode(stdout));
+}
+
+/** All jobs of systemd are done, and none failed: for want of a network it would have in no machine. */
+async function untilIdle(agent: Agent, signal: AbortSignal | undefined): Promise<void> {
+  const script =
+    "systemctl is-system-running --wait; systemctl list-units --state=failed --plain --no-legend --no-pager";
+  const { stdout } = await agent.run(["sh", "-c", script], { timeout_ms: NEVER_MS, signal });
+  const [state, ...units] = new TextDecoder().decode(stdout).trim().split("\n");
+  if (state === "running") return;
+  const names = units.map((unit) => unit.split(" ")[0]).join(", ");
+  throw new BangerError(
+    "guest",
+    `systemd is ${state} without a network: ${names || "no unit failed"}`,
+  );
+}
+
+function noIdentity({ mode }: VmRecord["spec"]): Partial<BootRecord> {
   return {
     hostname: "template",
     network: undefined,
     authorizedKeys: [],
-    sshHostKey: undefined,
-    machineId: "0".repeat(32),
+    // Without one an ssh server would not start.
+    sshHostKey: mode === "systemd" ? generateHostKey("template").private : undefined,
+    machineId: randomBytes(16).toString("hex"),
     env: {},
     template: { mac: TEMPLATE_MAC },
     entropySeed: randomBytes(64),
