@@ -19,7 +19,7 @@ import { type Ext4Reader, openExt4 } from "#ext4/read/reader.ts";
 import { withoutEmpty } from "#images/image-config.ts";
 import { filesOf, type ImageRecord, INTERMEDIATE_REFERENCE } from "#images/records.ts";
 import type { ImageStore } from "#images/store.ts";
-import { inFolder } from "#oci/location.ts";
+import { resolveLocation } from "#oci/location.ts";
 import { formatPlatform, hostPlatform, parsePlatform } from "#oci/platform.ts";
 import type { BuildCache } from "./cache.ts";
 import { type BuildArgs, StageConfig } from "./config.ts";
@@ -211,7 +211,7 @@ class Build implements AsyncDisposable {
   async #find(name: string): Promise<ImageRecord> {
     const pulls = this.#request.pull ?? false;
     // Dockerfile authors do not know the daemon's working directory.
-    const reference = inFolder(name, this.#request.context);
+    const reference = resolveLocation(name, this.#request.context);
     const image = await this.#deps.resolve(reference, { ...this.#work, pulls });
     this.#holds.push(this.#deps.store.hold(image.id));
     return image;

@@ -40,7 +40,7 @@ export class BuildCache {
   }
 
   /** The layer of a step, held until `release`. Undefined for a missing or corrupt entry. */
-  take(key: string): BuiltLayer | undefined {
+  find(key: string): BuiltLayer | undefined {
     const folder = join(this.#folder, key);
     try {
       const step = stepSchema.parse(JSON.parse(readFileSync(join(folder, STEP), "utf8")));
@@ -56,7 +56,7 @@ export class BuildCache {
   }
 
   /** Moves the layer at `layer.path`, a scratch file, into the cache, and returns it held as `hold`. */
-  keep(key: string, layer: BuiltLayer, createdBy: string): { layer: BuiltLayer; hold: string } {
+  store(key: string, layer: BuiltLayer, createdBy: string): { layer: BuiltLayer; hold: string } {
     const folder = join(this.#folder, key);
     const staging = stagingPath(folder);
     mkdirSync(staging, { recursive: true, mode: 0o700 });

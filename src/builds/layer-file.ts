@@ -94,7 +94,7 @@ export class LayerFile implements Disposable {
   }
 
   /** Writes a complete tar. */
-  async take(tar: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<BuiltLayer> {
+  async writeTar(tar: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<BuiltLayer> {
     for await (const chunk of tar) {
       throwIfAborted(signal);
       this.#write(chunk);

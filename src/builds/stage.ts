@@ -79,7 +79,7 @@ export class StageRun implements AsyncDisposable {
     // A command is reported when its machine is up.
     if (!/^(RUN|SCRIPT)$/.test(instruction.keyword)) this.#report(title);
     try {
-      await this.#carryOut(instruction, title);
+      await this.#execute(instruction, title);
     } catch (error) {
       throw wrapped(instruction, error);
     }
@@ -90,11 +90,11 @@ export class StageRun implements AsyncDisposable {
     this.#machine = undefined;
   }
 
-  async #carryOut(instruction: Instruction, title: string): Promise<void> {
+  async #execute(instruction: Instruction, title: string): Promise<void> {
     const { keyword } = instruction;
     if (this.config.apply(instruction)) {
       this.key = sha256(JSON.stringify([this.key, instruction.text, instruction.heredocs]));
-      if (keyword !== "ONBUILD") this.#remember(instruction.text, true);
+      if (keyword !== "ONBUILD") this.#addHistory(instruction.text, true);
     } else if (keyword === "RUN" || keyword === "SCRIPT") await this.#run(instruction, title);
     else if (keyword === "WORKDIR") await this.#workdir(instruction);
     else await this.#copy(instruction);
@@ -105,7 +105,7 @@ export class StageRun implements AsyncDisposable {
     const step = await runStep(instruction, { ...this.#deps, config: this.config });
     const { createdBy } = step;
     const key = this.#stepKey(["RUN", step.key]);
-    const cached = this.#machine || !usesCache ? undefined : this.#taken(key);
+    const cached = this.#machine || !usesCache ? undefined : this.#cached(key);
     if (cached) {
       this.#report(`${title} (cached)`);
       await this.#add(cached, { key, createdBy });
@@ -120,7 +120,7 @@ export class StageRun implements AsyncDisposable {
       },
     });
     const layer = await machine.changes(scratch, signal);
-    await this.#add(this.#kept(key, layer, createdBy), { key, createdBy });
+    await this.#add(this.#store(key, layer, createdBy), { key, createdBy });
   }
 
   async #workdir(instruction: Instruction): Promise<void> {
@@ -129,7 +129,7 @@ export class StageRun implements AsyncDisposable {
     const createdBy = `WORKDIR ${path}`;
     const place = this.view.resolve(pathOf(path));
     if (place.kind === "directory") {
-      this.#remember(createdBy, true);
+      this.#addHistory(createdBy, true);
       return;
     }
     using file = new LayerFile(this.#scratchFile());
@@ -144,9 +144,9 @@ export class StageRun implements AsyncDisposable {
     const createdBy = instruction.text;
     const plan = await planCopy(instruction, { ...this.#deps, view, config });
     const key = plan.identity && this.#stepKey(["REPOSITORY", plan.identity]);
-    const cached = key && this.#deps.usesCache ? this.#taken(key) : undefined;
+    const cached = key && this.#deps.usesCache ? this.#cached(key) : undefined;
     if (key && cached) {
-      await this.#addMade(cached, { key, createdBy });
+      await this.#addBuilt(cached, { key, createdBy });
       return;
     }
     using file = new LayerFile(this.#scratchFile());
@@ -158,18 +158,18 @@ export class StageRun implements AsyncDisposable {
   async #addFiles(file: LayerFile, step: { key?: string | undefined; createdBy: string }) {
     const { createdBy, key = this.#stepKey(["FILES", file.contentKey()]) } = step;
     const made = file.finish();
-    const cached = this.#deps.usesCache ? this.#taken(key) : undefined;
+    const cached = this.#deps.usesCache ? this.#cached(key) : undefined;
     // Files that differ only in times keep the step key, so later steps stay cached.
     if (cached) rmSync(made.path);
-    await this.#addMade(cached ?? this.#kept(key, made, createdBy), { key, createdBy });
+    await this.#addBuilt(cached ?? this.#store(key, made, createdBy), { key, createdBy });
   }
 
   /** Also extracts it in the machine, if it runs. */
-  async #addMade(layer: BuiltLayer, step: { key: string; createdBy: string }): Promise<void> {
+  async #addBuilt(layer: BuiltLayer, step: { key: string; createdBy: string }): Promise<void> {
     const takesAway = await this.#add(layer, step);
     // Deletions are not applied to the machine: the next command gets a new one.
     if (takesAway) await this[Symbol.asyncDispose]();
-    else await this.#machine?.take(layer, this.#deps.signal);
+    else await this.#machine?.addLayer(layer, this.#deps.signal);
   }
 
   /** Returns whether the layer deletes files. */
@@ -177,7 +177,7 @@ export class StageRun implements AsyncDisposable {
     const takesAway = await this.view.add(layer);
     this.layers.push(layer);
     this.key = step.key;
-    this.#remember(step.createdBy, false);
+    this.#addHistory(step.createdBy, false);
     return takesAway;
   }
 
@@ -194,14 +194,14 @@ export class StageRun implements AsyncDisposable {
     return sha256(JSON.stringify([this.key, this.layers.at(-1)?.diffId ?? "", ...parts]));
   }
 
-  #taken(key: string): BuiltLayer | undefined {
-    const layer = this.#deps.cache.take(nameOf(key));
+  #cached(key: string): BuiltLayer | undefined {
+    const layer = this.#deps.cache.find(nameOf(key));
     if (layer) this.#deps.held.push(nameOf(key));
     return layer;
   }
 
-  #kept(key: string, layer: BuiltLayer, createdBy: string): BuiltLayer {
-    const kept = this.#deps.cache.keep(nameOf(key), layer, createdBy);
+  #store(key: string, layer: BuiltLayer, createdBy: string): BuiltLayer {
+    const kept = this.#deps.cache.store(nameOf(key), layer, createdBy);
     this.#deps.held.push(kept.hold);
     return kept.layer;
   }
@@ -210,7 +210,7 @@ export class StageRun implements AsyncDisposable {
     return join(this.#deps.scratch, `${crypto.randomUUID()}.tar`);
   }
 
-  #remember(createdBy: string, isEmptyLayer: boolean): void {
+  #addHistory(createdBy: string, isEmptyLayer: boolean): void {
     const created = new Date().toISOString();
     const text = createdBy.slice(0, CREATED_BY_MAX_CHARS);
     this.history.push({ created, createdBy: text, comment: "banger image build", isEmptyLayer });

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Digest } from "#base/digest.ts";
-import { type AptPackage, aptStamp, recall, remember } from "./apt-cache.ts";
+import { type AptPackage, aptStamp, readAptCache, writeAptCache } from "./apt-cache.ts";
 
 let folder: string;
 let previous: string | undefined;
@@ -38,10 +38,10 @@ const linux: AptPackage = {
 
 test("an answer counts until apt's lists or sources change, and adds to those of the same lists", async () => {
   const cache = join(folder, "cache/kernels");
-  expect(await recall(cache)).toBeUndefined();
-  await remember(cache, new Map([["a:amd64", linux]]), await aptStamp());
-  await remember(cache, new Map([["b:amd64", null]]), await aptStamp());
-  const known = await recall(cache);
+  expect(await readAptCache(cache)).toBeUndefined();
+  await writeAptCache(cache, new Map([["a:amd64", linux]]), await aptStamp());
+  await writeAptCache(cache, new Map([["b:amd64", null]]), await aptStamp());
+  const known = await readAptCache(cache);
   expect(known).toEqual({
     packages: new Map([
       ["a:amd64", linux],
@@ -51,19 +51,19 @@ test("an answer counts until apt's lists or sources change, and adds to those of
   });
   const source = join(folder, "sources/x.list");
   writeFileSync(source, "");
-  expect((await recall(cache))?.isCurrent).toBe(false);
-  await remember(cache, new Map([["b:amd64", linux]]), await aptStamp());
-  expect((await recall(cache))?.packages).toEqual(new Map([["b:amd64", linux]]));
+  expect((await readAptCache(cache))?.isCurrent).toBe(false);
+  await writeAptCache(cache, new Map([["b:amd64", linux]]), await aptStamp());
+  expect((await readAptCache(cache))?.packages).toEqual(new Map([["b:amd64", linux]]));
   utimesSync(source, 1, 4_000_000_000);
-  expect((await recall(cache))?.isCurrent).toBe(false);
+  expect((await readAptCache(cache))?.isCurrent).toBe(false);
   writeFileSync(join(folder, "lists/x_Packages"), "");
-  expect((await recall(cache))?.isCurrent).toBe(false);
+  expect((await readAptCache(cache))?.isCurrent).toBe(false);
 });
 
 test("what cannot be read is not known", async () => {
   const cache = join(folder, "cache");
   for (const text of ["", "{}", '{"schema":1,"stamp":"x","packages":{"a":{"name":"x"}}}']) {
     writeFileSync(join(cache, "apt-packages.json"), text);
-    expect(await recall(cache)).toBeUndefined();
+    expect(await readAptCache(cache)).toBeUndefined();
   }
 });

@@ -48,7 +48,7 @@ export interface AptCache {
 }
 
 /** Undefined if the cache is missing or unusable. */
-export async function recall(folder: string): Promise<AptCache | undefined> {
+export async function readAptCache(folder: string): Promise<AptCache | undefined> {
   const path = join(folder, FILE);
   try {
     if (statSync(path).size > MAX_BYTES) return undefined;
@@ -63,12 +63,16 @@ export async function recall(folder: string): Promise<AptCache | undefined> {
 }
 
 /** Adds packages to the cache; drops those of older lists. */
-export async function remember(folder: string, news: KnownPackages, stamp: string): Promise<void> {
+export async function writeAptCache(
+  folder: string,
+  added: KnownPackages,
+  stamp: string,
+): Promise<void> {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const known = await recall(folder);
-  const packages = new Map([...(known?.isCurrent ? known.packages : []), ...news]);
-  const memory = { schema: 1, stamp, packages: Object.fromEntries(packages) };
-  writeFileAtomic(join(folder, FILE), `${JSON.stringify(memory)}\n`);
+  const known = await readAptCache(folder);
+  const packages = new Map([...(known?.isCurrent ? known.packages : []), ...added]);
+  const cached = { schema: 1, stamp, packages: Object.fromEntries(packages) };
+  writeFileAtomic(join(folder, FILE), `${JSON.stringify(cached)}\n`);
 }
 
 /** Changes whenever apt's lists, sources or preferences do. Compute it before running apt. */

@@ -13,7 +13,13 @@ import { STAGING_MARK } from "#base/files/atomic.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { type RunResult, run, which } from "#base/run.ts";
 import { GiB } from "#base/size.ts";
-import { type AptPackage, aptStamp, listsFolder, recall, remember } from "./apt-cache.ts";
+import {
+  type AptPackage,
+  aptStamp,
+  listsFolder,
+  readAptCache,
+  writeAptCache,
+} from "./apt-cache.ts";
 
 const log = getLogger(["banger", "kernels"]);
 
@@ -52,12 +58,12 @@ export async function resolveKernelPackage(
   const { cache } = work;
   if (cache === undefined) return await lookUp(name, arch, work);
   const key = packageKey({ name, arch });
-  const memory = await recall(cache);
-  const known = memory?.isCurrent ? memory.packages.get(key) : undefined;
+  const cached = await readAptCache(cache);
+  const known = cached?.isCurrent ? cached.packages.get(key) : undefined;
   if (known) return known;
   const stamp = await aptStamp();
   const found = await lookUp(name, arch, work);
-  await remember(cache, new Map([[key, found]]), stamp);
+  await writeAptCache(cache, new Map([[key, found]]), stamp);
   return found;
 }
 
@@ -86,16 +92,16 @@ export async function knownKernelPackages(
   { cache, signal }: { cache: string; signal?: AbortSignal | undefined },
 ): Promise<ReadonlyMap<string, AptPackage>> {
   if (!which("apt-cache")) return new Map();
-  const memory = await recall(cache);
-  const isKnown = wanted.every((each) => memory?.packages.has(packageKey(each)));
-  if (!memory || !isKnown) return await refresh(wanted, cache, signal);
-  if (!memory.isCurrent && !refreshing.has(cache)) {
+  const cached = await readAptCache(cache);
+  const isKnown = wanted.every((each) => cached?.packages.has(packageKey(each)));
+  if (!cached || !isKnown) return await refresh(wanted, cache, signal);
+  if (!cached.isCurrent && !refreshing.has(cache)) {
     refreshing.add(cache);
     void refresh(wanted, cache)
       .catch((error) => log.warn("cannot ask apt: {message}", { message: messageOf(error) }))
       .finally(() => refreshing.delete(cache));
   }
-  return new Map([...memory.packages].flatMap(([key, value]) => (value ? [[key, value]] : [])));
+  return new Map([...cached.packages].flatMap(([key, value]) => (value ? [[key, value]] : [])));
 }
 
 async function refresh(
@@ -106,7 +112,7 @@ async function refresh(
   const stamp = await aptStamp();
   const found = await resolveKernelPackages(wanted, { signal });
   const keys = wanted.map(packageKey);
-  await remember(cache, new Map(keys.map((key) => [key, found.get(key) ?? null])), stamp);
+  await writeAptCache(cache, new Map(keys.map((key) => [key, found.get(key) ?? null])), stamp);
   return found;
 }
 

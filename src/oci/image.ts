@@ -185,7 +185,7 @@ export function layerProgress(
 }
 
 /** Passes the bytes through and reports their number. */
-export async function* counted(
+export async function* countBytes(
   stream: AsyncIterable<Uint8Array>,
   onAdvance: ((done_bytes: number) => void) | undefined,
 ): AsyncGenerator<Uint8Array> {

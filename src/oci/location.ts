@@ -63,7 +63,7 @@ export function parseLocation(text: string, options: LocationOptions = {}): Loca
 }
 
 /** Resolves the relative path of "oci:dir:tag" against `folder`; returns any other reference unchanged. */
-export function inFolder(text: string, folder = "/"): string {
+export function resolveLocation(text: string, folder = "/"): string {
   if (!fileKinds.some((kind) => text.startsWith(`${kind}:`))) return text;
   return formatLocation(parseLocation(text, { cwd: folder }));
 }

@@ -108,7 +108,7 @@ async function layersOf(changes: ((root: string) => void)[]) {
           expect(reader.info.needsRecovery).toBe(false);
           using layer = new LayerFile(join(at, `${layers.length}.tar`));
           const after: UpperIndex = new Map();
-          const made = await layer.take(changesTar(reader, { before, after }));
+          const made = await layer.writeTar(changesTar(reader, { before, after }));
           before = after;
           return made;
         }),

@@ -103,7 +103,7 @@ testBuilds({
   },
   "a file that changes between two requests": {
     dockerfile: `ADD ${CUT_AT}/changed /`,
-    error: "it changed while it was read",
+    error: "file changed during the download",
   },
   "what is not there": { dockerfile: `ADD ${AT}/none /`, error: "responded with 404" },
 });

@@ -114,7 +114,7 @@ async function* continued(
 }
 
 function changed(url: URL): BangerError {
-  return new BangerError("conflict", `Cannot fetch ${url.href}: it changed while it was read`, {
+  return new BangerError("conflict", `Cannot fetch ${url.href}: file changed during the download`, {
     hint: "Run the build again",
   });
 }

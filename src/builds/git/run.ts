@@ -48,7 +48,7 @@ export function gitHome(
   // curl gets the resolved address; the git protocol has no such option.
   const isPinned = url.protocol === "git:" && pin !== undefined && pin !== host;
   const lines = [
-    section("remote", { url: (isPinned ? at(url, pin) : url).href }, REMOTE),
+    section("remote", { url: (isPinned ? withHostname(url, pin) : url).href }, REMOTE),
     section("http", {
       followRedirects: "false",
       proxy: proxyFor(url)?.href ?? "",
@@ -83,7 +83,7 @@ export function gitHome(
 }
 
 /** The hostname of a URL with a non-web scheme cannot be set. */
-function at(url: URL, address: string): URL {
+function withHostname(url: URL, address: string): URL {
   return new URL(`${url.protocol}//${address}${url.port && `:${url.port}`}${url.pathname}`);
 }
 

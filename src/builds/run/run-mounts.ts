@@ -45,9 +45,9 @@ export interface StepMount {
   lock?: string;
   /** Variables for the command that are not part of the step key. */
   env?: Readonly<Record<string, string>>;
-  enter(machine: StageMachine): Promise<RunMount | undefined>;
+  prepare(machine: StageMachine): Promise<RunMount | undefined>;
   /** Called after the command, also if it failed. */
-  leave?(machine: StageMachine): Promise<void>;
+  cleanUp?(machine: StageMachine): Promise<void>;
 }
 
 export async function mountsOf(instruction: Instruction, deps: MountDeps): Promise<StepMount[]> {
@@ -68,7 +68,7 @@ export async function mountsOf(instruction: Instruction, deps: MountDeps): Promi
     else if (mount.kind === "tmpfs") {
       const { target, size_bytes } = mount;
       const run = { kind: "tmpfs", target, size_bytes } as const;
-      all.push({ key: mount, enter: async () => run });
+      all.push({ key: mount, prepare: async () => run });
     } else all.push(sshMount(mount, { ...deps, index: all.length }));
   }
   return all;
@@ -85,12 +85,12 @@ async function bindMount(
   const name = isReadOnly ? `bind-${content}` : `bind-${crypto.randomUUID()}`;
   return {
     key: { ...mount, content },
-    async enter(machine) {
+    async prepare(machine) {
       const { signal } = deps;
       const source = await machine.fill(name, () => readChunks(layer.path, { signal }), { signal });
       return { kind: "bind", source, target, isReadOnly };
     },
-    leave: isReadOnly ? undefined : (machine) => machine.drop(name, deps.signal),
+    cleanUp: isReadOnly ? undefined : (machine) => machine.removeMount(name, deps.signal),
   };
 }
 
@@ -107,10 +107,10 @@ function cacheMount(
   return {
     key: mount,
     lock: key,
-    async enter(machine) {
+    async prepare(machine) {
       if (isLocked) release = await acquireLock(cache, key);
       const source = await cache.locks.run(`${key} content`, async () => {
-        const kept = machine.has(key) ? undefined : cache.take(key);
+        const kept = machine.has(key) ? undefined : cache.find(key);
         const { path } = kept ?? (await layerOf(instruction, mount, deps)).layer;
         try {
           return await machine.fill(key, () => readChunks(path, { signal }), { signal });
@@ -120,12 +120,12 @@ function cacheMount(
       });
       return { kind: "bind", source, target, isReadOnly };
     },
-    async leave(machine) {
+    async cleanUp(machine) {
       try {
         if (isReadOnly || !machine.has(key)) return;
-        const layer = await machine.filled(key, scratch, signal);
+        const layer = await machine.exportMount(key, scratch, signal);
         await cache.locks.run(`${key} content`, async () => {
-          const { hold } = cache.keep(key, layer, `cache mount ${id}`);
+          const { hold } = cache.store(key, layer, `cache mount ${id}`);
           cache.release([hold]);
         });
       } finally {
@@ -156,20 +156,20 @@ function secretMount(mount: SecretMount, deps: MountDeps): StepMount {
       hint: `Pass it: banger image build --secret id=${id},src=FILE`,
     });
   }
-  if (!content) return { key: mount, enter: async () => undefined };
+  if (!content) return { key: mount, prepare: async () => undefined };
   const env = variable === undefined ? {} : { [variable]: Buffer.from(content).toString() };
-  if (target === undefined) return { key: mount, env, enter: async () => undefined };
+  if (target === undefined) return { key: mount, env, prepare: async () => undefined };
   const name = `secret-${crypto.randomUUID()}`;
   return {
     key: mount,
     env,
-    async enter(machine) {
+    async prepare(machine) {
       const { path } = await fileLayer(scratch, content, { mode, uid, gid });
       const tar = () => readChunks(path, { signal });
       const source = await machine.fill(name, tar, { inMemory: true, signal });
       return { kind: "bind", source, target, isReadOnly: true };
     },
-    leave: (machine) => machine.drop(name, signal),
+    cleanUp: (machine) => machine.removeMount(name, signal),
   };
 }
 
@@ -178,7 +178,7 @@ function sshMount(mount: SshMount, deps: MountDeps & { index: number }): StepMou
   const { id, uid, gid, mode = SOCKET_MODE } = mount;
   const hostPath = deps.sshAgents.get(id);
   if (hostPath === undefined) {
-    if (!mount.isRequired) return { key: mount, enter: async () => undefined };
+    if (!mount.isRequired) return { key: mount, prepare: async () => undefined };
     throw new BangerError("not_found", `ssh agent "${id}" was not passed to the build`, {
       hint: `Pass it: banger image build --ssh ${id}`,
     });
@@ -188,12 +188,12 @@ function sshMount(mount: SshMount, deps: MountDeps & { index: number }): StepMou
   return {
     key: mount,
     env: { SSH_AUTH_SOCK: target },
-    async enter(machine) {
+    async prepare(machine) {
       const made = await machine.relay({ hostPath, mode, uid, gid }, deps.signal);
       relay = made;
       return { kind: "bind", source: made.source, target, isReadOnly: false };
     },
-    leave: async () => await relay?.[Symbol.asyncDispose](),
+    cleanUp: async () => await relay?.[Symbol.asyncDispose](),
   };
 }
 

@@ -97,14 +97,14 @@ function scriptMount(
   const name = `script-${crypto.randomUUID()}`;
   return {
     key: [path, text],
-    async enter(machine) {
+    async prepare(machine) {
       const content = new TextEncoder().encode(text);
       const layer = await fileLayer(scratch, content, SCRIPT_ACCESS);
       const tar = () => readChunks(layer.path, { signal });
       const source = await machine.fill(name, tar, { inMemory: true, signal });
       return { kind: "bind", source, target: path, isReadOnly: true };
     },
-    leave: (machine) => machine.drop(name, signal),
+    cleanUp: (machine) => machine.removeMount(name, signal),
   };
 }
 
@@ -115,24 +115,24 @@ async function mounted(
   use: (all: RunMount[]) => Promise<RunStatus>,
 ): Promise<RunStatus> {
   const ready = new Map<StepMount, RunMount>();
-  const entered: StepMount[] = [];
+  const prepared: StepMount[] = [];
   // All builds take the locks in the same order, so they cannot deadlock.
   const inLockOrder = mounts.toSorted((a, b) => ((a.lock ?? "") < (b.lock ?? "") ? -1 : 1));
   let failure: unknown;
   let status: RunStatus | undefined;
   try {
     for (const mount of inLockOrder) {
-      entered.push(mount);
-      const run = await mount.enter(machine);
+      prepared.push(mount);
+      const run = await mount.prepare(machine);
       if (run) ready.set(mount, run);
     }
     status = await use(mounts.flatMap((mount) => ready.get(mount) ?? []));
   } catch (error) {
     failure = error;
   }
-  for (const mount of entered) {
+  for (const mount of prepared) {
     try {
-      await mount.leave?.(machine);
+      await mount.cleanUp?.(machine);
     } catch (error) {
       failure ??= error;
     }

@@ -11,7 +11,7 @@ import { changesTar, indexUpper, type UpperIndex } from "./upper.ts";
 export class StageMachine implements AsyncDisposable {
   readonly #machine: BuildMachine;
   /** Paths of mount contents, by name. */
-  readonly #filled = new Map<string, string>();
+  readonly #mounts = new Map<string, string>();
   #index: UpperIndex = new Map();
 
   private constructor(machine: BuildMachine) {
@@ -26,7 +26,7 @@ export class StageMachine implements AsyncDisposable {
     const started = new StageMachine(machine);
     try {
       // Ignores what the machine writes at its start.
-      await started.#look(signal);
+      await started.#readIndex(signal);
       return started;
     } catch (error) {
       await machine[Symbol.asyncDispose]();
@@ -47,32 +47,32 @@ export class StageMachine implements AsyncDisposable {
     tar: () => AsyncIterable<Uint8Array>,
     { inMemory = false, signal }: { inMemory?: boolean; signal?: AbortSignal | undefined } = {},
   ): Promise<string> {
-    const known = this.#filled.get(name);
+    const known = this.#mounts.get(name);
     if (known !== undefined) return known;
     const source = await this.#machine.fill(tar(), { name, inMemory, signal });
-    this.#filled.set(name, source);
+    this.#mounts.set(name, source);
     return source;
   }
 
   relay: BuildMachine["relay"] = (options, signal) => this.#machine.relay(options, signal);
 
   has(name: string): boolean {
-    return this.#filled.has(name);
+    return this.#mounts.has(name);
   }
 
-  async drop(name: string, signal?: AbortSignal): Promise<void> {
-    const source = this.#filled.get(name);
+  async removeMount(name: string, signal?: AbortSignal): Promise<void> {
+    const source = this.#mounts.get(name);
     if (source === undefined) return;
-    this.#filled.delete(name);
+    this.#mounts.delete(name);
     await this.#machine.drop(source, signal);
   }
 
   /** Exports the current content of a mount as a tar in `folder`. */
-  async filled(name: string, folder: string, signal?: AbortSignal): Promise<BuiltLayer> {
+  async exportMount(name: string, folder: string, signal?: AbortSignal): Promise<BuiltLayer> {
     return await this.#machine.whileFrozen(async (disk) => {
       using reader = openFrozenDisk(disk);
       using file = new LayerFile(join(folder, `${crypto.randomUUID()}.tar`));
-      return await file.take(exportTar(reader, { root: `${MOUNTS_FOLDER}/${name}`, signal }));
+      return await file.writeTar(exportTar(reader, { root: `${MOUNTS_FOLDER}/${name}`, signal }));
     }, signal);
   }
 
@@ -82,23 +82,23 @@ export class StageMachine implements AsyncDisposable {
       using reader = openFrozenDisk(disk);
       using file = new LayerFile(join(folder, `${crypto.randomUUID()}.tar`));
       const after: UpperIndex = new Map();
-      const layer = await file.take(changesTar(reader, { before: this.#index, after, signal }));
+      const layer = await file.writeTar(changesTar(reader, { before: this.#index, after, signal }));
       this.#index = after;
       return layer;
     }, signal);
   }
 
   /** Extracts the layer of a step that ran without the machine. */
-  async take(layer: BuiltLayer, signal: AbortSignal | undefined): Promise<void> {
+  async addLayer(layer: BuiltLayer, signal: AbortSignal | undefined): Promise<void> {
     await this.#machine.extract(readChunks(layer.path, { signal }), signal);
-    await this.#look(signal);
+    await this.#readIndex(signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#machine[Symbol.asyncDispose]();
   }
 
-  async #look(signal: AbortSignal | undefined): Promise<void> {
+  async #readIndex(signal: AbortSignal | undefined): Promise<void> {
     this.#index = await this.#machine.whileFrozen(async (disk) => {
       using reader = openFrozenDisk(disk);
       return await indexUpper(reader, signal);

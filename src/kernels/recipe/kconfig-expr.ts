@@ -9,7 +9,7 @@ export type LookUp = (option: string) => string | undefined;
 const MAX_DEPTH = 50;
 
 /** Whether the condition is true. Unknown values, such as `$(cc-option,…)`, count as true. */
-export function holds(condition: string, lookUp: LookUp): boolean {
+export function isTrue(condition: string, lookUp: LookUp): boolean {
   return new Evaluation(tokensOf(condition), lookUp).whole();
 }
 

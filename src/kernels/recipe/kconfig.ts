@@ -4,7 +4,7 @@
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { conjuncts, holds, type LookUp } from "./kconfig-expr.ts";
+import { conjuncts, isTrue, type LookUp } from "./kconfig-expr.ts";
 
 const MAX_FILES = 5000;
 const MAX_REASONS = 4;
@@ -30,7 +30,7 @@ export function explainDisabled(option: string, table: OptionTable, lookUp: Look
   const definitions = table.get(option);
   if (!definitions) return "no such option in this kernel";
   const unmet = definitions.map(({ depends }) =>
-    depends.flatMap(conjuncts).filter((condition) => !holds(condition, lookUp)),
+    depends.flatMap(conjuncts).filter((condition) => !isTrue(condition, lookUp)),
   );
   const fewest = unmet.toSorted((a, b) => a.length - b.length)[0] ?? [];
   if (fewest.length > 0) {
@@ -39,7 +39,7 @@ export function explainDisabled(option: string, table: OptionTable, lookUp: Look
   }
   const prompts = definitions.flatMap(({ prompt }) => prompt ?? []);
   if (prompts.length === 0) return "it can only be selected by another option";
-  const hidden = prompts.filter((condition) => !holds(condition, lookUp));
+  const hidden = prompts.filter((condition) => !isTrue(condition, lookUp));
   if (hidden.length === prompts.length) return `it can be set only if ${hidden[0]}`;
   return "it conflicts with another option of the recipe";
 }

@@ -7,7 +7,7 @@ import { BangerError } from "#base/error.ts";
 import { featuresOf } from "#kernels/features.ts";
 import { ROOT } from "#test/tree.ts";
 import { explainDisabled, readOptions } from "./kconfig.ts";
-import { conjuncts, holds } from "./kconfig-expr.ts";
+import { conjuncts, isTrue } from "./kconfig-expr.ts";
 import { countObjects } from "./objects.ts";
 import { choicesOf, compareVersions, fragmentOf, loadRecipe, recipeNames } from "./recipe.ts";
 import { makeScratch, sweepScratch } from "./scratch.ts";
@@ -168,7 +168,7 @@ describe("Kconfig", () => {
       ["$(cc-option,-fx) && A", true],
       ["m", true],
     ] as const) {
-      expect([condition, holds(condition, lookUp)]).toEqual([condition, expected]);
+      expect([condition, isTrue(condition, lookUp)]).toEqual([condition, expected]);
     }
     expect(conjuncts("A && (B || C) && (D && !E)")).toEqual(["A", "B || C", "D", "! E"]);
     expect(conjuncts("A || B && C")).toEqual(["A || B && C"]);
@@ -178,7 +178,7 @@ describe("Kconfig", () => {
     const word = fc.constantFrom("A", "B", "(", ")", "&&", "||", "!", "=", '"x"', "$(f,g)", "\\");
     fc.assert(
       fc.property(fc.array(word, { maxLength: 200 }), (words) => {
-        expect(typeof holds(words.join(" "), lookUp)).toBe("boolean");
+        expect(typeof isTrue(words.join(" "), lookUp)).toBe("boolean");
         conjuncts(words.join(" "));
       }),
     );

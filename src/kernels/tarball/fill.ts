@@ -23,7 +23,7 @@ import { unpackArchive } from "./unpack.ts";
 
 const KERNEL_FILES = ["vmlinux", "vmlinuz", "bzImage", "Image"];
 
-type KeptKernel = Pick<Manifest, "arch" | "version" | "format" | "sha256"> & {
+type StoredKernel = Pick<Manifest, "arch" | "version" | "format" | "sha256"> & {
   /** The embedded configuration, if there is no config file. */
   config: string | undefined;
 };
@@ -65,7 +65,7 @@ export async function fillFromTarball(
   rmSync(join(options.cache, "sha256", hexOf(source.sha256)), { force: true });
   onProgress?.({ step: "check", message: `Checking ${name}` });
   const packed = readPackedManifest(staging);
-  const kernel = await keepOnlyKernel(entry, staging, { inspector, signal });
+  const kernel = await storeOnlyKernel(entry, staging, { inspector, signal });
   const modules = await bootModules(packed, kernel.version, staging, signal);
   const config = readConfig(staging) ?? kernel.config ?? "";
   rmSync(join(staging, "config"), { force: true });
@@ -106,25 +106,25 @@ function readPackedManifest(staging: string): Manifest | undefined {
   }
 }
 
-interface KeepOptions {
+interface StoreOptions {
   /** The inspector of "vmlinux". */
   inspector: ElfInspector;
   signal: AbortSignal | undefined;
 }
 
 /** Stores the archive's kernel in the format that boots fastest. */
-async function keepOnlyKernel(
+async function storeOnlyKernel(
   { name, arch }: TarballEntry,
   staging: string,
-  options: KeepOptions,
-): Promise<KeptKernel> {
+  options: StoreOptions,
+): Promise<StoredKernel> {
   const found = KERNEL_FILES.filter((file) => isFile(join(staging, file)));
   const [file] = found;
   if (file === undefined || found.length > 1) {
     const what = file === undefined ? "no vmlinux" : found.join(" and ");
     throw new BangerError("integrity", `Cannot use kernel "${name}": its archive has ${what}`);
   }
-  const kept = await keepKernel(file, staging, options).catch((cause) => {
+  const kept = await storeKernel(file, staging, options).catch((cause) => {
     if (!(cause instanceof BangerError)) throw cause;
     const why = cause.message.split(": ").slice(1).join(": ");
     throw new BangerError(cause.code, `Cannot use "${file}" of kernel "${name}": ${why}`, {
@@ -138,11 +138,11 @@ async function keepOnlyKernel(
   );
 }
 
-async function keepKernel(
+async function storeKernel(
   file: string,
   staging: string,
-  { inspector, signal }: KeepOptions,
-): Promise<KeptKernel> {
+  { inspector, signal }: StoreOptions,
+): Promise<StoredKernel> {
   const path = join(staging, file);
   if (file === "vmlinux") {
     // A hard link has no data that the inspector could have seen.

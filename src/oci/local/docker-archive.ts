@@ -14,7 +14,7 @@ import { parseDocument } from "#oci/document.ts";
 import {
   anySignal,
   checkPlatform,
-  counted,
+  countBytes,
   layerProgress,
   type OpenedImage,
   toLayers,
@@ -62,7 +62,7 @@ export async function openDockerArchive(
       const stream = tree.stream(places.get(layer) ?? "", {
         signal: anySignal(signal, layerSignal),
       });
-      return counted(verified(stream, layer), onAdvance);
+      return countBytes(verified(stream, layer), onAdvance);
     },
   });
   const configDigest = sha256(configBytes);

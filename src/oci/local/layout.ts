@@ -10,7 +10,7 @@ import { parseDocument } from "#oci/document.ts";
 import {
   anySignal,
   checkPlatform,
-  counted,
+  countBytes,
   findInIndex,
   layerProgress,
   type OpenedImage,
@@ -67,7 +67,7 @@ export async function openLayout(tree: FileTree, options: LocalOptions): Promise
       const stream = tree.stream(blobName(layer.digest), {
         signal: anySignal(signal, layerSignal),
       });
-      return counted(verified(stream, layer), onAdvance);
+      return countBytes(verified(stream, layer), onAdvance);
     },
   });
   await checkBlobs(tree, manifest.layers);

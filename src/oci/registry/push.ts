@@ -9,7 +9,7 @@ import { statusFailure, TransferError } from "#http/failure.ts";
 import { withRetries } from "#http/retry.ts";
 import { type Answer, networkFailure, type Request, send } from "#http/transport.ts";
 import { startWatchdog, type Watchdog } from "#http/watchdog.ts";
-import { counted } from "#oci/image.ts";
+import { countBytes } from "#oci/image.ts";
 import { canonicalName, type Reference } from "#oci/reference.ts";
 import { type Authorizer, createAuthorizer } from "./auth.ts";
 import type { RegistryOptions } from "./client.ts";
@@ -144,7 +144,7 @@ class Push {
     };
     const request = (url: URL): Request => {
       let sent = 0;
-      const body = counted(blob.read(signal), (done) => {
+      const body = countBytes(blob.read(signal), (done) => {
         watchdog.progress(done - sent);
         sent = done;
         onSent(done);
