@@ -1,5 +1,4 @@
-# make help says what there is. Everything that a step needs and this computer lacks is
-# installed by scripts/bootstrap.sh before it.
+# `make help` lists the targets. Each first runs scripts/bootstrap.sh, which installs missing dependencies.
 
 BUN ?= $(CURDIR)/build/toolchain/bun
 PREFIX ?= /usr/local
@@ -12,15 +11,15 @@ VERSION := $(shell sed -n 's/^  "version": "\(.*\)",$$/\1/p' package.json)
 help:
 	@printf '%s\n' \
 	  'make build      $(BIN)/banger, bangerd and banger-vsock-agent' \
-	  'make check      format, types, dead code, the rules of the tree and the unit tests' \
-  'make test       all of that, and all tests but those below, real boots included' \
-	  'make test-kernels  compiles Linux by every recipe, which takes an hour, and boots it' \
-	  'make test-kvm   boots with KVM, with Firecracker as well where it is installed' \
-  'make lint       format, types, dead code and the rules of the tree' \
-	  'make format     rewrite the sources in the one format' \
-	  'make torture    kills the daemon KILLS=500 times, cuts the power CUTS=50 times, makes and removes CYCLES=200 machines' \
-	  'make demo       the main job from kernel to ssh, on this computer' \
-	  'make bench      the benchmarks, each as a ratio within one run' \
+	  'make check      format, types, dead code, repository rules and the unit tests' \
+	  'make test       make check and all other tests, real boots included, except those below' \
+	  'make test-kernels  compile Linux by every recipe, about an hour, and boot it' \
+	  'make test-kvm   boot with KVM, and with Firecracker if it is installed' \
+	  'make lint       format, types, dead code and repository rules' \
+	  'make format     format the sources' \
+	  'make torture    kill the daemon KILLS=500 times, cut the power CUTS=50 times, create and remove CYCLES=200 machines' \
+	  'make demo       an end-to-end demo on this host, from kernel to ssh' \
+	  'make bench      run the benchmarks, each as a ratio within one run' \
 	  'make install    copy the programs to PREFIX (default /usr/local)' \
 	  'make uninstall  remove them from there' \
 	  'make clean      remove what was built (build/cache and build/toolchain stay)'
@@ -30,7 +29,7 @@ build:
 	@$(MAKE) --no-print-directory embedded
 	@$(BUN) scripts/build.ts
 
-# What the program has inside, so this comes first.
+# Embedded in the program, so built first.
 embedded:
 	@mkdir -p $(BIN)
 	@$(MAKE) -s --no-print-directory -C guest OUT=$(CURDIR)/$(BIN) VERSION=$(VERSION)
