@@ -1,6 +1,7 @@
 /**
  * Compares `banger vm run IMAGE -- true` from a template to the same restore done by hand with QEMU and QMP until the
- * guest's agent answers, and to a run with templates turned off.
+ * guest's agent answers, to a run with templates turned off, and to `banger vm exec` in suspended machines, a small and
+ * a large one.
  */
 import { appendFileSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { connect, createConnection } from "node:net";
@@ -22,16 +23,33 @@ for (const banger of [warm, cold]) {
   await banger.ok(...RUN);
 }
 const byHand = await handMade(warm);
-const [ours = 0, hand = 1, boot = 1] = await race(
+const sleepers = [await sleeper(warm, "256M"), await sleeper(warm, "4G")];
+const [ours = 0, hand = 1, boot = 1, small = 0, large = 0] = await race(
   [
     { name: "banger vm run busybox -- true, restored", run: () => warm.ok(...RUN) },
     { name: "QEMU and QMP by hand, until the agent answers", ...byHand },
     { name: "banger vm run busybox -- true, booted", run: () => cold.ok(...RUN) },
+    ...sleepers,
   ],
   ROUNDS,
 );
 printRatio("restored / by hand", ours / hand, "1.3");
 printRatio("booted / restored", boot / ours, "15 or more");
+
+printRatio("woken, 256 MiB / restored", small / ours, "2");
+printRatio("woken, 4 GiB / restored", large / ours, "2");
+
+/** A machine that is suspended, and woken by a command. */
+async function sleeper({ ok }: Installation, memory: string) {
+  const name = `sleeper-${memory.toLowerCase()}`;
+  const size = ["--net", "none", "--memory", memory, "--disk", "64M"];
+  await ok("vm", "create", "--image", "busybox", "--name", name, "--mode", "direct", ...size);
+  return {
+    name: `banger vm exec in a suspended machine of ${memory}`,
+    prepare: async () => void (await ok("vm", "suspend", name)),
+    run: () => ok("vm", "exec", name, "--", "true"),
+  };
+}
 
 /** The restore of a machine that banger has restored, by its command line. */
 async function handMade({ home, ok, processes }: Installation) {
@@ -72,8 +90,6 @@ async function restoreByHand(argv: string[], folder: string, state: Buffer): Pro
     return text;
   };
   await execute("qmp_capabilities");
-  const capabilities = [{ capability: "x-ignore-shared", state: true }];
-  await execute("migrate-set-capabilities", { capabilities });
   await execute("migrate-incoming", { uri: `unix:${path("state")}` });
   (await dial(path("state"))).end(state);
   while (!(await execute("query-migrate")).includes("completed")) await Bun.sleep(1);

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import type { VmState } from "#api/vm.ts";
+import { type VmState, vmState } from "#api/vm.ts";
 import { BangerError } from "#base/error.ts";
 import { parseAddress } from "#net/address.ts";
 import { vmStore } from "#test/vm-store.ts";
@@ -93,6 +93,26 @@ test("removal is the end: no state follows it", () => {
   }
 });
 
+test("a machine is suspended only out of running, and from there only wakes or ends", () => {
+  const ways = (from: VmState) =>
+    vmState.options.filter((to) => {
+      try {
+        assertTransition(from, to);
+        return true;
+      } catch {
+        return false;
+      }
+    });
+  expect(ways("paused")).toEqual(["stopped", "running", "stopping"]);
+  expect(ways("suspending")).toEqual(["stopped", "running", "suspended", "stopping"]);
+  expect(ways("suspended")).toEqual(["stopped", "waking", "removing"]);
+  expect(ways("waking")).toEqual(["stopped", "running", "suspended", "stopping"]);
+  expect(vmState.options.filter((from) => ways(from).includes("suspended"))).toEqual([
+    "suspending",
+    "waking",
+  ]);
+});
+
 test("requireState() says the state and what to do", () => {
   const vm = { name: "one", state: "running" as const };
   expect(() => requireState(vm, "start", ["stopped"])).toThrow(
@@ -106,6 +126,8 @@ test("requireState() says the state and what to do", () => {
     }
   };
   expect(hint("stopped", "look into")).toBe("Start it with: banger vm start one");
+  expect(hint("paused", "run a command in")).toBe("Resume it with: banger vm resume one");
+  expect(hint("suspended", "clone")).toBe("Stop it with: banger vm stop one");
   expect(hint("running", "clone")).toBe("Stop it with: banger vm stop one");
   // Not away from what was wanted.
   expect(hint("running", "start")).toBeUndefined();

@@ -18,6 +18,14 @@ test("what runs goes on, and what was being stopped is stopped", () => {
   expect(actionOf({ state: "stopping", isAlive: true })).toBe("end");
 });
 
+test("what stands still or was on its way there is taken over, and what is on disk is left there", () => {
+  for (const state of ["paused", "suspending", "waking"] as const) {
+    expect(actionOf({ state, intent: "run", isAlive: true })).toBe("adopt");
+    expect(actionOf({ state, intent: "run", isAlive: false })).toBe("stop");
+  }
+  expect(actionOf({ state: "suspended", intent: "run" })).toBeUndefined();
+});
+
 test("a record that says more than there is, is brought down to it", () => {
   for (const state of ["starting", "running", "stopping"] as const) {
     expect(actionOf({ state, isAlive: false })).toBe("stop");

@@ -6,6 +6,7 @@ import { Events } from "#vm/events.ts";
 import { assertPossible, assertRoom, RESERVE_BYTES, SPACE_MIN_BYTES } from "#vm/life/admission.ts";
 import { IdleTracker } from "#vm/life/idle.ts";
 import { isToRestart, RestartBackoff } from "#vm/life/restart.ts";
+import { idleLimit } from "#vm/life/schedule.ts";
 import { Starting } from "#vm/life/starting.ts";
 import { Timers } from "#vm/life/timers.ts";
 import type { VmRecord } from "#vm/records.ts";
@@ -120,6 +121,17 @@ test("a pause is as long as it is, however the clock is set meanwhile", async ()
   const alive = setInterval(() => {}, 1000);
   await promise;
   clearInterval(alive);
+});
+
+test("of two idle times the shorter one counts, and a stop before a suspension", () => {
+  expect(idleLimit({})).toMatchObject({ limit_ms: undefined });
+  expect(idleLimit({ idleStop_ms: 5 })).toEqual({ limit_ms: 5, action: "stop" });
+  expect(idleLimit({ idleSuspend_ms: 5 })).toEqual({ limit_ms: 5, action: "suspend" });
+  expect(idleLimit({ idleStop_ms: 9, idleSuspend_ms: 5 })).toMatchObject({ action: "suspend" });
+  expect(idleLimit({ idleStop_ms: 5, idleSuspend_ms: 9 })).toMatchObject({ action: "stop" });
+  expect(idleLimit({ idleStop_ms: 5, idleSuspend_ms: 5 })).toMatchObject({ action: "stop" });
+  expect(idleLimit({ idleStop_ms: 0, idleSuspend_ms: 5 })).toMatchObject({ action: "suspend" });
+  expect(idleLimit({ idleStop_ms: 5, idleSuspend_ms: 0 })).toMatchObject({ action: "stop" });
 });
 
 test("a machine is idle when nobody holds it, from the last one on", async () => {

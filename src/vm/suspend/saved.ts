@@ -2,13 +2,13 @@
  * A suspended machine on disk: memory, state of processors and devices, and what both follow from. The memory is
  * of use only with the disk as it was then; a machine that went on from there has changed it.
  */
-import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { z } from "zod";
 import { type Digest, sha256 } from "#base/digest.ts";
 import { messageOf } from "#base/error.ts";
-import { makeFolderAtomic, syncTree } from "#base/files/atomic.ts";
+import { makeFolderAtomic, STAGING_MARK, syncTree } from "#base/files/atomic.ts";
 import type { Snapshot } from "#vmm/driver.ts";
 import { UnusableMemory } from "./unusable.ts";
 
@@ -97,8 +97,14 @@ export function assertSameKind(then: SavedKind, now: SavedKind): void {
   check("its image has changed", () => then.image === now.image);
 }
 
-/** Safe to repeat. A machine that was woken from it goes on. */
+/** With what a killed daemon has left half-made. Safe to repeat. A machine that was woken from it goes on. */
 export function discardSaved(folder: string): void {
+  const parent = dirname(folder);
+  const partial = `${STAGING_MARK}${basename(folder)}`;
+  const names = existsSync(parent) ? readdirSync(parent) : [];
+  for (const name of names.filter((each) => each.startsWith(partial))) {
+    rmSync(join(parent, name), { recursive: true, force: true });
+  }
   rmSync(folder, { recursive: true, force: true });
 }
 
