@@ -6,7 +6,7 @@ import { cancelled } from "#base/abort.ts";
 import { assert } from "#base/assert.ts";
 import { BangerError } from "#base/error.ts";
 import { readTail } from "#vmm/console.ts";
-import type { ExitReason, Machine, MachineHandle, Snapshot } from "#vmm/driver.ts";
+import type { ExitReason, Machine, MachineHandle, Snapshot, SnapshotOptions } from "#vmm/driver.ts";
 import { Goodbye } from "#vmm/goodbye.ts";
 import { endedError, MachineProcess, type ProcessEnd } from "#vmm/machine-process.ts";
 import type { Child } from "#vmm/process.ts";
@@ -80,7 +80,7 @@ export class FirecrackerMachine implements Machine {
     this.handle = handle;
     this.#parts = parts;
     if (goodbye) this.#listeners.add(goodbye.listener);
-    this.snapshot = notes?.snapshot && ((files, options) => this.#save(files, options?.signal));
+    this.snapshot = notes?.snapshot && ((files, options) => this.#save(files, options));
     this.#process = new MachineProcess(
       { identity: handle, child, notes },
       {
@@ -175,14 +175,17 @@ export class FirecrackerMachine implements Machine {
     }
   }
 
-  async #save(files: Snapshot, caller: AbortSignal | undefined): Promise<void> {
+  async #save(files: Snapshot, { signal: caller, onPause }: SnapshotOptions = {}): Promise<void> {
     const { notes, handle, sockets } = this.#parts;
     assert(notes?.snapshot, "a machine that can be saved has notes");
     const done = this.#done.signal;
     await saveSnapshot(files, {
       pid: handle.pid,
       origin: notes.origin,
-      pause: () => this.pause(),
+      pause: () => {
+        onPause?.();
+        return this.pause();
+      },
       apiSocket: sockets.api,
       type: notes.snapshot,
       logPath: notes.logPath,

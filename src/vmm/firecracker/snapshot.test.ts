@@ -72,7 +72,9 @@ test.each(["1.12.0", "1.14.1", "1.17.0"])(
     const machine = await boot(peer.spec({ network: NETWORK }));
     const lines = new GuestLines(await machine.connectAgent());
     expect([await lines.next(), await lines.ask("set text")]).toEqual(["hello", "set"]);
-    await machine.snapshot?.(files);
+    let pauses = 0;
+    await machine.snapshot?.(files, { onPause: () => pauses++ });
+    expect(pauses).toBe(1);
     expect(statSync(files.memoryPath)).toMatchObject({ size: 256 << 20, mode: 0o100600 });
     // Full writes zeros, which are no more there.
     expect(statSync(files.memoryPath).blocks * 512).toBeLessThan(64 << 10);
