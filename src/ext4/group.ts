@@ -14,7 +14,7 @@ export interface GroupFields {
   unusedInodes: number;
   /** GROUP_INODE_UNINIT and its like. */
   flags: number;
-  /** Checksums of the bitmaps as they stand on disk; 0 for one that does not. */
+  /** Checksums of the bitmaps on disk; 0 for one that is not written. */
   blockBitmapChecksum: number;
   inodeBitmapChecksum: number;
 }

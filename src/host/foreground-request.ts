@@ -8,7 +8,7 @@ export interface ForegroundRequest {
   create: VmCreate;
   exec: ExecRequest;
   entrypoint?: readonly string[] | undefined;
-  /** Takes bytes at the pace of whoever reads them. */
+  /** Writes with backpressure. */
   writeOut: (bytes: string | Uint8Array) => Promise<void>;
   writeErr: (bytes: string | Uint8Array) => Promise<void>;
   /** The console of a machine, which is the guest's text. */

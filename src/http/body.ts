@@ -61,7 +61,7 @@ export async function readCapped(response: Response, max_bytes: number): Promise
   return Buffer.concat(chunks, size);
 }
 
-/** Lets go of an answer whose body nobody wants, and of its connection. */
+/** Discards a response body and its connection. */
 export async function discard(response: Response): Promise<void> {
   try {
     await response.body?.cancel();

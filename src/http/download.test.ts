@@ -47,7 +47,7 @@ async function download(request: Partial<RangeRequest> = {}): Promise<Buffer> {
   const attempt = (offset: number) =>
     readRange({ url, action: "get it", signal, offset, expected, ...request });
   const size = request.expected === undefined && "expected" in request ? undefined : BYTES.length;
-  const options = { signal, delay_ms: 1, ...(size === undefined ? {} : { size }) };
+  const options = { signal, delay_ms: 1, size };
   return Buffer.concat(await Array.fromAsync(resumed(attempt, options)));
 }
 

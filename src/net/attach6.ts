@@ -6,7 +6,7 @@ import { address6Of, enableForwarding6, hasUplink6 } from "./ipv6.ts";
 
 export interface Attachment6 {
   address6?: Cidr;
-  /** Absent where this computer has no way out itself: who has no route does not wait on one. */
+  /** Absent if the host has no default route, so that guests do not wait for timeouts. */
   gateway6?: Address;
   /** IPv6 that does not get out stops no machine. */
   warnings: string[];

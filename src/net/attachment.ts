@@ -20,7 +20,7 @@ export interface AttachRequest {
 }
 
 /**
- * What the monitor and the guest need to know. `address` and `mac` can be others than those
+ * What the VMM and the guest need to know. `address` and `mac` can be others than those
  * asked for: a tap from the pool of `banger setup` comes with its own.
  */
 export type Attachment =
@@ -32,7 +32,7 @@ export type Attachment =
       gateway: Address;
       /** Absent where the bridge has no IPv6. */
       address6?: Cidr;
-      /** Absent where IPv6 leads no further than this computer. */
+      /** Absent if IPv6 reaches no further than this host. */
       gateway6?: Address;
       dns: Address[];
       mtu: number;

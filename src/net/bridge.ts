@@ -17,7 +17,7 @@ import { gatewayOf } from "./pool.ts";
 import { tapObstacle } from "./rights.ts";
 import { findOverlap, overlapError, readRoutes } from "./routes.ts";
 
-/** The device where it is ours, undefined where there is none or somebody else's. */
+/** The device if banger created it, else undefined. */
 export function ownBridge(bridge: string): Device | undefined {
   const device = readDevice(bridge);
   return device?.isBridge && parseBridgeAlias(device.alias) ? device : undefined;
@@ -80,7 +80,7 @@ export async function bridgeSteps(need: BridgeNeed): Promise<string[]> {
       { hint: "Stop those machines, or set network.subnet and network.bridge to different values" },
     );
   }
-  // Without rights, as in a dry run, nobody can look into the rules.
+  // Without root, as in a dry run, the rules cannot be read.
   const isTableChecked = tapObstacle() ? undefined : assertTableIsOurs(tableName(bridge));
   const [routes] = await Promise.all([readRoutes(signal), isTableChecked]);
   for (const block of [subnet, ...(subnet6 ? [subnet6] : [])]) {

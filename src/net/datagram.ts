@@ -1,4 +1,4 @@
-/** Sending datagrams where nobody may be listening. */
+/** Sends datagrams to ports that may be closed. */
 
 /**
  * A refusal that came back for an earlier datagram, to whomever, is what the next send fails

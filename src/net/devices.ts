@@ -27,7 +27,7 @@ export interface Device {
 /** A tap that banger made, as its alias tells. */
 export interface BangerTap {
   tap: string;
-  /** `nat` reaches the outside; `host` only this computer. */
+  /** `nat` reaches the internet; `host` only this host. */
   mode: "nat" | "host";
   /** With `mac` the only source that the rules let through. */
   address: Address;
@@ -180,7 +180,7 @@ export function parseDefaultDevice(routes: string): string | undefined {
   return best?.device;
 }
 
-/** The same in the text of /proc/net/ipv6_route, for a computer that has nothing else. */
+/** The device of the best IPv6 default route, from the text of /proc/net/ipv6_route. */
 export function parseDefaultDevice6(routes: string): string | undefined {
   const found = routes.split("\n").flatMap((line) => {
     const [target, length, , , , metric = "", , , flags = "", device] = line.trim().split(/\s+/);

@@ -31,7 +31,7 @@ export const LINK_LOCAL_GATEWAY = "fe80::1";
 
 /**
  * The block of a bridge: the one of the setting "network.subnet6", or for "auto" a private one (RFC
- * 4193) that is always the same on this computer and hardly anywhere else. Undefined for "off".
+ * 4193) that is stable on this host and unlikely on another. Undefined for "off".
  */
 export function chooseSubnet6(setting: string, bridge: string): Cidr | undefined {
   if (setting === "off") return undefined;
@@ -65,7 +65,7 @@ export function linkLocalOf(mac: string): Address {
   );
 }
 
-/** Whether this computer speaks IPv6 on new devices. */
+/** Whether the host enables IPv6 on new devices. */
 export function hasIpv6(): boolean {
   return ["all", "default"].every((name) => readText(`${SETTINGS}/${name}/disable_ipv6`) === "0");
 }

@@ -42,7 +42,7 @@ export function bridgeCommands({ bridge, mtu, ...mark }: BridgePlan): string[] {
   ];
 }
 
-/** Nobody else on the bridge can have them, so nobody is asked. */
+/** `nodad`: the addresses are unique on the bridge, so duplicate address detection is skipped. */
 function address6Commands(bridge: string, gateway: Cidr, subnet6: Cidr): string[] {
   const own = joinCidr(address6Of(subnet6, addressOf(gateway)), prefixOf(subnet6));
   return [own, `${LINK_LOCAL_GATEWAY}/64`].map((each) => `addr add ${each} dev ${bridge} nodad`);

@@ -10,7 +10,7 @@ import { guestResolvers } from "./guest-dns.ts";
 import { enableForwarding } from "./link.ts";
 import { leaseTap, type PoolOwner, releaseTap } from "./tap-leases.ts";
 
-/** Nothing of the host is changed but the claim, which goes again on failure. */
+/** Changes nothing on the host except the lease, which is released on failure. */
 export async function attachPoolTap(
   request: AttachRequest & { mode: "nat" | "host" },
   { owner, dns }: { owner: PoolOwner; dns: GuestDns | undefined },

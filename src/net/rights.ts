@@ -65,7 +65,7 @@ export function openObstacle(errno: string | undefined = tunErrno()): BangerErro
   return new BangerError(
     isDenied ? "permission_denied" : "unsupported",
     `Cannot use the tap devices of banger setup: cannot open "${TUN}" (${errno})`,
-    // Harmless, and usual: the kernel lets nobody open a tap that belongs to somebody else.
+    // Usual and harmless: the kernel lets no other user open a user's tap.
     { hint: isDenied ? `sudo chmod 0666 ${TUN}` : "sudo modprobe tun" },
   );
 }

@@ -35,7 +35,7 @@ export async function settle(
   const gone = new Set(remove.filter((name) => readDevice(name)));
   const isLast = portsOf(bridge).every((port) => gone.has(port));
   if (isLast && ownBridge(bridge)) gone.add(bridge);
-  // The tables come with the bridge; only where somebody took the bridge away has one to look.
+  // The tables come with the bridge: look for them only if the bridge was removed.
   const isTableOurs = async (): Promise<boolean> =>
     gone.has(bridge) || (await tableOwner(table)) === "banger";
   try {

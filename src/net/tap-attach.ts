@@ -64,7 +64,7 @@ export function marked(tap: MachineTap, policy: Policy | undefined): MachineTap 
   return { ...tap, hasPolicy: policy !== undefined, isMetadataOpen };
 }
 
-/** For whoever has the network to themselves. On failure or abort all that was made is undone. */
+/** The caller holds the network lock. On failure or abort everything is undone. */
 export async function attachTap(request: TapRequest, context: TapContext): Promise<TapAttachment> {
   const { bridge, subnet, subnet6, dns: server, policies, signal } = context;
   const { machineId, mode, policy } = request;

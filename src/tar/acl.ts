@@ -16,7 +16,7 @@ interface AclEntry {
   id: number;
 }
 
-/** In the order that the kernel wants them in; each by whether it names somebody. */
+/** In the kernel's order: the tags without and with a user or group. */
 const tags: Readonly<Record<string, { own: number; named: number | undefined }>> = {
   user: { own: 0x01, named: 0x02 },
   group: { own: 0x04, named: 0x08 },
@@ -63,7 +63,7 @@ function parsePerms(text: string): number | undefined {
   return (text.includes("r") ? 4 : 0) | (text.includes("w") ? 2 : 0) | (text.includes("x") ? 1 : 0);
 }
 
-/** One of each that every list has, a mask where somebody is named, and nobody twice. */
+/** Every required entry once, a mask if there are named entries, and no duplicates. */
 function isValid(entries: readonly AclEntry[]): boolean {
   const count = (tag: number): number => entries.filter((entry) => entry.tag === tag).length;
   const keys = new Set(entries.map(({ tag, id }) => `${tag} ${id}`));

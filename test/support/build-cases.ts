@@ -123,7 +123,7 @@ async function runCase(
     context,
     ignore,
     args,
-    ...(target === undefined ? {} : { target }),
+    target,
     ...more,
   };
   const building = builds.build(request, {

@@ -17,7 +17,7 @@ export interface ProbeResult {
 }
 
 const LIMITS = ["memory.max", "cpu.max", "pids.max"];
-/** What makeCgroup() adds for the monitor stays as it is: the greedy one takes more than both. */
+/** What makeCgroup() adds for the VMM stays as it is: the greedy one takes more than both. */
 const GREEDY_BYTES = 1400 * MiB;
 
 const home = cgroupHome();

@@ -55,7 +55,7 @@ export async function startHostileMachine(name: string): Promise<HostileMachine>
   };
 }
 
-/** The agent of the machine that starts next, as soon as its monitor waits for it. */
+/** The agent of the machine that starts next, as soon as its VMM waits for it. */
 export async function playAgent(banger: Installation): Promise<HostileAgent> {
   const parent = join(banger.home, "run/banger/vm");
   for (;;) {

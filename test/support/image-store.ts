@@ -158,7 +158,7 @@ export function makeKernel(store: TestStore, machine = 62): string {
   return path;
 }
 
-/** Enters a machine that stands on an image. */
+/** Records a machine that uses an image. */
 export function insertMachine(db: Database, name: string, imageId: string): void {
   db.query(
     `INSERT INTO vms (id, name, state, image_id, kernel, spec, created_at)

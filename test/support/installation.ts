@@ -49,7 +49,7 @@ export interface Installation extends AsyncDisposable {
   json<T>(...args: string[]): Promise<T>;
   /** Starts `banger ARGS` with pipes, for tests that send signals or read along. */
   spawn(args: string[]): Bun.Subprocess<"pipe", "pipe", "pipe">;
-  /** Processes of this installation: its daemon, monitors and helpers, without the caller's own. */
+  /** Processes of this installation: its daemon, VMMs and helpers, without the caller's own. */
   processes(): FoundProcess[];
 }
 

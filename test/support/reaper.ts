@@ -1,5 +1,5 @@
 /**
- * Ends what a test or benchmark that was killed has left: every process that names its folder (monitors, daemons,
+ * Ends what a test or benchmark that was killed has left: every process that names its folder (VMMs, daemons,
  * registries), the network of its installation, the folder itself. `startReaper()` has it wait for the end of the process that calls; then it runs as a
  * program of its own: `bun reaper.ts FOLDER BRIDGE`.
  */

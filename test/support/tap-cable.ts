@@ -1,6 +1,6 @@
 /**
- * A program that stands in for a monitor and its guest: `bun tap-cable.ts TAP NETNS MAC [UID [DELAY_MS]]` opens
- * TAP as a monitor does, as the user UID where one is given, makes the device eth0 in the network namespace NETNS, and carries
+ * A program that stands in for a VMM and its guest: `bun tap-cable.ts TAP NETNS MAC [UID [DELAY_MS]]` opens
+ * TAP as a VMM does, as the user UID where one is given, makes the device eth0 in the network namespace NETNS, and carries
  * frames between the two, each DELAY_MS late. Prints "ready" and runs until it is killed.
  */
 import { dlopen, FFIType, ptr } from "bun:ffi";

@@ -60,7 +60,7 @@ async function ask<T>(
   }
 }
 
-/** A process that has ended counts as gone, also while nobody has asked for its exit status. */
+/** A zombie counts as gone. */
 function isAlive(pid: number): boolean {
   try {
     // The state follows the name, which may hold anything, in parentheses.

@@ -8,7 +8,7 @@ import { daemonStatus } from "./status.ts";
 /** One that listens anew does so at once; one that begins may have much to look after. */
 const ANSWER_TIMEOUT_MS = 30_000;
 const RETRY_MS = 20;
-/** After this somebody wants to know what is waited for. */
+/** After this the user is told what the command waits for. */
 const WORD_MS = 700;
 const START_WORD_MS = 10_000;
 

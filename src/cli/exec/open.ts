@@ -3,7 +3,7 @@ import type { Context } from "#cli/context.ts";
 import { noteOther } from "#cli/daemon/other-version.ts";
 import { type ExecConnection, type ExecOptions, openExec } from "#sdk/exec.ts";
 
-/** A stream of a machine, until it ends or is interrupted. The daemon is started when nobody answers. */
+/** A stream of a machine, until it ends or is interrupted. Starts the daemon if it does not answer. */
 export function openStream(
   context: Context,
   open: ExecOpen,

@@ -83,7 +83,7 @@ async function attach(
   using _signals = interrupt.takeOver((signal: ForwardedSignal) => {
     connection.signal(signal.slice("SIG".length));
     if (signal !== "SIGINT") return;
-    // Whoever can type nothing to it, such as "exit" to a shell, wants to be out of it.
+    // Without stdin the user cannot type "exit", so ^C has to get out.
     if (terminal && !stdin) setTimeout(giveUp, UNTYPED_PATIENCE_MS).unref();
     if (++asked < PATIENCE) return;
     output.note("The command did not exit; leaving it to the daemon");

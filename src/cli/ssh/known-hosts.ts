@@ -11,7 +11,7 @@ import { MiB } from "#base/size.ts";
 const FILE_MAX_BYTES = 16 * MiB;
 const LOCK_RETRY_MS = 5;
 const LOCK_TIMEOUT_MS = 5_000;
-/** Whoever holds the lock for this long has died. */
+/** A lock held longer is stale. */
 const LOCK_STALE_MS = 10_000;
 
 /** `publicKey`: "ssh-ed25519 AAAA…". Any number of processes may call it at once. */

@@ -24,7 +24,7 @@ const TCP_IDLE_MS = 10_000;
 export interface ServeOptions {
   /** Default 53. */
   port?: number | undefined;
-  /** The machines' IPv6 block, whose addresses are nobody else's to name. */
+  /** The machines' IPv6 block, whose reverse zone is authoritative here. */
   subnet6?: Cidr | undefined;
 }
 

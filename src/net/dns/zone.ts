@@ -5,7 +5,7 @@ import { CLASS_IN, type Query, Rcode, RecordType } from "./query.ts";
 import type { Reply } from "./reply.ts";
 
 export const ZONE = "vm";
-/** Machines come and go, and asking again costs nothing on the same computer. */
+/** Machines come and go, and a repeated query on the same host is cheap. */
 const TTL_S = 5;
 
 /** Who is who. `client` is the machine that asks, undefined for the host. */
@@ -18,7 +18,7 @@ export interface Names {
 export interface ZoneOptions {
   names: Names;
   client: Address | undefined;
-  /** Addresses in these are nobody else's to name. */
+  /** Reverse zones of these blocks are authoritative here. */
   subnets: readonly Cidr[];
 }
 

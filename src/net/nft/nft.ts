@@ -9,7 +9,7 @@ const nftOutput = z.object({ nftables: z.array(z.unknown()).optional() });
 
 const NFT_TIMEOUT_MS = 10_000;
 
-/** Tells our tables from those of the same name that somebody else made. */
+/** Marks our tables, to distinguish them from others of the same name. */
 export const OWNER_MARK = "made by banger";
 
 export type TableFamily = "inet" | "bridge";
@@ -17,7 +17,7 @@ export type TableFamily = "inet" | "bridge";
 /** The families of the tables that one bridge has. */
 const FAMILIES: readonly TableFamily[] = ["inet", "bridge"];
 
-/** Puts `rules` in the place of the tables of this name; nobody sees the moment between. */
+/** Replaces the tables of this name with `rules` in one transaction. */
 export async function replaceTables(table: string, rules: string): Promise<void> {
   await runNft(replacement(table, rules));
 }

@@ -103,7 +103,7 @@ function renderMetadata({
     "\t\ttype filter hook prerouting priority mangle; policy accept;",
     to(4, "ip"),
     ...(subnet6 ? [to(6, "ip6")] : []),
-    // Older versions of passt and pasta send such where this computer is behind one: a router's answer is a reset.
+    // Older versions of passt and pasta send these if the host is behind one; a router answers with a reset.
     `\t\tiifname != "${bridge}" tcp flags & (fin | syn | rst | ack) == 0x0 drop`,
     "\t}",
     "",

@@ -77,7 +77,7 @@ export class Policies implements DnsFilter {
     });
   }
 
-  /** For whoever has put the rules in place by other means. */
+  /** For callers that installed the rules themselves. */
   remember(machine: PolicyMachine, policy: Policy): void {
     const known = this.#entries.get(machine.machineId);
     this.forget(machine.machineId);
@@ -126,12 +126,12 @@ export class Policies implements DnsFilter {
     });
   }
 
-  /** Whether it is a machine whose policy another daemon on this bridge keeps: nobody here knows what it allows. */
+  /** Whether another daemon on this bridge manages the machine's policy, which is unknown here. */
   #isElsewhere(client: Address): boolean {
     return machineTaps(this.#bridge).some((each) => each.address === client && each.hasPolicy);
   }
 
-  /** All that are known, as rules, for when somebody has removed them; addresses of names come anew. */
+  /** All known policies as rules, to reinstall them if they were removed; addresses of names are learned again. */
   renderAll(): string {
     const entries = [...this.#entries.values()];
     for (const { held } of entries) held.clear();
@@ -200,7 +200,7 @@ function renderHold(
   return `${added}delete ${element} }\n${added}`;
 }
 
-/** Read anew each time: a computer gets and loses addresses while the daemon runs. */
+/** Read each time: a host's addresses change while the daemon runs. */
 function hostAddresses(): Set<Address> {
   const all = Object.values(networkInterfaces()).flatMap((each) => each ?? []);
   return new Set(all.flatMap(({ address }) => tryParseAddress(address.split("%")[0] ?? "") ?? []));

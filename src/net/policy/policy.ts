@@ -76,7 +76,7 @@ export function allowsAnyName({ rules }: Policy): boolean {
   return rules.some(({ target }) => target.kind === "block" && prefixOf(target.block) === 0);
 }
 
-/** Whether a rule is about addresses that are closed to every machine unless somebody opens them. */
+/** Whether a rule is about addresses that no machine can reach unless allowed. */
 export function opensMetadata({ rules }: Policy): boolean {
   return rules.some(
     ({ target }) =>
@@ -88,7 +88,7 @@ export function opensMetadata({ rules }: Policy): boolean {
   );
 }
 
-/** `unavailable` for names in a policy where nobody would learn their addresses. */
+/** `unavailable` for names in a policy if no DNS server here would learn their addresses. */
 export function assertEnforceable({ rules }: Policy, { isOwn }: { isOwn: boolean }): void {
   const rule = rules.find(({ target }) => target.kind === "name");
   if (!rule || isOwn) return;
@@ -108,7 +108,7 @@ function parseRule(text: string): PolicyRule {
   return { text: text.trim(), target, port };
 }
 
-/** The colons of an IPv6 address and that of a port are told apart by brackets, or by how many there are. */
+/** Brackets, or the number of colons, distinguish an IPv6 address from a port. */
 function splitRule(text: string): { where: string; port?: string | undefined } {
   const [, inside, , bracketPort] = /^\[([^\]]+:[^\]]*)\](:(\d{1,5}))?$/.exec(text) ?? [];
   if (inside) return { where: inside, port: bracketPort };

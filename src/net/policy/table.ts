@@ -107,7 +107,7 @@ function renderTable(machine: PolicyMachine, policy: Policy, known: KnownAddress
     "reject with icmpx admin-prohibited",
     "}",
     ...renderJudge("judge", policy, { mark, isMeant: () => true }),
-    // Whoever answers for a name may lead it anywhere: the host itself takes an address.
+    // A name's owner can point it anywhere: the host's own addresses must be allowed by address.
     ...renderJudge("judge_host", policy, { mark, isMeant: ({ kind }) => kind === "block" }),
     "chain forward {",
     "type filter hook forward priority filter - 5; policy accept;",
@@ -144,7 +144,7 @@ function renderJudge(
 ): string[] {
   return [
     `chain ${chain} {`,
-    // What somebody else began, such as a published port, is not this machine's to be denied.
+    // Connections that others opened, such as to a published port, are not subject to the policy.
     "ct direction reply accept",
     `ct state established,related ct mark ${mark} accept`,
     // Names are our own server's business, in the clear and encrypted.

@@ -70,7 +70,7 @@ async function carry(client: Socket, { port, dial, closing, open }: Carrying): P
     join(client, guest);
     if (closing.aborted || client.destroyed) guest.destroy();
   } catch {
-    // A reset tells the client more than an orderly end would: nobody has heard it.
+    // A reset instead of an orderly close: the data was not received.
     client.resetAndDestroy();
   } finally {
     clearTimeout(timer);

@@ -28,7 +28,7 @@ interface Flow {
   used_ms: number;
 }
 
-/** To a machine that has an address of its own. `onRefused`: nobody listens there. */
+/** To a machine that has an address of its own. `onRefused`: the port is closed. */
 export function udpFlowTo(hostname: Address, onRefused?: () => void): OpenUdpFlow {
   return async (port, onDatagram) => {
     const socket = await Bun.udpSocket({

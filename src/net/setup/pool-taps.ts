@@ -69,11 +69,11 @@ export function poolChange(plan: SetupPlan): PoolChange {
 
 /** `conflict` when one of the taps carries a machine. */
 export function assertFree(plan: SetupPlan, taps: readonly PoolTap[]): void {
-  const claimed = leasedTaps(plan).find(({ tap }) => taps.some((each) => each.tap === tap));
-  if (!claimed) return;
+  const leased = leasedTaps(plan).find(({ tap }) => taps.some((each) => each.tap === tap));
+  if (!leased) return;
   throw new BangerError(
     "conflict",
-    `Cannot remove tap device "${claimed.tap}": in use by a machine of user ${plan.user_uid}`,
+    `Cannot remove tap device "${leased.tap}": in use by a machine of user ${plan.user_uid}`,
     { hint: "Stop that user's machines first: banger vm stop" },
   );
 }

@@ -69,7 +69,7 @@ export function removeRecord(root: string): void {
   try {
     rmdirSync(dirname(recordPath(root)));
   } catch {
-    // Somebody keeps something of their own there, or there was none.
+    // Not empty, or it does not exist.
   }
 }
 

@@ -42,7 +42,7 @@ export interface SetupOptions {
   root?: string;
 }
 
-/** One thing that is done, as a command that somebody could type or as a file. */
+/** One step: a command as a user could type it, or a file. */
 export type SetupStep =
   /** `input` is what the command reads. */
   | { kind: "command"; command: string; input?: string }
@@ -189,7 +189,7 @@ async function bridgeCommandsFor(plan: SetupPlan): Promise<string[]> {
   return [`link set dev ${bridge} alias ${bridgeAlias({ ...mark, dnsPort })}`];
 }
 
-/** Where this computer has a way out itself. */
+/** If the host has a default route. */
 function isToForward6({ subnet6 }: SetupPlan): boolean {
   return subnet6 !== undefined && hasIpv6() && hasUplink6();
 }
@@ -207,7 +207,7 @@ function recorded(root: string): SetupPlan {
   });
 }
 
-/** `permission_denied` without root; root is told what else is in the way. */
+/** `permission_denied` without root; with root, the other conflicts. */
 export function assertSetupRights(hint = "sudo banger setup"): void {
   const obstacle = tapObstacle();
   if (process.getuid?.() === 0) {
