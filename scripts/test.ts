@@ -49,20 +49,24 @@ const FILE_TIMEOUT_S = (8 * LIMIT_MS) / 1000;
 /** What takes longest comes first, so that nothing ends alone. */
 const LONGEST = [
   "main-job",
-  "image-machines",
-  "lifecycle-kill",
   "guest-boot",
   "first-boot",
-  "lifecycle",
+  "image-machines",
   "provisioned",
   "qemu",
-  "foreground",
+  "hostile-agent",
+  "lifecycle",
+  "lifecycle-kill",
+  "snapshots",
   "network",
+  "restore",
   "vmm-conformance",
+  "kernel-round-trip",
+  "foreground",
   "lifecycle-faults",
   "guest-layers",
   "guest-sessions",
-  "kernel-round-trip",
+  "guest-commands",
 ].map((name) => `test/e2e/${name}.test.ts`);
 /** Compiles Linux when asked to. */
 const KERNELS = "test/host/kernel-recipes.test.ts";

@@ -9,7 +9,7 @@ import type { Kernel } from "#api/kernel.ts";
 import type { Version } from "#api/system.ts";
 import type { Vm, VmExit } from "#api/vm.ts";
 import { busyboxLayout } from "#test/busybox.ts";
-import { debianLayout, packageHost } from "#test/debian.ts";
+import { debianLayout } from "#test/debian.ts";
 import { type Installation, install } from "#test/installation.ts";
 import { testNeeding } from "#test/needs.ts";
 import { pushLayout, type Registry, startRegistry } from "#test/registry.ts";
@@ -149,26 +149,20 @@ describe("vm run, direct mode, no network", () => {
 });
 
 describe("vm run with a network", () => {
-  testNeeding("passt")(
-    "user: resolves names, and keeps the host's loopback to the host",
-    async () => {
-      using server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response("hi") });
-      const url = `http://10.0.2.2:${server.port}/`;
-      const command = `wget -T 5 -q -O - ${url} || echo kept; nslookup ${await packageHost()}`;
-      const args = ["vm", "run", "--net", "user", "busybox", "--", "sh", "-c", command];
-      const { stdout, status } = await banger.call(args);
-      expect(stdout).toMatch(/^kept/);
-      expect(stdout).toMatch(/Address.*\d+\.\d+\.\d+\.\d+/);
-      expect(status).toBe(0);
-    },
-  );
+  testNeeding("passt")("user: keeps the host's loopback to the host", async () => {
+    using server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response("hi") });
+    const url = `http://10.0.2.2:${server.port}/`;
+    const command = `wget -T 5 -q -O - ${url} || echo kept`;
+    const args = ["vm", "run", "--net", "user", "busybox", "--", "sh", "-c", command];
+    const { stdout, status } = await banger.call(args);
+    expect(stdout).toMatch(/^kept/);
+    expect(status).toBe(0);
+  });
 
-  testNeeding("root")("nat: has an address of the pool and resolves names", async () => {
-    const command = `ip -4 addr show eth0; nslookup ${await packageHost()}`;
-    const args = ["vm", "run", "--nat", "busybox", "--", "sh", "-c", command];
+  testNeeding("root")("nat: has an address of the pool", async () => {
+    const args = ["vm", "run", "--nat", "busybox", "--", "ip", "-4", "addr", "show", "eth0"];
     const { stdout, status } = await banger.call(args);
     expect(stdout).toMatch(/inet 10(\.\d+){3}\/24/);
-    expect(stdout).toMatch(/Address.*\d+\.\d+\.\d+\.\d+/);
     expect(status).toBe(0);
   });
 });

@@ -92,6 +92,7 @@ describe("machines", () => {
   });
 
   networkTest("reach what their policy names and nothing else, also while it changes", async () => {
+    expect(await inside("web", "nslookup shop.test")).toContain(SHOP);
     expect(await get("db", "shop.test")).toContain("hello");
     expect(await get("db", "evil.test")).toContain("bad address");
     expect(await get("web", "evil.test")).toContain("hello");
@@ -189,6 +190,8 @@ describe("machines", () => {
       "/tools/nft 'table ip nat { chain post { type nat hook postrouting priority 100; ip saddr 172.31.0.0/24 masquerade; }; }'",
       `timeout 300 /tools/ip netns exec behind wget -q -O - http://${SHOP}:${HTTP_PORT}/big | wc -c`,
     ];
+    // Its resolver is the host's, which is the test's own.
+    expect(await inside("router", "nslookup shop.test")).toContain(SHOP);
     expect(await inside("router", router.join("\n"))).toBe("10000000\n");
     // Only a server at a distance makes an older passt send what a router would answer with a reset.
     const far = `timeout 300 /tools/ip netns exec behind wget -q -O - http://${FAR}:${HTTP_PORT}/`;

@@ -51,12 +51,6 @@ async function mmdebstrap(suite: string, tar: string, signal?: AbortSignal): Pro
   if (status !== 0) throw new Error(`mmdebstrap failed:\n${log.slice(-3000)}`);
 }
 
-/** Host name of a package server of this computer: a name that its resolver knows. */
-export async function packageHost(suite = "bookworm"): Promise<string> {
-  const [, uri = ""] = (await hostSources(suite)).split(" ");
-  return new URL(uri).hostname;
-}
-
 /** This computer's own package sources for a suite, as lines of a sources.list. */
 async function hostSources(suite: string): Promise<string> {
   const format = "$(CREATED_BY) $(REPO_URI) $(RELEASE) $(COMPONENT)";
