@@ -1,13 +1,14 @@
 /**
  * Compares `banger vm run IMAGE -- true` from a template to the same restore done by hand with QEMU and QMP until the
  * guest's agent answers, to a run with templates turned off, and to `banger vm exec` in suspended machines, a small and
- * a large one.
+ * a large one; then `banger vm create` in systemd mode to direct mode.
  */
 import { appendFileSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { connect, createConnection } from "node:net";
 import { join } from "node:path";
 import { connectAgent } from "#guest/agent.ts";
 import { pullBusybox } from "#test/busybox.ts";
+import { debianLayout } from "#test/debian.ts";
 import { type Installation, install } from "#test/installation.ts";
 import { printRatio, program, race } from "./measure.ts";
 
@@ -39,6 +40,14 @@ printRatio("booted / restored", boot / ours, "15 or more");
 printRatio("woken, 256 MiB / restored", small / ours, "2");
 printRatio("woken, 4 GiB / restored", large / ours, "2");
 
+await warm.ok("image", "pull", `oci:${await debianLayout()}`, "--name", "debian");
+await warm.ok("image", "provision", "debian");
+const [direct = 1, systemd = 0] = await race(
+  ["direct", "systemd"].map((mode) => createIn(warm, mode)),
+  ROUNDS,
+);
+printRatio("systemd / direct", systemd / direct, "2");
+
 /** A machine that is suspended, and woken by a command. */
 async function sleeper({ ok }: Installation, memory: string) {
   const name = `sleeper-${memory.toLowerCase()}`;
@@ -48,6 +57,22 @@ async function sleeper({ ok }: Installation, memory: string) {
     name: `banger vm exec in a suspended machine of ${memory}`,
     prepare: async () => void (await ok("vm", "suspend", name)),
     run: () => ok("vm", "exec", name, "--", "true"),
+  };
+}
+
+/** `vm create` of a machine of that mode, with its template there. */
+function createIn({ ok }: Installation, mode: string) {
+  const kind = ["--image", "debian", "--net", "none", "--memory", "512M", "--mode", mode];
+  const create = (name: string) => ok("vm", "create", "--name", name, ...kind);
+  let last = "";
+  return {
+    name: `banger vm create, ${mode}, restored`,
+    prepare: async () => {
+      if (!last) await create(mode);
+      await ok("vm", "rm", "--force", last || mode);
+      last = `${mode}${Math.random().toString(36).slice(2, 8)}`;
+    },
+    run: () => create(last),
   };
 }
 

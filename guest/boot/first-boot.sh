@@ -237,8 +237,10 @@ report_failed_units() {
 # Runs after the machine-id and the boot ID have changed: journald keeps both until it restarts. What was logged under
 # the old ones stays readable, as a journal of the past.
 renew_journal() {
-	old=$(cat "$state/unsettled-machine-id")
-	new=$(cat /etc/machine-id)
+	old=
+	# The agent's file has no newline at its end.
+	read -r old <"$state/unsettled-machine-id" || [ -n "$old" ] || return 0
+	read -r new </etc/machine-id
 	for directory in /run/log/journal /var/log/journal; do
 		[ -n "$old" ] && [ -d "$directory/$old" ] && [ ! -e "$directory/$new" ] || continue
 		mv "$directory/$old" "$directory/$new"
