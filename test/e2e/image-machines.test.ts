@@ -21,6 +21,7 @@ import { buildCpio } from "#guest/initrd.ts";
 import { busyboxLayout } from "#test/busybox.ts";
 import { type Installation, install } from "#test/installation.ts";
 import { LIMIT_MS } from "#test/limit.ts";
+import { killPid } from "#test/processes.ts";
 import { giveKernel, KERNEL } from "#test/pulled-kernel.ts";
 import { dir, file, makeTar } from "#test/tar-build.ts";
 
@@ -417,7 +418,7 @@ describe("image build", () => {
       if (said.includes(": begun")) break;
     }
     const daemon = banger.processes().find(({ command }) => command.includes("daemon run"));
-    process.kill(daemon?.pid ?? 0, "SIGKILL");
+    killPid(daemon?.pid);
     expect(await child.exited).not.toBe(0);
     const images = at("state/banger/images");
     const kept = (await banger.json<Image[]>("image", "list")).length;

@@ -6,6 +6,7 @@ import type { DaemonStatus, MachineEvent, RepairStep } from "#api/system.ts";
 import type { Vm } from "#api/vm.ts";
 import { pullBusybox } from "#test/busybox.ts";
 import { type Installation, install } from "#test/installation.ts";
+import { killPid } from "#test/processes.ts";
 
 const DIRECT = ["--image", "busybox", "--mode", "direct", "--net", "none", "--memory", "256M"];
 
@@ -72,7 +73,7 @@ describe("the daemon ends", () => {
     await banger.ok("vm", "create", "--name", "lost", ...DIRECT);
     const { vmm } = await show("lost");
     await killDaemon();
-    process.kill(vmm?.pid ?? 0, "SIGKILL");
+    killPid(vmm?.pid);
     expect(await show("lost")).toMatchObject({ state: "stopped", exit: { reason: "unknown" } });
     await banger.ok("vm", "start", "lost");
     await banger.ok("vm", "rm", "--force", "lost");
@@ -133,7 +134,7 @@ describe("policies", () => {
   test("--restart on-failure starts a machine again whose monitor was killed, and not one that was stopped", async () => {
     await banger.ok("vm", "create", "--name", "again", "--restart", "on-failure", ...DIRECT);
     const first = await show("again");
-    process.kill(first.vmm?.pid ?? 0, "SIGKILL");
+    killPid(first.vmm?.pid);
     const second = await until("again", (vm) => vm.startedAt !== first.startedAt);
     expect(second.vmm?.pid).not.toBe(first.vmm?.pid);
     await until("again", ({ state }) => state === "running");

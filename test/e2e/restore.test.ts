@@ -7,6 +7,7 @@ import type { Vm } from "#api/vm.ts";
 import { sha256 } from "#base/digest.ts";
 import { pullBusybox } from "#test/busybox.ts";
 import { type Installation, install } from "#test/installation.ts";
+import { killPid } from "#test/processes.ts";
 
 const KIND = ["--image", "busybox", "--mode", "direct", "--memory", "192M", "--disk", "64M"];
 
@@ -132,7 +133,7 @@ test("a daemon that is killed while it makes a template leaves nothing of it", a
   const find = (pattern: RegExp) =>
     banger.processes().find(({ command }) => pattern.test(command))?.pid;
   while (!find(/^\S*qemu/)) await Bun.sleep(20);
-  process.kill(find(/daemon run/) ?? 0, "SIGKILL");
+  killPid(find(/daemon run/));
   await child.exited;
   expect(await banger.ok("vm", "list", "-q")).toBe("");
   while (find(/^\S*qemu/)) await Bun.sleep(50);

@@ -23,3 +23,9 @@ export function processesOf(home: string): FoundProcess[] {
   }
   return found;
 }
+
+/** An absent one must not become 0, which is the group of the caller. */
+export function killPid(pid: number | undefined): void {
+  if (pid === undefined) throw new Error("There is no process to kill");
+  process.kill(pid, "SIGKILL");
+}

@@ -1,7 +1,7 @@
 /** Connects a command in a machine to this process: streams, terminal, signals, exit status. */
 import type { ExecOpen, ExecRequest } from "#api/exec.ts";
 import { BangerError } from "#base/error.ts";
-import { writeErr, writeOut } from "#base/stdio.ts";
+import { settled, writeErr, writeOut } from "#base/stdio.ts";
 import type { Context } from "#cli/context.ts";
 import { exitStatusOf, type ForwardedSignal } from "#cli/interrupt.ts";
 import { variable } from "#config/environment.ts";
@@ -52,14 +52,16 @@ export async function runSession(
 ): Promise<number> {
   // A machine that runs has nothing to report of before the command does.
   using progress = open.kind === "run" ? await context.progress() : undefined;
+  // The last step is shown before the command's first output, which may go to another descriptor.
+  let shown = Promise.resolve();
   const connection = openStream(context, open, {
-    onStdout: writeOut,
-    onStderr: writeErr,
+    onStdout: progress ? (data) => shown.then(() => writeOut(data)) : writeOut,
+    onStderr: progress ? (data) => shown.then(() => writeErr(data)) : writeErr,
     onProgress: progress?.report,
-    // The last step is shown before the command's first output.
     onStarted() {
       progress?.finish();
       progress?.[Symbol.dispose]();
+      shown = settled();
     },
   });
   try {

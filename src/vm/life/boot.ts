@@ -32,7 +32,7 @@ import { bootKernel, inFrontOf, lowersOf } from "#vm/image-boot.ts";
 import type { VmRecord } from "#vm/records.ts";
 import { type MemorySource, restoreMemory } from "#vm/snapshots/source.ts";
 import type { VmRuntime } from "#vm/spec.ts";
-import { identityPath, takeIdentity, wake } from "#vm/suspend/wake.ts";
+import { identify, identityPath, wake } from "#vm/suspend/wake.ts";
 import { makeCgroup, removeCgroup } from "#vmm/cgroup.ts";
 import type { BootSpec, Driver, Machine, Snapshot } from "#vmm/driver.ts";
 import { hostBootId } from "./boot-id.ts";
@@ -232,12 +232,13 @@ export async function awaitReady(
   options: BootOptions & { link: MachineLink },
 ): Promise<void> {
   const { link, signal, onProgress } = options;
-  const agent = await link.agent(signal, { isBooting: true });
+  let agent = await link.agent(signal, { isBooting: true });
   const identity = identityPath(deps.config.paths.vm(vm.id).runtime);
   const isRestored = agent.hello.isTemplate || existsSync(identity);
   if (isRestored) {
-    const warnings = await link.whileAlive(takeIdentity(agent, readFileSync(identity), signal));
-    for (const message of warnings) onProgress?.(warningProgress(message));
+    const identified = await identify(link, readFileSync(identity), signal);
+    agent = identified.agent;
+    for (const message of identified.warnings) onProgress?.(warningProgress(message));
     rmSync(identity);
   }
   // What it tells again then is the boot of the template.

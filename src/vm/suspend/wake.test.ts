@@ -1,0 +1,44 @@
+import { expect, test } from "bun:test";
+import { BangerError } from "#base/error.ts";
+import type { Agent } from "#guest/agent.ts";
+import { identify } from "./wake.ts";
+
+/** A link whose agents give these answers, one each. */
+function linkOf(...answers: (string[] | BangerError)[]) {
+  const asked: number[] = [];
+  const agents = answers.map((answer, index) => ({
+    hello: { isTemplate: true },
+    closed: Promise.resolve(),
+    close() {},
+    async assume() {
+      asked.push(index);
+      if (answer instanceof BangerError) throw answer;
+      return answer;
+    },
+  }));
+  const link = {
+    agent: async () => agents[asked.length] as unknown as Agent,
+    whileAlive: async <T>(work: Promise<T>) => await work,
+  };
+  return { link, agents, asked };
+}
+
+const lost = new BangerError("timeout", "timed out waiting for the guest agent");
+
+test("a machine that drops its new connection is asked again over another one", async () => {
+  const { link, agents, asked } = linkOf(lost, lost, ["a warning"]);
+  const { agent, warnings } = await identify(link, new Uint8Array(), undefined);
+  expect(warnings).toEqual(["a warning"]);
+  expect(agent).toBe(agents[2] as unknown as Agent);
+  expect(asked).toEqual([0, 1, 2]);
+});
+
+test("a machine that refuses its identity, or never answers, ends the attempt", async () => {
+  const refused = new BangerError("guest", "The boot record is malformed");
+  await expect(identify(linkOf(refused, []).link, new Uint8Array(), undefined)).rejects.toBe(
+    refused,
+  );
+  const silent = linkOf(lost, lost, lost, lost, []);
+  await expect(identify(silent.link, new Uint8Array(), undefined)).rejects.toBe(lost);
+  expect(silent.asked).toHaveLength(4);
+});
