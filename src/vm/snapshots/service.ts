@@ -303,7 +303,7 @@ function imageOf({ images }: VmDeps, { image }: SnapshotRecord): Image | undefin
 
 function checkedName(name: string): string {
   if (/^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$/.test(name)) return name;
-  throw new BangerError("integrity", "Cannot import the snapshot: its name is none", {
+  throw new BangerError("integrity", "Cannot import the snapshot: invalid name in the archive", {
     hint: "Give it one: banger vm snapshot import FILE NAME",
   });
 }
