@@ -24,6 +24,8 @@ export const snapshot = z.object({
   /** Of the VMM that the memory is for. */
   driver: z.string().optional(),
   createdAt: z.iso.datetime(),
+  /** Id of the API token that made it. */
+  token: z.string().optional(),
   /** On disk. */
   size_bytes: z.int(),
 });

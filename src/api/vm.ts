@@ -139,6 +139,8 @@ export const vm = z.object({
   forkOf: z.string().optional(),
   /** The process that runs it in place of the daemon. */
   foreground: z.object({ pid: z.int() }).optional(),
+  /** Id of the API token that made it, which may be revoked by now. */
+  token: z.string().optional(),
   /** Services that its image, or the configuration, says to look for; as they were last. */
   checks: z.array(serviceCheck).optional(),
   createdAt: z.iso.datetime(),

@@ -120,6 +120,15 @@ export const schema = {
     textList,
     JSON.stringify,
   ),
+  "serve.listen": key("", "Address to serve the API at, such as 127.0.0.1:7777", text),
+  "serve.tls_cert": key("", "TLS certificate chain of the API, a PEM file", text),
+  "serve.tls_key": key("", "Private key of that certificate, a PEM file", text),
+  "serve.hosts": key<string[]>(
+    [],
+    "More host names that clients use for the API",
+    textList,
+    JSON.stringify,
+  ),
   "log.level": key(
     "info",
     "debug, info, warning, error",

@@ -12,6 +12,9 @@ import { takeDaemonLock, tryStopWork } from "./lock.ts";
 import { startLog } from "./log.ts";
 import { makeNotifier } from "./notify.ts";
 import { endOrphans } from "./orphans.ts";
+import { listen } from "./serve/listener.ts";
+import { makeMounts } from "./serve/mounts.ts";
+import { Routes } from "./serve/routes.ts";
 import { serve } from "./server.ts";
 import { type KeptSocket, keepSocket } from "./socket.ts";
 import { type Restart, Supervisor } from "./supervisor.ts";
@@ -67,8 +70,12 @@ export async function runDaemon({ restart }: { restart?: Restart | undefined }):
   // What builds were in the middle of stood on images that only they knew of.
   void repair.then(() => services.images.sweep());
   await Promise.race([repair, Bun.sleep(RECOVERY_WAIT_MS)]);
-  const answering = { router: makeRouter(services), services, calls: services.calls };
+  const router = makeRouter(services);
+  const answering = { router, services, calls: services.calls };
   kept = await keepSocket({ paths, lock, serve: (socket) => serve({ socket, ...answering }) });
+  const served = { services, router, mounts: makeMounts() };
+  const routes = new Routes(served);
+  services.listeners.begin((options) => listen(routes, served, options));
   log.info("banger {version} listens on {socket}", {
     version: version.version,
     socket: paths.socket,
@@ -79,6 +86,7 @@ export async function runDaemon({ restart }: { restart?: Restart | undefined }):
   notifier.stopping("Stopped; machines keep running");
   log.info("ending: {why}", { why });
   await supervisor?.dismiss();
+  await services.listeners.stop();
   await kept.stop();
   // Calls that were under way are over with their connections; the programs that they ran need not be.
   using alone = tryStopWork(paths.workLock);

@@ -48,6 +48,8 @@ export const snapshotRecord = z.object({
     })
     .optional(),
   createdAt: z.iso.datetime(),
+  /** Id of the API token that made it. */
+  token: text.optional(),
 });
 export type SnapshotRecord = z.infer<typeof snapshotRecord>;
 /** As it is known before the files are there. */

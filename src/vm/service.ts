@@ -17,7 +17,7 @@ import { Recoverer } from "#vm/life/recover.ts";
 import type { RemoveOptions, StopOptions } from "#vm/life/requests.ts";
 import { VmNetworking } from "#vm/network/networking.ts";
 import { MachineCommands } from "./command.ts";
-import { createRecord } from "./create.ts";
+import { createRecord, type Internal } from "./create.ts";
 import type { VmDeps } from "./deps.ts";
 import { Events } from "./events.ts";
 import { GuestAccess } from "./guest-access.ts";
@@ -78,10 +78,7 @@ export class VmService {
   }
 
   /** Makes a machine and, unless told otherwise, starts it. When that fails nothing of it is left. */
-  async create(
-    request: VmCreate & { ephemeral?: boolean; isBuild?: boolean },
-    options: BootOptions = {},
-  ): Promise<Vm> {
+  async create(request: VmCreate & Internal, options: BootOptions = {}): Promise<Vm> {
     const { snapshot } = request;
     if (snapshot !== undefined) {
       return await this.snapshots.createMachine({ ...request, snapshot }, options);
@@ -90,10 +87,7 @@ export class VmService {
     return await this.#lifecycle.whileBusy(id, () => this.#create({ ...request, id }, options));
   }
 
-  async #create(
-    request: VmCreate & { id: string; ephemeral?: boolean; isBuild?: boolean },
-    options: BootOptions,
-  ): Promise<Vm> {
+  async #create(request: VmCreate & Internal & { id: string }, options: BootOptions): Promise<Vm> {
     const entered = await createRecord(this.#deps, request, options);
     try {
       await this.#lifecycle.make(entered.id);

@@ -11,6 +11,7 @@ import type { VmFiles } from "#vm/files/service.ts";
 import { exitError } from "#vm/life/exit-error.ts";
 import type { VmService } from "#vm/service.ts";
 import type { Sessions } from "#vm/sessions/sessions.ts";
+import type { VmSnapshots } from "#vm/snapshots/service.ts";
 import { limitExec } from "./limits.ts";
 import type { Wire } from "./wire.ts";
 
@@ -22,9 +23,16 @@ export interface StreamServices {
   vms: VmService;
   files: VmFiles;
   sessions: Sessions;
+  snapshots: VmSnapshots;
   /** What clients are told that this is; a process in the foreground is no daemon. */
   daemon: DaemonVersion | undefined;
 }
+
+/** For one stream. */
+type Context = StreamServices & {
+  /** Id of the token that a new machine belongs to. */
+  token: string | undefined;
+};
 
 type Open<K extends ExecOpen["kind"]> = Extract<ExecOpen, { kind: K }>;
 
@@ -32,7 +40,7 @@ type Open<K extends ExecOpen["kind"]> = Extract<ExecOpen, { kind: K }>;
 export async function openStream(
   wire: Wire,
   request: ExecOpen,
-  services: StreamServices,
+  services: Context,
 ): Promise<ExecExit> {
   switch (request.kind) {
     case "exec":
@@ -70,11 +78,11 @@ async function openExec(
 async function openRun(
   wire: Wire,
   request: Open<"run">,
-  { vms }: StreamServices,
+  { vms, token }: Context,
 ): Promise<ExecExit> {
   const { create: wanted, keep } = request;
   const mode = wanted.mode ?? "direct";
-  const create = { ...wanted, mode, command: [], ephemeral: !keep, start: true };
+  const create = { ...wanted, mode, command: [], ephemeral: !keep, start: true, token };
   const reports = withProgress(wire.signal, (work) => vms.create(create, work));
   const vm = await finish(Promise.resolve(reports), (progress) => wire.say({ progress }));
   try {

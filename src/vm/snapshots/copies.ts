@@ -8,7 +8,7 @@ import { macAddress } from "#net/names.ts";
 import { checkPolicy } from "#net/policy/policy.ts";
 import { checkPorts } from "#net/ports/spec.ts";
 import type { SnapshotSpec } from "#snapshots/record.ts";
-import { addressOf } from "#vm/create.ts";
+import { addressOf, type Internal } from "#vm/create.ts";
 import type { VmDeps } from "#vm/deps.ts";
 import type { BootOptions } from "#vm/life/boot.ts";
 import type { Lifecycle } from "#vm/life/lifecycle.ts";
@@ -46,7 +46,7 @@ export const COPY_FIELDS = [
   "idleStop_ms",
   "start",
 ] as const;
-export type CopyRequest = Pick<VmCreate, (typeof COPY_FIELDS)[number]>;
+export type CopyRequest = Pick<VmCreate, (typeof COPY_FIELDS)[number]> & Pick<Internal, "token">;
 
 /** Nothing of it is left when it fails. */
 export async function makeCopy(
@@ -91,6 +91,7 @@ function insertCopy(
       imageId,
       kernel,
       owner: deps.owner,
+      token: request.token,
       spec: {
         ...kept,
         ...origin,
@@ -113,8 +114,8 @@ function insertCopy(
 }
 
 /** `invalid_argument` for what a machine has from its snapshot. */
-export function copyRequest(request: VmCreate & { ephemeral?: boolean }): CopyRequest {
-  const allowed = new Set<string>(COPY_FIELDS);
+export function copyRequest(request: VmCreate & Internal): CopyRequest {
+  const allowed = new Set<string>([...COPY_FIELDS, "token"]);
   const other = Object.entries(request).find(
     ([field, value]) => value !== undefined && !allowed.has(field),
   );

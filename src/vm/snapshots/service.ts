@@ -10,6 +10,7 @@ import { type WorkOptions, warningProgress } from "#base/progress.ts";
 import { exportSnapshot, importSnapshot } from "#snapshots/archive.ts";
 import type { SnapshotDescription, SnapshotRecord } from "#snapshots/record.ts";
 import type { SnapshotFiles, StoredSnapshot } from "#snapshots/snapshots.ts";
+import type { Internal } from "#vm/create.ts";
 import type { VmDeps } from "#vm/deps.ts";
 import { isImageKernel } from "#vm/image-boot.ts";
 import type { BootOptions } from "#vm/life/boot.ts";
@@ -54,8 +55,10 @@ export class VmSnapshots {
     {
       snapshot,
       diskOnly,
+      token,
       ...options
-    }: WorkOptions & { snapshot?: string | undefined; diskOnly?: boolean | undefined },
+    }: WorkOptions &
+      Pick<Internal, "token"> & { snapshot?: string | undefined; diskOnly?: boolean | undefined },
   ): Promise<SnapshotCreated> {
     const { snapshots } = this.#deps;
     const name = snapshot ?? makeName((made) => snapshots.has(made));
@@ -67,7 +70,7 @@ export class VmSnapshots {
       const made = await snapshots.create(name, async (files) => {
         const taken = await takeSnapshot(this.#deps, vm, { files, running, diskOnly, ...options });
         pause_ms = taken.pause_ms;
-        return taken.description;
+        return { ...taken.description, token };
       });
       return { snapshot: toSnapshot(made), pause_ms };
     });
@@ -107,13 +110,17 @@ export class VmSnapshots {
       };
       const record = await importSnapshot(path, files, { ...options, onRecord });
       const image = imageOf(this.#deps, record);
-      return { name, record: { ...record, image: { ...record.image, id: image?.id ?? "" } } };
+      const here = { ...record.image, id: image?.id ?? "" };
+      return { name, record: { ...record, image: here, token: undefined } };
     });
     return toSnapshot(made);
   }
 
   /** A machine with the disk of a snapshot, and its memory where that can be. */
-  async createMachine(request: VmCreate & { snapshot: string }, options: BootOptions): Promise<Vm> {
+  async createMachine(
+    request: VmCreate & Internal & { snapshot: string },
+    options: BootOptions,
+  ): Promise<Vm> {
     const wanted = copyRequest(request);
     const source = await this.#sourceOf(request.snapshot, options);
     using _held = this.#deps.images.hold(source.imageId);
@@ -161,7 +168,7 @@ export class VmSnapshots {
   }
 
   /** Copies of a machine that runs, which goes on. */
-  async fork(request: VmFork, options: BootOptions): Promise<VmForked> {
+  async fork(request: VmFork & Pick<Internal, "token">, options: BootOptions): Promise<VmForked> {
     const { db, snapshots } = this.#deps;
     const names = forkNames(request);
     assertFreePorts(request);
@@ -188,7 +195,10 @@ export class VmSnapshots {
       );
       const source = forkSource(vm, description, files);
       const making = names.map((name) =>
-        makeCopy(this.#context(), source, { ...options, request: { name, ports: request.ports } }),
+        makeCopy(this.#context(), source, {
+          ...options,
+          request: { name, ports: request.ports, token: request.token },
+        }),
       );
       const remove = (id: string) => this.#lifecycle.removal.remove(id, { force: true });
       const machines = await allMade(vm.name, making, { remove, signal: options.signal });
@@ -316,7 +326,7 @@ function assertKept({ name, spec }: VmRecord, verb: string): void {
 }
 
 function toSnapshot({ name, record, size_bytes }: StoredSnapshot): Snapshot {
-  const { machine, image, kernel, spec, memory, createdAt } = record;
+  const { machine, image, kernel, spec, memory, createdAt, token } = record;
   const { mode, cpus, memory_mib, disk_bytes, network } = spec;
   return {
     name,
@@ -331,6 +341,7 @@ function toSnapshot({ name, record, size_bytes }: StoredSnapshot): Snapshot {
     memory: memory !== undefined,
     driver: memory?.driver,
     createdAt,
+    token,
     size_bytes,
   };
 }

@@ -1,0 +1,63 @@
+/** The APIs of another shape that are served beside the contract, and what they get of the daemon. */
+import { type ClientLink, createORPCClient, mapEventIterator } from "@orpc/client";
+import { createRouterClient } from "@orpc/server";
+import type { Caller } from "#api/serve/caller.ts";
+import type { BangerClient, Mount, MountContext } from "#api/serve/mount.ts";
+import type { StreamServices } from "#daemon/exec/streams.ts";
+import type { makeRouter } from "#daemon/handlers/router.ts";
+import { fromRpc } from "#sdk/errors.ts";
+import { openExecHere } from "./exec-pair.ts";
+import type { Tokens } from "./tokens.ts";
+
+export type Router = ReturnType<typeof makeRouter>;
+
+/** In the order in which their prefixes are tried. */
+export function makeMounts(): Mount[] {
+  return [];
+}
+
+export interface ContextOptions {
+  services: StreamServices & { tokens: Tokens };
+  router: Router;
+}
+
+export function mountContext({ services, router }: ContextOptions, remote: string): MountContext {
+  return {
+    remote,
+    caller: (token) => services.tokens.verify(token),
+    clientFor: (caller) => clientFor(router, caller),
+    openExec: (caller, open, options) => openExecHere(services, caller, { open, options }),
+  };
+}
+
+type Context = Record<never, never>;
+type Call = (input: unknown, options: { signal?: AbortSignal | undefined }) => Promise<unknown>;
+
+/** The router in this process, with the errors that the SDK's client has. */
+export function clientFor(router: Router, caller: Caller): BangerClient {
+  const direct: unknown = createRouterClient(router, { context: { caller } });
+  const link: ClientLink<Context> = {
+    async call(path, input, { signal }) {
+      const fail = (error: unknown) => fromRpc(error, { socket: "", signal });
+      const procedure = path.reduce<unknown>(
+        (node, part) => Reflect.get(Object(node), part),
+        direct,
+      ) as Call;
+      try {
+        const output = await procedure(input, { signal });
+        if (!isAsyncIterator(output)) return output;
+        return mapEventIterator(output, {
+          value: async (value: unknown) => value,
+          error: async (error) => fail(error),
+        });
+      } catch (error) {
+        throw fail(error);
+      }
+    },
+  };
+  return createORPCClient(link);
+}
+
+function isAsyncIterator(value: unknown): value is AsyncIterator<unknown, unknown, unknown> {
+  return typeof value === "object" && value !== null && Symbol.asyncIterator in value;
+}
