@@ -20,6 +20,7 @@ import { MachineCommands } from "./command.ts";
 import { createRecord, type Internal } from "./create.ts";
 import type { VmDeps } from "./deps.ts";
 import { Events } from "./events.ts";
+import { ensureDisk } from "./folder.ts";
 import { GuestAccess } from "./guest-access.ts";
 import { readLog } from "./logs.ts";
 import { isAsleep } from "./machine.ts";
@@ -90,8 +91,9 @@ export class VmService {
   async #create(request: VmCreate & Internal & { id: string }, options: BootOptions): Promise<Vm> {
     const entered = await createRecord(this.#deps, request, options);
     try {
-      await this.#lifecycle.make(entered.id);
-      if (request.start !== false) return await this.start(entered.id, options);
+      const isStarted = request.start !== false;
+      await this.#lifecycle.make(entered.id, { isDiskLater: isStarted });
+      if (isStarted) return await this.start(entered.id, options);
       this.#lifecycle.change(entered.id, { intent: null });
       return this.show(entered.id);
     } catch (error) {
@@ -100,8 +102,10 @@ export class VmService {
       const isOurs = options.signal?.aborted === true;
       const isCancelled = error instanceof BangerError && error.code === "cancelled";
       const isStopped = isCancelled && !isOurs && !request.ephemeral;
-      if (isStopped && findVm(this.#deps.db, entered.id))
+      if (isStopped && findVm(this.#deps.db, entered.id)) {
+        await ensureDisk(this.#deps, entered);
         this.#lifecycle.change(entered.id, { intent: null });
+      }
       if (isStopped || (this.#lifecycle.running(entered.id) && !isOurs)) throw error;
       await this.remove(entered.id, { force: true }).catch((failure) =>
         log.error("cannot undo {id}: {message}", { id: entered.id, message: messageOf(failure) }),

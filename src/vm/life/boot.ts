@@ -26,7 +26,7 @@ import type { Attachment } from "#net/network.ts";
 import { parsePolicy } from "#net/policy/policy.ts";
 import type { VmDeps } from "#vm/deps.ts";
 import { imageEnvironment } from "#vm/exec.ts";
-import { makeDisk } from "#vm/folder.ts";
+import { ensureDisk } from "#vm/folder.ts";
 import { guestProgress } from "#vm/guest-progress.ts";
 import { bootKernel, inFrontOf, lowersOf } from "#vm/image-boot.ts";
 import type { VmRecord } from "#vm/records.ts";
@@ -76,9 +76,14 @@ export async function launch(
   const { driver, reason } = driverFor(deps, vm.spec);
   deps.images.assertUsable(vm.imageId);
   const image = deps.images.show(vm.imageId);
-  assertPresent(paths.disk, `banger vm rm ${vm.name}`);
-  // The guest lets the file system follow.
-  if (statSync(paths.disk).size < vm.spec.disk_bytes) truncateSync(paths.disk, vm.spec.disk_bytes);
+  // It has no disk, or an empty one.
+  const isFirst = vm.intent === "create" && !options.from;
+  if (!isFirst) {
+    assertPresent(paths.disk, `banger vm rm ${vm.name}`);
+    // The guest lets the file system follow.
+    const { disk_bytes } = vm.spec;
+    if (statSync(paths.disk).size < disk_bytes) truncateSync(paths.disk, disk_bytes);
+  }
   mkdirSync(paths.runtime, { recursive: true, mode: 0o700 });
   try {
     const { vsock } = driver.features;
@@ -133,16 +138,15 @@ export async function launch(
       const machine = await restoreMemory(from, vm, { driver, spec, identity: record }, options);
       if (machine) return { machine, runtime: runtimeOf(machine, attachment, true) };
     }
-    // Until it runs for the first time its disk is empty.
-    const restored =
-      vm.intent === "create" && !from
-        ? await restore(deps, vm, { driver, reason, image, kernel, spec, record, initrd }, options)
-        : undefined;
+    const restored = isFirst
+      ? await restore(deps, vm, { driver, reason, image, kernel, spec, record, initrd }, options)
+      : undefined;
     if (restored) {
       const { machine, template } = restored;
       return { machine, runtime: { ...runtimeOf(machine, attachment), template } };
     }
     options.onProgress?.({ step: "boot", message: `Booting ${vm.name} (${reason})` });
+    await ensureDisk(deps, vm);
     writeFileSync(paths.initrd, initrd(record), { mode: 0o600 });
     const machine = await driver.boot(spec, options.signal);
     return { machine, runtime: runtimeOf(machine, attachment) };
@@ -185,11 +189,13 @@ async function restore(
   options.onProgress?.({ step: "restore", message: `Restoring ${vm.name}` });
   const { files } = template;
   try {
-    rmSync(paths.disk);
+    rmSync(paths.disk, { force: true });
     await copySparse(files.disk, paths.disk, options);
     // Whoever waits for the machine gives it this: the daemon of now, or the one after it.
     const identity = { ...record, time_unix_ns: timeNow_unix_ns() };
-    writeFileAtomic(identityPath(paths.runtime), encodeBootRecord(identity));
+    writeFileAtomic(identityPath(paths.runtime), encodeBootRecord(identity), {
+      isTransient: true,
+    });
     const snapshot = { memoryPath: files.memory, statePath: files.state };
     const own = { ...parts.spec, initrdPath: files.initrd };
     const machine = await parts.driver.restore?.(own, snapshot, options.signal);
@@ -199,7 +205,6 @@ async function restore(
     if (options.signal?.aborted) throw error;
     dropTemplate(deps.templates, { key: template.key, vm, error }, options);
     rmSync(paths.disk, { force: true });
-    await makeDisk(deps, vm);
     return undefined;
   }
 }

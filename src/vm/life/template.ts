@@ -25,11 +25,13 @@ import type { BootSpec, Driver } from "#vmm/driver.ts";
 const log = getLogger(["banger", "vm"]);
 
 /** Part of every key: grows when a template of before would not do any more. */
-const KEY_FORMAT = 3;
+const KEY_FORMAT = 4;
 /** Locally administered; no machine has it when it is connected. */
 export const TEMPLATE_MAC = "02:00:00:00:00:01";
 /** The longest that a timer takes. */
 const NEVER_MS = 2 ** 31 - 1;
+/** Of a shell that does nothing. */
+const WARM_UP_MS = 10_000;
 /** Of the time that a machine has for its boot, so that it can still boot itself then. */
 const MAKING_SHARE = 0.8;
 
@@ -58,7 +60,7 @@ export async function templateFor(
 ): Promise<{ files: TemplateFiles; key: string } | undefined> {
   const { templates } = deps;
   if (!templates || !isEligible(vm, parts)) return undefined;
-  const key = await keyOf(vm, parts);
+  const key = await keyOf(deps, vm, parts);
   const timeout_ms = deps.config.values["vm.boot_timeout"] * MAKING_SHARE;
   let isRefused = false;
   const onRefused = () => {
@@ -125,7 +127,11 @@ function isEligible(vm: VmRecord, { driver, image, spec }: TemplateParts): boole
 }
 
 /** Everything that the memory or the devices of a machine follow from. */
-async function keyOf(vm: VmRecord, parts: TemplateParts): Promise<string> {
+async function keyOf(
+  { sshKey }: Pick<VmDeps, "sshKey">,
+  vm: VmRecord,
+  parts: TemplateParts,
+): Promise<string> {
   const { spec, image, kernelDigest, lowers, driver } = parts;
   const { mode, cpus, memory_mib, disk_bytes } = vm.spec;
   const kind = {
@@ -134,6 +140,7 @@ async function keyOf(vm: VmRecord, parts: TemplateParts): Promise<string> {
     image: [image.id, image.digest],
     kernel: kernelDigest,
     agent: agentDigest(),
+    authorizedKey: sshKey.publicLine,
     mode,
     cpus,
     memory_mib,
@@ -238,10 +245,19 @@ async function untilReady(
   const agent = await connectAgent(await machine.connectAgent(signal), timeout);
   await agent.waitReady(timeout);
   if (mode === "systemd") await untilIdle(agent, signal);
+  else await warmUp(agent, signal);
   const bootId = mode === "systemd" ? await readBootId(agent, signal) : undefined;
   agent.close();
   await agent.closed;
   return bootId;
+}
+
+/** The files that most commands read first are in memory then, in every machine. An image need not have a shell. */
+async function warmUp(agent: Agent, signal: AbortSignal | undefined): Promise<void> {
+  const timeout_ms = WARM_UP_MS;
+  await agent.run(["sh", "-c", ":"], { timeout_ms, signal }).catch((error: unknown) => {
+    if (signal?.aborted) throw error;
+  });
 }
 
 /** Notes it where guest/boot/identity.c looks whether it was taken back. */
@@ -265,13 +281,12 @@ async function untilIdle(agent: Agent, signal: AbortSignal | undefined): Promise
   );
 }
 
-function noIdentity({ mode }: VmRecord["spec"]): Partial<BootRecord> {
+/** The files of an identity are there then: to write to them is cheaper than to create them, in every machine. */
+function noIdentity({ isBuild }: VmRecord["spec"]): Partial<BootRecord> {
   return {
     hostname: "template",
     network: undefined,
-    authorizedKeys: [],
-    // Without one an ssh server would not start.
-    sshHostKey: mode === "systemd" ? generateHostKey("template").private : undefined,
+    sshHostKey: isBuild ? undefined : generateHostKey("template").private,
     machineId: randomBytes(16).toString("hex"),
     env: {},
     template: { mac: TEMPLATE_MAC },
