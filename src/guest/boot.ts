@@ -118,7 +118,7 @@ export function decodeBootRecord(bytes: Uint8Array): BootRecord {
     ...(template ? { template: { mac: template } } : {}),
     ...(hosts.length > 0 ? { hosts: hosts.map(([address, name]) => ({ address, name })) } : {}),
     ...(fields.number(BootTag.build) ? { isBuild: true } : {}),
-    ...(mac ? { network: decodeNetwork(fields, mac) } : {}),
+    network: mac ? decodeNetwork(fields, mac) : undefined,
   };
 }
 

@@ -296,7 +296,7 @@ function bootRecord(
             gateway: attachment.gateway,
             ...("tap" in attachment ? ipv6Of(attachment) : {}),
             dns: attachment.dns,
-            ...(attachment.mtu ? { mtu: attachment.mtu } : {}),
+            mtu: attachment.mtu,
             isUserNetwork: attachment.mode === "user",
           },
         }
@@ -330,7 +330,7 @@ function runtimeOf({ handle }: Machine, attachment: Attachment, isRestored?: tru
   return {
     ...own,
     address: addressOf(address),
-    ...(address6 ? { address6: addressOf(address6) } : {}),
+    address6: address6 && addressOf(address6),
   };
 }
 
