@@ -1,12 +1,12 @@
 /** What a new machine is restored from in place of its boot: found, or made by booting a machine without an identity. */
 import { randomBytes } from "node:crypto";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { getLogger } from "@logtape/logtape";
 import type { Image } from "#api/image.ts";
 import { type Digest, sha256 } from "#base/digest.ts";
 import { formatDuration } from "#base/duration.ts";
-import { BangerError, messageOf, toBangerError } from "#base/error.ts";
+import { BangerError, toBangerError } from "#base/error.ts";
 import { type WorkOptions, warningProgress } from "#base/progress.ts";
 import { generateHostKey } from "#config/ssh-key.ts";
 import { formatEmpty } from "#ext4/empty/empty.ts";
@@ -16,6 +16,7 @@ import { readAgentBinary, readFirstBoot } from "#guest/embedded.ts";
 import { INTERMEDIATE_REFERENCE } from "#images/records.ts";
 import { forgetBootId, parseBootId, type ReadBootId } from "#snapshots/boot-id.ts";
 import type { TemplateFiles, Templates } from "#snapshots/templates.ts";
+import { assertRoomFor } from "#vm/before-save.ts";
 import type { VmDeps } from "#vm/deps.ts";
 import { isImageKernel } from "#vm/image-boot.ts";
 import { hasSystemd } from "#vm/mode.ts";
@@ -112,7 +113,7 @@ export function dropTemplate(
 }
 
 function report(vm: VmRecord, what: string, error: unknown, { onProgress }: WorkOptions): void {
-  const message = `${what}: ${messageOf(error)}`;
+  const message = `${what}: ${toBangerError(error).message}`;
   log.warn("{name}: {message}", { name: vm.name, message });
   onProgress?.(warningProgress(message));
 }
@@ -215,6 +216,8 @@ async function bootAndSave(making: Making, files: TemplateFiles): Promise<void> 
       const bootId = await Promise.race([untilReady(machine, vm.spec.mode, signal), ended]);
       if (!machine.snapshot)
         throw new BangerError("unsupported", "this VMM does not support snapshots");
+      const what = "Cannot save the template";
+      assertRoomFor(vm, { folder: dirname(files.memory), memoryOf: machine.handle.pid, what });
       await machine.snapshot({ memoryPath: files.memory, statePath: files.state }, { signal });
       if (bootId) await forgetBootId(files.memory, bootId);
     } finally {

@@ -4,6 +4,7 @@ import { getLogger } from "@logtape/logtape";
 import type { Vm, VmCreate } from "#api/vm.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import { newId } from "#base/id.ts";
+import { warningProgress } from "#base/progress.ts";
 import { macAddress } from "#net/names.ts";
 import { checkPolicy } from "#net/policy/policy.ts";
 import { checkPorts } from "#net/ports/spec.ts";
@@ -44,9 +45,13 @@ export const COPY_FIELDS = [
   "restart",
   "ttl_ms",
   "idleStop_ms",
+  "idleSuspend_ms",
   "start",
 ] as const;
 export type CopyRequest = Pick<VmCreate, (typeof COPY_FIELDS)[number]> & Pick<Internal, "token">;
+
+const NOT_STARTED =
+  "the machine is not started, so the memory of the snapshot is not used: it will boot from the disk";
 
 /** Nothing of it is left when it fails. */
 export async function makeCopy(
@@ -60,8 +65,10 @@ export async function makeCopy(
     try {
       const { signal } = options;
       await lifecycle.make(id, { disk: source.diskPath, isToBeUndone: true, signal });
-      if (request.start === false) lifecycle.change(id, { intent: null });
-      else await lifecycle.start(id, { ...options, from: source.memory ?? "disk" });
+      if (request.start === false) {
+        lifecycle.change(id, { intent: null });
+        if (source.memory) options.onProgress?.(warningProgress(NOT_STARTED));
+      } else await lifecycle.start(id, { ...options, from: source.memory ?? "disk" });
       return toApi(getVm(deps.db, id));
     } catch (error) {
       await lifecycle.removal
@@ -108,6 +115,7 @@ function insertCopy(
         labels: request.labels,
         ttl_ms: request.ttl_ms,
         idleStop_ms: request.idleStop_ms,
+        idleSuspend_ms: request.idleSuspend_ms,
       },
     });
   }).immediate();

@@ -10,6 +10,7 @@ import { type WorkOptions, warningProgress } from "#base/progress.ts";
 import { exportSnapshot, importSnapshot } from "#snapshots/archive.ts";
 import type { SnapshotDescription, SnapshotRecord } from "#snapshots/record.ts";
 import type { SnapshotFiles, StoredSnapshot } from "#snapshots/snapshots.ts";
+import { syncDisk } from "#vm/before-save.ts";
 import type { Internal } from "#vm/create.ts";
 import type { VmDeps } from "#vm/deps.ts";
 import { isImageKernel } from "#vm/image-boot.ts";
@@ -23,7 +24,7 @@ import { findVm, getVm, toApi, type VmRecord } from "#vm/records.ts";
 import { type CopySource, copyRequest, makeCopy } from "./copies.ts";
 import { allMade, assertFreePorts, forkNames } from "./fork.ts";
 import type { MemorySource } from "./source.ts";
-import { syncDisk, takeSnapshot } from "./take.ts";
+import { takeSnapshot } from "./take.ts";
 
 /** One that is suspended has no process, and its memory goes with the disk as that is. */
 const CAN_BE_SAVED = ["running", "paused", "stopped"] as const;
@@ -65,7 +66,7 @@ export class VmSnapshots {
     snapshots.assertFree(name);
     return await this.#withMachine(ref, "snapshot", async (vm, running) => {
       options.onProgress?.({ step: "snapshot", message: `Saving ${vm.name} as ${name}` });
-      if (running) await syncDisk(vm, running, options.signal);
+      if (vm.state === "running" && running) await syncDisk(running.link, options.signal);
       let pause_ms: number | undefined;
       const made = await snapshots.create(name, async (files) => {
         const taken = await takeSnapshot(this.#deps, vm, { files, running, diskOnly, ...options });
@@ -159,7 +160,8 @@ export class VmSnapshots {
       }
       const { cpus, memory_mib, disk_bytes } = found.record.spec;
       const { pending: _, started: __, ...spec } = getVm(db, vm.id).spec;
-      this.#lifecycle.change(vm.id, { spec: { ...spec, cpus, memory_mib, disk_bytes } });
+      const restored = { ...spec, cpus, memory_mib, disk_bytes, snapshot: name };
+      this.#lifecycle.change(vm.id, { spec: restored });
     };
     if (memory || wasRunning) {
       await this.#lifecycle.start(vm.id, { ...options, prepare, from: memory ?? "disk" });
