@@ -18,6 +18,7 @@
 #include "base/paths.h"
 #include "base/procfs.h"
 #include "boot/network.h"
+#include "boot/rootfs.h"
 #include "boot/settle.h"
 #include "run/exec.h"
 #include "run/spawn.h"
@@ -352,6 +353,8 @@ const char *identity_take(const uint8_t *bytes, size_t length, bool *is_unsettle
 	exec_clear_default_env();
 	boot_record_each(TAG_BOOT_ENV, exec_add_default_env);
 	network_take_over(&network);
+	if (boot_record_has(TAG_BOOT_DISK_BYTES))
+		rootfs_grow(boot_record_number(TAG_BOOT_DISK_BYTES, 0));
 	if (!boot_record_keep(KEPT_RECORD_PATH, is_template))
 		say("Cannot write %s: %s", KEPT_RECORD_PATH, strerror(errno));
 	*is_unsettled = settle_is_due();

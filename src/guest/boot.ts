@@ -54,6 +54,8 @@ export interface BootRecord {
   isBuild?: boolean | undefined;
   /** The machine becomes a template. Its interface keeps this hardware address, and stays down. */
   template?: { mac: string } | undefined;
+  /** Of the writable disk, where it is larger than that of the template. */
+  disk_bytes?: number | undefined;
   time_unix_ns: bigint;
   /** Random bytes, at most 512, that the guest counts as full entropy. */
   entropySeed: Uint8Array;
@@ -81,6 +83,7 @@ export function encodeBootRecord(record: BootRecord): Uint8Array {
   if (record.searchDomain) writer.text(BootTag.searchDomain, line(record.searchDomain));
   if (record.template) writer.text(BootTag.template, line(record.template.mac));
   if (record.isBuild) writer.number(BootTag.build, 1);
+  if (record.disk_bytes) writer.number(BootTag.disk_bytes, record.disk_bytes);
   if (record.network) encodeNetwork(writer, record.network);
   encodeLowers(writer, record.rootfs);
   const bytes = writer.finish();
@@ -119,6 +122,7 @@ export function decodeBootRecord(bytes: Uint8Array): BootRecord {
     ...(hosts.length > 0 ? { hosts: hosts.map(([address, name]) => ({ address, name })) } : {}),
     ...(fields.number(BootTag.build) ? { isBuild: true } : {}),
     network: mac ? decodeNetwork(fields, mac) : undefined,
+    disk_bytes: fields.number(BootTag.disk_bytes),
   };
 }
 

@@ -12,11 +12,9 @@ import {
 import { join } from "node:path";
 import type { Image } from "#api/image.ts";
 import { BangerError } from "#base/error.ts";
-import { writeFileAtomic } from "#base/files/atomic.ts";
-import { copySparse } from "#base/files/copy-file.ts";
 import { type OnProgress, warningProgress } from "#base/progress.ts";
 import { KiB, MiB } from "#base/size.ts";
-import { type BootRecord, encodeBootRecord } from "#guest/boot.ts";
+import type { BootRecord } from "#guest/boot.ts";
 import { readAgentBinary, readFirstBoot } from "#guest/embedded.ts";
 import { buildInitrd, buildStaticInitrd, moduleInitrdPath } from "#guest/initrd.ts";
 import type { BootKernel } from "#kernels/service.ts";
@@ -30,16 +28,17 @@ import { ensureDisk } from "#vm/folder.ts";
 import { guestProgress } from "#vm/guest-progress.ts";
 import { bootKernel, inFrontOf, lowersOf } from "#vm/image-boot.ts";
 import type { VmRecord } from "#vm/records.ts";
+import { restoreTemplate } from "#vm/snapshots/restore-template.ts";
 import { type MemorySource, restoreMemory } from "#vm/snapshots/source.ts";
 import type { VmRuntime } from "#vm/spec.ts";
 import { identify, identityPath, wake } from "#vm/suspend/wake.ts";
 import { makeCgroup, removeCgroup } from "#vmm/cgroup.ts";
-import type { BootSpec, Driver, Machine, Snapshot } from "#vmm/driver.ts";
+import type { BootSpec, Machine, Snapshot } from "#vmm/driver.ts";
 import { hostBootId } from "./boot-id.ts";
 import { driverFor } from "./choose-driver.ts";
 import type { MachineLink } from "./machine-link.ts";
 import { isToKeep, KEEP_ARGUMENT, keepInstalled } from "./provision.ts";
-import { dropTemplate, killOrphans, templateFor } from "./template.ts";
+import { killOrphans } from "./template.ts";
 
 const ENTROPY_SEED_BYTES = 64;
 const DNS_SEARCH_DOMAIN = "vm";
@@ -78,12 +77,7 @@ export async function launch(
   const image = deps.images.show(vm.imageId);
   // It has no disk, or an empty one.
   const isFirst = vm.intent === "create" && !options.from;
-  if (!isFirst) {
-    assertPresent(paths.disk, `banger vm rm ${vm.name}`);
-    // The guest lets the file system follow.
-    const { disk_bytes } = vm.spec;
-    if (statSync(paths.disk).size < disk_bytes) truncateSync(paths.disk, disk_bytes);
-  }
+  if (!isFirst) checkDisk(vm, paths.disk);
   mkdirSync(paths.runtime, { recursive: true, mode: 0o700 });
   try {
     const { vsock } = driver.features;
@@ -139,7 +133,12 @@ export async function launch(
       if (machine) return { machine, runtime: runtimeOf(machine, attachment, true) };
     }
     const restored = isFirst
-      ? await restore(deps, vm, { driver, reason, image, kernel, spec, record, initrd }, options)
+      ? await restoreTemplate(
+          deps,
+          vm,
+          { driver, reason, image, kernel, spec, record, initrd },
+          options,
+        )
       : undefined;
     if (restored) {
       const { machine, template } = restored;
@@ -153,59 +152,6 @@ export async function launch(
   } catch (error) {
     await cleanUp(deps, vm);
     throw error;
-  }
-}
-
-interface RestoreParts {
-  driver: Driver;
-  reason: string;
-  image: Image;
-  kernel: BootKernel;
-  spec: BootSpec;
-  record: BootRecord;
-  initrd: (record: BootRecord) => Uint8Array;
-}
-
-/** In place of the first boot, where there can be a template. The machine waits for its identity then. */
-async function restore(
-  deps: VmDeps,
-  vm: VmRecord,
-  { kernel, record, initrd, ...parts }: RestoreParts,
-  options: BootOptions,
-): Promise<{ machine: Machine; template: string } | undefined> {
-  const paths = deps.config.paths.vm(vm.id);
-  const template = await templateFor(
-    deps,
-    vm,
-    {
-      ...parts,
-      kernelDigest: kernel.digest,
-      lowers: parts.spec.drives.length - 2,
-      makeInitrd: (identity) => initrd({ ...record, ...identity }),
-    },
-    options,
-  );
-  if (!template) return undefined;
-  options.onProgress?.({ step: "restore", message: `Restoring ${vm.name}` });
-  const { files } = template;
-  try {
-    rmSync(paths.disk, { force: true });
-    await copySparse(files.disk, paths.disk, options);
-    // Whoever waits for the machine gives it this: the daemon of now, or the one after it.
-    const identity = { ...record, time_unix_ns: timeNow_unix_ns() };
-    writeFileAtomic(identityPath(paths.runtime), encodeBootRecord(identity), {
-      isTransient: true,
-    });
-    const snapshot = { memoryPath: files.memory, statePath: files.state };
-    const own = { ...parts.spec, initrdPath: files.initrd };
-    const machine = await parts.driver.restore?.(own, snapshot, options.signal);
-    return machine && { machine, template: template.key };
-  } catch (error) {
-    rmSync(identityPath(paths.runtime), { force: true });
-    if (options.signal?.aborted) throw error;
-    dropTemplate(deps.templates, { key: template.key, vm, error }, options);
-    rmSync(paths.disk, { force: true });
-    return undefined;
   }
 }
 
@@ -338,6 +284,12 @@ function deviceOf(attachment: Attachment): BootSpec["network"] {
   if (attachment.mode === "none") return undefined;
   if (attachment.mode === "user") return { kind: "user", mac: attachment.mac };
   return { kind: "tap", tap: attachment.tap, mac: attachment.mac };
+}
+
+/** Enlarged where its size was changed: the guest lets the file system follow. */
+function checkDisk({ name, spec }: VmRecord, path: string): void {
+  assertPresent(path, `banger vm rm ${name}`);
+  if (statSync(path).size < spec.disk_bytes) truncateSync(path, spec.disk_bytes);
 }
 
 function assertPresent(path: string, mend: string): void {

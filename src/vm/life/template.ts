@@ -62,6 +62,7 @@ export async function templateFor(
   const { templates } = deps;
   if (!templates || !isEligible(vm, parts)) return undefined;
   const key = await keyOf(deps, vm, parts);
+  const disk_bytes = templateDisk_bytes(deps.config, vm, parts.driver);
   const timeout_ms = deps.config.values["vm.boot_timeout"] * MAKING_SHARE;
   let isRefused = false;
   const onRefused = () => {
@@ -73,7 +74,7 @@ export async function templateFor(
       parts.image.name,
       async (made) => {
         try {
-          await make({ vm, parts, key, options, onRefused, timeout_ms }, made);
+          await make({ vm, parts, key, disk_bytes, options, onRefused, timeout_ms }, made);
         } finally {
           options.extend?.();
         }
@@ -129,12 +130,12 @@ function isEligible(vm: VmRecord, { driver, image, spec }: TemplateParts): boole
 
 /** Everything that the memory or the devices of a machine follow from. */
 async function keyOf(
-  { sshKey }: Pick<VmDeps, "sshKey">,
+  { sshKey, config }: Pick<VmDeps, "sshKey" | "config">,
   vm: VmRecord,
   parts: TemplateParts,
 ): Promise<string> {
   const { spec, image, kernelDigest, lowers, driver } = parts;
-  const { mode, cpus, memory_mib, disk_bytes } = vm.spec;
+  const { mode, cpus, memory_mib } = vm.spec;
   const kind = {
     format: KEY_FORMAT,
     vmm: await driver.snapshotKey?.(),
@@ -145,7 +146,7 @@ async function keyOf(
     mode,
     cpus,
     memory_mib,
-    disk_bytes,
+    disk_bytes: templateDisk_bytes(config, vm, driver),
     lowers,
     provisioned: vm.spec.provisioned,
     isBuild: vm.spec.isBuild === true,
@@ -153,6 +154,15 @@ async function keyOf(
     network: spec.network?.kind,
   };
   return sha256(JSON.stringify(kind)).slice("sha256:".length);
+}
+
+/** The disk of a larger machine grows when it is restored, so that all of them have one template. */
+function templateDisk_bytes(
+  { values }: VmDeps["config"],
+  { spec }: Pick<VmRecord, "spec">,
+  { features }: Pick<Driver, "features">,
+): number {
+  return features.growsDrives ? Math.min(spec.disk_bytes, values["vm.disk"]) : spec.disk_bytes;
 }
 
 let agent: Digest | undefined;
@@ -166,6 +176,7 @@ interface Making {
   vm: VmRecord;
   parts: TemplateParts;
   key: string;
+  disk_bytes: number;
   options: WorkOptions;
   /** The VMM refuses such a machine, with or without a template. */
   onRefused: () => void;
@@ -195,7 +206,7 @@ async function bootAndSave(making: Making, files: TemplateFiles): Promise<void> 
   try {
     mkdirSync(runtimeDir, { recursive: true, mode: 0o700 });
     const seed = sha256(key);
-    await formatEmpty(files.disk, { size_bytes: vm.spec.disk_bytes, seed, label: "banger" });
+    await formatEmpty(files.disk, { size_bytes: making.disk_bytes, seed, label: "banger" });
     writeFileSync(files.initrd, parts.makeInitrd(noIdentity(vm.spec)), { mode: 0o600 });
     const drives = [...spec.drives.slice(0, -1), { path: files.disk, readOnly: false }];
     const own = {

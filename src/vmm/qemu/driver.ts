@@ -19,7 +19,7 @@ import { argumentsOf, identify, isRunning } from "#vmm/identity.ts";
 import { type LogNotes, openLogs } from "#vmm/logs.ts";
 import { type Child, hasEnded, INHERITED_FD, killProcesses, startDetached } from "#vmm/process.ts";
 import { openSocket } from "#vmm/socket.ts";
-import { DRIVES_MAX, qemuArguments, socketPaths } from "./command.ts";
+import { DRIVES_MAX, grownDrives, qemuArguments, socketPaths } from "./command.ts";
 import { restoreFailure, startFailure } from "./failure.ts";
 import { type Events, QemuMachine } from "./machine.ts";
 import { clearRuntime, readNotes, writeNotes } from "./notes.ts";
@@ -46,7 +46,14 @@ export function createQemuDriver(options: QemuOptions = {}): Driver {
   return {
     name: "qemu",
     title: "QEMU",
-    features: { userNetwork: true, emulation: true, vsock: false, pause: true, snapshot: true },
+    features: {
+      userNetwork: true,
+      emulation: true,
+      vsock: false,
+      pause: true,
+      snapshot: true,
+      growsDrives: true,
+    },
     isInstalled: () => isQemuInstalled(options.program),
     checks: () => qemuChecks(options.program),
     boot: (spec, signal) => start(spec, options, { signal }),
@@ -111,11 +118,14 @@ async function start(
     const { runtimeDir } = spec;
     const sockets = socketPaths(runtimeDir);
     const load = async ({ statePath }: Snapshot) => {
-      await loadState(qmp, { socketPath: sockets.state, statePath, signal }).catch((cause) => {
-        throwIfAborted(signal);
-        // It ends itself where it does not understand the state.
-        throw restoreFailure(readTail(spec.logPath, notes.logStart_bytes), cause);
-      });
+      const grown = grownDrives(spec);
+      await loadState(qmp, { socketPath: sockets.state, statePath, grown, signal }).catch(
+        (cause) => {
+          throwIfAborted(signal);
+          // It ends itself where it does not understand the state.
+          throw restoreFailure(readTail(spec.logPath, notes.logStart_bytes), cause);
+        },
+      );
     };
     const [goodbye] = await Promise.all([
       openSocket(sockets.goodbye, signal),
