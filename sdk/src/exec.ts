@@ -81,9 +81,9 @@ export function openExec(
     const message = readServerMessage(text);
     if ("progress" in message) options.onProgress?.(message.progress);
     else if ("started" in message) {
-      const { vm, daemon } = message.started;
+      const { vm, daemon, pid } = message.started;
       if (daemon) options.onDaemon?.(daemon);
-      options.onStarted?.(vm);
+      options.onStarted?.(vm, pid);
       started.resolve(vm);
     } else if ("grant" in message) stdin.grant(message.grant);
     else if ("error" in message) output.whenTaken(() => fail(message.error));

@@ -12,8 +12,11 @@ export interface ExecOptions {
   onStderr?: OnOutput;
   /** Of the time before the command runs: a pull, a boot. */
   onProgress?: OnProgress;
-  /** Called with the machine's name before any output of the command; `started` may resolve after the first output. */
-  onStarted?: ((vm: string) => void) | undefined;
+  /**
+   * Called with the machine's name, and the command's pid in it, before any output of the command; `started` may
+   * resolve after the first output.
+   */
+  onStarted?: ((vm: string, pid: number | undefined) => void) | undefined;
   /** What the daemon is, once the command runs; an older one does not tell. */
   onDaemon?: ((daemon: DaemonVersion) => void) | undefined;
   /** Called when nobody answers at the socket. Nothing was asked for yet: it is tried anew, at the socket that this gives. */

@@ -66,11 +66,11 @@ export class SocketWire implements Wire {
     }
   }
 
-  join(target: Target, vm: string): void {
+  join(target: Target, vm: string, pid?: number): void {
     this.#target = target;
     if (this.signal.aborted) target.close();
     const { daemon } = this.#versions;
-    this.say({ started: daemon ? { vm, daemon } : { vm } });
+    this.say({ started: { vm, ...(daemon ? { daemon } : {}), ...(pid ? { pid } : {}) } });
     if (target.write) this.say({ grant: STDIN_WINDOW_BYTES });
   }
 

@@ -53,6 +53,8 @@ export async function openStream(
       return await openSessionStream(wire, request, services);
     case "extract":
       return await openExtraction(wire, request, services);
+    case "write":
+      return await openWrite(wire, request, services);
     case "archive":
       return await openReadable(wire, request.vm, (signal) =>
         services.files.archive({ name: request.vm, ...request }, signal),
@@ -130,6 +132,7 @@ async function relay(
       close: () => stream.close(),
     },
     vm.name,
+    stream.pid,
   );
   using limits = limitExec(stream, exec);
   stream.onStdout((chunk) => wire.sendOutput(STDOUT_TAG, limits.pass(chunk)));
@@ -194,9 +197,27 @@ async function openExtraction(
   request: Open<"extract">,
   { files }: StreamServices,
 ): Promise<ExecExit> {
-  const { writable, finished } = await files.extract({ name: request.vm, ...request }, wire.signal);
+  const sink = await files.extract({ name: request.vm, ...request }, wire.signal);
+  return await fill(wire, request.vm, sink);
+}
+
+async function openWrite(
+  wire: Wire,
+  request: Open<"write">,
+  { files }: StreamServices,
+): Promise<ExecExit> {
+  const sink = await files.writeStream({ name: request.vm, ...request }, wire.signal);
+  return await fill(wire, request.vm, sink);
+}
+
+/** A client that leaves before its input has ended leaves nothing half written. */
+async function fill(
+  wire: Wire,
+  vm: string,
+  { writable, finished }: { writable: Writable; finished: Promise<unknown> },
+): Promise<ExecExit> {
   const close = (): unknown => writable.destroy(new Error("client disconnected"));
-  wire.join({ ...writableTarget(writable), close }, request.vm);
+  wire.join({ ...writableTarget(writable), close }, vm);
   await finished;
   return DONE;
 }
