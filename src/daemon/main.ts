@@ -73,19 +73,22 @@ export async function runDaemon({ restart }: { restart?: Restart | undefined }):
   const router = makeRouter(services);
   const answering = { router, services, calls: services.calls };
   kept = await keepSocket({ paths, lock, serve: (socket) => serve({ socket, ...answering }) });
-  const served = { services, router, mounts: makeMounts() };
+  const mounts = makeMounts({ services, router });
+  const served = { services, router, mounts: mounts.all };
   const routes = new Routes(served);
   services.listeners.begin((options) => listen(routes, served, options));
   log.info("banger {version} listens on {socket}", {
     version: version.version,
     socket: paths.socket,
   });
+  mounts.start();
   notifier.ready(`Listening on ${paths.socket}`);
   using _clock = watchClock(() => void syncClocks(services.vms));
   const why = await ending.promise;
   notifier.stopping("Stopped; machines keep running");
   log.info("ending: {why}", { why });
   await supervisor?.dismiss();
+  mounts.stop();
   await services.listeners.stop();
   await kept.stop();
   // Calls that were under way are over with their connections; the programs that they ran need not be.

@@ -1,11 +1,20 @@
 /** banger, as one caller may use it. */
 import type { ExecOpen } from "#api/exec.ts";
-import type { Client } from "#sdk/client.ts";
-import type { ExecConnection, ExecOptions } from "#sdk/exec.ts";
+import type { ExecConnection, ExecOptions } from "#api/serve/exec-client.ts";
+import type { BangerClient } from "#api/serve/mount.ts";
 
 export interface Backend {
-  readonly client: Client;
+  readonly client: BangerClient;
   exec(open: ExecOpen, options?: ExecOptions): ExecConnection;
+}
+
+/** Whoever has an API token. */
+export interface E2bCaller {
+  /** Of the token. */
+  id: string;
+  backend: Backend;
+  /** Whether it may use what sandboxes' access tokens open. */
+  mayChange: boolean;
 }
 
 /** What every request needs besides its caller. */

@@ -1,7 +1,7 @@
 /** E2B's API on banger: the control plane below /e2b, the data plane of all sandboxes below /e2b/envd. */
-import type { Backend, RequestInfo } from "./backend.ts";
+import type { Backend, E2bCaller, RequestInfo } from "./backend.ts";
 import { Control } from "./control/control.ts";
-import { Envd } from "./envd/envd.ts";
+import { type Callers, Envd } from "./envd/envd.ts";
 import { E2bError, errorReply } from "./errors.ts";
 import type { Sandbox } from "./record.ts";
 import { accessToken } from "./tokens.ts";
@@ -15,26 +15,22 @@ const KEY_PREFIX = "e2b_";
 
 export interface E2bOptions {
   /** Access tokens of sandboxes follow from it. */
-  key: Uint8Array;
-  /** For the data plane and for timeouts: it may do everything. */
+  key(): Uint8Array;
+  callers: Callers;
+  /** For timeouts, which no caller waits for. */
   backend: Backend;
-}
-
-/** A caller of the control plane. */
-export interface E2bCaller {
-  backend: Backend;
-  mayChange: boolean;
 }
 
 export class E2b {
   readonly #control: Control;
   readonly #envd: Envd;
 
-  constructor({ key, backend }: E2bOptions) {
-    const tokenOf = ({ vm }: Sandbox): string => accessToken(key, { id: vm.id });
+  constructor({ key, callers, backend }: E2bOptions) {
+    const tokenOf = ({ vm }: Sandbox, { id }: E2bCaller): string =>
+      accessToken(key(), { id: vm.id, caller: id });
     this.#control = new Control({ tokenOf, backend });
     const onResumed = ({ vm }: Sandbox): void => this.#control.deadlines.watch(vm);
-    this.#envd = new Envd({ tokenOf, backend, onResumed });
+    this.#envd = new Envd({ tokenOf, callers, onResumed });
   }
 
   /** Takes up the timeouts of the sandboxes that are there. */

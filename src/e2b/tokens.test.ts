@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { accessToken, isSame, signature } from "./tokens.ts";
+import { accessToken, callerOfToken, isSame, signature } from "./tokens.ts";
 
 test("signature() is what E2B's clients compute", () => {
   const file = { path: "/tmp/a", operation: "read", user: "", expiration: null } as const;
@@ -8,15 +8,17 @@ test("signature() is what E2B's clients compute", () => {
   expect(signature("token", limited)).not.toBe(signature("token", file));
 });
 
-test("accessToken() differs by key, sandbox and owner", () => {
+test("accessToken() differs by key, sandbox and API token", () => {
   const key = new Uint8Array(32);
   const tokens = [
-    accessToken(key, { id: "a" }),
-    accessToken(key, { id: "b" }),
-    accessToken(key, { id: "a", owner: "t" }),
-    accessToken(new Uint8Array(32).fill(1), { id: "a" }),
+    accessToken(key, { id: "a", caller: "t" }),
+    accessToken(key, { id: "b", caller: "t" }),
+    accessToken(key, { id: "a", caller: "u" }),
+    accessToken(new Uint8Array(32).fill(1), { id: "a", caller: "t" }),
   ];
   expect(new Set(tokens).size).toBe(tokens.length);
-  expect(isSame(accessToken(key, { id: "a" }), tokens[0] ?? "")).toBe(true);
+  expect(isSame(accessToken(key, { id: "a", caller: "t" }), tokens[0] ?? "")).toBe(true);
   expect(isSame("a", "b")).toBe(false);
+  expect(callerOfToken(tokens[2] ?? "")).toBe("u");
+  expect(callerOfToken("none")).toBe("");
 });

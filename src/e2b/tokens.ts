@@ -1,9 +1,18 @@
 /** The access token of a sandbox, and the signatures of its file URLs. Both follow from one key and the sandbox. */
 import { createHash, createHmac, timingSafeEqual } from "node:crypto";
 
-/** What the data plane of a sandbox wants in X-Access-Token. `owner`: the API token that the sandbox belongs to. */
-export function accessToken(key: Uint8Array, { id, owner = "" }: { id: string; owner?: string }) {
-  return createHmac("sha256", key).update(`envd:${id}:${owner}`).digest("base64url");
+/**
+ * What the data plane of a sandbox wants in X-Access-Token. It names the API token that it was given for, and ends
+ * with it.
+ */
+export function accessToken(key: Uint8Array, { id, caller }: { id: string; caller: string }) {
+  const secret = createHmac("sha256", key).update(`envd:${id}:${caller}`).digest("base64url");
+  return `${caller}.${secret}`;
+}
+
+/** Id of the API token. */
+export function callerOfToken(token: string): string {
+  return token.slice(0, Math.max(0, token.indexOf(".")));
 }
 
 export interface SignedFile {

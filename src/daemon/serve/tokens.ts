@@ -119,6 +119,17 @@ export class Tokens {
     return { token: row.id, scope: row.scope, name: row.name };
   }
 
+  /** Undefined for a token that is unknown, revoked or expired. */
+  byId(id: string): Caller | undefined {
+    return this.callers().find(({ token }) => token === id);
+  }
+
+  /** Of all tokens that count. */
+  callers(): Caller[] {
+    const rows = [...this.#byHash.values()].filter((row) => !isOver(row));
+    return rows.map(({ id, scope, name }) => ({ token: id, scope, name }));
+  }
+
   #note(row: TokenRow): void {
     const now = Date.now();
     if (row.used_at !== null && now - Date.parse(row.used_at) < USED_EVERY_MS) return;

@@ -1,6 +1,6 @@
 /** E2B's control plane: its routes, with the answers that its clients expect. */
 import { z } from "zod";
-import type { Backend, RequestInfo } from "#e2b/backend.ts";
+import type { Backend, E2bCaller, RequestInfo } from "#e2b/backend.ts";
 import { check, readJson } from "#e2b/body.ts";
 import { E2bError, notServed } from "#e2b/errors.ts";
 import { isPaused, networkConfig, recordLabels, type Sandbox } from "#e2b/record.ts";
@@ -24,24 +24,23 @@ import {
 import { createSnapshot, listSnapshots, removeTemplate, snapshotRequest } from "./snapshots.ts";
 import { connected, detailed } from "./view.ts";
 
-export interface ControlRequest extends RequestInfo {
+export interface ControlRequest extends RequestInfo, E2bCaller {
   request: Request;
   /** Below the prefix. */
   path: string;
-  backend: Backend;
-  /** Whether the caller may use what sandboxes' access tokens open. */
-  mayChange: boolean;
 }
 
 export interface ControlOptions {
-  tokenOf(sandbox: Sandbox): string;
+  /** What opens the data plane of the sandbox to the caller. */
+  tokenOf(sandbox: Sandbox, caller: E2bCaller): string;
   /** For timeouts, which no caller waits for. */
   backend: Backend;
 }
 
 const NO_CONTENT = 204;
 /** Families of routes that E2B has and banger does not. */
-const NOT_SERVED = /^\/(v\d\/)?(secrets|volumes|teams|nodes|api-keys|access-tokens|events|admin)\b/;
+const NOT_SERVED =
+  /^\/(v\d\/)?(templates|secrets|volumes|teams|nodes|api-keys|access-tokens|events|admin)\b/;
 
 export class Control {
   readonly #tokenOf: ControlOptions["tokenOf"];
@@ -193,7 +192,7 @@ export class Control {
         pattern: "/sandboxes/:id",
         handle: async (context, { id = "" }) => {
           const sandbox = await findSandbox(context.backend, id);
-          const token = context.mayChange ? this.#tokenOf(sandbox) : undefined;
+          const token = context.mayChange ? this.#tokenOf(sandbox, context) : undefined;
           return Response.json(detailed(sandbox, { ...context, token }));
         },
       },
@@ -246,14 +245,14 @@ export class Control {
     const shown = results.map((each) => {
       if ("error" in each) return each;
       this.deadlines.watch(each.vm);
-      return { sandbox: connected(each, { ...context, token: this.#tokenOf(each) }) };
+      return { sandbox: connected(each, { ...context, token: this.#tokenOf(each, context) }) };
     });
     return Response.json(shown, { status: 201 });
   }
 
   #connected(sandbox: Sandbox, context: ControlRequest, status: number): Response {
     this.deadlines.watch(sandbox.vm);
-    const token = this.#tokenOf(sandbox);
+    const token = this.#tokenOf(sandbox, context);
     return Response.json(connected(sandbox, { ...context, token }), { status });
   }
 }

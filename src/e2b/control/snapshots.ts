@@ -1,10 +1,10 @@
 /** Snapshots of sandboxes, which are templates of new ones. */
 import { z } from "zod";
 import type { Snapshot } from "#api/snapshot.ts";
-import { snapshotName } from "#api/snapshot.ts";
-import { BangerError } from "#base/error.ts";
+import { snapshotName } from "#api/vm.ts";
 import type { Backend } from "#e2b/backend.ts";
-import { badRequest, notFound } from "#e2b/errors.ts";
+import { check } from "#e2b/body.ts";
+import { notFound } from "#e2b/errors.ts";
 import type { Sandbox } from "#e2b/record.ts";
 import { finish } from "#sdk/stream.ts";
 import { pageOf, pageReply } from "./list.ts";
@@ -17,11 +17,7 @@ export async function createSnapshot(
   { vm }: Sandbox,
   { name, signal }: { name: string | null | undefined; signal: AbortSignal },
 ): Promise<Response> {
-  if (name && !snapshotName.safeParse(name).success) {
-    throw badRequest(
-      `invalid name "${name}": snapshot names can contain lower-case letters, digits and dashes`,
-    );
-  }
+  if (name) check(z.object({ name: snapshotName }), { name });
   const wanted = { name: vm.id, ...(name ? { snapshot: name } : {}) };
   // Only running sandboxes have anything to save besides what their pause has saved.
   if (vm.state === "suspended") await finish(client.vm.resume({ name: vm.id }, { signal }));
@@ -49,12 +45,11 @@ export async function removeTemplate({ client }: Backend, template: string): Pro
     await client.snapshot.remove({ name: template });
     return;
   }
-  try {
-    await client.image.remove({ name: template });
-  } catch (error) {
-    if (!(error instanceof BangerError && error.code === "not_found")) throw error;
+  const images = await client.image.list();
+  if (!images.some(({ name }) => name === template)) {
     throw notFound(`template "${template}" not found`);
   }
+  await client.image.remove({ name: template });
 }
 
 function toInfo({ name }: Snapshot) {

@@ -1,10 +1,12 @@
 /** E2B's data plane, which its agent serves inside each of its own sandboxes. Here the daemon serves it for all. */
-import type { Backend } from "#e2b/backend.ts";
+import { BangerError } from "#base/error.ts";
+import type { Backend, E2bCaller } from "#e2b/backend.ts";
 import { metricsOf } from "#e2b/control/metrics.ts";
 import { findSandbox, setTimeoutOf } from "#e2b/control/sandboxes.ts";
 import { E2bError, errorReply } from "#e2b/errors.ts";
 import { isPaused, type Sandbox, sandboxOf } from "#e2b/record.ts";
-import { isSame, signature } from "#e2b/tokens.ts";
+import { callerOfToken, isSame, signature } from "#e2b/tokens.ts";
+import { finish } from "#sdk/stream.ts";
 import {
   ConnectError,
   isStreaming,
@@ -29,10 +31,16 @@ import {
 import { Guests, type Target, userOf } from "./target.ts";
 import { Watchers, watcherRequest, watchRequest } from "./watchers.ts";
 
+/** Whose access tokens and signatures count. */
+export interface Callers {
+  /** Undefined for a token that is unknown, revoked or expired. */
+  byId(id: string): E2bCaller | undefined;
+  all(): E2bCaller[];
+}
+
 export interface EnvdOptions {
-  tokenOf(sandbox: Sandbox): string;
-  /** It may do everything; the sandbox's access token says with which sandbox. */
-  backend: Backend;
+  callers: Callers;
+  tokenOf(sandbox: Sandbox, caller: E2bCaller): string;
   /** The time of a sandbox has changed. */
   onResumed(sandbox: Sandbox): void;
 }
@@ -91,59 +99,68 @@ export class Envd {
 
   /** The sandbox of a request that may use it; it is resumed if it is one that resumes by itself. */
   async #target(request: Request): Promise<Target> {
-    const { backend, onResumed } = this.#options;
-    const sandbox = await this.#authenticated(request);
+    const { sandbox, backend } = await this.#authenticated(request);
     if (!isPaused(sandbox)) return { backend, vm: sandbox.vm };
-    if (!sandbox.record.autoResume) throw gone(sandbox.vm.id);
     const { id } = sandbox.vm;
-    const waking = this.#waking.get(id) ?? this.#wake(sandbox);
+    if (!sandbox.record.autoResume) throw gone(id);
+    const waking = this.#waking.get(id) ?? this.#wake(sandbox, backend);
     this.#waking.set(id, waking);
     try {
-      const awake = await waking;
-      onResumed(awake);
-      return { backend, vm: awake.vm };
+      return { backend, vm: (await waking).vm };
     } finally {
       this.#waking.delete(id);
     }
   }
 
-  async #wake(sandbox: Sandbox): Promise<Sandbox> {
-    const { backend } = this.#options;
+  async #wake(sandbox: Sandbox, backend: Backend): Promise<Sandbox> {
     const { client } = backend;
     const { id, state } = sandbox.vm;
-    const work =
-      state === "stopped" ? client.vm.start({ name: id }) : client.vm.resume({ name: id });
-    for await (const _ of await work) {
-      // Reports, until it runs.
-    }
-    return await setTimeoutOf(backend, await findSandbox(backend, id), sandbox.timeout_s);
+    const isOff = state === "stopped" || state === "stopping";
+    await finish(isOff ? client.vm.start({ name: id }) : client.vm.resume({ name: id }));
+    const now = await findSandbox(backend, id);
+    const awake = await setTimeoutOf(backend, now, sandbox.timeout_s);
+    this.#options.onResumed(awake);
+    return awake;
   }
 
-  async #authenticated(request: Request): Promise<Sandbox> {
-    const { backend, tokenOf } = this.#options;
-    const query = new URL(request.url).searchParams;
-    const signed = query.get("signature");
+  async #authenticated(request: Request): Promise<{ sandbox: Sandbox; backend: Backend }> {
+    const { callers, tokenOf } = this.#options;
     const token = request.headers.get("X-Access-Token");
-    const id = request.headers.get("E2b-Sandbox-Id") ?? idOfHost(request);
+    const signed = new URL(request.url).searchParams.get("signature");
     if (token === null && signed === null) {
       throw new E2bError(401, "access token is missing: X-Access-Token, or a signed URL");
     }
-    const isIts = (sandbox: Sandbox): boolean => {
-      const own = tokenOf(sandbox);
-      return token !== null ? isSame(token, own) : isSigned(request, own, signed ?? "");
-    };
-    // A signed URL names no sandbox where all of them have one address.
-    if (id === undefined) {
-      const all = (await backend.client.vm.list()).flatMap((vm) => sandboxOf(vm) ?? []);
-      const found = all.find(isIts);
-      if (found) return found;
-      throw new E2bError(401, token === null ? "invalid signature" : "invalid access token");
+    const named = token === null ? undefined : callers.byId(callerOfToken(token));
+    const possible = token === null ? callers.all() : named ? [named] : [];
+    const id = request.headers.get("E2b-Sandbox-Id") ?? idOfHost(request);
+    for (const caller of possible) {
+      if (!caller.mayChange) continue;
+      const { backend } = caller;
+      const isIts = (sandbox: Sandbox): boolean => {
+        const own = tokenOf(sandbox, caller);
+        return token !== null ? isSame(token, own) : isSigned(request, own, signed ?? "");
+      };
+      const sandbox = (await candidates(backend, id)).find(isIts);
+      if (sandbox) return { sandbox, backend };
     }
-    const sandbox = await findSandbox(backend, id).catch((error: unknown) => {
-      throw error instanceof E2bError && error.status === 404 ? gone(id) : error;
-    });
-    if (isIts(sandbox)) return sandbox;
+    // Of a sandbox that is gone the token tells nothing any more, and clients want to hear that it is gone.
+    if (id !== undefined && named && (await candidates(named.backend, id)).length === 0) {
+      throw gone(id);
+    }
     throw new E2bError(401, token === null ? "invalid signature" : "invalid access token");
+  }
+}
+
+/** A signed URL names no sandbox where all of them have one address: then it may be any. */
+async function candidates({ client }: Backend, id: string | undefined): Promise<Sandbox[]> {
+  if (id === undefined) return (await client.vm.list()).flatMap((vm) => sandboxOf(vm) ?? []);
+  try {
+    const sandbox = sandboxOf(await client.vm.show({ name: id }));
+    return sandbox?.vm.id === id ? [sandbox] : [];
+  } catch (error) {
+    const isMissing = error instanceof BangerError && error.code === "not_found";
+    if (isMissing || !/^[a-z0-9]{1,63}$/.test(id)) return [];
+    throw error;
   }
 }
 

@@ -3,9 +3,9 @@ import { posix } from "node:path";
 import { Readable } from "node:stream";
 import { createGunzip, createGzip } from "node:zlib";
 import type { ExecOpen } from "#api/exec.ts";
+import type { ExecConnection } from "#api/serve/exec-client.ts";
 import { BangerError } from "#base/error.ts";
 import { badRequest, E2bError, notServed } from "#e2b/errors.ts";
-import type { ExecConnection } from "#sdk/exec.ts";
 import { boundaryOf, readParts } from "./multipart.ts";
 import type { Guests, Target } from "./target.ts";
 

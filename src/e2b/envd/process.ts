@@ -1,7 +1,7 @@
 /** One command in a sandbox, which outlives the request that has started it. */
 import type { ExecExit, ExecRequest } from "#api/exec.ts";
+import type { ExecConnection } from "#api/serve/exec-client.ts";
 import { BangerError } from "#base/error.ts";
-import type { ExecConnection } from "#sdk/exec.ts";
 import { ConnectError } from "./connect.ts";
 import { Subscription } from "./subscription.ts";
 import type { Target } from "./target.ts";
