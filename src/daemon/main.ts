@@ -14,6 +14,7 @@ import { makeNotifier } from "./notify.ts";
 import { endOrphans } from "./orphans.ts";
 import { listen } from "./serve/listener.ts";
 import { makeMounts } from "./serve/mounts.ts";
+import { PortDoor } from "./serve/port-door.ts";
 import { Routes } from "./serve/routes.ts";
 import { serve } from "./server.ts";
 import { type KeptSocket, keepSocket } from "./socket.ts";
@@ -74,9 +75,14 @@ export async function runDaemon({ restart }: { restart?: Restart | undefined }):
   const answering = { router, services, calls: services.calls };
   kept = await keepSocket({ paths, lock, serve: (socket) => serve({ socket, ...answering }) });
   const mounts = makeMounts({ services, router });
-  const served = { services, router, mounts: mounts.all };
-  const routes = new Routes(served);
-  services.listeners.begin((options) => listen(routes, served, options));
+  const api = { services, router, mounts: mounts.all };
+  const served = {
+    ...api,
+    routes: new Routes(api),
+    ports: new PortDoor(services),
+    runtimeDir: paths.roots.runtime,
+  };
+  await services.listeners.begin((options) => listen(served, options));
   log.info("banger {version} listens on {socket}", {
     version: version.version,
     socket: paths.socket,

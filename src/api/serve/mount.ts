@@ -27,6 +27,4 @@ export interface MountContext {
   clientFor(caller: Caller): BangerClient;
   /** As `openExec()` of the SDK, likewise. */
   openExec(caller: Caller, open: ExecOpen, options?: ExecOptions): ExecConnection;
-  /** Of the client. */
-  remote: string;
 }

@@ -15,6 +15,7 @@ import { makeRouter } from "#daemon/handlers/router.ts";
 import { CallCounts } from "#daemon/metrics.ts";
 import { bangerErrorOf } from "#test/expect-error.ts";
 import { makeVm } from "#test/local-daemon.ts";
+import { unused } from "#test/served-api.ts";
 import { accessOf, authorizeExec, type Domains, seenEvents } from "./authorize.ts";
 import { clientFor } from "./mounts.ts";
 
@@ -51,22 +52,9 @@ function caller(scope: TokenScope): Caller {
   return { token: scope, scope, name: `${scope}-token` };
 }
 
-/** What every handler works with: it can be named, and whoever uses it has come too far. */
-function domain(real: object = {}): never {
-  return new Proxy(() => {}, {
-    get(_, key) {
-      if (Object.hasOwn(real, key)) return Reflect.get(real, key);
-      return typeof key === "symbol" || key === "then" ? undefined : domain();
-    },
-    apply() {
-      throw new Error("reached");
-    },
-  }) as never;
-}
-
-const services: Services = domain({
-  vms: domain(domains.vms),
-  snapshots: domain(domains.snapshots),
+const services: Services = unused({
+  vms: unused(domains.vms),
+  snapshots: unused(domains.snapshots),
   calls: new CallCounts(),
   shutdown: () => {},
 });
@@ -97,7 +85,6 @@ const SAMPLES: Record<string, unknown> = {
   url: "https://example.org/catalog.json",
   source: "/nowhere/source",
   distro: "debian",
-
 };
 
 function inputOf({ input, path }: Procedure, machine: string): unknown {
@@ -106,7 +93,10 @@ function inputOf({ input, path }: Procedure, machine: string): unknown {
     ([, field]) => !field.safeParse(undefined).success,
   );
   const value: Record<string, unknown> = Object.fromEntries(
-    required.map(([field, schema]) => [field, schema === hostPath ? "/nowhere/file" : SAMPLES[field]]),
+    required.map(([field, schema]) => [
+      field,
+      schema === hostPath ? "/nowhere/file" : SAMPLES[field],
+    ]),
   );
   for (const field of namesIn(input, path)) value[field] = machine;
   if (path.join(".") === "image.build") value["fromImage"] = "debian";
@@ -273,7 +263,7 @@ test("read wakes nothing", async () => {
   const asleep = { ...makeVm("asleep"), state: "suspended" as const };
   const sleeping: Domains = { ...domains, vms: { list: () => [asleep], show: () => asleep } };
   const client = clientFor(
-    makeRouter(domain({ vms: domain(sleeping.vms), calls: new CallCounts() })),
+    makeRouter(unused({ vms: unused(sleeping.vms), calls: new CallCounts() })),
     caller("read"),
   );
   const name = "asleep";

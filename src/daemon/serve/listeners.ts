@@ -31,7 +31,7 @@ export class Listeners {
   readonly #values: ServeValues;
   readonly #tokens: Tokens;
   readonly #open = new Map<Listener, Serving>();
-  #listen: ((options: ListenOptions) => Listener) | undefined;
+  #listen: ((options: ListenOptions) => Promise<Listener>) | undefined;
 
   constructor(values: ServeValues, tokens: Tokens) {
     this.#values = values;
@@ -39,12 +39,12 @@ export class Listeners {
   }
 
   /** From here on it can listen; what the configuration asks for is begun. */
-  begin(listen: (options: ListenOptions) => Listener): void {
+  async begin(listen: (options: ListenOptions) => Promise<Listener>): Promise<void> {
     this.#listen = listen;
     const address = this.#values["serve.listen"];
     if (address === "") return;
     try {
-      const { url } = this.#start({}, true);
+      const { url } = await this.#start({}, true);
       log.info("the API is served at {url}", { url });
     } catch (error) {
       // The daemon is of use without it.
@@ -67,7 +67,7 @@ export class Listeners {
       if (signal) await aborted(signal);
       return undefined;
     }
-    await using listener = this.#start(wanted, false);
+    await using listener = await this.#start(wanted, false);
     try {
       yield { url: listener.url, isConfigured: false };
       if (signal) await aborted(signal);
@@ -94,7 +94,7 @@ export class Listeners {
       : undefined;
   }
 
-  #start(wanted: ServeListen, isConfigured: boolean): Listener {
+  async #start(wanted: ServeListen, isConfigured: boolean): Promise<Listener> {
     const listen = this.#listen;
     if (!listen) throw new BangerError("unavailable", "the daemon is starting or stopping");
     const text = wanted.address ?? (this.#values["serve.listen"] || DEFAULT_ADDRESS);
@@ -105,7 +105,7 @@ export class Listeners {
       cert || key ? { cert: readPem(cert, "certificate"), key: readPem(key, "key") } : undefined;
     this.#assertSafe(address, text, tls !== undefined);
     const hosts = [...this.#values["serve.hosts"], ...(wanted.hosts ?? [])];
-    const listener = listen({ address, tls, hosts: hosts.map((host) => host.toLowerCase()) });
+    const listener = await listen({ address, tls, hosts: hosts.map((host) => host.toLowerCase()) });
     this.#open.set(listener, { url: listener.url, isConfigured });
     return listener;
   }

@@ -27,7 +27,7 @@ export interface Mounts {
 
 export function makeMounts({ services, router }: MountsOptions): Mounts {
   const { tokens, config } = services;
-  const context = mountContext({ services, router }, "");
+  const context = mountContext({ services, router });
   const { mounts, e2b } = e2bMounts(context, { tokens, keyPath: config.paths.e2bKey });
   return {
     all: mounts,
@@ -47,9 +47,8 @@ interface MountsOptions extends ContextOptions {
   services: StreamServices & { tokens: Tokens; config: Config };
 }
 
-export function mountContext({ services, router }: ContextOptions, remote: string): MountContext {
+export function mountContext({ services, router }: ContextOptions): MountContext {
   return {
-    remote,
     caller: (token) => services.tokens.verify(token),
     clientFor: (caller) => clientFor(router, caller),
     openExec: (caller, open, options) => openExecHere(services, caller, { open, options }),

@@ -12,7 +12,7 @@ import { errorResponse } from "#daemon/errors.ts";
 import { METRICS_TYPE, metricsText } from "#daemon/metrics.ts";
 import { openApiDocument } from "#daemon/openapi.ts";
 import { checkBody } from "#daemon/request-body.ts";
-import { checkOrigin, type GateOptions } from "./gate.ts";
+import { checkOrigin, type GateOptions, parseHost } from "./gate.ts";
 import {
   RateLimit,
   REQUEST_MAX_BYTES,
@@ -21,6 +21,7 @@ import {
   withBodyLimit,
 } from "./limits.ts";
 import { mountContext, type Router } from "./mounts.ts";
+import { portTargetOf } from "./port-door.ts";
 
 export interface RoutesOptions {
   services: Services;
@@ -30,10 +31,14 @@ export interface RoutesOptions {
 
 export interface Arrival {
   gate: GateOptions;
-  /** Of the client. */
-  remote: string;
   /** Makes a WebSocket of the request; false when it is none. */
   upgrade(caller: Caller): boolean;
+}
+
+export interface Answer {
+  response: Response;
+  /** It does not go on for long: the connection may be idle from its end on. */
+  isWhole: boolean;
 }
 
 /** For every address that the API is served at. */
@@ -51,51 +56,72 @@ export class Routes {
   }
 
   /** Undefined once the request is a WebSocket. */
-  async respond(request: Request, arrival: Arrival): Promise<Response | undefined> {
+  async respond(request: Request, arrival: Arrival): Promise<Answer | undefined> {
+    let caller: Caller | undefined;
+    const verify = (secret: string | undefined): Caller | undefined => {
+      const found = this.#options.services.tokens.verify(secret);
+      this.#count(found);
+      caller ??= found;
+      return found;
+    };
     try {
+      const authority = parseHost(request.headers.get("Host"));
+      if (authority && portTargetOf(authority.hostname, arrival.gate)) {
+        const text = "ports of machines need a connection of their own\n";
+        return { response: closing(new Response(text, { status: 421 })), isWhole: true };
+      }
       checkOrigin(request.headers, arrival.gate);
       const { pathname } = new URL(request.url);
       const mount = this.#options.mounts.find(({ prefix }) => isBelow(pathname, prefix));
-      if (mount) return await this.#mounted(mount, request, arrival.remote);
-      return await this.#own(request, pathname, arrival);
+      if (mount) {
+        const response = await this.#mounted(mount, request, verify);
+        return { response: caller ? response : closing(response), isWhole: false };
+      }
+      const response = await this.#own(request, { pathname, verify, ...arrival });
+      if (!response) return undefined;
+      const isStream = response.headers.get("Content-Type")?.startsWith("text/event-stream");
+      const secured = withHeaders(response);
+      return { response: caller ? secured : closing(secured), isWhole: !isStream };
     } catch (error) {
-      return withHeaders(errorResponse(error));
+      const response = withHeaders(error instanceof TooMany ? tooMany() : errorResponse(error));
+      return { response: caller ? response : closing(response), isWhole: true };
     }
   }
 
-  async #mounted(mount: Mount, request: Request, remote: string): Promise<Response> {
+  async #mounted(mount: Mount, request: Request, verify: Verify): Promise<Response> {
     const limited = withBodyLimit(request, mount.bodyMax_bytes ?? REQUEST_MAX_BYTES);
-    const context = mountContext(this.#options, remote);
-    return await mount.handle(limited, {
-      ...context,
-      caller: (token) => {
-        const caller = context.caller(token);
-        this.#count(caller);
-        return caller;
-      },
-    });
+    return await mount.handle(limited, { ...mountContext(this.#options), caller: verify });
   }
 
-  async #own(request: Request, pathname: string, arrival: Arrival): Promise<Response | undefined> {
+  async #own(
+    request: Request,
+    { pathname, verify, upgrade }: Arrival & { pathname: string; verify: Verify },
+  ): Promise<Response | undefined> {
     const { services } = this.#options;
-    if (pathname === "/openapi.json") {
+    const isRead = request.method === "GET" || request.method === "HEAD";
+    if (pathname === "/openapi.json" && isRead) {
       this.#count(undefined);
-      return withHeaders(Response.json(await openApiDocument()));
+      return Response.json(await openApiDocument());
     }
-    const caller = this.#authenticated(request);
+    const caller = verify(tokenOf(request.headers));
+    if (!caller) {
+      throw new BangerError("unauthorized", "missing or unknown token", {
+        hint: "Send it as Authorization: Bearer TOKEN; create one with: banger token create",
+      });
+    }
     if (pathname === EXEC_PATH) {
-      if (arrival.upgrade(caller)) return undefined;
-      return withHeaders(new Response("WebSocket required\n", { status: 426 }));
+      if (upgrade(caller)) return undefined;
+      return new Response("WebSocket required\n", { status: 426 });
     }
-    if (pathname === VERSION_PATH) return withHeaders(Response.json(version));
+    if (pathname === VERSION_PATH) return Response.json(version);
     if (pathname === "/metrics") {
       if (caller.scope === "own") {
         throw new BangerError("permission_denied", "metrics are about the machines of all");
       }
       const text = metricsText(services.vms.list(), services.calls);
-      return withHeaders(new Response(text, { headers: { "Content-Type": METRICS_TYPE } }));
+      return new Response(text, { headers: { "Content-Type": METRICS_TYPE } });
     }
-    return withHeaders(await this.#contract(request, pathname, caller));
+    return await this.#contract(request, pathname, caller);
   }
 
   async #contract(request: Request, pathname: string, caller: Caller): Promise<Response> {
@@ -110,19 +136,10 @@ export class Routes {
     throw new BangerError("not_found", `no such path: ${pathname}`);
   }
 
-  #authenticated(request: Request): Caller {
-    const caller = this.#options.services.tokens.verify(tokenOf(request.headers));
-    this.#count(caller);
-    if (caller) return caller;
-    throw new BangerError("unauthorized", "missing or unknown token", {
-      hint: "Send it as Authorization: Bearer TOKEN; create one with: banger token create",
-    });
-  }
-
   /** Strangers are counted apart, so that they take nothing from whoever has a token. */
   #count(caller: Caller | undefined): void {
     if (this.#rateOf(caller).take()) return;
-    throw new BangerError("unavailable", "too many requests", { hint: "Try again in a moment" });
+    throw new TooMany();
   }
 
   #rateOf(caller: Caller | undefined): RateLimit {
@@ -146,6 +163,21 @@ export function tokenOf(headers: Headers): string | undefined {
 
 function isBelow(pathname: string, prefix: string): boolean {
   return pathname === prefix || pathname.startsWith(`${prefix}/`);
+}
+
+type Verify = (secret: string | undefined) => Caller | undefined;
+
+class TooMany extends Error {}
+
+function tooMany(): Response {
+  const body = { code: "unavailable", status: 429, message: "too many requests", data: {} };
+  return Response.json(body, { status: 429, headers: { "Retry-After": "1" } });
+}
+
+/** Whoever has no token has no connection to keep. */
+function closing(response: Response): Response {
+  response.headers.set("Connection", "close");
+  return response;
 }
 
 /** Nothing that is answered is for a page to show, to keep or to frame. */
