@@ -23,6 +23,9 @@ import {
 import { mountContext, type Router } from "./mounts.ts";
 import { portTargetOf } from "./port-door.ts";
 
+/** Not of a stream, which may be silent for long. */
+const WHOLE_TYPES = /^(application\/json|text\/plain|text\/html)?(;|$)/;
+
 export interface RoutesOptions {
   services: Services;
   router: Router;
@@ -75,7 +78,10 @@ export class Routes {
       const mount = this.#options.mounts.find(({ prefix }) => isBelow(pathname, prefix));
       if (mount) {
         const response = await this.#mounted(mount, request, verify);
-        return { response: caller ? response : closing(response), isWhole: false };
+        // It may know a caller in a way of its own, whom it then does not refuse.
+        const isRefused = !caller && response.status >= 400;
+        const isWhole = WHOLE_TYPES.test(response.headers.get("Content-Type") ?? "");
+        return { response: isRefused ? closing(response) : response, isWhole };
       }
       const response = await this.#own(request, { pathname, verify, ...arrival });
       if (!response) return undefined;
