@@ -17,6 +17,8 @@ log=$state/first-boot.log
 unfinished=/var/lib/banger/installing
 journal=/var/lib/dpkg/updates
 lists=/var/lib/apt/lists
+# Where the host puts packages: on the writable disk, outside of the layer.
+given=$state/disk/packages
 are_writes_deferred=
 
 main() {
@@ -66,14 +68,24 @@ is_mounted() {
 
 # Lets the host copy the writable layer while it holds nothing but the installation.
 pause_for_copy() {
+	has_argument banger.first-boot=keep && ask_host installed "$state/kept"
+}
+
+# Whether the kernel's command line has a word.
+has_argument() {
 	case " $(cat /proc/cmdline) " in
-	*" banger.first-boot=keep "*) ;;
-	*) return 0 ;;
+	*" $1 "*) return 0 ;;
 	esac
-	[ -x "$agent" ] && mkfifo "$state/kept" || return 0
-	notify installed
-	read -r _ <"$state/kept"
-	rm -f "$state/kept"
+	return 1
+}
+
+# Reports a phase, and waits for one line from the host in a pipe.
+ask_host() {
+	answer=
+	[ -x "$agent" ] && mkfifo "$2" || return 1
+	notify "$1"
+	read -r answer <"$2"
+	rm -f "$2"
 }
 
 # Prints the path of the init system.
@@ -367,19 +379,44 @@ install_debian() {
 	skip_slow_keys
 	defer_writes
 	skip_hwdb
-	say "Updating the package lists"
-	run apt_get update || fail_lists
-	say "Installing systemd and openssh-server"
-	must apt_get -y --no-install-recommends -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold \
-		-o Dpkg::Options::=--force-unsafe-io -o "DPkg::Path=$PATH" install \
-		systemd systemd-sysv udev dbus openssh-server iproute2
-	run apt_get clean
-	# Old package lists would name packages that the mirrors no longer have.
-	[ -n "$had_lists" ] || rm -f "$lists"/*_* /var/cache/apt/*.bin
+	install_given || install_fetched
 	restore_hwdb
 	flush_writes
 	restore_slow_keys
 	[ -z "$ours" ] || rm -f "$policy"
+}
+
+# From the packages that the host has downloaded for this image, with its signatures checked, if it could. Their list
+# is placed where apt keeps lists, so that it reads no others.
+install_given() {
+	has_argument banger.packages=host && ask_host packages "$state/packages" || return 1
+	[ "$answer" = given ] && [ -e "$given/Packages" ] || return 1
+	mkdir -p "$given/lists/partial" "$given/cache/archives/partial"
+	echo "deb [trusted=yes] file:$given ./" >"$given/sources.list"
+	mv "$given/Packages" "$given/lists/$(echo "$given/./Packages" | tr / _)"
+	say "Installing systemd and openssh-server"
+	run install_packages -o Dir::Etc::sourcelist="$given/sources.list" -o Dir::Etc::sourceparts=/dev/null \
+		-o Dir::State::lists="$given/lists" -o Dir::Cache="$given/cache" -o APT::Sandbox::User=root \
+		-o APT::Default-Release=
+	rm -rf "$given"
+	return "$(cat "$state/status")"
+}
+
+install_fetched() {
+	say "Updating the package lists"
+	run apt_get update || fail_lists
+	say "Installing systemd and openssh-server"
+	must install_packages
+	run apt_get clean
+	# Old package lists would name packages that the mirrors no longer have.
+	[ -n "$had_lists" ] || rm -f "$lists"/*_* /var/cache/apt/*.bin
+}
+
+# Takes options of apt-get.
+install_packages() {
+	apt_get -y --no-install-recommends -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold \
+		-o Dpkg::Options::=--force-unsafe-io -o "DPkg::Path=$PATH" "$@" install \
+		systemd systemd-sysv udev dbus openssh-server iproute2
 }
 
 # Releases out of support are removed from the mirrors.

@@ -71,6 +71,11 @@ export const schema = {
     "auto, off: whether new machines are restored from a template in place of their first boot",
     oneOf("auto", "off"),
   ),
+  "vm.host_packages": key(
+    "auto",
+    "auto, off: whether the host downloads the packages that first boots of Debian images install",
+    oneOf("auto", "off"),
+  ),
   "vm.templates_max": key(
     4096 * MiB,
     "Disk space of all templates; the least recently used are removed",

@@ -66,7 +66,10 @@ interface Outcome {
 
 /** Lets the script go on as the host does, after a moment. */
 const RELEASE = `[ "$2" != installed ] || {
-sleep 0.2; echo released >>/calls; echo >/run/banger/kept; } &`;
+sleep 0.2; echo released >>/calls; echo >/run/banger/kept; } &
+[ "$2" != packages ] || {
+sleep 0.2; mkdir -p /run/banger/disk/packages; echo the list >/run/banger/disk/packages/Packages
+cat /answer >/run/banger/packages; } &`;
 
 /**
  * Runs the script with an agent in /run, as PID 1 unless told otherwise. `kernelArgs`: that it sees, in
@@ -114,6 +117,7 @@ const APT_CALLS = [
     "systemd systemd-sysv udev dbus openssh-server iproute2",
   `${APT} clean`,
 ];
+const GIVEN = "/run/banger/disk/packages";
 const FEDORA_PACKAGES = "systemd systemd-udev dbus openssh-server iproute";
 
 const families: { name: string; os: string; manager: string; calls: string[] }[] = [
@@ -316,6 +320,29 @@ hostTest(
     await boot();
     const all = ["a_dists_b_InRelease", "a_dists_b_Packages", "mine_Release", "partial"];
     expect(readdirSync(lists).sort()).toEqual(all);
+  },
+);
+
+hostTest(
+  "packages of the host are installed, or its own where there are none or they do not do",
+  async () => {
+    const outcome = async (answer: string, apt: string) => {
+      for (const path of ["calls", "usr/lib/systemd"])
+        rmSync(join(root, path), { recursive: true, force: true });
+      osRelease("ID=debian\n");
+      writeFileSync(join(root, "answer"), `${answer}\n`);
+      program("usr/bin/apt-get", `${apt}; ${INSTALL}`);
+      const { calls } = await boot({ kernelArgs: "banger.packages=host" });
+      return withoutAgent(calls).map((call) =>
+        call.includes(`=${GIVEN}/lists `) ? "given" : call,
+      );
+    };
+    const look = `cat ${GIVEN}/sources.list ${GIVEN}/lists/_run_banger_disk_packages_._Packages >>/calls`;
+    const seen = [`deb [trusted=yes] file:${GIVEN} ./`, "the list"];
+    expect(await outcome("given", look)).toEqual(["given", ...seen, "systemd as 1"]);
+    expect(await outcome("none", ":")).toEqual([...APT_CALLS, "systemd as 1"]);
+    const broken = `case "$*" in *${GIVEN}*) exit 100 ;; esac`;
+    expect(await outcome("given", broken)).toEqual(["given", ...APT_CALLS, "systemd as 1"]);
   },
 );
 

@@ -27,6 +27,7 @@ import { imageEnvironment } from "#vm/exec.ts";
 import { ensureDisk } from "#vm/folder.ts";
 import { guestProgress } from "#vm/guest-progress.ts";
 import { bootKernel, inFrontOf, lowersOf } from "#vm/image-boot.ts";
+import { offerPackages } from "#vm/packages.ts";
 import type { VmRecord } from "#vm/records.ts";
 import { restoreTemplate } from "#vm/snapshots/restore-template.ts";
 import { type MemorySource, restoreMemory } from "#vm/snapshots/source.ts";
@@ -37,7 +38,7 @@ import type { BootSpec, Machine, Snapshot } from "#vmm/driver.ts";
 import { hostBootId } from "./boot-id.ts";
 import { driverFor } from "./choose-driver.ts";
 import type { MachineLink } from "./machine-link.ts";
-import { isToKeep, KEEP_ARGUMENT, keepInstalled } from "./provision.ts";
+import { firstBootArguments, keepInstalled } from "./provision.ts";
 import { killOrphans } from "./template.ts";
 
 const ENTROPY_SEED_BYTES = 64;
@@ -111,7 +112,7 @@ export async function launch(
       memory_mib: vm.spec.memory_mib,
       kernelPath: kernel.path,
       initrdPath: paths.initrd,
-      kernelArgs: ["rdinit=/init", ...(isToKeep(deps, vm) ? [KEEP_ARGUMENT] : [])],
+      kernelArgs: ["rdinit=/init", ...firstBootArguments(deps, vm)],
       drives: [
         { path: image.rootfs, readOnly: true },
         ...lowers.map((path) => ({ path, readOnly: true })),
@@ -183,6 +184,7 @@ export async function awaitReady(
   options: BootOptions & { link: MachineLink },
 ): Promise<void> {
   const { link, signal, onProgress } = options;
+  await using offer = offerPackages(deps, vm, { signal, onProgress });
   let agent = await link.agent(signal, { isBooting: true });
   const identity = identityPath(deps.config.paths.vm(vm.id).runtime);
   const isRestored = agent.hello.isTemplate || existsSync(identity);
@@ -194,12 +196,13 @@ export async function awaitReady(
   }
   // What it tells again then is the boot of the template.
   const report = isRestored || !onProgress ? undefined : guestProgress(onProgress);
-  let isInstalled = false;
+  const told = new Set<string>();
   const stopListening = agent.onEvent((event) => {
     report?.(event);
-    if (event.kind !== "phase" || event.phase !== "installed" || isInstalled) return;
-    isInstalled = true;
-    void keepInstalled(deps, vm, { ...options, agent });
+    if (event.kind !== "phase" || told.has(event.phase)) return;
+    told.add(event.phase);
+    if (event.phase === "packages") void offer.answer(agent);
+    if (event.phase === "installed") void keepInstalled(deps, vm, { ...options, agent });
   });
   try {
     // Whoever waits has set a deadline, and has it in the signal.
