@@ -302,6 +302,11 @@ must() {
 	run "$@" || fail_step
 }
 
+# Runs a package manager. What it writes is synced once, at the end of the installation.
+unsynced() {
+	if [ -x "$agent" ]; then "$agent" unsynced "$@"; else "$@"; fi
+}
+
 fail_step() {
 	status=$(cat "$state/status")
 	has_route || fail "No network and no init system: $step failed with exit status $status"
@@ -332,6 +337,7 @@ install_init() {
 	configure_ssh
 	show_units
 	unset SYSTEMD_OFFLINE
+	sync
 	rm -f "$unfinished"
 	rmdir "${unfinished%/*}" 2>/dev/null
 }
@@ -430,7 +436,7 @@ fail_lists() {
 # Avoids what is slow under emulation: xz, translations, compressed lists on disk and list diffs. Keeps the package
 # cache enabled even if the image disables it, so that it is built only once.
 apt_get() {
-	apt-get -q -o Acquire::Languages=none -o Acquire::PDiffs=false -o Acquire::GzipIndexes=false \
+	unsynced apt-get -q -o Acquire::Languages=none -o Acquire::PDiffs=false -o Acquire::GzipIndexes=false \
 		-o Acquire::CompressionTypes::Order::=gz -o Dir::Cache::pkgcache=pkgcache.bin \
 		-o Dir::Cache::srcpkgcache=srcpkgcache.bin "$@"
 }
@@ -489,13 +495,13 @@ install_fedora() {
 	for manager in dnf5 dnf microdnf yum; do
 		has "$manager" || continue
 		# shellcheck disable=SC2086
-		must "$manager" -y --setopt=install_weak_deps=0 install $packages
+		must unsynced "$manager" -y --setopt=install_weak_deps=0 install $packages
 		run "$manager" clean all
 		return 0
 	done
 	# Photon has tdnf, which has no weak dependencies.
 	if has tdnf; then
-		must tdnf -y install systemd dbus openssh-server iproute2
+		must unsynced tdnf -y install systemd dbus openssh-server iproute2
 		run tdnf clean all
 		return 0
 	fi
@@ -507,7 +513,7 @@ install_arch() {
 	had_lists=$(ls /var/lib/pacman/sync/*.db 2>/dev/null)
 	had_packages=$(ls /var/cache/pacman/pkg/*.pkg.tar* 2>/dev/null)
 	say "Updating packages, installing systemd and openssh"
-	must pacman -Syu --noconfirm --needed systemd-sysvcompat dbus openssh iproute2
+	must unsynced pacman -Syu --noconfirm --needed systemd-sysvcompat dbus openssh iproute2
 	[ -n "$had_lists" ] || rm -f /var/lib/pacman/sync/*
 	[ -n "$had_packages" ] || rm -f /var/cache/pacman/pkg/*.pkg.tar*
 }
@@ -516,7 +522,7 @@ install_opensuse() {
 	say "Installing systemd and openssh"
 	# An unreachable repository fails this, but not the installation from the others.
 	run zypper --non-interactive --gpg-auto-import-keys refresh
-	run zypper --non-interactive install --no-recommends systemd udev dbus-1 openssh iproute2
+	run unsynced zypper --non-interactive install --no-recommends systemd udev dbus-1 openssh iproute2
 	case $(cat "$state/status") in
 	# Success, or: reboot needed, restart of zypper needed, repository skipped, package script failed.
 	0 | 102 | 103 | 106 | 107) ;;
@@ -528,7 +534,7 @@ install_opensuse() {
 # Alpine has no systemd: OpenRC takes its place.
 install_alpine() {
 	say "Installing OpenRC and openssh"
-	must apk add --no-cache alpine-base openssh
+	must unsynced apk add --no-cache alpine-base openssh
 	# Without a display there is no tty1.
 	[ ! -e /etc/inittab ] || run sed -i 's/^tty[0-9]/#&/' /etc/inittab
 	run rc-update add sshd default

@@ -58,14 +58,10 @@ function osRelease(text: string): void {
   writeFileSync(join(root, "etc/os-release"), text);
 }
 
-interface Outcome {
-  exitCode: number;
-  output: string;
-  calls: string[];
-}
-
 /** Lets the script go on as the host does, after a moment. */
-const RELEASE = `[ "$2" != installed ] || {
+const AGENT = `[ "$1" != unsynced ] || { shift; exec "$@"; }
+[ "$2" != --lines ] || exec tee -a /run/banger/first-boot.log
+[ "$2" != installed ] || {
 sleep 0.2; echo released >>/calls; echo >/run/banger/kept; } &
 [ "$2" != packages ] || {
 sleep 0.2; mkdir -p /run/banger/disk/packages; echo the list >/run/banger/disk/packages/Packages
@@ -77,9 +73,9 @@ cat /answer >/run/banger/packages; } &`;
  */
 async function boot(
   options: { isPid1?: boolean; isWithAgent?: boolean; kernelArgs?: string } = {},
-): Promise<Outcome> {
+) {
   const { isPid1 = true, isWithAgent = true, kernelArgs = "quiet" } = options;
-  program("agent", `[ "$2" != --lines ] || exec tee -a /run/banger/first-boot.log\n${RELEASE}`);
+  program("agent", AGENT);
   writeFileSync(join(root, "cmdline"), `${kernelArgs}\n`);
   const setUp = [
     `mount -t proc proc ${root}/proc`,
@@ -119,6 +115,10 @@ const APT_CALLS = [
 ];
 const GIVEN = "/run/banger/disk/packages";
 const FEDORA_PACKAGES = "systemd systemd-udev dbus openssh-server iproute";
+const dnfCalls = (name: string) => [
+  `${name} -y --setopt=install_weak_deps=0 install ${FEDORA_PACKAGES}`,
+  `${name} clean all`,
+];
 
 const families: { name: string; os: string; manager: string; calls: string[] }[] = [
   { name: "Debian", os: "ID=debian\n", manager: "apt-get", calls: APT_CALLS },
@@ -127,22 +127,19 @@ const families: { name: string; os: string; manager: string; calls: string[] }[]
     name: "Fedora with dnf",
     os: "ID=fedora\n",
     manager: "dnf",
-    calls: [`dnf -y --setopt=install_weak_deps=0 install ${FEDORA_PACKAGES}`, "dnf clean all"],
+    calls: dnfCalls("dnf"),
   },
   {
     name: "a minimal Fedora with microdnf",
     os: "ID=fedora\n",
     manager: "microdnf",
-    calls: [
-      `microdnf -y --setopt=install_weak_deps=0 install ${FEDORA_PACKAGES}`,
-      "microdnf clean all",
-    ],
+    calls: dnfCalls("microdnf"),
   },
   {
     name: "Amazon Linux",
     os: 'NAME="Amazon Linux"\nID="amzn"\n',
     manager: "dnf",
-    calls: [`dnf -y --setopt=install_weak_deps=0 install ${FEDORA_PACKAGES}`, "dnf clean all"],
+    calls: dnfCalls("dnf"),
   },
   {
     name: "Photon with tdnf",
@@ -154,7 +151,7 @@ const families: { name: string; os: string; manager: string; calls: string[] }[]
     name: "Rocky, by what it is like",
     os: 'NAME="Rocky Linux"\nID="rocky"\nID_LIKE="rhel centos fedora"\n',
     manager: "dnf",
-    calls: [`dnf -y --setopt=install_weak_deps=0 install ${FEDORA_PACKAGES}`, "dnf clean all"],
+    calls: dnfCalls("dnf"),
   },
   {
     name: "Arch",
@@ -441,8 +438,7 @@ hostTest("an unknown distribution is an error that names it, and the agent stays
   const { calls, output } = await boot();
   const message = 'unknown distribution "plan9"; use direct mode for this image';
   expect(output).toContain(message);
-  expect(calls.at(-2)).toContain("notify --log /run/banger/first-boot.log failed");
-  expect(calls.at(-2)).toContain(message);
+  expect(calls.at(-2)).toMatch(/notify --log \/run\/banger\/first-boot.log failed.*"plan9"/);
   expect(calls.at(-1)).toBe("agent idle");
 });
 
@@ -479,8 +475,7 @@ hostTest(
 hostTest("packages without an init system are an error", async () => {
   osRelease("ID=arch\n");
   program("usr/bin/pacman");
-  const { output } = await boot();
-  expect(output).toContain("none of them is an init system");
+  expect((await boot()).output).toContain("none of them is an init system");
 });
 
 hostTest("it works with no agent, and writes its log", async () => {
@@ -495,8 +490,7 @@ hostTest("as a oneshot it installs nothing and ends", async () => {
   osRelease("ID=debian\n");
   program("usr/bin/apt-get", INSTALL);
   program("lib/systemd/systemd", SYSTEMD);
-  const { calls, exitCode } = await boot({ isPid1: false });
-  expect([withoutAgent(calls), exitCode]).toEqual([[], 0]);
+  expect(await boot({ isPid1: false })).toMatchObject({ calls: [], exitCode: 0 });
 });
 
 test("the script is one that every POSIX shell reads", async () => {
