@@ -8,6 +8,7 @@
 #include "base/io.h"
 #include "boot/identity.h"
 #include "boot/init.h"
+#include "boot/modprobe.h"
 #include "boot/notify.h"
 #include "boot/settle.h"
 #include "boot/systemd.h"
@@ -16,7 +17,14 @@
 #include "run/request.h"
 #include "run/serve.h"
 
-static const char usage[] = "usage: banger-vsock-agent --version | serve [--unix PATH] | join | notify ... | settle | idle | PROGRAM ...\n";
+static const char usage[] =
+	"usage: banger-vsock-agent --version\n"
+	"       banger-vsock-agent serve [--unix PATH]   serve the host\n"
+	"       banger-vsock-agent join                  become the service that systemd starts\n"
+	"       banger-vsock-agent notify ...            report from the first boot\n"
+	"       banger-vsock-agent settle                complete a change of identity\n"
+	"       banger-vsock-agent idle                  reap, as PID 1\n"
+	"       banger-vsock-agent tar-in|tar-out|stat|list|read|write|mkdir|remove ...   files, for the host\n";
 
 /* Ensures that descriptors 0 to 2 are open, so that no other file gets them. */
 static void open_standard_fds(void)
@@ -37,6 +45,9 @@ int main(int count, char **arguments)
 	request_on_identity(identity_take);
 	if (getpid() == 1 && strcmp(arguments[0], "/shutdown") == 0)
 		power_finish(command);
+	/* As the kernel calls it: see modules_mount. */
+	if (strcmp(command, "-q") == 0 && count == 4)
+		return modprobe_run(arguments[3]);
 	if (strcmp(command, "--version") == 0) {
 		puts(BANGER_VERSION);
 		return 0;

@@ -3,7 +3,6 @@
 #define BANGER_ROOTFS_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
 /* Mounts /proc, /sys and /dev in the initrd. */
 void rootfs_mount_kernel(void);
@@ -17,10 +16,10 @@ void rootfs_mount(bool is_systemd);
 /* The letter of the one writable disk: 'b' for /dev/vdb. */
 char rootfs_writable_disk(void);
 
+/* True for a directory without entries, and for one that cannot be read. */
+bool rootfs_is_empty(const char *path);
+
 /* Switches to the mounted root and frees the initrd's memory. */
 void rootfs_switch(bool is_systemd);
-
-/* Waits until the writable disk has that size, and grows its file system, which is in use. */
-void rootfs_grow(uint64_t wanted);
 
 #endif

@@ -21,7 +21,7 @@ static int connect_vsock(void)
 {
 	struct sockaddr_vm address = { .svm_family = AF_VSOCK, .svm_port = VSOCK_GOODBYE_PORT, .svm_cid = VMADDR_CID_HOST };
 	struct timeval limit = { .tv_sec = CONNECT_MS / 1000, .tv_usec = CONNECT_MS % 1000 * 1000 };
-	int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = transport_vsock(0);
 	if (fd < 0)
 		return -1;
 	setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_CONNECT_TIMEOUT, &limit, sizeof limit);

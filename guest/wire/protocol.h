@@ -162,7 +162,7 @@ enum boot_tag {
 	TAG_BOOT_BUILD = 276,
 	TAG_BOOT_IS_USER_NETWORK = 277,
 	TAG_BOOT_TEMPLATE = 278,
-	TAG_BOOT_DISK_BYTES = 279,
+	TAG_BOOT_MODULES_DISK = 279,
 };
 
 enum listen_record {

@@ -36,10 +36,15 @@ int transport_open(const char *wanted)
 	return fd;
 }
 
+int transport_vsock(int flags)
+{
+	return access("/dev/vsock", F_OK) == 0 ? socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | flags, 0) : -1;
+}
+
 int transport_listen_vsock(void)
 {
 	struct sockaddr_vm address = { .svm_family = AF_VSOCK, .svm_port = VSOCK_PORT, .svm_cid = VMADDR_CID_ANY };
-	int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = transport_vsock(SOCK_NONBLOCK);
 	if (fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(fd, 4) == 0)
 		return fd;
 	if (fd >= 0)

@@ -8,6 +8,9 @@
 /* Opens a virtio-serial port by name, without blocking; -1 if it does not exist (yet). */
 int transport_open(const char *wanted);
 
+/* A vsock socket; -1 where no driver is loaded: merely asking would load modules that the VM has no device for. */
+int transport_vsock(int flags);
+
 /* Listens on the agent's vsock port; -1 if there is no vsock. */
 int transport_listen_vsock(void);
 

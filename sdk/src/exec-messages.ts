@@ -6,17 +6,10 @@ import type { Progress } from "#base/progress.ts";
 
 export type ServerMessage =
   | { progress: Progress }
-  | { started: Started }
+  | { started: { vm: string; daemon?: DaemonVersion } }
   | { grant: number }
   | { exit: ExecExit }
   | { error: BangerError };
-
-export interface Started {
-  vm: string;
-  daemon?: DaemonVersion;
-  /** Of a command, in the machine; an older daemon does not tell. */
-  pid?: number;
-}
 
 type Fields = Record<string, unknown>;
 
@@ -32,11 +25,10 @@ export function readServerMessage(text: string): ServerMessage {
   throw unreadable();
 }
 
-function readStarted({ vm, daemon, pid }: Fields): Started {
-  const started = { vm: textOf(vm), ...(typeof pid === "number" ? { pid } : {}) };
-  if (daemon === undefined) return started;
+function readStarted({ vm, daemon }: Fields): { vm: string; daemon?: DaemonVersion } {
+  if (daemon === undefined) return { vm: textOf(vm) };
   const { version, commit } = fieldsOf(daemon);
-  return { ...started, daemon: { version: textOf(version), commit: textOf(commit) } };
+  return { vm: textOf(vm), daemon: { version: textOf(version), commit: textOf(commit) } };
 }
 
 function readExit({ code, signal }: Fields): ExecExit {

@@ -10,10 +10,11 @@ import {
   snapshotExport,
   snapshotExported,
   snapshotImport,
+  snapshotName,
   vmFork,
   vmForked,
 } from "./snapshot.ts";
-import { snapshotName, vm, vmRef } from "./vm.ts";
+import { vm, vmRef } from "./vm.ts";
 
 const byName = z.object({ name: snapshotName });
 

@@ -54,8 +54,6 @@ export function makePaths(roots: Roots) {
     /** What `vm ssh` has ssh read: the user's configuration, and what holds where that says nothing. */
     sshDefaults: join(roots.state, "ssh", "config"),
     database: join(roots.state, "banger.db"),
-    /** Of access tokens for the sandboxes of E2B's clients. */
-    e2bKey: join(roots.state, "e2b.key"),
     daemonLog: join(roots.state, "daemon.log"),
     kernels: join(roots.state, "kernels"),
     images: join(roots.state, "images"),
@@ -91,6 +89,8 @@ export function makePaths(roots: Roots) {
       return {
         folder,
         disk: join(folder, "disk.ext4"),
+        /** The modules of the kernel that it booted: a hard link, so that they stay when the kernel is replaced. */
+        modules: join(folder, "modules.ext4"),
         initrd: join(folder, "initrd.img"),
         console: join(folder, "console.log"),
         vmmLog: join(folder, "vmm.log"),

@@ -35,8 +35,6 @@ import type { Sessions } from "#vm/sessions/sessions.ts";
 import type { VmSnapshots } from "#vm/snapshots/service.ts";
 import { openCgroups } from "#vmm/cgroup.ts";
 import { CallCounts } from "./metrics.ts";
-import { Listeners } from "./serve/listeners.ts";
-import { Tokens } from "./serve/tokens.ts";
 
 const log = getLogger(["banger", "daemon"]);
 
@@ -52,8 +50,6 @@ export interface Services {
   sessions: Sessions;
   inside: Inside;
   network: Network;
-  tokens: Tokens;
-  listeners: Listeners;
   /** Undefined for a process in the foreground. */
   daemon: DaemonVersion | undefined;
   startedAt: string;
@@ -137,7 +133,6 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
     cgroups: owner ? undefined : openLimits(values["vm.limits"]),
     sshKey: ensureSshKey(paths.sshKey),
   });
-  const tokens = new Tokens(db);
   const machines = buildMachines(vms, (id) => paths.vm(id).disk);
   const builds: BuildService = new BuildService({ store, cache: steps, images, machines });
   return {
@@ -152,8 +147,6 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
     sessions: vms.sessions,
     inside: new Inside(vms, (id) => paths.vm(id).disk),
     network,
-    tokens,
-    listeners: new Listeners(values, tokens),
     daemon: owner ? undefined : { version: version.version, commit: version.commit },
     startedAt: new Date().toISOString(),
     calls: new CallCounts(),

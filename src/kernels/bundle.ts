@@ -5,7 +5,8 @@
  *     manifest.json
  *     config              the build configuration, if known
  *     boot/NAME.ko        modules for the boot, uncompressed
- *     modules/RELEASE/    /lib/modules/RELEASE in the guest, if there are modules
+ *     modules/RELEASE/    the modules, if there are any, as the package has them
+ *     modules.ext4        /lib/modules/RELEASE in the guest, made of them
  *     initrd.img          an imported initrd
  */
 import {
@@ -23,8 +24,16 @@ import { BangerError } from "#base/error.ts";
 import { STAGING_MARK, stagingPath } from "#base/files/atomic.ts";
 import { exchange } from "#base/files/exchange.ts";
 import { walk } from "#base/files/walk.ts";
+import type { WorkOptions } from "#base/progress.ts";
 import { didYouMean } from "#base/similar.ts";
-import { MAX_MANIFEST_BYTES, type Manifest, manifestSchema, nameSchema } from "./manifest.ts";
+import {
+  type FilledManifest,
+  MAX_MANIFEST_BYTES,
+  type Manifest,
+  manifestSchema,
+  nameSchema,
+} from "./manifest.ts";
+import { writeModuleImage } from "./module-image/write.ts";
 
 export interface Bundle {
   /** Absolute path of its directory. */
@@ -41,6 +50,22 @@ const kernelFiles: Record<Manifest["format"], string> = {
 /** The kernel's file in a bundle. */
 export function kernelFile(format: Manifest["format"]): string {
   return kernelFiles[format];
+}
+
+/** The file system with the kernel's modules in a bundle. */
+export function moduleImageFile(bundle: string): string {
+  return join(bundle, "modules.ext4");
+}
+
+/** Makes it of `bundle`/modules/`release`. Undefined for a kernel without modules. */
+export async function makeModuleImage(
+  bundle: string,
+  release: string,
+  options: WorkOptions = {},
+): Promise<string | undefined> {
+  const path = moduleImageFile(bundle);
+  const root = join(bundle, "modules", release);
+  return (await writeModuleImage(root, path, options)) ? path : undefined;
 }
 
 /** Rejects invalid names, path traversal included. */
@@ -96,21 +121,25 @@ export function tryRead(dir: string, name: string): Bundle | undefined {
 }
 
 /**
- * Creates the bundle `name` in a staging directory and renames it into place, atomically replacing an existing one.
- * `fill` returns the manifest.
+ * Creates the bundle `name` in a staging directory, with the image of its modules, and renames it into place, atomically
+ * replacing an existing one. `fill` returns the manifest.
  */
 export async function placeBundle(
   dir: string,
   name: string,
-  fill: (staging: string) => Promise<Manifest>,
+  fill: (staging: string) => Promise<FilledManifest>,
+  options: WorkOptions = {},
 ): Promise<Bundle> {
   const path = join(dir, parseKernelName(name));
   const staging = stagingPath(path);
   mkdirSync(staging, { recursive: true, mode: 0o700 });
   try {
-    const manifest = manifestSchema.parse(await fill(staging));
-    const kernel = join(staging, kernelFile(manifest.format));
-    const whole = { ...manifest, kernel_bytes: statSync(kernel).size };
+    const filled = await fill(staging);
+    await rm(moduleImageFile(staging), { recursive: true, force: true });
+    await makeModuleImage(staging, filled.version, options);
+    const { size: kernel_bytes } = statSync(join(staging, kernelFile(filled.format)));
+    const size_bytes = diskUsage(staging);
+    const whole = manifestSchema.parse({ ...filled, size_bytes, kernel_bytes });
     const text = `${JSON.stringify(whole, undefined, 2)}\n`;
     // Not synced: a kernel can be downloaded again, and readBundle detects an incomplete one.
     writeFileSync(join(staging, "manifest.json"), text, { mode: 0o644 });

@@ -6,7 +6,6 @@ import { hasPackageLists } from "./apt.ts";
 const programs = [
   { name: "dpkg-deb", package: "dpkg", why: "unpacks Debian's kernels" },
   { name: "xz", package: "xz-utils", why: "to unpack kernel modules" },
-  { name: "depmod", package: "kmod", why: "to load modules in machines" },
 ];
 
 export async function checks(): Promise<Check[]> {

@@ -14,10 +14,9 @@ import type { OnProgress } from "#base/progress.ts";
 import { runOk } from "#base/run.ts";
 import { downloadPackage } from "./apt.ts";
 import type { AptPackage } from "./apt-cache.ts";
-import { diskUsage } from "./bundle.ts";
 import { featuresOf, MAX_CONFIG_BYTES, writeConfig } from "./features.ts";
 import { readKernelImage, writeKernelImage } from "./image.ts";
-import type { Manifest } from "./manifest.ts";
+import type { FilledManifest } from "./manifest.ts";
 import { copyBootModules, copyCommonModules } from "./module-set.ts";
 import { openModuleTree } from "./modules.ts";
 
@@ -37,7 +36,7 @@ export async function fillFromDebian(
   wanted: AptPackage,
   staging: string,
   options: DebianOptions,
-): Promise<Manifest> {
+): Promise<FilledManifest> {
   const { signal, onProgress } = options;
   const scratch = join(staging, ".scratch");
   const download = join(scratch, "download");
@@ -70,7 +69,6 @@ export async function fillFromDebian(
     features: featuresOf(config),
     modules,
     initrd: false,
-    size_bytes: diskUsage(staging),
   };
 }
 

@@ -96,6 +96,7 @@ describe("by the names of files", () => {
       "initrd.img",
       "manifest.json",
       "modules",
+      "modules.ext4",
       "vmlinux",
     ]);
     put("initrd.img", "no archive");

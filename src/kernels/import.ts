@@ -5,12 +5,12 @@ import { dirname, join } from "node:path";
 import { BangerError } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { GiB } from "#base/size.ts";
-import { type Bundle, diskUsage, placeBundle, tryRead } from "./bundle.ts";
+import { type Bundle, placeBundle, tryRead } from "./bundle.ts";
 import { featuresOf, MAX_CONFIG_BYTES, writeConfig } from "./features.ts";
 import { type KernelImage, readKernelImage, writeKernelImage } from "./image.ts";
 import { findLayout } from "./import-layout.ts";
 import { unpackInitrdModules } from "./initrd-modules.ts";
-import type { Arch, Manifest } from "./manifest.ts";
+import type { Arch, FilledManifest } from "./manifest.ts";
 import { copyBootModules, copyCommonModules } from "./module-set.ts";
 import { openModuleTree } from "./modules.ts";
 
@@ -56,7 +56,7 @@ export async function importKernel(options: ImportOptions): Promise<Bundle> {
       hint: "Use a different name, or replace it with --force",
     });
   }
-  return await placeBundle(options.dir, name, async (staging): Promise<Manifest> => {
+  const fill = async (staging: string): Promise<FilledManifest> => {
     const sha256 = writeKernelImage(image, staging);
     const { initrd } = layout;
     if (initrd) copyInitrd(initrd, staging);
@@ -86,9 +86,9 @@ export async function importKernel(options: ImportOptions): Promise<Bundle> {
       features: featuresOf(config),
       modules,
       initrd: initrd !== undefined,
-      size_bytes: diskUsage(staging),
     };
-  });
+  };
+  return await placeBundle(options.dir, name, fill, { signal, onProgress });
 }
 
 function copyInitrd(path: string, staging: string): void {

@@ -82,6 +82,8 @@ export const manifestSchema = z.object({
   size_bytes: z.int().min(0),
 });
 export type Manifest = z.infer<typeof manifestSchema>;
+/** As known before the bundle is complete. */
+export type FilledManifest = Omit<Manifest, "size_bytes" | "kernel_bytes">;
 
 /** "debian: linux-image-… 6.12.117-1", "import: /home/…". */
 export function describeSource(source: ManifestSource): string {

@@ -1,10 +1,9 @@
 /** Selects a kernel's modules for a bundle and copies them. */
-import { copyFileSync, existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { copyFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { throwIfAborted } from "#base/abort.ts";
 import type { OnProgress } from "#base/progress.ts";
-import { runOk, which } from "#base/run.ts";
 import type { BootModule } from "./manifest.ts";
 import { loadOrder, type ModuleTree, readModule } from "./modules.ts";
 
@@ -19,19 +18,19 @@ const BOOT_MODULES = [
 ];
 const VSOCK_MODULES = ["vmw_vsock_virtio_transport"];
 
-/** Modules that programs in a machine commonly need, as paths below kernel/. */
+/**
+ * Modules that programs in a machine may need, as paths below kernel/: of drivers only those for virtual devices, since
+ * a machine has no other hardware.
+ */
 const COMMON_MODULES: readonly RegExp[] = [
-  /^fs\/(9p|autofs|binfmt_misc|btrfs|configfs|erofs|exfat|fat|fuse|isofs|netfs|overlayfs|squashfs|xfs)\b/,
-  /^fs\/(nfs|nfs_common|lockd|nls)\//,
-  /^net\/(8021q|9p|bridge|dns_resolver|ipv4|ipv6|llc|netfilter|netlink|packet|sched|sunrpc|tls|unix|vmw_vsock|xdp|xfrm)\//,
-  /^drivers\/net\/(bonding|ipvlan|team|wireguard)\//,
-  /^drivers\/net\/(bareudp|dummy|geneve|ifb|macsec|macvlan|macvtap|nlmon|tap|tun|veth|virtio_net|vrf|vxlan|wireguard)\.ko/,
-  /^drivers\/block\/(brd|loop|nbd|null_blk|virtio_blk|zram)\b/,
-  /^drivers\/md\/(dm-(crypt|integrity|log|mirror|mod|multipath|raid|snapshot|thin-pool|verity|zero)|raid\d+|md-mod)\b/,
-  /^drivers\/(virtio|char\/hw_random)\/virtio/,
-  /^drivers\/vhost\//,
-  /^(crypto|lib)\//,
-  /^arch\/x86\/(crypto|kvm)\//,
+  /^(?!drivers\/|sound\/)/,
+  /^drivers\/(block|cdrom|connector|dax|md|nvdimm|nvme|target|vdpa|vhost|virtio)\//,
+  /^drivers\/(char\/hw_random\/virtio|char\/virtio|char\/nvram|hid\/uhid|input\/(evdev|misc\/uinput)|misc\/(eeprom\/)?vmw_vmci)/,
+  /^drivers\/net\/(bonding|ipvlan|macsec|netdevsim|ovpn|ppp|slip|team|wireguard)\b/,
+  /^drivers\/net\/can\/(dev|slcan|vcan|vxcan)\b/,
+  /^drivers\/net\/(amt|bareudp|dummy|eql|geneve|gtp|ifb|macvlan|macvtap|net_failover|netconsole|nlmon|pfcp|tap|tun|veth|virtio_net|vrf|vsockmon|vxlan)\b/,
+  /^drivers\/scsi\/(iscsi|libiscsi|scsi_(common|debug|mod|transport_iscsi)|sd_mod|sg|sr_mod|virtio_scsi)/,
+  /^drivers\/usb\/(gadget\/udc\/dummy_hcd|usbip\/)/,
 ];
 
 export interface ModuleWork {
@@ -60,10 +59,7 @@ export async function copyBootModules(
   return kept;
 }
 
-/**
- * Copies the common modules (with `all`, every module) to `bundle`/modules/`release`, with modprobe's files if the
- * host has depmod. Returns their number.
- */
+/** Copies the common modules (with `all`, every module) to `bundle`/modules/`release`. Returns their number. */
 export async function copyCommonModules(
   tree: ModuleTree,
   bundle: string,
@@ -93,23 +89,7 @@ export async function copyCommonModules(
   }
   for (const file of ["modules.builtin", "modules.builtin.modinfo", "modules.order"]) {
     const from = join(tree.root, file);
-    if (existsSync(from)) copyFileSync(from, join(target, file));
+    if (chosen.length > 0 && existsSync(from)) copyFileSync(from, join(target, file));
   }
-  if (!existsSync(target)) return chosen.length;
-  onProgress?.({ step: "depmod", message: `Resolving module dependencies of ${release}` });
-  await depmod(bundle, options);
   return chosen.length;
-}
-
-/** depmod needs a lib/modules directory, which is a symbolic link to the bundle's. */
-async function depmod(bundle: string, options: ModuleWork & { release: string }): Promise<void> {
-  if (!which("depmod")) return;
-  const base = join(bundle, ".depmod");
-  mkdirSync(join(base, "lib"), { recursive: true });
-  try {
-    symlinkSync("../../modules", join(base, "lib", "modules"));
-    await runOk(["depmod", "-b", base, options.release], { signal: options.signal });
-  } finally {
-    rmSync(base, { recursive: true, force: true });
-  }
 }

@@ -23,6 +23,7 @@ function put(path: string, data: Uint8Array): void {
 test("parseModuleInfo reads what a module needs", () => {
   const module = makeModule(
     "license=GPL",
+    "alias=crypto-x",
     "depends=nf-tables,libcrc32c",
     "softdep=pre: a-b c post: d",
     "softdep=post: e",
@@ -31,8 +32,15 @@ test("parseModuleInfo reads what a module needs", () => {
   expect(parseModuleInfo(module)).toEqual({
     depends: ["nf_tables", "libcrc32c"],
     softDepends: ["a_b", "c"],
+    softdeps: ["pre: a-b c post: d", "post: e"],
+    aliases: ["crypto-x"],
   });
-  expect(parseModuleInfo(makeModule("depends="))).toEqual({ depends: [], softDepends: [] });
+  expect(parseModuleInfo(makeModule("depends="))).toEqual({
+    depends: [],
+    softDepends: [],
+    softdeps: [],
+    aliases: [],
+  });
   expect(() => parseModuleInfo(makeElf())).toThrow("no .modinfo");
   expect(() => parseModuleInfo(Buffer.from("x"))).toThrow("no .modinfo");
 });
@@ -65,6 +73,23 @@ describe("loadOrder", () => {
     expect(order).toEqual(["soft", "low_level", "mid", "net"]);
     expect(missing).toEqual(["gone"]);
   });
+
+  test.each(["modules.alias", "the modules themselves"])(
+    "a soft dependency may be an alias, from %s",
+    async (from) => {
+      put("kernel/d/ext4.ko.gz", gzipSync(makeModule("softdep=pre: crc32c", "depends=mid")));
+      put("kernel/d/crc32c_generic.ko", makeModule("alias=crypto-crc32c", "alias=crc32c"));
+      put("kernel/d/crc32c-intel.ko.zst", Bun.zstdCompressSync(makeModule("alias=crc32c")));
+      if (from === "modules.alias") {
+        put(from, Buffer.from("alias crc32c crc32c_intel\nalias crc32c crc32c_generic\n"));
+        put("kernel/d/other.ko", makeModule("alias=crc32c"));
+      }
+      const order = await loadOrder(openModuleTree(root), ["ext4"]);
+      expect(order.slice(0, 3)).toEqual(["low_level", "soft", "mid"]);
+      expect(order.slice(3, 5).sort()).toEqual(["crc32c_generic", "crc32c_intel"]);
+      expect(order.slice(5)).toEqual(["ext4"]);
+    },
+  );
 
   test("a ring ends, and a hole is named", async () => {
     const tree = openModuleTree(root);

@@ -12,7 +12,8 @@ import { elfSection } from "./elf.ts";
 
 const MAX_MODULES = 20_000;
 const MAX_MODULE_BYTES = 64 * MiB;
-const READERS = 4;
+const BATCH_MODULES = 200;
+const MAX_BATCH_BYTES = 512 * MiB;
 
 export interface ModuleTree {
   root: string;
@@ -25,8 +26,12 @@ export interface ModuleTree {
 export interface ModuleInfo {
   /** Hard dependencies. */
   depends: string[];
-  /** Soft dependencies. */
+  /** Soft dependencies to be loaded first: names or aliases of modules. */
   softDepends: string[];
+  /** All soft dependencies, as in "softdep" lines of modprobe.d: "pre: a b post: c". */
+  softdeps: string[];
+  /** Patterns of what the kernel requests, "net-pf-10". */
+  aliases: string[];
 }
 
 export function openModuleTree(root: string): ModuleTree {
@@ -62,6 +67,10 @@ export async function readModule(path: string, signal?: AbortSignal): Promise<Ui
   return await filterBytes(["xz", "-dc"], bytes, limit);
 }
 
+export function isModule(elf: Uint8Array): boolean {
+  return elfSection(elf, ".modinfo") !== undefined;
+}
+
 /** Parses the .modinfo section: NUL-terminated "key=value" strings. */
 export function parseModuleInfo(elf: Uint8Array): ModuleInfo {
   const section = elfSection(elf, ".modinfo");
@@ -76,6 +85,8 @@ export function parseModuleInfo(elf: Uint8Array): ModuleInfo {
     softDepends: valuesOf("softdep").flatMap((text) =>
       names(/\bpre:\s*((?:(?!post:).)*)/.exec(text)?.[1]?.trim() ?? "", " "),
     ),
+    softdeps: valuesOf("softdep"),
+    aliases: valuesOf("alias"),
   };
 }
 
@@ -94,31 +105,110 @@ export async function loadOrder(
     if (!tree.builtin.has(name)) options.onMissing?.(name);
     return false;
   });
+  let aliases: ReadonlyMap<string, string[]> | undefined;
   while (round.length > 0) {
     throwIfAborted(options.signal);
-    await readInfos(tree, round, { infos, signal: options.signal });
-    const needed = round.flatMap((name) => {
+    for (const [name, info] of await readInfos(tree, round, options.signal)) infos.set(name, info);
+    const needed = new Set<string>();
+    for (const name of round) {
       const info = infos.get(name);
-      return [...(info?.depends ?? []), ...(info?.softDepends ?? [])];
-    });
-    round = [...new Set(needed)].filter((name) => tree.files.has(name) && !infos.has(name));
+      if (!info) continue;
+      // "crc32c" is an alias of several modules, in different kernels of different ones.
+      if (info.softDepends.some((need) => !isKnown(tree, need))) {
+        aliases ??= await plainAliases(tree, options.signal);
+        info.softDepends = info.softDepends.flatMap((need) =>
+          isKnown(tree, need) ? [need] : (aliases?.get(need) ?? []),
+        );
+      }
+      for (const need of [...info.depends, ...info.softDepends]) needed.add(need);
+    }
+    round = [...needed].filter((name) => tree.files.has(name) && !infos.has(name));
   }
   return sortByNeed(tree, infos, wanted.map(normalize));
+}
+
+function isKnown({ files, builtin }: ModuleTree, name: string): boolean {
+  return files.has(name) || builtin.has(name);
+}
+
+/** Modules by aliases without wildcards, of depmod's list if the tree has one. */
+async function plainAliases(
+  tree: ModuleTree,
+  signal: AbortSignal | undefined,
+): Promise<Map<string, string[]>> {
+  const found = new Map<string, string[]>();
+  const add = (alias: string, module: string): void => {
+    const key = normalize(alias);
+    const modules = found.get(key) ?? [];
+    if (tree.files.has(module) && !modules.includes(module)) found.set(key, [...modules, module]);
+  };
+  const list = join(tree.root, "modules.alias");
+  if (existsSync(list)) {
+    const lines = readFileSync(list, "utf8").matchAll(/^alias ([\w:.-]+) (\S+)$/gm);
+    for (const [, alias = "", module = ""] of lines) add(alias, normalize(module));
+  } else {
+    for (const [name, info] of await readInfos(tree, [...tree.files.keys()], signal)) {
+      for (const alias of info.aliases) if (/^[\w:.-]+$/.test(alias)) add(alias, name);
+    }
+  }
+  return found;
 }
 
 async function readInfos(
   tree: ModuleTree,
   names: readonly string[],
-  options: { infos: Map<string, ModuleInfo>; signal: AbortSignal | undefined },
-): Promise<void> {
-  const queue = [...names];
-  const read = async (): Promise<void> => {
-    for (let name = queue.pop(); name !== undefined; name = queue.pop()) {
-      const path = join(tree.root, tree.files.get(name) ?? "");
-      options.infos.set(name, parseModuleInfo(await readModule(path, options.signal)));
+  signal: AbortSignal | undefined,
+): Promise<Map<string, ModuleInfo>> {
+  const infos = new Map<string, ModuleInfo>();
+  for await (const { name, data } of readModules(tree, names, signal)) {
+    infos.set(name, parseModuleInfo(data));
+  }
+  return infos;
+}
+
+/** Yields the uncompressed modules, in the order of `names`. One process decompresses many of them. */
+export async function* readModules(
+  tree: ModuleTree,
+  names: readonly string[],
+  signal?: AbortSignal,
+): AsyncGenerator<{ name: string; data: Uint8Array }> {
+  for (let start = 0; start < names.length; start += BATCH_MODULES) {
+    throwIfAborted(signal);
+    const batch = names.slice(start, start + BATCH_MODULES);
+    const paths = batch.map((name) => join(tree.root, tree.files.get(name) ?? ""));
+    const xz = paths.filter((path) => path.endsWith(".xz"));
+    const unpacked = xz.length > 1 ? await readXz(xz, signal) : undefined;
+    for (const [index, name] of batch.entries()) {
+      const path = paths[index] ?? "";
+      yield { name, data: unpacked?.get(path) ?? (await readModule(path, signal)) };
     }
-  };
-  await Promise.all(Array.from({ length: READERS }, read));
+  }
+}
+
+/** `xz -dc` writes one file after the other; `xz --list` has their sizes. */
+async function readXz(
+  paths: readonly string[],
+  signal: AbortSignal | undefined,
+): Promise<Map<string, Uint8Array>> {
+  const none = new Uint8Array(0);
+  const limit = { max_bytes: MAX_BATCH_BYTES, signal };
+  const list = await filterBytes(["xz", "--robot", "--list", "--", ...paths], none, limit);
+  const rows = Buffer.from(list)
+    .toString()
+    .matchAll(/^file\t\d+\t\d+\t\d+\t(\d+)\t/gm);
+  const sizes = Array.from(rows, ([, size]) => Number(size));
+  const data = await filterBytes(["xz", "-dc", "--", ...paths], none, limit);
+  if (sizes.length !== paths.length || sizes.reduce((sum, size) => sum + size, 0) !== data.length) {
+    throw new BangerError("integrity", `Cannot read "${paths[0]}": not what xz lists`);
+  }
+  let at = 0;
+  return new Map(
+    paths.map((path, index) => {
+      const start = at;
+      at += sizes[index] ?? 0;
+      return [path, data.subarray(start, at)];
+    }),
+  );
 }
 
 function sortByNeed(

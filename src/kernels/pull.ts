@@ -62,9 +62,9 @@ async function pullDebian(
   const source = here?.manifest.source;
   const isCurrent = source?.kind === "debian" && source.sha256 === wanted.sha256;
   if (here && isCurrent && !options.force) return { bundle: here, changed: false };
-  const bundle = await placeBundle(options.dir, entry.name, (staging) =>
-    fillFromDebian(wanted, staging, { ...options, name: entry.name, distro: entry.distro }),
-  );
+  const { name, distro } = entry;
+  const fill = (staging: string) => fillFromDebian(wanted, staging, { ...options, name, distro });
+  const bundle = await placeBundle(options.dir, name, fill, options);
   return { bundle, changed: true };
 }
 
@@ -81,8 +81,8 @@ async function pullTarball(
   }
   const cache = join(options.cache ?? join(options.dir, ".downloads"), "kernels");
   mkdirSync(cache, { recursive: true, mode: 0o700 });
-  const bundle = await placeBundle(options.dir, entry.name, (staging) =>
-    fillFromTarball({ ...entry, source }, staging, { ...options, cache }),
-  );
+  const fill = (staging: string) =>
+    fillFromTarball({ ...entry, source }, staging, { ...options, cache });
+  const bundle = await placeBundle(options.dir, entry.name, fill, options);
   return { bundle, changed: true };
 }

@@ -14,6 +14,8 @@ import {
   bundleNames,
   kernelFile,
   listBundles,
+  makeModuleImage,
+  moduleImageFile,
   parseKernelName,
   readBundle,
   removeBundle,
@@ -44,8 +46,8 @@ export interface BootKernel {
   digest: Digest;
   /** Uncompressed modules, in load order. */
   modules: { name: string; path: string }[];
-  /** Directory to be mounted at /lib/modules in the guest; undefined for a kernel without modules. */
-  modulesDir: string | undefined;
+  /** File system to be mounted at /lib/modules/RELEASE in the guest; undefined for a kernel without modules. */
+  moduleImage: string | undefined;
   /** The user's initrd, to be unpacked before the machine's own. */
   initrd?: string;
 }
@@ -80,6 +82,8 @@ export class KernelService {
   readonly #defaultFile: string;
   /** Kernels being written, by name. */
   readonly #busy = new Set<string>();
+  /** Module images being written, by bundle. */
+  readonly #imaging = new Map<string, Promise<string | undefined>>();
 
   constructor({ dir, downloads, builds, config, catalogs = [] }: KernelServiceOptions) {
     const choices = config ?? join(dir, ".config");
@@ -212,14 +216,25 @@ export class KernelService {
       );
     }
     const wanted = manifest.modules.filter(({ only }) => only !== "vsock" || options.vsock);
-    const hasTree = manifest.modules.length > 0;
     return {
       path: join(path, kernelFile(manifest.format)),
       digest: sha256(`${JSON.stringify(manifest)} ${options.vsock ?? false}`),
       modules: wanted.map(({ name, file }) => ({ name, path: join(path, file) })),
-      modulesDir: hasTree ? join(path, "modules") : undefined,
+      moduleImage: await this.#moduleImage({ path, manifest }),
       initrd: manifest.initrd ? join(path, "initrd.img") : undefined,
     };
+  }
+
+  /** Bundles of earlier versions have none yet. */
+  async #moduleImage({ path, manifest }: Bundle): Promise<string | undefined> {
+    if (existsSync(moduleImageFile(path))) return moduleImageFile(path);
+    const making = this.#imaging.get(path) ?? makeModuleImage(path, manifest.version);
+    this.#imaging.set(path, making);
+    try {
+      return await making;
+    } finally {
+      this.#imaging.delete(path);
+    }
   }
 
   #folders() {

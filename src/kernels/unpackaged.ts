@@ -2,10 +2,11 @@
 import { existsSync, mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { type Digest, sha256 } from "#base/digest.ts";
-import { kernelFile } from "./bundle.ts";
+import { kernelFile, moduleImageFile } from "./bundle.ts";
 import { type KernelImage, readKernelImage, writeKernelImage } from "./image.ts";
 import { findModules } from "./import.ts";
 import { unpackInitrdModules } from "./initrd-modules.ts";
+import { writeModuleImage } from "./module-image/write.ts";
 import { copyBootModules } from "./module-set.ts";
 import { openModuleTree } from "./modules.ts";
 import type { BootKernel } from "./service.ts";
@@ -45,9 +46,18 @@ export async function unpackagedBoot(
     path: pathOf(files.kernel, image, folder),
     digest: digestOf(files, vsock),
     modules: modules.map(({ name, file }) => ({ name, path: join(folder, file) })),
-    modulesDir: files.modules && root ? files.modules : undefined,
+    moduleImage: files.modules && root ? await imageOf(root, folder, signal) : undefined,
     initrd: files.initrd,
   };
+}
+
+async function imageOf(
+  root: string,
+  folder: string,
+  signal: AbortSignal | undefined,
+): Promise<string | undefined> {
+  const path = moduleImageFile(folder);
+  return (await writeModuleImage(root, path, { signal })) ? path : undefined;
 }
 
 /** Decompresses a bzImage whose ELF file boots faster, or at all. */

@@ -1,7 +1,9 @@
 /** What a machine boots from its image: kernel files, and layers over the rootfs. */
-import { readFileSync } from "node:fs";
+import { existsSync, linkSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Image } from "#api/image.ts";
+import { copySparse } from "#base/files/copy-file.ts";
+import { moduleImageId } from "#kernels/module-image/write.ts";
 import type { BootKernel } from "#kernels/service.ts";
 import { unpackagedBoot } from "#kernels/unpackaged.ts";
 import type { VmDeps } from "./deps.ts";
@@ -39,6 +41,40 @@ export function lowersOf({ images }: VmDeps, { spec }: VmRecord, image: Image): 
     ...(spec.provisioned ? [images.provisioned.pathOf(image.id, spec.provisioned)] : []),
     ...(workSeed ? [workSeed] : []),
   ];
+}
+
+/**
+ * The disk with the kernel's modules, undefined if there are none. Memory has files of it open, so a machine that goes
+ * on from its own memory keeps the one that it booted with.
+ */
+export async function moduleDisk(
+  { config }: VmDeps,
+  { id }: VmRecord,
+  options: {
+    kernel: BootKernel;
+    /** The memory of another machine or of a snapshot. Earlier versions had no such disk. */
+    source: { modules: string | undefined } | undefined;
+    isWoken: boolean;
+  },
+): Promise<string | undefined> {
+  const { modules } = config.paths.vm(id);
+  const { kernel, source, isWoken } = options;
+  if (isWoken) return existsSync(modules) ? modules : undefined;
+  rmSync(modules, { force: true });
+  if (!kernel.moduleImage || (source && !source.modules)) return undefined;
+  try {
+    linkSync(kernel.moduleImage, modules);
+  } catch {
+    // Another file system.
+    await copySparse(kernel.moduleImage, modules);
+  }
+  return modules;
+}
+
+/** Identifies the content of a machine's disk with modules. */
+export function modulesOf({ config }: VmDeps, { id }: VmRecord): string | undefined {
+  const { modules } = config.paths.vm(id);
+  return existsSync(modules) ? moduleImageId(modules) : undefined;
 }
 
 /** Archives that follow each other start at multiples of 4 bytes; later files take the place of earlier ones. */

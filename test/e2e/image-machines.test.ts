@@ -10,14 +10,16 @@ import {
   writeFileSync,
 } from "node:fs";
 import { createServer } from "node:net";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import type { VmHealth } from "#api/health.ts";
 import type { Image } from "#api/image.ts";
 import type { Kernel } from "#api/kernel.ts";
 import type { Vm } from "#api/vm.ts";
+import { walk } from "#base/files/walk.ts";
 import { openExt4 } from "#ext4/read/reader.ts";
 import { buildCpio } from "#guest/initrd.ts";
+import { AGENT_PATH } from "#guest/protocol.ts";
 import { busyboxLayout } from "#test/busybox.ts";
 import { type Installation, install } from "#test/installation.ts";
 import { LIMIT_MS } from "#test/limit.ts";
@@ -62,6 +64,10 @@ async function exec(vm: string, script: string): Promise<string> {
   return (await banger.ok("vm", "exec", vm, "--", "sh", "-c", script)).trimEnd();
 }
 
+async function loadedModules(vm: string): Promise<string[]> {
+  return (await exec(vm, "cut -d' ' -f1 /proc/modules")).split("\n");
+}
+
 describe("images of the user's own files", () => {
   test("boot their kernel with its modules, and start with the work seed in /root", async () => {
     const files = ["--rootfs", at("rootfs.ext4"), "--kernel", at("vmlinux")];
@@ -76,6 +82,52 @@ describe("images of the user's own files", () => {
     await exec("own", "echo changed > /root/note; rm -r /root/.config; sync");
     await banger.ok("vm", "restart", "own");
     expect(await exec("own", "cat /root/note; ls -A /root")).toBe("changed\n.ssh\nnote");
+  });
+
+  test("load modules when the kernel requests them, as modprobe.d says, and prefer their own", async () => {
+    expect(await exec("own", "cat /proc/sys/kernel/modprobe; rm /bin/modprobe")).toBe(AGENT_PATH);
+    await exec("own", "ip link add v0 type veth; : </dev/net/tun");
+    expect(await exec("own", "ls /lib/modules/$(uname -r)/kernel")).toContain("net");
+    const used = await loadedModules("own");
+    for (const name of ["veth", "tun"]) expect(used).toContain(name);
+    // What is not needed is not loaded.
+    expect(used).not.toContain("vsock");
+    const configuration = [
+      "# options ifb numifbs=9",
+      "options dummy \\",
+      "  numdummies=2",
+      "softdep dummy pre: zram post: vrf",
+      "blacklist ifb",
+      "install nlmon echo yes >/installed",
+      "alias rtnl-link-m[a-m]ne team",
+      "alias rtnl-link-bond off",
+    ];
+    writeFileSync(at("a.conf"), configuration.join("\n"));
+    await exec("own", "mkdir -p /etc/modprobe.d");
+    await banger.ok("vm", "cp", at("a.conf"), "own:/etc/modprobe.d/a.conf");
+    const kinds = ["dummy", "ifb", "nlmon", "mine", "bond"];
+    await exec(
+      "own",
+      `for kind in ${kinds.join(" ")}; do ip link add x-$kind type $kind; done; true`,
+    );
+    expect(await exec("own", "cd /sys/class/net; ls -d dummy*; cat /installed")).toBe(
+      "dummy0\ndummy1\nyes",
+    );
+    const loaded = await loadedModules("own");
+    for (const name of ["dummy", "zram", "vrf", "team"]) expect(loaded).toContain(name);
+    for (const name of ["ifb", "nlmon", "bonding"]) expect(loaded).not.toContain(name);
+    const tree = join(kernel.path, "modules", release);
+    const paths = Array.from(walk(tree), ({ path }) => path);
+    const veth = paths.find((path) => basename(path).startsWith("veth.ko")) ?? "";
+    const own = `/lib/modules/${release}`;
+    await exec("own", `umount ${own}`);
+    await banger.ok("vm", "cp", join(tree, veth), `own:${own}/${basename(veth)}`);
+    const lists = `echo ${basename(veth)}: >modules.dep; echo alias rtnl-link-veth veth >modules.alias`;
+    await exec("own", `cd ${own}; ${lists}; sync`);
+    await banger.ok("vm", "restart", "own");
+    await exec("own", "ip link add v0 type veth; ip link add x type dummy; true");
+    expect(await loadedModules("own")).toContain("veth");
+    expect(await loadedModules("own")).not.toContain("dummy");
   });
 
   test("a second machine has a /root of its own, and promoted files do as well as the user's", async () => {

@@ -17,13 +17,14 @@ import { runOk, which } from "#base/run.ts";
 import { downloadPackage, hasPackageLists, resolveKernelPackage } from "#kernels/apt.ts";
 import { checks } from "#kernels/checks.ts";
 import { importKernel } from "#kernels/import.ts";
+import { moduleName } from "#kernels/modules.ts";
 import { pullKernel } from "#kernels/pull.ts";
 import { KernelService } from "#kernels/service.ts";
 import { bangerErrorOf } from "#test/expect-error.ts";
 import { testNeeding } from "#test/needs.ts";
 import { testCache } from "#test/tiny-guest.ts";
 
-const needs = ["apt-get", "dpkg-deb", "xz", "depmod"];
+const needs = ["apt-get", "dpkg-deb", "xz", "depmod", "modprobe", "debugfs", "e2fsck"];
 const test = testNeeding(...needs);
 const NAME = "debian-6.12";
 
@@ -72,16 +73,12 @@ describe("kernels of Debian packages", () => {
     expect(withVsock.slice(0, order.length)).toEqual(order);
     expect(withVsock.at(-1)).toBe("vmw_vsock_virtio_transport");
     expect(withVsock).toContain("vsock");
-    const tree = join(boot.modulesDir ?? "", kernel?.version ?? "");
-    const dependencies = readFileSync(join(tree, "modules.dep"), "utf8");
-    for (const module of ["nf_tables", "veth", "bridge", "wireguard", "xt_MASQUERADE", "tun"]) {
-      expect(dependencies).toMatch(new RegExp(`/${module}\\.ko`));
-    }
     expect(readdirSync(join(dir, NAME)).sort()).toEqual([
       "boot",
       "config",
       "manifest.json",
       "modules",
+      "modules.ext4",
       "vmlinux",
     ]);
     const { size, blocks } = statSync(boot.path);
@@ -89,17 +86,49 @@ describe("kernels of Debian packages", () => {
     expect((await service.available()).find(({ name }) => name === NAME)?.pulled).toBe(true);
   });
 
-  test("depmod and our own reading agree on what each boot module needs", async () => {
+  test("modprobe and depmod agree with the indexes of the module image", async () => {
     const service = new KernelService({ dir, downloads });
-    const { modules, modulesDir } = await service.boot(NAME, { vsock: true });
+    const { modules, moduleImage = "" } = await service.boot(NAME, { vsock: true });
     const { version } = await service.show(NAME);
-    const text = readFileSync(join(modulesDir ?? "", version, "modules.dep"), "utf8");
-    const nameOf = (path: string) =>
-      (path.split("/").at(-1) ?? "").replace(/\.ko.*/, "").replaceAll("-", "_");
+    await runOk(["e2fsck", "-fn", moduleImage]);
+    const [own, truth] = ["own", "truth"].map((name) => join(folder, name, "lib/modules", version));
+    for (const tree of [own ?? "", truth ?? ""]) {
+      mkdirSync(tree, { recursive: true });
+      await runOk(["debugfs", "-R", `rdump / ${tree}`, moduleImage]);
+    }
+    await runOk(["depmod", "-b", join(folder, "truth"), version]);
+    const sorted = (tree = "", name = ""): string[] =>
+      readFileSync(join(tree, name), "utf8")
+        .split("\n")
+        .filter((line) => line !== "" && !line.startsWith("#"))
+        .sort();
+    const more = ["amd", "intel"].flatMap((name) =>
+      ["char-major-10-232", "devname:kvm"].map((alias) => `alias ${alias} kvm_${name}`),
+    );
+    const nodes = ["kvm_amd kvm c10:232", "kvm_intel kvm c10:232"];
+    expect(sorted(own, "modules.alias")).toEqual(
+      [...sorted(truth, "modules.alias"), ...more].sort(),
+    );
+    expect(sorted(own, "modules.softdep")).toEqual(sorted(truth, "modules.softdep"));
+    expect(sorted(own, "nodes")).toEqual([...sorted(truth, "modules.devname"), ...nodes].sort());
+    const asked = async (root: string, option: string, name: string): Promise<string[]> => {
+      const place = ["-C", "/dev/null", "-d", join(folder, root), "-S", version];
+      const stdout = await runOk(["modprobe", ...place, option, name]);
+      return stdout.replaceAll(join(folder, root), "").split("\n").filter(Boolean);
+    };
+    for (const alias of ["net-pf-16-proto-12", "char-major-10-200", "fs-btrfs", "rtnl-link-veth"]) {
+      expect(await asked("own", "-R", alias)).toEqual(await asked("truth", "-R", alias));
+    }
+    for (const name of ["xt_MASQUERADE", "wireguard", "kvm-amd", "btrfs", "virtio_pci"]) {
+      const [ours, theirs] = [await asked("own", "-D", name), await asked("truth", "-D", name)];
+      // Both are in an order in which they can be loaded.
+      expect(ours.toSorted()).toEqual(theirs.toSorted());
+      expect(ours.at(-1)).toBe(theirs.at(-1));
+    }
     const needsOf = new Map(
-      text.split("\n").map((line) => {
+      sorted(truth, "modules.dep").map((line) => {
         const [path = "", list = ""] = line.split(":");
-        return [nameOf(path), list.trim().split(" ").filter(Boolean).map(nameOf)] as const;
+        return [moduleName(path), list.trim().split(" ").filter(Boolean).map(moduleName)] as const;
       }),
     );
     const loaded = new Set<string>();

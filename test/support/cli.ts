@@ -1,5 +1,5 @@
 /**
- * Runs the command line from the sources in a separate process, compiled once because most of its start is reading
+ * Runs the command line from the sources in a separate process, bundled once because most of its start is reading
  * them.
  */
 import { createHash } from "node:crypto";
@@ -28,40 +28,43 @@ export interface CliResult {
 
 const ROOT = join(import.meta.dir, "../..");
 /** What the program is made of. */
-const INPUTS = ["src", "sdk", "recipes", "guest", "inflate", "build/bin", "scripts", "bun.lock"];
-const COMPILED = join(ROOT, "build/cli-");
+const INPUTS = ["src", "sdk", "recipes", "guest", "inflate", "build/bin", "bun.lock"];
+/** As far from package.json as the sources are, which read the version there. */
+const BUNDLE = join(ROOT, "build/cli-");
 const OLD_MS = 3_600_000;
-let compiled: string | undefined;
+let bundled: string | undefined;
 
 export function cliCommand(words: readonly string[]): string[] {
-  compiled ??= compile();
-  return [compiled, ...words];
+  bundled ??= bundle();
+  return [process.execPath, bundled, ...words];
 }
 
-/** The program of the sources of now, which another test file may have compiled. */
-function compile(): string {
-  const program = join(`${COMPILED}${digestOfInputs()}`, "banger");
-  if (existsSync(program)) return program;
+/** The bundle of the sources of now, of which another test file may have made it. */
+function bundle(): string {
+  const main = join(`${BUNDLE}${digestOfInputs()}`, "main.js");
+  if (existsSync(main)) return main;
   removeOld();
-  const staging = mkdtempSync(COMPILED);
+  const staging = mkdtempSync(BUNDLE);
   // For other users' commands as well.
   chmodSync(staging, 0o755);
-  const script = join(ROOT, "scripts/compile.ts");
-  const argv = [process.execPath, script, join(staging, "banger")];
-  const { success, stderr } = Bun.spawnSync(argv);
-  if (!success) throw new Error(`Cannot compile the program: ${stderr}`);
+  const flags = ["--target=bun", "--splitting", "--minify-whitespace", `--outdir=${staging}`];
+  // The files that it has inside are looked for by their whole paths.
+  flags.push(`--public-path=${dirname(main)}/`);
+  const source = join(ROOT, "src/main.ts");
+  const { success, stderr } = Bun.spawnSync([process.execPath, "build", source, ...flags]);
+  if (!success) throw new Error(`Cannot bundle ${source}: ${stderr}`);
   try {
-    renameSync(staging, dirname(program));
+    renameSync(staging, dirname(main));
   } catch {
     // Another process was quicker.
     rmSync(staging, { recursive: true, force: true });
   }
-  return program;
+  return main;
 }
 
 function removeOld(): void {
-  for (const name of readdirSync(dirname(COMPILED)).filter((each) => each.startsWith("cli-"))) {
-    const path = join(dirname(COMPILED), name);
+  for (const name of readdirSync(dirname(BUNDLE)).filter((each) => each.startsWith("cli-"))) {
+    const path = join(dirname(BUNDLE), name);
     const age_ms = Date.now() - statSync(path).mtimeMs;
     if (age_ms > OLD_MS) rmSync(path, { recursive: true, force: true });
   }

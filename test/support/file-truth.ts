@@ -84,8 +84,8 @@ export function setXattr(path: string, name: string, value: string | Uint8Array)
 
 /** One line for each difference; none when the folders are the same. */
 export function differences(
-  expected: ReadonlyMap<string, object>,
-  actual: ReadonlyMap<string, object>,
+  expected: ReadonlyMap<string, FileTruth>,
+  actual: ReadonlyMap<string, FileTruth>,
   ignore: (path: string, field: string) => boolean = () => false,
 ): string[] {
   const lines: string[] = [];
@@ -95,10 +95,8 @@ export function differences(
       lines.push(`${path}: missing`);
       continue;
     }
-    const fields: Record<string, unknown> = { ...truth };
-    const others: Record<string, unknown> = { ...other };
-    for (const field of Object.keys(fields)) {
-      const [a, b] = [show(fields[field]), show(others[field])];
+    for (const field of Object.keys(truth) as (keyof FileTruth)[]) {
+      const [a, b] = [show(truth[field]), show(other[field])];
       if (a !== b && !ignore(path, field)) lines.push(`${path}: ${field} is ${b}, not ${a}`);
     }
   }

@@ -23,8 +23,6 @@ export function stagingPath(path: string): string {
 export interface AtomicOptions {
   /** Default 0o600. */
   mode?: number;
-  /** Of use until the host is restarted only: a power cut may take it. */
-  isTransient?: boolean;
 }
 
 export function writeFileAtomic(
@@ -35,13 +33,13 @@ export function writeFileAtomic(
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const staging = stagingPath(path);
   try {
-    writeSynced(staging, data, options);
+    writeSynced(staging, data, options.mode ?? 0o600);
     renameSync(staging, path);
   } catch (error) {
     rmSync(staging, { force: true });
     throw error;
   }
-  if (!options.isTransient) syncFolder(dirname(path));
+  syncFolder(dirname(path));
 }
 
 /** Calls `fill` with a new empty folder beside `path`, and moves it there when `fill` returns. */
@@ -62,15 +60,11 @@ export async function makeFolderAtomic<T>(
   }
 }
 
-function writeSynced(
-  path: string,
-  data: string | Uint8Array,
-  { mode = 0o600, isTransient }: AtomicOptions,
-): void {
+function writeSynced(path: string, data: string | Uint8Array, mode: number): void {
   const fd = openSync(path, "wx", mode);
   try {
     writeFileSync(fd, data);
-    if (!isTransient) fsyncSync(fd);
+    fsyncSync(fd);
   } finally {
     closeSync(fd);
   }

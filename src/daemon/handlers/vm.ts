@@ -1,20 +1,19 @@
 /** Procedures for machines. */
-import { sees } from "#daemon/serve/authorize.ts";
 import type { Base } from "./base.ts";
 
 export function vmHandlers({ os, stream, eventsLater, services }: Base) {
   const { vms } = services;
   return {
-    list: os.vm.list.handler(({ context }) => vms.list().filter((vm) => sees(context.caller, vm))),
+    list: os.vm.list.handler(() => vms.list()),
     show: os.vm.show.handler(({ input }) => vms.show(input.name)),
     health: os.vm.health.handler(({ input, signal }) => vms.health(input.name, signal)),
-    create: os.vm.create.handler(({ input, signal, context: { caller } }) =>
-      stream(signal, (work) => vms.create({ ...input, token: caller.token }, work)),
+    create: os.vm.create.handler(({ input, signal }) =>
+      stream(signal, (work) => vms.create(input, work)),
     ),
     set: os.vm.set.handler(({ input: { name, ...settings } }) => vms.settings.set(name, settings)),
     rename: os.vm.rename.handler(({ input }) => vms.settings.rename(input.name, input.to)),
-    clone: os.vm.clone.handler(({ input: { name, to }, signal, context: { caller } }) =>
-      stream(signal, (work) => vms.settings.clone(name, { to, token: caller.token, ...work })),
+    clone: os.vm.clone.handler(({ input, signal }) =>
+      stream(signal, (work) => vms.settings.clone(input.name, input.to, work)),
     ),
     start: os.vm.start.handler(({ input, signal }) =>
       stream(signal, (work) => vms.start(input.name, work)),

@@ -24,11 +24,11 @@ import { BangerError } from "#base/error.ts";
 import { makeFolderAtomic } from "#base/files/atomic.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { runOk } from "#base/run.ts";
-import { type Bundle, diskUsage, placeBundle, tryRead } from "#kernels/bundle.ts";
+import { type Bundle, placeBundle, tryRead } from "#kernels/bundle.ts";
 import { hostArch } from "#kernels/catalog.ts";
 import { featuresOf, parseConfig, writeConfig } from "#kernels/features.ts";
 import { readKernelImage, writeKernelImage } from "#kernels/image.ts";
-import type { Arch, Manifest } from "#kernels/manifest.ts";
+import type { Arch, FilledManifest } from "#kernels/manifest.ts";
 import { configure } from "./configure.ts";
 import { type MakeOptions, make } from "./make.ts";
 import { countObjects } from "./objects.ts";
@@ -193,7 +193,7 @@ async function keepImage(
 async function fillFromResult(
   { recipe, source, key }: Plan,
   { staging, result, name }: { staging: string; result: string; name: string },
-): Promise<Manifest> {
+): Promise<FilledManifest> {
   const file = ["vmlinux", "Image"].find((each) => existsSync(join(result, each))) ?? "vmlinux";
   const image = await readKernelImage(join(result, file));
   const digest = writeKernelImage(image, staging);
@@ -212,7 +212,6 @@ async function fillFromResult(
     features: featuresOf(config),
     modules: [],
     initrd: false,
-    size_bytes: diskUsage(staging),
   };
 }
 

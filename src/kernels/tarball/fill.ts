@@ -5,7 +5,6 @@ import { hexOf } from "#base/digest.ts";
 import { BangerError } from "#base/error.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { type HttpFile, streamHttpFile } from "#blobs/http-file.ts";
-import { diskUsage } from "#kernels/bundle.ts";
 import { MAX_KERNEL_BYTES } from "#kernels/bzimage.ts";
 import { embeddedConfig, featuresOf, MAX_CONFIG_BYTES, writeConfig } from "#kernels/features.ts";
 import { readKernelImage, writeKernelImage } from "#kernels/image.ts";
@@ -13,6 +12,7 @@ import { ElfInspector, inspectFile } from "#kernels/kernel-file.ts";
 import {
   type Arch,
   type BootModule,
+  type FilledManifest,
   MAX_MANIFEST_BYTES,
   type Manifest,
   manifestSchema,
@@ -48,7 +48,7 @@ export async function fillFromTarball(
   entry: TarballEntry,
   staging: string,
   options: FillOptions,
-): Promise<Manifest> {
+): Promise<FilledManifest> {
   const { name, distro, source } = entry;
   const { signal, onProgress } = options;
   const stream = streamHttpFile(source, {
@@ -87,7 +87,6 @@ export async function fillFromTarball(
     features: featuresOf(config),
     modules,
     initrd: isFile(join(staging, "initrd.img")),
-    size_bytes: diskUsage(staging),
   };
 }
 

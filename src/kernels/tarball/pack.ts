@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { createWriteStream, lstatSync, readFileSync, readlinkSync } from "node:fs";
 import { open } from "node:fs/promises";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { constants, createZstdCompress } from "node:zlib";
 import { throwIfAborted } from "#base/abort.ts";
@@ -13,7 +13,7 @@ import type { Digest } from "#base/digest.ts";
 import { walk } from "#base/files/walk.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { MiB } from "#base/size.ts";
-import type { Bundle } from "#kernels/bundle.ts";
+import { type Bundle, moduleImageFile } from "#kernels/bundle.ts";
 import type { Manifest, ManifestSource } from "#kernels/manifest.ts";
 import { TAR_END, tarHeader, tarPadding, type WrittenEntry } from "#tar/write.ts";
 
@@ -38,8 +38,10 @@ export async function packBundle(
   path: string,
   options: PackOptions = {},
 ): Promise<Packed> {
+  // What is made from the other files is made again by a pull.
+  const made = ["manifest.json", relative(bundle.path, moduleImageFile(bundle.path))];
   const names = Array.from(walk(bundle.path), ({ path }) => path).filter(
-    (name) => name !== "manifest.json",
+    (name) => !made.includes(name),
   );
   const manifest = Buffer.from(
     `${JSON.stringify(publicManifest(bundle.manifest), undefined, 2)}\n`,

@@ -1,5 +1,4 @@
 /** Starts a machine: network, initrd, VMM, agent, in this order, and undoes them in the other. */
-import { randomBytes } from "node:crypto";
 import {
   existsSync,
   mkdirSync,
@@ -12,37 +11,34 @@ import {
 import { join } from "node:path";
 import type { Image } from "#api/image.ts";
 import { BangerError } from "#base/error.ts";
+import { writeFileAtomic } from "#base/files/atomic.ts";
+import { copySparse } from "#base/files/copy-file.ts";
 import { type OnProgress, warningProgress } from "#base/progress.ts";
 import { KiB, MiB } from "#base/size.ts";
-import type { BootRecord } from "#guest/boot.ts";
+import { type BootRecord, encodeBootRecord } from "#guest/boot.ts";
 import { readAgentBinary, readFirstBoot } from "#guest/embedded.ts";
-import { buildInitrd, buildStaticInitrd, moduleInitrdPath } from "#guest/initrd.ts";
+import { buildInitrd, buildStaticInitrd } from "#guest/initrd.ts";
 import type { BootKernel } from "#kernels/service.ts";
 import { addressOf } from "#net/address.ts";
-import type { TapAttachment } from "#net/attachment.ts";
 import type { Attachment } from "#net/network.ts";
 import { parsePolicy } from "#net/policy/policy.ts";
+import { bootRecord, timeNow_unix_ns } from "#vm/boot-record.ts";
 import type { VmDeps } from "#vm/deps.ts";
-import { imageEnvironment } from "#vm/exec.ts";
-import { ensureDisk } from "#vm/folder.ts";
+import { makeDisk } from "#vm/folder.ts";
 import { guestProgress } from "#vm/guest-progress.ts";
-import { bootKernel, inFrontOf, lowersOf } from "#vm/image-boot.ts";
-import { offerPackages } from "#vm/packages.ts";
+import { bootKernel, inFrontOf, lowersOf, moduleDisk, modulesOf } from "#vm/image-boot.ts";
 import type { VmRecord } from "#vm/records.ts";
-import { restoreTemplate } from "#vm/snapshots/restore-template.ts";
 import { type MemorySource, restoreMemory } from "#vm/snapshots/source.ts";
 import type { VmRuntime } from "#vm/spec.ts";
 import { identify, identityPath, wake } from "#vm/suspend/wake.ts";
 import { makeCgroup, removeCgroup } from "#vmm/cgroup.ts";
-import type { BootSpec, Machine, Snapshot } from "#vmm/driver.ts";
+import type { BootSpec, Driver, Machine, Snapshot } from "#vmm/driver.ts";
 import { hostBootId } from "./boot-id.ts";
 import { driverFor } from "./choose-driver.ts";
 import type { MachineLink } from "./machine-link.ts";
-import { firstBootArguments, keepInstalled } from "./provision.ts";
-import { killOrphans } from "./template.ts";
+import { isToKeep, KEEP_ARGUMENT, keepInstalled } from "./provision.ts";
+import { dropTemplate, killOrphans, templateFor } from "./template.ts";
 
-const ENTROPY_SEED_BYTES = 64;
-const DNS_SEARCH_DOMAIN = "vm";
 /** The longest that a timer takes. */
 const NEVER_MS = 2 ** 31 - 1;
 
@@ -76,29 +72,20 @@ export async function launch(
   const { driver, reason } = driverFor(deps, vm.spec);
   deps.images.assertUsable(vm.imageId);
   const image = deps.images.show(vm.imageId);
-  // It has no disk, or an empty one.
-  const isFirst = vm.intent === "create" && !options.from;
-  if (!isFirst) checkDisk(vm, paths.disk);
+  assertPresent(paths.disk, `banger vm rm ${vm.name}`);
+  // The guest lets the file system follow.
+  if (statSync(paths.disk).size < vm.spec.disk_bytes) truncateSync(paths.disk, vm.spec.disk_bytes);
   mkdirSync(paths.runtime, { recursive: true, mode: 0o700 });
   try {
     const { vsock } = driver.features;
     const kernel = await bootKernel(deps, vm, { image, vsock, signal: options.signal });
     const lowers = lowersOf(deps, vm, image);
-    const attachment = await deps.network.attach(
-      {
-        machineId: vm.id,
-        mode: vm.spec.network,
-        address: vm.spec.address,
-        mac: vm.spec.mac,
-        networks: vm.spec.networks,
-        policy: vm.spec.allow && parsePolicy(vm.spec.allow),
-      },
-      options.signal,
-    );
-    for (const message of "warnings" in attachment ? attachment.warnings : []) {
-      options.onProgress?.(warningProgress(message));
-    }
-    const record = bootRecord(deps, vm, { image, kernel, attachment, lowers: lowers.length });
+    const { from, memory } = options;
+    const source = from === "disk" ? undefined : from;
+    const modules = await moduleDisk(deps, vm, { kernel, source, isWoken: memory !== undefined });
+    const attachment = await attach(deps, vm, options);
+    const disks = { lowers: lowers.length, hasModulesDisk: modules !== undefined };
+    const record = bootRecord(deps, vm, { image, kernel, attachment, ...disks });
     const cgroup = vm.runtime?.cgroup;
     if (cgroup) {
       makeCgroup(cgroup, { cpus: vm.spec.cpus, memory_bytes: vm.spec.memory_mib * MiB });
@@ -112,47 +99,122 @@ export async function launch(
       memory_mib: vm.spec.memory_mib,
       kernelPath: kernel.path,
       initrdPath: paths.initrd,
-      kernelArgs: ["rdinit=/init", ...firstBootArguments(deps, vm)],
+      kernelArgs: ["rdinit=/init", ...(isToKeep(deps, vm) ? [KEEP_ARGUMENT] : [])],
       drives: [
         { path: image.rootfs, readOnly: true },
         ...lowers.map((path) => ({ path, readOnly: true })),
         { path: paths.disk, readOnly: false },
+        ...(modules ? [{ path: modules, readOnly: true }] : []),
       ],
       network: deviceOf(attachment),
       cgroup,
       endsWithUs: deps.owner !== undefined,
     };
-    if (options.memory) {
-      const files = { ...options, memory: options.memory, runtime: paths.runtime };
+    if (memory) {
+      const files = { ...options, memory, runtime: paths.runtime };
       const machine = await wake(driver, { spec, record }, files);
       return { machine, runtime: runtimeOf(machine, attachment) };
     }
     const initrd = (own: BootRecord) => inFrontOf(kernel.initrd, initrdOf(kernel, own));
-    const { from } = options;
-    if (from && from !== "disk") {
-      const machine = await restoreMemory(from, vm, { driver, spec, identity: record }, options);
+    if (source) {
+      const now = { lowers: lowers.length, modules: modulesOf(deps, vm) };
+      const machine = await restoreMemory(
+        source,
+        vm,
+        { driver, spec, identity: record, now },
+        options,
+      );
       if (machine) return { machine, runtime: runtimeOf(machine, attachment, true) };
     }
-    const restored = isFirst
-      ? await restoreTemplate(
-          deps,
-          vm,
-          { driver, reason, image, kernel, spec, record, initrd },
-          options,
-        )
-      : undefined;
+    // Until it runs for the first time its disk is empty.
+    const restored =
+      vm.intent === "create" && !from
+        ? await restore(
+            deps,
+            vm,
+            { driver, reason, image, kernel, spec, record, initrd, lowers: lowers.length },
+            options,
+          )
+        : undefined;
     if (restored) {
       const { machine, template } = restored;
       return { machine, runtime: { ...runtimeOf(machine, attachment), template } };
     }
     options.onProgress?.({ step: "boot", message: `Booting ${vm.name} (${reason})` });
-    await ensureDisk(deps, vm);
     writeFileSync(paths.initrd, initrd(record), { mode: 0o600 });
     const machine = await driver.boot(spec, options.signal);
     return { machine, runtime: runtimeOf(machine, attachment) };
   } catch (error) {
     await cleanUp(deps, vm);
     throw error;
+  }
+}
+
+async function attach(
+  deps: VmDeps,
+  { id, spec }: VmRecord,
+  { signal, onProgress }: BootOptions,
+): Promise<Attachment> {
+  const { network, address, mac, networks, allow } = spec;
+  const policy = allow && parsePolicy(allow);
+  const wanted = { machineId: id, mode: network, address, mac, networks, policy };
+  const attachment = await deps.network.attach(wanted, signal);
+  for (const message of "warnings" in attachment ? attachment.warnings : []) {
+    onProgress?.(warningProgress(message));
+  }
+  return attachment;
+}
+
+interface RestoreParts {
+  driver: Driver;
+  reason: string;
+  image: Image;
+  kernel: BootKernel;
+  spec: BootSpec;
+  record: BootRecord;
+  initrd: (record: BootRecord) => Uint8Array;
+  lowers: number;
+}
+
+/** In place of the first boot, where there can be a template. The machine waits for its identity then. */
+async function restore(
+  deps: VmDeps,
+  vm: VmRecord,
+  { kernel, record, initrd, ...parts }: RestoreParts,
+  options: BootOptions,
+): Promise<{ machine: Machine; template: string } | undefined> {
+  const paths = deps.config.paths.vm(vm.id);
+  const template = await templateFor(
+    deps,
+    vm,
+    {
+      ...parts,
+      kernelDigest: kernel.digest,
+      modules: modulesOf(deps, vm),
+      makeInitrd: (identity) => initrd({ ...record, ...identity }),
+    },
+    options,
+  );
+  if (!template) return undefined;
+  options.onProgress?.({ step: "restore", message: `Restoring ${vm.name}` });
+  const { files } = template;
+  try {
+    rmSync(paths.disk);
+    await copySparse(files.disk, paths.disk, options);
+    // Whoever waits for the machine gives it this: the daemon of now, or the one after it.
+    const identity = { ...record, time_unix_ns: timeNow_unix_ns() };
+    writeFileAtomic(identityPath(paths.runtime), encodeBootRecord(identity));
+    const snapshot = { memoryPath: files.memory, statePath: files.state };
+    const own = { ...parts.spec, initrdPath: files.initrd };
+    const machine = await parts.driver.restore?.(own, snapshot, options.signal);
+    return machine && { machine, template: template.key };
+  } catch (error) {
+    rmSync(identityPath(paths.runtime), { force: true });
+    if (options.signal?.aborted) throw error;
+    dropTemplate(deps.templates, { key: template.key, vm, error }, options);
+    rmSync(paths.disk, { force: true });
+    await makeDisk(deps, vm);
+    return undefined;
   }
 }
 
@@ -184,7 +246,6 @@ export async function awaitReady(
   options: BootOptions & { link: MachineLink },
 ): Promise<void> {
   const { link, signal, onProgress } = options;
-  await using offer = offerPackages(deps, vm, { signal, onProgress });
   let agent = await link.agent(signal, { isBooting: true });
   const identity = identityPath(deps.config.paths.vm(vm.id).runtime);
   const isRestored = agent.hello.isTemplate || existsSync(identity);
@@ -196,13 +257,12 @@ export async function awaitReady(
   }
   // What it tells again then is the boot of the template.
   const report = isRestored || !onProgress ? undefined : guestProgress(onProgress);
-  const told = new Set<string>();
+  let isInstalled = false;
   const stopListening = agent.onEvent((event) => {
     report?.(event);
-    if (event.kind !== "phase" || told.has(event.phase)) return;
-    told.add(event.phase);
-    if (event.phase === "packages") void offer.answer(agent);
-    if (event.phase === "installed") void keepInstalled(deps, vm, { ...options, agent });
+    if (event.kind !== "phase" || event.phase !== "installed" || isInstalled) return;
+    isInstalled = true;
+    void keepInstalled(deps, vm, { ...options, agent });
   });
   try {
     // Whoever waits has set a deadline, and has it in the signal.
@@ -227,51 +287,6 @@ function initrdOf(kernel: BootKernel, record: BootRecord): Uint8Array {
   return buildInitrd(fixed, record);
 }
 
-function bootRecord(
-  deps: VmDeps,
-  vm: VmRecord,
-  parts: { image: Image; kernel: BootKernel; attachment: Attachment; lowers: number },
-): BootRecord {
-  const { image, kernel, attachment, lowers } = parts;
-  return {
-    mode: vm.spec.mode,
-    hostname: vm.spec.hostname ?? vm.name,
-    rootfs: { kind: "overlay", lowers },
-    ...(attachment.address
-      ? {
-          network: {
-            mac: attachment.mac,
-            address: attachment.address,
-            gateway: attachment.gateway,
-            ...("tap" in attachment ? ipv6Of(attachment) : {}),
-            dns: attachment.dns,
-            mtu: attachment.mtu,
-            isUserNetwork: attachment.mode === "user",
-          },
-        }
-      : {}),
-    searchDomain: DNS_SEARCH_DOMAIN,
-    authorizedKeys: vm.spec.isBuild ? [] : [deps.sshKey.publicLine],
-    sshHostKey: vm.spec.isBuild
-      ? undefined
-      : readFileSync(deps.config.paths.vm(vm.id).hostKey, "utf8"),
-    machineId: vm.spec.machineId,
-    ...(vm.spec.isBuild ? { isBuild: true } : {}),
-    modules: kernel.modules.map(({ name }) => moduleInitrdPath(name)),
-    env: { ...imageEnvironment(image.config), ...vm.spec.env },
-    time_unix_ns: timeNow_unix_ns(),
-    entropySeed: randomBytes(ENTROPY_SEED_BYTES),
-  };
-}
-
-function timeNow_unix_ns(): bigint {
-  return BigInt(Date.now()) * 1_000_000n;
-}
-
-function ipv6Of({ address6, gateway6 }: Pick<TapAttachment, "address6" | "gateway6">) {
-  return { address6, gateway6 };
-}
-
 function runtimeOf({ handle }: Machine, attachment: Attachment, isRestored?: true): VmRuntime {
   const own = { hostBootId: hostBootId(), handle, isRestored };
   if (!("tap" in attachment)) return own;
@@ -279,7 +294,7 @@ function runtimeOf({ handle }: Machine, attachment: Attachment, isRestored?: tru
   return {
     ...own,
     address: addressOf(address),
-    address6: address6 && addressOf(address6),
+    ...(address6 ? { address6: addressOf(address6) } : {}),
   };
 }
 
@@ -287,12 +302,6 @@ function deviceOf(attachment: Attachment): BootSpec["network"] {
   if (attachment.mode === "none") return undefined;
   if (attachment.mode === "user") return { kind: "user", mac: attachment.mac };
   return { kind: "tap", tap: attachment.tap, mac: attachment.mac };
-}
-
-/** Enlarged where its size was changed: the guest lets the file system follow. */
-function checkDisk({ name, spec }: VmRecord, path: string): void {
-  assertPresent(path, `banger vm rm ${name}`);
-  if (statSync(path).size < spec.disk_bytes) truncateSync(path, spec.disk_bytes);
 }
 
 function assertPresent(path: string, mend: string): void {

@@ -10,8 +10,6 @@ import { type WorkOptions, warningProgress } from "#base/progress.ts";
 import { exportSnapshot, importSnapshot } from "#snapshots/archive.ts";
 import type { SnapshotDescription, SnapshotRecord } from "#snapshots/record.ts";
 import type { SnapshotFiles, StoredSnapshot } from "#snapshots/snapshots.ts";
-import { syncDisk } from "#vm/before-save.ts";
-import type { Internal } from "#vm/create.ts";
 import type { VmDeps } from "#vm/deps.ts";
 import { isImageKernel } from "#vm/image-boot.ts";
 import type { BootOptions } from "#vm/life/boot.ts";
@@ -24,7 +22,7 @@ import { findVm, getVm, toApi, type VmRecord } from "#vm/records.ts";
 import { type CopySource, copyRequest, makeCopy } from "./copies.ts";
 import { allMade, assertFreePorts, forkNames } from "./fork.ts";
 import type { MemorySource } from "./source.ts";
-import { takeSnapshot } from "./take.ts";
+import { syncDisk, takeSnapshot } from "./take.ts";
 
 /** One that is suspended has no process, and its memory goes with the disk as that is. */
 const CAN_BE_SAVED = ["running", "paused", "stopped"] as const;
@@ -56,22 +54,20 @@ export class VmSnapshots {
     {
       snapshot,
       diskOnly,
-      token,
       ...options
-    }: WorkOptions &
-      Pick<Internal, "token"> & { snapshot?: string | undefined; diskOnly?: boolean | undefined },
+    }: WorkOptions & { snapshot?: string | undefined; diskOnly?: boolean | undefined },
   ): Promise<SnapshotCreated> {
     const { snapshots } = this.#deps;
     const name = snapshot ?? makeName((made) => snapshots.has(made));
     snapshots.assertFree(name);
     return await this.#withMachine(ref, "snapshot", async (vm, running) => {
       options.onProgress?.({ step: "snapshot", message: `Saving ${vm.name} as ${name}` });
-      if (vm.state === "running" && running) await syncDisk(running.link, options.signal);
+      if (running) await syncDisk(vm, running, options.signal);
       let pause_ms: number | undefined;
       const made = await snapshots.create(name, async (files) => {
         const taken = await takeSnapshot(this.#deps, vm, { files, running, diskOnly, ...options });
         pause_ms = taken.pause_ms;
-        return { ...taken.description, token };
+        return taken.description;
       });
       return { snapshot: toSnapshot(made), pause_ms };
     });
@@ -111,17 +107,13 @@ export class VmSnapshots {
       };
       const record = await importSnapshot(path, files, { ...options, onRecord });
       const image = imageOf(this.#deps, record);
-      const here = { ...record.image, id: image?.id ?? "" };
-      return { name, record: { ...record, image: here, token: undefined } };
+      return { name, record: { ...record, image: { ...record.image, id: image?.id ?? "" } } };
     });
     return toSnapshot(made);
   }
 
   /** A machine with the disk of a snapshot, and its memory where that can be. */
-  async createMachine(
-    request: VmCreate & Internal & { snapshot: string },
-    options: BootOptions,
-  ): Promise<Vm> {
+  async createMachine(request: VmCreate & { snapshot: string }, options: BootOptions): Promise<Vm> {
     const wanted = copyRequest(request);
     const source = await this.#sourceOf(request.snapshot, options);
     using _held = this.#deps.images.hold(source.imageId);
@@ -160,8 +152,7 @@ export class VmSnapshots {
       }
       const { cpus, memory_mib, disk_bytes } = found.record.spec;
       const { pending: _, started: __, ...spec } = getVm(db, vm.id).spec;
-      const restored = { ...spec, cpus, memory_mib, disk_bytes, snapshot: name };
-      this.#lifecycle.change(vm.id, { spec: restored });
+      this.#lifecycle.change(vm.id, { spec: { ...spec, cpus, memory_mib, disk_bytes } });
     };
     if (memory || wasRunning) {
       await this.#lifecycle.start(vm.id, { ...options, prepare, from: memory ?? "disk" });
@@ -170,7 +161,7 @@ export class VmSnapshots {
   }
 
   /** Copies of a machine that runs, which goes on. */
-  async fork(request: VmFork & Pick<Internal, "token">, options: BootOptions): Promise<VmForked> {
+  async fork(request: VmFork, options: BootOptions): Promise<VmForked> {
     const { db, snapshots } = this.#deps;
     const names = forkNames(request);
     assertFreePorts(request);
@@ -197,10 +188,7 @@ export class VmSnapshots {
       );
       const source = forkSource(vm, description, files);
       const making = names.map((name) =>
-        makeCopy(this.#context(), source, {
-          ...options,
-          request: { name, ports: request.ports, token: request.token },
-        }),
+        makeCopy(this.#context(), source, { ...options, request: { name, ports: request.ports } }),
       );
       const remove = (id: string) => this.#lifecycle.removal.remove(id, { force: true });
       const machines = await allMade(vm.name, making, { remove, signal: options.signal });
@@ -274,10 +262,10 @@ export class VmSnapshots {
 
 function forkSource(
   vm: VmRecord,
-  { spec, memory, lowers }: SnapshotDescription,
+  { spec, memory, lowers, modules }: SnapshotDescription,
   files: SnapshotFiles,
 ): CopySource {
-  const record = { spec, lowers, memory };
+  const record = { spec, lowers, modules, memory };
   return {
     imageId: vm.imageId,
     kernel: vm.kernel,
@@ -290,7 +278,12 @@ function forkSource(
 
 function memorySource(
   title: string,
-  { spec, lowers, memory }: Pick<SnapshotDescription, "spec" | "lowers" | "memory">,
+  {
+    spec,
+    lowers,
+    modules,
+    memory,
+  }: Pick<SnapshotDescription, "spec" | "lowers" | "modules" | "memory">,
   files: SnapshotFiles,
 ): MemorySource | undefined {
   return (
@@ -301,6 +294,7 @@ function memorySource(
       driver: memory.driver,
       snapshotKey: memory.snapshotKey,
       lowers,
+      modules,
       network: spec.network,
     }
   );
@@ -328,7 +322,7 @@ function assertKept({ name, spec }: VmRecord, verb: string): void {
 }
 
 function toSnapshot({ name, record, size_bytes }: StoredSnapshot): Snapshot {
-  const { machine, image, kernel, spec, memory, createdAt, token } = record;
+  const { machine, image, kernel, spec, memory, createdAt } = record;
   const { mode, cpus, memory_mib, disk_bytes, network } = spec;
   return {
     name,
@@ -343,7 +337,6 @@ function toSnapshot({ name, record, size_bytes }: StoredSnapshot): Snapshot {
     memory: memory !== undefined,
     driver: memory?.driver,
     createdAt,
-    token,
     size_bytes,
   };
 }

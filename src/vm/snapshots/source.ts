@@ -20,6 +20,8 @@ export interface MemorySource {
   /** Of the driver that it was made by. */
   snapshotKey: string;
   lowers: number;
+  /** Identifies the disk with the kernel's modules; undefined if there is none. */
+  modules: string | undefined;
   network: VmRecord["spec"]["network"];
 }
 
@@ -27,6 +29,8 @@ export interface RestoreParts {
   driver: Driver;
   spec: BootSpec;
   identity: BootRecord;
+  /** The read-only disks of the machine. */
+  now: { lowers: number; modules: string | undefined };
 }
 
 /**
@@ -62,14 +66,15 @@ export async function restoreMemory(
 async function obstacleTo(
   source: MemorySource,
   vm: VmRecord,
-  { driver, spec }: RestoreParts,
+  { driver, now }: RestoreParts,
 ): Promise<string | undefined> {
   if (driver.name !== source.driver) return `it is for ${source.driver}, not ${driver.name}`;
   if (!driver.restore || !driver.features.snapshot) return `${driver.title} cannot restore memory`;
   if ((await driver.snapshotKey?.()) !== source.snapshotKey) {
     return `${driver.title} or the host's processor is another one now`;
   }
-  if (spec.drives.length - 2 !== source.lowers) return "the image has other layers now";
+  if (now.lowers !== source.lowers) return "the image has other layers now";
+  if (now.modules !== source.modules) return "the kernel has other modules now";
   if (deviceOf(vm.spec.network) !== deviceOf(source.network)) {
     return "its network is of another kind";
   }
