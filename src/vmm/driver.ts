@@ -140,7 +140,8 @@ export interface Driver {
   readonly snapshotKey?: (() => Promise<string>) | undefined;
   /**
    * Starts a machine from a snapshot: `spec` has the processors, memory and order of devices of the machine
-   * that it was made of; paths, tap and sockets are its own. On failure or abort nothing is left.
+   * that it was made of; paths, tap and sockets are its own. On failure or abort nothing is left. `integrity`
+   * where the snapshot is refused; another failure says nothing of it.
    */
   readonly restore?:
     | ((spec: BootSpec, snapshot: Snapshot, signal?: AbortSignal) => Promise<Machine>)

@@ -188,6 +188,17 @@ test("memory that cannot be used is given up with a line, and the disk boots", a
   expect(await inside("box", "cat /more")).toBe("more");
 });
 
+test("a VMM that is killed while it wakes the machine costs nothing", async () => {
+  await inside("box", "echo kept > /dev/shm/kept");
+  await banger.ok("vm", "suspend", "box");
+  const waking = banger.spawn(["vm", "resume", "box"]);
+  while (vmms().length === 0) await Bun.sleep(1);
+  for (const { pid } of vmms()) process.kill(pid, "SIGKILL");
+  expect(await waking.exited).not.toBe(0);
+  expect((await show("box")).state).toBe("suspended");
+  expect(await inside("box", "cat /dev/shm/kept")).toBe("kept");
+});
+
 test("a suspended machine is ended without being woken, which costs its memory and not its disk", async () => {
   const vm = await show("box");
   await inside("box", "echo last > /last");

@@ -11,7 +11,7 @@ import type { VmDeps } from "#vm/deps.ts";
 import { MachinePorts } from "#vm/network/ports.ts";
 import { expiryOf, getVm, listVms, type VmRecord } from "#vm/records.ts";
 import type { States } from "#vm/states.ts";
-import { discardSaved } from "#vm/suspend/saved.ts";
+import { discardSaved, isToWakeAgain } from "#vm/suspend/saved.ts";
 import { UnusableMemory } from "#vm/suspend/unusable.ts";
 import type { ExitReason, Machine } from "#vmm/driver.ts";
 import { kvmState } from "#vmm/host.ts";
@@ -104,8 +104,8 @@ export class RunningMachines {
   }
 
   /**
-   * From `suspended` to `running`; back again when that fails. `UnusableMemory` when it has to boot instead, for
-   * which it is stopped where it had a process already.
+   * From `suspended` to `running`; back again when that fails and memory and disk are as they were. `UnusableMemory`
+   * when it has to boot instead, for which it is stopped where it had a process already.
    */
   async wake(vm: VmRecord, options: LaunchOptions): Promise<void> {
     await this.#whileWaking(vm.id, options, async (starting) => {
@@ -122,7 +122,9 @@ export class RunningMachines {
   async #untilAwake(vm: VmRecord, running: RunningMachine, starting: Starting): Promise<void> {
     await this.#untilReady(vm, running, { starting }).catch((error) => {
       const { code, message } = toBangerError(error);
-      throw code === "cancelled" ? error : new UnusableMemory(message, { cause: error });
+      const isBack = getVm(this.#deps.db, vm.id).state === "suspended";
+      if (code === "cancelled" || isBack) throw error;
+      throw new UnusableMemory(message, { cause: error });
     });
   }
 
@@ -259,6 +261,7 @@ export class RunningMachines {
     running: RunningMachine,
     { error, starting }: { error: unknown; starting: Starting },
   ): Promise<never> {
+    const { link } = running;
     const vm = getVm(this.#deps.db, id);
     const givenUp = starting.reason(vm.name, expiryOf(vm));
     const isAlive = isStarting(vm) && !(error instanceof EarlyExit) && !givenUp;
@@ -270,11 +273,15 @@ export class RunningMachines {
         cause: error,
       });
     }
-    if (!(error instanceof EarlyExit)) await this.end(running);
+    if (!(error instanceof EarlyExit)) {
+      if (vm.state === "waking" && givenUp?.code !== "cancelled") await link.machine.kill();
+      else await this.end(running);
+    }
     const exit = await running.finished;
     if (givenUp) throw givenUp;
     if (!(error instanceof EarlyExit)) throw toBangerError(error);
-    throw exitError(vm.name, exit, { doing: "booted", isRemoved: vm.spec.ephemeral === true });
+    const doing = vm.state === "waking" ? "was woken" : "booted";
+    throw exitError(vm.name, exit, { doing, isRemoved: vm.spec.ephemeral === true });
   }
 
   #track(id: string, machine: Machine): RunningMachine {
@@ -292,7 +299,7 @@ export class RunningMachines {
 
   /** The process is gone: gives back all that the machine held, and says how it ended. */
   async #finish(id: string, reason: ExitReason): Promise<VmExit> {
-    const { db } = this.#deps;
+    const { db, config } = this.#deps;
     const vm = getVm(db, id);
     const running = this.#machines.get(id);
     const isKilled = running?.isKilled && reason.kind !== "poweroff";
@@ -302,7 +309,8 @@ export class RunningMachines {
       ...(running?.status === undefined ? {} : { status: running.status }),
       ...detailOf(reason),
     };
-    const isAsleep = running?.isSuspended === true && !running.isKilled;
+    const isBack = isToWakeAgain(vm, reason, config.paths.vm(id));
+    const isAsleep = (running?.isSuspended || isBack) === true && !running?.isKilled;
     const outcome = isAsleep ? "is suspended" : `ended: ${exit.reason}`;
     log.info("{name} {outcome}", { name: vm.name, outcome });
     // Whoever connects to a suspended one wakes it.

@@ -12,7 +12,14 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { assertSameKind, discardSaved, isSaved, readSaved, saveMachine } from "./saved.ts";
+import {
+  assertSameKind,
+  discardSaved,
+  isSaved,
+  isToWakeAgain,
+  readSaved,
+  saveMachine,
+} from "./saved.ts";
 import { UnusableMemory } from "./unusable.ts";
 
 const KIND = { vmm: "qemu 7.2", kernel: "debian-6.12 sha256:a", image: "img1 sha256:b" };
@@ -65,6 +72,17 @@ test("memory is of use only as it was written, and with the disk as it was", asy
     expect(() => readSaved(place)).toThrow(message);
     expect(isSaved(place)).toBe(false);
   }
+});
+
+test("one that was ended while it woke is woken again, unless it wrote to its disk or ended itself", async () => {
+  await save();
+  const paths = { suspended: place.folder, disk: place.disk };
+  const killed = { kind: "killed" } as const;
+  expect(isToWakeAgain({ state: "waking" }, killed, paths)).toBe(true);
+  expect(isToWakeAgain({ state: "running" }, killed, paths)).toBe(false);
+  expect(isToWakeAgain({ state: "waking" }, { kind: "poweroff" }, paths)).toBe(false);
+  appendFileSync(place.disk, "more");
+  expect(isToWakeAgain({ state: "waking" }, killed, paths)).toBe(false);
 });
 
 test("nothing is left of a machine that could not be saved", async () => {

@@ -9,7 +9,8 @@ import { z } from "zod";
 import { type Digest, sha256 } from "#base/digest.ts";
 import { messageOf } from "#base/error.ts";
 import { makeFolderAtomic, STAGING_MARK, syncTree } from "#base/files/atomic.ts";
-import type { Snapshot } from "#vmm/driver.ts";
+import type { VmRecord } from "#vm/records.ts";
+import type { ExitReason, Snapshot } from "#vmm/driver.ts";
 import { UnusableMemory } from "./unusable.ts";
 
 const FORMAT = 1;
@@ -88,6 +89,16 @@ export function isSaved(place: Place): boolean {
   } catch {
     return false;
   }
+}
+
+/** Whether one whose process was ended while it woke is as it was before: it has not written to its disk. */
+export function isToWakeAgain(
+  { state }: Pick<VmRecord, "state">,
+  { kind }: ExitReason,
+  { suspended: folder, disk }: { suspended: string; disk: string },
+): boolean {
+  const isEnded = kind === "killed" || kind === "unknown";
+  return state === "waking" && isEnded && isSaved({ folder, disk });
 }
 
 /** `UnusableMemory` where a machine would be woken with something else than it was suspended with. */

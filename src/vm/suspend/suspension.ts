@@ -110,7 +110,8 @@ export class Suspension {
 
   /**
    * Restores a suspended machine. When its memory cannot be used it is stopped afterwards, and the result says why:
-   * its disk can be booted.
+   * its disk can be booted. When it fails for another reason, and memory and disk are as they were, it is suspended
+   * again.
    */
   async wake(vm: VmRecord, options: BootOptions): Promise<string | undefined> {
     options.onProgress?.({ step: "restore", message: `Restoring ${vm.name}` });
@@ -132,10 +133,9 @@ export class Suspension {
       await wake();
       return undefined;
     } catch (error) {
-      if (!(error instanceof UnusableMemory)) throw error;
-      if (getVm(this.#deps.db, id).state === "suspended") {
-        this.#states.set(id, { state: "stopped" });
-      }
+      const isAsleep = getVm(this.#deps.db, id).state === "suspended";
+      if (!(error instanceof UnusableMemory)) throw isAsleep ? cannotWake(vm, error) : error;
+      if (isAsleep) this.#states.set(id, { state: "stopped" });
       discardSaved(this.#place(id).folder);
       const message = `Cannot restore the memory of "${vm.name}", booting its disk: ${error.message}`;
       log.warn("{message}", { message });
@@ -202,6 +202,20 @@ export class Suspension {
     const { suspended, disk } = this.#deps.config.paths.vm(id);
     return { folder: suspended, disk };
   }
+}
+
+function cannotWake({ name }: VmRecord, error: unknown): BangerError {
+  const known = toBangerError(error);
+  const { code, message, hint } = known;
+  if (code === "cancelled") return known;
+  const why = message.replace(/^Cannot [^:]+: /, "");
+  return new BangerError(code, `Cannot wake machine "${name}": ${why}`, {
+    hint:
+      code === "limit_exceeded"
+        ? hint
+        : `It is still suspended: try again, or give up its memory with: banger vm stop ${name}`,
+    cause: error,
+  });
 }
 
 async function setClock(link: MachineLink): Promise<void> {

@@ -1,7 +1,13 @@
 import { expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { BangerError } from "#base/error.ts";
 import type { Agent } from "#guest/agent.ts";
-import { identify } from "./wake.ts";
+import type { BootRecord } from "#guest/boot.ts";
+import type { BootSpec, Driver } from "#vmm/driver.ts";
+import { UnusableMemory } from "./unusable.ts";
+import { identify, wake } from "./wake.ts";
 
 /** A link whose agents give these answers, one each. */
 function linkOf(...answers: (string[] | BangerError)[]) {
@@ -41,4 +47,35 @@ test("a machine that refuses its identity, or never answers, ends the attempt", 
   const silent = linkOf(lost, lost, lost, lost, []);
   await expect(identify(silent.link, new Uint8Array(), undefined)).rejects.toBe(lost);
   expect(silent.asked).toHaveLength(4);
+});
+
+test("memory is given up for a VMM that refuses it alone", async () => {
+  const runtime = mkdtempSync(join(tmpdir(), "banger-wake-"));
+  const spec = { initrdPath: join(runtime, "initrd") } as BootSpec;
+  const record: BootRecord = {
+    mode: "direct",
+    hostname: "box",
+    rootfs: { kind: "overlay", lowers: 0 },
+    authorizedKeys: [],
+    modules: [],
+    env: {},
+    machineId: "0".repeat(32),
+    time_unix_ns: 0n,
+    entropySeed: new Uint8Array(64),
+  };
+  const options = {
+    runtime,
+    memory: { memoryPath: "memory", statePath: "state" },
+    signal: undefined,
+  };
+  const failing = (error: Error) =>
+    wake({ restore: () => Promise.reject(error) } as unknown as Driver, { spec, record }, options);
+  try {
+    const refusal = new BangerError("integrity", "load of migration failed");
+    await expect(failing(refusal)).rejects.toBeInstanceOf(UnusableMemory);
+    const full = new BangerError("limit_exceeded", "Cannot allocate memory");
+    await expect(failing(full)).rejects.toBe(full);
+  } finally {
+    rmSync(runtime, { recursive: true });
+  }
 });

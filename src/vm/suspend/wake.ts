@@ -2,7 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { throwIfAborted } from "#base/abort.ts";
-import { BangerError, messageOf } from "#base/error.ts";
+import { BangerError } from "#base/error.ts";
 import { writeFileAtomic } from "#base/files/atomic.ts";
 import type { Agent, CallOptions } from "#guest/agent.ts";
 import { type BootRecord, encodeBootRecord } from "#guest/boot.ts";
@@ -29,7 +29,8 @@ export async function wake(
     if (machine) return machine;
   } catch (error) {
     throwIfAborted(signal);
-    throw new UnusableMemory(messageOf(error), { cause: error });
+    if (!(error instanceof BangerError) || error.code !== "integrity") throw error;
+    throw new UnusableMemory(error.message, { cause: error });
   }
   throw new UnusableMemory(`${driver.title} cannot restore it`);
 }

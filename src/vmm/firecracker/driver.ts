@@ -3,7 +3,7 @@ import { statSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { throwIfAborted } from "#base/abort.ts";
 import { assert } from "#base/assert.ts";
-import { BangerError, messageOf } from "#base/error.ts";
+import { BangerError, messageOf, toBangerError } from "#base/error.ts";
 import type { BootSpec, Driver, MachineHandle, Snapshot } from "#vmm/driver.ts";
 import { hostProcessor } from "#vmm/host.ts";
 import { argumentsOf, identify, isRunning } from "#vmm/identity.ts";
@@ -172,8 +172,13 @@ async function restore(context: Configuring, snapshot: Snapshot, limit_ms: numbe
   } catch (cause) {
     throwIfAborted(context.signal);
     const why = messageOf(cause).replace(/^Cannot [^:]+: /, "");
-    const { code = "internal", hint } = cause instanceof BangerError ? cause : {};
-    throw new BangerError(code, `Cannot restore the machine: ${why}`, { hint, cause });
+    const { code, hint } = toBangerError(cause);
+    // Firecracker says no more of a state that it refuses.
+    const isRefused = code === "internal" || code === "invalid_argument";
+    throw new BangerError(isRefused ? "integrity" : code, `Cannot restore the machine: ${why}`, {
+      hint,
+      cause,
+    });
   }
 }
 

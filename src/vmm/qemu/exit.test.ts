@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
+import { BangerError } from "#base/error.ts";
 import { type ExitFacts, exitReason } from "./exit.ts";
-import { startFailure } from "./failure.ts";
+import { restoreFailure, startFailure } from "./failure.ts";
 
 const clean: ExitFacts = {
   word: undefined,
@@ -56,4 +57,14 @@ test("what QEMU prints when it does not start becomes a code and a hint", () => 
   ]);
   expect(startFailure("", "SIGILL").message).toContain("QEMU exited with SIGILL");
   expect(startFailure("x".repeat(9000), "status 1").message.length).toBeLessThan(2000);
+});
+
+test("a state that QEMU refuses is told from a QEMU that was ended while it loaded", () => {
+  const gone = new BangerError("unavailable", 'Cannot run "query-migrate" in QEMU: it has exited');
+  const refused = restoreFailure("qemu-system-x86_64: load of migration failed: Invalid\n", gone);
+  expect([refused.code, refused.message]).toEqual([
+    "integrity",
+    "Cannot restore the machine: load of migration failed: Invalid",
+  ]);
+  expect(restoreFailure("", gone).code).toBe("unavailable");
 });

@@ -1,5 +1,5 @@
 /** Maps the stderr of a QEMU that ends at once to one of our errors. */
-import { BangerError, type ErrorCode, messageOf } from "#base/error.ts";
+import { BangerError, type ErrorCode, toBangerError } from "#base/error.ts";
 
 const STDERR_MAX_CHARS = 1500;
 
@@ -57,10 +57,17 @@ export function startFailure(stderr: string, how: string): BangerError {
   });
 }
 
-/** The error for a QEMU that did not take the state of a snapshot. */
+/**
+ * The error for a QEMU that did not load the state of a snapshot: `integrity` if it refused it, which it says. One
+ * that ended without a word was ended by somebody else.
+ */
 export function restoreFailure(stderr: string, cause: unknown): BangerError {
-  const why = saidIn(stderr) || messageOf(cause);
-  return new BangerError("internal", `Cannot restore the machine: ${why}`, { cause });
+  const said = saidIn(stderr);
+  const { code, message } = toBangerError(cause);
+  const why = said || message.replace(/^Cannot restore the machine: /, "");
+  return new BangerError(said ? "integrity" : code, `Cannot restore the machine: ${why}`, {
+    cause,
+  });
 }
 
 function saidIn(stderr: string): string {

@@ -89,7 +89,7 @@ async function loaded(qmp: Qmp, signal: AbortSignal | undefined): Promise<void> 
     if (status === "completed") return;
     if (status === "failed" || status === "cancelled") {
       const text = `Cannot restore the machine: ${why ?? `QEMU says ${status}`}`;
-      throw new BangerError("internal", text);
+      throw new BangerError("integrity", text);
     }
     if (limit.aborted) {
       const text = `Cannot restore the machine: QEMU took over ${TIMEOUT_MS} ms`;
