@@ -17,14 +17,7 @@
 #include "run/request.h"
 #include "run/serve.h"
 
-static const char usage[] =
-	"usage: banger-vsock-agent --version\n"
-	"       banger-vsock-agent serve [--unix PATH]   serve the host\n"
-	"       banger-vsock-agent join                  become the service that systemd starts\n"
-	"       banger-vsock-agent notify ...            report from the first boot\n"
-	"       banger-vsock-agent settle                complete a change of identity\n"
-	"       banger-vsock-agent idle                  reap, as PID 1\n"
-	"       banger-vsock-agent tar-in|tar-out|stat|list|read|write|mkdir|remove ...   files, for the host\n";
+static const char usage[] = "usage: banger-vsock-agent --version | serve [--unix PATH] | join | notify ... | settle | idle | PROGRAM ...\n";
 
 /* Ensures that descriptors 0 to 2 are open, so that no other file gets them. */
 static void open_standard_fds(void)

@@ -19,7 +19,7 @@ PACKAGES_cross="gcc-aarch64-linux-gnu=aarch64-linux-gnu-gcc"
 PACKAGES_test="$PACKAGES_demo skopeo umoci busybox-static=/bin/busybox dnsutils=dig zsh fish procps=ps rsync git cpio curl
   $PACKAGES_kernel rclone minisign lz4 bzip2 s6=s6-supervise libcap2-bin=setcap
   dnf zypper pacman-package-manager=pacman makepkg libarchive-tools=bsdtar rpm=rpmbuild
-  createrepo-c=createrepo_c gpg"
+  createrepo-c=createrepo_c gpg python3 python3-pip=pip3"
 PACKAGES_bench="podman"
 
 # Debian's way to keep the services of new packages from being started.

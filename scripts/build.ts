@@ -16,10 +16,11 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { compileProgram, packageVersion } from "./compile.ts";
 
 const INPUTS = [
   ..."src sdk recipes guest inflate".split(" "),
-  ..."scripts/build.ts package.json bun.lock".split(" "),
+  ..."scripts/build.ts scripts/compile.ts package.json bun.lock".split(" "),
 ];
 const BIN = "build/bin";
 const STAMP = `${BIN}/.stamp`;
@@ -39,33 +40,13 @@ const mebibytes = (statSync(`${BIN}/banger`).size / 1024 ** 2).toFixed(0);
 console.error(`build: ${BIN}/banger, ${mebibytes} MiB, commit ${commit}, in ${seconds} s`);
 
 async function build(): Promise<void> {
-  const { version } = JSON.parse(readFileSync("package.json", "utf8")) as { version: string };
   const scratch = mkdtempSync("build/compile-");
   try {
-    const result = await Bun.build({
-      entrypoints: ["src/main.ts"],
-      target: "bun",
-      format: "esm",
-      minify: true,
-      sourcemap: "linked",
-      bytecode: true,
-      // A command loads its own handler only, which is most of what keeps the start short.
-      splitting: true,
-      define: {
-        BANGER_VERSION: JSON.stringify(version),
-        BANGER_COMMIT: JSON.stringify(commit),
-        BANGER_BUILT_AT: JSON.stringify(buildTime()),
-      },
-      // Without these two, the program would run what ./bunfig.toml and ./.env of the
-      // folder that it is started in tell it to.
-      compile: {
-        outfile: join(scratch, "banger"),
-        autoloadBunfig: false,
-        autoloadDotenv: false,
-      },
+    await compileProgram(join(scratch, "banger"), {
+      version: await packageVersion(),
+      commit,
+      builtAt: buildTime(),
     });
-    for (const log of result.logs) console.error(String(log));
-    if (!result.success) throw new Error("the program could not be compiled");
     linkSync(join(scratch, "banger"), join(scratch, "bangerd"));
     for (const name of ["banger", "bangerd"]) renameSync(join(scratch, name), join(BIN, name));
   } finally {

@@ -1,17 +1,64 @@
 #include "base/account.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define MAX_COLUMNS 7
 #define MAX_LINE_BYTES 8192
+
+/* Lines of a file. stdio would map and unmap memory for each, which is dear where nothing is translated yet. */
+struct lines {
+	int fd;
+	size_t at;
+	size_t end;
+	char bytes[MAX_LINE_BYTES];
+};
+
+/* The next line without its end, or a part of one that is too long; NULL after the last. */
+static char *next_line(struct lines *lines)
+{
+	for (;;) {
+		char *line = lines->bytes + lines->at;
+		char *end = memchr(line, '\n', lines->end - lines->at);
+		size_t left = lines->end - lines->at;
+		if (end || left == sizeof lines->bytes - 1) {
+			lines->at = end ? (size_t)(end + 1 - lines->bytes) : lines->end;
+			*(end ? end : lines->bytes + lines->end) = 0;
+			return line;
+		}
+		memmove(lines->bytes, line, left);
+		lines->at = 0;
+		lines->end = left;
+		ssize_t count = lines->fd < 0 ? 0 : read(lines->fd, lines->bytes + left, sizeof lines->bytes - 1 - left);
+		if (count > 0) {
+			lines->end += (size_t)count;
+			continue;
+		}
+		lines->at = lines->end;
+		lines->bytes[left] = 0;
+		return left > 0 ? lines->bytes : NULL;
+	}
+}
+
+static void open_lines(struct lines *lines, const char *path)
+{
+	lines->fd = open(path, O_RDONLY | O_CLOEXEC);
+	lines->at = lines->end = 0;
+}
+
+static void close_lines(const struct lines *lines)
+{
+	if (lines->fd >= 0)
+		close(lines->fd);
+}
 
 /* Splits a line at its colons, in place. */
 static int split(char *line, char **columns)
 {
 	int count = 0;
-	line[strcspn(line, "\n")] = 0;
 	for (char *at = line; at && count < MAX_COLUMNS;) {
 		columns[count++] = at;
 		at = strchr(at, ':');
@@ -40,12 +87,12 @@ static void copy_text(char *to, size_t size, const char *from)
 
 static bool find_user(const char *name, struct account *account)
 {
-	char line[MAX_LINE_BYTES];
+	struct lines lines;
 	unsigned uid, gid, wanted = 0;
 	bool numeric = parse_number(name, &wanted);
 	bool found = false;
-	FILE *file = fopen("/etc/passwd", "re");
-	while (file && !found && fgets(line, sizeof line, file)) {
+	open_lines(&lines, "/etc/passwd");
+	for (char *line = next_line(&lines); line && !found; line = next_line(&lines)) {
 		char *columns[MAX_COLUMNS];
 		if (split(line, columns) < 6 || !parse_number(columns[2], &uid) || !parse_number(columns[3], &gid))
 			continue;
@@ -57,8 +104,7 @@ static bool find_user(const char *name, struct account *account)
 		copy_text(account->home, sizeof account->home, columns[5][0] ? columns[5] : "/");
 		found = true;
 	}
-	if (file)
-		fclose(file);
+	close_lines(&lines);
 	if (found)
 		return true;
 	if (numeric) {
@@ -88,10 +134,10 @@ static bool is_member(char *members, const char *name)
 /* Looks up the group `group`; without one, collects the user's supplementary groups. */
 static bool read_groups(const char *group, struct account *account)
 {
-	char line[MAX_LINE_BYTES];
+	struct lines lines;
 	bool found = !group || parse_number(group, &account->gid);
-	FILE *file = fopen("/etc/group", "re");
-	while (file && fgets(line, sizeof line, file)) {
+	open_lines(&lines, "/etc/group");
+	for (char *line = next_line(&lines); line; line = next_line(&lines)) {
 		char *columns[MAX_COLUMNS];
 		unsigned gid;
 		if (split(line, columns) < 4 || !parse_number(columns[2], &gid))
@@ -103,8 +149,7 @@ static bool read_groups(const char *group, struct account *account)
 		if (!group && account->group_count < MAX_GROUPS && is_member(columns[3], account->name))
 			account->groups[account->group_count++] = gid;
 	}
-	if (file)
-		fclose(file);
+	close_lines(&lines);
 	return found;
 }
 

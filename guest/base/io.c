@@ -56,9 +56,12 @@ void format_path(char *buffer, size_t size, const char *format, ...)
 bool make_dirs(const char *path, mode_t mode)
 {
 	char part[4096];
+	struct stat info;
 	size_t length = strlen(path);
 	if (length == 0 || length >= sizeof part)
 		return false;
+	if (stat(path, &info) == 0)
+		return S_ISDIR(info.st_mode);
 	memcpy(part, path, length + 1);
 	for (char *slash = part + 1; *slash; slash++) {
 		if (*slash != '/')
@@ -69,7 +72,6 @@ bool make_dirs(const char *path, mode_t mode)
 	}
 	if (mkdir(part, mode) == 0)
 		return true;
-	struct stat info;
 	return errno == EEXIST && stat(part, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
@@ -123,6 +125,18 @@ bool replace_file(const char *path, const void *bytes, size_t length, mode_t mod
 	unlink(staging);
 	errno = error;
 	return false;
+}
+
+bool overwrite_file(const char *path, const void *bytes, size_t length)
+{
+	struct stat info;
+	int fd = open(path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	bool done = fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_nlink == 1 && write_all(fd, bytes, length) &&
+		    ((size_t)info.st_size <= length || ftruncate(fd, (off_t)length) == 0);
+	close(fd);
+	return done;
 }
 
 bool write_knob(const char *path, const char *text)

@@ -28,6 +28,12 @@ bool write_all(int fd, const void *bytes, size_t length);
 /* Replaces whatever is at `path`, except a directory, with a new file. A symlink is replaced, not followed. */
 bool replace_file(const char *path, const void *bytes, size_t length, mode_t mode);
 
+/*
+ * Writes in place to a file that has one name. Not atomic, and much cheaper than replace_file() where no code of the
+ * kernel's is translated yet, as after a restore with emulation.
+ */
+bool overwrite_file(const char *path, const void *bytes, size_t length);
+
 /* Writes to an existing file of procfs, sysfs or cgroupfs. */
 bool write_knob(const char *path, const char *text);
 

@@ -17,6 +17,8 @@ log=$state/first-boot.log
 unfinished=/var/lib/banger/installing
 journal=/var/lib/dpkg/updates
 lists=/var/lib/apt/lists
+# Where the host puts packages: on the writable disk, outside of the layer.
+given=$state/disk/packages
 are_writes_deferred=
 
 main() {
@@ -66,14 +68,24 @@ is_mounted() {
 
 # Lets the host copy the writable layer while it holds nothing but the installation.
 pause_for_copy() {
+	has_argument banger.first-boot=keep && ask_host installed "$state/kept"
+}
+
+# Whether the kernel's command line has a word.
+has_argument() {
 	case " $(cat /proc/cmdline) " in
-	*" banger.first-boot=keep "*) ;;
-	*) return 0 ;;
+	*" $1 "*) return 0 ;;
 	esac
-	[ -x "$agent" ] && mkfifo "$state/kept" || return 0
-	notify installed
-	read -r _ <"$state/kept"
-	rm -f "$state/kept"
+	return 1
+}
+
+# Reports a phase, and waits for one line from the host in a pipe.
+ask_host() {
+	answer=
+	[ -x "$agent" ] && mkfifo "$2" || return 1
+	notify "$1"
+	read -r answer <"$2"
+	rm -f "$2"
 }
 
 # Prints the path of the init system.
@@ -290,6 +302,11 @@ must() {
 	run "$@" || fail_step
 }
 
+# Runs a package manager. What it writes is synced once, at the end of the installation.
+unsynced() {
+	if [ -x "$agent" ]; then "$agent" unsynced "$@"; else "$@"; fi
+}
+
 fail_step() {
 	status=$(cat "$state/status")
 	has_route || fail "No network and no init system: $step failed with exit status $status"
@@ -320,6 +337,7 @@ install_init() {
 	configure_ssh
 	show_units
 	unset SYSTEMD_OFFLINE
+	sync
 	rm -f "$unfinished"
 	rmdir "${unfinished%/*}" 2>/dev/null
 }
@@ -367,19 +385,44 @@ install_debian() {
 	skip_slow_keys
 	defer_writes
 	skip_hwdb
-	say "Updating the package lists"
-	run apt_get update || fail_lists
-	say "Installing systemd and openssh-server"
-	must apt_get -y --no-install-recommends -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold \
-		-o Dpkg::Options::=--force-unsafe-io -o "DPkg::Path=$PATH" install \
-		systemd systemd-sysv udev dbus openssh-server iproute2
-	run apt_get clean
-	# Old package lists would name packages that the mirrors no longer have.
-	[ -n "$had_lists" ] || rm -f "$lists"/*_* /var/cache/apt/*.bin
+	install_given || install_fetched
 	restore_hwdb
 	flush_writes
 	restore_slow_keys
 	[ -z "$ours" ] || rm -f "$policy"
+}
+
+# From the packages that the host has downloaded for this image, with its signatures checked, if it could. Their list
+# is placed where apt keeps lists, so that it reads no others.
+install_given() {
+	has_argument banger.packages=host && ask_host packages "$state/packages" || return 1
+	[ "$answer" = given ] && [ -e "$given/Packages" ] || return 1
+	mkdir -p "$given/lists/partial" "$given/cache/archives/partial"
+	echo "deb [trusted=yes] file:$given ./" >"$given/sources.list"
+	mv "$given/Packages" "$given/lists/$(echo "$given/./Packages" | tr / _)"
+	say "Installing systemd and openssh-server"
+	run install_packages -o Dir::Etc::sourcelist="$given/sources.list" -o Dir::Etc::sourceparts=/dev/null \
+		-o Dir::State::lists="$given/lists" -o Dir::Cache="$given/cache" -o APT::Sandbox::User=root \
+		-o APT::Default-Release=
+	rm -rf "$given"
+	return "$(cat "$state/status")"
+}
+
+install_fetched() {
+	say "Updating the package lists"
+	run apt_get update || fail_lists
+	say "Installing systemd and openssh-server"
+	must install_packages
+	run apt_get clean
+	# Old package lists would name packages that the mirrors no longer have.
+	[ -n "$had_lists" ] || rm -f "$lists"/*_* /var/cache/apt/*.bin
+}
+
+# Takes options of apt-get.
+install_packages() {
+	apt_get -y --no-install-recommends -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold \
+		-o Dpkg::Options::=--force-unsafe-io -o "DPkg::Path=$PATH" "$@" install \
+		systemd systemd-sysv udev dbus openssh-server iproute2
 }
 
 # Releases out of support are removed from the mirrors.
@@ -393,7 +436,7 @@ fail_lists() {
 # Avoids what is slow under emulation: xz, translations, compressed lists on disk and list diffs. Keeps the package
 # cache enabled even if the image disables it, so that it is built only once.
 apt_get() {
-	apt-get -q -o Acquire::Languages=none -o Acquire::PDiffs=false -o Acquire::GzipIndexes=false \
+	unsynced apt-get -q -o Acquire::Languages=none -o Acquire::PDiffs=false -o Acquire::GzipIndexes=false \
 		-o Acquire::CompressionTypes::Order::=gz -o Dir::Cache::pkgcache=pkgcache.bin \
 		-o Dir::Cache::srcpkgcache=srcpkgcache.bin "$@"
 }
@@ -452,13 +495,13 @@ install_fedora() {
 	for manager in dnf5 dnf microdnf yum; do
 		has "$manager" || continue
 		# shellcheck disable=SC2086
-		must "$manager" -y --setopt=install_weak_deps=0 install $packages
+		must unsynced "$manager" -y --setopt=install_weak_deps=0 install $packages
 		run "$manager" clean all
 		return 0
 	done
 	# Photon has tdnf, which has no weak dependencies.
 	if has tdnf; then
-		must tdnf -y install systemd dbus openssh-server iproute2
+		must unsynced tdnf -y install systemd dbus openssh-server iproute2
 		run tdnf clean all
 		return 0
 	fi
@@ -470,7 +513,7 @@ install_arch() {
 	had_lists=$(ls /var/lib/pacman/sync/*.db 2>/dev/null)
 	had_packages=$(ls /var/cache/pacman/pkg/*.pkg.tar* 2>/dev/null)
 	say "Updating packages, installing systemd and openssh"
-	must pacman -Syu --noconfirm --needed systemd-sysvcompat dbus openssh iproute2
+	must unsynced pacman -Syu --noconfirm --needed systemd-sysvcompat dbus openssh iproute2
 	[ -n "$had_lists" ] || rm -f /var/lib/pacman/sync/*
 	[ -n "$had_packages" ] || rm -f /var/cache/pacman/pkg/*.pkg.tar*
 }
@@ -479,7 +522,7 @@ install_opensuse() {
 	say "Installing systemd and openssh"
 	# An unreachable repository fails this, but not the installation from the others.
 	run zypper --non-interactive --gpg-auto-import-keys refresh
-	run zypper --non-interactive install --no-recommends systemd udev dbus-1 openssh iproute2
+	run unsynced zypper --non-interactive install --no-recommends systemd udev dbus-1 openssh iproute2
 	case $(cat "$state/status") in
 	# Success, or: reboot needed, restart of zypper needed, repository skipped, package script failed.
 	0 | 102 | 103 | 106 | 107) ;;
@@ -491,7 +534,7 @@ install_opensuse() {
 # Alpine has no systemd: OpenRC takes its place.
 install_alpine() {
 	say "Installing OpenRC and openssh"
-	must apk add --no-cache alpine-base openssh
+	must unsynced apk add --no-cache alpine-base openssh
 	# Without a display there is no tty1.
 	[ ! -e /etc/inittab ] || run sed -i 's/^tty[0-9]/#&/' /etc/inittab
 	run rc-update add sshd default

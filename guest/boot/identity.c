@@ -18,6 +18,7 @@
 #include "base/paths.h"
 #include "base/procfs.h"
 #include "boot/network.h"
+#include "boot/rootfs.h"
 #include "boot/settle.h"
 #include "run/exec.h"
 #include "run/spawn.h"
@@ -51,6 +52,15 @@ static void add(const char *line)
 
 static char old[MAX_FILE_BYTES + 2];
 
+/* Nothing reads the files of a template yet, and they are there: it wrote its own when it booted. */
+static bool is_template;
+
+static bool write_out(const char *path, bool is_file, mode_t mode)
+{
+	return (is_template && is_file && overwrite_file(path, text.bytes, text.length)) ||
+	       replace_file(path, text.bytes, text.length, mode);
+}
+
 /* True if the file had another content. */
 static bool put(const char *path, mode_t mode)
 {
@@ -58,7 +68,7 @@ static bool put(const char *path, mode_t mode)
 	bool is_file = lstat(path, &info) == 0 && S_ISREG(info.st_mode);
 	bool is_same = is_file && (size_t)info.st_size == text.length && read_file(path, old, sizeof old) == info.st_size &&
 		       memcmp(old, text.bytes, text.length) == 0;
-	if (!is_same && !replace_file(path, text.bytes, text.length, mode))
+	if (!is_same && !write_out(path, is_file, mode))
 		say("Cannot write \"%s\": %s", path, strerror(errno));
 	text.length = 0;
 	return !is_same;
@@ -275,7 +285,8 @@ static void write_host_key(void)
 	if (!put("/etc/ssh/ssh_host_ed25519_key", 0600))
 		return;
 	/* The public half of another key would mislead users. */
-	unlink("/etc/ssh/ssh_host_ed25519_key.pub");
+	if (access("/etc/ssh/ssh_host_ed25519_key.pub", F_OK) == 0)
+		unlink("/etc/ssh/ssh_host_ed25519_key.pub");
 	is_host_key_new = true;
 }
 
@@ -294,11 +305,11 @@ bool identity_write_files(void)
  * The kernel makes up the boot ID when it is first read. The host takes back the one of a template, which it has noted
  * if it was read; where it could not, and in the copy of a machine, another ID is put over it.
  */
-static void change_boot_id(bool was_template)
+static void change_boot_id(void)
 {
 	char id[64], noted[64];
 	bool was_read = read_file(OWN_BOOT_ID_PATH, noted, sizeof noted) > 0;
-	if (was_template && (!was_read || read_file(BOOT_ID_PATH, id, sizeof id) <= 0 || strcmp(id, noted) != 0))
+	if (is_template && (!was_read || read_file(BOOT_ID_PATH, id, sizeof id) <= 0 || strcmp(id, noted) != 0))
 		return;
 	umount2(BOOT_ID_PATH, MNT_DETACH);
 	if (read_file("/proc/sys/kernel/random/uuid", id, sizeof id) < 0 || !replace_file(OWN_BOOT_ID_PATH, id, strlen(id), 0444) ||
@@ -319,12 +330,12 @@ const char *identity_take(const uint8_t *bytes, size_t length, bool *is_unsettle
 {
 	struct network_identity network;
 	char old_id[64];
-	bool was_template = boot_record_has(TAG_BOOT_TEMPLATE);
 	if (!boot_record_has(TAG_BOOT_MODE))
 		return "This agent does not run a machine";
 	if (!boot_record_text(TAG_BOOT_MACHINE_ID, old_id, sizeof old_id))
 		old_id[0] = 0;
 	network_identify(&network);
+	is_template = boot_record_has(TAG_BOOT_TEMPLATE);
 	if (!boot_record_set(bytes, length))
 		return "The boot record is malformed";
 	/* Nothing may be drawn from the numbers that other machines have in common with this one. */
@@ -333,7 +344,7 @@ const char *identity_take(const uint8_t *bytes, size_t length, bool *is_unsettle
 	set_hostname();
 	is_host_key_new = false;
 	if (identity_write_files()) {
-		change_boot_id(was_template);
+		change_boot_id();
 		replace_random_seed();
 		settle_later(UNSETTLED_MACHINE_ID, old_id);
 	}
@@ -342,7 +353,9 @@ const char *identity_take(const uint8_t *bytes, size_t length, bool *is_unsettle
 	exec_clear_default_env();
 	boot_record_each(TAG_BOOT_ENV, exec_add_default_env);
 	network_take_over(&network);
-	if (!boot_record_keep(KEPT_RECORD_PATH))
+	if (boot_record_has(TAG_BOOT_DISK_BYTES))
+		rootfs_grow(boot_record_number(TAG_BOOT_DISK_BYTES, 0));
+	if (!boot_record_keep(KEPT_RECORD_PATH, is_template))
 		say("Cannot write %s: %s", KEPT_RECORD_PATH, strerror(errno));
 	*is_unsettled = settle_is_due();
 	return NULL;

@@ -55,7 +55,7 @@ static void become_systemd(void)
 /* Files that outlive the initrd go to /run, which is moved to the new root. */
 static void keep_files(bool with_first_boot)
 {
-	if (!copy_file("/proc/self/exe", AGENT_PATH, 0755) || !boot_record_keep(KEPT_RECORD_PATH))
+	if (!copy_file("/proc/self/exe", AGENT_PATH, 0755) || !boot_record_keep(KEPT_RECORD_PATH, false))
 		die("Cannot copy the agent to /run");
 	if (!with_first_boot)
 		return;

@@ -273,11 +273,12 @@ void network_take_over(const struct network_identity *old)
 {
 	struct network_identity now;
 	network_identify(&now);
-	if (memcmp(&now, old, sizeof now) == 0)
+	/* Without a network there is lo, which the boot has brought up. */
+	if (!now.mac[0] || memcmp(&now, old, sizeof now) == 0)
 		return;
 	unsigned index = find_interface(old->mac);
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-	if (index && now.mac[0])
+	if (index)
 		change_interface(fd, index, old, &now);
 	if (fd >= 0)
 		close(fd);

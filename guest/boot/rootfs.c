@@ -26,6 +26,9 @@
 #define MAX_DEPTH 64
 
 /* Not in the kernel's exported headers. */
+#define GROW_WAIT_MS 5000
+#define GROW_STEP_US 2000
+
 #ifndef EXT4_IOC_RESIZE_FS
 #define EXT4_IOC_RESIZE_FS _IOW('f', 16, uint64_t)
 #endif
@@ -69,14 +72,26 @@ static void need_disk(const char *path)
 		die("Disk %s not found: is its driver among the modules?", path);
 }
 
-/* Grows the mounted file system if the host has enlarged the disk since the last boot. */
-static void grow(const char *disk, const char *place)
+/* The size of a disk, once it has the one that is wanted: the host enlarges it while the kernel runs. */
+static bool disk_size(int fd, uint64_t wanted, uint64_t *size)
+{
+	uint64_t until = uptime_ms() + GROW_WAIT_MS;
+	while (ioctl(fd, BLKGETSIZE64, size) == 0) {
+		if (*size >= wanted || uptime_ms() > until)
+			return true;
+		usleep(GROW_STEP_US);
+	}
+	return false;
+}
+
+/* Grows the mounted file system if the host has enlarged the disk, or is about to. */
+static void grow(const char *disk, const char *place, uint64_t wanted)
 {
 	struct statfs info;
 	uint64_t size = 0;
 	int disk_fd = open(disk, O_RDONLY | O_CLOEXEC);
 	int place_fd = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (disk_fd >= 0 && place_fd >= 0 && ioctl(disk_fd, BLKGETSIZE64, &size) == 0 && fstatfs(place_fd, &info) == 0) {
+	if (disk_fd >= 0 && place_fd >= 0 && disk_size(disk_fd, wanted, &size) && fstatfs(place_fd, &info) == 0) {
 		uint64_t blocks = size / (uint64_t)info.f_bsize;
 		/* A no-op if the file system already fills its disk. */
 		if (ioctl(place_fd, EXT4_IOC_RESIZE_FS, &blocks) < 0)
@@ -152,18 +167,25 @@ static void mount_overlay(void)
 	}
 	need_disk(disk);
 	mount_or_die(disk, DISK_PATH, "ext4", MS_NOATIME, NULL);
-	grow(disk, DISK_PATH);
+	grow(disk, DISK_PATH, 0);
 	make_dirs(DISK_PATH "/upper", 0755);
 	make_dirs(DISK_PATH "/work", 0755);
 	format_path(options, sizeof options, "lowerdir=%s,upperdir=" DISK_PATH "/upper,workdir=" DISK_PATH "/work", layers);
 	mount_or_die("overlay", NEW_ROOT, "overlay", 0, options);
 }
 
+void rootfs_grow(uint64_t wanted)
+{
+	char disk[] = FIRST_DISK;
+	disk[sizeof FIRST_DISK - 2] = rootfs_writable_disk();
+	grow(disk, is_overlay() ? DISK_PATH : "/", wanted);
+}
+
 static void mount_plain(void)
 {
 	need_disk(FIRST_DISK);
 	mount_or_die(FIRST_DISK, NEW_ROOT, "ext4", MS_NOATIME, NULL);
-	grow(FIRST_DISK, NEW_ROOT);
+	grow(FIRST_DISK, NEW_ROOT, 0);
 }
 
 static void remove_tree(int directory_fd, dev_t device, int depth)

@@ -3,6 +3,7 @@
 #define BANGER_ROOTFS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* Mounts /proc, /sys and /dev in the initrd. */
 void rootfs_mount_kernel(void);
@@ -21,5 +22,8 @@ bool rootfs_is_empty(const char *path);
 
 /* Switches to the mounted root and frees the initrd's memory. */
 void rootfs_switch(bool is_systemd);
+
+/* Waits until the writable disk has that size, and grows its file system, which is in use. */
+void rootfs_grow(uint64_t wanted);
 
 #endif

@@ -21,11 +21,20 @@
 #define SSH_LIMIT_MS 15000
 #define STEP_US 2000
 
+static const char *const ssh_paths[] = { "/run/sshd.pid", "/var/run/sshd.pid" };
 static const char *const marks[] = { STATE_DIRECTORY "/unsettled-ssh", STATE_DIRECTORY "/unsettled-machine-id" };
+
+/* Whether something runs that has to be told. */
+static bool has_readers(enum unsettled what)
+{
+	if (what == UNSETTLED_MACHINE_ID)
+		return procfs_init_is_systemd();
+	return access(ssh_paths[0], F_OK) == 0 || access(ssh_paths[1], F_OK) == 0;
+}
 
 void settle_later(enum unsettled what, const char *old)
 {
-	if (access(marks[what], F_OK) < 0 && !replace_file(marks[what], old, strlen(old), 0600))
+	if (has_readers(what) && access(marks[what], F_OK) < 0 && !replace_file(marks[what], old, strlen(old), 0600))
 		say("Cannot write \"%s\": %s", marks[what], strerror(errno));
 }
 
@@ -54,15 +63,14 @@ static pid_t ssh_server(const char *path)
 /* It executes itself again, and writes its PID once it listens. */
 static void reload_ssh(void)
 {
-	static const char *const paths[] = { "/run/sshd.pid", "/var/run/sshd.pid" };
-	for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
-		pid_t pid = ssh_server(paths[i]);
+	for (size_t i = 0; i < sizeof ssh_paths / sizeof *ssh_paths; i++) {
+		pid_t pid = ssh_server(ssh_paths[i]);
 		if (pid == 0)
 			continue;
 		uint64_t until = uptime_ms() + SSH_LIMIT_MS;
-		unlink(paths[i]);
+		unlink(ssh_paths[i]);
 		kill(pid, SIGHUP);
-		while (access(paths[i], F_OK) < 0) {
+		while (access(ssh_paths[i], F_OK) < 0) {
 			if (uptime_ms() > until || kill(pid, 0) < 0) {
 				warn("sshd", "does not listen after its reload", -1);
 				break;
@@ -134,7 +142,7 @@ int settle_run(void)
 {
 	if (access(marks[UNSETTLED_SSH], F_OK) == 0)
 		reload_ssh();
-	if (access(marks[UNSETTLED_MACHINE_ID], F_OK) == 0 && procfs_init_is_systemd()) {
+	if (access(marks[UNSETTLED_MACHINE_ID], F_OK) == 0) {
 		int status = run(FIRST_BOOT_PATH, "settle", STDERR_FILENO);
 		if (status != 0)
 			warn(FIRST_BOOT_PATH, "failed with exit status", status);

@@ -9,7 +9,10 @@
 
 enum unsettled { UNSETTLED_SSH, UNSETTLED_MACHINE_ID };
 
-/* Notes what settle_run() has to do, until it is done; `old` is the value that running services have. */
+/*
+ * Notes what settle_run() has to do, until it is done; nothing if no running service has the value. `old` is the one that
+ * they have.
+ */
 void settle_later(enum unsettled what, const char *old);
 
 /* Whether settle_run() has anything to do. */

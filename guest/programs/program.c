@@ -18,6 +18,7 @@
 #include "programs/sockets.h"
 #include "programs/stats.h"
 #include "programs/step.h"
+#include "programs/unsynced.h"
 
 #define ANY_NUMBER (-1)
 
@@ -50,6 +51,7 @@ static const struct program {
 	{ "session-control", 4, session_control },
 	{ "relay", 5, relay_serve },
 	{ "step", ANY_NUMBER, step_run },
+	{ "unsynced", ANY_NUMBER, unsynced_run },
 };
 
 int program_run(int count, char **arguments)

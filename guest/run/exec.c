@@ -202,7 +202,7 @@ static bool open_terminal(struct stream *stream, struct launch *launch, const st
 /* The user must own the pipes to open /dev/stdout and its like. */
 static void change_owner(int fd, const struct account *account)
 {
-	if (fd >= 0 && geteuid() == 0 && fchown(fd, account->uid, (gid_t)-1) < 0)
+	if (fd >= 0 && account->uid != 0 && geteuid() == 0 && fchown(fd, account->uid, (gid_t)-1) < 0)
 		say("Cannot change the owner of the command's pipes");
 }
 

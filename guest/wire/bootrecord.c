@@ -26,7 +26,7 @@ bool boot_record_set(const uint8_t *bytes, size_t length)
 	return true;
 }
 
-bool boot_record_keep(const char *path)
+bool boot_record_keep(const char *path, bool in_place)
 {
 	static uint8_t kept[MAX_BOOT_RECORD_BYTES];
 	struct field_writer writer = { .bytes = kept, .size = sizeof kept };
@@ -36,7 +36,7 @@ bool boot_record_keep(const char *path)
 		if (field.tag != TAG_BOOT_ENTROPY_SEED && field.tag != TAG_BOOT_SSH_HOST_KEY)
 			field_put(&writer, field.tag, field.value, field.length);
 	}
-	return replace_file(path, kept, writer.length, 0600);
+	return (in_place && overwrite_file(path, kept, writer.length)) || replace_file(path, kept, writer.length, 0600);
 }
 
 bool boot_record_has(uint16_t tag)

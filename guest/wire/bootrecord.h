@@ -16,7 +16,7 @@ bool boot_record_load(const char *path);
 bool boot_record_set(const uint8_t *bytes, size_t length);
 
 /* Writes the record without its secrets, for later agents. */
-bool boot_record_keep(const char *path);
+bool boot_record_keep(const char *path, bool in_place);
 
 bool boot_record_has(uint16_t tag);
 bool boot_record_text(uint16_t tag, char *text, size_t size);

@@ -6,10 +6,17 @@ import type { Progress } from "#base/progress.ts";
 
 export type ServerMessage =
   | { progress: Progress }
-  | { started: { vm: string; daemon?: DaemonVersion } }
+  | { started: Started }
   | { grant: number }
   | { exit: ExecExit }
   | { error: BangerError };
+
+export interface Started {
+  vm: string;
+  daemon?: DaemonVersion;
+  /** Of a command, in the machine; an older daemon does not tell. */
+  pid?: number;
+}
 
 type Fields = Record<string, unknown>;
 
@@ -25,10 +32,11 @@ export function readServerMessage(text: string): ServerMessage {
   throw unreadable();
 }
 
-function readStarted({ vm, daemon }: Fields): { vm: string; daemon?: DaemonVersion } {
-  if (daemon === undefined) return { vm: textOf(vm) };
+function readStarted({ vm, daemon, pid }: Fields): Started {
+  const started = { vm: textOf(vm), ...(typeof pid === "number" ? { pid } : {}) };
+  if (daemon === undefined) return started;
   const { version, commit } = fieldsOf(daemon);
-  return { vm: textOf(vm), daemon: { version: textOf(version), commit: textOf(commit) } };
+  return { ...started, daemon: { version: textOf(version), commit: textOf(commit) } };
 }
 
 function readExit({ code, signal }: Fields): ExecExit {

@@ -2,19 +2,18 @@
  * The client's side of an exec WebSocket (src/api/exec.ts is the specification): a command
  * in a machine, or a connection into one, with back-pressure in both directions.
  */
-import type { ExecClientMessage, ExecExit, ExecOpen, TerminalSize } from "#api/exec.ts";
+import type { ExecClientMessage, ExecExit, ExecOpen } from "#api/exec.ts";
 import {
-  type DaemonVersion,
   EXEC_PATH,
   EXEC_PROTOCOL,
   INITIAL_CREDIT_BYTES,
   STDERR_TAG,
   STDOUT_TAG,
 } from "#api/exec-constants.ts";
+import type { ExecConnection, ExecOptions } from "#api/serve/exec-client.ts";
 import { abortError, onAbort } from "#base/abort.ts";
 import { Credit } from "#base/credit.ts";
 import { BangerError } from "#base/error.ts";
-import type { OnProgress } from "#base/progress.ts";
 import { readServerMessage } from "./exec-messages.ts";
 import { notRunning } from "./unreachable.ts";
 import { dialUnix } from "./websocket.ts";
@@ -25,43 +24,29 @@ const STDIN_CHUNK_MAX_BYTES = 64 * 1024;
 const GRANT_BYTES = INITIAL_CREDIT_BYTES / 4;
 const GRANT_DELAY_MS = 5;
 
-/** Called with each chunk in order; while the promise is pending no further chunk comes, and the guest stalls. */
-export type OnOutput = (bytes: Uint8Array) => void | Promise<void>;
+export type { ExecConnection, ExecOptions } from "#api/serve/exec-client.ts";
 
-export interface ExecOptions {
-  onStdout?: OnOutput;
-  onStderr?: OnOutput;
-  /** Of the time before the command runs: a pull, a boot. */
-  onProgress?: OnProgress;
-  /** Called with the machine's name before any output of the command; `started` may resolve after the first output. */
-  onStarted?: ((vm: string) => void) | undefined;
-  /** What the daemon is, once the command runs; an older one does not tell. */
-  onDaemon?: ((daemon: DaemonVersion) => void) | undefined;
-  /** Called when nobody answers at the socket. Nothing was asked for yet: it is tried anew, at the socket that this gives. */
-  revive?: (() => Promise<string>) | undefined;
-  /** Ends the connection; the daemon ends the command and, after `run`, removes the machine. */
-  signal?: AbortSignal | undefined;
-}
-
-export interface ExecConnection {
-  /** The machine's name, once the command runs; rejects with what kept it from running. */
-  readonly started: Promise<string>;
-  /** How the command ended, after all of its output was taken. */
-  readonly exited: Promise<ExecExit>;
-  /** Resolves when the bytes are on their way; false when nobody takes them any more. */
-  writeStdin(bytes: Uint8Array): Promise<boolean>;
-  /** Ends stdin, after what was written before. */
-  endStdin(): void;
-  resize(size: TerminalSize): void;
-  /** `name` without "SIG", such as "INT". */
-  signal(name: string): void;
+/** The connection that the messages go over: a WebSocket, or what stands in its place. */
+export interface ExecChannel {
+  readonly isOpen: boolean;
+  send(data: string | Uint8Array<ArrayBuffer>): void;
   close(): void;
 }
+
+export interface ChannelEvents {
+  /** Not before the channel was returned. */
+  onOpen: () => void;
+  onMessage: (data: string | ArrayBuffer) => void;
+  /** Also when it never opened. */
+  onClose: (reason: string) => void;
+}
+
+export type Dial = (socket: string, events: ChannelEvents) => ExecChannel;
 
 export function openExec(
   socket: string,
   open: ExecOpen,
-  options: ExecOptions = {},
+  options: ExecOptions & { dial?: Dial } = {},
 ): ExecConnection {
   const started = Promise.withResolvers<string>();
   const exited = Promise.withResolvers<ExecExit>();
@@ -69,6 +54,7 @@ export function openExec(
   exited.promise.catch(() => {});
 
   const web = new DaemonSocket(socket, open, {
+    dial: options.dial ?? dialDaemon,
     revive: options.revive,
     onMessage: receive,
     onClose: closed,
@@ -95,9 +81,9 @@ export function openExec(
     const message = readServerMessage(text);
     if ("progress" in message) options.onProgress?.(message.progress);
     else if ("started" in message) {
-      const { vm, daemon } = message.started;
+      const { vm, daemon, pid } = message.started;
       if (daemon) options.onDaemon?.(daemon);
-      options.onStarted?.(vm);
+      options.onStarted?.(vm, pid);
       started.resolve(vm);
     } else if ("grant" in message) stdin.grant(message.grant);
     else if ("error" in message) output.whenTaken(() => fail(message.error));
@@ -135,6 +121,7 @@ export function openExec(
 }
 
 interface SocketEvents {
+  dial: Dial;
   revive: ExecOptions["revive"];
   onMessage: (data: string | ArrayBuffer) => void;
   onClose: (reason: string) => void;
@@ -142,44 +129,48 @@ interface SocketEvents {
   onFailure: (error: unknown) => void;
 }
 
-/** The WebSocket of one session. If no daemon answers, `revive` starts one, and the request is sent there. */
+/** The channel of one session. If no daemon answers, `revive` starts one, and the request is sent there. */
 class DaemonSocket {
   readonly #open: ExecOpen;
   readonly #events: SocketEvents;
-  #web: WebSocket;
+  #channel: ExecChannel;
   #isClosed = false;
 
   constructor(socket: string, open: ExecOpen, events: SocketEvents) {
     this.#open = open;
     this.#events = events;
-    this.#web = this.#dial(socket, events.revive);
+    this.#channel = this.#dial(socket, events.revive);
   }
 
   send(data: Uint8Array<ArrayBuffer>): void {
-    this.#web.send(data);
+    this.#channel.send(data);
   }
 
   tell(message: ExecClientMessage): void {
-    if (this.#web.readyState === WebSocket.OPEN) this.#web.send(JSON.stringify(message));
+    if (this.#channel.isOpen) this.#channel.send(JSON.stringify(message));
   }
 
   close(): void {
     this.#isClosed = true;
-    if (this.#web.readyState < WebSocket.CLOSING) this.#web.close(1000);
+    this.#channel.close();
   }
 
-  #dial(socket: string, revive: ExecOptions["revive"]): WebSocket {
-    const web = dialUnix(socket, { path: EXEC_PATH, protocol: EXEC_PROTOCOL });
-    web.binaryType = "arraybuffer";
-    web.onmessage = ({ data }: MessageEvent<string | ArrayBuffer>) => {
-      if (!this.#isClosed) this.#events.onMessage(data);
-    };
-    web.onclose = () => void this.#redial(socket, revive);
-    web.onopen = () => {
-      web.onclose = ({ reason }) => this.#events.onClose(reason);
-      web.send(JSON.stringify(this.#open));
-    };
-    return web;
+  #dial(socket: string, revive: ExecOptions["revive"]): ExecChannel {
+    let wasOpen = false;
+    const channel = this.#events.dial(socket, {
+      onOpen: () => {
+        wasOpen = true;
+        channel.send(JSON.stringify(this.#open));
+      },
+      onMessage: (data) => {
+        if (!this.#isClosed) this.#events.onMessage(data);
+      },
+      onClose: (reason) => {
+        if (wasOpen) this.#events.onClose(reason);
+        else void this.#redial(socket, revive);
+      },
+    });
+    return channel;
   }
 
   async #redial(socket: string, revive: ExecOptions["revive"]): Promise<void> {
@@ -189,11 +180,29 @@ class DaemonSocket {
       const next = await revive();
       if (this.#isClosed) return;
       // A daemon that was just started and does not answer is not started again.
-      this.#web = this.#dial(next, undefined);
+      this.#channel = this.#dial(next, undefined);
     } catch (error) {
       this.#events.onFailure(error);
     }
   }
+}
+
+/** On the daemon's unix socket. */
+function dialDaemon(socket: string, { onOpen, onMessage, onClose }: ChannelEvents): ExecChannel {
+  const web = dialUnix(socket, { path: EXEC_PATH, protocol: EXEC_PROTOCOL });
+  web.binaryType = "arraybuffer";
+  web.onmessage = ({ data }: MessageEvent<string | ArrayBuffer>) => onMessage(data);
+  web.onopen = onOpen;
+  web.onclose = ({ reason }) => onClose(reason);
+  return {
+    get isOpen() {
+      return web.readyState === WebSocket.OPEN;
+    },
+    send: (data) => web.send(data),
+    close() {
+      if (web.readyState < WebSocket.CLOSING) web.close(1000);
+    },
+  };
 }
 
 function connectionClosed(reason: string): BangerError {

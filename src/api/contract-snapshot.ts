@@ -10,11 +10,10 @@ import {
   snapshotExport,
   snapshotExported,
   snapshotImport,
-  snapshotName,
   vmFork,
   vmForked,
 } from "./snapshot.ts";
-import { vm, vmRef } from "./vm.ts";
+import { snapshotName, vm, vmRef } from "./vm.ts";
 
 const byName = z.object({ name: snapshotName });
 

@@ -50,6 +50,7 @@ import {
 } from "./kernel.ts";
 import { BOOTS, CHANGES, DOWNLOADS, fails, nothing } from "./procedure.ts";
 import { progress } from "./progress.ts";
+import { serveContract, tokenContract } from "./serve/contract.ts";
 
 const byImage = z.object({ name: imageRef });
 
@@ -288,4 +289,6 @@ export const contract = {
   file: fileContract,
   session: sessionContract,
   inside: insideContract,
+  token: tokenContract,
+  serve: serveContract,
 };

@@ -88,6 +88,12 @@ export const execOpen = z.discriminatedUnion("kind", [
   }),
   /** A file of the machine, as "stdout". */
   z.object({ kind: z.literal("read"), ...fileOfVm }),
+  /** A file of the machine is replaced by "stdin" once that has ended; by default with the mode of the old one, or 0644. */
+  z.object({
+    kind: z.literal("write"),
+    ...fileOfVm,
+    mode: z.int().min(0).max(0o7777).optional(),
+  }),
   /** A file or tree of the machine as a tar archive, as "stdout". */
   z.object({ kind: z.literal("archive"), ...fileOfVm }),
   /**
@@ -131,8 +137,8 @@ export type ExecExit = z.infer<typeof execExit>;
 
 export type ExecServerMessage =
   | { progress: Progress }
-  /** The command runs (or the connection stands) from here on. */
-  | { started: { vm: string; daemon?: DaemonVersion } }
+  /** The command runs (or the connection stands) from here on. `pid`: of a command, in the machine. */
+  | { started: { vm: string; daemon?: DaemonVersion; pid?: number } }
   | { grant: number }
   | { exit: ExecExit }
   | { error: { code: string; message: string; hint?: string } };

@@ -2,10 +2,7 @@
 import { z } from "zod";
 import { hostPath } from "./fields.ts";
 import { portRequest, VM_PORTS_MAX } from "./network.ts";
-import { bootMode, networkMode, vm, vmName, vmRef } from "./vm.ts";
-
-/** As machines are named. */
-export const snapshotName = vmName;
+import { bootMode, networkMode, snapshotName, vm, vmRef } from "./vm.ts";
 
 export const snapshot = z.object({
   name: snapshotName,
@@ -24,6 +21,8 @@ export const snapshot = z.object({
   /** Of the VMM that the memory is for. */
   driver: z.string().optional(),
   createdAt: z.iso.datetime(),
+  /** Id of the API token that made it. */
+  token: z.string().optional(),
   /** On disk. */
   size_bytes: z.int(),
 });

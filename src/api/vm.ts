@@ -14,13 +14,19 @@ import {
 export const VM_NAME_MAX_LENGTH = 63;
 
 /** A DNS label, since a machine is reached as `<name>.vm`. */
-export const vmName = z
-  .string()
-  .max(VM_NAME_MAX_LENGTH)
-  .regex(/^[a-z]([a-z0-9-]*[a-z0-9])?$/, {
-    error:
-      "machine names can contain lower-case letters, digits and dashes, and start with a letter",
-  });
+export const vmName = labelNamed("machine");
+
+/** As machines are named. */
+export const snapshotName = labelNamed("snapshot");
+
+function labelNamed(what: string) {
+  return z
+    .string()
+    .max(VM_NAME_MAX_LENGTH)
+    .regex(/^[a-z]([a-z0-9-]*[a-z0-9])?$/, {
+      error: `${what} names can contain lower-case letters, digits and dashes, start with a letter, and end with a letter or digit`,
+    });
+}
 
 export const vmState = z.enum([
   "creating",
@@ -139,6 +145,8 @@ export const vm = z.object({
   forkOf: z.string().optional(),
   /** The process that runs it in place of the daemon. */
   foreground: z.object({ pid: z.int() }).optional(),
+  /** Id of the API token that made it, which may be revoked by now. */
+  token: z.string().optional(),
   /** Services that its image, or the configuration, says to look for; as they were last. */
   checks: z.array(serviceCheck).optional(),
   createdAt: z.iso.datetime(),
@@ -181,7 +189,7 @@ export const vmCreate = z.object({
   /** An image's name or any reference; pulled when it is not here. Default: `default_image_name`. */
   image: z.string().min(1).max(1024).optional(),
   /** In place of an image: name of a snapshot, which it goes on from. Image, kernel and sizes are of that. */
-  snapshot: vmName.optional(),
+  snapshot: snapshotName.optional(),
   /** Default: the image's kernel, then `default_kernel`. */
   kernel: z.string().min(1).max(255).optional(),
   /** Features that its kernel must have, "containers,wireguard"; a kernel that is here is chosen by them. */

@@ -145,6 +145,12 @@ export const handlers: Handlers<typeof root> = {
     disable: () => import("./handlers/daemon/disable.ts"),
     run: () => import("./handlers/daemon/run.ts"),
   },
+  serve: () => import("./handlers/serve.ts"),
+  token: {
+    create: () => import("./handlers/token/create.ts"),
+    list: () => import("./handlers/token/list.ts"),
+    rm: () => import("./handlers/token/rm.ts"),
+  },
   config: {
     show: () => import("./handlers/config/show.ts"),
     path: () => import("./handlers/config/path.ts"),

@@ -54,6 +54,8 @@ export function makePaths(roots: Roots) {
     /** What `vm ssh` has ssh read: the user's configuration, and what holds where that says nothing. */
     sshDefaults: join(roots.state, "ssh", "config"),
     database: join(roots.state, "banger.db"),
+    /** Of access tokens for the sandboxes of E2B's clients. */
+    e2bKey: join(roots.state, "e2b.key"),
     daemonLog: join(roots.state, "daemon.log"),
     kernels: join(roots.state, "kernels"),
     images: join(roots.state, "images"),

@@ -71,6 +71,11 @@ export const schema = {
     "auto, off: whether new machines are restored from a template in place of their first boot",
     oneOf("auto", "off"),
   ),
+  "vm.host_packages": key(
+    "auto",
+    "auto, off: whether the host downloads the packages that first boots of Debian images install",
+    oneOf("auto", "off"),
+  ),
   "vm.templates_max": key(
     4096 * MiB,
     "Disk space of all templates; the least recently used are removed",
@@ -117,6 +122,15 @@ export const schema = {
   "registry.mirrors": key<string[]>(
     [],
     "Mirrors of docker.io: MIRROR; of another registry: REGISTRY=MIRROR",
+    textList,
+    JSON.stringify,
+  ),
+  "serve.listen": key("", "Address to serve the API at, such as 127.0.0.1:7777", text),
+  "serve.tls_cert": key("", "TLS certificate chain of the API, a PEM file", text),
+  "serve.tls_key": key("", "Private key of that certificate, a PEM file", text),
+  "serve.hosts": key<string[]>(
+    [],
+    "More host names that clients use for the API",
     textList,
     JSON.stringify,
   ),

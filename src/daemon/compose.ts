@@ -35,6 +35,8 @@ import type { Sessions } from "#vm/sessions/sessions.ts";
 import type { VmSnapshots } from "#vm/snapshots/service.ts";
 import { openCgroups } from "#vmm/cgroup.ts";
 import { CallCounts } from "./metrics.ts";
+import { Listeners } from "./serve/listeners.ts";
+import { Tokens } from "./serve/tokens.ts";
 
 const log = getLogger(["banger", "daemon"]);
 
@@ -50,6 +52,8 @@ export interface Services {
   sessions: Sessions;
   inside: Inside;
   network: Network;
+  tokens: Tokens;
+  listeners: Listeners;
   /** Undefined for a process in the foreground. */
   daemon: DaemonVersion | undefined;
   startedAt: string;
@@ -133,6 +137,7 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
     cgroups: owner ? undefined : openLimits(values["vm.limits"]),
     sshKey: ensureSshKey(paths.sshKey),
   });
+  const tokens = new Tokens(db);
   const machines = buildMachines(vms, (id) => paths.vm(id).disk);
   const builds: BuildService = new BuildService({ store, cache: steps, images, machines });
   return {
@@ -147,6 +152,8 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
     sessions: vms.sessions,
     inside: new Inside(vms, (id) => paths.vm(id).disk),
     network,
+    tokens,
+    listeners: new Listeners(values, tokens),
     daemon: owner ? undefined : { version: version.version, commit: version.commit },
     startedAt: new Date().toISOString(),
     calls: new CallCounts(),

@@ -27,6 +27,11 @@ export function toOrpcError(thrown: unknown): ORPCError<string, { hint?: string 
   });
 }
 
+export function errorResponse(thrown: unknown): Response {
+  const error = toOrpcError(thrown);
+  return Response.json(error.toJSON(), { status: error.status });
+}
+
 /** Names the field and what it must be when the input does not fit the contract. */
 function fromInput(thrown: unknown): BangerError | undefined {
   if (!(thrown instanceof ORPCError) || thrown.code !== "BAD_REQUEST") return undefined;

@@ -12,6 +12,10 @@ import { takeDaemonLock, tryStopWork } from "./lock.ts";
 import { startLog } from "./log.ts";
 import { makeNotifier } from "./notify.ts";
 import { endOrphans } from "./orphans.ts";
+import { listen } from "./serve/listener.ts";
+import { makeMounts } from "./serve/mounts.ts";
+import { PortDoor } from "./serve/port-door.ts";
+import { Routes } from "./serve/routes.ts";
 import { serve } from "./server.ts";
 import { type KeptSocket, keepSocket } from "./socket.ts";
 import { type Restart, Supervisor } from "./supervisor.ts";
@@ -67,18 +71,31 @@ export async function runDaemon({ restart }: { restart?: Restart | undefined }):
   // What builds were in the middle of stood on images that only they knew of.
   void repair.then(() => services.images.sweep());
   await Promise.race([repair, Bun.sleep(RECOVERY_WAIT_MS)]);
-  const answering = { router: makeRouter(services), services, calls: services.calls };
+  const router = makeRouter(services);
+  const answering = { router, services, calls: services.calls };
   kept = await keepSocket({ paths, lock, serve: (socket) => serve({ socket, ...answering }) });
+  const mounts = makeMounts({ services, router });
+  const api = { services, router, mounts: mounts.all };
+  const served = {
+    ...api,
+    routes: new Routes(api),
+    ports: new PortDoor(services),
+    runtimeDir: paths.roots.runtime,
+  };
+  await services.listeners.begin((options) => listen(served, options));
   log.info("banger {version} listens on {socket}", {
     version: version.version,
     socket: paths.socket,
   });
+  mounts.start();
   notifier.ready(`Listening on ${paths.socket}`);
   using _clock = watchClock(() => void syncClocks(services.vms));
   const why = await ending.promise;
   notifier.stopping("Stopped; machines keep running");
   log.info("ending: {why}", { why });
   await supervisor?.dismiss();
+  mounts.stop();
+  await services.listeners.stop();
   await kept.stop();
   // Calls that were under way are over with their connections; the programs that they ran need not be.
   using alone = tryStopWork(paths.workLock);

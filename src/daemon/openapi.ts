@@ -19,13 +19,32 @@ async function generate(): Promise<unknown> {
       title: "banger",
       version: version.version,
       description:
-        "The daemon's API on its unix socket. Streams are server-sent events; the event `done` holds the result. " +
+        "The daemon's API, on its unix socket and on TCP. On TCP each request needs a token. Streams are server-sent events; the event `done` holds the result. " +
         "An error that is known before the first event is an ordinary response with its own status. " +
         `Commands in machines run over a WebSocket at ${EXEC_PATH} (subprotocol ${EXEC_PROTOCOL}).`,
     },
-    servers: [{ url: "http://localhost/v1" }],
+    servers: [{ url: "/v1" }],
+    security: [{ token: [] }, {}],
+    components: {
+      securitySchemes: {
+        token: { type: "http", scheme: "bearer", description: "Not needed on the unix socket" },
+      },
+    },
   });
-  return withEventText(generated);
+  return withEventText(withTokenErrors(generated));
+}
+
+/** What any operation may be answered with on TCP. */
+function withTokenErrors(document: Awaited<ReturnType<OpenAPIGenerator["generate"]>>) {
+  for (const item of Object.values(document.paths ?? {})) {
+    for (const method of ["get", "put", "post", "delete", "patch"] as const) {
+      const responses = item?.[method]?.responses;
+      if (!responses) continue;
+      responses["401"] ??= { description: "Missing or unknown token" };
+      responses["429"] ??= { description: "Too many requests" };
+    }
+  }
+  return document;
 }
 
 /**

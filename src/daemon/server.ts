@@ -6,13 +6,14 @@ import { OpenAPIHandler } from "@orpc/openapi/fetch";
 import { RPCHandler } from "@orpc/server/fetch";
 import { EXEC_MESSAGE_MAX_BYTES, EXEC_PATH, EXEC_PROTOCOL } from "#api/exec.ts";
 import { VERSION_PATH } from "#api/exec-constants.ts";
+import { USER } from "#api/serve/caller.ts";
 import { BangerError } from "#base/error.ts";
 import { MiB } from "#base/size.ts";
 import { version } from "#base/version.ts";
 import { SocketSession } from "#daemon/exec/session.ts";
 import type { StreamServices } from "#daemon/exec/streams.ts";
 import type { ExecSession } from "#daemon/exec/wire.ts";
-import { toOrpcError } from "./errors.ts";
+import { errorResponse } from "./errors.ts";
 import type { makeRouter } from "./handlers/router.ts";
 import { type CallCounts, METRICS_TYPE, metricsText } from "./metrics.ts";
 import { openApiDocument } from "./openapi.ts";
@@ -72,9 +73,10 @@ export async function serve({
       } catch (error) {
         return errorResponse(error);
       }
+      const context = { caller: USER };
       const { matched, response } = isRpc
-        ? await rpc.handle(request, { prefix: "/rpc", context: {} })
-        : await rest.handle(request, { prefix: "/v1", context: {} });
+        ? await rpc.handle(request, { prefix: "/rpc", context })
+        : await rest.handle(request, { prefix: "/v1", context });
       if (matched) return response;
       return errorResponse(new BangerError("not_found", `no such path: ${pathname}`));
     },
@@ -83,7 +85,7 @@ export async function serve({
       backpressureLimit: 16 * MiB,
       idleTimeout: 0,
       open(socket) {
-        socket.data.session = new SocketSession(socket, services);
+        socket.data.session = new SocketSession(socket, services, USER);
       },
       message(socket, message) {
         socket.data.session?.receive(message);
@@ -101,11 +103,6 @@ export async function serve({
       rmSync(socket, { force: true });
     },
   };
-}
-
-function errorResponse(thrown: unknown): Response {
-  const error = toOrpcError(thrown);
-  return Response.json(error.toJSON(), { status: error.status });
 }
 
 async function removeStale(path: string): Promise<void> {

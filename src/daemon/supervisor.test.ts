@@ -76,6 +76,12 @@ test("a daemon that is killed while it is needed is started again", async () => 
   expect(started()).toBe("--restarts 1\n");
 });
 
+test("a daemon that is needed again is started again, by the process of before", async () => {
+  const pids = await killAfter(["need", "idle", "need"]);
+  expect(pids).toHaveLength(1);
+  while (!started()) await Bun.sleep(5);
+});
+
 test("one that was not needed any more, or ended for good, is not", async () => {
   for (const steps of [
     ["need", "idle"],

@@ -15,7 +15,9 @@ const DISMISS_TIMEOUT_MS = 2000;
  * meanwhile is left alone, and nothing happens where the state directory is gone.
  */
 const SCRIPT = `n=$1 lock=$2 pid=$3 log=$4; shift 4
-while read -r word; do case $word in stop) exit 0;; steady) n=0;; esac; done
+idle=
+while read -r word; do case $word in stop) exit 0;; steady) n=0;; idle) idle=1;; need) idle=;; esac; done
+[ -z "$idle" ] || exit 0
 [ "$n" -lt 5 ] || { [ -e "$lock" ] && echo "The daemon ended $n times in a row and is not restarted" >>"$log"; exit 1; }
 if [ "$n" -gt 0 ]; then
   trap 'kill $! 2>/dev/null; exit 0' TERM; sleep $((1 << n)) & wait $!; trap - TERM
@@ -46,6 +48,7 @@ export class Supervisor {
   readonly #children = new Set<Child>();
   #restarts: number;
   #current: Child | undefined;
+  #isNeeded = false;
   #isOver = false;
 
   constructor(options: SupervisorOptions) {
@@ -54,11 +57,13 @@ export class Supervisor {
     setTimeout(() => this.#steady(), STEADY_MS).unref();
   }
 
-  /** Starts or ends the process, as it is needed. */
+  /** Starts the process when it is first needed. From then on it stays: the next machine need not wait for it. */
   update(isNeeded: boolean): void {
-    if (isNeeded === (this.#current !== undefined) || this.#isOver) return;
-    if (isNeeded) this.#start();
-    else this.#end();
+    if (this.#isOver) return;
+    if (isNeeded && !this.#current) this.#start();
+    else if (isNeeded !== this.#isNeeded && this.#current)
+      say(this.#current, isNeeded ? "need" : "idle");
+    this.#isNeeded = isNeeded;
   }
 
   /** From now on the daemon ends for good. Waits for the process, though not forever. */

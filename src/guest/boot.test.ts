@@ -21,6 +21,7 @@ const record: fc.Arbitrary<BootRecord> = fc.record(
     sshHostKey: line,
     searchDomain: line,
     isBuild: fc.constant(true),
+    disk_bytes: fc.integer({ min: 1, max: 2 ** 50 }),
     network: fc.record(
       {
         mac: line,

@@ -56,6 +56,8 @@ export interface BootRecord {
   isBuild?: boolean | undefined;
   /** The machine becomes a template. Its interface keeps this hardware address, and stays down. */
   template?: { mac: string } | undefined;
+  /** Of the writable disk, where it is larger than that of the template. */
+  disk_bytes?: number | undefined;
   time_unix_ns: bigint;
   /** Random bytes, at most 512, that the guest counts as full entropy. */
   entropySeed: Uint8Array;
@@ -83,6 +85,7 @@ export function encodeBootRecord(record: BootRecord): Uint8Array {
   if (record.searchDomain) writer.text(BootTag.searchDomain, line(record.searchDomain));
   if (record.template) writer.text(BootTag.template, line(record.template.mac));
   if (record.isBuild) writer.number(BootTag.build, 1);
+  if (record.disk_bytes) writer.number(BootTag.disk_bytes, record.disk_bytes);
   if (record.hasModulesDisk) writer.number(BootTag.modulesDisk, 1);
   if (record.network) encodeNetwork(writer, record.network);
   encodeLowers(writer, record.rootfs);
@@ -122,7 +125,8 @@ export function decodeBootRecord(bytes: Uint8Array): BootRecord {
     ...(hosts.length > 0 ? { hosts: hosts.map(([address, name]) => ({ address, name })) } : {}),
     ...(fields.number(BootTag.build) ? { isBuild: true } : {}),
     ...(fields.number(BootTag.modulesDisk) ? { hasModulesDisk: true } : {}),
-    ...(mac ? { network: decodeNetwork(fields, mac) } : {}),
+    network: mac ? decodeNetwork(fields, mac) : undefined,
+    disk_bytes: fields.number(BootTag.disk_bytes),
   };
 }
 

@@ -8,13 +8,14 @@ import { Tag } from "./protocol.ts";
 const MAX_PHASES = 32;
 
 /**
- * `mounted`: the disks are there; `network`: the interface is configured; `installing`: first boot
- * installs packages; `starting`: the machine's own init takes over; `ready`: the machine can be
+ * `mounted`: the disks are there; `network`: the interface is configured; `packages`: first boot waits for
+ * those of the host; `installing`: it installs packages; `installed`: it waits for the host to copy them; `starting`: the machine's own init takes over; `ready`: the machine can be
  * used; `failed`: first boot could not make it so, exec works all the same.
  */
 export const phases = [
   "mounted",
   "network",
+  "packages",
   "installing",
   "installed",
   "starting",

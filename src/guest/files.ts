@@ -56,6 +56,13 @@ export interface TarSink {
   readonly finished: Promise<{ entries: number }>;
 }
 
+export interface FileSink {
+  /** Takes the contents; ends with the guest's error. */
+  readonly writable: Writable;
+  /** Resolves when the file has taken its place. */
+  readonly finished: Promise<void>;
+}
+
 export interface GuestFiles {
   /** A last symlink is not followed. Fails with `not_found`. */
   stat(path: string, options?: ProgramOptions): Promise<FileInfo>;
@@ -77,6 +84,8 @@ export interface GuestFiles {
     data: Uint8Array,
     options?: ProgramOptions & { mode?: number },
   ): Promise<void>;
+  /** The same as it comes. */
+  writeStream(path: string, options?: ProgramOptions & { mode?: number }): Promise<FileSink>;
   mkdir(
     path: string,
     options?: ProgramOptions & { mode?: number; parents?: boolean },
@@ -118,6 +127,13 @@ export function guestFiles(connection: Connection): GuestFiles {
       const argv = ["write", checked(path), octal(options?.mode)];
       const rest = { feature: FEATURE, outputMax_bytes: 0, input: data };
       await callProgram(connection, argv, { ...options, ...rest });
+    },
+    async writeStream(path, options) {
+      const argv = ["write", checked(path), octal(options?.mode)];
+      const rest = { feature: FEATURE, stdin: true };
+      const program = await openProgram(connection, argv, { ...options, ...rest });
+      program.finished.catch(() => {});
+      return { writable: programInput(program), finished: program.finished };
     },
     async mkdir(path, options) {
       const parents = options?.parents ? "parents" : "";

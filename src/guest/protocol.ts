@@ -246,8 +246,10 @@ export const BootTag = {
   isUserNetwork: 277,
   /** The machine becomes a template: the hardware address of its interface, which stays down. */
   template: 278,
+  /** The size that the disk of a restored machine has, or is about to get; its file system follows. */
+  disk_bytes: 279,
   /** The disk after the writable one has the kernel's modules. */
-  modulesDisk: 279,
+  modulesDisk: 280,
 } as const;
 
 /** Records of the program `listen`; guest/programs/listen.h has their format. */

@@ -206,7 +206,7 @@ function decodeInfo(fields: Fields): SessionInfo {
     outputStart: fields.number(Tag.offset) ?? 0,
     outputEnd: fields.number(Tag.offsetEnd) ?? 0,
     inputOffset: fields.number(Tag.inputOffset) ?? 0,
-    ...(hasEnded ? { status: decodeExit(fields) } : {}),
+    status: hasEnded ? decodeExit(fields) : undefined,
   };
 }
 

@@ -79,7 +79,7 @@ function chosenDriver(drivers: readonly Driver[], preference: VmmChoice): Check[
     return [{ ...base, status: "ok", detail: reason }];
   } catch (error) {
     const { message, hint } = toBangerError(error);
-    return [{ ...base, status: "fail", detail: message, ...(hint ? { fix: hint } : {}) }];
+    return [{ ...base, status: "fail", detail: message, fix: hint }];
   }
 }
 

@@ -25,6 +25,11 @@ import {
   registerImage,
   tagImage,
 } from "#images/local/register.ts";
+import {
+  type PackageOptions,
+  type PackageRepository,
+  preparePackages,
+} from "#images/packages/packages.ts";
 import { type ProvisionedLayers, provisionedLayers } from "#images/provisioned/layers.ts";
 import { layerPath } from "#images/provisioned/records.ts";
 import { hostPlatform } from "#oci/platform.ts";
@@ -105,6 +110,12 @@ export class ImageService {
   /** `invalid_state` if a file of an unmanaged image is missing. */
   assertUsable(ref: string): void {
     assertFilesPresent(this.#get(ref), this.#store.paths);
+  }
+
+  /** The packages that the first boot of a Debian image installs. Fails where only the guest can get them. */
+  async preparePackages(ref: string, options: PackageOptions): Promise<PackageRepository> {
+    const { rootfs } = this.show(ref);
+    return await preparePackages(this.#store, rootfs, options);
   }
 
   /** Prevents removal of an image until disposed of, for a machine that has no row yet. */

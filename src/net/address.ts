@@ -95,6 +95,14 @@ export function contains(cidr: Cidr, address: Address): boolean {
   return first <= value && value <= last;
 }
 
+const LOOPBACK = [parseCidr("127.0.0.0/8"), parseCidr("::1/128")];
+
+/** Whether only programs of this host reach it; "localhost" is no address. */
+export function isLoopback(text: string): boolean {
+  const address = tryParseAddress(text);
+  return address !== undefined && LOOPBACK.some((block) => contains(block, address));
+}
+
 export function overlaps(a: Cidr, b: Cidr): boolean {
   if (familyOf(a) !== familyOf(b)) return false;
   const [left, right] = [rangeOf(a), rangeOf(b)];

@@ -50,7 +50,7 @@ function tapCheck(obstacle: BangerError | undefined, bridge: string): Check {
     return { ...base, status: "warn", detail: closed.message, fix: closed.hint ?? "" };
   }
   const detail = `${obstacle.message}; machines get user-mode networking`;
-  return { ...base, status: "warn", detail, ...(obstacle.hint ? { fix: obstacle.hint } : {}) };
+  return { ...base, status: "warn", detail, fix: obstacle.hint };
 }
 
 async function subnetCheck(options: CheckOptions, missing: readonly string[]): Promise<Check> {
@@ -163,6 +163,6 @@ async function judged(
     return { ...base, status: "ok", detail: await work() };
   } catch (error) {
     const hint = error instanceof BangerError ? error.hint : undefined;
-    return { ...base, status: "warn", detail: messageOf(error), ...(hint ? { fix: hint } : {}) };
+    return { ...base, status: "warn", detail: messageOf(error), fix: hint };
   }
 }

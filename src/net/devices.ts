@@ -149,8 +149,8 @@ export function parseBridgeAlias(alias: string): BridgeMark | undefined {
   if (!gateway) return undefined;
   return {
     gateway: parseCidr(gateway),
-    ...(subnet6 ? { subnet6: parseCidr(subnet6) } : {}),
-    ...(dnsPort ? { dnsPort: Number(dnsPort) } : {}),
+    subnet6: subnet6 ? parseCidr(subnet6) : undefined,
+    dnsPort: dnsPort ? Number(dnsPort) : undefined,
   };
 }
 

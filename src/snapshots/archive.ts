@@ -15,6 +15,7 @@ import {
   writeSync,
 } from "node:fs";
 import { open } from "node:fs/promises";
+import { dirname } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { constants, createZstdCompress, createZstdDecompress } from "node:zlib";
 import { z } from "zod";
@@ -24,6 +25,7 @@ import { decompress } from "#base/decompress.ts";
 import { BangerError, messageOf, toBangerError } from "#base/error.ts";
 import { stagingPath } from "#base/files/atomic.ts";
 import { readAt, readChunks } from "#base/files/chunks.ts";
+import { assertRoom } from "#base/files/free-space.ts";
 import { dataParts } from "#base/files/sparse.ts";
 import type { WorkOptions } from "#base/progress.ts";
 import { MiB } from "#base/size.ts";
@@ -40,6 +42,8 @@ const RECORD_MAX_BYTES = 4 * MiB;
 const DIGESTS_MAX_BYTES = 4096;
 const STATE_MAX_BYTES = 64 * MiB;
 const READ_BYTES = MiB;
+/** Between checks for free space. */
+const CHECK_INTERVAL_BYTES = 16 * MiB;
 /** Of zstd's window, as a power of two: 128 MiB of memory, what the zstd program needs at most by default. */
 const WINDOW_LOG_MAX = 27;
 
@@ -55,11 +59,7 @@ export async function exportSnapshot(
   { name, files, record, size_bytes: total }: StoredSnapshot,
   { path, force, signal, onProgress }: WorkOptions & { path: string; force?: boolean | undefined },
 ): Promise<number> {
-  if (existsSync(path) && !(force && statSync(path).isFile())) {
-    throw new BangerError("already_exists", `Cannot export to "${path}": it exists already`, {
-      hint: "Overwrite a file with --force",
-    });
-  }
+  assertWritable(path, { force });
   const digests: Partial<Record<FileName, string>> = {};
   let done = 0;
   async function* archive(): AsyncGenerator<Uint8Array> {
@@ -90,6 +90,21 @@ export async function exportSnapshot(
     rmSync(staging, { force: true });
     throw toBangerError(error);
   }
+}
+
+/** `not_found` for its directory; `already_exists` for a file without `force`, and for what is none. */
+function assertWritable(path: string, { force }: { force: boolean | undefined }): void {
+  // The dot fails for a file in the directory's place.
+  if (!existsSync(`${dirname(path)}/.`)) {
+    throw new BangerError("not_found", `Cannot export to "${path}": no such directory`);
+  }
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (!stats || (force && stats.isFile())) return;
+  const isFile = stats.isFile();
+  const why = isFile ? "it exists already" : "it is not a regular file";
+  throw new BangerError("already_exists", `Cannot export to "${path}": ${why}`, {
+    hint: isFile ? "Overwrite it with --force" : "Use a path that does not exist",
+  });
 }
 
 /** State comes before the long files, so that what is no snapshot is seen early. */
@@ -180,6 +195,8 @@ class Unpacker implements Disposable {
   #record: SnapshotRecord | undefined;
   #digests: Partial<Record<FileName, string | undefined>> | undefined;
   #target: Target | undefined;
+  /** That fit for sure. */
+  #unchecked_bytes = 0;
 
   constructor(files: SnapshotFiles, onRecord: (name: string) => void) {
     this.#files = files;
@@ -236,9 +253,18 @@ class Unpacker implements Disposable {
     if (target?.kind === "text") target.chunks.push(Uint8Array.from(bytes));
     if (target?.kind !== "file") return;
     target.hash.add(bytes, offset);
+    this.#assertRoom(bytes.length);
     for (let at = 0; at < bytes.length; ) {
       at += writeSync(target.fd, bytes, at, bytes.length - at, offset + at);
     }
+  }
+
+  /** What is compressed may be of any length. */
+  #assertRoom(bytes: number): void {
+    this.#unchecked_bytes -= bytes;
+    if (this.#unchecked_bytes >= 0) return;
+    assertRoom(dirname(this.#files.disk), CHECK_INTERVAL_BYTES, "Cannot import the snapshot");
+    this.#unchecked_bytes = CHECK_INTERVAL_BYTES;
   }
 
   #end(): void {

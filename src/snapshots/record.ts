@@ -1,8 +1,11 @@
 /** What is kept of a machine with its snapshot: all that a machine made from it needs to be like it. */
 import { z } from "zod";
+import { imageName } from "#api/image.ts";
+import { kernelName } from "#api/kernel.ts";
 import { MACHINE_NETWORKS_MAX, networkName } from "#api/network.ts";
-import { bootMode, networkMode, restartPolicy, vmCreate } from "#api/vm.ts";
+import { bootMode, networkMode, restartPolicy, vmCreate, vmName } from "#api/vm.ts";
 import { type Digest, isDigest } from "#base/digest.ts";
+import { isId } from "#base/id.ts";
 
 export const RECORD_FORMAT = 1;
 const TEXT_MAX = 4096;
@@ -11,6 +14,8 @@ const digest = z.custom<Digest>((value) => typeof value === "string" && isDigest
   error: "not a digest",
 });
 const text = z.string().max(TEXT_MAX);
+/** Ids and names are parts of paths, and an archive may come from anybody. */
+const id = z.string().refine(isId, { error: "not an ID" });
 
 /** How the machine was made, as far as a copy is made likewise. The caps are those of a request. */
 const snapshotSpec = z.object({
@@ -26,15 +31,17 @@ const snapshotSpec = z.object({
   commandOptions: vmCreate.shape.commandOptions,
   restart: restartPolicy.optional(),
   /** Id of the provisioned layer of the image. */
-  provisioned: text.optional(),
+  provisioned: id.optional(),
 });
 export type SnapshotSpec = z.infer<typeof snapshotSpec>;
 
 export const snapshotRecord = z.object({
   format: z.literal(RECORD_FORMAT),
-  machine: z.object({ id: text, name: text }),
-  image: z.object({ id: text, name: text, digest: text.optional() }),
-  kernel: text,
+  machine: z.object({ id, name: vmName }),
+  /** No id: the image is not on this computer. */
+  image: z.object({ id: id.or(z.literal("")), name: imageName, digest: text.optional() }),
+  /** Or the file that came with the image. */
+  kernel: kernelName.or(z.templateLiteral(["image:", imageName])),
   spec: snapshotSpec,
   /** Read-only disks between the rootfs and its own. */
   lowers: z.int().min(0).max(16),
@@ -50,6 +57,8 @@ export const snapshotRecord = z.object({
     })
     .optional(),
   createdAt: z.iso.datetime(),
+  /** Id of the API token that made it. */
+  token: text.optional(),
 });
 export type SnapshotRecord = z.infer<typeof snapshotRecord>;
 /** As it is known before the files are there. */

@@ -19,6 +19,7 @@ import { type Header, pack } from "tar-stream";
 import { KiB, MiB } from "#base/size.ts";
 import { bangerErrorOf } from "#test/expect-error.ts";
 import { exportSnapshot, importSnapshot } from "./archive.ts";
+import { PartsHash } from "./parts-hash.ts";
 import type { SnapshotDescription, SnapshotRecord } from "./record.ts";
 import { type SnapshotFiles, Snapshots, type StoredSnapshot } from "./snapshots.ts";
 
@@ -36,8 +37,8 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 const description: SnapshotDescription = {
-  machine: { id: "abcd", name: "box" },
-  image: { id: "efgh", name: "debian" },
+  machine: { id: "ejdtsfa7vrng", name: "box" },
+  image: { id: "m5h168dfe3mr", name: "debian" },
   kernel: "generic",
   spec: {
     mode: "direct",
@@ -167,6 +168,14 @@ test.each(["one.tar", "one.tar.zst"])("%s is read back as it was, with its holes
   const over = await bangerErrorOf(exportSnapshot(made, { path: file }));
   expect(over.code).toBe("already_exists");
   await exportSnapshot(made, { path: file, force: true });
+  const places = { [folder]: "already_exists", [join(folder, "no/x.tar")]: "not_found" };
+  for (const [path, code] of Object.entries(places)) {
+    const failure = await bangerErrorOf(exportSnapshot(made, { path, force: true }));
+    expect(failure).toMatchObject({
+      code,
+      message: expect.stringContaining(`export to "${path}"`),
+    });
+  }
   expect(readdirSync(folder).sort()).toEqual(["all", name]);
 });
 
@@ -198,8 +207,22 @@ const record: SnapshotRecord = {
   createdAt: "2026-01-01T00:00:00.000Z",
 };
 
+interface Entry {
+  headers: Partial<Header>;
+  body?: string | Uint8Array;
+}
+
+async function writeTar(path: string, entries: readonly Entry[]): Promise<void> {
+  const stream = pack();
+  for (const { headers, body } of entries) {
+    stream.entry({ name: "", ...headers }, Buffer.from(body ?? ""));
+  }
+  stream.finalize();
+  writeFileSync(path, Buffer.concat(await Array.fromAsync(stream as AsyncIterable<Buffer>)));
+}
+
 const text = JSON.stringify({ ...record, name: "evil" });
-const hostile: Record<string, { headers: Partial<Header>; body?: string | Uint8Array }[]> = {
+const hostile: Record<string, Entry[]> = {
   "no record": [{ headers: { name: "disk.ext4" }, body: "x" }],
   "a path": [
     { headers: { name: "snapshot.json" }, body: text },
@@ -238,14 +261,41 @@ const hostile: Record<string, { headers: Partial<Header>; body?: string | Uint8A
   ],
 };
 
+const withSpec = (spec: object) => JSON.stringify({ ...record, spec: { ...record.spec, ...spec } });
+const forged = {
+  "a path to a layer": withSpec({ provisioned: "../../../snapshots/other/disk" }),
+  "a path to a kernel": JSON.stringify({ ...record, kernel: "image:/../../../etc" }),
+  "a path as image": JSON.stringify({ ...record, image: { id: "../x", name: "debian" } }),
+  "a path as machine": JSON.stringify({ ...record, machine: { id: "../x", name: "box" } }),
+  "a name with control characters": JSON.stringify({
+    ...record,
+    machine: { id: "ejdtsfa7vrng", name: "\u001b[31mbox" },
+  }),
+};
+for (const [name, body] of Object.entries(forged)) {
+  hostile[name] = [{ headers: { name: "snapshot.json" }, body }];
+}
+
+test("a record without anything forged is taken", async () => {
+  const digest = new PartsHash();
+  digest.add(new Uint8Array(DISK_BYTES), 0);
+  const digests = JSON.stringify({ disk: digest.digest(DISK_BYTES) });
+  const file = join(folder, "good.tar");
+  const entries = [
+    ["snapshot.json", withSpec({ provisioned: "ejdtsfa7vrng" })],
+    ["disk", new Uint8Array(DISK_BYTES)],
+    ["digests.json", digests],
+  ] as const;
+  await writeTar(
+    file,
+    entries.map(([name, body]) => ({ headers: { name }, body })),
+  );
+  expect((await imported(file)).record.spec.provisioned).toBe("ejdtsfa7vrng");
+});
+
 test.each(Object.keys(hostile))("an archive with %s is refused", async (name) => {
   const file = join(folder, "evil.tar");
-  const stream = pack();
-  for (const { headers, body } of hostile[name] ?? []) {
-    stream.entry({ name: "", ...headers }, Buffer.from(body ?? ""));
-  }
-  stream.finalize();
-  writeFileSync(file, Buffer.concat(await Array.fromAsync(stream as AsyncIterable<Buffer>)));
+  await writeTar(file, hostile[name] ?? []);
   const failure = await bangerErrorOf(imported(file));
   expect(failure.code).toBe("integrity");
   expect(failure.message).toStartWith("Cannot import the snapshot");

@@ -1,5 +1,5 @@
 /** Templates as files: made once, found while they are whole, removed when there are too many. */
-import { afterEach, beforeEach, expect, test } from "bun:test";
+import { afterEach, beforeEach, expect, setSystemTime, test } from "bun:test";
 import {
   appendFileSync,
   existsSync,
@@ -24,6 +24,7 @@ beforeEach(() => {
   templates = new Templates(folder, 3 * SIZE_BYTES);
 });
 
+afterEach(() => void setSystemTime());
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 async function fill(files: TemplateFiles): Promise<void> {
@@ -82,6 +83,24 @@ test("where another process has made one meanwhile, that is taken", async () => 
   });
   expect(files?.memory).toBe(join(folder, "a/memory"));
   expect(readdirSync(folder)).toEqual(["a"]);
+});
+
+test("after the disk was full one is made again in ten minutes, after another failure not", async () => {
+  const full = Object.assign(new Error("ENOSPC: no space left on device, write"), {
+    code: "ENOSPC",
+  });
+  for (const [name, failure] of [
+    ["full", full],
+    ["no", new Error("no")],
+  ] as const) {
+    setSystemTime();
+    await expect(templates.ensure(name, "image", () => Promise.reject(failure))).rejects.toBe(
+      failure,
+    );
+    expect(await templates.ensure(name, "image", fill)).toBeUndefined();
+    setSystemTime(Date.now() + 11 * 60_000);
+    expect((await templates.ensure(name, "image", fill)) !== undefined).toBe(name === "full");
+  }
 });
 
 test("one that is over the limit by itself is made once, and said to be", async () => {

@@ -16,11 +16,13 @@ import { join } from "node:path";
 import { z } from "zod";
 import { orAborted } from "#base/abort.ts";
 import { type Digest, isDigest, sha256 } from "#base/digest.ts";
-import { BangerError } from "#base/error.ts";
+import { BangerError, toBangerError } from "#base/error.ts";
 import { makeFolderAtomic, STAGING_MARK, syncTree, writeFileAtomic } from "#base/files/atomic.ts";
 import { formatSize } from "#base/size.ts";
 
 const FORMAT = 1;
+/** For how long none of a kind is made after the disk was full. */
+const FULL_MS = 10 * 60_000;
 /** What a template's folder holds; `record` says what the others have to be. */
 const NAMES = {
   memory: "memory",
@@ -64,8 +66,8 @@ export class Templates {
   readonly #max_bytes: number;
   /** By key: one that is being made. */
   readonly #making = new Map<string, Promise<unknown>>();
-  /** Keys whose machines could not be made into one; tried again by the next process. */
-  readonly #hopeless = new Set<string>();
+  /** Keys whose machines could not be made into one, and until when none is tried; the next process tries again. */
+  readonly #hopeless = new Map<string, number>();
 
   /** `max_bytes`: on disk; those that were used last stay. */
   constructor(folder: string, max_bytes: number) {
@@ -87,7 +89,8 @@ export class Templates {
 
   /**
    * The same, made first where there is none: `fill` gets names of files that are not there yet. Two who
-   * ask for one at once wait for the same. Undefined when it was tried before in vain.
+   * ask for one at once wait for the same. Undefined when it was tried before in vain: for as long as this process
+   * lives, or for some minutes where the disk was full.
    */
   async ensure(
     key: string,
@@ -101,13 +104,14 @@ export class Templates {
       await orAborted(over, signal);
     }
     const found = this.find(key);
-    if (found || this.#hopeless.has(key)) return found;
+    if (found || this.#isHopeless(key)) return found;
     const making = this.#make(key, image, fill);
     this.#making.set(key, making);
     try {
       await making;
     } catch (error) {
-      this.#hopeless.add(key);
+      const isPassing = toBangerError(error).code === "no_space";
+      this.#hopeless.set(key, isPassing ? Date.now() + FULL_MS : Number.POSITIVE_INFINITY);
       throw error;
     } finally {
       this.#making.delete(key);
@@ -118,6 +122,10 @@ export class Templates {
   /** Somebody else's trouble, such as a cancelled command, says nothing of the next try. */
   retry(key: string): void {
     this.#hopeless.delete(key);
+  }
+
+  #isHopeless(key: string): boolean {
+    return (this.#hopeless.get(key) ?? 0) > Date.now();
   }
 
   /** Machines that were restored from it are not touched. */

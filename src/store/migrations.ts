@@ -85,4 +85,18 @@ export const migrations: readonly Migration[] = [
   -- JSON: the process that runs the machine in the foreground; NULL where the daemon does.
   ALTER TABLE vms ADD COLUMN owner TEXT;
   `),
+  sql(`
+  -- For the API on TCP. The token itself is not stored.
+  CREATE TABLE tokens (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    hash TEXT NOT NULL UNIQUE,
+    scope TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    expires_at TEXT,
+    used_at TEXT
+  ) STRICT;
+  -- Id of the token that the machine belongs to, which may be gone; NULL for the user's own.
+  ALTER TABLE vms ADD COLUMN token TEXT;
+  `),
 ];

@@ -22,10 +22,18 @@ import { modeFor } from "./mode.ts";
 import { makeName } from "./names.ts";
 import { findVm, insertVm, type NewVm, reservedAddresses } from "./records.ts";
 
+/** What no client chooses for a machine. */
+export interface Internal {
+  ephemeral?: boolean;
+  isBuild?: boolean;
+  /** Id of the token that it belongs to. */
+  token?: string | undefined;
+}
+
 /** Resolves, reserves the name and the address, and enters the machine as `creating`. */
 export async function createRecord(
   deps: VmDeps,
-  request: VmCreate & { id: string; ephemeral?: boolean; isBuild?: boolean },
+  request: VmCreate & Internal & { id: string },
   work: WorkOptions,
 ): Promise<NewVm> {
   const { db, config } = deps;
@@ -59,6 +67,7 @@ export async function createRecord(
         imageId: image.id,
         kernel,
         owner: deps.owner,
+        token: request.token,
         spec: {
           mode,
           command,

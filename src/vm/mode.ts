@@ -5,7 +5,7 @@ import { BangerError } from "#base/error.ts";
 import { KiB } from "#base/size.ts";
 import { modes } from "#ext4/format.ts";
 import type { FileStat } from "#ext4/read/inode.ts";
-import { openExt4 } from "#ext4/read/reader.ts";
+import { type Ext4Reader, openExt4 } from "#ext4/read/reader.ts";
 
 const OS_RELEASE_MAX_BYTES = 64 * KiB;
 
@@ -37,14 +37,7 @@ export function modeFor(
     };
   }
   using reader = openExt4(image.rootfs);
-  const files: Files = {
-    has: (path) => isThere(() => reader.stat(path)),
-    read: (path) =>
-      isFile(() => reader.stat(path))
-        ? Buffer.from(reader.readFile(path, OS_RELEASE_MAX_BYTES)).toString()
-        : undefined,
-  };
-  if (canHaveInit(files)) return { mode: "systemd" };
+  if (canHaveInit(filesIn(reader))) return { mode: "systemd" };
   const reason = `Using direct mode: "${image.name}" has no init system, and no package manager to install one`;
   return { mode: "direct", reason };
 }
@@ -55,6 +48,13 @@ export function hasSystemd(disks: readonly string[]): boolean {
     using reader = openExt4(path);
     return SYSTEMD.some((program) => isThere(() => reader.stat(program)));
   });
+}
+
+/** The package manager that installs an init system in the first boot of an image; undefined where it has one. */
+export function installerOf(image: Image): string | undefined {
+  using reader = openExt4(image.rootfs);
+  const files = filesIn(reader);
+  return hasInit(files) ? undefined : managerOf(files);
 }
 
 /** s6-overlay, and images made in its likeness: their services are started by the entrypoint. */
@@ -68,15 +68,32 @@ interface Files {
   read(path: string): string | undefined;
 }
 
-export function canHaveInit({ has, read }: Files): boolean {
+function filesIn(reader: Ext4Reader): Files {
+  return {
+    has: (path) => isThere(() => reader.stat(path)),
+    read: (path) =>
+      isFile(() => reader.stat(path))
+        ? Buffer.from(reader.readFile(path, OS_RELEASE_MAX_BYTES)).toString()
+        : undefined,
+  };
+}
+
+export function canHaveInit(files: Files): boolean {
+  return hasInit(files) || managerOf(files) !== undefined;
+}
+
+function hasInit({ has }: Files): boolean {
   // That of busybox is one only where it is told what to do.
   const isIdle = has("/bin/busybox") && !has("/etc/inittab");
-  if (SYSTEMD.some(has) || (INITS.some(has) && !isIdle)) return true;
+  return SYSTEMD.some(has) || (INITS.some(has) && !isIdle);
+}
+
+function managerOf({ has, read }: Files): string | undefined {
   const release = read("/etc/os-release") ?? read("/usr/lib/os-release") ?? "";
   const names = ["ID", "ID_LIKE"].flatMap((key) => settingOf(release, key).split(/\s+/));
   const family = names.flatMap((name) => FAMILIES.filter((each) => each.names.test(name)))[0];
   const managers = family?.managers ?? [];
-  return managers.some((name) => PROGRAM_FOLDERS.some((folder) => has(`${folder}/${name}`)));
+  return managers.find((name) => PROGRAM_FOLDERS.some((folder) => has(`${folder}/${name}`)));
 }
 
 function settingOf(text: string, key: string): string {

@@ -35,6 +35,8 @@ export interface VmRecord {
   intent: VmIntent | undefined;
   /** Undefined: the daemon. */
   owner: Owner | undefined;
+  /** Id of the token that made it; undefined: the user. */
+  token: string | undefined;
   createdAt: string;
   startedAt: string | undefined;
 }
@@ -124,6 +126,7 @@ export interface NewVm {
   kernel: string;
   spec: VmSpec;
   owner?: Owner | undefined;
+  token?: string | undefined;
 }
 
 /** `already_exists` when the name is taken, also by a machine that another call is making. */
@@ -131,8 +134,8 @@ export function insertVm(db: Database, vm: NewVm): void {
   const name = vmName.parse(vm.name);
   try {
     db.query(
-      `INSERT INTO vms (id, name, state, image_id, kernel, spec, intent, owner, created_at)
-       VALUES ($id, $name, 'creating', $imageId, $kernel, $spec, 'create', $owner, $createdAt)`,
+      `INSERT INTO vms (id, name, state, image_id, kernel, spec, intent, owner, token, created_at)
+       VALUES ($id, $name, 'creating', $imageId, $kernel, $spec, 'create', $owner, $token, $createdAt)`,
     ).run({
       id: vm.id,
       name,
@@ -140,6 +143,7 @@ export function insertVm(db: Database, vm: NewVm): void {
       kernel: vm.kernel,
       spec: JSON.stringify(vm.spec),
       owner: vm.owner ? JSON.stringify(vm.owner) : null,
+      token: vm.token ?? null,
       createdAt: new Date().toISOString(),
     });
   } catch (error) {
@@ -260,6 +264,7 @@ export function toApi(vm: VmRecord): Vm {
     snapshot: spec.snapshot,
     forkOf: spec.forkOf,
     foreground: vm.owner && { pid: vm.owner.pid },
+    token: vm.token,
     checks: runtime?.checks?.length ? runtime.checks : undefined,
     createdAt: vm.createdAt,
     hostname: spec.hostname,
@@ -289,6 +294,7 @@ function fromRow(row: VmRow): VmRecord {
     warning: row.warning ?? undefined,
     intent: row.intent ?? undefined,
     owner: row.owner ?? undefined,
+    token: row.token ?? undefined,
     createdAt: row.created_at,
     startedAt: row.started_at ?? undefined,
   };

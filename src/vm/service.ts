@@ -17,9 +17,10 @@ import { Recoverer } from "#vm/life/recover.ts";
 import type { RemoveOptions, StopOptions } from "#vm/life/requests.ts";
 import { VmNetworking } from "#vm/network/networking.ts";
 import { MachineCommands } from "./command.ts";
-import { createRecord } from "./create.ts";
+import { createRecord, type Internal } from "./create.ts";
 import type { VmDeps } from "./deps.ts";
 import { Events } from "./events.ts";
+import { ensureDisk } from "./folder.ts";
 import { GuestAccess } from "./guest-access.ts";
 import { readLog } from "./logs.ts";
 import { isAsleep } from "./machine.ts";
@@ -78,10 +79,7 @@ export class VmService {
   }
 
   /** Makes a machine and, unless told otherwise, starts it. When that fails nothing of it is left. */
-  async create(
-    request: VmCreate & { ephemeral?: boolean; isBuild?: boolean },
-    options: BootOptions = {},
-  ): Promise<Vm> {
+  async create(request: VmCreate & Internal, options: BootOptions = {}): Promise<Vm> {
     const { snapshot } = request;
     if (snapshot !== undefined) {
       return await this.snapshots.createMachine({ ...request, snapshot }, options);
@@ -90,14 +88,12 @@ export class VmService {
     return await this.#lifecycle.whileBusy(id, () => this.#create({ ...request, id }, options));
   }
 
-  async #create(
-    request: VmCreate & { id: string; ephemeral?: boolean; isBuild?: boolean },
-    options: BootOptions,
-  ): Promise<Vm> {
+  async #create(request: VmCreate & Internal & { id: string }, options: BootOptions): Promise<Vm> {
     const entered = await createRecord(this.#deps, request, options);
     try {
-      await this.#lifecycle.make(entered.id);
-      if (request.start !== false) return await this.start(entered.id, options);
+      const isStarted = request.start !== false;
+      await this.#lifecycle.make(entered.id, { isDiskLater: isStarted });
+      if (isStarted) return await this.start(entered.id, options);
       this.#lifecycle.change(entered.id, { intent: null });
       return this.show(entered.id);
     } catch (error) {
@@ -106,8 +102,10 @@ export class VmService {
       const isOurs = options.signal?.aborted === true;
       const isCancelled = error instanceof BangerError && error.code === "cancelled";
       const isStopped = isCancelled && !isOurs && !request.ephemeral;
-      if (isStopped && findVm(this.#deps.db, entered.id))
+      if (isStopped && findVm(this.#deps.db, entered.id)) {
+        await ensureDisk(this.#deps, entered);
         this.#lifecycle.change(entered.id, { intent: null });
+      }
       if (isStopped || (this.#lifecycle.running(entered.id) && !isOurs)) throw error;
       await this.remove(entered.id, { force: true }).catch((failure) =>
         log.error("cannot undo {id}: {message}", { id: entered.id, message: messageOf(failure) }),

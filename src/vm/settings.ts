@@ -10,7 +10,7 @@ import { macAddress } from "#net/names.ts";
 import { assertPossible, hostSize } from "#vm/life/admission.ts";
 import type { BootOptions } from "#vm/life/boot.ts";
 import type { Lifecycle } from "#vm/life/lifecycle.ts";
-import { addressOf } from "./create.ts";
+import { addressOf, type Internal } from "./create.ts";
 import type { VmDeps } from "./deps.ts";
 import { requireState } from "./machine.ts";
 import { makeName } from "./names.ts";
@@ -55,7 +55,10 @@ export class VmSettingsService {
    * A stopped machine with a copy of the disk and an identity of its own. Published ports stay with
    * the original. Nothing is left when it fails.
    */
-  async clone(ref: string, to: string | undefined, options: BootOptions): Promise<Vm> {
+  async clone(
+    ref: string,
+    { to, token, ...options }: BootOptions & Pick<Internal, "token"> & { to?: string | undefined },
+  ): Promise<Vm> {
     const { db, config } = this.#deps;
     const source = getVm(db, ref);
     return await this.#lifecycle.inTurn(source.id, async () => {
@@ -63,7 +66,7 @@ export class VmSettingsService {
       requireState(vm, "clone", ["stopped"]);
       const id = newId();
       return await this.#lifecycle.whileBusy(id, async () => {
-        this.#createCloneRecord(vm, { id, name: to });
+        this.#createCloneRecord(vm, { id, name: to, token });
         options.onProgress?.({ step: "disk", message: `Copying the disk of ${vm.name}` });
         try {
           const { disk } = config.paths.vm(vm.id);
@@ -81,7 +84,10 @@ export class VmSettingsService {
     });
   }
 
-  #createCloneRecord(vm: VmRecord, { id, name }: { id: string; name: string | undefined }): void {
+  #createCloneRecord(
+    vm: VmRecord,
+    { id, name, token }: Pick<Internal, "token"> & { id: string; name: string | undefined },
+  ): void {
     const { db, owner } = this.#deps;
     const {
       ports: _,
@@ -100,6 +106,7 @@ export class VmSettingsService {
         imageId: vm.imageId,
         kernel: vm.kernel,
         owner,
+        token,
         spec: {
           ...spec,
           ...addressOf(this.#deps, spec.network),

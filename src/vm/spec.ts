@@ -134,6 +134,7 @@ export const vmRow = z.object({
   warning: z.string().nullable(),
   intent: vmIntent.nullable(),
   owner: jsonColumn(owner).nullable(),
+  token: z.string().nullable(),
   created_at: z.iso.datetime(),
   started_at: z.iso.datetime().nullable(),
 });

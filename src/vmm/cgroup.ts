@@ -160,5 +160,5 @@ export function cgroupChecks(proc: string): Check[] {
     return [{ ...base, status: "ok", detail: `control groups in ${home.path}` }];
   }
   const detail = `${home.obstacle}; CPU limits of machines are not enforced`;
-  return [{ ...base, status: "warn", detail, ...(home.fix ? { fix: home.fix } : {}) }];
+  return [{ ...base, status: "warn", detail, fix: home.fix }];
 }

@@ -16,6 +16,8 @@ export interface Drive {
   /** Absolute path of a raw file. Drives become /dev/vda, /dev/vdb, … in order. */
   path: string;
   readOnly: boolean;
+  /** To which it grows while the machine is restored, where `features.growsDrives` says so. The guest is told. */
+  grown_bytes?: number | undefined;
 }
 
 export type NetworkDevice =
@@ -118,6 +120,8 @@ export interface DriverFeatures {
   vsock: boolean;
   pause: boolean;
   snapshot: boolean;
+  /** A drive of a machine that is restored can be larger than it was. */
+  growsDrives: boolean;
 }
 
 export interface Driver {

@@ -91,9 +91,9 @@ export async function killProcesses(belongs: (argv: string[]) => boolean): Promi
   return found.length > 0;
 }
 
-/** Resolves when the process is gone; looks every 5 ms at first, later once a second. */
+/** Resolves when the process is gone; looks after 1 ms at first, later once a second. */
 export async function untilGone(process: ProcessIdentity, signal?: AbortSignal): Promise<void> {
-  for (let pause_ms = 5; isRunning(process) && !signal?.aborted; pause_ms *= 2) {
+  for (let pause_ms = 1; isRunning(process) && !signal?.aborted; pause_ms *= 2) {
     await sleep(Math.min(pause_ms, 1000), undefined, { ref: false });
   }
 }

@@ -1,6 +1,6 @@
 /** Machines that are restored from a template in place of their first boot: alike in kind, in nothing else. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ImageGcResult, ImageUsage } from "#api/image-space.ts";
 import type { Vm } from "#api/vm.ts";
@@ -9,12 +9,13 @@ import { pullBusybox } from "#test/busybox.ts";
 import { type Installation, install } from "#test/installation.ts";
 import { killPid } from "#test/processes.ts";
 
-const KIND = ["--image", "busybox", "--mode", "direct", "--memory", "192M", "--disk", "64M"];
+const KIND = ["--image", "busybox", "--mode", "direct", "--memory", "192M"];
 
 let banger: Installation;
 
 beforeAll(async () => {
   banger = install();
+  appendFileSync(join(banger.home, "config/banger/config.toml"), '[vm]\ndisk = "64M"\n');
   await pullBusybox(banger);
 });
 
@@ -32,6 +33,10 @@ async function create(name: string, ...more: string[]): Promise<{ vm: Vm; stderr
 const inside = async (name: string, script: string) =>
   (await banger.ok("vm", "exec", name, "--", "sh", "-c", script)).trim();
 
+/** Of its file system. */
+const size_kib = async (name: string) =>
+  Number(await inside(name, "df -Pk / | tail -n 1 | awk '{ print $2 }'"));
+
 /** What must differ from machine to machine. */
 const IDENTITY = [
   "cat /proc/sys/kernel/random/boot_id /proc/sys/kernel/random/uuid /etc/machine-id",
@@ -47,7 +52,8 @@ test("the second machine of a kind is restored as the first one was, with its ow
   const names = ["one", "two", "three"];
   const machines: Vm[] = [];
   for (const name of names) {
-    const { vm, stderr } = await create(name, "-e", `WHO=${name}`);
+    const disk = name === "three" ? ["--disk", "1G"] : [];
+    const { vm, stderr } = await create(name, "-e", `WHO=${name}`, ...disk);
     machines.push(vm);
     expect(stderr.includes(`Booting ${name}`)).toBe(name === "one");
     expect(stderr).toContain(`Restoring ${name}`);
@@ -74,6 +80,10 @@ test("the second machine of a kind is restored as the first one was, with its ow
     expect(Math.abs(drift_s)).toBeLessThan(600);
     await inside(name, "echo mine > /mine; sync");
   }
+  // A larger disk has the same template, and its file system grows.
+  expect(await size_kib("two")).toBeLessThan(64 * 1024);
+  expect(await size_kib("three")).toBeGreaterThan(900 * 1024);
+  await inside("three", "dd if=/dev/zero of=/big bs=1M count=100; sync");
   const { stderr } = await banger.call(["vm", "logs", "--console", "two"]);
   expect(stderr).toContain("restored from a template");
   await banger.ok("vm", "restart", "one");
@@ -110,7 +120,7 @@ test("a daemon that starts while a process in the foreground makes a template le
   await banger.ok("image", "gc", "--all");
   await banger.ok("daemon", "stop");
   const args = ["vm", "run", "--foreground", "--name", "front", "--mode", "direct"];
-  const kind = ["--memory", "160M", "--disk", "64M", "--net", "none"];
+  const kind = ["--memory", "160M", "--disk", "48M", "--net", "none"];
   const child = banger.spawn([...args, ...kind, "busybox", "--", "sleep", "1000"]);
   const find = (pattern: RegExp) =>
     banger.processes().find(({ command }) => pattern.test(command))?.pid;
@@ -123,6 +133,7 @@ test("a daemon that starts while a process in the foreground makes a template le
   while ((await banger.json<Vm>("vm", "show", "front")).state === "starting") await Bun.sleep(100);
   expect((await banger.json<Vm>("vm", "show", "front")).template).toBeDefined();
   expect(readdirSync(templates())).toHaveLength(1);
+  expect(await size_kib("front")).toBeLessThan(48 * 1024);
   await banger.ok("vm", "rm", "--force", "front");
   await child.exited;
 });

@@ -33,6 +33,7 @@ const zypperTest = testNeeding(...RPM, "zypper");
 const pacmanTest = testNeeding(...COMMON, "pacman", "makepkg", "bsdtar", "zstd");
 
 const AGENT = `#!/bin/sh
+[ "$1" != unsynced ] || { shift; exec "$@"; }
 [ "$2" != --lines ] || exec tee -a /run/banger/first-boot.log
 echo "agent $*"
 `;

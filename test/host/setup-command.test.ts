@@ -39,7 +39,7 @@ const RESOLVECTL = '#!/bin/sh\necho "$@" >> "$(dirname "$0")/calls"\n';
 
 interface Call {
   as?: "root" | "sudo" | "user";
-  /** Instead of the command line from source. */
+  /** Instead of the program of the sources. */
   argv?: string[];
 }
 

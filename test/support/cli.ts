@@ -1,5 +1,5 @@
 /**
- * Runs the command line from the sources in a separate process, bundled once because most of its start is reading
+ * Runs the command line from the sources in a separate process, compiled once because most of its start is reading
  * them.
  */
 import { createHash } from "node:crypto";
@@ -28,43 +28,40 @@ export interface CliResult {
 
 const ROOT = join(import.meta.dir, "../..");
 /** What the program is made of. */
-const INPUTS = ["src", "sdk", "recipes", "guest", "inflate", "build/bin", "bun.lock"];
-/** As far from package.json as the sources are, which read the version there. */
-const BUNDLE = join(ROOT, "build/cli-");
+const INPUTS = ["src", "sdk", "recipes", "guest", "inflate", "build/bin", "scripts", "bun.lock"];
+const COMPILED = join(ROOT, "build/cli-");
 const OLD_MS = 3_600_000;
-let bundled: string | undefined;
+let compiled: string | undefined;
 
 export function cliCommand(words: readonly string[]): string[] {
-  bundled ??= bundle();
-  return [process.execPath, bundled, ...words];
+  compiled ??= compile();
+  return [compiled, ...words];
 }
 
-/** The bundle of the sources of now, of which another test file may have made it. */
-function bundle(): string {
-  const main = join(`${BUNDLE}${digestOfInputs()}`, "main.js");
-  if (existsSync(main)) return main;
+/** The program of the sources of now, which another test file may have compiled. */
+function compile(): string {
+  const program = join(`${COMPILED}${digestOfInputs()}`, "banger");
+  if (existsSync(program)) return program;
   removeOld();
-  const staging = mkdtempSync(BUNDLE);
+  const staging = mkdtempSync(COMPILED);
   // For other users' commands as well.
   chmodSync(staging, 0o755);
-  const flags = ["--target=bun", "--splitting", "--minify-whitespace", `--outdir=${staging}`];
-  // The files that it has inside are looked for by their whole paths.
-  flags.push(`--public-path=${dirname(main)}/`);
-  const source = join(ROOT, "src/main.ts");
-  const { success, stderr } = Bun.spawnSync([process.execPath, "build", source, ...flags]);
-  if (!success) throw new Error(`Cannot bundle ${source}: ${stderr}`);
+  const script = join(ROOT, "scripts/compile.ts");
+  const argv = [process.execPath, script, join(staging, "banger")];
+  const { success, stderr } = Bun.spawnSync(argv);
+  if (!success) throw new Error(`Cannot compile the program: ${stderr}`);
   try {
-    renameSync(staging, dirname(main));
+    renameSync(staging, dirname(program));
   } catch {
     // Another process was quicker.
     rmSync(staging, { recursive: true, force: true });
   }
-  return main;
+  return program;
 }
 
 function removeOld(): void {
-  for (const name of readdirSync(dirname(BUNDLE)).filter((each) => each.startsWith("cli-"))) {
-    const path = join(dirname(BUNDLE), name);
+  for (const name of readdirSync(dirname(COMPILED)).filter((each) => each.startsWith("cli-"))) {
+    const path = join(dirname(COMPILED), name);
     const age_ms = Date.now() - statSync(path).mtimeMs;
     if (age_ms > OLD_MS) rmSync(path, { recursive: true, force: true });
   }

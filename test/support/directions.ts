@@ -27,9 +27,10 @@ export const MAY_IMPORT: Record<string, readonly string[]> = {
   vm: [...STATE, "tar", "ext4", "guest", "vmm", "net", "kernels", "images", "snapshots", "api"],
   builds: [...STATE, "http", "tar", "blobs", "oci", "ext4", "guest", "images", "vm", "api"],
   host: [...STATE, ...DOMAINS, "api"],
-  daemon: [...STATE, ...DOMAINS, "host", "api", "sdk"],
+  daemon: [...STATE, ...DOMAINS, "host", "api", "sdk", "e2b"],
   sdk: ["api", "base"],
   cli: [...CLIENT, "host"],
+  e2b: ["api", "base", "sdk"],
   mcp: CLIENT,
   web: ["api", "sdk"],
   // The one file that knows every program which the binary can be.

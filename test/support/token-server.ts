@@ -76,7 +76,8 @@ export async function startTokenServer(
   };
 }
 
-async function makeCertificate(key: string, certificate: string): Promise<void> {
+/** One that signs itself, for nobody in particular. */
+export async function makeCertificate(key: string, certificate: string): Promise<void> {
   const argv =
     `openssl req -x509 -newkey rsa:2048 -nodes -keyout ${key} -out ${certificate} -subj /CN=test -days 2`.split(
       " ",

@@ -23,6 +23,8 @@ export function stagingPath(path: string): string {
 export interface AtomicOptions {
   /** Default 0o600. */
   mode?: number;
+  /** Of use until the host is restarted only: a power cut may take it. */
+  isTransient?: boolean;
 }
 
 export function writeFileAtomic(
@@ -33,13 +35,13 @@ export function writeFileAtomic(
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const staging = stagingPath(path);
   try {
-    writeSynced(staging, data, options.mode ?? 0o600);
+    writeSynced(staging, data, options);
     renameSync(staging, path);
   } catch (error) {
     rmSync(staging, { force: true });
     throw error;
   }
-  syncFolder(dirname(path));
+  if (!options.isTransient) syncFolder(dirname(path));
 }
 
 /** Calls `fill` with a new empty folder beside `path`, and moves it there when `fill` returns. */
@@ -60,11 +62,15 @@ export async function makeFolderAtomic<T>(
   }
 }
 
-function writeSynced(path: string, data: string | Uint8Array, mode: number): void {
+function writeSynced(
+  path: string,
+  data: string | Uint8Array,
+  { mode = 0o600, isTransient }: AtomicOptions,
+): void {
   const fd = openSync(path, "wx", mode);
   try {
     writeFileSync(fd, data);
-    fsyncSync(fd);
+    if (!isTransient) fsyncSync(fd);
   } finally {
     closeSync(fd);
   }

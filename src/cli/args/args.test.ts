@@ -6,6 +6,7 @@ import { BangerError } from "#base/error.ts";
 import { GiB, MiB } from "#base/size.ts";
 import { commandAt } from "#cli/program.ts";
 import { archOf } from "./arch.ts";
+import { archivePath } from "./archive.ts";
 import { readEnvironment } from "./env.ts";
 import { withFlagName } from "./flag-names.ts";
 import { labelsOf } from "./labels.ts";
@@ -23,6 +24,12 @@ test("sizes without a unit count what a person means", () => {
   expect(diskArg("10")).toBe(10 * GiB);
   expect(diskArg("512MiB")).toBe(512 * MiB);
   expect(() => memoryArg("-1")).toThrow("invalid size");
+});
+
+test("an archive is a file, not a standard stream", () => {
+  expect(archivePath("/a/b.tar")).toBe("/a/b.tar");
+  expect(archivePath("./-")).toEndWith("/-");
+  expect(() => archivePath("-")).toThrow("standard input and output");
 });
 
 test("counts are whole numbers, durations have units", () => {

@@ -88,7 +88,7 @@ function pathWithBanger(): string {
 
 interface Shell {
   argv: string[];
-  /** Loads the script, and binds ^X^P to what prints the line as "LINE[…]". */
+  /** Loads the script, and binds ^X^P to what prints the line as "LINE[…]" and empties it. */
   setUp: string[];
 }
 
@@ -98,27 +98,32 @@ const shells: Record<"bash" | "zsh" | "fish", Shell> = {
     argv: ["bash", "--noprofile", "--norc", "-i"],
     setUp: [
       "source <(banger completion bash); source <(banger completion bash)",
-      `bind 'set bell-style none'; bind -x '"\\C-x\\C-p": printf "\\nLI%s[%s]\\n" NE "$READLINE_LINE"'`,
+      `bind 'set bell-style none'; bind -x '"\\C-x\\C-p": printf "\\nLI%s[%s]\\n" NE "$READLINE_LINE"; READLINE_LINE='`,
     ],
   },
   zsh: {
     argv: ["zsh", "-f", "-i"],
     setUp: [
       "autoload -U compinit; compinit -u -D; source <(banger completion zsh)",
-      `show() { zle -I; printf '\\nLI%s[%s]\\n' NE "$BUFFER" }; zle -N show; bindkey '^X^P' show; unsetopt beep`,
+      `show() { zle -I; printf '\\nLI%s[%s]\\n' NE "$BUFFER"; BUFFER= }; zle -N show; bindkey '^X^P' show; unsetopt beep`,
     ],
   },
   fish: {
     argv: ["fish", "--no-config", "-i"],
     setUp: [
       "banger completion fish | source",
-      `bind \\cx\\cp 'printf "\\nLI%s[%s]\\n" NE (commandline)'`,
+      `bind \\cx\\cp 'printf "\\nLI%s[%s]\\n" NE (commandline); commandline ""'`,
     ],
   },
 };
 
-/** The line after TAB was pressed, on a terminal. */
-async function typedIn(name: keyof typeof shells, line: string): Promise<string> {
+/** A shell on a terminal. */
+interface Typist extends Disposable {
+  /** The line after TAB was pressed at its end. */
+  type(line: string): Promise<string>;
+}
+
+async function openShell(name: keyof typeof shells): Promise<Typist> {
   const { argv, setUp } = shells[name];
   let screen = "";
   const changed: (() => void)[] = [];
@@ -141,23 +146,30 @@ async function typedIn(name: keyof typeof shells, line: string): Promise<string>
       await new Promise<void>((resolve) => changed.push(resolve));
     }
   };
-  try {
-    for (const command of [...setUp, `printf 'READ%s.\\n' Y`])
-      child.terminal?.write(`${command}\r`);
-    await until(/(READY\.)/);
-    child.terminal?.write(`${line}\t\x18\x10`);
-    return await until(/LINE\[([^\]]*)\]/);
-  } finally {
-    child.kill("SIGKILL");
-    child.terminal?.close();
-  }
+  for (const command of [...setUp, `printf 'READ%s.\\n' Y`]) child.terminal?.write(`${command}\r`);
+  await until(/(READY\.)/);
+  return {
+    async type(line) {
+      screen = "";
+      child.terminal?.write(`${line}\t\x18\x10`);
+      return await until(/LINE\[([^\]]*)\]/);
+    },
+    [Symbol.dispose]() {
+      child.kill("SIGKILL");
+      child.terminal?.close();
+    },
+  };
 }
 
 /** Again where nothing came: names are not offered while a busy computer's daemon takes long to answer. */
-async function completedIn(name: keyof typeof shells, line: string, wanted: string) {
-  let completed = await typedIn(name, line);
-  for (let tries = 0; completed === line && wanted !== line && tries < TRIES; tries++) {
-    completed = await typedIn(name, line);
+async function completedIn(name: keyof typeof shells, lines: Record<string, string>) {
+  using shell = await openShell(name);
+  const completed: Record<string, string> = {};
+  for (const [line, wanted] of Object.entries(lines)) {
+    completed[line] = await shell.type(line);
+    for (let tries = 0; completed[line] === line && wanted !== line && tries < TRIES; tries++) {
+      completed[line] = await shell.type(line);
+    }
   }
   return completed;
 }
@@ -181,11 +193,7 @@ for (const shell of ["zsh", "fish"] as const) {
         "banger vm exec testbox cat /e": "banger vm exec testbox cat /etc/",
         "banger vm exec testbox cat host-f": "banger vm exec testbox cat host-f",
       };
-      const completed: Record<string, string> = {};
-      for (const [line, wanted] of Object.entries(lines)) {
-        completed[line] = await completedIn(shell, line, wanted);
-      }
-      expect(completed).toEqual(lines);
+      expect(await completedIn(shell, lines)).toEqual(lines);
     },
   );
 }
@@ -207,18 +215,17 @@ test("bash completes commands, names, values and paths of machines, with no othe
     "banger vm exec testbox cat /e": "banger vm exec testbox cat /etc/",
     "banger run debian:bookworm host-f": "banger run debian:bookworm host-f",
   };
-  for (const [line, completed] of Object.entries(lines)) {
-    expect([line, await completedIn("bash", line, completed)]).toEqual([line, completed]);
-  }
+  expect(await completedIn("bash", lines)).toEqual(lines);
 });
 
 for (const shell of ["bash", "zsh", "fish"] as const) {
   testNeeding(shell)(`${shell} runs nothing of what is being typed`, async () => {
     const mark = join(daemon.folder, `ran-${shell}`);
-    await typedIn(shell, `banger vm exec $(touch ${mark}) `);
+    using typist = await openShell(shell);
+    await typist.type(`banger vm exec $(touch ${mark}) `);
     // zsh itself, whose TAB expands, runs what is at the cursor.
     const space = shell === "zsh" ? " " : "";
-    if (shell !== "fish") await typedIn(shell, `banger vm ssh \`touch ${mark}\`${space}`);
+    if (shell !== "fish") await typist.type(`banger vm ssh \`touch ${mark}\`${space}`);
     expect(existsSync(mark)).toBe(false);
   });
 }

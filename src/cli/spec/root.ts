@@ -3,6 +3,7 @@ import { textArg } from "#cli/args/numbers.ts";
 import { daemonCommands, debugCommands, eventsCommand, repairCommand } from "./daemon.ts";
 import { imageCommands } from "./image.ts";
 import { kernelCommands } from "./kernel.ts";
+import { serveCommand, tokenCommands } from "./serve.ts";
 import { dnsCommands, setupCommand } from "./setup.ts";
 import { any, command, group, one, toggle, value } from "./types.ts";
 import { vmCommands } from "./vm.ts";
@@ -25,6 +26,8 @@ export const root = group("Run OCI images as virtual machines on your own Linux 
   kernel: kernelCommands,
   network: networkCommands,
   daemon: daemonCommands,
+  serve: serveCommand,
+  token: tokenCommands,
   config: configCommands,
   dns: dnsCommands,
   repair: repairCommand,

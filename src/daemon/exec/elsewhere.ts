@@ -2,16 +2,12 @@
 import { EXEC_PATH, EXEC_PROTOCOL } from "#api/exec.ts";
 import { BangerError } from "#base/error.ts";
 import { dialUnix } from "#sdk/websocket.ts";
+import type { Socket } from "./socket-wire.ts";
 import type { ExecSession } from "./wire.ts";
-
-interface Client {
-  send(message: string | Uint8Array): unknown;
-  close(code: number): void;
-}
 
 /** `socket` is where the other process answers; `fail` tells the client that it does not. */
 export function openElsewhere(
-  client: Client,
+  client: Socket,
   { socket, fail }: { socket: string; fail: (error: BangerError) => void },
 ): ExecSession {
   const other = dialUnix(socket, { path: EXEC_PATH, protocol: EXEC_PROTOCOL });

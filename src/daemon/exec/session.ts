@@ -2,9 +2,12 @@
  * The daemon's side of one exec WebSocket, as specified in src/api/exec.ts: reads the client's messages and
  * passes them to the stream that it opened.
  */
+
 import { execClientMessage, execOpen } from "#api/exec.ts";
+import type { Caller } from "#api/serve/caller.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import { badInput } from "#daemon/bad-input.ts";
+import { authorizeExec } from "#daemon/serve/authorize.ts";
 import { openElsewhere } from "./elsewhere.ts";
 import { type Socket, SocketWire } from "./socket-wire.ts";
 import { openStream, type StreamServices } from "./streams.ts";
@@ -13,6 +16,7 @@ import type { ExecSession } from "./wire.ts";
 export class SocketSession implements ExecSession {
   readonly #socket: Socket;
   readonly #services: StreamServices;
+  readonly #caller: Caller;
   readonly #wire: SocketWire;
   #isOpened = false;
   /** Has the session when another process has the machine. */
@@ -20,9 +24,10 @@ export class SocketSession implements ExecSession {
   /** Stdin in order: each write waits for the one before it. */
   #writing: Promise<unknown> = Promise.resolve();
 
-  constructor(socket: Socket, services: StreamServices) {
+  constructor(socket: Socket, services: StreamServices, caller: Caller) {
     this.#socket = socket;
     this.#services = services;
+    this.#caller = caller;
     this.#wire = new SocketWire(socket, services);
   }
 
@@ -46,6 +51,7 @@ export class SocketSession implements ExecSession {
     this.#isOpened = true;
     const request = execOpen.safeParse(parseJson(message));
     if (!request.success) throw badInput(request.error.issues);
+    authorizeExec(this.#services, this.#caller, request.data);
     const { vms } = this.#services;
     const elsewhere = "vm" in request.data ? vms.socketElsewhere(request.data.vm) : undefined;
     if (elsewhere !== undefined) {
@@ -54,7 +60,8 @@ export class SocketSession implements ExecSession {
       this.#delegate.receive(message);
       return;
     }
-    openStream(this.#wire, request.data, this.#services).then(
+    const { token } = this.#caller;
+    openStream(this.#wire, request.data, { ...this.#services, token }).then(
       (exit) => this.#wire.finish({ exit }),
       (error: unknown) => this.#wire.fail(error),
     );

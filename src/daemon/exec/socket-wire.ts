@@ -1,16 +1,19 @@
 /** The client of one exec WebSocket: what is sent to it, and under which credit. */
-import type { ServerWebSocket } from "bun";
 import { type ExecServerMessage, INITIAL_CREDIT_BYTES, STDOUT_TAG } from "#api/exec.ts";
 import { Credit } from "#base/credit.ts";
 import { toDaemonError } from "#daemon/errors.ts";
-import type { ExecSession, Target, Wire } from "./wire.ts";
+import type { Target, Wire } from "./wire.ts";
 
 /** Stdin that the client may have under way at once. */
 const STDIN_WINDOW_BYTES = 256 * 1024;
 /** Of one WebSocket message with output. */
 const OUTPUT_CHUNK_MAX_BYTES = 256 * 1024;
 
-export type Socket = ServerWebSocket<{ session?: ExecSession }>;
+/** A WebSocket of the server's, or what stands in its place. */
+export interface Socket {
+  send(message: string | Uint8Array): unknown;
+  close(code: number): void;
+}
 
 interface Versions {
   daemon?: { version: string; commit: string } | undefined;
@@ -63,11 +66,11 @@ export class SocketWire implements Wire {
     }
   }
 
-  join(target: Target, vm: string): void {
+  join(target: Target, vm: string, pid?: number): void {
     this.#target = target;
     if (this.signal.aborted) target.close();
     const { daemon } = this.#versions;
-    this.say({ started: daemon ? { vm, daemon } : { vm } });
+    this.say({ started: { vm, ...(daemon ? { daemon } : {}), ...(pid ? { pid } : {}) } });
     if (target.write) this.say({ grant: STDIN_WINDOW_BYTES });
   }
 

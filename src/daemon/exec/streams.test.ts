@@ -26,7 +26,9 @@ test("a run reports what the build and the pull of its image print", async () =>
     exec: { argv: ["true"] },
   };
   const services = { vms } as Partial<Record<keyof StreamServices, unknown>> as StreamServices;
-  expect((await bangerErrorOf(openStream(wire, open, services))).code).toBe("not_found");
+  expect(
+    (await bangerErrorOf(openStream(wire, open, { ...services, token: undefined }))).code,
+  ).toBe("not_found");
   const reports = said.map((message) => ("progress" in message ? message.progress : undefined));
   expect(reports.flatMap((report) => report?.lines ?? [])).toEqual(["cc a.c", "cc b.c"]);
   expect(reports.at(-1)).toMatchObject({ step: "layer 1", done: 1, total: 2, unit: "bytes" });

@@ -11,6 +11,7 @@ import type { VmFiles } from "#vm/files/service.ts";
 import { exitError } from "#vm/life/exit-error.ts";
 import type { VmService } from "#vm/service.ts";
 import type { Sessions } from "#vm/sessions/sessions.ts";
+import type { VmSnapshots } from "#vm/snapshots/service.ts";
 import { limitExec } from "./limits.ts";
 import type { Wire } from "./wire.ts";
 
@@ -22,9 +23,16 @@ export interface StreamServices {
   vms: VmService;
   files: VmFiles;
   sessions: Sessions;
+  snapshots: VmSnapshots;
   /** What clients are told that this is; a process in the foreground is no daemon. */
   daemon: DaemonVersion | undefined;
 }
+
+/** For one stream. */
+type Context = StreamServices & {
+  /** Id of the token that a new machine belongs to. */
+  token: string | undefined;
+};
 
 type Open<K extends ExecOpen["kind"]> = Extract<ExecOpen, { kind: K }>;
 
@@ -32,7 +40,7 @@ type Open<K extends ExecOpen["kind"]> = Extract<ExecOpen, { kind: K }>;
 export async function openStream(
   wire: Wire,
   request: ExecOpen,
-  services: StreamServices,
+  services: Context,
 ): Promise<ExecExit> {
   switch (request.kind) {
     case "exec":
@@ -45,6 +53,8 @@ export async function openStream(
       return await openSessionStream(wire, request, services);
     case "extract":
       return await openExtraction(wire, request, services);
+    case "write":
+      return await openWrite(wire, request, services);
     case "archive":
       return await openReadable(wire, request.vm, (signal) =>
         services.files.archive({ name: request.vm, ...request }, signal),
@@ -70,11 +80,11 @@ async function openExec(
 async function openRun(
   wire: Wire,
   request: Open<"run">,
-  { vms }: StreamServices,
+  { vms, token }: Context,
 ): Promise<ExecExit> {
   const { create: wanted, keep } = request;
   const mode = wanted.mode ?? "direct";
-  const create = { ...wanted, mode, command: [], ephemeral: !keep, start: true };
+  const create = { ...wanted, mode, command: [], ephemeral: !keep, start: true, token };
   const reports = withProgress(wire.signal, (work) => vms.create(create, work));
   const vm = await finish(Promise.resolve(reports), (progress) => wire.say({ progress }));
   try {
@@ -122,6 +132,7 @@ async function relay(
       close: () => stream.close(),
     },
     vm.name,
+    stream.pid,
   );
   using limits = limitExec(stream, exec);
   stream.onStdout((chunk) => wire.sendOutput(STDOUT_TAG, limits.pass(chunk)));
@@ -186,9 +197,27 @@ async function openExtraction(
   request: Open<"extract">,
   { files }: StreamServices,
 ): Promise<ExecExit> {
-  const { writable, finished } = await files.extract({ name: request.vm, ...request }, wire.signal);
+  const sink = await files.extract({ name: request.vm, ...request }, wire.signal);
+  return await fill(wire, request.vm, sink);
+}
+
+async function openWrite(
+  wire: Wire,
+  request: Open<"write">,
+  { files }: StreamServices,
+): Promise<ExecExit> {
+  const sink = await files.writeStream({ name: request.vm, ...request }, wire.signal);
+  return await fill(wire, request.vm, sink);
+}
+
+/** A client that leaves before its input has ended leaves nothing half written. */
+async function fill(
+  wire: Wire,
+  vm: string,
+  { writable, finished }: { writable: Writable; finished: Promise<unknown> },
+): Promise<ExecExit> {
   const close = (): unknown => writable.destroy(new Error("client disconnected"));
-  wire.join({ ...writableTarget(writable), close }, request.vm);
+  wire.join({ ...writableTarget(writable), close }, vm);
   await finished;
   return DONE;
 }

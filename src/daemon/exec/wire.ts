@@ -28,7 +28,7 @@ export interface Wire {
   /** Sends all of it as stdout, under the client's credit. */
   pipe(source: AsyncIterable<Uint8Array>): Promise<void>;
   /** From here on the client's messages are for the target: the client is told that it runs. */
-  join(target: Target, vm: string): void;
+  join(target: Target, vm: string, pid?: number): void;
   /** The target has ended. */
   leave(): void;
 }

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { configure, type LogRecord, reset } from "@logtape/logtape";
 import { call } from "@orpc/server";
+import { USER } from "#api/serve/caller.ts";
 import { BangerError } from "#base/error.ts";
 import type { Services } from "#daemon/compose.ts";
 import { UNDECLARED } from "#daemon/log.ts";
@@ -29,7 +30,9 @@ test("an error that the contract does not declare is reported, and answered all 
     const show = os.vm.show.handler(() => {
       throw new BangerError(code, "no such luck");
     });
-    await expect(call(show, { name: "testbox" }, { path: ["vm", "show"] })).rejects.toMatchObject({
+    await expect(
+      call(show, { name: "testbox" }, { path: ["vm", "show"], context: { caller: USER } }),
+    ).rejects.toMatchObject({
       code,
     });
   }
@@ -48,7 +51,11 @@ test("so is one that ends a stream, and a client that has left is no error", asy
       }),
     );
     const read = async () => {
-      for await (const _ of await call(start, { name: "testbox" }, { path: ["vm", "start"] })) {
+      for await (const _ of await call(
+        start,
+        { name: "testbox" },
+        { path: ["vm", "start"], context: { caller: USER } },
+      )) {
         // Until it fails.
       }
     };

@@ -4,32 +4,47 @@ import { getLogger } from "@logtape/logtape";
 import { implement } from "@orpc/server";
 import { contract } from "#api/contract.ts";
 import { declares } from "#api/procedure.ts";
+import type { Caller } from "#api/serve/caller.ts";
 import type { Services } from "#daemon/compose.ts";
 import { toOrpcError } from "#daemon/errors.ts";
 import { currentCall, inCall, UNDECLARED } from "#daemon/log.ts";
 import type { CallCounts } from "#daemon/metrics.ts";
+import { authorize } from "#daemon/serve/authorize.ts";
 import { type Work, withProgress } from "#daemon/stream.ts";
 
 const log = getLogger(["banger", "daemon"]);
+
+export interface CallContext {
+  caller: Caller;
+}
 
 export type Base = ReturnType<typeof handlerBase>;
 
 export function handlerBase(services: Services) {
   const outcomes = new Outcomes(services.calls);
-  const os = implement(contract).use(({ next, path, procedure }) => {
-    const { route, errorMap } = procedure["~orpc"];
-    const isRead = route.method === "GET";
-    return inCall({ procedure: path.join("."), isRead, errorMap }, async () => {
-      try {
-        const result = await next();
-        // A stream has only begun.
-        if (!isStream(result.output)) outcomes.record("ok");
-        return result;
-      } catch (error) {
-        throw outcomes.failed(error);
-      }
+  const mapped = implement(contract)
+    // Between the two: input that does not fit the contract is an error as any other, and what is checked fits it.
+    .$config({ initialInputValidationIndex: -1 })
+    .$context<CallContext>();
+  const os = mapped
+    .use(({ next, path, procedure }) => {
+      const { route, errorMap } = procedure["~orpc"];
+      const isRead = route.method === "GET";
+      return inCall({ procedure: path.join("."), isRead, errorMap }, async () => {
+        try {
+          const result = await next();
+          // A stream has only begun.
+          if (!isStream(result.output)) outcomes.record("ok");
+          return result;
+        } catch (error) {
+          throw outcomes.failed(error);
+        }
+      });
+    })
+    .use(({ next, path, context }, input) => {
+      authorize(services, context.caller, { path, input });
+      return next();
     });
-  });
 
   /**
    * Long work as an event iterator, its errors mapped as those of any other procedure. It has begun

@@ -5,6 +5,7 @@ import { fileHandlers } from "./file.ts";
 import { imageHandlers } from "./image.ts";
 import { insideHandlers } from "./inside.ts";
 import { kernelHandlers } from "./kernel.ts";
+import { serveHandlers, tokenHandlers } from "./serve.ts";
 import { sessionHandlers } from "./session.ts";
 import { snapshotHandlers, vmSnapshotHandlers } from "./snapshot.ts";
 import { systemHandlers } from "./system.ts";
@@ -23,5 +24,7 @@ export function makeRouter(services: Services) {
     file: fileHandlers(base),
     session: sessionHandlers(base),
     inside: insideHandlers(base),
+    token: tokenHandlers(base),
+    serve: serveHandlers(base),
   });
 }

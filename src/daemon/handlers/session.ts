@@ -2,13 +2,17 @@
 import { onAbort } from "#base/abort.ts";
 import { formatDuration } from "#base/duration.ts";
 import { BangerError } from "#base/error.ts";
+import { sees } from "#daemon/serve/authorize.ts";
 import type { Session } from "#vm/sessions/session.ts";
 import type { Base } from "./base.ts";
 
 export function sessionHandlers({ os, services }: Base) {
-  const { sessions } = services;
+  const { sessions, vms } = services;
   return {
-    list: os.session.list.handler(({ input }) => sessions.list(input.vm)),
+    list: os.session.list.handler(({ input, context: { caller } }) => {
+      const seen = new Set(vms.list().flatMap((vm) => (sees(caller, vm) ? [vm.name] : [])));
+      return sessions.list(input.vm).filter(({ vm }) => seen.has(vm));
+    }),
     show: os.session.show.handler(({ input }) => sessions.find(input.vm, input.session).toApi()),
     start: os.session.start.handler(({ input, signal }) => sessions.start(input, signal)),
     send: os.session.send.handler(async ({ input, signal }) => {

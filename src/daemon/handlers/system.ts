@@ -1,6 +1,7 @@
 /** Procedures for the daemon itself. */
 import { version } from "#base/version.ts";
 import { debugBundle } from "#daemon/debug.ts";
+import { seenEvents } from "#daemon/serve/authorize.ts";
 import type { Base } from "./base.ts";
 
 export function systemHandlers({ os, services }: Base) {
@@ -23,7 +24,9 @@ export function systemHandlers({ os, services }: Base) {
       if (!isDryRun) await services.network.resume((id) => vms.networking.policyOf(id));
       return await vms.repair({ isDryRun });
     }),
-    events: os.system.events.handler(({ signal }) => vms.events(signal)),
+    events: os.system.events.handler(({ signal, context: { caller } }) =>
+      seenEvents(services, caller, vms.events(signal)),
+    ),
     debug: os.system.debug.handler(() => debugBundle(services)),
   };
 }

@@ -1,19 +1,20 @@
 /** Procedures for machines. */
+import { sees } from "#daemon/serve/authorize.ts";
 import type { Base } from "./base.ts";
 
 export function vmHandlers({ os, stream, eventsLater, services }: Base) {
   const { vms } = services;
   return {
-    list: os.vm.list.handler(() => vms.list()),
+    list: os.vm.list.handler(({ context }) => vms.list().filter((vm) => sees(context.caller, vm))),
     show: os.vm.show.handler(({ input }) => vms.show(input.name)),
     health: os.vm.health.handler(({ input, signal }) => vms.health(input.name, signal)),
-    create: os.vm.create.handler(({ input, signal }) =>
-      stream(signal, (work) => vms.create(input, work)),
+    create: os.vm.create.handler(({ input, signal, context: { caller } }) =>
+      stream(signal, (work) => vms.create({ ...input, token: caller.token }, work)),
     ),
     set: os.vm.set.handler(({ input: { name, ...settings } }) => vms.settings.set(name, settings)),
     rename: os.vm.rename.handler(({ input }) => vms.settings.rename(input.name, input.to)),
-    clone: os.vm.clone.handler(({ input, signal }) =>
-      stream(signal, (work) => vms.settings.clone(input.name, input.to, work)),
+    clone: os.vm.clone.handler(({ input: { name, to }, signal, context: { caller } }) =>
+      stream(signal, (work) => vms.settings.clone(name, { to, token: caller.token, ...work })),
     ),
     start: os.vm.start.handler(({ input, signal }) =>
       stream(signal, (work) => vms.start(input.name, work)),

@@ -1,16 +1,15 @@
 /** Checks the files of `image register`: rootfs, initrd and modules. */
 import { closeSync, openSync, readdirSync, readSync } from "node:fs";
-import { join, posix } from "node:path";
+import { join } from "node:path";
 import { compressionOf } from "#base/compression.ts";
 import { BangerError } from "#base/error.ts";
 import { statGiven, statGivenFile } from "#base/files/given-path.ts";
 import { GiB } from "#base/size.ts";
 import { modes } from "#ext4/format.ts";
-import type { FileStat } from "#ext4/read/inode.ts";
+import { followLinks } from "#ext4/read/links.ts";
 import { type Ext4Reader, openExt4 } from "#ext4/read/reader.ts";
 
 const INITRD_MAX_BYTES = 2 * GiB;
-const LINKS_FOLLOWED_MAX = 8;
 const ELF_HEADER_BYTES = 20;
 /** Programs that reveal the architecture of a rootfs. */
 const PROGRAMS = [
@@ -88,29 +87,11 @@ export function readStart(path: string, length: number): Buffer {
 }
 
 function archOf(reader: Ext4Reader, program: string): string | undefined {
-  const file = resolveLinks(reader, program);
+  const file = followLinks(reader, program)?.file;
   if (file?.type !== modes.REGULAR || file.size < ELF_HEADER_BYTES) return undefined;
   const first = reader.chunks(file).next();
   if (first.done || first.value.offset !== 0) return undefined;
   const bytes = Buffer.from(first.value.bytes);
   if (bytes.length < ELF_HEADER_BYTES || bytes.readUInt32LE(0) !== 0x464c457f) return undefined;
   return machines[bytes.readUInt16LE(18)];
-}
-
-/** Follows symbolic links. */
-function resolveLinks(reader: Ext4Reader, program: string): FileStat | undefined {
-  let path = program;
-  for (let hop = 0; hop < LINKS_FOLLOWED_MAX; hop++) {
-    let file: FileStat;
-    try {
-      file = reader.stat(path);
-    } catch (error) {
-      if (error instanceof BangerError && error.code === "not_found") return undefined;
-      throw error;
-    }
-    if (file.type !== modes.SYMLINK) return file;
-    const target = Buffer.from(reader.targetOf(file)).toString("latin1");
-    path = posix.resolve("/", posix.dirname(path), target);
-  }
-  return undefined;
 }

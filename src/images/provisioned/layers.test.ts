@@ -218,4 +218,6 @@ test("what a crash left of one is removed at the next start", async () => {
 
 test("a machine whose layer is gone is told", async () => {
   expect(() => images.provisioned.pathOf(image.id, "gone")).toThrow("missing file");
+  writeFileSync(join(store.paths.image(image.id).folder, "../other.ext4"), "not a layer of it");
+  expect(() => images.provisioned.pathOf(image.id, "/../../other")).toThrow("missing file");
 });

@@ -56,7 +56,8 @@ export function provisionedLayers(store: ImageStore): ProvisionedLayers {
     keep: (imageId, options) => keepLayer(store, imageId, options),
     pathOf(imageId, id) {
       const path = layerPath(store.paths, { imageId, id });
-      if (existsSync(path)) return path;
+      const isKnown = layersOf(store.db, imageId).some((layer) => layer.id === id);
+      if (isKnown && existsSync(path)) return path;
       throw new BangerError("invalid_state", `Cannot boot: missing file ${path}`);
     },
     retire: (imageId) => retireLayers(store, imageId),

@@ -76,7 +76,7 @@ function header(query: Query, reply: Reply, counts: readonly [number, number, nu
 function optFor(query: Query, { filtered }: Reply): Buffer {
   if (!query.edns) return Buffer.alloc(0);
   const { isDnssecOk } = query.edns;
-  return encodeOpt({ isDnssecOk, ...(filtered ? { options: extendedError(filtered) } : {}) });
+  return encodeOpt({ isDnssecOk, options: filtered ? extendedError(filtered) : undefined });
 }
 
 function extendedError(text: string): Buffer {

@@ -52,7 +52,7 @@ export function readLog(
       const name = state.nameOf.get(each.address);
       const age_ms = (SEEN_TIMEOUT_S - left_s) * 1000;
       const lastAt = new Date(state.now_ms - age_ms).toISOString();
-      return { ...each, ...(name ? { name } : {}), lastAt };
+      return { ...each, name, lastAt };
     });
   return {
     rules: state.policy.rules.map(({ text: rule }, index) => ({

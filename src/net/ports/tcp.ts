@@ -2,6 +2,7 @@
 import { createServer, type Server, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { listenError } from "./failure.ts";
+import { joinStreams } from "./join.ts";
 import type { PublishedPort } from "./spec.ts";
 
 /** More clients than this wait in the kernel's queue, or are turned away. */
@@ -67,7 +68,7 @@ async function carry(client: Socket, { port, dial, closing, open }: Carrying): P
   try {
     const guest = await dial(port.guestPort, AbortSignal.any([closing, gone.signal]));
     track(guest, open);
-    join(client, guest);
+    joinStreams(client, guest);
     if (closing.aborted || client.destroyed) guest.destroy();
   } catch {
     // A reset instead of an orderly close: the data was not received.
@@ -81,21 +82,6 @@ async function carry(client: Socket, { port, dial, closing, open }: Carrying): P
 function end(stream: Duplex): void {
   if (stream instanceof Socket) stream.resetAndDestroy();
   else stream.destroy();
-}
-
-/** Keeps back-pressure and half-closing: each side ends its own direction. */
-function join(client: Socket, guest: Duplex): void {
-  client.pipe(guest);
-  guest.pipe(client);
-  client.once("close", () => {
-    if (!guest.writableFinished || !guest.readableEnded) guest.destroy();
-  });
-  guest.once("close", () => {
-    if (!guest.readableEnded) client.resetAndDestroy();
-    // Whatever the client still sends has nowhere to go once what it gets is through.
-    else if (client.writableFinished) client.destroy();
-    else client.once("finish", () => client.destroy());
-  });
 }
 
 function track(stream: Duplex, open: Set<Duplex>): void {

@@ -107,7 +107,7 @@ class Packer {
       if (info.nlink > 1n) this.#links.set(key, name);
       const size = Number(info.size);
       const parts = dataParts(fd);
-      yield this.#header({ ...entry, type: "file", size, ...(parts ? { parts } : {}) });
+      yield this.#header({ ...entry, type: "file", size, parts });
       yield* this.#data(fd, { name, parts: parts ?? [{ offset: 0, length: size }] });
     } finally {
       closeSync(fd);

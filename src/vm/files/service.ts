@@ -5,7 +5,7 @@ import type { DirectoryEntry, FileCopied, FileInfo } from "#api/file.ts";
 import { BangerError } from "#base/error.ts";
 import type { WorkOptions } from "#base/progress.ts";
 import type { PathChange } from "#guest/changes.ts";
-import type { FileInfo as GuestFileInfo, TarSink } from "#guest/files.ts";
+import type { FileSink, FileInfo as GuestFileInfo, TarSink } from "#guest/files.ts";
 import type { ProgramOptions } from "#guest/program.ts";
 import type { VmService } from "#vm/service.ts";
 import { copyIn, copyOut, type FileRequest, openFolder } from "./copy.ts";
@@ -54,6 +54,16 @@ export class VmFiles {
     const { files, options } = await this.#open(request, "write to", signal);
     const mode = request.mode === undefined ? {} : { mode: request.mode };
     await files.writeFile(absolute(request.path), request.data, { ...options, ...mode });
+  }
+
+  /** Takes the place of the file once all of it is there. */
+  async writeStream(
+    request: FileRequest & { mode?: number | undefined },
+    signal?: AbortSignal,
+  ): Promise<FileSink> {
+    const { files, options } = await this.#open(request, "write to", signal);
+    const mode = request.mode === undefined ? {} : { mode: request.mode };
+    return await files.writeStream(absolute(request.path), { ...options, ...mode });
   }
 
   async mkdir(

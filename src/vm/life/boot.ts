@@ -9,35 +9,34 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import type { Image } from "#api/image.ts";
 import { BangerError } from "#base/error.ts";
-import { writeFileAtomic } from "#base/files/atomic.ts";
-import { copySparse } from "#base/files/copy-file.ts";
 import { type OnProgress, warningProgress } from "#base/progress.ts";
 import { KiB, MiB } from "#base/size.ts";
-import { type BootRecord, encodeBootRecord } from "#guest/boot.ts";
+import type { BootRecord } from "#guest/boot.ts";
 import { readAgentBinary, readFirstBoot } from "#guest/embedded.ts";
 import { buildInitrd, buildStaticInitrd } from "#guest/initrd.ts";
 import type { BootKernel } from "#kernels/service.ts";
 import { addressOf } from "#net/address.ts";
 import type { Attachment } from "#net/network.ts";
 import { parsePolicy } from "#net/policy/policy.ts";
-import { bootRecord, timeNow_unix_ns } from "#vm/boot-record.ts";
+import { bootRecord } from "#vm/boot-record.ts";
 import type { VmDeps } from "#vm/deps.ts";
-import { makeDisk } from "#vm/folder.ts";
+import { ensureDisk } from "#vm/folder.ts";
 import { guestProgress } from "#vm/guest-progress.ts";
 import { bootKernel, inFrontOf, lowersOf, moduleDisk, modulesOf } from "#vm/image-boot.ts";
+import { offerPackages } from "#vm/packages.ts";
 import type { VmRecord } from "#vm/records.ts";
+import { restoreTemplate } from "#vm/snapshots/restore-template.ts";
 import { type MemorySource, restoreMemory } from "#vm/snapshots/source.ts";
 import type { VmRuntime } from "#vm/spec.ts";
 import { identify, identityPath, wake } from "#vm/suspend/wake.ts";
 import { makeCgroup, removeCgroup } from "#vmm/cgroup.ts";
-import type { BootSpec, Driver, Machine, Snapshot } from "#vmm/driver.ts";
+import type { BootSpec, Machine, Snapshot } from "#vmm/driver.ts";
 import { hostBootId } from "./boot-id.ts";
 import { driverFor } from "./choose-driver.ts";
 import type { MachineLink } from "./machine-link.ts";
-import { isToKeep, KEEP_ARGUMENT, keepInstalled } from "./provision.ts";
-import { dropTemplate, killOrphans, templateFor } from "./template.ts";
+import { firstBootArguments, keepInstalled } from "./provision.ts";
+import { killOrphans } from "./template.ts";
 
 /** The longest that a timer takes. */
 const NEVER_MS = 2 ** 31 - 1;
@@ -72,9 +71,9 @@ export async function launch(
   const { driver, reason } = driverFor(deps, vm.spec);
   deps.images.assertUsable(vm.imageId);
   const image = deps.images.show(vm.imageId);
-  assertPresent(paths.disk, `banger vm rm ${vm.name}`);
-  // The guest lets the file system follow.
-  if (statSync(paths.disk).size < vm.spec.disk_bytes) truncateSync(paths.disk, vm.spec.disk_bytes);
+  // It has no disk, or an empty one.
+  const isFirst = vm.intent === "create" && !options.from;
+  if (!isFirst) checkDisk(vm, paths.disk);
   mkdirSync(paths.runtime, { recursive: true, mode: 0o700 });
   try {
     const { vsock } = driver.features;
@@ -99,7 +98,7 @@ export async function launch(
       memory_mib: vm.spec.memory_mib,
       kernelPath: kernel.path,
       initrdPath: paths.initrd,
-      kernelArgs: ["rdinit=/init", ...(isToKeep(deps, vm) ? [KEEP_ARGUMENT] : [])],
+      kernelArgs: ["rdinit=/init", ...firstBootArguments(deps, vm)],
       drives: [
         { path: image.rootfs, readOnly: true },
         ...lowers.map((path) => ({ path, readOnly: true })),
@@ -126,21 +125,20 @@ export async function launch(
       );
       if (machine) return { machine, runtime: runtimeOf(machine, attachment, true) };
     }
-    // Until it runs for the first time its disk is empty.
-    const restored =
-      vm.intent === "create" && !from
-        ? await restore(
-            deps,
-            vm,
-            { driver, reason, image, kernel, spec, record, initrd, lowers: lowers.length },
-            options,
-          )
-        : undefined;
+    const restored = isFirst
+      ? await restoreTemplate(
+          deps,
+          vm,
+          { driver, reason, image, kernel, spec, record, initrd, lowers: lowers.length },
+          options,
+        )
+      : undefined;
     if (restored) {
       const { machine, template } = restored;
       return { machine, runtime: { ...runtimeOf(machine, attachment), template } };
     }
     options.onProgress?.({ step: "boot", message: `Booting ${vm.name} (${reason})` });
+    await ensureDisk(deps, vm);
     writeFileSync(paths.initrd, initrd(record), { mode: 0o600 });
     const machine = await driver.boot(spec, options.signal);
     return { machine, runtime: runtimeOf(machine, attachment) };
@@ -163,59 +161,6 @@ async function attach(
     onProgress?.(warningProgress(message));
   }
   return attachment;
-}
-
-interface RestoreParts {
-  driver: Driver;
-  reason: string;
-  image: Image;
-  kernel: BootKernel;
-  spec: BootSpec;
-  record: BootRecord;
-  initrd: (record: BootRecord) => Uint8Array;
-  lowers: number;
-}
-
-/** In place of the first boot, where there can be a template. The machine waits for its identity then. */
-async function restore(
-  deps: VmDeps,
-  vm: VmRecord,
-  { kernel, record, initrd, ...parts }: RestoreParts,
-  options: BootOptions,
-): Promise<{ machine: Machine; template: string } | undefined> {
-  const paths = deps.config.paths.vm(vm.id);
-  const template = await templateFor(
-    deps,
-    vm,
-    {
-      ...parts,
-      kernelDigest: kernel.digest,
-      modules: modulesOf(deps, vm),
-      makeInitrd: (identity) => initrd({ ...record, ...identity }),
-    },
-    options,
-  );
-  if (!template) return undefined;
-  options.onProgress?.({ step: "restore", message: `Restoring ${vm.name}` });
-  const { files } = template;
-  try {
-    rmSync(paths.disk);
-    await copySparse(files.disk, paths.disk, options);
-    // Whoever waits for the machine gives it this: the daemon of now, or the one after it.
-    const identity = { ...record, time_unix_ns: timeNow_unix_ns() };
-    writeFileAtomic(identityPath(paths.runtime), encodeBootRecord(identity));
-    const snapshot = { memoryPath: files.memory, statePath: files.state };
-    const own = { ...parts.spec, initrdPath: files.initrd };
-    const machine = await parts.driver.restore?.(own, snapshot, options.signal);
-    return machine && { machine, template: template.key };
-  } catch (error) {
-    rmSync(identityPath(paths.runtime), { force: true });
-    if (options.signal?.aborted) throw error;
-    dropTemplate(deps.templates, { key: template.key, vm, error }, options);
-    rmSync(paths.disk, { force: true });
-    await makeDisk(deps, vm);
-    return undefined;
-  }
 }
 
 /** Gives back what a machine held outside its folder. Safe to repeat. */
@@ -246,6 +191,7 @@ export async function awaitReady(
   options: BootOptions & { link: MachineLink },
 ): Promise<void> {
   const { link, signal, onProgress } = options;
+  await using offer = offerPackages(deps, vm, { signal, onProgress });
   let agent = await link.agent(signal, { isBooting: true });
   const identity = identityPath(deps.config.paths.vm(vm.id).runtime);
   const isRestored = agent.hello.isTemplate || existsSync(identity);
@@ -257,12 +203,13 @@ export async function awaitReady(
   }
   // What it tells again then is the boot of the template.
   const report = isRestored || !onProgress ? undefined : guestProgress(onProgress);
-  let isInstalled = false;
+  const told = new Set<string>();
   const stopListening = agent.onEvent((event) => {
     report?.(event);
-    if (event.kind !== "phase" || event.phase !== "installed" || isInstalled) return;
-    isInstalled = true;
-    void keepInstalled(deps, vm, { ...options, agent });
+    if (event.kind !== "phase" || told.has(event.phase)) return;
+    told.add(event.phase);
+    if (event.phase === "packages") void offer.answer(agent);
+    if (event.phase === "installed") void keepInstalled(deps, vm, { ...options, agent });
   });
   try {
     // Whoever waits has set a deadline, and has it in the signal.
@@ -294,7 +241,7 @@ function runtimeOf({ handle }: Machine, attachment: Attachment, isRestored?: tru
   return {
     ...own,
     address: addressOf(address),
-    ...(address6 ? { address6: addressOf(address6) } : {}),
+    address6: address6 && addressOf(address6),
   };
 }
 
@@ -302,6 +249,12 @@ function deviceOf(attachment: Attachment): BootSpec["network"] {
   if (attachment.mode === "none") return undefined;
   if (attachment.mode === "user") return { kind: "user", mac: attachment.mac };
   return { kind: "tap", tap: attachment.tap, mac: attachment.mac };
+}
+
+/** Enlarged where its size was changed: the guest lets the file system follow. */
+function checkDisk({ name, spec }: VmRecord, path: string): void {
+  assertPresent(path, `banger vm rm ${name}`);
+  if (statSync(path).size < spec.disk_bytes) truncateSync(path, spec.disk_bytes);
 }
 
 function assertPresent(path: string, mend: string): void {

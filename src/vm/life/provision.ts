@@ -8,13 +8,14 @@ import { messageOf } from "#base/error.ts";
 import { type OnProgress, warningProgress } from "#base/progress.ts";
 import type { Agent } from "#guest/agent.ts";
 import type { VmDeps } from "#vm/deps.ts";
+import { isOffered, PACKAGES_ARGUMENT } from "#vm/packages.ts";
 import type { VmRecord } from "#vm/records.ts";
 import type { MachineLink } from "./machine-link.ts";
 
 const log = getLogger(["banger", "vm"]);
 
 /** On the kernel's command line: read by guest/boot/first-boot.sh. */
-export const KEEP_ARGUMENT = "banger.first-boot=keep";
+const KEEP_ARGUMENT = "banger.first-boot=keep";
 /** The writable layer as it is, whiteouts and all, and not what the overlay makes of it. */
 const LAYER = "/run/banger/disk/upper";
 /** A pipe from which guest/boot/first-boot.sh reads. Opened for both, so that nobody waits where it has gone on. */
@@ -22,8 +23,14 @@ const GO_ON = ["sh", "-c", "[ ! -p /run/banger/kept ] || echo 1<>/run/banger/kep
 /** A guest that sends nothing for so long is no longer waited for. */
 const SILENCE_MAX_MS = 30_000;
 
+/** What the kernel's command line tells guest/boot/first-boot.sh. */
+export function firstBootArguments(deps: VmDeps, vm: VmRecord): string[] {
+  const packages = isOffered(deps, vm) ? [PACKAGES_ARGUMENT] : [];
+  return [...(isToKeep(deps, vm) ? [KEEP_ARGUMENT] : []), ...packages];
+}
+
 /** Whether the guest is to wait for the host: not where there is nothing to install, or nobody to have it. */
-export function isToKeep(deps: VmDeps, vm: VmRecord): boolean {
+function isToKeep(deps: VmDeps, vm: VmRecord): boolean {
   const { mode, provisioned } = vm.spec;
   // What a later boot installs would have its user's own changes beside it.
   const isFirstBoot = vm.startedAt === undefined;

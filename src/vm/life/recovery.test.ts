@@ -107,6 +107,7 @@ function machine({ state, intent, ephemeral, owner }: Case): VmRecord {
     state,
     imageId: "img1",
     image: "debian",
+    token: undefined,
     kernel: "debian-6.12",
     spec: {
       mode: "direct",

@@ -1,4 +1,5 @@
 /** Options of requests to the lifecycle, and what it needs of the commands that machines run. */
+import type { FolderOptions } from "#vm/folder.ts";
 import type { BootOptions } from "./boot.ts";
 
 export interface StopOptions {
@@ -20,12 +21,10 @@ export interface Commands {
   stop(id: string, options: { grace_ms: number; signal?: AbortSignal | undefined }): Promise<void>;
 }
 
-export interface MakeOptions {
-  /** Of another machine, copied. A machine with one is complete, and a start boots it as it is. */
-  disk?: string;
+/** A machine with a disk of another is complete, and a start boots it as it is. */
+export interface MakeOptions extends FolderOptions {
   /** It is to be undone all the same when its first start fails. */
   isToBeUndone?: boolean;
-  signal?: AbortSignal | undefined;
 }
 
 export interface StartOptions extends BootOptions {

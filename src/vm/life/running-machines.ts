@@ -190,7 +190,7 @@ export class RunningMachines {
   ): Promise<RunningMachine> {
     const { id, name } = before;
     const { db, config, cgroups } = this.#deps;
-    const held = { hostBootId: hostBootId(), ...(cgroups ? { cgroup: join(cgroups, id) } : {}) };
+    const held = { hostBootId: hostBootId(), cgroup: cgroups && join(cgroups, id) };
     const { pending: _, started: __, ...spec } = before.spec;
     const vm = memory
       ? asStarted(this.#states.set(id, { state: "waking", runtime: held }))
@@ -306,7 +306,7 @@ export class RunningMachines {
     const exit: VmExit = {
       reason: isKilled ? "killed" : reason.kind,
       at: new Date().toISOString(),
-      ...(running?.status === undefined ? {} : { status: running.status }),
+      status: running?.status,
       ...detailOf(reason),
     };
     const isBack = isToWakeAgain(vm, reason, config.paths.vm(id));

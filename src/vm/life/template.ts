@@ -1,12 +1,12 @@
 /** What a new machine is restored from in place of its boot: found, or made by booting a machine without an identity. */
 import { randomBytes } from "node:crypto";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { getLogger } from "@logtape/logtape";
 import type { Image } from "#api/image.ts";
 import { type Digest, sha256 } from "#base/digest.ts";
 import { formatDuration } from "#base/duration.ts";
-import { BangerError, messageOf, toBangerError } from "#base/error.ts";
+import { BangerError, toBangerError } from "#base/error.ts";
 import { type WorkOptions, warningProgress } from "#base/progress.ts";
 import { generateHostKey } from "#config/ssh-key.ts";
 import { formatEmpty } from "#ext4/empty/empty.ts";
@@ -16,6 +16,7 @@ import { readAgentBinary, readFirstBoot } from "#guest/embedded.ts";
 import { INTERMEDIATE_REFERENCE } from "#images/records.ts";
 import { forgetBootId, parseBootId, type ReadBootId } from "#snapshots/boot-id.ts";
 import type { TemplateFiles, Templates } from "#snapshots/templates.ts";
+import { assertRoomFor } from "#vm/before-save.ts";
 import type { VmDeps } from "#vm/deps.ts";
 import { isImageKernel } from "#vm/image-boot.ts";
 import { hasSystemd } from "#vm/mode.ts";
@@ -30,6 +31,8 @@ const KEY_FORMAT = 4;
 export const TEMPLATE_MAC = "02:00:00:00:00:01";
 /** The longest that a timer takes. */
 const NEVER_MS = 2 ** 31 - 1;
+/** Of a shell that does nothing. */
+const WARM_UP_MS = 10_000;
 /** Of the time that a machine has for its boot, so that it can still boot itself then. */
 const MAKING_SHARE = 0.8;
 
@@ -60,7 +63,8 @@ export async function templateFor(
 ): Promise<{ files: TemplateFiles; key: string } | undefined> {
   const { templates } = deps;
   if (!templates || !isEligible(vm, parts)) return undefined;
-  const key = await keyOf(vm, parts);
+  const key = await keyOf(deps, vm, parts);
+  const disk_bytes = templateDisk_bytes(deps.config, vm, parts.driver);
   const timeout_ms = deps.config.values["vm.boot_timeout"] * MAKING_SHARE;
   let isRefused = false;
   const onRefused = () => {
@@ -72,7 +76,7 @@ export async function templateFor(
       parts.image.name,
       async (made) => {
         try {
-          await make({ vm, parts, key, options, onRefused, timeout_ms }, made);
+          await make({ vm, parts, key, disk_bytes, options, onRefused, timeout_ms }, made);
         } finally {
           options.extend?.();
         }
@@ -112,7 +116,7 @@ export function dropTemplate(
 }
 
 function report(vm: VmRecord, what: string, error: unknown, { onProgress }: WorkOptions): void {
-  const message = `${what}: ${messageOf(error)}`;
+  const message = `${what}: ${toBangerError(error).message}`;
   log.warn("{name}: {message}", { name: vm.name, message });
   onProgress?.(warningProgress(message));
 }
@@ -130,19 +134,24 @@ function isEligible(vm: VmRecord, { driver, image, spec, lowers }: TemplateParts
 }
 
 /** Everything that the memory or the devices of a machine follow from. */
-async function keyOf(vm: VmRecord, parts: TemplateParts): Promise<string> {
+async function keyOf(
+  { sshKey, config }: Pick<VmDeps, "sshKey" | "config">,
+  vm: VmRecord,
+  parts: TemplateParts,
+): Promise<string> {
   const { spec, image, kernelDigest, lowers, modules, driver } = parts;
-  const { mode, cpus, memory_mib, disk_bytes } = vm.spec;
+  const { mode, cpus, memory_mib } = vm.spec;
   const kind = {
     format: KEY_FORMAT,
     vmm: await driver.snapshotKey?.(),
     image: [image.id, image.digest],
     kernel: kernelDigest,
     agent: agentDigest(),
+    authorizedKey: sshKey.publicLine,
     mode,
     cpus,
     memory_mib,
-    disk_bytes,
+    disk_bytes: templateDisk_bytes(config, vm, driver),
     lowers,
     modules,
     provisioned: vm.spec.provisioned,
@@ -151,6 +160,15 @@ async function keyOf(vm: VmRecord, parts: TemplateParts): Promise<string> {
     network: spec.network?.kind,
   };
   return sha256(JSON.stringify(kind)).slice("sha256:".length);
+}
+
+/** The disk of a larger machine grows when it is restored, so that all of them have one template. */
+function templateDisk_bytes(
+  { values }: VmDeps["config"],
+  { spec }: Pick<VmRecord, "spec">,
+  { features }: Pick<Driver, "features">,
+): number {
+  return features.growsDrives ? Math.min(spec.disk_bytes, values["vm.disk"]) : spec.disk_bytes;
 }
 
 let agent: Digest | undefined;
@@ -164,6 +182,7 @@ interface Making {
   vm: VmRecord;
   parts: TemplateParts;
   key: string;
+  disk_bytes: number;
   options: WorkOptions;
   /** The VMM refuses such a machine, with or without a template. */
   onRefused: () => void;
@@ -193,7 +212,7 @@ async function bootAndSave(making: Making, files: TemplateFiles): Promise<void> 
   try {
     mkdirSync(runtimeDir, { recursive: true, mode: 0o700 });
     const seed = sha256(key);
-    await formatEmpty(files.disk, { size_bytes: vm.spec.disk_bytes, seed, label: "banger" });
+    await formatEmpty(files.disk, { size_bytes: making.disk_bytes, seed, label: "banger" });
     writeFileSync(files.initrd, parts.makeInitrd(noIdentity(vm.spec)), { mode: 0o600 });
     const drives = spec.drives.map((drive) =>
       drive.readOnly ? drive : { ...drive, path: files.disk },
@@ -216,6 +235,8 @@ async function bootAndSave(making: Making, files: TemplateFiles): Promise<void> 
       const bootId = await Promise.race([untilReady(machine, vm.spec.mode, signal), ended]);
       if (!machine.snapshot)
         throw new BangerError("unsupported", "this VMM does not support snapshots");
+      const what = "Cannot save the template";
+      assertRoomFor(vm, { folder: dirname(files.memory), memoryOf: machine.handle.pid, what });
       await machine.snapshot({ memoryPath: files.memory, statePath: files.state }, { signal });
       if (bootId) await forgetBootId(files.memory, bootId);
     } finally {
@@ -246,10 +267,19 @@ async function untilReady(
   const agent = await connectAgent(await machine.connectAgent(signal), timeout);
   await agent.waitReady(timeout);
   if (mode === "systemd") await untilIdle(agent, signal);
+  else await warmUp(agent, signal);
   const bootId = mode === "systemd" ? await readBootId(agent, signal) : undefined;
   agent.close();
   await agent.closed;
   return bootId;
+}
+
+/** The files that most commands read first are in memory then, in every machine. An image need not have a shell. */
+async function warmUp(agent: Agent, signal: AbortSignal | undefined): Promise<void> {
+  const timeout_ms = WARM_UP_MS;
+  await agent.run(["sh", "-c", ":"], { timeout_ms, signal }).catch((error: unknown) => {
+    if (signal?.aborted) throw error;
+  });
 }
 
 /** Notes it where guest/boot/identity.c looks whether it was taken back. */
@@ -273,13 +303,12 @@ async function untilIdle(agent: Agent, signal: AbortSignal | undefined): Promise
   );
 }
 
-function noIdentity({ mode }: VmRecord["spec"]): Partial<BootRecord> {
+/** The files of an identity are there then: to write to them is cheaper than to create them, in every machine. */
+function noIdentity({ isBuild }: VmRecord["spec"]): Partial<BootRecord> {
   return {
     hostname: "template",
     network: undefined,
-    authorizedKeys: [],
-    // Without one an ssh server would not start.
-    sshHostKey: mode === "systemd" ? generateHostKey("template").private : undefined,
+    sshHostKey: isBuild ? undefined : generateHostKey("template").private,
     machineId: randomBytes(16).toString("hex"),
     env: {},
     template: { mac: TEMPLATE_MAC },

@@ -4,11 +4,12 @@ import { getLogger } from "@logtape/logtape";
 import type { Vm, VmCreate } from "#api/vm.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import { newId } from "#base/id.ts";
+import { warningProgress } from "#base/progress.ts";
 import { macAddress } from "#net/names.ts";
 import { checkPolicy } from "#net/policy/policy.ts";
 import { checkPorts } from "#net/ports/spec.ts";
 import type { SnapshotSpec } from "#snapshots/record.ts";
-import { addressOf } from "#vm/create.ts";
+import { addressOf, type Internal } from "#vm/create.ts";
 import type { VmDeps } from "#vm/deps.ts";
 import type { BootOptions } from "#vm/life/boot.ts";
 import type { Lifecycle } from "#vm/life/lifecycle.ts";
@@ -44,9 +45,13 @@ export const COPY_FIELDS = [
   "restart",
   "ttl_ms",
   "idleStop_ms",
+  "idleSuspend_ms",
   "start",
 ] as const;
-export type CopyRequest = Pick<VmCreate, (typeof COPY_FIELDS)[number]>;
+export type CopyRequest = Pick<VmCreate, (typeof COPY_FIELDS)[number]> & Pick<Internal, "token">;
+
+const NOT_STARTED =
+  "the machine is not started, so the memory of the snapshot is not used: it will boot from the disk";
 
 /** Nothing of it is left when it fails. */
 export async function makeCopy(
@@ -60,8 +65,10 @@ export async function makeCopy(
     try {
       const { signal } = options;
       await lifecycle.make(id, { disk: source.diskPath, isToBeUndone: true, signal });
-      if (request.start === false) lifecycle.change(id, { intent: null });
-      else await lifecycle.start(id, { ...options, from: source.memory ?? "disk" });
+      if (request.start === false) {
+        lifecycle.change(id, { intent: null });
+        if (source.memory) options.onProgress?.(warningProgress(NOT_STARTED));
+      } else await lifecycle.start(id, { ...options, from: source.memory ?? "disk" });
       return toApi(getVm(deps.db, id));
     } catch (error) {
       await lifecycle.removal
@@ -91,6 +98,7 @@ function insertCopy(
       imageId,
       kernel,
       owner: deps.owner,
+      token: request.token,
       spec: {
         ...kept,
         ...origin,
@@ -107,14 +115,15 @@ function insertCopy(
         labels: request.labels,
         ttl_ms: request.ttl_ms,
         idleStop_ms: request.idleStop_ms,
+        idleSuspend_ms: request.idleSuspend_ms,
       },
     });
   }).immediate();
 }
 
 /** `invalid_argument` for what a machine has from its snapshot. */
-export function copyRequest(request: VmCreate & { ephemeral?: boolean }): CopyRequest {
-  const allowed = new Set<string>(COPY_FIELDS);
+export function copyRequest(request: VmCreate & Internal): CopyRequest {
+  const allowed = new Set<string>([...COPY_FIELDS, "token"]);
   const other = Object.entries(request).find(
     ([field, value]) => value !== undefined && !allowed.has(field),
   );

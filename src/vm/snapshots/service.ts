@@ -1,15 +1,15 @@
 /** Snapshots of machines, machines made from them, machines set back to them, and copies of machines that run. */
 import { renameSync, rmSync } from "node:fs";
-import type { Image } from "#api/image.ts";
 import type { Snapshot, SnapshotCreated, VmFork, VmForked } from "#api/snapshot.ts";
 import type { Vm, VmCreate } from "#api/vm.ts";
 import { BangerError } from "#base/error.ts";
 import { stagingPath } from "#base/files/atomic.ts";
 import { copySparse } from "#base/files/copy-file.ts";
 import { type WorkOptions, warningProgress } from "#base/progress.ts";
-import { exportSnapshot, importSnapshot } from "#snapshots/archive.ts";
 import type { SnapshotDescription, SnapshotRecord } from "#snapshots/record.ts";
 import type { SnapshotFiles, StoredSnapshot } from "#snapshots/snapshots.ts";
+import { syncDisk } from "#vm/before-save.ts";
+import type { Internal } from "#vm/create.ts";
 import type { VmDeps } from "#vm/deps.ts";
 import { isImageKernel } from "#vm/image-boot.ts";
 import type { BootOptions } from "#vm/life/boot.ts";
@@ -19,19 +19,23 @@ import type { RunningMachine } from "#vm/life/running-machines.ts";
 import { requireState } from "#vm/machine.ts";
 import { makeName } from "#vm/names.ts";
 import { findVm, getVm, toApi, type VmRecord } from "#vm/records.ts";
+import { SnapshotArchives } from "./archives.ts";
 import { type CopySource, copyRequest, makeCopy } from "./copies.ts";
 import { allMade, assertFreePorts, forkNames } from "./fork.ts";
+import { imageOf, toSnapshot } from "./show.ts";
 import type { MemorySource } from "./source.ts";
-import { syncDisk, takeSnapshot } from "./take.ts";
+import { takeSnapshot } from "./take.ts";
 
 /** One that is suspended has no process, and its memory goes with the disk as that is. */
 const CAN_BE_SAVED = ["running", "paused", "stopped"] as const;
 
 export class VmSnapshots {
+  readonly archives: SnapshotArchives;
   readonly #deps: VmDeps;
   readonly #lifecycle: Lifecycle;
 
   constructor(deps: VmDeps, lifecycle: Lifecycle) {
+    this.archives = new SnapshotArchives(deps);
     this.#deps = deps;
     this.#lifecycle = lifecycle;
   }
@@ -54,20 +58,22 @@ export class VmSnapshots {
     {
       snapshot,
       diskOnly,
+      token,
       ...options
-    }: WorkOptions & { snapshot?: string | undefined; diskOnly?: boolean | undefined },
+    }: WorkOptions &
+      Pick<Internal, "token"> & { snapshot?: string | undefined; diskOnly?: boolean | undefined },
   ): Promise<SnapshotCreated> {
     const { snapshots } = this.#deps;
     const name = snapshot ?? makeName((made) => snapshots.has(made));
     snapshots.assertFree(name);
     return await this.#withMachine(ref, "snapshot", async (vm, running) => {
       options.onProgress?.({ step: "snapshot", message: `Saving ${vm.name} as ${name}` });
-      if (running) await syncDisk(vm, running, options.signal);
+      if (vm.state === "running" && running) await syncDisk(running.link, options.signal);
       let pause_ms: number | undefined;
       const made = await snapshots.create(name, async (files) => {
         const taken = await takeSnapshot(this.#deps, vm, { files, running, diskOnly, ...options });
         pause_ms = taken.pause_ms;
-        return taken.description;
+        return { ...taken.description, token };
       });
       return { snapshot: toSnapshot(made), pause_ms };
     });
@@ -77,43 +83,11 @@ export class VmSnapshots {
     this.#deps.snapshots.remove(name);
   }
 
-  async export(
-    name: string,
-    options: WorkOptions & { path: string; force?: boolean | undefined },
-  ): Promise<{ path: string; size_bytes: number }> {
-    const found = this.#deps.snapshots.find(name);
-    this.#deps.snapshots.assertDisk(found);
-    const isWhole = !found.record.memory || this.#deps.snapshots.isMemoryWhole(found);
-    if (!isWhole) {
-      throw new BangerError(
-        "integrity",
-        `Cannot export snapshot "${name}": its memory was changed`,
-      );
-    }
-    return { path: options.path, size_bytes: await exportSnapshot(found, options) };
-  }
-
-  async import(
-    path: string,
-    { name: given, ...options }: WorkOptions & { name?: string | undefined },
-  ): Promise<Snapshot> {
-    const { snapshots } = this.#deps;
-    if (given !== undefined) snapshots.assertFree(given);
-    const made = await snapshots.add(async (files) => {
-      let name = "";
-      const onRecord = (own: string): void => {
-        name = given ?? checkedName(own);
-        snapshots.assertFree(name);
-      };
-      const record = await importSnapshot(path, files, { ...options, onRecord });
-      const image = imageOf(this.#deps, record);
-      return { name, record: { ...record, image: { ...record.image, id: image?.id ?? "" } } };
-    });
-    return toSnapshot(made);
-  }
-
   /** A machine with the disk of a snapshot, and its memory where that can be. */
-  async createMachine(request: VmCreate & { snapshot: string }, options: BootOptions): Promise<Vm> {
+  async createMachine(
+    request: VmCreate & Internal & { snapshot: string },
+    options: BootOptions,
+  ): Promise<Vm> {
     const wanted = copyRequest(request);
     const source = await this.#sourceOf(request.snapshot, options);
     using _held = this.#deps.images.hold(source.imageId);
@@ -152,7 +126,8 @@ export class VmSnapshots {
       }
       const { cpus, memory_mib, disk_bytes } = found.record.spec;
       const { pending: _, started: __, ...spec } = getVm(db, vm.id).spec;
-      this.#lifecycle.change(vm.id, { spec: { ...spec, cpus, memory_mib, disk_bytes } });
+      const restored = { ...spec, cpus, memory_mib, disk_bytes, snapshot: name };
+      this.#lifecycle.change(vm.id, { spec: restored });
     };
     if (memory || wasRunning) {
       await this.#lifecycle.start(vm.id, { ...options, prepare, from: memory ?? "disk" });
@@ -161,7 +136,7 @@ export class VmSnapshots {
   }
 
   /** Copies of a machine that runs, which goes on. */
-  async fork(request: VmFork, options: BootOptions): Promise<VmForked> {
+  async fork(request: VmFork & Pick<Internal, "token">, options: BootOptions): Promise<VmForked> {
     const { db, snapshots } = this.#deps;
     const names = forkNames(request);
     assertFreePorts(request);
@@ -188,7 +163,10 @@ export class VmSnapshots {
       );
       const source = forkSource(vm, description, files);
       const making = names.map((name) =>
-        makeCopy(this.#context(), source, { ...options, request: { name, ports: request.ports } }),
+        makeCopy(this.#context(), source, {
+          ...options,
+          request: { name, ports: request.ports, token: request.token },
+        }),
       );
       const remove = (id: string) => this.#lifecycle.removal.remove(id, { force: true });
       const machines = await allMade(vm.name, making, { remove, signal: options.signal });
@@ -300,43 +278,9 @@ function memorySource(
   );
 }
 
-/** By its id, or on another computer by what it is. */
-function imageOf({ images }: VmDeps, { image }: SnapshotRecord): Image | undefined {
-  const all = images.list();
-  const same = all.find(({ id }) => id === image.id);
-  return same ?? all.find(({ digest }) => digest !== undefined && digest === image.digest);
-}
-
-function checkedName(name: string): string {
-  if (/^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$/.test(name)) return name;
-  throw new BangerError("integrity", "Cannot import the snapshot: invalid name in the archive", {
-    hint: "Give it one: banger vm snapshot import FILE NAME",
-  });
-}
-
 /** One that is gone with its command is nothing to go back to. */
 function assertKept({ name, spec }: VmRecord, verb: string): void {
   if (!spec.ephemeral) return;
   const message = `Cannot ${verb} machine "${name}": it was created for a single command`;
   throw new BangerError("invalid_state", message);
-}
-
-function toSnapshot({ name, record, size_bytes }: StoredSnapshot): Snapshot {
-  const { machine, image, kernel, spec, memory, createdAt } = record;
-  const { mode, cpus, memory_mib, disk_bytes, network } = spec;
-  return {
-    name,
-    machine: machine.name,
-    image: image.name,
-    kernel,
-    mode,
-    cpus,
-    memory_mib,
-    disk_bytes,
-    network,
-    memory: memory !== undefined,
-    driver: memory?.driver,
-    createdAt,
-    size_bytes,
-  };
 }

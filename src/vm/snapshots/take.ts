@@ -1,21 +1,16 @@
 /** Puts a machine on disk, as it is at one moment: memory and disk, or the disk alone. */
 import { statSync } from "node:fs";
-import { getLogger } from "@logtape/logtape";
-import { throwIfAborted } from "#base/abort.ts";
-import { BangerError, messageOf } from "#base/error.ts";
+import { dirname } from "node:path";
+import { BangerError } from "#base/error.ts";
 import { copySparse } from "#base/files/copy-file.ts";
 import type { WorkOptions } from "#base/progress.ts";
 import type { SnapshotDescription } from "#snapshots/record.ts";
 import type { SnapshotFiles } from "#snapshots/snapshots.ts";
+import { assertRoomFor } from "#vm/before-save.ts";
 import type { VmDeps } from "#vm/deps.ts";
 import { lowersOf, modulesOf } from "#vm/image-boot.ts";
 import type { RunningMachine } from "#vm/life/running-machines.ts";
 import type { VmRecord } from "#vm/records.ts";
-
-const log = getLogger(["banger", "vm"]);
-
-/** A guest that does not write its caches to the disk for so long is copied as it is. */
-const SYNC_TIMEOUT_MS = 30_000;
 
 export interface Taken {
   description: SnapshotDescription;
@@ -36,6 +31,9 @@ export async function takeSnapshot(
   { files, running, diskOnly, signal }: TakeOptions & { files: SnapshotFiles },
 ): Promise<Taken> {
   const { disk } = deps.config.paths.vm(vm.id);
+  const what = `Cannot save machine "${vm.name}"`;
+  const memoryOf = diskOnly ? undefined : running?.link.machine.handle.pid;
+  assertRoomFor(vm, { folder: dirname(files.disk), memoryOf, disk, what });
   const copyDisk = () => copySparse(disk, files.disk, { signal });
   let pause_ms: number | undefined;
   let memory: SnapshotDescription["memory"];
@@ -47,20 +45,6 @@ export async function takeSnapshot(
   }
   const { size } = statSync(files.disk);
   return { description: describe(deps, vm, { memory, disk_bytes: size }), pause_ms };
-}
-
-/** The guest writes to the disk what it has in memory alone, so that the disk is of use by itself. */
-export async function syncDisk(
-  vm: VmRecord,
-  { link }: RunningMachine,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  if (vm.state !== "running") return;
-  const agent = await link.agent(signal);
-  await agent.run(["sync"], { timeout_ms: SYNC_TIMEOUT_MS, signal }).catch((error) => {
-    throwIfAborted(signal);
-    log.warn("{name}: cannot sync: {message}", { name: vm.name, message: messageOf(error) });
-  });
 }
 
 type CopyDisk = () => Promise<void>;

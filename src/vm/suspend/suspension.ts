@@ -3,14 +3,11 @@
  * process. For whoever has the machine's turn.
  */
 import { getLogger } from "@logtape/logtape";
-import { throwIfAborted } from "#base/abort.ts";
 import { BangerError, messageOf, toBangerError } from "#base/error.ts";
-import { assertRoom } from "#base/files/free-space.ts";
 import type { WorkOptions } from "#base/progress.ts";
-import { MiB } from "#base/size.ts";
+import { assertRoomFor, syncDisk } from "#vm/before-save.ts";
 import type { VmDeps } from "#vm/deps.ts";
 import { isImageKernel } from "#vm/image-boot.ts";
-import { residentMemory } from "#vm/life/admission.ts";
 import type { BootOptions } from "#vm/life/boot.ts";
 import { driverFor } from "#vm/life/choose-driver.ts";
 import { syncClock } from "#vm/life/clock.ts";
@@ -26,11 +23,7 @@ import { UnusableMemory } from "./unusable.ts";
 
 const log = getLogger(["banger", "vm"]);
 
-/** A guest that has more to write than that goes with its memory all the same. */
-const SYNC_MAX_MS = 60_000;
 const CLOCK_MAX_MS = 5000;
-/** State of devices, records, and the file system's own. */
-const SPARE_BYTES = 32 * MiB;
 
 export class Suspension {
   readonly #deps: VmDeps;
@@ -181,10 +174,9 @@ export class Suspension {
         },
       );
     }
-    const { memory_mib } = vm.spec.started ?? vm.spec;
-    const used_bytes = Math.min(memory_mib * MiB, residentMemory(machine.handle.pid));
     const { folder } = this.#deps.config.paths.vm(vm.id);
-    assertRoom(folder, used_bytes + SPARE_BYTES, `Cannot suspend machine "${vm.name}"`);
+    const what = `Cannot suspend machine "${vm.name}"`;
+    assertRoomFor(vm, { folder, memoryOf: machine.handle.pid, what });
     return driver;
   }
 
@@ -220,19 +212,6 @@ function cannotWake({ name }: VmRecord, error: unknown): BangerError {
 
 async function setClock(link: MachineLink): Promise<void> {
   await syncClock(await link.agent(AbortSignal.timeout(CLOCK_MAX_MS)));
-}
-
-/** If its memory is lost or discarded, the disk is as if the machine had been shut down in a hurry. */
-async function syncDisk(link: MachineLink, signal: AbortSignal | undefined): Promise<void> {
-  const limit = AbortSignal.timeout(SYNC_MAX_MS);
-  try {
-    const agent = await link.agent(signal);
-    await agent.run(["sync"], { signal: signal ? AbortSignal.any([signal, limit]) : limit });
-  } catch (error) {
-    // An image may have no such program; a guest that does not answer sleeps as well as any.
-    log.debug("cannot sync the disk: {message}", { message: messageOf(error) });
-  }
-  throwIfAborted(signal);
 }
 
 function unsupported(verb: string, { name }: VmRecord, { handle }: Machine): BangerError {

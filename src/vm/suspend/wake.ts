@@ -21,7 +21,7 @@ export async function wake(
     signal,
   }: { runtime: string; memory: Snapshot; signal?: AbortSignal | undefined },
 ): Promise<Machine> {
-  writeFileAtomic(identityPath(runtime), encodeBootRecord(record));
+  writeFileAtomic(identityPath(runtime), encodeBootRecord(record), { isTransient: true });
   // What a guest reads at its boot only: any file does.
   writeFileSync(spec.initrdPath, "none\n", { mode: 0o600 });
   try {

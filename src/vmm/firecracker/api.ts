@@ -63,7 +63,7 @@ async function exchange(unix: string, { method, path, body }: ApiRequest, signal
     signal,
     headers: { Accept: "application/json", "Content-Type": "application/json" },
     keepalive: false,
-    ...(body ? { body: JSON.stringify(body) } : {}),
+    body: body && JSON.stringify(body),
   });
   const chunks: Uint8Array[] = [];
   let size = 0;

@@ -33,7 +33,7 @@ export async function firecrackerChecks(options: CheckOptions): Promise<Check[]>
         ...base,
         status: "warn",
         detail: `${detail}, but it needs KVM: ${reason}; machines run on QEMU`,
-        ...(fix ? { fix } : {}),
+        fix,
       };
   return [found, await jailerCheck(firecracker, options)];
 }
@@ -59,6 +59,6 @@ async function jailerCheck(
     return { ...base, status: "warn", detail: `${lack}; ${plain}, as root`, fix };
   } catch (error) {
     const fix = error instanceof BangerError ? error.hint : undefined;
-    return { ...base, status: "fail", detail: messageOf(error), ...(fix ? { fix } : {}) };
+    return { ...base, status: "fail", detail: messageOf(error), fix };
   }
 }

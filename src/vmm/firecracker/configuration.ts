@@ -129,8 +129,8 @@ function limiter(field: string, limit: RateLimit | undefined): Record<string, un
   if (!bandwidth && !ops) return {};
   return {
     [field]: {
-      ...(bandwidth ? { bandwidth: bucket(bandwidth) } : {}),
-      ...(ops ? { ops: bucket(ops) } : {}),
+      bandwidth: bandwidth ? bucket(bandwidth) : undefined,
+      ops: ops ? bucket(ops) : undefined,
     },
   };
 }

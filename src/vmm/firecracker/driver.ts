@@ -69,7 +69,7 @@ export function createFirecrackerDriver(options: FirecrackerOptions = {}): Firec
     name: "firecracker",
     title: "Firecracker",
     features: {
-      ...{ userNetwork: false, emulation: false, vsock: true, pause: true },
+      ...{ userNetwork: false, emulation: false, vsock: true, pause: true, growsDrives: false },
       get snapshot() {
         const version = installedVersion(options.program);
         return version !== undefined && snapshotType(version) !== undefined;

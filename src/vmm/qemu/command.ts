@@ -122,8 +122,19 @@ export function kernelCommandLine(spec: BootSpec, options: CommandOptions): stri
   return [...own, ...spec.kernelArgs].join(" ");
 }
 
+/** Those that a restore makes larger: name of the node, and size. */
+export function grownDrives({ drives }: Pick<BootSpec, "drives">): [node: string, bytes: number][] {
+  return drives.flatMap(({ grown_bytes }, index) =>
+    grown_bytes === undefined ? [] : [[nodeOf(index), grown_bytes]],
+  );
+}
+
+function nodeOf(index: number): string {
+  return `disk${index}`;
+}
+
 function driveArguments(drive: Drive, index: number): string[] {
-  const node = `disk${index}`;
+  const node = nodeOf(index);
   const mode: Record<string, string> = drive.readOnly
     ? { "read-only": "on" }
     : { "read-only": "off", discard: "unmap", "detect-zeroes": "unmap" };

@@ -1,6 +1,5 @@
 /** QEMU's microvm machine, with KVM where it is usable and emulated where not. */
 import { existsSync, statSync } from "node:fs";
-import { setPriority } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { throwIfAborted } from "#base/abort.ts";
 import { assert } from "#base/assert.ts";
@@ -20,22 +19,21 @@ import { argumentsOf, identify, isRunning } from "#vmm/identity.ts";
 import { type LogNotes, openLogs } from "#vmm/logs.ts";
 import { type Child, hasEnded, INHERITED_FD, killProcesses, startDetached } from "#vmm/process.ts";
 import { openSocket } from "#vmm/socket.ts";
-import { DRIVES_MAX, qemuArguments, socketPaths } from "./command.ts";
+import { DRIVES_MAX, grownDrives, qemuArguments, socketPaths } from "./command.ts";
 import { restoreFailure, startFailure } from "./failure.ts";
 import { type Events, QemuMachine } from "./machine.ts";
 import { clearRuntime, readNotes, writeNotes } from "./notes.ts";
 import { findPasst, startPasst } from "./passt.ts";
+import { makeNice, makeNiceLater } from "./priority.ts";
 import { belongsTo } from "./process.ts";
 import { findQemu, isQemuInstalled, qemuChecks } from "./program.ts";
 import { openQmp, type Qmp } from "./qmp.ts";
 import { loadState } from "./snapshot.ts";
 
 const START_TIMEOUT_MS = 30_000;
-/** Of an emulated machine, which takes a whole processor for as long as its guest does anything. */
-const EMULATOR_NICENESS = 10;
 /** How long an adopted QEMU may take to greet. */
 const ADOPT_TIMEOUT_MS = 5_000;
-const RETRY_MS = 5;
+const RETRY_MS = 2;
 
 export interface QemuOptions {
   /** Name or path of the program; default "qemu-system-x86_64". */
@@ -48,7 +46,14 @@ export function createQemuDriver(options: QemuOptions = {}): Driver {
   return {
     name: "qemu",
     title: "QEMU",
-    features: { userNetwork: true, emulation: true, vsock: false, pause: true, snapshot: true },
+    features: {
+      userNetwork: true,
+      emulation: true,
+      vsock: false,
+      pause: true,
+      snapshot: true,
+      growsDrives: true,
+    },
     isInstalled: () => isQemuInstalled(options.program),
     checks: () => qemuChecks(options.program),
     boot: (spec, signal) => start(spec, options, { signal }),
@@ -103,23 +108,29 @@ async function start(
   using cable = passt ? startPasst(passt, outputs) : undefined;
   const argv = [qemu.path, ...qemuArguments(spec, settings)];
   const child = startDetached(argv, outputs, { ...spec, makesSockets: true, fd: cable?.fd });
-  if (accelerator === "tcg") makeNice(child.pid);
   const identity = identify(child.pid);
+  if (accelerator === "tcg" && !snapshot) makeNice(child.pid);
+  if (accelerator === "tcg" && snapshot && identity) makeNiceLater(identity);
   const events: Events = {};
   try {
     const qmp = await greetedBy(child, spec, { events, notes, signal });
     assert(identity, "a QEMU that answers has an identity");
     const { runtimeDir } = spec;
     const sockets = socketPaths(runtimeDir);
-    const goodbye = await openSocket(sockets.goodbye, signal);
-    if (snapshot) {
-      const { statePath } = snapshot;
-      await loadState(qmp, { socketPath: sockets.state, statePath, signal }).catch((cause) => {
-        throwIfAborted(signal);
-        // It ends itself where it does not understand the state.
-        throw restoreFailure(readTail(spec.logPath, notes.logStart_bytes), cause);
-      });
-    }
+    const load = async ({ statePath }: Snapshot) => {
+      const grown = grownDrives(spec);
+      await loadState(qmp, { socketPath: sockets.state, statePath, grown, signal }).catch(
+        (cause) => {
+          throwIfAborted(signal);
+          // It ends itself where it does not understand the state.
+          throw restoreFailure(readTail(spec.logPath, notes.logStart_bytes), cause);
+        },
+      );
+    };
+    const [goodbye] = await Promise.all([
+      openSocket(sockets.goodbye, signal),
+      snapshot && load(snapshot),
+    ]);
     const handle: MachineHandle = { driver: "qemu", accelerator, ...identity, runtimeDir };
     return new QemuMachine({ handle, qmp, events, notes, child, goodbye });
   } catch (error) {
@@ -127,15 +138,6 @@ async function start(
     await child.exited;
     clearRuntime(spec.runtimeDir);
     throw error;
-  }
-}
-
-/** The computer's own programs, and this one, come first. Before QEMU has threads: each inherits it. */
-function makeNice(pid: number): void {
-  try {
-    setPriority(pid, EMULATOR_NICENESS);
-  } catch {
-    // It has ended already, which is told by whoever waits for it.
   }
 }
 
@@ -157,6 +159,7 @@ async function adopt(handle: MachineHandle): Promise<Machine | undefined> {
     return undefined;
   }
   const notes = readNotes(handle.runtimeDir);
+  if (handle.accelerator === "tcg") makeNiceLater(handle);
   return new QemuMachine({ handle, qmp, events, notes, child: undefined, goodbye });
 }
 

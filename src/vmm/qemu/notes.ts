@@ -6,7 +6,7 @@ import { type LogNotes, logNotes } from "#vmm/logs.ts";
 import { socketPaths } from "./command.ts";
 
 export function writeNotes(runtimeDir: string, notes: LogNotes): void {
-  writeFileAtomic(notesPath(runtimeDir), JSON.stringify(notes));
+  writeFileAtomic(notesPath(runtimeDir), JSON.stringify(notes), { isTransient: true });
 }
 
 export function readNotes(runtimeDir: string): LogNotes | undefined {

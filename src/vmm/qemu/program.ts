@@ -78,7 +78,7 @@ function kvmCheck(): Check {
   const base = { id: "kvm", title: "KVM" };
   if (usable) return { ...base, status: "ok", detail: reason };
   const detail = `${reason}; machines are emulated, which is slower`;
-  return { ...base, status: "warn", detail, ...(fix ? { fix } : {}) };
+  return { ...base, status: "warn", detail, fix };
 }
 
 async function probe(path: string): Promise<QemuProgram> {

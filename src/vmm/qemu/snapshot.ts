@@ -61,12 +61,14 @@ interface LoadOptions {
   /** Of the socket, in a private folder. */
   socketPath: string;
   statePath: string;
+  /** Drives that are larger from now on. */
+  grown: [node: string, bytes: number][];
   signal?: AbortSignal | undefined;
 }
 
 /** Gives a QEMU that waits for it the state of a snapshot, and lets the machine go on. */
 export async function loadState(qmp: Qmp, options: LoadOptions): Promise<void> {
-  const { socketPath, statePath, signal } = options;
+  const { socketPath, statePath, grown, signal } = options;
   await qmp.execute("migrate-incoming", { uri: `unix:${socketPath}` });
   const socket = await openSocket(socketPath, signal);
   try {
@@ -74,6 +76,9 @@ export async function loadState(qmp: Qmp, options: LoadOptions): Promise<void> {
     await loaded(qmp, signal);
   } finally {
     socket.destroy();
+  }
+  for (const [node, size] of grown) {
+    await qmp.execute("block_resize", { "node-name": node, size });
   }
   await qmp.execute("cont");
 }

@@ -1,0 +1,68 @@
+/** E2B's API among the mounts: whom its tokens stand for, and the key that access tokens of sandboxes follow from. */
+import { randomBytes } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+import { type Caller, USER } from "#api/serve/caller.ts";
+import type { Mount, MountContext } from "#api/serve/mount.ts";
+import { writeFileAtomic } from "#base/files/atomic.ts";
+import { GiB } from "#base/size.ts";
+import type { Backend, E2bCaller } from "#e2b/backend.ts";
+import { E2B_PREFIX, E2b, SIGNED_FILES_PATH } from "#e2b/mount.ts";
+import type { Tokens } from "./tokens.ts";
+
+const KEY_BYTES = 32;
+/** Of an upload: the disk of a sandbox is smaller. */
+const UPLOAD_MAX_BYTES = 1024 * GiB;
+
+export interface E2bMounts {
+  mounts: Mount[];
+  e2b: E2b;
+}
+
+export function e2bMounts(
+  context: Pick<MountContext, "clientFor" | "openExec">,
+  { tokens, keyPath }: { tokens: Tokens; keyPath: string },
+): E2bMounts {
+  const backendOf = (caller: Caller): Backend => ({
+    client: context.clientFor(caller),
+    exec: (open, options) => context.openExec(caller, open, options),
+  });
+  const toE2b = (caller: Caller): E2bCaller => ({
+    id: caller.token ?? "",
+    backend: backendOf(caller),
+    mayChange: caller.scope !== "read",
+  });
+  const callers = {
+    byId(id: string): E2bCaller | undefined {
+      const caller = tokens.byId(id);
+      return caller && toE2b(caller);
+    },
+    all: () => tokens.callers().map(toE2b),
+  };
+  let key: Uint8Array | undefined;
+  const keyOnce = (): Uint8Array => {
+    key ??= readKey(keyPath);
+    return key;
+  };
+  const e2b = new E2b({ key: keyOnce, callers, backend: backendOf(USER) });
+  const handle = (request: Request, { caller }: MountContext): Promise<Response> => {
+    const host = request.headers.get("Host") ?? new URL(request.url).host;
+    return e2b.handle(request, { host, signal: request.signal }, (token) => {
+      const found = caller(token);
+      return found && toE2b(found);
+    });
+  };
+  const mounts = [E2B_PREFIX, SIGNED_FILES_PATH].map((prefix) => ({
+    prefix,
+    handle,
+    bodyMax_bytes: UPLOAD_MAX_BYTES,
+  }));
+  return { mounts, e2b };
+}
+
+/** It is made when it is first needed; without it, sandboxes that are there get new access tokens. */
+function readKey(path: string): Uint8Array {
+  if (existsSync(path)) return readFileSync(path);
+  const key = randomBytes(KEY_BYTES);
+  writeFileAtomic(path, key, { mode: 0o600 });
+  return key;
+}

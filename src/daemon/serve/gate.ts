@@ -1,0 +1,71 @@
+/**
+ * Which requests may have been made by a web page of somebody else. A browser sends them for any page: to
+ * names that the page's owner has let mean this host (DNS rebinding), and across origins. Both are refused
+ * before anything else is looked at.
+ */
+import { BangerError } from "#base/error.ts";
+import { isLoopback, tryParseAddress } from "#net/address.ts";
+
+export interface GateOptions {
+  /** Names besides those of loopback that clients reach the server by. */
+  hosts: readonly string[];
+  /** Whether any address will do, since the server listens at more than loopback. */
+  isPublic: boolean;
+  scheme: "http" | "https";
+}
+
+export interface Authority {
+  /** Lower case, an IPv6 address without brackets. */
+  hostname: string;
+  /** As in the header. */
+  host: string;
+}
+
+/** Throws `permission_denied` for a request that is not meant for this server, or comes from another origin. */
+export function checkOrigin(headers: Headers, options: GateOptions): Authority {
+  const authority = parseHost(headers.get("Host"));
+  if (!authority || !isOurs(authority.hostname, options)) {
+    throw refused(`unknown Host "${shown(headers.get("Host"))}"`, {
+      hint: "Use an address of this host, or name it in the configuration: serve.hosts",
+    });
+  }
+  const site = headers.get("Sec-Fetch-Site");
+  if (site !== null && site !== "same-origin" && site !== "none") {
+    throw refused(`request of another web page (Sec-Fetch-Site: ${shown(site)})`);
+  }
+  const origin = headers.get("Origin");
+  if (origin !== null && !isSameOrigin(origin, authority, options)) {
+    throw refused(`request of another origin, "${shown(origin)}"`);
+  }
+  return authority;
+}
+
+/** Undefined for what is no host with an optional port. */
+export function parseHost(text: string | null): Authority | undefined {
+  const match = /^(?:\[([0-9a-f:.]{2,45})\]|([a-z0-9.-]{1,253}))(?::\d{1,5})?$/i.exec(text ?? "");
+  const hostname = (match?.[1] ?? match?.[2])?.toLowerCase();
+  return match && hostname ? { hostname, host: match[0].toLowerCase() } : undefined;
+}
+
+/** The name below which the ports of machines are: "3000-web.localhost" is below "localhost". */
+export function isOurs(hostname: string, { hosts, isPublic }: GateOptions): boolean {
+  if (hostname === "localhost" || hosts.includes(hostname)) return true;
+  // Nobody else can let an address mean something else.
+  return isPublic ? tryParseAddress(hostname) !== undefined : isLoopback(hostname);
+}
+
+function isSameOrigin(text: string, { host, hostname }: Authority, options: GateOptions): boolean {
+  const own = [options.scheme];
+  // Behind a proxy that speaks TLS for us.
+  if (options.hosts.includes(hostname)) own.push("https");
+  return own.some((scheme) => text.toLowerCase() === `${scheme}://${host}`);
+}
+
+function refused(why: string, options: { hint?: string } = {}): BangerError {
+  return new BangerError("permission_denied", `refused: ${why}`, options);
+}
+
+/** Text of a stranger, in a message. */
+function shown(text: string | null): string {
+  return (text ?? "").replaceAll(/[^\x21-\x7e]/g, "?").slice(0, 100);
+}

@@ -1,0 +1,157 @@
+/** One address that the API is served at: the TCP end, and the HTTP server behind it on a unix socket. */
+import { chmodSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import type { Server } from "bun";
+import { EXEC_MESSAGE_MAX_BYTES, EXEC_PROTOCOL } from "#api/exec.ts";
+import type { Caller } from "#api/serve/caller.ts";
+import { BangerError, errnoOf, messageOf } from "#base/error.ts";
+import { MiB } from "#base/size.ts";
+import { SocketSession } from "#daemon/exec/session.ts";
+import type { ExecSession } from "#daemon/exec/wire.ts";
+import { formatAuthority, type ListenAddress } from "./address.ts";
+import { openFront } from "./front.ts";
+import type { GateOptions } from "./gate.ts";
+import { REQUEST_MAX_BYTES } from "./limits.ts";
+import type { Listener, ListenOptions } from "./listeners.ts";
+import type { PortDoor } from "./port-door.ts";
+import type { Routes, RoutesOptions } from "./routes.ts";
+
+/** Of a connection between two requests. */
+const IDLE_TIMEOUT_S = 60;
+
+export interface Served extends RoutesOptions {
+  routes: Routes;
+  ports: PortDoor;
+  /** Folder for sockets that only this user reaches. */
+  runtimeDir: string;
+}
+
+interface SocketData {
+  caller: Caller;
+  session?: ExecSession;
+}
+
+let count = 0;
+
+/** `conflict` for a port that is taken. */
+export async function listen(
+  served: Served,
+  { address, hosts, tls }: ListenOptions,
+): Promise<Listener> {
+  const scheme = tls ? "https" : "http";
+  const gate: GateOptions = { hosts, isPublic: !address.isLocal, scheme };
+  const inner = join(served.runtimeDir, `serve-${process.pid}-${++count}.sock`);
+  const server = serveInner(served, inner, gate);
+  try {
+    const front = await openFront({
+      address,
+      tls,
+      inner,
+      takePort: (arrived) => served.ports.take(arrived, gate),
+    });
+    const revoked = served.services.tokens.onRevoked((id) => endSocketsOf(id));
+    return {
+      url: `${scheme}://${formatAuthority(address.hostname, front.port)}`,
+      async [Symbol.asyncDispose]() {
+        revoked[Symbol.dispose]();
+        await front.close();
+        await end(server, inner);
+      },
+    };
+  } catch (error) {
+    await end(server, inner);
+    throw listenError(address, error);
+  }
+}
+
+async function end(server: Server<SocketData>, inner: string): Promise<void> {
+  await server.stop(true);
+  rmSync(inner, { force: true });
+}
+
+/** Exec streams by the token that they were opened with. */
+const sockets = new Map<string, Set<Bun.ServerWebSocket<SocketData>>>();
+
+function endSocketsOf(token: string): void {
+  for (const socket of sockets.get(token) ?? []) socket.close(1008, "token revoked");
+}
+
+function serveInner(
+  { routes, services, mounts }: Served,
+  inner: string,
+  gate: GateOptions,
+): Server<SocketData> {
+  const bodyMax_bytes = Math.max(
+    REQUEST_MAX_BYTES,
+    ...mounts.map((each) => each.bodyMax_bytes ?? 0),
+  );
+  rmSync(inner, { force: true });
+  const idle: object = { idleTimeout: IDLE_TIMEOUT_S };
+  const umask = process.umask(0o177);
+  const server = Bun.serve<SocketData>({
+    unix: inner,
+    ...idle,
+    development: false,
+    // Above what routes count, whose answer says what is wrong.
+    maxRequestBodySize: bodyMax_bytes + MiB,
+    async fetch(request, self) {
+      const timeout = (seconds: number): void => self.timeout(request, seconds);
+      // An answer may be as long in coming as a machine is in stopping.
+      timeout(0);
+      const upgrade = (caller: Caller): boolean => {
+        const headers = { "Sec-WebSocket-Protocol": EXEC_PROTOCOL };
+        return self.upgrade(request, { data: { caller }, headers });
+      };
+      const answer = await routes.respond(request, { gate, upgrade });
+      if (answer?.isWhole) timeout(IDLE_TIMEOUT_S);
+      return answer?.response;
+    },
+    websocket: {
+      maxPayloadLength: EXEC_MESSAGE_MAX_BYTES,
+      backpressureLimit: 16 * MiB,
+      idleTimeout: 0,
+      open(socket) {
+        const { caller } = socket.data;
+        socket.data.session = new SocketSession(socket, services, caller);
+        const token = caller.token ?? "";
+        const same = sockets.get(token) ?? new Set();
+        sockets.set(token, same.add(socket));
+      },
+      message(socket, message) {
+        socket.data.session?.receive(message);
+      },
+      close(socket) {
+        socket.data.session?.clientLeft();
+        const token = socket.data.caller.token ?? "";
+        sockets.get(token)?.delete(socket);
+        if (sockets.get(token)?.size === 0) sockets.delete(token);
+      },
+    },
+  });
+  process.umask(umask);
+  chmodSync(inner, 0o600);
+  return server;
+}
+
+function listenError({ hostname, port }: ListenAddress, cause: unknown): BangerError {
+  const what = `Cannot listen on ${formatAuthority(hostname, port)}`;
+  switch (errnoOf(cause)) {
+    case "EADDRINUSE":
+      return new BangerError("conflict", `${what}: address already in use`, {
+        hint: `Find the process with: sudo ss -ltnp "sport = :${port}"`,
+        cause,
+      });
+    case "EACCES":
+      return new BangerError("permission_denied", `${what}: permission denied`, {
+        hint: "Use port 1024 or higher",
+        cause,
+      });
+    case "EADDRNOTAVAIL":
+      return new BangerError("invalid_argument", `${what}: the host has no such address`, {
+        hint: "List the host's addresses with: ip -br addr",
+        cause,
+      });
+    default:
+      return new BangerError("invalid_argument", `${what}: ${messageOf(cause)}`, { cause });
+  }
+}

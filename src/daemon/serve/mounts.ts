@@ -1,0 +1,88 @@
+/** The APIs of another shape that are served beside the contract, and what they get of the daemon. */
+import { getLogger } from "@logtape/logtape";
+import { type ClientLink, createORPCClient, mapEventIterator } from "@orpc/client";
+import { createRouterClient } from "@orpc/server";
+import type { Caller } from "#api/serve/caller.ts";
+import type { BangerClient, Mount, MountContext } from "#api/serve/mount.ts";
+import { messageOf } from "#base/error.ts";
+import type { Config } from "#config/resolve.ts";
+import type { StreamServices } from "#daemon/exec/streams.ts";
+import type { makeRouter } from "#daemon/handlers/router.ts";
+import { fromRpc } from "#sdk/errors.ts";
+import { e2bMounts } from "./e2b.ts";
+import { openExecHere } from "./exec-pair.ts";
+import type { Tokens } from "./tokens.ts";
+
+const log = getLogger(["banger", "daemon"]);
+
+export type Router = ReturnType<typeof makeRouter>;
+
+export interface Mounts {
+  /** In the order in which their prefixes are tried. */
+  all: Mount[];
+  /** Takes up what mounts do without a request. */
+  start(): void;
+  stop(): void;
+}
+
+export function makeMounts({ services, router }: MountsOptions): Mounts {
+  const { tokens, config } = services;
+  const context = mountContext({ services, router });
+  const { mounts, e2b } = e2bMounts(context, { tokens, keyPath: config.paths.e2bKey });
+  return {
+    all: mounts,
+    start() {
+      e2b.start().catch((error) => log.error("e2b: {message}", { message: messageOf(error) }));
+    },
+    stop: () => e2b.close(),
+  };
+}
+
+export interface ContextOptions {
+  services: StreamServices & { tokens: Tokens };
+  router: Router;
+}
+
+interface MountsOptions extends ContextOptions {
+  services: StreamServices & { tokens: Tokens; config: Config };
+}
+
+export function mountContext({ services, router }: ContextOptions): MountContext {
+  return {
+    caller: (token) => services.tokens.verify(token),
+    clientFor: (caller) => clientFor(router, caller),
+    openExec: (caller, open, options) => openExecHere(services, caller, { open, options }),
+  };
+}
+
+type Context = Record<never, never>;
+type Call = (input: unknown, options: { signal?: AbortSignal | undefined }) => Promise<unknown>;
+
+/** The router in this process, with the errors that the SDK's client has. */
+export function clientFor(router: Router, caller: Caller): BangerClient {
+  const direct: unknown = createRouterClient(router, { context: { caller } });
+  const link: ClientLink<Context> = {
+    async call(path, input, { signal }) {
+      const fail = (error: unknown) => fromRpc(error, { socket: "", signal });
+      const procedure = path.reduce<unknown>(
+        (node, part) => Reflect.get(Object(node), part),
+        direct,
+      ) as Call;
+      try {
+        const output = await procedure(input, { signal });
+        if (!isAsyncIterator(output)) return output;
+        return mapEventIterator(output, {
+          value: async (value: unknown) => value,
+          error: async (error) => fail(error),
+        });
+      } catch (error) {
+        throw fail(error);
+      }
+    },
+  };
+  return createORPCClient(link);
+}
+
+function isAsyncIterator(value: unknown): value is AsyncIterator<unknown, unknown, unknown> {
+  return typeof value === "object" && value !== null && Symbol.asyncIterator in value;
+}

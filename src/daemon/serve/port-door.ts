@@ -1,0 +1,218 @@
+/**
+ * Ports of machines by name: a connection whose first request has the Host "PORT-MACHINE.localhost" goes to that port
+ * in that machine, HTTP and WebSockets alike. It takes a token, or the cookie that a browser gets for one, unless the
+ * machine's label says that its ports are public.
+ */
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { TOKEN_PREFIX } from "#api/serve/caller.ts";
+import type { Vm } from "#api/vm.ts";
+import { BangerError, toBangerError } from "#base/error.ts";
+import { joinStreams } from "#net/ports/join.ts";
+import type { VmService } from "#vm/service.ts";
+import { authorizeExec, type Domains } from "./authorize.ts";
+import { type Arrived, refuse } from "./front.ts";
+import { type Authority, type GateOptions, isOurs, parseHost } from "./gate.ts";
+import { formatHead, type Head, headersOf, without } from "./head.ts";
+import { RateLimit, STRANGER_RATE } from "./limits.ts";
+import { LOGIN_PATH, loginPage, takeLogin } from "./port-login.ts";
+import { closingResponse } from "./port-response.ts";
+import { Tickets, withoutTickets } from "./tickets.ts";
+import type { Tokens } from "./tokens.ts";
+
+/** A machine with this label has ports that need no token. */
+export const PUBLIC_LABEL = "banger.ports";
+export const TOKEN_HEADER = "x-banger-token";
+const DIAL_TIMEOUT_MS = 60_000;
+const HOP_FIELDS = ["connection", "keep-alive", "proxy-connection", TOKEN_HEADER];
+
+interface Services extends Domains {
+  vms: Pick<VmService, "list" | "show" | "guests">;
+  tokens: Tokens;
+}
+
+export interface PortTarget {
+  machine: string;
+  port: number;
+}
+
+/** Which port of which machine a host name means; undefined for other names. */
+export function portTargetOf(hostname: string, gate: GateOptions): PortTarget | undefined {
+  const dot = hostname.indexOf(".");
+  const [, digits, machine] = /^(\d{1,5})-([a-z0-9-]{1,63})$/.exec(hostname.slice(0, dot)) ?? [];
+  const base = hostname.slice(dot + 1);
+  const isName = base === "localhost" || gate.hosts.includes(base);
+  const port = Number(digits);
+  if (dot < 0 || !isName || machine === undefined || port < 1 || port > 65_535) return undefined;
+  return { machine, port };
+}
+
+export class PortDoor {
+  readonly #services: Services;
+  readonly #tickets = new Tickets();
+  readonly #strangers = new RateLimit(STRANGER_RATE);
+
+  constructor(services: Services) {
+    this.#services = services;
+    services.tokens.onRevoked((id) => this.#tickets.revoke(id));
+  }
+
+  /** Whether the connection is for a port, and is taken care of. */
+  take(arrived: Arrived, gate: GateOptions): boolean {
+    const headers = headersOf(arrived.head);
+    const authority = parseHost(headers.get("Host"));
+    if (!authority || isOurs(authority.hostname, gate)) return false;
+    const target = portTargetOf(authority.hostname, gate);
+    if (!target) return false;
+    void this.#carry(arrived, { headers, authority, target, gate }).catch((error) => {
+      const { code, message } = toBangerError(error);
+      refuse(arrived.client, STATUSES[code] ?? "502 Bad Gateway", message);
+    });
+    return true;
+  }
+
+  async #carry(arrived: Arrived, request: PortRequest): Promise<void> {
+    const { head, client, rest } = arrived;
+    const { gate, authority, target } = request;
+    const where = { hostname: authority.hostname, isSecure: gate.scheme === "https" };
+    const [method = "", path = ""] = head.first.split(" ");
+    if (path === LOGIN_PATH && method === "POST") {
+      const login = { ...where, authority, headers: request.headers, rest };
+      return await takeLogin(client, login, (secret) => {
+        const caller = this.#services.tokens.verify(secret);
+        return caller && this.#tickets.issue(caller, where);
+      });
+    }
+    const vm = this.#permitted(request, where);
+    if (!vm) return loginPage(client, request.headers);
+    const gone = new AbortController();
+    client.once("close", () => gone.abort());
+    const timer = setTimeout(() => gone.abort(), DIAL_TIMEOUT_MS);
+    try {
+      const guest = await this.#services.vms.guests.connect(
+        vm.id,
+        { kind: "tcp", host: "localhost", port: target.port },
+        gone.signal,
+      );
+      guest.on("error", () => {});
+      connectThrough(client, guest, { head: forGuest(head, gate.scheme), rest });
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** The machine, for whoever may connect to it; undefined for a request without a token. */
+  #permitted(request: PortRequest, where: Where): Vm | undefined {
+    const { headers, target } = request;
+    const { tokens, vms } = this.#services;
+    const secret = headers.get(TOKEN_HEADER) ?? bearerOf(headers);
+    const ticket = secret ? undefined : this.#tickets.find(headers.get("Cookie"), where);
+    const caller = secret ? tokens.verify(secret) : ticket;
+    if (secret && !caller) this.#countStranger();
+    if (secret && !caller) throw new BangerError("unauthorized", "unknown token");
+    // What comes with a cookie may come from any page.
+    if (ticket) assertOwnPage(request);
+    const known = find(() => vms.show(target.machine));
+    if (known?.labels?.[PUBLIC_LABEL] === "public") return known;
+    if (!caller) {
+      this.#countStranger();
+      return undefined;
+    }
+    authorizeExec(this.#services, caller, {
+      kind: "connect",
+      vm: target.machine,
+      target: { host: "localhost", port: target.port },
+    });
+    return vms.show(target.machine);
+  }
+
+  #countStranger(): void {
+    if (this.#strangers.take()) return;
+    throw new BangerError("unavailable", "too many requests without a token");
+  }
+}
+
+interface Where {
+  hostname: string;
+  isSecure: boolean;
+}
+
+interface PortRequest {
+  headers: Headers;
+  authority: Authority;
+  target: PortTarget;
+  gate: GateOptions;
+}
+
+const STATUSES: Partial<Record<string, string>> = {
+  unavailable: "503 Service Unavailable",
+  unauthorized: "401 Unauthorized",
+  permission_denied: "403 Forbidden",
+  not_found: "404 Not Found",
+  invalid_argument: "400 Bad Request",
+  invalid_state: "503 Service Unavailable",
+  timeout: "504 Gateway Timeout",
+};
+
+/** A link from elsewhere may be followed; nothing else may come from another origin. */
+function assertOwnPage({ headers, authority, gate }: PortRequest): void {
+  const origin = headers.get("Origin");
+  const site = headers.get("Sec-Fetch-Site") ?? "none";
+  const isLink =
+    headers.get("Sec-Fetch-Mode") === "navigate" &&
+    headers.get("Sec-Fetch-Dest") === "document" &&
+    origin === null;
+  const isOwn = site === "same-origin" || site === "none";
+  if ((isOwn || isLink) && (origin === null || origin === `${gate.scheme}://${authority.host}`)) {
+    return;
+  }
+  throw new BangerError("permission_denied", "refused: request of another web page");
+}
+
+function bearerOf(headers: Headers): string | undefined {
+  const [, bearer] = /^Bearer +(\S+)$/i.exec(headers.get("Authorization") ?? "") ?? [];
+  // Another one is for the program in the machine.
+  return bearer?.startsWith(TOKEN_PREFIX) ? bearer : undefined;
+}
+
+/** One request, without what is ours: the machine must not learn a token. */
+export function forGuest(head: Head, scheme: string): Head {
+  const upgrade = head.fields.find(([name]) => name.toLowerCase() === "upgrade");
+  const kept = without(head, [...HOP_FIELDS, "x-forwarded-proto", "x-forwarded-for"]);
+  const fields = kept.fields.flatMap(([name, value]): [string, string][] => {
+    if (name.toLowerCase() === "authorization") {
+      return value.includes(TOKEN_PREFIX) ? [] : [[name, value]];
+    }
+    if (name.toLowerCase() !== "cookie") return [[name, value]];
+    const left = withoutTickets(value);
+    return left === undefined ? [] : [[name, left]];
+  });
+  return {
+    first: head.first,
+    fields: [
+      ...fields,
+      ["X-Forwarded-Proto", scheme],
+      ["Connection", upgrade ? "Upgrade" : "close"],
+    ],
+  };
+}
+
+function connectThrough(
+  client: Socket,
+  guest: Duplex,
+  { head, rest }: { head: Head; rest: Buffer },
+): void {
+  guest.write(formatHead(head));
+  if (rest.length > 0) guest.write(rest);
+  // The answer says that the connection ends with it, whatever the program there says: the next request may be for
+  // another machine.
+  joinStreams(client, closingResponse(guest));
+}
+
+function find<T>(look: () => T): T | undefined {
+  try {
+    return look();
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,63 @@
+/** What a program in a machine answers, with the head changed so that nothing else is sent on the connection. */
+import { Duplex } from "node:stream";
+import { KiB } from "#base/size.ts";
+import { endOfHead, formatHead, parseHead, without } from "./head.ts";
+
+const HEAD_MAX_BYTES = 64 * KiB;
+
+/** `guest` as it is, except for the heads of its answer. Destroyed where it answers no HTTP. */
+export function closingResponse(guest: Duplex): Duplex {
+  let waiting: Buffer | undefined = Buffer.alloc(0);
+  const stream = new Duplex({
+    allowHalfOpen: true,
+    read: () => void guest.resume(),
+    write: (chunk: Buffer, _, callback) => void guest.write(chunk, callback),
+    final: (callback) => void guest.end(callback),
+    destroy(error, callback) {
+      guest.destroy();
+      callback(error);
+    },
+  });
+  const give = (bytes: Buffer): void => {
+    if (bytes.length > 0 && !stream.push(bytes)) guest.pause();
+  };
+  guest.on("data", (chunk: Buffer) => {
+    if (!waiting) return give(chunk);
+    const read = readHeads(Buffer.concat([waiting, chunk]));
+    if (!read) return void stream.destroy();
+    waiting = read.waiting;
+    give(read.ready);
+  });
+  guest.once("end", () => void stream.push(null));
+  guest.once("close", () => void stream.destroy());
+  guest.once("error", () => void stream.destroy());
+  return stream;
+}
+
+interface Read {
+  ready: Buffer;
+  /** Undefined once the body has begun. */
+  waiting: Buffer | undefined;
+}
+
+/** Undefined for what is no answer. */
+function readHeads(bytes: Buffer): Read | undefined {
+  const end = endOfHead(bytes);
+  if (end < 0) {
+    return bytes.length > HEAD_MAX_BYTES ? undefined : { ready: Buffer.alloc(0), waiting: bytes };
+  }
+  const head = end <= HEAD_MAX_BYTES && parseHead(bytes.subarray(0, end), "response");
+  if (!head) return undefined;
+  const status = Number(head.first.split(" ")[1]);
+  const rest = bytes.subarray(end);
+  if (status === 101) return { ready: bytes, waiting: undefined };
+  if (status < 200) {
+    // Another one follows.
+    const next = readHeads(rest);
+    const ready = Buffer.concat([formatHead(head), next?.ready ?? Buffer.alloc(0)]);
+    return next && { ready, waiting: next.waiting };
+  }
+  const { first, fields } = without(head, ["connection", "keep-alive"]);
+  const closing = formatHead({ first, fields: [...fields, ["Connection", "close"]] });
+  return { ready: Buffer.concat([closing, rest]), waiting: undefined };
+}

@@ -1,0 +1,201 @@
+/** What is served on TCP: the contract, the exec WebSocket, metrics, the document, and the mounts. */
+import { OpenAPIHandler } from "@orpc/openapi/fetch";
+import { RPCHandler } from "@orpc/server/fetch";
+import { EXEC_PATH } from "#api/exec.ts";
+import { VERSION_PATH } from "#api/exec-constants.ts";
+import { type Caller, TOKEN_PROTOCOL_PREFIX } from "#api/serve/caller.ts";
+import type { Mount } from "#api/serve/mount.ts";
+import { BangerError } from "#base/error.ts";
+import { version } from "#base/version.ts";
+import type { Services } from "#daemon/compose.ts";
+import { errorResponse } from "#daemon/errors.ts";
+import { METRICS_TYPE, metricsText } from "#daemon/metrics.ts";
+import { openApiDocument } from "#daemon/openapi.ts";
+import { checkBody } from "#daemon/request-body.ts";
+import { checkOrigin, type GateOptions, parseHost } from "./gate.ts";
+import {
+  RateLimit,
+  REQUEST_MAX_BYTES,
+  STRANGER_RATE,
+  TOKEN_RATE,
+  withBodyLimit,
+} from "./limits.ts";
+import { mountContext, type Router } from "./mounts.ts";
+import { portTargetOf } from "./port-door.ts";
+
+/** Not of a stream, which may be silent for long. */
+const WHOLE_TYPES = /^(application\/json|text\/plain|text\/html)?(;|$)/;
+
+export interface RoutesOptions {
+  services: Services;
+  router: Router;
+  mounts: readonly Mount[];
+}
+
+export interface Arrival {
+  gate: GateOptions;
+  /** Makes a WebSocket of the request; false when it is none. */
+  upgrade(caller: Caller): boolean;
+}
+
+export interface Answer {
+  response: Response;
+  /** It does not go on for long: the connection may be idle from its end on. */
+  isWhole: boolean;
+}
+
+/** For every address that the API is served at. */
+export class Routes {
+  readonly #options: RoutesOptions;
+  readonly #rpc: RPCHandler<{ caller: Caller }>;
+  readonly #rest: OpenAPIHandler<{ caller: Caller }>;
+  readonly #strangers = new RateLimit(STRANGER_RATE);
+  readonly #rates = new Map<string, RateLimit>();
+
+  constructor(options: RoutesOptions) {
+    this.#options = options;
+    this.#rpc = new RPCHandler(options.router);
+    this.#rest = new OpenAPIHandler(options.router);
+  }
+
+  /** Undefined once the request is a WebSocket. */
+  async respond(request: Request, arrival: Arrival): Promise<Answer | undefined> {
+    let caller: Caller | undefined;
+    const verify = (secret: string | undefined): Caller | undefined => {
+      const found = this.#options.services.tokens.verify(secret);
+      this.#count(found);
+      caller ??= found;
+      return found;
+    };
+    try {
+      const authority = parseHost(request.headers.get("Host"));
+      if (authority && portTargetOf(authority.hostname, arrival.gate)) {
+        const text = "ports of machines need a connection of their own\n";
+        return { response: closing(new Response(text, { status: 421 })), isWhole: true };
+      }
+      checkOrigin(request.headers, arrival.gate);
+      const { pathname } = new URL(request.url);
+      const mount = this.#options.mounts.find(({ prefix }) => isBelow(pathname, prefix));
+      if (mount) {
+        const response = await this.#mounted(mount, request, verify);
+        // It may know a caller in a way of its own, whom it then does not refuse.
+        const isRefused = !caller && response.status >= 400;
+        const isWhole = WHOLE_TYPES.test(response.headers.get("Content-Type") ?? "");
+        return { response: isRefused ? closing(response) : response, isWhole };
+      }
+      const response = await this.#own(request, { pathname, verify, ...arrival });
+      if (!response) return undefined;
+      const isStream = response.headers.get("Content-Type")?.startsWith("text/event-stream");
+      const secured = withHeaders(response);
+      return { response: caller ? secured : closing(secured), isWhole: !isStream };
+    } catch (error) {
+      const response = withHeaders(error instanceof TooMany ? tooMany() : errorResponse(error));
+      return { response: caller ? response : closing(response), isWhole: true };
+    }
+  }
+
+  async #mounted(mount: Mount, request: Request, verify: Verify): Promise<Response> {
+    const limited = withBodyLimit(request, mount.bodyMax_bytes ?? REQUEST_MAX_BYTES);
+    return await mount.handle(limited, { ...mountContext(this.#options), caller: verify });
+  }
+
+  async #own(
+    request: Request,
+    { pathname, verify, upgrade }: Arrival & { pathname: string; verify: Verify },
+  ): Promise<Response | undefined> {
+    const { services } = this.#options;
+    const isRead = request.method === "GET" || request.method === "HEAD";
+    if (pathname === "/openapi.json" && isRead) {
+      this.#count(undefined);
+      return Response.json(await openApiDocument());
+    }
+    const caller = verify(tokenOf(request.headers));
+    if (!caller) {
+      throw new BangerError("unauthorized", "missing or unknown token", {
+        hint: "Send it as Authorization: Bearer TOKEN; create one with: banger token create",
+      });
+    }
+    if (pathname === EXEC_PATH) {
+      if (upgrade(caller)) return undefined;
+      return new Response("WebSocket required\n", { status: 426 });
+    }
+    if (pathname === VERSION_PATH) return Response.json(version);
+    if (pathname === "/metrics") {
+      if (caller.scope === "own") {
+        throw new BangerError("permission_denied", "metrics are about the machines of all");
+      }
+      const text = metricsText(services.vms.list(), services.calls);
+      return new Response(text, { headers: { "Content-Type": METRICS_TYPE } });
+    }
+    return await this.#contract(request, pathname, caller);
+  }
+
+  async #contract(request: Request, pathname: string, caller: Caller): Promise<Response> {
+    const limited = withBodyLimit(request, REQUEST_MAX_BYTES);
+    const isRpc = isBelow(pathname, "/rpc");
+    if (!isRpc) await checkBody(limited);
+    const context = { caller };
+    const { matched, response } = isRpc
+      ? await this.#rpc.handle(limited, { prefix: "/rpc", context })
+      : await this.#rest.handle(limited, { prefix: "/v1", context });
+    if (matched) return response;
+    throw new BangerError("not_found", `no such path: ${pathname}`);
+  }
+
+  /** Strangers are counted apart, so that they take nothing from whoever has a token. */
+  #count(caller: Caller | undefined): void {
+    if (this.#rateOf(caller).take()) return;
+    throw new TooMany();
+  }
+
+  #rateOf(caller: Caller | undefined): RateLimit {
+    if (caller?.token === undefined) return this.#strangers;
+    const rate = this.#rates.get(caller.token) ?? new RateLimit(TOKEN_RATE);
+    this.#rates.set(caller.token, rate);
+    return rate;
+  }
+}
+
+/** Of the header, or of a WebSocket's subprotocols. A cookie is never looked at. */
+export function tokenOf(headers: Headers): string | undefined {
+  const [, bearer] = /^Bearer +(\S+)$/i.exec(headers.get("Authorization") ?? "") ?? [];
+  if (bearer !== undefined) return bearer;
+  return (headers.get("Sec-WebSocket-Protocol") ?? "")
+    .split(",")
+    .map((each) => each.trim())
+    .find((each) => each.startsWith(TOKEN_PROTOCOL_PREFIX))
+    ?.slice(TOKEN_PROTOCOL_PREFIX.length);
+}
+
+function isBelow(pathname: string, prefix: string): boolean {
+  return pathname === prefix || pathname.startsWith(`${prefix}/`);
+}
+
+type Verify = (secret: string | undefined) => Caller | undefined;
+
+class TooMany extends Error {}
+
+function tooMany(): Response {
+  const body = { code: "unavailable", status: 429, message: "too many requests", data: {} };
+  return Response.json(body, { status: 429, headers: { "Retry-After": "1" } });
+}
+
+/** Whoever has no token has no connection to keep. */
+function closing(response: Response): Response {
+  response.headers.set("Connection", "close");
+  return response;
+}
+
+/** Nothing that is answered is for a page to show, to keep or to frame. */
+function withHeaders(response: Response): Response {
+  const { headers } = response;
+  headers.set("X-Content-Type-Options", "nosniff");
+  headers.set("Cross-Origin-Resource-Policy", "same-origin");
+  headers.set("Referrer-Policy", "no-referrer");
+  if (!headers.has("Cache-Control")) headers.set("Cache-Control", "no-store");
+  if (!headers.has("Content-Security-Policy")) {
+    headers.set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
+  }
+  if (response.status === 401) headers.set("WWW-Authenticate", 'Bearer realm="banger"');
+  return response;
+}

@@ -1,0 +1,25 @@
+/** banger, as one caller may use it. */
+import type { ExecOpen } from "#api/exec.ts";
+import type { ExecConnection, ExecOptions } from "#api/serve/exec-client.ts";
+import type { BangerClient } from "#api/serve/mount.ts";
+
+export interface Backend {
+  readonly client: BangerClient;
+  exec(open: ExecOpen, options?: ExecOptions): ExecConnection;
+}
+
+/** Whoever has an API token. */
+export interface E2bCaller {
+  /** Of the token. */
+  id: string;
+  backend: Backend;
+  /** Whether it may use what sandboxes' access tokens open. */
+  mayChange: boolean;
+}
+
+/** What every request needs besides its caller. */
+export interface RequestInfo {
+  /** Authority of the server as the client sees it, "127.0.0.1:7777". */
+  host: string;
+  signal: AbortSignal;
+}

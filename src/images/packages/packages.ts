@@ -1,0 +1,183 @@
+/**
+ * What the first boot of a Debian image installs, resolved, downloaded and decompressed by the host: an emulated guest
+ * takes minutes for that. The guest's own apt and dpkg install it from a small repository.
+ */
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { hexOf } from "#base/digest.ts";
+import { BangerError } from "#base/error.ts";
+import { readChunks } from "#base/files/chunks.ts";
+import { assertRoom } from "#base/files/free-space.ts";
+import type { OnProgress } from "#base/progress.ts";
+import { GiB } from "#base/size.ts";
+import { BlobStore } from "#blobs/blobs.ts";
+import type { ImageStore } from "#images/store.ts";
+import { TAR_END, tarHeader, tarPadding } from "#tar/write.ts";
+import { mirrorFolder, resolvePackages, type WantedPackage } from "./apt.ts";
+import { unpackDeb } from "./deb.ts";
+import { readAptImage } from "./image-files.ts";
+import { mirrorSource } from "./mirror.ts";
+import { fetchBlob } from "./server.ts";
+
+const DOWNLOADS_MAX = 4;
+/** Of all packages together, compressed; and the most that their decompressed files may have. */
+const PACKAGES_MAX_BYTES = GiB;
+const REPOSITORY_MAX_BYTES = 4 * GiB;
+const LIST = "Packages";
+
+export interface PackageOptions {
+  signal: AbortSignal;
+  onProgress?: OnProgress | undefined;
+  /** See PackageServers. */
+  trusted?: readonly string[] | undefined;
+}
+
+export interface PackageRepository extends Disposable {
+  /** Number of packages. */
+  count: number;
+  size_bytes: number;
+  /** Files for one directory: the packages, and the list of them. */
+  tar(): AsyncGenerator<Uint8Array>;
+}
+
+/**
+ * The packages that `rootfs` lacks. Fails if the host's apt could not use the image's sources; the guest's own way is
+ * left then.
+ */
+export async function preparePackages(
+  store: ImageStore,
+  rootfs: string,
+  options: PackageOptions,
+): Promise<PackageRepository> {
+  // apt's own user has no access to our home.
+  const folder = mkdtempSync(join(tmpdir(), "banger-packages-"));
+  try {
+    const image = readAptImage(rootfs);
+    const cache = store.paths.blobs;
+    const { trusted } = options;
+    const reports = image.sources.map(() => ({ done_bytes: 0, total_bytes: 0 }));
+    const sources = [...image.sources.entries()];
+    await inParallel(sources, options.signal, async ([index, source], signal) => {
+      await mirrorSource(source, mirrorFolder(folder, index), {
+        servers: { signal, trusted },
+        cache,
+        architectures: image.architectures,
+        onAdvance: (progress) => {
+          reports[index] = progress;
+          options.onProgress?.({
+            step: "package lists",
+            message: "Downloading package lists",
+            done: reports.reduce((sum, { done_bytes }) => sum + done_bytes, 0),
+            total: reports.reduce((sum, { total_bytes }) => sum + total_bytes, 0),
+            unit: "bytes",
+          });
+        },
+      });
+    });
+    options.onProgress?.({ step: "resolve", message: "Resolving packages" });
+    const wanted = await resolvePackages(image, folder, options.signal);
+    using _held = await store.blobs.hold(async () => {}, {
+      digestsOf: () => wanted.map(({ digest }) => digest),
+      signal: options.signal,
+    });
+    return await makeRepository(wanted, { ...options, folder, cache });
+  } catch (error) {
+    rmSync(folder, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/** Downloads packages and decompresses each as soon as it is there. Takes `folder` over. */
+async function makeRepository(
+  wanted: readonly WantedPackage[],
+  options: PackageOptions & { folder: string; cache: string },
+): Promise<PackageRepository> {
+  const { folder, cache, trusted, onProgress } = options;
+  const total = wanted.reduce((sum, { size }) => sum + size, 0);
+  if (wanted.length === 0) throw new BangerError("unsupported", "no package is missing");
+  if (total > PACKAGES_MAX_BYTES) throw new BangerError("limit_exceeded", "packages too large");
+  const place = join(folder, "repository");
+  mkdirSync(place, { mode: 0o700 });
+  assertRoom(place, total, "Cannot decompress the packages");
+  const store = new BlobStore(cache);
+  const downloaded = wanted.map(() => 0);
+  const stanzas = wanted.map(() => "");
+  let size_bytes = 0;
+  const get = async (index: number, one: WantedPackage, signal: AbortSignal): Promise<void> => {
+    const onAdvance = (bytes: number): void => {
+      downloaded[index] = bytes;
+      onProgress?.({
+        step: "packages",
+        message: `Downloading ${wanted.length} packages`,
+        done: downloaded.reduce((sum, each) => sum + each, 0),
+        total,
+        unit: "bytes",
+      });
+    };
+    const { url, digest } = one;
+    await fetchBlob(store, one, { url, servers: { signal, trusted }, onAdvance });
+    const name = nameOf(one);
+    const blob = join(cache, "sha256", hexOf(digest));
+    const deb = await unpackDeb(blob, join(place, name), signal);
+    size_bytes += deb.size;
+    if (size_bytes > REPOSITORY_MAX_BYTES) {
+      throw new BangerError("limit_exceeded", "decompressed packages too large");
+    }
+    const file = `Filename: ./${name}\nSize: ${deb.size}\nSHA256: ${deb.sha256}`;
+    stanzas[index] = `${deb.stanza}\n${file}\n`;
+  };
+  await inParallel([...wanted.entries()], options.signal, ([index, one], signal) =>
+    get(index, one, signal),
+  );
+  const list = join(place, LIST);
+  writeFileSync(list, stanzas.join("\n"), { mode: 0o600 });
+  return {
+    count: wanted.length,
+    size_bytes: size_bytes + statSync(list).size,
+    tar: () => tarOf(place, [...wanted.map(nameOf), LIST], options.signal),
+    [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true }),
+  };
+}
+
+function nameOf({ file }: WantedPackage): string {
+  return file.replaceAll("%", "_");
+}
+
+async function* tarOf(
+  folder: string,
+  names: readonly string[],
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  for (const name of names) {
+    const path = join(folder, name);
+    const { size } = statSync(path);
+    const entry = { type: "file", name: Buffer.from(name), mode: 0o644, uid: 0, gid: 0 } as const;
+    yield tarHeader({ ...entry, size, mtime_s: 0, mtime_ns: 0 });
+    yield* readChunks(path, { signal });
+    yield tarPadding(size);
+  }
+  yield TAR_END;
+}
+
+/** Calls `work` for each, a few at a time. The first failure ends the others. */
+async function inParallel<T>(
+  items: readonly T[],
+  outer: AbortSignal,
+  work: (item: T, signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const queue = items.values();
+  const stop = new AbortController();
+  const signal = AbortSignal.any([outer, stop.signal]);
+  let failure: { error: unknown } | undefined;
+  const lane = async (): Promise<void> => {
+    try {
+      for (const item of queue) await work(item, signal);
+    } catch (error) {
+      failure ??= { error };
+      stop.abort();
+    }
+  };
+  await Promise.all(Array.from({ length: DOWNLOADS_MAX }, lane));
+  if (failure) throw failure.error;
+}

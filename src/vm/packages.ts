@@ -1,0 +1,139 @@
+/**
+ * Packages from the host for the first boot of a Debian image. They are prepared while the machine boots; the guest
+ * waits for them at the start of its installation, and downloads them itself if the host could not.
+ */
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { getLogger } from "@logtape/logtape";
+import { throwIfAborted } from "#base/abort.ts";
+import { messageOf } from "#base/error.ts";
+import { type OnProgress, type Progress, warningProgress } from "#base/progress.ts";
+import type { Agent } from "#guest/agent.ts";
+import { hasHostApt } from "#images/packages/apt.ts";
+import type { PackageRepository } from "#images/packages/packages.ts";
+import type { VmDeps } from "./deps.ts";
+import { installerOf } from "./mode.ts";
+import type { VmRecord } from "./records.ts";
+
+const log = getLogger(["banger", "vm"]);
+
+/** On the kernel's command line: read by guest/boot/first-boot.sh, which expects the packages in PLACE. */
+export const PACKAGES_ARGUMENT = "banger.packages=host";
+const PLACE = "/run/banger/disk/packages";
+/** A pipe from which it reads the answer. Opened for both, so that nobody waits where it has gone on. */
+const ANSWER = ["sh", "-c", '[ ! -p "$0" ] || echo "$1" 1<>"$0"', "/run/banger/packages"];
+/** The guest may be faster than a host that takes longer. */
+const PREPARE_MAX_MS = 180_000;
+
+export interface OfferOptions {
+  signal?: AbortSignal | undefined;
+  onProgress?: OnProgress | undefined;
+}
+
+export interface PackageOffer extends AsyncDisposable {
+  /** Answers a guest that waits. Never rejects. */
+  answer(agent: Agent): Promise<void>;
+}
+
+/**
+ * Whether the host shall prepare packages: not where the guest itself may not reach their servers, and not after the
+ * first boot, when its disk knows more than its image.
+ */
+export function isOffered(deps: VmDeps, vm: VmRecord): boolean {
+  const { mode, provisioned, network, allow } = vm.spec;
+  const isFirstBoot = vm.startedAt === undefined;
+  if (mode !== "systemd" || provisioned || !isFirstBoot) return false;
+  if (network === "none" || allow || deps.config.values["vm.host_packages"] === "off") return false;
+  const image = deps.images.show(vm.imageId);
+  return !image.files.workSeed && hasHostApt() && installerOf(image) === "apt-get";
+}
+
+export function offerPackages(deps: VmDeps, vm: VmRecord, options: OfferOptions): PackageOffer {
+  const stop = new AbortController();
+  const limit = AbortSignal.timeout(PREPARE_MAX_MS);
+  const signals = [stop.signal, limit, ...(options.signal ? [options.signal] : [])];
+  const signal = AbortSignal.any(signals);
+  // Nothing is shown before the machine waits: that is what takes time until then.
+  let report: OnProgress | undefined;
+  let latest: Progress | undefined;
+  const onProgress = (progress: Progress): void => {
+    latest = progress;
+    report?.(progress);
+  };
+  const preparing = isOffered(deps, vm)
+    ? deps.images.preparePackages(vm.imageId, { signal, onProgress })
+    : undefined;
+  preparing?.catch(() => {});
+  return {
+    async answer(agent) {
+      report = options.onProgress;
+      if (latest) report?.(latest);
+      const word = preparing && (await give(agent, preparing, { ...options, vm, signal }));
+      const done = agent.run([...ANSWER, word ?? "none"], { signal: options.signal });
+      await done.catch((error) =>
+        log.warn("{name}: cannot answer: {message}", { name: vm.name, message: messageOf(error) }),
+      );
+    },
+    async [Symbol.asyncDispose]() {
+      stop.abort();
+      const repository = await preparing?.catch(() => undefined);
+      repository?.[Symbol.dispose]();
+    },
+  };
+}
+
+/** "given", or undefined if the guest has to get them itself. */
+async function give(
+  agent: Agent,
+  preparing: Promise<PackageRepository>,
+  { vm, signal, onProgress }: OfferOptions & { vm: VmRecord; signal: AbortSignal },
+): Promise<string | undefined> {
+  try {
+    const repository = await preparing;
+    await send(agent, repository, { signal, onProgress });
+    log.info("{name}: {count} packages from the host", { name: vm.name, count: repository.count });
+    return "given";
+  } catch (error) {
+    const message = `the machine downloads its packages itself: ${messageOf(error)}`;
+    log.warn("{name}: {message}", { name: vm.name, message });
+    onProgress?.(warningProgress(message));
+    await agent.files.remove(PLACE, { recursive: true }).catch(() => {});
+    return undefined;
+  }
+}
+
+async function send(
+  agent: Agent,
+  repository: PackageRepository,
+  { signal, onProgress }: { signal: AbortSignal; onProgress?: OnProgress | undefined },
+): Promise<void> {
+  const { writable, finished } = await agent.files.writeTar(PLACE, { signal });
+  const total = repository.size_bytes;
+  const report = (value: number): void =>
+    onProgress?.({
+      step: "give packages",
+      message: `Copying ${repository.count} packages to the machine`,
+      done: value,
+      total,
+      unit: "bytes",
+    });
+  async function* counted(): AsyncGenerator<Uint8Array> {
+    let done = 0;
+    for await (const chunk of repository.tar()) {
+      yield chunk;
+      done += chunk.length;
+      // The last of it counts when it has arrived.
+      report(Math.min(done, total - 1));
+    }
+  }
+  try {
+    await pipeline(Readable.from(counted()), writable);
+  } catch (error) {
+    throwIfAborted(signal);
+    // What the extraction fails with says more than that its input was not taken.
+    await finished;
+    throw error;
+  }
+  await finished;
+  report(total);
+}

@@ -1,0 +1,155 @@
+/** E2B's API, through its own clients and others, in machines of an image without bash. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import type { Vm } from "#api/vm.ts";
+import { pullBusybox } from "#test/busybox.ts";
+import {
+  listenByConfig,
+  npmClients,
+  pythonClients,
+  runNode,
+  runPython,
+  type Served,
+  withToken,
+} from "#test/e2b/clients.ts";
+import { type Installation, install } from "#test/installation.ts";
+import { LIMIT_MS } from "#test/limit.ts";
+import { testNeeding } from "#test/needs.ts";
+
+let banger: Installation;
+let full: Served;
+let own: Served;
+beforeAll(async () => {
+  banger = install();
+  const url = await listenByConfig(banger);
+  await Promise.all([pullBusybox(banger), npmClients()]);
+  full = await withToken(banger, { url, scope: "full" });
+  own = await withToken(banger, { url, scope: "own" });
+}, LIMIT_MS);
+afterAll(async () => {
+  await banger[Symbol.asyncDispose]();
+}, LIMIT_MS);
+
+interface Sandbox {
+  sandboxID: string;
+  envdAccessToken: string;
+  state: string;
+  endAt: string;
+  metadata: Record<string, string>;
+}
+
+async function call(
+  { url, token }: Served,
+  method: string,
+  path: string,
+  body?: object,
+): Promise<{ status: number; body: unknown }> {
+  const reply = await fetch(`${url}/e2b${path}`, {
+    method,
+    headers: { "X-API-Key": `e2b_${token}`, "Content-Type": "application/json" },
+    ...(body ? { body: JSON.stringify(body) } : {}),
+  });
+  const text = await reply.text();
+  return { status: reply.status, body: text ? JSON.parse(text) : undefined };
+}
+
+const machines = () => banger.json<Vm[]>("vm", "list");
+
+test("the e2b package does everything that its user does, with a token of scope own", async () => {
+  const output = await runNode(own, "sandbox", "e2b", "busybox");
+  expect(output).toEndWith("e2b: done\n");
+  expect(await machines()).toEqual([]);
+});
+
+test("so does the release before, which calls other routes", async () => {
+  const output = await runNode(full, "sandbox", "e2b-previous", "busybox", "--quick");
+  expect(output).toEndWith("e2b-previous: done\n");
+});
+
+test("ComputeSDK works on its E2B provider", async () => {
+  expect(await runNode(own, "computesdk", "busybox")).toEndWith("done\n");
+});
+
+testNeeding("python3", "pip3")("so does the Python client", async () => {
+  await pythonClients();
+  expect(await runPython(full, "sandbox")).toEndWith("done\n");
+});
+
+test("a sandbox keeps its metadata and its time when the daemon restarts, and pauses at its end", async () => {
+  const wanted = {
+    templateID: "busybox",
+    metadata: { a: "b" },
+    timeout: 600,
+    autoPause: true,
+    autoResume: { enabled: true },
+  };
+  const made = (await call(full, "POST", "/v2/sandboxes", wanted)).body as Sandbox;
+  const path = `/sandboxes/${made.sandboxID}`;
+  const before = (await call(full, "GET", path)).body as Sandbox;
+  await banger.ok("daemon", "restart");
+  const after = (await call(full, "GET", path)).body as Sandbox;
+  expect([after.metadata, after.endAt]).toEqual([{ a: "b" }, before.endAt]);
+  // A token that was given before is good afterwards.
+  const run = (path: string) =>
+    fetch(`${full.url}/e2b/envd${path}`, {
+      headers: { "X-Access-Token": made.envdAccessToken, "E2b-Sandbox-Id": made.sandboxID },
+    });
+  expect((await run("/health")).status).toBe(204);
+  await call(full, "POST", `${path}/timeout`, { timeout: 1 });
+  const state = async () => ((await call(full, "GET", path)).body as Sandbox).state;
+  while ((await state()) !== "paused") await Bun.sleep(100);
+  // Its next use resumes it, and its time begins anew.
+  await call(full, "POST", `${path}/timeout`, { timeout: 600 });
+  expect((await run("/files?path=/etc/passwd")).status).toBe(200);
+  expect((await call(full, "GET", path)).body).toMatchObject({ state: "running" });
+  expect((await call(full, "DELETE", path)).status).toBe(204);
+});
+
+test("who has no token, or the wrong one, gets nothing", async () => {
+  const made = (await call(own, "POST", "/sandboxes", { templateID: "busybox" })).body as Sandbox;
+  const path = `/sandboxes/${made.sandboxID}`;
+  const other = await withToken(banger, { url: full.url, scope: "own" });
+  const reader = await withToken(banger, { url: full.url, scope: "read" });
+  expect((await call({ ...own, token: "none" }, "GET", path)).status).toBe(401);
+  for (const [method, route] of [
+    ["GET", path],
+    ["DELETE", path],
+    ["POST", `${path}/pause`],
+    ["POST", `${path}/connect`],
+  ] as const) {
+    expect((await call(other, method, route, method === "POST" ? {} : undefined)).status).toBe(404);
+  }
+  expect((await call(other, "GET", "/v2/sandboxes")).body).toEqual([]);
+  // Its token would let it write.
+  expect((await call(reader, "GET", path)).body).not.toHaveProperty("envdAccessToken");
+  expect((await call(reader, "POST", `${path}/connect`, {})).status).toBe(403);
+  const health = (token: string, id: string) =>
+    fetch(`${own.url}/e2b/envd/health`, {
+      headers: { "X-Access-Token": token, "E2b-Sandbox-Id": id },
+    });
+  expect((await health(made.envdAccessToken, made.sandboxID)).status).toBe(204);
+  expect((await health(`${made.envdAccessToken}x`, made.sandboxID)).status).toBe(401);
+  expect((await fetch(`${own.url}/files?path=/etc/passwd`)).status).toBe(401);
+  expect((await call(own, "DELETE", path)).status).toBe(204);
+  expect((await health(made.envdAccessToken, made.sandboxID)).status).toBe(502);
+});
+
+test("what is not served says so in E2B's form", async () => {
+  const base = { templateID: "busybox" };
+  const cases: [string, string, object | undefined, number][] = [
+    ["GET", "/volumes", undefined, 501],
+    ["GET", "/secrets", undefined, 501],
+    ["POST", "/sandboxes", { ...base, volumeMounts: [{ name: "a", path: "/b" }] }, 501],
+    ["POST", "/sandboxes", { ...base, mcp: { x: {} } }, 501],
+    ["POST", "/sandboxes", { ...base, network: { denyOut: ["192.0.2.1"] } }, 501],
+    ["POST", "/sandboxes", {}, 400],
+    ["PUT", "/sandboxes", undefined, 405],
+    ["GET", "/nothing", undefined, 404],
+    ["GET", "/sandboxes/nope", undefined, 404],
+  ];
+  for (const [method, path, body, status] of cases) {
+    const reply = await call(full, method, path, body);
+    expect([method, path, reply.status]).toEqual([method, path, status]);
+    expect(reply.body).toEqual({ code: status, message: expect.any(String) });
+  }
+  expect(await machines()).toEqual([]);
+});
