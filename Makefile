@@ -70,6 +70,7 @@ torture:
 	@$(BUN) test/torture/kill-daemon.ts $(or $(KILLS),500) $(SEED)
 	@$(BUN) test/torture/power-loss.ts $(or $(CUTS),50) $(SEED)
 	@$(BUN) test/torture/cycles.ts $(or $(CYCLES),200)
+	@$(BUN) test/torture/identities.ts $(or $(MACHINES),50)
 
 demo:
 	@sh scripts/bootstrap.sh build run demo

@@ -10,6 +10,8 @@ import { pushLayout, type Registry, startRegistry } from "#test/registry.ts";
 
 const VM = "testbox";
 const SECOND_VM = "second";
+const IDENTITY =
+  "uname -n; cat /etc/machine-id /proc/sys/kernel/random/boot_id /sys/class/net/eth0/address";
 
 process.chdir(join(import.meta.dir, ".."));
 const isRoot = process.getuid?.() === 0;
@@ -74,7 +76,12 @@ async function demo(): Promise<void> {
   await banger("image", "pull", reference, "--kernel-ref", "debian-6.12");
   await banger("vm", "create", "--image", "debian-bookworm", "--name", VM, "--nat");
   await banger("vm", "ssh", VM, "--", "id; uname -r; systemctl is-active banger-vsock-agent");
-  await banger("vm", "run", "debian:bookworm", "--", "uname", "-a");
+  await banger("vm", "run", "debian:bookworm", "--", "sh", "-c", IDENTITY);
+
+  say(
+    "The second machine of that kind is restored from the boot of the first, with its own identity",
+  );
+  await banger("vm", "run", "debian:bookworm", "--", "sh", "-c", IDENTITY);
 
   say("A second machine of the image has from the start what the first one installed");
   await banger("vm", "create", "--image", "debian-bookworm", "--name", SECOND_VM, "--nat");
