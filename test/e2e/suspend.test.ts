@@ -258,3 +258,81 @@ test("a machine with a tap of its own keeps its addresses, and is reached there 
   expect(await new Response(attached.stderr).text()).toContain('machine "tap" was suspended');
   await banger.ok("vm", "rm", "tap");
 });
+
+test("over TCP, a token makes a machine of its own, runs commands in it, and reaches its ports, which wakes it", async () => {
+  const server = banger.spawn(["serve", "--listen", "127.0.0.1:0"]);
+  const url = (await firstLine(server.stdout)).trim();
+  const secret = async (scope: string) =>
+    (await banger.ok("token", "create", "-q", "--scope", scope)).trim();
+  const [own, other, read] = [await secret("own"), await secret("own"), await secret("read")];
+  const ask = (path: string, token: string, init: RequestInit = {}) => {
+    const headers = { Authorization: `Bearer ${token}`, "Content-Type": "application/json" };
+    return fetch(`${url}${path}`, { ...init, headers: { ...headers, ...init.headers } });
+  };
+  const [image, memory_mib, disk_bytes] = ["busybox", 192, 64 * 1024 ** 2];
+  const wanted = {
+    name: "over-tcp",
+    image,
+    mode: "direct",
+    memory_mib,
+    disk_bytes,
+    network: "user",
+  };
+  const made = await ask("/v1/vms", own, { method: "POST", body: JSON.stringify(wanted) });
+  expect(await made.text()).toContain("event: done");
+  const { token } = await show("over-tcp");
+  const tokens = await banger.json<{ id: string; usedAt?: string }[]>("token", "list");
+  expect(tokens.find(({ id }) => id === token)?.usedAt).toBeDefined();
+  expect((await ask("/v1/vms/over-tcp", other)).status).toBe(404);
+  expect(await (await ask("/v1/vms", other)).json()).toEqual([]);
+
+  const serve = `while :; do printf 'HTTP/1.1 200 OK\\r\\nContent-Length: 6\\r\\n\\r\\nserved' | nc -l -p 81; done`;
+  await session("over-tcp", "server", serve);
+  expect(await execOverTcp(url, own, "echo $((6 * 7))")).toBe("42\n");
+  await expect(execOverTcp(url, other, "true")).rejects.toThrow("no such machine");
+  const host = { headers: { Host: "81-over-tcp.localhost" } };
+  const port = async (token: string) => await ask("/", token, host);
+  expect(await (await port(own)).text()).toBe("served");
+  await banger.ok("vm", "suspend", "over-tcp");
+  expect((await port(other)).status).toBe(404);
+  expect((await ask("/v1/vms/over-tcp/processes", read)).status).toBe(409);
+  expect((await show("over-tcp")).state).toBe("suspended");
+  expect(await (await port(own)).text()).toBe("served");
+  expect((await show("over-tcp")).state).toBe("running");
+
+  server.kill("SIGINT");
+  expect(await server.exited).toBe(130);
+  await expect(ask("/v1/vms", own)).rejects.toThrow();
+  await banger.ok("vm", "rm", "--force", "over-tcp");
+});
+
+async function firstLine(stream: ReadableStream<Uint8Array>): Promise<string> {
+  let text = "";
+  for await (const chunk of stream) {
+    text += Buffer.from(chunk).toString();
+    if (text.includes("\n")) break;
+  }
+  return text;
+}
+
+/** What the command prints, as a client has it that speaks the protocol of src/api/exec.ts. */
+async function execOverTcp(url: string, token: string, script: string): Promise<string> {
+  const web = new WebSocket(`${url.replace("http", "ws")}/v1/exec`, [
+    "banger.exec.v1",
+    `banger.token.${token}`,
+  ]);
+  web.binaryType = "arraybuffer";
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  let out = "";
+  web.onopen = () => {
+    const exec = { argv: ["sh", "-c", script] };
+    web.send(JSON.stringify({ kind: "exec", vm: "over-tcp", exec }));
+  };
+  web.onmessage = ({ data }: MessageEvent<string | ArrayBuffer>) => {
+    if (typeof data !== "string") out += Buffer.from(data).subarray(1).toString();
+    else if (data.includes('"error"')) reject(new Error(data));
+    else if (data.includes('"exit"')) resolve(out);
+  };
+  web.onclose = () => reject(new Error("closed"));
+  return await promise;
+}

@@ -25,7 +25,8 @@ export interface Arrived {
 }
 
 export interface FrontOptions {
-  address: ListenAddress;
+  /** Or the path of a unix socket. */
+  address: ListenAddress | string;
   tls: { cert: string; key: string } | undefined;
   /** Socket of the HTTP server. */
   inner: string;
@@ -53,7 +54,7 @@ export async function openFront(options: FrontOptions): Promise<Front> {
   server.on("error", () => {});
   const bound = server.address();
   return {
-    port: typeof bound === "object" && bound ? bound.port : address.port,
+    port: typeof bound === "object" && bound ? bound.port : 0,
     async close() {
       const { promise, resolve } = Promise.withResolvers<void>();
       server.close(() => resolve());
@@ -148,10 +149,11 @@ export function refuse(client: Duplex, status: string, text = ""): void {
   setTimeout(() => client.destroy(), 1000).unref();
 }
 
-async function listening(server: Server, { hostname, port }: ListenAddress): Promise<void> {
+async function listening(server: Server, address: ListenAddress | string): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once("error", reject);
-  server.listen({ host: hostname, port, ipv6Only: true }, resolve);
+  if (typeof address === "string") server.listen({ path: address }, resolve);
+  else server.listen({ host: address.hostname, port: address.port, ipv6Only: true }, resolve);
   await promise;
   server.off("error", reject);
 }

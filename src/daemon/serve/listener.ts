@@ -9,10 +9,11 @@ import { MiB } from "#base/size.ts";
 import { SocketSession } from "#daemon/exec/session.ts";
 import type { ExecSession } from "#daemon/exec/wire.ts";
 import { formatAuthority, type ListenAddress } from "./address.ts";
-import { openFront } from "./front.ts";
+import { type FrontOptions, openFront } from "./front.ts";
 import type { GateOptions } from "./gate.ts";
 import { REQUEST_MAX_BYTES } from "./limits.ts";
 import type { Listener, ListenOptions } from "./listeners.ts";
+import { forwardToPort } from "./port-again.ts";
 import type { PortDoor } from "./port-door.ts";
 import type { Routes, RoutesOptions } from "./routes.ts";
 
@@ -40,26 +41,24 @@ export async function listen(
 ): Promise<Listener> {
   const scheme = tls ? "https" : "http";
   const gate: GateOptions = { hosts, isPublic: !address.isLocal, scheme };
-  const inner = join(served.runtimeDir, `serve-${process.pid}-${++count}.sock`);
-  const server = serveInner(served, inner, gate);
+  const base = join(served.runtimeDir, `serve-${process.pid}-${++count}`);
+  const [inner, again] = [`${base}.sock`, `${base}-ports.sock`];
+  const server = serveInner(served, { inner, again }, gate);
+  await using opened = new AsyncDisposableStack();
+  opened.defer(() => end(server, inner));
   try {
-    const front = await openFront({
-      address,
-      tls,
-      inner,
-      takePort: (arrived) => served.ports.take(arrived, gate),
-    });
-    const revoked = served.services.tokens.onRevoked((id) => endSocketsOf(id));
+    const takePort: FrontOptions["takePort"] = (arrived) => served.ports.take(arrived, gate);
+    const behind = await openFront({ address: again, tls: undefined, inner, takePort });
+    opened.defer(() => behind.close());
+    const front = await openFront({ address, tls, inner, takePort });
+    opened.defer(() => front.close());
+    opened.use(served.services.tokens.onRevoked((id) => endSocketsOf(id)));
+    const all = opened.move();
     return {
       url: `${scheme}://${formatAuthority(address.hostname, front.port)}`,
-      async [Symbol.asyncDispose]() {
-        revoked[Symbol.dispose]();
-        await front.close();
-        await end(server, inner);
-      },
+      [Symbol.asyncDispose]: () => all.disposeAsync(),
     };
   } catch (error) {
-    await end(server, inner);
     throw listenError(address, error);
   }
 }
@@ -78,7 +77,7 @@ function endSocketsOf(token: string): void {
 
 function serveInner(
   { routes, services, mounts }: Served,
-  inner: string,
+  { inner, again }: { inner: string; again: string },
   gate: GateOptions,
 ): Server<SocketData> {
   const bodyMax_bytes = Math.max(
@@ -102,7 +101,8 @@ function serveInner(
         const headers = { "Sec-WebSocket-Protocol": EXEC_PROTOCOL };
         return self.upgrade(request, { data: { caller }, headers });
       };
-      const answer = await routes.respond(request, { gate, upgrade });
+      const forward = (each: Request): Promise<Response> => forwardToPort(each, again);
+      const answer = await routes.respond(request, { gate, upgrade, forwardToPort: forward });
       if (answer?.isWhole) timeout(IDLE_TIMEOUT_S);
       return answer?.response;
     },

@@ -34,6 +34,8 @@ export interface RoutesOptions {
 
 export interface Arrival {
   gate: GateOptions;
+  /** Answers a request whose Host means a port of a machine. */
+  forwardToPort(request: Request): Promise<Response>;
   /** Makes a WebSocket of the request; false when it is none. */
   upgrade(caller: Caller): boolean;
 }
@@ -70,8 +72,7 @@ export class Routes {
     try {
       const authority = parseHost(request.headers.get("Host"));
       if (authority && portTargetOf(authority.hostname, arrival.gate)) {
-        const text = "ports of machines need a connection of their own\n";
-        return { response: closing(new Response(text, { status: 421 })), isWhole: true };
+        return { response: await arrival.forwardToPort(request), isWhole: false };
       }
       checkOrigin(request.headers, arrival.gate);
       const { pathname } = new URL(request.url);
