@@ -72,6 +72,13 @@ test("without a token nothing is served but the description of the API", async (
     expect(answer).toContain("WWW-Authenticate: Bearer");
   }
   expect(statusOf(await raw(lines("GET /openapi.json")))).toBe(200);
+  const page = await raw(lines("GET /"));
+  expect(page).toContain("default-src 'none'; style-src 'sha256-");
+  expect(page).toContain("<code>/vms/{name}/suspend</code>");
+  expect(page).toContain("Scopes: full, own (its own).");
+  expect(page).not.toMatch(
+    /<script|<link|<img|https?:(?!\/\/(127\.0\.0\.1|PORT-MACHINE\.localhost):7777)/,
+  );
 });
 
 const refusedTokens: [string, () => Record<string, string>][] = [

@@ -21,6 +21,7 @@ import {
   withBodyLimit,
 } from "./limits.ts";
 import { mountContext, type Router } from "./mounts.ts";
+import { type ApiDocument, apiPage, PAGE_POLICY } from "./page.ts";
 import { portTargetOf } from "./port-door.ts";
 
 /** Not of a stream, which may be silent for long. */
@@ -109,6 +110,16 @@ export class Routes {
     if (pathname === "/openapi.json" && isRead) {
       this.#count(undefined);
       return Response.json(await openApiDocument());
+    }
+    if (pathname === "/" && isRead) {
+      this.#count(undefined);
+      const page = apiPage((await openApiDocument()) as ApiDocument);
+      return new Response(page, {
+        headers: {
+          "Content-Type": "text/html; charset=utf-8",
+          "Content-Security-Policy": PAGE_POLICY,
+        },
+      });
     }
     const caller = verify(tokenOf(request.headers));
     if (!caller) {
