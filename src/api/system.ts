@@ -16,6 +16,8 @@ export const daemonStatus = z.object({
   stateDir: z.string(),
   machinesRunning: z.int(),
   rss_bytes: z.int(),
+  /** Addresses that the API is served at, on TCP. */
+  serving: z.array(z.string()).optional(),
 });
 export type DaemonStatus = z.infer<typeof daemonStatus>;
 

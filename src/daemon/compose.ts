@@ -58,7 +58,7 @@ export interface Services {
   daemon: DaemonVersion | undefined;
   startedAt: string;
   calls: CallCounts;
-  /** Whether a machine would lack the daemon: for its ports, its names, its restart or its end. */
+  /** Whether a machine would lack the daemon: for its ports, its names, its restart or its end; or clients the API. */
   isNeeded: () => boolean;
   /** Ends the daemon; machines go on. */
   shutdown: () => void;
@@ -157,7 +157,7 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
     daemon: owner ? undefined : { version: version.version, commit: version.commit },
     startedAt: new Date().toISOString(),
     calls: new CallCounts(),
-    isNeeded: () => hasWork(db),
+    isNeeded: () => values["serve.listen"] !== "" || hasWork(db),
     shutdown,
   };
 }

@@ -14,6 +14,7 @@ export function systemHandlers({ os, services }: Base) {
       stateDir: services.config.paths.roots.state,
       machinesRunning: vms.list().filter(({ state }) => state === "running").length,
       rss_bytes: process.memoryUsage.rss(),
+      serving: services.listeners.list().map(({ url }) => url),
     })),
     shutdown: os.system.shutdown.handler(() => {
       setTimeout(services.shutdown, 20);

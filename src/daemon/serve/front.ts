@@ -49,6 +49,8 @@ export async function openFront(options: FrontOptions): Promise<Front> {
   const server = tls
     ? await secureServer(tls, accept)
     : createServer({ allowHalfOpen: true }, accept);
+  // Those too that get no further than a TLS handshake.
+  server.maxConnections = 2 * (options.connectionsMax ?? CONNECTIONS_MAX);
   await listening(server, address);
   // A failing accept (no more descriptors) costs that client, not the server.
   server.on("error", () => {});
@@ -173,5 +175,6 @@ async function secureServer(
     },
     accept,
   );
+  server.on("tlsClientError", (_, client) => client.destroy());
   return server;
 }

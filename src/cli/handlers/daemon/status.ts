@@ -24,6 +24,7 @@ export const run: Handler<Spec> = async (_, { paths, output, interrupt }) => {
       ["Memory", formatSize(status.rss_bytes)],
       ["State", status.stateDir],
       ["Socket", paths.socket],
+      ["API", status.serving?.join(", ") || "on the socket only"],
       ["Log", paths.daemonLog],
     ]),
   );
