@@ -23,14 +23,17 @@ export interface Call {
   /** Its keys are the codes of the errors that the contract declares for it. */
   errorMap: object;
   began_ms: number;
+  /** Name of the token that it came with. */
+  token?: string | undefined;
 }
 
 const currentCalls = new AsyncLocalStorage<Call>();
 
 /** Runs `work` as a call of its own. */
 export function inCall<T>(call: Omit<Call, "began_ms">, work: () => T): T {
-  const { procedure } = call;
-  return callContext.run({ call: newId(), procedure }, () =>
+  const { procedure, token } = call;
+  const by = token === undefined ? {} : { token };
+  return callContext.run({ call: newId(), procedure, ...by }, () =>
     currentCalls.run({ ...call, began_ms: performance.now() }, work),
   );
 }

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Mount } from "#api/serve/mount.ts";
 import type { Vm } from "#api/vm.ts";
+import { aborted } from "#base/abort.ts";
 import { BangerError } from "#base/error.ts";
 import type { Services } from "#daemon/compose.ts";
 import { makeRouter } from "#daemon/handlers/router.ts";
@@ -62,6 +63,11 @@ export async function startServedApi(options: ServedOptions = {}): Promise<Serve
     vms: unused({
       list: () => [...vms.values()],
       show: find,
+      async *events(signal: AbortSignal | undefined) {
+        const [id, name] = ["id-box", "box"];
+        yield { at: new Date().toISOString(), id, name, state: "running" };
+        if (signal) await aborted(signal);
+      },
       guests: {
         async connect(ref: string, { port }: { port: number }) {
           const at = guests.get(`${find(ref).name}:${port}`);

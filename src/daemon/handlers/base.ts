@@ -27,10 +27,11 @@ export function handlerBase(services: Services) {
     .$config({ initialInputValidationIndex: -1 })
     .$context<CallContext>();
   const os = mapped
-    .use(({ next, path, procedure }) => {
+    .use(({ next, path, procedure, context: { caller } }) => {
       const { route, errorMap } = procedure["~orpc"];
       const isRead = route.method === "GET";
-      return inCall({ procedure: path.join("."), isRead, errorMap }, async () => {
+      const token = caller.token === undefined ? undefined : caller.name;
+      return inCall({ procedure: path.join("."), isRead, errorMap, token }, async () => {
         try {
           const result = await next();
           // A stream has only begun.

@@ -202,6 +202,21 @@ test("a WebSocket with a token in its subprotocols is open, and ends when that i
   expect(await closed).toBe(1008);
 });
 
+test("a stream ends when its token is revoked, and when it expires", async () => {
+  for (const end of ["revoked", "expired"]) {
+    const ttl_ms = end === "expired" ? 1500 : undefined;
+    const { secret } = api.tokens.create({ name: end, scope: "full", ttl_ms });
+    const headers = { Authorization: `Bearer ${secret}` };
+    const { body } = await fetch(`${api.url}/v1/system/events`, { headers });
+    let text = "";
+    for await (const chunk of body ?? []) {
+      text += Buffer.from(chunk).toString();
+      if (end === "revoked" && text.includes('"running"')) api.tokens.remove(end);
+    }
+    expect(text).toContain('"running"');
+  }
+});
+
 const smuggled = "GET /v1/vms HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const malformed: [string, () => string][] = [
   [

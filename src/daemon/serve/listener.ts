@@ -30,6 +30,7 @@ export interface Served extends RoutesOptions {
 interface SocketData {
   caller: Caller;
   session?: ExecSession;
+  held?: Disposable;
 }
 
 let count = 0;
@@ -52,7 +53,6 @@ export async function listen(
     opened.defer(() => behind.close());
     const front = await openFront({ address, tls, inner, takePort });
     opened.defer(() => front.close());
-    opened.use(served.services.tokens.onRevoked((id) => endSocketsOf(id)));
     const all = opened.move();
     return {
       url: `${scheme}://${formatAuthority(address.hostname, front.port)}`,
@@ -66,13 +66,6 @@ export async function listen(
 async function end(server: Server<SocketData>, inner: string): Promise<void> {
   await server.stop(true);
   rmSync(inner, { force: true });
-}
-
-/** Exec streams by the token that they were opened with. */
-const sockets = new Map<string, Set<Bun.ServerWebSocket<SocketData>>>();
-
-function endSocketsOf(token: string): void {
-  for (const socket of sockets.get(token) ?? []) socket.close(1008, "token revoked");
 }
 
 function serveInner(
@@ -113,18 +106,14 @@ function serveInner(
       open(socket) {
         const { caller } = socket.data;
         socket.data.session = new SocketSession(socket, services, caller);
-        const token = caller.token ?? "";
-        const same = sockets.get(token) ?? new Set();
-        sockets.set(token, same.add(socket));
+        socket.data.held = services.tokens.hold(caller, () => socket.close(1008, "token revoked"));
       },
       message(socket, message) {
         socket.data.session?.receive(message);
       },
       close(socket) {
+        socket.data.held?.[Symbol.dispose]();
         socket.data.session?.clientLeft();
-        const token = socket.data.caller.token ?? "";
-        sockets.get(token)?.delete(socket);
-        if (sockets.get(token)?.size === 0) sockets.delete(token);
       },
     },
   });

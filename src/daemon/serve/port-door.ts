@@ -5,7 +5,7 @@
  */
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { TOKEN_PREFIX } from "#api/serve/caller.ts";
+import { type Caller, TOKEN_PREFIX } from "#api/serve/caller.ts";
 import type { Vm } from "#api/vm.ts";
 import { BangerError, toBangerError } from "#base/error.ts";
 import { joinStreams } from "#net/ports/join.ts";
@@ -54,7 +54,6 @@ export class PortDoor {
 
   constructor(services: Services) {
     this.#services = services;
-    services.tokens.onRevoked((id) => this.#tickets.revoke(id));
   }
 
   /** Whether the connection is for a port, and is taken care of. */
@@ -80,11 +79,16 @@ export class PortDoor {
       const login = { ...where, authority, headers: request.headers, rest };
       return await takeLogin(client, login, (secret) => {
         const caller = this.#services.tokens.verify(secret);
-        return caller && this.#tickets.issue(caller, where);
+        return caller?.token && this.#tickets.issue(caller.token, where);
       });
     }
-    const vm = this.#permitted(request, where);
-    if (!vm) return loginPage(client, request.headers);
+    const permitted = this.#permitted(request, where);
+    if (!permitted) return loginPage(client, request.headers);
+    const { vm, caller } = permitted;
+    if (caller) {
+      const held = this.#services.tokens.hold(caller, () => client.destroy());
+      client.once("close", () => held[Symbol.dispose]());
+    }
     const gone = new AbortController();
     client.once("close", () => gone.abort());
     const timer = setTimeout(() => gone.abort(), DIAL_TIMEOUT_MS);
@@ -102,18 +106,18 @@ export class PortDoor {
   }
 
   /** The machine, for whoever may connect to it; undefined for a request without a token. */
-  #permitted(request: PortRequest, where: Where): Vm | undefined {
+  #permitted(request: PortRequest, where: Where): Permitted | undefined {
     const { headers, target } = request;
     const { tokens, vms } = this.#services;
     const secret = headers.get(TOKEN_HEADER) ?? bearerOf(headers);
     const ticket = secret ? undefined : this.#tickets.find(headers.get("Cookie"), where);
-    const caller = secret ? tokens.verify(secret) : ticket;
+    const caller = secret ? tokens.verify(secret) : ticket && tokens.byId(ticket);
     if (secret && !caller) this.#countStranger();
     if (secret && !caller) throw new BangerError("unauthorized", "unknown token");
     // What comes with a cookie may come from any page.
     if (ticket) assertOwnPage(request);
     const known = find(() => vms.show(target.machine));
-    if (known?.labels?.[PUBLIC_LABEL] === "public") return known;
+    if (known?.labels?.[PUBLIC_LABEL] === "public") return { vm: known, caller: undefined };
     if (!caller) {
       this.#countStranger();
       return undefined;
@@ -123,13 +127,19 @@ export class PortDoor {
       vm: target.machine,
       target: { host: "localhost", port: target.port },
     });
-    return vms.show(target.machine);
+    return { vm: vms.show(target.machine), caller };
   }
 
   #countStranger(): void {
     if (this.#strangers.take()) return;
     throw new BangerError("unavailable", "too many requests without a token");
   }
+}
+
+interface Permitted {
+  vm: Vm;
+  /** Undefined where no token is needed. */
+  caller: Caller | undefined;
 }
 
 interface Where {

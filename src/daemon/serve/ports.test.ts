@@ -200,7 +200,13 @@ test("a cookie is worth nothing once its token is revoked", async () => {
   const { secret } = api.tokens.create({ scope: "full", name: "short" });
   const Cookie = (await login({}, secret)).headers.get("Set-Cookie")?.split(";")[0] ?? "";
   expect((await get("3000-web.localhost", { Cookie })).status).toBe(200);
+  const web = new WebSocket(`ws://127.0.0.1:${api.port}/socket`, {
+    headers: { Host: `3000-web.localhost:${api.port}`, Cookie },
+  } as object as string[]);
+  await new Promise((resolve) => web.addEventListener("open", resolve));
+  const closed = new Promise((resolve) => web.addEventListener("close", resolve));
   api.tokens.remove("short");
+  await closed;
   expect((await get("3000-web.localhost", { Cookie })).status).toBe(401);
 });
 

@@ -143,15 +143,29 @@ export class Routes {
   }
 
   async #contract(request: Request, pathname: string, caller: Caller): Promise<Response> {
-    const limited = withBodyLimit(request, REQUEST_MAX_BYTES);
-    const isRpc = isBelow(pathname, "/rpc");
-    if (!isRpc) await checkBody(limited);
-    const context = { caller };
-    const { matched, response } = isRpc
-      ? await this.#rpc.handle(limited, { prefix: "/rpc", context })
-      : await this.#rest.handle(limited, { prefix: "/v1", context });
-    if (matched) return response;
+    const revoked = new AbortController();
+    const held = this.#options.services.tokens.hold(caller, () => revoked.abort());
+    const signal = AbortSignal.any([request.signal, revoked.signal]);
+    const limited = new Request(withBodyLimit(request, REQUEST_MAX_BYTES), { signal });
+    try {
+      const response = await this.#handle(limited, pathname, caller);
+      if (response) return endingWith(response, held);
+    } catch (error) {
+      held[Symbol.dispose]();
+      throw error;
+    }
+    held[Symbol.dispose]();
     throw new BangerError("not_found", `no such path: ${pathname}`);
+  }
+
+  /** Undefined for a path that is none of the contract's. */
+  async #handle(request: Request, pathname: string, caller: Caller): Promise<Response | undefined> {
+    const context = { caller };
+    if (isBelow(pathname, "/rpc")) {
+      return (await this.#rpc.handle(request, { prefix: "/rpc", context })).response;
+    }
+    await checkBody(request);
+    return (await this.#rest.handle(request, { prefix: "/v1", context })).response;
   }
 
   /** Strangers are counted apart, so that they take nothing from whoever has a token. */
@@ -181,6 +195,35 @@ export function tokenOf(headers: Headers): string | undefined {
 
 function isBelow(pathname: string, prefix: string): boolean {
   return pathname === prefix || pathname.startsWith(`${prefix}/`);
+}
+
+/** What a stream holds until it is over; another answer is over already. */
+function endingWith(response: Response, held: Disposable): Response {
+  const { body, headers, status } = response;
+  const isStream = headers.get("Content-Type")?.startsWith("text/event-stream");
+  const release = (): void => held[Symbol.dispose]();
+  if (!isStream || !body) {
+    release();
+    return response;
+  }
+  const reader = body.getReader();
+  const watched = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      try {
+        const { done, value } = await reader.read();
+        if (!done) return controller.enqueue(value);
+        controller.close();
+      } catch (error) {
+        controller.error(error);
+      }
+      release();
+    },
+    async cancel(reason) {
+      release();
+      await reader.cancel(reason);
+    },
+  });
+  return new Response(watched, { status, headers });
 }
 
 type Verify = (secret: string | undefined) => Caller | undefined;

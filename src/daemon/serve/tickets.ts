@@ -1,12 +1,12 @@
 /** Cookies that stand for a token in a browser, for the ports of machines only: no API takes them. */
 import { randomBytes } from "node:crypto";
-import type { Caller } from "#api/serve/caller.ts";
 
 const TICKETS_MAX = 1000;
 const LIFETIME_S = 12 * 3600;
 
 interface Ticket {
-  caller: Caller;
+  /** Id of the token. */
+  token: string;
   /** The only one that it is good for. */
   hostname: string;
   expires_ms: number;
@@ -16,33 +16,26 @@ export class Tickets {
   readonly #tickets = new Map<string, Ticket>();
 
   /** Value of the Set-Cookie field. */
-  issue(caller: Caller, { hostname, isSecure }: { hostname: string; isSecure: boolean }): string {
+  issue(token: string, { hostname, isSecure }: { hostname: string; isSecure: boolean }): string {
     const value = randomBytes(32).toString("hex");
     const [oldest] = this.#tickets.keys();
     if (this.#tickets.size >= TICKETS_MAX && oldest !== undefined) this.#tickets.delete(oldest);
     const expires_ms = Date.now() + LIFETIME_S * 1000;
-    this.#tickets.set(value, { caller, hostname, expires_ms });
+    this.#tickets.set(value, { token, hostname, expires_ms });
     const flags = `Path=/; HttpOnly; SameSite=Lax; Max-Age=${LIFETIME_S}${isSecure ? "; Secure" : ""}`;
     return `${cookieName(isSecure)}=${value}; ${flags}`;
   }
 
-  /** The holder of a ticket for this host. */
-  find(cookie: string | null, where: { hostname: string; isSecure: boolean }): Caller | undefined {
+  /** Id of the token that a ticket for this host stands for. */
+  find(cookie: string | null, where: { hostname: string; isSecure: boolean }): string | undefined {
     const name = cookieName(where.isSecure);
     for (const [key, value = ""] of cookiesIn(cookie ?? "")) {
       const ticket = key === name ? this.#tickets.get(value) : undefined;
       if (ticket?.hostname === where.hostname && ticket.expires_ms > Date.now()) {
-        return ticket.caller;
+        return ticket.token;
       }
     }
     return undefined;
-  }
-
-  /** Those of a token that is revoked. */
-  revoke(token: string): void {
-    for (const [value, { caller }] of this.#tickets) {
-      if (caller.token === token) this.#tickets.delete(value);
-    }
   }
 }
 

@@ -12,6 +12,8 @@ const SECRET_BYTES = 32;
 const TOKENS_MAX = 1000;
 /** How exactly it is known when a token was last used. */
 const USED_EVERY_MS = 60_000;
+/** What goes on for longer than timers count is not ended by its token's age. */
+const TIMER_MAX_MS = 2 ** 31 - 1;
 
 const tokenRow = z.object({
   id: z.string(),
@@ -27,7 +29,8 @@ type TokenRow = z.infer<typeof tokenRow>;
 export class Tokens {
   readonly #db: Database;
   readonly #byHash = new Map<string, TokenRow>();
-  readonly #onRevoked = new Set<(id: string) => void>();
+  /** How to end what goes on under a token, by its id. */
+  readonly #held = new Map<string, Set<() => void>>();
 
   constructor(db: Database) {
     this.#db = db;
@@ -100,13 +103,25 @@ export class Tokens {
     }
     this.#db.query("DELETE FROM tokens WHERE id = $id").run({ id: row.id });
     this.#byHash.delete(row.hash);
-    for (const listener of this.#onRevoked) listener(row.id);
+    for (const end of [...(this.#held.get(row.id) ?? [])]) end();
   }
 
-  /** Calls `listener` with the id of each token that is revoked, until it is disposed of. */
-  onRevoked(listener: (id: string) => void): Disposable {
-    this.#onRevoked.add(listener);
-    return { [Symbol.dispose]: () => void this.#onRevoked.delete(listener) };
+  /** Calls `end` when the caller's token is revoked or expires, until the result is disposed of. */
+  hold({ token: id }: Caller, end: () => void): Disposable {
+    if (id === undefined) return { [Symbol.dispose]() {} };
+    const held = this.#held.get(id) ?? new Set();
+    this.#held.set(id, held.add(end));
+    const row = [...this.#byHash.values()].find((each) => each.id === id);
+    const left_ms = row?.expires_at ? Date.parse(row.expires_at) - Date.now() : undefined;
+    const isSoon = left_ms !== undefined && left_ms < TIMER_MAX_MS;
+    const timer = isSoon ? setTimeout(end, left_ms).unref() : undefined;
+    return {
+      [Symbol.dispose]: () => {
+        clearTimeout(timer);
+        held.delete(end);
+        if (held.size === 0 && this.#held.get(id) === held) this.#held.delete(id);
+      },
+    };
   }
 
   /** Undefined for a token that is unknown, revoked or expired. */
