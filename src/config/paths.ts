@@ -67,6 +67,8 @@ export function makePaths(roots: Roots) {
     kernelBuilds: join(roots.cache, "kernel-builds"),
     /** What new machines are restored from. */
     templates: join(roots.cache, "templates"),
+    /** Files that clients of E2B have sent for builds of templates. */
+    e2bFiles: join(roots.cache, "e2b-files"),
     /** Layers of image builds, by what made them. */
     builds: join(roots.cache, "builds"),
     socket: join(roots.runtime, "daemon.sock"),

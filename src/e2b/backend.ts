@@ -23,3 +23,10 @@ export interface RequestInfo {
   host: string;
   signal: AbortSignal;
 }
+
+/** Of the control plane. */
+export interface ControlRequest extends RequestInfo, E2bCaller {
+  request: Request;
+  /** Below the prefix. */
+  path: string;
+}

@@ -1,13 +1,16 @@
 /** E2B's API on banger: the control plane below /e2b, the data plane of all sandboxes below /e2b/envd. */
-import type { Backend, E2bCaller, RequestInfo } from "./backend.ts";
+import type { Backend, ControlRequest, E2bCaller, RequestInfo } from "./backend.ts";
 import { Control } from "./control/control.ts";
 import { type Callers, Envd } from "./envd/envd.ts";
 import { E2bError, errorReply } from "./errors.ts";
 import type { Sandbox } from "./record.ts";
-import { accessToken } from "./tokens.ts";
+import { TemplateBuilds } from "./templates/builds.ts";
+import { checkedHash } from "./templates/dockerfile.ts";
+import { accessToken, callerOfToken, isSame } from "./tokens.ts";
 
 export const E2B_PREFIX = "/e2b";
-export const ENVD_PREFIX = `${E2B_PREFIX}/envd`;
+const ENVD_PREFIX = `${E2B_PREFIX}/envd`;
+const UPLOADS_PREFIX = `${E2B_PREFIX}/uploads`;
 /** E2B's clients put signed URLs of files at the root of the data plane's address, whatever its path. */
 export const SIGNED_FILES_PATH = "/files";
 /** Which clients want at the beginning of a key, and banger's own tokens have not. */
@@ -17,18 +20,30 @@ export interface E2bOptions {
   /** Access tokens of sandboxes follow from it. */
   key(): Uint8Array;
   callers: Callers;
+  /** For files of template builds, which may be removed at any time. */
+  folder: string;
   /** For timeouts, which no caller waits for. */
   backend: Backend;
 }
 
 export class E2b {
+  readonly #options: E2bOptions;
   readonly #control: Control;
   readonly #envd: Envd;
+  readonly #builds: TemplateBuilds;
 
-  constructor({ key, callers, backend }: E2bOptions) {
+  constructor(options: E2bOptions) {
+    const { key, callers, backend, folder } = options;
+    this.#options = options;
+    this.#builds = new TemplateBuilds(folder);
     const tokenOf = ({ vm }: Sandbox, { id }: E2bCaller): string =>
       accessToken(key(), { id: vm.id, caller: id });
-    this.#control = new Control({ tokenOf, backend });
+    const uploadUrl = ({ request, id }: ControlRequest, hash: string): string => {
+      const url = new URL(`${UPLOADS_PREFIX}/${hash}`, request.url);
+      url.searchParams.set("token", this.#uploadToken(hash, id));
+      return url.href;
+    };
+    this.#control = new Control({ tokenOf, backend, builds: this.#builds, uploadUrl });
     const onResumed = ({ vm }: Sandbox): void => this.#control.deadlines.watch(vm);
     this.#envd = new Envd({ tokenOf, callers, onResumed });
   }
@@ -54,6 +69,7 @@ export class E2b {
       return await this.#envd.handle(request, pathname.slice(ENVD_PREFIX.length));
     }
     try {
+      if (pathname.startsWith(`${UPLOADS_PREFIX}/`)) return await this.#upload(request, pathname);
       const caller = callerOf(keyOf(request));
       if (!caller) {
         throw new E2bError(401, "invalid API key: create one with: banger token create");
@@ -63,6 +79,24 @@ export class E2b {
     } catch (error) {
       return errorReply(error);
     }
+  }
+
+  /** Clients send nothing but the URL with the files. */
+  async #upload(request: Request, pathname: string): Promise<Response> {
+    const token = new URL(request.url).searchParams.get("token") ?? "";
+    const caller = this.#options.callers.byId(callerOfToken(token));
+    const hash = checkedHash(pathname.slice(UPLOADS_PREFIX.length + 1));
+    if (!caller?.mayChange || !isSame(token, this.#uploadToken(hash, caller.id))) {
+      throw new E2bError(401, "invalid token of the upload");
+    }
+    if (request.method !== "PUT") throw new E2bError(405, "method not allowed");
+    if (!request.body) throw new E2bError(400, "no files in the upload");
+    await this.#builds.addFiles(hash, request.body);
+    return new Response(null, { status: 200 });
+  }
+
+  #uploadToken(hash: string, caller: string): string {
+    return accessToken(this.#options.key(), { id: `upload:${hash}`, caller });
   }
 }
 

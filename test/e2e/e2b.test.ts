@@ -1,5 +1,7 @@
 /** E2B's API, through its own clients and others, in machines of an image without bash. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Vm } from "#api/vm.ts";
 import { pullBusybox } from "#test/busybox.ts";
 import {
@@ -74,6 +76,14 @@ testNeeding("python3", "pip3")("so does the Python client", async () => {
   expect(await runPython(full, "sandbox")).toEndWith("done\n");
 });
 
+test("the e2b package builds a template of steps and files, which sandboxes start with", async () => {
+  const folder = join(banger.home, "context");
+  mkdirSync(folder);
+  writeFileSync(join(folder, "file.txt"), "from the client");
+  expect(await runNode(full, "template", folder, "busybox")).toEndWith("done\n");
+  await banger.ok("image", "rm", "made-by-e2b");
+});
+
 test("a sandbox keeps its metadata and its time when the daemon restarts, and pauses at its end", async () => {
   const wanted = {
     templateID: "busybox",
@@ -138,6 +148,8 @@ test("what is not served says so in E2B's form", async () => {
   const cases: [string, string, object | undefined, number][] = [
     ["GET", "/volumes", undefined, 501],
     ["GET", "/secrets", undefined, 501],
+    ["GET", "/templates/a/tags", undefined, 501],
+    ["DELETE", "/templates/tags", { name: "a", tags: ["b"] }, 501],
     ["POST", "/sandboxes", { ...base, volumeMounts: [{ name: "a", path: "/b" }] }, 501],
     ["POST", "/sandboxes", { ...base, mcp: { x: {} } }, 501],
     ["POST", "/sandboxes", { ...base, network: { denyOut: ["192.0.2.1"] } }, 501],

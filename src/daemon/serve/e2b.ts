@@ -20,7 +20,7 @@ export interface E2bMounts {
 
 export function e2bMounts(
   context: Pick<MountContext, "clientFor" | "openExec">,
-  { tokens, keyPath }: { tokens: Tokens; keyPath: string },
+  { tokens, keyPath, folder }: { tokens: Tokens; keyPath: string; folder: string },
 ): E2bMounts {
   const backendOf = (caller: Caller): Backend => ({
     client: context.clientFor(caller),
@@ -43,7 +43,7 @@ export function e2bMounts(
     key ??= readKey(keyPath);
     return key;
   };
-  const e2b = new E2b({ key: keyOnce, callers, backend: backendOf(USER) });
+  const e2b = new E2b({ key: keyOnce, callers, folder, backend: backendOf(USER) });
   const handle = (request: Request, { caller }: MountContext): Promise<Response> => {
     const host = request.headers.get("Host") ?? new URL(request.url).host;
     return e2b.handle(request, { host, signal: request.signal }, (token) => {

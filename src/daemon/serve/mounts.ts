@@ -28,7 +28,11 @@ export interface Mounts {
 export function makeMounts({ services, router }: MountsOptions): Mounts {
   const { tokens, config } = services;
   const context = mountContext({ services, router });
-  const { mounts, e2b } = e2bMounts(context, { tokens, keyPath: config.paths.e2bKey });
+  const { mounts, e2b } = e2bMounts(context, {
+    tokens,
+    keyPath: config.paths.e2bKey,
+    folder: config.paths.e2bFiles,
+  });
   return {
     all: mounts,
     start() {

@@ -1,10 +1,12 @@
 /** E2B's control plane: its routes, with the answers that its clients expect. */
 import { z } from "zod";
-import type { Backend, E2bCaller, RequestInfo } from "#e2b/backend.ts";
+import type { Backend, ControlRequest, E2bCaller } from "#e2b/backend.ts";
 import { check, readJson } from "#e2b/body.ts";
 import { E2bError, notServed } from "#e2b/errors.ts";
 import { isPaused, networkConfig, recordLabels, type Sandbox } from "#e2b/record.ts";
 import { findRoute, type Route } from "#e2b/routes.ts";
+import type { TemplateBuilds } from "#e2b/templates/builds.ts";
+import { templateRoutes } from "#e2b/templates/routes.ts";
 import { Deadlines } from "./deadlines.ts";
 import { listSandboxes } from "./list.ts";
 import { logLines, Metrics } from "./metrics.ts";
@@ -24,15 +26,12 @@ import {
 import { createSnapshot, listSnapshots, removeTemplate, snapshotRequest } from "./snapshots.ts";
 import { connected, detailed } from "./view.ts";
 
-export interface ControlRequest extends RequestInfo, E2bCaller {
-  request: Request;
-  /** Below the prefix. */
-  path: string;
-}
-
 export interface ControlOptions {
   /** What opens the data plane of the sandbox to the caller. */
   tokenOf(sandbox: Sandbox, caller: E2bCaller): string;
+  builds: TemplateBuilds;
+  /** Where the caller may put files for builds. */
+  uploadUrl(context: ControlRequest, hash: string): string;
   /** For timeouts, which no caller waits for. */
   backend: Backend;
 }
@@ -48,12 +47,15 @@ export class Control {
   readonly #routes: readonly Route<ControlRequest>[];
   readonly deadlines: Deadlines;
 
-  constructor({ tokenOf, backend }: ControlOptions) {
+  constructor({ tokenOf, backend, builds, uploadUrl }: ControlOptions) {
     this.#tokenOf = tokenOf;
     this.deadlines = new Deadlines(backend, (through, sandbox) =>
       pauseSandbox(through, sandbox, sandbox.record.keepMemory),
     );
-    this.#routes = [...this.#lifeRoutes(), ...this.#stateRoutes(), ...this.#lookRoutes()];
+    const templates = templateRoutes(builds, uploadUrl);
+    const own = [...this.#lifeRoutes(), ...this.#stateRoutes(), ...this.#lookRoutes()];
+    // Before DELETE /templates/:id, which "tags" would be taken for.
+    this.#routes = [...templates, ...own];
   }
 
   async handle(context: ControlRequest): Promise<Response> {

@@ -16,6 +16,7 @@ import {
 import { finish } from "#sdk/stream.ts";
 import { assertServed, networkCreate, policyFor } from "./network.ts";
 import { sourceOf } from "./source.ts";
+import { startTemplate } from "./start-command.ts";
 
 /** E2B's own default. */
 const TIMEOUT_DEFAULT_S = 300;
@@ -66,12 +67,12 @@ export async function createSandbox(
   };
   const timeout_s = wanted.timeout ?? TIMEOUT_DEFAULT_S;
   const policy = policyFor(network ?? {}, internet);
-  const source = await sourceOf(backend, templateID);
+  const { create, settings } = await sourceOf(backend, templateID);
   const end_ms = Date.now() + timeout_s * 1000;
   const labels = { ...recordLabels(record), ...endLabels(end_ms, timeout_s) };
   const work = backend.client.vm.create(
     {
-      ...source,
+      ...create,
       ...(wanted.envVars ? { env: wanted.envVars } : {}),
       ...(policy ? { policy } : {}),
       ...(record.onTimeout === "kill" ? { ttl_ms: Math.max(timeout_s * 1000, VM_TTL_MIN_MS) } : {}),
@@ -80,6 +81,12 @@ export async function createSandbox(
     { signal },
   );
   const vm = await finish(work);
+  try {
+    await startTemplate(backend, vm, { ...settings, signal });
+  } catch (error) {
+    await backend.client.vm.remove({ name: vm.id, force: true });
+    throw error;
+  }
   // The time counts from when the sandbox is there, not from when it was asked for.
   return await setTimeoutOf(backend, requireSandbox(vm, vm.id), timeout_s);
 }

@@ -1,21 +1,38 @@
 /** What a template's id stands for: a snapshot, an image by name or reference, or the default image. */
+import type { Image } from "#api/image.ts";
 import type { VmCreate } from "#api/vm.ts";
 import type { Backend } from "#e2b/backend.ts";
+import { settingsOf, type TemplateSettings } from "#e2b/templates/dockerfile.ts";
 
 /** What E2B's clients say when their user named no template. */
 const BASE = "base";
 /** The tag that E2B's own names have. */
 const DEFAULT_TAG = ":default";
 
-export async function sourceOf({ client }: Backend, template: string): Promise<Partial<VmCreate>> {
+export interface Source {
+  create: Partial<VmCreate>;
+  /** Of a template that was built here. */
+  settings: TemplateSettings;
+}
+
+export async function sourceOf({ client }: Backend, template: string): Promise<Source> {
   const bare = template.endsWith(DEFAULT_TAG) ? template.slice(0, -DEFAULT_TAG.length) : template;
   const snapshots = await client.snapshot.list();
   // A snapshot's machine has the image, mode and sizes of the one that it was taken of.
-  if (snapshots.some(({ name }) => name === bare)) return { snapshot: bare };
-  const images = await client.image.list();
-  const isHere = images.some(({ name }) => name === bare);
+  if (snapshots.some(({ name }) => name === bare)) {
+    return { create: { snapshot: bare }, settings: {} };
+  }
+  const image = imageNamed(await client.image.list(), bare);
+  const settings = settingsOf(image?.config.labels);
+  const { cpus, memory_mib } = settings;
   // Nothing of its own runs in a sandbox: commands come from its clients.
-  const direct: Partial<VmCreate> = { mode: "direct", command: [] };
-  if (bare === BASE && !isHere) return direct;
-  return { ...direct, image: isHere ? bare : template };
+  const create: Partial<VmCreate> = { mode: "direct", command: [], cpus, memory_mib };
+  if (!image && bare === BASE) return { create, settings };
+  return { create: { ...create, image: image?.name ?? template }, settings };
+}
+
+/** A tag of a template that was built here is part of its image's name. */
+function imageNamed(images: readonly Image[], template: string): Image | undefined {
+  const named = (name: string) => images.find((each) => each.name === name);
+  return named(template) ?? named(template.toLowerCase().replace(":", "."));
 }
