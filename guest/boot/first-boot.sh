@@ -163,6 +163,17 @@ write_units() {
 	printf '#!/bin/sh\nexec %s fstab "$@"\n' "$0" >"$generators/systemd-fstab-generator"
 	chmod 0755 "$generators/systemd-fstab-generator"
 	[ ! -e /usr/bin/cloud-init ] || has_cloud_seed || mask_cloud_init
+	# There is no LVM to clean up.
+	mask e2scrub_reap
+	[ -d "/lib/modules/$(uname -r)" ] || mask modprobe@configfs modprobe@dm_mod modprobe@drm modprobe@efi_pstore \
+		modprobe@fuse modprobe@loop
+}
+
+# Masks services until the machine is off.
+mask() {
+	for unit in "$@"; do
+		ln -sf /dev/null "$units/$unit.service"
+	done
 }
 
 # A template has no address yet, and the agent configures that of a machine: network managers shall neither request one
@@ -234,9 +245,7 @@ has_cloud_seed() {
 # Without a data source cloud-init would search for minutes and reconfigure the network.
 mask_cloud_init() {
 	console "disabling cloud-init: no data source found"
-	for unit in cloud-init-local cloud-init-main cloud-init-network cloud-init cloud-config cloud-final; do
-		ln -sf /dev/null "$units/$unit.service"
-	done
+	mask cloud-init-local cloud-init-main cloud-init-network cloud-init cloud-config cloud-final
 	ln -sf /dev/null "$generators/cloud-init-generator"
 }
 
@@ -392,8 +401,8 @@ install_debian() {
 	[ -z "$ours" ] || rm -f "$policy"
 }
 
-# From the packages that the host has downloaded for this image, with its signatures checked, if it could. Their list
-# is placed where apt keeps lists, so that it reads no others.
+# From the packages that the host has downloaded for this image, with its signatures checked, if it could. They and
+# their list are placed where apt keeps what it has downloaded, so that it reads no other list and hashes nothing.
 install_given() {
 	has_argument banger.packages=host && ask_host packages "$state/packages" || return 1
 	[ "$answer" = given ] && [ -e "$given/Packages" ] || return 1

@@ -38,6 +38,7 @@ let store: TestStore;
 let asked: string[];
 /** In place of files of the repository. */
 let instead: (path: string) => Response | undefined;
+const { TMPDIR } = process.env;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "banger-repository-"));
@@ -68,6 +69,8 @@ beforeEach(() => {
 
 afterAll(async () => {
   await server?.stop(true);
+  if (TMPDIR === undefined) delete process.env["TMPDIR"];
+  else process.env["TMPDIR"] = TMPDIR;
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -120,6 +123,7 @@ hostTest(
     expect(names.sort()).toEqual(wanted.sort());
     for (const name of names) {
       const file = new RegExp(`^Package: ${name}\\n[^]*?^Filename: \\./(.*)$`, "m").exec(list)?.[1];
+      expect(file).toStartWith("cache/archives/");
       const deb = join(target, file ?? "");
       const members = await runOk(["ar", "t", deb]);
       expect(members.trim().split("\n")).toEqual(["debian-binary", "control.tar", "data.tar"]);

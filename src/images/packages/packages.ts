@@ -25,6 +25,8 @@ const DOWNLOADS_MAX = 4;
 const PACKAGES_MAX_BYTES = GiB;
 const REPOSITORY_MAX_BYTES = 4 * GiB;
 const LIST = "Packages";
+/** Where apt keeps what it has downloaded, below its cache: a package that it finds there is not hashed again. */
+const ARCHIVES = ["cache", "cache/archives"];
 
 export interface PackageOptions {
   signal: AbortSignal;
@@ -98,7 +100,7 @@ async function makeRepository(
   if (wanted.length === 0) throw new BangerError("unsupported", "no package is missing");
   if (total > PACKAGES_MAX_BYTES) throw new BangerError("limit_exceeded", "packages too large");
   const place = join(folder, "repository");
-  mkdirSync(place, { mode: 0o700 });
+  for (const name of ["", ...ARCHIVES]) mkdirSync(join(place, name), { mode: 0o700 });
   assertRoom(place, total, "Cannot decompress the packages");
   const store = new BlobStore(cache);
   const downloaded = wanted.map(() => 0);
@@ -141,7 +143,7 @@ async function makeRepository(
 }
 
 function nameOf({ file }: WantedPackage): string {
-  return file.replaceAll("%", "_");
+  return `${ARCHIVES.at(-1)}/${file}`;
 }
 
 async function* tarOf(
@@ -149,11 +151,16 @@ async function* tarOf(
   names: readonly string[],
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
+  const header = (type: "file" | "directory", name: string, size: number): Uint8Array => {
+    const owner = { uid: 0, gid: 0, mtime_s: 0, mtime_ns: 0 };
+    const mode = type === "file" ? 0o644 : 0o755;
+    return tarHeader({ type, name: Buffer.from(name), mode, ...owner, size });
+  };
+  for (const name of ARCHIVES) yield header("directory", name, 0);
   for (const name of names) {
     const path = join(folder, name);
     const { size } = statSync(path);
-    const entry = { type: "file", name: Buffer.from(name), mode: 0o644, uid: 0, gid: 0 } as const;
-    yield tarHeader({ ...entry, size, mtime_s: 0, mtime_ns: 0 });
+    yield header("file", name, size);
     yield* readChunks(path, { signal });
     yield tarPadding(size);
   }
