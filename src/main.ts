@@ -5,6 +5,7 @@ import type { Programs } from "#cli/programs.ts";
 
 const programs: Programs = {
   daemon: () => import("#daemon/main.ts"),
+  networkHelper: () => import("#daemon/network-helper.ts"),
   foreground: () => import("#daemon/foreground.ts"),
 };
 

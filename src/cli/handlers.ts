@@ -165,6 +165,7 @@ export const handlers: Handlers<typeof root> = {
   setup: () => import("./handlers/setup.ts"),
   "ssh-config": () => import("./handlers/ssh-config.ts"),
   "ssh-proxy": () => import("./handlers/ssh-proxy.ts"),
+  "network-helper": () => import("./handlers/network-helper.ts"),
   completion: () => import("./handlers/completion.ts"),
   complete: () => import("./handlers/complete.ts"),
   version: () => import("./handlers/version.ts"),

@@ -13,6 +13,10 @@ export interface Programs {
     /** Throws what is wrong with the configuration. */
     checkDaemon(): Promise<void>;
   }>;
+  networkHelper(): Promise<{
+    /** Until its stdin ends. */
+    runNetworkHelper(): Promise<void>;
+  }>;
   foreground(): Promise<{
     /** Gives the exit status. */
     runForeground(request: ForegroundRequest): Promise<number>;

@@ -57,6 +57,8 @@ export function makePaths(roots: Roots) {
     /** Of access tokens for the sandboxes of E2B's clients. */
     e2bKey: join(roots.state, "e2b.key"),
     daemonLog: join(roots.state, "daemon.log"),
+    /** Names the processes of an ordinary user's network namespace. */
+    networkNamespace: join(roots.state, "network-namespace.json"),
     kernels: join(roots.state, "kernels"),
     images: join(roots.state, "images"),
     vms,

@@ -4,6 +4,7 @@ import { mkdirSync } from "node:fs";
 import { getLogger } from "@logtape/logtape";
 import type { DaemonVersion } from "#api/exec-constants.ts";
 import { sha256 } from "#base/digest.ts";
+import { selfCommand } from "#base/self-command.ts";
 import { version } from "#base/version.ts";
 import { BuildCache } from "#builds/cache.ts";
 import { buildMachines } from "#builds/run/build-machine.ts";
@@ -19,8 +20,10 @@ import { readKernelImage } from "#kernels/image.ts";
 import { KernelService } from "#kernels/service.ts";
 import { DnsServer } from "#net/dns/server.ts";
 import { Network } from "#net/network.ts";
+import { Networks } from "#net/networks.ts";
 import { Policies } from "#net/policy/policies.ts";
 import { daemonResolvers } from "#net/resolvers.ts";
+import { RootlessNetwork } from "#net/rootless/network.ts";
 import { parseMirrors } from "#oci/registry/mirrors.ts";
 import { Snapshots } from "#snapshots/snapshots.ts";
 import { Templates } from "#snapshots/templates.ts";
@@ -51,7 +54,7 @@ export interface Services {
   files: VmFiles;
   sessions: Sessions;
   inside: Inside;
-  network: Network;
+  network: Networks;
   tokens: Tokens;
   listeners: Listeners;
   /** Undefined for a process in the foreground. */
@@ -175,23 +178,32 @@ function openTemplates({ paths, values }: Config): Templates | undefined {
 
 /** `isAlone`: for one machine, whose process ends with it. */
 function composeNetwork(
-  { values }: Config,
+  { values, paths }: Config,
   { db, isAlone }: { db: Database; isAlone: boolean },
-): Network {
+): Networks {
   const policies = new Policies(values["network.bridge"]);
   const dns: DnsServer = new DnsServer({
     names: machineNames(db),
     filter: policies,
     resolvers: () => daemonResolvers((address) => dns.serves(address)),
   });
-  return new Network({
+  const shared = {
     bridge: values["network.bridge"],
     subnet: values["network.subnet"],
     subnet6: values["network.subnet6"],
-    // A server that ends with a machine is of no use to the others on its bridge.
-    dns: isAlone ? undefined : dns,
-    policies,
-  });
+  };
+  // A server that ends with a machine is of no use to the others on its bridge.
+  const host = new Network({ ...shared, dns: isAlone ? undefined : dns, policies });
+  const rootless =
+    process.getuid?.() === 0
+      ? undefined
+      : new RootlessNetwork({
+          ...shared,
+          database: isAlone ? undefined : paths.database,
+          recordPath: paths.networkNamespace,
+          program: [...selfCommand(), "network-helper"],
+        });
+  return new Networks({ host, rootless });
 }
 
 function openLimits(wanted: string): string | undefined {

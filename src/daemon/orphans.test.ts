@@ -3,8 +3,8 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stagingPath } from "#base/files/atomic.ts";
+import { argumentsOf } from "#base/process-identity.ts";
 import { until } from "#test/until.ts";
-import { argumentsOf } from "#vmm/identity.ts";
 import { endOrphans } from "./orphans.ts";
 
 test("endOrphans() ends what works on something half-made of ours, and nothing else", async () => {

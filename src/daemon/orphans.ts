@@ -6,8 +6,8 @@ import { readdirSync, readlinkSync } from "node:fs";
 import { getLogger } from "@logtape/logtape";
 import { messageOf } from "#base/error.ts";
 import { STAGING_MARK } from "#base/files/atomic.ts";
+import { argumentsOf, identify } from "#base/process-identity.ts";
 import type { Roots } from "#config/paths.ts";
-import { argumentsOf, identify } from "#vmm/identity.ts";
 import { killProcess } from "#vmm/process.ts";
 
 const log = getLogger(["banger", "daemon"]);

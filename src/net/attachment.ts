@@ -27,6 +27,8 @@ export type Attachment =
   | {
       mode: "nat" | "host";
       tap: string;
+      /** A process in the network namespace that the tap is in, where that is not this process's. */
+      namespacePid?: number;
       mac: string;
       address: Cidr;
       gateway: Address;

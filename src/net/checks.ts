@@ -12,6 +12,7 @@ import { tableName } from "./names.ts";
 import { checkSubnet } from "./pool.ts";
 import { daemonResolvers } from "./resolvers.ts";
 import { openObstacle, readRights, tapObstacle } from "./rights.ts";
+import { namespaceObstacle } from "./rootless/obstacle.ts";
 import { findOverlap, overlapError, readRoutes } from "./routes.ts";
 import { hasPoolTap, leasedTaps } from "./tap-leases.ts";
 
@@ -26,26 +27,42 @@ export interface CheckOptions {
 export async function checks(options: CheckOptions): Promise<Check[]> {
   const rights = readRights();
   const obstacle = tapObstacle(rights);
+  const user_uid = process.getuid?.() ?? 0;
+  const isNamespaced =
+    obstacle !== undefined && user_uid !== 0 && !hasPoolTap({ ...options, user_uid }, "nat");
   const found = [
-    tapCheck(obstacle, options.bridge),
+    isNamespaced ? await namespaceCheck() : tapCheck(obstacle, options.bridge),
     await subnetCheck(options, rights.missing),
     resolverCheck(),
-    forwardingCheck(obstacle === undefined),
+    // A namespace has a switch of its own, which its first machine turns on.
+    ...(isNamespaced ? [] : [forwardingCheck(obstacle === undefined)]),
     await ipv6Check(options),
   ];
   if (!obstacle) found.push(await namesCheck(options.bridge), await firewallCheck(options));
   return found;
 }
 
+/** What machines of an ordinary user get, for whom nothing was set up. */
+async function namespaceCheck(): Promise<Check> {
+  const base = { id: "net.tap", title: "Tap devices and NAT" };
+  const obstacle = await namespaceObstacle();
+  if (!obstacle) {
+    const detail = "in a network namespace of this user, connected by pasta";
+    return { ...base, status: "ok", detail };
+  }
+  const detail = `${obstacle.message}; machines get user-mode networking`;
+  return { ...base, status: "warn", detail, ...(obstacle.hint ? { fix: obstacle.hint } : {}) };
+}
+
 function tapCheck(obstacle: BangerError | undefined, bridge: string): Check {
   const base = { id: "net.tap", title: "Tap devices and NAT" };
-  if (!obstacle) return { ...base, status: "ok", detail: "available" };
+  if (!obstacle) return { ...base, status: "ok", detail: "available to root, on this host" };
   const user_uid = process.getuid?.() ?? 0;
   if (hasPoolTap({ bridge, user_uid }, "nat")) {
     const closed = openObstacle();
     const count = poolTaps(bridge).filter((tap) => tap.user_uid === user_uid).length;
     const used = leasedTaps({ bridge, user_uid }).length;
-    const detail = `${used} of ${count} tap devices in use`;
+    const detail = `${used} of ${count} tap devices of banger setup in use`;
     if (!closed) return { ...base, status: "ok", detail };
     return { ...base, status: "warn", detail: closed.message, fix: closed.hint ?? "" };
   }

@@ -5,7 +5,7 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { basename } from "node:path";
 import { errnoOf } from "#base/error.ts";
-import { type Address, type Cidr, parseCidr, tryParseAddress } from "./address.ts";
+import { type Address, type Cidr, type Family, parseCidr, tryParseAddress } from "./address.ts";
 import { macAddress } from "./names.ts";
 
 const DEVICES = "/sys/class/net";
@@ -152,6 +152,13 @@ export function parseBridgeAlias(alias: string): BridgeMark | undefined {
     subnet6: subnet6 ? parseCidr(subnet6) : undefined,
     dnsPort: dnsPort ? Number(dnsPort) : undefined,
   };
+}
+
+/** The families with a default route that leads anywhere; of the network namespace of process `pid`. */
+export function defaultRoutes(pid: number | "self" = "self"): Family[] {
+  const device = parseDefaultDevice(readText(`/proc/${pid}/net/route`) ?? "");
+  const device6 = parseDefaultDevice6(readText(`/proc/${pid}/net/ipv6_route`) ?? "");
+  return [...(device ? [4 as const] : []), ...(device6 ? [6 as const] : [])];
 }
 
 /** The MTU of the device that the default route leads to, for no packet may need to be split there. */

@@ -12,14 +12,20 @@ const LOCK_RETRY_MS = 5;
 
 const queue = new KeyedQueue();
 
-/** One `work` at a time, in this process and among all that may write to /run. */
+export interface LockOptions {
+  signal?: AbortSignal | undefined;
+  /** Of what is changed; default: the host's own network. */
+  path?: string | undefined;
+}
+
+/** One `work` at a time, in this process and among all that may write to the lock's directory. */
 export async function exclusive<T>(
   work: () => Promise<T>,
-  options: { signal?: AbortSignal | undefined } = {},
+  { signal, path = LOCK_PATH }: LockOptions = {},
 ): Promise<T> {
-  return await queue.run("network", async () => {
-    throwIfAborted(options.signal);
-    const fd = await takeLock(options.signal);
+  return await queue.run(path, async () => {
+    throwIfAborted(signal);
+    const fd = await takeLock(path, signal);
     try {
       return await work();
     } finally {
@@ -29,8 +35,11 @@ export async function exclusive<T>(
 }
 
 /** Undefined where there is no place for a lock: then there is no other daemon with rights either. */
-async function takeLock(signal: AbortSignal | undefined): Promise<number | undefined> {
-  const fd = openLock();
+async function takeLock(
+  path: string,
+  signal: AbortSignal | undefined,
+): Promise<number | undefined> {
+  const fd = openLock(path);
   if (fd === undefined) return undefined;
   try {
     const deadline_ms = performance.now() + LOCK_TIMEOUT_MS;
@@ -39,8 +48,8 @@ async function takeLock(signal: AbortSignal | undefined): Promise<number | undef
       if (performance.now() > deadline_ms) {
         throw new BangerError(
           "timeout",
-          `Cannot change the network: timed out waiting for the lock ${LOCK_PATH}`,
-          { hint: `Find the process with: sudo fuser -v ${LOCK_PATH}` },
+          `Cannot change the network: timed out waiting for the lock ${path}`,
+          { hint: `Find the process with: sudo fuser -v ${path}` },
         );
       }
       await Bun.sleep(LOCK_RETRY_MS);
@@ -52,9 +61,9 @@ async function takeLock(signal: AbortSignal | undefined): Promise<number | undef
   }
 }
 
-function openLock(): number | undefined {
+function openLock(path: string): number | undefined {
   try {
-    return openSync(LOCK_PATH, "a", 0o600);
+    return openSync(path, "a", 0o600);
   } catch {
     return undefined;
   }

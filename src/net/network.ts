@@ -73,16 +73,16 @@ export class Network {
 
   /** Whether this process has the rights and programs that the mode takes, or a tap of `banger setup`. */
   canUse(mode: NetworkMode): boolean {
-    return !isTapMode(mode) || this.#obstacle(mode) === undefined;
+    return !isTapMode(mode) || this.obstacle(mode) === undefined;
   }
 
   /** Throws what `canUse` finds in the way: `permission_denied` or `unsupported`. */
   assertUsable(mode: NetworkMode): void {
-    const obstacle = isTapMode(mode) ? this.#obstacle(mode) : undefined;
+    const obstacle = isTapMode(mode) ? this.obstacle(mode) : undefined;
     if (obstacle) throw obstacle;
   }
 
-  #obstacle(mode: "nat" | "host"): BangerError | undefined {
+  obstacle(mode: "nat" | "host"): BangerError | undefined {
     const obstacle = tapObstacle();
     if (obstacle && hasPoolTap(this.#owner, mode)) return openObstacle();
     return obstacle;

@@ -47,7 +47,7 @@ export async function createRecord(
     );
   }
   assertPossible(request, hostSize(config.paths.vms));
-  const network = chooseNetwork(deps, request.network ?? config.values["network.mode"]);
+  const network = await chooseNetwork(deps, request.network ?? config.values["network.mode"]);
   // What cannot run here is said before megabytes are fetched for it.
   driverFor(deps, { monitor: request.monitor, network });
   const image = await resolveImage(deps, request.image ?? config.values.default_image_name, work);
@@ -122,13 +122,13 @@ export function addressOf(deps: VmDeps, network: NetworkMode): { address?: strin
   return { address: deps.network.newAddress(reservedAddresses(deps.db)) };
 }
 
-/** "auto" is nat where this process may make taps and rules, the user-mode stack elsewhere. */
-function chooseNetwork(deps: VmDeps, wanted: NetworkMode | "auto"): NetworkMode {
+/** "auto" is nat where this user can have taps and rules, here or in a namespace; the user-mode stack elsewhere. */
+async function chooseNetwork(deps: VmDeps, wanted: NetworkMode | "auto"): Promise<NetworkMode> {
   if (wanted !== "auto") {
-    deps.network.assertUsable(wanted);
+    await deps.network.assertUsable(wanted);
     return wanted;
   }
-  return deps.network.canUse("nat") ? "nat" : "user";
+  return (await deps.network.canUse("nat")) ? "nat" : "user";
 }
 
 /** An image that is not here is pulled, unless the name looks like a slip of one that is. */

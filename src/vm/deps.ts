@@ -4,7 +4,7 @@ import type { Config } from "#config/resolve.ts";
 import type { SshKey } from "#config/ssh-key.ts";
 import type { ImageService } from "#images/service.ts";
 import type { KernelService } from "#kernels/service.ts";
-import type { Network } from "#net/network.ts";
+import type { Networks } from "#net/networks.ts";
 import type { Snapshots } from "#snapshots/snapshots.ts";
 import type { Templates } from "#snapshots/templates.ts";
 import type { Owner } from "#vm/life/owner.ts";
@@ -15,7 +15,7 @@ export interface VmDeps {
   config: Config;
   images: ImageService;
   kernels: KernelService;
-  network: Network;
+  network: Networks;
   drivers: readonly Driver[];
   /** What new machines are restored from; undefined: each boots. */
   templates: Templates | undefined;

@@ -226,6 +226,11 @@ export function machineAddress({ spec, runtime }: VmRecord): Address | undefined
   return tryParseAddress(runtime?.address ?? spec.address ?? "");
 }
 
+/** Where this process can connect to it. */
+export function reachableAddress(vm: VmRecord): Address | undefined {
+  return vm.runtime?.isNamespaced ? undefined : machineAddress(vm);
+}
+
 /** When the machine is to be removed; undefined when it stays. */
 export function expiryOf({ spec, createdAt }: VmRecord): string | undefined {
   if (spec.ttl_ms === undefined) return undefined;

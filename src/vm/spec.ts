@@ -107,6 +107,8 @@ const vmRuntime = stored({
   /** Its address, where that is not the one of its spec: a tap comes with its own. */
   address: z.string().optional(),
   address6: z.string().optional(),
+  /** Its address is in a network namespace: this process cannot connect to it. */
+  isNamespaced: z.boolean().optional(),
   /** Key of the template that it was restored from. */
   template: z.string().optional(),
   /** From memory: what ran in it runs on. */

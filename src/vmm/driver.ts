@@ -21,7 +21,8 @@ export interface Drive {
 }
 
 export type NetworkDevice =
-  | { kind: "tap"; tap: string; mac: string }
+  /** `namespacePid`: a process in the user and network namespace that has the tap; absent: this process's. */
+  | { kind: "tap"; tap: string; mac: string; namespacePid?: number | undefined }
   /** The driver's own user-mode stack; the guest is 10.0.2.15/24, gateway 10.0.2.2, DNS 10.0.2.3. */
   | { kind: "user"; mac: string };
 

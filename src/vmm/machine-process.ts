@@ -4,9 +4,9 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { BangerError } from "#base/error.ts";
+import type { ProcessIdentity } from "#base/process-identity.ts";
 import { boundLog, readTail } from "./console.ts";
 import type { ExitReason } from "./driver.ts";
-import type { ProcessIdentity } from "./identity.ts";
 import type { LogNotes } from "./logs.ts";
 import { type Child, type ExitStatus, killProcess, untilGone } from "./process.ts";
 

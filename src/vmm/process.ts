@@ -2,11 +2,21 @@
 import { closeSync, openSync, readdirSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { BangerError } from "#base/error.ts";
-import { argumentsOf, identify, isRunning, type ProcessIdentity } from "./identity.ts";
+import { argumentsOf, identify, isRunning, type ProcessIdentity } from "#base/process-identity.ts";
+import type { NetworkDevice } from "./driver.ts";
 
 const GONE_TIMEOUT_MS = 10_000;
 /** Of util-linux; it becomes the program that follows, so that pid and arguments are the program's own. */
 const TIE = ["setpriv", "--pdeathsig", "KILL", "--"];
+
+/**
+ * Both of util-linux. A VMM needs none of the rights over the namespace that whoever enters it has, and without
+ * them cannot change its rules; the tap is its user's.
+ */
+function enter(namespacePid: number): string[] {
+  const into = ["--user", "--net", "--preserve-credentials", "--target", String(namespacePid)];
+  return ["nsenter", ...into, "--", "setpriv", "--bounding-set=-all", "--inh-caps=-all", "--"];
+}
 
 /** The first one after the standard streams. */
 export const INHERITED_FD = 3;
@@ -45,21 +55,29 @@ export interface StartOptions {
   makesSockets?: boolean;
   /** Of this process; the program finds it as its descriptor INHERITED_FD. */
   fd?: number | undefined;
+  /** What it is connected to: it is started in the namespaces of that. */
+  network?: NetworkDevice | undefined;
 }
 
 /** Starts a program in a session of its own, with its output appended to the two files. */
 export function startDetached(
   argv: readonly string[],
   paths: OutputPaths,
-  { cgroup, endsWithUs, cwd = "/", makesSockets, fd }: StartOptions = {},
+  { cgroup, endsWithUs, cwd = "/", makesSockets, fd, network }: StartOptions = {},
 ): Child {
+  const namespacePid = network?.kind === "tap" ? network.namespacePid : undefined;
+  // A process that enters namespaces is no longer tied to its parent.
+  const before = [
+    ...(namespacePid === undefined ? [] : enter(namespacePid)),
+    ...(endsWithUs ? TIE : []),
+  ];
   const stdout = openSync(paths.stdout, "a", 0o600);
   try {
     const stderr = openSync(paths.stderr, "a", 0o600);
     const umask = process.umask();
     if (makesSockets) process.umask(0o077);
     try {
-      return Bun.spawn([...(endsWithUs ? TIE : []), ...argv], {
+      return Bun.spawn([...before, ...argv], {
         stdio: ["ignore", stdout, stderr, ...(fd === undefined ? [] : [fd])],
         detached: true,
         cwd,

@@ -1,11 +1,10 @@
 /** What a hostile guest can send, and whom it reaches: nothing but its own, and nobody but its own. */
 import { expect } from "bun:test";
 import { newId } from "#base/id.ts";
-import { testNeeding } from "#test/needs.ts";
 import { attach, detach, NO_ANSWER_MS, refused } from "#test/net-calls.ts";
-import { HOST_OUTSIDE, NetLab, OUTSIDE } from "#test/net-lab.ts";
+import { HOST_OUTSIDE, type NetLab, OUTSIDE } from "#test/net-lab.ts";
+import { networkTest } from "#test/net-twice.ts";
 
-const hostTest = testNeeding("root", "ip", "nft");
 const GATEWAY = "10.241.0.1";
 
 /** Gives a guest another address in the place of the one that it was given. */
@@ -21,8 +20,8 @@ async function allowAnySource(lab: NetLab): Promise<void> {
   await lab.run("host", ["nft", "flush", "chain", "bridge", "banger", "prerouting"]);
 }
 
-hostTest("a machine with another hardware address is not heard", async () => {
-  await using lab = await NetLab.create();
+networkTest("a machine with another hardware address is not heard", async (makeLab) => {
+  await using lab = await makeLab();
   const daemon = lab.daemon();
   const attachment = await attach(daemon, newId());
   await lab.plug("a", attachment);
@@ -37,24 +36,28 @@ hostTest("a machine with another hardware address is not heard", async () => {
   expect(await lab.ask("a", GATEWAY)).toBe("10.241.0.2");
 });
 
-hostTest("a machine in host mode gets out through nobody else's address", async () => {
-  await using lab = await NetLab.create();
-  const daemon = lab.daemon();
-  const [a, b] = [newId(), newId()];
-  await lab.plug("a", await attach(daemon, a, { mode: "host", address: "10.241.0.9" }));
-  await attach(daemon, b);
-  await pretend(lab, "a", { address: "10.241.0.2" });
-  expect(await lab.ask("a", OUTSIDE, NO_ANSWER_MS)).toBeUndefined();
-  // It cannot even say that the address is its own: the host's neighbours stay as they were.
-  expect(await lab.run("host", ["ip", "neigh", "show", "dev", "banger0"])).not.toContain(
-    "10.241.0.2 lladdr",
-  );
-  await allowAnySource(lab);
-  expect(await lab.ask("a", OUTSIDE)).toBe(HOST_OUTSIDE);
-});
+networkTest(
+  "a machine in host mode gets out through nobody else's address",
+  async (makeLab) => {
+    await using lab = await makeLab();
+    const daemon = lab.daemon();
+    const [a, b] = [newId(), newId()];
+    await lab.plug("a", await attach(daemon, a, { mode: "host", address: "10.241.0.9" }));
+    await attach(daemon, b);
+    await pretend(lab, "a", { address: "10.241.0.2" });
+    expect(await lab.ask("a", OUTSIDE, NO_ANSWER_MS)).toBeUndefined();
+    // It cannot even say that the address is its own: the host's neighbours stay as they were.
+    expect(await lab.run("host", ["ip", "neigh", "show", "dev", "banger0"])).not.toContain(
+      "10.241.0.2 lladdr",
+    );
+    await allowAnySource(lab);
+    expect(await lab.ask("a", OUTSIDE)).toBe(HOST_OUTSIDE);
+  },
+  { isShort: true },
+);
 
-hostTest("the rules of one machine stay while others come and go", async () => {
-  await using lab = await NetLab.create();
+networkTest("the rules of one machine stay while others come and go", async (makeLab) => {
+  await using lab = await makeLab();
   const daemon = lab.daemon();
   const [a, b] = [newId(), newId()];
   await lab.plug("a", await attach(daemon, a));
@@ -65,41 +68,45 @@ hostTest("the rules of one machine stay while others come and go", async () => {
   expect(await lab.ask("a", OUTSIDE, NO_ANSWER_MS)).toBeUndefined();
 });
 
-hostTest("machines on a named network reach each other, and no others do", async () => {
-  await using lab = await NetLab.create();
-  const daemon = lab.daemon();
-  const before = await lab.snapshot();
-  const ids = [newId(), newId(), newId(), newId()];
-  const networks = [["blue"], ["blue", "red"], ["red"], []];
-  for (const [index, id] of ids.entries()) {
-    const attachment = await attach(daemon, id, { networks: networks[index] ?? [] });
-    await lab.plug(`m${index}`, attachment);
-  }
-  const address = (index: number): string => `10.241.0.${index + 2}`;
-  const reach = async (from: number, to: number, timeout_ms?: number) =>
-    await lab.ask(`m${from}`, address(to), timeout_ms);
-  expect(await reach(0, 1)).toBe(address(0));
-  expect(await reach(1, 0)).toBe(address(1));
-  expect(await reach(2, 1)).toBe(address(2));
-  for (const [from, to] of [
-    [0, 2],
-    [2, 0],
-    [0, 3],
-    [3, 0],
-  ] as const) {
-    expect(await reach(from, to, NO_ANSWER_MS)).toBeUndefined();
-  }
-  expect(await lab.ask("m0", OUTSIDE)).toBe(HOST_OUTSIDE);
-  // With what Docker switches on, frames between ports pass the packet rules too.
-  await lab.run("host", ["sh", "-c", "echo 1 > /proc/sys/net/bridge/bridge-nf-call-iptables"]);
-  expect(await reach(0, 1)).toBe(address(0));
-  expect(await reach(0, 3, NO_ANSWER_MS)).toBeUndefined();
-  for (const id of ids) await detach(daemon, id);
-  expect(await lab.snapshot()).toBe(before);
-});
+networkTest(
+  "machines on a named network reach each other, and no others do",
+  async (makeLab) => {
+    await using lab = await makeLab();
+    const daemon = lab.daemon();
+    const before = await lab.snapshot();
+    const ids = [newId(), newId(), newId(), newId()];
+    const networks = [["blue"], ["blue", "red"], ["red"], []];
+    for (const [index, id] of ids.entries()) {
+      const attachment = await attach(daemon, id, { networks: networks[index] ?? [] });
+      await lab.plug(`m${index}`, attachment);
+    }
+    const address = (index: number): string => `10.241.0.${index + 2}`;
+    const reach = async (from: number, to: number, timeout_ms?: number) =>
+      await lab.ask(`m${from}`, address(to), timeout_ms);
+    expect(await reach(0, 1)).toBe(address(0));
+    expect(await reach(1, 0)).toBe(address(1));
+    expect(await reach(2, 1)).toBe(address(2));
+    for (const [from, to] of [
+      [0, 2],
+      [2, 0],
+      [0, 3],
+      [3, 0],
+    ] as const) {
+      expect(await reach(from, to, NO_ANSWER_MS)).toBeUndefined();
+    }
+    expect(await lab.ask("m0", OUTSIDE)).toBe(HOST_OUTSIDE);
+    // With what Docker switches on, frames between ports pass the packet rules too.
+    await lab.run("host", ["sh", "-c", "echo 1 > /proc/sys/net/bridge/bridge-nf-call-iptables"]);
+    expect(await reach(0, 1)).toBe(address(0));
+    expect(await reach(0, 3, NO_ANSWER_MS)).toBeUndefined();
+    for (const id of ids) await detach(daemon, id);
+    expect(await lab.snapshot()).toBe(before);
+  },
+  { isShort: true },
+);
 
-hostTest("a machine changes its networks while it runs", async () => {
-  await using lab = await NetLab.create();
+networkTest("a machine changes its networks while it runs", async (makeLab) => {
+  await using lab = await makeLab();
   const daemon = lab.daemon();
   const [a, b] = [newId(), newId()];
   await lab.plug("a", await attach(daemon, a, { networks: ["blue"] }));
@@ -113,8 +120,8 @@ hostTest("a machine changes its networks while it runs", async () => {
   expect(await daemon.call<string[]>({ op: "membersOf", network: "blue" })).toEqual([b]);
 });
 
-hostTest("a network, address or hardware address that is none is refused", async () => {
-  await using lab = await NetLab.create();
+networkTest("a network, address or hardware address that is none is refused", async (makeLab) => {
+  await using lab = await makeLab();
   const daemon = lab.daemon();
   const before = await lab.snapshot();
   for (const wrong of [

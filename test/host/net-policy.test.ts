@@ -2,19 +2,19 @@
 import { expect } from "bun:test";
 import type { PolicyLog } from "#api/network.ts";
 import { newId } from "#base/id.ts";
-import { testNeeding } from "#test/needs.ts";
 import { attach, detach, NO_ANSWER_MS, refused } from "#test/net-calls.ts";
-import { HOST_OUTSIDE, NetLab, OUTSIDE } from "#test/net-lab.ts";
+import { HOST_OUTSIDE, type NetLab, OUTSIDE } from "#test/net-lab.ts";
+import { type MakeLab, networkTest } from "#test/net-twice.ts";
 
-const hostTest = testNeeding("root", "ip", "nft", "dig", "curl");
+const NEEDS = ["dig", "curl"];
 const GATEWAY = "10.241.0.1";
 const RESOLVER_PORT = 5300;
 /** In the outside: shop.test, api.shop.test, evil.test. */
 const [SHOP, API, EVIL] = [OUTSIDE, "198.51.100.3", "198.51.100.4"];
 const [HTTP_PORT, OTHER_PORT] = [8080, 8081];
 
-async function policyLab() {
-  const lab = await NetLab.create();
+async function policyLab(makeLab: MakeLab) {
+  const lab = await makeLab();
   try {
     for (const address of [API, EVIL]) await lab.ip("outside", `addr add ${address}/24 dev eth0`);
     for (const port of [HTTP_PORT, OTHER_PORT]) await lab.serveHttp("outside", port);
@@ -45,10 +45,10 @@ async function resolve(lab: NetLab, guest: string, name: string): Promise<string
 /** curl's status when the connection is refused or turned away at once. */
 const REFUSED = "curl 7";
 
-hostTest(
+networkTest(
   "a policy lets through what it names, and turns everything else away at once",
-  async () => {
-    await using all = await policyLab();
+  async (makeLab) => {
+    await using all = await policyLab(makeLab);
     const { lab, dns, asked } = all;
     const daemon = lab.daemon({ dns });
     const before = await lab.snapshot();
@@ -97,153 +97,179 @@ hostTest(
     await detach(daemon, id);
     expect(await lab.snapshot()).toBe(before);
   },
+  { needs: NEEDS, isShort: true },
 );
 
-hostTest("a policy changes while the machine runs, and no other machine notices", async () => {
-  await using all = await policyLab();
-  const { lab, dns } = all;
-  const daemon = lab.daemon({ dns });
-  const [a, b] = [newId(), newId()];
-  await lab.plug("a", await attach(daemon, a));
-  await lab.plug("b", await attach(daemon, b, { allow: ["198.51.100.0/24:8080"] }));
-  expect(await get(lab, "a", EVIL)).toBe("hello");
-  expect(await get(lab, "b", EVIL)).toBe("hello");
+networkTest(
+  "a policy changes while the machine runs, and no other machine notices",
+  async (makeLab) => {
+    await using all = await policyLab(makeLab);
+    const { lab, dns } = all;
+    const daemon = lab.daemon({ dns });
+    const [a, b] = [newId(), newId()];
+    await lab.plug("a", await attach(daemon, a));
+    await lab.plug("b", await attach(daemon, b, { allow: ["198.51.100.0/24:8080"] }));
+    expect(await get(lab, "a", EVIL)).toBe("hello");
+    expect(await get(lab, "b", EVIL)).toBe("hello");
 
-  // A connection that is open when the policy changes is judged by the new one.
-  const download = lab.download("a", EVIL, HTTP_PORT);
-  await download.started;
-  await daemon.call({ op: "setPolicy", machineId: a, allow: ["shop.test"] });
-  expect(await download.outcome).toBe("cut");
-  expect(await get(lab, "a", EVIL)).toBe(REFUSED);
-  expect(await get(lab, "b", EVIL)).toBe("hello");
+    // A connection that is open when the policy changes is judged by the new one.
+    const download = lab.download("a", EVIL, HTTP_PORT);
+    await download.started;
+    await daemon.call({ op: "setPolicy", machineId: a, allow: ["shop.test"] });
+    expect(await download.outcome).toBe("cut");
+    expect(await get(lab, "a", EVIL)).toBe(REFUSED);
+    expect(await get(lab, "b", EVIL)).toBe("hello");
 
-  // One whose rule is still there goes on, and so does what its name had led to.
-  expect(await get(lab, "a", "shop.test")).toBe("hello");
-  const kept = lab.download("a", SHOP, HTTP_PORT);
-  await kept.started;
-  await daemon.call({ op: "setPolicy", machineId: a, allow: ["shop.test:8080", "192.0.2.0/24"] });
-  expect(await get(lab, "a", SHOP)).toBe("hello");
-  expect(await kept.outcome).toBe("whole");
+    // One whose rule is still there goes on, and so does what its name had led to.
+    expect(await get(lab, "a", "shop.test")).toBe("hello");
+    const kept = lab.download("a", SHOP, HTTP_PORT);
+    await kept.started;
+    await daemon.call({ op: "setPolicy", machineId: a, allow: ["shop.test:8080", "192.0.2.0/24"] });
+    expect(await get(lab, "a", SHOP)).toBe("hello");
+    expect(await kept.outcome).toBe("whole");
 
-  await daemon.call({ op: "setPolicy", machineId: a, allow: [] });
-  expect(await get(lab, "a", "shop.test")).toBe("no such name");
-  expect(await get(lab, "a", SHOP)).toBe(REFUSED);
-  await daemon.call({ op: "setPolicy", machineId: a });
-  expect(await get(lab, "a", "evil.test")).toBe("hello");
-});
+    await daemon.call({ op: "setPolicy", machineId: a, allow: [] });
+    expect(await get(lab, "a", "shop.test")).toBe("no such name");
+    expect(await get(lab, "a", SHOP)).toBe(REFUSED);
+    await daemon.call({ op: "setPolicy", machineId: a });
+    expect(await get(lab, "a", "evil.test")).toBe("hello");
+  },
+  { needs: NEEDS },
+);
 
-hostTest("a policy stands while no daemon runs, and the next one takes it up", async () => {
-  await using all = await policyLab();
-  const { lab, dns } = all;
-  const killed = lab.daemon({ dns });
-  const before = await lab.snapshot();
-  const id = newId();
-  await lab.plug("a", await attach(killed, id, { allow: ["shop.test"] }));
-  expect(await get(lab, "a", "shop.test")).toBe("hello");
-  const download = lab.download("a", SHOP, HTTP_PORT);
-  await download.started;
-  await killed.stop();
-  expect(await get(lab, "a", SHOP)).toBe("hello");
-  expect(await get(lab, "a", EVIL)).toBe(REFUSED);
-  const daemon = lab.daemon({ dns });
-  await daemon.call({ op: "resume", policies: { [id]: ["shop.test"] } });
-  expect(await download.outcome).toBe("whole");
-  expect(await get(lab, "a", "evil.test")).toBe("no such name");
-  expect(await get(lab, "a", "shop.test")).toBe("hello");
-  await detach(daemon, id);
-  expect(await lab.snapshot()).toBe(before);
-});
+networkTest(
+  "a policy stands while no daemon runs, and the next one takes it up",
+  async (makeLab) => {
+    await using all = await policyLab(makeLab);
+    const { lab, dns } = all;
+    const killed = lab.daemon({ dns });
+    const before = await lab.snapshot();
+    const id = newId();
+    await lab.plug("a", await attach(killed, id, { allow: ["shop.test"] }));
+    expect(await get(lab, "a", "shop.test")).toBe("hello");
+    const download = lab.download("a", SHOP, HTTP_PORT);
+    await download.started;
+    await killed.stop();
+    expect(await get(lab, "a", SHOP)).toBe("hello");
+    expect(await get(lab, "a", EVIL)).toBe(REFUSED);
+    const daemon = lab.daemon({ dns });
+    await daemon.call({ op: "resume", policies: { [id]: ["shop.test"] } });
+    expect(await download.outcome).toBe("whole");
+    expect(await get(lab, "a", "evil.test")).toBe("no such name");
+    expect(await get(lab, "a", "shop.test")).toBe("hello");
+    await detach(daemon, id);
+    expect(await lab.snapshot()).toBe(before);
+  },
+  { needs: NEEDS },
+);
 
-hostTest("a name that leads to the host itself opens nothing", async () => {
-  await using all = await policyLab();
-  const { lab, dns } = all;
-  const daemon = lab.daemon({ dns });
-  const id = newId();
-  await lab.plug("a", await attach(daemon, id, { allow: ["home.test"] }));
-  expect(await resolve(lab, "a", "home.test")).toBe("127.0.0.1");
-  const table = await lab.run("host", ["nft", "list", "table", "inet", `bgr-${id.slice(0, 8)}`]);
-  expect(table).not.toContain("127.0.0.1");
-});
+networkTest(
+  "a name that leads to the host itself opens nothing",
+  async (makeLab) => {
+    await using all = await policyLab(makeLab);
+    const { lab, dns } = all;
+    const daemon = lab.daemon({ dns });
+    const id = newId();
+    await lab.plug("a", await attach(daemon, id, { allow: ["home.test"] }));
+    expect(await resolve(lab, "a", "home.test")).toBe("127.0.0.1");
+    const table = await lab.run("host", ["nft", "list", "table", "inet", `bgr-${id.slice(0, 8)}`]);
+    expect(table).not.toContain("127.0.0.1");
+  },
+  { needs: NEEDS, isShort: true },
+);
 
-hostTest("a name opens neither the host nor what is private; an address does", async () => {
-  await using all = await policyLab();
-  const { lab, dns } = all;
-  const [lan, cloud] = ["192.168.77.9", "169.254.169.254"];
-  for (const address of [lan, cloud]) await lab.ip("outside", `addr add ${address}/32 dev eth0`);
-  await lab.serveHttp("host", HTTP_PORT);
-  const daemon = lab.daemon({ dns });
-  const [named, given] = [newId(), newId()];
-  await lab.plug("a", await attach(daemon, named, { allow: ["*.test"] }));
-  for (const [name, address] of [
-    ["host.test", HOST_OUTSIDE],
-    ["lan.test", lan],
-    ["cloud.test", cloud],
-  ] as const) {
-    expect(await resolve(lab, "a", name)).toBe(address);
-    expect(await get(lab, "a", address)).toBe(REFUSED);
-  }
-  expect(await get(lab, "a", "shop.test")).toBe("hello");
-  const log = await daemon.call<PolicyLog>({ op: "policyLog", machineId: named });
-  expect(log.connections).toContainEqual(
-    expect.objectContaining({ verdict: "denied", address: lan, name: "lan.test", port: HTTP_PORT }),
-  );
+networkTest(
+  "a name opens neither the host nor what is private; an address does",
+  async (makeLab) => {
+    await using all = await policyLab(makeLab);
+    const { lab, dns } = all;
+    const [lan, cloud] = ["192.168.77.9", "169.254.169.254"];
+    for (const address of [lan, cloud]) await lab.ip("outside", `addr add ${address}/32 dev eth0`);
+    await lab.serveHttp("host", HTTP_PORT);
+    const daemon = lab.daemon({ dns });
+    const [named, given] = [newId(), newId()];
+    await lab.plug("a", await attach(daemon, named, { allow: ["*.test"] }));
+    for (const [name, address] of [
+      ["host.test", HOST_OUTSIDE],
+      ["lan.test", lan],
+      ["cloud.test", cloud],
+    ] as const) {
+      expect(await resolve(lab, "a", name)).toBe(address);
+      expect(await get(lab, "a", address)).toBe(REFUSED);
+    }
+    expect(await get(lab, "a", "shop.test")).toBe("hello");
+    const log = await daemon.call<PolicyLog>({ op: "policyLog", machineId: named });
+    expect(log.connections).toContainEqual(
+      expect.objectContaining({
+        verdict: "denied",
+        address: lan,
+        name: "lan.test",
+        port: HTTP_PORT,
+      }),
+    );
 
-  const allow = [HOST_OUTSIDE, "192.168.77.0/24", `${cloud}:${HTTP_PORT}`];
-  await lab.plug("b", await attach(daemon, given, { allow }));
-  for (const address of [HOST_OUTSIDE, lan, cloud]) {
-    expect(await get(lab, "b", address)).toBe("hello");
-  }
-});
+    const allow = [HOST_OUTSIDE, "192.168.77.0/24", `${cloud}:${HTTP_PORT}`];
+    await lab.plug("b", await attach(daemon, given, { allow }));
+    for (const address of [HOST_OUTSIDE, lan, cloud]) {
+      expect(await get(lab, "b", address)).toBe("hello");
+    }
+  },
+  { needs: NEEDS },
+);
 
-hostTest("only our own server answers a machine with a policy", async () => {
-  await using all = await policyLab();
-  const { lab, dns } = all;
-  const dig = async (guest: string, server: string, ...more: string[]): Promise<string> => {
-    const argv = ["dig", "+tries=1", "+time=1", "+short", ...more, `@${server}`, "evil.test"];
-    return await lab.run(guest, ["sh", "-c", `${argv.join(" ")} || true`]);
-  };
-  const first = lab.daemon({ dns });
-  const [denied, open] = [newId(), newId()];
-  const attached = await attach(first, denied, { allow: [] });
-  await lab.plug("a", attached);
-  await lab.plug("b", await attach(first, open));
-  const gateway6 = await gateway6Of(lab);
-  const foreign6 = await lab.resolver(53, { name: "host", address: gateway6 });
-  // Whoever else listens at the gateway over IPv6 is not asked.
-  expect(await dig("a", gateway6)).not.toContain(EVIL);
-  expect(await dig("b", gateway6)).toContain(EVIL);
-  expect(foreign6).toEqual(["evil.test"]);
-  for (const more of [[], ["+tcp"]]) expect(await dig("b", GATEWAY, ...more)).toContain(EVIL);
+networkTest(
+  "only our own server answers a machine with a policy",
+  async (makeLab) => {
+    await using all = await policyLab(makeLab);
+    const { lab, dns } = all;
+    const dig = async (guest: string, server: string, ...more: string[]): Promise<string> => {
+      const argv = ["dig", "+tries=1", "+time=1", "+short", ...more, `@${server}`, "evil.test"];
+      return await lab.run(guest, ["sh", "-c", `${argv.join(" ")} || true`]);
+    };
+    const first = lab.daemon({ dns });
+    const [denied, open] = [newId(), newId()];
+    const attached = await attach(first, denied, { allow: [] });
+    await lab.plug("a", attached);
+    await lab.plug("b", await attach(first, open));
+    const gateway6 = await gateway6Of(lab);
+    const foreign6 = await lab.resolver(53, { name: "host", address: gateway6 });
+    // Whoever else listens at the gateway over IPv6 is not asked.
+    expect(await dig("a", gateway6)).not.toContain(EVIL);
+    expect(await dig("b", gateway6)).toContain(EVIL);
+    expect(foreign6).toEqual(["evil.test"]);
+    for (const more of [[], ["+tcp"]]) expect(await dig("b", GATEWAY, ...more)).toContain(EVIL);
 
-  // Another daemon of this bridge takes the port over, and leaves alone what it does not know.
-  await first.stop();
-  const second = lab.daemon({ dns });
-  await attach(second, newId());
-  for (const more of [[], ["+tcp"]]) {
-    expect(await dig("a", GATEWAY, ...more)).not.toContain(EVIL);
-    expect(await dig("b", GATEWAY, ...more)).toContain(EVIL);
-  }
-  // The policy's end is seen by the other one as well.
-  await second.stop();
-  const third = lab.daemon({ dns });
-  await third.call({ op: "resume", policies: { [denied]: [] } });
-  await third.call({ op: "setPolicy", machineId: denied });
-  await third.stop();
-  const fourth = lab.daemon({ dns });
-  await fourth.call({ op: "resume" });
-  expect(await dig("a", GATEWAY)).toContain(EVIL);
+    // Another daemon of this bridge takes the port over, and leaves alone what it does not know.
+    await first.stop();
+    const second = lab.daemon({ dns });
+    await attach(second, newId());
+    for (const more of [[], ["+tcp"]]) {
+      expect(await dig("a", GATEWAY, ...more)).not.toContain(EVIL);
+      expect(await dig("b", GATEWAY, ...more)).toContain(EVIL);
+    }
+    // The policy's end is seen by the other one as well.
+    await second.stop();
+    const third = lab.daemon({ dns });
+    await third.call({ op: "resume", policies: { [denied]: [] } });
+    await third.call({ op: "setPolicy", machineId: denied });
+    await third.stop();
+    const fourth = lab.daemon({ dns });
+    await fourth.call({ op: "resume" });
+    expect(await dig("a", GATEWAY)).toContain(EVIL);
 
-  // And somebody else's server, once there is no daemon, is not ours.
-  await fourth.call({ op: "setPolicy", machineId: denied, allow: ["shop.test"] });
-  expect(await resolve(lab, "a", "shop.test")).toBe(SHOP);
-  await fourth.stop();
-  const foreign = await lab.resolver(53, { name: "host", address: GATEWAY });
-  for (const more of [[], ["+tcp"]]) {
-    expect(await dig("a", GATEWAY, ...more)).not.toContain(EVIL);
-    expect(await dig("b", GATEWAY, ...more)).toContain(EVIL);
-  }
-  expect(foreign).toEqual(["evil.test", "evil.test"]);
-});
+    // And somebody else's server, once there is no daemon, is not ours.
+    await fourth.call({ op: "setPolicy", machineId: denied, allow: ["shop.test"] });
+    expect(await resolve(lab, "a", "shop.test")).toBe(SHOP);
+    await fourth.stop();
+    const foreign = await lab.resolver(53, { name: "host", address: GATEWAY });
+    for (const more of [[], ["+tcp"]]) {
+      expect(await dig("a", GATEWAY, ...more)).not.toContain(EVIL);
+      expect(await dig("b", GATEWAY, ...more)).toContain(EVIL);
+    }
+    expect(foreign).toEqual(["evil.test", "evil.test"]);
+  },
+  { needs: NEEDS, isShort: true },
+);
 
 async function gateway6Of(lab: NetLab): Promise<string> {
   const links = await lab.run("host", ["ip", "-json", "-6", "addr", "show", "dev", "banger0"]);
@@ -251,10 +277,10 @@ async function gateway6Of(lab: NetLab): Promise<string> {
   return link?.addr_info.find(({ scope }) => scope === "global")?.local ?? "";
 }
 
-hostTest(
+networkTest(
   "what a cloud says to its own computers is closed to machines until it is opened",
-  async () => {
-    await using all = await policyLab();
+  async (makeLab) => {
+    await using all = await policyLab(makeLab);
     const { lab, dns } = all;
     const cloud = "169.254.169.254";
     const others = ["168.63.129.16", "100.100.100.200"];
@@ -281,27 +307,34 @@ hostTest(
     await daemon.call({ op: "setPolicy", machineId: id });
     expect(await get(lab, "a", cloud)).toBe(REFUSED);
   },
+  { needs: NEEDS, isShort: true },
 );
 
-hostTest("a policy that cannot be kept is refused, and nothing is made", async () => {
-  await using lab = await NetLab.create();
-  const daemon = lab.daemon();
-  const before = await lab.snapshot();
-  expect(await refused(attach(daemon, newId(), { allow: ["shop.test"] }))).toMatchObject({
-    code: "unavailable",
-    message: expect.stringContaining("shop.test"),
-  });
-  expect(await lab.snapshot()).toBe(before);
-  const id = newId();
-  expect(await refused(daemon.call({ op: "setPolicy", machineId: id, allow: [] }))).toMatchObject({
-    code: "not_found",
-  });
-  const user = daemon.call({
-    op: "attach",
-    request: { machineId: id, mode: "user", allow: [] },
-  });
-  expect(await refused(user)).toMatchObject({ code: "unsupported" });
-  // Addresses need no names.
-  await lab.plug("a", await attach(daemon, id, { allow: [`${OUTSIDE}:7777`] }));
-  expect(await lab.ask("a", OUTSIDE)).toBe("198.51.100.1");
-});
+networkTest(
+  "a policy that cannot be kept is refused, and nothing is made",
+  async (makeLab) => {
+    await using lab = await makeLab();
+    const daemon = lab.daemon();
+    const before = await lab.snapshot();
+    expect(await refused(attach(daemon, newId(), { allow: ["shop.test"] }))).toMatchObject({
+      code: "unavailable",
+      message: expect.stringContaining("shop.test"),
+    });
+    expect(await lab.snapshot()).toBe(before);
+    const id = newId();
+    expect(await refused(daemon.call({ op: "setPolicy", machineId: id, allow: [] }))).toMatchObject(
+      {
+        code: "not_found",
+      },
+    );
+    const user = daemon.call({
+      op: "attach",
+      request: { machineId: id, mode: "user", allow: [] },
+    });
+    expect(await refused(user)).toMatchObject({ code: "unsupported" });
+    // Addresses need no names.
+    await lab.plug("a", await attach(daemon, id, { allow: [`${OUTSIDE}:7777`] }));
+    expect(await lab.ask("a", OUTSIDE)).toBe("198.51.100.1");
+  },
+  { needs: NEEDS },
+);

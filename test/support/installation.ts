@@ -53,8 +53,14 @@ export interface Installation extends AsyncDisposable {
   processes(): FoundProcess[];
 }
 
-/** `name`: of a home below the temporary one, such as one with blanks. */
-export function install({ name = "" }: { name?: string } = {}): Installation {
+export interface InstallOptions {
+  /** Of a home below the temporary one, such as one with blanks. */
+  name?: string;
+  /** Words before each command line, such as those that make it another user's. */
+  before?: readonly string[];
+}
+
+export function install({ name = "", before = [] }: InstallOptions = {}): Installation {
   if (!existsSync(BUILT)) throw new Error("build/bin/banger does not exist: run make build");
   // Short, since the path of a unix socket below it has at most 107 bytes.
   const folder = mkdtempSync("/tmp/bgr-");
@@ -68,7 +74,7 @@ export function install({ name = "" }: { name?: string } = {}): Installation {
   writeFileSync(join(home, "config/banger/config.toml"), networkConfig(bridge));
 
   const spawn = (args: string[], extra: Record<string, string> = {}) =>
-    Bun.spawn([program, ...args], {
+    Bun.spawn([...before, program, ...args], {
       cwd: home,
       env: { ...env, ...extra },
       stdin: "pipe",

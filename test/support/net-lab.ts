@@ -3,12 +3,14 @@
  * route, and one for each guest.
  */
 import { randomBytes } from "node:crypto";
-import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, chownSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
 import type { TapAttachment } from "#net/attachment.ts";
+import { endNamespace } from "#net/rootless/namespace.ts";
+import { enterCommand } from "#net/rootless/uplink.ts";
 import type { NetAnswer, NetCall, WorkerConfig } from "./net-worker.ts";
 
 /** The host's address towards the outside, as the outside sees masqueraded packets. */
@@ -17,6 +19,10 @@ export const OUTSIDE = "198.51.100.2";
 export const HOST_OUTSIDE6 = "2001:db8:ff::1";
 export const OUTSIDE6 = "2001:db8:ff::2";
 export const UPLINK_MTU = 1400;
+/** An ordinary user, who needs no entry in /etc/passwd. */
+export const USER_UID = 12_345;
+/** pasta's own, which splits what it sends itself. */
+const ROOTLESS_MTU = 65_520;
 const PORT = 7777;
 const ANSWER_MS = 120_000;
 
@@ -54,6 +60,11 @@ export interface DaemonOptions extends Partial<WorkerConfig> {
   user_uid?: number;
 }
 
+export interface LabOptions {
+  uplink6?: boolean;
+  rootless?: boolean;
+}
+
 export interface ResolverOptions {
   name?: string;
   address?: string;
@@ -68,6 +79,8 @@ export function asUser(uid: number): string[] {
 function uplink6(outside: string): string[] {
   return [
     `addr add ${HOST_OUTSIDE6}/64 dev uplink0 nodad`,
+    // pasta has no IPv6 without one.
+    `addr add fe80::1:1/64 dev uplink0 nodad`,
     `-n ${outside} addr add ${OUTSIDE6}/64 dev eth0 nodad`,
     `route add default via ${OUTSIDE6}`,
   ];
@@ -78,15 +91,27 @@ export class NetLab implements AsyncDisposable {
   readonly #namespaces: string[] = [];
   readonly #children: Bun.Subprocess[] = [];
   #folder: string | undefined;
+  #userFolder: string | undefined;
+  #rootless: { path: string; pid: number } | undefined;
 
-  /** `uplink6`: the outside is there over IPv6 as well. */
-  static async create(options: { uplink6?: boolean } = {}): Promise<NetLab> {
+  get isRootless(): boolean {
+    return this.#rootless !== undefined;
+  }
+
+  /** MTU of the host's way out. */
+  get mtu(): number {
+    return this.#rootless ? ROOTLESS_MTU : UPLINK_MTU;
+  }
+
+  /** `uplink6`: the outside is there over IPv6 as well. `rootless`: "host" is an ordinary user's namespace. */
+  static async create(options: LabOptions = {}): Promise<NetLab> {
     const lab = new NetLab();
+    const host = options.rootless ? "computer" : "host";
     try {
-      await lab.#addNamespace("host");
+      await lab.#addNamespace(host);
       await lab.#addNamespace("outside");
       await lab.ip(
-        "host",
+        host,
         `link add uplink0 mtu ${UPLINK_MTU} type veth peer name eth0 netns ${lab.netns("outside")}`,
         `addr add ${HOST_OUTSIDE}/24 dev uplink0`,
         // Its IPv6 address would appear while a test compares what was before with what is after.
@@ -96,6 +121,7 @@ export class NetLab implements AsyncDisposable {
         `route add default via ${OUTSIDE}`,
         ...(options.uplink6 ? uplink6(lab.netns("outside")) : []),
       );
+      if (options.rootless) await lab.#makeRootless(host);
       await lab.#serve("host");
       await lab.#serve("outside");
       return lab;
@@ -103,6 +129,28 @@ export class NetLab implements AsyncDisposable {
       await lab[Symbol.asyncDispose]();
       throw error;
     }
+  }
+
+  /** As an ordinary user's daemon does it. */
+  async #makeRootless(host: string): Promise<void> {
+    const program = new URL("./net-namespace.ts", import.meta.url).pathname;
+    const path = join(this.userFolder(), "namespace.json");
+    this.#rootless = { path, pid: 0 };
+    const argv = [...this.withTun(), ...asUser(USER_UID), process.execPath, program, path];
+    const pid = Number(await this.run(host, argv));
+    this.#rootless.pid = pid;
+    const { exitCode, stderr } = Bun.spawnSync([
+      ...["ip", "netns", "attach", this.netns("host"), String(pid)],
+    ]);
+    if (exitCode !== 0) throw new Error(stderr.toString());
+    this.#namespaces.push(this.netns("host"));
+  }
+
+  /** A directory that belongs to the ordinary user. */
+  userFolder(): string {
+    this.#userFolder ??= mkdtempSync(join(tmpdir(), "banger-user-"));
+    chownSync(this.#userFolder, USER_UID, USER_UID);
+    return this.#userFolder;
   }
 
   netns(name: string): string {
@@ -131,11 +179,18 @@ export class NetLab implements AsyncDisposable {
       ifname: string;
       addr_info: { local: string }[];
     }[];
-    const names = links.map((link) => [link.ifname, link.addr_info.map(({ local }) => local)]);
+    const names = links.map(({ ifname, addr_info }) => {
+      const addresses = addr_info.map(({ local }) => local);
+      return [ifname, ifname === "uplink0" ? [] : addresses];
+    });
     const routes = await this.run("host", ["ip", "route", "show", "table", "all"]);
     const rules = await this.run("host", ["nft", "list", "ruleset"]);
     // Whether somebody is plugged in is not what is compared, nor whether this computer routes IPv6.
-    const kept = routes.replaceAll(" linkdown", "").replaceAll(/^(multicast|anycast) .*\n/gm, "");
+    const kept = routes
+      .replaceAll(" linkdown", "")
+      .replaceAll(/^(multicast|anycast) .*\n/gm, "")
+      // pasta's device gives itself an address, some time after it is there.
+      .replaceAll(/^.*fe80::.* dev uplink0 .*\n/gm, "");
     return [JSON.stringify(names), kept, rules].join("\n");
   }
 
@@ -143,7 +198,8 @@ export class NetLab implements AsyncDisposable {
     const { env, before, user_uid, ...config } = options;
     const whole: WorkerConfig = { bridge: "banger0", subnet: "10.241.0.0/24", ...config };
     const program = new URL("./net-worker.ts", import.meta.url).pathname;
-    const as = user_uid === undefined ? [] : [...this.withTun(), ...asUser(user_uid)];
+    const inside = this.#rootless && [...asUser(USER_UID), ...enterCommand(this.#rootless.pid)];
+    const as = inside ?? (user_uid === undefined ? [] : [...this.withTun(), ...asUser(user_uid)]);
     const prepared = before ? ["sh", "-c", `${before} && exec "$@"`, "sh"] : [];
     const argv = [...prepared, ...as, process.execPath, program, JSON.stringify(whole)];
     const child = this.#spawn("host", argv, env);
@@ -269,7 +325,10 @@ export class NetLab implements AsyncDisposable {
     for (const child of this.#children) child.kill("SIGKILL");
     await Promise.all(this.#children.map((child) => child.exited));
     for (const name of this.#namespaces) Bun.spawnSync(["ip", "netns", "del", name]);
-    if (this.#folder) rmSync(this.#folder, { recursive: true, force: true });
+    if (this.#rootless) await endNamespace(this.#rootless.path);
+    for (const folder of [this.#folder, this.#userFolder]) {
+      if (folder) rmSync(folder, { recursive: true, force: true });
+    }
   }
 
   async #addNamespace(name: string): Promise<void> {

@@ -10,16 +10,21 @@ import { checks } from "#net/checks.ts";
 import { DnsServer } from "#net/dns/server.ts";
 import type { Resolver } from "#net/dns/upstream.ts";
 import { type AttachRequest, Network } from "#net/network.ts";
+import { Networks } from "#net/networks.ts";
 import { Policies } from "#net/policy/policies.ts";
 import { parsePolicy } from "#net/policy/policy.ts";
 import { PortPublisher } from "#net/ports/publisher.ts";
 import type { PortRequest } from "#net/ports/spec.ts";
 import { udpFlowTo } from "#net/ports/udp.ts";
+import { RootlessNetwork } from "#net/rootless/network.ts";
+import { openStore } from "#store/db.ts";
 
 export interface WorkerConfig {
   bridge: string;
   subnet: string;
   subnet6?: string;
+  /** File that records a network namespace, for a user without root. */
+  rootless?: string;
   /** Without it there is no DNS server. */
   dns?: { resolvers: { address: string; port: number }[] };
 }
@@ -44,11 +49,13 @@ export type NetAnswer =
   | { id: number; ok: unknown }
   | { id: number; error: { code: string; message: string; hint?: string | undefined } };
 
-const { dns, ...options } = JSON.parse(process.argv[2] ?? "") as WorkerConfig;
+const MAIN = new URL("../../src/main.ts", import.meta.url).pathname;
+const { dns, rootless: recordPath, ...options } = JSON.parse(process.argv[2] ?? "") as WorkerConfig;
 const names = new Map<string, Address>();
 const policies = new Policies(options.bridge);
 const server = dns && new DnsServer({ names: namesOf(names), resolvers, filter: policies });
-const network = new Network({ ...options, dns: server, policies });
+const host = new Network({ ...options, dns: server, policies });
+const network = new Networks({ host, rootless: recordPath ? rootlessAt(recordPath) : undefined });
 const ports = new PortPublisher();
 
 async function answer(call: NetCall): Promise<unknown> {
@@ -68,7 +75,7 @@ async function answer(call: NetCall): Promise<unknown> {
     case "setNetworks":
       return await network.setNetworks(call.machineId, call.networks);
     case "membersOf":
-      return network.membersOf(call.network);
+      return host.membersOf(call.network);
     case "names":
       for (const [name, address] of Object.entries(call.names)) {
         names.set(name, parseAddress(address));
@@ -87,8 +94,15 @@ async function answer(call: NetCall): Promise<unknown> {
     case "checks":
       return await checks(options);
     case "addressesInUse":
-      return network.addressesInUse();
+      return host.addressesInUse();
   }
+}
+
+function rootlessAt(path: string): RootlessNetwork {
+  const database = `${path}.db`;
+  openStore(database).close();
+  const program = [process.execPath, MAIN, "network-helper"];
+  return new RootlessNetwork({ ...options, database, recordPath: path, program });
 }
 
 function resolvers(): Resolver[] {

@@ -18,9 +18,9 @@ import {
 import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { sha256 } from "#base/digest.ts";
+import { argumentsOf } from "#base/process-identity.ts";
 import { MiB } from "#base/size.ts";
 import type { BootSpec, Driver, Machine, Snapshot } from "#vmm/driver.ts";
-import { argumentsOf } from "#vmm/identity.ts";
 import { bangerErrorOf } from "./expect-error.ts";
 import { startReaper } from "./reaper.ts";
 import { GuestLines, isGone } from "./tiny-guest.ts";

@@ -3,11 +3,11 @@ import { closeSync, mkdirSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import type { DaemonStatus } from "#api/system.ts";
 import { BangerError, errorCodes } from "#base/error.ts";
+import { selfCommand } from "#base/self-command.ts";
 import { daemonEnvironment } from "#config/environment.ts";
 import type { Paths } from "#config/paths.ts";
 import { locate, wake } from "./locate.ts";
 import { formatLogLine, lastLines, sizeOf } from "./log-lines.ts";
-import { selfCommand } from "./self.ts";
 import { daemonStatus } from "./status.ts";
 import { startUnit } from "./unit.ts";
 

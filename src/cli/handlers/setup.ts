@@ -1,7 +1,7 @@
 import { BangerError } from "#base/error.ts";
 import { safeText } from "#base/printable.ts";
+import { selfCommand } from "#base/self-command.ts";
 import type { Handler } from "#cli/context.ts";
-import { selfCommand } from "#cli/daemon/self.ts";
 import { table } from "#cli/print/table.ts";
 import type { setupCommand } from "#cli/spec/setup.ts";
 import type { SetupAction, SetupStep } from "#host/setup.ts";

@@ -76,6 +76,12 @@ kernels, sessions and guest files come from the daemon if it is running; complet
     isHidden: true,
     examples: ["ssh -o ProxyCommand='banger ssh-proxy %n' root@testbox.vm"],
   }),
+  "network-helper": command({
+    brief: "Serve the network namespace that this process is in, for a daemon",
+    details: "Started by the daemon of an ordinary user; speaks JSON on stdin and stdout.",
+    isHidden: true,
+    examples: ["banger network-helper"],
+  }),
   complete: command({
     brief: "Print completions, for the completion scripts",
     args: {

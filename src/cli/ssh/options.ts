@@ -1,5 +1,5 @@
 /** ssh options to reach machines: the proxy command, and banger's own keys. */
-import { selfCommand } from "#cli/daemon/self.ts";
+import { selfCommand } from "#base/self-command.ts";
 import type { Paths } from "#config/paths.ts";
 
 const WEAK_CRYPTO = "WarnWeakCrypto";

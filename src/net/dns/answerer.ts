@@ -16,6 +16,8 @@ export interface AnswererOptions {
   names: Names;
   /** Asked anew for each question, for they change while the daemon runs. */
   resolvers: () => readonly Resolver[];
+  /** Where this process cannot reach the resolvers itself; default: `askUpstream`. */
+  ask?: typeof askUpstream | undefined;
   filter?: DnsFilter | undefined;
 }
 
@@ -83,7 +85,8 @@ export class Answerer {
         this.#closing.signal,
         AbortSignal.timeout(ANSWER_TIMEOUT_MS),
       ]);
-      const answer = await askUpstream(query, this.#options.resolvers(), signal);
+      const { ask = askUpstream, resolvers } = this.#options;
+      const answer = await ask(query, resolvers(), signal);
       if (!answer) return failed();
       await this.#tellFilter(query, address, answer);
       return relayReply(query, answer, { udp });

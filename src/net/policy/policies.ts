@@ -40,20 +40,23 @@ interface Entry {
 
 export class Policies implements DnsFilter {
   readonly #bridge: string;
+  readonly #ownAddresses: () => ReadonlySet<Address>;
   readonly #entries = new Map<string, Entry>();
   readonly #byAddress = new Map<Address, Entry>();
   /** Addresses that arrive while a policy is replaced go into the new one. */
   readonly #queue = new KeyedQueue();
 
-  constructor(bridge: string) {
+  /** `ownAddresses`: the host's, which no name opens; default: those of this process's network namespace. */
+  constructor(bridge: string, ownAddresses: () => ReadonlySet<Address> = hostAddresses) {
     this.#bridge = bridge;
+    this.#ownAddresses = ownAddresses;
   }
 
   /** Puts a policy in the place of the one that the machine has, in one step. */
   async apply(machine: PolicyMachine, policy: Policy): Promise<void> {
     await this.#queue.run(machine.machineId, async () => {
       const table = parsePolicyTable(await readNft(["list", "table", "inet", machine.tap]));
-      await runNft(renderPolicy(machine, policy, namedOnly(table.known)));
+      await runNft(renderPolicy(machine, policy, namedOnly(table.known, this.#ownAddresses())));
       this.remember(machine, policy);
     });
   }
@@ -122,7 +125,7 @@ export class Policies implements DnsFilter {
     if (machineId === undefined) return;
     await this.#queue.run(machineId, async () => {
       const entry = this.#entries.get(machineId);
-      if (entry) await hold(entry, name, addresses);
+      if (entry) await hold(entry, { name, addresses, own: this.#ownAddresses() });
     });
   }
 
@@ -151,15 +154,17 @@ export class Policies implements DnsFilter {
 /** Allows the addresses of a name for as long as a program may use them. */
 async function hold(
   entry: Entry,
-  name: string,
-  addresses: readonly ResolvedAddress[],
+  {
+    name,
+    addresses,
+    own,
+  }: { name: string; addresses: readonly ResolvedAddress[]; own: ReadonlySet<Address> },
 ): Promise<void> {
   log(entry, name, "allowed");
   const targets = entry.policy.rules.flatMap(({ target }) =>
     target.kind === "name" && matchesName(target, name) ? target : [],
   );
   const now_ms = Date.now();
-  const own = hostAddresses();
   const due = addresses.filter(({ address }) => mayBeNamed(address, own));
   const changes = due.flatMap(({ address, ttl_s }) =>
     [...new Set(targets.map((each) => nameSet(each, familyOf(address))))].flatMap((set) => {
@@ -179,8 +184,7 @@ async function hold(
 }
 
 /** Without what an older banger let in. */
-function namedOnly(known: KnownAddresses): KnownAddresses {
-  const own = hostAddresses();
+function namedOnly(known: KnownAddresses, own: ReadonlySet<Address>): KnownAddresses {
   const isFine = (text: string): boolean => {
     const address = tryParseAddress(text);
     return address !== undefined && mayBeNamed(address, own);
@@ -201,7 +205,7 @@ function renderHold(
 }
 
 /** Read each time: a host's addresses change while the daemon runs. */
-function hostAddresses(): Set<Address> {
+export function hostAddresses(): Set<Address> {
   const all = Object.values(networkInterfaces()).flatMap((each) => each ?? []);
   return new Set(all.flatMap(({ address }) => tryParseAddress(address.split("%")[0] ?? "") ?? []));
 }

@@ -242,13 +242,15 @@ function runtimeOf({ handle }: Machine, attachment: Attachment, isRestored?: tru
     ...own,
     address: addressOf(address),
     address6: address6 && addressOf(address6),
+    isNamespaced: attachment.namespacePid === undefined ? undefined : true,
   };
 }
 
 function deviceOf(attachment: Attachment): BootSpec["network"] {
   if (attachment.mode === "none") return undefined;
   if (attachment.mode === "user") return { kind: "user", mac: attachment.mac };
-  return { kind: "tap", tap: attachment.tap, mac: attachment.mac };
+  const { tap, mac, namespacePid } = attachment;
+  return { kind: "tap", tap, mac, namespacePid };
 }
 
 /** Enlarged where its size was changed: the guest lets the file system follow. */

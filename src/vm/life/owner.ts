@@ -4,7 +4,7 @@ import { z } from "zod";
 import { throwIfAborted } from "#base/abort.ts";
 import { assert } from "#base/assert.ts";
 import { BangerError } from "#base/error.ts";
-import { identify, isRunning } from "#vmm/identity.ts";
+import { identify, isRunning } from "#base/process-identity.ts";
 import { untilGone } from "#vmm/process.ts";
 import { hostBootId } from "./boot-id.ts";
 

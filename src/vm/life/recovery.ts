@@ -3,8 +3,8 @@
  * changes nothing, which is what `repair --dry-run` prints.
  */
 import type { RepairStep } from "#api/system.ts";
+import { isRunning } from "#base/process-identity.ts";
 import type { VmRecord } from "#vm/records.ts";
-import { isRunning } from "#vmm/identity.ts";
 import { hostBootId } from "./boot-id.ts";
 
 export interface Recovery {

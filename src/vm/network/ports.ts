@@ -12,7 +12,7 @@ import { checkPorts, hostEnd, type PortRequest, type PublishedPort } from "#net/
 import { type OpenUdpFlow, type UdpFlow, udpFlowOr } from "#net/ports/udp.ts";
 import type { IdleTracker } from "#vm/life/idle.ts";
 import type { MachineLink } from "#vm/life/machine-link.ts";
-import { getVm, listVms, machineAddress, type VmRecord } from "#vm/records.ts";
+import { getVm, listVms, machineAddress, reachableAddress, type VmRecord } from "#vm/records.ts";
 import type { States } from "#vm/states.ts";
 
 const log = getLogger(["banger", "vm"]);
@@ -113,11 +113,17 @@ export class MachinePorts {
     port: number,
     { machine, signal }: { machine: Reachable | undefined; signal: AbortSignal },
   ): Promise<Duplex> {
-    const direct = machineAddress(getVm(this.#db, id));
+    const vm = getVm(this.#db, id);
+    const direct = reachableAddress(vm);
     const stream = direct && (await dial(direct, port, signal).catch(() => undefined));
     if (stream) return stream;
     // Over the agent a program is reached that listens on the machine's loopback only.
     const agent = await agentOf(machine, signal);
+    // Not as a client of its own loopback, which some programs trust, unless that is where it listens.
+    const own = vm.runtime?.isNamespaced ? machineAddress(vm) : undefined;
+    const inside = own && agent.connect({ kind: "tcp", host: own, port }, { signal });
+    const outward = await inside?.catch(() => undefined);
+    if (outward) return outward;
     try {
       return await agent.connect({ kind: "tcp", host: LOOPBACK, port }, { signal });
     } catch (error) {
@@ -135,7 +141,7 @@ export class MachinePorts {
       onDatagram,
     }: { machine: Reachable | undefined; onDatagram: (data: Uint8Array) => void },
   ): Promise<UdpFlow> {
-    const direct = machineAddress(getVm(this.#db, id));
+    const direct = reachableAddress(getVm(this.#db, id));
     const openInside: OpenUdpFlow = async (guestPort, onInside) => {
       const agent = await agentOf(machine);
       return await agent.datagrams({ host: LOOPBACK, port: guestPort }, { onDatagram: onInside });

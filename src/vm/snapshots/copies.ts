@@ -60,6 +60,7 @@ export async function makeCopy(
   { request, ...options }: BootOptions & { request: CopyRequest },
 ): Promise<Vm> {
   const id = newId();
+  await deps.network.assertUsable(source.spec.network);
   return await lifecycle.whileBusy(id, async () => {
     insertCopy(deps, source, { request, id });
     try {
@@ -88,7 +89,6 @@ function insertCopy(
 ): void {
   const { db } = deps;
   const { network, networks = [], allow, env, ...kept } = spec;
-  deps.network.assertUsable(network);
   db.transaction(() => {
     const names = requireNetworks(db, { names: request.networks ?? networks, mode: network });
     const rules = request.policy?.allow ?? allow;

@@ -1,12 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+import { argumentsOf } from "#base/process-identity.ts";
 import { bangerErrorOf } from "#test/expect-error.ts";
 import type { Plan } from "#test/firecracker-api.ts";
 import { FirecrackerPeer } from "#test/firecracker-peer.ts";
 import { GuestLines } from "#test/tiny-guest.ts";
 import type { BootSpec } from "#vmm/driver.ts";
-import { argumentsOf } from "#vmm/identity.ts";
 import { findProcesses } from "#vmm/process.ts";
 import { createFirecrackerDriver, type FirecrackerOptions } from "./driver.ts";
 import { belongsTo } from "./layout.ts";

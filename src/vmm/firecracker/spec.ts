@@ -22,7 +22,8 @@ export function checkSpec(spec: BootSpec): void {
     );
   }
   // As root Firecracker would make one of that name, which is on no bridge and goes with the process.
-  if (spec.network && !existsSync(`/sys/class/net/${spec.network.tap}`)) {
+  const isElsewhere = spec.network?.namespacePid !== undefined;
+  if (spec.network && !isElsewhere && !existsSync(`/sys/class/net/${spec.network.tap}`)) {
     throw new BangerError(
       "not_found",
       `Cannot start machine "${spec.id}": no such tap device "${spec.network.tap}"`,

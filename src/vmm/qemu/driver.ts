@@ -4,6 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { throwIfAborted } from "#base/abort.ts";
 import { assert } from "#base/assert.ts";
 import { BangerError } from "#base/error.ts";
+import { argumentsOf, identify, isRunning } from "#base/process-identity.ts";
 import { checkDescription, checkFiles } from "#vmm/boot-checks.ts";
 import { readTail } from "#vmm/console.ts";
 import type {
@@ -15,7 +16,6 @@ import type {
   Snapshot,
 } from "#vmm/driver.ts";
 import { hostProcessor, hostTsc_khz, kvmState } from "#vmm/host.ts";
-import { argumentsOf, identify, isRunning } from "#vmm/identity.ts";
 import { type LogNotes, openLogs } from "#vmm/logs.ts";
 import { type Child, hasEnded, INHERITED_FD, killProcesses, startDetached } from "#vmm/process.ts";
 import { openSocket } from "#vmm/socket.ts";
@@ -207,13 +207,20 @@ function recorder(events: Events): (event: string, data: Record<string, unknown>
 
 function checkSpec(spec: BootSpec): void {
   checkDescription(spec, { drivesMax: DRIVES_MAX });
-  if (spec.network?.kind === "tap") requireTap(spec.network.tap);
+  if (spec.network?.kind === "tap") requireTap(spec.network);
   checkFiles(spec);
 }
 
-/** QEMU would make a tap that is not there, one that leads nowhere. */
-function requireTap(tap: string): void {
-  if (/^[\w.-]{1,15}$/.test(tap) && existsSync(`/sys/class/net/${tap}`)) return;
+/** QEMU would make a tap that is not there, one that leads nowhere. In another namespace it may not. */
+function requireTap({
+  tap,
+  namespacePid,
+}: {
+  tap: string;
+  namespacePid?: number | undefined;
+}): void {
+  const isThere = namespacePid !== undefined || existsSync(`/sys/class/net/${tap}`);
+  if (/^[\w.-]{1,15}$/.test(tap) && isThere) return;
   throw new BangerError("unavailable", `Cannot start the machine: no such interface "${tap}"`, {
     hint: "Restart the machine",
   });

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { getPriority } from "node:os";
-import { identify } from "#vmm/identity.ts";
+import { identify } from "#base/process-identity.ts";
 import { makeNiceLater } from "./priority.ts";
 
 test("a restored machine's threads, and those that they start, give way after a while", async () => {

@@ -5,7 +5,7 @@
  */
 import { readdirSync } from "node:fs";
 import { setPriority } from "node:os";
-import { isRunning, type ProcessIdentity } from "#vmm/identity.ts";
+import { isRunning, type ProcessIdentity } from "#base/process-identity.ts";
 
 const NICENESS = 10;
 const RESTORED_MS = 2000;

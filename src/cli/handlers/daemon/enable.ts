@@ -1,8 +1,8 @@
 import { assertUnchangeable } from "#base/files/trusted-path.ts";
+import { selfCommand } from "#base/self-command.ts";
 import { writeOut } from "#base/stdio.ts";
 import type { Handler } from "#cli/context.ts";
 import { endDaemon } from "#cli/daemon/end.ts";
-import { selfCommand } from "#cli/daemon/self.ts";
 import { assertSystemd, enableUnit, unitOf, unitText } from "#cli/daemon/unit.ts";
 import type { root } from "#cli/spec/root.ts";
 

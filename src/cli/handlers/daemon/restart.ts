@@ -1,9 +1,9 @@
 import { BangerError } from "#base/error.ts";
 import { run as runProgram } from "#base/run.ts";
+import { selfCommand } from "#base/self-command.ts";
 import type { Handler } from "#cli/context.ts";
 import { endDaemon } from "#cli/daemon/end.ts";
 import { sayWhenSlow } from "#cli/daemon/locate.ts";
-import { selfCommand } from "#cli/daemon/self.ts";
 import { startDaemon } from "#cli/daemon/start.ts";
 import type { root } from "#cli/spec/root.ts";
 

@@ -1,5 +1,5 @@
+import { selfCommand } from "#base/self-command.ts";
 import type { Handler } from "#cli/context.ts";
-import { selfCommand } from "#cli/daemon/self.ts";
 import type { root } from "#cli/spec/root.ts";
 
 type Spec = typeof root.commands.daemon.commands.run;

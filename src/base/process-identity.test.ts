@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { argumentsOf, identify, isRunning } from "./identity.ts";
+import { argumentsOf, identify, isRunning } from "./process-identity.ts";
 
 test("tells a running process from a reused pid and from one that is gone", async () => {
   const child = Bun.spawn(["sleep", "60"]);

@@ -1,0 +1,141 @@
+/**
+ * Networks of an ordinary user's machines: bridge, taps, rules and names in a network namespace of their own, which is
+ * there while machines are connected.
+ */
+import type { PolicyLog } from "#api/network.ts";
+import { BangerError } from "#base/error.ts";
+import type { AttachRequest, TapAttachment } from "#net/attachment.ts";
+import { exclusive } from "#net/lock.ts";
+import type { NetworkMode } from "#net/mode.ts";
+import type { Policy } from "#net/policy/policy.ts";
+import { type HelperOptions, NetworkHelper } from "./client.ts";
+import { endNamespace, ensureNamespace, findNamespace } from "./namespace.ts";
+import { namespaceObstacle } from "./obstacle.ts";
+
+export interface RootlessOptions extends HelperOptions {
+  /** File that names the namespace's processes. */
+  recordPath: string;
+}
+
+export class RootlessNetwork {
+  readonly #options: HelperOptions;
+  readonly #path: string;
+  #helper: NetworkHelper | undefined;
+
+  constructor({ recordPath, ...options }: RootlessOptions) {
+    this.#path = recordPath;
+    this.#options = options;
+  }
+
+  /** Why it cannot be used here; undefined: it can. */
+  async obstacle(): Promise<BangerError | undefined> {
+    return findNamespace(this.#path) ? undefined : await namespaceObstacle();
+  }
+
+  /** Whether it is there, so that machines may be connected. */
+  get isUp(): boolean {
+    return findNamespace(this.#path) !== undefined;
+  }
+
+  /** As `Network.attach`. */
+  async attach(
+    { inUse: _, policy, ...request }: AttachRequest,
+    signal?: AbortSignal,
+  ): Promise<TapAttachment> {
+    return await this.#locked(async () => {
+      const { holder } = await ensureNamespace(this.#path, signal);
+      const helper = await this.#helperIn(holder.pid);
+      const call = { ...request, allow: policy && rulesOf(policy) };
+      try {
+        const { ok } = await helper.call({ op: "attach", request: call }, signal);
+        return { ...(ok as TapAttachment), namespacePid: holder.pid };
+      } catch (error) {
+        await this.#endIfEmpty().catch(() => {});
+        throw error;
+      }
+    }, signal);
+  }
+
+  /** As `Network.detach`; the namespace ends with its last machine. */
+  async detach(machine: { machineId: string; mode: NetworkMode }): Promise<void> {
+    if (!this.isUp) return;
+    await this.#locked(async () => {
+      const { isEmpty } = (await this.#call({ op: "detach", ...machine })) ?? {};
+      if (isEmpty) await this.#end();
+    });
+  }
+
+  async setPolicy(machineId: string, policy: Policy | undefined): Promise<void> {
+    const allow = policy && rulesOf(policy);
+    await this.#locked(() => this.#require({ op: "setPolicy", machineId, allow }));
+  }
+
+  async setNetworks(machineId: string, networks: readonly string[]): Promise<void> {
+    await this.#locked(() =>
+      this.#require({ op: "setNetworks", machineId, networks: [...networks] }),
+    );
+  }
+
+  async policyLog(machineId: string): Promise<PolicyLog | undefined> {
+    const answer = await this.#call({ op: "policyLog", machineId });
+    return (answer?.ok as PolicyLog | null | undefined) ?? undefined;
+  }
+
+  /** As `Network.resume`. */
+  async resume(policyOf: (machineId: string) => Policy | undefined): Promise<void> {
+    if (!this.isUp) return;
+    await this.#locked(async () => {
+      if (!this.isUp) return;
+      // Whoever killed pasta has cut the machines off.
+      await ensureNamespace(this.#path);
+      const { ok } = await this.#require({ op: "machines" });
+      const policies = Object.fromEntries(
+        (ok as string[]).flatMap((id) => {
+          const policy = policyOf(id);
+          return policy ? [[id, rulesOf(policy)]] : [];
+        }),
+      );
+      const { isEmpty } = await this.#require({ op: "resume", policies });
+      if (isEmpty) await this.#end();
+    });
+  }
+
+  async #require(call: Parameters<NetworkHelper["call"]>[0]) {
+    const answer = await this.#call(call);
+    if (answer) return answer;
+    throw new BangerError("not_found", "Cannot change the network: no machine is connected to it");
+  }
+
+  /** Undefined where there is no namespace. */
+  async #call(call: Parameters<NetworkHelper["call"]>[0]) {
+    const found = findNamespace(this.#path);
+    return found && (await (await this.#helperIn(found.holder.pid)).call(call));
+  }
+
+  async #helperIn(pid: number): Promise<NetworkHelper> {
+    if (this.#helper?.isRunning && this.#helper.namespacePid === pid) return this.#helper;
+    await this.#helper?.close();
+    this.#helper = new NetworkHelper(pid, this.#options);
+    return this.#helper;
+  }
+
+  async #endIfEmpty(): Promise<void> {
+    const answer = await this.#call({ op: "machines" });
+    if (answer?.isEmpty) await this.#end();
+  }
+
+  async #end(): Promise<void> {
+    await this.#helper?.close();
+    this.#helper = undefined;
+    await endNamespace(this.#path);
+  }
+
+  /** One process of this user at a time: a namespace must not end while a machine is being connected. */
+  async #locked<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    return await exclusive(work, { signal, path: `${this.#path}.lock` });
+  }
+}
+
+function rulesOf({ rules }: Policy): string[] {
+  return rules.map(({ text }) => text);
+}

@@ -1,0 +1,55 @@
+/** The lines of JSON between the daemon and its helper in the network namespace: the helper's stdin and stdout. */
+import { z } from "zod";
+import { errorCodes } from "#base/error.ts";
+import type { AttachRequest } from "#net/attachment.ts";
+import type { NetworkMode } from "#net/mode.ts";
+
+/** The first line. */
+export const helperConfig = z.object({
+  bridge: z.string(),
+  subnet: z.string(),
+  subnet6: z.string().optional(),
+  /** Store with the machines' names; absent: there is no DNS server. */
+  database: z.string().optional(),
+  /** The host's addresses, which differ from the namespace's. */
+  hostAddresses: z.array(z.string()),
+});
+export type HelperConfig = z.infer<typeof helperConfig>;
+
+/** A policy is a list of rules as the user wrote them. */
+export type HelperAttach = Omit<AttachRequest, "policy" | "inUse"> & {
+  allow?: string[] | undefined;
+};
+
+export type HelperCall =
+  | { op: "attach"; request: HelperAttach }
+  | { op: "detach"; machineId: string; mode: NetworkMode }
+  | { op: "setPolicy"; machineId: string; allow?: string[] | undefined }
+  | { op: "setNetworks"; machineId: string; networks: string[] }
+  | { op: "policyLog"; machineId: string }
+  /** Ids of the machines that are connected. */
+  | { op: "machines" }
+  /** Policies by machine. */
+  | { op: "resume"; policies: Record<string, readonly string[]> };
+
+export type ToHelper =
+  | { id: number; call: HelperCall }
+  /** The caller no longer waits: what was begun is undone. */
+  | { cancel: number }
+  /** `answer`: a DNS message in base64; absent: no resolver has answered. */
+  | { asked: number; answer?: string | undefined; hostAddresses: string[] };
+
+export const fromHelper = z.union([
+  z.object({ id: z.int(), ok: z.unknown(), isEmpty: z.boolean() }),
+  z.object({
+    id: z.int(),
+    error: z.object({
+      code: z.enum(Object.keys(errorCodes) as [keyof typeof errorCodes]),
+      message: z.string(),
+      hint: z.string().optional(),
+    }),
+  }),
+  /** A DNS query in base64, for the host's resolvers: they may be on the host's loopback. */
+  z.object({ ask: z.int(), query: z.string() }),
+]);
+export type FromHelper = z.infer<typeof fromHelper>;

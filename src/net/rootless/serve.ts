@@ -1,0 +1,138 @@
+/** The helper: does what root's daemon does itself, inside the network namespace, for as long as its daemon lives. */
+import { createInterface } from "node:readline";
+import type { Readable, Writable } from "node:stream";
+import { toBangerError } from "#base/error.ts";
+import { type Address, parseAddress } from "#net/address.ts";
+import { ownBridge } from "#net/bridge.ts";
+import { machineTaps } from "#net/devices.ts";
+import { encodeQuery, type Query } from "#net/dns/query.ts";
+import { DnsServer } from "#net/dns/server.ts";
+import type { Names } from "#net/dns/zone.ts";
+import { Network } from "#net/network.ts";
+import { hostAddresses, Policies } from "#net/policy/policies.ts";
+import { parsePolicy } from "#net/policy/policy.ts";
+import {
+  type FromHelper,
+  type HelperCall,
+  type HelperConfig,
+  helperConfig,
+  type ToHelper,
+} from "./protocol.ts";
+
+export interface Streams {
+  input: Readable;
+  output: Writable;
+  /** Names of machines from the store at this path. */
+  names: (database: string) => Names;
+}
+
+/** Resolves when the daemon has gone. */
+export async function serveNetwork({ input, output, names }: Streams): Promise<void> {
+  const lines = createInterface({ input });
+  let helper: Helper | undefined;
+  for await (const line of lines) {
+    const message: unknown = JSON.parse(line);
+    if (helper) helper.take(message as ToHelper);
+    else helper = new Helper(helperConfig.parse(message), { output, names });
+  }
+}
+
+class Helper {
+  readonly #bridge: string;
+  readonly #network: Network;
+  readonly #send: (message: FromHelper) => void;
+  readonly #calls = new Map<number, AbortController>();
+  readonly #asking = new Map<number, (answer: Buffer | undefined) => void>();
+  #hostAddresses: ReadonlySet<Address>;
+  #asked = 0;
+
+  constructor(config: HelperConfig, { output, names }: Omit<Streams, "input">) {
+    const { bridge, subnet, subnet6, database } = config;
+    this.#bridge = bridge;
+    this.#hostAddresses = parsed(config.hostAddresses);
+    this.#send = (message) => output.write(`${JSON.stringify(message)}\n`);
+    const policies = new Policies(
+      bridge,
+      () => new Set([...this.#hostAddresses, ...hostAddresses()]),
+    );
+    const dns =
+      database === undefined
+        ? undefined
+        : new DnsServer({
+            names: names(database),
+            filter: policies,
+            resolvers: () => [],
+            ask: (query, _, signal) => this.#ask(query, signal),
+          });
+    this.#network = new Network({ bridge, subnet, subnet6, dns, policies });
+  }
+
+  take(message: ToHelper): void {
+    if ("call" in message) void this.#answer(message.id, message.call);
+    else if ("cancel" in message) this.#calls.get(message.cancel)?.abort();
+    else {
+      const { asked, answer } = message;
+      this.#hostAddresses = parsed(message.hostAddresses);
+      this.#asking.get(asked)?.(answer === undefined ? undefined : Buffer.from(answer, "base64"));
+    }
+  }
+
+  async #answer(id: number, call: HelperCall): Promise<void> {
+    const abort = new AbortController();
+    this.#calls.set(id, abort);
+    try {
+      const ok = (await this.#perform(call, abort.signal)) ?? null;
+      this.#send({ id, ok, isEmpty: ownBridge(this.#bridge) === undefined });
+    } catch (error) {
+      const { code, message, hint } = toBangerError(error);
+      this.#send({ id, error: { code, message, ...(hint ? { hint } : {}) } });
+    } finally {
+      this.#calls.delete(id);
+    }
+  }
+
+  async #perform(call: HelperCall, signal: AbortSignal): Promise<unknown> {
+    switch (call.op) {
+      case "attach": {
+        const { allow, ...request } = call.request;
+        return await this.#network.attach({ ...request, policy: policyOf(allow) }, signal);
+      }
+      case "detach":
+        return await this.#network.detach(call);
+      case "setPolicy":
+        return await this.#network.setPolicy(call.machineId, policyOf(call.allow));
+      case "setNetworks":
+        return await this.#network.setNetworks(call.machineId, call.networks);
+      case "policyLog":
+        return await this.#network.policyLog(call.machineId);
+      case "machines":
+        return machineTaps(this.#bridge).map(({ machineId }) => machineId);
+      case "resume":
+        return await this.#network.resume((id) => policyOf(call.policies[id]));
+    }
+  }
+
+  /** The daemon asks the host's resolvers, wherever these are. */
+  async #ask(query: Query, signal: AbortSignal): Promise<Buffer | undefined> {
+    const ask = this.#asked++;
+    const { promise, resolve } = Promise.withResolvers<Buffer | undefined>();
+    const onAbort = (): void => resolve(undefined);
+    signal.addEventListener("abort", onAbort);
+    this.#asking.set(ask, resolve);
+    this.#send({ ask, query: encodeQuery(query, query.id).toString("base64") });
+    try {
+      return await promise;
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+      this.#asking.delete(ask);
+    }
+  }
+}
+
+function policyOf(allow: readonly string[] | undefined) {
+  return allow && parsePolicy(allow);
+}
+
+function parsed(addresses: readonly string[]): Set<Address> {
+  return new Set(addresses.map(parseAddress));
+}
