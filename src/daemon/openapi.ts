@@ -34,14 +34,28 @@ async function generate(): Promise<unknown> {
   return withEventText(withTokenErrors(generated));
 }
 
+/** As in `errorResponse` of ./errors.ts. */
+const tokenError: object = {
+  type: "object",
+  properties: {
+    defined: { const: false },
+    code: { type: "string" },
+    status: { type: "number" },
+    message: { type: "string" },
+    data: { type: "object", properties: { hint: { type: "string" } } },
+  },
+  required: ["defined", "code", "status", "message", "data"],
+};
+
 /** What any operation may be answered with on TCP. */
 function withTokenErrors(document: Awaited<ReturnType<OpenAPIGenerator["generate"]>>) {
   for (const item of Object.values(document.paths ?? {})) {
     for (const method of ["get", "put", "post", "delete", "patch"] as const) {
       const responses = item?.[method]?.responses;
       if (!responses) continue;
-      responses["401"] ??= { description: "Missing or unknown token" };
-      responses["429"] ??= { description: "Too many requests" };
+      const content = { "application/json": { schema: tokenError } };
+      responses["401"] ??= { description: "Missing or unknown token", content };
+      responses["429"] ??= { description: "Too many requests", content };
     }
   }
   return document;

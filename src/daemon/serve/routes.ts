@@ -231,7 +231,8 @@ type Verify = (secret: string | undefined) => Caller | undefined;
 class TooMany extends Error {}
 
 function tooMany(): Response {
-  const body = { code: "unavailable", status: 429, message: "too many requests", data: {} };
+  const about = { code: "unavailable", status: 429, message: "too many requests" };
+  const body = { defined: false, ...about, data: {} };
   return Response.json(body, { status: 429, headers: { "Retry-After": "1" } });
 }
 
