@@ -34,6 +34,8 @@
 
 static char path[TAR_MAX_PATH_BYTES];
 static size_t path_length;
+/* Records of a tree instead of an archive. */
+static bool is_tree;
 
 static uint8_t out[OUT_BYTES];
 static size_t out_length;
@@ -370,7 +372,8 @@ static void put_directory(int fd, const struct stat *info, int depth)
 	if (path_length == 0 || path[path_length - 1] != '/')
 		path[path_length++] = '/';
 	path[path_length] = 0;
-	put_entry(info, path, '5', "", 0);
+	if (!is_tree)
+		put_entry(info, path, '5', "", 0);
 	if (depth == MAX_DEPTH)
 		reply_fail("limit_exceeded", "Cannot archive directories nested more than %d levels deep", MAX_DEPTH);
 	DIR *directory = is_virtual(fd) ? NULL : fdopendir(fd);
@@ -406,6 +409,19 @@ static void put_symlink(int directory, const char *name, const struct stat *info
 	put_entry(info, path, '2', target, 0);
 }
 
+static void put_record(int directory, const char *name, const struct stat *info)
+{
+	static char target[TAR_MAX_PATH_BYTES];
+	int length = sprintf(target, "%o %lld %lld.%09ld ", info->st_mode, (long long)info->st_size, (long long)info->st_mtim.tv_sec, info->st_mtim.tv_nsec);
+	put(target, (size_t)length);
+	put(path, path_length + 1);
+	if (!S_ISLNK(info->st_mode))
+		return;
+	ssize_t size = readlinkat(directory, name, target, sizeof target - 1);
+	target[size < 0 ? 0 : size] = 0;
+	put(target, strlen(target) + 1);
+}
+
 /* Opens the file only if it is still the same one; files that have vanished are skipped. */
 static int open_same(int directory, const char *name, struct stat *info)
 {
@@ -431,6 +447,13 @@ static void put_thing(int directory, const char *name, int depth)
 		if (errno == ENOENT && depth > 0)
 			return;
 		reply_fail_errno("Cannot stat \"%.100s\"", path);
+	}
+	if (is_tree) {
+		put_record(directory, name, &info);
+		int fd = S_ISDIR(info.st_mode) ? open_same(directory, name, &info) : -1;
+		if (fd >= 0)
+			put_directory(fd, &info, depth);
+		return;
 	}
 	if (S_ISREG(info.st_mode) || S_ISDIR(info.st_mode)) {
 		int fd = open_same(directory, name, &info);
@@ -458,13 +481,13 @@ static void put_thing(int directory, const char *name, int depth)
 }
 
 /* Splits a path into its parent, opened through symlinks, and its last component. */
-int tar_out(char **arguments)
+static void put_path(const char *source, const char *wanted, bool may_vanish)
 {
 	static char parent[TAR_MAX_PATH_BYTES + 1];
 	const char *name = ".";
-	if (snprintf(parent, sizeof parent, "%s", arguments[0]) >= TAR_MAX_PATH_BYTES || strlen(arguments[1]) >= sizeof path - 2)
+	if (snprintf(parent, sizeof parent, "%s", source) >= TAR_MAX_PATH_BYTES || strlen(wanted) >= sizeof path - 2)
 		reply_fail("invalid_argument", "The path is longer than %d bytes", TAR_MAX_PATH_BYTES);
-	path_length = (size_t)sprintf(path, "%s", arguments[1]);
+	path_length = (size_t)sprintf(path, "%s", wanted);
 	size_t length = strlen(parent);
 	while (length > 1 && parent[length - 1] == '/')
 		parent[--length] = 0;
@@ -476,10 +499,28 @@ int tar_out(char **arguments)
 			*slash = 0;
 	}
 	int directory = open(name == parent ? "." : parent[0] ? parent : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (directory < 0 && may_vanish && (errno == ENOENT || errno == ENOTDIR))
+		return;
 	if (directory < 0)
-		reply_fail_errno("Cannot open the parent directory of \"%.100s\"", arguments[0]);
-	put_thing(directory, name, 0);
+		reply_fail_errno("Cannot open the parent directory of \"%.100s\"", source);
+	put_thing(directory, name, may_vanish);
+	close(directory);
+}
+
+int tar_out(char **arguments)
+{
+	bool is_list = arguments[0] && arguments[1] && arguments[2];
+	for (; arguments[0] && arguments[1]; arguments += 2)
+		put_path(arguments[0], arguments[1], is_list);
 	put_zeros(2 * TAR_BLOCK_BYTES);
+	flush();
+	return 0;
+}
+
+int tar_tree(char **arguments)
+{
+	is_tree = true;
+	put_path(arguments[0], "", false);
 	flush();
 	return 0;
 }

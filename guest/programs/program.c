@@ -28,10 +28,11 @@ static const struct program {
 	int arguments;
 	int (*run)(char **arguments);
 } programs[] = {
-	{ "tar-out", 2, tar_out },
+	{ "tar-out", ANY_NUMBER, tar_out },
 	{ "tar-in", 2, tar_in },
 	{ "stat", 1, files_stat },
 	{ "list", 1, files_list },
+	{ "tree", 1, tar_tree },
 	{ "read", 3, files_read },
 	{ "write", 2, files_write },
 	{ "mkdir", 3, files_mkdir },

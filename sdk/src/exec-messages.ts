@@ -7,6 +7,7 @@ import type { Progress } from "#base/progress.ts";
 export type ServerMessage =
   | { progress: Progress }
   | { started: Started }
+  | { held: { vm: string } }
   | { grant: number }
   | { exit: ExecExit }
   | { error: BangerError };
@@ -26,6 +27,7 @@ export function readServerMessage(text: string): ServerMessage {
   const grant = message["grant"];
   if (typeof grant === "number" && Number.isSafeInteger(grant) && grant > 0) return { grant };
   if (message["started"]) return { started: readStarted(fieldsOf(message["started"])) };
+  if (message["held"]) return { held: { vm: textOf(fieldsOf(message["held"])["vm"]) } };
   if (message["exit"]) return { exit: readExit(fieldsOf(message["exit"])) };
   if (message["error"]) return { error: readError(fieldsOf(message["error"])) };
   if (message["progress"]) return { progress: readProgress(fieldsOf(message["progress"])) };

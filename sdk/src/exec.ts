@@ -85,7 +85,8 @@ export function openExec(
       if (daemon) options.onDaemon?.(daemon);
       options.onStarted?.(vm, pid);
       started.resolve(vm);
-    } else if ("grant" in message) stdin.grant(message.grant);
+    } else if ("held" in message) void release(message.held.vm);
+    else if ("grant" in message) stdin.grant(message.grant);
     else if ("error" in message) output.whenTaken(() => fail(message.error));
     else {
       output.whenTaken(() => {
@@ -93,6 +94,14 @@ export function openExec(
         over();
         exited.resolve(message.exit);
       });
+    }
+  }
+  async function release(vm: string): Promise<void> {
+    try {
+      await options.onHeld?.(vm);
+      web.tell({ go: true });
+    } catch (error) {
+      fail(error);
     }
   }
   function receive(data: string | ArrayBuffer): void {

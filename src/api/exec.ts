@@ -63,6 +63,9 @@ export const execRequest = z.object({
 });
 export type ExecRequest = z.infer<typeof execRequest>;
 
+/** Of one archive; their length counts as well. */
+export const ARCHIVE_NAMES_MAX = 10_000;
+
 const fileOfVm = { vm: vmRef, path: guestPath, user: guestUser.optional() };
 
 export const execOpen = z.discriminatedUnion("kind", [
@@ -76,6 +79,8 @@ export const execOpen = z.discriminatedUnion("kind", [
     /** Replaces the image's entrypoint; [] for none. */
     entrypoint: entrypoint.optional(),
     keep: z.boolean().optional(),
+    /** The machine is announced with `held`, and the command waits for the client's `go`. */
+    hold: z.boolean().optional(),
   }),
   /** A TCP port or unix socket inside the machine; its bytes are "stdin" and "stdout". */
   z.object({
@@ -95,7 +100,14 @@ export const execOpen = z.discriminatedUnion("kind", [
     mode: z.int().min(0).max(0o7777).optional(),
   }),
   /** A file or tree of the machine as a tar archive, as "stdout". */
-  z.object({ kind: z.literal("archive"), ...fileOfVm }),
+  z.object({
+    kind: z.literal("archive"),
+    ...fileOfVm,
+    /** Only these files and symlinks of the directory `path`, under their own names; those that do not exist are left out. */
+    names: z.array(guestPath).max(ARCHIVE_NAMES_MAX).optional(),
+  }),
+  /** Names and attributes of a directory and everything below it, as "stdout", in the format of guest/files/tarout.h. */
+  z.object({ kind: z.literal("tree"), ...fileOfVm }),
   /**
    * The output of a session, as "stdout", from its log and then as it comes, until the session has ended; how,
    * is the exit. What the log lacks is said on "stderr". Without `follow` it ends with what there is.
@@ -129,6 +141,7 @@ export const execClientMessage = z.union([
   z.object({ eof: z.literal(true) }),
   z.object({ resize: terminalSize }),
   z.object({ signal: signalName }),
+  z.object({ go: z.literal(true) }),
 ]);
 export type ExecClientMessage = z.infer<typeof execClientMessage>;
 
@@ -139,6 +152,8 @@ export type ExecServerMessage =
   | { progress: Progress }
   /** The command runs (or the connection stands) from here on. `pid`: of a command, in the machine. */
   | { started: { vm: string; daemon?: DaemonVersion; pid?: number } }
+  /** The machine runs, and its command waits. */
+  | { held: { vm: string } }
   | { grant: number }
   | { exit: ExecExit }
   | { error: { code: string; message: string; hint?: string } };

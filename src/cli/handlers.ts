@@ -42,6 +42,14 @@ export const handlers: Handlers<typeof root> = {
       deny: () => import("./handlers/vm/policy/rm.ts"),
       log: () => import("./handlers/vm/policy/log.ts"),
     },
+    workspace: {
+      import: () => import("./handlers/vm/workspace/import.ts"),
+      status: () => import("./handlers/vm/workspace/status.ts"),
+      diff: () => import("./handlers/vm/workspace/diff.ts"),
+      fetch: () => import("./handlers/vm/workspace/fetch.ts"),
+      apply: () => import("./handlers/vm/workspace/apply.ts"),
+      export: () => import("./handlers/vm/workspace/export.ts"),
+    },
     session: {
       start: () => import("./handlers/vm/session/start.ts"),
       list: () => import("./handlers/vm/session/list.ts"),

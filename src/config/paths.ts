@@ -64,6 +64,8 @@ export function makePaths(roots: Roots) {
     vms,
     /** Of machines, by the names that the user gave them. */
     snapshots: join(roots.state, "snapshots"),
+    /** What was imported into machines, by their IDs: written by the CLI. */
+    workspaces: join(roots.state, "workspaces"),
     blobs: join(roots.cache, "blobs"),
     downloads: join(roots.cache, "downloads"),
     kernelBuilds: join(roots.cache, "kernel-builds"),

@@ -1,6 +1,8 @@
 /** Lists of tag, length and value, the payload of control frames and of the boot record. */
+
 import { BangerError } from "#base/error.ts";
 import { markControls } from "#base/printable.ts";
+import { bytesOfText } from "#base/raw-text.ts";
 
 const FIELD_HEADER_BYTES = 6;
 /** More fields than this in one list is an attack, not an answer. */
@@ -24,7 +26,7 @@ export class FieldWriter {
   }
 
   text(tag: number, value: string): this {
-    return this.bytes(tag, new TextEncoder().encode(value));
+    return this.bytes(tag, bytesOfText(value));
   }
 
   /** Written as 8 bytes. */

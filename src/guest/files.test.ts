@@ -256,3 +256,28 @@ for (const [ending, end] of [
     expect(readFileSync(join(target, "old/file"), "utf8")).toBe("before");
   });
 }
+
+test("a tree is listed with everything below it, and some of its files come as an archive", async () => {
+  mkdirSync(join(place, "sub/deep"), { recursive: true });
+  writeFileSync(join(place, "sub/deep/file"), "12345", { mode: 0o640 });
+  symlinkSync("nowhere", join(place, "sub/link"));
+  utimesSync(join(place, "sub/deep/file"), 1_700_000_000.25, 1_700_000_000.25);
+  const { files } = fixture.agent;
+  const bytes = Buffer.concat(await Array.fromAsync(await files.readTree(place)));
+  const records = bytes.toString().split("\0").slice(0, -1);
+  expect(records).toContain("100640 5 1700000000.250000000 /sub/deep/file");
+  expect(records[records.findIndex((text) => text.endsWith(" /sub/link")) + 1]).toBe("nowhere");
+  expect(records.findIndex((text) => text.endsWith(" /sub/deep"))).toBeLessThan(
+    records.findIndex((text) => text.endsWith(" /sub/deep/file")),
+  );
+  const noFolder = await files.readTree(join(place, "sub/deep/file"));
+  expect(await codeOf(Array.fromAsync(noFolder))).toBe("not_found");
+  for (const names of [["sub/deep/file"], ["sub/link", "gone", "sub/deep/file", "not/there"]]) {
+    const archive = Buffer.concat(await Array.fromAsync(await files.readTarOf(place, names)));
+    writeFileSync(join(place, "out.tar"), archive);
+    const listed = await runOk(["tar", "-tf", join(place, "out.tar")]);
+    expect([...new Set(listed.trim().split("\n"))].toSorted()).toEqual(
+      names.filter((name) => name.startsWith("sub/")).toSorted(),
+    );
+  }
+});

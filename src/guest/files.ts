@@ -14,6 +14,8 @@ import {
 import { Tag } from "./protocol.ts";
 
 const FEATURE = "files";
+/** Also of archives of several paths. */
+const TREE = "tree";
 const MAX_STAT_BYTES = 16 * 1024;
 const MAX_LIST_BYTES = 32 * MiB;
 const MAX_LIST_ENTRIES = 100_000;
@@ -98,6 +100,13 @@ export interface GuestFiles {
    */
   readTar(path: string, options?: ProgramOptions & { name?: string }): Promise<Readable>;
   /**
+   * Files and symlinks of the directory `path` in one archive, under their own names. Those that do not exist are
+   * left out.
+   */
+  readTarOf(path: string, names: readonly string[], options?: ProgramOptions): Promise<Readable>;
+  /** Records of a directory and everything below it, in the format of guest/files/tarout.h. Hostile, like an archive. */
+  readTree(path: string, options?: ProgramOptions): Promise<Readable>;
+  /**
    * Extracts an archive below the folder `path`, which is made if it is missing, and never outside of
    * it. `owner`: "keep" (the default) those of the archive, "self" the user that extracts.
    */
@@ -145,6 +154,16 @@ export function guestFiles(connection: Connection): GuestFiles {
     async readTar(path, options) {
       const argv = ["tar-out", checked(path), checked(options?.name ?? lastPart(path))];
       return programOutput(await openProgram(connection, argv, { ...options, feature: FEATURE }));
+    },
+    async readTarOf(path, names, options) {
+      const pairs = names.flatMap((name) => [checked(`${path}/${name}`), checked(name)]);
+      // A single pair would have to exist; a repeated one is a second, equal entry.
+      const argv = ["tar-out", ...pairs, ...(names.length === 1 ? pairs : [])];
+      return programOutput(await openProgram(connection, argv, { ...options, feature: TREE }));
+    },
+    async readTree(path, options) {
+      const argv = ["tree", checked(`${path}/.`)];
+      return programOutput(await openProgram(connection, argv, { ...options, feature: TREE }));
     },
     async writeTar(path, options) {
       const argv = ["tar-in", checked(path), options?.owner === "self" ? "self" : ""];

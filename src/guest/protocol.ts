@@ -50,9 +50,10 @@
  * are streams that the guest closes at once with the answer.
  *
  * PROGRAMS. An exec whose first argument is AGENT_PATH runs a program that is built into the agent, in a
- * process of its own, for every user and wherever the agent's file is: `tar-out PATH NAME`, `tar-in PATH
+ * process of its own, for every user and wherever the agent's file is: `tar-out PATH NAME...`, `tar-in PATH
  * OWNER`, `stat PATH`, `list PATH`, `read PATH OFFSET LENGTH`, `write PATH MODE`, `mkdir PATH MODE
- * PARENTS`, `remove PATH RECURSIVE` (feature "files"); `watch PATH RECURSIVE` (feature "watch", see
+ * PARENTS`, `remove PATH RECURSIVE` (feature "files"); `tree PATH` (feature "tree", with
+ * which `tar-out` takes more than one pair; see guest/files/tarout.h); `watch PATH RECURSIVE` (feature "watch", see
  * guest/files/changes.h); `freeze`; `processes`; `ports`; `stats` (features of these names);
  * `session-start DIRECTORY NAME`, `session-list DIRECTORY`, `session-attach DIRECTORY NAME OFFSET`,
  * `session-send DIRECTORY NAME OFFSET`, `session-control DIRECTORY NAME VERB VALUE` (feature "sessions", see session.ts);
@@ -295,6 +296,7 @@ export const agentFeatures = [
   "step",
   "identity",
   "assume",
+  "tree",
 ] as const;
 
 /** Values of the `error` tag, a closed set on the guest's side; the host takes others as `internal`. */

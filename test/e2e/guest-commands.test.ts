@@ -19,6 +19,7 @@ import { runOk } from "#base/run.ts";
 import { MiB } from "#base/size.ts";
 import { pullBusybox } from "#test/busybox.ts";
 import { freePort } from "#test/file-server.ts";
+import { TestRepository } from "#test/git-server.ts";
 import { type Installation, install } from "#test/installation.ts";
 import { LIMIT_MS } from "#test/limit.ts";
 
@@ -262,4 +263,47 @@ test("a clock that is wrong is right again when the daemon finds the machine", a
     if (Math.abs(clockAhead_ms) < 5000) break;
     await Bun.sleep(50);
   }
+});
+
+test("a workspace goes into a machine without git, and its changes come back", async () => {
+  const repo = new TestRepository(host("project"));
+  const id = repo.commit({ "a.txt": "one\ntwo\n", "gone.txt": "gone\n" });
+  writeFileSync(join(repo.path, ".env"), "SECRET=1\n");
+  writeFileSync(join(repo.path, "dirty.txt"), "dirty\n");
+  writeFileSync(Buffer.concat([Buffer.from(`${repo.path}/raw-`), Buffer.of(0xff)]), "raw\n");
+  const workspace = (...args: string[]) => banger.ok("vm", "workspace", ...args);
+  const first = await banger.call(["vm", "workspace", "import", VM, repo.path]);
+  expect(first).toMatchObject({ status: 0, stderr: expect.stringContaining("secrets: .env") });
+  expect(await workspace("import", VM, repo.path)).toContain("sent 0 ");
+  expect(await exec("sh", "-c", "cd /workspace && ls && cat .git/HEAD")).toContain(
+    "a.txt\ndirty.txt\ngone.txt\nraw-",
+  );
+  await exec("sh", "-c", "cd /workspace && echo six >> a.txt && rm gone.txt && echo new > new.txt");
+  await exec("sh", "-c", "cd /workspace && echo changed > raw-*");
+  expect(await workspace("status", "--short", VM)).toMatch(/^## main\n M a.txt\n D gone.txt\n/);
+  expect(await workspace("diff", VM)).toContain("+six\n");
+  expect(await workspace("fetch", VM)).toContain(`refs/banger/${VM}/worktree`);
+  expect(repo.git("rev-parse", `refs/banger/${VM}/HEAD`)).toBe(id);
+  expect(repo.git("show", `refs/banger/${VM}/worktree:new.txt`)).toBe("new");
+  await workspace("export", VM, host("work.patch"));
+  expect(repo.git("apply", "--check", host("work.patch"))).toBe("");
+  await workspace("export", "--bundle", VM, host("work.bundle"));
+  expect(repo.git("bundle", "list-heads", host("work.bundle"))).toContain("refs/banger/worktree");
+  await exec("sh", "-c", "cd /workspace && rm raw-*");
+  await workspace("apply", VM);
+  expect(readFileSync(join(repo.path, "a.txt"), "utf8")).toBe("one\ntwo\nsix\n");
+  expect(existsSync(join(repo.path, "gone.txt"))).toBe(false);
+});
+
+test("vm run --workspace has the files before its command begins, and is gone after a failed import", async () => {
+  const repo = new TestRepository(host("run-project"));
+  repo.commit({ "a.txt": "of the project\n" });
+  const run = ["vm", "run", "--net", "none", "--name", "worker", "--workspace"];
+  const command = ["busybox", "--", "sh", "-c", "pwd; cat a.txt"];
+  expect(await banger.ok(...run, `${repo.path}:/srv/app`, ...command)).toBe(
+    "/srv/app\nof the project\n",
+  );
+  const failed = await banger.call([...run, host("nowhere"), ...command]);
+  expect(failed.stderr).toContain("no such directory");
+  expect(await banger.ok("vm", "list", "-q")).not.toContain("worker");
 });

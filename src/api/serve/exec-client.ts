@@ -17,6 +17,8 @@ export interface ExecOptions {
    * resolve after the first output.
    */
   onStarted?: ((vm: string, pid: number | undefined) => void) | undefined;
+  /** Called with the machine's name while the command of `run` with `hold` waits; its failure ends the machine. */
+  onHeld?: ((vm: string) => Promise<void>) | undefined;
   /** What the daemon is, once the command runs; an older one does not tell. */
   onDaemon?: ((daemon: DaemonVersion) => void) | undefined;
   /** Called when nobody answers at the socket. Nothing was asked for yet: it is tried anew, at the socket that this gives. */

@@ -11,7 +11,15 @@ import { absoluteReference } from "./reference.ts";
 type CreateFlags = Input<typeof vmCommands.commands.create>["flags"];
 type MachineFlags = Omit<
   CreateFlags,
-  "image" | "snapshot" | "noStart" | "noCommand" | "entrypoint"
+  | "image"
+  | "snapshot"
+  | "noStart"
+  | "noCommand"
+  | "entrypoint"
+  | "workspace"
+  | "depth"
+  | "includeIgnored"
+  | "includeSecrets"
 >;
 
 export function createRequest(

@@ -7,7 +7,7 @@ import { type ExecConnection, type ExecOptions, openExec } from "#sdk/exec.ts";
 export function openStream(
   context: Context,
   open: ExecOpen,
-  options: Pick<ExecOptions, "onStdout" | "onStderr" | "onProgress" | "onStarted"> = {},
+  options: Pick<ExecOptions, "onStdout" | "onStderr" | "onProgress" | "onStarted" | "onHeld"> = {},
 ): ExecConnection {
   return openExec(context.paths.socket, open, {
     ...options,

@@ -1,6 +1,7 @@
 /** Connects a command in a machine to this process: streams, terminal, signals, exit status. */
 import type { ExecOpen, ExecRequest } from "#api/exec.ts";
 import { BangerError } from "#base/error.ts";
+import type { OnProgress } from "#base/progress.ts";
 import { settled, writeErr, writeOut } from "#base/stdio.ts";
 import type { Context } from "#cli/context.ts";
 import { exitStatusOf, type ForwardedSignal } from "#cli/interrupt.ts";
@@ -49,6 +50,8 @@ export function execRequest(
 export async function runSession(
   context: Context,
   open: Extract<ExecOpen, { kind: "exec" | "run" }>,
+  /** Of a machine whose command waits for it. */
+  onHeld?: (vm: string, onProgress: OnProgress | undefined) => Promise<void>,
 ): Promise<number> {
   // A machine that runs has nothing to report of before the command does.
   using progress = open.kind === "run" ? await context.progress() : undefined;
@@ -58,6 +61,7 @@ export async function runSession(
     onStdout: progress ? (data) => shown.then(() => writeOut(data)) : writeOut,
     onStderr: progress ? (data) => shown.then(() => writeErr(data)) : writeErr,
     onProgress: progress?.report,
+    onHeld: onHeld && ((vm) => onHeld(vm, progress?.report)),
     onStarted() {
       progress?.finish();
       progress?.[Symbol.dispose]();

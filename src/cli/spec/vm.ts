@@ -13,6 +13,7 @@ import { vmInsideCommands } from "./vm-inside.ts";
 import { policyCommands, portCommands } from "./vm-network.ts";
 import { sessionCommands } from "./vm-session.ts";
 import { copyCommands, snapshotCommands } from "./vm-snapshot.ts";
+import { importFlags, workspaceCommands, workspaceFlag } from "./vm-workspace.ts";
 
 const machine = one("Machine name or ID", { completes: "vm" });
 const machines = some("Machine names or IDs", { completes: "vm" });
@@ -43,6 +44,8 @@ prints its output, and the machine stops when it exits, unless --restart is give
         },
       ),
       ...machineFlags,
+      workspace: workspaceFlag,
+      ...importFlags,
       noStart: toggle("--no-start", "Create the machine without starting it"),
     },
     examples: [
@@ -73,6 +76,8 @@ prints its output, and the machine stops when it exits, unless --restart is give
       ),
       entrypoint: value("--entrypoint <program>", "Replace the image's entrypoint", textArg),
       ...machineFlags,
+      workspace: workspaceFlag,
+      ...importFlags,
     },
     isPassThrough: true,
     examples: [
@@ -81,6 +86,7 @@ prints its output, and the machine stops when it exits, unless --restart is give
       "echo hello | banger vm run -i debian:bookworm tr a-z A-Z",
       "banger vm run -d --name web -p 8080:80 nginx",
       "banger vm run --foreground web",
+      "banger vm run --workspace ~/src/app debian:bookworm -- make check",
       "banger vm run --memory 4G -e DEBUG=1 ghcr.io/example/tool:1.2 --help",
     ],
   }),
@@ -269,6 +275,7 @@ the command runs in a background session, whose name is printed: see \`banger vm
   port: portCommands,
   policy: policyCommands,
   ...vmFileCommands,
+  workspace: workspaceCommands,
   session: sessionCommands,
   ...vmInsideCommands,
   logs: command({

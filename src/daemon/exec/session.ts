@@ -81,6 +81,7 @@ export class SocketSession implements ExecSession {
     const wire = this.#wire;
     if ("grant" in message) wire.grant(message.grant);
     else if ("resize" in message) wire.target?.resize?.(message.resize);
+    else if ("go" in message) wire.go();
     else if ("signal" in message) wire.target?.signal?.(message.signal);
     else this.#writing = this.#writing.then(() => wire.target?.end?.()).catch(() => {});
   }

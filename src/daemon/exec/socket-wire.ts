@@ -24,6 +24,7 @@ export class SocketWire implements Wire {
   readonly #versions: Versions;
   readonly #abort = new AbortController();
   readonly #credit = new Credit(INITIAL_CREDIT_BYTES);
+  readonly #go = Promise.withResolvers<void>();
   #target: Target | undefined;
 
   constructor(socket: Socket, versions: Versions) {
@@ -78,6 +79,16 @@ export class SocketWire implements Wire {
     this.#target = undefined;
   }
 
+  async hold(vm: string): Promise<void> {
+    this.say({ held: { vm } });
+    await this.#go.promise;
+  }
+
+  /** The client is done with what it held the command for. */
+  go(): void {
+    this.#go.resolve();
+  }
+
   /** The client takes so much more. */
   grant(bytes: number): void {
     if (this.#target?.grant) this.#target.grant(bytes);
@@ -98,6 +109,7 @@ export class SocketWire implements Wire {
   /** The client is gone. */
   close(): void {
     this.#abort.abort();
+    this.#go.resolve();
     // Whoever waits for credit is to see that the source has ended.
     this.#credit.close();
     this.#target?.close();

@@ -3,6 +3,7 @@ import type { Duplex, Writable } from "node:stream";
 import { type ExecExit, type ExecOpen, STDERR_TAG, STDOUT_TAG } from "#api/exec.ts";
 import type { DaemonVersion } from "#api/exec-constants.ts";
 import type { Vm, VmExit } from "#api/vm.ts";
+import { throwIfAborted } from "#base/abort.ts";
 import { BangerError } from "#base/error.ts";
 import { withProgress } from "#daemon/stream.ts";
 import type { ExecStream } from "#guest/exec.ts";
@@ -59,6 +60,10 @@ export async function openStream(
       return await openReadable(wire, request.vm, (signal) =>
         services.files.archive({ name: request.vm, ...request }, signal),
       );
+    case "tree":
+      return await openReadable(wire, request.vm, (signal) =>
+        services.files.tree({ name: request.vm, ...request }, signal),
+      );
     case "read":
       return await openReadable(wire, request.vm, (signal) =>
         services.files.readStream({ name: request.vm, ...request }, signal),
@@ -89,6 +94,8 @@ async function openRun(
   const vm = await finish(Promise.resolve(reports), (progress) => wire.say({ progress }));
   try {
     const ended = watch(vms.wait(vm.id, wire.signal));
+    if (request.hold) await wire.hold(vm.name);
+    throwIfAborted(wire.signal);
     const stream = await vms.guests.exec(vm.id, request.exec, {
       entrypoint: request.entrypoint,
       asImage: true,

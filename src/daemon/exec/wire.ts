@@ -31,4 +31,6 @@ export interface Wire {
   join(target: Target, vm: string, pid?: number): void;
   /** The target has ended. */
   leave(): void;
+  /** Tells the client that the command waits, and resolves when the client lets it go on or has left. */
+  hold(vm: string): Promise<void>;
 }

@@ -95,10 +95,21 @@ export class VmFiles {
     }
   }
 
-  /** The tree as a tar archive, as the guest makes it. */
-  async archive(request: FileRequest, signal?: AbortSignal): Promise<Readable> {
+  /** The tree, or files of it, as a tar archive, as the guest makes it. */
+  async archive(
+    request: FileRequest & { names?: readonly string[] | undefined },
+    signal?: AbortSignal,
+  ): Promise<Readable> {
     const { files, options } = await this.#open(request, "copy from", signal);
-    return await files.readTar(absolute(request.path), options);
+    const path = absolute(request.path);
+    if (request.names) return await files.readTarOf(path, request.names, options);
+    return await files.readTar(path, options);
+  }
+
+  /** Names and attributes of everything below a directory, as the guest gives them. */
+  async tree(request: FileRequest, signal?: AbortSignal): Promise<Readable> {
+    const { files, options } = await this.#open(request, "look into", signal);
+    return await files.readTree(absolute(request.path), options);
   }
 
   /** Takes a tar archive apart below the folder. */

@@ -1,8 +1,10 @@
+import type { Vm } from "#api/vm.ts";
 import { BangerError } from "#base/error.ts";
 import { createRequest } from "#cli/args/create.ts";
-import type { Handler } from "#cli/context.ts";
+import type { Context, Handler } from "#cli/context.ts";
 import { follow } from "#cli/progress/follow.ts";
 import type { vmCommands } from "#cli/spec/vm.ts";
+import { type ImportFlags, noteLeftOut, runImport } from "#cli/workspace/import.ts";
 
 export const run: Handler<typeof vmCommands.commands.create> = async ({ args, flags }, context) => {
   // With --image the first word is the command's.
@@ -16,10 +18,18 @@ export const run: Handler<typeof vmCommands.commands.create> = async ({ args, fl
   if (snapshot !== undefined && (image !== undefined || words.length > 0)) {
     throw new BangerError("invalid_argument", "conflicting options: --snapshot and an image");
   }
+  const { workspace } = flags;
+  if (workspace !== undefined && (flags.noStart || words.length > 0)) {
+    const other = flags.noStart ? "--no-start" : "a command";
+    throw new BangerError("invalid_argument", `conflicting options: --workspace and ${other}`, {
+      hint: "Start the command after the import, with: banger vm exec -d NAME -- COMMAND",
+    });
+  }
   const request = {
     snapshot,
     ...createRequest(image, flags, flags),
-    command: words.length > 0 || flags.noCommand ? words : undefined,
+    // A command would run before its files are there.
+    command: words.length > 0 || flags.noCommand || workspace ? words : undefined,
     entrypoint: entrypoint === undefined ? undefined : entrypoint === "" ? [] : [entrypoint],
   };
   const client = await context.daemon();
@@ -28,6 +38,25 @@ export const run: Handler<typeof vmCommands.commands.create> = async ({ args, fl
       signal: context.interrupt.signal,
     }),
   );
+  if (workspace !== undefined) await fill(context, { vm, workspace, flags });
   await context.output.document(vm, () => vm.name);
   if (vm.warning) context.output.warn(vm.warning);
 };
+
+/** A machine without its files is of no use. */
+async function fill(
+  context: Context,
+  input: { vm: Vm; workspace: string; flags: ImportFlags },
+): Promise<void> {
+  try {
+    using progress = await context.progress();
+    const result = await runImport(context, { ...input, onProgress: progress.report });
+    progress.finish();
+    progress[Symbol.dispose]();
+    noteLeftOut(context, result);
+  } catch (error) {
+    const client = await context.daemon();
+    await client.vm.remove({ name: input.vm.id, force: true }).catch(() => {});
+    throw error;
+  }
+}

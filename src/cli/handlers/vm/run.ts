@@ -9,6 +9,8 @@ import { makeConsoleFilter } from "#cli/print/console.ts";
 import { follow } from "#cli/progress/follow.ts";
 import type { Input } from "#cli/spec/types.ts";
 import type { vmCommands } from "#cli/spec/vm.ts";
+import { findVm } from "#cli/workspace/find.ts";
+import { noteLeftOut, parseWorkspace, runImport } from "#cli/workspace/import.ts";
 import type { ForegroundRequest } from "#host/foreground-request.ts";
 
 type RunInput = Input<typeof vmCommands.commands.run>;
@@ -21,21 +23,36 @@ export const run: Handler<typeof vmCommands.commands.run> = async ({ args, flags
     const flag = flags.keep ? "--keep" : "--tty";
     throw new BangerError("invalid_argument", `conflicting options: --foreground and ${flag}`);
   }
+  if (flags.detach && flags.workspace !== undefined) {
+    throw new BangerError("invalid_argument", "conflicting options: --detach and --workspace", {
+      hint: "Use: banger vm create --workspace DIR IMAGE, then banger vm exec -d NAME -- COMMAND",
+    });
+  }
   if (flags.detach) return await runDetached({ args, flags }, context);
-  const { entrypoint } = flags;
+  const { entrypoint, workspace } = flags;
+  if (workspace !== undefined && flags.foreground) {
+    throw new BangerError("invalid_argument", "conflicting options: --foreground and --workspace");
+  }
+  const workdir = flags.workdir ?? (workspace && parseWorkspace(workspace).path);
   // The command's own environment; the machine's would outlive it.
-  const exec = execRequest(args.command, flags, readEnvironment(flags));
+  const exec = execRequest(args.command, { ...flags, workdir }, readEnvironment(flags));
   const create = createRequest(args.image, flags, { env: [], envFile: [] });
   if (flags.foreground) {
     const request = { create, exec, entrypoint: entrypoint ? [entrypoint] : undefined };
     return await runInForeground({ name: args.image, ...request }, context);
   }
-  return await runSession(context, {
+  const open = {
     kind: "run",
     create,
     exec,
     entrypoint: entrypoint === undefined ? undefined : entrypoint === "" ? [] : [entrypoint],
     keep: flags.keep,
+    hold: workspace === undefined ? undefined : true,
+  } as const;
+  if (workspace === undefined) return await runSession(context, open);
+  return await runSession(context, open, async (name, onProgress) => {
+    const vm = await findVm(context, name);
+    noteLeftOut(context, await runImport(context, { vm, workspace, flags, onProgress }));
   });
 };
 

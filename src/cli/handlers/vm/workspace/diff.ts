@@ -1,0 +1,44 @@
+import { BangerError } from "#base/error.ts";
+import type { Handler } from "#cli/context.ts";
+import type { vmCommands } from "#cli/spec/vm.ts";
+import { findWorkspace, open } from "#cli/workspace/find.ts";
+import { printPaged } from "#cli/workspace/pager.ts";
+import { diffOf, parseNumbers } from "#workspace/out/report.ts";
+
+type Handled = typeof vmCommands.commands.workspace.commands.diff;
+
+export const run: Handler<Handled> = async ({ args, flags }, context) => {
+  const { output } = context;
+  const found = await findWorkspace(context, args.workspace, flags);
+  using workspace = await open(context, found);
+  if (workspace.repositories.length === 0) {
+    throw new BangerError(
+      "unsupported",
+      `Cannot compare "${found.path}": it is not a git repository`,
+      {
+        hint: `List changed files with: banger vm workspace status ${found.vm.name}`,
+      },
+    );
+  }
+  const format = flags.stat ? ["--stat"] : flags.nameStatus ? ["--name-status"] : ["--patch"];
+  const options = {
+    base: flags.head ? "head" : "import",
+    staged: flags.staged,
+    color: output.hasColor("stdout"),
+  } as const;
+  const texts: string[] = [];
+  const json: unknown[] = [];
+  for (const capture of workspace.repositories) {
+    const prefix =
+      capture.root === ""
+        ? []
+        : [`--src-prefix=a/${capture.root}/`, `--dst-prefix=b/${capture.root}/`];
+    if (output.json) {
+      const numbers = ["--numstat", "-z", "--no-renames"];
+      const text = await diffOf(capture, { ...options, color: false, args: numbers });
+      json.push(...parseNumbers(text, capture.root));
+    } else texts.push(await diffOf(capture, { ...options, args: [...format, ...prefix] }));
+  }
+  if (output.json) return await output.document(json, () => "");
+  await printPaged(context, texts.join(""));
+};

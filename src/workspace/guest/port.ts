@@ -1,0 +1,35 @@
+/** What is wanted of a machine's file system; a directory of the host can stand in for it. */
+
+export interface TreeEntry {
+  /** Relative, as bytes; "" is the directory itself. */
+  name: string;
+  /** With the file's type, as stat(2) has it. */
+  mode: number;
+  size: number;
+  mtime_s: number;
+  mtime_ns: number;
+  /** Of a symlink, as bytes. */
+  target: string | undefined;
+}
+
+export interface GuestPort {
+  /** The records of guest/files/tarout.h; undefined if there is no such directory. */
+  tree(path: string): Promise<AsyncIterable<Uint8Array> | undefined>;
+  /** Some files and symlinks of a directory as a tar archive; those that are gone are left out. */
+  archive(path: string, names: readonly string[]): AsyncIterable<Uint8Array>;
+  /** Extracts a tar archive below a directory, which is made if it is missing. */
+  extract(path: string, chunks: AsyncIterable<Uint8Array>): Promise<void>;
+  /** A file or tree of a directory, by its name. Does not fail if there is nothing. */
+  remove(path: string, name: string): Promise<void>;
+  /** The directory and those above it, if they are missing. */
+  mkdir(path: string): Promise<void>;
+}
+
+export const TYPE_MASK = 0o170000;
+export const TYPE_FILE = 0o100000;
+export const TYPE_DIRECTORY = 0o040000;
+export const TYPE_SYMLINK = 0o120000;
+
+export function typeOf({ mode }: Pick<TreeEntry, "mode">): number {
+  return mode & TYPE_MASK;
+}

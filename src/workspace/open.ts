@@ -1,0 +1,97 @@
+/** A workspace in a machine, and what belongs to it on the host. */
+import { mkdtempSync, realpathSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, relative } from "node:path";
+import { BangerError } from "#base/error.ts";
+import { isRepositoryAt, openRepository, type Repository } from "./git/source.ts";
+import type { GuestPort, TreeEntry } from "./guest/port.ts";
+import { readTree } from "./guest/tree-records.ts";
+import { toText } from "./names.ts";
+import { type Capture, captureRepository, nestedRoots } from "./out/capture.ts";
+import { objectsFolder, type RepositoryRecord, type WorkspaceRecord } from "./record.ts";
+
+export interface WorkspaceRequest {
+  /** In the machine. */
+  path: string;
+  record: WorkspaceRecord | undefined;
+  /** Of the record. */
+  folder: string;
+  /** The user's repository; undefined if there is none. */
+  source: string | undefined;
+  max_bytes: number;
+  signal?: AbortSignal | undefined;
+}
+
+/** One repository of the workspace. */
+export interface Captured extends Capture {
+  /** The user's. */
+  repository: Repository | undefined;
+  /** Of the last import. */
+  record: RepositoryRecord | undefined;
+}
+
+export interface OpenWorkspace extends Disposable {
+  tree: ReadonlyMap<string, TreeEntry>;
+  /** The workspace itself is the first; none if it is no repository. */
+  repositories: Captured[];
+  /** A directory of ours, as long as the workspace is open. */
+  scratch: string;
+}
+
+export async function openWorkspace(
+  guest: GuestPort,
+  request: WorkspaceRequest,
+): Promise<OpenWorkspace> {
+  const { path, signal } = request;
+  const tree = await readTree(guest, path);
+  if (!tree) {
+    throw new BangerError("not_found", `no directory "${path}" in the machine`, {
+      hint: "Import a workspace first: banger vm workspace import VM DIRECTORY",
+    });
+  }
+  const scratch = mkdtempSync(join(tmpdir(), "banger-workspace-"));
+  const dispose = (): void => rmSync(scratch, { recursive: true, force: true });
+  try {
+    const repositories: Captured[] = [];
+    const roots = tree.has(".git/HEAD") ? ["", ...nestedRoots(tree, "")] : [];
+    for (const [at, root] of roots.entries()) {
+      const repository = await repositoryOf(request.source, root, signal);
+      const record = request.record?.repositories.find(({ name }) => name === root);
+      const own = record ? [join(objectsFolder(request.folder), record.objects, "objects")] : [];
+      const capture = await captureRepository(guest, {
+        ...{ path, root, tree, repository, signal },
+        alternates: own,
+        folder: join(scratch, String(at)),
+        max_bytes: request.max_bytes,
+      });
+      repositories.push({ ...capture, repository, record });
+    }
+    return { tree, repositories, scratch, [Symbol.dispose]: dispose };
+  } catch (error) {
+    dispose();
+    throw error;
+  }
+}
+
+/** The user's repository at the same place, if there is one. */
+async function repositoryOf(
+  source: string | undefined,
+  root: string,
+  signal: AbortSignal | undefined,
+): Promise<Repository | undefined> {
+  const name = toText(root);
+  if (source === undefined || name === undefined) return undefined;
+  const top = join(source, name);
+  // The name is the guest's: it leads to what is below the source, and never through a symlink out of it.
+  if (!isBelow(source, top) || !isRepositoryAt(top)) return undefined;
+  return await openRepository(top, signal);
+}
+
+function isBelow(source: string, top: string): boolean {
+  try {
+    const [real, root] = [realpathSync(top), realpathSync(source)];
+    return real === join(root, relative(source, top));
+  } catch {
+    return false;
+  }
+}

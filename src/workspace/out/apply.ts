@@ -1,0 +1,341 @@
+/**
+ * Brings the changes of a machine's working tree onto the user's: three-way, from the state at the import. Everything is
+ * decided before the first file is written; where a change of the user's would be lost, nothing is written at all.
+ */
+import {
+  chmodSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, join } from "node:path";
+import { BangerError } from "#base/error.ts";
+import { stagingPath } from "#base/files/atomic.ts";
+import { type Git, git, gitOk } from "#workspace/git/git.ts";
+import { isGitDirectory, parseIndex } from "#workspace/git/index-file.ts";
+import type { Repository } from "#workspace/git/source.ts";
+import { compareWithIndex, type TreeFile, writeBlobs } from "#workspace/git/worktree-tree.ts";
+import { fetchFiles } from "#workspace/guest/files.ts";
+import { type GuestPort, TYPE_DIRECTORY, typeOf } from "#workspace/guest/port.ts";
+import { HostView } from "#workspace/in/host-files.ts";
+import { joinName, parentOf, shownName, someOf, splitNul, toBytes } from "#workspace/names.ts";
+import type { Captured } from "#workspace/open.ts";
+
+const GONE = "0";
+const LINK = 0o120000;
+const SUBMODULE = 0o160000;
+const FILES_MAX_BYTES = 16 * 1024 ** 3;
+
+/** What becomes of one path of the user's tree. */
+interface Step {
+  name: string;
+  /** Undefined: it is removed. */
+  content: { mode: number; bytes: Uint8Array } | undefined;
+  isMerged: boolean;
+}
+
+export interface ApplyResult {
+  changed: string[];
+  removed: string[];
+  /** Of these, files that were changed on both sides. */
+  merged: string[];
+  /** Submodules that point to other commits; they are left alone. */
+  submodules: string[];
+}
+
+interface Change {
+  name: string;
+  base: Pick<TreeFile, "mode" | "id">;
+  theirs: Pick<TreeFile, "mode" | "id">;
+}
+
+export async function applyTo(
+  guest: GuestPort,
+  input: {
+    path: string;
+    capture: Captured;
+    repository: Repository;
+    folder: string;
+    isTrial: boolean;
+  },
+): Promise<ApplyResult> {
+  const { capture, repository } = input;
+  const base = capture.record?.base;
+  if (!base) {
+    throw new BangerError(
+      "invalid_state",
+      "Cannot apply: this workspace was not imported from here",
+      {
+        hint: "Fetch it, then merge: banger vm workspace fetch",
+      },
+    );
+  }
+  const changes = await changesOf(capture, base);
+  const submodules = changes.filter(isSubmodule).map(({ name }) => name);
+  const own = changes.filter((change) => !isSubmodule(change));
+  const steps = await plan(guest, { ...input, changes: own });
+  if (!input.isTrial) for (const step of ordered(steps)) carryOut(repository.top, step);
+  const names = (some: readonly Step[]): string[] => some.map(({ name }) => name);
+  return {
+    changed: names(steps.filter(({ content }) => content)),
+    removed: names(steps.filter(({ content }) => !content)),
+    merged: names(steps.filter(({ isMerged }) => isMerged)),
+    submodules,
+  };
+}
+
+async function changesOf({ git: own, tree }: Captured, base: string): Promise<Change[]> {
+  const text = await gitOk(
+    own,
+    ["diff-tree", "-r", "-z", "--raw", "--no-renames", "--full-index", base, tree],
+    {
+      what: "Cannot compare the workspace with what was imported",
+    },
+  );
+  const parts = splitNul(text);
+  const changes: Change[] = [];
+  for (let at = 0; at + 1 < parts.length; at += 2) {
+    const [mode = "", newMode = "", id = "", newId = ""] = (parts[at] ?? "").slice(1).split(" ");
+    const name = parts[at + 1] ?? "";
+    changes.push({ name, base: side(mode, id), theirs: side(newMode, newId) });
+  }
+  return changes;
+}
+
+function side(mode: string, id: string): Pick<TreeFile, "mode" | "id"> {
+  const number = Number.parseInt(mode, 8);
+  return { mode: number, id: number === 0 ? GONE : id };
+}
+
+function isSubmodule({ base, theirs }: Change): boolean {
+  return base.mode === SUBMODULE || theirs.mode === SUBMODULE;
+}
+
+interface PlanInput {
+  path: string;
+  capture: Captured;
+  repository: Repository;
+  folder: string;
+  changes: readonly Change[];
+}
+
+async function plan(guest: GuestPort, input: PlanInput): Promise<Step[]> {
+  const { capture, repository, folder, changes } = input;
+  const view = new HostView(repository.top);
+  const ours = await hostState(
+    repository,
+    capture.git,
+    changes.map(({ name }) => name),
+  );
+  const open = changes.filter(({ name, theirs }) => !isSame(ours.get(name), theirs));
+  const theirs = await theirFiles(guest, input, open);
+  const steps: Step[] = [];
+  const conflicts: string[] = [];
+  for (const change of open) {
+    const { name } = change;
+    if (!isWritable(view, change, changes)) {
+      conflicts.push(name);
+      continue;
+    }
+    const mine = ours.get(name) ?? { mode: 0, id: GONE };
+    const content = change.theirs.id === GONE ? undefined : theirs.get(name);
+    if (change.theirs.id !== GONE && !content) conflicts.push(name);
+    else if (isSame(mine, change.base)) steps.push({ name, content, isMerged: false });
+    else {
+      const merged = await merge(capture.git, { change, mine, content, view, folder });
+      if (merged) steps.push({ name, content: merged, isMerged: true });
+      else conflicts.push(name);
+    }
+  }
+  if (conflicts.length === 0) return steps;
+  throw new BangerError(
+    "conflict",
+    `Cannot apply: changed here and in the machine, and cannot be merged: ${someOf(conflicts)}`,
+    { hint: "Nothing was written. Fetch instead, then merge with git: banger vm workspace fetch" },
+  );
+}
+
+/** What the user has at these paths now, by the same rule as at the import. */
+async function hostState(
+  repository: Repository,
+  scratch: Git,
+  names: readonly string[],
+): Promise<Map<string, Pick<TreeFile, "mode" | "id">>> {
+  const view = new HostView(repository.top);
+  const indexPath = join(repository.gitDir, "index");
+  const info = statSync(indexPath, { throwIfNoEntry: false });
+  const index = info ? readIndex(indexPath, repository) : [];
+  const files = names.flatMap((name) => view.lstat(name) ?? []);
+  const isThere = files.filter((file) => typeOf(file) !== TYPE_DIRECTORY);
+  const { clean, changed } = compareWithIndex(
+    isThere,
+    index,
+    info ? Math.floor(info.mtimeMs / 1000) : 0,
+  );
+  const made = await writeBlobs(scratch, changed, repository);
+  return new Map([...clean, ...made].map((file) => [file.name, file]));
+}
+
+/** A split or sparse index is no help: the files are read then. */
+function readIndex(path: string, repository: Repository) {
+  try {
+    return parseIndex(readFileSync(path), repository.hash_bytes);
+  } catch {
+    return [];
+  }
+}
+
+async function theirFiles(
+  guest: GuestPort,
+  { path, capture, folder }: PlanInput,
+  changes: readonly Change[],
+): Promise<Map<string, { mode: number; bytes: Uint8Array }>> {
+  const names = changes.filter(({ theirs }) => theirs.id !== GONE).map(({ name }) => name);
+  const place =
+    capture.root === "" ? path : joinName(path, Buffer.from(capture.root, "latin1").toString());
+  const target = join(folder, "theirs");
+  mkdirSync(target, { recursive: true });
+  const got = await fetchFiles(guest, {
+    path: place,
+    names,
+    folder: target,
+    max_bytes: FILES_MAX_BYTES,
+  });
+  const view = new HostView(target);
+  const found = new Map<string, { mode: number; bytes: Uint8Array }>();
+  for (const name of got) {
+    const entry = view.lstat(name);
+    if (!entry) continue;
+    const isLink = entry.target !== undefined;
+    const bytes = isLink
+      ? Buffer.from(entry.target ?? "", "latin1")
+      : readFileSync(view.bytes(name));
+    found.set(name, { mode: isLink ? LINK : entry.mode & 0o100 ? 0o100755 : 0o100644, bytes });
+  }
+  return found;
+}
+
+/** Undefined where the two sides cannot be brought together. */
+async function merge(
+  own: Git,
+  input: {
+    change: Change;
+    mine: Pick<TreeFile, "mode" | "id">;
+    content: { mode: number; bytes: Uint8Array } | undefined;
+    view: HostView;
+    folder: string;
+  },
+): Promise<{ mode: number; bytes: Uint8Array } | undefined> {
+  const { change, mine, content, view, folder } = input;
+  const { base } = change;
+  if (!content || [mine, base].some(({ id }) => id === GONE)) return undefined;
+  if ([mine.mode, base.mode, content.mode].some((mode) => mode === LINK)) return undefined;
+  const mode = content.mode === base.mode ? mine.mode : content.mode;
+  const bytes = readFileSync(view.bytes(change.name));
+  const before = await gitOk(own, ["cat-file", "blob", base.id], { what: "Cannot merge" });
+  const [ours, old, theirs] = ["ours", "old", "their"].map((name) => join(folder, `merge-${name}`));
+  if (!ours || !old || !theirs) return undefined;
+  writeFileSync(ours, bytes);
+  writeFileSync(old, before, "latin1");
+  writeFileSync(theirs, content.bytes);
+  const merged = await git(own, ["merge-file", "-p", "--quiet", ours, old, theirs]);
+  return merged.exitCode === 0 ? { mode, bytes: Buffer.from(merged.stdout, "latin1") } : undefined;
+}
+
+function isSame(
+  a: Pick<TreeFile, "mode" | "id"> | undefined,
+  b: Pick<TreeFile, "mode" | "id">,
+): boolean {
+  if (!a || a.id === GONE) return b.id === GONE;
+  return a.id === b.id && a.mode === b.mode;
+}
+
+/** Nothing is written through a symlink, over a directory of the user's, or into a repository's own directory. */
+function isWritable(view: HostView, { name, theirs }: Change, changes: readonly Change[]): boolean {
+  if (name.split("/").some((part) => isGitDirectory(part))) return false;
+  const goes = (path: string): boolean =>
+    changes.some((change) => change.name === path && change.theirs.id === GONE);
+  for (let at = parentOf(name); at !== ""; at = parentOf(at)) {
+    const entry = view.lstat(at);
+    if (entry && typeOf(entry) !== TYPE_DIRECTORY && !(theirs.id !== GONE && goes(at)))
+      return false;
+    if (view.lstat(joinName(at, ".git"))) return false;
+  }
+  const there = view.lstat(name);
+  const isFolder = there !== undefined && typeOf(there) === TYPE_DIRECTORY;
+  if (!isFolder || theirs.id === GONE) return !isFolder;
+  // A directory gives way if all that is in it goes.
+  return filesBelow(view, name).every(goes);
+}
+
+function filesBelow(view: HostView, name: string): string[] {
+  const children = [
+    ...new Bun.Glob("**").scanSync({ cwd: view.path(name), dot: true, onlyFiles: false }),
+  ];
+  return children
+    .map((child) => joinName(name, Buffer.from(child).toString("latin1")))
+    .filter((child) => typeOf(view.lstat(child) ?? { mode: 0 }) !== TYPE_DIRECTORY);
+}
+
+/** Removals first, the deepest before those above. */
+function ordered(steps: readonly Step[]): Step[] {
+  const removals = steps
+    .filter(({ content }) => !content)
+    .toSorted((a, b) => (a.name < b.name ? 1 : -1));
+  return [...removals, ...steps.filter(({ content }) => content)];
+}
+
+function carryOut(top: string, { name, content }: Step): void {
+  const path = placeOf(top, name);
+  if (!content) {
+    rmSync(path, { force: true });
+    removeEmpty(top, parentOf(name));
+    return;
+  }
+  mkdirSync(placeOf(top, parentOf(name)), { recursive: true });
+  const old = lstatSync(path, { throwIfNoEntry: false });
+  if (old?.isDirectory()) rmSync(path, { recursive: true });
+  const staging = placeOf(top, joinName(parentOf(name), basename(stagingPath("file"))));
+  if (content.mode === LINK) symlinkSync(Buffer.from(content.bytes), staging);
+  else {
+    const mode = modeOf(content.mode, old?.isFile() ? old.mode & 0o777 : undefined);
+    writeFileSync(staging, content.bytes, { mode, flag: "wx" });
+    chmodSync(staging, mode);
+  }
+  renameSync(staging, path);
+}
+
+function placeOf(top: string, name: string): Buffer {
+  return Buffer.concat([Buffer.from(`${top}/`), toBytes(name)]);
+}
+
+/** Only whether it can be executed is the machine's to say. */
+function modeOf(wanted: number, old: number | undefined): number {
+  const before = old ?? 0o666 & ~process.umask();
+  return wanted & 0o100 ? before | ((before & 0o444) >> 2) : before & ~0o111;
+}
+
+function removeEmpty(top: string, folder: string): void {
+  for (let at = folder; at !== ""; at = parentOf(at)) {
+    try {
+      rmdirSync(placeOf(top, at));
+    } catch {
+      return;
+    }
+  }
+}
+
+export function describeApply({ changed, removed, merged, submodules }: ApplyResult): string {
+  const lines = [
+    ...changed.map((name) => `${merged.includes(name) ? "merged" : "updated"}  ${shownName(name)}`),
+    ...removed.map((name) => `removed  ${shownName(name)}`),
+    ...submodules.map((name) => `skipped  ${shownName(name)} (submodule)`),
+  ];
+  return lines.join("\n");
+}

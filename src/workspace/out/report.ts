@@ -1,0 +1,158 @@
+/** What git prints of a repository in a machine, made by the host's git in a repository of ours. */
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { type Git, git, gitError, gitOk } from "#workspace/git/git.ts";
+import { joinName, splitNul, toBytes } from "#workspace/names.ts";
+import type { Captured } from "#workspace/open.ts";
+
+export interface StatusOptions {
+  format: "long" | "short" | "porcelain";
+  color: boolean;
+}
+
+/** As `git status`. */
+export async function statusOf(
+  capture: Captured,
+  { format, color }: StatusOptions,
+): Promise<string> {
+  const own = await statusRepository(capture);
+  const args = {
+    long: [],
+    short: ["--short", "--branch"],
+    porcelain: ["--porcelain=v2", "-z", "--branch"],
+  };
+  return await gitOk(
+    { ...own, config: [...(own.config ?? []), ["color.ui", color ? "always" : "false"]] },
+    ["status", ...args[format], "--untracked-files=all", "--no-ahead-behind"],
+    { what: "Cannot show the status of the workspace" },
+  );
+}
+
+/** One changed path, as `git status --porcelain=v2` has it. */
+export interface StatusEntry {
+  path: string;
+  /** Of the index against HEAD, and of the tree against the index: " MADRCTU?". */
+  staged: string;
+  unstaged: string;
+  from?: string;
+}
+
+export function parseStatus(text: string): StatusEntry[] {
+  const parts = text.split("\0");
+  const entries: StatusEntry[] = [];
+  for (let at = 0; at < parts.length; at++) {
+    const part = parts[at] ?? "";
+    const words = part.split(" ");
+    const [staged = " ", unstaged = " "] = (words[1] ?? "").replaceAll(".", " ");
+    const rest = (count: number): string => toUtf8(words.slice(count).join(" "));
+    if (part.startsWith("1 ")) entries.push({ path: rest(8), staged, unstaged });
+    else if (part.startsWith("2 ")) {
+      entries.push({ path: rest(9), staged, unstaged, from: toUtf8(parts[++at] ?? "") });
+    } else if (part.startsWith("u ")) entries.push({ path: rest(10), staged, unstaged });
+    else if (part.startsWith("? ")) entries.push({ path: rest(1), staged: "?", unstaged: "?" });
+  }
+  return entries;
+}
+
+function toUtf8(name: string): string {
+  return Buffer.from(name, "latin1").toString();
+}
+
+export type DiffBase = "import" | "head" | "index";
+
+export interface DiffOptions {
+  /** What the working tree is compared with. */
+  base: DiffBase;
+  /** The index with HEAD. */
+  staged: boolean;
+  color: boolean;
+  args: readonly string[];
+}
+
+/** As `git diff`, with untracked files; bytes in a string. */
+export async function diffOf(capture: Captured, options: DiffOptions): Promise<string> {
+  const empty = await emptyTree(capture.git);
+  const head = capture.refs.head ? `${capture.refs.head}^{tree}` : empty;
+  const { indexTree = head, tree, record } = capture;
+  const [from, to] = options.staged
+    ? [head, indexTree]
+    : [{ import: record?.base ?? head, head, index: indexTree }[options.base], tree];
+  return await gitOk(
+    { ...capture.git, workTree: capture.folder },
+    [
+      "diff",
+      ...["--no-ext-diff", "--no-textconv", `--color=${options.color ? "always" : "never"}`],
+      ...options.args,
+      ...[from, to],
+      "--",
+    ],
+    { what: "Cannot compare the workspace" },
+  );
+}
+
+async function emptyTree(own: Git): Promise<string> {
+  return (
+    await gitOk(own, ["hash-object", "-w", "-t", "tree", "--stdin"], {
+      stdin: "",
+      what: "Cannot compare",
+    })
+  ).trim();
+}
+
+/** With HEAD and an index of the machine's, in which what has not changed is taken as it is. */
+async function statusRepository(capture: Captured): Promise<Git> {
+  const { refs, index, clean, changed, folder } = capture;
+  const own = { ...capture.git, workTree: folder };
+  const what = "Cannot show the status of the workspace";
+  const head = refs.branch ? `ref: ${refs.branch}\n` : `${refs.head}\n`;
+  writeFileSync(join(own.gitDir, "HEAD"), Buffer.from(head, "latin1"));
+  if (refs.branch && refs.head) {
+    const stdin = `update ${refs.branch} ${refs.head}\n`;
+    await gitOk(own, ["update-ref", "--stdin"], { stdin, what });
+  }
+  const lines = index
+    .filter(({ isIntentToAdd }) => !isIntentToAdd)
+    .map(({ name, mode, id, stage }) => `${mode.toString(8)} ${id} ${stage}\t${name}\0`);
+  const run = async (args: string[], names: readonly string[]): Promise<void> => {
+    if (names.length === 0) return;
+    const result = await git(own, args, { stdin: names.map((name) => `${name}\0`).join("") });
+    if (result.exitCode !== 0) throw gitError(what, result);
+  };
+  const added = await git(own, ["update-index", "-z", "--index-info"], { stdin: lines.join("") });
+  if (added.exitCode !== 0) throw gitError(what, added);
+  const present = new Set(changed.map(({ name }) => name));
+  const skipped = index.filter(({ isSkipped, name }) => isSkipped && !present.has(name));
+  // Submodules are repositories of their own here.
+  const links = index.filter(({ mode, stage }) => mode === 0o160000 && stage === 0);
+  await run(
+    ["update-index", "-z", "--skip-worktree", "--stdin"],
+    skipped.map(({ name }) => name),
+  );
+  await run(
+    ["update-index", "-z", "--assume-unchanged", "--stdin"],
+    [...clean, ...links].map(({ name }) => name),
+  );
+  const later = index.filter(({ isIntentToAdd }) => isIntentToAdd);
+  const missing = later.filter(({ name }) => !present.has(name)).map(({ name }) => toBytes(name));
+  const place = (name: Buffer): Buffer => Buffer.concat([Buffer.from(`${folder}/`), name]);
+  for (const name of missing) {
+    mkdirSync(dirname(place(name).toString()), { recursive: true });
+    writeFileSync(place(name), "");
+  }
+  await run(
+    ["add", "--intent-to-add", "--force", "--pathspec-from-file=-", "--pathspec-file-nul"],
+    later.map(({ name }) => name),
+  );
+  for (const name of missing) rmSync(place(name));
+  return own;
+}
+
+/** Lines added and removed, by path; undefined for binary files. */
+export function parseNumbers(text: string, root: string) {
+  return splitNul(text).map((part) => {
+    const [added = "", removed = "", ...name] = part.split("\t");
+    const count = (digits: string) => (digits === "-" ? undefined : Number(digits));
+    const path = toUtf8(joinName(root, name.join("\t")));
+    return { path, added: count(added), removed: count(removed) };
+  });
+}
