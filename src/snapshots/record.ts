@@ -39,7 +39,13 @@ export const snapshotRecord = z.object({
   format: z.literal(RECORD_FORMAT),
   machine: z.object({ id, name: vmName }),
   /** No id: the image is not on this computer. */
-  image: z.object({ id: id.or(z.literal("")), name: imageName, digest: text.optional() }),
+  image: z.object({
+    id: id.or(z.literal("")),
+    name: imageName,
+    digest: text.optional(),
+    /** What its file system is known by, for the memory. */
+    rootfs: text.optional(),
+  }),
   /** Or the file that came with the image. */
   kernel: kernelName.or(z.templateLiteral(["image:", imageName])),
   spec: snapshotSpec,

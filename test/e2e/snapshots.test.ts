@@ -76,6 +76,17 @@ test("a snapshot holds disk and memory; the machine goes on, and can be set back
   expect(sessions).toMatchObject([{ name: "shell", state: "running" }]);
 });
 
+test("a machine that is being set back gets there, although nobody waits for it any more", async () => {
+  await inside("source", "echo new > /mnt/memory");
+  const restoring = banger.spawn(["vm", "restore", "source", "ready"]);
+  const state = async () => (await banger.json<Vm>("vm", "show", "source")).state;
+  while ((await state()) === "running" && restoring.exitCode === null) await Bun.sleep(1);
+  restoring.kill("SIGINT");
+  await restoring.exited;
+  while ((await state()) !== "running") await Bun.sleep(50);
+  expect(await inside("source", STATE)).toBe("old\nold");
+});
+
 test("a machine made from it goes on from there, as another one, and survives a restart", async () => {
   const args = ["vm", "create", "--snapshot", "ready", "--name", "second", "-e", "MORE=yes"];
   const { stderr, status } = await banger.call([...args, "--progress", "plain"]);

@@ -2,6 +2,7 @@
 import { renameSync, rmSync } from "node:fs";
 import type { Snapshot, SnapshotCreated, VmFork, VmForked } from "#api/snapshot.ts";
 import type { Vm, VmCreate } from "#api/vm.ts";
+import { onAbort, throwIfAborted } from "#base/abort.ts";
 import { BangerError } from "#base/error.ts";
 import { stagingPath } from "#base/files/atomic.ts";
 import { copySparse } from "#base/files/copy-file.ts";
@@ -109,6 +110,9 @@ export class VmSnapshots {
     snapshots.assertDisk(found);
     const memory = this.#memoryOf(found, options);
     const wasRunning = this.#lifecycle.running(vm.id) !== undefined;
+    const wish = new AbortController();
+    const { signal } = wish;
+    using calledOff = onAbort(options.signal, () => wish.abort());
     const prepare = async (): Promise<void> => {
       const now = getVm(db, vm.id);
       assertHere(now, "restore", this.#deps.owner);
@@ -117,7 +121,10 @@ export class VmSnapshots {
       const { disk } = config.paths.vm(vm.id);
       const staging = stagingPath(disk);
       try {
-        await copySparse(found.files.disk, staging, options);
+        await copySparse(found.files.disk, staging, { signal });
+        throwIfAborted(signal);
+        // What it was is lost from here on, so whoever leaves now leaves it as it shall be.
+        calledOff[Symbol.dispose]();
         const running = this.#lifecycle.running(vm.id);
         if (running) await this.#lifecycle.end(running);
         renameSync(staging, disk);
@@ -130,7 +137,7 @@ export class VmSnapshots {
       this.#lifecycle.change(vm.id, { spec: restored });
     };
     if (memory || wasRunning) {
-      await this.#lifecycle.start(vm.id, { ...options, prepare, from: memory ?? "disk" });
+      await this.#lifecycle.start(vm.id, { ...options, signal, prepare, from: memory ?? "disk" });
     } else await this.#lifecycle.inTurn(vm.id, prepare);
     return toApi(getVm(db, vm.id));
   }
@@ -240,10 +247,10 @@ export class VmSnapshots {
 
 function forkSource(
   vm: VmRecord,
-  { spec, memory, lowers, modules }: SnapshotDescription,
+  { image, spec, memory, lowers, modules }: SnapshotDescription,
   files: SnapshotFiles,
 ): CopySource {
-  const record = { spec, lowers, modules, memory };
+  const record = { image, spec, lowers, modules, memory };
   return {
     imageId: vm.imageId,
     kernel: vm.kernel,
@@ -257,11 +264,12 @@ function forkSource(
 function memorySource(
   title: string,
   {
+    image,
     spec,
     lowers,
     modules,
     memory,
-  }: Pick<SnapshotDescription, "spec" | "lowers" | "modules" | "memory">,
+  }: Pick<SnapshotDescription, "image" | "spec" | "lowers" | "modules" | "memory">,
   files: SnapshotFiles,
 ): MemorySource | undefined {
   return (
@@ -271,6 +279,7 @@ function memorySource(
       statePath: files.state,
       driver: memory.driver,
       snapshotKey: memory.snapshotKey,
+      rootfs: image.rootfs,
       lowers,
       modules,
       network: spec.network,

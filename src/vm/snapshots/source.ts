@@ -7,6 +7,7 @@ import { type BootRecord, encodeBootRecord } from "#guest/boot.ts";
 import type { VmRecord } from "#vm/records.ts";
 import { identityPath } from "#vm/suspend/wake.ts";
 import type { BootSpec, Driver, Machine } from "#vmm/driver.ts";
+import { rootfsMark } from "./rootfs-mark.ts";
 
 /** QEMU wants a file, which nobody reads any more. */
 const NO_INITRD_BYTES = 512;
@@ -20,6 +21,8 @@ export interface MemorySource {
   /** Of the driver that it was made by. */
   snapshotKey: string;
   lowers: number;
+  /** See `rootfsMark`; undefined in a snapshot of an older banger. */
+  rootfs: string | undefined;
   /** Identifies the disk with the kernel's modules; undefined if there is none. */
   modules: string | undefined;
   network: VmRecord["spec"]["network"];
@@ -66,12 +69,16 @@ export async function restoreMemory(
 async function obstacleTo(
   source: MemorySource,
   vm: VmRecord,
-  { driver, now }: RestoreParts,
+  { driver, spec, now }: RestoreParts,
 ): Promise<string | undefined> {
   if (driver.name !== source.driver) return `it is for ${source.driver}, not ${driver.name}`;
   if (!driver.restore || !driver.features.snapshot) return `${driver.title} cannot restore memory`;
   if ((await driver.snapshotKey?.()) !== source.snapshotKey) {
     return `${driver.title} or the host's processor is another one now`;
+  }
+  const [rootfs] = spec.drives;
+  if (source.rootfs !== undefined && rootfs && rootfsMark(rootfs.path) !== source.rootfs) {
+    return "the image has another file system now";
   }
   if (now.lowers !== source.lowers) return "the image has other layers now";
   if (now.modules !== source.modules) return "the kernel has other modules now";

@@ -11,6 +11,8 @@ import type { VmDeps } from "#vm/deps.ts";
 import { lowersOf, modulesOf } from "#vm/image-boot.ts";
 import type { RunningMachine } from "#vm/life/running-machines.ts";
 import type { VmRecord } from "#vm/records.ts";
+import type { Machine } from "#vmm/driver.ts";
+import { rootfsMark } from "./rootfs-mark.ts";
 
 export interface Taken {
   description: SnapshotDescription;
@@ -66,14 +68,12 @@ async function saveAll(
   const onPause = () => {
     paused_ms = performance.now();
   };
-  try {
+  await whilePaused(vm, machine, async () => {
     const target = { memoryPath: files.memory, statePath: files.state };
     await machine.snapshot?.(target, { signal, onPause });
     await copyDisk();
-  } finally {
-    if (vm.state === "running") await machine.resume?.();
-  }
-  return performance.now() - paused_ms;
+  });
+  return Math.round(performance.now() - paused_ms);
 }
 
 /** Its journal makes up for what the guest writes since it wrote all. */
@@ -89,13 +89,32 @@ async function pauseFor(
     });
   }
   const paused_ms = performance.now();
-  try {
-    await machine.pause();
+  await whilePaused(vm, machine, async () => {
+    await machine.pause?.();
     await copyDisk();
+  });
+  return Math.round(performance.now() - paused_ms);
+}
+
+/** `work` may have failed for the reason that the machine cannot go on, which says more than that. */
+async function whilePaused(
+  vm: VmRecord,
+  machine: Machine,
+  work: () => Promise<void>,
+): Promise<void> {
+  let failure: unknown;
+  try {
+    await work();
+  } catch (error) {
+    failure = error;
+    throw error;
   } finally {
-    if (vm.state === "running") await machine.resume();
+    if (vm.state === "running") {
+      await machine.resume?.().catch((error) => {
+        throw failure ?? error;
+      });
+    }
   }
-  return performance.now() - paused_ms;
 }
 
 /** `unsupported`, with the way that there is. */
@@ -121,7 +140,12 @@ function describe(
   const { mode, network, networks, allow, command, commandOptions, restart, provisioned } = vm.spec;
   return {
     machine: { id: vm.id, name: vm.name },
-    image: { id: image.id, name: image.name, digest: image.digest },
+    image: {
+      id: image.id,
+      name: image.name,
+      digest: image.digest,
+      rootfs: memory && rootfsMark(image.rootfs),
+    },
     kernel: vm.kernel,
     spec: {
       mode,
