@@ -1,9 +1,13 @@
 /** Every command that a message, a hint, a help text or a page of documentation names is one, as the command line's own parser has it. */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { root } from "#cli/spec/root.ts";
 import type { Node } from "#cli/spec/types.ts";
 import { bangerCommands, mistakeIn, shellCommands, VALUE } from "#test/command-lines.ts";
+import { LIMIT_MS } from "#test/limit.ts";
 import { isTest, listFiles, readSource } from "#test/tree.ts";
+
+// What a preloaded file sets is the default of the first file of a run alone.
+setDefaultTimeout(LIMIT_MS);
 
 /** What follows "banger" in a quoted text that is no command, but a sentence or a seed. */
 const SENTENCES = /^(takes|reads|keeps|mac|ext4?|on|is|has|did|made|VALUE)\b|^$/;
