@@ -10,6 +10,8 @@ const PIECES_MAX = 48;
 /** When the sandbox ends or pauses, and the timeout that it was given in seconds. */
 const END = "e2b/end";
 const TIMEOUT = "e2b/timeout";
+/** Of banger itself: with it, ports of the machine need no token. */
+const PUBLIC_PORTS: Labels = { "banger.ports": "public" };
 
 export const networkConfig = z.object({
   allowOut: z.array(z.string()).optional(),
@@ -26,6 +28,8 @@ const record = z.object({
   autoResume: z.boolean(),
   internet: z.boolean().optional(),
   network: networkConfig.optional(),
+  /** Whether its ports are open to whoever knows its name. */
+  isPublic: z.boolean().optional(),
 });
 export type SandboxRecord = z.infer<typeof record>;
 
@@ -51,7 +55,7 @@ export function recordLabels(value: SandboxRecord): Labels {
     pieceName(index),
     text.slice(index * PIECE_LENGTH, (index + 1) * PIECE_LENGTH),
   ]);
-  return Object.fromEntries(pieces);
+  return { ...Object.fromEntries(pieces), ...(value.isPublic ? PUBLIC_PORTS : {}) };
 }
 
 export function endLabels(end_ms: number, timeout_s: number): Labels {

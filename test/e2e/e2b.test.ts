@@ -143,6 +143,33 @@ test("who has no token, or the wrong one, gets nothing", async () => {
   expect((await health(made.envdAccessToken, made.sandboxID)).status).toBe(502);
 });
 
+test("a port of a sandbox is at the host that clients compute, with a token or where it is public", async () => {
+  const port = new URL(own.url).port;
+  for (const allowPublicTraffic of [true, undefined]) {
+    const body = { templateID: "busybox", network: { allowPublicTraffic } };
+    const made = (await call(own, "POST", "/v2/sandboxes", body)).body as Sandbox;
+    expect(made).toMatchObject({ domain: `localhost:${port}` });
+    const { sandboxID: id } = made;
+    await banger.ok(
+      "vm",
+      "exec",
+      id,
+      "--",
+      "sh",
+      "-c",
+      "echo page > /tmp/f; httpd -p 8080 -h /tmp",
+    );
+    const get = async (headers: Record<string, string>) => {
+      const Host = `8080-${id}.localhost:${port}`;
+      const reply = await fetch(`${own.url}/f`, { headers: { Host, ...headers } });
+      return [reply.status, (await reply.text()).length];
+    };
+    expect(await get({ "X-Banger-Token": own.token })).toEqual([200, 5]);
+    expect((await get({}))[0]).toBe(allowPublicTraffic ? 200 : 401);
+    expect((await call(own, "DELETE", `/sandboxes/${id}`)).status).toBe(204);
+  }
+});
+
 test("what is not served says so in E2B's form", async () => {
   const base = { templateID: "busybox" };
   const cases: [string, string, object | undefined, number][] = [

@@ -24,6 +24,6 @@ test("what a policy cannot say is not served", () => {
   );
   expect(() => assertServed({ egressProxy: { address: "x" } })).toThrow("not supported by banger");
   expect(() => assertServed({ rules: { "a.com": [{}] } })).toThrow("not supported by banger");
-  expect(() => assertServed({ allowPublicTraffic: false })).toThrow("not supported by banger");
-  assertServed({ allowPublicTraffic: true, rules: {} });
+  expect(() => assertServed({ httpsPorts: [443] })).toThrow("not supported by banger");
+  assertServed({ allowPublicTraffic: false, rules: {} });
 });

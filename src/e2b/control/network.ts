@@ -21,7 +21,6 @@ export const networkCreate = networkUpdate.omit({ allow_internet_access: true })
 export function assertServed(wanted: z.infer<typeof networkCreate>): void {
   if (Object.keys(wanted.rules ?? {}).length > 0) throw notServed("network rules with transforms");
   if (wanted.egressProxy) throw notServed("an egress proxy");
-  if (wanted.allowPublicTraffic === false) throw notServed("network.allowPublicTraffic: false");
   if (wanted.maskRequestHost) throw notServed("network.maskRequestHost");
   if (wanted.httpsPorts?.length) throw notServed("network.httpsPorts");
 }

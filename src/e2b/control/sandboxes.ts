@@ -63,6 +63,7 @@ export async function createSandbox(
     keepMemory: wanted.autoPauseMemory ?? true,
     autoResume: wanted.autoResume?.enabled ?? false,
     ...(typeof internet === "boolean" ? { internet } : {}),
+    ...(network?.allowPublicTraffic ? { isPublic: true } : {}),
     ...(network ? { network: { allowOut: network.allowOut, denyOut: network.denyOut } } : {}),
   };
   const timeout_s = wanted.timeout ?? TIMEOUT_DEFAULT_S;

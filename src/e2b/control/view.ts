@@ -46,14 +46,14 @@ export function detailed(
   sandbox: Sandbox,
   { host, token }: RequestInfo & { token: string | undefined },
 ) {
-  const { onTimeout, autoResume, internet, network } = sandbox.record;
+  const { onTimeout, autoResume, internet, network, isPublic = false } = sandbox.record;
   return {
     ...listed(sandbox),
     domain: domainOf(host),
     ...(token ? { envdAccessToken: token } : {}),
     lifecycle: { onTimeout, autoResume },
     ...(internet === undefined ? {} : { allowInternetAccess: internet }),
-    ...(network ? { network } : {}),
+    ...(network ? { network: { ...network, allowPublicTraffic: isPublic } } : {}),
   };
 }
 
@@ -61,8 +61,10 @@ export function startedAt({ vm }: Sandbox): string {
   return vm.startedAt ?? vm.createdAt;
 }
 
-/** `PORT-ID.localhost:7777` leads to a port of the sandbox, and every name below "localhost" to this computer. */
-function domainOf(host: string): string {
-  const port = /:(\d+)$/.exec(host)?.[1];
-  return port ? `localhost:${port}` : "localhost";
+/** `PORT-ID.localhost:7777` leads to a port of the sandbox; a name that the API is served under does likewise. */
+export function domainOf(host: string): string {
+  const { hostname, port } = new URL(`http://${host}`);
+  const isName = /[a-z]/i.test(hostname) && !hostname.startsWith("[");
+  const base = isName ? hostname : "localhost";
+  return port ? `${base}:${port}` : base;
 }
