@@ -1,10 +1,12 @@
 // ComputeSDK on its E2B provider: node computesdk.mjs TEMPLATE
 import assert from "node:assert/strict";
 import { e2b } from "@computesdk/e2b";
+import { compute } from "computesdk";
 
 const [templateId] = process.argv.slice(2);
 const provider = e2b({ apiKey: process.env.E2B_API_KEY });
-const sandbox = await provider.sandbox.create({ templateId, timeout: 600_000 });
+compute.setConfig({ provider });
+const sandbox = await compute.sandbox.create({ templateId, timeout: 600_000 });
 try {
   const ran = await sandbox.runCommand("echo hello; exit 0");
   assert.deepEqual([ran.stdout, ran.exitCode], ["hello\n", 0]);
