@@ -34,6 +34,8 @@ export interface BuildDeps {
   store: ImageStore;
   cache: BuildCache;
   machines: BuildMachines;
+  /** "HOST[:PORT]" of servers in private networks that ADD may fetch from. */
+  privateHosts: readonly string[];
   /** The image of a reference or name, pulled if it is missing or if requested. */
   resolve(reference: string, options: WorkOptions & { pulls: boolean }): Promise<ImageRecord>;
 }
@@ -153,6 +155,7 @@ class Build implements AsyncDisposable {
       scratch: this.#scratch,
       usesCache: !this.#request.noCache,
       network: this.#request.network,
+      privateHosts: this.#deps.privateHosts,
       held: this.#held,
       startMachine: (run, work) => this.#startMachine({ run, base }, work),
       sourceOf: (instruction, from) =>

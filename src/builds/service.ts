@@ -13,6 +13,7 @@ interface BuildServiceDeps {
   cache: BuildCache;
   images: Pick<ImageService, "resolve" | "show">;
   machines: BuildMachines;
+  privateHosts: readonly string[];
 }
 
 export class BuildService {

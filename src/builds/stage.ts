@@ -29,6 +29,7 @@ export interface StageDeps extends WorkOptions {
   scratch: string;
   usesCache: boolean;
   network: NetworkMode | undefined;
+  privateHosts: readonly string[];
   /** Starts a machine of the stage's current files. */
   startMachine: (stage: StageRun, work: WorkOptions) => Promise<BuildMachine>;
   /** The context, or the stage or image of `--from`. */

@@ -113,6 +113,12 @@ export const schema = {
     "on, off: serial console on Firecracker, for vm logs and kernel panics",
     oneOf("on", "off"),
   ),
+  "build.private_hosts": key<string[]>(
+    [],
+    "Servers in private networks that ADD may fetch from, host[:port]",
+    textList,
+    JSON.stringify,
+  ),
   "registry.insecure": key<string[]>(
     [],
     "Registries to use without TLS, host[:port]",

@@ -9,6 +9,7 @@ import { version } from "#base/version.ts";
 import { BuildCache } from "#builds/cache.ts";
 import { buildMachines } from "#builds/run/build-machine.ts";
 import { BuildService } from "#builds/service.ts";
+import type { Roots } from "#config/paths.ts";
 import { type Config, dockerConfigPath } from "#config/resolve.ts";
 import { ensureSshKey } from "#config/ssh-key.ts";
 import { readFirstBoot } from "#guest/embedded.ts";
@@ -86,14 +87,7 @@ export function assertUsable({ values }: Config): void {
 
 export function compose(config: Config, { shutdown, owner }: ComposeOptions): Services {
   const { paths, values } = config;
-  for (const folder of [
-    paths.roots.state,
-    paths.roots.cache,
-    paths.roots.runtime,
-    paths.roots.config,
-  ]) {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-  }
+  makeRoots(paths.roots);
   const db = openStore(paths.database);
   const kernels = new KernelService({
     dir: paths.kernels,
@@ -142,7 +136,9 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
   });
   const tokens = new Tokens(db);
   const machines = buildMachines(vms, (id) => paths.vm(id).disk);
-  const builds: BuildService = new BuildService({ store, cache: steps, images, machines });
+  const privateHosts = values["build.private_hosts"];
+  const parts = { store, cache: steps, images, privateHosts };
+  const builds: BuildService = new BuildService({ ...parts, machines });
   return {
     config,
     kernels,
@@ -163,6 +159,12 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
     isNeeded: () => values["serve.listen"] !== "" || hasWork(db),
     shutdown,
   };
+}
+
+function makeRoots({ state, cache, runtime, config }: Roots): void {
+  for (const folder of [state, cache, runtime, config]) {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+  }
 }
 
 /** Which snapshots need an image, and which of its provisioned layers. */

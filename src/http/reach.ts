@@ -101,7 +101,7 @@ export async function addressesOf(url: URL): Promise<string[]> {
   }
 }
 
-function isAddress(url: URL): boolean {
+export function isAddress(url: URL): boolean {
   return isIP(url.hostname.replace(/^\[|\]$/g, "")) !== 0;
 }
 

@@ -92,7 +92,7 @@ export function openStoreAt(
   const images = reopen({}, rows);
   const builds: BuildService = buildsWith(noMachines);
   function buildsWith(machines: BuildMachines): BuildService {
-    return new BuildService({ store: rows, cache, images, machines });
+    return new BuildService({ store: rows, cache, images, machines, privateHosts: [] });
   }
   return {
     db,

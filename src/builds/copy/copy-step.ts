@@ -27,6 +27,8 @@ export interface CopyStepDeps extends WorkOptions {
   scratch: string;
   /** Network of the build's machines, which also limits downloads. */
   network: NetworkMode | undefined;
+  /** "HOST[:PORT]" of servers in private networks that ADD may fetch from. */
+  privateHosts: readonly string[];
   /** The build context, or the source of COPY --from. */
   sourceOf: (instruction: Instruction) => Promise<Source>;
 }
@@ -131,7 +133,7 @@ interface RemoteFlags {
 async function downloadInput(
   address: string,
   { flags, checksum }: RemoteFlags,
-  { scratch: folder, network, signal, onProgress }: CopyStepDeps,
+  { scratch: folder, network, privateHosts, signal, onProgress }: CopyStepDeps,
 ): Promise<CopyInput> {
   assertMayFetch(address, network);
   if (checksum !== undefined && !/^sha256:[0-9a-f]{64}$/.test(checksum)) {
@@ -139,7 +141,7 @@ async function downloadInput(
       hint: "Use sha256: followed by the 64 hex digits that sha256sum prints",
     });
   }
-  const file = await download(address, { folder, checksum, signal, onProgress });
+  const file = await download(address, { folder, privateHosts, checksum, signal, onProgress });
   return { kind: "file", ...file, unpacks: flags.get("unpack") === "true" };
 }
 
@@ -147,7 +149,7 @@ async function downloadInput(
 async function repositoryInput(
   address: GitAddress,
   { flags, checksum }: RemoteFlags,
-  { scratch: folder, network, signal, onProgress }: CopyStepDeps,
+  { scratch: folder, network, privateHosts, signal, onProgress }: CopyStepDeps,
 ): Promise<PlannedInput> {
   const keep = flags.get("keep-git-dir");
   const { keepGitDir = keep === "true" } = address;
@@ -163,7 +165,7 @@ async function repositoryInput(
       "conflicting options: --checksum and the URL's own checksum",
     );
   }
-  const options = { folder, network, signal, onProgress, keepGitDir };
+  const options = { folder, network, privateHosts, signal, onProgress, keepGitDir };
   const wanted = { ...address, checksum: address.checksum ?? checksum };
   return { kind: "git", found: await resolveRepository(wanted, options), options };
 }

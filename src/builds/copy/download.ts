@@ -14,6 +14,7 @@ const MODE = 0o600;
 
 export interface DownloadOptions extends WorkOptions {
   folder: string;
+  privateHosts: readonly string[];
   /** The expected digest, "sha256:…". */
   checksum: string | undefined;
 }
@@ -27,7 +28,8 @@ export async function download(
   const signal = options.signal ?? new AbortController().signal;
   const name = nameOf(url);
   const path = join(options.folder, `${crypto.randomUUID()}.download`);
-  const got = await fetchFile(url, { path, signal });
+  const { privateHosts } = options;
+  const got = await fetchFile(url, { path, signal, privateHosts });
   if (options.checksum && got.digest !== options.checksum) {
     throw new BangerError("integrity", `checksum mismatch for ${address}: got ${got.digest}`);
   }
@@ -54,7 +56,7 @@ function nameOf(url: URL): string {
  */
 async function fetchFile(
   url: URL,
-  options: { path: string; signal: AbortSignal },
+  options: { path: string; signal: AbortSignal; privateHosts: readonly string[] },
 ): Promise<{ size: number; digest: string; mtime_s: number }> {
   const { signal } = options;
   const hasher = new Bun.CryptoHasher("sha256");
@@ -64,7 +66,7 @@ async function fetchFile(
     const isMatched = offset > 0 && validator !== undefined;
     const opened = await openRange({
       url,
-      address: await checkSource(url),
+      address: await checkSource(url, options),
       offset: isMatched ? offset : 0,
       headers: isMatched ? { "if-range": validator as string } : {},
       action: `fetch ${url.href}`,

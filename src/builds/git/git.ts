@@ -42,6 +42,7 @@ export interface GitOptions extends WorkOptions {
   /** Scratch directory for the repository. */
   folder: string;
   network: NetworkMode | undefined;
+  privateHosts: readonly string[];
   keepGitDir: boolean;
 }
 
@@ -110,7 +111,7 @@ async function openRemote(
   const shown = shownAddress(url);
   checkAddress(url, network);
   const home = parent ?? url;
-  const checked = await checkSource(url);
+  const checked = await checkSource(url, options);
   let address = (await checkReach(url, { home })) ?? checked;
   let final = url;
   if (url.protocol !== "git:") {
@@ -146,7 +147,7 @@ async function openRemote(
     final.search = "";
     if (final.origin === url.origin)
       [final.username, final.password] = [url.username, url.password];
-    else address = (await checkReach(final, { home: url })) ?? (await checkSource(final));
+    else address = (await checkReach(final, { home: url })) ?? (await checkSource(final, options));
   }
   const place = join(folder, `${crypto.randomUUID()}.git-home`);
   return gitHome(place, { url: final, address, signal });
