@@ -1,58 +1,33 @@
 /** Machines of an ordinary user on a network of their own, without root and without `banger setup`. */
 import { afterAll, beforeAll, describe, expect } from "bun:test";
-import {
-  chmodSync,
-  existsSync,
-  mkdtempSync,
-  readFileSync,
-  readlinkSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import type { PolicyLog } from "#api/network.ts";
 import type { Vm } from "#api/vm.ts";
 import type { Check } from "#base/check.ts";
 import { isRunning, type ProcessIdentity } from "#base/process-identity.ts";
 import { runOk } from "#base/run.ts";
-import { busyboxLayout } from "#test/busybox.ts";
-import { type Installation, install } from "#test/installation.ts";
+import type { Installation } from "#test/installation.ts";
 import { LIMIT_MS } from "#test/limit.ts";
 import { testNeeding } from "#test/needs.ts";
-import { asUser, USER_UID } from "#test/net-lab.ts";
 import { HTTP_PORT, type Outside, SHOP, startOutside } from "#test/outside.ts";
-import { KERNEL, pulledKernel } from "#test/pulled-kernel.ts";
+import { installForUser } from "#test/user-installation.ts";
 
 const SMALL = ["--image", "busybox", "--mode", "direct", "--memory", "192M"];
 const userTest = testNeeding("root", "ip", "nft", "pasta", "curl", "unshare", "nsenter");
 
 let banger: Installation;
 let outside: Outside;
-let folder: string;
 
 beforeAll(async () => {
   if (process.getuid?.() !== 0 || Bun.which("pasta") === null) return;
   outside = await startOutside();
-  folder = mkdtempSync("/tmp/bgr-user-");
-  chmodSync(folder, 0o755);
-  banger = install({ before: asOrdinaryUser() });
-  const kernels = join(banger.home, "state/banger/kernels");
-  // Copies: a hard link's owner is that of all of them.
-  await runOk(["mkdir", "-p", kernels]);
-  await runOk(["cp", "-r", await pulledKernel(), kernels]);
-  await busyboxLayout(join(banger.home, "busybox"));
-  await runOk(["chown", "-R", `${USER_UID}:${USER_UID}`, banger.home]);
-  // The program is the build's own, which stays root's.
-  await runOk(["chown", "0:0", join(banger.home, "bin/banger")]);
-  await runOk(["chmod", "0755", join(banger.home, "..", banger.home.split("/").at(-1) ?? "")]);
-  const layout = `oci:${banger.home}/busybox`;
-  await banger.ok("image", "pull", layout, "--name", "busybox", "--kernel-ref", KERNEL);
+  banger = await installForUser(outside);
 }, LIMIT_MS);
 
 afterAll(async () => {
   await banger?.[Symbol.asyncDispose]();
   await outside?.[Symbol.asyncDispose]();
-  if (folder) rmSync(folder, { recursive: true, force: true });
 }, LIMIT_MS);
 
 describe("an ordinary user", () => {
@@ -121,19 +96,6 @@ describe("an ordinary user", () => {
     expect(existsSync(record)).toBe(false);
   });
 });
-
-/** With a resolver of the test's own, and a tun device that everybody may open, as udev has it. */
-function asOrdinaryUser(): string[] {
-  const [conf, tun] = [join(folder, "resolv.conf"), join(folder, "tun")];
-  writeFileSync(conf, outside.resolvConf);
-  const steps = [
-    `[ -e ${tun} ] || mknod -m 666 ${tun} c 10 200`,
-    `mount --bind ${tun} /dev/net/tun`,
-    `mount --bind ${conf} "$(readlink -f /etc/resolv.conf)"`,
-    'exec "$@"',
-  ];
-  return ["unshare", "--mount", "sh", "-c", steps.join(" && "), "sh", ...asUser(USER_UID)];
-}
 
 /** Output and errors of a shell in a machine, whatever its status. */
 async function inside(name: string, script: string): Promise<string> {

@@ -48,3 +48,17 @@ hostTest(
     await second.stop();
   },
 );
+
+hostTest("a host without a default route has namespaces all the same", async () => {
+  await using lab = await NetLab.create();
+  await lab.run("host", ["ip", "route", "del", "default"]);
+  const record = join(lab.userFolder(), "namespace.json");
+  const daemon = lab.daemon({ user_uid: USER_UID, rootless: record });
+  const id = newId();
+  const { mtu, namespacePid } = await attach(daemon, id);
+  expect(mtu).toBe(65_520);
+  const routes = readFileSync(`/proc/${namespacePid}/net/route`, "utf8");
+  expect(routes).toContain("uplink0\t00000000");
+  await detach(daemon, id);
+  expect(existsSync(record)).toBe(false);
+});
