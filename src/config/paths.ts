@@ -80,6 +80,7 @@ export function makePaths(roots: Roots) {
     daemonLock: join(roots.state, "daemon.lock"),
     /** Shared by processes that may have something half-made, without the daemon. */
     workLock: join(roots.state, "work.lock"),
+    serve: (number: number) => servePaths(roots, number),
     image: (id: string) => {
       const folder = join(roots.state, "images", id);
       return {
@@ -111,5 +112,16 @@ export function makePaths(roots: Roots) {
         socket: join(runtime, "front.sock"),
       };
     },
+  };
+}
+
+/**
+ * Sockets behind an address that the API is served at. Beside the state, since the runtime directory goes when its user
+ * logs out.
+ */
+function servePaths({ state }: Roots, number: number) {
+  return {
+    http: join(state, `serve-${number}.sock`),
+    ports: join(state, `serve-${number}-ports.sock`),
   };
 }

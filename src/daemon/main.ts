@@ -80,7 +80,7 @@ export async function runDaemon({ restart }: { restart?: Restart | undefined }):
     ...api,
     routes: new Routes(api),
     ports: new PortDoor(services),
-    runtimeDir: paths.roots.runtime,
+    sockets: paths.serve,
   };
   await services.listeners.begin((options) => listen(served, options));
   log.info("banger {version} listens on {socket}", {

@@ -85,7 +85,10 @@ export async function startServedApi(options: ServedOptions = {}): Promise<Serve
     ...api,
     routes: new Routes(api),
     ports: new PortDoor(services),
-    runtimeDir: folder,
+    sockets: (number: number) => ({
+      http: join(folder, `serve-${number}.sock`),
+      ports: join(folder, `serve-${number}-ports.sock`),
+    }),
   };
   const listeners = new Listeners(
     {

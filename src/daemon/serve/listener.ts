@@ -1,11 +1,11 @@
 /** One address that the API is served at: the TCP end, and the HTTP server behind it on a unix socket. */
 import { chmodSync, rmSync } from "node:fs";
-import { join } from "node:path";
 import type { Server } from "bun";
 import { EXEC_MESSAGE_MAX_BYTES, EXEC_PROTOCOL } from "#api/exec.ts";
 import type { Caller } from "#api/serve/caller.ts";
 import { BangerError, errnoOf, messageOf } from "#base/error.ts";
 import { MiB } from "#base/size.ts";
+import type { Paths } from "#config/paths.ts";
 import { SocketSession } from "#daemon/exec/session.ts";
 import type { ExecSession } from "#daemon/exec/wire.ts";
 import { formatAuthority, type ListenAddress } from "./address.ts";
@@ -23,8 +23,8 @@ const IDLE_TIMEOUT_S = 60;
 export interface Served extends RoutesOptions {
   routes: Routes;
   ports: PortDoor;
-  /** Folder for sockets that only this user reaches. */
-  runtimeDir: string;
+  /** Sockets that only this user reaches. */
+  sockets: Paths["serve"];
 }
 
 interface SocketData {
@@ -42,8 +42,9 @@ export async function listen(
 ): Promise<Listener> {
   const scheme = tls ? "https" : "http";
   const gate: GateOptions = { hosts, isPublic: !address.isLocal, scheme };
-  const base = join(served.runtimeDir, `serve-${process.pid}-${++count}`);
-  const [inner, again] = [`${base}.sock`, `${base}-ports.sock`];
+  const { http: inner, ports: again } = served.sockets(++count);
+  // What a daemon that was killed has left.
+  for (const path of [inner, again]) rmSync(path, { force: true });
   const server = serveInner(served, { inner, again }, gate);
   await using opened = new AsyncDisposableStack();
   opened.defer(() => end(server, inner));
@@ -77,7 +78,6 @@ function serveInner(
     REQUEST_MAX_BYTES,
     ...mounts.map((each) => each.bodyMax_bytes ?? 0),
   );
-  rmSync(inner, { force: true });
   const idle: object = { idleTimeout: IDLE_TIMEOUT_S };
   const umask = process.umask(0o177);
   const server = Bun.serve<SocketData>({
