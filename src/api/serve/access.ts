@@ -4,6 +4,7 @@
  */
 
 import type { contract } from "#api/contract.ts";
+import type { ExecOpen } from "#api/exec.ts";
 import type { VmCreate } from "#api/vm.ts";
 import type { TokenScope } from "./caller.ts";
 
@@ -167,6 +168,20 @@ export const access: AccessOf<typeof contract> = {
     list: full,
     listen: user,
   },
+};
+
+/** What each kind of exec stream does, likewise: a new kind without an entry is a compile error. */
+export const streamAccess: Record<ExecOpen["kind"], "create" | "change" | "read" | "session"> = {
+  run: "create",
+  exec: "change",
+  connect: "change",
+  extract: "change",
+  write: "change",
+  read: "read",
+  archive: "read",
+  tree: "read",
+  /** Its output is on the host; input to it is a change. */
+  session: "session",
 };
 
 /**

@@ -5,7 +5,7 @@ import { isContractProcedure } from "@orpc/contract";
 import { createRouterClient } from "@orpc/server";
 import { z } from "zod";
 import { contract } from "#api/contract.ts";
-import type { ExecOpen } from "#api/exec.ts";
+import { type ExecOpen, execOpen } from "#api/exec.ts";
 import { hostPath, hostPathOrAddress } from "#api/fields.ts";
 import { type Caller, type TokenScope, tokenScope, USER } from "#api/serve/caller.ts";
 import { vmRef } from "#api/vm.ts";
@@ -285,12 +285,19 @@ const STREAMS: [string, (vm: string) => ExecOpen, string[]][] = [
   ["exec", (vm) => ({ kind: "exec", vm, exec: { argv: ["true"] } }), ["own", "-"]],
   ["connect", (vm) => ({ kind: "connect", vm, target }), ["own", "-"]],
   ["extract", (vm) => ({ kind: "extract", vm, path: "/" }), ["own", "-"]],
+  ["write", (vm) => ({ kind: "write", vm, path: "/x" }), ["own", "-"]],
+  ["tree", (vm) => ({ kind: "tree", vm, path: "/x" }), ["own", "yes"]],
   ["read", (vm) => ({ kind: "read", vm, path: "/x" }), ["own", "yes"]],
   ["archive", (vm) => ({ kind: "archive", vm, path: "/x" }), ["own", "yes"]],
   ["session", (vm) => ({ kind: "session", vm, session: "s" }), ["own", "yes"]],
   ["input", (vm) => ({ kind: "session", vm, session: "s", stdin: true }), ["own", "-"]],
   ["run", () => ({ kind: "run", create: {}, exec: { argv: ["true"] } }), ["yes", "-"]],
 ];
+
+test("every kind of exec stream is below", () => {
+  const kinds = STREAMS.map(([, open]) => open("box").kind);
+  expect(new Set(kinds)).toEqual(new Set(execOpen.options.map(({ shape }) => shape.kind.value)));
+});
 
 for (const [kind, open, [own = "", read = ""]] of STREAMS) {
   test(`an exec stream, ${kind}: own ${own}, read ${read}`, () => {

@@ -4,7 +4,7 @@
  */
 
 import type { ExecOpen } from "#api/exec.ts";
-import { type Access, access, OWN_MAY_CHOOSE } from "#api/serve/access.ts";
+import { type Access, access, OWN_MAY_CHOOSE, streamAccess } from "#api/serve/access.ts";
 import type { Caller } from "#api/serve/caller.ts";
 import type { MachineEvent } from "#api/system.ts";
 import { BangerError } from "#base/error.ts";
@@ -52,11 +52,10 @@ export function authorizeExec(domains: Domains, caller: Caller, open: ExecOpen):
     authorize(domains, caller, { path: ["vm", "create"], input: open.create });
     return;
   }
-  const isRead = open.kind === "read" || open.kind === "archive";
-  const isOutput = open.kind === "session" && !open.stdin;
-  if (caller.scope === "read" && !isRead && !isOutput) throw denied(caller, open.kind);
-  // The output of a session is on the host.
-  assertMachine(domains.vms, caller, { ref: open.vm, wakes: isRead });
+  const kind = streamAccess[open.kind];
+  const isInput = open.kind === "session" && open.stdin;
+  if (caller.scope === "read" && (kind === "change" || isInput)) throw denied(caller, open.kind);
+  assertMachine(domains.vms, caller, { ref: open.vm, wakes: kind === "read" });
 }
 
 /** Whether it is among what the caller is shown. */
