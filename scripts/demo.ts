@@ -30,6 +30,7 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
 }
 
 const started_ms = performance.now();
+let setUpAt_ms = started_ms;
 let failure: unknown;
 try {
   await demo();
@@ -72,6 +73,7 @@ async function demo(): Promise<void> {
     registry = await startRegistry();
     await pushLayout(folder, { host: registry.host, name: "library/debian", tag: "bookworm" });
   });
+  setUpAt_ms = performance.now();
   const reference = `${registry?.host}/library/debian:bookworm`;
   await banger("image", "pull", reference, "--kernel-ref", "debian-6.12");
   await banger("vm", "create", "--image", "debian-bookworm", "--name", VM, "--nat");
@@ -140,7 +142,9 @@ async function timed<T>(step: string, work: () => Promise<T>): Promise<T> {
 }
 
 function printTimes(): void {
-  times.push(["all of it", (performance.now() - started_ms) / 1000]);
+  const now_ms = performance.now();
+  times.push(["from the pull of the image to the end", (now_ms - setUpAt_ms) / 1000]);
+  times.push(["all of it", (now_ms - started_ms) / 1000]);
   console.log();
   for (const [step, seconds] of times) console.log(`${seconds.toFixed(1).padStart(7)} s  ${step}`);
 }
