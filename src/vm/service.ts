@@ -20,8 +20,10 @@ import { MachineCommands } from "./command.ts";
 import { createRecord, type Internal } from "./create.ts";
 import type { VmDeps } from "./deps.ts";
 import { Events } from "./events.ts";
+import type { StoppedDisks } from "./files/stopped.ts";
 import { ensureDisk } from "./folder.ts";
 import { GuestAccess } from "./guest-access.ts";
+import { lowersOf } from "./image-boot.ts";
 import { readLog } from "./logs.ts";
 import { isAsleep } from "./machine.ts";
 import { findUnreadableVm, findVm, getVm, listVms, toApi, unreadableVms } from "./records.ts";
@@ -72,6 +74,15 @@ export class VmService {
 
   list(): Vm[] {
     return listVms(this.#deps.db).map(toApi);
+  }
+
+  /** Of a machine that is stopped; undefined for any other. */
+  stoppedDisks(ref: string): StoppedDisks | undefined {
+    const vm = getVm(this.#deps.db, ref);
+    if (vm.state !== "stopped") return undefined;
+    const image = this.#deps.images.show(vm.imageId);
+    const { disk } = this.#deps.config.paths.vm(vm.id);
+    return { name: vm.name, disk, lowers: [image.rootfs, ...lowersOf(this.#deps, vm, image)] };
   }
 
   show(ref: string): Vm {

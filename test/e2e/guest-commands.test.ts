@@ -293,6 +293,17 @@ test("a workspace goes into a machine without git, and its changes come back", a
   await workspace("apply", VM);
   expect(readFileSync(join(repo.path, "a.txt"), "utf8")).toBe("one\ntwo\nsix\n");
   expect(existsSync(join(repo.path, "gone.txt"))).toBe(false);
+
+  // From the disk of a stopped machine, also below a directory that the image has.
+  await workspace("import", VM, `${repo.path}:/home/bob/app`);
+  await exec("sh", "-c", "cd /home/bob/app && echo stopped >> a.txt && ln -s a.txt link");
+  const place = `${VM}:/home/bob/app`;
+  const running = await workspace("diff", "--name-status", place);
+  expect(running).toBe("M\ta.txt\nA\tlink\n");
+  await banger.ok("vm", "stop", VM);
+  expect(await workspace("diff", "--name-status", place)).toBe(running);
+  await workspace("fetch", place);
+  expect(repo.git("show", `refs/banger/${VM}/worktree:a.txt`)).toEndWith("stopped");
 });
 
 test("vm run --workspace has the files before its command begins, and is gone after a failed import", async () => {

@@ -16,15 +16,13 @@ export function machinePort(context: Context, vm: string, user: string | undefin
   const text = (name: string): string => textOfBytes(toBytes(name));
   return {
     async tree(path) {
-      const client = await context.daemon();
+      const stream = readStream(context, { kind: "tree", vm, path, ...as });
       try {
-        const { kind } = await client.file.stat({ name: vm, path: `${path}/.`, ...as }, { signal });
-        if (kind !== "directory") return undefined;
+        return rejoin(await stream.next(), stream);
       } catch (error) {
         if (error instanceof BangerError && error.code === "not_found") return undefined;
         throw error;
       }
-      return readStream(context, { kind: "tree", vm, path, ...as });
     },
     archive: (path, names) =>
       readStream(context, { kind: "archive", vm, path, names: names.map(text), ...as }),
@@ -64,4 +62,12 @@ async function* readStream(context: Context, open: Readable): AsyncGenerator<Uin
   } finally {
     connection.close();
   }
+}
+
+async function* rejoin(
+  first: IteratorResult<Uint8Array>,
+  rest: AsyncGenerator<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  if (!first.done) yield first.value;
+  yield* rest;
 }

@@ -1,6 +1,6 @@
 /** Files of machines as the daemon offers them. */
 import { posix } from "node:path";
-import type { Readable } from "node:stream";
+import { Readable } from "node:stream";
 import type { DirectoryEntry, FileCopied, FileInfo } from "#api/file.ts";
 import { BangerError } from "#base/error.ts";
 import type { WorkOptions } from "#base/progress.ts";
@@ -9,12 +9,13 @@ import type { FileSink, FileInfo as GuestFileInfo, TarSink } from "#guest/files.
 import type { ProgramOptions } from "#guest/program.ts";
 import type { VmService } from "#vm/service.ts";
 import { copyIn, copyOut, type FileRequest, openFolder } from "./copy.ts";
+import { StoppedDisk, type StoppedDisks } from "./stopped.ts";
 
 /** Every request names its machine and a path in it; `user` is as whom it is done, default root. */
 export class VmFiles {
-  readonly #vms: Pick<VmService, "guests">;
+  readonly #vms: Pick<VmService, "guests" | "stoppedDisks">;
 
-  constructor(vms: Pick<VmService, "guests">) {
+  constructor(vms: Pick<VmService, "guests" | "stoppedDisks">) {
     this.#vms = vms;
   }
 
@@ -95,19 +96,24 @@ export class VmFiles {
     }
   }
 
-  /** The tree, or files of it, as a tar archive, as the guest makes it. */
+  /** The tree, or files of it, as a tar archive, as the guest makes it. Files of a stopped machine are on its disk. */
   async archive(
     request: FileRequest & { names?: readonly string[] | undefined },
     signal?: AbortSignal,
   ): Promise<Readable> {
-    const { files, options } = await this.#open(request, "copy from", signal);
     const path = absolute(request.path);
+    const { names } = request;
+    const stopped = names && this.#vms.stoppedDisks(request.name);
+    if (stopped) return onDisk(stopped, (disk) => disk.archive(path, names));
+    const { files, options } = await this.#open(request, "copy from", signal);
     if (request.names) return await files.readTarOf(path, request.names, options);
     return await files.readTar(path, options);
   }
 
   /** Names and attributes of everything below a directory, as the guest gives them. */
   async tree(request: FileRequest, signal?: AbortSignal): Promise<Readable> {
+    const stopped = this.#vms.stoppedDisks(request.name);
+    if (stopped) return onDisk(stopped, (disk) => disk.tree(absolute(request.path)));
     const { files, options } = await this.#open(request, "look into", signal);
     return await files.readTree(absolute(request.path), options);
   }
@@ -144,6 +150,18 @@ export class VmFiles {
     const options: ProgramOptions = { user, signal };
     return { files: agent.files, options };
   }
+}
+
+function onDisk(
+  disks: StoppedDisks,
+  read: (disk: StoppedDisk) => AsyncIterable<Uint8Array>,
+): Readable {
+  return Readable.from(
+    (async function* () {
+      using disk = new StoppedDisk(disks);
+      yield* read(disk);
+    })(),
+  );
 }
 
 function absolute(path: string): string {
