@@ -19,10 +19,15 @@ export async function createSnapshot(
 ): Promise<Response> {
   if (name) check(z.object({ name: snapshotName }), { name });
   const wanted = { name: vm.id, ...(name ? { snapshot: name } : {}) };
-  // Only running sandboxes have anything to save besides what their pause has saved.
-  if (vm.state === "suspended") await finish(client.vm.resume({ name: vm.id }, { signal }));
-  const { snapshot } = await finish(client.snapshot.create(wanted, { signal }));
-  return Response.json(toInfo(snapshot), { status: 201 });
+  // The memory of one that is paused is saved from its VMM, and it is paused again.
+  const isAsleep = vm.state === "suspended";
+  if (isAsleep) await finish(client.vm.resume({ name: vm.id }, { signal }));
+  try {
+    const { snapshot } = await finish(client.snapshot.create(wanted, { signal }));
+    return Response.json(toInfo(snapshot), { status: 201 });
+  } finally {
+    if (isAsleep) await finish(client.vm.suspend({ name: vm.id }));
+  }
 }
 
 export async function listSnapshots(backend: Backend, query: URLSearchParams): Promise<Response> {

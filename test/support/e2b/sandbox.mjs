@@ -210,6 +210,9 @@ try {
       paused.map(({ sandboxId }) => sandboxId),
       [sbx.sandboxId],
     );
+    await sbx.createSnapshot({ name: "while-paused" });
+    assert.equal(await sbx.isRunning(), false);
+    assert.equal(await Sandbox.deleteSnapshot("while-paused"), true);
     await Sandbox.connect(sbx.sandboxId);
     assert.equal(await sbx.files.read("/tmp/m2"), "22");
 
