@@ -9,7 +9,9 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { BangerError } from "#base/error.ts";
+import { orAborted } from "#base/abort.ts";
+import { formatDuration } from "#base/duration.ts";
+import { BangerError, messageOf } from "#base/error.ts";
 import { type OnProgress, warningProgress } from "#base/progress.ts";
 import { KiB, MiB } from "#base/size.ts";
 import type { BootRecord } from "#guest/boot.ts";
@@ -25,7 +27,7 @@ import { ensureDisk } from "#vm/folder.ts";
 import { guestProgress } from "#vm/guest-progress.ts";
 import { bootKernel, inFrontOf, lowersOf, moduleDisk, modulesOf } from "#vm/image-boot.ts";
 import { offerPackages } from "#vm/packages.ts";
-import type { VmRecord } from "#vm/records.ts";
+import { getVm, type VmRecord } from "#vm/records.ts";
 import { restoreTemplate } from "#vm/snapshots/restore-template.ts";
 import { type MemorySource, restoreMemory } from "#vm/snapshots/source.ts";
 import type { VmRuntime } from "#vm/spec.ts";
@@ -38,6 +40,8 @@ import type { MachineLink } from "./machine-link.ts";
 import { firstBootArguments, keepInstalled } from "./provision.ts";
 import { killOrphans } from "./template.ts";
 
+/** A restored machine answers in a moment, on a busy host in some seconds. */
+const GREETING_MAX_MS = 60_000;
 /** The longest that a timer takes. */
 const NEVER_MS = 2 ** 31 - 1;
 
@@ -192,8 +196,10 @@ export async function awaitReady(
 ): Promise<void> {
   const { link, signal, onProgress } = options;
   await using offer = offerPackages(deps, vm, { signal, onProgress });
-  let agent = await link.agent(signal, { isBooting: true });
   const identity = identityPath(deps.config.paths.vm(vm.id).runtime);
+  const template = existsSync(identity) ? getVm(deps.db, vm.id).runtime?.template : undefined;
+  const greeting = link.agent(signal, { isBooting: true });
+  let agent = await (template ? greetingOf(deps, greeting, { template, signal }) : greeting);
   const isRestored = agent.hello.isTemplate || existsSync(identity);
   if (isRestored) {
     const identified = await identify(link, readFileSync(identity), signal);
@@ -216,6 +222,37 @@ export async function awaitReady(
     await link.whileAlive(agent.waitReady({ timeout_ms: NEVER_MS, signal }));
   } finally {
     stopListening();
+  }
+}
+
+/**
+ * Of a machine that was restored from a template, whose memory nobody has read before: a guest that never answers tells
+ * that it is damaged, and the next machine is not to end so.
+ */
+export async function greetingOf<T>(
+  { templates }: Pick<VmDeps, "templates">,
+  greeting: Promise<T>,
+  {
+    template,
+    signal,
+    limit_ms = GREETING_MAX_MS,
+  }: { template: string; signal: AbortSignal | undefined; limit_ms?: number },
+): Promise<T> {
+  const limit = AbortSignal.timeout(limit_ms);
+  try {
+    return await orAborted(greeting, signal ? AbortSignal.any([signal, limit]) : limit);
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    templates?.drop(template);
+    const why = limit.aborted ? `no answer after ${formatDuration(limit_ms)}` : messageOf(error);
+    throw new BangerError(
+      "unavailable",
+      `Cannot restore from the template, which is removed: ${why}`,
+      {
+        hint: "Try again: the next machine makes another template",
+        cause: error,
+      },
+    );
   }
 }
 
