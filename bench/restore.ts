@@ -1,7 +1,7 @@
 /**
  * Compares `banger vm run IMAGE -- true` from a template to the same restore done by hand with QEMU and QMP until the
  * guest's agent answers, to a run with templates turned off, and to `banger vm exec` in suspended machines, a small and
- * a large one; then `banger vm create` in systemd mode to direct mode.
+ * a large one; then the memory of idle machines, and `banger vm create` in systemd mode to direct mode.
  */
 import { appendFileSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { connect, createConnection } from "node:net";
@@ -40,6 +40,10 @@ printRatio("booted / restored", boot / ours, "15 or more");
 printRatio("woken, 256 MiB / restored", small / ours, "2");
 printRatio("woken, 4 GiB / restored", large / ours, "2");
 
+const [restored = 0, booted = 1] = [await idleMemory(warm), await idleMemory(cold)];
+console.log(`${mebibytes(restored)} MiB restored, ${mebibytes(booted)} MiB booted`);
+printRatio("private memory of an idle machine, restored / booted", restored / booted, "0.33");
+
 await warm.ok("image", "pull", `oci:${await debianLayout()}`, "--name", "debian");
 await warm.ok("image", "provision", "debian");
 const [direct = 1, systemd = 0] = await race(
@@ -58,6 +62,24 @@ async function sleeper({ ok }: Installation, memory: string) {
     prepare: async () => void (await ok("vm", "suspend", name)),
     run: () => ok("vm", "exec", name, "--", "true"),
   };
+}
+
+/** Bytes of a machine's QEMU that no other process has. */
+async function idleMemory({ ok, processes }: Installation): Promise<number> {
+  const before = new Set(processes().map(({ pid }) => pid));
+  await ok("vm", "create", "--image", "busybox", "--name", "idle", "--mode", "direct", ...KIND);
+  await Bun.sleep(2000);
+  const isVmm = ({ pid, command }: { pid: number; command: string }) =>
+    !before.has(pid) && command.includes("qemu-system");
+  const pid = processes().find(isVmm)?.pid;
+  const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
+  await ok("vm", "rm", "--force", "idle");
+  const parts = rollup.matchAll(/^Private_(?:Clean|Dirty): +(\d+) kB$/gm);
+  return [...parts].reduce((sum, [, kib]) => sum + Number(kib) * 1024, 0);
+}
+
+function mebibytes(bytes: number): string {
+  return (bytes / 2 ** 20).toFixed(1);
 }
 
 /** `vm create` of a machine of that mode, with its template there. */

@@ -32,10 +32,6 @@ main() {
 		report_failed_units
 		exit
 		;;
-	settle)
-		renew_journal
-		exit
-		;;
 	esac
 	mount_missing
 	if [ "$$" -ne 1 ]; then
@@ -253,22 +249,6 @@ mask_cloud_init() {
 report_failed_units() {
 	failed=$(systemctl list-units --state=failed --plain --no-legend --no-pager | while read -r unit _; do printf ' %s' "$unit"; done)
 	notify failed "systemd did not reach multi-user.target; failed units:${failed:- none}"
-}
-
-# Runs after the machine-id and the boot ID have changed: journald keeps both until it restarts. What was logged under
-# the old ones stays readable, as a journal of the past.
-renew_journal() {
-	old=
-	# The agent's file has no newline at its end.
-	read -r old <"$state/unsettled-machine-id" || [ -n "$old" ] || return 0
-	read -r new </etc/machine-id
-	for directory in /run/log/journal /var/log/journal; do
-		[ -n "$old" ] && [ -d "$directory/$old" ] && [ ! -e "$directory/$new" ] || continue
-		mv "$directory/$old" "$directory/$new"
-		[ ! -e "$directory/$new/system.journal" ] ||
-			mv "$directory/$new/system.journal" "$directory/$new/system@0000000000000000-0000000000000000.journal~"
-	done
-	systemctl restart systemd-journald.service
 }
 
 # -------------------------------------------------------------------- reporting

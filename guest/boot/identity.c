@@ -17,6 +17,7 @@
 #include "base/io.h"
 #include "base/paths.h"
 #include "base/procfs.h"
+#include "boot/journal.h"
 #include "boot/network.h"
 #include "boot/rootfs.h"
 #include "boot/settle.h"
@@ -326,16 +327,21 @@ static void replace_random_seed(void)
 	put(path, 0600);
 }
 
+/* Those that services have. The boot ID of a template was noted when it was made, and is not read here. */
+static bool read_old_ids(struct journal_ids *ids)
+{
+	return procfs_init_is_systemd() && journal_ids(ids, is_template ? OWN_BOOT_ID_PATH : BOOT_ID_PATH);
+}
+
 const char *identity_take(const uint8_t *bytes, size_t length, bool *is_unsettled)
 {
 	struct network_identity network;
-	char old_id[64];
+	struct journal_ids old_ids;
 	if (!boot_record_has(TAG_BOOT_MODE))
 		return "This agent does not run a machine";
-	if (!boot_record_text(TAG_BOOT_MACHINE_ID, old_id, sizeof old_id))
-		old_id[0] = 0;
 	network_identify(&network);
 	is_template = boot_record_has(TAG_BOOT_TEMPLATE);
+	bool has_ids = read_old_ids(&old_ids);
 	if (!boot_record_set(bytes, length))
 		return "The boot record is malformed";
 	/* Nothing may be drawn from the numbers that other machines have in common with this one. */
@@ -346,7 +352,8 @@ const char *identity_take(const uint8_t *bytes, size_t length, bool *is_unsettle
 	if (identity_write_files()) {
 		change_boot_id();
 		replace_random_seed();
-		settle_later(UNSETTLED_MACHINE_ID, old_id);
+		if (has_ids)
+			settle_later(UNSETTLED_MACHINE_ID, (const char *)&old_ids);
 	}
 	if (is_host_key_new)
 		settle_later(UNSETTLED_SSH, "");

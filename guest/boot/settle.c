@@ -14,9 +14,12 @@
 #include "base/io.h"
 #include "base/paths.h"
 #include "base/procfs.h"
+#include "boot/journal.h"
 
 #define HOOK_DIRECTORY "/etc/banger/restore.d"
 #define HOOK_LOG_PATH STATE_DIRECTORY "/restore.log"
+/* Written by the host when it makes a template, if keeps_host_keys() is false for its ssh server. */
+#define SSH_NOTE_PATH STATE_DIRECTORY "/ssh-rereads"
 #define HOOK_LIMIT_MS 30000
 #define SSH_LIMIT_MS 15000
 #define STEP_US 2000
@@ -27,9 +30,8 @@ static const char *const marks[] = { STATE_DIRECTORY "/unsettled-ssh", STATE_DIR
 /* Whether something runs that has to be told. */
 static bool has_readers(enum unsettled what)
 {
-	if (what == UNSETTLED_MACHINE_ID)
-		return procfs_init_is_systemd();
-	return access(ssh_paths[0], F_OK) == 0 || access(ssh_paths[1], F_OK) == 0;
+	return what == UNSETTLED_MACHINE_ID || (access(SSH_NOTE_PATH, F_OK) < 0 &&
+					       (access(ssh_paths[0], F_OK) == 0 || access(ssh_paths[1], F_OK) == 0));
 }
 
 void settle_later(enum unsettled what, const char *old)
@@ -60,12 +62,38 @@ static pid_t ssh_server(const char *path)
 	return pid > 1 && read_file(name, text, sizeof text) > 0 && strcmp(text, "sshd\n") == 0 ? pid : 0;
 }
 
+/*
+ * Before OpenSSH 9.8 a process for each connection reads the host keys from their files; since then it has them from the
+ * server, which knows the name of that program.
+ */
+static bool keeps_host_keys(pid_t pid)
+{
+	static const char name[] = "sshd-session";
+	static char bytes[65536];
+	char path[64];
+	size_t kept = 0;
+	ssize_t count;
+	bool found = false;
+	format_path(path, sizeof path, "/proc/%d/exe", pid);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return true;
+	while (!found && (count = read(fd, bytes + kept, sizeof bytes - kept)) > 0) {
+		size_t length = kept + (size_t)count;
+		found = memmem(bytes, length, name, strlen(name)) != NULL;
+		kept = length < strlen(name) ? length : strlen(name);
+		memmove(bytes, bytes + length - kept, kept);
+	}
+	close(fd);
+	return found;
+}
+
 /* It executes itself again, and writes its PID once it listens. */
 static void reload_ssh(void)
 {
 	for (size_t i = 0; i < sizeof ssh_paths / sizeof *ssh_paths; i++) {
 		pid_t pid = ssh_server(ssh_paths[i]);
-		if (pid == 0)
+		if (pid == 0 || !keeps_host_keys(pid))
 			continue;
 		uint64_t until = uptime_ms() + SSH_LIMIT_MS;
 		unlink(ssh_paths[i]);
@@ -81,7 +109,7 @@ static void reload_ssh(void)
 }
 
 /* The exit status as in a shell, -1 after the time limit. */
-static int run(const char *path, const char *argument, int output)
+static int run(const char *path, int output)
 {
 	pid_t pid = fork();
 	if (pid == 0) {
@@ -89,7 +117,7 @@ static int run(const char *path, const char *argument, int output)
 		dup2(open("/dev/null", O_RDONLY), STDIN_FILENO);
 		dup2(output, STDOUT_FILENO);
 		dup2(output, STDERR_FILENO);
-		execl(path, path, argument, (char *)NULL);
+		execl(path, path, (char *)NULL);
 		_exit(errno == ENOENT ? 127 : 126);
 	}
 	uint64_t until = uptime_ms() + HOOK_LIMIT_MS;
@@ -130,7 +158,7 @@ static void run_hooks(void)
 		format_path(path, sizeof path, HOOK_DIRECTORY "/%s", name);
 		if (stat(path, &info) < 0 || !S_ISREG(info.st_mode) || access(path, X_OK) < 0)
 			continue;
-		int status = run(path, NULL, log);
+		int status = run(path, log);
 		if (status < 0)
 			warn(path, "was killed after 30 s", -1);
 		else if (status > 0)
@@ -140,13 +168,11 @@ static void run_hooks(void)
 
 int settle_run(void)
 {
+	struct journal_ids old;
 	if (access(marks[UNSETTLED_SSH], F_OK) == 0)
 		reload_ssh();
-	if (access(marks[UNSETTLED_MACHINE_ID], F_OK) == 0) {
-		int status = run(FIRST_BOOT_PATH, "settle", STDERR_FILENO);
-		if (status != 0)
-			warn(FIRST_BOOT_PATH, "failed with exit status", status);
-	}
+	if (read_file(marks[UNSETTLED_MACHINE_ID], (char *)&old, sizeof old) == sizeof old - 1 && !journal_renew(&old))
+		warn("systemd-journald", "does not log after its restart", -1);
 	for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
 		unlink(marks[i]);
 	run_hooks();

@@ -198,9 +198,10 @@ describe("systemd mode", () => {
           "md5sum </var/lib/systemd/random-seed; cat /sys/class/net/eth0/address",
           "ip -o -4 addr show dev eth0 | awk '{ print $4 }'; ip -o -6 addr show dev eth0 scope link | awk '{ print $4 }'",
           "ssh-keygen -q -t ecdsa -N '' -f /root/new; md5sum </root/new.pub; head -c 16 /dev/urandom | od -An -tx1",
+          "journalctl --header | grep -m 1 'Sequential number ID'",
         ].join("; ");
         const values = await inside(own);
-        expect(values).toHaveLength(13);
+        expect(values).toHaveLength(14);
         expect(values.at(4)?.replace("Boot ID: ", "")).toBe(values.at(1)?.replaceAll("-", ""));
         expect(values.slice(5, 7).map((text) => text.slice(-32))).toEqual([
           values.at(0) ?? "",

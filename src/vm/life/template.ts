@@ -282,9 +282,16 @@ async function warmUp(agent: Agent, signal: AbortSignal | undefined): Promise<vo
   });
 }
 
-/** Notes it where guest/boot/identity.c looks whether it was taken back. */
+/**
+ * Notes for guest/boot, so that no machine has to look: the boot ID, by which it sees whether that was taken back, and
+ * whether the ssh server reads the host keys from their files for each connection.
+ */
 async function readBootId(agent: Agent, signal: AbortSignal | undefined): Promise<ReadBootId> {
-  const script = "tee /run/banger/boot-id </proc/sys/kernel/random/boot_id; cat /proc/iomem";
+  const script = [
+    "tee /run/banger/boot-id </proc/sys/kernel/random/boot_id",
+    "[ ! -s /run/sshd.pid ] || grep -q sshd-session /proc/$(cat /run/sshd.pid)/exe || : >/run/banger/ssh-rereads",
+    "cat /proc/iomem",
+  ].join("; ");
   const { stdout } = await agent.run(["sh", "-c", script], { signal });
   return parseBootId(new TextDecoder().decode(stdout));
 }
