@@ -108,7 +108,7 @@ test("every file is imported by somebody", () => {
     sources.flatMap((file) => imports(file).map((each) => resolveImport(file, each.specifier))),
   );
   const isEntry = (path: string) =>
-    isTest(path) || /\.d\.ts$|^src\/main\.ts$|^sdk\/src\/client\.ts$/.test(path);
+    isTest(path) || /\.d\.ts$|^src\/main\.ts$|^sdk\/src\/(client|package)\.ts$/.test(path);
   const orphans = product
     .map(({ path }) => path)
     .filter((path) => !isEntry(path) && !reached.has(path));
@@ -159,10 +159,11 @@ test("what a driver can do is in its features, not in its name", () => {
   expectNone(wrong, "Add a feature to DriverFeatures in src/vmm/driver.ts");
 });
 
-// Programs get the environment as it is, and the runtime's own fetch goes by the proxies in it.
-test("the environment is read in src/config, src/base/run.ts and src/http/proxy.ts only", () => {
+// Programs get the environment as it is, and the runtime's own fetch goes by the proxies in it. The SDK's package has no
+// configuration.
+test("the environment is read in src/config, run.ts, proxy.ts and the SDK's connection.ts only", () => {
   const wrong = grep(product, /\b(process|Bun)\.env\b/).filter(
-    (hit) => !/^src\/(config\/|base\/run\.ts|http\/proxy\.ts)/.test(hit),
+    (hit) => !/^(src\/(config\/|base\/run\.ts|http\/proxy\.ts)|sdk\/src\/connection\.ts)/.test(hit),
   );
   expectNone(wrong, "Put the value into the Config that src/config resolves");
 });

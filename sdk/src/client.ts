@@ -18,17 +18,32 @@ export interface ConnectOptions {
 
 type Context = Record<never, never>;
 
+/** How calls reach the daemon. */
+export interface Transport {
+  /** Of the RPC endpoint. */
+  url: string;
+  fetch: (request: Request, init: { redirect?: RequestRedirect }) => Promise<Response>;
+  /** The socket's path, or an address, for errors. */
+  where: string;
+  headers?: Record<string, string> | undefined;
+}
+
 /** Opens nothing by itself; a call throws `unavailable` when no daemon answers, and BangerErrors only. */
 export function connect({ socket }: ConnectOptions): Client {
   // A call may be silent for as long as a machine runs: the time limit is the caller's signal.
   const transport = { unix: socket, timeout: false };
-  const rpc = new RPCLink<Context>({
+  return clientOver({
     url: "http://banger/rpc",
     fetch: (request, init) => fetch(request, { ...init, ...transport }),
+    where: socket,
   });
+}
+
+export function clientOver({ url, fetch, where, headers }: Transport): Client {
+  const rpc = new RPCLink<Context>({ url, fetch, headers: headers ?? {} });
   const link: ClientLink<Context> = {
     async call(path, input, options) {
-      const fail = (error: unknown) => fromRpc(error, { socket, signal: options.signal });
+      const fail = (error: unknown) => fromRpc(error, { socket: where, signal: options.signal });
       try {
         const output = await rpc.call(path, input, options);
         if (!isAsyncIterator(output)) return output;

@@ -1,0 +1,139 @@
+/** Commands in a machine: run to their end, or talked to while they run. */
+import { constants } from "node:os";
+import type { ExecExit, ExecRequest } from "#api/exec.ts";
+import { BangerError } from "#base/error.ts";
+import { MiB } from "#base/size.ts";
+import type { Connection } from "#sdk/connection.ts";
+import type { ExecConnection } from "#sdk/exec.ts";
+import type { ExecOptions, ExecResult, SpawnOptions, TerminalSize } from "#sdk/types.ts";
+import { bytesOf, millisecondsOf } from "#sdk/units.ts";
+
+const OUTPUT_MAX_BYTES = 64 * MiB;
+const SIGNALS: Record<string, number> = constants.signals;
+
+/** Whom a command is for, and over what. @internal */
+export interface Target {
+  connection: Connection;
+  vm: string;
+}
+
+/** Runs a command to its end. A status other than 0 is a result, not an error. @internal */
+export async function runCommand(
+  { connection, vm }: Target,
+  argv: readonly string[],
+  options: ExecOptions,
+): Promise<ExecResult> {
+  const stdout = new Kept(options.onStdout);
+  const stderr = new Kept(options.onStderr);
+  const exec: ExecRequest = {
+    argv: [...argv],
+    env: options.env,
+    cwd: options.cwd,
+    user: options.user,
+    stdin: options.stdin !== undefined,
+    timeout_ms: millisecondsOf(options.timeout),
+    outputMax_bytes: keptMax(options),
+  };
+  const stream = connection.open(
+    { kind: "exec", vm, exec },
+    { signal: options.signal, onStdout: stdout.take, onStderr: stderr.take },
+  );
+  if (options.stdin !== undefined) {
+    const { stdin } = options;
+    await stream.writeStdin(typeof stdin === "string" ? new TextEncoder().encode(stdin) : stdin);
+    stream.endStdin();
+  }
+  const { exitCode, signal } = exitOf(await stream.exited);
+  return { exitCode, signal, stdout: stdout.text(), stderr: stderr.text() };
+}
+
+/** No limit where the caller takes all of the output. */
+function keptMax({ onStdout, onStderr, maxOutput }: ExecOptions): number | undefined {
+  if (maxOutput === undefined && onStdout && onStderr) return undefined;
+  return bytesOf(maxOutput) ?? OUTPUT_MAX_BYTES;
+}
+
+type OnBytes = ExecOptions["onStdout"];
+
+class Kept {
+  readonly #chunks: Uint8Array[] = [];
+  readonly take: (bytes: Uint8Array) => void | Promise<void>;
+
+  constructor(onBytes: OnBytes) {
+    this.take = onBytes ?? ((bytes) => void this.#chunks.push(bytes));
+  }
+
+  text(): string {
+    const decoder = new TextDecoder();
+    const parts = this.#chunks.map((chunk) => decoder.decode(chunk, { stream: true }));
+    return parts.join("") + decoder.decode();
+  }
+}
+
+/** A command that runs. */
+export class Process {
+  readonly #stream: ExecConnection;
+  /** How it ended, after all of its output was taken. */
+  readonly exited: Promise<{ exitCode: number; signal: string | undefined }>;
+
+  /** @internal */
+  constructor(stream: ExecConnection) {
+    this.#stream = stream;
+    this.exited = stream.exited.then(exitOf);
+    // Whoever does not ask is not told.
+    this.exited.catch(() => {});
+  }
+
+  /** @internal */
+  static async start(
+    { connection, vm }: Target,
+    argv: readonly string[],
+    options: SpawnOptions,
+  ): Promise<Process> {
+    const { env, cwd, user, terminal, signal, onStdout, onStderr } = options;
+    const exec: ExecRequest = { argv: [...argv], env, cwd, user, terminal, stdin: true };
+    const stream = connection.open(
+      { kind: "exec", vm, exec },
+      { signal, onStdout: onStdout ?? ignore, onStderr: onStderr ?? ignore },
+    );
+    await stream.started;
+    return new Process(stream);
+  }
+
+  /** Resolves when the bytes are on their way; false when nobody takes them any more. */
+  async write(data: string | Uint8Array): Promise<boolean> {
+    return await this.#stream.writeStdin(
+      typeof data === "string" ? new TextEncoder().encode(data) : data,
+    );
+  }
+
+  /** Ends stdin, after what was written before. */
+  end(): void {
+    this.#stream.endStdin();
+  }
+
+  /** `name` without "SIG", such as "INT". */
+  kill(name = "TERM"): void {
+    this.#stream.signal(name);
+  }
+
+  resize(size: TerminalSize): void {
+    this.#stream.resize(size);
+  }
+
+  /** Ends the connection, and the command with it. */
+  close(): void {
+    this.#stream.close();
+  }
+}
+
+function ignore(): void {}
+
+function exitOf(exit: ExecExit): { exitCode: number; signal: string | undefined } {
+  if ("code" in exit) return { exitCode: exit.code, signal: undefined };
+  const number = SIGNALS[`SIG${exit.signal}`];
+  if (number === undefined) {
+    throw new BangerError("internal", `Cannot read the daemon's response: signal ${exit.signal}`);
+  }
+  return { exitCode: 128 + number, signal: exit.signal };
+}

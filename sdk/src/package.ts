@@ -1,0 +1,9 @@
+/** Virtual machines from OCI images, by a program: what the published package gives. */
+export { BangerError, type ErrorCode } from "#base/error.ts";
+export { Banger, type Images, type Kernels, type Machines, type Snapshots } from "./banger.ts";
+export type { Process } from "./machine/command.ts";
+export type { Files } from "./machine/files.ts";
+export { Machine } from "./machine/machine.ts";
+export type { Forward, Ports } from "./machine/ports.ts";
+export type { Session, Sessions } from "./machine/sessions.ts";
+export type * from "./types.ts";
