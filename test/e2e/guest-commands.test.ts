@@ -314,6 +314,12 @@ test("vm run --workspace has the files before its command begins, and is gone af
   expect(await banger.ok(...run, `${repo.path}:/srv/app`, ...command)).toBe(
     "/srv/app\nof the project\n",
   );
+  const create = ["vm", "create", "--name", "filled", "--net", "none", "--workspace", repo.path];
+  await banger.ok(...create, "busybox");
+  expect(await banger.ok("vm", "exec", "filled", "--", "cat", "/workspace/a.txt")).toBe(
+    "of the project\n",
+  );
+  await banger.ok("vm", "rm", "--force", "filled");
   const failed = await banger.call([...run, host("nowhere"), ...command]);
   expect(failed.stderr).toContain("no such directory");
   expect(await banger.ok("vm", "list", "-q")).not.toContain("worker");
