@@ -40,6 +40,7 @@ async function bundle(): Promise<void> {
     target: "node",
     format: "esm",
     outdir: OUT,
+    naming: "index.js",
     banner: BANNER,
     define: { "Promise.withResolvers": "bangerWithResolvers" },
   });
