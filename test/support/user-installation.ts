@@ -1,7 +1,8 @@
 /** An installation of an ordinary user, with a kernel and the image "busybox", and a resolver of the test's own. */
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { runOk } from "#base/run.ts";
+import { endNamespace, findNamespace } from "#net/rootless/namespace.ts";
 import { busyboxLayout } from "./busybox.ts";
 import { type Installation, install } from "./installation.ts";
 import { asUser, USER_UID } from "./net-lab.ts";
@@ -14,8 +15,17 @@ export async function installForUser(outside: Outside): Promise<Installation> {
   chmodSync(folder, 0o755);
   const banger = install({ before: asOrdinaryUser(folder, outside) });
   const dispose = async () => {
-    await banger[Symbol.asyncDispose]();
-    rmSync(folder, { recursive: true, force: true });
+    const record = join(banger.home, "state/banger/network-namespace.json");
+    const copy = join(folder, "namespace.json");
+    if (existsSync(record)) copyFileSync(record, copy);
+    try {
+      await banger[Symbol.asyncDispose]();
+      // It has no file of the installation open, by which it would be found.
+      if (findNamespace(copy)) throw new Error("left behind: network namespace");
+    } finally {
+      await endNamespace(copy);
+      rmSync(folder, { recursive: true, force: true });
+    }
   };
   try {
     const kernels = join(banger.home, "state/banger/kernels");

@@ -8,7 +8,13 @@ import { parseQuery } from "#net/dns/query.ts";
 import { askUpstream } from "#net/dns/upstream.ts";
 import { hostAddresses } from "#net/policy/policies.ts";
 import { daemonResolvers } from "#net/resolvers.ts";
-import { fromHelper, type HelperCall, type HelperConfig, type ToHelper } from "./protocol.ts";
+import {
+  type FromHelper,
+  fromHelper,
+  type HelperCall,
+  type HelperConfig,
+  type ToHelper,
+} from "./protocol.ts";
 import { enterCommand } from "./uplink.ts";
 
 const UPSTREAM_TIMEOUT_MS = 10_000;
@@ -77,7 +83,14 @@ export class NetworkHelper {
   }
 
   #take(line: string): void {
-    const message = fromHelper.parse(JSON.parse(line));
+    let message: FromHelper;
+    try {
+      message = fromHelper.parse(JSON.parse(line));
+    } catch {
+      // Such as one of another version, after the program was replaced: the next call starts it anew.
+      void this.close();
+      return;
+    }
     if ("ask" in message) {
       void this.#ask(message.ask, Buffer.from(message.query, "base64"));
       return;

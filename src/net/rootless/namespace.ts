@@ -2,7 +2,7 @@
  * The network namespace of an ordinary user's machines. It belongs to one process that does nothing, and is connected
  * to the outside by pasta; both outlive the daemon, and a record on disk names them for the next one.
  */
-import { openSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, openSync, readFileSync, rmSync } from "node:fs";
 import { z } from "zod";
 import { throwIfAborted } from "#base/abort.ts";
 import { type BangerError, errnoOf, messageOf } from "#base/error.ts";
@@ -49,6 +49,7 @@ export async function ensureNamespace(path: string, signal?: AbortSignal): Promi
   const namespace = { holder: found.holder, uplink: identified(uplink, path) };
   await untilConnected(namespace, uplink, { path, signal });
   record(path, namespace);
+  uplink.unref();
   return namespace;
 }
 
@@ -88,13 +89,18 @@ type Pasta = Bun.Subprocess<"pipe", "pipe", number>;
 function spawnPasta([name = "", ...args]: readonly string[], path: string): Pasta {
   const program = which(name);
   if (!program) throw failed(`not installed: ${name}`);
-  return Bun.spawn([program, ...args], {
-    stdio: ["pipe", "pipe", openSync(logOf(path), "w", 0o600)],
-    // A signal to the daemon's group is not for it.
-    detached: true,
-    cwd: "/",
-    env: { LC_ALL: "C", PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
-  });
+  const log = openSync(logOf(path), "w", 0o600);
+  try {
+    return Bun.spawn([program, ...args], {
+      stdio: ["pipe", "pipe", log],
+      // A signal to the daemon's group is not for it.
+      detached: true,
+      cwd: "/",
+      env: { LC_ALL: "C", PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
+    });
+  } finally {
+    closeSync(log);
+  }
 }
 
 async function readReady(child: Pasta, path: string): Promise<void> {
