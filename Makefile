@@ -14,7 +14,7 @@ help:
 	  'make check      format, types, dead code, repository rules and the unit tests' \
 	  'make test       make check and all other tests, real boots included, except those below' \
 	  'make test-kernels  compile Linux by every recipe, about an hour, and boot it' \
-	  'make test-kvm   boot with KVM, and with Firecracker if it is installed' \
+	  'make test-kvm   boot with KVM, real or emulated, in a machine' \
 	  'make lint       format, types, dead code and repository rules' \
 	  'make format     format the sources' \
 	  'make torture    kill the daemon KILLS=500 times, cut the power CUTS=50 times, create and remove CYCLES=200 machines' \
@@ -52,8 +52,8 @@ test-kernels:
 
 test-kvm:
 	@sh scripts/bootstrap.sh build run test
-	@$(BUN) scripts/kvm.ts
 	@$(MAKE) --no-print-directory build
+	@$(BUN) test ./test/kvm/nested.test.ts
 	@$(BUN) scripts/test.ts test/e2e/vmm-conformance.test.ts
 
 lint:

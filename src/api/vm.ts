@@ -194,6 +194,8 @@ export const vmCreate = z.object({
   kernel: z.string().min(1).max(255).optional(),
   /** Features that its kernel must have, "containers,wireguard"; a kernel that is here is chosen by them. */
   needs: z.string().min(1).max(1000).optional(),
+  /** It can run machines with KVM: a kernel with the feature kvm-host, on QEMU. */
+  nested: z.boolean().optional(),
   /** Default `auto`: direct where an image has neither an init system nor a way to install one. */
   mode: createMode.optional(),
   /**

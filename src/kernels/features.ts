@@ -36,6 +36,7 @@ const options: Record<string, readonly string[]> = {
   ipvs: ["IP_VS"],
   ipv6: ["IPV6"],
   kvm: ["KVM"],
+  "kvm-host": ["KVM", "KVM_AMD", "KVM_INTEL"],
   landlock: ["SECURITY_LANDLOCK"],
   loop: ["BLK_DEV_LOOP"],
   "module-decompress": ["MODULE_DECOMPRESS"],

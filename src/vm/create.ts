@@ -20,6 +20,7 @@ import { machineCommand } from "./exec.ts";
 import { imageKernelName } from "./image-boot.ts";
 import { modeFor } from "./mode.ts";
 import { makeName } from "./names.ts";
+import { withNested } from "./nested/nested.ts";
 import { findVm, insertVm, type NewVm, reservedAddresses } from "./records.ts";
 
 /** What no client chooses for a machine. */
@@ -33,10 +34,11 @@ export interface Internal {
 /** Resolves, reserves the name and the address, and enters the machine as `creating`. */
 export async function createRecord(
   deps: VmDeps,
-  request: VmCreate & Internal & { id: string },
+  wanted: VmCreate & Internal & { id: string },
   work: WorkOptions,
 ): Promise<NewVm> {
   const { db, config } = deps;
+  const request = await withNested(deps, wanted);
   if (request.name && findVm(db, request.name)?.name === request.name) {
     throw new BangerError(
       "already_exists",

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type HostFiles, hostTsc_khz, kvmState } from "./host.ts";
+import { type HostFiles, hostTsc_khz, kvmState, nestedProblem } from "./host.ts";
 
 const NOBODY = 65534;
 
@@ -12,7 +12,13 @@ let host: HostFiles;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "banger-host-"));
   const at = (name: string): string => join(folder, name);
-  host = { kvm: at("kvm"), cpuinfo: at("cpuinfo"), group: at("group"), cpu0: at("cpu0") };
+  host = {
+    kvm: at("kvm"),
+    cpuinfo: at("cpuinfo"),
+    group: at("group"),
+    cpu0: at("cpu0"),
+    modules: at("modules"),
+  };
   mkdirSync(host.cpu0);
   writeFileSync(host.cpuinfo, "flags\t\t: fpu svm sse\ncpu MHz\t\t: 2596.144\n");
 });
@@ -29,6 +35,33 @@ function withoutRights<T>(act: () => T): T {
     if (isRoot) process.seteuid?.(0);
   }
 }
+
+describe.if(process.arch === "x64")("nestedProblem", () => {
+  function loadModule(nested: string): void {
+    mkdirSync(join(host.modules, "kvm_amd/parameters"), { recursive: true });
+    writeFileSync(join(host.modules, "kvm_amd/parameters/nested"), `${nested}\n`);
+  }
+
+  test("is the parameter of KVM's module", () => {
+    writeFileSync(host.kvm, "");
+    for (const value of ["1", "Y"]) {
+      loadModule(value);
+      expect(nestedProblem(host)).toBeUndefined();
+    }
+    for (const value of ["0", "N"]) {
+      loadModule(value);
+      expect(nestedProblem(host)).toEqual({
+        reason: "it is disabled in kvm_amd on this host",
+        fix: expect.stringContaining("modprobe kvm_amd nested=1"),
+      });
+    }
+  });
+
+  test("is none where machines are emulated", () => {
+    loadModule("0");
+    expect(nestedProblem(host)).toBeUndefined();
+  });
+});
 
 describe.if(process.arch === "x64")("kvmState", () => {
   test("a device that opens on a CPU that virtualizes is usable", () => {

@@ -16,6 +16,8 @@ export interface HostFiles {
   cpuinfo: string;
   group: string;
   cpu0: string;
+  /** Of loaded modules, with their parameters. */
+  modules: string;
 }
 
 const files: HostFiles = {
@@ -23,6 +25,7 @@ const files: HostFiles = {
   cpuinfo: "/proc/cpuinfo",
   group: "/etc/group",
   cpu0: "/sys/devices/system/cpu/cpu0",
+  modules: "/sys/module",
 };
 
 /**
@@ -58,6 +61,25 @@ export function kvmState(host: HostFiles = files): KvmState {
     usable: false,
     reason: `${host.kvm} is missing, and the CPU has neither vmx nor svm`,
     fix: "Enable virtualization in the firmware, or nested virtualization in the outer VM",
+  };
+}
+
+/**
+ * Why machines on QEMU cannot have a KVM of their own, and the change that lets them; undefined if they can. Emulated
+ * ones on x86 always can.
+ */
+export function nestedProblem(
+  host: HostFiles = files,
+): { reason: string; fix?: string } | undefined {
+  if (process.arch !== "x64") return { reason: "only x86 is supported" };
+  if (!kvmState(host).usable) return undefined;
+  const module = ["kvm_intel", "kvm_amd"].find((name) => existsSync(`${host.modules}/${name}`));
+  if (!module) return undefined;
+  const value = readText(`${host.modules}/${module}/parameters/nested`).trim();
+  if (value === "Y" || value === "1") return undefined;
+  return {
+    reason: `it is disabled in ${module} on this host`,
+    fix: `Stop all machines, then: sudo modprobe -r ${module} && sudo modprobe ${module} nested=1`,
   };
 }
 

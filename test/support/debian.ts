@@ -9,18 +9,23 @@ import { makeLayout } from "./oci-layout.ts";
 
 const AGE_MAX_MS = 7 * 24 * 3600 * 1000;
 
+export interface DebianOptions {
+  suite?: string;
+  /** More packages than the minbase variant has, and what the layout is called with them. */
+  with?: { name: string; packages: readonly string[] };
+  signal?: AbortSignal;
+}
+
 /** The minbase variant, tagged with the suite. Gives the layout's folder. */
-export async function debianLayout(
-  options: { suite?: string; signal?: AbortSignal } = {},
-): Promise<string> {
+export async function debianLayout(options: DebianOptions = {}): Promise<string> {
   const suite = options.suite ?? "bookworm";
-  const layout = join(CACHE, `debian-${suite}-minbase`);
+  const layout = join(CACHE, `debian-${suite}-${options.with?.name ?? "minbase"}`);
   const isFresh = () => existsSync(layout) && Date.now() - statSync(layout).mtimeMs < AGE_MAX_MS;
   const make = async (staging: string) => {
     const scratch = mkdtempSync(`${layout}-`);
     try {
       const tar = join(scratch, "rootfs.tar");
-      await mmdebstrap(suite, tar, options.signal);
+      await mmdebstrap(suite, tar, options);
       await makeLayout(staging, [tar], {
         config: {
           Cmd: ["bash"],
@@ -35,18 +40,21 @@ export async function debianLayout(
   return await madeOnce(layout, make, isFresh);
 }
 
-async function mmdebstrap(suite: string, tar: string, signal?: AbortSignal): Promise<void> {
+async function mmdebstrap(
+  suite: string,
+  tar: string,
+  { with: more, signal }: DebianOptions,
+): Promise<void> {
   const sudo = process.getuid?.() === 0 ? [] : ["sudo", "-n"];
+  const flags = ["--mode=root", "--variant=minbase", "--format=tar"];
+  if (more) flags.push(`--include=${more.packages.join(",")}`);
   // The tar comes through a pipe so that it is ours whoever runs mmdebstrap.
-  const child = Bun.spawn(
-    [...sudo, "mmdebstrap", "--mode=root", "--variant=minbase", "--format=tar", suite, "-", "-"],
-    {
-      stdin: new Blob([await hostSources(suite)]),
-      stdout: Bun.file(tar),
-      stderr: "pipe",
-      signal,
-    },
-  );
+  const child = Bun.spawn([...sudo, "mmdebstrap", ...flags, suite, "-", "-"], {
+    stdin: new Blob([await hostSources(suite)]),
+    stdout: Bun.file(tar),
+    stderr: "pipe",
+    signal,
+  });
   const [log, status] = await Promise.all([new Response(child.stderr).text(), child.exited]);
   if (status !== 0) throw new Error(`mmdebstrap failed:\n${log.slice(-3000)}`);
 }

@@ -194,6 +194,7 @@ export const OWN_MAY_CHOOSE: Record<keyof VmCreate, boolean> = {
   snapshot: true,
   kernel: true,
   needs: true,
+  nested: true,
   mode: true,
   command: true,
   entrypoint: true,

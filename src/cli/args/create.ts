@@ -38,6 +38,7 @@ export function createRequest(
     name,
     kernel,
     needs,
+    nested: flags.nested || undefined,
     mode,
     cpus,
     memory_mib: memory,

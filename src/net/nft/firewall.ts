@@ -4,7 +4,8 @@ import { z } from "zod";
 import { run } from "#base/run.ts";
 import type { Family } from "#net/address.ts";
 
-const NFT_TIMEOUT_MS = 10_000;
+/** A busy or emulated host takes seconds. */
+const NFT_TIMEOUT_MS = 60_000;
 
 /** `forward`: on their way out; `input`: questions to the DNS server on the gateway. */
 export type FirewallHook = "forward" | "input";

@@ -7,7 +7,8 @@ import { changeDenied } from "#net/rights.ts";
 /** What `nft -j` prints. */
 const nftOutput = z.object({ nftables: z.array(z.unknown()).optional() });
 
-const NFT_TIMEOUT_MS = 10_000;
+/** A busy or emulated host takes seconds. */
+const NFT_TIMEOUT_MS = 60_000;
 
 /** Marks our tables, to distinguish them from others of the same name. */
 export const OWNER_MARK = "made by banger";

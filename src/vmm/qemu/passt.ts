@@ -12,7 +12,8 @@ const PROGRAM = "passt";
 export const PASST_INSTALL_HINT = "sudo apt-get install passt";
 /** QEMU speaks to it by a network device that came with this version. */
 const QEMU_SINCE = [7, 2] as const;
-const PROBE_TIMEOUT_MS = 10_000;
+/** A busy or emulated host takes seconds. */
+const PROBE_TIMEOUT_MS = 60_000;
 
 /** As QEMU's own stack has it, so that a guest need not know which one it is on. */
 const NETWORK = [

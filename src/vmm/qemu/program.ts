@@ -11,7 +11,8 @@ const PROGRAM = "qemu-system-x86_64";
 export const INSTALL_HINT = "sudo apt-get install qemu-system-x86";
 /** microvm became complete (ACPI, so that a guest can power off) in this version. */
 const VERSION_MIN_MAJOR = 6;
-const PROBE_TIMEOUT_MS = 10_000;
+/** A busy or emulated host takes seconds. */
+const PROBE_TIMEOUT_MS = 60_000;
 
 export interface QemuProgram {
   path: string;
