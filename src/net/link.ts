@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { BangerError } from "#base/error.ts";
 import { run } from "#base/run.ts";
-import { addressOf, type Cidr, joinCidr, prefixOf } from "./address.ts";
+import { type Address, addressOf, type Cidr, joinCidr, prefixOf } from "./address.ts";
 import { type BridgeMark, bridgeAlias } from "./devices.ts";
 import { address6Of, canHaveIpv6, LINK_LOCAL_GATEWAY } from "./ipv6.ts";
 import { macAddress } from "./names.ts";
@@ -69,6 +69,11 @@ export function retagCommands(tap: Pick<TapPlan, "tap" | "alias" | "isIsolated">
     `link set dev ${tap.tap} alias ${tap.alias}`,
     `link set dev ${tap.tap} type bridge_slave isolated ${tap.isIsolated ? "on" : "off"}`,
   ];
+}
+
+/** The host may remember the hardware address of the machine that had these addresses before. */
+export function forgetNeighbour(bridge: string, addresses: readonly Address[]): string[] {
+  return addresses.map((address) => `neigh flush to ${address} dev ${bridge}`);
 }
 
 export function removeCommand(device: string): string {

@@ -18,7 +18,13 @@ import {
 import type { GuestDns } from "./dns/server.ts";
 import { guestResolvers } from "./guest-dns.ts";
 import { address6Of, disableIpv6, hardenBridge6, linkLocalOf } from "./ipv6.ts";
-import { applyLinks, enableForwarding, removeCommand, tapCommands } from "./link.ts";
+import {
+  applyLinks,
+  enableForwarding,
+  forgetNeighbour,
+  removeCommand,
+  tapCommands,
+} from "./link.ts";
 import { checkMac, checkNetworks, macAddress, tapName } from "./names.ts";
 import type { Policies } from "./policy/policies.ts";
 import { assertEnforceable, opensMetadata, type Policy } from "./policy/policy.ts";
@@ -81,7 +87,8 @@ export async function attachTap(request: TapRequest, context: TapContext): Promi
   const plan = { tap, alias: tapAlias(machine), bridge, isIsolated, mtu };
   try {
     const tapSteps = tapCommands({ ...plan, user_uid: context.user_uid });
-    await applyLinks([...staleTap, ...steps, ...tapSteps]);
+    const addresses = subnet6 ? [address, address6Of(subnet6, address)] : [address];
+    await applyLinks([...staleTap, ...steps, ...tapSteps, ...forgetNeighbour(bridge, addresses)]);
     hardenBridge6(bridge);
     disableIpv6(tap);
     if (mode === "nat") enableForwarding();

@@ -79,6 +79,20 @@ networkTest("a machine in host mode reaches the host and not the outside", async
   expect(await lab.ask("a", OUTSIDE, NO_ANSWER_MS)).toBeUndefined();
 });
 
+networkTest("the host forgets who had the addresses of a new machine before", async (makeLab) => {
+  await using lab = await makeLab();
+  const daemon = lab.daemon();
+  await attach(daemon, newId());
+  const known = ["10.241.0.9", "10.241.0.10"];
+  for (const address of known) {
+    const entry = ["replace", address, "lladdr", "02:00:00:00:00:01", "nud", "reachable"];
+    await lab.run("host", ["ip", "neigh", ...entry, "dev", "banger0"]);
+  }
+  await attach(daemon, newId(), { address: "10.241.0.9" });
+  const left = await lab.run("host", ["ip", "neigh", "show", "dev", "banger0"]);
+  expect(known.map((address) => left.includes(`${address} `))).toEqual([false, true]);
+});
+
 networkTest(
   "the host configures nothing by what guests say, and the bridge keeps its hardware address",
   async (makeLab) => {
