@@ -3,7 +3,7 @@
  * guest's agent answers, to a run with templates turned off, and to `banger vm exec` in suspended machines, a small and
  * a large one; then the memory of idle machines, and `banger vm create` in systemd mode to direct mode.
  */
-import { appendFileSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { appendFileSync, linkSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { connect, createConnection } from "node:net";
 import { join } from "node:path";
 import { connectAgent } from "#guest/agent.ts";
@@ -104,13 +104,16 @@ async function handMade({ home, ok, processes }: Installation) {
   const pid = processes().find(({ command }) => command.includes("qemu-system"))?.pid;
   if (!pid) throw new Error("the machine has no QEMU process");
   const argv = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(0, -1);
+  const modules = join(home, "modules.ext4");
+  const theirs = argv.join("\n").match(/[^,=\n]*\/modules\.ext4/)?.[0];
+  if (theirs) linkSync(theirs, modules);
   await ok("vm", "rm", "--force", "probe");
   const templates = join(home, "cache/banger/templates");
   const template = join(templates, readdirSync(templates)[0] ?? "");
   const folder = join(home, "hand");
   const moved = argv.map((word) =>
     word.replaceAll(
-      /(=|unix:)[^,=]*\/(disk\.ext4|console\.log|\w+\.sock)/g,
+      /(=|unix:)[^,=]*\/(disk\.ext4|modules\.ext4|console\.log|\w+\.sock)/g,
       (_, head, name) => `${head}${join(folder, name)}`,
     ),
   );
@@ -119,6 +122,7 @@ async function handMade({ home, ok, processes }: Installation) {
       rmSync(folder, { recursive: true, force: true });
       mkdirSync(folder);
       await program("cp", "--sparse=always", join(template, "disk.ext4"), folder);
+      if (theirs) linkSync(modules, join(folder, "modules.ext4"));
     },
     run: () => restoreByHand(moved, folder, readFileSync(join(template, "state"))),
   };
