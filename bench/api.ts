@@ -3,7 +3,7 @@
  * `banger` on the other. ALIVE=50 also keeps so many sandboxes at once.
  */
 import { randomBytes } from "node:crypto";
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { MiB } from "#base/size.ts";
 import { pullBusybox } from "#test/busybox.ts";
@@ -17,6 +17,8 @@ const FILE_BYTES = 100 * MiB;
 const VM = "bench";
 
 await using banger = install();
+// Of so many machines that 24 GiB hold 50.
+appendFileSync(join(banger.home, "config/banger/config.toml"), '[vm]\nmemory = "192M"\n');
 const url = await listenByConfig(banger);
 await pullBusybox(banger);
 const served = await withToken(banger, { url, scope: "own" });
