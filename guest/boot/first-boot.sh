@@ -75,12 +75,15 @@ has_argument() {
 	return 1
 }
 
-# Reports a phase, and waits for one line from the host in a pipe.
+# Reports a phase, and waits for one line from the host in a pipe. The pipe is open before the host is told: what it
+# writes is kept until it is read, and no shell has to wait in open(2), which some give up when a process ends.
 ask_host() {
 	answer=
 	[ -x "$agent" ] && mkfifo "$2" || return 1
+	exec 3<>"$2"
 	notify "$1"
-	read -r answer <"$2"
+	read -r answer <&3
+	exec 3<&-
 	rm -f "$2"
 }
 
