@@ -161,6 +161,12 @@ function readLease(path: string): string | undefined {
   }
 }
 
+/** Also false for what this user may not look at: in a machine of ours, the directory above is the agent's. */
 function isFolder(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  try {
+    return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+    return false;
+  }
 }

@@ -52,7 +52,7 @@ describe.each(lanes)("machines on $title", ({ vmm, jail }) => {
   const create = (name: string) =>
     host.ok(`banger vm create --progress plain --vmm ${vmm} ${SMALL} --name ${name} 2>&1`);
   const exec = (name: string, script: string) =>
-    host.ok(`banger vm exec ${name} -- sh -c "${script}"`);
+    host.ok(`banger vm exec ${name} -- sh -c '${script.replaceAll("'", "'\\''")}'`);
 
   beforeAll(async () => {
     await host.ok("banger daemon stop; mkdir -p ~/.config/banger");
