@@ -21,7 +21,7 @@ export class Banger {
   readonly kernels: Kernels;
   readonly snapshots: Snapshots;
 
-  /** Opens nothing by itself; the first call does. */
+  /** Does not connect until the first call. */
   constructor(options: ConnectOptions = {}) {
     this.#connection = makeConnection(options);
     this.machines = new Machines(this.#connection);
@@ -34,7 +34,7 @@ export class Banger {
     return await this.#connection.client.system.status(undefined, { signal });
   }
 
-  /** What happens to machines, until the loop is left. */
+  /** Streams events of machines until the loop ends. */
   async *events({ signal }: CallOptions = {}): AsyncGenerator<MachineEvent, void, undefined> {
     yield* await this.#connection.client.system.events(undefined, { signal });
   }
@@ -81,7 +81,7 @@ export class Images {
     return await this.#api.show({ name }, { signal });
   }
 
-  /** `reference`: as for `banger image pull`. */
+  /** Pulls an image. `reference`: as for `banger image pull`. */
   async pull(
     reference: string,
     options: WorkOptions & { name?: string | undefined; kernel?: string | undefined } = {},
@@ -90,7 +90,7 @@ export class Images {
     return await finish(this.#api.pull({ reference, name, kernel }, { signal }), onProgress);
   }
 
-  /** Builds an image of the text of a Dockerfile. `context`: folder of the daemon's computer that COPY takes from. */
+  /** Builds an image from the text of a Dockerfile. `context`: directory on the daemon's host that COPY reads. */
   async build(
     name: string,
     options: WorkOptions & {

@@ -28,7 +28,7 @@ export interface Transport {
   headers?: Record<string, string> | undefined;
 }
 
-/** Opens nothing by itself; a call throws `unavailable` when no daemon answers, and BangerErrors only. */
+/** Does not connect until the first call. Calls throw only BangerErrors, `unavailable` if no daemon answers. */
 export function connect({ socket }: ConnectOptions): Client {
   // A call may be silent for as long as a machine runs: the time limit is the caller's signal.
   const transport = { unix: socket, timeout: false };

@@ -1,4 +1,4 @@
-/** Where the daemon is and how it is reached, under Node, Bun and Deno alike. */
+/** Finds the daemon and connects to it, on Node, Bun and Deno. */
 import { request as requestHttp } from "node:http";
 import { homedir } from "node:os";
 import { isAbsolute, join } from "node:path";
@@ -18,7 +18,7 @@ export interface Connection {
 
 type Environment = Record<string, string | undefined>;
 
-/** Opens nothing by itself. */
+/** Does not connect until the first call. */
 export function makeConnection(options: ConnectOptions): Connection {
   const env = process.env;
   const url = options.url ?? (options.socket === undefined ? env["BANGER_URL"] : undefined);
@@ -26,7 +26,7 @@ export function makeConnection(options: ConnectOptions): Connection {
   return onUrl(url, options.token ?? env["BANGER_TOKEN"]);
 }
 
-/** As the daemon makes it. */
+/** The daemon's socket by default, resolved as src/config does. */
 export function defaultSocket(env: Environment): string {
   const given = (name: string) => {
     const value = env[name];
@@ -90,7 +90,7 @@ async function fetchUrl(base: string, request: Request, init: RequestInit): Prom
     return await fetch(request, init);
   } catch (error) {
     if (request.signal.aborted) throw error;
-    // Node says "fetch failed", and why in the cause.
+    // Node's message is only "fetch failed"; the cause has the reason.
     const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
     throw new BangerError("unavailable", `Cannot connect to ${base}: ${messageOf(cause)}`, {
       hint: "Serve the API with: banger serve",
@@ -99,7 +99,7 @@ async function fetchUrl(base: string, request: Request, init: RequestInit): Prom
   }
 }
 
-/** `fetch()` of some runtimes knows no unix sockets. */
+/** `fetch()` of some runtimes does not support unix sockets. */
 async function fetchUnix(socketPath: string, request: Request): Promise<Response> {
   const { promise, resolve, reject } = Promise.withResolvers<Response>();
   const { pathname, search } = new URL(request.url);

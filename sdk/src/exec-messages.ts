@@ -15,7 +15,7 @@ export type ServerMessage =
 export interface Started {
   vm: string;
   daemon?: DaemonVersion;
-  /** Of a command, in the machine; an older daemon does not tell. */
+  /** The command's pid in the machine; older daemons do not send it. */
   pid?: number;
 }
 

@@ -26,7 +26,7 @@ const GRANT_DELAY_MS = 5;
 
 export type { ExecConnection, ExecOptions } from "#api/serve/exec-client.ts";
 
-/** The connection that the messages go over: a WebSocket, or what stands in its place. */
+/** Transport of the messages: a WebSocket, or a replacement in the same process. */
 export interface ExecChannel {
   readonly isOpen: boolean;
   send(data: string | Uint8Array<ArrayBuffer>): void;
@@ -34,10 +34,10 @@ export interface ExecChannel {
 }
 
 export interface ChannelEvents {
-  /** Not before the channel was returned. */
+  /** Never called before the channel is returned. */
   onOpen: () => void;
   onMessage: (data: string | ArrayBuffer) => void;
-  /** Also when it never opened. */
+  /** Also called if it never opened. */
   onClose: (reason: string) => void;
 }
 

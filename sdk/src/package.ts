@@ -1,4 +1,4 @@
-/** Virtual machines from OCI images, by a program: what the published package gives. */
+/** Virtual machines from OCI images: the exports of the published package. */
 export { BangerError, type ErrorCode } from "#base/error.ts";
 export { Banger, type Images, type Kernels, type Machines, type Snapshots } from "./banger.ts";
 export type { Process } from "./machine/command.ts";

@@ -1,17 +1,17 @@
 /**
- * What the published package shows, in types that depend on nothing else. The classes give them from what the contract
- * of the API says, so that a field which is not of the contract does not compile.
+ * The public types of the package, without dependencies. The classes return them from the types of the API's contract,
+ * so a field that the contract does not have fails to compile.
  */
 
-/** One report of long work: a pull, a boot, a build. The same `step` comes again while its numbers grow. */
+/** Progress of a pull, boot or build. The same `step` is reported again as its numbers grow. */
 export interface Progress {
   step: string;
-  /** For people: "Downloading 4f3a…". */
+  /** Human-readable, such as "Downloading 4f3a…". */
   message: string;
   done?: number | undefined;
   total?: number | undefined;
   unit?: "bytes" | "items" | undefined;
-  /** What a command of the step has printed since the last report. */
+  /** Output of the step's command since the last report. */
   lines?: string[] | undefined;
 }
 
@@ -29,10 +29,10 @@ export type MachineState =
 
 export type NetworkMode = "nat" | "host" | "user" | "none";
 
-/** A port of the machine that is open on the host. */
+/** A port of the machine that is published on the host. */
 export interface PortRequest {
   guestPort: number;
-  /** Default: one that is free. */
+  /** Default: a free port. */
   hostPort?: number | undefined;
   /** Default: "127.0.0.1". */
   hostAddress?: string | undefined;
@@ -48,13 +48,13 @@ export interface PublishedPort {
 
 export interface MachineExit {
   reason: "poweroff" | "reboot" | "panic" | "killed" | "crashed" | "unknown";
-  /** Of the command that the machine was for. */
+  /** Exit status of the machine's command. */
   status?: number | undefined;
   detail?: string | undefined;
   at: string;
 }
 
-/** A machine as the daemon knows it. Times are ISO 8601 in UTC. */
+/** The state of a machine. Times are ISO 8601 in UTC. */
 export interface MachineInfo {
   id: string;
   name: string;
@@ -73,7 +73,7 @@ export interface MachineInfo {
     /** Open on the host while it runs. */
     ports?: PublishedPort[] | undefined;
   };
-  /** Key of the template that it was restored from. */
+  /** Key of the template it was restored from. */
   template?: string | undefined;
   snapshot?: string | undefined;
   forkOf?: string | undefined;
@@ -94,7 +94,7 @@ export interface FileInfo {
   gid: number;
   links: number;
   modifiedAt: string;
-  /** Of a symlink. */
+  /** Target of a symlink. */
   target?: string | undefined;
 }
 
@@ -103,7 +103,7 @@ export interface DirectoryEntry extends FileInfo {
 }
 
 export interface FileChange {
-  /** `ready`: from here on nothing is missed; `overflow`: something was. */
+  /** `ready`: all later changes are reported; `overflow`: some were lost. */
   kind: "ready" | "created" | "changed" | "attributes" | "removed" | "overflow";
   path: string;
   isFolder: boolean;
@@ -112,7 +112,7 @@ export interface FileChange {
 export interface FilesCopied {
   entries: number;
   size_bytes: number;
-  /** Devices, pipes and sockets, which are not copied. */
+  /** Number of devices, pipes and sockets, which are not copied. */
   skipped: number;
   skippedNames: string[];
 }
@@ -127,7 +127,7 @@ export interface SnapshotInfo {
   memory_mib: number;
   disk_bytes: number;
   network: NetworkMode;
-  /** Whether it has the memory; a machine made from one without boots. */
+  /** Whether it includes memory. A machine created from one without memory boots. */
   memory: boolean;
   createdAt: string;
   size_bytes: number;
@@ -149,7 +149,7 @@ export interface SessionInfo {
   lost_bytes: number;
 }
 
-/** A socket in the machine that listens. */
+/** A listening socket in the machine. */
 export interface ListeningSocket {
   protocol: "tcp" | "udp";
   address: string;
@@ -170,7 +170,7 @@ export interface ProcessInfo {
   command: string;
 }
 
-/** Counters count since the boot: a rate is the difference of two by `uptime_ms`. */
+/** Counters start at boot; a rate is the difference of two divided by that of `uptime_ms`. */
 export interface MachineStats {
   name: string;
   uptime_ms: number;
@@ -221,7 +221,7 @@ export interface KernelInfo {
   importedAt: string;
 }
 
-/** The machine's new state, or that it is gone. */
+/** A change of a machine's state, or its removal. */
 export interface MachineEvent {
   at: string;
   id: string;
@@ -241,9 +241,9 @@ export interface DaemonInfo {
   rss_bytes: number;
 }
 
-/** What every call takes. */
+/** Options of every call. */
 export interface CallOptions {
-  /** Aborting it cancels the work in the daemon; the call throws `cancelled`. */
+  /** Aborting it cancels the operation in the daemon; the call throws `cancelled`. */
   signal?: AbortSignal | undefined;
 }
 
@@ -258,7 +258,7 @@ export interface CreateOptions extends WorkOptions {
   kernel?: string | undefined;
   /** Default: "direct", without an init system; "auto" chooses by the image. */
   mode?: "auto" | "direct" | "systemd" | undefined;
-  /** In direct mode: the machine ends with it. Default: none. */
+  /** Command in direct mode; the machine stops when it exits. Default: none. */
   command?: string[] | undefined;
   cpus?: number | undefined;
   memory?: number | string | undefined;
@@ -268,9 +268,9 @@ export interface CreateOptions extends WorkOptions {
   env?: Record<string, string> | undefined;
   labels?: Record<string, string> | undefined;
   hostname?: string | undefined;
-  /** The machine is removed this long after it was made. */
+  /** Remove the machine this long after its creation. */
   timeout?: number | string | undefined;
-  /** It is suspended when nobody has used it for this long, and resumes when it is used. */
+  /** Suspend the machine after this idle time; the next use resumes it. */
   idleSuspend?: number | string | undefined;
   /** Default: true. */
   start?: boolean | undefined;
@@ -279,24 +279,24 @@ export interface CreateOptions extends WorkOptions {
 export interface ExecOptions extends CallOptions {
   env?: Record<string, string> | undefined;
   cwd?: string | undefined;
-  /** A name or number of the guest, with an optional ":group". Default: the image's. */
+  /** Guest user name or ID, with an optional ":group". Default: the image's. */
   user?: string | undefined;
   stdin?: string | Uint8Array | undefined;
-  /** The command is ended after this long, and the call throws `timeout`. */
+  /** Kill the command after this long; the call throws `timeout`. */
   timeout?: number | string | undefined;
-  /** While its promise is pending, the command waits. */
+  /** Back-pressure: while its promise is pending, no further output is read. */
   onStdout?: ((bytes: Uint8Array) => void | Promise<void>) | undefined;
   onStderr?: ((bytes: Uint8Array) => void | Promise<void>) | undefined;
-  /** Of the output that is kept for the result. A command that prints more is ended: `limit_exceeded`. Default: "64M". */
+  /** Limit of the output kept for the result. Exceeding it kills the command: `limit_exceeded`. Default: "64M". */
   maxOutput?: number | string | undefined;
 }
 
 export interface ExecResult {
-  /** As a shell has it: 128 and the signal's number for a command that a signal ended. */
+  /** As in a shell: 128 plus the signal's number if a signal killed the command. */
   exitCode: number;
-  /** Such as "KILL", of a command that a signal ended. */
+  /** The signal that killed the command, such as "KILL". */
   signal: string | undefined;
-  /** Decoded as UTF-8; empty where `onStdout` took the output. */
+  /** Decoded as UTF-8; empty if `onStdout` is given. */
   stdout: string;
   stderr: string;
 }
@@ -310,7 +310,7 @@ export interface SpawnOptions extends CallOptions {
   env?: Record<string, string> | undefined;
   cwd?: string | undefined;
   user?: string | undefined;
-  /** Gives the command a terminal of this size. */
+  /** Run the command on a terminal of this size. */
   terminal?: TerminalSize | undefined;
   onStdout?: ((bytes: Uint8Array) => void | Promise<void>) | undefined;
   onStderr?: ((bytes: Uint8Array) => void | Promise<void>) | undefined;

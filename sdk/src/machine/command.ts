@@ -1,4 +1,4 @@
-/** Commands in a machine: run to their end, or talked to while they run. */
+/** Commands in a machine: run until they exit, or interactive. */
 import { constants } from "node:os";
 import type { ExecExit, ExecRequest } from "#api/exec.ts";
 import { BangerError } from "#base/error.ts";
@@ -11,13 +11,13 @@ import { bytesOf, millisecondsOf } from "#sdk/units.ts";
 const OUTPUT_MAX_BYTES = 64 * MiB;
 const SIGNALS: Record<string, number> = constants.signals;
 
-/** Whom a command is for, and over what. @internal */
+/** The machine a command runs in, and the connection to it. @internal */
 export interface Target {
   connection: Connection;
   vm: string;
 }
 
-/** Runs a command to its end. A status other than 0 is a result, not an error. @internal */
+/** Runs a command until it exits. A nonzero status is a result, not an error. @internal */
 export async function runCommand(
   { connection, vm }: Target,
   argv: readonly string[],
@@ -47,7 +47,7 @@ export async function runCommand(
   return { exitCode, signal, stdout: stdout.text(), stderr: stderr.text() };
 }
 
-/** No limit where the caller takes all of the output. */
+/** No limit if the caller consumes all of the output. */
 function keptMax({ onStdout, onStderr, maxOutput }: ExecOptions): number | undefined {
   if (maxOutput === undefined && onStdout && onStderr) return undefined;
   return bytesOf(maxOutput) ?? OUTPUT_MAX_BYTES;
@@ -70,17 +70,17 @@ class Kept {
   }
 }
 
-/** A command that runs. */
+/** A running command. */
 export class Process {
   readonly #stream: ExecConnection;
-  /** How it ended, after all of its output was taken. */
+  /** Resolves to its exit status once all of its output is consumed. */
   readonly exited: Promise<{ exitCode: number; signal: string | undefined }>;
 
   /** @internal */
   constructor(stream: ExecConnection) {
     this.#stream = stream;
     this.exited = stream.exited.then(exitOf);
-    // Whoever does not ask is not told.
+    // A caller that never awaits `exited` must not get an unhandled rejection.
     this.exited.catch(() => {});
   }
 
@@ -100,19 +100,19 @@ export class Process {
     return new Process(stream);
   }
 
-  /** Resolves when the bytes are on their way; false when nobody takes them any more. */
+  /** Resolves when the bytes are sent; to false if the command no longer reads stdin. */
   async write(data: string | Uint8Array): Promise<boolean> {
     return await this.#stream.writeStdin(
       typeof data === "string" ? new TextEncoder().encode(data) : data,
     );
   }
 
-  /** Ends stdin, after what was written before. */
+  /** Closes stdin after everything written so far. */
   end(): void {
     this.#stream.endStdin();
   }
 
-  /** `name` without "SIG", such as "INT". */
+  /** Sends a signal. `name` without "SIG", such as "INT". */
   kill(name = "TERM"): void {
     this.#stream.signal(name);
   }
@@ -121,7 +121,7 @@ export class Process {
     this.#stream.resize(size);
   }
 
-  /** Ends the connection, and the command with it. */
+  /** Closes the connection, which ends the command. */
   close(): void {
     this.#stream.close();
   }

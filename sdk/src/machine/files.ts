@@ -1,4 +1,4 @@
-/** Files of a machine. Paths are the guest's; relative ones begin at "/". */
+/** Files in a machine. Paths are the guest's; relative ones start at "/". */
 import { finish } from "#sdk/stream.ts";
 import type {
   CallOptions,
@@ -11,7 +11,7 @@ import type {
 import type { Target } from "./command.ts";
 
 interface AsUser extends CallOptions {
-  /** As whom it is done, with an optional ":group". Default: root. */
+  /** Guest user, with an optional ":group". Default: root. */
   user?: string | undefined;
 }
 
@@ -31,7 +31,7 @@ export class Files {
     return await this.#api.list({ name: this.#vm, path, user }, { signal });
   }
 
-  /** The whole file, of any size. */
+  /** Reads a whole file of any size. */
   async read(path: string, { user, signal }: AsUser = {}): Promise<Uint8Array> {
     const chunks: Uint8Array[] = [];
     const stream = this.#target.connection.open(
@@ -42,12 +42,12 @@ export class Files {
     return joined(chunks);
   }
 
-  /** The whole file, decoded as UTF-8. */
+  /** Reads a whole file as UTF-8. */
   async readText(path: string, options: AsUser = {}): Promise<string> {
     return new TextDecoder().decode(await this.read(path, options));
   }
 
-  /** Writes a file of any size in a folder that is there. `mode`: default that of the file that is there, or 0644. */
+  /** Writes a file of any size; its directory must exist. `mode`: default that of the existing file, or 0644. */
   async write(
     path: string,
     data: string | Uint8Array,
@@ -62,7 +62,7 @@ export class Files {
     await stream.exited;
   }
 
-  /** `parents`: those above it as well, and none of them needs to be missing. */
+  /** Creates a directory. `parents`: as `mkdir -p` does. */
   async mkdir(
     path: string,
     options: AsUser & { mode?: number | undefined; parents?: boolean | undefined } = {},
@@ -71,7 +71,7 @@ export class Files {
     await this.#api.mkdir({ name: this.#vm, path, ...rest }, { signal });
   }
 
-  /** `recursive`: a folder with all that is in it; `force`: one that is not there is removed already. */
+  /** Removes a path. `recursive`: a directory with its contents; `force`: ignore a missing path. */
   async remove(
     path: string,
     options: AsUser & { recursive?: boolean | undefined; force?: boolean | undefined } = {},
@@ -80,7 +80,7 @@ export class Files {
     await this.#api.remove({ name: this.#vm, path, ...rest }, { signal });
   }
 
-  /** Changes at the path and, with `recursive`, below it, until the loop is left. The first has kind "ready". */
+  /** Streams changes at the path and, with `recursive`, below it, until the loop ends. The first has kind "ready". */
   async *watch(
     path: string,
     options: AsUser & { recursive?: boolean | undefined } = {},
@@ -89,7 +89,7 @@ export class Files {
     yield* await this.#api.watch({ name: this.#vm, path, ...rest }, { signal });
   }
 
-  /** Copies a file or folder of the computer that the daemon runs on into the machine, as `cp -a` does. */
+  /** Copies a file or directory from the daemon's host into the machine, as `cp -a` does. */
   async copyIn(
     hostPath: string,
     path: string,
@@ -99,7 +99,7 @@ export class Files {
     return await finish(this.#api.copyIn(input, { signal }), onProgress);
   }
 
-  /** Copies a file or folder of the machine to the computer that the daemon runs on. */
+  /** Copies a file or directory from the machine to the daemon's host. */
   async copyOut(
     path: string,
     hostPath: string,

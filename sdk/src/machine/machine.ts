@@ -41,8 +41,8 @@ export class Machine implements AsyncDisposable {
   }
 
   /**
-   * Makes a machine of an image, which is pulled if it is not there, and starts it. Unless told otherwise it has no
-   * init system, runs no command of its own, and waits for those that come.
+   * Creates a machine from an image, which is pulled if missing, and starts it. By default it runs no init system and
+   * no command of its own.
    */
   static async create(
     image: string,
@@ -51,7 +51,7 @@ export class Machine implements AsyncDisposable {
     return await createMachine(connectionOf(options), { image }, options);
   }
 
-  /** Makes a machine that goes on where a snapshot was taken. */
+  /** Creates a machine from a snapshot. */
   static async fromSnapshot(
     snapshot: string,
     options: CreateOptions & ConnectOptions = {},
@@ -59,7 +59,7 @@ export class Machine implements AsyncDisposable {
     return await createMachine(connectionOf(options), { snapshot }, options);
   }
 
-  /** A machine that is there, by its name or id. */
+  /** Returns an existing machine by its name or ID. */
   static async get(name: string, options: CallOptions & ConnectOptions = {}): Promise<Machine> {
     return await getMachine(connectionOf(options), name, options);
   }
@@ -76,27 +76,27 @@ export class Machine implements AsyncDisposable {
     return this.#info.name;
   }
 
-  /** As it was told last. */
+  /** The machine's state as of the last call that returned it. */
   get info(): MachineInfo {
     return this.#info;
   }
 
-  /** Asks the daemon anew. */
+  /** Reads the current state from the daemon. */
   async refresh({ signal }: CallOptions = {}): Promise<MachineInfo> {
     return this.#keep(await this.#vm.show(this.#ref, { signal }));
   }
 
-  /** Runs a command without a shell, to its end. */
+  /** Runs a command without a shell until it exits. */
   async exec(argv: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
     return await runCommand(this.#target, argv, options);
   }
 
-  /** Runs a line, or a script, by the machine's /bin/sh. */
+  /** Runs a script with the machine's /bin/sh. */
   async shell(script: string, options: ExecOptions = {}): Promise<ExecResult> {
     return await runCommand(this.#target, [SHELL, "-c", script], options);
   }
 
-  /** Starts a command that can be written to while it runs, with a terminal if one is wanted. */
+  /** Starts an interactive command, with an optional terminal. */
   async spawn(argv: readonly string[], options: SpawnOptions = {}): Promise<Process> {
     return await Process.start(this.#target, argv, options);
   }
@@ -123,16 +123,18 @@ export class Machine implements AsyncDisposable {
     await this.#work(this.#vm.resume(this.#ref, options), options);
   }
 
-  /** Saves its memory and ends its process; whatever uses the machine resumes it. */
+  /** Saves its memory to disk and ends its VMM; the next use resumes it. */
   async suspend(options: WorkOptions = {}): Promise<void> {
     await this.#work(this.#vm.suspend(this.#ref, options), options);
   }
 
-  /** Running copies, each with an identity of its own. */
+  /** Creates running copies, each with its own identity. */
   async fork(
     count = 1,
     options: WorkOptions & {
-      /** Names: "{}" stands for the number. */ pattern?: string | undefined;
+      /** Pattern of the names, where "{}" is replaced by the number. */ pattern?:
+        | string
+        | undefined;
     } = {},
   ): Promise<Machine[]> {
     const { signal, onProgress, pattern } = options;
@@ -141,7 +143,7 @@ export class Machine implements AsyncDisposable {
     return machines.map((info: MachineInfo) => new Machine(this.#connection, info));
   }
 
-  /** `diskOnly`: without the memory. */
+  /** Takes a snapshot. `diskOnly`: without the memory. */
   async snapshot(
     name?: string,
     options: WorkOptions & { diskOnly?: boolean | undefined } = {},
@@ -152,7 +154,7 @@ export class Machine implements AsyncDisposable {
     return (await finish(work, onProgress)).snapshot;
   }
 
-  /** Sets it back to a snapshot of it. */
+  /** Restores one of its snapshots. */
   async restore(snapshot: string, options: WorkOptions = {}): Promise<void> {
     await this.#work(this.#vm.restore({ ...this.#ref, snapshot }, options), options);
   }
@@ -165,14 +167,12 @@ export class Machine implements AsyncDisposable {
     return await this.#connection.client.inside.processes(this.#ref, { signal });
   }
 
-  /** Its output: of its command, or of its console. */
+  /** Streams the output of its command, or its console if it has none. */
   async *logs(
     options: CallOptions & {
       follow?: boolean | undefined;
       /** The last lines only. */ tail?: number | undefined;
-      /** The kernel's console, also of a machine that has a command. */ console?:
-        | boolean
-        | undefined;
+      /** The console, even if the machine has a command. */ console?: boolean | undefined;
     } = {},
   ): AsyncGenerator<string, void, undefined> {
     const { signal, ...rest } = options;
@@ -181,13 +181,13 @@ export class Machine implements AsyncDisposable {
     }
   }
 
-  /** Removes it and its disk. `force`: also while it runs, the default. */
+  /** Removes it and its disk. `force` (default: true): even if it is running. */
   async remove(options: CallOptions & { force?: boolean | undefined } = {}): Promise<void> {
     const { signal, force = true } = options;
     await this.#vm.remove({ ...this.#ref, force }, { signal });
   }
 
-  /** For `await using`: removes it if it is still there. */
+  /** For `await using`: removes it if it still exists. */
   async [Symbol.asyncDispose](): Promise<void> {
     try {
       await this.remove();

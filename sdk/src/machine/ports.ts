@@ -1,9 +1,9 @@
-/** Ports inside a machine, reached through the daemon: no network of the machine's is needed. */
+/** Ports inside a machine, reached through the daemon; the machine needs no network. */
 import { createServer, type Socket } from "node:net";
 import type { CallOptions, ListeningSocket } from "#sdk/types.ts";
 import type { Target } from "./command.ts";
 
-/** A port of this computer that leads to one in the machine, until it is closed. */
+/** A local port that forwards to one in the machine until it is closed. */
 export interface Forward {
   host: string;
   port: number;
@@ -18,12 +18,12 @@ export class Ports {
     this.#target = target;
   }
 
-  /** What listens in the machine. */
+  /** Lists listening sockets in the machine. */
   async list({ signal }: CallOptions = {}): Promise<ListeningSocket[]> {
     return await this.#target.connection.client.inside.ports({ name: this.#target.vm }, { signal });
   }
 
-  /** Listens on a free port of 127.0.0.1, or on `hostPort`, and passes each connection on. */
+  /** Forwards connections from `hostPort`, or a free port, of 127.0.0.1. */
   async forward(guestPort: number, { hostPort = 0 } = {}): Promise<Forward> {
     const open = new Set<Socket>();
     const server = createServer({ allowHalfOpen: true }, (socket) => {

@@ -1,4 +1,4 @@
-/** Sessions: named commands in a machine that go on when whoever started them has left. */
+/** Sessions: named commands in a machine that keep running after the client disconnects. */
 import type { CallOptions, SessionInfo, SessionOptions, TerminalSize } from "#sdk/types.ts";
 import { millisecondsOf } from "#sdk/units.ts";
 import type { Target } from "./command.ts";
@@ -22,7 +22,7 @@ export class Sessions {
     return await this.#target.connection.client.session.list({ vm: this.#target.vm }, { signal });
   }
 
-  /** Does not look whether it is there. */
+  /** Does not check that the session exists. */
   get(name: string): Session {
     return new Session(this.#target, name);
   }
@@ -42,7 +42,7 @@ export class Session {
     return await this.#api.show(this.#ref, { signal });
   }
 
-  /** Its output from byte `offset` on, as it comes, until the session ends. */
+  /** Streams its output from byte `offset` until the session ends. */
   async *output(
     options: CallOptions & { offset?: number | undefined } = {},
   ): AsyncGenerator<Uint8Array, void, undefined> {
@@ -55,7 +55,7 @@ export class Session {
       { kind: "session", ...this.#ref, offset: options.offset, follow: true },
       {
         signal: options.signal,
-        // The next chunk comes when this one was taken.
+        // The next chunk arrives once this one is consumed.
         onStdout: (bytes) =>
           new Promise<void>((resolve) => {
             queue.push(bytes);
@@ -98,7 +98,7 @@ export class Session {
     await this.#api.resize({ ...this.#ref, size }, { signal });
   }
 
-  /** Waits for its end; throws `timeout` after that long. */
+  /** Waits until it exits; throws `timeout` if that takes longer. */
   async wait(
     options: CallOptions & { timeout?: number | string | undefined } = {},
   ): Promise<SessionInfo> {
@@ -106,7 +106,7 @@ export class Session {
     return await this.#api.wait({ ...this.#ref, timeout_ms }, { signal: options.signal });
   }
 
-  /** `force`: ends it first if it runs. */
+  /** Removes it. `force`: kills it first if it is running. */
   async remove(options: CallOptions & { force?: boolean | undefined } = {}): Promise<void> {
     const { signal, force } = options;
     await this.#api.remove({ ...this.#ref, force }, { signal });

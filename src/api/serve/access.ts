@@ -29,7 +29,7 @@ const user: Access = { scopes: ["full"], isUserOnly: true };
 /** What belongs to no machine and is no secret. */
 const shared: Access = { scopes: ["full", "own", "read"] };
 const filtered: Access = { scopes: ["full", "own", "read"], isFiltered: true };
-/** What is about the machines of all. */
+/** Procedures that cover the machines of all callers. */
 const overview: Access = { scopes: ["full", "read"] };
 
 const seen = (machine: string): Access => ({ scopes: ["full", "own", "read"], machine });

@@ -54,7 +54,7 @@ export const machineFlags = {
     "Kernel features required, such as containers,fuse; selects a kernel",
     textArg,
   ),
-  nested: toggle("--nested", "Let the machine run machines itself, with KVM"),
+  nested: toggle("--nested", "Enable nested virtualization: the guest gets /dev/kvm"),
   mode: choice("--mode <mode>", "Boot the image's init system, or only the command", [
     "direct",
     "systemd",

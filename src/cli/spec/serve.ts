@@ -4,9 +4,9 @@ import { choice, command, group, list, optional, some, value } from "./types.ts"
 
 export const serveCommand = command({
   brief: "Serve the API on TCP until interrupted",
-  details: `The daemon serves it for as long as this command runs; \`listen\` in section [serve] of the configuration has it
-served always. Each request needs a token: see \`banger token create\`. An address that other hosts reach
-needs TLS and a token.`,
+  details: `The daemon serves it while this command runs. To serve it whenever the daemon runs, set \`listen\` in section
+[serve] of the configuration. Each request needs a token: see \`banger token create\`. An address that other
+hosts can reach needs TLS.`,
   flags: {
     listen: value("-l, --listen <address>", "Address and port (default: 127.0.0.1:7777)", textArg),
     tlsCert: value("--tls-cert <file>", "TLS certificate chain, a PEM file", textArg, {
@@ -29,12 +29,16 @@ const tokens = some("Token names or IDs");
 
 export const tokenCommands = group("Manage tokens for the API", {
   create: command({
-    brief: "Create a token and print it, once",
-    details: `Scope own sees and changes the machines that the token has created, full all that you can yourself, read changes
-nothing. The daemon stores only a hash of the token.`,
+    brief: "Create a token and print it; it is not shown again",
+    details: `Scope own permits creating machines and using only these; full, everything that you can do yourself; read, seeing
+all machines and changing nothing. The daemon stores only a hash of the token.`,
     args: { name: optional("Token name (default: generated)") },
     flags: {
-      scope: choice("--scope <scope>", "own, full, read (default: own)", ["own", "full", "read"]),
+      scope: choice("--scope <scope>", "What the token permits (default: own)", [
+        "own",
+        "full",
+        "read",
+      ]),
       expires: value(
         "--expires <duration>",
         "Lifetime, such as 30d (default: unlimited)",

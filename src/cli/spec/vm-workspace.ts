@@ -41,7 +41,7 @@ with submodules. No git is needed in the machine, nothing is written to your rep
 of it runs. Importing again sends only what is missing, and is refused if it would overwrite changes.`,
       args: {
         vm: one("Machine name or ID", { completes: "vm" }),
-        source: one("DIR, or DIR:/path for another place than /workspace", { completes: "path" }),
+        source: one("DIR, or DIR:/path for a path other than /workspace", { completes: "path" }),
       },
       flags: {
         ...importFlags,

@@ -35,14 +35,9 @@ prints its output, and the machine stops when it exits, unless --restart is give
       image: value("--image <image>", "Image name, or a reference to pull", textArg, {
         completes: "image",
       }),
-      snapshot: value(
-        "--snapshot <name>",
-        "Snapshot to go on from, in place of an image",
-        textArg,
-        {
-          completes: "snapshot",
-        },
-      ),
+      snapshot: value("--snapshot <name>", "Snapshot to start from, instead of an image", textArg, {
+        completes: "snapshot",
+      }),
       ...machineFlags,
       workspace: workspaceFlag,
       ...importFlags,

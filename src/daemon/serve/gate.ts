@@ -1,15 +1,14 @@
 /**
- * Which requests may have been made by a web page of somebody else. A browser sends them for any page: to
- * names that the page's owner has let mean this host (DNS rebinding), and across origins. Both are refused
- * before anything else is looked at.
+ * Protects the API from web pages of others. A browser sends requests for any page: to names that the page's owner
+ * points at this host (DNS rebinding), and across origins. Both are refused before the rest of the request is read.
  */
 import { BangerError } from "#base/error.ts";
 import { isLoopback, tryParseAddress } from "#net/address.ts";
 
 export interface GateOptions {
-  /** Names besides those of loopback that clients reach the server by. */
+  /** Host names of the server besides those of loopback. */
   hosts: readonly string[];
-  /** Whether any address will do, since the server listens at more than loopback. */
+  /** Accept any address as Host, since the server also listens beyond loopback. */
   isPublic: boolean;
   scheme: "http" | "https";
 }
@@ -31,16 +30,16 @@ export function checkOrigin(headers: Headers, options: GateOptions): Authority {
   }
   const site = headers.get("Sec-Fetch-Site");
   if (site !== null && site !== "same-origin" && site !== "none") {
-    throw refused(`request of another web page (Sec-Fetch-Site: ${shown(site)})`);
+    throw refused(`cross-origin request (Sec-Fetch-Site: ${shown(site)})`);
   }
   const origin = headers.get("Origin");
   if (origin !== null && !isSameOrigin(origin, authority, options)) {
-    throw refused(`request of another origin, "${shown(origin)}"`);
+    throw refused(`cross-origin request from "${shown(origin)}"`);
   }
   return authority;
 }
 
-/** Undefined for what is no host with an optional port. */
+/** Undefined unless it is a host with an optional port. */
 export function parseHost(text: string | null): Authority | undefined {
   const match = /^(?:\[([0-9a-f:.]{2,45})\]|([a-z0-9.-]{1,253}))(?::\d{1,5})?$/i.exec(text ?? "");
   const hostname = (match?.[1] ?? match?.[2])?.toLowerCase();
@@ -50,13 +49,13 @@ export function parseHost(text: string | null): Authority | undefined {
 /** The name below which the ports of machines are: "3000-web.localhost" is below "localhost". */
 export function isOurs(hostname: string, { hosts, isPublic }: GateOptions): boolean {
   if (hostname === "localhost" || hosts.includes(hostname)) return true;
-  // Nobody else can let an address mean something else.
+  // DNS rebinding needs a name: an address in the URL cannot be made to mean another host.
   return isPublic ? tryParseAddress(hostname) !== undefined : isLoopback(hostname);
 }
 
 function isSameOrigin(text: string, { host, hostname }: Authority, options: GateOptions): boolean {
   const own = [options.scheme];
-  // Behind a proxy that speaks TLS for us.
+  // Behind a proxy that terminates TLS.
   if (options.hosts.includes(hostname)) own.push("https");
   return own.some((scheme) => text.toLowerCase() === `${scheme}://${host}`);
 }
@@ -65,7 +64,7 @@ function refused(why: string, options: { hint?: string } = {}): BangerError {
   return new BangerError("permission_denied", `refused: ${why}`, options);
 }
 
-/** Text of a stranger, in a message. */
+/** Untrusted text for an error message. */
 function shown(text: string | null): string {
   return (text ?? "").replaceAll(/[^\x21-\x7e]/g, "?").slice(0, 100);
 }

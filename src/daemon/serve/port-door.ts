@@ -176,7 +176,7 @@ function assertOwnPage({ headers, authority, gate }: PortRequest): void {
   if ((isOwn || isLink) && (origin === null || origin === `${gate.scheme}://${authority.host}`)) {
     return;
   }
-  throw new BangerError("permission_denied", "refused: request of another web page");
+  throw new BangerError("permission_denied", "cross-origin request refused");
 }
 
 function bearerOf(headers: Headers): string | undefined {

@@ -50,7 +50,7 @@ export async function takeLogin(
 ): Promise<void> {
   const scheme = isSecure ? "https" : "http";
   if (headers.get("Origin") !== `${scheme}://${authority.host}`) {
-    refuse(client, "403 Forbidden", "refused: request of another web page");
+    refuse(client, "403 Forbidden", "cross-origin request refused");
     return;
   }
   const length = Number(headers.get("Content-Length"));

@@ -134,7 +134,13 @@ export class Routes {
     if (pathname === VERSION_PATH) return Response.json(version);
     if (pathname === "/metrics") {
       if (caller.scope === "own") {
-        throw new BangerError("permission_denied", "metrics are about the machines of all");
+        throw new BangerError(
+          "permission_denied",
+          'scope "own" does not permit metrics of all machines',
+          {
+            hint: "Create a token with another scope: banger token create --scope read",
+          },
+        );
       }
       const text = metricsText(services.vms.list(), services.calls);
       return new Response(text, { headers: { "Content-Type": METRICS_TYPE } });

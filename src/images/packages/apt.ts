@@ -89,7 +89,7 @@ function parseUris(
     const source = image.sources[Number(index)];
     const isFine = /^[a-z0-9][\w.+~%-]*\.deb$/.test(file) && !rest.split("/").includes("..");
     if (!source || !isFine || !isDigest(digest) || Number(size) > PACKAGE_MAX_BYTES) {
-      throw new BangerError("unsupported", `unexpected output of apt: ${line.slice(0, 200)}`);
+      throw new BangerError("unsupported", `unexpected output from apt: ${line.slice(0, 200)}`);
     }
     const escaped = rest.split("/").map(encodeURIComponent).join("/");
     return { file, url: new URL(escaped, source.base), digest, size: Number(size) };
