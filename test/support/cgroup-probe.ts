@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { MiB } from "#base/size.ts";
 import { cgroupHome, makeCgroup, openCgroups, removeCgroup } from "#vmm/cgroup.ts";
+import { kvmState } from "#vmm/host.ts";
 
 export interface ProbeResult {
   home: ReturnType<typeof cgroupHome>;
@@ -10,6 +11,7 @@ export interface ProbeResult {
   /** Where the daemon is afterwards. */
   ownGroup: string;
   limits: Record<string, string>;
+  hasKvm: boolean;
   /** Exit of one that stays within its memory, and of one that does not. */
   modest: number | null;
   greedy: string | null;
@@ -28,6 +30,7 @@ const result: ProbeResult = {
   opened,
   ownGroup: readFileSync("/proc/self/cgroup", "utf8").trim(),
   limits: {},
+  hasKvm: kvmState().usable,
   modest: null,
   greedy: null,
   isRemoved: false,
