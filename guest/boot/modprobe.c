@@ -306,7 +306,7 @@ static bool load(const char *name)
 	return done;
 }
 
-/* Loads every module with an alias that fits; false if there is none. */
+/* Loads every module with a matching alias; false if there is none. */
 static bool load_by_alias(struct words table, const char *name, bool *done)
 {
 	struct words line;

@@ -8,16 +8,16 @@ export interface Backend {
   exec(open: ExecOpen, options?: ExecOptions): ExecConnection;
 }
 
-/** Whoever has an API token. */
+/** The holder of an API token. */
 export interface E2bCaller {
   /** Of the token. */
   id: string;
   backend: Backend;
-  /** Whether it may use what sandboxes' access tokens open. */
+  /** Whether it may get access tokens of sandboxes. */
   mayChange: boolean;
 }
 
-/** What every request needs besides its caller. */
+/** Context of every request besides its caller. */
 export interface RequestInfo {
   /** Authority of the server as the client sees it, "127.0.0.1:7777". */
   host: string;

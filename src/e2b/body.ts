@@ -6,7 +6,7 @@ import { badRequest, E2bError } from "./errors.ts";
 /** Of a JSON body: environment and metadata are the longest parts. */
 const BODY_MAX_BYTES = 4 * MiB;
 
-/** The body as bytes, of which there are at most `max_bytes`. */
+/** Reads the body, up to `max_bytes`. */
 export async function readBytes(request: Request, max_bytes = BODY_MAX_BYTES): Promise<Uint8Array> {
   if (!request.body) return new Uint8Array(0);
   const chunks: Uint8Array[] = [];

@@ -19,7 +19,7 @@ export function badRequest(message: string): E2bError {
   return new E2bError(400, message);
 }
 
-/** What E2B has and banger does not; docs/e2b.md lists it. */
+/** A feature of E2B that banger does not have; docs/e2b.md lists them. */
 export function notServed(what: string): E2bError {
   return new E2bError(501, `not supported by banger: ${what}`);
 }

@@ -11,7 +11,7 @@ import { accessToken, callerOfToken, isSame } from "./tokens.ts";
 export const E2B_PREFIX = "/e2b";
 const ENVD_PREFIX = `${E2B_PREFIX}/envd`;
 const UPLOADS_PREFIX = `${E2B_PREFIX}/uploads`;
-/** E2B's clients put signed URLs of files at the root of the data plane's address, whatever its path. */
+/** E2B's clients build signed file URLs at the root of the data plane's address, ignoring its path. */
 export const SIGNED_FILES_PATH = "/files";
 /** Which clients want at the beginning of a key, and banger's own tokens have not. */
 const KEY_PREFIX = "e2b_";
@@ -48,7 +48,7 @@ export class E2b {
     this.#envd = new Envd({ tokenOf, callers, onResumed });
   }
 
-  /** Takes up the timeouts of the sandboxes that are there. */
+  /** Schedules the timeouts of existing sandboxes. */
   async start(): Promise<void> {
     await this.#control.deadlines.start();
   }
@@ -57,7 +57,7 @@ export class E2b {
     this.#control.deadlines.close();
   }
 
-  /** `callerOf`: who has the token, undefined for nobody. */
+  /** `callerOf`: the owner of a token, undefined if it is invalid. */
   async handle(
     request: Request,
     info: RequestInfo,

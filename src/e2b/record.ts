@@ -1,4 +1,4 @@
-/** What E2B knows of a sandbox and a machine does not have: it is kept in labels of the machine. */
+/** E2B's attributes of a sandbox that a machine does not have, stored in labels of the machine. */
 import { z } from "zod";
 import type { Vm } from "#api/vm.ts";
 import { badRequest, E2bError } from "./errors.ts";
@@ -28,7 +28,7 @@ const record = z.object({
   autoResume: z.boolean(),
   internet: z.boolean().optional(),
   network: networkConfig.optional(),
-  /** Whether its ports are open to whoever knows its name. */
+  /** Whether its ports need no token. */
   isPublic: z.boolean().optional(),
 });
 export type SandboxRecord = z.infer<typeof record>;

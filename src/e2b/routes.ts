@@ -11,7 +11,7 @@ export interface Found<C> {
   parts: Record<string, string>;
 }
 
-/** `methods`: what the path is there for, when the method is none of these. */
+/** `methods`: those that the path allows, if the request's is none of them. */
 export function findRoute<C>(
   routes: readonly Route<C>[],
   { method, path }: { method: string; path: string },

@@ -1,4 +1,4 @@
-/** What has changed in a machine since a workspace was imported, as far as names and attributes tell. */
+/** Changes in a machine since a workspace was imported, by names and attributes. */
 
 import type { GuestPort, TreeEntry } from "#workspace/guest/port.ts";
 import { readGuestRefs } from "#workspace/guest/refs.ts";
@@ -8,7 +8,7 @@ import { signatureOf, type WorkspaceRecord } from "./record.ts";
 export interface GuestChanges {
   /** Imported files that are changed or gone. */
   files: string[];
-  /** HEAD, branches and tags that are others. */
+  /** HEAD, branches and tags that have changed. */
   refs: string[];
 }
 

@@ -1,4 +1,4 @@
-/** A workspace in a machine, and what belongs to it on the host. */
+/** A workspace in a machine, with its import record and repository on the host. */
 import { mkdtempSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
@@ -34,7 +34,7 @@ export interface OpenWorkspace extends Disposable {
   tree: ReadonlyMap<string, TreeEntry>;
   /** The workspace itself is the first; none if it is no repository. */
   repositories: Captured[];
-  /** A directory of ours, as long as the workspace is open. */
+  /** A scratch directory, as long as the workspace is open. */
   scratch: string;
 }
 
@@ -82,7 +82,7 @@ async function repositoryOf(
   const name = toText(root);
   if (source === undefined || name === undefined) return undefined;
   const top = join(source, name);
-  // The name is the guest's: it leads to what is below the source, and never through a symlink out of it.
+  // The name comes from the guest: it must resolve below the source, never through a symlink out of it.
   if (!isBelow(source, top) || !isRepositoryAt(top)) return undefined;
   return await openRepository(top, signal);
 }

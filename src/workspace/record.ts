@@ -1,4 +1,4 @@
-/** What was imported where: kept on the host, where no guest can change it. */
+/** Records of imports, kept on the host, where no guest can change them. */
 import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
@@ -12,7 +12,7 @@ const repositoryRecord = z.object({
   name: z.string(),
   /** Tree of the working tree as it was imported. */
   base: z.string(),
-  /** The repository of ours that has the commit, relative to the record. */
+  /** banger's own repository that has the commit, relative to the record. */
   objects: z.string(),
   head: z.string().optional(),
   branch: z.string().optional(),
@@ -22,7 +22,7 @@ export type RepositoryRecord = z.infer<typeof repositoryRecord>;
 
 const workspaceRecord = z.object({
   version: z.literal(1),
-  /** An import that did not end leaves "importing". */
+  /** An interrupted import leaves "importing". */
   state: z.enum(["importing", "imported"]),
   kind: z.enum(["repository", "folder"]),
   vm: z.string(),
@@ -73,19 +73,19 @@ export function listRecords(root: string, vm: string): WorkspaceRecord[] {
     .sort((a, b) => (a.importedAt < b.importedAt ? -1 : 1));
 }
 
-/** Removes what is left of machines that are gone. */
+/** Removes records of machines that no longer exist. */
 export function pruneRecords(root: string, vms: ReadonlySet<string>): void {
   for (const vm of folders(root)) {
     if (!vms.has(vm)) rmSync(join(root, vm), { recursive: true, force: true });
   }
 }
 
-/** Where the objects of imported working trees are. */
+/** Repository with the objects of imported working trees. */
 export function objectsFolder(folder: string): string {
   return join(folder, "objects.git");
 }
 
-/** Changes with the file, as far as its attributes tell. */
+/** Changes whenever the file's attributes change. */
 export function signatureOf(entry: TreeEntry): string {
   if (typeOf(entry) === TYPE_SYMLINK) return `l ${entry.target}`;
   const { mode, size, mtime_s, mtime_ns } = entry;

@@ -25,7 +25,7 @@ export interface Domains {
 
 type Fields = Record<string, unknown>;
 
-/** Throws `permission_denied`, or `not_found` for what the caller must not know of. */
+/** Throws `permission_denied`, or `not_found` for what the caller must not learn about. */
 export function authorize(
   { vms, snapshots }: Domains,
   caller: Caller,
@@ -99,7 +99,7 @@ function assertMachine(
   if (caller.scope === "full") return;
   const vm = find(() => vms.show(ref));
   if (!vm || !sees(caller, vm)) {
-    // Neither whether it is there nor what others are called.
+    // Must reveal neither whether it exists nor the names of others.
     if (caller.scope === "own") throw missing("machine", ref);
     return;
   }
@@ -117,7 +117,7 @@ function assertSnapshot(snapshots: Domains["snapshots"], caller: Caller, name: s
   if (!snapshot || !sees(caller, snapshot)) throw missing("snapshot", name);
 }
 
-/** A machine of one's own must not be a way to others, nor to the host's files or its other addresses. */
+/** Options of a machine must not give access to other machines, the host's files or its other addresses. */
 function assertChoices(caller: Caller, input: Fields): void {
   for (const [field, value] of Object.entries(input)) {
     if (value === undefined) continue;
@@ -130,7 +130,7 @@ function assertChoices(caller: Caller, input: Fields): void {
   if (outside) throw denied(caller, `publishing at ${String(outside["hostAddress"])}`);
 }
 
-/** What a fork or a change has besides is about the machine that was checked already. */
+/** The other fields of a fork or change concern the machine, which is checked already. */
 function namesOf(path: readonly string[], input: Fields): Fields {
   const [, procedure] = path;
   return procedure === "fork" ? { count: undefined, pattern: undefined, name: input["name"] } : {};
@@ -165,7 +165,7 @@ function missing(noun: "machine" | "snapshot", ref: string): BangerError {
   });
 }
 
-/** Undefined for what is not there; a record that cannot be read is nobody's. */
+/** Undefined if it does not exist; an unreadable record belongs to nobody. */
 function find<T>(look: () => T): T | undefined {
   try {
     return look();

@@ -1,4 +1,4 @@
-/** E2B's API among the mounts: whom its tokens stand for, and the key that access tokens of sandboxes follow from. */
+/** Mounts E2B's API: authenticates its tokens, and keeps the key that sandboxes' access tokens are derived from. */
 import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { type Caller, USER } from "#api/serve/caller.ts";
@@ -59,7 +59,7 @@ export function e2bMounts(
   return { mounts, e2b };
 }
 
-/** It is made when it is first needed; without it, sandboxes that are there get new access tokens. */
+/** Created when first needed. If it is lost, existing sandboxes get new access tokens. */
 function readKey(path: string): Uint8Array {
   if (existsSync(path)) return readFileSync(path);
   const key = randomBytes(KEY_BYTES);

@@ -7,7 +7,7 @@ import { SocketSession } from "#daemon/exec/session.ts";
 import type { StreamServices } from "#daemon/exec/streams.ts";
 import { type ChannelEvents, type ExecChannel, openExec } from "#sdk/exec.ts";
 
-/** As over a WebSocket, with the same checks and the same flow control. */
+/** Same checks and flow control as over a WebSocket. */
 export function openExecHere(
   services: StreamServices,
   caller: Caller,
@@ -24,7 +24,7 @@ function makePair(
 ): ExecChannel {
   let isOpen = false;
   let isClosed = false;
-  // Each message is one turn of the event loop's, in order, as it is with a socket.
+  // One message per turn of the event loop, in order, as with a socket.
   const later = (work: () => void): void => queueMicrotask(work);
   const session = new SocketSession(
     {

@@ -1,7 +1,7 @@
 /**
- * The TCP end of the API: accepts connections, counts them, and passes each on by the first request's Host, to the
- * HTTP server in this process or to a port of a machine. It bounds what strangers can hold: a connection has to send
- * a whole request head in time, and the server closes it with its answer unless a token came with the request.
+ * The TCP listener of the API: accepts connections, limits their number, and routes each by the Host of its first
+ * request, to the HTTP server in this process or to a port of a machine. Unauthenticated clients are limited: a
+ * connection must send complete headers in time, and is closed after the response unless the request had a token.
  */
 import { createServer, connect as dial, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -12,14 +12,14 @@ import { endOfHead, type Head, parseHead } from "./head.ts";
 
 export const CONNECTIONS_MAX = 512;
 export const HEAD_MAX_BYTES = 16 * KiB;
-/** For the whole head of a connection's first request. */
+/** Deadline for the headers of a connection's first request. */
 export const HEAD_TIMEOUT_MS = 10_000;
 
 export interface Arrived {
   head: Head;
-  /** All that has come. */
+  /** Everything received so far. */
   sent: Buffer;
-  /** What of it is behind the head. */
+  /** The part after the headers. */
   rest: Buffer;
   client: Socket;
 }
@@ -30,7 +30,7 @@ export interface FrontOptions {
   tls: { cert: string; key: string } | undefined;
   /** Socket of the HTTP server. */
   inner: string;
-  /** Takes the connection when it is for a port of a machine. */
+  /** Handles the connection if it is for a port of a machine. */
   takePort(arrived: Arrived): boolean;
   headTimeout_ms?: number;
   connectionsMax?: number;
@@ -49,7 +49,7 @@ export async function openFront(options: FrontOptions): Promise<Front> {
   const server = tls
     ? await secureServer(tls, accept)
     : createServer({ allowHalfOpen: true }, accept);
-  // Those too that get no further than a TLS handshake.
+  // Includes connections that never complete a TLS handshake.
   server.maxConnections = 2 * (options.connectionsMax ?? CONNECTIONS_MAX);
   await listening(server, address);
   // A failing accept (no more descriptors) costs that client, not the server.
@@ -68,7 +68,7 @@ export async function openFront(options: FrontOptions): Promise<Front> {
 
 function makeAccept(options: FrontOptions, open: Set<Socket>): (client: Socket) => void {
   const { connectionsMax = CONNECTIONS_MAX, headTimeout_ms = HEAD_TIMEOUT_MS } = options;
-  /** Those whose request has not come, oldest first. */
+  /** Connections without a complete request, oldest first. */
   const waiting = new Set<Socket>();
   return (client) => {
     client.on("error", () => {});
@@ -90,7 +90,7 @@ function makeAccept(options: FrontOptions, open: Set<Socket>): (client: Socket) 
   };
 }
 
-/** Undefined when none came, and the client has been told. */
+/** Undefined if none arrived; the client has then been answered. */
 function readHead(
   client: Socket,
   timeout_ms: number,
@@ -147,7 +147,7 @@ export function refuse(client: Duplex, status: string, text = ""): void {
       `X-Content-Type-Options: nosniff\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
   );
   client.resume();
-  // Whoever does not take it, or goes on sending, is not waited for.
+  // Clients that do not read it, or keep sending, are not waited for.
   setTimeout(() => client.destroy(), 1000).unref();
 }
 

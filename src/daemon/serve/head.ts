@@ -1,6 +1,6 @@
 /**
- * The head of an HTTP/1.1 message, for connections that are passed on as they are. Strict: what two readers could
- * read differently is no head.
+ * Parses the head of an HTTP/1.1 message, for connections that are forwarded. Strict: anything that two parsers could
+ * read differently is rejected.
  */
 
 export interface Head {
@@ -14,13 +14,13 @@ const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 const REQUEST_LINE = /^[A-Z]{1,20} [\x21-\x7e]+ HTTP\/1\.[01]$/;
 const STATUS_LINE = /^HTTP\/1\.[01] \d{3}(?: [\t\x20-\x7e\x80-\xff]*)?$/;
 
-/** Where the body begins; -1 when the head is not complete. */
+/** Offset of the body; -1 if the head is incomplete. */
 export function endOfHead(bytes: Buffer): number {
   const at = bytes.indexOf("\r\n\r\n");
   return at < 0 ? -1 : at + 4;
 }
 
-/** Undefined for what is no head of the kind. */
+/** Undefined if it is not a valid head of this kind. */
 export function parseHead(bytes: Buffer, kind: "request" | "response"): Head | undefined {
   const [first = "", ...lines] = bytes.toString("latin1").split("\r\n").slice(0, -2);
   if (!(kind === "request" ? REQUEST_LINE : STATUS_LINE).test(first)) return undefined;

@@ -1,11 +1,11 @@
-/** What clients of the API on TCP may use of the daemon. */
+/** Limits for clients of the API on TCP. */
 import { BangerError } from "#base/error.ts";
 import { MiB } from "#base/size.ts";
 
-/** Of a request's body, where a mount does not say otherwise. */
+/** Limit of a request's body, unless a mount sets its own. */
 export const REQUEST_MAX_BYTES = 8 * MiB;
 
-/** Requests a second, and how many at once. */
+/** Requests per second, and concurrent requests. */
 export const TOKEN_RATE = { perSecond: 1000, burst: 2000 } as const;
 export const STRANGER_RATE = { perSecond: 50, burst: 100 } as const;
 

@@ -1,4 +1,4 @@
-/** The addresses that the API is served at: of the configuration, and of commands that wait. */
+/** Addresses that the API is served at: from the configuration, and for running `banger serve` commands. */
 import { readFileSync } from "node:fs";
 import { getLogger } from "@logtape/logtape";
 import type { ServeListen, Serving } from "#api/serve/serving.ts";
@@ -38,7 +38,7 @@ export class Listeners {
     this.#tokens = tokens;
   }
 
-  /** From here on it can listen; what the configuration asks for is begun. */
+  /** Starts the listener of the configuration; from now on `serve` works. */
   async begin(listen: (options: ListenOptions) => Promise<Listener>): Promise<void> {
     this.#listen = listen;
     const address = this.#values["serve.listen"];
@@ -47,7 +47,7 @@ export class Listeners {
       const { url } = await this.#start({}, true);
       log.info("the API is served at {url}", { url });
     } catch (error) {
-      // The daemon is of use without it.
+      // The daemon is useful without it.
       log.error("cannot serve the API: {message}", { message: messageOf(error) });
     }
   }
@@ -56,7 +56,7 @@ export class Listeners {
     return [...this.#open.values()];
   }
 
-  /** Tells where it listens, until `signal` fires or the reader leaves. */
+  /** Yields the address, then listens until `signal` fires or the reader leaves. */
   async *whileOpen(
     wanted: ServeListen,
     signal: AbortSignal | undefined,
@@ -83,7 +83,7 @@ export class Listeners {
     await Promise.all(open.map((listener) => listener[Symbol.asyncDispose]()));
   }
 
-  /** What the configuration has begun already, where that is what is wanted. */
+  /** The configured listener, if it already serves the same address. */
   #configured({ address, cert }: ServeListen): Serving | undefined {
     const configured = this.list().find(({ isConfigured }) => isConfigured);
     if (!configured || cert !== undefined) return undefined;

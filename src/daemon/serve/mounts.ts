@@ -1,4 +1,4 @@
-/** The APIs of another shape that are served beside the contract, and what they get of the daemon. */
+/** Foreign APIs that are served beside banger's own, and the parts of the daemon that they use. */
 import { getLogger } from "@logtape/logtape";
 import { type ClientLink, createORPCClient, mapEventIterator } from "@orpc/client";
 import { createRouterClient } from "@orpc/server";
@@ -18,9 +18,9 @@ const log = getLogger(["banger", "daemon"]);
 export type Router = ReturnType<typeof makeRouter>;
 
 export interface Mounts {
-  /** In the order in which their prefixes are tried. */
+  /** In the order in which their prefixes are matched. */
   all: Mount[];
-  /** Takes up what mounts do without a request. */
+  /** Starts the background work of mounts. */
   start(): void;
   stop(): void;
 }
@@ -62,7 +62,7 @@ export function mountContext({ services, router }: ContextOptions): MountContext
 type Context = Record<never, never>;
 type Call = (input: unknown, options: { signal?: AbortSignal | undefined }) => Promise<unknown>;
 
-/** The router in this process, with the errors that the SDK's client has. */
+/** The router called in-process, with the same errors as the SDK's client. */
 export function clientFor(router: Router, caller: Caller): BangerClient {
   const direct: unknown = createRouterClient(router, { context: { caller } });
   const link: ClientLink<Context> = {

@@ -1,11 +1,11 @@
 /**
- * Requests for ports of machines on a connection that began with another one, as clients send them that keep a
- * connection for an address whatever the Host. Each is sent on over a new connection of its own.
+ * Requests for ports of machines on a connection whose first request had another Host, as from clients that reuse
+ * connections per address. Each is forwarded over a new connection.
  */
 
 const HOP_FIELDS = ["connection", "keep-alive", "transfer-encoding"];
 
-/** `socket`: where a connection is looked at by its first request. */
+/** `socket`: the front, which routes a connection by its first request. */
 export async function forwardToPort(request: Request, socket: string): Promise<Response> {
   const { pathname, search } = new URL(request.url);
   const headers = new Headers(request.headers);

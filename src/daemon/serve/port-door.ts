@@ -1,7 +1,7 @@
 /**
  * Ports of machines by name: a connection whose first request has the Host "PORT-MACHINE.localhost" goes to that port
- * in that machine, HTTP and WebSockets alike. It takes a token, or the cookie that a browser gets for one, unless the
- * machine's label says that its ports are public.
+ * in that machine, HTTP and WebSockets alike. It requires a token, or the cookie that a browser gets for one, unless
+ * the machine is labelled as having public ports.
  */
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -20,7 +20,7 @@ import { closingResponse } from "./port-response.ts";
 import { Tickets, withoutTickets } from "./tickets.ts";
 import type { Tokens } from "./tokens.ts";
 
-/** A machine with this label has ports that need no token. */
+/** Ports of a machine with this label need no token. */
 export const PUBLIC_LABEL = "banger.ports";
 export const TOKEN_HEADER = "x-banger-token";
 const DIAL_TIMEOUT_MS = 60_000;
@@ -36,7 +36,7 @@ export interface PortTarget {
   port: number;
 }
 
-/** Which port of which machine a host name means; undefined for other names. */
+/** The port and machine of a host name; undefined for other names. */
 export function portTargetOf(hostname: string, gate: GateOptions): PortTarget | undefined {
   const dot = hostname.indexOf(".");
   const [, digits, machine] = /^(\d{1,5})-([a-z0-9-]{1,63})$/.exec(hostname.slice(0, dot)) ?? [];
@@ -56,7 +56,7 @@ export class PortDoor {
     this.#services = services;
   }
 
-  /** Whether the connection is for a port, and is taken care of. */
+  /** Handles the connection if it is for a port; returns whether it is. */
   take(arrived: Arrived, gate: GateOptions): boolean {
     const headers = headersOf(arrived.head);
     const authority = parseHost(headers.get("Host"));
@@ -105,7 +105,7 @@ export class PortDoor {
     }
   }
 
-  /** The machine, for whoever may connect to it; undefined for a request without a token. */
+  /** The machine if the caller may connect to it; undefined for a request without a token. */
   #permitted(request: PortRequest, where: Where): Permitted | undefined {
     const { headers, target } = request;
     const { tokens, vms } = this.#services;
@@ -114,7 +114,7 @@ export class PortDoor {
     const caller = secret ? tokens.verify(secret) : ticket && tokens.byId(ticket);
     if (secret && !caller) this.#countStranger();
     if (secret && !caller) throw new BangerError("unauthorized", "unknown token");
-    // What comes with a cookie may come from any page.
+    // Any page can make a browser send its cookies.
     if (ticket) assertOwnPage(request);
     const known = find(() => vms.show(target.machine));
     if (known?.labels?.[PUBLIC_LABEL] === "public") return { vm: known, caller: undefined };
@@ -138,7 +138,7 @@ export class PortDoor {
 
 interface Permitted {
   vm: Vm;
-  /** Undefined where no token is needed. */
+  /** Undefined if no token is required. */
   caller: Caller | undefined;
 }
 
@@ -164,7 +164,7 @@ const STATUSES: Partial<Record<string, string>> = {
   timeout: "504 Gateway Timeout",
 };
 
-/** A link from elsewhere may be followed; nothing else may come from another origin. */
+/** Refuses cross-origin requests other than following a link. */
 function assertOwnPage({ headers, authority, gate }: PortRequest): void {
   const origin = headers.get("Origin");
   const site = headers.get("Sec-Fetch-Site") ?? "none";
@@ -181,11 +181,11 @@ function assertOwnPage({ headers, authority, gate }: PortRequest): void {
 
 function bearerOf(headers: Headers): string | undefined {
   const [, bearer] = /^Bearer +(\S+)$/i.exec(headers.get("Authorization") ?? "") ?? [];
-  // Another one is for the program in the machine.
+  // Other bearer tokens belong to the program in the machine.
   return bearer?.startsWith(TOKEN_PREFIX) ? bearer : undefined;
 }
 
-/** One request, without what is ours: the machine must not learn a token. */
+/** Removes banger's headers: the machine must not learn a token. */
 export function forGuest(head: Head, scheme: string): Head {
   const upgrade = head.fields.find(([name]) => name.toLowerCase() === "upgrade");
   const kept = without(head, [...HOP_FIELDS, "x-forwarded-proto", "x-forwarded-for"]);
@@ -214,7 +214,7 @@ function connectThrough(
 ): void {
   guest.write(formatHead(head));
   if (rest.length > 0) guest.write(rest);
-  // The answer says that the connection ends with it, whatever the program there says: the next request may be for
+  // The response closes the connection, whatever the program in the machine says: the next request may be for
   // another machine.
   joinStreams(client, closingResponse(guest));
 }

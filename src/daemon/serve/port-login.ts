@@ -1,4 +1,4 @@
-/** Where a person gives a browser the token for the ports of a machine. */
+/** Login page for the ports of a machine: exchanges a token for a cookie. */
 import type { Socket } from "node:net";
 import { refuse } from "./front.ts";
 import type { Authority } from "./gate.ts";
@@ -17,7 +17,7 @@ input,button{font:inherit;padding:.4rem;width:100%;box-sizing:border-box;margin:
 <input name="token" type="password" autocomplete="off" required autofocus></label><button>Continue</button></form></html>
 `;
 
-/** For a person, the page; for a program, a line. */
+/** The login page for browsers, one line of text for programs. */
 export function loginPage(client: Socket, headers: Headers): void {
   if (!/\btext\/html\b/.test(headers.get("Accept") ?? "")) {
     refuse(client, "401 Unauthorized", "A token is required: send it as X-Banger-Token");
@@ -38,7 +38,7 @@ interface Login {
   isSecure: boolean;
   authority: Authority;
   headers: Headers;
-  /** What has come of the body. */
+  /** The part of the body received so far. */
   rest: Buffer;
 }
 

@@ -1,11 +1,11 @@
-/** What a program in a machine answers, with the head changed so that nothing else is sent on the connection. */
+/** Forwards the response of a program in a machine, and marks it as the last one of the connection. */
 import { Duplex } from "node:stream";
 import { KiB } from "#base/size.ts";
 import { endOfHead, formatHead, parseHead, without } from "./head.ts";
 
 const HEAD_MAX_BYTES = 64 * KiB;
 
-/** `guest` as it is, except for the heads of its answer. Destroyed where it answers no HTTP. */
+/** Passes `guest` through, except for its response headers. Destroyed if it does not speak HTTP. */
 export function closingResponse(guest: Duplex): Duplex {
   let waiting: Buffer | undefined = Buffer.alloc(0);
   const stream = new Duplex({
@@ -40,7 +40,7 @@ interface Read {
   waiting: Buffer | undefined;
 }
 
-/** Undefined for what is no answer. */
+/** Undefined if it is not a response. */
 function readHeads(bytes: Buffer): Read | undefined {
   const end = endOfHead(bytes);
   if (end < 0) {
@@ -52,7 +52,7 @@ function readHeads(bytes: Buffer): Read | undefined {
   const rest = bytes.subarray(end);
   if (status === 101) return { ready: bytes, waiting: undefined };
   if (status < 200) {
-    // Another one follows.
+    // An informational response: another one follows.
     const next = readHeads(rest);
     const ready = Buffer.concat([formatHead(head), next?.ready ?? Buffer.alloc(0)]);
     return next && { ready, waiting: next.waiting };

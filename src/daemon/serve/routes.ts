@@ -1,4 +1,4 @@
-/** What is served on TCP: the contract, the exec WebSocket, metrics, the document, and the mounts. */
+/** Routes on TCP: the contract, the exec WebSocket, metrics, the OpenAPI document, and the mounts. */
 import { OpenAPIHandler } from "@orpc/openapi/fetch";
 import { RPCHandler } from "@orpc/server/fetch";
 import { EXEC_PATH } from "#api/exec.ts";
@@ -37,7 +37,7 @@ export interface Arrival {
   gate: GateOptions;
   /** Answers a request whose Host means a port of a machine. */
   forwardToPort(request: Request): Promise<Response>;
-  /** Makes a WebSocket of the request; false when it is none. */
+  /** Upgrades the request to a WebSocket; false if it does not ask for one. */
   upgrade(caller: Caller): boolean;
 }
 
@@ -80,7 +80,7 @@ export class Routes {
       const mount = this.#options.mounts.find(({ prefix }) => isBelow(pathname, prefix));
       if (mount) {
         const response = await this.#mounted(mount, request, verify);
-        // It may know a caller in a way of its own, whom it then does not refuse.
+        // A mount may authenticate callers in its own way.
         const isRefused = !caller && response.status >= 400;
         const isWhole = WHOLE_TYPES.test(response.headers.get("Content-Type") ?? "");
         return { response: isRefused ? closing(response) : response, isWhole };
@@ -174,7 +174,7 @@ export class Routes {
     return (await this.#rest.handle(request, { prefix: "/v1", context })).response;
   }
 
-  /** Strangers are counted apart, so that they take nothing from whoever has a token. */
+  /** Requests without a token are counted separately, so that they cannot starve those with one. */
   #count(caller: Caller | undefined): void {
     if (this.#rateOf(caller).take()) return;
     throw new TooMany();
@@ -188,7 +188,7 @@ export class Routes {
   }
 }
 
-/** Of the header, or of a WebSocket's subprotocols. A cookie is never looked at. */
+/** From the header or a WebSocket's subprotocols, never from a cookie. */
 export function tokenOf(headers: Headers): string | undefined {
   const [, bearer] = /^Bearer +(\S+)$/i.exec(headers.get("Authorization") ?? "") ?? [];
   if (bearer !== undefined) return bearer;
@@ -242,13 +242,13 @@ function tooMany(): Response {
   return Response.json(body, { status: 429, headers: { "Retry-After": "1" } });
 }
 
-/** Whoever has no token has no connection to keep. */
+/** Requests without a token get no keep-alive. */
 function closing(response: Response): Response {
   response.headers.set("Connection", "close");
   return response;
 }
 
-/** Nothing that is answered is for a page to show, to keep or to frame. */
+/** No response may be cached, sniffed or framed by a page. */
 function withHeaders(response: Response): Response {
   const { headers } = response;
   headers.set("X-Content-Type-Options", "nosniff");

@@ -1,4 +1,4 @@
-/** Cookies that stand for a token in a browser, for the ports of machines only: no API takes them. */
+/** Cookies that replace a token in browsers, for ports of machines only: no API accepts them. */
 import { randomBytes } from "node:crypto";
 
 const TICKETS_MAX = 1000;
@@ -7,7 +7,7 @@ const LIFETIME_S = 12 * 3600;
 interface Ticket {
   /** Id of the token. */
   token: string;
-  /** The only one that it is good for. */
+  /** The only host it is valid for. */
   hostname: string;
   expires_ms: number;
 }
@@ -39,7 +39,7 @@ export class Tickets {
   }
 }
 
-/** A machine's page cannot set one of the first name for others. */
+/** With the `__Host-` prefix, a machine's page cannot set it for other hosts. */
 export function cookieName(isSecure: boolean): string {
   return isSecure ? "__Host-banger-port" : "banger-port";
 }

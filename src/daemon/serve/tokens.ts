@@ -10,9 +10,9 @@ import { didYouMean } from "#base/similar.ts";
 
 const SECRET_BYTES = 32;
 const TOKENS_MAX = 1000;
-/** How exactly it is known when a token was last used. */
+/** Resolution of the last-used time. */
 const USED_EVERY_MS = 60_000;
-/** What goes on for longer than timers count is not ended by its token's age. */
+/** Longest delay of a timer: work that outlasts it is not ended by its token's expiry. */
 const TIMER_MAX_MS = 2 ** 31 - 1;
 
 const tokenRow = z.object({
@@ -29,7 +29,7 @@ type TokenRow = z.infer<typeof tokenRow>;
 export class Tokens {
   readonly #db: Database;
   readonly #byHash = new Map<string, TokenRow>();
-  /** How to end what goes on under a token, by its id. */
+  /** Callbacks that end the work under a token, by its ID. */
   readonly #held = new Map<string, Set<() => void>>();
 
   constructor(db: Database) {
@@ -88,7 +88,7 @@ export class Tokens {
     return { token: toApi(row), secret };
   }
 
-  /** What it was used for ends. Machines that it made stay. */
+  /** Ends the work under it. Machines that it created stay. */
   remove(ref: string): void {
     const rows = [...this.#byHash.values()];
     const row = rows.find(({ name, id }) => name === ref || id === ref);
@@ -127,7 +127,7 @@ export class Tokens {
   /** Undefined for a token that is unknown, revoked or expired. */
   verify(secret: string | undefined): Caller | undefined {
     if (secret === undefined || !secret.startsWith(TOKEN_PREFIX)) return undefined;
-    // Found by its hash, so that the time that it takes tells nothing about the token.
+    // Looked up by hash, so that timing reveals nothing about the token.
     const row = this.#byHash.get(hashOf(secret));
     if (!row || isOver(row)) return undefined;
     this.#note(row);
@@ -155,7 +155,7 @@ export class Tokens {
   }
 }
 
-/** The token has 256 random bits: a plain hash of it cannot be guessed back. */
+/** The token has 256 random bits, so a plain hash of it cannot be brute-forced. */
 function hashOf(secret: string): string {
   return createHash("sha256").update(secret).digest("hex");
 }

@@ -27,7 +27,7 @@ import { createSnapshot, listSnapshots, removeTemplate, snapshotRequest } from "
 import { connected, detailed } from "./view.ts";
 
 export interface ControlOptions {
-  /** What opens the data plane of the sandbox to the caller. */
+  /** The caller's access token for the sandbox's data plane. */
   tokenOf(sandbox: Sandbox, caller: E2bCaller): string;
   builds: TemplateBuilds;
   /** Where the caller may put files for builds. */

@@ -22,7 +22,7 @@ export class Deadlines {
     this.#pause = pause;
   }
 
-  /** Takes up the timeouts of all sandboxes that are there. */
+  /** Schedules the timeouts of all existing sandboxes. */
   async start(): Promise<void> {
     for (const vm of await this.#backend.client.vm.list()) this.watch(vm);
   }
@@ -58,7 +58,7 @@ export class Deadlines {
       if (sandbox.end_ms > Date.now()) return this.watch(vm);
       await this.#pause(this.#backend, sandbox);
     } catch {
-      // One that was removed is not looked for again; what could not be paused is tried again.
+      // Removed sandboxes are dropped; failed pauses are retried.
       const isThere = (await this.#backend.client.vm.list()).some((vm) => vm.id === id);
       if (isThere) this.#wake(id, RETRY_MS);
     }

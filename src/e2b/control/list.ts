@@ -8,7 +8,7 @@ const PAGE_DEFAULT = 100;
 const PAGE_MAX = 100;
 const STATES = ["running", "paused"];
 
-/** One page, and the token of the next one where there is more. */
+/** One page, and the token of the next one if there is one. */
 export function pageOf<T>(
   items: readonly T[],
   query: URLSearchParams,

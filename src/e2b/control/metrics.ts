@@ -1,4 +1,4 @@
-/** What sandboxes use, and what their consoles say. */
+/** Resource usage and console logs of sandboxes. */
 import type { VmStats } from "#api/inside.ts";
 import type { Backend } from "#e2b/backend.ts";
 import { badRequest } from "#e2b/errors.ts";
@@ -6,7 +6,7 @@ import { isPaused, type Sandbox } from "#e2b/record.ts";
 
 const LOG_LINES_MAX = 1000;
 
-/** One point, of now: banger keeps no history. CPU is the mean since the last time that it was asked for. */
+/** Current values only: banger keeps no history. CPU is the mean since the previous request. */
 export class Metrics {
   readonly #last = new Map<string, VmStats>();
 

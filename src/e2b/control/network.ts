@@ -1,4 +1,4 @@
-/** E2B's rules for outgoing traffic as a machine's policy, which knows what is allowed and nothing else. */
+/** Translates E2B's egress rules into a machine's policy, which has allow rules only. */
 import { z } from "zod";
 import type { Policy } from "#api/network.ts";
 import { notServed } from "#e2b/errors.ts";

@@ -88,7 +88,7 @@ export async function createSandbox(
     await backend.client.vm.remove({ name: vm.id, force: true });
     throw error;
   }
-  // The time counts from when the sandbox is there, not from when it was asked for.
+  // The timeout starts when the sandbox exists, not with the request.
   return await setTimeoutOf(backend, requireSandbox(vm, vm.id), timeout_s);
 }
 
@@ -131,7 +131,7 @@ export async function pauseSandbox(
   const { vm, record } = sandbox;
   if (isPaused(sandbox)) throw new E2bError(409, `sandbox "${vm.id}" is already paused`);
   const { client } = backend;
-  // What is paused does not end.
+  // Paused sandboxes do not time out.
   if (record.onTimeout === "kill") await client.vm.set({ name: vm.id, ttl_ms: null });
   try {
     if (keepMemory) await finish(client.vm.suspend({ name: vm.id }));
@@ -179,7 +179,7 @@ export const forkRequest = z.object({
   timeout: timeoutSeconds.nullish(),
 });
 
-/** Each copy, or why there is none. */
+/** Each copy, or the error of its creation. */
 export async function forkSandbox(
   backend: Backend,
   { vm, record }: Sandbox,

@@ -1,10 +1,10 @@
-/** What a template's id stands for: a snapshot, an image by name or reference, or the default image. */
+/** Resolves a template's ID: a snapshot, an image by name or reference, or the default image. */
 import type { Image } from "#api/image.ts";
 import type { VmCreate } from "#api/vm.ts";
 import type { Backend } from "#e2b/backend.ts";
 import { settingsOf, type TemplateSettings } from "#e2b/templates/dockerfile.ts";
 
-/** What E2B's clients say when their user named no template. */
+/** Sent by E2B's clients if their user named no template. */
 const BASE = "base";
 /** The tag that E2B's own names have. */
 const DEFAULT_TAG = ":default";

@@ -34,7 +34,7 @@ const statuses = {
 } as const;
 export type ConnectCode = keyof typeof statuses;
 
-/** A full disk and an exceeded limit are no rate limit, which is what clients take resource_exhausted for. */
+/** A full disk and an exceeded limit are not resource_exhausted, which clients treat as a rate limit. */
 const codes: Partial<Record<ErrorCode, ConnectCode>> = {
   invalid_argument: "invalid_argument",
   not_found: "not_found",

@@ -1,4 +1,4 @@
-/** Whole files of sandboxes: downloads and uploads, neither of which is in memory as a whole. */
+/** Streams whole files from and to sandboxes; none is held in memory. */
 import { posix } from "node:path";
 import { Readable } from "node:stream";
 import { createGunzip, createGzip } from "node:zlib";
@@ -159,7 +159,7 @@ async function writeIn(
   try {
     await connection.started;
     for await (const bytes of data) {
-      // What nobody takes any more has failed, and `exited` says why.
+      // The command no longer reads: `exited` has the reason.
       if (!(await connection.writeStdin(bytes))) break;
     }
     connection.endStdin();

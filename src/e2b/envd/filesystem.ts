@@ -50,7 +50,7 @@ export class Filesystem {
     return { entry: await this.entry(target, absolute, user) };
   }
 
-  /** What is not there is removed already. */
+  /** Succeeds if the path does not exist. */
   async remove(target: Target, { path = "" }: z.infer<typeof pathRequest>, user: User) {
     const absolute = await this.#guests.resolve(target, path, user);
     const options = { recursive: true, force: true, ...(await this.#as(target, user)) };
@@ -119,7 +119,7 @@ export class Filesystem {
     await target.backend.client.file.mkdir({ name: target.vm.id, path, parents: true, ...as });
   }
 
-  /** Undefined for what is not there. */
+  /** Undefined if it does not exist. */
   async #kind(target: Target, path: string, user: User) {
     try {
       const as = await this.#as(target, user);

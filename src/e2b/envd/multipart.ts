@@ -1,4 +1,4 @@
-/** multipart/form-data as it comes, so that a large file is never in memory as a whole. */
+/** Streaming parser of multipart/form-data: a large file is never held in memory. */
 import { KiB } from "#base/size.ts";
 import { badRequest } from "#e2b/errors.ts";
 
@@ -29,7 +29,7 @@ export async function* readParts(
   input.prepend(Buffer.from("\r\n"));
   const mark = Buffer.from(`\r\n--${boundary}`);
   for await (const _ of input.until(mark)) {
-    // What comes before the first boundary is for nobody.
+    // The preamble before the first boundary is ignored.
   }
   for (let count = 0; ; count++) {
     if (await input.isLast()) return;
@@ -38,7 +38,7 @@ export async function* readParts(
     const data = input.until(mark);
     yield { ...namesOf(headers), data };
     for await (const _ of data) {
-      // What was not read of it.
+      // Skip the unread rest of the part.
     }
   }
 }

@@ -77,7 +77,7 @@ export class Processes {
     return { processes: all.map(({ pid, tag, config }) => ({ pid, tag, config })) };
   }
 
-  /** The process goes on when the reader leaves, until its time is over. */
+  /** The process keeps running after the reader leaves, until its timeout. */
   async *start(
     target: Target,
     wanted: z.infer<typeof startRequest>,
@@ -105,7 +105,7 @@ export class Processes {
     yield* alive(reader, { keepalive_s }, () => process.unsubscribe(reader));
   }
 
-  /** What comes from now on; the stream's time is not the process's. */
+  /** Output from now on. The stream's timeout does not apply to the process. */
   async *connect(
     target: Target,
     wanted: z.infer<typeof selectRequest>,
@@ -225,7 +225,7 @@ async function write(process: Process, { stdin, pty }: z.infer<typeof input>): P
   await process.write(Buffer.from(data, "base64"));
 }
 
-/** What the reader gets, and a sign of life now and then. */
+/** The reader's events, with keep-alives. */
 export async function* alive(
   reader: Subscription,
   { keepalive_s, sign = { event: { keepalive: {} } } }: { keepalive_s: number; sign?: object },

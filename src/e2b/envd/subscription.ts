@@ -1,4 +1,4 @@
-/** Events for one reader, who may be slow: whoever sends them waits when too many are unread. */
+/** Event queue of one reader, with back-pressure: senders wait while too many events are unread. */
 
 /** Unread events may have so many bytes. */
 const UNREAD_MAX_BYTES = 512 * 1024;
@@ -12,7 +12,7 @@ export class Subscription {
   #arrived = Promise.withResolvers<void>();
   #room = Promise.withResolvers<void>();
 
-  /** Resolves when there is room for more, or nobody reads any more. */
+  /** Resolves when there is room for more, or the reader has left. */
   async push(event: unknown, size = 0): Promise<void> {
     if (this.#isLeft || this.#isOver) return;
     this.#queue.push({ event, size });

@@ -1,4 +1,4 @@
-/** A sandbox as its data plane reaches it: users, folders, and what relative paths begin at. */
+/** A sandbox as seen by its data plane: users, directories, and the base of relative paths. */
 import { posix } from "node:path";
 import type { Vm } from "#api/vm.ts";
 import { BangerError } from "#base/error.ts";
@@ -20,7 +20,7 @@ interface Users {
   groups: Map<number, string>;
 }
 
-/** What the image says of its commands; a sandbox keeps its image. */
+/** The image's settings for commands, cached: a sandbox keeps its image. */
 interface Defaults {
   user: string | undefined;
   workdir: string | undefined;
@@ -30,7 +30,7 @@ export class Guests {
   readonly #users = new Map<string, Users>();
   readonly #defaults = new Map<string, Defaults>();
 
-  /** As whom something is done when the client names nobody; undefined: root. */
+  /** User if the client names none; undefined means root. */
   async defaults({ backend, vm }: Target): Promise<Defaults> {
     const kept = this.#defaults.get(vm.id);
     if (kept) return kept;
@@ -121,7 +121,7 @@ async function imageConfig({ client }: Backend, name: string) {
   }
 }
 
-/** Of HTTP basic authentication, whose password is empty: as whom a call is done. */
+/** The user name from HTTP basic authentication, whose password is empty. */
 export function userOf(request: Request): string | undefined {
   const header = request.headers.get("Authorization") ?? "";
   const encoded = /^Basic\s+([A-Za-z0-9+/=]+)$/i.exec(header)?.[1];

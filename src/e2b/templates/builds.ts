@@ -1,4 +1,4 @@
-/** Builds of templates: what they are of, how far they are, and the files that their steps copy. */
+/** Template builds: their sources, progress, and the files that their steps copy. */
 import { randomUUID } from "node:crypto";
 import {
   createWriteStream,
@@ -78,7 +78,7 @@ export class TemplateBuilds {
     return build;
   }
 
-  /** It goes on when the request is over. */
+  /** Starts a build, which continues after the request. */
   start(backend: Backend, id: string, wanted: TemplateBuild, from: string): void {
     const build = this.#find(id);
     if (build.status !== "waiting") throw badRequest("the build has been started already");

@@ -11,7 +11,7 @@ export function shellArgv(command: string): string[] {
 }
 
 const STEPS_MAX = 1000;
-/** What E2B's base images have, and its clients switch to. */
+/** The user of E2B's base images, which its clients switch to. */
 const USER = "user";
 
 export const templateBuild = z.object({
@@ -35,7 +35,7 @@ export const templateBuild = z.object({
 });
 export type TemplateBuild = z.infer<typeof templateBuild>;
 
-/** What a sandbox of the template has, beside its image. */
+/** Settings of the template's sandboxes besides the image. */
 export interface TemplateSettings {
   start?: string | undefined;
   ready?: string | undefined;

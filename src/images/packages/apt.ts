@@ -66,7 +66,7 @@ export async function resolvePackages(
   return parseUris(await apt("-y", "--print-uris", "install", ...WANTED), { image, folder });
 }
 
-/** A warning about the age of a key's algorithm is none about its signature. */
+/** Whether the line reports a failed download or signature; a warning about a key's algorithm does not. */
 function isFatal(line: string): boolean {
   return line.startsWith("E: ") || /failed to (fetch|download)|signature|not signed/i.test(line);
 }
@@ -166,7 +166,7 @@ function sourceLine(
   return `deb ${shown}${words.join(" ")}`;
 }
 
-/** apt goes by the end of a name. The image's names are not used. */
+/** apt chooses the keyring format by file extension. The image's own names are not used. */
 function writeFiles(
   folder: string,
   files: readonly NamedFile[],

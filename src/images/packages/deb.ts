@@ -1,6 +1,6 @@
 /**
- * Debian packages with their members decompressed, which is dear in an emulated machine. Packages are verified against
- * a signed index before, and parsed as foreign bytes all the same.
+ * Repacks Debian packages without compression, since decompression is slow in an emulated machine. Packages were
+ * verified against a signed index, and are still parsed as untrusted input.
  * Source: deb(5), ar(5).
  */
 import { closeSync, openSync, readSync, writeSync } from "node:fs";

@@ -1,8 +1,8 @@
-/** The settings of a repository that go into a machine: those that change what git shows, and no credentials. */
+/** Settings of a repository that are copied to a machine: those that affect git's output, never credentials. */
 import { type Git, gitOk } from "./git.ts";
 import type { Repository } from "./source.ts";
 
-/** In lower case, as git prints them, but for the middle part. */
+/** In lower case, as git prints them, except for the middle part. */
 const KEPT = [
   /^core\.(autocrlf|eol|safecrlf|filemode|ignorecase|symlinks|precomposeunicode|quotepath)$/,
   /^core\.(sparsecheckout|sparsecheckoutcone|commentchar|abbrev|whitespace)$/,
@@ -13,7 +13,7 @@ const KEPT = [
   /^submodule\.[^\n]+\.(url|active|branch)$/,
   /^(init\.defaultbranch|pull\.rebase|pull\.ff|push\.default|merge\.conflictstyle|diff\.renames)$/,
 ];
-/** What is set for git's runs here, and so is not the user's. */
+/** Set by banger when it runs git, so not part of the user's settings. */
 const SINGLE = /^(core|user|author|committer|extensions|init|pull|push|merge|diff)\./;
 
 export type Config = readonly (readonly [string, string])[];
@@ -39,7 +39,7 @@ export function safeConfig(config: Config, repository: Repository): string {
     ["core.repositoryformatversion", hash === "sha256" || isPartial ? "1" : "0"],
     ["core.bare", "false"],
     ["core.logallrefupdates", "true"],
-    // Times and sizes are kept, inode numbers and change times are others in the machine.
+    // Times and sizes are preserved; inode numbers and change times differ in the machine.
     ["core.checkstat", "minimal"],
     ["core.trustctime", "false"],
     ...(hash === "sha256" ? ([["extensions.objectformat", "sha256"]] as [string, string][]) : []),

@@ -14,7 +14,7 @@ const OUTPUT_MAX_BYTES = GiB;
 const STDERR_MAX_BYTES = 64 * KiB;
 const SHOWN_ERROR_LINES = 4;
 
-/** What a repository's own configuration would run or change. The environment wins over every file. */
+/** Overrides settings that would run programs or change files. The environment takes precedence over files. */
 const SAFE_CONFIG: readonly (readonly [string, string])[] = [
   ["core.hooksPath", "/dev/null"],
   ["core.fsmonitor", "false"],
@@ -56,7 +56,7 @@ const SAFE_CONFIG: readonly (readonly [string, string])[] = [
 export interface Git {
   /** The repository's directory. */
   gitDir: string;
-  /** Undefined: an empty directory is as good. */
+  /** Undefined: an empty directory. */
   workTree?: string | undefined;
   /** Of ours, not the user's: no configuration but its own is read. */
   isScratch?: boolean;
@@ -65,12 +65,12 @@ export interface Git {
   signal?: AbortSignal | undefined;
 }
 
-/** For work on what a guest sent. */
+/** Limits for processing data from a guest. */
 const LIMITS = [`--as=${8 * GiB}`, `--fsize=${16 * GiB}`, "--cpu=1800", "--core=0"];
 
 export interface GitOptions {
   stdin?: string | Uint8Array | Bun.BunFile;
-  /** For what prints more than it is wise to keep. */
+  /** For output too large to buffer. */
   onOutput?: (chunk: Uint8Array) => void;
   outputMax_bytes?: number;
   env?: Record<string, string>;
@@ -78,7 +78,7 @@ export interface GitOptions {
 
 export interface GitResult {
   exitCode: number;
-  /** As bytes in a string. */
+  /** Bytes as a latin1 string. */
   stdout: string;
   stderr: string;
 }

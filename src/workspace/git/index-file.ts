@@ -81,7 +81,7 @@ export function parseIndex(bytes: Uint8Array, hash_bytes: number): IndexEntry[] 
   return entries;
 }
 
-/** Whether git would take the file for unchanged without a look at its content. */
+/** Whether git would consider the file unchanged without reading its content. */
 export function isFresh(
   entry: IndexEntry,
   file: { mode: number; size: number; mtime_s: number; mtime_ns: number },
@@ -91,7 +91,7 @@ export function isFresh(
   const kind = file.mode & 0o170000;
   if ((mode & 0o170000) !== kind) return false;
   if (kind === 0o100000 && ((mode & 0o100) !== 0) !== ((file.mode & 0o100) !== 0)) return false;
-  // git keeps zero where it does not trust what it saw.
+  // git stores zero if the entry may be racy.
   if (size !== file.size % 2 ** 32 || mtime_s !== file.mtime_s % 2 ** 32) return false;
   if (mtime_ns !== 0 && mtime_ns !== file.mtime_ns) return false;
   return mtime_s < written_s;

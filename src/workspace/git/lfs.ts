@@ -1,4 +1,4 @@
-/** The objects of Git LFS that the files of an index stand for. */
+/** Finds the Git LFS objects that the pointer files of an index reference. */
 import { lstatSync } from "node:fs";
 import { join } from "node:path";
 import { git } from "./git.ts";

@@ -37,7 +37,7 @@ export async function makePack(
   return { pack: join(folder, `pack-${hash}.pack`), idx: join(folder, `pack-${hash}.idx`) };
 }
 
-/** The commits at which a history of this depth ends, and those that end in the repository already. */
+/** The boundary commits of a history of this depth, and those of a shallow repository. */
 export async function shallowAt(own: Git, head: string, depth: number): Promise<string[]> {
   const text = await gitOk(own, ["rev-list", "--parents", head], {
     what: "Cannot cut the history",
@@ -58,7 +58,7 @@ export async function shallowAt(own: Git, head: string, depth: number): Promise<
   return [...seen].filter((id) => (parents.get(id) ?? []).some((parent) => !seen.has(parent)));
 }
 
-/** The objects of a partial clone that are here. */
+/** The objects that a partial clone has. */
 export async function localObjects(own: Git): Promise<Set<string>> {
   const args = ["cat-file", "--batch-all-objects", "--batch-check=%(objectname)", "--unordered"];
   const text = await gitOk(own, args, { what: "Cannot list the objects of the repository" });

@@ -1,4 +1,4 @@
-/** What a repository consists of besides objects, index and working tree: small files for a new `.git`. */
+/** The small files of a new `.git`: a repository's state besides objects, index and working tree. */
 import { lstatSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { MiB } from "#base/size.ts";
@@ -108,7 +108,7 @@ function folderNames(path: string): string[] {
   return readdirSync(path).slice(0, 10_000);
 }
 
-/** Undefined for what is no regular file. */
+/** Undefined unless it is a regular file. */
 function readSmall(path: string): Uint8Array | undefined {
   const info = lstatSync(path, { throwIfNoEntry: false });
   return info?.isFile() && info.size <= FILE_MAX_BYTES ? readFileSync(path) : undefined;
@@ -124,7 +124,7 @@ function idsIn(bytes: Uint8Array): string[] {
   return text.match(/\b([0-9a-f]{64}|[0-9a-f]{40})\b/g) ?? [];
 }
 
-/** Those of the objects that the repository has. */
+/** The subset of objects that the repository has. */
 export async function existing(own: Git, ids: readonly string[]): Promise<string[]> {
   if (ids.length === 0) return [];
   const args = ["cat-file", "--batch-check=%(objectname)", "--buffer"];
@@ -132,7 +132,7 @@ export async function existing(own: Git, ids: readonly string[]): Promise<string
   return stdout.split("\n").filter((line) => /^[0-9a-f]+$/.test(line));
 }
 
-/** What the repository ignores, and what the user ignores everywhere; the repository cannot name that file. */
+/** The repository's ignore rules and the user's global ones; the repository cannot choose the latter's path. */
 async function excludes({ git: own, commonDir }: Repository): Promise<string> {
   const args = ["config", "--global", "--type=path", "--get", "core.excludesFile"];
   const { stdout } = await git(own, args);

@@ -16,7 +16,7 @@ export interface TreeFile {
   id: string;
 }
 
-/** Splits files into those that are as in the index, and those whose content is to be looked at. */
+/** Splits files into those unchanged since the index, and those whose content must be read. */
 export function compareWithIndex(
   files: readonly TreeEntry[],
   index: readonly IndexEntry[],
@@ -35,7 +35,7 @@ export function compareWithIndex(
   return { clean, changed };
 }
 
-/** What is in a tree without being a file of the working tree: skipped files and submodules. */
+/** Tree entries without a file in the working tree: skip-worktree files and submodules. */
 export function keptEntries(
   index: readonly IndexEntry[],
   present: ReadonlySet<string>,
@@ -47,7 +47,7 @@ export function keptEntries(
 }
 
 /**
- * Writes files of `top` as blobs into a repository of ours. Line ends and encodings are converted as git does it; the
+ * Writes files of `top` as blobs into a scratch repository. Line ends and encodings are converted as git does it; the
  * repository has no configuration that names a filter.
  */
 export async function writeBlobs(
@@ -68,7 +68,7 @@ export async function writeBlobs(
   const stdin = `${regular.map(({ name }) => quoted(name)).join("\n")}\n`;
   const args = ["hash-object", "-w", "--stdin-paths"];
   const there = { ...own, workTree: top };
-  // A file that is not in the encoding that it should be in is taken as it is.
+  // A file that is not valid in its declared encoding is stored unconverted.
   const first = await git(there, args, { stdin });
   const stdout =
     first.exitCode === 0

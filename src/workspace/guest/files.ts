@@ -1,4 +1,4 @@
-/** Reads files of a machine's workspace into memory or a directory of ours; what comes is hostile. */
+/** Reads files of a machine's workspace into memory or a scratch directory; the input is untrusted. */
 import { closeSync, mkdirSync, openSync, symlinkSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { BangerError } from "#base/error.ts";

@@ -1,5 +1,5 @@
 /**
- * Takes the objects of a repository in a machine into a repository of ours. Loose objects are unpacked and hashed
+ * Takes the objects of a repository in a machine into a scratch repository. Loose objects are unpacked and hashed
  * here, packs by git index-pack; whether they make sense is checked before they reach the user's repository.
  */
 import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
@@ -24,7 +24,7 @@ export interface ObjectsRequest {
   /** Of the repository, relative to the workspace. */
   root: string;
   tree: ReadonlyMap<string, TreeEntry>;
-  /** A directory of ours. */
+  /** A scratch directory. */
   folder: string;
   hash: "sha1" | "sha256";
   /** Also packs of imports, whose objects the host has. */

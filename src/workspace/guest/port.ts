@@ -1,4 +1,4 @@
-/** What is wanted of a machine's file system; a directory of the host can stand in for it. */
+/** The file operations a workspace needs in a machine; tests implement it with a directory of the host. */
 
 export interface TreeEntry {
   /** Relative, as bytes; "" is the directory itself. */
@@ -19,9 +19,9 @@ export interface GuestPort {
   archive(path: string, names: readonly string[]): AsyncIterable<Uint8Array>;
   /** Extracts a tar archive below a directory, which is made if it is missing. */
   extract(path: string, chunks: AsyncIterable<Uint8Array>): Promise<void>;
-  /** A file or tree of a directory, by its name. Does not fail if there is nothing. */
+  /** Removes a file or tree of a directory, by its name. Succeeds if it does not exist. */
   remove(path: string, name: string): Promise<void>;
-  /** The directory and those above it, if they are missing. */
+  /** Creates the directory and missing parents. */
   mkdir(path: string): Promise<void>;
 }
 

@@ -1,4 +1,4 @@
-/** Reads the records of a directory tree that a guest sent; it may send anything. */
+/** Parses the records of a directory tree from a guest; untrusted input. */
 import { BangerError } from "#base/error.ts";
 import { MiB } from "#base/size.ts";
 import { parentOf } from "#workspace/names.ts";

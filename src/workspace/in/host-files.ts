@@ -1,4 +1,4 @@
-/** The files of a working tree of the host that go into a machine, and those that are left out. */
+/** Selects the files of a working tree on the host to send to a machine, and lists those left out. */
 import { type BigIntStats, lstatSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { errnoOf } from "#base/error.ts";
@@ -25,13 +25,13 @@ export interface FileChoice {
 
 export interface HostFiles {
   files: TreeEntry[];
-  /** Directories that are there for a submodule that is not. */
+  /** Empty directories of submodules that are not checked out. */
   emptyDirectories: string[];
   /** Repositories in the tree: submodules and others. */
   nested: string[];
   /** Left out by name. */
   secrets: string[];
-  /** In the commits or the index, by name secret all the same. */
+  /** Tracked files whose names suggest secrets. */
   trackedSecrets: string[];
   /** Sockets, pipes and devices. */
   skipped: string[];

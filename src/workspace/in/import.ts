@@ -83,7 +83,7 @@ export async function importWorkspace(
       repositories: parts.flatMap(({ plan }) => (plan ? [recordOf(plan)] : [])),
       files,
     };
-    // Whatever was there or comes now is known to be of an import until this one is complete.
+    // Until this import is complete, the record marks all files as imported.
     writeRecord(request.folder, {
       ...next,
       state: "importing",
@@ -157,7 +157,7 @@ function recordOf({
   return { name, base, head, branch, objects, refs: Object.fromEntries(refs) };
 }
 
-/** Gives the record of an earlier import. Refuses to overwrite what nobody has imported, or what was changed since. */
+/** Returns the record of an earlier import. Refuses to overwrite files that were not imported or have changed. */
 async function checkPlace(
   guest: GuestPort,
   input: {
@@ -181,7 +181,7 @@ async function checkPlace(
   if (record.state === "importing") return record;
   const next = new Map(parts.flatMap((part) => [...signaturesOf(part)]));
   const changes = await guestChanges(guest, { record, tree });
-  // What the import would not touch, or make no different, is not lost.
+  // Files that the import would leave unchanged are not lost.
   const lost = changes.files.filter((name) => {
     const entry = tree.get(name);
     return next.get(name) !== (entry ? signatureOf(entry) : undefined);

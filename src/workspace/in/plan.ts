@@ -1,4 +1,4 @@
-/** What of one repository goes into a machine, and the tree of its working tree as it is now. */
+/** Plans the import of one repository: what to send, and the tree of its current working tree. */
 import { cpSync, mkdirSync, readFileSync, statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { type Git, gitOk } from "#workspace/git/git.ts";
@@ -19,7 +19,7 @@ import { type FileChoice, type HostFiles, listHostFiles } from "./host-files.ts"
 
 export interface PlanOptions extends FileChoice {
   depth: number | undefined;
-  /** A directory of ours, for this import. */
+  /** A scratch directory, for this import. */
   scratch: string;
   /**
    * Makes a repository for the tree of a working tree. It does not know the repository's own, whose files git would touch to

@@ -1,4 +1,4 @@
-/** Sends what a machine does not have of a workspace, in one archive: objects, files, and then the repository's state. */
+/** Sends the parts of a workspace that a machine lacks, in one archive: objects, files, then repository state. */
 import { mkdirSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { WorkOptions } from "#base/progress.ts";
@@ -91,7 +91,7 @@ async function objectItems(
   if (made) {
     const name = `${gitDir}/objects/pack/${basename(made.pack, ".pack")}`;
     const keep = `${[...plan.tips, ...boundaryOf(plan)].join("\n")}\n`;
-    // git removes no pack that has such a file, so that what was sent stays there.
+    // A .keep file stops git from removing the pack, so objects that were sent stay there.
     items.push(hostItem(made.pack, `${name}.pack`), hostItem(made.idx, `${name}.idx`));
     if (plan.repository.isPartial) items.push(textItem(`${name}.promisor`, ""));
     items.push(textItem(`${name}.keep`, keep));
@@ -104,7 +104,7 @@ async function objectItems(
   return items;
 }
 
-/** What packs of earlier imports that are still there lead to. */
+/** Objects reachable through packs of earlier imports that still exist. */
 async function havesOf(
   guest: GuestPort,
   input: { path: string; plan: RepositoryPlan; tree: ReadonlyMap<string, TreeEntry> },

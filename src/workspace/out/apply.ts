@@ -32,7 +32,7 @@ const LINK = 0o120000;
 const SUBMODULE = 0o160000;
 const FILES_MAX_BYTES = 16 * 1024 ** 3;
 
-/** What becomes of one path of the user's tree. */
+/** The planned change of one path in the user's tree. */
 interface Step {
   name: string;
   /** Undefined: it is removed. */
@@ -161,7 +161,7 @@ async function plan(guest: GuestPort, input: PlanInput): Promise<Step[]> {
   );
 }
 
-/** What the user has at these paths now, by the same rule as at the import. */
+/** The user's current files at these paths, read as at the import. */
 async function hostState(
   repository: Repository,
   scratch: Git,
@@ -182,7 +182,7 @@ async function hostState(
   return new Map([...clean, ...made].map((file) => [file.name, file]));
 }
 
-/** A split or sparse index is no help: the files are read then. */
+/** A split or sparse index is not supported: the files are read instead. */
 function readIndex(path: string, repository: Repository) {
   try {
     return parseIndex(readFileSync(path), repository.hash_bytes);
@@ -221,7 +221,7 @@ async function theirFiles(
   return found;
 }
 
-/** Undefined where the two sides cannot be brought together. */
+/** Undefined if the two sides conflict. */
 async function merge(
   own: Git,
   input: {
@@ -270,7 +270,7 @@ function isWritable(view: HostView, { name, theirs }: Change, changes: readonly 
   const there = view.lstat(name);
   const isFolder = there !== undefined && typeOf(there) === TYPE_DIRECTORY;
   if (!isFolder || theirs.id === GONE) return !isFolder;
-  // A directory gives way if all that is in it goes.
+  // A directory can be replaced if everything in it is removed.
   return filesBelow(view, name).every(goes);
 }
 
@@ -283,7 +283,7 @@ function filesBelow(view: HostView, name: string): string[] {
     .filter((child) => typeOf(view.lstat(child) ?? { mode: 0 }) !== TYPE_DIRECTORY);
 }
 
-/** Removals first, the deepest before those above. */
+/** Removals first, deepest first. */
 function ordered(steps: readonly Step[]): Step[] {
   const removals = steps
     .filter(({ content }) => !content)
@@ -315,7 +315,7 @@ function placeOf(top: string, name: string): Buffer {
   return Buffer.concat([Buffer.from(`${top}/`), toBytes(name)]);
 }
 
-/** Only whether it can be executed is the machine's to say. */
+/** Of the mode, only the executable bit comes from the machine. */
 function modeOf(wanted: number, old: number | undefined): number {
   const before = old ?? 0o666 & ~process.umask();
   return wanted & 0o100 ? before | ((before & 0o444) >> 2) : before & ~0o111;

@@ -1,5 +1,5 @@
 /**
- * The state of a repository in a machine, as objects in a repository of ours on the host. Only files of the machine are
+ * The state of a repository in a machine, as objects in a scratch repository on the host. Only files of the machine are
  * read: no program of it runs, and none of its configuration is used.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
@@ -44,7 +44,7 @@ export interface CaptureRequest {
   repository: Repository | undefined;
   /** Object directories besides. */
   alternates: readonly string[];
-  /** A directory of ours. */
+  /** A scratch directory. */
   folder: string;
   max_bytes: number;
   signal?: AbortSignal | undefined;
@@ -64,7 +64,7 @@ export interface Capture {
   tree: string;
   /** Of what is staged; undefined while there are conflicts. */
   indexTree: string | undefined;
-  /** Names that no repository may have. */
+  /** Names that git does not allow. */
   leftOut: string[];
 }
 
@@ -119,7 +119,7 @@ export async function captureRepository(
   };
 }
 
-/** Without the user's repository, the machine's says which hash it has, and nothing else. */
+/** Without a repository on the host, the only setting read from the machine's is its hash algorithm. */
 async function settingsOf(
   guest: GuestPort,
   { repository, path, root }: CaptureRequest,
@@ -167,7 +167,7 @@ async function captureFiles(guest: GuestPort, request: FilesRequest) {
   const got = new Set(rules.map(({ name }) => name));
   const wanted = changed.filter(({ name }) => !ignored.has(name));
   await fetch(wanted.map(({ name }) => name).filter((name) => !got.has(name)));
-  // What came is what counts, whatever the records said.
+  // The received files are authoritative, not the records.
   const view = new HostView(folder);
   const present = wanted.flatMap((file) => view.lstat(file.name) ?? []);
   const made = await writeBlobs(own, present, { top: folder, hash: request.hash });
@@ -182,7 +182,7 @@ async function ignoredOf(
   if (names.length === 0) return new Set();
   const args = ["check-ignore", "-z", "--stdin", "--no-index"];
   const { exitCode, stdout, stderr } = await git({ ...own, workTree }, args, {
-    // This command takes patterns in a path's place, unless it begins like this.
+    // The prefix makes this command read a path literally, not as a pattern.
     stdin: names.map((name) => `./${name}\0`).join(""),
     env: { GIT_LITERAL_PATHSPECS: "0" },
   });

@@ -1,6 +1,6 @@
 /**
  * Brings commits and the uncommitted state of a machine into refs of the user's repository. Everything is checked in a
- * repository of ours first. Nothing is checked out, and no hook, configuration or submodule URL is used.
+ * scratch repository first. Nothing is checked out, and no hook, configuration or submodule URL is used.
  */
 import { mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -22,11 +22,11 @@ export interface FetchResult {
   refs: FetchedRef[];
   /** No longer in the machine. */
   removed: string[];
-  /** Not taken: names that git does not accept. */
+  /** Skipped: names that git does not accept. */
   refused: string[];
 }
 
-/** `prefix`: "refs/banger/NAME". `scratch`: a directory of ours. */
+/** `prefix`: "refs/banger/NAME". `scratch`: a scratch directory. */
 export async function fetchInto(
   repository: Repository,
   capture: Captured,
@@ -114,7 +114,7 @@ async function refsOf(
   if (head) wanted.set(`${prefix}/HEAD`, head);
   for (const [name, id] of refs) {
     const match = /^refs\/(heads|tags)\/(.+)$/.exec(name);
-    // Tags that the user has as well say nothing new.
+    // Skip tags that the user already has.
     if (match && !tags.has(`${name} ${id}`)) wanted.set(`${prefix}/${match[1]}/${match[2]}`, id);
   }
   const { index, worktree } = await dirtyCommits(capture);

@@ -1,4 +1,4 @@
-/** What has changed in a directory that is no repository, as far as names and attributes tell. */
+/** Changes in a directory that is not a repository, by names and attributes. */
 import { type TreeEntry, TYPE_FILE, TYPE_SYMLINK, typeOf } from "#workspace/guest/port.ts";
 import { signatureOf, type WorkspaceRecord } from "#workspace/record.ts";
 

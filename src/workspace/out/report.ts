@@ -1,4 +1,4 @@
-/** What git prints of a repository in a machine, made by the host's git in a repository of ours. */
+/** Status and diff of a repository in a machine, by the host's git in a scratch repository. */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type Git, git, gitError, gitOk } from "#workspace/git/git.ts";
