@@ -195,7 +195,7 @@ class Unpacker implements Disposable {
   #record: SnapshotRecord | undefined;
   #digests: Partial<Record<FileName, string | undefined>> | undefined;
   #target: Target | undefined;
-  /** That fit for sure. */
+  /** Bytes known to fit. */
   #unchecked_bytes = 0;
 
   constructor(files: SnapshotFiles, onRecord: (name: string) => void) {
@@ -259,7 +259,7 @@ class Unpacker implements Disposable {
     }
   }
 
-  /** What is compressed may be of any length. */
+  /** Compressed data may expand to any length. */
   #assertRoom(bytes: number): void {
     this.#unchecked_bytes -= bytes;
     if (this.#unchecked_bytes >= 0) return;

@@ -14,7 +14,7 @@ const digest = z.custom<Digest>((value) => typeof value === "string" && isDigest
   error: "not a digest",
 });
 const text = z.string().max(TEXT_MAX);
-/** Ids and names are parts of paths, and an archive may come from anybody. */
+/** IDs and names become parts of paths, and an archive is untrusted. */
 const id = z.string().refine(isId, { error: "not an ID" });
 
 /** How the machine was made, as far as a copy is made likewise. The caps are those of a request. */
@@ -38,7 +38,7 @@ export type SnapshotSpec = z.infer<typeof snapshotSpec>;
 export const snapshotRecord = z.object({
   format: z.literal(RECORD_FORMAT),
   machine: z.object({ id, name: vmName }),
-  /** No id: the image is not on this computer. */
+  /** Without an ID, the image is not on this host. */
   image: z.object({
     id: id.or(z.literal("")),
     name: imageName,

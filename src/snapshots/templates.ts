@@ -21,7 +21,7 @@ import { makeFolderAtomic, STAGING_MARK, syncTree, writeFileAtomic } from "#base
 import { formatSize } from "#base/size.ts";
 
 const FORMAT = 1;
-/** For how long none of a kind is made after the disk was full. */
+/** Delay before a template is tried again after the disk was full. */
 const FULL_MS = 10 * 60_000;
 /** What a template's folder holds; `record` says what the others have to be. */
 const NAMES = {
@@ -66,7 +66,7 @@ export class Templates {
   readonly #max_bytes: number;
   /** By key: one that is being made. */
   readonly #making = new Map<string, Promise<unknown>>();
-  /** Keys whose machines could not be made into one, and until when none is tried; the next process tries again. */
+  /** Keys of failed templates, and when to retry them; a new process retries at once. */
   readonly #hopeless = new Map<string, number>();
 
   /** `max_bytes`: on disk; those that were used last stay. */

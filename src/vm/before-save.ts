@@ -1,4 +1,4 @@
-/** What is done before a machine that runs is saved: there is room for it, and its disk is of use by itself. */
+/** Steps before a running machine is saved: check for free space, and sync its disk so that it can be booted alone. */
 import { statSync } from "node:fs";
 import { getLogger } from "@logtape/logtape";
 import { throwIfAborted } from "#base/abort.ts";
@@ -11,15 +11,15 @@ import type { VmRecord } from "./records.ts";
 
 const log = getLogger(["banger", "vm"]);
 
-/** A guest that has more to write than that goes with its memory all the same. */
+/** A guest that takes longer to sync is saved anyway, since its memory has the rest. */
 const SYNC_MAX_MS = 60_000;
-/** State of devices, records, and the file system's own. */
+/** Room for device state, records and file system overhead. */
 const SPARE_BYTES = 32 * MiB;
 const BLOCK_BYTES = 512;
 
 /**
- * `no_space` where what is saved does not fit into `folder`. `memoryOf`: process of the machine whose memory goes
- * along; `disk`: that is copied as well. Blocks that are shared afterwards are counted: only a copy shows that.
+ * Throws `no_space` if the copy does not fit into `folder`. `memoryOf`: process of the machine whose memory is saved
+ * too; `disk`: a disk to copy. Blocks that a reflink would share are counted, since only copying shows which.
  */
 export function assertRoomFor(
   { spec }: Pick<VmRecord, "spec">,
@@ -37,7 +37,7 @@ export function assertRoomFor(
   assertRoom(folder, memory_bytes + disk_bytes + SPARE_BYTES, what);
 }
 
-/** If its memory is lost or discarded, the disk is as if the machine had been shut down in a hurry. */
+/** If its memory is lost or discarded, the disk is as after a sync and a power-off. */
 export async function syncDisk(link: MachineLink, signal: AbortSignal | undefined): Promise<void> {
   const limit = AbortSignal.timeout(SYNC_MAX_MS);
   const limited = signal ? AbortSignal.any([signal, limit]) : limit;
@@ -45,7 +45,7 @@ export async function syncDisk(link: MachineLink, signal: AbortSignal | undefine
     const agent = await link.agent(limited);
     await agent.run(["sync"], { signal: limited });
   } catch (error) {
-    // An image may have no such program; a guest that does not answer is saved as well as any.
+    // The image may lack the program; an unresponsive guest is saved anyway.
     log.debug("cannot sync the disk: {message}", { message: messageOf(error) });
   }
   throwIfAborted(signal);

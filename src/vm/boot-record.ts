@@ -1,4 +1,4 @@
-/** What the host decides about a machine and tells its agent: see guest/boot.ts. */
+/** The settings of a machine that the host passes to its agent: see guest/boot.ts. */
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { Image } from "#api/image.ts";

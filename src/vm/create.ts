@@ -23,7 +23,7 @@ import { makeName } from "./names.ts";
 import { withNested } from "./nested/nested.ts";
 import { findVm, insertVm, type NewVm, reservedAddresses } from "./records.ts";
 
-/** What no client chooses for a machine. */
+/** Settings that clients cannot choose. */
 export interface Internal {
   ephemeral?: boolean;
   isBuild?: boolean;

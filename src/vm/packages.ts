@@ -20,9 +20,9 @@ const log = getLogger(["banger", "vm"]);
 /** On the kernel's command line: read by guest/boot/first-boot.sh, which expects the packages in PLACE. */
 export const PACKAGES_ARGUMENT = "banger.packages=host";
 const PLACE = "/run/banger/disk/packages";
-/** A pipe from which it reads the answer. Opened for both, so that nobody waits where it has gone on. */
+/** Pipe from which the guest reads the answer. Opened read-write, so that the write never blocks without a reader. */
 const ANSWER = ["sh", "-c", '[ ! -p "$0" ] || echo "$1" 1<>"$0"', "/run/banger/packages"];
-/** The guest may be faster than a host that takes longer. */
+/** After this the guest downloads the packages itself. */
 const PREPARE_MAX_MS = 180_000;
 
 export interface OfferOptions {
@@ -31,13 +31,13 @@ export interface OfferOptions {
 }
 
 export interface PackageOffer extends AsyncDisposable {
-  /** Answers a guest that waits. Never rejects. */
+  /** Answers the waiting guest. Never rejects. */
   answer(agent: Agent): Promise<void>;
 }
 
 /**
- * Whether the host shall prepare packages: not where the guest itself may not reach their servers, and not after the
- * first boot, when its disk knows more than its image.
+ * Whether the host prepares packages: not if the guest may not reach their servers, and not after a failed first boot,
+ * when its disk is ahead of its image.
  */
 export function isOffered(deps: VmDeps, vm: VmRecord): boolean {
   const { mode, provisioned, network, allow } = vm.spec;
@@ -53,7 +53,7 @@ export function offerPackages(deps: VmDeps, vm: VmRecord, options: OfferOptions)
   const limit = AbortSignal.timeout(PREPARE_MAX_MS);
   const signals = [stop.signal, limit, ...(options.signal ? [options.signal] : [])];
   const signal = AbortSignal.any(signals);
-  // Nothing is shown before the machine waits: that is what takes time until then.
+  // No progress is shown until the guest waits: until then, the boot is what takes time.
   let report: OnProgress | undefined;
   let latest: Progress | undefined;
   const onProgress = (progress: Progress): void => {
@@ -122,7 +122,7 @@ async function send(
     for await (const chunk of repository.tar()) {
       yield chunk;
       done += chunk.length;
-      // The last of it counts when it has arrived.
+      // Complete only once the guest has extracted it.
       report(Math.min(done, total - 1));
     }
   }
@@ -130,7 +130,7 @@ async function send(
     await pipeline(Readable.from(counted()), writable);
   } catch (error) {
     throwIfAborted(signal);
-    // What the extraction fails with says more than that its input was not taken.
+    // The extraction's error is more useful than the broken pipe to it.
     await finished;
     throw error;
   }

@@ -65,8 +65,8 @@ export function kvmState(host: HostFiles = files): KvmState {
 }
 
 /**
- * Why machines on QEMU cannot have a KVM of their own, and the change that lets them; undefined if they can. Emulated
- * ones on x86 always can.
+ * The reason why QEMU machines cannot have nested KVM, with its fix; undefined if they can. Emulated ones on x86 always
+ * can.
  */
 export function nestedProblem(
   host: HostFiles = files,

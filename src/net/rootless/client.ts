@@ -1,4 +1,4 @@
-/** The daemon's end of its helper in the network namespace: one process, started when it is first needed. */
+/** Client of the helper in the network namespace: one process, started on first use. */
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
 import { abortError, onAbort, throwIfAborted } from "#base/abort.ts";
@@ -20,7 +20,7 @@ import { enterCommand } from "./uplink.ts";
 const UPSTREAM_TIMEOUT_MS = 10_000;
 
 export interface HelperOptions extends Omit<HelperConfig, "hostAddresses"> {
-  /** The words that start the helper: a program that runs `serveNetwork`. */
+  /** The helper's argv: a program that runs `serveNetwork`. */
   program: readonly string[];
 }
 
@@ -45,7 +45,7 @@ export class NetworkHelper {
     const [enter = "", ...into] = enterCommand(namespacePid);
     this.#child = Bun.spawn([which(enter) ?? enter, ...into, ...program], {
       stdio: ["pipe", "pipe", "inherit"],
-      // Ctrl-C in a terminal is for the daemon, whose end ends this one.
+      // Ctrl-C in a terminal must only reach the daemon; the helper exits when the daemon does.
       detached: true,
     });
     this.#child.unref();
@@ -87,7 +87,7 @@ export class NetworkHelper {
     try {
       message = fromHelper.parse(JSON.parse(line));
     } catch {
-      // Such as one of another version, after the program was replaced: the next call starts it anew.
+      // For example another version, after the program was replaced: the next call restarts it.
       void this.close();
       return;
     }
@@ -122,7 +122,7 @@ export class NetworkHelper {
       this.#child.stdin.write(`${JSON.stringify(message)}\n`);
       void this.#child.stdin.flush();
     } catch {
-      // It has ended, which is told to all who wait.
+      // It has exited: all pending calls fail.
     }
   }
 

@@ -1,6 +1,6 @@
 /**
- * The network namespace of an ordinary user's machines. It belongs to one process that does nothing, and is connected
- * to the outside by pasta; both outlive the daemon, and a record on disk names them for the next one.
+ * The network namespace of an ordinary user's machines. One idle process holds it open, and pasta connects it to the
+ * host's network. Both outlive the daemon; a record on disk has their pids for the next one.
  */
 import { closeSync, openSync, readFileSync, rmSync } from "node:fs";
 import { z } from "zod";
@@ -23,13 +23,13 @@ const processIdentity = z.object({ pid: z.int(), startTime_ticks: z.int() });
 const stored = z.object({ holder: processIdentity, uplink: processIdentity });
 
 export interface Namespace {
-  /** Lives in the namespaces, and keeps them. */
+  /** The idle process that holds the namespaces open. */
   holder: ProcessIdentity;
   /** pasta. */
   uplink: ProcessIdentity;
 }
 
-/** The one that the record at `path` names, if it is still there. */
+/** The namespace of the record at `path`, if it still exists. */
 export function findNamespace(path: string): Namespace | undefined {
   let namespace: Namespace;
   try {
@@ -40,7 +40,7 @@ export function findNamespace(path: string): Namespace | undefined {
   return isRunning(namespace.holder) ? namespace : undefined;
 }
 
-/** The one that is there, connected again where its pasta has ended, or a new one. The caller holds the lock. */
+/** Reuses the existing namespace, restarting a dead pasta, or creates one. The caller holds the lock. */
 export async function ensureNamespace(path: string, signal?: AbortSignal): Promise<Namespace> {
   const found = findNamespace(path);
   if (!found) return await createNamespace(path, signal);
@@ -53,10 +53,10 @@ export async function ensureNamespace(path: string, signal?: AbortSignal): Promi
   return namespace;
 }
 
-/** Ends its two processes. Whoever else is in the namespaces keeps them. Safe to repeat. */
+/** Ends its two processes. Other processes keep the namespaces alive. Idempotent. */
 export async function endNamespace(path: string): Promise<void> {
   const namespace = findNamespace(path);
-  // pasta ends with the namespace that it was started for.
+  // pasta exits with its namespace.
   if (namespace) {
     for (const each of [namespace.holder, namespace.uplink]) await end(each);
   }
@@ -72,7 +72,7 @@ async function createNamespace(path: string, signal: AbortSignal | undefined): P
     const namespace = { holder: holderOf(child.pid), uplink: identified(child, path) };
     await untilConnected(namespace, child, { path, signal });
     record(path, namespace);
-    // It ends with us unless it is told to stay: nothing is left that no record names.
+    // It exits with this process until told to stay, so that none is left without a record.
     child.stdin.write("stay\n");
     await child.stdin.end();
     child.unref();
@@ -93,7 +93,7 @@ function spawnPasta([name = "", ...args]: readonly string[], path: string): Past
   try {
     return Bun.spawn([program, ...args], {
       stdio: ["pipe", "pipe", log],
-      // A signal to the daemon's group is not for it.
+      // Its own process group: signals to the daemon's must not reach it.
       detached: true,
       cwd: "/",
       env: { LC_ALL: "C", PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
@@ -120,7 +120,7 @@ async function readReady(child: Pasta, path: string): Promise<void> {
   }
 }
 
-/** The first process in the namespaces, by its number outside. */
+/** The first process in the namespaces, by its pid on the host. */
 function holderOf(pasta: number): ProcessIdentity {
   const children = readFileSync(`/proc/${pasta}/task/${pasta}/children`, "utf8");
   const holder = identify(Number(children.trim().split(" ")[0]));
@@ -134,7 +134,7 @@ function identified(child: Pasta, path: string): ProcessIdentity {
   return identity;
 }
 
-/** pasta configures the way out while the first process already runs. */
+/** pasta configures the network while the first process already runs. */
 async function untilConnected(
   { holder, uplink }: Namespace,
   child: Pasta,
@@ -146,7 +146,7 @@ async function untilConnected(
     const routes = defaultRoutes(holder.pid);
     const waited_ms = performance.now() - start_ms;
     if (wanted.every((family) => routes.includes(family)) && routes.length > 0) return;
-    // A route of the host is not always one that pasta can use.
+    // pasta cannot use every route of the host.
     if (routes.length > 0 && waited_ms > SECOND_FAMILY_TIMEOUT_MS) return;
     throwIfAborted(signal);
     if (!isRunning(uplink) || !isRunning(holder)) throw failed(reasonOf(path));

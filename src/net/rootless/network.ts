@@ -1,6 +1,6 @@
 /**
- * Networks of an ordinary user's machines: bridge, taps, rules and names in a network namespace of their own, which is
- * there while machines are connected.
+ * Networks of an ordinary user's machines: bridge, taps, rules and names in their own network namespace, which exists
+ * while machines are connected.
  */
 import type { PolicyLog } from "#api/network.ts";
 import { BangerError } from "#base/error.ts";
@@ -27,12 +27,12 @@ export class RootlessNetwork {
     this.#options = options;
   }
 
-  /** Why it cannot be used here; undefined: it can. */
+  /** The reason why it is unsupported here, if it is. */
   async obstacle(): Promise<BangerError | undefined> {
     return findNamespace(this.#path) ? undefined : await namespaceObstacle();
   }
 
-  /** Whether it is there, so that machines may be connected. */
+  /** Whether the namespace exists, so machines may be connected. */
   get isUp(): boolean {
     return findNamespace(this.#path) !== undefined;
   }
@@ -86,7 +86,7 @@ export class RootlessNetwork {
     if (!this.isUp) return;
     await this.#locked(async () => {
       if (!this.isUp) return;
-      // Whoever killed pasta has cut the machines off.
+      // Without pasta, machines are disconnected.
       await ensureNamespace(this.#path);
       const { ok } = await this.#require({ op: "machines" });
       const policies = Object.fromEntries(
@@ -106,7 +106,7 @@ export class RootlessNetwork {
     throw new BangerError("not_found", "Cannot change the network: no machine is connected to it");
   }
 
-  /** Undefined where there is no namespace. */
+  /** Undefined without a namespace. */
   async #call(call: Parameters<NetworkHelper["call"]>[0]) {
     const found = findNamespace(this.#path);
     return found && (await (await this.#helperIn(found.holder.pid)).call(call));

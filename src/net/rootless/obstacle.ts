@@ -1,4 +1,4 @@
-/** Why this user cannot have a network namespace with taps in it, with the way out. */
+/** Checks whether this user can create a network namespace with taps, and how to fix it if not. */
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { BangerError, errnoOf, messageOf } from "#base/error.ts";
 import { run, which } from "#base/run.ts";
@@ -16,7 +16,7 @@ const PROGRAMS = {
   mount: "mount",
 } as const;
 const PROBE_TIMEOUT_MS = 20_000;
-/** A failure that a change of the host ends, such as a sysctl, is noticed after this. */
+/** A failure is cached this long; then a change of the host, such as of a sysctl, is noticed. */
 const FAILURE_HOLD_MS = 10_000;
 const SETUP = "or run once: sudo banger setup";
 
@@ -26,7 +26,7 @@ export interface NamespaceHost {
   missing: (keyof typeof PROGRAMS)[];
   /** Errno of opening /dev/net/tun, undefined when it opens. */
   tunErrno: string | undefined;
-  /** How many user namespaces a user may have; undefined where the kernel does not tell. */
+  /** The limit of user namespaces; undefined if the kernel has none to read. */
   userNamespacesMax: number | undefined;
   /** kernel.unprivileged_userns_clone, of Debian's kernels. */
   isCloneOff: boolean;
@@ -47,7 +47,7 @@ export function readNamespaceHost(): NamespaceHost {
   };
 }
 
-/** What can be known without trying. */
+/** Checks that need no attempt. */
 export function plainObstacle(host: NamespaceHost): BangerError | undefined {
   if (host.uid === 0) {
     // Its programs would run as nobody, and root has the host's own network.
@@ -79,14 +79,14 @@ export function plainObstacle(host: NamespaceHost): BangerError | undefined {
   return obstacle(
     isThere ? "permission_denied" : "unsupported",
     `cannot open "${TUN}" (${host.tunErrno})`,
-    // Usual and harmless: the kernel lets no user make or open taps of the host.
+    // The default mode, and harmless: unprivileged users cannot create or open taps on the host.
     isThere ? `sudo chmod 0666 ${TUN}` : "sudo modprobe tun",
   );
 }
 
 let known: { error: BangerError | undefined; until_ms: number } | undefined;
 
-/** The same, and whether one can be created: tried once. */
+/** All checks, then one attempt to create a namespace. */
 export async function namespaceObstacle(): Promise<BangerError | undefined> {
   const host = readNamespaceHost();
   const plain = plainObstacle(host);
@@ -108,7 +108,7 @@ async function probe(host: NamespaceHost): Promise<BangerError | undefined> {
   }
 }
 
-/** `reason`: what the program said that could not create one. */
+/** `reason`: the error message of the program that failed to create one. */
 export function refusal(host: NamespaceHost, reason: string): BangerError {
   if (!host.isAppArmorRestricting) {
     return obstacle("permission_denied", reason, "Use --net user, or run once: sudo banger setup");

@@ -34,7 +34,7 @@ export type HelperCall =
 
 export type ToHelper =
   | { id: number; call: HelperCall }
-  /** The caller no longer waits: what was begun is undone. */
+  /** Cancels a call: its changes are undone. */
   | { cancel: number }
   /** `answer`: a DNS message in base64; absent: no resolver has answered. */
   | { asked: number; answer?: string | undefined; hostAddresses: string[] };

@@ -1,4 +1,4 @@
-/** The helper: does what root's daemon does itself, inside the network namespace, for as long as its daemon lives. */
+/** The helper in the network namespace: manages devices and rules for its daemon, and exits with it. */
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
 import { toBangerError } from "#base/error.ts";
@@ -26,7 +26,7 @@ export interface Streams {
   names: (database: string) => Names;
 }
 
-/** Resolves when the daemon has gone. */
+/** Resolves when the daemon has exited. */
 export async function serveNetwork({ input, output, names }: Streams): Promise<void> {
   const lines = createInterface({ input });
   let helper: Helper | undefined;

@@ -7,7 +7,7 @@ const UPLINK = "uplink0";
 
 const OPTIONS = [
   ...["--config-net", "--foreground", "--quiet", "--ns-ifname", UPLINK],
-  // Nothing of the host's is reachable at the gateway, and no port is forwarded, either way.
+  // The host is not reachable at the gateway, and no port is forwarded in either direction.
   ...["--no-map-gw", "-t", "none", "-u", "none", "-T", "none", "-U", "none"],
 ];
 
@@ -29,17 +29,17 @@ export function startCommand(): string[] {
 
 export const READY = "ready";
 
-/** Creates the namespaces, and ends. */
+/** Creates the namespaces and exits. */
 export function probeCommand(): string[] {
   return [...pasta(), "--", ...OWN_SYS, "mount -t sysfs sysfs /sys"];
 }
 
-/** Connects namespaces that have lost their pasta. */
+/** Reconnects namespaces whose pasta has exited. */
 export function reconnectCommand(pid: number): string[] {
   return [...pasta(), String(pid)];
 }
 
-/** Runs a program in the namespaces of a process, with all rights over them. */
+/** Runs a program in the namespaces of a process, with all capabilities over them. */
 export function enterCommand(pid: number): string[] {
   const into = ["--user", "--net", "--mount", "--preserve-credentials", "--target", String(pid)];
   return ["nsenter", ...into, "--"];

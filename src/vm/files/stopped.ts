@@ -84,7 +84,7 @@ export class StoppedDisk implements Disposable {
     }
   }
 
-  /** Files and symlinks of a directory; those that do not exist are left out. */
+  /** Files and symlinks of a directory; missing ones are omitted. */
   async *archive(path: string, names: readonly string[]): AsyncGenerator<Uint8Array> {
     const pause = slices();
     for (const text of names) {
@@ -115,7 +115,7 @@ export class StoppedDisk implements Disposable {
   }
 }
 
-/** What a directory has, by name, after overlayfs: a file hides what is below it, a whiteout itself too. */
+/** Entries of a directory as overlayfs merges them: files and whiteouts hide the same name in lower layers. */
 async function entriesOf(merged: Merged): Promise<Map<string, Merged>> {
   const found = new Map<string, Found[]>();
   const closed = new Set<string>();

@@ -226,8 +226,8 @@ export async function awaitReady(
 }
 
 /**
- * Of a machine that was restored from a template, whose memory nobody has read before: a guest that never answers tells
- * that it is damaged, and the next machine is not to end so.
+ * Removes the template of a restored machine that never answers: the memory is damaged, and the next machine must not
+ * be restored from it.
  */
 export async function greetingOf<T>(
   { templates }: Pick<VmDeps, "templates">,

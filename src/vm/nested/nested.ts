@@ -1,4 +1,4 @@
-/** Machines that run machines. */
+/** Nested virtualization. */
 import type { VmCreate } from "#api/vm.ts";
 import { BangerError } from "#base/error.ts";
 import type { VmDeps } from "#vm/deps.ts";

@@ -1,4 +1,4 @@
-/** Snapshots that leave this computer, and that come from another. */
+/** Exports and imports snapshots as archives. */
 import type { Snapshot } from "#api/snapshot.ts";
 import { snapshotName } from "#api/vm.ts";
 import { BangerError } from "#base/error.ts";

@@ -52,7 +52,7 @@ export async function restoreTemplate(
     await copySparse(files.disk, paths.disk, options);
     const { disk_bytes } = vm.spec;
     const grown_bytes = statSync(files.disk).size < disk_bytes ? disk_bytes : undefined;
-    // Whoever waits for the machine gives it this: the daemon of now, or the one after it.
+    // Sent to the machine by the daemon that waits for it: this one, or its successor.
     const identity = {
       ...record,
       disk_bytes: grown_bytes,

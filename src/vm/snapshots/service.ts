@@ -123,7 +123,7 @@ export class VmSnapshots {
       try {
         await copySparse(found.files.disk, staging, { signal });
         throwIfAborted(signal);
-        // What it was is lost from here on, so whoever leaves now leaves it as it shall be.
+        // The old state is lost from here on, so the restore is finished even if the client disconnects.
         calledOff[Symbol.dispose]();
         const running = this.#lifecycle.running(vm.id);
         if (running) await this.#lifecycle.end(running);

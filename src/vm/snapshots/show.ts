@@ -1,4 +1,4 @@
-/** What clients see of a snapshot, and the image that it needs. */
+/** A snapshot as clients see it, and the image that it needs. */
 import type { Image } from "#api/image.ts";
 import type { Snapshot } from "#api/snapshot.ts";
 import type { SnapshotRecord } from "#snapshots/record.ts";
@@ -26,7 +26,7 @@ export function toSnapshot({ name, record, size_bytes }: StoredSnapshot): Snapsh
   };
 }
 
-/** By its id, or on another computer by what it is. */
+/** Found by ID, or on another host by its content. */
 export function imageOf({ images }: VmDeps, { image }: SnapshotRecord): Image | undefined {
   const all = images.list();
   const same = all.find(({ id }) => id === image.id);

@@ -58,8 +58,8 @@ export function startFailure(stderr: string, how: string): BangerError {
 }
 
 /**
- * The error for a QEMU that did not load the state of a snapshot: `integrity` if it refused it, which it says. One
- * that ended without a word was ended by somebody else.
+ * The error for a QEMU that did not load the state of a snapshot: `integrity` if its error message says so. One
+ * that exited without a message was killed.
  */
 export function restoreFailure(stderr: string, cause: unknown): BangerError {
   const said = saidIn(stderr);

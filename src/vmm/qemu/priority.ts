@@ -1,7 +1,7 @@
 /**
- * The priority of an emulated machine, which takes a whole processor for as long as its guest does anything: the
- * computer's own programs, and this one, come first. One that is restored is waited for, and most commands are short:
- * it has its turn with the others at first.
+ * Scheduling priority of an emulated machine, which uses a whole processor whenever its guest is busy: the host's
+ * programs, banger included, come first. A restored one starts with normal priority, since a user waits for it and
+ * most commands are short.
  */
 import { readdirSync } from "node:fs";
 import { setPriority } from "node:os";
@@ -15,7 +15,7 @@ export function makeNice(pid: number): void {
   try {
     setPriority(pid, NICENESS);
   } catch {
-    // It has ended already, which is told by whoever waits for it.
+    // It has exited already, which its supervisor reports.
   }
 }
 
