@@ -60,7 +60,7 @@ export const vmSnapshotContract = {
     .route({
       method: "POST",
       path: "/vms/{name}/restore",
-      summary: "Set a machine back to a snapshot of it",
+      summary: "Restore a machine to one of its snapshots",
     })
     .input(z.object({ name: vmRef, snapshot: snapshotName }))
     .output(eventIterator(progress, vm)),

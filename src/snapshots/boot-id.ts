@@ -26,7 +26,7 @@ export function parseBootId(text: string): ReadBootId {
   const size = ranges.reduce((sum, { start, end }) => sum + end - start, 0);
   const isUsable = size <= KERNEL_MAX_BYTES && ranges.every(({ start, end }) => start < end);
   if (hex.length !== 2 * ID_BYTES || !isUsable) {
-    throw new BangerError("guest", "the machine's boot ID and memory map make no sense");
+    throw new BangerError("guest", "invalid boot ID or memory map from the machine");
   }
   return { id: Buffer.from(hex, "hex"), ranges };
 }

@@ -198,7 +198,7 @@ export class Templates {
     // Made and removed again for each machine it would double the time of every start.
     throw new BangerError(
       "limit_exceeded",
-      `it takes ${formatSize(size_bytes)}, over vm.templates_max (${formatSize(this.#max_bytes)})`,
+      `its size is ${formatSize(size_bytes)}, over vm.templates_max (${formatSize(this.#max_bytes)})`,
     );
   }
 

@@ -60,15 +60,15 @@ export const snapshotCommands = group("Manage snapshots of machines", {
 
 export const copyCommands = {
   restore: command({
-    brief: "Set a machine back to a snapshot of it",
+    brief: "Restore a machine to one of its snapshots",
     details:
       "Its disk, and its memory if the snapshot has it, are as they were then; everything since is lost. The machine keeps its name and addresses.",
     args: { vm: machine, snapshot },
     examples: ["banger vm restore testbox ready"],
   }),
   fork: command({
-    brief: "Create running copies of a running machine, which goes on",
-    details: `Each copy goes on from the same moment, with its own name, addresses, machine ID and ssh host key. Its open
+    brief: "Create running copies of a running machine, which keeps running",
+    details: `Each copy continues from the same moment, with its own name, addresses, machine ID and ssh host key. Its open
 network connections are reset, and no ports are published but those of -p.`,
     args: { vm: machine },
     flags: {

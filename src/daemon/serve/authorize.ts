@@ -106,7 +106,7 @@ function assertMachine(
   if (caller.scope !== "read" || !wakes || !isAsleep(vm.state)) return;
   throw new BangerError(
     "invalid_state",
-    `Cannot look into machine "${vm.name}": it is ${vm.state}, and token "${caller.name}" may not resume it`,
+    `Cannot read from machine "${vm.name}": it is ${vm.state}, and token "${caller.name}" may not resume it`,
     { hint: `Resume it with: banger vm resume ${vm.name}` },
   );
 }

@@ -35,7 +35,7 @@ test("where one fails the others are named; where all are called off none stays"
     code: "limit_exceeded",
     hint: expect.stringContaining("rm --force b"),
   });
-  expect(some.message).toBe('Cannot make 1 of 2 copies of "a": no room; running: b');
+  expect(some.message).toBe('Cannot create 1 of 2 copies of "a": no room; running: b');
   expect(removed).toEqual([]);
   const none = await bangerErrorOf(allMade("a", [failing()], { remove }));
   expect(none.hint).toBe("less");

@@ -53,7 +53,7 @@ export async function allMade(
   const exist = names.length > 0 ? `; running: ${names.join(", ")}` : "";
   throw new BangerError(
     code,
-    `Cannot make ${failures.length} of ${results.length} copies of "${source}": ${messageOf(first)}${exist}`,
+    `Cannot create ${failures.length} of ${results.length} copies of "${source}": ${messageOf(first)}${exist}`,
     {
       hint:
         names.length > 0

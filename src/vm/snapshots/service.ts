@@ -210,7 +210,7 @@ export class VmSnapshots {
     if (!image) {
       throw new BangerError(
         "not_found",
-        `Cannot use snapshot "${name}": its image ${record.image.name} is not here`,
+        `Cannot use snapshot "${name}": its image ${record.image.name} does not exist`,
         { hint: `Pull it with: banger image pull ${record.image.name}` },
       );
     }
@@ -230,7 +230,7 @@ export class VmSnapshots {
     if (isImageKernel(kernel)) return kernel;
     if ((await kernels.list()).some(({ name }) => name === kernel)) return kernel;
     const other = kernels.defaultName() ?? config.values.default_kernel;
-    onProgress?.(warningProgress(`Kernel "${kernel}" is not here, using ${other}`));
+    onProgress?.(warningProgress(`Kernel "${kernel}" not found, using ${other}`));
     return (await kernels.show(other)).name;
   }
 
