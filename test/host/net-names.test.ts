@@ -26,7 +26,7 @@ async function labWithNames(makeLab: MakeLab): Promise<Lab> {
 }
 
 async function dig(lab: NetLab, from: string, ...words: string[]): Promise<string> {
-  const argv = ["dig", "+tries=1", "+time=5", `@${GATEWAY}`, ...words];
+  const argv = ["dig", "+tries=4", "+time=15", `@${GATEWAY}`, ...words];
   return (await lab.run(from, argv)).trim();
 }
 

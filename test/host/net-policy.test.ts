@@ -37,7 +37,7 @@ async function get(lab: NetLab, guest: string, host: string, port = HTTP_PORT): 
 }
 
 async function resolve(lab: NetLab, guest: string, name: string): Promise<string> {
-  const argv = ["dig", "+tries=1", "+time=60", `@${GATEWAY}`, "+short", name];
+  const argv = ["dig", "+tries=4", "+time=15", `@${GATEWAY}`, "+short", name];
   const lines = (await lab.run(guest, argv)).trim().split("\n");
   return lines.find((line) => /^[\d.]+$/.test(line)) ?? "";
 }
@@ -297,7 +297,7 @@ networkTest(
     }
     // But where it is the only resolver, it has to answer questions.
     await lab.resolver(53, { address: cloud });
-    const dig = ["dig", "+tries=1", "+time=60", `@${cloud}`, "+short", "evil.test"];
+    const dig = ["dig", "+tries=4", "+time=15", `@${cloud}`, "+short", "evil.test"];
     expect((await lab.run("a", dig)).trim()).toBe(EVIL);
     const setPolicy = (allow: string[]) => daemon.call({ op: "setPolicy", machineId: id, allow });
     await setPolicy(["0.0.0.0/0"]);
