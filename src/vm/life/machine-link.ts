@@ -31,10 +31,16 @@ export class MachineLink {
 
   /**
    * The agent's connection, made anew when it was lost; ends early when the machine does. While it
-   * boots the signal alone says how long that may take.
+   * boots the signal alone says how long that may take, unless `timeout_ms` does.
    */
-  async agent(signal?: AbortSignal, { isBooting = false } = {}): Promise<Agent> {
-    this.#agent ??= this.#connect(signal, isBooting ? NEVER_MS : CONNECT_TIMEOUT_MS);
+  async agent(
+    signal?: AbortSignal,
+    {
+      isBooting = false,
+      timeout_ms = isBooting ? NEVER_MS : CONNECT_TIMEOUT_MS,
+    }: { isBooting?: boolean; timeout_ms?: number } = {},
+  ): Promise<Agent> {
+    this.#agent ??= this.#connect(signal, timeout_ms);
     const agent = this.#agent;
     const forget = (): void => {
       if (this.#agent === agent) this.#agent = undefined;

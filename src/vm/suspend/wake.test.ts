@@ -39,6 +39,20 @@ test("a machine that drops its new connection is asked again over another one", 
   expect(asked).toEqual([0, 1, 2]);
 });
 
+test("a machine that does not even greet is asked again over another connection", async () => {
+  const { link, asked } = linkOf([]);
+  const limits: (number | undefined)[] = [];
+  const silent: Parameters<typeof identify>[0] = {
+    ...link,
+    async agent(_signal, options) {
+      if (limits.push(options?.timeout_ms) < 3) throw lost;
+      return await link.agent();
+    },
+  };
+  expect((await identify(silent, new Uint8Array(), undefined)).warnings).toEqual([]);
+  expect({ limits, asked }).toEqual({ limits: [5000, 10_000, 20_000], asked: [0] });
+});
+
 test("a machine that refuses its identity, or never answers, ends the attempt", async () => {
   const refused = new BangerError("guest", "The boot record is malformed");
   await expect(identify(linkOf(refused, []).link, new Uint8Array(), undefined)).rejects.toBe(

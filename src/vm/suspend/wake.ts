@@ -42,7 +42,8 @@ const TRIES = 4;
 /**
  * The agent of a machine that goes on, once it has taken its identity: from then on clock and entropy are those of
  * now, and addresses those that the network has given. `warnings`: what could not be taken, for people. The guest may
- * hear of the end of the connection before only after the new one was made, and drops that then: it is asked again.
+ * hear of the end of the connection before only after the new one was made, and drops that then: it is asked again,
+ * also where it did not even greet.
  */
 export async function identify(
   link: Pick<MachineLink, "agent" | "whileAlive">,
@@ -50,14 +51,15 @@ export async function identify(
   signal: AbortSignal | undefined,
 ): Promise<{ agent: Agent; warnings: string[] }> {
   for (let tried = 1, timeout_ms = ANSWER_MS; ; tried++, timeout_ms *= 2) {
-    const agent = await link.agent(signal, { isBooting: true });
+    let agent: Agent | undefined;
     try {
+      agent = await link.agent(signal, { isBooting: true, timeout_ms });
       const warnings = await link.whileAlive(takeIdentity(agent, record, { signal, timeout_ms }));
       return { agent, warnings };
     } catch (error) {
       if (!isLost(error) || signal?.aborted || tried === TRIES) throw error;
-      agent.close();
-      await agent.closed;
+      agent?.close();
+      await agent?.closed;
     }
   }
 }
