@@ -6,11 +6,12 @@ INSTALL ?= install
 BIN := build/bin
 VERSION := $(shell sed -n 's/^  "version": "\(.*\)",$$/\1/p' package.json)
 
-.PHONY: help build embedded check test test-kernels test-kvm lint format demo bench install uninstall clean torture
+.PHONY: help build embedded sdk check test test-kernels test-kvm lint format demo bench install uninstall clean torture
 
 help:
 	@printf '%s\n' \
 	  'make build      $(BIN)/banger, bangerd and banger-vsock-agent' \
+	  'make sdk        the npm package of the SDK, in build/sdk' \
 	  'make check      format, types, dead code, repository rules and the unit tests' \
 	  'make test       make check and all other tests, real boots included, except those below' \
 	  'make test-kernels  compile Linux by every recipe, about an hour, and boot it' \
@@ -34,6 +35,10 @@ embedded:
 	@mkdir -p $(BIN)
 	@$(MAKE) -s --no-print-directory -C guest OUT=$(CURDIR)/$(BIN) VERSION=$(VERSION)
 	@$(MAKE) -s --no-print-directory -C inflate OUT=$(CURDIR)/$(BIN)
+
+sdk:
+	@sh scripts/bootstrap.sh build
+	@$(BUN) scripts/package-sdk.ts
 
 check:
 	@sh scripts/bootstrap.sh build run test
@@ -93,4 +98,4 @@ uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/banger $(DESTDIR)$(PREFIX)/bin/bangerd
 
 clean:
-	rm -rf build/bin build/guest build/test build/cli-*
+	rm -rf build/bin build/guest build/test build/sdk build/cli-*

@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { symlinkSync } from "node:fs";
+import { join } from "node:path";
 import { bangerErrorOf } from "#test/expect-error.ts";
 import { type LocalDaemon, startLocalDaemon } from "#test/local-daemon.ts";
 import { Banger } from "./banger.ts";
@@ -57,4 +59,11 @@ test("output goes to whom it is for, and a signal cancels", async () => {
     }),
   );
   expect((await endless).code).toBe("cancelled");
+});
+
+test("a socket may have any path", async () => {
+  const odd = join(daemon.folder, "John O'Brien: 100% #1");
+  symlinkSync(daemon.socket, odd);
+  const vm = await Machine.get("testbox", { socket: odd });
+  expect((await vm.exec(["echo", "here"])).stdout).toBe("here\n");
 });

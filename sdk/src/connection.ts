@@ -1,5 +1,6 @@
 /** Finds the daemon and connects to it, on Node, Bun and Deno. */
 import { request as requestHttp } from "node:http";
+import { connect } from "node:net";
 import { homedir } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { Readable } from "node:stream";
@@ -47,7 +48,14 @@ function onSocket(socket: string): Connection {
     open: (open, options) =>
       openExec(socket, open, {
         ...options,
-        dial: dialer(() => new WebSocket(`ws+unix:${socket}:${EXEC_PATH}`, EXEC_PROTOCOL, LIMITS)),
+        // Not by a "ws+unix:" address, which cannot have every path.
+        dial: dialer(
+          () =>
+            new WebSocket(`ws://banger${EXEC_PATH}`, EXEC_PROTOCOL, {
+              ...LIMITS,
+              createConnection: () => connect({ path: socket }),
+            }),
+        ),
       }),
   };
 }
