@@ -41,11 +41,21 @@ export function connect({ socket }: ConnectOptions): Client {
 
 export function clientOver({ url, fetch, where, headers }: Transport): Client {
   const rpc = new RPCLink<Context>({ url, fetch, headers: headers ?? {} });
+  return clientOf((path, input, options) => rpc.call(path, input, options), where);
+}
+
+type Options = Parameters<ClientLink<Context>["call"]>[2];
+
+/** A client whose calls `call` makes; what it throws, also in a stream, is thrown as BangerErrors. */
+export function clientOf(
+  call: (path: readonly string[], input: unknown, options: Options) => Promise<unknown>,
+  where: string,
+): Client {
   const link: ClientLink<Context> = {
     async call(path, input, options) {
       const fail = (error: unknown) => fromRpc(error, { socket: where, signal: options.signal });
       try {
-        const output = await rpc.call(path, input, options);
+        const output = await call(path, input, options);
         if (!isAsyncIterator(output)) return output;
         return mapEventIterator(output, {
           value: async (value: unknown) => value,

@@ -1,6 +1,5 @@
 /** Foreign APIs that are served beside banger's own, and the parts of the daemon that they use. */
 import { getLogger } from "@logtape/logtape";
-import { type ClientLink, createORPCClient, mapEventIterator } from "@orpc/client";
 import { createRouterClient } from "@orpc/server";
 import type { Caller } from "#api/serve/caller.ts";
 import type { BangerClient, Mount, MountContext } from "#api/serve/mount.ts";
@@ -8,7 +7,7 @@ import { messageOf } from "#base/error.ts";
 import type { Config } from "#config/resolve.ts";
 import type { StreamServices } from "#daemon/exec/streams.ts";
 import type { makeRouter } from "#daemon/handlers/router.ts";
-import { fromRpc } from "#sdk/errors.ts";
+import { clientOf } from "#sdk/client.ts";
 import { e2bMounts } from "./e2b.ts";
 import { openExecHere } from "./exec-pair.ts";
 import type { Tokens } from "./tokens.ts";
@@ -59,34 +58,16 @@ export function mountContext({ services, router }: ContextOptions): MountContext
   };
 }
 
-type Context = Record<never, never>;
 type Call = (input: unknown, options: { signal?: AbortSignal | undefined }) => Promise<unknown>;
 
 /** The router called in-process, with the same errors as the SDK's client. */
 export function clientFor(router: Router, caller: Caller): BangerClient {
   const direct: unknown = createRouterClient(router, { context: { caller } });
-  const link: ClientLink<Context> = {
-    async call(path, input, { signal }) {
-      const fail = (error: unknown) => fromRpc(error, { socket: "", signal });
-      const procedure = path.reduce<unknown>(
-        (node, part) => Reflect.get(Object(node), part),
-        direct,
-      ) as Call;
-      try {
-        const output = await procedure(input, { signal });
-        if (!isAsyncIterator(output)) return output;
-        return mapEventIterator(output, {
-          value: async (value: unknown) => value,
-          error: async (error) => fail(error),
-        });
-      } catch (error) {
-        throw fail(error);
-      }
-    },
-  };
-  return createORPCClient(link);
-}
-
-function isAsyncIterator(value: unknown): value is AsyncIterator<unknown, unknown, unknown> {
-  return typeof value === "object" && value !== null && Symbol.asyncIterator in value;
+  return clientOf(async (path, input, { signal }) => {
+    const procedure = path.reduce<unknown>(
+      (node, part) => Reflect.get(Object(node), part),
+      direct,
+    ) as Call;
+    return await procedure(input, { signal });
+  }, "");
 }
