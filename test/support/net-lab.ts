@@ -189,6 +189,8 @@ export class NetLab implements AsyncDisposable {
     const kept = routes
       .replaceAll(" linkdown", "")
       .replaceAll(/^(multicast|anycast) .*\n/gm, "")
+      // The kernel makes an IPv6 address's own route some time after the address, which is compared.
+      .replaceAll(/^local [0-9a-f]*:[0-9a-f:]* dev (?!lo ).*\n/gm, "")
       // pasta's device gives itself an address, some time after it is there.
       .replaceAll(/^.*fe80::.* dev uplink0 .*\n/gm, "");
     return [JSON.stringify(names), kept, rules].join("\n");
