@@ -26,9 +26,10 @@ export const MAY_IMPORT: Record<string, readonly string[]> = {
   snapshots: ["base", "tar", "api"],
   vm: [...STATE, "tar", "ext4", "guest", "vmm", "net", "kernels", "images", "snapshots", "api"],
   builds: [...STATE, "http", "tar", "blobs", "oci", "ext4", "guest", "images", "vm", "api"],
+  egress: [...STATE, "net", "api"],
   workspace: ["base", "config", "tar"],
   host: [...STATE, ...DOMAINS, "api"],
-  daemon: [...STATE, ...DOMAINS, "host", "api", "sdk", "e2b"],
+  daemon: [...STATE, ...DOMAINS, "egress", "host", "api", "sdk", "e2b"],
   sdk: ["api", "base"],
   // The user's git runs in the user's process.
   cli: [...CLIENT, "host", "workspace"],
