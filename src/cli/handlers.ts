@@ -143,6 +143,7 @@ export const handlers: Handlers<typeof root> = {
     connect: () => import("./handlers/network/connect.ts"),
     disconnect: () => import("./handlers/network/disconnect.ts"),
   },
+  tooling: { plan: () => import("./handlers/tooling/plan.ts") },
   daemon: {
     start: () => import("./handlers/daemon/start.ts"),
     stop: () => import("./handlers/daemon/stop.ts"),

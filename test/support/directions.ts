@@ -28,11 +28,12 @@ export const MAY_IMPORT: Record<string, readonly string[]> = {
   builds: [...STATE, "http", "tar", "blobs", "oci", "ext4", "guest", "images", "vm", "api"],
   egress: [...STATE, "net", "api"],
   workspace: ["base", "config", "tar"],
+  tooling: ["base"],
   host: [...STATE, ...DOMAINS, "api"],
   daemon: [...STATE, ...DOMAINS, "egress", "host", "api", "sdk", "e2b"],
   sdk: ["api", "base"],
   // The user's git runs in the user's process.
-  cli: [...CLIENT, "host", "workspace"],
+  cli: [...CLIENT, "host", "workspace", "tooling"],
   e2b: ["api", "base", "sdk"],
   mcp: CLIENT,
   web: ["api", "sdk"],

@@ -1,11 +1,11 @@
 /** RUN, and the script of a build without a Dockerfile: prepares and runs the command. */
 import { BangerError } from "#base/error.ts";
 import { readChunks } from "#base/files/chunks.ts";
+import { OutputTail } from "#base/shell/output-tail.ts";
 import { execForm } from "#builds/dockerfile/exec-form.ts";
 import { heredocOf, textOf } from "#builds/dockerfile/heredoc.ts";
 import type { Instruction } from "#builds/dockerfile/instruction.ts";
 import type { RunMount, RunStatus } from "./machines.ts";
-import { OutputTail } from "./output.ts";
 import { fileLayer, type MountDeps, mountsOf, type StepMount } from "./run-mounts.ts";
 import type { StageMachine } from "./stage-machine.ts";
 

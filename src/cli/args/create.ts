@@ -20,6 +20,8 @@ type MachineFlags = Omit<
   | "depth"
   | "includeIgnored"
   | "includeSecrets"
+  | "tooling"
+  | "setup"
 >;
 
 export function createRequest(

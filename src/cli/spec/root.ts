@@ -5,6 +5,7 @@ import { imageCommands } from "./image.ts";
 import { kernelCommands } from "./kernel.ts";
 import { serveCommand, tokenCommands } from "./serve.ts";
 import { dnsCommands, setupCommand } from "./setup.ts";
+import { toolingCommands } from "./tooling.ts";
 import { any, command, group, one, toggle, value } from "./types.ts";
 import { vmCommands } from "./vm.ts";
 import { networkCommands } from "./vm-network.ts";
@@ -25,6 +26,7 @@ export const root = group("Run OCI images as virtual machines on your own Linux 
   image: imageCommands,
   kernel: kernelCommands,
   network: networkCommands,
+  tooling: toolingCommands,
   daemon: daemonCommands,
   serve: serveCommand,
   token: tokenCommands,

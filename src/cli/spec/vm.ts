@@ -7,6 +7,7 @@ import {
   textArg,
 } from "#cli/args/numbers.ts";
 import { commandFlags, environmentFlags, machineFlags } from "./flags.ts";
+import { toolingFlags } from "./tooling.ts";
 import { any, command, group, list, one, optional, some, toggle, value } from "./types.ts";
 import { vmFileCommands } from "./vm-files.ts";
 import { vmInsideCommands } from "./vm-inside.ts";
@@ -41,6 +42,7 @@ prints its output, and the machine stops when it exits, unless --restart is give
       ...machineFlags,
       workspace: workspaceFlag,
       ...importFlags,
+      ...toolingFlags,
       noStart: toggle("--no-start", "Create the machine without starting it"),
     },
     examples: [
@@ -73,6 +75,7 @@ prints its output, and the machine stops when it exits, unless --restart is give
       ...machineFlags,
       workspace: workspaceFlag,
       ...importFlags,
+      ...toolingFlags,
     },
     isPassThrough: true,
     examples: [
@@ -82,6 +85,7 @@ prints its output, and the machine stops when it exits, unless --restart is give
       "banger vm run -d --name web -p 8080:80 nginx",
       "banger vm run --foreground web",
       "banger vm run --workspace ~/src/app debian:bookworm -- make check",
+      "banger vm run --workspace ~/src/app --tooling debian:bookworm -- npm test",
       "banger vm run --memory 4G -e DEBUG=1 ghcr.io/example/tool:1.2 --help",
     ],
   }),

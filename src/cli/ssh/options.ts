@@ -1,5 +1,6 @@
 /** ssh options to reach machines: the proxy command, and banger's own keys. */
 import { selfCommand } from "#base/self-command.ts";
+import { quoteWord } from "#base/shell/word.ts";
 import type { Paths } from "#config/paths.ts";
 
 const WEAK_CRYPTO = "WarnWeakCrypto";
@@ -63,11 +64,6 @@ function doesSshKnow(name: string, value: string): boolean {
 export function proxyCommand(self: readonly string[]): string {
   const words = self.map((word) => quoteWord(word).replaceAll("%", "%%"));
   return [...words, "ssh-proxy", "'%n'"].join(" ");
-}
-
-function quoteWord(word: string): string {
-  if (/^[\w@%+=:,./-]+$/.test(word)) return word;
-  return `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
 /** In ssh's own configuration, where a percent sign begins a token. */

@@ -4,7 +4,9 @@ import { createRequest } from "#cli/args/create.ts";
 import type { Context, Handler } from "#cli/context.ts";
 import { follow } from "#cli/progress/follow.ts";
 import type { vmCommands } from "#cli/spec/vm.ts";
+import { planOf, runPlanned, type ToolingFlags, withTools } from "#cli/tooling/prepare.ts";
 import { type ImportFlags, noteLeftOut, runImport } from "#cli/workspace/import.ts";
+import type { Plan } from "#tooling/plan.ts";
 
 export const run: Handler<typeof vmCommands.commands.create> = async ({ args, flags }, context) => {
   // With --image the first word is the command's.
@@ -25,20 +27,26 @@ export const run: Handler<typeof vmCommands.commands.create> = async ({ args, fl
       hint: "Start the command after the import, with: banger vm exec -d NAME -- COMMAND",
     });
   }
-  const request = {
+  const plan = planOf(flags);
+  if (plan && snapshot !== undefined) {
+    throw new BangerError("invalid_argument", "conflicting options: --snapshot and --tooling");
+  }
+  const given = {
     snapshot,
     ...createRequest(image, flags, flags),
     // A command would run before its files are there.
     command: words.length > 0 || flags.noCommand || workspace ? words : undefined,
     entrypoint: entrypoint === undefined ? undefined : entrypoint === "" ? [] : [entrypoint],
   };
+  const { setup } = flags;
+  const request = plan ? await withTools(context, plan, { create: given, setup }) : given;
   const client = await context.daemon();
   const vm = await follow(context, () =>
     client.vm.create(flags.noStart ? { ...request, start: false } : request, {
       signal: context.interrupt.signal,
     }),
   );
-  if (workspace !== undefined) await fill(context, { vm, workspace, flags });
+  if (workspace !== undefined) await fill(context, { vm, workspace, flags, plan });
   await context.output.document(vm, () => vm.name);
   if (vm.warning) context.output.warn(vm.warning);
 };
@@ -46,11 +54,19 @@ export const run: Handler<typeof vmCommands.commands.create> = async ({ args, fl
 /** A machine without its files is of no use. */
 async function fill(
   context: Context,
-  input: { vm: Vm; workspace: string; flags: ImportFlags },
+  input: {
+    vm: Vm;
+    workspace: string;
+    flags: ImportFlags & ToolingFlags;
+    plan: Plan | undefined;
+  },
 ): Promise<void> {
   try {
     using progress = await context.progress();
-    const result = await runImport(context, { ...input, onProgress: progress.report });
+    const onProgress = progress.report;
+    const result = await runImport(context, { ...input, onProgress });
+    const { vm, plan, flags } = input;
+    if (plan) await runPlanned(context, plan, { vm: vm.id, flags, onProgress });
     progress.finish();
     progress[Symbol.dispose]();
     noteLeftOut(context, result);

@@ -9,6 +9,7 @@ import { makeConsoleFilter } from "#cli/print/console.ts";
 import { follow } from "#cli/progress/follow.ts";
 import type { Input } from "#cli/spec/types.ts";
 import type { vmCommands } from "#cli/spec/vm.ts";
+import { planOf, runPlanned, withTools } from "#cli/tooling/prepare.ts";
 import { findVm } from "#cli/workspace/find.ts";
 import { noteLeftOut, parseWorkspace, runImport } from "#cli/workspace/import.ts";
 import type { ForegroundRequest } from "#host/foreground-request.ts";
@@ -35,8 +36,16 @@ export const run: Handler<typeof vmCommands.commands.run> = async ({ args, flags
   }
   const workdir = flags.workdir ?? (workspace && parseWorkspace(workspace).path);
   // The command's own environment; the machine's would outlive it.
-  const exec = execRequest(args.command, { ...flags, workdir }, readEnvironment(flags));
-  const create = createRequest(args.image, flags, { env: [], envFile: [] });
+  const plan = planOf(flags);
+  const env = readEnvironment(flags);
+  const exec = execRequest(
+    args.command,
+    { ...flags, workdir },
+    plan ? { ...plan.env, ...env } : env,
+  );
+  const given = createRequest(args.image, flags, { env: [], envFile: [] });
+  const { setup } = flags;
+  const create = plan ? await withTools(context, plan, { create: given, setup }) : given;
   if (flags.foreground) {
     const request = { create, exec, entrypoint: entrypoint ? [entrypoint] : undefined };
     return await runInForeground({ name: args.image, ...request }, context);
@@ -53,6 +62,7 @@ export const run: Handler<typeof vmCommands.commands.run> = async ({ args, flags
   return await runSession(context, open, async (name, onProgress) => {
     const vm = await findVm(context, name);
     noteLeftOut(context, await runImport(context, { vm, workspace, flags, onProgress }));
+    if (plan) await runPlanned(context, plan, { vm: vm.id, flags, onProgress });
   });
 };
 

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { OutputTail } from "./output.ts";
+import { OutputTail } from "./output-tail.ts";
 
 function bytes(text: string): Uint8Array {
   return new TextEncoder().encode(text);
