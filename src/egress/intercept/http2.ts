@@ -1,0 +1,206 @@
+/** HTTP/2 between a machine and a server: every stream is a request of its own, with an authority of its own. */
+
+import * as http2 from "node:http2";
+import type { Duplex } from "node:stream";
+import { type Body, codingsOf, decoded, encoded, searched } from "./body.ts";
+import type { Exchanges, Headers } from "./exchange.ts";
+import { Refused } from "./refused.ts";
+import { write, writeAll } from "./write.ts";
+
+const STREAMS_MAX = 100;
+const HEADERS_MAX_BYTES = 64 * 1024;
+const WINDOW_BYTES = 1024 * 1024;
+const SETTINGS: http2.Settings = {
+  enablePush: false,
+  maxConcurrentStreams: STREAMS_MAX,
+  maxHeaderListSize: HEADERS_MAX_BYTES,
+  initialWindowSize: WINDOW_BYTES,
+};
+/** They have no meaning in HTTP/2, and a server may refuse them. */
+const HOP_HEADERS = [
+  "connection",
+  "keep-alive",
+  "proxy-connection",
+  "transfer-encoding",
+  "upgrade",
+  "host",
+  "expect",
+];
+
+const { NGHTTP2_NO_ERROR, NGHTTP2_REFUSED_STREAM } = http2.constants;
+
+export async function serveHttp2(
+  { guest, server }: { guest: Duplex; server: Duplex },
+  exchanges: Exchanges,
+): Promise<void> {
+  const { host } = exchanges.connection;
+  const upstream = http2.connect(`https://${host}`, {
+    createConnection: () => server,
+    settings: { ...SETTINGS, maxConcurrentStreams: 0 },
+  });
+  const listener = http2.createServer({ settings: SETTINGS });
+  const closed = Promise.withResolvers<void>();
+  listener.on("session", (session) => {
+    session.on("error", () => session.destroy());
+    session.on("close", () => closed.resolve());
+    upstream.on("goaway", () => session.close());
+    upstream.on("close", () => session.close());
+  });
+  upstream.on("error", () => upstream.destroy());
+  guest.once("close", () => closed.resolve());
+  listener.on("stream", (stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders) => {
+    stream.on("error", () => {});
+    void serveStream({ stream, headers, upstream, exchanges });
+  });
+  listener.emit("connection", guest);
+  try {
+    await closed.promise;
+  } finally {
+    upstream.destroy();
+    guest.destroy();
+  }
+}
+
+interface Stream {
+  stream: http2.ServerHttp2Stream;
+  headers: http2.IncomingHttpHeaders;
+  upstream: http2.ClientHttp2Session;
+  exchanges: Exchanges;
+}
+
+/** Never rejects. */
+async function serveStream(work: Stream): Promise<void> {
+  const { stream, exchanges } = work;
+  let request: http2.ClientHttp2Stream | undefined;
+  try {
+    if (work.upstream.closed || work.upstream.destroyed)
+      return stream.close(NGHTTP2_REFUSED_STREAM);
+    request = await relay(work, (made) => {
+      request = made;
+    });
+  } catch (error) {
+    if (request) reset(request);
+    const refused =
+      error instanceof Refused
+        ? error
+        : new Refused(`the stream was lost: ${String(error)}`, { status: 502 });
+    const { message: reason, secret } = refused;
+    if (!stream.destroyed) exchanges.connection.log({ verdict: "deny", reason, secret });
+    if (stream.destroyed || stream.headersSent) return reset(stream);
+    stream.respond({ ":status": refused.status, "content-type": "text/plain; charset=utf-8" });
+    stream.end(`banger: ${reason}\n`);
+  }
+}
+
+async function relay(
+  { stream, headers: came, upstream, exchanges }: Stream,
+  onRequest: (request: http2.ClientHttp2Stream) => void,
+): Promise<http2.ClientHttp2Stream> {
+  const method = came[":method"] ?? "";
+  const headers = pairsOf(came);
+  const authority = came[":authority"] ?? came.host ?? "";
+  // Two names for one request are read in two ways.
+  if (came.host !== undefined && came.host !== authority) {
+    throw new Refused("Host and :authority differ", { status: 421 });
+  }
+  const opened = await exchanges.open({ authority, method, path: came[":path"] ?? "", headers });
+  const codings = codingsOf(came["content-encoding"]);
+  const changes = opened.changesBody || codings.length > 0;
+  const left = new Set([...HOP_HEADERS, ...(changes ? ["content-length"] : [])]);
+  const request = upstream.request(
+    {
+      ":method": method,
+      ":scheme": "https",
+      ":authority": authority,
+      ":path": opened.path,
+      ...recordOf(opened.headers.filter(([name]) => !left.has(name))),
+    },
+    { endStream: false },
+  );
+  onRequest(request);
+  const cancel = () => reset(request);
+  request.on("error", () => {});
+  stream.on("aborted", cancel);
+  stream.once("close", () => {
+    if (!stream.writableFinished) cancel();
+  });
+  const answered = answer(stream, request, exchanges);
+  answered.catch(() => {});
+  const body = encoded(searched(decoded(bodyOf(stream), codings), opened.bodyRules), codings);
+  const sent = writeAll(request, body).then(() => request.end());
+  // A refusal in the body ends the request before its answer.
+  await Promise.race([answered, sent.then(() => answered)]);
+  return request;
+}
+
+async function answer(
+  stream: http2.ServerHttp2Stream,
+  request: http2.ClientHttp2Stream,
+  exchanges: Exchanges,
+): Promise<void> {
+  const got = Promise.withResolvers<http2.IncomingHttpHeaders & http2.IncomingHttpStatusHeader>();
+  let trailers: http2.IncomingHttpHeaders | undefined;
+  request.on("response", got.resolve);
+  request.on("trailers", (late: http2.IncomingHttpHeaders) => {
+    trailers = late;
+  });
+  request.on("error", got.reject);
+  request.on("close", () =>
+    got.reject(new Refused("the server reset the stream", { status: 502 })),
+  );
+  const head = await got.promise;
+  const rules = exchanges.cleaning();
+  const codings = codingsOf(head["content-encoding"]);
+  const left = new Set([
+    ...HOP_HEADERS,
+    ...(codings.length > 0 ? ["content-encoding", "content-length"] : []),
+  ]);
+  const cleaned = exchanges.cleanHeaders(pairsOf(head), rules).filter(([name]) => !left.has(name));
+  if (stream.destroyed) return;
+  stream.respond(
+    { ":status": head[":status"] ?? 502, ...recordOf(cleaned) },
+    { waitForTrailers: true },
+  );
+  stream.once("wantTrailers", () => {
+    const late = trailers ? exchanges.cleanHeaders(pairsOf(trailers), rules) : [];
+    stream.sendTrailers(recordOf(late));
+  });
+  for await (const piece of searched(decoded(bodyOf(request), codings), rules))
+    await write(stream, piece);
+  stream.end();
+}
+
+/**
+ * A refusal in the middle leaves the stream as it is: there may be an answer to give. A stream that was reset ends as
+ * if all of it had come, and is told apart a moment later.
+ */
+async function* bodyOf(stream: http2.Http2Stream): Body {
+  const chunks: AsyncIterable<Buffer> = stream.iterator({ destroyOnReturn: false });
+  yield* chunks;
+  await new Promise((resolve) => setImmediate(resolve));
+  if (stream.aborted || stream.rstCode !== NGHTTP2_NO_ERROR)
+    throw new Error("the stream was reset");
+}
+
+/** Not `close`, which marks what was sent until then as all of it. */
+function reset(stream: http2.Http2Stream): void {
+  if (!stream.destroyed) stream.destroy(new Error("reset"));
+}
+
+/** Without the pseudo-headers. */
+function pairsOf(headers: http2.IncomingHttpHeaders): Headers {
+  return Object.entries(headers).flatMap(([name, value]) => {
+    if (name.startsWith(":") || value === undefined) return [];
+    const values = Array.isArray(value) ? value : [value];
+    return values.map((each): [string, string] => [name, each]);
+  });
+}
+
+function recordOf(headers: Headers): Record<string, string | string[]> {
+  const record: Record<string, string | string[]> = {};
+  for (const [name, value] of headers) {
+    const before = record[name];
+    record[name] = before === undefined ? value : [before, value].flat();
+  }
+  return record;
+}
