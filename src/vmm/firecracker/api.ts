@@ -3,7 +3,7 @@ import { z } from "zod";
 import { BangerError, messageOf } from "#base/error.ts";
 import { KiB } from "#base/size.ts";
 
-const REQUEST_TIMEOUT_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 60_000;
 /** More than any answer of the API takes. */
 const ANSWER_MAX_BYTES = 256 * KiB;
 const FAULT_MAX_CHARS = 1500;

@@ -33,10 +33,10 @@ import { snapshotType } from "./snapshot.ts";
 import { checkSpec } from "./spec.ts";
 
 /** A jailed one copies its program first, and a host may be slow; one that has ended is seen at once. */
-const UP_TIMEOUT_MS = 60_000;
+const UP_TIMEOUT_MS = 180_000;
 /** InstanceStart loads kernel and initrd, which takes long where the disk is slow. */
-const START_TIMEOUT_MS = 30_000;
-const REQUEST_TIMEOUT_MS = 10_000;
+const START_TIMEOUT_MS = 120_000;
+const REQUEST_TIMEOUT_MS = 60_000;
 const RETRY_MS = 5;
 /** How long a process whose API broke off may take to be gone. */
 const LAST_BREATH_MS = 1000;
@@ -53,7 +53,7 @@ export interface FirecrackerOptions extends MachineOptions {
   program?: string;
   /** Name or path of the jailer, which is used when this process is root; false: never. Default "jailer". */
   jailer?: string | false;
-  /** For each request; default 10,000. */
+  /** For each request; default 60,000. */
   requestTimeout_ms?: number;
 }
 

@@ -56,7 +56,7 @@ export interface MachineParts {
   /** Undefined for an adopted machine. */
   child: Child | undefined;
   goodbye: GoodbyeListener | undefined;
-  /** For each request; default 10,000. */
+  /** For each request; default 60,000. */
   requestTimeout_ms?: number | undefined;
 }
 

@@ -30,9 +30,10 @@ import { findQemu, isQemuInstalled, qemuChecks } from "./program.ts";
 import { openQmp, type Qmp } from "./qmp.ts";
 import { loadState } from "./snapshot.ts";
 
-const START_TIMEOUT_MS = 30_000;
+/** A hung one is ended after this. Inside another machine, or on a host under load, it needs half a minute. */
+const START_TIMEOUT_MS = 180_000;
 /** How long an adopted QEMU may take to greet. */
-const ADOPT_TIMEOUT_MS = 5_000;
+const ADOPT_TIMEOUT_MS = 20_000;
 const RETRY_MS = 2;
 
 export interface QemuOptions {

@@ -5,7 +5,8 @@ import { BangerError } from "#base/error.ts";
 import { openSocket } from "#vmm/socket.ts";
 import { encodeCommand, QmpDecoder, type QmpMessage } from "./qmp-codec.ts";
 
-const COMMAND_TIMEOUT_MS = 10_000;
+/** It answers within milliseconds, unless the host has no time for it. */
+const COMMAND_TIMEOUT_MS = 60_000;
 
 interface Pending {
   command: string;
@@ -50,7 +51,7 @@ export class Qmp {
     });
   }
 
-  /** Runs one command and gives what it returns. `internal` when QEMU refuses, `timeout` after 10 s. */
+  /** Runs one command and gives what it returns. `internal` when QEMU refuses, `timeout` when it does not answer. */
   execute(command: string, parameters?: Record<string, unknown>): Promise<unknown> {
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {

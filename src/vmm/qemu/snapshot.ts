@@ -15,7 +15,7 @@ import { askMonitor, type Qmp } from "./qmp.ts";
 import { type MemoryBlock, stateStream } from "./state-stream.ts";
 
 const LOOK_MS = 2;
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 180_000;
 const FIRMWARE = "pc.bios";
 /** The firmware's memory ends here. */
 const FIRMWARE_END = 2 ** 32;
