@@ -77,7 +77,7 @@ describe("the recipes of the program", () => {
     const config = fragmentOf(choicesOf(loadRecipe("generic-6.12"), "amd64"));
     const names = featuresOf(config).map(({ name }) => name);
     const needed =
-      "balloon bpf bridge cgroups containers erofs ext4 fuse ip-pnp iptables-nft nftables overlay pvh rng seccomp serial tun veth virtio-blk virtio-console virtio-mmio virtio-net virtio-pci vsock wireguard";
+      "balloon bpf bridge btrfs cgroups containers erofs ext4 fuse ip-pnp iptables-nft nftables overlay pvh rng seccomp serial tun veth virtio-blk virtio-console virtio-mmio virtio-net virtio-pci vsock wireguard xfs";
     expect(names).toEqual(expect.arrayContaining(needed.split(" ")));
   });
 });
