@@ -105,6 +105,21 @@ export const vmExit = z.object({
 });
 export type VmExit = z.infer<typeof vmExit>;
 
+export const VM_CPUS_MAX = 64;
+export const VM_MEMORY_MIN_MIB = 64;
+export const VM_MEMORY_MAX_MIB = 1024 * 1024;
+export const VM_DISK_MIN_BYTES = 16 * 1024 * 1024;
+export const VM_DISK_MAX_BYTES = 16 * 1024 ** 4;
+
+/** Averages. 0, the default: none. */
+export const vmLimits = z.object({
+  /** Bytes a second that each of its disks reads and writes. */
+  disk_bytes_per_s: z.int().min(0).max(VM_DISK_MAX_BYTES).optional(),
+  /** Reads and writes a second of each of its disks. */
+  disk_operations_per_s: z.int().min(0).max(1_000_000_000).optional(),
+});
+export type VmLimits = z.infer<typeof vmLimits>;
+
 export const vm = z.object({
   id: z.string(),
   name: vmName,
@@ -120,6 +135,8 @@ export const vm = z.object({
   memory_mib: z.int(),
   /** Apparent size of the writable layer; it is sparse. */
   disk_bytes: z.int(),
+  /** Absent: none. */
+  limits: vmLimits.optional(),
   network: z.object({
     mode: networkMode,
     /** Such as "10.241.0.2"; absent where the monitor has a network of its own. */
@@ -170,12 +187,6 @@ export const vm = z.object({
 });
 export type Vm = z.infer<typeof vm>;
 
-export const VM_CPUS_MAX = 64;
-export const VM_MEMORY_MIN_MIB = 64;
-export const VM_MEMORY_MAX_MIB = 1024 * 1024;
-export const VM_DISK_MIN_BYTES = 16 * 1024 * 1024;
-export const VM_DISK_MAX_BYTES = 16 * 1024 ** 4;
-
 const variableName = z
   .string()
   .regex(/^[^=\0]+$/, { error: "invalid variable name" })
@@ -213,6 +224,7 @@ export const vmCreate = z.object({
   cpus: z.int().min(1).max(VM_CPUS_MAX).optional(),
   memory_mib: z.int().min(VM_MEMORY_MIN_MIB).max(VM_MEMORY_MAX_MIB).optional(),
   disk_bytes: z.int().min(VM_DISK_MIN_BYTES).max(VM_DISK_MAX_BYTES).optional(),
+  limits: vmLimits.optional(),
   network: networkMode.optional(),
   monitor: monitor.optional(),
   ports: z.array(portRequest).max(VM_PORTS_MAX).optional(),
@@ -245,6 +257,8 @@ export const vmSettings = z.object({
     idleStop_ms: true,
     idleSuspend_ms: true,
     hostname: true,
+    /** Absent ones stay as they are; they hold at once. */
+    limits: true,
   }).shape,
   /** A disk only grows. */
   disk_bytes: vmCreate.shape.disk_bytes,

@@ -4,7 +4,7 @@ import { BangerError } from "#base/error.ts";
 import { runOk } from "#base/run.ts";
 import { type Cidr, familyOf, overlaps, parseCidr, prefixOf } from "./address.ts";
 
-const ROUTE_TIMEOUT_MS = 10_000;
+const ROUTE_TIMEOUT_MS = 60_000;
 /** Wider routes are default routes in disguise, such as the two /1 of a VPN that takes everything. */
 const PREFIX_MIN = 8;
 

@@ -24,6 +24,7 @@ const snapshotSpec = z.object({
   memory_mib: vmCreate.shape.memory_mib.unwrap(),
   disk_bytes: vmCreate.shape.disk_bytes.unwrap(),
   network: networkMode,
+  limits: vmCreate.shape.limits,
   networks: z.array(networkName).max(MACHINE_NETWORKS_MAX).optional(),
   allow: z.array(text).max(1024).optional(),
   env: vmCreate.shape.env.unwrap(),

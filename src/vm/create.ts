@@ -76,6 +76,7 @@ export async function createRecord(
           ...(command && request.commandOptions ? { commandOptions: request.commandOptions } : {}),
           ...(layer ? { provisioned: layer.id } : {}),
           ...sizesOf(request, config),
+          ...(request.limits ? { limits: request.limits } : {}),
           network,
           ...addressOf(deps, network),
           mac: macAddress(id),

@@ -277,12 +277,18 @@ export function toApi(vm: VmRecord): Vm {
     pending: vm.state !== "stopped" && spec.pending?.length ? [...spec.pending] : undefined,
     restart: spec.restart,
     expiresAt: expiryOf(vm),
+    limits: shownLimits(spec.limits),
     idleStop_ms: spec.idleStop_ms,
     idleSuspend_ms: spec.idleSuspend_ms,
     startedAt: vm.startedAt,
     exit: vm.exit,
     warning: vm.warning,
   };
+}
+
+function shownLimits(limits: VmSpec["limits"] = {}): Vm["limits"] {
+  const set = Object.entries(limits).filter(([, limit]) => limit);
+  return set.length > 0 ? Object.fromEntries(set) : undefined;
 }
 
 function fromRow(row: VmRow): VmRecord {

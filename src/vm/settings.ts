@@ -15,7 +15,7 @@ import type { VmDeps } from "./deps.ts";
 import { requireState } from "./machine.ts";
 import { makeName } from "./names.ts";
 import { findVm, getVm, insertVm, toApi, type VmRecord } from "./records.ts";
-import type { StartedWith, VmSpec } from "./spec.ts";
+import { diskLimits, type StartedWith, type VmSpec } from "./spec.ts";
 
 const MINUTE_MS = 60_000;
 
@@ -36,6 +36,9 @@ export class VmSettingsService {
       assertPossible(settings, hostSize(this.#deps.config.paths.vms), `change "${vm.name}"`);
       const spec = changedSpec(vm, settings);
       if (settings.ttl_ms) assertNotOver(vm, settings.ttl_ms);
+      if (settings.limits) {
+        await this.#lifecycle.running(id)?.link.machine.limitDisks(diskLimits(spec) ?? {});
+      }
       const change = { spec: { ...spec, ...pendingAfter(vm, { spec }) } };
       return toApi(this.#lifecycle.configure(id, change));
     });
@@ -139,6 +142,7 @@ export function changedSpec(vm: VmRecord, settings: VmSettings): VmSpec {
     env: withChanges(old.env, settings.env),
     ...(hostname === undefined ? {} : { hostname }),
     ...(restart === undefined ? {} : { restart }),
+    ...(settings.limits ? { limits: { ...old.limits, ...settings.limits } } : {}),
     ...(idleStop_ms === undefined ? {} : { idleStop_ms }),
     ...(idleSuspend_ms === undefined ? {} : { idleSuspend_ms }),
     ...(ttl_ms === undefined || ttl_ms === null ? {} : { ttl_ms }),

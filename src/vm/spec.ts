@@ -9,13 +9,14 @@ import {
   restartPolicy,
   vmCreate,
   vmExit,
+  vmLimits,
   vmName,
   vmState,
 } from "#api/vm.ts";
 import { type Address, tryParseAddress } from "#net/address.ts";
 import { jsonColumn, stored } from "#store/row.ts";
 import { owner } from "#vm/life/owner.ts";
-import { machineHandle } from "#vmm/driver.ts";
+import { type DiskLimits, machineHandle } from "#vmm/driver.ts";
 
 const address = z.custom<Address>(
   (value) => typeof value === "string" && tryParseAddress(value) === value,
@@ -41,6 +42,8 @@ const vmSpec = stored({
   cpus: z.int(),
   memory_mib: z.int(),
   disk_bytes: z.int(),
+  /** 0 is kept, since memory on disk may have another. */
+  limits: vmLimits.optional(),
   network: networkMode,
   /** For the modes that use the pool; the machine's own for life. */
   address: z.string().optional(),
@@ -95,6 +98,13 @@ const vmSpec = stored({
   restart: restartPolicy.optional(),
 });
 export type VmSpec = z.infer<typeof vmSpec>;
+
+/** As the VMM has them; undefined where none was ever set. */
+export function diskLimits({ limits }: Pick<VmSpec, "limits">): DiskLimits | undefined {
+  if (!limits) return undefined;
+  const { disk_bytes_per_s: bytes_per_s, disk_operations_per_s: operations_per_s } = limits;
+  return { bytes_per_s, operations_per_s };
+}
 
 /** What a started machine holds outside the store. */
 const vmRuntime = stored({

@@ -26,6 +26,12 @@ export type NetworkDevice =
   /** The driver's own user-mode stack; the guest is 10.0.2.15/24, gateway 10.0.2.2, DNS 10.0.2.3. */
   | { kind: "user"; mac: string };
 
+/** Averages; 0 or absent: none. */
+export interface DiskLimits {
+  bytes_per_s?: number | undefined;
+  operations_per_s?: number | undefined;
+}
+
 export interface BootSpec {
   /** Names the process and the sockets; `[a-z0-9-]`. */
   id: string;
@@ -43,6 +49,8 @@ export interface BootSpec {
   /** Kernel parameters of the caller; the driver adds those that it needs itself. */
   kernelArgs: string[];
   drives: Drive[];
+  /** Of each drive. */
+  diskLimits?: DiskLimits | undefined;
   network: NetworkDevice | undefined;
   /** Folder of an existing control group for the process. */
   cgroup?: string | undefined;
@@ -97,6 +105,8 @@ export interface Machine {
   /** Stops and continues the virtual CPUs; undefined where the driver cannot. */
   readonly pause?: () => Promise<void>;
   readonly resume?: () => Promise<void>;
+  /** Puts each drive under other limits. */
+  limitDisks(limits: DiskLimits): Promise<void>;
   /**
    * Pauses the machine and writes it to two new files, of mode 0600, without having them on the disk yet. Its
    * drives hold still then, for the caller to copy, and the agent's stream may be over. Then, and whenever this

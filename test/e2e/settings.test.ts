@@ -28,23 +28,33 @@ afterAll(async () => {
 const inside = async (name: string, script: string) =>
   (await banger.ok("vm", "exec", name, "--", "sh", "-c", script)).trim();
 
+/** How long 12 reads of a disk take. */
+async function reads_ms(name: string): Promise<number> {
+  const from_ms = performance.now();
+  await inside(name, "dd if=/dev/vda of=/dev/null bs=4k count=12 iflag=direct 2>/dev/null");
+  return performance.now() - from_ms;
+}
+
 test("a running machine gets some settings at once, the others at its next start", async () => {
   expect(await inside("box", "hostname")).toBe("first.example");
   await inside("box", "echo mine > /note");
   const { status, stderr } = await banger.call([
     ...["vm", "set", "box", "--memory", "384M", "--disk", "512M", "--restart", "on-failure"],
     ...["-e", "COLOR=blue", "--label", "team=db", "--remove-label", "old", "--ttl", "1h"],
+    ...["--disk-iops", "10", "--disk-bandwidth", "1G"],
   ]);
   expect([status, stderr]).toEqual([0, expect.stringContaining("banger vm restart box")]);
   const set = await banger.json<Vm>("vm", "show", "box");
   expect(set).toMatchObject({
     restart: "on-failure",
     labels: { team: "db" },
+    limits: { disk_operations_per_s: 10, disk_bytes_per_s: 2 ** 30 },
     pending: ["memory", "disk", "env"],
     expiresAt: expect.any(String),
   });
   expect(await banger.ok("vm", "list", "-q", "--label", "team=db")).toBe("box\n");
   expect(await banger.ok("vm", "list", "-q", "--label", "team=web")).toBe("");
+  expect(await reads_ms("box")).toBeGreaterThan(1000);
   const before = await inside("box", "grep MemTotal /proc/meminfo; df -k / | tail -n 1");
   await banger.ok("vm", "restart", "box");
   const after = await inside("box", "grep MemTotal /proc/meminfo; df -k / | tail -n 1");
@@ -53,8 +63,11 @@ test("a running machine gets some settings at once, the others at its next start
   expect(numbers(after)[0]).toBeGreaterThan((numbers(before)[0] ?? 0) * 1.3);
   expect(numbers(after)[1]).toBeGreaterThan((numbers(before)[1] ?? 0) * 4);
   expect(await inside("box", "cat /note; echo $COLOR")).toBe("mine\nblue");
+  expect(await reads_ms("box")).toBeGreaterThan(1000);
+  await banger.ok("vm", "set", "box", "--disk-iops", "none");
   const restarted = await banger.json<Vm>("vm", "show", "box");
   expect([restarted.pending, restarted.memory_mib]).toEqual([undefined, 384]);
+  expect(restarted.limits).toEqual({ disk_bytes_per_s: 2 ** 30 });
 });
 
 test("a renamed machine is found by its new name, a taken name is refused", async () => {

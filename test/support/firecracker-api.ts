@@ -134,9 +134,6 @@ function actionTime({ action_type }: Record<string, unknown>): "before" | "after
 /** What the request does; the fault_message when it cannot. */
 function act(request: string, fields: Record<string, unknown>): string | undefined {
   switch (request) {
-    case "PUT /metrics":
-      if (state.bodies.has(request)) return "The metrics system was already initialized.";
-      return cannotOpen(fields["metrics_path"], constants.O_RDWR);
     case "PUT /logger":
       if (fields["log_path"] === undefined) return undefined;
       return cannotOpen(fields["log_path"], constants.O_RDWR);
@@ -151,8 +148,8 @@ function act(request: string, fields: Record<string, unknown>): string | undefin
       return refuseDrive(fields);
     case "PUT /vsock":
       return listenForHost(String(fields["uds_path"]));
-    case "PATCH /balloon":
-      return state.bodies.has("PUT /balloon") ? undefined : "Device not found";
+    case "PATCH /drives/*":
+      return state.bodies.has(`PUT /drives/${fields["drive_id"]}`) ? undefined : "Device not found";
     case "PUT /snapshot/create":
       // The guest is told that its connections are over.
       state.guests.clear();
@@ -190,12 +187,6 @@ function refuseDrive(fields: Record<string, unknown>): string | undefined {
 }
 
 function performAction(action: string): string | undefined {
-  if (action === "FlushMetrics") {
-    const path = state.bodies.get("PUT /metrics")?.["metrics_path"];
-    if (typeof path !== "string") return "The metrics system is not initialized.";
-    const line = { utc_timestamp_ms: Date.now(), block: { read_bytes: 4096, write_bytes: 512 } };
-    appendFileSync(path, `${JSON.stringify({ ...line, vcpu: { exit_io_in: 7 } })}\n`);
-  }
   // From 1.8 on, ACPI tells of the keyboard's interrupt; a guest that does not ask hears no keys.
   const isDeaf = isSince("1.8") && bootArgs().includes("i8042.nopnp");
   if (action === "SendCtrlAltDel" && !isDeaf)

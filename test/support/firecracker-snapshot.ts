@@ -37,7 +37,7 @@ interface State {
 
 const MiB = 1 << 20;
 /** What may be configured before a snapshot is loaded. */
-const NEUTRAL = ["GET /", "PUT /logger", "PUT /metrics", "PUT /serial"];
+const NEUTRAL = ["GET /", "PUT /logger", "PUT /serial"];
 /** From here on a Diff needs no dirty tracking. */
 const DIFF_SINCE_MINOR = 13;
 

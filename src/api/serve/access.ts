@@ -202,6 +202,7 @@ export const OWN_MAY_CHOOSE: Record<keyof VmCreate, boolean> = {
   cpus: true,
   memory_mib: true,
   disk_bytes: true,
+  limits: true,
   network: true,
   monitor: true,
   /** On loopback. */

@@ -5,6 +5,7 @@ import type { Input } from "#cli/spec/types.ts";
 import type { vmCommands } from "#cli/spec/vm.ts";
 import { readEnvironment } from "./env.ts";
 import { labelsOf } from "./labels.ts";
+import { limitsOf } from "./limits.ts";
 import { parsePort } from "./ports.ts";
 import { absoluteReference } from "./reference.ts";
 
@@ -45,6 +46,7 @@ export function createRequest(
     cpus,
     memory_mib: memory,
     disk_bytes: disk,
+    limits: limitsOf(flags),
     network,
     ports: ports.length === 0 ? undefined : ports,
     monitor: flags.vmm,

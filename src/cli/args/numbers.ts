@@ -30,6 +30,11 @@ export function countArg(text: string): number {
   });
 }
 
+/** 0 for "none". */
+export function countOrNoneArg(text: string): number {
+  return text === "none" ? 0 : countArg(text);
+}
+
 export function textArg(text: string): string {
   return text;
 }
@@ -37,4 +42,9 @@ export function textArg(text: string): string {
 /** Bytes of "4K", "1M" or "512". */
 export function sizeArg(text: string): number {
   return parseSize(text);
+}
+
+/** 0 for "none". */
+export function sizeOrNoneArg(text: string): number {
+  return text === "none" ? 0 : parseSize(text);
 }

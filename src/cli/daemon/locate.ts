@@ -6,7 +6,7 @@ import type { Paths } from "#config/paths.ts";
 import { daemonStatus } from "./status.ts";
 
 /** One that listens anew does so at once; one that begins may have much to look after. */
-const ANSWER_TIMEOUT_MS = 30_000;
+const ANSWER_TIMEOUT_MS = 120_000;
 const RETRY_MS = 20;
 /** After this the user is told what the command waits for. */
 const WORD_MS = 700;

@@ -12,7 +12,7 @@ import { daemonStatus } from "./status.ts";
 import { startUnit } from "./unit.ts";
 
 /** Reconciling many machines takes a while; a daemon that is not there by then hangs. */
-const READY_TIMEOUT_MS = 60_000;
+const READY_TIMEOUT_MS = 180_000;
 const RETRY_MIN_MS = 4;
 const RETRY_MAX_MS = 50;
 const GIVE_WAY_MS = 100;

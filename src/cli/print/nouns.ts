@@ -50,6 +50,7 @@ export function vmText(vm: Vm): string {
     ["CPUs", String(vm.cpus)],
     ["Memory", formatSize(vm.memory_mib * MiB)],
     ["Disk", formatSize(vm.disk_bytes)],
+    ["Disk limits", limitsText(vm.limits)],
     ["Network", vm.network.mode],
     ["Address", vm.network.address],
     ["IPv6 address", vm.network.address6],
@@ -80,6 +81,14 @@ export function vmText(vm: Vm): string {
 
 export function exitText({ reason, status }: VmExit): string {
   return status === undefined ? reason : `${reason} (status ${status})`;
+}
+
+function limitsText({
+  disk_bytes_per_s: bytes,
+  disk_operations_per_s: operations,
+}: Vm["limits"] = {}): string | undefined {
+  const parts = [bytes && `${formatSize(bytes)}/s`, operations && `${operations} operations/s`];
+  return parts.filter(Boolean).join(", ") || undefined;
 }
 
 function labelsText(labels: Vm["labels"] = {}): string | undefined {

@@ -1,10 +1,12 @@
 /** Flags that several commands share. */
 import {
   countArg,
+  countOrNoneArg,
   diskArg,
   durationArg,
   durationOrNeverArg,
   memoryArg,
+  sizeOrNoneArg,
   textArg,
 } from "#cli/args/numbers.ts";
 import { choice, list, toggle, value } from "./types.ts";
@@ -65,6 +67,16 @@ export const machineFlags = {
     "--disk <size>",
     "Size of the writable layer, such as 10G; allocated on demand",
     diskArg,
+  ),
+  diskBandwidth: value(
+    "--disk-bandwidth <size>",
+    "Limit each disk to this much per second, such as 50M, or none (the default)",
+    sizeOrNoneArg,
+  ),
+  diskIops: value(
+    "--disk-iops <count>",
+    "Limit each disk to this many reads and writes per second, or none (the default)",
+    countOrNoneArg,
   ),
   net: choice("--net <mode>", "Network mode", ["nat", "host", "user", "none"]),
   nat: toggle("--nat", "Same as --net nat"),

@@ -30,7 +30,7 @@ import { offerPackages } from "#vm/packages.ts";
 import { getVm, type VmRecord } from "#vm/records.ts";
 import { restoreTemplate } from "#vm/snapshots/restore-template.ts";
 import { type MemorySource, restoreMemory } from "#vm/snapshots/source.ts";
-import type { VmRuntime } from "#vm/spec.ts";
+import { diskLimits, type VmRuntime } from "#vm/spec.ts";
 import { identify, identityPath, wake } from "#vm/suspend/wake.ts";
 import { makeCgroup, removeCgroup } from "#vmm/cgroup.ts";
 import type { BootSpec, Machine, Snapshot } from "#vmm/driver.ts";
@@ -109,6 +109,7 @@ export async function launch(
         { path: paths.disk, readOnly: false },
         ...(modules ? [{ path: modules, readOnly: true }] : []),
       ],
+      diskLimits: diskLimits(vm.spec),
       network: deviceOf(attachment),
       cgroup,
       endsWithUs: deps.owner !== undefined,

@@ -222,6 +222,7 @@ async function bootAndSave(making: Making, files: TemplateFiles): Promise<void> 
       runtimeDir,
       initrdPath: files.initrd,
       drives,
+      diskLimits: undefined,
       network: spec.network && { ...spec.network, mac: TEMPLATE_MAC },
     };
     const machine = await driver.boot(own, signal).catch((error: unknown) => {

@@ -36,6 +36,7 @@ export interface CopySource {
 export const COPY_FIELDS = [
   "name",
   "snapshot",
+  "limits",
   "ports",
   "policy",
   "networks",
@@ -109,6 +110,7 @@ function insertCopy(
         env: { ...env, ...request.env },
         networks: names.length > 0 ? names : undefined,
         allow: rules && checkPolicy(rules, network),
+        limits: request.limits ? { ...kept.limits, ...request.limits } : kept.limits,
         ports: request.ports?.length ? checkPorts(request.ports) : undefined,
         restart: request.restart ?? kept.restart,
         hostname: request.hostname,

@@ -137,7 +137,8 @@ function describe(
 ): SnapshotDescription {
   const image = deps.images.show(vm.imageId);
   const { started } = vm.spec;
-  const { mode, network, networks, allow, command, commandOptions, restart, provisioned } = vm.spec;
+  const { mode, limits, network, networks, allow, command, commandOptions, restart, provisioned } =
+    vm.spec;
   return {
     machine: { id: vm.id, name: vm.name },
     image: {
@@ -149,6 +150,7 @@ function describe(
     kernel: vm.kernel,
     spec: {
       mode,
+      limits,
       network,
       networks: networks && [...networks],
       allow: allow && [...allow],

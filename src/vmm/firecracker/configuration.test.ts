@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { complaintAbout, endpoints, fieldsSince } from "#test/firecracker-description.ts";
 import type { BootSpec } from "#vmm/driver.ts";
-import { configuration, type MachineOptions, restoration } from "./configuration.ts";
+import { configuration, limitRequests, type MachineOptions, restoration } from "./configuration.ts";
 import { jailedPaths, plainPaths } from "./layout.ts";
 
 const base: BootSpec = {
@@ -42,18 +42,36 @@ test("drives: order, mode, cache", () => {
     io_engine: "Sync",
   });
   expect(bodyOf("/drives/disk1")).toMatchObject({ is_read_only: false, cache_type: "Writeback" });
-  expect(bodyOf("/drives/disk1", { ioEngine: "Async" })).toMatchObject({ io_engine: "Async" });
 });
 
-test("rate limits become token buckets that fill once a second", () => {
-  const driveLimit = { bytes_per_s: 1e6, operations_per_s: 500 };
-  expect(bodyOf("/drives/disk0", { driveLimit })?.["rate_limiter"]).toEqual({
+test("limits of the disks become token buckets that fill once a second, also of a snapshot", () => {
+  const diskLimits = { bytes_per_s: 1e6, operations_per_s: 500 };
+  const rate_limiter = {
     bandwidth: { size: 1_000_000, refill_time: 1000 },
     ops: { size: 500, refill_time: 1000 },
+  };
+  const spec = { ...base, diskLimits };
+  for (const drive_id of ["disk0", "disk1"]) {
+    const put = requests({}, NEWEST, spec).find(({ path }) => path === `/drives/${drive_id}`);
+    expect(put?.body).toMatchObject({ rate_limiter });
+  }
+  const snapshot = { memoryPath: "/cache/memory", statePath: "/cache/state" };
+  const context = { version: NEWEST, paths: plainPaths(spec, snapshot), options: {} };
+  const [load, ...patches] = restoration(spec, snapshot, context).slice(-3);
+  expect(load?.path).toBe("/snapshot/load");
+  expect(patches).toEqual(
+    ["disk0", "disk1"].map((drive_id) => ({
+      method: "PATCH",
+      path: `/drives/${drive_id}`,
+      body: { drive_id, rate_limiter },
+    })),
+  );
+  for (const { body } of patches) expect(complaintAbout(body, "@PartialDrive")).toBeUndefined();
+  const none = { size: 0, refill_time: 0 };
+  expect(limitRequests(1, { bytes_per_s: 0 })[0]?.body).toEqual({
+    drive_id: "disk0",
+    rate_limiter: { bandwidth: none, ops: none },
   });
-  const network = bodyOf("/network-interfaces/eth0", { networkLimit: { bytes_per_s: 10 } });
-  const bucket = { bandwidth: { size: 10, refill_time: 1000 } };
-  expect(network).toMatchObject({ rx_rate_limiter: bucket, tx_rate_limiter: bucket });
 });
 
 test("the network is a tap, with the machine's address", () => {
@@ -77,14 +95,6 @@ test("kernel, initrd, parameters and machine", () => {
   expect(bodyOf("/machine-config")).toEqual({ vcpu_count: 2, mem_size_mib: 512, smt: false });
 });
 
-test("a balloon begins empty", () => {
-  expect(bodyOf("/balloon", { balloon: { deflateOnOom: true, statistics_s: 5 } })).toEqual({
-    amount_mib: 0,
-    deflate_on_oom: true,
-    stats_polling_interval_s: 5,
-  });
-});
-
 test("what a guest writes to its serial port is limited where Firecracker can, console or not", () => {
   const limit = { rate_limiter: { size: 1024 * 1024, refill_time: 1000 } };
   expect(bodyOf("/serial", { serial: true }, "1.16.0")).toEqual(limit);
@@ -92,9 +102,9 @@ test("what a guest writes to its serial port is limited where Firecracker can, c
   expect(bodyOf("/serial", { serial: true }, "1.15.2")).toBeUndefined();
 });
 
-test("log, metrics, random numbers, vsock, and no metadata service", () => {
+test("log, random numbers, vsock, no metrics and no metadata service", () => {
   expect(bodyOf("/logger")).toEqual({ level: "Info", show_level: true });
-  expect(bodyOf("/metrics")).toEqual({ metrics_path: "/run/one/metrics" });
+  expect(bodyOf("/metrics")).toBeUndefined();
   expect(bodyOf("/entropy")).toEqual({});
   expect(bodyOf("/vsock")).toEqual({ guest_cid: 3, uds_path: "vsock.sock" });
   expect(requests().filter(({ path }) => path.startsWith("/mmds"))).toEqual([]);
@@ -111,12 +121,10 @@ test("in a jail nothing outside of it is named", () => {
 
 test("a snapshot is loaded with the machine's own tap, and the limit of its console", () => {
   const snapshot = { memoryPath: "/cache/memory", statePath: "/cache/state" };
-  const paths = plainPaths(base, snapshot);
   const requestsOf = (spec: BootSpec, version: string) =>
-    restoration(spec, snapshot, { version, paths, options: {} });
-  expect(requestsOf(base, "1.15.0").map(({ path }) => path)).toEqual([
-    ...["/logger", "/metrics", "/snapshot/load"],
-  ]);
+    restoration(spec, snapshot, { version, paths: plainPaths(base, snapshot), options: {} });
+  const paths = requestsOf(base, "1.15.0").map(({ path }) => path);
+  expect(paths).toEqual(["/logger", "/snapshot/load"]);
   expect(requestsOf(base, "1.16.0").at(-2)?.path).toBe("/serial");
   const load = requestsOf(base, "1.12.0").at(-1)?.body;
   expect(load).toEqual({
@@ -142,22 +150,14 @@ test("every request for every machine follows the description of its version", (
     hasNetwork: fc.boolean(),
     minor: fc.integer({ min: 7, max: 17 }),
     serial: fc.boolean(),
-    ioEngine: fc.constantFrom("Sync" as const, "Async" as const),
-    driveLimit: limit,
-    networkLimit: limit,
-    balloon: fc.option(fc.record({ deflateOnOom: fc.boolean(), statistics_s: fc.nat() }), {
-      nil: undefined,
-    }),
+    diskLimits: limit,
   });
   fc.assert(
-    fc.property(machine, ({ cpus, memory_mib, modes, hasNetwork, minor, ...rest }) => {
+    fc.property(machine, ({ modes, hasNetwork, minor, serial, ...rest }) => {
       const drives = modes.map((readOnly, index) => ({ path: `/d${index}`, readOnly }));
       const network = hasNetwork ? base.network : undefined;
-      const spec = { ...base, cpus, memory_mib, drives, network };
-      const options = Object.fromEntries(
-        Object.entries(rest).filter(([, value]) => value !== undefined),
-      ) as MachineOptions;
-      for (const { method, path, body } of requests(options, `1.${minor}.0`, spec)) {
+      const spec = { ...base, ...rest, drives, network };
+      for (const { method, path, body } of requests({ serial }, `1.${minor}.0`, spec)) {
         const pattern = path.replace(/^\/(drives|network-interfaces)\/\w+$/, "/$1/*");
         const endpoint = endpoints[`${method} ${pattern}`];
         if (!endpoint?.body) throw new Error(`no such request: ${method} ${path}`);

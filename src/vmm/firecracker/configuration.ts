@@ -1,5 +1,5 @@
 /** The API requests that configure Firecracker, in the order it requires: a pure function. */
-import type { BootSpec, Snapshot } from "#vmm/driver.ts";
+import type { BootSpec, DiskLimits, Snapshot } from "#vmm/driver.ts";
 import type { ApiRequest } from "./api.ts";
 import { bootArgs } from "./boot-args.ts";
 import { driveName, type VmmPaths } from "./layout.ts";
@@ -14,24 +14,11 @@ const INTERFACE = "eth0";
  */
 const SERIAL_LIMIT_SINCE = "1.16";
 const SERIAL_BYTES_PER_SECOND = 1024 * 1024;
-
-/** At most so much on average; a burst of one second's worth is let through. */
-export interface RateLimit {
-  bytes_per_s?: number;
-  operations_per_s?: number;
-}
+const LOGGER = put("/logger", { level: "Info", show_level: true });
 
 export interface MachineOptions {
   /** A serial console; default true. It costs a quiet guest nothing that could be measured, and tells a panic. */
   serial?: boolean;
-  /** Default "Sync"; "Async" needs io_uring. */
-  ioEngine?: "Sync" | "Async";
-  /** For each drive. */
-  driveLimit?: RateLimit;
-  /** For each direction. */
-  networkLimit?: RateLimit;
-  /** A balloon that is empty at first; `deflateOnOom` gives memory back before the guest kills. */
-  balloon?: { deflateOnOom: boolean; statistics_s?: number };
 }
 
 export interface ConfigurationContext {
@@ -44,11 +31,11 @@ export interface ConfigurationContext {
 /** Everything before InstanceStart. MMDS is off unless it is configured, and it never is. */
 export function configuration(spec: BootSpec, context: ConfigurationContext): ApiRequest[] {
   const { paths, options } = context;
-  const { serial = true, balloon } = options;
+  const { serial = true } = options;
   // vsock and entropy are always there.
-  const devices = spec.drives.length + 2 + (spec.network ? 1 : 0) + (balloon ? 1 : 0);
+  const devices = spec.drives.length + 2 + (spec.network ? 1 : 0);
   return [
-    ...logRequests(context),
+    LOGGER,
     put("/machine-config", { vcpu_count: spec.cpus, mem_size_mib: spec.memory_mib, smt: false }),
     put("/boot-source", {
       kernel_image_path: paths.kernel,
@@ -63,21 +50,20 @@ export function configuration(spec: BootSpec, context: ConfigurationContext): Ap
         is_read_only: drive.readOnly,
         // A guest's flush must reach the disk; who cannot write has nothing to flush.
         cache_type: drive.readOnly ? "Unsafe" : "Writeback",
-        io_engine: options.ioEngine ?? "Sync",
-        ...limiter("rate_limiter", options.driveLimit),
+        io_engine: "Sync",
+        ...(spec.diskLimits ? { rate_limiter: limiter(spec.diskLimits) } : {}),
       }),
     ),
-    ...networkRequests(spec, options),
+    ...networkRequests(spec),
     put("/vsock", { guest_cid: GUEST_CID, uds_path: paths.vsock }),
     put("/entropy", {}),
-    ...(balloon ? [balloonRequest(balloon)] : []),
     ...serialRequests(context),
   ];
 }
 
-/** The same for a machine from a snapshot. The last request loads it, and lets it go on. */
+/** The same for a machine from a snapshot. Limits of before are those of the snapshot. */
 export function restoration(
-  { network }: BootSpec,
+  { network, drives, diskLimits }: BootSpec,
   { memoryPath, statePath }: Snapshot,
   context: ConfigurationContext,
 ): ApiRequest[] {
@@ -88,13 +74,11 @@ export function restoration(
     network_overrides:
       network?.kind === "tap" ? [{ iface_id: INTERFACE, host_dev_name: network.tap }] : undefined,
   };
-  return [...logRequests(context), ...serialRequests(context), put("/snapshot/load", load)];
-}
-
-function logRequests({ paths }: ConfigurationContext): ApiRequest[] {
   return [
-    put("/logger", { level: "Info", show_level: true }),
-    put("/metrics", { metrics_path: paths.metrics }),
+    LOGGER,
+    ...serialRequests(context),
+    put("/snapshot/load", load),
+    ...(diskLimits ? limitRequests(drives.length, diskLimits) : []),
   ];
 }
 
@@ -103,41 +87,33 @@ function serialRequests({ version }: ConfigurationContext): ApiRequest[] {
   return [put("/serial", { rate_limiter: bucket(SERIAL_BYTES_PER_SECOND) })];
 }
 
-function networkRequests({ network }: BootSpec, options: MachineOptions): ApiRequest[] {
+function networkRequests({ network }: BootSpec): ApiRequest[] {
   if (network?.kind !== "tap") return [];
   const body = {
     iface_id: INTERFACE,
     host_dev_name: network.tap,
     guest_mac: network.mac,
-    ...limiter("rx_rate_limiter", options.networkLimit),
-    ...limiter("tx_rate_limiter", options.networkLimit),
   };
   return [put(`/network-interfaces/${INTERFACE}`, body)];
 }
 
-function balloonRequest(balloon: NonNullable<MachineOptions["balloon"]>): ApiRequest {
-  return put("/balloon", {
-    amount_mib: 0,
-    deflate_on_oom: balloon.deflateOnOom,
-    stats_polling_interval_s: balloon.statistics_s ?? 0,
+/** Puts the drives of a machine that runs under other limits, which a snapshot keeps as they are then. */
+export function limitRequests(drives: number, limits: DiskLimits): ApiRequest[] {
+  return Array.from({ length: drives }, (_, index) => {
+    const drive_id = driveName(index);
+    const body = { drive_id, rate_limiter: limiter(limits) };
+    return { method: "PATCH", path: `/drives/${drive_id}`, body };
   });
 }
 
-function limiter(field: string, limit: RateLimit | undefined): Record<string, unknown> {
-  const bandwidth = limit?.bytes_per_s;
-  const ops = limit?.operations_per_s;
-  if (!bandwidth && !ops) return {};
-  return {
-    [field]: {
-      bandwidth: bandwidth ? bucket(bandwidth) : undefined,
-      ops: ops ? bucket(ops) : undefined,
-    },
-  };
+/** A burst of one second's worth is let through. */
+function limiter({ bytes_per_s = 0, operations_per_s = 0 }: DiskLimits) {
+  return { bandwidth: bucket(bytes_per_s), ops: bucket(operations_per_s) };
 }
 
-/** A token bucket that fills once a second. */
+/** A token bucket that fills once a second; one of size 0 is no limit. */
 function bucket(size: number): { size: number; refill_time: number } {
-  return { size: Math.max(1, Math.round(size)), refill_time: 1000 };
+  return { size, refill_time: size === 0 ? 0 : 1000 };
 }
 
 function put(path: string, body: Record<string, unknown>): ApiRequest {

@@ -18,7 +18,6 @@ const NETWORK = { kind: "tap", tap: "lo", mac: "52:54:00:12:34:56" } as const;
 /** The whole sequence for a machine with two drives and a tap. */
 const SEQUENCE = [
   "PUT /logger",
-  "PUT /metrics",
   "PUT /machine-config",
   "PUT /boot-source",
   "PUT /drives/disk0",
@@ -180,9 +179,10 @@ describe("boot", () => {
 });
 
 describe("machine", () => {
-  test("pauses, resumes, and reads its metrics", async () => {
+  test("pauses, resumes, and limits its disks", async () => {
     const { peer, boot } = setUp();
-    const machine = await boot(peer.spec());
+    const drives = [{ path: peer.file("limited", ""), readOnly: false }];
+    const machine = await boot(peer.spec({ drives }));
     await machine.pause();
     await machine.resume();
     const states = peer.journal().filter(({ request }) => request === "PATCH /vm");
@@ -190,22 +190,12 @@ describe("machine", () => {
       ["Paused", 204],
       ["Resumed", 204],
     ]);
-    expect(await machine.metrics()).toMatchObject({
-      "block.read_bytes": 4096,
-      "vcpu.exit_io_in": 7,
-    });
-  });
-
-  test("has a balloon only when it was asked for", async () => {
-    const withBalloon = setUp({}, { balloon: { deflateOnOom: true, statistics_s: 5 } });
-    const machine = await withBalloon.boot(withBalloon.peer.spec());
-    await machine.setBalloon(64);
-    expect(withBalloon.peer.journal().at(-1)).toMatchObject({
+    await machine.limitDisks({ operations_per_s: 10 });
+    expect(peer.journal().at(-1)).toMatchObject({
+      request: "PATCH /drives/disk0",
       status: 204,
-      body: { amount_mib: 64 },
+      body: { rate_limiter: { ops: { size: 10, refill_time: 1000 } } },
     });
-    const without = await setUp().boot(withBalloon.peer.spec());
-    expect((await bangerErrorOf(without.setBalloon(64))).message).toContain("PATCH /balloon");
   });
 
   test("a control that is refused or hangs is an error with its request", async () => {

@@ -97,9 +97,8 @@ function obstacle({ program, jailer }: FirecrackerOptions) {
 async function snapshotKey(options: FirecrackerOptions): Promise<string> {
   const { path, version } = await findFirecracker(options.program);
   const { size, mtimeMs } = statSync(path);
-  const { serial = true, ioEngine, driveLimit, networkLimit, balloon } = options;
-  const machine = [serial, ioEngine, driveLimit, networkLimit, balloon];
-  return JSON.stringify(["firecracker", version, size, mtimeMs, hostProcessor(), machine]);
+  const { serial = true } = options;
+  return JSON.stringify(["firecracker", version, size, mtimeMs, hostProcessor(), serial]);
 }
 
 /** From a snapshot if there is one, else from its kernel. */

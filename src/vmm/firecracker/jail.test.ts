@@ -59,7 +59,6 @@ test("everything is mounted in a namespace of its own, what is only read read-on
     ...["ro", "/state/initrd", "/initrd"],
     ...["ro", "/images/root.img", "/disk0"],
     ...["rw", "/state/$(touch x).img", "/disk1"],
-    ...["rw", "/run/banger/k3v0q8zj7t1m/metrics", "/metrics"],
     ...["rw", "/run/banger/k3v0q8zj7t1m/vmm.log", "/vmm.log"],
     ...["rw", "/state/log.snapshot", "/snapshot"],
   ]);

@@ -80,7 +80,7 @@ interface Bind {
 
 function binds({ spec, snapshot }: JailPlan): Bind[] {
   const inside = jailedPaths(spec, snapshot);
-  const { metrics, log } = hostFiles(spec.runtimeDir);
+  const { log } = hostFiles(spec.runtimeDir);
   return [
     ...(snapshot && inside.snapshot
       ? [
@@ -92,7 +92,6 @@ function binds({ spec, snapshot }: JailPlan): Bind[] {
       const name = `/${inside.drives[index]}`;
       return { mode: drive.readOnly ? "ro" : "rw", source: drive.path, name };
     }),
-    { mode: "rw", source: metrics, name: inside.metrics },
     { mode: "rw", source: log, name: inside.log },
     { mode: "rw", source: snapshotFolder(spec.logPath), name: JAILED_OUT },
   ];

@@ -53,11 +53,12 @@ export async function prepareLaunch(
   options: LaunchOptions,
 ): Promise<Launch> {
   const jailer = await jailerFor(firecracker, options.jailer);
-  const { metrics, log, jail } = hostFiles(spec.runtimeDir);
-  for (const path of [metrics, log]) touch(path);
+  const { log, jail } = hostFiles(spec.runtimeDir);
+  touch(log);
   const { snapshot } = options;
   const notes: Notes = {
     id: spec.id,
+    drives: spec.drives.length,
     snapshot: snapshotType(firecracker.version),
     origin: snapshot && identityOf(snapshot.memoryPath),
     ...openLogs(spec),
@@ -83,7 +84,7 @@ export async function prepareLaunch(
   mkdirSync(jail, { recursive: true, mode: 0o700 });
   const borrower = { uid: jailUid(spec.runtimeDir), gid: JAIL_GID };
   const cgroup = hasCgroups();
-  const loan = planLoan(spec, [metrics, log]);
+  const loan = planLoan(spec, [log]);
   // One that the caller has made is the caller's to remove: another process of the machine may follow.
   const isCallers = spec.cgroup === cgroupOf(spec.id);
   notes.jail = { cgroup: cgroup && !isCallers, loan: { files: loan.files, tap: loan.tap } };

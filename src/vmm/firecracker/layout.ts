@@ -23,7 +23,6 @@ export interface VmmPaths {
   kernel: string;
   initrd: string;
   drives: string[];
-  metrics: string;
   log: string;
   /** What it is restored from. */
   snapshot: Snapshot | undefined;
@@ -32,8 +31,7 @@ export interface VmmPaths {
 export interface HostFiles {
   apiSocket: string;
   vsock: string;
-  /** Written by Firecracker without appending, so they are of one boot only. */
-  metrics: string;
+  /** Written by Firecracker without appending, so it is of one boot only. */
   log: string;
   notes: string;
   /** Where the jail is mounted, in a mount namespace of its own; empty as seen from here. */
@@ -44,7 +42,6 @@ export function hostFiles(runtimeDir: string): HostFiles {
   return {
     apiSocket: join(runtimeDir, "api.sock"),
     vsock: join(runtimeDir, VSOCK_NAME),
-    metrics: join(runtimeDir, "metrics"),
     log: join(runtimeDir, "vmm.log"),
     notes: join(runtimeDir, "firecracker.json"),
     jail: join(runtimeDir, "jail"),
@@ -53,11 +50,10 @@ export function hostFiles(runtimeDir: string): HostFiles {
 
 /** Its working directory is the runtime folder. */
 export function plainPaths(spec: BootSpec, snapshot?: Snapshot): VmmPaths {
-  const { apiSocket, metrics, log } = hostFiles(spec.runtimeDir);
+  const { apiSocket, log } = hostFiles(spec.runtimeDir);
   return {
     apiSocket,
     vsock: VSOCK_NAME,
-    metrics,
     log,
     drives: spec.drives.map((_, index) => driveName(index)),
     kernel: spec.kernelPath,
@@ -74,7 +70,6 @@ export function jailedPaths(spec: BootSpec, snapshot?: Snapshot): VmmPaths {
     kernel: "/kernel",
     initrd: "/initrd",
     drives: spec.drives.map((_, index) => driveName(index)),
-    metrics: "/metrics",
     log: "/vmm.log",
     snapshot: snapshot && JAILED_SNAPSHOT,
   };

@@ -6,14 +6,22 @@ import { cancelled } from "#base/abort.ts";
 import { assert } from "#base/assert.ts";
 import { BangerError } from "#base/error.ts";
 import { readTail } from "#vmm/console.ts";
-import type { ExitReason, Machine, MachineHandle, Snapshot, SnapshotOptions } from "#vmm/driver.ts";
+import type {
+  DiskLimits,
+  ExitReason,
+  Machine,
+  MachineHandle,
+  Snapshot,
+  SnapshotOptions,
+} from "#vmm/driver.ts";
 import { Goodbye } from "#vmm/goodbye.ts";
 import { endedError, MachineProcess, type ProcessEnd } from "#vmm/machine-process.ts";
 import type { Child } from "#vmm/process.ts";
 import { type ApiRequest, callApi } from "./api.ts";
+import { limitRequests } from "./configuration.ts";
 import { exitReason } from "./exit.ts";
 import { hostFiles, type Sockets } from "./layout.ts";
-import { emptyWhenLarge, type Metrics, readMetrics } from "./metrics.ts";
+import { emptyWhenLarge } from "./log-size.ts";
 import { clearRuntime, type Notes } from "./notes.ts";
 import { saveSnapshot } from "./snapshot.ts";
 import { connectGuest, type GuestListener, listenToGuest } from "./vsock.ts";
@@ -89,8 +97,7 @@ export class FirecrackerMachine implements Machine {
         close: () => this.#close(),
         clear: () => clearRuntime(handle.runtimeDir),
         boundLogs() {
-          const { metrics, log } = hostFiles(handle.runtimeDir);
-          for (const path of [metrics, log]) emptyWhenLarge(path);
+          emptyWhenLarge(hostFiles(handle.runtimeDir).log);
         },
       },
     );
@@ -124,15 +131,9 @@ export class FirecrackerMachine implements Machine {
     await this.#call({ method: "PATCH", path: "/vm", body: { state: "Resumed" } });
   }
 
-  /** Counters since the last time that Firecracker wrote them, which it does once a minute as well. */
-  async metrics(): Promise<Metrics> {
-    await this.#action("FlushMetrics");
-    return readMetrics(hostFiles(this.handle.runtimeDir).metrics);
-  }
-
-  /** How much memory the guest shall give up; only where the driver was told to add a balloon. */
-  async setBalloon(amount_mib: number): Promise<void> {
-    await this.#call({ method: "PATCH", path: "/balloon", body: { amount_mib } });
+  async limitDisks(limits: DiskLimits): Promise<void> {
+    const drives = this.#parts.notes?.drives ?? 0;
+    for (const request of limitRequests(drives, limits)) await this.#call(request);
   }
 
   /** Takes connections that the guest makes to `port` of the host, until the machine ends. */
@@ -198,12 +199,9 @@ export class FirecrackerMachine implements Machine {
   }
 
   async #pressCtrlAltDel(): Promise<void> {
-    await this.#action("SendCtrlAltDel");
+    const body = { action_type: "SendCtrlAltDel" };
+    await this.#call({ method: "PUT", path: "/actions", body });
     this.#isAskedToReboot = true;
-  }
-
-  async #action(action_type: "FlushMetrics" | "SendCtrlAltDel"): Promise<void> {
-    await this.#call({ method: "PUT", path: "/actions", body: { action_type } });
   }
 
   async #call(request: ApiRequest): Promise<void> {

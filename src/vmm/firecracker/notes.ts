@@ -11,6 +11,8 @@ import { fileIdentity, snapshotTypes } from "./snapshot.ts";
 
 const notesSchema = logNotes.extend({
   id: z.string(),
+  /** How many it has; unknown of one that an earlier banger started. */
+  drives: z.number().default(0),
   /** The kind of snapshot that it makes; undefined where none can be restored from. */
   snapshot: z.enum(snapshotTypes).optional(),
   /** The memory that it was restored from. */
@@ -51,12 +53,12 @@ export function clearRuntime(runtimeDir: string): void {
     if (cgroup) removeCgroup(notes.id);
     rmSync(snapshotFolder(notes.logPath), { recursive: true, force: true });
   }
-  const { apiSocket, vsock, metrics, log } = files;
+  const { apiSocket, vsock, log } = files;
   // "vsock.sock_PORT" is for connections from the guest; nobody may have closed it.
   const others = namesIn(runtimeDir)
     .filter((name) => name.startsWith(`${basename(vsock)}_`) || isDriveName(name))
     .map((name) => join(runtimeDir, name));
-  for (const path of [apiSocket, vsock, metrics, log, ...others, files.notes]) {
+  for (const path of [apiSocket, vsock, log, ...others, files.notes]) {
     rmSync(path, { force: true });
   }
   try {

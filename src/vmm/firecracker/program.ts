@@ -7,7 +7,7 @@ import { run, which } from "#base/run.ts";
 const PROGRAM = "firecracker";
 const JAILER = "jailer";
 const VERSION_MIN = "1.7";
-const PROBE_TIMEOUT_MS = 10_000;
+const PROBE_TIMEOUT_MS = 60_000;
 /** Of an ELF file: enough for its header and the table that follows it. */
 const HEADERS_BYTES = 4096;
 const PROGRAM_HEADER_BYTES = 56;

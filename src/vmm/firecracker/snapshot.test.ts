@@ -142,7 +142,7 @@ test("a machine of a banger whose snapshots name its own files has none", async 
   machines.splice(0)[0]?.release();
   const { id, consolePath, logPath } = spec;
   const old = { id, consolePath, logPath, consoleStart_bytes: 0, logStart_bytes: 0 };
-  writeNotes(spec.runtimeDir, { ...old, saysGoodbye: true });
+  writeNotes(spec.runtimeDir, { ...old, drives: 0, saysGoodbye: true });
   const adopted = await driver.adopt(handle);
   if (!adopted) throw new Error("the machine is gone");
   machines.push(adopted);

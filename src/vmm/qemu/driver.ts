@@ -21,6 +21,7 @@ import { type Child, hasEnded, INHERITED_FD, killProcesses, startDetached } from
 import { openSocket } from "#vmm/socket.ts";
 import { DRIVES_MAX, grownDrives, qemuArguments, socketPaths } from "./command.ts";
 import { restoreFailure, startFailure } from "./failure.ts";
+import { hasLimits, limitDrives } from "./limits.ts";
 import { type Events, QemuMachine } from "./machine.ts";
 import { clearRuntime, readNotes, writeNotes } from "./notes.ts";
 import { findPasst, startPasst } from "./passt.ts";
@@ -132,6 +133,7 @@ async function start(
       openSocket(sockets.goodbye, signal),
       snapshot && load(snapshot),
     ]);
+    if (hasLimits(spec.diskLimits)) await limitDrives(qmp, spec.diskLimits);
     const handle: MachineHandle = { driver: "qemu", accelerator, ...identity, runtimeDir };
     return new QemuMachine({ handle, qmp, events, notes, child, goodbye });
   } catch (error) {

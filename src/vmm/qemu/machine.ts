@@ -3,7 +3,14 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { BangerError } from "#base/error.ts";
 import { readTail } from "#vmm/console.ts";
-import type { ExitReason, Machine, MachineHandle, Snapshot, SnapshotOptions } from "#vmm/driver.ts";
+import type {
+  DiskLimits,
+  ExitReason,
+  Machine,
+  MachineHandle,
+  Snapshot,
+  SnapshotOptions,
+} from "#vmm/driver.ts";
 import { Goodbye } from "#vmm/goodbye.ts";
 import type { LogNotes } from "#vmm/logs.ts";
 import { endedError, MachineProcess, type ProcessEnd } from "#vmm/machine-process.ts";
@@ -11,6 +18,7 @@ import type { Child } from "#vmm/process.ts";
 import { openSocket } from "#vmm/socket.ts";
 import { socketPaths } from "./command.ts";
 import { exitReason } from "./exit.ts";
+import { limitDrives } from "./limits.ts";
 import { clearRuntime } from "./notes.ts";
 import type { Qmp } from "./qmp.ts";
 import { saveSnapshot } from "./snapshot.ts";
@@ -83,6 +91,10 @@ export class QemuMachine implements Machine {
 
   async snapshot(files: Snapshot, options: SnapshotOptions = {}): Promise<void> {
     await saveSnapshot(this.#control(), files, { ...options, pid: this.handle.pid });
+  }
+
+  async limitDisks(limits: DiskLimits): Promise<void> {
+    await limitDrives(this.#control(), limits);
   }
 
   async resume(): Promise<void> {

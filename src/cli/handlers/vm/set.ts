@@ -1,6 +1,7 @@
 import { BangerError } from "#base/error.ts";
 import { readEnvironment } from "#cli/args/env.ts";
 import { labelsOf } from "#cli/args/labels.ts";
+import { limitsOf } from "#cli/args/limits.ts";
 import type { Handler } from "#cli/context.ts";
 import type { vmCommands } from "#cli/spec/vm.ts";
 
@@ -12,6 +13,7 @@ export const run: Handler<typeof vmCommands.commands.set> = async ({ args, flags
     cpus,
     memory_mib: memory,
     disk_bytes: disk,
+    limits: limitsOf(flags),
     hostname,
     restart,
     idleStop_ms: idleStop,
