@@ -44,7 +44,7 @@ async function perform(words: readonly string[], programs: Programs): Promise<nu
     output = makeOutput(invocation);
     spec = commandAt(invocation.path);
     given = invocation;
-    isFollowing = invocation.flags["follow"] === true;
+    isFollowing = invocation.flags["follow"] === true || invocation.flags["every"] !== undefined;
     const { run } = await loaderOf(invocation.path)();
     const status = await run(invocation, makeContext({ output, interrupt, programs }));
     return status ?? 0;

@@ -12,8 +12,11 @@ const INSTALL: Record<Family, [program: string, ...lines: string[]]> = {
   debian: [
     "apt-get",
     "export DEBIAN_FRONTEND=noninteractive",
-    "apt-get -q update",
-    "apt-get -q install -y --no-install-recommends $packages",
+    // Lists in xz and in more than one language take minutes in an emulated machine.
+    'apt="apt-get -q -o Acquire::Languages=none -o Acquire::PDiffs=false -o Acquire::GzipIndexes=false',
+    '-o Acquire::CompressionTypes::Order::=gz -o Dpkg::Options::=--force-unsafe-io"',
+    "$apt update",
+    "$apt install -y --no-install-recommends $packages",
     "rm -rf /var/lib/apt/lists/*",
   ],
   alpine: ["apk", "apk add --no-cache $packages"],

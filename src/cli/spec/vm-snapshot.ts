@@ -13,6 +13,7 @@ export const snapshotCommands = group("Manage snapshots of machines", {
     args: { vm: machine, name: optional("Name of the snapshot (default: generated)") },
     flags: {
       diskOnly: toggle("--disk-only", "Save only the disk of a running machine"),
+      workspace: toggle("--workspace", "Write a checkpoint of the machine's workspace first"),
       name: value("--name <name>", "Same as NAME", textArg),
     },
     examples: [

@@ -1,6 +1,6 @@
 /** Commands for projects in machines. */
-import { countArg, sizeArg, textArg } from "#cli/args/numbers.ts";
-import { command, group, list, one, toggle, value } from "./types.ts";
+import { countArg, durationArg, sizeArg, textArg } from "#cli/args/numbers.ts";
+import { command, group, list, one, optional, toggle, value } from "./types.ts";
 
 const workspace = one("Machine, or NAME:/path if it has several workspaces", { completes: "vm" });
 const repo = value(
@@ -64,8 +64,13 @@ of it runs. Importing again sends only what is missing, and is refused if it wou
     }),
     diff: command({
       brief: "Show the changes in a workspace, like git diff",
-      details: "Compares the working tree, untracked files included, with what was imported.",
-      args: { workspace },
+      details:
+        "Compares the working tree, untracked files included, with what was imported, or with a checkpoint FROM; with TO, two checkpoints.",
+      args: {
+        workspace,
+        from: optional("Number of a checkpoint"),
+        to: optional("Number of a later checkpoint"),
+      },
       flags: {
         head: toggle("--head", "Compare with the machine's HEAD"),
         staged: toggle("--staged", "Compare the machine's index with its HEAD"),
@@ -73,7 +78,44 @@ of it runs. Importing again sends only what is missing, and is refused if it wou
         nameStatus: toggle("--name-status", "Print names and kinds of changes only"),
         repo,
       },
-      examples: ["banger vm workspace diff testbox", "banger vm workspace diff --stat testbox"],
+      examples: [
+        "banger vm workspace diff testbox",
+        "banger vm workspace diff --stat testbox",
+        "banger vm workspace diff testbox 1 3",
+      ],
+    }),
+    checkpoint: command({
+      brief: "Save the working tree in the machine, to restore later",
+      details: `Writes a commit to a ref that no branch or tag shows; branches, index and files stay as they are. Untracked files
+are saved, ignored ones are not.`,
+      args: { workspace },
+      flags: {
+        message: value("-m, --message <text>", "Message of the checkpoint", textArg),
+        every: value(
+          "--every <duration>",
+          "Save at this interval whenever files have changed, until interrupted",
+          durationArg,
+        ),
+        repo,
+        user,
+      },
+      examples: [
+        "banger vm workspace checkpoint testbox --message refactored",
+        "banger vm workspace checkpoint testbox --every 5m",
+      ],
+    }),
+    log: command({
+      brief: "List the checkpoints of a workspace",
+      args: { workspace },
+      flags: { repo },
+      examples: ["banger vm workspace log testbox", "banger vm workspace log testbox --json"],
+    }),
+    restore: command({
+      brief: "Set the working tree in the machine back to a checkpoint",
+      details: `Branches, index and ignored files stay as they are. What would be lost is saved as a checkpoint first.`,
+      args: { workspace, checkpoint: one("Number of the checkpoint") },
+      flags: { repo, user },
+      examples: ["banger vm workspace restore testbox 2"],
     }),
     fetch: command({
       brief: "Fetch commits and uncommitted changes into refs/banger/NAME",

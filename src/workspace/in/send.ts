@@ -1,5 +1,5 @@
 /** Sends the parts of a workspace that a machine lacks, in one archive: objects, files, then repository state. */
-import { mkdirSync, statSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { WorkOptions } from "#base/progress.ts";
 import { makePack } from "#workspace/git/pack.ts";
@@ -9,6 +9,7 @@ import { type GuestPort, type TreeEntry, TYPE_DIRECTORY, typeOf } from "#workspa
 import { joinName, parentOf } from "#workspace/names.ts";
 import { signatureOf, type WorkspaceRecord } from "#workspace/record.ts";
 import { HostView } from "./host-files.ts";
+import { hostItem, textItem } from "./items.ts";
 import type { Part } from "./part.ts";
 import type { RepositoryPlan } from "./plan.ts";
 import { type TarItem, tarOf } from "./tar-out.ts";
@@ -203,21 +204,4 @@ function staleState(
     ([path, entry]) => path.startsWith(`${gitDir}/refs/`) && typeOf(entry) !== TYPE_DIRECTORY,
   );
   return [...stale, ...loose.map(([path]) => path)];
-}
-
-function hostItem(path: string, name: string): TarItem {
-  const info = statSync(path, { bigint: true });
-  const entry: TreeEntry = {
-    name,
-    mode: 0o100644,
-    size: Number(info.size),
-    mtime_s: Number(info.mtimeNs / 1_000_000_000n),
-    mtime_ns: Number(info.mtimeNs % 1_000_000_000n),
-    target: undefined,
-  };
-  return { kind: "host", path, entry };
-}
-
-function textItem(name: string, text: string): TarItem {
-  return { kind: "bytes", name, bytes: Buffer.from(text, "latin1") };
 }

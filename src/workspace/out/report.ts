@@ -58,11 +58,13 @@ function toUtf8(name: string): string {
   return Buffer.from(name, "latin1").toString();
 }
 
-export type DiffBase = "import" | "head" | "index";
+export type DiffBase = "import" | "head" | "index" | { tree: string };
 
 export interface DiffOptions {
   /** What the working tree is compared with. */
   base: DiffBase;
+  /** A tree in place of the working tree. */
+  to?: string | undefined;
   /** The index with HEAD. */
   staged: boolean;
   color: boolean;
@@ -74,9 +76,11 @@ export async function diffOf(capture: Captured, options: DiffOptions): Promise<s
   const empty = await emptyTree(capture.git);
   const head = capture.refs.head ? `${capture.refs.head}^{tree}` : empty;
   const { indexTree = head, tree, record } = capture;
+  const { base } = options;
+  const bases = { import: record?.base ?? head, head, index: indexTree };
   const [from, to] = options.staged
     ? [head, indexTree]
-    : [{ import: record?.base ?? head, head, index: indexTree }[options.base], tree];
+    : [typeof base === "string" ? bases[base] : base.tree, options.to ?? tree];
   return await gitOk(
     { ...capture.git, workTree: capture.folder },
     [

@@ -3,6 +3,8 @@ import type { Handler } from "#cli/context.ts";
 import { pauseText } from "#cli/print/snapshots.ts";
 import { follow } from "#cli/progress/follow.ts";
 import type { snapshotCommands } from "#cli/spec/vm-snapshot.ts";
+import { saveCheckpoint } from "#cli/workspace/checkpoint.ts";
+import { findWorkspace } from "#cli/workspace/find.ts";
 
 export const run: Handler<typeof snapshotCommands.commands.create> = async (
   { args, flags },
@@ -12,6 +14,10 @@ export const run: Handler<typeof snapshotCommands.commands.create> = async (
   const { diskOnly } = flags;
   const client = await context.daemon();
   const { signal } = context.interrupt;
+  if (flags.workspace) {
+    const message = snapshot === undefined ? "Before a snapshot" : `Before snapshot ${snapshot}`;
+    await saveCheckpoint(context, await findWorkspace(context, args.vm, {}), { message });
+  }
   const made = await follow(context, () =>
     client.snapshot.create({ name: args.vm, snapshot, diskOnly }, { signal }),
   );

@@ -1,8 +1,10 @@
 import { BangerError } from "#base/error.ts";
 import type { Handler } from "#cli/context.ts";
 import type { vmCommands } from "#cli/spec/vm.ts";
+import { numberOf } from "#cli/workspace/checkpoint.ts";
 import { findWorkspace, open } from "#cli/workspace/find.ts";
 import { printPaged } from "#cli/workspace/pager.ts";
+import { checkpointTree } from "#workspace/checkpoint/log.ts";
 import { diffOf, parseNumbers } from "#workspace/out/report.ts";
 
 type Handled = typeof vmCommands.commands.workspace.commands.diff;
@@ -21,14 +23,20 @@ export const run: Handler<Handled> = async ({ args, flags }, context) => {
     );
   }
   const format = flags.stat ? ["--stat"] : flags.nameStatus ? ["--name-status"] : ["--patch"];
-  const options = {
-    base: flags.head ? "head" : "import",
-    staged: flags.staged,
-    color: output.hasColor("stdout"),
-  } as const;
+  const [from, to] = [args.from, args.to].map((text) => text && numberOf(text));
+  if (from && (flags.head || flags.staged)) {
+    const flag = flags.head ? "--head" : "--staged";
+    throw new BangerError("invalid_argument", `conflicting options: a checkpoint and ${flag}`);
+  }
   const texts: string[] = [];
   const json: unknown[] = [];
   for (const capture of workspace.repositories) {
+    const options = {
+      base: from ? { tree: await checkpointTree(capture, from) } : flags.head ? "head" : "import",
+      to: to ? await checkpointTree(capture, to) : undefined,
+      staged: flags.staged,
+      color: output.hasColor("stdout"),
+    } as const;
     const prefix =
       capture.root === ""
         ? []
