@@ -17,7 +17,13 @@ import { atLine, wrapped } from "#builds/dockerfile/line-error.ts";
 import type { BuildMachines } from "#builds/run/machines.ts";
 import { type Ext4Reader, openExt4 } from "#ext4/read/reader.ts";
 import { withoutEmpty } from "#images/image-config.ts";
-import { filesOf, type ImageRecord, INTERMEDIATE_REFERENCE } from "#images/records.ts";
+import {
+  assertFilesPresent,
+  filesOf,
+  type ImageRecord,
+  INTERMEDIATE_REFERENCE,
+  listImages,
+} from "#images/records.ts";
 import type { ImageStore } from "#images/store.ts";
 import { resolveLocation } from "#oci/location.ts";
 import { formatPlatform, hostPlatform, parsePlatform } from "#oci/platform.ts";
@@ -250,13 +256,18 @@ class Build implements AsyncDisposable {
     const diffIds = run.layers.map(({ diffId }) => diffId);
     const seed = sha256(JSON.stringify([base?.digest ?? SCRATCH, diffIds, config]));
     this.#work.onProgress?.({ step: "image", message: `Creating image ${name}` });
+    const reference = `build:${name}`;
+    const kernel = this.#request.kernel ?? base?.kernel;
     return await store.inTurn(
       name,
-      () =>
-        store.create(name, async (folder) => {
-          const made = await this.#make(finished, { folder, reference: `build:${name}`, seed });
+      async () => {
+        const same = sameImage(store, { name, reference, digest: seed, kernel });
+        if (same && !this.#request.noCache) return same;
+        return await store.create(name, async (folder) => {
+          const made = await this.#make(finished, { folder, reference, seed });
           return { ...made, config, files: copyBaseFiles(made.files, folder) };
-        }),
+        });
+      },
       this.#work.signal,
     );
   }
@@ -269,5 +280,23 @@ class Build implements AsyncDisposable {
     const { kernel } = this.#request;
     const { store } = this.#deps;
     return makeImage(store, { base, layers, history }, { ...options, ...this.#work, kernel });
+  }
+}
+
+/** An image that a build would only make again. A new one would need new templates. */
+function sameImage(
+  store: ImageStore,
+  wanted: Pick<ImageRecord, "name" | "reference" | "digest" | "kernel">,
+): ImageRecord | undefined {
+  const { name, reference, digest, kernel } = wanted;
+  const image = listImages(store.db).find((each) => each.name === name);
+  if (image?.reference !== reference || image.digest !== digest || image.kernel !== kernel) {
+    return undefined;
+  }
+  try {
+    assertFilesPresent(image, store.paths);
+    return image;
+  } catch {
+    return undefined;
   }
 }
