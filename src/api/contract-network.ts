@@ -1,9 +1,12 @@
 /** The part of the contract that is about how machines are connected. */
+import { eventIterator } from "@orpc/contract";
 import { z } from "zod";
 import {
+  decision,
   namedNetwork,
   networkName,
   policyLog,
+  policyProfile,
   policyRules,
   portEnd,
   portRequest,
@@ -74,6 +77,7 @@ export const vmNetworkContract = {
         name: vmRef,
         /** null lets it reach everything. */
         allow: policyRules.nullable(),
+        ask: z.boolean().optional(),
       }),
     )
     .output(vm),
@@ -83,7 +87,15 @@ export const vmNetworkContract = {
       path: "/vms/{name}/policy/rules",
       summary: "Add or remove rules of a machine's egress policy",
     })
-    .input(z.object({ name: vmRef, add: policyRules.optional(), remove: policyRules.optional() }))
+    .input(
+      z.object({
+        name: vmRef,
+        /** At the end; a "deny" rule in front of all others. Each replaces its opposite. */
+        add: policyRules.optional(),
+        remove: policyRules.optional(),
+        ask: z.boolean().optional(),
+      }),
+    )
     .output(vm),
   policyLog: fails(...CHANGES)
     .route({
@@ -93,4 +105,18 @@ export const vmNetworkContract = {
     })
     .input(z.object({ name: vmRef }))
     .output(policyLog),
+  policyEvents: fails(...CHANGES)
+    .route({
+      method: "GET",
+      path: "/vms/{name}/policy/events",
+      summary: "Stream decisions about a machine's names and connections",
+    })
+    .input(z.object({ name: vmRef }))
+    .output(eventIterator(decision)),
+};
+
+export const policyContract = {
+  profiles: fails()
+    .route({ method: "GET", path: "/policy/profiles", summary: "List policy profiles" })
+    .output(z.array(policyProfile)),
 };

@@ -8,7 +8,7 @@ import { eventIterator } from "@orpc/contract";
 import { z } from "zod";
 import { fileContract } from "./contract-file.ts";
 import { insideContract } from "./contract-inside.ts";
-import { networkContract, vmNetworkContract } from "./contract-network.ts";
+import { networkContract, policyContract, vmNetworkContract } from "./contract-network.ts";
 import { sessionContract } from "./contract-session.ts";
 import { snapshotContract, vmSnapshotContract } from "./contract-snapshot.ts";
 import { systemContract } from "./contract-system.ts";
@@ -284,6 +284,7 @@ export const contract = {
       .output(nothing),
   },
   network: networkContract,
+  policy: policyContract,
   vm: { ...vmContract, ...vmNetworkContract, ...vmSnapshotContract },
   snapshot: snapshotContract,
   file: fileContract,

@@ -27,12 +27,16 @@ export type PortEnd = z.infer<typeof portEnd>;
 export const POLICY_RULES_MAX = 64;
 const RULE_LENGTH_MAX = 300;
 
-/** "example.com", "*.example.com:443", "192.0.2.0/24:80". */
+/** "example.com", "*.example.com:443", "192.0.2.0/24:80", "deny ads.example.com", "@npm" for a profile. */
 const policyRule = z.string().min(1).max(RULE_LENGTH_MAX);
 export const policyRules = z.array(policyRule).max(POLICY_RULES_MAX);
 
-/** Nothing but what a rule allows; no rules, nothing at all. Without a policy a machine may reach all. */
-export const policy = z.object({ allow: policyRules });
+/** The first rule that matches decides; what none matches is denied. Without a policy a machine may reach all. */
+export const policy = z.object({
+  allow: policyRules,
+  /** What no rule matches is held until the user has answered, a minute at most. */
+  ask: z.boolean().optional(),
+});
 export type Policy = z.infer<typeof policy>;
 
 const verdict = z.enum(["allowed", "denied"]);
@@ -55,6 +59,31 @@ export const connectionLogEntry = z.object({
 });
 export type ConnectionLogEntry = z.infer<typeof connectionLogEntry>;
 
+/** One decision of the DNS server or of the proxy. */
+export const decision = z.object({
+  at: z.iso.datetime(),
+  machineId: z.string(),
+  verdict: z.enum(["allowed", "denied", "asked"]),
+  /** What the connection carries; "dns" is a query. */
+  protocol: z.enum(["dns", "tls", "http", "tcp"]),
+  name: z.string().optional(),
+  address: z.string().optional(),
+  port: z.int().optional(),
+  /** The rule that decided. */
+  rule: z.string().optional(),
+  reason: z.string().optional(),
+  /** Name of the secret that was put in, or refused. */
+  secret: z.string().optional(),
+});
+export type Decision = z.infer<typeof decision>;
+
+export const policyProfile = z.object({
+  name: z.string(),
+  summary: z.string(),
+  rules: z.array(z.string()),
+});
+export type PolicyProfile = z.infer<typeof policyProfile>;
+
 export const policyLog = z.object({
   /** `connections` that the rule has let through since the policy was set. */
   rules: z.array(z.object({ rule: z.string(), connections: z.int() })),
@@ -64,6 +93,8 @@ export const policyLog = z.object({
   connections: z.array(connectionLogEntry),
   /** Questions, the oldest first. */
   names: z.array(nameLogEntry),
+  /** Of the DNS server and the proxy, the oldest first; kept while the daemon runs. */
+  decisions: z.array(decision),
 });
 export type PolicyLog = z.infer<typeof policyLog>;
 

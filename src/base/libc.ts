@@ -10,6 +10,7 @@ const pointer = FFIType.ptr;
 
 const needed = {
   flock: { args: [i32, i32], returns: i32 },
+  getsockopt: { args: [i32, i32, i32, pointer, pointer], returns: i32 },
   ioctl: { args: [i32, u64, u64], returns: i32 },
   lgetxattr: { args: [pointer, pointer, pointer, u64], returns: FFIType.i64_fast },
   memfd_create: { args: [pointer, u32], returns: i32 },
@@ -114,6 +115,18 @@ export function setSocketOption(
   { level, option, value }: { level: number; option: number; value: Uint8Array },
 ): boolean {
   return call("setsockopt", fd, level, option, value, value.length) === 0;
+}
+
+/** The value of an option, of at most `max_bytes`; undefined where the socket has none. */
+export function readSocketOption(
+  fd: number,
+  { level, option, max_bytes }: { level: number; option: number; max_bytes: number },
+): Uint8Array | undefined {
+  const value = new Uint8Array(max_bytes);
+  const length = new Uint32Array([max_bytes]);
+  const size = new Uint8Array(length.buffer);
+  if (call("getsockopt", fd, level, option, value, size) !== 0) return undefined;
+  return value.subarray(0, length[0]);
 }
 
 /** Two connected stream sockets. Undefined when there are no more descriptors. */

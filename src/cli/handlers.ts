@@ -39,7 +39,7 @@ export const handlers: Handlers<typeof root> = {
       set: () => import("./handlers/vm/policy/set.ts"),
       allow: () => import("./handlers/vm/policy/allow.ts"),
       rm: () => import("./handlers/vm/policy/rm.ts"),
-      deny: () => import("./handlers/vm/policy/rm.ts"),
+      deny: () => import("./handlers/vm/policy/deny.ts"),
       log: () => import("./handlers/vm/policy/log.ts"),
     },
     workspace: {
@@ -147,6 +147,9 @@ export const handlers: Handlers<typeof root> = {
     disconnect: () => import("./handlers/network/disconnect.ts"),
   },
   tooling: { plan: () => import("./handlers/tooling/plan.ts") },
+  policy: {
+    list: () => import("./handlers/policy/list.ts"),
+  },
   daemon: {
     start: () => import("./handlers/daemon/start.ts"),
     stop: () => import("./handlers/daemon/stop.ts"),

@@ -2,7 +2,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { BangerError } from "#base/error.ts";
 import { runCli } from "#test/cli.ts";
 import { LIMIT_MS } from "#test/limit.ts";
-import { handlers, loaderOf } from "./handlers.ts";
+import { loaderOf } from "./handlers.ts";
 import { parseCommand } from "./parse.ts";
 import { commandAt, type Invocation, makeProgram } from "./program.ts";
 import { root, shortcuts } from "./spec/root.ts";
@@ -161,15 +161,6 @@ test("what may have been meant is looked for in the whole tree, and nothing that
     [[], ["vm"], ["image"]].flatMap((path) => commandsMeant(word, path)),
   );
   expect(offered.filter((line) => destructive.test(line))).toEqual([]);
-});
-
-test("vm policy deny, the earlier name of rm, is accepted and not in the help", () => {
-  const input = ["box", "example.com:443"];
-  for (const name of ["rm", "remove", "deny"]) {
-    expect(parse("vm", "policy", name, ...input).args).toEqual({ vm: "box", rules: [input[1]] });
-  }
-  expect(root.commands.vm.commands.policy.commands.deny.isHidden).toBe(true);
-  expect(handlers.vm.policy.deny).toBeFunction();
 });
 
 test("docker's form of port lists ports", () => {

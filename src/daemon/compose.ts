@@ -12,6 +12,8 @@ import { BuildService } from "#builds/service.ts";
 import type { Roots } from "#config/paths.ts";
 import { type Config, dockerConfigPath } from "#config/resolve.ts";
 import { ensureSshKey } from "#config/ssh-key.ts";
+import { EgressProxy } from "#egress/proxy.ts";
+import { resolverBy } from "#egress/resolve.ts";
 import { readFirstBoot } from "#guest/embedded.ts";
 import { createDrivers } from "#host/drivers.ts";
 import { ImageService } from "#images/service.ts";
@@ -20,8 +22,10 @@ import { parseConfiguredCatalogs } from "#kernels/catalogs/configured.ts";
 import { readKernelImage } from "#kernels/image.ts";
 import { KernelService } from "#kernels/service.ts";
 import { DnsServer } from "#net/dns/server.ts";
+import { askUpstream } from "#net/dns/upstream.ts";
 import { Network } from "#net/network.ts";
 import { Networks } from "#net/networks.ts";
+import { DecisionLog } from "#net/policy/decisions.ts";
 import { Policies } from "#net/policy/policies.ts";
 import { daemonResolvers } from "#net/resolvers.ts";
 import { RootlessNetwork } from "#net/rootless/network.ts";
@@ -183,19 +187,26 @@ function composeNetwork(
   { values, paths }: Config,
   { db, isAlone }: { db: Database; isAlone: boolean },
 ): Networks {
-  const policies = new Policies(values["network.bridge"]);
-  const dns: DnsServer = new DnsServer({
-    names: machineNames(db),
-    filter: policies,
-    resolvers: () => daemonResolvers((address) => dns.serves(address)),
-  });
+  const decisions = new DecisionLog();
+  const policies = new Policies(values["network.bridge"], { decisions: decisions.add });
+  const resolvers = () => daemonResolvers((address) => dns.serves(address));
+  const dns: DnsServer = new DnsServer({ names: machineNames(db), filter: policies, resolvers });
+  const ask = () => Promise.resolve(false);
+  const resolve = resolverBy(askUpstream, resolvers);
   const shared = {
     bridge: values["network.bridge"],
     subnet: values["network.subnet"],
     subnet6: values["network.subnet6"],
   };
   // A server that ends with a machine is of no use to the others on its bridge.
-  const host = new Network({ ...shared, dns: isAlone ? undefined : dns, policies });
+  const host = isAlone
+    ? new Network({ ...shared, policies })
+    : new Network({
+        ...shared,
+        dns,
+        policies,
+        proxy: new EgressProxy({ policies, ask, resolve }),
+      });
   const rootless =
     process.getuid?.() === 0
       ? undefined
@@ -203,9 +214,11 @@ function composeNetwork(
           ...shared,
           database: isAlone ? undefined : paths.database,
           recordPath: paths.networkNamespace,
+          decisions: decisions.add,
+          askUser: ask,
           program: [...selfCommand(), "network-helper"],
         });
-  return new Networks({ host, rootless });
+  return new Networks({ host, rootless, decisions });
 }
 
 function openLimits(wanted: string): string | undefined {

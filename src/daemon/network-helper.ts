@@ -1,13 +1,21 @@
 /** The process in a user's network namespace; see src/net/rootless. */
 
 import { BangerError } from "#base/error.ts";
+import { EgressProxy } from "#egress/proxy.ts";
+import { resolverBy } from "#egress/resolve.ts";
 import { serveNetwork } from "#net/rootless/serve.ts";
 import { openStoreReadOnly } from "#store/db.ts";
 import { machineNames } from "#vm/network/resolve-names.ts";
 
 /** Until its stdin ends. */
 export async function runNetworkHelper(): Promise<void> {
-  await serveNetwork({ input: process.stdin, output: process.stdout, names: namesIn });
+  await serveNetwork({
+    input: process.stdin,
+    output: process.stdout,
+    names: namesIn,
+    proxy: ({ policies, ask, askUser }) =>
+      new EgressProxy({ policies, ask: askUser, resolve: resolverBy(ask, () => []) }),
+  });
 }
 
 function namesIn(database: string) {

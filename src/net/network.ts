@@ -28,12 +28,13 @@ import { isTapMode, type NetworkMode } from "./mode.ts";
 import { checkInterfaceName, checkNetworks, macAddress, tableName, tapName } from "./names.ts";
 import { Policies } from "./policy/policies.ts";
 import { assertEnforceable, type Policy } from "./policy/policy.ts";
+import type { GuestProxy } from "./policy/proxy.ts";
 import { emptyPolicy, type PolicyMachine } from "./policy/table.ts";
 import { allocateAddress, checkSubnet } from "./pool.ts";
 import { attachPoolTap } from "./pool-attach.ts";
 import { openObstacle, tapObstacle } from "./rights.ts";
 import { applyRules, settle } from "./settle.ts";
-import { attachTap, marked, policyMachine, type TapContext } from "./tap-attach.ts";
+import { attachTap, marked, policyMachine, proxyEnd, type TapContext } from "./tap-attach.ts";
 import { hasPoolTap, leasedTaps, type PoolOwner, releaseTap } from "./tap-leases.ts";
 
 export type { Attachment, AttachRequest } from "./attachment.ts";
@@ -50,6 +51,8 @@ export interface NetworkOptions {
   dns?: GuestDns | undefined;
   /** The same that `dns` has for a filter; without it policies with names let nothing through. */
   policies?: Policies | undefined;
+  /** Carries TCP of machines whose policy the kernel cannot keep; without one such policies are refused. */
+  proxy?: GuestProxy | undefined;
 }
 
 export class Network {
@@ -59,6 +62,7 @@ export class Network {
   readonly #owner: PoolOwner;
   readonly #dns: GuestDns | undefined;
   readonly #policies: Policies;
+  readonly #proxy: GuestProxy | undefined;
 
   constructor(options: NetworkOptions) {
     checkInterfaceName(options.bridge);
@@ -69,6 +73,7 @@ export class Network {
     this.#owner = { bridge: options.bridge, user_uid };
     this.#dns = options.dns;
     this.#policies = options.policies ?? new Policies(options.bridge);
+    this.#proxy = options.proxy;
   }
 
   /** Whether this process has the rights and programs that the mode takes, or a tap of `banger setup`. */
@@ -152,9 +157,9 @@ export class Network {
   async setPolicy(machineId: string, policy: Policy | undefined): Promise<void> {
     await exclusive(async () => {
       const tap = this.#connected(machineId);
-      const machine = this.#policyMachine(tap);
+      if (policy) await this.#assertEnforceable(policy);
+      const machine = await this.#policyMachine(tap, policy);
       if (policy) {
-        await this.#assertEnforceable(policy);
         await this.#policies.apply(machine, policy);
       }
       await this.#retag(marked(tap, policy));
@@ -210,7 +215,7 @@ export class Network {
     for (const machine of machineTaps(this.#bridge)) {
       const policy = policyOf(machine.machineId);
       if (!policy) continue;
-      await this.#policies.adopt(this.#policyMachine(machine), policy);
+      await this.#policies.adopt(await this.#policyMachine(machine, policy), policy);
       // An older banger has not written it there.
       const wanted = marked(machine, policy);
       if (tapAlias(wanted) !== tapAlias(machine)) await this.#retag(wanted);
@@ -235,8 +240,10 @@ export class Network {
     );
   }
 
-  #policyMachine(machine: MachineTap): PolicyMachine {
-    return policyMachine(machine, { bridge: this.#bridge, mark: this.#mark() });
+  async #policyMachine(machine: MachineTap, policy: Policy | undefined): Promise<PolicyMachine> {
+    const mark = this.#mark();
+    const proxy = await proxyEnd(this.#proxy, { policy, mark });
+    return policyMachine(machine, { bridge: this.#bridge, mark, proxy });
   }
 
   #tapContext(signal: AbortSignal | undefined): TapContext {
@@ -246,13 +253,15 @@ export class Network {
       subnet6: this.#subnet6,
       user_uid: this.#owner.user_uid,
       dns: this.#dns,
+      proxy: this.#proxy,
       policies: this.#policies,
       signal,
     };
   }
 
   async #assertEnforceable(policy: Policy): Promise<void> {
-    assertEnforceable(policy, await guestResolvers(this.#dns, this.#mark()));
+    const { isOwn } = await guestResolvers(this.#dns, this.#mark());
+    assertEnforceable(policy, { isOwn, hasProxy: this.#proxy !== undefined });
   }
 
   #mark(): BridgeMark {

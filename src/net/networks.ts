@@ -1,22 +1,33 @@
 /** Connects each machine in the way that this user has: the host's own network, or a namespace without root. */
-import type { PolicyLog } from "#api/network.ts";
+import type { Decision, PolicyLog } from "#api/network.ts";
 import type { BangerError } from "#base/error.ts";
 import type { Address } from "./address.ts";
 import type { Attachment, AttachRequest } from "./attachment.ts";
 import { isTapMode, type NetworkMode } from "./mode.ts";
 import type { Network } from "./network.ts";
+import { DecisionLog } from "./policy/decisions.ts";
 import type { Policy } from "./policy/policy.ts";
 import { tapObstacle } from "./rights.ts";
 import type { RootlessNetwork } from "./rootless/network.ts";
+
+export interface NetworksOptions {
+  host: Network;
+  rootless: RootlessNetwork | undefined;
+  /** The same that the parts of both report to. */
+  decisions?: DecisionLog;
+}
 
 export class Networks {
   readonly #host: Network;
   /** Undefined for root, which needs none. */
   readonly #rootless: RootlessNetwork | undefined;
 
-  constructor({ host, rootless }: { host: Network; rootless: RootlessNetwork | undefined }) {
+  readonly #decisions: DecisionLog;
+
+  constructor({ host, rootless, decisions = new DecisionLog() }: NetworksOptions) {
     this.#host = host;
     this.#rootless = rootless;
+    this.#decisions = decisions;
   }
 
   async canUse(mode: NetworkMode): Promise<boolean> {
@@ -63,6 +74,7 @@ export class Networks {
     if (!isTapMode(machine.mode)) return;
     await this.#host.detach(machine);
     await this.#rootless?.detach(machine);
+    this.#decisions.forget(machine.machineId);
   }
 
   async setPolicy(machineId: string, policy: Policy | undefined): Promise<void> {
@@ -74,7 +86,13 @@ export class Networks {
   }
 
   async policyLog(machineId: string): Promise<PolicyLog | undefined> {
-    return await this.#owner().policyLog(machineId);
+    const log = await this.#owner().policyLog(machineId);
+    return log && { ...log, decisions: this.#decisions.of(machineId) };
+  }
+
+  /** What is decided about a machine, from the daemon's start on, until `signal` fires. */
+  followPolicy(machineId: string, signal: AbortSignal | undefined): AsyncGenerator<Decision, void> {
+    return this.#decisions.follow(machineId, signal);
   }
 
   /** As `Network.resume`. */

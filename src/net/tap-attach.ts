@@ -1,7 +1,15 @@
 /** Attaches a machine with a tap of its own, which needs root. */
 import { throwIfAborted } from "#base/abort.ts";
 import { BangerError } from "#base/error.ts";
-import { type Address, addressOf, type Cidr, joinCidr, parseAddress, prefixOf } from "./address.ts";
+import {
+  type Address,
+  addressOf,
+  type Cidr,
+  joinCidr,
+  networkOf,
+  parseAddress,
+  prefixOf,
+} from "./address.ts";
 import { attach6 } from "./attach6.ts";
 import type { AttachRequest, TapAttachment } from "./attachment.ts";
 import { bridgeMark, bridgeSteps, gatewayCidr } from "./bridge.ts";
@@ -27,8 +35,9 @@ import {
 } from "./link.ts";
 import { checkMac, checkNetworks, macAddress, tapName } from "./names.ts";
 import type { Policies } from "./policy/policies.ts";
-import { assertEnforceable, opensMetadata, type Policy } from "./policy/policy.ts";
-import { emptyPolicy, type PolicyMachine, renderPolicy } from "./policy/table.ts";
+import { assertEnforceable, needsProxy, opensMetadata, type Policy } from "./policy/policy.ts";
+import type { GuestProxy } from "./policy/proxy.ts";
+import { emptyPolicy, type PolicyMachine, type ProxyEnd, renderPolicy } from "./policy/table.ts";
 import { allocateAddress, checkMachineAddress } from "./pool.ts";
 import { applyRules, settle } from "./settle.ts";
 
@@ -43,6 +52,7 @@ export interface TapContext {
   /** Who may open the tap. */
   user_uid: number;
   dns: GuestDns | undefined;
+  proxy: GuestProxy | undefined;
   policies: Policies;
   signal: AbortSignal | undefined;
 }
@@ -50,7 +60,7 @@ export interface TapContext {
 /** What the rules of a policy are about. */
 export function policyMachine(
   { machineId, tap, address, mac }: MachineTap,
-  { bridge, mark }: { bridge: string; mark: BridgeMark },
+  { bridge, mark, proxy }: { bridge: string; mark: BridgeMark; proxy: ProxyEnd | undefined },
 ): PolicyMachine {
   const { subnet6, dnsPort = DNS_PORT } = mark;
   return {
@@ -61,7 +71,20 @@ export function policyMachine(
     dnsPort,
     address,
     addresses6: subnet6 ? [address6Of(subnet6, address), linkLocalOf(mac)] : [],
+    proxy,
+    subnets: [networkOf(mark.gateway), ...(subnet6 ? [subnet6] : [])],
   };
+}
+
+/** Where the proxy listens on the bridge, which has to be there; undefined for a policy that needs none. */
+export async function proxyEnd(
+  proxy: GuestProxy | undefined,
+  { policy, mark }: { policy: Policy | undefined; mark: BridgeMark },
+): Promise<ProxyEnd | undefined> {
+  if (!proxy || !policy || !needsProxy(policy)) return undefined;
+  const gateway = addressOf(mark.gateway);
+  const { subnet6 } = mark;
+  return await proxy.serve([gateway, ...(subnet6 ? [address6Of(subnet6, gateway)] : [])]);
 }
 
 /** The tap as its alias shall tell of its policy. */
@@ -96,8 +119,9 @@ export async function attachTap(request: TapRequest, context: TapContext): Promi
     const mark = bridgeMark({ bridge, subnet, subnet6 });
     const six = attach6(mark, { address, mode });
     const resolvers = await guestResolvers(server, mark);
-    if (policy) assertEnforceable(policy, resolvers);
-    const ruled = policyMachine(machine, { bridge, mark });
+    if (policy) assertEnforceable(policy, { ...resolvers, hasProxy: context.proxy !== undefined });
+    const proxy = await proxyEnd(context.proxy, { policy, mark });
+    const ruled = policyMachine(machine, { bridge, mark, proxy });
     await applyRules(bridge, policy ? renderPolicy(ruled, policy) : emptyPolicy(tap));
     if (policy) policies.remember(ruled, policy);
     throwIfAborted(signal);

@@ -27,6 +27,7 @@ const snapshotSpec = z.object({
   limits: vmCreate.shape.limits,
   networks: z.array(networkName).max(MACHINE_NETWORKS_MAX).optional(),
   allow: z.array(text).max(1024).optional(),
+  ask: z.boolean().optional(),
   env: vmCreate.shape.env.unwrap(),
   command: z.array(z.string()).max(100_000).optional(),
   commandOptions: vmCreate.shape.commandOptions,

@@ -116,8 +116,9 @@ function networksOf(deps: VmDeps, { networks = [] }: VmCreate, mode: NetworkMode
   return names.length > 0 ? { networks: names } : {};
 }
 
-function policyOf({ policy }: VmCreate, network: NetworkMode): { allow?: string[] } {
-  return policy ? { allow: checkPolicy(policy.allow, network) } : {};
+function policyOf({ policy }: VmCreate, network: NetworkMode) {
+  if (!policy) return {};
+  return { allow: checkPolicy(policy.allow, network), ...(policy.ask ? { ask: true } : {}) };
 }
 
 export function addressOf(deps: VmDeps, network: NetworkMode): { address?: string } {

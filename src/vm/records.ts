@@ -256,7 +256,7 @@ export function toApi(vm: VmRecord): Vm {
       mac: spec.network === "none" ? undefined : spec.mac,
       ports: spec.ports && [...spec.ports],
       networks: spec.networks && [...spec.networks],
-      policy: spec.allow && { allow: [...spec.allow] },
+      policy: spec.allow && { allow: [...spec.allow], ...(spec.ask ? { ask: true } : {}) },
     },
     command: spec.command && [...spec.command],
     monitor: spec.monitor,

@@ -64,6 +64,8 @@ const vmSpec = stored({
     .optional(),
   /** Rules as the user wrote them; absent: no policy. */
   allow: strings.optional(),
+  /** What no rule matches is asked about. */
+  ask: z.boolean().optional(),
   /** Named networks that it is on; absent: none. */
   networks: strings.optional(),
   machineId: z.string(),

@@ -32,8 +32,19 @@ async function get(lab: NetLab, guest: string, host: string, port = HTTP_PORT): 
   const isAddress = /^[\d.]+$/.test(host);
   const address = isAddress ? host : await resolve(lab, guest, host);
   if (address === "") return "no such name";
-  const script = `curl -s -m 60 http://${address}:${port}/ || echo "curl $?"`;
-  return (await lab.run(guest, ["sh", "-c", script])).trim();
+  return await getAt(lab, guest, { host, address, port });
+}
+
+/** The same of an address that is known. */
+async function getAt(
+  lab: NetLab,
+  guest: string,
+  { host, address, port = HTTP_PORT }: { host: string; address: string; port?: number },
+): Promise<string> {
+  const at = `--resolve ${host}:${port}:${address} http://${host}:${port}/`;
+  const script = `curl -sf -m 60 ${at} || echo "curl $?"`;
+  const text = (await lab.run(guest, ["sh", "-c", script])).trim();
+  return TURNED_AWAY.has(text) ? REFUSED : text;
 }
 
 async function resolve(lab: NetLab, guest: string, name: string): Promise<string> {
@@ -42,8 +53,9 @@ async function resolve(lab: NetLab, guest: string, name: string): Promise<string
   return lines.find((line) => /^[\d.]+$/.test(line)) ?? "";
 }
 
-/** curl's status when the connection is refused or turned away at once. */
-const REFUSED = "curl 7";
+const REFUSED = "refused";
+/** curl's status when the connection is refused, reset by the proxy, or answered with 403. */
+const TURNED_AWAY: ReadonlySet<string> = new Set(["curl 7", "curl 56", "curl 22"]);
 
 networkTest(
   "a policy lets through what it names, and turns everything else away at once",
@@ -113,7 +125,7 @@ networkTest(
     expect(await get(lab, "b", EVIL)).toBe("hello");
 
     // A connection that is open when the policy changes is judged by the new one.
-    const download = lab.download("a", EVIL, HTTP_PORT);
+    const download = lab.download("a", EVIL, { port: HTTP_PORT });
     await download.started;
     await daemon.call({ op: "setPolicy", machineId: a, allow: ["shop.test"] });
     expect(await download.outcome).toBe("cut");
@@ -122,11 +134,19 @@ networkTest(
 
     // One whose rule is still there goes on, and so does what its name had led to.
     expect(await get(lab, "a", "shop.test")).toBe("hello");
-    const kept = lab.download("a", SHOP, HTTP_PORT);
+    const named = { port: HTTP_PORT, name: "shop.test" };
+    const kept = lab.download("a", SHOP, named);
     await kept.started;
     await daemon.call({ op: "setPolicy", machineId: a, allow: ["shop.test:8080", "192.0.2.0/24"] });
-    expect(await get(lab, "a", SHOP)).toBe("hello");
+    expect(await getAt(lab, "a", { host: "shop.test", address: SHOP })).toBe("hello");
     expect(await kept.outcome).toBe("whole");
+    const lost = lab.download("a", SHOP, named);
+    await lost.started;
+    await daemon.call({ op: "setPolicy", machineId: a, allow: ["deny shop.test", "*.test"] });
+    expect(await lost.outcome).toBe("cut");
+    expect(await get(lab, "a", "shop.test")).toBe("no such name");
+    expect(await getAt(lab, "a", { host: "shop.test", address: SHOP })).toBe(REFUSED);
+    expect(await get(lab, "a", "evil.test")).toBe("hello");
 
     await daemon.call({ op: "setPolicy", machineId: a, allow: [] });
     expect(await get(lab, "a", "shop.test")).toBe("no such name");
@@ -145,16 +165,21 @@ networkTest(
     const killed = lab.daemon({ dns });
     const before = await lab.snapshot();
     const id = newId();
-    await lab.plug("a", await attach(killed, id, { allow: ["shop.test"] }));
+    const allow = ["shop.test", API];
+    await lab.plug("a", await attach(killed, id, { allow }));
     expect(await get(lab, "a", "shop.test")).toBe("hello");
-    const download = lab.download("a", SHOP, HTTP_PORT);
-    await download.started;
+    const byName = lab.download("a", SHOP, { port: HTTP_PORT, name: "shop.test" });
+    const byAddress = lab.download("a", API, { port: HTTP_PORT });
+    await Promise.all([byName.started, byAddress.started]);
     await killed.stop();
-    expect(await get(lab, "a", SHOP)).toBe("hello");
+    // Names need the daemon, addresses do not.
+    expect(await byName.outcome).toBe("cut");
+    expect(await getAt(lab, "a", { host: "shop.test", address: SHOP })).toBe(REFUSED);
+    expect(await get(lab, "a", API)).toBe("hello");
     expect(await get(lab, "a", EVIL)).toBe(REFUSED);
     const daemon = lab.daemon({ dns });
-    await daemon.call({ op: "resume", policies: { [id]: ["shop.test"] } });
-    expect(await download.outcome).toBe("whole");
+    await daemon.call({ op: "resume", policies: { [id]: allow } });
+    expect(await byAddress.outcome).toBe("whole");
     expect(await get(lab, "a", "evil.test")).toBe("no such name");
     expect(await get(lab, "a", "shop.test")).toBe("hello");
     await detach(daemon, id);

@@ -1,9 +1,9 @@
 /**
  * A web server and a client for it, as programs: `bun net-http.ts serve PORT` says "hello", and at
  * /slow sends a byte at a time for two seconds, at /big 10 MB.
- * `bun net-http.ts download URL` prints "started" at the first byte, then "whole" or "cut".
+ * `bun net-http.ts download URL [HOST]` prints "started" at the first byte, then "whole" or "cut".
  */
-const [verb = "", target = ""] = process.argv.slice(2);
+const [verb = "", target = "", host] = process.argv.slice(2);
 const BIG_BYTES = 10_000_000;
 const FIRST_BYTE_MS = 120_000;
 /** Without a byte, of which ten come in a second. */
@@ -41,7 +41,11 @@ async function download(url: string): Promise<void> {
   try {
     const abort = new AbortController();
     let timer = setTimeout(() => abort.abort(), FIRST_BYTE_MS);
-    const { body } = await fetch(url, { signal: abort.signal });
+    const { body, status } = await fetch(url, {
+      signal: abort.signal,
+      ...(host ? { headers: { Host: host } } : {}),
+    });
+    if (status !== 200) throw new Error(`status ${status}`);
     for await (const _ of body ?? []) {
       clearTimeout(timer);
       timer = setTimeout(() => abort.abort(), CUT_AFTER_MS);

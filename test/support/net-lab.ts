@@ -33,7 +33,7 @@ const SERVER = `for (const host of ["0.0.0.0", "::"]) await new Promise((done) =
 const CLIENT = `const [host, ms] = process.argv.slice(1);
   setTimeout(() => process.exit(1), Number(ms));
   await Bun.connect({ hostname: host, port: ${PORT}, socket: {
-    data(s, d) { console.log(d.toString()); process.exit(0); }, error() {}, connectError() {} } });`;
+    data(s, d) { console.log(d.toString()); process.exit(0); }, close() { process.exit(1); }, error() {}, connectError() {} } });`;
 
 const UDP_SERVER = `const [port] = process.argv.slice(1);
   await Bun.udpSocket({ hostname: "0.0.0.0", port: Number(port), socket: {
@@ -305,10 +305,11 @@ export class NetLab implements AsyncDisposable {
     );
   }
 
-  /** Fetches slowly; `outcome` is "whole", or "cut" when the rest does not come. */
-  download(from: string, host: string, port: number) {
+  /** Fetches slowly; `outcome` is "whole", or "cut" when the rest does not come. `name`: for the Host header. */
+  download(from: string, host: string, { port, name }: { port: number; name?: string }) {
     const url = `http://${host}:${port}/slow`;
-    const child = this.#spawn(from, [process.execPath, HTTP_PROGRAM, "download", url]);
+    const named = name === undefined ? [] : [`${name}:${port}`];
+    const child = this.#spawn(from, [process.execPath, HTTP_PROGRAM, "download", url, ...named]);
     const started = Promise.withResolvers<void>();
     const outcome = Promise.withResolvers<string>();
     createInterface({ input: Readable.fromWeb(child.stdout as never) }).on("line", (line) => {

@@ -4,11 +4,14 @@
  * tests that put it into a network namespace, so that the host's own network is left alone.
  */
 import { createInterface } from "node:readline";
+import type { Decision } from "#api/network.ts";
 import { toBangerError } from "#base/error.ts";
+import { EgressProxy } from "#egress/proxy.ts";
+import { resolverBy } from "#egress/resolve.ts";
 import { type Address, parseAddress } from "#net/address.ts";
 import { checks } from "#net/checks.ts";
 import { DnsServer } from "#net/dns/server.ts";
-import type { Resolver } from "#net/dns/upstream.ts";
+import { askUpstream, type Resolver } from "#net/dns/upstream.ts";
 import { type AttachRequest, Network } from "#net/network.ts";
 import { Networks } from "#net/networks.ts";
 import { Policies } from "#net/policy/policies.ts";
@@ -30,13 +33,17 @@ export interface WorkerConfig {
 }
 
 /** `allow` is a policy as the user writes it. */
-export type WorkerAttach = Omit<AttachRequest, "policy"> & { allow?: string[] };
+export type WorkerAttach = Omit<AttachRequest, "policy"> & { allow?: string[]; isAsking?: boolean };
 
 export type NetCall =
   | { id: number; op: "attach"; request: WorkerAttach; abortAfter_ms?: number }
   | { id: number; op: "detach"; machineId: string; mode: "nat" | "host" }
   | { id: number; op: "setPolicy"; machineId: string; allow?: string[] }
   | { id: number; op: "policyLog"; machineId: string }
+  /** What the DNS server and the proxy have decided since the last call. */
+  | { id: number; op: "decisions" }
+  /** Names that the user allows from now on. */
+  | { id: number; op: "answers"; names: string[] }
   | { id: number; op: "setNetworks"; machineId: string; networks: string[] }
   | { id: number; op: "membersOf"; network: string }
   | { id: number; op: "names"; names: Record<string, string> }
@@ -52,9 +59,19 @@ export type NetAnswer =
 const MAIN = new URL("../../src/main.ts", import.meta.url).pathname;
 const { dns, rootless: recordPath, ...options } = JSON.parse(process.argv[2] ?? "") as WorkerConfig;
 const names = new Map<string, Address>();
-const policies = new Policies(options.bridge);
+const decisions: Decision[] = [];
+/** What the user allows when asked. */
+const answers: string[] = [];
+const policies = new Policies(options.bridge, { decisions: (each) => decisions.push(each) });
 const server = dns && new DnsServer({ names: namesOf(names), resolvers, filter: policies });
-const host = new Network({ ...options, dns: server, policies });
+const proxy =
+  server &&
+  new EgressProxy({
+    policies,
+    ask: (question) => Promise.resolve(answers.includes(question.name ?? question.address ?? "")),
+    resolve: resolverBy(askUpstream, resolvers),
+  });
+const host = new Network({ ...options, dns: server, policies, proxy });
 const network = new Networks({ host, rootless: recordPath ? rootlessAt(recordPath) : undefined });
 const ports = new PortPublisher();
 
@@ -62,9 +79,10 @@ async function answer(call: NetCall): Promise<unknown> {
   switch (call.op) {
     case "attach": {
       const { abortAfter_ms, request } = call;
-      const { allow, ...plain } = request;
+      const { allow, isAsking, ...plain } = request;
       const signal = abortAfter_ms === undefined ? undefined : AbortSignal.timeout(abortAfter_ms);
-      return await network.attach({ ...plain, policy: allow && parsePolicy(allow) }, signal);
+      const policy = allow && parsePolicy(allow, isAsking ? { isAsking } : {});
+      return await network.attach({ ...plain, policy }, signal);
     }
     case "detach":
       return await network.detach(call);
@@ -72,6 +90,11 @@ async function answer(call: NetCall): Promise<unknown> {
       return await network.setPolicy(call.machineId, call.allow && parsePolicy(call.allow));
     case "policyLog":
       return await network.policyLog(call.machineId);
+    case "decisions":
+      return decisions.splice(0);
+    case "answers":
+      answers.splice(0, answers.length, ...call.names);
+      return undefined;
     case "setNetworks":
       return await network.setNetworks(call.machineId, call.networks);
     case "membersOf":
@@ -102,7 +125,14 @@ function rootlessAt(path: string): RootlessNetwork {
   const database = `${path}.db`;
   openStore(database).close();
   const program = [process.execPath, MAIN, "network-helper"];
-  return new RootlessNetwork({ ...options, database, recordPath: path, program });
+  return new RootlessNetwork({
+    ...options,
+    database,
+    recordPath: path,
+    program,
+    decisions: (each) => decisions.push(each),
+    askUser: ({ name, address }) => Promise.resolve(answers.includes(name ?? address ?? "")),
+  });
 }
 
 function resolvers(): Resolver[] {

@@ -97,6 +97,9 @@ export const access: AccessOf<typeof contract> = {
     connect: full,
     disconnect: full,
   },
+  policy: {
+    profiles: shared,
+  },
   vm: {
     list: filtered,
     show: seen("name"),
@@ -122,6 +125,7 @@ export const access: AccessOf<typeof contract> = {
     setPolicy: changed("name"),
     changePolicy: changed("name"),
     policyLog: seen("name"),
+    policyEvents: seen("name"),
     restore: { ...changed("name"), snapshot: "snapshot" },
     fork: { ...changed("name"), limits: "create" },
   },

@@ -9,6 +9,8 @@ import { limitsOf } from "./limits.ts";
 import { parsePort } from "./ports.ts";
 import { absoluteReference } from "./reference.ts";
 
+const EVERYTHING = ["0.0.0.0/0", "::/0"];
+
 type CreateFlags = Input<typeof vmCommands.commands.create>["flags"];
 type MachineFlags = Omit<
   CreateFlags,
@@ -51,7 +53,7 @@ export function createRequest(
     ports: ports.length === 0 ? undefined : ports,
     monitor: flags.vmm,
     networks: flags.network.length === 0 ? undefined : flags.network,
-    policy: flags.allow.length > 0 || flags.denyAll ? { allow: flags.allow } : undefined,
+    policy: policyOf(flags),
     hostname,
     labels: flags.label.length === 0 ? undefined : labelsOf(flags.label),
     restart,
@@ -68,6 +70,24 @@ export function kernelOf(flags: {
   kernelRef: string | undefined;
 }): string | undefined {
   return flags.kernelRef ?? flags.kernel;
+}
+
+/** Denied destinations go first: a rule that allows more must not open them. */
+function policyOf({
+  allow,
+  deny,
+  policy,
+  denyAll,
+  ask,
+}: Pick<MachineFlags, "allow" | "deny" | "policy" | "denyAll" | "ask">): VmCreate["policy"] {
+  const profiles = policy.flatMap((text) => text.split(",")).map((name) => `@${name.trim()}`);
+  const denied = deny.map((rule) => `deny ${rule}`);
+  const allowed = [...allow, ...profiles];
+  if (denied.length + allowed.length === 0 && !denyAll && !ask) return undefined;
+  // Without a word about what is allowed, all but the denied is.
+  const isOpen = allowed.length === 0 && denied.length > 0 && !denyAll && !ask;
+  const rules = [...denied, ...allowed, ...(isOpen ? EVERYTHING : [])];
+  return { allow: rules, ...(ask ? { ask } : {}) };
 }
 
 export function networkOf({ net, nat }: Pick<MachineFlags, "net" | "nat">) {

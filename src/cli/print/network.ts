@@ -1,5 +1,12 @@
 /** Prints networks, ports and policies. */
-import type { NamedNetwork, Policy, PolicyLog, PublishedPort } from "#api/network.ts";
+import type {
+  Decision,
+  NamedNetwork,
+  Policy,
+  PolicyLog,
+  PolicyProfile,
+  PublishedPort,
+} from "#api/network.ts";
 import { ago } from "./ago.ts";
 import { pairs, table } from "./table.ts";
 
@@ -24,7 +31,27 @@ export function portTable(ports: readonly PublishedPort[]): string {
 /** One line: what a machine may reach. */
 export function policyText(policy: Policy | undefined): string {
   if (!policy) return "everything";
-  return policy.allow.length > 0 ? policy.allow.join(", ") : "nothing";
+  const rules = [...policy.allow, ...(policy.ask ? ["ask about the rest"] : [])];
+  return rules.length > 0 ? rules.join(", ") : "nothing";
+}
+
+export function profileTable(profiles: readonly PolicyProfile[]): string {
+  return table(
+    ["NAME", "FOR", "RULES"],
+    profiles.map(({ name, summary, rules }) => [name, summary, rules.join(" ")]),
+  );
+}
+
+/** One line of `vm policy log -f`. */
+export function decisionText(decision: Decision): string {
+  const { at, verdict, protocol, name, address, port, reason, secret } = decision;
+  const to = port === undefined ? name : `${name ?? address}:${port}`;
+  const more = [
+    name !== undefined && address !== undefined ? `(${address})` : "",
+    secret === undefined ? "" : `secret ${secret}`,
+    reason === undefined ? "" : `- ${reason}`,
+  ];
+  return [at, verdict, protocol, to, ...more].filter(Boolean).join(" ");
 }
 
 export function policyLogText(log: PolicyLog): string {
@@ -48,7 +75,20 @@ export function policyLogText(log: PolicyLog): string {
     ["ASKED", "VERDICT", "NAME"],
     log.names.map(({ at, verdict, name }) => [at, verdict, name]),
   );
-  return [rules, connections, names].join("\n\n");
+  const refused = log.decisions.filter(
+    ({ verdict, protocol }) => verdict === "denied" && protocol !== "dns",
+  );
+  const reasons = table(
+    ["DENIED", "NAME", "ADDRESS", "PORT", "REASON"],
+    refused.map(({ at, name, address, port, reason }) => [
+      at,
+      name ?? "-",
+      address ?? "-",
+      String(port ?? "-"),
+      reason ?? "-",
+    ]),
+  );
+  return [rules, connections, names, reasons].join("\n\n");
 }
 
 export function networkTable(networks: readonly NamedNetwork[]): string {

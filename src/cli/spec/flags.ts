@@ -96,6 +96,12 @@ export const machineFlags = {
     "--allow <rule>",
     "Allow outbound traffic only to NAME, *.NAME, ADDRESS or CIDR, each with an optional :PORT",
   ),
+  deny: list("--deny <rule>", "Deny outbound traffic to NAME, *.NAME, ADDRESS or CIDR"),
+  policy: list(
+    "--policy <profiles>",
+    "Allow outbound traffic to policy profiles, such as npm,github; see `banger policy list`",
+  ),
+  ask: toggle("--ask", "Ask about destinations that no rule matches"),
   denyAll: toggle("--deny-all", "Deny all outbound traffic, except what --allow permits"),
   restart: choice("--restart <policy>", "Restart policy when the machine exits", [
     "no",

@@ -8,7 +8,7 @@ import { dnsCommands, setupCommand } from "./setup.ts";
 import { toolingCommands } from "./tooling.ts";
 import { any, command, group, one, toggle, value } from "./types.ts";
 import { vmCommands } from "./vm.ts";
-import { networkCommands } from "./vm-network.ts";
+import { networkCommands, profileCommands } from "./vm-network.ts";
 
 const configCommands = group("Show the configuration", {
   show: command({
@@ -27,6 +27,7 @@ export const root = group("Run OCI images as virtual machines on your own Linux 
   kernel: kernelCommands,
   network: networkCommands,
   tooling: toolingCommands,
+  policy: profileCommands,
   daemon: daemonCommands,
   serve: serveCommand,
   token: tokenCommands,

@@ -33,13 +33,14 @@ export const portCommands = group("Manage published ports", {
 });
 
 const ruleDetails =
-  "A rule is NAME, *.NAME, ADDRESS or CIDR, each with an optional :PORT: example.com:443, *.example.com, 192.0.2.0/24.";
+  "A rule is NAME, *.NAME, ADDRESS or CIDR, each with an optional :PORT: example.com:443, *.example.com, 192.0.2.0/24; or a profile: @npm. The first rule that matches decides.";
 
-const removeRules = command({
-  brief: "Remove allow rules from the egress policy of a machine",
-  aliases: ["remove", "delete"],
-  args: { vm: machine, rules: some("Rules, as printed by `banger vm policy show`") },
-  examples: ["banger vm policy rm testbox api.example.com:443"],
+export const profileCommands = group("Manage policy profiles and answer for machines that ask", {
+  list: command({
+    brief: "List policy profiles and their rules",
+    aliases: ["ls"],
+    examples: ["banger policy list", "banger vm create alpine --nat --policy alpine,github"],
+  }),
 });
 
 export const policyCommands = group("Manage the egress policy of a machine", {
@@ -55,6 +56,7 @@ export const policyCommands = group("Manage the egress policy of a machine", {
     flags: {
       denyAll: toggle("--deny-all", "Deny all outbound traffic"),
       allowAll: toggle("--allow-all", "Remove the policy: allow all outbound traffic"),
+      ask: toggle("--ask", "Ask about destinations that no rule matches"),
     },
     examples: [
       "banger vm policy set testbox example.org '*.example.com:443'",
@@ -68,14 +70,24 @@ export const policyCommands = group("Manage the egress policy of a machine", {
     args: { vm: machine, rules: some("Destinations to allow, such as example.com:443") },
     examples: ["banger vm policy allow testbox api.example.com:443"],
   }),
-  rm: removeRules,
+  deny: command({
+    brief: "Add deny rules, in front of all others, to the egress policy of a machine",
+    details: ruleDetails,
+    args: { vm: machine, rules: some("Destinations to deny, such as ads.example.com") },
+    examples: ["banger vm policy deny testbox ads.example.com"],
+  }),
+  rm: command({
+    brief: "Remove rules from the egress policy of a machine",
+    aliases: ["remove", "delete"],
+    args: { vm: machine, rules: some("Rules, as printed by `banger vm policy show`") },
+    examples: ["banger vm policy rm testbox api.example.com:443"],
+  }),
   log: command({
     brief: "Show allowed and denied connections of a running machine",
     args: { vm: machine },
-    examples: ["banger vm policy log testbox", "banger vm policy log --json testbox"],
+    flags: { follow: toggle("-f, --follow", "Print decisions as they are made") },
+    examples: ["banger vm policy log testbox", "banger vm policy log -f testbox"],
   }),
-  // The earlier name of rm.
-  deny: { ...removeRules, aliases: [], isHidden: true },
 });
 
 const network = one("Network name", { completes: "network" });

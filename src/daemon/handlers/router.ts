@@ -10,7 +10,7 @@ import { sessionHandlers } from "./session.ts";
 import { snapshotHandlers, vmSnapshotHandlers } from "./snapshot.ts";
 import { systemHandlers } from "./system.ts";
 import { vmHandlers } from "./vm.ts";
-import { networkHandlers, vmNetworkHandlers } from "./vm-network.ts";
+import { networkHandlers, policyHandlers, vmNetworkHandlers } from "./vm-network.ts";
 
 export function makeRouter(services: Services) {
   const base = handlerBase(services);
@@ -19,6 +19,7 @@ export function makeRouter(services: Services) {
     kernel: kernelHandlers(base),
     image: imageHandlers(base),
     network: networkHandlers(base),
+    policy: policyHandlers(base),
     vm: { ...vmHandlers(base), ...vmNetworkHandlers(base), ...vmSnapshotHandlers(base) },
     snapshot: snapshotHandlers(base),
     file: fileHandlers(base),

@@ -1,4 +1,5 @@
 /** Procedures for networks, ports and policies of machines. */
+import { listProfiles } from "#net/policy/profiles.ts";
 import type { Base } from "./base.ts";
 
 export function vmNetworkHandlers({ os, services }: Base) {
@@ -8,11 +9,12 @@ export function vmNetworkHandlers({ os, services }: Base) {
     unpublish: os.vm.unpublish.handler(({ input }) =>
       networking.unpublish(input.name, input.ports),
     ),
-    setPolicy: os.vm.setPolicy.handler(({ input }) =>
-      networking.setPolicy(input.name, input.allow),
-    ),
+    setPolicy: os.vm.setPolicy.handler(({ input }) => networking.setPolicy(input.name, input)),
     changePolicy: os.vm.changePolicy.handler(({ input }) =>
       networking.changePolicy(input.name, input),
+    ),
+    policyEvents: os.vm.policyEvents.handler(({ input, signal }) =>
+      networking.followPolicy(input.name, signal),
     ),
     policyLog: os.vm.policyLog.handler(({ input }) => networking.policyLog(input.name)),
   };
@@ -33,4 +35,8 @@ export function networkHandlers({ os, services }: Base) {
       networking.disconnect(input.name, input.vm),
     ),
   };
+}
+
+export function policyHandlers({ os }: Base) {
+  return { profiles: os.policy.profiles.handler(() => listProfiles()) };
 }

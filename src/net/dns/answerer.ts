@@ -50,6 +50,9 @@ export class Answerer {
     if ("rcode" in query) return encodeBadReply(query);
     if (query.edns && query.edns.version !== 0) return encodeBadVersion(query);
     const { udp } = origin;
+    if (isMachine(origin) && this.#options.filter?.mayAsk(origin.address) === false) {
+      return undefined;
+    }
     const reply = this.#ownReply(query, origin);
     if (reply) return encodeReply(query, reply, { udp });
     try {
@@ -61,18 +64,30 @@ export class Answerer {
 
   /** What can be said without asking anybody; undefined for what has to be forwarded. */
   #ownReply(query: Query, origin: Origin): Reply | undefined {
-    const isMachine = origin.subnet !== undefined && contains(origin.subnet, origin.address);
+    const ofMachine = isMachine(origin);
     const own = answerFromZone(query, {
       names: this.#options.names,
-      client: isMachine ? origin.address : undefined,
+      client: ofMachine ? origin.address : undefined,
       subnets: [origin.subnet, origin.subnet6].filter((each) => each !== undefined),
     });
     if (own) return own;
     const isTransfer = query.type === RecordType.AXFR || query.type === RecordType.IXFR;
-    if (!isMachine || isTransfer || query.class !== CLASS_IN) return { rcode: Rcode.refused };
-    if (this.#options.filter?.judge(origin.address, query.name) !== "denied") return undefined;
+    if (!ofMachine || isTransfer || query.class !== CLASS_IN) return { rcode: Rcode.refused };
+    return this.#filtered(query, origin.address);
+  }
+
+  #filtered({ name, type }: Query, client: Address): Reply | undefined {
+    const { filter } = this.#options;
+    const verdict = filter?.judge(client, name) ?? "open";
     // Every C library believes this one at once; "refused" makes some ask again until they give up.
-    return { rcode: Rcode.noSuchName, filtered: FILTERED_TEXT };
+    if (verdict === "denied") return { rcode: Rcode.noSuchName, filtered: FILTERED_TEXT };
+    if (verdict === "held") {
+      const data = type === RecordType.A ? filter?.placeholder(client, name) : undefined;
+      return { rcode: Rcode.ok, answers: data ? [{ type: "A", name, ttl: 0, data }] : [] };
+    }
+    // They offer QUIC and encrypted names, which a policy cannot judge, and addresses of their own.
+    const isService = type === RecordType.HTTPS || type === RecordType.SVCB;
+    return verdict === "watched" && isService ? { rcode: Rcode.ok, answers: [] } : undefined;
   }
 
   async #forward(query: Query, { address, udp }: Origin): Promise<Buffer> {
@@ -109,4 +124,8 @@ export class Answerer {
     if (pending > 0) this.#pending.set(client, pending);
     else this.#pending.delete(client);
   }
+}
+
+function isMachine({ subnet, address }: Origin): boolean {
+  return subnet !== undefined && contains(subnet, address);
 }

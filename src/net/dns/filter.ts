@@ -7,12 +7,17 @@ const MAX_ADDRESSES = 64;
 
 /**
  * `open`: the machine may ask anything; `watched`: this name is allowed, and `onAnswer` wants its
- * addresses; `denied`: the name does not exist for this machine.
+ * addresses; `denied`: the name does not exist for this machine; `held`: nobody outside is asked before the user
+ * has been, and the machine gets a placeholder.
  */
-export type NameVerdict = "open" | "watched" | "denied";
+export type NameVerdict = "open" | "watched" | "denied" | "held";
 
 export interface DnsFilter {
   judge(client: Address, name: string): NameVerdict;
+  /** False when the machine asks too often. */
+  mayAsk(client: Address): boolean;
+  /** For a name that is `held`. */
+  placeholder(client: Address, name: string): Address | undefined;
   /** The answer waits for this, so that a machine can use the addresses as soon as it has them. */
   onAnswer(
     client: Address,

@@ -22,7 +22,10 @@ export const Rcode = {
   refused: 5,
 } as const;
 
-export const RecordType = { A: 1, SOA: 6, PTR: 12, AAAA: 28, IXFR: 251, AXFR: 252, ANY: 255 };
+export const RecordType = {
+  ...{ A: 1, SOA: 6, PTR: 12, AAAA: 28, SVCB: 64, HTTPS: 65 },
+  ...{ IXFR: 251, AXFR: 252, ANY: 255 },
+};
 export const CLASS_IN = 1;
 
 const FLAG_RESPONSE = 0x8000;

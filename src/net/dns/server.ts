@@ -11,9 +11,9 @@ import {
   tryParseAddress,
 } from "#net/address.ts";
 import { sendDatagram } from "#net/datagram.ts";
+import { markSocket } from "#net/socket-mark.ts";
 import { Answerer, type AnswererOptions } from "./answerer.ts";
 import { MAX_QUERY_BYTES } from "./query.ts";
-import { markSocket } from "./socket-mark.ts";
 
 const DNS_PORT = 53;
 const MAX_TCP_CLIENTS = 64;

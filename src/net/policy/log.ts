@@ -1,6 +1,7 @@
 /** Reads from the kernel which connections a policy allowed and denied. */
 import type { ConnectionLogEntry, NameLogEntry, PolicyLog } from "#api/network.ts";
 import type { Policy } from "./policy.ts";
+import type { Reached } from "./reached.ts";
 import { type KnownAddresses, ruleCounter, SEEN_TIMEOUT_S } from "./table.ts";
 
 export interface PolicyTable {
@@ -43,25 +44,31 @@ export function readLog(
     policy: Policy;
     names: readonly NameLogEntry[];
     nameOf: ReadonlyMap<string, string>;
+    reached: Reached;
     now_ms: number;
   },
 ): PolicyLog {
-  const connections = table.seen
-    .toSorted((a, b) => b.left_s - a.left_s)
-    .map(({ left_s, ...each }) => {
-      const name = state.nameOf.get(each.address);
-      const age_ms = (SEEN_TIMEOUT_S - left_s) * 1000;
-      const lastAt = new Date(state.now_ms - age_ms).toISOString();
-      return { ...each, name, lastAt };
-    });
+  const seen = table.seen.map(({ left_s, ...each }) => {
+    const name = state.nameOf.get(each.address);
+    const age_ms = (SEEN_TIMEOUT_S - left_s) * 1000;
+    const lastAt = new Date(state.now_ms - age_ms).toISOString();
+    return { ...each, name, lastAt };
+  });
+  const connections = [...seen, ...state.reached.list()].toSorted((a, b) =>
+    b.lastAt.localeCompare(a.lastAt),
+  );
+  // A profile is several rules of one text.
+  const counts = new Map<string, number>();
+  for (const [index, { text }] of state.policy.rules.entries()) {
+    const count = table.counters.get(ruleCounter(index)) ?? 0;
+    counts.set(text, (counts.get(text) ?? state.reached.connectionsOf(text)) + count);
+  }
   return {
-    rules: state.policy.rules.map(({ text: rule }, index) => ({
-      rule,
-      connections: table.counters.get(ruleCounter(index)) ?? 0,
-    })),
-    denied_packets: table.counters.get("denied") ?? 0,
+    rules: [...counts].map(([rule, connections]) => ({ rule, connections })),
+    denied_packets: (table.counters.get("denied") ?? 0) + state.reached.denied,
     connections,
     names: [...state.names],
+    decisions: [],
   };
 }
 

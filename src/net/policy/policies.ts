@@ -4,15 +4,19 @@
  */
 
 import { networkInterfaces } from "node:os";
-import type { NameLogEntry, PolicyLog } from "#api/network.ts";
+import type { Decision, NameLogEntry, PolicyLog } from "#api/network.ts";
 import { KeyedQueue } from "#base/queue.ts";
 import { type Address, familyOf, tryParseAddress } from "#net/address.ts";
 import { mayBeNamed } from "#net/blocks.ts";
 import { machineTaps } from "#net/devices.ts";
 import type { DnsFilter, NameVerdict, ResolvedAddress } from "#net/dns/filter.ts";
 import { readNft, runNft } from "#net/nft/nft.ts";
+import { Answers, holdTime } from "./answers.ts";
 import { parsePolicyTable, readLog } from "./log.ts";
-import { allowsAnyName, matchesName, type Policy } from "./policy.ts";
+import { Placeholders } from "./placeholders.ts";
+import { judgeName, matchesName, needsProxy, type Policy } from "./policy.ts";
+import { Rate } from "./rate.ts";
+import { Reached } from "./reached.ts";
 import {
   emptyPolicy,
   type KnownAddresses,
@@ -22,11 +26,10 @@ import {
   renderPolicy,
 } from "./table.ts";
 
-/** A program may use an address for longer than its TTL says, and most TTLs are short. */
-const MIN_HOLD_S = 300;
-const MAX_HOLD_S = 86_400;
 /** Of one machine; older ones are forgotten. */
 const MAX_LOGGED_NAMES = 1000;
+/** Questions of one machine with a policy: a tunnel takes more, a browser less. */
+const DNS_RATE = { perSecond: 50, burst: 500 };
 
 interface Entry {
   machine: PolicyMachine;
@@ -36,6 +39,25 @@ interface Entry {
   /** The name under which an address was asked for last, for the log. */
   nameOf: Map<string, string>;
   names: NameLogEntry[];
+  answers: Answers;
+  placeholders: Placeholders;
+  rate: Rate;
+  reached: Reached;
+}
+
+interface Options {
+  /** The host's, which no name opens; default: those of this process's network namespace. */
+  ownAddresses?: () => ReadonlySet<Address>;
+  /** Gets each decision, for the log. */
+  decisions?: ((decision: Decision) => void) | undefined;
+}
+
+/** A machine with a policy, as the proxy sees it. */
+export interface ProxiedMachine {
+  readonly machineId: string;
+  readonly policy: Policy;
+  readonly answers: Answers;
+  readonly placeholders: Placeholders;
 }
 
 export class Policies implements DnsFilter {
@@ -45,11 +67,38 @@ export class Policies implements DnsFilter {
   readonly #byAddress = new Map<Address, Entry>();
   /** Addresses that arrive while a policy is replaced go into the new one. */
   readonly #queue = new KeyedQueue();
+  readonly #listeners = new Set<(machineId: string) => void>();
+  readonly #decisions: (decision: Decision) => void;
 
-  /** `ownAddresses`: the host's, which no name opens; default: those of this process's network namespace. */
-  constructor(bridge: string, ownAddresses: () => ReadonlySet<Address> = hostAddresses) {
+  constructor(
+    bridge: string,
+    { ownAddresses = hostAddresses, decisions = () => {} }: Options = {},
+  ) {
     this.#bridge = bridge;
     this.#ownAddresses = ownAddresses;
+    this.#decisions = decisions;
+  }
+
+  /** `listener` is told of each machine whose policy has changed or gone. */
+  onChange(listener: (machineId: string) => void): void {
+    this.#listeners.add(listener);
+  }
+
+  /** The machine that sends from this address, if it has a policy. */
+  machineAt(client: Address): ProxiedMachine | undefined {
+    const entry = this.#byAddress.get(client);
+    return entry && { ...entry, machineId: entry.machine.machineId };
+  }
+
+  /** The host's addresses, which no name opens. */
+  ownAddresses(): ReadonlySet<Address> {
+    return this.#ownAddresses();
+  }
+
+  /** Keeps what the proxy has decided. */
+  record(decision: Decision): void {
+    this.#entries.get(decision.machineId)?.reached.add(decision);
+    this.#decisions(decision);
   }
 
   /** Puts a policy in the place of the one that the machine has, in one step. */
@@ -67,7 +116,7 @@ export class Policies implements DnsFilter {
    */
   async adopt(machine: PolicyMachine, policy: Policy): Promise<void> {
     const table = await readNft(["-t", "list", "table", "inet", machine.tap]);
-    const isApplied = parsePolicyTable(table).counters.has(policyMark(policy));
+    const isApplied = parsePolicyTable(table).counters.has(policyMark(policy, machine));
     if (isApplied) this.remember(machine, policy);
     else await this.apply(machine, policy);
   }
@@ -83,24 +132,39 @@ export class Policies implements DnsFilter {
   /** For callers that installed the rules themselves. */
   remember(machine: PolicyMachine, policy: Policy): void {
     const known = this.#entries.get(machine.machineId);
-    this.forget(machine.machineId);
+    this.#drop(machine.machineId);
     const entry: Entry = {
       machine,
       policy,
       held: new Map(),
       nameOf: known?.nameOf ?? new Map(),
       names: known?.names ?? [],
+      answers: known?.answers ?? new Answers(),
+      placeholders: known?.placeholders ?? new Placeholders(),
+      rate: known?.rate ?? new Rate(DNS_RATE),
+      reached: known?.reached ?? new Reached(),
     };
+    entry.reached.forgetRules();
     this.#entries.set(machine.machineId, entry);
-    this.#byAddress.set(machine.address, entry);
+    for (const address of addressesOf(machine)) this.#byAddress.set(address, entry);
+    this.#announce(machine.machineId);
   }
 
   forget(machineId: string): void {
+    this.#drop(machineId);
+    this.#announce(machineId);
+  }
+
+  #drop(machineId: string): void {
     const entry = this.#entries.get(machineId);
     this.#entries.delete(machineId);
-    if (entry && this.#byAddress.get(entry.machine.address) === entry) {
-      this.#byAddress.delete(entry.machine.address);
+    for (const address of entry ? addressesOf(entry.machine) : []) {
+      if (this.#byAddress.get(address) === entry) this.#byAddress.delete(address);
     }
+  }
+
+  #announce(machineId: string): void {
+    for (const listener of this.#listeners) listener(machineId);
   }
 
   has(machineId: string): boolean {
@@ -110,10 +174,30 @@ export class Policies implements DnsFilter {
   judge(client: Address, name: string): NameVerdict {
     const entry = this.#byAddress.get(client);
     if (!entry) return this.#isElsewhere(client) ? "denied" : "open";
-    if (entry.policy.rules.some(({ target }) => matchesName(target, name))) return "watched";
-    if (allowsAnyName(entry.policy)) return "open";
-    log(entry, name, "denied");
-    return "denied";
+    const verdict = judgeName(entry.policy, name);
+    if (verdict === "ask") return "held";
+    if (verdict === "deny") {
+      this.#log(entry, name, "denied");
+      return "denied";
+    }
+    const isNamed = entry.policy.rules.some(({ target }) => matchesName(target, name));
+    return isNamed || needsProxy(entry.policy) ? "watched" : "open";
+  }
+
+  mayAsk(client: Address): boolean {
+    return this.#byAddress.get(client)?.rate.take() ?? true;
+  }
+
+  placeholder(client: Address, name: string): Address | undefined {
+    return this.#byAddress.get(client)?.placeholders.addressOf(name);
+  }
+
+  #log(entry: Entry, name: string, verdict: NameLogEntry["verdict"]): void {
+    const at = new Date().toISOString();
+    entry.names.push({ name, verdict, at });
+    if (entry.names.length > MAX_LOGGED_NAMES) entry.names.shift();
+    const { machineId } = entry.machine;
+    this.#decisions({ at, machineId, verdict, protocol: "dns", name });
   }
 
   async onAnswer(
@@ -125,7 +209,10 @@ export class Policies implements DnsFilter {
     if (machineId === undefined) return;
     await this.#queue.run(machineId, async () => {
       const entry = this.#entries.get(machineId);
-      if (entry) await hold(entry, { name, addresses, own: this.#ownAddresses() });
+      if (!entry) return;
+      this.#log(entry, name, "allowed");
+      entry.answers.add(name, addresses);
+      await hold(entry, { name, addresses, own: this.#ownAddresses() });
     });
   }
 
@@ -146,8 +233,8 @@ export class Policies implements DnsFilter {
     const entry = this.#entries.get(machineId);
     if (!entry) return undefined;
     const table = parsePolicyTable(await readNft(["list", "table", "inet", entry.machine.tap]));
-    const { policy, names, nameOf } = entry;
-    return readLog(table, { policy, names, nameOf, now_ms: Date.now() });
+    const { policy, names, nameOf, reached } = entry;
+    return readLog(table, { policy, names, nameOf, reached, now_ms: Date.now() });
   }
 }
 
@@ -160,9 +247,8 @@ async function hold(
     own,
   }: { name: string; addresses: readonly ResolvedAddress[]; own: ReadonlySet<Address> },
 ): Promise<void> {
-  log(entry, name, "allowed");
-  const targets = entry.policy.rules.flatMap(({ target }) =>
-    target.kind === "name" && matchesName(target, name) ? target : [],
+  const targets = entry.policy.rules.flatMap(({ target, isUdp, isDeny }) =>
+    target.kind === "name" && isUdp && !isDeny && matchesName(target, name) ? target : [],
   );
   const now_ms = Date.now();
   const due = addresses.filter(({ address }) => mayBeNamed(address, own));
@@ -170,8 +256,7 @@ async function hold(
     [...new Set(targets.map((each) => nameSet(each, familyOf(address))))].flatMap((set) => {
       const held_ms = entry.held.get(`${set} ${address}`) ?? 0;
       if (held_ms > now_ms + ttl_s * 1000) return [];
-      const hold_s = Math.min(Math.max(ttl_s * 2, MIN_HOLD_S), MAX_HOLD_S);
-      return [{ set, address, hold_s }];
+      return [{ set, address, hold_s: holdTime(ttl_s) }];
     }),
   );
   // The log names what is denied as well.
@@ -210,9 +295,8 @@ export function hostAddresses(): Set<Address> {
   return new Set(all.flatMap(({ address }) => tryParseAddress(address.split("%")[0] ?? "") ?? []));
 }
 
-function log(entry: Entry, name: string, verdict: NameLogEntry["verdict"]): void {
-  entry.names.push({ name, verdict, at: new Date().toISOString() });
-  if (entry.names.length > MAX_LOGGED_NAMES) entry.names.shift();
+function addressesOf({ address, addresses6 }: PolicyMachine): Address[] {
+  return [address, ...addresses6];
 }
 
 /** A guest decides how many there are: the oldest make room. */

@@ -3,7 +3,8 @@ import fc from "fast-check";
 import { BangerError } from "#base/error.ts";
 import { parseAddress } from "#net/address.ts";
 import { parsePolicyTable, readLog } from "./log.ts";
-import { allowsAnyName, matchesName, parsePolicy } from "./policy.ts";
+import { judgeName, matchesName, parsePolicy } from "./policy.ts";
+import { Reached } from "./reached.ts";
 import { nameSet, renderPolicy } from "./table.ts";
 
 function targetOf(text: string) {
@@ -83,6 +84,8 @@ test("whatever is taken can stand in a rule set", () => {
     bridge: "banger0",
     gateway: parseAddress("10.241.0.1"),
     dnsPort: 53,
+    subnets: [],
+    proxy: { port: 4000, addresses: [parseAddress("10.241.0.1")] },
   };
   const ipV6 = fc.ipV6().map((address) => `[${address}]`);
   fc.assert(
@@ -90,18 +93,26 @@ test("whatever is taken can stand in a rule set", () => {
       fc.oneof(fc.string(), fc.domain(), fc.ipV4(), ipV6),
       fc.nat(70_000),
       (text, port) => {
-        let policy: ReturnType<typeof parsePolicy>;
-        try {
-          policy = parsePolicy([`${text}:${port}`]);
-        } catch (error) {
-          expect(error).toBeInstanceOf(BangerError);
-          return;
+        for (const rule of [`${text}:${port}`, `deny ${text}:${port}`, `${text}:${port}/udp`]) {
+          let policy: ReturnType<typeof parsePolicy>;
+          try {
+            policy = parsePolicy([rule]);
+          } catch (error) {
+            expect(error).toBeInstanceOf(BangerError);
+            continue;
+          }
+          const lines = renderPolicy(machine, policy).split("\n");
+          const [line = ""] = lines.filter((each) => each.includes("counter name rule_0"));
+          const [first] = policy.rules;
+          const isProxied = first?.target.kind === "name" && !first.isUdp;
+          expect(lines.some((each) => each.includes("dnat ip to 10.241.0.1:4000"))).toBe(isProxied);
+          if (isProxied) expect(line).toBe("");
+          else {
+            expect(line).toMatch(
+              /^(ip daddr (@name_[0-9a-f]{12}|[\d.]+\/\d+)|ip6 daddr [\da-f:.]+\/\d+) meta l4proto (udp|\{ tcp, udp \}) th dport \d+ counter name rule_0 goto (allow|deny)$/,
+            );
+          }
         }
-        const rendered = renderPolicy(machine, policy);
-        const rule = rendered.split("\n").find((line) => line.includes("goto allow")) ?? "";
-        expect(rule).toMatch(
-          /^(ip daddr (@name_[0-9a-f]{12}|[\d.]+\/\d+)|ip6 daddr [\da-f:.]+\/\d+) meta l4proto \{ tcp, udp \} th dport \d+ counter name rule_0 goto allow$/,
-        );
       },
     ),
   );
@@ -115,8 +126,8 @@ test("a suffix matches what is below it, and a name itself only", () => {
   expect(matchesName(targetOf("example.com"), "example.com")).toBe(true);
   expect(matchesName(targetOf("example.com"), "a.example.com")).toBe(false);
   expect(matchesName(targetOf("192.0.2.1"), "192.0.2.1")).toBe(false);
-  expect(allowsAnyName(parsePolicy(["0.0.0.0/0:443"]))).toBe(true);
-  expect(allowsAnyName(parsePolicy(["10.0.0.0/8", "a.test"]))).toBe(false);
+  expect(judgeName(parsePolicy(["0.0.0.0/0:443"]), "b.test")).toBe("allow");
+  expect(judgeName(parsePolicy(["10.0.0.0/8", "a.test"]), "b.test")).toBe("deny");
 });
 
 test("a set of addresses keeps its name from one version of a policy to the next", () => {
@@ -131,7 +142,13 @@ test("parsePolicyTable() lives through whatever it is given", () => {
   fc.assert(
     fc.property(fc.array(fc.jsonValue()), (objects) => {
       const table = parsePolicyTable(objects);
-      readLog(table, { policy: parsePolicy([]), names: [], nameOf: new Map(), now_ms: 0 });
+      readLog(table, {
+        policy: parsePolicy([]),
+        names: [],
+        nameOf: new Map(),
+        reached: new Reached(),
+        now_ms: 0,
+      });
     }),
   );
 });

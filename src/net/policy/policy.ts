@@ -1,4 +1,4 @@
-/** A machine's egress policy: names and address blocks, each with or without a port. */
+/** A machine's egress policy: names and address blocks to allow or deny, in order, each with or without a port. */
 import { BangerError } from "#base/error.ts";
 import {
   addressOf,
@@ -14,23 +14,36 @@ import {
 import { METADATA_BLOCKS } from "#net/blocks.ts";
 import { ZONE } from "#net/dns/zone.ts";
 import type { NetworkMode } from "#net/mode.ts";
+import { profileRules } from "./profiles.ts";
 
 export const MAX_RULES = 64;
 const MAX_RULE_LENGTH = 300;
 const MAX_NAME_LENGTH = 253;
 const PORT_MAX = 65_535;
+const WEB_PORTS: ReadonlySet<number> = new Set([80, 443]);
 
-/** Nothing but what a rule allows; no rules, nothing at all. Without a policy a machine may reach all. */
+/**
+ * The first rule that matches decides; what none matches is denied. No rules, nothing at all. Without a policy a
+ * machine may reach all.
+ */
 export interface Policy {
   rules: readonly PolicyRule[];
+  /** What no rule matches is held until the user has been asked. */
+  isAsking?: boolean;
+  /** All its TCP passes the proxy, also what a rule by address allows: the machine has secrets. */
+  isProxied?: boolean;
 }
 
 export interface PolicyRule {
   /** As the user wrote it. */
   text: string;
+  /** Default: allow. */
+  isDeny?: true;
   target: PolicyTarget;
-  /** TCP and UDP; without it every protocol. */
+  /** For an address TCP and UDP; without it every protocol. For a name TCP; without it TLS and HTTP on any port. */
   port?: number | undefined;
+  /** "NAME:PORT/udp": datagrams to the addresses of a name, which no proxy sees. */
+  isUdp?: true;
 }
 
 export type PolicyTarget =
@@ -40,10 +53,14 @@ export type PolicyTarget =
 
 /**
  * Takes rules as in `--allow HOST|CIDR[:PORT]`: "example.com", "*.example.com:443", "192.0.2.7",
- * "192.0.2.0/24:80", "[2001:db8::7]:443". An empty list denies everything. Errors: `invalid_argument`,
+ * "192.0.2.0/24:80", "[2001:db8::7]:443", "pool.example.com:123/udp"; with "deny " in front what is denied, and
+ * "@NAME" for the rules of a profile. An empty list denies everything. Errors: `invalid_argument`,
  * `limit_exceeded`.
  */
-export function parsePolicy(allow: readonly string[]): Policy {
+export function parsePolicy(
+  allow: readonly string[],
+  { isAsking, isProxied }: Omit<Policy, "rules"> = {},
+): Policy {
   if (allow.length > MAX_RULES) {
     throw new BangerError(
       "limit_exceeded",
@@ -51,7 +68,11 @@ export function parsePolicy(allow: readonly string[]): Policy {
       { hint: "Combine addresses into CIDR blocks, and names into *.domain" },
     );
   }
-  return { rules: allow.map(parseRule) };
+  return {
+    rules: allow.flatMap(parseRules),
+    ...(isAsking ? { isAsking } : {}),
+    ...(isProxied ? { isProxied } : {}),
+  };
 }
 
 /**
@@ -59,8 +80,8 @@ export function parsePolicy(allow: readonly string[]): Policy {
  * where machines have no tap of their own.
  */
 export function checkPolicy(allow: readonly string[], mode: NetworkMode): string[] {
-  const { rules } = parsePolicy(allow);
-  if (mode === "nat" || mode === "host") return [...new Set(rules.map(({ text }) => text))];
+  parsePolicy(allow);
+  if (mode === "nat" || mode === "host") return [...new Set(allow.map((text) => text.trim()))];
   throw new BangerError("unsupported", `Cannot set a policy on a machine with --net ${mode}`, {
     hint: "Use --net nat or --net host",
   });
@@ -71,15 +92,36 @@ export function matchesName(target: PolicyTarget, name: string): boolean {
   return target.isSuffix ? name.endsWith(`.${target.name}`) : name === target.name;
 }
 
-/** Whether the machine may ask for any name: it may reach addresses whatever their name. */
-export function allowsAnyName({ rules }: Policy): boolean {
-  return rules.some(({ target }) => target.kind === "block" && prefixOf(target.block) === 0);
+/** Whether a machine may look a name up: some rule may let it connect there, or to all addresses. */
+export function judgeName({ rules, isAsking }: Policy, name: string): "allow" | "deny" | "ask" {
+  for (const { target, isDeny, port } of rules) {
+    if (!matchesName(target, name) && !isAnywhere(target)) continue;
+    // Other ports of the name may be allowed by a later rule.
+    if (isDeny && port !== undefined) continue;
+    return isDeny ? "deny" : "allow";
+  }
+  return isAsking ? "ask" : "deny";
+}
+
+/** Whether TCP connections of the machine have to be judged by what they carry, which the kernel cannot do. */
+export function needsProxy({ rules, isAsking, isProxied }: Policy): boolean {
+  return Boolean(isAsking || isProxied) || rules.some(isTcpName);
+}
+
+/** A rule that only the proxy can apply. */
+export function isTcpName({ target, isUdp }: PolicyRule): boolean {
+  return target.kind === "name" && !isUdp;
+}
+
+function isAnywhere(target: PolicyTarget): boolean {
+  return target.kind === "block" && prefixOf(target.block) === 0;
 }
 
 /** Whether a rule is about addresses that no machine can reach unless allowed. */
 export function opensMetadata({ rules }: Policy): boolean {
   return rules.some(
-    ({ target }) =>
+    ({ target, isDeny }) =>
+      !isDeny &&
       target.kind === "block" &&
       METADATA_BLOCKS.some(
         (block) =>
@@ -88,26 +130,55 @@ export function opensMetadata({ rules }: Policy): boolean {
   );
 }
 
-/** `unavailable` for names in a policy if no DNS server here would learn their addresses. */
-export function assertEnforceable({ rules }: Policy, { isOwn }: { isOwn: boolean }): void {
-  const rule = rules.find(({ target }) => target.kind === "name");
-  if (!rule || isOwn) return;
+/** `unavailable` for a policy that needs our DNS server or the proxy where they are not to be had. */
+export function assertEnforceable(
+  policy: Policy,
+  { isOwn, hasProxy }: { isOwn: boolean; hasProxy: boolean },
+): void {
+  const rule = policy.rules.find(({ target }) => target.kind === "name");
+  const what = rule ? `"${rule.text}"` : policy.isAsking ? "--ask" : undefined;
+  if (what && !isOwn) {
+    throw new BangerError(
+      "unavailable",
+      `Cannot use ${what} in a policy: rules by name need banger's DNS server, whose port on the bridge is in use`,
+      { hint: "Find the process with: sudo ss -lunp 'sport = :53'; or allow addresses instead" },
+    );
+  }
+  if (!needsProxy(policy) || hasProxy) return;
   throw new BangerError(
     "unavailable",
-    `Cannot allow "${rule.text}": rules by name need banger's DNS server, whose port on the bridge is in use`,
-    { hint: "Find the process with: sudo ss -lunp 'sport = :53'; or allow addresses instead" },
+    `Cannot use ${what ?? "secrets"}: this process has no proxy for the machines' connections`,
+    { hint: "Allow addresses instead, or use a machine of the daemon" },
   );
+}
+
+/** A profile is several rules under its name. */
+function parseRules(text: string): PolicyRule[] {
+  const trimmed = text.trim();
+  if (!trimmed.startsWith("@")) return [parseRule(text)];
+  return profileRules(trimmed.slice(1)).map((rule) => ({ ...parseRule(rule), text: trimmed }));
 }
 
 function parseRule(text: string): PolicyRule {
   if (text.length > MAX_RULE_LENGTH) throw wrong(text.slice(0, MAX_RULE_LENGTH));
-  const { where, port: portText } = splitRule(text.trim());
+  const whole = text.trim();
+  const isDeny = /^deny\s+/.test(whole);
+  const [, bare = "", udp] = /^(.*?)(\/udp)?$/.exec(whole.replace(/^deny\s+/, "")) ?? [];
+  const { where, port: portText } = splitRule(bare);
   const port = portText === undefined ? undefined : Number(portText);
   const target = parseTarget(where);
   if (!target || (port !== undefined && (port < 1 || port > PORT_MAX))) throw wrong(text);
-  return { text: text.trim(), target, port };
+  const isUdp = udp !== undefined;
+  if (isUdp && (target.kind !== "name" || port === undefined)) throw wrong(text);
+  if (isUdp && WEB_PORTS.has(port ?? 0)) throw quic(text);
+  return {
+    text: whole,
+    ...(isDeny ? { isDeny } : {}),
+    target,
+    port,
+    ...(isUdp ? { isUdp } : {}),
+  };
 }
-
 /** Brackets, or the number of colons, distinguish an IPv6 address from a port. */
 function splitRule(text: string): { where: string; port?: string | undefined } {
   const [, inside, , bracketPort] = /^\[([^\]]+:[^\]]*)\](:(\d{1,5}))?$/.exec(text) ?? [];
@@ -135,6 +206,14 @@ function wrong(text: string): BangerError {
   return new BangerError("invalid_argument", `invalid policy rule "${text}"`, {
     hint: 'Use a name, "*.domain", an address or a CIDR block, with an optional port: "example.com:443"',
   });
+}
+
+function quic(text: string): BangerError {
+  return new BangerError(
+    "invalid_argument",
+    `Cannot allow "${text}": QUIC hides which name it is for`,
+    { hint: "Allow the name over TCP, without /udp; programs fall back to it" },
+  );
 }
 
 function machineName(text: string): BangerError {

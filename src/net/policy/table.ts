@@ -4,17 +4,25 @@
  */
 import { randomInt } from "node:crypto";
 import { hexOf, sha256 } from "#base/digest.ts";
-import { type Address, type Family, familyOf } from "#net/address.ts";
-import { DNS_SOCKET_MARK } from "#net/dns/socket-mark.ts";
+import { type Address, type Cidr, type Family, familyOf } from "#net/address.ts";
 import { emptied, OWNER_MARK } from "#net/nft/nft.ts";
-import type { Policy, PolicyRule, PolicyTarget } from "./policy.ts";
+import { OWN_SOCKET_MARK } from "#net/socket-mark.ts";
+import {
+  isTcpName,
+  needsProxy,
+  type Policy,
+  type PolicyRule,
+  type PolicyTarget,
+} from "./policy.ts";
 
 /** Addresses of one name that are allowed at a time. */
 const MAX_NAME_ADDRESSES = 4096;
 /** Remembered for the log; those that were seen first are forgotten with time. */
 const MAX_SEEN = 1024;
 const FAMILIES = [4, 6] as const;
-const TABLE_VERSION = 2;
+/** It hides which name it is for: a denied name that an address leads to as well is reached without it. */
+const WITHOUT_QUIC = "udp dport { 80, 443 } goto deny";
+const TABLE_VERSION = 3;
 export const SEEN_TIMEOUT_S = 86_400;
 
 /** What the rules are about. */
@@ -29,6 +37,15 @@ export interface PolicyMachine {
   /** Where our DNS server answers: the host's IPv4 address on the bridge, and the port where questions arrive. */
   gateway: Address;
   dnsPort: number;
+  /** Where the proxy listens, for a policy that needs it. */
+  proxy?: ProxyEnd | undefined;
+  /** The machines' own blocks, which no proxy is between. */
+  subnets: readonly Cidr[];
+}
+
+export interface ProxyEnd {
+  port: number;
+  addresses: readonly Address[];
 }
 
 /** Elements that a set of names has already, with the seconds that they have left. */
@@ -62,8 +79,8 @@ export function ruleCounter(index: number): string {
  * A counter that counts nothing, whose name says of which policy the table is, and by which
  * version of what follows: one that an older banger made is made anew.
  */
-export function policyMark({ rules }: Policy): string {
-  const text = `${TABLE_VERSION} ${JSON.stringify(rules)}`;
+export function policyMark(policy: Policy, { proxy }: Pick<PolicyMachine, "proxy">): string {
+  const text = `${TABLE_VERSION} ${JSON.stringify([policy, proxy])}`;
   return `policy_${hexOf(sha256(text)).slice(0, 12)}`;
 }
 
@@ -71,8 +88,9 @@ function renderTable(machine: PolicyMachine, policy: Policy, known: KnownAddress
   const { tap, address, addresses6, bridge } = machine;
   // Connections that an earlier version of the policy let through have another mark, and are judged anew.
   const mark = `0x${randomInt(1, 0x7fff_ffff).toString(16)}`;
-  const targets = policy.rules.map(({ target }) => target);
-  const names = targets.filter((each) => each.kind === "name");
+  const names = policy.rules.flatMap(({ target, isUdp, isDeny }) =>
+    target.kind === "name" && isUdp && !isDeny ? [target] : [],
+  );
   const sets = new Map(
     FAMILIES.flatMap((family) => names.map((each) => [nameSet(each, family), family] as const)),
   );
@@ -86,7 +104,7 @@ function renderTable(machine: PolicyMachine, policy: Policy, known: KnownAddress
     `comment "${OWNER_MARK}"`,
     ...policy.rules.map((_, index) => `counter ${ruleCounter(index)} { }`),
     "counter denied { }",
-    `counter ${policyMark(policy)} { }`,
+    `counter ${policyMark(policy, machine)} { }`,
     ...[...sets].map(([set, family]) => renderNameSet(set, { family, known })),
     ...["allowed", "denied"].flatMap((verdict) =>
       FAMILIES.flatMap((family) => [
@@ -106,9 +124,13 @@ function renderTable(machine: PolicyMachine, policy: Policy, known: KnownAddress
     "meta l4proto tcp reject with tcp reset",
     "reject with icmpx admin-prohibited",
     "}",
-    ...renderJudge("judge", policy, { mark, isMeant: () => true }),
+    ...renderJudge("judge", policy, { mark, isMeant: (rule) => !isTcpName(rule) }),
     // A name's owner can point it anywhere: the host's own addresses must be allowed by address.
-    ...renderJudge("judge_host", policy, { mark, isMeant: ({ kind }) => kind === "block" }),
+    ...renderJudge("judge_host", policy, {
+      mark,
+      isMeant: ({ target }) => target.kind === "block",
+    }),
+    ...renderProxied(machine, { policy, from }),
     "chain forward {",
     "type filter hook forward priority filter - 5; policy accept;",
     // Machines that share a network are the main table's business.
@@ -117,6 +139,7 @@ function renderTable(machine: PolicyMachine, policy: Policy, known: KnownAddress
     "chain input {",
     "type filter hook input priority filter - 5; policy accept;",
     ...acceptQuestions(machine, mark),
+    ...acceptProxied(machine, { from, mark }),
     // How the two find each other; nothing of it goes further than the wire.
     `iifname "${bridge}" icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert, mld2-listener-report } accept`,
     ...from.map((each) => `${each} goto judge_host`),
@@ -131,16 +154,68 @@ function renderTable(machine: PolicyMachine, policy: Policy, known: KnownAddress
  * the mark. It listens on IPv4 only. In a TCP connection nothing but the first packet meets the listener.
  */
 function acceptQuestions({ bridge, gateway, dnsPort }: PolicyMachine, mark: string): string[] {
-  const ours = `socket mark 0x${DNS_SOCKET_MARK.toString(16)}`;
+  const ours = `socket mark 0x${OWN_SOCKET_MARK.toString(16)}`;
   const match = (l4: string): string =>
     `iifname "${bridge}" ip daddr ${gateway} ${l4} dport ${dnsPort} ${ours}`;
   return [`${match("udp")} accept`, `${match("tcp")} ct mark set ${mark} accept`];
 }
 
+/**
+ * Leads TCP to the proxy, but for what only the kernel decides: the host, other machines, DNS, and rules by address
+ * that no rule by name comes before with another verdict.
+ */
+function renderProxied(
+  { proxy, subnets }: PolicyMachine,
+  { policy, from }: { policy: Policy; from: readonly string[] },
+): string[] {
+  if (!proxy || !needsProxy(policy)) return [];
+  const past = policy.isProxied ? [] : decidedByAddress(policy);
+  return [
+    "chain proxied {",
+    "fib daddr type != unicast return",
+    ...subnets.map((each) => `${ip(familyOf(each))} daddr ${each} return`),
+    "ip6 daddr fe80::/10 return",
+    "tcp dport { 53, 853 } return",
+    ...past.flatMap((rule) => conditions(rule).map((each) => `${each} return`)),
+    ...proxy.addresses.map((address) => {
+      const [family, to] = familyOf(address) === 4 ? ["ip", address] : ["ip6", `[${address}]`];
+      return `meta nfproto ${family === "ip" ? "ipv4" : "ipv6"} meta l4proto tcp dnat ${family} to ${to}:${proxy.port}`;
+    }),
+    "}",
+    "chain to_proxy {",
+    "type nat hook prerouting priority dstnat - 5; policy accept;",
+    ...from.map((each) => `${each} meta l4proto tcp jump proxied`),
+    "}",
+  ];
+}
+
+function decidedByAddress({ rules }: Policy): PolicyRule[] {
+  return rules.filter((rule, index) => {
+    const isName = (each: PolicyRule): boolean => isTcpName(each) && each.isDeny !== rule.isDeny;
+    return rule.target.kind === "block" && !rules.slice(0, index).some(isName);
+  });
+}
+
+/**
+ * Only what was led there, and only to our own socket: see `acceptQuestions`. While nobody listens, the kernel itself
+ * turns connections away.
+ */
+function acceptProxied(
+  { proxy }: PolicyMachine,
+  { from, mark }: { from: readonly string[]; mark: string },
+): string[] {
+  if (!proxy) return [];
+  const other = `socket mark != 0x${OWN_SOCKET_MARK.toString(16)} goto deny`;
+  return from.flatMap((each) => {
+    const match = `${each} tcp dport ${proxy.port} ct status dnat`;
+    return [`${match} ct state new ${other}`, `${match} ct mark set ${mark} accept`];
+  });
+}
+
 function renderJudge(
   chain: string,
   { rules }: Policy,
-  { mark, isMeant }: { mark: string; isMeant: (target: PolicyTarget) => boolean },
+  { mark, isMeant }: { mark: string; isMeant: (rule: PolicyRule) => boolean },
 ): string[] {
   return [
     `chain ${chain} {`,
@@ -149,11 +224,15 @@ function renderJudge(
     `ct state established,related ct mark ${mark} accept`,
     // Names are our own server's business, in the clear and encrypted.
     "meta l4proto { tcp, udp } th dport { 53, 853 } goto deny",
-    ...rules.flatMap((rule, index) =>
-      isMeant(rule.target)
-        ? conditions(rule).map((each) => `${each} counter name ${ruleCounter(index)} goto allow`)
-        : [],
-    ),
+    ...rules.flatMap((rule, index) => [
+      ...(isTcpName(rule) && rule.isDeny ? [WITHOUT_QUIC] : []),
+      ...(isMeant(rule)
+        ? conditions(rule).map(
+            (each) =>
+              `${each} counter name ${ruleCounter(index)} goto ${rule.isDeny ? "deny" : "allow"}`,
+          )
+        : []),
+    ]),
     "goto deny",
     "}",
   ];
@@ -182,9 +261,12 @@ function remember(verdict: "allowed" | "denied"): string[] {
   ]);
 }
 
-function conditions({ target, port }: PolicyRule): string[] {
-  const what = port === undefined ? "" : ` meta l4proto { tcp, udp } th dport ${port}`;
+function conditions({ target, port, isUdp, isDeny }: PolicyRule): string[] {
+  const l4 = isUdp ? "udp" : "{ tcp, udp }";
+  const what = port === undefined ? "" : ` meta l4proto ${l4} th dport ${port}`;
   if (target.kind === "block")
     return [`${ip(familyOf(target.block))} daddr ${target.block}${what}`];
+  // A denied name is not resolved, so there is no address to hold its datagrams against.
+  if (isDeny) return [];
   return FAMILIES.map((family) => `${ip(family)} daddr @${nameSet(target, family)}${what}`);
 }

@@ -1,6 +1,7 @@
 /** Client of the helper in the network namespace: one process, started on first use. */
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
+import type { Decision } from "#api/network.ts";
 import { abortError, onAbort, throwIfAborted } from "#base/abort.ts";
 import { BangerError } from "#base/error.ts";
 import { which } from "#base/run.ts";
@@ -14,6 +15,7 @@ import {
   type HelperCall,
   type HelperConfig,
   type ToHelper,
+  type UserQuestion,
 } from "./protocol.ts";
 import { enterCommand } from "./uplink.ts";
 
@@ -22,6 +24,10 @@ const UPSTREAM_TIMEOUT_MS = 10_000;
 export interface HelperOptions extends Omit<HelperConfig, "hostAddresses"> {
   /** The helper's argv: a program that runs `serveNetwork`. */
   program: readonly string[];
+  /** Gets what the helper's DNS server and proxy have decided. */
+  decisions?: ((decision: Decision) => void) | undefined;
+  /** Asks the user; without it the answer is a no. */
+  askUser?: ((question: UserQuestion, signal: AbortSignal) => Promise<boolean>) | undefined;
 }
 
 interface Answer {
@@ -38,9 +44,14 @@ export class NetworkHelper {
   readonly #child: Child;
   readonly #waiting = new Map<number, PromiseWithResolvers<Answer>>();
   readonly #closing = new AbortController();
+  readonly #questions = new Map<number, AbortController>();
+  readonly #decisions: HelperOptions["decisions"];
+  readonly #askUser: HelperOptions["askUser"];
   #next = 0;
 
-  constructor(namespacePid: number, { program, ...config }: HelperOptions) {
+  constructor(namespacePid: number, { program, decisions, askUser, ...config }: HelperOptions) {
+    this.#decisions = decisions;
+    this.#askUser = askUser;
     this.namespacePid = namespacePid;
     const [enter = "", ...into] = enterCommand(namespacePid);
     this.#child = Bun.spawn([which(enter) ?? enter, ...into, ...program], {
@@ -95,6 +106,18 @@ export class NetworkHelper {
       void this.#ask(message.ask, Buffer.from(message.query, "base64"));
       return;
     }
+    if ("question" in message) {
+      void this.#question(message.question, message);
+      return;
+    }
+    if ("withdrawn" in message) {
+      this.#questions.get(message.withdrawn)?.abort();
+      return;
+    }
+    if ("decision" in message) {
+      this.#decisions?.(message.decision);
+      return;
+    }
     const waiting = this.#waiting.get(message.id);
     this.#waiting.delete(message.id);
     if ("error" in message) {
@@ -115,6 +138,15 @@ export class NetworkHelper {
         : undefined;
     const text = answer && Buffer.from(answer).toString("base64");
     this.#send({ asked, answer: text, hostAddresses: ownAddresses() });
+  }
+
+  async #question(answered: number, question: UserQuestion): Promise<void> {
+    const abort = new AbortController();
+    this.#questions.set(answered, abort);
+    const signal = AbortSignal.any([this.#closing.signal, abort.signal]);
+    const isAllowed = (await this.#askUser?.(question, signal).catch(() => false)) ?? false;
+    this.#questions.delete(answered);
+    this.#send({ answered, isAllowed });
   }
 
   #send(message: ToHelper | HelperConfig): void {

@@ -11,6 +11,7 @@ import type { Policy } from "#net/policy/policy.ts";
 import { type HelperOptions, NetworkHelper } from "./client.ts";
 import { endNamespace, ensureNamespace, findNamespace } from "./namespace.ts";
 import { namespaceObstacle } from "./obstacle.ts";
+import type { PlainPolicy } from "./protocol.ts";
 
 export interface RootlessOptions extends HelperOptions {
   /** File that names the namespace's processes. */
@@ -45,7 +46,7 @@ export class RootlessNetwork {
     return await this.#locked(async () => {
       const { holder } = await ensureNamespace(this.#path, signal);
       const helper = await this.#helperIn(holder.pid);
-      const call = { ...request, allow: policy && rulesOf(policy) };
+      const call = { ...request, policy: policy && plain(policy) };
       try {
         const { ok } = await helper.call({ op: "attach", request: call }, signal);
         return { ...(ok as TapAttachment), namespacePid: holder.pid };
@@ -66,8 +67,8 @@ export class RootlessNetwork {
   }
 
   async setPolicy(machineId: string, policy: Policy | undefined): Promise<void> {
-    const allow = policy && rulesOf(policy);
-    await this.#locked(() => this.#require({ op: "setPolicy", machineId, allow }));
+    const call = { op: "setPolicy" as const, machineId, policy: policy && plain(policy) };
+    await this.#locked(() => this.#require(call));
   }
 
   async setNetworks(machineId: string, networks: readonly string[]): Promise<void> {
@@ -92,7 +93,7 @@ export class RootlessNetwork {
       const policies = Object.fromEntries(
         (ok as string[]).flatMap((id) => {
           const policy = policyOf(id);
-          return policy ? [[id, rulesOf(policy)]] : [];
+          return policy ? [[id, plain(policy)]] : [];
         }),
       );
       const { isEmpty } = await this.#require({ op: "resume", policies });
@@ -136,6 +137,7 @@ export class RootlessNetwork {
   }
 }
 
-function rulesOf({ rules }: Policy): string[] {
-  return rules.map(({ text }) => text);
+/** Each rule once as it was written: a profile is several rules of one text. */
+function plain({ rules, ...flags }: Policy): PlainPolicy {
+  return { allow: [...new Set(rules.map(({ text }) => text))], ...flags };
 }

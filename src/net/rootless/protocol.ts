@@ -1,5 +1,6 @@
 /** The lines of JSON between the daemon and its helper in the network namespace: the helper's stdin and stdout. */
 import { z } from "zod";
+import { decision } from "#api/network.ts";
 import { errorCodes } from "#base/error.ts";
 import type { AttachRequest } from "#net/attachment.ts";
 import type { NetworkMode } from "#net/mode.ts";
@@ -16,28 +17,44 @@ export const helperConfig = z.object({
 });
 export type HelperConfig = z.infer<typeof helperConfig>;
 
-/** A policy is a list of rules as the user wrote them. */
+/** With rules as the user wrote them. */
+export interface PlainPolicy {
+  allow: string[];
+  isAsking?: boolean;
+  isProxied?: boolean;
+}
+
 export type HelperAttach = Omit<AttachRequest, "policy" | "inUse"> & {
-  allow?: string[] | undefined;
+  policy?: PlainPolicy | undefined;
 };
+
+/** A destination that the user decides about. */
+const userQuestion = z.object({
+  machineId: z.string(),
+  name: z.string().optional(),
+  address: z.string().optional(),
+  port: z.int(),
+});
+export type UserQuestion = z.infer<typeof userQuestion>;
 
 export type HelperCall =
   | { op: "attach"; request: HelperAttach }
   | { op: "detach"; machineId: string; mode: NetworkMode }
-  | { op: "setPolicy"; machineId: string; allow?: string[] | undefined }
+  | { op: "setPolicy"; machineId: string; policy?: PlainPolicy | undefined }
   | { op: "setNetworks"; machineId: string; networks: string[] }
   | { op: "policyLog"; machineId: string }
   /** Ids of the machines that are connected. */
   | { op: "machines" }
   /** Policies by machine. */
-  | { op: "resume"; policies: Record<string, readonly string[]> };
+  | { op: "resume"; policies: Record<string, PlainPolicy> };
 
 export type ToHelper =
   | { id: number; call: HelperCall }
   /** Cancels a call: its changes are undone. */
   | { cancel: number }
   /** `answer`: a DNS message in base64; absent: no resolver has answered. */
-  | { asked: number; answer?: string | undefined; hostAddresses: string[] };
+  | { asked: number; answer?: string | undefined; hostAddresses: string[] }
+  | { answered: number; isAllowed: boolean };
 
 export const fromHelper = z.union([
   z.object({ id: z.int(), ok: z.unknown(), isEmpty: z.boolean() }),
@@ -51,5 +68,9 @@ export const fromHelper = z.union([
   }),
   /** A DNS query in base64, for the host's resolvers: they may be on the host's loopback. */
   z.object({ ask: z.int(), query: z.string() }),
+  userQuestion.extend({ question: z.int() }),
+  /** The connection that a question was about has ended. */
+  z.object({ withdrawn: z.int() }),
+  z.object({ decision }),
 ]);
 export type FromHelper = z.infer<typeof fromHelper>;

@@ -20,12 +20,12 @@ import { buildInitrd, buildStaticInitrd } from "#guest/initrd.ts";
 import type { BootKernel } from "#kernels/service.ts";
 import { addressOf } from "#net/address.ts";
 import type { Attachment } from "#net/network.ts";
-import { parsePolicy } from "#net/policy/policy.ts";
 import { bootRecord } from "#vm/boot-record.ts";
 import type { VmDeps } from "#vm/deps.ts";
 import { ensureDisk } from "#vm/folder.ts";
 import { guestProgress } from "#vm/guest-progress.ts";
 import { bootKernel, inFrontOf, lowersOf, moduleDisk, modulesOf } from "#vm/image-boot.ts";
+import { effectivePolicy } from "#vm/network/egress-policy.ts";
 import { offerPackages } from "#vm/packages.ts";
 import { getVm, type VmRecord } from "#vm/records.ts";
 import { restoreTemplate } from "#vm/snapshots/restore-template.ts";
@@ -158,8 +158,8 @@ async function attach(
   { id, spec }: VmRecord,
   { signal, onProgress }: BootOptions,
 ): Promise<Attachment> {
-  const { network, address, mac, networks, allow } = spec;
-  const policy = allow && parsePolicy(allow);
+  const { network, address, mac, networks } = spec;
+  const policy = effectivePolicy(spec);
   const wanted = { machineId: id, mode: network, address, mac, networks, policy };
   const attachment = await deps.network.attach(wanted, signal);
   for (const message of "warnings" in attachment ? attachment.warnings : []) {

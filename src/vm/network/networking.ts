@@ -1,14 +1,20 @@
 /** Changes to a machine's ports, networks and policy, whether it runs or not. */
-import type { NamedNetwork, PolicyLog, PortEnd, PortRequest } from "#api/network.ts";
+import type { Decision, NamedNetwork, PolicyLog, PortEnd, PortRequest } from "#api/network.ts";
 import type { Vm } from "#api/vm.ts";
 import { BangerError } from "#base/error.ts";
-import { checkPolicy, type Policy, parsePolicy } from "#net/policy/policy.ts";
+import { checkPolicy, type Policy } from "#net/policy/policy.ts";
 import { checkPorts, hostEnd, isSamePort, type PublishedPort } from "#net/ports/spec.ts";
 import type { VmDeps } from "#vm/deps.ts";
 import type { Lifecycle } from "#vm/life/lifecycle.ts";
 import { isAsleep } from "#vm/machine.ts";
 import { findVm, getVm, toApi, type VmRecord } from "#vm/records.ts";
 import type { VmSpec } from "#vm/spec.ts";
+import {
+  changedRules,
+  effectivePolicy,
+  type PolicyChange,
+  requirePolicy,
+} from "./egress-policy.ts";
 import {
   createNetwork,
   getNetwork,
@@ -58,26 +64,18 @@ export class VmNetworking {
   }
 
   /** What the machine may reach from now on; null is everything. */
-  async setPolicy(ref: string, allow: readonly string[] | null): Promise<Vm> {
-    return await this.#inTurn(ref, (vm) => this.#setAllow(vm, allow ?? undefined));
+  async setPolicy(
+    ref: string,
+    { allow, ask }: { allow: readonly string[] | null; ask?: boolean | undefined },
+  ): Promise<Vm> {
+    return await this.#inTurn(ref, (vm) => this.#setPolicy(vm, { allow: allow ?? undefined, ask }));
   }
 
   /** `invalid_state` for a machine without a policy, `not_found` for a rule that is not there. */
-  async changePolicy(
-    ref: string,
-    { add = [], remove = [] }: { add?: string[] | undefined; remove?: string[] | undefined },
-  ): Promise<Vm> {
+  async changePolicy(ref: string, change: PolicyChange): Promise<Vm> {
     return await this.#inTurn(ref, async (vm) => {
-      const rules = new Set(requirePolicy(vm));
-      for (const rule of remove) {
-        if (rules.delete(rule.trim())) continue;
-        throw new BangerError(
-          "not_found",
-          `no such rule "${rule}" in the policy of machine "${vm.name}"`,
-          { hint: `List its rules with: banger vm policy show ${vm.name}` },
-        );
-      }
-      await this.#setAllow(vm, [...rules, ...add]);
+      const ask = change.ask ?? vm.spec.ask;
+      await this.#setPolicy(vm, { allow: changedRules(vm, change), ask });
     });
   }
 
@@ -95,10 +93,17 @@ export class VmNetworking {
     );
   }
 
+  /** Decisions about a machine, those that are kept first, until `signal` fires. */
+  followPolicy(ref: string, signal: AbortSignal | undefined): AsyncGenerator<Decision, void> {
+    const vm = getVm(this.#deps.db, ref);
+    requirePolicy(vm);
+    return this.#deps.network.followPolicy(vm.id, signal);
+  }
+
   /** For a daemon that takes up the machines of an earlier one. */
   policyOf(id: string): Policy | undefined {
-    const allow = findVm(this.#deps.db, id)?.spec.allow;
-    return allow && parsePolicy(allow);
+    const vm = findVm(this.#deps.db, id);
+    return vm && effectivePolicy(vm.spec);
   }
 
   networks(): NamedNetwork[] {
@@ -156,14 +161,19 @@ export class VmNetworking {
     }
   }
 
-  async #setAllow(vm: VmRecord, wanted: readonly string[] | undefined): Promise<void> {
-    const { allow: _, ...spec } = vm.spec;
-    const allow = wanted && checkPolicy(wanted, spec.network);
+  async #setPolicy(
+    vm: VmRecord,
+    wanted: { allow: readonly string[] | undefined; ask: boolean | undefined },
+  ): Promise<void> {
+    const { allow: _, ask: __, ...rest } = vm.spec;
+    const allow = wanted.allow && checkPolicy(wanted.allow, rest.network);
+    const spec = { ...rest, allow, ...(allow && wanted.ask ? { ask: true } : {}) };
+    const policy = effectivePolicy(spec);
     // First, since a daemon that takes up the machine goes by what is recorded.
-    this.#record(vm, { ...spec, allow });
-    if (!this.#lifecycle.running(vm.id) || !(allow || vm.spec.allow)) return;
+    this.#record(vm, spec);
+    if (!this.#lifecycle.running(vm.id) || !(policy || effectivePolicy(vm.spec))) return;
     try {
-      await this.#deps.network.setPolicy(vm.id, allow && parsePolicy(allow));
+      await this.#deps.network.setPolicy(vm.id, policy);
     } catch (error) {
       this.#record(vm, vm.spec);
       throw error;
@@ -189,13 +199,4 @@ export class VmNetworking {
     await this.#lifecycle.inTurn(id, () => change(getVm(db, id)));
     return toApi(getVm(db, id));
   }
-}
-
-function requirePolicy({ name, spec }: VmRecord): readonly string[] {
-  if (spec.allow) return spec.allow;
-  throw new BangerError(
-    "invalid_state",
-    `Cannot change the policy of "${name}": no policy, all outbound traffic is allowed`,
-    { hint: `Set a policy first: banger vm policy set ${name} --deny-all` },
-  );
 }

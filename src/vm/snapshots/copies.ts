@@ -89,10 +89,10 @@ function insertCopy(
   { request, id }: { request: CopyRequest; id: string },
 ): void {
   const { db } = deps;
-  const { network, networks = [], allow, env, ...kept } = spec;
+  const { network, networks = [], allow, ask, env, ...kept } = spec;
   db.transaction(() => {
     const names = requireNetworks(db, { names: request.networks ?? networks, mode: network });
-    const rules = request.policy?.allow ?? allow;
+    const policy = request.policy ?? (allow && { allow, ask });
     insertVm(db, {
       id,
       name: request.name ?? makeName((name) => findVm(db, name) !== undefined),
@@ -109,8 +109,9 @@ function insertCopy(
         machineId: randomBytes(16).toString("hex"),
         env: { ...env, ...request.env },
         networks: names.length > 0 ? names : undefined,
-        allow: rules && checkPolicy(rules, network),
         limits: request.limits ? { ...kept.limits, ...request.limits } : kept.limits,
+        allow: policy && checkPolicy(policy.allow, network),
+        ...(policy?.ask ? { ask: true } : {}),
         ports: request.ports?.length ? checkPorts(request.ports) : undefined,
         restart: request.restart ?? kept.restart,
         hostname: request.hostname,

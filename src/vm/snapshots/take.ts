@@ -137,8 +137,18 @@ function describe(
 ): SnapshotDescription {
   const image = deps.images.show(vm.imageId);
   const { started } = vm.spec;
-  const { mode, limits, network, networks, allow, command, commandOptions, restart, provisioned } =
-    vm.spec;
+  const {
+    mode,
+    limits,
+    network,
+    networks,
+    allow,
+    ask,
+    command,
+    commandOptions,
+    restart,
+    provisioned,
+  } = vm.spec;
   return {
     machine: { id: vm.id, name: vm.name },
     image: {
@@ -154,6 +164,7 @@ function describe(
       network,
       networks: networks && [...networks],
       allow: allow && [...allow],
+      ask,
       command: command && [...command],
       commandOptions,
       restart,

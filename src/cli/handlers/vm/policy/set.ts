@@ -7,7 +7,8 @@ export const run: Handler<typeof policyCommands.commands.set> = async (
   { args, flags },
   context,
 ) => {
-  const isGiven = [args.rules.length > 0, flags.denyAll, flags.allowAll].filter(Boolean);
+  const hasRules = args.rules.length > 0 || (flags.ask && !flags.denyAll && !flags.allowAll);
+  const isGiven = [hasRules, flags.denyAll, flags.allowAll].filter(Boolean);
   if (isGiven.length !== 1) {
     throw new BangerError(
       "invalid_argument",
@@ -16,7 +17,7 @@ export const run: Handler<typeof policyCommands.commands.set> = async (
   }
   const client = await context.daemon();
   const vm = await client.vm.setPolicy(
-    { name: args.vm, allow: flags.allowAll ? null : args.rules },
+    { name: args.vm, allow: flags.allowAll ? null : args.rules, ask: flags.ask },
     { signal: context.interrupt.signal },
   );
   await context.output.document(vm, () => policyText(vm.network.policy));

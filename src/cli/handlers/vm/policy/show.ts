@@ -8,6 +8,6 @@ export const run: Handler<typeof policyCommands.commands.show> = async ({ args }
   const { network } = await client.vm.show({ name: args.vm }, { signal });
   const { policy } = network;
   await context.output.document(policy ?? null, () =>
-    policy && policy.allow.length > 0 ? policy.allow.join("\n") : policyText(policy),
+    policy && !policy.ask && policy.allow.length > 0 ? policy.allow.join("\n") : policyText(policy),
   );
 };
