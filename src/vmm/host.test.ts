@@ -118,5 +118,8 @@ describe("hostTsc_khz", () => {
   test("is undefined where nothing tells", () => {
     writeFileSync(host.cpuinfo, "");
     expect(hostTsc_khz(host)).toBeUndefined();
+    mkdirSync(join(host.cpu0, "cpufreq"));
+    writeFileSync(host.cpuinfo, "model name : Some CPU 7950X\ncpu MHz : 1200.000\n");
+    expect(hostTsc_khz(host)).toBeUndefined();
   });
 });

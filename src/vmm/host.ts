@@ -95,8 +95,7 @@ export function hostTsc_khz(host: HostFiles = files): number | undefined {
   const current_mhz = Number(/^cpu MHz\s*:\s*(\d+(?:\.\d+)?)/m.exec(cpuinfo)?.[1] ?? 0);
   if (current_mhz > 0 && !existsSync(`${host.cpu0}/cpufreq`)) return Math.round(current_mhz * 1000);
   const nominal_ghz = Number(/^model name.*@ (\d+(?:\.\d+)?)GHz/m.exec(cpuinfo)?.[1] ?? 0);
-  if (nominal_ghz > 0) return Math.round(nominal_ghz * 1e6);
-  return current_mhz > 0 ? Math.round(current_mhz * 1000) : undefined;
+  return nominal_ghz > 0 ? Math.round(nominal_ghz * 1e6) : undefined;
 }
 
 /** Which processor this is, microcode and features included, as one line. */

@@ -1,6 +1,10 @@
-import { expect, test } from "bun:test";
+import { afterEach, expect, setSystemTime, test } from "bun:test";
 import type { Agent } from "#guest/agent.ts";
-import { keepClock, watchClock } from "./clock.ts";
+import { keepClock, syncClock, watchClock } from "./clock.ts";
+
+afterEach(() => {
+  setSystemTime();
+});
 
 test("watchClock() tells of a sleep and of a clock that was set, once each", async () => {
   let now_ms = 1_000_000;
@@ -24,17 +28,22 @@ test("watchClock() tells of a sleep and of a clock that was set, once each", asy
   expect(await looked(() => (now_ms += 100))).toBe(2);
 });
 
-/** A guest whose clock can be put wrong; it counts how often it is set. */
-function guestClock() {
+/** A guest whose clock can be put wrong; it counts how often it is set. `there`, `back`: what a message takes. */
+function guestClock({ there_ms = 0, back_ms = 0 } = {}) {
   const closed = Promise.withResolvers<void>();
   const guest = { behind_ms: 0, sets: 0, looks: 0, hangUp: closed.resolve };
+  const pass = (ms: number) => void (ms > 0 && setSystemTime(Date.now() + ms));
   const agent = {
     closed: closed.promise,
     async health() {
       guest.looks++;
-      return { time_unix_ns: BigInt(Date.now() - guest.behind_ms) * 1_000_000n };
+      pass(there_ms);
+      const time_unix_ns = BigInt(Date.now() - guest.behind_ms) * 1_000_000n;
+      pass(back_ms);
+      return { time_unix_ns };
     },
     async setTime(time_ns: bigint) {
+      pass(there_ms);
       guest.behind_ms = Date.now() - Number(time_ns / 1_000_000n);
       guest.sets++;
     },
@@ -54,4 +63,21 @@ test("keepClock() sets a clock whenever it has drifted, and ends with the connec
   const { looks } = guest;
   await Bun.sleep(20);
   expect(guest.looks).toBe(looks);
+});
+
+test.each([
+  { there_ms: 0, back_ms: 5000 },
+  { there_ms: 5000, back_ms: 0 },
+])("syncClock() leaves the clock of a guest that is slow to answer: %o", async (delays) => {
+  const { guest, agent } = guestClock(delays);
+  await syncClock(agent);
+  expect(guest.sets).toBe(0);
+});
+
+test("syncClock() sets a clock to the time at which the guest takes it", async () => {
+  const { guest, agent } = guestClock({ there_ms: 3000, back_ms: 3000 });
+  guest.behind_ms = -1_000_000;
+  await syncClock(agent);
+  expect(guest.sets).toBe(1);
+  expect(Math.abs(guest.behind_ms)).toBeLessThan(1000);
 });

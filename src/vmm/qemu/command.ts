@@ -17,7 +17,7 @@ export interface CommandOptions {
   accelerator: Accelerator;
   /** Whether this QEMU was built with seccomp. */
   sandbox: boolean;
-  /** Rate of the host's time stamp counter. */
+  /** Rate of the host's time stamp counter, if it is known. */
   tsc_khz: number | undefined;
   /** Where passt holds the other end of the user-mode network; undefined for QEMU's own. */
   cableFd?: number | undefined;
@@ -100,16 +100,15 @@ function portArguments(id: string, path: string, name: string): string[] {
 /** The kernel's self-tests of its ciphers are a tenth of an emulated boot. */
 const NO_SELFTESTS = "cryptomgr.notests";
 
+const TSC_GUESS_KHZ = 2_000_000;
+
 export const SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
 
 /**
  * `panic=-1 reboot=t` turn a panic into a reset at once, and -no-reboot turns that into the end of
- * QEMU. Without `tsc_early_khz` the emulated timers make the kernel's own calibration of the
- * counter fail now and then, and the boot hangs for ever; a rough value is good enough.
+ * QEMU.
  */
 export function kernelCommandLine(spec: BootSpec, options: CommandOptions): string {
-  const tsc =
-    options.accelerator === "tcg" ? [`tsc_early_khz=${options.tsc_khz ?? 2_000_000}`] : [];
   const own = [
     "console=ttyS0",
     "quiet",
@@ -117,9 +116,21 @@ export function kernelCommandLine(spec: BootSpec, options: CommandOptions): stri
     "reboot=t",
     "net.ifnames=0",
     NO_SELFTESTS,
-    ...tsc,
+    ...(options.accelerator === "tcg" ? emulatedClock(options.tsc_khz) : []),
   ];
   return [...own, ...spec.kernelArgs].join(" ");
+}
+
+/**
+ * Without `tsc_early_khz` the emulated timers make the kernel's own calibration of the time stamp counter fail now
+ * and then, and the boot hangs for ever; a rough value is good enough for that.
+ * The emulated counter is the host's. A kernel that checks it against timer interrupts, of which a busy host delivers
+ * too few, discards it and counts these interrupts as its time: the clock loses seconds in a minute then, or gains
+ * them where the kernel has calibrated their rate on the busy host.
+ */
+function emulatedClock(tsc_khz: number | undefined): string[] {
+  if (tsc_khz === undefined) return [`tsc_early_khz=${TSC_GUESS_KHZ}`];
+  return [`tsc_early_khz=${tsc_khz}`, "tsc=reliable"];
 }
 
 /** Those that a restore makes larger: name of the node, and size. */
