@@ -66,9 +66,15 @@ interface LoadOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** Gives a QEMU that waits for it the state of a snapshot, and lets the machine go on. */
+/**
+ * Gives a QEMU that waits for it the state of a snapshot, and lets the machine go on.
+ * After a migration QEMU announces the machine in its network and has the guest do so too, five times in the first
+ * second. This one still has the addresses of the machine that it was saved of, which they belong to. And Linux 6.12
+ * deadlocks when its network interface is set down for new addresses during that: both wait for the other.
+ */
 export async function loadState(qmp: Qmp, options: LoadOptions): Promise<void> {
   const { socketPath, statePath, grown, signal } = options;
+  await qmp.execute("migrate-set-parameters", { "announce-rounds": 0 });
   await qmp.execute("migrate-incoming", { uri: `unix:${socketPath}` });
   const socket = await openSocket(socketPath, signal);
   try {
