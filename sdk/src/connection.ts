@@ -7,9 +7,10 @@ import { Readable } from "node:stream";
 import WebSocket from "ws";
 import type { ExecOpen } from "#api/exec.ts";
 import { EXEC_MESSAGE_MAX_BYTES, EXEC_PATH, EXEC_PROTOCOL } from "#api/exec-constants.ts";
+import type { ExecConnection, ExecOptions } from "#api/serve/exec-client.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import { type Client, clientOver } from "./client.ts";
-import { type Dial, type ExecConnection, type ExecOptions, openExec } from "./exec.ts";
+import { type Dial, openExecOver } from "./exec-stream.ts";
 import type { ConnectOptions } from "./types.ts";
 
 export interface Connection {
@@ -46,7 +47,7 @@ function onSocket(socket: string): Connection {
       fetch: (request) => fetchUnix(socket, request),
     }),
     open: (open, options) =>
-      openExec(socket, open, {
+      openExecOver(socket, open, {
         ...options,
         // Not by a "ws+unix:" address, which cannot have every path.
         dial: dialer(
@@ -73,7 +74,7 @@ function onUrl(url: string, token: string | undefined): Connection {
       fetch: (request, init) => fetchUrl(base, request, init),
     }),
     open: (open, options) =>
-      openExec(base, open, {
+      openExecOver(base, open, {
         ...options,
         dial: dialer(() => new WebSocket(socketUrl, EXEC_PROTOCOL, { ...LIMITS, headers })),
       }),

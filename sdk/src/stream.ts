@@ -1,6 +1,8 @@
 /** Long work: a stream of reports that ends in the noun it was about. */
 import type { OnProgress, Progress } from "#base/progress.ts";
 
+export type { OnProgress, Progress } from "#base/progress.ts";
+
 /** What a procedure that streams its progress gives. */
 export type Work<T> = PromiseLike<AsyncIterator<Progress, T>>;
 

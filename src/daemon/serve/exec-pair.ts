@@ -5,7 +5,7 @@ import type { Caller } from "#api/serve/caller.ts";
 import type { ExecConnection, ExecOptions } from "#api/serve/exec-client.ts";
 import { SocketSession } from "#daemon/exec/session.ts";
 import type { StreamServices } from "#daemon/exec/streams.ts";
-import { type ChannelEvents, type ExecChannel, openExec } from "#sdk/exec.ts";
+import { type ChannelEvents, type ExecChannel, openExecOver } from "#sdk/exec-stream.ts";
 
 /** Same checks and flow control as over a WebSocket. */
 export function openExecHere(
@@ -14,7 +14,7 @@ export function openExecHere(
   { open, options }: { open: ExecOpen; options: ExecOptions | undefined },
 ): ExecConnection {
   const dial = (_: string, events: ChannelEvents) => makePair(services, caller, events);
-  return openExec("", open, { ...options, dial });
+  return openExecOver("", open, { ...options, dial });
 }
 
 function makePair(
