@@ -35,6 +35,7 @@ embedded:
 	@mkdir -p $(BIN)
 	@$(MAKE) -s --no-print-directory -C guest OUT=$(CURDIR)/$(BIN) VERSION=$(VERSION)
 	@$(MAKE) -s --no-print-directory -C inflate OUT=$(CURDIR)/$(BIN)
+	@$(BUN) scripts/build-ui.ts
 
 sdk:
 	@sh scripts/bootstrap.sh build

@@ -25,7 +25,9 @@ const INPUTS = [
 const BIN = "build/bin";
 const STAMP = `${BIN}/.stamp`;
 /** What the program has inside. */
-const EMBEDDED = [`${BIN}/banger-vsock-agent`, `${BIN}/banger-inflate`];
+const EMBEDDED = ["banger-vsock-agent", "banger-inflate", "banger-ui.pack"].map(
+  (name) => `${BIN}/${name}`,
+);
 
 process.chdir(join(import.meta.dir, ".."));
 mkdirSync(BIN, { recursive: true });

@@ -14,8 +14,12 @@ import {
   targetOf,
 } from "#test/tree.ts";
 
-/** Files that take in what is not source: programs in C, and the guest's first script. */
-const EMBEDDING = ["src/guest/embedded.ts", "src/images/rootfs/inflate-program.ts"];
+/** Files that take in what is not source: programs in C, the guest's first script, the bundle of the web UI. */
+const EMBEDDING = [
+  "src/guest/embedded.ts",
+  "src/images/rootfs/inflate-program.ts",
+  "src/daemon/ui/pack.ts",
+];
 
 /** The contract holds schemas and procedures: who only wants a noun takes the noun's file. */
 const CONTRACT_READERS = ["daemon", "sdk", "api", "cli", "mcp", "web"];
@@ -108,7 +112,8 @@ test("every file is imported by somebody", () => {
     sources.flatMap((file) => imports(file).map((each) => resolveImport(file, each.specifier))),
   );
   const isEntry = (path: string) =>
-    isTest(path) || /\.d\.ts$|^src\/main\.ts$|^sdk\/src\/(client|package)\.ts$/.test(path);
+    isTest(path) ||
+    /\.d\.ts$|^src\/(web\/main\.tsx|main\.ts)$|^sdk\/src\/(client|package)\.ts$/.test(path);
   const orphans = product
     .map(({ path }) => path)
     .filter((path) => !isEntry(path) && !reached.has(path));

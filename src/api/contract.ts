@@ -51,11 +51,12 @@ import {
 import { BOOTS, CHANGES, DOWNLOADS, fails, nothing } from "./procedure.ts";
 import { progress } from "./progress.ts";
 import { serveContract, tokenContract } from "./serve/contract.ts";
+import { hostContract, uiContract } from "./ui/contract.ts";
 
 const byImage = z.object({ name: imageRef });
 
 export const contract = {
-  system: systemContract,
+  system: { ...systemContract, ...hostContract },
   kernel: {
     list: fails()
       .route({ method: "GET", path: "/kernels", summary: "List kernels" })
@@ -292,4 +293,5 @@ export const contract = {
   inside: insideContract,
   token: tokenContract,
   serve: serveContract,
+  ui: uiContract,
 };

@@ -160,6 +160,7 @@ export const handlers: Handlers<typeof root> = {
     disable: () => import("./handlers/daemon/disable.ts"),
     run: () => import("./handlers/daemon/run.ts"),
   },
+  ui: () => import("./handlers/ui.ts"),
   serve: () => import("./handlers/serve.ts"),
   token: {
     create: () => import("./handlers/token/create.ts"),

@@ -56,3 +56,18 @@ export function sudoUser_uid(): number | undefined {
 export function pathsOfUser({ user_uid, home }: { user_uid: number; home: string }): Paths {
   return makePaths(resolveRoots(user_uid === sudoUser_uid() ? process.env : {}, home));
 }
+
+/** Where this process could show a browser. `ssh`: USER@HOST of the login that it runs in, if it is a remote one. */
+export function desktopOf(env: Record<string, string | undefined> = process.env): {
+  ssh: string | undefined;
+  hasDisplay: boolean;
+} {
+  // "CLIENT PORT SERVER PORT"
+  const server = (env["SSH_CONNECTION"] ?? "").split(" ")[2];
+  const user = env["USER"] ?? env["LOGNAME"];
+  const host = server?.includes(":") ? `[${server}]` : server;
+  return {
+    ssh: host && (user ? `${user}@${host}` : host),
+    hasDisplay: Boolean(env["DISPLAY"] || env["WAYLAND_DISPLAY"]),
+  };
+}

@@ -56,6 +56,8 @@ export function makePaths(roots: Roots) {
     database: join(roots.state, "banger.db"),
     /** Of access tokens for the sandboxes of E2B's clients. */
     e2bKey: join(roots.state, "e2b.key"),
+    /** Hashes of the sessions of browsers, and the port that they use. */
+    webUi: join(roots.state, "web-ui.json"),
     daemonLog: join(roots.state, "daemon.log"),
     /** Names the processes of an ordinary user's network namespace. */
     networkNamespace: join(roots.state, "network-namespace.json"),
@@ -76,22 +78,14 @@ export function makePaths(roots: Roots) {
     /** Layers of image builds, by what made them. */
     builds: join(roots.cache, "builds"),
     socket: join(roots.runtime, "daemon.sock"),
+    /** A page that leads a browser to the web UI and logs it in. */
+    uiLogin: join(roots.runtime, "ui.html"),
     /** Beside the state, since it is the state that only one daemon may touch. */
     daemonLock: join(roots.state, "daemon.lock"),
     /** Shared by processes that may have something half-made, without the daemon. */
     workLock: join(roots.state, "work.lock"),
     serve: (number: number) => servePaths(roots, number),
-    image: (id: string) => {
-      const folder = join(roots.state, "images", id);
-      return {
-        folder,
-        rootfs: join(folder, "rootfs.ext4"),
-        kernel: join(folder, "kernel"),
-        initrd: join(folder, "initrd.img"),
-        modules: join(folder, "modules"),
-        workSeed: join(folder, "work-seed.ext4"),
-      };
-    },
+    image: (id: string) => imagePaths(roots, id),
     /** `runtime`: where a process with another XDG_RUNTIME_DIR has put its sockets. */
     vm: (id: string, runtime = join(roots.runtime, "vm", id)) => {
       const folder = join(vms, id);
@@ -112,6 +106,18 @@ export function makePaths(roots: Roots) {
         socket: join(runtime, "front.sock"),
       };
     },
+  };
+}
+
+function imagePaths({ state }: Roots, id: string) {
+  const folder = join(state, "images", id);
+  return {
+    folder,
+    rootfs: join(folder, "rootfs.ext4"),
+    kernel: join(folder, "kernel"),
+    initrd: join(folder, "initrd.img"),
+    modules: join(folder, "modules"),
+    workSeed: join(folder, "work-seed.ext4"),
   };
 }
 

@@ -45,6 +45,8 @@ import { openCgroups } from "#vmm/cgroup.ts";
 import { CallCounts } from "./metrics.ts";
 import { Listeners } from "./serve/listeners.ts";
 import { Tokens } from "./serve/tokens.ts";
+import { WebUi } from "./ui/ui.ts";
+import { UsageRecorder } from "./ui/usage.ts";
 
 const log = getLogger(["banger", "daemon"]);
 
@@ -62,6 +64,8 @@ export interface Services {
   network: Networks;
   tokens: Tokens;
   listeners: Listeners;
+  ui: WebUi;
+  usage: UsageRecorder;
   /** Undefined for a process in the foreground. */
   daemon: DaemonVersion | undefined;
   startedAt: string;
@@ -139,6 +143,7 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
     sshKey: ensureSshKey(paths.sshKey),
   });
   const tokens = new Tokens(db);
+  const served = composeServed(config, { vms, tokens });
   const machines = buildMachines(vms, (id) => paths.vm(id).disk);
   const privateHosts = values["build.private_hosts"];
   const parts = { store, cache: steps, images, privateHosts };
@@ -156,13 +161,27 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
     inside: new Inside(vms, (id) => paths.vm(id).disk),
     network,
     tokens,
-    listeners: new Listeners(values, tokens),
+    ...served,
     daemon: owner ? undefined : { version: version.version, commit: version.commit },
     startedAt: new Date().toISOString(),
     calls: new CallCounts(),
-    isNeeded: () => values["serve.listen"] !== "" || hasWork(db),
+    isNeeded: () => values["serve.listen"] !== "" || served.ui.sessions.isAny || hasWork(db),
     shutdown,
   };
+}
+
+function composeServed(
+  { paths, values }: Config,
+  { vms, tokens }: Pick<Services, "vms" | "tokens">,
+): Pick<Services, "listeners" | "ui" | "usage"> {
+  const listeners = new Listeners(values, tokens);
+  const ui = new WebUi(paths.webUi, listeners);
+  const usage = new UsageRecorder({
+    list: () => vms.list(),
+    diskOf: (id) => paths.vm(id).disk,
+    isWanted: () => ui.sessions.isAny,
+  });
+  return { listeners, ui, usage };
 }
 
 function makeRoots({ state, cache, runtime, config }: Roots): void {

@@ -83,6 +83,7 @@ export async function runDaemon({ restart }: { restart?: Restart | undefined }):
     sockets: paths.serve,
   };
   await services.listeners.begin((options) => listen(served, options));
+  await services.ui.resume();
   log.info("banger {version} listens on {socket}", {
     version: version.version,
     socket: paths.socket,
@@ -95,6 +96,7 @@ export async function runDaemon({ restart }: { restart?: Restart | undefined }):
   log.info("ending: {why}", { why });
   await supervisor?.dismiss();
   mounts.stop();
+  services.usage.stop();
   await services.listeners.stop();
   await kept.stop();
   // Calls that were under way are over with their connections; the programs that they ran need not be.

@@ -45,7 +45,13 @@ interface Call {
 }
 
 /** Of no effect without input, or known to do much with none. */
-const NOT_CALLED_EMPTY = ["/system/shutdown", "/images/bootstrap", "/system/events", "/serve"];
+const NOT_CALLED_EMPTY = [
+  "/system/shutdown",
+  "/images/bootstrap",
+  "/system/events",
+  "/system/usage",
+  "/serve",
+];
 /** Values that no field takes, one of each kind. */
 const WRONG = [null, true, 12.5, -1, "", "\0", ["x"], { x: 1 }, "x".repeat(70_000)];
 /** Paths that the host's file system refuses, each in its own way. */

@@ -15,6 +15,7 @@ import { Listeners, type ListenOptions } from "#daemon/serve/listeners.ts";
 import { PortDoor } from "#daemon/serve/port-door.ts";
 import { Routes } from "#daemon/serve/routes.ts";
 import { Tokens } from "#daemon/serve/tokens.ts";
+import { WebUi } from "#daemon/ui/ui.ts";
 import { openStore } from "#store/db.ts";
 
 /** Stands for every domain that a test does not need: it can be named, and using it throws. */
@@ -34,6 +35,7 @@ export interface ServedApi extends AsyncDisposable {
   url: string;
   port: number;
   tokens: Tokens;
+  ui: WebUi;
   folder: string;
   vms: Map<string, Vm>;
   /** Ports of this host that stand for ports in machines: "name:port". */
@@ -57,8 +59,21 @@ export async function startServedApi(options: ServedOptions = {}): Promise<Serve
     if (vm) return vm;
     throw new BangerError("not_found", `there is no ${ref}`);
   };
+  const listeners = new Listeners(
+    {
+      "serve.listen": "",
+      "serve.tls_cert": "",
+      "serve.tls_key": "",
+      "serve.hosts": [],
+      ...options.values,
+    },
+    tokens,
+  );
+  const ui = new WebUi(join(folder, "web-ui.json"), listeners);
   const services: Services = unused({
     tokens,
+    listeners,
+    ui,
     calls: new CallCounts(),
     vms: unused({
       list: () => [...vms.values()],
@@ -90,16 +105,6 @@ export async function startServedApi(options: ServedOptions = {}): Promise<Serve
       ports: join(folder, `serve-${number}-ports.sock`),
     }),
   };
-  const listeners = new Listeners(
-    {
-      "serve.listen": "",
-      "serve.tls_cert": "",
-      "serve.tls_key": "",
-      "serve.hosts": [],
-      ...options.values,
-    },
-    tokens,
-  );
   await listeners.begin((wanted) => listen(served, wanted));
   const listener = await listen(served, {
     address: { hostname: "127.0.0.1", port: 0, isLocal: true },
@@ -111,6 +116,7 @@ export async function startServedApi(options: ServedOptions = {}): Promise<Serve
     url: listener.url,
     port: Number(new URL(listener.url).port),
     tokens,
+    ui,
     folder,
     vms,
     guests,

@@ -45,6 +45,10 @@ export const access: AccessOf<typeof contract> = {
     repair: full,
     events: filtered,
     debug: full,
+    usage: overview,
+    doctor: full,
+    config: full,
+    logs: full,
   },
   kernel: {
     list: shared,
@@ -171,6 +175,10 @@ export const access: AccessOf<typeof contract> = {
   serve: {
     list: full,
     listen: user,
+  },
+  ui: {
+    open: user,
+    close: user,
   },
 };
 

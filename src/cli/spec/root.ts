@@ -7,6 +7,7 @@ import { serveCommand, tokenCommands } from "./serve.ts";
 import { dnsCommands, setupCommand } from "./setup.ts";
 import { toolingCommands } from "./tooling.ts";
 import { any, command, group, one, toggle, value } from "./types.ts";
+import { uiCommand } from "./ui.ts";
 import { vmCommands } from "./vm.ts";
 import { networkCommands, profileCommands } from "./vm-network.ts";
 
@@ -29,6 +30,7 @@ export const root = group("Run OCI images as virtual machines on your own Linux 
   tooling: toolingCommands,
   policy: profileCommands,
   daemon: daemonCommands,
+  ui: uiCommand,
   serve: serveCommand,
   token: tokenCommands,
   config: configCommands,

@@ -9,13 +9,14 @@ import { serveHandlers, tokenHandlers } from "./serve.ts";
 import { sessionHandlers } from "./session.ts";
 import { snapshotHandlers, vmSnapshotHandlers } from "./snapshot.ts";
 import { systemHandlers } from "./system.ts";
+import { hostHandlers, uiHandlers } from "./ui.ts";
 import { vmHandlers } from "./vm.ts";
 import { networkHandlers, policyHandlers, vmNetworkHandlers } from "./vm-network.ts";
 
 export function makeRouter(services: Services) {
   const base = handlerBase(services);
   return base.os.router({
-    system: systemHandlers(base),
+    system: { ...systemHandlers(base), ...hostHandlers(base) },
     kernel: kernelHandlers(base),
     image: imageHandlers(base),
     network: networkHandlers(base),
@@ -27,5 +28,6 @@ export function makeRouter(services: Services) {
     inside: insideHandlers(base),
     token: tokenHandlers(base),
     serve: serveHandlers(base),
+    ui: uiHandlers(base),
   });
 }

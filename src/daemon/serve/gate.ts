@@ -20,8 +20,15 @@ export interface Authority {
   host: string;
 }
 
-/** Throws `permission_denied` for a request that is not meant for this server, or comes from another origin. */
-export function checkOrigin(headers: Headers, options: GateOptions): Authority {
+/**
+ * Throws `permission_denied` for a request that is not meant for this server, or comes from another origin.
+ * `mayNavigate`: a link elsewhere may lead there, since the page is anybody's and cannot be framed.
+ */
+export function checkOrigin(
+  headers: Headers,
+  options: GateOptions,
+  { mayNavigate = false } = {},
+): Authority {
   const authority = parseHost(headers.get("Host"));
   if (!authority || !isOurs(authority.hostname, options)) {
     throw refused(`unknown Host "${shown(headers.get("Host"))}"`, {
@@ -29,7 +36,10 @@ export function checkOrigin(headers: Headers, options: GateOptions): Authority {
     });
   }
   const site = headers.get("Sec-Fetch-Site");
-  if (site !== null && site !== "same-origin" && site !== "none") {
+  const isNavigation =
+    headers.get("Sec-Fetch-Mode") === "navigate" && headers.get("Sec-Fetch-Dest") === "document";
+  const isAllowed = site === null || site === "same-origin" || site === "none";
+  if (!isAllowed && !(mayNavigate && isNavigation)) {
     throw refused(`cross-origin request (Sec-Fetch-Site: ${shown(site)})`);
   }
   const origin = headers.get("Origin");

@@ -15,7 +15,7 @@ import { REQUEST_MAX_BYTES } from "./limits.ts";
 import type { Listener, ListenOptions } from "./listeners.ts";
 import { forwardToPort } from "./port-again.ts";
 import type { PortDoor } from "./port-door.ts";
-import type { Routes, RoutesOptions } from "./routes.ts";
+import type { Arrival, Hold, Routes, RoutesOptions } from "./routes.ts";
 
 /** Of a connection between two requests. */
 const IDLE_TIMEOUT_S = 60;
@@ -29,6 +29,7 @@ export interface Served extends RoutesOptions {
 
 interface SocketData {
   caller: Caller;
+  hold: Hold;
   session?: ExecSession;
   held?: Disposable;
 }
@@ -90,9 +91,9 @@ function serveInner(
       const timeout = (seconds: number): void => self.timeout(request, seconds);
       // An answer may be as long in coming as a machine is in stopping.
       timeout(0);
-      const upgrade = (caller: Caller): boolean => {
+      const upgrade: Arrival["upgrade"] = (caller, hold) => {
         const headers = { "Sec-WebSocket-Protocol": EXEC_PROTOCOL };
-        return self.upgrade(request, { data: { caller }, headers });
+        return self.upgrade(request, { data: { caller, hold }, headers });
       };
       const forward = (each: Request): Promise<Response> => forwardToPort(each, again);
       const answer = await routes.respond(request, { gate, upgrade, forwardToPort: forward });
@@ -104,9 +105,9 @@ function serveInner(
       backpressureLimit: 16 * MiB,
       idleTimeout: 0,
       open(socket) {
-        const { caller } = socket.data;
+        const { caller, hold } = socket.data;
         socket.data.session = new SocketSession(socket, services, caller);
-        socket.data.held = services.tokens.hold(caller, () => socket.close(1008, "token revoked"));
+        socket.data.held = hold(() => socket.close(1008, "token revoked"));
       },
       message(socket, message) {
         socket.data.session?.receive(message);

@@ -77,6 +77,17 @@ export class Listeners {
     return undefined;
   }
 
+  /** Serves on loopback until the result is disposed of; port 0 is any that is free. */
+  async openLocal(port: number | undefined): Promise<{ url: string; listening: AsyncDisposable }> {
+    const address = port === undefined ? DEFAULT_ADDRESS : `127.0.0.1:${port}`;
+    const listener = await this.#start({ address }, false, { isPlain: true });
+    const close = async (): Promise<void> => {
+      this.#open.delete(listener);
+      await listener[Symbol.asyncDispose]();
+    };
+    return { url: listener.url, listening: { [Symbol.asyncDispose]: close } };
+  }
+
   async stop(): Promise<void> {
     const open = [...this.#open.keys()];
     this.#open.clear();
@@ -94,13 +105,17 @@ export class Listeners {
       : undefined;
   }
 
-  async #start(wanted: ServeListen, isConfigured: boolean): Promise<Listener> {
+  async #start(
+    wanted: ServeListen,
+    isConfigured: boolean,
+    { isPlain = false } = {},
+  ): Promise<Listener> {
     const listen = this.#listen;
     if (!listen) throw new BangerError("unavailable", "the daemon is starting or stopping");
     const text = wanted.address ?? (this.#values["serve.listen"] || DEFAULT_ADDRESS);
     const address = parseListenAddress(text);
-    const cert = wanted.cert ?? this.#values["serve.tls_cert"];
-    const key = wanted.key ?? this.#values["serve.tls_key"];
+    const cert = isPlain ? "" : (wanted.cert ?? this.#values["serve.tls_cert"]);
+    const key = isPlain ? "" : (wanted.key ?? this.#values["serve.tls_key"]);
     const tls =
       cert || key ? { cert: readPem(cert, "certificate"), key: readPem(key, "key") } : undefined;
     this.#assertSafe(address, text, tls !== undefined);

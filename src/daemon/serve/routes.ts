@@ -3,7 +3,7 @@ import { OpenAPIHandler } from "@orpc/openapi/fetch";
 import { RPCHandler } from "@orpc/server/fetch";
 import { EXEC_PATH } from "#api/exec.ts";
 import { VERSION_PATH } from "#api/exec-constants.ts";
-import { type Caller, TOKEN_PROTOCOL_PREFIX } from "#api/serve/caller.ts";
+import { type Caller, TOKEN_PROTOCOL_PREFIX, USER } from "#api/serve/caller.ts";
 import type { Mount } from "#api/serve/mount.ts";
 import { BangerError } from "#base/error.ts";
 import { version } from "#base/version.ts";
@@ -12,6 +12,8 @@ import { errorResponse } from "#daemon/errors.ts";
 import { METRICS_TYPE, metricsText } from "#daemon/metrics.ts";
 import { openApiDocument } from "#daemon/openapi.ts";
 import { checkBody } from "#daemon/request-body.ts";
+import { isUiPage, UI_API, UI_PREFIX, uiPublic, uiSecrets, uiSession } from "#daemon/ui/routes.ts";
+import type { UiSession } from "#daemon/ui/sessions.ts";
 import { checkOrigin, type GateOptions, parseHost } from "./gate.ts";
 import {
   RateLimit,
@@ -24,6 +26,10 @@ import { mountContext, type Router } from "./mounts.ts";
 import { type ApiDocument, apiPage, PAGE_POLICY } from "./page.ts";
 import { portTargetOf } from "./port-door.ts";
 
+/** The daemon's user, who has logged in through the unix socket. */
+const UI_CALLER: Caller = { ...USER, name: "ui" };
+/** Where the contract is served once more. */
+type Below = "" | typeof UI_API;
 /** Not of a stream, which may be silent for long. */
 const WHOLE_TYPES = /^(application\/json|text\/plain|text\/html)?(;|$)/;
 
@@ -38,8 +44,11 @@ export interface Arrival {
   /** Answers a request whose Host means a port of a machine. */
   forwardToPort(request: Request): Promise<Response>;
   /** Upgrades the request to a WebSocket; false if it does not ask for one. */
-  upgrade(caller: Caller): boolean;
+  upgrade(caller: Caller, hold: Hold): boolean;
 }
+
+/** Calls `end` once the caller may go on no longer, until the result is disposed of. */
+export type Hold = (end: () => void) => Disposable;
 
 export interface Answer {
   response: Response;
@@ -66,7 +75,7 @@ export class Routes {
     let caller: Caller | undefined;
     const verify = (secret: string | undefined): Caller | undefined => {
       const found = this.#options.services.tokens.verify(secret);
-      this.#count(found);
+      this.#count(found?.token);
       caller ??= found;
       return found;
     };
@@ -75,7 +84,10 @@ export class Routes {
       if (authority && portTargetOf(authority.hostname, arrival.gate)) {
         return { response: await arrival.forwardToPort(request), isWhole: false };
       }
-      checkOrigin(request.headers, arrival.gate);
+      // A Host that is none makes the address none.
+      const path = URL.canParse(request.url) ? new URL(request.url).pathname : "";
+      const mayNavigate = request.method === "GET" && isUiPage(path);
+      checkOrigin(request.headers, arrival.gate, { mayNavigate });
       const { pathname } = new URL(request.url);
       const mount = this.#options.mounts.find(({ prefix }) => isBelow(pathname, prefix));
       if (mount) {
@@ -85,7 +97,13 @@ export class Routes {
         const isWhole = WHOLE_TYPES.test(response.headers.get("Content-Type") ?? "");
         return { response: isRefused ? closing(response) : response, isWhole };
       }
-      const response = await this.#own(request, { pathname, verify, ...arrival });
+      const count = (session: UiSession): void => {
+        this.#count(session.id);
+        caller = UI_CALLER;
+      };
+      const response = isBelow(pathname, UI_PREFIX)
+        ? await this.#ui(request, { pathname, count, ...arrival })
+        : await this.#own(request, { pathname, verify, ...arrival });
       if (!response) return undefined;
       const isStream = response.headers.get("Content-Type")?.startsWith("text/event-stream");
       const secured = withHeaders(response);
@@ -128,7 +146,7 @@ export class Routes {
       });
     }
     if (pathname === EXEC_PATH) {
-      if (upgrade(caller)) return undefined;
+      if (upgrade(caller, this.#holdOf(caller))) return undefined;
       return new Response("WebSocket required\n", { status: 426 });
     }
     if (pathname === VERSION_PATH) return Response.json(version);
@@ -145,16 +163,53 @@ export class Routes {
       const text = metricsText(services.vms.list(), services.calls);
       return new Response(text, { headers: { "Content-Type": METRICS_TYPE } });
     }
-    return await this.#contract(request, pathname, caller);
+    return await this.#contract(request, pathname, { caller, hold: this.#holdOf(caller) });
   }
 
-  async #contract(request: Request, pathname: string, caller: Caller): Promise<Response> {
+  /** `count`: called with the session, if the request has one. */
+  async #ui(
+    request: Request,
+    { pathname, count, upgrade }: Arrival & { pathname: string; count: (of: UiSession) => void },
+  ): Promise<Response | undefined> {
+    const { sessions } = this.#options.services.ui;
+    if (!isBelow(pathname, UI_API)) {
+      this.#count(undefined);
+      return await uiPublic(request, sessions);
+    }
+    const session = sessions.find(...uiSecrets(request.headers));
+    if (session) count(session);
+    else this.#count(undefined);
+    const found = uiSession(request, session);
+    const path = pathname.slice(UI_API.length);
+    const hold: Hold = (end) => sessions.hold(found, end);
+    if (path === "/exec") {
+      if (upgrade(UI_CALLER, hold)) return undefined;
+      return new Response("WebSocket required\n", { status: 426 });
+    }
+    if (path === "/logout" && request.method === "POST") {
+      return Response.json({}, { headers: { "Set-Cookie": sessions.end(found) } });
+    }
+    if (isBelow(path, "/rpc")) {
+      return await this.#contract(request, path, { caller: UI_CALLER, hold, below: UI_API });
+    }
+    throw new BangerError("not_found", `no such path: ${pathname}`);
+  }
+
+  #holdOf(caller: Caller): Hold {
+    return (end) => this.#options.services.tokens.hold(caller, end);
+  }
+
+  async #contract(
+    request: Request,
+    pathname: string,
+    { caller, hold, below = "" }: { caller: Caller; hold: Hold; below?: Below },
+  ): Promise<Response> {
     const revoked = new AbortController();
-    const held = this.#options.services.tokens.hold(caller, () => revoked.abort());
+    const held = hold(() => revoked.abort());
     const signal = AbortSignal.any([request.signal, revoked.signal]);
     const limited = new Request(withBodyLimit(request, REQUEST_MAX_BYTES), { signal });
     try {
-      const response = await this.#handle(limited, pathname, caller);
+      const response = await this.#handle(limited, pathname, { caller, below });
       if (response) return endingWith(response, held);
     } catch (error) {
       held[Symbol.dispose]();
@@ -165,25 +220,29 @@ export class Routes {
   }
 
   /** Undefined for a path that is none of the contract's. */
-  async #handle(request: Request, pathname: string, caller: Caller): Promise<Response | undefined> {
+  async #handle(
+    request: Request,
+    pathname: string,
+    { caller, below }: { caller: Caller; below: Below },
+  ): Promise<Response | undefined> {
     const context = { caller };
     if (isBelow(pathname, "/rpc")) {
-      return (await this.#rpc.handle(request, { prefix: "/rpc", context })).response;
+      return (await this.#rpc.handle(request, { prefix: `${below}/rpc`, context })).response;
     }
     await checkBody(request);
     return (await this.#rest.handle(request, { prefix: "/v1", context })).response;
   }
 
   /** Requests without a token are counted separately, so that they cannot starve those with one. */
-  #count(caller: Caller | undefined): void {
-    if (this.#rateOf(caller).take()) return;
+  #count(id: string | undefined): void {
+    if (this.#rateOf(id).take()) return;
     throw new TooMany();
   }
 
-  #rateOf(caller: Caller | undefined): RateLimit {
-    if (caller?.token === undefined) return this.#strangers;
-    const rate = this.#rates.get(caller.token) ?? new RateLimit(TOKEN_RATE);
-    this.#rates.set(caller.token, rate);
+  #rateOf(id: string | undefined): RateLimit {
+    if (id === undefined) return this.#strangers;
+    const rate = this.#rates.get(id) ?? new RateLimit(TOKEN_RATE);
+    this.#rates.set(id, rate);
     return rate;
   }
 }

@@ -1,0 +1,88 @@
+/** The machines as they are now: loaded once, then kept by the daemon's events. */
+import { computed, signal } from "@preact/signals";
+import type { MachineEvent } from "#api/system.ts";
+import type { Vm } from "#api/vm.ts";
+import { daemon, login } from "./daemon.ts";
+import { failureOf } from "./failure.ts";
+
+const RETRY_MIN_MS = 250;
+const RETRY_MAX_MS = 4000;
+/** Changes that come together are loaded together. */
+const GATHER_MS = 40;
+/** So many at once are loaded as a list. */
+const SINGLE_MAX = 8;
+const EVENTS_KEPT_MAX = 500;
+
+export const machines = signal<ReadonlyMap<string, Vm>>(new Map());
+export const connection = signal<"connecting" | "live" | "lost">("connecting");
+/** Of this page's lifetime, newest first. */
+export const events = signal<readonly MachineEvent[]>([]);
+/** Counts the times that the daemon was reached: what a page has loaded is stale when it grows. */
+export const generation = signal(0);
+
+export const machineList = computed(() => [...machines.value.values()]);
+
+export function machineNamed(name: string): Vm | undefined {
+  return machineList.value.find((each) => each.name === name);
+}
+
+export function putMachine(vm: Vm): void {
+  machines.value = new Map(machines.value).set(vm.id, vm);
+}
+
+/** Follows for as long as the page is logged in. */
+export async function followMachines(): Promise<void> {
+  let delay_ms = RETRY_MIN_MS;
+  while (login.value === "in") {
+    try {
+      const stream = await daemon.system.events(undefined);
+      await loadAll();
+      connection.value = "live";
+      generation.value++;
+      delay_ms = RETRY_MIN_MS;
+      for await (const event of stream) take(event);
+    } catch (error) {
+      if (failureOf(error).code === "unauthorized") login.value = "out";
+    }
+    if (login.peek() !== "in") return;
+    connection.value = "lost";
+    await new Promise((resolve) => setTimeout(resolve, delay_ms));
+    delay_ms = Math.min(2 * delay_ms, RETRY_MAX_MS);
+  }
+}
+
+async function loadAll(): Promise<void> {
+  const all = await daemon.vm.list(undefined);
+  machines.value = new Map(all.map((vm) => [vm.id, vm]));
+}
+
+const changed = new Set<string>();
+let isWaiting = false;
+
+function take(event: MachineEvent): void {
+  events.value = [event, ...events.value.slice(0, EVENTS_KEPT_MAX - 1)];
+  if (event.state === "removed") {
+    changed.delete(event.id);
+    const next = new Map(machines.value);
+    next.delete(event.id);
+    machines.value = next;
+    return;
+  }
+  const known = machines.value.get(event.id);
+  if (known) putMachine({ ...known, state: event.state });
+  changed.add(event.id);
+  if (!isWaiting) setTimeout(() => void loadChanged(), GATHER_MS);
+  isWaiting = true;
+}
+
+async function loadChanged(): Promise<void> {
+  isWaiting = false;
+  const ids = [...changed];
+  changed.clear();
+  try {
+    if (ids.length > SINGLE_MAX) return await loadAll();
+    for (const id of ids) putMachine(await daemon.vm.show({ name: id }));
+  } catch {
+    // It is gone again, or the daemon is: an event or the next connection tells.
+  }
+}

@@ -1,0 +1,149 @@
+/** The screen of one session. The terminal itself is loaded when it is first needed. */
+import { useEffect, useRef, useState } from "preact/hooks";
+import type { ExecConnection } from "#api/serve/exec-client.ts";
+import type { Vm } from "#api/vm.ts";
+import { isDark } from "#web/app/theme.ts";
+import { openStream } from "#web/link/daemon.ts";
+import { type Failure, failureOf, isGone } from "#web/link/failure.ts";
+import type { Emulator } from "./xterm.ts";
+
+const RETRY_MS = 500;
+
+interface ScreenProps {
+  vm: Vm;
+  session: string;
+  onEnded: () => void;
+}
+
+export function Screen({ vm, session, onEnded }: ScreenProps) {
+  const ref = useRef<HTMLDivElement>(null);
+  const emulator = useRef<Emulator | undefined>(undefined);
+  const [notice, setNotice] = useState("");
+  const [isSearching, setSearching] = useState(false);
+  useEffect(() => {
+    const link = new SessionLink(vm.id, session, { onNotice: setNotice, onEnded });
+    void import("./xterm.ts").then(({ openEmulator }) => {
+      if (!ref.current || link.isOver) return;
+      emulator.current = openEmulator(ref.current, {
+        label: `Terminal ${session} of ${vm.name}`,
+        isDark: isDark.peek(),
+        onInput: (text) => link.send(text),
+        onResize: (size) => link.resize(size),
+        onSearch: () => setSearching(true),
+      });
+      link.begin(emulator.current);
+    });
+    return () => {
+      link.end();
+      emulator.current?.dispose();
+    };
+  }, [vm.id, session]);
+  const dark = isDark.value;
+  useEffect(() => emulator.current?.setTheme(dark), [dark]);
+  return (
+    <div class="screen">
+      <div ref={ref} class="screen-body" />
+      {isSearching && (
+        <input
+          class="screen-search"
+          type="search"
+          aria-label="Search the terminal"
+          placeholder="Search; Enter for the next"
+          ref={(element) => element?.focus()}
+          onKeyDown={({ key, shiftKey, currentTarget }) => {
+            if (key === "Enter") emulator.current?.find(currentTarget.value, shiftKey);
+            if (key !== "Escape") return;
+            setSearching(false);
+            emulator.current?.focus();
+          }}
+        />
+      )}
+      <p class="screen-notice" role="status">
+        {notice}
+      </p>
+    </div>
+  );
+}
+
+interface LinkEvents {
+  onNotice: (text: string) => void;
+  onEnded: () => void;
+}
+
+/** The session's stream; when the connection breaks it goes on where it was, so that nothing is missed. */
+class SessionLink {
+  readonly #vm: string;
+  readonly #session: string;
+  readonly #events: LinkEvents;
+  #emulator: Emulator | undefined;
+  #connection: ExecConnection | undefined;
+  #offset = 0;
+  isOver = false;
+
+  constructor(vm: string, session: string, events: LinkEvents) {
+    this.#vm = vm;
+    this.#session = session;
+    this.#events = events;
+  }
+
+  begin(emulator: Emulator): void {
+    this.#emulator = emulator;
+    void this.#follow();
+  }
+
+  send(text: string): void {
+    void this.#connection?.writeStdin(new TextEncoder().encode(text));
+  }
+
+  resize(size: { columns: number; rows: number }): void {
+    this.#connection?.resize(size);
+  }
+
+  end(): void {
+    this.isOver = true;
+    this.#connection?.close();
+  }
+
+  async #follow(): Promise<void> {
+    while (!this.isOver) {
+      const failure = await this.#connect();
+      if (this.isOver) return;
+      if (!failure) return this.#events.onEnded();
+      if (!isGone(failure)) return this.#events.onNotice(failure.message);
+      this.#events.onNotice("Connection lost. Reconnecting…");
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    }
+  }
+
+  /** Until it ends; with undefined, if the session has. */
+  async #connect(): Promise<Failure | undefined> {
+    const connection = openStream(
+      {
+        kind: "session",
+        vm: this.#vm,
+        session: this.#session,
+        offset: this.#offset,
+        follow: true,
+        stdin: true,
+      },
+      {
+        onStdout: async (bytes) => {
+          this.#offset += bytes.length;
+          await this.#emulator?.write(bytes);
+        },
+        onStarted: () => {
+          this.#events.onNotice("");
+          const size = this.#emulator?.size();
+          if (size) connection.resize(size);
+        },
+      },
+    );
+    this.#connection = connection;
+    try {
+      await connection.exited;
+      return undefined;
+    } catch (error) {
+      return failureOf(error);
+    }
+  }
+}

@@ -1,0 +1,20 @@
+/** The web UI: logs in, follows the daemon, and shows the page of the address. */
+import { effect } from "@preact/signals";
+import { render } from "preact";
+import { listenToKeys } from "#web/app/keys.ts";
+import { followLinks } from "#web/app/route.ts";
+import { Shell } from "#web/app/shell.tsx";
+import { logIn, login } from "#web/link/daemon.ts";
+import { followMachines } from "#web/link/machines.ts";
+import { followUsage } from "#web/link/usage.ts";
+
+const root = document.getElementById("app");
+if (root) render(<Shell />, root);
+followLinks();
+listenToKeys();
+effect(() => {
+  if (login.value !== "in") return;
+  void followMachines();
+  void followUsage();
+});
+await logIn();
