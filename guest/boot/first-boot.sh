@@ -15,7 +15,8 @@ agent=$state/banger-vsock-agent
 log=$state/first-boot.log
 # Exists while an installation is unfinished: after a power loss it is repeated.
 unfinished=/var/lib/banger/installing
-journal=/var/lib/dpkg/updates
+dpkg=/var/lib/dpkg
+journal=$dpkg/updates
 lists=/var/lib/apt/lists
 # Where the host puts packages: on the writable disk, outside of the layer.
 given=$state/disk/packages
@@ -30,6 +31,10 @@ main() {
 		;;
 	failed)
 		report_failed_units
+		exit
+		;;
+	preinst)
+		run_preinsts >>"$log" 2>&1
 		exit
 		;;
 	esac
@@ -384,11 +389,52 @@ install_debian() {
 	[ -z "$ours" ] || rm -f "$policy"
 }
 
-# From the packages that the host has downloaded for this image, with its signatures checked, if it could. They and
-# their list are placed where apt keeps what it has downloaded, so that it reads no other list and hashes nothing.
+# From the packages that the host has downloaded for this image, with its signatures checked, if it could.
 install_given() {
 	has_argument banger.packages=host && ask_host packages "$state/packages" || return 1
-	[ "$answer" = given ] && [ -e "$given/Packages" ] || return 1
+	case $answer in
+	unpacked) configure_unpacked ;;
+	given) install_repository ;;
+	*) return 1 ;;
+	esac
+}
+
+# Runs the scripts of packages that come before their files, which the host then brings, as dpkg does. Fails if that is
+# better left to dpkg: if one fails, or changes where other packages' files are to be.
+run_preinsts() {
+	before=$(cat "$dpkg/diversions" "$dpkg/statoverride" 2>/dev/null)
+	export DEBIAN_FRONTEND=noninteractive DPKG_ADMINDIR="$dpkg" DPKG_ROOT= DPKG_MAINTSCRIPT_DEBUG=0 \
+		DPKG_MAINTSCRIPT_NAME=preinst DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT=1 DPKG_MAINTSCRIPT_PACKAGE DPKG_MAINTSCRIPT_ARCH
+	DPKG_RUNNING_VERSION=$(cat "$given/version")
+	export DPKG_RUNNING_VERSION
+	cd / || return
+	while read -r DPKG_MAINTSCRIPT_PACKAGE DPKG_MAINTSCRIPT_ARCH; do
+		echo "preinst of $DPKG_MAINTSCRIPT_PACKAGE"
+		unsynced "$given/$DPKG_MAINTSCRIPT_PACKAGE.preinst" install </dev/null || return
+	done <"$given/scripts"
+	[ "$(cat "$dpkg/diversions" "$dpkg/statoverride" 2>/dev/null)" = "$before" ]
+}
+
+# The host has unpacked them. As with apt, some are configured before all others; apt does the rest where the image has
+# hooks for it.
+configure_unpacked() {
+	say "Installing systemd and openssh-server"
+	echo "Setting up $(cat "$given/count") packages" | lines
+	read -r first <"$given/first"
+	rm -rf "$given"
+	# shellcheck disable=SC2086
+	[ -z "$first" ] || run unsynced dpkg --force-confold --no-triggers --configure $first || return
+	if grep -qsi invoke /etc/apt/apt.conf /etc/apt/apt.conf.d/*; then
+		run apt_get -y -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold -o "DPkg::Path=$PATH" install
+	else
+		run unsynced dpkg --force-confold --configure --pending
+	fi
+}
+
+# The packages and their list are placed where apt keeps what it has downloaded, so that it reads no other list and
+# hashes nothing.
+install_repository() {
+	[ -e "$given/Packages" ] || return 1
 	mkdir -p "$given/lists/partial" "$given/cache/archives/partial"
 	echo "deb [trusted=yes] file:$given ./" >"$given/sources.list"
 	mv "$given/Packages" "$given/lists/$(echo "$given/./Packages" | tr / _)"

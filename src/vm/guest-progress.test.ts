@@ -44,6 +44,17 @@ test("an installation shows how many packages of all are done", () => {
   ]);
 });
 
+test("packages that the host has unpacked are done once they are set up", () => {
+  const lines = ["Setting up 2 packages", "Setting up udev (252) ...", "Setting up dbus ..."];
+  expect(shown(lines).slice(1)).toEqual([
+    `Installing systemd: ${lines[0]} 0/2 items`,
+    `Installing systemd: ${lines[1]} 1/2 items`,
+    `Installing systemd: ${lines[2]} 1/2 items`,
+    "Installing systemd 2/2 items",
+    "Starting systemd",
+  ]);
+});
+
 const managers: [line: string, share: string][] = [
   ["(3/27) Installing openrc (0.54-r2)", "3/27"],
   ["( 3/27) installing systemd", "3/27"],

@@ -37,6 +37,8 @@ function stepOf(title: string) {
 
 /** apt's own count: "3 upgraded, 46 newly installed, 0 to remove and 0 not upgraded." */
 const APT_TOTAL = /^(\d{1,5}) upgraded, (\d{1,5}) newly installed,/;
+/** Of packages that the host has unpacked. */
+const UNPACKED_TOTAL = /^Setting up (\d{1,5}) packages$/;
 /** Each package is unpacked, and then set up. */
 const APT_STEP = /^(Unpacking|Setting up) \S/;
 /** apk, pacman and zypper: "(3/46) Installing openrc"; dnf5: "[ 3/46] Installing systemd"; dnf: "Installing : systemd 3/46". */
@@ -47,11 +49,18 @@ class Share {
   #done = 0;
   #total = 0;
   #aptSteps = 0;
+  #stepsOfOne = 2;
 
   read(line: string): void {
     const apt = APT_TOTAL.exec(line);
     if (apt) this.#total = Number(apt[1]) + Number(apt[2]);
-    if (APT_STEP.test(line)) this.#done = Math.floor(++this.#aptSteps / 2);
+    const unpacked = UNPACKED_TOTAL.exec(line);
+    if (unpacked) {
+      this.#total = Number(unpacked[1]);
+      this.#stepsOfOne = 1;
+    } else if (APT_STEP.test(line)) {
+      this.#done = Math.floor(++this.#aptSteps / this.#stepsOfOne);
+    }
     const counted = COUNTED.exec(line);
     if (!counted) return;
     this.#done = Number(counted[1] ?? counted[3]);

@@ -9,8 +9,10 @@ import { throwIfAborted } from "#base/abort.ts";
 import { messageOf } from "#base/error.ts";
 import { type OnProgress, type Progress, warningProgress } from "#base/progress.ts";
 import type { Agent } from "#guest/agent.ts";
+import { exitCodeOf } from "#guest/exec.ts";
 import { hasHostApt } from "#images/packages/apt.ts";
 import type { PackageRepository } from "#images/packages/packages.ts";
+import type { UnpackedPackages } from "#images/packages/unpack.ts";
 import type { VmDeps } from "./deps.ts";
 import { installerOf } from "./mode.ts";
 import type { VmRecord } from "./records.ts";
@@ -20,6 +22,7 @@ const log = getLogger(["banger", "vm"]);
 /** On the kernel's command line: read by guest/boot/first-boot.sh, which expects the packages in PLACE. */
 export const PACKAGES_ARGUMENT = "banger.packages=host";
 const PLACE = "/run/banger/disk/packages";
+const FIRST_BOOT = "/usr/local/libexec/banger-first-boot";
 /** Pipe from which the guest reads the answer. Opened read-write, so that the write never blocks without a reader. */
 const ANSWER = ["sh", "-c", '[ ! -p "$0" ] || echo "$1" 1<>"$0"', "/run/banger/packages"];
 /** After this the guest downloads the packages itself. */
@@ -82,7 +85,7 @@ export function offerPackages(deps: VmDeps, vm: VmRecord, options: OfferOptions)
   };
 }
 
-/** "given", or undefined if the guest has to get them itself. */
+/** "unpacked", "given", or undefined if the guest has to get them itself. */
 async function give(
   agent: Agent,
   preparing: Promise<PackageRepository>,
@@ -90,8 +93,10 @@ async function give(
 ): Promise<string | undefined> {
   try {
     const repository = await preparing;
-    await send(agent, repository, { signal, onProgress });
-    log.info("{name}: {count} packages from the host", { name: vm.name, count: repository.count });
+    const { count, unpacked } = repository;
+    log.info("{name}: {count} packages from the host", { name: vm.name, count });
+    if (unpacked && (await unpack(agent, unpacked, { vm, signal, onProgress }))) return "unpacked";
+    await send(agent, PLACE, repository, { signal, onProgress });
     return "given";
   } catch (error) {
     const message = `the machine downloads its packages itself: ${messageOf(error)}`;
@@ -102,12 +107,34 @@ async function give(
   }
 }
 
+/** Whether the packages are unpacked: not if their scripts fail, or tell dpkg where files of others are to be. */
+async function unpack(
+  agent: Agent,
+  unpacked: UnpackedPackages,
+  { vm, signal, onProgress }: OfferOptions & { vm: VmRecord; signal: AbortSignal },
+): Promise<boolean> {
+  const { count, size_bytes } = unpacked;
+  const scripts = await agent.files.writeTar(PLACE, { signal });
+  await pipeline(Readable.from(unpacked.scripts()), scripts.writable);
+  await scripts.finished;
+  const limit = { timeout_ms: PREPARE_MAX_MS, signal };
+  const { status } = await agent.run([FIRST_BOOT, "preinst"], limit);
+  if (exitCodeOf(status) === 0) {
+    await send(agent, "/", { count, size_bytes, tar: unpacked.tree }, { signal, onProgress });
+    return true;
+  }
+  log.warn("{name}: the machine unpacks the packages", { name: vm.name });
+  await agent.files.remove(PLACE, { recursive: true });
+  return false;
+}
+
 async function send(
   agent: Agent,
-  repository: PackageRepository,
+  place: string,
+  repository: Pick<PackageRepository, "count" | "size_bytes" | "tar">,
   { signal, onProgress }: { signal: AbortSignal; onProgress?: OnProgress | undefined },
 ): Promise<void> {
-  const { writable, finished } = await agent.files.writeTar(PLACE, { signal });
+  const { writable, finished } = await agent.files.writeTar(place, { signal });
   const total = repository.size_bytes;
   const report = (value: number): void =>
     onProgress?.({

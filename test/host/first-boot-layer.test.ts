@@ -26,13 +26,19 @@ const ROOT = join(import.meta.dir, "../..");
 const DIRECTORY = 0o040000;
 const hostTest = testNeeding("root", "unshare", "chroot", "mmdebstrap", "apt-get", "gpgv");
 
-/** Skips syncs with the real agent, and answers as the host does. */
+/** Skips syncs and extracts files with the real agent, and answers as the host does. */
 const AGENT = `#!/bin/sh
 [ "$1" != unsynced ] || exec /run/real-agent "$@"
 [ "$2" != --lines ] || exec tee -a /run/banger/first-boot.log
 case $2 in
-packages) { mkdir -p /run/banger/disk/packages; tar -C /run/banger/disk/packages -xf /run/packages.tar
-	echo given >/run/banger/packages; } & ;;
+packages)
+	given=/run/banger/disk/packages
+	if [ -e /run/tree.tar ]; then
+		{ /run/real-agent tar-in $given "" </run/scripts.tar && /run/first-boot preinst &&
+			/run/real-agent tar-in / "" </run/tree.tar && echo unpacked >/run/banger/packages; } >/run/extracted 2>&1 &
+	else
+		{ /run/real-agent tar-in $given "" </run/packages.tar >/run/extracted; echo given >/run/banger/packages; } &
+	fi ;;
 installed | failed) echo "$2" >/run/outcome; cat /run/banger/first-boot.log ;;
 esac
 `;
@@ -53,17 +59,25 @@ afterAll(async () => {
   store?.[Symbol.dispose]();
 });
 
-/** What a first boot writes to its layer. */
-async function layer(name: string, kernelArgs: string): Promise<Map<string, FileTruth>> {
+/** What a first boot writes to its layer, with archives from the host, or without. */
+async function layer(
+  name: string,
+  archives: Record<string, AsyncIterable<Uint8Array>> = {},
+): Promise<Map<string, FileTruth>> {
   const at = (path: string) => join(folder, name, path);
   for (const path of ["upper", "work", "merged", "run/banger"]) {
     mkdirSync(at(path), { recursive: true });
   }
-  writeFileSync(at("cmdline"), `banger.first-boot=keep ${kernelArgs}\n`);
+  const isGiven = Object.keys(archives).length > 0;
+  writeFileSync(at("cmdline"), `banger.first-boot=keep${isGiven ? " banger.packages=host" : ""}\n`);
   writeFileSync(at("run/banger/banger-vsock-agent"), AGENT);
   copyFileSync(join(ROOT, "build/bin/banger-vsock-agent"), at("run/real-agent"));
   copyFileSync(join(ROOT, "guest/boot/first-boot.sh"), at("run/first-boot"));
-  if (kernelArgs !== "") copyFileSync(join(folder, "packages.tar"), at("run/packages.tar"));
+  for (const [file, archive] of Object.entries(archives)) {
+    const parts: Uint8Array[] = [];
+    for await (const chunk of archive) parts.push(chunk);
+    writeFileSync(at(`run/${file}`), Buffer.concat(parts));
+  }
   for (const path of ["run/banger/banger-vsock-agent", "run/first-boot"])
     chmodSync(at(path), 0o755);
   const merged = at("merged");
@@ -94,22 +108,32 @@ async function layer(name: string, kernelArgs: string): Promise<Map<string, File
   return truthOf(at("upper"));
 }
 
+const EXTENDED_STATES = "var/lib/apt/extended_states";
 /** What the archive of a layer leaves out, and what belongs to a way of fetching. */
 const OTHER =
-  /^(run|tmp|var\/log|var\/cache|var\/lib\/apt\/lists|etc\/ssh\/ssh_host_.*|etc\/machine-id|var\/lib\/dbus\/machine-id)(\/|$)/;
+  /^(run|tmp|var\/log|var\/cache|var\/lib\/apt\/lists|var\/lib\/dpkg\/lock-frontend|etc\/ssh\/ssh_host_.*|etc\/machine-id|var\/lib\/dbus\/machine-id)(\/|$)/;
 const NOTES = /^trusted\.overlay\.(?!opaque)/;
 
 /** Without what depends on the moment, or on the overlay that it is in. */
 function timeless(tree: Map<string, FileTruth>, started_ns: bigint): Map<string, object> {
-  const files = [...tree].filter(([path]) => !OTHER.test(path));
+  const files = [...tree].filter(([path]) => !OTHER.test(path) && path !== EXTENDED_STATES);
   return new Map(
     files.map(([path, { mtime, links, sameAs: _, xattrs, ...truth }]) => {
-      const kept = Object.entries(xattrs).filter(([name]) => !NOTES.test(name));
+      // A directory that the image does not have hides nothing there.
+      const isNew = !existsSync(join(folder, "base", path));
+      const kept = isNew ? [] : Object.entries(xattrs).filter(([name]) => !NOTES.test(name));
       const isOwn = mtime < started_ns;
       const count = truth.type === DIRECTORY ? 0 : links;
       return [path, { ...truth, links: count, mtime: isOwn ? mtime : "now", xattrs: kept }];
     }),
   );
+}
+
+/** apt writes them in the order of its memory. */
+function automatic(name: string): string[] {
+  return readFileSync(join(folder, name, "upper", EXTENDED_STATES), "utf8")
+    .split("\n\n")
+    .sort();
 }
 
 hostTest("packages from the host give the same layer as the guest's own", async () => {
@@ -121,12 +145,15 @@ hostTest("packages from the host give the same layer as the guest's own", async 
   await runOk(["mount", "-o", "loop,ro", image.rootfs, join(folder, "base")]);
   const signal = AbortSignal.timeout(LIMIT_MS);
   using repository = await store.images.preparePackages(image.id, { signal });
-  const parts: Uint8Array[] = [];
-  for await (const chunk of repository.tar()) parts.push(chunk);
-  writeFileSync(join(folder, "packages.tar"), Buffer.concat(parts));
-  const given = timeless(await layer("given", "banger.packages=host"), started_ns);
-  const own = timeless(await layer("own", ""), started_ns);
+  const { unpacked } = repository;
+  if (!unpacked) throw new Error("the packages cannot be unpacked by the host");
+  const own = timeless(await layer("own"), started_ns);
+  const given = timeless(await layer("given", { "packages.tar": repository.tar() }), started_ns);
+  const archives = { "scripts.tar": unpacked.scripts(), "tree.tar": unpacked.tree() };
+  const ready = timeless(await layer("unpacked", archives), started_ns);
   expect(given.size).toBeGreaterThan(1000);
   expect(given.has("usr/lib/systemd/systemd") || given.has("lib/systemd/systemd")).toBe(true);
   expect(differences(own, given)).toEqual([]);
+  expect(differences(own, ready)).toEqual([]);
+  expect(automatic("unpacked")).toEqual(automatic("own"));
 });

@@ -3,117 +3,36 @@
  * managers, systemd and the agent are scripts that write down how they were called; real package managers
  * are in first-boot-managers.test.ts.
  */
-import { afterEach, beforeEach, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import {
-  chmodSync,
-  copyFileSync,
-  cpSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { run } from "#base/run.ts";
-import { busyboxRoot } from "#test/guest-disk.ts";
+import {
+  APT_CALLS,
+  boot,
+  INSTALL,
+  osRelease,
+  program,
+  root,
+  SCRIPT,
+  SYSTEMD,
+  useRoots,
+  withoutAgent,
+} from "#test/first-boot-root.ts";
 import { testNeeding } from "#test/needs.ts";
 
-const SCRIPT = join(import.meta.dir, "../../guest/boot/first-boot.sh");
-const SYSTEMD = 'echo "systemd as $$" >>/calls';
-/** Installs a systemd where the real packages have it. */
-const INSTALL = `case " $* " in *" clean "*) exit ;; esac
-{ mkdir -p /usr/lib/systemd
-printf '#!/bin/sh\\n%s\\n' '${SYSTEMD}' >/usr/lib/systemd/systemd
-chmod 755 /usr/lib/systemd/systemd; }`;
-
 const hostTest = testNeeding("root", "unshare", "chroot");
-let root: string;
 
-beforeEach(async () => {
-  root = mkdtempSync(join(tmpdir(), "banger-first-boot-"));
-  cpSync(await busyboxRoot(), root, { recursive: true, verbatimSymlinks: true });
-  for (const folder of ["proc", "sys", "dev", "run", "sbin", "usr/sbin"]) {
-    mkdirSync(join(root, folder), { recursive: true });
-  }
-  copyFileSync(SCRIPT, join(root, "first-boot"));
-  chmodSync(join(root, "first-boot"), 0o755);
-});
+useRoots();
 
-afterEach(() => rmSync(root, { recursive: true, force: true }));
-
-/** A program of the guest: its call is written down, then `body` runs. */
-function program(path: string, body = ""): void {
-  const file = join(root, path);
-  mkdirSync(dirname(file), { recursive: true });
-  writeFileSync(file, `#!/bin/sh\necho "${path.replace(/.*\//, "")} $*" >>/calls\n${body}\n`);
-  chmodSync(file, 0o755);
-}
-
-function osRelease(text: string): void {
-  writeFileSync(join(root, "etc/os-release"), text);
-}
-
-/** Lets the script go on as the host does, after a moment. */
-const AGENT = `[ "$1" != unsynced ] || { shift; exec "$@"; }
-[ "$2" != --lines ] || exec tee -a /run/banger/first-boot.log
-[ "$2" != installed ] || {
-sleep 0.2; echo released >>/calls; echo >/run/banger/kept; } &
-[ "$2" != packages ] || {
-sleep 0.2; mkdir -p /run/banger/disk/packages; echo the list >/run/banger/disk/packages/Packages
-cat /answer >/run/banger/packages; } &`;
-
-/**
- * Runs the script with an agent in /run, as PID 1 unless told otherwise. `kernelArgs`: that it sees, in
- * place of this computer's.
- */
-async function boot(
-  options: { isPid1?: boolean; isWithAgent?: boolean; kernelArgs?: string } = {},
-) {
-  const { isPid1 = true, isWithAgent = true, kernelArgs = "quiet" } = options;
-  program("agent", AGENT);
-  writeFileSync(join(root, "cmdline"), `${kernelArgs}\n`);
-  const setUp = [
-    `mount -t proc proc ${root}/proc`,
-    `mount --bind ${root}/cmdline ${root}/proc/cmdline`,
-    `mount -t tmpfs tmpfs ${root}/run`,
-    `mkdir -p ${root}/run/banger ${root}/run/systemd/system`,
-    `touch ${root}/run/systemd/system/ours`,
-    isWithAgent ? `cp ${root}/agent ${root}/run/banger/banger-vsock-agent` : "true",
-    isPid1 ? `exec chroot ${root} /first-boot` : `chroot ${root} /first-boot`,
-  ];
-  const { exitCode, stdout, stderr } = await run(
-    ["unshare", "--mount", "--pid", "--fork", "sh", "-c", setUp.join("\n")],
-    { env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" } },
-  );
-  const calls = existsSync(join(root, "calls"))
-    ? readFileSync(join(root, "calls"), "utf8").trim().split("\n")
-    : [];
-  return { exitCode, output: stdout + stderr, calls };
-}
-
-/** The calls of programs other than the agent. */
-function withoutAgent(calls: string[]): string[] {
-  return calls.filter((call) => !call.startsWith("agent "));
-}
-
-const APT =
-  "apt-get -q -o Acquire::Languages=none -o Acquire::PDiffs=false -o Acquire::GzipIndexes=false " +
-  "-o Acquire::CompressionTypes::Order::=gz -o Dir::Cache::pkgcache=pkgcache.bin " +
-  "-o Dir::Cache::srcpkgcache=srcpkgcache.bin";
-const APT_CALLS = [
-  `${APT} update`,
-  `${APT} -y --no-install-recommends -o Dpkg::Use-Pty=0 ` +
-    "-o Dpkg::Options::=--force-confold -o Dpkg::Options::=--force-unsafe-io " +
-    "-o DPkg::Path=/run/banger/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin install " +
-    "systemd systemd-sysv udev dbus openssh-server iproute2",
-  `${APT} clean`,
-];
-const GIVEN = "/run/banger/disk/packages";
 const FEDORA_PACKAGES = "systemd systemd-udev dbus openssh-server iproute";
 const dnfCalls = (name: string) => [
   `${name} -y --setopt=install_weak_deps=0 install ${FEDORA_PACKAGES}`,
@@ -317,29 +236,6 @@ hostTest(
     await boot();
     const all = ["a_dists_b_InRelease", "a_dists_b_Packages", "mine_Release", "partial"];
     expect(readdirSync(lists).sort()).toEqual(all);
-  },
-);
-
-hostTest(
-  "packages of the host are installed, or its own where there are none or they do not do",
-  async () => {
-    const outcome = async (answer: string, apt: string) => {
-      for (const path of ["calls", "usr/lib/systemd"])
-        rmSync(join(root, path), { recursive: true, force: true });
-      osRelease("ID=debian\n");
-      writeFileSync(join(root, "answer"), `${answer}\n`);
-      program("usr/bin/apt-get", `${apt}; ${INSTALL}`);
-      const { calls } = await boot({ kernelArgs: "banger.packages=host" });
-      return withoutAgent(calls).map((call) =>
-        call.includes(`=${GIVEN}/lists `) ? "given" : call,
-      );
-    };
-    const look = `cat ${GIVEN}/sources.list ${GIVEN}/lists/_run_banger_disk_packages_._Packages >>/calls`;
-    const seen = [`deb [trusted=yes] file:${GIVEN} ./`, "the list"];
-    expect(await outcome("given", look)).toEqual(["given", ...seen, "systemd as 1"]);
-    expect(await outcome("none", ":")).toEqual([...APT_CALLS, "systemd as 1"]);
-    const broken = `case "$*" in *${GIVEN}*) exit 100 ;; esac`;
-    expect(await outcome("given", broken)).toEqual(["given", ...APT_CALLS, "systemd as 1"]);
   },
 );
 

@@ -11,6 +11,8 @@ export interface Deb {
   compression?: "xz" | "gzip" | "zstd" | "none";
   files?: Record<string, string>;
   postinst?: string;
+  /** More files beside its control file. */
+  control?: Record<string, string>;
 }
 
 export interface Signer {
@@ -43,7 +45,7 @@ export async function makeSigner(home: string, { isExpired = false } = {}): Prom
 /** Builds a package and gives its path. */
 export async function buildDeb(
   folder: string,
-  { name, fields = [], compression = "xz", files = {}, postinst }: Deb,
+  { name, fields = [], compression = "xz", files = {}, postinst, control = {} }: Deb,
 ): Promise<string> {
   const tree = join(folder, `${name}.tree`);
   const put = (path: string, text: string, mode = 0o644) => {
@@ -56,6 +58,7 @@ export async function buildDeb(
   const rest = own.filter((line) => !names.has(line.split(":")[0]));
   put("DEBIAN/control", `${[`Package: ${name}`, ...fields, ...rest].join("\n")}\n`);
   if (postinst) put("DEBIAN/postinst", `#!/bin/sh\n${postinst}\n`, 0o755);
+  for (const [file, text] of Object.entries(control)) put(`DEBIAN/${file}`, text);
   put(`usr/share/doc/${name}/copyright`, `of ${name}\n`);
   for (const [path, text] of Object.entries(files)) put(path, text);
   const deb = join(folder, `${name}_1.0~a_amd64.deb`);

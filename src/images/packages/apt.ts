@@ -30,6 +30,17 @@ export interface WantedPackage {
   size: number;
 }
 
+/** How apt would install the packages, by name. */
+export interface InstallOrder {
+  /** Those that were asked for; the others are installed automatically. */
+  wanted: readonly string[];
+  unpack: string[];
+  /** Configured before the last one is unpacked. */
+  configureFirst: string[];
+  /** Whether it only adds packages. */
+  isPlain: boolean;
+}
+
 export function hasHostApt(): boolean {
   return which("apt-get") !== undefined && which("gpgv") !== undefined;
 }
@@ -44,7 +55,7 @@ export async function resolvePackages(
   image: AptImage,
   folder: string,
   signal: AbortSignal,
-): Promise<WantedPackage[]> {
+): Promise<{ packages: WantedPackage[]; order: InstallOrder }> {
   writeConfiguration(image, folder);
   const user = unprivileged(folder);
   const apt = async (...args: string[]): Promise<string> => {
@@ -63,7 +74,26 @@ export async function resolvePackages(
     throw new BangerError("integrity", `apt: ${why.replaceAll(folder, "").slice(-600)}`);
   };
   await apt("update");
-  return parseUris(await apt("-y", "--print-uris", "install", ...WANTED), { image, folder });
+  const install = ["install", ...WANTED];
+  const packages = parseUris(await apt("-y", "--print-uris", ...install), { image, folder });
+  return { packages, order: parseOrder(await apt("-y", "--simulate", ...install)) };
+}
+
+/** Lines of `--simulate`: "Inst NAME [OLD VERSION] (…)", "Conf NAME (…)", "Remv NAME …". */
+export function parseOrder(output: string): InstallOrder {
+  const steps = output.split("\n").flatMap((line) => {
+    const match = /^(Inst|Conf|Remv) (\S+) (\S)/.exec(line);
+    return match ? [{ kind: match[1], name: match[2] ?? "", next: match[3] }] : [];
+  });
+  const last = steps.findLastIndex(({ kind }) => kind === "Inst");
+  const named = (wanted: string, end: number): string[] =>
+    steps.slice(0, end).flatMap(({ kind, name }) => (kind === wanted ? [name] : []));
+  return {
+    wanted: WANTED,
+    unpack: named("Inst", steps.length),
+    configureFirst: named("Conf", last),
+    isPlain: steps.every(({ kind, next }) => kind === "Conf" || (kind === "Inst" && next === "(")),
+  };
 }
 
 /** Whether the line reports a failed download or signature; a warning about a key's algorithm does not. */

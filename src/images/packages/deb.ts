@@ -22,7 +22,7 @@ const CONTROL_MAX_BYTES = 16 * MiB;
 const DATA_MAX_BYTES = GiB;
 const STANZA_MAX_BYTES = 256 * 1024;
 
-interface Member {
+export interface Member {
   name: string;
   offset: number;
   size: number;
@@ -77,7 +77,8 @@ export async function unpackDeb(
   }
 }
 
-function membersOf(fd: number): Member[] {
+/** The members of the archive, in order. */
+export function membersOf(fd: number): Member[] {
   const head = Buffer.alloc(HEADER_BYTES);
   const read = (position: number, length: number): string => {
     const count = readSync(fd, head, 0, length, position);
@@ -96,7 +97,7 @@ function membersOf(fd: number): Member[] {
   }
 }
 
-function* readMember(fd: number, { offset, size }: Member): Generator<Uint8Array> {
+export function* readMember(fd: number, { offset, size }: Member): Generator<Uint8Array> {
   for (let done = 0; done < size; ) {
     const chunk = Buffer.alloc(Math.min(CHUNK_BYTES, size - done));
     const count = readSync(fd, chunk, 0, chunk.length, offset + done);
@@ -238,6 +239,6 @@ class ArWriter {
   }
 }
 
-function broken(what: string): BangerError {
+export function broken(what: string): BangerError {
   return new BangerError("integrity", `broken Debian package: ${what}`);
 }

@@ -5,8 +5,10 @@
 import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { getLogger } from "@logtape/logtape";
+import { throwIfAborted } from "#base/abort.ts";
 import { hexOf } from "#base/digest.ts";
-import { BangerError } from "#base/error.ts";
+import { BangerError, messageOf } from "#base/error.ts";
 import { readChunks } from "#base/files/chunks.ts";
 import { assertRoom } from "#base/files/free-space.ts";
 import type { OnProgress } from "#base/progress.ts";
@@ -14,11 +16,14 @@ import { GiB } from "#base/size.ts";
 import { BlobStore } from "#blobs/blobs.ts";
 import type { ImageStore } from "#images/store.ts";
 import { TAR_END, tarHeader, tarPadding } from "#tar/write.ts";
-import { mirrorFolder, resolvePackages, type WantedPackage } from "./apt.ts";
+import { type InstallOrder, mirrorFolder, resolvePackages, type WantedPackage } from "./apt.ts";
 import { unpackDeb } from "./deb.ts";
 import { readAptImage } from "./image-files.ts";
 import { mirrorSource } from "./mirror.ts";
 import { fetchBlob } from "./server.ts";
+import { type PlainDeb, planUnpacking, type UnpackedPackages } from "./unpack.ts";
+
+const log = getLogger(["banger", "image"]);
 
 const DOWNLOADS_MAX = 4;
 /** Of all packages together, compressed; and the most that their decompressed files may have. */
@@ -41,6 +46,8 @@ export interface PackageRepository extends Disposable {
   size_bytes: number;
   /** Files for one directory: the packages, and the list of them. */
   tar(): AsyncGenerator<Uint8Array>;
+  /** The same packages as dpkg unpacks them in the image, if that can be told without it. */
+  unpacked: UnpackedPackages | undefined;
 }
 
 /**
@@ -78,12 +85,12 @@ export async function preparePackages(
       });
     });
     options.onProgress?.({ step: "resolve", message: "Resolving packages" });
-    const wanted = await resolvePackages(image, folder, options.signal);
+    const { packages: wanted, order } = await resolvePackages(image, folder, options.signal);
     using _held = await store.blobs.hold(async () => {}, {
       digestsOf: () => wanted.map(({ digest }) => digest),
       signal: options.signal,
     });
-    return await makeRepository(wanted, { ...options, folder, cache });
+    return await makeRepository(wanted, { ...options, folder, cache, rootfs, order });
   } catch (error) {
     rmSync(folder, { recursive: true, force: true });
     throw error;
@@ -93,7 +100,7 @@ export async function preparePackages(
 /** Downloads packages and decompresses each as soon as it is there. Takes `folder` over. */
 async function makeRepository(
   wanted: readonly WantedPackage[],
-  options: PackageOptions & { folder: string; cache: string },
+  options: PackageOptions & { folder: string; cache: string; rootfs: string; order: InstallOrder },
 ): Promise<PackageRepository> {
   const { folder, cache, trusted, onProgress } = options;
   const total = wanted.reduce((sum, { size }) => sum + size, 0);
@@ -105,6 +112,7 @@ async function makeRepository(
   const store = new BlobStore(cache);
   const downloaded = wanted.map(() => 0);
   const stanzas = wanted.map(() => "");
+  const debs: PlainDeb[] = [];
   let size_bytes = 0;
   const get = async (index: number, one: WantedPackage, signal: AbortSignal): Promise<void> => {
     const onAdvance = (bytes: number): void => {
@@ -126,6 +134,7 @@ async function makeRepository(
     if (size_bytes > REPOSITORY_MAX_BYTES) {
       throw new BangerError("limit_exceeded", "decompressed packages too large");
     }
+    debs.push({ path: join(place, name), stanza: deb.stanza });
     const file = `Filename: ./${name}\nSize: ${deb.size}\nSHA256: ${deb.sha256}`;
     stanzas[index] = `${deb.stanza}\n${file}\n`;
   };
@@ -138,8 +147,22 @@ async function makeRepository(
     count: wanted.length,
     size_bytes: size_bytes + statSync(list).size,
     tar: () => tarOf(place, [...wanted.map(nameOf), LIST], options.signal),
+    unpacked: unpackedOf(debs, options),
     [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true }),
   };
+}
+
+function unpackedOf(
+  debs: readonly PlainDeb[],
+  { rootfs, order, signal }: { rootfs: string; order: InstallOrder; signal: AbortSignal },
+): UnpackedPackages | undefined {
+  try {
+    return planUnpacking(rootfs, debs, { order, signal });
+  } catch (error) {
+    throwIfAborted(signal);
+    log.info("{message}", { message: messageOf(error) });
+    return undefined;
+  }
 }
 
 function nameOf({ file }: WantedPackage): string {
