@@ -80,6 +80,8 @@ export function makePaths(roots: Roots) {
     socket: join(roots.runtime, "daemon.sock"),
     /** A page that leads a browser to the web UI and logs it in. */
     uiLogin: join(roots.runtime, "ui.html"),
+    /** Where the proxy in a user's network namespace hands over connections to hosts of secrets. */
+    egressSocket: join(roots.runtime, "egress.sock"),
     /** Beside the state, since it is the state that only one daemon may touch. */
     daemonLock: join(roots.state, "daemon.lock"),
     /** Shared by processes that may have something half-made, without the daemon. */

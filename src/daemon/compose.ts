@@ -12,7 +12,9 @@ import { BuildService } from "#builds/service.ts";
 import type { Roots } from "#config/paths.ts";
 import { type Config, dockerConfigPath } from "#config/resolve.ts";
 import { ensureSshKey } from "#config/ssh-key.ts";
+import type { Interceptor } from "#egress/intercept/interceptor.ts";
 import { EgressProxy } from "#egress/proxy.ts";
+import { takeOver } from "#egress/remote.ts";
 import { resolverBy } from "#egress/resolve.ts";
 import { readFirstBoot } from "#guest/embedded.ts";
 import { createDrivers } from "#host/drivers.ts";
@@ -201,10 +203,16 @@ function openTemplates({ paths, values }: Config): Templates | undefined {
   return new Templates(paths.templates, values["vm.templates_max"]);
 }
 
-/** `isAlone`: for one machine, whose process ends with it. */
+interface NetworkNeed {
+  db: Database;
+  /** For one machine, whose process ends with it. */
+  isAlone: boolean;
+  interceptor?: Interceptor | undefined;
+}
+
 function composeNetwork(
   { values, paths }: Config,
-  { db, isAlone }: { db: Database; isAlone: boolean },
+  { db, isAlone, interceptor }: NetworkNeed,
 ): Networks {
   const decisions = new DecisionLog();
   const policies = new Policies(values["network.bridge"], { decisions: decisions.add });
@@ -224,15 +232,19 @@ function composeNetwork(
         ...shared,
         dns,
         policies,
-        proxy: new EgressProxy({ policies, ask, resolve }),
+        proxy: new EgressProxy({ policies, interceptor, ask, resolve }),
       });
+  const isRoot = process.getuid?.() === 0;
+  const handedOver = interceptor && !isRoot && !isAlone ? paths.egressSocket : undefined;
+  if (interceptor && handedOver) takeOver(handedOver, { interceptor, record: decisions.add });
   const rootless =
-    process.getuid?.() === 0
+    isRoot
       ? undefined
       : new RootlessNetwork({
           ...shared,
           database: isAlone ? undefined : paths.database,
           recordPath: paths.networkNamespace,
+          interceptor: handedOver,
           decisions: decisions.add,
           askUser: ask,
           program: [...selfCommand(), "network-helper"],

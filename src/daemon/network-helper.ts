@@ -2,6 +2,7 @@
 
 import { BangerError } from "#base/error.ts";
 import { EgressProxy } from "#egress/proxy.ts";
+import { handOver } from "#egress/remote.ts";
 import { resolverBy } from "#egress/resolve.ts";
 import { serveNetwork } from "#net/rootless/serve.ts";
 import { openStoreReadOnly } from "#store/db.ts";
@@ -13,8 +14,14 @@ export async function runNetworkHelper(): Promise<void> {
     input: process.stdin,
     output: process.stdout,
     names: namesIn,
-    proxy: ({ policies, ask, askUser }) =>
-      new EgressProxy({ policies, ask: askUser, resolve: resolverBy(ask, () => []) }),
+    proxy: ({ policies, ask, askUser, interceptor: path }) => {
+      const hostsOf = (machineId: string) => policies.secretHosts(machineId);
+      const interceptor = path === undefined ? undefined : handOver(path, hostsOf);
+      return new EgressProxy({
+        ...{ policies, interceptor, ask: askUser },
+        resolve: resolverBy(ask, () => []),
+      });
+    },
   });
 }
 

@@ -91,9 +91,8 @@ export class GuestConnection {
   }
 
   async #serve(): Promise<void> {
-    const machine = this.#machine();
-    if (!this.#mayBeAllowed(machine)) throw new Refusal("no rule allows it");
-    const { policy } = machine;
+    if (!this.#mayBeAllowed()) throw new Refusal("no rule allows it");
+    const { policy } = this.#machine();
     const isWanted = this.#names().some((name) => this.#isIntercepted(name));
     if (!isWanted && !isNameNeeded(policy, this.#wish(undefined, "other"))) {
       await this.#carryOther(Buffer.alloc(0));
@@ -124,12 +123,7 @@ export class GuestConnection {
     this.#carried = "tls";
     this.#name = name;
     const wish = await this.#grant(this.#wish(name, "tls"), reason);
-    if (name !== undefined && this.#isIntercepted(name)) {
-      if (!wish.isAnswered) throw new Refusal("DNS has not given the machine this address");
-      opened?.destroy();
-      await this.#intercept(head, name);
-      return;
-    }
+    if (await this.#isTaken(head, { wish, opened })) return;
     await this.#join(head, opened);
   }
 
@@ -140,6 +134,7 @@ export class GuestConnection {
     const { authority } = parseRequestHead(head.subarray(0, end), { mayUpgrade: true });
     const wish = this.#httpWish(authority);
     await this.#grant(wish);
+    if (await this.#isTaken(head, { wish, opened })) return;
     const upstream = opened ?? (await this.#open());
     carryRequests(this.#client, upstream, {
       head,
@@ -173,7 +168,15 @@ export class GuestConnection {
     }
   }
 
-  async #intercept(head: Buffer, host: string): Promise<void> {
+  /** Whether the interceptor serves it from here on. */
+  async #isTaken(
+    head: Buffer,
+    { wish, opened }: { wish: Wish; opened: Socket | undefined },
+  ): Promise<boolean> {
+    const { name: host, isAnswered } = wish;
+    if (host === undefined || !this.#isIntercepted(host)) return false;
+    if (!isAnswered) throw new Refusal("DNS has not given the machine this address for the name");
+    opened?.destroy();
     const machine = this.#machine();
     await this.#deps.interceptor?.take({
       socket: this.#client,
@@ -181,6 +184,7 @@ export class GuestConnection {
       machineId: machine.machineId,
       host,
       addresses: machine.answers.addressesOf(host),
+      targets: isPlaceholder(this.#address) ? await this.#resolved() : [this.#address],
       port: this.#port,
       admit: (authority) => this.#admit(authority, host),
       connect: () => this.#open(),
@@ -189,6 +193,7 @@ export class GuestConnection {
       },
       signal: this.#closing.signal,
     });
+    return true;
   }
 
   async #join(head: Buffer, opened?: Socket): Promise<void> {
@@ -269,11 +274,8 @@ export class GuestConnection {
     }
     if (host === this.#address) return this.#wish(undefined, this.#carried);
     this.#name = host;
-    if (this.#carried === "http") {
-      if (this.#port === 443) throw new RequestError("plain HTTP to port 443 is not allowed");
-      if (this.#isIntercepted(host)) {
-        throw new RequestError("plain HTTP to a host that the machine has a secret for");
-      }
+    if (this.#carried === "http" && this.#port === 443) {
+      throw new RequestError("plain HTTP to port 443 is not allowed");
     }
     return this.#wish(host, this.#carried);
   }
@@ -301,14 +303,14 @@ export class GuestConnection {
   }
 
   /** Refused at once where nothing that it could say would help. */
-  #mayBeAllowed(machine: ProxiedMachine): boolean {
+  #mayBeAllowed(): boolean {
     const names = [...this.#names(), undefined];
     const kinds: Carried[] = ["tls", "http", "other"];
     const isDenied = names.every((name) =>
       kinds.every((kind) => this.#judge(this.#wish(name, kind)).verdict === "deny"),
     );
     if (isDenied) this.#name = this.#names()[0];
-    return !isDenied && machine.policy !== undefined;
+    return !isDenied;
   }
 
   #earlyWish(): Wish | undefined {

@@ -9,6 +9,8 @@ export interface GuestConnection {
   /** What the gate has established: the name, and the addresses that our DNS gave this machine for it. */
   host: string;
   addresses: readonly string[];
+  /** Where `connect` goes, if not to `addresses`. */
+  targets?: readonly string[];
   port: number;
   /** Checks one request's Host or :authority against the policy of this connection; throws with the reason. */
   admit(authority: string): void;

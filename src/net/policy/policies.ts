@@ -90,6 +90,11 @@ export class Policies implements DnsFilter {
     return entry && { ...entry, machineId: entry.machine.machineId };
   }
 
+  /** Hosts of a machine's secrets. */
+  secretHosts(machineId: string): readonly string[] {
+    return this.#entries.get(machineId)?.policy.secretHosts ?? [];
+  }
+
   /** The host's addresses, which no name opens. */
   ownAddresses(): ReadonlySet<Address> {
     return this.#ownAddresses();

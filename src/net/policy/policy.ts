@@ -30,8 +30,8 @@ export interface Policy {
   rules: readonly PolicyRule[];
   /** What no rule matches is held until the user has been asked. */
   isAsking?: boolean;
-  /** All its TCP passes the proxy, also what a rule by address allows: the machine has secrets. */
-  isProxied?: boolean;
+  /** Hosts of the machine's secrets: all its TCP passes the proxy, also what a rule by address allows. */
+  secretHosts?: readonly string[];
 }
 
 export interface PolicyRule {
@@ -59,7 +59,7 @@ export type PolicyTarget =
  */
 export function parsePolicy(
   allow: readonly string[],
-  { isAsking, isProxied }: Omit<Policy, "rules"> = {},
+  { isAsking, secretHosts }: Omit<Policy, "rules"> = {},
 ): Policy {
   if (allow.length > MAX_RULES) {
     throw new BangerError(
@@ -71,7 +71,7 @@ export function parsePolicy(
   return {
     rules: allow.flatMap(parseRules),
     ...(isAsking ? { isAsking } : {}),
-    ...(isProxied ? { isProxied } : {}),
+    ...(secretHosts?.length ? { secretHosts } : {}),
   };
 }
 
@@ -104,8 +104,8 @@ export function judgeName({ rules, isAsking }: Policy, name: string): "allow" | 
 }
 
 /** Whether TCP connections of the machine have to be judged by what they carry, which the kernel cannot do. */
-export function needsProxy({ rules, isAsking, isProxied }: Policy): boolean {
-  return Boolean(isAsking || isProxied) || rules.some(isTcpName);
+export function needsProxy({ rules, isAsking, secretHosts }: Policy): boolean {
+  return Boolean(isAsking || secretHosts) || rules.some(isTcpName);
 }
 
 /** A rule that only the proxy can apply. */

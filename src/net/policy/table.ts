@@ -169,7 +169,7 @@ function renderProxied(
   { policy, from }: { policy: Policy; from: readonly string[] },
 ): string[] {
   if (!proxy || !needsProxy(policy)) return [];
-  const past = policy.isProxied ? [] : decidedByAddress(policy);
+  const past = policy.secretHosts ? [] : decidedByAddress(policy);
   return [
     "chain proxied {",
     "fib daddr type != unicast return",

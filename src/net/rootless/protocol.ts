@@ -12,6 +12,8 @@ export const helperConfig = z.object({
   subnet6: z.string().optional(),
   /** Store with the machines' names; absent: there is no DNS server. */
   database: z.string().optional(),
+  /** Unix socket of the daemon, for connections to hosts of secrets; absent: there are none. */
+  interceptor: z.string().optional(),
   /** The host's addresses, which differ from the namespace's. */
   hostAddresses: z.array(z.string()),
 });
@@ -21,7 +23,7 @@ export type HelperConfig = z.infer<typeof helperConfig>;
 export interface PlainPolicy {
   allow: string[];
   isAsking?: boolean;
-  isProxied?: boolean;
+  secretHosts?: readonly string[];
 }
 
 export type HelperAttach = Omit<AttachRequest, "policy" | "inUse"> & {

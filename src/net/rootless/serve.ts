@@ -34,6 +34,8 @@ export interface Streams {
 
 export interface ProxyNeed {
   policies: Policies;
+  /** See `HelperConfig`. */
+  interceptor: string | undefined;
   /** Asks the host's resolvers, through the daemon. */
   ask: typeof askUpstream;
   /** Asks the user, through the daemon. */
@@ -62,7 +64,7 @@ class Helper {
   #asked = 0;
 
   constructor(config: HelperConfig, { output, names, proxy }: Omit<Streams, "input">) {
-    const { bridge, subnet, subnet6, database } = config;
+    const { bridge, subnet, subnet6, database, interceptor } = config;
     this.#bridge = bridge;
     this.#hostAddresses = parsed(config.hostAddresses);
     this.#send = (message) => output.write(`${JSON.stringify(message)}\n`);
@@ -81,7 +83,7 @@ class Helper {
             ask,
           });
     const askUser: ProxyNeed["askUser"] = (question, signal) => this.#askUser(question, signal);
-    const end = dns && proxy({ policies, ask, askUser });
+    const end = dns && proxy({ policies, interceptor, ask, askUser });
     this.#network = new Network({ bridge, subnet, subnet6, dns, policies, proxy: end });
   }
 
