@@ -237,18 +237,17 @@ function composeNetwork(
   const isRoot = process.getuid?.() === 0;
   const handedOver = interceptor && !isRoot && !isAlone ? paths.egressSocket : undefined;
   if (interceptor && handedOver) takeOver(handedOver, { interceptor, record: decisions.add });
-  const rootless =
-    isRoot
-      ? undefined
-      : new RootlessNetwork({
-          ...shared,
-          database: isAlone ? undefined : paths.database,
-          recordPath: paths.networkNamespace,
-          interceptor: handedOver,
-          decisions: decisions.add,
-          askUser: ask,
-          program: [...selfCommand(), "network-helper"],
-        });
+  const rootless = isRoot
+    ? undefined
+    : new RootlessNetwork({
+        ...shared,
+        database: isAlone ? undefined : paths.database,
+        recordPath: paths.networkNamespace,
+        interceptor: handedOver,
+        decisions: decisions.add,
+        askUser: ask,
+        program: [...selfCommand(), "network-helper"],
+      });
   return new Networks({ host, rootless, decisions });
 }
 

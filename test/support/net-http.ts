@@ -1,9 +1,10 @@
 /**
  * A web server and a client for it, as programs: `bun net-http.ts serve PORT` says "hello", and at
  * /slow sends a byte at a time for two seconds, at /big 10 MB.
+ * `bun net-http.ts serve PORT CERTIFICATE KEY` does the same over TLS, with files in PEM.
  * `bun net-http.ts download URL [HOST]` prints "started" at the first byte, then "whole" or "cut".
  */
-const [verb = "", target = "", host] = process.argv.slice(2);
+const [verb = "", target = "", more = "", key = ""] = process.argv.slice(2);
 const BIG_BYTES = 10_000_000;
 const FIRST_BYTE_MS = 120_000;
 /** Without a byte, of which ten come in a second. */
@@ -14,6 +15,7 @@ if (verb === "serve") {
     hostname: "0.0.0.0",
     port: Number(target),
     idleTimeout: 60,
+    ...(more ? { tls: { cert: Bun.file(more), key: Bun.file(key) } } : {}),
     fetch: ({ url }) => {
       if (url.endsWith("/big")) return new Response(new Uint8Array(BIG_BYTES));
       return url.endsWith("/slow") ? new Response(slowly()) : new Response("hello\n");
@@ -43,7 +45,7 @@ async function download(url: string): Promise<void> {
     let timer = setTimeout(() => abort.abort(), FIRST_BYTE_MS);
     const { body, status } = await fetch(url, {
       signal: abort.signal,
-      ...(host ? { headers: { Host: host } } : {}),
+      ...(more ? { headers: { Host: more } } : {}),
     });
     if (status !== 200) throw new Error(`status ${status}`);
     for await (const _ of body ?? []) {

@@ -305,6 +305,16 @@ export class NetLab implements AsyncDisposable {
     );
   }
 
+  /** The same over TLS, with a certificate that nobody has signed. */
+  async serveHttps(name: string, port: number): Promise<void> {
+    const [cert, key] = ["cert.pem", "key.pem"].map((each) => join(this.userFolder(), each));
+    const request = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
+    const files = ["-nodes", "-subj", "/CN=lab", "-keyout", key ?? "", "-out", cert ?? ""];
+    await this.run(name, ["openssl", ...request, ...files]);
+    const serve = [HTTP_PROGRAM, "serve", String(port), cert ?? "", key ?? ""];
+    await this.#untilReady(this.#spawn(name, [process.execPath, ...serve]));
+  }
+
   /** Fetches slowly; `outcome` is "whole", or "cut" when the rest does not come. `name`: for the Host header. */
   download(from: string, host: string, { port, name }: { port: number; name?: string }) {
     const url = `http://${host}:${port}/slow`;
