@@ -50,6 +50,7 @@ import {
 } from "./kernel.ts";
 import { BOOTS, CHANGES, DOWNLOADS, fails, nothing } from "./procedure.ts";
 import { progress } from "./progress.ts";
+import { secretContract } from "./secrets/contract.ts";
 import { serveContract, tokenContract } from "./serve/contract.ts";
 import { hostContract, uiContract } from "./ui/contract.ts";
 
@@ -291,6 +292,7 @@ export const contract = {
   file: fileContract,
   session: sessionContract,
   inside: insideContract,
+  secret: secretContract,
   token: tokenContract,
   serve: serveContract,
   ui: uiContract,

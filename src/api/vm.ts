@@ -10,6 +10,7 @@ import {
   publishedPort,
   VM_PORTS_MAX,
 } from "./network.ts";
+import { machineSecret, machineSecretRequests } from "./secrets/secret.ts";
 
 export const VM_NAME_MAX_LENGTH = 63;
 
@@ -151,6 +152,8 @@ export const vm = z.object({
     /** Absent: it may reach everything that its mode lets it. */
     policy: policy.optional(),
   }),
+  /** Secrets that it may use, without their values. */
+  secrets: z.array(machineSecret).optional(),
   /** Absent: as the configuration says. */
   monitor: monitor.optional(),
   vmm: z.object({ driver: z.string(), accelerator: z.string(), pid: z.int() }).optional(),
@@ -230,6 +233,8 @@ export const vmCreate = z.object({
   ports: z.array(portRequest).max(VM_PORTS_MAX).optional(),
   policy: policy.optional(),
   networks: z.array(networkName).max(MACHINE_NETWORKS_MAX).optional(),
+  /** It has placeholders of them; the values are put in on the way out, for their hosts only. */
+  secrets: machineSecretRequests.optional(),
   env: environment.optional(),
   hostname: hostName.optional(),
   labels: labels.optional(),

@@ -167,6 +167,11 @@ export const handlers: Handlers<typeof root> = {
     list: () => import("./handlers/token/list.ts"),
     rm: () => import("./handlers/token/rm.ts"),
   },
+  secret: {
+    set: () => import("./handlers/secret/set.ts"),
+    list: () => import("./handlers/secret/list.ts"),
+    rm: () => import("./handlers/secret/rm.ts"),
+  },
   config: {
     show: () => import("./handlers/config/show.ts"),
     path: () => import("./handlers/config/path.ts"),

@@ -45,6 +45,8 @@ export function makePaths(roots: Roots) {
     roots,
     configFile: join(roots.config, "config.toml"),
     imageCatalog: join(roots.config, "images.json"),
+    /** Secrets of the user's, for machines. */
+    keyring: join(roots.config, "secrets.json"),
     kernelChoices: join(roots.config, "kernels"),
     /** Of systemd, which reads a user's units beside banger's folder. */
     userUnits: join(dirname(roots.config), "systemd", "user"),
@@ -58,6 +60,8 @@ export function makePaths(roots: Roots) {
     e2bKey: join(roots.state, "e2b.key"),
     /** Hashes of the sessions of browsers, and the port that they use. */
     webUi: join(roots.state, "web-ui.json"),
+    /** What the placeholders and certificates of machines with secrets are derived from. */
+    egressKey: join(roots.state, "egress.key"),
     daemonLog: join(roots.state, "daemon.log"),
     /** Names the processes of an ordinary user's network namespace. */
     networkNamespace: join(roots.state, "network-namespace.json"),

@@ -16,6 +16,7 @@ import type { Interceptor } from "#egress/intercept/interceptor.ts";
 import { EgressProxy } from "#egress/proxy.ts";
 import { takeOver } from "#egress/remote.ts";
 import { resolverBy } from "#egress/resolve.ts";
+import type { SecretKeeper } from "#egress/secrets/keeper.ts";
 import { readFirstBoot } from "#guest/embedded.ts";
 import { createDrivers } from "#host/drivers.ts";
 import { ImageService } from "#images/service.ts";
@@ -44,6 +45,7 @@ import { VmService } from "#vm/service.ts";
 import type { Sessions } from "#vm/sessions/sessions.ts";
 import type { VmSnapshots } from "#vm/snapshots/service.ts";
 import { openCgroups } from "#vmm/cgroup.ts";
+import { composeSecrets } from "./compose-secrets.ts";
 import { CallCounts } from "./metrics.ts";
 import { Listeners } from "./serve/listeners.ts";
 import { Tokens } from "./serve/tokens.ts";
@@ -64,6 +66,7 @@ export interface Services {
   sessions: Sessions;
   inside: Inside;
   network: Networks;
+  secrets: SecretKeeper;
   tokens: Tokens;
   listeners: Listeners;
   ui: WebUi;
@@ -130,6 +133,7 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
   });
   const network = composeNetwork(config, { db, isAlone: owner !== undefined });
   const templates = openTemplates(config);
+  const { keeper } = composeSecrets(config, db);
   const vms = new VmService({
     db,
     config,
@@ -162,6 +166,7 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
     sessions: vms.sessions,
     inside: new Inside(vms, (id) => paths.vm(id).disk),
     network,
+    secrets: keeper,
     tokens,
     ...served,
     daemon: owner ? undefined : { version: version.version, commit: version.commit },

@@ -28,6 +28,8 @@ const snapshotSpec = z.object({
   networks: z.array(networkName).max(MACHINE_NETWORKS_MAX).optional(),
   allow: z.array(text).max(1024).optional(),
   ask: z.boolean().optional(),
+  /** What the placeholders in its memory are derived from; which secrets it may use is not for an archive to say. */
+  lineage: text.optional(),
   env: vmCreate.shape.env.unwrap(),
   command: z.array(z.string()).max(100_000).optional(),
   commandOptions: vmCreate.shape.commandOptions,

@@ -10,6 +10,7 @@ import type { Attachment } from "#net/network.ts";
 import type { VmDeps } from "./deps.ts";
 import { imageEnvironment } from "./exec.ts";
 import type { VmRecord } from "./records.ts";
+import { secretEnvironment } from "./secrets/secrets.ts";
 
 const ENTROPY_SEED_BYTES = 64;
 const DNS_SEARCH_DOMAIN = "vm";
@@ -27,6 +28,7 @@ export function bootRecord(
   },
 ): BootRecord {
   const { image, kernel, attachment, lowers, hasModulesDisk } = parts;
+  const { trust, placeholders } = secretEnvironment(deps, vm);
   return {
     mode: vm.spec.mode,
     hostname: vm.spec.hostname ?? vm.name,
@@ -53,7 +55,7 @@ export function bootRecord(
     ...(vm.spec.isBuild ? { isBuild: true } : {}),
     modules: kernel.modules.map(({ name }) => moduleInitrdPath(name)),
     hasModulesDisk,
-    env: { ...imageEnvironment(image.config), ...vm.spec.env },
+    env: { ...imageEnvironment(image.config), ...trust, ...vm.spec.env, ...placeholders },
     time_unix_ns: timeNow_unix_ns(),
     entropySeed: randomBytes(ENTROPY_SEED_BYTES),
   };

@@ -14,6 +14,7 @@ import { checkPorts } from "#net/ports/spec.ts";
 import { assertPossible, hostSize } from "#vm/life/admission.ts";
 import { driverFor } from "#vm/life/choose-driver.ts";
 import { requireNetworks } from "#vm/network/networks.ts";
+import { secretsOf } from "#vm/secrets/secrets.ts";
 import { defaultCpus } from "./default-cpus.ts";
 import type { VmDeps } from "./deps.ts";
 import { machineCommand } from "./exec.ts";
@@ -82,6 +83,7 @@ export async function createRecord(
           mac: macAddress(id),
           ...(request.monitor ? { monitor: request.monitor } : {}),
           ...policyOf(request, network),
+          ...secretsOf(deps, request.secrets, { network }),
           ...networksOf(deps, request, network),
           ...(request.ports?.length ? { ports: checkPorts(request.ports) } : {}),
           machineId: randomBytes(16).toString("hex"),

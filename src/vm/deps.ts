@@ -8,6 +8,7 @@ import type { Networks } from "#net/networks.ts";
 import type { Snapshots } from "#snapshots/snapshots.ts";
 import type { Templates } from "#snapshots/templates.ts";
 import type { Owner } from "#vm/life/owner.ts";
+import type { SecretValues } from "#vm/secrets/values.ts";
 import type { Driver } from "#vmm/driver.ts";
 
 export interface VmDeps {
@@ -24,6 +25,8 @@ export interface VmDeps {
   cgroups: string | undefined;
   /** This process, when it runs its machines in the foreground: they end with it. Absent in the daemon. */
   owner?: Owner | undefined;
+  /** Undefined where nothing puts them in: machines then have none. */
+  secrets?: SecretValues | undefined;
   /** The managed key that may log in to every machine. */
   sshKey: SshKey;
 }

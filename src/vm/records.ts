@@ -258,6 +258,7 @@ export function toApi(vm: VmRecord): Vm {
       networks: spec.networks && [...spec.networks],
       policy: spec.allow && { allow: [...spec.allow], ...(spec.ask ? { ask: true } : {}) },
     },
+    secrets: spec.secrets && [...spec.secrets],
     command: spec.command && [...spec.command],
     monitor: spec.monitor,
     vmm: runtime?.handle && {

@@ -1,6 +1,7 @@
 /** The JSON of a machine's record: what it was created with, and what it holds while it runs. */
 import { z } from "zod";
 import { serviceCheck } from "#api/health.ts";
+import { machineSecret } from "#api/secrets/secret.ts";
 import {
   bootMode,
   monitor,
@@ -66,6 +67,10 @@ const vmSpec = stored({
   allow: strings.optional(),
   /** What no rule matches is asked about. */
   ask: z.boolean().optional(),
+  /** What its secrets' placeholders and its certificate authority are derived from: the same for copies. */
+  lineage: z.string().optional(),
+  /** Without their values. */
+  secrets: z.array(machineSecret).readonly().optional(),
   /** Named networks that it is on; absent: none. */
   networks: strings.optional(),
   machineId: z.string(),

@@ -96,7 +96,7 @@ export class Site {
     const real = await makeAuthority(Buffer.alloc(32, 9), "the real world");
     const certificate = options.certificate ?? (await real.leaf(HOST));
     const site = new Site(options, certificate, real.certificate);
-    writeFileSync(site.caPath, await site.interceptor.certificate("m1"));
+    writeFileSync(site.caPath, await site.interceptor.certificate("test"));
     site.serverPort = await listening(site.server);
     site.port = await listening(site.#proxy);
     return site;

@@ -172,6 +172,11 @@ export const access: AccessOf<typeof contract> = {
     create: user,
     remove: user,
   },
+  secret: {
+    list: full,
+    set: user,
+    remove: user,
+  },
   serve: {
     list: full,
     listen: user,
@@ -220,6 +225,8 @@ export const OWN_MAY_CHOOSE: Record<keyof VmCreate, boolean> = {
   /** On loopback. */
   ports: true,
   policy: true,
+  /** They are the user's. */
+  secrets: false,
   networks: false,
   env: true,
   hostname: true,

@@ -6,6 +6,7 @@ import type { vmCommands } from "#cli/spec/vm.ts";
 import { readEnvironment } from "./env.ts";
 import { labelsOf } from "./labels.ts";
 import { limitsOf } from "./limits.ts";
+import { machineSecretsOf } from "./machine-secret.ts";
 import { parsePort } from "./ports.ts";
 import { absoluteReference } from "./reference.ts";
 
@@ -54,6 +55,7 @@ export function createRequest(
     monitor: flags.vmm,
     networks: flags.network.length === 0 ? undefined : flags.network,
     policy: policyOf(flags),
+    secrets: machineSecretsOf(flags.secret),
     hostname,
     labels: flags.label.length === 0 ? undefined : labelsOf(flags.label),
     restart,

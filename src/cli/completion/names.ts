@@ -48,6 +48,10 @@ async function ask(query: Query, client: Client, signal: AbortSignal): Promise<C
         description: machines.join(" "),
       }));
     }
+    case "secret": {
+      const secrets = await client.secret.list(undefined, { signal });
+      return secrets.map(({ name, kind }) => ({ value: name, description: kind }));
+    }
     case "session": {
       const sessions = await client.session.list({ vm: query.vm }, { signal });
       return sessions.map(({ name, state, argv }) => ({

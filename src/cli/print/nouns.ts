@@ -56,6 +56,7 @@ export function vmText(vm: Vm): string {
     ["IPv6 address", vm.network.address6],
     ["MAC", vm.network.mac],
     ["Networks", vm.network.networks?.join(", ")],
+    ["Secrets", vm.secrets?.map(({ name, hosts }) => `${name} for ${hosts.join(", ")}`).join("; ")],
     ["May reach", vm.network.policy && policyText(vm.network.policy)],
     ["Ports", vm.network.ports?.map(portText).join(", ")],
     ["From snapshot", vm.snapshot],

@@ -9,6 +9,7 @@ import {
   sizeOrNoneArg,
   textArg,
 } from "#cli/args/numbers.ts";
+import { secretFlag } from "./secret.ts";
 import { choice, list, toggle, value } from "./types.ts";
 
 /** On every command. */
@@ -103,6 +104,7 @@ export const machineFlags = {
   ),
   ask: toggle("--ask", "Ask about destinations that no rule matches"),
   denyAll: toggle("--deny-all", "Deny all outbound traffic, except what --allow permits"),
+  secret: secretFlag,
   restart: choice("--restart <policy>", "Restart policy when the machine exits", [
     "no",
     "on-failure",

@@ -12,6 +12,7 @@ export type Completes =
   | "network"
   | "session"
   | "snapshot"
+  | "secret"
   | "path"
   | "file"
   | "file-or-path";

@@ -5,6 +5,7 @@ import { fileHandlers } from "./file.ts";
 import { imageHandlers } from "./image.ts";
 import { insideHandlers } from "./inside.ts";
 import { kernelHandlers } from "./kernel.ts";
+import { secretHandlers } from "./secret.ts";
 import { serveHandlers, tokenHandlers } from "./serve.ts";
 import { sessionHandlers } from "./session.ts";
 import { snapshotHandlers, vmSnapshotHandlers } from "./snapshot.ts";
@@ -26,6 +27,7 @@ export function makeRouter(services: Services) {
     file: fileHandlers(base),
     session: sessionHandlers(base),
     inside: insideHandlers(base),
+    secret: secretHandlers(base),
     token: tokenHandlers(base),
     serve: serveHandlers(base),
     ui: uiHandlers(base),

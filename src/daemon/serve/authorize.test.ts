@@ -100,6 +100,8 @@ function inputOf({ input, path }: Procedure, machine: string): unknown {
   );
   for (const field of namesIn(input, path)) value[field] = machine;
   if (path.join(".") === "image.build") value["fromImage"] = "debian";
+  if (path[0] === "secret") value["name"] = "TOKEN";
+  if (path.join(".") === "secret.set") value["source"] = { value: "for-a-test" };
   expect(input.safeParse(value).error?.issues, `a sample for ${path.join(".")}`).toBeUndefined();
   return value;
 }

@@ -2,9 +2,8 @@
  * The certificate authority of a machine, and the certificates for the hosts of its secrets. The authority's key is
  * derived from a key of this host's: nothing of it is on a disk, and it is the same after a restart of the daemon.
  */
-import "reflect-metadata";
 import { createECDH, createPrivateKey, hkdfSync, randomBytes } from "node:crypto";
-import * as x509 from "@peculiar/x509";
+import type { X509Certificate } from "@peculiar/x509";
 
 const DAY_MS = 86_400_000;
 /** A guest's clock may be behind. */
@@ -21,6 +20,12 @@ const SERVER_AUTHENTICATION = "1.3.6.1.5.5.7.3.1";
 
 const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
 
+/** It takes longer to load than a command takes: only for machines that have secrets. */
+async function library() {
+  await import("reflect-metadata");
+  return await import("@peculiar/x509");
+}
+
 type Keys = Awaited<ReturnType<typeof importKeys>>;
 
 export interface Leaf {
@@ -36,6 +41,7 @@ export interface Authority {
 
 /** `secret`: this host's; `lineage`: of a machine and its copies, whose memory trusts the same authority. */
 export async function makeAuthority(secret: Uint8Array, lineage: string): Promise<Authority> {
+  const x509 = await library();
   const keys = await importKeys(deriveKey(secret, `authority ${lineage}`));
   const leafKey = deriveKey(secret, `leaf ${lineage}`);
   const leafKeys = await importKeys(leafKey);
@@ -83,13 +89,9 @@ export function authorityName(lineage: string): string {
 
 async function makeLeaf(
   host: string,
-  {
-    own,
-    keys,
-    leafKeys,
-    now,
-  }: { own: x509.X509Certificate; keys: Keys; leafKeys: Keys; now: number },
+  { own, keys, leafKeys, now }: { own: X509Certificate; keys: Keys; leafKeys: Keys; now: number },
 ): Promise<string> {
+  const x509 = await library();
   const leaf = await x509.X509CertificateGenerator.create({
     // Its highest bit is 0: a serial number is positive.
     serialNumber: `01${randomBytes(15).toString("hex")}`,

@@ -47,9 +47,9 @@ export class SecretInterceptor implements Interceptor {
     );
   }
 
-  /** In PEM, for the trust stores of the machine. */
-  async certificate(machineId: string): Promise<string> {
-    return (await this.#authority(machineId)).certificate;
+  /** In PEM, for the trust stores of a machine. */
+  async certificate(lineage: string): Promise<string> {
+    return (await this.#authority(lineage)).certificate;
   }
 
   /** Never rejects: what went wrong is in the log of the connection. */
@@ -76,7 +76,7 @@ export class SecretInterceptor implements Interceptor {
   async #takeTls(connection: GuestConnection): Promise<void> {
     const { head, host, machineId, signal } = connection;
     const offered = offeredProtocols(head).filter((each) => each === HTTP1 || each === HTTP2);
-    const leaf = await (await this.#authority(machineId)).leaf(host);
+    const leaf = await (await this.#authority(this.#source.lineage(machineId))).leaf(host);
     const exchanges = new Exchanges(connection, { source: this.#source, isEncrypted: true });
     let server: tls.TLSSocket;
     try {
@@ -119,8 +119,7 @@ export class SecretInterceptor implements Interceptor {
     await serveHttp1({ guest: socket, server }, exchanges);
   }
 
-  #authority(machineId: string): Promise<Authority> {
-    const lineage = this.#source.lineage(machineId);
+  #authority(lineage: string): Promise<Authority> {
     const known = this.#authorities.get(lineage);
     if (known !== undefined) return known;
     for (const oldest of this.#authorities.keys()) {

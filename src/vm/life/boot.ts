@@ -28,6 +28,7 @@ import { bootKernel, inFrontOf, lowersOf, moduleDisk, modulesOf } from "#vm/imag
 import { effectivePolicy } from "#vm/network/egress-policy.ts";
 import { offerPackages } from "#vm/packages.ts";
 import { getVm, type VmRecord } from "#vm/records.ts";
+import { trustAuthority } from "#vm/secrets/trust-authority.ts";
 import { restoreTemplate } from "#vm/snapshots/restore-template.ts";
 import { type MemorySource, restoreMemory } from "#vm/snapshots/source.ts";
 import { diskLimits, type VmRuntime } from "#vm/spec.ts";
@@ -221,6 +222,7 @@ export async function awaitReady(
   try {
     // Whoever waits has set a deadline, and has it in the signal.
     await link.whileAlive(agent.waitReady({ timeout_ms: NEVER_MS, signal }));
+    await link.whileAlive(trustAuthority(deps, vm, { agent, signal }));
   } finally {
     stopListening();
   }

@@ -5,6 +5,7 @@ import { unreadableError } from "#store/row.ts";
 import type { VmDeps } from "#vm/deps.ts";
 import { assertNotRunning, requireState } from "#vm/machine.ts";
 import { findVm, getVm, type UnreadableVm, type VmRecord } from "#vm/records.ts";
+import { pruneSecrets } from "#vm/secrets/secrets.ts";
 import type { States } from "#vm/states.ts";
 import { cleanUp, cleanUpUnreadable } from "./boot.ts";
 import { endIfElsewhere } from "./owner.ts";
@@ -83,5 +84,6 @@ export class Removal {
     rmSync(this.#deps.config.paths.vm(vm.id).folder, { recursive: true, force: true });
     this.#schedule.forget(vm.id);
     this.#states.remove(vm);
+    pruneSecrets(this.#deps);
   }
 }

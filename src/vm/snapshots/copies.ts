@@ -16,6 +16,7 @@ import type { Lifecycle } from "#vm/life/lifecycle.ts";
 import { makeName } from "#vm/names.ts";
 import { requireNetworks } from "#vm/network/networks.ts";
 import { findVm, getVm, insertVm, toApi } from "#vm/records.ts";
+import { secretsOf } from "#vm/secrets/secrets.ts";
 import type { VmSpec } from "#vm/spec.ts";
 import type { MemorySource } from "./source.ts";
 
@@ -28,6 +29,8 @@ export interface CopySource {
   diskPath: string;
   /** Absent: the copies boot. */
   memory: MemorySource | undefined;
+  /** Of a running machine: its copies have them too. */
+  secrets?: VmSpec["secrets"];
   /** For whoever asks where a machine came from. */
   origin: Pick<VmSpec, "snapshot" | "forkOf">;
 }
@@ -40,6 +43,7 @@ export const COPY_FIELDS = [
   "ports",
   "policy",
   "networks",
+  "secrets",
   "env",
   "hostname",
   "labels",
@@ -85,11 +89,11 @@ export async function makeCopy(
 
 function insertCopy(
   deps: VmDeps,
-  { spec, origin, imageId, kernel }: CopySource,
+  { spec, origin, imageId, kernel, secrets }: CopySource,
   { request, id }: { request: CopyRequest; id: string },
 ): void {
   const { db } = deps;
-  const { network, networks = [], allow, ask, env, ...kept } = spec;
+  const { network, networks = [], allow, ask, env, lineage, ...kept } = spec;
   db.transaction(() => {
     const names = requireNetworks(db, { names: request.networks ?? networks, mode: network });
     const policy = request.policy ?? (allow && { allow, ask });
@@ -112,6 +116,8 @@ function insertCopy(
         limits: request.limits ? { ...kept.limits, ...request.limits } : kept.limits,
         allow: policy && checkPolicy(policy.allow, network),
         ...(policy?.ask ? { ask: true } : {}),
+        ...(secrets ? { secrets } : {}),
+        ...secretsOf(deps, request.secrets, { network, lineage }),
         ports: request.ports?.length ? checkPorts(request.ports) : undefined,
         restart: request.restart ?? kept.restart,
         hostname: request.hostname,

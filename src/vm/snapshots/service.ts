@@ -259,6 +259,7 @@ function forkSource(
     spec,
     diskPath: files.disk,
     memory: memorySource(`"${vm.name}"`, record, files),
+    secrets: vm.spec.secrets,
     origin: { forkOf: vm.name },
   };
 }
