@@ -6,7 +6,7 @@ INSTALL ?= install
 BIN := build/bin
 VERSION := $(shell sed -n 's/^  "version": "\(.*\)",$$/\1/p' package.json)
 
-.PHONY: help build embedded sdk check test test-kernels test-kvm lint format demo bench install uninstall clean torture
+.PHONY: help build embedded sdk check test test-kernels test-kvm test-containers lint format demo bench install uninstall clean torture
 
 help:
 	@printf '%s\n' \
@@ -16,6 +16,7 @@ help:
 	  'make test       make check and all other tests, real boots included, except those below' \
 	  'make test-kernels  compile Linux by every recipe, about an hour, and boot it' \
 	  'make test-kvm   boot with KVM, real or emulated, in a machine' \
+  'make test-containers  podman, Docker and what they need, in machines' \
 	  'make lint       format, types, dead code and repository rules' \
 	  'make format     format the sources' \
 	  'make torture    kill the daemon KILLS=500 times, cut the power CUTS=50 times, create and remove CYCLES=200 machines' \
@@ -61,6 +62,11 @@ test-kvm:
 	@$(MAKE) --no-print-directory build
 	@$(BUN) test ./test/kvm/nested.test.ts
 	@$(BUN) scripts/test.ts test/e2e/vmm-conformance.test.ts
+
+test-containers:
+	@sh scripts/bootstrap.sh build run test
+	@$(MAKE) --no-print-directory build
+	@$(BUN) test ./test/containers/engines.test.ts
 
 lint:
 	@sh scripts/bootstrap.sh build

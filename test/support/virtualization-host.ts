@@ -24,6 +24,8 @@ const PACKAGES = [
   "xz-utils",
 ];
 const NAME = "outer";
+/** Doubly emulated on a busy host, a boot takes ten minutes. */
+const CALL_MAX_MS = 40 * 60_000;
 
 export interface VirtualizationHost {
   /** Runs a shell command as root in it. */
@@ -48,7 +50,7 @@ export async function startVirtualizationHost(
   const kind = ["--nested", "--mode", "direct", "--net", "none", ...size];
   await banger.ok("vm", "create", "--name", NAME, "--image", "host", ...kind);
   const call = (script: string): Promise<Result> =>
-    banger.call(["vm", "exec", NAME, "--", "sh", "-c", script]);
+    banger.call(["vm", "exec", NAME, "--", "sh", "-c", script], { timeout_ms: CALL_MAX_MS });
   const ok = async (script: string): Promise<string> => {
     const { status, stdout, stderr } = await call(script);
     if (status !== 0) throw new Error(`${script}: status ${status}\n${stdout}${stderr}`);
