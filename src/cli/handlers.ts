@@ -167,6 +167,7 @@ export const handlers: Handlers<typeof root> = {
     list: () => import("./handlers/token/list.ts"),
     rm: () => import("./handlers/token/rm.ts"),
   },
+  mcp: () => import("./handlers/mcp.ts"),
   secret: {
     set: () => import("./handlers/secret/set.ts"),
     list: () => import("./handlers/secret/list.ts"),

@@ -1,6 +1,7 @@
 /** Changes in a machine since a workspace was imported, by names and attributes. */
 
-import type { GuestPort, TreeEntry } from "#workspace/guest/port.ts";
+import type { TreeEntry } from "#base/files/tree-records.ts";
+import type { GuestPort } from "#workspace/guest/port.ts";
 import { readGuestRefs } from "#workspace/guest/refs.ts";
 import { joinName } from "./names.ts";
 import { signatureOf, type WorkspaceRecord } from "./record.ts";

@@ -5,7 +5,7 @@ import { z } from "zod";
 import { hexOf, sha256 } from "#base/digest.ts";
 import { BangerError } from "#base/error.ts";
 import { writeFileAtomic } from "#base/files/atomic.ts";
-import { type TreeEntry, TYPE_SYMLINK, typeOf } from "#workspace/guest/port.ts";
+import { type TreeEntry, TYPE_SYMLINK, typeOf } from "#base/files/tree-records.ts";
 
 const repositoryRecord = z.object({
   /** Of the machine and the host, relative to the workspace: "" is the workspace. */

@@ -1,10 +1,16 @@
-/** The published package as its user has it: packed, installed into an empty project, under Node and under Bun. */
+/**
+ * The ways in for programs: the published package as its user has it, packed, installed into an empty project, under
+ * Node and under Bun; and MCP, by its SDK's client.
+ */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Vm } from "#api/vm.ts";
 import { pullBusybox } from "#test/busybox.ts";
-import { type Installation, install } from "#test/installation.ts";
+import { BUILT, type Installation, install } from "#test/installation.ts";
 import { LIMIT_MS } from "#test/limit.ts";
+import { httpClient, stdioClient } from "#test/mcp/client.ts";
+import { until } from "#test/until.ts";
 
 // For a run of several files, of which only the first has the default of its own.
 setDefaultTimeout(LIMIT_MS);
@@ -131,6 +137,132 @@ test("reaches the daemon over TCP with a token", async () => {
     expect(await run("node", code, env)).toBe("over TCP\n\nnot_found\n");
     const wrong = run("node", code, { ...env, BANGER_TOKEN: "bgr_wrong" });
     await expect(wrong).rejects.toThrow("unauthorized");
+  } finally {
+    serving.kill("SIGINT");
+    await serving.exited;
+  }
+});
+
+test("an MCP client on stdio does with a machine what an agent does", async () => {
+  const server = [BUILT, "mcp", "--owner", "agent", "--ttl", "1h", "--profile", "full"];
+  await using agent = await stdioClient(server, { env: banger.env, era: "2025" });
+  const messages: string[] = [];
+  const onprogress = ({ message = "" }) => void messages.push(message);
+  const image = { image: "busybox", name: "agent-box", memory: "256M" };
+  const machine = "agent-box";
+  const made = await agent.call("create", image, { onprogress });
+  expect(made).toMatchObject({ name: machine, state: "running", memory_mib: 256 });
+  expect(messages.length).toBeGreaterThan(0);
+  await agent.call("write", {
+    machine,
+    path: "/project/a/run.sh",
+    content: "echo ran",
+    mode: "755",
+  });
+  expect(await agent.call("exec", { machine, argv: ["sh", "/project/a/run.sh"] })).toMatchObject({
+    exitCode: 0,
+    stdout: "ran\n",
+  });
+  const piece = await agent.call("read", { machine, path: "/project/a/run.sh", length: 4 });
+  expect(piece).toMatchObject({ content: "echo", nextOffset: 4, remaining_bytes: 4 });
+  expect(await agent.call("read", { machine, path: "/project/a/run.sh", offset: 4 })).toMatchObject(
+    {
+      content: " ran",
+      remaining_bytes: 0,
+    },
+  );
+  expect(await agent.call("list", { machine, path: "/project/a" })).toMatchObject({
+    entries: [{ name: "run.sh", kind: "file", size_bytes: 8 }],
+  });
+  expect(await agent.call("diff", { machine })).toMatchObject({
+    changes: expect.arrayContaining([{ path: "/project/a/run.sh", change: "changed" }]),
+  });
+  const { contents } = await agent.client.readResource({
+    uri: "banger://machines/agent-box/files/project/a/run.sh",
+  });
+  expect(contents).toMatchObject([{ text: "echo ran" }]);
+  const missing = agent.call("read", { machine, path: "/project/none" });
+  await expect(missing).rejects.toThrow(/^not_found: .*\nNext: Call `list`/);
+  // What runs on its own is a session; it listens, and the port is found.
+  const httpd = ["httpd", "-f", "-p", "8080", "-h", "/project"];
+  await agent.call("session_start", { machine, session: "web", argv: httpd });
+  await until(async () => {
+    const { listening } = await agent.call("ports", { machine });
+    return (listening as { port: number }[]).some(({ port }) => port === 8080);
+  });
+  // A copy goes its own way, and the difference is what it did.
+  await agent.call("snapshot", { machine, action: "create", name: "agent-before" });
+  await agent.call("fork", { machine, names: "agent-copy" });
+  await agent.call("exec", {
+    machine: "agent-copy",
+    command: "cd /project; rm a/run.sh; echo b > b",
+  });
+  const against = { machine: "agent-copy", against: machine, path: "/project" };
+  expect(await agent.call("diff", against)).toMatchObject({
+    changes: [
+      { path: "/project/a/run.sh", change: "removed" },
+      { path: "/project/b", change: "created" },
+    ],
+  });
+  await agent.call("exec", { machine, command: "rm -r /project" });
+  await agent.call("snapshot", { machine, action: "restore", name: "agent-before" });
+  const again = await agent.call("exec", { machine, argv: ["cat", "/project/a/run.sh"] });
+  expect(again).toMatchObject({ stdout: "echo ran" });
+  const all = await banger.json<Vm[]>("vm", "list");
+  expect(all.map(({ name }) => name).sort()).toEqual(["agent-box", "agent-copy"]);
+  for (const { labels, expiresAt } of all) {
+    expect(labels).toMatchObject({ "banger.mcp": "agent" });
+    expect(expiresAt).toBeTruthy();
+  }
+  const late = agent.call("exec", { machine, argv: ["sleep", "100"], timeout: "1s" });
+  await expect(late).rejects.toThrow('"timedOut":true');
+  await agent.call("snapshot_remove", { name: "agent-before" });
+  for (const name of ["agent-box", "agent-copy"]) await agent.call("remove", { machine: name });
+  expect(await agent.call("list")).toMatchObject({ machines: [], omitted: 0 });
+});
+
+test("over HTTP an MCP client has what its token permits, and a call that it leaves ends", async () => {
+  const serving = banger.spawn(["serve", "--listen", "127.0.0.1:0"]);
+  try {
+    const url = `${await firstUrl(serving.stdout)}/mcp`;
+    const tokenOf = async (scope: string) =>
+      (await banger.ok("token", "create", `mcp-${scope}`, "--scope", scope, "-q")).trim();
+    const token = await tokenOf("own");
+    await using own = await httpClient(`${url}?ttl=1h`, { token, era: "2026" });
+    await using full = await httpClient(url, { token: await tokenOf("full"), era: "2025" });
+    await using read = await httpClient(url, { token: await tokenOf("read"), era: "2026" });
+    await own.call("create", { image: "busybox", name: "of-token", memory: "256M" });
+    await banger.ok("vm", "create", "--no-start", "busybox", "--name", "of-user");
+    const machinesOf = async (client: typeof own) => {
+      const { machines } = await client.call("list");
+      return (machines as { name: string }[]).map(({ name }) => name).sort();
+    };
+    expect(await machinesOf(own)).toEqual(["of-token"]);
+    expect(await machinesOf(full)).toEqual(["of-token", "of-user"]);
+    expect(await machinesOf(read)).toEqual(["of-token", "of-user"]);
+    await expect(own.call("remove", { machine: "of-user" })).rejects.toThrow("not_found");
+    expect(await read.toolNames()).toEqual(["read", "list"]);
+    const refused = read.call("exec", { machine: "of-token", argv: ["true"] });
+    await expect(refused).rejects.toThrow("exec");
+    const machine = "of-token";
+    for (const client of [own, full]) {
+      const abort = new AbortController();
+      const onprogress = () => abort.abort();
+      const argv = ["sh", "-c", "echo up; exec sleep 4321"];
+      const work = client.call("exec", { machine, argv }, { signal: abort.signal, onprogress });
+      await expect(work).rejects.toThrow();
+      await until(async () => {
+        const { stdout } = await own.call("exec", { machine, argv: ["ps"] });
+        return !String(stdout).includes("sleep 4321");
+      });
+    }
+    await own.call("remove", { machine });
+    await full.call("remove", { machine: "of-user" });
+    const stranger = await fetch(url, { method: "POST", body: "{}" });
+    expect([stranger.status, stranger.headers.get("WWW-Authenticate")]).toEqual([
+      401,
+      'Bearer realm="banger"',
+    ]);
   } finally {
     serving.kill("SIGINT");
     await serving.exited;

@@ -30,10 +30,10 @@ export const MAY_IMPORT: Record<string, readonly string[]> = {
   workspace: ["base", "config", "tar"],
   tooling: ["base"],
   host: [...STATE, ...DOMAINS, "api"],
-  daemon: [...STATE, ...DOMAINS, "egress", "host", "api", "sdk", "e2b"],
+  daemon: [...STATE, ...DOMAINS, "egress", "host", "api", "sdk", "e2b", "mcp"],
   sdk: ["api", "base"],
   // The user's git runs in the user's process.
-  cli: [...CLIENT, "host", "workspace", "tooling"],
+  cli: [...CLIENT, "host", "workspace", "tooling", "mcp"],
   e2b: ["api", "base", "sdk"],
   mcp: CLIENT,
   web: ["api", "sdk"],

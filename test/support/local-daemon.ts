@@ -199,6 +199,7 @@ function makeRouter(daemon: Daemon, state: { streams: number }) {
       },
     },
     image: { list: os.image.list.handler(() => []) },
+    snapshot: { list: os.snapshot.list.handler(() => []) },
     session: {
       list: os.session.list.handler(({ input }) => [
         {

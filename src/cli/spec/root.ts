@@ -3,6 +3,7 @@ import { textArg } from "#cli/args/numbers.ts";
 import { daemonCommands, debugCommands, eventsCommand, repairCommand } from "./daemon.ts";
 import { imageCommands } from "./image.ts";
 import { kernelCommands } from "./kernel.ts";
+import { mcpCommand } from "./mcp.ts";
 import { secretCommands } from "./secret.ts";
 import { serveCommand, tokenCommands } from "./serve.ts";
 import { dnsCommands, setupCommand } from "./setup.ts";
@@ -34,6 +35,7 @@ export const root = group("Run OCI images as virtual machines on your own Linux 
   ui: uiCommand,
   serve: serveCommand,
   token: tokenCommands,
+  mcp: mcpCommand,
   secret: secretCommands,
   config: configCommands,
   dns: dnsCommands,

@@ -1,8 +1,7 @@
 /** Writes banger's ssh configuration and includes it at the start of the user's own. */
-import { mkdirSync, readFileSync, realpathSync, rmSync, statSync } from "node:fs";
-import { dirname } from "node:path";
-import { BangerError, errnoOf } from "#base/error.ts";
+import { rmSync } from "node:fs";
 import { writeFileAtomic } from "#base/files/atomic.ts";
+import { readUserFile, writeUserFile } from "#base/files/user-file.ts";
 import { MiB } from "#base/size.ts";
 import type { Paths } from "#config/paths.ts";
 import { configBlock, quotePattern } from "./options.ts";
@@ -15,7 +14,6 @@ export function installSshConfig(paths: Paths, file: string): boolean {
   writeFileAtomic(paths.sshConfig, `${configBlock(paths)}\n`);
   const lines = readConfig(file);
   if (lines.includes(includeLine(paths))) return false;
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
   // An Include after a Host line would be a part of that host.
   write(file, [MARK, includeLine(paths), "", ...lines]);
   return true;
@@ -38,22 +36,11 @@ function includeLine(paths: Paths): string {
 
 /** Without the newline at the end; empty where there is no file. */
 function readConfig(file: string): string[] {
-  try {
-    if (statSync(file).size > CONFIG_MAX_BYTES) {
-      throw new BangerError("limit_exceeded", `Cannot change "${file}": larger than 1 MiB`);
-    }
-    return readFileSync(file, "utf8").replace(/\n$/, "").split("\n");
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return [];
-    throw error;
-  }
+  const text = readUserFile(file, { max_bytes: CONFIG_MAX_BYTES });
+  return text === undefined ? [] : text.replace(/\n$/, "").split("\n");
 }
 
-/** A link stays one, and the mode stays what it is. */
 function write(file: string, lines: readonly string[]): void {
-  const info = statSync(file, { throwIfNoEntry: false });
-  const target = info ? realpathSync(file) : file;
-  const mode = info ? info.mode & 0o777 : 0o600;
   const text = lines.join("\n");
-  writeFileAtomic(target, text === "" ? "" : `${text.replace(/\n+$/, "")}\n`, { mode });
+  writeUserFile(file, text === "" ? "" : `${text.replace(/\n+$/, "")}\n`);
 }

@@ -4,6 +4,7 @@ import { BangerError } from "#base/error.ts";
 import { textOfBytes } from "#base/raw-text.ts";
 import type { Context } from "#cli/context.ts";
 import { openStream } from "#cli/exec/open.ts";
+import { outputOf } from "#sdk/output.ts";
 import type { GuestPort } from "#workspace/guest/port.ts";
 import { toBytes } from "#workspace/names.ts";
 
@@ -45,23 +46,8 @@ export function machinePort(context: Context, vm: string, user: string | undefin
   };
 }
 
-async function* readStream(context: Context, open: Readable): AsyncGenerator<Uint8Array> {
-  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
-  const writer = writable.getWriter();
-  const connection = openStream(context, open, {
-    onStdout: (bytes) => writer.write(bytes.slice()),
-  });
-  connection.exited
-    .then(
-      () => writer.close(),
-      (error: unknown) => writer.abort(error),
-    )
-    .catch(() => {});
-  try {
-    yield* readable;
-  } finally {
-    connection.close();
-  }
+function readStream(context: Context, open: Readable): AsyncGenerator<Uint8Array> {
+  return outputOf((options) => openStream(context, open, options));
 }
 
 async function* rejoin(

@@ -10,6 +10,7 @@ import type { makeRouter } from "#daemon/handlers/router.ts";
 import { clientOf } from "#sdk/client.ts";
 import { e2bMounts } from "./e2b.ts";
 import { openExecHere } from "./exec-pair.ts";
+import { mcpMount } from "./mcp.ts";
 import type { Tokens } from "./tokens.ts";
 
 const log = getLogger(["banger", "daemon"]);
@@ -33,7 +34,7 @@ export function makeMounts({ services, router }: MountsOptions): Mounts {
     folder: config.paths.e2bFiles,
   });
   return {
-    all: mounts,
+    all: [...mounts, mcpMount()],
     start() {
       e2b.start().catch((error) => log.error("e2b: {message}", { message: messageOf(error) }));
     },

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { deflateSync } from "node:zlib";
-import { type TreeEntry, TYPE_SYMLINK, typeOf } from "#workspace/guest/port.ts";
+import { type TreeEntry, TYPE_SYMLINK, typeOf } from "#base/files/tree-records.ts";
 import { type Git, git, gitError, gitOk } from "./git.ts";
 import { type IndexEntry, isFresh } from "./index-file.ts";
 

@@ -6,13 +6,14 @@ import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "no
 import { dirname, join } from "node:path";
 import { inflateSync } from "node:zlib";
 import { BangerError } from "#base/error.ts";
+import { type TreeEntry, TYPE_FILE, typeOf } from "#base/files/tree-records.ts";
 import { formatSize, GiB, MiB } from "#base/size.ts";
 import { type Git, git, gitError } from "#workspace/git/git.ts";
 import { existing } from "#workspace/git/state.ts";
 import { objectId } from "#workspace/git/worktree-tree.ts";
 import { joinName } from "#workspace/names.ts";
 import { fetchFiles } from "./files.ts";
-import { type GuestPort, type TreeEntry, TYPE_FILE, typeOf } from "./port.ts";
+import type { GuestPort } from "./port.ts";
 
 export const OBJECTS_MAX_BYTES = 4 * GiB;
 const LOOSE_MAX_BYTES = 256 * MiB;

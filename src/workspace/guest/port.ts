@@ -1,16 +1,6 @@
 /** The file operations a workspace needs in a machine; tests implement it with a directory of the host. */
 
-export interface TreeEntry {
-  /** Relative, as bytes; "" is the directory itself. */
-  name: string;
-  /** With the file's type, as stat(2) has it. */
-  mode: number;
-  size: number;
-  mtime_s: number;
-  mtime_ns: number;
-  /** Of a symlink, as bytes. */
-  target: string | undefined;
-}
+export { type TreeEntry, TYPE_DIRECTORY, typeOf } from "#base/files/tree-records.ts";
 
 export interface GuestPort {
   /** The records of guest/files/tarout.h; undefined if there is no such directory. */
@@ -23,13 +13,4 @@ export interface GuestPort {
   remove(path: string, name: string): Promise<void>;
   /** Creates the directory and missing parents. */
   mkdir(path: string): Promise<void>;
-}
-
-export const TYPE_MASK = 0o170000;
-export const TYPE_FILE = 0o100000;
-export const TYPE_DIRECTORY = 0o040000;
-export const TYPE_SYMLINK = 0o120000;
-
-export function typeOf({ mode }: Pick<TreeEntry, "mode">): number {
-  return mode & TYPE_MASK;
 }

@@ -1,9 +1,10 @@
 /** Branches, tags and HEAD of a repository in a machine, from its files. The names are the guest's, and are checked. */
 import { BangerError } from "#base/error.ts";
+import type { TreeEntry } from "#base/files/tree-records.ts";
+import { TYPE_FILE, typeOf } from "#base/files/tree-records.ts";
 import { joinName } from "#workspace/names.ts";
 import { readSmallFiles } from "./files.ts";
-import type { GuestPort, TreeEntry } from "./port.ts";
-import { TYPE_FILE, typeOf } from "./port.ts";
+import type { GuestPort } from "./port.ts";
 
 const REFS_MAX = 20_000;
 const ID = /^([0-9a-f]{40}|[0-9a-f]{64})$/;

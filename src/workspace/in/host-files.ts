@@ -2,18 +2,18 @@
 import { type BigIntStats, lstatSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { errnoOf } from "#base/error.ts";
-import { tarTime } from "#tar/write.ts";
-import { gitOk } from "#workspace/git/git.ts";
-import type { IndexEntry } from "#workspace/git/index-file.ts";
-import { isGitDirectory } from "#workspace/git/index-file.ts";
-import { isRepositoryAt, type Repository } from "#workspace/git/source.ts";
 import {
   type TreeEntry,
   TYPE_DIRECTORY,
   TYPE_FILE,
   TYPE_SYMLINK,
   typeOf,
-} from "#workspace/guest/port.ts";
+} from "#base/files/tree-records.ts";
+import { tarTime } from "#tar/write.ts";
+import { gitOk } from "#workspace/git/git.ts";
+import type { IndexEntry } from "#workspace/git/index-file.ts";
+import { isGitDirectory } from "#workspace/git/index-file.ts";
+import { isRepositoryAt, type Repository } from "#workspace/git/source.ts";
 import { parentOf, splitNul, toBytes } from "#workspace/names.ts";
 import { looksSecret } from "./secrets.ts";
 

@@ -1,6 +1,7 @@
 /** Plans the import of one repository: what to send, and the tree of its current working tree. */
 import { cpSync, mkdirSync, readFileSync, statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
+import type { TreeEntry } from "#base/files/tree-records.ts";
 import { type Git, gitOk } from "#workspace/git/git.ts";
 import { type IndexEntry, parseIndex } from "#workspace/git/index-file.ts";
 import { lfsObjects } from "#workspace/git/lfs.ts";
@@ -13,7 +14,6 @@ import {
   writeBlobs,
   writeTree,
 } from "#workspace/git/worktree-tree.ts";
-import type { TreeEntry } from "#workspace/guest/port.ts";
 import { joinName } from "#workspace/names.ts";
 import { type FileChoice, type HostFiles, listHostFiles } from "./host-files.ts";
 

@@ -1,11 +1,12 @@
 /** Sends the parts of a workspace that a machine lacks, in one archive: objects, files, then repository state. */
 import { mkdirSync } from "node:fs";
 import { basename, join } from "node:path";
+import { type TreeEntry, TYPE_DIRECTORY, typeOf } from "#base/files/tree-records.ts";
 import type { WorkOptions } from "#base/progress.ts";
 import { makePack } from "#workspace/git/pack.ts";
 import { existing, STATE_FILES, STATE_FOLDERS } from "#workspace/git/state.ts";
 import { readSmallFiles } from "#workspace/guest/files.ts";
-import { type GuestPort, type TreeEntry, TYPE_DIRECTORY, typeOf } from "#workspace/guest/port.ts";
+import type { GuestPort } from "#workspace/guest/port.ts";
 import { joinName, parentOf } from "#workspace/names.ts";
 import { signatureOf, type WorkspaceRecord } from "#workspace/record.ts";
 import { HostView } from "./host-files.ts";

@@ -2,9 +2,9 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { throwIfAborted } from "#base/abort.ts";
 import { BangerError, errnoOf } from "#base/error.ts";
+import { type TreeEntry, TYPE_SYMLINK, typeOf } from "#base/files/tree-records.ts";
 import { KiB } from "#base/size.ts";
 import { TAR_END, tarHeader, tarPadding } from "#tar/write.ts";
-import { type TreeEntry, TYPE_SYMLINK, typeOf } from "#workspace/guest/port.ts";
 import { shownName, toBytes } from "#workspace/names.ts";
 
 const CHUNK_BYTES = 256 * KiB;

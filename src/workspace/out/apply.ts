@@ -17,12 +17,13 @@ import {
 import { basename, join } from "node:path";
 import { BangerError } from "#base/error.ts";
 import { stagingPath } from "#base/files/atomic.ts";
+import { TYPE_DIRECTORY, typeOf } from "#base/files/tree-records.ts";
 import { type Git, git, gitOk } from "#workspace/git/git.ts";
 import { isGitDirectory, parseIndex } from "#workspace/git/index-file.ts";
 import type { Repository } from "#workspace/git/source.ts";
 import { compareWithIndex, type TreeFile, writeBlobs } from "#workspace/git/worktree-tree.ts";
 import { fetchFiles } from "#workspace/guest/files.ts";
-import { type GuestPort, TYPE_DIRECTORY, typeOf } from "#workspace/guest/port.ts";
+import type { GuestPort } from "#workspace/guest/port.ts";
 import { HostView } from "#workspace/in/host-files.ts";
 import { joinName, parentOf, shownName, someOf, splitNul, toBytes } from "#workspace/names.ts";
 import type { Captured } from "#workspace/open.ts";

@@ -5,6 +5,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { BangerError } from "#base/error.ts";
+import { type TreeEntry, TYPE_FILE, TYPE_SYMLINK, typeOf } from "#base/files/tree-records.ts";
 import { GiB } from "#base/size.ts";
 import { type Config, comparingConfig, readConfig } from "#workspace/git/config.ts";
 import { type Git, git } from "#workspace/git/git.ts";
@@ -20,13 +21,7 @@ import {
 } from "#workspace/git/worktree-tree.ts";
 import { fetchFiles, readSmallFiles } from "#workspace/guest/files.ts";
 import { takeObjects } from "#workspace/guest/objects.ts";
-import {
-  type GuestPort,
-  type TreeEntry,
-  TYPE_FILE,
-  TYPE_SYMLINK,
-  typeOf,
-} from "#workspace/guest/port.ts";
+import type { GuestPort } from "#workspace/guest/port.ts";
 import { type GuestRefs, readGuestRefs } from "#workspace/guest/refs.ts";
 import { HostView } from "#workspace/in/host-files.ts";
 import { joinName, splitNul } from "#workspace/names.ts";

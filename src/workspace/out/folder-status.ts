@@ -1,5 +1,5 @@
 /** Changes in a directory that is not a repository, by names and attributes. */
-import { type TreeEntry, TYPE_FILE, TYPE_SYMLINK, typeOf } from "#workspace/guest/port.ts";
+import { type TreeEntry, TYPE_FILE, TYPE_SYMLINK, typeOf } from "#base/files/tree-records.ts";
 import { signatureOf, type WorkspaceRecord } from "#workspace/record.ts";
 
 export interface FolderChange {
