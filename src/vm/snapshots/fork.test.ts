@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import type { Vm } from "#api/vm.ts";
 import { BangerError } from "#base/error.ts";
 import { bangerErrorOf } from "#test/expect-error.ts";
-import { allMade, assertFreePorts, forkNames, onceMore } from "./fork.ts";
+import { allMade, assertFreePorts, forkNames } from "./fork.ts";
 
 test("copies are named by their number", () => {
   expect(forkNames({ name: "a" })).toEqual([undefined]);
@@ -42,21 +42,4 @@ test("where one fails the others are named; where all are called off none stays"
   const signal = AbortSignal.abort();
   await bangerErrorOf(allMade("a", [copy("b"), failing()], { remove, signal }));
   expect(removed).toEqual(["id-b"]);
-});
-
-test("a copy that does not answer is made once more, one that cannot be made is not", async () => {
-  const late = new BangerError("timeout", "timed out waiting for the guest agent");
-  const vm = {} as Vm;
-  const outcomes: (Vm | BangerError)[] = [late, vm];
-  const next = async () => {
-    const outcome = outcomes.shift();
-    if (!outcome || outcome instanceof BangerError) throw outcome;
-    return outcome;
-  };
-  expect(await onceMore(undefined, next)).toBe(vm);
-  outcomes.push(late, late, vm);
-  await expect(onceMore(undefined, next)).rejects.toBe(late);
-  const full = new BangerError("no_space", "no space left");
-  outcomes.unshift(full);
-  await expect(onceMore(undefined, next)).rejects.toBe(full);
 });

@@ -33,20 +33,6 @@ export function assertFreePorts({ ports = [], count = 1 }: VmFork): void {
   );
 }
 
-/** A copy whose agent does not answer is removed, and made again from the same memory, which seldom fails twice. */
-export async function onceMore(
-  signal: AbortSignal | undefined,
-  make: () => Promise<Vm>,
-): Promise<Vm> {
-  try {
-    return await make();
-  } catch (error) {
-    const isSilent = error instanceof BangerError && error.code === "timeout";
-    if (!isSilent || signal?.aborted) throw error;
-    return await make();
-  }
-}
-
 /** Waits for all; where some fail the others stay, and are named. */
 export async function allMade(
   source: string,

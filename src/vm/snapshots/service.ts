@@ -22,7 +22,7 @@ import { makeName } from "#vm/names.ts";
 import { findVm, getVm, toApi, type VmRecord } from "#vm/records.ts";
 import { SnapshotArchives } from "./archives.ts";
 import { type CopySource, copyRequest, makeCopy } from "./copies.ts";
-import { allMade, assertFreePorts, forkNames, onceMore } from "./fork.ts";
+import { allMade, assertFreePorts, forkNames } from "./fork.ts";
 import { imageOf, toSnapshot } from "./show.ts";
 import type { MemorySource } from "./source.ts";
 import { takeSnapshot } from "./take.ts";
@@ -170,12 +170,10 @@ export class VmSnapshots {
       );
       const source = forkSource(vm, description, files);
       const making = names.map((name) =>
-        onceMore(options.signal, () =>
-          makeCopy(this.#context(), source, {
-            ...options,
-            request: { name, ports: request.ports, token: request.token },
-          }),
-        ),
+        makeCopy(this.#context(), source, {
+          ...options,
+          request: { name, ports: request.ports, token: request.token },
+        }),
       );
       const remove = (id: string) => this.#lifecycle.removal.remove(id, { force: true });
       const machines = await allMade(vm.name, making, { remove, signal: options.signal });

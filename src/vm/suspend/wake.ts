@@ -1,8 +1,9 @@
 /** The VMM of a machine that goes on from its memory. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { getLogger } from "@logtape/logtape";
 import { throwIfAborted } from "#base/abort.ts";
-import { BangerError } from "#base/error.ts";
+import { BangerError, messageOf } from "#base/error.ts";
 import { writeFileAtomic } from "#base/files/atomic.ts";
 import type { Agent, CallOptions } from "#guest/agent.ts";
 import { type BootRecord, encodeBootRecord } from "#guest/boot.ts";
@@ -10,6 +11,8 @@ import { syncClock } from "#vm/life/clock.ts";
 import type { MachineLink } from "#vm/life/machine-link.ts";
 import type { BootSpec, Driver, Machine, Snapshot } from "#vmm/driver.ts";
 import { UnusableMemory } from "./unusable.ts";
+
+const log = getLogger(["banger", "vm"]);
 
 /** From what its suspension has left. It waits for its identity then, since clock and entropy are of that time. */
 export async function wake(
@@ -58,6 +61,7 @@ export async function identify(
       return { agent, warnings };
     } catch (error) {
       if (!isLost(error) || signal?.aborted || tried === TRIES) throw error;
+      log.warn("asking a machine that goes on again: {message}", { message: messageOf(error) });
       agent?.close();
       await agent?.closed;
     }
