@@ -26,7 +26,7 @@ import type { BootSpec, Driver } from "#vmm/driver.ts";
 const log = getLogger(["banger", "vm"]);
 
 /** Part of every key: grows when a template of before would not do any more. */
-const KEY_FORMAT = 5;
+const KEY_FORMAT = 6;
 /** Locally administered; no machine has it when it is connected. */
 export const TEMPLATE_MAC = "02:00:00:00:00:01";
 /** The longest that a timer takes. */

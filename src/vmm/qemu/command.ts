@@ -15,6 +15,8 @@ export const DRIVES_MAX = 16;
 
 export interface CommandOptions {
   accelerator: Accelerator;
+  /** Of QEMU: "7.2.22". */
+  version: string;
   /** Whether this QEMU was built with seccomp. */
   sandbox: boolean;
   /** Rate of the host's time stamp counter, if it is known. */
@@ -101,6 +103,8 @@ function portArguments(id: string, path: string, name: string): string[] {
 const NO_SELFTESTS = "cryptomgr.notests";
 
 const TSC_GUESS_KHZ = 2_000_000;
+/** Linux' number of cmpxchg16b: bit 13 of word 4. */
+const FEATURE_CX16 = 4 * 32 + 13;
 
 export const SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
 
@@ -116,7 +120,7 @@ export function kernelCommandLine(spec: BootSpec, options: CommandOptions): stri
     "reboot=t",
     "net.ifnames=0",
     NO_SELFTESTS,
-    ...(options.accelerator === "tcg" ? emulatedClock(options.tsc_khz) : []),
+    ...(options.accelerator === "tcg" ? emulatedParameters(options) : []),
   ];
   return [...own, ...spec.kernelArgs].join(" ");
 }
@@ -131,6 +135,17 @@ export function kernelCommandLine(spec: BootSpec, options: CommandOptions): stri
 function emulatedClock(tsc_khz: number | undefined): string[] {
   if (tsc_khz === undefined) return [`tsc_early_khz=${TSC_GUESS_KHZ}`];
   return [`tsc_early_khz=${tsc_khz}`, "tsc=reliable"];
+}
+
+/**
+ * Before version 8, QEMU's cmpxchg16b leaves a pointer where the flags should be: an interrupt right after it saves and
+ * restores flags such as "single step" and "string operations go down", and the kernel, which allocates memory by it,
+ * panics now and then on a busy host. The kernel is told that there is no such instruction; programs still see it.
+ * By number, since kernels before 5.18 know no names there.
+ */
+function emulatedParameters({ tsc_khz, version }: CommandOptions): string[] {
+  const isBroken = Number.parseInt(version, 10) < 8;
+  return [...emulatedClock(tsc_khz), ...(isBroken ? [`clearcpuid=${FEATURE_CX16}`] : [])];
 }
 
 /** Those that a restore makes larger: name of the node, and size. */

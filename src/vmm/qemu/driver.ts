@@ -96,6 +96,7 @@ async function start(
   const passt = spec.network?.kind === "user" ? await findPasst(qemu) : undefined;
   const settings = {
     accelerator,
+    version: qemu.version,
     sandbox: qemu.sandbox,
     tsc_khz: hostTsc_khz(),
     cableFd: passt ? INHERITED_FD : undefined,
