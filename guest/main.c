@@ -11,6 +11,7 @@
 #include "boot/modprobe.h"
 #include "boot/notify.h"
 #include "boot/settle.h"
+#include "setup/setup.h"
 #include "boot/systemd.h"
 #include "programs/program.h"
 #include "run/power.h"
@@ -55,6 +56,8 @@ int main(int count, char **arguments)
 		return notify_run(count - 2, arguments + 2);
 	if (strcmp(command, "settle") == 0 && count == 2)
 		return settle_run();
+	if (strcmp(command, "setup") == 0 && count > 2)
+		return setup_run(arguments + 2);
 	if (strcmp(command, "idle") == 0 && count == 2)
 		init_idle();
 	int status = program_run(count - 1, arguments + 1);

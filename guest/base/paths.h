@@ -23,6 +23,8 @@
 #define INSTALL_LOG_PATH STATE_DIRECTORY "/first-boot.log"
 /* The writable layer below an overlay root. */
 #define DISK_PATH STATE_DIRECTORY "/disk"
+/* Limits of processes; see setup.h. */
+#define LIMITS_PATH STATE_DIRECTORY "/limits"
 /* The kernel's modules, in every VM that has a disk with them. */
 #define MODULES_PATH STATE_DIRECTORY "/modules"
 /* The program that systemd runs last when it shuts down. */

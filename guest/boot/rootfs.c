@@ -222,36 +222,43 @@ static void make_place(const char *target)
 	mkdir(target, 0755);
 }
 
-/* Copies with owners, modes and links. Running out of memory does not stop the boot. */
-static void fill_run(void)
+bool rootfs_copy(char *from, char *to)
 {
-	char *from[] = { NEW_ROOT RUN_DIRECTORY, ".", NULL }, *to[] = { RUN_DIRECTORY, "", NULL };
-	int pair[2], status, old = open(NEW_ROOT STATE_DIRECTORY, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	struct stat info;
-	/* Only root may enter, whatever the image has there. */
-	if (old >= 0 && fstat(old, &info) == 0)
-		remove_tree(old, info.st_dev, 0);
-	unlink(NEW_ROOT STATE_DIRECTORY);
-	rmdir(NEW_ROOT STATE_DIRECTORY);
-	if (rootfs_is_empty(NEW_ROOT RUN_DIRECTORY) || pipe(pair) < 0)
-		return;
+	char *source[] = { from, ".", NULL }, *target[] = { to, "", NULL };
+	int pair[2], status;
+	if (pipe(pair) < 0)
+		return false;
 	pid_t writer = fork();
 	if (writer == 0) {
 		dup2(pair[1], STDOUT_FILENO);
 		close(pair[0]);
-		_exit(tar_out(from));
+		_exit(tar_out(source));
 	}
 	close(pair[1]);
 	pid_t reader = fork();
 	if (reader == 0) {
 		dup2(pair[0], STDIN_FILENO);
 		dup2(open("/dev/null", O_WRONLY), STDOUT_FILENO);
-		_exit(tar_in(to));
+		_exit(tar_in(target));
 	}
 	close(pair[0]);
-	if (waitpid(reader, &status, 0) < 0 || status != 0)
-		say("Cannot copy all of the image's " RUN_DIRECTORY);
+	bool done = waitpid(reader, &status, 0) == reader && status == 0;
 	waitpid(writer, &status, 0);
+	return done;
+}
+
+/* Running out of memory does not stop the boot. */
+static void fill_run(void)
+{
+	int old = open(NEW_ROOT STATE_DIRECTORY, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat info;
+	/* Only root may enter, whatever the image has there. */
+	if (old >= 0 && fstat(old, &info) == 0)
+		remove_tree(old, info.st_dev, 0);
+	unlink(NEW_ROOT STATE_DIRECTORY);
+	rmdir(NEW_ROOT STATE_DIRECTORY);
+	if (!rootfs_is_empty(NEW_ROOT RUN_DIRECTORY) && !rootfs_copy(NEW_ROOT RUN_DIRECTORY, RUN_DIRECTORY))
+		say("Cannot copy all of the image's " RUN_DIRECTORY);
 }
 
 void rootfs_mount(bool is_systemd)

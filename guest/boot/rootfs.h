@@ -20,6 +20,9 @@ char rootfs_writable_disk(void);
 /* True for a directory without entries, and for one that cannot be read. */
 bool rootfs_is_empty(const char *path);
 
+/* Copies what a directory holds, with owners, modes and links, and its own. */
+bool rootfs_copy(char *from, char *to);
+
 /* Switches to the mounted root and frees the initrd's memory. */
 void rootfs_switch(bool is_systemd);
 

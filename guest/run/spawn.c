@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -36,12 +37,27 @@ bool become(const struct account *account)
 	       setuid(account->uid) == 0;
 }
 
+/* Numbers in threes: resource, soft and hard limit. */
+static void set_own_limits(void)
+{
+	char text[1024];
+	if (read_file(LIMITS_PATH, text, sizeof text) < 0)
+		return;
+	for (char *at = text; *at;) {
+		int resource = (int)strtol(at, &at, 10);
+		struct rlimit limit = { .rlim_cur = strtoul(at, &at, 10) };
+		limit.rlim_max = strtoul(at, &at, 10);
+		setrlimit((__typeof__(RLIMIT_NOFILE))resource, &limit);
+	}
+}
+
 void limits_set(void)
 {
 	struct rlimit files = { .rlim_cur = OPEN_FILES_SOFT, .rlim_max = OPEN_FILES_HARD };
 	struct rlimit processes = { .rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY };
 	setrlimit(RLIMIT_NOFILE, &files);
 	setrlimit(RLIMIT_NPROC, &processes);
+	set_own_limits();
 }
 
 static bool enter(const char *cwd)

@@ -29,7 +29,7 @@
 
 #define SYNC_MAGIC_BYTES 8
 
-#define AGENT_FEATURES { "exec", "connect", "health", "time", "shutdown", "events", "files", "ports", "stats", "sessions", "sftp", "listen", "datagrams", "watch", "freeze", "processes", "step", "identity", "assume", "tree" }
+#define AGENT_FEATURES { "exec", "connect", "health", "time", "shutdown", "events", "files", "ports", "stats", "sessions", "sftp", "listen", "datagrams", "watch", "freeze", "processes", "step", "identity", "assume", "tree", "setup" }
 
 enum frame_type {
 	FRAME_SYNC = 1,

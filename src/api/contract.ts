@@ -48,6 +48,7 @@ import {
   kernelRef,
   kernelUnpublish,
 } from "./kernel.ts";
+import { volumeContract } from "./mount/contract.ts";
 import { BOOTS, CHANGES, DOWNLOADS, fails, nothing } from "./procedure.ts";
 import { progress } from "./progress.ts";
 import { secretContract } from "./secrets/contract.ts";
@@ -287,6 +288,7 @@ export const contract = {
   },
   network: networkContract,
   policy: policyContract,
+  volume: volumeContract,
   vm: { ...vmContract, ...vmNetworkContract, ...vmSnapshotContract },
   snapshot: snapshotContract,
   file: fileContract,

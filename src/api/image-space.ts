@@ -55,6 +55,8 @@ export const imageUsage = z.object({
   templates_bytes: z.int(),
   /** Snapshots of machines, which no gc removes. */
   snapshots_bytes: z.int(),
+  /** Volumes, likewise. */
+  volumes_bytes: z.int(),
   /** The part of the disk that gc would free. */
   reclaimable_bytes: z.int(),
 });

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { COMMAND_MAX_BYTES } from "./exec-constants.ts";
 import { serviceCheck } from "./health.ts";
+import { guestOptions, MOUNTS_MAX, share, volumeMount } from "./mount/mount.ts";
 import {
   MACHINE_NETWORKS_MAX,
   networkName,
@@ -154,6 +155,11 @@ export const vm = z.object({
   }),
   /** Secrets that it may use, without their values. */
   secrets: z.array(machineSecret).optional(),
+  /** Mounted in it. */
+  volumes: z.array(volumeMount).optional(),
+  /** Directories of the host. */
+  shares: z.array(share).optional(),
+  guest: guestOptions.optional(),
   /** Absent: as the configuration says. */
   monitor: monitor.optional(),
   vmm: z.object({ driver: z.string(), accelerator: z.string(), pid: z.int() }).optional(),
@@ -235,6 +241,11 @@ export const vmCreate = z.object({
   networks: z.array(networkName).max(MACHINE_NETWORKS_MAX).optional(),
   /** It has placeholders of them; the values are put in on the way out, for their hosts only. */
   secrets: machineSecretRequests.optional(),
+  /** Those that do not exist are created. */
+  volumes: z.array(volumeMount).max(MOUNTS_MAX).optional(),
+  /** Directories of the host: only with QEMU. */
+  shares: z.array(share).max(MOUNTS_MAX).optional(),
+  guest: guestOptions.optional(),
   env: environment.optional(),
   hostname: hostName.optional(),
   labels: labels.optional(),

@@ -3,7 +3,7 @@ import { dockerOptionHint, dockerValueHint } from "./docker-options.ts";
 
 test("docker's options have a hint, with or without their value attached", () => {
   for (const option of ["-v", "-v/src:/dst", "--volume", "--volume=/src:/dst"]) {
-    expect(dockerOptionHint(option)).toContain("banger vm cp");
+    expect(dockerOptionHint(option, "vm set")).toContain("banger vm create -v");
   }
   expect(dockerOptionHint("--privileged")).toContain("its own kernel");
   for (const option of ["--nope", "-x", "--", "toString", "--toString"]) {

@@ -3,11 +3,7 @@
 const ownKernel = "Not needed: a machine has its own kernel, and root in the guest is unrestricted";
 
 const hints: Readonly<Record<string, string>> = {
-  "--volume": "Copy files in and out with: banger vm cp DIR NAME:/path",
-  "-v": "Copy files in and out with: banger vm cp DIR NAME:/path",
-  "--mount": "Copy files in and out with: banger vm cp DIR NAME:/path",
-  "--tmpfs": "Mount it in the guest: banger vm exec NAME -- mount -t tmpfs tmpfs /path",
-  "--shm-size": "Remount it in the guest: banger vm exec NAME -- mount -o remount,size=1G /dev/shm",
+  "--mount": "Use -v NAME:/path for a volume, -v ./DIR:/path for a directory of the host",
   "--publish-all": "Publish each port with -p, such as -p 8080:80",
   "-P": "Publish each port with -p, such as -p 8080:80",
   "--link": "Put both machines on a named network: --network NAME; they find each other as NAME.vm",
@@ -28,16 +24,13 @@ const hints: Readonly<Record<string, string>> = {
   "--device": "Host devices are not available in machines",
   "--gpus": "Host devices are not available in machines",
   "--init": "Not needed: the agent is PID 1 and reaps processes",
-  "--memory-swap": "Machines do not use the host's swap; set the memory with -m",
+  "--memory-swap": "Set the swap of the machine with --swap, and its memory with -m",
   "--memory-reservation": "Set the memory of the machine with -m",
   "--cpu-shares": "Set the number of CPUs with --cpus",
   "-c": "Set the number of CPUs with --cpus",
   "--cpuset-cpus": "Set the number of CPUs with --cpus",
   "--cpu-quota": "Set the number of CPUs with --cpus",
   "--pids-limit": "Not needed: processes in a machine do not count against the host's limit",
-  "--ulimit": "Set it in the guest: banger vm exec NAME -- prlimit --nofile=N COMMAND",
-  "--sysctl": "Set it in the guest: banger vm exec NAME -- sysctl -w KEY=VALUE",
-  "--read-only": "Not needed: images are read-only, and each machine has its own writable layer",
   "--log-driver": "Show the output with: banger vm logs NAME",
   "--log-opt": "Show the output with: banger vm logs NAME",
   "--stop-timeout": "Pass it to stop: banger vm stop --grace 30s NAME",
@@ -58,6 +51,7 @@ const hints: Readonly<Record<string, string>> = {
 
 const modeIsFixed =
   "The network mode cannot be changed; for a named network: banger network connect NETWORK NAME";
+const mounts = "Mounts are set at creation: banger vm create -v NAME:/path";
 const ports = "Publish ports with: banger vm port add NAME 8080:80";
 const narrowed =
   "Show fewer with --running, --label NAME=VALUE or a name: banger vm show NAME; for anything else: --json";
@@ -83,6 +77,9 @@ const hintsOf: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     "--publish-rm": "Unpublish ports with: banger vm port rm NAME 8080",
     "--publish-add": ports,
     "--allow": "Change the policy with: banger vm policy allow NAME example.com:443",
+    "--volume": mounts,
+    "-v": mounts,
+    "--tmpfs": mounts,
     "--image":
       "The image cannot be changed; create another machine: banger vm create --image IMAGE",
     "--kernel-ref":

@@ -150,6 +150,13 @@ export const handlers: Handlers<typeof root> = {
   policy: {
     list: () => import("./handlers/policy/list.ts"),
   },
+  volume: {
+    create: () => import("./handlers/volume/create.ts"),
+    list: () => import("./handlers/volume/list.ts"),
+    show: () => import("./handlers/volume/show.ts"),
+    rm: () => import("./handlers/volume/rm.ts"),
+    prune: () => import("./handlers/volume/prune.ts"),
+  },
   daemon: {
     start: () => import("./handlers/daemon/start.ts"),
     stop: () => import("./handlers/daemon/stop.ts"),

@@ -148,7 +148,7 @@ test("what may have been meant is looked for in the whole tree, and nothing that
     biuld: ["image build", "kernel build"],
     craete: ["create"],
     // What was typed itself is no guess.
-    prune: ["vm prune"],
+    prune: ["vm prune", "volume prune"],
   };
   for (const [word, meant] of Object.entries(there)) {
     expect([word, commandsMeant(word, [])]).toEqual([word, meant]);

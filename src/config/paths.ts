@@ -40,7 +40,6 @@ export function resolveRoots(env: Record<string, string | undefined>, home: stri
 export type Paths = ReturnType<typeof makePaths>;
 
 export function makePaths(roots: Roots) {
-  const vms = join(roots.state, "vms");
   return {
     roots,
     configFile: join(roots.config, "config.toml"),
@@ -67,9 +66,10 @@ export function makePaths(roots: Roots) {
     networkNamespace: join(roots.state, "network-namespace.json"),
     kernels: join(roots.state, "kernels"),
     images: join(roots.state, "images"),
-    vms,
+    vms: join(roots.state, "vms"),
     /** Of machines, by the names that the user gave them. */
     snapshots: join(roots.state, "snapshots"),
+    ...volumePaths(roots),
     /** What was imported into machines, by their IDs: written by the CLI. */
     workspaces: join(roots.state, "workspaces"),
     blobs: join(roots.cache, "blobs"),
@@ -94,7 +94,7 @@ export function makePaths(roots: Roots) {
     image: (id: string) => imagePaths(roots, id),
     /** `runtime`: where a process with another XDG_RUNTIME_DIR has put its sockets. */
     vm: (id: string, runtime = join(roots.runtime, "vm", id)) => {
-      const folder = join(vms, id);
+      const folder = join(roots.state, "vms", id);
       return {
         folder,
         disk: join(folder, "disk.ext4"),
@@ -125,6 +125,11 @@ function imagePaths({ state }: Roots, id: string) {
     modules: join(folder, "modules"),
     workSeed: join(folder, "work-seed.ext4"),
   };
+}
+
+function volumePaths({ state }: Roots) {
+  const volumes = join(state, "volumes");
+  return { volumes, volume: (id: string) => join(volumes, `${id}.ext4`) };
 }
 
 /**

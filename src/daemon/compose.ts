@@ -44,6 +44,7 @@ import { hasWork } from "#vm/records.ts";
 import { VmService } from "#vm/service.ts";
 import type { Sessions } from "#vm/sessions/sessions.ts";
 import type { VmSnapshots } from "#vm/snapshots/service.ts";
+import { Volumes } from "#vm/volumes/volumes.ts";
 import { openCgroups } from "#vmm/cgroup.ts";
 import { composeSecrets } from "./compose-secrets.ts";
 import { CallCounts } from "./metrics.ts";
@@ -61,6 +62,7 @@ export interface Services {
   builds: BuildService;
   templates: Templates | undefined;
   snapshots: VmSnapshots;
+  volumes: Volumes;
   vms: VmService;
   files: VmFiles;
   sessions: Sessions;
@@ -143,6 +145,7 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
     drivers: createDrivers(values),
     templates,
     snapshots,
+    volumes: new Volumes({ db, config }),
     owner,
     // Whoever has started a process in the foreground has put it where it wants it.
     cgroups: owner ? undefined : openLimits(values["vm.limits"]),
@@ -150,9 +153,8 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
   });
   const tokens = new Tokens(db);
   const served = composeServed(config, { vms, tokens });
+  const parts = { store, cache: steps, images, privateHosts: values["build.private_hosts"] };
   const machines = buildMachines(vms, (id) => paths.vm(id).disk);
-  const privateHosts = values["build.private_hosts"];
-  const parts = { store, cache: steps, images, privateHosts };
   const builds: BuildService = new BuildService({ ...parts, machines });
   return {
     config,
@@ -161,6 +163,7 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
     builds,
     templates,
     snapshots: vms.snapshots,
+    volumes: new Volumes({ db, config }),
     vms,
     files: new VmFiles(vms),
     sessions: vms.sessions,

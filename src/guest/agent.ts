@@ -12,7 +12,7 @@ import { type Fields, FieldWriter } from "./fields.ts";
 import { type GuestFiles, guestFiles } from "./files.ts";
 import { whileFrozen } from "./freeze.ts";
 import type { AgentHello } from "./hello.ts";
-import type { ProgramOptions } from "./program.ts";
+import { callProgram, type ProgramOptions } from "./program.ts";
 import { AGENT_PATH, Kind, type KindCode, Tag } from "./protocol.ts";
 import { type GuestRunResult, type RunInGuestOptions, runInGuest } from "./run.ts";
 import { GuestSessions } from "./session.ts";
@@ -83,6 +83,8 @@ export interface Agent {
   stats(options?: ProgramOptions): Promise<GuestStats>;
   /** At most 4096. */
   processes(options?: ProgramOptions): Promise<GuestProcess[]>;
+  /** Mounts, limits and swap; `steps` are those of guest/setup/setup.h. `guest`: one failed. */
+  setUp(steps: readonly string[], options?: ProgramOptions): Promise<void>;
   setTime(unix_ns: bigint, options?: CallOptions): Promise<void>;
   /**
    * The running machine becomes the one of `record`, as `encodeBootRecord` gives it, its hooks included. What is
@@ -138,6 +140,10 @@ function agentOf(connection: Connection, hello: AgentHello): Agent {
     ports: (options) => readPorts(connection, options),
     stats: (options) => readStats(connection, options),
     processes: (options) => readProcesses(connection, options),
+    async setUp(steps, options) {
+      const limits = { feature: "setup", outputMax_bytes: 0 };
+      await callProgram(connection, ["setup", ...steps], { ...options, ...limits });
+    },
     async setTime(unix_ns, options) {
       const fields = new FieldWriter().number(Tag.time_ns, unix_ns);
       await ask(connection, Kind.time, { ...options, fields });

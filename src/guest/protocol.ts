@@ -60,7 +60,8 @@
  * `sftp`, a server of SFTP version 3 (feature "sftp"); `listen KIND ADDRESS PORT` (feature "listen", see
  * guest/programs/listen.h); `datagrams ADDRESS PORT` (feature "datagrams", see
  * guest/programs/datagrams.h); `step WORD...`, which runs a command of a build, and `relay CLIENTS HOST
- * MODE UID GID` (feature "step", see guest/programs/step.h and guest/programs/relay.h). They write their
+ * MODE UID GID` (feature "step", see guest/programs/step.h and guest/programs/relay.h); `setup STEP...` (feature
+ * "setup", see guest/setup/setup.h). They write their
  * result to stdout, as bytes or fields. A program that fails writes the fields error and message to stderr
  * and exits with status 1.
  *
@@ -297,6 +298,7 @@ export const agentFeatures = [
   "identity",
   "assume",
   "tree",
+  "setup",
 ] as const;
 
 /** Values of the `error` tag, a closed set on the guest's side; the host takes others as `internal`. */

@@ -203,7 +203,7 @@ export class ImageService {
     return await collectGarbage(this.#store, request, options);
   }
 
-  usage(): Omit<ImageUsage, "templates_bytes" | "snapshots_bytes"> {
+  usage(): Omit<ImageUsage, "templates_bytes" | "snapshots_bytes" | "volumes_bytes"> {
     return measureUsage(this.#store);
   }
 

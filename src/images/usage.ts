@@ -14,7 +14,7 @@ interface OwnFile {
 
 export function measureUsage(
   store: ImageStore,
-): Omit<ImageUsage, "templates_bytes" | "snapshots_bytes"> {
+): Omit<ImageUsage, "templates_bytes" | "snapshots_bytes" | "volumes_bytes"> {
   const images = listImages(store.db).map((image) => ({ image, files: ownFiles(store, image) }));
   const owners = new Map<string, number>();
   for (const { files } of images) {

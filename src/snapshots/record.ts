@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { imageName } from "#api/image.ts";
 import { kernelName } from "#api/kernel.ts";
+import { guestOptions } from "#api/mount/mount.ts";
 import { MACHINE_NETWORKS_MAX, networkName } from "#api/network.ts";
 import { bootMode, networkMode, restartPolicy, vmCreate, vmName } from "#api/vm.ts";
 import { type Digest, isDigest } from "#base/digest.ts";
@@ -34,6 +35,7 @@ const snapshotSpec = z.object({
   command: z.array(z.string()).max(100_000).optional(),
   commandOptions: vmCreate.shape.commandOptions,
   restart: restartPolicy.optional(),
+  guest: guestOptions.optional(),
   /** Id of the provisioned layer of the image. */
   provisioned: id.optional(),
 });

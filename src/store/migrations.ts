@@ -99,4 +99,15 @@ export const migrations: readonly Migration[] = [
   -- Id of the token that the machine belongs to, which may be gone; NULL for the user's own.
   ALTER TABLE vms ADD COLUMN token TEXT;
   `),
+  sql(`
+  -- Disks with a life of their own. The machines that mount one say so in their specs.
+  CREATE TABLE volumes (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    size_bytes INTEGER NOT NULL,
+    -- Id of the token that made it; NULL for the user.
+    token TEXT,
+    created_at TEXT NOT NULL
+  ) STRICT;
+  `),
 ];

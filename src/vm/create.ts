@@ -15,6 +15,8 @@ import { assertPossible, hostSize } from "#vm/life/admission.ts";
 import { driverFor } from "#vm/life/choose-driver.ts";
 import { requireNetworks } from "#vm/network/networks.ts";
 import { secretsOf } from "#vm/secrets/secrets.ts";
+import { mountsOf } from "#vm/volumes/check.ts";
+import { withShares } from "#vm/volumes/share-kernel.ts";
 import { defaultCpus } from "./default-cpus.ts";
 import type { VmDeps } from "./deps.ts";
 import { machineCommand } from "./exec.ts";
@@ -39,7 +41,7 @@ export async function createRecord(
   work: WorkOptions,
 ): Promise<NewVm> {
   const { db, config } = deps;
-  const request = await withNested(deps, wanted);
+  const request = await withShares(deps, await withNested(deps, wanted));
   if (request.name && findVm(db, request.name)?.name === request.name) {
     throw new BangerError(
       "already_exists",
@@ -61,6 +63,10 @@ export async function createRecord(
   const { mode, reason } = modeFor(image, request.mode ?? "auto");
   if (reason) work.onProgress?.({ step: "mode", message: reason });
   const command = machineCommand(image.config, { ...request, mode });
+  const sizes = sizesOf(request, config);
+  const mounts = mountsOf(request, { mode, ...sizes });
+  const names = mounts.volumes?.map(({ volume }) => volume) ?? [];
+  await deps.volumes.ensure(names, request.token);
   return db
     .transaction(() => {
       const layer = mode === "systemd" ? deps.images.provisioned.current(image.id) : undefined;
@@ -76,7 +82,7 @@ export async function createRecord(
           command,
           ...(command && request.commandOptions ? { commandOptions: request.commandOptions } : {}),
           ...(layer ? { provisioned: layer.id } : {}),
-          ...sizesOf(request, config),
+          ...sizes,
           ...(request.limits ? { limits: request.limits } : {}),
           network,
           ...addressOf(deps, network),
@@ -86,6 +92,7 @@ export async function createRecord(
           ...secretsOf(deps, request.secrets, { network }),
           ...networksOf(deps, request, network),
           ...(request.ports?.length ? { ports: checkPorts(request.ports) } : {}),
+          ...mounts,
           machineId: randomBytes(16).toString("hex"),
           env: request.env ?? {},
           ...(request.hostname ? { hostname: request.hostname } : {}),

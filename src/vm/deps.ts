@@ -9,6 +9,7 @@ import type { Snapshots } from "#snapshots/snapshots.ts";
 import type { Templates } from "#snapshots/templates.ts";
 import type { Owner } from "#vm/life/owner.ts";
 import type { SecretValues } from "#vm/secrets/values.ts";
+import type { Volumes } from "#vm/volumes/volumes.ts";
 import type { Driver } from "#vmm/driver.ts";
 
 export interface VmDeps {
@@ -21,6 +22,7 @@ export interface VmDeps {
   /** What new machines are restored from; undefined: each boots. */
   templates: Templates | undefined;
   snapshots: Snapshots;
+  volumes: Volumes;
   /** Folder that machines' control groups are made in; undefined where this process may not. */
   cgroups: string | undefined;
   /** This process, when it runs its machines in the foreground: they end with it. Absent in the daemon. */

@@ -260,6 +260,9 @@ export function toApi(vm: VmRecord): Vm {
     },
     secrets: spec.secrets && [...spec.secrets],
     command: spec.command && [...spec.command],
+    volumes: spec.volumes && [...spec.volumes],
+    shares: spec.shares && [...spec.shares],
+    guest: spec.guest,
     monitor: spec.monitor,
     vmm: runtime?.handle && {
       driver: runtime.handle.driver,

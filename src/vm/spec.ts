@@ -1,6 +1,7 @@
 /** The JSON of a machine's record: what it was created with, and what it holds while it runs. */
 import { z } from "zod";
 import { serviceCheck } from "#api/health.ts";
+import { guestOptions, share, volumeMount } from "#api/mount/mount.ts";
 import { machineSecret } from "#api/secrets/secret.ts";
 import {
   bootMode,
@@ -73,6 +74,10 @@ const vmSpec = stored({
   secrets: z.array(machineSecret).readonly().optional(),
   /** Named networks that it is on; absent: none. */
   networks: strings.optional(),
+  /** Absent: none. */
+  volumes: z.array(volumeMount).readonly().optional(),
+  shares: z.array(share).readonly().optional(),
+  guest: guestOptions.optional(),
   machineId: z.string(),
   env: z.record(z.string(), z.string()),
   /** Absent: the machine's name. */

@@ -1,6 +1,7 @@
 /** The only way to change a machine's record: along the table of states, with an event for listeners. */
 import type { Database } from "bun:sqlite";
 import { assertHere, type Owner } from "#vm/life/owner.ts";
+import { assertVolumesFree } from "#vm/volumes/hold.ts";
 import type { VmDeps } from "./deps.ts";
 import type { Events } from "./events.ts";
 import { deleteVm, getVm, updateVm, type VmChange, type VmRecord } from "./records.ts";
@@ -22,6 +23,7 @@ export class States {
       .transaction(() => {
         const before = getVm(this.#db, id);
         assertHere(before, "change", this.#self);
+        if (change.state === "starting") assertVolumesFree(this.#db, before);
         return updateVm(this.#db, before, change);
       })
       .immediate();

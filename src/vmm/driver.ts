@@ -18,6 +18,15 @@ export interface Drive {
   readOnly: boolean;
   /** To which it grows while the machine is restored, where `features.growsDrives` says so. The guest is told. */
   grown_bytes?: number | undefined;
+  /** Of a volume: in a template an empty file of this size has its place. */
+  volume_bytes?: number | undefined;
+}
+
+/** A directory of the host that the guest mounts by 9P: by the tag "share0", "share1", … in order. */
+export interface Share {
+  /** Absolute path. Neither a symlink nor ".." leads out of it. */
+  path: string;
+  readOnly: boolean;
 }
 
 export type NetworkDevice =
@@ -51,6 +60,8 @@ export interface BootSpec {
   drives: Drive[];
   /** Of each drive. */
   diskLimits?: DiskLimits | undefined;
+  /** QEMU's alone. A machine with one cannot be saved: QEMU forgets which files its guest has open. */
+  shares?: Share[] | undefined;
   network: NetworkDevice | undefined;
   /** Folder of an existing control group for the process. */
   cgroup?: string | undefined;

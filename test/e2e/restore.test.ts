@@ -156,6 +156,45 @@ test("a daemon that is killed while it makes a template leaves nothing of it", a
   expect(readdirSync(templates())).toEqual([]);
 });
 
+test("volumes outlive machines, which are restored with theirs, and set up as docker's options say", async () => {
+  const volume = ["-v", "data:/home", "--net", "none"];
+  const limits = ["--tmpfs", "/scratch:size=2M", "--shm-size", "3M", "--swap", "8M", "--read-only"];
+  const own = ["--ulimit", "nofile=100:200", "--sysctl", "net.core.somaxconn=77"];
+  const writer = await create("writer", ...volume, ...limits, ...own);
+  expect(writer.vm.template).toBeDefined();
+  const script = [
+    "ls -ld /home/bob | awk '{ print $1, $3 }'",
+    "ulimit -n; ulimit -Hn; cat /proc/sys/net/core/somaxconn",
+    "df -k /scratch /dev/shm | awk '/tmpfs/ { print $2 }'",
+    "awk '/swap/ { print $3 }' /proc/swaps",
+    "touch /mine 2>/dev/null || echo read-only",
+    "echo kept > /home/kept; ls /home",
+  ];
+  // What the image has at that place is in the new volume, with its owner.
+  const said = await inside("writer", script.join("\n"));
+  expect(said.split("\n")).toEqual([
+    ...["drwxr-xr-x bob", "100", "200", "77", "2048", "3072", "8188", "read-only", "bob", "kept"],
+  ]);
+  const denied = await banger.call(["vm", "create", "--name", "reader", ...KIND, ...volume]);
+  expect(denied.stderr).toContain('volume "data" is in use by machine "writer", which is running');
+  expect((await banger.call(["volume", "rm", "data"])).stderr).toContain("in use by writer");
+  for (const verb of ["fork", "snapshot create"]) {
+    const { stderr } = await banger.call(["vm", ...verb.split(" "), "writer"]);
+    expect(stderr).toContain('it mounts volume "data"');
+  }
+  await banger.ok("vm", "suspend", "writer");
+  expect(await inside("writer", "cat /home/kept")).toBe("kept");
+  await banger.ok("vm", "rm", "--force", "writer");
+  const next = await create("next", ...volume);
+  expect(next.stderr).not.toContain("Booting");
+  expect(await inside("next", "cat /home/kept; touch /mine && echo writable")).toBe(
+    "kept\nwritable",
+  );
+  await banger.ok("vm", "rm", "--force", "next");
+  await banger.ok("volume", "rm", "data");
+  expect(await banger.ok("volume", "list", "-q")).toBe("");
+});
+
 test("templates are counted and freed, and none is made where that is turned off", async () => {
   const { vm } = await create("kept", "--net", "none");
   expect(vm.template).toBeDefined();

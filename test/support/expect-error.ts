@@ -10,3 +10,14 @@ export async function bangerErrorOf(promise: Promise<unknown>): Promise<BangerEr
   }
   throw new Error("Expected an error, and there was none");
 }
+
+/** The same of a function. */
+export function errorOf(work: () => unknown): BangerError {
+  try {
+    work();
+  } catch (error) {
+    if (error instanceof BangerError) return error;
+    throw error;
+  }
+  throw new Error("Expected an error, and there was none");
+}

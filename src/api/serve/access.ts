@@ -16,6 +16,8 @@ export interface Access {
   machine?: string;
   /** Field of the input that names a snapshot, likewise. */
   snapshot?: string;
+  /** Field of the input that names a volume, likewise. */
+  volume?: string;
   /** It wakes a suspended machine, which `read` must not. */
   wakes?: boolean;
   /** The answer holds what the caller may see, and no more. */
@@ -103,6 +105,13 @@ export const access: AccessOf<typeof contract> = {
   },
   policy: {
     profiles: shared,
+  },
+  volume: {
+    list: filtered,
+    create: { scopes: ["full", "own"] },
+    show: { scopes: ["full", "own", "read"], volume: "name" },
+    remove: { scopes: ["full", "own"], volume: "name" },
+    prune: full,
   },
   vm: {
     list: filtered,
@@ -228,6 +237,10 @@ export const OWN_MAY_CHOOSE: Record<keyof VmCreate, boolean> = {
   /** They are the user's. */
   secrets: false,
   networks: false,
+  /** Its own, and new ones. */
+  volumes: true,
+  shares: false,
+  guest: true,
   env: true,
   hostname: true,
   labels: true,

@@ -7,6 +7,7 @@ import { readEnvironment } from "./env.ts";
 import { labelsOf } from "./labels.ts";
 import { limitsOf } from "./limits.ts";
 import { machineSecretsOf } from "./machine-secret.ts";
+import { mountsOf } from "./mounts.ts";
 import { parsePort } from "./ports.ts";
 import { absoluteReference } from "./reference.ts";
 
@@ -56,6 +57,7 @@ export function createRequest(
     networks: flags.network.length === 0 ? undefined : flags.network,
     policy: policyOf(flags),
     secrets: machineSecretsOf(flags.secret),
+    ...mountsOf(flags),
     hostname,
     labels: flags.label.length === 0 ? undefined : labelsOf(flags.label),
     restart,

@@ -10,6 +10,11 @@ const OTHER_NAMES: Readonly<Record<string, string>> = {
   argv: "command",
   to: "name",
   labels: "label",
+  volumes: "volume",
+  shares: "volume",
+  shm: "shm-size",
+  sysctls: "sysctl",
+  ulimits: "ulimit",
 };
 
 /** As src/api/image.ts puts it. */

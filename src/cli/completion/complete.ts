@@ -12,7 +12,7 @@ export interface Candidate {
 /** What the daemon is asked for. */
 export type Query =
   | { kind: "vm"; suffix?: string }
-  | { kind: "image" | "kernel" | "catalog" | "network" | "snapshot" | "secret" }
+  | { kind: "image" | "kernel" | "catalog" | "network" | "snapshot" | "secret" | "volume" }
   | { kind: "session"; vm: string }
   /** What is in the directory of `path`; `prefix` is put before each path. */
   | { kind: "file"; vm: string; path: string; prefix: string };

@@ -52,6 +52,13 @@ async function ask(query: Query, client: Client, signal: AbortSignal): Promise<C
       const secrets = await client.secret.list(undefined, { signal });
       return secrets.map(({ name, kind }) => ({ value: name, description: kind }));
     }
+    case "volume": {
+      const volumes = await client.volume.list(undefined, { signal });
+      return volumes.map(({ name, machines }) => ({
+        value: name,
+        description: machines.join(" "),
+      }));
+    }
     case "session": {
       const sessions = await client.session.list({ vm: query.vm }, { signal });
       return sessions.map(({ name, state, argv }) => ({

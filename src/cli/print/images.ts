@@ -60,6 +60,7 @@ export function usageText(usage: ImageUsage): string {
     ["Build cache", formatSize(usage.builds_bytes)],
     ["Templates", formatSize(usage.templates_bytes)],
     ["Snapshots", formatSize(usage.snapshots_bytes)],
+    ["Volumes", formatSize(usage.volumes_bytes)],
     ["Reclaimable", formatSize(usage.reclaimable_bytes)],
   ]);
   if (rows.length === 0) return totals;

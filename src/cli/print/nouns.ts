@@ -8,6 +8,7 @@ import { ago } from "./ago.ts";
 import { checksText } from "./health.ts";
 import { policyText, portText } from "./network.ts";
 import { pairs, table } from "./table.ts";
+import { guestText, mountsText } from "./volumes.ts";
 
 /** `columns`: of the terminal that it is for. */
 export function vmTable(vms: readonly Vm[], columns?: number): string {
@@ -59,6 +60,8 @@ export function vmText(vm: Vm): string {
     ["Secrets", vm.secrets?.map(({ name, hosts }) => `${name} for ${hosts.join(", ")}`).join("; ")],
     ["May reach", vm.network.policy && policyText(vm.network.policy)],
     ["Ports", vm.network.ports?.map(portText).join(", ")],
+    ["Mounts", mountsText(vm)],
+    ["Guest", guestText(vm.guest)],
     ["From snapshot", vm.snapshot],
     ["Copy of", vm.forkOf],
     ["Requested VMM", vm.monitor],

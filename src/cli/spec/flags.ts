@@ -11,6 +11,7 @@ import {
 } from "#cli/args/numbers.ts";
 import { secretFlag } from "./secret.ts";
 import { choice, list, toggle, value } from "./types.ts";
+import { mountFlags } from "./volume.ts";
 
 /** On every command. */
 export const globalFlags = {
@@ -127,6 +128,7 @@ export const machineFlags = {
     textArg,
   ),
   label: list("--label <name=value>", "Set a label, which vm list can filter by"),
+  ...mountFlags,
   ...environmentFlags,
 };
 

@@ -12,6 +12,7 @@ import { any, command, group, one, toggle, value } from "./types.ts";
 import { uiCommand } from "./ui.ts";
 import { vmCommands } from "./vm.ts";
 import { networkCommands, profileCommands } from "./vm-network.ts";
+import { volumeCommands } from "./volume.ts";
 
 const configCommands = group("Show the configuration", {
   show: command({
@@ -31,6 +32,7 @@ export const root = group("Run OCI images as virtual machines on your own Linux 
   network: networkCommands,
   tooling: toolingCommands,
   policy: profileCommands,
+  volume: volumeCommands,
   daemon: daemonCommands,
   ui: uiCommand,
   serve: serveCommand,

@@ -13,6 +13,7 @@ export type Completes =
   | "session"
   | "snapshot"
   | "secret"
+  | "volume"
   | "path"
   | "file"
   | "file-or-path";

@@ -13,6 +13,7 @@ import { exitError } from "#vm/life/exit-error.ts";
 import type { VmService } from "#vm/service.ts";
 import type { Sessions } from "#vm/sessions/sessions.ts";
 import type { VmSnapshots } from "#vm/snapshots/service.ts";
+import type { Volumes } from "#vm/volumes/volumes.ts";
 import { limitExec } from "./limits.ts";
 import type { Wire } from "./wire.ts";
 
@@ -25,6 +26,7 @@ export interface StreamServices {
   files: VmFiles;
   sessions: Sessions;
   snapshots: VmSnapshots;
+  volumes: Volumes;
   /** What clients are told that this is; a process in the foreground is no daemon. */
   daemon: DaemonVersion | undefined;
 }

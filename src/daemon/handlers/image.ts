@@ -6,7 +6,7 @@ import { provisionImage } from "#daemon/provision.ts";
 import type { Base } from "./base.ts";
 
 export function imageHandlers({ os, stream, services }: Base) {
-  const { kernels, images, builds, templates, snapshots } = services;
+  const { kernels, images, builds, templates, snapshots, volumes } = services;
   return {
     list: os.image.list.handler(() => images.list()),
     available: os.image.available.handler(() => images.available()),
@@ -14,6 +14,7 @@ export function imageHandlers({ os, stream, services }: Base) {
       ...images.usage(),
       templates_bytes: templates?.usage().size_bytes ?? 0,
       snapshots_bytes: snapshots.usage().size_bytes,
+      volumes_bytes: volumes.usage().size_bytes,
     })),
     show: os.image.show.handler(({ input }) => images.show(input.name)),
     history: os.image.history.handler(({ input }) => images.history(input.name)),

@@ -13,6 +13,7 @@ import { systemHandlers } from "./system.ts";
 import { hostHandlers, uiHandlers } from "./ui.ts";
 import { vmHandlers } from "./vm.ts";
 import { networkHandlers, policyHandlers, vmNetworkHandlers } from "./vm-network.ts";
+import { volumeHandlers } from "./volume.ts";
 
 export function makeRouter(services: Services) {
   const base = handlerBase(services);
@@ -22,6 +23,7 @@ export function makeRouter(services: Services) {
     image: imageHandlers(base),
     network: networkHandlers(base),
     policy: policyHandlers(base),
+    volume: volumeHandlers(base),
     vm: { ...vmHandlers(base), ...vmNetworkHandlers(base), ...vmSnapshotHandlers(base) },
     snapshot: snapshotHandlers(base),
     file: fileHandlers(base),

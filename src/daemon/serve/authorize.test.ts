@@ -40,6 +40,7 @@ const domains: Domains = {
   },
   // They have the names of their machines.
   snapshots: { show: (name) => found(vms, name) },
+  volumes: { find: (name) => Object.values(vms).find((vm) => vm.name === name) },
 };
 
 function found<T>(all: Record<string, T>, name: string): T {
@@ -55,6 +56,7 @@ function caller(scope: TokenScope): Caller {
 const services: Services = unused({
   vms: unused(domains.vms),
   snapshots: unused(domains.snapshots),
+  volumes: unused(domains.volumes),
   calls: new CallCounts(),
   shutdown: () => {},
 });
@@ -106,9 +108,10 @@ function inputOf({ input, path }: Procedure, machine: string): unknown {
   return value;
 }
 
-/** Fields that must name a machine or a snapshot. */
+/** Fields that must name a machine, a snapshot or a volume. */
 function namesIn(input: z.ZodObject, path: readonly string[]): string[] {
-  return [machineField(input), accessOf(path)?.snapshot].filter(
+  const rule = accessOf(path);
+  return [machineField(input), rule?.snapshot, rule?.volume].filter(
     (field) => field !== undefined && !input.shape[field]?.safeParse(undefined).success,
   ) as string[];
 }

@@ -21,13 +21,14 @@ export interface Owned {
 export interface Domains {
   vms: Pick<VmService, "list" | "show">;
   snapshots: { show(name: string): Owned };
+  volumes: { find(name: string): Owned | undefined };
 }
 
 type Fields = Record<string, unknown>;
 
 /** Throws `permission_denied`, or `not_found` for what the caller must not learn about. */
 export function authorize(
-  { vms, snapshots }: Domains,
+  { vms, snapshots, volumes }: Domains,
   caller: Caller,
   call: { path: readonly string[]; input: unknown },
 ): void {
@@ -41,6 +42,12 @@ export function authorize(
   const snapshot = textOf(input, rule.snapshot);
   if (snapshot !== undefined) assertSnapshot(snapshots, caller, snapshot);
   if (caller.scope !== "own") return;
+  const volume = textOf(input, rule.volume);
+  if (volume !== undefined) assertVolume(volumes, caller, { name: volume, isNew: false });
+  const mounts = Array.isArray(input["volumes"]) ? input["volumes"].filter(isFields) : [];
+  for (const mount of mounts) {
+    assertVolume(volumes, caller, { name: String(mount["volume"]), isNew: true });
+  }
   if (rule.limits === "create") assertChoices(caller, { ...input, ...namesOf(call.path, input) });
   if (rule.limits === "image") assertPull(caller, input);
 }
@@ -117,6 +124,16 @@ function assertSnapshot(snapshots: Domains["snapshots"], caller: Caller, name: s
   if (!snapshot || !sees(caller, snapshot)) throw missing("snapshot", name);
 }
 
+/** `isNew`: one that does not exist becomes the caller's. */
+function assertVolume(
+  volumes: Domains["volumes"],
+  caller: Caller,
+  { name, isNew }: { name: string; isNew: boolean },
+): void {
+  const volume = volumes.find(name);
+  if (volume ? !sees(caller, volume) : !isNew) throw missing("volume", name);
+}
+
 /** Options of a machine must not give access to other machines, the host's files or its other addresses. */
 function assertChoices(caller: Caller, input: Fields): void {
   for (const [field, value] of Object.entries(input)) {
@@ -158,10 +175,10 @@ function denied({ name, scope }: Caller, what: string): BangerError {
   );
 }
 
-function missing(noun: "machine" | "snapshot", ref: string): BangerError {
-  const list = noun === "machine" ? "banger vm list" : "banger vm snapshot list";
+function missing(noun: "machine" | "snapshot" | "volume", ref: string): BangerError {
+  const lists = { machine: "vm list", snapshot: "vm snapshot list", volume: "volume list" };
   return new BangerError("not_found", `no such ${noun} "${ref}"`, {
-    hint: `List ${noun}s with: ${list}`,
+    hint: `List ${noun}s with: banger ${lists[noun]}`,
   });
 }
 

@@ -33,6 +33,8 @@ import { restoreTemplate } from "#vm/snapshots/restore-template.ts";
 import { type MemorySource, restoreMemory } from "#vm/snapshots/source.ts";
 import { diskLimits, type VmRuntime } from "#vm/spec.ts";
 import { identify, identityPath, wake } from "#vm/suspend/wake.ts";
+import { setupSteps, sharesOf, volumeDrives } from "#vm/volumes/attach.ts";
+import { keepSetup, setUp } from "#vm/volumes/setup.ts";
 import { makeCgroup, removeCgroup } from "#vmm/cgroup.ts";
 import type { BootSpec, Machine, Snapshot } from "#vmm/driver.ts";
 import { hostBootId } from "./boot-id.ts";
@@ -90,10 +92,7 @@ export async function launch(
     const attachment = await attach(deps, vm, options);
     const disks = { lowers: lowers.length, hasModulesDisk: modules !== undefined };
     const record = bootRecord(deps, vm, { image, kernel, attachment, ...disks });
-    const cgroup = vm.runtime?.cgroup;
-    if (cgroup) {
-      makeCgroup(cgroup, { cpus: vm.spec.cpus, memory_bytes: vm.spec.memory_mib * MiB });
-    }
+    const cgroup = ownCgroup(vm);
     const spec: BootSpec = {
       id: vm.id,
       runtimeDir: paths.runtime,
@@ -105,12 +104,13 @@ export async function launch(
       initrdPath: paths.initrd,
       kernelArgs: ["rdinit=/init", ...firstBootArguments(deps, vm)],
       drives: [
-        { path: image.rootfs, readOnly: true },
-        ...lowers.map((path) => ({ path, readOnly: true })),
+        ...[image.rootfs, ...lowers].map((path) => ({ path, readOnly: true })),
         { path: paths.disk, readOnly: false },
         ...(modules ? [{ path: modules, readOnly: true }] : []),
+        ...volumeDrives(deps.volumes, vm.spec),
       ],
       diskLimits: diskLimits(vm.spec),
+      shares: sharesOf(vm.spec),
       network: deviceOf(attachment),
       cgroup,
       endsWithUs: deps.owner !== undefined,
@@ -131,6 +131,7 @@ export async function launch(
       );
       if (machine) return { machine, runtime: runtimeOf(machine, attachment, true) };
     }
+    keepSetup(paths.runtime, setupSteps(vm.spec, spec.drives));
     const restored = isFirst
       ? await restoreTemplate(
           deps,
@@ -152,6 +153,12 @@ export async function launch(
     await cleanUp(deps, vm);
     throw error;
   }
+}
+
+function ownCgroup({ runtime, spec }: VmRecord): string | undefined {
+  const cgroup = runtime?.cgroup;
+  if (cgroup) makeCgroup(cgroup, { cpus: spec.cpus, memory_bytes: spec.memory_mib * MiB });
+  return cgroup;
 }
 
 async function attach(
@@ -209,6 +216,11 @@ export async function awaitReady(
     for (const message of identified.warnings) onProgress?.(warningProgress(message));
     rmSync(identity);
   }
+  const { runtime } = deps.config.paths.vm(vm.id);
+  const setUpNow = () => link.whileAlive(setUp(agent, runtime, signal));
+  // Before its services. What is mounted while packages are installed would become part of the image's layer.
+  const isEarly = vm.spec.mode === "systemd" && (isRestored || vm.intent !== "create");
+  if (isEarly) await setUpNow();
   // What it tells again then is the boot of the template.
   const report = isRestored || !onProgress ? undefined : guestProgress(onProgress);
   const told = new Set<string>();
@@ -223,6 +235,7 @@ export async function awaitReady(
     // Whoever waits has set a deadline, and has it in the signal.
     await link.whileAlive(agent.waitReady({ timeout_ms: NEVER_MS, signal }));
     await link.whileAlive(trustAuthority(deps, vm, { agent, signal }));
+    await setUpNow();
   } finally {
     stopListening();
   }

@@ -33,7 +33,7 @@ export async function sweepOrphans(
     steps.push({ action: "clean", detail: `${path} belongs to no machine` });
     if (!options.isDryRun) rmSync(path, { recursive: true, force: true });
   }
-  for (const path of deps.snapshots.leftovers()) {
+  for (const path of [...deps.snapshots.leftovers(), ...deps.volumes.leftovers()]) {
     steps.push({ action: "clean", detail: `${path} was not completed` });
     if (!options.isDryRun) rmSync(path, { recursive: true, force: true });
   }

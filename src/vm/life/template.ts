@@ -21,6 +21,7 @@ import type { VmDeps } from "#vm/deps.ts";
 import { isImageKernel } from "#vm/image-boot.ts";
 import { hasSystemd } from "#vm/mode.ts";
 import type { VmRecord } from "#vm/records.ts";
+import { mountsKey, placeholders } from "#vm/volumes/attach.ts";
 import type { BootSpec, Driver } from "#vmm/driver.ts";
 
 const log = getLogger(["banger", "vm"]);
@@ -158,6 +159,7 @@ async function keyOf(
     isBuild: vm.spec.isBuild === true,
     kernelArgs: spec.kernelArgs,
     network: spec.network?.kind,
+    mounts: mountsKey(spec),
   };
   return sha256(JSON.stringify(kind)).slice("sha256:".length);
 }
@@ -215,13 +217,13 @@ async function bootAndSave(making: Making, files: TemplateFiles): Promise<void> 
     await formatEmpty(files.disk, { size_bytes: making.disk_bytes, seed, label: "banger" });
     writeFileSync(files.initrd, parts.makeInitrd(noIdentity(vm.spec)), { mode: 0o600 });
     const drives = spec.drives.map((drive) =>
-      drive.readOnly ? drive : { ...drive, path: files.disk },
+      drive.readOnly || drive.volume_bytes !== undefined ? drive : { ...drive, path: files.disk },
     );
     const own = {
       ...spec,
       runtimeDir,
       initrdPath: files.initrd,
-      drives,
+      ...placeholders({ drives, shares: spec.shares }, runtimeDir),
       diskLimits: undefined,
       network: spec.network && { ...spec.network, mac: TEMPLATE_MAC },
     };

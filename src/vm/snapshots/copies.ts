@@ -26,6 +26,8 @@ export interface CopySource {
   imageId: string;
   kernel: string;
   spec: SnapshotSpec;
+  /** That the memory has mounted, for reading. */
+  volumes?: VmSpec["volumes"];
   diskPath: string;
   /** Absent: the copies boot. */
   memory: MemorySource | undefined;
@@ -89,7 +91,7 @@ export async function makeCopy(
 
 function insertCopy(
   deps: VmDeps,
-  { spec, origin, imageId, kernel, secrets }: CopySource,
+  { spec, volumes, origin, imageId, kernel, secrets }: CopySource,
   { request, id }: { request: CopyRequest; id: string },
 ): void {
   const { db } = deps;
@@ -107,6 +109,7 @@ function insertCopy(
       spec: {
         ...kept,
         ...origin,
+        volumes,
         network,
         ...addressOf(deps, network),
         mac: macAddress(id),

@@ -61,7 +61,7 @@ export async function restoreTemplate(
     const encoded = encodeBootRecord(identity);
     writeFileAtomic(identityPath(paths.runtime), encoded, { isTransient: true });
     const drives = parts.spec.drives.map((drive) =>
-      drive.readOnly ? drive : { ...drive, grown_bytes },
+      drive.readOnly || drive.volume_bytes !== undefined ? drive : { ...drive, grown_bytes },
     );
     const own = { ...parts.spec, initrdPath: files.initrd, drives };
     const snapshot = { memoryPath: files.memory, statePath: files.state };

@@ -20,6 +20,7 @@ import type { RunningMachine } from "#vm/life/running-machines.ts";
 import { requireState } from "#vm/machine.ts";
 import { makeName } from "#vm/names.ts";
 import { findVm, getVm, toApi, type VmRecord } from "#vm/records.ts";
+import { assertMemoryAlone } from "#vm/volumes/hold.ts";
 import { SnapshotArchives } from "./archives.ts";
 import { type CopySource, copyRequest, makeCopy } from "./copies.ts";
 import { allMade, assertFreePorts, forkNames } from "./fork.ts";
@@ -68,6 +69,7 @@ export class VmSnapshots {
     const name = snapshot ?? makeName((made) => snapshots.has(made));
     snapshots.assertFree(name);
     return await this.#withMachine(ref, "snapshot", async (vm, running) => {
+      if (running && !diskOnly) assertMemoryAlone(vm, { verb: "snapshot" });
       options.onProgress?.({ step: "snapshot", message: `Saving ${vm.name} as ${name}` });
       if (vm.state === "running" && running) await syncDisk(running.link, options.signal);
       let pause_ms: number | undefined;
@@ -163,6 +165,7 @@ export class VmSnapshots {
         "fork",
         async (found, running) => {
           if (!running) requireState(found, "fork", ["running"]);
+          assertMemoryAlone(found, { verb: "fork", readers: true });
           options.onProgress?.({ step: "snapshot", message: `Saving ${found.name}` });
           const saved = await takeSnapshot(this.#deps, found, { files, running, ...options });
           return { vm: found, ...saved };
@@ -255,6 +258,7 @@ function forkSource(
     imageId: vm.imageId,
     kernel: vm.kernel,
     spec,
+    volumes: vm.spec.volumes,
     diskPath: files.disk,
     memory: memorySource(`"${vm.name}"`, record, files),
     secrets: vm.spec.secrets,

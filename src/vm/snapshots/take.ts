@@ -139,6 +139,7 @@ function describe(
   const { started } = vm.spec;
   const {
     mode,
+    guest,
     limits,
     network,
     networks,
@@ -170,6 +171,7 @@ function describe(
       command: command && [...command],
       commandOptions,
       restart,
+      guest,
       provisioned,
       disk_bytes,
       env: vm.spec.env,

@@ -17,6 +17,7 @@ import type { RunningMachine, RunningMachines } from "#vm/life/running-machines.
 import { requireState } from "#vm/machine.ts";
 import { getVm, type VmRecord } from "#vm/records.ts";
 import type { States } from "#vm/states.ts";
+import { assertMemoryAlone } from "#vm/volumes/hold.ts";
 import type { Driver, Machine } from "#vmm/driver.ts";
 import { assertSameKind, discardSaved, readSaved, type SavedKind, saveMachine } from "./saved.ts";
 import { UnusableMemory } from "./unusable.ts";
@@ -174,6 +175,7 @@ export class Suspension {
         },
       );
     }
+    assertMemoryAlone(vm, { verb: "suspend" });
     const { folder } = this.#deps.config.paths.vm(vm.id);
     const what = `Cannot suspend machine "${vm.name}"`;
     assertRoomFor(vm, { folder, memoryOf: machine.handle.pid, what });

@@ -78,6 +78,21 @@ describe("qemuArguments", () => {
     expect(netdev(undefined)).toEqual([]);
   });
 
+  test("shares are read-only on the host, whatever the guest does, and come last", () => {
+    const shares = [
+      { path: "/home/a,b", readOnly: false },
+      { path: "/srv", readOnly: true },
+    ];
+    const argv = qemuArguments({ ...spec, shares }, tcg);
+    expect(valuesOf(argv, "-fsdev")).toEqual([
+      "local,id=share0,path=/home/a,,b,security_model=none,multidevs=remap,readonly=off",
+      "local,id=share1,path=/srv,security_model=none,multidevs=remap,readonly=on",
+    ]);
+    expect(valuesOf(argv, "-device").slice(-2)).toEqual([
+      "virtio-9p-device,fsdev=share0,mount_tag=share0",
+      "virtio-9p-device,fsdev=share1,mount_tag=share1",
+    ]);
+  });
   test("with KVM takes the host's CPU and leaves the clock alone", () => {
     const argv = qemuArguments(spec, {
       accelerator: "kvm",

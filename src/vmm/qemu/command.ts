@@ -1,6 +1,6 @@
 /** The command line of a QEMU machine: a pure function of its spec. */
 import { join } from "node:path";
-import type { Accelerator, BootSpec, Drive, NetworkDevice } from "#vmm/driver.ts";
+import type { Accelerator, BootSpec, Drive, NetworkDevice, Share } from "#vmm/driver.ts";
 
 /** Name of the virtio-serial port that the guest agent opens. */
 export const AGENT_PORT = "org.banger.agent";
@@ -72,6 +72,26 @@ export function qemuArguments(spec: BootSpec, options: CommandOptions): string[]
     ...portArguments("goodbye", sockets.goodbye, GOODBYE_PORT),
     ...spec.drives.flatMap(driveArguments),
     ...(spec.network ? networkArguments(spec.network, options) : []),
+    ...(spec.shares ?? []).flatMap(shareArguments),
+  ];
+}
+
+/**
+ * With "none" files on the host have the owner that QEMU runs as, and the modes that the guest sets. QEMU opens each
+ * component of a path below the directory by itself and follows no symlink.
+ */
+function shareArguments({ path, readOnly }: Share, index: number): string[] {
+  const id = `share${index}`;
+  const properties: Record<string, string> = {
+    id,
+    path,
+    security_model: "none",
+    multidevs: "remap",
+    readonly: readOnly ? "on" : "off",
+  };
+  return [
+    ...["-fsdev", option("local", properties)],
+    ...device("virtio-9p-device", { fsdev: id, mount_tag: id }),
   ];
 }
 
