@@ -30,6 +30,7 @@ import {
   type PackageRepository,
   preparePackages,
 } from "#images/packages/packages.ts";
+import { sweepScratch } from "#images/packages/scratch.ts";
 import { type ProvisionedLayers, provisionedLayers } from "#images/provisioned/layers.ts";
 import { layerPath } from "#images/provisioned/records.ts";
 import { hostPlatform } from "#oci/platform.ts";
@@ -279,7 +280,7 @@ export class ImageService {
 
   /** Removes what a crash left behind, when the daemon starts. Returns the paths. */
   sweep(): string[] {
-    return sweepLeftovers(this.#store);
+    return [...sweepLeftovers(this.#store), ...sweepScratch()];
   }
 
   async #packed<T>(

@@ -1,9 +1,20 @@
 /** The packages that the host prepares for first boots, with the real apt and a signed repository. */
 import { afterAll, beforeAll, beforeEach, expect } from "bun:test";
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { identify } from "#base/process-identity.ts";
 import { runOk } from "#base/run.ts";
+import { sweepScratch } from "#images/packages/scratch.ts";
 import { type Deb, makeSigner, type Signer, writeRepository } from "#test/deb-repository.ts";
 import { bangerErrorOf } from "#test/expect-error.ts";
 import { openTestStore, pullLayout, type TestStore } from "#test/image-store.ts";
@@ -302,4 +313,23 @@ hostTest("end soon when nobody waits for them any more, and leave nothing", asyn
   const options = { signal: stop.signal, trusted: [host()] };
   expect((await bangerErrorOf(store.images.preparePackages(id, options))).code).toBe("cancelled");
   expect(scratches()).toEqual([]);
+});
+
+testNeeding("root")("of a daemon that was killed are removed by the next one", () => {
+  const { pid, startTime_ticks } = identify(process.pid) ?? { pid: 0, startTime_ticks: 0 };
+  const place = mkdtempSync(join(folder, "swept-"));
+  const names = [`${pid}-${startTime_ticks}-a`, `${pid}-${startTime_ticks - 1}-b`, "4194305-1-c"];
+  for (const name of ["other", ...names])
+    mkdirSync(join(place, `banger-packages-${name}/mirror/0`), { recursive: true });
+  const stranger = "banger-packages-4194305-1-d";
+  mkdirSync(join(place, stranger));
+  chownSync(join(place, stranger), 65_534, 65_534);
+  symlinkSync(join(place, "banger-packages-other"), join(place, "banger-packages-4194305-1-e"));
+  const swept = sweepScratch(place).map((path) => path.slice(-1));
+  expect(swept.sort()).toEqual(["b", "c"]);
+  expect(
+    readdirSync(place)
+      .map((name) => name.slice(-1))
+      .sort(),
+  ).toEqual(["a", "d", "e", "r"]);
 });

@@ -218,7 +218,7 @@ function keyringKind({ bytes }: NamedFile): string {
 
 /** As root, the command that gives up all rights, to which the files in `folder` belong then. */
 function unprivileged(folder: string): string[] {
-  const id = process.getuid?.() === 0 && which("setpriv") ? idsOf(APT_USER) : undefined;
+  const id = aptUser();
   if (!id) return [];
   chownSync(folder, id.uid, id.gid);
   for (const { path } of walk(folder)) chownSync(join(folder, path), id.uid, id.gid);
@@ -226,6 +226,11 @@ function unprivileged(folder: string): string[] {
     ...["setpriv", `--reuid=${id.uid}`, `--regid=${id.gid}`, "--clear-groups"],
     ...["--no-new-privs", "--inh-caps=-all", "--bounding-set=-all"],
   ];
+}
+
+/** Whom apt runs as; undefined if it runs as we do. */
+export function aptUser(): { uid: number; gid: number } | undefined {
+  return process.getuid?.() === 0 && which("setpriv") ? idsOf(APT_USER) : undefined;
 }
 
 function idsOf(name: string): { uid: number; gid: number } | undefined {

@@ -2,8 +2,7 @@
  * What the first boot of a Debian image installs, resolved, downloaded and decompressed by the host: an emulated guest
  * takes minutes for that. The guest's own apt and dpkg install it from a small repository.
  */
-import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { getLogger } from "@logtape/logtape";
 import { throwIfAborted } from "#base/abort.ts";
@@ -20,6 +19,7 @@ import { type InstallOrder, mirrorFolder, resolvePackages, type WantedPackage } 
 import { unpackDeb } from "./deb.ts";
 import { readAptImage } from "./image-files.ts";
 import { mirrorSource } from "./mirror.ts";
+import { makeScratch } from "./scratch.ts";
 import { fetchBlob } from "./server.ts";
 import { type PlainDeb, planUnpacking, type UnpackedPackages } from "./unpack.ts";
 
@@ -59,8 +59,7 @@ export async function preparePackages(
   rootfs: string,
   options: PackageOptions,
 ): Promise<PackageRepository> {
-  // apt's own user has no access to our home.
-  const folder = mkdtempSync(join(tmpdir(), "banger-packages-"));
+  const folder = makeScratch();
   try {
     const image = readAptImage(rootfs);
     const cache = store.paths.blobs;
