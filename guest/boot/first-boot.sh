@@ -166,6 +166,7 @@ write_units() {
 	mkdir -p "$generators"
 	printf '#!/bin/sh\nexec %s fstab "$@"\n' "$0" >"$generators/systemd-fstab-generator"
 	chmod 0755 "$generators/systemd-fstab-generator"
+	skip_generators
 	[ ! -e /usr/bin/cloud-init ] || has_cloud_seed || mask_cloud_init
 	# There is no LVM to clean up.
 	mask e2scrub_reap
@@ -178,6 +179,18 @@ mask() {
 	for unit in "$@"; do
 		ln -sf /dev/null "$units/$unit.service"
 	done
+}
+
+# Masks generators that have nothing to read: a VM has neither a partition table, nor a boot loader, nor a hibernated
+# system. systemd starts each at every boot.
+skip_generators() {
+	for name in bless-boot gpt-auto hibernate-resume; do
+		ln -sf /dev/null "$generators/systemd-$name-generator"
+	done
+	for name in crypt integrity verity; do
+		[ -e "/etc/${name}tab" ] || ln -sf /dev/null "$generators/systemd-${name}setup-generator"
+	done
+	[ -e /etc/rc.local ] || ln -sf /dev/null "$generators/systemd-rc-local-generator"
 }
 
 # A template has no address yet, and the agent configures that of a machine: network managers shall neither request one
@@ -381,9 +394,9 @@ install_debian() {
 	had_lists=$(ls "$lists"/*_*Release 2>/dev/null)
 	skip_slow_keys
 	defer_writes
-	skip_hwdb
+	skip_programs
 	install_given || install_fetched
-	restore_hwdb
+	restore_programs
 	flush_writes
 	restore_slow_keys
 	[ -z "$ours" ] || rm -f "$policy"
@@ -501,16 +514,20 @@ barrier() {
 	done
 }
 
-# The hardware database takes long to build, and a VM has none of that hardware.
-skip_hwdb() {
-	mkdir -p "$state/bin"
-	printf '#!/bin/sh\n' >"$state/bin/systemd-hwdb" && chmod 0755 "$state/bin/systemd-hwdb"
-	PATH=$state/bin:$PATH
+# The hardware database takes long to build, and a VM has none of that hardware. Our policy denies all that invoke-rc.d
+# is asked for, which takes it a second to find out.
+skip_programs() {
+	skipped=$state/bin
+	mkdir -p "$skipped"
+	printf '#!/bin/sh\n' >"$skipped/systemd-hwdb"
+	[ -z "$ours" ] || printf '#!/bin/sh\n' >"$skipped/invoke-rc.d"
+	chmod 0755 "$skipped"/*
+	PATH=$skipped:$PATH
 }
 
-restore_hwdb() {
-	PATH=${PATH#"$state/bin:"}
-	rm -rf "$state/bin"
+restore_programs() {
+	PATH=${PATH#"$skipped:"}
+	rm -rf "$skipped"
 }
 
 # The package generates host keys of all types; RSA takes half a minute under emulation. It skips existing files.

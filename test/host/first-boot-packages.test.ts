@@ -213,6 +213,25 @@ hostTest("are refused when they, or their list, are others than the signed ones"
   expect(await refusal(await image("gone"))).toStartWith("not_found: ");
 });
 
+hostTest(
+  "are refused when the mirror goes away half way, and fetched when it comes back",
+  async () => {
+    let requests = 0;
+    instead = (path) => {
+      if (!path.includes("/udev_")) return undefined;
+      // Less than its list says, and then nothing.
+      const first = readFileSync(join(folder, path)).subarray(0, 100);
+      return requests++ === 0 ? new Response(first) : new Response("", { status: 503 });
+    };
+    const id = await image("half");
+    expect(await refusal(id)).toMatch(/^(unavailable|integrity): /);
+    expect(requests).toBeGreaterThan(0);
+    instead = () => undefined;
+    using repository = await prepare(id);
+    expect(repository.count).toBe(7);
+  },
+);
+
 hostTest("of an expired index only if the source allows it, as for snapshots", async () => {
   const head = ["Valid-Until: Wed, 01 Jan 2020 00:00:00 +0000"];
   await writeRepository(join(folder, "snapshot"), DEBS, { signer, head });

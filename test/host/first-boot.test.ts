@@ -180,7 +180,7 @@ chmod 755 /usr/lib/systemd/systemd /usr/bin/ssh-keygen /usr/sbin/sshd`,
 );
 
 hostTest(
-  "while dpkg works its journal is in memory, and nothing builds a hardware database",
+  "while dpkg works its journal is in memory, and programs with nothing to do are left out",
   async () => {
     osRelease("ID=debian\n");
     mkdirSync(join(root, "var/lib/dpkg/updates"), { recursive: true });
@@ -188,12 +188,14 @@ hostTest(
       "usr/bin/apt-get",
       `${INSTALL}
 grep -q "^tmpfs /var/lib/dpkg/updates " /proc/mounts && echo "journal in memory" >>/calls
-systemd-hwdb update`,
+systemd-hwdb update
+invoke-rc.d ssh start || echo refused >>/calls`,
     );
     program("usr/bin/systemd-hwdb");
+    program("usr/sbin/invoke-rc.d", "exit 1");
     const { calls } = await boot();
     expect(calls).toContain("journal in memory");
-    expect(calls.filter((call) => call.startsWith("systemd-hwdb"))).toEqual([]);
+    expect(calls.filter((call) => /^(systemd-hwdb|invoke-rc.d|refused)/.test(call))).toEqual([]);
     expect(calls.at(-1)).toBe("systemd as 1");
     expect(existsSync(join(root, "run/banger/bin"))).toBe(false);
   },
@@ -294,6 +296,26 @@ hostTest("the end of the boot is told by systemd's targets, a failure with its u
   expect(calls.at(-1)).toBe(
     "agent notify failed systemd did not reach multi-user.target; failed units: boot.mount x.service",
   );
+});
+
+hostTest("systemd runs no generator that has nothing to read", async () => {
+  const look = "cd /run/systemd/system-generators; find . -type l | sort >>/calls";
+  program("usr/lib/systemd/systemd", look);
+  const names = ["bless-boot", "cryptsetup", "gpt-auto", "hibernate-resume"];
+  const more = ["integritysetup", "rc-local", "veritysetup"];
+  const paths = (all: string[]) => all.map((name) => `./systemd-${name}-generator`);
+  const found = ({ calls }: { calls: string[] }) => calls.filter((call) => call.startsWith("./"));
+  expect(found(await boot())).toEqual(paths([...names, ...more]));
+  rmSync(join(root, "calls"));
+  for (const name of ["crypttab", "rc.local"]) writeFileSync(join(root, "etc", name), "");
+  const kept = paths([
+    "bless-boot",
+    "gpt-auto",
+    "hibernate-resume",
+    "integritysetup",
+    "veritysetup",
+  ]);
+  expect(found(await boot())).toEqual(kept);
 });
 
 hostTest("cloud-init is off, unless the image has the answers", async () => {
