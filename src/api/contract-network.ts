@@ -3,10 +3,13 @@ import { eventIterator } from "@orpc/contract";
 import { z } from "zod";
 import {
   decision,
+  keptAnswer,
   namedNetwork,
   networkName,
+  policyAnswer,
   policyLog,
   policyProfile,
+  policyQuestion,
   policyRules,
   portEnd,
   portRequest,
@@ -119,4 +122,33 @@ export const policyContract = {
   profiles: fails()
     .route({ method: "GET", path: "/policy/profiles", summary: "List policy profiles" })
     .output(z.array(policyProfile)),
+  questions: fails()
+    .route({
+      method: "GET",
+      path: "/policy/questions",
+      summary: "List destinations that machines wait for",
+    })
+    .output(z.array(policyQuestion)),
+  watch: fails()
+    .route({
+      method: "GET",
+      path: "/policy/questions/watch",
+      summary: "Stream the list of destinations that machines wait for, whenever it changes",
+    })
+    .output(eventIterator(z.array(policyQuestion))),
+  answer: fails(...CHANGES, "unsupported", "limit_exceeded")
+    .route({
+      method: "POST",
+      path: "/policy/questions/{id}",
+      summary: "Allow or deny a destination that a machine waits for",
+    })
+    .input(policyAnswer)
+    .output(nothing),
+  answers: fails()
+    .route({ method: "GET", path: "/policy/answers", summary: "List answers kept for good" })
+    .output(z.array(keptAnswer)),
+  forget: fails("not_found")
+    .route({ method: "POST", path: "/policy/answers/forget", summary: "Forget a kept answer" })
+    .input(keptAnswer.pick({ rule: true }))
+    .output(nothing),
 };

@@ -77,6 +77,34 @@ export const decision = z.object({
 });
 export type Decision = z.infer<typeof decision>;
 
+/** A destination that a machine waits for. */
+export const policyQuestion = z.object({
+  id: z.string(),
+  machineId: z.string(),
+  /** The machine's name. */
+  vm: z.string(),
+  /** Absent if the machine has not looked the address up. */
+  name: z.string().optional(),
+  address: z.string().optional(),
+  port: z.int(),
+  at: z.iso.datetime(),
+  /** From then on the answer is no. */
+  expiresAt: z.iso.datetime(),
+});
+export type PolicyQuestion = z.infer<typeof policyQuestion>;
+
+export const policyAnswer = z.object({
+  id: z.string().max(64),
+  allow: z.boolean(),
+  /** For these connections, as a rule of the machine, or for all machines that ask. */
+  scope: z.enum(["once", "machine", "always"]),
+});
+export type PolicyAnswer = z.infer<typeof policyAnswer>;
+
+/** An answer that is kept. */
+export const keptAnswer = z.object({ rule: policyRule, allow: z.boolean() });
+export type KeptAnswer = z.infer<typeof keptAnswer>;
+
 export const policyProfile = z.object({
   name: z.string(),
   summary: z.string(),

@@ -149,6 +149,9 @@ export const handlers: Handlers<typeof root> = {
   tooling: { plan: () => import("./handlers/tooling/plan.ts") },
   policy: {
     list: () => import("./handlers/policy/list.ts"),
+    watch: () => import("./handlers/policy/watch.ts"),
+    answers: () => import("./handlers/policy/answers.ts"),
+    forget: () => import("./handlers/policy/forget.ts"),
   },
   volume: {
     create: () => import("./handlers/volume/create.ts"),

@@ -46,6 +46,8 @@ export function makePaths(roots: Roots) {
     imageCatalog: join(roots.config, "images.json"),
     /** Secrets of the user's, for machines. */
     keyring: join(roots.config, "secrets.json"),
+    /** What the user has answered for good about destinations of machines. */
+    policyAnswers: join(roots.config, "policy-answers.json"),
     kernelChoices: join(roots.config, "kernels"),
     /** Of systemd, which reads a user's units beside banger's folder. */
     userUnits: join(dirname(roots.config), "systemd", "user"),

@@ -1,10 +1,8 @@
 /** The composition root: builds every part once and passes it its dependencies. */
-import type { Database } from "bun:sqlite";
 import { mkdirSync } from "node:fs";
 import { getLogger } from "@logtape/logtape";
 import type { DaemonVersion } from "#api/exec-constants.ts";
 import { sha256 } from "#base/digest.ts";
-import { selfCommand } from "#base/self-command.ts";
 import { version } from "#base/version.ts";
 import { BuildCache } from "#builds/cache.ts";
 import { buildMachines } from "#builds/run/build-machine.ts";
@@ -12,10 +10,8 @@ import { BuildService } from "#builds/service.ts";
 import type { Roots } from "#config/paths.ts";
 import { type Config, dockerConfigPath } from "#config/resolve.ts";
 import { ensureSshKey } from "#config/ssh-key.ts";
-import type { Interceptor } from "#egress/intercept/interceptor.ts";
-import { EgressProxy } from "#egress/proxy.ts";
-import { takeOver } from "#egress/remote.ts";
-import { resolverBy } from "#egress/resolve.ts";
+import { Always } from "#egress/always.ts";
+import { Questions } from "#egress/questions.ts";
 import type { SecretKeeper } from "#egress/secrets/keeper.ts";
 import { readFirstBoot } from "#guest/embedded.ts";
 import { createDrivers } from "#host/drivers.ts";
@@ -24,14 +20,8 @@ import { ImageStore } from "#images/store.ts";
 import { parseConfiguredCatalogs } from "#kernels/catalogs/configured.ts";
 import { readKernelImage } from "#kernels/image.ts";
 import { KernelService } from "#kernels/service.ts";
-import { DnsServer } from "#net/dns/server.ts";
-import { askUpstream } from "#net/dns/upstream.ts";
 import { Network } from "#net/network.ts";
-import { Networks } from "#net/networks.ts";
-import { DecisionLog } from "#net/policy/decisions.ts";
-import { Policies } from "#net/policy/policies.ts";
-import { daemonResolvers } from "#net/resolvers.ts";
-import { RootlessNetwork } from "#net/rootless/network.ts";
+import type { Networks } from "#net/networks.ts";
 import { parseMirrors } from "#oci/registry/mirrors.ts";
 import { Snapshots } from "#snapshots/snapshots.ts";
 import { Templates } from "#snapshots/templates.ts";
@@ -39,13 +29,13 @@ import { openStore } from "#store/db.ts";
 import { VmFiles } from "#vm/files/service.ts";
 import { Inside } from "#vm/inside.ts";
 import type { Owner } from "#vm/life/owner.ts";
-import { machineNames } from "#vm/network/resolve-names.ts";
-import { hasWork } from "#vm/records.ts";
+import { findVm, hasWork } from "#vm/records.ts";
 import { VmService } from "#vm/service.ts";
 import type { Sessions } from "#vm/sessions/sessions.ts";
 import type { VmSnapshots } from "#vm/snapshots/service.ts";
 import { Volumes } from "#vm/volumes/volumes.ts";
 import { openCgroups } from "#vmm/cgroup.ts";
+import { composeNetwork } from "./compose-network.ts";
 import { composeSecrets } from "./compose-secrets.ts";
 import { CallCounts } from "./metrics.ts";
 import { Listeners } from "./serve/listeners.ts";
@@ -69,6 +59,8 @@ export interface Services {
   inside: Inside;
   network: Networks;
   secrets: SecretKeeper;
+  questions: Questions;
+  always: Always;
   tokens: Tokens;
   listeners: Listeners;
   ui: WebUi;
@@ -133,10 +125,17 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
       inspect: (path, signal) => readKernelImage(path, signal),
     },
   });
-  const network = composeNetwork(config, { db, isAlone: owner !== undefined });
+  const always = new Always(paths.policyAnswers);
+  const questions = new Questions({
+    always,
+    nameOf: (id) => findVm(db, id)?.name,
+    addRule: async (id, rule) => void (await vms.networking.changePolicy(id, { add: [rule] })),
+  });
+  const isAlone = owner !== undefined;
+  const { keeper, interceptor, values: secrets } = composeSecrets(config, db);
+  const network = composeNetwork(config, { db, isAlone, ask: questions.ask, interceptor });
   const templates = openTemplates(config);
-  const { keeper } = composeSecrets(config, db);
-  const vms = new VmService({
+  const vms: VmService = new VmService({
     db,
     config,
     images,
@@ -150,6 +149,7 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
     // Whoever has started a process in the foreground has put it where it wants it.
     cgroups: owner ? undefined : openLimits(values["vm.limits"]),
     sshKey: ensureSshKey(paths.sshKey),
+    secrets: isAlone ? undefined : secrets,
   });
   const tokens = new Tokens(db);
   const served = composeServed(config, { vms, tokens });
@@ -170,6 +170,8 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
     inside: new Inside(vms, (id) => paths.vm(id).disk),
     network,
     secrets: keeper,
+    questions,
+    always,
     tokens,
     ...served,
     daemon: owner ? undefined : { version: version.version, commit: version.commit },
@@ -209,54 +211,6 @@ function snapshotsOf(snapshots: Snapshots, imageId: string) {
 function openTemplates({ paths, values }: Config): Templates | undefined {
   if (values["vm.templates"] === "off") return undefined;
   return new Templates(paths.templates, values["vm.templates_max"]);
-}
-
-interface NetworkNeed {
-  db: Database;
-  /** For one machine, whose process ends with it. */
-  isAlone: boolean;
-  interceptor?: Interceptor | undefined;
-}
-
-function composeNetwork(
-  { values, paths }: Config,
-  { db, isAlone, interceptor }: NetworkNeed,
-): Networks {
-  const decisions = new DecisionLog();
-  const policies = new Policies(values["network.bridge"], { decisions: decisions.add });
-  const resolvers = () => daemonResolvers((address) => dns.serves(address));
-  const dns: DnsServer = new DnsServer({ names: machineNames(db), filter: policies, resolvers });
-  const ask = () => Promise.resolve(false);
-  const resolve = resolverBy(askUpstream, resolvers);
-  const shared = {
-    bridge: values["network.bridge"],
-    subnet: values["network.subnet"],
-    subnet6: values["network.subnet6"],
-  };
-  // A server that ends with a machine is of no use to the others on its bridge.
-  const host = isAlone
-    ? new Network({ ...shared, policies })
-    : new Network({
-        ...shared,
-        dns,
-        policies,
-        proxy: new EgressProxy({ policies, interceptor, ask, resolve }),
-      });
-  const isRoot = process.getuid?.() === 0;
-  const handedOver = interceptor && !isRoot && !isAlone ? paths.egressSocket : undefined;
-  if (interceptor && handedOver) takeOver(handedOver, { interceptor, record: decisions.add });
-  const rootless = isRoot
-    ? undefined
-    : new RootlessNetwork({
-        ...shared,
-        database: isAlone ? undefined : paths.database,
-        recordPath: paths.networkNamespace,
-        interceptor: handedOver,
-        decisions: decisions.add,
-        askUser: ask,
-        program: [...selfCommand(), "network-helper"],
-      });
-  return new Networks({ host, rootless, decisions });
 }
 
 function openLimits(wanted: string): string | undefined {

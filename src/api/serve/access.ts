@@ -105,6 +105,11 @@ export const access: AccessOf<typeof contract> = {
   },
   policy: {
     profiles: shared,
+    questions: full,
+    watch: full,
+    answer: full,
+    answers: full,
+    forget: full,
   },
   volume: {
     list: filtered,

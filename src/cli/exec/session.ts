@@ -8,6 +8,7 @@ import { exitStatusOf, type ForwardedSignal } from "#cli/interrupt.ts";
 import { variable } from "#config/environment.ts";
 import type { ExecConnection } from "#sdk/exec.ts";
 import { openStream } from "./open.ts";
+import { Prompt } from "./prompt.ts";
 import { makeRaw, onResize, terminalSize } from "./terminal.ts";
 import { pumpStdin } from "./transfer.ts";
 
@@ -71,17 +72,20 @@ export async function runSession(
   try {
     const vm = await connection.started;
     if (open.kind === "run" && open.keep) context.output.note(`machine: ${vm}`);
-    return await attach(context, connection, open.exec);
+    const isAsking = open.kind === "run" && open.create.policy?.ask === true;
+    return await attach(context, connection, { ...open.exec, askAbout: isAsking ? vm : undefined });
   } finally {
     connection.close();
   }
 }
 
+/** `askAbout`: a machine whose questions the terminal is there for. */
 async function attach(
-  { interrupt, output }: Context,
+  context: Context,
   connection: ExecConnection,
-  { terminal, stdin }: ExecRequest,
+  { terminal, stdin, askAbout }: ExecRequest & { askAbout: string | undefined },
 ): Promise<number> {
+  const { interrupt, output } = context;
   let asked = 0;
   const gaveUp = Promise.withResolvers<never>();
   gaveUp.promise.catch(() => {});
@@ -99,7 +103,13 @@ async function attach(
   using _resize = terminal ? onResize(connection.resize) : undefined;
   // It may have changed while the machine came up.
   if (terminal) connection.resize(terminalSize());
-  if (stdin) void pumpStdin(connection);
-  const exit = await Promise.race([connection.exited, gaveUp.promise]);
+  const done = new AbortController();
+  const prompt =
+    terminal && stdin && askAbout !== undefined
+      ? new Prompt(await context.daemon(), { signal: done.signal, vm: askAbout })
+      : undefined;
+  void prompt?.watch();
+  if (stdin) void pumpStdin(connection, prompt && ((chunk) => prompt.take(chunk)));
+  const exit = await Promise.race([connection.exited, gaveUp.promise]).finally(() => done.abort());
   return "code" in exit ? exit.code : exitStatusOf(exit.signal);
 }

@@ -21,11 +21,15 @@ export async function upload(context: Context, open: Upload): Promise<void> {
   await connection.exited;
 }
 
-/** Reads no faster than the machine takes it. */
-export async function pumpStdin(connection: ExecConnection): Promise<void> {
+/** Reads no faster than the machine takes it. `filter`: keeps what is not for the machine. */
+export async function pumpStdin(
+  connection: ExecConnection,
+  filter: (chunk: Uint8Array) => Uint8Array = (chunk) => chunk,
+): Promise<void> {
   try {
     for await (const chunk of process.stdin.iterator({ destroyOnReturn: false })) {
-      if (!(await connection.writeStdin(chunk))) return;
+      const bytes = filter(chunk);
+      if (bytes.length > 0 && !(await connection.writeStdin(bytes))) return;
     }
   } catch {
     // A terminal that is gone ends the input like its end does.

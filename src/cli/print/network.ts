@@ -5,6 +5,7 @@ import type {
   Policy,
   PolicyLog,
   PolicyProfile,
+  PolicyQuestion,
   PublishedPort,
 } from "#api/network.ts";
 import { ago } from "./ago.ts";
@@ -40,6 +41,11 @@ export function profileTable(profiles: readonly PolicyProfile[]): string {
     ["NAME", "FOR", "RULES"],
     profiles.map(({ name, summary, rules }) => [name, summary, rules.join(" ")]),
   );
+}
+
+export function questionText({ vm, name, address, port }: PolicyQuestion): string {
+  const host = name ?? (address?.includes(":") ? `[${address}]` : address);
+  return `Machine "${vm}" wants to connect to ${host}:${port}`;
 }
 
 /** One line of `vm policy log -f`. */

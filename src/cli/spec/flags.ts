@@ -103,7 +103,10 @@ export const machineFlags = {
     "--policy <profiles>",
     "Allow outbound traffic to policy profiles, such as npm,github; see `banger policy list`",
   ),
-  ask: toggle("--ask", "Ask about destinations that no rule matches"),
+  ask: toggle(
+    "--ask",
+    "Ask about destinations that no rule matches, in the terminal of `vm run -it` or `banger policy watch`",
+  ),
   denyAll: toggle("--deny-all", "Deny all outbound traffic, except what --allow permits"),
   secret: secretFlag,
   restart: choice("--restart <policy>", "Restart policy when the machine exits", [

@@ -41,6 +41,21 @@ export const profileCommands = group("Manage policy profiles and answer for mach
     aliases: ["ls"],
     examples: ["banger policy list", "banger vm create alpine --nat --policy alpine,github"],
   }),
+  watch: command({
+    brief: "Answer for machines with --ask: allow or deny the destinations that they wait for",
+    details: `A destination is held for a minute; no answer is a no. Answers: o allows it once, m for this machine, a for all
+machines with --ask, n denies it once, d denies it for this machine. Without a terminal, or with --json, questions are only printed.`,
+    examples: ["banger policy watch", "banger policy watch --json"],
+  }),
+  answers: command({
+    brief: "List answers that are kept for all machines",
+    examples: ["banger policy answers"],
+  }),
+  forget: command({
+    brief: "Forget answers that are kept for all machines",
+    args: { rules: some("Rules, as printed by `banger policy answers`") },
+    examples: ["banger policy forget example.com:443"],
+  }),
 });
 
 export const policyCommands = group("Manage the egress policy of a machine", {

@@ -37,6 +37,20 @@ export function networkHandlers({ os, services }: Base) {
   };
 }
 
-export function policyHandlers({ os }: Base) {
-  return { profiles: os.policy.profiles.handler(() => listProfiles()) };
+export function policyHandlers({ os, services }: Base) {
+  const { questions, always } = services;
+  return {
+    profiles: os.policy.profiles.handler(() => listProfiles()),
+    questions: os.policy.questions.handler(() => questions.list()),
+    watch: os.policy.watch.handler(({ signal }) => questions.watch(signal)),
+    answer: os.policy.answer.handler(async ({ input }) => {
+      await questions.answer(input);
+      return {};
+    }),
+    answers: os.policy.answers.handler(() => always.list()),
+    forget: os.policy.forget.handler(({ input }) => {
+      always.remove(input.rule);
+      return {};
+    }),
+  };
 }

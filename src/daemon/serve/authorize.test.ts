@@ -87,6 +87,7 @@ const SAMPLES: Record<string, unknown> = {
   url: "https://example.org/catalog.json",
   source: "/nowhere/source",
   distro: "debian",
+  rule: "example.com:443",
 };
 
 function inputOf({ input, path }: Procedure, machine: string): unknown {
@@ -103,6 +104,9 @@ function inputOf({ input, path }: Procedure, machine: string): unknown {
   for (const field of namesIn(input, path)) value[field] = machine;
   if (path.join(".") === "image.build") value["fromImage"] = "debian";
   if (path[0] === "secret") value["name"] = "TOKEN";
+  if (path.join(".") === "policy.answer") {
+    Object.assign(value, { id: "question", allow: true, scope: "once" });
+  }
   if (path.join(".") === "secret.set") value["source"] = { value: "for-a-test" };
   expect(input.safeParse(value).error?.issues, `a sample for ${path.join(".")}`).toBeUndefined();
   return value;

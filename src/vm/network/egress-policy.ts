@@ -12,10 +12,14 @@ export interface PolicyChange {
 }
 
 const DENY = "deny ";
+/** What a machine without rules may reach: the proxy carries its TCP all the same where it has secrets. */
+const ANYWHERE = ["0.0.0.0/0", "::/0"];
 
-/** Undefined for a machine that may reach everything. */
-export function effectivePolicy({ allow, ask }: VmSpec): Policy | undefined {
-  return allow && parsePolicy(allow, ask ? { isAsking: true } : {});
+/** Undefined for a machine that may reach everything, and whose connections nobody looks into. */
+export function effectivePolicy({ allow, ask, secrets }: VmSpec): Policy | undefined {
+  const secretHosts = secrets?.flatMap(({ hosts }) => hosts) ?? [];
+  if (!allow && secretHosts.length === 0) return undefined;
+  return parsePolicy(allow ?? ANYWHERE, { ...(ask ? { isAsking: true } : {}), secretHosts });
 }
 
 /** `invalid_state` for a machine without a policy, `not_found` for a rule that is not there. */

@@ -81,7 +81,7 @@ export class VmNetworking {
 
   async policyLog(ref: string): Promise<PolicyLog> {
     const vm = getVm(this.#deps.db, ref);
-    requirePolicy(vm);
+    if (!effectivePolicy(vm.spec)) requirePolicy(vm);
     const log = await this.#deps.network.policyLog(vm.id);
     if (log) return log;
     throw new BangerError(
@@ -96,7 +96,7 @@ export class VmNetworking {
   /** Decisions about a machine, those that are kept first, until `signal` fires. */
   followPolicy(ref: string, signal: AbortSignal | undefined): AsyncGenerator<Decision, void> {
     const vm = getVm(this.#deps.db, ref);
-    requirePolicy(vm);
+    if (!effectivePolicy(vm.spec)) requirePolicy(vm);
     return this.#deps.network.followPolicy(vm.id, signal);
   }
 

@@ -1,0 +1,66 @@
+import { expect, test } from "bun:test";
+import type { PolicyAnswer, PolicyQuestion } from "#api/network.ts";
+import { Feed } from "#base/async/feed.ts";
+import type { Client } from "#sdk/client.ts";
+import { Prompt } from "./prompt.ts";
+
+const AT = "2026-01-01T00:00:00.000Z";
+
+function question(id: string, vm = "box"): PolicyQuestion {
+  return { id, machineId: vm, vm, name: "shop.test", port: 443, at: AT, expiresAt: AT };
+}
+
+async function setUp(vm?: string) {
+  const feed = new Feed<PolicyQuestion[]>();
+  const answers: PolicyAnswer[] = [];
+  const abort = new AbortController();
+  const policy = {
+    watch: async () => feed.listen(abort.signal),
+    answer: async (answer: PolicyAnswer) => void answers.push(answer),
+  };
+  let shown = "";
+  const prompt = new Prompt({ policy } as unknown as Client, {
+    signal: abort.signal,
+    ...(vm === undefined ? {} : { vm }),
+    write: (text) => {
+      shown += text;
+    },
+  });
+  const watching = prompt.watch();
+  const type = (text: string) => Buffer.from(prompt.take(Buffer.from(text))).toString();
+  const open = async (...questions: PolicyQuestion[]) => {
+    await Bun.sleep(0);
+    feed.publish(questions);
+    await Bun.sleep(0);
+  };
+  const end = async () => {
+    abort.abort();
+    await watching;
+  };
+  return { answers, type, open, end, shown: () => shown };
+}
+
+test("a letter and Enter answer; whatever else is typed goes on to the machine", async () => {
+  const { answers, type, open, end, shown } = await setUp("box");
+  expect(type("o\r")).toBe("o\r");
+  await open(question("q0", "another"));
+  expect(shown()).toBe("");
+  await open(question("q1"));
+  expect(shown()).toContain("shop.test:443");
+  expect(type("make all\r")).toBe("make all\r");
+  expect(type("m")).toBe("");
+  expect(type("ake\r")).toBe("make\r");
+  expect(answers).toEqual([]);
+  expect(type("m")).toBe("");
+  expect(type("\r")).toBe("");
+  expect(answers).toEqual([{ id: "q1", allow: true, scope: "machine" }]);
+  await open(question("q2"));
+  expect(type("n\n")).toBe("");
+  expect(answers.at(-1)).toEqual({ id: "q2", allow: false, scope: "once" });
+  // One that has gone takes no letters with it.
+  await open(question("q3"));
+  expect(type("a")).toBe("");
+  await open();
+  expect(type("b")).toBe("ab");
+  await end();
+});

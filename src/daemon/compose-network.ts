@@ -1,0 +1,67 @@
+/** Builds what connects machines: the host's network, a user's namespace, DNS, policies and their proxy. */
+import type { Database } from "bun:sqlite";
+import { selfCommand } from "#base/self-command.ts";
+import type { Config } from "#config/resolve.ts";
+import type { Ask } from "#egress/ask.ts";
+import type { Interceptor } from "#egress/intercept/interceptor.ts";
+import { EgressProxy } from "#egress/proxy.ts";
+import { takeOver } from "#egress/remote.ts";
+import { resolverBy } from "#egress/resolve.ts";
+import { DnsServer } from "#net/dns/server.ts";
+import { askUpstream } from "#net/dns/upstream.ts";
+import { Network } from "#net/network.ts";
+import { Networks } from "#net/networks.ts";
+import { DecisionLog } from "#net/policy/decisions.ts";
+import { Policies } from "#net/policy/policies.ts";
+import { daemonResolvers } from "#net/resolvers.ts";
+import { RootlessNetwork } from "#net/rootless/network.ts";
+import { machineNames } from "#vm/network/resolve-names.ts";
+
+export interface NetworkNeed {
+  db: Database;
+  /** For one machine, whose process ends with it. */
+  isAlone: boolean;
+  /** Asks the user. */
+  ask: Ask;
+  interceptor?: Interceptor | undefined;
+}
+
+export function composeNetwork(
+  { values, paths }: Config,
+  { db, isAlone, ask, interceptor }: NetworkNeed,
+): Networks {
+  const decisions = new DecisionLog();
+  const policies = new Policies(values["network.bridge"], { decisions: decisions.add });
+  const resolvers = () => daemonResolvers((address) => dns.serves(address));
+  const dns: DnsServer = new DnsServer({ names: machineNames(db), filter: policies, resolvers });
+  const resolve = resolverBy(askUpstream, resolvers);
+  const shared = {
+    bridge: values["network.bridge"],
+    subnet: values["network.subnet"],
+    subnet6: values["network.subnet6"],
+  };
+  // A server that ends with a machine is of no use to the others on its bridge.
+  const host = isAlone
+    ? new Network({ ...shared, policies })
+    : new Network({
+        ...shared,
+        dns,
+        policies,
+        proxy: new EgressProxy({ policies, interceptor, ask, resolve }),
+      });
+  const isRoot = process.getuid?.() === 0;
+  const handedOver = interceptor && !isRoot && !isAlone ? paths.egressSocket : undefined;
+  if (interceptor && handedOver) takeOver(handedOver, { interceptor, record: decisions.add });
+  const rootless = isRoot
+    ? undefined
+    : new RootlessNetwork({
+        ...shared,
+        database: isAlone ? undefined : paths.database,
+        recordPath: paths.networkNamespace,
+        interceptor: handedOver,
+        decisions: decisions.add,
+        askUser: ask,
+        program: [...selfCommand(), "network-helper"],
+      });
+  return new Networks({ host, rootless, decisions });
+}
