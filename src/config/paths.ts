@@ -95,25 +95,27 @@ export function makePaths(roots: Roots) {
     serve: (number: number) => servePaths(roots, number),
     image: (id: string) => imagePaths(roots, id),
     /** `runtime`: where a process with another XDG_RUNTIME_DIR has put its sockets. */
-    vm: (id: string, runtime = join(roots.runtime, "vm", id)) => {
-      const folder = join(roots.state, "vms", id);
-      return {
-        folder,
-        disk: join(folder, "disk.ext4"),
-        /** The modules of the kernel that it booted: a hard link, so that they stay when the kernel is replaced. */
-        modules: join(folder, "modules.ext4"),
-        initrd: join(folder, "initrd.img"),
-        console: join(folder, "console.log"),
-        vmmLog: join(folder, "vmm.log"),
-        hostKey: join(folder, "ssh_host_ed25519_key"),
-        sessions: join(folder, "sessions"),
-        /** Memory and devices, while it is suspended. */
-        suspended: join(folder, "suspended"),
-        runtime,
-        /** Of the process that runs it in the foreground. */
-        socket: join(runtime, "front.sock"),
-      };
-    },
+    vm: (id: string, runtime = join(roots.runtime, "vm", id)) =>
+      vmPaths(join(roots.state, "vms", id), runtime),
+  };
+}
+
+function vmPaths(folder: string, runtime: string) {
+  return {
+    folder,
+    disk: join(folder, "disk.ext4"),
+    /** The modules of the kernel that it booted: a hard link, so that they stay when the kernel is replaced. */
+    modules: join(folder, "modules.ext4"),
+    initrd: join(folder, "initrd.img"),
+    console: join(folder, "console.log"),
+    vmmLog: join(folder, "vmm.log"),
+    hostKey: join(folder, "ssh_host_ed25519_key"),
+    sessions: join(folder, "sessions"),
+    /** Memory and devices, while it is suspended. */
+    suspended: join(folder, "suspended"),
+    runtime,
+    /** Of the process that runs it in the foreground. */
+    socket: join(runtime, "front.sock"),
   };
 }
 

@@ -2,9 +2,11 @@
 import type { Database } from "bun:sqlite";
 import { selfCommand } from "#base/self-command.ts";
 import type { Config } from "#config/resolve.ts";
+import { Always } from "#egress/always.ts";
 import type { Ask } from "#egress/ask.ts";
 import type { Interceptor } from "#egress/intercept/interceptor.ts";
 import { EgressProxy } from "#egress/proxy.ts";
+import { Questions } from "#egress/questions.ts";
 import { takeOver } from "#egress/remote.ts";
 import { resolverBy } from "#egress/resolve.ts";
 import { DnsServer } from "#net/dns/server.ts";
@@ -15,18 +17,40 @@ import { DecisionLog } from "#net/policy/decisions.ts";
 import { Policies } from "#net/policy/policies.ts";
 import { daemonResolvers } from "#net/resolvers.ts";
 import { RootlessNetwork } from "#net/rootless/network.ts";
+import type { VmNetworking } from "#vm/network/networking.ts";
 import { machineNames } from "#vm/network/resolve-names.ts";
+import { findVm } from "#vm/records.ts";
+import { composeSecrets } from "./compose-secrets.ts";
 
-export interface NetworkNeed {
+interface ConnectionsNeed {
   db: Database;
   /** For one machine, whose process ends with it. */
   isAlone: boolean;
+  /** Of the machines, which are composed later. */
+  networking: () => VmNetworking;
+}
+
+/** The network with what decides about connections: the user's answers, and secrets. */
+export function composeConnections(config: Config, { db, isAlone, networking }: ConnectionsNeed) {
+  const always = new Always(config.paths.policyAnswers);
+  const questions = new Questions({
+    always,
+    nameOf: (id) => findVm(db, id)?.name,
+    addRule: async (id, rule) => void (await networking().changePolicy(id, { add: [rule] })),
+  });
+  const { keeper, interceptor, values } = composeSecrets(config, db);
+  const network = composeNetwork(config, { db, isAlone, ask: questions.ask, interceptor });
+  // A process with one machine in the foreground has no proxy for it.
+  return { network, questions, always, keeper, secretValues: isAlone ? undefined : values };
+}
+
+interface NetworkNeed extends Pick<ConnectionsNeed, "db" | "isAlone"> {
   /** Asks the user. */
   ask: Ask;
   interceptor?: Interceptor | undefined;
 }
 
-export function composeNetwork(
+function composeNetwork(
   { values, paths }: Config,
   { db, isAlone, ask, interceptor }: NetworkNeed,
 ): Networks {

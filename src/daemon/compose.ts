@@ -10,8 +10,8 @@ import { BuildService } from "#builds/service.ts";
 import type { Roots } from "#config/paths.ts";
 import { type Config, dockerConfigPath } from "#config/resolve.ts";
 import { ensureSshKey } from "#config/ssh-key.ts";
-import { Always } from "#egress/always.ts";
-import { Questions } from "#egress/questions.ts";
+import type { Always } from "#egress/always.ts";
+import type { Questions } from "#egress/questions.ts";
 import type { SecretKeeper } from "#egress/secrets/keeper.ts";
 import { readFirstBoot } from "#guest/embedded.ts";
 import { createDrivers } from "#host/drivers.ts";
@@ -29,14 +29,13 @@ import { openStore } from "#store/db.ts";
 import { VmFiles } from "#vm/files/service.ts";
 import { Inside } from "#vm/inside.ts";
 import type { Owner } from "#vm/life/owner.ts";
-import { findVm, hasWork } from "#vm/records.ts";
+import { hasWork } from "#vm/records.ts";
 import { VmService } from "#vm/service.ts";
 import type { Sessions } from "#vm/sessions/sessions.ts";
 import type { VmSnapshots } from "#vm/snapshots/service.ts";
 import { Volumes } from "#vm/volumes/volumes.ts";
 import { openCgroups } from "#vmm/cgroup.ts";
-import { composeNetwork } from "./compose-network.ts";
-import { composeSecrets } from "./compose-secrets.ts";
+import { composeConnections } from "./compose-network.ts";
 import { CallCounts } from "./metrics.ts";
 import { Listeners } from "./serve/listeners.ts";
 import { Tokens } from "./serve/tokens.ts";
@@ -96,13 +95,7 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
   const { paths, values } = config;
   makeRoots(paths.roots);
   const db = openStore(paths.database);
-  const kernels = new KernelService({
-    dir: paths.kernels,
-    downloads: paths.downloads,
-    builds: paths.kernelBuilds,
-    config: paths.kernelChoices,
-    catalogs: values["kernel.catalogs"],
-  });
+  const kernels = openKernels(config);
   const steps = new BuildCache(paths.builds);
   const snapshots = new Snapshots(paths.snapshots);
   const store = new ImageStore(db, paths, {
@@ -125,15 +118,10 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
       inspect: (path, signal) => readKernelImage(path, signal),
     },
   });
-  const always = new Always(paths.policyAnswers);
-  const questions = new Questions({
-    always,
-    nameOf: (id) => findVm(db, id)?.name,
-    addRule: async (id, rule) => void (await vms.networking.changePolicy(id, { add: [rule] })),
-  });
   const isAlone = owner !== undefined;
-  const { keeper, interceptor, values: secrets } = composeSecrets(config, db);
-  const network = composeNetwork(config, { db, isAlone, ask: questions.ask, interceptor });
+  const networking = () => vms.networking;
+  const connections = composeConnections(config, { db, isAlone, networking });
+  const { network } = connections;
   const templates = openTemplates(config);
   const vms: VmService = new VmService({
     db,
@@ -149,7 +137,7 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
     // Whoever has started a process in the foreground has put it where it wants it.
     cgroups: owner ? undefined : openLimits(values["vm.limits"]),
     sshKey: ensureSshKey(paths.sshKey),
-    secrets: isAlone ? undefined : secrets,
+    secrets: connections.secretValues,
   });
   const tokens = new Tokens(db);
   const served = composeServed(config, { vms, tokens });
@@ -169,9 +157,9 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
     sessions: vms.sessions,
     inside: new Inside(vms, (id) => paths.vm(id).disk),
     network,
-    secrets: keeper,
-    questions,
-    always,
+    secrets: connections.keeper,
+    questions: connections.questions,
+    always: connections.always,
     tokens,
     ...served,
     daemon: owner ? undefined : { version: version.version, commit: version.commit },
@@ -206,6 +194,16 @@ function makeRoots({ state, cache, runtime, config }: Roots): void {
 function snapshotsOf(snapshots: Snapshots, imageId: string) {
   const needing = snapshots.list().filter(({ record }) => record.image.id === imageId);
   return needing.map(({ name, record }) => ({ name, layer: record.spec.provisioned }));
+}
+
+function openKernels({ paths, values }: Config): KernelService {
+  return new KernelService({
+    dir: paths.kernels,
+    downloads: paths.downloads,
+    builds: paths.kernelBuilds,
+    config: paths.kernelChoices,
+    catalogs: values["kernel.catalogs"],
+  });
 }
 
 function openTemplates({ paths, values }: Config): Templates | undefined {
