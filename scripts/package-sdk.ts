@@ -1,5 +1,5 @@
 /**
- * Builds the published package of the SDK into build/sdk: one ESM file without dependencies, and its types.
+ * Builds the published package of the SDK into build/sdk: ESM without dependencies, and its types.
  *
  *     bun scripts/package-sdk.ts
  */
@@ -34,16 +34,30 @@ for (const name of ["README.md", "llms.txt"]) copyFileSync(`sdk/${name}`, `${OUT
 cpSync("sdk/skills", `${OUT}/skills`, { recursive: true });
 copyFileSync("LICENSE", `${OUT}/LICENSE`);
 
+/** The second entry takes all that it needs from the first one. */
 async function bundle(): Promise<void> {
-  const result = await Bun.build({
+  const common = { target: "node", format: "esm", outdir: OUT } as const;
+  await build({
+    ...common,
     entrypoints: ["sdk/src/package.ts"],
-    target: "node",
-    format: "esm",
-    outdir: OUT,
     naming: "index.js",
     banner: BANNER,
     define: { "Promise.withResolvers": "bangerWithResolvers" },
   });
+  const fromIndex: Bun.BunPlugin = {
+    name: "index",
+    setup: ({ onResolve }) =>
+      void onResolve({ filter: /^(\.\/package|#base\/error)\.ts$/ }, () => ({
+        path: "./index.js",
+        external: true,
+      })),
+  };
+  const entrypoints = ["sdk/src/computesdk.ts"];
+  await build({ ...common, entrypoints, naming: "computesdk.js", plugins: [fromIndex] });
+}
+
+async function build(config: Bun.BuildConfig): Promise<void> {
+  const result = await Bun.build(config);
   for (const log of result.logs) console.error(String(log));
   if (!result.success) throw new Error("the SDK could not be bundled");
 }
@@ -54,7 +68,7 @@ function emitTypes(): void {
   const argv = ["node_modules/.bin/tsc", "--project", "sdk/tsconfig.json", "--outDir", scratch];
   const { success, stdout } = Bun.spawnSync(argv);
   if (!success) throw new Error(`Cannot emit the types of the SDK:\n${stdout}`);
-  const queue = ["sdk/src/package.d.ts"];
+  const queue = ["sdk/src/package.d.ts", "sdk/src/computesdk.d.ts"];
   const seen = new Set(queue);
   for (let path = queue.shift(); path; path = queue.shift()) {
     const from = path;

@@ -113,7 +113,9 @@ test("every file is imported by somebody", () => {
   );
   const isEntry = (path: string) =>
     isTest(path) ||
-    /\.d\.ts$|^src\/(web\/main\.tsx|main\.ts)$|^sdk\/src\/(client|package)\.ts$/.test(path);
+    /\.d\.ts$|^src\/(web\/main\.tsx|main\.ts)$|^sdk\/src\/(client|package|computesdk)\.ts$/.test(
+      path,
+    );
   const orphans = product
     .map(({ path }) => path)
     .filter((path) => !isEntry(path) && !reached.has(path));

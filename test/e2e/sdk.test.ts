@@ -3,10 +3,11 @@
  * Node and under Bun; and MCP, by its SDK's client.
  */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Vm } from "#api/vm.ts";
 import { pullBusybox } from "#test/busybox.ts";
+import { npmClients } from "#test/e2b/clients.ts";
 import { BUILT, type Installation, install } from "#test/installation.ts";
 import { LIMIT_MS } from "#test/limit.ts";
 import { httpClient, stdioClient } from "#test/mcp/client.ts";
@@ -76,19 +77,22 @@ test("has no dependencies, and only what it needs", () => {
   const manifest = JSON.parse(readFileSync(join(installed, "package.json"), "utf8"));
   expect(manifest).not.toHaveProperty("dependencies");
   expect(readdirSync(installed).sort()).toEqual(
-    "LICENSE README.md index.js llms.txt package.json skills types".split(" "),
+    "LICENSE README.md computesdk.js index.js llms.txt package.json skills types".split(" "),
   );
 });
 
 test("its types need nothing else, whichever way modules are resolved", async () => {
   const text = [
     'import { Banger, BangerError, Machine, type ExecResult } from "banger";',
+    'import { banger } from "banger/computesdk";',
+    'const sandbox = await banger({ image: "x" }).sandbox.create({ timeout: 1000 });',
+    'const ran: string = (await sandbox.runCommand("true")).stdout;',
     'const vm: Machine = await Machine.create("x", { memory: "2G", net: "nat", timeout: "10m" });',
     'const result: ExecResult = await vm.exec(["make"], { onStdout: (b) => void b.length });',
     "const code: number = result.exitCode;",
     "// @ts-expect-error a size is no boolean",
     'await Machine.create("x", { memory: true });',
-    "for await (const event of new Banger().events()) console.log(event.state, code);",
+    "for await (const event of new Banger().events()) console.log(event.state, code, ran);",
     'if (new BangerError("timeout", "late").code === "timeout") await vm.remove();',
     "export {};",
   ];
@@ -141,6 +145,15 @@ test("reaches the daemon over TCP with a token", async () => {
     serving.kill("SIGINT");
     await serving.exited;
   }
+});
+
+test("ComputeSDK works on the package's own provider", async () => {
+  // Modules are looked for beside the program.
+  const clients = join(await npmClients(), "node_modules");
+  symlinkSync(join(clients, "computesdk"), join(project, "node_modules/computesdk"));
+  const program = readFileSync(join(ROOT, "test/support/e2b/computesdk-own.mjs"), "utf8");
+  expect(await run("node", program)).toBe("done\n");
+  expect(await banger.ok("vm", "list", "-q")).toBe("");
 });
 
 test("an MCP client on stdio does with a machine what an agent does", async () => {
