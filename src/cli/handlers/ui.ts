@@ -18,9 +18,10 @@ export const run: Handler<typeof uiCommand> = async ({ flags }, context) => {
   const desktop = desktopOf();
   await output.document({ url: address }, () => address);
   if (desktop.ssh) {
-    const { host, port } = new URL(url);
+    const { hostname, port } = new URL(url);
+    const ends = `${port || 80}:${hostname}:${port || 80}`;
     output.note(
-      `Forward the port on your own computer first: ssh -L ${port}:${host} ${desktop.ssh}`,
+      `Forward the port on your own computer first: ssh -L ${ends} ${desktop.ssh}`,
     );
     return;
   }

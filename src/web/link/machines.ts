@@ -26,7 +26,11 @@ export function machineNamed(name: string): Vm | undefined {
   return machineList.value.find((each) => each.name === name);
 }
 
+/** What was asked for before a machine was removed may be answered after it. */
+const removed = new Set<string>();
+
 export function putMachine(vm: Vm): void {
+  if (removed.has(vm.id)) return;
   machines.value = new Map(machines.value).set(vm.id, vm);
 }
 
@@ -53,7 +57,8 @@ export async function followMachines(): Promise<void> {
 
 async function loadAll(): Promise<void> {
   const all = await daemon.vm.list(undefined);
-  machines.value = new Map(all.map((vm) => [vm.id, vm]));
+  const present = all.filter(({ id }) => !removed.has(id));
+  machines.value = new Map(present.map((vm) => [vm.id, vm]));
 }
 
 const changed = new Set<string>();
@@ -63,6 +68,7 @@ function take(event: MachineEvent): void {
   events.value = [event, ...events.value.slice(0, EVENTS_KEPT_MAX - 1)];
   if (event.state === "removed") {
     changed.delete(event.id);
+    removed.add(event.id);
     const next = new Map(machines.value);
     next.delete(event.id);
     machines.value = next;

@@ -1,5 +1,5 @@
 /** Terminals in a machine: each is a session, which goes on while nobody looks. */
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import type { Session } from "#api/session.ts";
 import type { Vm } from "#api/vm.ts";
 import { daemon } from "#web/link/daemon.ts";
@@ -18,13 +18,18 @@ export function TerminalTab({ vm }: { vm: Vm }) {
   const [current, setCurrent] = useState("");
   const [failure, setFailure] = useState<Failure | undefined>(undefined);
   const reached = generation.value;
+  const isStarting = useRef(false);
   const add = async (known: readonly Session[]): Promise<void> => {
+    if (isStarting.current) return;
+    isStarting.current = true;
     try {
       const made = await startShell(vm, known);
       setSessions([...known, made]);
       setCurrent(made.name);
     } catch (error) {
       setFailure(failureOf(error));
+    } finally {
+      isStarting.current = false;
     }
   };
   useEffect(() => {

@@ -3,6 +3,7 @@ import { computed, signal } from "@preact/signals";
 import type { Vm } from "#api/vm.ts";
 import { machineList } from "#web/link/machines.ts";
 import { usageOf } from "#web/link/usage.ts";
+import { matches } from "./matches.ts";
 
 export type SortKey = "name" | "state" | "image" | "address" | "cpu" | "memory" | "age";
 
@@ -25,20 +26,6 @@ export const shown = computed(() => {
 export const selectedMachines = computed(() =>
   machineList.value.filter(({ id }) => selected.value.has(id)),
 );
-
-/** Every word somewhere; "state:running" and "label:team=web" only there. */
-export function matches(vm: Vm, words: readonly string[]): boolean {
-  const { name, image, state, network, labels = {} } = vm;
-  const labelTexts = Object.entries(labels).map((pair) => pair.join("=").toLowerCase());
-  const texts = [name, image, state, network.address ?? "", ...labelTexts];
-  return words.every((word) => {
-    if (word.startsWith("state:")) return state.startsWith(word.slice("state:".length));
-    if (word.startsWith("label:")) {
-      return labelTexts.some((text) => text.startsWith(word.slice("label:".length)));
-    }
-    return texts.some((text) => text.toLowerCase().includes(word));
-  });
-}
 
 export function sortBy(key: SortKey): void {
   const { key: now, isDown } = sort.value;
