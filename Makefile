@@ -6,7 +6,7 @@ INSTALL ?= install
 BIN := build/bin
 VERSION := $(shell sed -n 's/^  "version": "\(.*\)",$$/\1/p' package.json)
 
-.PHONY: help build embedded sdk check test test-kernels test-kvm test-containers lint format demo bench install uninstall clean torture
+.PHONY: help build embedded sdk check test test-kernels test-kvm test-containers test-ui lint format demo bench install uninstall clean torture
 
 help:
 	@printf '%s\n' \
@@ -17,6 +17,7 @@ help:
 	  'make test-kernels  compile Linux by every recipe, about an hour, and boot it' \
 	  'make test-kvm   boot with KVM, real or emulated, in a machine' \
   'make test-containers  podman, Docker and what they need, in machines' \
+	  'make test-ui    the web UI in Chromium, with real machines' \
 	  'make lint       format, types, dead code and repository rules' \
 	  'make format     format the sources' \
 	  'make torture    kill the daemon KILLS=500 times, cut the power CUTS=50 times, create and remove CYCLES=200 machines' \
@@ -67,6 +68,11 @@ test-containers:
 	@sh scripts/bootstrap.sh build run test
 	@$(MAKE) --no-print-directory build
 	@$(BUN) test ./test/containers/engines.test.ts
+
+test-ui:
+	@sh scripts/bootstrap.sh build run test ui
+	@$(MAKE) --no-print-directory build
+	@$(BUN) test ./test/ui
 
 lint:
 	@sh scripts/bootstrap.sh build

@@ -3,7 +3,7 @@
 # Bun with the JavaScript dependencies from npm into the checkout. Run it as often as you
 # like: with nothing missing it needs neither root nor the network.
 #
-#   scripts/bootstrap.sh [build] [run] [demo] [kernel] [cross] [test]      default: build
+#   scripts/bootstrap.sh [build] [run] [demo] [kernel] [cross] [test] [ui]      default: build
 #
 # BANGER_BOOTSTRAP=check only says what is missing, and fails if anything is.
 set -eu
@@ -21,6 +21,7 @@ PACKAGES_test="$PACKAGES_demo skopeo umoci busybox-static=/bin/busybox dnsutils=
   dnf zypper pacman-package-manager=pacman makepkg libarchive-tools=bsdtar rpm=rpmbuild
   createrepo-c=createrepo_c gpg python3 python3-pip=pip3"
 PACKAGES_bench="podman"
+PACKAGES_ui="chromium fonts-dejavu-core=/usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf"
 
 # Debian's way to keep the services of new packages from being started.
 POLICY=/usr/sbin/policy-rc.d
@@ -48,7 +49,7 @@ find_missing() {
   missing=
   for group in "$@"; do
     eval "packages=\${PACKAGES_$group-}"
-    [ -n "$packages" ] || fail "\"$group\" is not a group of packages: use build, run, demo, kernel, cross, test or bench"
+    [ -n "$packages" ] || fail "\"$group\" is not a group of packages: use build, run, demo, kernel, cross, test, ui or bench"
     for entry in $packages; do
       package=${entry%%=*}
       case " $missing " in *" $package "*) continue ;; esac

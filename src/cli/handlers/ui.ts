@@ -20,9 +20,7 @@ export const run: Handler<typeof uiCommand> = async ({ flags }, context) => {
   if (desktop.ssh) {
     const { hostname, port } = new URL(url);
     const ends = `${port || 80}:${hostname}:${port || 80}`;
-    output.note(
-      `Forward the port on your own computer first: ssh -L ${ends} ${desktop.ssh}`,
-    );
+    output.note(`Forward the port on your own computer first: ssh -L ${ends} ${desktop.ssh}`);
     return;
   }
   if (flags.noOpen || output.json || output.quiet || !desktop.hasDisplay) return;
