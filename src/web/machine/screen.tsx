@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import type { ExecConnection } from "#api/serve/exec-client.ts";
 import type { Vm } from "#api/vm.ts";
 import { isDark } from "#web/app/theme.ts";
-import { openStream } from "#web/link/daemon.ts";
+import { daemon, openStream } from "#web/link/daemon.ts";
 import { type Failure, failureOf, isGone } from "#web/link/failure.ts";
 import type { Emulator } from "./xterm.ts";
 
@@ -78,6 +78,8 @@ class SessionLink {
   #emulator: Emulator | undefined;
   #connection: ExecConnection | undefined;
   #offset = 0;
+  /** Up to here output is from before: questions in it to the terminal must not be answered, or typed into the shell. */
+  #past = 0;
   isOver = false;
 
   constructor(vm: string, session: string, events: LinkEvents) {
@@ -92,6 +94,7 @@ class SessionLink {
   }
 
   send(text: string): void {
+    if (this.#offset < this.#past) return;
     void this.#connection?.writeStdin(new TextEncoder().encode(text));
   }
 
@@ -117,6 +120,15 @@ class SessionLink {
 
   /** Until it ends; with undefined, if the session has. */
   async #connect(): Promise<Failure | undefined> {
+    try {
+      const input = { vm: this.#vm, session: this.#session };
+      const { outputStart_bytes, outputEnd_bytes } = await daemon.session.show(input);
+      this.#offset = Math.max(this.#offset, outputStart_bytes);
+      this.#past = outputEnd_bytes;
+    } catch (error) {
+      return failureOf(error);
+    }
+    if (this.isOver) return undefined;
     const connection = openStream(
       {
         kind: "session",
@@ -128,8 +140,9 @@ class SessionLink {
       },
       {
         onStdout: async (bytes) => {
-          this.#offset += bytes.length;
+          // Answers come while it is written.
           await this.#emulator?.write(bytes);
+          this.#offset += bytes.length;
         },
         onStarted: () => {
           this.#events.onNotice("");
