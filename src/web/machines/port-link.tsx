@@ -15,7 +15,7 @@ export function PortLink({ port }: { port: PublishedPort }) {
       href={`${scheme}://${host}:${hostPort}/`}
       target="_blank"
       rel="noopener noreferrer"
-      aria-label={`Port ${guestPort}, published at ${hostAddress}:${hostPort}`}
+      aria-label={`${text}: port ${guestPort}, published at ${hostAddress}:${hostPort}`}
     >
       {text}
     </a>
