@@ -71,7 +71,7 @@ function Doctor() {
       {!value && !failure && <p class="dim">Checking the host…</p>}
       <ul class="checks">
         {(value ?? []).map(({ title, status, detail, fix }) => (
-          <li key={title} class={status}>
+          <li key={title}>
             <span class={`check-state ${status}`}>
               <i aria-hidden="true" />
               {WORDS[status]}
