@@ -146,6 +146,10 @@ export const handlers: Handlers<typeof root> = {
     connect: () => import("./handlers/network/connect.ts"),
     disconnect: () => import("./handlers/network/disconnect.ts"),
   },
+  agent: {
+    list: () => import("./handlers/agent/list.ts"),
+    run: () => import("./handlers/agent/run.ts"),
+  },
   tooling: { plan: () => import("./handlers/tooling/plan.ts") },
   policy: {
     list: () => import("./handlers/policy/list.ts"),

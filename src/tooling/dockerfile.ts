@@ -51,6 +51,9 @@ export function toolingDockerfile(plan: Plan, base: BuildBase): BuildText | unde
   const steps = [
     packagesStep(plan.tools),
     ...plan.tools.map(toolStep),
+    ...plan.packages.map((name) =>
+      script([`npm install --global --no-audit --no-fund ${name}`, "npm cache clean --force"]),
+    ),
     ...warmed.map(warmStep),
     setup === undefined
       ? undefined

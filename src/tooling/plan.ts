@@ -33,14 +33,16 @@ export interface PlannedTool {
 }
 
 export interface Plan {
-  /** The directory of the project, without symbolic links. */
-  project: string;
+  /** The directory of the project, without symbolic links; undefined if there is none. */
+  project: string | undefined;
   /** The image that the project names, if it names one. */
   image: { name: string; reason: string } | undefined;
   /** In the order in which they are installed. */
   tools: PlannedTool[];
   /** Run in the project's directory in the machine, in this order. */
   commands: Command[];
+  /** npm packages that are installed for all users. */
+  packages: string[];
   env: Record<string, string>;
   /** That the project's programs listen on. */
   ports: number[];
@@ -58,10 +60,33 @@ export function planTooling(path: string): Plan {
     image: found.find(({ image }) => image)?.image,
     tools: toolsOf(found, notes),
     commands: found.flatMap(({ commands = [] }) => commands),
+    packages: [],
     env: Object.assign({}, ...found.map(({ env }) => env)),
     ports: [...new Set(found.flatMap(({ ports = [] }) => ports))],
     notes,
   };
+}
+
+/** What an npm package for all users needs. */
+export function planPackage(name: string): Plan {
+  const reason = `${name} requires it`;
+  const pins = [
+    { tool: "node", version: ">=18", reason },
+    { tool: "git", reason },
+  ];
+  const found = [{ pins }];
+  const notes: string[] = [];
+  const tools = toolsOf(found, notes);
+  const nothing = { project: undefined, image: undefined, commands: [], env: {}, ports: [] };
+  return { ...nothing, tools, packages: [name], notes };
+}
+
+/** The project's plan with a package besides. */
+export function withPackage(plan: Plan, name: string): Plan {
+  const more = planPackage(name);
+  const own = new Set(plan.tools.map(({ rule }) => rule.name));
+  const added = more.tools.filter(({ rule }) => !own.has(rule.name));
+  return { ...plan, tools: [...added, ...plan.tools], packages: [...plan.packages, name] };
 }
 
 function toolsOf(found: Findings[], notes: string[]): PlannedTool[] {

@@ -1,5 +1,6 @@
 /** The command tree: every command with its arguments, flags and examples, and nothing that runs. */
 import { textArg } from "#cli/args/numbers.ts";
+import { agentCommands } from "./agent.ts";
 import { daemonCommands, debugCommands, eventsCommand, repairCommand } from "./daemon.ts";
 import { imageCommands } from "./image.ts";
 import { kernelCommands } from "./kernel.ts";
@@ -31,6 +32,7 @@ export const root = group("Run OCI images as virtual machines on your own Linux 
   kernel: kernelCommands,
   network: networkCommands,
   tooling: toolingCommands,
+  agent: agentCommands,
   policy: profileCommands,
   volume: volumeCommands,
   daemon: daemonCommands,

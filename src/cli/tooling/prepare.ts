@@ -55,7 +55,7 @@ export async function withTools(
   if (text === undefined) return { ...create, image };
   const folder = mkdtempSync(join(tmpdir(), "banger-tooling-"));
   try {
-    for (const name of text.files) copyInto(folder, plan.project, name);
+    for (const name of text.files) copyInto(folder, plan.project ?? "", name);
     if (script !== undefined) writeFileSync(join(folder, "setup"), script);
     const client = await context.daemon();
     const { kernel, network } = create;
@@ -104,11 +104,13 @@ function copyInto(folder: string, project: string, name: string): void {
 
 /** One image for each project and base image; a changed plan replaces it. */
 function nameOf(plan: Plan, image: string): string {
-  const base = basename(plan.project)
+  const base = [basename(plan.project ?? ""), ...plan.packages]
+    .join("-")
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, "-")
     .replace(/^-|-$/g, "");
-  const hash = hexOf(sha256(`${plan.project}\n${image}`)).slice(0, 8);
+  const identity = [plan.project ?? "", ...plan.packages, image].join("\n");
+  const hash = hexOf(sha256(identity)).slice(0, 8);
   return `${base.slice(0, 60) || "project"}-tooling-${hash}`;
 }
 

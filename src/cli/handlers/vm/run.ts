@@ -13,10 +13,25 @@ import { planOf, runPlanned, withTools } from "#cli/tooling/prepare.ts";
 import { findVm } from "#cli/workspace/find.ts";
 import { noteLeftOut, parseWorkspace, runImport } from "#cli/workspace/import.ts";
 import type { ForegroundRequest } from "#host/foreground-request.ts";
+import type { Plan } from "#tooling/plan.ts";
 
-type RunInput = Input<typeof vmCommands.commands.run>;
+export type RunInput = Input<typeof vmCommands.commands.run>;
 
-export const run: Handler<typeof vmCommands.commands.run> = async ({ args, flags }, context) => {
+export const run: Handler<typeof vmCommands.commands.run> = (input, context) =>
+  runWith(input, context, { plan: planOf(input.flags) });
+
+export interface RunExtras {
+  /** Of the tools and packages that the machine needs. */
+  plan?: Plan | undefined;
+  /** Called before the command, after the import. */
+  prepare?: (vm: { id: string }) => Promise<void>;
+}
+
+export async function runWith(
+  { args, flags }: RunInput,
+  context: Context,
+  { plan, prepare }: RunExtras,
+): Promise<number> {
   if (flags.rm && flags.keep) {
     throw new BangerError("invalid_argument", "conflicting options: --rm and --keep");
   }
@@ -36,7 +51,6 @@ export const run: Handler<typeof vmCommands.commands.run> = async ({ args, flags
   }
   const workdir = flags.workdir ?? (workspace && parseWorkspace(workspace).path);
   // The command's own environment; the machine's would outlive it.
-  const plan = planOf(flags);
   const env = readEnvironment(flags);
   const exec = execRequest(
     args.command,
@@ -56,15 +70,18 @@ export const run: Handler<typeof vmCommands.commands.run> = async ({ args, flags
     exec,
     entrypoint: entrypoint === undefined ? undefined : entrypoint === "" ? [] : [entrypoint],
     keep: flags.keep,
-    hold: workspace === undefined ? undefined : true,
+    hold: workspace === undefined && prepare === undefined ? undefined : true,
   } as const;
-  if (workspace === undefined) return await runSession(context, open);
+  if (!open.hold) return await runSession(context, open);
   return await runSession(context, open, async (name, onProgress) => {
     const vm = await findVm(context, name);
-    noteLeftOut(context, await runImport(context, { vm, workspace, flags, onProgress }));
+    if (workspace !== undefined) {
+      noteLeftOut(context, await runImport(context, { vm, workspace, flags, onProgress }));
+    }
+    await prepare?.(vm);
     if (plan) await runPlanned(context, plan, { vm: vm.id, flags, onProgress });
   });
-};
+}
 
 /** The machine stays, and its command with it. */
 async function runDetached({ args, flags }: RunInput, context: Context): Promise<number> {

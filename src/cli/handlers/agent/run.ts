@@ -1,0 +1,38 @@
+import { credentialsOf } from "#cli/agent/credentials.ts";
+import { carryFiles } from "#cli/agent/files.ts";
+import type { Handler } from "#cli/context.ts";
+import { runWith } from "#cli/handlers/vm/run.ts";
+import type { agentCommands } from "#cli/spec/agent.ts";
+import { planOf } from "#cli/tooling/prepare.ts";
+import { agentOf } from "#tooling/agents.ts";
+import { planPackage, withPackage } from "#tooling/plan.ts";
+
+const DEFAULT_IMAGE = "node:22-bookworm";
+
+export const run: Handler<typeof agentCommands.commands.run> = async ({ args, flags }, context) => {
+  const agent = agentOf(args.agent);
+  const project = planOf(flags);
+  const plan = project ? withPackage(project, agent.package) : planPackage(agent.package);
+  const credentials = await credentialsOf(context, agent, flags);
+  const isTerminal = process.stdin.isTTY && process.stdout.isTTY;
+  const own = Object.entries(agent.env).map(([name, value]) => `${name}=${value}`);
+  const input = {
+    args: {
+      image: flags.image ?? plan.image?.name ?? DEFAULT_IMAGE,
+      command: [...agent.command, ...args.arguments],
+    },
+    flags: {
+      ...flags,
+      tty: flags.tty || isTerminal,
+      interactive: flags.interactive || isTerminal,
+      env: [...own, ...credentials.env, ...flags.env],
+      secret: [...credentials.secret, ...flags.secret],
+      allow: [...agent.allow, ...agent.secrets.flatMap(({ hosts }) => hosts), ...flags.allow],
+      detach: false,
+      foreground: false,
+      entrypoint: "",
+    },
+  };
+  const prepare = (vm: { id: string }) => carryFiles(context, agent, { vm, user: flags.user });
+  return await runWith(input, context, { plan, prepare });
+};

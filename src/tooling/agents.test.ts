@@ -1,0 +1,41 @@
+import { expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { agentOf, listAgents } from "./agents.ts";
+import { toolingDockerfile } from "./dockerfile.ts";
+import { planPackage } from "./plan.ts";
+
+test("every agent's recipe is complete", () => {
+  const agents = listAgents();
+  expect(agents.map(({ name }) => name)).toEqual(["claude-code", "codex", "gemini", "opencode"]);
+  for (const { name, secrets, files } of agents) {
+    expect(secrets.length, name).toBeGreaterThan(0);
+    // Credentials go as secrets, never as files.
+    for (const file of files) expect(file).not.toMatch(/auth|credential|token|oauth/i);
+  }
+});
+
+test("an unknown agent names those that are known", () => {
+  expect(() => agentOf("claude")).toThrow('no such agent "claude"');
+});
+
+test("an agent's package is installed after Node.js and git", () => {
+  const plan = planPackage("@openai/codex");
+  expect(plan.tools.map(({ rule }) => rule.name)).toEqual(["node", "git"]);
+  const text = toolingDockerfile(plan, { image: "node:22", user: "node" })?.dockerfile ?? "";
+  const at = text.indexOf("npm install --global --no-audit --no-fund @openai/codex");
+  expect(at).toBeGreaterThan(text.indexOf("VERSION=18"));
+  expect(text).toEndWith("USER node\n");
+});
+
+test("docs/agents.md has the agents", () => {
+  const text = readFileSync(join(import.meta.dir, "../../docs/agents.md"), "utf8");
+  for (const { name, package: npm, secrets, files } of listAgents()) {
+    const shown = (names: string[], glue: string) => names.map((each) => `\`${each}\``).join(glue);
+    const keys = shown(
+      secrets.map((secret) => secret.name),
+      " or ",
+    );
+    expect(text).toContain(`| \`${name}\` | \`${npm}\` | ${keys} | ${shown(files, ", ")} |`);
+  }
+});
