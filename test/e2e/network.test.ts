@@ -241,7 +241,7 @@ async function inside(name: string, script: string): Promise<string> {
 async function get(name: string, host: string): Promise<string> {
   return await inside(
     name,
-    `printf 'GET / HTTP/1.0\\r\\n\\r\\n' | timeout 120 nc ${host} ${HTTP_PORT}`,
+    `printf 'GET / HTTP/1.0\\r\\nHost: ${host}\\r\\n\\r\\n' | timeout 120 nc ${host} ${HTTP_PORT}`,
   );
 }
 
