@@ -103,7 +103,6 @@ export type PolicyAnswer = z.infer<typeof policyAnswer>;
 
 /** An answer that is kept. */
 export const keptAnswer = z.object({ rule: policyRule, allow: z.boolean() });
-export type KeptAnswer = z.infer<typeof keptAnswer>;
 
 export const policyProfile = z.object({
   name: z.string(),

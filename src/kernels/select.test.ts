@@ -58,7 +58,7 @@ test("says which kernel to get when none fits", () => {
     hint: "banger kernel build generic-6.12",
   });
   expect(failure(["containers"]).hint).toBe("banger kernel pull debian-6.12");
-  expect(failure(["btrfs", "ip-pnp"]).message).toContain("no installed or available kernel");
+  expect(failure(["9p", "ip-pnp"]).message).toContain("no installed or available kernel");
 });
 
 test("knows a slip in a need", () => {

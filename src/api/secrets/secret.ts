@@ -57,7 +57,6 @@ export const machineSecret = z.object({
   /** It may be in the body of a request. */
   inBody: z.boolean().optional(),
 });
-export type MachineSecret = z.infer<typeof machineSecret>;
 
 /** Without a value: the one of the keyring. */
 export const machineSecretRequest = machineSecret.extend({ value: secretValue.optional() });

@@ -86,7 +86,11 @@ async function inPipe(script: string): Promise<string> {
 
 async function inTerminal(script: string): Promise<string> {
   const argv = [process.execPath, "-e", script];
-  const { screen, ended } = onTerminal(argv, { columns: 60, rows: 10 });
+  const { screen, ended } = onTerminal(argv, {
+    columns: 60,
+    rows: 10,
+    env: { ...process.env, TERM: "xterm" },
+  });
   await ended;
   return screen.text;
 }
