@@ -131,6 +131,37 @@ test("a file that cannot be read, or kept as it is, is left alone", () => {
   }
 });
 
+test("what is no text file is refused, and not waited for", () => {
+  const file = join(folder, "odd");
+  const install = () => installMcp({ client: "cursor", ...server, file, isDryRun: false });
+  const cases: [() => void, string][] = [
+    [() => Bun.spawnSync(["mkfifo", file]), "not a regular file"],
+    [() => mkdirSync(file), "not a regular file"],
+    [() => symlinkSync(file, file), "too many levels of symbolic links"],
+    [
+      () => writeFileSync(file, new Uint8Array([...Buffer.from('{"a":"'), 0xff, 0x22, 0x7d])),
+      "UTF-8",
+    ],
+  ];
+  for (const [make, reason] of cases) {
+    make();
+    expect(install).toThrow(reason);
+    rmSync(file, { recursive: true });
+  }
+});
+
+test("lines end as they did, and a link to a file that is missing stays one", () => {
+  const text = install("cursor", "crlf.json", '\uFEFF{\r\n  // mine\r\n  "a": 1\r\n}\r\n');
+  expect(text).toContain('"banger": {\r\n');
+  expect(text.replaceAll("\r\n", "")).not.toContain("\n");
+  expect(text).toStartWith("\uFEFF{\r\n");
+  const link = join(folder, "early.json");
+  symlinkSync("later/target.json", link);
+  installMcp({ client: "cursor", ...server, file: link, isDryRun: false });
+  const written = readFileSync(join(folder, "later/target.json"), "utf8");
+  expect(JSON.parse(written)).toEqual({ mcpServers: { banger: server } });
+});
+
 test("a link stays a link and a mode a mode; a dry run writes nothing", () => {
   const target = join(folder, "target.json");
   const link = join(folder, "link.json");

@@ -122,13 +122,19 @@ function changed(old: string, { format, path, value, file }: Change): string {
   try {
     const before = format.parse(old);
     if (isDeepStrictEqual(valueAt(before, path), value)) return old;
-    const text = format.set(old, path, value);
+    const set = format.set(old, path, value);
+    const text = isCrlf(old) ? set.replace(/\r?\n/g, "\r\n") : set;
     const wanted = withEntry(before, { group, name, value });
     if (isDeepStrictEqual(plain(format.parse(text)), plain(wanted))) return text;
   } catch (error) {
     throw cannot(messageOf(error));
   }
   throw cannot("its form is not supported");
+}
+
+/** Whether every line ends so. */
+function isCrlf(text: string): boolean {
+  return text.includes("\r\n") && !/(?<!\r)\n/.test(text);
 }
 
 function valueAt(value: unknown, path: readonly string[]): unknown {
