@@ -23,6 +23,8 @@ export const snapshot = z.object({
   createdAt: z.iso.datetime(),
   /** Id of the API token that made it. */
   token: z.string().optional(),
+  /** Those of the machine when it was made. */
+  labels: z.record(z.string(), z.string()).optional(),
   /** On disk. */
   size_bytes: z.int(),
 });

@@ -121,5 +121,10 @@ async function reading<T>({ href }: URL, read: () => Promise<T>): Promise<T> {
 
 function one(variables: Variables, name: string): string {
   const value = variables[name];
-  return decodeURIComponent(String(Array.isArray(value) ? value.join("/") : value));
+  const text = String(Array.isArray(value) ? value.join("/") : value);
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw new BangerError("invalid_argument", `invalid percent-encoding in the URI: "${text}"`);
+  }
 }

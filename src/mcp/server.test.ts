@@ -101,6 +101,33 @@ test("a client sees its own machines, and others do not exist for it", async () 
   expect(seen).toMatchObject({ isError: false, exitCode: 0 });
 });
 
+test("a client sees snapshots of its own machines, and creates nothing from those of others", async () => {
+  const { id: _, name: machine, state: __, network, createdAt, ...rest } = makeVm("mine");
+  const made = { ...rest, machine, network: network.mode, createdAt, memory: true, size_bytes: 1 };
+  daemon.snapshots.push(
+    // Of a machine that is gone: a name may be used again.
+    { ...made, name: "own", machine: "gone", labels: { "banger.mcp": "agent" } },
+    { ...made, name: "theirs", labels: { "banger.mcp": "other" } },
+    { ...made, name: "plain" },
+  );
+  const { snapshots } = await call("list", {});
+  expect(snapshots).toMatchObject([{ name: "own", machine: "gone" }]);
+  await using full = await clientOf({ owner: "agent", profile: "full" }).then(disposable);
+  for (const name of ["theirs", "plain", "none"]) {
+    const refused = [
+      await call("create", { snapshot: name }),
+      await call("snapshot_remove", { name }, full.client),
+    ];
+    for (const { isError, text } of refused) {
+      expect(isError).toBe(true);
+      expect(text).toContain(`not_found: no such snapshot "${name}" of this client\n`);
+    }
+  }
+  await using all = await clientOf({ owner: undefined }).then(disposable);
+  expect((await call("list", {}, all.client))["snapshots"]).toHaveLength(3);
+  daemon.snapshots.length = 0;
+});
+
 test("a command gives its status and output, whatever they are", async () => {
   const failed = await call("exec", { machine: "mine", command: "echo out; echo err >&2; exit 3" });
   const output = { exitCode: 3, timedOut: false, stdout: "out\n", stderr: "err\n" };
@@ -173,6 +200,8 @@ test("logs are resources of the client's machines, and what is missing says so",
     "banger://machines/{machine}/log",
     "banger://machines/{machine}/files/{+path}",
   ]);
+  const bad = client.readResource({ uri: "banger://machines/mine/files/%zz" });
+  await expect(bad).rejects.toThrow("invalid_argument: invalid percent-encoding");
   const other = client.readResource({ uri: "banger://machines/testbox/log" });
   await expect(other).rejects.toThrow("no such machine");
   const { completion } = await client.complete({

@@ -71,6 +71,8 @@ export const snapshotRecord = z.object({
   createdAt: z.iso.datetime(),
   /** Id of the API token that made it. */
   token: text.optional(),
+  /** Of the machine. */
+  labels: vmCreate.shape.labels,
 });
 export type SnapshotRecord = z.infer<typeof snapshotRecord>;
 /** As it is known before the files are there. */

@@ -10,6 +10,7 @@ import { RPCHandler } from "@orpc/server/fetch";
 import { contract } from "#api/contract.ts";
 import { EXEC_PATH, EXEC_PROTOCOL, type ExecOpen } from "#api/exec.ts";
 import { VERSION_PATH } from "#api/exec-constants.ts";
+import type { Snapshot } from "#api/snapshot.ts";
 import type { Vm } from "#api/vm.ts";
 import { version } from "#base/version.ts";
 import { generateHostKey, type SshKeyPair } from "#config/ssh-key.ts";
@@ -39,6 +40,7 @@ export interface LocalDaemon extends AsyncDisposable {
   hostKey: SshKeyPair;
   authorizedKeys: string[];
   vms: Map<string, Vm>;
+  snapshots: Snapshot[];
 }
 
 export function makeVm(name: string, state: Vm["state"] = "running"): Vm {
@@ -82,6 +84,7 @@ export async function startLocalDaemon(): Promise<LocalDaemon> {
     hostKey: generateHostKey("host"),
     authorizedKeys: [] as string[],
     vms: new Map<string, Vm>([["testbox", makeVm("testbox")]]),
+    snapshots: [] as Snapshot[],
     get outstandingMax() {
       return state.outstandingMax;
     },
@@ -132,7 +135,10 @@ export async function startLocalDaemon(): Promise<LocalDaemon> {
   return daemon;
 }
 
-type Daemon = Pick<LocalDaemon, "calls" | "version" | "vms" | "hostKey" | "authorizedKeys">;
+type Daemon = Pick<
+  LocalDaemon,
+  "calls" | "version" | "vms" | "snapshots" | "hostKey" | "authorizedKeys"
+>;
 
 function makeRouter(daemon: Daemon, state: { streams: number }) {
   const os = implement(contract);
@@ -199,7 +205,7 @@ function makeRouter(daemon: Daemon, state: { streams: number }) {
       },
     },
     image: { list: os.image.list.handler(() => []) },
-    snapshot: { list: os.snapshot.list.handler(() => []) },
+    snapshot: { list: os.snapshot.list.handler(() => daemon.snapshots) },
     session: {
       list: os.session.list.handler(({ input }) => [
         {

@@ -44,7 +44,7 @@ export const readTool = tool({
       content: text ?? data,
       encoding: text === undefined ? ("base64" as const) : ("utf8" as const),
       // What /proc has is larger than it says.
-      size_bytes: Math.max(size_bytes, nextOffset),
+      size_bytes: count === 0 ? size_bytes : Math.max(size_bytes, nextOffset),
       nextOffset,
       remaining_bytes: Math.max(0, size_bytes - nextOffset),
     };

@@ -1,8 +1,7 @@
 /** Tools of the full profile for images, snapshots, network rules, and files of the host. */
 import { z } from "zod";
-import { BangerError } from "#base/error.ts";
 import { machineField, pathField, userField } from "#mcp/fields.ts";
-import { ownMachines } from "#mcp/machines.ts";
+import { assertOwnSnapshot } from "#mcp/machines.ts";
 import { ADDS, CHANGERS, REPLACES, tool } from "#mcp/tool.ts";
 import { finish } from "#sdk/stream.ts";
 
@@ -56,16 +55,7 @@ export const snapshotRemoveTool = tool({
   input: z.object({ name: z.string().min(1).max(63) }),
   output: z.object({ removed: z.string() }),
   async run({ name }, { backend, client, signal }) {
-    if (backend.owner !== undefined) {
-      const { machine } = await client.snapshot.show({ name }, { signal });
-      const own = await ownMachines(backend, client, signal);
-      if (!own.some((vm) => vm.name === machine)) {
-        throw new BangerError(
-          "permission_denied",
-          `Cannot remove snapshot "${name}": it is not of a machine of this client`,
-        );
-      }
-    }
+    await assertOwnSnapshot(backend, client, { name, signal });
     await client.snapshot.remove({ name }, { signal });
     return { removed: name };
   },

@@ -12,7 +12,7 @@ import {
   pathField,
   userField,
 } from "#mcp/fields.ts";
-import { ownerLabels, ownMachines } from "#mcp/machines.ts";
+import { assertOwnSnapshot, ownerLabels, ownMachines, ownSnapshots } from "#mcp/machines.ts";
 import { firstOf } from "#mcp/text.ts";
 import {
   ADDS,
@@ -83,6 +83,11 @@ export const createTool = tool({
     if (image !== undefined && snapshot !== undefined) {
       throw new BangerError("invalid_argument", "conflicting arguments: image and snapshot");
     }
+    const ttl_ms = ttlOf(ttl, call);
+    if (snapshot !== undefined) {
+      const wanted = { name: snapshot, signal: call.signal };
+      await assertOwnSnapshot(call.backend, call.client, wanted);
+    }
     const memory_bytes = sizeOf("memory", input.memory);
     const boot = systemd ? { mode: "systemd" as const } : { mode: "direct" as const, command: [] };
     const work = call.client.vm.create(
@@ -93,7 +98,7 @@ export const createTool = tool({
         disk_bytes: sizeOf("disk", input.disk),
         policy: allow && { allow },
         labels: ownerLabels(call.backend),
-        ttl_ms: ttlOf(ttl, call),
+        ttl_ms,
       },
       { signal: call.signal },
     );
@@ -117,7 +122,7 @@ export const listTool = tool({
   name: "list",
   title: "List machines, snapshots and images, or a directory",
   description:
-    "Without arguments: the machines of this client, the snapshots, and the images that are here. With `machine`: the entries of a directory in it.",
+    "Without arguments: the machines of this client, their snapshots, and the images that are here. With `machine`: the entries of a directory in it.",
   profile: "default",
   scopes: EVERYONE,
   annotations: READS,
@@ -152,7 +157,7 @@ export const listTool = tool({
       return { entries, omitted };
     }
     const vms = firstOf(await ownMachines(call.backend, client, signal), LIST_MAX);
-    const snapshots = firstOf(await client.snapshot.list(undefined, { signal }), LIST_MAX);
+    const snapshots = firstOf(await ownSnapshots(call.backend, client, signal), LIST_MAX);
     const images = firstOf(await client.image.list(undefined, { signal }), LIST_MAX);
     return {
       machines: vms.first.map(machineOf),

@@ -45,7 +45,7 @@ export class SnapshotArchives {
       const record = await importSnapshot(path, files, { ...options, onRecord });
       const image = imageOf(this.#deps, record);
       const here = { ...record.image, id: image?.id ?? "" };
-      return { name, record: { ...record, image: here, token: undefined } };
+      return { name, record: { ...record, image: here, token: undefined, labels: undefined } };
     });
     return toSnapshot(made);
   }

@@ -76,7 +76,7 @@ export class VmSnapshots {
       const made = await snapshots.create(name, async (files) => {
         const taken = await takeSnapshot(this.#deps, vm, { files, running, diskOnly, ...options });
         pause_ms = taken.pause_ms;
-        return { ...taken.description, token };
+        return { ...taken.description, token, labels: vm.spec.labels };
       });
       return { snapshot: toSnapshot(made), pause_ms };
     });

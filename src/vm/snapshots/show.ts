@@ -6,7 +6,7 @@ import type { StoredSnapshot } from "#snapshots/snapshots.ts";
 import type { VmDeps } from "#vm/deps.ts";
 
 export function toSnapshot({ name, record, size_bytes }: StoredSnapshot): Snapshot {
-  const { machine, image, kernel, spec, memory, createdAt, token } = record;
+  const { machine, image, kernel, spec, memory, createdAt, token, labels } = record;
   const { mode, cpus, memory_mib, disk_bytes, network } = spec;
   return {
     name,
@@ -22,6 +22,7 @@ export function toSnapshot({ name, record, size_bytes }: StoredSnapshot): Snapsh
     driver: memory?.driver,
     createdAt,
     token,
+    labels,
     size_bytes,
   };
 }
