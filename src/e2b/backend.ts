@@ -15,6 +15,8 @@ export interface E2bCaller {
   backend: Backend;
   /** Whether it may get access tokens of sandboxes. */
   mayChange: boolean;
+  /** Whether it may build templates: their files are shared by all builds. */
+  mayBuild: boolean;
 }
 
 /** Context of every request besides its caller. */
@@ -22,6 +24,11 @@ export interface RequestInfo {
   /** Authority of the server as the client sees it, "127.0.0.1:7777". */
   host: string;
   signal: AbortSignal;
+  /**
+   * For a request with a sandbox's access token: counts it as of the API token with this ID, undefined for none, and
+   * ends it when that is revoked. Throws if there are too many.
+   */
+  admit(id: string | undefined): void;
 }
 
 /** Of the control plane. */

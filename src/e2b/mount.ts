@@ -64,12 +64,13 @@ export class E2b {
     callerOf: (token: string | undefined) => E2bCaller | undefined,
   ): Promise<Response> {
     const { pathname } = new URL(request.url);
-    if (pathname === SIGNED_FILES_PATH) return await this.#envd.handle(request, pathname);
+    if (pathname === SIGNED_FILES_PATH) return await this.#envd.handle(request, pathname, info);
     if (pathname.startsWith(`${ENVD_PREFIX}/`)) {
-      return await this.#envd.handle(request, pathname.slice(ENVD_PREFIX.length));
+      return await this.#envd.handle(request, pathname.slice(ENVD_PREFIX.length), info);
     }
     try {
-      if (pathname.startsWith(`${UPLOADS_PREFIX}/`)) return await this.#upload(request, pathname);
+      if (pathname.startsWith(`${UPLOADS_PREFIX}/`))
+        return await this.#upload(request, pathname, info);
       const caller = callerOf(keyOf(request));
       if (!caller) {
         throw new E2bError(401, "invalid API key: create one with: banger token create");
@@ -82,11 +83,13 @@ export class E2b {
   }
 
   /** Clients send nothing but the URL with the files. */
-  async #upload(request: Request, pathname: string): Promise<Response> {
+  async #upload(request: Request, pathname: string, { admit }: RequestInfo): Promise<Response> {
     const token = new URL(request.url).searchParams.get("token") ?? "";
     const caller = this.#options.callers.byId(callerOfToken(token));
     const hash = checkedHash(pathname.slice(UPLOADS_PREFIX.length + 1));
-    if (!caller?.mayChange || !isSame(token, this.#uploadToken(hash, caller.id))) {
+    const isKnown = caller?.mayBuild && isSame(token, this.#uploadToken(hash, caller.id));
+    admit(isKnown ? caller.id : undefined);
+    if (!isKnown) {
       throw new E2bError(401, "invalid token of the upload");
     }
     if (request.method !== "PUT") throw new E2bError(405, "method not allowed");

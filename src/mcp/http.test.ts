@@ -50,6 +50,18 @@ test("a call that a client of any era cancels has ended", async () => {
   }
 });
 
+test("a call ends when its token is revoked", async () => {
+  for (const era of ["2025", "2026"] as const) {
+    const made = api.tokens.create({ name: `gone-${era}` });
+    await using client = await httpClient(`${api.url}/endless`, { token: made.secret, era });
+    const onprogress = () => api.tokens.remove(`gone-${era}`);
+    // The client may wait for more until it is closed.
+    client.call("endless", {}, { onprogress }).catch(() => {});
+    while (ended.pop() === undefined) await Bun.sleep(5);
+    await expect(client.toolNames()).rejects.toThrow();
+  }
+});
+
 test("a request is cancelled by its own client only, and forgotten when it is over", async () => {
   const running = new Cancellable();
   const request = new Request("http://x");
@@ -79,14 +91,31 @@ test("who has no token gets nothing, and a wrong setting is refused", async () =
       body: JSON.stringify({ jsonrpc: "2.0", id: 1, method: "tools/list" }),
     });
   const known = { Authorization: `Bearer ${token}` };
-  const [none, wrong, bad] = await Promise.all([
+  const [none, wrong, bad, other] = await Promise.all([
     post("", {}),
     post("", { Authorization: "Bearer banger_0" }),
     post("?ttl=long", known),
+    post("?profile=Full", known),
   ]);
-  expect([none.status, wrong.status, bad.status]).toEqual([401, 401, 400]);
+  expect([none.status, wrong.status, bad.status, other.status]).toEqual([401, 401, 400, 400]);
   expect(none.headers.get("WWW-Authenticate")).toBe('Bearer realm="banger"');
   expect((await bad.json()).error.message).toBe('invalid duration "long"');
   const page = await post("", { ...known, Origin: "http://evil.example" });
   expect(page.status).toBe(403);
+});
+
+test("a batch has at most 64 messages", async () => {
+  const message = { jsonrpc: "2.0", id: 1, method: "ping" };
+  const send = (count: number) =>
+    fetch(`${api.url}/mcp`, {
+      method: "POST",
+      headers: {
+        "Content-Type": "application/json",
+        Accept: "application/json, text/event-stream",
+        Authorization: `Bearer ${token}`,
+      },
+      body: JSON.stringify(Array(count).fill(message)),
+    });
+  expect((await send(2)).status).toBe(200);
+  expect((await send(65)).status).toBe(400);
 });

@@ -14,6 +14,8 @@ import { Cancellable, SESSION_HEADER } from "./cancel.ts";
 /** Of a request: a file that a client writes is in it. */
 export const MCP_BODY_MAX_BYTES = 4 * MiB;
 const SUBSCRIPTIONS_MAX = 64;
+/** Messages in one request, which is counted as one. */
+const BATCH_MAX = 64;
 
 export interface Served {
   caller: Caller;
@@ -52,6 +54,7 @@ export function mcpHttp(makeServer: (served: Served) => McpServer): McpHttp {
       });
       const session = request.headers.get(SESSION_HEADER);
       const body = await bodyOf(request);
+      if (Array.isArray(body) && body.length > BATCH_MAX) return batchTooLong();
       const client = `${caller.token}\0${session}`;
       if (session !== null) cancellable.cancel(client, body);
       const respond = async (signal: AbortSignal): Promise<Response> => {
@@ -86,6 +89,14 @@ function isInitialize(body: unknown): boolean {
 
 function tokenOf({ headers }: Request): string | undefined {
   return /^Bearer +(\S+)$/i.exec(headers.get("Authorization") ?? "")?.[1];
+}
+
+function batchTooLong(): Response {
+  const message = `more than ${BATCH_MAX} messages in a batch`;
+  return Response.json(
+    { jsonrpc: "2.0", id: null, error: { code: -32600, message } },
+    { status: 400 },
+  );
 }
 
 function unauthorized(): Response {

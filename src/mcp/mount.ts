@@ -2,7 +2,7 @@
 import type { Mount, MountContext } from "#api/serve/mount.ts";
 import { VM_TTL_MAX_MS, VM_TTL_MIN_MS } from "#api/vm.ts";
 import { parseDuration } from "#base/duration.ts";
-import { toBangerError } from "#base/error.ts";
+import { BangerError, toBangerError } from "#base/error.ts";
 import { type Backend, DEFAULT_TTL_MS, type ServerSettings } from "./backend.ts";
 import { MCP_BODY_MAX_BYTES, mcpHttp, type Served } from "./http.ts";
 import { makeServer } from "./server.ts";
@@ -41,7 +41,10 @@ function backendOf({ caller, context }: Served): Backend {
 
 function settingsOf(url: string): ServerSettings {
   const { searchParams } = new URL(url);
-  const profile = searchParams.get("profile") === "full" ? "full" : "default";
+  const profile = searchParams.get("profile") ?? "default";
+  if (profile !== "default" && profile !== "full") {
+    throw new BangerError("invalid_argument", `unknown profile "${profile}": use default or full`);
+  }
   const ttl = searchParams.get("ttl");
   const ttl_ms = ttl === null ? DEFAULT_TTL_MS : parseDuration(ttl);
   return { profile, ttl_ms: Math.min(VM_TTL_MAX_MS, Math.max(VM_TTL_MIN_MS, ttl_ms)) };

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Vm } from "#api/vm.ts";
+import { envelope } from "#e2b/envd/connect.ts";
 import { pullBusybox } from "#test/busybox.ts";
 import {
   listenByConfig,
@@ -132,6 +133,12 @@ test("who has no token, or the wrong one, gets nothing", async () => {
   // Its token would let it write.
   expect((await call(reader, "GET", path)).body).not.toHaveProperty("envdAccessToken");
   expect((await call(reader, "POST", `${path}/connect`, {})).status).toBe(403);
+  // Files that it uploads would get into the builds of others.
+  const hash = "0".repeat(64);
+  for (const each of [reader, own]) {
+    expect((await call(each, "POST", "/v3/templates", { name: "x" })).status).toBe(403);
+    expect((await call(each, "GET", `/templates/x/files/${hash}`)).status).toBe(403);
+  }
   const health = (token: string, id: string) =>
     fetch(`${own.url}/e2b/envd/health`, {
       headers: { "X-Access-Token": token, "E2b-Sandbox-Id": id },
@@ -139,6 +146,24 @@ test("who has no token, or the wrong one, gets nothing", async () => {
   expect((await health(made.envdAccessToken, made.sandboxID)).status).toBe(204);
   expect((await health(`${made.envdAccessToken}x`, made.sandboxID)).status).toBe(401);
   expect((await fetch(`${own.url}/files?path=/etc/passwd`)).status).toBe(401);
+  // What runs under a token ends with it.
+  const gone = await withToken(banger, { url: full.url, scope: "full" });
+  const { envdAccessToken } = (await call(gone, "GET", path)).body as Sandbox;
+  const output = await fetch(`${own.url}/e2b/envd/process.Process/Start`, {
+    method: "POST",
+    headers: {
+      "Content-Type": "application/connect+json",
+      "X-Access-Token": envdAccessToken,
+      "E2b-Sandbox-Id": made.sandboxID,
+    },
+    body: envelope({ process: { cmd: "sleep", args: ["1000"] } }),
+  });
+  const stream = output.body?.getReader();
+  expect(new TextDecoder().decode((await stream?.read())?.value)).toContain('"start"');
+  const tokens = await banger.json<{ name: string; createdAt: string }[]>("token", "list");
+  const [newest] = tokens.sort((a, b) => (a.createdAt < b.createdAt ? 1 : -1));
+  await banger.ok("token", "rm", newest?.name ?? "");
+  await expect(stream?.read()).rejects.toThrow();
   expect((await call(own, "DELETE", path)).status).toBe(204);
   expect((await health(made.envdAccessToken, made.sandboxID)).status).toBe(502);
 });

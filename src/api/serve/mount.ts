@@ -23,6 +23,11 @@ export interface Mount {
 export interface MountContext {
   /** Undefined for a token that is unknown, revoked or expired. */
   caller(token: string | undefined): Caller | undefined;
+  /**
+   * For a request that shows whose it is by other means than a token: counts it as of this caller, undefined for
+   * nobody, and ends it when the caller's token is revoked. Throws if there are too many.
+   */
+  admit(caller: Caller | undefined): void;
   /** The contract in this process; each call is checked against the caller's scope. */
   clientFor(caller: Caller): BangerClient;
   /** As `openExec()` of the SDK, likewise. */

@@ -6,6 +6,7 @@ import type { Mount, MountContext } from "#api/serve/mount.ts";
 import { writeFileAtomic } from "#base/files/atomic.ts";
 import { GiB } from "#base/size.ts";
 import type { Backend, E2bCaller } from "#e2b/backend.ts";
+import { E2bError } from "#e2b/errors.ts";
 import { E2B_PREFIX, E2b, SIGNED_FILES_PATH } from "#e2b/mount.ts";
 import type { Tokens } from "./tokens.ts";
 
@@ -30,6 +31,7 @@ export function e2bMounts(
     id: caller.token ?? "",
     backend: backendOf(caller),
     mayChange: caller.scope !== "read",
+    mayBuild: caller.scope === "full",
   });
   const callers = {
     byId(id: string): E2bCaller | undefined {
@@ -44,9 +46,19 @@ export function e2bMounts(
     return key;
   };
   const e2b = new E2b({ key: keyOnce, callers, folder, backend: backendOf(USER) });
-  const handle = (request: Request, { caller }: MountContext): Promise<Response> => {
+  const handle = (request: Request, { caller, admit }: MountContext): Promise<Response> => {
     const host = request.headers.get("Host") ?? new URL(request.url).host;
-    return e2b.handle(request, { host, signal: request.signal }, (token) => {
+    const info = {
+      host,
+      signal: request.signal,
+      admit(id: string | undefined): void {
+        const found = id === undefined ? undefined : tokens.byId(id);
+        admit(found);
+        // Revoked since it was looked up.
+        if (id !== undefined && !found) throw new E2bError(401, "invalid access token");
+      },
+    };
+    return e2b.handle(request, info, (token) => {
       const found = caller(token);
       return found && toE2b(found);
     });

@@ -37,8 +37,8 @@ export class RateLimit {
   }
 }
 
-/** The request with its body counted; reading more than `max_bytes` of it throws `limit_exceeded`. */
-export function withBodyLimit(request: Request, max_bytes: number): Request {
+/** The request with its body counted; reading more than `max_bytes` of it throws `limit_exceeded`. None comes after `signal`. */
+export function withBodyLimit(request: Request, max_bytes: number, signal?: AbortSignal): Request {
   const { body } = request;
   if (!body) return request;
   const length = Number(request.headers.get("Content-Length") ?? 0);
@@ -48,7 +48,8 @@ export function withBodyLimit(request: Request, max_bytes: number): Request {
     new TransformStream<Uint8Array, Uint8Array>({
       transform(chunk, controller) {
         count += chunk.length;
-        if (count > max_bytes) controller.error(tooLarge(max_bytes));
+        if (signal?.aborted) controller.error(signal.reason);
+        else if (count > max_bytes) controller.error(tooLarge(max_bytes));
         else controller.enqueue(chunk);
       },
     }),

@@ -15,7 +15,8 @@ import { REQUEST_MAX_BYTES } from "./limits.ts";
 import type { Listener, ListenOptions } from "./listeners.ts";
 import { forwardToPort } from "./port-again.ts";
 import type { PortDoor } from "./port-door.ts";
-import type { Arrival, Hold, Routes, RoutesOptions } from "./routes.ts";
+import type { Hold } from "./revocation.ts";
+import type { Arrival, Routes, RoutesOptions } from "./routes.ts";
 
 /** Of a connection between two requests. */
 const IDLE_TIMEOUT_S = 60;

@@ -51,9 +51,12 @@ interface MountsOptions extends ContextOptions {
   services: StreamServices & { tokens: Tokens; config: Config };
 }
 
-export function mountContext({ services, router }: ContextOptions): MountContext {
+/** What is the same for all requests. */
+export function mountContext({
+  services,
+  router,
+}: ContextOptions): Pick<MountContext, "clientFor" | "openExec"> {
   return {
-    caller: (token) => services.tokens.verify(token),
     clientFor: (caller) => clientFor(router, caller),
     openExec: (caller, open, options) => openExecHere(services, caller, { open, options }),
   };

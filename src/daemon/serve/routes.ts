@@ -25,12 +25,12 @@ import {
 import { mountContext, type Router } from "./mounts.ts";
 import { type ApiDocument, apiPage, PAGE_POLICY } from "./page.ts";
 import { portTargetOf } from "./port-door.ts";
+import { type Hold, Revocation } from "./revocation.ts";
 
 /** The daemon's user, who has logged in through the unix socket. */
 const UI_CALLER: Caller = { ...USER, name: "ui" };
 /** Where the contract is served once more. */
 type Below = "" | typeof UI_API;
-/** Not of a stream, which may be silent for long. */
 const WHOLE_TYPES = /^(application\/json|text\/plain|text\/html)?(;|$)/;
 
 export interface RoutesOptions {
@@ -46,9 +46,6 @@ export interface Arrival {
   /** Upgrades the request to a WebSocket; false if it does not ask for one. */
   upgrade(caller: Caller, hold: Hold): boolean;
 }
-
-/** Calls `end` once the caller may go on no longer, until the result is disposed of. */
-export type Hold = (end: () => void) => Disposable;
 
 export interface Answer {
   response: Response;
@@ -73,10 +70,13 @@ export class Routes {
   /** Undefined once the request is a WebSocket. */
   async respond(request: Request, arrival: Arrival): Promise<Answer | undefined> {
     let caller: Caller | undefined;
-    const verify = (secret: string | undefined): Caller | undefined => {
-      const found = this.#options.services.tokens.verify(secret);
+    const admit = (found: Caller | undefined): void => {
       this.#count(found?.token);
       caller ??= found;
+    };
+    const verify = (secret: string | undefined): Caller | undefined => {
+      const found = this.#options.services.tokens.verify(secret);
+      admit(found);
       return found;
     };
     try {
@@ -91,11 +91,9 @@ export class Routes {
       const { pathname } = new URL(request.url);
       const mount = this.#options.mounts.find(({ prefix }) => isBelow(pathname, prefix));
       if (mount) {
-        const response = await this.#mounted(mount, request, verify);
-        // A mount may authenticate callers in its own way.
+        const response = await this.#mounted(mount, request, admit);
         const isRefused = !caller && response.status >= 400;
-        const isWhole = WHOLE_TYPES.test(response.headers.get("Content-Type") ?? "");
-        return { response: isRefused ? closing(response) : response, isWhole };
+        return { response: isRefused ? closing(response) : response, isWhole: isWhole(response) };
       }
       const count = (session: UiSession): void => {
         this.#count(session.id);
@@ -114,9 +112,38 @@ export class Routes {
     }
   }
 
-  async #mounted(mount: Mount, request: Request, verify: Verify): Promise<Response> {
-    const limited = withBodyLimit(request, mount.bodyMax_bytes ?? REQUEST_MAX_BYTES);
-    return await mount.handle(limited, { ...mountContext(this.#options), caller: verify });
+  async #mounted(mount: Mount, request: Request, admitted: Admit): Promise<Response> {
+    const revocation = new Revocation();
+    let refusal: unknown;
+    const admit: Admit = (caller) => {
+      try {
+        admitted(caller);
+      } catch (error) {
+        // A mount would answer it as a fault of its own.
+        refusal = error;
+        throw error;
+      }
+      if (caller) revocation.hold(this.#holdOf(caller));
+    };
+    const verify: Verify = (secret) => {
+      const found = this.#options.services.tokens.verify(secret);
+      admit(found);
+      return found;
+    };
+    const { signal } = revocation;
+    const max_bytes = mount.bodyMax_bytes ?? REQUEST_MAX_BYTES;
+    const limited = new Request(withBodyLimit(request, max_bytes, signal), {
+      signal: AbortSignal.any([request.signal, signal]),
+    });
+    try {
+      const context = { ...mountContext(this.#options), caller: verify, admit };
+      const response = await mount.handle(limited, context);
+      if (refusal) throw refusal;
+      return revocation.answer(response, isWhole(response));
+    } catch (error) {
+      revocation.release();
+      throw refusal ?? error;
+    }
   }
 
   async #own(
@@ -204,19 +231,18 @@ export class Routes {
     pathname: string,
     { caller, hold, below = "" }: { caller: Caller; hold: Hold; below?: Below },
   ): Promise<Response> {
-    const revoked = new AbortController();
-    const held = hold(() => revoked.abort());
-    const signal = AbortSignal.any([request.signal, revoked.signal]);
+    const revocation = new Revocation();
+    revocation.hold(hold);
+    const signal = AbortSignal.any([request.signal, revocation.signal]);
     const limited = new Request(withBodyLimit(request, REQUEST_MAX_BYTES), { signal });
     try {
       const response = await this.#handle(limited, pathname, { caller, below });
-      if (response) return endingWith(response, held);
+      if (!response) throw new BangerError("not_found", `no such path: ${pathname}`);
+      return revocation.answer(response, isWhole(response));
     } catch (error) {
-      held[Symbol.dispose]();
+      revocation.release();
       throw error;
     }
-    held[Symbol.dispose]();
-    throw new BangerError("not_found", `no such path: ${pathname}`);
   }
 
   /** Undefined for a path that is none of the contract's. */
@@ -262,35 +288,13 @@ function isBelow(pathname: string, prefix: string): boolean {
   return pathname === prefix || pathname.startsWith(`${prefix}/`);
 }
 
-/** What a stream holds until it is over; another answer is over already. */
-function endingWith(response: Response, held: Disposable): Response {
-  const { body, headers, status } = response;
-  const isStream = headers.get("Content-Type")?.startsWith("text/event-stream");
-  const release = (): void => held[Symbol.dispose]();
-  if (!isStream || !body) {
-    release();
-    return response;
-  }
-  const reader = body.getReader();
-  const watched = new ReadableStream<Uint8Array>({
-    async pull(controller) {
-      try {
-        const { done, value } = await reader.read();
-        if (!done) return controller.enqueue(value);
-        controller.close();
-      } catch (error) {
-        controller.error(error);
-      }
-      release();
-    },
-    async cancel(reason) {
-      release();
-      await reader.cancel(reason);
-    },
-  });
-  return new Response(watched, { status, headers });
+/** Not of a stream, which may be silent for long. */
+function isWhole({ headers }: Response): boolean {
+  return WHOLE_TYPES.test(headers.get("Content-Type") ?? "");
 }
 
+/** Counts a request as of this caller. */
+type Admit = (caller: Caller | undefined) => void;
 type Verify = (secret: string | undefined) => Caller | undefined;
 
 class TooMany extends Error {}

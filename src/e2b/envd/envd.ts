@@ -1,6 +1,6 @@
 /** E2B's data plane, which its agent serves inside each of its own sandboxes. Here the daemon serves it for all. */
 import { BangerError } from "#base/error.ts";
-import type { Backend, E2bCaller } from "#e2b/backend.ts";
+import type { Backend, E2bCaller, RequestInfo } from "#e2b/backend.ts";
 import { metricsOf } from "#e2b/control/metrics.ts";
 import { findSandbox, setTimeoutOf } from "#e2b/control/sandboxes.ts";
 import { E2bError, errorReply } from "#e2b/errors.ts";
@@ -61,14 +61,14 @@ export class Envd {
   }
 
   /** `path`: below the data plane's own. */
-  async handle(request: Request, path: string): Promise<Response> {
+  async handle(request: Request, path: string, info: RequestInfo): Promise<Response> {
     const call = this.#calls[path];
-    if (call) return await this.#rpc(request, call);
+    if (call) return await this.#rpc(request, call, info);
     try {
       const key = `${request.method} ${path}`;
       const isKnown = /^(GET|POST) \/files$|^GET \/(health|metrics|envs)$|^POST \/init$/.test(key);
       if (!isKnown) throw new E2bError(404, `no such path: ${key}`);
-      const target = await this.#target(request);
+      const target = await this.#target(request, info);
       if (key === "GET /files") return await this.#files.download(target, request);
       if (key === "POST /files") return await this.#files.upload(target, request);
       if (key === "GET /metrics") return Response.json(await metrics(target));
@@ -79,12 +79,12 @@ export class Envd {
     }
   }
 
-  async #rpc(request: Request, call: Call): Promise<Response> {
+  async #rpc(request: Request, call: Call, info: RequestInfo): Promise<Response> {
     const fail = isStreaming(request) ? streamError : unaryError;
     if (request.method !== "POST") return errorReply(new E2bError(405, "method not allowed"));
     let target: Target;
     try {
-      target = await this.#target(request);
+      target = await this.#target(request, info);
     } catch (error) {
       // As E2B's proxy answers for a sandbox that is not there, whatever the call.
       if (error instanceof E2bError && error.status === 502) return errorReply(error);
@@ -98,8 +98,8 @@ export class Envd {
   }
 
   /** The sandbox of a request that may use it; it is resumed if it is one that resumes by itself. */
-  async #target(request: Request): Promise<Target> {
-    const { sandbox, backend } = await this.#authenticated(request);
+  async #target(request: Request, info: RequestInfo): Promise<Target> {
+    const { sandbox, backend } = await this.#authenticated(request, info);
     if (!isPaused(sandbox)) return { backend, vm: sandbox.vm };
     const { id } = sandbox.vm;
     if (!sandbox.record.autoResume) throw gone(id);
@@ -123,11 +123,15 @@ export class Envd {
     return awake;
   }
 
-  async #authenticated(request: Request): Promise<{ sandbox: Sandbox; backend: Backend }> {
+  async #authenticated(
+    request: Request,
+    { admit }: RequestInfo,
+  ): Promise<{ sandbox: Sandbox; backend: Backend }> {
     const { callers, tokenOf } = this.#options;
     const token = request.headers.get("X-Access-Token");
     const signed = new URL(request.url).searchParams.get("signature");
     if (token === null && signed === null) {
+      admit(undefined);
       throw new E2bError(401, "access token is missing: X-Access-Token, or a signed URL");
     }
     const named = token === null ? undefined : callers.byId(callerOfToken(token));
@@ -141,8 +145,11 @@ export class Envd {
         return token !== null ? isSame(token, own) : isSigned(request, own, signed ?? "");
       };
       const sandbox = (await candidates(backend, id)).find(isIts);
-      if (sandbox) return { sandbox, backend };
+      if (!sandbox) continue;
+      admit(caller.id);
+      return { sandbox, backend };
     }
+    admit(undefined);
     // Of a sandbox that is gone the token tells nothing any more, and clients want to hear that it is gone.
     if (id !== undefined && named && (await candidates(named.backend, id)).length === 0) {
       throw gone(id);

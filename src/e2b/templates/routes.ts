@@ -4,7 +4,7 @@ import { VM_CPUS_MAX, VM_MEMORY_MAX_MIB, VM_MEMORY_MIN_MIB } from "#api/vm.ts";
 import type { Backend, ControlRequest } from "#e2b/backend.ts";
 import { readJson } from "#e2b/body.ts";
 import { sourceOf } from "#e2b/control/source.ts";
-import { badRequest, notFound, notServed } from "#e2b/errors.ts";
+import { badRequest, E2bError, notFound, notServed } from "#e2b/errors.ts";
 import type { Route } from "#e2b/routes.ts";
 import { imageOf, type TemplateBuilds } from "./builds.ts";
 import { templateBuild } from "./dockerfile.ts";
@@ -27,7 +27,8 @@ export function templateRoutes(
     {
       method: "POST",
       pattern: "/v3/templates",
-      async handle({ request }) {
+      async handle({ request, mayBuild }) {
+        assertBuilds(mayBuild);
         const wanted = await readJson(request, buildRequest);
         const name = wanted.name ?? wanted.alias;
         if (!name) throw badRequest("invalid name: required");
@@ -44,6 +45,7 @@ export function templateRoutes(
       method: "GET",
       pattern: "/templates/:id/files/:hash",
       async handle(context, { hash = "" }) {
+        assertBuilds(context.mayBuild);
         const reply = { present: builds.hasFiles(hash), url: uploadUrl(context, hash) };
         return Response.json(reply, { status: 201 });
       },
@@ -51,7 +53,8 @@ export function templateRoutes(
     {
       method: "POST",
       pattern: "/v2/templates/:id/builds/:build",
-      async handle({ request, backend }, { build = "" }) {
+      async handle({ request, backend, mayBuild }, { build = "" }) {
+        assertBuilds(mayBuild);
         const wanted = await readJson(request, templateBuild);
         const from = wanted.fromImage ?? (await baseOf(backend, wanted.fromTemplate));
         builds.start(backend, build, wanted, from);
@@ -100,6 +103,12 @@ export function templateRoutes(
       },
     },
   ];
+}
+
+/** Before files are taken, which later builds would use. */
+function assertBuilds(mayBuild: boolean): void {
+  if (mayBuild) return;
+  throw new E2bError(403, "building templates needs a token of scope full");
 }
 
 async function baseOf(backend: Backend, template: string | null | undefined): Promise<string> {
