@@ -79,7 +79,7 @@ export async function runDaemon({ restart }: { restart?: Restart | undefined }):
   const served = {
     ...api,
     routes: new Routes(api),
-    ports: new PortDoor(services),
+    ports: new PortDoor(services, mounts.trafficCaller),
     sockets: paths.serve,
   };
   await services.listeners.begin((options) => listen(served, options));

@@ -29,6 +29,8 @@ export interface RequestInfo {
    * ends it when that is revoked. Throws if there are too many.
    */
   admit(id: string | undefined): void;
+  /** Sends a request, whose Host is "PORT-ID.localhost", to that port of a sandbox. */
+  forwardToPort(request: Request): Promise<Response>;
 }
 
 /** Of the control plane. */

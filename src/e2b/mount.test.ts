@@ -33,7 +33,9 @@ async function send(method: string, path: string, body?: object): Promise<Respon
   admitted.length = 0;
   const { signal } = request;
   const admit = (id: string | undefined) => admitted.push(id);
-  return await e2b.handle(request, { host: "127.0.0.1:7777", signal, admit }, () => caller);
+  const forwardToPort = () => Promise.reject(new Error("no ports"));
+  const info = { host: "127.0.0.1:7777", signal, admit, forwardToPort };
+  return await e2b.handle(request, info, () => caller);
 }
 
 test("who may not build templates leaves no files for the builds of others", async () => {

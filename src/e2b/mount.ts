@@ -1,12 +1,13 @@
 /** E2B's API on banger: the control plane below /e2b, the data plane of all sandboxes below /e2b/envd. */
 import type { Backend, ControlRequest, E2bCaller, RequestInfo } from "./backend.ts";
 import { Control } from "./control/control.ts";
+import type { SandboxTokens } from "./control/view.ts";
 import { type Callers, Envd } from "./envd/envd.ts";
 import { E2bError, errorReply } from "./errors.ts";
 import type { Sandbox } from "./record.ts";
 import { TemplateBuilds } from "./templates/builds.ts";
 import { checkedHash } from "./templates/dockerfile.ts";
-import { accessToken, callerOfToken, isSame } from "./tokens.ts";
+import { accessToken, callerOfToken, isSame, trafficToken } from "./tokens.ts";
 
 export const E2B_PREFIX = "/e2b";
 const ENVD_PREFIX = `${E2B_PREFIX}/envd`;
@@ -36,16 +37,18 @@ export class E2b {
     const { key, callers, backend, folder } = options;
     this.#options = options;
     this.#builds = new TemplateBuilds(folder);
-    const tokenOf = ({ vm }: Sandbox, { id }: E2bCaller): string =>
-      accessToken(key(), { id: vm.id, caller: id });
+    const tokensOf = ({ vm }: Sandbox, { id }: E2bCaller): SandboxTokens => {
+      const of = { id: vm.id, caller: id };
+      return { access: accessToken(key(), of), traffic: trafficToken(key(), of) };
+    };
     const uploadUrl = ({ request, id }: ControlRequest, hash: string): string => {
       const url = new URL(`${UPLOADS_PREFIX}/${hash}`, request.url);
       url.searchParams.set("token", this.#uploadToken(hash, id));
       return url.href;
     };
-    this.#control = new Control({ tokenOf, backend, builds: this.#builds, uploadUrl });
+    this.#control = new Control({ tokensOf, backend, builds: this.#builds, uploadUrl });
     const onResumed = ({ vm }: Sandbox): void => this.#control.deadlines.watch(vm);
-    this.#envd = new Envd({ tokenOf, callers, onResumed });
+    this.#envd = new Envd({ tokensOf, callers, onResumed });
   }
 
   /** Schedules the timeouts of existing sandboxes. */
@@ -80,6 +83,14 @@ export class E2b {
     } catch (error) {
       return errorReply(error);
     }
+  }
+
+  /** The holder of a traffic token for a machine; undefined if it is invalid. */
+  trafficCaller(vm: string, token: string): string | undefined {
+    const caller = callerOfToken(token);
+    return isSame(token, trafficToken(this.#options.key(), { id: vm, caller }))
+      ? caller
+      : undefined;
   }
 
   /** Clients send nothing but the URL with the files. */

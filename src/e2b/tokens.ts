@@ -10,6 +10,14 @@ export function accessToken(key: Uint8Array, { id, caller }: { id: string; calle
   return `${caller}.${secret}`;
 }
 
+/** Carries a traffic token. */
+export const TRAFFIC_TOKEN_HEADER = "E2B-Traffic-Access-Token";
+
+/** What ports of a sandbox accept besides API tokens; clients send it to programs in the sandbox. */
+export function trafficToken(key: Uint8Array, { id, caller }: { id: string; caller: string }) {
+  return accessToken(key, { id: `traffic:${id}`, caller });
+}
+
 /** Id of the API token. */
 export function callerOfToken(token: string): string {
   return token.slice(0, Math.max(0, token.indexOf(".")));

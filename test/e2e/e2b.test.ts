@@ -35,6 +35,7 @@ afterAll(async () => {
 interface Sandbox {
   sandboxID: string;
   envdAccessToken: string;
+  trafficAccessToken: string;
   state: string;
   endAt: string;
   metadata: Record<string, string>;
@@ -191,6 +192,20 @@ test("a port of a sandbox is at the host that clients compute, with a token or w
     };
     expect(await get({ "X-Banger-Token": own.token })).toEqual([200, 5]);
     expect((await get({}))[0]).toBe(allowPublicTraffic ? 200 : 401);
+    const traffic = { "E2B-Traffic-Access-Token": made.trafficAccessToken };
+    expect(await get(traffic)).toEqual([200, 5]);
+    // Where all sandboxes have one address, the port is in a header.
+    const there = async (headers: Record<string, string>) => {
+      const named = { "E2b-Sandbox-Id": id, "E2b-Sandbox-Port": "8080", ...headers };
+      return await fetch(`${own.url}/e2b/envd/f`, { headers: named });
+    };
+    for (const headers of [traffic, { "X-Access-Token": made.envdAccessToken }]) {
+      expect(await (await there(headers)).text()).toBe("page\n");
+    }
+    expect((await there({})).status).toBe(401);
+    expect((await there({ "X-Access-Token": made.trafficAccessToken })).status).toBe(401);
+    expect((await there({ ...traffic, "E2b-Sandbox-Port": "0" })).status).toBe(400);
+    expect((await there({ ...traffic, "E2b-Sandbox-Port": "81" })).status).toBe(503);
     expect((await call(own, "DELETE", `/sandboxes/${id}`)).status).toBe(204);
   }
 });

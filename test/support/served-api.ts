@@ -12,7 +12,7 @@ import { makeRouter } from "#daemon/handlers/router.ts";
 import { CallCounts } from "#daemon/metrics.ts";
 import { listen } from "#daemon/serve/listener.ts";
 import { Listeners, type ListenOptions } from "#daemon/serve/listeners.ts";
-import { PortDoor } from "#daemon/serve/port-door.ts";
+import { PortDoor, type TrafficCaller } from "#daemon/serve/port-door.ts";
 import { Routes } from "#daemon/serve/routes.ts";
 import { Tokens } from "#daemon/serve/tokens.ts";
 import { WebUi } from "#daemon/ui/ui.ts";
@@ -45,6 +45,7 @@ export interface ServedApi extends AsyncDisposable {
 
 interface ServedOptions extends Partial<ListenOptions> {
   mounts?: Mount[];
+  trafficCaller?: TrafficCaller;
   values?: Partial<Services["config"]["values"]>;
 }
 
@@ -99,7 +100,7 @@ export async function startServedApi(options: ServedOptions = {}): Promise<Serve
   const served = {
     ...api,
     routes: new Routes(api),
-    ports: new PortDoor(services),
+    ports: new PortDoor(services, options.trafficCaller ?? (() => undefined)),
     sockets: (number: number) => ({
       http: join(folder, `serve-${number}.sock`),
       ports: join(folder, `serve-${number}-ports.sock`),

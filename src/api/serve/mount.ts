@@ -32,4 +32,6 @@ export interface MountContext {
   clientFor(caller: Caller): BangerClient;
   /** As `openExec()` of the SDK, likewise. */
   openExec(caller: Caller, open: ExecOpen, options?: ExecOptions): ExecConnection;
+  /** Answers a request whose Host is "PORT-MACHINE.localhost", under the rules of such requests. */
+  forwardToPort(request: Request): Promise<Response>;
 }

@@ -46,11 +46,15 @@ export function e2bMounts(
     return key;
   };
   const e2b = new E2b({ key: keyOnce, callers, folder, backend: backendOf(USER) });
-  const handle = (request: Request, { caller, admit }: MountContext): Promise<Response> => {
+  const handle = (
+    request: Request,
+    { caller, admit, forwardToPort }: MountContext,
+  ): Promise<Response> => {
     const host = request.headers.get("Host") ?? new URL(request.url).host;
     const info = {
       host,
       signal: request.signal,
+      forwardToPort,
       admit(id: string | undefined): void {
         const found = id === undefined ? undefined : tokens.byId(id);
         admit(found);

@@ -11,6 +11,7 @@ import { clientOf } from "#sdk/client.ts";
 import { e2bMounts } from "./e2b.ts";
 import { openExecHere } from "./exec-pair.ts";
 import { mcpMount } from "./mcp.ts";
+import type { TrafficCaller } from "./port-door.ts";
 import type { Tokens } from "./tokens.ts";
 
 const log = getLogger(["banger", "daemon"]);
@@ -23,6 +24,7 @@ export interface Mounts {
   /** Starts the background work of mounts. */
   start(): void;
   stop(): void;
+  trafficCaller: TrafficCaller;
 }
 
 export function makeMounts({ services, router }: MountsOptions): Mounts {
@@ -39,6 +41,7 @@ export function makeMounts({ services, router }: MountsOptions): Mounts {
       e2b.start().catch((error) => log.error("e2b: {message}", { message: messageOf(error) }));
     },
     stop: () => e2b.close(),
+    trafficCaller: (vm, token) => e2b.trafficCaller(vm, token),
   };
 }
 

@@ -8,6 +8,7 @@ import type { Duplex } from "node:stream";
 import { type Caller, TOKEN_PREFIX } from "#api/serve/caller.ts";
 import type { Vm } from "#api/vm.ts";
 import { BangerError, toBangerError } from "#base/error.ts";
+import { TRAFFIC_TOKEN_HEADER } from "#e2b/tokens.ts";
 import { joinStreams } from "#net/ports/join.ts";
 import type { VmService } from "#vm/service.ts";
 import { authorizeExec, type Domains } from "./authorize.ts";
@@ -24,12 +25,17 @@ import type { Tokens } from "./tokens.ts";
 export const PUBLIC_LABEL = "banger.ports";
 export const TOKEN_HEADER = "x-banger-token";
 const DIAL_TIMEOUT_MS = 60_000;
-const HOP_FIELDS = ["connection", "keep-alive", "proxy-connection", TOKEN_HEADER];
+/** As E2B's clients send it. */
+const TRAFFIC_HEADER = TRAFFIC_TOKEN_HEADER.toLowerCase();
+const HOP_FIELDS = ["connection", "keep-alive", "proxy-connection", TOKEN_HEADER, TRAFFIC_HEADER];
 
 interface Services extends Domains {
   vms: Pick<VmService, "list" | "show" | "guests">;
   tokens: Tokens;
 }
+
+/** The id of the token that a traffic token for a machine was issued for; undefined if it is invalid. */
+export type TrafficCaller = (vm: string, token: string) => string | undefined;
 
 export interface PortTarget {
   machine: string;
@@ -49,11 +55,13 @@ export function portTargetOf(hostname: string, gate: GateOptions): PortTarget | 
 
 export class PortDoor {
   readonly #services: Services;
+  readonly #trafficCaller: TrafficCaller;
   readonly #tickets = new Tickets();
   readonly #strangers = new RateLimit(STRANGER_RATE);
 
-  constructor(services: Services) {
+  constructor(services: Services, trafficCaller: TrafficCaller) {
     this.#services = services;
+    this.#trafficCaller = trafficCaller;
   }
 
   /** Handles the connection if it is for a port; returns whether it is. */
@@ -109,14 +117,17 @@ export class PortDoor {
   #permitted(request: PortRequest, where: Where): Permitted | undefined {
     const { headers, target } = request;
     const { tokens, vms } = this.#services;
+    const known = find(() => vms.show(target.machine));
     const secret = headers.get(TOKEN_HEADER) ?? bearerOf(headers);
-    const ticket = secret ? undefined : this.#tickets.find(headers.get("Cookie"), where);
-    const caller = secret ? tokens.verify(secret) : ticket && tokens.byId(ticket);
-    if (secret && !caller) this.#countStranger();
-    if (secret && !caller) throw new BangerError("unauthorized", "unknown token");
+    const traffic = secret ? null : headers.get(TRAFFIC_HEADER);
+    const isNamed = Boolean(secret) || traffic !== null;
+    const ticket = isNamed ? undefined : this.#tickets.find(headers.get("Cookie"), where);
+    const id = traffic !== null ? known && this.#trafficCaller(known.id, traffic) : ticket;
+    const caller = secret ? tokens.verify(secret) : id === undefined ? undefined : tokens.byId(id);
+    if (isNamed && !caller) this.#countStranger();
+    if (isNamed && !caller) throw new BangerError("unauthorized", "unknown token");
     // Any page can make a browser send its cookies.
     if (ticket) assertOwnPage(request);
-    const known = find(() => vms.show(target.machine));
     if (known?.labels?.[PUBLIC_LABEL] === "public") return { vm: known, caller: undefined };
     if (!caller) {
       this.#countStranger();

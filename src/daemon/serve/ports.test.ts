@@ -7,6 +7,10 @@ import { forGuest, portTargetOf } from "./port-door.ts";
 
 setDefaultTimeout(LIMIT_MS);
 
+/** "VM:TOKEN-ID" is the traffic token. */
+const trafficCaller = (vm: string, token: string): string | undefined =>
+  token.startsWith(`${vm}:`) ? token.slice(vm.length + 1) : undefined;
+
 let api: ServedApi;
 let full: string;
 let own: string;
@@ -24,7 +28,7 @@ const program = Bun.serve({
 });
 
 beforeAll(async () => {
-  api = await startServedApi();
+  api = await startServedApi({ trafficCaller });
   full = api.tokens.create({ scope: "full", name: "full" }).secret;
   const made = api.tokens.create({ scope: "own", name: "own" });
   own = made.secret;
@@ -116,6 +120,24 @@ test("without a token only a public machine is reached", async () => {
   expect((await get("3000-web.localhost")).status).toBe(401);
   expect((await get("3000-web.localhost", { Authorization: "Bearer banger_00" })).status).toBe(401);
   expect((await get("3000-open.localhost")).status).toBe(200);
+});
+
+test("a machine's traffic token reaches its ports alone, as far as the API token that it is of", async () => {
+  const { token } = api.tokens.create({ scope: "own", name: "traffic" });
+  api.vms.set("its", { ...makeVm("its"), token: token.id });
+  api.guests.set("its:3000", program.port ?? 0);
+  const [its, web] = ["its", "web"].map((name) => `${api.vms.get(name)?.id}:${token.id}`);
+  const at = async (host: string, secret = "") =>
+    await get(host, { "E2B-Traffic-Access-Token": secret });
+  const answer = await at("3000-its.localhost", its);
+  expect(answer.status).toBe(200);
+  expect(JSON.stringify(await answer.json())).not.toContain("traffic");
+  expect((await at("3000-its.localhost", web)).status).toBe(401);
+  expect((await at("3000-web.localhost", its)).status).toBe(401);
+  expect((await at("3000-web.localhost", web)).status).toBe(404);
+  expect((await at("3000-its.localhost")).status).toBe(401);
+  api.tokens.remove("traffic");
+  expect((await at("3000-its.localhost", its)).status).toBe(401);
 });
 
 test("a token of scope own reaches the ports of its own machines, one of scope read none", async () => {

@@ -91,7 +91,7 @@ export class Routes {
       const { pathname } = new URL(request.url);
       const mount = this.#options.mounts.find(({ prefix }) => isBelow(pathname, prefix));
       if (mount) {
-        const response = await this.#mounted(mount, request, admit);
+        const response = await this.#mounted(mount, request, { admit, ...arrival });
         const isRefused = !caller && response.status >= 400;
         return { response: isRefused ? closing(response) : response, isWhole: isWhole(response) };
       }
@@ -112,7 +112,11 @@ export class Routes {
     }
   }
 
-  async #mounted(mount: Mount, request: Request, admitted: Admit): Promise<Response> {
+  async #mounted(
+    mount: Mount,
+    request: Request,
+    { admit: admitted, forwardToPort }: Arrival & { admit: Admit },
+  ): Promise<Response> {
     const revocation = new Revocation();
     let refusal: unknown;
     const admit: Admit = (caller) => {
@@ -136,7 +140,7 @@ export class Routes {
       signal: AbortSignal.any([request.signal, signal]),
     });
     try {
-      const context = { ...mountContext(this.#options), caller: verify, admit };
+      const context = { ...mountContext(this.#options), caller: verify, admit, forwardToPort };
       const response = await mount.handle(limited, context);
       if (refusal) throw refusal;
       return revocation.answer(response, isWhole(response));

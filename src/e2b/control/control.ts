@@ -24,11 +24,11 @@ import {
   timeoutSeconds,
 } from "./sandboxes.ts";
 import { createSnapshot, listSnapshots, removeTemplate, snapshotRequest } from "./snapshots.ts";
-import { connected, detailed } from "./view.ts";
+import { connected, detailed, type SandboxTokens } from "./view.ts";
 
 export interface ControlOptions {
-  /** The caller's access token for the sandbox's data plane. */
-  tokenOf(sandbox: Sandbox, caller: E2bCaller): string;
+  /** The caller's tokens for the sandbox. */
+  tokensOf(sandbox: Sandbox, caller: E2bCaller): SandboxTokens;
   builds: TemplateBuilds;
   /** Where the caller may put files for builds. */
   uploadUrl(context: ControlRequest, hash: string): string;
@@ -42,13 +42,13 @@ const NOT_SERVED =
   /^\/(v\d\/)?(templates|secrets|volumes|teams|nodes|api-keys|access-tokens|events|admin)\b/;
 
 export class Control {
-  readonly #tokenOf: ControlOptions["tokenOf"];
+  readonly #tokensOf: ControlOptions["tokensOf"];
   readonly #metrics = new Metrics();
   readonly #routes: readonly Route<ControlRequest>[];
   readonly deadlines: Deadlines;
 
-  constructor({ tokenOf, backend, builds, uploadUrl }: ControlOptions) {
-    this.#tokenOf = tokenOf;
+  constructor({ tokensOf, backend, builds, uploadUrl }: ControlOptions) {
+    this.#tokensOf = tokensOf;
     this.deadlines = new Deadlines(backend, (through, sandbox) =>
       pauseSandbox(through, sandbox, sandbox.record.keepMemory),
     );
@@ -194,7 +194,7 @@ export class Control {
         pattern: "/sandboxes/:id",
         handle: async (context, { id = "" }) => {
           const sandbox = await findSandbox(context.backend, id);
-          const token = context.mayChange ? this.#tokenOf(sandbox, context) : undefined;
+          const token = context.mayChange ? this.#tokensOf(sandbox, context).access : undefined;
           return Response.json(detailed(sandbox, { ...context, token }));
         },
       },
@@ -247,15 +247,16 @@ export class Control {
     const shown = results.map((each) => {
       if ("error" in each) return each;
       this.deadlines.watch(each.vm);
-      return { sandbox: connected(each, { ...context, token: this.#tokenOf(each, context) }) };
+      const tokens = this.#tokensOf(each, context);
+      return { sandbox: connected(each, { ...context, tokens }) };
     });
     return Response.json(shown, { status: 201 });
   }
 
   #connected(sandbox: Sandbox, context: ControlRequest, status: number): Response {
     this.deadlines.watch(sandbox.vm);
-    const token = this.#tokenOf(sandbox, context);
-    return Response.json(connected(sandbox, { ...context, token }), { status });
+    const tokens = this.#tokensOf(sandbox, context);
+    return Response.json(connected(sandbox, { ...context, tokens }), { status });
   }
 }
 

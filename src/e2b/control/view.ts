@@ -7,10 +7,16 @@ export const ENVD_VERSION = "0.6.13";
 const CLIENT_ID = "banger";
 const MIB = 1024 * 1024;
 
-/** What a client needs to talk to the sandbox. `token` is its access token, for callers that may change it. */
+export interface SandboxTokens {
+  access: string;
+  /** Of its ports. */
+  traffic: string;
+}
+
+/** What a client needs to talk to the sandbox. */
 export function connected(
   { vm, record }: Sandbox,
-  { host, token }: RequestInfo & { token: string | undefined },
+  { host, tokens }: Pick<RequestInfo, "host"> & { tokens: SandboxTokens },
 ) {
   return {
     sandboxID: vm.id,
@@ -19,7 +25,8 @@ export function connected(
     clientID: CLIENT_ID,
     envdVersion: ENVD_VERSION,
     domain: domainOf(host),
-    ...(token ? { envdAccessToken: token } : {}),
+    envdAccessToken: tokens.access,
+    trafficAccessToken: tokens.traffic,
   };
 }
 
@@ -42,9 +49,10 @@ export function listed(sandbox: Sandbox) {
   };
 }
 
+/** `token`: its access token, for callers that may change it. */
 export function detailed(
   sandbox: Sandbox,
-  { host, token }: RequestInfo & { token: string | undefined },
+  { host, token }: Pick<RequestInfo, "host"> & { token: string | undefined },
 ) {
   const { onTimeout, autoResume, internet, network, isPublic = false } = sandbox.record;
   return {

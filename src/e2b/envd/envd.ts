@@ -3,9 +3,10 @@ import { BangerError } from "#base/error.ts";
 import type { Backend, E2bCaller, RequestInfo } from "#e2b/backend.ts";
 import { metricsOf } from "#e2b/control/metrics.ts";
 import { findSandbox, setTimeoutOf } from "#e2b/control/sandboxes.ts";
-import { E2bError, errorReply } from "#e2b/errors.ts";
+import type { SandboxTokens } from "#e2b/control/view.ts";
+import { badRequest, E2bError, errorReply } from "#e2b/errors.ts";
 import { isPaused, type Sandbox, sandboxOf } from "#e2b/record.ts";
-import { callerOfToken, isSame, signature } from "#e2b/tokens.ts";
+import { callerOfToken, isSame, signature, TRAFFIC_TOKEN_HEADER } from "#e2b/tokens.ts";
 import { finish } from "#sdk/stream.ts";
 import {
   ConnectError,
@@ -17,6 +18,7 @@ import {
   timeoutOf,
   unaryError,
 } from "./connect.ts";
+import { type Credential, credentialOf, credentialOfPort } from "./credential.ts";
 import { Files, queryOf } from "./files.ts";
 import { Filesystem, listRequest, moveRequest, pathRequest } from "./filesystem.ts";
 import {
@@ -40,10 +42,13 @@ export interface Callers {
 
 export interface EnvdOptions {
   callers: Callers;
-  tokenOf(sandbox: Sandbox, caller: E2bCaller): string;
+  tokensOf(sandbox: Sandbox, caller: E2bCaller): SandboxTokens;
   /** The time of a sandbox has changed. */
   onResumed(sandbox: Sandbox): void;
 }
+
+/** Of E2B's own agent. */
+const ENVD_PORT = "49983";
 
 type Call = (target: Target, request: Request) => Promise<Response>;
 
@@ -62,6 +67,8 @@ export class Envd {
 
   /** `path`: below the data plane's own. */
   async handle(request: Request, path: string, info: RequestInfo): Promise<Response> {
+    const port = request.headers.get("E2b-Sandbox-Port") ?? ENVD_PORT;
+    if (port !== ENVD_PORT) return await this.#forward(request, info, { port, path });
     const call = this.#calls[path];
     if (call) return await this.#rpc(request, call, info);
     try {
@@ -97,9 +104,36 @@ export class Envd {
     }
   }
 
+  /** To a program in the sandbox: where all sandboxes have one address, clients name the port in a header. */
+  async #forward(
+    request: Request,
+    info: RequestInfo,
+    { port, path }: { port: string; path: string },
+  ): Promise<Response> {
+    try {
+      if (!isPort(port)) throw badRequest("invalid E2b-Sandbox-Port");
+      const authenticated = await this.#authenticated(request, info, credentialOfPort(request));
+      const { vm } = await this.#awake(authenticated);
+      const headers = new Headers(request.headers);
+      headers.delete("X-Access-Token");
+      headers.set(TRAFFIC_TOKEN_HEADER, authenticated.tokens.traffic);
+      headers.set("Host", `${port}-${vm.id}.localhost`);
+      const { method, body, signal } = request;
+      const { search } = new URL(request.url);
+      return await info.forwardToPort(
+        new Request(`http://localhost${path}${search}`, { method, headers, body, signal }),
+      );
+    } catch (error) {
+      return errorReply(error);
+    }
+  }
+
   /** The sandbox of a request that may use it; it is resumed if it is one that resumes by itself. */
   async #target(request: Request, info: RequestInfo): Promise<Target> {
-    const { sandbox, backend } = await this.#authenticated(request, info);
+    return await this.#awake(await this.#authenticated(request, info, credentialOf(request)));
+  }
+
+  async #awake({ sandbox, backend }: Authenticated): Promise<Target> {
     if (!isPaused(sandbox)) return { backend, vm: sandbox.vm };
     const { id } = sandbox.vm;
     if (!sandbox.record.autoResume) throw gone(id);
@@ -126,13 +160,12 @@ export class Envd {
   async #authenticated(
     request: Request,
     { admit }: RequestInfo,
-  ): Promise<{ sandbox: Sandbox; backend: Backend }> {
-    const { callers, tokenOf } = this.#options;
-    const token = request.headers.get("X-Access-Token");
-    const signed = new URL(request.url).searchParams.get("signature");
+    { kind, token, signed, wanted }: Credential,
+  ): Promise<Authenticated> {
+    const { callers, tokensOf } = this.#options;
     if (token === null && signed === null) {
       admit(undefined);
-      throw new E2bError(401, "access token is missing: X-Access-Token, or a signed URL");
+      throw new E2bError(401, `access token is missing: ${wanted}`);
     }
     const named = token === null ? undefined : callers.byId(callerOfToken(token));
     const possible = token === null ? callers.all() : named ? [named] : [];
@@ -141,13 +174,15 @@ export class Envd {
       if (!caller.mayChange) continue;
       const { backend } = caller;
       const isIts = (sandbox: Sandbox): boolean => {
-        const own = tokenOf(sandbox, caller);
-        return token !== null ? isSame(token, own) : isSigned(request, own, signed ?? "");
+        const own = tokensOf(sandbox, caller);
+        return token !== null
+          ? isSame(token, own[kind])
+          : isSigned(request, own.access, signed ?? "");
       };
       const sandbox = (await candidates(backend, id)).find(isIts);
       if (!sandbox) continue;
       admit(caller.id);
-      return { sandbox, backend };
+      return { sandbox, backend, tokens: tokensOf(sandbox, caller) };
     }
     admit(undefined);
     // Of a sandbox that is gone the token tells nothing any more, and clients want to hear that it is gone.
@@ -156,6 +191,12 @@ export class Envd {
     }
     throw new E2bError(401, token === null ? "invalid signature" : "invalid access token");
   }
+}
+
+interface Authenticated {
+  sandbox: Sandbox;
+  backend: Backend;
+  tokens: SandboxTokens;
 }
 
 /** A signed URL names no sandbox where all of them have one address: then it may be any. */
@@ -282,4 +323,8 @@ function idOfHost(request: Request): string | undefined {
 
 function gone(id: string): E2bError {
   return new E2bError(502, `sandbox "${id}" is not running`);
+}
+
+function isPort(text: string): boolean {
+  return /^[1-9]\d{0,4}$/.test(text) && Number(text) <= 65_535;
 }
