@@ -38,6 +38,7 @@ test("the embedded catalog names kernels that there are, references in full, and
   expect(findInCatalog(images, schema.default_image_name.fallback)).toBeDefined();
   expect(findInCatalog(images, "debian")?.name).toBe("debian-bookworm");
   expect(findInCatalog(images, "golden")).toBeDefined();
+  expect(findInCatalog(images, "code-interpreter-v1")?.name).toBe("code-interpreter");
   expect(findInCatalog(images, "nothing")).toBeUndefined();
 });
 

@@ -222,6 +222,7 @@ test("what is not served says so in E2B's form", async () => {
     ["POST", "/sandboxes", { ...base, network: { denyOut: ["192.0.2.1"] } }, 501],
     ["POST", "/sandboxes", {}, 400],
     ["PUT", "/sandboxes", undefined, 405],
+    ["POST", "/sandboxes", { templateID: "code-interpreter-v1" }, 404],
     ["GET", "/nothing", undefined, 404],
     ["GET", "/sandboxes/nope", undefined, 404],
   ];

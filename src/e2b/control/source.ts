@@ -2,10 +2,14 @@
 import type { Image } from "#api/image.ts";
 import type { VmCreate } from "#api/vm.ts";
 import type { Backend } from "#e2b/backend.ts";
+import { E2bError } from "#e2b/errors.ts";
 import { settingsOf, type TemplateSettings } from "#e2b/templates/dockerfile.ts";
 
 /** Sent by E2B's clients if their user named no template. */
 const BASE = "base";
+/** Sent by code interpreter clients if their user named no template, and the image recipe for it. */
+const INTERPRETER = "code-interpreter-v1";
+const INTERPRETER_IMAGE = "code-interpreter";
 /** The tag that E2B's own names have. */
 const DEFAULT_TAG = ":default";
 
@@ -22,7 +26,14 @@ export async function sourceOf({ client }: Backend, template: string): Promise<S
   if (snapshots.some(({ name }) => name === bare)) {
     return { create: { snapshot: bare }, settings: {} };
   }
-  const image = imageNamed(await client.image.list(), bare);
+  const images = await client.image.list();
+  const isInterpreter = bare === INTERPRETER;
+  const image =
+    imageNamed(images, bare) ?? (isInterpreter ? imageNamed(images, INTERPRETER_IMAGE) : undefined);
+  if (!image && (isInterpreter || bare === INTERPRETER_IMAGE)) {
+    // Building it takes longer than clients wait.
+    throw new E2bError(404, `no such image "${bare}": create it with: banger image pull ${bare}`);
+  }
   const settings = settingsOf(image?.config.labels);
   const { cpus, memory_mib } = settings;
   // Nothing of its own runs in a sandbox: commands come from its clients.

