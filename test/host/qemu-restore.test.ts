@@ -55,7 +55,7 @@ async function startHost() {
         ...["-object", `${backing},id=memory,size=${MEMORY}`],
         ...["-qmp", `unix:${control},server=on,wait=off`],
         ...["-netdev", `socket,id=net,udp=127.0.0.1:${network.port},localaddr=127.0.0.1:0`],
-        ...["-device", "virtio-net-device,netdev=net,mac=02:00:00:00:00:01"],
+        ...["-device", "virtio-net-device,netdev=net,mac=02:00:00:00:00:01,guest_announce=off"],
         ...(memoryPath ? ["-incoming", "defer"] : []),
       ],
       { stdin: "ignore", stdout: "ignore", stderr: "inherit" },

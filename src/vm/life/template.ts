@@ -27,7 +27,7 @@ import type { BootSpec, Driver } from "#vmm/driver.ts";
 const log = getLogger(["banger", "vm"]);
 
 /** Part of every key: grows when a template of before would not do any more. */
-const KEY_FORMAT = 6;
+const KEY_FORMAT = 7;
 /** Locally administered; no machine has it when it is connected. */
 export const TEMPLATE_MAC = "02:00:00:00:00:01";
 /** The longest that a timer takes. */

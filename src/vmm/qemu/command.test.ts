@@ -52,7 +52,7 @@ describe("qemuArguments", () => {
       "virtserialport,bus=serial.0,chardev=goodbye,name=org.banger.goodbye",
       "virtio-blk-device,drive=disk0",
       "virtio-blk-device,drive=disk1",
-      "virtio-net-device,netdev=net,mac=52:54:00:00:00:01",
+      "virtio-net-device,netdev=net,mac=52:54:00:00:00:01,guest_announce=off",
     ]);
     for (const flag of ["-no-reboot", "-nodefaults", "-no-user-config"])
       expect(argv).toContain(flag);

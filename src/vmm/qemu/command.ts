@@ -213,7 +213,9 @@ function networkArguments(network: NetworkDevice, { cableFd }: CommandOptions): 
     network.kind === "tap"
       ? option("tap", { id: "net", ifname: network.tap, script: "no", downscript: "no" })
       : user;
-  return ["-netdev", netdev, ...device("virtio-net-device", { netdev: "net", mac: network.mac })];
+  // With announcements by the guest, QEMU 7.2 crashes after a load without any, when the guest resets the device.
+  const properties = { netdev: "net", mac: network.mac, guest_announce: "off" };
+  return ["-netdev", netdev, ...device("virtio-net-device", properties)];
 }
 
 function device(driver: string, properties: Record<string, string>): string[] {
