@@ -64,7 +64,7 @@ export class ToolCall {
   readonly client: BangerClient;
   readonly #context: ServerContext;
   #reports = 0;
-  #reportedAt_ms = 0;
+  #reportedAt_ms = Number.NEGATIVE_INFINITY;
 
   constructor(
     client: BangerClient,

@@ -27,7 +27,9 @@ export async function startHostileMachine(name: string): Promise<HostileMachine>
   await banger.ok("daemon", "stop");
   const config = join(banger.home, "config/banger/config.toml");
   const settings = readFileSync(config, "utf8");
-  await Bun.write(config, `qemu_bin = "${banger.home}/qemu"\nvmm = "qemu"\n${settings}`);
+  // Nobody plays the agent of a second VMM, which would restore what the first one booted.
+  const own = `qemu_bin = "${banger.home}/qemu"\nvmm = "qemu"\nvm.templates = "off"\n`;
+  await Bun.write(config, `${own}${settings}`);
   const flags = ["--image", "busybox", "--name", name, "--mode", "direct", "--net", "none"];
   const creating = banger.ok("vm", "create", ...flags);
   const agent = await playAgent(banger);
