@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { toolingDockerfile } from "./dockerfile.ts";
 import { type Plan, planTooling } from "./plan.ts";
+import { Project } from "./project.ts";
 import { FAMILIES, toolRules } from "./rules.ts";
 import { describeVersion, doesMeet, parseVersion } from "./version.ts";
 
@@ -159,6 +160,11 @@ test("a file that cannot be read is noted, and one outside of the project is not
     /package\.json: not read: .*\ngo\.mod: not read: it leads out of the project\n/,
   );
   expect(plan.notes.join("\n")).toContain('.nvmrc: "lts/iron" is not a version number');
+  // A build gets the lock files of the project, and nothing that they may be links to.
+  symlinkSync("/etc/passwd", join(folder, "package-lock.json"));
+  expect(() => new Project(folder).read("package-lock.json")).toThrow(
+    "it leads out of the project",
+  );
   expect(() => planTooling(join(folder, "none"))).toThrow("is not a directory");
 });
 

@@ -25,15 +25,28 @@ export class Project {
     return existsSync(join(this.folder, name));
   }
 
-  /** The text of a file, if it is there and can be read. */
-  text(name: string): string | undefined {
-    if (!this.has(name)) return undefined;
+  /** The text of a file that must be there. Never one outside of the project, where a link of it may lead. */
+  read(name: string): string {
     try {
       const path = realpathSync(join(this.folder, name));
       if (!path.startsWith(join(this.folder, "/"))) throw new Error("it leads out of the project");
       return readRegularFile(path, { max_bytes: FILE_MAX_BYTES });
     } catch (error) {
-      this.notes.push(`${name}: not read: ${messageOf(error)}`);
+      const reason = messageOf(error);
+      throw new BangerError("invalid_argument", `Cannot read ${name} of the project: ${reason}`, {
+        cause: error,
+      });
+    }
+  }
+
+  /** The text of a file, if it is there and can be read. */
+  text(name: string): string | undefined {
+    if (!this.has(name)) return undefined;
+    try {
+      return this.read(name);
+    } catch (error) {
+      const { cause } = error as BangerError;
+      this.notes.push(`${name}: not read: ${messageOf(cause)}`);
       return undefined;
     }
   }

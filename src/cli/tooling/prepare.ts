@@ -1,10 +1,10 @@
 /** `--tooling`: an image with the project's tools before the machine is created, its dependencies after the import. */
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import type { VmCreate } from "#api/vm.ts";
 import { hexOf, sha256 } from "#base/digest.ts";
-import { BangerError, errnoOf } from "#base/error.ts";
+import { BangerError } from "#base/error.ts";
 import { safeLine } from "#base/printable.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { OutputTail } from "#base/shell/output-tail.ts";
@@ -15,6 +15,7 @@ import { follow } from "#cli/progress/follow.ts";
 import { parseWorkspace } from "#cli/workspace/import.ts";
 import { toolingDockerfile } from "#tooling/dockerfile.ts";
 import { type Plan, planTooling } from "#tooling/plan.ts";
+import { Project } from "#tooling/project.ts";
 
 export interface ToolingFlags {
   tooling: boolean;
@@ -55,7 +56,12 @@ export async function withTools(
   if (text === undefined) return { ...create, image };
   const folder = mkdtempSync(join(tmpdir(), "banger-tooling-"));
   try {
-    for (const name of text.files) copyInto(folder, plan.project ?? "", name);
+    const project = new Project(plan.project ?? folder);
+    for (const name of text.files) {
+      const target = join(folder, name);
+      mkdirSync(dirname(target), { recursive: true });
+      writeFileSync(target, project.read(name));
+    }
     if (script !== undefined) writeFileSync(join(folder, "setup"), script);
     const client = await context.daemon();
     const { kernel, network } = create;
@@ -90,16 +96,6 @@ async function userOf(context: Context, reference: string): Promise<string | und
     (await find()) ?? (await follow(context, () => client.image.pull({ reference }, { signal })));
   const { user } = image.config;
   return user !== undefined && /^[\w.:-]+$/.test(user) ? user : undefined;
-}
-
-function copyInto(folder: string, project: string, name: string): void {
-  const target = join(folder, name);
-  mkdirSync(dirname(target), { recursive: true });
-  try {
-    copyFileSync(join(project, name), target);
-  } catch (error) {
-    throw new BangerError("not_found", `Cannot copy ${name} of the project: ${errnoOf(error)}`);
-  }
 }
 
 /** One image for each project and base image; a changed plan replaces it. */
