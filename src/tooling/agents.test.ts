@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { agentOf, listAgents } from "./agents.ts";
 import { toolingDockerfile } from "./dockerfile.ts";
 import { planPackage } from "./plan.ts";
+import { toolRules } from "./rules.ts";
 
 test("every agent's recipe is complete", () => {
   const agents = listAgents();
@@ -38,4 +39,12 @@ test("docs/agents.md has the agents", () => {
     );
     expect(text).toContain(`| \`${name}\` | \`${npm}\` | ${keys} | ${shown(files, ", ")} |`);
   }
+});
+
+test("policies of tools are profiles", () => {
+  const path = join(import.meta.dir, "../net/policy/profiles.json");
+  const profiles = Object.keys(JSON.parse(readFileSync(path, "utf8")));
+  const named = [...toolRules().values()].flatMap(({ policy }) => policy ?? []);
+  expect(named.sort()).toEqual(["crates", "go", "npm", "pypi"]);
+  expect(profiles).toEqual(expect.arrayContaining(named));
 });

@@ -16,6 +16,8 @@ const ruleSchema = z.strictObject({
   aliases: z.array(z.string()).default([]),
   /** A program that is there if the tool is. */
   command: z.string().regex(/^[a-z0-9]+$/),
+  /** The policy profile with the hosts of its dependencies. */
+  policy: z.string().optional(),
   /** Tools that must be there before this one. */
   requires: z.array(z.string()).default([]),
   packages: packagesSchema.optional(),

@@ -15,6 +15,8 @@ export const run: Handler<typeof agentCommands.commands.run> = async ({ args, fl
   const plan = project ? withPackage(project, agent.package) : planPackage(agent.package);
   const credentials = await credentialsOf(context, agent, flags);
   const isTerminal = process.stdin.isTTY && process.stdout.isTTY;
+  // Dependencies are installed in the machine, under its policy.
+  const profiles = project?.tools.flatMap(({ rule }) => rule.policy ?? []) ?? [];
   const own = Object.entries(agent.env).map(([name, value]) => `${name}=${value}`);
   const input = {
     args: {
@@ -28,6 +30,7 @@ export const run: Handler<typeof agentCommands.commands.run> = async ({ args, fl
       env: [...own, ...credentials.env, ...flags.env],
       secret: [...credentials.secret, ...flags.secret],
       allow: [...agent.allow, ...agent.secrets.flatMap(({ hosts }) => hosts), ...flags.allow],
+      policy: [...profiles, ...flags.policy],
       detach: false,
       foreground: false,
       entrypoint: "",
