@@ -6,6 +6,7 @@ import { followLinks } from "#web/app/route.ts";
 import { Shell } from "#web/app/shell.tsx";
 import { logIn, login } from "#web/link/daemon.ts";
 import { followMachines } from "#web/link/machines.ts";
+import { followQuestions } from "#web/link/questions.ts";
 import { followUsage } from "#web/link/usage.ts";
 
 const root = document.getElementById("app");
@@ -16,5 +17,6 @@ effect(() => {
   if (login.value !== "in") return;
   void followMachines();
   void followUsage();
+  void followQuestions();
 });
 await logIn();

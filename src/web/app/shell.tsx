@@ -12,6 +12,7 @@ import { Copyable } from "#web/parts/copy.tsx";
 import { Dialogs } from "#web/parts/dialog.tsx";
 import { Tray } from "#web/parts/tray.tsx";
 import { Empty, Trouble } from "#web/parts/trouble.tsx";
+import { QuestionBar } from "#web/policy/bar.tsx";
 import { SystemPage } from "#web/system/page.tsx";
 import { Help, isHelpOpen } from "./help.tsx";
 import { addKeys } from "./keys.ts";
@@ -57,6 +58,7 @@ function Pages() {
           The daemon does not answer. Reconnecting…
         </p>
       )}
+      <QuestionBar />
       <main id="main" tabIndex={-1}>
         <Boundary key={route.value.join("/")}>
           <Page />

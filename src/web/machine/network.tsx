@@ -1,4 +1,4 @@
-/** Published ports, what listens inside, and the egress policy with what it has denied. */
+/** Published ports, and what listens inside. */
 import { useState } from "preact/hooks";
 import type { PublishedPort } from "#api/network.ts";
 import type { Vm } from "#api/vm.ts";
@@ -9,7 +9,6 @@ import { PortLink } from "#web/machines/port-link.tsx";
 import { Button } from "#web/parts/button.tsx";
 import { Field } from "#web/parts/field.tsx";
 import { useEvery, useLoad } from "#web/parts/load.ts";
-import { Policy } from "./policy.tsx";
 
 const EVERY_MS = 5000;
 const PORT_MAX = 65_535;
@@ -19,7 +18,6 @@ export function NetworkTab({ vm }: { vm: Vm }) {
     <>
       <Published vm={vm} />
       {vm.state === "running" && <Listening vm={vm} />}
-      <Policy vm={vm} />
     </>
   );
 }

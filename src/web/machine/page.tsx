@@ -11,6 +11,7 @@ import { now_s } from "#web/parts/clock.ts";
 import { ago, size } from "#web/parts/format.ts";
 import { Menu } from "#web/parts/menu.tsx";
 import { Empty } from "#web/parts/trouble.tsx";
+import { PolicyTab } from "#web/policy/tab.tsx";
 import { EventsTab } from "./events.tsx";
 import { FilesTab } from "./files.tsx";
 import { LogsTab } from "./logs.tsx";
@@ -34,6 +35,7 @@ const TABS: readonly [
   ["processes", "Processes", ProcessesTab, true],
   ["files", "Files", FilesTab, true],
   ["network", "Network", NetworkTab, false],
+  ["policy", "Policy", PolicyTab, false],
   ["snapshots", "Snapshots", SnapshotsTab, false],
   ["usage", "Usage", UsageTab, false],
   ["events", "Events", EventsTab, false],
