@@ -232,6 +232,14 @@ describe("a machine with systemd", () => {
     expect(active).toBe("active");
   });
 
+  test("has its agent back when somebody kills it", async () => {
+    const pid = async () => (await exec("cat", "/run/banger/agent.pid")).trim();
+    const before = await pid();
+    await banger.call(["vm", "exec", VM, "--", "kill", "-9", before]);
+    expect(await pid()).not.toBe(before);
+    expect(await exec("cat", `/proc/${await pid()}/oom_score_adj`)).toBe("-1000\n");
+  });
+
   test("gives ssh's exit status", async () => {
     expect((await banger.call(["vm", "ssh", VM, "--", "exit 5"])).status).toBe(5);
   });
