@@ -36,7 +36,7 @@ export async function program(...argv: string[]): Promise<void> {
   if (status !== 0) throw new Error(`${argv.join(" ")}: status ${status}: ${stderr}`);
 }
 
-function median(values: number[]): number {
+export function median(values: number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = Math.floor(sorted.length / 2);
   const upper = sorted[middle] ?? 0;

@@ -1,12 +1,12 @@
 /** Address blocks that a machine cannot reach unless allowed. */
 import { METADATA_BLOCKS as metadata } from "#base/address-blocks.ts";
-import { type Address, type Cidr, contains, parseCidr } from "./address.ts";
+import { type Address, type Cidr, familyOf, numberOf, parseCidr, rangeOf } from "./address.ts";
 
 /** Closed unless a policy opens them, but for DNS: on some clouds it is the only resolver. */
 export const METADATA_BLOCKS: readonly Cidr[] = metadata.map(parseCidr);
 
 /** A name can lead anywhere its owner likes: never to the host, its neighbours, or inside a private network. */
-const NEVER_BY_NAME: readonly Cidr[] = [
+const NEVER_BY_NAME = [
   ...metadata,
   // Unspecified, loopback, private, shared between a carrier's customers.
   ...["0.0.0.0/8", "127.0.0.0/8", "::1/128"],
@@ -18,9 +18,13 @@ const NEVER_BY_NAME: readonly Cidr[] = [
   ...["2001::/32", "2002::/16"],
   // Link-local, site-local, multicast.
   ...["fe80::/10", "fec0::/10", "ff00::/8"],
-].map(parseCidr);
+].map((block) => ({ family: familyOf(parseCidr(block)), ...rangeOf(parseCidr(block)) }));
 
 /** Whether a DNS answer may open the way to this address. `own`: the host's addresses. */
 export function mayBeNamed(address: Address, own: ReadonlySet<Address>): boolean {
-  return !own.has(address) && !NEVER_BY_NAME.some((block) => contains(block, address));
+  if (own.has(address)) return false;
+  const [wanted, number] = [familyOf(address), numberOf(address)];
+  return !NEVER_BY_NAME.some(
+    ({ family, first, last }) => family === wanted && number >= first && number <= last,
+  );
 }

@@ -1,14 +1,17 @@
 /**
  * A web server and a client for it, as programs: `bun net-http.ts serve PORT` says "hello", and at
- * /slow sends a byte at a time for two seconds, at /big 10 MB.
+ * /slow sends a byte at a time for two seconds, at /big 10 MB, at /bulk 128 MiB; takes any upload.
  * `bun net-http.ts serve PORT CERTIFICATE KEY` does the same over TLS, with files in PEM.
  * `bun net-http.ts download URL [HOST]` prints "started" at the first byte, then "whole" or "cut".
  */
 const [verb = "", target = "", more = "", key = ""] = process.argv.slice(2);
 const BIG_BYTES = 10_000_000;
+const BULK_BYTES = 128 * 1024 * 1024;
 const FIRST_BYTE_MS = 120_000;
 /** Without a byte, of which ten come in a second. */
 const CUT_AFTER_MS = 3_000;
+
+let bulk: Uint8Array<ArrayBuffer> | undefined;
 
 if (verb === "serve") {
   Bun.serve({
@@ -16,7 +19,13 @@ if (verb === "serve") {
     port: Number(target),
     idleTimeout: 60,
     ...(more ? { tls: { cert: Bun.file(more), key: Bun.file(key) } } : {}),
-    fetch: ({ url }) => {
+    maxRequestBodySize: 2 * BULK_BYTES,
+    fetch: async ({ url, body }) => {
+      if (body) for await (const _ of body);
+      if (url.endsWith("/bulk")) {
+        bulk ??= new Uint8Array(BULK_BYTES);
+        return new Response(bulk);
+      }
       if (url.endsWith("/big")) return new Response(new Uint8Array(BIG_BYTES));
       return url.endsWith("/slow") ? new Response(slowly()) : new Response("hello\n");
     },

@@ -3,11 +3,12 @@
  * route, and one for each guest.
  */
 import { randomBytes } from "node:crypto";
-import { chmodSync, chownSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, chownSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
+import type { Leaf } from "#egress/intercept/certificates.ts";
 import type { TapAttachment } from "#net/attachment.ts";
 import { endNamespace } from "#net/rootless/namespace.ts";
 import { enterCommand } from "#net/rootless/uplink.ts";
@@ -63,6 +64,8 @@ export interface DaemonOptions extends Partial<WorkerConfig> {
 export interface LabOptions {
   uplink6?: boolean;
   rootless?: boolean;
+  /** Guests have large frames, as those with virtio-net have. */
+  isOffloaded?: boolean;
 }
 
 export interface ResolverOptions {
@@ -92,6 +95,7 @@ export class NetLab implements AsyncDisposable {
   readonly #children: Bun.Subprocess[] = [];
   #folder: string | undefined;
   #userFolder: string | undefined;
+  #isOffloaded = false;
   #rootless: { path: string; pid: number } | undefined;
 
   get isRootless(): boolean {
@@ -106,6 +110,7 @@ export class NetLab implements AsyncDisposable {
   /** `uplink6`: the outside is there over IPv6 as well. `rootless`: "host" is an ordinary user's namespace. */
   static async create(options: LabOptions = {}): Promise<NetLab> {
     const lab = new NetLab();
+    lab.#isOffloaded = options.isOffloaded ?? false;
     const host = options.rootless ? "computer" : "host";
     try {
       await lab.#addNamespace(host);
@@ -184,7 +189,9 @@ export class NetLab implements AsyncDisposable {
       return [ifname, ifname === "uplink0" ? [] : addresses];
     });
     const routes = await this.run("host", ["ip", "route", "show", "table", "all"]);
-    const rules = await this.run("host", ["nft", "list", "ruleset"]);
+    const ruleset = await this.run("host", ["nft", "list", "ruleset"]);
+    // Whether a daemon is there to answer is not compared either.
+    const rules = ruleset.replace(/(set dns_present \{[^}]*?)\t\telements = .*\n/, "$1");
     // Whether somebody is plugged in is not what is compared, nor whether this computer routes IPv6.
     const kept = routes
       .replaceAll(" linkdown", "")
@@ -267,7 +274,7 @@ export class NetLab implements AsyncDisposable {
     const cable = new URL("./tap-cable.ts", import.meta.url).pathname;
     const { tap, mac, address, gateway, address6, gateway6 } = attachment;
     const netns = `/run/netns/${this.netns(name)}`;
-    const opener = user_uid === undefined ? [] : [String(user_uid)];
+    const opener = [String(user_uid ?? ""), this.#isOffloaded ? "offload" : "0"];
     const open = user_uid === undefined ? [] : this.withTun();
     const argv = [...open, process.execPath, cable, tap, netns, mac, ...opener];
     await this.#untilReady(this.#spawn("host", argv));
@@ -305,13 +312,20 @@ export class NetLab implements AsyncDisposable {
     );
   }
 
-  /** The same over TLS, with a certificate that nobody has signed. */
-  async serveHttps(name: string, port: number): Promise<void> {
-    const [cert, key] = ["cert.pem", "key.pem"].map((each) => join(this.userFolder(), each));
-    const request = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
-    const files = ["-nodes", "-subj", "/CN=lab", "-keyout", key ?? "", "-out", cert ?? ""];
-    await this.run(name, ["openssl", ...request, ...files]);
-    const serve = [HTTP_PROGRAM, "serve", String(port), cert ?? "", key ?? ""];
+  /** The same over TLS, with a certificate that nobody has signed, or with a given one. */
+  async serveHttps(name: string, port: number, leaf?: Leaf): Promise<void> {
+    const [cert = "", key = ""] = ["cert.pem", "key.pem"].map((each) =>
+      join(this.userFolder(), `${port}-${each}`),
+    );
+    if (leaf) {
+      writeFileSync(cert, leaf.cert);
+      writeFileSync(key, leaf.key);
+    } else {
+      const request = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
+      const files = ["-nodes", "-subj", "/CN=lab", "-keyout", key, "-out", cert];
+      await this.run(name, ["openssl", ...request, ...files]);
+    }
+    const serve = [HTTP_PROGRAM, "serve", String(port), cert, key];
     await this.#untilReady(this.#spawn(name, [process.execPath, ...serve]));
   }
 

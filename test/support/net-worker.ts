@@ -6,6 +6,7 @@
 import { createInterface } from "node:readline";
 import type { Decision } from "#api/network.ts";
 import { toBangerError } from "#base/error.ts";
+import { SecretInterceptor } from "#egress/intercept/intercept.ts";
 import { EgressProxy } from "#egress/proxy.ts";
 import { resolverBy } from "#egress/resolve.ts";
 import { type Address, parseAddress } from "#net/address.ts";
@@ -30,10 +31,23 @@ export interface WorkerConfig {
   rootless?: string;
   /** Without it there is no DNS server. */
   dns?: { resolvers: { address: string; port: number }[] };
+  /** The secret of every machine that has `secretHosts`; `roots` verify the real servers. */
+  secret?: LabSecret;
+}
+
+export interface LabSecret {
+  hosts: string[];
+  placeholder: string;
+  value: string;
+  roots: string;
 }
 
 /** `allow` is a policy as the user writes it. */
-export type WorkerAttach = Omit<AttachRequest, "policy"> & { allow?: string[]; isAsking?: boolean };
+export type WorkerAttach = Omit<AttachRequest, "policy"> & {
+  allow?: string[];
+  isAsking?: boolean;
+  secretHosts?: string[];
+};
 
 export type NetCall =
   | { id: number; op: "attach"; request: WorkerAttach; abortAfter_ms?: number }
@@ -50,6 +64,8 @@ export type NetCall =
   | { id: number; op: "publish"; machineId: string; address: string; ports: PortRequest[] }
   /** Policies by machine, as the records say. */
   | { id: number; op: "resume"; policies?: Record<string, string[]> }
+  /** Of the authority that intercepted machines trust, in PEM. */
+  | { id: number; op: "certificate" }
   | { id: number; op: "checks" | "addressesInUse" };
 
 export type NetAnswer =
@@ -57,7 +73,13 @@ export type NetAnswer =
   | { id: number; error: { code: string; message: string; hint?: string | undefined } };
 
 const MAIN = new URL("../../src/main.ts", import.meta.url).pathname;
-const { dns, rootless: recordPath, ...options } = JSON.parse(process.argv[2] ?? "") as WorkerConfig;
+const {
+  dns,
+  secret,
+  rootless: recordPath,
+  ...options
+} = JSON.parse(process.argv[2] ?? "") as WorkerConfig;
+const KEY = Buffer.alloc(32, 7);
 const names = new Map<string, Address>();
 const decisions: Decision[] = [];
 /** What the user allows when asked. */
@@ -68,6 +90,7 @@ const proxy =
   server &&
   new EgressProxy({
     policies,
+    interceptor: secret && interceptorOf(secret),
     ask: (question) => Promise.resolve(answers.includes(question.name ?? question.address ?? "")),
     resolve: resolverBy(askUpstream, resolvers),
   });
@@ -79,9 +102,10 @@ async function answer(call: NetCall): Promise<unknown> {
   switch (call.op) {
     case "attach": {
       const { abortAfter_ms, request } = call;
-      const { allow, isAsking, ...plain } = request;
+      const { allow, isAsking, secretHosts, ...plain } = request;
       const signal = abortAfter_ms === undefined ? undefined : AbortSignal.timeout(abortAfter_ms);
-      const policy = allow && parsePolicy(allow, isAsking ? { isAsking } : {});
+      const flags = { ...(isAsking ? { isAsking } : {}), ...(secretHosts ? { secretHosts } : {}) };
+      const policy = allow && parsePolicy(allow, flags);
       return await network.attach({ ...plain, policy }, signal);
     }
     case "detach":
@@ -114,11 +138,24 @@ async function answer(call: NetCall): Promise<unknown> {
         const allow = call.policies?.[id];
         return allow && parsePolicy(allow);
       });
+    case "certificate":
+      return secret && (await interceptorOf(secret).certificate("lab"));
     case "checks":
       return await checks(options);
     case "addressesInUse":
       return host.addressesInUse();
   }
+}
+
+function interceptorOf({ hosts, placeholder, value, roots }: LabSecret): SecretInterceptor {
+  const ofMachine = (id: string) => policies.secretHosts(id).length > 0;
+  const source = {
+    of: (id: string) => (ofMachine(id) ? [{ name: "TOKEN", hosts, placeholder }] : []),
+    value: () => Promise.resolve(value),
+    known: () => [value],
+    lineage: () => "lab",
+  };
+  return new SecretInterceptor(source, { key: () => KEY, roots });
 }
 
 function rootlessAt(path: string): RootlessNetwork {

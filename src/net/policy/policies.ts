@@ -30,6 +30,8 @@ import {
 const MAX_LOGGED_NAMES = 1000;
 /** Questions of one machine with a policy: a tunnel takes more, a browser less. */
 const DNS_RATE = { perSecond: 50, burst: 500 };
+/** Listing the host's addresses takes half a millisecond, and a connection needs them several times. */
+const HOST_ADDRESSES_MS = 1000;
 
 interface Entry {
   machine: PolicyMachine;
@@ -294,10 +296,16 @@ function renderHold(
   return `${added}delete ${element} }\n${added}`;
 }
 
-/** Read each time: a host's addresses change while the daemon runs. */
-export function hostAddresses(): Set<Address> {
+let lastAddresses: { addresses: Set<Address>; until_ms: number } | undefined;
+
+/** Read again after a moment: a host's addresses change while the daemon runs. */
+export function hostAddresses(): ReadonlySet<Address> {
+  const now_ms = performance.now();
+  if (lastAddresses && now_ms < lastAddresses.until_ms) return lastAddresses.addresses;
   const all = Object.values(networkInterfaces()).flatMap((each) => each ?? []);
-  return new Set(all.flatMap(({ address }) => tryParseAddress(address.split("%")[0] ?? "") ?? []));
+  const found = all.flatMap(({ address }) => tryParseAddress(address.split("%")[0] ?? "") ?? []);
+  lastAddresses = { addresses: new Set(found), until_ms: now_ms + HOST_ADDRESSES_MS };
+  return lastAddresses.addresses;
 }
 
 function addressesOf({ address, addresses6 }: PolicyMachine): Address[] {
