@@ -10,6 +10,7 @@ import { leasesDirectory, removeLeasesDirectory } from "#net/tap-leases.ts";
 import { testNeeding } from "#test/needs.ts";
 import { attach, detach, NO_ANSWER_MS, refused } from "#test/net-calls.ts";
 import { asUser, HOST_OUTSIDE, NetLab, OUTSIDE } from "#test/net-lab.ts";
+import { until } from "#test/until.ts";
 
 const hostTest = testNeeding("root", "ip", "nft", "dig", "setpriv");
 const NOBODY_UID = 65_534;
@@ -119,7 +120,7 @@ hostTest(
   },
 );
 
-hostTest("another user's server on the port answers neither guests nor the host", async () => {
+hostTest("another user's server on the port hears and answers no guest, nor the host", async () => {
   await using all = await setupLab();
   const { lab, call, plan } = all;
   expect(await call("up")).toEqual({ ok: null });
@@ -131,6 +132,9 @@ hostTest("another user's server on the port answers neither guests nor the host"
     return await lab.run(name, ["sh", "-c", `${argv.join(" ")} || true`]);
   };
   for (const more of [[], ["+tcp"]]) expect(await ask("a", ...more)).toContain("198.51.100.4");
+  // Rules that are made anew let the daemon through again.
+  await call("restore");
+  await until(async () => (await ask("a")).includes("198.51.100.4"));
   await daemon.stop();
   const asked = await lab.resolver(plan.dnsPort, {
     name: "host",
@@ -139,6 +143,9 @@ hostTest("another user's server on the port answers neither guests nor the host"
   });
   for (const more of [[], ["+tcp"]]) {
     expect(await ask("a", ...more)).not.toContain("198.51.100.4");
+  }
+  expect(asked).toEqual([]);
+  for (const more of [[], ["+tcp"]]) {
     expect(await ask("host", "-p", String(plan.dnsPort), ...more)).not.toContain("198.51.100.4");
   }
   expect(asked).toContain("evil.test");

@@ -13,6 +13,7 @@ import {
 import { sendDatagram } from "#net/datagram.ts";
 import { markSocket } from "#net/socket-mark.ts";
 import { Answerer, type AnswererOptions } from "./answerer.ts";
+import { Presence } from "./presence.ts";
 import { MAX_QUERY_BYTES } from "./query.ts";
 
 const DNS_PORT = 53;
@@ -22,7 +23,7 @@ const MAX_TCP_OF_CLIENT = 8;
 const TCP_IDLE_MS = 10_000;
 
 export interface ServeOptions {
-  /** Default 53. */
+  /** Default 53. Another one is where the rules of `banger setup` lead questions to. */
   port?: number | undefined;
   /** The machines' IPv6 block, whose reverse zone is authoritative here. */
   subnet6?: Cidr | undefined;
@@ -39,6 +40,7 @@ interface Listener {
   port: number;
   subnet: Cidr | undefined;
   subnet6: Cidr | undefined;
+  presence?: Presence | undefined;
   close(): void;
 }
 
@@ -61,7 +63,9 @@ export class DnsServer implements GuestDns, AsyncDisposable {
       return true;
     }
     try {
-      await this.#listen({ address, port, subnet, subnet6 });
+      const presence = port === DNS_PORT ? undefined : new Presence(address, port);
+      await this.#listen({ address, port, subnet, subnet6, presence });
+      await presence?.open();
       return true;
     } catch (error) {
       const errno = errnoOf(error);
@@ -107,6 +111,7 @@ export class DnsServer implements GuestDns, AsyncDisposable {
       const tcp = await this.#listenTcp(listener, udp.port);
       listener.port = udp.port;
       listener.close = () => {
+        listener.presence?.close();
         udp.close();
         tcp.close();
       };
@@ -152,9 +157,12 @@ export class DnsServer implements GuestDns, AsyncDisposable {
       client.once("close", () => clients.delete(client));
       client.on("error", () => {});
       client.setTimeout(TCP_IDLE_MS, () => client.destroy());
-      void serveConnection(client, async (message) =>
-        this.#answerer.answer(message, { ...origin, udp: false }),
-      );
+      const serve = () =>
+        serveConnection(client, async (message) =>
+          this.#answerer.answer(message, { ...origin, udp: false }),
+        );
+      const isOwn = origin.address === listener.address && listener.presence?.takes(client);
+      void Promise.resolve(isOwn).then((taken) => (taken ? undefined : serve()));
     });
     server.maxConnections = MAX_TCP_CLIENTS;
     const { promise, resolve, reject } = Promise.withResolvers<void>();

@@ -117,6 +117,7 @@ test("renderTables() leads questions elsewhere where the bridge says so", () => 
     );
   }
   expect(text).toContain(
-    "ip saddr 10.241.0.1 meta l4proto { tcp, udp } th sport 15353 meta skuid != 1000 drop",
+    "ip saddr 10.241.0.1 meta l4proto { tcp, udp } th sport 15353 meta skuid != { 0, 1000 } drop",
   );
+  expect(text).toContain("th dport 15353 ip daddr != @dns_present reject");
 });

@@ -5,6 +5,7 @@
 import { type Address, type Cidr, type Family, familyOf, numberOf } from "#net/address.ts";
 import { METADATA_BLOCKS } from "#net/blocks.ts";
 import type { BangerTap } from "#net/devices.ts";
+import { PRESENCE_DSCP } from "#net/dns/presence.ts";
 import { address6Of, linkLocalOf } from "#net/ipv6.ts";
 import { OWNER_MARK } from "./nft.ts";
 
@@ -111,21 +112,40 @@ function renderMetadata({
 }
 
 /**
- * Anybody may listen on the port while the user's daemon does not. Nobody else's answer gets out: of a TCP connection
- * all but the kernel's own first packet, which belongs to nobody yet.
+ * Anybody may listen on the port while the user's daemon does not. Questions get there only while the daemon shows that
+ * it is there (see dns/presence.ts), and nobody else's answer gets out: of a TCP connection all but the kernel's own
+ * first packet, which belongs to nobody yet.
  */
-function renderRedirect(bridge: string, to: DnsRedirect): string[] {
-  const from = `ip saddr ${to.gateway} meta l4proto { tcp, udp } th sport ${to.port}`;
-  const match = `iifname "${bridge}" ip daddr ${to.gateway}`;
+function renderRedirect(bridge: string, { gateway, port, user_uid }: DnsRedirect): string[] {
+  const from = `ip saddr ${gateway} meta l4proto { tcp, udp } th sport ${port}`;
+  const match = `iifname "${bridge}" ip daddr ${gateway}`;
+  // Machines of root share the bridge.
+  const owners = `{ ${[...new Set([0, user_uid])].join(", ")} }`;
+  const own = `ip saddr ${gateway} ip daddr ${gateway} meta skuid ${owners}`;
+  const isEnd = `tcp dport ${port} ip dscp ${PRESENCE_DSCP} tcp flags & (fin | rst) != 0x0`;
+  const isBeat = `tcp sport ${port} tcp flags & psh == psh`;
   return [
+    "\tset dns_present {",
+    "\t\ttype ipv4_addr",
+    "\t\tsize 1",
+    "\t\tflags dynamic",
+    "\t}",
+    "",
     "\tchain prerouting {",
     "\t\ttype nat hook prerouting priority dstnat; policy accept;",
-    ...["udp", "tcp"].map((l4) => `\t\t${match} ${l4} dport 53 redirect to :${to.port}`),
+    ...["udp", "tcp"].map((l4) => `\t\t${match} ${l4} dport 53 redirect to :${port}`),
+    "\t}",
+    "",
+    "\tchain input {",
+    "\t\ttype filter hook input priority filter; policy accept;",
+    `\t\t${match} meta l4proto { tcp, udp } th dport ${port} ip daddr != @dns_present reject`,
     "\t}",
     "",
     "\tchain output {",
     "\t\ttype filter hook output priority filter; policy accept;",
-    `\t\t${from} meta skuid != ${to.user_uid} drop`,
+    `\t\t${own} ${isEnd} delete @dns_present { ip saddr }`,
+    `\t\t${from} meta skuid != ${owners} drop`,
+    `\t\t${own} ${isBeat} add @dns_present { ip saddr }`,
     "\t}",
     "",
   ];
