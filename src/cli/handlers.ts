@@ -51,6 +51,7 @@ export const handlers: Handlers<typeof root> = {
       restore: () => import("./handlers/vm/workspace/restore.ts"),
       fetch: () => import("./handlers/vm/workspace/fetch.ts"),
       apply: () => import("./handlers/vm/workspace/apply.ts"),
+      sync: () => import("./handlers/vm/workspace/sync.ts"),
       export: () => import("./handlers/vm/workspace/export.ts"),
     },
     session: {

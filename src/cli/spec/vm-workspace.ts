@@ -134,6 +134,30 @@ Only the working tree changes: commits and the index stay as they are.`,
       flags: { check: toggle("--check", "Print what would change, and write nothing"), repo },
       examples: ["banger vm workspace apply --check testbox", "banger vm workspace apply testbox"],
     }),
+    sync: command({
+      brief: "Mirror a directory and a workspace while you work, until Ctrl-C",
+      details: `Begins with what has changed since the import or the last run. Files that git ignores, untracked files that may
+hold secrets, and .git are left out. If both sides have changed a file, the host's keeps its name, and the
+machine's is kept beside it as NAME.conflict-vm. With --to-vm or --from-vm, only changes of that side are
+mirrored; what they would overwrite is kept in the same way.`,
+      isEndless: true,
+      args: {
+        workspace,
+        dir: optional("Directory on the host (default: the one it was imported from)", {
+          completes: "path",
+        }),
+      },
+      flags: {
+        toVm: toggle("--to-vm", "Mirror changes on the host only"),
+        fromVm: toggle("--from-vm", "Mirror changes in the machine only"),
+        once: toggle("--once", "Mirror what has changed, and exit"),
+        user,
+      },
+      examples: [
+        "banger vm workspace sync testbox",
+        "banger vm workspace sync --to-vm testbox:/srv/app ~/src/app",
+      ],
+    }),
     export: command({
       brief: "Write a workspace to a file",
       args: { workspace, file: one("File to write", { completes: "path" }) },

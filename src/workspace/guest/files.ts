@@ -22,8 +22,7 @@ export async function readSmallFiles(
   const found = new Map<string, Buffer>();
   const wanted = new Set(names);
   let size = 0;
-  await receive(guest, { path, names }, (entry) => {
-    const name = nameOf(entry);
+  await receiveFiles(guest, { path, names }, (entry, name) => {
     if (entry.type !== "file" || !wanted.has(name)) return undefined;
     const parts: Buffer[] = [];
     size += entry.size;
@@ -47,8 +46,7 @@ export async function fetchFiles(
   const wanted = new Set(request.names);
   const got = new Set<string>();
   let left = request.max_bytes;
-  await receive(guest, request, (entry) => {
-    const name = nameOf(entry);
+  await receiveFiles(guest, request, (entry, name) => {
     if (!wanted.has(name) || got.has(name)) return undefined;
     if (entry.type !== "file" && entry.type !== "symlink") return undefined;
     const path = Buffer.concat([Buffer.from(`${request.folder}/`), toBytes(name)]);
@@ -77,16 +75,17 @@ interface Taker {
   end(): void;
 }
 
-async function receive(
+/** `begin` is called for each entry of the archive, with its name as bytes; what it returns takes the content. */
+export async function receiveFiles(
   guest: GuestPort,
   { path, names }: { path: string; names: readonly string[] },
-  begin: (entry: TarEntry) => Taker | undefined,
+  begin: (entry: TarEntry, name: string) => Taker | undefined,
 ): Promise<void> {
   for (const batch of batches(names)) {
     let taker: Taker | undefined;
     const reader = new TarReader({
       entry(entry) {
-        taker = begin(entry);
+        taker = begin(entry, nameOf(entry));
       },
       data: (bytes, offset) => taker?.data(bytes, offset),
       end() {

@@ -39,7 +39,7 @@ export interface HostFiles {
 
 export async function listHostFiles(
   repository: Repository,
-  index: readonly IndexEntry[],
+  index: readonly Pick<IndexEntry, "name" | "mode">[],
   choice: FileChoice,
 ): Promise<HostFiles> {
   const found = emptyResult();

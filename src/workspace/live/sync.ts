@@ -1,0 +1,234 @@
+/** Mirrors a directory of the host and a workspace of a machine, until it is interrupted or the machine ends. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { orAborted, sleep, throwIfAborted } from "#base/abort.ts";
+import { BangerError } from "#base/error.ts";
+import type { Direction } from "./compare.ts";
+import { GuestSide } from "./guest-side.ts";
+import { HostSide } from "./host-scan.ts";
+import { HostTree } from "./host-tree.ts";
+import { HostWatch } from "./host-watch.ts";
+import type { LivePort } from "./ports.ts";
+import { type Carried, Round } from "./round.ts";
+import { readBase, writeBase } from "./state.ts";
+
+/** Changes within this time are handled together. */
+const QUIET_MS = 150;
+const QUIET_MAX_MS = 2000;
+const RETRY_MS = 500;
+const RETRIES_MAX = 20;
+/** Where the machine has more directories than its agent watches. */
+const COMPARE_EVERY_MS = 10_000;
+
+export interface SyncRequest {
+  /** In the machine. */
+  path: string;
+  /** On the host. */
+  source: string;
+  direction: Direction;
+  /** Of the import's record. */
+  folder: string;
+  /** Compares once, and waits for nothing. */
+  once?: boolean | undefined;
+}
+
+export interface SyncWork {
+  signal: AbortSignal;
+  onCarried(carried: Carried): Promise<void> | void;
+  onNote(text: string): void;
+  /** Both sides are equal, as far as they can be. */
+  onSettled?: (() => void) | undefined;
+}
+
+export async function syncWorkspace(
+  port: LivePort,
+  request: SyncRequest,
+  work: SyncWork,
+): Promise<void> {
+  const scratch = mkdtempSync(join(tmpdir(), "banger-sync-"));
+  const base = readBase(request.folder, request.source);
+  try {
+    await new Mirror(port, { request, work, scratch, base }).run();
+  } finally {
+    writeBase(request.folder, { source: request.source, base });
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+interface MirrorInput {
+  request: SyncRequest;
+  work: SyncWork;
+  scratch: string;
+  base: ReturnType<typeof readBase>;
+}
+
+class Mirror {
+  readonly #port: LivePort;
+  readonly #input: MirrorInput;
+  readonly #host: HostSide;
+  readonly #guest: GuestSide;
+  #wake = Promise.withResolvers<void>();
+  #lastChange_ms = 0;
+  #comparesOften = false;
+  #failures = 0;
+  readonly #told = new Set<string>();
+
+  constructor(port: LivePort, input: MirrorInput) {
+    const { request, work, scratch } = input;
+    this.#port = port;
+    this.#input = input;
+    this.#host = new HostSide(request.source, work.signal);
+    this.#guest = new GuestSide(port, {
+      path: request.path,
+      folder: scratch,
+      repositories: () => this.#host.repositories,
+    });
+  }
+
+  async run(): Promise<void> {
+    const { request, work } = this.#input;
+    await this.#port.mkdir(request.path);
+    if (request.once) return await this.#retrying(() => this.#round());
+    using hostWatch = new HostWatch({
+      top: request.source,
+      hidden: (names) => this.#host.hidden(names),
+      onChange: () => this.#changed(),
+    });
+    const ends = new AbortController();
+    const watching = this.#watchGuest(AbortSignal.any([ends.signal, work.signal]));
+    try {
+      // Whatever ends the watch ends the mirror.
+      await Promise.race([this.#follow(hostWatch), watching]);
+    } finally {
+      ends.abort();
+      await watching.catch(() => {});
+    }
+  }
+
+  async #follow(hostWatch: HostWatch): Promise<never> {
+    const { signal, onSettled } = this.#input.work;
+    for (;;) {
+      this.#wake = Promise.withResolvers();
+      const isMore = await this.#retrying(async () => {
+        const hasNew = await hostWatch.follow();
+        await this.#round();
+        return hasNew;
+      });
+      if (isMore) continue;
+      onSettled?.();
+      await orAborted(this.#next(), signal);
+      await this.#quiet(signal);
+    }
+  }
+
+  async #next(): Promise<void> {
+    if (!this.#comparesOften) return await this.#wake.promise;
+    await Promise.race([this.#wake.promise, sleep(COMPARE_EVERY_MS)]);
+    this.#guest.invalidate();
+  }
+
+  async #quiet(signal: AbortSignal): Promise<void> {
+    const until = performance.now() + QUIET_MAX_MS;
+    for (;;) {
+      const now = performance.now();
+      const wait_ms = Math.min(this.#lastChange_ms + QUIET_MS, until) - now;
+      if (wait_ms <= 0) return;
+      await sleep(wait_ms, signal);
+    }
+  }
+
+  #changed(): void {
+    this.#lastChange_ms = performance.now();
+    this.#wake.resolve();
+  }
+
+  async #round(): Promise<void> {
+    const { request, work, scratch, base } = this.#input;
+    throwIfAborted(work.signal);
+    const host = await this.#host.scan();
+    await this.#guest.update((names) => this.#host.hidden(names));
+    this.#assertNotEmpty(host.files.size);
+    const round = new Round(this.#port, {
+      ...{ path: request.path, direction: request.direction, scratch, base, host },
+      ...{ top: request.source, tree: new HostTree(request.source), told: this.#told },
+      ...{ guest: this.#guest, hostSide: this.#host },
+      ...{ signal: work.signal, onCarried: work.onCarried },
+    });
+    const { isChanged, isUnsettled } = await round.run();
+    if (isChanged) writeBase(request.folder, { source: request.source, base });
+    if (isUnsettled) throw new BangerError("conflict", "files change while they are mirrored");
+    this.#failures = 0;
+  }
+
+  /** A directory that was lost, or a disk that was reset, is no reason to remove everything on the other side. */
+  #assertNotEmpty(hostFiles: number): void {
+    const { base, request } = this.#input;
+    const { direction, path, source } = request;
+    const isGuestEmpty = this.#guest.files.size === 0 && direction !== "to-vm";
+    const isHostEmpty = hostFiles === 0 && direction !== "from-vm";
+    if (base.size === 0 || !(isGuestEmpty || isHostEmpty)) return;
+    const where = isGuestEmpty ? `"${path}" in the machine` : `"${source}"`;
+    const flag = isGuestEmpty ? "--to-vm" : "--from-vm";
+    throw new BangerError("not_found", `Cannot mirror: no files are left in ${where}`, {
+      hint: `Nothing was removed on the other side. Mirror that side with ${flag}, or remove its files too`,
+    });
+  }
+
+  /** Files that change while they are read, and connections that break, are no end. */
+  async #retrying<T>(step: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await step();
+      } catch (error) {
+        await this.#assertTransient(error);
+        this.#guest.invalidate();
+        await sleep(RETRY_MS, this.#input.work.signal);
+      }
+    }
+  }
+
+  async #watchGuest(signal: AbortSignal): Promise<never> {
+    const { path } = this.#input.request;
+    const { onNote } = this.#input.work;
+    for (;;) {
+      try {
+        let isReady = false;
+        for await (const change of this.#port.watch(path, signal)) {
+          isReady ||= change.kind === "ready";
+          if (change.kind === "ready") this.#guest.invalidate();
+          const isUnwatched = change.kind === "overflow" && (!isReady || change.name !== "");
+          if (isUnwatched && !this.#comparesOften) {
+            this.#comparesOften = true;
+            onNote("Too many directories to watch in the machine: comparing every 10 s");
+          }
+          if (this.#guest.note(change) || change.kind === "ready") this.#changed();
+          this.#failures = 0;
+        }
+        throwIfAborted(signal);
+        throw new BangerError("unavailable", "the machine's watch ended");
+      } catch (error) {
+        throwIfAborted(signal);
+        await this.#assertTransient(error);
+        await sleep(RETRY_MS, signal);
+      }
+    }
+  }
+
+  async #assertTransient(error: unknown): Promise<void> {
+    const { signal } = this.#input.work;
+    throwIfAborted(signal);
+    const code = error instanceof BangerError ? error.code : undefined;
+    if (!error || !code || !TRANSIENT.has(code)) throw error;
+    const state = await this.#port.ended();
+    if (state !== undefined) {
+      throw new BangerError("invalid_state", `the machine is ${state}: mirroring ended`, {
+        hint: "Start the machine, then run the command again: it continues from here",
+      });
+    }
+    if (code === "invalid_state" || ++this.#failures > RETRIES_MAX) throw error;
+  }
+}
+
+/** A file that changed while it was read, or a connection to the machine or the daemon that broke. */
+const TRANSIENT = new Set<string>(["conflict", "unavailable", "guest", "invalid_state", "timeout"]);
