@@ -10,7 +10,7 @@ import { archivePath } from "./archive.ts";
 import { readEnvironment } from "./env.ts";
 import { withFlagName } from "./flag-names.ts";
 import { labelsOf } from "./labels.ts";
-import { nameOf, optionalNameOf } from "./name.ts";
+import { nameOf, optionalNameOf, slugOf } from "./name.ts";
 import { countArg, diskArg, durationArg, memoryArg } from "./numbers.ts";
 import { absoluteReference } from "./reference.ts";
 
@@ -24,6 +24,13 @@ test("sizes without a unit count what a person means", () => {
   expect(diskArg("10")).toBe(10 * GiB);
   expect(diskArg("512MiB")).toBe(512 * MiB);
   expect(() => memoryArg("-1")).toThrow("invalid size");
+});
+
+test("the name of an image is made of a directory's or a package's", () => {
+  expect(slugOf("My App")).toBe("my-app");
+  expect(slugOf("-@openai/codex")).toBe("openai-codex");
+  expect(slugOf("site.v2_")).toBe("site.v2");
+  expect(slugOf("…")).toBe("");
 });
 
 test("an archive is a file, not a standard stream", () => {

@@ -1,4 +1,4 @@
-/** A new object's name, given as an argument or with --name. */
+/** A new object's name: given as an argument, with --name, or made of another name. */
 import { BangerError } from "#base/error.ts";
 
 /** `hint` shows both. */
@@ -20,4 +20,12 @@ export function optionalNameOf(
   throw new BangerError("invalid_argument", `conflicting names: "${argument}" and --name ${flag}`, {
     hint: "Give the name only once",
   });
+}
+
+/** "My App" becomes "my-app". Empty if nothing is left. */
+export function slugOf(text: string): string {
+  return text
+    .toLowerCase()
+    .replace(/[^a-z0-9._]+/g, "-")
+    .replace(/^[^a-z0-9]+|[^a-z0-9]+$/g, "");
 }

@@ -9,6 +9,7 @@ import { safeLine } from "#base/printable.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { OutputTail } from "#base/shell/output-tail.ts";
 import { readGiven } from "#cli/args/dockerfile.ts";
+import { slugOf } from "#cli/args/name.ts";
 import type { Context } from "#cli/context.ts";
 import { openStream } from "#cli/exec/open.ts";
 import { follow } from "#cli/progress/follow.ts";
@@ -100,11 +101,7 @@ async function userOf(context: Context, reference: string): Promise<string | und
 
 /** One image for each project and base image; a changed plan replaces it. */
 function nameOf(plan: Plan, image: string): string {
-  const base = [basename(plan.project ?? ""), ...plan.packages]
-    .join("-")
-    .toLowerCase()
-    .replace(/[^a-z0-9]+/g, "-")
-    .replace(/^-|-$/g, "");
+  const base = slugOf([basename(plan.project ?? ""), ...plan.packages].join("-"));
   const identity = [plan.project ?? "", ...plan.packages, image].join("\n");
   const hash = hexOf(sha256(identity)).slice(0, 8);
   return `${base.slice(0, 60) || "project"}-tooling-${hash}`;

@@ -5,6 +5,7 @@ import { BangerError } from "#base/error.ts";
 import { kernelOf, networkOf } from "#cli/args/create.ts";
 import { readDockerfile, readGiven } from "#cli/args/dockerfile.ts";
 import { readEnvironment } from "#cli/args/env.ts";
+import { slugOf } from "#cli/args/name.ts";
 import { absoluteReference } from "#cli/args/reference.ts";
 import { readSecrets } from "#cli/args/secret.ts";
 import { readSshAgents } from "#cli/args/ssh-agent.ts";
@@ -91,12 +92,8 @@ function readScript(script: string): { name: string; text: string } {
   return { name: basename(script), text: readGiven(script) };
 }
 
-/** "My App" becomes "my-app". */
 function nameOf(folder: string | undefined): string {
-  const name = basename(folder ?? "")
-    .toLowerCase()
-    .replace(/[^a-z0-9._]+/g, "-")
-    .replace(/^[^a-z0-9]+|[^a-z0-9]+$/g, "");
+  const name = slugOf(basename(folder ?? ""));
   if (name !== "") return name;
   throw new BangerError("invalid_argument", "Cannot build: no image name", {
     hint: "Set one with --name",
