@@ -361,7 +361,7 @@ const char *identity_take(const uint8_t *bytes, size_t length, bool *is_unsettle
 	boot_record_each(TAG_BOOT_ENV, exec_add_default_env);
 	network_take_over(&network);
 	if (boot_record_has(TAG_BOOT_DISK_BYTES))
-		rootfs_grow(boot_record_number(TAG_BOOT_DISK_BYTES, 0));
+		rootfs_grow_own(boot_record_number(TAG_BOOT_DISK_BYTES, 0));
 	if (!boot_record_keep(KEPT_RECORD_PATH, is_template))
 		say("Cannot write %s: %s", KEPT_RECORD_PATH, strerror(errno));
 	*is_unsettled = settle_is_due();

@@ -84,23 +84,25 @@ static bool disk_size(int fd, uint64_t wanted, uint64_t *size)
 	return false;
 }
 
-/* Grows the mounted file system if the host has enlarged the disk, or is about to. */
-static void grow(const char *disk, const char *place, uint64_t wanted)
+bool rootfs_grow(const char *disk, const char *place, uint64_t wanted)
 {
 	struct statfs info;
 	uint64_t size = 0;
+	bool done = true;
 	int disk_fd = open(disk, O_RDONLY | O_CLOEXEC);
 	int place_fd = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (disk_fd >= 0 && place_fd >= 0 && disk_size(disk_fd, wanted, &size) && fstatfs(place_fd, &info) == 0) {
 		uint64_t blocks = size / (uint64_t)info.f_bsize;
 		/* A no-op if the file system already fills its disk. */
-		if (ioctl(place_fd, EXT4_IOC_RESIZE_FS, &blocks) < 0)
+		done = ioctl(place_fd, EXT4_IOC_RESIZE_FS, &blocks) == 0;
+		if (!done)
 			say("Cannot grow the file system of %s: %s", disk, strerror(errno));
 	}
 	if (disk_fd >= 0)
 		close(disk_fd);
 	if (place_fd >= 0)
 		close(place_fd);
+	return done;
 }
 
 bool rootfs_is_empty(const char *path)
@@ -167,25 +169,25 @@ static void mount_overlay(void)
 	}
 	need_disk(disk);
 	mount_or_die(disk, DISK_PATH, "ext4", MS_NOATIME, NULL);
-	grow(disk, DISK_PATH, 0);
+	rootfs_grow(disk, DISK_PATH, 0);
 	make_dirs(DISK_PATH "/upper", 0755);
 	make_dirs(DISK_PATH "/work", 0755);
 	format_path(options, sizeof options, "lowerdir=%s,upperdir=" DISK_PATH "/upper,workdir=" DISK_PATH "/work", layers);
 	mount_or_die("overlay", NEW_ROOT, "overlay", 0, options);
 }
 
-void rootfs_grow(uint64_t wanted)
+void rootfs_grow_own(uint64_t wanted)
 {
 	char disk[] = FIRST_DISK;
 	disk[sizeof FIRST_DISK - 2] = rootfs_writable_disk();
-	grow(disk, is_overlay() ? DISK_PATH : "/", wanted);
+	rootfs_grow(disk, is_overlay() ? DISK_PATH : "/", wanted);
 }
 
 static void mount_plain(void)
 {
 	need_disk(FIRST_DISK);
 	mount_or_die(FIRST_DISK, NEW_ROOT, "ext4", MS_NOATIME, NULL);
-	grow(FIRST_DISK, NEW_ROOT, 0);
+	rootfs_grow(FIRST_DISK, NEW_ROOT, 0);
 }
 
 static void remove_tree(int directory_fd, dev_t device, int depth)

@@ -26,7 +26,10 @@ bool rootfs_copy(char *from, char *to);
 /* Switches to the mounted root and frees the initrd's memory. */
 void rootfs_switch(bool is_systemd);
 
-/* Waits until the writable disk has that size, and grows its file system, which is in use. */
-void rootfs_grow(uint64_t wanted);
+/* Waits until the disk has that size, and grows its ext4, which is mounted at `place`, to all of it. */
+bool rootfs_grow(const char *disk, const char *place, uint64_t wanted);
+
+/* The same of the one writable disk. */
+void rootfs_grow_own(uint64_t wanted);
 
 #endif

@@ -33,6 +33,7 @@ static void mount_at(const char *source, const char *target, const char *type, u
 static void mount_volume(const char *disk, char *target)
 {
 	mount_at(disk, STAGE, "ext4", MS_NOATIME, "");
+	rootfs_grow(disk, STAGE, 0);
 	rmdir(STAGE "/lost+found");
 	if (rootfs_is_empty(STAGE) && access(target, F_OK) == 0)
 		rootfs_copy(target, STAGE);
@@ -63,6 +64,10 @@ int setup_run(char **words)
 		} else if (strcmp(words[0], "volume") == 0) {
 			mount_volume(words[1], words[2]);
 			words++;
+		} else if (strcmp(words[0], "grow") == 0) {
+			if (!rootfs_grow(words[1], words[2], strtoul(words[3], NULL, 10)))
+				reply_fail_errno("Cannot grow \"%s\"", words[2]);
+			words += 2;
 		} else if (strcmp(words[0], "write") == 0) {
 			if (!write_knob(words[1], words[2]))
 				reply_fail_errno("Cannot set \"%s\"", words[1]);

@@ -48,7 +48,7 @@ import {
   kernelRef,
   kernelUnpublish,
 } from "./kernel.ts";
-import { volumeContract } from "./mount/contract.ts";
+import { vmVolumeContract, volumeContract } from "./mount/contract.ts";
 import { BOOTS, CHANGES, DOWNLOADS, fails, nothing } from "./procedure.ts";
 import { progress } from "./progress.ts";
 import { secretContract } from "./secrets/contract.ts";
@@ -289,7 +289,7 @@ export const contract = {
   network: networkContract,
   policy: policyContract,
   volume: volumeContract,
-  vm: { ...vmContract, ...vmNetworkContract, ...vmSnapshotContract },
+  vm: { ...vmContract, ...vmNetworkContract, ...vmSnapshotContract, ...vmVolumeContract },
   snapshot: snapshotContract,
   file: fileContract,
   session: sessionContract,

@@ -42,6 +42,10 @@ export const handlers: Handlers<typeof root> = {
       deny: () => import("./handlers/vm/policy/deny.ts"),
       log: () => import("./handlers/vm/policy/log.ts"),
     },
+    volume: {
+      attach: () => import("./handlers/volume/attach.ts"),
+      detach: () => import("./handlers/volume/detach.ts"),
+    },
     workspace: {
       import: () => import("./handlers/vm/workspace/import.ts"),
       status: () => import("./handlers/vm/workspace/status.ts"),
@@ -162,6 +166,7 @@ export const handlers: Handlers<typeof root> = {
     create: () => import("./handlers/volume/create.ts"),
     list: () => import("./handlers/volume/list.ts"),
     show: () => import("./handlers/volume/show.ts"),
+    resize: () => import("./handlers/volume/resize.ts"),
     rm: () => import("./handlers/volume/rm.ts"),
     prune: () => import("./handlers/volume/prune.ts"),
   },

@@ -30,6 +30,7 @@ import { findUnreadableVm, findVm, getVm, listVms, toApi, unreadableVms } from "
 import { Sessions } from "./sessions/sessions.ts";
 import { VmSettingsService } from "./settings.ts";
 import { VmSnapshots } from "./snapshots/service.ts";
+import { VolumeMounts } from "./volumes/mounting.ts";
 
 const log = getLogger(["banger", "vm"]);
 
@@ -43,6 +44,7 @@ export class VmService {
   readonly settings: VmSettingsService;
   readonly sessions: Sessions;
   readonly snapshots: VmSnapshots;
+  readonly mounts: VolumeMounts;
   /** Commands and connections inside machines that run. */
   readonly guests: GuestAccess;
 
@@ -64,6 +66,7 @@ export class VmService {
     this.networking = new VmNetworking(deps, this.#lifecycle);
     this.settings = new VmSettingsService(deps, this.#lifecycle);
     this.snapshots = new VmSnapshots(deps, this.#lifecycle);
+    this.mounts = new VolumeMounts(deps, this.#lifecycle);
   }
 
   /** How the command ended that the machine, which still runs, was started for. */

@@ -118,6 +118,8 @@ export interface Machine {
   readonly resume?: () => Promise<void>;
   /** Puts each drive under other limits. */
   limitDisks(limits: DiskLimits): Promise<void>;
+  /** Makes the drive of that file larger, and gives its place among the drives; undefined where the driver cannot. */
+  readonly growDrive?: (path: string, size_bytes: number) => Promise<number>;
   /**
    * Pauses the machine and writes it to two new files, of mode 0600, without having them on the disk yet. Its
    * drives hold still then, for the caller to copy, and the agent's stream may be over. Then, and whenever this

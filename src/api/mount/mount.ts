@@ -112,8 +112,10 @@ export const volume = z.object({
 });
 export type Volume = z.infer<typeof volume>;
 
+export const volumeSize = z.int().min(VOLUME_MIN_BYTES).max(VOLUME_MAX_BYTES);
+
 export const volumeCreate = z.object({
   name: volumeName,
   /** Default: vm.disk of the configuration. */
-  size_bytes: z.int().min(VOLUME_MIN_BYTES).max(VOLUME_MAX_BYTES).optional(),
+  size_bytes: volumeSize.optional(),
 });

@@ -18,6 +18,8 @@ export interface Access {
   snapshot?: string;
   /** Field of the input that names a volume, likewise. */
   volume?: string;
+  /** That one is created if it does not exist. */
+  createsVolume?: boolean;
   /** It wakes a suspended machine, which `read` must not. */
   wakes?: boolean;
   /** The answer holds what the caller may see, and no more. */
@@ -115,6 +117,7 @@ export const access: AccessOf<typeof contract> = {
     list: filtered,
     create: { scopes: ["full", "own"] },
     show: { scopes: ["full", "own", "read"], volume: "name" },
+    resize: { scopes: ["full", "own"], volume: "name" },
     remove: { scopes: ["full", "own"], volume: "name" },
     prune: full,
   },
@@ -146,6 +149,8 @@ export const access: AccessOf<typeof contract> = {
     policyEvents: seen("name"),
     restore: { ...changed("name"), snapshot: "snapshot" },
     fork: { ...changed("name"), limits: "create" },
+    attachVolume: { ...changed("name"), volume: "volume", createsVolume: true },
+    detachVolume: changed("name"),
   },
   snapshot: {
     list: filtered,

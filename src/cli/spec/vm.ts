@@ -15,6 +15,7 @@ import { policyCommands, portCommands } from "./vm-network.ts";
 import { sessionCommands } from "./vm-session.ts";
 import { copyCommands, snapshotCommands } from "./vm-snapshot.ts";
 import { importFlags, workspaceCommands, workspaceFlag } from "./vm-workspace.ts";
+import { vmVolumeCommands } from "./volume.ts";
 
 const machine = one("Machine name or ID", { completes: "vm" });
 const machines = some("Machine names or IDs", { completes: "vm" });
@@ -277,6 +278,7 @@ the command runs in a background session, whose name is printed: see \`banger vm
   }),
   port: portCommands,
   policy: policyCommands,
+  volume: vmVolumeCommands,
   ...vmFileCommands,
   workspace: workspaceCommands,
   session: sessionCommands,

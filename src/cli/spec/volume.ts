@@ -40,6 +40,13 @@ export const volumeCommands = group("Manage volumes: disks that outlive their ma
     args: { volume },
     examples: ["banger volume show pgdata"],
   }),
+  resize: command({
+    brief: "Grow a volume and its file system",
+    details: `In a running machine on QEMU that writes to it, the file system grows at once; otherwise when the volume is next
+mounted for writing. A volume cannot shrink.`,
+    args: { volume, size: one("New size, such as 100G") },
+    examples: ["banger volume resize pgdata 100G"],
+  }),
   rm: command({
     brief: "Remove unused volumes and their data",
     aliases: ["remove", "delete"],
@@ -50,5 +57,25 @@ export const volumeCommands = group("Manage volumes: disks that outlive their ma
     brief: "Remove all volumes that no machine mounts, and their data",
     flags: { force: toggle("-f, --force", "Do not list the volumes or prompt for confirmation") },
     examples: ["banger volume prune"],
+  }),
+});
+
+const machine = one("Machine name or ID", { completes: "vm" });
+
+export const vmVolumeCommands = group("Attach volumes to machines", {
+  attach: command({
+    brief: "Mount a volume in a stopped machine, from its next start on",
+    args: {
+      vm: machine,
+      mount: one("NAME:/path[:ro]; the volume is created if needed", { completes: "volume" }),
+    },
+    examples: ["banger vm volume attach testbox cache:/var/cache"],
+  }),
+  detach: command({
+    brief: "Remove the mount of a volume from a stopped machine",
+    aliases: ["rm"],
+    details: "The volume and its data stay.",
+    args: { vm: machine, volume },
+    examples: ["banger vm volume detach testbox cache"],
   }),
 });

@@ -13,7 +13,7 @@ import { systemHandlers } from "./system.ts";
 import { hostHandlers, uiHandlers } from "./ui.ts";
 import { vmHandlers } from "./vm.ts";
 import { networkHandlers, policyHandlers, vmNetworkHandlers } from "./vm-network.ts";
-import { volumeHandlers } from "./volume.ts";
+import { vmVolumeHandlers, volumeHandlers } from "./volume.ts";
 
 export function makeRouter(services: Services) {
   const base = handlerBase(services);
@@ -24,7 +24,12 @@ export function makeRouter(services: Services) {
     network: networkHandlers(base),
     policy: policyHandlers(base),
     volume: volumeHandlers(base),
-    vm: { ...vmHandlers(base), ...vmNetworkHandlers(base), ...vmSnapshotHandlers(base) },
+    vm: {
+      ...vmHandlers(base),
+      ...vmNetworkHandlers(base),
+      ...vmSnapshotHandlers(base),
+      ...vmVolumeHandlers(base),
+    },
     snapshot: snapshotHandlers(base),
     file: fileHandlers(base),
     session: sessionHandlers(base),

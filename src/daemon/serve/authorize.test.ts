@@ -88,6 +88,8 @@ const SAMPLES: Record<string, unknown> = {
   source: "/nowhere/source",
   distro: "debian",
   rule: "example.com:443",
+  volume: "data",
+  size_bytes: 1 << 30,
 };
 
 function inputOf({ input, path }: Procedure, machine: string): unknown {

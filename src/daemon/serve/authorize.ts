@@ -43,7 +43,9 @@ export function authorize(
   if (snapshot !== undefined) assertSnapshot(snapshots, caller, snapshot);
   if (caller.scope !== "own") return;
   const volume = textOf(input, rule.volume);
-  if (volume !== undefined) assertVolume(volumes, caller, { name: volume, isNew: false });
+  if (volume !== undefined) {
+    assertVolume(volumes, caller, { name: volume, isNew: rule.createsVolume === true });
+  }
   const mounts = Array.isArray(input["volumes"]) ? input["volumes"].filter(isFields) : [];
   for (const mount of mounts) {
     assertVolume(volumes, caller, { name: String(mount["volume"]), isNew: true });

@@ -96,7 +96,7 @@ export function setupSteps(
   drives: readonly Drive[],
 ): string[] {
   const first = drives.findIndex(({ volume_bytes }) => volume_bytes !== undefined);
-  const disk = (index: number) => `/dev/vd${String.fromCharCode(97 + first + index)}`;
+  const disk = (index: number) => diskAt(first + index);
   const mounts = [
     ...volumes.map(({ path, readOnly }, index) => ({
       path,
@@ -117,6 +117,15 @@ export function setupSteps(
   // What is mounted inside of another comes after it.
   const sorted = mounts.toSorted((a, b) => depthOf(a.path) - depthOf(b.path));
   return [...sorted.flatMap(({ words }) => words), ...limitsOf(guest)];
+}
+
+/** Of a volume that is mounted already: its disk, of that place among the drives, has grown. */
+export function growStep(disk: { index: number; path: string; size_bytes: number }): string[] {
+  return ["grow", diskAt(disk.index), disk.path, String(disk.size_bytes)];
+}
+
+function diskAt(index: number): string {
+  return `/dev/vd${String.fromCharCode(97 + index)}`;
 }
 
 function tmpfsOf({ tmpfs = [] }: GuestOptions): { path: string; words: string[] }[] {

@@ -8,7 +8,7 @@ import { requireDirectory } from "./attach.ts";
 /** Mounts there would take the agent's own files, or the guest's kernel, from it. */
 const OWN = /^\/(run\/banger|proc|sys|dev)(\/|$)/;
 
-type Wanted = Pick<VmCreate, "volumes" | "shares" | "guest" | "idleSuspend_ms">;
+type Wanted = Pick<VmCreate, "idleSuspend_ms"> & Pick<VmSpec, "volumes" | "shares" | "guest">;
 
 /** The part of the spec that it becomes. `invalid_argument`, `not_found` for a directory of the host. */
 export function mountsOf(

@@ -21,6 +21,16 @@ export function assertVolumesFree(db: Database, { id, name, spec }: VmRecord): v
   }
 }
 
+/** Machines that run or sleep with it, those that write first. */
+export function holdersOf(db: Database, volume: string): VmRecord[] {
+  const modeOf = ({ spec }: VmRecord) => spec.volumes?.find((each) => each.volume === volume);
+  return listVms(db)
+    .filter((vm) => modeOf(vm) && !IDLE.test(vm.state))
+    .toSorted(
+      (a, b) => Number(modeOf(a)?.readOnly ?? false) - Number(modeOf(b)?.readOnly ?? false),
+    );
+}
+
 function collide(had: VolumeMount, wanted: VolumeMount): boolean {
   return had.volume === wanted.volume && !(had.readOnly && wanted.readOnly);
 }

@@ -1,6 +1,6 @@
 /** Volumes in the store and on disk, and who may have one. */
 import { expect, test } from "bun:test";
-import { existsSync, readdirSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { VolumeMount } from "#api/mount/mount.ts";
 import type { VmState } from "#api/vm.ts";
@@ -102,6 +102,25 @@ test("files that a crash has left are found, but not those that are being made",
     join(folder, "half.ext4.staging-1"),
     join(folder, "lost.ext4"),
   ]);
+});
+
+test("a volume grows, unless a machine runs or sleeps with it", async () => {
+  const { volumes } = volumesIn();
+  await volumes.ensure(["data"], undefined);
+  addVm("web", [writes]);
+  expect(volumes.grow("data", 128 * MiB)).toMatchObject({ size_bytes: 128 * MiB });
+  expect(statSync(volumes.diskOf("data").path).size).toBe(128 * MiB);
+  expect(errorOf(() => volumes.grow("data", 64 * MiB))).toMatchObject({
+    code: "invalid_argument",
+    message: 'Cannot shrink volume "data" from 128 MiB to 64 MiB',
+  });
+  start("web");
+  setState("web", "suspending", "suspended");
+  expect(errorOf(() => volumes.grow("data", 256 * MiB))).toMatchObject({
+    code: "conflict",
+    message: 'Cannot resize volume "data": in use by machine "web", which is suspended',
+  });
+  expect(volumes.diskOf("data").size_bytes).toBe(128 * MiB);
 });
 
 test("one machine writes, or any number reads; who has it is named", () => {

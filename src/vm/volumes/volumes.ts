@@ -1,6 +1,6 @@
 /** Volumes: disks with a life of their own. The only place that writes the `volumes` table. */
 import type { Database } from "bun:sqlite";
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync, truncateSync } from "node:fs";
 import { basename } from "node:path";
 import { z } from "zod";
 import { type Volume, volumeName } from "#api/mount/mount.ts";
@@ -9,9 +9,11 @@ import { BangerError } from "#base/error.ts";
 import { STAGING_MARK } from "#base/files/atomic.ts";
 import { newId } from "#base/id.ts";
 import { didYouMean } from "#base/similar.ts";
+import { formatSize } from "#base/size.ts";
 import type { Paths } from "#config/paths.ts";
 import { formatEmpty } from "#ext4/empty/empty.ts";
-import { listVms } from "#vm/records.ts";
+import { listVms, type VmRecord } from "#vm/records.ts";
+import { holdersOf } from "./hold.ts";
 
 /** A file that is being made is left alone for so long. */
 const STAGING_MAX_MS = 3_600_000;
@@ -108,6 +110,40 @@ export class Volumes {
     });
   }
 
+  /** Of one that no machine runs or sleeps with; its file system follows when it is next mounted for writing. */
+  grow(name: string, size_bytes: number): Volume {
+    return this.#db
+      .transaction(() => {
+        const [holder] = holdersOf(this.#db, name);
+        if (holder) throw heldBy(name, holder);
+        this.assertGrows(name, size_bytes);
+        truncateSync(this.diskOf(name).path, size_bytes);
+        return this.setSize(name, size_bytes);
+      })
+      .immediate();
+  }
+
+  /** `invalid_argument` for a size that is smaller, which no ext4 in use can have. */
+  assertGrows(name: string, size_bytes: number): void {
+    const present = this.#get(name).size_bytes;
+    if (size_bytes >= present) return;
+    throw new BangerError(
+      "invalid_argument",
+      `Cannot shrink volume "${name}" from ${formatSize(present)} to ${formatSize(size_bytes)}`,
+      { hint: "Volumes can only grow; create a smaller one and copy your files" },
+    );
+  }
+
+  /** For whoever has made its file that large. */
+  setSize(name: string, size_bytes: number): Volume {
+    const { id } = this.#get(name);
+    this.#db.query("UPDATE volumes SET size_bytes = $size WHERE id = $id").run({
+      id,
+      size: size_bytes,
+    });
+    return this.show(name);
+  }
+
   /** `invalid_state` while machines mount it, running or not. */
   remove(name: string): void {
     this.#db
@@ -195,6 +231,14 @@ function exists(name: string): BangerError {
   return new BangerError("already_exists", `Cannot create volume "${name}": it exists already`, {
     hint: `Show it with: banger volume show ${name}`,
   });
+}
+
+function heldBy(name: string, { name: machine, state }: VmRecord): BangerError {
+  return new BangerError(
+    "conflict",
+    `Cannot resize volume "${name}": in use by machine "${machine}", which is ${state}`,
+    { hint: `Stop that machine first: banger vm stop ${machine}` },
+  );
 }
 
 function inUse(name: string, machines: readonly string[]): BangerError {

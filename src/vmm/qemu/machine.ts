@@ -17,8 +17,8 @@ import { endedError, MachineProcess, type ProcessEnd } from "#vmm/machine-proces
 import type { Child } from "#vmm/process.ts";
 import { openSocket } from "#vmm/socket.ts";
 import { socketPaths } from "./command.ts";
+import { growDrive, limitDrives } from "./drives.ts";
 import { exitReason } from "./exit.ts";
-import { limitDrives } from "./limits.ts";
 import { clearRuntime } from "./notes.ts";
 import type { Qmp } from "./qmp.ts";
 import { saveSnapshot } from "./snapshot.ts";
@@ -95,6 +95,10 @@ export class QemuMachine implements Machine {
 
   async limitDisks(limits: DiskLimits): Promise<void> {
     await limitDrives(this.#control(), limits);
+  }
+
+  async growDrive(path: string, size_bytes: number): Promise<number> {
+    return await growDrive(this.#control(), path, size_bytes);
   }
 
   async resume(): Promise<void> {
