@@ -1,6 +1,7 @@
-/** One daemon: its machines, images, kernels and snapshots. */
+/** One daemon: its machines, images, kernels, snapshots and volumes. */
 import { type Connection, makeConnection } from "./connection.ts";
 import { createMachine, getMachine, listMachines, type Machine } from "./machine/machine.ts";
+import type { VolumeInfo } from "./mounts.ts";
 import { finish } from "./stream.ts";
 import type {
   CallOptions,
@@ -13,6 +14,7 @@ import type {
   SnapshotInfo,
   WorkOptions,
 } from "./types.ts";
+import { bytesOf } from "./units.ts";
 
 export class Banger {
   readonly #connection: Connection;
@@ -20,6 +22,7 @@ export class Banger {
   readonly images: Images;
   readonly kernels: Kernels;
   readonly snapshots: Snapshots;
+  readonly volumes: Volumes;
 
   /** Does not connect until the first call. */
   constructor(options: ConnectOptions = {}) {
@@ -28,6 +31,7 @@ export class Banger {
     this.images = new Images(this.#connection);
     this.kernels = new Kernels(this.#connection);
     this.snapshots = new Snapshots(this.#connection);
+    this.volumes = new Volumes(this.#connection);
   }
 
   async status({ signal }: CallOptions = {}): Promise<DaemonInfo> {
@@ -148,5 +152,50 @@ export class Snapshots {
 
   async remove(name: string, { signal }: CallOptions = {}): Promise<void> {
     await this.#api.remove({ name }, { signal });
+  }
+}
+
+/** Disks that outlive their machines. */
+export class Volumes {
+  readonly #api: Connection["client"]["volume"];
+
+  /** @internal */
+  constructor({ client }: Connection) {
+    this.#api = client.volume;
+  }
+
+  async list({ signal }: CallOptions = {}): Promise<VolumeInfo[]> {
+    return await this.#api.list(undefined, { signal });
+  }
+
+  async get(name: string, { signal }: CallOptions = {}): Promise<VolumeInfo> {
+    return await this.#api.show({ name }, { signal });
+  }
+
+  /** `size`: its limit, which takes no space. Default: vm.disk of the configuration. */
+  async create(
+    name: string,
+    { size, signal }: CallOptions & { size?: number | string | undefined } = {},
+  ): Promise<VolumeInfo> {
+    return await this.#api.create({ name, size_bytes: bytesOf(size) }, { signal });
+  }
+
+  /** Grows a volume and its file system: at once, or when it is next mounted for writing. */
+  async resize(
+    name: string,
+    size: number | string,
+    { signal }: CallOptions = {},
+  ): Promise<VolumeInfo> {
+    return await this.#api.resize({ name, size_bytes: bytesOf(size) ?? 0 }, { signal });
+  }
+
+  /** Removes a volume that no machine mounts, and its data. */
+  async remove(name: string, { signal }: CallOptions = {}): Promise<void> {
+    await this.#api.remove({ name }, { signal });
+  }
+
+  /** Removes all volumes that no machine mounts, and gives their names. */
+  async prune({ signal }: CallOptions = {}): Promise<string[]> {
+    return await this.#api.prune(undefined, { signal });
   }
 }

@@ -3,6 +3,8 @@
  * so a field that the contract does not have fails to compile.
  */
 
+import type { MountOptions, SharedDirectory, VolumeMount } from "./mounts.ts";
+
 /** Progress of a pull, boot or build. The same `step` is reported again as its numbers grow. */
 export interface Progress {
   step: string;
@@ -75,6 +77,8 @@ export interface MachineInfo {
   };
   /** Key of the template it was restored from. */
   template?: string | undefined;
+  volumes?: VolumeMount[] | undefined;
+  shares?: SharedDirectory[] | undefined;
   snapshot?: string | undefined;
   forkOf?: string | undefined;
   labels?: Record<string, string> | undefined;
@@ -252,7 +256,7 @@ export interface WorkOptions extends CallOptions {
 }
 
 /** Sizes are bytes, or text such as "512M" and "2G"; durations are milliseconds, or text such as "90s" and "1h30m". */
-export interface CreateOptions extends WorkOptions {
+export interface CreateOptions extends WorkOptions, MountOptions {
   /** Default: generated. */
   name?: string | undefined;
   kernel?: string | undefined;

@@ -159,6 +159,21 @@ export class Machine implements AsyncDisposable {
     await this.#work(this.#vm.restore({ ...this.#ref, snapshot }, options), options);
   }
 
+  /** Mounts a volume from the next start on, and creates it if needed. The machine must be stopped. */
+  async attachVolume(
+    volume: string,
+    path: string,
+    { readOnly, signal }: CallOptions & { readOnly?: boolean | undefined } = {},
+  ): Promise<void> {
+    const input = { ...this.#ref, volume, path, readOnly };
+    this.#keep(await this.#vm.attachVolume(input, { signal }));
+  }
+
+  /** Removes the mount of a volume, which stays. The machine must be stopped. */
+  async detachVolume(volume: string, { signal }: CallOptions = {}): Promise<void> {
+    this.#keep(await this.#vm.detachVolume({ ...this.#ref, volume }, { signal }));
+  }
+
   async stats({ signal }: CallOptions = {}): Promise<MachineStats> {
     return await this.#connection.client.inside.stats(this.#ref, { signal });
   }
@@ -225,12 +240,13 @@ export async function createMachine(
   options: CreateOptions,
 ): Promise<Machine> {
   const { signal, onProgress, memory, disk, net, ports, timeout, idleSuspend, ...rest } = options;
-  const { name, kernel, cpus, env, labels, hostname, start } = rest;
+  const { name, kernel, cpus, env, labels, hostname, start, volumes, shares } = rest;
   const work = connection.client.vm.create(
     {
       ...source,
       ...("image" in source ? bootOf(rest) : {}),
-      ...{ name, kernel, cpus, env, labels, hostname, start },
+      ...{ name, kernel, cpus, env, labels, hostname, start, volumes, shares },
+      guest: guestOf(rest),
       memory_mib: mebibytesOf(memory),
       disk_bytes: bytesOf(disk),
       network: net,
@@ -245,6 +261,18 @@ export async function createMachine(
     { signal },
   );
   return new Machine(connection, await finish(work, onProgress));
+}
+
+/** Undefined if nothing is set. */
+function guestOf(options: CreateOptions) {
+  const { tmpfs, shmSize, swap, readOnly, sysctls, ulimits } = options;
+  const guest = {
+    tmpfs: tmpfs?.map(({ size, ...each }) => ({ ...each, size_bytes: bytesOf(size) })),
+    shm_bytes: bytesOf(shmSize),
+    swap_bytes: bytesOf(swap),
+    ...{ readOnly, sysctls, ulimits },
+  };
+  return Object.values(guest).some((value) => value !== undefined) ? guest : undefined;
 }
 
 function bootOf({ mode = "direct", command }: CreateOptions) {
