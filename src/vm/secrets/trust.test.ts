@@ -2,8 +2,10 @@ import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { BangerError } from "#base/error.ts";
 import { run } from "#base/run.ts";
-import { subjectHash } from "./trust.ts";
+import type { Agent } from "#guest/agent.ts";
+import { subjectHash, trustEnvironment, trustInGuest } from "./trust.ts";
 
 test("OpenSSL looks for a root under the name that it is given", async () => {
   const folder = mkdtempSync(join(tmpdir(), "banger-hash-"));
@@ -18,5 +20,28 @@ test("OpenSSL looks for a root under the name that it is given", async () => {
     }
   } finally {
     rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test("every program still trusts the authorities that the image has, such as a company's", async () => {
+  const store = "/etc/ssl/certs/ca-certificates.crt";
+  const company = "-----BEGIN CERTIFICATE-----\ncompany\n-----END CERTIFICATE-----\n";
+  const written = new Map<string, string>([[store, company]]);
+  const files = {
+    stat: async (path: string) => {
+      if (written.has(path)) return { kind: "file" };
+      throw new BangerError("not_found", `no such file ${path}`);
+    },
+    readFile: async (path: string) => Buffer.from(written.get(path) ?? ""),
+    mkdir: async () => {},
+    writeFile: async (path: string, bytes: Uint8Array) => {
+      written.set(path, Buffer.from(bytes).toString());
+    },
+  };
+  const certificate = "-----BEGIN CERTIFICATE-----\nmachine\n-----END CERTIFICATE-----\n";
+  const guest = { files } as unknown as Agent;
+  await trustInGuest(guest, { certificate, roots: () => "unused" });
+  for (const path of [store, ...Object.values(trustEnvironment)]) {
+    expect(written.get(path), path).toBe(company + certificate);
   }
 });

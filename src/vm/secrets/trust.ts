@@ -61,8 +61,8 @@ export const trustEnvironment: Record<string, string> = {
   PIP_CERT: BUNDLE,
   GIT_SSL_CAINFO: BUNDLE,
   AWS_CA_BUNDLE: BUNDLE,
-  NODE_EXTRA_CA_CERTS: CERTIFICATE,
-  DENO_CERT: CERTIFICATE,
+  NODE_EXTRA_CA_CERTS: BUNDLE,
+  DENO_CERT: BUNDLE,
 };
 
 type Guest = Pick<Agent, "files" | "run">;
