@@ -54,6 +54,7 @@ import { progress } from "./progress.ts";
 import { secretContract } from "./secrets/contract.ts";
 import { serveContract, tokenContract } from "./serve/contract.ts";
 import { hostContract, uiContract } from "./ui/contract.ts";
+import { workspaceContract } from "./workspace/contract.ts";
 
 const byImage = z.object({ name: imageRef });
 
@@ -294,6 +295,7 @@ export const contract = {
   file: fileContract,
   session: sessionContract,
   inside: insideContract,
+  workspace: workspaceContract,
   secret: secretContract,
   token: tokenContract,
   serve: serveContract,

@@ -48,6 +48,7 @@ export const handlers: Handlers<typeof root> = {
     },
     workspace: {
       import: () => import("./handlers/vm/workspace/import.ts"),
+      list: () => import("./handlers/vm/workspace/list.ts"),
       status: () => import("./handlers/vm/workspace/status.ts"),
       diff: () => import("./handlers/vm/workspace/diff.ts"),
       checkpoint: () => import("./handlers/vm/workspace/checkpoint.ts"),

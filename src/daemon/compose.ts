@@ -41,6 +41,7 @@ import { Listeners } from "./serve/listeners.ts";
 import { Tokens } from "./serve/tokens.ts";
 import { WebUi } from "./ui/ui.ts";
 import { UsageRecorder } from "./ui/usage.ts";
+import { Workspaces } from "./workspace/workspaces.ts";
 
 const log = getLogger(["banger", "daemon"]);
 
@@ -56,6 +57,7 @@ export interface Services {
   files: VmFiles;
   sessions: Sessions;
   inside: Inside;
+  workspaces: Workspaces;
   network: Networks;
   secrets: SecretKeeper;
   questions: Questions;
@@ -173,7 +175,7 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
 function composeServed(
   { paths, values }: Config,
   { vms, tokens }: Pick<Services, "vms" | "tokens">,
-): Pick<Services, "listeners" | "ui" | "usage"> {
+): Pick<Services, "listeners" | "ui" | "usage" | "workspaces"> {
   const listeners = new Listeners(values, tokens);
   const ui = new WebUi(paths.webUi, listeners);
   const usage = new UsageRecorder({
@@ -181,7 +183,7 @@ function composeServed(
     diskOf: (id) => paths.vm(id).disk,
     isWanted: () => ui.sessions.isAny,
   });
-  return { listeners, ui, usage };
+  return { listeners, ui, usage, workspaces: new Workspaces(vms) };
 }
 
 function makeRoots({ state, cache, runtime, config }: Roots): void {

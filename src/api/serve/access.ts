@@ -186,6 +186,17 @@ export const access: AccessOf<typeof contract> = {
     stats: inside("name"),
     processes: inside("name"),
   },
+  /** They read the imported repository, and any directory of the host. */
+  workspace: {
+    list: full,
+    import: full,
+    status: full,
+    diff: full,
+    export: full,
+    checkpoints: full,
+    checkpoint: full,
+    restore: full,
+  },
   token: {
     list: full,
     create: user,

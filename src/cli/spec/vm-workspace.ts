@@ -56,6 +56,12 @@ of it runs. Importing again sends only what is missing, and is refused if it wou
         "banger vm workspace import testbox ~/src/app:/srv/app --depth 1",
       ],
     }),
+    list: command({
+      brief: "List the imported workspaces of a machine",
+      args: { vm: one("Machine name or ID", { completes: "vm" }) },
+      flags: {},
+      examples: ["banger vm workspace list testbox"],
+    }),
     status: command({
       brief: "Show what has changed in a workspace, like git status",
       args: { workspace },
@@ -74,6 +80,7 @@ of it runs. Importing again sends only what is missing, and is refused if it wou
       flags: {
         head: toggle("--head", "Compare with the machine's HEAD"),
         staged: toggle("--staged", "Compare the machine's index with its HEAD"),
+        patch: toggle("-p, --patch", "Print patches (the default without --json)"),
         stat: toggle("--stat", "Print statistics only"),
         nameStatus: toggle("--name-status", "Print names and kinds of changes only"),
         repo,

@@ -14,6 +14,7 @@ import { hostHandlers, uiHandlers } from "./ui.ts";
 import { vmHandlers } from "./vm.ts";
 import { networkHandlers, policyHandlers, vmNetworkHandlers } from "./vm-network.ts";
 import { vmVolumeHandlers, volumeHandlers } from "./volume.ts";
+import { workspaceHandlers } from "./workspace.ts";
 
 export function makeRouter(services: Services) {
   const base = handlerBase(services);
@@ -34,6 +35,7 @@ export function makeRouter(services: Services) {
     file: fileHandlers(base),
     session: sessionHandlers(base),
     inside: insideHandlers(base),
+    workspace: workspaceHandlers(base),
     secret: secretHandlers(base),
     token: tokenHandlers(base),
     serve: serveHandlers(base),

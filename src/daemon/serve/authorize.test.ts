@@ -80,6 +80,7 @@ const SAMPLES: Record<string, unknown> = {
   recipe: "/nowhere/recipe",
   suite: "bookworm",
   format: "oci",
+  checkpoint: 1,
   from: "/nowhere/catalog",
   catalog: "/nowhere/catalog",
   key: "/nowhere/key",
@@ -106,6 +107,7 @@ function inputOf({ input, path }: Procedure, machine: string): unknown {
   for (const field of namesIn(input, path)) value[field] = machine;
   if (path.join(".") === "image.build") value["fromImage"] = "debian";
   if (path[0] === "secret") value["name"] = "TOKEN";
+  if (path.join(".") === "workspace.export") value["format"] = "tar";
   if (path.join(".") === "policy.answer") {
     Object.assign(value, { id: "question", allow: true, scope: "once" });
   }

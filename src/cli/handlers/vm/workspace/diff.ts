@@ -5,6 +5,7 @@ import { numberOf } from "#cli/workspace/checkpoint.ts";
 import { findWorkspace, open } from "#cli/workspace/find.ts";
 import { printPaged } from "#cli/workspace/pager.ts";
 import { checkpointTree } from "#workspace/checkpoint/log.ts";
+import { shownName } from "#workspace/names.ts";
 import { diffOf, parseNumbers } from "#workspace/out/report.ts";
 
 type Handled = typeof vmCommands.commands.workspace.commands.diff;
@@ -23,6 +24,10 @@ export const run: Handler<Handled> = async ({ args, flags }, context) => {
     );
   }
   const format = flags.stat ? ["--stat"] : flags.nameStatus ? ["--name-status"] : ["--patch"];
+  if (flags.patch && (flags.stat || flags.nameStatus)) {
+    const flag = flags.stat ? "--stat" : "--name-status";
+    throw new BangerError("invalid_argument", `conflicting options: --patch and ${flag}`);
+  }
   const [from, to] = [args.from, args.to].map((text) => text && numberOf(text));
   if (from && (flags.head || flags.staged)) {
     const flag = flags.head ? "--head" : "--staged";
@@ -41,7 +46,10 @@ export const run: Handler<Handled> = async ({ args, flags }, context) => {
       capture.root === ""
         ? []
         : [`--src-prefix=a/${capture.root}/`, `--dst-prefix=b/${capture.root}/`];
-    if (output.json) {
+    if (output.json && flags.patch) {
+      const patch = await diffOf(capture, { ...options, color: false, args: ["--patch"] });
+      json.push({ path: shownName(capture.root), patch: textOf(patch) });
+    } else if (output.json) {
       const numbers = ["--numstat", "-z", "--no-renames"];
       const text = await diffOf(capture, { ...options, color: false, args: numbers });
       json.push(...parseNumbers(text, capture.root));
@@ -50,3 +58,8 @@ export const run: Handler<Handled> = async ({ args, flags }, context) => {
   if (output.json) return await output.document(json, () => "");
   await printPaged(context, texts.join(""));
 };
+
+/** Bytes that are not UTF-8 are replaced. */
+function textOf(bytes: string): string {
+  return Buffer.from(bytes, "latin1").toString();
+}
