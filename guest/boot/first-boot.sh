@@ -521,8 +521,96 @@ skip_programs() {
 	mkdir -p "$skipped"
 	printf '#!/bin/sh\n' >"$skipped/systemd-hwdb"
 	[ -z "$ours" ] || printf '#!/bin/sh\n' >"$skipped/invoke-rc.d"
+	write_systemd_helper
 	chmod 0755 "$skipped"/*
 	PATH=$skipped:$PATH
+}
+
+# deb-systemd-helper is Perl, which takes a second to start under emulation, and scripts call it several times for each
+# unit. This does the same for units with plain [Install] sections, and leaves all else to it.
+write_systemd_helper() {
+	cat >"$skipped/deb-systemd-helper" <<-'EOF'
+		#!/bin/sh
+		real=/usr/bin/deb-systemd-helper
+		state=/var/lib/systemd/deb-systemd
+		units=/etc/systemd/system
+		main() {
+			quiet=
+			[ "$1" != --quiet ] || { quiet=1 && shift; }
+			unit=$2
+			also=$state-helper-enabled/$unit.dsh-also
+			is_plain "$@" || return
+			case $1 in
+			unmask)
+				[ ! -e "$units/$unit" ] && [ ! -d "$state-helper-masked" ] && [ ! -d "$state-user-helper-masked" ] || return
+				exit 0
+				;;
+			debian-installed)
+				[ -f "$also" ]
+				exit
+				;;
+			was-enabled)
+				[ -n "$quiet" ] || return
+				[ ! -e "$also" ] || all_linked <"$also"
+				exit
+				;;
+			enable)
+				[ ! -e "$also" ] && grep -qs preset-mode "$real" && command -v systemctl >/dev/null && find_links || return
+				systemctl --root=/ --system --preset-mode=enable-only preset "$unit" || exit 1
+				[ -z "$links" ] || { write_links && touch_marks; }
+				exit
+				;;
+			update-state)
+				find_links || return
+				write_links
+				exit
+				;;
+			esac
+		}
+		is_plain() {
+			[ "$#" -eq 2 ] && [ -n "${DPKG_MAINTSCRIPT_PACKAGE-}" ] || return
+			[ -z "${DPKG_ROOT-}${_DEB_SYSTEMD_HELPER_PURGE-}${_DEB_SYSTEMD_HELPER_DEBUG-}" ] || return
+			case $2 in '' | -* | .* | *[!A-Za-z0-9._-]*) return 1 ;; esac
+		}
+		all_linked() {
+			while IFS= read -r link; do [ -L "$link" ] || return 1; done
+		}
+		# Of the unit's [Install] section: aliases first. Fails if it has more than plain names.
+		find_links() {
+			for file in "$units" /lib/systemd/system /usr/lib/systemd/system; do
+				[ ! -f "$file/$unit" ] || break
+			done
+			[ -f "$file/$unit" ] || return
+			links= wants=
+			while IFS= read -r line || [ -n "$line" ]; do
+				case $line in
+				*=*) ;;
+				*) continue ;;
+				esac
+				value=${line#*=}
+				case $line in
+				Alias=*[!A-Za-z0-9._-]* | WantedBy=*[!A-Za-z0-9._-]*) return 1 ;;
+				Alias=?*) [ "$value" = "$unit" ] || links="$links $units/$value" ;;
+				WantedBy=?*) wants="$wants $units/$value.wants/$unit" ;;
+				*[Aa][Ll][Ss][Oo]=* | *[Aa][Ll][Ii][Aa][Ss]=* | *[Dd]*[Ii][Nn][Ss][Tt][Aa][Nn][Cc][Ee]=*) return 1 ;;
+				*[Ww][Aa][Nn][Tt][Ee][Dd][Bb][Yy]=* | *[Rr][Ee][Qq][Uu][Ii][Rr][Ee][Dd][Bb][Yy]=*) return 1 ;;
+				esac
+			done <"$file/$unit"
+			links=$links$wants
+		}
+		write_links() {
+			mkdir -p "${also%/*}" || return
+			for link in $links; do echo "$link"; done >"$also.tmp" && chmod 644 "$also.tmp" && mv "$also.tmp" "$also"
+		}
+		touch_marks() {
+			for link in $links; do
+				mark=$state-helper-enabled/${link#"$units/"}
+				[ -e "$mark" ] || { mkdir -p "${mark%/*}" && : >>"$mark"; } || return
+			done
+		}
+		main "$@"
+		exec "$real" "$@"
+	EOF
 }
 
 restore_programs() {

@@ -59,6 +59,15 @@ afterAll(async () => {
   store?.[Symbol.dispose]();
 });
 
+/** Without archives it is a plain installation, also in that all programs are the image's own. */
+function scriptFor(isGiven: boolean): string {
+  const text = readFileSync(join(ROOT, "guest/boot/first-boot.sh"), "utf8");
+  if (isGiven) return text;
+  const plain = text.replace("\twrite_systemd_helper\n", "");
+  expect(plain).not.toBe(text);
+  return plain;
+}
+
 /** What a first boot writes to its layer, with archives from the host, or without. */
 async function layer(
   name: string,
@@ -72,7 +81,7 @@ async function layer(
   writeFileSync(at("cmdline"), `banger.first-boot=keep${isGiven ? " banger.packages=host" : ""}\n`);
   writeFileSync(at("run/banger/banger-vsock-agent"), AGENT);
   copyFileSync(join(ROOT, "build/bin/banger-vsock-agent"), at("run/real-agent"));
-  copyFileSync(join(ROOT, "guest/boot/first-boot.sh"), at("run/first-boot"));
+  writeFileSync(at("run/first-boot"), scriptFor(isGiven));
   for (const [file, archive] of Object.entries(archives)) {
     const parts: Uint8Array[] = [];
     for await (const chunk of archive) parts.push(chunk);
@@ -92,7 +101,9 @@ async function layer(
     `mount --bind /etc/resolv.conf ${merged}/etc/resolv.conf`,
     `exec chroot ${merged} /run/first-boot`,
   ];
-  const argv = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c"];
+  // With packages from the host a machine needs no network.
+  const net = isGiven ? ["--net"] : [];
+  const argv = ["unshare", ...net, "--mount", "--pid", "--fork", "--kill-child", "sh", "-c"];
   const child = Bun.spawn([...argv, script.join("\n")], {
     stdin: "ignore",
     stdout: Bun.file(at("output")),
