@@ -9,6 +9,7 @@ import {
   readFileSync,
   rmSync,
   symlinkSync,
+  utimesSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -18,6 +19,7 @@ import { sweepScratch } from "#images/packages/scratch.ts";
 import { type Deb, makeSigner, type Signer, writeRepository } from "#test/deb-repository.ts";
 import { bangerErrorOf } from "#test/expect-error.ts";
 import { openTestStore, pullLayout, type TestStore } from "#test/image-store.ts";
+import { LIMIT_MS } from "#test/limit.ts";
 import { testNeeding } from "#test/needs.ts";
 
 const hostTest = testNeeding("apt-get", "gpgv", "gpg", "dpkg-deb", "xz", "zstd");
@@ -232,6 +234,63 @@ hostTest(
   },
 );
 
+hostTest(
+  "are given up soon when the mirror stalls half way, and fetched when it goes on",
+  async () => {
+    let stalls = 0;
+    const stall = (path: string): Response => {
+      stalls++;
+      const bytes = readFileSync(join(folder, path));
+      const body = new ReadableStream<Uint8Array>({
+        start: (controller) => controller.enqueue(bytes.subarray(0, bytes.length / 2)),
+      });
+      return new Response(body, { headers: { "content-length": String(bytes.length) } });
+    };
+    const options = {
+      signal: AbortSignal.timeout(LIMIT_MS),
+      trusted: [host()],
+      stallTimeout_ms: 300,
+    };
+    for (const [name, part] of [
+      ["slow-index", "/InRelease"],
+      ["slow-list", "/Packages"],
+      ["slow-package", "/udev_"],
+    ] as const) {
+      instead = (path) => (path.includes(part) ? stall(path) : undefined);
+      stalls = 0;
+      const { code, message } = await bangerErrorOf(
+        store.images.preparePackages(await image(name), options),
+      );
+      expect([name, code, message]).toEqual([
+        name,
+        "timeout",
+        `Cannot read from "${host()}": no data received for 300 ms`,
+      ]);
+      // Of several servers or connections one may have had bad luck.
+      expect([name, stalls]).toEqual([name, 2]);
+      expect(scratches()).toEqual([]);
+    }
+    stalls = 0;
+    instead = (path) => (path.includes("/udev_") && stalls === 0 ? stall(path) : undefined);
+    using repository = await store.images.preparePackages(await image("once"), options);
+    expect(repository.count).toBe(7);
+  },
+);
+
+hostTest("are left to the guest at once where the host has no network", async () => {
+  const closed = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response("") });
+  const place = `127.0.0.1:${closed.port}`;
+  await closed.stop(true);
+  const off = await image("off", { "etc/apt/sources.list": `deb http://${place}/ test main\n` });
+  expect(await refusal(off, [place])).toBe(
+    `unavailable: Cannot reach "${place}": connection refused`,
+  );
+  const unknown = await image("unknown", {
+    "etc/apt/sources.list": "deb http://mirror.invalid/ test main\n",
+  });
+  expect(await refusal(unknown)).toStartWith('unavailable: Cannot reach "mirror.invalid"');
+});
+
 hostTest("of an expired index only if the source allows it, as for snapshots", async () => {
   const head = ["Valid-Until: Wed, 01 Jan 2020 00:00:00 +0000"];
   await writeRepository(join(folder, "snapshot"), DEBS, { signer, head });
@@ -338,14 +397,17 @@ testNeeding("root")("of a daemon that was killed are removed by the next one", (
   const { pid, startTime_ticks } = identify(process.pid) ?? { pid: 0, startTime_ticks: 0 };
   const place = mkdtempSync(join(folder, "swept-"));
   const names = [`${pid}-${startTime_ticks}-a`, `${pid}-${startTime_ticks - 1}-b`, "4194305-1-c"];
-  for (const name of ["other", ...names])
+  for (const name of ["other", "olderF", ...names])
     mkdirSync(join(place, `banger-packages-${name}/mirror/0`), { recursive: true });
+  // An earlier version did not put its process into the name.
+  const before_s = Date.now() / 1000 - 86_400;
+  utimesSync(join(place, "banger-packages-olderF"), before_s, before_s);
   const stranger = "banger-packages-4194305-1-d";
   mkdirSync(join(place, stranger));
   chownSync(join(place, stranger), 65_534, 65_534);
   symlinkSync(join(place, "banger-packages-other"), join(place, "banger-packages-4194305-1-e"));
   const swept = sweepScratch(place).map((path) => path.slice(-1));
-  expect(swept.sort()).toEqual(["b", "c"]);
+  expect(swept.sort()).toEqual(["F", "b", "c"]);
   expect(
     readdirSync(place)
       .map((name) => name.slice(-1))

@@ -20,7 +20,7 @@ import { unpackDeb } from "./deb.ts";
 import { readAptImage } from "./image-files.ts";
 import { mirrorSource } from "./mirror.ts";
 import { makeScratch } from "./scratch.ts";
-import { fetchBlob } from "./server.ts";
+import { fetchBlob, type PackageServers } from "./server.ts";
 import { type PlainDeb, planUnpacking, type UnpackedPackages } from "./unpack.ts";
 
 const log = getLogger(["banger", "image"]);
@@ -38,6 +38,8 @@ export interface PackageOptions {
   onProgress?: OnProgress | undefined;
   /** See PackageServers. */
   trusted?: readonly string[] | undefined;
+  /** How long a server may be silent; for tests. */
+  stallTimeout_ms?: number | undefined;
 }
 
 export interface PackageRepository extends Disposable {
@@ -64,11 +66,12 @@ export async function preparePackages(
     const image = readAptImage(rootfs);
     const cache = store.paths.blobs;
     const { trusted } = options;
+    const stalls = { count: 0, timeout_ms: options.stallTimeout_ms };
     const reports = image.sources.map(() => ({ done_bytes: 0, total_bytes: 0 }));
     const sources = [...image.sources.entries()];
     await inParallel(sources, options.signal, async ([index, source], signal) => {
       await mirrorSource(source, mirrorFolder(folder, index), {
-        servers: { signal, trusted },
+        servers: { signal, trusted, stalls },
         cache,
         architectures: image.architectures,
         onAdvance: (progress) => {
@@ -89,7 +92,7 @@ export async function preparePackages(
       digestsOf: () => wanted.map(({ digest }) => digest),
       signal: options.signal,
     });
-    return await makeRepository(wanted, { ...options, folder, cache, rootfs, order });
+    return await makeRepository(wanted, { ...options, stalls, folder, cache, rootfs, order });
   } catch (error) {
     rmSync(folder, { recursive: true, force: true });
     throw error;
@@ -99,9 +102,15 @@ export async function preparePackages(
 /** Downloads packages and decompresses each as soon as it is there. Takes `folder` over. */
 async function makeRepository(
   wanted: readonly WantedPackage[],
-  options: PackageOptions & { folder: string; cache: string; rootfs: string; order: InstallOrder },
+  options: PackageOptions &
+    Pick<PackageServers, "stalls"> & {
+      folder: string;
+      cache: string;
+      rootfs: string;
+      order: InstallOrder;
+    },
 ): Promise<PackageRepository> {
-  const { folder, cache, trusted, onProgress } = options;
+  const { folder, cache, trusted, stalls, onProgress } = options;
   const total = wanted.reduce((sum, { size }) => sum + size, 0);
   if (wanted.length === 0) throw new BangerError("unsupported", "no package is missing");
   if (total > PACKAGES_MAX_BYTES) throw new BangerError("limit_exceeded", "packages too large");
@@ -125,7 +134,7 @@ async function makeRepository(
       });
     };
     const { url, digest } = one;
-    await fetchBlob(store, one, { url, servers: { signal, trusted }, onAdvance });
+    await fetchBlob(store, one, { url, servers: { signal, trusted, stalls }, onAdvance });
     const name = nameOf(one);
     const blob = join(cache, "sha256", hexOf(digest));
     const deb = await unpackDeb(blob, join(place, name), signal);

@@ -9,7 +9,9 @@ import { identify, isRunning } from "#base/process-identity.ts";
 import { aptUser } from "./apt.ts";
 
 const PREFIX = "banger-packages-";
-const NAME = /^banger-packages-(\d{1,10})-(\d{1,20})-\w+$/;
+const NAME = /^banger-packages-(?:(\d{1,10})-(\d{1,20})-)?\w+$/;
+/** Those of earlier versions do not name their process. Nobody prepares packages for so long. */
+const OLD_MS = 3_600_000;
 
 export function makeScratch(): string {
   const { pid, startTime_ticks = 0 } = identify(process.pid) ?? { pid: process.pid };
@@ -20,11 +22,13 @@ export function makeScratch(): string {
 export function sweepScratch(folder = tmpdir()): string[] {
   const owners = [process.getuid?.(), aptUser()?.uid];
   return readdirSync(folder).flatMap((name) => {
-    const [, pid, ticks] = NAME.exec(name) ?? [];
+    const [match, pid, ticks] = NAME.exec(name) ?? [];
     const path = join(folder, name);
-    if (!pid || isRunning({ pid: Number(pid), startTime_ticks: Number(ticks) })) return [];
+    if (!match || (pid && isRunning({ pid: Number(pid), startTime_ticks: Number(ticks) })))
+      return [];
     const file = lstatSync(path, { throwIfNoEntry: false });
     if (!file?.isDirectory() || !owners.includes(file.uid)) return [];
+    if (!pid && Date.now() - file.mtimeMs < OLD_MS) return [];
     rmSync(path, { recursive: true, force: true });
     return [path];
   });

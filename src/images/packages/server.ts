@@ -7,6 +7,7 @@ import type { BlobStore } from "#blobs/blobs.ts";
 import type { OnAdvance } from "#blobs/download.ts";
 import type { Expected } from "#blobs/verify.ts";
 import { type FileRequest, readRange, readSmall } from "#http/download.ts";
+import { TransferError } from "#http/failure.ts";
 import { addressesOf, isListed, isLocalhost, reachOf } from "#http/reach.ts";
 import { withRetries } from "#http/retry.ts";
 import { send } from "#http/transport.ts";
@@ -15,10 +16,16 @@ const CLOSED = ["loopback", "link-local"];
 /** Some server of the internet, which cannot redirect into a private network. */
 const PUBLIC_HOME = new URL("http://192.0.2.1/");
 
+/** A machine waits meanwhile, and can download its packages itself. */
+const STALL_TIMEOUT_MS = 15_000;
+const STALLS_MAX = 1;
+
 export interface PackageServers {
   /** "HOST:PORT" of servers that may be asked wherever they are; for tests. */
   trusted?: readonly string[] | undefined;
   signal: AbortSignal;
+  /** How often one of them was silent for too long. */
+  stalls: { count: number; timeout_ms?: number | undefined };
 }
 
 /** A small file; undefined if the server does not have it. */
@@ -29,7 +36,8 @@ export async function readFrom(
 ): Promise<Uint8Array | undefined> {
   try {
     const request = { ...(await requestTo(url, servers)), max_bytes };
-    return (await withRetries(() => readSmall(request), servers)).bytes;
+    const read = () => readSmall(request).catch((error) => Promise.reject(stalled(error, servers)));
+    return (await withRetries(read, servers)).bytes;
   } catch (error) {
     if (error instanceof BangerError && error.code === "not_found") return undefined;
     throw error;
@@ -51,13 +59,24 @@ export async function fetchBlob(
   const expected = { size: blob.size, wrongSize };
   async function* getBlob(_: Expected, part: { offset: number; signal: AbortSignal }) {
     const { offset, signal } = part;
-    yield* readRange({ ...(await requestTo(url, { ...servers, signal })), offset, expected });
+    try {
+      yield* readRange({ ...(await requestTo(url, { ...servers, signal })), offset, expected });
+    } catch (error) {
+      throw stalled(error, servers);
+    }
   }
   await store.prefetch(blob, { source: { getBlob }, signal: servers.signal, onAdvance });
 }
 
+/** After the last stall that is put up with, an error that nobody retries. */
+function stalled(error: unknown, { stalls }: PackageServers): unknown {
+  if (!(error instanceof TransferError) || error.code !== "timeout") return error;
+  stalls.count++;
+  return stalls.count > STALLS_MAX ? new BangerError("timeout", error.message) : error;
+}
+
 async function requestTo(url: URL, servers: PackageServers): Promise<FileRequest> {
-  const { trusted = [], signal } = servers;
+  const { trusted = [], signal, stalls } = servers;
   const isTrusted = isListed(url, trusted);
   const addresses = isTrusted ? [] : await addressesOf(url);
   const reaches = isLocalhost(url) && !isTrusted ? ["loopback"] : addresses.map(reachOf);
@@ -74,6 +93,7 @@ async function requestTo(url: URL, servers: PackageServers): Promise<FileRequest
     // The name means the same in the request as in the check.
     address: url.protocol === "http:" ? addresses[0] : undefined,
     signal,
+    stallTimeout_ms: stalls.timeout_ms ?? STALL_TIMEOUT_MS,
     send: (request) => send({ ...request, home, trusted }),
   };
 }
