@@ -85,8 +85,9 @@ async function demo(): Promise<void> {
   );
   await banger("vm", "run", "debian:bookworm", "--", "sh", "-c", IDENTITY);
 
-  say("A second machine of the image has from the start what the first one installed");
+  say("A second machine of the image is restored, with what the first one installed");
   await banger("vm", "create", "--image", "debian-bookworm", "--name", SECOND_VM, "--nat");
+  await banger("vm", "ssh", SECOND_VM, "--", "uname -n; systemctl is-system-running");
 }
 
 /** Shows a command and runs it, with its output going where ours goes. */

@@ -102,6 +102,7 @@ export async function runDaemon({ restart }: { restart?: Restart | undefined }):
   // Calls that were under way are over with their connections; the programs that they ran need not be.
   using alone = tryStopWork(paths.workLock);
   if (alone) await endOrphans(paths.roots);
+  await services.vms.endBackgroundWork();
   services.sessions.release();
   services.vms.release();
   await settled();

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { Network } from "./network.ts";
+import { Networks } from "./networks.ts";
 
 const network = new Network({ bridge: "banger0", subnet: "10.241.0.0/16" });
 
@@ -33,4 +34,15 @@ test("Network refuses a configuration that cannot work", () => {
   expect(() => new Network({ bridge: "a b", subnet: "10.0.0.0/24" })).toThrow(
     "invalid interface name",
   );
+});
+
+test("an address that is held is nobody else's until it is given back", () => {
+  const networks = new Networks({ host: network, rootless: undefined });
+  const first = networks.newAddress([]);
+  {
+    using held = networks.holdAddress([]);
+    expect(held.address).toBe(first);
+    expect(networks.newAddress([])).not.toBe(first);
+  }
+  expect(networks.newAddress([])).toBe(first);
 });

@@ -23,6 +23,8 @@ export class Networks {
   readonly #rootless: RootlessNetwork | undefined;
 
   readonly #decisions: DecisionLog;
+  /** Of machines without a record. */
+  readonly #held = new Set<Address>();
 
   constructor({ host, rootless, decisions = new DecisionLog() }: NetworksOptions) {
     this.#host = host;
@@ -49,7 +51,14 @@ export class Networks {
 
   /** As `Network.newAddress`. */
   newAddress(reserved: Iterable<Address>): Address {
-    return this.#host.newAddress(reserved);
+    return this.#host.newAddress([...reserved, ...this.#held]);
+  }
+
+  /** An address that no new machine of this process gets until it is disposed of. */
+  holdAddress(reserved: Iterable<Address>): Disposable & { address: Address } {
+    const address = this.newAddress(reserved);
+    this.#held.add(address);
+    return { address, [Symbol.dispose]: () => this.#held.delete(address) };
   }
 
   /** As `Network.attach`. */

@@ -76,6 +76,27 @@ test("whoever waits for another's can give up, and the other goes on", async () 
   expect(await first).toBeDefined();
 });
 
+test("the error of one that nobody had asked for is given to the first who does", async () => {
+  let awaited = 0;
+  const begun = Promise.withResolvers<void>();
+  const failing = async () => {
+    await begun.promise;
+    throw new Error("no");
+  };
+  const options = { isInAdvance: true, onAwaited: () => awaited++ };
+  const made = templates.ensure("a", "image", failing, options);
+  const waiting = make("a");
+  expect(awaited).toBe(1);
+  begun.resolve();
+  const outcomes = await Promise.allSettled([made, waiting]);
+  expect(outcomes.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
+  expect(await make("a")).toBeUndefined();
+  // Ended for want of room, it says nothing of the next try.
+  await expect(templates.ensure("b", "image", failing, options)).rejects.toThrow("no");
+  templates.retry("b");
+  expect(await make("b")).toBeDefined();
+});
+
 test("where another process has made one meanwhile, that is taken", async () => {
   const files = await templates.ensure("a", "image", async (own) => {
     await new Templates(folder, 3 * SIZE_BYTES).ensure("a", "image", fill);

@@ -59,15 +59,31 @@ export interface EnsureOptions {
   signal?: AbortSignal | undefined;
   /** Called before a wait for another's. */
   onWait?: (() => void) | undefined;
+  /** Called when another one waits for this. */
+  onAwaited?: (() => void) | undefined;
+  /** Nobody has asked for it yet: whoever does so first is given the error of this. */
+  isInAdvance?: boolean | undefined;
+}
+
+interface Making {
+  done: Promise<unknown>;
+  onAwaited: (() => void) | undefined;
+}
+
+interface Failure {
+  /** When to try again. */
+  until_ms: number;
+  /** Until somebody has been given it. */
+  untold?: unknown;
 }
 
 export class Templates {
   readonly #folder: string;
   readonly #max_bytes: number;
   /** By key: one that is being made. */
-  readonly #making = new Map<string, Promise<unknown>>();
-  /** Keys of failed templates, and when to retry them; a new process retries at once. */
-  readonly #hopeless = new Map<string, number>();
+  readonly #making = new Map<string, Making>();
+  /** By key; a new process tries again at once. */
+  readonly #hopeless = new Map<string, Failure>();
 
   /** `max_bytes`: on disk; those that were used last stay. */
   constructor(folder: string, max_bytes: number) {
@@ -96,22 +112,24 @@ export class Templates {
     key: string,
     image: string,
     fill: (files: TemplateFiles) => Promise<void>,
-    { signal, onWait }: EnsureOptions = {},
+    { signal, onWait, onAwaited, isInAdvance }: EnsureOptions = {},
   ): Promise<TemplateFiles | undefined> {
     for (let other = this.#making.get(key); other; other = this.#making.get(key)) {
+      other.onAwaited?.();
       onWait?.();
-      const over = other.catch(() => {});
+      const over = other.done.catch(() => {});
       await orAborted(over, signal);
     }
     const found = this.find(key);
     if (found || this.#isHopeless(key)) return found;
-    const making = this.#make(key, image, fill);
-    this.#making.set(key, making);
+    const done = this.#make(key, image, fill);
+    this.#making.set(key, { done, onAwaited });
     try {
-      await making;
+      await done;
     } catch (error) {
       const isPassing = toBangerError(error).code === "no_space";
-      this.#hopeless.set(key, isPassing ? Date.now() + FULL_MS : Number.POSITIVE_INFINITY);
+      const until_ms = isPassing ? Date.now() + FULL_MS : Number.POSITIVE_INFINITY;
+      this.#hopeless.set(key, { until_ms, ...(isInAdvance ? { untold: error } : {}) });
       throw error;
     } finally {
       this.#making.delete(key);
@@ -125,7 +143,12 @@ export class Templates {
   }
 
   #isHopeless(key: string): boolean {
-    return (this.#hopeless.get(key) ?? 0) > Date.now();
+    const failure = this.#hopeless.get(key);
+    if (!failure || failure.until_ms <= Date.now()) return false;
+    const { untold, ...told } = failure;
+    this.#hopeless.set(key, told);
+    if (untold) throw untold;
+    return true;
   }
 
   /** Machines that were restored from it are not touched. */

@@ -7,6 +7,7 @@ import type { KernelService } from "#kernels/service.ts";
 import type { Networks } from "#net/networks.ts";
 import type { Snapshots } from "#snapshots/snapshots.ts";
 import type { Templates } from "#snapshots/templates.ts";
+import type { NextTemplates } from "#vm/boot/next-templates.ts";
 import type { Owner } from "#vm/life/owner.ts";
 import type { SecretValues } from "#vm/secrets/values.ts";
 import type { Volumes } from "#vm/volumes/volumes.ts";
@@ -21,6 +22,8 @@ export interface VmDeps {
   drivers: readonly Driver[];
   /** What new machines are restored from; undefined: each boots. */
   templates: Templates | undefined;
+  /** Undefined: templates are only made for machines that need one. */
+  nextTemplates?: NextTemplates | undefined;
   snapshots: Snapshots;
   volumes: Volumes;
   /** Folder that machines' control groups are made in; undefined where this process may not. */

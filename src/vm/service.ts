@@ -9,6 +9,7 @@ import { BangerError, messageOf } from "#base/error.ts";
 import { newId } from "#base/id.ts";
 import { type ExitStatus, exitCodeOf } from "#guest/exec.ts";
 import { unreadableError } from "#store/row.ts";
+import { TemplateMaker } from "#vm/boot/template-maker.ts";
 import type { BootOptions } from "#vm/life/boot.ts";
 import { Lifecycle } from "#vm/life/lifecycle.ts";
 import { sweepOrphans } from "#vm/life/orphans.ts";
@@ -48,7 +49,10 @@ export class VmService {
   /** Commands and connections inside machines that run. */
   readonly guests: GuestAccess;
 
-  constructor(deps: VmDeps) {
+  constructor(services: VmDeps) {
+    // What a process in the foreground has begun would end with its machine.
+    const nextTemplates = services.owner ? undefined : new TemplateMaker(services);
+    const deps = { ...services, nextTemplates };
     this.#deps = deps;
     this.sessions = new Sessions(this, (id) => deps.config.paths.vm(id).sessions);
     this.#commands = new MachineCommands(deps, this.sessions, {
@@ -267,6 +271,11 @@ export class VmService {
 
   events(signal: AbortSignal | undefined): AsyncGenerator<MachineEvent, void> {
     return this.#events.listen(signal);
+  }
+
+  /** Ends what was begun for machines to come. */
+  async endBackgroundWork(): Promise<void> {
+    await this.#deps.nextTemplates?.stop();
   }
 
   /** Lets go of every machine without ending it, for the next daemon to adopt. */

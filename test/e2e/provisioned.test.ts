@@ -23,6 +23,11 @@ const INIT = `#!/bin/sh
 exec /run/banger/banger-vsock-agent idle
 `;
 
+/** As far as a template asks it. */
+const SYSTEMCTL = `#!/bin/sh
+[ "$1" != is-system-running ] || echo running
+`;
+
 /** Installs the init when it is told to install, changes what the image has, and does `more`. */
 const aptGet = (more = ":") => `#!/bin/sh
 case " $* " in *" install "*) ;; *) exit ;; esac
@@ -55,6 +60,7 @@ async function pull(name: string, script: string): Promise<void> {
     { name: "etc/removed", body: "the image's" },
     { name: "srv/old/gone", body: "the image's" },
     { name: "usr/bin/apt-get", mode: 0o755, body: script },
+    { name: "usr/bin/systemctl", mode: 0o755, body: SYSTEMCTL },
   ];
   await busyboxLayout(join(banger.home, name), { more: [entries] });
   await banger.ok("image", "pull", `oci:${banger.home}/${name}`, "--name", name);
@@ -87,6 +93,11 @@ describe("the first machine of an image", () => {
     );
     const second = await create("base", "second");
     expect(second.stderr).not.toContain("Installing");
+    // The daemon has made, or still makes, what it is restored from.
+    expect([second.stderr.includes("Booting"), second.stderr]).toEqual([
+      false,
+      expect.stringContaining("Restoring second"),
+    ]);
     expect(await exec("second", "hostname; cat /etc/hostname")).toBe("second\nsecond");
     expect(await exec("first", SEEN)).toBe("/srv/old:\nnew\n\n/var/log:\ndpkg.log\nnew");
     expect(await exec("second", SEEN)).toBe("/srv/old:\nnew\n\n/var/log:\nnew");
@@ -181,6 +192,19 @@ describe("nothing is left to other machines", () => {
     const [one, two] = await Promise.all([create("large", "one"), create("large", "two")]);
     expect([one.status, two.status]).toEqual([0, 0]);
     expect(await filesOf("large")).toEqual([expect.stringMatching(/^provisioned-/), "rootfs.ext4"]);
+    // A template that is made in the background goes with the daemon.
+    const { pid: next } = await banger.json<{ pid: number }>("daemon", "status");
+    process.kill(next, "SIGKILL");
+    const ids = async () => (await banger.json<Vm[]>("vm", "list")).map(({ id }) => id).sort();
+    const known = await ids();
+    for (const folder of ["run/banger/vm", "state/banger/vms"]) {
+      const there = () => readdirSync(join(banger.home, folder)).sort();
+      while (!Bun.deepEquals(there(), known)) await Bun.sleep(50);
+    }
+    const vmms = banger
+      .processes()
+      .flatMap(({ command }) => / -name (\w+) /.exec(command)?.[1] ?? []);
+    expect(vmms.sort()).toEqual(known);
     await banger.ok("vm", "rm", "--force", "cut", "one", "two");
   });
 });

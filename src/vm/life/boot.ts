@@ -13,30 +13,25 @@ import { orAborted } from "#base/abort.ts";
 import { formatDuration } from "#base/duration.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import { type OnProgress, warningProgress } from "#base/progress.ts";
-import { KiB, MiB } from "#base/size.ts";
-import type { BootRecord } from "#guest/boot.ts";
-import { readAgentBinary, readFirstBoot } from "#guest/embedded.ts";
-import { buildInitrd, buildStaticInitrd } from "#guest/initrd.ts";
-import type { BootKernel } from "#kernels/service.ts";
+import { KiB } from "#base/size.ts";
 import { addressOf } from "#net/address.ts";
 import type { Attachment } from "#net/network.ts";
-import { bootRecord } from "#vm/boot-record.ts";
+import { planBoot } from "#vm/boot/plan.ts";
 import type { VmDeps } from "#vm/deps.ts";
 import { ensureDisk } from "#vm/folder.ts";
 import { guestProgress } from "#vm/guest-progress.ts";
-import { bootKernel, inFrontOf, lowersOf, moduleDisk, modulesOf } from "#vm/image-boot.ts";
-import { effectivePolicy } from "#vm/network/egress-policy.ts";
+import { modulesOf } from "#vm/image-boot.ts";
 import { offerPackages } from "#vm/packages.ts";
 import { getVm, type VmRecord } from "#vm/records.ts";
 import { trustAuthority } from "#vm/secrets/trust-authority.ts";
 import { restoreTemplate } from "#vm/snapshots/restore-template.ts";
 import { type MemorySource, restoreMemory } from "#vm/snapshots/source.ts";
-import { diskLimits, type VmRuntime } from "#vm/spec.ts";
+import type { VmRuntime } from "#vm/spec.ts";
 import { identify, identityPath, wake } from "#vm/suspend/wake.ts";
-import { setupSteps, sharesOf, volumeDrives } from "#vm/volumes/attach.ts";
+import { setupSteps } from "#vm/volumes/attach.ts";
 import { keepSetup, setUp } from "#vm/volumes/setup.ts";
-import { makeCgroup, removeCgroup } from "#vmm/cgroup.ts";
-import type { BootSpec, Machine, Snapshot } from "#vmm/driver.ts";
+import { removeCgroup } from "#vmm/cgroup.ts";
+import type { Machine, Snapshot } from "#vmm/driver.ts";
 import { hostBootId } from "./boot-id.ts";
 import { driverFor } from "./choose-driver.ts";
 import type { MachineLink } from "./machine-link.ts";
@@ -83,46 +78,24 @@ export async function launch(
   if (!isFirst) checkDisk(vm, paths.disk);
   mkdirSync(paths.runtime, { recursive: true, mode: 0o700 });
   try {
-    const { vsock } = driver.features;
-    const kernel = await bootKernel(deps, vm, { image, vsock, signal: options.signal });
-    const lowers = lowersOf(deps, vm, image);
     const { from, memory } = options;
     const source = from === "disk" ? undefined : from;
-    const modules = await moduleDisk(deps, vm, { kernel, source, isWoken: memory !== undefined });
-    const attachment = await attach(deps, vm, options);
-    const disks = { lowers: lowers.length, hasModulesDisk: modules !== undefined };
-    const record = bootRecord(deps, vm, { image, kernel, attachment, ...disks });
-    const cgroup = ownCgroup(vm);
-    const spec: BootSpec = {
-      id: vm.id,
-      runtimeDir: paths.runtime,
-      consolePath: paths.console,
-      logPath: paths.vmmLog,
-      cpus: vm.spec.cpus,
-      memory_mib: vm.spec.memory_mib,
-      kernelPath: kernel.path,
-      initrdPath: paths.initrd,
-      kernelArgs: ["rdinit=/init", ...firstBootArguments(deps, vm)],
-      drives: [
-        ...[image.rootfs, ...lowers].map((path) => ({ path, readOnly: true })),
-        { path: paths.disk, readOnly: false },
-        ...(modules ? [{ path: modules, readOnly: true }] : []),
-        ...volumeDrives(deps.volumes, vm.spec),
-      ],
-      diskLimits: diskLimits(vm.spec),
-      shares: sharesOf(vm.spec),
-      network: deviceOf(attachment),
-      cgroup,
+    const { kernel, attachment, record, spec, lowers, initrd } = await planBoot(deps, vm, {
+      ...options,
+      driver,
+      image,
+      source,
+      isWoken: memory !== undefined,
+      kernelArgs: firstBootArguments(deps, vm),
       endsWithUs: deps.owner !== undefined,
-    };
+    });
     if (memory) {
       const files = { ...options, memory, runtime: paths.runtime };
       const machine = await wake(driver, { spec, record }, files);
       return { machine, runtime: runtimeOf(machine, attachment) };
     }
-    const initrd = (own: BootRecord) => inFrontOf(kernel.initrd, initrdOf(kernel, own));
     if (source) {
-      const now = { lowers: lowers.length, modules: modulesOf(deps, vm) };
+      const now = { lowers, modules: modulesOf(deps, vm) };
       const machine = await restoreMemory(
         source,
         vm,
@@ -136,7 +109,7 @@ export async function launch(
       ? await restoreTemplate(
           deps,
           vm,
-          { driver, reason, image, kernel, spec, record, initrd, lowers: lowers.length },
+          { driver, reason, image, kernel, spec, record, initrd, lowers },
           options,
         )
       : undefined;
@@ -153,27 +126,6 @@ export async function launch(
     await cleanUp(deps, vm);
     throw error;
   }
-}
-
-function ownCgroup({ runtime, spec }: VmRecord): string | undefined {
-  const cgroup = runtime?.cgroup;
-  if (cgroup) makeCgroup(cgroup, { cpus: spec.cpus, memory_bytes: spec.memory_mib * MiB });
-  return cgroup;
-}
-
-async function attach(
-  deps: VmDeps,
-  { id, spec }: VmRecord,
-  { signal, onProgress }: BootOptions,
-): Promise<Attachment> {
-  const { network, address, mac, networks } = spec;
-  const policy = effectivePolicy(spec);
-  const wanted = { machineId: id, mode: network, address, mac, networks, policy };
-  const attachment = await deps.network.attach(wanted, signal);
-  for (const message of "warnings" in attachment ? attachment.warnings : []) {
-    onProgress?.(warningProgress(message));
-  }
-  return attachment;
 }
 
 /** Gives back what a machine held outside its folder. Safe to repeat. */
@@ -272,21 +224,6 @@ export async function greetingOf<T>(
   }
 }
 
-/** The same for all machines of one kernel, so it is put together once. */
-const staticParts = new Map<string, Uint8Array>();
-
-function initrdOf(kernel: BootKernel, record: BootRecord): Uint8Array {
-  const fixed =
-    staticParts.get(kernel.digest) ??
-    buildStaticInitrd({
-      agent: readAgentBinary(),
-      firstBoot: readFirstBoot(),
-      modules: kernel.modules.map(({ name, path }) => ({ name, data: readFileSync(path) })),
-    });
-  staticParts.set(kernel.digest, fixed);
-  return buildInitrd(fixed, record);
-}
-
 function runtimeOf({ handle }: Machine, attachment: Attachment, isRestored?: true): VmRuntime {
   const own = { hostBootId: hostBootId(), handle, isRestored };
   if (!("tap" in attachment)) return own;
@@ -297,13 +234,6 @@ function runtimeOf({ handle }: Machine, attachment: Attachment, isRestored?: tru
     address6: address6 && addressOf(address6),
     isNamespaced: attachment.namespacePid === undefined ? undefined : true,
   };
-}
-
-function deviceOf(attachment: Attachment): BootSpec["network"] {
-  if (attachment.mode === "none") return undefined;
-  if (attachment.mode === "user") return { kind: "user", mac: attachment.mac };
-  const { tap, mac, namespacePid } = attachment;
-  return { kind: "tap", tap, mac, namespacePid };
 }
 
 /** Enlarged where its size was changed: the guest lets the file system follow. */

@@ -18,7 +18,7 @@ export async function sweepOrphans(
   // Folders are read first: a record comes before its folder and goes after it.
   const running = idsIn(runtimes);
   const kept = idsIn(paths.vms);
-  const known = vmIds(deps.db);
+  const known = new Set([...vmIds(deps.db), ...(deps.nextTemplates?.ids ?? [])]);
   const steps: RepairStep[] = [];
   for (const id of running.filter((each) => !known.has(each))) {
     const path = join(runtimes, id);

@@ -81,8 +81,9 @@ async function keep(
       signal: either,
       onProgress,
     });
-    if (layer)
-      log.info("{name}: what was installed is kept as {id}", { name: vm.name, id: layer.id });
+    if (!layer) return;
+    log.info("{name}: what was installed is kept as {id}", { name: vm.name, id: layer.id });
+    deps.nextTemplates?.begin(vm, layer.id);
   } finally {
     clearTimeout(timer);
   }

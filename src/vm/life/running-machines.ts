@@ -7,15 +7,15 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { getLogger } from "@logtape/logtape";
 import type { VmExit } from "#api/vm.ts";
 import { BangerError, messageOf, toBangerError } from "#base/error.ts";
+import { makeRoom } from "#vm/boot/room.ts";
 import type { VmDeps } from "#vm/deps.ts";
 import { MachinePorts } from "#vm/network/ports.ts";
-import { expiryOf, getVm, listVms, type VmRecord } from "#vm/records.ts";
+import { expiryOf, getVm, type VmRecord } from "#vm/records.ts";
 import type { States } from "#vm/states.ts";
 import { discardSaved, isToWakeAgain } from "#vm/suspend/saved.ts";
 import { UnusableMemory } from "#vm/suspend/unusable.ts";
 import type { ExitReason, Machine } from "#vmm/driver.ts";
 import { kvmState } from "#vmm/host.ts";
-import { assertFits } from "./admission.ts";
 import {
   awaitReady,
   type BootOptions,
@@ -189,7 +189,7 @@ export class RunningMachines {
     { onProgress, memory, from }: LaunchOptions,
   ): Promise<RunningMachine> {
     const { id, name } = before;
-    const { db, config, cgroups } = this.#deps;
+    const { cgroups } = this.#deps;
     const held = { hostBootId: hostBootId(), cgroup: cgroups && join(cgroups, id) };
     const { pending: _, started: __, ...spec } = before.spec;
     const vm = memory
@@ -201,7 +201,7 @@ export class RunningMachines {
       const isBoot = !memory && (!from || from === "disk");
       if (isBoot) leaveSlot = await this.#bootSlot(name, starting, onProgress);
       await this.ports.open(id);
-      assertFits(listVms(db), { vm, folder: config.paths.vms });
+      await makeRoom(this.#deps, vm);
       const { signal } = starting;
       const extend = () => starting.extend();
       launched = await launch(this.#deps, vm, { onProgress, memory, from, signal, extend });

@@ -22,7 +22,7 @@ import { isImageKernel } from "#vm/image-boot.ts";
 import { hasSystemd } from "#vm/mode.ts";
 import type { VmRecord } from "#vm/records.ts";
 import { mountsKey, placeholders } from "#vm/volumes/attach.ts";
-import type { BootSpec, Driver } from "#vmm/driver.ts";
+import type { BootSpec, Driver, Machine } from "#vmm/driver.ts";
 
 const log = getLogger(["banger", "vm"]);
 
@@ -52,6 +52,18 @@ export interface TemplateParts {
   makeInitrd: (identity: Partial<BootRecord>) => Uint8Array;
 }
 
+/** Of a template that nobody has asked for yet. */
+export interface InAdvance {
+  onBooted: (machine: Machine) => void;
+  /** A machine waits for it now. */
+  onAwaited: () => void;
+}
+
+export interface TemplateOptions extends WorkOptions {
+  extend?: (() => void) | undefined;
+  inAdvance?: InAdvance | undefined;
+}
+
 /**
  * The template for a new machine, made first if there is none. Undefined where machines of its kind boot,
  * and whenever a template cannot be made, as long as the machine itself can boot.
@@ -60,7 +72,7 @@ export async function templateFor(
   deps: VmDeps,
   vm: VmRecord,
   parts: TemplateParts,
-  options: WorkOptions & { extend?: (() => void) | undefined },
+  options: TemplateOptions,
 ): Promise<{ files: TemplateFiles; key: string } | undefined> {
   const { templates } = deps;
   if (!templates || !isEligible(vm, parts)) return undefined;
@@ -84,6 +96,8 @@ export async function templateFor(
       },
       {
         signal: options.signal,
+        onAwaited: options.inAdvance?.onAwaited,
+        isInAdvance: options.inAdvance !== undefined,
         onWait: () =>
           options.onProgress?.({
             step: "boot",
@@ -185,7 +199,7 @@ interface Making {
   parts: TemplateParts;
   key: string;
   disk_bytes: number;
-  options: WorkOptions;
+  options: TemplateOptions;
   /** The VMM refuses such a machine, with or without a template. */
   onRefused: () => void;
   timeout_ms: number;
@@ -232,6 +246,7 @@ async function bootAndSave(making: Making, files: TemplateFiles): Promise<void> 
       throw error;
     });
     try {
+      options.inAdvance?.onBooted(machine);
       const ended = machine.exited.then(({ kind }) => {
         throw new BangerError("guest", `the machine stopped: ${kind}`);
       });
