@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import type { RepairStep } from "#api/system.ts";
 import type { VmDeps } from "#vm/deps.ts";
 import { vmIds } from "#vm/records.ts";
+import { removeCgroup } from "#vmm/cgroup.ts";
 import { killOrphans } from "./template.ts";
 
 /** A name of ours, so that nothing a user has put there is taken for one. */
@@ -26,6 +27,7 @@ export async function sweepOrphans(
     if (options.isDryRun) continue;
     await killOrphans(deps.drivers, path);
     await deps.network.detach({ machineId: id, mode: "nat" });
+    if (deps.cgroups) await removeCgroup(join(deps.cgroups, id));
     rmSync(path, { recursive: true, force: true });
   }
   for (const id of kept.filter((each) => !known.has(each))) {
