@@ -8,6 +8,10 @@ import { type Failure, failureOf, isGone } from "#web/link/failure.ts";
 import type { Emulator } from "./xterm.ts";
 
 const RETRY_MS = 500;
+/** Of what is typed while there is no connection. */
+const UNSENT_MAX = 4096;
+/** How a terminal answers what a program asks it: its position, kind, colours and settings. */
+const ANSWER = new RegExp(String.raw`^\x1b(\[[?>]?[\d;]*\$?[Rcnty]|[P\]])`);
 
 interface ScreenProps {
   vm: Vm;
@@ -27,7 +31,7 @@ export function Screen({ vm, session, onEnded }: ScreenProps) {
       emulator.current = openEmulator(ref.current, {
         label: `Terminal ${session} of ${vm.name}`,
         isDark: isDark.peek(),
-        onInput: (text) => link.send(text),
+        onInput: (text, bytes) => link.send(text, bytes),
         onResize: (size) => link.resize(size),
         onSearch: () => setSearching(true),
       });
@@ -78,8 +82,11 @@ class SessionLink {
   #emulator: Emulator | undefined;
   #connection: ExecConnection | undefined;
   #offset = 0;
-  /** Up to here output is from before: questions in it to the terminal must not be answered, or typed into the shell. */
+  /** Up to here output is from before: questions in it to the terminal must not be answered once more. */
   #past = 0;
+  /** What was typed, until a connection takes it. */
+  readonly #unsent: Uint8Array[] = [];
+  #isSending = false;
   isOver = false;
 
   constructor(vm: string, session: string, events: LinkEvents) {
@@ -93,9 +100,11 @@ class SessionLink {
     void this.#follow();
   }
 
-  send(text: string): void {
-    if (this.#offset < this.#past) return;
-    void this.#connection?.writeStdin(new TextEncoder().encode(text));
+  send(text: string, bytes: Uint8Array = new TextEncoder().encode(text)): void {
+    if (this.#offset < this.#past && ANSWER.test(text)) return;
+    if (this.#unsent.length >= UNSENT_MAX) return;
+    this.#unsent.push(bytes);
+    void this.#sendAll();
   }
 
   resize(size: { columns: number; rows: number }): void {
@@ -107,11 +116,23 @@ class SessionLink {
     this.#connection?.close();
   }
 
+  /** In order; what a connection that broke has not taken goes over the next one. */
+  async #sendAll(): Promise<void> {
+    if (this.#isSending) return;
+    this.#isSending = true;
+    for (let next = this.#unsent[0]; next && this.#connection; next = this.#unsent[0]) {
+      const connection = this.#connection;
+      if (await connection.writeStdin(next)) this.#unsent.shift();
+      else if (connection === this.#connection) break;
+    }
+    this.#isSending = false;
+  }
+
   async #follow(): Promise<void> {
     while (!this.isOver) {
       const failure = await this.#connect();
       if (this.isOver) return;
-      if (!failure) return this.#events.onEnded();
+      if (!failure || failure.code === "not_found") return this.#events.onEnded();
       if (!isGone(failure)) return this.#events.onNotice(failure.message);
       this.#events.onNotice("Connection lost. Reconnecting…");
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
@@ -152,11 +173,14 @@ class SessionLink {
       },
     );
     this.#connection = connection;
+    void this.#sendAll();
     try {
       await connection.exited;
       return undefined;
     } catch (error) {
       return failureOf(error);
+    } finally {
+      this.#connection = undefined;
     }
   }
 }

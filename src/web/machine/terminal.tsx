@@ -11,12 +11,15 @@ import { Screen } from "./screen.tsx";
 const PREFIX = "web-";
 /** bash if the image has it. */
 const SHELL = "if command -v bash >/dev/null 2>&1; then exec bash -l; else exec sh -l; fi";
+/** Between two looks at one that is being started. */
+const STARTING_MS = 200;
 const FIRST_SIZE = { columns: 100, rows: 30 };
 
 export function TerminalTab({ vm }: { vm: Vm }) {
   const [sessions, setSessions] = useState<readonly Session[] | undefined>(undefined);
   const [current, setCurrent] = useState("");
   const [failure, setFailure] = useState<Failure | undefined>(undefined);
+  const [tries, setTries] = useState(0);
   const reached = generation.value;
   const isStarting = useRef(false);
   const add = async (known: readonly Session[]): Promise<void> => {
@@ -33,10 +36,10 @@ export function TerminalTab({ vm }: { vm: Vm }) {
     }
   };
   useEffect(() => {
-    let isOver = false;
-    void loadSessions(vm.id).then(
+    const abort = new AbortController();
+    void loadSessions(vm.id, abort.signal).then(
       (found) => {
-        if (isOver) return;
+        if (abort.signal.aborted) return;
         if (found.length === 0) return add([]);
         setSessions(found);
         setCurrent((before) =>
@@ -44,12 +47,12 @@ export function TerminalTab({ vm }: { vm: Vm }) {
         );
         return undefined;
       },
-      (error: unknown) => setFailure(failureOf(error)),
+      (error: unknown) => {
+        if (!abort.signal.aborted) setFailure(failureOf(error));
+      },
     );
-    return () => {
-      isOver = true;
-    };
-  }, [vm.id, reached]);
+    return () => abort.abort();
+  }, [vm.id, reached, tries]);
   const close = async (name: string): Promise<void> => {
     const left = (sessions ?? []).filter((each) => each.name !== name);
     setSessions(left);
@@ -62,7 +65,7 @@ export function TerminalTab({ vm }: { vm: Vm }) {
         failure={failure}
         onRetry={() => {
           setFailure(undefined);
-          void add(sessions ?? []);
+          setTries(tries + 1);
         }}
       />
     );
@@ -94,12 +97,16 @@ export function TerminalTab({ vm }: { vm: Vm }) {
   );
 }
 
-/** Those that this UI has started, whoever looked at them. */
-async function loadSessions(vm: string): Promise<Session[]> {
-  const all = await daemon.session.list({ vm });
-  return all.filter(
-    ({ name, state, terminal }) => terminal && name.startsWith(PREFIX) && state === "running",
-  );
+/** Those that this UI has started, whoever looked at them; one that is being started by a page that was left is waited for. */
+async function loadSessions(vm: string, signal: AbortSignal): Promise<Session[]> {
+  for (;;) {
+    const all = await daemon.session.list({ vm }, { signal });
+    const own = all.filter(({ name, terminal }) => terminal && name.startsWith(PREFIX));
+    if (signal.aborted || !own.some(({ state }) => state === "starting")) {
+      return own.filter(({ state }) => state === "running");
+    }
+    await new Promise((resolve) => setTimeout(resolve, STARTING_MS));
+  }
 }
 
 async function startShell(vm: Vm, known: readonly Session[]): Promise<Session> {

@@ -3,6 +3,7 @@ import { FitAddon } from "@xterm/addon-fit";
 import { SearchAddon } from "@xterm/addon-search";
 import { WebLinksAddon } from "@xterm/addon-web-links";
 import { type ITheme, Terminal } from "@xterm/xterm";
+import { styleByScript } from "./style-by-script.ts";
 
 const SCROLLBACK_LINES = 10_000;
 const FIT_DELAY_MS = 60;
@@ -20,16 +21,17 @@ export interface Emulator {
 interface EmulatorOptions {
   label: string;
   isDark: boolean;
-  onInput: (text: string) => void;
+  /** `bytes`: of what is no text, such as some reports of the mouse. */
+  onInput: (text: string, bytes?: Uint8Array) => void;
   onResize: (size: { columns: number; rows: number }) => void;
   onSearch: () => void;
 }
 
 export function openEmulator(element: HTMLElement, options: EmulatorOptions): Emulator {
+  styleByScript();
   const terminal = new Terminal({
     allowProposedApi: true,
     cursorBlink: !matchMedia("(prefers-reduced-motion: reduce)").matches,
-    documentOverride: documentWithoutInlineStyles(),
     fontFamily: "ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace",
     fontSize: 13,
     lineHeight: 1.2,
@@ -46,8 +48,10 @@ export function openEmulator(element: HTMLElement, options: EmulatorOptions): Em
   );
   terminal.open(element);
   terminal.textarea?.setAttribute("aria-label", options.label);
-  terminal.onData(options.onInput);
-  terminal.onBinary(options.onInput);
+  terminal.onData((text) => options.onInput(text));
+  terminal.onBinary((text) =>
+    options.onInput(text, Uint8Array.from(text, (each) => each.charCodeAt(0))),
+  );
   terminal.onResize(({ cols, rows }) => options.onResize({ columns: cols, rows }));
   terminal.attachCustomKeyEventHandler((event) => customKey(terminal, event, options));
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -93,47 +97,6 @@ function customKey(
   event.preventDefault();
   onSearch();
   return false;
-}
-
-/**
- * The emulator writes rules for its size and colours into style elements, which the page's policy forbids. It gets
- * elements that put them into a style sheet made by script, which the policy allows.
- */
-function documentWithoutInlineStyles(): Document {
-  return new Proxy(document, {
-    get(target, key) {
-      if (key === "createElement") return (name: string) => elementNamed(name);
-      const value: unknown = Reflect.get(target, key, target);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-    set: (target, key, value) => Reflect.set(target, key, value, target),
-  });
-}
-
-function elementNamed(name: string): HTMLElement {
-  if (name !== "style") return withStyleByScript(document.createElement(name));
-  const element = document.createElement("span");
-  element.hidden = true;
-  const sheet = new CSSStyleSheet();
-  document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
-  Object.defineProperty(element, "textContent", {
-    get: () => "",
-    set: (text: string) => sheet.replaceSync(text),
-  });
-  element.remove = () => {
-    document.adoptedStyleSheets = document.adoptedStyleSheets.filter((each) => each !== sheet);
-    Element.prototype.remove.call(element);
-  };
-  return element;
-}
-
-/** The same for the attribute. */
-function withStyleByScript(element: HTMLElement): HTMLElement {
-  element.setAttribute = (key: string, value: string) => {
-    if (key === "style") element.style.cssText = value;
-    else Element.prototype.setAttribute.call(element, key, value);
-  };
-  return element;
 }
 
 function themeOf(isDark: boolean): ITheme {
