@@ -15,6 +15,9 @@ const KEYS: readonly [string, string][] = [
   ["n", "Create a machine"],
   ["g, i, c", "Machines, images, system"],
   ["Esc", "Leave the filter, clear the selection"],
+  ["Ctrl+Shift+F", "Search the terminal"],
+  ["Ctrl+Shift+C", "Copy what is selected in the terminal"],
+  ["Ctrl+Shift+↑", "Leave the terminal"],
   ["?", "Show these keys"],
 ];
 

@@ -34,9 +34,9 @@ export function followLinks(): void {
     const link = event.target instanceof Element ? event.target.closest("a") : null;
     if (!isPlain || event.defaultPrevented || !link || link.target || link.hasAttribute("download"))
       return;
-    const { origin, pathname, hash } = new URL(link.href);
+    const { origin, pathname, search, hash } = new URL(link.href);
     if (origin !== location.origin || !pathname.startsWith(BASE) || hash !== "") return;
     event.preventDefault();
-    go(pathname);
+    go(`${pathname}${search}`);
   });
 }

@@ -6,6 +6,7 @@ import { Button } from "#web/parts/button.tsx";
 import { confirm } from "#web/parts/dialog.tsx";
 import { size } from "#web/parts/format.ts";
 import { useLoad } from "#web/parts/load.ts";
+import { Table } from "#web/parts/table.tsx";
 import { Trouble } from "#web/parts/trouble.tsx";
 
 export function Kernels() {
@@ -43,83 +44,60 @@ export function Kernels() {
 function Here({ kernels, reload }: { kernels: readonly Kernel[]; reload: () => void }) {
   if (kernels.length === 0) return <p class="dim">None yet: the first machine pulls one.</p>;
   return (
-    <table class="table">
-      <caption class="hidden">Kernels</caption>
-      <thead>
-        <tr>
-          <th scope="col">Name</th>
-          <th scope="col">Version</th>
-          <th scope="col">Size</th>
-          <th scope="col" class="wide-only">
-            Features
-          </th>
-          <th scope="col">
-            <span class="hidden">Actions</span>
-          </th>
+    <Table
+      caption="Kernels"
+      columns={["Name", "Version", "Size", { label: "Features", isWide: true }]}
+      hasActions
+    >
+      {kernels.map(({ name, version, size_bytes, features }) => (
+        <tr key={name}>
+          <td class="mono">{name}</td>
+          <td class="mono">{version}</td>
+          <td class="number">{size(size_bytes)}</td>
+          <td class="dim wrap wide-only">{features.join(" ")}</td>
+          <td class="end">
+            <Button
+              kind="quiet"
+              label={`Remove kernel ${name}`}
+              onClick={() => void remove(name).then(reload)}
+            >
+              remove
+            </Button>
+          </td>
         </tr>
-      </thead>
-      <tbody>
-        {kernels.map(({ name, version, size_bytes, features }) => (
-          <tr key={name}>
-            <td class="mono">{name}</td>
-            <td class="mono">{version}</td>
-            <td class="number">{size(size_bytes)}</td>
-            <td class="dim wrap wide-only">{features.join(" ")}</td>
-            <td class="end">
-              <Button
-                kind="quiet"
-                label={`Remove kernel ${name}`}
-                onClick={() => void remove(name).then(reload)}
-              >
-                remove
-              </Button>
-            </td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
+      ))}
+    </Table>
   );
 }
 
 function Available({ entries, reload }: { entries: readonly CatalogEntry[]; reload: () => void }) {
   return (
-    <table class="table">
-      <caption class="hidden">Available kernels</caption>
-      <thead>
-        <tr>
-          <th scope="col">Name</th>
-          <th scope="col">Description</th>
-          <th scope="col" class="wide-only">
-            Catalog
-          </th>
-          <th scope="col">
-            <span class="hidden">Actions</span>
-          </th>
+    <Table
+      caption="Available kernels"
+      columns={["Name", "Description", { label: "Catalog", isWide: true }]}
+      hasActions
+    >
+      {entries.map(({ name, description, catalog, pulled, outdated, arch }) => (
+        <tr key={`${catalog}${name}${arch}`}>
+          <td class="mono">{name}</td>
+          <td class="wrap">{description}</td>
+          <td class="dim wide-only">{catalog}</td>
+          <td class="end">
+            {pulled && !outdated ? (
+              <span class="tag ok">local</span>
+            ) : (
+              <Button
+                kind="quiet"
+                label={`Pull kernel ${name}`}
+                onClick={() => void pull(name, outdated).then(reload)}
+              >
+                {outdated ? "update" : "pull"}
+              </Button>
+            )}
+          </td>
         </tr>
-      </thead>
-      <tbody>
-        {entries.map(({ name, description, catalog, pulled, outdated, arch }) => (
-          <tr key={`${catalog}${name}${arch}`}>
-            <td class="mono">{name}</td>
-            <td class="wrap">{description}</td>
-            <td class="dim wide-only">{catalog}</td>
-            <td class="end">
-              {pulled && !outdated ? (
-                <span class="tag ok">local</span>
-              ) : (
-                <Button
-                  kind="quiet"
-                  label={`Pull kernel ${name}`}
-                  onClick={() => void pull(name, outdated).then(reload)}
-                >
-                  {outdated ? "update" : "pull"}
-                </Button>
-              )}
-            </td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
+      ))}
+    </Table>
   );
 }
 

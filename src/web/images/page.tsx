@@ -8,6 +8,7 @@ import { Button } from "#web/parts/button.tsx";
 import { confirm } from "#web/parts/dialog.tsx";
 import { ago, size } from "#web/parts/format.ts";
 import { useLoad } from "#web/parts/load.ts";
+import { Table } from "#web/parts/table.tsx";
 import { Empty, Trouble } from "#web/parts/trouble.tsx";
 import { Build } from "./build.tsx";
 import { Kernels } from "./kernels.tsx";
@@ -38,59 +39,50 @@ function Images({ images, reload }: { images: readonly Image[]; reload: () => vo
     );
   }
   return (
-    <table class="table">
-      <caption class="hidden">Images</caption>
-      <thead>
-        <tr>
-          <th scope="col">Name</th>
-          <th scope="col" class="wide-only">
-            Reference
-          </th>
-          <th scope="col">Size</th>
-          <th scope="col" class="wide-only">
-            Kernel
-          </th>
-          <th scope="col">Age</th>
-          <th scope="col">
-            <span class="hidden">Actions</span>
-          </th>
+    <Table
+      caption="Images"
+      columns={[
+        "Name",
+        { label: "Reference", isWide: true },
+        "Size",
+        { label: "Kernel", isWide: true },
+        "Age",
+      ]}
+      hasActions
+    >
+      {images.map(({ id, name, reference, size_bytes, kernel, createdAt }) => (
+        <tr key={id}>
+          <td class="mono">{name}</td>
+          <td class="mono dim wrap wide-only">{reference}</td>
+          <td class="number">{size(size_bytes)}</td>
+          <td class="wide-only">{kernel ?? <span class="dim">default</span>}</td>
+          <td class="dim">{ago(createdAt)}</td>
+          <td class="end">
+            <a
+              class="button quiet"
+              href={`${pageHref("new")}?image=${encodeURIComponent(name)}`}
+              aria-label={`Create a machine from ${name}`}
+            >
+              create
+            </a>
+            <Button
+              kind="quiet"
+              label={`Update ${name}`}
+              onClick={() => void update(name).then(reload)}
+            >
+              update
+            </Button>
+            <Button
+              kind="quiet"
+              label={`Remove image ${name}`}
+              onClick={() => void remove(name).then(reload)}
+            >
+              remove
+            </Button>
+          </td>
         </tr>
-      </thead>
-      <tbody>
-        {images.map(({ id, name, reference, size_bytes, kernel, createdAt }) => (
-          <tr key={id}>
-            <td class="mono">{name}</td>
-            <td class="mono dim wrap wide-only">{reference}</td>
-            <td class="number">{size(size_bytes)}</td>
-            <td class="wide-only">{kernel ?? <span class="dim">default</span>}</td>
-            <td class="dim">{ago(createdAt)}</td>
-            <td class="end">
-              <a
-                class="button quiet"
-                href={`${pageHref("new")}?image=${encodeURIComponent(name)}`}
-                aria-label={`Create a machine from ${name}`}
-              >
-                create
-              </a>
-              <Button
-                kind="quiet"
-                label={`Update ${name}`}
-                onClick={() => void update(name).then(reload)}
-              >
-                update
-              </Button>
-              <Button
-                kind="quiet"
-                label={`Remove image ${name}`}
-                onClick={() => void remove(name).then(reload)}
-              >
-                remove
-              </Button>
-            </td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
+      ))}
+    </Table>
   );
 }
 

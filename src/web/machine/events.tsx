@@ -1,5 +1,6 @@
 import type { Vm } from "#api/vm.ts";
 import { events } from "#web/link/machines.ts";
+import { Table } from "#web/parts/table.tsx";
 import { Empty } from "#web/parts/trouble.tsx";
 
 export function EventsTab({ vm }: { vm: Vm }) {
@@ -15,33 +16,23 @@ export function EventsTab({ vm }: { vm: Vm }) {
     );
   }
   return (
-    <table class="table">
-      <caption class="hidden">Events</caption>
-      <thead>
-        <tr>
-          <th scope="col">Time</th>
-          <th scope="col">State</th>
-          <th scope="col">Detail</th>
+    <Table caption="Events" columns={["Time", "State", "Detail"]}>
+      {own.map(({ at, state, exit }) => (
+        <tr key={`${at}${state}`}>
+          <td class="mono">{new Date(at).toLocaleTimeString()}</td>
+          <td>
+            <span class={`state ${state}`}>
+              <i aria-hidden="true" />
+              {state}
+            </span>
+          </td>
+          <td>
+            {exit
+              ? `${exit.reason}${exit.status === undefined ? "" : `, exit status ${exit.status}`}`
+              : ""}
+          </td>
         </tr>
-      </thead>
-      <tbody>
-        {own.map(({ at, state, exit }) => (
-          <tr key={`${at}${state}`}>
-            <td class="mono">{new Date(at).toLocaleTimeString()}</td>
-            <td>
-              <span class={`state ${state}`}>
-                <i aria-hidden="true" />
-                {state}
-              </span>
-            </td>
-            <td>
-              {exit
-                ? `${exit.reason}${exit.status === undefined ? "" : `, exit status ${exit.status}`}`
-                : ""}
-            </td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
+      ))}
+    </Table>
   );
 }

@@ -9,6 +9,7 @@ import { confirm } from "#web/parts/dialog.tsx";
 import { permissions, size } from "#web/parts/format.ts";
 import { useLoad } from "#web/parts/load.ts";
 import { Menu } from "#web/parts/menu.tsx";
+import { Table } from "#web/parts/table.tsx";
 import { Trouble } from "#web/parts/trouble.tsx";
 import { Editor } from "./editor.tsx";
 import { download, upload } from "./transfer.ts";
@@ -109,43 +110,34 @@ function Listing({ entries, onOpen, menuOf }: ListingProps) {
     (a, b) => Number(isFolder(b)) - Number(isFolder(a)) || (a.name < b.name ? -1 : 1),
   );
   return (
-    <table class="table">
-      <caption class="hidden">Files</caption>
-      <thead>
-        <tr>
-          <th scope="col">Name</th>
-          <th scope="col">Size</th>
-          <th scope="col" class="wide-only">
-            Mode
-          </th>
-          <th scope="col" class="wide-only">
-            Changed
-          </th>
-          <th scope="col">
-            <span class="hidden">Actions</span>
-          </th>
+    <Table
+      caption="Files"
+      columns={[
+        "Name",
+        "Size",
+        { label: "Mode", isWide: true },
+        { label: "Changed", isWide: true },
+      ]}
+      hasActions
+    >
+      {sorted.map((entry) => (
+        <tr key={entry.name}>
+          <td class="mono wrap">
+            <button type="button" class="link" onClick={() => onOpen(entry)}>
+              {entry.name}
+              {isFolder(entry) ? "/" : ""}
+            </button>
+            {entry.target && <span class="dim"> → {entry.target}</span>}
+          </td>
+          <td class="number">{entry.kind === "file" ? size(entry.size_bytes) : ""}</td>
+          <td class="mono dim wide-only">{permissions(entry.mode)}</td>
+          <td class="dim wide-only">{new Date(entry.modifiedAt).toLocaleString()}</td>
+          <td class="end">
+            <Menu label={`Actions for ${entry.name}`} items={menuOf(entry)} />
+          </td>
         </tr>
-      </thead>
-      <tbody>
-        {sorted.map((entry) => (
-          <tr key={entry.name}>
-            <td class="mono wrap">
-              <button type="button" class="link" onClick={() => onOpen(entry)}>
-                {entry.name}
-                {isFolder(entry) ? "/" : ""}
-              </button>
-              {entry.target && <span class="dim"> → {entry.target}</span>}
-            </td>
-            <td class="number">{entry.kind === "file" ? size(entry.size_bytes) : ""}</td>
-            <td class="mono dim wide-only">{permissions(entry.mode)}</td>
-            <td class="dim wide-only">{new Date(entry.modifiedAt).toLocaleString()}</td>
-            <td class="end">
-              <Menu label={`Actions for ${entry.name}`} items={menuOf(entry)} />
-            </td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
+      ))}
+    </Table>
   );
 }
 

@@ -9,6 +9,7 @@ import { PortLink } from "#web/machines/port-link.tsx";
 import { Button } from "#web/parts/button.tsx";
 import { Field } from "#web/parts/field.tsx";
 import { useEvery, useLoad } from "#web/parts/load.ts";
+import { Table } from "#web/parts/table.tsx";
 
 const EVERY_MS = 5000;
 const PORT_MAX = 65_535;
@@ -29,39 +30,27 @@ function Published({ vm }: { vm: Vm }) {
       <h2>Published ports</h2>
       {ports.length === 0 && <p class="dim">None. Only the host reaches this machine.</p>}
       {ports.length > 0 && (
-        <table class="table">
-          <caption class="hidden">Published ports</caption>
-          <thead>
-            <tr>
-              <th scope="col">On the host</th>
-              <th scope="col">Open</th>
-              <th scope="col">
-                <span class="hidden">Actions</span>
-              </th>
+        <Table caption="Published ports" columns={["On the host", "Open"]} hasActions>
+          {ports.map((port) => (
+            <tr key={`${port.hostAddress}:${port.hostPort}/${port.protocol}`}>
+              <td class="mono">
+                {port.hostAddress}:{port.hostPort}
+              </td>
+              <td>
+                <PortLink port={port} />
+              </td>
+              <td class="end">
+                <Button
+                  kind="quiet"
+                  label={`Unpublish port ${port.hostPort}`}
+                  onClick={() => void unpublish(vm, port)}
+                >
+                  unpublish
+                </Button>
+              </td>
             </tr>
-          </thead>
-          <tbody>
-            {ports.map((port) => (
-              <tr key={`${port.hostAddress}:${port.hostPort}/${port.protocol}`}>
-                <td class="mono">
-                  {port.hostAddress}:{port.hostPort}
-                </td>
-                <td>
-                  <PortLink port={port} />
-                </td>
-                <td class="end">
-                  <Button
-                    kind="quiet"
-                    label={`Unpublish port ${port.hostPort}`}
-                    onClick={() => void unpublish(vm, port)}
-                  >
-                    unpublish
-                  </Button>
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
+          ))}
+        </Table>
       )}
       <Publish vm={vm} />
     </section>
@@ -114,39 +103,27 @@ function Listening({ vm }: { vm: Vm }) {
       <h2>Listening inside</h2>
       {value.length === 0 && <p class="dim">Nothing listens.</p>}
       {value.length > 0 && (
-        <table class="table">
-          <caption class="hidden">Listening sockets</caption>
-          <thead>
-            <tr>
-              <th scope="col">Address</th>
-              <th scope="col">Process</th>
-              <th scope="col">
-                <span class="hidden">Actions</span>
-              </th>
+        <Table caption="Listening sockets" columns={["Address", "Process"]} hasActions>
+          {value.map(({ protocol, address, port, process }) => (
+            <tr key={`${protocol}${address}${port}`}>
+              <td class="mono">
+                {address}:{port}/{protocol}
+              </td>
+              <td>{process ? `${process.name} (${process.pid})` : ""}</td>
+              <td class="end">
+                {protocol === "tcp" && !published.has(port) && (
+                  <Button
+                    kind="quiet"
+                    label={`Publish port ${port}`}
+                    onClick={() => void publish(vm, port, 0)}
+                  >
+                    publish
+                  </Button>
+                )}
+              </td>
             </tr>
-          </thead>
-          <tbody>
-            {value.map(({ protocol, address, port, process }) => (
-              <tr key={`${protocol}${address}${port}`}>
-                <td class="mono">
-                  {address}:{port}/{protocol}
-                </td>
-                <td>{process ? `${process.name} (${process.pid})` : ""}</td>
-                <td class="end">
-                  {protocol === "tcp" && !published.has(port) && (
-                    <Button
-                      kind="quiet"
-                      label={`Publish port ${port}`}
-                      onClick={() => void publish(vm, port, 0)}
-                    >
-                      publish
-                    </Button>
-                  )}
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
+          ))}
+        </Table>
       )}
     </section>
   );

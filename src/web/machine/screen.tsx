@@ -11,21 +11,28 @@ const RETRY_MS = 500;
 /** Of what is typed while there is no connection. */
 const UNSENT_MAX = 4096;
 /** How a terminal answers what a program asks it: its position, kind, colours and settings. */
-const ANSWER = new RegExp(String.raw`^\x1b(\[[?>]?[\d;]*\$?[Rcnty]|[P\]])`);
+const ANSWER = /^(\[[?>]?[\d;]*\$?[Rcnty]|[P\]])/;
+const ESCAPE = "\u001b";
 
 interface ScreenProps {
   vm: Vm;
   session: string;
   onEnded: () => void;
+  onLeave: () => void;
 }
 
-export function Screen({ vm, session, onEnded }: ScreenProps) {
+export function Screen({ vm, session, onEnded, onLeave }: ScreenProps) {
+  const events = useRef({ onEnded, onLeave });
+  events.current = { onEnded, onLeave };
   const ref = useRef<HTMLDivElement>(null);
   const emulator = useRef<Emulator | undefined>(undefined);
   const [notice, setNotice] = useState("");
   const [isSearching, setSearching] = useState(false);
   useEffect(() => {
-    const link = new SessionLink(vm.id, session, { onNotice: setNotice, onEnded });
+    const link = new SessionLink(vm.id, session, {
+      onNotice: setNotice,
+      onEnded: () => events.current.onEnded(),
+    });
     void import("./xterm.ts").then(({ openEmulator }) => {
       if (!ref.current || link.isOver) return;
       emulator.current = openEmulator(ref.current, {
@@ -34,6 +41,7 @@ export function Screen({ vm, session, onEnded }: ScreenProps) {
         onInput: (text, bytes) => link.send(text, bytes),
         onResize: (size) => link.resize(size),
         onSearch: () => setSearching(true),
+        onLeave: () => events.current.onLeave(),
       });
       link.begin(emulator.current);
     });
@@ -101,7 +109,8 @@ class SessionLink {
   }
 
   send(text: string, bytes: Uint8Array = new TextEncoder().encode(text)): void {
-    if (this.#offset < this.#past && ANSWER.test(text)) return;
+    const isAnswer = text.startsWith(ESCAPE) && ANSWER.test(text.slice(1));
+    if (isAnswer && this.#offset < this.#past) return;
     if (this.#unsent.length >= UNSENT_MAX) return;
     this.#unsent.push(bytes);
     void this.#sendAll();

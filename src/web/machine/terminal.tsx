@@ -22,6 +22,7 @@ export function TerminalTab({ vm }: { vm: Vm }) {
   const [tries, setTries] = useState(0);
   const reached = generation.value;
   const isStarting = useRef(false);
+  const tab = useRef<HTMLButtonElement>(null);
   const add = async (known: readonly Session[]): Promise<void> => {
     if (isStarting.current) return;
     isStarting.current = true;
@@ -76,7 +77,12 @@ export function TerminalTab({ vm }: { vm: Vm }) {
       <div class="terminal-tabs" role="group" aria-label="Terminals">
         {sessions.map(({ name }) => (
           <span key={name} class={name === current ? "terminal-tab current" : "terminal-tab"}>
-            <button type="button" aria-pressed={name === current} onClick={() => setCurrent(name)}>
+            <button
+              ref={name === current ? tab : undefined}
+              type="button"
+              aria-pressed={name === current}
+              onClick={() => setCurrent(name)}
+            >
               {name}
             </button>
             <button type="button" aria-label={`Close ${name}`} onClick={() => void close(name)}>
@@ -91,7 +97,13 @@ export function TerminalTab({ vm }: { vm: Vm }) {
       {sessions
         .filter(({ name }) => name === current)
         .map(({ name }) => (
-          <Screen key={name} vm={vm} session={name} onEnded={() => void close(name)} />
+          <Screen
+            key={name}
+            vm={vm}
+            session={name}
+            onEnded={() => void close(name)}
+            onLeave={() => tab.current?.focus()}
+          />
         ))}
     </div>
   );

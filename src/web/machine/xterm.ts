@@ -25,6 +25,8 @@ interface EmulatorOptions {
   onInput: (text: string, bytes?: Uint8Array) => void;
   onResize: (size: { columns: number; rows: number }) => void;
   onSearch: () => void;
+  /** Tab and all other keys are the session's, so there is one to get out. */
+  onLeave: () => void;
 }
 
 export function openEmulator(element: HTMLElement, options: EmulatorOptions): Emulator {
@@ -50,7 +52,10 @@ export function openEmulator(element: HTMLElement, options: EmulatorOptions): Em
   terminal.textarea?.setAttribute("aria-label", options.label);
   terminal.onData((text) => options.onInput(text));
   terminal.onBinary((text) =>
-    options.onInput(text, Uint8Array.from(text, (each) => each.charCodeAt(0))),
+    options.onInput(
+      text,
+      Uint8Array.from(text, (each) => each.charCodeAt(0)),
+    ),
   );
   terminal.onResize(({ cols, rows }) => options.onResize({ columns: cols, rows }));
   terminal.attachCustomKeyEventHandler((event) => customKey(terminal, event, options));
@@ -85,7 +90,7 @@ export function openEmulator(element: HTMLElement, options: EmulatorOptions): Em
 function customKey(
   terminal: Terminal,
   event: KeyboardEvent,
-  { onSearch }: EmulatorOptions,
+  { onSearch, onLeave }: EmulatorOptions,
 ): boolean {
   if (event.type !== "keydown" || !event.ctrlKey || !event.shiftKey) return true;
   if (event.code === "KeyC" && terminal.hasSelection()) {
@@ -93,9 +98,10 @@ function customKey(
     void navigator.clipboard.writeText(terminal.getSelection());
     return false;
   }
-  if (event.code !== "KeyF") return true;
+  const work = { KeyF: onSearch, ArrowUp: onLeave }[event.code];
+  if (!work) return true;
   event.preventDefault();
-  onSearch();
+  work();
   return false;
 }
 

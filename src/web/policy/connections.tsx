@@ -3,6 +3,7 @@ import type { PolicyLog } from "#api/network.ts";
 import type { Vm } from "#api/vm.ts";
 import { Button } from "#web/parts/button.tsx";
 import { useEvery } from "#web/parts/load.ts";
+import { Table } from "#web/parts/table.tsx";
 import { changePolicy } from "./change.ts";
 import { destinationOf } from "./question.ts";
 
@@ -22,49 +23,39 @@ export function Connections({ vm, log, reload }: ConnectionsProps) {
       <h2>Connections</h2>
       {all.length === 0 && <p class="dim">None was made or denied yet.</p>}
       {all.length > 0 && (
-        <table class="table">
-          <caption class="hidden">Connections</caption>
-          <thead>
-            <tr>
-              <th scope="col">Verdict</th>
-              <th scope="col">Destination</th>
-              <th scope="col">Packets</th>
-              <th scope="col">Last</th>
-              <th scope="col">
-                <span class="hidden">Actions</span>
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {all.map((entry) => {
-              const { verdict, name, address, protocol, port, packets, lastAt } = entry;
-              return (
-                <tr key={`${verdict}${address}${protocol}${port}`}>
-                  <td class={verdict === "denied" ? "bad" : "ok"}>{verdict}</td>
-                  <td class="mono wrap">
-                    {destinationOf(entry)}/{protocol}{" "}
-                    {name !== undefined && <span class="dim">{address}</span>}
-                  </td>
-                  <td class="number">{packets}</td>
-                  <td class="dim">{new Date(lastAt).toLocaleTimeString()}</td>
-                  <td class="end">
-                    {verdict === "denied" && (
-                      <Button
-                        kind="quiet"
-                        label={`Allow ${destinationOf(entry)}`}
-                        onClick={() =>
-                          void changePolicy(vm, { add: [destinationOf(entry)] }).then(reload)
-                        }
-                      >
-                        allow
-                      </Button>
-                    )}
-                  </td>
-                </tr>
-              );
-            })}
-          </tbody>
-        </table>
+        <Table
+          caption="Connections"
+          columns={["Verdict", "Destination", "Packets", "Last"]}
+          hasActions
+        >
+          {all.map((entry) => {
+            const { verdict, name, address, protocol, port, packets, lastAt } = entry;
+            return (
+              <tr key={`${verdict}${address}${protocol}${port}`}>
+                <td class={verdict === "denied" ? "bad" : "ok"}>{verdict}</td>
+                <td class="mono wrap">
+                  {destinationOf(entry)}/{protocol}{" "}
+                  {name !== undefined && <span class="dim">{address}</span>}
+                </td>
+                <td class="number">{packets}</td>
+                <td class="dim">{new Date(lastAt).toLocaleTimeString()}</td>
+                <td class="end">
+                  {verdict === "denied" && (
+                    <Button
+                      kind="quiet"
+                      label={`Allow ${destinationOf(entry)}`}
+                      onClick={() =>
+                        void changePolicy(vm, { add: [destinationOf(entry)] }).then(reload)
+                      }
+                    >
+                      allow
+                    </Button>
+                  )}
+                </td>
+              </tr>
+            );
+          })}
+        </Table>
       )}
     </section>
   );

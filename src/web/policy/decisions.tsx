@@ -5,6 +5,7 @@ import type { Vm } from "#api/vm.ts";
 import { daemon } from "#web/link/daemon.ts";
 import { generation } from "#web/link/machines.ts";
 import { questions } from "#web/link/questions.ts";
+import { Table } from "#web/parts/table.tsx";
 import { visibleName } from "#web/parts/visible.ts";
 import { AnswerButtons } from "./bar.tsx";
 import { destinationOf, questionOf } from "./question.ts";
@@ -52,38 +53,28 @@ export function Decisions({ vm, decisions }: { vm: Vm; decisions: readonly Decis
       <h2>Log</h2>
       {shown.length === 0 && <p class="dim">Nothing was decided yet.</p>}
       {shown.length > 0 && (
-        <table class="table">
-          <caption class="hidden">Policy log</caption>
-          <thead>
-            <tr>
-              <th scope="col" class="wide-only">
-                Time
-              </th>
-              <th scope="col">Verdict</th>
-              <th scope="col">Destination</th>
-              <th scope="col">Because</th>
-            </tr>
-          </thead>
-          <tbody>
-            {shown.map((each) => {
-              const found = questionOf(each, waiting);
-              const question = found && !answered.has(found.id) ? found : undefined;
-              if (question) answered.add(question.id);
-              return (
-                <tr key={keyOf(each)}>
-                  <td class="mono wide-only">{new Date(each.at).toLocaleTimeString()}</td>
-                  <td class={CLASSES[each.verdict]}>{each.verdict}</td>
-                  <td class="mono wrap">
-                    {destinationOf(each)} <span class="dim">{each.protocol}</span>
-                  </td>
-                  <td class="wrap">
-                    {question ? <AnswerButtons question={question} /> : reasonOf(each)}
-                  </td>
-                </tr>
-              );
-            })}
-          </tbody>
-        </table>
+        <Table
+          caption="Policy log"
+          columns={[{ label: "Time", isWide: true }, "Verdict", "Destination", "Because"]}
+        >
+          {shown.map((each) => {
+            const found = questionOf(each, waiting);
+            const question = found && !answered.has(found.id) ? found : undefined;
+            if (question) answered.add(question.id);
+            return (
+              <tr key={keyOf(each)}>
+                <td class="mono wide-only">{new Date(each.at).toLocaleTimeString()}</td>
+                <td class={CLASSES[each.verdict]}>{each.verdict}</td>
+                <td class="mono wrap">
+                  {destinationOf(each)} <span class="dim">{each.protocol}</span>
+                </td>
+                <td class="wrap">
+                  {question ? <AnswerButtons question={question} /> : reasonOf(each)}
+                </td>
+              </tr>
+            );
+          })}
+        </Table>
       )}
     </section>
   );

@@ -4,6 +4,7 @@ import { Button } from "#web/parts/button.tsx";
 import { Copyable } from "#web/parts/copy.tsx";
 import { ago, size } from "#web/parts/format.ts";
 import { useLoad } from "#web/parts/load.ts";
+import { Table } from "#web/parts/table.tsx";
 import { Trouble } from "#web/parts/trouble.tsx";
 import { DaemonLog } from "./log.tsx";
 import { Tokens } from "./tokens.tsx";
@@ -96,25 +97,15 @@ function Settings() {
   return (
     <details class="block">
       <summary>Configuration</summary>
-      <table class="table">
-        <caption class="hidden">Configuration</caption>
-        <thead>
-          <tr>
-            <th scope="col">Setting</th>
-            <th scope="col">Value</th>
-            <th scope="col">Origin</th>
+      <Table caption="Configuration" columns={["Setting", "Value", "Origin"]}>
+        {value.map(({ key, value: text, origin }) => (
+          <tr key={key}>
+            <td class="mono">{key}</td>
+            <td class="mono wrap">{text}</td>
+            <td class={origin === "default" ? "dim" : ""}>{origin}</td>
           </tr>
-        </thead>
-        <tbody>
-          {value.map(({ key, value: text, origin }) => (
-            <tr key={key}>
-              <td class="mono">{key}</td>
-              <td class="mono wrap">{text}</td>
-              <td class={origin === "default" ? "dim" : ""}>{origin}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+        ))}
+      </Table>
     </details>
   );
 }

@@ -8,6 +8,7 @@ import { confirm } from "#web/parts/dialog.tsx";
 import { Choice, Field } from "#web/parts/field.tsx";
 import { ago } from "#web/parts/format.ts";
 import { useLoad } from "#web/parts/load.ts";
+import { Table } from "#web/parts/table.tsx";
 
 const SCOPES: readonly TokenScope[] = ["own", "read", "full"];
 
@@ -38,41 +39,27 @@ export function Tokens() {
     <section class="block" aria-label="API tokens">
       <h2>API tokens</h2>
       {value.length > 0 && (
-        <table class="table">
-          <caption class="hidden">API tokens</caption>
-          <thead>
-            <tr>
-              <th scope="col">Name</th>
-              <th scope="col">Scope</th>
-              <th scope="col">Used</th>
-              <th scope="col">Expires</th>
-              <th scope="col">
-                <span class="hidden">Actions</span>
-              </th>
+        <Table caption="API tokens" columns={["Name", "Scope", "Used", "Expires"]} hasActions>
+          {value.map((token) => (
+            <tr key={token.id}>
+              <td class="mono">{token.name}</td>
+              <td>{token.scope}</td>
+              <td class="dim">{token.usedAt ? `${ago(token.usedAt)} ago` : "never"}</td>
+              <td class="dim">
+                {token.expiresAt ? new Date(token.expiresAt).toLocaleString() : "never"}
+              </td>
+              <td class="end">
+                <Button
+                  kind="quiet"
+                  label={`Revoke token ${token.name}`}
+                  onClick={() => void revoke(token.name)}
+                >
+                  revoke
+                </Button>
+              </td>
             </tr>
-          </thead>
-          <tbody>
-            {value.map((token) => (
-              <tr key={token.id}>
-                <td class="mono">{token.name}</td>
-                <td>{token.scope}</td>
-                <td class="dim">{token.usedAt ? `${ago(token.usedAt)} ago` : "never"}</td>
-                <td class="dim">
-                  {token.expiresAt ? new Date(token.expiresAt).toLocaleString() : "never"}
-                </td>
-                <td class="end">
-                  <Button
-                    kind="quiet"
-                    label={`Revoke token ${token.name}`}
-                    onClick={() => void revoke(token.name)}
-                  >
-                    revoke
-                  </Button>
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
+          ))}
+        </Table>
       )}
       {secret && (
         <p role="status">
