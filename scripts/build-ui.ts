@@ -74,6 +74,7 @@ async function build(): Promise<void> {
   writeFileSync(STAMP, stamp);
 }
 
+/** The bar is there before the script has run. */
 function page({ js, css }: { js: string; css: string }): string {
   return `<!doctype html>
 <html lang="en">
@@ -84,7 +85,7 @@ function page({ js, css }: { js: string; css: string }): string {
 <link rel="icon" href="/ui/assets/icon.svg">
 <link rel="stylesheet" href="/ui/assets/${css}">
 <script type="module" src="/ui/assets/${js}"></script>
-<body><div id="app"></div><noscript>The web UI needs JavaScript.</noscript></body>
+<body><div id="app"><header class="bar"><span class="mark">banger</span></header></div><noscript>The web UI needs JavaScript.</noscript></body>
 </html>
 `;
 }

@@ -4,7 +4,7 @@ import { type Browser, type BrowserContext, chromium, type Page } from "playwrig
 import { LIMIT_MS } from "./limit.ts";
 
 const PROGRAM = "/usr/bin/chromium";
-export const VIEWPORT = { width: 1180, height: 700 };
+export const VIEWPORT = { width: 1280, height: 760 };
 
 export interface UiPage {
   page: Page;

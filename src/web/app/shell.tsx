@@ -96,7 +96,8 @@ function Page() {
 
 function Bar({ page }: { page: string }) {
   const count = machineList.value.filter(({ state }) => state === "running").length;
-  document.title = page === "" ? `banger (${count})` : `${page} – banger`;
+  const subject = page === "vm" ? route.value[1] : page;
+  document.title = page === "" ? `banger (${count})` : `${subject} – banger`;
   return (
     <header class="bar">
       <a class="mark" href={pageHref("")} aria-label="banger: all machines">
