@@ -87,6 +87,7 @@ torture:
 	@$(MAKE) --no-print-directory build
 	@BANGER_TEST_ROOTLESS=all $(BUN) scripts/test.ts test/host/net-guests.test.ts test/host/net-ipv6.test.ts \
 	  test/host/net-names.test.ts test/host/net-policy.test.ts test/host/net.test.ts test/host/net-trouble.test.ts
+	@$(BUN) test ./test/torture
 	@$(BUN) test/torture/kill-daemon.ts $(or $(KILLS),500) $(SEED)
 	@$(BUN) test/torture/power-loss.ts $(or $(CUTS),50) $(SEED)
 	@$(BUN) test/torture/cycles.ts $(or $(CYCLES),200)

@@ -1,12 +1,13 @@
 /** Real machines on a real network: each other, the outside under a policy, and ports served from inside. */
 import { afterAll, beforeAll, describe, expect } from "bun:test";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import type { NamedNetwork, PolicyLog } from "#api/network.ts";
 import type { Vm } from "#api/vm.ts";
 import { runOk } from "#base/run.ts";
 import { busyboxLayout } from "#test/busybox.ts";
+import { startDaemonWith } from "#test/daemon-resolver.ts";
 import { hostPrograms } from "#test/host-program.ts";
 import { type Installation, install } from "#test/installation.ts";
 import { kernelModules } from "#test/kernel-modules.ts";
@@ -220,16 +221,7 @@ describe("machines", () => {
 
 /** With a resolver of the test's own, which the daemon asks for its machines. */
 async function startDaemon(): Promise<void> {
-  const conf = join(banger.home, "resolv.conf");
-  if (!existsSync(conf)) writeFileSync(conf, outside.resolvConf);
-  const mounted = `mount --bind ${conf} "$(readlink -f /etc/resolv.conf)" && exec banger daemon start`;
-  const argv = ["unshare", "--mount", "sh", "-c", mounted];
-  const child = Bun.spawn(argv, {
-    env: banger.env,
-    cwd: banger.home,
-    stdio: ["ignore", "ignore", "pipe"],
-  });
-  if ((await child.exited) !== 0) throw new Error(await new Response(child.stderr).text());
+  await startDaemonWith(banger, outside);
 }
 
 /** Output and errors of a shell in a machine, whatever its status. */

@@ -300,6 +300,11 @@ export class NetLab implements AsyncDisposable {
     return ["sh", "-c", `${make}; mount --bind ${node} /dev/net/tun && exec "$@"`, "sh"];
   }
 
+  /** Starts a program in a namespace, and waits for the "ready" that it prints. */
+  async serve(name: string, argv: readonly string[]): Promise<void> {
+    await this.#untilReady(this.#spawn(name, argv));
+  }
+
   /** A UDP server in a namespace that says what it has heard. */
   async serveDatagrams(name: string, port: number): Promise<void> {
     await this.#untilReady(this.#spawn(name, [process.execPath, "-e", UDP_SERVER, String(port)]));

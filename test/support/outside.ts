@@ -20,6 +20,8 @@ export const HTTP_PORT = 8080;
 export interface Outside extends AsyncDisposable {
   /** To be the daemon's own, so that machines' questions end up here. */
   readonly resolvConf: string;
+  /** Starts a program, by its path, where the web servers are; waits for its "ready". */
+  serve(program: string, words: string[]): Promise<void>;
 }
 
 export async function startOutside(): Promise<Outside> {
@@ -66,7 +68,11 @@ export async function startOutside(): Promise<Outside> {
     await start("./tap-cable.ts", [far, `/run/netns/${far}`, FAR_MAC, "0", String(FAR_DELAY_MS)]);
     await ip(`-n ${far} addr add ${FAR}/30 dev eth0`);
     await start("./net-http.ts", ["serve", String(HTTP_PORT)], inside(far));
-    return { resolvConf: `nameserver ${SHOP}\n`, [Symbol.asyncDispose]: dispose };
+    return {
+      resolvConf: `nameserver ${SHOP}\n`,
+      serve: (program, words) => start(program, words, inside(name)),
+      [Symbol.asyncDispose]: dispose,
+    };
   } catch (error) {
     await dispose();
     throw error;

@@ -68,6 +68,10 @@ interface Stream {
   exchanges: Exchanges;
 }
 
+interface Sides extends Pick<Stream, "stream" | "exchanges"> {
+  request: http2.ClientHttp2Stream;
+}
+
 /** Never rejects. */
 async function serveStream(work: Stream): Promise<void> {
   const { stream, exchanges } = work;
@@ -115,7 +119,7 @@ async function relay(
       ":path": opened.path,
       ...recordOf(opened.headers.filter(([name]) => !left.has(name))),
     },
-    { endStream: false },
+    { endStream: false, waitForTrailers: true },
   );
   onRequest(request);
   const cancel = () => reset(request);
@@ -124,6 +128,7 @@ async function relay(
   stream.once("close", () => {
     if (!stream.writableFinished) cancel();
   });
+  sendTrailers({ stream, request, exchanges });
   const answered = answer(stream, request, exchanges);
   answered.catch(() => {});
   const body = encoded(searched(decoded(bodyOf(stream), codings), opened.bodyRules), codings);
@@ -131,6 +136,27 @@ async function relay(
   // A refusal in the body ends the request before its answer.
   await Promise.race([answered, sent.then(() => answered)]);
   return request;
+}
+
+/** Of the request, behind its body; a secret in them ends it. */
+function sendTrailers({ stream, request, exchanges }: Sides): void {
+  let late: Headers = [];
+  stream.on("trailers", (trailers: http2.IncomingHttpHeaders) => {
+    late = pairsOf(trailers);
+  });
+  request.once("wantTrailers", () => {
+    try {
+      for (const [name, value] of late) {
+        exchanges.refuseIn(name, "the name of a trailer");
+        exchanges.refuseIn(value, `trailer ${name}`);
+      }
+      request.sendTrailers(recordOf(late));
+    } catch (error) {
+      const { message: reason, secret } = error as Refused;
+      exchanges.connection.log({ verdict: "deny", reason, secret });
+      reset(request);
+    }
+  });
 }
 
 async function answer(
