@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { agentOf, listAgents } from "./agents.ts";
 import { toolingDockerfile } from "./dockerfile.ts";
-import { planPackage } from "./plan.ts";
+import { type Plan, planPackage, withPackage } from "./plan.ts";
 import { toolRules } from "./rules.ts";
 
 test("every agent's recipe is complete", () => {
@@ -21,12 +21,26 @@ test("an unknown agent names those that are known", () => {
 });
 
 test("an agent's package is installed after Node.js and git", () => {
-  const plan = planPackage("@openai/codex");
+  const plan = planPackage({ name: "@openai/codex", node: ">=18" });
   expect(plan.tools.map(({ rule }) => rule.name)).toEqual(["node", "git"]);
   const text = toolingDockerfile(plan, { image: "node:22", user: "node" })?.dockerfile ?? "";
   const at = text.indexOf("npm install --global --no-audit --no-fund @openai/codex");
   expect(at).toBeGreaterThan(text.indexOf("VERSION=18"));
   expect(text).toEndWith("USER node\n");
+});
+
+test("an agent has a Node.js that it runs on, also beside a project's own", () => {
+  const agent = { name: "@google/gemini-cli", node: ">=20" };
+  const nodeOf = (plan: Plan) => plan.tools.find(({ rule }) => rule.name === "node")?.version;
+  const project = (node: string) => withPackage(planPackage({ name: "x", node }), agent);
+  expect(nodeOf(planPackage(agent))).toEqual({ kind: "atLeast", number: "20" });
+  expect(nodeOf(project(">=18"))).toEqual({ kind: "atLeast", number: "20" });
+  expect(nodeOf(project(">=22"))).toEqual({ kind: "atLeast", number: "22" });
+  const old = project("18");
+  expect(nodeOf(old)).toEqual({ kind: "exactly", number: "18" });
+  expect(old.notes.join()).toContain("20 or later conflicts with node 18");
+  expect(project("22").notes).toEqual([]);
+  expect(old.packages).toEqual(["x", "@google/gemini-cli"]);
 });
 
 test("docs/agents.md has the agents", () => {

@@ -13,6 +13,8 @@ const agentSchema = z.strictObject({
   about: z.string(),
   /** In npm's registry; its programs are installed for all users. */
   package: z.string().regex(/^(@[a-z0-9-]+\/)?[a-z0-9-]+$/),
+  /** Versions of Node.js that it runs on. */
+  node: z.string().regex(/^>=\d+$/),
   command: z.array(z.string()).min(1),
   env: z.record(z.string(), z.string()).default({}),
   /** Configuration that goes along, relative to a home directory. */

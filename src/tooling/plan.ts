@@ -67,37 +67,46 @@ export function planTooling(path: string): Plan {
   };
 }
 
-/** What an npm package for all users needs. */
-export function planPackage(name: string): Plan {
-  const reason = `${name} requires it`;
-  const pins = [
-    { tool: "node", version: ">=18", reason },
-    { tool: "git", reason },
-  ];
-  const found = [{ pins }];
-  const notes: string[] = [];
-  const tools = toolsOf(found, notes);
+/** An npm package for all users. */
+export interface Package {
+  name: string;
+  /** Versions of Node.js that it runs on, ">=22". */
+  node: string;
+}
+
+/** What a package needs, without a project. */
+export function planPackage(wanted: Package): Plan {
   const nothing = { project: undefined, image: undefined, commands: [], env: {}, ports: [] };
-  return { ...nothing, tools, packages: [name], notes };
+  return withPackage({ ...nothing, tools: [], packages: [], notes: [] }, wanted);
 }
 
 /** The project's plan with a package besides. */
-export function withPackage(plan: Plan, name: string): Plan {
-  const more = planPackage(name);
-  const own = new Set(plan.tools.map(({ rule }) => rule.name));
-  const added = more.tools.filter(({ rule }) => !own.has(rule.name));
-  return { ...plan, tools: [...added, ...plan.tools], packages: [...plan.packages, name] };
+export function withPackage(plan: Plan, { name, node }: Package): Plan {
+  const tools = new Map(plan.tools.map((tool) => [tool.rule.name, { ...tool }]));
+  const notes = [...plan.notes];
+  const reason = `${name} requires it`;
+  const pins = [
+    { tool: "node", version: node, reason },
+    { tool: "git", reason },
+  ];
+  addPins(tools, pins, notes);
+  return { ...plan, tools: inOrder(tools), packages: [...plan.packages, name], notes };
 }
 
 function toolsOf(found: Findings[], notes: string[]): PlannedTool[] {
   const tools = new Map<string, PlannedTool>();
-  for (const pin of found.flatMap(({ pins = [] }) => pins)) {
+  const pins = found.flatMap((each) => each.pins ?? []);
+  addPins(tools, pins, notes);
+  return inOrder(tools);
+}
+
+function addPins(tools: Map<string, PlannedTool>, pins: readonly Pin[], notes: string[]): void {
+  for (const pin of pins) {
     const rule = findRule(pin.tool);
     if (rule) addPin(tools, { rule, pin, notes });
     else notes.push(`${pin.reason}: no recipe for "${pin.tool}"; install it with --setup`);
   }
   for (const { rule } of [...tools.values()]) addRequired(tools, rule);
-  return inOrder(tools);
 }
 
 function addPin(
@@ -112,7 +121,11 @@ function addPin(
   }
   if (version === undefined || tool.version === undefined) {
     tool.version ??= version;
-    tool.reasons.push(version ? `${pin.reason} is ${pin.version}` : pin.reason);
+    tool.reasons = [...tool.reasons, version ? `${pin.reason} is ${pin.version}` : pin.reason];
+  } else if (tool.version.kind === "atLeast" && version.kind === "atLeast") {
+    if (doesMeet(tool.version.number, version)) return;
+    tool.version = version;
+    tool.reasons = [...tool.reasons, `${pin.reason} is ${pin.version}`];
   } else if (!doesMeet(tool.version.number, version)) {
     const wanted = describeVersion(version);
     const used = `${rule.name} ${describeVersion(tool.version)}`;

@@ -12,7 +12,8 @@ const DEFAULT_IMAGE = "node:22-bookworm";
 export const run: Handler<typeof agentCommands.commands.run> = async ({ args, flags }, context) => {
   const agent = agentOf(args.agent);
   const project = planOf(flags);
-  const plan = project ? withPackage(project, agent.package) : planPackage(agent.package);
+  const wanted = { name: agent.package, node: agent.node };
+  const plan = project ? withPackage(project, wanted) : planPackage(wanted);
   const credentials = await credentialsOf(context, agent, flags);
   const isTerminal = process.stdin.isTTY && process.stdout.isTTY;
   // Dependencies are installed in the machine, under its policy.
