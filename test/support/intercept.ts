@@ -29,6 +29,8 @@ export interface SiteOptions {
   answer?: (request: Seen, response: http2.Http2ServerResponse) => void;
   /** What the server's certificate is for, and how it is signed. */
   certificate?: { cert: string; key: string };
+  /** What the proxy trusts, in place of the authority of the certificate. */
+  roots?: string | undefined;
   /** Without TLS towards the server too. */
   gate?: Partial<GateOptions>;
 }
@@ -95,7 +97,7 @@ export class Site {
   static async open(options: SiteOptions = {}): Promise<Site> {
     const real = await makeAuthority(Buffer.alloc(32, 9), "the real world");
     const certificate = options.certificate ?? (await real.leaf(HOST));
-    const site = new Site(options, certificate, real.certificate);
+    const site = new Site(options, certificate, options.roots ?? real.certificate);
     writeFileSync(site.caPath, await site.interceptor.certificate("test"));
     site.serverPort = await listening(site.server);
     site.port = await listening(site.#proxy);
@@ -158,6 +160,27 @@ export class Site {
     this.server.close();
     rmSync(this.folder, { recursive: true, force: true });
   }
+}
+
+/** A certificate that is its own authority, valid since 2020. */
+export async function selfSigned(host: string, { until = "2049-12-31" } = {}) {
+  await import("reflect-metadata");
+  const x509 = await import("@peculiar/x509");
+  const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
+  const keys = await crypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
+  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+    name: [{ CN: [host] }],
+    notBefore: new Date("2020-01-01"),
+    notAfter: new Date(until),
+    signingAlgorithm: algorithm,
+    keys,
+    extensions: [new x509.SubjectAlternativeNameExtension([{ type: "dns", value: host }])],
+  });
+  const key = Buffer.from(await crypto.subtle.exportKey("pkcs8", keys.privateKey));
+  return {
+    cert: `${certificate.toString("pem")}\n`,
+    key: `-----BEGIN PRIVATE KEY-----\n${key.toString("base64")}\n-----END PRIVATE KEY-----\n`,
+  };
 }
 
 async function listening(server: Server | http2.Http2SecureServer): Promise<number> {

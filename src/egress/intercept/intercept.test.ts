@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { gunzipSync, gzipSync } from "node:zlib";
-import { HOST, PLACEHOLDER, Site, VALUE } from "#test/intercept.ts";
+import { HOST, PLACEHOLDER, Site, selfSigned, VALUE } from "#test/intercept.ts";
 import { makeAuthority } from "./certificates.ts";
 
 const VERSIONS = ["--http1.1", "--http2"];
@@ -182,14 +182,23 @@ for (const version of VERSIONS) {
   });
 }
 
-test("a server whose certificate is not for the host gets nothing", async () => {
+test("a server whose certificate is not for the host, out of date or signed by nobody gets nothing", async () => {
   const real = await makeAuthority(Buffer.alloc(32, 9), "the real world");
   const stranger = await makeAuthority(Buffer.alloc(32, 1), "a stranger");
-  for (const certificate of [await real.leaf("other.test"), await stranger.leaf(HOST)]) {
-    await using site = await Site.open({ certificate });
+  const wrong = [
+    { certificate: await real.leaf("other.test"), reason: /altnames|match/i },
+    { certificate: await stranger.leaf(HOST), reason: /verify|issuer|signature/i },
+    { certificate: await selfSigned(HOST), reason: /self.signed/i },
+    { certificate: await selfSigned(HOST, { until: "2020-02-01" }), reason: /expired/i },
+  ];
+  for (const [index, { certificate, reason }] of wrong.entries()) {
+    // The last one is trusted, and only too old.
+    const roots = index === wrong.length - 1 ? certificate.cert : undefined;
+    await using site = await Site.open({ certificate, roots });
     const { status, body } = await site.curl("-H", BEARER);
-    expect(status).toBe(502);
+    expect([index, status]).toEqual([index, 502]);
     expect(body).toStartWith(`banger: cannot verify ${HOST}: `);
+    expect(body).toMatch(reason);
     expect(site.seen).toEqual([]);
   }
 });
