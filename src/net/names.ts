@@ -19,6 +19,11 @@ export function tapName(machineId: string): string {
   });
 }
 
+/** Whether it can be the name of a machine's tap, and of the table of its policy. */
+export function isTapName(name: string): boolean {
+  return /^bgr-[a-z0-9]{8}$/.test(name);
+}
+
 /** A unicast address with the locally-administered bit, the same one for the same id. */
 export function macAddress(id: string): string {
   const digits = hexOf(sha256(`banger mac ${id}`)).slice(0, 10);

@@ -6,7 +6,7 @@
 import type { PolicyLog } from "#api/network.ts";
 import { throwIfAborted } from "#base/abort.ts";
 import { BangerError } from "#base/error.ts";
-import { assertTableIsOurs, isTableWhole } from "#net/nft/nft.ts";
+import { assertTableIsOurs, isTableWhole, runNft } from "#net/nft/nft.ts";
 import { type Address, type Cidr, parseCidr } from "./address.ts";
 import { type Attachment, type AttachRequest, assertPlain, userNetwork } from "./attachment.ts";
 import { bridgeMark, ownBridge, readBridgeMark } from "./bridge.ts";
@@ -29,6 +29,7 @@ import { checkInterfaceName, checkNetworks, macAddress, tableName, tapName } fro
 import { Policies } from "./policy/policies.ts";
 import { assertEnforceable, type Policy } from "./policy/policy.ts";
 import type { GuestProxy } from "./policy/proxy.ts";
+import { emptyStalePolicies } from "./policy/stale.ts";
 import { emptyPolicy, type PolicyMachine } from "./policy/table.ts";
 import { allocateAddress, checkSubnet } from "./pool.ts";
 import { attachPoolTap } from "./pool-attach.ts";
@@ -195,11 +196,12 @@ export class Network {
   }
 
   /**
-   * After a restart of the daemon, for the machines that have gone on running: takes up their
-   * policies, puts the rules back where somebody has removed them meanwhile, and answers DNS again,
+   * After a restart of the daemon, for the machines that have gone on running: removes policies of others, takes up
+   * theirs, puts the rules back where somebody has removed them meanwhile, and answers DNS again,
    * in this order: no question may be answered that a policy forbids.
    */
   async resume(policyOf: (machineId: string) => Policy | undefined): Promise<void> {
+    if (!tapObstacle()) await exclusive(removeStalePolicies);
     const mark = readBridgeMark(this.#bridge);
     if (!mark) return;
     if (!tapObstacle()) {
@@ -268,4 +270,9 @@ export class Network {
     const [bridge, subnet, subnet6] = [this.#bridge, this.#subnet, this.#subnet6];
     return bridgeMark({ bridge, subnet, subnet6 });
   }
+}
+
+async function removeStalePolicies(): Promise<void> {
+  const script = await emptyStalePolicies();
+  if (script) await runNft(script);
 }

@@ -7,6 +7,7 @@ import { ownBridge, readBridgeMark } from "./bridge.ts";
 import { machineTaps, type PoolTap, poolTaps, portsOf, readDevice } from "./devices.ts";
 import { applyLinks, removeCommand } from "./link.ts";
 import { tableName } from "./names.ts";
+import { emptyStalePolicies } from "./policy/stale.ts";
 
 /** The rules for all that is connected to a bridge of ours now. */
 function rulesOf(bridge: string): string {
@@ -39,7 +40,9 @@ export async function settle(
   const isTableOurs = async (): Promise<boolean> =>
     gone.has(bridge) || (await tableOwner(table)) === "banger";
   try {
-    if (isLast && (await isTableOurs())) await removeTables(table, more);
+    if (isLast && (await isTableOurs())) {
+      await removeTables(table, `${more}${await emptyStalePolicies()}`);
+    }
   } finally {
     await applyLinks([...gone].map(removeCommand));
   }

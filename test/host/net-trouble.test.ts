@@ -103,6 +103,38 @@ hostTest("nothing is left of a policy whose tap or bridge was taken away", async
   expect(await lab.snapshot()).toBe(before);
 });
 
+hostTest(
+  "a policy that a killed daemon has left goes with the next one, and nobody else's table",
+  async () => {
+    await using lab = await NetLab.create();
+    const before = await lab.snapshot();
+    const [gone, kept] = [newId(), newId()];
+    const killed = lab.daemon();
+    for (const id of [gone, kept]) await attach(killed, id, { allow: [OUTSIDE] });
+    await killed.stop();
+    // As far as it had come: rules and bridge go by what devices are there.
+    await lab.ip("host", `link del bgr-${gone.slice(0, 8)}`);
+    await lab.run("host", ["nft", "add table inet bgr-somebody; add table inet bgr-00000000"]);
+    const others = ["bgr-somebody", "bgr-00000000"];
+    const policies = async () =>
+      [...(await lab.run("host", ["nft", "list", "tables", "inet"])).matchAll(/bgr-\S+/g)].flat();
+    const daemon = lab.daemon();
+    await daemon.call({ op: "resume", policies: { [kept]: [OUTSIDE] } });
+    expect((await policies()).toSorted()).toEqual(
+      [`bgr-${kept.slice(0, 8)}`, ...others].toSorted(),
+    );
+
+    // And with the last machine.
+    await attach(daemon, gone, { allow: [OUTSIDE] });
+    await daemon.stop();
+    await lab.ip("host", `link del bgr-${gone.slice(0, 8)}`);
+    await detach(lab.daemon(), kept);
+    expect((await policies()).toSorted()).toEqual(others.toSorted());
+    for (const each of others) await lab.run("host", ["nft", "delete", "table", "inet", each]);
+    expect(await lab.snapshot()).toBe(before);
+  },
+);
+
 hostTest("a machine that is connected anew without its policy has none", async () => {
   await using lab = await NetLab.create();
   const killed = lab.daemon();

@@ -1,6 +1,7 @@
 /**
  * A web server and a client for it, as programs: `bun net-http.ts serve PORT` says "hello", and at
- * /slow sends a byte at a time for two seconds, at /big 10 MB, at /bulk 128 MiB; takes any upload.
+ * /slow sends a byte at a time for two seconds, at /big 10 MB, at /bulk 128 MiB; takes any upload. /echo says what it was
+ * sent, /digest the SHA-256 of its Authorization, /elsewhere redirects to what the query says.
  * `bun net-http.ts serve PORT CERTIFICATE KEY` does the same over TLS, with files in PEM.
  * `bun net-http.ts download URL [HOST]` prints "started" at the first byte, then "whole" or "cut".
  */
@@ -20,7 +21,12 @@ if (verb === "serve") {
     idleTimeout: 60,
     ...(more ? { tls: { cert: Bun.file(more), key: Bun.file(key) } } : {}),
     maxRequestBodySize: 2 * BULK_BYTES,
-    fetch: async ({ url, body }) => {
+    fetch: async (request) => {
+      const { url, body, headers } = request;
+      const { pathname, searchParams } = new URL(url);
+      if (pathname === "/echo") return new Response(await echo(request));
+      if (pathname === "/digest") return new Response(hash(headers.get("authorization") ?? ""));
+      if (pathname === "/elsewhere") return Response.redirect(searchParams.get("to") ?? "", 302);
       if (body) for await (const _ of body);
       if (url.endsWith("/bulk")) {
         bulk ??= new Uint8Array(BULK_BYTES);
@@ -33,6 +39,15 @@ if (verb === "serve") {
   console.log("ready");
 } else {
   await download(target);
+}
+
+async function echo(request: Request): Promise<string> {
+  const plain = `${request.url}\n${JSON.stringify(request.headers)}`;
+  return `${plain}\n${btoa(plain)}\n${await request.text()}\n`;
+}
+
+function hash(text: string): string {
+  return new Bun.CryptoHasher("sha256").update(text).digest("hex");
 }
 
 function slowly(): ReadableStream<Uint8Array> {
