@@ -12,6 +12,7 @@ import { ago, size } from "#web/parts/format.ts";
 import { Menu } from "#web/parts/menu.tsx";
 import { Empty } from "#web/parts/trouble.tsx";
 import { PolicyTab } from "#web/policy/tab.tsx";
+import { WorkspaceTab } from "#web/workspace/tab.tsx";
 import { EventsTab } from "./events.tsx";
 import { FilesTab } from "./files.tsx";
 import { LogsTab } from "./logs.tsx";
@@ -34,6 +35,7 @@ const TABS: readonly [
   ["logs", "Logs", LogsTab, false],
   ["processes", "Processes", ProcessesTab, true],
   ["files", "Files", FilesTab, true],
+  ["workspace", "Workspace", WorkspaceTab, false],
   ["network", "Network", NetworkTab, false],
   ["policy", "Policy", PolicyTab, false],
   ["snapshots", "Snapshots", SnapshotsTab, false],

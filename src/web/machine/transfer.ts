@@ -48,14 +48,14 @@ export async function download({ id }: Vm, path: string, total: number): Promise
         },
       );
       await connection.exited;
-      save(new Blob(chunks), name);
+      saveFile(new Blob(chunks), name);
     },
     { isLong: true },
   );
 }
 
 /** By a link, since the request itself needs the key of the login. */
-function save(blob: Blob, name: string): void {
+export function saveFile(blob: Blob, name: string): void {
   const href = URL.createObjectURL(blob);
   const link = document.createElement("a");
   link.href = href;
