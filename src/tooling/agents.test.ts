@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { agentOf, listAgents } from "./agents.ts";
 import { toolingDockerfile } from "./dockerfile.ts";
@@ -41,6 +42,25 @@ test("an agent has a Node.js that it runs on, also beside a project's own", () =
   expect(old.notes.join()).toContain("20 or later conflicts with node 18");
   expect(project("22").notes).toEqual([]);
   expect(old.packages).toEqual(["x", "@google/gemini-cli"]);
+});
+
+test("codex is logged in with the key that the machine has, and gets its arguments", () => {
+  const folder = mkdtempSync(join(tmpdir(), "banger-codex-"));
+  try {
+    const script = `#!/bin/sh\nfor each; do printf '[%s]' "$each"; done >>${folder}/calls\n[ "$1" != login ] || cat >>${folder}/calls\n`;
+    writeFileSync(join(folder, "codex"), script, { mode: 0o755 });
+    const calls = (key: string) => {
+      writeFileSync(join(folder, "calls"), "");
+      const PATH = `${folder}:/usr/bin:/bin`;
+      const argv = [...agentOf("codex").command, "exec", "fix the tests"];
+      Bun.spawnSync(argv, { env: { PATH, OPENAI_API_KEY: key } });
+      return readFileSync(join(folder, "calls"), "utf8");
+    };
+    expect(calls("")).toBe("[exec][fix the tests]");
+    expect(calls("banger_1")).toBe("[login][--with-api-key]banger_1\n[exec][fix the tests]");
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test("docs/agents.md has the agents", () => {
