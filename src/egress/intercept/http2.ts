@@ -27,6 +27,9 @@ const HOP_HEADERS = [
   "expect",
 ];
 
+/** Of what was lost on the way, and not refused. */
+const LOST_STATUS = 502;
+
 const { NGHTTP2_NO_ERROR, NGHTTP2_REFUSED_STREAM } = http2.constants;
 
 export async function serveHttp2(
@@ -132,7 +135,14 @@ async function relay(
   const answered = answer(stream, request, exchanges);
   answered.catch(() => {});
   const body = encoded(searched(decoded(bodyOf(stream), codings), opened.bodyRules), codings);
-  const sent = writeAll(request, body).then(() => request.end());
+  const sent = writeAll(request, body).then(
+    () => request.end(),
+    (error) => {
+      // A server may answer before it has everything, and take no more: its answer is what counts.
+      const isRefused = error instanceof Refused && error.status !== LOST_STATUS;
+      if (isRefused || !(request.closed || request.destroyed)) throw error;
+    },
+  );
   // A refusal in the body ends the request before its answer.
   await Promise.race([answered, sent.then(() => answered)]);
   return request;
@@ -191,7 +201,10 @@ async function answer(
     const late = trailers ? exchanges.cleanHeaders(pairsOf(trailers), rules) : [];
     stream.sendTrailers(recordOf(late));
   });
-  for await (const piece of searched(decoded(bodyOf(request), codings), rules))
+  const { session } = request;
+  // It counts as aborted also where the server has answered before it had everything.
+  const isLost = () => session === undefined || session.destroyed;
+  for await (const piece of searched(decoded(bodyOf(request, isLost), codings), rules))
     await write(stream, piece);
   stream.end();
 }
@@ -200,12 +213,14 @@ async function answer(
  * A refusal in the middle leaves the stream as it is: there may be an answer to give. A stream that was reset ends as
  * if all of it had come, and is told apart a moment later.
  */
-async function* bodyOf(stream: http2.Http2Stream): Body {
+async function* bodyOf(
+  stream: http2.Http2Stream,
+  isLost: () => boolean = () => stream.aborted,
+): Body {
   const chunks: AsyncIterable<Buffer> = stream.iterator({ destroyOnReturn: false });
   yield* chunks;
   await new Promise((resolve) => setImmediate(resolve));
-  if (stream.aborted || stream.rstCode !== NGHTTP2_NO_ERROR)
-    throw new Error("the stream was reset");
+  if (isLost() || stream.rstCode !== NGHTTP2_NO_ERROR) throw new Error("the stream was reset");
 }
 
 /** Not `close`, which marks what was sent until then as all of it. */

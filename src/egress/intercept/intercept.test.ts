@@ -182,6 +182,21 @@ for (const version of VERSIONS) {
   });
 }
 
+test("an answer that comes before all of the request has is passed on, over http2", async () => {
+  await using site = await Site.open();
+  site.server.removeAllListeners("request");
+  site.server.on("request", (_, response) => {
+    response.writeHead(413);
+    // With NO_ERROR, as RFC 9113 has it for an answer that needs no more of the request.
+    response.end("too large", () => response.stream.close(0));
+  });
+  const path = `${site.folder}/big`;
+  await Bun.write(path, Buffer.alloc(4_000_000, "x"));
+  const words = ["-H", BEARER, "--data-binary", `@${path}`];
+  const { status, body, code } = await site.curl("--http2", "-H", "Expect:", ...words);
+  expect([status, body, code]).toEqual([413, "too large", 0]);
+});
+
 test("a server whose certificate is not for the host, out of date or signed by nobody gets nothing", async () => {
   const real = await makeAuthority(Buffer.alloc(32, 9), "the real world");
   const stranger = await makeAuthority(Buffer.alloc(32, 1), "a stranger");
