@@ -16,30 +16,35 @@ const CERTIFICATE = `${FOLDER}/ca.pem`;
 /** With the guest's own roots. */
 const BUNDLE = `${FOLDER}/ca-bundle.pem`;
 const BUNDLE_MAX_BYTES = 4 * MiB;
+const RELEASE_MAX_BYTES = 64 * 1024;
 const KEYTOOL_MAX_MS = 120_000;
 
 /** Where each family of distributions has its roots in one file, and where its own tool looks for more of them. */
 const STORES = [
   // Debian and Alpine.
   {
+    ids: ["debian", "ubuntu", "alpine"],
     bundle: "/etc/ssl/certs/ca-certificates.crt",
     anchors: "/usr/local/share/ca-certificates",
     name: "banger.crt",
   },
   // Fedora.
   {
+    ids: ["fedora", "rhel", "centos"],
     bundle: "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
     anchors: "/etc/pki/ca-trust/source/anchors",
     name: "banger.pem",
   },
   // Arch.
   {
+    ids: ["arch"],
     bundle: "/etc/ca-certificates/extracted/tls-ca-bundle.pem",
     anchors: "/etc/ca-certificates/trust-source/anchors",
     name: "banger.crt",
   },
   // SUSE.
   {
+    ids: ["suse", "opensuse"],
     bundle: "/var/lib/ca-certificates/ca-bundle.pem",
     anchors: "/etc/pki/trust/anchors",
     name: "banger.pem",
@@ -51,6 +56,7 @@ const KEYTOOLS = [
   "/usr/bin/keytool",
   "/opt/java/openjdk/bin/keytool",
   "/usr/lib/jvm/default/bin/keytool",
+  "/usr/lib/jvm/default-jvm/bin/keytool",
 ];
 
 /** For programs that come with roots of their own, or look elsewhere. */
@@ -81,9 +87,14 @@ export async function trustInGuest(
   await write(guest, CERTIFICATE, { text: certificate, signal });
   await write(guest, BUNDLE, { text: joined(found[0]?.text ?? roots(), certificate), signal });
   for (const { store, text } of found) {
-    if (!text.includes(certificate.trim())) {
-      await write(guest, store.bundle, { text: joined(text, certificate), signal });
-    }
+    if (text.includes(certificate.trim())) continue;
+    await write(guest, store.bundle, { text: joined(text, certificate), signal });
+  }
+  // Also where roots are installed later, whose tool then finds it.
+  const ids = await distributionOf(guest, signal);
+  for (const store of STORES) {
+    const isFound = found.some((each) => each.store === store);
+    if (!isFound && !store.ids.some((id) => ids.has(id))) continue;
     await guest.files.mkdir(store.anchors, { parents: true, signal });
     await write(guest, posix.join(store.anchors, store.name), { text: certificate, signal });
   }
@@ -116,6 +127,18 @@ async function read(guest: Guest, path: string, signal: AbortSignal | undefined)
     log.debug("no roots at {path}: {message}", { path, message: messageOf(error) });
     return undefined;
   }
+}
+
+/** The distribution, and those that it is like. */
+async function distributionOf(guest: Guest, signal: AbortSignal | undefined): Promise<Set<string>> {
+  const read = (path: string) =>
+    guest.files.readFile(path, { max_bytes: RELEASE_MAX_BYTES, signal });
+  const bytes = await read("/etc/os-release")
+    .catch(() => read("/usr/lib/os-release"))
+    .catch(() => new Uint8Array());
+  signal?.throwIfAborted();
+  const lines = new TextDecoder().decode(bytes).matchAll(/^ID(?:_LIKE)?=["']?([\w .-]*)/gm);
+  return new Set([...lines].flatMap(([, words = ""]) => words.split(" ")));
 }
 
 async function isThere(guest: Guest, path: string, signal: AbortSignal | undefined) {
