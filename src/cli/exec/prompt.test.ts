@@ -6,8 +6,8 @@ import { Prompt } from "./prompt.ts";
 
 const AT = "2026-01-01T00:00:00.000Z";
 
-function question(id: string, vm = "box"): PolicyQuestion {
-  return { id, machineId: vm, vm, name: "shop.test", port: 443, at: AT, expiresAt: AT };
+function question(id: string, vm = "box", expiresAt = AT): PolicyQuestion {
+  return { id, machineId: vm, vm, name: "shop.test", port: 443, at: AT, expiresAt };
 }
 
 async function setUp(vm?: string) {
@@ -62,5 +62,24 @@ test("a letter and Enter answer; whatever else is typed goes on to the machine",
   expect(type("a")).toBe("");
   await open();
   expect(type("b")).toBe("ab");
+  await end();
+});
+
+test("a question that went without an answer of this terminal says so", async () => {
+  const { answers, type, open, end, shown } = await setUp();
+  const later = "2100-01-01T00:00:00.000Z";
+  await open(question("q1", "box", later));
+  await open();
+  expect(shown()).toEndWith("\r\nAnswered elsewhere, or no longer asked\r\n");
+  // What is typed then is the machine's.
+  expect(type("o\r")).toBe("o\r");
+  await open(question("q2", "box", AT));
+  await open(question("q3", "box", later));
+  expect(shown()).toContain("\r\nNo answer in time: denied\r\n\r\nMachine");
+  const before = shown().length;
+  expect(type("o\r")).toBe("");
+  await open();
+  expect(shown().slice(before)).toBe("o\r\n");
+  expect(answers).toEqual([{ id: "q3", allow: true, scope: "once" }]);
   await end();
 });

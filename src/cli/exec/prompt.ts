@@ -25,7 +25,9 @@ export class Prompt {
   readonly #client: Pick<Client, "policy">;
   readonly #options: PromptOptions;
   #open: PolicyQuestion[] = [];
-  #shown: string | undefined;
+  #shown: PolicyQuestion | undefined;
+  /** The question that was last answered here. */
+  #answered: string | undefined;
   /** What was typed since the last Enter, which may be the beginning of an answer. */
   #typed = "";
 
@@ -57,6 +59,7 @@ export class Prompt {
     const answer = ANSWERS[letter.toLowerCase()];
     if (answer) {
       this.#write(`${letter}\r\n`);
+      this.#answered = question.id;
       void this.#answer({ id: question.id, ...answer });
       return new Uint8Array();
     }
@@ -85,12 +88,20 @@ export class Prompt {
 
   #show(): void {
     const [question] = this.#open;
-    if (question?.id === this.#shown) return;
-    this.#shown = question?.id;
+    const before = this.#shown;
+    if (question?.id === before?.id) return;
+    this.#shown = question;
+    if (before && before.id !== this.#answered) this.#write(`\r\n${goneText(before)}\r\n`);
     if (question) this.#write(`\r\n${questionText(question)}\r\n(${CHOICES}) `);
   }
 
   #write(text: string): void {
     void (this.#options.write ?? writeErr)(text);
   }
+}
+
+/** Of a question that nobody has answered here. */
+function goneText({ expiresAt }: PolicyQuestion): string {
+  const isLate = Date.parse(expiresAt) <= Date.now();
+  return isLate ? "No answer in time: denied" : "Answered elsewhere, or no longer asked";
 }
