@@ -37,6 +37,7 @@ embedded:
 	@mkdir -p $(BIN)
 	@$(MAKE) -s --no-print-directory -C guest OUT=$(CURDIR)/$(BIN) VERSION=$(VERSION)
 	@$(MAKE) -s --no-print-directory -C inflate OUT=$(CURDIR)/$(BIN)
+	@$(MAKE) -s --no-print-directory -C jail OUT=$(CURDIR)/$(BIN)
 	@$(BUN) scripts/build-ui.ts
 
 sdk:

@@ -3,7 +3,7 @@
  * hand and killed once its guest has connected. The difference is banger's own work: finding the daemon, creating the
  * machine, running the command, cleaning up.
  */
-import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { busyboxLayout } from "#test/busybox.ts";
 import { type Installation, install } from "#test/installation.ts";
@@ -13,7 +13,10 @@ const ROUNDS = 7;
 const PROBE = "probe";
 
 await using banger = install();
-appendFileSync(join(banger.home, "config/banger/config.toml"), '[vm]\ntemplates = "off"\n');
+// The command line is replayed, so that it must have paths for all that it opens.
+const config = join(banger.home, "config/banger/config.toml");
+const own = 'vm.templates = "off"\nqemu_jail = "off"\n';
+writeFileSync(config, own + readFileSync(config, "utf8"));
 await banger.ok("kernel", "pull", "debian-6.12");
 await busyboxLayout(join(banger.home, "busybox"));
 await banger.ok("image", "pull", `oci:${banger.home}/busybox`, "--name", "busybox");

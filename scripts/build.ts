@@ -19,13 +19,13 @@ import { join } from "node:path";
 import { compileProgram, packageVersion } from "./compile.ts";
 
 const INPUTS = [
-  ..."src sdk recipes guest inflate".split(" "),
+  ..."src sdk recipes guest inflate jail".split(" "),
   ..."scripts/build.ts scripts/compile.ts package.json bun.lock".split(" "),
 ];
 const BIN = "build/bin";
 const STAMP = `${BIN}/.stamp`;
 /** What the program has inside. */
-const EMBEDDED = ["banger-vsock-agent", "banger-inflate", "banger-ui.pack"].map(
+const EMBEDDED = ["banger-vsock-agent", "banger-inflate", "banger-jail", "banger-ui.pack"].map(
   (name) => `${BIN}/${name}`,
 );
 

@@ -9,9 +9,11 @@ const { i32, i64, u32, u64 } = FFIType;
 const pointer = FFIType.ptr;
 
 const needed = {
+  bind: { args: [i32, pointer, u32], returns: i32 },
   flock: { args: [i32, i32], returns: i32 },
   getsockopt: { args: [i32, i32, i32, pointer, pointer], returns: i32 },
   ioctl: { args: [i32, u64, u64], returns: i32 },
+  listen: { args: [i32, i32], returns: i32 },
   lgetxattr: { args: [pointer, pointer, pointer, u64], returns: FFIType.i64_fast },
   memfd_create: { args: [pointer, u32], returns: i32 },
   setsockopt: { args: [i32, i32, i32, pointer, u32], returns: i32 },
@@ -135,6 +137,16 @@ export function createSocketPair(): [number, number] | undefined {
   const bytes = new Uint8Array(pair.buffer);
   if (call("socketpair", AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, bytes) !== 0) return undefined;
   return [pair[0] as number, pair[1] as number];
+}
+
+/** A socket that waits for connections at the address of the bytes of a sockaddr_un; undefined when the kernel refuses. */
+export function listenAtUnixAddress(address: Uint8Array, backlog: number): number | undefined {
+  const fd = asDescriptor(call("socket", AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (fd === undefined) return undefined;
+  if (call("bind", fd, address, address.length) === 0 && call("listen", fd, backlog) === 0)
+    return fd;
+  call("close", fd);
+  return undefined;
 }
 
 /** Sends one datagram to a unix socket, by the bytes of its sockaddr_un. False when nobody took it. */

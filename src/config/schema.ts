@@ -102,6 +102,11 @@ export const schema = {
   ),
   vmm: key("auto", "auto, firecracker, qemu", oneOf("auto", "firecracker", "qemu")),
   qemu_bin: key("qemu-system-x86_64", "QEMU binary, a name on PATH or a path", text),
+  qemu_jail: key(
+    "on",
+    "on, off: run QEMU as a user of its own, without access to the host's files, where the host can",
+    oneOf("on", "off"),
+  ),
   firecracker_bin: key("firecracker", "Firecracker binary, a name on PATH or a path", text),
   firecracker_jailer: key(
     "jailer",

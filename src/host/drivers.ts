@@ -6,7 +6,7 @@ import { createQemuDriver } from "#vmm/qemu/driver.ts";
 
 export function createDrivers(values: ConfigValues): Driver[] {
   return [
-    createQemuDriver({ program: values.qemu_bin }),
+    createQemuDriver({ program: values.qemu_bin, jail: values.qemu_jail === "on" }),
     createFirecrackerDriver(firecrackerOptions(values)),
   ];
 }

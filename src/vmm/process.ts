@@ -15,8 +15,9 @@ const TIE = ["setpriv", "--pdeathsig", "KILL", "--"];
  */
 function enter(namespacePid: number): string[] {
   const into = ["--user", "--net", "--preserve-credentials", "--target", String(namespacePid)];
-  return ["nsenter", ...into, "--", "setpriv", "--bounding-set=-all", "--inh-caps=-all", "--"];
+  return ["nsenter", ...into, "--"];
 }
+const WITHOUT_RIGHTS = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--"];
 
 /** The first one after the standard streams. */
 export const INHERITED_FD = 3;
@@ -49,12 +50,14 @@ export interface StartOptions {
   cgroup?: string | undefined;
   /** It is killed when this process ends, however that ends. */
   endsWithUs?: boolean | undefined;
+  /** It gives up its rights, and ties itself, by itself: a jail, for which it needs them. */
+  isJail?: boolean | undefined;
   /** Working directory; default "/". */
   cwd?: string | undefined;
   /** What it makes is for this user alone. */
   makesSockets?: boolean;
-  /** Of this process; the program finds it as its descriptor INHERITED_FD. */
-  fd?: number | undefined;
+  /** Of this process; the program finds them as its descriptors INHERITED_FD and following. */
+  fds?: readonly number[] | undefined;
   /** What it is connected to: it is started in the namespaces of that. */
   network?: NetworkDevice | undefined;
 }
@@ -63,13 +66,14 @@ export interface StartOptions {
 export function startDetached(
   argv: readonly string[],
   paths: OutputPaths,
-  { cgroup, endsWithUs, cwd = "/", makesSockets, fd, network }: StartOptions = {},
+  { cgroup, endsWithUs, isJail, cwd = "/", makesSockets, fds = [], network }: StartOptions = {},
 ): Child {
   const namespacePid = network?.kind === "tap" ? network.namespacePid : undefined;
   // A process that enters namespaces is no longer tied to its parent.
   const before = [
     ...(namespacePid === undefined ? [] : enter(namespacePid)),
-    ...(endsWithUs ? TIE : []),
+    ...(namespacePid === undefined || isJail ? [] : WITHOUT_RIGHTS),
+    ...(endsWithUs && !isJail ? TIE : []),
   ];
   const stdout = openSync(paths.stdout, "a", 0o600);
   try {
@@ -78,7 +82,7 @@ export function startDetached(
     if (makesSockets) process.umask(0o077);
     try {
       return Bun.spawn([...before, ...argv], {
-        stdio: ["ignore", stdout, stderr, ...(fd === undefined ? [] : [fd])],
+        stdio: ["ignore", stdout, stderr, ...fds],
         detached: true,
         cwd,
         env: { LC_ALL: "C", PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },

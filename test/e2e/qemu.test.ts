@@ -7,6 +7,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   statSync,
   truncateSync,
@@ -32,6 +33,9 @@ import {
   testCache,
 } from "#test/tiny-guest.ts";
 import type { BootSpec, Machine, MachineHandle } from "#vmm/driver.ts";
+import { jailKind } from "#vmm/jail/program.ts";
+import { scratchOf } from "#vmm/jail/scratch.ts";
+import { jailUid } from "#vmm/jail/user.ts";
 import { findProcesses } from "#vmm/process.ts";
 import { socketPaths } from "#vmm/qemu/command.ts";
 import { createQemuDriver } from "#vmm/qemu/driver.ts";
@@ -131,14 +135,47 @@ describe("QEMU driver", () => {
     await machine.kill();
   });
 
+  /** By what the kernel says of the process. */
+  function expectConfined({ pid, runtimeDir }: MachineHandle): void {
+    const status = readFileSync(`/proc/${pid}/status`, "utf8");
+    const uid = jailUid(runtimeDir);
+    expect(status).toContain(`\nUid:\t${uid}\t${uid}\t${uid}\t${uid}\n`);
+    expect(status).toMatch(/^Groups:\s*$/m);
+    for (const set of ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"])
+      expect(status).toMatch(new RegExp(`^${set}:\\s0+$`, "m"));
+    expect(status).toContain("\nNoNewPrivs:\t1\n");
+    expect(status).toContain("\nSeccomp:\t2\n");
+    const root = `/proc/${pid}/root`;
+    for (const kind of ["mnt", "net", "ipc"])
+      expect(readlinkSync(`/proc/${pid}/ns/${kind}`)).not.toBe(
+        readlinkSync(`/proc/self/ns/${kind}`),
+      );
+    const mounts = readFileSync(`/proc/${pid}/mountinfo`, "utf8").trim().split("\n");
+    const writable = mounts
+      .map((line) => line.split(" "))
+      .filter(([, , , , , mode]) => /^rw/.test(mode ?? ""));
+    // Memory of its own, which is its root, and devices of its own in it.
+    expect(writable.map(([, , , , path]) => path)).toEqual(["/"]);
+    expect(mounts.join("\n")).toContain(" - tmpfs banger-jail ");
+    // The files that it boots from are there, others beside them are not: it has its disk open.
+    expect(readdirSync(`${root}${folder}`).sort()).toEqual(
+      [kernel.path, initrd].map((path) => path.slice(folder.length + 1).split("/")[0] ?? "").sort(),
+    );
+    expect(readdirSync(`${root}/dev`)).not.toContain("net");
+    for (const name of ["etc/passwd", "home", "root", "var", "run", "proc", "sys"])
+      expect(existsSync(join(root, name))).toBe(false);
+  }
+
   testAsRoot("uses a tap that is there, and does not make one", async () => {
     const tap = `bgr-${process.pid % 100_000}`;
     await runOk(["ip", "tuntap", "add", tap, "mode", "tap"]);
     try {
       await runOk(["ip", "link", "set", tap, "up"]);
-      const spec = makeSpec({ network: { kind: "tap", tap, mac: MAC } });
-      const { guest } = await boot(spec);
+      const drives = [{ path: makeDisk("held.img", 8 << 20), readOnly: false }];
+      const spec = makeSpec({ drives, network: { kind: "tap", tap, mac: MAC } });
+      const { machine, guest } = await boot(spec);
       expect(await guest.ask("net")).toContain("eth0");
+      expectConfined(machine.handle);
       expect(readFileSync(`/sys/class/net/${tap}/carrier`, "utf8").trim()).toBe("1");
       const second = await bangerErrorOf(driver.boot(makeSpec({ network: spec.network })));
       expect(second.code).toBe("conflict");
@@ -244,11 +281,12 @@ describe("QEMU driver", () => {
     machine.release();
     const { pid, runtimeDir } = machine.handle;
     const qmp = await openQmp(socketPaths(runtimeDir).qmp, { onEvent: () => {} });
+    const scratch = scratchOf(machine.handle, (await jailKind()) === "namespaces");
     const digests: string[] = [];
     await qmp.execute("stop");
     for (const mayRead of [true, false]) {
       const path = join(folder, `memory-${mayRead}`);
-      const copy = await MemoryCopy.begin(qmp, { pid, path });
+      const copy = await MemoryCopy.begin(qmp, { pid, path, scratch });
       await copy.complete({ mayRead });
       // QEMU sees the firmware where the guest's memory behind it is, which nobody uses.
       const fd = openSync(path, "r+");

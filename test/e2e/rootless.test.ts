@@ -55,6 +55,10 @@ describe("an ordinary user", () => {
     const status = readFileSync(`/proc/${qemu[0]?.pid}/status`, "utf8");
     for (const set of ["CapPrm", "CapEff", "CapBnd"])
       expect(status).toMatch(new RegExp(`^${set}:\\s0+$`, "m"));
+    expect(status).toContain("\nNoNewPrivs:\t1\n");
+    // Of the user's files it sees those that it boots from.
+    expect(existsSync(`/proc/${qemu[0]?.pid}/root/etc/passwd`)).toBe(false);
+    expect(existsSync(`/proc/${qemu[0]?.pid}/root${banger.home}/config`)).toBe(false);
     expect(readlinkSync(`/proc/${qemu[0]?.pid}/ns/net`)).not.toBe(
       readlinkSync("/proc/self/ns/net"),
     );

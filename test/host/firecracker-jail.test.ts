@@ -21,11 +21,12 @@ import { startReaper } from "#test/reaper.ts";
 import { GuestLines } from "#test/tiny-guest.ts";
 import type { BootSpec } from "#vmm/driver.ts";
 import { createFirecrackerDriver } from "#vmm/firecracker/driver.ts";
-import { cgroupOf, hasCgroups, JAIL_GID, jailUid } from "#vmm/firecracker/jail.ts";
+import { cgroupOf, hasCgroups } from "#vmm/firecracker/jail.ts";
 import { prepareLaunch } from "#vmm/firecracker/launch.ts";
 import type { FirecrackerMachine } from "#vmm/firecracker/machine.ts";
 import { clearRuntime } from "#vmm/firecracker/notes.ts";
-import { setTapOwner } from "#vmm/firecracker/tap-owner.ts";
+import { JAIL_GID, jailUid } from "#vmm/jail/user.ts";
+import { setTapOwner } from "#vmm/tap.ts";
 
 const test = testNeeding("root", "unshare", "mount", "chroot");
 const testWithTap = testNeeding("root", "unshare", "mount", "chroot", "ip");

@@ -20,11 +20,11 @@ hostTest(
       statePath: join(host.folder, "state"),
       memoryPath: join(host.folder, "memory"),
     };
+    const scratch = { inside: host.folder, outside: host.folder };
     const source = await host.start("source");
-    await saveSnapshot(source.qmp, saved, { pid: source.pid });
+    await saveSnapshot(source.qmp, saved, { pid: source.pid, scratch });
     const restored = await host.start("restored", saved.memoryPath);
-    const socketPath = join(host.folder, "restored.sock");
-    await loadState(restored.qmp, { socketPath, statePath: saved.statePath, grown: [] });
+    await loadState(restored.qmp, { scratch, statePath: saved.statePath, grown: [] });
     expect(await host.frames()).toEqual([]);
     // It could have been seen.
     await restored.qmp.execute("announce-self", { initial: 50, max: 550, rounds: 1, step: 50 });

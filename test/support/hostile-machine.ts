@@ -28,7 +28,7 @@ export async function startHostileMachine(name: string): Promise<HostileMachine>
   const config = join(banger.home, "config/banger/config.toml");
   const settings = readFileSync(config, "utf8");
   // Nobody plays the agent of a second VMM, which would restore what the first one booted.
-  const own = `qemu_bin = "${banger.home}/qemu"\nvmm = "qemu"\nvm.templates = "off"\n`;
+  const own = `qemu_bin = "${banger.home}/qemu"\nqemu_jail = "off"\nvmm = "qemu"\nvm.templates = "off"\n`;
   await Bun.write(config, `${own}${settings}`);
   const flags = ["--image", "busybox", "--name", name, "--mode", "direct", "--net", "none"];
   const creating = banger.ok("vm", "create", ...flags);

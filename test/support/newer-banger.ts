@@ -11,7 +11,11 @@ export function makeNewerBanger(folder: string): string[] {
   for (const path of ["src", "sdk", "guest", "recipes", "tsconfig.json"]) {
     cpSync(join(ROOT, path), join(folder, path), { recursive: true });
   }
-  for (const embedded of ["build/bin/banger-vsock-agent", "build/bin/banger-inflate"]) {
+  for (const embedded of [
+    "build/bin/banger-vsock-agent",
+    "build/bin/banger-inflate",
+    "build/bin/banger-jail",
+  ]) {
     cpSync(join(ROOT, embedded), join(folder, embedded));
   }
   symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"));

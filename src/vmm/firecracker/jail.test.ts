@@ -3,7 +3,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { BootSpec } from "#vmm/driver.ts";
-import { hasCgroups, jailCommand, jailUid, removeCgroup } from "./jail.ts";
+import { jailUid } from "#vmm/jail/user.ts";
+import { hasCgroups, jailCommand, removeCgroup } from "./jail.ts";
 import { belongsTo, hostFiles, jailedApiSocket, jailedPaths, socketsOf } from "./layout.ts";
 
 const spec: BootSpec = {

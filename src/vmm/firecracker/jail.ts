@@ -6,18 +6,10 @@
  * it, a runtime folder that forbids devices or programs is no hindrance, and whenever and however the
  * process ends, the kernel takes mounts, links and sockets away with it.
  */
-import { createHash } from "node:crypto";
 import { existsSync, readFileSync, rmdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { BootSpec, Snapshot } from "#vmm/driver.ts";
 import { hostFiles, JAILED_OUT, jailedPaths, snapshotFolder } from "./layout.ts";
-
-/**
- * One user id for each machine, from the range that systemd's list of user ids leaves unused; one
- * group for all, by which they may read the files that they share.
- */
-const UID_BASE = 0x7000_0000;
-export const JAIL_GID = 0x7100_0000;
 
 const CGROUP_ROOT = "/sys/fs/cgroup";
 const CGROUP_PARENT = "banger";
@@ -36,11 +28,6 @@ export interface JailPlan {
   gid: number;
   /** Whether the host has the second version of cgroups, with the pids controller. */
   cgroup: boolean;
-}
-
-export function jailUid(runtimeDir: string): number {
-  const digest = createHash("sha256").update(runtimeDir).digest();
-  return UID_BASE + digest.readUIntBE(0, 3);
 }
 
 /** Arguments: where the jail is mounted, its root, mode:source:name triples, "--", the command. */

@@ -2,9 +2,10 @@
 import { mkdirSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import type { BootSpec, Snapshot } from "#vmm/driver.ts";
+import { JAIL_GID, jailUid } from "#vmm/jail/user.ts";
 import { openLogs, touch } from "#vmm/logs.ts";
 import type { OutputPaths } from "#vmm/process.ts";
-import { cgroupOf, hasCgroups, JAIL_GID, jailCommand, jailUid } from "./jail.ts";
+import { cgroupOf, hasCgroups, jailCommand } from "./jail.ts";
 import {
   driveName,
   hostFiles,

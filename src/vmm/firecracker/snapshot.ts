@@ -18,8 +18,8 @@ import { errnoOf } from "#base/error.ts";
 import { copySparse } from "#base/files/copy-file.ts";
 import { punchZeros } from "#base/files/sparse.ts";
 import type { Snapshot } from "#vmm/driver.ts";
+import { JAIL_GID, jailUid } from "#vmm/jail/user.ts";
 import { type CallOptions, callApi } from "./api.ts";
-import { JAIL_GID, jailUid } from "./jail.ts";
 import { JAILED_OUT, snapshotFolder } from "./layout.ts";
 import { isAtLeast } from "./program.ts";
 

@@ -39,9 +39,10 @@ describe("qemuArguments", () => {
     expect(valuesOf(argv, "-smp")).toEqual(["2"]);
     expect(valuesOf(argv, "-m")).toEqual(["512M"]);
     expect(valuesOf(argv, "-sandbox")[0]).toContain("spawn=deny");
-    expect(valuesOf(argv, "-qmp")).toEqual(["unix:/run/banger/web/qmp.sock,server=on,wait=off"]);
+    expect(valuesOf(argv, "-mon")).toEqual(["chardev=qmp,mode=control"]);
     expect(valuesOf(argv, "-chardev")).toEqual([
       "file,id=console,path=/state/console,append=on",
+      "socket,id=qmp,path=/run/banger/web/qmp.sock,server=on,wait=off",
       "socket,id=agent,path=/run/banger/web/agent.sock,server=on,wait=off",
       "socket,id=goodbye,path=/run/banger/web/goodbye.sock,server=on,wait=off",
     ]);
@@ -56,6 +57,34 @@ describe("qemuArguments", () => {
     ]);
     for (const flag of ["-no-reboot", "-nodefaults", "-no-user-config"])
       expect(argv).toContain(flag);
+  });
+
+  test("what is handed over is opened by no path", () => {
+    const handed = { qmp: 4, agent: 5, goodbye: 6, console: 7, drives: [8, 9], tap: 10 };
+    const argv = qemuArguments(spec, { ...tcg, handed });
+    expect(valuesOf(argv, "-chardev")).toEqual([
+      "file,id=console,path=/dev/fdset/7,append=on",
+      "socket,id=qmp,fd=4,server=on,wait=off",
+      "socket,id=agent,fd=5,server=on,wait=off",
+      "socket,id=goodbye,fd=6,server=on,wait=off",
+    ]);
+    expect(valuesOf(argv, "-add-fd")).toEqual(["fd=7,set=7", "fd=8,set=8", "fd=9,set=9"]);
+    const [root, own] = valuesOf(argv, "-blockdev");
+    expect(root).toContain("file.filename=/dev/fdset/8,");
+    expect(own).toContain("file.filename=/dev/fdset/9,");
+    expect(valuesOf(argv, "-netdev")).toEqual(["tap,id=net,fd=10"]);
+    expect(argv.join(" ")).not.toMatch(/\/state\/(console|a)|\.sock|bgr0/);
+  });
+
+  test("the memory of a snapshot is opened for reading alone where QEMU can", () => {
+    const memoryOf = (version: string) =>
+      valuesOf(qemuArguments(spec, { ...tcg, version, restoredMemory: "/memory" }), "-object")[0];
+    expect(memoryOf("8.1.5")).toBe(
+      "memory-backend-file,id=memory,size=512M,mem-path=/memory,share=off",
+    );
+    for (const version of ["8.2.0", "10.0.3"]) {
+      expect(memoryOf(version)).toEndWith(",share=off,readonly=on,rom=off");
+    }
   });
 
   test("drives keep their order, their mode, and commas in their paths", () => {

@@ -23,8 +23,23 @@ export interface CommandOptions {
   tsc_khz: number | undefined;
   /** Where passt holds the other end of the user-mode network; undefined for QEMU's own. */
   cableFd?: number | undefined;
+  /** What QEMU does not open by itself; undefined: it opens everything. */
+  handed?: Handed | undefined;
   /** The memory of the snapshot that the machine is restored from, which it maps privately. */
   restoredMemory?: string | undefined;
+}
+
+/** Descriptors of QEMU's. */
+export interface Handed {
+  /** Sockets that wait for connections at `socketPaths`. */
+  qmp: number;
+  agent: number;
+  goodbye: number;
+  console: number;
+  /** In the order of the machine's. */
+  drives: readonly number[];
+  /** Undefined: there is none, or it is opened by name. */
+  tap: number | undefined;
 }
 
 export interface SocketPaths {
@@ -34,8 +49,6 @@ export interface SocketPaths {
   agent: string;
   /** Where its last word comes out. */
   goodbye: string;
-  /** Where the state of a snapshot comes in. */
-  state: string;
 }
 
 export function socketPaths(runtimeDir: string): SocketPaths {
@@ -43,16 +56,29 @@ export function socketPaths(runtimeDir: string): SocketPaths {
     qmp: join(runtimeDir, "qmp.sock"),
     agent: join(runtimeDir, "agent.sock"),
     goodbye: join(runtimeDir, "goodbye.sock"),
-    state: join(runtimeDir, "state.sock"),
   };
+}
+
+/** By which a process is known to be a machine's: a value of its arguments. */
+export function nameArgument(runtimeDir: string): string {
+  return escapeValue(runtimeDir);
 }
 
 /** The arguments after the program name. */
 export function qemuArguments(spec: BootSpec, options: CommandOptions): string[] {
   const sockets = socketPaths(spec.runtimeDir);
+  const { handed } = options;
   const memory = memoryArguments(spec, options);
   return [
-    ...["-name", spec.id, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"],
+    ...[
+      "-name",
+      nameArgument(spec.runtimeDir),
+      "-nodefaults",
+      "-no-user-config",
+      "-no-reboot",
+      "-display",
+      "none",
+    ],
     ...(options.sandbox ? ["-sandbox", SANDBOX] : []),
     ...["-M", `microvm,dump-guest-core=off${memory.length > 0 ? `,memory-backend=${MEMORY}` : ""}`],
     ...["-accel", options.accelerator === "kvm" ? "kvm" : TCG],
@@ -63,14 +89,16 @@ export function qemuArguments(spec: BootSpec, options: CommandOptions): string[]
     ...(options.restoredMemory === undefined ? [] : ["-incoming", "defer"]),
     ...["-kernel", spec.kernelPath, "-initrd", spec.initrdPath],
     ...["-append", kernelCommandLine(spec, options)],
-    ...["-chardev", option("file", { id: "console", path: spec.consolePath, append: "on" })],
-    ...["-serial", "chardev:console"],
-    ...["-qmp", option(`unix:${escapeValue(sockets.qmp)}`, { server: "on", wait: "off" })],
+    ...consoleArguments(spec, handed),
+    ...socketArguments(MONITOR, sockets.qmp, handed?.qmp),
+    ...["-mon", option(undefined, { chardev: MONITOR, mode: "control" })],
     ...device("virtio-rng-device", {}),
     ...device("virtio-serial-device", { id: "serial" }),
-    ...portArguments("agent", sockets.agent, AGENT_PORT),
-    ...portArguments("goodbye", sockets.goodbye, GOODBYE_PORT),
-    ...spec.drives.flatMap(driveArguments),
+    ...socketArguments("agent", sockets.agent, handed?.agent),
+    ...portArguments("agent", AGENT_PORT),
+    ...socketArguments("goodbye", sockets.goodbye, handed?.goodbye),
+    ...portArguments("goodbye", GOODBYE_PORT),
+    ...spec.drives.flatMap((drive, index) => driveArguments(drive, index, handed?.drives[index])),
     ...(spec.network ? networkArguments(spec.network, options) : []),
     ...(spec.shares ?? []).flatMap(shareArguments),
   ];
@@ -95,12 +123,25 @@ function shareArguments({ path, readOnly }: Share, index: number): string[] {
   ];
 }
 
+const MONITOR = "qmp";
 const MEMORY = "memory";
+/** This version can map a file privately that it may only read. */
+const READ_ONLY_MEMORY_SINCE = [8, 2] as const;
 
-function memoryArguments(spec: BootSpec, { restoredMemory }: CommandOptions): string[] {
+/** Whether QEMU opens the memory of a snapshot for writing, which it does not do to it. */
+export function opensMemoryForWriting(version: string): boolean {
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  const [sinceMajor, sinceMinor] = READ_ONLY_MEMORY_SINCE;
+  return major < sinceMajor || (major === sinceMajor && minor < sinceMinor);
+}
+
+function memoryArguments(spec: BootSpec, { restoredMemory, version }: CommandOptions): string[] {
   if (restoredMemory === undefined) return [];
   const size = `${spec.memory_mib}M`;
-  const properties = { id: MEMORY, size, "mem-path": restoredMemory, share: "off" };
+  const mode: Record<string, string> = opensMemoryForWriting(version)
+    ? {}
+    : { readonly: "on", rom: "off" };
+  const properties = { id: MEMORY, size, "mem-path": restoredMemory, share: "off", ...mode };
   return ["-object", option("memory-backend-file", properties)];
 }
 
@@ -111,12 +152,31 @@ function memoryArguments(spec: BootSpec, { restoredMemory }: CommandOptions): st
  */
 const TCG = "tcg,thread=single";
 
-/** A named port of the guest that is a socket here. */
-function portArguments(id: string, path: string, name: string): string[] {
+function consoleArguments({ consolePath }: BootSpec, handed: Handed | undefined): string[] {
+  const set = handed && fileSet(handed.console);
+  const path = set?.path ?? consolePath;
   return [
-    ...["-chardev", option("socket", { id, path, server: "on", wait: "off" })],
-    ...device("virtserialport", { bus: "serial.0", chardev: id, name }),
+    ...(set?.argv ?? []),
+    ...["-chardev", option("file", { id: "console", path, append: "on" })],
+    ...["-serial", "chardev:console"],
   ];
+}
+
+/** A descriptor as a file that QEMU can open by a path. */
+function fileSet(fd: number): { argv: string[]; path: string } {
+  const argv = ["-add-fd", option(undefined, { fd: String(fd), set: String(fd) })];
+  return { argv, path: `/dev/fdset/${fd}` };
+}
+
+/** A socket here that waits for a connection. */
+function socketArguments(id: string, path: string, fd: number | undefined): string[] {
+  const where: Record<string, string> = fd === undefined ? { path } : { fd: String(fd) };
+  return ["-chardev", option("socket", { id, ...where, server: "on", wait: "off" })];
+}
+
+/** A named port of the guest. */
+function portArguments(chardev: string, name: string): string[] {
+  return device("virtserialport", { bus: "serial.0", chardev, name });
 }
 
 /** The kernel's self-tests of its ciphers are a tenth of an emulated boot. */
@@ -179,8 +239,9 @@ function nodeOf(index: number): string {
   return `disk${index}`;
 }
 
-function driveArguments(drive: Drive, index: number): string[] {
+function driveArguments(drive: Drive, index: number, fd: number | undefined): string[] {
   const node = nodeOf(index);
+  const set = fd === undefined ? undefined : fileSet(fd);
   const mode: Record<string, string> = drive.readOnly
     ? { "read-only": "on" }
     : { "read-only": "off", discard: "unmap", "detect-zeroes": "unmap" };
@@ -189,17 +250,18 @@ function driveArguments(drive: Drive, index: number): string[] {
     "node-name": node,
     ...mode,
     "file.driver": "file",
-    "file.filename": drive.path,
+    "file.filename": set?.path ?? drive.path,
     "file.aio": "threads",
   };
   return [
-    "-blockdev",
-    option(undefined, blockdev),
+    ...(set?.argv ?? []),
+    ...["-blockdev", option(undefined, blockdev)],
     ...device("virtio-blk-device", { drive: node }),
   ];
 }
 
-function networkArguments(network: NetworkDevice, { cableFd }: CommandOptions): string[] {
+function networkArguments(network: NetworkDevice, options: CommandOptions): string[] {
+  const { cableFd, handed } = options;
   const user =
     cableFd === undefined
       ? option("user", { id: "net", ipv6: "off" })
@@ -209,10 +271,11 @@ function networkArguments(network: NetworkDevice, { cableFd }: CommandOptions): 
           "addr.type": "fd",
           "addr.str": String(cableFd),
         });
-  const netdev =
-    network.kind === "tap"
+  const tap =
+    network.kind === "tap" && handed?.tap === undefined
       ? option("tap", { id: "net", ifname: network.tap, script: "no", downscript: "no" })
-      : user;
+      : option("tap", { id: "net", fd: String(handed?.tap) });
+  const netdev = network.kind === "tap" ? tap : user;
   // With announcements by the guest, QEMU 7.2 crashes after a load without any, when the guest resets the device.
   const properties = { netdev: "net", mac: network.mac, guest_announce: "off" };
   return ["-netdev", netdev, ...device("virtio-net-device", properties)];

@@ -15,16 +15,18 @@ import type {
   MachineHandle,
   Snapshot,
 } from "#vmm/driver.ts";
-import { hostProcessor, hostTsc_khz, kvmState } from "#vmm/host.ts";
-import { type LogNotes, openLogs } from "#vmm/logs.ts";
-import { type Child, hasEnded, INHERITED_FD, killProcesses, startDetached } from "#vmm/process.ts";
+import { hostProcessor, kvmState } from "#vmm/host.ts";
+import { scratchOf } from "#vmm/jail/scratch.ts";
+import type { LogNotes } from "#vmm/logs.ts";
+import { type Child, hasEnded, killProcesses } from "#vmm/process.ts";
 import { openSocket } from "#vmm/socket.ts";
-import { DRIVES_MAX, grownDrives, qemuArguments, socketPaths } from "./command.ts";
+import { DRIVES_MAX, grownDrives, socketPaths } from "./command.ts";
 import { hasLimits, limitDrives } from "./drives.ts";
 import { restoreFailure, startFailure } from "./failure.ts";
+import { chooseJail, type Launched, type LaunchOptions, launch } from "./launch.ts";
 import { type Events, QemuMachine } from "./machine.ts";
-import { clearRuntime, readNotes, writeNotes } from "./notes.ts";
-import { findPasst, startPasst } from "./passt.ts";
+import { clearRuntime, readNotes } from "./notes.ts";
+import { findPasst } from "./passt.ts";
 import { makeNice, makeNiceLater } from "./priority.ts";
 import { belongsTo } from "./process.ts";
 import { findQemu, isQemuInstalled, qemuChecks } from "./program.ts";
@@ -42,6 +44,8 @@ export interface QemuOptions {
   program?: string;
   /** Default: KVM when it is usable. */
   accelerator?: Accelerator;
+  /** False: QEMU sees the host as its user does. */
+  jail?: boolean;
 }
 
 export function createQemuDriver(options: QemuOptions = {}): Driver {
@@ -57,7 +61,7 @@ export function createQemuDriver(options: QemuOptions = {}): Driver {
       growsDrives: true,
     },
     isInstalled: () => isQemuInstalled(options.program),
-    checks: () => qemuChecks(options.program),
+    checks: () => qemuChecks(options),
     boot: (spec, signal) => start(spec, options, { signal }),
     restore: (spec, snapshot, signal) => start(spec, options, { snapshot, signal }),
     snapshotKey: () => snapshotKey(options),
@@ -94,23 +98,10 @@ async function start(
   throwIfAborted(signal);
   const accelerator = acceleratorOf(options);
   const passt = spec.network?.kind === "user" ? await findPasst(qemu) : undefined;
-  const settings = {
-    accelerator,
-    version: qemu.version,
-    sandbox: qemu.sandbox,
-    tsc_khz: hostTsc_khz(),
-    cableFd: passt ? INHERITED_FD : undefined,
-    restoredMemory: snapshot?.memoryPath,
-  };
+  const jail = await chooseJail(options);
   throwIfAborted(signal);
   clearRuntime(spec.runtimeDir);
-  const notes = openLogs(spec);
-  writeNotes(spec.runtimeDir, notes);
-  const outputs = { stdout: spec.logPath, stderr: spec.logPath };
-  // Once it is started QEMU alone holds its end, and passt ends with QEMU.
-  using cable = passt ? startPasst(passt, outputs) : undefined;
-  const argv = [qemu.path, ...qemuArguments(spec, settings)];
-  const child = startDetached(argv, outputs, { ...spec, makesSockets: true, fd: cable?.fd });
+  const { child, notes } = tryLaunch(spec, { qemu, accelerator, passt, snapshot, jail });
   const identity = identify(child.pid);
   if (accelerator === "tcg" && !snapshot) makeNice(child.pid);
   if (accelerator === "tcg" && snapshot && identity) makeNiceLater(identity);
@@ -120,15 +111,14 @@ async function start(
     assert(identity, "a QEMU that answers has an identity");
     const { runtimeDir } = spec;
     const sockets = socketPaths(runtimeDir);
+    const scratch = scratchOf({ pid: child.pid, runtimeDir }, notes.hasOwnRoot);
     const load = async ({ statePath }: Snapshot) => {
       const grown = grownDrives(spec);
-      await loadState(qmp, { socketPath: sockets.state, statePath, grown, signal }).catch(
-        (cause) => {
-          throwIfAborted(signal);
-          // It ends itself where it does not understand the state.
-          throw restoreFailure(readTail(spec.logPath, notes.logStart_bytes), cause);
-        },
-      );
+      await loadState(qmp, { scratch, statePath, grown, signal }).catch((cause) => {
+        throwIfAborted(signal);
+        // It ends itself where it does not understand the state.
+        throw restoreFailure(readTail(spec.logPath, notes.logStart_bytes), cause);
+      });
     };
     const [goodbye] = await Promise.all([
       openSocket(sockets.goodbye, signal),
@@ -140,6 +130,15 @@ async function start(
   } catch (error) {
     child.kill("SIGKILL");
     await child.exited;
+    clearRuntime(spec.runtimeDir);
+    throw error;
+  }
+}
+
+function tryLaunch(spec: BootSpec, options: LaunchOptions): Launched {
+  try {
+    return launch(spec, options);
+  } catch (error) {
     clearRuntime(spec.runtimeDir);
     throw error;
   }

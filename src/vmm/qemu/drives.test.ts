@@ -1,14 +1,15 @@
 /** Drives of a running QEMU, as its control socket shows them. */
 import { expect, test } from "bun:test";
+import { closeSync, openSync } from "node:fs";
 import { bangerErrorOf } from "#test/expect-error.ts";
 import { growDrive, limitDrives } from "./drives.ts";
 
-function qmp() {
+function qmp(fileOf = (at: number) => `/run/disk-${at}`) {
   const calls: unknown[] = [];
   const drive = (at: number) => ({
     device: "",
     qdev: `/machine/peripheral-anon/device[${at}]/virtio-backend`,
-    inserted: { file: `/run/disk-${at}`, "node-name": `disk${at}` },
+    inserted: { file: fileOf(at), "node-name": `disk${at}` },
   });
   const execute = async (command: string, options?: unknown) => {
     if (command === "query-block") return [drive(0), drive(1), { device: "empty" }];
@@ -20,10 +21,23 @@ function qmp() {
 
 test("a drive grows by its file, and its place is the one that it has in the guest", async () => {
   const control = qmp();
-  expect(await growDrive(control, "/run/disk-1", 4096)).toBe(1);
+  expect(await growDrive(control, { path: "/run/disk-1", pid: process.pid }, 4096)).toBe(1);
   expect(control.calls).toEqual([["block_resize", { "node-name": "disk1", size: 4096 }]]);
-  const error = await bangerErrorOf(growDrive(control, "/run/disk", 4096));
+  const error = await bangerErrorOf(
+    growDrive(control, { path: "/run/disk", pid: process.pid }, 4096),
+  );
   expect(error.message).toBe('QEMU has no drive "/run/disk"');
+});
+
+test("a drive that QEMU has inherited is known by its descriptor", async () => {
+  const [own, other] = [import.meta.path, import.meta.dir];
+  const fds = [other, own].map((path) => openSync(path, "r"));
+  try {
+    const control = qmp((at) => `/dev/fdset/${fds[at]}`);
+    expect(await growDrive(control, { path: own, pid: process.pid }, 4096)).toBe(1);
+  } finally {
+    for (const fd of fds) closeSync(fd);
+  }
 });
 
 test("limits are set on each drive", async () => {

@@ -1,4 +1,5 @@
 /** Changes to a running QEMU's drives. */
+import { statSync } from "node:fs";
 import { z } from "zod";
 import { BangerError } from "#base/error.ts";
 import type { DiskLimits } from "#vmm/driver.ts";
@@ -33,13 +34,23 @@ export function hasLimits(limits: DiskLimits | undefined): limits is DiskLimits 
 /** Makes the drive of the file `path` larger. Gives its place: they are listed in their order. */
 export async function growDrive(
   qmp: Pick<Qmp, "execute">,
-  path: string,
+  { path, pid }: { path: string; pid: number },
   size_bytes: number,
 ): Promise<number> {
   const drives = blocks.parse(await qmp.execute("query-block"));
-  const index = drives.findIndex(({ inserted }) => inserted?.file === path);
+  const index = drives.findIndex(({ inserted }) => inserted && isFile(inserted.file, path, pid));
   const node = drives[index]?.inserted?.["node-name"];
   if (node === undefined) throw new BangerError("not_found", `QEMU has no drive "${path}"`);
   await qmp.execute("block_resize", { "node-name": node, size: size_bytes });
   return index;
+}
+
+/** One that QEMU has inherited is a descriptor there, named "/dev/fdset/NUMBER". */
+function isFile(name: string, path: string, pid: number): boolean {
+  const fd = /^\/dev\/fdset\/(\d+)$/.exec(name)?.[1];
+  if (fd === undefined) return name === path;
+  const [theirs, ours] = [`/proc/${pid}/fd/${fd}`, path].map((each) =>
+    statSync(each, { throwIfNoEntry: false }),
+  );
+  return theirs !== undefined && theirs.ino === ours?.ino && theirs.dev === ours.dev;
 }

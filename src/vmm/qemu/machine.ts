@@ -12,14 +12,14 @@ import type {
   SnapshotOptions,
 } from "#vmm/driver.ts";
 import { Goodbye } from "#vmm/goodbye.ts";
-import type { LogNotes } from "#vmm/logs.ts";
+import { scratchOf } from "#vmm/jail/scratch.ts";
 import { endedError, MachineProcess, type ProcessEnd } from "#vmm/machine-process.ts";
 import type { Child } from "#vmm/process.ts";
 import { openSocket } from "#vmm/socket.ts";
 import { socketPaths } from "./command.ts";
 import { growDrive, limitDrives } from "./drives.ts";
 import { exitReason } from "./exit.ts";
-import { clearRuntime } from "./notes.ts";
+import { clearRuntime, type Notes } from "./notes.ts";
 import type { Qmp } from "./qmp.ts";
 import { saveSnapshot } from "./snapshot.ts";
 
@@ -29,7 +29,7 @@ export interface MachineParts {
   qmp: Qmp | undefined;
   /** Filled by the events of `qmp`. */
   events: Events;
-  notes: LogNotes | undefined;
+  notes: Notes | undefined;
   /** Undefined for an adopted machine. */
   child: Child | undefined;
   /** Where the guest says goodbye; undefined when nobody answered there. */
@@ -90,7 +90,9 @@ export class QemuMachine implements Machine {
   }
 
   async snapshot(files: Snapshot, options: SnapshotOptions = {}): Promise<void> {
-    await saveSnapshot(this.#control(), files, { ...options, pid: this.handle.pid });
+    const { pid } = this.handle;
+    const scratch = scratchOf(this.handle, this.#parts.notes?.hasOwnRoot ?? false);
+    await saveSnapshot(this.#control(), files, { ...options, pid, scratch });
   }
 
   async limitDisks(limits: DiskLimits): Promise<void> {
@@ -98,7 +100,7 @@ export class QemuMachine implements Machine {
   }
 
   async growDrive(path: string, size_bytes: number): Promise<number> {
-    return await growDrive(this.#control(), path, size_bytes);
+    return await growDrive(this.#control(), { path, pid: this.handle.pid }, size_bytes);
   }
 
   async resume(): Promise<void> {

@@ -4,13 +4,14 @@
  * file does not change and is copied while the machine runs.
  * Sources: proc(5), the kernel's admin-guide/mm/pagemap.
  */
-import { readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { throwIfAborted } from "#base/abort.ts";
 import { BangerError, errnoOf } from "#base/error.ts";
 import { copySparse } from "#base/files/copy-file.ts";
 import { nonZeroParts } from "#base/files/sparse.ts";
 import { GiB, KiB, MiB } from "#base/size.ts";
+import { type Scratch, writtenBy } from "#vmm/jail/scratch.ts";
 import { askMonitor, type Qmp } from "./qmp.ts";
 
 const PAGE_BYTES = 4 * KiB;
@@ -32,6 +33,7 @@ export interface MemoryCopyOptions {
   pid: number;
   /** Of the copy, which must not exist. */
   path: string;
+  scratch: Scratch;
   signal?: AbortSignal | undefined;
 }
 
@@ -91,17 +93,15 @@ export class MemoryCopy {
   }
 
   async #copyByMonitor(target: FileHandle): Promise<void> {
-    const filename = `${this.#options.path}.pages`;
-    try {
-      for await (const run of this.#ownPages({ gap_pages: GAP_PAGES })) {
-        for (const [offset, size] of splitAtHole(run)) {
-          const val = addressOf(offset);
-          await this.#qmp.execute("pmemsave", { val, size, filename });
-          await this.#write(target, readFileSync(filename), offset);
-        }
+    const { scratch } = this.#options;
+    for await (const run of this.#ownPages({ gap_pages: GAP_PAGES })) {
+      for (const [offset, size] of splitAtHole(run)) {
+        const file = { name: "pages", max_bytes: size };
+        const bytes = await writtenBy(scratch, file, (filename) =>
+          this.#qmp.execute("pmemsave", { val: addressOf(offset), size, filename }),
+        );
+        await this.#write(target, bytes, offset);
       }
-    } finally {
-      rmSync(filename, { force: true });
     }
   }
 

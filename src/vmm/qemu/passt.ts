@@ -65,7 +65,7 @@ function start(path: string, outputs: OutputPaths): { cable: Cable; child: Child
   const [ours, theirs] = socketPair();
   try {
     const argv = [path, "--foreground", "--quiet", "--fd", String(INHERITED_FD), ...NETWORK];
-    const child = startDetached(argv, outputs, { fd: theirs });
+    const child = startDetached(argv, outputs, { fds: [theirs] });
     return { child, cable: { fd: ours, [Symbol.dispose]: () => closeSync(ours) } };
   } catch (error) {
     closeSync(ours);

@@ -1,9 +1,10 @@
 /** Which processes are a machine's QEMU. */
-import { socketPaths } from "./command.ts";
+import { nameArgument, socketPaths } from "./command.ts";
 
-/** Whether these are the arguments of a QEMU that keeps its sockets in `runtimeDir`. */
+/** Whether these are the arguments of a QEMU that has its sockets in `runtimeDir`. */
 export function belongsTo(argv: readonly string[], runtimeDir: string): boolean {
-  const { qmp } = socketPaths(runtimeDir);
-  const wanted = `unix:${qmp.replaceAll(",", ",,")},`;
-  return argv.some((argument) => argument.startsWith(wanted));
+  if (argv[argv.indexOf("-name") + 1] === nameArgument(runtimeDir)) return true;
+  // One of an earlier banger.
+  const old = `unix:${nameArgument(socketPaths(runtimeDir).qmp)},`;
+  return argv.some((argument) => argument.startsWith(old));
 }

@@ -1,9 +1,12 @@
 /** Finds the QEMU program and its version, and doctor's checks of it. */
-import { statSync } from "node:fs";
+import { realpathSync, statSync } from "node:fs";
+import { basename, dirname } from "node:path";
 import type { Check } from "#base/check.ts";
 import { BangerError } from "#base/error.ts";
 import { run, which } from "#base/run.ts";
 import { kvmState } from "#vmm/host.ts";
+import { isOfSystem } from "#vmm/jail/command.ts";
+import { jailKind } from "#vmm/jail/program.ts";
 import { SANDBOX } from "./command.ts";
 import { findPasst, PASST_INSTALL_HINT } from "./passt.ts";
 
@@ -20,6 +23,8 @@ export interface QemuProgram {
   version: string;
   /** Whether it was built with seccomp. */
   sandbox: boolean;
+  /** Folders of its own that it needs to run, beside those of the system. */
+  folders: string[];
 }
 
 const probed = new Map<string, QemuProgram>();
@@ -43,8 +48,36 @@ export function isQemuInstalled(program: string = PROGRAM): boolean {
   return which(program) !== undefined;
 }
 
-export async function qemuChecks(program?: string): Promise<Check[]> {
-  return [await programCheck(program), kvmCheck(), await userNetworkCheck(program)];
+export async function qemuChecks({ program, jail }: CheckOptions): Promise<Check[]> {
+  const checks = [programCheck(program), jailCheck(jail), userNetworkCheck(program)] as const;
+  const [found, confinement, network] = await Promise.all(checks);
+  return [found, confinement, kvmCheck(), network];
+}
+
+interface CheckOptions {
+  program?: string;
+  jail?: boolean;
+}
+
+async function jailCheck(jail: boolean | undefined): Promise<Check> {
+  const base = { id: "qemu.jail", title: "QEMU's jail" };
+  if (jail === false) {
+    return { ...base, status: "ok", detail: "disabled; QEMU runs with its seccomp filter only" };
+  }
+  const kind = await jailKind();
+  if (kind === "namespaces") {
+    const isRoot = process.geteuid?.() === 0;
+    const who = isRoot ? "a user of its own for each machine" : "this user without capabilities";
+    return { ...base, status: "ok", detail: `${who}, in a file system of its own` };
+  }
+  const fix = "Allow user namespaces: sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0";
+  const lack = "no user namespaces for ordinary users";
+  if (kind === "landlock") {
+    const detail = `${lack}: QEMU runs as this user, and Landlock refuses files that it does not need`;
+    return { ...base, status: "ok", detail };
+  }
+  const detail = `${lack}, and no Landlock: QEMU runs with its seccomp filter only`;
+  return { ...base, status: "warn", detail, fix };
 }
 
 async function programCheck(program: string | undefined): Promise<Check> {
@@ -82,6 +115,16 @@ function kvmCheck(): Check {
   return { ...base, status: "warn", detail, fix };
 }
 
+/** For a program in PREFIX/bin also what is beside that. A folder as large as a home is not meant. */
+function ownFolders(path: string): string[] {
+  const folders = [path, realpathSync(path)].map((each) => dirname(each));
+  const prefixes = folders.map((folder) => {
+    const prefix = dirname(folder);
+    return basename(folder) === "bin" && prefix.split("/").length > 2 ? prefix : folder;
+  });
+  return [...new Set(prefixes)].filter((folder) => !isOfSystem(folder) && folder !== "/");
+}
+
 async function probe(path: string): Promise<QemuProgram> {
   const probeOptions = { timeout_ms: PROBE_TIMEOUT_MS };
   // A QEMU built without seccomp refuses -sandbox before it gets to -version.
@@ -99,5 +142,5 @@ async function probe(path: string): Promise<QemuProgram> {
       hint: `Install QEMU ${VERSION_MIN_MAJOR} or newer`,
     });
   }
-  return { path, version, sandbox };
+  return { path, version, sandbox, folders: ownFolders(path) };
 }

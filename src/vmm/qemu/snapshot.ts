@@ -3,16 +3,25 @@
  * stream. That comes in through a unix socket: the sandbox lets QEMU start no program, and versions before 8.2
  * read no file.
  */
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { throwIfAborted } from "#base/abort.ts";
 import { BangerError } from "#base/error.ts";
+import { MiB } from "#base/size.ts";
 import type { Snapshot, SnapshotOptions } from "#vmm/driver.ts";
+import { type Scratch, writtenBy } from "#vmm/jail/scratch.ts";
 import { openSocket } from "#vmm/socket.ts";
 import { MemoryCopy } from "./memory.ts";
 import { askMonitor, type Qmp } from "./qmp.ts";
 import { type MemoryBlock, stateStream } from "./state-stream.ts";
+
+/** Where the state of a snapshot comes in. */
+export const STATE_SOCKET = "state.sock";
+/** Of processors and devices: some 80 KB. */
+const DEVICES_MAX_BYTES = 32 * MiB;
+const FIRMWARE_MAX_BYTES = 16 * MiB;
 
 const LOOK_MS = 2;
 const TIMEOUT_MS = 180_000;
@@ -23,43 +32,46 @@ const FIRMWARE_END = 2 ** 32;
 interface SaveOptions extends SnapshotOptions {
   /** Of QEMU. */
   pid: number;
+  scratch: Scratch;
 }
 
 /** Stops the machine and writes both files, which must not exist. It is left stopped, and may go on. */
 export async function saveSnapshot(
   qmp: Qmp,
   { statePath, memoryPath }: Snapshot,
-  { pid, signal, onPause }: SaveOptions,
+  { pid, scratch, signal, onPause }: SaveOptions,
 ): Promise<void> {
-  const memory = await MemoryCopy.begin(qmp, { pid, path: memoryPath, signal });
-  const scratch = { devices: `${statePath}.devices`, firmware: `${statePath}.firmware` };
-  try {
-    onPause?.();
-    await qmp.execute("stop");
-    // Otherwise it gives up its locks on the disks.
-    const live = false;
-    await qmp.execute("xen-save-devices-state", { filename: scratch.devices, live });
-    const firmware = await readFirmware(qmp, scratch.firmware);
-    const state = stateStream(readFileSync(scratch.devices), firmware);
-    writeFileSync(statePath, state, { flag: "wx", mode: 0o600 });
-    await memory.complete();
-  } finally {
-    for (const path of Object.values(scratch)) rmSync(path, { force: true });
-  }
+  const memory = await MemoryCopy.begin(qmp, { pid, path: memoryPath, scratch, signal });
+  onPause?.();
+  await qmp.execute("stop");
+  // Otherwise it gives up its locks on the disks.
+  const live = false;
+  const devices = await writtenBy(
+    scratch,
+    { name: "devices", max_bytes: DEVICES_MAX_BYTES },
+    (filename) => qmp.execute("xen-save-devices-state", { filename, live }),
+  );
+  const state = stateStream(devices, await readFirmware(qmp, scratch));
+  writeFileSync(statePath, state, { flag: "wx", mode: 0o600 });
+  await memory.complete();
 }
 
-async function readFirmware(qmp: Qmp, path: string): Promise<MemoryBlock> {
+async function readFirmware(qmp: Qmp, scratch: Scratch): Promise<MemoryBlock> {
   const blocks = await askMonitor(qmp, "info ramblock");
   const used = new RegExp(`^ *${FIRMWARE} .* (0x[0-9a-f]+) 0x[0-9a-f]+`, "m").exec(blocks)?.[1];
   if (!used) throw new BangerError("unsupported", "Cannot save the machine: unknown firmware");
   const size = Number(used);
-  await qmp.execute("pmemsave", { val: FIRMWARE_END - size, size, filename: path });
-  return { name: FIRMWARE, bytes: readFileSync(path) };
+  const bytes = await writtenBy(
+    scratch,
+    { name: "firmware", max_bytes: FIRMWARE_MAX_BYTES },
+    (filename) => qmp.execute("pmemsave", { val: FIRMWARE_END - size, size, filename }),
+  );
+  return { name: FIRMWARE, bytes };
 }
 
 interface LoadOptions {
-  /** Of the socket, in a private folder. */
-  socketPath: string;
+  /** For a socket. */
+  scratch: Scratch;
   statePath: string;
   /** Drives that are larger from now on. */
   grown: [node: string, bytes: number][];
@@ -73,10 +85,12 @@ interface LoadOptions {
  * deadlocks when its network interface is set down for new addresses during that: both wait for the other.
  */
 export async function loadState(qmp: Qmp, options: LoadOptions): Promise<void> {
-  const { socketPath, statePath, grown, signal } = options;
+  const { scratch, statePath, grown, signal } = options;
   await qmp.execute("migrate-set-parameters", { "announce-rounds": 0 });
-  await qmp.execute("migrate-incoming", { uri: `unix:${socketPath}` });
-  const socket = await openSocket(socketPath, signal);
+  await qmp.execute("migrate-incoming", {
+    uri: `unix:${join(scratch.inside, STATE_SOCKET)}`,
+  });
+  const socket = await openSocket(join(scratch.outside, STATE_SOCKET), signal);
   try {
     socket.end(await readFile(statePath));
     await loaded(qmp, signal);
