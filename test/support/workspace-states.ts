@@ -46,6 +46,12 @@ function makeOld(repo: TestRepository, name: string): void {
   utimesSync(join(repo.path, name), 1_700_000_000, 1_700_000_000);
 }
 
+/** git stops in the middle of it. */
+function stopping({ path }: TestRepository, ...args: string[]): void {
+  const own = ["-c", "user.name=t", "-c", "user.email=t@e"];
+  Bun.spawnSync(["git", ...own, ...args], { cwd: path });
+}
+
 function base(repo: TestRepository): void {
   repo.commit({ "a.txt": LINES, "src/b.txt": "b\n", "src/deep/c.txt": "c\n", "old.txt": LINES });
   repo.commit({ "second.txt": "2\n" }, "v1");
@@ -128,6 +134,16 @@ export const states: readonly State[] = [
     rmSync(join(repo.path, "a.txt"));
     symlinkSync("old.txt", join(repo.path, "a.txt"));
   }),
+  state("staged change of type", (repo) => {
+    base(repo);
+    rmSync(join(repo.path, "a.txt"));
+    symlinkSync("old.txt", join(repo.path, "a.txt"));
+    repo.git("add", "a.txt");
+  }),
+  state("names that differ in case only", (repo, write) => {
+    repo.commit({ "readme.md": "lower\n", "README.md": "upper\n", "Dir/a": "1\n", "dir/a": "2\n" });
+    write("ReadMe.md", "mixed\n");
+  }),
   state("directory replaced by a symlink", (repo) => {
     base(repo);
     renameSync(join(repo.path, "src"), join(repo.path, "source"));
@@ -174,6 +190,10 @@ export const states: readonly State[] = [
     appendFileSync(join(repo.path, ".git/info/exclude"), "private*\n");
     write("private.txt", "private\n");
   }),
+  state("ignored with exceptions", (repo, write) => {
+    repo.commit({ ".gitignore": "/out/*\n!/out/keep\n*.tmp\n", "sub/.gitignore": "!x.tmp\n" });
+    for (const name of ["out/drop", "out/keep", "a.tmp", "sub/x.tmp"]) write(name, "x\n");
+  }),
   state("ignored but tracked", (repo, write) => {
     write("x.log", "log\n");
     repo.git("add", "x.log");
@@ -191,9 +211,7 @@ export const states: readonly State[] = [
     repo.commit({ "a.txt": LINES.replace("line 3", "theirs") });
     repo.git("checkout", "--quiet", "main");
     repo.commit({ "a.txt": LINES.replace("line 3", "ours") });
-    Bun.spawnSync(["git", "-c", "user.name=t", "-c", "user.email=t@e", "merge", "other"], {
-      cwd: repo.path,
-    });
+    stopping(repo, "merge", "other");
     write("unrelated.txt", "u\n");
   }),
   state("conflict of a deletion", (repo) => {
@@ -203,26 +221,50 @@ export const states: readonly State[] = [
     repo.commit({ "gone.txt": "gone\n" });
     repo.git("checkout", "--quiet", "main");
     repo.commit({ "a.txt": "ours\n" });
-    Bun.spawnSync(["git", "-c", "user.name=t", "-c", "user.email=t@e", "merge", "other"], {
-      cwd: repo.path,
-    });
+    stopping(repo, "merge", "other");
   }),
   state("rebase in progress", (repo) => {
     base(repo);
     repo.git("checkout", "--quiet", "-b", "topic", "HEAD~1");
     repo.commit({ "second.txt": "mine\n" });
     repo.commit({ "third.txt": "3\n" });
-    Bun.spawnSync(["git", "-c", "user.name=t", "-c", "user.email=t@e", "rebase", "main"], {
-      cwd: repo.path,
-    });
+    stopping(repo, "rebase", "main");
   }),
   state("cherry-pick in progress", (repo) => {
     base(repo);
     repo.git("checkout", "--quiet", "-b", "topic", "HEAD~1");
     repo.commit({ "second.txt": "mine\n" });
-    Bun.spawnSync(["git", "-c", "user.name=t", "-c", "user.email=t@e", "cherry-pick", "main"], {
+    stopping(repo, "cherry-pick", "main");
+  }),
+  state("revert in progress", (repo) => {
+    base(repo);
+    repo.commit({ "second.txt": "later\n" });
+    stopping(repo, "revert", "HEAD~1");
+  }),
+  state("merge that is ready to be committed", (repo) => {
+    base(repo);
+    repo.git("checkout", "--quiet", "-b", "other", "HEAD~1");
+    repo.commit({ "other.txt": "other\n" });
+    repo.git("checkout", "--quiet", "main");
+    repo.git("merge", "--quiet", "--no-commit", "--no-ff", "other");
+  }),
+  state("patch of a mailbox that does not apply", (repo) => {
+    base(repo);
+    const patch = repo.git("format-patch", "--stdout", "-1");
+    repo.commit({ "second.txt": "mine\n" });
+    Bun.spawnSync(["git", "-c", "user.name=t", "-c", "user.email=t@e", "am"], {
       cwd: repo.path,
+      stdin: Buffer.from(patch),
     });
+  }),
+  state("orphan branch with the files of another", (repo) => {
+    base(repo);
+    repo.git("checkout", "--quiet", "--orphan", "fresh");
+  }),
+  state("tags of a blob and of a tree", (repo) => {
+    base(repo);
+    repo.git("tag", "blob", "HEAD:a.txt");
+    repo.git("tag", "tree", "HEAD^{tree}");
   }),
   state("detached HEAD", (repo) => {
     base(repo);
@@ -269,6 +311,15 @@ export const states: readonly State[] = [
     repo.commit({ "with.txt": "with\n" });
     writeFileSync(join(repo.path, "lib/middle/inner/inner.txt"), "changed\n");
     writeFileSync(join(repo.path, "lib/middle/new.txt"), "new\n");
+  }),
+  state("submodule at another commit, staged", (repo) => {
+    const inner = new TestRepository(`${repo.path}-inner`);
+    for (const text of ["one", "two", "three"]) inner.commit({ "inner.txt": `${text}\n` });
+    base(repo);
+    repo.git("submodule", "--quiet", "add", inner.path, "lib");
+    repo.commit({ "with.txt": "with\n" });
+    Bun.spawnSync(["git", "checkout", "--quiet", "HEAD~1"], { cwd: join(repo.path, "lib") });
+    repo.git("add", "lib");
   }),
   state("submodule that is not checked out", (repo) => {
     const inner = new TestRepository(`${repo.path}-inner`);
