@@ -65,6 +65,8 @@ export class Round {
   readonly #input: RoundInput;
   readonly #view: HostView;
   readonly #top: string;
+  /** Changed on both sides, to the same. */
+  readonly #same = new Set<string>();
   #isChanged = false;
   #isUnsettled = false;
 
@@ -196,11 +198,13 @@ export class Round {
       for (const step of steps) {
         const staged = all.get(step.name);
         if (staged) guest.set(step.name, staged.entry);
-        if (step.kind === "keep-host") await this.#keepHost(step, staged);
+        const isConflict = step.kind !== "fetch";
+        if (isConflict && staged && this.#hasSameContent(step.name, staged)) {
+          this.#setEqual(step.name, this.#input.host.files.get(step.name), staged.entry);
+          this.#same.add(step.name);
+        } else if (step.kind === "keep-host") await this.#keepHost(step, staged);
         else if (!staged) this.#isUnsettled = true;
         else if (step.kind === "fetch") await this.#fetch(step.name, staged);
-        else if (this.#hasSameContent(step.name, staged))
-          this.#setEqual(step.name, this.#input.host.files.get(step.name), staged.entry);
         else copies.push(...(await this.#keepGuest(step, staged, direction === "both")));
       }
       await this.#extract(copies);
@@ -290,7 +294,7 @@ export class Round {
   async #send(steps: readonly Step[]): Promise<void> {
     const { host } = this.#input;
     const names = steps.flatMap(({ kind, name }) =>
-      kind === "send" || kind === "keep-guest" ? [name] : [],
+      kind === "send" || (kind === "keep-guest" && !this.#same.has(name)) ? [name] : [],
     );
     const entries = names.flatMap((name) => host.files.get(name) ?? []);
     await this.#extract(

@@ -12,6 +12,7 @@ import {
   rmSync,
   symlinkSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -125,6 +126,7 @@ test("what changed on both sides is kept beside, on both sides", async () => {
   writeThere("a.txt", "there\n");
   write("same", "the same\n");
   writeThere("same", "the same\n");
+  utimesSync(join(there, "same"), 1_700_000_000, 1_700_000_000);
   rmSync(join(here, "b.txt"));
   writeThere("b.txt", "there\n");
   expect(await once()).toEqual(["conflict a.txt", "fetched b.txt", "sent a.txt"]);
@@ -155,11 +157,12 @@ test("one way, the other side keeps what only it has changed, and what would be 
   ]);
   writeThere("a.txt", "again there\n");
   write("a.txt", "again here\n");
+  write("b.txt", "there\n");
+  utimesSync(join(here, "b.txt"), 1_700_000_000, 1_700_000_000);
   expect(await once("from-vm")).toEqual([
     "conflict a.txt",
     "fetched a.txt",
     "fetched a.txt.conflict-vm",
-    "fetched b.txt",
     "fetched new.txt",
   ]);
   expect(text(here, "a.txt")).toBe("again there\n");

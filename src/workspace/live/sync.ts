@@ -73,6 +73,8 @@ class Mirror {
   #comparesOften = false;
   #failures = 0;
   readonly #told = new Set<string>();
+  /** Something has been mirrored since the last time that both sides were equal. */
+  #isTold = true;
 
   constructor(port: LivePort, input: MirrorInput) {
     const { request, work, scratch } = input;
@@ -116,7 +118,8 @@ class Mirror {
         return hasNew;
       });
       if (isMore) continue;
-      onSettled?.();
+      if (this.#isTold) onSettled?.();
+      this.#isTold = false;
       await orAborted(this.#next(), signal);
       await this.#quiet(signal);
     }
@@ -153,7 +156,11 @@ class Mirror {
       ...{ path: request.path, direction: request.direction, scratch, base, host },
       ...{ top: request.source, tree: new HostTree(request.source), told: this.#told },
       ...{ guest: this.#guest, hostSide: this.#host },
-      ...{ signal: work.signal, onCarried: work.onCarried },
+      signal: work.signal,
+      onCarried: async (carried) => {
+        this.#isTold = true;
+        await work.onCarried(carried);
+      },
     });
     const { isChanged, isUnsettled } = await round.run();
     if (isChanged) writeBase(request.folder, { source: request.source, base });
