@@ -20,6 +20,8 @@ appendFileSync(
 );
 appendFileSync(join(host.home, "config/banger/config.toml"), '[vm]\nboot_timeout = "1h"\n');
 for (const banger of [host, guest]) {
+  // The next machine's template is made in the background, beside the next round here.
+  appendFileSync(join(banger.home, "config/banger/config.toml"), 'templates = "off"\n');
   await giveKernel(banger);
   await banger.ok("image", "pull", layout, "--name", "debian");
 }
