@@ -10,6 +10,8 @@ import { followQuestions } from "#web/link/questions.ts";
 import { followUsage } from "#web/link/usage.ts";
 
 const root = document.getElementById("app");
+// The bar that was there before this script ran.
+root?.replaceChildren();
 if (root) render(<Shell />, root);
 followLinks();
 listenToKeys();
