@@ -1,7 +1,6 @@
 /** The web UI's page of one machine: files, processes, network, snapshots, usage, events, record. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, truncateSync, writeFileSync } from "node:fs";
-import { connect } from "node:net";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
 import type { Vm } from "#api/vm.ts";
@@ -88,14 +87,14 @@ test("a process is ended", async () => {
 });
 
 test("a port is published, reached, and unpublished", async () => {
-  await session("exec nc -lk -p 9090 -e echo hello-inside");
+  await session(
+    "mkdir -p /srv/www; echo hello-inside >/srv/www/index.html; exec httpd -f -p 9090 -h /srv/www",
+  );
   await page.getByRole("link", { name: "Network" }).click();
   await button("Publish port 9090").click();
   const own = page.getByRole("link", { name: /→9090/ }).first();
   const port = new URL((await own.getAttribute("href")) ?? "").port;
-  let text = "";
-  for await (const chunk of connect(Number(port), "127.0.0.1")) text += chunk;
-  expect(text).toBe("hello-inside\n");
+  expect(await (await fetch(`http://127.0.0.1:${port}/`)).text()).toBe("hello-inside\n");
   await page.getByLabel("Port in the machine").fill("9091");
   await button("Publish").click();
   await page.getByText("→9091").first().waitFor();
@@ -117,7 +116,7 @@ test("a snapshot is restored, forked and branched, as a tree, and removed", asyn
   await button("Fork").click();
   await page.locator(".tree a").waitFor();
   await ui.picture("snapshots-light");
-  await page.getByRole("button", { name: /^Create a machine from / }).click();
+  await page.getByRole("button", { name: /^Branch / }).click();
   await page.getByText(/^Created from snapshot/).waitFor();
   await ui.go("vm/web/snapshots");
   await until(async () => (await page.locator(".tree a").count()) === 2);

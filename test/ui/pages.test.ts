@@ -18,7 +18,7 @@ const PAGES: [name: string, path: string][] = [
   ["create", "new"],
   ["images", "images"],
   ["system", "system"],
-  ...TABS.map((tab): [string, string] => [tab, `vm/web/${tab}`]),
+  ...TABS.map((tab): [string, string] => [tab, `vm/${tab === "policy" ? "worker" : "web"}/${tab}`]),
 ];
 
 let ui: WebUi;
@@ -40,7 +40,7 @@ beforeAll(async () => {
     "--",
     "sh",
     "-c",
-    "exec nc -lk -p 8080 -e true",
+    "exec httpd -f -p 8080",
   );
   await banger.ok("vm", "snapshot", "create", "web", "clean");
 });
@@ -71,7 +71,9 @@ async function isThere(name: string): Promise<void> {
 
 async function fillTerminal(): Promise<void> {
   await ui.shows(/ #\s*$/);
-  await page.keyboard.type("clear; ls -l --color=always / | head -12; uname -srm\r");
+  await page.keyboard.type("clear\r");
+  await ui.shows(/^\S+ #\s*$/);
+  await page.keyboard.type("ls -l --color=always / | head -12; uname -srm\r");
   await ui.shows(/^Linux [\s\S]*#\s*$/m);
 }
 

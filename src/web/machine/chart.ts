@@ -2,7 +2,7 @@
 import uPlot from "uplot";
 
 const HEIGHT_PX = 150;
-const AXIS_PX = 56;
+const AXIS_PX = 68;
 
 export interface Series {
   label: string;

@@ -126,7 +126,7 @@ function Line({ each, root, reload }: { each: Snapshot; root: Vm; reload: () => 
         )}
         <Button
           kind="quiet"
-          label={`Create a machine from ${name}`}
+          label={`Branch ${name}: create a machine from it`}
           onClick={() => void branch(name)}
         >
           branch

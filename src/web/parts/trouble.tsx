@@ -3,22 +3,31 @@ import type { Failure } from "#web/link/failure.ts";
 import { Button } from "./button.tsx";
 import { Copyable } from "./copy.tsx";
 
-/** An error with its hint; a command in the hint can be copied. */
+/** An error with its hint. */
 export function Trouble({ failure, onRetry }: { failure: Failure; onRetry?: () => void }) {
   const { message, hint } = failure;
-  const [, before = "", command] = /^(.*?:\s)?((?:sudo )?banger [^;]+)$/.exec(hint ?? "") ?? [];
   return (
     <div class="trouble" role="alert">
       <p>{message}</p>
-      {hint && !command && <p class="hint">{hint}</p>}
-      {command && (
+      {hint && (
         <p class="hint">
-          {before}
-          <Copyable text={command} label="Copy command" />
+          <Hint text={hint} />
         </p>
       )}
       {onRetry && <Button onClick={onRetry}>Try again</Button>}
     </div>
+  );
+}
+
+/** A command in it, or at its end, can be copied. */
+export function Hint({ text }: { text: string }) {
+  const [, before = "", command] = /^(.*?:\s)?((?:sudo|banger) [^;]+)$/.exec(text) ?? [];
+  if (!command) return text;
+  return (
+    <>
+      {before}
+      <Copyable text={command} label="Copy command" />
+    </>
   );
 }
 

@@ -1,11 +1,10 @@
 /** The daemon and the host: status, doctor, tokens, configuration, log. */
 import { daemon, logOut } from "#web/link/daemon.ts";
 import { Button } from "#web/parts/button.tsx";
-import { Copyable } from "#web/parts/copy.tsx";
 import { ago, size } from "#web/parts/format.ts";
 import { useLoad } from "#web/parts/load.ts";
 import { Table } from "#web/parts/table.tsx";
-import { Trouble } from "#web/parts/trouble.tsx";
+import { Hint, Trouble } from "#web/parts/trouble.tsx";
 import { DaemonLog } from "./log.tsx";
 import { Tokens } from "./tokens.tsx";
 
@@ -80,8 +79,8 @@ function Doctor() {
             <strong>{title}</strong>
             <span class="wrap">{detail}</span>
             {fix && (
-              <span class="check-fix">
-                <Copyable text={fix} label="Copy" />
+              <span class="check-fix dim">
+                <Hint text={fix} />
               </span>
             )}
           </li>
