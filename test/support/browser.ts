@@ -30,8 +30,8 @@ export async function newPage(browser: Browser): Promise<UiPage> {
   const errors: string[] = [];
   page.on("pageerror", (error) => errors.push(error.stack ?? error.message));
   page.on("console", (message) => {
-    // A daemon that is restarted does not answer for a moment.
-    const isExpected = /net::ERR_|WebSocket connection to/.test(message.text());
+    // A daemon that is restarted does not answer for a moment; what it refuses, the page shows.
+    const isExpected = /net::ERR_|WebSocket connection to|a status of 4\d\d/.test(message.text());
     if (message.type() === "error" && !isExpected) errors.push(message.text());
   });
   await page.addInitScript(() => {

@@ -10,9 +10,8 @@ import { BUSYBOX, startWebUi, type WebUi } from "#test/web-ui.ts";
 setDefaultTimeout(2 * LIMIT_MS);
 
 const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
-const TABS = "terminal logs processes files network policy snapshots usage events record".split(
-  " ",
-);
+const TABS =
+  "terminal logs processes files workspace network policy snapshots usage events record".split(" ");
 const PAGES: [name: string, path: string][] = [
   ["machines", ""],
   ["create", "new"],
@@ -30,7 +29,10 @@ beforeAll(async () => {
   const label = ["--label", "team=data"];
   await banger.ok("vm", "create", "--name", "cache", ...BUSYBOX, "--no-start", ...label);
   await banger.ok("vm", "create", "--name", "worker", ...BUSYBOX, "--allow", "*.debian.org");
-  await banger.ok("vm", "suspend", "worker");
+  const denied = "nc -w 1 192.0.2.1 80 || true";
+  await banger.ok("vm", "exec", "worker", "--", "sh", "-c", denied);
+  await banger.ok("vm", "create", "--name", "idle", ...BUSYBOX);
+  await banger.ok("vm", "suspend", "idle");
   await banger.ok(
     "vm",
     "session",

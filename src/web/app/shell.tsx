@@ -87,7 +87,7 @@ function Page() {
       return <SystemPage />;
     default:
       return (
-        <Empty title="No such page">
+        <Empty title="No such page" isPage>
           <a href={pageHref("")}>All machines</a>
         </Empty>
       );

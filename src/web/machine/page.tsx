@@ -49,7 +49,7 @@ export function MachinePage({ name, tab }: { name: string; tab: string | undefin
   if (!vm) {
     if (connection.value === "connecting") return <p class="dim">Loading…</p>;
     return (
-      <Empty title={`No machine "${name}"`}>
+      <Empty title={`No machine "${name}"`} isPage>
         <a href={pageHref("")}>All machines</a>
       </Empty>
     );

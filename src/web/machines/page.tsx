@@ -124,7 +124,7 @@ function Head() {
 
 function NoMachines() {
   return (
-    <Empty title="No machines yet">
+    <Empty title="No machines yet" isPage>
       <p>
         <a class="button main" href={pageHref("new")}>
           Create a machine

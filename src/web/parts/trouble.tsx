@@ -31,11 +31,19 @@ export function Hint({ text }: { text: string }) {
   );
 }
 
+interface EmptyProps {
+  title: string;
+  /** Of a page that has no other heading. */
+  isPage?: boolean;
+  children?: ComponentChildren;
+}
+
 /** What is shown where there is nothing yet. */
-export function Empty({ title, children }: { title: string; children?: ComponentChildren }) {
+export function Empty({ title, isPage = false, children }: EmptyProps) {
+  const Title = isPage ? "h1" : "p";
   return (
     <div class="empty">
-      <p class="empty-title">{title}</p>
+      <Title class="empty-title">{title}</Title>
       {children}
     </div>
   );

@@ -16,7 +16,7 @@ export function PolicyTab({ vm }: { vm: Vm }) {
   const { policy } = vm.network;
   const { value, failure, reload } = useLoad(
     (signal) => daemon.vm.policyLog({ name: vm.id }, { signal }),
-    [vm.id, policy?.allow.join("\n")],
+    [vm.id, vm.state, policy?.allow.join("\n")],
   );
   const later = useDecisions(vm, reload);
   if (!policy) {
@@ -36,9 +36,15 @@ export function PolicyTab({ vm }: { vm: Vm }) {
   return (
     <>
       <Rules vm={vm} log={value} />
-      {failure && <Trouble failure={failure} onRetry={reload} />}
-      <Decisions vm={vm} decisions={[...(value?.decisions ?? []), ...later]} />
-      <Connections vm={vm} log={value} reload={reload} />
+      {vm.state === "running" ? (
+        <>
+          {failure && <Trouble failure={failure} onRetry={reload} />}
+          <Decisions vm={vm} decisions={[...(value?.decisions ?? []), ...later]} />
+          <Connections vm={vm} log={value} reload={reload} />
+        </>
+      ) : (
+        <p class="dim">The log is kept while the machine is running.</p>
+      )}
     </>
   );
 }
