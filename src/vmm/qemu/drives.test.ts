@@ -4,7 +4,7 @@ import { closeSync, openSync } from "node:fs";
 import { bangerErrorOf } from "#test/expect-error.ts";
 import { growDrive, limitDrives } from "./drives.ts";
 
-function qmp(fileOf = (at: number) => `/run/disk-${at}`) {
+function qmp(fileOf = (at: number) => `/run/disk-${at}`, fdsets: unknown[] = []) {
   const calls: unknown[] = [];
   const drive = (at: number) => ({
     device: "",
@@ -12,6 +12,7 @@ function qmp(fileOf = (at: number) => `/run/disk-${at}`) {
     inserted: { file: fileOf(at), "node-name": `disk${at}` },
   });
   const execute = async (command: string, options?: unknown) => {
+    if (command === "query-fdsets") return fdsets;
     if (command === "query-block") return [drive(0), drive(1), { device: "empty" }];
     calls.push([command, options]);
     return {};
@@ -33,7 +34,8 @@ test("a drive that QEMU has inherited is known by its descriptor", async () => {
   const [own, other] = [import.meta.path, import.meta.dir];
   const fds = [other, own].map((path) => openSync(path, "r"));
   try {
-    const control = qmp((at) => `/dev/fdset/${fds[at]}`);
+    const sets = fds.map((fd, at) => ({ "fdset-id": at + 7, fds: [{ fd }] }));
+    const control = qmp((at) => `/dev/fdset/${at + 7}`, sets);
     expect(await growDrive(control, { path: own, pid: process.pid }, 4096)).toBe(1);
   } finally {
     for (const fd of fds) closeSync(fd);

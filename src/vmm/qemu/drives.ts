@@ -12,6 +12,10 @@ const blocks = z.array(
   }),
 );
 
+const fdSets = z.array(
+  z.object({ "fdset-id": z.number(), fds: z.array(z.object({ fd: z.number() })) }),
+);
+
 /**
  * Limits of each drive. What has no limit loses the one that it had. They are not part of a snapshot, so each start
  * sets them.
@@ -38,19 +42,21 @@ export async function growDrive(
   size_bytes: number,
 ): Promise<number> {
   const drives = blocks.parse(await qmp.execute("query-block"));
-  const index = drives.findIndex(({ inserted }) => inserted && isFile(inserted.file, path, pid));
+  const sets = fdSets.parse(await qmp.execute("query-fdsets"));
+  const pathOf = (file: string) => {
+    const set = sets.find((each) => file === `/dev/fdset/${each["fdset-id"]}`);
+    return set ? `/proc/${pid}/fd/${set.fds[0]?.fd}` : file;
+  };
+  const index = drives.findIndex(({ inserted }) => inserted && isSame(pathOf(inserted.file), path));
   const node = drives[index]?.inserted?.["node-name"];
   if (node === undefined) throw new BangerError("not_found", `QEMU has no drive "${path}"`);
   await qmp.execute("block_resize", { "node-name": node, size: size_bytes });
   return index;
 }
 
-/** One that QEMU has inherited is a descriptor there, named "/dev/fdset/NUMBER". */
-function isFile(name: string, path: string, pid: number): boolean {
-  const fd = /^\/dev\/fdset\/(\d+)$/.exec(name)?.[1];
-  if (fd === undefined) return name === path;
-  const [theirs, ours] = [`/proc/${pid}/fd/${fd}`, path].map((each) =>
-    statSync(each, { throwIfNoEntry: false }),
-  );
+/** A file that QEMU has inherited is known here as a descriptor of its process. */
+function isSame(one: string, path: string): boolean {
+  if (one === path) return true;
+  const [theirs, ours] = [one, path].map((each) => statSync(each, { throwIfNoEntry: false }));
   return theirs !== undefined && theirs.ino === ours?.ino && theirs.dev === ours.dev;
 }
