@@ -129,7 +129,15 @@ async function time_ms(
   work: { place: string; prepare: string; run: string },
 ): Promise<number> {
   const inside = (script: string) =>
-    banger.ok("vm", "exec", "m", "--", "sh", "-c", `set -e; cd ${work.place}; ${script}`);
+    banger.ok(
+      "vm",
+      "exec",
+      "m",
+      "--",
+      "sh",
+      "-c",
+      `set -e; mkdir -p ${work.place}; cd ${work.place}; ${script}`,
+    );
   await inside(`(${work.prepare}) >/dev/null 2>&1; sync; echo 3 >/proc/sys/vm/drop_caches`);
   const clock = "awk '{ print $1 * 1000 }' /proc/uptime";
   const out = await inside(`${clock}; (${work.run}) >/dev/null 2>&1; ${clock}`);
