@@ -6,6 +6,7 @@ import { newPage, startBrowser, type UiPage } from "./browser.ts";
 import { pullBusybox } from "./busybox.ts";
 import { type Installation, install } from "./installation.ts";
 import { LIMIT_MS } from "./limit.ts";
+import { until } from "./until.ts";
 
 const SCREENSHOTS = process.env["BANGER_TEST_SCREENSHOTS"] || "build/test/screenshots";
 
@@ -35,6 +36,8 @@ export async function startWebUi(): Promise<WebUi> {
   let browser: Browser | undefined;
   const dispose = async () => {
     await browser?.close();
+    // The daemon asks apt in the background about the kernels that the page of images lists.
+    await until(() => !banger.processes().some(({ command }) => command.includes("apt-cache")));
     await banger[Symbol.asyncDispose]();
   };
   try {

@@ -25,7 +25,7 @@ test("an image is pulled, updated, used and removed, and its space freed", async
   const layout = join(ui.banger.home, "second");
   await busyboxLayout(layout, { more: [[{ name: "etc/second", body: "2" }]] });
   await ui.go("images");
-  await page.getByLabel("Pull an image").fill(`oci:${layout}`);
+  await page.getByRole("combobox", { name: "Pull an image" }).fill(`oci:${layout}`);
   await button("Pull").click();
   await cell("second").waitFor();
   await button("Update second").click();
@@ -87,7 +87,7 @@ test("the system's page has the checks, tokens, configuration and log", async ()
   await answer("Revoke");
   await button("Revoke token laptop").waitFor({ state: "detached" });
   expect(await ui.banger.json<unknown[]>("token", "list")).toEqual([]);
-  await page.getByText("Configuration", { exact: true }).click();
+  await page.locator("summary", { hasText: "Configuration" }).click();
   await page
     .getByRole("row", { name: /^network\.\S+ / })
     .first()

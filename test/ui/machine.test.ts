@@ -115,7 +115,6 @@ test("a snapshot is restored, forked and branched, as a tree, and removed", asyn
   await until(async () => (await sh("cat /state").catch(() => "")) === "before\n");
   await button("Fork").click();
   await page.locator(".tree a").waitFor();
-  await ui.picture("snapshots-light");
   await page.getByRole("button", { name: /^Branch / }).click();
   await page.getByText(/^Created from snapshot/).waitFor();
   await ui.go("vm/web/snapshots");

@@ -23,6 +23,7 @@ export function SnapshotsTab({ vm }: { vm: Vm }) {
   );
   const all = value ?? [];
   const { forkOf, snapshot: from } = vm;
+  const isOwn = all.some(({ name, machine }) => name === from && machine === vm.name);
   const isEmpty = !all.some(({ machine }) => machine === vm.name) && forksOf(vm).length === 0;
   return (
     <>
@@ -48,7 +49,9 @@ export function SnapshotsTab({ vm }: { vm: Vm }) {
               A fork of <a href={vmHref(forkOf, "snapshots")}>{forkOf}</a>
             </>
           ) : (
-            <>Created from snapshot {from}</>
+            <>
+              {isOwn ? "Restored to" : "Created from"} snapshot {from}
+            </>
           )}
         </p>
       )}
@@ -147,8 +150,9 @@ function forksOf(vm: Vm): Vm[] {
   return machineList.value.filter(({ forkOf, id }) => forkOf === vm.name && id !== vm.id);
 }
 
-function fromSnapshot({ name }: Snapshot): Vm[] {
-  return machineList.value.filter(({ snapshot: from }) => from === name);
+/** Without the machine itself, which may have been restored to it. */
+function fromSnapshot({ name, machine }: Snapshot): Vm[] {
+  return machineList.value.filter((vm) => vm.snapshot === name && vm.name !== machine);
 }
 
 async function restore(vm: Vm, name: string): Promise<void> {
