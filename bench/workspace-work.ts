@@ -50,6 +50,7 @@ async function makeNpm(folder: string, packages: number): Promise<void> {
   const tarballs = new Map<string, Uint8Array<ArrayBuffer>>();
   const names = Array.from({ length: packages }, (_, at) => `bench-package-${at}`);
   for (const name of names) tarballs.set(name, Uint8Array.from(gzipSync(packageTar(name))));
+  const headers = { "cache-control": "public, max-age=86400" };
   using registry = Bun.serve({
     hostname: "127.0.0.1",
     port: 0,
@@ -58,15 +59,11 @@ async function makeNpm(folder: string, packages: number): Promise<void> {
       const name = pathname.split("/")[1] ?? "";
       const tarball = tarballs.get(name);
       if (!tarball) return new Response("", { status: 404 });
-      if (pathname.endsWith(".tgz")) return new Response(new Blob([tarball]));
+      if (pathname.endsWith(".tgz")) return new Response(new Blob([tarball]), { headers });
       const integrity = `sha512-${new Bun.CryptoHasher("sha512").update(tarball).digest("base64")}`;
       const dist = { tarball: `${origin}/${name}/-/${name}-1.0.0.tgz`, integrity };
-      const version = { name, version: "1.0.0", dist };
-      return Response.json({
-        name,
-        "dist-tags": { latest: "1.0.0" },
-        versions: { "1.0.0": version },
-      });
+      const versions = { "1.0.0": { name, version: "1.0.0", dist } };
+      return Response.json({ name, "dist-tags": { latest: "1.0.0" }, versions }, { headers });
     },
   });
   const project = join(folder, "npm");
@@ -74,7 +71,9 @@ async function makeNpm(folder: string, packages: number): Promise<void> {
   const dependencies = Object.fromEntries(names.map((name) => [name, "1.0.0"]));
   const manifest = { name: "bench", version: "1.0.0", dependencies };
   writeFileSync(join(project, "package.json"), JSON.stringify(manifest));
-  const from = [`--registry=http://127.0.0.1:${registry.port}/`, "--no-audit", "--no-fund"];
+  // In the project, since the cache knows answers by their addresses.
+  writeFileSync(join(project, ".npmrc"), `registry=http://127.0.0.1:${registry.port}/\n`);
+  const from = ["--no-audit", "--no-fund", "--omit-lockfile-registry-resolved=false"];
   await runOk(
     ["npm", "install", "--prefix", project, "--cache", join(folder, "npm-cache"), ...from],
     { timeout_ms: 300_000 },
