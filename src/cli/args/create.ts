@@ -13,7 +13,8 @@ import { absoluteReference } from "./reference.ts";
 
 const EVERYTHING = ["0.0.0.0/0", "::/0"];
 
-type CreateFlags = Input<typeof vmCommands.commands.create>["flags"];
+type CreateInput = Input<typeof vmCommands.commands.create>;
+type CreateFlags = CreateInput["flags"];
 type MachineFlags = Omit<
   CreateFlags,
   | "image"
@@ -28,6 +29,34 @@ type MachineFlags = Omit<
   | "tooling"
   | "setup"
 >;
+
+/** What `vm create` asks for, tools aside. */
+export function vmCreateRequest({ args, flags }: CreateInput): VmCreate {
+  // With --image the first word is the command's.
+  const words = [args.image, ...args.command].filter((word) => word !== undefined);
+  const image = flags.image ?? words.shift();
+  const { entrypoint, snapshot, workspace } = flags;
+  if (flags.noCommand && (words.length > 0 || entrypoint)) {
+    throw new BangerError("invalid_argument", "conflicting options: --no-command and a command");
+  }
+  if (snapshot !== undefined && (image !== undefined || words.length > 0)) {
+    throw new BangerError("invalid_argument", "conflicting options: --snapshot and an image");
+  }
+  if (workspace !== undefined && (flags.noStart || words.length > 0)) {
+    const other = flags.noStart ? "--no-start" : "a command";
+    throw new BangerError("invalid_argument", `conflicting options: --workspace and ${other}`, {
+      hint: "Start the command after the import, with: banger vm exec -d NAME -- COMMAND",
+    });
+  }
+  return {
+    snapshot,
+    ...createRequest(image, flags, flags),
+    // A command would run before its files are there.
+    command: words.length > 0 || flags.noCommand || workspace ? words : undefined,
+    entrypoint: entrypoint === undefined ? undefined : entrypoint === "" ? [] : [entrypoint],
+    ...(flags.noStart ? { start: false } : {}),
+  };
+}
 
 export function createRequest(
   image: string | undefined,

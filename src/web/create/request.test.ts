@@ -1,43 +1,19 @@
 import { expect, test } from "bun:test";
-import { commandOf, EMPTY, parsePort, requestOf, splitCommand } from "./request.ts";
+import { EMPTY, parsePort, planOf, splitCommand } from "./request.ts";
+
+const problemsOf = (part: Partial<typeof EMPTY>) => planOf({ ...EMPTY, ...part }).problems;
 
 test("an empty form asks for nothing but the image", () => {
-  const { request, problems } = requestOf({ ...EMPTY, image: " nginx " });
-  expect(request).toEqual({ image: "nginx" });
-  expect(problems).toEqual({});
-  expect(commandOf(request)).toBe("banger vm create --image nginx");
-});
-
-test("each field is in the request, and in the command", () => {
-  const { request, problems } = requestOf({
-    image: "ghcr.io/example/tool:1.2",
-    name: "tool",
-    kernel: "debian-6.12",
-    mode: "direct",
-    cpus: "2",
-    memory: "1.5G",
-    disk: "10",
-    network: "nat",
-    ports: "8080:80, 127.0.0.1:5353:53/udp 443",
-    env: "DEBUG=1\nTEXT=it's two words",
-    labels: "team=web",
-    command: `sh -c "echo \\"hi\\"; sleep 1"`,
-    restart: "always",
-    isLimited: true,
-    allow: "*.debian.org\n192.0.2.0/24:443",
+  expect(planOf({ ...EMPTY, image: " nginx " })).toEqual({
+    request: { image: "nginx" },
+    volumes: [],
+    workspace: undefined,
+    problems: {},
   });
-  expect(problems).toEqual({});
-  expect(request).toMatchObject({ memory_mib: 1536, disk_bytes: 10 * 1024 ** 3, cpus: 2 });
-  expect(commandOf(request)).toBe(
-    "banger vm create --image ghcr.io/example/tool:1.2 --name tool --kernel-ref debian-6.12 --mode direct " +
-      "--cpus 2 --memory 1536M --disk 10G --net nat -p 8080:80 -p 127.0.0.1:5353:53/udp -p 443 " +
-      `-e DEBUG=1 -e 'TEXT=it'\\''s two words' --label team=web --restart always ` +
-      `--allow '*.debian.org' --allow 192.0.2.0/24:443 -- sh -c 'echo "hi"; sleep 1'`,
-  );
 });
 
 test("what cannot be meant is a problem of its field", () => {
-  const { request, problems } = requestOf({
+  const { request, problems } = planOf({
     ...EMPTY,
     cpus: "1.5",
     memory: "much",
@@ -53,10 +29,91 @@ test("what cannot be meant is a problem of its field", () => {
   expect(request).toEqual({});
 });
 
-test("a policy without rules denies everything", () => {
-  const { request } = requestOf({ ...EMPTY, isLimited: true });
-  expect(request.policy).toEqual({ allow: [] });
-  expect(commandOf(request)).toBe("banger vm create --deny-all");
+test("volumes that exist keep their size; new ones with a size are created first", () => {
+  const row = { path: "/data", size: "5G", readOnly: false };
+  const volumes = [
+    { ...row, name: "old" },
+    { ...row, name: "new", path: "/cache", readOnly: true },
+    { ...row, name: "", path: " " },
+  ];
+  const plan = planOf({ ...EMPTY, volumes }, { volumes: ["old"] });
+  expect(plan.problems).toEqual({});
+  expect(plan.volumes).toEqual([{ name: "new", size_bytes: 5 * 1024 ** 3 }]);
+  expect(plan.request.volumes).toEqual([
+    { volume: "old", path: "/data" },
+    { volume: "new", path: "/cache", readOnly: true },
+  ]);
+});
+
+test("a mount that the command line cannot have is a problem", () => {
+  const row = { name: "data", path: "/data", size: "", readOnly: false };
+  for (const part of [
+    { path: "" },
+    { path: "data" },
+    { path: "/" },
+    { path: "//" },
+    { path: "/a:ro" },
+    { name: "" },
+    { name: "-x" },
+    { name: "a:b" },
+    { size: "large" },
+  ]) {
+    expect(
+      problemsOf({ volumes: [{ ...row, ...part }] }).volumes,
+      JSON.stringify(part),
+    ).toBeString();
+  }
+  expect(problemsOf({ volumes: [row, { ...row, name: "b" }] }).volumes).toBe(
+    "two volumes at /data",
+  );
+});
+
+test("a workspace is an absolute path, and leaves no place for a command", () => {
+  expect(problemsOf({ workspace: "src" }).workspace).toBeString();
+  for (const workspacePath of ["work", "/", "/a/../b", "/a:/b"]) {
+    expect(problemsOf({ workspace: "/src", workspacePath }).workspacePath).toBeString();
+  }
+  expect(problemsOf({ workspace: "/src", command: "make" }).command).toBe("not with a workspace");
+  expect(planOf({ ...EMPTY, workspace: "/src" })).toMatchObject({
+    request: { command: [] },
+    workspace: { source: "/src" },
+    problems: {},
+  });
+});
+
+test("secrets are for names of hosts, each once", () => {
+  for (const [name, hosts] of [
+    ["KEY", ""],
+    ["", "api.example.com"],
+    ["KEY", "192.0.2.1"],
+    ["KEY", "a@b"],
+    ["KEY", "in=query"],
+    ["KEY", "https://api.example.com"],
+  ] as const) {
+    expect(problemsOf({ secrets: [{ name, hosts }] }).secrets, `${name} ${hosts}`).toBeString();
+  }
+  const secret = { name: "KEY", hosts: "API.example.com, *.example.org:8443" };
+  expect(planOf({ ...EMPTY, secrets: [secret] }).request.secrets).toEqual([
+    { name: "KEY", hosts: ["api.example.com", "*.example.org:8443"] },
+  ]);
+  expect(problemsOf({ secrets: [secret, secret] }).secrets).toBe("KEY is given twice");
+});
+
+test("what needs rules on the host is a problem of a network without them", () => {
+  const ofNetwork = (part: Partial<typeof EMPTY>) => problemsOf(part).network;
+  expect(ofNetwork({ network: "user", ask: true })).toBe("a policy: only with nat or host");
+  expect(ofNetwork({ network: "none", networks: ["lab"] })).toBeString();
+  expect(ofNetwork({ network: "user", secrets: [{ name: "K", hosts: "a.example" }] })).toBe(
+    "secrets: only with nat or host",
+  );
+  expect(ofNetwork({ network: "user" })).toBeUndefined();
+  expect(ofNetwork({ network: "nat", denyAll: true, ask: true })).toBeUndefined();
+});
+
+test("denied destinations are never read as allowed ones", () => {
+  expect(problemsOf({ allow: "deny example.com" }).allow).toBeString();
+  expect(problemsOf({ deny: "deny example.com" }).deny).toBeString();
+  expect(problemsOf({ deny: "@npm" }).deny).toBeString();
 });
 
 test("ports are read as the command line has them", () => {

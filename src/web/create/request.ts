@@ -1,14 +1,23 @@
-/** What the form says, as a request and as the command that asks for the same. */
+/** What the form says: volumes that are made first, the request for the machine, and what is imported into it. */
 import type { PortRequest } from "#api/network.ts";
 import type { VmCreate } from "#api/vm.ts";
-import { parseBytes, shellWord } from "#web/parts/format.ts";
+import { parseBytes } from "#web/parts/format.ts";
+import { wordsOf } from "#web/parts/words.ts";
+import {
+  type NewVolume,
+  type VolumeRow,
+  volumesOf,
+  type Workspace,
+  workspaceOf,
+} from "./mounts.ts";
+import { NO_POLICY, type PolicyForm, policyOf } from "./rules.ts";
+import { type SecretRow, secretsOf } from "./secrets.ts";
 
 const MIB = 1024 * 1024;
-const GIB = 1024 * MIB;
 const PORT_MAX = 65_535;
 
 /** As typed. */
-export interface Form {
+export interface Form extends PolicyForm {
   image: string;
   name: string;
   kernel: string;
@@ -23,8 +32,14 @@ export interface Form {
   labels: string;
   command: string;
   restart: string;
-  isLimited: boolean;
-  allow: string;
+  /** Named ones. */
+  networks: readonly string[];
+  volumes: readonly VolumeRow[];
+  secrets: readonly SecretRow[];
+  /** On the host. */
+  workspace: string;
+  /** In the machine. */
+  workspacePath: string;
 }
 
 export const EMPTY: Form = {
@@ -41,13 +56,29 @@ export const EMPTY: Form = {
   labels: "",
   command: "",
   restart: "",
-  isLimited: false,
-  allow: "",
+  networks: [],
+  volumes: [],
+  secrets: [],
+  workspace: "",
+  workspacePath: "",
+  ...NO_POLICY,
 };
 
 export type Problems = Partial<Record<keyof Form, string>>;
 
-export function requestOf(form: Form): { request: VmCreate; problems: Problems } {
+export interface Plan {
+  /** Created before the machine. */
+  volumes: readonly NewVolume[];
+  request: VmCreate;
+  /** Imported after it has started. */
+  workspace: Workspace | undefined;
+}
+
+/** `volumes`: names of those that exist. */
+export function planOf(
+  form: Form,
+  { volumes: known = [] }: { volumes?: readonly string[] } = {},
+): Plan & { problems: Problems } {
   const problems: Problems = {};
   const request: Record<string, unknown> = {};
   const take = (field: keyof Form, key: keyof VmCreate, value: unknown, problem: string) => {
@@ -69,35 +100,40 @@ export function requestOf(form: Form): { request: VmCreate; problems: Problems }
   take("env", "env", pairsOf(form.env), "one NAME=value a line");
   take("labels", "labels", pairsOf(form.labels), "one name=value a line");
   take("command", "command", splitCommand(form.command), "an unfinished quotation");
-  if (form.isLimited) request["policy"] = { allow: wordsOf(form.allow) };
-  return { request: request as VmCreate, problems };
+  const add = (key: keyof VmCreate, values: readonly unknown[]) => {
+    if (values.length > 0) request[key] = values;
+  };
+  add("networks", form.networks);
+  const volumes = volumesOf(form.volumes, known);
+  add("volumes", volumes.mounts);
+  if (volumes.problem) problems.volumes = volumes.problem;
+  const { secrets, problem } = secretsOf(form.secrets);
+  add("secrets", secrets);
+  if (problem) problems.secrets = problem;
+  const { policy, problem: ruleProblem } = policyOf(form);
+  if (policy) request["policy"] = policy;
+  if (ruleProblem) problems[ruleProblem] = RULE_PROBLEMS[ruleProblem];
+  const needs = [
+    policy && "a policy",
+    secrets.length > 0 && "secrets",
+    form.networks.length > 0 && "named networks",
+  ].filter(Boolean);
+  if (needs.length > 0 && /^(user|none)$/.test(form.network)) {
+    problems.network = `${needs.join(" and ")}: only with nat or host`;
+  }
+  const { workspace, problem: place } = workspaceOf(form.workspace, form.workspacePath);
+  if (place === "source") problems.workspace = "an absolute path on the host";
+  if (place === "path") problems.workspacePath = "an absolute path in the machine, below /";
+  // A command would run before its files are there.
+  if (workspace && form.command.trim() !== "") problems.command = "not with a workspace";
+  if (workspace) request["command"] = [];
+  return { volumes: volumes.created, request: request as VmCreate, workspace, problems };
 }
 
-/** The command line that does the same. */
-export function commandOf(request: VmCreate): string {
-  const { image, name, kernel, mode, cpus, memory_mib, disk_bytes, network, ports } = request;
-  const { env, labels, command, restart, policy } = request;
-  const words = ["banger", "vm", "create"];
-  const flag = (key: string, value: string | number | undefined) => {
-    if (value !== undefined) words.push(key, String(value));
-  };
-  flag("--image", image);
-  flag("--name", name);
-  flag("--kernel-ref", kernel);
-  flag("--mode", mode);
-  flag("--cpus", cpus);
-  flag("--memory", memory_mib === undefined ? undefined : unit(memory_mib * MIB));
-  flag("--disk", disk_bytes === undefined ? undefined : unit(disk_bytes));
-  flag("--net", network);
-  for (const port of ports ?? []) flag("-p", portText(port));
-  for (const [key, value] of Object.entries(env ?? {})) flag("-e", `${key}=${value}`);
-  for (const [key, value] of Object.entries(labels ?? {})) flag("--label", `${key}=${value}`);
-  flag("--restart", restart);
-  if (policy?.allow.length === 0) words.push("--deny-all");
-  for (const rule of policy?.allow ?? []) flag("--allow", rule);
-  if (command) words.push("--", ...command);
-  return words.map(shellWord).join(" ");
-}
+const RULE_PROBLEMS = {
+  allow: "denied destinations belong into the field Deny",
+  deny: "names and addresses only",
+};
 
 /** "[ADDRESS:][HOST:]GUEST[/tcp|udp]"; undefined for what is none. */
 export function parsePort(text: string): PortRequest | undefined {
@@ -113,20 +149,6 @@ export function parsePort(text: string): PortRequest | undefined {
     guestPort,
     protocol: protocol === "udp" ? "udp" : "tcp",
   };
-}
-
-function portText({ hostAddress, hostPort, guestPort, protocol }: PortRequest): string {
-  const address = hostAddress?.includes(":") ? `[${hostAddress}]` : hostAddress;
-  const host = hostPort === 0 && !address ? "" : `${hostPort}:`;
-  return `${address ? `${address}:` : ""}${host}${guestPort}${protocol === "udp" ? "/udp" : ""}`;
-}
-
-function unit(bytes: number): string {
-  return bytes % GIB === 0 ? `${bytes / GIB}G` : `${Math.round(bytes / MIB)}M`;
-}
-
-function wordsOf(text: string): string[] {
-  return text.split(/[\s,]+/).filter(Boolean);
 }
 
 function pairsOf(text: string): Record<string, string> | undefined {

@@ -33,11 +33,7 @@ export function Field(props: FieldProps) {
         aria-describedby={note ? `${id}-note` : undefined}
         onInput={({ currentTarget }) => onInput(currentTarget.value)}
       />
-      {note && (
-        <p id={`${id}-note`} class={problem ? "note bad" : "note"}>
-          {note}
-        </p>
-      )}
+      <Note id={id} note={note} isProblem={problem !== undefined} />
     </div>
   );
 }
@@ -47,27 +43,26 @@ interface ChoiceProps {
   value: string;
   onInput: (value: string) => void;
   children: ComponentChildren;
-  help?: string;
+  help?: string | undefined;
+  problem?: string | undefined;
 }
 
-export function Choice({ label, value, onInput, children, help }: ChoiceProps) {
+export function Choice({ label, value, onInput, children, help, problem }: ChoiceProps) {
   const id = useId();
+  const note = problem ?? help;
   return (
     <div class="field">
       <label for={id}>{label}</label>
       <select
         id={id}
         value={value}
-        aria-describedby={help ? `${id}-note` : undefined}
+        aria-invalid={problem !== undefined}
+        aria-describedby={note ? `${id}-note` : undefined}
         onInput={({ currentTarget }) => onInput(currentTarget.value)}
       >
         {children}
       </select>
-      {help && (
-        <p id={`${id}-note`} class="note">
-          {help}
-        </p>
-      )}
+      <Note id={id} note={note} isProblem={problem !== undefined} />
     </div>
   );
 }
@@ -78,11 +73,14 @@ interface TextProps {
   onInput: (value: string) => void;
   placeholder?: string;
   help?: string;
+  problem?: string | undefined;
   rows?: number;
 }
 
-export function TextField({ label, value, onInput, placeholder, help, rows = 3 }: TextProps) {
+export function TextField(props: TextProps) {
+  const { label, value, onInput, placeholder, help, problem, rows = 3 } = props;
   const id = useId();
+  const note = problem ?? help;
   return (
     <div class="field">
       <label for={id}>{label}</label>
@@ -93,14 +91,47 @@ export function TextField({ label, value, onInput, placeholder, help, rows = 3 }
         value={value}
         placeholder={placeholder}
         spellcheck={false}
-        aria-describedby={help ? `${id}-note` : undefined}
+        aria-invalid={problem !== undefined}
+        aria-describedby={note ? `${id}-note` : undefined}
         onInput={({ currentTarget }) => onInput(currentTarget.value)}
       />
-      {help && (
-        <p id={`${id}-note`} class="note">
-          {help}
-        </p>
-      )}
+      <Note id={id} note={note} isProblem={problem !== undefined} />
     </div>
+  );
+}
+
+interface CheckProps {
+  label: string;
+  isChecked: boolean;
+  onInput: (isChecked: boolean) => void;
+  title?: string;
+}
+
+export function Check({ label, isChecked, onInput, title }: CheckProps) {
+  return (
+    <label class="check" title={title}>
+      <input
+        type="checkbox"
+        checked={isChecked}
+        onChange={({ currentTarget }) => onInput(currentTarget.checked)}
+      />
+      {label}
+    </label>
+  );
+}
+
+interface NoteProps {
+  /** Of the field. */
+  id: string;
+  note: string | undefined;
+  isProblem: boolean;
+}
+
+function Note({ id, note, isProblem }: NoteProps) {
+  if (!note) return null;
+  return (
+    <p id={`${id}-note`} class={isProblem ? "note bad" : "note"}>
+      {note}
+    </p>
   );
 }

@@ -62,6 +62,15 @@ export function shellWord(text: string): string {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
+/** "512M", "2G"; bytes as such where it is no whole number of these. */
+export function bytesWord(bytes: number): string {
+  for (const unit of ["G", "M"]) {
+    const factor = KIB ** UNITS.indexOf(unit);
+    if (bytes % factor === 0) return `${bytes / factor}${unit}`;
+  }
+  return `${bytes}B`;
+}
+
 /** Bytes of "512M", "2G", "10"; undefined for what is none. `unit`: of a number without one. */
 export function parseBytes(text: string, unit: "M" | "G"): number | undefined {
   const [, digits, suffix] = /^\s*(\d+(?:\.\d+)?)\s*([KMGT])?i?B?\s*$/i.exec(text) ?? [];

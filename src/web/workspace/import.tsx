@@ -44,16 +44,20 @@ export function ImportForm({ vm, onDone }: { vm: Vm; onDone: () => void }) {
   );
 }
 
+export function importLabel({ name }: Pick<Vm, "name">, source: string): string {
+  return `Import ${source} into ${name}`;
+}
+
 export async function importWorkspace(
-  { id, name }: Pick<Vm, "id" | "name">,
+  vm: Pick<Vm, "id" | "name">,
   source: string,
   path?: string,
 ): Promise<boolean> {
   const imported = await runTask(
-    `Import ${source} into ${name}`,
+    importLabel(vm, source),
     ({ onProgress, signal }) =>
       finish(
-        daemon.workspace.import({ name: id, source, ...(path ? { path } : {}) }, { signal }),
+        daemon.workspace.import({ name: vm.id, source, ...(path ? { path } : {}) }, { signal }),
         onProgress,
       ),
     { isLong: true },

@@ -1,6 +1,6 @@
 import type { Vm } from "#api/vm.ts";
 import { BangerError } from "#base/error.ts";
-import { createRequest } from "#cli/args/create.ts";
+import { vmCreateRequest } from "#cli/args/create.ts";
 import type { Context, Handler } from "#cli/context.ts";
 import { follow } from "#cli/progress/follow.ts";
 import type { vmCommands } from "#cli/spec/vm.ts";
@@ -9,42 +9,17 @@ import { type ImportFlags, noteLeftOut, runImport } from "#cli/workspace/import.
 import type { Plan } from "#tooling/plan.ts";
 
 export const run: Handler<typeof vmCommands.commands.create> = async ({ args, flags }, context) => {
-  // With --image the first word is the command's.
-  const words = [args.image, ...args.command].filter((word) => word !== undefined);
-  const image = flags.image ?? words.shift();
-  if (flags.noCommand && (words.length > 0 || flags.entrypoint)) {
-    throw new BangerError("invalid_argument", "conflicting options: --no-command and a command");
-  }
-  const { entrypoint } = flags;
-  const { snapshot } = flags;
-  if (snapshot !== undefined && (image !== undefined || words.length > 0)) {
-    throw new BangerError("invalid_argument", "conflicting options: --snapshot and an image");
-  }
+  const given = vmCreateRequest({ args, flags });
   const { workspace } = flags;
-  if (workspace !== undefined && (flags.noStart || words.length > 0)) {
-    const other = flags.noStart ? "--no-start" : "a command";
-    throw new BangerError("invalid_argument", `conflicting options: --workspace and ${other}`, {
-      hint: "Start the command after the import, with: banger vm exec -d NAME -- COMMAND",
-    });
-  }
   const plan = planOf(flags);
-  if (plan && snapshot !== undefined) {
+  if (plan && flags.snapshot !== undefined) {
     throw new BangerError("invalid_argument", "conflicting options: --snapshot and --tooling");
   }
-  const given = {
-    snapshot,
-    ...createRequest(image, flags, flags),
-    // A command would run before its files are there.
-    command: words.length > 0 || flags.noCommand || workspace ? words : undefined,
-    entrypoint: entrypoint === undefined ? undefined : entrypoint === "" ? [] : [entrypoint],
-  };
   const { setup } = flags;
   const request = plan ? await withTools(context, plan, { create: given, setup }) : given;
   const client = await context.daemon();
   const vm = await follow(context, () =>
-    client.vm.create(flags.noStart ? { ...request, start: false } : request, {
-      signal: context.interrupt.signal,
-    }),
+    client.vm.create(request, { signal: context.interrupt.signal }),
   );
   if (workspace !== undefined) await fill(context, { vm, workspace, flags, plan });
   await context.output.document(vm, () => vm.name);
