@@ -1,4 +1,4 @@
-/** Images and kernels: what is here, what it takes, and what can be had. */
+/** Images, kernels and volumes: what is here, what it takes, and what can be had. */
 import type { Image } from "#api/image.ts";
 import { finish } from "#sdk/stream.ts";
 import { pageHref } from "#web/app/route.ts";
@@ -14,18 +14,20 @@ import { Build } from "./build.tsx";
 import { Kernels } from "./kernels.tsx";
 import { Pull } from "./pull.tsx";
 import { Space } from "./space.tsx";
+import { Volumes } from "./volumes.tsx";
 
 export function ImagesPage() {
   const images = useLoad((signal) => daemon.image.list(undefined, { signal }), []);
   return (
     <>
-      <h1>Images and kernels</h1>
+      <h1>Images, kernels and volumes</h1>
       <Pull onDone={images.reload} />
       {images.failure && <Trouble failure={images.failure} onRetry={images.reload} />}
       {images.value && <Images images={images.value} reload={images.reload} />}
       <Space />
       <Build onDone={images.reload} />
       <Kernels />
+      <Volumes />
     </>
   );
 }

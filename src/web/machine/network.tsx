@@ -1,4 +1,4 @@
-/** Published ports, and what listens inside. */
+/** Published ports, named networks, and what listens inside. */
 import { useState } from "preact/hooks";
 import type { PublishedPort } from "#api/network.ts";
 import type { Vm } from "#api/vm.ts";
@@ -10,6 +10,7 @@ import { Button } from "#web/parts/button.tsx";
 import { Field } from "#web/parts/field.tsx";
 import { useEvery, useLoad } from "#web/parts/load.ts";
 import { Table } from "#web/parts/table.tsx";
+import { NamedNetworks } from "./named-networks.tsx";
 
 const EVERY_MS = 5000;
 const PORT_MAX = 65_535;
@@ -18,6 +19,7 @@ export function NetworkTab({ vm }: { vm: Vm }) {
   return (
     <>
       <Published vm={vm} />
+      <NamedNetworks vm={vm} />
       {vm.state === "running" && <Listening vm={vm} />}
     </>
   );

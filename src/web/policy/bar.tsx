@@ -7,7 +7,8 @@ import { questions } from "#web/link/questions.ts";
 import { runTask } from "#web/link/tasks.ts";
 import { Button } from "#web/parts/button.tsx";
 import { now_s } from "#web/parts/clock.ts";
-import { ANSWERS, destinationOf, inOrder, secondsLeft } from "./question.ts";
+import { Menu } from "#web/parts/menu.tsx";
+import { ANSWERS, destinationOf, inOrder, LASTING_DENIALS, secondsLeft } from "./question.ts";
 
 const SHOWN_MAX = 3;
 
@@ -69,6 +70,14 @@ export function AnswerButtons({ question }: { question: PolicyQuestion }) {
           {label}
         </Button>
       ))}
+      <Menu
+        label={`More answers: ${where}`}
+        items={LASTING_DENIALS.map(({ label, allow, scope }) => ({
+          label,
+          isDanger: true,
+          onSelect: () => void answer({ id: question.id, allow, scope }, label, where),
+        }))}
+      />
     </span>
   );
 }

@@ -1,6 +1,13 @@
 import { expect, test } from "bun:test";
 import type { PolicyQuestion } from "#api/network.ts";
-import { ANSWERS, destinationOf, inOrder, questionOf, secondsLeft } from "./question.ts";
+import {
+  ANSWERS,
+  destinationOf,
+  inOrder,
+  LASTING_DENIALS,
+  questionOf,
+  secondsLeft,
+} from "./question.ts";
 
 const question: PolicyQuestion = {
   id: "q1",
@@ -48,6 +55,13 @@ test("an entry of the log is answered as the question that it is about", () => {
   expect(questionOf({ ...asked, verdict: "denied" }, [question])).toBeUndefined();
   expect(questionOf({ ...asked, machineId: "m2" }, [question])).toBeUndefined();
   expect(questionOf({ ...asked, port: 80 }, [question])).toBeUndefined();
+});
+
+test("a denial that lasts is named so", () => {
+  expect(LASTING_DENIALS.map(({ label, allow, scope }) => [label, allow, scope])).toEqual([
+    ["Deny for this machine", false, "machine"],
+    ["Deny always", false, "always"],
+  ]);
 });
 
 test("only what is named so is allowed for longer than now", () => {

@@ -30,6 +30,12 @@ export const ANSWERS: readonly (Omit<PolicyAnswer, "id"> & { label: string })[] 
   { label: "Deny", allow: false, scope: "once" },
 ];
 
+/** Behind a menu, since most denials are for now. */
+export const LASTING_DENIALS: typeof ANSWERS = [
+  { label: "Deny for this machine", allow: false, scope: "machine" },
+  { label: "Deny always", allow: false, scope: "always" },
+];
+
 /** The open question that a decision "asked" is about. */
 export function questionOf(
   decision: Decision,

@@ -11,6 +11,7 @@ import { visibleName } from "#web/parts/visible.ts";
 import { changePolicy, deny, lift, setPolicy } from "./change.ts";
 import { Connections } from "./connections.tsx";
 import { Decisions, useDecisions } from "./decisions.tsx";
+import { KeptAnswers } from "./kept.tsx";
 
 export function PolicyTab({ vm }: { vm: Vm }) {
   const { policy } = vm.network;
@@ -45,6 +46,7 @@ export function PolicyTab({ vm }: { vm: Vm }) {
       ) : (
         <p class="dim">The log is kept while the machine is running.</p>
       )}
+      <KeptAnswers />
     </>
   );
 }

@@ -5,6 +5,7 @@ import { ago, size } from "#web/parts/format.ts";
 import { useLoad } from "#web/parts/load.ts";
 import { Table } from "#web/parts/table.tsx";
 import { Hint, Trouble } from "#web/parts/trouble.tsx";
+import { KeptAnswers } from "#web/policy/kept.tsx";
 import { DaemonLog } from "./log.tsx";
 import { Tokens } from "./tokens.tsx";
 
@@ -15,6 +16,7 @@ export function SystemPage() {
       <Status />
       <Doctor />
       <Tokens />
+      <KeptAnswers />
       <Settings />
       <DaemonLog />
     </>
