@@ -31,6 +31,8 @@ const workspaceRecord = z.object({
   /** On the host. */
   source: z.string(),
   importedAt: z.string(),
+  /** Of the machine's files: see live/mark.ts. Records of older versions have none. */
+  mark: z.string().optional(),
   repositories: z.array(repositoryRecord),
   /** Of each file that was sent: see signatureOf(). Names are bytes in latin1. */
   files: z.record(z.string(), z.string()),

@@ -11,6 +11,7 @@ import type { WorkOptions } from "#base/progress.ts";
 import { comparingConfig, readConfig } from "#workspace/git/config.ts";
 import { makeScratch } from "#workspace/git/scratch.ts";
 import { findSource } from "#workspace/git/source.ts";
+import { newMark } from "#workspace/guest/mark.ts";
 import type { GuestPort } from "#workspace/guest/port.ts";
 import { readTree } from "#workspace/guest/tree-records.ts";
 import { guestChanges } from "#workspace/guest-changes.ts";
@@ -73,6 +74,7 @@ export async function importWorkspace(
     const tree = await readTree(guest, request.path);
     const record = await checkPlace(guest, { request, tree, parts });
     const files = Object.fromEntries(parts.flatMap((part) => [...signaturesOf(part)]));
+    const mark = newMark();
     const next: WorkspaceRecord = {
       version: 1,
       state: "imported",
@@ -81,6 +83,7 @@ export async function importWorkspace(
       path: request.path,
       source: top,
       importedAt: new Date().toISOString(),
+      mark,
       repositories: parts.flatMap(({ plan }) => (plan ? [recordOf(plan)] : [])),
       files,
     };
@@ -90,7 +93,11 @@ export async function importWorkspace(
       state: "importing",
       files: { ...record?.files, ...files },
     });
-    const sent = await sendWorkspace(guest, { ...request, parts, tree, record, scratch }, work);
+    const sent = await sendWorkspace(
+      guest,
+      { ...request, parts, tree, record, mark, scratch },
+      work,
+    );
     writeRecord(request.folder, next);
     const lists = parts.map(({ name, found }) => ({ name, found }));
     const named = (pick: (found: HostFiles) => string[]) =>

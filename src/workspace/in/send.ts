@@ -6,6 +6,7 @@ import type { WorkOptions } from "#base/progress.ts";
 import { makePack } from "#workspace/git/pack.ts";
 import { existing, STATE_FILES, STATE_FOLDERS } from "#workspace/git/state.ts";
 import { readSmallFiles } from "#workspace/guest/files.ts";
+import { isMark, markItem, marksIn } from "#workspace/guest/mark.ts";
 import type { GuestPort } from "#workspace/guest/port.ts";
 import { joinName, parentOf } from "#workspace/names.ts";
 import { signatureOf, type WorkspaceRecord } from "#workspace/record.ts";
@@ -21,6 +22,8 @@ interface SendRequest {
   /** What is in the machine. */
   tree: ReadonlyMap<string, TreeEntry> | undefined;
   record: WorkspaceRecord | undefined;
+  /** Of this import. */
+  mark: string;
   scratch: string;
 }
 
@@ -57,12 +60,13 @@ export async function sendWorkspace(
   sent.sentFiles = files.length;
   for (const name of removals(request, tree)) {
     await guest.remove(path, name);
-    if (!name.split("/").includes(".git")) sent.removedFiles++;
+    if (!isMark(name) && !name.split("/").includes(".git")) sent.removedFiles++;
   }
   const state = parts.flatMap(({ plan }) => (plan ? [...stateItems(plan)] : []));
+  const mark = markItem(request.mark, parts[0]?.plan !== undefined);
   await guest.mkdir(path);
   const message = `Sending ${basename(parts[0]?.top ?? path)}`;
-  const chunks = tarOf([...packs, ...files, ...state], {
+  const chunks = tarOf([...packs, ...files, ...state, mark], {
     signal,
     onBytes(count) {
       sent.sent_bytes += count;
@@ -177,6 +181,7 @@ function removals({ parts, record }: SendRequest, tree: ReadonlyMap<string, Tree
   const names = Object.keys(record?.files ?? {}).filter(
     (name) => tree.has(name) && !next.has(name),
   );
+  names.push(...marksIn(tree).names);
   for (const [name, entry] of tree) {
     const isFolder = typeOf(entry) === TYPE_DIRECTORY;
     if (folders.has(name) && !isFolder) names.push(name);

@@ -8,7 +8,9 @@ import {
 } from "#base/files/tree-records.ts";
 import { MiB } from "#base/size.ts";
 import { isGitDirectory } from "#workspace/git/index-file.ts";
+import { isMark, isRepositoryTree, markItem, marksIn } from "#workspace/guest/mark.ts";
 import { readTree } from "#workspace/guest/tree-records.ts";
+import { tarOf } from "#workspace/in/tar-out.ts";
 import { parentOf } from "#workspace/names.ts";
 import { signatureOf } from "#workspace/record.ts";
 import type { Staged } from "./host-tree.ts";
@@ -34,6 +36,8 @@ export class GuestSide {
   #foreign = new Set<string>();
   #changed = new Set<string>();
   #isStale = true;
+  #marks: ReturnType<typeof marksIn> = { names: [], marks: new Set() };
+  #isRepository = false;
   /** Content that came with the last update. */
   readonly staged = new Map<string, Staged>();
 
@@ -46,6 +50,25 @@ export class GuestSide {
     return this.#files;
   }
 
+  /** Writes a new mark, after all that was sent, and removes older ones when `keep` is done. */
+  async mark(mark: string, keep: () => void): Promise<void> {
+    const { path } = this.#options;
+    const item = markItem(mark, this.#isRepository);
+    await this.#port.extract(path, tarOf([item]));
+    keep();
+    const old = this.#marks.names;
+    this.#marks = {
+      names: [item.kind === "host" ? item.entry.name : item.name],
+      marks: new Set([mark]),
+    };
+    for (const name of old) await this.#port.remove(path, name);
+  }
+
+  /** Whether it had this mark when all of it was last read. */
+  hasMark(mark: string): boolean {
+    return this.#marks.marks.has(mark);
+  }
+
   /** All of it is read again by the next update. */
   invalidate(): void {
     this.#isStale = true;
@@ -54,7 +77,7 @@ export class GuestSide {
 
   /** False if it is about nothing that is mirrored. */
   note({ kind, name, isFolder }: GuestChange): boolean {
-    if (kind === "ready") return false;
+    if (kind === "ready" || (name !== undefined && isMark(name))) return false;
     const parts = name?.split("/") ?? [];
     const git = parts.findIndex((part) => isGitDirectory(part));
     // A new repository is none of the host's: what is in it is left out.
@@ -134,6 +157,8 @@ export class GuestSide {
       if (isGitDirectory(name.slice(slash + 1)) && slash > 0 && !known.has(parentOf(name)))
         this.#foreign.add(parentOf(name));
     }
+    this.#marks = marksIn(tree ?? this.#files);
+    this.#isRepository = isRepositoryTree(tree ?? this.#files);
     const skipped = new Set<string>();
     // A directory is read before what is in it.
     for (const [name, entry] of tree ?? []) {
@@ -143,7 +168,7 @@ export class GuestSide {
       const type = typeOf(entry);
       if (type === TYPE_DIRECTORY && isSkipped) skipped.add(name);
       const isMirrored = type === TYPE_FILE || type === TYPE_SYMLINK;
-      if (name !== "" && isMirrored && !isSkipped) this.#files.set(name, entry);
+      if (name !== "" && isMirrored && !isSkipped && !isMark(name)) this.#files.set(name, entry);
     }
   }
 

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { orAborted, sleep, throwIfAborted } from "#base/abort.ts";
 import { BangerError } from "#base/error.ts";
+import { newMark } from "#workspace/guest/mark.ts";
 import type { Direction } from "./compare.ts";
 import { GuestSide } from "./guest-side.ts";
 import { HostSide } from "./host-scan.ts";
@@ -11,7 +12,7 @@ import { HostTree } from "./host-tree.ts";
 import { HostWatch } from "./host-watch.ts";
 import type { LivePort } from "./ports.ts";
 import { type Carried, Round } from "./round.ts";
-import { readBase, writeBase } from "./state.ts";
+import { inodeOf, readBase, type SavedBase, writeBase } from "./state.ts";
 
 /** Changes within this time are handled together. */
 const QUIET_MS = 150;
@@ -47,20 +48,18 @@ export async function syncWorkspace(
   work: SyncWork,
 ): Promise<void> {
   const scratch = mkdtempSync(join(tmpdir(), "banger-sync-"));
-  const base = readBase(request.folder, request.source);
+  const saved = readBase(request.folder, request.source);
   try {
-    await new Mirror(port, { request, work, scratch, base }).run();
+    await new Mirror(port, { request, work, scratch, ...saved }).run();
   } finally {
-    writeBase(request.folder, { source: request.source, base });
     rmSync(scratch, { recursive: true, force: true });
   }
 }
 
-interface MirrorInput {
+interface MirrorInput extends SavedBase {
   request: SyncRequest;
   work: SyncWork;
   scratch: string;
-  base: ReturnType<typeof readBase>;
 }
 
 class Mirror {
@@ -68,6 +67,7 @@ class Mirror {
   readonly #input: MirrorInput;
   readonly #host: HostSide;
   readonly #guest: GuestSide;
+  readonly #top: string | undefined;
   #wake = Promise.withResolvers<void>();
   #lastChange_ms = 0;
   #comparesOften = false;
@@ -80,6 +80,7 @@ class Mirror {
     const { request, work, scratch } = input;
     this.#port = port;
     this.#input = input;
+    this.#top = inodeOf(request.source);
     this.#host = new HostSide(request.source, work.signal);
     this.#guest = new GuestSide(port, {
       path: request.path,
@@ -149,9 +150,12 @@ class Mirror {
   async #round(): Promise<void> {
     const { request, work, scratch, base } = this.#input;
     throwIfAborted(work.signal);
+    this.#assertSameTop();
     const host = await this.#host.scan();
     await this.#guest.update((names) => this.#host.hidden(names));
+    this.#assertSameTop();
     this.#assertNotEmpty(host.files.size);
+    this.#checkMark();
     const round = new Round(this.#port, {
       ...{ path: request.path, direction: request.direction, scratch, base, host },
       ...{ top: request.source, tree: new HostTree(request.source), told: this.#told },
@@ -163,9 +167,47 @@ class Mirror {
       },
     });
     const { isChanged, isUnsettled } = await round.run();
-    if (isChanged) writeBase(request.folder, { source: request.source, base });
+    if (isChanged) await this.#save();
     if (isUnsettled) throw new BangerError("conflict", "files change while they are mirrored");
     this.#failures = 0;
+  }
+
+  /** Never what the machine has not been marked with: a base that is too old is safe, one that is too new is not. */
+  async #save(): Promise<void> {
+    const { request, base } = this.#input;
+    const { folder, source } = request;
+    const mark = newMark();
+    const keep = (by: string | undefined): void => {
+      this.#input.mark = by;
+      writeBase(folder, { source, base, mark: by });
+    };
+    try {
+      await this.#guest.mark(mark, () => keep(mark));
+    } catch (error) {
+      // A file system that is mounted read-only, which is not set back by a crash either.
+      const isReadOnly = error instanceof BangerError && !TRANSIENT.has(error.code);
+      if (request.direction !== "from-vm" || !isReadOnly || error.code === "cancelled") throw error;
+      keep(undefined);
+    }
+  }
+
+  #checkMark(): void {
+    const { base, mark, work } = this.#input;
+    if (mark === undefined || base.size === 0 || this.#guest.hasMark(mark)) return;
+    base.clear();
+    this.#input.mark = undefined;
+    work.onNote(
+      "The machine's files are not those of the last run: it was killed, or set back to a snapshot. Nothing is removed, and files that differ are kept on both sides",
+    );
+  }
+
+  /** Such as an empty mount point after an unmount. */
+  #assertSameTop(): void {
+    const { source } = this.#input.request;
+    if (inodeOf(source) === this.#top) return;
+    throw new BangerError("not_found", `Cannot mirror: "${source}" was removed or replaced`, {
+      hint: "Nothing was removed in the machine. Run the command again when the directory is back",
+    });
   }
 
   /** A directory that was lost, or a disk that was reset, is no reason to remove everything on the other side. */
