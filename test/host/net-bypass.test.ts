@@ -1,4 +1,4 @@
-/** More ways around a policy: resolvers of the guest's own, redirects, and secrets where they do not belong. */
+/** More ways around a policy: frames and resolvers of the guest's own, redirects, and secrets where they do not belong. */
 import { expect } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -6,15 +6,32 @@ import { hexOf, sha256 } from "#base/digest.ts";
 import { newId } from "#base/id.ts";
 import { makeAuthority } from "#egress/intercept/certificates.ts";
 import { attach } from "#test/net-calls.ts";
+import type { Frame } from "#test/net-frame.ts";
 import { type NetLab, OUTSIDE } from "#test/net-lab.ts";
 import { networkTest } from "#test/net-twice.ts";
+import { until } from "#test/until.ts";
 
 const GATEWAY = "10.241.0.1";
 const RESOLVER_PORT = 5300;
 const DNS = { resolvers: [{ address: OUTSIDE, port: RESOLVER_PORT }] };
 const [API, EVIL] = ["198.51.100.3", "198.51.100.4"];
+const FRAME = new URL("../support/net-frame.ts", import.meta.url).pathname;
+const [OPEN_PORT, CLOSED_PORT] = [9998, 9999];
 /** What programs print when a connection is refused, reset or ended by an alert, or a request by a 4xx. */
 const REFUSED = "refused";
+
+/** Counts the datagrams that arrive in a namespace at either port. */
+async function watch(lab: NetLab, name: string) {
+  const chain = "type filter hook input priority 0; policy accept;";
+  const rules = [OPEN_PORT, CLOSED_PORT].map((port) => `udp dport ${port} counter name p${port};`);
+  const counters = [OPEN_PORT, CLOSED_PORT].map((port) => `counter p${port} { }`);
+  const table = `table inet watch { ${counters.join("\n")}\nchain in { ${chain} ${rules.join(" ")} }\n}`;
+  await lab.run(name, ["nft", table]);
+  return async (port: number): Promise<number> => {
+    const text = await lab.run(name, ["nft", "list", "counter", "inet", "watch", `p${port}`]);
+    return Number(/packets (\d+)/.exec(text)?.[1]);
+  };
+}
 
 async function resolve(lab: NetLab, name: string): Promise<string> {
   return (
@@ -31,6 +48,59 @@ async function curl(lab: NetLab, at: Record<string, string>, ...args: string[]):
   const script = ["sh", "-c", `"$@" || echo ${REFUSED}`, "sh", ...argv];
   return (await lab.run("a", script)).trim();
 }
+
+networkTest(
+  "frames that a guest makes itself, with tags or under other names, get nowhere",
+  async (makeLab) => {
+    await using lab = await makeLab();
+    const daemon = lab.daemon();
+    const networks = ["blue"];
+    const allow = [`${OUTSIDE}:${OPEN_PORT}`];
+    const a = await attach(daemon, newId(), { allow, networks });
+    const b = await attach(daemon, newId(), { networks });
+    await lab.plug("a", a);
+    await lab.plug("b", b);
+    const outside = await watch(lab, "outside");
+    const peer = await watch(lab, "b");
+    const ingress = "type filter hook ingress device eth0 priority 0; policy accept;";
+    const table = `table netdev tags { counter vlan { }\nchain in { ${ingress} ether type vlan counter name vlan; }\n}`;
+    await lab.run("b", ["nft", table]);
+    const tagged = async () => {
+      const text = await lab.run("b", ["nft", "list", "counter", "netdev", "tags", "vlan"]);
+      return Number(/packets (\d+)/.exec(text)?.[1]);
+    };
+    const hardware = await lab.run("host", ["cat", "/sys/class/net/banger0/address"]);
+    const [own = "", other = ""] = [a, b].map(({ address }) => address.split("/")[0] ?? "");
+    const out = { to: hardware.trim(), source: own, target: OUTSIDE, port: OPEN_PORT };
+    const across = { to: b.mac, source: own, target: other, port: OPEN_PORT };
+    const send = (...frames: Frame[]) =>
+      lab.run("a", [process.execPath, FRAME, ...frames.map((each) => JSON.stringify(each))]);
+
+    const wrong: Frame[] = [
+      { ...out, port: CLOSED_PORT },
+      { ...out, target: EVIL },
+      { ...out, source: other },
+      { ...out, source: "10.241.0.77" },
+      { ...out, from: b.mac, source: other },
+      { ...out, vlans: [5] },
+      { ...out, vlans: [5, 6] },
+      { ...across, vlans: [5] },
+      { ...across, vlans: [5, 6] },
+      { ...across, source: "10.241.0.77" },
+    ];
+    await send(...wrong, out, across);
+    await until(async () => (await outside(OPEN_PORT)) > 0 && (await peer(OPEN_PORT)) > 0);
+    expect(await outside(OPEN_PORT)).toBe(1);
+    expect(await outside(CLOSED_PORT)).toBe(0);
+    expect(await peer(OPEN_PORT)).toBe(1);
+    expect(await tagged()).toBe(0);
+
+    // They do where nothing stops them.
+    await lab.run("host", ["nft", "flush", "chain", "bridge", "banger", "prerouting"]);
+    await send({ ...across, vlans: [5] }, { ...across, source: "10.241.0.77" });
+    await until(async () => (await tagged()) > 0 && (await peer(OPEN_PORT)) > 1);
+  },
+);
 
 networkTest(
   "neither another server of the same network, nor a redirect, nor another resolver is a way around",

@@ -266,17 +266,18 @@ export class NetLab implements AsyncDisposable {
     name: string,
     attachment: Pick<
       TapAttachment,
-      "tap" | "mac" | "address" | "gateway" | "address6" | "gateway6"
+      "tap" | "mac" | "address" | "gateway" | "address6" | "gateway6" | "namespacePid"
     >,
     user_uid?: number,
   ): Promise<void> {
     await this.#addNamespace(name);
     const cable = new URL("./tap-cable.ts", import.meta.url).pathname;
-    const { tap, mac, address, gateway, address6, gateway6 } = attachment;
+    const { tap, mac, address, gateway, address6, gateway6, namespacePid } = attachment;
+    const inside = namespacePid === undefined ? [] : ["nsenter", "--net", "-t", `${namespacePid}`];
     const netns = `/run/netns/${this.netns(name)}`;
     const opener = [String(user_uid ?? ""), this.#isOffloaded ? "offload" : "0"];
     const open = user_uid === undefined ? [] : this.withTun();
-    const argv = [...open, process.execPath, cable, tap, netns, mac, ...opener];
+    const argv = [...open, ...inside, process.execPath, cable, tap, netns, mac, ...opener];
     await this.#untilReady(this.#spawn("host", argv));
     await this.ip(name, `addr add ${address} dev eth0`, `route add default via ${gateway}`);
     if (address6) await this.ip(name, `addr add ${address6} dev eth0 nodad`);

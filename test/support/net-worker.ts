@@ -8,6 +8,7 @@ import type { Decision } from "#api/network.ts";
 import { toBangerError } from "#base/error.ts";
 import { SecretInterceptor } from "#egress/intercept/intercept.ts";
 import { EgressProxy } from "#egress/proxy.ts";
+import { takeOver } from "#egress/remote.ts";
 import { resolverBy } from "#egress/resolve.ts";
 import { type Address, parseAddress } from "#net/address.ts";
 import { checks } from "#net/checks.ts";
@@ -31,7 +32,7 @@ export interface WorkerConfig {
   rootless?: string;
   /** Without it there is no DNS server. */
   dns?: { resolvers: { address: string; port: number }[] };
-  /** The secret of every machine that has `secretHosts`; `roots` verify the real servers. */
+  /** The secret of every machine that has `secretHosts`, without root of all; `roots` verify the real servers. */
   secret?: LabSecret;
 }
 
@@ -148,7 +149,7 @@ async function answer(call: NetCall): Promise<unknown> {
 }
 
 function interceptorOf({ hosts, placeholder, value, roots }: LabSecret): SecretInterceptor {
-  const ofMachine = (id: string) => policies.secretHosts(id).length > 0;
+  const ofMachine = (id: string) => Boolean(recordPath) || policies.secretHosts(id).length > 0;
   const source = {
     of: (id: string) => (ofMachine(id) ? [{ name: "TOKEN", hosts, placeholder }] : []),
     value: () => Promise.resolve(value),
@@ -162,11 +163,15 @@ function rootlessAt(path: string): RootlessNetwork {
   const database = `${path}.db`;
   openStore(database).close();
   const program = [process.execPath, MAIN, "network-helper"];
+  const socket = secret && `${path}.egress/socket`;
+  const record = (each: Decision) => void decisions.push(each);
+  if (secret && socket) takeOver(socket, { interceptor: interceptorOf(secret), record });
   return new RootlessNetwork({
     ...options,
     database,
     recordPath: path,
     program,
+    ...(socket ? { interceptor: socket } : {}),
     decisions: (each) => decisions.push(each),
     askUser: ({ name, address }) => Promise.resolve(answers.includes(name ?? address ?? "")),
   });
