@@ -25,6 +25,15 @@ export interface Exchange {
   changesBody: boolean;
 }
 
+/** Where in a request a placeholder may be. */
+interface Place {
+  place: string;
+  isAllowed: (secret: MachineSecret) => boolean;
+  escaped?: (value: string) => string;
+  /** The secrets that were put in are added. */
+  used: MachineSecret[];
+}
+
 const MASK = "*".charCodeAt(0);
 const BASIC = /^basic +([A-Za-z0-9+/]+={0,2}) *$/i;
 
@@ -59,16 +68,20 @@ export class Exchanges {
       throw new Refused(`the target of the request is not a path`, { status: 400 });
     }
     const headers: Headers = [];
+    const used: MachineSecret[] = [];
     for (const [name, value] of request.headers) {
       this.#refuseIn(name, "the name of a header");
-      headers.push([name, await this.#header(name, value)]);
+      headers.push([name, await this.#header([name, value], used)]);
     }
     // What comes back compressed could not be searched as it is.
     const answerable = headers.filter(([name]) => name !== "accept-encoding");
     answerable.push(["accept-encoding", "identity"]);
     const type = request.headers.find(([name]) => name === "content-type")?.[1] ?? "";
     const bodyRules = await this.#bodyRules(type);
-    return { path: await this.#path(path), headers: answerable, ...bodyRules };
+    const opened = { path: await this.#path(path, used), headers: answerable, ...bodyRules };
+    // Only now does the request go out.
+    for (const secret of used) this.#logPut(secret);
+    return opened;
   }
 
   /** For a line or a name that no secret may be in. */
@@ -115,19 +128,23 @@ export class Exchanges {
     });
   }
 
-  async #header(name: string, value: string): Promise<string> {
+  async #header([name, value]: Headers[number], used: MachineSecret[]): Promise<string> {
     const basic = name === "authorization" ? BASIC.exec(value)?.[1] : undefined;
     if (basic !== undefined) {
       const decoded = Buffer.from(basic, "base64").toString("utf8");
-      const replaced = await this.#replaced(decoded, "Authorization", () => true);
+      const replaced = await this.#replaced(decoded, {
+        place: "Authorization",
+        isAllowed: () => true,
+        used,
+      });
       return replaced === decoded ? this.#unchanged(value, name) : `Basic ${base64(replaced)}`;
     }
     const place = name === "authorization" ? "Authorization" : `header ${name}`;
-    return await this.#replaced(
-      value,
+    return await this.#replaced(value, {
       place,
-      ({ headers }) => name === "authorization" || headers?.includes(name) === true,
-    );
+      isAllowed: ({ headers }) => name === "authorization" || headers?.includes(name) === true,
+      used,
+    });
   }
 
   #unchanged(value: string, name: string): string {
@@ -135,18 +152,18 @@ export class Exchanges {
     return value;
   }
 
-  async #path(path: string): Promise<string> {
+  async #path(path: string, used: MachineSecret[]): Promise<string> {
     const at = path.indexOf("?");
     const before = at < 0 ? path : path.slice(0, at);
     this.#refuseIn(before, "the path");
     if (at < 0) return path;
     const query = path.slice(at + 1);
-    const replaced = await this.#replaced(
-      query,
-      "the query",
-      ({ inQuery }) => inQuery === true,
-      encodeURIComponent,
-    );
+    const replaced = await this.#replaced(query, {
+      place: "the query",
+      isAllowed: ({ inQuery }) => inQuery === true,
+      escaped: encodeURIComponent,
+      used,
+    });
     return `${before}?${replaced}`;
   }
 
@@ -162,19 +179,20 @@ export class Exchanges {
       }
       const value = Buffer.from(escapedFor(type, await this.#value(secret)));
       changesBody = true;
-      rules.push({ find: plain, replace: () => this.#put(secret, value) });
+      rules.push({
+        find: plain,
+        replace: () => {
+          this.#logPut(secret);
+          return value;
+        },
+      });
       rules.push(...refusal.filter(({ find }) => others.some((other) => other.equals(find))));
     }
     return { bodyRules: rules, changesBody };
   }
 
   /** The text with the values of the secrets that are allowed there; every other placeholder in it is refused. */
-  async #replaced(
-    text: string,
-    place: string,
-    isAllowed: (secret: MachineSecret) => boolean,
-    escaped = (value: string) => value,
-  ): Promise<string> {
+  async #replaced(text: string, { place, isAllowed, escaped, used }: Place): Promise<string> {
     const found = this.#secrets.filter(({ placeholder }) => text.includes(placeholder));
     let rest = text;
     for (const secret of found) {
@@ -184,16 +202,15 @@ export class Exchanges {
     this.#refuseIn(rest, place);
     let replaced = text;
     for (const secret of found) {
-      const value = escaped(await this.#value(secret));
-      replaced = replaced.replaceAll(secret.placeholder, () => value);
-      this.#put(secret, value);
+      const value = await this.#value(secret);
+      replaced = replaced.replaceAll(secret.placeholder, () => escaped?.(value) ?? value);
+      used.push(secret);
     }
     return replaced;
   }
 
-  #put<T>(secret: MachineSecret, value: T): T {
-    this.#connection.log({ verdict: "allow", reason: "put in", secret: secret.name });
-    return value;
+  #logPut({ name }: MachineSecret): void {
+    this.#connection.log({ verdict: "allow", reason: "put in", secret: name });
   }
 
   async #value({ name }: MachineSecret): Promise<string> {

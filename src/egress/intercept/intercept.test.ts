@@ -40,6 +40,8 @@ for (const version of VERSIONS) {
       ["the path", [`https://${HOST}/${PLACEHOLDER}/x`]],
       ["the path", [`https://${HOST}/%62${PLACEHOLDER.slice(1)}`]],
       ["header x-other", ["-H", `X-Other: ${PLACEHOLDER}`]],
+      ["header x-other", ["-H", BEARER, "-H", `X-Other: ${PLACEHOLDER}`]],
+      ["the query", ["-H", BEARER, `https://${HOST}/?token=${PLACEHOLDER}`]],
       ["header cookie", ["-H", `Cookie: a=${PLACEHOLDER}`]],
       ["header x-other", ["-H", `X-Other: ${inBase64}`]],
       ["the body", ["-d", `token=${PLACEHOLDER}`]],

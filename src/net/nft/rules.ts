@@ -193,6 +193,8 @@ function renderFrames({ table, taps, subnet6 }: RuleState): string {
     "\tchain prerouting {",
     "\t\ttype filter hook prerouting priority dstnat; policy accept;",
     "\t\tiifname != @taps accept",
+    // A tag is taken off before the rules: what follows would look at what is behind it.
+    "\t\tether type != { ip, arp, ip6 } drop",
     "\t\tiifname . ether saddr . ip saddr @senders accept",
     "\t\tiifname . ether saddr . arp saddr ether . arp saddr ip @arp_senders accept",
     ...(subnet6 ? ["\t\tether type ip6 goto ipv6"] : []),
