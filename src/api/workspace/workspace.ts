@@ -52,7 +52,6 @@ export const workspaceImported = z.object({
   /** Left out, since their names suggest secrets. */
   secrets: z.array(z.string()),
 });
-export type WorkspaceImported = z.infer<typeof workspaceImported>;
 
 /** A changed file of a repository, as git's status has it: letters of " MADRCTU?". */
 export const workspaceChange = z.object({
@@ -62,7 +61,6 @@ export const workspaceChange = z.object({
   /** Before it was renamed. */
   from: z.string().optional(),
 });
-export type WorkspaceChange = z.infer<typeof workspaceChange>;
 
 export const workspaceStatus = z.discriminatedUnion("kind", [
   z.object({
