@@ -101,10 +101,12 @@ test("secrets are for names of hosts, each once", () => {
 
 test("what needs rules on the host is a problem of a network without them", () => {
   const ofNetwork = (part: Partial<typeof EMPTY>) => problemsOf(part).network;
-  expect(ofNetwork({ network: "user", ask: true })).toBe("a policy: only with nat or host");
-  expect(ofNetwork({ network: "none", networks: ["lab"] })).toBeString();
+  expect(ofNetwork({ network: "user", ask: true })).toBe("must be nat or host for a policy");
+  expect(ofNetwork({ network: "none", networks: ["lab"], ask: true })).toBe(
+    "must be nat or host for a policy, named networks",
+  );
   expect(ofNetwork({ network: "user", secrets: [{ name: "K", hosts: "a.example" }] })).toBe(
-    "secrets: only with nat or host",
+    "must be nat or host for secrets",
   );
   expect(ofNetwork({ network: "user" })).toBeUndefined();
   expect(ofNetwork({ network: "nat", denyAll: true, ask: true })).toBeUndefined();

@@ -119,7 +119,7 @@ export function planOf(
     form.networks.length > 0 && "named networks",
   ].filter(Boolean);
   if (needs.length > 0 && /^(user|none)$/.test(form.network)) {
-    problems.network = `${needs.join(" and ")}: only with nat or host`;
+    problems.network = `must be nat or host for ${needs.join(", ")}`;
   }
   const { workspace, problem: place } = workspaceOf(form.workspace, form.workspacePath);
   if (place === "source") problems.workspace = "an absolute path on the host";
