@@ -5,6 +5,7 @@ import { join, relative } from "node:path";
 import { BangerError } from "#base/error.ts";
 import type { TreeEntry } from "#base/files/tree-records.ts";
 import { isRepositoryAt, openRepository, type Repository } from "./git/source.ts";
+import { marksIn } from "./guest/mark.ts";
 import type { GuestPort } from "./guest/port.ts";
 import { readTree } from "./guest/tree-records.ts";
 import { toText } from "./names.ts";
@@ -29,6 +30,8 @@ export interface Captured extends Capture {
   repository: Repository | undefined;
   /** Of the last import. */
   record: RepositoryRecord | undefined;
+  /** The machine was killed before its kernel had written what was imported or mirrored. */
+  hasLostFiles: boolean;
 }
 
 export interface OpenWorkspace extends Disposable {
@@ -54,6 +57,7 @@ export async function openWorkspace(
   const dispose = (): void => rmSync(scratch, { recursive: true, force: true });
   try {
     const repositories: Captured[] = [];
+    const hasLostFiles = request.record?.mark !== undefined && marksIn(tree).marks.size === 0;
     const roots = tree.has(".git/HEAD") ? ["", ...nestedRoots(tree, "")] : [];
     for (const [at, root] of roots.entries()) {
       const repository = await repositoryOf(request.source, root, signal);
@@ -65,13 +69,25 @@ export async function openWorkspace(
         folder: join(scratch, String(at)),
         max_bytes: request.max_bytes,
       });
-      repositories.push({ ...capture, repository, record });
+      repositories.push({ ...capture, repository, record, hasLostFiles });
     }
     return { tree, repositories, scratch, [Symbol.dispose]: dispose };
   } catch (error) {
     dispose();
     throw error;
   }
+}
+
+/** Files that are missing or empty since a crash are no changes of anyone's. */
+export function assertComplete({ hasLostFiles }: Captured): void {
+  if (!hasLostFiles) return;
+  throw new BangerError(
+    "conflict",
+    "Cannot apply: the machine was killed after files were sent to it, and may have lost some of them",
+    {
+      hint: "Send them again with: banger vm workspace sync --once VM, which keeps both versions of files that differ",
+    },
+  );
 }
 
 /** The user's repository at the same place, if there is one. */

@@ -18,6 +18,8 @@ import { TestRepository } from "#test/git-server.ts";
 import { liveFolder } from "#test/workspace-live.ts";
 import { readTree } from "#workspace/guest/tree-records.ts";
 import { importWorkspace } from "#workspace/in/import.ts";
+import { openWorkspace } from "#workspace/open.ts";
+import { applyTo } from "#workspace/out/apply.ts";
 import { folderStatus } from "#workspace/out/folder-status.ts";
 import { readRecord } from "#workspace/record.ts";
 import type { Direction } from "./compare.ts";
@@ -52,6 +54,15 @@ async function setUp({ isRepository = true }: { isRepository?: boolean } = {}) {
     setBack() {
       rmSync(there, { recursive: true });
       cpSync(saved, there, { recursive: true, preserveTimestamps: true });
+    },
+    async apply() {
+      const request = { path: "/w", record: readRecord(record), folder: record, source: here };
+      using workspace = await openWorkspace(guest, { ...request, max_bytes: 2 ** 20 });
+      const [capture] = workspace.repositories;
+      if (!capture?.repository) throw new Error("no repository");
+      const { repository } = capture;
+      const scratch = mkdtempSync(join(folder, "apply-"));
+      await applyTo(guest, { path: "/w", capture, repository, folder: scratch, isTrial: false });
     },
     async once(direction: Direction = "both") {
       const carried: string[] = [];
@@ -105,15 +116,17 @@ for (const direction of ["from-vm", "to-vm"] as const) {
 }
 
 test.each(["missing", "empty"])("a mark that is %s: a part of the import was lost", async (how) => {
-  const { here, there, once } = await setUp();
+  const { here, there, once, apply } = await setUp();
   const marks = readdirSync(join(there, ".git")).filter((name) => name.startsWith(".banger-mark-"));
   expect(marks).toHaveLength(1);
   const path = join(there, ".git", marks[0] ?? "");
   if (how === "missing") rmSync(path);
   else truncateSync(path);
   rmSync(join(there, "b.txt"));
+  await expect(apply()).rejects.toThrow("may have lost some of them");
   expect(await once()).toEqual([NOTE, "sent b.txt"]);
   expect(existsSync(join(here, "b.txt"))).toBe(true);
+  await apply();
   rmSync(join(there, "b.txt"));
   expect(await once()).toEqual(["removed-host b.txt"]);
 });

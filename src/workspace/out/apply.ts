@@ -26,7 +26,7 @@ import { fetchFiles } from "#workspace/guest/files.ts";
 import type { GuestPort } from "#workspace/guest/port.ts";
 import { HostView } from "#workspace/in/host-files.ts";
 import { joinName, parentOf, shownName, someOf, splitNul, toBytes } from "#workspace/names.ts";
-import type { Captured } from "#workspace/open.ts";
+import { assertComplete, type Captured } from "#workspace/open.ts";
 
 const GONE = "0";
 const LINK = 0o120000;
@@ -67,6 +67,7 @@ export async function applyTo(
   },
 ): Promise<ApplyResult> {
   const { capture, repository } = input;
+  assertComplete(capture);
   const base = capture.record?.base;
   if (!base) {
     throw new BangerError(
