@@ -1,9 +1,11 @@
 /** Volumes in the store and on disk, and who may have one. */
 import { expect, test } from "bun:test";
 import { existsSync, readdirSync, statSync, utimesSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { tmpdir } from "node:os";
+import { basename, dirname, join } from "node:path";
 import type { VolumeMount } from "#api/mount/mount.ts";
 import type { VmState } from "#api/vm.ts";
+import { canHaveSize } from "#base/files/file-size.ts";
 import { MiB } from "#base/size.ts";
 import { makePaths } from "#config/paths.ts";
 import { bangerErrorOf, errorOf } from "#test/expect-error.ts";
@@ -121,6 +123,20 @@ test("a volume grows, unless a machine runs or sleeps with it", async () => {
     message: 'Cannot resize volume "data": in use by machine "web", which is suspended',
   });
   expect(volumes.diskOf("data").size_bytes).toBe(128 * MiB);
+});
+
+const LARGE_BYTES = 2 ** 51;
+const holdsLarge = canHaveSize(join(tmpdir(), "banger-large"), LARGE_BYTES);
+
+test.skipIf(holdsLarge)("a size that no file of the host can have [needs ext4]", async () => {
+  const { volumes, folder } = volumesIn();
+  await volumes.create({ name: "data", size_bytes: 64 * MiB });
+  expect(errorOf(() => volumes.grow("data", LARGE_BYTES))).toMatchObject({
+    code: "unsupported",
+    message: expect.stringContaining("too large for the file system of"),
+  });
+  expect(volumes.show("data").size_bytes).toBe(64 * MiB);
+  expect(readdirSync(folder)).toEqual([basename(volumes.diskOf("data").path)]);
 });
 
 test("one machine writes, or any number reads; who has it is named", () => {

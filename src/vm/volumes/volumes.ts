@@ -7,6 +7,7 @@ import { type Volume, volumeName } from "#api/mount/mount.ts";
 import { sha256 } from "#base/digest.ts";
 import { BangerError } from "#base/error.ts";
 import { STAGING_MARK } from "#base/files/atomic.ts";
+import { canHaveSize } from "#base/files/file-size.ts";
 import { newId } from "#base/id.ts";
 import { didYouMean } from "#base/similar.ts";
 import { formatSize } from "#base/size.ts";
@@ -123,10 +124,18 @@ export class Volumes {
       .immediate();
   }
 
-  /** `invalid_argument` for a size that is smaller, which no ext4 in use can have. */
+  /** `invalid_argument` for a size that is smaller, `unsupported` for one that no file of the host can have. */
   assertGrows(name: string, size_bytes: number): void {
     const present = this.#get(name).size_bytes;
-    if (size_bytes >= present) return;
+    const { path } = this.diskOf(name);
+    if (size_bytes >= present && canHaveSize(path, size_bytes)) return;
+    if (size_bytes >= present) {
+      throw new BangerError(
+        "unsupported",
+        `Cannot resize volume "${name}" to ${formatSize(size_bytes)}: too large for the file system of "${path}"`,
+        { hint: "Use a smaller size" },
+      );
+    }
     throw new BangerError(
       "invalid_argument",
       `Cannot shrink volume "${name}" from ${formatSize(present)} to ${formatSize(size_bytes)}`,
