@@ -408,3 +408,17 @@ test("vm list has uptime and exit, and fits the terminal", async () => {
   expect(Math.max(...columns)).toBeLessThanOrEqual(90);
   expect(screen.text).toContain("…");
 });
+
+test("a workspace that does not exist is told before a machine is created", async () => {
+  for (const words of [
+    ["vm", "create"],
+    ["vm", "run"],
+    ["agent", "run"],
+  ]) {
+    const what = words[0] === "agent" ? "codex" : "debian";
+    const { exitCode, stderr } = await banger(...words, "--workspace", "/nonexistent", what);
+    expect(stderr).toContain('"/nonexistent"');
+    expect(exitCode).not.toBe(0);
+  }
+  expect([...daemon.vms.keys()]).toEqual(["testbox"]);
+});

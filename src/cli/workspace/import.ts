@@ -3,6 +3,7 @@ import { safeLine } from "#base/printable.ts";
 import type { OnProgress } from "#base/progress.ts";
 import { formatSize } from "#base/size.ts";
 import type { Context } from "#cli/context.ts";
+import { findSource } from "#workspace/git/source.ts";
 import { type ImportResult, importWorkspace } from "#workspace/in/import.ts";
 import { someOf } from "#workspace/names.ts";
 import { recordFolder } from "#workspace/record.ts";
@@ -23,6 +24,11 @@ export function parseWorkspace(text: string): { source: string; path: string } {
   return match
     ? { source: match[1] ?? "", path: guestFolder(match[2] ?? "") }
     : { source: text, path: WORKSPACE_PATH };
+}
+
+/** Before anything is pulled, installed or created for it. */
+export async function checkWorkspace({ interrupt }: Context, text: string): Promise<void> {
+  await findSource(parseWorkspace(text).source, interrupt.signal);
 }
 
 export async function runImport(

@@ -4,6 +4,7 @@ import type { Handler } from "#cli/context.ts";
 import { runWith } from "#cli/handlers/vm/run.ts";
 import type { agentCommands } from "#cli/spec/agent.ts";
 import { planOf } from "#cli/tooling/prepare.ts";
+import { checkWorkspace } from "#cli/workspace/import.ts";
 import { agentOf } from "#tooling/agents.ts";
 import { planPackage, withPackage } from "#tooling/plan.ts";
 
@@ -11,6 +12,7 @@ const DEFAULT_IMAGE = "node:22-bookworm";
 
 export const run: Handler<typeof agentCommands.commands.run> = async ({ args, flags }, context) => {
   const agent = agentOf(args.agent);
+  if (flags.workspace !== undefined) await checkWorkspace(context, flags.workspace);
   const project = planOf(flags);
   const wanted = { name: agent.package, node: agent.node };
   const plan = project ? withPackage(project, wanted) : planPackage(wanted);

@@ -5,12 +5,13 @@ import type { Context, Handler } from "#cli/context.ts";
 import { follow } from "#cli/progress/follow.ts";
 import type { vmCommands } from "#cli/spec/vm.ts";
 import { planOf, runPlanned, type ToolingFlags, withTools } from "#cli/tooling/prepare.ts";
-import { type ImportFlags, noteLeftOut, runImport } from "#cli/workspace/import.ts";
+import { checkWorkspace, type ImportFlags, noteLeftOut, runImport } from "#cli/workspace/import.ts";
 import type { Plan } from "#tooling/plan.ts";
 
 export const run: Handler<typeof vmCommands.commands.create> = async ({ args, flags }, context) => {
   const given = vmCreateRequest({ args, flags });
   const { workspace } = flags;
+  if (workspace !== undefined) await checkWorkspace(context, workspace);
   const plan = planOf(flags);
   if (plan && flags.snapshot !== undefined) {
     throw new BangerError("invalid_argument", "conflicting options: --snapshot and --tooling");

@@ -11,7 +11,7 @@ import type { Input } from "#cli/spec/types.ts";
 import type { vmCommands } from "#cli/spec/vm.ts";
 import { planOf, runPlanned, withTools } from "#cli/tooling/prepare.ts";
 import { findVm } from "#cli/workspace/find.ts";
-import { noteLeftOut, parseWorkspace, runImport } from "#cli/workspace/import.ts";
+import { checkWorkspace, noteLeftOut, parseWorkspace, runImport } from "#cli/workspace/import.ts";
 import type { ForegroundRequest } from "#host/foreground-request.ts";
 import type { Plan } from "#tooling/plan.ts";
 
@@ -49,6 +49,7 @@ export async function runWith(
   if (workspace !== undefined && flags.foreground) {
     throw new BangerError("invalid_argument", "conflicting options: --foreground and --workspace");
   }
+  if (workspace !== undefined) await checkWorkspace(context, workspace);
   const workdir = flags.workdir ?? (workspace && parseWorkspace(workspace).path);
   // The command's own environment; the machine's would outlive it.
   const env = readEnvironment(flags);
