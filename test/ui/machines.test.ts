@@ -120,13 +120,13 @@ test("the list is sorted by a column, and several machines take one action", asy
   await page.getByLabel("Select all").check();
   await page.getByText("2 selected").waitFor();
   const bulk = page.getByRole("toolbar", { name: "Selected machines" });
-  await bulk.getByRole("button", { name: "Start 1" }).click();
+  await bulk.getByRole("button", { name: "Start 1", exact: true }).click();
   await row("cache").getByText("running").waitFor();
-  await bulk.getByRole("button", { name: "Stop" }).click();
+  await bulk.getByRole("button", { name: "Stop", exact: true }).click();
   for (const name of ["web", "cache"]) await row(name).getByText("stopped").waitFor();
-  await bulk.getByRole("button", { name: "Start" }).click();
+  await bulk.getByRole("button", { name: "Start", exact: true }).click();
   for (const name of ["web", "cache"]) await row(name).getByText("running").waitFor();
-  await bulk.getByRole("button", { name: "Clear" }).click();
+  await bulk.getByRole("button", { name: "Clear", exact: true }).click();
 });
 
 test("keys alone filter, select, start, open and leave", async () => {
@@ -173,7 +173,7 @@ test("a machine is made by keys alone, as by the command that is shown, and remo
     await page.keyboard.type(text);
   };
   await type("Image", "busyb");
-  await page.getByRole("option", { name: /busybox/ }).waitFor();
+  await page.getByRole("option", { name: /^busybox/ }).waitFor();
   await press("ArrowDown");
   await press("Enter");
   await type("Name", "made");
