@@ -1,5 +1,6 @@
 /** The web UI's pages of images, kernels and the system. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
 import type { Image } from "#api/image.ts";
@@ -37,10 +38,14 @@ test("an image is pulled, updated, used and removed, and its space freed", async
   await button("Remove image second").click();
   await answer("Remove");
   await cell("second").waitFor({ state: "detached" });
+  // As of a download that was killed.
+  const left = join(ui.banger.home, "cache/banger/downloads/.staging-image-layer.tar.gz-1");
+  writeFileSync(left, Buffer.alloc(65536, 1));
   await ui.go("images");
   await button("Free space…").click();
   await answer("Remove");
   await page.locator("button:disabled", { hasText: "Free space…" }).waitFor();
+  expect(existsSync(left)).toBe(false);
   const names = (await ui.banger.json<Image[]>("image", "list")).map(({ name }) => name);
   expect(names).toEqual(["busybox"]);
 });

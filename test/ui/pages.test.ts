@@ -2,8 +2,10 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { join } from "node:path";
 import type { Page } from "playwright-core";
 import { VIEWPORT } from "#test/browser.ts";
+import { TestRepository } from "#test/git-server.ts";
 import { LIMIT_MS } from "#test/limit.ts";
 import { BUSYBOX, startWebUi, type WebUi } from "#test/web-ui.ts";
 
@@ -45,8 +47,19 @@ beforeAll(async () => {
     "exec httpd -f -p 8080",
   );
   await banger.ok("vm", "snapshot", "create", "web", "clean");
+  await importWorkspace();
 });
 afterAll(async () => await ui?.[Symbol.asyncDispose]());
+
+async function importWorkspace(): Promise<void> {
+  const { banger } = ui;
+  const repository = new TestRepository(join(banger.home, "shop"));
+  repository.commit({ "README.md": "# Shop\n", "src/price.ts": "export const TAX = 0.19;\n" });
+  await banger.ok("vm", "workspace", "import", "web", repository.path);
+  const change = "echo 'export const TAX = 0.2;' >/workspace/src/price.ts";
+  await banger.ok("vm", "exec", "web", "--", "sh", "-c", change);
+  await banger.ok("vm", "workspace", "checkpoint", "web", "-m", "tax of next year");
+}
 
 /** What shows that a page has loaded all that it loads. */
 async function isThere(name: string): Promise<void> {
@@ -57,7 +70,9 @@ async function isThere(name: string): Promise<void> {
     usage: ".graph canvas >> nth=3",
     files: 'button:text("etc/")',
     processes: "tbody tr",
+    workspace: ".diff-line",
     network: "tbody tr",
+    policy: "table",
     snapshots: ".tree",
     logs: ".log",
     record: ".log",

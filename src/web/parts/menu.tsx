@@ -54,6 +54,8 @@ function MenuList({ id, at, label, items, onClose }: ListProps) {
   useEffect(() => {
     const element = list.current;
     if (!element) return;
+    // Above all, since a row of a list clips what is in it.
+    element.showPopover();
     const { height } = element.getBoundingClientRect();
     element.style.top = `${Math.min(at.top, innerHeight - height - 8)}px`;
     element.style.left = `${at.left}px`;
@@ -79,6 +81,7 @@ function MenuList({ id, at, label, items, onClose }: ListProps) {
       ref={list}
       id={id}
       class="menu"
+      popover="manual"
       role="menu"
       tabIndex={-1}
       aria-label={label}
