@@ -36,7 +36,8 @@ export async function startWebUi(): Promise<WebUi> {
   let browser: Browser | undefined;
   const dispose = async () => {
     await browser?.close();
-    // The daemon asks apt in the background about the kernels that the page of images lists.
+    // The daemon asks apt in the background about the kernels that the page of images lists, several times.
+    await banger.ok("daemon", "stop");
     await until(() => !banger.processes().some(({ command }) => command.includes("apt-cache")));
     await banger[Symbol.asyncDispose]();
   };
