@@ -80,6 +80,7 @@ async function isThere(name: string): Promise<void> {
   const selector = found[name];
   if (selector) await page.locator(selector).first().waitFor();
   if (name === "terminal") await fillTerminal();
+  if (name === "workspace") await page.getByText("tax of next year").first().waitFor();
   if (name === "create") await page.getByLabel("Image", { exact: true }).fill("busybox");
   if (name === "create") await page.keyboard.press("Escape");
   // For graphs, which need some samples; nothing depends on it.

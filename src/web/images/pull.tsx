@@ -36,7 +36,7 @@ export function Pull({ onDone }: { onDone: () => void }) {
           label="Pull an image"
           value={reference}
           onInput={setReference}
-          placeholder="debian-bookworm, nginx:1.27, ghcr.io/example/tool"
+          placeholder="debian-bookworm, ghcr.io/example/tool"
           list="catalog"
           isMono
         />

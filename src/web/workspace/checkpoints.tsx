@@ -47,7 +47,7 @@ export function Checkpoints(props: CheckpointsProps) {
             </span>
             <Button
               kind="quiet"
-              label={`Compare with checkpoint ${number}`}
+              label={`Diff since checkpoint ${number}`}
               onClick={() => onCompare(number)}
             >
               diff
