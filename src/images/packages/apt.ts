@@ -2,18 +2,29 @@
  * The host's apt, with nothing of the host's or the image's configuration: it checks the signatures of a mirror and
  * resolves what an image lacks. It reads files only, runs nothing of the image, and as root runs as apt's own user.
  */
-import { chownSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  chownSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { type Digest, isDigest } from "#base/digest.ts";
 import { BangerError } from "#base/error.ts";
 import { walk } from "#base/files/walk.ts";
 import { run, which } from "#base/run.ts";
-import { MiB } from "#base/size.ts";
+import { GiB, MiB } from "#base/size.ts";
 import type { AptImage, NamedFile } from "./image-files.ts";
 import type { AptSource } from "./sources.ts";
 
 const UPDATE_TIMEOUT_MS = 120_000;
 const OUTPUT_MAX_BYTES = 16 * MiB;
+/** What its lists have when they are decompressed, and what it builds from them. */
+const LISTS_MAX_BYTES = GiB;
+const LISTS_CHECK_MS = 500;
+const MEMORY_MAX_BYTES = 2 * GiB;
 const PACKAGES_MAX = 500;
 const PACKAGE_MAX_BYTES = 256 * 1024 * 1024;
 const APT_USER = "_apt";
@@ -50,23 +61,31 @@ export function mirrorFolder(folder: string, index: number): string {
   return join(folder, "mirror", String(index));
 }
 
+export interface ResolveOptions {
+  signal: AbortSignal;
+  /** What the lists may have when they are decompressed; for tests. */
+  listsMax_bytes?: number | undefined;
+}
+
 /** What the image lacks, from the mirrors in `folder`. `integrity` if a signature is missing or wrong. */
 export async function resolvePackages(
   image: AptImage,
   folder: string,
-  signal: AbortSignal,
+  { signal, listsMax_bytes = LISTS_MAX_BYTES }: ResolveOptions,
 ): Promise<{ packages: WantedPackage[]; order: InstallOrder }> {
   writeConfiguration(image, folder);
-  const user = unprivileged(folder);
+  const confined = [...limited(), ...unprivileged(folder)];
+  using lists = watchLists(folder, listsMax_bytes);
   const apt = async (...args: string[]): Promise<string> => {
-    const result = await run([...user, "apt-get", "-q", ...args], {
+    const running = run([...confined, "apt-get", "-q", ...args], {
       isApart: true,
       cwd: folder,
       env: { APT_CONFIG: join(folder, "apt.conf"), TMPDIR: join(folder, "tmp"), HOME: folder },
       timeout_ms: UPDATE_TIMEOUT_MS,
       outputMax_bytes: OUTPUT_MAX_BYTES,
-      signal,
+      signal: AbortSignal.any([signal, lists.signal]),
     });
+    const result = await running.finally(lists.check);
     // It also ends with 0 if it has ignored an index.
     const complaints = result.stderr.split("\n").filter((line) => /^[EW]: /.test(line));
     if (result.exitCode === 0 && !complaints.some((line) => isFatal(line))) return result.stdout;
@@ -77,6 +96,35 @@ export async function resolvePackages(
   const install = ["install", ...WANTED];
   const packages = parseUris(await apt("-y", "--print-uris", ...install), { image, folder });
   return { packages, order: parseOrder(await apt("-y", "--simulate", ...install)) };
+}
+
+/** A list that is small to download may have no end when it is decompressed. */
+function watchLists(
+  folder: string,
+  max_bytes: number,
+): Disposable & { signal: AbortSignal; check: () => void } {
+  const stop = new AbortController();
+  const isTooLarge = (): boolean => {
+    const paths = ["lists", "lists/partial", "cache"].flatMap((name) =>
+      readdirSync(join(folder, name)).map((file) => join(folder, name, file)),
+    );
+    const sizes = paths.map((path) => lstatSync(path, { throwIfNoEntry: false })?.size ?? 0);
+    return sizes.reduce((sum, size) => sum + size, 0) > max_bytes;
+  };
+  const timer = setInterval(() => isTooLarge() && stop.abort(), LISTS_CHECK_MS);
+  return {
+    signal: stop.signal,
+    check() {
+      if (stop.signal.aborted || isTooLarge()) {
+        throw new BangerError("limit_exceeded", "package lists too large");
+      }
+    },
+    [Symbol.dispose]: () => clearInterval(timer),
+  };
+}
+
+function limited(): string[] {
+  return which("prlimit") ? ["prlimit", `--as=${MEMORY_MAX_BYTES}`] : [];
 }
 
 /** Lines of `--simulate`: "Inst NAME [OLD VERSION] (…)", "Conf NAME (…)", "Remv NAME …". */

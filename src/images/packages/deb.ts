@@ -10,7 +10,7 @@ import { assert } from "#base/assert.ts";
 import { decompress } from "#base/decompress.ts";
 import { BangerError } from "#base/error.ts";
 import { which } from "#base/run.ts";
-import { GiB, MiB } from "#base/size.ts";
+import { MiB } from "#base/size.ts";
 import type { TarEntry } from "#tar/entry.ts";
 import { TarReader } from "#tar/reader.ts";
 
@@ -19,7 +19,9 @@ const HEADER_BYTES = 60;
 const CHUNK_BYTES = MiB;
 const MEMBERS_MAX = 16;
 const CONTROL_MAX_BYTES = 16 * MiB;
-const DATA_MAX_BYTES = GiB;
+const DATA_MAX_BYTES = 512 * MiB;
+/** Of memory that xz takes for its dictionary: the largest preset needs 65 MiB. */
+const XZ_MEMORY = "256MiB";
 const STANZA_MAX_BYTES = 256 * 1024;
 
 export interface Member {
@@ -43,7 +45,7 @@ export async function unpackDeb(
 ): Promise<UnpackedDeb> {
   const input = openSync(from, "r");
   try {
-    const output = new ArWriter(openSync(to, "wx", 0o600));
+    const output = new ArWriter(openSync(to, "wx+", 0o600));
     try {
       let stanza: string | undefined;
       for (const member of membersOf(input)) {
@@ -97,7 +99,10 @@ export function membersOf(fd: number): Member[] {
   }
 }
 
-export function* readMember(fd: number, { offset, size }: Member): Generator<Uint8Array> {
+export function* readMember(
+  fd: number,
+  { offset, size }: Pick<Member, "offset" | "size">,
+): Generator<Uint8Array> {
   for (let done = 0; done < size; ) {
     const chunk = Buffer.alloc(Math.min(CHUNK_BYTES, size - done));
     const count = readSync(fd, chunk, 0, chunk.length, offset + done);
@@ -121,7 +126,7 @@ function decompressed(
 async function* unxz(bytes: Iterable<Uint8Array>, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   const program = which("xz");
   if (!program) throw new BangerError("unsupported", '"xz" is not installed');
-  const child = Bun.spawn([program, "-dc"], {
+  const child = Bun.spawn([program, "-dc", `--memlimit-decompress=${XZ_MEMORY}`], {
     stdin: "pipe",
     stdout: "pipe",
     stderr: "ignore",
@@ -191,7 +196,6 @@ class StanzaReader {
 
 class ArWriter {
   readonly #fd: number;
-  readonly #hash = new Bun.CryptoHasher("sha256");
   #at = 0;
 
   /** Takes `fd` over. */
@@ -200,30 +204,32 @@ class ArWriter {
     this.#write(Buffer.from(MAGIC));
   }
 
-  /** The size stands before the data, so a member is buffered. */
+  /** The size stands before the data, and is filled in behind it. */
   async add(
     name: string,
     bytes: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
     { max_bytes, signal }: { max_bytes: number; signal: AbortSignal },
   ): Promise<void> {
-    const chunks: Uint8Array[] = [];
+    const start = this.#at;
+    this.#at += HEADER_BYTES;
     let size = 0;
     for await (const chunk of bytes) {
       throwIfAborted(signal);
       size += chunk.length;
       if (size > max_bytes) throw new BangerError("limit_exceeded", `"${name}" is too large`);
-      chunks.push(chunk);
+      this.#write(chunk);
     }
     const fields = [name.padEnd(16), "0".padEnd(12), "0".padEnd(6), "0".padEnd(6), "100644  "];
     const header = `${fields.join("")}${String(size).padEnd(10)}\`\n`;
     assert(header.length === HEADER_BYTES, "the header of a member has a fixed length");
-    this.#write(Buffer.from(header));
-    for (const chunk of chunks) this.#write(chunk);
+    writeAll(this.#fd, Buffer.from(header), start);
     if (size % 2 === 1) this.#write(Buffer.from("\n"));
   }
 
   finish(): { sha256: string; size: number } {
-    return { sha256: this.#hash.digest("hex"), size: this.#at };
+    const hash = new Bun.CryptoHasher("sha256");
+    for (const chunk of readMember(this.#fd, { offset: 0, size: this.#at })) hash.update(chunk);
+    return { sha256: hash.digest("hex"), size: this.#at };
   }
 
   close(): void {
@@ -231,11 +237,14 @@ class ArWriter {
   }
 
   #write(bytes: Uint8Array): void {
-    this.#hash.update(bytes);
-    for (let done = 0; done < bytes.length; ) {
-      done += writeSync(this.#fd, bytes, done, bytes.length - done, this.#at + done);
-    }
+    writeAll(this.#fd, bytes, this.#at);
     this.#at += bytes.length;
+  }
+}
+
+function writeAll(fd: number, bytes: Uint8Array, at: number): void {
+  for (let done = 0; done < bytes.length; ) {
+    done += writeSync(fd, bytes, done, bytes.length - done, at + done);
   }
 }
 

@@ -9,10 +9,15 @@ import { modes } from "#ext4/format.ts";
 import { followLinks } from "#ext4/read/links.ts";
 import type { Ext4Reader } from "#ext4/read/reader.ts";
 
+/** Of dpkg's list of installed packages: one of 5,000 packages has 6 MiB. */
+export const STATUS_MAX_BYTES = 16 * MiB;
 /** Where dpkg keeps its database. */
 export const ADMIN = "/var/lib/dpkg";
-const FILE_MAX_BYTES = 64 * MiB;
+/** Of the lists of packages, and of all other files together; many paths may lead to one file. */
+const LISTS_MAX_BYTES = 2 * STATUS_MAX_BYTES;
+const FILES_MAX_BYTES = 2 * MiB;
 const FILES_MAX = 256;
+const STANZAS_MAX = 100_000;
 /** Options of dpkg that change nothing about new files, by the start of their line. */
 const PLAIN_OPTIONS = /^\s*(#|$|no-debsig\b|log\b|force-unsafe-io\b|force-conf(old|def)\b)/;
 /** Debian's own hook before packages are unpacked. It does nothing without apt-utils. */
@@ -36,11 +41,12 @@ export interface DpkgState {
 }
 
 export function readDpkgState(reader: Ext4Reader): DpkgState {
-  const read = (path: string): string => textOf(reader, path);
-  const status = read(`${ADMIN}/status`);
+  const readList = textReader(reader, LISTS_MAX_BYTES);
+  const read = textReader(reader, FILES_MAX_BYTES);
+  const status = readList(`${ADMIN}/status`);
   if (read(`${ADMIN}/info/format`).trim() !== FORMAT)
     throw unsupported("format of dpkg's database");
-  const stanza = stanzasOf(status).find((each) => /^Package: dpkg$/m.test(each)) ?? "";
+  const stanza = installedStanza(status, "dpkg") ?? "";
   const version = fieldOf(stanza, "Version");
   const native = fieldOf(stanza, "Architecture");
   if (!version || !native) throw unsupported("no dpkg");
@@ -52,7 +58,7 @@ export function readDpkgState(reader: Ext4Reader): DpkgState {
   ) {
     throw unsupported("packages that are not fully installed");
   }
-  checkOptions(reader, status);
+  checkOptions(reader, { read, status });
   const lines = (path: string): string[] => read(path).split("\n").filter(Boolean);
   const overridden = new Set([
     ...lines(`${ADMIN}/diversions`),
@@ -65,23 +71,27 @@ export function readDpkgState(reader: Ext4Reader): DpkgState {
     fileTriggers: read(`${ADMIN}/triggers/File`),
     trigger: (name) => read(`${ADMIN}/triggers/${name}`),
     overridden,
-    extendedStates: read("/var/lib/apt/extended_states"),
+    extendedStates: readList("/var/lib/apt/extended_states"),
   };
 }
 
 /** Options of dpkg that leave out files, and hooks of apt that shall see the packages. */
-function checkOptions(reader: Ext4Reader, status: string): void {
+function checkOptions(
+  reader: Ext4Reader,
+  { read, status }: { read: (path: string) => string; status: string },
+): void {
   const options = [
     "/root/.dpkg.cfg",
     "/etc/dpkg/dpkg.cfg",
     ...filesIn(reader, "/etc/dpkg/dpkg.cfg.d"),
   ];
-  for (const line of options.flatMap((path) => textOf(reader, path).split("\n"))) {
+  for (const line of options.flatMap((path) => read(path).split("\n"))) {
     if (!PLAIN_OPTIONS.test(line)) throw unsupported(`option of dpkg "${line}"`);
   }
   const configuration = ["/etc/apt/apt.conf", ...filesIn(reader, "/etc/apt/apt.conf.d")];
-  const hasUtils = /^Package: apt-utils\n(?:.+\n)*?Status: \S+ ok installed$/m.test(status);
-  for (const line of configuration.flatMap((path) => textOf(reader, path).split("\n"))) {
+  const utils = installedStanza(status, "apt-utils") ?? "";
+  const hasUtils = /^Status: \S+ ok installed$/m.test(utils);
+  for (const line of configuration.flatMap((path) => read(path).split("\n"))) {
     const isHook = /pre-install-pkgs|dpkg::(options|tools|chroot)|dir::|rootdir/i.test(line);
     if (isHook && (hasUtils || !PRECONFIGURE.test(line)) && !/^\s*(\/\/|#)/.test(line)) {
       throw unsupported("hooks of apt");
@@ -90,12 +100,20 @@ function checkOptions(reader: Ext4Reader, status: string): void {
 }
 
 export function stanzasOf(text: string): string[] {
-  return text.split(/\n\n+/).filter((each) => each.trim() !== "");
+  const stanzas = text.split(/\n\n+/, STANZAS_MAX + 1).filter((each) => each.trim() !== "");
+  if (stanzas.length > STANZAS_MAX) throw unsupported(`more than ${STANZAS_MAX} packages`);
+  return stanzas;
+}
+
+/** What dpkg's list of packages says of one. */
+export function installedStanza(status: string, name: string): string | undefined {
+  return stanzasOf(status).find((stanza) => fieldOf(stanza, "Package") === name);
 }
 
 /** The first line of a field. */
 export function fieldOf(stanza: string, name: string): string | undefined {
-  return new RegExp(`^${name}:[ \\t]*(\\S.*?)[ \\t]*$`, "im").exec(stanza)?.[1];
+  // Takes a line in one go: what a pattern tries again and again is long enough in hostile text.
+  return new RegExp(`^${name}:[ \\t]*(.*)$`, "im").exec(stanza)?.[1]?.trimEnd() || undefined;
 }
 
 function filesIn(reader: Ext4Reader, folder: string): string[] {
@@ -110,11 +128,16 @@ function namesIn(reader: Ext4Reader, folder: string): string[] {
   return names;
 }
 
-/** Bytes as characters; empty if there is no such file. */
-function textOf(reader: Ext4Reader, path: string): string {
-  const found = followLinks(reader, path);
-  if (found?.file.type !== modes.REGULAR) return "";
-  return Buffer.from(reader.readFile(found.path, FILE_MAX_BYTES)).toString("latin1");
+/** Gives bytes as characters; empty if there is no such file. */
+function textReader(reader: Ext4Reader, max_bytes: number): (path: string) => string {
+  let left_bytes = max_bytes;
+  return (path) => {
+    const found = followLinks(reader, path);
+    if (found?.file.type !== modes.REGULAR) return "";
+    const bytes = reader.readFile(found.path, left_bytes);
+    left_bytes -= bytes.length;
+    return Buffer.from(bytes).toString("latin1");
+  };
 }
 
 export function unsupported(why: string): BangerError {

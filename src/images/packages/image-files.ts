@@ -7,12 +7,13 @@ import { MiB } from "#base/size.ts";
 import { modes } from "#ext4/format.ts";
 import { followLinks } from "#ext4/read/links.ts";
 import { type Ext4Reader, openExt4 } from "#ext4/read/reader.ts";
+import { fieldOf, installedStanza, STATUS_MAX_BYTES } from "./dpkg-state.ts";
 import { type AptSource, parseSources } from "./sources.ts";
 
-const STATUS_MAX_BYTES = 64 * MiB;
 const FILE_MAX_BYTES = MiB;
 const FILES_MAX = 64;
 const ARCHITECTURES_MAX = 8;
+const SOURCES_MAX = 64;
 
 const SOURCES = { file: "/etc/apt/sources.list", folder: "/etc/apt/sources.list.d" };
 const PINS = { file: "/etc/apt/preferences", folder: "/etc/apt/preferences.d" };
@@ -40,15 +41,19 @@ export interface AptImage {
 /** `unsupported` for what only the guest's apt can use. */
 export function readAptImage(rootfs: string): AptImage {
   using reader = openExt4(rootfs);
-  const sources = filesOf(reader, SOURCES, /\.(list|sources)$/).flatMap(({ name, bytes }) =>
-    parseSources(name, Buffer.from(bytes).toString()),
-  );
+  const sources: AptSource[] = [];
+  for (const { name, bytes } of filesOf(reader, SOURCES, /\.(list|sources)$/)) {
+    sources.push(...parseSources(name, Buffer.from(bytes).toString()));
+    if (sources.length > SOURCES_MAX) throw unsupported(`more than ${SOURCES_MAX} sources`);
+  }
   if (sources.length === 0) throw unsupported("the image has no package sources");
   const paths = sources.flatMap(({ signedBy }) =>
     signedBy && "paths" in signedBy ? signedBy.paths : [],
   );
+  const named = [...new Set(paths)];
+  if (named.length > FILES_MAX) throw unsupported(`more than ${FILES_MAX} keyrings`);
   const ownKeyrings = new Map(
-    [...new Set(paths)].map((path) => {
+    named.map((path) => {
       const bytes = read(reader, path, FILE_MAX_BYTES);
       if (!bytes) throw unsupported(`missing keyring "${path}"`);
       return [path, { name: path.replace(/.*\//, ""), bytes }];
@@ -70,10 +75,8 @@ export function readAptImage(rootfs: string): AptImage {
 function architecturesOf(reader: Ext4Reader, status: Uint8Array): string[] {
   const listed = read(reader, "/var/lib/dpkg/arch", FILE_MAX_BYTES);
   const names = (listed ? Buffer.from(listed).toString() : "").split("\n").filter(Boolean);
-  const native = /^Package: dpkg\n(?:.+\n)*?Architecture: (\S+)$/m.exec(
-    Buffer.from(status).toString("latin1"),
-  )?.[1];
-  const all = names.length > 0 ? names : [native ?? ""];
+  const dpkg = installedStanza(Buffer.from(status).toString("latin1"), "dpkg") ?? "";
+  const all = names.length > 0 ? names : [fieldOf(dpkg, "Architecture") ?? ""];
   const isFine = all.every((name) => /^[a-z0-9][a-z0-9-]{0,31}$/.test(name));
   if (!isFine || all.length > ARCHITECTURES_MAX) throw unsupported("unknown architecture");
   return all;

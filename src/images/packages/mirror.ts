@@ -7,6 +7,7 @@ import { dirname, join } from "node:path";
 import { type Digest, hexOf, isDigest } from "#base/digest.ts";
 import { BangerError } from "#base/error.ts";
 import { copyHashed } from "#base/files/copy-file.ts";
+import { assertRoom } from "#base/files/free-space.ts";
 import { MiB } from "#base/size.ts";
 import { BlobStore } from "#blobs/blobs.ts";
 import { fetchBlob, type PackageServers, readFrom } from "./server.ts";
@@ -23,6 +24,8 @@ export interface MirrorOptions {
   /** Of the blob cache. */
   cache: string;
   architectures: readonly string[];
+  /** Of all sources of the image: what is downloaded before a signature is checked. */
+  budget: { left_bytes: number };
   onAdvance: (progress: { done_bytes: number; total_bytes: number }) => void;
 }
 
@@ -45,6 +48,7 @@ export async function mirrorSource(
     const url = new URL(place + name, source.base);
     const bytes = await readFrom(url, RELEASE_MAX_BYTES, options.servers);
     if (!bytes) return undefined;
+    spend(bytes.length, options);
     put(join(folder, place, name), bytes);
     return Buffer.from(bytes);
   };
@@ -68,9 +72,12 @@ export async function mirrorSource(
 async function fetchAll(
   wanted: readonly WantedFile[],
   folder: string,
-  { servers, cache, onAdvance }: MirrorOptions,
+  options: MirrorOptions,
 ): Promise<void> {
+  const { servers, cache, onAdvance } = options;
   const total_bytes = wanted.reduce((sum, { size }) => sum + size, 0);
+  spend(total_bytes, options);
+  assertRoom(folder, total_bytes, "Cannot copy the package lists");
   const store = new BlobStore(cache);
   let before = 0;
   for (const { urls, path, digest, size } of wanted) {
@@ -88,6 +95,11 @@ async function fetchAll(
     mkdirSync(dirname(target), { recursive: true });
     await copyHashed(join(cache, "sha256", hexOf(digest)), target, servers);
   }
+}
+
+function spend(bytes: number, { budget }: MirrorOptions): void {
+  budget.left_bytes -= bytes;
+  if (budget.left_bytes < 0) throw new BangerError("limit_exceeded", "package lists too large");
 }
 
 /** The lists of packages that apt will look for, as the release file has them. */

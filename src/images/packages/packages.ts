@@ -11,7 +11,7 @@ import { BangerError, messageOf } from "#base/error.ts";
 import { readChunks } from "#base/files/chunks.ts";
 import { assertRoom } from "#base/files/free-space.ts";
 import type { OnProgress } from "#base/progress.ts";
-import { GiB } from "#base/size.ts";
+import { GiB, MiB } from "#base/size.ts";
 import { BlobStore } from "#blobs/blobs.ts";
 import type { ImageStore } from "#images/store.ts";
 import { TAR_END, tarHeader, tarPadding } from "#tar/write.ts";
@@ -28,7 +28,9 @@ const log = getLogger(["banger", "image"]);
 const DOWNLOADS_MAX = 4;
 /** Of all packages together, compressed; and the most that their decompressed files may have. */
 const PACKAGES_MAX_BYTES = GiB;
-const REPOSITORY_MAX_BYTES = 4 * GiB;
+const REPOSITORY_MAX_BYTES = GiB;
+/** Of all indexes together, as they are downloaded. */
+const INDEXES_MAX_BYTES = 512 * MiB;
 const LIST = "Packages";
 /** Where apt keeps what it has downloaded, below its cache: a package that it finds there is not hashed again. */
 const ARCHIVES = ["cache", "cache/archives"];
@@ -40,6 +42,8 @@ export interface PackageOptions {
   trusted?: readonly string[] | undefined;
   /** How long a server may be silent; for tests. */
   stallTimeout_ms?: number | undefined;
+  /** See ResolveOptions. */
+  listsMax_bytes?: number | undefined;
 }
 
 export interface PackageRepository extends Disposable {
@@ -69,11 +73,13 @@ export async function preparePackages(
     const stalls = { count: 0, timeout_ms: options.stallTimeout_ms };
     const reports = image.sources.map(() => ({ done_bytes: 0, total_bytes: 0 }));
     const sources = [...image.sources.entries()];
+    const budget = { left_bytes: INDEXES_MAX_BYTES };
     await inParallel(sources, options.signal, async ([index, source], signal) => {
       await mirrorSource(source, mirrorFolder(folder, index), {
         servers: { signal, trusted, stalls },
         cache,
         architectures: image.architectures,
+        budget,
         onAdvance: (progress) => {
           reports[index] = progress;
           options.onProgress?.({
@@ -87,7 +93,7 @@ export async function preparePackages(
       });
     });
     options.onProgress?.({ step: "resolve", message: "Resolving packages" });
-    const { packages: wanted, order } = await resolvePackages(image, folder, options.signal);
+    const { packages: wanted, order } = await resolvePackages(image, folder, options);
     using _held = await store.blobs.hold(async () => {}, {
       digestsOf: () => wanted.map(({ digest }) => digest),
       signal: options.signal,

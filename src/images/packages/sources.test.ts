@@ -43,6 +43,12 @@ Suites: x
   expect(parseSources("a.sources", stanzas)).toEqual(parseSources("sources.list", lines));
 });
 
+test("a stanza that multiplies is refused before its sources are made", () => {
+  const uris = Array.from({ length: 63 }, (_, index) => `http://${index}.example/`);
+  const stanza = `Types: deb\nURIs: ${uris.join(" ")} file:/etc\nSuites: a b\nComponents: main\n`;
+  expect(() => parseSources("a.sources", stanza)).toThrow("more than 64 sources");
+});
+
 test("options that only say no are none", () => {
   const line = "deb [trusted=no check-valid-until=yes] http://deb.example/ x y\n";
   expect(parseSources("a.list", line)).toEqual(

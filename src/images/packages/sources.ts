@@ -30,7 +30,7 @@ export interface AptSource {
 /** The sources of a file named `name`. `unsupported` for what only the guest can use. */
 export function parseSources(name: string, text: string): AptSource[] {
   const sources = name.endsWith(".sources") ? parseStanzas(text) : parseLines(text);
-  if (sources.length > SOURCES_MAX) throw unsupported(`more than ${SOURCES_MAX} sources`);
+  assertFew(sources.length);
   return sources;
 }
 
@@ -109,6 +109,7 @@ function sourcesOf(
   for (const name of architectures) {
     if (!ARCHITECTURE.test(name)) throw unsupported(`architecture "${name}"`);
   }
+  assertFew(uris.length * suites.length);
   return uris.flatMap((uri) =>
     suites.map((suite) => {
       const isFlat = suite.endsWith("/");
@@ -153,6 +154,10 @@ function baseOf(uri: string): URL {
   }
   if (!url.pathname.endsWith("/")) url.pathname += "/";
   return url;
+}
+
+function assertFew(sources: number): void {
+  if (sources > SOURCES_MAX) throw unsupported(`more than ${SOURCES_MAX} sources`);
 }
 
 function isPath(text: string): boolean {

@@ -6,6 +6,7 @@
  */
 import { posix } from "node:path";
 import { throwIfAborted } from "#base/abort.ts";
+import { MiB } from "#base/size.ts";
 import { type Ext4Reader, openExt4 } from "#ext4/read/reader.ts";
 import type { TarEntry } from "#tar/entry.ts";
 import { TAR_END, tarHeader, tarPadding, tarTime, type WrittenEntry } from "#tar/write.ts";
@@ -23,6 +24,8 @@ import { ImageTree } from "./tree.ts";
 import { activationsOf, interestsOf } from "./triggers.ts";
 
 const ENTRIES_MAX = 200_000;
+/** Of all packages together: they are kept in memory. */
+const CONTROL_MAX_BYTES = 64 * MiB;
 /** Larger numbers belong to users that a package of the image may have made, and have another number elsewhere. */
 const FIXED_ID_MAX = 99;
 const SCRIPTS = "preinst";
@@ -85,7 +88,13 @@ export function planUnpacking(
 /** In apt's order. */
 function inOrder(debs: readonly PlainDeb[], order: readonly string[], state: DpkgState): Package[] {
   const present = new Set(stanzasOf(state.status).map((stanza) => fieldOf(stanza, "Package")));
-  const packages = debs.map(({ path, stanza }) => packageOf(path, stanza));
+  let control_bytes = 0;
+  const packages = debs.map(({ path, stanza }) => {
+    const one = packageOf(path, stanza);
+    for (const { bytes } of one.control) control_bytes += bytes.length;
+    if (control_bytes > CONTROL_MAX_BYTES) throw unsupported("control files too large");
+    return one;
+  });
   for (const { name, architecture } of packages) {
     if (present.has(name)) throw unsupported(`${name} was installed before`);
     if (architecture !== "all" && architecture !== state.native) {
