@@ -13,7 +13,7 @@ export PATH
 state=/run/banger
 agent=$state/banger-vsock-agent
 log=$state/first-boot.log
-# Exists while an installation is unfinished: after a power loss it is repeated.
+# Exists while an installation is unfinished: after a power loss it is repeated. Names the policy if that is ours.
 unfinished=/var/lib/banger/installing
 dpkg=/var/lib/dpkg
 journal=$dpkg/updates
@@ -339,7 +339,7 @@ has_route() {
 install_init() {
 	family=$(find_family) || fail "Cannot install an init system: unknown distribution \"$(os_release ID)\"; use direct mode for this image"
 	mkdir -p "${unfinished%/*}"
-	: >"$unfinished"
+	: >>"$unfinished"
 	hide_units
 	SYSTEMD_OFFLINE=1
 	export SYSTEMD_OFFLINE
@@ -387,8 +387,9 @@ install_debian() {
 	export DEBIAN_FRONTEND=noninteractive
 	policy=/usr/sbin/policy-rc.d
 	ours=
-	if [ ! -e "$policy" ]; then
+	if [ ! -e "$policy" ] || grep -q "$policy" "$unfinished"; then
 		ours=1
+		echo "$policy" >"$unfinished"
 		printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 0755 "$policy"
 	fi
 	had_lists=$(ls "$lists"/*_*Release 2>/dev/null)
@@ -404,11 +405,13 @@ install_debian() {
 
 # From the packages that the host has downloaded for this image, with its signatures checked, if it could.
 install_given() {
-	has_argument banger.packages=host && ask_host packages "$state/packages" || return 1
+	answer=
+	! has_argument banger.packages=host || ask_host packages "$state/packages"
 	case $answer in
 	unpacked) configure_unpacked ;;
 	given) install_repository ;;
-	*) return 1 ;;
+	# An attempt that was cut off may have left some.
+	*) rm -rf "$given" && return 1 ;;
 	esac
 }
 

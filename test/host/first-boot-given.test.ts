@@ -1,6 +1,6 @@
 /** guest/boot/first-boot.sh with what the host gives it of packages: scripts stand in for package managers. */
 import { expect } from "bun:test";
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { run } from "#base/run.ts";
 import {
@@ -43,6 +43,25 @@ hostTest(
     expect(await outcome("given", broken)).toEqual(["given", ...APT_CALLS, "systemd as 1"]);
   },
 );
+
+hostTest("what an attempt has left that failed is gone after the next one", async () => {
+  const policy = join(root, "usr/sbin/policy-rc.d");
+  osRelease("ID=debian\n");
+  for (const own of [undefined, "#!/bin/sh\nexit 101\n"]) {
+    rmSync(join(root, "usr/lib/systemd"), { recursive: true, force: true });
+    if (own) writeFileSync(policy, own, { mode: 0o755 });
+    program("usr/bin/apt-get", "exit 1");
+    await boot();
+    expect(existsSync(policy)).toBe(true);
+    writeFileSync(join(root, "answer"), "none\n");
+    program("usr/bin/apt-get", `[ ! -e ${GIVEN} ] || echo left >>/calls; ${INSTALL}`);
+    const { calls } = await boot({ kernelArgs: "banger.packages=host" });
+    expect(calls.at(-1)).toBe("systemd as 1");
+    expect(calls).not.toContain("left");
+    expect(existsSync(policy) ? readFileSync(policy, "utf8") : undefined).toBe(own);
+    expect(existsSync(join(root, "var/lib/banger"))).toBe(false);
+  }
+});
 
 hostTest("packages that the host has unpacked are configured, by apt if it has hooks", async () => {
   const outcome = async (dpkg = INSTALL) => {
