@@ -2,14 +2,7 @@
  * The host's apt, with nothing of the host's or the image's configuration: it checks the signatures of a mirror and
  * resolves what an image lacks. It reads files only, runs nothing of the image, and as root runs as apt's own user.
  */
-import {
-  chownSync,
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  writeFileSync,
-} from "node:fs";
+import { chownSync, lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Digest, isDigest } from "#base/digest.ts";
 import { BangerError } from "#base/error.ts";
