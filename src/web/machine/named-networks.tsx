@@ -96,7 +96,7 @@ function Connect({ vm, free, reload }: ConnectProps) {
         if (wanted !== "") void submit();
       }}
     >
-      <Choice label="Network" value={chosen} onInput={setChosen}>
+      <Choice label="Connect to" value={chosen} onInput={setChosen}>
         <option value="">a new one</option>
         {free.map((each) => (
           <option key={each.name} value={each.name}>
