@@ -3,6 +3,7 @@ import { type TreeEntry, TYPE_DIRECTORY, TYPE_FILE, typeOf } from "#base/files/t
 import { git, gitError, gitOk } from "#workspace/git/git.ts";
 import { isGitDirectory } from "#workspace/git/index-file.ts";
 import { isRepositoryAt, openRepository, type Repository } from "#workspace/git/source.ts";
+import { isMark } from "#workspace/guest/mark.ts";
 import { HostView, listFolder, listHostFiles } from "#workspace/in/host-files.ts";
 import { looksSecret } from "#workspace/in/secrets.ts";
 import { walkFolder } from "#workspace/in/walk-folder.ts";
@@ -93,7 +94,8 @@ export class HostSide {
   /** True: hidden; false: not; else git has to be asked in this part. */
   #byName(name: string, view: HostView): boolean | Part {
     const parts = name.split("/");
-    if (parts.some((part) => isGitDirectory(part) || /^\.{0,2}$/.test(part))) return true;
+    if (parts.some((part) => isGitDirectory(part) || /^\.{0,2}$/.test(part)) || isMark(name))
+      return true;
     const part = this.#partOf(name);
     if (!part?.repository) return looksSecret(name);
     const own = part.name === "" ? name : name.slice(part.name.length + 1);
@@ -157,7 +159,7 @@ export class HostSide {
   #add(scan: HostScan, root: string, files: readonly TreeEntry[]): void {
     for (const file of files) {
       const name = joinName(root, file.name);
-      if (name.split("/").some((part) => isGitDirectory(part))) continue;
+      if (name.split("/").some((part) => isGitDirectory(part)) || isMark(name)) continue;
       if (typeOf(file) === TYPE_FILE && file.size > FILE_MAX_BYTES) scan.tooLarge.push(name);
       else scan.files.set(name, { ...file, name });
     }

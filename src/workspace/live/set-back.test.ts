@@ -20,6 +20,7 @@ import { readTree } from "#workspace/guest/tree-records.ts";
 import { importWorkspace } from "#workspace/in/import.ts";
 import { openWorkspace } from "#workspace/open.ts";
 import { applyTo } from "#workspace/out/apply.ts";
+import { exportTar } from "#workspace/out/export.ts";
 import { folderStatus } from "#workspace/out/folder-status.ts";
 import { readRecord } from "#workspace/record.ts";
 import type { Direction } from "./compare.ts";
@@ -132,7 +133,7 @@ test.each(["missing", "empty"])("a mark that is %s: a part of the import was los
 });
 
 test("one mark is there, which is no change and is not mirrored", async () => {
-  const { guest, here, there, record, once } = await setUp({ isRepository: false });
+  const { folder, guest, here, there, record, once } = await setUp({ isRepository: false });
   const marks = () => readdirSync(there).filter((name) => name.startsWith(".banger-mark-"));
   const [first] = marks();
   for (const name of ["c", "d"]) {
@@ -141,7 +142,15 @@ test("one mark is there, which is no change and is not mirrored", async () => {
   }
   expect(marks()).toHaveLength(1);
   expect(marks()).not.toEqual([first ?? ""]);
+  // As a copy of the whole directory brings it.
+  writeFileSync(join(here, first ?? ""), "");
+  expect(await once()).toEqual([]);
+  rmSync(join(here, first ?? ""));
   expect(readdirSync(here).toSorted()).toEqual(["a.txt", "b.txt", "c", "d"]);
+  const tar = join(folder, "w.tar");
+  const place = { path: "/w", record: undefined, folder: record, source: undefined };
+  using workspace = await openWorkspace(guest, { ...place, max_bytes: 2 ** 20 });
+  expect(await exportTar(guest, { path: "/w", workspace, file: tar })).toBe(4);
   const tree = await readTree(guest, "/w");
   expect(folderStatus(readRecord(record), tree ?? new Map())).toEqual([]);
 });

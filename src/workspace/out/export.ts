@@ -10,6 +10,7 @@ import { GiB } from "#base/size.ts";
 import { git, gitError } from "#workspace/git/git.ts";
 import { isGitDirectory } from "#workspace/git/index-file.ts";
 import { fetchFiles } from "#workspace/guest/files.ts";
+import { isMark } from "#workspace/guest/mark.ts";
 import type { GuestPort } from "#workspace/guest/port.ts";
 import { HostView } from "#workspace/in/host-files.ts";
 import { tarOf } from "#workspace/in/tar-out.ts";
@@ -38,7 +39,7 @@ export async function exportTar(
   if (workspace.repositories.length === 0) {
     for (const [name, entry] of workspace.tree) {
       const type = typeOf(entry);
-      const isBad = name.split("/").some((part) => isGitDirectory(part));
+      const isBad = isMark(name) || name.split("/").some((part) => isGitDirectory(part));
       if (!isBad && (type === TYPE_FILE || type === TYPE_SYMLINK)) names.push(name);
     }
   }
