@@ -50,8 +50,9 @@ export class Answerer {
     if ("rcode" in query) return encodeBadReply(query);
     if (query.edns && query.edns.version !== 0) return encodeBadVersion(query);
     const { udp } = origin;
+    // Not silence: a C library waits for seconds before it asks again.
     if (isMachine(origin) && this.#options.filter?.mayAsk(origin.address) === false) {
-      return undefined;
+      return encodeReply(query, { rcode: Rcode.refused }, { udp });
     }
     const reply = this.#ownReply(query, origin);
     if (reply) return encodeReply(query, reply, { udp });

@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { parseAddress, parseCidr } from "#net/address.ts";
 import { bangerErrorOf } from "#test/expect-error.ts";
 import { Answerer } from "./answerer.ts";
-import { resolvedAddresses } from "./filter.ts";
+import { type DnsFilter, resolvedAddresses } from "./filter.ts";
 import { parseQuery } from "./query.ts";
 import { DnsServer } from "./server.ts";
 import { addressOfReverse, type Names } from "./zone.ts";
@@ -117,6 +117,25 @@ test("whatever bytes come, there is an answer that can be read or silence", asyn
     }),
     { numRuns: 2000 },
   );
+});
+
+test("a machine that asks too often is told so: silence costs its programs seconds", async () => {
+  const filter: DnsFilter = {
+    judge: () => "open",
+    mayAsk: () => false,
+    placeholder: () => undefined,
+    onAnswer: () => {},
+  };
+  const limited = new Answerer({ names, resolvers: () => [], filter });
+  const questions = [{ name: "web.vm", type: "A" as const }];
+  const message = encode({ type: "query", id: 7, flags: 256, questions });
+  for (const udp of [true, false]) {
+    const reply = await limited.answer(message, { address: client, subnet, udp });
+    expect(rcodeOf(reply && decode(reply))).toBe(5);
+    // The host's own programs are no machine.
+    const own = await limited.answer(message, { address: host, subnet: undefined, udp });
+    expect(dataOf(own && decode(own).answers)).toEqual(["10.241.0.2"]);
+  }
 });
 
 test("an answer from upstream that is no message does not get past the filter", () => {
