@@ -59,13 +59,13 @@ export const connectionLogEntry = z.object({
 });
 export type ConnectionLogEntry = z.infer<typeof connectionLogEntry>;
 
-/** One decision of the DNS server or of the proxy. */
+/** One decision of the DNS server, of the proxy, or about the ssh agent. */
 export const decision = z.object({
   at: z.iso.datetime(),
   machineId: z.string(),
   verdict: z.enum(["allowed", "denied", "asked"]),
-  /** What the connection carries; "dns" is a query. */
-  protocol: z.enum(["dns", "tls", "http", "tcp"]),
+  /** What the connection carries; "dns" is a query, "ssh" a request to the user's ssh agent. */
+  protocol: z.enum(["dns", "tls", "http", "tcp", "ssh"]),
   name: z.string().optional(),
   address: z.string().optional(),
   port: z.int().optional(),

@@ -12,6 +12,7 @@ import {
   VM_PORTS_MAX,
 } from "./network.ts";
 import { machineSecret, machineSecretRequests } from "./secrets/secret.ts";
+import { sshAgent } from "./secrets/ssh-agent.ts";
 
 export const VM_NAME_MAX_LENGTH = 63;
 
@@ -155,6 +156,8 @@ export const vm = z.object({
   }),
   /** Secrets that it may use, without their values. */
   secrets: z.array(machineSecret).optional(),
+  /** It may have the user's ssh agent sign logins to these hosts. */
+  sshAgent: sshAgent.optional(),
   /** Mounted in it. */
   volumes: z.array(volumeMount).optional(),
   /** Directories of the host. */
@@ -241,6 +244,8 @@ export const vmCreate = z.object({
   networks: z.array(networkName).max(MACHINE_NETWORKS_MAX).optional(),
   /** It has placeholders of them; the values are put in on the way out, for their hosts only. */
   secrets: machineSecretRequests.optional(),
+  /** The user's ssh agent, for logins to these hosts only. */
+  sshAgent: sshAgent.optional(),
   /** Those that do not exist are created. */
   volumes: z.array(volumeMount).max(MOUNTS_MAX).optional(),
   /** Directories of the host: only with QEMU. */

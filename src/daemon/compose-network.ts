@@ -1,5 +1,7 @@
 /** Builds what connects machines: the host's network, a user's namespace, DNS, policies and their proxy. */
 import type { Database } from "bun:sqlite";
+import { homedir } from "node:os";
+import { join } from "node:path";
 import { selfCommand } from "#base/self-command.ts";
 import type { Config } from "#config/resolve.ts";
 import { Always } from "#egress/always.ts";
@@ -9,6 +11,9 @@ import { EgressProxy } from "#egress/proxy.ts";
 import { Questions } from "#egress/questions.ts";
 import { takeOver } from "#egress/remote.ts";
 import { resolverBy } from "#egress/resolve.ts";
+import { serveAgent } from "#egress/ssh-agent/filter.ts";
+import { KnownHosts } from "#egress/ssh-agent/known-hosts.ts";
+import { checkAgentSocket } from "#egress/ssh-agent/upstream.ts";
 import { DnsServer } from "#net/dns/server.ts";
 import { askUpstream } from "#net/dns/upstream.ts";
 import { Network } from "#net/network.ts";
@@ -20,6 +25,7 @@ import { RootlessNetwork } from "#net/rootless/network.ts";
 import type { VmNetworking } from "#vm/network/networking.ts";
 import { machineNames } from "#vm/network/resolve-names.ts";
 import { findVm } from "#vm/records.ts";
+import type { SshAgents } from "#vm/ssh-agent/agents.ts";
 import { composeSecrets } from "./compose-secrets.ts";
 
 interface ConnectionsNeed {
@@ -39,22 +45,34 @@ export function composeConnections(config: Config, { db, isAlone, networking }: 
     addRule: async (id, rule) => void (await networking().changePolicy(id, { add: [rule] })),
   });
   const { keeper, interceptor, values } = composeSecrets(config, db);
-  const network = composeNetwork(config, { db, isAlone, ask: questions.ask, interceptor });
+  const decisions = new DecisionLog();
+  const need = { db, isAlone, ask: questions.ask, interceptor, decisions };
+  const network = composeNetwork(config, need);
+  const sshAgents = composeSshAgents(decisions);
   // A process with one machine in the foreground has no proxy for it.
-  return { network, questions, always, keeper, secretValues: isAlone ? undefined : values };
+  const used = { secrets: isAlone ? undefined : values, sshAgents };
+  return { network, questions, always, keeper, used };
 }
 
 interface NetworkNeed extends Pick<ConnectionsNeed, "db" | "isAlone"> {
   /** Asks the user. */
   ask: Ask;
   interceptor?: Interceptor | undefined;
+  decisions: DecisionLog;
+}
+
+function composeSshAgents({ add: record }: DecisionLog): SshAgents {
+  const known = new KnownHosts(join(homedir(), ".ssh/known_hosts"));
+  return {
+    check: checkAgentSocket,
+    serve: (inside, machine) => void serveAgent(inside, { ...machine, known, record }),
+  };
 }
 
 function composeNetwork(
   { values, paths }: Config,
-  { db, isAlone, ask, interceptor }: NetworkNeed,
+  { db, isAlone, ask, interceptor, decisions }: NetworkNeed,
 ): Networks {
-  const decisions = new DecisionLog();
   const policies = new Policies(values["network.bridge"], { decisions: decisions.add });
   const resolvers = () => daemonResolvers((address) => dns.serves(address));
   const dns: DnsServer = new DnsServer({ names: machineNames(db), filter: policies, resolvers });

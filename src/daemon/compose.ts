@@ -139,7 +139,7 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
     // Whoever has started a process in the foreground has put it where it wants it.
     cgroups: owner ? undefined : openLimits(values["vm.limits"]),
     sshKey: ensureSshKey(paths.sshKey),
-    secrets: connections.secretValues,
+    ...connections.used,
   });
   const tokens = new Tokens(db);
   const served = composeServed(config, { vms, tokens });

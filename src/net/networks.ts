@@ -80,10 +80,10 @@ export class Networks {
 
   /** As `Network.detach`. */
   async detach(machine: { machineId: string; mode: NetworkMode }): Promise<void> {
+    this.#decisions.forget(machine.machineId);
     if (!isTapMode(machine.mode)) return;
     await this.#host.detach(machine);
     await this.#rootless?.detach(machine);
-    this.#decisions.forget(machine.machineId);
   }
 
   async setPolicy(machineId: string, policy: Policy | undefined): Promise<void> {
@@ -92,6 +92,11 @@ export class Networks {
 
   async setNetworks(machineId: string, networks: readonly string[]): Promise<void> {
     await this.#owner().setNetworks(machineId, networks);
+  }
+
+  /** Those of machines without a policy, too. */
+  decisionsOf(machineId: string): Decision[] {
+    return this.#decisions.of(machineId);
   }
 
   async policyLog(machineId: string): Promise<PolicyLog | undefined> {

@@ -11,6 +11,7 @@ import type { VmDeps } from "./deps.ts";
 import { imageEnvironment } from "./exec.ts";
 import type { VmRecord } from "./records.ts";
 import { secretEnvironment } from "./secrets/secrets.ts";
+import { sshAgentEnvironment } from "./ssh-agent/agents.ts";
 
 const ENTROPY_SEED_BYTES = 64;
 const DNS_SEARCH_DOMAIN = "vm";
@@ -55,7 +56,13 @@ export function bootRecord(
     ...(vm.spec.isBuild ? { isBuild: true } : {}),
     modules: kernel.modules.map(({ name }) => moduleInitrdPath(name)),
     hasModulesDisk,
-    env: { ...imageEnvironment(image.config), ...trust, ...vm.spec.env, ...placeholders },
+    env: {
+      ...imageEnvironment(image.config),
+      ...trust,
+      ...sshAgentEnvironment(vm.spec),
+      ...vm.spec.env,
+      ...placeholders,
+    },
     time_unix_ns: timeNow_unix_ns(),
     entropySeed: randomBytes(ENTROPY_SEED_BYTES),
   };

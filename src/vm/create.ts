@@ -15,6 +15,7 @@ import { assertPossible, hostSize } from "#vm/life/admission.ts";
 import { driverFor } from "#vm/life/choose-driver.ts";
 import { requireNetworks } from "#vm/network/networks.ts";
 import { secretsOf } from "#vm/secrets/secrets.ts";
+import { sshAgentOf } from "#vm/ssh-agent/agents.ts";
 import { mountsOf } from "#vm/volumes/check.ts";
 import { withShares } from "#vm/volumes/share-kernel.ts";
 import { defaultCpus } from "./default-cpus.ts";
@@ -90,6 +91,7 @@ export async function createRecord(
           ...(request.monitor ? { monitor: request.monitor } : {}),
           ...policyOf(request, network),
           ...secretsOf(deps, request.secrets, { network }),
+          ...sshAgentOf(deps, request.sshAgent),
           ...networksOf(deps, request, network),
           ...(request.ports?.length ? { ports: checkPorts(request.ports) } : {}),
           ...mounts,

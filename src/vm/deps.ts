@@ -10,6 +10,7 @@ import type { Templates } from "#snapshots/templates.ts";
 import type { NextTemplates } from "#vm/boot/next-templates.ts";
 import type { Owner } from "#vm/life/owner.ts";
 import type { SecretValues } from "#vm/secrets/values.ts";
+import type { SshAgents } from "#vm/ssh-agent/agents.ts";
 import type { Volumes } from "#vm/volumes/volumes.ts";
 import type { Driver } from "#vmm/driver.ts";
 
@@ -32,6 +33,8 @@ export interface VmDeps {
   owner?: Owner | undefined;
   /** Undefined where nothing puts them in: machines then have none. */
   secrets?: SecretValues | undefined;
+  /** Undefined where machines cannot use the user's ssh agent. */
+  sshAgents?: SshAgents | undefined;
   /** The managed key that may log in to every machine. */
   sshKey: SshKey;
 }

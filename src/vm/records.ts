@@ -259,6 +259,7 @@ export function toApi(vm: VmRecord): Vm {
       policy: spec.allow && { allow: [...spec.allow], ...(spec.ask ? { ask: true } : {}) },
     },
     secrets: spec.secrets && [...spec.secrets],
+    sshAgent: spec.sshAgent,
     command: spec.command && [...spec.command],
     volumes: spec.volumes && [...spec.volumes],
     shares: spec.shares && [...spec.shares],

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { serviceCheck } from "#api/health.ts";
 import { guestOptions, share, volumeMount } from "#api/mount/mount.ts";
 import { machineSecret } from "#api/secrets/secret.ts";
+import { sshAgent } from "#api/secrets/ssh-agent.ts";
 import {
   bootMode,
   monitor,
@@ -72,6 +73,7 @@ const vmSpec = stored({
   lineage: z.string().optional(),
   /** Without their values. */
   secrets: z.array(machineSecret).readonly().optional(),
+  sshAgent: sshAgent.optional(),
   /** Named networks that it is on; absent: none. */
   networks: strings.optional(),
   /** Absent: none. */

@@ -257,6 +257,7 @@ export const OWN_MAY_CHOOSE: Record<keyof VmCreate, boolean> = {
   policy: true,
   /** They are the user's. */
   secrets: false,
+  sshAgent: false,
   networks: false,
   /** Its own, and new ones. */
   volumes: true,

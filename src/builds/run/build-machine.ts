@@ -1,13 +1,13 @@
 /** Runs the commands of a build in machines. */
 
 import { dirname } from "node:path";
-import { Readable } from "node:stream";
+import { type Duplex, Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { BangerError } from "#base/error.ts";
 import { newId } from "#base/id.ts";
 import type { Agent } from "#guest/agent.ts";
 import { AGENT_PATH } from "#guest/protocol.ts";
-import { relaySocket } from "#vm/network/socket-relay.ts";
+import { joinPath, relaySocket } from "#vm/network/socket-relay.ts";
 import type { VmService } from "#vm/service.ts";
 import {
   type BuildMachine,
@@ -75,9 +75,10 @@ function machineOf(
       await extract(folder, tar, signal);
       return `${folder}/data`;
     },
-    async relay(options, signal) {
+    async relay({ hostPath, ...owner }, signal) {
       const source = `${MEMORY_FOLDER}/socket-${newId()}`;
-      const relay = await relaySocket(agent, { ...options, path: source, signal });
+      const take = (inside: Duplex): void => joinPath(inside, hostPath);
+      const relay = await relaySocket(agent, { ...owner, path: source, take, signal });
       return { source, [Symbol.asyncDispose]: () => relay[Symbol.asyncDispose]() };
     },
     async drop(source, signal) {

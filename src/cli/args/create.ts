@@ -10,6 +10,7 @@ import { machineSecretsOf } from "./machine-secret.ts";
 import { mountsOf } from "./mounts.ts";
 import { parsePort } from "./ports.ts";
 import { absoluteReference } from "./reference.ts";
+import { readSshAgent } from "./ssh-agent.ts";
 
 const EVERYTHING = ["0.0.0.0/0", "::/0"];
 
@@ -86,6 +87,7 @@ export function createRequest(
     networks: flags.network.length === 0 ? undefined : flags.network,
     policy: policyOf(flags),
     secrets: machineSecretsOf(flags.secret),
+    sshAgent: readSshAgent(flags.sshAgent),
     ...mountsOf(flags),
     hostname,
     labels: flags.label.length === 0 ? undefined : labelsOf(flags.label),

@@ -58,6 +58,7 @@ export function vmText(vm: Vm): string {
     ["MAC", vm.network.mac],
     ["Networks", vm.network.networks?.join(", ")],
     ["Secrets", vm.secrets?.map(({ name, hosts }) => `${name} for ${hosts.join(", ")}`).join("; ")],
+    ["SSH agent", vm.sshAgent && `for ${vm.sshAgent.hosts.join(", ")}`],
     ["May reach", vm.network.policy && policyText(vm.network.policy)],
     ["Ports", vm.network.ports?.map(portText).join(", ")],
     ["Mounts", mountsText(vm)],

@@ -9,7 +9,7 @@ import {
   sizeOrNoneArg,
   textArg,
 } from "#cli/args/numbers.ts";
-import { secretFlag } from "./secret.ts";
+import { secretFlag, sshAgentFlag } from "./secret.ts";
 import { choice, list, toggle, value } from "./types.ts";
 import { mountFlags } from "./volume.ts";
 
@@ -109,6 +109,7 @@ export const machineFlags = {
   ),
   denyAll: toggle("--deny-all", "Deny all outbound traffic, except what --allow permits"),
   secret: secretFlag,
+  sshAgent: sshAgentFlag,
   restart: choice("--restart <policy>", "Restart policy when the machine exits", [
     "no",
     "on-failure",

@@ -7,6 +7,11 @@ export const secretFlag = list(
   "Let the machine use a secret that never enters it: NAME[=@FILE|=env:VAR]@HOST[,HOST]...",
 );
 
+export const sshAgentFlag = list(
+  "--ssh-agent <hosts>",
+  "Let your ssh agent sign the machine's logins to these hosts only: HOST[:PORT][,HOST]...",
+);
+
 export const secretCommands = group("Manage secrets for machines", {
   set: command({
     brief: "Store a secret in your keyring, or the command that prints it",

@@ -27,6 +27,7 @@ import { trustAuthority } from "#vm/secrets/trust-authority.ts";
 import { restoreTemplate } from "#vm/snapshots/restore-template.ts";
 import { type MemorySource, restoreMemory } from "#vm/snapshots/source.ts";
 import type { VmRuntime } from "#vm/spec.ts";
+import { forwardSshAgent } from "#vm/ssh-agent/forward.ts";
 import { identify, identityPath, wake } from "#vm/suspend/wake.ts";
 import { setupSteps } from "#vm/volumes/attach.ts";
 import { keepSetup, setUp } from "#vm/volumes/setup.ts";
@@ -187,6 +188,7 @@ export async function awaitReady(
     // Whoever waits has set a deadline, and has it in the signal.
     await link.whileAlive(agent.waitReady({ timeout_ms: NEVER_MS, signal }));
     await link.whileAlive(trustAuthority(deps, vm, { agent, signal }));
+    await link.whileAlive(forwardSshAgent(deps, vm, link));
     await setUpNow();
   } finally {
     stopListening();

@@ -53,7 +53,7 @@ export async function isBusyInside(running: MachineLink): Promise<boolean> {
     const sessions = (await agent.sessions.list({ signal })).filter(({ status }) => !status);
     const ofUsers = sessions.filter(({ name }) => name !== COMMAND_SESSION);
     // The daemon follows the command by one stream.
-    return ofUsers.length > 0 || streams > sessions.length - ofUsers.length;
+    return ofUsers.length > 0 || streams > sessions.length - ofUsers.length + running.ownStreams;
   } catch {
     // One that does not answer is used by nobody.
     return false;

@@ -19,6 +19,8 @@ export class MachineLink {
   readonly machine: Machine;
   /** Set as soon as a user does something inside. */
   isVisited = false;
+  /** Streams that are there although nobody does anything inside. */
+  ownStreams = 0;
   #agent: Promise<Agent> | undefined;
 
   constructor(machine: Machine) {

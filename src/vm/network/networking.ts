@@ -81,7 +81,11 @@ export class VmNetworking {
 
   async policyLog(ref: string): Promise<PolicyLog> {
     const vm = getVm(this.#deps.db, ref);
-    if (!effectivePolicy(vm.spec)) requirePolicy(vm);
+    if (!effectivePolicy(vm.spec)) {
+      if (!vm.spec.sshAgent) requirePolicy(vm);
+      const decisions = this.#deps.network.decisionsOf(vm.id);
+      return { rules: [], denied_packets: 0, connections: [], names: [], decisions };
+    }
     const log = await this.#deps.network.policyLog(vm.id);
     if (log) return log;
     throw new BangerError(
@@ -96,7 +100,7 @@ export class VmNetworking {
   /** Decisions about a machine, those that are kept first, until `signal` fires. */
   followPolicy(ref: string, signal: AbortSignal | undefined): AsyncGenerator<Decision, void> {
     const vm = getVm(this.#deps.db, ref);
-    if (!effectivePolicy(vm.spec)) requirePolicy(vm);
+    if (!effectivePolicy(vm.spec) && !vm.spec.sshAgent) requirePolicy(vm);
     return this.#deps.network.followPolicy(vm.id, signal);
   }
 

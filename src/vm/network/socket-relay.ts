@@ -1,4 +1,4 @@
-/** A unix socket of a machine whose connections arrive at one of the host: see guest/programs/relay.h. */
+/** A unix socket of a machine whose connections are handled here: see guest/programs/relay.h. */
 import { createConnection } from "node:net";
 import type { Duplex } from "node:stream";
 import { BangerError } from "#base/error.ts";
@@ -14,14 +14,19 @@ export interface RelayOptions {
   mode: number;
   uid: number;
   gid: number;
-  /** Of the socket on this computer. */
-  hostPath: string;
+  /** Handles one connection of the machine. */
+  take: (inside: Duplex) => void;
   signal?: AbortSignal | undefined;
 }
 
+export interface Relay extends AsyncDisposable {
+  /** Resolves when the machine has no such socket any more. */
+  readonly ended: Promise<void>;
+}
+
 /** Until it is disposed of. */
-export async function relaySocket(agent: Agent, options: RelayOptions): Promise<AsyncDisposable> {
-  const { path, mode, uid, gid, hostPath, signal } = options;
+export async function relaySocket(agent: Agent, options: RelayOptions): Promise<Relay> {
+  const { path, mode, uid, gid, take, signal } = options;
   const waiting = `${path}.host`;
   const words = [path, waiting, mode.toString(8), String(uid), String(gid)];
   const program = await agent.exec(
@@ -42,8 +47,9 @@ export async function relaySocket(agent: Agent, options: RelayOptions): Promise<
   await ready.promise;
   const open = new Set<Duplex>();
   const over = new AbortController();
-  void offer(agent, { waiting, hostPath, open, signal: over.signal }).catch(() => {});
+  void offer(agent, { waiting, take, open, signal: over.signal }).catch(() => {});
   return {
+    ended,
     async [Symbol.asyncDispose]() {
       over.abort();
       for (const end of open) end.destroy();
@@ -58,10 +64,10 @@ async function offer(
   agent: Agent,
   {
     waiting,
-    hostPath,
+    take,
     open,
     signal,
-  }: { waiting: string; hostPath: string; open: Set<Duplex>; signal: AbortSignal },
+  }: { waiting: string; take: RelayOptions["take"]; open: Set<Duplex>; signal: AbortSignal },
 ): Promise<void> {
   while (!signal.aborted) {
     const inside = await agent.connect({ kind: "unix", path: waiting }, { signal });
@@ -73,12 +79,13 @@ async function offer(
     const over = new Promise<void>((resolve) => inside.once("close", resolve));
     void over.then(() => open.delete(inside));
     if (!isTaken) continue;
-    join(inside, hostPath);
+    take(inside);
     if (open.size >= CONNECTIONS_MAX) await over;
   }
 }
 
-function join(inside: Duplex, hostPath: string): void {
+/** To a socket on this computer. */
+export function joinPath(inside: Duplex, hostPath: string): void {
   const outside = createConnection({ path: hostPath, allowHalfOpen: true });
   outside.on("error", () => inside.destroy());
   inside.on("error", () => outside.destroy());

@@ -18,6 +18,7 @@ import { requireNetworks } from "#vm/network/networks.ts";
 import { findVm, getVm, insertVm, toApi } from "#vm/records.ts";
 import { secretsOf } from "#vm/secrets/secrets.ts";
 import type { VmSpec } from "#vm/spec.ts";
+import { sshAgentOf } from "#vm/ssh-agent/agents.ts";
 import type { MemorySource } from "./source.ts";
 
 const log = getLogger(["banger", "vm"]);
@@ -33,6 +34,7 @@ export interface CopySource {
   memory: MemorySource | undefined;
   /** Of a running machine: its copies have them too. */
   secrets?: VmSpec["secrets"];
+  sshAgent?: VmSpec["sshAgent"];
   /** For whoever asks where a machine came from. */
   origin: Pick<VmSpec, "snapshot" | "forkOf">;
 }
@@ -46,6 +48,7 @@ export const COPY_FIELDS = [
   "policy",
   "networks",
   "secrets",
+  "sshAgent",
   "env",
   "hostname",
   "labels",
@@ -91,7 +94,7 @@ export async function makeCopy(
 
 function insertCopy(
   deps: VmDeps,
-  { spec, volumes, origin, imageId, kernel, secrets }: CopySource,
+  { spec, volumes, origin, imageId, kernel, secrets, sshAgent }: CopySource,
   { request, id }: { request: CopyRequest; id: string },
 ): void {
   const { db } = deps;
@@ -121,6 +124,7 @@ function insertCopy(
         ...(policy?.ask ? { ask: true } : {}),
         ...(secrets ? { secrets } : {}),
         ...secretsOf(deps, request.secrets, { network, lineage }),
+        ...sshAgentOf(deps, request.sshAgent ?? sshAgent),
         ports: request.ports?.length ? checkPorts(request.ports) : undefined,
         restart: request.restart ?? kept.restart,
         hostname: request.hostname,

@@ -262,6 +262,7 @@ function forkSource(
     diskPath: files.disk,
     memory: memorySource(`"${vm.name}"`, record, files),
     secrets: vm.spec.secrets,
+    sshAgent: vm.spec.sshAgent,
     origin: { forkOf: vm.name },
   };
 }
