@@ -1,5 +1,6 @@
 /** One machine: its state and actions, and a tab for each thing in it. */
 import type { ComponentChildren } from "preact";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Vm } from "#api/vm.ts";
 import { pageHref, vmHref } from "#web/app/route.ts";
 import { connection, machineNamed } from "#web/link/machines.ts";
@@ -60,17 +61,29 @@ export function MachinePage({ name, tab }: { name: string; tab: string | undefin
   return (
     <>
       <Heading vm={vm} />
-      <nav class="tabs" aria-label={`About ${name}`}>
-        {TABS.map(([key, text]) => (
-          <a key={key} href={vmHref(name, key)} aria-current={key === current ? "page" : undefined}>
-            {text}
-          </a>
-        ))}
-      </nav>
+      <Tabs name={name} current={current} />
       <section class="tab" aria-label={label}>
         {needsRunning && vm.state !== "running" ? <NotRunning vm={vm} /> : <Tab vm={vm} />}
       </section>
     </>
+  );
+}
+
+function Tabs({ name, current }: { name: string; current: string }) {
+  const ref = useRef<HTMLElement>(null);
+  // A phone's width has some of them only.
+  useLayoutEffect(() => {
+    const tab = ref.current?.querySelector("[aria-current]");
+    tab?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }, [current]);
+  return (
+    <nav ref={ref} class="tabs" aria-label={`About ${name}`}>
+      {TABS.map(([key, text]) => (
+        <a key={key} href={vmHref(name, key)} aria-current={key === current ? "page" : undefined}>
+          {text}
+        </a>
+      ))}
+    </nav>
   );
 }
 
