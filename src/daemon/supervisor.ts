@@ -20,7 +20,7 @@ while read -r word; do case $word in stop) exit 0;; steady) n=0;; idle) idle=1;;
 [ -z "$idle" ] || exit 0
 [ "$n" -lt 5 ] || { [ -e "$lock" ] && echo "The daemon ended $n times in a row and is not restarted" >>"$log"; exit 1; }
 if [ "$n" -gt 0 ]; then
-  trap 'kill $! 2>/dev/null; exit 0' TERM; sleep $((1 << n)) & wait $!; trap - TERM
+  trap 'kill $! 2>/dev/null; wait $!; exit 0' TERM; sleep $((1 << n)) & wait $!; trap - TERM
 fi
 read -r holder <"$lock" && [ "$holder" = "$pid" ] || exit 0
 exec "$@" --restarts $((n + 1)) </dev/null >>"$log" 2>&1`;

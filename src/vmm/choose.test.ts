@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { chooseDriver, type Needs } from "./choose.ts";
+import { choiceForMemory, chooseDriver, type Needs } from "./choose.ts";
 import type { Driver } from "./driver.ts";
 import { createFirecrackerDriver } from "./firecracker/driver.ts";
 import { createQemuDriver } from "./qemu/driver.ts";
@@ -59,4 +59,14 @@ test("a driver that was asked for is taken, or refused with the reason", () => {
   );
   expect(() => chooseDriver([qemu], asked, kvm)).toThrow("no driver for it");
   expect(() => chooseDriver([], auto, kvm)).toThrow("no usable VMM");
+});
+
+test("memory is restored by the VMM that wrote it, where that can run the machine", () => {
+  const both = [qemu, firecracker];
+  const saved = (name: "qemu" | "firecracker") => ({ ...auto, saved: name });
+  expect(choiceForMemory(both, saved("qemu"), kvm)).toBe("qemu");
+  expect(choiceForMemory(both, saved("firecracker"), kvm)).toBeUndefined();
+  expect(choiceForMemory(both, saved("qemu"), noKvm)).toBeUndefined();
+  expect(choiceForMemory(both, saved("firecracker"), noKvm)).toBeUndefined();
+  expect(choiceForMemory([qemu, missing], saved("firecracker"), kvm)).toBeUndefined();
 });

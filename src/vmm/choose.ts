@@ -44,6 +44,20 @@ export function chooseDriver(
   };
 }
 
+/**
+ * What a machine must name as its VMM, to be restored from memory that `saved` wrote. Undefined where that one is
+ * chosen anyway, and where it cannot run the machine here.
+ */
+export function choiceForMemory(
+  drivers: readonly Driver[],
+  { saved, ...needs }: Needs & { saved: DriverName },
+  kvm: KvmState = kvmState(),
+): DriverName | undefined {
+  const driver = drivers.find(({ name }) => name === saved);
+  if (!driver || obstacleTo(driver, needs, kvm)) return undefined;
+  return chooseDriver(drivers, needs, kvm).driver === driver ? undefined : saved;
+}
+
 function reasonFor(
   { title, features }: Driver,
   { preference, cpus = 1 }: Needs,

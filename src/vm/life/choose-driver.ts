@@ -1,7 +1,8 @@
 /** Chooses a machine's driver, by its spec, the configuration and the host. */
 import type { NetworkMode, VmmChoice } from "#api/vm.ts";
 import type { VmDeps } from "#vm/deps.ts";
-import { chooseDriver, type DriverChoice } from "#vmm/choose.ts";
+import { choiceForMemory, chooseDriver, type DriverChoice } from "#vmm/choose.ts";
+import type { DriverName } from "#vmm/driver.ts";
 
 /** `unsupported`, with the reason, for one that was asked for and cannot run it. */
 export function driverFor(
@@ -17,4 +18,20 @@ export function driverFor(
     userNetwork: network === "user",
     cpus,
   });
+}
+
+/** The VMM that a copy of a machine names: none, unless another one than that of its memory would be chosen. */
+export function monitorOfCopy(
+  { drivers, config }: Pick<VmDeps, "drivers" | "config">,
+  { saved, network, cpus }: { saved: DriverName | undefined; network: NetworkMode; cpus: number },
+): { monitor?: VmmChoice } {
+  if (saved === undefined) return {};
+  const preference = config.values.vmm;
+  const monitor = choiceForMemory(drivers, {
+    saved,
+    preference,
+    userNetwork: network === "user",
+    cpus,
+  });
+  return monitor ? { monitor } : {};
 }

@@ -12,6 +12,7 @@ import type { SnapshotSpec } from "#snapshots/record.ts";
 import { addressOf, type Internal } from "#vm/create.ts";
 import type { VmDeps } from "#vm/deps.ts";
 import type { BootOptions } from "#vm/life/boot.ts";
+import { monitorOfCopy } from "#vm/life/choose-driver.ts";
 import type { Lifecycle } from "#vm/life/lifecycle.ts";
 import { makeName } from "#vm/names.ts";
 import { requireNetworks } from "#vm/network/networks.ts";
@@ -94,7 +95,7 @@ export async function makeCopy(
 
 function insertCopy(
   deps: VmDeps,
-  { spec, volumes, origin, imageId, kernel, secrets, sshAgent }: CopySource,
+  { spec, volumes, origin, imageId, kernel, memory, secrets, sshAgent }: CopySource,
   { request, id }: { request: CopyRequest; id: string },
 ): void {
   const { db } = deps;
@@ -114,6 +115,7 @@ function insertCopy(
         ...origin,
         volumes,
         network,
+        ...monitorOfCopy(deps, { saved: memory?.driver, network, cpus: spec.cpus }),
         ...addressOf(deps, network),
         mac: macAddress(id),
         machineId: randomBytes(16).toString("hex"),
