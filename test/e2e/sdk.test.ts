@@ -109,9 +109,9 @@ test("its types need nothing else, whichever way modules are resolved", async ()
 });
 
 test("the README's examples run, under Node and under Bun", async () => {
-  expect(examples).toHaveLength(6);
-  const [first = "", remote = "", commands = "", files = "", snapshots = "", errors = ""] =
-    examples;
+  expect(examples).toHaveLength(7);
+  const [first = "", remote = "", commands = "", files = "", ...rest] = examples;
+  const [snapshots = "", volumes = "", errors = ""] = rest;
   expect(await run(process.execPath, first)).toMatch(/^0 \d+\.\d+/);
   expect(await run("node", commands)).toBe(
     "a\nb\n\n3 to stderr\n\nline by line\n{ exitCode: 0, signal: undefined }\n",
@@ -120,6 +120,7 @@ test("the README's examples run, under Node and under Bun", async () => {
   expect(filesOut).toStartWith("hello\n\nhello.txt 6\nbegun\ndone\n{ code: 0 }\n");
   expect(filesOut).toMatch(/http:\/\/127\.0\.0\.1:\d+ is port 8080 of the machine\n$/);
   expect(await run("node", snapshots)).toMatch(/^kept\n \S+\nkept\n\nkept\n\n$/);
+  expect(await run("node", volumes)).toMatch(/^sdk-cache \d+\n$/);
   expect(await run("node", errors)).toStartWith('not_found no such machine "no-such-machine"');
   expect(await run("node", remote)).toBe("");
   expect(await banger.ok("vm", "list", "-q")).toBe("");
