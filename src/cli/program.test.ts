@@ -183,3 +183,16 @@ test("help and version are where other programs have them", async () => {
   const { stdout } = await runCli(["--version"], { env: {} });
   expect(stdout).toStartWith("banger 0.");
 });
+
+test("options behind the name of a secret are options, and a value there is not taken for a command", async () => {
+  expect(parse("secret", "set", "TOKEN", "--file", "x", "--ttl", "1m")).toMatchObject({
+    flags: { file: "x", ttl: 60_000 },
+    args: { command: [] },
+  });
+  const command = ["gh", "auth", "token", "--user", "me"];
+  expect(parse("secret", "set", "TOKEN", "--", ...command).args).toMatchObject({ command });
+  const words = ["secret", "set", "TOKEN", "ghp-the-value-itself"];
+  const { exitCode, stderr } = await runCli(words, { env: {} });
+  expect([exitCode, stderr]).toEqual([2, expect.stringContaining("no such command for the secret")]);
+  expect(stderr).not.toContain("ghp-the-value-itself");
+});

@@ -35,7 +35,10 @@ export const secretHost = z
   .regex(/^(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*(:[1-9]\d{0,4})?$/, {
     error: 'secrets are for names of hosts, such as "api.example.com" or "*.example.com:8443"',
   })
-  .refine((text) => !/^[\d.]+(:|$)/.test(text), { error: "secrets are for names, not addresses" });
+  .refine((text) => !/^[\d.]+(:|$)/.test(text), { error: "secrets are for names, not addresses" })
+  .refine((text) => Number(/:(\d+)$/.exec(text)?.[1] ?? 1) <= 65535, {
+    error: "the port must be from 1 to 65535",
+  });
 
 const headerName = z
   .string()

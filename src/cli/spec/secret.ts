@@ -30,7 +30,6 @@ first needs the secret; it prints a token, or JSON with token and expires_in.`,
         durationArg,
       ),
     },
-    isPassThrough: true,
     examples: [
       "banger secret set GITHUB_TOKEN",
       "banger secret set NPM_TOKEN --file ~/.npm-token",

@@ -16,6 +16,13 @@ export const run: Handler<typeof secretCommands.commands.set> = async (
   if (ttl !== undefined && args.command.length === 0) {
     throw new BangerError("invalid_argument", "--ttl requires a command");
   }
+  const [program] = args.command;
+  if (program !== undefined && Bun.which(program) === null) {
+    // It may be the value, which is then shown nowhere.
+    throw new BangerError("invalid_argument", "no such command for the secret", {
+      hint: `A value is read from stdin or a file: banger secret set ${args.name} --file FILE`,
+    });
+  }
   const { signal } = context.interrupt;
   const source: SecretSource =
     args.command.length > 0
