@@ -193,6 +193,9 @@ test("options behind the name of a secret are options, and a value there is not 
   expect(parse("secret", "set", "TOKEN", "--", ...command).args).toMatchObject({ command });
   const words = ["secret", "set", "TOKEN", "ghp-the-value-itself"];
   const { exitCode, stderr } = await runCli(words, { env: {} });
-  expect([exitCode, stderr]).toEqual([2, expect.stringContaining("no such command for the secret")]);
+  expect([exitCode, stderr]).toEqual([
+    2,
+    expect.stringContaining("no such command for the secret"),
+  ]);
   expect(stderr).not.toContain("ghp-the-value-itself");
 });
