@@ -143,7 +143,7 @@ test("what may have been meant is looked for in the whole tree, and nothing that
     top: ["vm top"],
     stats: ["vm stats"],
     port: ["vm port"],
-    attach: ["vm session attach"],
+    attach: ["vm volume attach", "vm session attach"],
     up: ["vm start"],
     biuld: ["image build", "kernel build"],
     craete: ["create"],
