@@ -101,6 +101,8 @@ test("each action of a machine", async () => {
   await menu("web", "Fork");
   const fork = page.locator("[data-cursor]", { hasNotText: /^(web|cache)$/ });
   const name = (await fork.textContent()) ?? "";
+  // The fork is listed as running before its agent has answered, without which it is given up.
+  await page.getByRole("button", { name: "Cancel: Fork web" }).waitFor({ state: "detached" });
   await row(name).getByText("running").waitFor();
   await menu(name, "Power off");
   await row(name).getByText("stopped").waitFor();
