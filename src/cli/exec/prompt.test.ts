@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import type { PolicyAnswer, PolicyQuestion } from "#api/network.ts";
 import { Feed } from "#base/async/feed.ts";
 import type { Client } from "#sdk/client.ts";
+import { AlternateScreen } from "./alternate-screen.ts";
 import { Prompt } from "./prompt.ts";
 
 const AT = "2026-01-01T00:00:00.000Z";
@@ -19,8 +20,10 @@ async function setUp(vm?: string) {
     answer: async (answer: PolicyAnswer) => void answers.push(answer),
   };
   let shown = "";
+  const screen = new AlternateScreen();
   const prompt = new Prompt({ policy } as unknown as Client, {
     signal: abort.signal,
+    screen,
     ...(vm === undefined ? {} : { vm }),
     write: (text) => {
       shown += text;
@@ -37,7 +40,12 @@ async function setUp(vm?: string) {
     abort.abort();
     await watching;
   };
-  return { answers, type, open, end, shown: () => shown };
+  const output = (text: string) => {
+    screen.see(Buffer.from(text));
+    shown += text;
+    prompt.refresh();
+  };
+  return { answers, type, open, end, output, shown: () => shown };
 }
 
 test("a letter and Enter answer; whatever else is typed goes on to the machine", async () => {
@@ -81,5 +89,25 @@ test("a question that went without an answer of this terminal says so", async ()
   await open();
   expect(shown().slice(before)).toBe("o\r\n");
   expect(answers).toEqual([{ id: "q3", allow: true, scope: "once" }]);
+  await end();
+});
+
+test("a question leaves a full-screen program alone, rings, and is shown once that has left", async () => {
+  const { answers, type, open, end, output, shown } = await setUp();
+  await open(question("q1"));
+  expect(shown()).toContain("shop.test:443");
+  output("\x1b[?1049h");
+  let before = shown().length;
+  await open(question("q1"));
+  await open(question("q1"), question("q2"));
+  expect(shown().slice(before)).toBe("");
+  expect(type("o\r")).toBe("o\r");
+  await open(question("q2"));
+  expect(shown().slice(before)).toBe("\x07");
+  before = shown().length;
+  output("\x1b[?1049l$ ");
+  expect(shown().slice(before)).toStartWith("\x1b[?1049l$ \r\nMachine");
+  expect(type("o\r")).toBe("");
+  expect(answers).toEqual([{ id: "q2", allow: true, scope: "once" }]);
   await end();
 });

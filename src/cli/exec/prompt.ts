@@ -4,6 +4,7 @@ import { messageOf } from "#base/error.ts";
 import { writeErr } from "#base/stdio.ts";
 import { questionText } from "#cli/print/network.ts";
 import type { Client } from "#sdk/client.ts";
+import type { AlternateScreen } from "./alternate-screen.ts";
 
 const ANSWERS: Readonly<Record<string, Omit<PolicyAnswer, "id">>> = {
   o: { allow: true, scope: "once" },
@@ -14,10 +15,14 @@ const ANSWERS: Readonly<Record<string, Omit<PolicyAnswer, "id">>> = {
 };
 const CHOICES = "o: once, m: this machine, a: always, n: no, d: deny for this machine; then Enter";
 
+const BELL = "\x07";
+
 export interface PromptOptions {
   signal: AbortSignal;
   /** Only questions of this machine. */
   vm?: string;
+  /** Of the terminal, if programs have it as well. */
+  screen?: AlternateScreen;
   write?: (text: string) => Promise<void> | void;
 }
 
@@ -30,6 +35,8 @@ export class Prompt {
   #answered: string | undefined;
   /** What was typed since the last Enter, which may be the beginning of an answer. */
   #typed = "";
+  /** The last question that rang where it could not be shown. */
+  #rung: string | undefined;
 
   constructor(client: Pick<Client, "policy">, options: PromptOptions) {
     this.#client = client;
@@ -42,17 +49,37 @@ export class Prompt {
     try {
       for await (const open of await this.#client.policy.watch(undefined, { signal })) {
         this.#open = open.filter((each) => vm === undefined || each.vm === vm);
-        this.#show();
+        this.refresh();
       }
     } catch {
       // The command itself tells what is wrong.
     }
   }
 
+  /**
+   * To be called when the screen may have changed: nothing is written over a full-screen program. A question rings
+   * there, and is shown once the program has left, if it is still open.
+   */
+  refresh(): void {
+    const [question] = this.#open;
+    if (this.#isCovered()) {
+      if (question && question.id !== this.#rung) this.#write(BELL);
+      this.#rung = question?.id;
+      // What was shown before the program came is out of sight.
+      this.#shown = undefined;
+      return;
+    }
+    const before = this.#shown;
+    if (question?.id === before?.id) return;
+    this.#shown = question;
+    if (before && before.id !== this.#answered) this.#write(`\r\n${goneText(before)}\r\n`);
+    if (question) this.#write(`\r\n${questionText(question)}\r\n(${CHOICES}) `);
+  }
+
   /** What was typed and is no answer, for whoever else reads the terminal. */
   take(chunk: Uint8Array): Uint8Array {
-    const [question] = this.#open;
-    if (!question) return this.#flush(chunk);
+    const question = this.#shown;
+    if (!question || this.#isCovered()) return this.#flush(chunk);
     const text = this.#typed + Buffer.from(chunk).toString("latin1");
     this.#typed = "";
     const [, letter = ""] = /^([a-zA-Z])[\r\n]+$/.exec(text) ?? [];
@@ -86,13 +113,8 @@ export class Prompt {
     }
   }
 
-  #show(): void {
-    const [question] = this.#open;
-    const before = this.#shown;
-    if (question?.id === before?.id) return;
-    this.#shown = question;
-    if (before && before.id !== this.#answered) this.#write(`\r\n${goneText(before)}\r\n`);
-    if (question) this.#write(`\r\n${questionText(question)}\r\n(${CHOICES}) `);
+  #isCovered(): boolean {
+    return this.#options.screen?.isOn === true;
   }
 
   #write(text: string): void {

@@ -7,6 +7,7 @@ import type { Context } from "#cli/context.ts";
 import { exitStatusOf, type ForwardedSignal } from "#cli/interrupt.ts";
 import { variable } from "#config/environment.ts";
 import type { ExecConnection } from "#sdk/exec.ts";
+import { AlternateScreen } from "./alternate-screen.ts";
 import { openStream } from "./open.ts";
 import { Prompt } from "./prompt.ts";
 import { makeRaw, onResize, terminalSize } from "./terminal.ts";
@@ -58,8 +59,16 @@ export async function runSession(
   using progress = open.kind === "run" ? await context.progress() : undefined;
   // The last step is shown before the command's first output, which may go to another descriptor.
   let shown = Promise.resolve();
+  const isAsking = open.kind === "run" && open.create.policy?.ask === true;
+  const screen = isAsking ? new AlternateScreen() : undefined;
+  let prompt: Prompt | undefined;
+  const print = async (data: Uint8Array): Promise<void> => {
+    screen?.see(data);
+    await writeOut(data);
+    prompt?.refresh();
+  };
   const connection = openStream(context, open, {
-    onStdout: progress ? (data) => shown.then(() => writeOut(data)) : writeOut,
+    onStdout: progress ? (data) => shown.then(() => print(data)) : print,
     onStderr: progress ? (data) => shown.then(() => writeErr(data)) : writeErr,
     onProgress: progress?.report,
     onHeld: onHeld && ((vm) => onHeld(vm, progress?.report)),
@@ -72,18 +81,28 @@ export async function runSession(
   try {
     const vm = await connection.started;
     if (open.kind === "run" && open.keep) context.output.note(`machine: ${vm}`);
-    const isAsking = open.kind === "run" && open.create.policy?.ask === true;
-    return await attach(context, connection, { ...open.exec, askAbout: isAsking ? vm : undefined });
+    return await attach(context, connection, {
+      ...open.exec,
+      askAbout: screen && { vm, screen },
+      onPrompt: (made) => {
+        prompt = made;
+      },
+    });
   } finally {
     connection.close();
   }
 }
 
-/** `askAbout`: a machine whose questions the terminal is there for. */
+interface AttachOptions extends ExecRequest {
+  /** A machine whose questions the terminal is there for. */
+  askAbout: { vm: string; screen: AlternateScreen } | undefined;
+  onPrompt: (prompt: Prompt) => void;
+}
+
 async function attach(
   context: Context,
   connection: ExecConnection,
-  { terminal, stdin, askAbout }: ExecRequest & { askAbout: string | undefined },
+  { terminal, stdin, askAbout, onPrompt }: AttachOptions,
 ): Promise<number> {
   const { interrupt, output } = context;
   let asked = 0;
@@ -105,9 +124,10 @@ async function attach(
   if (terminal) connection.resize(terminalSize());
   const done = new AbortController();
   const prompt =
-    terminal && stdin && askAbout !== undefined
-      ? new Prompt(await context.daemon(), { signal: done.signal, vm: askAbout })
+    terminal && stdin && askAbout
+      ? new Prompt(await context.daemon(), { signal: done.signal, ...askAbout })
       : undefined;
+  if (prompt) onPrompt(prompt);
   void prompt?.watch();
   if (stdin) void pumpStdin(connection, prompt && ((chunk) => prompt.take(chunk)));
   const exit = await Promise.race([connection.exited, gaveUp.promise]).finally(() => done.abort());
