@@ -194,7 +194,7 @@ function renderFrames({ table, taps, subnet6 }: RuleState): string {
     "\t\ttype filter hook prerouting priority dstnat; policy accept;",
     "\t\tiifname != @taps accept",
     // A tag is taken off before the rules: what follows would look at what is behind it.
-    "\t\tether type != { ip, arp, ip6 } drop",
+    `\t\tether type != { ip, arp${subnet6 ? ", ip6" : ""} } drop`,
     "\t\tiifname . ether saddr . ip saddr @senders accept",
     "\t\tiifname . ether saddr . arp saddr ether . arp saddr ip @arp_senders accept",
     ...(subnet6 ? ["\t\tether type ip6 goto ipv6"] : []),
