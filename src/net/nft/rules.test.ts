@@ -70,7 +70,7 @@ table bridge banger {
 	chain prerouting {
 		type filter hook prerouting priority dstnat; policy accept;
 		iifname != @taps accept
-		ether type != { ip, arp, ip6 } drop
+		ether type != { ip, arp } drop
 		iifname . ether saddr . ip saddr @senders accept
 		iifname . ether saddr . arp saddr ether . arp saddr ip @arp_senders accept
 		drop
