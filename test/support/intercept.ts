@@ -25,6 +25,8 @@ export interface Seen {
 
 export interface SiteOptions {
   secret?: Partial<MachineSecret>;
+  /** Of all secrets. */
+  value?: string;
   others?: MachineSecret[];
   answer?: (request: Seen, response: http2.Http2ServerResponse) => void;
   /** What the server's certificate is for, and how it is signed. */
@@ -52,7 +54,7 @@ export class Site {
   serverPort = 0;
 
   private constructor(
-    { secret, others = [], answer, gate = {} }: SiteOptions,
+    { secret, value = VALUE, others = [], answer, gate = {} }: SiteOptions,
     certificate: { cert: string; key: string },
     roots: string,
   ) {
@@ -62,8 +64,8 @@ export class Site {
     ];
     const source: SecretSource = {
       of: () => secrets,
-      value: async () => VALUE,
-      known: () => [VALUE],
+      value: async () => value,
+      known: () => [value],
       lineage: () => "test",
     };
     const rootsPath = join(this.folder, "roots.pem");

@@ -34,6 +34,9 @@ interface Place {
   used: MachineSecret[];
 }
 
+/** Headers that ask for an answer in another form than whole and plain. */
+const UNSEARCHABLE: ReadonlySet<string> = new Set(["accept-encoding", "range", "if-range"]);
+const PARTIAL_CONTENT = 206;
 const MASK = "*".charCodeAt(0);
 const BASIC = /^basic +([A-Za-z0-9+/]+={0,2}) *$/i;
 
@@ -73,8 +76,8 @@ export class Exchanges {
       this.#refuseIn(name, "the name of a header");
       headers.push([name, await this.#header([name, value], used)]);
     }
-    // What comes back compressed could not be searched as it is.
-    const answerable = headers.filter(([name]) => name !== "accept-encoding");
+    // What comes back compressed, or in parts that cut a value in two, could not be searched as it is.
+    const answerable = headers.filter(([name]) => !UNSEARCHABLE.has(name));
     answerable.push(["accept-encoding", "identity"]);
     const type = request.headers.find(([name]) => name === "content-type")?.[1] ?? "";
     const bodyRules = await this.#bodyRules(type);
@@ -108,10 +111,26 @@ export class Exchanges {
     }));
   }
 
+  /** A part of an answer can have half a value, and the next request asks for the other. */
+  refusePart(status: number | undefined): void {
+    if (status !== PARTIAL_CONTENT) return;
+    throw new Refused("the server sent a part of the answer, which cannot be searched", {
+      status: 502,
+    });
+  }
+
   cleanHeaders(headers: Headers, rules: readonly Rule[]): Headers {
-    // Another way to the same host would not come through here.
-    const kept = headers.filter(([name]) => name !== "alt-svc");
-    return kept.map(([name, value]) => [name, replacedText(rules, value)]);
+    // Names are in lower case here, whatever case they came in.
+    const forms = rules.map(({ find }) => Buffer.from(find).toString("latin1").toLowerCase());
+    const kept = headers.filter(
+      // Another way to the same host would not come through here.
+      ([name]) => name !== "alt-svc" && !forms.some((form) => name.includes(form)),
+    );
+    return kept.map(([name, value]) => [name, this.cleanText(value, rules)]);
+  }
+
+  cleanText(text: string, rules: readonly Rule[]): string {
+    return replaceAll(rules, Buffer.from(text, "latin1")).toString("latin1");
   }
 
   #admit(authority: string): void {
@@ -256,10 +275,6 @@ export class Exchanges {
         : `secret ${secret.name} is not for ${host}:${port}`;
     return new Refused(why, { secret: secret.name });
   }
-}
-
-function replacedText(rules: readonly Rule[], text: string): string {
-  return replaceAll(rules, Buffer.from(text, "latin1")).toString("latin1");
 }
 
 /** As it is where its codes make no sense. */

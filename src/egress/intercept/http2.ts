@@ -185,6 +185,7 @@ async function answer(
     got.reject(new Refused("the server reset the stream", { status: 502 })),
   );
   const head = await got.promise;
+  exchanges.refusePart(head[":status"]);
   const rules = exchanges.cleaning();
   const codings = codingsOf(head["content-encoding"]);
   const left = new Set([

@@ -25,6 +25,7 @@ import { ByteReader } from "./reader.ts";
 /** A body that changes is sent with its length up to here, and in chunks beyond. */
 const KEPT_BODY_MAX_BYTES = 1024 * 1024;
 const INTERIM_ANSWERS_MAX = 16;
+const REASON_MAX_LENGTH = 100;
 /** They are about one connection, and not about the message. */
 const HOP_HEADERS = [
   "connection",
@@ -195,10 +196,12 @@ async function answer(
 ): Promise<"open" | "closed" | "upgraded"> {
   const { guest, fromServer } = sides;
   const response = await finalAnswer(fromServer);
+  exchanges.refusePart(response.status);
   const rules = exchanges.cleaning();
   const hop = hopHeaders(response.headers);
   const cleaned = exchanges.cleanHeaders(response.headers, rules);
-  const first = `HTTP/1.1 ${response.status} ${response.reason.slice(0, 100)}`;
+  const reason = exchanges.cleanText(response.reason, rules).slice(0, REASON_MAX_LENGTH);
+  const first = `HTTP/1.1 ${response.status} ${reason}`;
   if (response.status === 101) {
     if (!isUpgrade) throw new Refused("the server changed the protocol unasked", { status: 502 });
     state.hasAnswered = true;
