@@ -121,6 +121,75 @@ test("a WebSocket gets the secret in its upgrade, and is searched both ways", as
   expect(site.decisions.at(-1)).toMatchObject({ verdict: "deny", secret: "TOKEN" });
 });
 
+test("a value that a server sends in parts of a message, with a ping between them, is covered", async () => {
+  await using site = await Site.open();
+  const half = VALUE.length >> 1;
+  const long = "x".repeat(70_000);
+  site.server.on("upgrade", (_, socket) => {
+    socket.write(
+      "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+    );
+    const sent = [
+      [0x01, `${long}a ${VALUE.slice(0, half)}`],
+      [0x89, `ping ${VALUE}`],
+      [0x00, VALUE.slice(half, -1)],
+      [0x80, `${VALUE.slice(-1)} b`],
+      [0x81, `one ${VALUE}`],
+      [0x88, "\x03\xe8bye"],
+    ] as const;
+    for (const [first, text] of sent) socket.write(serverFrame(first, text));
+    socket.end();
+  });
+  const text = await raw(
+    site,
+    `GET /ws HTTP/1.1\r\n${HEAD}Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n`,
+  );
+  const masked = "*".repeat(VALUE.length);
+  const [, bytes = ""] = text.split("\r\n\r\n");
+  const got = serverFrames(bytes);
+  const ofKind = (...kinds: number[]) => got.filter(([first]) => kinds.includes(first & 0x0f));
+  expect(ofKind(9)).toEqual([[0x89, `ping ${masked}`]]);
+  expect(ofKind(8)).toEqual([[0x88, "\x03\xe8bye"]]);
+  const data = ofKind(0, 1);
+  expect(data.at(-1)).toEqual([0x81, `one ${masked}`]);
+  expect(
+    data
+      .slice(0, -1)
+      .map(([, payload]) => payload)
+      .join(""),
+  ).toBe(`${long}a ${masked} b`);
+  const [opened, ...continued] = data.slice(0, -1).map(([first]) => first);
+  expect([opened, continued.pop()]).toEqual([0x01, 0x80]);
+  expect(continued.every((first) => first === 0)).toBe(true);
+});
+
+function serverFrame(first: number, text: string): Buffer {
+  const payload = Buffer.from(text, "latin1");
+  const head = Buffer.alloc(payload.length < 126 ? 2 : 10);
+  head[0] = first;
+  head[1] = payload.length < 126 ? payload.length : 127;
+  if (head.length > 2) head.writeBigUInt64BE(BigInt(payload.length), 2);
+  return Buffer.concat([head, payload]);
+}
+
+function serverFrames(text: string): [first: number, payload: string][] {
+  const bytes = Buffer.from(text, "latin1");
+  const found: [number, string][] = [];
+  for (let at = 0; at + 2 <= bytes.length; ) {
+    const [first = 0, short = 0] = bytes.subarray(at);
+    const length =
+      short === 127
+        ? Number(bytes.readBigUInt64BE(at + 2))
+        : short === 126
+          ? bytes.readUInt16BE(at + 2)
+          : short;
+    at += short === 127 ? 10 : short === 126 ? 4 : 2;
+    found.push([first, bytes.toString("latin1", at, at + length)]);
+    at += length;
+  }
+  return found;
+}
+
 function frame(text: string, { opcode = 1, isLast = true } = {}): string {
   const mask = [1, 2, 3, 4];
   const payload = Buffer.from(text).map((byte, index) => byte ^ (mask[index & 3] ?? 0));
