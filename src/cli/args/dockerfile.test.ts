@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BangerError, type ErrorCode } from "#base/error.ts";
-import { readDockerfile } from "./dockerfile.ts";
+import { readDockerfile, readGivenBytes } from "./dockerfile.ts";
 
 let root: string;
 let folder: string;
@@ -90,5 +90,26 @@ test("a FIFO of the context is refused, and not waited for", () => {
 test("a Dockerfile that is named may be anywhere, and has a limit that also ends endless ones", () => {
   link("Dockerfile", "../outside");
   expect(read(join(folder, "Dockerfile")).dockerfile).toBe("FROM outside\n");
-  expectError(() => read("/dev/zero"), "limit_exceeded", "is larger than 1.0 MiB");
+  expectError(() => read("/dev/zero"), "limit_exceeded", "larger than 1.0 MiB");
+});
+
+test("a named pipe is read to its end, and one that nobody writes to is given up", () => {
+  const pipe = join(folder, "pipe");
+  expect(Bun.spawnSync(["mkfifo", pipe]).exitCode).toBe(0);
+  const read = (max_ms: number) => readGivenBytes(pipe, 1024, { silent_max_ms: max_ms }).toString();
+  expectError(() => read(40), "timeout", "nothing is written to this pipe");
+  const script = 'sleep 0.1; { printf abc; sleep 0.1; printf def; } > "$1"';
+  const writer = Bun.spawn(["sh", "-c", script, "sh", pipe]);
+  expect(read(60_000)).toBe("abcdef");
+  writer.kill();
+});
+
+test("a pipe of the shell is read for as long as its program takes", () => {
+  const module = join(import.meta.dir, "dockerfile.ts");
+  const code = `const { readGivenBytes: read } = await import(${JSON.stringify(module)});
+    for (const path of process.argv.slice(1)) console.log(String(read(path, 1024, { silent_max_ms: 0 })));`;
+  const script =
+    '"$0" -e "$1" <(sleep 0.2; printf abc; sleep 0.1; printf def) <(true) - < <(sleep 0.2; printf in)';
+  const { stdout, stderr } = Bun.spawnSync(["bash", "-c", script, process.execPath, code]);
+  expect([stdout.toString(), stderr.toString()]).toEqual(["abcdef\n\nin\n", ""]);
 });

@@ -1,8 +1,9 @@
 /** Parses `--secret id=ID[,src=FILE|env=NAME]` of a build, as docker does. */
-import { existsSync, readFileSync, statSync } from "node:fs";
-import { BangerError, messageOf } from "#base/error.ts";
-import { formatSize, KiB } from "#base/size.ts";
+import { existsSync } from "node:fs";
+import { BangerError } from "#base/error.ts";
+import { KiB } from "#base/size.ts";
 import { variable } from "#config/environment.ts";
+import { readGivenBytes } from "./dockerfile.ts";
 
 const SECRET_MAX_BYTES = 500 * KiB;
 
@@ -27,7 +28,8 @@ function readSecret(text: string): [string, string] {
   const name = fields.get("env") ?? (fields.get("type") === "env" ? (source ?? id) : undefined);
   // Without a place, docker looks for a variable of that name first.
   const own = name ?? (source === undefined && !existsSync(id) ? id : undefined);
-  if (own === undefined) return [id, readBytes(source ?? id).toString("base64")];
+  if (own === undefined)
+    return [id, readGivenBytes(source ?? id, SECRET_MAX_BYTES).toString("base64")];
   const value = variable(own);
   if (value !== undefined) return [id, Buffer.from(value).toString("base64")];
   throw new BangerError(
@@ -37,16 +39,6 @@ function readSecret(text: string): [string, string] {
       hint: `Pass a file instead: --secret id=${id},src=FILE`,
     },
   );
-}
-
-function readBytes(path: string): Buffer {
-  try {
-    if (statSync(path).size <= SECRET_MAX_BYTES) return readFileSync(path);
-  } catch (error) {
-    throw new BangerError("not_found", `Cannot read secret "${path}": ${messageOf(error)}`);
-  }
-  const max = formatSize(SECRET_MAX_BYTES);
-  throw new BangerError("limit_exceeded", `Cannot read secret "${path}": larger than ${max}`);
 }
 
 function invalid(text: string, field: string | undefined): BangerError {
