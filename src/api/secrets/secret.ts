@@ -13,10 +13,27 @@ const TTL_MAX_S = 24 * 3600;
 /** The machine's environment variable has the same name. */
 export const secretName = z
   .string()
-  .max(64)
+  .max(64, { error: "secret names can have at most 64 characters" })
   .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, {
     error: "secret names can contain letters, digits and underscores",
   });
+
+/** Variables that decide how programs start, and those that a machine gets for its certificates and its ssh agent. */
+const RESERVED_NAMES: ReadonlySet<string> = new Set([
+  ..."PATH HOME USER SHELL PWD IFS ENV BASH_ENV NODE_OPTIONS PYTHONHOME PYTHONPATH PERL5LIB PERL5OPT RUBYLIB".split(
+    " ",
+  ),
+  ..."RUBYOPT SSL_CERT_FILE CURL_CA_BUNDLE REQUESTS_CA_BUNDLE PIP_CERT GIT_SSL_CAINFO AWS_CA_BUNDLE".split(
+    " ",
+  ),
+  ..."JAVA_TOOL_OPTIONS NODE_EXTRA_CA_CERTS DENO_CERT SSH_AUTH_SOCK".split(" "),
+]);
+
+/** Of a new secret. */
+export const newSecretName = secretName.refine(
+  (name) => !RESERVED_NAMES.has(name) && !/^(LD|DYLD|MALLOC)_|^GLIBC_TUNABLES$/.test(name),
+  { error: "programs in the machine need this environment variable for something else" },
+);
 
 /** What can be sent in a header, and is long enough not to be found where it is not. */
 export const secretValue = z
@@ -40,6 +57,12 @@ export const secretHost = z
     error: "the port must be from 1 to 65535",
   });
 
+/** Of a new secret. */
+const newSecretHost = secretHost.refine((text) => !/^\*\.[^.:]+(:|$)/.test(text), {
+  error:
+    'a secret cannot be for everything below a top-level domain, only below a name such as "*.example.com"',
+});
+
 const headerName = z
   .string()
   .max(128)
@@ -62,7 +85,16 @@ export const machineSecret = z.object({
 });
 
 /** Without a value: the one of the keyring. */
-export const machineSecretRequest = machineSecret.extend({ value: secretValue.optional() });
+export const machineSecretRequest = machineSecret.extend({
+  name: newSecretName,
+  hosts: z
+    .array(newSecretHost)
+    .min(1)
+    .max(HOSTS_MAX, {
+      error: `a secret can be for at most ${HOSTS_MAX} hosts`,
+    }),
+  value: secretValue.optional(),
+});
 export type MachineSecretRequest = z.infer<typeof machineSecretRequest>;
 
 export const machineSecretRequests = z

@@ -51,6 +51,12 @@ test("values come from files, the environment and the keyring, and never from th
   expect(wrong("TOKEN=hunter2")).toBe(
     'BangerError: invalid value for --secret "TOKEN": missing @HOST',
   );
+  expect(wrong("TOKEN@api.test,*.com")).toContain(
+    'invalid value for --secret "TOKEN": "*.com": a secret',
+  );
+  expect(wrong("TOKEN@api.test,header=a b")).toContain('"TOKEN": "a b": invalid header name');
+  expect(wrong("LD_PRELOAD@api.test")).toContain('"LD_PRELOAD": programs in the machine need this');
+  expect(wrong("A-B@api.test")).toContain('"A-B": secret names can contain');
   expect(wrong("TOKEN=env:NOT_SET_AT_ALL@api.test")).toContain("NOT_SET_AT_ALL is not set");
   expect(wrong("TOKEN=env:NOT_SET_AT_ALL@api.test,at=home")).toContain('unknown setting "at=home"');
 });
@@ -64,6 +70,8 @@ test("hosts are names, and values can be sent in a header", () => {
     "192.0.2.7:443",
     "*",
     "*.",
+    "*.com",
+    "*.com:443",
     "a b",
     "api.test:0",
     "https://api.test",
@@ -80,7 +88,17 @@ test("hosts are names, and values can be sent in a header", () => {
   ]) {
     expect([value, isFine({ value })]).toEqual([value, false]);
   }
-  for (const name of ["1A", "A-B", "A B", "A=B", ""])
+  for (const name of [
+    "1A",
+    "A-B",
+    "A B",
+    "A=B",
+    "",
+    "PATH",
+    "LD_PRELOAD",
+    "BASH_ENV",
+    "SSL_CERT_FILE",
+  ])
     expect([name, isFine({ name })]).toEqual([name, false]);
   for (const header of ["host", "X-Upper", "a b", "content-length"]) {
     expect([header, isFine({ headers: [header] })]).toEqual([header, false]);
@@ -91,4 +109,12 @@ test("hosts are names, and values can be sent in a header", () => {
       { name: "A", hosts: ["c.d"] },
     ]).success,
   ).toBe(false);
+});
+
+test("a value of an unfit length is refused by where it comes from, and not shown", () => {
+  process.env["BANGER_TEST_TOKEN"] = "hunter2";
+  const refused = expect(() => machineSecretsOf(["A=env:BANGER_TEST_TOKEN@api.test"]));
+  refused.toThrow(
+    "Cannot use the secret of BANGER_TEST_TOKEN: secrets must have at least 8 characters",
+  );
 });

@@ -1,9 +1,9 @@
 /** Parses `--secret NAME[=@FILE|=env:VAR]@HOST[,HOST]…` of a machine. */
-import type { MachineSecretRequest } from "#api/secrets/secret.ts";
+import { type MachineSecretRequest, machineSecretRequest } from "#api/secrets/secret.ts";
 import { BangerError } from "#base/error.ts";
 import { readSecretValue } from "./secret-value.ts";
 
-/** Undefined when there are none. The API checks names, hosts and values. */
+/** Undefined when there are none. */
 export function machineSecretsOf(texts: readonly string[]): MachineSecretRequest[] | undefined {
   return texts.length === 0 ? undefined : texts.map(machineSecretOf);
 }
@@ -23,7 +23,7 @@ function machineSecretOf(text: string): MachineSecretRequest {
     else if (item.includes("=")) throw invalid(name, `unknown setting "${item}"`);
     else hosts.push(item.toLowerCase());
   }
-  return {
+  const request = {
     name,
     hosts,
     ...(headers.length > 0 ? { headers } : {}),
@@ -31,12 +31,26 @@ function machineSecretOf(text: string): MachineSecretRequest {
     ...(places.inBody ? { inBody: true } : {}),
     ...(source === undefined ? {} : { value: valueFrom(name, source) }),
   };
+  const { error } = machineSecretRequest.safeParse(request);
+  if (error) throw invalid(name, problemOf(error.issues, request));
+  return request;
 }
 
 function valueFrom(name: string, source: string): string {
   if (source.startsWith("@")) return readSecretValue({ file: source.slice(1) });
   if (source.startsWith("env:")) return readSecretValue({ env: source.slice("env:".length) });
   throw invalid(name, "a value on the command line is visible to other users");
+}
+
+/** Which host or header, where the problem is in one of several; never the value. */
+function problemOf(
+  [issue]: readonly { message: string; path: readonly PropertyKey[] }[],
+  { hosts, headers = [] }: Pick<MachineSecretRequest, "hosts" | "headers">,
+): string {
+  const [field, index] = issue?.path ?? [];
+  const items = field === "hosts" ? hosts : field === "headers" ? headers : [];
+  const item = typeof index === "number" ? items[index] : undefined;
+  return `${item === undefined ? "" : `"${item}": `}${issue?.message}`;
 }
 
 /** What is behind the name may be a value. */

@@ -1,6 +1,6 @@
 /** Reads the value of a secret from where other users cannot see it. */
 import { readFileSync } from "node:fs";
-import { SECRET_VALUE_MAX_LENGTH } from "#api/secrets/secret.ts";
+import { secretValue } from "#api/secrets/secret.ts";
 import { BangerError } from "#base/error.ts";
 import { writeErr } from "#base/stdio.ts";
 import { canAsk } from "#cli/confirm.ts";
@@ -49,10 +49,8 @@ export async function askSecretValue(name: string, signal: AbortSignal): Promise
 }
 
 function checked(text: string, origin: string): string {
-  const value = text.replace(/\r?\n$/, "");
-  if (value.length <= SECRET_VALUE_MAX_LENGTH) return value;
-  throw new BangerError(
-    "limit_exceeded",
-    `Cannot use the secret of ${origin}: longer than ${SECRET_VALUE_MAX_LENGTH} characters`,
-  );
+  const { data, error } = secretValue.safeParse(text.replace(/\r?\n$/, ""));
+  if (data !== undefined) return data;
+  const problem = error?.issues[0]?.message;
+  throw new BangerError("invalid_argument", `Cannot use the secret of ${origin}: ${problem}`);
 }

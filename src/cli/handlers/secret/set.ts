@@ -1,4 +1,4 @@
-import type { SecretSource } from "#api/secrets/secret.ts";
+import { newSecretName, type SecretSource } from "#api/secrets/secret.ts";
 import { BangerError } from "#base/error.ts";
 import { askSecretValue, readSecretValue } from "#cli/args/secret-value.ts";
 import type { Handler } from "#cli/context.ts";
@@ -22,6 +22,11 @@ export const run: Handler<typeof secretCommands.commands.set> = async (
     throw new BangerError("invalid_argument", "no such command for the secret", {
       hint: `A value is read from stdin or a file: banger secret set ${args.name} --file FILE`,
     });
+  }
+  const { error } = newSecretName.safeParse(args.name);
+  if (error) {
+    const problem = error.issues[0]?.message;
+    throw new BangerError("invalid_argument", `invalid value for NAME "${args.name}": ${problem}`);
   }
   const { signal } = context.interrupt;
   const source: SecretSource =
