@@ -3,7 +3,7 @@ import { connect, createServer } from "node:net";
 import { connect as connectTls } from "node:tls";
 import fc from "fast-check";
 import { MAX_HELLO_BYTES, parseClientHello } from "./client-hello.ts";
-import { classify } from "./first-bytes.ts";
+import { Classifier, classify } from "./first-bytes.ts";
 
 /** What Bun's own TLS client sends first. */
 async function realHello(servername: string | undefined): Promise<Buffer> {
@@ -82,7 +82,7 @@ test("parseClientHello() waits for the rest, however the hello is cut into recor
   for (const size of [7, 100, 16_384]) {
     const bytes = records(message, size);
     for (let end = 0; end < bytes.length; end += 7) {
-      expect(parseClientHello(bytes.subarray(0, end))).toEqual({ kind: "partial" });
+      expect(parseClientHello(bytes.subarray(0, end))).toMatchObject({ kind: "partial" });
     }
     expect(parseClientHello(bytes)).toEqual({
       kind: "hello",
@@ -127,4 +127,46 @@ test("a hello that does not end is refused at its cap, and no bytes make the par
       classify(records(Buffer.concat([Buffer.from([1, 0, 0, bytes.length & 255]), bytes])));
     }),
   );
+});
+
+test("a hello that comes byte by byte is looked at once for each record", () => {
+  const message = hello(serverName("shop.test"));
+  const bytes = records(message, 20);
+  const ends = new Set<number>();
+  for (let end = 2; end < bytes.length; end++) {
+    const found = parseClientHello(bytes.subarray(0, end));
+    if (found.kind !== "partial") break;
+    expect(found.wanted_bytes).toBeGreaterThan(end);
+    ends.add(found.wanted_bytes);
+  }
+  // The head and the end of each.
+  expect(ends.size).toBeLessThanOrEqual(2 * Math.ceil(message.length / 20));
+});
+
+test("bytes that come one by one are taken for what they are all at once", () => {
+  const samples = [
+    records(hello(serverName("shop.test"))),
+    records(hello(serverName("shop.test")), 7),
+    Buffer.from([22, 3, 1, 0, 4, 2, 0, 0, 0]),
+    ...[
+      "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+      "\r\n\r\nGET / HTTP/1.1\n",
+      "SSH-2.0-x\r\n",
+      "PRI * HTTP/2.0\r\n\r\n",
+      "\0\x01binary",
+      "abc\x80",
+      "\r\n".repeat(200),
+      `GET /${"x".repeat(20_000)} HTTP/1.1\r\n`,
+    ].map((text) => Buffer.from(text, "latin1")),
+  ];
+  for (const bytes of samples) {
+    const classifier = new Classifier();
+    let length = 1;
+    while (length < bytes.length && !classifier.isKnown(bytes.subarray(0, length))) length++;
+    expect(classifier.end(bytes.subarray(0, length))).toEqual(classify(bytes));
+  }
+  const early = new Classifier();
+  early.isKnown(Buffer.from("GET /"));
+  early.isKnown(Buffer.from("GET / HTTP/1.1"));
+  expect(early.end(Buffer.from("GET / HTTP/1.1"))).toEqual({ kind: "http" });
 });

@@ -16,8 +16,8 @@ const EXTENSIONS_HIDING_NAMES: ReadonlySet<number> = new Set([0xfe0d, 0xffce]);
 const NAME_TYPE_HOST = 0;
 
 export type ClientHello =
-  /** More bytes are needed. */
-  | { kind: "partial" }
+  /** More bytes are needed: at least so many in all. */
+  | { kind: "partial"; wanted_bytes: number }
   /** `name` is in lower case; absent if the client sent none. */
   | { kind: "hello"; name?: string; isNameHidden: boolean }
   | { kind: "invalid"; reason: string };
@@ -31,9 +31,9 @@ export function looksLikeTls(bytes: Uint8Array): boolean {
 export function parseClientHello(bytes: Uint8Array): ClientHello {
   try {
     const message = joinRecords(bytes);
-    if (message) return parseMessage(message);
+    if (message instanceof Reader) return parseMessage(message);
     return bytes.length < MAX_HELLO_BYTES
-      ? { kind: "partial" }
+      ? { kind: "partial", wanted_bytes: Math.min(message.wanted_bytes, MAX_HELLO_BYTES) }
       : { kind: "invalid", reason: "TLS ClientHello is too large" };
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
@@ -41,11 +41,12 @@ export function parseClientHello(bytes: Uint8Array): ClientHello {
   }
 }
 
-/** The handshake message without the records around it; undefined while some of it is missing. */
-function joinRecords(bytes: Uint8Array): Reader | undefined {
+/** The handshake message without the records around it; while some of it is missing, where the next record ends. */
+function joinRecords(bytes: Uint8Array): Reader | { wanted_bytes: number } {
   const parts: Uint8Array[] = [];
   let have_bytes = 0;
-  for (let at = 0; at + RECORD_HEADER_BYTES <= bytes.length; ) {
+  let at = 0;
+  while (at + RECORD_HEADER_BYTES <= bytes.length) {
     const [type = 0, , , high = 0, low = 0] = bytes.subarray(at, at + RECORD_HEADER_BYTES);
     const length = high * 256 + low;
     if (type !== RECORD_HANDSHAKE || length === 0 || length > MAX_RECORD_BYTES) throw malformed();
@@ -56,12 +57,14 @@ function joinRecords(bytes: Uint8Array): Reader | undefined {
     have_bytes += part.length;
     at += length;
   }
-  if (have_bytes < MESSAGE_HEADER_BYTES) return undefined;
+  const wanted_bytes = at > bytes.length ? at : at + RECORD_HEADER_BYTES;
+  if (have_bytes < MESSAGE_HEADER_BYTES) return { wanted_bytes };
   const joined = Buffer.concat(parts);
   if (joined[0] !== HANDSHAKE_CLIENT_HELLO) throw malformed();
   const end = MESSAGE_HEADER_BYTES + joined.readUIntBE(1, 3);
   if (end > MAX_HELLO_BYTES) throw malformed();
-  return have_bytes < end ? undefined : new Reader(joined.subarray(MESSAGE_HEADER_BYTES, end));
+  if (have_bytes < end) return { wanted_bytes };
+  return new Reader(joined.subarray(MESSAGE_HEADER_BYTES, end));
 }
 
 function parseMessage(message: Reader): ClientHello {

@@ -11,7 +11,7 @@ import { originalDestination } from "./original-destination.ts";
 
 /** More connections of one machine are turned away. */
 const MAX_OF_MACHINE = 1024;
-/** Of all machines; more wait in the kernel's queue. */
+/** Of all machines. */
 const MAX_CONNECTIONS = 8192;
 const PORT_ATTEMPTS = 8;
 
@@ -84,7 +84,8 @@ export class EgressProxy implements GuestProxy, AsyncDisposable {
     // Nobody but a machine is led here, and nobody else is served.
     const isRedirected = destination && !this.#servers.has(destination.address);
     const ofMachine = this.#open.get(machine?.machineId ?? "") ?? new Set();
-    if (!machine || !isRedirected || ofMachine.size >= MAX_OF_MACHINE) {
+    const all = [...this.#open.values()].reduce((sum, { size }) => sum + size, 0);
+    if (!machine || !isRedirected || !mayOpen({ own: ofMachine.size, all })) {
       client.resetAndDestroy();
       return;
     }
@@ -107,6 +108,14 @@ export class EgressProxy implements GuestProxy, AsyncDisposable {
     });
     await connection.serve();
   }
+}
+
+/**
+ * Whether a machine that has `own` connections may open one more, when there are `all`: it may have as many as are
+ * left for others. However many machines take what they can get, some are left for the next.
+ */
+export function mayOpen({ own, all }: { own: number; all: number }): boolean {
+  return own < Math.min(MAX_OF_MACHINE, MAX_CONNECTIONS - all);
 }
 
 function listenFailure(error: unknown): BangerError {

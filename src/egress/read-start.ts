@@ -1,6 +1,6 @@
 /** Reads the start of a machine's connection, as far as it takes to know what it carries. */
 import type { Socket } from "node:net";
-import { classify, type FirstBytes } from "./first-bytes.ts";
+import { Classifier, type FirstBytes } from "./first-bytes.ts";
 import { MAX_HEAD_BYTES, RequestError } from "./http-head.ts";
 import { Refusal } from "./refuse.ts";
 
@@ -13,20 +13,20 @@ export async function readFirst(
   client: Socket,
   { isPatient = false }: { isPatient?: boolean } = {},
 ): Promise<{ head: Buffer; first: FirstBytes }> {
-  let first: FirstBytes = { kind: "partial" };
-  const isEnough = (bytes: Buffer): boolean => {
-    first = classify(bytes);
-    return first.kind !== "partial";
-  };
+  const classifier = new Classifier();
+  const isEnough = (bytes: Buffer): boolean => classifier.isKnown(bytes);
   const timeout_ms = isPatient ? undefined : TIMEOUT_MS;
   const head = await readUntil(client, isEnough, { start: Buffer.alloc(0), timeout_ms });
+  const first = classifier.end(head);
   return { head, first: first.kind === "partial" ? { kind: "other" } : first };
 }
 
 /** With the whole head of an HTTP request. */
 export async function readHead(client: Socket, start: Buffer): Promise<Buffer> {
+  let searched = 0;
   const isEnough = (bytes: Buffer): boolean => {
-    if (bytes.includes(HEAD_END)) return true;
+    if (bytes.indexOf(HEAD_END, searched) >= 0) return true;
+    searched = Math.max(0, bytes.length - HEAD_END.length + 1);
     if (bytes.length > MAX_HEAD_BYTES) throw new RequestError("HTTP head is too large");
     return false;
   };
@@ -43,11 +43,12 @@ async function readUntil(
 ): Promise<Buffer> {
   if (start.length > 0 && isEnough(start)) return start;
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  let bytes = start;
+  const bytes = new GrowingBuffer();
+  if (start.length > 0) bytes.push(start);
   const onData = (chunk: Buffer): void => {
-    bytes = bytes.length === 0 ? chunk : Buffer.concat([bytes, chunk]);
+    bytes.push(chunk);
     try {
-      if (!isEnough(bytes)) return;
+      if (!isEnough(bytes.all)) return;
       client.pause();
       resolve();
     } catch (error) {
@@ -62,9 +63,30 @@ async function readUntil(
   client.resume();
   try {
     await promise;
-    return bytes;
+    return bytes.all;
   } finally {
     clearTimeout(timer);
     client.off("data", onData).off("end", onEnd).off("close", onClose);
+  }
+}
+
+/** So that bytes which come one by one are not all copied for each. */
+class GrowingBuffer {
+  #room = Buffer.alloc(0);
+  #length = 0;
+
+  get all(): Buffer {
+    return this.#room.subarray(0, this.#length);
+  }
+
+  push(chunk: Uint8Array): void {
+    const length = this.#length + chunk.length;
+    if (length > this.#room.length) {
+      const room = Buffer.allocUnsafe(Math.max(length, 2 * this.#length));
+      this.all.copy(room);
+      this.#room = room;
+    }
+    this.#room.set(chunk, this.#length);
+    this.#length = length;
   }
 }
