@@ -135,3 +135,10 @@ test("commands are split as a shell splits them", () => {
   expect(splitCommand(`a  'b c' "d \\$e" f\\ g ""`)).toEqual(["a", "b c", "d $e", "f g", ""]);
   expect(splitCommand("   ")).toEqual([]);
 });
+
+test("a size in bytes is no size in GiB, and less than a MiB is no memory", () => {
+  expect(planOf({ ...EMPTY, disk: "10B" }).request.disk_bytes).toBe(10);
+  const { request, problems } = planOf({ ...EMPTY, memory: "10B" });
+  expect(request.memory_mib).toBeUndefined();
+  expect(problems.memory).toContain("512M");
+});

@@ -92,7 +92,12 @@ export function planOf(
   const cpus = Number(form.cpus);
   take("cpus", "cpus", Number.isInteger(cpus) && cpus > 0 ? cpus : undefined, "a whole number");
   const memory = parseBytes(form.memory, "M");
-  take("memory", "memory_mib", memory && Math.round(memory / MIB), "a size, such as 512M or 2G");
+  take(
+    "memory",
+    "memory_mib",
+    memory !== undefined && memory >= MIB ? Math.round(memory / MIB) : undefined,
+    "a size, such as 512M or 2G",
+  );
   take("disk", "disk_bytes", parseBytes(form.disk, "G"), "a size, such as 10G");
   const ports = wordsOf(form.ports).map(parsePort);
   const isRight = ports.every((port) => port !== undefined);

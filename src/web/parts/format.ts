@@ -71,9 +71,15 @@ export function bytesWord(bytes: number): string {
   return `${bytes}B`;
 }
 
-/** Bytes of "512M", "2G", "10"; undefined for what is none. `unit`: of a number without one. */
+/**
+ * Bytes of "512M", "2G", "10", "4096B", as the command line reads them; undefined for what is none. `unit`: of a number
+ * without one.
+ */
 export function parseBytes(text: string, unit: "M" | "G"): number | undefined {
-  const [, digits, suffix] = /^\s*(\d+(?:\.\d+)?)\s*([KMGT])?i?B?\s*$/i.exec(text) ?? [];
+  const [, digits, suffix] = /^\s*(\d+(?:\.\d+)?)\s*(?:([KMGT])(?:i?B)?|b)?\s*$/i.exec(text) ?? [];
   if (digits === undefined) return undefined;
-  return Math.round(Number(digits) * KIB ** UNITS.indexOf((suffix ?? unit).toUpperCase()));
+  const isBytes = suffix === undefined && /b\s*$/i.test(text);
+  const factor = KIB ** UNITS.indexOf((suffix ?? (isBytes ? "B" : unit)).toUpperCase());
+  const bytes = Math.round(Number(digits) * factor);
+  return Number.isSafeInteger(bytes) ? bytes : undefined;
 }
