@@ -1,14 +1,13 @@
 /** Which page is shown: the address below /ui, as signals. */
 import { computed, signal } from "@preact/signals";
+import { partsOf } from "./parts-of.ts";
 
 const BASE = "/ui/";
 
 const path = signal(location.pathname);
 
 /** The parts of the path: [] or ["machines"], ["vm", NAME, TAB], … */
-export const route = computed(() =>
-  path.value.slice(BASE.length).split("/").filter(Boolean).map(decodeURIComponent),
-);
+export const route = computed(() => partsOf(path.value.slice(BASE.length)));
 
 export function go(href: string): void {
   history.pushState(null, "", href);

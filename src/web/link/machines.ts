@@ -4,13 +4,10 @@ import type { MachineEvent } from "#api/system.ts";
 import type { Vm } from "#api/vm.ts";
 import { daemon, login } from "./daemon.ts";
 import { failureOf } from "./failure.ts";
+import { Gathered } from "./gathered.ts";
 
 const RETRY_MIN_MS = 250;
 const RETRY_MAX_MS = 4000;
-/** Changes that come together are loaded together. */
-const GATHER_MS = 40;
-/** So many at once are loaded as a list. */
-const SINGLE_MAX = 8;
 const EVENTS_KEPT_MAX = 500;
 
 export const machines = signal<ReadonlyMap<string, Vm>>(new Map());
@@ -61,8 +58,10 @@ async function loadAll(): Promise<void> {
   machines.value = new Map(present.map((vm) => [vm.id, vm]));
 }
 
-const changed = new Set<string>();
-let isWaiting = false;
+const changed = new Gathered({
+  one: async (id) => putMachine(await daemon.vm.show({ name: id })),
+  all: loadAll,
+});
 
 function take(event: MachineEvent): void {
   events.value = [event, ...events.value.slice(0, EVENTS_KEPT_MAX - 1)];
@@ -77,18 +76,4 @@ function take(event: MachineEvent): void {
   const known = machines.value.get(event.id);
   if (known) putMachine({ ...known, state: event.state });
   changed.add(event.id);
-  if (!isWaiting) setTimeout(() => void loadChanged(), GATHER_MS);
-  isWaiting = true;
-}
-
-async function loadChanged(): Promise<void> {
-  isWaiting = false;
-  const ids = [...changed];
-  changed.clear();
-  try {
-    if (ids.length > SINGLE_MAX) return await loadAll();
-    for (const id of ids) putMachine(await daemon.vm.show({ name: id }));
-  } catch {
-    // It is gone again, or the daemon is: an event or the next connection tells.
-  }
 }
