@@ -8,6 +8,8 @@ export const snapshot = z.object({
   name: snapshotName,
   /** The machine's name when it was made. */
   machine: z.string(),
+  /** The machine's id, which stays when it is renamed. */
+  machineId: z.string(),
   /** The image's name when it was made. */
   image: z.string(),
   kernel: z.string(),

@@ -102,11 +102,25 @@ test("a client sees its own machines, and others do not exist for it", async () 
 });
 
 test("a client sees snapshots of its own machines, and creates nothing from those of others", async () => {
-  const { id: _, name: machine, state: __, network, createdAt, ...rest } = makeVm("mine");
-  const made = { ...rest, machine, network: network.mode, createdAt, memory: true, size_bytes: 1 };
+  const { id: machineId, name: machine, state: __, network, createdAt, ...rest } = makeVm("mine");
+  const made = {
+    ...rest,
+    machine,
+    machineId,
+    network: network.mode,
+    createdAt,
+    memory: true,
+    size_bytes: 1,
+  };
   daemon.snapshots.push(
     // Of a machine that is gone: a name may be used again.
-    { ...made, name: "own", machine: "gone", labels: { "banger.mcp": "agent" } },
+    {
+      ...made,
+      name: "own",
+      machine: "gone",
+      machineId: "0".repeat(32),
+      labels: { "banger.mcp": "agent" },
+    },
     { ...made, name: "theirs", labels: { "banger.mcp": "other" } },
     { ...made, name: "plain" },
   );

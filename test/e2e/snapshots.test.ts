@@ -66,6 +66,8 @@ test("a snapshot holds disk and memory; the machine goes on, and can be set back
   await inside("source", "echo new > /mnt/memory; echo new > /disk; sync");
   const back = await banger.json<Vm>("vm", "restore", "source", "ready");
   expect(back.state).toBe("running");
+  // By which its snapshots are known when it is renamed.
+  expect(back.id).toBe(made.snapshot.machineId);
   expect(await inside("source", STATE)).toBe("old\nold");
   const after = await inside("source", IDENTITY);
   expect(after.split("\n").slice(0, 3)).toEqual(before.split("\n").slice(0, 3));

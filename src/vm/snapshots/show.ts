@@ -11,6 +11,7 @@ export function toSnapshot({ name, record, size_bytes }: StoredSnapshot): Snapsh
   return {
     name,
     machine: machine.name,
+    machineId: machine.id,
     image: image.name,
     kernel,
     mode,

@@ -2,7 +2,7 @@
 import type { Snapshot } from "#api/snapshot.ts";
 import type { Vm } from "#api/vm.ts";
 import { finish } from "#sdk/stream.ts";
-import { go, vmHref } from "#web/app/route.ts";
+import { go, route, vmHref } from "#web/app/route.ts";
 import { daemon } from "#web/link/daemon.ts";
 import { machineList, putMachine } from "#web/link/machines.ts";
 import { runTask } from "#web/link/tasks.ts";
@@ -23,8 +23,8 @@ export function SnapshotsTab({ vm }: { vm: Vm }) {
   );
   const all = value ?? [];
   const { forkOf, snapshot: from } = vm;
-  const isOwn = all.some(({ name, machine }) => name === from && machine === vm.name);
-  const isEmpty = !all.some(({ machine }) => machine === vm.name) && forksOf(vm).length === 0;
+  const isOwn = all.some((each) => each.name === from && each.machineId === vm.id);
+  const isEmpty = !all.some(({ machineId }) => machineId === vm.id) && forksOf(vm).length === 0;
   return (
     <>
       <div class="toolbar">
@@ -76,7 +76,7 @@ interface BranchProps {
 }
 
 function Branch({ vm, root, all, reload, depth }: BranchProps) {
-  const own = all.filter(({ machine }) => machine === vm.name);
+  const own = all.filter(({ machineId }) => machineId === vm.id);
   const forks = forksOf(vm);
   if (depth > DEPTH_MAX || own.length + forks.length === 0) return null;
   return (
@@ -112,7 +112,7 @@ function Children({
 }
 
 function Line({ each, root, reload }: { each: Snapshot; root: Vm; reload: () => void }) {
-  const { name, memory, size_bytes, createdAt, machine } = each;
+  const { name, memory, size_bytes, createdAt, machineId } = each;
   return (
     <span class="tree-line">
       <span class="dim">snapshot</span>
@@ -122,7 +122,7 @@ function Line({ each, root, reload }: { each: Snapshot; root: Vm; reload: () => 
         {new Date(createdAt).toLocaleString()}
       </span>
       <span class="tree-actions">
-        {machine === root.name && (
+        {machineId === root.id && (
           <Button kind="quiet" label={`Restore ${name}`} onClick={() => void restore(root, name)}>
             restore
           </Button>
@@ -151,8 +151,8 @@ function forksOf(vm: Vm): Vm[] {
 }
 
 /** Without the machine itself, which may have been restored to it. */
-function fromSnapshot({ name, machine }: Snapshot): Vm[] {
-  return machineList.value.filter((vm) => vm.snapshot === name && vm.name !== machine);
+function fromSnapshot({ name, machineId }: Snapshot): Vm[] {
+  return machineList.value.filter((vm) => vm.snapshot === name && vm.id !== machineId);
 }
 
 async function restore(vm: Vm, name: string): Promise<void> {
@@ -177,7 +177,7 @@ async function branch(name: string): Promise<void> {
   );
   if (!made) return;
   putMachine(made);
-  go(vmHref(made.name, "snapshots"));
+  if (route.value[2] === "snapshots") go(vmHref(made.name, "snapshots"));
 }
 
 async function removeSnapshot(name: string): Promise<void> {
