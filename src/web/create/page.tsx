@@ -1,6 +1,6 @@
 /** Making a machine: what it is made of, the command that does the same, and the stages as they happen. */
 import { useState } from "preact/hooks";
-import { go, vmHref } from "#web/app/route.ts";
+import { go, route, vmHref } from "#web/app/route.ts";
 import { daemon } from "#web/link/daemon.ts";
 import { tasks } from "#web/link/tasks.ts";
 import { Button } from "#web/parts/button.tsx";
@@ -118,7 +118,8 @@ async function create(plan: Plan, onLabel: (label: string) => void): Promise<voi
     onLabel(importLabel(vm, source));
     await importWorkspace(vm, source, path);
   }
-  go(vmHref(vm.name, workspace && "workspace"));
+  // Whoever has gone on to another page stays there: the tray links to the machine.
+  if (route.value[0] === "new") go(vmHref(vm.name, workspace && "workspace"));
 }
 
 function WorkspaceField({ form, problems, change }: PartProps) {

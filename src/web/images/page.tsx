@@ -24,7 +24,7 @@ export function ImagesPage() {
       <Pull onDone={images.reload} />
       {images.failure && <Trouble failure={images.failure} onRetry={images.reload} />}
       {images.value && <Images images={images.value} reload={images.reload} />}
-      <Space />
+      <Space images={images.value} />
       <Build onDone={images.reload} />
       <Kernels />
       <Volumes />

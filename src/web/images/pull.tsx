@@ -18,7 +18,8 @@ export function Pull({ onDone }: { onDone: () => void }) {
   const pull = async () => {
     const pulled = await runTask(
       label,
-      ({ signal, onProgress }) => finish(daemon.image.pull({ reference }, { signal }), onProgress),
+      ({ signal, onProgress }) =>
+        finish(daemon.image.pull({ reference: reference.trim() }, { signal }), onProgress),
       { isLong: true },
     );
     if (pulled) onDone();

@@ -1,5 +1,6 @@
 /** What images take on disk, as one bar, and what gc would free of it. */
 import { useEffect, useRef } from "preact/hooks";
+import type { Image } from "#api/image.ts";
 import { daemon } from "#web/link/daemon.ts";
 import { runTask } from "#web/link/tasks.ts";
 import { Button } from "#web/parts/button.tsx";
@@ -15,8 +16,12 @@ const PARTS = [
   ["builds_bytes", "build cache"],
 ] as const;
 
-export function Space() {
+/** `images`: a new list of them is a new usage. */
+export function Space({ images }: { images: readonly Image[] | undefined }) {
   const { value, reload } = useLoad((signal) => daemon.image.usage(undefined, { signal }), []);
+  useEffect(() => {
+    if (images) reload();
+  }, [images]);
   if (!value) return null;
   const total = PARTS.reduce((sum, [key]) => sum + value[key], 0);
   const collect = async () => {

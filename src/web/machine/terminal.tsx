@@ -41,6 +41,7 @@ export function TerminalTab({ vm }: { vm: Vm }) {
     void loadSessions(vm.id, abort.signal).then(
       (found) => {
         if (abort.signal.aborted) return;
+        setFailure(undefined);
         if (found.length === 0) return add([]);
         setSessions(found);
         setCurrent((before) =>
