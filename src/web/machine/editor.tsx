@@ -7,6 +7,7 @@ import { Button } from "#web/parts/button.tsx";
 import { size } from "#web/parts/format.ts";
 import { useLoad } from "#web/parts/load.ts";
 import { Trouble } from "#web/parts/trouble.tsx";
+import { visibleName } from "#web/parts/visible.ts";
 import { download, fromBase64, toBase64 } from "./transfer.ts";
 
 /** A procedure reads and writes so much at once; longer files are for an editor in the machine. */
@@ -25,7 +26,7 @@ export function Editor({ vm, path, onClose }: EditorProps) {
   const isChanged = text !== undefined && text !== value?.text;
   const save = async () => {
     const data = toBase64(new TextEncoder().encode(shown));
-    const saved = await runTask(`Save ${path}`, () =>
+    const saved = await runTask(`Save ${visibleName(path)}`, () =>
       daemon.file.write({ name: vm.id, path, data }),
     );
     if (saved) onClose();
@@ -34,7 +35,7 @@ export function Editor({ vm, path, onClose }: EditorProps) {
     <>
       <div class="toolbar">
         <Button onClick={onClose}>Back</Button>
-        <strong class="mono">{path}</strong>
+        <strong class="mono wrap">{visibleName(path)}</strong>
         {value && <span class="dim">{size(value.size_bytes)}</span>}
         <Button onClick={() => void download(vm, path, value?.size_bytes ?? 0)}>Download</Button>
         <Button kind="main" isDisabled={!isChanged} onClick={() => void save()}>
@@ -48,7 +49,7 @@ export function Editor({ vm, path, onClose }: EditorProps) {
       {value?.text !== undefined && (
         <textarea
           class="editor mono"
-          aria-label={`Text of ${path}`}
+          aria-label={`Text of ${visibleName(path)}`}
           spellcheck={false}
           value={shown}
           onInput={({ currentTarget }) => setText(currentTarget.value)}

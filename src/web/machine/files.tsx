@@ -11,6 +11,7 @@ import { useLoad } from "#web/parts/load.ts";
 import { Menu } from "#web/parts/menu.tsx";
 import { Table } from "#web/parts/table.tsx";
 import { Trouble } from "#web/parts/trouble.tsx";
+import { visibleName } from "#web/parts/visible.ts";
 import { Editor } from "./editor.tsx";
 import { download, upload } from "./transfer.ts";
 
@@ -22,8 +23,14 @@ export function FilesTab({ vm }: { vm: Vm }) {
     (signal) => daemon.file.list({ name: vm.id, path: folder.value }, { signal }),
     [vm.id, folder.value],
   );
-  const take = async (files: FileList | null | undefined): Promise<void> => {
-    for (const file of [...(files ?? [])]) await upload(vm, join(folder.value, file.name), file);
+  const take = async (given: FileList | null | undefined): Promise<void> => {
+    // Where they were dropped, whatever is opened meanwhile.
+    const to = folder.value;
+    const files = [...(given ?? [])];
+    const names = new Set((value ?? []).map(({ name }) => name));
+    const taken = files.map(({ name }) => name).filter((name) => names.has(name));
+    if (taken.length > 0 && !(await mayReplace(taken, to))) return;
+    for (const file of files) await upload(vm, join(to, file.name), file);
     reload();
   };
   if (open.value !== undefined) {
@@ -44,7 +51,7 @@ export function FilesTab({ vm }: { vm: Vm }) {
   return (
     <section
       class={isOver.value ? "drop over" : "drop"}
-      aria-label={`Files in ${folder.value}`}
+      aria-label={`Files in ${visibleName(folder.value)}`}
       onDragOver={(event) => {
         event.preventDefault();
         isOver.value = true;
@@ -66,7 +73,11 @@ export function FilesTab({ vm }: { vm: Vm }) {
             type="file"
             multiple
             class="hidden"
-            onChange={({ currentTarget }) => void take(currentTarget.files)}
+            onChange={({ currentTarget }) => {
+              void take(currentTarget.files);
+              // So that the same file can be chosen once more.
+              currentTarget.value = "";
+            }}
           />
         </label>
         <Button onClick={reload}>Reload</Button>
@@ -94,7 +105,7 @@ export function FilesTab({ vm }: { vm: Vm }) {
           ]}
         />
       )}
-      <p class="dim">Drop files here to upload them into {folder.value}.</p>
+      <p class="dim">Drop files here to upload them into {visibleName(folder.value)}.</p>
     </section>
   );
 }
@@ -124,16 +135,16 @@ function Listing({ entries, onOpen, menuOf }: ListingProps) {
         <tr key={entry.name}>
           <td class="mono wrap">
             <button type="button" class="link" onClick={() => onOpen(entry)}>
-              {entry.name}
+              {visibleName(entry.name)}
               {isFolder(entry) ? "/" : ""}
             </button>
-            {entry.target && <span class="dim"> → {entry.target}</span>}
+            {entry.target && <span class="dim"> → {visibleName(entry.target)}</span>}
           </td>
           <td class="number">{entry.kind === "file" ? size(entry.size_bytes) : ""}</td>
           <td class="mono dim wide-only">{permissions(entry.mode)}</td>
           <td class="dim wide-only">{new Date(entry.modifiedAt).toLocaleString()}</td>
           <td class="end">
-            <Menu label={`Actions for ${entry.name}`} items={menuOf(entry)} />
+            <Menu label={`Actions for ${visibleName(entry.name)}`} items={menuOf(entry)} />
           </td>
         </tr>
       ))}
@@ -152,7 +163,7 @@ function Crumbs({ path, onGo }: { path: string; onGo: (path: string) => void }) 
         const to = `/${parts.slice(0, index + 1).join("/")}`;
         return (
           <button key={to} type="button" class="link" onClick={() => onGo(to)}>
-            {part}/
+            {visibleName(part)}/
           </button>
         );
       })}
@@ -160,14 +171,24 @@ function Crumbs({ path, onGo }: { path: string; onGo: (path: string) => void }) 
   );
 }
 
+async function mayReplace(names: readonly string[], folder: string): Promise<boolean> {
+  const what = names.length === 1 ? visibleName(names[0] ?? "") : `${names.length} files`;
+  return await confirm(`Replace ${what} in ${visibleName(folder)}?`, {
+    body: names.length === 1 ? "" : names.map(visibleName).join(", "),
+    confirm: "Replace",
+    isDanger: true,
+  });
+}
+
 async function remove(vm: Vm, path: string): Promise<void> {
-  const isSure = await confirm(`Remove ${path}?`, {
+  const label = `Remove ${visibleName(path)}`;
+  const isSure = await confirm(`${label}?`, {
     body: "A directory is removed with all that is in it.",
     confirm: "Remove",
     isDanger: true,
   });
   if (!isSure) return;
-  await runTask(`Remove ${path}`, () => daemon.file.remove({ name: vm.id, path, recursive: true }));
+  await runTask(label, () => daemon.file.remove({ name: vm.id, path, recursive: true }));
 }
 
 function isFolder({ kind, target }: DirectoryEntry): boolean {

@@ -5,22 +5,12 @@ import { daemon } from "#web/link/daemon.ts";
 import { type Failure, failureOf } from "#web/link/failure.ts";
 import { generation } from "#web/link/machines.ts";
 import { Button } from "#web/parts/button.tsx";
+import { plain } from "#web/parts/plain.ts";
 import { Trouble } from "#web/parts/trouble.tsx";
 
 const TAIL_LINES = 2000;
 const KEPT_MAX_CHARS = 512 * 1024;
 const DRAW_EVERY_MS = 60;
-/** Escape sequences and what a terminal would not show. */
-const CONTROL = new RegExp(
-  [
-    String.raw`\x1b\[[0-?]*[ -/]*[@-~]`,
-    String.raw`\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)`,
-    String.raw`\x1b.`,
-    String.raw`[\x00-\x08\x0b-\x1f\x7f]`,
-  ].join("|"),
-  "g",
-);
-
 export function LogsTab({ vm }: { vm: Vm }) {
   const [isConsole, setConsole] = useState(vm.command === undefined);
   const [filter, setFilter] = useState("");
@@ -89,7 +79,7 @@ function useLog(vm: string, isConsole: boolean): { text: string; failure: Failur
       try {
         const input = { name: vm, follow: true, tail: TAIL_LINES, console: isConsole };
         for await (const chunk of await daemon.vm.logs(input, { signal: abort.signal })) {
-          kept = (kept + chunk.text.replaceAll(CONTROL, "")).slice(-KEPT_MAX_CHARS);
+          kept = (kept + plain(chunk.text)).slice(-KEPT_MAX_CHARS);
           timer ??= setTimeout(draw, DRAW_EVERY_MS);
         }
       } catch (error) {

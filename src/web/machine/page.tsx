@@ -12,6 +12,7 @@ import { now_s } from "#web/parts/clock.ts";
 import { ago, size } from "#web/parts/format.ts";
 import { Menu } from "#web/parts/menu.tsx";
 import { Empty } from "#web/parts/trouble.tsx";
+import { visible } from "#web/parts/visible.ts";
 import { PolicyTab } from "#web/policy/tab.tsx";
 import { WorkspaceTab } from "#web/workspace/tab.tsx";
 import { EventsTab } from "./events.tsx";
@@ -135,7 +136,7 @@ function NotRunning({ vm }: { vm: Vm }) {
           {exit.status === undefined ? "" : `, exit status ${exit.status}`}
         </p>
       )}
-      {exit?.detail && <pre class="output">{exit.detail}</pre>}
+      {exit?.detail && <pre class="output">{visible(exit.detail)}</pre>}
       {action && (
         <Button kind="main" onClick={() => void act(action, vm)}>
           {verb(action)}

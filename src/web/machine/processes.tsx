@@ -8,6 +8,7 @@ import { confirm } from "#web/parts/dialog.tsx";
 import { size, stopwatch } from "#web/parts/format.ts";
 import { useEvery, useLoad } from "#web/parts/load.ts";
 import { Trouble } from "#web/parts/trouble.tsx";
+import { visibleName } from "#web/parts/visible.ts";
 import { runInside } from "./run-inside.ts";
 
 const EVERY_MS = 3000;
@@ -52,7 +53,7 @@ export function ProcessesTab({ vm }: { vm: Vm }) {
             <td class="number">{each.pid}</td>
             <td class="number">{stopwatch(each.cpu_ms)}</td>
             <td class="number">{size(each.resident_bytes)}</td>
-            <td class="mono wrap">{each.command || `[${each.name}]`}</td>
+            <td class="mono wrap">{visibleName(each.command || `[${each.name}]`)}</td>
             <td class="end">
               <Button
                 kind="quiet"
@@ -71,7 +72,7 @@ export function ProcessesTab({ vm }: { vm: Vm }) {
 
 async function end(vm: Vm, { pid, command, name }: VmProcess, reload: () => void): Promise<void> {
   const isSure = await confirm(`End process ${pid}?`, {
-    body: command || name,
+    body: visibleName(command || name),
     confirm: "Send SIGTERM",
     isDanger: true,
   });

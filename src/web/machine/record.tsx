@@ -8,6 +8,7 @@ import { runTask } from "#web/link/tasks.ts";
 import { Button } from "#web/parts/button.tsx";
 import { Copyable } from "#web/parts/copy.tsx";
 import { Field } from "#web/parts/field.tsx";
+import { visible } from "#web/parts/visible.ts";
 
 export function RecordTab({ vm }: { vm: Vm }) {
   const [name, setName] = useState(vm.name);
@@ -37,7 +38,7 @@ export function RecordTab({ vm }: { vm: Vm }) {
         <Copyable text={`banger vm show ${vm.name} --json`} label="Copy command" />
       </p>
       <pre class="log" tabIndex={0}>
-        {JSON.stringify(vm, undefined, 2)}
+        {visible(JSON.stringify(vm, undefined, 2))}
       </pre>
     </>
   );

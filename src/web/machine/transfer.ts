@@ -2,11 +2,13 @@
 import type { Vm } from "#api/vm.ts";
 import { openStream } from "#web/link/daemon.ts";
 import { runTask } from "#web/link/tasks.ts";
+import { visibleName } from "#web/parts/visible.ts";
+import { Pieces } from "./pieces.ts";
 
 const BASE64_PIECE = 32 * 1024;
 
 export async function upload({ id, name }: Vm, path: string, file: File): Promise<void> {
-  const label = `Upload ${file.name} to ${name}`;
+  const label = `Upload ${visibleName(file.name)} to ${name}`;
   await runTask(
     label,
     async ({ signal, onProgress }) => {
@@ -14,14 +16,25 @@ export async function upload({ id, name }: Vm, path: string, file: File): Promis
       const total = file.size;
       let done = 0;
       const reader = file.stream().getReader();
-      for (;;) {
-        const { done: isOver, value } = await reader.read();
-        if (isOver) break;
-        if (!(await connection.writeStdin(value))) break;
-        done += value.length;
-        onProgress({ step: "upload", message: `${percentOf(done, total)}%`, done, total });
+      try {
+        for (;;) {
+          const { done: isOver, value } = await reader.read();
+          if (isOver) break;
+          if (!(await connection.writeStdin(value))) break;
+          done += value.length;
+          onProgress({ step: "upload", message: `${percentOf(done, total)}%`, done, total });
+        }
+      } catch (error) {
+        // A directory, or a file that was changed meanwhile: what was sent of it must not become the file.
+        connection.close();
+        connection.exited.catch(() => {});
+        throw {
+          code: "browser",
+          message: `Cannot read ${visibleName(file.name)}: ${reasonOf(error)}`,
+        };
+      } finally {
+        await reader.cancel().catch(() => {});
       }
-      await reader.cancel();
       connection.endStdin();
       await connection.exited;
     },
@@ -32,23 +45,22 @@ export async function upload({ id, name }: Vm, path: string, file: File): Promis
 export async function download({ id }: Vm, path: string, total: number): Promise<void> {
   const name = path.split("/").at(-1) ?? "file";
   await runTask(
-    `Download ${name}`,
+    `Download ${visibleName(name)}`,
     async ({ signal, onProgress }) => {
-      const chunks: Uint8Array<ArrayBuffer>[] = [];
-      let done = 0;
+      const pieces = new Pieces();
       const connection = openStream(
         { kind: "read", vm: id, path },
         {
           signal,
           onStdout(bytes) {
-            chunks.push(new Uint8Array(bytes));
-            done += bytes.length;
+            pieces.add(bytes);
+            const done = pieces.size_bytes;
             onProgress({ step: "download", message: `${percentOf(done, total)}%`, done, total });
           },
         },
       );
       await connection.exited;
-      saveFile(new Blob(chunks), name);
+      saveFile(pieces.blob(), name);
     },
     { isLong: true },
   );
@@ -59,9 +71,15 @@ export function saveFile(blob: Blob, name: string): void {
   const href = URL.createObjectURL(blob);
   const link = document.createElement("a");
   link.href = href;
-  link.download = name;
+  link.download = visibleName(name);
   link.click();
   setTimeout(() => URL.revokeObjectURL(href), 60_000);
+}
+
+/** What browsers say of a directory names neither it nor the reason. */
+function reasonOf(error: unknown): string {
+  const isMissing = error instanceof DOMException && error.name === "NotFoundError";
+  return isMissing ? "it is a directory, or no longer there" : String(error);
 }
 
 function percentOf(done: number, total: number): number {

@@ -4,7 +4,9 @@ import { dismissTask, type Stage, type Task, tasks } from "#web/link/tasks.ts";
 import { Button } from "./button.tsx";
 import { now_tenth, useFineClock } from "./clock.ts";
 import { stopwatch } from "./format.ts";
+import { plain } from "./plain.ts";
 import { Trouble } from "./trouble.tsx";
+import { visible, visibleName } from "./visible.ts";
 
 export function Tray() {
   const shown = tasks.value;
@@ -24,7 +26,7 @@ function TaskLine({ task }: { task: Task }) {
     <div class={`task ${failure ? "failed" : ended_ms ? "done" : "busy"}`}>
       <div class="task-head">
         <strong>{href ? <a href={href}>{label}</a> : label}</strong>
-        {!ended_ms && stage && <span class="dim">{stage.message}</span>}
+        {!ended_ms && stage && <span class="dim">{visibleName(stage.message)}</span>}
         <Stopwatch began_ms={task.began_ms} ended_ms={ended_ms} />
         {cancel && (
           <Button kind="quiet" label={`Cancel: ${label}`} onClick={cancel}>
@@ -76,14 +78,14 @@ function StageLine({ stage }: { stage: Stage }) {
   const { message, part, lines, began_ms, ended_ms } = stage;
   return (
     <li class={ended_ms ? "done" : "busy"}>
-      <span class="stage-name">{message}</span>
+      <span class="stage-name">{visibleName(message)}</span>
       {part !== undefined && !ended_ms && (
-        <progress value={part} max={1} aria-label={message}>
+        <progress value={part} max={1} aria-label={visibleName(message)}>
           {Math.round(part * 100)}%
         </progress>
       )}
       <Stopwatch began_ms={began_ms} ended_ms={ended_ms} />
-      {lines.length > 0 && <pre class="output">{lines.slice(-12).join("\n")}</pre>}
+      {lines.length > 0 && <pre class="output">{visible(plain(lines.slice(-12).join("\n")))}</pre>}
     </li>
   );
 }

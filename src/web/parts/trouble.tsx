@@ -2,13 +2,14 @@ import type { ComponentChildren } from "preact";
 import type { Failure } from "#web/link/failure.ts";
 import { Button } from "./button.tsx";
 import { Copyable } from "./copy.tsx";
+import { visible } from "./visible.ts";
 
 /** An error with its hint. */
 export function Trouble({ failure, onRetry }: { failure: Failure; onRetry?: () => void }) {
   const { message, hint } = failure;
   return (
     <div class="trouble" role="alert">
-      <p>{message}</p>
+      <p>{visible(message)}</p>
       {hint && (
         <p class="hint">
           <Hint text={hint} />
