@@ -5,7 +5,7 @@ import { listenToKeys } from "#web/app/keys.ts";
 import { followLinks } from "#web/app/route.ts";
 import { Shell } from "#web/app/shell.tsx";
 import { logIn, login } from "#web/link/daemon.ts";
-import { followMachines } from "#web/link/machines.ts";
+import { followMachines, loadOnReturn } from "#web/link/machines.ts";
 import { followQuestions } from "#web/link/questions.ts";
 import { followUsage } from "#web/link/usage.ts";
 
@@ -15,6 +15,7 @@ root?.replaceChildren();
 if (root) render(<Shell />, root);
 followLinks();
 listenToKeys();
+loadOnReturn();
 effect(() => {
   if (login.value !== "in") return;
   void followMachines();

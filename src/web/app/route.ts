@@ -15,6 +15,12 @@ export function go(href: string): void {
   scrollTo(0, 0);
 }
 
+/** In place of this page: the way back does not lead to it. */
+export function goInstead(href: string): void {
+  history.replaceState(null, "", href);
+  path.value = location.pathname;
+}
+
 export function vmHref(name: string, tab?: string): string {
   return `${BASE}vm/${encodeURIComponent(name)}${tab ? `/${tab}` : ""}`;
 }

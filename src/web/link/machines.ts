@@ -52,6 +52,13 @@ export async function followMachines(): Promise<void> {
   }
 }
 
+/** Names and settings change without an event: whoever comes back to the page sees them. */
+export function loadOnReturn(): void {
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden && connection.value === "live") void loadAll().catch(() => {});
+  });
+}
+
 async function loadAll(): Promise<void> {
   const all = await daemon.vm.list(undefined);
   const present = all.filter(({ id }) => !removed.has(id));

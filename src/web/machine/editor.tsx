@@ -4,6 +4,7 @@ import type { Vm } from "#api/vm.ts";
 import { daemon } from "#web/link/daemon.ts";
 import { runTask } from "#web/link/tasks.ts";
 import { Button } from "#web/parts/button.tsx";
+import { confirm } from "#web/parts/dialog.tsx";
 import { size } from "#web/parts/format.ts";
 import { useLoad } from "#web/parts/load.ts";
 import { Trouble } from "#web/parts/trouble.tsx";
@@ -24,6 +25,16 @@ export function Editor({ vm, path, onClose }: EditorProps) {
   const { value, failure } = useLoad(() => read(vm, path), [vm.id, path]);
   const shown = text ?? value?.text ?? "";
   const isChanged = text !== undefined && text !== value?.text;
+  const leave = async () => {
+    const isSure =
+      !isChanged ||
+      (await confirm("Discard the changes?", {
+        body: visibleName(path),
+        confirm: "Discard",
+        isDanger: true,
+      }));
+    if (isSure) onClose();
+  };
   const save = async () => {
     const data = toBase64(new TextEncoder().encode(shown));
     const saved = await runTask(`Save ${visibleName(path)}`, () =>
@@ -34,7 +45,7 @@ export function Editor({ vm, path, onClose }: EditorProps) {
   return (
     <>
       <div class="toolbar">
-        <Button onClick={onClose}>Back</Button>
+        <Button onClick={() => void leave()}>Back</Button>
         <strong class="mono wrap">{visibleName(path)}</strong>
         {value && <span class="dim">{size(value.size_bytes)}</span>}
         <Button onClick={() => void download(vm, path, value?.size_bytes ?? 0)}>Download</Button>

@@ -1,9 +1,9 @@
 /** One machine: its state and actions, and a tab for each thing in it. */
 import type { ComponentChildren } from "preact";
-import { useLayoutEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import type { Vm } from "#api/vm.ts";
-import { pageHref, vmHref } from "#web/app/route.ts";
-import { connection, machineNamed } from "#web/link/machines.ts";
+import { goInstead, pageHref, vmHref } from "#web/app/route.ts";
+import { connection, machineNamed, machines } from "#web/link/machines.ts";
 import { act, mainAction, menuOf, verb } from "#web/machines/actions.ts";
 import { PortLink } from "#web/machines/port-link.tsx";
 import { StateMark } from "#web/machines/state.tsx";
@@ -48,6 +48,12 @@ const TABS: readonly [
 
 export function MachinePage({ name, tab }: { name: string; tab: string | undefined }) {
   const vm = machineNamed(name);
+  const shown = useRef<string | undefined>(undefined);
+  if (vm) shown.current = vm.id;
+  const renamed = vm ? undefined : machines.value.get(shown.current ?? "");
+  useEffect(() => {
+    if (renamed) goInstead(vmHref(renamed.name, tab));
+  }, [renamed?.name]);
   if (!vm) {
     if (connection.value === "connecting") return <p class="dim">Loading…</p>;
     return (
@@ -64,7 +70,11 @@ export function MachinePage({ name, tab }: { name: string; tab: string | undefin
       <Heading vm={vm} />
       <Tabs name={name} current={current} />
       <section class="tab" aria-label={label}>
-        {needsRunning && vm.state !== "running" ? <NotRunning vm={vm} /> : <Tab vm={vm} />}
+        {needsRunning && vm.state !== "running" ? (
+          <NotRunning vm={vm} />
+        ) : (
+          <Tab key={vm.id} vm={vm} />
+        )}
       </section>
     </>
   );
