@@ -33,6 +33,7 @@ export interface SiteOptions {
   certificate?: { cert: string; key: string };
   /** What the proxy trusts, in place of the authority of the certificate. */
   roots?: string | undefined;
+  idle_max_ms?: number;
   /** Without TLS towards the server too. */
   gate?: Partial<GateOptions>;
 }
@@ -54,7 +55,7 @@ export class Site {
   serverPort = 0;
 
   private constructor(
-    { secret, value = VALUE, others = [], answer, gate = {} }: SiteOptions,
+    { secret, value = VALUE, others = [], answer, idle_max_ms, gate = {} }: SiteOptions,
     certificate: { cert: string; key: string },
     roots: string,
   ) {
@@ -71,7 +72,11 @@ export class Site {
     const rootsPath = join(this.folder, "roots.pem");
     writeFileSync(rootsPath, roots);
     this.#gate = gate;
-    this.interceptor = new SecretInterceptor(source, { key: () => KEY, roots: rootsPath });
+    this.interceptor = new SecretInterceptor(source, {
+      key: () => KEY,
+      roots: rootsPath,
+      idle_max_ms,
+    });
     this.server = http2.createSecureServer(
       { ...certificate, allowHTTP1: true },
       (request, response) => {

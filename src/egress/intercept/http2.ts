@@ -10,6 +10,7 @@ import { write, writeAll } from "./write.ts";
 const STREAMS_MAX = 100;
 const HEADERS_MAX_BYTES = 64 * 1024;
 const WINDOW_BYTES = 1024 * 1024;
+const CLOSING_MAX_MS = 1000;
 const SETTINGS: http2.Settings = {
   enablePush: false,
   maxConcurrentStreams: STREAMS_MAX,
@@ -33,7 +34,7 @@ const LOST_STATUS = 502;
 const { NGHTTP2_NO_ERROR, NGHTTP2_REFUSED_STREAM } = http2.constants;
 
 export async function serveHttp2(
-  { guest, server }: { guest: Duplex; server: Duplex },
+  { guest, server, idle_max_ms }: { guest: Duplex; server: Duplex; idle_max_ms: number },
   exchanges: Exchanges,
 ): Promise<void> {
   const { host } = exchanges.connection;
@@ -43,7 +44,14 @@ export async function serveHttp2(
   });
   const listener = http2.createServer({ settings: SETTINGS });
   const closed = Promise.withResolvers<void>();
+  let end = closed.resolve;
+  const idle = new Idle(idle_max_ms, () => {
+    end();
+    // Of a machine that does not close its side.
+    setTimeout(closed.resolve, CLOSING_MAX_MS).unref();
+  });
   listener.on("session", (session) => {
+    end = () => session.close();
     session.on("error", () => session.destroy());
     session.on("close", () => closed.resolve());
     upstream.on("goaway", () => session.close());
@@ -53,14 +61,50 @@ export async function serveHttp2(
   guest.once("close", () => closed.resolve());
   listener.on("stream", (stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders) => {
     stream.on("error", () => {});
+    idle.begin();
+    stream.once("close", () => idle.end());
     void serveStream({ stream, headers, upstream, exchanges });
   });
   listener.emit("connection", guest);
   try {
     await closed.promise;
   } finally {
+    idle.stop();
     upstream.destroy();
     guest.destroy();
+  }
+}
+
+/** Calls back once no stream has been open for so long. */
+class Idle {
+  readonly #max_ms: number;
+  readonly #onIdle: () => void;
+  #open = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(max_ms: number, onIdle: () => void) {
+    this.#max_ms = max_ms;
+    this.#onIdle = onIdle;
+    this.#start();
+  }
+
+  begin(): void {
+    this.#open++;
+    clearTimeout(this.#timer);
+  }
+
+  end(): void {
+    this.#open--;
+    if (this.#open === 0) this.#start();
+  }
+
+  stop(): void {
+    this.#open = Number.POSITIVE_INFINITY;
+    clearTimeout(this.#timer);
+  }
+
+  #start(): void {
+    this.#timer = setTimeout(this.#onIdle, this.#max_ms);
   }
 }
 

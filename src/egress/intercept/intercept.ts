@@ -20,6 +20,8 @@ const HTTP1 = "http/1.1";
 const HTTP2 = "h2";
 const TLS_HANDSHAKE = 22;
 const HANDSHAKE_MAX_MS = 30_000;
+/** A machine that has a connection open, and asks nothing on it. */
+const IDLE_MAX_MS = 120_000;
 /** Of machines; each costs some milliseconds to make again. */
 const AUTHORITIES_MAX = 64;
 
@@ -27,16 +29,25 @@ export class SecretInterceptor implements Interceptor {
   readonly #source: SecretSource;
   readonly #key: () => Uint8Array;
   readonly #roots: string | undefined;
+  readonly #idle_max_ms: number;
   readonly #authorities = new Map<string, Promise<Authority>>();
 
   /**
    * `key`: this host's, which the authorities of its machines are derived from. `roots`: a bundle in place of the
    * host's.
    */
-  constructor(source: SecretSource, { key, roots }: { key: () => Uint8Array; roots?: string }) {
+  constructor(
+    source: SecretSource,
+    {
+      key,
+      roots,
+      idle_max_ms = IDLE_MAX_MS,
+    }: { key: () => Uint8Array; roots?: string; idle_max_ms?: number | undefined },
+  ) {
     this.#source = source;
     this.#key = key;
     this.#roots = roots;
+    this.#idle_max_ms = idle_max_ms;
   }
 
   /** Also where a secret's host is asked without TLS: a placeholder is refused there. */
@@ -104,7 +115,8 @@ export class SecretInterceptor implements Interceptor {
       const isHttp2 = server.alpnProtocol === HTTP2;
       const chosen = isHttp2 ? [HTTP2] : offered.includes(HTTP1) ? [HTTP1] : [];
       const guest = await endTls(connection, leaf, chosen);
-      await (isHttp2 ? serveHttp2 : serveHttp1)({ guest, server }, exchanges);
+      const sides = { guest, server, idle_max_ms: this.#idle_max_ms };
+      await (isHttp2 ? serveHttp2 : serveHttp1)(sides, exchanges);
     } finally {
       server.destroy();
     }
@@ -116,7 +128,8 @@ export class SecretInterceptor implements Interceptor {
     const server = await connection.connect(signal);
     server.on("error", () => server.destroy());
     socket.once("close", () => server.destroy());
-    await serveHttp1({ guest: socket, server }, exchanges);
+    const sides = { guest: socket, server, idle_max_ms: this.#idle_max_ms };
+    await serveHttp1(sides, exchanges);
   }
 
   #authority(lineage: string): Promise<Authority> {

@@ -59,6 +59,33 @@ test("messages that two parsers could read in two ways are refused", async () =>
     `GET / HTTP/1.1\r\nAuthorization: Bearer ${PLACEHOLDER}\r\n\r\n`,
     `POST / HTTP/1.1\r\n${HEAD}Transfer-Encoding: chunked\r\n\r\nzz\r\n`,
     `GET / HTTP/1.1\r\n${HEAD}X: ${"x".repeat(70_000)}\r\n\r\n`,
+    `GET https://${HOST}/ HTTP/1.1\r\n${HEAD}\r\n`,
+    `GET / HTTP/1.1\r\n${HEAD}Host: ${HOST}\r\n\r\n`,
+    `GET / HTTP/1.1\r\n${HEAD}X: a\0b\r\n\r\n`,
+    `GET /\0 HTTP/1.1\r\n${HEAD}\r\n`,
+    `GET / HTTP/1.1\r\n${HEAD}X: a\nHost: other.test\r\n\r\n`,
+    `GET / HTTP/1.1\r\n${HEAD}X: a\rHost: other.test\r\n\r\n`,
+    `GET / HTTP/1.1\r\n${HEAD}: x\r\n\r\n`,
+    ` GET / HTTP/1.1\r\n${HEAD}\r\n`,
+    `\r\nGET / HTTP/1.1\r\n${HEAD}\r\n`,
+    `POST / HTTP/1.1\r\n${HEAD}Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc`,
+    `POST / HTTP/1.1\r\n${HEAD}Content-Length: 3, 3\r\n\r\nabc`,
+    `POST / HTTP/1.1\r\n${HEAD}Content-Length: 0x3\r\n\r\nabc`,
+    `POST / HTTP/1.1\r\n${HEAD}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n`,
+    `POST / HTTP/1.1\r\n${HEAD}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,
+    `POST / HTTP/1.1\r\n${HEAD}Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n`,
+    ...[
+      "0x3\r\nabc",
+      "+3\r\nabc",
+      " 3\r\nabc",
+      "3\nabc",
+      "3;a\n\r\nabc",
+      "3;a\rb\r\nabc",
+      "3\r\nabcd",
+    ].map(
+      (chunk) =>
+        `POST / HTTP/1.1\r\n${HEAD}Transfer-Encoding: chunked\r\n\r\n${chunk}\r\n0\r\n\r\n`,
+    ),
   ];
   for (const request of bad) {
     const status = /^HTTP\/1.1 4\d\d/.test(await raw(site, request));
@@ -69,6 +96,12 @@ test("messages that two parsers could read in two ways are refused", async () =>
   );
   expect(await raw(site, `GET / HTTP/1.1\r\nHost: other.test\r\n\r\n`)).toStartWith("HTTP/1.1 421");
   expect(site.seen).toEqual([]);
+});
+
+test("a connection on which no whole request comes is closed", async () => {
+  await using site = await Site.open({ idle_max_ms: 300 });
+  expect(await raw(site, "")).toBe("");
+  expect(await raw(site, "GET / HTTP/1.1\r\nX: ")).toBe("");
 });
 
 test("a client that waits for 100 is told to go on", async () => {

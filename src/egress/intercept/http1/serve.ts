@@ -46,7 +46,7 @@ interface Sides {
 }
 
 export async function serveHttp1(
-  { guest, server }: Pick<Sides, "guest" | "server">,
+  { guest, server, idle_max_ms }: Pick<Sides, "guest" | "server"> & { idle_max_ms: number },
   exchanges: Exchanges,
 ): Promise<void> {
   const sides = {
@@ -58,7 +58,7 @@ export async function serveHttp1(
   for (;;) {
     const state = { hasAnswered: false };
     try {
-      const head = await sides.fromGuest.head(HEAD_MAX_BYTES);
+      const head = await headInTime(sides.fromGuest, idle_max_ms);
       if (head === undefined || !(await exchange(parseRequest(head), { sides, exchanges, state })))
         break;
     } catch (error) {
@@ -73,6 +73,19 @@ export async function serveHttp1(
   }
   guest.end();
   server.end();
+}
+
+/** Undefined at the end of the connection, and where no whole head has come: neither bytes nor drops of them. */
+async function headInTime(reader: ByteReader, max_ms: number): Promise<string | undefined> {
+  const late = Promise.withResolvers<undefined>();
+  const timer = setTimeout(() => late.resolve(undefined), max_ms);
+  const head = reader.head(HEAD_MAX_BYTES);
+  head.catch(() => {});
+  try {
+    return await Promise.race([head, late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 export function refusalOf({ status, message }: Refused): Buffer {
