@@ -54,6 +54,8 @@ test("what two servers could read differently is refused", () => {
     ["GET / HTTP/1.1\r\nHost : a.test\r\n\r\n", "malformed"],
     ["GET / HTTP/1.1\nHost: evil.test\n\r\nHost: a.test\r\n\r\n", "malformed"],
     ["GET / HTTP/1.1\r\nHost: a.test\r\nX: y\rHost: evil.test\r\n\r\n", "malformed"],
+    ["GET / HTTP/1.1\r\nHost: a.test\r\nX: y\0z\r\n\r\n", "malformed"],
+    ["GET /\0 HTTP/1.1\r\nHost: a.test\r\n\r\n", "malformed"],
     ["\r\nGET / HTTP/1.1\r\nHost: a.test\r\n\r\n", "malformed"],
     ["GET  / HTTP/1.1\r\nHost: a.test\r\n\r\n", "malformed"],
     ["GET http://evil.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n", "target and Host"],
@@ -80,6 +82,10 @@ test("what two servers could read differently is refused", () => {
   const chunks = "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n";
   for (const body of [
     "5\nhello\r\n",
+    "5;a\n\r\nhello\r\n",
+    "5;a\rb\r\nhello\r\n",
+    " 5\r\nhello\r\n",
+    "0\r\nX: y\nZ: z\r\n\r\n",
     "0x5\r\n",
     "\r\n",
     "5\r\nhelloEVIL",

@@ -64,6 +64,7 @@ test("readEnvironment() takes pairs, names of one's own and files", () => {
   expect(readEnvironment({ env: ["discovery.type=single-node"], envFile: [] })).toEqual({
     "discovery.type": "single-node",
   });
+  expect(() => readEnvironment({ env: [], envFile: ["/dev/zero"] })).toThrow("larger than 4.0 MiB");
   expect(() => readEnvironment({ env: [], envFile: [join(folder, "none")] })).toThrow(
     "Cannot read",
   );

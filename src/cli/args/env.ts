@@ -1,8 +1,8 @@
 /** Reads environment variables from `-e` and `--env-file`, with docker's rules. */
-import { readFileSync, statSync } from "node:fs";
-import { BangerError, messageOf } from "#base/error.ts";
+import { BangerError } from "#base/error.ts";
 import { MiB } from "#base/size.ts";
 import { variable } from "#config/environment.ts";
+import { readGivenBytes } from "./dockerfile.ts";
 
 const ENV_FILE_MAX_BYTES = 4 * MiB;
 
@@ -38,15 +38,8 @@ function add(found: Record<string, string>, text: string, origin: string): void 
 }
 
 function readLines(path: string): string[] {
-  try {
-    if (statSync(path).size > ENV_FILE_MAX_BYTES) {
-      throw new BangerError("limit_exceeded", `Cannot read "${path}": larger than 4 MiB`);
-    }
-    return readFileSync(path, "utf8")
-      .split(/\r?\n/)
-      .filter((line) => line.trim() !== "" && !line.startsWith("#"));
-  } catch (error) {
-    if (error instanceof BangerError) throw error;
-    throw new BangerError("invalid_argument", `Cannot read "${path}": ${messageOf(error)}`);
-  }
+  return readGivenBytes(path, ENV_FILE_MAX_BYTES)
+    .toString("utf8")
+    .split(/\r?\n/)
+    .filter((line) => line.trim() !== "" && !line.startsWith("#"));
 }
