@@ -203,7 +203,7 @@ describe("nothing is left to other machines", () => {
     }
     const vmms = banger
       .processes()
-      .flatMap(({ command }) => / -name (\w+) /.exec(command)?.[1] ?? []);
+      .flatMap(({ command }) => / -name \S*?(\w+) /.exec(command)?.[1] ?? []);
     expect(vmms.sort()).toEqual(known);
     await banger.ok("vm", "rm", "--force", "cut", "one", "two");
   });
