@@ -120,10 +120,17 @@ void stream_close_input(struct stream *stream)
 	stream->ring_length = 0;
 }
 
-void stream_release(struct stream *stream)
+/* Before its input is closed: the end of it must not be taken for the end of what it was given. */
+static void hang_up(struct stream *stream)
 {
 	if (stream->pid > 0)
 		process_hang_up(stream->pid);
+	stream->pid = 0;
+}
+
+void stream_release(struct stream *stream)
+{
+	hang_up(stream);
 	stream_close_input(stream);
 	for (int channel = 0; channel < CHANNELS; channel++)
 		stream_close_fd(&stream->out[channel].fd);
@@ -230,6 +237,7 @@ void streams_frame(const struct frame *frame)
 	case FRAME_CLOSE:
 		stream->finished = false;
 		stream_fail(stream, "cancelled", "The stream was closed by the host");
+		hang_up(stream);
 		stream_close_input(stream);
 		for (int channel = 0; channel < CHANNELS; channel++) {
 			stream_close_fd(&stream->out[channel].fd);

@@ -260,12 +260,13 @@ for (const [ending, end] of [
 test("a file whose writer leaves before its end keeps what it had", async () => {
   const path = join(place, "left");
   writeFileSync(path, "before");
-  for (let round = 0; round < 5; round++) {
+  for (let round = 0; round < 20; round++) {
     const sink = await fixture.agent.files.writeStream(path);
     await new Promise((resolve) => sink.writable.write(Buffer.from("part"), resolve));
+    await Bun.sleep(round);
     sink.writable.destroy(new Error("the client has left"));
     expect(await codeOf(sink.finished)).not.toBe("no error");
-    while (readdirSync(place).some((name) => name.startsWith("left."))) await Bun.sleep(5);
+    await Bun.sleep(5);
     expect(readFileSync(path, "utf8")).toBe("before");
   }
 });
