@@ -10,9 +10,10 @@ static char staged[4096 + 32];
 static int staged_directory;
 static int staged_fd = -1;
 
+/* By the name, which is known before the file is there: a signal may come in between. */
 static void remove_staged(void)
 {
-	if (staged_fd >= 0)
+	if (staged[0])
 		unlinkat(staged_directory, staged, 0);
 }
 
@@ -34,7 +35,10 @@ int staging_open(int directory, const char *path)
 	}
 	snprintf(staged, sizeof staged, "%s", path);
 	staged_directory = directory;
-	return staged_fd = openat(directory, staged, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	staged_fd = openat(directory, staged, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (staged_fd < 0)
+		staged[0] = '\0';
+	return staged_fd;
 }
 
 bool staging_commit(const char *target)
@@ -42,6 +46,6 @@ bool staging_commit(const char *target)
 	if (renameat(staged_directory, staged, staged_directory, target) < 0)
 		return false;
 	int fd = staged_fd;
-	staged_fd = -1;
+	staged[0] = '\0';
 	return close(fd) == 0;
 }
