@@ -72,6 +72,22 @@ async function errorOf(promise: Promise<unknown>): Promise<BangerError> {
 
 const opened = new FieldWriter().number(Tag.window, 1000).finish();
 
+test("an answer that came in two pieces stays what it was when a part of the next frame follows it", async () => {
+  const { agent } = await connected((guest, stream) => {
+    const fields = new FieldWriter().number(Tag.window, 1000).number(Tag.pid, 77).finish();
+    const answer = encodeFrame(FrameType.opened, { stream, payload: fields });
+    const flags = CHANNEL_OUT;
+    const output = encodeFrame(FrameType.data, { stream, flags, payload: Buffer.alloc(60, 255) });
+    const bytes = Buffer.concat([answer, output]);
+    const [first, second] = [answer.length - 4, bytes.length - 4];
+    guest.sendRaw(bytes.subarray(0, first));
+    guest.sendRaw(bytes.subarray(first, second));
+    guest.sendRaw(bytes.subarray(second));
+  });
+  expect((await agent.exec({ argv: ["true"] })).pid).toBe(77);
+  agent.close();
+});
+
 const violations: { name: string; attack: (guest: HostileGuest, stream: number) => void }[] = [
   {
     name: "more data than was granted",

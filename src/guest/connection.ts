@@ -9,7 +9,7 @@ import { abortError, onAbort } from "#base/abort.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import { EventBudget, EventLog } from "./event.ts";
 import { Fields } from "./fields.ts";
-import { encodeSync, type Frame, FrameParser, HelloHunter } from "./frame.ts";
+import { encodeSync, type Frame, FrameParser, HelloHunter, ownPayload } from "./frame.ts";
 import { type AgentHello, decodeHello } from "./hello.ts";
 import { FrameType, MAX_OPEN_BYTES, NONCE_BYTES } from "./protocol.ts";
 import { Stream, type StreamOwner, sendOpen } from "./stream.ts";
@@ -169,7 +169,7 @@ export class Connection implements StreamOwner {
         throw lost("the agent restarted");
       case FrameType.event:
         this.#events.spend(frame.payload.length);
-        this.events.add(Fields.parse(frame.payload));
+        this.events.add(Fields.parse(ownPayload(frame)));
         return;
       case FrameType.opened:
       case FrameType.data:

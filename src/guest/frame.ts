@@ -40,6 +40,12 @@ export function encodeFrame(type: number, options: FrameOptions = {}): Uint8Arra
   return bytes;
 }
 
+/** The payload's bytes, for whoever keeps them. */
+export function ownPayload({ payload }: Frame): Uint8Array {
+  // The `slice` of a Buffer is a view.
+  return Uint8Array.prototype.slice.call(payload);
+}
+
 /** Padding and sync frame: what a host sends first. */
 export function encodeSync(nonce: Uint8Array): Uint8Array {
   assert(nonce.length === NONCE_BYTES, "a nonce has its length");

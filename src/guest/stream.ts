@@ -2,7 +2,7 @@
 import { Credit } from "#base/credit.ts";
 import { BangerError } from "#base/error.ts";
 import { Fields } from "./fields.ts";
-import { encodeFrame, type Frame } from "./frame.ts";
+import { encodeFrame, type Frame, ownPayload } from "./frame.ts";
 import {
   CHANNEL_IN,
   CHANNEL_MASK,
@@ -118,7 +118,7 @@ export class Stream {
   take(frame: Frame): void {
     switch (frame.type) {
       case FrameType.opened:
-        this.#takeOpened(Fields.parse(frame.payload));
+        this.#takeOpened(Fields.parse(ownPayload(frame)));
         return;
       case FrameType.data:
         this.#takeData(frame);
@@ -130,7 +130,7 @@ export class Stream {
         this.#addCredit(decodeCredit(frame.payload));
         return;
       case FrameType.close:
-        this.#takeClose(Fields.parse(frame.payload));
+        this.#takeClose(Fields.parse(ownPayload(frame)));
     }
   }
 
@@ -148,7 +148,7 @@ export class Stream {
     this.#receiveCredit -= frame.payload.length;
     this.#tellGranted();
     if (this.#isClosing) return;
-    const kept = { ...frame, payload: Uint8Array.prototype.slice.call(frame.payload) };
+    const kept = { ...frame, payload: ownPayload(frame) };
     if (this.#handlers) this.#deliver(kept, this.#handlers);
     else this.#early.push(kept);
     /* Empty frames take no credit: so many of them must not pile up. */
