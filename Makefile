@@ -93,7 +93,6 @@ torture:
 	@$(BUN) test/torture/power-loss.ts $(or $(CUTS),50) $(SEED)
 	@$(BUN) test/torture/cycles.ts $(or $(CYCLES),200)
 	@$(BUN) test/torture/identities.ts $(or $(MACHINES),50)
-	@$(BUN) test ./test/torture/systemd-boot.test.ts
 	@$(BUN) test/torture/code-interpreter.ts
 
 demo:

@@ -1,15 +1,15 @@
 /** The user's ssh agent behind the filter, with OpenSSH's own client, agent and ssh-keygen. */
 import { afterAll, beforeAll, expect } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Server } from "ssh2";
 import type { Decision } from "#api/network.ts";
 import { run } from "#base/run.ts";
 import { serveAgent } from "#egress/ssh-agent/filter.ts";
 import { KnownHosts } from "#egress/ssh-agent/known-hosts.ts";
 import { testNeeding } from "#test/needs.ts";
+import { startSshServer } from "#test/ssh-server.ts";
 
 const needing = testNeeding("ssh", "ssh-agent", "ssh-keygen", "ssh-add");
 const USER_KINDS = ["ed25519", "ecdsa", "rsa"];
@@ -31,25 +31,11 @@ async function keygen(name: string, kind: string): Promise<void> {
   await run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", path(name)]);
 }
 
-/** A server that takes every key of the user, with one host key. Gives its port. */
+/** A server with one host key. Gives its port. */
 async function sshServer(hostKey: string): Promise<number> {
-  const server = new Server({ hostKeys: [readFileSync(path(hostKey))] }, (client) => {
-    client.on("error", () => {});
-    client.on("authentication", (context) => {
-      if (context.method === "publickey") context.accept();
-      else context.reject(["publickey"]);
-    });
-    client.on("session", (accept) =>
-      accept().on("exec", (take) => {
-        const channel = take();
-        channel.exit(0);
-        channel.end("welcome\n");
-      }),
-    );
-  });
-  servers.push(server);
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return (server.address() as AddressInfo).port;
+  const server = await startSshServer(path(hostKey));
+  servers.push({ close: () => server[Symbol.dispose]() });
+  return server.port;
 }
 
 /** The filter's socket, as the machine has it. */

@@ -1,15 +1,14 @@
 /** The user's ssh agent in a real machine: OpenSSH's client there, its agent here, and the filter between them. */
 import { afterAll, beforeAll, expect } from "bun:test";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { Server } from "ssh2";
 import { run, runOk } from "#base/run.ts";
 import { busyboxLayout } from "#test/busybox.ts";
 import { hostPrograms } from "#test/host-program.ts";
 import { type Installation, install } from "#test/installation.ts";
 import { testNeeding } from "#test/needs.ts";
 import { giveKernel, KERNEL } from "#test/pulled-kernel.ts";
+import { type SshServer, startSshServer } from "#test/ssh-server.ts";
 import { until } from "#test/until.ts";
 
 const SMALL = ["--image", "busybox", "--mode", "direct", "--memory", "192M", "--disk", "64M"];
@@ -17,7 +16,7 @@ const machineTest = testNeeding("root", "ssh", "ssh-agent", "ssh-add", "ssh-keyg
 
 let banger: Installation;
 let agent: Bun.Subprocess;
-let server: Server;
+let server: SshServer;
 let socket: string;
 const path = (name: string): string => join(banger.home, name);
 
@@ -37,25 +36,11 @@ beforeAll(async () => {
   const env = { SSH_AUTH_SOCK: socket };
   await until(async () => (await run(["ssh-add", "-l"], { env })).exitCode === 1);
   await runOk(["ssh-add", "-q", path("user")], { env });
-  server = new Server({ hostKeys: [readFileSync(path("host"))] }, (client) => {
-    client.on("error", () => {});
-    client.on("authentication", (context) => {
-      if (context.method === "publickey") context.accept();
-      else context.reject(["publickey"]);
-    });
-    client.on("session", (accept) =>
-      accept().on("exec", (take) => {
-        const channel = take();
-        channel.exit(0);
-        channel.end("welcome\n");
-      }),
-    );
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  server = await startSshServer(path("host"));
 });
 
 afterAll(async () => {
-  server?.close();
+  server?.[Symbol.dispose]();
   // Its socket is in the installation's home.
   agent?.kill();
   await agent?.exited;
@@ -63,7 +48,7 @@ afterAll(async () => {
 });
 
 machineTest("a machine logs in to a named host with the user's key, and to no other", async () => {
-  const { port } = server.address() as AddressInfo;
+  const { port } = server;
   mkdirSync(path(".ssh"), { recursive: true, mode: 0o700 });
   const known = (key: string): void =>
     writeFileSync(path(".ssh/known_hosts"), `git.test ${key}\n`, { mode: 0o600 });
