@@ -103,7 +103,7 @@ export function isToWakeAgain(
 
 /** `UnusableMemory` where a machine would be woken with something else than it was suspended with. */
 export function assertSameKind(then: SavedKind, now: SavedKind): void {
-  check("the VMM or its version has changed", () => then.vmm === now.vmm);
+  check("the VMM, its version or the host's processor has changed", () => then.vmm === now.vmm);
   check("its kernel has changed", () => then.kernel === now.kernel);
   check("its image has changed", () => then.image === now.image);
 }
