@@ -1,12 +1,18 @@
 /** Settings, names and copies of machines, as a user changes them and as the guest sees them. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { join } from "node:path";
 import type { Vm } from "#api/vm.ts";
+import { runOk } from "#base/run.ts";
 import { pullBusybox } from "#test/busybox.ts";
 import { type Installation, install } from "#test/installation.ts";
 import { LIMIT_MS } from "#test/limit.ts";
+import { nestedProblem } from "#vmm/host.ts";
 
 // For a run of several files, of which only the first has the default of its own.
 setDefaultTimeout(LIMIT_MS);
+
+/** Emulated machines always can. */
+const isNested = nestedProblem() === undefined;
 
 let banger: Installation;
 
@@ -18,6 +24,7 @@ beforeAll(async () => {
   await banger.ok(
     ...["vm", "create", "--name", "box", "--image", "busybox", "--mode", "direct"],
     ...["--net", "none", ...sizes, ...labels, "--hostname", "first.example"],
+    ...(isNested ? ["--nested"] : []),
   );
 });
 
@@ -68,6 +75,17 @@ test("a running machine gets some settings at once, the others at its next start
   const restarted = await banger.json<Vm>("vm", "show", "box");
   expect([restarted.pending, restarted.memory_mib]).toEqual([undefined, 384]);
   expect(restarted.limits).toEqual({ disk_bytes_per_s: 2 ** 30 });
+});
+
+const nested = "a nested machine runs guests with KVM, whose modules load by themselves";
+test.skipIf(!isNested)(isNested ? nested : `${nested} [needs KVM]`, async () => {
+  const program = join(banger.home, "kvm-guest");
+  const source = join(import.meta.dir, "../support/kvm-guest.c");
+  await runOk(["gcc", "-O1", "-static", "-s", "-o", program, source]);
+  await banger.ok("vm", "cp", program, "box:/kvm-guest");
+  expect(await inside("box", "/kvm-guest; cut -d' ' -f1 /proc/modules | grep -x kvm")).toBe(
+    "12: 42, halted\nkvm",
+  );
 });
 
 test("a renamed machine is found by its new name, a taken name is refused", async () => {
