@@ -5,6 +5,7 @@
  */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Vm } from "#api/vm.ts";
+import { copyConformance } from "#test/inner-conformance.ts";
 import { type Installation, install } from "#test/installation.ts";
 import { startVirtualizationHost, type VirtualizationHost } from "#test/virtualization-host.ts";
 
@@ -42,20 +43,44 @@ test("doctor finds KVM, and says what runs with it", async () => {
   expect(stdout).toMatch(firecracker ? /Firecracker +\S+firecracker/ : /QEMU, with KVM/);
 });
 
-const lanes = [
-  { vmm: "qemu", title: "QEMU", jail: "off" },
-  ...(firecracker ? [{ vmm: "firecracker", title: "Firecracker", jail: "off" }] : []),
-  ...(firecracker && jailer
-    ? [{ vmm: "firecracker", title: "Firecracker, jailed", jail: "jailer" }]
-    : []),
+const create = (vmm: string, name: string, more = "") =>
+  host.ok(`banger vm create --progress plain --vmm ${vmm} ${SMALL} --name ${name} ${more} 2>&1`);
+const exec = (name: string, script: string) =>
+  host.ok(`banger vm exec ${name} -- sh -c '${script.replaceAll("'", "'\\''")}'`);
+const show = async (name: string) =>
+  JSON.parse(await host.ok(`banger vm show ${name} --json`)) as Vm;
+
+interface Lane {
+  vmm: "qemu" | "firecracker";
+  title: string;
+  jail: "off" | "jailer";
+  /** As inside/conformance.ts calls it. */
+  lane: string;
+  isJailed: boolean;
+}
+
+const firecrackerLanes: Lane[] = [
+  {
+    vmm: "firecracker",
+    title: "Firecracker",
+    jail: "off",
+    lane: "firecracker",
+    isJailed: false,
+  },
+  {
+    vmm: "firecracker",
+    title: "Firecracker, jailed",
+    jail: "jailer",
+    lane: "firecracker jailed",
+    isJailed: true,
+  },
+];
+const lanes: Lane[] = [
+  { vmm: "qemu", title: "QEMU", jail: "off", lane: "qemu", isJailed: true },
+  ...firecrackerLanes.slice(0, firecracker ? (jailer ? 2 : 1) : 0),
 ];
 
-describe.each(lanes)("machines on $title", ({ vmm, jail }) => {
-  const create = (name: string) =>
-    host.ok(`banger vm create --progress plain --vmm ${vmm} ${SMALL} --name ${name} 2>&1`);
-  const exec = (name: string, script: string) =>
-    host.ok(`banger vm exec ${name} -- sh -c '${script.replaceAll("'", "'\\''")}'`);
-
+describe.each(lanes)("machines on $title", ({ vmm, jail, isJailed }) => {
   beforeAll(async () => {
     await host.ok("banger daemon stop; mkdir -p ~/.config/banger");
     const settings = `firecracker_jailer = "${jail}"\n${PATIENT}`;
@@ -64,8 +89,10 @@ describe.each(lanes)("machines on $title", ({ vmm, jail }) => {
   afterAll(() => host.ok(REMOVE_ALL));
 
   test("the main job", async () => {
-    await create("a");
+    await create(vmm, "a");
     expect(await exec("a", PROBE)).toBe(`${release}\n1\n`);
+    const uid = await host.ok(`stat -c %u /proc/${(await show("a")).vmm?.pid}`);
+    expect(uid !== "0\n").toBe(isJailed);
     expect(await host.ok("banger vm ssh a -- cat /etc/hostname")).toBe("a\n");
     await exec("a", "echo kept >/kept; sync");
     await host.ok("banger vm stop a");
@@ -74,10 +101,9 @@ describe.each(lanes)("machines on $title", ({ vmm, jail }) => {
   });
 
   test("a second machine is restored, and has a life of its own", async () => {
-    expect(await create("b")).toContain("Restoring b");
+    expect(await create(vmm, "b")).toContain("Restoring b");
     expect(await exec("b", "hostname; ls /kept 2>/dev/null; true")).toBe("b\n");
-    const vm = JSON.parse(await host.ok("banger vm show b --json")) as Vm;
-    expect(vm.vmm).toMatchObject({ driver: vmm, accelerator: "kvm" });
+    expect((await show("b")).vmm).toMatchObject({ driver: vmm, accelerator: "kvm" });
   });
 
   test("suspended and woken, its memory is there", async () => {
@@ -132,5 +158,65 @@ describe("ordinary users", () => {
     expect(stdout).toContain("usermod -aG kvm");
     const refused = await host.shell("su - bob -c 'banger vm run --vmm firecracker bb true'");
     expect(refused.status).not.toBe(0);
+  });
+});
+
+describe("the driver contract", () => {
+  let commandOf: (lane: string) => string;
+
+  beforeAll(async () => {
+    commandOf = await copyConformance(banger, host);
+  });
+
+  test.each(lanes)("with KVM on $title", async ({ lane }) => {
+    const { status, stdout } = await host.shell(commandOf(lane));
+    console.log(stdout);
+    expect(stdout).toMatch(/^ \d+ pass$/m);
+    expect(stdout).not.toContain("skip");
+    expect(status).toBe(0);
+  });
+});
+
+/** Last, since it boots the host again. */
+describe("memory that was saved on another processor", () => {
+  const vmms = [...new Set(lanes.map(({ vmm }) => vmm))];
+
+  test("is not restored", async () => {
+    await host.ok(`${REMOVE_ALL}; banger image gc --all`);
+    for (const vmm of vmms) {
+      const [kept, copied] = [`${vmm}-kept`, `${vmm}-copied`];
+      await create(vmm, kept);
+      await create(vmm, copied);
+      for (const name of [kept, copied]) {
+        await exec(name, "mkdir -p /dev/shm; echo memory >/dev/shm/note; echo disk >/note; sync");
+      }
+      await host.ok(`banger vm snapshot create ${copied} ${vmm}-saved`);
+      await host.ok(`banger vm rm --force ${copied}`);
+      await host.ok(`banger vm suspend ${kept}`);
+    }
+    await host.reboot("adx");
+    for (const vmm of vmms) {
+      expect(await create(vmm, `${vmm}-new`)).toContain("Booting");
+      const copy = await host.ok(
+        `banger vm create --progress plain --snapshot ${vmm}-saved --name ${vmm}-other 2>&1`,
+      );
+      expect(copy).toContain("or the host's processor is another one now");
+      const woken = await host.ok(`banger vm start --progress plain ${vmm}-kept 2>&1`);
+      expect(woken).toContain("or the host's processor has changed");
+      for (const name of [`${vmm}-other`, `${vmm}-kept`]) {
+        expect(await exec(name, "cat /note; ls /dev/shm")).toBe("disk\n");
+      }
+    }
+  });
+
+  test("is restored on the first one again", async () => {
+    await host.ok(REMOVE_ALL);
+    await host.reboot();
+    for (const vmm of vmms) {
+      await host.ok(`banger vm create --snapshot ${vmm}-saved --name ${vmm}-again`);
+      expect(await exec(`${vmm}-again`, "cat /note /dev/shm/note")).toBe("disk\nmemory\n");
+      expect(await create(vmm, `${vmm}-more`)).not.toContain("Booting");
+      await host.ok(REMOVE_ALL);
+    }
   });
 });

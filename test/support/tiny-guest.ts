@@ -20,7 +20,10 @@ export async function pullTestKernel(dir: string, { vsock = false } = {}): Promi
 }
 
 /** Compiles the guest's program and packs it with the kernel's modules; the path of the initrd. */
-export async function buildTinyInitrd(folder: string, kernel: BootKernel): Promise<string> {
+export async function buildTinyInitrd(
+  folder: string,
+  kernel: Pick<BootKernel, "modules">,
+): Promise<string> {
   const program = join(folder, "guest-init");
   const source = join(import.meta.dir, "guest-init.c");
   await runOk(["gcc", "-O1", "-static", "-s", "-o", program, source]);

@@ -1,0 +1,25 @@
+/**
+ * The driver contract with KVM. It is bundled by `copyConformance` into the outer machine of nested.test.ts, and run
+ * there by `bun test`, in the directory of the guest's files. BANGER_TEST_LANE names the driver.
+ */
+import { resolve } from "node:path";
+import { testConformance } from "#test/vmm-conformance.ts";
+import type { Driver } from "#vmm/driver.ts";
+import { createFirecrackerDriver } from "#vmm/firecracker/driver.ts";
+import { createQemuDriver } from "#vmm/qemu/driver.ts";
+
+const lanes: Record<string, () => Driver> = {
+  qemu: () => createQemuDriver({ accelerator: "kvm" }),
+  firecracker: () => createFirecrackerDriver({ jailer: false }),
+  "firecracker jailed": () => createFirecrackerDriver({ jailer: "jailer" }),
+};
+const lane = process.env["BANGER_TEST_LANE"] ?? "";
+const create = lanes[lane];
+if (!create) throw new Error(`BANGER_TEST_LANE is "${lane}"`);
+const driver = create();
+
+testConformance(lane, async () => ({
+  driver,
+  kernelPath: resolve("vmlinux"),
+  initrdPath: resolve(driver.features.vsock ? "initrd-vsock" : "initrd-serial"),
+}));
