@@ -59,7 +59,9 @@ export async function openWorkspace(
     const repositories: Captured[] = [];
     const hasLostFiles = request.record?.mark !== undefined && marksIn(tree).marks.size === 0;
     const roots = tree.has(".git/HEAD") ? ["", ...nestedRoots(tree, "")] : [];
-    for (const [at, root] of roots.entries()) {
+    const heads = new Map<string, string | undefined>();
+    // Those below are first: their commits are in the tree of the one that they are in.
+    for (const [at, root] of [...roots.entries()].toReversed()) {
       const repository = await repositoryOf(request.source, root, signal);
       const record = request.record?.repositories.find(({ name }) => name === root);
       const own = record ? [join(objectsFolder(request.folder), record.objects, "objects")] : [];
@@ -68,8 +70,10 @@ export async function openWorkspace(
         alternates: own,
         folder: join(scratch, String(at)),
         max_bytes: request.max_bytes,
+        heads,
       });
-      repositories.push({ ...capture, repository, record, hasLostFiles });
+      heads.set(root, capture.refs.head);
+      repositories.unshift({ ...capture, repository, record, hasLostFiles });
     }
     return { tree, repositories, scratch, [Symbol.dispose]: dispose };
   } catch (error) {

@@ -10,6 +10,7 @@ import { TestRepository } from "#test/git-server.ts";
 import { describeRepository, gitIn } from "#test/workspace-compare.ts";
 import { folderGuest } from "#test/workspace-folder.ts";
 import { states } from "#test/workspace-states.ts";
+import { submoduleStates } from "#test/workspace-submodules.ts";
 import { findSource, openRepository } from "./git/source.ts";
 import { HostView } from "./in/host-files.ts";
 import { importWorkspace } from "./in/import.ts";
@@ -28,8 +29,10 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(place, { recursive: true, force: true }));
 
+const cases = [...states, ...submoduleStates].map((state) => [state.name, state] as const);
+
 describe("a repository goes in and comes back", () => {
-  test.each(states.map((state) => [state.name, state] as const))("%s", async (_, state) => {
+  test.each(cases)("%s", async (_, state) => {
     const folder = join(place, String(count++));
     const guest = folderGuest(join(folder, "guest"));
     const record = join(folder, "record");
@@ -59,12 +62,20 @@ describe("a repository goes in and comes back", () => {
     if (!capture) throw new Error("no repository in the machine");
     // A file that git was told to assume unchanged is shown all the same.
     gitIn(there, "update-index", "--no-assume-unchanged", "a.txt");
-    expect(statusLines(await statusOf(capture, { format: "porcelain", color: false }))).toEqual(
-      statusLines(gitIn(there, "status", "--porcelain=v2", "-z", "--untracked-files=all").stdout),
-    );
+    const all = workspace.repositories;
+    for (const each of all) {
+      const own = ["status", "--porcelain=v2", "-z", "--branch", "--no-ahead-behind"];
+      const expected = gitIn(join(there, each.root), ...own, "--untracked-files=all").stdout;
+      const shown = await statusOf(each, { all, format: "porcelain", color: false });
+      expect(parseStatus(shown)).toEqual(parseStatus(expected));
+    }
 
     const unfetched = describeRepository(top, { withGitDir: true });
-    const options = { prefix: "refs/banger/vm", scratch: workspace.scratch, max_bytes: MAX_BYTES };
+    const options = {
+      prefix: "refs/banger/vm",
+      scratch: workspace.scratch,
+      max_bytes: MAX_BYTES,
+    };
     await fetchInto(repository, capture, options);
     const mine = (...args: string[]): string => gitIn(top, ...args).stdout.trim();
     expect(mine("rev-parse", "--verify", "refs/banger/vm/HEAD")).toBe(
@@ -104,11 +115,6 @@ function changeInside(there: string): void {
   const [first, second] = files.filter((name) => !name.includes(".git"));
   if (first) writeFileSync(join(there, first), "changed inside\n");
   if (second) rmSync(join(there, second));
-}
-
-/** Without what only git in a full repository can say of submodules. */
-function statusLines(text: string): unknown[] {
-  return parseStatus(text).filter(({ path }) => !/^lib\/|^vendor\//.test(path));
 }
 
 /** Everything but what fetching may add to. */

@@ -25,7 +25,7 @@ type Make = (
   write: (name: string, text: string | Uint8Array) => void,
 ) => unknown;
 
-function state(name: string, make: Make, ...options: string[]): State {
+export function state(name: string, make: Make, ...options: string[]): State {
   return {
     name,
     options,
@@ -52,7 +52,7 @@ function stopping({ path }: TestRepository, ...args: string[]): void {
   Bun.spawnSync(["git", ...own, ...args], { cwd: path });
 }
 
-function base(repo: TestRepository): void {
+export function base(repo: TestRepository): void {
   repo.commit({ "a.txt": LINES, "src/b.txt": "b\n", "src/deep/c.txt": "c\n", "old.txt": LINES });
   repo.commit({ "second.txt": "2\n" }, "v1");
 }

@@ -58,6 +58,8 @@ export const workspaceChange = z.object({
   path: z.string(),
   staged: z.string(),
   unstaged: z.string(),
+  /** "new commits", "modified content", "untracked content". */
+  submodule: z.array(z.string()).optional(),
   /** Before it was renamed. */
   from: z.string().optional(),
 });

@@ -51,7 +51,11 @@ export function safeConfig(config: Config, repository: Repository): string {
     if (SINGLE.test(key)) single.set(key, clean);
     else lines.push([key, clean]);
   }
-  return [...lines, ...single].map(([key, value]) => section(key, value)).join("");
+  return configText([...lines, ...single]);
+}
+
+export function configText(config: Config): string {
+  return config.map(([key, value]) => section(key, value)).join("");
 }
 
 /** Settings that decide how content is compared, for git's runs in our own repositories. */

@@ -7,6 +7,7 @@ import { type TreeEntry, TYPE_SYMLINK, typeOf } from "#base/files/tree-records.t
 import { type Git, git, gitError, gitOk } from "./git.ts";
 import { type IndexEntry, isFresh } from "./index-file.ts";
 
+export const SUBMODULE = 0o160000;
 const IDENTITY = "banger <banger@localhost>";
 
 /** A path in a tree. */
@@ -35,15 +36,23 @@ export function compareWithIndex(
   return { clean, changed };
 }
 
-/** Tree entries without a file in the working tree: skip-worktree files and submodules. */
+/**
+ * Tree entries without a file in the working tree: skip-worktree files and submodules. `commitOf`: the commit that a
+ * submodule is at; undefined if its directory is gone.
+ */
 export function keptEntries(
   index: readonly IndexEntry[],
   present: ReadonlySet<string>,
+  commitOf: (submodule: IndexEntry) => string | undefined,
 ): TreeFile[] {
-  return index
-    .filter((entry) => entry.stage === 0 && !present.has(entry.name))
-    .filter(({ isSkipped, mode }) => isSkipped || mode === 0o160000)
-    .map(({ name, mode, id }) => ({ name, mode, id }));
+  const kept: TreeFile[] = [];
+  for (const entry of index) {
+    const { name, mode, isSkipped } = entry;
+    if (entry.stage !== 0 || present.has(name)) continue;
+    const id = mode === SUBMODULE && !isSkipped ? commitOf(entry) : entry.id;
+    if ((isSkipped || mode === SUBMODULE) && id !== undefined) kept.push({ name, mode, id });
+  }
+  return kept;
 }
 
 /**

@@ -14,8 +14,10 @@ import { gitOk } from "#workspace/git/git.ts";
 import type { IndexEntry } from "#workspace/git/index-file.ts";
 import { isGitDirectory } from "#workspace/git/index-file.ts";
 import { isRepositoryAt, type Repository } from "#workspace/git/source.ts";
-import { parentOf, splitNul, toBytes } from "#workspace/names.ts";
+import { SUBMODULE } from "#workspace/git/worktree-tree.ts";
+import { joinName, parentOf, splitNul, toBytes } from "#workspace/names.ts";
 import { looksSecret } from "./secrets.ts";
+import { walkFolder } from "./walk-folder.ts";
 
 export interface FileChoice {
   /** Patterns, as in .gitignore, of files that are sent although they are ignored. */
@@ -49,10 +51,11 @@ export async function listHostFiles(
     if (tracked.has(name)) continue;
     tracked.add(name);
     const entry = view.lstat(name);
-    if (mode === 0o160000 || (entry && typeOf(entry) === TYPE_DIRECTORY)) {
-      if (!entry || typeOf(entry) !== TYPE_DIRECTORY) continue;
+    if (entry && typeOf(entry) === TYPE_DIRECTORY) {
       if (isRepositoryAt(view.path(name))) found.nested.push(name);
       else found.emptyDirectories.push(name);
+      if (mode === SUBMODULE && !isRepositoryAt(view.path(name)))
+        await addBelow(found, view, { name, choice });
     } else if (entry) {
       add(found, entry);
       if (looksSecret(name)) found.trackedSecrets.push(name);
@@ -70,6 +73,18 @@ export async function listHostFiles(
     else add(found, entry);
   }
   return found;
+}
+
+/** Of a submodule whose repository is gone: git looks at none of its files. */
+async function addBelow(
+  found: HostFiles,
+  view: HostView,
+  { name, choice }: { name: string; choice: FileChoice },
+): Promise<void> {
+  const below = await listFolder(view.path(name), choice, walkFolder);
+  for (const file of below.files) found.files.push({ ...file, name: joinName(name, file.name) });
+  for (const key of ["emptyDirectories", "secrets", "skipped"] as const)
+    found[key].push(...below[key].map((each) => joinName(name, each)));
 }
 
 /** A directory that is no repository. */

@@ -11,6 +11,7 @@ import { type GitState, readGitState } from "#workspace/git/state.ts";
 import {
   compareWithIndex,
   keptEntries,
+  SUBMODULE,
   writeBlobs,
   writeTree,
 } from "#workspace/git/worktree-tree.ts";
@@ -68,7 +69,15 @@ export async function planRepositories(
       : undefined;
   if (shallow) state.files.set("shallow", Buffer.from(shallow.map((id) => `${id}\n`).join("")));
   if (shallow?.length === 0) state.files.delete("shallow");
-  const base = await writeBase(repository, { folder, index, indexFile, found, ...options });
+  const nested: RepositoryPlan[] = [];
+  const heads = new Map<string, string | undefined>();
+  for (const child of found.nested) {
+    const place = join(top, Buffer.from(child, "latin1").toString());
+    const plans = await planRepositories(place, joinName(name, child), options);
+    heads.set(child, plans[0]?.state.head);
+    nested.push(...plans);
+  }
+  const base = await writeBase(repository, { folder, index, indexFile, found, heads, ...options });
   const plan: RepositoryPlan = {
     name,
     repository,
@@ -81,11 +90,6 @@ export async function planRepositories(
     lfs: await lfsObjects(repository, index),
     ...base,
   };
-  const nested: RepositoryPlan[] = [];
-  for (const child of found.nested) {
-    const place = join(top, Buffer.from(child, "latin1").toString());
-    nested.push(...(await planRepositories(place, joinName(name, child), options)));
-  }
   return [plan, ...nested];
 }
 
@@ -131,18 +135,25 @@ interface BaseInput extends PlanOptions {
   index: readonly IndexEntry[];
   indexFile: string | undefined;
   found: HostFiles;
+  /** Of nested repositories, by their names in this one. */
+  heads: ReadonlyMap<string, string | undefined>;
 }
 
 async function writeBase(
   repository: Repository,
   input: BaseInput,
 ): Promise<{ base: string; objects: string }> {
-  const { folder, index, indexFile, found } = input;
+  const { folder, index, indexFile, found, heads } = input;
   const { name: objects, own } = await input.objectsOf(repository);
   const written_s = indexFile ? Math.floor(statSync(indexFile).mtimeMs / 1000) : 0;
-  const { clean, changed } = compareWithIndex(found.files, index, written_s);
+  const submodules = index.filter(({ mode }) => mode === SUBMODULE).map(({ name }) => `${name}/`);
+  const visible = found.files.filter(({ name }) => !submodules.some((top) => name.startsWith(top)));
+  const { clean, changed } = compareWithIndex(visible, index, written_s);
+  const folders = new Set(found.emptyDirectories);
+  const commitOf = ({ name, id }: IndexEntry): string | undefined =>
+    heads.get(name) ?? (heads.has(name) || folders.has(name) ? id : undefined);
   const present = new Set(found.files.map(({ name }: TreeEntry) => name));
   const made = await writeBlobs(own, changed, repository);
-  const files = [...clean, ...made, ...keptEntries(index, present)];
+  const files = [...clean, ...made, ...keptEntries(index, present, commitOf)];
   return { base: await writeTree(own, files, join(folder, "base-index")), objects };
 }

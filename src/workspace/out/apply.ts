@@ -21,7 +21,12 @@ import { TYPE_DIRECTORY, typeOf } from "#base/files/tree-records.ts";
 import { type Git, git, gitOk } from "#workspace/git/git.ts";
 import { isGitDirectory, parseIndex } from "#workspace/git/index-file.ts";
 import type { Repository } from "#workspace/git/source.ts";
-import { compareWithIndex, type TreeFile, writeBlobs } from "#workspace/git/worktree-tree.ts";
+import {
+  compareWithIndex,
+  SUBMODULE,
+  type TreeFile,
+  writeBlobs,
+} from "#workspace/git/worktree-tree.ts";
 import { fetchFiles } from "#workspace/guest/files.ts";
 import type { GuestPort } from "#workspace/guest/port.ts";
 import { HostView } from "#workspace/in/host-files.ts";
@@ -30,7 +35,6 @@ import { assertComplete, type Captured } from "#workspace/open.ts";
 
 const GONE = "0";
 const LINK = 0o120000;
-const SUBMODULE = 0o160000;
 const FILES_MAX_BYTES = 16 * 1024 ** 3;
 
 /** The planned change of one path in the user's tree. */

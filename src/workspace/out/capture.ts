@@ -5,7 +5,13 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { BangerError } from "#base/error.ts";
-import { type TreeEntry, TYPE_FILE, TYPE_SYMLINK, typeOf } from "#base/files/tree-records.ts";
+import {
+  type TreeEntry,
+  TYPE_DIRECTORY,
+  TYPE_FILE,
+  TYPE_SYMLINK,
+  typeOf,
+} from "#base/files/tree-records.ts";
 import { GiB } from "#base/size.ts";
 import { type Config, comparingConfig, readConfig } from "#workspace/git/config.ts";
 import { type Git, git } from "#workspace/git/git.ts";
@@ -15,6 +21,7 @@ import type { Repository } from "#workspace/git/source.ts";
 import {
   compareWithIndex,
   keptEntries,
+  SUBMODULE,
   type TreeFile,
   writeBlobs,
   writeTree,
@@ -42,6 +49,8 @@ export interface CaptureRequest {
   /** A scratch directory. */
   folder: string;
   max_bytes: number;
+  /** Of the repositories below it, by their roots. */
+  heads: ReadonlyMap<string, string | undefined>;
   signal?: AbortSignal | undefined;
 }
 
@@ -55,6 +64,8 @@ export interface Capture {
   folder: string;
   changed: TreeFile[];
   clean: TreeFile[];
+  /** Of submodules, checked out or not, those whose directory is there. */
+  folders: ReadonlySet<string>;
   /** The working tree: tracked files, and untracked ones that are not ignored. */
   tree: string;
   /** Of what is staged; undefined while there are conflicts. */
@@ -98,7 +109,14 @@ export async function captureRepository(
   const written_s = tree.get(`${gitDir}/index`)?.mtime_s ?? 0;
   const files = await captureFiles(guest, { ...request, own, index, written_s, hash });
   const present = new Set([...files.clean, ...files.changed].map(({ name }) => name));
-  const all = [...files.clean, ...files.changed, ...keptEntries(index, present)];
+  const folders = new Set<string>();
+  for (const { name, mode } of index) {
+    const there = tree.get(joinName(root, name));
+    if (mode === SUBMODULE && there && typeOf(there) === TYPE_DIRECTORY) folders.add(name);
+  }
+  const commitOf = ({ name, id }: IndexEntry): string | undefined =>
+    folders.has(name) ? (request.heads.get(joinName(root, name)) ?? id) : undefined;
+  const all = [...files.clean, ...files.changed, ...keptEntries(index, present, commitOf)];
   const hasConflicts = index.some(({ stage }) => stage !== 0);
   const staged = index.filter(({ isIntentToAdd }) => !isIntentToAdd);
   return {
@@ -107,6 +125,7 @@ export async function captureRepository(
     refs,
     index,
     ...files,
+    folders,
     tree: await writeTree(own, all, join(request.folder, "tree-index")),
     indexTree: hasConflicts
       ? undefined
@@ -145,7 +164,7 @@ async function captureFiles(guest: GuestPort, request: FilesRequest) {
   const { path, root, tree, own, index } = request;
   const folder = join(request.folder, "files");
   mkdirSync(folder);
-  const { files, leftOut } = workingFiles(tree, root);
+  const { files, leftOut } = workingFiles(tree, root, index);
   const { clean, changed } = compareWithIndex(files, index, request.written_s);
   const tracked = new Set(index.map(({ name }) => name));
   const rules = files
@@ -186,13 +205,18 @@ async function ignoredOf(
   return new Set(splitNul(stdout).map((name) => name.slice(2)));
 }
 
-/** Files and symlinks of one repository, without those that are in other repositories below it. */
+/** Files and symlinks of one repository, without those that are in other repositories and submodules below it. */
 function workingFiles(
   tree: ReadonlyMap<string, TreeEntry>,
   root: string,
+  index: readonly IndexEntry[],
 ): { files: TreeEntry[]; leftOut: string[] } {
   const prefix = root === "" ? "" : `${root}/`;
-  const nested = nestedRoots(tree, root);
+  const submodules = index.filter(({ mode }) => mode === SUBMODULE);
+  const nested = [
+    ...nestedRoots(tree, root),
+    ...submodules.map(({ name }) => joinName(root, name)),
+  ];
   const files: TreeEntry[] = [];
   const leftOut: string[] = [];
   for (const [full, entry] of tree) {

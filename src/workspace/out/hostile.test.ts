@@ -128,7 +128,7 @@ test("configuration, hooks, filters and attributes of the machine run nothing", 
   using workspace = await open();
   const [capture] = workspace.repositories;
   if (!capture) throw new Error("no repository");
-  await statusOf(capture, { format: "long", color: false });
+  await statusOf(capture, { all: workspace.repositories, format: "long", color: false });
   await diffOf(capture, { base: "import", staged: false, color: false, args: [] });
   await fetch();
   await apply();

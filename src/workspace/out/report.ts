@@ -1,11 +1,14 @@
 /** Status and diff of a repository in a machine, by the host's git in a scratch repository. */
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { configText } from "#workspace/git/config.ts";
 import { type Git, git, gitError, gitOk } from "#workspace/git/git.ts";
 import { joinName, splitNul, toBytes } from "#workspace/names.ts";
 import type { Captured } from "#workspace/open.ts";
 
 export interface StatusOptions {
+  /** All repositories of the workspace, for the states of submodules. */
+  all: readonly Captured[];
   format: "long" | "short" | "porcelain";
   color: boolean;
 }
@@ -13,9 +16,9 @@ export interface StatusOptions {
 /** As `git status`. */
 export async function statusOf(
   capture: Captured,
-  { format, color }: StatusOptions,
+  { all, format, color }: StatusOptions,
 ): Promise<string> {
-  const own = await statusRepository(capture);
+  const own = await statusRepository(capture, all);
   const args = {
     long: [],
     short: ["--short", "--branch"],
@@ -35,6 +38,8 @@ export interface StatusEntry {
   staged: string;
   unstaged: string;
   from?: string;
+  /** How a submodule differs from the commit in the index: "new commits", "modified content", "untracked content". */
+  submodule?: string[];
 }
 
 export function parseStatus(text: string): StatusEntry[] {
@@ -45,13 +50,25 @@ export function parseStatus(text: string): StatusEntry[] {
     const words = part.split(" ");
     const [staged = " ", unstaged = " "] = (words[1] ?? "").replaceAll(".", " ");
     const rest = (count: number): string => toUtf8(words.slice(count).join(" "));
-    if (part.startsWith("1 ")) entries.push({ path: rest(8), staged, unstaged });
+    const own = { staged, unstaged, ...submoduleOf(words[2] ?? "") };
+    if (part.startsWith("1 ")) entries.push({ path: rest(8), ...own });
     else if (part.startsWith("2 ")) {
-      entries.push({ path: rest(9), staged, unstaged, from: toUtf8(parts[++at] ?? "") });
+      entries.push({ path: rest(9), ...own, from: toUtf8(parts[++at] ?? "") });
     } else if (part.startsWith("u ")) entries.push({ path: rest(10), staged, unstaged });
     else if (part.startsWith("? ")) entries.push({ path: rest(1), staged: "?", unstaged: "?" });
   }
   return entries;
+}
+
+const STATES = { C: "new commits", M: "modified content", U: "untracked content" };
+
+/** "SCMU", with a dot for each that it has not; "N..." for what is no submodule. */
+function submoduleOf(field: string): Pick<StatusEntry, "submodule"> {
+  if (!/^S[C.][M.][U.]$/.test(field)) return {};
+  const states = Object.entries(STATES).flatMap(([letter, text]) =>
+    field.includes(letter) ? [text] : [],
+  );
+  return states.length === 0 ? {} : { submodule: states };
 }
 
 function toUtf8(name: string): string {
@@ -104,7 +121,7 @@ async function emptyTree(own: Git): Promise<string> {
 }
 
 /** With HEAD and an index of the machine's, in which what has not changed is taken as it is. */
-async function statusRepository(capture: Captured): Promise<Git> {
+async function statusRepository(capture: Captured, all: readonly Captured[]): Promise<Git> {
   const { refs, index, clean, changed, folder } = capture;
   const own = { ...capture.git, workTree: folder };
   const what = "Cannot show the status of the workspace";
@@ -126,16 +143,15 @@ async function statusRepository(capture: Captured): Promise<Git> {
   if (added.exitCode !== 0) throw gitError(what, added);
   const present = new Set(changed.map(({ name }) => name));
   const skipped = index.filter(({ isSkipped, name }) => isSkipped && !present.has(name));
-  // Submodules are repositories of their own here.
-  const links = index.filter(({ mode, stage }) => mode === 0o160000 && stage === 0);
   await run(
     ["update-index", "-z", "--skip-worktree", "--stdin"],
     skipped.map(({ name }) => name),
   );
   await run(
     ["update-index", "-z", "--assume-unchanged", "--stdin"],
-    [...clean, ...links].map(({ name }) => name),
+    clean.map(({ name }) => name),
   );
+  await placeNested(capture, all);
   const later = index.filter(({ isIntentToAdd }) => isIntentToAdd);
   const missing = later.filter(({ name }) => !present.has(name)).map(({ name }) => toBytes(name));
   const place = (name: Buffer): Buffer => Buffer.concat([Buffer.from(`${folder}/`), name]);
@@ -149,6 +165,26 @@ async function statusRepository(capture: Captured): Promise<Git> {
   );
   for (const name of missing) rmSync(place(name));
   return own;
+}
+
+/** Submodules and other repositories, where git looks for them: it runs its `status` in each submodule. */
+async function placeNested(capture: Captured, all: readonly Captured[]): Promise<void> {
+  const placeOf = (name: string): Buffer =>
+    Buffer.concat([Buffer.from(`${capture.folder}/`), toBytes(name)]);
+  for (const name of capture.folders) mkdirSync(placeOf(name), { recursive: true });
+  const isBelow = (root: string, top: string): boolean =>
+    root !== top && root.startsWith(joinName(top, ""));
+  const below = all.filter(({ root }) => isBelow(root, capture.root));
+  for (const nested of below) {
+    if (below.some(({ root }) => isBelow(nested.root, root))) continue;
+    const place = placeOf(nested.root.slice(joinName(capture.root, "").length));
+    mkdirSync(place, { recursive: true });
+    const own = await statusRepository(nested, all);
+    // git gives its process for a submodule no settings, so they are in the file; the last of two counts.
+    const config = [...(own.config ?? []), ["core.worktree", nested.folder] as const];
+    appendFileSync(join(own.gitDir, "config"), configText(config), "latin1");
+    writeFileSync(Buffer.concat([place, Buffer.from("/.git")]), `gitdir: ${own.gitDir}\n`);
+  }
 }
 
 /** Lines added and removed, by path; undefined for binary files. */

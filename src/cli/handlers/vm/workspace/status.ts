@@ -22,13 +22,14 @@ export const run: Handler<Handled> = async ({ args, flags }, context) => {
     head: string | undefined;
     text: string;
   }[] = [];
-  for (const capture of workspace.repositories) {
+  const all = workspace.repositories;
+  for (const capture of all) {
     const { branch, head } = capture.refs;
     parts.push({
       root: capture.root,
       branch,
       head,
-      text: await statusOf(capture, { format, color }),
+      text: await statusOf(capture, { all, format, color }),
     });
   }
   if (output.json) {
