@@ -48,6 +48,18 @@ export interface ResourceLimit {
   hard: number;
 }
 
+/** Averages per second; 0, the default: none. Sizes are bytes, or text such as "50M". */
+export interface LimitOptions {
+  /** What each disk reads and writes. */
+  diskBandwidth?: number | string | undefined;
+  /** Reads and writes of each disk. */
+  diskIops?: number | undefined;
+  /** What the machine receives from its network; only with `nat` and `host`. */
+  netIn?: number | string | undefined;
+  /** What it sends. */
+  netOut?: number | string | undefined;
+}
+
 /** Mounts and limits of a new machine. Sizes are bytes, or text such as "512M". */
 export interface MountOptions {
   /** Volumes to mount; those that do not exist are created. */
@@ -65,4 +77,5 @@ export interface MountOptions {
   readOnly?: boolean | undefined;
   sysctls?: Record<string, string> | undefined;
   ulimits?: ResourceLimit[] | undefined;
+  limits?: LimitOptions | undefined;
 }

@@ -84,9 +84,17 @@ test("a machine is created with mounts and limits", async () => {
   const ulimits = [{ name: "nofile" as const, soft: 10, hard: -1 }];
   const tmpfs = [{ path: "/t", size: "64M", mode: 0o700 }];
   const options = { tmpfs, shmSize: "1G", swap: "2G", readOnly: true, ulimits };
-  const vm = await createMachine(connection, { image: "debian" }, { ...mounts, ...options });
+  const limits = { diskBandwidth: "50M", diskIops: 500, netIn: "10M", netOut: 2_000_000 };
+  const all = { ...mounts, ...options, limits };
+  const vm = await createMachine(connection, { image: "debian" }, all);
   expect(calls[0]).toMatchObject({
     ...mounts,
+    limits: {
+      disk_bytes_per_s: 50 * 1024 ** 2,
+      disk_operations_per_s: 500,
+      net_in_bytes_per_s: 10 * 1024 ** 2,
+      net_out_bytes_per_s: 2_000_000,
+    },
     guest: {
       tmpfs: [{ path: "/t", size_bytes: 64 * 1024 ** 2, mode: 0o700 }],
       shm_bytes: 1024 ** 3,
@@ -97,7 +105,7 @@ test("a machine is created with mounts and limits", async () => {
   });
   expect(vm.info.volumes).toEqual(mounts.volumes);
   await createMachine(connection, { image: "debian" }, {});
-  expect(calls[1]).toMatchObject({ guest: undefined, volumes: undefined });
+  expect(calls[1]).toMatchObject({ guest: undefined, volumes: undefined, limits: undefined });
 });
 
 test("a stopped machine gets a volume and loses it again", async () => {

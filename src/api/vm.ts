@@ -113,6 +113,14 @@ export const VM_MEMORY_MIN_MIB = 64;
 export const VM_MEMORY_MAX_MIB = 1024 * 1024;
 export const VM_DISK_MIN_BYTES = 16 * 1024 * 1024;
 export const VM_DISK_MAX_BYTES = 16 * 1024 ** 4;
+/** With less a guest is out of reach. */
+export const VM_NET_MIN_BYTES_PER_S = 1024;
+/** What the kernel's queues can count. */
+export const VM_NET_MAX_BYTES_PER_S = 16 * 1024 ** 3;
+const netBytes = z.union([
+  z.literal(0),
+  z.int().min(VM_NET_MIN_BYTES_PER_S).max(VM_NET_MAX_BYTES_PER_S),
+]);
 
 /** Averages. 0, the default: none. */
 export const vmLimits = z.object({
@@ -120,6 +128,10 @@ export const vmLimits = z.object({
   disk_bytes_per_s: z.int().min(0).max(VM_DISK_MAX_BYTES).optional(),
   /** Reads and writes a second of each of its disks. */
   disk_operations_per_s: z.int().min(0).max(1_000_000_000).optional(),
+  /** Bytes a second that it receives from its network; only with `nat` and `host`. */
+  net_in_bytes_per_s: netBytes.optional(),
+  /** Bytes a second that it sends. */
+  net_out_bytes_per_s: netBytes.optional(),
 });
 export type VmLimits = z.infer<typeof vmLimits>;
 

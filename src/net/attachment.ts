@@ -1,6 +1,7 @@
 /** A machine's network request, and the attachment that VMM and guest get. */
 import { BangerError } from "#base/error.ts";
 import { type Address, type Cidr, parseAddress, parseCidr } from "./address.ts";
+import { assertLimitable, type Bandwidth } from "./bandwidth/bandwidth.ts";
 import type { NetworkMode } from "./mode.ts";
 import type { Policy } from "./policy/policy.ts";
 
@@ -17,6 +18,8 @@ export interface AttachRequest {
   networks?: readonly string[] | undefined;
   /** What the machine may reach; default: everything that its mode lets it. */
   policy?: Policy | undefined;
+  /** How much it may receive and send; default: no limit. */
+  bandwidth?: Bandwidth | undefined;
 }
 
 /**
@@ -46,8 +49,9 @@ export type Attachment =
 
 export type TapAttachment = Extract<Attachment, { tap: string }>;
 
-/** Networks and policies are the rules of a tap. */
-export function assertPlain({ mode, policy, networks }: AttachRequest): void {
+/** Networks, policies and limits are those of a tap. */
+export function assertPlain({ mode, policy, networks, bandwidth }: AttachRequest): void {
+  assertLimitable(bandwidth, mode);
   const what = policy ? "a policy" : networks?.length ? "named networks" : undefined;
   if (!what) return;
   throw new BangerError("unsupported", `${what} cannot be used with --net ${mode}`, {

@@ -9,6 +9,7 @@ import { BangerError } from "#base/error.ts";
 import { assertTableIsOurs, isTableWhole, runNft } from "#net/nft/nft.ts";
 import { type Address, type Cidr, parseCidr } from "./address.ts";
 import { type Attachment, type AttachRequest, assertPlain, userNetwork } from "./attachment.ts";
+import { type Bandwidth, limitTap } from "./bandwidth/bandwidth.ts";
 import { bridgeMark, ownBridge, readBridgeMark } from "./bridge.ts";
 import {
   type BridgeMark,
@@ -176,6 +177,13 @@ export class Network {
     });
   }
 
+  /** Puts a machine that is connected under other limits, or under none. */
+  async setBandwidth(machineId: string, bandwidth: Bandwidth): Promise<void> {
+    await exclusive(async () => {
+      await limitTap(this.#connected(machineId, "bandwidth limit").tap, bandwidth);
+    });
+  }
+
   /** Writes what has changed on the tap, and makes the rules of it. */
   async #retag(machine: MachineTap): Promise<void> {
     const retag = { tap: machine.tap, alias: tapAlias(machine) };
@@ -230,15 +238,13 @@ export class Network {
     await applyRules(this.#bridge, this.#policies.renderAll());
   }
 
-  #connected(machineId: string): MachineTap {
+  #connected(machineId: string, what = "policy"): MachineTap {
     const machine = machineTaps(this.#bridge).find((each) => each.machineId === machineId);
     if (machine) return machine;
     throw new BangerError(
       "not_found",
-      `Cannot change the policy of machine "${machineId}": it has no tap device of its own`,
-      {
-        hint: "Policies require --net nat or --net host, and a daemon that can create tap devices",
-      },
+      `Cannot change the ${what} of machine "${machineId}": it has no tap device of its own`,
+      { hint: "Change it while the machine is stopped, and with --net nat or --net host" },
     );
   }
 

@@ -3,6 +3,7 @@ import type { Decision, PolicyLog } from "#api/network.ts";
 import type { BangerError } from "#base/error.ts";
 import type { Address } from "./address.ts";
 import type { Attachment, AttachRequest } from "./attachment.ts";
+import { type Bandwidth, hasBandwidth } from "./bandwidth/bandwidth.ts";
 import { isTapMode, type NetworkMode } from "./mode.ts";
 import type { Network } from "./network.ts";
 import { DecisionLog } from "./policy/decisions.ts";
@@ -71,9 +72,10 @@ export class Networks {
   }
 
   /** Taps of `banger setup` are faster, and have no rules of their own. */
-  #rootlessFor({ mode, policy, networks }: AttachRequest): RootlessNetwork | undefined {
+  #rootlessFor({ mode, policy, networks, bandwidth }: AttachRequest): RootlessNetwork | undefined {
     if (!this.#rootless || !isTapMode(mode)) return undefined;
-    const needsRules = policy !== undefined || (networks?.length ?? 0) > 0;
+    const needsRules =
+      policy !== undefined || (networks?.length ?? 0) > 0 || hasBandwidth(bandwidth);
     const canHost = this.#host.canUse(mode) && !(needsRules && tapObstacle());
     return canHost ? undefined : this.#rootless;
   }
@@ -92,6 +94,10 @@ export class Networks {
 
   async setNetworks(machineId: string, networks: readonly string[]): Promise<void> {
     await this.#owner().setNetworks(machineId, networks);
+  }
+
+  async setBandwidth(machineId: string, bandwidth: Bandwidth): Promise<void> {
+    await this.#owner().setBandwidth(machineId, bandwidth);
   }
 
   /** Those of machines without a policy, too. */

@@ -3,6 +3,7 @@ import { BangerError } from "#base/error.ts";
 import { addressOf, joinCidr, prefixOf, tryParseAddress } from "./address.ts";
 import { attach6 } from "./attach6.ts";
 import type { AttachRequest, TapAttachment } from "./attachment.ts";
+import { hasBandwidth } from "./bandwidth/bandwidth.ts";
 import { readBridgeMark } from "./bridge.ts";
 import { deviceMtu, uplinkMtu } from "./devices.ts";
 import type { GuestDns } from "./dns/server.ts";
@@ -19,6 +20,7 @@ export async function attachPoolTap(
   if (request.policy) throw takesRoot("set a policy on the machine");
   if (request.networks?.length)
     throw takesRoot(`connect the machine to "${request.networks.join('", "')}"`);
+  if (hasBandwidth(request.bandwidth)) throw takesRoot("limit the machine's network bandwidth");
   const mark = readBridgeMark(owner.bridge);
   if (!mark) {
     throw new BangerError(
@@ -55,7 +57,7 @@ export async function attachPoolTap(
 function takesRoot(what: string): BangerError {
   return new BangerError(
     "permission_denied",
-    `Cannot ${what}: changing firewall rules requires root or CAP_NET_ADMIN`,
+    `Cannot ${what}: changing the host's network requires root or CAP_NET_ADMIN`,
     { hint: "Run the daemon as root, or create the machine without this option" },
   );
 }

@@ -3,6 +3,7 @@
 import { removeTables, replaceTables, tableOwner } from "#net/nft/nft.ts";
 import { type DnsRedirect, renderTables } from "#net/nft/rules.ts";
 import { addressOf, type Cidr } from "./address.ts";
+import { intermediateOf } from "./bandwidth/bandwidth.ts";
 import { ownBridge, readBridgeMark } from "./bridge.ts";
 import { machineTaps, type PoolTap, poolTaps, portsOf, readDevice } from "./devices.ts";
 import { applyLinks, removeCommand } from "./link.ts";
@@ -24,7 +25,7 @@ export async function applyRules(bridge: string, more = ""): Promise<void> {
 }
 
 /**
- * Removes the named devices that are there, and the bridge and the tables when no port is left;
+ * Removes the named taps that are there with what limits them, and the bridge and the tables when no port is left;
  * `more` goes with the rules. The tables go before the devices, so that after a crash in between
  * the devices still tell of it.
  */
@@ -33,7 +34,9 @@ export async function settle(
   { remove, more = "" }: { remove: readonly string[]; more?: string },
 ): Promise<void> {
   const table = tableName(bridge);
-  const gone = new Set(remove.filter((name) => readDevice(name)));
+  // What frames are led through goes before their tap: after a crash in between the tap still tells of it.
+  const all = [...remove.flatMap((tap) => intermediateOf(tap) ?? []), ...remove];
+  const gone = new Set(all.filter((name) => readDevice(name)));
   const isLast = portsOf(bridge).every((port) => gone.has(port));
   if (isLast && ownBridge(bridge)) gone.add(bridge);
   // The tables come with the bridge: look for them only if the bridge was removed.

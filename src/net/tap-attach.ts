@@ -12,6 +12,7 @@ import {
 } from "./address.ts";
 import { attach6 } from "./attach6.ts";
 import type { AttachRequest, TapAttachment } from "./attachment.ts";
+import { hasBandwidth, intermediateOf, limitTap } from "./bandwidth/bandwidth.ts";
 import { bridgeMark, bridgeSteps, gatewayCidr } from "./bridge.ts";
 import {
   type BridgeMark,
@@ -114,6 +115,7 @@ export async function attachTap(request: TapRequest, context: TapContext): Promi
     await applyLinks([...staleTap, ...steps, ...tapSteps, ...forgetNeighbour(bridge, addresses)]);
     hardenBridge6(bridge);
     disableIpv6(tap);
+    if (hasBandwidth(request.bandwidth)) await limitTap(tap, request.bandwidth);
     if (mode === "nat") enableForwarding();
     throwIfAborted(signal);
     const mark = bridgeMark({ bridge, subnet, subnet6 });
@@ -148,9 +150,12 @@ export async function attachTap(request: TapRequest, context: TapContext): Promi
 
 /** A tap of that name from an earlier run is made anew; anybody else's is left alone. */
 function staleTapCommands(tap: string, machineId: string): string[] {
+  const intermediate = intermediateOf(tap);
+  const stale = intermediate ? [removeCommand(intermediate)] : [];
   const device = readDevice(tap);
-  if (!device) return [];
-  if (parseTapAlias(tap, device.alias)?.machineId === machineId) return [removeCommand(tap)];
+  if (!device) return stale;
+  if (parseTapAlias(tap, device.alias)?.machineId === machineId)
+    return [...stale, removeCommand(tap)];
   throw new BangerError(
     "conflict",
     `Cannot connect the machine: interface "${tap}" exists and was not created for it`,

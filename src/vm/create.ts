@@ -8,6 +8,7 @@ import { similarNames } from "#base/similar.ts";
 import { MiB } from "#base/size.ts";
 import type { Config } from "#config/resolve.ts";
 import { parseNeeds } from "#kernels/select.ts";
+import { assertLimitable } from "#net/bandwidth/bandwidth.ts";
 import { macAddress } from "#net/names.ts";
 import { checkPolicy } from "#net/policy/policy.ts";
 import { checkPorts } from "#net/ports/spec.ts";
@@ -26,6 +27,7 @@ import { modeFor } from "./mode.ts";
 import { makeName } from "./names.ts";
 import { withNested } from "./nested/nested.ts";
 import { findVm, insertVm, type NewVm, reservedAddresses } from "./records.ts";
+import { bandwidthOf } from "./spec.ts";
 
 /** Settings that clients cannot choose. */
 export interface Internal {
@@ -55,7 +57,7 @@ export async function createRecord(
   assertPossible(request, hostSize(config.paths.vms));
   const network = await chooseNetwork(deps, request.network ?? config.values["network.mode"]);
   // What cannot run here is said before megabytes are fetched for it.
-  driverFor(deps, { monitor: request.monitor, network });
+  driverFor(deps, { monitor: request.monitor, network, cpus: request.cpus });
   const image = await resolveImage(deps, request.image ?? config.values.default_image_name, work);
   // Until the machine's row names the image, nothing else keeps it from being removed.
   using _held = deps.images.hold(image.id);
@@ -84,7 +86,7 @@ export async function createRecord(
           ...(command && request.commandOptions ? { commandOptions: request.commandOptions } : {}),
           ...(layer ? { provisioned: layer.id } : {}),
           ...sizes,
-          ...(request.limits ? { limits: request.limits } : {}),
+          ...limitsOf(request, network),
           network,
           ...addressOf(deps, network),
           mac: macAddress(id),
@@ -125,6 +127,12 @@ function sizesOf(request: VmCreate, config: Config) {
 function networksOf(deps: VmDeps, { networks = [] }: VmCreate, mode: NetworkMode) {
   const names = requireNetworks(deps.db, { names: networks, mode });
   return names.length > 0 ? { networks: names } : {};
+}
+
+function limitsOf({ limits }: VmCreate, network: NetworkMode) {
+  if (!limits) return {};
+  assertLimitable(bandwidthOf({ limits }), network);
+  return { limits };
 }
 
 function policyOf({ policy }: VmCreate, network: NetworkMode) {

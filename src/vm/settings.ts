@@ -1,11 +1,13 @@
 /** Changes to a machine after its creation: settings, name, and clones. */
 import { randomBytes } from "node:crypto";
+import { isDeepStrictEqual } from "node:util";
 import type { PendingSetting, Vm, VmSettings } from "#api/vm.ts";
 import { VM_LABELS_MAX } from "#api/vm.ts";
 import { formatDuration } from "#base/duration.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import { newId } from "#base/id.ts";
 import { formatSize } from "#base/size.ts";
+import { assertLimitable } from "#net/bandwidth/bandwidth.ts";
 import { macAddress } from "#net/names.ts";
 import { assertPossible, hostSize } from "#vm/life/admission.ts";
 import type { BootOptions } from "#vm/life/boot.ts";
@@ -15,7 +17,7 @@ import type { VmDeps } from "./deps.ts";
 import { requireState } from "./machine.ts";
 import { makeName } from "./names.ts";
 import { findVm, getVm, insertVm, toApi, type VmRecord } from "./records.ts";
-import { diskLimits, type StartedWith, type VmSpec } from "./spec.ts";
+import { bandwidthOf, diskLimits, type StartedWith, type VmSpec } from "./spec.ts";
 
 const MINUTE_MS = 60_000;
 
@@ -36,12 +38,22 @@ export class VmSettingsService {
       assertPossible(settings, hostSize(this.#deps.config.paths.vms), `change "${vm.name}"`);
       const spec = changedSpec(vm, settings);
       if (settings.ttl_ms) assertNotOver(vm, settings.ttl_ms);
-      if (settings.limits) {
-        await this.#lifecycle.running(id)?.link.machine.limitDisks(diskLimits(spec) ?? {});
-      }
+      assertLimitable(bandwidthOf(spec), spec.network);
+      if (settings.limits) await this.#limit(vm, spec);
       const change = { spec: { ...spec, ...pendingAfter(vm, { spec }) } };
       return toApi(this.#lifecycle.configure(id, change));
     });
+  }
+
+  /** What a machine that does not run gets at its start. */
+  async #limit(vm: VmRecord, { limits }: VmSpec): Promise<void> {
+    const running = this.#lifecycle.running(vm.id);
+    if (!running) return;
+    const bandwidth = bandwidthOf({ limits });
+    if (!isDeepStrictEqual(bandwidthOf(vm.spec), bandwidth)) {
+      await this.#deps.network.setBandwidth(vm.id, bandwidth);
+    }
+    await running.link.machine.limitDisks(diskLimits({ limits }) ?? {});
   }
 
   /** Names are looked up in the store, so that the new one counts at once; the hostname follows at the next start. */

@@ -17,6 +17,7 @@ import {
   vmState,
 } from "#api/vm.ts";
 import { type Address, tryParseAddress } from "#net/address.ts";
+import type { Bandwidth } from "#net/bandwidth/bandwidth.ts";
 import { jsonColumn, stored } from "#store/row.ts";
 import { owner } from "#vm/life/owner.ts";
 import { type DiskLimits, machineHandle } from "#vmm/driver.ts";
@@ -118,6 +119,12 @@ export function diskLimits({ limits }: Pick<VmSpec, "limits">): DiskLimits | und
   if (!limits) return undefined;
   const { disk_bytes_per_s: bytes_per_s, disk_operations_per_s: operations_per_s } = limits;
   return { bytes_per_s, operations_per_s };
+}
+
+/** As its tap has them; 0 for none. */
+export function bandwidthOf({ limits = {} }: Pick<VmSpec, "limits">): Bandwidth {
+  const { net_in_bytes_per_s = 0, net_out_bytes_per_s = 0 } = limits;
+  return { in_bytes_per_s: net_in_bytes_per_s, out_bytes_per_s: net_out_bytes_per_s };
 }
 
 /** What a started machine holds outside the store. */

@@ -33,6 +33,11 @@ test("auto passes Firecracker where it is not installed or lacks what the machin
     driver: qemu,
     reason: "QEMU, with KVM: Firecracker does not support user-mode networking",
   });
+  expect(chooseDriver([qemu, firecracker], { ...auto, cpus: 32 }, kvm).driver).toBe(firecracker);
+  expect(chooseDriver([qemu, firecracker], { ...auto, cpus: 33 }, kvm)).toEqual({
+    driver: qemu,
+    reason: "QEMU, with KVM: Firecracker supports at most 32 CPUs",
+  });
 });
 
 test("a Firecracker that its jailer cannot run is passed by, and refused with what mends it", () => {

@@ -99,6 +99,10 @@ function obstacleTo(driver: Driver, needs: Needs, kvm: KvmState): Obstacle | und
   if (needs.userNetwork && !driver.features.userNetwork) {
     return { why: "it does not support user-mode networking" };
   }
+  const { cpusMax } = driver.features;
+  if (cpusMax !== undefined && needs.cpus !== undefined && needs.cpus > cpusMax) {
+    return { why: `it supports at most ${cpusMax} CPUs` };
+  }
   if (!driver.isInstalled()) return { why: "it is not installed" };
   return driver.obstacle?.();
 }

@@ -146,6 +146,8 @@ export interface DriverFeatures {
   snapshot: boolean;
   /** A drive of a machine that is restored can be larger than it was. */
   growsDrives: boolean;
+  /** Absent: as many as the host has. */
+  cpusMax?: number | undefined;
 }
 
 export interface Driver {

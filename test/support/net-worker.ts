@@ -11,6 +11,7 @@ import { EgressProxy } from "#egress/proxy.ts";
 import { takeOver } from "#egress/remote.ts";
 import { resolverBy } from "#egress/resolve.ts";
 import { type Address, parseAddress } from "#net/address.ts";
+import type { Bandwidth } from "#net/bandwidth/bandwidth.ts";
 import { checks } from "#net/checks.ts";
 import { DnsServer } from "#net/dns/server.ts";
 import { askUpstream, type Resolver } from "#net/dns/upstream.ts";
@@ -60,6 +61,7 @@ export type NetCall =
   /** Names that the user allows from now on. */
   | { id: number; op: "answers"; names: string[] }
   | { id: number; op: "setNetworks"; machineId: string; networks: string[] }
+  | { id: number; op: "setBandwidth"; machineId: string; bandwidth: Bandwidth }
   | { id: number; op: "membersOf"; network: string }
   | { id: number; op: "names"; names: Record<string, string> }
   | { id: number; op: "publish"; machineId: string; address: string; ports: PortRequest[] }
@@ -122,6 +124,8 @@ async function answer(call: NetCall): Promise<unknown> {
       return undefined;
     case "setNetworks":
       return await network.setNetworks(call.machineId, call.networks);
+    case "setBandwidth":
+      return await network.setBandwidth(call.machineId, call.bandwidth);
     case "membersOf":
       return host.membersOf(call.network);
     case "names":

@@ -249,6 +249,7 @@ export async function createMachine(
       guest: guestOf(rest),
       memory_mib: mebibytesOf(memory),
       disk_bytes: bytesOf(disk),
+      limits: limitsOf(rest),
       network: net,
       ports: ports?.map(({ hostPort = 0, protocol = "tcp", ...port }) => ({
         ...port,
@@ -261,6 +262,17 @@ export async function createMachine(
     { signal },
   );
   return new Machine(connection, await finish(work, onProgress));
+}
+
+function limitsOf({ limits }: CreateOptions) {
+  return (
+    limits && {
+      disk_bytes_per_s: bytesOf(limits.diskBandwidth),
+      disk_operations_per_s: limits.diskIops,
+      net_in_bytes_per_s: bytesOf(limits.netIn),
+      net_out_bytes_per_s: bytesOf(limits.netOut),
+    }
+  );
 }
 
 /** Undefined if nothing is set. */

@@ -10,8 +10,9 @@ import { archivePath } from "./archive.ts";
 import { readEnvironment } from "./env.ts";
 import { withFlagName } from "./flag-names.ts";
 import { labelsOf } from "./labels.ts";
+import { limitsOf } from "./limits.ts";
 import { nameOf, optionalNameOf, slugOf } from "./name.ts";
-import { countArg, diskArg, durationArg, memoryArg } from "./numbers.ts";
+import { bandwidthArg, countArg, diskArg, durationArg, memoryArg } from "./numbers.ts";
 import { absoluteReference } from "./reference.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "banger-args-"));
@@ -124,6 +125,21 @@ test("a name that docker would take for an image is answered with one that bange
   const args = { image: "x", name: "app:latest" };
   expect(withFlagName(to, commandAt(["image", "tag"]), { args })).toMatchObject({
     hint: "Image names have no registry or tag: app-latest",
+  });
+});
+
+test("a bandwidth is a size for both directions, or one for each", () => {
+  expect(bandwidthArg("10M")).toEqual({ in: 10 * 1024 ** 2, out: 10 * 1024 ** 2 });
+  expect(bandwidthArg("10M:none")).toEqual({ in: 10 * 1024 ** 2, out: 0 });
+  expect(bandwidthArg("none")).toEqual({ in: 0, out: 0 });
+  for (const text of ["1M:2M:3M", "fast", "1M:", ":1M", ""]) {
+    expect(() => bandwidthArg(text)).toThrow("invalid");
+  }
+  const flags = { diskBandwidth: undefined, diskIops: undefined, netBandwidth: undefined };
+  expect(limitsOf(flags)).toBeUndefined();
+  expect(limitsOf({ ...flags, netBandwidth: { in: 1024, out: 0 } })).toEqual({
+    net_in_bytes_per_s: 1024,
+    net_out_bytes_per_s: 0,
   });
 });
 

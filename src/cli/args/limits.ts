@@ -4,10 +4,18 @@ import type { VmLimits } from "#api/vm.ts";
 export function limitsOf({
   diskBandwidth,
   diskIops,
+  netBandwidth,
 }: {
   diskBandwidth: number | undefined;
   diskIops: number | undefined;
+  netBandwidth: { in: number; out: number } | undefined;
 }): VmLimits | undefined {
-  if (diskBandwidth === undefined && diskIops === undefined) return undefined;
-  return { disk_bytes_per_s: diskBandwidth, disk_operations_per_s: diskIops };
+  const limits = [diskBandwidth, diskIops, netBandwidth];
+  if (limits.every((limit) => limit === undefined)) return undefined;
+  return {
+    disk_bytes_per_s: diskBandwidth,
+    disk_operations_per_s: diskIops,
+    net_in_bytes_per_s: netBandwidth?.in,
+    net_out_bytes_per_s: netBandwidth?.out,
+  };
 }

@@ -51,8 +51,9 @@ export function vmText(vm: Vm): string {
     ["CPUs", String(vm.cpus)],
     ["Memory", formatSize(vm.memory_mib * MiB)],
     ["Disk", formatSize(vm.disk_bytes)],
-    ["Disk limits", limitsText(vm.limits)],
+    ["Disk limits", diskLimitsText(vm.limits)],
     ["Network", vm.network.mode],
+    ["Network limits", netLimitsText(vm.limits)],
     ["Address", vm.network.address],
     ["IPv6 address", vm.network.address6],
     ["MAC", vm.network.mac],
@@ -88,11 +89,19 @@ export function exitText({ reason, status }: VmExit): string {
   return status === undefined ? reason : `${reason} (status ${status})`;
 }
 
-function limitsText({
+function diskLimitsText({
   disk_bytes_per_s: bytes,
   disk_operations_per_s: operations,
 }: Vm["limits"] = {}): string | undefined {
   const parts = [bytes && `${formatSize(bytes)}/s`, operations && `${operations} operations/s`];
+  return parts.filter(Boolean).join(", ") || undefined;
+}
+
+function netLimitsText({
+  net_in_bytes_per_s: inward,
+  net_out_bytes_per_s: outward,
+}: Vm["limits"] = {}): string | undefined {
+  const parts = [inward && `${formatSize(inward)}/s in`, outward && `${formatSize(outward)}/s out`];
   return parts.filter(Boolean).join(", ") || undefined;
 }
 

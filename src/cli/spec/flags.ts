@@ -1,5 +1,6 @@
 /** Flags that several commands share. */
 import {
+  bandwidthArg,
   countArg,
   countOrNoneArg,
   diskArg,
@@ -79,6 +80,11 @@ export const machineFlags = {
     "--disk-iops <count>",
     "Limit each disk to this many reads and writes per second, or none (the default)",
     countOrNoneArg,
+  ),
+  netBandwidth: value(
+    "--net-bandwidth <size>",
+    "Limit the network to this much per second in each direction, such as 10M, IN:OUT such as 10M:2M, or none (the default)",
+    bandwidthArg,
   ),
   net: choice("--net <mode>", "Network mode", ["nat", "host", "user", "none"]),
   nat: toggle("--nat", "Same as --net nat"),

@@ -5,6 +5,7 @@
 import type { PolicyLog } from "#api/network.ts";
 import { BangerError } from "#base/error.ts";
 import type { AttachRequest, TapAttachment } from "#net/attachment.ts";
+import type { Bandwidth } from "#net/bandwidth/bandwidth.ts";
 import { exclusive } from "#net/lock.ts";
 import type { NetworkMode } from "#net/mode.ts";
 import type { Policy } from "#net/policy/policy.ts";
@@ -75,6 +76,10 @@ export class RootlessNetwork {
     await this.#locked(() =>
       this.#require({ op: "setNetworks", machineId, networks: [...networks] }),
     );
+  }
+
+  async setBandwidth(machineId: string, bandwidth: Bandwidth): Promise<void> {
+    await this.#locked(() => this.#require({ op: "setBandwidth", machineId, bandwidth }));
   }
 
   async policyLog(machineId: string): Promise<PolicyLog | undefined> {

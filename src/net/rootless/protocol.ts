@@ -3,6 +3,7 @@ import { z } from "zod";
 import { decision } from "#api/network.ts";
 import { errorCodes } from "#base/error.ts";
 import type { AttachRequest } from "#net/attachment.ts";
+import type { Bandwidth } from "#net/bandwidth/bandwidth.ts";
 import type { NetworkMode } from "#net/mode.ts";
 
 /** The first line. */
@@ -44,6 +45,7 @@ export type HelperCall =
   | { op: "detach"; machineId: string; mode: NetworkMode }
   | { op: "setPolicy"; machineId: string; policy?: PlainPolicy | undefined }
   | { op: "setNetworks"; machineId: string; networks: string[] }
+  | { op: "setBandwidth"; machineId: string; bandwidth: Bandwidth }
   | { op: "policyLog"; machineId: string }
   /** Ids of the machines that are connected. */
   | { op: "machines" }

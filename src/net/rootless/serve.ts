@@ -124,6 +124,8 @@ class Helper {
         return await this.#network.setPolicy(call.machineId, policyOf(call.policy));
       case "setNetworks":
         return await this.#network.setNetworks(call.machineId, call.networks);
+      case "setBandwidth":
+        return await this.#network.setBandwidth(call.machineId, call.bandwidth);
       case "policyLog":
         return await this.#network.policyLog(call.machineId);
       case "machines":

@@ -13,7 +13,7 @@ import type { VmDeps } from "#vm/deps.ts";
 import { bootKernel, inFrontOf, lowersOf, moduleDisk } from "#vm/image-boot.ts";
 import { effectivePolicy } from "#vm/network/egress-policy.ts";
 import type { VmRecord } from "#vm/records.ts";
-import { diskLimits } from "#vm/spec.ts";
+import { bandwidthOf, diskLimits } from "#vm/spec.ts";
 import { sharesOf, volumeDrives } from "#vm/volumes/attach.ts";
 import { makeCgroup } from "#vmm/cgroup.ts";
 import type { BootSpec, Driver } from "#vmm/driver.ts";
@@ -92,7 +92,8 @@ async function attach(
 ): Promise<Attachment> {
   const { network, address, mac, networks } = spec;
   const policy = effectivePolicy(spec);
-  const wanted = { machineId: id, mode: network, address, mac, networks, policy };
+  const bandwidth = bandwidthOf(spec);
+  const wanted = { machineId: id, mode: network, address, mac, networks, policy, bandwidth };
   const attachment = await deps.network.attach(wanted, signal);
   for (const message of "warnings" in attachment ? attachment.warnings : []) {
     onProgress?.(warningProgress(message));

@@ -5,6 +5,7 @@ import type { Vm, VmCreate } from "#api/vm.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import { newId } from "#base/id.ts";
 import { warningProgress } from "#base/progress.ts";
+import { assertLimitable } from "#net/bandwidth/bandwidth.ts";
 import { macAddress } from "#net/names.ts";
 import { checkPolicy } from "#net/policy/policy.ts";
 import { checkPorts } from "#net/ports/spec.ts";
@@ -18,7 +19,7 @@ import { makeName } from "#vm/names.ts";
 import { requireNetworks } from "#vm/network/networks.ts";
 import { findVm, getVm, insertVm, toApi } from "#vm/records.ts";
 import { secretsOf } from "#vm/secrets/secrets.ts";
-import type { VmSpec } from "#vm/spec.ts";
+import { bandwidthOf, type VmSpec } from "#vm/spec.ts";
 import { sshAgentOf } from "#vm/ssh-agent/agents.ts";
 import type { MemorySource } from "./source.ts";
 
@@ -102,6 +103,8 @@ function insertCopy(
   const { network, networks = [], allow, ask, env, lineage, ...kept } = spec;
   db.transaction(() => {
     const names = requireNetworks(db, { names: request.networks ?? networks, mode: network });
+    const limits = request.limits ? { ...kept.limits, ...request.limits } : kept.limits;
+    assertLimitable(bandwidthOf({ limits }), network);
     const policy = request.policy ?? (allow && { allow, ask });
     insertVm(db, {
       id,
@@ -121,7 +124,7 @@ function insertCopy(
         machineId: randomBytes(16).toString("hex"),
         env: { ...env, ...request.env },
         networks: names.length > 0 ? names : undefined,
-        limits: request.limits ? { ...kept.limits, ...request.limits } : kept.limits,
+        limits,
         allow: policy && checkPolicy(policy.allow, network),
         ...(policy?.ask ? { ask: true } : {}),
         ...(secrets ? { secrets } : {}),

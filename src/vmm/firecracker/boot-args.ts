@@ -9,7 +9,7 @@ const DEVICE_BYTES = 48;
 export interface BootArgsOptions {
   /** Whether the guest has a serial console. */
   serial: boolean;
-  /** Drives, network interfaces, vsock, entropy, balloon. */
+  /** Drives, network interfaces, vsock, entropy. */
   devices: number;
   /** Default: that of this computer. */
   arch?: string;

@@ -30,7 +30,7 @@ import {
   STATIC_HINT,
 } from "./program.ts";
 import { snapshotType } from "./snapshot.ts";
-import { checkSpec } from "./spec.ts";
+import { CPUS_MAX, checkSpec } from "./spec.ts";
 
 /** A jailed one copies its program first, and a host may be slow; one that has ended is seen at once. */
 const UP_TIMEOUT_MS = 180_000;
@@ -70,6 +70,7 @@ export function createFirecrackerDriver(options: FirecrackerOptions = {}): Firec
     title: "Firecracker",
     features: {
       ...{ userNetwork: false, emulation: false, vsock: true, pause: true, growsDrives: false },
+      cpusMax: CPUS_MAX,
       get snapshot() {
         const version = installedVersion(options.program);
         return version !== undefined && snapshotType(version) !== undefined;

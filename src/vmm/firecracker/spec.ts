@@ -5,8 +5,8 @@ import { checkDescription, checkFiles, refusal } from "#vmm/boot-checks.ts";
 import type { BootSpec } from "#vmm/driver.ts";
 import { checkKernel } from "./kernel.ts";
 
-const CPUS_MAX = 32;
-/** A device takes one of 19 interrupts; vsock, entropy, network and balloon take four. */
+export const CPUS_MAX = 32;
+/** A device takes one of 19 interrupts; vsock, entropy, network and the generation counter (VMGenID) take four. */
 const DRIVES_MAX = 15;
 
 export function checkSpec(spec: BootSpec): void {
