@@ -121,7 +121,7 @@ int files_write(char **arguments)
 	/* Devices, pipes and the targets of symlinks are written in place. */
 	bool is_direct = is_there && (!S_ISREG(old.st_mode) || (lstat(path, &old) == 0 && S_ISLNK(old.st_mode)));
 	snprintf(staged, sizeof staged, "%.4000s.banger-%d", path, getpid());
-	int fd = is_direct ? open(path, O_WRONLY | O_CLOEXEC | O_TRUNC) : staging_open(AT_FDCWD, staged);
+	int fd = is_direct ? open(path, O_WRONLY | O_CLOEXEC | O_TRUNC) : staging_open(AT_FDCWD, staged, 0600);
 	if (fd < 0)
 		fail_write(path);
 	for (;;) {

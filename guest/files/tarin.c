@@ -95,12 +95,11 @@ static int open_parent(char *path, const char **base, bool makes)
 		at += strcspn(at, "/");
 		char end = *at;
 		*at = 0;
-		int next = open_below(parent_path, O_PATH | O_DIRECTORY);
-		if (next < 0 && errno == ENOENT && (mkdirat(above, start, 0755) == 0 || errno == EEXIST))
+		int next = -1;
+		if (mkdirat(above, start, 0755) == 0 || errno == EEXIST)
 			next = open_below(parent_path, O_PATH | O_DIRECTORY);
-		int error = errno;
+		/* Leaves errno as it is. */
 		close(above);
-		errno = error;
 		above = next;
 		*at = end;
 		if (end == 0)
@@ -116,10 +115,12 @@ static _Noreturn void fail_entry(const struct tar_entry *entry)
 
 /* ------------------------------------------------------------------ attributes */
 
-/* `place` is a path through /proc. Attributes that the file system or the user cannot set are ignored. */
-static void set_xattrs(const char *place)
+/* Attributes that the file system or the user cannot set are ignored. */
+static void set_xattrs(int directory, const char *name)
 {
+	char place[32 + 256];
 	struct tar_record record;
+	snprintf(place, sizeof place, "/proc/self/fd/%d/%.255s", directory, name);
 	for (size_t at = 0; tar_next_record(&at, &record);) {
 		if (strncmp(record.key, "SCHILY.xattr.", 13) == 0)
 			lsetxattr(place, record.key + 13, record.value, record.length, 0);
@@ -131,23 +132,22 @@ static bool may_fail(int result)
 	return result == 0 || (errno == EPERM && geteuid() != 0);
 }
 
-static void set_times(int directory, const char *name, const struct timespec *mtime)
+/* Of `fd` itself without a name. */
+static void set_mtime(int fd, const char *name, struct timespec mtime)
 {
-	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, *mtime };
-	utimensat(directory, name, times, AT_SYMLINK_NOFOLLOW);
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, mtime };
+	syscall(SYS_utimensat, fd, name, times, name ? AT_SYMLINK_NOFOLLOW : 0);
 }
 
 /* For everything except directories and regular files. */
 static void set_attributes(int directory, const char *name, const struct tar_entry *entry)
 {
-	char place[64 + 256];
 	if (keeps_owner && !may_fail(fchownat(directory, name, entry->uid, entry->gid, AT_SYMLINK_NOFOLLOW)))
 		fail_entry(entry);
 	if (entry->type != '2' && fchmodat(directory, name, entry->mode, 0) < 0)
 		fail_entry(entry);
-	snprintf(place, sizeof place, "/proc/self/fd/%d/%.255s", directory, name);
-	set_xattrs(place);
-	set_times(directory, name, &entry->mtime);
+	set_xattrs(directory, name);
+	set_mtime(directory, name, entry->mtime);
 }
 
 /* Directories get mode and mtime once complete; archives are in tree order. */
@@ -162,10 +162,9 @@ static int open_count;
 
 static void close_directory(void)
 {
-	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, open_directories[--open_count].mtime };
-	int fd = open_directories[open_count].fd;
+	int fd = open_directories[--open_count].fd;
 	fchmod(fd, open_directories[open_count].mode);
-	futimens(fd, times);
+	set_mtime(fd, NULL, open_directories[open_count].mtime);
 	close(fd);
 }
 
@@ -184,7 +183,6 @@ static void close_directories_but_those_of(const char *path)
 static void extract_directory(struct tar_entry *entry)
 {
 	const char *base;
-	char place[64];
 	int parent = open_parent(entry->path, &base, true);
 	if (parent < 0 || (mkdirat(parent, base, 0700) < 0 && errno != EEXIST))
 		fail_entry(entry);
@@ -193,8 +191,7 @@ static void extract_directory(struct tar_entry *entry)
 		fail_entry(entry);
 	if (keeps_owner && !may_fail(fchown(fd, entry->uid, entry->gid)))
 		fail_entry(entry);
-	snprintf(place, sizeof place, "/proc/self/fd/%d/.", fd);
-	set_xattrs(place);
+	set_xattrs(fd, ".");
 	if (open_count == MAX_DEPTH)
 		reply_fail("limit_exceeded", "The archive's directories are nested more than %d levels deep", MAX_DEPTH);
 	strcpy(open_path, entry->path);
@@ -257,13 +254,18 @@ static int clear_place(struct tar_entry *entry, const char **base)
 	return parent;
 }
 
+/* In a large tree each call for a file counts: a new one is made in its place, and changed only where it differs. */
 static void extract_file(struct tar_entry *entry)
 {
-	const char *base;
-	char staged[32], place[64 + 32];
+	const char *base, *name;
+	char staged[32];
+	struct stat made;
 	int parent = open_parent(entry->path, &base, true);
-	snprintf(staged, sizeof staged, ".banger-%d", getpid());
-	int fd = parent < 0 ? -1 : staging_open(parent, staged);
+	int fd = parent < 0 ? -1 : staging_open(parent, name = base, entry->mode & 0777);
+	if (fd < 0 && errno == EEXIST) {
+		snprintf(staged, sizeof staged, ".banger-%d", getpid());
+		fd = staging_open(parent, name = staged, entry->mode & 0777);
+	}
 	if (fd < 0)
 		fail_entry(entry);
 	if (entry->is_sparse)
@@ -271,12 +273,13 @@ static void extract_file(struct tar_entry *entry)
 	else
 		copy_data(entry, fd, 0, entry->size);
 	tar_skip(tar_padding(entry->size));
-	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, entry->mtime };
-	if ((keeps_owner && !may_fail(fchown(fd, entry->uid, entry->gid))) || fchmod(fd, entry->mode) < 0)
+	if (fstat(fd, &made) < 0 ||
+	    (keeps_owner && (made.st_uid != entry->uid || made.st_gid != entry->gid) &&
+	     !may_fail(fchown(fd, entry->uid, entry->gid))) ||
+	    ((made.st_mode & 07777) != entry->mode && fchmod(fd, entry->mode) < 0))
 		fail_entry(entry);
-	snprintf(place, sizeof place, "/proc/self/fd/%d/%s", parent, staged);
-	set_xattrs(place);
-	futimens(fd, times);
+	set_xattrs(parent, name);
+	set_mtime(fd, NULL, entry->mtime);
 	if (!staging_commit(base))
 		fail_entry(entry);
 }
@@ -317,8 +320,6 @@ static void extract(struct tar_entry *entry)
 		return;
 	if (entry->path[0] == 0)
 		tar_fail_malformed("name");
-	if (!is_file && entry->type >= '1' && entry->type <= '6')
-		entry->size = 0;
 	if (is_file)
 		extract_file(entry);
 	else if (entry->type == '5')
@@ -338,11 +339,10 @@ int tar_in(char **arguments)
 	struct field_writer writer = { .bytes = answer, .size = sizeof answer };
 	keeps_owner = arguments[1][0] == 0 && geteuid() == 0;
 	umask(0);
-	if (!make_dirs(arguments[0], 0755))
-		reply_fail_errno("Cannot create directory \"%.100s\"", arguments[0]);
-	target = open(arguments[0], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (make_dirs(arguments[0], 0755))
+		target = open(arguments[0], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (target < 0)
-		reply_fail_errno("Cannot open directory \"%.100s\"", arguments[0]);
+		reply_fail_errno("Cannot create directory \"%.100s\"", arguments[0]);
 	while (tar_next_entry(&entry)) {
 		extract(&entry);
 		tar_entry_count++;

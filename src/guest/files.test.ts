@@ -2,6 +2,7 @@
 import { beforeEach, expect, test } from "bun:test";
 import {
   chmodSync,
+  chownSync,
   linkSync,
   lstatSync,
   lutimesSync,
@@ -21,6 +22,7 @@ import { Readable, type Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { runOk } from "#base/run.ts";
 import { KiB, MiB } from "#base/size.ts";
+import { makeTar } from "#test/busybox.ts";
 import { agentFixture, codeOf, textOf } from "#test/guest-fixture.ts";
 
 const fixture = agentFixture();
@@ -238,24 +240,58 @@ for (const [ending, end] of [
   ["cancelled", (writable: Writable) => writable.destroy(new Error("cancelled"))],
   ["cut short", (writable: Writable) => writable.end()],
 ] as const) {
-  test(`an archive that is ${ending} leaves no part of a file, and the old one stays`, async () => {
-    const target = join(place, "in");
-    mkdirSync(join(target, "old"), { recursive: true });
-    writeFileSync(join(target, "old/file"), "before");
+  test(`an archive that is ${ending} leaves no part of a file, and an old one stays`, async () => {
     const tree = join(place, "old");
     mkdirSync(tree);
     writeFileSync(join(tree, "file"), Buffer.alloc(MiB, "after"));
     const archive = await Array.fromAsync(await fixture.agent.files.readTar(tree));
     const half = Buffer.concat(archive).subarray(0, MiB / 2);
-    const sink = await fixture.agent.files.writeTar(target);
-    await new Promise((resolve) => sink.writable.write(half, resolve));
-    while (readdirSync(join(target, "old")).length === 1) await Bun.sleep(5);
-    end(sink.writable);
-    expect(await codeOf(sink.finished)).not.toBe("no error");
-    while (readdirSync(join(target, "old")).length > 1) await Bun.sleep(5);
-    expect(readFileSync(join(target, "old/file"), "utf8")).toBe("before");
+    for (const before of [["file"], []]) {
+      const target = mkdtempSync(join(place, "in-"));
+      mkdirSync(join(target, "old"));
+      for (const name of before) writeFileSync(join(target, "old", name), "before");
+      const sink = await fixture.agent.files.writeTar(target);
+      await new Promise((resolve) => sink.writable.write(half, resolve));
+      while (readdirSync(join(target, "old")).length === before.length) await Bun.sleep(5);
+      end(sink.writable);
+      expect(await codeOf(sink.finished)).not.toBe("no error");
+      while (readdirSync(join(target, "old")).length > before.length) await Bun.sleep(5);
+      for (const name of before)
+        expect(readFileSync(join(target, "old", name), "utf8")).toBe("before");
+    }
   });
 }
+
+test("an archive replaces links, and gives new files its owners and modes whatever their directory gives", async () => {
+  const isRoot = process.getuid?.() === 0;
+  const owner = isRoot ? { uid: 1234, gid: 4321 } : {};
+  const target = join(place, "in");
+  mkdirSync(target);
+  // Files in it get its group.
+  if (isRoot) chownSync(target, 0, 99);
+  chmodSync(target, 0o2775);
+  writeFileSync(join(place, "outside"), "kept");
+  symlinkSync(join(place, "outside"), join(target, "symlink"));
+  linkSync(join(place, "outside"), join(target, "hard"));
+  const names = ["new", "symlink", "hard"];
+  const archive = await makeTar(
+    names.flatMap((name) => [
+      { name, mode: 0o640, uid: 0, gid: 0, body: name },
+      { name: `${name}-owned`, mode: 0o4751, ...owner, body: name },
+    ]),
+  );
+  const sink = await fixture.agent.files.writeTar(target);
+  await pipeline(Readable.from([archive]), sink.writable);
+  await sink.finished;
+  expect(readFileSync(join(place, "outside"), "utf8")).toBe("kept");
+  for (const name of names) {
+    const file = lstatSync(join(target, name));
+    expect([name, file.isFile(), file.mode & 0o7777, file.nlink]).toEqual([name, true, 0o640, 1]);
+    const owned = lstatSync(join(target, `${name}-owned`));
+    expect([name, owned.mode & 0o7777]).toEqual([name, 0o4751]);
+    if (isRoot) expect([file.gid, owned.uid, owned.gid]).toEqual([0, 1234, 4321]);
+  }
+});
 
 test("a file whose writer leaves before its end keeps what it had", async () => {
   const path = join(place, "left");
