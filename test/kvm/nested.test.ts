@@ -162,18 +162,19 @@ describe("ordinary users", () => {
 });
 
 describe("the driver contract", () => {
-  let commandOf: (lane: string) => string;
+  let commandsOf: (lane: string) => string[];
 
   beforeAll(async () => {
-    commandOf = await copyConformance(banger, host);
+    commandsOf = await copyConformance(banger, host);
   });
 
   test.each(lanes)("with KVM on $title", async ({ lane }) => {
-    const { status, stdout } = await host.shell(commandOf(lane));
-    console.log(stdout);
-    expect(stdout).toMatch(/^ \d+ pass$/m);
-    expect(stdout).not.toContain("skip");
-    expect(status).toBe(0);
+    for (const command of commandsOf(lane)) {
+      const { status, stdout } = await host.shell(command);
+      console.log(stdout);
+      expect(stdout).toMatch(/^ [1-9]\d* pass$/m);
+      expect(status).toBe(0);
+    }
   });
 });
 
@@ -181,7 +182,12 @@ describe("the driver contract", () => {
 describe("memory that was saved on another processor", () => {
   const vmms = [...new Set(lanes.map(({ vmm }) => vmm))];
 
+  /** One that no program here needs. */
+  const FEATURE = "adx";
+  const count = () => host.ok(`grep -cw ${FEATURE} /proc/cpuinfo || true`);
+
   test("is not restored", async () => {
+    expect(await count()).toBe("1\n");
     await host.ok(`${REMOVE_ALL}; banger image gc --all`);
     for (const vmm of vmms) {
       const [kept, copied] = [`${vmm}-kept`, `${vmm}-copied`];
@@ -194,7 +200,8 @@ describe("memory that was saved on another processor", () => {
       await host.ok(`banger vm rm --force ${copied}`);
       await host.ok(`banger vm suspend ${kept}`);
     }
-    await host.reboot("adx");
+    await host.reboot(FEATURE);
+    expect(await count()).toBe("0\n");
     for (const vmm of vmms) {
       expect(await create(vmm, `${vmm}-new`)).toContain("Booting");
       const copy = await host.ok(
@@ -204,7 +211,7 @@ describe("memory that was saved on another processor", () => {
       const woken = await host.ok(`banger vm start --progress plain ${vmm}-kept 2>&1`);
       expect(woken).toContain("or the host's processor has changed");
       for (const name of [`${vmm}-other`, `${vmm}-kept`]) {
-        expect(await exec(name, "cat /note; ls /dev/shm")).toBe("disk\n");
+        expect(await exec(name, "cat /note; cat /dev/shm/note 2>/dev/null; true")).toBe("disk\n");
       }
     }
   });

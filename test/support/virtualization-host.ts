@@ -47,10 +47,11 @@ export async function startVirtualizationHost(
   banger: Installation,
   programs: Record<string, string> = {},
 ): Promise<VirtualizationHost> {
+  // Before there is a daemon, which reads its configuration once.
+  const chooseProcessor = choiceOfProcessor(banger);
   await giveKernel(banger);
   const layout = await debianLayout({ with: { name: "virtualization-host", packages: PACKAGES } });
   await banger.ok("image", "pull", `oci:${layout}`, "--name", "host", "--kernel-ref", KERNEL);
-  const chooseProcessor = choiceOfProcessor(banger);
   // More than one emulated processor crashes kernels that patch themselves.
   const size = ["--cpus", "1", "--memory", "3G", "--disk", "8G"];
   const kind = ["--nested", "--mode", "direct", "--net", "none", ...size];

@@ -1,8 +1,8 @@
 /**
  * The driver contract with KVM. It is bundled by `copyConformance` into the outer machine of nested.test.ts, and run
- * there by `bun test`, in the directory of the guest's files. BANGER_TEST_LANE names the driver.
+ * there by `bun test`. BANGER_TEST_LANE names the driver, BANGER_TEST_GUEST the directory of what its guests boot from.
  */
-import { resolve } from "node:path";
+import { join } from "node:path";
 import { testConformance } from "#test/vmm-conformance.ts";
 import type { Driver } from "#vmm/driver.ts";
 import { createFirecrackerDriver } from "#vmm/firecracker/driver.ts";
@@ -17,9 +17,12 @@ const lane = process.env["BANGER_TEST_LANE"] ?? "";
 const create = lanes[lane];
 if (!create) throw new Error(`BANGER_TEST_LANE is "${lane}"`);
 const driver = create();
+const guest = process.env["BANGER_TEST_GUEST"] ?? "";
+const inGuest = (name: string) => join(import.meta.dir, guest, name);
 
 testConformance(lane, async () => ({
   driver,
-  kernelPath: resolve("vmlinux"),
-  initrdPath: resolve(driver.features.vsock ? "initrd-vsock" : "initrd-serial"),
+  kernelPath: inGuest("vmlinux"),
+  initrdPath: inGuest(driver.features.vsock ? "initrd-vsock" : "initrd-serial"),
+  isSmall: guest === "small",
 }));
