@@ -1,5 +1,5 @@
 /** A workspace in a machine, with its import record and repository on the host. */
-import { mkdtempSync, realpathSync, rmSync } from "node:fs";
+import { realpathSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { BangerError } from "#base/error.ts";
@@ -11,6 +11,7 @@ import { readTree } from "./guest/tree-records.ts";
 import { toText } from "./names.ts";
 import { type Capture, captureRepository, nestedRoots } from "./out/capture.ts";
 import { objectsFolder, type RepositoryRecord, type WorkspaceRecord } from "./record.ts";
+import { stagingFolder } from "./staging.ts";
 
 export interface WorkspaceRequest {
   /** In the machine. */
@@ -32,6 +33,8 @@ export interface Captured extends Capture {
   record: RepositoryRecord | undefined;
   /** The machine was killed before its kernel had written what was imported or mirrored. */
   hasLostFiles: boolean;
+  /** An import was interrupted: what it has not sent is older than `record`. */
+  isHalfSent: boolean;
 }
 
 export interface OpenWorkspace extends Disposable {
@@ -53,11 +56,12 @@ export async function openWorkspace(
       hint: "Import a workspace first: banger vm workspace import VM DIRECTORY",
     });
   }
-  const scratch = mkdtempSync(join(tmpdir(), "banger-workspace-"));
-  const dispose = (): void => rmSync(scratch, { recursive: true, force: true });
+  const staging = stagingFolder(tmpdir(), "workspace");
+  const { path: scratch } = staging;
   try {
     const repositories: Captured[] = [];
     const hasLostFiles = request.record?.mark !== undefined && marksIn(tree).marks.size === 0;
+    const isHalfSent = request.record?.state === "importing";
     const roots = tree.has(".git/HEAD") ? ["", ...nestedRoots(tree, "")] : [];
     const heads = new Map<string, string | undefined>();
     // Those below are first: their commits are in the tree of the one that they are in.
@@ -73,17 +77,22 @@ export async function openWorkspace(
         heads,
       });
       heads.set(root, capture.refs.head);
-      repositories.unshift({ ...capture, repository, record, hasLostFiles });
+      repositories.unshift({ ...capture, repository, record, hasLostFiles, isHalfSent });
     }
-    return { tree, repositories, scratch, [Symbol.dispose]: dispose };
+    return { tree, repositories, scratch, [Symbol.dispose]: () => staging[Symbol.dispose]() };
   } catch (error) {
-    dispose();
+    staging[Symbol.dispose]();
     throw error;
   }
 }
 
-/** Files that are missing or empty since a crash are no changes of anyone's. */
-export function assertComplete({ hasLostFiles }: Captured): void {
+/** Files that are missing or empty since a crash, or that an import has not sent, are no changes of anyone's. */
+export function assertComplete({ hasLostFiles, isHalfSent }: Captured): void {
+  if (isHalfSent) {
+    throw new BangerError("conflict", "Cannot apply: the last import was interrupted", {
+      hint: "Complete it with: banger vm workspace import VM DIRECTORY",
+    });
+  }
   if (!hasLostFiles) return;
   throw new BangerError(
     "conflict",

@@ -16,6 +16,7 @@ import { isGitDirectory } from "#workspace/git/index-file.ts";
 import { isRepositoryAt, type Repository } from "#workspace/git/source.ts";
 import { SUBMODULE } from "#workspace/git/worktree-tree.ts";
 import { joinName, parentOf, splitNul, toBytes } from "#workspace/names.ts";
+import { isStaging } from "#workspace/staging.ts";
 import { looksSecret } from "./secrets.ts";
 import { walkFolder } from "./walk-folder.ts";
 
@@ -37,6 +38,8 @@ export interface HostFiles {
   trackedSecrets: string[];
   /** Sockets, pipes and devices. */
   skipped: string[];
+  /** Of mirrors that were killed. */
+  leftovers: string[];
 }
 
 export async function listHostFiles(
@@ -113,13 +116,16 @@ function emptyResult(): HostFiles {
     secrets: [],
     trackedSecrets: [],
     skipped: [],
+    leftovers: [],
   };
 }
 
 function add(found: HostFiles, entry: TreeEntry): void {
   const type = typeOf(entry);
-  if (type === TYPE_FILE || type === TYPE_SYMLINK) found.files.push(entry);
-  else found.skipped.push(entry.name);
+  const { name } = entry;
+  if (isStaging(name.slice(name.lastIndexOf("/") + 1))) found.leftovers.push(name);
+  else if (type === TYPE_FILE || type === TYPE_SYMLINK) found.files.push(entry);
+  else found.skipped.push(name);
 }
 
 /** Untracked files that are not ignored, or that a pattern includes; a repository among them ends in "/". */

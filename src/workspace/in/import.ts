@@ -2,7 +2,7 @@
  * Puts a repository or directory of the host into a machine. The host's files are only read. A first import that is cut
  * off leaves no valid repository in the machine, and importing again completes it.
  */
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BangerError } from "#base/error.ts";
@@ -23,6 +23,7 @@ import {
   type WorkspaceRecord,
   writeRecord,
 } from "#workspace/record.ts";
+import { stagingFolder } from "#workspace/staging.ts";
 import { type FileChoice, type HostFiles, listFolder } from "./host-files.ts";
 import type { Part } from "./part.ts";
 import { planRepositories, type RepositoryPlan } from "./plan.ts";
@@ -67,56 +68,49 @@ export async function importWorkspace(
   request: ImportRequest,
   work: WorkOptions = {},
 ): Promise<ImportResult> {
-  const scratch = mkdtempSync(join(tmpdir(), "banger-workspace-"));
-  try {
-    work.onProgress?.({ step: "read", message: `Reading ${request.source}` });
-    const { kind, top, parts } = await readSource(request, scratch, work);
-    const tree = await readTree(guest, request.path);
-    const record = await checkPlace(guest, { request, tree, parts });
-    const files = Object.fromEntries(parts.flatMap((part) => [...signaturesOf(part)]));
-    const mark = newMark();
-    const next: WorkspaceRecord = {
-      version: 1,
-      state: "imported",
-      kind,
-      vm: request.vm,
-      path: request.path,
-      source: top,
-      importedAt: new Date().toISOString(),
-      mark,
-      repositories: parts.flatMap(({ plan }) => (plan ? [recordOf(plan)] : [])),
-      files,
-    };
-    // Until this import is complete, the record marks all files as imported.
-    writeRecord(request.folder, {
-      ...next,
-      state: "importing",
-      files: { ...record?.files, ...files },
-    });
-    const sent = await sendWorkspace(
-      guest,
-      { ...request, parts, tree, record, mark, scratch },
-      work,
-    );
-    writeRecord(request.folder, next);
-    const lists = parts.map(({ name, found }) => ({ name, found }));
-    const named = (pick: (found: HostFiles) => string[]) =>
-      lists.flatMap(({ name, found }) => pick(found).map((file) => joinName(name, file)));
-    return {
-      path: request.path,
-      kind,
-      branch: parts[0]?.plan?.state.branch,
-      head: parts[0]?.plan?.state.head,
-      files: Object.keys(files).length,
-      ...sent,
-      repositories: next.repositories.length,
-      secrets: named(({ secrets }) => secrets),
-      trackedSecrets: named(({ trackedSecrets }) => trackedSecrets),
-      skipped: named(({ skipped }) => skipped),
-    };
-  } finally {
-    rmSync(scratch, { recursive: true, force: true });
-  }
+  using staging = stagingFolder(tmpdir(), "workspace");
+  const { path: scratch } = staging;
+  work.onProgress?.({ step: "read", message: `Reading ${request.source}` });
+  const { kind, top, parts } = await readSource(request, scratch, work);
+  const tree = await readTree(guest, request.path);
+  const record = await checkPlace(guest, { request, tree, parts });
+  const files = Object.fromEntries(parts.flatMap((part) => [...signaturesOf(part)]));
+  const mark = newMark();
+  const next: WorkspaceRecord = {
+    version: 1,
+    state: "imported",
+    kind,
+    vm: request.vm,
+    path: request.path,
+    source: top,
+    importedAt: new Date().toISOString(),
+    mark,
+    repositories: parts.flatMap(({ plan }) => (plan ? [recordOf(plan)] : [])),
+    files,
+  };
+  // Until this import is complete, the record marks all files as imported.
+  writeRecord(request.folder, {
+    ...next,
+    state: "importing",
+    files: { ...record?.files, ...files },
+  });
+  const sent = await sendWorkspace(guest, { ...request, parts, tree, record, mark, scratch }, work);
+  writeRecord(request.folder, next);
+  const lists = parts.map(({ name, found }) => ({ name, found }));
+  const named = (pick: (found: HostFiles) => string[]) =>
+    lists.flatMap(({ name, found }) => pick(found).map((file) => joinName(name, file)));
+  return {
+    path: request.path,
+    kind,
+    branch: parts[0]?.plan?.state.branch,
+    head: parts[0]?.plan?.state.head,
+    files: Object.keys(files).length,
+    ...sent,
+    repositories: next.repositories.length,
+    secrets: named(({ secrets }) => secrets),
+    trackedSecrets: named(({ trackedSecrets }) => trackedSecrets),
+    skipped: named(({ skipped }) => skipped),
+  };
 }
 
 async function readSource(request: ImportRequest, scratch: string, { signal }: WorkOptions) {

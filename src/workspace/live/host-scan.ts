@@ -1,4 +1,5 @@
 /** The host's side of a mirror: which files it has, and which names it does not mirror. */
+import { rmSync } from "node:fs";
 import { type TreeEntry, TYPE_DIRECTORY, TYPE_FILE, typeOf } from "#base/files/tree-records.ts";
 import { git, gitError, gitOk } from "#workspace/git/git.ts";
 import { isGitDirectory } from "#workspace/git/index-file.ts";
@@ -8,6 +9,7 @@ import { HostView, listFolder, listHostFiles } from "#workspace/in/host-files.ts
 import { looksSecret } from "#workspace/in/secrets.ts";
 import { walkFolder } from "#workspace/in/walk-folder.ts";
 import { joinName, parentOf, splitNul } from "#workspace/names.ts";
+import { isLeftover, isStaging } from "#workspace/staging.ts";
 import { FILE_MAX_BYTES } from "./stage.ts";
 
 const CHOICE = { includeIgnored: [], includeSecrets: false };
@@ -96,6 +98,7 @@ export class HostSide {
     const parts = name.split("/");
     if (parts.some((part) => isGitDirectory(part) || /^\.{0,2}$/.test(part)) || isMark(name))
       return true;
+    if (isStaging(parts.at(-1) ?? "")) return true;
     const part = this.#partOf(name);
     if (!part?.repository) return looksSecret(name);
     const own = part.name === "" ? name : name.slice(part.name.length + 1);
@@ -138,6 +141,7 @@ export class HostSide {
       const found = await listFolder(top, CHOICE, walkFolder);
       this.#parts.push({ name, repository: undefined, tracked: new Set(), submodules: new Set() });
       this.#add(scan, name, found.files);
+      this.#removeLeftovers(name, found.leftovers);
       scan.secrets.push(...found.secrets);
       return;
     }
@@ -152,6 +156,7 @@ export class HostSide {
       submodules: new Set(submodules.map((entry) => entry.name)),
     });
     this.#add(scan, name, found.files);
+    this.#removeLeftovers(name, found.leftovers);
     scan.secrets.push(...found.secrets.map((file) => joinName(name, file)));
     for (const child of found.nested) await this.#scanPart(joinName(name, child), scan);
   }
@@ -162,6 +167,14 @@ export class HostSide {
       if (name.split("/").some((part) => isGitDirectory(part)) || isMark(name)) continue;
       if (typeOf(file) === TYPE_FILE && file.size > FILE_MAX_BYTES) scan.tooLarge.push(name);
       else scan.files.set(name, { ...file, name });
+    }
+  }
+
+  #removeLeftovers(root: string, names: readonly string[]): void {
+    const view = new HostView(this.top);
+    for (const name of names) {
+      const isOver = isLeftover(name.slice(name.lastIndexOf("/") + 1));
+      if (isOver) rmSync(view.bytes(joinName(root, name)), { force: true });
     }
   }
 

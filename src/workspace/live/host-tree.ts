@@ -18,14 +18,14 @@ import {
   symlinkSync,
   unlinkSync,
 } from "node:fs";
-import { basename } from "node:path";
+import { join } from "node:path";
 import { errnoOf } from "#base/error.ts";
-import { stagingPath } from "#base/files/atomic.ts";
 import { type TreeEntry, TYPE_FILE, TYPE_SYMLINK, typeOf } from "#base/files/tree-records.ts";
 import { isGitDirectory } from "#workspace/git/index-file.ts";
 import { HostView } from "#workspace/in/host-files.ts";
 import { parentOf, toBytes } from "#workspace/names.ts";
 import { signatureOf } from "#workspace/record.ts";
+import { stagingName } from "#workspace/staging.ts";
 
 const OPEN_FOLDER = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 const DEPTH_MAX = 512;
@@ -42,9 +42,12 @@ export type Outcome = "done" | "changed" | "refused";
 
 export class HostTree {
   readonly #top: string;
+  readonly #staging: string | undefined;
 
-  constructor(top: string) {
+  /** `staging`: a directory for files before they are complete; undefined: beside their places. */
+  constructor(top: string, staging?: string) {
     this.#top = top;
+    this.#staging = staging;
   }
 
   /** `expected`: signature of what is there; undefined if there is nothing. */
@@ -54,15 +57,12 @@ export class HostTree {
       const old = lstatSync(target, { throwIfNoEntry: false });
       if (this.#signature(name) !== expected) return "changed";
       if (old && !old.isFile() && !old.isSymbolicLink()) return "refused";
-      const staging = below(folder, basename(stagingPath("file")));
-      try {
-        if (staged.path === undefined) makeLink(staged.entry, staging);
-        else copy(staged.path, { staging, entry: staged.entry, old_mode: old?.mode });
-        renameSync(staging, target);
-        return "done";
-      } finally {
-        removeQuietly(staging);
-      }
+      const beside = below(folder, stagingName("sync"));
+      const first = this.#staging && Buffer.from(join(this.#staging, stagingName("sync")));
+      const own = { staged, target, old_mode: old?.mode };
+      // The place may be on another file system.
+      if (!first || !put(first, own)) put(beside, { ...own, isLast: true });
+      return "done";
     });
   }
 
@@ -142,6 +142,25 @@ function enter(path: Buffer, makes: boolean): number {
     if (!makes || errnoOf(error) !== "ENOENT") throw error;
     mkdirSync(path);
     return openSync(path, OPEN_FOLDER);
+  }
+}
+
+/** Makes the file under another name, and renames it into place; false if that is on another file system. */
+function put(
+  staging: Buffer,
+  input: { staged: Staged; target: Buffer; old_mode: number | undefined; isLast?: boolean },
+): boolean {
+  const { staged, target, old_mode, isLast } = input;
+  try {
+    if (staged.path === undefined) makeLink(staged.entry, staging);
+    else copy(staged.path, { staging, entry: staged.entry, old_mode });
+    renameSync(staging, target);
+    return true;
+  } catch (error) {
+    if (isLast || errnoOf(error) !== "EXDEV") throw error;
+    return false;
+  } finally {
+    removeQuietly(staging);
   }
 }
 

@@ -1,10 +1,10 @@
 /** Mirrors a directory of the host and a workspace of a machine, until it is interrupted or the machine ends. */
-import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { orAborted, sleep, throwIfAborted } from "#base/abort.ts";
 import { BangerError } from "#base/error.ts";
+import { isRepositoryAt, openRepository } from "#workspace/git/source.ts";
 import { newMark } from "#workspace/guest/mark.ts";
+import { type StagingFolder, stagingFolder } from "#workspace/staging.ts";
 import type { Direction } from "./compare.ts";
 import { GuestSide } from "./guest-side.ts";
 import { HostSide } from "./host-scan.ts";
@@ -47,19 +47,25 @@ export async function syncWorkspace(
   request: SyncRequest,
   work: SyncWork,
 ): Promise<void> {
-  const scratch = mkdtempSync(join(tmpdir(), "banger-sync-"));
+  using scratch = stagingFolder(tmpdir(), "sync");
   const saved = readBase(request.folder, request.source);
-  try {
-    await new Mirror(port, { request, work, scratch, ...saved }).run();
-  } finally {
-    rmSync(scratch, { recursive: true, force: true });
-  }
+  using staging = await stagingOf(request.source, work.signal);
+  const places = { scratch: scratch.path, staging: staging?.path };
+  await new Mirror(port, { request, work, ...places, ...saved }).run();
+}
+
+/** Where the user's git does not list it; undefined for what is no repository. */
+async function stagingOf(top: string, signal: AbortSignal): Promise<StagingFolder | undefined> {
+  if (!isRepositoryAt(top)) return undefined;
+  const { gitDir } = await openRepository(top, signal);
+  return stagingFolder(gitDir, "sync");
 }
 
 interface MirrorInput extends SavedBase {
   request: SyncRequest;
   work: SyncWork;
   scratch: string;
+  staging: string | undefined;
 }
 
 class Mirror {
@@ -148,7 +154,7 @@ class Mirror {
   }
 
   async #round(): Promise<void> {
-    const { request, work, scratch, base } = this.#input;
+    const { request, work, scratch, staging, base } = this.#input;
     throwIfAborted(work.signal);
     this.#assertSameTop();
     const host = await this.#host.scan();
@@ -158,7 +164,7 @@ class Mirror {
     this.#checkMark();
     const round = new Round(this.#port, {
       ...{ path: request.path, direction: request.direction, scratch, base, host },
-      ...{ top: request.source, tree: new HostTree(request.source), told: this.#told },
+      ...{ top: request.source, tree: new HostTree(request.source, staging), told: this.#told },
       ...{ guest: this.#guest, hostSide: this.#host },
       signal: work.signal,
       onCarried: async (carried) => {

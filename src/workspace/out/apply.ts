@@ -2,21 +2,9 @@
  * Brings the changes of a machine's working tree onto the user's: three-way, from the state at the import. Everything is
  * decided before the first file is written; where a change of the user's would be lost, nothing is written at all.
  */
-import {
-  chmodSync,
-  lstatSync,
-  mkdirSync,
-  readFileSync,
-  renameSync,
-  rmdirSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
-import { basename, join } from "node:path";
+import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { BangerError } from "#base/error.ts";
-import { stagingPath } from "#base/files/atomic.ts";
 import { TYPE_DIRECTORY, typeOf } from "#base/files/tree-records.ts";
 import { type Git, git, gitOk } from "#workspace/git/git.ts";
 import { isGitDirectory, parseIndex } from "#workspace/git/index-file.ts";
@@ -30,20 +18,12 @@ import {
 import { fetchFiles } from "#workspace/guest/files.ts";
 import type { GuestPort } from "#workspace/guest/port.ts";
 import { HostView } from "#workspace/in/host-files.ts";
-import { joinName, parentOf, shownName, someOf, splitNul, toBytes } from "#workspace/names.ts";
+import { joinName, parentOf, shownName, someOf, splitNul } from "#workspace/names.ts";
 import { assertComplete, type Captured } from "#workspace/open.ts";
+import { carryOut, LINK, type Step } from "./carry-out.ts";
 
 const GONE = "0";
-const LINK = 0o120000;
 const FILES_MAX_BYTES = 16 * 1024 ** 3;
-
-/** The planned change of one path in the user's tree. */
-interface Step {
-  name: string;
-  /** Undefined: it is removed. */
-  content: { mode: number; bytes: Uint8Array } | undefined;
-  isMerged: boolean;
-}
 
 export interface ApplyResult {
   changed: string[];
@@ -52,6 +32,8 @@ export interface ApplyResult {
   merged: string[];
   /** Submodules that point to other commits; they are left alone. */
   submodules: string[];
+  /** An earlier one was interrupted. */
+  continues: boolean;
 }
 
 interface Change {
@@ -86,13 +68,14 @@ export async function applyTo(
   const submodules = changes.filter(isSubmodule).map(({ name }) => name);
   const own = changes.filter((change) => !isSubmodule(change));
   const steps = await plan(guest, { ...input, changes: own });
-  if (!input.isTrial) for (const step of ordered(steps)) carryOut(repository.top, step);
+  const continues = !input.isTrial && carryOut(repository, steps);
   const names = (some: readonly Step[]): string[] => some.map(({ name }) => name);
   return {
     changed: names(steps.filter(({ content }) => content)),
     removed: names(steps.filter(({ content }) => !content)),
     merged: names(steps.filter(({ isMerged }) => isMerged)),
     submodules,
+    continues,
   };
 }
 
@@ -287,54 +270,6 @@ function filesBelow(view: HostView, name: string): string[] {
   return children
     .map((child) => joinName(name, Buffer.from(child).toString("latin1")))
     .filter((child) => typeOf(view.lstat(child) ?? { mode: 0 }) !== TYPE_DIRECTORY);
-}
-
-/** Removals first, deepest first. */
-function ordered(steps: readonly Step[]): Step[] {
-  const removals = steps
-    .filter(({ content }) => !content)
-    .toSorted((a, b) => (a.name < b.name ? 1 : -1));
-  return [...removals, ...steps.filter(({ content }) => content)];
-}
-
-function carryOut(top: string, { name, content }: Step): void {
-  const path = placeOf(top, name);
-  if (!content) {
-    rmSync(path, { force: true });
-    removeEmpty(top, parentOf(name));
-    return;
-  }
-  mkdirSync(placeOf(top, parentOf(name)), { recursive: true });
-  const old = lstatSync(path, { throwIfNoEntry: false });
-  if (old?.isDirectory()) rmSync(path, { recursive: true });
-  const staging = placeOf(top, joinName(parentOf(name), basename(stagingPath("file"))));
-  if (content.mode === LINK) symlinkSync(Buffer.from(content.bytes), staging);
-  else {
-    const mode = modeOf(content.mode, old?.isFile() ? old.mode & 0o777 : undefined);
-    writeFileSync(staging, content.bytes, { mode, flag: "wx" });
-    chmodSync(staging, mode);
-  }
-  renameSync(staging, path);
-}
-
-function placeOf(top: string, name: string): Buffer {
-  return Buffer.concat([Buffer.from(`${top}/`), toBytes(name)]);
-}
-
-/** Of the mode, only the executable bit comes from the machine. */
-function modeOf(wanted: number, old: number | undefined): number {
-  const before = old ?? 0o666 & ~process.umask();
-  return wanted & 0o100 ? before | ((before & 0o444) >> 2) : before & ~0o111;
-}
-
-function removeEmpty(top: string, folder: string): void {
-  for (let at = folder; at !== ""; at = parentOf(at)) {
-    try {
-      rmdirSync(placeOf(top, at));
-    } catch {
-      return;
-    }
-  }
 }
 
 export function describeApply({ changed, removed, merged, submodules }: ApplyResult): string {

@@ -1,10 +1,9 @@
 /** Writes what is in a workspace to a file of the host: a patch, a tar archive or a git bundle. */
 import { createWriteStream, renameSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { BangerError } from "#base/error.ts";
-import { stagingPath } from "#base/files/atomic.ts";
 import { TYPE_FILE, TYPE_SYMLINK, typeOf } from "#base/files/tree-records.ts";
 import { GiB } from "#base/size.ts";
 import { git, gitError } from "#workspace/git/git.ts";
@@ -16,6 +15,7 @@ import { HostView } from "#workspace/in/host-files.ts";
 import { tarOf } from "#workspace/in/tar-out.ts";
 import { joinName } from "#workspace/names.ts";
 import type { Captured, OpenWorkspace } from "#workspace/open.ts";
+import { removeLeftovers, stagingName } from "#workspace/staging.ts";
 import { dirtyCommits } from "./fetch.ts";
 import { diffOf } from "./report.ts";
 
@@ -87,7 +87,9 @@ export async function writeWhole(
   file: string,
   write: (staging: string) => Promise<void>,
 ): Promise<void> {
-  const staging = stagingPath(file);
+  const folder = dirname(file);
+  removeLeftovers(folder);
+  const staging = join(folder, stagingName("export"));
   try {
     await write(staging);
     renameSync(staging, file);

@@ -5,11 +5,13 @@
 import { mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { BangerError } from "#base/error.ts";
+import { readConfig } from "#workspace/git/config.ts";
 import { type Git, git, gitError, gitOk } from "#workspace/git/git.ts";
 import { makeScratch, objectsOf } from "#workspace/git/scratch.ts";
 import type { Repository } from "#workspace/git/source.ts";
 import { writeCommit } from "#workspace/git/worktree-tree.ts";
 import type { Captured } from "#workspace/open.ts";
+import { lockFetches, placePack, removeStaleLocks } from "./place-pack.ts";
 
 export interface FetchedRef {
   name: string;
@@ -50,6 +52,8 @@ export async function fetchInto(
   const removed = [...before.keys()].filter((name) => !wanted.has(name) && !/\/base$/.test(name));
   const refs = [...wanted].map(([name, id]) => ({ name, id, before: before.get(name) }));
   const changed = refs.filter(({ id, before: old }) => id !== old);
+  using _ = await lockFetches(repository);
+  await removeStaleLocks(repository, prefix);
   const lines = [
     ...removed.map((name) => `delete ${name} ${before.get(name)}\n`),
     ...changed.map(
@@ -163,6 +167,8 @@ async function takeIn(
   const beside = makeScratch(join(scratch, "check"), {
     hash: repository.hash,
     alternates: objectsOf(repository),
+    // So that the pack has the mode that it needs there.
+    config: (await readConfig(own)).filter(([key]) => key === "core.sharedrepository"),
     signal: own.signal,
   });
   const bytes = Bun.file(pack);
@@ -182,10 +188,7 @@ async function takeIn(
     { stdin: `${[...new Set(ids)].join("\n")}\n${haves.replace(/^(?=.)/gm, "^")}\n` },
   );
   if (walk.exitCode !== 0) throw refusedBy(gitError(what, walk));
-  const put = await git(own, ["index-pack", "--stdin"], {
-    stdin: bytes,
-  });
-  if (put.exitCode !== 0) throw gitError(what, put);
+  placePack(repository, join(beside.gitDir, "objects/pack"));
 }
 
 function partial({ isPartial }: Repository): string[] {

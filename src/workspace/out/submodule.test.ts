@@ -53,5 +53,11 @@ test("a submodule's commit is a change from when it was made in the machine", as
   expect(patch).toContain(`-Subproject commit ${before}\n+Subproject commit ${after}\n`);
   const { scratch: folder } = workspace;
   const applied = await applyTo(guest, { path: "/w", capture, repository, folder, isTrial: false });
-  expect(applied).toEqual({ changed: [], removed: [], merged: [], submodules: ["lib"] });
+  expect(applied).toEqual({
+    changed: [],
+    removed: [],
+    merged: [],
+    submodules: ["lib"],
+    continues: false,
+  });
 });

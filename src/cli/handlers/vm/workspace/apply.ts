@@ -37,6 +37,8 @@ export const run: Handler<Handled> = async ({ args, flags }, context) => {
       results.push(await applyTo(found.port, { ...part, folder, isTrial }));
     }
   }
+  if (results.some(({ continues }) => continues))
+    context.output.note("Continued an apply that was interrupted");
   await context.output.document(
     results,
     () => results.map(describeApply).filter(Boolean).join("\n") || "No changes.",
