@@ -38,6 +38,7 @@ embedded:
 	@$(MAKE) -s --no-print-directory -C guest OUT=$(CURDIR)/$(BIN) VERSION=$(VERSION)
 	@$(MAKE) -s --no-print-directory -C inflate OUT=$(CURDIR)/$(BIN)
 	@$(MAKE) -s --no-print-directory -C jail OUT=$(CURDIR)/$(BIN)
+	@$(MAKE) -s --no-print-directory -C share OUT=$(CURDIR)/$(BIN)
 	@$(BUN) scripts/build-ui.ts
 
 sdk:

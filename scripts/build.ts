@@ -19,15 +19,19 @@ import { join } from "node:path";
 import { compileProgram, packageVersion } from "./compile.ts";
 
 const INPUTS = [
-  ..."src sdk recipes guest inflate jail".split(" "),
+  ..."src sdk recipes guest inflate jail share".split(" "),
   ..."scripts/build.ts scripts/compile.ts package.json bun.lock".split(" "),
 ];
 const BIN = "build/bin";
 const STAMP = `${BIN}/.stamp`;
 /** What the program has inside. */
-const EMBEDDED = ["banger-vsock-agent", "banger-inflate", "banger-jail", "banger-ui.pack"].map(
-  (name) => `${BIN}/${name}`,
-);
+const EMBEDDED = [
+  "banger-vsock-agent",
+  "banger-inflate",
+  "banger-jail",
+  "banger-share",
+  "banger-ui.pack",
+].map((name) => `${BIN}/${name}`);
 
 process.chdir(join(import.meta.dir, ".."));
 mkdirSync(BIN, { recursive: true });

@@ -6,6 +6,7 @@ import type { Programs } from "#cli/programs.ts";
 const programs: Programs = {
   daemon: () => import("#daemon/main.ts"),
   networkHelper: () => import("#daemon/network-helper.ts"),
+  shareServer: () => import("#share/serve.ts"),
   foreground: () => import("#daemon/foreground.ts"),
 };
 

@@ -28,7 +28,8 @@ const OTHER_FLAGS = new Set(
   ).split(" "),
 );
 /** Where a path of the tree begins. What is built does not exist in a fresh clone. */
-const TOP = /^(?:\.\/)?(?:src|sdk|guest|inflate|test|bench|scripts|recipes|docs|patches|\.ci)\//;
+const TOP =
+  /^(?:\.\/)?(?:src|sdk|guest|inflate|share|test|bench|scripts|recipes|docs|patches|\.ci)\//;
 
 interface Code {
   line: number;

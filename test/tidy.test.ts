@@ -39,7 +39,7 @@ const C_LINES_LIMIT = 600;
 const tracked = listFiles();
 const sources = tracked.filter((path) => /\.tsx?$/.test(path)).map(readSource);
 const cSources = tracked.filter((path) =>
-  /^(guest|inflate)\/(?!(.*\/)?(test|fuzz)\/).*\.[ch]$/.test(path),
+  /^(guest|inflate|jail|share)\/(?!(.*\/)?(test|fuzz)\/).*\.[ch]$/.test(path),
 );
 const product = sources.filter(({ path }) => /^(src|sdk)\//.test(path) && !isTest(path));
 

@@ -209,6 +209,7 @@ export const handlers: Handlers<typeof root> = {
   "ssh-config": () => import("./handlers/ssh-config.ts"),
   "ssh-proxy": () => import("./handlers/ssh-proxy.ts"),
   "network-helper": () => import("./handlers/network-helper.ts"),
+  "share-server": () => import("./handlers/share-server.ts"),
   completion: () => import("./handlers/completion.ts"),
   complete: () => import("./handlers/complete.ts"),
   version: () => import("./handlers/version.ts"),

@@ -17,6 +17,10 @@ export interface Programs {
     /** Until its stdin ends. */
     runNetworkHelper(): Promise<void>;
   }>;
+  shareServer(): Promise<{
+    /** Until its machine has ended. */
+    serveShares(configPath: string): Promise<void>;
+  }>;
   foreground(): Promise<{
     /** Gives the exit status. */
     runForeground(request: ForegroundRequest): Promise<number>;

@@ -5,6 +5,12 @@ declare module "*/banger-vsock-agent" {
   export default path;
 }
 
+declare module "*/banger-share" {
+  const path: string;
+  // biome-ignore lint/style/noDefaultExport: what an import of a file gives
+  export default path;
+}
+
 declare module "*.sh" {
   const path: string;
   // biome-ignore lint/style/noDefaultExport: what an import of a file gives

@@ -1,6 +1,7 @@
-/** The two files of the guest that come with the program, in a checkout and in the compiled binary alike. */
+/** The files of the guest that come with the program, in a checkout and in the compiled binary alike. */
 import { readFileSync } from "node:fs";
 import { BangerError } from "#base/error.ts";
+import sharePath from "../../build/bin/banger-share" with { type: "file" };
 import agentPath from "../../build/bin/banger-vsock-agent" with { type: "file" };
 import firstBootPath from "../../guest/boot/first-boot.sh" with { type: "file" };
 
@@ -12,6 +13,11 @@ export function readAgentBinary(): Uint8Array {
 /** The script that makes a systemd machine of an image. */
 export function readFirstBoot(): Uint8Array {
   return readEmbedded(firstBootPath, "first-boot.sh");
+}
+
+/** The static program that mounts directories of the host. */
+export function readShareBinary(): Uint8Array {
+  return readEmbedded(sharePath, "banger-share");
 }
 
 function readEmbedded(path: string, name: string): Uint8Array {

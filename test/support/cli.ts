@@ -28,7 +28,17 @@ export interface CliResult {
 
 const ROOT = join(import.meta.dir, "../..");
 /** What the program is made of. */
-const INPUTS = ["src", "sdk", "recipes", "guest", "inflate", "build/bin", "scripts", "bun.lock"];
+const INPUTS = [
+  "src",
+  "sdk",
+  "recipes",
+  "guest",
+  "inflate",
+  "share",
+  "build/bin",
+  "scripts",
+  "bun.lock",
+];
 const COMPILED = join(ROOT, "build/cli-");
 const OLD_MS = 3_600_000;
 let compiled: string | undefined;

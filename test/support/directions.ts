@@ -3,9 +3,8 @@
 const CLIENT = ["api", "sdk", "base", "config"];
 const STATE = ["base", "config", "store"];
 /** What works without a daemon stands on these, and so does the daemon. */
-const DOMAINS = "http tar blobs oci ext4 guest vmm net kernels images snapshots vm builds".split(
-  " ",
-);
+const DOMAINS =
+  "http tar blobs oci ext4 guest share vmm net kernels images snapshots vm builds".split(" ");
 
 /** Which folder may import which, as docs/architecture.md has it. Every folder may import itself. */
 export const MAY_IMPORT: Record<string, readonly string[]> = {
@@ -24,9 +23,22 @@ export const MAY_IMPORT: Record<string, readonly string[]> = {
   kernels: [...STATE, "http", "tar", "blobs", "ext4", "api"],
   images: [...STATE, "http", "tar", "blobs", "oci", "ext4", "api"],
   snapshots: ["base", "tar", "api"],
-  vm: [...STATE, "tar", "ext4", "guest", "vmm", "net", "kernels", "images", "snapshots", "api"],
+  vm: [
+    ...STATE,
+    "tar",
+    "ext4",
+    "guest",
+    "share",
+    "vmm",
+    "net",
+    "kernels",
+    "images",
+    "snapshots",
+    "api",
+  ],
   builds: [...STATE, "http", "tar", "blobs", "oci", "ext4", "guest", "images", "vm", "api"],
   egress: [...STATE, "net", "api"],
+  share: ["base"],
   workspace: ["base", "config", "tar"],
   tooling: ["base"],
   host: [...STATE, ...DOMAINS, "api"],
@@ -38,5 +50,5 @@ export const MAY_IMPORT: Record<string, readonly string[]> = {
   mcp: CLIENT,
   web: ["api", "sdk"],
   // The one file that knows every program which the binary can be.
-  "main.ts": ["cli", "daemon"],
+  "main.ts": ["cli", "daemon", "share"],
 };

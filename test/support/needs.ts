@@ -3,11 +3,12 @@
  * skipped test that names them. scripts/test.ts allows no skip in CI for something that CI installs.
  */
 import { setDefaultTimeout, test } from "bun:test";
+import { existsSync } from "node:fs";
 import { LIMIT_MS } from "./limit.ts";
 
 const PATH = `${process.env["PATH"]}:/usr/local/sbin:/usr/sbin:/sbin`;
 
-/** "root", or the name of a program. */
+/** "root", the name of a program, or the path of a device. */
 export type Need = string;
 
 export function testNeeding(...needs: Need[]) {
@@ -24,5 +25,6 @@ export function testNeeding(...needs: Need[]) {
 
 function isThere(need: Need): boolean {
   if (need === "root") return process.getuid?.() === 0;
+  if (need.startsWith("/")) return existsSync(need);
   return Bun.which(need, { PATH }) !== null;
 }

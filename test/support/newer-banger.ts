@@ -15,6 +15,7 @@ export function makeNewerBanger(folder: string): string[] {
     "build/bin/banger-vsock-agent",
     "build/bin/banger-inflate",
     "build/bin/banger-jail",
+    "build/bin/banger-share",
   ]) {
     cpSync(join(ROOT, embedded), join(folder, embedded));
   }

@@ -95,6 +95,13 @@ kernels, sessions and guest files come from the daemon if it is running; complet
     isHidden: true,
     examples: ["banger network-helper"],
   }),
+  "share-server": command({
+    brief: "Serve the shared directories of a machine, for a daemon",
+    details: "Started by the daemon; ends with its machine.",
+    args: { config: one("File with the directories and their sockets") },
+    isHidden: true,
+    examples: ["banger share-server /run/user/1000/banger/vms/ID/shares/config.json"],
+  }),
   complete: command({
     brief: "Print completions, for the completion scripts",
     args: {

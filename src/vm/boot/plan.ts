@@ -13,10 +13,12 @@ import type { VmDeps } from "#vm/deps.ts";
 import { bootKernel, inFrontOf, lowersOf, moduleDisk } from "#vm/image-boot.ts";
 import { effectivePolicy } from "#vm/network/egress-policy.ts";
 import type { VmRecord } from "#vm/records.ts";
+import type { FuseShare } from "#vm/shares/server.ts";
 import { bandwidthOf, diskLimits } from "#vm/spec.ts";
 import { sharesOf, volumeDrives } from "#vm/volumes/attach.ts";
+import { shareTransport } from "#vm/volumes/share-kernel.ts";
 import { makeCgroup } from "#vmm/cgroup.ts";
-import type { BootSpec, Driver } from "#vmm/driver.ts";
+import type { BootSpec, Driver, Share } from "#vmm/driver.ts";
 
 export interface PlanOptions extends WorkOptions {
   driver: Driver;
@@ -36,6 +38,8 @@ export interface BootPlan {
   spec: BootSpec;
   /** Read-only disks between the image and the machine's own. */
   lowers: number;
+  /** Those that are mounted when it runs. */
+  fuseShares: FuseShare[];
   initrd: (own: BootRecord) => Uint8Array;
 }
 
@@ -52,6 +56,8 @@ export async function planBoot(
   const modules = await moduleDisk(deps, vm, { kernel, source, isWoken });
   const attachment = await attach(deps, vm, options);
   const disks = { lowers: lowers.length, hasModulesDisk: modules !== undefined };
+  const shares = sharesOf(vm.spec);
+  const isFuse = (await shareTransport(deps, vm, driver)) === "fuse";
   const record = bootRecord(deps, vm, { image, kernel, attachment, ...disks });
   const spec: BootSpec = {
     id: vm.id,
@@ -70,13 +76,19 @@ export async function planBoot(
       ...volumeDrives(deps.volumes, vm.spec),
     ],
     diskLimits: diskLimits(vm.spec),
-    shares: sharesOf(vm.spec),
+    shares: isFuse ? undefined : shares,
     network: deviceOf(attachment),
     cgroup: ownCgroup(vm),
     endsWithUs: options.endsWithUs,
   };
   const initrd = (own: BootRecord) => inFrontOf(kernel.initrd, initrdOf(kernel, own));
-  return { kernel, attachment, record, spec, lowers: lowers.length, initrd };
+  const fuseShares = isFuse ? shares.map((share, index) => fuseShareOf(vm, share, index)) : [];
+  return { kernel, attachment, record, spec, lowers: lowers.length, fuseShares, initrd };
+}
+
+function fuseShareOf({ spec }: VmRecord, share: Share, index: number): FuseShare {
+  const path = spec.shares?.[index]?.path ?? "";
+  return { directory: share.path, path, isReadOnly: share.readOnly };
 }
 
 function ownCgroup({ runtime, spec }: VmRecord): string | undefined {

@@ -24,6 +24,8 @@ import { modulesOf } from "#vm/image-boot.ts";
 import { offerPackages } from "#vm/packages.ts";
 import { getVm, type VmRecord } from "#vm/records.ts";
 import { trustAuthority } from "#vm/secrets/trust-authority.ts";
+import { mountShare } from "#vm/shares/mount.ts";
+import { endServer, keepShares } from "#vm/shares/server.ts";
 import { restoreTemplate } from "#vm/snapshots/restore-template.ts";
 import { type MemorySource, restoreMemory } from "#vm/snapshots/source.ts";
 import type { VmRuntime } from "#vm/spec.ts";
@@ -81,15 +83,19 @@ export async function launch(
   try {
     const { from, memory } = options;
     const source = from === "disk" ? undefined : from;
-    const { kernel, attachment, record, spec, lowers, initrd } = await planBoot(deps, vm, {
-      ...options,
-      driver,
-      image,
-      source,
-      isWoken: memory !== undefined,
-      kernelArgs: firstBootArguments(deps, vm),
-      endsWithUs: deps.owner !== undefined,
-    });
+    const { kernel, attachment, record, spec, lowers, initrd, fuseShares } = await planBoot(
+      deps,
+      vm,
+      {
+        ...options,
+        driver,
+        image,
+        source,
+        isWoken: memory !== undefined,
+        kernelArgs: firstBootArguments(deps, vm),
+        endsWithUs: deps.owner !== undefined,
+      },
+    );
     if (memory) {
       const files = { ...options, memory, runtime: paths.runtime };
       const machine = await wake(driver, { spec, record }, files);
@@ -105,7 +111,8 @@ export async function launch(
       );
       if (machine) return { machine, runtime: runtimeOf(machine, attachment, true) };
     }
-    keepSetup(paths.runtime, setupSteps(vm.spec, spec.drives));
+    keepShares(paths.runtime, fuseShares);
+    keepSetup(paths.runtime, setupSteps(vm.spec, spec));
     const restored = isFirst
       ? await restoreTemplate(
           deps,
@@ -132,6 +139,7 @@ export async function launch(
 /** Gives back what a machine held outside its folder. Safe to repeat. */
 export async function cleanUp(deps: VmDeps, vm: VmRecord): Promise<void> {
   const paths = deps.config.paths.vm(vm.id);
+  await endServer(paths.runtime);
   await deps.network.detach({ machineId: vm.id, mode: vm.spec.network });
   rmSync(paths.runtime, { recursive: true, force: true });
   rmSync(paths.initrd, { force: true });
@@ -142,6 +150,7 @@ export async function cleanUp(deps: VmDeps, vm: VmRecord): Promise<void> {
 export async function cleanUpUnreadable(deps: VmDeps, id: string): Promise<void> {
   const { runtime } = deps.config.paths.vm(id);
   await killOrphans(deps.drivers, runtime);
+  await endServer(runtime);
   await deps.network.detach({ machineId: id, mode: "nat" });
   rmSync(runtime, { recursive: true, force: true });
   if (deps.cgroups) await removeCgroup(join(deps.cgroups, id));
@@ -170,7 +179,8 @@ export async function awaitReady(
     rmSync(identity);
   }
   const { runtime } = deps.config.paths.vm(vm.id);
-  const setUpNow = () => link.whileAlive(setUp(agent, runtime, signal));
+  const mount = (index: number) => mountShare(deps, vm, { index, agent, link, signal });
+  const setUpNow = () => link.whileAlive(setUp(agent, runtime, { signal, mountShare: mount }));
   // Before its services. What is mounted while packages are installed would become part of the image's layer.
   const isEarly = vm.spec.mode === "systemd" && (isRestored || vm.intent !== "create");
   if (isEarly) await setUpNow();

@@ -12,8 +12,8 @@ import type { Events } from "#vm/events.ts";
 import { makeFolder } from "#vm/folder.ts";
 import { isAsleep, requireState } from "#vm/machine.ts";
 import type { MachinePorts } from "#vm/network/ports.ts";
+import { resumeStreams } from "#vm/network/resume.ts";
 import { findVm, getVm, type VmChange, type VmRecord } from "#vm/records.ts";
-import { resumeSshAgent } from "#vm/ssh-agent/forward.ts";
 import { States } from "#vm/states.ts";
 import { Suspension } from "#vm/suspend/suspension.ts";
 import type { Machine } from "#vmm/driver.ts";
@@ -312,7 +312,7 @@ export class Lifecycle {
   /** Takes over a process of an earlier daemon; a boot that it was in the middle of goes on. */
   async adopt(vm: VmRecord, machine: Machine): Promise<RunningMachine> {
     const running = this.#machines.adopt(vm, machine);
-    resumeSshAgent(this.#deps, vm, running.link);
+    resumeStreams(this.#deps, vm, running.link);
     if (vm.state === "suspending") await this.#suspension.callOff(vm.id, running);
     if (vm.state === "starting") inBackground(vm.id, this.#resumeBoot(vm.id, running));
     if (vm.state === "waking") {

@@ -40,12 +40,31 @@ test("each volume is the disk behind the machine's own, and what is inside of a 
       ],
       shares: [{ source: "/home/me", path: "/srv", readOnly: true }],
     },
-    drives,
+    { drives, shares: [{ path: "/home/me", readOnly: true }] },
   );
   expect(steps).toEqual([
-    ...["mount", "/dev/vdd", "/b", "ext4", "1025", "noload"],
-    ...["mount", "share0", "/srv", "9p", "5", "trans=virtio,version=9p2000.L,msize=512000"],
-    ...["volume", "/dev/vdc", "/srv/data/a"],
+    [
+      ...["mount", "/dev/vdd", "/b", "ext4", "1025", "noload"],
+      ...["mount", "share0", "/srv", "9p", "5", "trans=virtio,version=9p2000.L,msize=512000"],
+      ...["volume", "/dev/vdc", "/srv/data/a"],
+    ],
+  ]);
+});
+
+test("a share without a device is mounted in its place between the steps for the guest", () => {
+  const shares = [
+    { source: "/home/me", path: "/srv/a" },
+    { source: "/home/you", path: "/b/c" },
+  ];
+  const guest = { tmpfs: [{ path: "/srv" }, { path: "/srv/a/t" }], readOnly: true };
+  expect(setupSteps({ shares, guest }, { drives: own })).toEqual([
+    ["mount", "tmpfs", "/srv", "tmpfs", "6", "mode=1777"],
+    { share: 0 },
+    { share: 1 },
+    [
+      ...["mount", "tmpfs", "/srv/a/t", "tmpfs", "6", "mode=1777"],
+      ...["mount", "root", "/", "", "4129", ""],
+    ],
   ]);
 });
 
@@ -58,16 +77,18 @@ test("a read-only root is the last step, since the others create directories", (
     sysctls: { "net.core.somaxconn": "9", "net/ipv4/conf/eth0.1/rp_filter": "0" },
     ulimits: [{ name: "nofile" as const, soft: 10, hard: -1 }],
   };
-  expect(setupSteps({ guest }, own)).toEqual([
-    ...["mount", "tmpfs", "/t", "tmpfs", "6", "mode=1777,size=4096"],
-    ...["mount", "tmpfs", "/dev/shm", "tmpfs", "38", "mode=1777,size=8192"],
-    ...["swap", "9998336"],
-    ...["write", "/proc/sys/net/core/somaxconn", "9"],
-    ...["write", "/proc/sys/net/ipv4/conf/eth0.1/rp_filter", "0"],
-    ...["limits", "7 10 18446744073709551615"],
-    ...["mount", "root", "/", "", "4129", ""],
+  expect(setupSteps({ guest }, { drives: own })).toEqual([
+    [
+      ...["mount", "tmpfs", "/t", "tmpfs", "6", "mode=1777,size=4096"],
+      ...["mount", "tmpfs", "/dev/shm", "tmpfs", "38", "mode=1777,size=8192"],
+      ...["swap", "9998336"],
+      ...["write", "/proc/sys/net/core/somaxconn", "9"],
+      ...["write", "/proc/sys/net/ipv4/conf/eth0.1/rp_filter", "0"],
+      ...["limits", "7 10 18446744073709551615"],
+      ...["mount", "root", "/", "", "4129", ""],
+    ],
   ]);
-  expect(setupSteps({}, own)).toEqual([]);
+  expect(setupSteps({}, { drives: own })).toEqual([]);
 });
 
 test("a template has empty files of the same sizes, and its key tells sizes and modes, not names", () => {

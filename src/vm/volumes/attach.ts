@@ -5,6 +5,7 @@ import type { GuestOptions } from "#api/mount/mount.ts";
 import { BangerError } from "#base/error.ts";
 import type { VmSpec } from "#vm/spec.ts";
 import type { BootSpec, Drive, Share } from "#vmm/driver.ts";
+import type { SetupPart } from "./setup.ts";
 import type { Volumes } from "./volumes.ts";
 
 /** For mount(2). */
@@ -90,11 +91,14 @@ export function mountsKey({ drives, shares }: Pick<BootSpec, "drives" | "shares"
   return [volumes.map(({ readOnly, volume_bytes }) => [readOnly, volume_bytes]), shares?.length];
 }
 
-/** Steps of guest/setup/setup.h; none for a machine without mounts and limits. `drives`: of its BootSpec. */
+/**
+ * Steps of guest/setup/setup.h, and shares that are no devices of its BootSpec; none for a machine without mounts and
+ * limits.
+ */
 export function setupSteps(
   { volumes = [], shares = [], guest = {} }: Pick<VmSpec, "volumes" | "shares" | "guest">,
-  drives: readonly Drive[],
-): string[] {
+  { drives, shares: devices }: Pick<BootSpec, "drives" | "shares">,
+): SetupPart[] {
   const first = drives.findIndex(({ volume_bytes }) => volume_bytes !== undefined);
   const disk = (index: number) => diskAt(first + index);
   const mounts = [
@@ -107,16 +111,30 @@ export function setupSteps(
     })),
     ...shares.map(({ path, readOnly }, index) => ({
       path,
-      words: [
-        ...["mount", `share${index}`, path, "9p"],
-        ...[String((readOnly ? MS.RDONLY : 0) | MS.NODEV), SHARE_OPTIONS],
-      ],
+      words: devices?.[index]
+        ? [
+            ...["mount", `share${index}`, path, "9p"],
+            ...[String((readOnly ? MS.RDONLY : 0) | MS.NODEV), SHARE_OPTIONS],
+          ]
+        : { share: index },
     })),
     ...tmpfsOf(guest),
   ];
   // What is mounted inside of another comes after it.
   const sorted = mounts.toSorted((a, b) => depthOf(a.path) - depthOf(b.path));
-  return [...sorted.flatMap(({ words }) => words), ...limitsOf(guest)];
+  return joined([...sorted.map(({ words }) => words), limitsOf(guest)]);
+}
+
+/** As few requests to the agent as their order permits. */
+function joined(parts: readonly SetupPart[]): SetupPart[] {
+  const all: SetupPart[] = [];
+  for (const each of parts) {
+    const last = all.at(-1);
+    if ("share" in each) all.push(each);
+    else if (last && !("share" in last)) last.push(...each);
+    else if (each.length > 0) all.push([...each]);
+  }
+  return all;
 }
 
 /** Of a volume that is mounted already: its disk, of that place among the drives, has grown. */

@@ -5,22 +5,31 @@ import { z } from "zod";
 import { writeFileAtomic } from "#base/files/atomic.ts";
 import type { Agent } from "#guest/agent.ts";
 
-const words = z.array(z.string());
+/** Words for the agent, which earlier daemons have kept alone, or the index of a share that is mounted by FUSE. */
+const part = z.union([z.array(z.string()), z.object({ share: z.int() })]);
+export type SetupPart = z.infer<typeof part>;
+const kept = z.union([z.array(part), z.array(z.string()).transform((words) => [words])]);
 
-export function keepSetup(runtimeDir: string, steps: readonly string[]): void {
-  if (steps.length === 0) return;
-  writeFileAtomic(setupPath(runtimeDir), JSON.stringify(steps), { isTransient: true });
+export function keepSetup(runtimeDir: string, parts: readonly SetupPart[]): void {
+  if (parts.length === 0) return;
+  writeFileAtomic(setupPath(runtimeDir), JSON.stringify(parts), { isTransient: true });
 }
 
 /** Nothing if it was done. `guest`, with what failed and why. */
 export async function setUp(
   agent: Agent,
   runtimeDir: string,
-  signal: AbortSignal | undefined,
+  {
+    signal,
+    mountShare,
+  }: { signal: AbortSignal | undefined; mountShare: (index: number) => Promise<void> },
 ): Promise<void> {
   const path = setupPath(runtimeDir);
   if (!existsSync(path)) return;
-  await agent.setUp(words.parse(JSON.parse(readFileSync(path, "utf8"))), { signal });
+  for (const each of kept.parse(JSON.parse(readFileSync(path, "utf8")))) {
+    if ("share" in each) await mountShare(each.share);
+    else await agent.setUp(each, { signal });
+  }
   rmSync(path, { force: true });
 }
 

@@ -1,9 +1,11 @@
 /** Which VMM and kernel a shared directory gets, and what the user is told who cannot have one. */
 import { expect, test } from "bun:test";
 import type { Kernel } from "#api/kernel.ts";
+import type { VmCreate } from "#api/vm.ts";
 import { BangerError } from "#base/error.ts";
 import { bangerErrorOf } from "#test/expect-error.ts";
-import { withShares } from "./share-kernel.ts";
+import type { VmRecord } from "#vm/records.ts";
+import { shareTransport, withShares } from "./share-kernel.ts";
 
 const shares = [{ source: "/src", path: "/src" }];
 
@@ -19,29 +21,51 @@ function kernelsOf(all: Record<string, string[]>) {
   return { kernels: { show, select } };
 }
 
-const cloud = { "debian-6.12": ["wireguard"] };
-const full = { ...cloud, "debian-full-6.12": ["9p", "wireguard"] };
+const cloud = { "debian-6.12": ["fuse", "wireguard"] };
+const device = { "only-9p": ["9p", "wireguard"] };
+const full = { ...cloud, "debian-full-6.12": ["9p", "fuse", "wireguard"] };
+const neither = { small: ["wireguard"] };
 
-test("a machine that shares a directory runs on QEMU, with a kernel that has 9p", async () => {
+test("a machine that shares a directory gets a kernel with FUSE, whatever its VMM", async () => {
   const deps = kernelsOf(full);
   expect(await withShares(deps, { monitor: "firecracker" })).toEqual({ monitor: "firecracker" });
-  expect(await withShares(deps, { shares })).toMatchObject({
-    shares,
-    monitor: "qemu",
-    needs: "9p",
-  });
-  expect(await withShares(deps, { shares, needs: "wireguard" })).toMatchObject({
-    needs: "wireguard,9p",
-  });
-  const kernel = "debian-full-6.12";
-  expect(await withShares(deps, { shares, kernel })).toMatchObject({ kernel, monitor: "qemu" });
+  expect(await withShares<VmCreate>(deps, { shares })).toEqual({ shares, needs: "fuse" });
+  const request = { shares, needs: "wireguard", monitor: "firecracker" as const };
+  expect(await withShares(deps, request)).toEqual({ ...request, needs: "wireguard,fuse" });
+  const named = { shares, kernel: "debian-6.12" };
+  expect(await withShares(deps, named)).toEqual(named);
 });
 
-test("without QEMU or the feature the error names what to do, and what works without", async () => {
+test("a kernel that has 9P alone, or a need of it, is for QEMU", async () => {
+  expect(await withShares(kernelsOf(device), { shares })).toMatchObject({
+    ...{ needs: "9p", monitor: "qemu" },
+  });
+  const named = { shares, kernel: "only-9p" };
+  expect(await withShares<VmCreate>(kernelsOf(device), named)).toEqual({
+    ...{ ...named, monitor: "qemu" },
+  });
+  expect(await withShares(kernelsOf(full), { shares, needs: "9p" })).toEqual({
+    ...{ shares, needs: "9p", monitor: "qemu" },
+  });
+});
+
+test("a machine that starts uses 9P where both sides have it, else FUSE", async () => {
+  const deps = kernelsOf(full);
+  const of = async (kernel: string, name: "qemu" | "firecracker", spec = { shares }) =>
+    await shareTransport(deps, { kernel, spec } as unknown as VmRecord, { name });
+  expect(await of("debian-full-6.12", "qemu")).toBe("9p");
+  expect(await of("debian-full-6.12", "firecracker")).toBe("fuse");
+  expect(await of("debian-6.12", "qemu")).toBe("fuse");
+  expect(await of("image:own", "qemu")).toBe("9p");
+  expect(await of("debian-full-6.12", "qemu", { shares: [] })).toBeUndefined();
+});
+
+test("without either feature the error names what to do, and what works without", async () => {
   const refusals = [
-    [full, { monitor: "firecracker" as const }, "Firecracker does not support it", "--vmm qemu"],
-    [full, { kernel: "debian-6.12" }, 'kernel "debian-6.12" does not have', "--kernel-ref"],
-    [cloud, {}, "no installed kernel has 9p", "banger kernel pull debian-full-6.12"],
+    [device, { monitor: "firecracker" as const, needs: "9p" }, "Firecracker does not", "--vmm"],
+    [device, { monitor: "firecracker" as const }, "no installed kernel has fuse", "kernel pull"],
+    [neither, { kernel: "small" }, 'kernel "small" has neither', "--kernel-ref"],
+    [neither, {}, "no installed kernel has fuse", "banger kernel pull debian-full-6.12"],
   ] as const;
   for (const [kernels, request, message, hint] of refusals) {
     const error = await bangerErrorOf(withShares(kernelsOf(kernels), { shares, ...request }));

@@ -1,0 +1,72 @@
+/** Files and directories that a machine has open, by the numbers that its kernel knows. */
+import { call } from "./syscalls.ts";
+import { Fault } from "./wire.ts";
+
+const EBADF = 9;
+const ENFILE = 23;
+const LISTING_BYTES = 32 * 1024;
+
+/** What of a directory is read and not passed on yet. */
+export interface Listing {
+  buffer: Buffer;
+  length: number;
+  at: number;
+  /** Of the next entry. */
+  position: bigint;
+}
+
+interface Handle {
+  fd: number;
+  listing: Listing | undefined;
+}
+
+export class Handles implements Disposable {
+  readonly #max: number;
+  readonly #open = new Map<number, Handle>();
+  #next = 1 + Math.floor(Math.random() * 2 ** 20) * 2 ** 32;
+
+  constructor(max: number) {
+    this.#max = max;
+  }
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /** The descriptor is this table's then, or closed if there are too many. */
+  add(fd: number, kind: "file" | "directory"): number {
+    if (this.#open.size >= this.#max) {
+      call("close", fd);
+      throw new Fault(ENFILE);
+    }
+    const id = this.#next++;
+    const listing = { buffer: Buffer.alloc(0), length: 0, at: 0, position: 0n };
+    this.#open.set(id, { fd, listing: kind === "directory" ? listing : undefined });
+    return id;
+  }
+
+  fd(id: number): number {
+    const handle = this.#open.get(id);
+    if (!handle) throw new Fault(EBADF);
+    return handle.fd;
+  }
+
+  listing(id: number): { fd: number; listing: Listing } {
+    const handle = this.#open.get(id);
+    if (!handle?.listing) throw new Fault(EBADF);
+    // Most directories are never listed by those who open them.
+    if (handle.listing.buffer.length === 0) handle.listing.buffer = Buffer.alloc(LISTING_BYTES);
+    return { fd: handle.fd, listing: handle.listing };
+  }
+
+  remove(id: number): void {
+    const handle = this.#open.get(id);
+    if (!handle) return;
+    this.#open.delete(id);
+    call("close", handle.fd);
+  }
+
+  [Symbol.dispose](): void {
+    for (const id of [...this.#open.keys()]) this.remove(id);
+  }
+}
