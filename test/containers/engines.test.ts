@@ -1,6 +1,6 @@
 /**
- * Container engines in machines, as their users run them: podman and Docker, in direct mode and under systemd, on
- * Debian's kernel and on the generic one. What each needs of the kernel and of the disk is tried for real.
+ * Container engines in machines, as their users run them: podman and Docker, in direct mode ("host") and under systemd
+ * ("peer"), on Debian's kernel and on the generic one. What each needs of the kernel and of the disk is tried for real.
  */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import {
@@ -75,8 +75,8 @@ describe.each(kernelsToTry())("%s", (kernel) => {
   });
 
   /** From the host, through the machine's port, once somebody listens behind it. */
-  async function fetched(port: number): Promise<string> {
-    const { network } = await host.vm();
+  async function fetched(port: number, machine = host): Promise<string> {
+    const { network } = await machine.vm();
     const published = network.ports?.find(({ guestPort }) => guestPort === port);
     for (;;) {
       const asked = fetch(`http://127.0.0.1:${published?.hostPort}/`);
@@ -155,6 +155,15 @@ describe.each(kernelsToTry())("%s", (kernel) => {
       expect(await host.ok(run)).toBe(`${64 * 2 ** 20}\n50\n`);
     });
 
+    test("resolves names on a network of its own", async () => {
+      await host.ok(
+        "docker network create inner && docker run -d --net inner --name named localhost/site",
+      );
+      const run = "docker run --rm --net inner localhost/bb wget -qO- http://named/";
+      expect(await host.ok(run)).toBe("page\nbuilt\n");
+      await host.ok("docker rm -f named && docker network rm inner");
+    });
+
     test("compose starts services that find each other", async () => {
       await host.ok(`${COMPOSE} up -d`);
       expect(await fetched(8083)).toBe("page\nbuilt\n");
@@ -166,19 +175,22 @@ describe.each(kernelsToTry())("%s", (kernel) => {
 
   test("an nftables ruleset, iptables over nftables, connection tracking and bridges' packets", async () => {
     await host.ok(`nft -f - <<'EOF'\n${RULESET}EOF`);
-    expect(await host.ok("nft list table inet lab")).toContain("masquerade");
+    await host.ok("ping -c 1 -W 60 127.0.0.1");
+    const rules = await host.ok("nft list table inet lab");
+    expect(rules).toContain("masquerade");
+    expect(rules).toMatch(/elements = \{ 127\.0\.0\.1 /);
     expect(await host.ok("iptables -V")).toContain("nf_tables");
     await host.ok(`iptables -t nat -A POSTROUTING -s 10.98.0.0/16 ! -o lo -m comment --comment lab -j MASQUERADE
       iptables -A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -m addrtype --dst-type LOCAL -j ACCEPT
       iptables -t mangle -A FORWARD -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu
       iptables -A INPUT -m statistic --mode random --probability 0.5 -m mark --mark 0x4000/0x4000 -j ACCEPT
       ip6tables -t nat -A POSTROUTING -s fd00::/64 -j MASQUERADE`);
-    await host.ok(
-      "ping -c 1 -W 60 127.0.0.1; conntrack -L >/dev/null; test -e /proc/sys/net/netfilter/nf_conntrack_max",
-    );
-    await host.ok(
-      "modprobe br_netfilter || true; test -e /proc/sys/net/bridge/bridge-nf-call-iptables",
-    );
+    await host.ok("conntrack -L >/dev/null; test -e /proc/sys/net/netfilter/nf_conntrack_max");
+    // As k3s and its flannel do.
+    await host.ok(`modprobe br_netfilter || true; echo 1 >/proc/sys/net/bridge/bridge-nf-call-iptables
+      ip link add flannel.1 type vxlan id 1 local 127.0.0.1 dstport 8472; ip link del flannel.1`);
+    const controllers = (await host.ok("cat /sys/fs/cgroup/cgroup.controllers")).trim().split(" ");
+    expect(controllers).toEqual(expect.arrayContaining(["cpu", "cpuset", "io", "memory", "pids"]));
     await host.ok("nft delete table inet lab");
   });
 
@@ -198,31 +210,66 @@ describe.each(kernelsToTry())("%s", (kernel) => {
     }
   });
 
-  test("WireGuard between two machines", async () => {
-    const options = ["--mode", "direct", "--memory", "512M"];
-    peer = await startContainersHost(banger, { name: "peer", kernel, options });
-    const sides = [
-      { side: host, own: "10.97.0.1", other: "10.97.0.2" },
-      { side: peer, own: "10.97.0.2", other: "10.97.0.1" },
-    ];
-    const keys = await Promise.all(
-      sides.map(({ side, own }) =>
-        side.ok(`umask 77; wg genkey >/root/key; ip link add wg0 type wireguard
-          ip addr add ${own}/24 dev wg0; wg set wg0 listen-port 51820 private-key /root/key; ip link set wg0 up
-          wg pubkey </root/key`),
-      ),
-    );
-    const addresses = await Promise.all(
-      sides.map(async ({ side }) => (await side.vm()).network.address),
-    );
-    for (const [index, { side, other }] of sides.entries()) {
-      const far = 1 - index;
-      await side.ok(
-        `wg set wg0 peer ${keys[far]?.trim()} allowed-ips ${other}/32 endpoint ${addresses[far]}:51820`,
+  describe("a machine with systemd", () => {
+    beforeAll(async () => {
+      const options = [...SIZE, "-p", "127.0.0.1:0:8084"];
+      peer = await startContainersHost(banger, { name: "peer", kernel, options });
+    });
+
+    test("starts Docker, which limits containers by systemd", async () => {
+      await peer.ok("until systemctl is-active docker; do sleep 2; done");
+      await peer.ok("docker load -i /srv/bb.tar && docker tag bb localhost/bb");
+      const format = "{{.Driver}} {{.CgroupDriver}} {{.CgroupVersion}}";
+      expect(await peer.ok(`docker info --format '${format}'`)).toBe("overlay2 systemd 2\n");
+      const show = "cat /sys/fs/cgroup/memory.max";
+      const run = `docker run --rm --memory 64m localhost/bb ${show}`;
+      expect(await peer.ok(run)).toBe(`${64 * 2 ** 20}\n`);
+      await peer.ok("mkdir /srv/site && echo peer >/srv/site/index.html");
+      const serve = "httpd -f -p 80 -h /www";
+      await peer.ok(`docker run -d -p 8084:80 -v /srv/site:/www localhost/bb ${serve}`);
+      expect(await fetched(8084, peer)).toBe("peer\n");
+    });
+
+    test("runs podman, which limits containers by systemd", async () => {
+      await peer.ok("podman load -i /srv/bb.tar && podman tag bb localhost/bb");
+      const format = "{{.Store.GraphDriverName}} {{.Host.CgroupManager}}";
+      expect(await peer.ok(`podman info --format '${format}'`)).toBe("overlay systemd\n");
+      const show = "cat /sys/fs/cgroup/memory.max";
+      const run = `podman run --rm --memory 64m localhost/bb ${show}`;
+      expect(await peer.ok(run)).toBe(`${64 * 2 ** 20}\n`);
+    });
+
+    test("is reached by name from containers of another machine", async () => {
+      for (const engine of ["podman", "docker"]) {
+        const run = `${engine} run --rm localhost/bb wget -qO- http://peer:8084/`;
+        expect(await host.ok(run)).toBe("peer\n");
+      }
+    });
+
+    test("WireGuard between two machines", async () => {
+      const sides = [
+        { side: host, own: "10.97.0.1", other: "10.97.0.2" },
+        { side: peer, own: "10.97.0.2", other: "10.97.0.1" },
+      ];
+      const keys = await Promise.all(
+        sides.map(({ side, own }) =>
+          side.ok(`umask 77; wg genkey >/root/key; ip link add wg0 type wireguard
+            ip addr add ${own}/24 dev wg0; wg set wg0 listen-port 51820 private-key /root/key; ip link set wg0 up
+            wg pubkey </root/key`),
+        ),
       );
-    }
-    expect(await host.ok("ping -c 3 -W 60 10.97.0.2")).toContain(" 0% packet loss");
-    expect(await peer.ok("wg show wg0 latest-handshakes")).toMatch(/\t[1-9]\d+\n/);
+      const addresses = await Promise.all(
+        sides.map(async ({ side }) => (await side.vm()).network.address),
+      );
+      for (const [index, { side, other }] of sides.entries()) {
+        const far = 1 - index;
+        await side.ok(
+          `wg set wg0 peer ${keys[far]?.trim()} allowed-ips ${other}/32 endpoint ${addresses[far]}:51820`,
+        );
+      }
+      expect(await host.ok("ping -c 3 -W 60 10.97.0.2")).toContain(" 0% packet loss");
+      expect(await peer.ok("wg show wg0 latest-handshakes")).toMatch(/\t[1-9]\d+\n/);
+    });
   });
 
   test("docker and podman survive the machine's restart", async () => {
