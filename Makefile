@@ -16,7 +16,7 @@ help:
 	  'make test       make check and all other tests, real boots included, except those below' \
 	  'make test-kernels  compile Linux by every recipe, about an hour, and boot it' \
 	  'make test-kvm   boot with KVM, real or emulated, in a machine' \
-  'make test-containers  podman, Docker and what they need, and shared directories, in machines' \
+	  'make test-containers  podman, Docker and what they need, and shared directories, in machines' \
 	  'make test-ui    the web UI in Chromium, with real machines' \
 	  'make lint       format, types, dead code and repository rules' \
 	  'make format     format the sources' \
@@ -69,7 +69,7 @@ test-kvm:
 test-containers:
 	@sh scripts/bootstrap.sh build run test
 	@$(MAKE) --no-print-directory build
-	@$(BUN) test ./test/containers/engines.test.ts ./test/containers/mounts.test.ts
+	@$(BUN) test ./test/containers
 
 test-ui:
 	@sh scripts/bootstrap.sh build run test ui
