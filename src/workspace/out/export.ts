@@ -1,5 +1,5 @@
 /** Writes what is in a workspace to a file of the host: a patch, a tar archive or a git bundle. */
-import { createWriteStream, renameSync, rmSync } from "node:fs";
+import { createWriteStream, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -73,9 +73,16 @@ export async function exportBundle(capture: Captured, file: string): Promise<num
   const lines = [...refs].map(([name, id]) => `update ${name} ${id}\n`);
   const set = await git(capture.git, ["update-ref", "--stdin"], { stdin: lines.join("") });
   if (set.exitCode !== 0) throw gitError("Cannot export a bundle", set);
+  const { head, branch } = capture.refs;
+  // With HEAD, git can clone the bundle.
+  const names = head ? ["HEAD", ...refs.keys()] : [...refs.keys()];
+  if (head) {
+    const text = branch ? `ref: ${branch}\n` : `${head}\n`;
+    writeFileSync(join(capture.git.gitDir, "HEAD"), text, "latin1");
+  }
   await writeWhole(file, async (staging) => {
     const made = await git(capture.git, ["bundle", "create", "--quiet", staging, "--stdin"], {
-      stdin: [...refs.keys()].map((name) => `${name}\n`).join(""),
+      stdin: names.map((name) => `${name}\n`).join(""),
     });
     if (made.exitCode !== 0) throw gitError("Cannot export a bundle", made);
   });
