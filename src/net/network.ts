@@ -9,7 +9,7 @@ import { BangerError } from "#base/error.ts";
 import { assertTableIsOurs, isTableWhole, runNft } from "#net/nft/nft.ts";
 import { type Address, type Cidr, parseCidr } from "./address.ts";
 import { type Attachment, type AttachRequest, assertPlain, userNetwork } from "./attachment.ts";
-import { type Bandwidth, limitTap } from "./bandwidth/bandwidth.ts";
+import { type Bandwidth, intermediateOf, limitTap } from "./bandwidth/bandwidth.ts";
 import { bridgeMark, ownBridge, readBridgeMark } from "./bridge.ts";
 import {
   type BridgeMark,
@@ -141,12 +141,16 @@ export class Network {
     const { machineId } = machine;
     const tap = tapName(machineId);
     releaseTap({ ...this.#owner, machineId });
-    const isKnown = readDevice(tap) !== undefined || this.#policies.has(machineId);
+    const isKnown =
+      readDevice(tap) !== undefined ||
+      intermediateOf(tap) !== undefined ||
+      this.#policies.has(machineId);
     // Without rights nothing else can have been made, and nothing needs to be looked after.
     if (!isKnown && (!ownBridge(this.#bridge) || tapObstacle())) return;
     await exclusive(async () => {
       const device = readDevice(tap);
-      const isOurs = device && parseTapAlias(tap, device.alias)?.machineId === machineId;
+      // Somebody may have removed the tap, and nothing else of it.
+      const isOurs = !device || parseTapAlias(tap, device.alias)?.machineId === machineId;
       await settle(this.#bridge, { remove: isOurs ? [tap] : [], more: emptyPolicy(tap) });
       this.#policies.forget(machineId);
     });

@@ -4,6 +4,7 @@ import { existsSync, readdirSync, statSync, truncateSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import type { Vm } from "#api/vm.ts";
+import { MiB } from "#base/size.ts";
 import { pullBusybox } from "#test/busybox.ts";
 import { type Installation, install } from "#test/installation.ts";
 
@@ -242,8 +243,8 @@ test("--idle-suspend suspends a machine that nobody uses, and its command goes o
   expect(refused.stderr).toContain('Cannot suspend machine "idle": it is stopped');
 });
 
-test("a machine with a tap of its own keeps its addresses, and is reached there after it was woken", async () => {
-  const vm = await create("tap", "--net", "nat", "-p", "0:80");
+test("a machine with a tap of its own keeps its addresses and limits, and is reached there after it was woken", async () => {
+  const vm = await create("tap", "--net", "nat", "-p", "0:80", "--net-bandwidth", "8M:4M");
   await session("tap", "server", SERVE);
   const addresses = "ip -4 addr show eth0 | grep inet; cat /sys/class/net/eth0/address";
   const before = await inside("tap", addresses);
@@ -251,6 +252,10 @@ test("a machine with a tap of its own keeps its addresses, and is reached there 
   expect((await show("tap")).network.address).toBe(vm.network.address as string);
   expect(await read(await portOf("tap"))).toBe("served");
   expect(await inside("tap", addresses)).toBe(before);
+  expectRates(vm, [8, 4]);
+  await banger.ok("vm", "set", "tap", "--net-bandwidth", "none:2M");
+  expect((await show("tap")).limits).toEqual({ net_out_bytes_per_s: 2 * MiB });
+  expectRates(vm, [undefined, 2]);
   const attached = banger.spawn(["vm", "exec", "tap", "--", "sleep", "1000"]);
   while (!(await inside("tap", "ps")).includes("sleep 1000")) await Bun.sleep(50);
   await banger.ok("vm", "suspend", "tap");
@@ -258,6 +263,18 @@ test("a machine with a tap of its own keeps its addresses, and is reached there 
   expect(await new Response(attached.stderr).text()).toContain('machine "tap" was suspended');
   await banger.ok("vm", "rm", "tap");
 });
+
+/** Of the devices that limit what it receives and sends, in MiB a second; a user's are in a namespace. */
+function expectRates({ id }: Vm, wanted: (number | undefined)[]): void {
+  if (process.getuid?.() !== 0) return;
+  const rates = ["bgr", "bgi"].map((prefix) => {
+    const device = `${prefix}-${id.slice(0, 8)}`;
+    const { stdout } = Bun.spawnSync(["tc", "-json", "qdisc", "show", "dev", device]);
+    const queues = JSON.parse(stdout.toString()) as { options: { rate?: number } }[];
+    return queues.flatMap(({ options }) => options.rate ?? [])[0];
+  });
+  expect(rates).toEqual(wanted.map((each) => each && each * MiB));
+}
 
 test("over TCP, a token makes a machine of its own, runs commands in it, and reaches its ports, which wakes it", async () => {
   const server = banger.spawn(["serve", "--listen", "127.0.0.1:0"]);

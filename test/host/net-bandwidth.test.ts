@@ -108,6 +108,7 @@ networkTest(
     expect(await rates()).toEqual([[]]);
     expect(await lab.ask("a", OUTSIDE)).toBe(HOST_OUTSIDE);
     await set(0, RATE);
+    await lab.ip("host", `link del dev ${tap}`);
     await detach(daemon, id);
     expect(await lab.run("host", ["ip", "-brief", "link"])).not.toContain(intermediate);
   },

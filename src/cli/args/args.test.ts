@@ -174,5 +174,7 @@ test("withFlagName() says the flag or the argument for the field of the API", ()
   expect(said("create.image", run)).toBe("invalid value for IMAGE: it must be more");
   expect(said("to", ["vm", "rename"])).toBe("invalid value for NAME: it must be more");
   expect(said("create.labels.a b", run)).toBe("invalid value for --label: it must be more");
+  expect(said("limits.net_out_bytes_per_s", run)).toContain("value for --net-bandwidth: ");
+  expect(said("limits.disk_operations_per_s", run)).toContain("value for --disk-iops: ");
   expect(said("elsewhere", run)).toBe('invalid value for "elsewhere": it must be more');
 });

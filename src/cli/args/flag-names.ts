@@ -15,6 +15,10 @@ const OTHER_NAMES: Readonly<Record<string, string>> = {
   shm: "shm-size",
   sysctls: "sysctl",
   ulimits: "ulimit",
+  disk_bytes_per: "disk-bandwidth",
+  disk_operations_per: "disk-iops",
+  net_in_bytes_per: "net-bandwidth",
+  net_out_bytes_per: "net-bandwidth",
 };
 
 /** As src/api/image.ts puts it. */

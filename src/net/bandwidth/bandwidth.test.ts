@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { VM_NET_MAX_BYTES_PER_S, VM_NET_MIN_BYTES_PER_S, vmLimits } from "#api/vm.ts";
 import {
   assertLimitable,
   intermediateCommands,
@@ -17,8 +18,19 @@ test("any frame fits into a queue's burst, and the burst is a small part of a se
   );
 });
 
+test("rates that no guest or queue can live with are refused", () => {
+  const parse = (net_in_bytes_per_s: number): boolean =>
+    vmLimits.safeParse({ net_in_bytes_per_s }).success;
+  const accepted = [0, VM_NET_MIN_BYTES_PER_S, VM_NET_MAX_BYTES_PER_S];
+  expect(accepted.map(parse)).toEqual([true, true, true]);
+  const refused = [1, VM_NET_MIN_BYTES_PER_S - 1, VM_NET_MAX_BYTES_PER_S + 1, -1];
+  expect(refused.map(parse)).toEqual([false, false, false, false]);
+});
+
 test("the largest rate that the API takes fits into 32 bits of queue", () => {
-  const limit = Number(/ limit (\d+)$/.exec(queueCommand("bgr-x", 16 * 1024 ** 3, 65_520))?.[1]);
+  const limit = Number(
+    / limit (\d+)$/.exec(queueCommand("bgr-x", VM_NET_MAX_BYTES_PER_S, 65_520))?.[1],
+  );
   expect(limit).toBeLessThan(2 ** 32);
 });
 
