@@ -24,6 +24,15 @@ const traffic = z.object({
 });
 export type Traffic = z.infer<typeof traffic>;
 
+const queue = z.object({
+  bytes: z.number(),
+  packets: z.number(),
+  /** How often something had to wait. */
+  throttled: z.number(),
+  /** Packets that found no room in the queue. */
+  dropped: z.number(),
+});
+
 /** Counters count since the machine's boot: a rate is the difference of two, by `uptime_ms`. */
 export const vmStats = z.object({
   name: z.string(),
@@ -62,6 +71,8 @@ export const vmStats = z.object({
     resident_bytes: z.number(),
     /** That the writable layer takes on disk. */
     disk_bytes: z.number(),
+    /** What its bandwidth limits have let through since they were set, and held back; absent without limits. */
+    bandwidth: z.object({ in: queue.optional(), out: queue.optional() }).optional(),
   }),
 });
 export type VmStats = z.infer<typeof vmStats>;

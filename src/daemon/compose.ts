@@ -157,7 +157,7 @@ export function compose(config: Config, { shutdown, owner }: ComposeOptions): Se
     vms,
     files: new VmFiles(vms),
     sessions: vms.sessions,
-    inside: new Inside(vms, (id) => paths.vm(id).disk),
+    inside: new Inside(vms, { diskOf: (id) => paths.vm(id).disk, network }),
     network,
     secrets: connections.keeper,
     questions: connections.questions,

@@ -9,7 +9,13 @@ import { BangerError } from "#base/error.ts";
 import { assertTableIsOurs, isTableWhole, runNft } from "#net/nft/nft.ts";
 import { type Address, type Cidr, parseCidr } from "./address.ts";
 import { type Attachment, type AttachRequest, assertPlain, userNetwork } from "./attachment.ts";
-import { type Bandwidth, intermediateOf, limitTap } from "./bandwidth/bandwidth.ts";
+import {
+  type Bandwidth,
+  type BandwidthCounters,
+  intermediateOf,
+  limitTap,
+  readCounters,
+} from "./bandwidth/bandwidth.ts";
 import { bridgeMark, ownBridge, readBridgeMark } from "./bridge.ts";
 import {
   type BridgeMark,
@@ -186,6 +192,11 @@ export class Network {
     await exclusive(async () => {
       await limitTap(this.#connected(machineId, "bandwidth limit").tap, bandwidth);
     });
+  }
+
+  /** What the limits of a machine have let through and held back. */
+  async bandwidthCounters(machineId: string): Promise<BandwidthCounters> {
+    return await readCounters(tapName(machineId));
   }
 
   /** Writes what has changed on the tap, and makes the rules of it. */

@@ -3,7 +3,7 @@ import type { Decision, PolicyLog } from "#api/network.ts";
 import type { BangerError } from "#base/error.ts";
 import type { Address } from "./address.ts";
 import type { Attachment, AttachRequest } from "./attachment.ts";
-import { type Bandwidth, hasBandwidth } from "./bandwidth/bandwidth.ts";
+import { type Bandwidth, type BandwidthCounters, hasBandwidth } from "./bandwidth/bandwidth.ts";
 import { isTapMode, type NetworkMode } from "./mode.ts";
 import type { Network } from "./network.ts";
 import { DecisionLog } from "./policy/decisions.ts";
@@ -98,6 +98,10 @@ export class Networks {
 
   async setBandwidth(machineId: string, bandwidth: Bandwidth): Promise<void> {
     await this.#owner().setBandwidth(machineId, bandwidth);
+  }
+
+  async bandwidthCounters(machineId: string): Promise<BandwidthCounters> {
+    return await this.#owner().bandwidthCounters(machineId);
   }
 
   /** Those of machines without a policy, too. */

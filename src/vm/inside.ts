@@ -1,6 +1,7 @@
 /** Processes, ports and statistics inside machines, and their cost on the host. */
 import { readFileSync, statSync } from "node:fs";
 import type { ListeningSocket, VmProcess, VmStats } from "#api/inside.ts";
+import type { Networks } from "#net/networks.ts";
 import type { VmService } from "./service.ts";
 
 /** USER_HZ, the unit of /proc/PID/stat, is the same on every machine. */
@@ -8,14 +9,21 @@ const MS_PER_TICK = 10;
 const BLOCK_BYTES = 512;
 const KIB = 1024;
 
+interface InsideOptions {
+  diskOf: (vmId: string) => string;
+  network: Pick<Networks, "bandwidthCounters">;
+}
+
 export class Inside {
   readonly #vms: Pick<VmService, "guests" | "show">;
   readonly #diskOf: (vmId: string) => string;
+  readonly #network: Pick<Networks, "bandwidthCounters">;
 
   /** `diskOf`: the path of a machine's writable layer. */
-  constructor(vms: Pick<VmService, "guests" | "show">, diskOf: (vmId: string) => string) {
+  constructor(vms: Pick<VmService, "guests" | "show">, { diskOf, network }: InsideOptions) {
     this.#vms = vms;
     this.#diskOf = diskOf;
+    this.#network = network;
   }
 
   /** By port. */
@@ -28,8 +36,11 @@ export class Inside {
   async stats(name: string, signal?: AbortSignal): Promise<VmStats> {
     const agent = await this.#vms.guests.agent(name, "look into", signal);
     const stats = await agent.stats({ signal });
-    const { id, vmm, ...vm } = this.#vms.show(name);
-    return { name: vm.name, ...stats, host: hostCost(vmm?.pid, this.#diskOf(id)) };
+    const { id, vmm, limits, ...vm } = this.#vms.show(name);
+    const isLimited = limits?.net_in_bytes_per_s || limits?.net_out_bytes_per_s;
+    const bandwidth = isLimited ? await this.#network.bandwidthCounters(id) : undefined;
+    const host = { ...hostCost(vmm?.pid, this.#diskOf(id)), bandwidth };
+    return { name: vm.name, ...stats, host };
   }
 
   async processes(name: string, signal?: AbortSignal): Promise<VmProcess[]> {

@@ -62,6 +62,7 @@ export type NetCall =
   | { id: number; op: "answers"; names: string[] }
   | { id: number; op: "setNetworks"; machineId: string; networks: string[] }
   | { id: number; op: "setBandwidth"; machineId: string; bandwidth: Bandwidth }
+  | { id: number; op: "bandwidthCounters"; machineId: string }
   | { id: number; op: "membersOf"; network: string }
   | { id: number; op: "names"; names: Record<string, string> }
   | { id: number; op: "publish"; machineId: string; address: string; ports: PortRequest[] }
@@ -126,6 +127,8 @@ async function answer(call: NetCall): Promise<unknown> {
       return await network.setNetworks(call.machineId, call.networks);
     case "setBandwidth":
       return await network.setBandwidth(call.machineId, call.bandwidth);
+    case "bandwidthCounters":
+      return await network.bandwidthCounters(call.machineId);
     case "membersOf":
       return host.membersOf(call.network);
     case "names":

@@ -3,6 +3,7 @@
  * has a queue of its own. What it sends arrives there, where the kernel only drops; so it is led through the queue of an
  * intermediate device (ifb) first, and is taken up by the bridge as a frame of the tap after that.
  */
+import { z } from "zod";
 import { BangerError } from "#base/error.ts";
 import { run, which } from "#base/run.ts";
 import { deviceMtu, readDevice } from "#net/devices.ts";
@@ -17,6 +18,31 @@ export interface Bandwidth {
   /** What it sends. */
   out_bytes_per_s?: number | undefined;
 }
+
+/** What a queue has let through since the limit was set, and held back. */
+export interface QueueCounters {
+  bytes: number;
+  packets: number;
+  /** How often something had to wait. */
+  throttled: number;
+  /** Packets that found no room. */
+  dropped: number;
+}
+
+export interface BandwidthCounters {
+  in?: QueueCounters;
+  out?: QueueCounters;
+}
+
+const queues = z.array(
+  z.looseObject({
+    kind: z.string(),
+    bytes: z.number().optional(),
+    packets: z.number().optional(),
+    overlimits: z.number().optional(),
+    drops: z.number().optional(),
+  }),
+);
 
 const TIMEOUT_MS = 60_000;
 const FRAME_HEADER_BYTES = 64;
@@ -73,6 +99,25 @@ export async function limitTap(tap: string, bandwidth: Bandwidth): Promise<void>
     throw error;
   }
   if (!out_bytes_per_s && present) await applyLinks([removeCommand(present)]);
+}
+
+/** Of a tap's limits; nothing of one without. */
+export async function readCounters(tap: string): Promise<BandwidthCounters> {
+  const intermediate = intermediateOf(tap);
+  const [inward, outward] = await Promise.all([
+    countersOf(tap),
+    intermediate === undefined ? undefined : countersOf(intermediate),
+  ]);
+  return { ...(inward ? { in: inward } : {}), ...(outward ? { out: outward } : {}) };
+}
+
+async function countersOf(device: string): Promise<QueueCounters | undefined> {
+  if (!readDevice(device)) return undefined;
+  const { stdout } = await tc(["-json", "-stats", "qdisc", "show", "dev", device, "root"]);
+  const queue = queues.parse(JSON.parse(stdout || "[]")).find(({ kind }) => kind === "tbf");
+  if (!queue) return undefined;
+  const { bytes = 0, packets = 0, overlimits: throttled = 0, drops: dropped = 0 } = queue;
+  return { bytes, packets, throttled, dropped };
 }
 
 /** Those of `ip`. */

@@ -5,7 +5,7 @@
 import type { PolicyLog } from "#api/network.ts";
 import { BangerError } from "#base/error.ts";
 import type { AttachRequest, TapAttachment } from "#net/attachment.ts";
-import type { Bandwidth } from "#net/bandwidth/bandwidth.ts";
+import type { Bandwidth, BandwidthCounters } from "#net/bandwidth/bandwidth.ts";
 import { exclusive } from "#net/lock.ts";
 import type { NetworkMode } from "#net/mode.ts";
 import type { Policy } from "#net/policy/policy.ts";
@@ -80,6 +80,11 @@ export class RootlessNetwork {
 
   async setBandwidth(machineId: string, bandwidth: Bandwidth): Promise<void> {
     await this.#locked(() => this.#require({ op: "setBandwidth", machineId, bandwidth }));
+  }
+
+  async bandwidthCounters(machineId: string): Promise<BandwidthCounters> {
+    const answer = await this.#call({ op: "bandwidthCounters", machineId });
+    return (answer?.ok as BandwidthCounters | undefined) ?? {};
   }
 
   async policyLog(machineId: string): Promise<PolicyLog | undefined> {

@@ -46,6 +46,7 @@ export type HelperCall =
   | { op: "setPolicy"; machineId: string; policy?: PlainPolicy | undefined }
   | { op: "setNetworks"; machineId: string; networks: string[] }
   | { op: "setBandwidth"; machineId: string; bandwidth: Bandwidth }
+  | { op: "bandwidthCounters"; machineId: string }
   | { op: "policyLog"; machineId: string }
   /** Ids of the machines that are connected. */
   | { op: "machines" }

@@ -126,6 +126,8 @@ class Helper {
         return await this.#network.setNetworks(call.machineId, call.networks);
       case "setBandwidth":
         return await this.#network.setBandwidth(call.machineId, call.bandwidth);
+      case "bandwidthCounters":
+        return await this.#network.bandwidthCounters(call.machineId);
       case "policyLog":
         return await this.#network.policyLog(call.machineId);
       case "machines":
