@@ -51,10 +51,11 @@ networkTest(
     await lab.plug("a", attachment);
     expect(await lab.ask("a", OUTSIDE)).toBe(HOST_OUTSIDE);
     await lab.serve("a", [process.execPath, "-e", SERVER]);
-    await lab.serve("outside", [process.execPath, "-e", SERVER]);
+    await lab.serve("host", [process.execPath, "-e", SERVER]);
     // No faster than the rate, less what may pass at once.
     const least_ms = (rate: number): number => (0.9 * FLOW_BYTES * 1000) / rate;
-    expect(await flow(lab, "a", OUTSIDE)).toBeGreaterThan(least_ms(2 * RATE));
+    // Not to the outside, where pasta ends connections that a busy computer is slow to acknowledge.
+    expect(await flow(lab, "a", attachment.gateway)).toBeGreaterThan(least_ms(2 * RATE));
     expect(await flow(lab, "host", attachment.address.split("/")[0] ?? "")).toBeGreaterThan(
       least_ms(RATE),
     );
