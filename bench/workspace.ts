@@ -3,9 +3,9 @@
  * are not committed, and beside `vm cp` of that clone, which is what the machine's disk and stream cost at all; then once
  * more, when there is nothing new. Then the work of developers on the machine's disk, beside a volume and a share.
  *
- *     bench/workspace.ts [--files N] [--history MB] [--sources N] [--packages N]
+ *     bench/workspace.ts [--full] [--files N] [--history MB] [--sources N] [--packages N]
  *
- * The full scale is --files 20000 --history 1000 --sources 100 --packages 300.
+ * --full: 20,000 files, 1 GB, 100 sources and 300 packages, which takes half an hour on two emulated cores.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -14,6 +14,7 @@ import { runOk } from "#base/run.ts";
 import { debianLayout } from "#test/debian.ts";
 import { TestRepository } from "#test/git-server.ts";
 import { install } from "#test/installation.ts";
+import { cpuTimes, printProfile } from "./cpu-time.ts";
 import { printRatio, race } from "./measure.ts";
 import { makeProjects, measureWork } from "./workspace-work.ts";
 
@@ -24,15 +25,22 @@ const KERNEL = "debian-full-6.12";
 
 const { values } = parseArgs({
   options: {
-    files: { type: "string", default: "5000" },
-    history: { type: "string", default: "100" },
-    sources: { type: "string", default: "10" },
-    packages: { type: "string", default: "40" },
+    full: { type: "boolean", default: false },
+    files: { type: "string" },
+    history: { type: "string" },
+    sources: { type: "string" },
+    packages: { type: "string" },
   },
 });
-const files = Number(values.files);
-const history_mb = Number(values.history);
-const scale = { sources: Number(values.sources), packages: Number(values.packages) };
+const defaults = values.full
+  ? { files: 20_000, history: 1000, sources: 100, packages: 300 }
+  : { files: 2000, history: 40, sources: 5, packages: 25 };
+const files = Number(values.files ?? defaults.files);
+const history_mb = Number(values.history ?? defaults.history);
+const scale = {
+  sources: Number(values.sources ?? defaults.sources),
+  packages: Number(values.packages ?? defaults.packages),
+};
 const dirty = Math.ceil(files / 100);
 console.log(
   `${files} files, ${history_mb} MB in ${COMMITS} commits, ${dirty} files not committed; ` +
@@ -52,18 +60,31 @@ const repo = new TestRepository(join(banger.home, "project"));
 await fill(repo.path);
 const copy = join(banger.home, "clone");
 
+/** By name, of the processors: where the time of each goes. */
+const profiles: [string, ReturnType<typeof cpuTimes>][] = [];
+async function profiled(name: string, run: () => Promise<unknown>): Promise<void> {
+  const before = cpuTimes(banger);
+  await run();
+  const after = cpuTimes(banger);
+  profiles.push([name, after.map((ms, index) => ms - (before[index] ?? 0))]);
+}
+
 const [clone = 1, raw = 1, pack = 1, first = 1] = await race(
   [
     {
       name: "git clone --no-local, and cp of the dirty files",
-      async run() {
-        await runOk(["git", "clone", "--quiet", "--no-local", repo.path, copy], {
-          timeout_ms: 600_000,
-        });
-        await runOk(["cp", "-a", join(repo.path, "dirty"), copy]);
-      },
+      run: () =>
+        profiled("clone and cp", async () => {
+          await runOk(["git", "clone", "--quiet", "--no-local", repo.path, copy], {
+            timeout_ms: 600_000,
+          });
+          await runOk(["cp", "-a", join(repo.path, "dirty"), copy]);
+        }),
     },
-    { name: "vm cp of the clone", run: () => banger.ok("vm", "cp", copy, "m:/raw") },
+    {
+      name: "vm cp of the clone",
+      run: () => profiled("vm cp", () => banger.ok("vm", "cp", copy, "m:/raw")),
+    },
     {
       name: "git pack-objects of it, a part of the import",
       run: () =>
@@ -76,7 +97,8 @@ const [clone = 1, raw = 1, pack = 1, first = 1] = await race(
     },
     {
       name: "vm workspace import",
-      run: () => banger.ok("vm", "workspace", "import", "m", repo.path),
+      run: () =>
+        profiled("first import", () => banger.ok("vm", "workspace", "import", "m", repo.path)),
     },
   ],
   1,
@@ -93,6 +115,7 @@ const [second = 1] = await race(
 printRatio("first import / clone and cp", first / clone, "1.5");
 printRatio("first import / vm cp and packing", first / (raw + pack), "none");
 printRatio("second import / first import", second / first, "0.1");
+printProfile(profiles);
 
 const projects = join(banger.home, "projects");
 await makeProjects(projects, scale);
