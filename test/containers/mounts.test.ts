@@ -1,5 +1,5 @@
 /**
- * What machines mount of the host: directories shared by 9P, as a guest sees them that means harm, and volumes that are
+ * What machines mount of the host: directories shared by 9P and by FUSE, as a guest sees them that means harm, and volumes that are
  * attached and grown later. The second machine of a kind is restored from a template.
  */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
@@ -22,7 +22,8 @@ import { until } from "#test/until.ts";
 setDefaultTimeout(60 * 60_000);
 
 /** Debian's kernel for clouds has no 9P. */
-const KERNEL = "debian-full-6.12";
+const KERNELS = { "9p": "debian-full-6.12", fuse: "debian-6.12" };
+type Transport = keyof typeof KERNELS;
 const SECRET = "not for guests\n";
 
 let banger: Installation;
@@ -30,7 +31,7 @@ let banger: Installation;
 beforeAll(async () => {
   banger = install();
   await pullBusybox(banger);
-  await banger.ok("kernel", "pull", KERNEL);
+  await banger.ok("kernel", "pull", KERNELS["9p"]);
 });
 afterAll(() => banger?.[Symbol.asyncDispose]());
 
@@ -47,10 +48,10 @@ function directories(name: string) {
   return at;
 }
 
-async function create(name: string, ...mounts: string[]): Promise<void> {
+async function create(name: string, kernel: string, ...mounts: string[]): Promise<void> {
   await banger.ok(
     ...["vm", "create", "--image", "busybox", "--name", name, "--mode", "direct", "--net", "none"],
-    ...["--memory", "256M", ...mounts],
+    ...["--memory", "256M", "--kernel-ref", kernel, ...mounts],
   );
 }
 
@@ -62,11 +63,22 @@ async function inside(name: string, script: string): Promise<string> {
   return await banger.ok("vm", "exec", name, "--", "sh", "-c", script);
 }
 
-test.each(["booted", "restored"])(
-  "a directory of the host in a machine that is %s",
-  async (how) => {
+const ways: [string, Transport][] = [
+  ["booted", "9p"],
+  ["restored", "9p"],
+  ["booted", "fuse"],
+  ["restored", "fuse"],
+];
+
+test.each(ways)(
+  "a directory of the host in a machine that is %s, by %s",
+  async (start, transport) => {
+    const how = `${start}-${transport}`;
     const at = directories(how);
-    await create(how, "-v", `${at("rw")}:/rw`, "-v", `${at("ro")}:/ro:ro`);
+    await create(how, KERNELS[transport], "-v", `${at("rw")}:/rw`, "-v", `${at("ro")}:/ro:ro`);
+    expect(await inside(how, "grep ' /rw ' /proc/mounts")).toContain(
+      transport === "9p" ? " 9p " : " fuse.banger ",
+    );
     const { template } = await banger.json<{ template?: string }>("vm", "show", how);
     expect(template, "restored from a template").toBeString();
 
@@ -118,6 +130,16 @@ test.each(["booted", "restored"])(
     expect((await guest).stdout).not.toContain(SECRET.trim());
     expect(existsSync(at("outside/planted"))).toBe(false);
 
+    // Both ends of FUSE outlive the daemon, and QEMU serves 9P itself.
+    const held =
+      "exec 3<>/rw/kept; echo one >&3; until [ -e /rw/again ]; do sleep 0.2; done; echo two >&3";
+    await banger.ok("vm", "session", "start", how, "held", "--", "sh", "-c", held);
+    await until(() => existsSync(at("rw/kept")) && statSync(at("rw/kept")).size > 0);
+    await banger.ok("daemon", "stop");
+    expect(await inside(how, "cat /rw/kept")).toBe("one\n");
+    writeFileSync(at("rw/again"), "");
+    await until(() => readFileSync(at("rw/kept"), "utf8") === "one\ntwo\n");
+
     // What the guest makes as a link to the host's root is a link, and stays one.
     await inside(how, "ln -s / /rw/root");
     expect(lstatSync(at("rw/root")).isSymbolicLink()).toBe(true);
@@ -133,7 +155,7 @@ test.each(["booted", "restored"])(
 );
 
 test("a volume is attached to a stopped machine, and grows while it is in use and while not", async () => {
-  await create("box");
+  await create("box", KERNELS.fuse);
   const refused = await banger.call(["vm", "volume", "attach", "box", "data:/data"]);
   expect(refused.stderr).toContain("banger vm stop box");
   await banger.ok("vm", "stop", "box");

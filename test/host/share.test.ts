@@ -12,6 +12,7 @@ import { runOk } from "#base/run.ts";
 import { testNeeding } from "#test/needs.ts";
 import { until } from "#test/until.ts";
 import { joinPath } from "#vm/network/socket-relay.ts";
+import { serverCommand } from "#vm/shares/server.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 const LIMIT_MS = 300_000;
@@ -19,7 +20,7 @@ setDefaultTimeout(LIMIT_MS);
 
 const folder = mkdtempSync(join(tmpdir(), "banger-fuse-"));
 const at = (path: string) => join(folder, path);
-const sharing = testNeeding("root", "/dev/fuse", "git");
+const sharing = testNeeding("root", "/dev/fuse", "git", "setpriv");
 
 let namespace: Bun.Subprocess;
 let server: Bun.Subprocess;
@@ -32,8 +33,9 @@ async function inside(script: string): Promise<string> {
 }
 
 function serve(): void {
-  const main = join(ROOT, "src/main.ts");
-  server = Bun.spawn([process.execPath, main, "share-server", at("config")], {
+  const [words, main] = [serverCommand(at("config")), join(ROOT, "src/main.ts")];
+  const [rights, program] = [words.slice(0, words.indexOf("--") + 1), process.execPath];
+  server = Bun.spawn([...rights, program, main, "share-server", at("config")], {
     stdio: ["ignore", "inherit", "inherit"],
   });
 }
@@ -80,6 +82,14 @@ afterAll(async () => {
   namespace?.kill("SIGKILL");
   await Promise.all([server?.exited, namespace?.exited]);
   rmSync(folder, { recursive: true, force: true });
+});
+
+sharing("of root's rights the server has those over files alone", () => {
+  const status = readFileSync(`/proc/${server.pid}/status`, "utf8");
+  // CHOWN, DAC_OVERRIDE, FOWNER and FSETID.
+  expect(status).toMatch(/^CapEff:\t0*1b$/m);
+  expect(status).toMatch(/^CapBnd:\t0*1b$/m);
+  expect(status).toMatch(/^NoNewPrivs:\t1$/m);
 });
 
 sharing("a tree is copied with everything that cp -a keeps, and back", async () => {

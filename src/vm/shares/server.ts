@@ -6,6 +6,7 @@ import { z } from "zod";
 import { BangerError } from "#base/error.ts";
 import { writeFileAtomic } from "#base/files/atomic.ts";
 import { identify, isRunning, type ProcessIdentity } from "#base/process-identity.ts";
+import { which } from "#base/run.ts";
 import { selfCommand } from "#base/self-command.ts";
 import type { ShareConfig } from "#share/config.ts";
 import { killProcess, startDetached } from "#vmm/process.ts";
@@ -64,12 +65,24 @@ export async function ensureServer(runtimeDir: string, options: ServerOptions): 
   const configPath = join(folderOf(runtimeDir), "config");
   writeFileAtomic(configPath, JSON.stringify(config), { isTransient: true });
   const outputs = { stdout: options.logPath, stderr: options.logPath };
-  const child = startDetached([...selfCommand(), "share-server", configPath], outputs, {
+  const child = startDetached(serverCommand(configPath), outputs, {
     endsWithUs: options.endsWithUs,
   });
   child.unref();
   const own = identify(child.pid);
   if (own) writeFileAtomic(identityPath(runtimeDir), JSON.stringify(own), { isTransient: true });
+}
+
+/** Of root's rights it has those over files of other users, as the directory may have these. */
+export function serverCommand(configPath: string): string[] {
+  const isRoot = process.geteuid?.() === 0;
+  const kept = isRoot ? ",+chown,+dac_override,+fowner,+fsetid" : "";
+  const rights = ["--no-new-privs", "--inh-caps=-all", `--bounding-set=-all${kept}`];
+  // Whoever has no rights at all may not even give them up.
+  const before = which("setpriv")
+    ? ["setpriv", ...(isRoot ? rights : rights.slice(0, 1)), "--"]
+    : [];
+  return [...before, ...selfCommand(), "share-server", configPath];
 }
 
 /** Until a share can be connected to, or has failed. */
