@@ -16,8 +16,8 @@ const ESTALE = 116;
 /** What a machine's kernel can know at once. */
 export const NODES_MAX = 400_000;
 const NAME_MAX_BYTES = 255;
-/** Of the descriptors that this process may have: for nodes, and as many for files that are open. */
-const DESCRIPTORS_SHARE = 0.4;
+/** Of the descriptors that this process may have: for nodes, for removed ones, and for open files, each as many. */
+const DESCRIPTORS_SHARE = 0.3;
 const DESCRIPTORS_MAX = 8192;
 const DESCRIPTORS_MIN = 64;
 
@@ -29,6 +29,8 @@ export interface Node {
   parent: Node | undefined;
   name: string;
   lookups: number;
+  /** How many nodes are found from it, which keep it when the kernel has forgotten it. */
+  children: number;
   /** A descriptor of its path alone; -1: closed. */
   fd: number;
   /** It has no name any more: its descriptor is all that leads to it. */
@@ -68,7 +70,7 @@ export class NodeTable implements Disposable {
     this.#nextId = ROOT_ID + 1 + Math.floor(Math.random() * 2 ** 20) * 2 ** 32;
     this.root = {
       ...{ id: ROOT_ID, key: requireStatus(fd).key, kind: S_IFDIR, parent: undefined, name: "" },
-      ...{ lookups: 1, fd, isUnlinked: false },
+      ...{ lookups: 1, children: 0, fd, isUnlinked: false },
     };
     this.#byId.set(ROOT_ID, this.root);
     this.#byKey.set(this.root.key, this.root);
@@ -86,7 +88,7 @@ export class NodeTable implements Disposable {
   /** ESTALE for an id that was not given: the kernel looks for the name again then. */
   get(id: number): Node {
     const node = this.#byId.get(id);
-    if (!node) throw new Fault(ESTALE);
+    if (!node || node.lookups === 0) throw new Fault(ESTALE);
     return node;
   }
 
@@ -129,12 +131,15 @@ export class NodeTable implements Disposable {
       const known = this.#byKey.get(key);
       if (known && known.kind === kind) {
         known.lookups++;
-        if (known !== this.root && !isBelow(parent, known)) Object.assign(known, { parent, name });
+        if (known !== this.root && !isBelow(parent, known)) this.#place(known, parent, name);
         return { node: known, status };
       }
       if (this.#byId.size >= this.#limits.nodes) throw new Fault(ENOMEM);
       const id = this.#nextId++;
-      const node: Node = { id, key, kind, parent, name, lookups: 1, fd, isUnlinked: false };
+      const node: Node = {
+        ...{ id, key, kind, parent, name, lookups: 1, children: 0, fd, isUnlinked: false },
+      };
+      parent.children++;
       this.#byId.set(id, node);
       this.#byKey.set(key, node);
       this.#open.add(node);
@@ -150,12 +155,32 @@ export class NodeTable implements Disposable {
   forget(id: number, lookups: bigint): void {
     const node = this.#byId.get(id);
     if (!node || node === this.root) return;
-    node.lookups -= Number(lookups);
-    if (node.lookups > 0) return;
-    this.#byId.delete(id);
-    if (this.#byKey.get(node.key) === node) this.#byKey.delete(node.key);
-    if (node.isUnlinked) this.#unlinked--;
-    this.#close(node);
+    node.lookups = Math.max(0, node.lookups - Number(lookups));
+    this.#release(node);
+  }
+
+  #place(node: Node, parent: Node, name: string): void {
+    const before = node.parent;
+    node.name = name;
+    if (before === parent) return;
+    node.parent = parent;
+    parent.children++;
+    if (!before) return;
+    before.children--;
+    this.#release(before);
+  }
+
+  /** Unless something needs it: a machine may forget a directory before what is in it. */
+  #release(unused: Node): void {
+    for (let node = unused; node !== this.root && node.lookups === 0 && node.children === 0; ) {
+      this.#byId.delete(node.id);
+      if (this.#byKey.get(node.key) === node) this.#byKey.delete(node.key);
+      if (node.isUnlinked) this.#unlinked--;
+      this.#close(node);
+      if (!node.parent) return;
+      node = node.parent;
+      node.children--;
+    }
   }
 
   /** Before a name is removed or replaced: what the kernel still uses of it must not need it any more. */
@@ -172,6 +197,7 @@ export class NodeTable implements Disposable {
     if (node.fd < 0) node.fd = fd;
     else call("close", fd);
     this.#touch(node);
+    this.#closeOld();
     return () => {
       if (node.fd < 0 || !this.#byId.has(node.id)) return;
       this.#open.delete(node);
@@ -190,8 +216,7 @@ export class NodeTable implements Disposable {
     const node = this.#byKey.get(new Status(status).key);
     if (!node || node === this.root || isBelow(to.directory, node)) return;
     if (node.parent !== from.directory || node.name !== from.name) return;
-    node.parent = to.directory;
-    node.name = to.name;
+    this.#place(node, to.directory, to.name);
   }
 
   [Symbol.dispose](): void {
@@ -218,7 +243,6 @@ export class NodeTable implements Disposable {
   #touch(node: Node): void {
     if (node === this.root || node.isUnlinked) return;
     this.#open.delete(node);
-    // One that was forgotten leads to others all the same.
     this.#open.add(node);
   }
 

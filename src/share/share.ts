@@ -105,9 +105,12 @@ export class Share implements Disposable {
   }
 
   /** How much the machine has of it. */
-  get counts(): { nodes: number; descriptors: number; handles: number } {
+  get counts(): { nodes: number; descriptors: number; handles: number; listings: number } {
     const { nodes, handles } = this.#state;
-    return { nodes: nodes.size, descriptors: nodes.descriptors, handles: handles.size };
+    return {
+      ...{ nodes: nodes.size, descriptors: nodes.descriptors },
+      ...{ handles: handles.size, listings: handles.listings },
+    };
   }
 
   /** To one whole message; undefined: it has no answer. A `ProtocolError` for what no kernel sends. */
