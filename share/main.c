@@ -68,6 +68,10 @@ int main(int count, char **words)
 		fputs("Usage: banger-share SOCKET PATH rw|ro\n", stderr);
 		return 2;
 	}
+	if (!make_mount_point(words[2])) {
+		fprintf(stderr, "Cannot create the directory \"%s\": %s\n", words[2], strerror(errno));
+		return 1;
+	}
 	int fuse = fuse_open();
 	if (fuse < 0)
 		die("Cannot open /dev/fuse");

@@ -27,18 +27,33 @@ int fuse_open(void)
 	return open(DEVICE, O_RDWR | O_CLOEXEC);
 }
 
-static void make_directories(const char *path)
+static void make_directory(const char *path, int *failed)
+{
+	if (mkdir(path, 0755) < 0 && errno != EEXIST && *failed == 0)
+		*failed = errno;
+}
+
+bool make_mount_point(const char *path)
 {
 	char part[4096];
+	struct stat status;
+	int failed = 0;
+	/* What a process before this one has left. */
+	if (stat(path, &status) < 0 && errno == ENOTCONN)
+		umount2(path, MNT_DETACH);
 	snprintf(part, sizeof part, "%s", path);
 	for (char *at = part + 1; *at != '\0'; at++) {
 		if (*at != '/')
 			continue;
 		*at = '\0';
-		mkdir(part, 0755);
+		make_directory(part, &failed);
 		*at = '/';
 	}
-	mkdir(part, 0755);
+	make_directory(part, &failed);
+	if (stat(path, &status) == 0 && S_ISDIR(status.st_mode))
+		return true;
+	errno = failed ? failed : ENOTDIR;
+	return false;
 }
 
 bool fuse_mount(int fuse, const char *path, bool read_only)
@@ -47,10 +62,5 @@ bool fuse_mount(int fuse, const char *path, bool read_only)
 	unsigned long flags = MS_NODEV | MS_NOSUID | (read_only ? MS_RDONLY : 0);
 	snprintf(options, sizeof options,
 		 "fd=%d,rootmode=40000,user_id=0,group_id=0,default_permissions,allow_other", fuse);
-	struct stat status;
-	/* What a process before this one has left. */
-	if (stat(path, &status) < 0 && errno == ENOTCONN)
-		umount2(path, MNT_DETACH);
-	make_directories(path);
 	return mount("banger", path, "fuse.banger", flags, options) == 0;
 }

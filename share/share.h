@@ -4,6 +4,8 @@
 
 /* Descriptor of a new connection to the kernel's FUSE; -1 with errno. */
 int fuse_open(void);
+/* Creates the directory and those above it. False with errno: there is none then. */
+bool make_mount_point(const char *path);
 /* Mounts it at the path. False with errno. */
 bool fuse_mount(int fuse, const char *path, bool read_only);
 

@@ -3,7 +3,15 @@
  * the process that serves them.
  */
 import { afterAll, beforeAll, expect, setDefaultTimeout } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { createConnection } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -139,7 +147,7 @@ sharing("the host's changes are seen, and read-only is the host's word", async (
   expect(await inside('cat "$1/mnt-ro/fixed"')).toBe("fixed\n");
   writeFileSync(at("ro/fixed"), "changed on the host\n");
   writeFileSync(at("ro/later"), "");
-  await until(async () => (await inside('cat "$1/mnt-ro/fixed"')) === "changed on the host\n");
+  expect(await inside('cat "$1/mnt-ro/fixed"')).toBe("changed on the host\n");
   await until(async () => (await inside('ls "$1/mnt-ro"')) === "fixed\nlater\n");
   const refused = await inside(`
     mount -o remount,rw "$1/mnt-ro"; cd "$1/mnt-ro"
@@ -150,6 +158,20 @@ sharing("the host's changes are seen, and read-only is the host's word", async (
   expect(refused).toBe("");
   expect(readFileSync(at("refusals"), "utf8")).toContain("Read-only file system");
   expect(readFileSync(at("ro/fixed"), "utf8")).toBe("changed on the host\n");
+});
+
+sharing("a place that cannot be made says why", async () => {
+  writeFileSync(at("plain"), "");
+  symlinkSync(at("missing"), at("dangling"));
+  const words = `${join(ROOT, "build/bin/banger-share")} ${at("other.sock")}`;
+  const failed = async (path: string) =>
+    await inside(`if ${words} "${path}" rw 2>&1; then exit 1; fi`);
+  const start = (path: string) => `Cannot create the directory "${path}": `;
+  expect(await failed(at("plain"))).toBe(`${start(at("plain"))}Not a directory\n`);
+  expect(await failed(at("plain/below"))).toBe(`${start(at("plain/below"))}Not a directory\n`);
+  expect(await failed(at("dangling"))).toBe(`${start(at("dangling"))}Not a directory\n`);
+  const readOnly = at("mnt-ro/below");
+  expect(await failed(readOnly)).toBe(`${start(readOnly)}Read-only file system\n`);
 });
 
 sharing(
