@@ -39,7 +39,7 @@ export const getattr: Operation = ({ nodes, handles }, request) => {
     flags & GETATTR_FH
       ? requireStatus(handles.fd(handle))
       : nodes.statusOf(nodes.get(request.nodeId));
-  return answer(request, attributesOf(status));
+  return answer(request, attributesOf(nodes.gave(request.nodeId, status)));
 };
 
 interface Changes {
@@ -65,7 +65,7 @@ export const setattr: Operation = (share, request) => {
   if (valid & Valid.MODE) setMode(share, node, changes.mode);
   if (valid & Valid.SIZE) setSize(share, node, changes);
   if (valid & (Valid.ATIME | Valid.MTIME)) setTimes(share, node, changes.times);
-  return answer(request, attributesOf(share.nodes.statusOf(node)));
+  return answer(request, attributesOf(share.nodes.gave(node.id, share.nodes.statusOf(node))));
 };
 
 function parseChanges(body: Reader): Changes {

@@ -2,7 +2,7 @@
 import { constants } from "node:fs";
 import { dropPrivileges } from "./attributes.ts";
 import { createFile } from "./names.ts";
-import { isDirectory, isFile, type Node } from "./nodes.ts";
+import { isDirectory, isFile, type Node, requireStatus } from "./nodes.ts";
 import {
   answer,
   assertWritable,
@@ -17,6 +17,7 @@ import {
   answerTo,
   ENTRY_BYTES,
   Fault,
+  forgetAttributes,
   OUT_HEADER_BYTES,
   PAYLOAD_MAX_BYTES,
   type Request,
@@ -45,7 +46,11 @@ const EOPNOTSUPP = 95;
 export const open: Operation = (share, request) => {
   const flags = request.body.u32();
   const node = share.nodes.get(request.nodeId);
-  return answer(request, openAnswer(share.handles.add(openNode(share, node, flags), "file")));
+  const fd = openNode(share, node, flags);
+  const isChanged = requireStatus(fd).version !== node.version;
+  const opened = answer(request, openAnswer(share.handles.add(fd, "file")));
+  // Who opens a file reads all that the host has written to it, and not as much as was there a second ago.
+  return isChanged ? Buffer.concat([forgetAttributes(node.id), opened]) : opened;
 };
 
 /** Only what is a file: to open something else can wait, or do things. */

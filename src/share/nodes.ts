@@ -31,6 +31,8 @@ export interface Node {
   lookups: number;
   /** How many nodes are found from it, which keep it when the kernel has forgotten it. */
   children: number;
+  /** Of the last status that the kernel was given. */
+  version: string;
   /** A descriptor of its path alone; -1: closed. */
   fd: number;
   /** It has no name any more: its descriptor is all that leads to it. */
@@ -70,7 +72,7 @@ export class NodeTable implements Disposable {
     this.#nextId = ROOT_ID + 1 + Math.floor(Math.random() * 2 ** 20) * 2 ** 32;
     this.root = {
       ...{ id: ROOT_ID, key: requireStatus(fd).key, kind: S_IFDIR, parent: undefined, name: "" },
-      ...{ lookups: 1, children: 0, fd, isUnlinked: false },
+      ...{ lookups: 1, children: 0, version: "", fd, isUnlinked: false },
     };
     this.#byId.set(ROOT_ID, this.root);
     this.#byKey.set(this.root.key, this.root);
@@ -114,6 +116,13 @@ export class NodeTable implements Disposable {
     return requireStatus(this.fdOf(node));
   }
 
+  /** The status that a node has, or that an open file of it has, is on its way to the kernel. */
+  gave(id: number, status: Status): Status {
+    const node = this.#byId.get(id);
+    if (node) node.version = status.version;
+    return status;
+  }
+
   /** What has this name in a directory, counted once more; undefined: nothing. */
   look(directory: Node, name: string): { node: Node; status: Status } | undefined {
     const fd = openBeneath(this.fdOf(directory), checkedName(name), { flags: O_PATH });
@@ -131,13 +140,15 @@ export class NodeTable implements Disposable {
       const known = this.#byKey.get(key);
       if (known && known.kind === kind) {
         known.lookups++;
+        known.version = status.version;
         if (known !== this.root && !isBelow(parent, known)) this.#place(known, parent, name);
         return { node: known, status };
       }
       if (this.#byId.size >= this.#limits.nodes) throw new Fault(ENOMEM);
       const id = this.#nextId++;
       const node: Node = {
-        ...{ id, key, kind, parent, name, lookups: 1, children: 0, fd, isUnlinked: false },
+        ...{ id, key, kind, parent, name, lookups: 1, children: 0, version: status.version },
+        ...{ fd, isUnlinked: false },
       };
       parent.children++;
       this.#byId.set(id, node);

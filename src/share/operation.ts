@@ -14,7 +14,7 @@ export interface ShareState {
   setsOwners: boolean;
 }
 
-/** Gives the whole answer; undefined: there is none. */
+/** Gives the whole answer, after what else the kernel is to be told; undefined: there is none. */
 export type Operation = (share: ShareState, request: Request) => Buffer | undefined;
 
 export function assertWritable({ isReadOnly }: ShareState): void {

@@ -304,3 +304,23 @@ test("a rename is followed, also one over a file that is open", () => {
   expect(lstatSync(at("way-out")).isSymbolicLink()).toBe(true);
   expect(look("gone").errno === ENOENT || look("gone").id === 0).toBe(true);
 });
+
+test("a file that the host has changed is read as it is when it is opened", () => {
+  const { ask, look, openFile, notifications, write } = open();
+  const { id } = look("file");
+  expect([openFile(id).errno, notifications.length]).toEqual([0, 0]);
+  writeFileSync(at("file"), "changed on the host\n");
+  const { handle } = openFile(id, 2);
+  const [notification = Buffer.alloc(0)] = notifications;
+  // FUSE_NOTIFY_INVAL_INODE, of its attributes.
+  expect([notification.length, notification.readInt32LE(4)]).toEqual([40, 2]);
+  expect(Number(notification.readBigUInt64LE(16))).toBe(id);
+  expect(notification.readBigInt64LE(24)).toBe(-1n);
+  // It was given them since then.
+  expect(ask(Op.GETATTR, id, u32(1, 0), u64(handle)).errno).toBe(0);
+  expect([openFile(id).errno, notifications.length]).toEqual([0, 1]);
+  expect(write(handle, "by the machine, and longer than that\n").errno).toBe(0);
+  expect([openFile(id).errno, notifications.length]).toEqual([0, 2]);
+  look("file");
+  expect([openFile(id).errno, notifications.length]).toEqual([0, 2]);
+});

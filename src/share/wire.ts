@@ -173,6 +173,18 @@ export function errorTo(unique: bigint, errno: number): Buffer {
   return message;
 }
 
+const NOTIFY_INVAL_INODE = 2;
+
+/** Tells the kernel not to believe what it knows of a node's attributes. Data follow them: AUTO_INVAL_DATA. */
+export function forgetAttributes(nodeId: number): Buffer {
+  const { message, body } = answerTo(0n, 24);
+  message.writeInt32LE(NOTIFY_INVAL_INODE, 4);
+  body.writeBigUInt64LE(BigInt(nodeId), 0);
+  // No range of its data.
+  body.writeBigInt64LE(-1n, 8);
+  return message;
+}
+
 /** The same answer with the rest cut off that was not used. */
 export function shortened(message: Buffer, payload_bytes: number): Buffer {
   const cut = message.subarray(0, OUT_HEADER_BYTES + payload_bytes);
@@ -234,6 +246,12 @@ export class Status {
   get key(): string {
     const device = `${this.#u32(136)}:${this.#u32(140)}`;
     return `${device}:${this.inode}:${this.#view.getBigInt64(80, true)}.${this.#u32(88)}`;
+  }
+
+  /** Another one when the data has changed. */
+  get version(): string {
+    const view = this.#view;
+    return `${this.size_bytes}:${view.getBigInt64(112, true)}.${this.#u32(120)}`;
   }
 
   /** struct fuse_attr, 88 bytes. */

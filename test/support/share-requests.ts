@@ -23,13 +23,19 @@ export function openShare(
   { isReadOnly = false, nodes = 1000, descriptors = 100 } = {},
 ) {
   const share = new Share(directory, { isReadOnly, limits: { nodes, descriptors } });
+  const notifications: Buffer[] = [];
   const send = (opcode: number, nodeId: number | bigint, ...body: Buffer[]) => {
     const payload = Buffer.concat(body);
     const header = Buffer.concat([
       ...[u32(40 + payload.length, opcode), u64(77n, nodeId), u32(SELF.uid, SELF.gid, 1, 0)],
     ]);
-    const answer = share.answer(Buffer.concat([header, payload]));
+    let answer = share.answer(Buffer.concat([header, payload]));
     if (!answer) return undefined;
+    while (answer.readBigUInt64LE(8) === 0n) {
+      const length = answer.readUInt32LE(0);
+      notifications.push(answer.subarray(0, length));
+      answer = answer.subarray(length);
+    }
     expect(answer.readUInt32LE(0)).toBe(answer.length);
     expect(answer.readBigUInt64LE(8)).toBe(77n);
     return { errno: 0 - answer.readInt32LE(4), body: answer.subarray(16) };
@@ -55,5 +61,5 @@ export function openShare(
     ask(Op.CREATE, parent, u32(flags, 0o644, 0, 0), text(name));
   const setMode = (id: number, mode: number) =>
     ask(Op.SETATTR, id, u32(1, 0), u64(0, 0, 0, 0, 0, 0), u32(0, 0, 0, mode, 0, 0, 0, 0));
-  return { share, send, ask, look, openFile, read, write, create, setMode };
+  return { share, notifications, send, ask, look, openFile, read, write, create, setMode };
 }
