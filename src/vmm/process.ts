@@ -134,3 +134,21 @@ export async function killProcess(target: ProcessIdentity): Promise<void> {
     throw new BangerError("timeout", `Cannot kill process ${target.pid}: it is still running`);
   }
 }
+
+/** SIGKILL to a child of startDetached() and to all that it has started, and waits until they are gone. */
+export async function killWithDescendants(child: Child): Promise<void> {
+  const deadline = AbortSignal.timeout(GONE_TIMEOUT_MS);
+  // Those that a child has left are in its session's group still.
+  while (signalGroup(child.pid) && !deadline.aborted) await sleep(2);
+  await child.exited;
+}
+
+/** False if no process is in the group. */
+function signalGroup(leader: number): boolean {
+  try {
+    process.kill(-leader, "SIGKILL");
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -7,7 +7,13 @@ import { BangerError, messageOf, toBangerError } from "#base/error.ts";
 import { argumentsOf, identify, isRunning } from "#base/process-identity.ts";
 import type { BootSpec, Driver, MachineHandle, Snapshot } from "#vmm/driver.ts";
 import { hostProcessor } from "#vmm/host.ts";
-import { type Child, hasEnded, killProcesses, startDetached } from "#vmm/process.ts";
+import {
+  type Child,
+  hasEnded,
+  killProcesses,
+  killWithDescendants,
+  startDetached,
+} from "#vmm/process.ts";
 import { type ApiRequest, callApi } from "./api.ts";
 import { firecrackerChecks } from "./checks.ts";
 import {
@@ -138,8 +144,8 @@ async function start(
     const { notes } = launch;
     return new FirecrackerMachine({ handle, sockets, notes, child, goodbye, requestTimeout_ms });
   } catch (error) {
-    child?.kill("SIGKILL");
-    await child?.exited;
+    // While the jail is being made, there are programs beside it that name its directory.
+    if (child) await killWithDescendants(child);
     await goodbye?.listener.close();
     clearRuntime(spec.runtimeDir);
     throw error;
