@@ -67,6 +67,13 @@ const hintsOf: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     "-n": "The newest machines are the last lines",
     "--no-trunc": "Output with --json is not truncated",
   },
+  "vm create": {
+    "--checkpoint-every": "Save checkpoints with: banger vm workspace checkpoint NAME --every 5m",
+  },
+  "vm workspace checkpoint": {
+    "--checkpoint-every": "Use --every 5m",
+    "--interval": "Use --every 5m",
+  },
   "vm set": {
     "--name": "Rename it with: banger vm rename NAME NEW-NAME",
     "--net": modeIsFixed,

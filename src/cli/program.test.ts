@@ -120,6 +120,12 @@ test("mistakes are said in one sentence, with what was meant", async () => {
   expect(await said("vm", "list", "--jsn")).toBe(
     'error: unknown option "--jsn"\nhint: Did you mean "--json"?\n',
   );
+  expect(await said("vm", "workspace", "pull", "x")).toEndWith(
+    'hint: Did you mean "banger vm workspace fetch"?\n',
+  );
+  expect(await said("vm", "workspace", "checkpoint", "x", "--checkpoint-every", "5m")).toEndWith(
+    "hint: Use --every 5m\n",
+  );
   expect(await said("vm", "rm")).toContain("hint: See usage with: banger vm rm --help\n");
   expect(await said("run", "--net", "bridge", "x")).toEndWith("hint: Use --net nat\n");
   expect(await said("run", "--restart=unless-stopped", "x")).toContain(

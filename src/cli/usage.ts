@@ -40,6 +40,22 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   df: "image du",
 };
 
+/** git's and rsync's words for what is done with workspaces. */
+const IN_WORKSPACES: Readonly<Record<string, string>> = {
+  push: "import",
+  add: "import",
+  pull: "fetch",
+  merge: "apply",
+  patch: "export",
+  save: "export",
+  commit: "checkpoint",
+  snapshot: "checkpoint",
+  checkout: "restore",
+  reset: "restore",
+  watch: "sync",
+  mirror: "sync",
+};
+
 /** `command` is the one whose words could not be understood. */
 export function fromCommander({ code, message }: CommanderError, command: Command): BangerError {
   const problem = message
@@ -83,6 +99,8 @@ function configHint(word: string): string {
 /** The commands that `word` may have been meant for, where it was typed behind `path`. */
 export function commandsMeant(word: string, path: readonly string[]): string[] {
   const here = path.join(" ");
+  const own = here === "vm workspace" ? IN_WORKSPACES[word] : undefined;
+  if (own) return [`${here} ${own}`];
   const all = namedCommands(root, []);
   // Its very name, in another place: that is no guess, whatever it does.
   const exact = all.filter(({ name }) => name === word).map(({ line }) => line);

@@ -119,3 +119,12 @@ machineTest("a directory and a machine are mirrored as they change, and after a 
   expect(readFileSync(host("burst/999"), "utf8")).toBe("999\n");
   expect(repo.git("status", "--porcelain", "--ignored")).not.toContain(".banger-");
 });
+
+machineTest("a run saves checkpoints of its workspace while its command works", async () => {
+  const waits =
+    "echo inside >a.txt; until [ -e .git/refs/banger/checkpoints/0001 ]; do sleep 1; done";
+  const flags = ["--memory", "192M", "--disk", "256M", "--net", "none", "--name", "kept", "--keep"];
+  const workspace = ["--workspace", repo.path, "--checkpoint-every", "1s"];
+  await banger.ok("vm", "run", ...flags, ...workspace, "busybox", "--", "sh", "-c", waits);
+  expect(await banger.ok("vm", "workspace", "log", "kept")).toContain("Checkpoint 1");
+});

@@ -31,6 +31,12 @@ export const workspaceFlag = value(
   { completes: "path" },
 );
 
+export const checkpointFlag = value(
+  "--checkpoint-every <duration>",
+  "Save checkpoints of the workspace at this interval, whenever files have changed",
+  durationArg,
+);
+
 export const workspaceCommands = group(
   "Import a project into a machine, and get the changes back",
   {

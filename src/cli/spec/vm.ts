@@ -14,7 +14,7 @@ import { vmInsideCommands } from "./vm-inside.ts";
 import { policyCommands, portCommands } from "./vm-network.ts";
 import { sessionCommands } from "./vm-session.ts";
 import { copyCommands, snapshotCommands } from "./vm-snapshot.ts";
-import { importFlags, workspaceCommands, workspaceFlag } from "./vm-workspace.ts";
+import { checkpointFlag, importFlags, workspaceCommands, workspaceFlag } from "./vm-workspace.ts";
 import { vmVolumeCommands } from "./volume.ts";
 
 const machine = one("Machine name or ID", { completes: "vm" });
@@ -77,6 +77,7 @@ prints its output, and the machine stops when it exits, unless --restart is give
       ...machineFlags,
       workspace: workspaceFlag,
       ...importFlags,
+      checkpointEvery: checkpointFlag,
       ...toolingFlags,
     },
     isPassThrough: true,
@@ -88,6 +89,7 @@ prints its output, and the machine stops when it exits, unless --restart is give
       "banger vm run --foreground web",
       "banger vm run --workspace ~/src/app debian:bookworm -- make check",
       "banger vm run --workspace ~/src/app --tooling debian:bookworm -- npm test",
+      "banger vm run --workspace ~/src/app --keep --checkpoint-every 5m -it debian:bookworm bash",
       "banger vm run -v ./site:/srv:ro --read-only --tmpfs /tmp nginx",
       "banger vm run --memory 4G -e DEBUG=1 ghcr.io/example/tool:1.2 --help",
     ],

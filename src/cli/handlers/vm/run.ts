@@ -10,6 +10,7 @@ import { follow } from "#cli/progress/follow.ts";
 import type { Input } from "#cli/spec/types.ts";
 import type { vmCommands } from "#cli/spec/vm.ts";
 import { planOf, runPlanned, withTools } from "#cli/tooling/prepare.ts";
+import { checkpointing } from "#cli/workspace/checkpoint.ts";
 import { findVm } from "#cli/workspace/find.ts";
 import { checkWorkspace, noteLeftOut, parseWorkspace, runImport } from "#cli/workspace/import.ts";
 import type { ForegroundRequest } from "#host/foreground-request.ts";
@@ -45,7 +46,12 @@ export async function runWith(
     });
   }
   if (flags.detach) return await runDetached({ args, flags }, context);
-  const { entrypoint, workspace } = flags;
+  const { entrypoint, workspace, checkpointEvery: every_ms } = flags;
+  if (every_ms !== undefined && workspace === undefined) {
+    throw new BangerError("invalid_argument", "--checkpoint-every requires --workspace", {
+      hint: "Add the project's directory: --workspace .",
+    });
+  }
   if (workspace !== undefined && flags.foreground) {
     throw new BangerError("invalid_argument", "conflicting options: --foreground and --workspace");
   }
@@ -74,6 +80,7 @@ export async function runWith(
     hold: workspace === undefined && prepare === undefined ? undefined : true,
   } as const;
   if (!open.hold) return await runSession(context, open);
+  using stack = new DisposableStack();
   return await runSession(context, open, async (name, onProgress) => {
     const vm = await findVm(context, name);
     if (workspace !== undefined) {
@@ -81,6 +88,8 @@ export async function runWith(
     }
     await prepare?.(vm);
     if (plan) await runPlanned(context, plan, { vm: vm.id, flags, onProgress });
+    if (every_ms !== undefined && workspace !== undefined)
+      stack.use(checkpointing(context, { vm, workspace, every_ms, user: flags.user }));
   });
 }
 
