@@ -33,6 +33,10 @@ export interface StoppedDisks {
   lowers: readonly string[];
 }
 
+/** Entries of directories, by path. */
+type Listed = Map<string, Map<string, Merged>>;
+const LISTED_MAX = 32;
+
 export class StoppedDisk implements Disposable {
   readonly #layers: Ext4Reader[] = [];
   readonly #root: Found[] = [];
@@ -87,10 +91,11 @@ export class StoppedDisk implements Disposable {
   /** Files and symlinks of a directory; missing ones are omitted. */
   async *archive(path: string, names: readonly string[]): AsyncGenerator<Uint8Array> {
     const pause = slices();
+    const listed: Listed = new Map();
     for (const text of names) {
       const name = Buffer.from(bytesOfText(text));
       const folder = Buffer.from(bytesOfText(path)).toString("latin1");
-      const found = await this.#find(`${folder}/${name.toString("latin1")}`);
+      const found = await this.#find(`${folder}/${name.toString("latin1")}`, listed);
       if (found) yield* entryOf(name, found[0]);
       await pause();
     }
@@ -103,13 +108,19 @@ export class StoppedDisk implements Disposable {
     return reader;
   }
 
-  async #find(path: string): Promise<Merged | undefined> {
+  /** `listed`: directories that were read before, since many files of one are looked for. */
+  async #find(path: string, listed: Listed = new Map()): Promise<Merged | undefined> {
     const [first, ...rest] = this.#root;
     let merged: Merged | undefined = first && [first, ...rest];
+    let folder = "";
     for (const part of path.split("/")) {
       if (part === "" || part === ".") continue;
       if (merged?.[0].file.type !== modes.DIRECTORY) return undefined;
-      merged = (await entriesOf(merged)).get(part);
+      const entries = listed.get(folder) ?? (await entriesOf(merged));
+      if (listed.size >= LISTED_MAX && !listed.has(folder)) listed.clear();
+      listed.set(folder, entries);
+      merged = entries.get(part);
+      folder = `${folder}/${part}`;
     }
     return merged;
   }
