@@ -5,7 +5,7 @@
  *
  *     bench/workspace.ts [--full] [--files N] [--history MB] [--sources N] [--packages N]
  *
- * --full: 20,000 files, 1 GB, 100 sources and 300 packages, which takes half an hour on two emulated cores.
+ * --full: 20,000 files, 1 GB, 100 sources and 300 packages.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
