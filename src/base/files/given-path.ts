@@ -1,6 +1,7 @@
 /** Files and directories that a user names: why one cannot be used, in words and with its path. */
 import { accessSync, constants, type Stats, statSync } from "node:fs";
 import { BangerError, errnoOf, messageOf } from "#base/error.ts";
+import { quoteWord } from "#base/shell/word.ts";
 
 /** What is there and can be read; `what` is such as "a rootfs". `not_found`, `permission_denied`. */
 export function statGiven(path: string, what: string): Stats {
@@ -16,7 +17,7 @@ export function statGiven(path: string, what: string): Stats {
         throw new BangerError("not_found", `${message}: no such file`);
       case "EACCES":
         throw new BangerError("permission_denied", `${message}: permission denied`, {
-          hint: `Check the permissions with: namei -l ${path}`,
+          hint: `Check the permissions with: namei -l ${quoteWord(path)}`,
         });
       default:
         throw new BangerError("not_found", `${message}: ${messageOf(error)}`, { cause: error });

@@ -3,6 +3,7 @@ import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { BangerError } from "#base/error.ts";
 import { writeFileAtomic } from "#base/files/atomic.ts";
+import { quoteWord } from "#base/shell/word.ts";
 import { type Catalog, type Entry, parseCatalog } from "#kernels/catalog.ts";
 import { generateKeyPair, parseSecretKey, sign } from "./minisign.ts";
 import { MAX_CATALOG_BYTES } from "./remote.ts";
@@ -32,7 +33,7 @@ export function writeKeyPair(path: string): KeyFiles {
   }
   if (!existsSync(dirname(path))) {
     throw new BangerError("not_found", `Cannot write "${path}": no such directory`, {
-      hint: `Create it with: mkdir -p ${dirname(path)}`,
+      hint: `Create it with: mkdir -p ${quoteWord(dirname(path))}`,
     });
   }
   const pair = generateKeyPair();

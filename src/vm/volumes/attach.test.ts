@@ -135,6 +135,15 @@ test("a directory of the host is one that is there, by its real path", () => {
   ]);
   const failure = (source: string) => errorOf(() => mountsOf(share(source), direct));
   expect(failure(join(folder, "none"))).toMatchObject({ code: "not_found" });
+  expect(failure(join(folder, "my files")).hint).toBe(
+    `Create it with: mkdir -p '${join(folder, "my files")}'`,
+  );
+  symlinkSync("round", join(folder, "round"));
+  for (const source of [join(folder, "round"), join(folder, "n".repeat(300))]) {
+    const { code, message } = failure(source);
+    expect(code).toBe("invalid_argument");
+    expect(message).toStartWith(`Cannot share "${source}": `);
+  }
   expect(failure(join(folder, "file")).message).toEndWith("not a directory");
   const idle = { ...share(real), idleSuspend_ms: 1000 };
   expect(errorOf(() => mountsOf(idle, direct)).message).toContain("--idle-suspend");

@@ -2,7 +2,8 @@
 import { mkdirSync, realpathSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { GuestOptions } from "#api/mount/mount.ts";
-import { BangerError } from "#base/error.ts";
+import { BangerError, errnoOf, messageOf, toBangerError } from "#base/error.ts";
+import { quoteWord } from "#base/shell/word.ts";
 import type { VmSpec } from "#vm/spec.ts";
 import type { BootSpec, Drive, Share } from "#vmm/driver.ts";
 import type { SetupPart } from "./setup.ts";
@@ -51,18 +52,22 @@ export function sharesOf({ shares }: Pick<VmSpec, "shares">): Share[] {
 }
 
 export function requireDirectory(source: string): string {
-  const stat = statSync(source, { throwIfNoEntry: false });
-  if (stat?.isDirectory()) return realpathSync(source);
-  const why = stat ? "not a directory" : "no such directory";
-  throw new BangerError(
-    stat ? "invalid_argument" : "not_found",
-    `Cannot share "${source}": ${why}`,
-    {
-      hint: stat
-        ? "Share its directory, or copy it: banger vm cp"
-        : `Create it with: mkdir ${source}`,
-    },
-  );
+  const message = `Cannot share "${source}"`;
+  try {
+    if (statSync(source).isDirectory()) return realpathSync(source);
+  } catch (error) {
+    const errno = errnoOf(error);
+    if (errno === "ENOENT" || errno === "ENOTDIR") {
+      throw new BangerError("not_found", `${message}: no such directory`, {
+        hint: `Create it with: mkdir -p ${quoteWord(source)}`,
+      });
+    }
+    const { code } = toBangerError(error);
+    throw new BangerError(code, `${message}: ${messageOf(error)}`, { cause: error });
+  }
+  throw new BangerError("invalid_argument", `${message}: not a directory`, {
+    hint: "Share its directory, or copy it: banger vm cp",
+  });
 }
 
 /** Drives and shares of the same kind that hold nothing, for a template; they are below `folder`. */
