@@ -33,6 +33,7 @@ const O_ACCMODE = 3;
 const KEPT_FLAGS = O_APPEND | O_SYNC | O_DSYNC;
 const OPEN_BYTES = 16;
 const FSYNC_DATA = 1;
+const REFUSE_EVERY_MS = 1000;
 /** KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE. */
 const FALLOCATE_MODES = 0x13;
 /** At once; the kernel asks for the rest. */
@@ -41,17 +42,30 @@ const EACCES = 13;
 const EEXIST = 17;
 const EISDIR = 21;
 const EINVAL = 22;
+const ESTALE = 116;
 const EOPNOTSUPP = 95;
 
 export const open: Operation = (share, request) => {
   const flags = request.body.u32();
   const node = share.nodes.get(request.nodeId);
+  const isChanged = share.nodes.statusOf(node).version !== node.version;
+  if (isChanged) refuseOnce(node);
   const fd = openNode(share, node, flags);
-  const isChanged = requireStatus(fd).version !== node.version;
   const opened = answer(request, openAnswer(share.handles.add(fd, "file")));
-  // Who opens a file reads all that the host has written to it, and not as much as was there a second ago.
   return isChanged ? Buffer.concat([forgetAttributes(node.id), opened]) : opened;
 };
+
+/**
+ * Who opens a file reads all that the host has written to it, and not as many bytes as were there a second ago. With
+ * ESTALE the kernel looks for the name again, with new attributes, and opens it then. That is not sure to end for a file
+ * that grows all the time: soon after, it is only told not to believe the attributes, which sendfile(2) does all the same.
+ */
+function refuseOnce(node: Node): void {
+  const now_ms = performance.now();
+  if (now_ms - node.refusedAt_ms < REFUSE_EVERY_MS) return;
+  node.refusedAt_ms = now_ms;
+  throw new Fault(ESTALE);
+}
 
 /** Only what is a file: to open something else can wait, or do things. */
 function openNode(share: ShareState, node: Node, flags: number): number {
@@ -132,7 +146,10 @@ export const write: Operation = (share, request) => {
   const size = body.u32();
   body.skip(20);
   const data = body.bytes(size);
+  const isChanged = !share.nodes.isKnown(request.nodeId, fd);
   const count = checked(call("pwrite", fd, data, size, position));
+  // The kernel knows what it does itself.
+  if (!isChanged) share.nodes.gave(request.nodeId, requireStatus(fd));
   return answer(request, written(count));
 };
 

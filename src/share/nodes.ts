@@ -33,6 +33,8 @@ export interface Node {
   children: number;
   /** Of the last status that the kernel was given. */
   version: string;
+  /** When opening it was last refused for having changed. */
+  refusedAt_ms: number;
   /** A descriptor of its path alone; -1: closed. */
   fd: number;
   /** It has no name any more: its descriptor is all that leads to it. */
@@ -73,6 +75,7 @@ export class NodeTable implements Disposable {
     this.root = {
       ...{ id: ROOT_ID, key: requireStatus(fd).key, kind: S_IFDIR, parent: undefined, name: "" },
       ...{ lookups: 1, children: 0, version: "", fd, isUnlinked: false },
+      refusedAt_ms: Number.NEGATIVE_INFINITY,
     };
     this.#byId.set(ROOT_ID, this.root);
     this.#byKey.set(this.root.key, this.root);
@@ -123,6 +126,11 @@ export class NodeTable implements Disposable {
     return status;
   }
 
+  /** Whether the kernel was given the status that an open file of a node has. */
+  isKnown(id: number, fd: number): boolean {
+    return this.#byId.get(id)?.version === requireStatus(fd).version;
+  }
+
   /** What has this name in a directory, counted once more; undefined: nothing. */
   look(directory: Node, name: string): { node: Node; status: Status } | undefined {
     const fd = openBeneath(this.fdOf(directory), checkedName(name), { flags: O_PATH });
@@ -148,7 +156,7 @@ export class NodeTable implements Disposable {
       const id = this.#nextId++;
       const node: Node = {
         ...{ id, key, kind, parent, name, lookups: 1, children: 0, version: status.version },
-        ...{ fd, isUnlinked: false },
+        ...{ fd, isUnlinked: false, refusedAt_ms: Number.NEGATIVE_INFINITY },
       };
       parent.children++;
       this.#byId.set(id, node);

@@ -55,8 +55,8 @@ export function openShare(
   };
   const read = (handle: number, size = 100, position: number | bigint = 0) =>
     ask(Op.READ, 0, u64(handle, position), u32(size, 0), u64(0), u32(0, 0));
-  const write = (handle: number, data: string) =>
-    ask(Op.WRITE, 0, u64(handle, 0), u32(data.length, 0), u64(0), u32(0, 0), Buffer.from(data));
+  const write = (handle: number, data: string, id = 0) =>
+    ask(Op.WRITE, id, u64(handle, 0), u32(data.length, 0), u64(0), u32(0, 0), Buffer.from(data));
   const create = (name: string, flags: number, parent = ROOT_ID) =>
     ask(Op.CREATE, parent, u32(flags, 0o644, 0, 0), text(name));
   const setMode = (id: number, mode: number) =>
