@@ -23,8 +23,8 @@ const SYSCTLS = ["vm.max_map_count"];
 /** Flags of other programs, and of the instructions in a Dockerfile. */
 const OTHER_FLAGS = new Set(
   (
-    "--api-sock --authfile --checksum --chmod --chown --exclude --from --header --keep-git-dir --link --mount --mount " +
-    "--network --no-map-gw --parents --platform --save --security --transport --unix-socket --unpack"
+    "--api-sock --authfile --checksum --chmod --chown --exclude --from --full --header --keep-git-dir --link --mount " +
+    "--network --no-local --no-map-gw --parents --platform --save --security --transport --unix-socket --unpack"
   ).split(" "),
 );
 /** Where a path of the tree begins. What is built does not exist in a fresh clone. */
