@@ -33,7 +33,7 @@ const O_ACCMODE = 3;
 const KEPT_FLAGS = O_APPEND | O_SYNC | O_DSYNC;
 const OPEN_BYTES = 16;
 const FSYNC_DATA = 1;
-const REFUSE_EVERY_MS = 1000;
+const REFUSE_EVERY_MS = 100;
 /** KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE. */
 const FALLOCATE_MODES = 0x13;
 /** At once; the kernel asks for the rest. */
@@ -50,6 +50,7 @@ export const open: Operation = (share, request) => {
   const node = share.nodes.get(request.nodeId);
   const isChanged = share.nodes.statusOf(node).version !== node.version;
   if (isChanged) refuseOnce(node);
+  else node.isRefused = false;
   const fd = openNode(share, node, flags);
   const opened = answer(request, openAnswer(share.handles.add(fd, "file")));
   return isChanged ? Buffer.concat([forgetAttributes(node.id), opened]) : opened;
@@ -57,12 +58,15 @@ export const open: Operation = (share, request) => {
 
 /**
  * Who opens a file reads all that the host has written to it, and not as many bytes as were there a second ago. With
- * ESTALE the kernel looks for the name again, with new attributes, and opens it then. That is not sure to end for a file
- * that grows all the time: soon after, it is only told not to believe the attributes, which sendfile(2) does all the same.
+ * ESTALE the kernel looks for the name again, with new attributes, and opens it then, which is not refused. Nor is what
+ * opens it in the same moment: the kernel tries only once more. It is told not to believe the attributes, which
+ * sendfile(2) does all the same.
  */
 function refuseOnce(node: Node): void {
   const now_ms = performance.now();
-  if (now_ms - node.refusedAt_ms < REFUSE_EVERY_MS) return;
+  const isAgain = node.isRefused || now_ms - node.refusedAt_ms < REFUSE_EVERY_MS;
+  node.isRefused = !isAgain;
+  if (isAgain) return;
   node.refusedAt_ms = now_ms;
   throw new Fault(ESTALE);
 }

@@ -35,11 +35,15 @@ export interface Node {
   version: string;
   /** When opening it was last refused for having changed. */
   refusedAt_ms: number;
+  /** And has not been opened since. */
+  isRefused: boolean;
   /** A descriptor of its path alone; -1: closed. */
   fd: number;
   /** It has no name any more: its descriptor is all that leads to it. */
   isUnlinked: boolean;
 }
+
+const NEVER_REFUSED = { refusedAt_ms: Number.NEGATIVE_INFINITY, isRefused: false };
 
 export interface Limits {
   nodes: number;
@@ -75,7 +79,7 @@ export class NodeTable implements Disposable {
     this.root = {
       ...{ id: ROOT_ID, key: requireStatus(fd).key, kind: S_IFDIR, parent: undefined, name: "" },
       ...{ lookups: 1, children: 0, version: "", fd, isUnlinked: false },
-      refusedAt_ms: Number.NEGATIVE_INFINITY,
+      ...NEVER_REFUSED,
     };
     this.#byId.set(ROOT_ID, this.root);
     this.#byKey.set(this.root.key, this.root);
@@ -156,7 +160,7 @@ export class NodeTable implements Disposable {
       const id = this.#nextId++;
       const node: Node = {
         ...{ id, key, kind, parent, name, lookups: 1, children: 0, version: status.version },
-        ...{ fd, isUnlinked: false, refusedAt_ms: Number.NEGATIVE_INFINITY },
+        ...{ fd, isUnlinked: false, ...NEVER_REFUSED },
       };
       parent.children++;
       this.#byId.set(id, node);

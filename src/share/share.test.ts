@@ -305,7 +305,7 @@ test("a rename is followed, also one over a file that is open", () => {
   expect(look("gone").errno === ENOENT || look("gone").id === 0).toBe(true);
 });
 
-test("a file that the host has changed is looked for again when it is opened", () => {
+test("a file that the host has changed is looked for again when it is opened", async () => {
   const { ask, look, openFile, notifications, write } = open();
   const { id } = look("file");
   expect(openFile(id).errno).toBe(0);
@@ -328,4 +328,10 @@ test("a file that the host has changed is looked for again when it is opened", (
   // And knows what it writes itself.
   expect(write(handle, "by the machine, and longer than that\n", id).errno).toBe(0);
   expect([openFile(id).errno, notifications.length]).toEqual([0, 1]);
+  // The next change is one of its own, a moment later, however long it takes to try again.
+  await Bun.sleep(110);
+  writeFileSync(at("file"), "changed for the third time\n");
+  expect(openFile(id).errno).toBe(ESTALE);
+  await Bun.sleep(110);
+  expect(openFile(id).errno).toBe(0);
 });
