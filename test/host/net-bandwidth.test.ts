@@ -103,6 +103,14 @@ networkTest(
     await set(3 * RATE, 2 * RATE);
     expect(await rates()).toEqual([[3 * RATE], [2 * RATE]]);
     expect(await lab.ask("a", OUTSIDE)).toBe(HOST_OUTSIDE);
+    // As a daemon leaves it that was killed between the device and what leads frames there.
+    await lab.run("host", ["tc", "qdisc", "del", "dev", tap, "ingress"]);
+    await set(3 * RATE, RATE);
+    const filters = await lab.run("host", ["tc", "filter", "show", "dev", tap, "parent", "ffff:"]);
+    expect(filters.match(/Redirect to device/g)).toHaveLength(1);
+    expect(await lab.ask("a", OUTSIDE)).toBe(HOST_OUTSIDE);
+    await set(3 * RATE, 2 * RATE);
+    await lab.run("host", ["tc", "qdisc", "del", "dev", tap, "ingress"]);
     await set(RATE, 0);
     expect(await rates()).toEqual([[RATE]]);
     await set(0, 0);

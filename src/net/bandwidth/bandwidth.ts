@@ -86,11 +86,13 @@ export async function limitTap(tap: string, bandwidth: Bandwidth): Promise<void>
   const present = intermediateOf(tap);
   const inward = in_bytes_per_s ? [queueCommand(tap, in_bytes_per_s, mtu)] : await unlimited(tap);
   if (out_bytes_per_s && !present) await applyLinks(intermediateCommands(tap, mtu));
+  // What an interrupted change left half done is led again, or led no more.
+  const isLed = present !== undefined && (await hasIngress(tap));
   try {
     await applyQueues([
       ...(out_bytes_per_s ? [queueCommand(name, out_bytes_per_s, mtu)] : []),
-      ...(out_bytes_per_s && !present ? leadCommands(tap) : []),
-      ...(!out_bytes_per_s && present ? [`qdisc del dev ${tap} ingress`] : []),
+      ...(out_bytes_per_s ? leadCommands(tap, isLed) : []),
+      ...(!out_bytes_per_s && isLed ? [`qdisc del dev ${tap} ingress`] : []),
       ...inward,
     ]);
   } catch (error) {
@@ -137,12 +139,18 @@ export function queueCommand(device: string, bytes_per_s: number, mtu: number): 
   return `qdisc replace dev ${device} root tbf rate ${bytes_per_s}bps burst ${burst} limit ${limit}`;
 }
 
-function leadCommands(tap: string): string[] {
-  const all = "protocol all prio 1 u32 match u32 0 0";
+/** A filter with a handle of its own takes the place of one that is there. */
+function leadCommands(tap: string, isLed: boolean): string[] {
+  const all = "protocol all prio 1 handle 800::800 u32 match u32 0 0";
   return [
-    `qdisc add dev ${tap} ingress`,
-    `filter add dev ${tap} parent ffff: ${all} action mirred egress redirect dev ${intermediateName(tap)}`,
+    ...(isLed ? [] : [`qdisc add dev ${tap} ingress`]),
+    `filter replace dev ${tap} parent ffff: ${all} action mirred egress redirect dev ${intermediateName(tap)}`,
   ];
+}
+
+async function hasIngress(tap: string): Promise<boolean> {
+  const { stdout } = await tc(["qdisc", "show", "dev", tap, "ingress"]);
+  return stdout.startsWith("qdisc ingress ");
 }
 
 /** The kernel refuses to remove the queue that each device has of itself. */
