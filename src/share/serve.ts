@@ -4,7 +4,7 @@
  */
 import { chmodSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
-import { messageOf } from "#base/error.ts";
+import { BangerError, messageOf } from "#base/error.ts";
 import { isRunning } from "#base/process-identity.ts";
 import { tell } from "#base/stdio.ts";
 import { type ShareConfig, shareConfig } from "./config.ts";
@@ -20,11 +20,20 @@ type ShareOptions = ShareConfig["shares"][number];
 
 /** Until its machine has ended. */
 export async function serveShares(configPath: string): Promise<void> {
-  const config = shareConfig.parse(JSON.parse(readFileSync(configPath, "utf8")));
+  const config = readConfig(configPath);
   // Modes are as the machine gives them.
   process.umask(0);
   for (const options of config.shares) serveShare(options, config.shares.length);
   while (isRunning(config.machine)) await Bun.sleep(LOOK_MS);
+}
+
+function readConfig(path: string): ShareConfig {
+  try {
+    return shareConfig.parse(JSON.parse(readFileSync(path, "utf8")));
+  } catch (cause) {
+    const why = messageOf(cause);
+    throw new BangerError("invalid_argument", `Cannot read "${path}": ${why}`, { cause });
+  }
 }
 
 /** What goes wrong with one of them ends that one. */
