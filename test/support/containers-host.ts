@@ -9,6 +9,8 @@ import { kernelCache } from "./kernel-builds.ts";
 import { giveKernel, KERNEL } from "./pulled-kernel.ts";
 
 const PACKAGES = [
+  // Docker recommends apparmor, and needs it where the kernel has AppArmor and systemd has mounted securityfs.
+  "apparmor",
   ...["podman", "buildah", "crun", "aardvark-dns", "netavark", "uidmap"],
   ...["docker.io", "docker-compose", "containernetworking-plugins"],
   ...["iproute2", "iptables", "nftables", "conntrack", "wireguard-tools", "iputils-ping"],
@@ -31,7 +33,7 @@ export async function giveEngines(banger: Installation): Promise<void> {
   await giveKernel(banger);
   const generic = builtGeneric();
   if (generic) await banger.ok("kernel", "import", GENERIC, "--from", generic);
-  const layout = await debianLayout({ with: { name: "containers", packages: PACKAGES } });
+  const layout = await debianLayout({ with: { name: "engines", packages: PACKAGES } });
   await banger.ok("image", "pull", `oci:${layout}`, "--name", "engines", "--kernel-ref", KERNEL);
   await banger.ok("network", "create", "lab");
   await busyboxLayout(join(banger.home, "busybox"));
@@ -65,7 +67,7 @@ export async function startContainersHost(
   };
 }
 
-/** Folder of the newest compiled one that has all of its recipe: earlier ones had no btrfs. */
+/** Folder of the newest compiled one that has all of its recipe: with earlier ones, mount -o loop fails. */
 function builtGeneric(): string | undefined {
   mkdirSync(kernelCache.builds, { recursive: true });
   return readdirSync(kernelCache.builds)
@@ -74,6 +76,6 @@ function builtGeneric(): string | undefined {
       const config = join(path, "config");
       if (!existsSync(join(path, "vmlinux")) || !existsSync(config)) return false;
       const text = readFileSync(config, "utf8");
-      return text.includes(`="-generic"`) && text.includes("CONFIG_BTRFS_FS=y");
+      return text.includes(`="-generic"`) && text.includes("CONFIG_BLK_DEV_WRITE_MOUNTED=y");
     });
 }
