@@ -1,13 +1,12 @@
 /** Changes to a machine after its creation: settings, name, and clones. */
 import { randomBytes } from "node:crypto";
-import { isDeepStrictEqual } from "node:util";
 import type { PendingSetting, Vm, VmSettings } from "#api/vm.ts";
 import { VM_LABELS_MAX } from "#api/vm.ts";
 import { formatDuration } from "#base/duration.ts";
 import { BangerError, messageOf } from "#base/error.ts";
 import { newId } from "#base/id.ts";
 import { formatSize } from "#base/size.ts";
-import { assertLimitable } from "#net/bandwidth/bandwidth.ts";
+import { assertLimitable, hasBandwidth } from "#net/bandwidth/bandwidth.ts";
 import { macAddress } from "#net/names.ts";
 import { assertPossible, hostSize } from "#vm/life/admission.ts";
 import type { BootOptions } from "#vm/life/boot.ts";
@@ -50,7 +49,8 @@ export class VmSettingsService {
     const running = this.#lifecycle.running(vm.id);
     if (!running) return;
     const bandwidth = bandwidthOf({ limits });
-    if (!isDeepStrictEqual(bandwidthOf(vm.spec), bandwidth)) {
+    // Also where it is the same: a daemon may have ended between the tap's change and the store's.
+    if (hasBandwidth(bandwidth) || hasBandwidth(bandwidthOf(vm.spec))) {
       await this.#deps.network.setBandwidth(vm.id, bandwidth);
     }
     await running.link.machine.limitDisks(diskLimits({ limits }) ?? {});
