@@ -75,6 +75,10 @@ test("parsePolicy() refuses what could mean something else", () => {
   expect(() => parsePolicy(many)).toThrow("at most 64");
 });
 
+/** With its port, if it has one. */
+const RULE_LINE =
+  /^(?:ip daddr (?:@name_[0-9a-f]{12}|[\d.]+\/\d+)|ip6 daddr [\da-f:.]+\/\d+)(?: meta l4proto (?:udp|\{ tcp, udp \}) th dport (\d+))? counter name rule_0 goto (?:allow|deny)$/;
+
 test("whatever is taken can stand in a rule set", () => {
   const machine = {
     machineId: "m",
@@ -108,13 +112,18 @@ test("whatever is taken can stand in a rule set", () => {
           expect(lines.some((each) => each.includes("dnat ip to 10.241.0.1:4000"))).toBe(isProxied);
           if (isProxied) expect(line).toBe("");
           else {
-            expect(line).toMatch(
-              /^(ip daddr (@name_[0-9a-f]{12}|[\d.]+\/\d+)|ip6 daddr [\da-f:.]+\/\d+) meta l4proto (udp|\{ tcp, udp \}) th dport \d+ counter name rule_0 goto (allow|deny)$/,
-            );
+            const found = RULE_LINE.exec(line);
+            expect({ line, dport: found?.[1], isFound: found !== null }).toEqual({
+              line,
+              dport: first?.port?.toString(),
+              isFound: true,
+            });
           }
         }
       },
     ),
+    // "::0" is an address without a port.
+    { examples: [[":", 0]] },
   );
 });
 
