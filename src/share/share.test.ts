@@ -25,10 +25,14 @@ import { Op, ROOT_ID } from "./wire.ts";
 const base = realpathSync(mkdtempSync(join(tmpdir(), "banger-share-")));
 const root = join(base, "shared");
 const at = (path: string) => join(root, path);
-afterAll(() => rmSync(base, { recursive: true }));
+// As its process has it; other files' tests are in this one.
+const umask = process.umask(0);
+afterAll(() => {
+  process.umask(umask);
+  rmSync(base, { recursive: true });
+});
 
 beforeEach(() => {
-  process.umask(0);
   rmSync(root, { recursive: true, force: true });
   mkdirSync(at("dir"), { recursive: true });
   mkdirSync(join(base, "outside"), { recursive: true });
