@@ -1,6 +1,6 @@
 /**
- * The same work on a machine's own disk, on a volume, and in a directory of the host shared by 9P and by FUSE. Prints the
- * table of docs/volumes.md: seconds, and in brackets the ratio to the own disk of the same machine. Needs Debian's full
+ * The same work on a machine's own disk, on a volume, and in a directory of the host shared by 9P and by FUSE. Prints what
+ * docs/volumes.md says: seconds, and in brackets the ratio to the own disk of the same machine. Needs Debian's full
  * kernel, which it pulls, for 9P.
  */
 import { mkdirSync } from "node:fs";

@@ -132,6 +132,9 @@ test("a bandwidth is a size for both directions, or one for each", () => {
   expect(bandwidthArg("10M")).toEqual({ in: 10 * 1024 ** 2, out: 10 * 1024 ** 2 });
   expect(bandwidthArg("10M:none")).toEqual({ in: 10 * 1024 ** 2, out: 0 });
   expect(bandwidthArg("none")).toEqual({ in: 0, out: 0 });
+  for (const text of ["", "1M:", ":1M", ":"]) {
+    expect(() => bandwidthArg(text)).toThrow(`invalid bandwidth "${text}"`);
+  }
   for (const text of ["1M:2M:3M", "fast", "1M:", ":1M", ""]) {
     expect(() => bandwidthArg(text)).toThrow("invalid");
   }

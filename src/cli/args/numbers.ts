@@ -47,7 +47,9 @@ export function sizeArg(text: string): number {
 /** "SIZE" for both directions, or "IN:OUT"; each may be "none". */
 export function bandwidthArg(text: string): { in: number; out: number } {
   const [inward = "", outward = inward, ...more] = text.split(":");
-  if (more.length === 0) return { in: sizeOrNoneArg(inward), out: sizeOrNoneArg(outward) };
+  if (inward && outward && more.length === 0) {
+    return { in: sizeOrNoneArg(inward), out: sizeOrNoneArg(outward) };
+  }
   throw new BangerError("invalid_argument", `invalid bandwidth "${text}"`, {
     hint: 'Use a size for both directions, such as "10M", or IN:OUT, such as "10M:2M"',
   });
